@@ -1,0 +1,21 @@
+"""What a system refuses, said in one line: what, where, what would be right."""
+
+
+class SystemsError(ValueError):
+    """A deployment, model, adapter or system name that cannot be served as asked."""
+
+
+class UnknownSystemError(SystemsError):
+    """No system is registered under the name."""
+
+
+class DeploymentError(SystemsError):
+    """The deployment cannot be carried out here: memory, ports, missing files."""
+
+
+class CheckpointError(SystemsError):
+    """A backbone directory is missing, incomplete, corrupt, or of an unsupported architecture."""
+
+
+class AdapterError(SystemsError):
+    """An adapter directory is missing or corrupt, or belongs to another backbone."""

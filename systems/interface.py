@@ -1,0 +1,235 @@
+"""What every serving system offers, and what it is asked to serve.
+
+The harness knows a system by this module alone: ``deploy`` brings up an OpenAI-compatible
+endpoint, ``evidence`` tells what the system itself saw, ``stop`` leaves nothing behind.
+All times are integer nanoseconds of ``time.monotonic_ns`` on the system's host.
+"""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+
+class Stage(enum.StrEnum):
+    """What a request waits for, in the order in which a cold one does."""
+
+    QUEUE = "queue"
+    WARMING = "warming"
+    LIBRARIES = "libraries"
+    BACKBONE = "backbone"
+    ADAPTER = "adapter"
+    KERNELS = "kernels"
+    PREFILL = "prefill"
+    DECODE = "decode"
+
+
+class Temperature(enum.StrEnum):
+    """Cold: something had to be started or loaded for want of a live instance; warm: an instance
+    was there but an artifact was not where it runs; hot: everything was in place."""
+
+    COLD = "cold"
+    WARM = "warm"
+    HOT = "hot"
+
+
+class MemoryOwner(enum.StrEnum):
+    """To what a byte of device or host memory belongs."""
+
+    WEIGHTS = "weights"
+    ADAPTERS = "adapters"
+    KV = "kv"
+    CONTEXT = "context"
+    HOST_TIER = "host_tier"
+    OTHER = "other"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Function(_Frozen):
+    """What a tenant deploys: a backbone, an adapter of it (``None``: the backbone itself), an SLO."""
+
+    id: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
+    backbone: str
+    adapter: Path | None = None
+    slo_ttft_s: PositiveFloat = 2.5
+
+    @property
+    def adapter_id(self) -> str:
+        return self.adapter.name if self.adapter else ""
+
+
+class Device(_Frozen):
+    """A GPU, or on a machine without one a budget of host memory that stands in for it."""
+
+    name: str = Field(pattern=r"^(cpu|cuda):\d+$")
+    memory_bytes: PositiveInt
+
+    @property
+    def kind(self) -> Literal["cpu", "cuda"]:
+        return "cuda" if self.name.startswith("cuda") else "cpu"
+
+
+class Limits(_Frozen):
+    """Bounds that every system of a comparison is given alike."""
+
+    max_batch_size: PositiveInt = 8
+    max_context_tokens: PositiveInt = 1024
+    keep_alive_s: PositiveFloat = 10.0
+    request_timeout_s: PositiveFloat = 120.0
+    threads_per_instance: PositiveInt | None = None
+    """CPU threads of one instance's engine; ``None``: as many as there are cores."""
+
+
+class Deployment(_Frozen):
+    """Functions and what they may use. The same for every system that is compared."""
+
+    functions: tuple[Function, ...] = Field(min_length=1)
+    backbones: Mapping[str, Path]
+    devices: tuple[Device, ...] = Field(min_length=1)
+    limits: Limits = Limits()
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535)
+    """0 takes a free one."""
+    options: Mapping[str, Any] = Field(default_factory=dict)
+    """Settings of one system, checked by it."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        ids = [function.id for function in self.functions]
+        if len(set(ids)) != len(ids):
+            raise ValueError(f"functions: ids must differ, got {sorted(ids)}")
+        if len({device.name for device in self.devices}) != len(self.devices):
+            raise ValueError("devices: names must differ")
+        for function in self.functions:
+            if function.backbone not in self.backbones:
+                known = ", ".join(sorted(self.backbones))
+                raise ValueError(
+                    f"function {function.id}: backbone {function.backbone!r} is not deployed;"
+                    f" deployed: {known}"
+                )
+        clash = set(ids) & set(self.backbones)
+        if clash:
+            raise ValueError(f"functions and backbones share the names {sorted(clash)}")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a deployed system answers. ``models`` are the names a request may carry."""
+
+    base_url: str
+    models: tuple[str, ...]
+    pids: tuple[int, ...] = ()
+    """Roots of the process trees that belong to the system, for telemetry; empty if unseen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stage that a request waited for, ``start_ns`` ≤ ``end_ns``."""
+
+    stage: Stage
+    start_ns: int
+    end_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestEvidence:
+    """What the system saw of one request. ``request_id`` is what the client sent as
+    ``X-Request-Id``. A field that a system cannot tell is ``None``."""
+
+    request_id: str
+    function_id: str
+    received_ns: int
+    responded_ns: int | None = None
+    """When the last byte of the answer was handed to the socket."""
+    temperature: Temperature | None = None
+    instance_id: str | None = None
+    batch_size: int | None = None
+    spans: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryStep:
+    """From ``t_ns`` on, ``owner`` holds ``bytes`` on ``device`` for ``function_id``
+    (``None``: shared by several), until the next step with the same key."""
+
+    t_ns: int
+    device: str
+    owner: MemoryOwner
+    function_id: str | None
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """An instance ran batches from ``start_ns`` to ``end_ns``; what it holds is billed as active."""
+
+    start_ns: int
+    end_ns: int
+    device: str
+    instance_id: str
+    function_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that a system saw, on its own clock. Empty where it cannot be seen from outside."""
+
+    requests: tuple[RequestEvidence, ...] = ()
+    memory: tuple[MemoryStep, ...] = ()
+    activity: tuple[Activity, ...] = ()
+    problems: tuple[str, ...] = ()
+    """What went wrong inside that no client saw, a line each."""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemInfo:
+    """What a manifest says of a system: policies by seam, options in force."""
+
+    name: str
+    version: str
+    policies: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ServingSystem(ABC):
+    """One system under test. Used once: deploy, load, evidence, stop."""
+
+    name: ClassVar[str]
+    kind: ClassVar[Literal["serverless", "serverful", "external"]]
+    summary: ClassVar[str]
+
+    @abstractmethod
+    def check(self, deployment: Deployment) -> None:
+        """Refuse with :class:`SystemsError` what could not be served, before anything starts."""
+
+    @abstractmethod
+    def deploy(self, deployment: Deployment) -> Endpoint:
+        """Start; return once the endpoint answers. Raises :class:`SystemsError`."""
+
+    @abstractmethod
+    def info(self) -> SystemInfo: ...
+
+    @abstractmethod
+    def evidence(self) -> Evidence:
+        """What was seen since ``deploy``; may be called while serving and after ``stop``."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End every process and free every byte, port and file; safe to call twice."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
