@@ -1,0 +1,1 @@
+"""Decisions only: no clock, no I/O, no torch, no asyncio. See ``controller.Controller``."""

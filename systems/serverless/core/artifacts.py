@@ -1,0 +1,35 @@
+"""What must be in place before a function can answer (the paper's *artifacts*), and where."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Artifact(enum.StrEnum):
+    """In order of precedence: each needs all those before it on the same instance."""
+
+    LIBRARIES = "libraries"
+    BACKBONE = "backbone"
+    ADAPTER = "adapter"
+    KERNELS = "kernels"
+
+
+PRECEDENCE = tuple(Artifact)
+
+
+@dataclass(frozen=True, slots=True)
+class CopyKey:
+    """One resident copy of a backbone: shared by a device's instances, or one instance's own."""
+
+    backbone: str
+    device: str
+    instance: int | None = None
+
+    @property
+    def shared(self) -> bool:
+        return self.instance is None
+
+
+Timer = int | CopyKey
+"""The keep-alive of an instance (by id) or of a shared copy."""

@@ -1,0 +1,108 @@
+"""What may happen to a controller. Times are the ``now`` that ``handle`` is called with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .artifacts import Artifact, CopyKey, Timer
+
+
+@dataclass(frozen=True, slots=True)
+class RequestArrived:
+    request: int
+    function: str
+    prompt_tokens: int
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCancelled:
+    """The client went away, or its time is up."""
+
+    request: int
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateReady:
+    """The process that instances are forked from holds the libraries."""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateDied:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStarted:
+    instance: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactLoaded:
+    """``artifact`` is in place on the instance."""
+
+    instance: int
+    artifact: Artifact
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneLoaded:
+    """A shared copy is complete on its device and can be mapped."""
+
+    copy: CopyKey
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneFailed:
+    copy: CopyKey
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPrefilled:
+    """Every request of the batch has its first token; decoding goes on."""
+
+    instance: int
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFinished:
+    request: int
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStopped:
+    """A process that was told to stop is gone, its memory with it."""
+
+    instance: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessDied:
+    """A process that was not told to stop is gone, its memory and running requests with it."""
+
+    instance: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    timer: Timer
+
+
+Event = (
+    RequestArrived
+    | RequestCancelled
+    | TemplateReady
+    | TemplateDied
+    | InstanceStarted
+    | ArtifactLoaded
+    | BackboneLoaded
+    | BackboneFailed
+    | BatchPrefilled
+    | RequestFinished
+    | InstanceStopped
+    | ProcessDied
+    | TimerFired
+)

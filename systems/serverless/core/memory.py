@@ -1,0 +1,55 @@
+"""What each device holds, for whom; it never exceeds the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from systems.interface import MemoryOwner
+
+from .artifacts import CopyKey
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Who holds bytes and what for: an instance (by id) or a copy of a backbone."""
+
+    owner: MemoryOwner
+    holder: int | CopyKey
+    function: str | None
+    """None where several functions share it."""
+
+
+Watcher = Callable[[Holding, int], None]
+"""Told a holding and its new size whenever it changes."""
+
+
+class MemoryLedger:
+    """Reservations in bytes on one device."""
+
+    def __init__(self, capacity: int, watch: Watcher) -> None:
+        self.capacity = capacity
+        self.used = 0
+        self._held: dict[Holding, int] = {}
+        self._watch = watch
+
+    @property
+    def free(self) -> int:
+        return self.capacity - self.used
+
+    def held(self, holding: Holding) -> int:
+        return self._held.get(holding, 0)
+
+    def resize(self, holding: Holding, size: int) -> None:
+        """Hold ``size`` bytes as ``holding``, 0 gives it back; ``MemoryError`` rather than
+        exceed the device."""
+        change = size - self.held(holding)
+        if change > self.free:
+            raise MemoryError(f"{holding}: {change} bytes asked, {self.free} free")
+        self.used += change
+        if size:
+            self._held[holding] = size
+        else:
+            self._held.pop(holding, None)
+        if change:
+            self._watch(holding, size)

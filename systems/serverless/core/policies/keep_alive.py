@@ -1,0 +1,30 @@
+"""How long what is idle stays."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..world import FunctionSpec, Settings
+
+
+class KeepAlive(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def instance_ns(self, function: FunctionSpec, settings: Settings) -> int:
+        """How long an idle instance of ``function`` is kept."""
+
+    def copy_ns(self, settings: Settings) -> int:
+        """How long a shared backbone outlives its last instance."""
+
+
+class FixedKeepAlive:
+    """The deployment's own two times, the same for all."""
+
+    name = "fixed"
+
+    def instance_ns(self, function: FunctionSpec, settings: Settings) -> int:  # noqa: ARG002
+        return settings.keep_alive_ns
+
+    def copy_ns(self, settings: Settings) -> int:
+        return settings.shared_keep_alive_ns

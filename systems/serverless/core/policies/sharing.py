@@ -1,0 +1,33 @@
+"""Which copy of its backbone an instance uses."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..artifacts import CopyKey
+
+
+class Sharing(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def copy_for(self, backbone: str, device: str, instance: int) -> CopyKey:
+        """The copy that ``instance`` on ``device`` reads its backbone's weights from."""
+
+
+class SharedPerDevice:
+    """One read-only copy a device, mapped by every instance there (ServerlessLoRA)."""
+
+    name = "one-copy-per-device"
+
+    def copy_for(self, backbone: str, device: str, instance: int) -> CopyKey:  # noqa: ARG002
+        return CopyKey(backbone, device)
+
+
+class PrivatePerInstance:
+    """Each instance loads a copy of its own (InstaInfer, ServerlessLLM)."""
+
+    name = "copy-per-instance"
+
+    def copy_for(self, backbone: str, device: str, instance: int) -> CopyKey:
+        return CopyKey(backbone, device, instance)

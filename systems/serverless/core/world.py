@@ -1,0 +1,58 @@
+"""The facts a controller decides on, fixed at deployment. Bytes and nanoseconds throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneSpec:
+    """A base model; ``bytes`` is one copy of its weights on a device."""
+
+    id: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionSpec:
+    """A LoRA function, or a bare backbone where ``adapter_bytes`` is 0."""
+
+    id: str
+    backbone: str
+    adapter_bytes: int
+    kv_bytes_per_token: int
+    context_bytes: int
+    """What a process costs on its device before any weight: context, workspaces."""
+    slo_ttft_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSpec:
+    """A GPU, or the budget of host memory that stands in for one."""
+
+    id: str
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Bounds and time-outs that no policy owns."""
+
+    max_batch_size: int = 8
+    max_context_tokens: int = 1024
+    keep_alive_ns: int = 10_000_000_000
+    shared_keep_alive_ns: int = 60_000_000_000
+    """How long a shared backbone outlives its last instance."""
+    start_attempts: int = 2
+    """Instances that may die while starting before the requests that wait for them fail."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that is deployed and everything it may use."""
+
+    backbones: Mapping[str, BackboneSpec]
+    functions: Mapping[str, FunctionSpec]
+    devices: Mapping[str, DeviceSpec]
+    settings: Settings = Settings()
