@@ -172,7 +172,7 @@ class MemoryStep:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """An instance ran batches from ``start_ns`` to ``end_ns``; what it holds is billed as active."""
+    """An instance ran batches from ``start_ns`` to ``end_ns``; billed as active for that long."""
 
     start_ns: int
     end_ns: int

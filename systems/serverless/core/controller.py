@@ -196,7 +196,7 @@ class Controller:
         copy.asked = copy.loaded = False
         for user in list(copy.users):
             instance = self.state.instances[user]
-            if instance.started:
+            if instance.asked:
                 self._provisioning.stop(instance)
                 self._blame(instance, event.reason)
             else:
@@ -247,7 +247,7 @@ class Controller:
         self._after_release(instance.device)
 
     def _after_release(self, device_id: str) -> None:
-        """Bytes came free on a device: whoever waited for them may go on."""
+        """Bytes came free on a device, or can be freed: whoever waited for them may go on."""
         self._provisioning.retry(device_id)
         device = self.state.devices[device_id]
         device.waiting.update(device.starved)
@@ -263,6 +263,9 @@ class Controller:
         if not instance.timer_set:
             instance.timer_set = True
             self._keep_alive_timer(instance)
+        device = self.state.devices[instance.device]
+        if device.blocked or device.starved:
+            self._after_release(instance.device)
 
     def _keep_alive_timer(self, instance: Instance) -> None:
         keep = self.policies.keep_alive.instance_ns(instance.function, self.state.world.settings)

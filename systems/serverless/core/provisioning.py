@@ -67,7 +67,7 @@ class Provisioning:
         short = need - device.memory.free - device.leaving_bytes
         if short > 0:
             self._evict(device, short, instance.function.backbone)
-        return device.memory.fits(need)
+        return need <= device.memory.free
 
     def _evict(self, device: Device, amount: int, spare: str) -> None:
         eviction = self._policies.offloading.choose(device, amount, spare, self._state)

@@ -1,0 +1,93 @@
+"""The ``slbench`` command: finds the command's module, runs it, and turns errors into one line.
+
+A command is a module of ``harness.commands`` with a typer ``app``, or a function of its own name.
+Only the module that is asked for is imported, and no module imports anything heavy at its top.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterable
+from typing import NoReturn
+
+import typer
+
+from systems.errors import SystemsError
+from workloads.errors import WorkloadError
+
+from .errors import HarnessError
+
+DONE, INVALID, WRONG, INTERRUPTED = 0, 1, 2, 3
+
+_COMMANDS = (
+    "run",
+    "compare",
+    "figures",
+    "workloads",
+    "systems",
+    "models",
+    "serve",
+    "calibrate",
+    "doctor",
+)
+
+_HELP = "Serverless serving of LoRA functions, measured: run, compare, reproduce."
+
+
+def build(commands: Iterable[str] = _COMMANDS) -> typer.Typer:
+    """The command with the given subcommands."""
+    root = typer.Typer(
+        help=_HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    )
+    root.callback()(_root)
+    for name in commands:
+        module = importlib.import_module(f"harness.commands.{name}")
+        if hasattr(module, "app"):
+            root.add_typer(module.app, name=name)
+        else:
+            root.command(name)(getattr(module, name))
+    return root
+
+
+def _root() -> None:
+    """A callback, so that a single subcommand keeps its name."""
+
+
+_root.__doc__ = _HELP
+
+
+def main() -> NoReturn:
+    """Entry point. Exit status: 0 done, 1 invalid result, 2 wrong request, 3 interrupted."""
+    asked = [word for word in sys.argv[1:2] if word in _COMMANDS]
+    try:
+        build(asked or _COMMANDS)()
+    except (HarnessError, SystemsError, WorkloadError) as error:
+        _say(str(error))
+        sys.exit(WRONG)
+    except KeyboardInterrupt:
+        _say("interrupted")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has had enough; nothing more can be said to them.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(DONE)
+    except ValueError as error:
+        if type(error).__name__ != "ValidationError":
+            raise
+        _say(_first_mistake(error))
+        sys.exit(WRONG)
+    sys.exit(DONE)
+
+
+def _say(text: str) -> None:
+    print(f"slbench: {' '.join(text.split())}", file=sys.stderr)
+
+
+def _first_mistake(error: ValueError) -> str:
+    """A pydantic error in one line: where, what, and how many more."""
+    mistakes = error.errors()  # type: ignore[attr-defined]
+    place = ".".join(str(part) for part in mistakes[0]["loc"])
+    more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
+    return f"{place}: {mistakes[0]['msg']}{more}" if place else f"{mistakes[0]['msg']}{more}"

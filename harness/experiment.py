@@ -1,0 +1,144 @@
+"""What to run: systems × workloads × seeds on one deployment. Unknown keys are refused, because a
+misspelt key that is ignored makes a run that is not what its file says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+from systems.interface import Limits
+
+from .errors import HarnessError
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SystemChoice(_Strict):
+    """A system under test and the options that are its own."""
+
+    name: str
+    options: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class WorkloadChoice(_Strict):
+    """A workload by catalogue name or path, and what to change of it."""
+
+    name: str
+    overrides: Mapping[str, Any] = Field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """A name fit for a directory."""
+        return Path(self.name).name.split(".")[0].replace(":", "-")
+
+
+class DeploymentChoice(_Strict):
+    """What every system is given alike. Functions come with the workload."""
+
+    backbone: str = "smollm2-135m"
+    """A preset's name or a Hugging Face Llama directory."""
+    adapters: tuple[Path, ...] = ()
+    """peft directories, dealt out to the functions in turn; none: seeded ones are made."""
+    adapter_rank: PositiveInt = 16
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    devices: PositiveInt = 1
+    device_memory_gib: PositiveFloat = 12.0
+    slo_ttft_s: PositiveFloat = 2.5
+    limits: Limits = Limits()
+
+
+class Experiment(_Strict):
+    """One comparison, complete: the same file gives the same run."""
+
+    name: str
+    summary: str = ""
+    systems: tuple[SystemChoice, ...] = Field(min_length=1)
+    workloads: tuple[WorkloadChoice, ...] = Field(min_length=1)
+    deployment: DeploymentChoice = DeploymentChoice()
+    baseline: str | None = None
+    """The system that ratios are against; None: the last one."""
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    repeats: PositiveInt = 1
+    prices: str = "alibaba-fc-2025"
+    request_timeout_s: PositiveFloat = 120.0
+    load_workers: PositiveInt = 1
+    figures: tuple[str, ...] = ("time-breakdown", "memory-over-time")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [system.name for system in self.systems]
+        if len(set(names)) != len(names):
+            raise ValueError(f"systems: each at most once, got {names}")
+        labels = [workload.label for workload in self.workloads]
+        if len(set(labels)) != len(labels):
+            raise ValueError(f"workloads: each at most once, got {labels}")
+        if self.baseline is not None and self.baseline not in names:
+            raise ValueError(f"baseline: {self.baseline!r} is not among the systems {names}")
+        return self
+
+    @property
+    def against(self) -> str:
+        return self.baseline or self.systems[-1].name
+
+
+def shipped() -> dict[str, Path]:
+    """Experiments that come with the suite, by name."""
+    folder = Path(str(files("harness") / "experiments"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load(name: str, changes: Mapping[str, Any] | None = None) -> Experiment:
+    """An experiment by name or ``.yaml`` path, with ``changes`` (dotted key → value) laid over
+    it. ``HarnessError`` where there is none, pydantic's where it is malformed."""
+    path = _find(name)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise HarnessError(f"{path}: {error}") from error
+    if not isinstance(content, dict):
+        raise HarnessError(f"{path}: an experiment is a mapping of keys, see the shipped ones")
+    for key, value in (changes or {}).items():
+        _lay_over(content, key, value)
+    return Experiment.model_validate({"name": path.stem, **content})
+
+
+def _find(name: str) -> Path:
+    known = shipped()
+    if name in known:
+        return known[name]
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"}:
+        if path.exists():
+            return path
+        raise HarnessError(f"experiment file {name} does not exist")
+    raise HarnessError(
+        f"experiment {name!r} is unknown; known: {', '.join(known)}, or a path to a .yaml file"
+    )
+
+
+def _lay_over(content: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    place = content
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise HarnessError(f"--set {key}: {parent} is not a mapping in this experiment")
+    place[last] = value
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """``key=value`` of ``--set``, the value read as YAML."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise HarnessError(f"--set {text}: write key=value, such as deployment.dtype=bfloat16")
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise HarnessError(f"--set {text}: {value!r} is not YAML") from error

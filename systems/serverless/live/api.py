@@ -1,0 +1,230 @@
+"""The OpenAI-compatible surface of a platform, on aiohttp."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from . import schema
+from .completion import DONE, Answer, ChatShape, CompletionShape, Shape, event
+from .platform import Call, Failure, Platform, Tokens
+from .text import Text
+
+_MAX_BODY = 8 << 20
+
+T = TypeVar("T", bound=BaseModel)
+
+
+class RefusalError(Exception):
+    """A request that is answered with an error before it reaches the platform."""
+
+    def __init__(self, status: int, message: str, code: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = schema.error(message, kind="invalid_request_error", code=code, param=param)
+
+
+class Api:
+    """Routes and their handlers. ``texts`` by backbone."""
+
+    def __init__(self, platform: Platform, texts: Mapping[str, Text]) -> None:
+        self._platform = platform
+        self._texts = texts
+        self._limits = platform.plan.deployment.limits
+
+    def application(self) -> web.Application:
+        app = web.Application(client_max_size=_MAX_BODY, middlewares=[_errors_as_openai])
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/openapi.json", self._openapi)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_post("/v1/completions", self._completions)
+        app.router.add_post("/v1/chat/completions", self._chat)
+        return app
+
+    async def _health(self, request: web.Request) -> web.Response:  # noqa: ARG002
+        return web.json_response({"status": "ok"})
+
+    async def _openapi(self, request: web.Request) -> web.Response:  # noqa: ARG002
+        return web.json_response(schema.openapi())
+
+    async def _models(self, request: web.Request) -> web.Response:  # noqa: ARG002
+        models = [
+            {"id": name, "object": "model", "owned_by": "local", "parent": function.backbone}
+            for name, function in self._platform.plan.functions.items()
+        ]
+        return web.json_response({"object": "list", "data": models})
+
+    async def _completions(self, request: web.Request) -> web.StreamResponse:
+        received_ns = time.monotonic_ns()
+        body = _parse(schema.CompletionRequest, await request.read())
+        text = self._text(body.model)
+        prompt = body.prompt if isinstance(body.prompt, list) else text.encode(body.prompt)
+        return await self._generate(
+            request, body, prompt, body.max_tokens, CompletionShape(), received_ns
+        )
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        received_ns = time.monotonic_ns()
+        body = _parse(schema.ChatRequest, await request.read())
+        text = self._text(body.model)
+        try:
+            prompt = text.chat([message.model_dump() for message in body.messages])
+        except ValueError as error:
+            raise RefusalError(400, str(error), "invalid_messages", "messages") from error
+        return await self._generate(request, body, prompt, body.limit, ChatShape(), received_ns)
+
+    def _text(self, model: str) -> Text:
+        function = self._platform.plan.functions.get(model)
+        if function is None:
+            known = ", ".join(self._platform.plan.functions)
+            raise RefusalError(
+                404, f"model {model!r} is not deployed; deployed: {known}", "model_not_found"
+            )
+        return self._texts[function.backbone]
+
+    async def _generate(
+        self,
+        request: web.Request,
+        body: schema.CompletionRequest | schema.ChatRequest,
+        prompt: list[int],
+        max_tokens: int,
+        shape: Shape,
+        received_ns: int,
+    ) -> web.StreamResponse:
+        text = self._text(body.model)
+        self._check_prompt(prompt, max_tokens, text)
+        call = self._platform.submit(
+            client_id=request.headers.get("X-Request-Id", ""),
+            function=body.model,
+            prompt_ids=prompt,
+            max_tokens=max_tokens,
+            sampling=_sampling(body, text),
+            received_ns=received_ns,
+        )
+        decoder = text.decoder(skip_special=body.skip_special_tokens)
+        answer = Answer(
+            shape, f"{shape.prefix}-{call.id}", body.model, decoder, body.stops, len(prompt)
+        )
+        responded_ns: int | None = None
+        try:
+            if body.stream:
+                usage = body.stream_options.include_usage
+                response = await self._stream(request, call, answer, usage=usage)
+            else:
+                response = await self._whole(call, answer)
+            responded_ns = time.monotonic_ns()
+            return response
+        finally:
+            self._platform.abandon(call)
+            self._platform.answered(call, responded_ns)
+
+    def _check_prompt(self, prompt: list[int], max_tokens: int, text: Text) -> None:
+        limit = self._limits.max_context_tokens
+        if not prompt:
+            raise RefusalError(400, "the prompt is empty", "invalid_prompt", "prompt")
+        if len(prompt) + max_tokens > limit:
+            message = (
+                f"{len(prompt)} prompt tokens and max_tokens={max_tokens} exceed the context of"
+                f" {limit} tokens"
+            )
+            raise RefusalError(400, message, "context_length_exceeded", "max_tokens")
+        if max(prompt) >= text.vocabulary:
+            message = f"token id {max(prompt)} is outside the vocabulary of {text.vocabulary}"
+            raise RefusalError(400, message, "invalid_prompt", "prompt")
+
+    async def _whole(self, call: Call, answer: Answer) -> web.Response:
+        while not answer.finished:
+            item = await call.answers.get()
+            if isinstance(item, Failure):
+                return _failed(item)
+            answer.take(item)
+        return web.json_response(answer.whole())
+
+    async def _stream(
+        self, request: web.Request, call: Call, answer: Answer, *, usage: bool
+    ) -> web.StreamResponse:
+        """Headers go out with the first text, so that an error before it has its own status."""
+        response: web.StreamResponse | None = None
+        while not answer.finished:
+            chunks, failure = _take(await call.answers.get(), call, answer)
+            if failure is not None:
+                if response is None:
+                    return _failed(failure)
+                chunks.append(event(_body(failure)))
+            if chunks:
+                response = response or await _open_stream(request)
+                await response.write(b"".join(chunks))
+            if failure is not None:
+                return response or _failed(failure)
+        assert response is not None, "the last token always makes a chunk"
+        await response.write((answer.usage_chunk() if usage else b"") + DONE)
+        await response.write_eof()
+        return response
+
+
+def _take(item: Tokens | Failure, call: Call, answer: Answer) -> tuple[list[bytes], Failure | None]:
+    """Chunks for ``item`` and whatever else has come meanwhile; they go out in one write."""
+    chunks: list[bytes] = []
+    while True:
+        if isinstance(item, Failure):
+            return chunks, item
+        answer.take(item)
+        chunk = answer.chunk()
+        if chunk:
+            chunks.append(chunk)
+        if answer.finished or call.answers.empty():
+            return chunks, None
+        item = call.answers.get_nowait()
+
+
+async def _open_stream(request: web.Request) -> web.StreamResponse:
+    headers = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
+    response = web.StreamResponse(headers=headers)
+    await response.prepare(request)
+    return response
+
+
+def _sampling(body: schema.CompletionRequest | schema.ChatRequest, text: Text) -> dict[str, Any]:
+    return {
+        "temperature": body.temperature,
+        "top_p": body.top_p,
+        "seed": body.seed,
+        "ignore_eos": body.ignore_eos,
+        "stop_token_ids": text.stop_ids,
+    }
+
+
+def _parse(model: type[T], raw: bytes) -> T:
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "body"
+        raise RefusalError(400, f"{place}: {first['msg']}", "invalid_body", place) from error
+
+
+def _body(failure: Failure) -> Any:
+    return schema.error(failure.reason, kind="server_error", code=str(failure.status))
+
+
+def _failed(failure: Failure) -> web.Response:
+    return web.json_response(_body(failure), status=failure.status)
+
+
+@web.middleware
+async def _errors_as_openai(request: web.Request, handler: Any) -> web.StreamResponse:
+    try:
+        response: web.StreamResponse = await handler(request)
+    except RefusalError as refusal:
+        return web.json_response(refusal.body, status=refusal.status)
+    except web.HTTPException as error:
+        body = schema.error(error.reason, kind="invalid_request_error", code=str(error.status))
+        return web.Response(
+            body=json.dumps(body), status=error.status, content_type="application/json"
+        )
+    return response

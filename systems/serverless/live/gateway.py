@@ -1,0 +1,99 @@
+"""The platform's front process: ``python -m systems.serverless.live.gateway CONFIG``.
+
+CONFIG is a JSON file: {system, deployment, journal}. Once the endpoint answers, one line of JSON
+goes to standard output, ``{"port": …}`` or ``{"error": …}``; after that, nothing. Ends on SIGTERM,
+on SIGINT, and when the process that started it is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from aiohttp import web
+
+from systems.errors import DeploymentError, SystemsError
+from systems.interface import Deployment
+from systems.registry import system_class
+
+from .api import Api
+from .journal import Journal
+from .plan import make_plan
+from .platform import Platform
+from .text import Text
+
+_FLUSH_S = 0.5
+
+
+async def serve(config: dict[str, Any]) -> None:
+    """Bring the platform up, answer until told to stop, and take it down."""
+    deployment = Deployment.model_validate(config["deployment"])
+    plan = make_plan(deployment)
+    texts = {name: Text(path) for name, path in deployment.backbones.items()}
+    journal = Journal(Path(config["journal"]))
+    platform = Platform(plan, system_class(config["system"]).policies(plan.options), journal)
+    app = Api(platform, texts).application()
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
+    stop = _stop_event()
+    try:
+        port = await _listen(runner, deployment)
+        print(json.dumps({"port": port}), flush=True)
+        while not stop.is_set():
+            journal.flush()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _FLUSH_S)
+    finally:
+        await runner.cleanup()
+        await platform.node.close()
+        journal.close()
+
+
+async def _listen(runner: web.AppRunner, deployment: Deployment) -> int:
+    await runner.setup()
+    site = web.TCPSite(runner, deployment.host, deployment.port)
+    try:
+        await site.start()
+    except OSError as error:
+        raise DeploymentError(
+            f"cannot listen on {deployment.host}:{deployment.port}: {error.strerror or error};"
+            " choose another port, or 0 for a free one"
+        ) from error
+    port: int = runner.addresses[0][1]
+    return port
+
+
+def _stop_event() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    # The starter holds our standard input open; its end means that it is gone.
+    loop.add_reader(0, _read_stdin, loop, stop)
+    return stop
+
+
+def _read_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    if not os.read(0, 4096):
+        loop.remove_reader(0)
+        stop.set()
+
+
+def main() -> int:
+    config = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    try:
+        uvloop.run(serve(config))
+    except SystemsError as error:
+        print(json.dumps({"error": str(error), "kind": type(error).__name__}), flush=True)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

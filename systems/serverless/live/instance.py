@@ -1,0 +1,180 @@
+"""One function's process: loads what it is told to, prefills batches, decodes the rest.
+
+Between two steps it looks at its channel, so a new batch joins those being decoded after at most
+one step. It answers with token ids; text is the gateway's business.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from systems.errors import SystemsError
+
+from . import process, store
+from .wire import Channel, Message
+
+if TYPE_CHECKING:
+    from systems.engine.adapter import AdapterWeights
+    from systems.engine.checkpoint import BackboneLayout
+    from systems.engine.engine import Engine, GenerationRequest, TokenEvent
+    from systems.engine.weights import BackboneWeights
+
+
+def main(channel: Channel) -> int:
+    channel.send("started", t_ns=time.monotonic_ns())
+    return Instance(channel).run()
+
+
+class Instance:
+    """State of the process: artifacts as they come, then an engine and its batches."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._config: Message = {}
+        self._layout: BackboneLayout
+        self._weights: BackboneWeights
+        self._adapter: AdapterWeights | None = None
+        self._engine: Engine | None = None
+        self._arrived: dict[int, GenerationRequest] = {}
+        self._batches: deque[tuple[int, list[int]]] = deque()
+        self._stopped = False
+        self._on: dict[str, Callable[[Message, list[int]], None]] = {
+            "configure": self._configure,
+            "load": self._load,
+            "request": self._request,
+            "run": self._run,
+            "cancel": self._cancel,
+            "stop": self._stop,
+        }
+        self._loaders: dict[str, Callable[[Message, list[int]], None]] = {
+            "libraries": self._load_libraries,
+            "backbone": self._load_backbone,
+            "adapter": self._load_adapter,
+            "kernels": self._load_kernels,
+        }
+
+    def run(self) -> int:
+        """Serve until told to stop; the exit status."""
+        while not self._stopped:
+            self._listen()
+            if self._batches:
+                self._prefill(*self._batches.popleft())
+            elif self._engine is not None and self._engine.running:
+                self._decode()
+        return 0
+
+    def _listen(self) -> None:
+        """Take every message there is; where there is nothing to do, wait for one."""
+        busy = self._batches or (self._engine is not None and self._engine.running)
+        received = self._channel.receive(0 if busy else None)
+        while received is not None and not self._stopped:
+            message, fds = received
+            self._on[message["kind"]](message, fds)
+            received = self._channel.receive(0)
+
+    # -- artifacts --------------------------------------------------------------------------
+
+    def _configure(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+        self._config = message
+
+    def _load(self, message: Message, fds: list[int]) -> None:
+        artifact = message["artifact"]
+        try:
+            self._loaders[artifact](message, fds)
+        except (SystemsError, OSError, MemoryError) as error:
+            self._channel.send("failed", artifact=artifact, reason=str(error))
+            self._stopped = True
+        else:
+            self._channel.send("loaded", artifact=artifact)
+
+    def _load_libraries(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+        process.import_libraries()
+
+    def _load_backbone(self, message: Message, fds: list[int]) -> None:
+        """Map the shared copy behind the descriptor, or read one of its own."""
+        from systems.engine.checkpoint import BackboneLayout, fill
+        from systems.engine.weights import BackboneWeights
+
+        layout = BackboneLayout.from_json(message["layout"])
+        if fds:
+            buffer: Any = store.map_shared(fds[0])
+        else:
+            buffer = store.map_private(layout.nbytes)
+            fill(layout, Path(self._config["model_dir"]), memoryview(buffer))
+        self._layout = layout
+        self._weights = BackboneWeights.from_buffer(layout, buffer)
+
+    def _load_adapter(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+        from systems.engine.adapter import load_adapter
+
+        if self._config["adapter"]:
+            self._adapter = load_adapter(
+                Path(self._config["adapter"]), self._layout.config, self._layout.dtype
+            )
+
+    def _load_kernels(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+        """Start the math library's threads by a first parallel operation, and build the engine."""
+        import torch
+
+        from systems.engine.engine import Engine
+
+        torch.set_num_threads(self._config["threads"])
+        square = torch.ones(256, 256)
+        torch.mm(square, square)
+        self._engine = Engine(
+            self._layout.config,
+            self._weights,
+            self._adapter,
+            max_batch_size=self._config["max_batch_size"],
+            max_context_tokens=self._config["max_context_tokens"],
+        )
+
+    # -- requests ---------------------------------------------------------------------------
+
+    def _request(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+        from systems.engine.engine import GenerationRequest
+
+        fields = {**message["request"]}
+        fields["prompt_ids"] = tuple(fields["prompt_ids"])
+        fields["stop_token_ids"] = tuple(fields["stop_token_ids"])
+        request = GenerationRequest(**fields)
+        self._arrived[request.request_id] = request
+
+    def _run(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+        self._batches.append((message["batch"], message["requests"]))
+
+    def _cancel(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+        """Forget a request, whether it is being decoded or its batch has yet to run."""
+        request = message["request"]
+        if self._arrived.pop(request, None) is None and self._engine is not None:
+            self._engine.cancel(request)
+        self._channel.send("cancelled", request=request)
+
+    def _stop(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+        self._stopped = True
+
+    def _prefill(self, batch: int, ids: list[int]) -> None:
+        assert self._engine is not None, "a batch runs only where all artifacts are in place"
+        requests = [self._arrived.pop(request) for request in ids if request in self._arrived]
+        start_ns = time.monotonic_ns()
+        events = self._engine.prefill(requests) if requests else []
+        self._channel.send(
+            "prefilled",
+            batch=batch,
+            start_ns=start_ns,
+            t_ns=time.monotonic_ns(),
+            tokens=_tokens(events),
+        )
+
+    def _decode(self) -> None:
+        assert self._engine is not None
+        events = self._engine.decode()
+        self._channel.send("decoded", t_ns=time.monotonic_ns(), tokens=_tokens(events))
+
+
+def _tokens(events: list[TokenEvent]) -> list[tuple[int, int, str | None]]:
+    return [(event.request_id, event.token_id, event.finished) for event in events]

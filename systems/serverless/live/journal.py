@@ -1,0 +1,88 @@
+"""What a platform saw, written as it happens: one JSON object a line, so that a platform that
+dies leaves all but its last line to be read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+from systems.interface import (
+    Activity,
+    Evidence,
+    MemoryOwner,
+    MemoryStep,
+    RequestEvidence,
+    Span,
+    Stage,
+    Temperature,
+)
+
+
+class Journal:
+    """Append-only; line-buffered by ``flush``, which its owner calls as often as it likes."""
+
+    def __init__(self, path: Path) -> None:
+        self._file: TextIO = path.open("a", encoding="utf-8")
+
+    def request(self, evidence: RequestEvidence) -> None:
+        spans = [(span.stage.value, span.start_ns, span.end_ns) for span in evidence.spans]
+        self._write("request", **{name: getattr(evidence, name) for name in _REQUEST}, spans=spans)
+
+    def memory(self, step: MemoryStep) -> None:
+        self._write("memory", **{name: getattr(step, name) for name in MemoryStep.__slots__})
+
+    def activity(self, activity: Activity) -> None:
+        self._write("activity", **{name: getattr(activity, name) for name in Activity.__slots__})
+
+    def problem(self, text: str) -> None:
+        self._write("problem", text=text)
+
+    def _write(self, kind: str, **fields: Any) -> None:
+        self._file.write(json.dumps({"kind": kind, **fields}, separators=(",", ":")) + "\n")
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+_REQUEST = tuple(name for name in RequestEvidence.__slots__ if name != "spans")
+
+
+def read(path: Path) -> Evidence:
+    """Everything a journal holds; a last line cut short is left out."""
+    found: dict[str, list[Any]] = {kind: [] for kind in _READERS}
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
+            fields = json.loads(line)
+            kind = fields.pop("kind")
+            found[kind].append(_READERS[kind](fields))
+    return Evidence(
+        requests=tuple(found["request"]),
+        memory=tuple(found["memory"]),
+        activity=tuple(found["activity"]),
+        problems=tuple(found["problem"]),
+    )
+
+
+def _read_request(fields: dict[str, Any]) -> RequestEvidence:
+    spans = tuple(Span(Stage(stage), start, end) for stage, start, end in fields.pop("spans"))
+    temperature = fields.pop("temperature")
+    return RequestEvidence(
+        **fields, spans=spans, temperature=Temperature(temperature) if temperature else None
+    )
+
+
+def _read_memory(fields: dict[str, Any]) -> MemoryStep:
+    return MemoryStep(**{**fields, "owner": MemoryOwner(fields["owner"])})
+
+
+_READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "request": _read_request,
+    "memory": _read_memory,
+    "activity": lambda fields: Activity(**fields),
+    "problem": lambda fields: fields["text"],
+}

@@ -1,0 +1,341 @@
+"""Carries the controller's actions out on this machine, and reports what came of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from systems.interface import Stage
+
+from ..core import actions as act
+from ..core import events as ev
+from ..core.artifacts import Artifact, CopyKey
+from . import store, wire
+from .plan import Plan
+from .stages import Timeline
+from .wire import AsyncChannel, Message
+
+_GRACE_S = 2.0
+"""How long a process that closed its channel or was told to stop may take to end."""
+
+
+@dataclass(slots=True, eq=False)
+class Child:
+    """A process and the gateway's end of its channel."""
+
+    channel: AsyncChannel
+    on_exit: Callable[[int | None], None]
+    pid: int | None = None
+    popen: subprocess.Popen[bytes] | None = None
+    ended: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class LiveInstance:
+    """What the node knows of an instance: its process, and what it went through to be ready."""
+
+    id: int
+    function: str
+    copy: CopyKey | None = None
+    child: Child | None = None
+    timeline: Timeline = field(default_factory=Timeline.empty)
+    stopping: bool = False
+    reason: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class StoredCopy:
+    """A shared backbone: its descriptor, and the loading of it."""
+
+    fd: int
+    loader: Child | None = None
+    timeline: Timeline = field(default_factory=Timeline.empty)
+    reason: str = ""
+
+
+class Node:
+    """Processes and memory files of one machine. ``post`` takes the events it sees;
+    ``on_tokens`` the tokens of an instance (its id and the message)."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        post: Callable[[ev.Event], None],
+        on_tokens: Callable[[int, Message], None],
+    ) -> None:
+        self.instances: dict[int, LiveInstance] = {}
+        self.copies: dict[CopyKey, StoredCopy] = {}
+        self.template_timeline = Timeline.empty()
+        self._plan = plan
+        self._post = post
+        self._on_tokens = on_tokens
+        self._template: Child | None = None
+        self._forks: dict[int, Child] = {}
+        self._by_pid: dict[int, Child] = {}
+        self._tokens = 0
+        self._exits: set[asyncio.Future[None]] = set()
+        self.do: dict[type, Callable[[Any], None]] = {
+            act.StartTemplate: self._start_template,
+            act.StartInstance: self._start_instance,
+            act.StopInstance: self._stop_instance,
+            act.LoadArtifact: self._load_artifact,
+            act.LoadBackbone: self._load_backbone,
+            act.DropBackbone: self._drop_backbone,
+        }
+
+    # -- processes --------------------------------------------------------------------------
+
+    def _spawn(
+        self,
+        role: str,
+        on_message: Callable[[Message, list[int]], None],
+        on_exit: Callable[[int | None], None],
+    ) -> Child:
+        """A process for ``role`` from nothing: a new interpreter."""
+        ours, theirs = wire.pair()
+        command = [sys.executable, "-m", "systems.serverless.live.process", role]
+        popen = subprocess.Popen(
+            [*command, str(theirs.fileno()), str(os.getpid())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            env=self._plan.environment,
+        )
+        theirs.close()
+        child = self._adopt(ours, on_message, on_exit)
+        child.popen, child.pid = popen, popen.pid
+        watch = os.pidfd_open(popen.pid)
+        asyncio.get_running_loop().add_reader(watch, self._spawned_ended, child, watch)
+        return child
+
+    def _fork(
+        self,
+        role: str,
+        on_message: Callable[[Message, list[int]], None],
+        on_exit: Callable[[int | None], None],
+    ) -> Child:
+        """A process for ``role`` by fork of the template, libraries in place."""
+        assert self._template is not None, "the controller forks only from a ready template"
+        ours, theirs = wire.pair()
+        child = self._adopt(ours, on_message, on_exit)
+        self._tokens += 1
+        self._forks[self._tokens] = child
+        self._template.channel.send("fork", [theirs.fileno()], role=role, token=self._tokens)
+        theirs.close()
+        return child
+
+    def _adopt(
+        self,
+        sock: Any,
+        on_message: Callable[[Message, list[int]], None],
+        on_exit: Callable[[int | None], None],
+    ) -> Child:
+        child: Child
+        channel = AsyncChannel(sock, on_message, lambda: self._hung_up(child))
+        child = Child(channel, on_exit)
+        return child
+
+    def _hung_up(self, child: Child) -> None:
+        """Its channel closed: it has ended, or will be ended. Where nobody is left to reap it
+        (the template is gone, and takes its forks along), this is all the word there will be."""
+        if child.popen is None and self._template is None:
+            self._ended(child, None)
+        else:
+            asyncio.get_running_loop().call_later(_GRACE_S, self._kill, child)
+
+    def _kill(self, child: Child) -> None:
+        if not child.ended and child.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGKILL)
+
+    def _spawned_ended(self, child: Child, watch: int) -> None:
+        asyncio.get_running_loop().remove_reader(watch)
+        os.close(watch)
+        assert child.popen is not None
+        self._ended(child, child.popen.wait())
+
+    def _ended(self, child: Child, returncode: int | None) -> None:
+        if child.ended:
+            return
+        child.ended = True
+        child.channel.drain()
+        child.channel.close()
+        child.on_exit(returncode)
+
+    # -- the template -----------------------------------------------------------------------
+
+    def _start_template(self, action: act.StartTemplate) -> None:  # noqa: ARG002
+        self.template_timeline.begin(Stage.WARMING, time.monotonic_ns())
+        self._template = self._spawn("zygote", self._template_says, self._template_ended)
+
+    def _template_says(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+        now = time.monotonic_ns()
+        match message["kind"]:
+            case "started":
+                self.template_timeline.end(Stage.WARMING, now)
+                self.template_timeline.begin(Stage.LIBRARIES, now)
+            case "ready":
+                self.template_timeline.end(Stage.LIBRARIES, now)
+                self._post(ev.TemplateReady())
+            case "forked":
+                child = self._forks.pop(message["token"])
+                child.pid = message["pid"]
+                self._by_pid[message["pid"]] = child
+            case "exited":
+                child = self._by_pid.pop(message["pid"])
+                self._ended(child, message["returncode"])
+
+    def _template_ended(self, returncode: int | None) -> None:
+        self._template = None
+        self._post(ev.TemplateDied(_why(returncode)))
+        forked = [*self._forks.values(), *self._by_pid.values()]
+        self._forks.clear()
+        self._by_pid.clear()
+        for child in forked:
+            self._ended(child, None)
+
+    # -- instances --------------------------------------------------------------------------
+
+    def _start_instance(self, action: act.StartInstance) -> None:
+        instance = LiveInstance(action.instance, action.function)
+        self.instances[instance.id] = instance
+        instance.timeline.begin(Stage.WARMING, time.monotonic_ns())
+        start = self._fork if action.forked else self._spawn
+        instance.child = start(
+            "instance",
+            partial(self._instance_says, instance),
+            partial(self._instance_ended, instance),
+        )
+        instance.child.channel.send("configure", **self._plan.configuration(action.function))
+
+    def _instance_says(self, instance: LiveInstance, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+        now = time.monotonic_ns()
+        match message["kind"]:
+            case "started":
+                instance.timeline.end(Stage.WARMING, now)
+                self._post(ev.InstanceStarted(instance.id))
+            case "loaded":
+                artifact = Artifact(message["artifact"])
+                instance.timeline.end(Stage(artifact.value), now)
+                self._post(ev.ArtifactLoaded(instance.id, artifact))
+            case "failed":
+                instance.reason = message["reason"]
+            case _:
+                self._on_tokens(instance.id, message)
+
+    def _instance_ended(self, instance: LiveInstance, returncode: int | None) -> None:
+        del self.instances[instance.id]
+        if instance.stopping:
+            self._post(ev.InstanceStopped(instance.id))
+        else:
+            self._post(ev.ProcessDied(instance.id, instance.reason or _why(returncode)))
+
+    def _stop_instance(self, action: act.StopInstance) -> None:
+        instance = self.instances.get(action.instance)
+        if instance is None or instance.child is None:
+            return
+        instance.stopping = True
+        instance.child.channel.send("stop")
+        asyncio.get_running_loop().call_later(_GRACE_S, self._kill, instance.child)
+
+    def _load_artifact(self, action: act.LoadArtifact) -> None:
+        instance = self.instances.get(action.instance)
+        if instance is None or instance.child is None:
+            return
+        instance.timeline.begin(Stage(action.artifact.value), time.monotonic_ns())
+        fields: Message = {"artifact": action.artifact.value}
+        fds: Sequence[int] = ()
+        if action.copy is not None:
+            instance.copy = action.copy
+            fields["layout"] = self._plan.layout(action.copy.backbone)
+            if action.copy.shared:
+                fds = [self.copies[action.copy].fd]
+        instance.child.channel.send("load", fds, **fields)
+
+    def send(self, instance: int, kind: str, **fields: Any) -> None:
+        """A message to an instance; lost with it where it is gone."""
+        live = self.instances.get(instance)
+        if live is not None and live.child is not None:
+            live.child.channel.send(kind, **fields)
+
+    # -- shared backbones -------------------------------------------------------------------
+
+    def _load_backbone(self, action: act.LoadBackbone) -> None:
+        key = action.copy
+        name = f"backbone:{key.backbone}"
+        stored = StoredCopy(store.create(name, self._plan.world.backbones[key.backbone].bytes))
+        self.copies[key] = stored
+        stored.timeline.begin(Stage.BACKBONE, time.monotonic_ns())
+        start = self._fork if self._template is not None else self._spawn
+        stored.loader = start(
+            "loader",
+            partial(self._loader_says, key, stored),
+            partial(self._loader_ended, key, stored),
+        )
+        stored.loader.channel.send(
+            "load",
+            [stored.fd],
+            layout=self._plan.layout(key.backbone),
+            model_dir=str(self._plan.model_dir(key.backbone)),
+        )
+
+    def _loader_says(
+        self,
+        key: CopyKey,
+        stored: StoredCopy,
+        message: Message,
+        fds: list[int],  # noqa: ARG002
+    ) -> None:
+        if message["kind"] == "failed":
+            stored.reason = message["reason"]
+        else:
+            stored.timeline.end(Stage.BACKBONE, time.monotonic_ns())
+            stored.loader = None
+            self._post(ev.BackboneLoaded(key))
+
+    def _loader_ended(self, key: CopyKey, stored: StoredCopy, returncode: int | None) -> None:
+        if stored.loader is not None:
+            stored.loader = None
+            self._close(key)
+            self._post(ev.BackboneFailed(key, stored.reason or _why(returncode)))
+
+    def _drop_backbone(self, action: act.DropBackbone) -> None:
+        self._close(action.copy)
+
+    def _close(self, key: CopyKey) -> None:
+        stored = self.copies.pop(key, None)
+        if stored is not None:
+            os.close(stored.fd)
+
+    # -- the end ----------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """End every process, forks before the template that reaps them."""
+        children = [live.child for live in self.instances.values() if live.child]
+        children += [copy.loader for copy in self.copies.values() if copy.loader]
+        children += [*self._by_pid.values(), *self._forks.values()]
+        if self._template is not None:
+            children.append(self._template)
+        for child in children:
+            self._kill(child)
+        deadline = time.monotonic() + _GRACE_S
+        while not all(child.ended for child in children) and time.monotonic() < deadline:
+            await asyncio.sleep(0.005)
+        for key in list(self.copies):
+            self._close(key)
+
+
+def _why(returncode: int | None) -> str:
+    if returncode is None:
+        return "ended with the process it was forked from"
+    if returncode < 0:
+        return f"killed by {signal.Signals(-returncode).name}"
+    return f"exit status {returncode}"

@@ -1,0 +1,151 @@
+"""A deployment as the platform needs it: sizes for the controller, settings for the processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt
+
+from systems.engine.adapter_files import AdapterFiles, inspect_adapter
+from systems.engine.checkpoint import BackboneLayout, plan_layout
+from systems.errors import DeploymentError
+from systems.interface import Deployment, Function
+
+from ..core.world import BackboneSpec, DeviceSpec, FunctionSpec, Settings, World
+from .wire import Message
+
+
+class Options(BaseModel):
+    """What the serverless systems let one set beside the limits that all systems share."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shared_keep_alive_s: PositiveFloat = 60.0
+    """How long a shared backbone outlives its last instance."""
+    context_bytes: NonNegativeInt = 160 << 20
+    """Reserved on the device for each process beside weights, adapter and KV cache."""
+    start_attempts: PositiveInt = 2
+    max_prefills: NonNegativeInt = 0
+    """Batches in their prefill at once on a device; 0: no bound."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is deployed, checked: every checkpoint and adapter was looked into."""
+
+    deployment: Deployment
+    options: Options
+    layouts: Mapping[str, BackboneLayout]
+    adapters: Mapping[str, AdapterFiles]
+    functions: Mapping[str, Function]
+    world: World
+
+    @property
+    def threads(self) -> int:
+        return self.deployment.limits.threads_per_instance or len(os.sched_getaffinity(0))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For processes that start from nothing. One thread until the *kernels* artifact says
+        otherwise, since a template must not run any; hubs are never asked."""
+        return {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "HF_HUB_OFFLINE": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+        }
+
+    def model_dir(self, backbone: str) -> Path:
+        return self.deployment.backbones[backbone]
+
+    def layout(self, backbone: str) -> Any:
+        return self.layouts[backbone].to_json()
+
+    def configuration(self, function_id: str) -> Message:
+        """What an instance of the function is told first."""
+        function = self.functions[function_id]
+        limits = self.deployment.limits
+        return {
+            "function": function.id,
+            "model_dir": str(self.model_dir(function.backbone)),
+            "adapter": str(function.adapter) if function.adapter else None,
+            "threads": self.threads,
+            "max_batch_size": limits.max_batch_size,
+            "max_context_tokens": limits.max_context_tokens,
+        }
+
+
+def make_plan(deployment: Deployment) -> Plan:
+    """Look into every file of the deployment and size it up. Raises ``CheckpointError``,
+    ``AdapterError``, and ``DeploymentError`` where a function cannot fit its device."""
+    options = Options.model_validate(dict(deployment.options))
+    layouts = {
+        name: plan_layout(path, deployment.dtype) for name, path in deployment.backbones.items()
+    }
+    bare = [Function(id=name, backbone=name) for name in deployment.backbones]
+    functions = {function.id: function for function in (*deployment.functions, *bare)}
+    adapters = {
+        function.id: inspect_adapter(function.adapter, layouts[function.backbone].config)
+        for function in deployment.functions
+        if function.adapter is not None
+    }
+    world = _world(deployment, options, layouts, adapters, functions)
+    _check_memory(world)
+    return Plan(deployment, options, layouts, adapters, functions, world)
+
+
+def _world(
+    deployment: Deployment,
+    options: Options,
+    layouts: Mapping[str, BackboneLayout],
+    adapters: Mapping[str, AdapterFiles],
+    functions: Mapping[str, Function],
+) -> World:
+    def spec(function: Function) -> FunctionSpec:
+        layout = layouts[function.backbone]
+        adapter = adapters.get(function.id)
+        return FunctionSpec(
+            id=function.id,
+            backbone=function.backbone,
+            adapter_bytes=adapter.nbytes(layout.dtype) if adapter else 0,
+            kv_bytes_per_token=layout.config.kv_bytes_per_token(layout.dtype),
+            context_bytes=options.context_bytes,
+            slo_ttft_ns=round(function.slo_ttft_s * 1e9),
+        )
+
+    limits = deployment.limits
+    return World(
+        backbones={name: BackboneSpec(name, layout.nbytes) for name, layout in layouts.items()},
+        functions={name: spec(function) for name, function in functions.items()},
+        devices={
+            device.name: DeviceSpec(device.name, device.memory_bytes)
+            for device in deployment.devices
+        },
+        settings=Settings(
+            max_batch_size=limits.max_batch_size,
+            max_context_tokens=limits.max_context_tokens,
+            keep_alive_ns=round(limits.keep_alive_s * 1e9),
+            shared_keep_alive_ns=round(options.shared_keep_alive_s * 1e9),
+            start_attempts=options.start_attempts,
+        ),
+    )
+
+
+def _check_memory(world: World) -> None:
+    """Each function must fit each device alone; together they take turns."""
+    for function in world.functions.values():
+        kv = function.kv_bytes_per_token * world.settings.max_context_tokens
+        weights = world.backbones[function.backbone].bytes
+        need = weights + function.adapter_bytes + function.context_bytes + kv
+        for device in world.devices.values():
+            if need > device.memory_bytes:
+                raise DeploymentError(
+                    f"device {device.id}: {device.memory_bytes / 2**30:.2f} GiB cannot hold"
+                    f" function {function.id}, which needs {need / 2**30:.2f} GiB alone;"
+                    " give it more memory or a shorter max_context_tokens"
+                )

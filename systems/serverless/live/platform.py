@@ -1,0 +1,258 @@
+"""The controller, fed from the node and from callers, and its actions handed out."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from systems.interface import Activity, MemoryOwner, MemoryStep, RequestEvidence, Span, Stage
+
+from ..core import actions as act
+from ..core import events as ev
+from ..core.controller import Controller
+from ..core.memory import Holding
+from ..core.policies import Policies
+from . import stages
+from .journal import Journal
+from .node import Node
+from .plan import Plan
+from .wire import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Token ids that came in one step; ``finished`` is None, ``stop`` or ``length``."""
+
+    ids: tuple[int, ...]
+    finished: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A request that ends in an error; ``status`` as in HTTP."""
+
+    status: int
+    reason: str
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A request on its way through the platform."""
+
+    id: int
+    client_id: str
+    function: str
+    prompt_ids: list[int]
+    max_tokens: int
+    sampling: dict[str, Any]
+    received_ns: int
+    answers: asyncio.Queue[Tokens | Failure] = field(default_factory=asyncio.Queue)
+    deadline: asyncio.TimerHandle | None = None
+    instance: int | None = None
+    batch_size: int | None = None
+    provisioning: tuple[Span, ...] = ()
+    prefill_ns: int | None = None
+    first_token_ns: int | None = None
+    last_token_ns: int | None = None
+
+
+class Platform:
+    """One controller and one node. Lives in the gateway's event loop, which is its only thread."""
+
+    def __init__(self, plan: Plan, policies: Policies, journal: Journal) -> None:
+        self.plan = plan
+        self._journal = journal
+        self._loop = asyncio.get_running_loop()
+        self.node = Node(plan, self.post, self._tokens)
+        self.controller = Controller(plan.world, policies, self._memory_changed)
+        self._calls: dict[int, Call] = {}
+        self._ids = itertools.count()
+        self._events: deque[ev.Event] = deque()
+        self._busy = False
+        self._active: dict[int, Activity] = {}
+        self._held: Counter[tuple[str, MemoryOwner, str | None]] = Counter()
+        self._sizes: dict[tuple[str, Holding], int] = {}
+        self._do = {
+            **self.node.do,
+            act.RunBatch: self._run_batch,
+            act.CancelRequest: self._cancel,
+            act.FailRequest: self._fail,
+            act.SetTimer: self._set_timer,
+        }
+
+    # -- callers ----------------------------------------------------------------------------
+
+    def submit(self, **fields: Any) -> Call:
+        """Take a request in; its answers come on ``call.answers`` until one is the last."""
+        call = Call(next(self._ids), **fields)
+        self._calls[call.id] = call
+        limit_s = self.plan.deployment.limits.request_timeout_s
+        call.deadline = self._loop.call_later(limit_s, self._time_out, call, limit_s)
+        self.post(ev.RequestArrived(call.id, call.function, len(call.prompt_ids), call.max_tokens))
+        return call
+
+    def abandon(self, call: Call) -> None:
+        """Nobody waits for it any more."""
+        if call.id in self._calls:
+            self.post(ev.RequestCancelled(call.id))
+            if call.instance is None:
+                del self._calls[call.id]
+
+    def _time_out(self, call: Call, limit_s: float) -> None:
+        call.answers.put_nowait(Failure(504, f"no answer within request_timeout_s={limit_s:g}"))
+
+    def answered(self, call: Call, responded_ns: int | None) -> None:
+        """The last byte of the answer is out (None: it never got there); keep the evidence."""
+        if call.deadline is not None:
+            call.deadline.cancel()
+        spans = self._spans(call)
+        self._journal.request(
+            RequestEvidence(
+                request_id=call.client_id,
+                function_id=call.function,
+                received_ns=call.received_ns,
+                responded_ns=responded_ns,
+                temperature=stages.temperature(spans) if call.instance is not None else None,
+                instance_id=None if call.instance is None else str(call.instance),
+                batch_size=call.batch_size,
+                spans=tuple(spans),
+            )
+        )
+
+    def _spans(self, call: Call) -> list[Span]:
+        if call.prefill_ns is None or call.first_token_ns is None:
+            return []
+        spans = stages.waited_for(call.provisioning, call.received_ns, call.prefill_ns)
+        spans.append(Span(Stage.PREFILL, call.prefill_ns, call.first_token_ns))
+        last_ns = call.last_token_ns or call.first_token_ns
+        if last_ns > call.first_token_ns:
+            spans.append(Span(Stage.DECODE, call.first_token_ns, last_ns))
+        return spans
+
+    # -- events and actions -----------------------------------------------------------------
+
+    def post(self, event: ev.Event) -> None:
+        """Let the controller decide about ``event``. Events that an action brings about at once
+        are taken after it, never inside it."""
+        self._events.append(event)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._events:
+                now = time.monotonic_ns()
+                for action in self.controller.handle(self._events.popleft(), now):
+                    self._do[type(action)](action)
+        finally:
+            self._busy = False
+
+    def _run_batch(self, action: act.RunBatch) -> None:
+        self._begin_activity(action.instance)
+        provisioning = self._provisioning(action.instance)
+        for request in action.requests:
+            call = self._calls[request]
+            call.instance = action.instance
+            call.batch_size = len(action.requests)
+            call.provisioning = provisioning
+            self.node.send(
+                action.instance,
+                "request",
+                request={
+                    "request_id": call.id,
+                    "prompt_ids": call.prompt_ids,
+                    "max_tokens": call.max_tokens,
+                    **call.sampling,
+                },
+            )
+        self.node.send(action.instance, "run", batch=action.batch, requests=action.requests)
+
+    def _provisioning(self, instance: int) -> tuple[Span, ...]:
+        """All that had to happen before this instance could run, whoever asked for it."""
+        live = self.node.instances.get(instance)
+        if live is None:
+            return ()
+        copy = self.node.copies.get(live.copy) if live.copy is not None else None
+        return (
+            *self.node.template_timeline.spans,
+            *(copy.timeline.spans if copy else ()),
+            *live.timeline.spans,
+        )
+
+    def _cancel(self, action: act.CancelRequest) -> None:
+        self.node.send(action.instance, "cancel", request=action.request)
+
+    def _fail(self, action: act.FailRequest) -> None:
+        call = self._calls.pop(action.request, None)
+        if call is not None:
+            call.answers.put_nowait(Failure(action.status, action.reason))
+            self._settle_activity(call.instance)
+
+    def _set_timer(self, action: act.SetTimer) -> None:
+        delay_s = max(0.0, (action.at_ns - time.monotonic_ns()) / 1e9)
+        # Fire no sooner than asked: the loop's clock is coarser than the controller's.
+        self._loop.call_later(delay_s + 1e-3, self.post, ev.TimerFired(action.timer))
+
+    # -- what instances say -----------------------------------------------------------------
+
+    def _tokens(self, instance: int, message: Message) -> None:
+        if message["kind"] == "cancelled":
+            self._finish(message["request"])
+            return
+        t_ns = message["t_ns"]
+        done = self._deliver(message["tokens"], t_ns, message.get("start_ns"))
+        if message["kind"] == "prefilled":
+            self.post(ev.BatchPrefilled(instance, message["batch"]))
+        for request in done:
+            self._finish(request)
+
+    def _deliver(
+        self, tokens: Iterable[tuple[int, int, str | None]], t_ns: int, start_ns: int | None
+    ) -> list[int]:
+        done: list[int] = []
+        for request, token, finished in tokens:
+            call = self._calls.get(request)
+            if call is None:
+                continue
+            if call.first_token_ns is None:
+                call.prefill_ns, call.first_token_ns = start_ns, t_ns
+            call.last_token_ns = t_ns
+            call.answers.put_nowait(Tokens((token,), finished))
+            if finished:
+                done.append(request)
+        return done
+
+    def _finish(self, request: int) -> None:
+        call = self._calls.pop(request, None)
+        self.post(ev.RequestFinished(request))
+        if call is not None:
+            self._settle_activity(call.instance)
+
+    # -- evidence ---------------------------------------------------------------------------
+
+    def _begin_activity(self, instance_id: int) -> None:
+        instance = self.controller.state.instances[instance_id]
+        now = time.monotonic_ns()
+        activity = Activity(now, now, instance.device, str(instance_id), instance.function.id)
+        self._active.setdefault(instance_id, activity)
+
+    def _settle_activity(self, instance_id: int | None) -> None:
+        """Close the interval in which an instance was busy, if it no longer is."""
+        if instance_id is None or instance_id not in self._active:
+            return
+        instance = self.controller.state.instances.get(instance_id)
+        if instance is None or not instance.running:
+            activity = self._active.pop(instance_id)
+            self._journal.activity(replace(activity, end_ns=time.monotonic_ns()))
+
+    def _memory_changed(self, device: str, holding: Holding, size: int) -> None:
+        """Sum holdings (a function may have one instance going and one coming)."""
+        key = (device, holding.owner, holding.function)
+        self._held[key] += size - self._sizes.pop((device, holding), 0)
+        if size:
+            self._sizes[device, holding] = size
+        self._journal.memory(MemoryStep(time.monotonic_ns(), *key, self._held[key]))

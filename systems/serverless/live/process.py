@@ -1,0 +1,72 @@
+"""What every process of the platform does first, and the modules that a role runs in."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import os
+import signal
+import socket
+import sys
+from typing import NoReturn
+
+from .wire import Channel
+
+PR_SET_PDEATHSIG = 1
+PR_SET_NO_NEW_PRIVS = 38
+
+ROLES = {
+    "instance": "systems.serverless.live.instance",
+    "loader": "systems.serverless.live.loader",
+    "zygote": "systems.serverless.live.zygote",
+}
+
+
+def settle(parent: int) -> None:
+    """Die with ``parent`` (a pid), whatever its end, and leave terminal signals to it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def import_libraries() -> None:
+    """The *libraries* artifact: all that a function's process imports before it can load."""
+    import systems.engine.libraries  # noqa: F401
+
+    # What was imported stays: freeze it, so that a collection in a child touches (and so
+    # copies) none of the pages it shares with the process it was forked from.
+    gc.collect()
+    gc.freeze()
+
+
+def become(role: str, sock: socket.socket) -> NoReturn:
+    """Run ``role`` on ``sock`` to its end. Ends the process itself: an interpreter that was
+    forked has nothing to tidy, and unwinding torch takes longer than the kernel does."""
+    status = 1
+    try:
+        status = importlib.import_module(ROLES[role]).main(Channel(sock))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        status = 0
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def main() -> NoReturn:
+    """``python -m systems.serverless.live.process ROLE FD PARENT``: a role from nothing."""
+    role, fd, parent = sys.argv[1:]
+    settle(int(parent))
+    become(role, socket.socket(fileno=int(fd)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""A serverless system run live: the gateway process, started, watched and stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from abc import abstractmethod
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import psutil
+
+from systems import errors
+from systems.interface import Deployment, Endpoint, Evidence, ServingSystem, SystemInfo
+
+from ..core.policies import Policies
+from . import journal
+from .plan import Options, make_plan
+
+_START_S = 60.0
+_STOP_S = 10.0
+
+
+class LiveServerless(ServingSystem):
+    """Base of the serverless systems: a subclass is its name and its choice of policies."""
+
+    kind: ClassVar[Literal["serverless", "serverful", "external"]] = "serverless"
+
+    def __init__(self) -> None:
+        self._directory: Path | None = None
+        self._gateway: subprocess.Popen[str] | None = None
+        self._evidence: Evidence | None = None
+        self._options = Options()
+
+    @staticmethod
+    @abstractmethod
+    def policies(options: Options) -> Policies:
+        """What makes this system the system it is."""
+
+    def check(self, deployment: Deployment) -> None:
+        make_plan(deployment)
+        _check_machine(deployment)
+
+    def info(self) -> SystemInfo:
+        try:
+            installed = version("serverless-lora-bench")
+        except PackageNotFoundError:
+            installed = "not installed"
+        policies = self.policies(self._options)
+        return SystemInfo(self.name, installed, policies.names, self._options.model_dump())
+
+    def deploy(self, deployment: Deployment) -> Endpoint:
+        self.check(deployment)
+        self._options = Options.model_validate(dict(deployment.options))
+        self._directory = Path(tempfile.mkdtemp(prefix=f"slbench-{self.name}-"))
+        config = self._directory / "config.json"
+        content = {
+            "system": self.name,
+            "deployment": deployment.model_dump(mode="json"),
+            "journal": str(self._journal),
+        }
+        config.write_text(json.dumps(content), encoding="utf-8")
+        command = [sys.executable, "-m", "systems.serverless.live.gateway", str(config)]
+        self._gateway = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        port = self._await_port()
+        names = (*(f.id for f in deployment.functions), *deployment.backbones)
+        return Endpoint(f"http://{deployment.host}:{port}", names, (self._gateway.pid,))
+
+    @property
+    def _journal(self) -> Path:
+        assert self._directory is not None, "deploy comes first"
+        return self._directory / "journal.jsonl"
+
+    def _await_port(self) -> int:
+        """The line with which the gateway says that it answers, or why it does not."""
+        assert self._gateway is not None
+        assert self._gateway.stdout is not None
+        timer = threading.Timer(_START_S, self._gateway.kill)
+        timer.start()
+        line = self._gateway.stdout.readline()
+        timer.cancel()
+        answer: dict[str, Any] = json.loads(line) if line else {}
+        if "port" in answer:
+            return int(answer["port"])
+        self.stop()
+        if "error" in answer:
+            raise getattr(errors, answer["kind"])(answer["error"])
+        raise errors.DeploymentError(
+            f"{self.name}: the gateway ended before it answered; its last words are on stderr"
+        )
+
+    def evidence(self) -> Evidence:
+        if self._evidence is not None:
+            return self._evidence
+        return journal.read(self._journal) if self._directory else Evidence()
+
+    def stop(self) -> None:
+        if self._gateway is not None:
+            family = _family(self._gateway.pid)
+            _end(self._gateway)
+            self._gateway = None
+            psutil.wait_procs(family, timeout=_STOP_S)
+        if self._directory is not None:
+            self._evidence = journal.read(self._journal)
+            shutil.rmtree(self._directory, ignore_errors=True)
+            self._directory = None
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Ask, then insist. Whatever the gateway started ends with it, by the kernel's hand."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGTERM)
+    try:
+        process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+
+
+def _check_machine(deployment: Deployment) -> None:
+    """Refuse devices that this machine cannot stand in for, before anything starts."""
+    cuda = [device.name for device in deployment.devices if device.kind == "cuda"]
+    if cuda:
+        raise errors.DeploymentError(
+            f"device {cuda[0]}: the live platform runs on cpu devices; name cpu:0"
+        )
+    budget = sum(device.memory_bytes for device in deployment.devices)
+    available = psutil.virtual_memory().available
+    if budget > available:
+        raise errors.DeploymentError(
+            f"devices: {budget / 2**30:.1f} GiB of budgets exceed the {available / 2**30:.1f} GiB"
+            " of memory that this machine has free; give the devices less memory_bytes"
+        )

@@ -1,0 +1,100 @@
+"""Between text and token ids, with the model's own tokenizer and chat template."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import Tokenizer
+from tokenizers.decoders import DecodeStream
+
+from systems.errors import CheckpointError
+
+
+class Text:
+    """The tokenizer of one backbone directory (Hugging Face layout)."""
+
+    def __init__(self, model_dir: Path) -> None:
+        path = model_dir / "tokenizer.json"
+        if not path.exists():
+            raise CheckpointError(f"{model_dir}: no tokenizer.json; a fast tokenizer is needed")
+        self._tokenizer = Tokenizer.from_file(str(path))
+        self._settings = _read_json(model_dir / "tokenizer_config.json")
+        self._template = _chat_template(model_dir, self._settings)
+        self.stop_ids = _stop_ids(model_dir)
+        self.vocabulary = self._tokenizer.get_vocab_size()
+
+    def encode(self, text: str, *, special: bool = True) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=special).ids
+        return ids
+
+    def chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
+        """Token ids of a conversation, ready for the assistant's turn. ``ValueError`` where the
+        model has no chat template or its template refuses the messages."""
+        if self._template is None:
+            raise ValueError("this model has no chat template; use /v1/completions")
+        try:
+            prompt = self._template.render(
+                messages=messages, add_generation_prompt=True, **_special_tokens(self._settings)
+            )
+        except TemplateError as error:
+            raise ValueError(f"the model's chat template refuses this: {error}") from error
+        return self.encode(prompt, special=False)
+
+    def decoder(self, *, skip_special: bool) -> Decoder:
+        return Decoder(self._tokenizer, skip_special)
+
+
+class Decoder:
+    """Token ids to text, one at a time; holds back a character that is not whole yet."""
+
+    def __init__(self, tokenizer: Tokenizer, skip_special: bool) -> None:
+        self._tokenizer = tokenizer
+        self._stream = DecodeStream(skip_special_tokens=skip_special)
+
+    def text(self, token: int) -> str:
+        """The text that ``token`` completes, perhaps none."""
+        return self._stream.step(self._tokenizer, token) or ""
+
+
+def _chat_template(model_dir: Path, settings: dict[str, Any]) -> Any:
+    path = model_dir / "chat_template.jinja"
+    source = path.read_text(encoding="utf-8") if path.exists() else settings.get("chat_template")
+    if not isinstance(source, str):
+        return None
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    environment.globals["raise_exception"] = _raise
+    return environment.from_string(source)
+
+
+def _raise(message: str) -> None:
+    raise TemplateError(message)
+
+
+def _special_tokens(settings: dict[str, Any]) -> dict[str, str]:
+    found = {}
+    for name in ("bos_token", "eos_token", "pad_token", "unk_token"):
+        token = settings.get(name)
+        if token:
+            found[name] = token["content"] if isinstance(token, dict) else token
+    return found
+
+
+def _stop_ids(model_dir: Path) -> tuple[int, ...]:
+    """Where generation ends: generation_config.json, or else config.json, says."""
+    for name in ("generation_config.json", "config.json"):
+        value = _read_json(model_dir / name).get("eos_token_id")
+        if value is not None:
+            return tuple(value) if isinstance(value, list) else (value,)
+    return ()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content

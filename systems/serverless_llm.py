@@ -1,0 +1,36 @@
+"""ServerlessLLM's policy (Fu et al., OSDI'24): serverless without sharing.
+
+Modelled here: every instance is a process of its own that imports its libraries, loads its own
+copy of the backbone from the host's memory (the page cache holds the checkpoint after its first
+load: the host tier of the original's multi-tier loader) and is kept for a fixed time after its
+last request. Not modelled: its live migration and its own checkpoint format; on one device its
+start-up-time-aware placement has nothing to choose from.
+"""
+
+from __future__ import annotations
+
+from systems.serverless.core.policies import Policies
+from systems.serverless.core.policies.batching import FirstComeFirstServed
+from systems.serverless.core.policies.keep_alive import FixedKeepAlive
+from systems.serverless.core.policies.offloading import LeastRecentlyUsed
+from systems.serverless.core.policies.placement import BackboneAffinity
+from systems.serverless.core.policies.preloading import NoPreloading
+from systems.serverless.core.policies.sharing import PrivatePerInstance
+from systems.serverless.live.plan import Options
+from systems.serverless.live.system import LiveServerless
+
+
+class ServerlessLLM(LiveServerless):
+    name = "serverless-llm"
+    summary = "a copy of the backbone per instance, loaded from host memory on demand"
+
+    @staticmethod
+    def policies(options: Options) -> Policies:
+        return Policies(
+            sharing=PrivatePerInstance(),
+            preloading=NoPreloading(),
+            batching=FirstComeFirstServed(options.max_prefills),
+            offloading=LeastRecentlyUsed(),
+            keep_alive=FixedKeepAlive(),
+            placement=BackboneAffinity(),
+        )

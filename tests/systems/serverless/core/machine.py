@@ -1,0 +1,304 @@
+"""A world to drive a controller in: it carries actions out in any order, and watches its rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from systems.serverless.core import actions as act
+from systems.serverless.core import events as ev
+from systems.serverless.core.artifacts import PRECEDENCE, Artifact, CopyKey, Timer
+from systems.serverless.core.controller import Controller
+from systems.serverless.core.memory import Holding
+from systems.serverless.core.policies import Policies
+from systems.serverless.core.policies.batching import FirstComeFirstServed
+from systems.serverless.core.policies.keep_alive import FixedKeepAlive
+from systems.serverless.core.policies.offloading import LeastRecentlyUsed
+from systems.serverless.core.policies.placement import BackboneAffinity
+from systems.serverless.core.policies.preloading import LibraryTemplate, NoPreloading
+from systems.serverless.core.policies.sharing import PrivatePerInstance, SharedPerDevice
+from systems.serverless.core.world import (
+    BackboneSpec,
+    DeviceSpec,
+    FunctionSpec,
+    Settings,
+    World,
+)
+
+SHARING = Policies(
+    sharing=SharedPerDevice(),
+    preloading=LibraryTemplate(),
+    batching=FirstComeFirstServed(),
+    offloading=LeastRecentlyUsed(),
+    keep_alive=FixedKeepAlive(),
+    placement=BackboneAffinity(),
+)
+PRIVATE = Policies(
+    sharing=PrivatePerInstance(),
+    preloading=NoPreloading(),
+    batching=FirstComeFirstServed(max_prefills=1),
+    offloading=LeastRecentlyUsed(),
+    keep_alive=FixedKeepAlive(),
+    placement=BackboneAffinity(),
+)
+BUNDLES = {"sharing": SHARING, "private": PRIVATE}
+
+
+def world(
+    *, functions: int = 4, backbones: int = 1, devices: int = 1, memory: int = 1000
+) -> World:
+    """Small numbers: a backbone weighs 100, an instance's own bytes 30 to start with."""
+    return World(
+        backbones={f"b{i}": BackboneSpec(f"b{i}", 100) for i in range(backbones)},
+        functions={
+            f"f{i}": FunctionSpec(f"f{i}", f"b{i % backbones}", 5, 1, 5, 2_500_000_000)
+            for i in range(functions)
+        },
+        devices={f"cpu:{i}": DeviceSpec(f"cpu:{i}", memory) for i in range(devices)},
+        settings=Settings(
+            max_batch_size=4,
+            max_context_tokens=20,
+            keep_alive_ns=1000,
+            shared_keep_alive_ns=5000,
+        ),
+    )
+
+
+@dataclass
+class Process:
+    """An instance as the world sees it."""
+
+    function: str
+    device: str
+    forked: bool
+    up: bool = False
+    in_place: list[Artifact] = field(default_factory=list)
+    batch: int | None = None
+    fresh: set[int] = field(default_factory=set)
+    decoding: set[int] = field(default_factory=set)
+    copy: CopyKey | None = None
+
+
+class Machine:
+    """Keeps what was asked and not yet done; ``possible`` lists what could happen next."""
+
+    def __init__(self, world: World, policies: Policies) -> None:
+        self.world = world
+        self.now = 0
+        self.controller = Controller(world, policies, self._memory)
+        self.held: dict[tuple[str, Holding], int] = {}
+        self.processes: dict[int, Process] = {}
+        self.stopping: set[int] = set()
+        self.template: str = "absent"
+        self.copies: dict[CopyKey, str] = {}
+        self.loads: dict[int, act.LoadArtifact] = {}
+        self.timers: dict[Timer, int] = {}
+        self.waiting: dict[int, str] = {}
+        self.answers: dict[int, str] = {}
+        self.cancelling: set[int] = set()
+        self.seen_instances: set[int] = set()
+        self.ended_instances: set[int] = set()
+        self._requests = 0
+        self._do = {
+            act.StartTemplate: self._start_template,
+            act.StartInstance: self._start_instance,
+            act.StopInstance: self._stop_instance,
+            act.LoadArtifact: self._load_artifact,
+            act.LoadBackbone: self._load_backbone,
+            act.DropBackbone: self._drop_backbone,
+            act.RunBatch: self._run_batch,
+            act.CancelRequest: self._cancel_request,
+            act.FailRequest: self._fail_request,
+            act.SetTimer: self._set_timer,
+        }
+
+    def post(self, event: ev.Event) -> list[act.Action]:
+        actions = self.controller.handle(event, self.now)
+        for action in actions:
+            self._do[type(action)](action)
+        return actions
+
+    # -- what the controller asks -----------------------------------------------------------
+
+    def _memory(self, device: str, holding: Holding, size: int) -> None:
+        self.held[device, holding] = size
+        used = sum(amount for (name, _), amount in self.held.items() if name == device)
+        assert used <= self.world.devices[device].memory_bytes
+
+    def _start_template(self, action: act.StartTemplate) -> None:
+        assert self.template == "absent"
+        self.template = "starting"
+
+    def _start_instance(self, action: act.StartInstance) -> None:
+        assert action.instance not in self.seen_instances
+        assert not action.forked or self.template == "ready"
+        self.seen_instances.add(action.instance)
+        self.processes[action.instance] = Process(action.function, action.device, action.forked)
+
+    def _stop_instance(self, action: act.StopInstance) -> None:
+        process = self.processes[action.instance]
+        assert not process.fresh
+        assert not process.decoding
+        assert action.instance not in self.stopping
+        self.stopping.add(action.instance)
+
+    def _load_artifact(self, action: act.LoadArtifact) -> None:
+        process = self.processes[action.instance]
+        assert process.up
+        assert action.instance not in self.loads
+        expected = [a for a in PRECEDENCE if a not in process.in_place][0]
+        assert action.artifact is expected
+        if action.copy is not None and action.copy.shared:
+            assert self.copies[action.copy] == "loaded"
+            assert action.copy.device == process.device
+            process.copy = action.copy
+        self.loads[action.instance] = action
+
+    def _load_backbone(self, action: act.LoadBackbone) -> None:
+        assert action.copy not in self.copies
+        self.copies[action.copy] = "loading"
+
+    def _drop_backbone(self, action: act.DropBackbone) -> None:
+        assert all(process.copy != action.copy for process in self.processes.values())
+        self.copies.pop(action.copy, None)
+
+    def _run_batch(self, action: act.RunBatch) -> None:
+        process = self.processes[action.instance]
+        assert process.in_place == list(PRECEDENCE)
+        assert process.batch is None
+        assert action.instance not in self.stopping
+        assert action.requests
+        for request in action.requests:
+            assert self.waiting.pop(request) == process.function
+        process.batch = action.batch
+        process.fresh |= set(action.requests)
+        running = len(process.fresh) + len(process.decoding)
+        assert running <= self.world.settings.max_batch_size
+
+    def _cancel_request(self, action: act.CancelRequest) -> None:
+        self.cancelling.add(action.request)
+
+    def _fail_request(self, action: act.FailRequest) -> None:
+        self.waiting.pop(action.request, None)
+        self._answer(action.request, "failed")
+
+    def _set_timer(self, action: act.SetTimer) -> None:
+        assert action.at_ns >= self.now
+        self.timers[action.timer] = action.at_ns
+
+    def _answer(self, request: int, how: str) -> None:
+        assert request not in self.answers, "answered twice"
+        self.answers[request] = how
+
+    # -- what may happen --------------------------------------------------------------------
+
+    def arrive(self, function: str, prompt: int = 5, max_tokens: int = 5) -> int:
+        self._requests += 1
+        self.waiting[self._requests] = function
+        self.post(ev.RequestArrived(self._requests, function, prompt, max_tokens))
+        return self._requests
+
+    def cancel(self, request: int) -> None:
+        if request in self.waiting:
+            del self.waiting[request]
+            self._answer(request, "cancelled")
+        self.post(ev.RequestCancelled(request))
+
+    def template_ready(self) -> None:
+        self.template = "ready"
+        self.post(ev.TemplateReady())
+
+    def template_dies(self) -> None:
+        """Its forks go with it, as the kernel sees to."""
+        self.template = "absent"
+        self.post(ev.TemplateDied("killed"))
+        for instance in [i for i, p in self.processes.items() if p.forked]:
+            self.dies(instance)
+
+    def starts(self, instance: int) -> None:
+        process = self.processes[instance]
+        process.up = True
+        if process.forked:
+            process.in_place.append(Artifact.LIBRARIES)
+        self.post(ev.InstanceStarted(instance))
+
+    def loads_artifact(self, instance: int) -> None:
+        action = self.loads.pop(instance)
+        self.processes[instance].in_place.append(action.artifact)
+        self.post(ev.ArtifactLoaded(instance, action.artifact))
+
+    def backbone_loads(self, copy: CopyKey) -> None:
+        self.copies[copy] = "loaded"
+        self.post(ev.BackboneLoaded(copy))
+
+    def backbone_fails(self, copy: CopyKey) -> None:
+        del self.copies[copy]
+        self.post(ev.BackboneFailed(copy, "corrupt"))
+
+    def prefills(self, instance: int) -> None:
+        process = self.processes[instance]
+        batch, process.batch = process.batch, None
+        process.decoding |= process.fresh
+        process.fresh = set()
+        assert batch is not None
+        self.post(ev.BatchPrefilled(instance, batch))
+
+    def finishes(self, instance: int) -> None:
+        process = self.processes[instance]
+        request = min(process.decoding)
+        process.decoding.discard(request)
+        self._answer(request, "ok")
+        self.post(ev.RequestFinished(request))
+
+    def _gone(self, instance: int) -> None:
+        del self.processes[instance]
+        self.loads.pop(instance, None)
+        self.ended_instances.add(instance)
+
+    def stops(self, instance: int) -> None:
+        self.stopping.discard(instance)
+        self._gone(instance)
+        self.post(ev.InstanceStopped(instance))
+
+    def dies(self, instance: int) -> None:
+        self.stopping.discard(instance)
+        self._gone(instance)
+        self.post(ev.ProcessDied(instance, "killed by SIGKILL"))
+
+    def fires(self, timer: Timer) -> None:
+        self.now = max(self.now, self.timers.pop(timer))
+        self.post(ev.TimerFired(timer))
+
+    def busy(self) -> list[int]:
+        return [i for i in self.processes if i not in self.stopping]
+
+    def step(self) -> bool:
+        """Do one thing that was asked for, timers last; False where nothing is left to do."""
+        if self.template == "starting":
+            self.template_ready()
+            return True
+        for instance, process in list(self.processes.items()):
+            if instance in self.stopping:
+                self.stops(instance)
+            elif not process.up:
+                self.starts(instance)
+            elif instance in self.loads:
+                self.loads_artifact(instance)
+            elif process.batch is not None:
+                self.prefills(instance)
+            elif process.decoding:
+                self.finishes(instance)
+            else:
+                continue
+            return True
+        loading = [copy for copy, state in self.copies.items() if state == "loading"]
+        if loading:
+            self.backbone_loads(loading[0])
+            return True
+        return False
+
+    def settle(self) -> None:
+        """Let everything that was asked for come to its end, time standing still."""
+        for _ in range(100_000):
+            if not self.step():
+                return
+        raise AssertionError("it never settles")

@@ -1,0 +1,175 @@
+"""What the controller decides, in the order in which a function lives."""
+
+from __future__ import annotations
+
+import pytest
+
+from systems.serverless.core import actions as act
+from systems.serverless.core.artifacts import CopyKey
+
+from .machine import BUNDLES, PRIVATE, SHARING, Machine, world
+
+
+def kinds(actions: list[act.Action]) -> list[type]:
+    return [type(action) for action in actions]
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_a_request_is_served_from_nothing(bundle: str) -> None:
+    machine = Machine(world(), BUNDLES[bundle])
+    request = machine.arrive("f0")
+    machine.settle()
+    assert machine.answers == {request: "ok"}
+
+
+def test_the_second_function_shares_the_backbone_and_the_libraries() -> None:
+    machine = Machine(world(), SHARING)
+    machine.arrive("f0")
+    machine.settle()
+    before = dict(machine.copies)
+    machine.arrive("f1")
+    (instance,) = [i for i, p in machine.processes.items() if p.function == "f1"]
+    machine.starts(instance)
+    assert machine.copies == before == {CopyKey("b0", "cpu:0"): "loaded"}
+    assert machine.loads[instance].artifact == "backbone"
+    machine.settle()
+    assert len(machine.processes) == 2
+
+
+def test_without_sharing_each_instance_holds_its_own() -> None:
+    machine = Machine(world(memory=1000), PRIVATE)
+    for function in ("f0", "f1", "f2"):
+        machine.arrive(function)
+    machine.settle()
+    weights = [size for (_, h), size in machine.held.items() if h.owner == "weights"]
+    assert weights == [100, 100, 100]
+
+
+def test_requests_that_wait_while_a_batch_is_prefilled_form_the_next() -> None:
+    machine = Machine(world(), SHARING)
+    machine.arrive("f0")
+    machine.settle()
+    (instance,) = machine.processes
+    machine.arrive("f0")
+    for _ in range(5):
+        machine.arrive("f0")
+    assert len(machine.processes[instance].fresh) == 1
+    machine.prefills(instance)
+    assert len(machine.processes[instance].fresh) == 3, "four run at once, one is decoding"
+    machine.settle()
+    assert set(machine.answers.values()) == {"ok"}
+    assert len(machine.answers) == 7
+
+
+def test_an_idle_instance_is_stopped_after_its_keep_alive_and_not_before() -> None:
+    machine = Machine(world(), SHARING)
+    machine.arrive("f0")
+    machine.settle()
+    (instance,) = machine.processes
+    machine.now = 900
+    machine.arrive("f0")
+    machine.settle()
+    machine.fires(instance)
+    assert not machine.stopping, "it was busy 100 ns ago"
+    assert machine.timers[instance] == 1900
+    machine.fires(instance)
+    assert machine.stopping == {instance}
+
+
+def test_the_shared_backbone_outlives_its_last_instance_by_its_own_keep_alive() -> None:
+    machine = Machine(world(), SHARING)
+    machine.arrive("f0")
+    machine.settle()
+    (instance,) = machine.processes
+    machine.fires(instance)
+    machine.settle()
+    copy = CopyKey("b0", "cpu:0")
+    assert machine.copies == {copy: "loaded"}
+    assert machine.timers[copy] == 1000 + 5000
+    machine.fires(copy)
+    assert machine.copies == {}
+    assert sum(machine.held.values()) == 0
+
+
+def test_a_full_device_makes_room_by_stopping_who_is_idle_longest() -> None:
+    machine = Machine(world(memory=300), PRIVATE)
+    for function in ("f0", "f1"):
+        machine.arrive(function)
+        machine.settle()
+        machine.now += 10
+    oldest = min(machine.processes)
+    machine.arrive("f2")
+    assert machine.stopping == {oldest}
+    machine.settle()
+    assert list(machine.answers.values()) == ["ok"] * 3
+
+
+def test_memory_that_only_a_busy_instance_holds_is_waited_for() -> None:
+    machine = Machine(world(memory=140), PRIVATE)
+    machine.arrive("f0")
+    machine.arrive("f1")
+    assert [p.function for p in machine.processes.values()] == ["f0"]
+    machine.settle()
+    assert set(machine.answers.values()) == {"ok"}
+
+
+def test_a_death_takes_only_its_running_requests() -> None:
+    machine = Machine(world(), SHARING)
+    machine.arrive("f0"), machine.arrive("f1")
+    machine.settle()
+    machine.answers.clear()
+    first, other, waiting = (machine.arrive(name) for name in ("f0", "f1", "f0"))
+    victim = next(i for i, p in machine.processes.items() if p.function == "f0")
+    machine.dies(victim)
+    assert machine.answers == {first: "failed"}
+    machine.settle()
+    assert machine.answers == {first: "failed", other: "ok", waiting: "ok"}
+
+
+def test_requests_fail_once_starting_has_failed_too_often() -> None:
+    machine = Machine(world(), SHARING)
+    request = machine.arrive("f0")
+    machine.template_ready()
+    (first,) = machine.processes
+    machine.dies(first)
+    assert machine.answers == {}, "one more try"
+    (second,) = machine.processes
+    machine.dies(second)
+    assert machine.answers == {request: "failed"}
+    assert machine.processes == {}
+
+
+def test_a_backbone_that_cannot_be_loaded_fails_who_waits_for_it() -> None:
+    machine = Machine(world(), SHARING)
+    request = machine.arrive("f0")
+    machine.template_ready()
+    for _ in range(2):
+        machine.backbone_fails(CopyKey("b0", "cpu:0"))
+        for instance in list(machine.stopping):
+            machine.stops(instance)
+    assert machine.answers == {request: "failed"}
+
+
+def test_a_cancelled_request_frees_its_place() -> None:
+    machine = Machine(world(), SHARING)
+    running = machine.arrive("f0")
+    waiting = machine.arrive("f0")
+    machine.cancel(waiting)
+    machine.settle()
+    assert machine.answers == {waiting: "cancelled", running: "ok"}
+    assert machine.controller.state.requests == {}
+
+
+def test_the_same_events_give_the_same_actions() -> None:
+    def play() -> list[list[act.Action]]:
+        machine = Machine(world(functions=3), SHARING)
+        log: list[list[act.Action]] = []
+        post = machine.post
+        machine.post = lambda event: log.append(post(event)) or log[-1]  # type: ignore[assignment,func-returns-value]
+        for function in ("f0", "f1", "f0", "f2"):
+            machine.arrive(function)
+            machine.step()
+        machine.settle()
+        return log
+
+    assert play() == play()

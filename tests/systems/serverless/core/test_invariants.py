@@ -1,0 +1,100 @@
+"""Whatever happens, in whatever order, deaths included: no request is lost or answered twice,
+memory never exceeds a device, precedence holds, every instance is stopped or alive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from .machine import BUNDLES, Machine, world
+
+
+class AnyOrder(RuleBasedStateMachine):
+    machine: Machine
+
+    @initialize(
+        bundle=st.sampled_from(sorted(BUNDLES)),
+        memory=st.integers(140, 420),
+        backbones=st.integers(1, 2),
+        devices=st.integers(1, 2),
+    )
+    def deploy(self, bundle: str, memory: int, backbones: int, devices: int) -> None:
+        deployed = world(functions=4, backbones=backbones, devices=devices, memory=memory)
+        self.machine = Machine(deployed, BUNDLES[bundle])
+
+    def _one(self, data: Any, among: list[Any], do: Callable[[Any], None]) -> None:
+        if among:
+            do(data.draw(st.sampled_from(sorted(among, key=str))))
+
+    @rule(function=st.sampled_from(["f0", "f1", "f2", "f3"]), tokens=st.integers(1, 10))
+    def arrive(self, function: str, tokens: int) -> None:
+        self.machine.arrive(function, tokens, tokens)
+
+    @rule(steps=st.integers(1, 6))
+    def go_on(self, steps: int) -> None:
+        for _ in range(steps):
+            self.machine.step()
+
+    @rule(data=st.data())
+    def a_client_leaves(self, data: Any) -> None:
+        running = [r for p in self.machine.processes.values() for r in p.fresh | p.decoding]
+        self._one(data, [*self.machine.waiting, *running], self.machine.cancel)
+
+    @rule(data=st.data())
+    def an_instance_dies(self, data: Any) -> None:
+        self._one(data, list(self.machine.processes), self.machine.dies)
+
+    @rule()
+    def the_template_dies(self) -> None:
+        if self.machine.template != "absent":
+            self.machine.template_dies()
+
+    @rule(data=st.data())
+    def a_backbone_fails_to_load(self, data: Any) -> None:
+        loading = [c for c, state in self.machine.copies.items() if state == "loading"]
+        self._one(data, loading, self.machine.backbone_fails)
+
+    @rule(data=st.data())
+    def a_timer_fires(self, data: Any) -> None:
+        self._one(data, list(self.machine.timers), self.machine.fires)
+
+    @rule(duration=st.integers(1, 3000))
+    def time_passes(self, duration: int) -> None:
+        for timer, at_ns in sorted(self.machine.timers.items(), key=lambda item: item[1]):
+            if at_ns <= self.machine.now + duration and timer in self.machine.timers:
+                self.machine.fires(timer)
+        self.machine.now += duration
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        if not hasattr(self, "machine"):
+            return
+        machine = self.machine
+        running = {r for p in machine.processes.values() for r in p.fresh | p.decoding}
+        known = set(machine.waiting) | running | set(machine.answers)
+        assert known == set(range(1, machine._requests + 1))
+        assert set(machine.controller.state.requests) == set(machine.waiting) | running
+        assert machine.seen_instances == set(machine.processes) | machine.ended_instances
+
+    def teardown(self) -> None:
+        if not hasattr(self, "machine"):
+            return
+        machine = self.machine
+        machine.settle()
+        assert not machine.waiting, "everything that waited was served"
+        for _ in range(200):
+            if not machine.timers:
+                break
+            machine.fires(min(machine.timers, key=machine.timers.__getitem__))
+            machine.settle()
+        assert not machine.processes, "keep-alive ends every idle instance"
+        assert not machine.copies
+        assert sum(machine.held.values()) == 0
+
+
+AnyOrder.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestAnyOrder = AnyOrder.TestCase
