@@ -1,0 +1,75 @@
+"""``slbench serve``: one system, kept up behind its endpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    system: Annotated[str, typer.Argument(help="Name of a system; see slbench systems list.")],
+    backbone: Annotated[
+        str, typer.Option(help="Preset or Hugging Face Llama directory.")
+    ] = "smollm2-135m",
+    adapter: Annotated[
+        list[Path] | None, typer.Option(help="peft directory; repeat for more functions.")
+    ] = None,
+    functions: Annotated[
+        int, typer.Option(min=1, help="Functions with seeded adapters, where none are named.")
+    ] = 8,
+    host: str = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="deployment key=value, such as dtype=bfloat16.")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="The endpoint as JSON.")] = False,
+) -> None:
+    """Keep SYSTEM up behind its OpenAI-compatible endpoint until Ctrl-C.
+
+    Example: slbench serve serverless-lora --port 8000
+    """
+    import signal
+    import sys
+
+    from systems.registry import system_class
+
+    from ..deployments import deployment_for
+    from ..experiment import DeploymentChoice, SystemChoice, parse_setting
+
+    settings = dict(parse_setting(text) for text in set_ or [])
+    options = settings.pop("options", {})
+    choice = DeploymentChoice.model_validate(
+        {"backbone": backbone, "adapters": adapter or (), **settings}
+    )
+    cls = system_class(system)
+    names = _names(adapter or [], functions)
+    deployment = deployment_for(
+        choice, SystemChoice(name=system, options=options), names, host=host, port=port
+    )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with cls() as running:
+        endpoint = running.deploy(deployment)
+        if json_:
+            print(json.dumps({"base_url": endpoint.base_url, "models": endpoint.models}))
+            sys.stdout.flush()
+        print(_greeting(endpoint.base_url, endpoint.models), file=sys.stderr)
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            print("stopping", file=sys.stderr)
+
+
+def _names(adapters: list[Path], count: int) -> list[str]:
+    return [path.name for path in adapters] or [f"f{index}" for index in range(count)]
+
+
+def _greeting(url: str, models: tuple[str, ...]) -> str:
+    body = json.dumps({"model": models[-1], "messages": [{"role": "user", "content": "Hello"}]})
+    return (
+        f"answering at {url}/v1 as {', '.join(models)}\n"
+        f"  curl {url}/v1/chat/completions -H 'Content-Type: application/json' -d '{body}'\n"
+        "Ctrl-C stops it"
+    )

@@ -1,0 +1,66 @@
+"""``slbench systems``: what can be measured."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="What can be measured.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
+
+@app.command("list")
+def list_(json_: Json = False) -> None:
+    """Every system by name, third parties' included.
+
+    Example: slbench systems list
+    """
+    from systems.registry import system_class, system_names
+
+    rows = [
+        {"name": name, "kind": cls.kind, "summary": cls.summary}
+        for name in system_names()
+        for cls in (system_class(name),)
+    ]
+    if json_:
+        print(json.dumps({"systems": rows}))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("system", "kind", "what it is", box=None)
+    for row in rows:
+        table.add_row(row["name"], row["kind"], row["summary"])
+    Console().print(table)
+
+
+@app.command()
+def show(name: str, json_: Json = False) -> None:
+    """What a system is, and the policies that make it.
+
+    Example: slbench systems show serverless-lora
+    """
+    import inspect
+
+    from systems.registry import system_class
+
+    cls = system_class(name)
+    info = cls().info()
+    document = {
+        "name": cls.name,
+        "kind": cls.kind,
+        "summary": cls.summary,
+        "about": inspect.getdoc(inspect.getmodule(cls)) or inspect.getdoc(cls) or "",
+        "policies": dict(info.policies),
+        "options": dict(info.options),
+    }
+    if json_:
+        print(json.dumps(document))
+        return
+    print(f"{document['name']} ({document['kind']}): {document['summary']}\n\n{document['about']}\n")
+    for title in ("policies", "options"):
+        for key, value in document[title].items():
+            print(f"  {key:20} {value}")

@@ -1,0 +1,133 @@
+"""A LoRA adapter in memory, ready to be added to the fused projections, unmerged.
+
+y = W·x + B·(A·x): the A of every target that reads the same x are stacked into one matrix, so a
+fused projection costs one product with A and one with each B. The scaling is folded into B.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from systems.errors import AdapterError
+
+from .adapter_files import AdapterFiles, inspect_adapter, parse_key, target_shapes
+from .config import ModelConfig
+from .dtypes import compute_dtype, torch_dtype
+
+# Targets of each fused projection, in the order of its rows.
+FUSED = {
+    "qkv": ("q_proj", "k_proj", "v_proj"),
+    "o": ("o_proj",),
+    "gate_up": ("gate_proj", "up_proj"),
+    "down": ("down_proj",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One target: output columns ``start:stop`` += t[:, low:high] @ b, b being (rank, out)."""
+
+    start: int
+    stop: int
+    low: int
+    high: int
+    b: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """The adapter of one fused projection. ``a``: (sum of ranks, in)."""
+
+    a: Tensor
+    parts: tuple[Part, ...]
+
+    def add_to(self, y: Tensor, x: Tensor) -> Tensor:
+        """``y`` += B·A·``x`` in place; ``x`` (rows, in) and ``y`` (rows, out) in one dtype."""
+        t = torch.nn.functional.linear(x, self.a)
+        if len(self.parts) == 1 and self.parts[0].stop - self.parts[0].start == y.shape[1]:
+            return y.addmm_(t, self.parts[0].b)
+        for part in self.parts:
+            y[:, part.start : part.stop].addmm_(t[:, part.low : part.high], part.b)
+        return y
+
+
+@dataclass(frozen=True, slots=True)
+class LayerAdapter:
+    """What is added in one layer; ``None`` where nothing is."""
+
+    qkv: Delta | None = None
+    o: Delta | None = None
+    gate_up: Delta | None = None
+    down: Delta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterWeights:
+    """A whole adapter. ``nbytes`` is what it holds in memory."""
+
+    layers: tuple[LayerAdapter, ...]
+    nbytes: int
+
+
+def load_adapter(adapter_dir: Path, config: ModelConfig, dtype: str) -> AdapterWeights:
+    """Read a peft directory, by peft's own loaders, for a backbone of this shape stored as
+    ``dtype``. ``AdapterError`` where it is corrupt or belongs to another backbone."""
+    files = inspect_adapter(adapter_dir, config)
+    pairs = _load_pairs(files)
+    wanted = torch_dtype(compute_dtype(dtype))
+    shapes = target_shapes(config)
+    layers = tuple(
+        LayerAdapter(
+            **{
+                name: _delta(pairs, index, targets, shapes, files.scaling, wanted)
+                for name, targets in FUSED.items()
+            }
+        )
+        for index in range(config.num_layers)
+    )
+    return AdapterWeights(layers, files.elements * wanted.itemsize)
+
+
+def _load_pairs(files: AdapterFiles) -> dict[tuple[int, str, str], Tensor]:
+    """(layer, target, half) → tensor, as peft reads them."""
+    from peft import PeftConfig
+    from peft.utils.save_and_load import load_peft_weights
+    from safetensors import SafetensorError
+
+    try:
+        settings: Any = PeftConfig.from_pretrained(str(files.path))
+        tensors: Mapping[str, Tensor] = load_peft_weights(str(files.path), device="cpu")
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+        raise AdapterError(f"{files.path}: peft cannot load it: {error}") from error
+    if settings.r != files.rank:
+        raise AdapterError(f"{files.path}: changed while it was being loaded")
+    return {key: tensor for name, tensor in tensors.items() if (key := parse_key(name))}
+
+
+def _delta(
+    pairs: Mapping[tuple[int, str, str], Tensor],
+    layer: int,
+    targets: Sequence[str],
+    shapes: Mapping[str, tuple[int, int]],
+    scaling: float,
+    dtype: torch.dtype,
+) -> Delta | None:
+    halves: list[Tensor] = []
+    parts: list[Part] = []
+    start = low = 0
+    for target in targets:
+        stop = start + shapes[target][0]
+        if (layer, target, "A") in pairs:
+            a = pairs[layer, target, "A"].to(dtype)
+            b = (pairs[layer, target, "B"].to(dtype) * scaling).t().contiguous()
+            halves.append(a)
+            parts.append(Part(start, stop, low, low + a.shape[0], b))
+            low += a.shape[0]
+        start = stop
+    return Delta(torch.cat(halves), tuple(parts)) if parts else None

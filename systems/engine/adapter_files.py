@@ -1,0 +1,189 @@
+"""A peft LoRA directory, checked against a backbone from its headers alone (no torch)."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from systems.errors import AdapterError
+
+from .config import ModelConfig
+from .dtypes import ITEMSIZE, compute_dtype
+from .safetensors_files import StoredTensor, read_header
+
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+
+# What peft can do to a LoRA beyond W·x + scaling·B·A·x, and this engine does not compute.
+_UNSUPPORTED = (
+    "use_dora",
+    "use_qalora",
+    "use_bdlora",
+    "modules_to_save",
+    "fan_in_fan_out",
+    "lora_bias",
+    "rank_pattern",
+    "alpha_pattern",
+    "layer_replication",
+    "alora_invocation_tokens",
+    "arrow_config",
+    "target_parameters",
+    "trainable_token_indices",
+)
+_KEY = re.compile(
+    r"base_model\.model\.model\.layers\.(\d+)\.(self_attn|mlp)\.(\w+)\.lora_(A|B)\.weight"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterFiles:
+    """What a LoRA directory holds: rank, the factor on B·A, its targets, its layers."""
+
+    path: Path
+    rank: int
+    scaling: float
+    targets: tuple[str, ...]
+    layers: tuple[int, ...]
+    elements: int
+
+    def nbytes(self, dtype: str, device: str = "cpu") -> int:
+        """Bytes held when loaded over a backbone stored as ``dtype``."""
+        return self.elements * ITEMSIZE[compute_dtype(dtype, device)]
+
+
+def target_shapes(config: ModelConfig) -> dict[str, tuple[int, int]]:
+    """(out, in) of every projection that an adapter may change, by its name in peft."""
+    hidden, inner = config.hidden_size, config.intermediate_size
+    return {
+        "q_proj": (config.q_size, hidden),
+        "k_proj": (config.kv_size, hidden),
+        "v_proj": (config.kv_size, hidden),
+        "o_proj": (hidden, config.q_size),
+        "gate_proj": (inner, hidden),
+        "up_proj": (inner, hidden),
+        "down_proj": (hidden, inner),
+    }
+
+
+def inspect_adapter(adapter_dir: Path, config: ModelConfig) -> AdapterFiles:
+    """Check a peft directory against a backbone. ``AdapterError`` names the first misfit."""
+    settings = _settings(adapter_dir)
+    rank = settings["r"]
+    tensors = read_header(_weights_file(adapter_dir), AdapterError)
+    pairs = _pairs(adapter_dir, tensors)
+    _check_shapes(adapter_dir, tensors, rank, config)
+    layers = tuple(sorted({layer for layer, _ in pairs}))
+    targets = tuple(sorted({target for _, target in pairs}))
+    _check_coverage(adapter_dir, settings, pairs, layers, targets, config)
+    divisor = math.sqrt(rank) if settings.get("use_rslora") else rank
+    return AdapterFiles(
+        path=adapter_dir,
+        rank=rank,
+        scaling=settings["lora_alpha"] / divisor,
+        targets=targets,
+        layers=layers,
+        elements=sum(math.prod(tensor.shape) for tensor in tensors.values()),
+    )
+
+
+def validate_adapter(adapter_dir: Path, config: ModelConfig) -> AdapterFiles:
+    """Refuse, from headers alone, an adapter that could not be loaded over this backbone."""
+    return inspect_adapter(adapter_dir, config)
+
+
+def parse_key(name: str) -> tuple[int, str, str] | None:
+    """(layer, target, ``"A"`` or ``"B"``) of a tensor's name in a peft file."""
+    match = _KEY.fullmatch(name)
+    return (int(match[1]), match[3], match[4]) if match else None
+
+
+def _settings(adapter_dir: Path) -> dict[str, Any]:
+    path = adapter_dir / CONFIG
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise AdapterError(f"{adapter_dir}: no {CONFIG}; a peft directory is needed") from None
+    except (OSError, ValueError) as error:
+        raise AdapterError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(settings, dict) or settings.get("peft_type") != "LORA":
+        raise AdapterError(f"{path}: not a LoRA adapter (peft_type must be LORA)")
+    used = [name for name in _UNSUPPORTED if settings.get(name)]
+    if settings.get("bias", "none") != "none":
+        used.append("bias")
+    if used:
+        raise AdapterError(f"{path}: {used[0]} is set, which the engine does not compute")
+    for name, kind in (("r", int), ("lora_alpha", (int, float))):
+        value = settings.get(name)
+        if isinstance(value, bool) or not isinstance(value, kind) or value <= 0:
+            raise AdapterError(f"{path}: {name} must be a positive number, got {value!r}")
+    return settings
+
+
+def _weights_file(adapter_dir: Path) -> Path:
+    path = adapter_dir / WEIGHTS
+    if path.exists():
+        return path
+    if any(adapter_dir.glob("*.bin")):
+        raise AdapterError(
+            f"{adapter_dir}: pickled weights are not loaded; save the adapter as safetensors"
+        )
+    raise AdapterError(f"{adapter_dir}: no {WEIGHTS}")
+
+
+def _pairs(adapter_dir: Path, tensors: Mapping[str, StoredTensor]) -> set[tuple[int, str]]:
+    halves: dict[str, set[tuple[int, str]]] = {"A": set(), "B": set()}
+    for name in tensors:
+        key = parse_key(name)
+        if key is None:
+            raise AdapterError(f"{adapter_dir}: {name} is not a LoRA of a Llama projection")
+        halves[key[2]].add(key[:2])
+    if not tensors or halves["A"] != halves["B"]:
+        raise AdapterError(f"{adapter_dir}: each target needs both lora_A and lora_B")
+    return halves["A"]
+
+
+def _check_shapes(
+    adapter_dir: Path, tensors: Mapping[str, StoredTensor], rank: int, config: ModelConfig
+) -> None:
+    shapes = target_shapes(config)
+    for name, tensor in tensors.items():
+        layer, target, half = parse_key(name) or (0, "", "")
+        if target not in shapes:
+            raise AdapterError(
+                f"{adapter_dir}: target {target} is not supported; supported: {', '.join(shapes)}"
+            )
+        if layer >= config.num_layers:
+            raise AdapterError(
+                f"{adapter_dir}: has layer {layer}, the backbone {config.num_layers} layers;"
+                " it is an adapter of another backbone"
+            )
+        out, inner = shapes[target]
+        wanted = (rank, inner) if half == "A" else (out, rank)
+        if tensor.shape != wanted:
+            raise AdapterError(
+                f"{adapter_dir}: {name} has shape {list(tensor.shape)}, rank {rank} on this"
+                f" backbone needs {list(wanted)}; it is an adapter of another backbone or rank"
+            )
+
+
+def _check_coverage(
+    adapter_dir: Path,
+    settings: Mapping[str, Any],
+    pairs: set[tuple[int, str]],
+    layers: tuple[int, ...],
+    targets: tuple[str, ...],
+    config: ModelConfig,
+) -> None:
+    """An adapter that leaves out layers without having said so was made for fewer of them."""
+    chosen = settings.get("layers_to_transform")
+    if chosen is None and len(layers) != config.num_layers:
+        raise AdapterError(
+            f"{adapter_dir}: has {len(layers)} layers, the backbone {config.num_layers};"
+            " it is an adapter of another backbone"
+        )
+    if len(pairs) != len(layers) * len(targets):
+        raise AdapterError(f"{adapter_dir}: some layers lack some of {', '.join(targets)}")

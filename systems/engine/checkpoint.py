@@ -1,0 +1,157 @@
+"""From a Hugging Face checkpoint to one flat buffer that processes can share.
+
+The layout puts q, k, v of a layer side by side, and gate, up, so that each fused projection is a
+plain view; tied embeddings are stored once. Planning reads headers only and imports no torch.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from systems.errors import CheckpointError
+
+from .config import ModelConfig, read_config
+from .dtypes import ITEMSIZE, torch_dtype
+from .safetensors_files import StoredTensor, find_shards, read_headers
+
+ALIGNMENT = 64  # a cache line, and the widest vector load
+PAGE = 4096
+READ_BYTES = 1 << 30  # Linux transfers at most 2 GiB - 4 KiB a call
+
+EMBEDDING = "model.embed_tokens.weight"
+FINAL_NORM = "model.norm.weight"
+HEAD = "lm_head.weight"
+
+
+class BackboneLayout(BaseModel):
+    """Where each tensor lies in a buffer of ``nbytes``: its name in the checkpoint → (offset in
+    bytes, shape). The buffer must start on a page."""
+
+    model_config = ConfigDict(frozen=True)
+
+    config: ModelConfig
+    dtype: Literal["float32", "bfloat16", "float16"]
+    nbytes: int
+    tensors: Mapping[str, tuple[int, tuple[int, ...]]]
+
+    def to_json(self) -> str:
+        return self.model_dump_json()
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        return cls.model_validate_json(text)
+
+
+def plan_layout(model_dir: Path, dtype: str) -> BackboneLayout:
+    """The layout of a checkpoint in ``dtype``, after checking that every tensor is there in the
+    shape that ``config.json`` promises. ``CheckpointError`` otherwise."""
+    if dtype not in ITEMSIZE:
+        raise CheckpointError(f"dtype {dtype!r} is unknown; known: {', '.join(ITEMSIZE)}")
+    config = read_config(model_dir)
+    _stored(model_dir, config)
+    tensors: dict[str, tuple[int, tuple[int, ...]]] = {}
+    end = 0
+    for group in _groups(config):
+        end = _align(end, ALIGNMENT)
+        for name, shape in group.items():
+            tensors[name] = (end, shape)
+            end += math.prod(shape) * ITEMSIZE[dtype]
+    return BackboneLayout.model_validate(
+        {"config": config, "dtype": dtype, "nbytes": _align(end, PAGE), "tensors": tensors}
+    )
+
+
+def validate_checkpoint(model_dir: Path) -> ModelConfig:
+    """Refuse, from headers alone, what could not be loaded; the model's shape otherwise."""
+    config = read_config(model_dir)
+    _stored(model_dir, config)
+    return config
+
+
+def fill(layout: BackboneLayout, model_dir: Path, buffer: memoryview) -> None:
+    """Read the checkpoint into ``buffer`` (writable, at least ``layout.nbytes``), converting
+    where it is stored in another dtype. ``CheckpointError`` where it changed since planning."""
+    if buffer.nbytes < layout.nbytes:
+        raise CheckpointError(f"buffer of {buffer.nbytes} bytes, the backbone has {layout.nbytes}")
+    stored = _stored(model_dir, layout.config)
+    flat = buffer.cast("B")
+    files: dict[Path, int] = {}
+    try:
+        for name, (offset, _) in layout.tensors.items():
+            tensor = stored[name]
+            if tensor.path not in files:
+                files[tensor.path] = os.open(tensor.path, os.O_RDONLY)
+            count = tensor.nbytes // ITEMSIZE[tensor.dtype] * ITEMSIZE[layout.dtype]
+            _place(files[tensor.path], tensor, flat[offset : offset + count], layout.dtype)
+    finally:
+        for fd in files.values():
+            os.close(fd)
+
+
+def _place(fd: int, tensor: StoredTensor, target: memoryview, dtype: str) -> None:
+    if tensor.dtype == dtype:
+        _read(fd, tensor, target)
+        return
+    import torch
+
+    raw = bytearray(tensor.nbytes)
+    _read(fd, tensor, memoryview(raw))
+    source = torch.frombuffer(raw, dtype=torch_dtype(tensor.dtype))
+    torch.frombuffer(target, dtype=torch_dtype(dtype)).copy_(source)
+
+
+def _read(fd: int, tensor: StoredTensor, target: memoryview) -> None:
+    done = 0
+    while done < tensor.nbytes:
+        piece = target[done : done + READ_BYTES]
+        count = os.preadv(fd, [piece], tensor.offset + done)
+        if count == 0:
+            raise CheckpointError(f"{tensor.path}: ends before byte {tensor.offset + done}")
+        done += count
+
+
+def _stored(model_dir: Path, config: ModelConfig) -> dict[str, StoredTensor]:
+    found = read_headers(find_shards(model_dir, CheckpointError), CheckpointError)
+    for group in _groups(config):
+        for name, shape in group.items():
+            if name not in found:
+                raise CheckpointError(f"{model_dir}: tensor {name} is missing")
+            if found[name].shape != shape:
+                raise CheckpointError(
+                    f"{model_dir}: {name} has shape {list(found[name].shape)},"
+                    f" config.json promises {list(shape)}"
+                )
+    return found
+
+
+def _groups(config: ModelConfig) -> Iterator[dict[str, tuple[int, ...]]]:
+    """Tensors that must lie side by side, group by group, in the order of use."""
+    hidden, inner = config.hidden_size, config.intermediate_size
+    vocabulary = (config.vocab_size, hidden)
+    yield {EMBEDDING: vocabulary}
+    for index in range(config.num_layers):
+        layer = f"model.layers.{index}."
+        attention, mlp = f"{layer}self_attn.", f"{layer}mlp."
+        yield {f"{layer}input_layernorm.weight": (hidden,)}
+        yield {
+            f"{attention}q_proj.weight": (config.q_size, hidden),
+            f"{attention}k_proj.weight": (config.kv_size, hidden),
+            f"{attention}v_proj.weight": (config.kv_size, hidden),
+        }
+        yield {f"{attention}o_proj.weight": (hidden, config.q_size)}
+        yield {f"{layer}post_attention_layernorm.weight": (hidden,)}
+        yield {f"{mlp}gate_proj.weight": (inner, hidden), f"{mlp}up_proj.weight": (inner, hidden)}
+        yield {f"{mlp}down_proj.weight": (hidden, inner)}
+    yield {FINAL_NORM: (hidden,)}
+    if not config.tie_word_embeddings:
+        yield {HEAD: vocabulary}
+
+
+def _align(offset: int, to: int) -> int:
+    return -(-offset // to) * to

@@ -1,0 +1,125 @@
+"""The shape of a Llama, read from a Hugging Face ``config.json``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from systems.errors import CheckpointError
+
+from .dtypes import ITEMSIZE, compute_dtype
+
+
+class Rope(BaseModel):
+    """Rotary embedding: base ``theta`` and how its frequencies are scaled."""
+
+    model_config = ConfigDict(frozen=True)
+
+    theta: PositiveFloat = Field(default=10000.0, alias="rope_theta")
+    kind: Literal["default", "linear", "llama3"] = Field(default="default", alias="rope_type")
+    factor: PositiveFloat = 1.0
+    low_freq_factor: PositiveFloat = 1.0
+    high_freq_factor: PositiveFloat = 4.0
+    original_max_position_embeddings: PositiveInt = 8192
+
+
+class ModelConfig(BaseModel):
+    """What the engine needs to know of a ``LlamaForCausalLM``. Unknown keys are ignored, since
+    ``config.json`` carries many that do not change the forward pass."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    model_type: Literal["llama"]
+    vocab_size: PositiveInt
+    hidden_size: PositiveInt
+    intermediate_size: PositiveInt
+    num_layers: PositiveInt = Field(alias="num_hidden_layers")
+    num_heads: PositiveInt = Field(alias="num_attention_heads")
+    num_kv_heads: PositiveInt = Field(alias="num_key_value_heads")
+    head_dim: PositiveInt
+    rms_norm_eps: PositiveFloat = 1e-6
+    max_positions: PositiveInt = Field(default=2048, alias="max_position_embeddings")
+    tie_word_embeddings: bool = False
+    hidden_act: Literal["silu"] = "silu"
+    attention_bias: Literal[False] = False
+    mlp_bias: Literal[False] = False
+    quantization_config: None = None
+    rope: Rope = Rope()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, data: Any) -> Any:
+        """Fill in what Hugging Face leaves to defaults, and both of its ways to write rope."""
+        if not isinstance(data, dict) or "rope" in data:
+            return data
+        heads, hidden = data.get("num_attention_heads"), data.get("hidden_size")
+        data = {"num_key_value_heads": heads, **_present(data)}
+        if isinstance(heads, int) and isinstance(hidden, int) and heads > 0:
+            data.setdefault("head_dim", hidden // heads)
+        scaling = data.get("rope_parameters") or data.get("rope_scaling") or {}
+        kind = scaling.get("rope_type") or scaling.get("type") or "default"
+        theta = {"rope_theta": data["rope_theta"]} if "rope_theta" in data else {}
+        return {**data, "rope": {**theta, **scaling, "rope_type": kind}}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.num_heads % self.num_kv_heads:
+            raise ValueError(
+                f"num_attention_heads {self.num_heads} is no multiple of"
+                f" num_key_value_heads {self.num_kv_heads}"
+            )
+        if self.head_dim % 2:
+            raise ValueError(f"head_dim {self.head_dim} must be even for rotary embeddings")
+        return self
+
+    @property
+    def q_size(self) -> int:
+        return self.num_heads * self.head_dim
+
+    @property
+    def kv_size(self) -> int:
+        return self.num_kv_heads * self.head_dim
+
+    def kv_bytes_per_token(self, dtype: str, device: str = "cpu") -> int:
+        """Bytes of keys and values that one token of context holds over weights of ``dtype``."""
+        return 2 * self.num_layers * self.kv_size * ITEMSIZE[compute_dtype(dtype, device)]
+
+
+def read_config(model_dir: Path) -> ModelConfig:
+    """``config.json`` of a directory; ``CheckpointError`` where the engine cannot run it."""
+    path = model_dir / "config.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{model_dir}: no config.json; a Hugging Face Llama directory or a preset is needed"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
+    try:
+        return ModelConfig.model_validate(content)
+    except ValidationError as error:
+        raise CheckpointError(f"{path}: {_first_mistake(error, content)}") from error
+
+
+def _present(data: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if value is not None}
+
+
+def _first_mistake(error: ValidationError, content: Any) -> str:
+    mistake = error.errors()[0]
+    key = ".".join(str(part) for part in mistake["loc"])
+    if key == "model_type" and isinstance(content, dict):
+        return f"model_type is {content.get('model_type')!r}; the engine runs 'llama' only"
+    return f"{key}: {mistake['msg']}" if key else str(mistake["msg"])

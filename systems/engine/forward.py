@@ -1,0 +1,78 @@
+"""The forward pass of a Llama over plain tensors, with an unmerged adapter."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding, rms_norm, silu
+
+from .adapter import AdapterWeights, Delta, LayerAdapter
+from .config import ModelConfig
+from .linear import make_linear
+from .rope import rope_tables, rotate_
+from .weights import BackboneWeights, LayerWeights
+
+
+class Attention(Protocol):
+    """Stores keys and values of a layer, and attends: (tokens, q+k+v heads, head_dim), rotated
+    → (tokens, q_size)."""
+
+    def __call__(self, layer: int, qkv: Tensor) -> Tensor: ...
+
+
+class Forward:
+    """The pass over one backbone and one adapter (``None``: the backbone alone). Residual stream,
+    norms, attention and adapter are float32 whatever the weights are stored in."""
+
+    def __init__(
+        self, config: ModelConfig, weights: BackboneWeights, adapter: AdapterWeights | None,
+        max_positions: int,
+    ) -> None:
+        self._config = config
+        self._weights = weights
+        self._adapters = adapter.layers if adapter else (LayerAdapter(),) * config.num_layers
+        self._norms = [
+            (layer.input_norm.float(), layer.post_norm.float()) for layer in weights.layers
+        ]
+        self._last_norm = weights.norm.float()
+        self._linear = make_linear(weights.dtype, config)
+        self._cos, self._sin = (table[:, None] for table in rope_tables(config, max_positions))
+
+    def __call__(
+        self, ids: Tensor, positions: Tensor, attention: Attention, last: Tensor | None = None
+    ) -> Tensor:
+        """Logits, float32: (tokens, vocabulary), or of the rows ``last`` only. ``ids``,
+        ``positions``: (tokens,), of several sequences side by side."""
+        x = embedding(ids, self._weights.embedding).float()
+        cos, sin = self._cos[positions], self._sin[positions]
+        for index, layer in enumerate(self._weights.layers):
+            adapter = self._adapters[index]
+            before, between = self._norms[index]
+            x.add_(self._attend(index, layer, adapter, self._norm(x, before), cos, sin, attention))
+            x.add_(self._feed(layer, adapter, self._norm(x, between)))
+        if last is not None:
+            x = x[last]
+        return self._linear(self._norm(x, self._last_norm), self._weights.head).float()
+
+    def _attend(
+        self, index: int, layer: LayerWeights, adapter: LayerAdapter, x: Tensor,
+        cos: Tensor, sin: Tensor, attention: Attention,
+    ) -> Tensor:
+        config = self._config
+        qkv = self._project(x, layer.qkv, adapter.qkv).float()
+        qkv = qkv.view(x.shape[0], -1, config.head_dim)
+        rotate_(qkv[:, : config.num_heads + config.num_kv_heads], cos, sin)
+        return self._project(attention(index, qkv), layer.o, adapter.o)
+
+    def _feed(self, layer: LayerWeights, adapter: LayerAdapter, x: Tensor) -> Tensor:
+        gate, up = self._project(x, layer.gate_up, adapter.gate_up).chunk(2, 1)
+        return self._project(silu(gate).mul_(up), layer.down, adapter.down)
+
+    def _project(self, x: Tensor, weight: Tensor, delta: Delta | None) -> Tensor:
+        y = self._linear(x, weight)
+        return y if delta is None else delta.add_to(y.float(), x.float())
+
+    def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
+        return rms_norm(x, weight.shape, weight, self._config.rms_norm_eps)

@@ -1,0 +1,79 @@
+"""Keys and values of the running sequences: a slot each in one slab.
+
+The slab is an anonymous mapping, so that what was never written holds no memory and reads as
+zeros (a masked position must not be NaN), and what is no longer used is given back to the kernel.
+"""
+
+from __future__ import annotations
+
+import mmap
+
+import torch
+from torch import Tensor
+
+from .config import ModelConfig
+
+
+class KVCache:
+    """Slots 0 … n-1 are those in use. Per layer: (2, slots, kv heads, tokens, head_dim)."""
+
+    def __init__(
+        self, config: ModelConfig, slots: int, tokens: int, dtype: torch.dtype = torch.float32
+    ) -> None:
+        shape = (config.num_layers, 2, slots, config.num_kv_heads, tokens, config.head_dim)
+        self.bytes_per_token = 2 * config.num_layers * config.kv_size * dtype.itemsize
+        self.tokens = tokens
+        self._heads = config.num_kv_heads
+        self._memory = mmap.mmap(
+            -1, slots * tokens * self.bytes_per_token, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        )
+        slab = torch.frombuffer(self._memory, dtype=dtype).view(shape)
+        self._layers = tuple(slab)
+        self._rows = tuple(layer.view(-1, config.head_dim) for layer in self._layers)
+        self._keys, self._values = (
+            tuple(layer[half].view(-1, tokens, config.head_dim) for layer in self._layers)
+            for half in (0, 1)
+        )
+        slot_rows = config.num_kv_heads * tokens
+        heads = torch.arange(config.num_kv_heads) * tokens
+        self._head_rows = torch.cat((heads, heads + slots * slot_rows))
+        self._slot_rows = torch.arange(slots) * slot_rows
+        self._touched = [0] * slots
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that hold, or have held since the slab was last empty, a token."""
+        return sum(self._touched) * self.bytes_per_token
+
+    def write_prompt(self, layer: int, slot: int, kv: Tensor) -> None:
+        """Keys and values of a prompt from position 0; ``kv``: (tokens, 2, kv heads, head_dim)."""
+        self._layers[layer][:, slot, :, : kv.shape[0]].copy_(kv.permute(1, 2, 0, 3))
+
+    def rows_at(self, positions: Tensor) -> Tensor:
+        """For slots 0 … n-1, where keys and values of their tokens at ``positions`` (n,) go:
+        an index for :meth:`write_step`, the same in every layer."""
+        return (self._slot_rows[: len(positions)] + positions)[:, None] + self._head_rows
+
+    def write_step(self, layer: int, rows: Tensor, kv: Tensor) -> None:
+        """One token for each slot; ``kv``: (n, 2·kv heads, head_dim)."""
+        self._rows[layer].index_put_((rows,), kv)
+
+    def read(self, layer: int, slots: int, tokens: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of the first slots and tokens, each (slots·kv heads, tokens, head_dim)."""
+        heads = slots * self._heads
+        return self._keys[layer][:heads, :tokens], self._values[layer][:heads, :tokens]
+
+    def touch(self, slot: int, tokens: int) -> None:
+        """Account for ``tokens`` of a slot having been written."""
+        self._touched[slot] = max(self._touched[slot], tokens)
+
+    def move(self, source: int, target: int, tokens: int) -> None:
+        """Put a slot's first ``tokens`` in the place of another's."""
+        for layer in self._layers:
+            layer[:, target, :, :tokens].copy_(layer[:, source, :, :tokens])
+        self.touch(target, tokens)
+
+    def release(self) -> None:
+        """Give every page back; the slab reads as zeros again."""
+        self._memory.madvise(mmap.MADV_DONTNEED)
+        self._touched = [0] * len(self._touched)

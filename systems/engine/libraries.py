@@ -1,0 +1,23 @@
+"""The *libraries* artifact: everything that an instance imports, in one import.
+
+torch runs the model; peft, with the parts of transformers it stands on, loads adapters. Importing
+this starts no thread, so that a process may fork after it and compute in the child.
+"""
+
+import peft
+import safetensors.torch
+import torch
+from peft.utils.save_and_load import load_peft_weights
+
+from . import adapter, checkpoint, engine, weights
+
+__all__ = [
+    "adapter",
+    "checkpoint",
+    "engine",
+    "load_peft_weights",
+    "peft",
+    "safetensors",
+    "torch",
+    "weights",
+]

@@ -1,0 +1,33 @@
+"""What is asked of an engine, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Finish = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """``temperature`` 0 is greedy. Samples depend on ``seed`` and the prompt alone. Generation
+    ends after ``max_tokens``, or with a token of ``stop_token_ids`` unless ``ignore_eos``."""
+
+    request_id: int
+    prompt_ids: tuple[int, ...]
+    max_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    ignore_eos: bool = False
+    stop_token_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEvent:
+    """A token of a request. ``finished`` says whether and why it was the last; a stop token is
+    itself reported."""
+
+    request_id: int
+    token_id: int
+    finished: Finish | None

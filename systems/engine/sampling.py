@@ -1,0 +1,55 @@
+"""From logits to tokens: greedy, or seeded sampling that does not depend on batch mates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(slots=True)
+class Sampler:
+    """One request's way to choose. ``temperature`` 0 is greedy; ``top_p`` 1 keeps all."""
+
+    temperature: float
+    top_p: float
+    generator: torch.Generator | None
+
+    @classmethod
+    def of(cls, temperature: float, top_p: float, seed: int) -> Sampler:
+        generator = torch.Generator().manual_seed(seed) if temperature > 0 else None
+        return cls(temperature, top_p, generator)
+
+    def choose(self, logits: Tensor) -> int:
+        """A token by ``logits`` (vocabulary,), drawn from the request's own stream."""
+        probabilities = (logits / self.temperature).softmax(0)
+        tokens: Tensor | None = None
+        if self.top_p < 1:
+            probabilities, tokens = nucleus(probabilities, self.top_p)
+        drawn = torch.multinomial(probabilities, 1, generator=self.generator)
+        return int(drawn if tokens is None else tokens[drawn])
+
+
+def choose_tokens(logits: Tensor, samplers: Sequence[Sampler]) -> list[int]:
+    """A token for each row of ``logits`` (rows, vocabulary)."""
+    tokens: list[int] = logits.argmax(1).tolist()
+    for row, sampler in enumerate(samplers):
+        if sampler.generator is not None:
+            tokens[row] = sampler.choose(logits[row])
+    return tokens
+
+
+def nucleus(probabilities: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
+    """The fewest likeliest tokens whose probabilities sum to ``top_p`` or more (the likeliest
+    always), and those probabilities, in falling order. Looks at the top few first, because
+    sorting a whole vocabulary costs more than a layer."""
+    count = min(128, probabilities.numel())
+    top, tokens = probabilities.topk(count)
+    while count < probabilities.numel() and float(top.sum()) < top_p:
+        count = min(8 * count, probabilities.numel())
+        top, tokens = probabilities.topk(count)
+    before = top.cumsum(0) - top
+    kept = max(1, int((before < top_p).sum()))
+    return top[:kept], tokens[:kept]

@@ -1,0 +1,97 @@
+"""The backbone as tensors: views of one flat buffer, never copies."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .checkpoint import EMBEDDING, FINAL_NORM, HEAD, BackboneLayout
+from .config import ModelConfig
+from .dtypes import torch_dtype
+
+
+@dataclass(frozen=True, slots=True)
+class LayerWeights:
+    """One decoder layer. Matrices are (out, in); ``qkv`` and ``gate_up`` are stacked by rows."""
+
+    input_norm: Tensor
+    qkv: Tensor
+    o: Tensor
+    post_norm: Tensor
+    gate_up: Tensor
+    down: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneWeights:
+    """The whole backbone, read-only by contract: the buffer may be mapped into many processes,
+    and where it is mapped without ``PROT_WRITE`` a store into it ends the process."""
+
+    config: ModelConfig
+    dtype: torch.dtype
+    embedding: Tensor
+    layers: tuple[LayerWeights, ...]
+    norm: Tensor
+    head: Tensor
+
+    @classmethod
+    def from_buffer(
+        cls, layout: BackboneLayout, buffer: Any, device: str = "cpu"
+    ) -> BackboneWeights:
+        """Views of ``buffer`` (anything with the buffer protocol, read-only or not), which they
+        keep alive. Only the CPU has buffers; another ``device`` needs its own mapping."""
+        if device != "cpu":
+            raise ValueError(f"device {device!r}: a host buffer gives weights on cpu only")
+        views = _Views(layout, _as_bytes(buffer))
+        config = layout.config
+        embedding = views.one(EMBEDDING)
+        return cls(
+            config=config,
+            dtype=torch_dtype(layout.dtype),
+            embedding=embedding,
+            layers=tuple(_layer(views, index) for index in range(config.num_layers)),
+            norm=views.one(FINAL_NORM),
+            head=embedding if config.tie_word_embeddings else views.one(HEAD),
+        )
+
+
+def _layer(views: _Views, index: int) -> LayerWeights:
+    layer = f"model.layers.{index}."
+    attention, mlp = f"{layer}self_attn.", f"{layer}mlp."
+    return LayerWeights(
+        input_norm=views.one(f"{layer}input_layernorm.weight"),
+        qkv=views.stacked(*(f"{attention}{part}_proj.weight" for part in "qkv")),
+        o=views.one(f"{attention}o_proj.weight"),
+        post_norm=views.one(f"{layer}post_attention_layernorm.weight"),
+        gate_up=views.stacked(f"{mlp}gate_proj.weight", f"{mlp}up_proj.weight"),
+        down=views.one(f"{mlp}down_proj.weight"),
+    )
+
+
+class _Views:
+    def __init__(self, layout: BackboneLayout, flat: Tensor) -> None:
+        self._tensors = layout.tensors
+        self._elements = flat[: layout.nbytes].view(torch_dtype(layout.dtype))
+
+    def one(self, name: str) -> Tensor:
+        return self.stacked(name)
+
+    def stacked(self, *names: str) -> Tensor:
+        """Neighbouring tensors as one, joined along their first dimension."""
+        offset, first = self._tensors[names[0]]
+        shape = (sum(self._tensors[name][1][0] for name in names), *first[1:])
+        start = offset // self._elements.element_size()
+        return self._elements[start : start + math.prod(shape)].view(shape)
+
+
+def _as_bytes(buffer: Any) -> Tensor:
+    with warnings.catch_warnings():
+        # torch has no read-only tensors and says so; here nothing writes, and a mapping without
+        # PROT_WRITE makes sure of it.
+        warnings.filterwarnings("ignore", "The given buffer is not writable", UserWarning)
+        return torch.frombuffer(buffer, dtype=torch.uint8)
