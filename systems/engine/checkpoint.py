@@ -57,7 +57,7 @@ def plan_layout(model_dir: Path, dtype: str) -> BackboneLayout:
     _stored(model_dir, config)
     tensors: dict[str, tuple[int, tuple[int, ...]]] = {}
     end = 0
-    for group in _groups(config):
+    for group in tensor_groups(config):
         end = _align(end, ALIGNMENT)
         for name, shape in group.items():
             tensors[name] = (end, shape)
@@ -118,7 +118,7 @@ def _read(fd: int, tensor: StoredTensor, target: memoryview) -> None:
 
 def _stored(model_dir: Path, config: ModelConfig) -> dict[str, StoredTensor]:
     found = read_headers(find_shards(model_dir, CheckpointError), CheckpointError)
-    for group in _groups(config):
+    for group in tensor_groups(config):
         for name, shape in group.items():
             if name not in found:
                 raise CheckpointError(f"{model_dir}: tensor {name} is missing")
@@ -130,7 +130,7 @@ def _stored(model_dir: Path, config: ModelConfig) -> dict[str, StoredTensor]:
     return found
 
 
-def _groups(config: ModelConfig) -> Iterator[dict[str, tuple[int, ...]]]:
+def tensor_groups(config: ModelConfig) -> Iterator[dict[str, tuple[int, ...]]]:
     """Tensors that must lie side by side, group by group, in the order of use."""
     hidden, inner = config.hidden_size, config.intermediate_size
     vocabulary = (config.vocab_size, hidden)

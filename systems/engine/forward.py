@@ -27,7 +27,10 @@ class Forward:
     norms, attention and adapter are float32 whatever the weights are stored in."""
 
     def __init__(
-        self, config: ModelConfig, weights: BackboneWeights, adapter: AdapterWeights | None,
+        self,
+        config: ModelConfig,
+        weights: BackboneWeights,
+        adapter: AdapterWeights | None,
         max_positions: int,
     ) -> None:
         self._config = config
@@ -57,8 +60,14 @@ class Forward:
         return self._linear(self._norm(x, self._last_norm), self._weights.head).float()
 
     def _attend(
-        self, index: int, layer: LayerWeights, adapter: LayerAdapter, x: Tensor,
-        cos: Tensor, sin: Tensor, attention: Attention,
+        self,
+        index: int,
+        layer: LayerWeights,
+        adapter: LayerAdapter,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        attention: Attention,
     ) -> Tensor:
         config = self._config
         qkv = self._project(x, layer.qkv, adapter.qkv).float()

@@ -66,7 +66,9 @@ def find_shards(model_dir: Path, error: type[SystemsError]) -> tuple[Path, ...]:
         return (single,)
     if index.exists():
         try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+            names = sorted(
+                set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            )
         except (OSError, ValueError, KeyError, AttributeError) as problem:
             raise error(f"{index}: corrupt index: {problem}") from problem
         missing = [name for name in names if not (model_dir / name).is_file()]

@@ -1,9 +1,18 @@
-"""Backbones and adapters: found where they are named, made where a preset is.
+"""Backbones and adapters: presets made once into a cache, and directories of one's own.
 
-``ensure_backbone`` and ``ensure_adapters`` are all that others need. Nothing is downloaded.
+Everything is a Hugging Face or peft directory on disk, so what is made here is loaded by the same
+code as what anybody brings. Nothing is downloaded.
 """
 
 from .adapters import ensure_adapters
-from .presets import ensure_backbone, preset_names
+from .cache import cache_root
+from .presets import Preset, ensure_backbone, preset_names, presets
 
-__all__ = ["ensure_adapters", "ensure_backbone", "preset_names"]
+__all__ = [
+    "Preset",
+    "cache_root",
+    "ensure_adapters",
+    "ensure_backbone",
+    "preset_names",
+    "presets",
+]

@@ -1,70 +1,141 @@
-"""Seeded LoRA adapters, made with peft and kept in its format."""
+"""Seeded LoRA adapters of a backbone, in peft's format."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .cache import cache_root, made
+from systems.engine.adapter_files import target_shapes
+from systems.engine.checkpoint import validate_checkpoint
+from systems.engine.config import ModelConfig
+from systems.engine.safetensors_files import find_shards, read_headers
+from systems.errors import AdapterError, CheckpointError
+from workloads.streams import stream
 
-TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")
+from .cache import cache_root, make_once
 
-_STRENGTH = 0.27
-"""Size of an adapter's change beside the matrix it changes (Frobenius norms). Chosen so that
-greedy answers differ from the backbone's and from each other; a test says that they do."""
+if TYPE_CHECKING:
+    from torch import Tensor
+
+REVISION = 1
+
+# How far an adapter moves the output of each projection, in units of that output's own spread.
+# Enough to change what a small model answers, little enough for it to go on making sense.
+STRENGTH = 0.2
 
 
 def ensure_adapters(
-    backbone: Path,
+    backbone_dir: Path,
     names: Sequence[str],
-    *,
     rank: int = 16,
-    targets: Sequence[str] = TARGETS,
+    targets: Sequence[str] = ("q_proj", "k_proj", "v_proj", "o_proj"),
     seed: int = 0,
 ) -> dict[str, Path]:
-    """A peft directory for each name, all different, made if need be. The same backbone shapes,
-    name, rank, targets and seed give the same adapter."""
-    key = "\x1f".join((_identity(backbone), str(rank), *targets, str(seed), str(_STRENGTH)))
-    folder = cache_root() / "adapters" / hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
-    missing = [name for name in names if not (folder / name).exists()]
-    if missing:
-        model = _peft_model(backbone, rank, targets)
-        for name in missing:
-            made(folder / name, lambda draft, name=name: _write(model, name, seed, draft))
-    return {name: folder / name for name in names}
+    """A peft directory for each name, made once. Which adapter a name gets depends on the name,
+    ``rank``, ``targets``, ``seed`` and the backbone's shape, not on the other names."""
+    config = validate_checkpoint(backbone_dir)
+    unknown = [target for target in targets if target not in target_shapes(config)]
+    if unknown or not targets or rank < 1:
+        raise AdapterError(
+            f"adapters of rank {rank} on {', '.join(targets) or 'nothing'}: rank must be positive,"
+            f" targets among {', '.join(target_shapes(config))}"
+        )
+    letters = "".join(target[0] for target in targets)
+    folder = f"r{REVISION}-rank{rank}-{letters}-seed{seed}"
+    root = cache_root() / "adapters" / _key(backbone_dir) / folder
+    return {
+        name: make_once(
+            root / name, partial(_make, backbone_dir, config, name, rank, targets, seed)
+        )
+        for name in names
+    }
 
 
-def _identity(backbone: Path) -> str:
-    return f"{backbone.resolve()}\n{(backbone / 'config.json').read_text(encoding='utf-8')}"
+def _key(backbone_dir: Path) -> str:
+    """A name for the backbone in the cache: its own, and a digest of where and what it is."""
+    resolved = backbone_dir.resolve()
+    digest = hashlib.blake2b(str(resolved).encode(), digest_size=4)
+    digest.update((resolved / "config.json").read_bytes())
+    return f"{resolved.name}-{digest.hexdigest()}"
 
 
-def _peft_model(backbone: Path, rank: int, targets: Sequence[str]) -> Any:
-    from peft import LoraConfig, get_peft_model  # noqa: PLC0415
-    from transformers import LlamaForCausalLM  # noqa: PLC0415
+def _make(
+    backbone_dir: Path,
+    config: ModelConfig,
+    name: str,
+    rank: int,
+    targets: Sequence[str],
+    seed: int,
+    folder: Path,
+) -> None:
+    from safetensors.torch import save_file
 
-    model = LlamaForCausalLM.from_pretrained(backbone)
+    settings, keys = _peft(backbone_dir, rank, targets)
+    spreads = {target: _spread(backbone_dir, config, target) for target in targets}
+    tensors = {
+        key: _half(key, shape, rank, spreads, seed, name) for key, shape in sorted(keys.items())
+    }
+    settings.save_pretrained(folder)
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+
+
+def _peft(
+    backbone_dir: Path, rank: int, targets: Sequence[str]
+) -> tuple[Any, dict[str, tuple[int, ...]]]:
+    """peft's settings, and the names and shapes of what it would save, found by letting it wrap
+    the backbone without weights."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from peft.utils import get_peft_model_state_dict
+    from transformers import AutoConfig, LlamaForCausalLM
+
     settings = LoraConfig(
-        r=rank, lora_alpha=2 * rank, target_modules=list(targets), task_type="CAUSAL_LM"
+        r=rank,
+        lora_alpha=2 * rank,
+        target_modules=list(targets),
+        task_type="CAUSAL_LM",
+        inference_mode=True,
+        base_model_name_or_path=str(backbone_dir),
     )
-    return get_peft_model(model, settings)
+    with torch.device("meta"):
+        empty = LlamaForCausalLM(AutoConfig.from_pretrained(backbone_dir, local_files_only=True))
+        wrapped = get_peft_model(empty, settings, low_cpu_mem_usage=True)
+    state = get_peft_model_state_dict(wrapped)
+    return settings, {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
-def _write(model: Any, name: str, seed: int, draft: Path) -> None:
-    import torch  # noqa: PLC0415
+def _half(
+    key: str,
+    shape: tuple[int, ...],
+    rank: int,
+    spreads: dict[str, float],
+    seed: int,
+    name: str,
+) -> Tensor:
+    """A keeps the spread of x; B brings it to ``STRENGTH`` times that of W·x. (peft multiplies
+    by alpha / rank = 2; the sum over the rank has √rank times the spread of its terms.)"""
+    import torch
 
-    from workloads.streams import stream  # noqa: PLC0415
+    inner = shape[1]
+    if "lora_A" in key:
+        std = inner**-0.5
+    else:
+        target = next(target for target in spreads if target in key)
+        std = STRENGTH * spreads[target] / (2 * rank**0.5)
+    values = stream(seed, "adapter", name, key).standard_normal(shape, dtype="float32")
+    return torch.from_numpy(values) * std
 
-    with torch.no_grad():
-        for path, module in model.named_modules():
-            if not hasattr(module, "lora_A"):
-                continue
-            down, up = module.lora_A["default"].weight, module.lora_B["default"].weight
-            key = int(stream(seed, name, path).integers(2**62))
-            generator = torch.Generator().manual_seed(key)
-            down.copy_(torch.randn(down.shape, generator=generator))
-            up.copy_(torch.randn(up.shape, generator=generator))
-            change = (up @ down).norm() * module.scaling["default"]
-            up.mul_(_STRENGTH * module.base_layer.weight.norm() / change)
-    model.save_pretrained(draft)
+
+def _spread(backbone_dir: Path, config: ModelConfig, target: str) -> float:
+    """Standard deviation of W·x for x of spread one, seen in the middle layer."""
+    from safetensors import safe_open
+
+    stored = read_headers(find_shards(backbone_dir, CheckpointError), CheckpointError)
+    layer = f".layers.{config.num_layers // 2}."
+    name = next(name for name in stored if layer in name and f".{target}." in name)
+    with safe_open(stored[name].path, framework="pt") as file:
+        weight = file.get_tensor(name).float()
+    return float(weight.std()) * weight.shape[1] ** 0.5

@@ -1,44 +1,48 @@
-"""Where made models are kept, and how one gets there whole or not at all."""
+"""Directories that are made once: whole or not at all, by one process at a time."""
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+
+from systems.errors import SystemsError
 
 
 def cache_root() -> Path:
-    """``SLBENCH_CACHE``, or ``slbench`` under the user's cache folder."""
-    chosen = os.environ.get("SLBENCH_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "slbench"
+    """``SLBENCH_CACHE``, or else ``~/.cache/slbench``."""
+    named = os.environ.get("SLBENCH_CACHE")
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "slbench"
 
 
-def made(target: Path, make: Callable[[Path], None]) -> Path:
-    """``target``, made by ``make(empty folder)`` if it is not there. Of several processes that
-    want it at once one makes it and the others wait; one that dies leaves nothing in its place."""
-    if target.exists():
+def make_once(target: Path, make: Callable[[Path], None]) -> Path:
+    """``target``, after ``make`` has filled it if it did not exist. ``make`` works in a directory
+    beside it that is renamed when done; whoever comes meanwhile waits. A process that dies leaves
+    no lock, and a partial directory that the next one clears."""
+    if target.is_dir():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(target.with_name(f".{target.name}.lock")):
-        if not target.exists():
-            draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-            try:
-                make(draft)
-                draft.chmod(0o755)
-                draft.rename(target)
-            finally:
-                shutil.rmtree(draft, ignore_errors=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with (target.parent / f".{target.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not target.is_dir():
+                _make(target, make)
+    except OSError as error:
+        raise SystemsError(
+            f"{target}: cannot be made: {error}; SLBENCH_CACHE names another place"
+        ) from error
     return target
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _make(target: Path, make: Callable[[Path], None]) -> None:
+    partial = target.parent / f".{target.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        make(partial)
+        partial.rename(target)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise

@@ -1,133 +1,144 @@
-"""Llamas of given shapes with seeded random weights, for tests and for machines that hold no
-real one. Written shard by shard, so that 13 billion numbers never stand in memory at once."""
+"""Llamas of a given shape with seeded random weights, written a layer at a time."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from itertools import groupby
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_SEED = 20250521
-_LAYERS_PER_SHARD = 4
+from systems.engine.checkpoint import tensor_groups
+from systems.engine.config import read_config
+from workloads.streams import stream
 
+from .byte_tokenizer import BOS_ID, EOS_ID, PAD_ID, save_tokenizer
 
-def make_tiny(target: Path) -> None:
-    """A few million parameters, grouped-query attention, float32, with a byte-level tokenizer."""
-    _make(
-        target,
-        dtype="float32",
-        vocab_size=512,
-        hidden_size=256,
-        intermediate_size=704,
-        num_hidden_layers=4,
-        num_attention_heads=8,
-        num_key_value_heads=2,
-        max_position_embeddings=2048,
-        tie_word_embeddings=True,
-    )
+if TYPE_CHECKING:
+    import torch
+
+SEED = 20260
 
 
-def make_llama2_7b(target: Path) -> None:
-    _make(
-        target,
-        dtype="float16",
-        vocab_size=32000,
-        hidden_size=4096,
-        intermediate_size=11008,
-        num_hidden_layers=32,
-        num_attention_heads=32,
-        num_key_value_heads=32,
-        max_position_embeddings=4096,
-        tie_word_embeddings=False,
-    )
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A ``config.json`` in the making. ``std`` is that of the weights."""
+
+    name: str
+    summary: str
+    dtype: str
+    std: float
+    nbytes: int
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
-def make_llama2_13b(target: Path) -> None:
-    _make(
-        target,
-        dtype="float16",
-        vocab_size=32000,
-        hidden_size=5120,
-        intermediate_size=13824,
-        num_hidden_layers=40,
-        num_attention_heads=40,
-        num_key_value_heads=40,
-        max_position_embeddings=4096,
-        tie_word_embeddings=False,
-    )
+def _config(
+    hidden: int, inner: int, layers: int, heads: int, kv: int, **more: Any
+) -> dict[str, Any]:
+    return {
+        "hidden_size": hidden,
+        "intermediate_size": inner,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv,
+        "head_dim": hidden // heads,
+        **more,
+    }
 
 
-def _make(target: Path, *, dtype: str, **shape: Any) -> None:
-    from transformers import LlamaConfig  # noqa: PLC0415
+_LLAMA2 = {"vocab_size": 32000, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5}
 
-    config = LlamaConfig(
-        **shape, dtype=dtype, bos_token_id=0, eos_token_id=1, rms_norm_eps=1e-5,
-        architectures=["LlamaForCausalLM"],
-    )
-    config.save_pretrained(target)
-    (target / "generation_config.json").write_text(json.dumps({"eos_token_id": 1}))
-    _write_weights(target, dtype)
-    _write_tokenizer(target, shape["vocab_size"])
-
-
-def _write_weights(target: Path, dtype: str) -> None:
-    from safetensors.torch import save_file  # noqa: PLC0415
-
-    shapes = _shapes(target)
-    weight_map: dict[str, str] = {}
-    groups = groupby(shapes, key=_shard_of)
-    for index, (_, names) in enumerate(groups):
-        file = f"model-{index:05d}.safetensors"
-        tensors = {name: _tensor(name, shape, dtype) for name, shape in names}
-        save_file(tensors, target / file, metadata={"format": "pt"})
-        weight_map.update(dict.fromkeys(tensors, file))
-    index_file = {"metadata": {}, "weight_map": weight_map}
-    (target / "model.safetensors.index.json").write_text(json.dumps(index_file))
-
-
-def _shapes(target: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
-    from systems.engine.checkpoint import lay_out  # noqa: PLC0415
-    from systems.engine.config import read_config  # noqa: PLC0415
-
-    for slot in lay_out(read_config(target), "float32").slots:
-        for part, rows in zip(slot.parts, slot.rows, strict=True):
-            yield part, ((rows, slot.columns) if slot.columns else (rows,))
+SHAPES = (
+    Shape(
+        "tiny",
+        "seeded random Llama of 3.3 M parameters with grouped queries, for tests",
+        "float32",
+        0.08,
+        13_000_000,
+        _config(256, 688, 4, 8, 2, vocab_size=1024, max_position_embeddings=2048),
+    ),
+    Shape(
+        "llama2-7b",
+        "the shape of Llama-2-7B, seeded random weights",
+        "float16",
+        0.02,
+        13_480_000_000,
+        _config(4096, 11008, 32, 32, 32, **_LLAMA2),
+    ),
+    Shape(
+        "llama2-13b",
+        "the shape of Llama-2-13B, seeded random weights",
+        "float16",
+        0.02,
+        26_030_000_000,
+        _config(5120, 13824, 40, 40, 40, **_LLAMA2),
+    ),
+)
 
 
-def _shard_of(item: tuple[str, tuple[int, ...]]) -> int:
-    words = item[0].split(".")
-    return 1 + int(words[2]) // _LAYERS_PER_SHARD if words[1] == "layers" else -len(words)
+def make(shape: Shape, target: Path) -> None:
+    """Write the whole directory. Holds one layer, or the embedding, in memory at a time."""
+    _write_config(shape, target)
+    weight_map, total = {}, 0
+    for number, group in enumerate(_shards(target)):
+        name = f"model-{number:05d}.safetensors"
+        total += _write_shard(shape, group, target / name)
+        weight_map |= dict.fromkeys(group, name)
+    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+    _write_json(target / "model.safetensors.index.json", index)
+    save_tokenizer(target, shape.config["vocab_size"])
 
 
-def _tensor(name: str, shape: tuple[int, ...], dtype: str) -> Any:
-    """Norms are ones; matrices are normal with Llama's own initial spread of 0.02, doubled so
-    that a handful of layers tell prompts apart."""
-    import torch  # noqa: PLC0415
+def _shards(target: Path) -> Iterator[dict[str, tuple[int, ...]]]:
+    """Tensors file by file: the embedding, each layer, the rest."""
+    shard: dict[str, tuple[int, ...]] = {}
+    layer = ""
+    for group in tensor_groups(read_config(target)):
+        name = next(iter(group))
+        here = ".".join(name.split(".")[:3])
+        if here != layer and shard:
+            yield shard
+            shard = {}
+        layer = here
+        shard |= group
+    yield shard
 
-    from workloads.streams import stream  # noqa: PLC0415
 
-    kind = getattr(torch, dtype)
-    if len(shape) == 1:
-        return torch.ones(shape, dtype=kind)
-    generator = torch.Generator().manual_seed(int(stream(_SEED, name).integers(2**62)))
-    return torch.randn(shape, generator=generator).mul_(0.04).to(kind)
+def _write_shard(shape: Shape, tensors: Mapping[str, tuple[int, ...]], path: Path) -> int:
+    """Bytes of the tensors written."""
+    from safetensors.torch import save_file
+
+    made = {name: _tensor(shape, name, size) for name, size in tensors.items()}
+    save_file(made, path, metadata={"format": "pt"})
+    return sum(tensor.nbytes for tensor in made.values())
 
 
-def _write_tokenizer(target: Path, vocabulary: int) -> None:
-    """Bytes as tokens, after the two that begin and end a text; ids past them are spare."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers  # noqa: PLC0415
-    from transformers import PreTrainedTokenizerFast  # noqa: PLC0415
+def _tensor(shape: Shape, name: str, size: tuple[int, ...]) -> torch.Tensor:
+    import torch
 
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocab = {"<s>": 0, "</s>": 1, **{letter: 2 + i for i, letter in enumerate(letters)}}
-    spare = {f"<{index}>": index for index in range(len(vocab), vocabulary)}
-    tokenizer = Tokenizer(models.BPE(vocab={**vocab, **spare}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>",
-        chat_template="{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}",
-    )
-    fast.save_pretrained(target)
+    dtype: torch.dtype = getattr(torch, shape.dtype)
+    if len(size) == 1:
+        return torch.ones(size, dtype=dtype)
+    seed = int(stream(SEED, shape.name, name).integers(2**63))
+    generator = torch.Generator().manual_seed(seed)
+    return torch.empty(size).normal_(0, shape.std, generator=generator).to(dtype)
+
+
+def _write_config(shape: Shape, target: Path) -> None:
+    common = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_act": "silu",
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 10000.0,
+        "tie_word_embeddings": False,
+        "initializer_range": shape.std,
+        "dtype": shape.dtype,
+    }
+    special = {"bos_token_id": BOS_ID, "eos_token_id": EOS_ID, "pad_token_id": PAD_ID}
+    _write_json(target / "config.json", {**common, **shape.config, **special})
+    _write_json(target / "generation_config.json", special)
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
