@@ -1,0 +1,48 @@
+"""A reference server in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.request import urlopen
+
+from ..errors import HarnessError
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceServer:
+    """One that is up."""
+
+    base_url: str
+    pid: int
+
+    def log(self) -> dict[int, dict[str, Any]]:
+        """What it did since the last call, by request id; the fields of ``server.Entry``."""
+        with urlopen(f"{self.base_url}/log", timeout=30) as response:
+            entries = json.load(response)
+        return {int(entry["request_id"]): entry for entry in entries if entry["request_id"]}
+
+
+@contextmanager
+def running_reference_server() -> Iterator[ReferenceServer]:
+    """On a free port of this machine; ended on leaving, and with this process."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness.reference_server", "0", str(os.getpid())],
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None, "asked for a pipe"
+    try:
+        port = process.stdout.readline().strip()
+        if not port:
+            raise HarnessError("the reference server did not start")
+        yield ReferenceServer(f"http://127.0.0.1:{int(port)}", process.pid)
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()

@@ -1,0 +1,117 @@
+"""An answer laid out before it is sent: what goes out when."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+TTFT_NS = 5_000_000
+GAP_NS = 20_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked. ``model`` carries the behaviour, see ``behaviours``."""
+
+    id: str
+    model: str
+    prompt: tuple[int, ...]
+    max_tokens: int
+    include_usage: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A piece of the body, sent ``after_ns`` after the one before; pieces 0 ns apart leave in one
+    write. A mapping becomes a JSON event with the time of sending in it, bytes go as they are."""
+
+    after_ns: int
+    content: Mapping[str, Any] | bytes
+    ids: tuple[int, ...] = ()
+    """The tokens whose text the piece carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A whole answer. ``head_after_ns``: None sends the head with the first piece."""
+
+    steps: Sequence[Step]
+    status: int = 200
+    headers: Mapping[str, str] = field(
+        default_factory=lambda: {"Content-Type": "text/event-stream; charset=utf-8"}
+    )
+    head_after_ns: int | None = None
+    newline: bytes = b"\n"
+    split: bool = False
+    """Every event is cut inside a character, its halves sent 1 ms apart."""
+    ending: Literal["end", "cut", "stall"] = "end"
+
+
+def text_of(token: int) -> str:
+    """The text of a token: distinct for each, with a character of three bytes (numero sign)."""
+    return f" \N{NUMERO SIGN}{token}"
+
+
+def answer_ids(request: Request) -> tuple[int, ...]:
+    """The prompt's ids, over and over: real ids that tell one request's answer from another's."""
+    return tuple(request.prompt[i % len(request.prompt)] for i in range(request.max_tokens))
+
+
+def text_event(request: Request, ids: Sequence[int], finish: str | None = None) -> dict[str, Any]:
+    choice = {
+        "index": 0,
+        "text": "".join(map(text_of, ids)),
+        "token_ids": list(ids),
+        "finish_reason": finish,
+    }
+    return envelope(request, [choice])
+
+
+def envelope(request: Request, choices: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "id": f"cmpl-{request.id}",
+        "object": "text_completion",
+        "created": 0,
+        "model": request.model,
+        "choices": choices,
+    }
+
+
+def usage_event(request: Request, produced: int) -> dict[str, Any]:
+    counts = {
+        "prompt_tokens": len(request.prompt),
+        "completion_tokens": produced,
+        "total_tokens": len(request.prompt) + produced,
+    }
+    return {**envelope(request, []), "usage": counts}
+
+
+DONE = Step(0, b"data: [DONE]")
+
+
+def well_behaved(request: Request) -> Script:
+    """A token an event, the first with the head; usage and [DONE] with the last."""
+    ids = answer_ids(request)
+    steps = [
+        Step(
+            TTFT_NS if index == 0 else GAP_NS,
+            text_event(request, [token], "length" if index == len(ids) - 1 else None),
+            (token,),
+        )
+        for index, token in enumerate(ids)
+    ]
+    if request.include_usage:
+        steps.append(Step(0, usage_event(request, len(ids))))
+    return Script([*steps, DONE])
+
+
+def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> Script:
+    """An error in OpenAI's form, at once."""
+    body = {"error": {"message": message, "type": "reference", "code": str(status)}}
+    return Script(
+        [Step(0, json.dumps(body).encode())],
+        status=status,
+        headers={"Content-Type": "application/json", **(headers or {})},
+    )

@@ -1,0 +1,119 @@
+"""Waking an event loop at absolute times, to microseconds.
+
+An event loop's own timers count in milliseconds. A timerfd counts in nanoseconds but still wakes
+some tens of microseconds late, so the last stretch is spun: turn by turn, so that sockets are
+read meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import time
+from collections.abc import Callable
+
+SPIN_NS = 150_000
+
+_CLOCK_MONOTONIC = 1
+_TFD_NONBLOCK, _TFD_CLOEXEC = 0o4000, 0o2000000
+_TFD_TIMER_ABSTIME = 1
+_SECOND = 1_000_000_000
+
+
+class _Spec(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_long) for name in ("every_s", "every_ns", "at_s", "at_ns")]
+
+
+class Alarm:
+    """Calls back on the loop when the monotonic clock reaches a time that is set."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._fd = self._libc.timerfd_create(_CLOCK_MONOTONIC, _TFD_NONBLOCK | _TFD_CLOEXEC)
+        if self._fd < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, f"timerfd_create: {os.strerror(number)}")
+        self._loop, self._callback = loop, callback
+        loop.add_reader(self._fd, self._rang)
+
+    def set(self, at_ns: int) -> None:
+        """One call at ``at_ns``; a later ``set`` replaces it."""
+        spec = _Spec(0, 0, *divmod(max(at_ns, 1), _SECOND))
+        self._libc.timerfd_settime(self._fd, _TFD_TIMER_ABSTIME, ctypes.byref(spec), None)
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._fd)
+        os.close(self._fd)
+
+    def _rang(self) -> None:
+        try:
+            os.read(self._fd, 8)
+        except BlockingIOError:
+            return
+        self._callback()
+
+
+class Dispatcher:
+    """Walks ``due_ns`` (absolute, sorted): calls ``send(i)`` at each, late ones at once and in
+    order, one a turn of the loop so that reading goes on. Never skips, never re-anchors."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        due_ns: list[int],
+        send: Callable[[int], None],
+        *,
+        spin_ns: int = SPIN_NS,
+    ) -> None:
+        self._loop, self._due_ns, self._send, self._spin_ns = loop, due_ns, send, spin_ns
+        self._alarm = Alarm(loop, self._turn)
+        self._next = 0
+        self._stopped = False
+
+    def start(self) -> None:
+        self._turn()
+
+    def stop(self) -> int:
+        """Send nothing more; how many were sent."""
+        self._stopped = True
+        self._alarm.close()
+        return self._next
+
+    def _turn(self) -> None:
+        if self._stopped or self._next == len(self._due_ns):
+            return
+        left_ns = self._due_ns[self._next] - time.monotonic_ns()
+        if left_ns <= 0:
+            self._next += 1
+            self._send(self._next - 1)
+        if self._next < len(self._due_ns):
+            left_ns = self._due_ns[self._next] - time.monotonic_ns()
+            if left_ns > self._spin_ns:
+                self._alarm.set(self._due_ns[self._next] - self._spin_ns)
+            else:
+                self._loop.call_soon(self._turn)
+
+
+class LagProbe:
+    """How late the loop comes to a timer of its own: what a token that arrived at that moment
+    would have waited to be read."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, every_ns: int = 10_000_000) -> None:
+        self.lags_ns: list[int] = []
+        self._every_ns = every_ns
+        self._due_ns = 0
+        self._alarm = Alarm(loop, self._rang)
+
+    def start(self, at_ns: int) -> None:
+        self._due_ns = at_ns
+        self._alarm.set(at_ns)
+
+    def close(self) -> None:
+        self._alarm.close()
+
+    def _rang(self) -> None:
+        now = time.monotonic_ns()
+        self.lags_ns.append(now - self._due_ns)
+        # The next tick counts from now: a stall is one long lag, not a hundred.
+        self.start(now + self._every_ns)

@@ -1,0 +1,201 @@
+"""The Locust process: local runner, master or worker, by the second argument.
+
+    python -m harness.replay.driver PARENT solo|master|worker
+
+Reads a plan from standard input; the controlling one tells its progress on standard output, a
+JSON object a line.
+"""
+
+from __future__ import annotations
+
+# Locust patches the standard library on import; what follows must see it patched.
+import locust  # isort: skip
+
+import json
+import logging
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import gevent
+from gevent.event import Event
+from locust.env import Environment
+
+from .plan import Plan
+from .process import command, end_with_parent, environment
+from .user import ReplayUser, Share
+
+_HOST = "127.0.0.1"
+_NS = 1_000_000_000
+_CONNECT_S = 60.0
+_STOP_S = 5.0
+
+
+class Worker:
+    """Hands the share of this process to its user, and the controller's orders to the share."""
+
+    def __init__(self, plan: Plan, env: Environment) -> None:
+        self._plan, self._env = plan, env
+        self._share: Share | None = None
+        self._finished = Event()
+        env.events.test_start.add_listener(self._prepare)
+        env.events.test_stopping.add_listener(lambda **_: self.stop())
+        env.runner.register_message("replay_start", self._start)
+        env.runner.register_message("replay_stop", lambda **_: self.stop())
+
+    def stop(self) -> None:
+        if self._share is not None:
+            self._share.stop()
+
+    def _prepare(self, **_: Any) -> None:
+        runner = self._env.runner
+        if self._share is None:
+            self._share = Share(
+                self._plan, runner.worker_index, self._env.events, runner.send_message
+            )
+            ReplayUser.share = self._share
+
+    def _start(self, msg: Any, **_: Any) -> None:
+        assert self._share is not None, "a share says that it is ready before it is started"
+        self._share.start(msg.data["start_ns"])
+
+
+class Controller:
+    """Waits for every share to be ready, gives them one start, follows them to their end."""
+
+    def __init__(self, plan: Plan, env: Environment) -> None:
+        self._plan, self._runner = plan, env.runner
+        self._ready = 0
+        self._told: dict[int, dict[str, Any]] = {}
+        self._ended: dict[int, dict[str, Any]] = {}
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._lost = 0
+        self._all_ended = Event()
+        self._cpu_ns = 0
+        for kind, listener in (
+            ("replay_ready", self._on_ready),
+            ("replay_progress", self._on_progress),
+            ("replay_done", self._on_done),
+        ):
+            self._runner.register_message(kind, listener)
+
+    def run(self) -> None:
+        if self._plan.workers > 1:
+            self._gather()
+        self._runner.start(self._plan.workers, spawn_rate=self._plan.workers)
+        self._all_ended.wait()
+        self._runner.quit()
+        _say("done", workers=list(self._ended.values()), lost=self._lost, cpu_ns=self._cpu_ns)
+
+    def stop(self) -> None:
+        self._runner.send_message("replay_stop")
+        gevent.spawn_later(_STOP_S, self._all_ended.set)
+
+    def _gather(self) -> None:
+        """Start the workers and wait until Locust's master knows them."""
+        for _ in range(self._plan.workers):
+            process = subprocess.Popen(
+                command("driver", "worker"),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                env=environment(),
+            )
+            self._processes.append(process)
+            assert process.stdin is not None, "asked for a pipe"
+            process.stdin.write(f"{self._plan.model_dump_json()}\n".encode())
+            process.stdin.flush()
+            gevent.spawn(self._watch, process)
+        deadline = time.monotonic() + _CONNECT_S
+        while self._runner.worker_count < self._plan.workers and not self._all_ended.is_set():
+            if time.monotonic() > deadline:
+                sys.exit("replay: the load workers did not reach Locust's master")
+            gevent.sleep(0.02)
+
+    def _watch(self, process: subprocess.Popen[bytes]) -> None:
+        """A worker that dies before it has told its end takes its share with it, not the run."""
+        if process.wait() != 0:
+            self._lost += 1
+            self._check_ended()
+
+    def _on_ready(self, **_: Any) -> None:
+        self._ready += 1
+        if self._ready == self._plan.workers:
+            self._cpu_ns = -time.process_time_ns()
+            start_ns = time.monotonic_ns() + int(self._plan.lead_s * _NS)
+            _say("started", start_ns=start_ns)
+            self._runner.send_message("replay_start", {"start_ns": start_ns})
+
+    def _on_progress(self, msg: Any, **_: Any) -> None:
+        self._told[msg.data["worker"]] = msg.data
+        counts = {name: sum(told[name] for told in self._told.values()) for name in _COUNTS}
+        _say("progress", **counts)
+
+    def _on_done(self, msg: Any, **_: Any) -> None:
+        self._on_progress(msg)
+        self._ended[msg.data["worker"]] = msg.data
+        self._check_ended()
+
+    def _check_ended(self) -> None:
+        if len(self._ended) + self._lost >= self._plan.workers:
+            # A local runner's own process is counted with its share.
+            self._cpu_ns = self._cpu_ns + time.process_time_ns() if self._processes else 0
+            self._all_ended.set()
+
+
+_COUNTS = ("done", "failed", "events")
+
+
+def _say(kind: str, **content: Any) -> None:
+    print(json.dumps({"kind": kind, **content}), flush=True)
+
+
+def _solo(plan: Plan, env: Environment) -> None:
+    env.create_local_runner()
+    worker, controller = Worker(plan, env), Controller(plan, env)
+    _on_signals(worker.stop)
+    _with_page(plan, env, controller)
+
+
+def _master(plan: Plan, env: Environment) -> None:
+    env.create_master_runner(_HOST, plan.master_port)
+    controller = Controller(plan, env)
+    _on_signals(controller.stop)
+    _with_page(plan, env, controller)
+
+
+def _worker(plan: Plan, env: Environment) -> None:
+    runner = env.create_worker_runner(_HOST, plan.master_port)
+    worker = Worker(plan, env)
+    _on_signals(worker.stop)
+    runner.greenlet.join()
+
+
+def _with_page(plan: Plan, env: Environment, controller: Controller) -> None:
+    page = env.create_web_ui(_HOST, plan.web_port) if plan.web_port else None
+    try:
+        controller.run()
+    finally:
+        if page is not None:
+            page.stop()
+
+
+def _on_signals(stop: Any) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, stop)
+
+
+_ROLES = {"solo": _solo, "master": _master, "worker": _worker}
+
+
+def main() -> None:
+    end_with_parent(int(sys.argv[1]))
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    plan = Plan.model_validate_json(sys.stdin.buffer.readline())
+    env = Environment(user_classes=[ReplayUser], host=plan.base_url, stop_timeout=_STOP_S)
+    _ROLES[sys.argv[2]](plan, env)
+
+
+if __name__ == "__main__":
+    main()

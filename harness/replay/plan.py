@@ -1,0 +1,29 @@
+"""What the client's processes are told, over their standard input: nothing of it, a key in a
+header for one, touches the disk or a command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+
+class Plan(BaseModel):
+    """One run of the client."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schedule: Path
+    base_url: str
+    out_dir: Path
+    workers: PositiveInt
+    timeout_s: PositiveFloat
+    lead_s: PositiveFloat
+    web_port: int | None = Field(default=None, ge=1, le=65535)
+    headers: Mapping[str, str] = Field(default_factory=dict)
+    master_port: int = 0
+    """Where Locust's master listens for its workers; 0 where there is one process."""
+
+    def part(self, worker: int) -> Path:
+        return self.out_dir / f"client-{worker}.arrows"

@@ -1,0 +1,240 @@
+"""``replay``: a schedule against an endpoint, in processes of their own; records of the client."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..errors import HarnessError
+from .free_port import free_port
+from .plan import Plan
+from .process import command, environment
+from .records import client_table, read_part
+from .schedule import Schedule
+from .target import Target
+
+LATENESS_BUDGET_S = 0.005
+"""p99 of lateness, and of the reader's lag, past which a run is invalid."""
+
+_STOP_S = 10.0
+
+
+class Progress(NamedTuple):
+    """Of the run so far: requests that have ended, well or not, of how many."""
+
+    done: int
+    failed: int
+    total: int
+
+
+class Tail(NamedTuple):
+    """Two percentiles of a delay, in nanoseconds; None where there was no sample."""
+
+    p50_ns: float | None
+    p99_ns: float | None
+
+    @classmethod
+    def of(cls, values: Any) -> Tail:
+        if not len(values):
+            return cls(None, None)
+        p50, p99 = np.percentile(values, [50, 99])
+        return cls(float(p50), float(p99))
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
+    """``table`` has the columns of ``records.CLIENT_SCHEMA``, a row per request of the schedule.
+
+    ``start_ns`` is on ``time.monotonic_ns``, the zero of every time in the table. ``lateness``:
+    actual send after the scheduled one. ``read_lag``: how late the reader came to a timer, sampled
+    at 100 Hz, hence how late it may have stamped a token. ``cpu_us_per_event`` counts every
+    process of the client. Any of ``problems`` makes the run invalid."""
+
+    table: pa.Table
+    start_ns: int
+    schedule_sha256: str
+    lateness: Tail
+    read_lag: Tail
+    cpu_us_per_event: float | None
+    problems: tuple[str, ...]
+    locust: str
+
+    @property
+    def valid(self) -> bool:
+        return not self.problems
+
+
+def replay(
+    schedule: Schedule,
+    base_url: str,
+    out_dir: Path,
+    *,
+    timeout_s: float,
+    workers: int = 1,
+    web_port: int | None = None,
+    lead_s: float = 0.25,
+    lateness_budget_s: float = LATENESS_BUDGET_S,
+    headers: Mapping[str, str] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> ReplayResult:
+    """Send ``schedule`` to ``base_url`` and wait for every answer, each at most ``timeout_s``.
+
+    Writes ``schedule.parquet``, ``client.parquet`` and Locust's log to ``out_dir``. ``lead_s``
+    lies between the last worker's being ready and the run's start. ``headers`` go with every
+    request. On ``KeyboardInterrupt`` what was measured is written before it is raised again.
+    Whatever the server does ends up in the table; :class:`HarnessError` where the client itself
+    cannot run."""
+    Target.parse(base_url)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    plan = Plan(
+        schedule=out_dir / "schedule.parquet",
+        base_url=base_url,
+        out_dir=out_dir,
+        workers=workers,
+        timeout_s=timeout_s,
+        lead_s=lead_s,
+        web_port=web_port,
+        headers=headers or {},
+        master_port=free_port() if workers > 1 else 0,
+    )
+    schedule.write(plan.schedule)
+    run = _Run(len(schedule), on_progress)
+    try:
+        with _driver(plan) as lines:
+            run.follow(lines)
+    finally:
+        table = _collect(schedule, plan)
+    return run.result(table, schedule, lateness_budget_s)
+
+
+class _Run:
+    """What the driver tells, until it ends."""
+
+    def __init__(self, total: int, on_progress: Callable[[Progress], None] | None) -> None:
+        self._total, self._on_progress = total, on_progress
+        self._start_ns: int | None = None
+        self._end: dict[str, Any] | None = None
+
+    def follow(self, lines: IO[bytes]) -> None:
+        for line in lines:
+            message = json.loads(line)
+            getattr(self, f"_{message.pop('kind')}")(**message)
+
+    def _started(self, start_ns: int) -> None:
+        self._start_ns = start_ns
+
+    def _progress(self, done: int, failed: int, events: int) -> None:  # noqa: ARG002
+        if self._on_progress is not None:
+            self._on_progress(Progress(done, failed, self._total))
+
+    def _done(self, **end: Any) -> None:
+        self._end = end
+
+    def result(self, table: pa.Table, schedule: Schedule, budget_s: float) -> ReplayResult:
+        if self._start_ns is None:
+            raise HarnessError("replay: the load generator did not start; its log is locust.log")
+        ended = self._end["workers"] if self._end else []
+        lateness = Tail.of(_lateness(table))
+        read_lag = Tail.of(np.concatenate([np.zeros(0), *(end["lags_ns"] for end in ended)]))
+        problems = [
+            *_late(lateness, "requests were sent", budget_s),
+            *_late(read_lag, "answers were read", budget_s),
+            *self._losses(ended, table),
+        ]
+        return ReplayResult(
+            table=table,
+            start_ns=self._start_ns,
+            schedule_sha256=schedule.sha256,
+            lateness=lateness,
+            read_lag=read_lag,
+            cpu_us_per_event=self._cpu_us_per_event(ended),
+            problems=tuple(problems),
+            locust=version("locust"),
+        )
+
+    def _losses(self, ended: list[dict[str, Any]], table: pa.Table) -> Iterator[str]:
+        if self._end is None:
+            yield "the load generator ended before it was done"
+        lost = (self._end or {}).get("lost", 0) + sum(not end["complete"] for end in ended)
+        if lost:
+            yield f"{lost} load workers ended before they were done"
+        unsent = sum(status == "unsent" for status in table["status"].to_pylist())
+        if unsent:
+            yield f"{unsent} of {self._total} requests were not sent"
+
+    def _cpu_us_per_event(self, ended: list[dict[str, Any]]) -> float | None:
+        events = sum(end["events"] for end in ended)
+        if not events or self._end is None:
+            return None
+        return (self._end["cpu_ns"] + sum(int(end["cpu_ns"]) for end in ended)) / events / 1e3
+
+
+def _lateness(table: pa.Table) -> Any:
+    late = pa.compute.subtract(table["sent_ns"], table["scheduled_ns"])
+    return late.drop_null().to_numpy()
+
+
+def _late(tail: Tail, what: str, budget_s: float) -> Iterator[str]:
+    if tail.p99_ns is not None and tail.p99_ns > budget_s * 1e9:
+        yield (
+            f"{what} late: p99 {tail.p99_ns / 1e6:.2f} ms, past the budget of"
+            f" {budget_s * 1e3:g} ms; this client or machine was past its capacity"
+        )
+
+
+def _collect(schedule: Schedule, plan: Plan) -> pa.Table:
+    """Join what the workers wrote to the schedule, write it, drop the parts."""
+    paths = [plan.part(worker) for worker in range(plan.workers)]
+    why = "no load worker told of it: the replay ended early"
+    table = client_table(schedule, [read_part(path) for path in paths], why)
+    pq.write_table(table, plan.out_dir / "client.parquet", compression="zstd")
+    for path in paths:
+        path.unlink(missing_ok=True)
+    return table
+
+
+@contextmanager
+def _driver(plan: Plan) -> Iterator[IO[bytes]]:
+    """The Locust process, in a session of its own so that Ctrl-C reaches us first; ended with
+    everything below it on leaving."""
+    role = "master" if plan.workers > 1 else "solo"
+    with (plan.out_dir / "locust.log").open("wb") as log:
+        process = subprocess.Popen(
+            command("driver", role),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+            env=environment(),
+        )
+    assert process.stdin is not None and process.stdout is not None, "asked for pipes"
+    try:
+        process.stdin.write(f"{plan.model_dump_json()}\n".encode())
+        process.stdin.flush()
+        yield process.stdout
+        process.wait(_STOP_S)
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask, then insist; the kernel ends the children with their parents."""
+    process.terminate()
+    try:
+        process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()

@@ -1,0 +1,57 @@
+"""Server-sent events from bytes that arrive in any pieces (WHATWG HTML, section 9.2)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Event(NamedTuple):
+    """``data`` is undecoded: a character may be split over reads, never over events."""
+
+    data: bytes
+    type: bytes = b"message"
+
+
+class EventParser:
+    """Fed with reads, gives back the events that each one completes."""
+
+    def __init__(self) -> None:
+        self._tail = b""
+        self._skip_line_feed = False
+        self._at_start = True
+
+    def feed(self, data: bytes) -> list[Event]:
+        if b"\r" in data or self._skip_line_feed:
+            data = self._with_line_feeds(data)
+        *blocks, self._tail = (self._tail + data).split(b"\n\n")
+        if blocks and self._at_start:
+            self._at_start = False
+            blocks[0] = blocks[0].removeprefix(b"\xef\xbb\xbf")
+        return [event for block in blocks if (event := _event(block)) is not None]
+
+    def _with_line_feeds(self, data: bytes) -> bytes:
+        """CRLF and lone CR become LF at once; the LF of a CRLF cut in two is dropped later."""
+        if not data:
+            return data
+        if self._skip_line_feed and data.startswith(b"\n"):
+            data = data[1:]
+            self._skip_line_feed = False
+            return self._with_line_feeds(data)
+        self._skip_line_feed = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def _event(block: bytes) -> Event | None:
+    """None for comments (pings) and anything else without data."""
+    if block.startswith(b"data: ") and b"\n" not in block:
+        return Event(block[6:])
+    lines: list[bytes] = []
+    kind = b"message"
+    for line in block.split(b"\n"):
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            lines.append(value)
+        elif name == b"event":
+            kind = value
+    return Event(b"\n".join(lines), kind) if lines else None

@@ -1,0 +1,133 @@
+"""The Locust user of a load worker: keeps its sender, decodes what comes back, tells Locust.
+
+Imported under gevent, in a driver process only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow.parquet as pq
+from locust import User, task
+from locust.exception import StopUser
+
+from .decode import decode
+from .frames import Captured, Finished, Ready, read
+from .plan import Plan
+from .process import command, environment
+from .records import PartWriter, Record
+
+_NS_PER_MS = 1e6
+_TELL_EVERY_S = 0.25
+_YIELD_TO_SENDER = 5
+"""Niceness: decoding can wait, sending and stamping cannot."""
+
+
+class RequestFailure(Exception):
+    """What Locust's page lists under failures: the status, so that like ones are counted as one."""
+
+
+class Share:
+    """One worker's part of the schedule under way. ``say(kind, data)`` sends a message to
+    Locust's controller; ``events`` are Locust's."""
+
+    def __init__(
+        self, plan: Plan, worker: int, events: Any, say: Callable[[str, dict[str, Any]], None]
+    ) -> None:
+        self._plan, self._worker, self._events, self._say = plan, worker, events, say
+        self._functions = pq.read_table(plan.schedule, columns=["function_id"])["function_id"]
+        self._sender: subprocess.Popen[bytes] | None = None
+        self._start_ns = 0
+        self._counts = {"worker": worker, "done": 0, "failed": 0, "events": 0}
+        self._told = 0.0
+
+    def run(self) -> None:
+        """Start the sender and record until it has finished or is gone."""
+        cpu_ns = time.process_time_ns()
+        finished: Finished | None = None
+        try:
+            finished = self._record(self._spawn().stdout)
+        finally:
+            self.stop()
+            cpu_ns = time.process_time_ns() - cpu_ns + (finished.cpu_ns if finished else 0)
+            lags = finished.read_lags_ns if finished else []
+            self._tell("replay_done", cpu_ns=cpu_ns, lags_ns=lags, complete=finished is not None)
+
+    def start(self, start_ns: int) -> None:
+        """The run's start, absolute; every worker is told the same."""
+        self._start_ns = start_ns
+        self._order(str(start_ns))
+
+    def stop(self) -> None:
+        """End early: the sender ends what is under way and tells it as interrupted."""
+        if self._sender is not None and self._sender.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._sender.stdin.close()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        self._sender = subprocess.Popen(
+            command("sender", str(self._worker)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment(),
+        )
+        os.setpriority(os.PRIO_PROCESS, 0, _YIELD_TO_SENDER)
+        self._order(self._plan.model_dump_json())
+        return self._sender
+
+    def _order(self, line: str) -> None:
+        assert self._sender is not None and self._sender.stdin is not None, "orders follow run()"
+        # A sender that is gone is told by the end of its output.
+        with contextlib.suppress(OSError, ValueError):
+            self._sender.stdin.write(f"{line}\n".encode())
+            self._sender.stdin.flush()
+
+    def _record(self, stream: Any) -> Finished | None:
+        with PartWriter(self._plan.part(self._worker)) as part:
+            while True:
+                message = read(stream)
+                if isinstance(message, Captured):
+                    record = decode(message, self._start_ns)
+                    part.add(record)
+                    self._count(message, record)
+                elif isinstance(message, Ready):
+                    self._tell("replay_ready")
+                else:
+                    return message
+
+    def _count(self, captured: Captured, record: Record) -> None:
+        self._counts["done"] += 1
+        self._counts["failed"] += record.status != "ok"
+        self._counts["events"] += record.events
+        self._events.request.fire(
+            request_type="POST",
+            name=self._functions[record.row].as_py(),
+            response_time=(captured.end_ns - captured.sent_ns) / _NS_PER_MS,
+            response_length=sum(map(len, captured.chunks)),
+            exception=None if record.status == "ok" else RequestFailure(record.status),
+            context={"record": record},
+        )
+        if time.monotonic() - self._told > _TELL_EVERY_S:
+            self._tell("replay_progress")
+
+    def _tell(self, kind: str, **more: Any) -> None:
+        self._told = time.monotonic()
+        self._say(kind, {**self._counts, **more})
+
+
+class ReplayUser(User):  # type: ignore[misc]
+    """One a worker. Locust starts and stops it; it leaves as soon as its share is done."""
+
+    share: Share | None = None
+
+    @task  # type: ignore[untyped-decorator]
+    def replay(self) -> None:
+        share, type(self).share = type(self).share, None
+        if share is not None:
+            share.run()
+        raise StopUser
