@@ -10,7 +10,7 @@ import resource
 import signal
 import sys
 
-from ..replay.process import end_with_parent
+from ..replay.process import end_with_parent, run_promptly
 from .server import serve
 
 
@@ -26,6 +26,7 @@ def main() -> None:
     if len(sys.argv) > 2:
         end_with_parent(int(sys.argv[2]))
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    run_promptly()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 8000

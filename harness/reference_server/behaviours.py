@@ -1,7 +1,7 @@
 """Ways to behave, by the model's name: ``any-name.word.word-number``, the words in order.
 
-    ref.ttft-50.gap-10          first token after 50 ms, then one every 10 ms
-    ref.role-first.cut-3        a role-only chunk at once, the connection cut after 3 tokens
+ref.ttft-50.gap-10          first token after 50 ms, then one every 10 ms
+ref.role-first.cut-3        a role-only chunk at once, the connection cut after 3 tokens
 """
 
 from __future__ import annotations
@@ -166,7 +166,9 @@ def _no_ids(script: Script, _: Request, __: int) -> Script:
     steps = []
     for step in script.steps:
         if _is_token(step) and not isinstance(step.content, bytes):
-            choices = [{k: v for k, v in c.items() if k != "token_ids"} for c in step.content["choices"]]
+            choices = [
+                {k: v for k, v in c.items() if k != "token_ids"} for c in step.content["choices"]
+            ]
             step = replace(step, content={**step.content, "choices": choices})
         steps.append(step)
     return replace(script, steps=steps)
@@ -175,7 +177,9 @@ def _no_ids(script: Script, _: Request, __: int) -> Script:
 @behaviour("no-usage")
 def _no_usage(script: Script, _: Request, __: int) -> Script:
     steps = [
-        step for step in script.steps if isinstance(step.content, bytes) or "usage" not in step.content
+        step
+        for step in script.steps
+        if isinstance(step.content, bytes) or "usage" not in step.content
     ]
     return replace(script, steps=steps)
 

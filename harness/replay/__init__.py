@@ -3,7 +3,24 @@
 The processes, and why there are this many, are drawn in this folder's README.
 """
 
-from .replay import Progress, ReplayResult, replay
-from .schedule import Schedule, build_schedule
+from __future__ import annotations
 
-__all__ = ["Progress", "ReplayResult", "Schedule", "build_schedule", "replay"]
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .client import Progress, ReplayResult, Tail, replay
+    from .schedule import Schedule, build_schedule
+
+__all__ = ["Progress", "ReplayResult", "Schedule", "Tail", "build_schedule", "replay"]
+
+_SCHEDULE = ("Schedule", "build_schedule")
+
+
+def __getattr__(name: str) -> Any:
+    """Imported when asked for: a sender is a process of this package that needs none of them, and
+    pyarrow alone would take longer to import than the sender to start."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import client, schedule
+
+    return getattr(schedule if name in _SCHEDULE else client, name)

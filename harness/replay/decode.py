@@ -6,9 +6,10 @@ Runs after the fact, in the Locust process: nothing here can delay a timestamp.
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from typing import Any
+
+from pydantic_core import from_json
 
 from .frames import Captured, Ending
 from .records import Record
@@ -35,7 +36,7 @@ class Answer:
             self.done = True
             return
         try:
-            content = json.loads(event.data)
+            content = from_json(event.data)
         except ValueError:
             self.error = self.error or f"an event is not JSON: {_one_line(event.data)}"
             return
@@ -85,9 +86,7 @@ class Answer:
         if not tokens or sum(tokens) != self.output_tokens:
             return None
         gaps: list[int] = []
-        for at, before, count in zip(
-            self.text_ns[1:], self.text_ns[:-1], tokens[1:], strict=True
-        ):
+        for at, before, count in zip(self.text_ns[1:], self.text_ns[:-1], tokens[1:], strict=True):
             gaps += [at - before] + [0] * (count - 1)
         return [0] * (tokens[0] - 1) + gaps
 
@@ -162,7 +161,7 @@ def _refusal(captured: Captured) -> tuple[str, str]:
     status = "http_429" if code == 429 else f"http_{code // 100}xx"
     body = b"".join(captured.chunks)
     try:
-        content = json.loads(body)
+        content = from_json(body)
         reason = _message(content) if isinstance(content, dict) else _one_line(body)
     except ValueError:
         reason = _one_line(body)

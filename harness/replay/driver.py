@@ -9,7 +9,7 @@ JSON object a line.
 from __future__ import annotations
 
 # Locust patches the standard library on import; what follows must see it patched.
-import locust  # isort: skip
+import locust  # noqa: F401  # isort: skip
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Messages from the sender to its Locust user: length-prefixed tuples over a pipe.
+"""Messages between a Locust user and its sender: length-prefixed tuples over two pipes.
 
 ``marshal`` because both ends run the same interpreter and the sender's time is dear: it packs a
 request's hundred chunks in a few microseconds.
@@ -6,6 +6,7 @@ request's hundred chunks in a few microseconds.
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import marshal
 from typing import IO, Any, NamedTuple
@@ -20,6 +21,35 @@ class Ending(enum.IntEnum):
     CUT = 1
     TIMEOUT = 2
     UNSENT = 3
+
+
+class Settings(NamedTuple):
+    """The first order."""
+
+    base_url: str
+    timeout_s: float
+
+
+class Batch(NamedTuple):
+    """More requests: row of the schedule, time from the run's start, bytes to be sent. In order."""
+
+    rows: list[int]
+    due_ns: list[int]
+    requests: list[bytes]
+
+
+class Loaded(NamedTuple):
+    """There are no more; answered by ``Ready``."""
+
+
+class Start(NamedTuple):
+    """The run's start on the monotonic clock. The end of input after it means stop."""
+
+    at_ns: int
+
+
+class Ready(NamedTuple):
+    """Everything has been taken in; only the start is missing."""
 
 
 class Captured(NamedTuple):
@@ -39,12 +69,6 @@ class Captured(NamedTuple):
     error: str
 
 
-class Ready(NamedTuple):
-    """Every request of the share is encoded."""
-
-    rows: int
-
-
 class Finished(NamedTuple):
     """The share is done with. ``read_lags_ns``: how late the loop came to a timer of its own."""
 
@@ -52,8 +76,8 @@ class Finished(NamedTuple):
     read_lags_ns: list[int]
 
 
-Message = Captured | Ready | Finished
-_KINDS: tuple[type[Any], ...] = (Captured, Ready, Finished)
+Message = Settings | Batch | Loaded | Start | Ready | Captured | Finished
+_KINDS: tuple[type[Any], ...] = (Settings, Batch, Loaded, Start, Ready, Captured, Finished)
 _CODES = {kind: code for code, kind in enumerate(_KINDS)}
 
 
@@ -69,8 +93,19 @@ def read(stream: IO[bytes]) -> Message | None:
         return None
     length = int.from_bytes(prefix, "little")
     content = stream.read(length)
-    if len(content) < length:
+    return _unpack(content) if len(content) == length else None
+
+
+async def read_async(stream: asyncio.StreamReader) -> Message | None:
+    """``read`` for an event loop."""
+    try:
+        prefix = await stream.readexactly(_PREFIX)
+        return _unpack(await stream.readexactly(int.from_bytes(prefix, "little")))
+    except asyncio.IncompleteReadError:
         return None
+
+
+def _unpack(content: bytes) -> Message:
     code, fields = marshal.loads(content)
     message: Message = _KINDS[code](*fields)
     return message

@@ -1,4 +1,4 @@
-"""When each request is to be sent, and what it carries: fixed before the run, hashed, shared out."""
+"""When each request is sent and what it carries: fixed before the run, hashed, shared out."""
 
 from __future__ import annotations
 
@@ -87,7 +87,10 @@ def _canonical(column: pa.ChunkedArray) -> list[bytes]:
         lengths = pc.binary_length(column)
         return [_little_endian(lengths), "".join(column.to_pylist()).encode()]
     if pa.types.is_list(column.type):
-        return [_little_endian(pc.list_value_length(column)), _little_endian(pc.list_flatten(column))]
+        return [
+            _little_endian(pc.list_value_length(column)),
+            _little_endian(pc.list_flatten(column)),
+        ]
     return [_little_endian(column)]
 
 

@@ -1,7 +1,7 @@
 """The process that owns the sockets of one load worker: uvloop, no gevent, nothing but sending and
-stamping. Reads its orders from standard input, tells every exchange on standard output.
+stamping. Takes its orders from standard input, tells every exchange on standard output.
 
-    python -m harness.replay.sender PARENT WORKER
+    python -m harness.replay.sender PARENT
 """
 
 from __future__ import annotations
@@ -16,69 +16,78 @@ import time
 import uvloop
 
 from .clock import Dispatcher, LagProbe
-from .frames import Captured, Finished, Message, Ready, pack
-from .plan import Plan
+from .frames import Batch, Captured, Finished, Loaded, Message, Ready, Settings, Start, pack
+from .frames import read_async as read
 from .pool import Pool
-from .process import end_with_parent
-from .requests import encode
-from .schedule import Schedule
+from .process import end_with_parent, run_promptly
 from .target import Target
 
 
 class Sender:
-    """One share of a schedule, from ready to finished."""
+    """One share of a schedule, from its first order to its end."""
 
-    def __init__(self, plan: Plan, worker: int, loop: asyncio.AbstractEventLoop) -> None:
-        share = Schedule.read(plan.schedule).share(worker, plan.workers)
-        target = Target.parse(plan.base_url)
-        self._worker, self._workers, self._loop = worker, plan.workers, loop
-        self._due_ns: list[int] = share.table["scheduled_ns"].to_pylist()
-        self._requests = encode(share, target, plan.headers)
-        self._pool = Pool(loop, target, plan.timeout_s, self._finished)
+    def __init__(self, loop: asyncio.AbstractEventLoop, out: asyncio.WriteTransport) -> None:
+        self._loop, self._out = loop, out
+        self._rows: list[int] = []
+        self._due_ns: list[int] = []
+        self._requests: list[bytes] = []
+        self._pool: Pool | None = None
         self._probe = LagProbe(loop)
         self._dispatcher: Dispatcher | None = None
         self._told = 0
         self._cpu_ns = 0
-        self._done = loop.create_future()
-        self._out: asyncio.WriteTransport | None = None
+        self._done: asyncio.Future[None] = loop.create_future()
 
-    async def run(self) -> None:
-        self._out, _ = await self._loop.connect_write_pipe(asyncio.Protocol, sys.stdout.buffer)
-        orders = asyncio.StreamReader()
-        await self._loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(orders), sys.stdin.buffer
-        )
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._stop)
-        # Reference counts free everything that matters; a collection would stall the reading.
-        gc.collect()
-        gc.freeze()
-        gc.disable()
-        self._tell(Ready(len(self._requests)))
+    async def run(self, orders: asyncio.StreamReader) -> None:
         listener = self._loop.create_task(self._listen(orders))
         await self._done
         listener.cancel()
-        self._finish()
+        if self._pool is not None:
+            self._pool.close()
+        self._probe.close()
+        self._tell(Finished(time.process_time_ns() - self._cpu_ns, self._probe.lags_ns))
+        while self._out.get_write_buffer_size():
+            await asyncio.sleep(0.001)
+
+    def stop(self) -> None:
+        """Send nothing more, end what is under way."""
+        if self._dispatcher is not None:
+            self._dispatcher.stop()
+        if self._pool is not None:
+            self._pool.abandon("the replay was interrupted")
+        if not self._done.done():
+            self._done.set_result(None)
 
     async def _listen(self, orders: asyncio.StreamReader) -> None:
-        """One line, the absolute time of the run's start; then the end of input, which stops."""
-        line = await orders.readline()
-        if line:
-            self._start(int(line))
-            await orders.read()
-        self._stop()
+        while True:
+            match await read(orders):
+                case Settings(base_url, timeout_s):
+                    self._pool = Pool(self._loop, Target.parse(base_url), timeout_s, self._finished)
+                case Batch(rows, due_ns, requests):
+                    self._rows += rows
+                    self._due_ns += due_ns
+                    self._requests += requests
+                case Loaded():
+                    _no_collections()
+                    self._tell(Ready())
+                case Start(at_ns):
+                    self._start(at_ns)
+                case _:
+                    self.stop()
+                    return
 
-    def _start(self, start_ns: int) -> None:
+    def _start(self, at_ns: int) -> None:
         self._cpu_ns = time.process_time_ns()
-        due_ns = [start_ns + offset for offset in self._due_ns]
+        due_ns = [at_ns + offset for offset in self._due_ns]
         self._dispatcher = Dispatcher(self._loop, due_ns, self._send)
-        self._probe.start(start_ns)
+        self._probe.start(at_ns)
         self._dispatcher.start()
         self._check_done()
 
     def _send(self, index: int) -> None:
+        assert self._pool is not None, "settings come before the start"
         request, self._requests[index] = self._requests[index], b""
-        self._pool.send(index * self._workers + self._worker, request)
+        self._pool.send(self._rows[index], request)
 
     def _finished(self, captured: Captured) -> None:
         self._told += 1
@@ -89,41 +98,34 @@ class Sender:
         if self._told == len(self._requests) and not self._done.done():
             self._done.set_result(None)
 
-    def _stop(self) -> None:
-        if self._dispatcher is not None:
-            self._dispatcher.stop()
-        self._pool.abandon("the replay was interrupted")
-        if not self._done.done():
-            self._done.set_result(None)
-
-    def _finish(self) -> None:
-        self._pool.close()
-        self._probe.close()
-        self._tell(Finished(time.process_time_ns() - self._cpu_ns, self._probe.lags_ns))
-
     def _tell(self, message: Message) -> None:
-        assert self._out is not None, "run() opens the pipe first"
         self._out.write(pack(message))
 
-    async def drained(self) -> None:
-        """Until everything that was told has left this process."""
-        while self._out is not None and self._out.get_write_buffer_size():
-            await asyncio.sleep(0.001)
+
+def _no_collections() -> None:
+    """Reference counts free everything that matters; a collection would stall the reading."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
 
 
-async def _main(plan: Plan, worker: int) -> None:
-    sender = Sender(plan, worker, asyncio.get_running_loop())
-    await sender.run()
-    await sender.drained()
+async def _main() -> None:
+    loop = asyncio.get_running_loop()
+    out, _ = await loop.connect_write_pipe(asyncio.Protocol, sys.stdout.buffer)
+    orders = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin.buffer)
+    sender = Sender(loop, out)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, sender.stop)
+    await sender.run(orders)
 
 
 def main() -> None:
-    parent, worker = int(sys.argv[1]), int(sys.argv[2])
-    end_with_parent(parent)
+    end_with_parent(int(sys.argv[1]))
+    run_promptly()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    plan = Plan.model_validate_json(sys.stdin.buffer.readline())
-    uvloop.run(_main(plan, worker))
+    uvloop.run(_main())
 
 
 if __name__ == "__main__":

@@ -12,15 +12,27 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import pyarrow.parquet as pq
 from locust import User, task
 from locust.exception import StopUser
 
 from .decode import decode
-from .frames import Captured, Finished, Ready, read
+from .frames import (
+    Captured,
+    Finished,
+    Loaded,
+    Message,
+    Ready,
+    Settings,
+    Start,
+    pack,
+    read,
+)
 from .plan import Plan
 from .process import command, environment
 from .records import PartWriter, Record
+from .requests import batches
+from .schedule import Schedule
+from .target import Target
 
 _NS_PER_MS = 1e6
 _TELL_EVERY_S = 0.25
@@ -28,7 +40,7 @@ _YIELD_TO_SENDER = 5
 """Niceness: decoding can wait, sending and stamping cannot."""
 
 
-class RequestFailure(Exception):
+class RequestFailedError(Exception):
     """What Locust's page lists under failures: the status, so that like ones are counted as one."""
 
 
@@ -40,28 +52,33 @@ class Share:
         self, plan: Plan, worker: int, events: Any, say: Callable[[str, dict[str, Any]], None]
     ) -> None:
         self._plan, self._worker, self._events, self._say = plan, worker, events, say
-        self._functions = pq.read_table(plan.schedule, columns=["function_id"])["function_id"]
+        self._functions: list[str] = []
         self._sender: subprocess.Popen[bytes] | None = None
-        self._start_ns = 0
+        self._start_ns = self._cpu_ns = 0
         self._counts = {"worker": worker, "done": 0, "failed": 0, "events": 0}
         self._told = 0.0
 
     def run(self) -> None:
         """Start the sender and record until it has finished or is gone."""
-        cpu_ns = time.process_time_ns()
         finished: Finished | None = None
         try:
-            finished = self._record(self._spawn().stdout)
+            sender = self._spawn()
+            self._load()
+            finished = self._record(sender.stdout)
         finally:
             self.stop()
-            cpu_ns = time.process_time_ns() - cpu_ns + (finished.cpu_ns if finished else 0)
-            lags = finished.read_lags_ns if finished else []
-            self._tell("replay_done", cpu_ns=cpu_ns, lags_ns=lags, complete=finished is not None)
+            self._tell(
+                "replay_done",
+                cpu_ns=time.process_time_ns() - self._cpu_ns if self._start_ns else 0,
+                sender_cpu_ns=finished.cpu_ns if finished else 0,
+                lags_ns=finished.read_lags_ns if finished else [],
+                complete=finished is not None,
+            )
 
     def start(self, start_ns: int) -> None:
         """The run's start, absolute; every worker is told the same."""
-        self._start_ns = start_ns
-        self._order(str(start_ns))
+        self._start_ns, self._cpu_ns = start_ns, time.process_time_ns()
+        self._order(Start(start_ns))
 
     def stop(self) -> None:
         """End early: the sender ends what is under way and tells it as interrupted."""
@@ -71,20 +88,30 @@ class Share:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         self._sender = subprocess.Popen(
-            command("sender", str(self._worker)),
+            command("sender"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment(),
         )
         os.setpriority(os.PRIO_PROCESS, 0, _YIELD_TO_SENDER)
-        self._order(self._plan.model_dump_json())
         return self._sender
 
-    def _order(self, line: str) -> None:
-        assert self._sender is not None and self._sender.stdin is not None, "orders follow run()"
+    def _load(self) -> None:
+        """Give the sender its requests, ready to be sent."""
+        plan = self._plan
+        schedule, target = Schedule.read(plan.schedule), Target.parse(plan.base_url)
+        self._functions = schedule.table["function_id"].to_pylist()
+        self._order(Settings(plan.base_url, plan.timeout_s))
+        for batch in batches(schedule, self._worker, plan.workers, target, plan.headers):
+            self._order(batch)
+        self._order(Loaded())
+
+    def _order(self, message: Message) -> None:
+        assert self._sender is not None, "orders follow run()"
+        assert self._sender.stdin is not None, "asked for a pipe"
         # A sender that is gone is told by the end of its output.
         with contextlib.suppress(OSError, ValueError):
-            self._sender.stdin.write(f"{line}\n".encode())
+            self._sender.stdin.write(pack(message))
             self._sender.stdin.flush()
 
     def _record(self, stream: Any) -> Finished | None:
@@ -98,7 +125,7 @@ class Share:
                 elif isinstance(message, Ready):
                     self._tell("replay_ready")
                 else:
-                    return message
+                    return message if isinstance(message, Finished) else None
 
     def _count(self, captured: Captured, record: Record) -> None:
         self._counts["done"] += 1
@@ -106,10 +133,10 @@ class Share:
         self._counts["events"] += record.events
         self._events.request.fire(
             request_type="POST",
-            name=self._functions[record.row].as_py(),
+            name=self._functions[record.row],
             response_time=(captured.end_ns - captured.sent_ns) / _NS_PER_MS,
             response_length=sum(map(len, captured.chunks)),
-            exception=None if record.status == "ok" else RequestFailure(record.status),
+            exception=None if record.status == "ok" else RequestFailedError(record.status),
             context={"record": record},
         )
         if time.monotonic() - self._told > _TELL_EVERY_S:

@@ -173,10 +173,11 @@ class _Run:
             yield f"{unsent} of {self._total} requests were not sent"
 
     def _cpu_us_per_event(self, ended: list[dict[str, Any]]) -> float | None:
-        events = sum(end["events"] for end in ended)
+        events = sum(int(end["events"]) for end in ended)
         if not events or self._end is None:
             return None
-        return (self._end["cpu_ns"] + sum(int(end["cpu_ns"]) for end in ended)) / events / 1e3
+        shares = sum(int(end["cpu_ns"]) + int(end["sender_cpu_ns"]) for end in ended)
+        return float(int(self._end["cpu_ns"]) + shares) / events / 1e3
 
 
 def _lateness(table: pa.Table) -> Any:
@@ -217,7 +218,8 @@ def _driver(plan: Plan) -> Iterator[IO[bytes]]:
             start_new_session=True,
             env=environment(),
         )
-    assert process.stdin is not None and process.stdout is not None, "asked for pipes"
+    assert process.stdin is not None, "asked for a pipe"
+    assert process.stdout is not None, "asked for a pipe"
     try:
         process.stdin.write(f"{plan.model_dump_json()}\n".encode())
         process.stdin.flush()
