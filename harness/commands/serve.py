@@ -49,7 +49,8 @@ def serve(
     deployment = deployment_for(
         choice, SystemChoice(name=system, options=options), names, host=host, port=port
     )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     with cls() as running:
         endpoint = running.deploy(deployment)
         if json_:

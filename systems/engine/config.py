@@ -24,7 +24,8 @@ from .dtypes import ITEMSIZE, compute_dtype
 class Rope(BaseModel):
     """Rotary embedding: base ``theta`` and how its frequencies are scaled."""
 
-    model_config = ConfigDict(frozen=True)
+    # By name too: a layout that went through JSON must keep its theta.
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
 
     theta: PositiveFloat = Field(default=10000.0, alias="rope_theta")
     kind: Literal["default", "linear", "llama3"] = Field(default="default", alias="rope_type")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -193,7 +194,7 @@ def _sampling(body: schema.CompletionRequest | schema.ChatRequest, text: Text) -
     return {
         "temperature": body.temperature,
         "top_p": body.top_p,
-        "seed": body.seed,
+        "seed": secrets.randbelow(1 << 31) if body.seed is None else body.seed,
         "ignore_eos": body.ignore_eos,
         "stop_token_ids": text.stop_ids,
     }
