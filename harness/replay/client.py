@@ -23,7 +23,7 @@ from .records import client_table, read_part
 from .schedule import Schedule
 from .target import Target
 
-LATENESS_BUDGET_S = 0.005
+LATENESS_BUDGET_S = 0.010
 """p99 of lateness, and of the reader's lag, past which a run is invalid."""
 
 _STOP_S = 10.0

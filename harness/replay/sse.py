@@ -21,6 +21,9 @@ class EventParser:
         self._at_start = True
 
     def feed(self, data: bytes) -> list[Event]:
+        if self._is_one_event(data):
+            self._at_start = False
+            return [Event(data[6:-2])]
         if b"\r" in data or self._skip_line_feed:
             data = self._with_line_feeds(data)
         *blocks, self._tail = (self._tail + data).split(b"\n\n")
@@ -28,6 +31,16 @@ class EventParser:
             self._at_start = False
             blocks[0] = blocks[0].removeprefix(b"\xef\xbb\xbf")
         return [event for block in blocks if (event := _event(block)) is not None]
+
+    def _is_one_event(self, data: bytes) -> bool:
+        """What nearly every read is: one line of data, its event's end, and nothing pending."""
+        return (
+            not self._tail
+            and data.startswith(b"data: ")
+            and data.find(b"\n") == len(data) - 2
+            and data.endswith(b"\n\n")
+            and b"\r" not in data
+        )
 
     def _with_line_feeds(self, data: bytes) -> bytes:
         """CRLF and lone CR become LF at once; the LF of a CRLF cut in two is dropped later."""

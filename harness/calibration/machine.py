@@ -1,0 +1,51 @@
+"""The noise of the machine while something is measured."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from ..errors import HarnessError
+from .result import Machine, Percentiles
+
+
+class MachineProbe:
+    """Watches between entering and leaving; ``machine`` afterwards."""
+
+    def __enter__(self) -> Self:
+        self._before = psutil.cpu_times()
+        self._sleeper = subprocess.Popen(
+            [sys.executable, "-m", "harness.calibration.sleeper"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        output, _ = self._sleeper.communicate()
+        self._late_ns = json.loads(output or "[]")
+        self._after = psutil.cpu_times()
+
+    def machine(self) -> Machine:
+        if not self._late_ns:
+            raise HarnessError("calibration: the probe of the machine's noise did not run")
+        spent = {
+            name: getattr(self._after, name) - getattr(self._before, name)
+            for name in ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
+        }
+        total = sum(spent.values())
+        return Machine(
+            wake_ms=Percentiles.of_ns(self._late_ns),
+            busy=round(1 - (spent["idle"] + spent["iowait"]) / total, 4),
+            steal=round(spent["steal"] / total, 4),
+        )

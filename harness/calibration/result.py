@@ -1,0 +1,73 @@
+"""What a calibration found, and what it should have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+LATENESS_P99_MS = 1.0
+SKEW_P50_MS, SKEW_P99_MS = 0.5, 5.0
+CPU_US_PER_EVENT = 25.0
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Of a delay in milliseconds, with the number of samples."""
+
+    p50: float
+    p99: float
+    n: int
+
+    @classmethod
+    def of_ns(cls, values: Any) -> Percentiles:
+        p50, p99 = np.percentile(np.asarray(values), [50, 99]) / 1e6
+        return cls(round(float(p50), 4), round(float(p99), 4), len(values))
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The machine's own noise meanwhile: ``wake_ms`` how late an idle process woke from a 5 ms
+    sleep, ``busy`` and ``steal`` the shares of processor time spent working (the calibration's
+    own work included) and taken away by the hypervisor."""
+
+    wake_ms: Percentiles
+    busy: float
+    steal: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """``lateness_ms``: sends behind schedule at ``rate_rps``. ``ttft_skew_ms``: the client's time
+    of the first token behind the server's, at ``streams`` × 50 tokens/s. ``cpu_us_per_event``: of
+    all the client's processes, under the same streams. ``max_rate_rps`` and ``max_streams``: the
+    highest tried at which the targets held; None where only those two points were tried."""
+
+    lateness_ms: Percentiles
+    ttft_skew_ms: Percentiles
+    cpu_us_per_event: float
+    max_rate_rps: float | None
+    max_streams: int | None
+    rate_rps: float
+    streams: int
+    machine: Machine
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "problems": list(self.problems())}
+
+    def problems(self) -> Iterator[str]:
+        """Targets that were missed, a line each."""
+        noise = (
+            f"the machine itself woke {self.machine.wake_ms.p99:.2f} ms late at p99,"
+            f" {self.machine.steal:.1%} of its time was stolen, {self.machine.busy:.0%} busy"
+        )
+        for what, value, target, unit in (
+            ("lateness p99", self.lateness_ms.p99, LATENESS_P99_MS, "ms"),
+            ("TTFT skew p50", self.ttft_skew_ms.p50, SKEW_P50_MS, "ms"),
+            ("TTFT skew p99", self.ttft_skew_ms.p99, SKEW_P99_MS, "ms"),
+            ("CPU per event", self.cpu_us_per_event, CPU_US_PER_EVENT, "µs"),
+        ):
+            if value > target:
+                yield f"{what} is {value:.2f} {unit}, above {target:g} {unit}; {noise}"

@@ -1,0 +1,26 @@
+"""``python -m harness.calibration.sleeper``: sleeps 5 ms at a time until its input ends, then
+prints by how many nanoseconds it overslept each time. It asks for no priority: what it suffers is
+the machine's doing."""
+
+from __future__ import annotations
+
+import json
+import select
+import sys
+import time
+
+_SLEEP_NS = 5_000_000
+
+
+def main() -> None:
+    late = []
+    while True:
+        due_ns = time.monotonic_ns() + _SLEEP_NS
+        if select.select([sys.stdin], [], [], _SLEEP_NS / 1e9)[0]:
+            break
+        late.append(time.monotonic_ns() - due_ns)
+    print(json.dumps(late))
+
+
+if __name__ == "__main__":
+    main()

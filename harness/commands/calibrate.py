@@ -1,0 +1,89 @@
+"""``slbench calibrate``: how far the client and this machine can be trusted."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ..calibration import Calibration
+
+
+def calibrate(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A few seconds, as before each run; no maxima.")
+    ] = False,
+    json_: Annotated[
+        bool, typer.Option("--json", help="One JSON document on standard output.")
+    ] = False,
+) -> None:
+    """Run the client against a server whose true send times are known.
+
+    Exit status 1 where a target is missed. Example: slbench calibrate --quick
+    """
+    import sys
+
+    from ..calibration import calibrate as measure
+
+    with _Bar() as bar:
+        result = measure(quick, on_progress=bar)
+    problems = list(result.problems())
+    if json_:
+        print(json.dumps(result.as_dict()))
+    else:
+        _show(result)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if problems:
+        raise typer.Exit(1)
+
+
+class _Bar:
+    """Requests of the trial under way, on standard error where that is a terminal."""
+
+    def __enter__(self) -> _Bar:
+        import sys
+
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self._bar = Progress(
+            TextColumn("calibrating"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("requests"),
+            console=Console(stderr=True),
+            transient=True,
+            disable=not sys.stderr.isatty(),
+        )
+        self._task = self._bar.add_task("", total=None)
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, progress: tuple[int, int, int]) -> None:
+        done, _, total = progress
+        self._bar.update(self._task, completed=done, total=total)
+
+
+def _show(result: Calibration) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", "p50", "p99", box=None)
+    for what, percentiles in (
+        (f"lateness at {result.rate_rps:g} requests/s, ms", result.lateness_ms),
+        (f"TTFT skew at {result.streams} × 50 tokens/s, ms", result.ttft_skew_ms),
+        ("the machine's own wake-up, ms", result.machine.wake_ms),
+    ):
+        table.add_row(what, f"{percentiles.p50:.3f}", f"{percentiles.p99:.3f}")
+    console = Console()
+    console.print(table)
+    console.print(f"client CPU per event: {result.cpu_us_per_event:.1f} µs")
+    if result.max_rate_rps is not None:
+        console.print(f"trusted up to {result.max_rate_rps:g} requests/s")
+        console.print(f"trusted up to {result.max_streams} streams × 50 tokens/s")
