@@ -29,7 +29,7 @@ class PromptAttention:
         start = 0
         for index, length in enumerate(self.lengths):
             rows = qkv[start : start + length]
-            kv = rows[:, heads:].unflatten(1, (2, kv_heads))
+            kv = rows[:, heads:].view(length, 2, kv_heads, -1)
             self.cache.write_prompt(layer, self.first_slot + index, kv)
             q, k, v = (part.transpose(0, 1)[None] for part in (rows[:, :heads], kv[:, 0], kv[:, 1]))
             attended = scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)

@@ -59,7 +59,7 @@ class KVCache:
         self._rows[layer].index_put_((rows,), kv)
 
     def read(self, layer: int, slots: int, tokens: int) -> tuple[Tensor, Tensor]:
-        """Keys and values of the first slots and tokens, each (slots·kv heads, tokens, head_dim)."""
+        """Of the first slots and tokens, each (slots·kv heads, tokens, head_dim)."""
         heads = slots * self._heads
         return self._keys[layer][:heads, :tokens], self._values[layer][:heads, :tokens]
 

@@ -23,7 +23,7 @@ class Linear(Protocol):
     """(rows, in) × (out, in) → (rows, out). The result is float32, or may be in the weight's
     dtype where there is one row."""
 
-    def __call__(self, x: Tensor, weight: Tensor) -> Tensor: ...
+    def __call__(self, x: Tensor, weight: Tensor, /) -> Tensor: ...
 
 
 class WideningLinear:

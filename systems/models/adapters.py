@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -126,7 +127,7 @@ def _half(
         target = next(target for target in spreads if target in key)
         std = STRENGTH * spreads[target] / (2 * rank**0.5)
     values = stream(seed, "adapter", name, key).standard_normal(shape, dtype="float32")
-    return torch.from_numpy(values) * std
+    return torch.from_numpy(values).mul_(std)
 
 
 def _spread(backbone_dir: Path, config: ModelConfig, target: str) -> float:
@@ -137,5 +138,5 @@ def _spread(backbone_dir: Path, config: ModelConfig, target: str) -> float:
     layer = f".layers.{config.num_layers // 2}."
     name = next(name for name in stored if layer in name and f".{target}." in name)
     with safe_open(stored[name].path, framework="pt") as file:
-        weight = file.get_tensor(name).float()
-    return float(weight.std()) * weight.shape[1] ** 0.5
+        weight: Tensor = file.get_tensor(name).float()
+    return float(weight.std()) * math.sqrt(weight.shape[1])

@@ -79,7 +79,8 @@ SHAPES = (
 def make(shape: Shape, target: Path) -> None:
     """Write the whole directory. Holds one layer, or the embedding, in memory at a time."""
     _write_config(shape, target)
-    weight_map, total = {}, 0
+    weight_map: dict[str, str] = {}
+    total = 0
     for number, group in enumerate(_shards(target)):
         name = f"model-{number:05d}.safetensors"
         total += _write_shard(shape, group, target / name)

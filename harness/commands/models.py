@@ -1,0 +1,139 @@
+"""``slbench models``: backbones and adapters, found or made."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    help="Backbones and adapters: presets, and directories of your own.", no_args_is_help=True
+)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Backbone = Annotated[
+    str, typer.Argument(help="Preset or Hugging Face Llama directory; see slbench models list.")
+]
+
+
+@app.command("list")
+def list_(json_: Json = False) -> None:
+    """Every preset, and whether it is made.
+
+    Example: slbench models list
+    """
+    from systems.models import presets
+
+    rows: list[dict[str, Any]] = [
+        {
+            "name": preset.name,
+            "summary": preset.summary,
+            "nbytes": preset.nbytes,
+            "made": preset.made,
+            "path": str(preset.path),
+        }
+        for preset in presets().values()
+    ]
+    if json_:
+        print(json.dumps({"models": rows}))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("model", "size", "made", "what it is", box=None)
+    for row in rows:
+        made = "yes" if row["made"] else "no"
+        table.add_row(row["name"], f"{row['nbytes'] / 1e9:.2f} GB", made, row["summary"])
+    Console().print(table)
+
+
+@app.command()
+def make(
+    backbone: Backbone = "smollm2-135m",
+    adapters: Annotated[
+        int, typer.Option(min=0, help="Seeded adapters to make with it, f0, f1, …")
+    ] = 0,
+    rank: Annotated[int, typer.Option(min=1, help="Rank of the adapters.")] = 16,
+    seed: Annotated[int, typer.Option(help="Seed of the adapters.")] = 0,
+    json_: Json = False,
+) -> None:
+    """Make a preset, once, and adapters of it; nothing is downloaded.
+
+    Example: slbench models make smollm2-135m --adapters 8
+    """
+    from systems.models import ensure_adapters, ensure_backbone
+
+    with _working(f"making {backbone}"):
+        path = ensure_backbone(backbone)
+    with _working(f"making {adapters} adapters"):
+        made = ensure_adapters(path, [f"f{index}" for index in range(adapters)], rank, seed=seed)
+    if json_:
+        print(json.dumps({"backbone": str(path), "adapters": {k: str(v) for k, v in made.items()}}))
+        return
+    print(path)
+    for name, adapter in made.items():
+        print(f"  {name}: {adapter}")
+
+
+@app.command()
+def show(
+    backbone: Backbone,
+    adapter: Annotated[
+        Path | None, typer.Option(help="A peft directory to check against it.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Shape and size of a backbone, and of an adapter of it; refuses what could not be served.
+
+    Example: slbench models show smollm2-135m
+    """
+    from systems.engine.adapter_files import inspect_adapter
+    from systems.engine.checkpoint import plan_layout
+
+    path = _find(backbone)
+    layout = plan_layout(path, "bfloat16")
+    document: dict[str, Any] = {
+        "path": str(path),
+        "parameters": sum(math.prod(shape) for _, shape in layout.tensors.values()),
+        **layout.config.model_dump(),
+    }
+    if adapter is not None:
+        files = inspect_adapter(adapter, layout.config)
+        document["adapter"] = {
+            "path": str(adapter),
+            "rank": files.rank,
+            "scaling": files.scaling,
+            "targets": files.targets,
+            "parameters": files.elements,
+        }
+    if json_:
+        print(json.dumps(document))
+        return
+    for key, value in document.items():
+        print(f"{key:22} {value}")
+
+
+def _find(backbone: str) -> Path:
+    """A preset that is made, or a directory; never makes one."""
+    from systems.errors import CheckpointError
+    from systems.models import presets
+
+    preset = presets().get(backbone)
+    if preset is None:
+        from systems.models import ensure_backbone
+
+        return ensure_backbone(backbone)
+    if not preset.made:
+        raise CheckpointError(f"{backbone} is not made yet: slbench models make {backbone}")
+    return preset.path
+
+
+def _working(what: str) -> Any:
+    """A spinner on standard error, none where that is no terminal."""
+    from rich.console import Console
+
+    return Console(file=sys.stderr).status(what)
