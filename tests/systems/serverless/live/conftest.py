@@ -1,0 +1,124 @@
+"""Real systems on the tiny backbone: every test here starts processes and leaves none."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+import pytest
+
+from systems.interface import Deployment, Device, Endpoint, Function, Limits, ServingSystem
+from systems.models import ensure_adapters, ensure_backbone
+from systems.registry import system_class
+
+NAMES = ("f0", "f1", "f2", "f3")
+SERVERLESS = ("serverless-lora", "serverless-llm")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Path:
+    return ensure_backbone("tiny")
+
+
+@pytest.fixture(scope="session")
+def deployment(tiny: Path) -> Deployment:
+    adapters = ensure_adapters(tiny, list(NAMES), rank=8)
+    return Deployment(
+        functions=tuple(Function(id=n, backbone="tiny", adapter=adapters[n]) for n in NAMES),
+        backbones={"tiny": tiny},
+        devices=(Device(name="cpu:0", memory_bytes=2 << 30),),
+        limits=Limits(
+            max_batch_size=4,
+            max_context_tokens=512,
+            keep_alive_s=60,
+            request_timeout_s=60,
+            threads_per_instance=1,
+        ),
+    )
+
+
+@dataclass
+class Running:
+    """A deployed system and a way to ask it."""
+
+    system: ServingSystem
+    endpoint: Endpoint
+
+    @property
+    def url(self) -> str:
+        return self.endpoint.base_url
+
+    async def ask(self, session: aiohttp.ClientSession, model: str, **fields: Any) -> Any:
+        """One completion, not streamed; the decoded answer, its status under ``status``."""
+        body = {"model": model, "prompt": [5, 6, 7], "max_tokens": 4, "temperature": 0, **fields}
+        async with session.post(f"{self.url}/v1/completions", json=body) as response:
+            return {**await response.json(), "status": response.status}
+
+    def processes(self, word: str = "") -> list[psutil.Process]:
+        """Its processes below the gateway whose command line holds ``word``."""
+        children = psutil.Process(self.endpoint.pids[0]).children(recursive=True)
+        return [child for child in children if word in " ".join(child.cmdline())]
+
+    def instances(self) -> list[psutil.Process]:
+        """Processes of functions: forks of the template, or those started as instances."""
+        forks = [p for p in self.processes("zygote") if p.ppid() != self.endpoint.pids[0]]
+        return forks + self.processes("process instance")
+
+
+def _stop(running: Running) -> None:
+    alive = psutil.pid_exists(running.endpoint.pids[0])
+    family = running.processes() if alive else []
+    running.system.stop()
+    assert not psutil.wait_procs(family, timeout=5)[1], "a process outlived its system"
+
+
+@pytest.fixture
+def deploy(deployment: Deployment) -> Iterator[Callable[..., Running]]:
+    """Start a system for one test alone."""
+    running: list[Running] = []
+
+    def start(name: str = "serverless-lora", **changes: Any) -> Running:
+        system = system_class(name)()
+        endpoint = system.deploy(deployment.model_copy(update=changes))
+        running.append(Running(system, endpoint))
+        return running[-1]
+
+    yield start
+    for one in running:
+        _stop(one)
+
+
+@pytest.fixture(scope="module")
+def up(deployment: Deployment) -> Iterator[Callable[[str], Running]]:
+    """A system that the tests of a module share, since none of them harms it."""
+    running: dict[str, Running] = {}
+
+    def get(name: str = "serverless-lora") -> Running:
+        if name not in running:
+            system = system_class(name)()
+            running[name] = Running(system, system.deploy(deployment))
+        return running[name]
+
+    yield get
+    for one in running.values():
+        _stop(one)
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.02)
+
+
+def events(raw: bytes) -> list[Any]:
+    """The decoded data of a stream of server-sent events, ``[DONE]`` left out."""
+    lines = [line[6:] for line in raw.decode().split("\n\n") if line.startswith("data: ")]
+    assert lines[-1] == "[DONE]"
+    return [json.loads(line) for line in lines[:-1]]

@@ -1,0 +1,193 @@
+"""What a client sees of a live system: right answers, and errors in OpenAI's form."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from systems.engine.adapter import load_adapter
+from systems.engine.checkpoint import fill, plan_layout
+from systems.engine.engine import Engine, GenerationRequest
+from systems.engine.weights import BackboneWeights
+from systems.interface import Deployment, Stage, Temperature
+
+from .conftest import NAMES, SERVERLESS, Running, events
+
+pytestmark = pytest.mark.live
+Up = Callable[..., Running]
+Deploy = Up
+
+
+def expected_ids(deployment: Deployment, prompt: list[int], tokens: int) -> dict[str, list[int]]:
+    """What each function must answer, by the engine alone (itself held to transformers + peft)."""
+    backbone: Path = deployment.backbones["tiny"]
+    layout = plan_layout(backbone, "float32")
+    buffer = bytearray(layout.nbytes)
+    fill(layout, backbone, memoryview(buffer))
+    weights = BackboneWeights.from_buffer(layout, buffer)
+    answers = {}
+    for function in deployment.functions:
+        assert function.adapter is not None
+        adapter = load_adapter(function.adapter, layout.config, "float32")
+        engine = Engine(
+            layout.config, weights, adapter, max_batch_size=1, max_context_tokens=256
+        )
+        found = engine.prefill([GenerationRequest(0, tuple(prompt), tokens, ignore_eos=True)])
+        while engine.running:
+            found += engine.decode()
+        answers[function.id] = [event.token_id for event in found]
+    return answers
+
+
+@pytest.mark.parametrize("name", SERVERLESS)
+def test_each_function_answers_as_its_own_adapter(
+    name: str, up: Up, deployment: Deployment
+) -> None:
+    from systems.serverless.live.text import Text
+
+    running = up(name)
+    prompt = [10, 20, 30, 40, 50]
+
+    async def ask_all() -> dict[str, Any]:
+        async with aiohttp.ClientSession() as session:
+            fields = {"prompt": prompt, "max_tokens": 6, "ignore_eos": True}
+            answers = await asyncio.gather(
+                *(running.ask(session, n, skip_special_tokens=False, **fields) for n in NAMES)
+            )
+        return dict(zip(NAMES, answers, strict=True))
+
+    answers = asyncio.run(ask_all())
+    text = Text(deployment.backbones["tiny"])
+    for function, ids in expected_ids(deployment, prompt, 6).items():
+        decoder = text.decoder(skip_special=False)
+        wanted = "".join(decoder.text(token) for token in ids)
+        assert answers[function]["choices"][0]["text"] == wanted
+        assert answers[function]["usage"] == {
+            "prompt_tokens": 5,
+            "completion_tokens": 6,
+            "total_tokens": 11,
+        }
+
+
+def test_a_stream_carries_the_same_text_and_its_usage(up: Up) -> None:
+    running = up()
+    body = {
+        "model": "f1",
+        "prompt": "Hello",
+        "max_tokens": 8,
+        "temperature": 0,
+        "ignore_eos": True,
+        "skip_special_tokens": False,
+    }
+
+    async def both() -> tuple[Any, list[Any]]:
+        async with aiohttp.ClientSession() as session:
+            url = f"{running.url}/v1/completions"
+            async with session.post(url, json=body) as response:
+                whole = await response.json()
+            streamed = {**body, "stream": True, "stream_options": {"include_usage": True}}
+            async with session.post(url, json=streamed) as response:
+                assert response.content_type == "text/event-stream"
+                return whole, events(await response.read())
+
+    whole, chunks = asyncio.run(both())
+    text = "".join(c["choices"][0]["text"] for c in chunks if c["choices"])
+    assert text == whole["choices"][0]["text"]
+    assert chunks[-1]["usage"] == whole["usage"]
+    assert [c["choices"][0]["finish_reason"] for c in chunks if c["choices"]][-1] == "length"
+
+
+def test_chat_speaks_the_models_template(up: Up) -> None:
+    running = up()
+
+    async def chat() -> Any:
+        body = {"model": "tiny", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 3}
+        async with aiohttp.ClientSession() as session:
+            url = f"{running.url}/v1/chat/completions"
+            async with session.post(url, json=body) as response:
+                return await response.json()
+
+    answer = asyncio.run(chat())
+    assert answer["object"] == "chat.completion"
+    assert answer["choices"][0]["message"]["role"] == "assistant"
+
+
+BAD: dict[str, tuple[dict[str, Any], int, str]] = {
+    "unknown model": ({"model": "nobody"}, 404, "model_not_found"),
+    "no prompt": ({"prompt": None}, 400, "invalid_body"),
+    "empty prompt": ({"prompt": []}, 400, "invalid_body"),
+    "wrong type": ({"max_tokens": "many"}, 400, "invalid_body"),
+    "none to generate": ({"max_tokens": 0}, 400, "invalid_body"),
+    "too long": ({"prompt": [3] * 600}, 400, "context_length_exceeded"),
+    "outside the vocabulary": ({"prompt": [10**6]}, 400, "invalid_prompt"),
+    "several answers": ({"n": 2}, 400, "invalid_body"),
+}
+
+
+def test_bad_requests_get_openai_errors_and_harm_nothing(up: Up) -> None:
+    running = up()
+
+    async def misbehave() -> None:
+        async with aiohttp.ClientSession() as session:
+            for case, (fields, status, code) in BAD.items():
+                changed = {"model": "f0", **fields}
+                answer = await running.ask(session, changed.pop("model"), **changed)
+                assert answer["status"] == status, case
+                assert answer["error"]["code"] == code, case
+            url = f"{running.url}/v1/completions"
+            async with session.post(url, data=b'{"model": "f0", ') as response:
+                assert response.status == 400
+                assert (await response.json())["error"]["type"] == "invalid_request_error"
+            async with session.get(f"{running.url}/nowhere") as response:
+                assert response.status == 404
+                assert "error" in await response.json()
+            assert (await running.ask(session, "f0"))["status"] == 200
+
+    asyncio.run(misbehave())
+
+
+@pytest.mark.parametrize("name", SERVERLESS)
+def test_stages_cover_a_request_without_gap_and_tell_its_temperature(
+    name: str, deploy: Deploy
+) -> None:
+    running = deploy(name)
+
+    async def twice() -> None:
+        async with aiohttp.ClientSession() as session:
+            for _ in range(2):
+                assert (await running.ask(session, "f0"))["status"] == 200
+
+    asyncio.run(twice())
+    running.system.stop()
+    cold, hot = running.system.evidence().requests
+    assert (cold.temperature, hot.temperature) == (Temperature.COLD, Temperature.HOT)
+    for request in (cold, hot):
+        assert request.spans[0].start_ns == request.received_ns
+        for before, after in zip(request.spans, request.spans[1:], strict=False):
+            assert before.end_ns == after.start_ns
+        assert request.responded_ns is not None
+        assert request.spans[-1].end_ns <= request.responded_ns
+    stages = {span.stage for span in cold.spans}
+    assert stages >= {Stage.WARMING, Stage.LIBRARIES, Stage.BACKBONE, Stage.PREFILL}
+    assert {span.stage for span in hot.spans} <= {Stage.QUEUE, Stage.PREFILL, Stage.DECODE}
+
+
+def test_the_second_function_owes_no_import_and_no_checkpoint_load(deploy: Deploy) -> None:
+    running = deploy()
+
+    async def first_then_second() -> None:
+        async with aiohttp.ClientSession() as session:
+            await running.ask(session, "f0")
+            await running.ask(session, "f1")
+
+    asyncio.run(first_then_second())
+    second = running.system.evidence().requests[1]
+    assert second.temperature is Temperature.COLD
+    assert Stage.LIBRARIES not in {span.stage for span in second.spans}
+    mapped = [span for span in second.spans if span.stage is Stage.BACKBONE]
+    assert sum(span.end_ns - span.start_ns for span in mapped) < 100_000_000

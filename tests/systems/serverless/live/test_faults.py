@@ -1,0 +1,162 @@
+"""Deaths, disconnects and refusals: each takes what it must and no more."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+import pytest
+
+from systems.errors import AdapterError, CheckpointError, DeploymentError
+from systems.interface import Deployment, Device, Function
+from systems.models import ensure_adapters
+from systems.registry import system_class
+
+from .conftest import SERVERLESS, Running, wait_until
+
+pytestmark = pytest.mark.live
+Deploy = Callable[..., Running]
+
+LONG = {"max_tokens": 480, "ignore_eos": True}
+
+
+@pytest.mark.parametrize("name", SERVERLESS)
+def test_a_killed_instance_fails_its_own_requests_and_is_replaced(
+    name: str, deploy: Deploy
+) -> None:
+    running = deploy(name)
+
+    async def kill_midway() -> tuple[Any, Any, Any]:
+        async with aiohttp.ClientSession() as session:
+            await running.ask(session, "f0")
+            (victim,) = running.instances()
+            await running.ask(session, "f1")
+            doomed = asyncio.create_task(running.ask(session, "f0", **LONG))
+            neighbour = asyncio.create_task(running.ask(session, "f1", **LONG))
+            await asyncio.sleep(0.1)
+            victim.send_signal(signal.SIGKILL)
+            return await doomed, await neighbour, await running.ask(session, "f0")
+
+    doomed, neighbour, after = asyncio.run(asyncio.wait_for(kill_midway(), 60))
+    assert doomed["status"] == 502
+    assert "SIGKILL" in doomed["error"]["message"]
+    assert neighbour["status"] == 200
+    assert after["status"] == 200
+
+
+def test_a_killed_template_takes_its_forks_and_is_started_again(deploy: Deploy) -> None:
+    running = deploy()
+
+    async def kill_template() -> Any:
+        async with aiohttp.ClientSession() as session:
+            await running.ask(session, "f0")
+            template = next(
+                p for p in running.processes("zygote") if p.ppid() == running.endpoint.pids[0]
+            )
+            forks = running.instances()
+            template.kill()
+            psutil.wait_procs(forks, timeout=5)
+            assert not any(fork.is_running() for fork in forks)
+            return await running.ask(session, "f0")
+
+    assert asyncio.run(asyncio.wait_for(kill_template(), 60))["status"] == 200
+
+
+def test_a_client_that_leaves_frees_its_place(deploy: Deploy) -> None:
+    running = deploy()
+
+    async def leave() -> Any:
+        async with aiohttp.ClientSession() as session:
+            await running.ask(session, "f0")
+            tasks = [asyncio.create_task(running.ask(session, "f0", **LONG)) for _ in range(4)]
+            await asyncio.sleep(0.3)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            return await asyncio.wait_for(running.ask(session, "f0"), 10)
+
+    assert asyncio.run(leave())["status"] == 200
+    assert len(running.instances()) == 1, "the instance lived on"
+
+
+def test_nothing_outlives_a_gateway_that_is_killed(deploy: Deploy) -> None:
+    running = deploy()
+
+    async def warm() -> None:
+        async with aiohttp.ClientSession() as session:
+            await running.ask(session, "f0")
+
+    asyncio.run(warm())
+    family = running.processes()
+    assert len(family) == 2
+    os.kill(running.endpoint.pids[0], signal.SIGKILL)
+    wait_until(lambda: not any(process.is_running() for process in family))
+
+
+def test_an_idle_instance_goes_after_its_keep_alive(
+    deploy: Deploy, deployment: Deployment
+) -> None:
+    limits = deployment.limits.model_copy(update={"keep_alive_s": 0.3})
+    running = deploy(limits=limits)
+
+    async def once() -> None:
+        async with aiohttp.ClientSession() as session:
+            await running.ask(session, "f0")
+
+    asyncio.run(once())
+    wait_until(lambda: not running.instances())
+    held = {s.owner: s.bytes for s in running.system.evidence().memory if s.function_id == "f0"}
+    assert set(held.values()) == {0}
+
+
+def test_a_request_past_its_time_gets_an_error(deploy: Deploy, deployment: Deployment) -> None:
+    limits = deployment.limits.model_copy(update={"request_timeout_s": 0.05})
+    running = deploy(limits=limits)
+
+    async def once() -> Any:
+        async with aiohttp.ClientSession() as session:
+            return await running.ask(session, "f0")
+
+    answer = asyncio.run(once())
+    assert answer["status"] == 504
+    assert "request_timeout_s" in answer["error"]["message"]
+
+
+def test_what_cannot_be_served_is_refused_in_a_line_before_anything_starts(
+    deployment: Deployment, tmp_path: Path, tiny: Path
+) -> None:
+    system = system_class("serverless-lora")()
+    alien = ensure_adapters(tiny, ["f0"], rank=8)["f0"]
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        content = (alien / name).read_bytes()
+        (broken / name).write_bytes(content[: len(content) // 2] if "safe" in name else content)
+    cases: list[tuple[dict[str, Any], type[Exception], str]] = [
+        ({"backbones": {"tiny": tmp_path}}, CheckpointError, "config.json"),
+        ({"functions": (Function(id="x", backbone="tiny", adapter=broken),)}, AdapterError, "broken"),
+        ({"functions": (Function(id="x", backbone="tiny", adapter=tmp_path),)}, AdapterError, ""),
+        ({"devices": (Device(name="cpu:0", memory_bytes=1 << 20),)}, DeploymentError, "cannot hold"),
+        ({"devices": (Device(name="cpu:0", memory_bytes=1 << 50),)}, DeploymentError, "less"),
+    ]
+    for changes, kind, words in cases:
+        with pytest.raises(kind, match=words) as caught:
+            system.deploy(deployment.model_copy(update=changes))
+        assert "\n" not in str(caught.value)
+
+
+def test_a_port_in_use_is_said_so(deployment: Deployment) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        system = system_class("serverless-lora")()
+        with pytest.raises(DeploymentError, match=f"{port}.*another port"):
+            system.deploy(deployment.model_copy(update={"port": port}))
