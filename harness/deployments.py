@@ -46,9 +46,7 @@ def function_ids(workload: Workload) -> list[str]:
 
 
 def _function(id_: str, adapter: Path, choice: DeploymentChoice) -> Function:
-    return Function(
-        id=id_, backbone=_name(choice), adapter=adapter, slo_ttft_s=choice.slo_ttft_s
-    )
+    return Function(id=id_, backbone=_name(choice), adapter=adapter, slo_ttft_s=choice.slo_ttft_s)
 
 
 def _name(choice: DeploymentChoice) -> str:

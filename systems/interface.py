@@ -55,7 +55,7 @@ class _Frozen(BaseModel):
 
 
 class Function(_Frozen):
-    """What a tenant deploys: a backbone, an adapter of it (``None``: the backbone itself), an SLO."""
+    """What a tenant deploys: a backbone, an adapter of it (``None``: the bare backbone), an SLO."""
 
     id: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
     backbone: str

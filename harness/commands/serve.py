@@ -23,7 +23,8 @@ def serve(
     host: str = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="deployment key=value, such as dtype=bfloat16.")
+        list[str] | None,
+        typer.Option("--set", help="Deployment key=value: dtype=bfloat16."),
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="The endpoint as JSON.")] = False,
 ) -> None:

@@ -60,7 +60,9 @@ def show(name: str, json_: Json = False) -> None:
     if json_:
         print(json.dumps(document))
         return
-    print(f"{document['name']} ({document['kind']}): {document['summary']}\n\n{document['about']}\n")
+    print(
+        f"{document['name']} ({document['kind']}): {document['summary']}\n\n{document['about']}\n"
+    )
     for title in ("policies", "options"):
         for key, value in document[title].items():
             print(f"  {key:20} {value}")

@@ -8,7 +8,6 @@ on SIGINT, and when the process that started it is gone.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -29,8 +28,6 @@ from .plan import make_plan
 from .platform import Platform
 from .text import Text
 
-_FLUSH_S = 0.5
-
 
 async def serve(config: dict[str, Any]) -> None:
     """Bring the platform up, answer until told to stop, and take it down."""
@@ -45,10 +42,7 @@ async def serve(config: dict[str, Any]) -> None:
     try:
         port = await _listen(runner, deployment)
         print(json.dumps({"port": port}), flush=True)
-        while not stop.is_set():
-            journal.flush()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _FLUSH_S)
+        await stop.wait()
     finally:
         await runner.cleanup()
         await platform.node.close()

@@ -21,10 +21,10 @@ from systems.interface import (
 
 
 class Journal:
-    """Append-only; line-buffered by ``flush``, which its owner calls as often as it likes."""
+    """Append-only, and with the kernel line by line: whoever reads it sees all there is so far."""
 
     def __init__(self, path: Path) -> None:
-        self._file: TextIO = path.open("a", encoding="utf-8")
+        self._file: TextIO = path.open("a", encoding="utf-8", buffering=1)
 
     def request(self, evidence: RequestEvidence) -> None:
         spans = [(span.stage.value, span.start_ns, span.end_ns) for span in evidence.spans]
@@ -41,9 +41,6 @@ class Journal:
 
     def _write(self, kind: str, **fields: Any) -> None:
         self._file.write(json.dumps({"kind": kind, **fields}, separators=(",", ":")) + "\n")
-
-    def flush(self) -> None:
-        self._file.flush()
 
     def close(self) -> None:
         self._file.close()

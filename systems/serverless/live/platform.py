@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -77,7 +77,7 @@ class Platform:
         self._active: dict[int, Activity] = {}
         self._held: Counter[tuple[str, MemoryOwner, str | None]] = Counter()
         self._sizes: dict[tuple[str, Holding], int] = {}
-        self._do = {
+        self._do: dict[type, Callable[[Any], None]] = {
             **self.node.do,
             act.RunBatch: self._run_batch,
             act.CancelRequest: self._cancel,

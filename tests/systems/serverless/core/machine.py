@@ -43,9 +43,7 @@ PRIVATE = Policies(
 BUNDLES = {"sharing": SHARING, "private": PRIVATE}
 
 
-def world(
-    *, functions: int = 4, backbones: int = 1, devices: int = 1, memory: int = 1000
-) -> World:
+def world(*, functions: int = 4, backbones: int = 1, devices: int = 1, memory: int = 1000) -> World:
     """Small numbers: a backbone weighs 100, an instance's own bytes 30 to start with."""
     return World(
         backbones={f"b{i}": BackboneSpec(f"b{i}", 100) for i in range(backbones)},
@@ -145,7 +143,7 @@ class Machine:
         process = self.processes[action.instance]
         assert process.up
         assert action.instance not in self.loads
-        expected = [a for a in PRECEDENCE if a not in process.in_place][0]
+        expected = next(a for a in PRECEDENCE if a not in process.in_place)
         assert action.artifact is expected
         if action.copy is not None and action.copy.shared:
             assert self.copies[action.copy] == "loaded"

@@ -100,9 +100,7 @@ def test_nothing_outlives_a_gateway_that_is_killed(deploy: Deploy) -> None:
     wait_until(lambda: not any(process.is_running() for process in family))
 
 
-def test_an_idle_instance_goes_after_its_keep_alive(
-    deploy: Deploy, deployment: Deployment
-) -> None:
+def test_an_idle_instance_goes_after_its_keep_alive(deploy: Deploy, deployment: Deployment) -> None:
     limits = deployment.limits.model_copy(update={"keep_alive_s": 0.3})
     running = deploy(limits=limits)
 
@@ -111,9 +109,13 @@ def test_an_idle_instance_goes_after_its_keep_alive(
             await running.ask(session, "f0")
 
     asyncio.run(once())
-    wait_until(lambda: not running.instances())
-    held = {s.owner: s.bytes for s in running.system.evidence().memory if s.function_id == "f0"}
-    assert set(held.values()) == {0}
+
+    def held() -> set[int]:
+        steps = running.system.evidence().memory
+        return set({s.owner: s.bytes for s in steps if s.function_id == "f0"}.values())
+
+    assert held() != {0}
+    wait_until(lambda: not running.instances() and held() == {0})
 
 
 def test_a_request_past_its_time_gets_an_error(deploy: Deploy, deployment: Deployment) -> None:
@@ -141,9 +143,17 @@ def test_what_cannot_be_served_is_refused_in_a_line_before_anything_starts(
         (broken / name).write_bytes(content[: len(content) // 2] if "safe" in name else content)
     cases: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({"backbones": {"tiny": tmp_path}}, CheckpointError, "config.json"),
-        ({"functions": (Function(id="x", backbone="tiny", adapter=broken),)}, AdapterError, "broken"),
+        (
+            {"functions": (Function(id="x", backbone="tiny", adapter=broken),)},
+            AdapterError,
+            "broken",
+        ),
         ({"functions": (Function(id="x", backbone="tiny", adapter=tmp_path),)}, AdapterError, ""),
-        ({"devices": (Device(name="cpu:0", memory_bytes=1 << 20),)}, DeploymentError, "cannot hold"),
+        (
+            {"devices": (Device(name="cpu:0", memory_bytes=1 << 20),)},
+            DeploymentError,
+            "cannot hold",
+        ),
         ({"devices": (Device(name="cpu:0", memory_bytes=1 << 50),)}, DeploymentError, "less"),
     ]
     for changes, kind, words in cases:

@@ -8,6 +8,7 @@ import mmap
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -39,7 +40,11 @@ def address_of(mapping: mmap.mmap) -> int:
     """Where a read-only mapping lies; ctypes hands out writable buffers only."""
 
     class PyBuffer(ctypes.Structure):
-        _fields_ = (("buf", ctypes.c_void_p), ("obj", ctypes.py_object), ("rest", ctypes.c_byte * 64))
+        _fields_ = (
+            ("buf", ctypes.c_void_p),
+            ("obj", ctypes.py_object),
+            ("rest", ctypes.c_byte * 64),
+        )
 
     buffer = PyBuffer()
     ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(mapping), ctypes.byref(buffer), 0)
@@ -98,7 +103,7 @@ def test_instances_of_a_shared_backbone_map_the_same_pages(
     asyncio.run(warm())
     inodes = set()
     for process in running.instances():
-        lines = open(f"/proc/{process.pid}/maps", encoding="utf-8").read().splitlines()
+        lines = Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8").splitlines()
         (line,) = [line for line in lines if "memfd:backbone:tiny" in line]
         assert line.split()[1] == "r--s", "readable and shared, nothing else"
         inodes.add(line.split()[4])
