@@ -65,12 +65,13 @@ def make_engine(
     return make
 
 
-def load_oracle(model_dir: Path, adapter: Path | None = None) -> Any:
-    """transformers' own model in float32, with peft's adapter on it."""
+def load_oracle(model_dir: Path, adapter: Path | None = None, rounded: str = "float32") -> Any:
+    """transformers' own model in float32, with peft's adapter on it. ``rounded``: the dtype that
+    the backbone's weights went through."""
     from peft import PeftModel
     from transformers import LlamaForCausalLM
 
-    model = LlamaForCausalLM.from_pretrained(model_dir, dtype=torch.float32)
+    model = LlamaForCausalLM.from_pretrained(model_dir, dtype=getattr(torch, rounded)).float()
     return (PeftModel.from_pretrained(model, adapter) if adapter else model).eval()
 
 
