@@ -147,8 +147,8 @@ class _Run:
         lateness = Tail.of(_lateness(table))
         read_lag = Tail.of(np.concatenate([np.zeros(0), *(end["lags_ns"] for end in ended)]))
         problems = [
-            *_late(lateness, "requests were sent", budget_s),
-            *_late(read_lag, "answers were read", budget_s),
+            *overrun(lateness, "requests were sent", budget_s),
+            *overrun(read_lag, "answers were read", budget_s),
             *self._losses(ended, table),
         ]
         return ReplayResult(
@@ -185,7 +185,8 @@ def _lateness(table: pa.Table) -> Any:
     return late.drop_null().to_numpy()
 
 
-def _late(tail: Tail, what: str, budget_s: float) -> Iterator[str]:
+def overrun(tail: Tail, what: str, budget_s: float) -> Iterator[str]:
+    """A problem where the p99 of a delay passes its budget."""
     if tail.p99_ns is not None and tail.p99_ns > budget_s * 1e9:
         yield (
             f"{what} late: p99 {tail.p99_ns / 1e6:.2f} ms, past the budget of"

@@ -147,8 +147,9 @@ def _verdict(captured: Captured, answer: Answer) -> tuple[str, str | None]:
 
 
 def _complete(captured: Captured, answer: Answer) -> tuple[str, str | None]:
-    if not answer.events:
-        return "error_event", f"no event stream: {_one_line(b''.join(captured.chunks))}"
+    body = b"".join(captured.chunks)
+    if body.strip() and not answer.events:
+        return "error_event", f"no event stream: {_one_line(body)}"
     if not answer.done:
         return "cut", "the stream ended before a finish reason or [DONE]"
     if not answer.text_ns:

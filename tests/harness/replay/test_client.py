@@ -1,0 +1,292 @@
+"""The whole client, its processes and sockets, against the reference server and its oracle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from tests.harness.replay.test_decode import BEHAVIOURS
+
+from harness.errors import HarnessError
+from harness.reference_server import ReferenceServer, expect, running_reference_server
+from harness.replay import Progress, ReplayResult, Schedule, replay
+from harness.replay.records import CLIENT_SCHEMA
+
+MS = 1_000_000
+NOISE_NS = 250 * MS
+"""What a shared machine may add to a time before a test blames the client."""
+
+
+def schedule(models: list[str], gap_ms: float = 10, tokens: int = 6) -> Schedule:
+    return Schedule.from_columns(
+        request_id=[100 + index for index in range(len(models))],
+        scheduled_ns=[int(index * gap_ms * MS) for index in range(len(models))],
+        function_id=models,
+        prompt_ids=[[7 * index, 1, 2 + index] for index in range(len(models))],
+        output_tokens=[tokens] * len(models),
+    )
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ReferenceServer]:
+    with running_reference_server() as running:
+        yield running
+
+
+class Zoo:
+    """Every behaviour, three times over, in one replay."""
+
+    def __init__(self, server: ReferenceServer, folder: Path) -> None:
+        self.schedule = schedule(list(BEHAVIOURS) * 3)
+        self.seen: list[Progress] = []
+        self.result = replay(
+            self.schedule, server.base_url, folder, timeout_s=1.5, on_progress=self.seen.append
+        )
+        self.log = server.log()
+        self.folder = folder
+
+    def pairs(self) -> Iterator[tuple[dict[str, Any], Any]]:
+        prompts = self.schedule.table["prompt_ids"].to_pylist()
+        for row, prompt in zip(self.result.table.to_pylist(), prompts, strict=True):
+            yield row, expect(row["function_id"], prompt, self.log[row["request_id"]])
+
+
+@pytest.fixture(scope="module")
+def zoo(server: ReferenceServer, tmp_path_factory: pytest.TempPathFactory) -> Zoo:
+    return Zoo(server, tmp_path_factory.mktemp("zoo"))
+
+
+def test_every_request_of_the_schedule_has_its_row(zoo: Zoo) -> None:
+    assert zoo.result.table.schema == CLIENT_SCHEMA
+    for name in ("request_id", "scheduled_ns", "function_id"):
+        assert zoo.result.table[name].to_pylist() == zoo.schedule.table[name].to_pylist()
+
+
+def test_what_is_recorded_is_what_the_oracle_says(zoo: Zoo) -> None:
+    for row, expected in zoo.pairs():
+        for name in ("status", "output_tokens", "prompt_tokens", "text_sha256"):
+            assert row[name] == getattr(expected, name), (row["function_id"], name, row["error"])
+
+
+def test_times_are_the_servers_plus_the_way_here(zoo: Zoo) -> None:
+    for row, expected in zoo.pairs():
+        for name in ("first_token_ns", "last_token_ns"):
+            truth = getattr(expected, name)
+            if truth is None:
+                assert row[name] is None
+            else:
+                assert 0 <= row[name] + zoo.result.start_ns - truth < NOISE_NS
+
+
+def test_gaps_are_those_between_the_tokens_the_server_sent(zoo: Zoo) -> None:
+    compared = 0
+    for row, expected in zoo.pairs():
+        if row["itl_ns"] is not None:
+            truth = np.diff(expected.token_ns)
+            assert len(row["itl_ns"]) == len(truth)
+            assert np.all(np.abs(np.array(row["itl_ns"]) - truth) < NOISE_NS)
+            compared += len(truth)
+    assert compared > 50
+
+
+def test_each_row_keeps_the_order_of_its_moments(zoo: Zoo) -> None:
+    names = (
+        "scheduled_ns",
+        "sent_ns",
+        "first_byte_ns",
+        "first_token_ns",
+        "last_token_ns",
+        "end_ns",
+    )
+    for row in zoo.result.table.to_pylist():
+        moments = [row[name] for name in names if row[name] is not None]
+        assert moments == sorted(moments), row["function_id"]
+
+
+def test_a_failure_says_why_in_one_line(zoo: Zoo) -> None:
+    for row in zoo.result.table.to_pylist():
+        assert (row["error"] is None) == (row["status"] == "ok")
+        assert "\n" not in (row["error"] or "")
+
+
+def test_progress_reaches_the_end(zoo: Zoo) -> None:
+    failed = sum(row["status"] != "ok" for row in zoo.result.table.to_pylist())
+    assert zoo.seen[-1] == Progress(len(zoo.schedule), failed, len(zoo.schedule))
+
+
+def test_it_says_of_what_it_is_the_record(zoo: Zoo) -> None:
+    assert zoo.result.schedule_sha256 == zoo.schedule.sha256
+    assert Schedule.read(zoo.folder / "schedule.parquet").sha256 == zoo.schedule.sha256
+    assert sorted(path.name for path in zoo.folder.iterdir()) == [
+        "client.parquet", "locust.log", "schedule.parquet"
+    ]  # fmt: skip
+    assert zoo.result.cpu_us_per_event is not None
+    assert zoo.result.lateness.p99_ns is not None
+    assert zoo.result.read_lag.p50_ns is not None
+
+
+def tokens_by_request(result: ReplayResult) -> dict[int, str]:
+    rows = result.table.select(["request_id", "text_sha256"]).to_pylist()
+    return {row["request_id"]: row["text_sha256"] for row in rows}
+
+
+def test_three_workers_send_what_one_sends(server: ReferenceServer, tmp_path: Path) -> None:
+    plan = schedule(["ref.gap-2"] * 31)
+    one = replay(plan, server.base_url, tmp_path / "one", timeout_s=5)
+    log_one = server.log()
+    three = replay(plan, server.base_url, tmp_path / "three", timeout_s=5, workers=3)
+    log_three = server.log()
+    assert tokens_by_request(one) == tokens_by_request(three)
+    assert set(three.table["status"].to_pylist()) == {"ok"}
+    assert log_one.keys() == log_three.keys()
+    assert three.schedule_sha256 == one.schedule_sha256
+    late = [row["sent_ns"] - row["scheduled_ns"] for row in three.table.to_pylist()]
+    assert all(0 <= value < NOISE_NS for value in late), "all workers share one start"
+
+
+def test_a_server_that_is_not_there_is_said_of_every_request(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    result = replay(schedule(["ref"] * 4), url, tmp_path, timeout_s=2)
+    assert result.table["status"].to_pylist() == ["unsent"] * 4
+    assert all(
+        "cannot connect to 127.0.0.1" in error for error in result.table["error"].to_pylist()
+    )
+    assert not result.valid
+
+
+def test_an_url_that_is_none_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match="write http://host:port"):
+        replay(schedule(["ref"]), "localhost:80", tmp_path / "out", timeout_s=1)
+    assert not (tmp_path / "out").exists()
+
+
+LONG_RUN = """
+import pathlib, sys
+from harness.replay import replay
+from tests.harness.replay.test_client import schedule
+print("up", flush=True)
+tell = lambda progress: print("done", progress.done, flush=True)
+replay(schedule(["ref.gap-5"] * 600, 20), sys.argv[1], pathlib.Path(sys.argv[2]), timeout_s=30,
+       workers=int(sys.argv[3]), on_progress=tell)
+"""
+
+
+def long_run(server: ReferenceServer, folder: Path, workers: int) -> subprocess.Popen[str]:
+    """Twelve seconds of load, some requests of which are done."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", LONG_RUN, server.base_url, str(folder), str(workers)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("done") and int(line.split()[1]) >= 10:
+            break
+    return process
+
+
+def descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interrupt_keeps_what_was_measured_and_leaves_no_process(
+    server: ReferenceServer, tmp_path: Path, workers: int
+) -> None:
+    process = long_run(server, tmp_path, workers)
+    below = descendants(process)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert "KeyboardInterrupt" in errors
+    assert gone(below)
+    import pyarrow.parquet as pq
+
+    status = pq.read_table(tmp_path / "client.parquet")["status"].to_pylist()
+    assert len(status) == 600
+    assert status.count("ok") >= 10
+    assert status.count("unsent") > 100
+
+
+def test_killing_the_caller_ends_everything_below_it(
+    server: ReferenceServer, tmp_path: Path
+) -> None:
+    process = long_run(server, tmp_path, 2)
+    below = descendants(process)
+    assert len(below) >= 5, "a master, two workers, two senders"
+    process.kill()
+    process.communicate()
+    assert gone(below)
+
+
+def test_losing_a_sender_costs_its_share_and_is_said(
+    server: ReferenceServer, tmp_path: Path
+) -> None:
+    plan = schedule(["ref.gap-5"] * 200, 10)
+    killed: list[int] = []
+
+    def kill_one(progress: Progress) -> None:
+        if progress.done >= 20 and not killed:
+            children = psutil.Process().children(recursive=True)
+            sender = next(child for child in children if "harness.replay.sender" in child.cmdline())
+            killed.append(sender.pid)
+            sender.kill()
+
+    result = replay(plan, server.base_url, tmp_path, timeout_s=5, workers=2, on_progress=kill_one)
+    status = result.table["status"].to_pylist()
+    assert killed
+    assert status.count("ok") >= 100, "the other worker's share is whole"
+    assert "1 load workers ended before they were done" in result.problems
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if not any(alive(process) for process in processes):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_locusts_page_shows_what_was_sent(server: ReferenceServer, tmp_path: Path) -> None:
+    import json
+    from urllib.error import URLError
+    from urllib.request import urlopen
+
+    from harness.replay.free_port import free_port
+
+    port, pages = free_port(), []
+
+    def look(progress: Progress) -> None:
+        if progress.done >= 20 and not pages:
+            try:
+                with urlopen(f"http://127.0.0.1:{port}/stats/requests", timeout=5) as page:
+                    pages.append(json.load(page))
+            except URLError as error:
+                pages.append(error)
+
+    plan = schedule(["ref.gap-2", "ref.fail-500"] * 50, 20)
+    replay(plan, server.base_url, tmp_path, timeout_s=5, web_port=port, on_progress=look)
+    rows = {row["name"]: row for row in pages[0]["stats"]}
+    assert rows["ref.gap-2"]["num_failures"] == 0
+    assert rows["ref.gap-2"]["num_requests"] >= 9
+    assert rows["ref.fail-500"]["num_failures"] == rows["ref.fail-500"]["num_requests"] >= 9

@@ -1,0 +1,144 @@
+"""Rules 2, 3, 5 and 8: what is made of the records, and what is left out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from harness.calibration.result import Calibration, Machine, Percentiles
+from harness.replay.client import Tail, overrun
+from harness.replay.decode import decode
+from harness.replay.records import PART_SCHEMA, client_table
+from harness.replay.schedule import Schedule
+
+from .exhibit import Exhibit
+from .playback import START_NS, play
+
+Joiner = Callable[[Schedule, list[pa.Table]], pa.Table]
+NS_PER_MS = 1_000_000
+
+
+def four_requests() -> Schedule:
+    return Schedule.from_columns(
+        request_id=[10, 11, 12, 13],
+        scheduled_ns=[0, 1, 2, 3],
+        function_id=["f"] * 4,
+        prompt_ids=[[1, 2]] * 4,
+        output_tokens=[6] * 4,
+    )
+
+
+def told(models: list[str]) -> pa.Table:
+    """What a worker tells of the first rows, sent a quarter of a millisecond late."""
+    rows = []
+    for row, model in enumerate(models):
+        record = decode(play(model)[0]._replace(row=row), START_NS)
+        rows.append({name: getattr(record, name) for name in PART_SCHEMA.names})
+    return pa.Table.from_pylist(rows, PART_SCHEMA)
+
+
+def joined(schedule: Schedule, parts: list[pa.Table]) -> pa.Table:
+    return client_table(schedule, parts, "lost")
+
+
+def keeps_the_intended_time(join: Joiner) -> None:
+    table = join(four_requests(), [told(["ref"] * 4)])
+    assert table["scheduled_ns"].to_pylist() == [0, 1, 2, 3]
+    assert table["sent_ns"].to_pylist() == [250_000] * 4
+
+
+def counted_from_the_send(schedule: Schedule, parts: list[pa.Table]) -> pa.Table:
+    table = joined(schedule, parts)
+    at = table.schema.get_field_index("scheduled_ns")
+    return table.set_column(at, "scheduled_ns", table["sent_ns"])
+
+
+def keeps_every_request(join: Joiner) -> None:
+    table = join(four_requests(), [told(["ref", "ref.cut-2", "ref.busy-1"])])
+    assert table["request_id"].to_pylist() == [10, 11, 12, 13]
+    assert table["status"].to_pylist() == ["ok", "cut", "http_429", "unsent"]
+
+
+def only_the_good_ones(schedule: Schedule, parts: list[pa.Table]) -> pa.Table:
+    table = joined(schedule, parts)
+    return table.filter(pa.compute.equal(table["status"], "ok"))
+
+
+def only_those_told_of(schedule: Schedule, parts: list[pa.Table]) -> pa.Table:
+    table = joined(schedule, parts)
+    return table.filter(pa.compute.not_equal(table["status"], "unsent"))
+
+
+def keeps_its_digits(tail: Callable[[Any], Tail]) -> None:
+    delays = np.arange(1, 1001) * 1_234_567
+    assert tail(delays).p99_ns == np.percentile(delays, 99)
+
+
+def two_digits(delays: Any) -> Tail:
+    """As response times are rounded to make fewer keys of a histogram."""
+    rounded = [float(f"{delay:.1e}") for delay in delays]
+    return Tail.of(rounded)
+
+
+def says_when_it_is_late(verdict: Callable[[Tail, str, float], Iterator[str]]) -> None:
+    assert not list(verdict(Tail(1e3, 4.9 * NS_PER_MS), "requests were sent", 0.005))
+    problems = list(verdict(Tail(1e3, 5.1 * NS_PER_MS), "requests were sent", 0.005))
+    assert len(problems) == 1
+    assert "5.10 ms" in problems[0]
+
+
+def looks_at_the_median(tail: Tail, what: str, budget_s: float) -> Iterator[str]:
+    return overrun(Tail(tail.p50_ns, tail.p50_ns), what, budget_s)
+
+
+def never_late(tail: Tail, what: str, budget_s: float) -> Iterator[str]:  # noqa: ARG001
+    return iter(())
+
+
+def calibration(**changes: Any) -> Calibration:
+    good = Calibration(
+        lateness_ms=Percentiles(0.01, 0.9, 500),
+        ttft_skew_ms=Percentiles(0.1, 4.0, 500),
+        cpu_us_per_event=20.0,
+        max_rate_rps=None,
+        max_streams=None,
+        rate_rps=500,
+        streams=256,
+        machine=Machine(Percentiles(0.1, 0.2, 100), 0.5, 0.0),
+    )
+    return replace(good, **changes)
+
+
+def judges_the_client(problems: Callable[[Calibration], Iterator[str]]) -> None:
+    assert not list(problems(calibration()))
+    for change in (
+        {"ttft_skew_ms": Percentiles(0.6, 4.0, 500)},
+        {"ttft_skew_ms": Percentiles(0.1, 5.1, 500)},
+        {"lateness_ms": Percentiles(0.01, 1.1, 500)},
+        {"cpu_us_per_event": 25.5},
+    ):
+        assert list(problems(calibration(**change))), change
+
+
+def trusts_the_median(found: Calibration) -> Iterator[str]:
+    median = Percentiles(found.ttft_skew_ms.p50, found.ttft_skew_ms.p50, found.ttft_skew_ms.n)
+    return replace(found, ttft_skew_ms=median).problems()
+
+
+EXHIBITS = [
+    Exhibit(2, "latency from the actual send alone", keeps_the_intended_time, joined,
+            counted_from_the_send),
+    Exhibit(2, "lateness that invalidates nothing", says_when_it_is_late, overrun, never_late),
+    Exhibit(2, "lateness judged by its median", says_when_it_is_late, overrun,
+            looks_at_the_median),
+    Exhibit(3, "percentiles of two digits", keeps_its_digits, Tail.of, two_digits),
+    Exhibit(5, "a client that is not asked about its tail", judges_the_client,
+            Calibration.problems, trusts_the_median),
+    Exhibit(8, "failures left out", keeps_every_request, joined, only_the_good_ones),
+    Exhibit(8, "requests that were never sent left out", keeps_every_request, joined,
+            only_those_told_of),
+]  # fmt: skip

@@ -1,0 +1,34 @@
+"""Every defect of the measurement rules that a client can have, caught.
+
+Each exhibit's check is shown to pass on our part and to fail on a planted version of the defect.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from . import load, schedules, streams, summaries, tokens
+from .exhibit import Exhibit
+
+EXHIBITS = [
+    *schedules.EXHIBITS,
+    *load.EXHIBITS,
+    *summaries.EXHIBITS,
+    *tokens.EXHIBITS,
+    *streams.EXHIBITS,
+]
+
+
+@pytest.mark.parametrize("exhibit", EXHIBITS, ids=str)
+def test_our_client_does_not_have_the_defect(exhibit: Exhibit) -> None:
+    exhibit.check(exhibit.sound)
+
+
+@pytest.mark.parametrize("exhibit", EXHIBITS, ids=str)
+def test_a_planted_defect_is_caught(exhibit: Exhibit) -> None:
+    with pytest.raises(AssertionError):
+        exhibit.check(exhibit.planted)
+
+
+def test_every_rule_for_clients_is_on_display() -> None:
+    assert {exhibit.rule for exhibit in EXHIBITS} == set(range(1, 9))
