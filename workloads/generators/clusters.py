@@ -1,0 +1,109 @@
+"""Renewal clusters: what most of Azure's functions look like.
+
+A function is called in clusters (a batch job's calls, a user's session, a timer's ticks). Clusters
+begin as a renewal process with gamma gaps of mean ``period_s`` and CV ``period_cv`` (0: a timer);
+each brings a random number of calls, spread uniformly over ``spread_s``. With Poisson parents this
+is the Neyman–Scott process; a steady function is one whose clusters are its minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat
+
+from ..streams import stream
+from ..trace import Provenance, TraceFunction, Workload, from_arrivals
+
+Times = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class Clusters(BaseModel):
+    """One function's process. Rate = ``size`` / ``period_s``; ``size_cv`` is of the number of
+    calls in a cluster, ``least`` the fewest there are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    period_s: PositiveFloat
+    period_cv: NonNegativeFloat = 0.0
+    size: PositiveFloat = 1.0
+    size_cv: NonNegativeFloat = 0.0
+    spread_s: NonNegativeFloat = 0.0
+    least: int = 1
+    grid_s: NonNegativeFloat = 0.0
+    """Clusters begin on multiples of this, as cron jobs do; 0: anywhere."""
+
+    @property
+    def rate_rps(self) -> float:
+        return self.size / self.period_s
+
+    def arrivals(self, random: np.random.Generator, duration_s: float) -> Times:
+        """Arrival times in [0, duration), sorted; the process has been running before 0."""
+        starts = self._starts(random, duration_s)
+        sizes = draw_counts(random, self.size, self.size_cv, len(starts), self.least)
+        offsets = random.uniform(0.0, self.spread_s, int(sizes.sum()))
+        times = np.repeat(starts, sizes) + offsets
+        return np.sort(times[(times >= 0) & (times < duration_s)])
+
+    def _starts(self, random: np.random.Generator, duration_s: float) -> Times:
+        """Cluster starts from one spread before 0 on; the first a uniform part of a gap in."""
+        begin = -self.spread_s
+        expected = (duration_s - begin) / self.period_s
+        many = int(expected + 6 * (1 + self.period_cv) * np.sqrt(expected + 1) + 10)
+        gaps = self._gaps(random, many)
+        gaps[0] *= random.uniform()
+        starts = begin + np.cumsum(gaps)
+        if self.grid_s:
+            starts = np.floor(starts / self.grid_s) * self.grid_s
+        return np.asarray(starts[starts < duration_s])
+
+    def _gaps(self, random: np.random.Generator, count: int) -> Times:
+        if self.period_cv == 0:
+            return np.full(count, self.period_s)
+        shape = self.period_cv**-2
+        return random.gamma(shape, self.period_s / shape, count)
+
+
+def draw_counts(
+    random: np.random.Generator, mean: float, cv: float, count: int, least: int
+) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Whole numbers from ``least`` on with this mean and CV: negative binomial above Poisson's
+    variance, binomial below it, and the two neighbours of the mean where that is too wide."""
+    excess = mean - least
+    variance = (cv * mean) ** 2
+    if excess <= 0:
+        drawn = np.zeros(count)
+    elif variance > excess:
+        drawn = random.negative_binomial(
+            excess**2 / (variance - excess), excess / variance, count
+        ).astype(float)
+    elif variance > 0.25 and round(excess / (1 - variance / excess)) >= excess:
+        trials = max(1, round(excess / (1 - variance / excess)))
+        drawn = random.binomial(trials, excess / trials, count).astype(float)
+    else:
+        drawn = np.floor(excess) + (random.uniform(size=count) < excess % 1)
+    return (least + drawn).astype(np.int64)
+
+
+def generate(
+    name: str,
+    processes: Mapping[str, Clusters],
+    functions: Sequence[TraceFunction],
+    *,
+    seed: int,
+    duration_s: float,
+    source: str,
+) -> Workload:
+    """A workload of independent functions; adding one changes no other's arrivals."""
+    arrivals = {
+        function.id: np.rint(
+            processes[function.id].arrivals(stream(seed, function.id, "arrivals"), duration_s) * 1e9
+        ).astype(np.int64)
+        for function in functions
+    }
+    provenance = Provenance(kind="synthetic", source=source).then(
+        "clusters", seed=seed, duration_s=duration_s
+    )
+    return from_arrivals(name, functions, arrivals, provenance, round(duration_s * 1e9))

@@ -1,0 +1,192 @@
+"""One schema for every source: functions + requests + provenance.
+
+Frozen: a transform returns a new workload and says in its provenance what was done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+
+from .errors import WorkloadError
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.int64()),
+        ("arrival_ns", pa.int64()),
+        ("function", pa.string()),
+        ("prompt_tokens", pa.int32()),
+        ("output_tokens", pa.int32()),
+    ]
+)
+_METADATA = b"slbench.workload"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TraceFunction(_Frozen):
+    """A function of a workload: its name there, and what its source said of it."""
+
+    id: str
+    source_hash: str | None = None
+    trigger: str | None = None
+    burst_class: Literal["predictable", "normal", "bursty"] | None = None
+
+
+class Transform(_Frozen):
+    """One step from the source to this workload."""
+
+    name: str
+    parameters: Mapping[str, Any]
+
+
+class Provenance(_Frozen):
+    """Where a workload comes from, and all that was done to it since."""
+
+    kind: Literal["recorded", "expanded", "synthetic", "composed"]
+    source: str
+    licence: str = ""
+    attribution: str = ""
+    checksum: str = ""
+    transforms: tuple[Transform, ...] = ()
+
+    def then(self, name: str, **parameters: Any) -> Provenance:
+        step = Transform(name=name, parameters=parameters)
+        return self.model_copy(update={"transforms": (*self.transforms, step)})
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Requests in order of arrival. ``duration_ns`` is how long the trace lasts, which may be
+    past its last arrival. Raises :class:`WorkloadError` where inconsistent."""
+
+    name: str
+    functions: tuple[TraceFunction, ...]
+    requests: pa.Table
+    provenance: Provenance
+    duration_ns: int
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def __len__(self) -> int:
+        return int(self.requests.num_rows)
+
+    @property
+    def sha256(self) -> str:
+        """Of functions and requests, the same on every machine and for every file format."""
+        digest = hashlib.sha256(json.dumps([f.id for f in self.functions]).encode())
+        for name in SCHEMA.names:
+            digest.update(json.dumps(self.requests[name].to_pylist()).encode())
+        return digest.hexdigest()
+
+    def arrivals_s(self, function: str | None = None) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Arrival times in seconds, of one function or of all."""
+        table = self.requests
+        if function is not None:
+            table = table.filter(pc.equal(table["function"], function))
+        times: np.ndarray[Any, np.dtype[np.float64]] = table["arrival_ns"].to_numpy() / 1e9
+        return times
+
+    def compress(self, factor: float) -> Workload:
+        """Play it ``factor`` times as fast. Keeps every CV (measurement rule 10)."""
+        if factor <= 0:
+            raise WorkloadError(f"time_scale must be positive, got {factor:g}")
+        times = np.rint(self.requests["arrival_ns"].to_numpy() / factor).astype(np.int64)
+        return replace(
+            self,
+            requests=_with(self.requests, "arrival_ns", times),
+            duration_ns=round(self.duration_ns / factor),
+            provenance=self.provenance.then("compress", factor=factor),
+        )
+
+    def window(self, start_s: float, duration_s: float) -> Workload:
+        """The requests of [start, start + duration), arrivals counted from its start."""
+        start, length = round(start_s * 1e9), round(duration_s * 1e9)
+        times = self.requests["arrival_ns"].to_numpy()
+        table = self.requests.filter(pa.array((times >= start) & (times < start + length)))
+        shifted = _with(table, "arrival_ns", table["arrival_ns"].to_numpy() - start)
+        step = self.provenance.then("window", start_s=start_s, duration_s=duration_s)
+        return replace(
+            self,
+            requests=_with(shifted, "id", np.arange(len(shifted))),
+            duration_ns=min(length, self.duration_ns - start),
+            provenance=step,
+        )
+
+    def write(self, path: Path) -> None:
+        """Parquet, with functions and provenance in its metadata."""
+        about = {
+            "name": self.name,
+            "functions": [f.model_dump() for f in self.functions],
+            "provenance": self.provenance.model_dump(),
+            "duration_ns": self.duration_ns,
+        }
+        metadata = {_METADATA: json.dumps(about).encode()}
+        pq.write_table(self.requests.replace_schema_metadata(metadata), path)
+
+    @classmethod
+    def read(cls, path: Path) -> Workload:
+        try:
+            table = pq.read_table(path)
+            about = json.loads(table.schema.metadata[_METADATA])
+        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            raise WorkloadError(f"{path}: not a workload written by this suite") from error
+        return cls(
+            about["name"],
+            tuple(TraceFunction.model_validate(f) for f in about["functions"]),
+            table.replace_schema_metadata(None),
+            Provenance.model_validate(about["provenance"]),
+            about["duration_ns"],
+        )
+
+
+def from_arrivals(
+    name: str,
+    functions: Sequence[TraceFunction],
+    arrivals_ns: Mapping[str, np.ndarray[Any, Any]],
+    provenance: Provenance,
+    duration_ns: int,
+) -> Workload:
+    """A workload from each function's arrival times; lengths are 1 until they are composed."""
+    times = np.concatenate([np.asarray(arrivals_ns[f.id], dtype=np.int64) for f in functions])
+    owners = np.repeat([f.id for f in functions], [len(arrivals_ns[f.id]) for f in functions])
+    order = np.lexsort((owners, times))
+    ones = np.ones(len(times), dtype=np.int32)
+    columns = [np.arange(len(times)), times[order], owners[order], ones, ones]
+    table = pa.table(dict(zip(SCHEMA.names, columns, strict=True)), schema=SCHEMA)
+    return Workload(name, tuple(functions), table, provenance, duration_ns)
+
+
+def _with(table: pa.Table, name: str, values: Any) -> pa.Table:
+    field = SCHEMA.field(name)
+    index = table.schema.get_field_index(name)
+    return table.set_column(index, field, pa.array(values, type=field.type))
+
+
+def _check(workload: Workload) -> None:
+    table = workload.requests
+    if not set(SCHEMA.names) <= set(table.column_names):
+        missing = sorted(set(SCHEMA.names) - set(table.column_names))
+        raise WorkloadError(f"workload {workload.name}: columns {missing} are missing")
+    unknown = set(pc.unique(table["function"]).to_pylist()) - {f.id for f in workload.functions}
+    if unknown:
+        raise WorkloadError(f"workload {workload.name}: functions {sorted(unknown)} are unknown")
+    times = table["arrival_ns"].to_numpy()
+    if len(times) and (times[0] < 0 or (np.diff(times) < 0).any()):
+        raise WorkloadError(f"workload {workload.name}: arrivals are not in order from 0 on")
+    for name in ("prompt_tokens", "output_tokens"):
+        if len(table) and pc.min(table[name]).as_py() < 1:
+            raise WorkloadError(f"workload {workload.name}: {name} must be at least 1")
