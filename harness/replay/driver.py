@@ -34,31 +34,20 @@ _STOP_S = 5.0
 
 
 class Worker:
-    """Hands the share of this process to its user, and the controller's orders to the share."""
+    """Gives this process's user its share, and the share the controller's orders."""
 
     def __init__(self, plan: Plan, env: Environment) -> None:
-        self._plan, self._env = plan, env
-        self._share: Share | None = None
-        self._finished = Event()
-        env.events.test_start.add_listener(self._prepare)
+        runner = env.runner
+        self._share = Share(plan, runner.worker_index, env.events, runner.send_message)
+        runner.register_message("replay_start", self._start)
+        runner.register_message("replay_stop", lambda **_: self.stop())
         env.events.test_stopping.add_listener(lambda **_: self.stop())
-        env.runner.register_message("replay_start", self._start)
-        env.runner.register_message("replay_stop", lambda **_: self.stop())
+        ReplayUser.share.set(self._share)
 
     def stop(self) -> None:
-        if self._share is not None:
-            self._share.stop()
-
-    def _prepare(self, **_: Any) -> None:
-        runner = self._env.runner
-        if self._share is None:
-            self._share = Share(
-                self._plan, runner.worker_index, self._env.events, runner.send_message
-            )
-            ReplayUser.share = self._share
+        self._share.stop()
 
     def _start(self, msg: Any, **_: Any) -> None:
-        assert self._share is not None, "a share says that it is ready before it is started"
         self._share.start(msg.data["start_ns"])
 
 
@@ -138,6 +127,9 @@ class Controller:
         self._check_ended()
 
     def _check_ended(self) -> None:
+        if self._ready < self._plan.workers:
+            # One that ends before it is ready leaves the others waiting for a start.
+            self._runner.send_message("replay_stop")
         if len(self._ended) + self._lost >= self._plan.workers:
             # A local runner's own process is counted with its share.
             self._cpu_ns = self._cpu_ns + time.process_time_ns() if self._processes else 0

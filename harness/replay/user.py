@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from gevent.event import AsyncResult
 from locust import User, task
 from locust.exception import StopUser
 
@@ -57,14 +58,16 @@ class Share:
         self._start_ns = self._cpu_ns = 0
         self._counts = {"worker": worker, "done": 0, "failed": 0, "events": 0}
         self._told = 0.0
+        self._stopped = False
 
     def run(self) -> None:
         """Start the sender and record until it has finished or is gone."""
         finished: Finished | None = None
         try:
-            sender = self._spawn()
-            self._load()
-            finished = self._record(sender.stdout)
+            if not self._stopped:
+                sender = self._spawn()
+                self._load()
+                finished = self._record(sender.stdout)
         finally:
             self.stop()
             self._tell(
@@ -82,6 +85,7 @@ class Share:
 
     def stop(self) -> None:
         """End early: the sender ends what is under way and tells it as interrupted."""
+        self._stopped = True
         if self._sender is not None and self._sender.stdin is not None:
             with contextlib.suppress(OSError):
                 self._sender.stdin.close()
@@ -150,11 +154,15 @@ class Share:
 class ReplayUser(User):  # type: ignore[misc]
     """One a worker. Locust starts and stops it; it leaves as soon as its share is done."""
 
-    share: Share | None = None
+    share: AsyncResult = AsyncResult()
+    """Awaited: Locust may start a user before the process has got round to making its share."""
+
+    taken = False
+    """A share is sent once, even if a user is added on Locust's page."""
 
     @task  # type: ignore[untyped-decorator]
     def replay(self) -> None:
-        share, type(self).share = type(self).share, None
-        if share is not None:
-            share.run()
+        if not type(self).taken:
+            type(self).taken = True
+            self.share.get().run()
         raise StopUser
