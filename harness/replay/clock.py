@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable
 
-SPIN_NS = 150_000
+SPIN_NS = 100_000
 
 _CLOCK_MONOTONIC = 1
 _TFD_NONBLOCK, _TFD_CLOEXEC = 0o4000, 0o2000000

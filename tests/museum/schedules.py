@@ -5,6 +5,7 @@ A subject gives the send times, in nanoseconds, of all workers together for a se
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -59,7 +60,7 @@ def a_generator_each(seed: int, workers: int) -> Times:
     return merged(parts)
 
 
-def unseeded(seed: int, workers: int) -> Times:  # noqa: ARG001
+def unseeded(seed: int, workers: int) -> Times:
     return poisson(np.random.default_rng(), RATE_RPS)
 
 
@@ -67,9 +68,7 @@ def overlapping_shares(seed: int, workers: int) -> Times:
     """Blocks that each begin with the last request of the one before."""
     whole = poisson(stream(seed, "arrivals"), RATE_RPS)
     blocks = np.array_split(whole, workers)
-    return merged(
-        [blocks[0], *(np.append(a[-1:], b) for a, b in zip(blocks, blocks[1:], strict=False))]
-    )
+    return merged([blocks[0], *(np.append(a[-1:], b) for a, b in itertools.pairwise(blocks))])
 
 
 def gaps_stay_exponential(subject: Subject) -> None:

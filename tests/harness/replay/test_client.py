@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from tests.harness.replay.test_decode import BEHAVIOURS
 
 from harness.errors import HarnessError
 from harness.reference_server import ReferenceServer, expect, running_reference_server
 from harness.replay import Progress, ReplayResult, Schedule, replay
 from harness.replay.records import CLIENT_SCHEMA
+from tests.harness.replay.test_decode import BEHAVIOURS
 
 MS = 1_000_000
 NOISE_NS = 250 * MS

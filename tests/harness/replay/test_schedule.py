@@ -136,7 +136,7 @@ def test_a_workload_becomes_its_arrivals_with_prompts_of_its_lengths() -> None:
     )
     lengths = pa.compute.list_value_length(built["prompt_ids"]).to_pylist()
     assert lengths == [5 + t for t in range(4) for _ in "ab"]
-    assert 0 <= np.min(pa.compute.list_flatten(built["prompt_ids"]))
+    assert np.min(pa.compute.list_flatten(built["prompt_ids"])) >= 0
     assert np.max(pa.compute.list_flatten(built["prompt_ids"])) < 100
 
 
