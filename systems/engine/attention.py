@@ -42,25 +42,24 @@ class PromptAttention:
 class StepAttention:
     """One new token for each of the slots 0 … n-1, over the used part of the cache.
 
-    ``mask``: (n·kv heads, 1, tokens), 0 or -inf, or ``None`` where all are equally long.
+    ``mask``: (n·kv heads, 1, tokens), 0 or -inf. ``views``: the cache, by layer.
     """
 
     config: ModelConfig
     cache: KVCache
     rows: Tensor
-    tokens: int
-    mask: Tensor | None
+    mask: Tensor
+    views: tuple[tuple[Tensor, Tensor], ...]
 
     @classmethod
     def at(cls, config: ModelConfig, cache: KVCache, positions: list[int]) -> StepAttention:
         """``positions``: where each slot's new token goes."""
         where = torch.tensor(positions)
         tokens = max(positions) + 1
-        mask = None
-        if min(positions) + 1 < tokens:
-            beyond = torch.arange(tokens) > where.repeat_interleave(config.num_kv_heads)[:, None]
-            mask = torch.zeros(beyond.shape).masked_fill_(beyond, -torch.inf)[:, None]
-        return cls(config, cache, cache.rows_at(where), tokens, mask)
+        beyond = torch.arange(tokens) > where.repeat_interleave(config.num_kv_heads)[:, None]
+        mask = torch.zeros(beyond.shape).masked_fill_(beyond, -torch.inf)[:, None]
+        views = cache.read(len(positions), tokens)
+        return cls(config, cache, cache.rows_at(where), mask, views)
 
     def __call__(self, layer: int, qkv: Tensor) -> Tensor:
         """``qkv``: (n, q + k + v heads, head_dim), rotated → (n, q_size). Two batched products:
@@ -68,9 +67,7 @@ class StepAttention:
         config = self.config
         heads, kv_heads = config.num_heads, config.num_kv_heads
         self.cache.write_step(layer, self.rows, qkv[:, heads:])
-        keys, values = self.cache.read(layer, qkv.shape[0], self.tokens)
+        keys, values = self.views[layer]
         q = qkv[:, :heads].reshape(-1, heads // kv_heads, config.head_dim)
-        scores = torch.bmm(q, keys.transpose(1, 2)).mul_(config.head_dim**-0.5)
-        if self.mask is not None:
-            scores.add_(self.mask)
+        scores = torch.baddbmm(self.mask, q, keys, alpha=config.head_dim**-0.5)
         return torch.bmm(scores.softmax(-1), values).view(qkv.shape[0], -1)

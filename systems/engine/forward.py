@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Protocol
 
 from torch import Tensor
-from torch.nn.functional import embedding, rms_norm, silu
+from torch.nn.functional import embedding, silu
 
 from .adapter import AdapterWeights, Delta, LayerAdapter
 from .config import ModelConfig
 from .linear import make_linear
+from .norm import rms_norm
 from .rope import rope_tables, rotate_
 from .weights import BackboneWeights, LayerWeights
 
@@ -69,7 +70,7 @@ class Forward:
         attention: Attention,
     ) -> Tensor:
         config = self._config
-        qkv = self._project(x, layer.qkv, adapter.qkv).float()
+        qkv = self._project(x, layer.qkv, adapter.qkv).float().contiguous()
         qkv = qkv.view(x.shape[0], -1, config.head_dim)
         rotate_(qkv[:, : config.num_heads + config.num_kv_heads], cos, sin)
         return self._project(attention(index, qkv), layer.o, adapter.o)
@@ -83,4 +84,4 @@ class Forward:
         return y if delta is None else delta.add_to(y.float(), x.float())
 
     def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
-        return rms_norm(x, weight.shape, weight, self._config.rms_norm_eps)
+        return rms_norm(x, weight, self._config.rms_norm_eps)

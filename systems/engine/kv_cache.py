@@ -30,10 +30,9 @@ class KVCache:
         slab = torch.frombuffer(self._memory, dtype=dtype).view(shape)
         self._layers = tuple(slab)
         self._rows = tuple(layer.view(-1, config.head_dim) for layer in self._layers)
-        self._keys, self._values = (
-            tuple(layer[half].view(-1, tokens, config.head_dim) for layer in self._layers)
-            for half in (0, 1)
-        )
+        # A slot's heads follow one another, so slots and heads are one dimension to the products.
+        heads_of_slots = slab.flatten(2, 3)
+        self._keys, self._values = heads_of_slots[:, 0], heads_of_slots[:, 1]
         slot_rows = config.num_kv_heads * tokens
         heads = torch.arange(config.num_kv_heads) * tokens
         self._head_rows = torch.cat((heads, heads + slots * slot_rows))
@@ -58,10 +57,12 @@ class KVCache:
         """One token for each slot; ``kv``: (n, 2·kv heads, head_dim)."""
         self._rows[layer].index_put_((rows,), kv)
 
-    def read(self, layer: int, slots: int, tokens: int) -> tuple[Tensor, Tensor]:
-        """Of the first slots and tokens, each (slots·kv heads, tokens, head_dim)."""
+    def read(self, slots: int, tokens: int) -> tuple[tuple[Tensor, Tensor], ...]:
+        """Of every layer, keys (slots·kv heads, head_dim, tokens), transposed for their product,
+        and values (slots·kv heads, tokens, head_dim) of the first slots and tokens."""
         heads = slots * self._heads
-        return self._keys[layer][:heads, :tokens], self._values[layer][:heads, :tokens]
+        keys = self._keys[:, :heads, :tokens].transpose(2, 3)
+        return tuple(zip(keys.unbind(), self._values[:, :heads, :tokens].unbind(), strict=True))
 
     def touch(self, slot: int, tokens: int) -> None:
         """Account for ``tokens`` of a slot having been written."""

@@ -1,9 +1,13 @@
 """x·Wᵀ over weights as they are stored, the fastest way for the rows at hand.
 
-Stored in float32 it is one BLAS call. Stored in halves, on a CPU without half-precision units:
-one row reads the halves straight (bound by memory, which halves halve); several rows are bound by
-arithmetic, so a tile of the weights is widened into a small scratch that stays in cache and
-multiplied there. The scratch is the only private memory: weights are never repacked.
+- One row: a matrix-vector product, which reads halves straight. It is bound by memory, so weights
+  stored in halves take half the time.
+- Several rows over halves, on a CPU without half-precision units: bound by arithmetic, so the
+  weights are widened, tile by tile, into a small scratch that stays in cache, and multiplied there.
+- Many rows: as W·xᵀ, for which the BLAS copies less before it multiplies; the result is then the
+  transpose of a contiguous matrix.
+
+The scratch is the only private memory: weights are never repacked, so they can be shared.
 """
 
 from __future__ import annotations
@@ -12,43 +16,57 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
 from .config import ModelConfig
 
 SCRATCH_ELEMENTS = 1 << 21  # 8 MB of float32: a share of the last-level cache
+MANY_ROWS = 32
 
 
 class Linear(Protocol):
-    """(rows, in) × (out, in) → (rows, out). The result is float32, or may be in the weight's
-    dtype where there is one row."""
+    """(rows, in) × (out, in) → (rows, out), not always contiguous. The result is float32, or may
+    be in the weight's dtype where there is one row."""
 
     def __call__(self, x: Tensor, weight: Tensor, /) -> Tensor: ...
 
 
+def full_linear(x: Tensor, weight: Tensor) -> Tensor:
+    """For weights stored in the dtype of ``x``."""
+    if x.shape[0] == 1:
+        return torch.mv(weight, x[0])[None]
+    if x.shape[0] < MANY_ROWS:
+        return torch.mm(x, weight.t())
+    return torch.mm(weight, x.t()).t()
+
+
 class WideningLinear:
-    """For weights stored in halves."""
+    """For weights stored in halves; ``largest`` is the elements of the largest but the head."""
 
     def __init__(self, largest: int) -> None:
         self._scratch = torch.empty(min(SCRATCH_ELEMENTS, largest), dtype=torch.float32)
 
-    def __call__(self, x: Tensor, weight: Tensor) -> Tensor:
-        if x.shape[0] == 1:
-            return linear(x.to(weight.dtype), weight)
-        out, inner = weight.shape
+    def __call__(self, x: Tensor, weight: Tensor, /) -> Tensor:
+        rows, (out, inner) = x.shape[0], weight.shape
+        if rows == 1:
+            return torch.mv(weight, x[0].to(weight.dtype))[None]
+        many = rows >= MANY_ROWS
+        y = torch.empty(out, rows).t() if many else torch.empty(rows, out)
         step = max(1, self._scratch.numel() // inner)
-        y = torch.empty(x.shape[0], out)
         for start in range(0, out, step):
             tile = weight[start : start + step]
             wide = self._scratch[: tile.numel()].view(tile.shape)
             wide.copy_(tile)
-            torch.mm(x, wide.t(), out=y[:, start : start + step])
+            part = y[:, start : start + step]
+            if many:
+                torch.mm(wide, x.t(), out=part.t())
+            else:
+                torch.mm(x, wide.t(), out=part)
         return y
 
 
 def make_linear(dtype: torch.dtype, config: ModelConfig) -> Linear:
     """The product for weights stored as ``dtype``."""
     if dtype == torch.float32:
-        return linear
+        return full_linear
     widest = max(config.q_size + 2 * config.kv_size, 2 * config.intermediate_size)
     return WideningLinear(widest * config.hidden_size)
