@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import HarnessError
-from .free_port import free_port
+from .free_port import check_free, free_port
 from .plan import Plan
 from .process import command, environment
 from .records import client_table, read_part
@@ -93,8 +93,10 @@ def replay(
     lies between the last worker's being ready and the run's start. ``headers`` go with every
     request. On ``KeyboardInterrupt`` what was measured is written before it is raised again.
     Whatever the server does ends up in the table; :class:`HarnessError` where the client itself
-    cannot run."""
+    cannot run, or ``web_port`` is in use."""
     Target.parse(base_url)
+    if web_port is not None:
+        check_free(web_port)
     out_dir.mkdir(parents=True, exist_ok=True)
     plan = Plan(
         schedule=out_dir / "schedule.parquet",
@@ -114,7 +116,14 @@ def replay(
             run.follow(lines)
     finally:
         table = _collect(schedule, plan)
+    if not run.started:
+        raise HarnessError(f"replay: the load generator did not start: {_last_words(plan)}")
     return run.result(table, schedule, lateness_budget_s)
+
+
+def _last_words(plan: Plan) -> str:
+    lines = plan.log.read_text(errors="replace").split("\n")
+    return next((line for line in reversed(lines) if line.strip()), "it said nothing")
 
 
 class _Run:
@@ -130,6 +139,10 @@ class _Run:
             message = json.loads(line)
             getattr(self, f"_{message.pop('kind')}")(**message)
 
+    @property
+    def started(self) -> bool:
+        return self._start_ns is not None
+
     def _started(self, start_ns: int) -> None:
         self._start_ns = start_ns
 
@@ -141,8 +154,7 @@ class _Run:
         self._end = end
 
     def result(self, table: pa.Table, schedule: Schedule, budget_s: float) -> ReplayResult:
-        if self._start_ns is None:
-            raise HarnessError("replay: the load generator did not start; its log is locust.log")
+        assert self._start_ns is not None, "asked for the result of a run that started"
         ended = self._end["workers"] if self._end else []
         lateness = Tail.of(_lateness(table))
         read_lag = Tail.of(np.concatenate([np.zeros(0), *(end["lags_ns"] for end in ended)]))
@@ -210,7 +222,7 @@ def _driver(plan: Plan) -> Iterator[IO[bytes]]:
     """The Locust process, in a session of its own so that Ctrl-C reaches us first; ended with
     everything below it on leaving."""
     role = "master" if plan.workers > 1 else "solo"
-    with (plan.out_dir / "locust.log").open("wb") as log:
+    with plan.log.open("wb") as log:
         process = subprocess.Popen(
             command("driver", role),
             stdin=subprocess.PIPE,
@@ -222,8 +234,9 @@ def _driver(plan: Plan) -> Iterator[IO[bytes]]:
     assert process.stdin is not None, "asked for a pipe"
     assert process.stdout is not None, "asked for a pipe"
     try:
-        process.stdin.write(f"{plan.model_dump_json()}\n".encode())
-        process.stdin.flush()
+        with suppress(BrokenPipeError):  # its log says why
+            process.stdin.write(f"{plan.model_dump_json()}\n".encode())
+            process.stdin.flush()
         yield process.stdout
         process.wait(_STOP_S)
     finally:
@@ -240,4 +253,5 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
-            pipe.close()
+            with suppress(BrokenPipeError):
+                pipe.close()

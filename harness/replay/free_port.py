@@ -1,8 +1,10 @@
-"""A port that nothing listens on."""
+"""Ports that nothing listens on."""
 
 from __future__ import annotations
 
 import socket
+
+from ..errors import HarnessError
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -10,3 +12,13 @@ def free_port(host: str = "127.0.0.1") -> int:
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
+
+
+def check_free(port: int, host: str = "127.0.0.1") -> None:
+    """:class:`HarnessError` where something listens there already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise HarnessError(f"port {port} is in use on {host}; choose another") from error

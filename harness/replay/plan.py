@@ -25,5 +25,10 @@ class Plan(BaseModel):
     master_port: int = 0
     """Where Locust's master listens for its workers; 0 where there is one process."""
 
+    @property
+    def log(self) -> Path:
+        """What Locust and the senders write to standard error."""
+        return self.out_dir / "locust.log"
+
     def part(self, worker: int) -> Path:
         return self.out_dir / f"client-{worker}.arrows"

@@ -18,7 +18,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.reference_server import ReferenceServer, expect, running_reference_server
-from harness.replay import Progress, ReplayResult, Schedule, replay
+from harness.replay import Progress, ReplayResult, Schedule, client, replay
 from harness.replay.records import CLIENT_SCHEMA
 from tests.harness.replay.test_decode import BEHAVIOURS
 
@@ -169,6 +169,29 @@ def test_a_server_that_is_not_there_is_said_of_every_request(tmp_path: Path) -> 
 def test_an_url_that_is_none_is_refused_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(HarnessError, match="write http://host:port"):
         replay(schedule(["ref"]), "localhost:80", tmp_path / "out", timeout_s=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_load_generator_that_cannot_start_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = [sys.executable, "-c", "raise SystemExit('no room for greenlets')"]
+    monkeypatch.setattr(client, "command", lambda *_: broken)
+    with pytest.raises(HarnessError, match="did not start: no room for greenlets"):
+        replay(schedule(["ref"] * 2), "http://127.0.0.1:9", tmp_path, timeout_s=1)
+
+
+def test_a_page_on_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(HarnessError, match=f"port {port} is in use"):
+            replay(
+                schedule(["ref"]),
+                "http://127.0.0.1:9",
+                tmp_path / "out",
+                timeout_s=1,
+                web_port=port,
+            )
     assert not (tmp_path / "out").exists()
 
 
