@@ -1,7 +1,7 @@
 """x·Wᵀ over weights as they are stored, the fastest way for the rows at hand.
 
-- One row: a matrix-vector product, which reads halves straight. It is bound by memory, so weights
-  stored in halves take half the time.
+- One row: a matrix-vector product; a few rows over halves: a product that reads them straight. Both
+  are bound by memory, so weights stored in halves take half the time.
 - Several rows over halves, on a CPU without half-precision units: bound by arithmetic, so the
   weights are widened, tile by tile, into a small scratch that stays in cache, and multiplied there.
 - Many rows: as W·xᵀ, for which the BLAS copies less before it multiplies; the result is then the
@@ -19,13 +19,15 @@ from torch import Tensor
 
 from .config import ModelConfig
 
-SCRATCH_ELEMENTS = 1 << 21  # 8 MB of float32: a share of the last-level cache
-MANY_ROWS = 32
+# Measured on a 2-core AMD EPYC with AVX2, SmolLM2-135M, batch 8: a decode step with tiles of 0.5,
+# 2 and 8 MB of float32 takes 166, 123 and 147 ms, and 147 ms over weights stored in float32.
+SCRATCH_ELEMENTS = 1 << 19
+FEW_ROWS, MANY_ROWS = 3, 32
 
 
 class Linear(Protocol):
     """(rows, in) × (out, in) → (rows, out), not always contiguous. The result is float32, or may
-    be in the weight's dtype where there is one row."""
+    be in the weight's dtype where there are few rows."""
 
     def __call__(self, x: Tensor, weight: Tensor, /) -> Tensor: ...
 
@@ -49,6 +51,8 @@ class WideningLinear:
         rows, (out, inner) = x.shape[0], weight.shape
         if rows == 1:
             return torch.mv(weight, x[0].to(weight.dtype))[None]
+        if rows <= FEW_ROWS:
+            return torch.mm(x.to(weight.dtype), weight.t())
         many = rows >= MANY_ROWS
         y = torch.empty(out, rows).t() if many else torch.empty(rows, out)
         step = max(1, self._scratch.numel() // inner)

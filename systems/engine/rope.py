@@ -27,8 +27,7 @@ def rotate_(x: Tensor, cos: Tensor, sin: Tensor) -> None:
 
 def _base_frequencies(config: ModelConfig) -> Tensor:
     exponents = torch.arange(0, config.head_dim, 2, dtype=torch.int64).float() / config.head_dim
-    powers: Tensor = config.rope.theta**exponents
-    return 1.0 / powers
+    return torch.full_like(exponents, config.rope.theta).pow(exponents).reciprocal()
 
 
 def _scaled(frequencies: Tensor, rope: Rope) -> Tensor:
