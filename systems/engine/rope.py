@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -27,7 +28,8 @@ def rotate_(x: Tensor, cos: Tensor, sin: Tensor) -> None:
 
 def _base_frequencies(config: ModelConfig) -> Tensor:
     exponents = torch.arange(0, config.head_dim, 2, dtype=torch.int64).float() / config.head_dim
-    return torch.full_like(exponents, config.rope.theta).pow(exponents).reciprocal()
+    powers: Tensor = config.rope.theta**exponents
+    return 1.0 / powers
 
 
 def _scaled(frequencies: Tensor, rope: Rope) -> Tensor:
@@ -49,7 +51,7 @@ def _llama3(frequencies: Tensor, rope: Rope) -> Tensor:
     return torch.where(wavelengths < context / rope.high_freq_factor, frequencies, stretched)
 
 
-_SCALING = {
+_SCALING: dict[str, Callable[[Tensor, Rope], Tensor]] = {
     "default": lambda frequencies, rope: frequencies,  # noqa: ARG005
     "linear": lambda frequencies, rope: frequencies / rope.factor,
     "llama3": _llama3,
