@@ -23,7 +23,6 @@ DONE, INVALID, WRONG, INTERRUPTED = 0, 1, 2, 3
 
 _COMMANDS = (
     "run",
-    "compare",
     "figures",
     "workloads",
     "systems",

@@ -47,7 +47,7 @@ class DeploymentChoice(_Strict):
     adapters: tuple[Path, ...] = ()
     """peft directories, dealt out to the functions in turn; none: seeded ones are made."""
     adapter_rank: PositiveInt = 16
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     devices: PositiveInt = 1
     device_memory_gib: PositiveFloat = 12.0
     slo_ttft_s: PositiveFloat = 2.5
@@ -66,8 +66,10 @@ class Experiment(_Strict):
     """The system that ratios are against; None: the last one."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     repeats: PositiveInt = 1
-    prices: str = "alibaba-fc-2025"
+    prices: str = "alibaba-fc"
     request_timeout_s: PositiveFloat = 120.0
+    lateness_budget_s: PositiveFloat = 0.010
+    """p99 of the client's lateness past which a cell is invalid."""
     load_workers: PositiveInt = 1
     figures: tuple[str, ...] = ("time-breakdown", "memory-over-time")
 

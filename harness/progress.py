@@ -15,6 +15,11 @@ class Advance(Protocol):
     def __call__(self, done: float, total: float) -> None: ...
 
 
+def _quietly(done: float, total: float) -> None:
+    """Nobody watches."""
+    del done, total
+
+
 class Progress:
     """What the runner is doing, for whoever watches."""
 
@@ -29,7 +34,7 @@ class Progress:
         """A bar while something countable goes on."""
         if not self._stream.isatty():
             self.say(title)
-            yield lambda done, total: None
+            yield _quietly
             return
         from rich.console import Console
         from rich.progress import (

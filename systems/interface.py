@@ -96,7 +96,7 @@ class Deployment(_Frozen):
     backbones: Mapping[str, Path]
     devices: tuple[Device, ...] = Field(min_length=1)
     limits: Limits = Limits()
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
     """0 takes a free one."""

@@ -32,9 +32,7 @@ class LogNormal(BaseModel):
 Column = Literal["prompt_tokens", "output_tokens"]
 
 
-def with_lengths(
-    workload: Workload, seed: int, prompt: LogNormal, output: LogNormal
-) -> Workload:
+def with_lengths(workload: Workload, seed: int, prompt: LogNormal, output: LogNormal) -> Workload:
     """The same arrivals with lengths drawn for each function from a stream of its own."""
     table = workload.requests
     for column, model in (("prompt_tokens", prompt), ("output_tokens", output)):

@@ -79,7 +79,9 @@ def expand_uniform(minutes: MinuteCounts, seed: int) -> Workload:
         within = random.integers(0, 60_000_000_000, len(starts))
         times = np.sort(starts + within)
         # Two equal draws out of 6·10¹⁰ are all but impossible; move one on rather than tie.
-        arrivals[function.id] = times + np.concatenate(([0], np.cumsum(np.diff(times) == 0)))[: len(times)]
+        arrivals[function.id] = (
+            times + np.concatenate(([0], np.cumsum(np.diff(times) == 0)))[: len(times)]
+        )
     provenance = Provenance(
         kind="expanded", source=_AZURE_2019, licence="CC-BY-4.0", attribution="Microsoft Azure"
     ).then("uniform", seed=seed)

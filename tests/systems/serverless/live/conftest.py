@@ -32,6 +32,7 @@ def deployment(tiny: Path) -> Deployment:
     return Deployment(
         functions=tuple(Function(id=n, backbone="tiny", adapter=adapters[n]) for n in NAMES),
         backbones={"tiny": tiny},
+        dtype="float32",
         devices=(Device(name="cpu:0", memory_bytes=2 << 30),),
         limits=Limits(
             max_batch_size=4,

@@ -1,0 +1,156 @@
+"""Joins what the client, the system and the telemetry saw into the tables of a cell.
+
+All arrive on one monotonic clock; all leave counted from the run's start. The client's rows are the
+frame: a request that the system never heard of still has its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from systems.interface import Activity, Deployment, Evidence, MemoryStep
+
+from .records.schema import MEMORY, REQUESTS, SPANS
+from .telemetry import Sample
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GRID_NS = 100_000_000
+"""The ledger is sampled at 10 Hz besides at its every change."""
+
+_FROM_CLIENT = (
+    "request_id", "function_id", "scheduled_ns", "sent_ns", "first_byte_ns", "first_token_ns",
+    "last_token_ns", "end_ns", "prompt_tokens", "output_tokens", "wanted_output_tokens", "status",
+    "error",
+)  # fmt: skip
+
+
+def relative(evidence: Evidence, start_ns: int) -> Evidence:
+    """The same evidence with every time counted from ``start_ns``."""
+    return replace(
+        evidence,
+        requests=tuple(
+            replace(
+                r,
+                received_ns=r.received_ns - start_ns,
+                responded_ns=None if r.responded_ns is None else r.responded_ns - start_ns,
+                spans=tuple(
+                    replace(s, start_ns=s.start_ns - start_ns, end_ns=s.end_ns - start_ns)
+                    for s in r.spans
+                ),
+            )
+            for r in evidence.requests
+        ),
+        memory=tuple(replace(step, t_ns=step.t_ns - start_ns) for step in evidence.memory),
+        activity=tuple(_shifted(each, start_ns) for each in evidence.activity),
+    )
+
+
+def _shifted(activity: Activity, start_ns: int) -> Activity:
+    return replace(
+        activity, start_ns=activity.start_ns - start_ns, end_ns=activity.end_ns - start_ns
+    )
+
+
+def requests_table(client: pa.Table, evidence: Evidence, deployment: Deployment) -> pa.Table:
+    """A row per request of the schedule, with what the system said of it where it said anything."""
+    functions = {function.id: function for function in deployment.functions}
+    seen = {request.request_id: request for request in evidence.requests}
+    columns: dict[str, list[Any]] = {name: [] for name in REQUESTS.names}
+    for row in client.select(list(_FROM_CLIENT)).to_pylist():
+        function = functions[row["function_id"]]
+        said = seen.get(str(row["request_id"]))
+        more = {
+            "adapter_id": function.adapter_id,
+            "backbone": function.backbone,
+            "slo_ttft_ns": round(function.slo_ttft_s * 1e9),
+            "temperature": said.temperature.value if said and said.temperature else None,
+            "instance_id": said.instance_id if said else None,
+            "batch_size": said.batch_size if said else None,
+            "received_ns": said.received_ns if said else None,
+            "responded_ns": said.responded_ns if said else None,
+        }
+        for name, value in {**row, **more}.items():
+            columns[name].append(value)
+    return pa.table(columns, schema=REQUESTS)
+
+
+def spans_table(client: pa.Table, evidence: Evidence) -> pa.Table:
+    """Every stage of every request of the schedule that the system accounted for."""
+    known = {str(request) for request in client["request_id"].to_pylist()}
+    rows = [
+        (int(request.request_id), span.stage.value, span.start_ns, span.end_ns)
+        for request in evidence.requests
+        if request.request_id in known
+        for span in request.spans
+    ]
+    return _table(rows, SPANS)
+
+
+def memory_table(
+    ledger: Sequence[MemoryStep], samples: Sequence[Sample], start_ns: int, end_ns: int
+) -> pa.Table:
+    """The ledger at 10 Hz and at its changes, and what was measured from outside beside it."""
+    holdings: dict[tuple[str, Any, str | None], list[MemoryStep]] = {}
+    for step in sorted(ledger, key=lambda step: step.t_ns):
+        holdings.setdefault((step.device, step.owner, step.function_id), []).append(step)
+    rows = chain(
+        chain.from_iterable(_sampled(steps, end_ns) for steps in holdings.values()),
+        chain.from_iterable(_measured(sample, sample.t_ns - start_ns) for sample in samples),
+    )
+    return _table(sorted((row for row in rows if 0 <= row[0] <= end_ns), key=_by_time), MEMORY)
+
+
+def _by_time(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple("" if value is None else value for value in row)
+
+
+def _sampled(steps: Sequence[MemoryStep], end_ns: int) -> list[tuple[Any, ...]]:
+    times = sorted({*range(0, end_ns + 1, GRID_NS), *(step.t_ns for step in steps)})
+    rows: list[tuple[Any, ...]] = []
+    index, held = 0, 0
+    for t_ns in times:
+        while index < len(steps) and steps[index].t_ns <= t_ns:
+            held = steps[index].bytes
+            index += 1
+        first = steps[0]
+        rows.append((t_ns, first.device, str(first.owner.value), first.function_id, held, "ledger"))
+    return rows
+
+
+def _measured(sample: Sample, t_ns: int) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = [
+        (t_ns, "host", "other", None, sample.anonymous_bytes, "measured-anonymous")
+    ]
+    if sample.pss_bytes is not None:
+        rows.append((t_ns, "host", "other", None, sample.pss_bytes, "measured-pss"))
+    return rows
+
+
+def _table(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
+    return pa.table(dict(zip(schema.names, columns, strict=True)), schema=schema)
+
+
+def residuals(requests: pd.DataFrame, spans: pd.DataFrame) -> pd.DataFrame:
+    """For each answered request, in seconds: ``e2e``, ``stages`` (their sum), ``transport`` (to the
+    server, and back from its last write) and ``residual`` = e2e − stages − transport."""
+    ok = requests[(requests["status"] == "ok") & requests["responded_ns"].notna()]
+    lengths = (spans["end_ns"] - spans["start_ns"]).groupby(spans["request_id"]).sum()
+    frame = ok.set_index("request_id")
+    frame["stages"] = lengths.reindex(frame.index) / 1e9
+    # The last token's chunk is written before the stream's end: what the client waits for is the
+    # former, so that the way back is counted to the end of the exchange on both sides.
+    there = frame["received_ns"] - frame["sent_ns"]
+    back = frame["end_ns"] - frame["responded_ns"]
+    frame["transport"] = (there + back) / 1e9
+    frame["e2e"] = (frame["end_ns"] - frame["sent_ns"]) / 1e9
+    frame["residual"] = frame["e2e"] - frame["stages"] - frame["transport"]
+    columns = ["e2e", "stages", "transport", "residual"]
+    return frame[columns].dropna()

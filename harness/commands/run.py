@@ -1,0 +1,150 @@
+"""``slbench run``: an experiment, live, from deployment to table and figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ..experiment import Experiment
+    from ..records import Run
+
+_RESULTS = Path("results/runs")
+
+
+def run(
+    experiment: Annotated[str, typer.Argument(help="A shipped experiment, or a .yaml file.")],
+    system: Annotated[
+        list[str] | None, typer.Option(help="Only this system; repeat for more.")
+    ] = None,
+    workload: Annotated[
+        list[str] | None, typer.Option(help="Only this workload; repeat for more.")
+    ] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Seed; repeat for more.")] = None,
+    repeats: Annotated[int | None, typer.Option(min=1, help="Times each cell is run.")] = None,
+    load_workers: Annotated[int | None, typer.Option(min=1, help="Locust workers.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, such as deployment.devices=2.")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="Run what is missing of this run, as it was asked for.")
+    ] = None,
+    web: Annotated[bool, typer.Option("--web", help="Locust's page on port 8089.")] = False,
+    out: Annotated[Path, typer.Option(help="Where runs are kept.")] = _RESULTS,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Run EXPERIMENT: deploy each system, replay each workload, keep records, compare.
+
+    Exit status 1 where a cell is invalid. Example: slbench run quickstart --seed 1
+    """
+    from ..experiment import Experiment
+    from ..progress import Progress
+    from ..records import new_run, open_run
+    from ..runner import Runner
+
+    if resume:
+        record = open_run(resume, out)
+        chosen = Experiment.model_validate(record.experiment)
+    else:
+        chosen = _choose(experiment, system, workload, seed, repeats, load_workers, set_)
+        record = None
+    progress = Progress()
+    if record is None:
+        record = new_run(chosen.model_dump(mode="json"), out)
+    try:
+        Runner(chosen, record, progress, web_port=8089 if web else None).execute()
+    except BaseException:
+        _forget_if_empty(record)
+        raise
+    document = _document(record)
+    figures = _figures(record, chosen)
+    if json_:
+        print(json.dumps(document))
+    else:
+        _show(record, chosen, document, figures)
+    raise typer.Exit(0 if document["valid"] else 1)
+
+
+def _choose(
+    name: str,
+    systems: list[str] | None,
+    workloads: list[str] | None,
+    seeds: list[int] | None,
+    repeats: int | None,
+    load_workers: int | None,
+    settings: list[str] | None,
+) -> Experiment:
+    """The named experiment with what the command line says laid over it."""
+    from ..errors import HarnessError
+    from ..experiment import Experiment, load, parse_setting
+
+    changes: dict[str, Any] = dict(parse_setting(text) for text in settings or [])
+    given = {"seeds": seeds, "repeats": repeats, "load_workers": load_workers}
+    changes |= {key: value for key, value in given.items() if value is not None}
+    content = load(name, changes).model_dump()
+    for key, wanted in (("systems", systems), ("workloads", workloads)):
+        if wanted:
+            known = {each["name"]: each for each in content[key]}
+            unknown = [each for each in wanted if each not in known and key == "workloads"]
+            if unknown and not known:
+                raise HarnessError(f"--{key[:-1]} {unknown[0]}: not in {name}")
+            content[key] = [known.get(each, {"name": each}) for each in wanted]
+    if content["baseline"] not in [each["name"] for each in content["systems"]]:
+        content["baseline"] = None
+    return Experiment.model_validate(content)
+
+
+def _forget_if_empty(record: Run) -> None:
+    """A run that kept no cell leaves no folder behind."""
+    import shutil
+
+    if not record.cells():
+        shutil.rmtree(record.path, ignore_errors=True)
+
+
+def _document(record: Run) -> dict[str, Any]:
+    cells = record.cells()
+    problems = [
+        f"{cell.system}/{cell.workload}: {problem}"
+        for cell in cells
+        for problem in cell.manifest.problems
+    ]
+    systems: dict[str, Any] = {}
+    for cell in cells:
+        systems.setdefault(cell.system, {})[f"{cell.workload}/{cell.path.name}"] = cell.summary
+    return {
+        "run_id": record.id,
+        "run_directory": str(record.path),
+        "experiment": record.experiment["name"],
+        "mode": "live",
+        "valid": all(cell.manifest.valid for cell in cells),
+        "problems": problems,
+        "systems": systems,
+    }
+
+
+def _figures(record: Run, chosen: Experiment) -> list[Path]:
+    from paper_figures import draw
+
+    return [path for name in chosen.figures for path in draw(name, record, record.path / "figures")]
+
+
+def _show(record: Run, chosen: Experiment, document: dict[str, Any], figures: list[Path]) -> None:
+    from itertools import groupby
+
+    from rich.console import Console
+
+    from ..report.table import comparison_table
+
+    console = Console()
+    cells = sorted(record.cells(), key=lambda cell: (cell.workload, cell.path.name))
+    for _, group in groupby(cells, key=lambda cell: (cell.workload, cell.path.name)):
+        console.print(comparison_table(list(group), chosen.against))
+    for problem in document["problems"]:
+        console.print(f"[red]invalid:[/] {problem}")
+    for path in figures:
+        console.print(f"figure  {path}", soft_wrap=True)
+    console.print(f"run     {record.path}", soft_wrap=True)

@@ -1,0 +1,7 @@
+"""The schema of a run, and the only reader and writer of it."""
+
+from .cell import Cell, read_cell, write_cell
+from .manifest import Manifest
+from .run import Run, new_run, open_run
+
+__all__ = ["Cell", "Manifest", "Run", "new_run", "open_run", "read_cell", "write_cell"]

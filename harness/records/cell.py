@@ -1,0 +1,121 @@
+"""One system under one workload with one seed: four tables, a manifest, a summary."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from ..errors import RecordError
+from .manifest import Manifest
+from .schema import TABLES, conform
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell on disk; tables are read when they are asked for."""
+
+    path: Path
+    manifest: Manifest
+    summary: Mapping[str, Any]
+
+    @property
+    def system(self) -> str:
+        return str(self.manifest.system["name"])
+
+    @property
+    def workload(self) -> str:
+        return str(self.manifest.workload["name"])
+
+    def table(self, name: str) -> pa.Table:
+        """``requests``, ``spans``, ``memory`` or ``billing``, checked against the schema."""
+        file = self.path / f"{name}.parquet"
+        try:
+            return conform(pq.read_table(file), name, self.path)
+        except (OSError, pa.ArrowException) as error:
+            raise RecordError(f"{file}: cannot be read ({error})") from error
+
+    @cached_property
+    def requests(self) -> pd.DataFrame:
+        """Requests with what is derived on reading and never stored."""
+        return derive(self.table("requests"))
+
+
+def derive(requests: pa.Table) -> pd.DataFrame:
+    """Latencies in seconds; NaN where a request never got that far. ``slo_met`` is False for
+    every request that failed (measurement rule 8)."""
+    frame: pd.DataFrame = requests.to_pandas()
+    sent, due = frame["sent_ns"], frame["scheduled_ns"]
+    first, last = frame["first_token_ns"], frame["last_token_ns"]
+    frame["ttft_s"] = (first - sent) / 1e9
+    frame["ttft_from_schedule_s"] = (first - due) / 1e9
+    frame["e2e_s"] = (last - sent) / 1e9
+    frame["lateness_s"] = (sent - due) / 1e9
+    gaps = (frame["output_tokens"] - 1).where(frame["output_tokens"] > 1)
+    frame["tpot_s"] = (last - first) / 1e9 / gaps
+    ok = frame["status"] == "ok"
+    frame["slo_met"] = ok & (frame["ttft_from_schedule_s"] * 1e9 <= frame["slo_ttft_ns"])
+    return frame
+
+
+def write_cell(
+    path: Path,
+    manifest: Manifest,
+    tables: Mapping[str, pa.Table],
+    summary: Mapping[str, Any],
+) -> Cell:
+    """Write a cell whole or not at all: into a folder beside it, to the disk, then renamed."""
+    checked = {name: conform(tables[name], name, path) for name in TABLES}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        for name, table in checked.items():
+            pq.write_table(table, draft / f"{name}.parquet", compression="zstd")
+        _write_json(draft / "manifest.json", manifest.model_dump(mode="json", by_alias=True))
+        _write_json(draft / "summary.json", summary)
+        for file in draft.iterdir():
+            _sync(file)
+        _sync(draft)
+        draft.chmod(0o755)
+        draft.rename(path)
+        _sync(path.parent)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    return Cell(path, manifest, summary)
+
+
+def read_cell(path: Path) -> Cell:
+    """``RecordError`` where the folder is not a whole cell of a schema that this code knows."""
+    try:
+        manifest = Manifest.model_validate_json((path / "manifest.json").read_bytes())
+        summary = json.loads((path / "summary.json").read_bytes())
+    except (OSError, ValidationError, ValueError) as error:
+        first = str(error).splitlines()[0]
+        raise RecordError(f"{path}: not a cell of this schema ({first})") from error
+    return Cell(path, manifest, summary)
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,55 @@
+"""A run's folder: what was asked for, and the cells that are done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..errors import RecordError
+from .cell import Cell, read_cell
+
+RUNS = Path("results/runs")
+
+
+@dataclass(frozen=True)
+class Run:
+    """``experiment`` is the whole of what was asked for, so that it can be resumed."""
+
+    path: Path
+    experiment: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    def cells(self) -> list[Cell]:
+        """Every finished cell, by system, workload, seed. Drafts begin with a dot."""
+        found = self.path.glob("*/*/*/manifest.json")
+        return [
+            read_cell(manifest.parent)
+            for manifest in sorted(found)
+            if not any(part.startswith(".") for part in manifest.parts[-4:])
+        ]
+
+
+def new_run(experiment: Mapping[str, Any], root: Path = RUNS) -> Run:
+    """A folder named by the time and the experiment; never one that exists."""
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    path = root / f"{stamp}-{experiment['name']}"
+    path.mkdir(parents=True)
+    (path / "run.json").write_text(json.dumps(experiment, indent=1) + "\n", encoding="utf-8")
+    return Run(path, experiment)
+
+
+def open_run(name: str | Path, root: Path = RUNS) -> Run:
+    """A run by its folder, or by its id under ``root``."""
+    path = Path(name) if Path(name).is_dir() else root / name
+    try:
+        experiment = json.loads((path / "run.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{name}: not a run directory (no readable run.json)") from error
+    return Run(path, experiment)

@@ -1,0 +1,91 @@
+"""Columns of schema 1, in the units their names carry. Missing is null, never 0."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from ..errors import RecordError
+
+VERSION = 1
+
+REQUESTS = pa.schema(
+    [
+        ("request_id", pa.int64()),
+        ("function_id", pa.string()),
+        ("adapter_id", pa.string()),
+        ("backbone", pa.string()),
+        ("scheduled_ns", pa.int64()),
+        ("sent_ns", pa.int64()),
+        ("first_byte_ns", pa.int64()),
+        ("first_token_ns", pa.int64()),
+        ("last_token_ns", pa.int64()),
+        ("prompt_tokens", pa.int32()),
+        ("output_tokens", pa.int32()),
+        ("wanted_output_tokens", pa.int32()),
+        ("status", pa.string()),
+        ("error", pa.string()),
+        ("temperature", pa.string()),
+        ("slo_ttft_ns", pa.int64()),
+        ("instance_id", pa.string()),
+        ("batch_size", pa.int32()),
+        # Beyond the contract: the server's own ends of the exchange, for the transport.
+        ("received_ns", pa.int64()),
+        ("responded_ns", pa.int64()),
+        ("end_ns", pa.int64()),
+    ]
+)
+SPANS = pa.schema(
+    [
+        ("request_id", pa.int64()),
+        ("stage", pa.string()),
+        ("start_ns", pa.int64()),
+        ("end_ns", pa.int64()),
+    ]
+)
+MEMORY = pa.schema(
+    [
+        ("t_ns", pa.int64()),
+        ("device", pa.string()),
+        ("owner", pa.string()),
+        ("function_id", pa.string()),
+        ("bytes", pa.int64()),
+        # Beyond the contract: the system's own ledger, or measured from outside.
+        ("source", pa.string()),
+    ]
+)
+BILLING = pa.schema(
+    [
+        ("resource", pa.string()),
+        ("start_ns", pa.int64()),
+        ("end_ns", pa.int64()),
+        ("quantity", pa.float64()),
+        ("unit", pa.string()),
+        ("unit_price_usd", pa.float64()),
+        ("usd", pa.float64()),
+        ("function_id", pa.string()),
+    ]
+)
+TABLES = {"requests": REQUESTS, "spans": SPANS, "memory": MEMORY, "billing": BILLING}
+
+
+def conform(table: pa.Table, name: str, where: Path | str) -> pa.Table:
+    """``table`` with the columns of its schema first and in order; further ones are kept.
+    ``RecordError`` names the column that is missing or of another type."""
+    schema = TABLES[name]
+    for field in schema:
+        if field.name not in table.column_names:
+            raise RecordError(f"{where}/{name}.parquet: column {field.name} is missing")
+        found = table.schema.field(field.name).type
+        if found != field.type:
+            raise RecordError(
+                f"{where}/{name}.parquet: column {field.name} is {found}, schema {VERSION} says"
+                f" {field.type}"
+            )
+    extra = [column for column in table.column_names if column not in schema.names]
+    return table.select([*schema.names, *extra])
+
+
+def empty(name: str) -> pa.Table:
+    return TABLES[name].empty_table()

@@ -1,0 +1,1 @@
+"""What people read: tables here, pages and figures from the same records."""

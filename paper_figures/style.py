@@ -1,0 +1,88 @@
+"""One look for all figures: colours that survive colour blindness and grey, fonts that embed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import pandas as pd
+import seaborn as sns
+
+if TYPE_CHECKING:
+    from harness.records import Cell
+
+mpl.use("Agg")
+
+PAGE_IN, COLUMN_IN = 7.0, 3.3
+
+# Of Okabe and Ito's palette, ordered so that neighbours differ in lightness as well.
+STAGES = {
+    "queue": "#d9d9d9",
+    "warming": "#56b4e9",
+    "artifacts": "#e69f00",
+    "model": "#009e73",
+    "inference": "#0b3c6f",
+}
+OWNERS = {
+    "weights": "#0b3c6f",
+    "context": "#56b4e9",
+    "adapters": "#e69f00",
+    "kv": "#009e73",
+    "host_tier": "#cc79a7",
+    "other": "#999999",
+}
+
+
+def apply() -> None:
+    """Set the style; call before the figure is made."""
+    sns.set_theme(
+        context="paper",
+        style="whitegrid",
+        rc={
+            "figure.dpi": 160,
+            "savefig.bbox": "tight",
+            "font.size": 8,
+            "axes.titlesize": 8,
+            "axes.labelsize": 8,
+            "legend.fontsize": 7,
+            "pdf.fonttype": 42,
+            "svg.fonttype": "none",
+            "svg.hashsalt": "slbench",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with the data it shows. Its caption, which says live or simulated, is on it."""
+
+    name: str
+    figure: Any
+    data: pd.DataFrame
+
+    def save(self, folder: Path) -> Path:
+        """Write PNG, PDF, SVG and CSV; the PNG's path. No dates inside, so that the same records
+        give the same bytes."""
+        import matplotlib.pyplot as plt
+
+        folder.mkdir(parents=True, exist_ok=True)
+        for suffix in ("png", "pdf", "svg"):
+            key = {"pdf": "CreationDate", "svg": "Date", "png": "Software"}[suffix]
+            self.figure.savefig(folder / f"{self.name}.{suffix}", metadata={key: None})
+        self.data.to_csv(folder / f"{self.name}.csv", index=False, float_format="%.6f")
+        plt.close(self.figure)
+        return folder / f"{self.name}.png"
+
+
+def caption(run_id: str, modes: set[str], more: str = "") -> str:
+    """What every figure says of itself."""
+    return f"{' and '.join(sorted(modes))}, run {run_id}{'; ' + more if more else ''}"
+
+
+def panel_order(cell: Cell) -> tuple[bool, str]:
+    """ServerlessLoRA's panel comes last, as in the paper."""
+    return cell.system.startswith("serverless-lora"), cell.system
