@@ -51,6 +51,7 @@ def _draw(name: str, run_id: str, cells: list[Cell]) -> style.Drawing:
         1,
         len(ordered),
         figsize=(style.PAGE_IN, 2.4),
+        sharex=True,
         sharey=True,
         squeeze=False,
         layout="constrained",

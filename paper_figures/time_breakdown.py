@@ -112,11 +112,11 @@ def _panel(axis: Any, rows: Any, system: str) -> None:
             width = getattr(row, group)
             axis.barh(place, width, 0.62, left=left, color=colour, linewidth=0)
             left += width
-        axis.plot([row.arrival_s] * 2, [place - 0.42, place + 0.42], color="black", lw=0.8)
+        axis.plot([row.arrival_s] * 2, [place - 0.4, place + 0.4], color="black", lw=0.8)
         total = left - row.arrival_s
         text = f"{total:.2f} s {row.temperature or row.status}"
-        axis.annotate(text, (left, place), (2, 0), textcoords="offset points", va="center", size=6)
+        axis.annotate(text, (row.arrival_s, place + 0.42), size=6, va="bottom")
     axis.set_yticks(list(places.values()), list(places))
-    axis.set_ylim(-0.6, len(functions) - 0.4)
+    axis.set_ylim(-0.6, len(functions) - 0.2)
     axis.grid(visible=False, axis="y")
     axis.set_title(system, loc="left", fontweight="bold")
