@@ -8,6 +8,7 @@ is the Neyman–Scott process; a steady function is one whose clusters are its m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -72,19 +73,20 @@ def draw_counts(
     """Whole numbers from ``least`` on with this mean and CV: negative binomial above Poisson's
     variance, binomial below it, and the two neighbours of the mean where that is too wide."""
     excess = mean - least
-    variance = (cv * mean) ** 2
     if excess <= 0:
-        drawn = np.zeros(count)
-    elif variance > excess:
-        drawn = random.negative_binomial(
-            excess**2 / (variance - excess), excess / variance, count
-        ).astype(float)
-    elif variance > 0.25 and round(excess / (1 - variance / excess)) >= excess:
-        trials = max(1, round(excess / (1 - variance / excess)))
-        drawn = random.binomial(trials, excess / trials, count).astype(float)
+        return np.full(count, least, dtype=np.int64)
+    variance = (cv * mean) ** 2
+    ratio = variance / excess
+    if abs(ratio - 1) < 1e-6:
+        drawn = random.poisson(excess, count)
+    elif ratio > 1:
+        drawn = random.negative_binomial(excess / (ratio - 1), 1 / ratio, count)
+    elif variance > 0.25:
+        trials = math.ceil(excess / (1 - ratio))
+        drawn = random.binomial(trials, excess / trials, count)
     else:
-        drawn = np.floor(excess) + (random.uniform(size=count) < excess % 1)
-    return (least + drawn).astype(np.int64)
+        drawn = math.floor(excess) + (random.uniform(size=count) < excess % 1)
+    return least + drawn.astype(np.int64)
 
 
 def generate(
