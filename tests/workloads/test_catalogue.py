@@ -26,9 +26,7 @@ def slice_of(kind: str) -> Path:
 
 def test_the_time_breakdown_has_the_papers_eight_arrivals() -> None:
     workload = catalogue.load("time-breakdown", seed=0, prompt_tokens=64, output_tokens=8)
-    found = list(
-        zip(workload.requests["function"].to_pylist(), workload.arrivals_s(), strict=True)
-    )
+    found = list(zip(workload.requests["function"].to_pylist(), workload.arrivals_s(), strict=True))
     assert found == [
         ("A", 0.0),
         ("B", 10.0),

@@ -49,7 +49,10 @@ def test_clusters_of_poisson_parents_have_neyman_scotts_dispersion() -> None:
 
 
 @given(
-    mean=st.floats(0.2, 60), cv_=st.floats(0, 2.5), least=st.sampled_from([0, 1]), seed=st.integers()
+    mean=st.floats(0.2, 60),
+    cv_=st.floats(0, 2.5),
+    least=st.sampled_from([0, 1]),
+    seed=st.integers(),
 )
 def test_counts_never_fall_below_the_least(mean: float, cv_: float, least: int, seed: int) -> None:
     drawn = draw_counts(stream(seed, "c"), max(mean, least), cv_, 50, least)

@@ -1,0 +1,5 @@
+"""``python -m harness`` is ``slbench``."""
+
+from .cli import main
+
+main()

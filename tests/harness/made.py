@@ -1,0 +1,139 @@
+"""A small run made by hand, so that its records can be checked against what went in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from harness import assemble, metrics
+from harness.cost import bill, price_sheet
+from harness.records import Cell, Manifest, Run, new_run, write_cell
+from systems.interface import (
+    Activity,
+    Deployment,
+    Device,
+    Evidence,
+    Function,
+    MemoryOwner,
+    MemoryStep,
+    RequestEvidence,
+    Span,
+    Stage,
+    Temperature,
+)
+
+MS = 1_000_000
+START = 5_000 * MS
+END = 2_000 * MS
+
+DEPLOYMENT = Deployment(
+    functions=(
+        Function(id="A", backbone="tiny", slo_ttft_s=0.5),
+        Function(id="B", backbone="tiny", slo_ttft_s=0.5),
+    ),
+    backbones={"tiny": Path("tiny")},
+    devices=(Device(name="cpu:0", memory_bytes=1 << 30),),
+)
+
+
+def client() -> pa.Table:
+    """A answers cold and then hot, B fails, in times of the run; milliseconds."""
+    columns: dict[str, Any] = {
+        "request_id": [0, 1, 2],
+        "function_id": ["A", "A", "B"],
+        "scheduled_ns": [0, 1000 * MS, 1500 * MS],
+        "sent_ns": [1 * MS, 1000 * MS, 1500 * MS],
+        "first_byte_ns": [701 * MS, 1100 * MS, None],
+        "first_token_ns": [701 * MS, 1100 * MS, None],
+        "last_token_ns": [901 * MS, 1300 * MS, None],
+        "end_ns": [902 * MS, 1301 * MS, 1600 * MS],
+        "prompt_tokens": [8, 8, None],
+        "output_tokens": [5, 5, None],
+        "wanted_output_tokens": [5, 5, 5],
+        "status": ["ok", "ok", "http_5xx"],
+        "error": [None, None, "instance lost"],
+    }
+    types = {"function_id": pa.string(), "status": pa.string(), "error": pa.string()}
+    narrow = {"prompt_tokens", "output_tokens", "wanted_output_tokens"}
+    return pa.table(
+        {
+            name: pa.array(values, types.get(name, pa.int32() if name in narrow else pa.int64()))
+            for name, values in columns.items()
+        }
+    )
+
+
+def evidence() -> Evidence:
+    """The same, as the system saw it, on the absolute clock."""
+
+    def at(ms: int) -> int:
+        return START + ms * MS
+
+    cold = (
+        Span(Stage.WARMING, at(2), at(102)),
+        Span(Stage.LIBRARIES, at(102), at(402)),
+        Span(Stage.BACKBONE, at(402), at(502)),
+        Span(Stage.PREFILL, at(502), at(700)),
+        Span(Stage.DECODE, at(700), at(900)),
+    )
+    hot = (
+        Span(Stage.QUEUE, at(1001), at(1002)),
+        Span(Stage.PREFILL, at(1002), at(1099)),
+        Span(Stage.DECODE, at(1099), at(1299)),
+    )
+    return Evidence(
+        requests=(
+            RequestEvidence("0", "A", at(2), at(901), Temperature.COLD, "0", 1, cold),
+            RequestEvidence("1", "A", at(1001), at(1300), Temperature.HOT, "0", 1, hot),
+        ),
+        memory=(
+            MemoryStep(at(2), "cpu:0", MemoryOwner.WEIGHTS, None, 100_000_000),
+            MemoryStep(at(2), "cpu:0", MemoryOwner.KV, "A", 10_000_000),
+            MemoryStep(at(1500), "cpu:0", MemoryOwner.KV, "A", 0),
+        ),
+        activity=(Activity(at(502), at(900), "cpu:0", "0", "A"),),
+    )
+
+
+def tables() -> dict[str, pa.Table]:
+    seen = assemble.relative(evidence(), START)
+    return {
+        "requests": assemble.requests_table(client(), seen, DEPLOYMENT),
+        "spans": assemble.spans_table(client(), seen),
+        "memory": assemble.memory_table(seen.memory, [], START, END),
+        "billing": bill(
+            seen.memory, seen.activity, {"A": 2, "B": 1}, price_sheet("alibaba-fc"),
+            end_ns=END, threads=1,
+        ),
+    }  # fmt: skip
+
+
+def manifest(run: Run, system: str, workload: str = "time-breakdown") -> Manifest:
+    return Manifest(
+        run_id=run.id,
+        mode="live",
+        experiment="made",
+        system={"name": system},
+        workload={"name": workload},
+        schedule_sha256="0",
+        deployment=DEPLOYMENT.model_dump(mode="json"),
+        seed=0,
+        prices={"name": "alibaba-fc"},
+        started_at="2026-01-01T00:00:00+00:00",
+        valid=True,
+    )
+
+
+def made_run(root: Path, systems: tuple[str, ...] = ("serverless-lora", "serverless-llm")) -> Run:
+    run = new_run({"name": "made"}, root)
+    for system in systems:
+        made_cell(run, system)
+    return run
+
+
+def made_cell(run: Run, system: str) -> Cell:
+    content = tables()
+    path = run.path / system / "time-breakdown" / "0"
+    return write_cell(path, manifest(run, system), content, metrics.summary(content, END / 1e9))

@@ -1,0 +1,97 @@
+"""The bill is what was held, for how long, at which price; nothing twice, nothing left out."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.cost import bill, merge, price_sheet
+from harness.errors import HarnessError
+from systems.interface import Activity, MemoryOwner, MemoryStep
+
+SHEET = price_sheet("alibaba-fc")
+S = 1_000_000_000
+GB = 1_000_000_000
+
+
+def step(t_s: float, size: float, function: str | None = "f0") -> MemoryStep:
+    return MemoryStep(round(t_s * S), "cpu:0", MemoryOwner.WEIGHTS, function, round(size * GB))
+
+
+def busy(start_s: float, end_s: float, function: str = "f0") -> Activity:
+    return Activity(round(start_s * S), round(end_s * S), "cpu:0", "0", function)
+
+
+def test_memory_is_active_while_its_function_runs_and_idle_otherwise() -> None:
+    table = bill([step(-5, 2)], [busy(2, 5)], {}, SHEET, end_ns=10 * S, threads=1)
+    quantities = dict.fromkeys(table["resource"].to_pylist(), 0.0)
+    for resource, quantity in zip(
+        table["resource"].to_pylist(), table["quantity"].to_pylist(), strict=True
+    ):
+        quantities[resource] += quantity
+    assert quantities == {
+        "gpu_memory_active": pytest.approx(6),
+        "gpu_memory_idle": pytest.approx(14),
+        "vcpu_active": pytest.approx(3),
+    }
+
+
+def test_shared_bytes_are_active_while_anyone_runs() -> None:
+    table = bill(
+        [step(0, 1, None)], [busy(0, 2, "f0"), busy(1, 3, "f1")], {}, SHEET, end_ns=4 * S, threads=1
+    )
+    rows = table.to_pylist()
+    active = sum(r["quantity"] for r in rows if r["resource"] == "gpu_memory_active")
+    assert active == pytest.approx(3)
+    assert {r["function_id"] for r in rows if r["resource"].startswith("gpu")} == {None}
+
+
+def test_calls_are_billed_by_function() -> None:
+    table = bill([], [], {"f0": 10_000}, SHEET, end_ns=S, threads=1)
+    (row,) = table.to_pylist()
+    assert row["usd"] == pytest.approx(75 * SHEET.usd_per_cu)
+
+
+times = st.floats(0, 100)
+
+
+@given(
+    steps=st.lists(st.tuples(times, st.floats(0, 4), st.sampled_from(["f0", "f1", None]))),
+    runs=st.lists(st.tuples(times, times, st.sampled_from(["f0", "f1"]))),
+)
+def test_the_parts_sum_to_the_bill_and_to_what_was_held(
+    steps: list[tuple[float, float, str | None]], runs: list[tuple[float, float, str]]
+) -> None:
+    memory = [step(*each) for each in steps]
+    activity = [busy(min(a, b), max(a, b), f) for a, b, f in runs]
+    rows = bill(memory, activity, {"f0": 3}, SHEET, end_ns=100 * S, threads=1).to_pylist()
+    total = sum(row["usd"] for row in rows)
+    by_owner = dict.fromkeys(("f0", "f1", None), 0.0)
+    for row in rows:
+        by_owner[row["function_id"]] += row["usd"]
+    assert sum(by_owner.values()) == pytest.approx(total, rel=1e-3)
+    held = sum(row["quantity"] for row in rows if row["unit"] == "GB.s")
+    assert held == pytest.approx(_integral(memory), rel=1e-6, abs=1e-6)
+
+
+def _integral(memory: list[MemoryStep]) -> float:
+    """GB·s over [0, 100 s], by stepping through time rather than through intervals."""
+    total = 0.0
+    for function in ("f0", "f1", None):
+        own = sorted((m for m in memory if m.function_id == function), key=lambda m: m.t_ns)
+        for index, each in enumerate(own):
+            end = own[index + 1].t_ns if index + 1 < len(own) else 100 * S
+            total += each.bytes / GB * (end - each.t_ns) / S
+    return total
+
+
+def test_merged_intervals_do_not_overlap() -> None:
+    assert merge([(5, 7), (0, 2), (1, 3), (3, 4)]) == [(0, 4), (5, 7)]
+
+
+def test_an_unknown_sheet_names_the_known_ones() -> None:
+    with pytest.raises(HarnessError, match="alibaba-fc"):
+        price_sheet("somewhere")
+    assert SHEET.source
+    assert SHEET.date

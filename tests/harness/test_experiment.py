@@ -1,0 +1,70 @@
+"""Experiment files: complete, strict, and every shipped one valid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from harness.errors import HarnessError
+from harness.experiment import Experiment, load, parse_setting, shipped
+from harness.runner import plan_cells
+from systems.registry import system_names
+from workloads import catalogue
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_every_shipped_experiment_names_what_exists(name: str) -> None:
+    experiment = load(name)
+    assert {system.name for system in experiment.systems} <= set(system_names())
+    for workload in experiment.workloads:
+        assert len(catalogue.load(workload.name, seed=0, **workload.overrides))
+
+
+def test_an_unknown_key_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("systems: [{name: serverless-lora}]\nworkloads: [{name: x}]\nseedz: [1]\n")
+    with pytest.raises(ValidationError, match="seedz"):
+        load(str(path))
+
+
+def test_settings_are_laid_over_the_file() -> None:
+    experiment = load("quickstart", {"deployment.limits.keep_alive_s": 3, "seeds": [4]})
+    assert experiment.deployment.limits.keep_alive_s == 3
+    assert experiment.seeds == (4,)
+    assert parse_setting("a.b=[1, 2]") == ("a.b", [1, 2])
+    with pytest.raises(HarnessError, match="key=value"):
+        parse_setting("nonsense")
+    with pytest.raises(HarnessError, match="not a mapping"):
+        load("quickstart", {"seeds.x": 1})
+
+
+@pytest.mark.parametrize("name", ["nothing", "nothing.yaml"])
+def test_an_unknown_experiment_is_one_line(name: str) -> None:
+    with pytest.raises(HarnessError) as caught:
+        load(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_baseline_must_take_part() -> None:
+    with pytest.raises(ValidationError, match="baseline"):
+        load("quickstart", {"baseline": "vllm"})
+
+
+def test_systems_take_turns_in_an_order_that_is_drawn() -> None:
+    experiment = Experiment.model_validate(
+        {
+            "name": "turns",
+            "systems": [{"name": "a"}, {"name": "b"}],
+            "workloads": [{"name": "w"}],
+            "repeats": 40,
+        }
+    )
+    cells = list(plan_cells(experiment))
+    assert cells == list(plan_cells(experiment))
+    assert len({cell.path for cell in cells}) == 80
+    firsts = [cell.system.name for cell in cells[::2]]
+    assert 8 < firsts.count("a") < 32
+    for first, second in zip(cells[::2], cells[1::2], strict=True):
+        assert {first.system.name, second.system.name} == {"a", "b"}

@@ -1,0 +1,114 @@
+"""A cell is whole or absent, checked against its schema, and derived numbers are never stored."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from harness import assemble, metrics
+from harness.errors import RecordError
+from harness.records import new_run, open_run, write_cell
+from harness.records.schema import TABLES
+
+from .made import END, made_cell, made_run, manifest, tables
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    run = made_run(tmp_path)
+    cells = open_run(run.path).cells()
+    assert [cell.system for cell in cells] == ["serverless-llm", "serverless-lora"]
+    for name, table in tables().items():
+        assert cells[0].table(name).equals(table)
+
+
+def test_every_request_of_the_schedule_has_its_row_and_missing_is_null() -> None:
+    rows = tables()["requests"].to_pylist()
+    assert [row["request_id"] for row in rows] == [0, 1, 2]
+    assert rows[2]["first_token_ns"] is None
+    assert rows[2]["temperature"] is None
+    assert rows[0]["received_ns"] == 2_000_000
+
+
+def test_latencies_are_derived_on_reading(tmp_path: Path) -> None:
+    frame = made_cell(new_run({"name": "made"}, tmp_path), "serverless-lora").requests
+    assert frame["ttft_s"].tolist()[:2] == pytest.approx([0.7, 0.1])
+    assert frame["ttft_from_schedule_s"].tolist()[:2] == pytest.approx([0.701, 0.1])
+    assert frame["tpot_s"].tolist()[:2] == pytest.approx([0.05, 0.05])
+    assert frame["slo_met"].tolist() == [False, True, False], "errors stay in the denominator"
+    assert not {"ttft_s", "slo_met"} & set(TABLES["requests"].names)
+
+
+def test_the_summary_counts_errors_in_its_denominators() -> None:
+    document = metrics.summary(tables(), END / 1e9)
+    assert (document["n"], document["ok"], document["cold"], document["hot"]) == (3, 2, 1, 1)
+    assert document["slo_violation_rate"] == pytest.approx(2 / 3)
+    assert document["goodput_rps"] == pytest.approx(0.5)
+    assert document["ttft_cold_s"]["with_imports"]["mean"] == pytest.approx(0.7)
+    assert document["cost_usd"] == pytest.approx(sum(tables()["billing"]["usd"].to_pylist()))
+    assert document["memory_peak_bytes"]["cpu:0"]["all"] == 110_000_000
+
+
+def test_stages_and_transport_leave_a_residual_that_is_stated() -> None:
+    content = tables()
+    frame = metrics.derive(content["requests"])
+    found = assemble.residuals(frame, content["spans"].to_pandas())
+    assert found["transport"].tolist() == pytest.approx([0.002, 0.002])
+    assert found["residual"].tolist() == pytest.approx([0.001, 0.001])
+    document = metrics.summary(content, END / 1e9)
+    assert metrics.residual_problem(document) is None
+    document["residual_s"] = {"median": 0.05, "median_share": 0.3}
+    assert "unexplained" in (metrics.residual_problem(document) or "")
+
+
+def test_a_column_of_another_type_is_refused_by_name(tmp_path: Path) -> None:
+    run = new_run({"name": "made"}, tmp_path)
+    content = tables()
+    content["spans"] = content["spans"].drop(["stage"])
+    with pytest.raises(RecordError, match=r"spans\.parquet: column stage"):
+        write_cell(run.path / "s" / "w" / "0", manifest(run, "s"), content, {})
+    assert run.cells() == []
+
+
+def test_a_write_that_breaks_off_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run({"name": "made"}, tmp_path)
+
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        made_cell(run, "serverless-lora")
+    assert run.cells() == []
+    assert not list(run.path.rglob("*.parquet"))
+
+
+def test_a_damaged_cell_is_said_so(tmp_path: Path) -> None:
+    run = made_run(tmp_path)
+    cell = run.cells()[0]
+    (cell.path / "spans.parquet").write_bytes(b"PAR1 no more")
+    with pytest.raises(RecordError, match=r"spans\.parquet"):
+        cell.table("spans")
+    (cell.path / "manifest.json").write_text("{}")
+    with pytest.raises(RecordError, match="not a cell"):
+        run.cells()
+    with pytest.raises(RecordError, match="not a run directory"):
+        open_run(tmp_path / "nowhere")
+
+
+def test_the_ledger_is_sampled_at_ten_hertz_and_at_every_change() -> None:
+    memory = tables()["memory"].to_pandas()
+    kv = memory[memory["owner"] == "kv"].set_index("t_ns")["bytes"]
+    assert kv.loc[1_400_000_000] == 10_000_000
+    assert kv.loc[1_500_000_000] == 0
+    grid = sorted(t for t in kv.index if t % 100_000_000 == 0)
+    assert grid == list(range(0, END + 1, 100_000_000))
+
+
+def test_parquet_files_are_ordinary_ones(tmp_path: Path) -> None:
+    cell = made_run(tmp_path).cells()[0]
+    assert pq.read_table(cell.path / "requests.parquet").num_rows == 3

@@ -1,0 +1,131 @@
+"""The whole job on the tiny backbone: `slbench run` as a user calls it, and what it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from harness.records import open_run
+
+pytestmark = pytest.mark.live
+TINY = Path(__file__).with_name("tiny.yaml")
+
+
+def slbench(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "harness", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, **more)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    out = tmp_path_factory.mktemp("runs")
+    done = slbench("run", str(TINY), "--out", str(out), "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    return document, out / document["run_id"]
+
+
+def test_it_prints_one_json_document_and_leaves_a_whole_run(finished: tuple[Any, Path]) -> None:
+    document, path = finished
+    assert document["valid"]
+    assert document["mode"] == "live"
+    assert set(document["systems"]) == {"serverless-lora", "serverless-llm"}
+    assert len(open_run(path).cells()) == 2
+    assert {p.suffix for p in (path / "figures").iterdir()} == {".png", ".pdf", ".svg", ".csv"}
+
+
+def test_both_systems_saw_the_same_schedule_and_answered_all_of_it(
+    finished: tuple[Any, Path],
+) -> None:
+    cells = open_run(finished[1]).cells()
+    assert len({cell.manifest.schedule_sha256 for cell in cells}) == 1
+    for cell in cells:
+        assert cell.requests["request_id"].tolist() == list(range(8))
+        assert set(cell.requests["status"]) == {"ok"}
+        assert set(cell.requests["output_tokens"]) == {4}
+
+
+def test_stages_and_transport_explain_what_the_client_saw(finished: tuple[Any, Path]) -> None:
+    for cell in open_run(finished[1]).cells():
+        found = cell.summary["residual_s"]
+        assert found["n"] == 8
+        assert abs(found["median"]) < 0.002 or abs(found["median_share"]) < 0.02
+
+
+def test_sharing_shows_in_what_is_held_and_in_what_is_loaded(finished: tuple[Any, Path]) -> None:
+    by_system = {cell.system: cell for cell in open_run(finished[1]).cells()}
+    shared = by_system["serverless-lora"].summary["memory_peak_bytes"]["cpu:0"]["weights"]
+    private = by_system["serverless-llm"].summary["memory_peak_bytes"]["cpu:0"]["weights"]
+    assert private == 3 * shared, "three functions, three copies against one"
+    imports = {
+        name: int((cell.table("spans").to_pandas()["stage"] == "libraries").sum())
+        for name, cell in by_system.items()
+    }
+    assert imports["serverless-lora"] < imports["serverless-llm"]
+
+
+def test_a_run_that_lacks_a_cell_is_completed(finished: tuple[Any, Path]) -> None:
+    _, path = finished
+    (gone,) = path.glob("serverless-llm/*/0")
+    kept = (path / "serverless-lora" / "time-breakdown" / "0" / "manifest.json").stat().st_mtime_ns
+    for file in gone.iterdir():
+        file.unlink()
+    gone.rmdir()
+    done = slbench("run", str(TINY), "--out", str(path.parent), "--resume", path.name)
+    assert done.returncode == 0, done.stderr
+    assert len(open_run(path).cells()) == 2
+    after = path / "serverless-lora" / "time-breakdown" / "0" / "manifest.json"
+    assert after.stat().st_mtime_ns == kept
+    assert "TTFT mean" in done.stdout
+
+
+def test_an_interrupt_stops_cleanly_and_leaves_no_process(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "harness", "run", str(TINY), "--out", str(tmp_path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "under time-breakdown" in line:
+            break
+    time.sleep(2)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert family
+    os.kill(process.pid, signal.SIGINT)
+    process.stderr.read()
+    assert process.wait(30) == 3
+    assert not psutil.wait_procs(family, timeout=10)[1]
+    assert not list(tmp_path.iterdir()), "nothing was finished, nothing is kept"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "nothing"), "known: quickstart"),
+        (("run", "quickstart", "--system", "nobody"), "serverless-lora"),
+        (("run", "quickstart", "--workload", "nothing"), "azure-bursty8"),
+        (("run", "quickstart", "--set", "colour=red"), "colour"),
+        (("run", "quickstart", "--set", "deployment.backbone=/nowhere"), "preset"),
+        (("run", "quickstart", "--set", "deployment.device_memory_gib=0.01"), "cannot hold"),
+        (("serve", "nobody"), "serverless-lora"),
+        (("workloads", "show", "nothing"), "azure-bursty8"),
+        (("figures", "--from", "/nowhere"), "run.json"),
+    ],
+)
+def test_a_wrong_request_is_one_line_and_status_2(
+    arguments: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    done = slbench(*arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    last = [line for line in done.stderr.splitlines() if line.startswith("slbench: ")]
+    assert len(last) == 1
+    assert words in last[0]
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "results").exists() or not list(tmp_path.rglob("run.json"))
