@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from .assemble import residuals
@@ -70,15 +71,16 @@ def _cold(frame: pd.DataFrame, spans: pd.DataFrame) -> dict[str, Any]:
 def _memory(memory: pd.DataFrame, duration_s: float) -> dict[str, Any]:
     """Peaks and integrals of the ledger by device and owner, and what was measured outside."""
     ledger = memory[memory["source"] == "ledger"]
-    grid = _on_grid(ledger)
     peaks: dict[str, dict[str, int]] = {}
     integrals: dict[str, dict[str, float]] = {}
-    for device, columns in grid.items():
+    for device, columns in _held(ledger).items():
+        lasting_s = np.diff(columns.index.to_numpy(), append=duration_s * 1e9) / 1e9
         total = columns.sum(axis=1)
         owners = {str(owner): columns[owner] for owner in columns} | {"all": total}
         peaks[device] = {owner: int(held.max()) for owner, held in owners.items()}
         integrals[device] = {
-            owner: float(held.mean() * duration_s / 1e9) for owner, held in owners.items()
+            owner: float((held.to_numpy() * lasting_s).sum() / 1e9)
+            for owner, held in owners.items()
         }
     pss = memory[memory["source"] == "measured-pss"]["bytes"]
     measured = {"peak": int(pss.max()), "mean": float(pss.mean())} if len(pss) else None
@@ -89,14 +91,16 @@ def _memory(memory: pd.DataFrame, duration_s: float) -> dict[str, Any]:
     }
 
 
-def _on_grid(ledger: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """By device, a column an owner, a row a tenth of a second; functions summed."""
-    from .assemble import GRID_NS
-
-    even = ledger[ledger["t_ns"] % GRID_NS == 0]
+def _held(ledger: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """By device, a column an owner, a row whenever anything changed: bytes from then on. Exact,
+    so that no peak between two samples is missed."""
+    ordered = ledger.sort_values("t_ns", kind="stable")
+    keys = ["device", "owner", "function_id"]
+    before = ordered.groupby(keys, dropna=False)["bytes"].shift(fill_value=0)
+    changes = ordered.assign(change=ordered["bytes"] - before)
     return {
-        str(device): rows.groupby(["t_ns", "owner"])["bytes"].sum().unstack(fill_value=0)
-        for device, rows in even.groupby("device")
+        str(device): rows.groupby(["t_ns", "owner"])["change"].sum().unstack(fill_value=0).cumsum()
+        for device, rows in changes.groupby("device")
     }
 
 
@@ -105,9 +109,9 @@ def _residual(frame: pd.DataFrame, spans: pd.DataFrame) -> dict[str, float] | No
     if found.empty:
         return None
     return {
-        "median": float(found["residual"].median()),
+        "median": float(found["residual"].abs().median()),
         "p95": float(found["residual"].abs().quantile(0.95)),
-        "median_share": float((found["residual"] / found["e2e"]).median()),
+        "median_share": float((found["residual"].abs() / found["e2e"]).median()),
         "n": len(found),
     }
 
@@ -117,7 +121,7 @@ def residual_problem(document: dict[str, Any]) -> str | None:
     found = document["residual_s"]
     if found is None:
         return None
-    if abs(found["median"]) <= RESIDUAL_S or abs(found["median_share"]) <= RESIDUAL_SHARE:
+    if found["median"] <= RESIDUAL_S or found["median_share"] <= RESIDUAL_SHARE:
         return None
     return (
         f"stages and transport leave {found['median'] * 1e3:.1f} ms"

@@ -6,6 +6,7 @@ for each workload and repeat, so that no drift of the machine favours one (measu
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -166,7 +167,7 @@ class Runner:
                 _calls(result),
                 self._prices,
                 end_ns=end_ns,
-                threads=cell.deployment.limits.threads_per_instance or 1,
+                threads=cell.deployment.limits.threads_per_instance or os.cpu_count() or 1,
             ),
         }
         document = metrics.summary(tables, end_ns / 1e9)
@@ -192,7 +193,7 @@ class Runner:
                 "provenance": cell.workload.provenance.model_dump(mode="json"),
             },
             schedule_sha256=result.schedule_sha256,
-            deployment=cell.deployment.model_dump(mode="json", exclude={"options"}),
+            deployment=_portable(cell.deployment),
             seed=cell.plan.seed,
             repeat=cell.plan.repeat,
             prices=self._prices.model_dump(include={"name", "date", "sha256"}),
@@ -201,6 +202,16 @@ class Runner:
             valid=not problems,
             problems=problems,
         )
+
+
+def _portable(deployment: Deployment) -> dict[str, Any]:
+    """What was deployed, models by their names: where they lay on this machine is nobody's
+    business."""
+    content = deployment.model_dump(mode="json", exclude={"options", "host", "port"})
+    content["backbones"] = {name: Path(path).name for name, path in content["backbones"].items()}
+    for function in content["functions"]:
+        function["adapter"] = Path(function["adapter"]).name if function["adapter"] else None
+    return content
 
 
 def _end_of(result: ReplayResult, workload: Workload) -> int:

@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from ..experiment import Experiment
-    from ..records import Run
+    from ..records import Cell, Run
 
 _RESULTS = Path("results/runs")
 
@@ -122,8 +122,15 @@ def _document(record: Run) -> dict[str, Any]:
         "mode": "live",
         "valid": all(cell.manifest.valid for cell in cells),
         "problems": problems,
+        "doubts": _doubts(cells),
         "systems": systems,
     }
+
+
+def _doubts(cells: list[Cell]) -> list[str]:
+    """What the calibration before the run says of the client on this machine, past its targets."""
+    calibrations = [cell.manifest.calibration or {} for cell in cells]
+    return sorted({problem for each in calibrations for problem in each.get("problems", ())})
 
 
 def _figures(record: Run, chosen: Experiment) -> list[Path]:
@@ -145,6 +152,8 @@ def _show(record: Run, chosen: Experiment, document: dict[str, Any], figures: li
         console.print(comparison_table(list(group), chosen.against))
     for problem in document["problems"]:
         console.print(f"[red]invalid:[/] {problem}")
+    for doubt in document["doubts"]:
+        console.print(f"[yellow]doubt:[/] {doubt}")
     for path in figures:
         console.print(f"figure  {path}", soft_wrap=True)
     console.print(f"run     {record.path}", soft_wrap=True)

@@ -52,17 +52,17 @@ ROWS = (
     _latency("ttft_s", "p99", "TTFT p99, ms"),
     Row(
         "ttft_cold_with_imports_s.mean",
-        "TTFT cold, imports owed, ms",
+        "TTFT cold, imports owed",
         lambda s: s["ttft_cold_s"]["with_imports"]["mean"],
         1e3,
     ),
     Row(
         "ttft_cold_without_imports_s.mean",
-        "TTFT cold, none owed, ms",
+        "TTFT cold, none owed",
         lambda s: s["ttft_cold_s"]["without_imports"]["mean"],
         1e3,
     ),
-    Row("ttft_hot_s.mean", "TTFT hot, ms", lambda s: s["ttft_by_temperature"]["hot"]["mean"], 1e3),
+    Row("ttft_hot_s.mean", "TTFT hot", lambda s: s["ttft_by_temperature"]["hot"]["mean"], 1e3),
     _latency("tpot_s", "mean", "TPOT mean, ms"),
     _latency("e2e_s", "mean", "E2E mean, ms"),
     _latency("e2e_s", "p95", "E2E p95, ms"),
@@ -76,7 +76,7 @@ ROWS = (
     Row("memory_mean_gb", "device memory mean, MB", _mean_memory, 1e3),
     Row(
         "measured_pss_bytes.peak",
-        "processes' PSS peak, MB",
+        "measured PSS peak, MB",
         lambda s: (s["measured_pss_bytes"] or {}).get("peak"),
         1e-6,
     ),
@@ -95,9 +95,9 @@ def comparison_table(cells: Sequence[Cell], baseline: str) -> Table:
     against = next((cell for cell in cells if cell.system == baseline), None)
     first = ordered[0]
     n = first.summary["n"]
-    table = Table(
-        title=f"{first.workload}: {n} requests, {first.manifest.mode}", title_style="bold"
-    )
+    invalid = "" if all(cell.manifest.valid for cell in cells) else ", INVALID"
+    title = f"{first.workload}: {n} requests, {first.manifest.mode}{invalid}"
+    table = Table(title=title, title_style="bold")
     table.add_column("")
     for cell in ordered:
         table.add_column(cell.system, justify="right")

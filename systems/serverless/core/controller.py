@@ -145,10 +145,12 @@ class Controller:
             self._provisioning.advance(instance)
 
     def _template_died(self, event: ev.TemplateDied, now: int) -> None:
-        self.state.template = TemplatePhase.ABSENT
+        home = self._provisioning.lose_template()
         for instance in list(self.state.instances.values()):
             if instance.forked and not instance.asked:
                 self._lost(instance, event.reason, now)
+        if home is not None:
+            self._after_release(home)
 
     def _started(self, event: ev.InstanceStarted, now: int) -> None:
         instance = self.state.instances.get(event.instance)
@@ -196,6 +198,8 @@ class Controller:
         copy.asked = copy.loaded = False
         for user in list(copy.users):
             instance = self.state.instances[user]
+            if instance.phase is Phase.STOPPING:
+                continue
             if instance.asked:
                 self._provisioning.stop(instance)
                 self._blame(instance, event.reason)

@@ -9,9 +9,12 @@ from systems.interface import MemoryOwner
 
 from . import actions as act
 from .artifacts import Artifact
+from .memory import Holding
 from .policies import Policies
 from .policies.offloading import held_by
 from .state import BackboneCopy, Device, Instance, Phase, Request, State, TemplatePhase
+
+TEMPLATE = Holding(MemoryOwner.CONTEXT, -1, None)
 
 
 class Provisioning:
@@ -64,6 +67,7 @@ class Provisioning:
         need = sum(self._needs(instance).values())
         if instance.copy not in self._state.copies:
             need += self._state.world.backbones[instance.function.backbone].bytes
+        need += self._template_need(instance)
         short = need - device.memory.free - device.leaving_bytes
         if short > 0:
             self._evict(device, short, instance.function.backbone)
@@ -79,6 +83,9 @@ class Provisioning:
     def _settle(self, device: Device, instance: Instance) -> None:
         """Reserve what ``instance`` needs and take it into the state."""
         self._next_instance += 1
+        if template := self._template_need(instance):
+            self._state.template_device = device.spec.id
+            device.memory.resize(TEMPLATE, template)
         for owner, size in self._needs(instance).items():
             device.memory.resize(instance.holding(owner), size)
         copy = self._state.copies.get(instance.copy)
@@ -87,6 +94,19 @@ class Provisioning:
             device.memory.resize(copy.holding, copy.bytes)
         copy.users.add(instance.id)
         self._state.add_instance(instance)
+
+    def _template_need(self, instance: Instance) -> int:
+        """Bytes of the template, where ``instance`` is the first to be forked from it."""
+        held = self._state.template_device is not None
+        return 0 if held or not instance.forked else self._state.world.settings.template_bytes
+
+    def lose_template(self) -> str | None:
+        """The template is gone, its memory with it; the device that held it, if any did."""
+        home, self._state.template_device = self._state.template_device, None
+        if home is not None:
+            self._state.devices[home].memory.resize(TEMPLATE, 0)
+        self._state.template = TemplatePhase.ABSENT
+        return home
 
     def _new_copy(self, instance: Instance) -> BackboneCopy:
         size = self._state.world.backbones[instance.function.backbone].bytes

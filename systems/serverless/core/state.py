@@ -135,6 +135,8 @@ class State:
             for spec in world.devices.values()
         }
         self.template = TemplatePhase.ABSENT
+        self.template_device: str | None = None
+        """Where the template's bytes are held, while they are."""
         self.copies: dict[CopyKey, BackboneCopy] = {}
         self.instances: dict[int, Instance] = {}
         self.of_function: dict[str, dict[int, Instance]] = {}

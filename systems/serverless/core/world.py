@@ -44,6 +44,8 @@ class Settings:
     keep_alive_ns: int = 10_000_000_000
     shared_keep_alive_ns: int = 60_000_000_000
     """How long a shared backbone outlives its last instance."""
+    template_bytes: int = 0
+    """What the process holds that instances are forked from, on the device of the first fork."""
     start_attempts: int = 2
     """Instances that may die while starting before the requests that wait for them fail."""
 

@@ -24,7 +24,7 @@ from systems.registry import system_class
 
 from .api import Api
 from .journal import Journal
-from .plan import make_plan
+from .plan import Options, make_plan
 from .platform import Platform
 from .text import Text
 
@@ -32,10 +32,12 @@ from .text import Text
 async def serve(config: dict[str, Any]) -> None:
     """Bring the platform up, answer until told to stop, and take it down."""
     deployment = Deployment.model_validate(config["deployment"])
-    plan = make_plan(deployment)
+    system = system_class(config["system"])
+    policies = system.policies(Options.model_validate(dict(deployment.options)))
+    plan = make_plan(deployment, forks=policies.preloading.forks)
     texts = {name: Text(path) for name, path in deployment.backbones.items()}
     journal = Journal(Path(config["journal"]))
-    platform = Platform(plan, system_class(config["system"]).policies(plan.options), journal)
+    platform = Platform(plan, policies, journal)
     app = Api(platform, texts).application()
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
     stop = _stop_event()

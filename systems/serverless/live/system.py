@@ -46,7 +46,8 @@ class LiveServerless(ServingSystem):
         """What makes this system the system it is."""
 
     def check(self, deployment: Deployment) -> None:
-        make_plan(deployment)
+        options = Options.model_validate(dict(deployment.options))
+        make_plan(deployment, forks=self.policies(options).preloading.forks)
         _check_machine(deployment)
 
     def info(self) -> SystemInfo:

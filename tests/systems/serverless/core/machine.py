@@ -57,6 +57,7 @@ def world(*, functions: int = 4, backbones: int = 1, devices: int = 1, memory: i
             max_context_tokens=20,
             keep_alive_ns=1000,
             shared_keep_alive_ns=5000,
+            template_bytes=10,
         ),
     )
 
