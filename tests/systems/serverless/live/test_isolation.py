@@ -13,6 +13,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from systems.engine.checkpoint import plan_layout
+from systems.interface import MemoryOwner
 from systems.serverless.live import store
 
 from .conftest import Running
@@ -109,3 +111,38 @@ def test_instances_of_a_shared_backbone_map_the_same_pages(
         inodes.add(line.split()[4])
     assert len(running.instances()) == 3
     assert len(inodes) == 1
+
+
+@pytest.mark.live
+def test_the_instances_together_hold_one_backbone(
+    deploy: Callable[..., Running], tiny: Path
+) -> None:
+    """By the kernel's own account: the proportional sizes of their mappings of it sum to one."""
+    size = plan_layout(tiny, "float32").nbytes
+    for name, copies in (("serverless-lora", 1), ("serverless-llm", 0)):
+        running = deploy(name)
+
+        async def warm(running: Running = running) -> None:
+            async with aiohttp.ClientSession() as session:
+                for function in ("f0", "f1", "f2", "f3"):
+                    await running.ask(session, function)
+
+        asyncio.run(warm())
+        mapped = sum(mapped_pss(process.pid) for process in running.instances())
+        assert mapped == pytest.approx(copies * size, rel=0.01)
+        weights = [
+            step
+            for step in running.system.evidence().memory
+            if step.owner is MemoryOwner.WEIGHTS and step.bytes
+        ]
+        assert [step.bytes for step in weights] == [size] * (1 if copies else 4)
+
+
+def mapped_pss(pid: int) -> int:
+    """Bytes of the shared backbone that fall to this process."""
+    lines = iter(Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8").splitlines())
+    for line in lines:
+        if "memfd:backbone" in line:
+            pss = next(each for each in lines if each.startswith("Pss:"))
+            return int(pss.split()[1]) * 1024
+    return 0
