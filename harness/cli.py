@@ -20,6 +20,7 @@ from workloads.errors import WorkloadError
 from .errors import HarnessError
 
 DONE, INVALID, WRONG, INTERRUPTED = 0, 1, 2, 3
+_SHELL_INTERRUPTED = 130
 
 _COMMANDS = (
     "run",
@@ -66,8 +67,12 @@ def main() -> NoReturn:
         _say(str(error))
         sys.exit(WRONG)
     except KeyboardInterrupt:
-        _say("interrupted")
-        sys.exit(INTERRUPTED)
+        _interrupted()
+    except SystemExit as end:
+        # typer takes an interrupt for itself and ends with what a shell would report.
+        if end.code != _SHELL_INTERRUPTED:
+            raise
+        _interrupted()
     except BrokenPipeError:
         # Whoever read our output has had enough; nothing more can be said to them.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -78,6 +83,11 @@ def main() -> NoReturn:
         _say(_first_mistake(error))
         sys.exit(WRONG)
     sys.exit(DONE)
+
+
+def _interrupted() -> NoReturn:
+    _say("interrupted; what was finished is kept, and slbench run … --resume RUN goes on")
+    sys.exit(INTERRUPTED)
 
 
 def _say(text: str) -> None:

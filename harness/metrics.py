@@ -1,4 +1,4 @@
-"""The summary of a cell: every number from its tables, by the definitions of METRICS.md."""
+"""The summary of a cell: every number from its tables, times counted from the send."""
 
 from __future__ import annotations
 

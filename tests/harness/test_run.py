@@ -61,16 +61,11 @@ def test_stages_and_transport_explain_what_the_client_saw(finished: tuple[Any, P
         assert abs(found["median"]) < 0.002 or abs(found["median_share"]) < 0.02
 
 
-def test_sharing_shows_in_what_is_held_and_in_what_is_loaded(finished: tuple[Any, Path]) -> None:
+def test_sharing_shows_in_what_is_held(finished: tuple[Any, Path]) -> None:
     by_system = {cell.system: cell for cell in open_run(finished[1]).cells()}
     shared = by_system["serverless-lora"].summary["memory_peak_bytes"]["cpu:0"]["weights"]
     private = by_system["serverless-llm"].summary["memory_peak_bytes"]["cpu:0"]["weights"]
     assert private == 3 * shared, "three functions, three copies against one"
-    imports = {
-        name: int((cell.table("spans").to_pandas()["stage"] == "libraries").sum())
-        for name, cell in by_system.items()
-    }
-    assert imports["serverless-lora"] < imports["serverless-llm"]
 
 
 def test_a_run_that_lacks_a_cell_is_completed(finished: tuple[Any, Path]) -> None:

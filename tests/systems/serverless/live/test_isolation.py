@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import faulthandler
 import mmap
 import os
 import signal
@@ -33,6 +34,7 @@ def end_of(child: Callable[[], None]) -> int:
     """How a forked process that runs ``child`` ends, as ``waitstatus_to_exitcode`` says it."""
     pid = os.fork()
     if pid == 0:
+        faulthandler.disable()
         child()
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
