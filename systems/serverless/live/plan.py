@@ -63,6 +63,9 @@ class Plan:
             "OMP_NUM_THREADS": "1",
             "OMP_WAIT_POLICY": "PASSIVE",
             "OPENBLAS_NUM_THREADS": "1",
+            # pyarrow, where transformers brings it in, may start a thread of its allocator's.
+            "ARROW_DEFAULT_MEMORY_POOL": "system",
+            "JE_ARROW_MALLOC_CONF": "background_thread:false",
             "HF_HUB_OFFLINE": "1",
             "TOKENIZERS_PARALLELISM": "false",
         }

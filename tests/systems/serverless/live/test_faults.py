@@ -148,7 +148,11 @@ def test_what_cannot_be_served_is_refused_in_a_line_before_anything_starts(
             AdapterError,
             "broken",
         ),
-        ({"functions": (Function(id="x", backbone="tiny", adapter=tmp_path),)}, AdapterError, ""),
+        (
+            {"functions": (Function(id="x", backbone="tiny", adapter=tmp_path),)},
+            AdapterError,
+            "adapter_config.json",
+        ),
         (
             {"devices": (Device(name="cpu:0", memory_bytes=1 << 20),)},
             DeploymentError,
