@@ -38,8 +38,13 @@ _HELP = "Serverless serving of LoRA functions, measured: run, compare, reproduce
 
 def build(commands: Iterable[str] = _COMMANDS) -> typer.Typer:
     """The command with the given subcommands."""
+    # Plain help: the decorated one takes longer to import than everything else together.
     root = typer.Typer(
-        help=_HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+        help=_HELP,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
     )
     root.callback()(_root)
     for name in commands:
