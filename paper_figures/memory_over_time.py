@@ -25,7 +25,7 @@ def draw_figure(run: Run) -> Iterator[style.Drawing]:
     seeds = {workload: min(s for w, s in groups if w == workload) for workload, _ in groups}
     for (workload, seed), cells in sorted(groups.items()):
         suffix = "" if seed == seeds[workload] else f"-{seed}"
-        yield _draw(f"{NAME}-{workload}{suffix}", run.id, cells)
+        yield _draw(f"{NAME}-{workload}{suffix}", cells)
 
 
 def tidy(cell: Cell) -> pd.DataFrame:
@@ -41,12 +41,9 @@ def tidy(cell: Cell) -> pd.DataFrame:
     return rows
 
 
-def _draw(name: str, run_id: str, cells: list[Cell]) -> style.Drawing:
+def _draw(name: str, cells: list[Cell]) -> style.Drawing:
     style.apply()
-    ordered = sorted(
-        cells, key=lambda cell: (cell.system.startswith("serverless-lora"), cell.system)
-    )
-    data = pd.concat([tidy(cell) for cell in ordered], ignore_index=True)
+    ordered, data = style.in_panels(cells, tidy)
     figure, axes = plt.subplots(
         1,
         len(ordered),
@@ -61,11 +58,8 @@ def _draw(name: str, run_id: str, cells: list[Cell]) -> style.Drawing:
     axes[0, 0].set_ylabel("memory, GB")
     handles, labels = axes[0, -1].get_legend_handles_labels()
     figure.legend(handles, labels, ncols=len(labels), frameon=False, loc="outside upper center")
-    modes = {str(cell.manifest.mode) for cell in cells}
     figure.supxlabel(
-        style.caption(
-            run_id, modes, f"workload {cells[0].workload}, areas: reserved by the ledger"
-        ),
+        style.caption(cells, f"workload {cells[0].workload}, areas: reserved by the ledger"),
         fontsize=6,
     )
     return style.Drawing(name, figure, data)

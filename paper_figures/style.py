@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,11 +79,17 @@ class Drawing:
         return folder / f"{self.name}.png"
 
 
-def caption(run_id: str, modes: set[str], more: str = "") -> str:
-    """What every figure says of itself."""
-    return f"{' and '.join(sorted(modes))}, run {run_id}{'; ' + more if more else ''}"
+def caption(cells: Sequence[Cell], more: str) -> str:
+    """What every figure says of itself: live or simulated, and which runs."""
+    modes = " and ".join(sorted({str(cell.manifest.mode) for cell in cells}))
+    runs = ", ".join(sorted({cell.manifest.run_id for cell in cells}))
+    return f"{modes}, run {runs}; {more}"
 
 
-def panel_order(cell: Cell) -> tuple[bool, str]:
-    """ServerlessLoRA's panel comes last, as in the paper."""
-    return cell.system.startswith("serverless-lora"), cell.system
+def in_panels(
+    cells: Sequence[Cell], tidy: Callable[[Cell], pd.DataFrame]
+) -> tuple[list[Cell], pd.DataFrame]:
+    """Cells in the order of their panels, ServerlessLoRA's last as in the paper, and their data
+    one under the other."""
+    ordered = sorted(cells, key=lambda c: (c.system.startswith("serverless-lora"), c.system))
+    return ordered, pd.concat([tidy(cell) for cell in ordered], ignore_index=True)

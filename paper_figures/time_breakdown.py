@@ -46,7 +46,7 @@ def draw_figure(run: Run) -> Iterator[style.Drawing]:
             by_seed.setdefault(cell.path.name, []).append(cell)
     for index, (seed, cells) in enumerate(sorted(by_seed.items())):
         name = WORKLOAD if index == 0 else f"{WORKLOAD}-{seed}"
-        yield _draw(name, run.id, cells)
+        yield _draw(name, cells)
 
 
 def tidy(cell: Cell) -> pd.DataFrame:
@@ -67,12 +67,9 @@ def tidy(cell: Cell) -> pd.DataFrame:
     return tidied
 
 
-def _draw(name: str, run_id: str, cells: list[Cell]) -> style.Drawing:
+def _draw(name: str, cells: list[Cell]) -> style.Drawing:
     style.apply()
-    ordered = sorted(
-        cells, key=lambda cell: (cell.system.startswith("serverless-lora"), cell.system)
-    )
-    data = pd.concat([tidy(cell) for cell in ordered], ignore_index=True)
+    ordered, data = style.in_panels(cells, tidy)
     figure, axes = plt.subplots(
         len(ordered),
         1,
@@ -92,9 +89,8 @@ def _draw(name: str, run_id: str, cells: list[Cell]) -> style.Drawing:
         frameon=False,
         loc="outside upper center",
     )
-    modes = {str(cell.manifest.mode) for cell in cells}
     model = next(iter(cells[0].manifest.deployment["backbones"]))
-    figure.supxlabel(style.caption(run_id, modes, f"{model} on {_machine(cells[0])}"), fontsize=6)
+    figure.supxlabel(style.caption(cells, f"{model} on {_machine(cells[0])}"), fontsize=6)
     return style.Drawing(name, figure, data)
 
 
