@@ -16,7 +16,12 @@ GROUP = "slbench.systems"
 
 _SHIPPED = {
     "serverless-lora": "systems.serverless_lora:ServerlessLoRA",
+    "serverless-lora-no-sharing": "systems.serverless_lora:WithoutSharing",
+    "serverless-lora-no-preloading": "systems.serverless_lora:WithoutPreloading",
+    "serverless-lora-no-offloading": "systems.serverless_lora:WithoutOffloading",
+    "serverless-lora-no-adaptive-batching": "systems.serverless_lora:WithoutAdaptiveBatching",
     "serverless-llm": "systems.serverless_llm:ServerlessLLM",
+    "instainfer": "systems.instainfer:InstaInfer",
 }
 
 

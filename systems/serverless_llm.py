@@ -1,23 +1,21 @@
 """ServerlessLLM's policy (Fu et al., OSDI'24): serverless without sharing.
 
 Modelled here: every instance is a process of its own that imports its libraries, loads its own
-copy of the backbone from the host's memory (the page cache holds the checkpoint after its first
-load: the host tier of the original's multi-tier loader) and is kept for a fixed time after its
-last request. Not modelled: its live migration and its own checkpoint format; on one device its
-start-up-time-aware placement has nothing to choose from.
+copy of the backbone from the host's memory (live: the page cache holds the checkpoint after its
+first load; simulated: the host tier of a node; both the original's multi-tier loader) and is kept
+for a fixed time after its last request; it is placed where its first token is due soonest. Not
+modelled: its live migration and its own checkpoint format.
 """
 
 from __future__ import annotations
 
 from systems.serverless.core.policies import Policies
 from systems.serverless.core.policies.batching import FirstComeFirstServed
-from systems.serverless.core.policies.keep_alive import FixedKeepAlive
 from systems.serverless.core.policies.offloading import LeastRecentlyUsed
-from systems.serverless.core.policies.placement import BackboneAffinity
 from systems.serverless.core.policies.preloading import NoPreloading
 from systems.serverless.core.policies.sharing import PrivatePerInstance
-from systems.serverless.live.plan import Options
 from systems.serverless.live.system import LiveServerless
+from systems.serverless.options import Options
 
 
 class ServerlessLLM(LiveServerless):
@@ -31,6 +29,6 @@ class ServerlessLLM(LiveServerless):
             preloading=NoPreloading(),
             batching=FirstComeFirstServed(options.max_prefills),
             offloading=LeastRecentlyUsed(),
-            keep_alive=FixedKeepAlive(),
-            placement=BackboneAffinity(),
+            admission=options.admission(),
+            new_rate=options.new_rate,
         )

@@ -38,6 +38,14 @@ class LoadArtifact:
 
 
 @dataclass(frozen=True, slots=True)
+class OffloadArtifacts:
+    """Give these back, the last loaded first; libraries and the process stay."""
+
+    instance: int
+    artifacts: tuple[Artifact, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LoadBackbone:
     """Read a backbone into a copy that the instances of its device share."""
 
@@ -70,11 +78,13 @@ class CancelRequest:
 
 @dataclass(frozen=True, slots=True)
 class FailRequest:
-    """Answer a request with an error; ``status`` is the HTTP status."""
+    """Answer a request with an error; ``status`` is the HTTP status. ``retry_after_ns``: how long
+    from now another try may be worth it."""
 
     request: int
     status: int
     reason: str
+    retry_after_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +100,7 @@ Action = (
     | StartInstance
     | StopInstance
     | LoadArtifact
+    | OffloadArtifacts
     | LoadBackbone
     | DropBackbone
     | RunBatch

@@ -17,6 +17,16 @@ class Artifact(enum.StrEnum):
 
 PRECEDENCE = tuple(Artifact)
 
+Residency = frozenset[Artifact]
+"""What of an instance is in place; closed under precedence."""
+
+GONE: Residency = frozenset()
+DORMANT: Residency = frozenset({Artifact.LIBRARIES})
+"""A container: its process lives, nothing of it is on a device."""
+PARKED: Residency = DORMANT | {Artifact.BACKBONE, Artifact.ADAPTER}
+"""Weights and adapter stay on the device; kernels, workspaces and KV cache were given back."""
+AWAKE: Residency = frozenset(Artifact)
+
 
 @dataclass(frozen=True, slots=True)
 class CopyKey:
@@ -31,5 +41,6 @@ class CopyKey:
         return self.instance is None
 
 
-Timer = int | CopyKey
-"""The keep-alive of an instance (by id) or of a shared copy."""
+Timer = int | CopyKey | str
+"""The keep-alive of an instance (by id) or of a shared copy; the expiry of what a device's
+batching holds back (by the device's id)."""

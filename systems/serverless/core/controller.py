@@ -11,11 +11,12 @@ from typing import Any
 
 from . import actions as act
 from . import events as ev
-from .artifacts import Artifact, CopyKey
+from .artifacts import AWAKE, GONE, Artifact, CopyKey
 from .memory import Holding
 from .policies import Policies
+from .policies.batching import Batch
 from .provisioning import Provisioning
-from .state import Instance, MemoryWatcher, Phase, Request, State, TemplatePhase
+from .state import Device, Explain, Instance, MemoryWatcher, Phase, Request, State, TemplatePhase
 from .world import World
 
 
@@ -27,9 +28,13 @@ class Controller:
     """The state machine of a platform under one choice of policies."""
 
     def __init__(
-        self, world: World, policies: Policies, watch_memory: MemoryWatcher = _unwatched
+        self,
+        world: World,
+        policies: Policies,
+        watch_memory: MemoryWatcher = _unwatched,
+        explain: Explain | None = None,
     ) -> None:
-        self.state = State(world, watch_memory)
+        self.state = State(world, watch_memory, policies.new_rate, explain)
         self.policies = policies
         self._out: list[act.Action] = []
         self._provisioning = Provisioning(self.state, policies, self._out)
@@ -41,6 +46,7 @@ class Controller:
             ev.TemplateDied: self._template_died,
             ev.InstanceStarted: self._started,
             ev.ArtifactLoaded: self._loaded,
+            ev.ArtifactsOffloaded: self._offloaded,
             ev.BackboneLoaded: self._backbone_loaded,
             ev.BackboneFailed: self._backbone_failed,
             ev.BatchPrefilled: self._prefilled,
@@ -62,11 +68,18 @@ class Controller:
 
     def _arrived(self, event: ev.RequestArrived, now: int) -> None:
         function = self.state.world.functions[event.function]
+        self.state.estimates(function.id).rate.observe(now)
+        retry_after_ns = self.policies.admission.retry_after_ns(function.id, self.state, now)
+        if retry_after_ns is not None:
+            self._out.append(
+                act.FailRequest(event.request, 429, "no deadline can be met", retry_after_ns)
+            )
+            return
         kv_bytes = (event.prompt_tokens + event.max_tokens) * function.kv_bytes_per_token
         request = Request(event.request, event.function, kv_bytes, now)
         self.state.requests[request.id] = request
         self.state.queue(request.function)[request.id] = request
-        self._serve(request.function)
+        self._serve(request.function, now)
 
     def _cancelled(self, event: ev.RequestCancelled, now: int) -> None:
         request = self.state.requests.get(event.request)
@@ -78,12 +91,13 @@ class Controller:
         del self.state.requests[request.id]
         queue = self.state.queue(request.function)
         del queue[request.id]
-        instance = self.state.live(request.function)
-        if instance and not queue:
-            device = self.state.devices[instance.device]
-            device.waiting.pop(instance.id, None)
-            device.starved.pop(instance.id, None)
-            self._maybe_idle(instance, now)
+        if not queue:
+            self._nobody_waits(request.function, now)
+
+    def _nobody_waits(self, function: str, now: int) -> None:
+        for instance in self.state.serving(function):
+            self.state.not_waiting(instance)
+            self._rest(instance, now)
 
     def _finished(self, event: ev.RequestFinished, now: int) -> None:
         request = self.state.requests.pop(event.request, None)
@@ -91,58 +105,96 @@ class Controller:
             return
         instance = self.state.instances[request.instance]
         del instance.running[request.id]
+        instance.running_kv_bytes -= request.kv_bytes
         self._provisioning.size_kv(instance)
-        self._maybe_idle(instance, now)
-        self._after_release(instance.device)
-
-    def _serve(self, function: str) -> None:
-        """Requests of ``function`` wait: give them to its instance, or start one."""
-        instance = self.state.live(function)
-        if instance is None:
-            self._provisioning.start(function)
-        elif instance.phase is Phase.READY:
+        instance.idle_since_ns = now
+        self._rest(instance, now)
+        if self.state.queue(instance.function.id):
             device = self.state.devices[instance.device]
-            if instance.id not in device.starved:
-                device.waiting.setdefault(instance.id, instance)
-            self._dispatch(instance.device)
+            device.waiting.setdefault(instance.id, instance)
+        self._after_release(instance.device, now)
 
-    def _dispatch(self, device_id: str) -> None:
+    def _serve(self, function: str, now: int) -> None:
+        """Requests of ``function`` wait: give them to its instances, or start one."""
+        instances = self.state.serving(function)
+        queue = self.state.queue(function)
+        for instance in sorted(instances, key=lambda i: len(i.running)):
+            if instance.phase is Phase.READY:
+                device = self.state.devices[instance.device]
+                if instance.id not in device.starved:
+                    device.waiting.setdefault(instance.id, instance)
+                self._dispatch(device, now)
+            if not queue:
+                return
+        if not instances:
+            # One that is on its way to sleep is woken when it is there; a function that waits
+            # for memory is started when there is some.
+            if not self.state.offloading(function) and function not in self.state.blocked_on:
+                self._provisioning.start(function, now)
+        elif self.policies.scaling.wants_another(function, self.state):
+            self._provisioning.start_beside(function, now)
+
+    def _dispatch(self, device: Device, now: int) -> None:
         """Run batches on a device until its batching policy has no more to run now."""
-        device = self.state.devices[device_id]
-        while batch := self.policies.batching.choose(device, self.state):
-            instance = batch.instance
-            taken = self._provisioning.admit(instance, batch.requests)
+        while device.waiting:
+            choice = self.policies.batching.choose(device, self.state, now)
+            if choice is None:
+                return
+            if not isinstance(choice, Batch):
+                self._hold(device, choice.until_ns)
+                return
+            instance = choice.instance
+            taken = self._provisioning.admit(instance, choice.requests, now)
             if taken:
-                self._run(instance, taken)
+                self._run(instance, taken, now)
             else:
                 device.starved[instance.id] = device.waiting.pop(instance.id)
 
-    def _run(self, instance: Instance, batch: list[Request]) -> None:
+    def _hold(self, device: Device, until_ns: int) -> None:
+        if device.hold_until_ns is None or until_ns < device.hold_until_ns:
+            device.hold_until_ns = until_ns
+            self._out.append(act.SetTimer(device.spec.id, until_ns))
+
+    def _run(self, instance: Instance, batch: list[Request], now: int) -> None:
         self._batches += 1
-        instance.prefilling = self._batches
+        device = self.state.devices[instance.device]
+        device.prefilling += 1
+        instance.prefilling, instance.prefilling_size = self._batches, len(batch)
+        instance.prefilling_since_ns, instance.prefilling_beside = now, device.prefilling
         queue = self.state.queue(instance.function.id)
         for request in batch:
             del queue[request.id]
             request.instance = instance.id
             instance.running[request.id] = request
+            instance.running_kv_bytes += request.kv_bytes
         if not queue:
-            self.state.devices[instance.device].waiting.pop(instance.id, None)
+            for other in self.state.serving(instance.function.id):
+                self.state.not_waiting(other)
         ids = tuple(request.id for request in batch)
         self._out.append(act.RunBatch(instance.id, self._batches, ids))
 
     def _prefilled(self, event: ev.BatchPrefilled, now: int) -> None:
         instance = self.state.instances.get(event.instance)
-        if instance and instance.prefilling == event.batch:
+        if instance is None or instance.prefilling != event.batch:
+            return
+        alone_ns = (now - instance.prefilling_since_ns) / instance.prefilling_beside
+        law = self.state.estimates(instance.function.id).law
+        law.observe(instance.prefilling_size, alone_ns)
+        self._not_prefilling(instance)
+        self._rest(instance, now)
+        self._dispatch(self.state.devices[instance.device], now)
+
+    def _not_prefilling(self, instance: Instance) -> None:
+        if instance.prefilling is not None:
             instance.prefilling = None
-            self._maybe_idle(instance, now)
-            self._dispatch(instance.device)
+            self.state.devices[instance.device].prefilling -= 1
 
     # -- instances --------------------------------------------------------------------------
 
     def _template_ready(self, event: ev.TemplateReady, now: int) -> None:  # noqa: ARG002
         self.state.template = TemplatePhase.READY
         for instance in list(self.state.instances.values()):
-            self._provisioning.advance(instance)
+            self._provisioning.advance(instance, now)
 
     def _template_died(self, event: ev.TemplateDied, now: int) -> None:
         home = self._provisioning.lose_template()
@@ -150,14 +202,14 @@ class Controller:
             if instance.forked and not instance.asked:
                 self._lost(instance, event.reason, now)
         if home is not None:
-            self._after_release(home)
+            self._after_release(home, now)
 
     def _started(self, event: ev.InstanceStarted, now: int) -> None:
         instance = self.state.instances.get(event.instance)
         if instance is None or instance.phase is not Phase.STARTING:
             return
         instance.started = True
-        if instance.forked:
+        if instance.forked and self.policies.preloading.template_libraries:
             instance.in_place.add(Artifact.LIBRARIES)
         self._advance(instance, now)
 
@@ -167,19 +219,33 @@ class Controller:
             return
         instance.in_place.add(event.artifact)
         instance.loading = None
+        if not (event.artifact is Artifact.BACKBONE and instance.copy.shared):
+            took_ns = now - instance.loading_since_ns
+            self.state.estimates(instance.function.id).loaded(event.artifact, took_ns)
         if event.artifact is Artifact.BACKBONE:
             self.state.copies[instance.copy].loaded = True
         self._advance(instance, now)
 
     def _advance(self, instance: Instance, now: int) -> None:
-        if not self._provisioning.advance(instance):
+        if not self._provisioning.advance(instance, now):
             return
-        instance.phase = Phase.READY
+        awake = instance.goal == AWAKE
+        instance.phase = Phase.READY if awake else Phase.ASLEEP
         self._provisioning.forgive(instance.function.id)
-        if self.state.queue(instance.function.id):
-            self._serve(instance.function.id)
-        else:
-            self._maybe_idle(instance, now)
+        if not instance.idle_since_ns:
+            instance.idle_since_ns = now
+        if awake and self.state.queue(instance.function.id):
+            self._serve(instance.function.id, now)
+        self._rest(instance, now)
+
+    def _offloaded(self, event: ev.ArtifactsOffloaded, now: int) -> None:
+        instance = self.state.instances.get(event.instance)
+        if instance is None or instance.phase is not Phase.OFFLOADING:
+            return
+        self._provisioning.offloaded(instance)
+        self._maybe_unused(instance, now)
+        self._rest(instance, now)
+        self._freed(instance, now)
 
     def _backbone_loaded(self, event: ev.BackboneLoaded, now: int) -> None:
         copy = self.state.copies.get(event.copy)
@@ -187,7 +253,10 @@ class Controller:
             return
         copy.loaded = True
         for user in list(copy.users):
-            self._provisioning.advance(self.state.instances[user])
+            instance = self.state.instances[user]
+            learnt = self.state.estimates(instance.function.id)
+            learnt.loaded(Artifact.BACKBONE, now - copy.asked_ns)
+            self._provisioning.advance(instance, now)
         if not copy.users:
             self._unused(copy.key, now)
 
@@ -224,6 +293,7 @@ class Controller:
             del self.state.requests[request.id]
             self._out.append(act.FailRequest(request.id, 502, f"instance lost: {reason}"))
         instance.running.clear()
+        self._not_prefilling(instance)
         if instance.phase is Phase.STARTING:
             self._blame(instance, reason)
         self._remove(instance, now)
@@ -243,38 +313,47 @@ class Controller:
     def _remove(self, instance: Instance, now: int) -> None:
         self._provisioning.release(instance)
         self.state.remove_instance(instance)
+        self._maybe_unused(instance, now)
+        self._freed(instance, now)
+
+    def _maybe_unused(self, instance: Instance, now: int) -> None:
         copy = self.state.copies.get(instance.copy)
         if copy and not copy.users:
             self._unused(copy.key, now)
-        if self.state.queue(instance.function.id):
-            self._serve(instance.function.id)
-        self._after_release(instance.device)
 
-    def _after_release(self, device_id: str) -> None:
+    def _freed(self, instance: Instance, now: int) -> None:
+        """Bytes of ``instance`` came free; its own function may have waited for just that."""
+        if self.state.queue(instance.function.id):
+            self._serve(instance.function.id, now)
+        self._after_release(instance.device, now)
+
+    def _after_release(self, device_id: str, now: int) -> None:
         """Bytes came free on a device, or can be freed: whoever waited for them may go on."""
-        self._provisioning.retry(device_id)
         device = self.state.devices[device_id]
-        device.waiting.update(device.starved)
-        device.starved.clear()
-        self._dispatch(device_id)
+        if device.blocked:
+            self._provisioning.retry(device_id, now)
+        if device.starved:
+            device.waiting.update(device.starved)
+            device.starved.clear()
+        self._dispatch(device, now)
 
     # -- time -------------------------------------------------------------------------------
 
-    def _maybe_idle(self, instance: Instance, now: int) -> None:
-        if not instance.idle:
+    def _rest(self, instance: Instance, now: int) -> None:
+        """``instance`` may be idle or asleep now: its time runs, and it may give way."""
+        if not (instance.idle or instance.phase is Phase.ASLEEP):
             return
-        instance.idle_since_ns = now
         if not instance.timer_set:
-            instance.timer_set = True
-            self._keep_alive_timer(instance)
+            since_ns = instance.idle_since_ns if instance.idle else now
+            self._keep_alive_timer(instance, since_ns, now)
         device = self.state.devices[instance.device]
-        if device.blocked or device.starved:
-            self._after_release(instance.device)
+        if instance.idle and (device.blocked or device.starved):
+            self._after_release(instance.device, now)
 
-    def _keep_alive_timer(self, instance: Instance) -> None:
+    def _keep_alive_timer(self, instance: Instance, since_ns: int, now: int) -> None:
         keep = self.policies.keep_alive.instance_ns(instance.function, self.state.world.settings)
-        at_ns = instance.idle_since_ns + keep
-        self._out.append(act.SetTimer(instance.id, at_ns))
+        instance.timer_set = True
+        self._out.append(act.SetTimer(instance.id, max(since_ns + keep, now)))
 
     def _unused(self, key: CopyKey, now: int) -> None:
         copy = self.state.copies[key]
@@ -291,6 +370,10 @@ class Controller:
     def _timer(self, event: ev.TimerFired, now: int) -> None:
         if isinstance(event.timer, CopyKey):
             self._copy_timer(event.timer, now)
+        elif isinstance(event.timer, str):
+            device = self.state.devices[event.timer]
+            device.hold_until_ns = None
+            self._dispatch(device, now)
         else:
             self._instance_timer(self.state.instances.get(event.timer), now)
 
@@ -298,18 +381,30 @@ class Controller:
         if instance is None:
             return
         instance.timer_set = False
-        if not instance.idle or self.state.queue(instance.function.id):
+        asleep = instance.phase is Phase.ASLEEP
+        if not (instance.idle or asleep) or self.state.queue(instance.function.id):
             return
         keep = self.policies.keep_alive.instance_ns(instance.function, self.state.world.settings)
-        if now - instance.idle_since_ns >= keep:
-            self._provisioning.stop(instance)
-        else:
-            instance.timer_set = True
-            self._keep_alive_timer(instance)
+        if now - instance.idle_since_ns < keep and not asleep:
+            self._keep_alive_timer(instance, instance.idle_since_ns, now)
+            return
+        self._weigh(instance, now)
+
+    def _weigh(self, instance: Instance, now: int) -> None:
+        """An idle or sleeping instance is given what pre-loading wants in place, or gives back
+        what it does not."""
+        wanted = self.policies.preloading.residency(instance, self.state, now)
+        if wanted == GONE or not instance.in_place <= wanted:
+            self._provisioning.offload(instance, wanted & instance.in_place)
+            return
+        if wanted > instance.in_place:
+            self._provisioning.preload(instance, wanted, now)
+        if instance.phase is not Phase.STARTING:
+            self._keep_alive_timer(instance, now, now)
 
     def _copy_timer(self, key: CopyKey, now: int) -> None:
         copy = self.state.copies.get(key)
         keep = self.policies.keep_alive.copy_ns(self.state.world.settings)
         if copy and not copy.users and now - copy.unused_since_ns >= keep:
             self._drop(key)
-            self._after_release(key.device)
+            self._after_release(key.device, now)

@@ -46,6 +46,13 @@ class ArtifactLoaded:
 
 
 @dataclass(frozen=True, slots=True)
+class ArtifactsOffloaded:
+    """An instance gave back what it was told to."""
+
+    instance: int
+
+
+@dataclass(frozen=True, slots=True)
 class BackboneLoaded:
     """A shared copy is complete on its device and can be mapped."""
 
@@ -98,6 +105,7 @@ Event = (
     | TemplateDied
     | InstanceStarted
     | ArtifactLoaded
+    | ArtifactsOffloaded
     | BackboneLoaded
     | BackboneFailed
     | BatchPrefilled

@@ -43,13 +43,14 @@ class MemoryLedger:
     def resize(self, holding: Holding, size: int) -> None:
         """Hold ``size`` bytes as ``holding``, 0 gives it back; ``MemoryError`` rather than
         exceed the device."""
-        change = size - self.held(holding)
-        if change > self.free:
+        change = size - self._held.get(holding, 0)
+        if not change:
+            return
+        if change > self.capacity - self.used:
             raise MemoryError(f"{holding}: {change} bytes asked, {self.free} free")
         self.used += change
         if size:
             self._held[holding] = size
         else:
-            self._held.pop(holding, None)
-        if change:
-            self._watch(holding, size)
+            del self._held[holding]
+        self._watch(holding, size)

@@ -8,17 +8,19 @@ from collections.abc import Sequence
 from systems.interface import MemoryOwner
 
 from . import actions as act
-from .artifacts import Artifact
+from .artifacts import AWAKE, DORMANT, GONE, PRECEDENCE, Artifact, Residency
 from .memory import Holding
 from .policies import Policies
-from .policies.offloading import held_by
+from .policies.offloading import Need, held_by
 from .state import BackboneCopy, Device, Instance, Phase, Request, State, TemplatePhase
+from .value import kv_floor
 
 TEMPLATE = Holding(MemoryOwner.CONTEXT, -1, None)
 
 
 class Provisioning:
-    """Starts, readies, sizes and stops instances; appends the actions for it to ``out``."""
+    """Starts, readies, sizes, puts to sleep and stops instances; appends the actions for it to
+    ``out``."""
 
     def __init__(self, state: State, policies: Policies, out: list[act.Action]) -> None:
         self._state = state
@@ -29,71 +31,116 @@ class Provisioning:
 
     # -- starting ---------------------------------------------------------------------------
 
-    def start(self, function_id: str) -> None:
-        """Start an instance of the function, or note that it waits for memory."""
-        function = self._state.world.functions[function_id]
-        device = self._policies.placement.choose(function, self._state)
+    def start(self, function_id: str, now: int) -> None:
+        """Wake the function's sleeping instance or start one, or note that it waits for memory."""
+        instance = self._state.wakeable(function_id) or self._new_instance(function_id)
+        device = self._state.devices[instance.device]
         first_in_line = next(iter(device.blocked), function_id)
-        instance = self._new_instance(function_id, device)
-        if first_in_line == function_id and self._make_room(device, instance):
-            device.blocked.pop(function_id, None)
-            self._settle(device, instance)
-            self.advance(instance)
+        if first_in_line == function_id and self._make_room(device, instance, now):
+            self._state.unblock(function_id)
+            self._give(device, instance, AWAKE)
+            self.advance(instance, now)
         else:
-            device.blocked.setdefault(function_id)
+            self._state.block(function_id, device)
 
-    def retry(self, device_id: str) -> None:
+    def start_beside(self, function_id: str, now: int) -> None:
+        """One more instance of the function, where there is room for it now."""
+        instance = self._new_instance(function_id)
+        device = self._state.devices[instance.device]
+        if not device.blocked and self._make_room(device, instance, now):
+            self._give(device, instance, AWAKE)
+            self.advance(instance, now)
+
+    def preload(self, instance: Instance, goal: Residency, now: int) -> None:
+        """Give a sleeping instance what it lacks of ``goal``, where it fits as things are."""
+        device = self._state.devices[instance.device]
+        if not device.blocked and self._need(instance, goal) <= device.memory.free:
+            self._give(device, instance, goal)
+            self.advance(instance, now)
+
+    def retry(self, device_id: str, now: int) -> None:
         """Memory came free: start what waits for it, strictly in turn."""
         device = self._state.devices[device_id]
         for function in list(device.blocked):
-            if self._state.queue(function) and not self._state.live(function):
-                self.start(function)
+            if self._state.queue(function) and not self._state.serving(function):
+                self.start(function, now)
                 if function in device.blocked:
                     return
             else:
-                del device.blocked[function]
+                self._state.unblock(function)
 
-    def _new_instance(self, function_id: str, device: Device) -> Instance:
+    def _new_instance(self, function_id: str) -> Instance:
         function = self._state.world.functions[function_id]
+        device = self._policies.placement.choose(function, self._state)
         key = self._policies.sharing.copy_for(
             function.backbone, device.spec.id, self._next_instance
         )
         forked = self._policies.preloading.forks
         return Instance(self._next_instance, function, device.spec.id, key, forked)
 
-    def _make_room(self, device: Device, instance: Instance) -> bool:
+    def _make_room(self, device: Device, instance: Instance, now: int) -> bool:
         """Whether everything ``instance`` needs fits, evicting what it takes. What was told to
         stop counts as soon as it is gone, and not twice."""
-        need = sum(self._needs(instance).values())
-        if instance.copy not in self._state.copies:
-            need += self._state.world.backbones[instance.function.backbone].bytes
-        need += self._template_need(instance)
+        need = self._need(instance, AWAKE)
         short = need - device.memory.free - device.leaving_bytes
         if short > 0:
-            self._evict(device, short, instance.function.backbone)
+            self._evict(device, short, instance, now)
         return need <= device.memory.free
 
-    def _evict(self, device: Device, amount: int, spare: str) -> None:
-        eviction = self._policies.offloading.choose(device, amount, spare, self._state)
+    def _need(self, instance: Instance, goal: Residency) -> int:
+        """Bytes that its device must still find for ``instance`` to have all of ``goal``."""
+        device = self._state.devices[instance.device]
+        need = sum(
+            size - device.memory.held(instance.holding(owner))
+            for owner, size in self._shape(instance, goal).items()
+        )
+        if instance.copy not in self._state.copies:
+            need += self._state.world.backbones[instance.function.backbone].bytes
+        return need + self._template_need(instance)
+
+    def _shape(self, instance: Instance, goal: Residency) -> dict[MemoryOwner, int]:
+        """Its own bytes with ``goal`` in place. The KV cache of one request of full length is
+        among those of an instance that serves, so that whatever started can always serve: no two
+        instances can wait for each other's memory."""
+        on_device = Artifact.ADAPTER in goal
+        return {
+            MemoryOwner.CONTEXT: instance.function.context_bytes if on_device else 0,
+            MemoryOwner.ADAPTERS: instance.function.adapter_bytes if on_device else 0,
+            MemoryOwner.KV: kv_floor(instance, self._state) if Artifact.KERNELS in goal else 0,
+        }
+
+    def _evict(self, device: Device, amount: int, instance: Instance, now: int) -> None:
+        need = Need(device, amount, instance.function.id, instance.function.backbone)
+        eviction = self._policies.offloading.choose(need, self._state, now)
         for copy in eviction.copies:
             self.drop(copy)
-        for instance in eviction.instances:
-            self.stop(instance)
+        for victim, residency in eviction.residency.items():
+            self.offload(self._state.instances[victim], residency)
 
-    def _settle(self, device: Device, instance: Instance) -> None:
-        """Reserve what ``instance`` needs and take it into the state."""
-        self._next_instance += 1
+    def _give(self, device: Device, instance: Instance, goal: Residency) -> None:
+        """Reserve what ``instance`` needs for ``goal``, and set out for it."""
         if template := self._template_need(instance):
             self._state.template_device = device.spec.id
             device.memory.resize(TEMPLATE, template)
-        for owner, size in self._needs(instance).items():
-            device.memory.resize(instance.holding(owner), size)
-        copy = self._state.copies.get(instance.copy)
-        if copy is None:
-            copy = self._new_copy(instance)
-            device.memory.resize(copy.holding, copy.bytes)
+        self._awake_again(instance)
+        self._hold(device, instance, goal)
+        copy = self._state.copies.get(instance.copy) or self._new_copy(device, instance)
         copy.users.add(instance.id)
-        self._state.add_instance(instance)
+        instance.goal = goal
+        instance.phase = Phase.STARTING
+        if instance.id not in self._state.instances:
+            self._next_instance += 1
+            self._state.add_instance(instance)
+
+    def _hold(self, device: Device, instance: Instance, residency: Residency) -> None:
+        """Hold what ``instance`` holds with ``residency`` in place, on its device and its host."""
+        for owner, size in self._shape(instance, residency).items():
+            device.memory.resize(instance.holding(owner), size)
+        asleep = residency == DORMANT
+        function = instance.function
+        size = function.dormant_bytes if asleep else function.host_bytes if residency else 0
+        holding = instance.holding(MemoryOwner.HOST_TIER)
+        self._state.host.resize(holding, size)
 
     def _template_need(self, instance: Instance) -> int:
         """Bytes of the template, where ``instance`` is the first to be forked from it."""
@@ -108,30 +155,21 @@ class Provisioning:
         self._state.template = TemplatePhase.ABSENT
         return home
 
-    def _new_copy(self, instance: Instance) -> BackboneCopy:
+    def _new_copy(self, device: Device, instance: Instance) -> BackboneCopy:
         size = self._state.world.backbones[instance.function.backbone].bytes
         owner = None if instance.copy.shared else instance.function.id
         copy = BackboneCopy(instance.copy, size, owner_function=owner)
-        self._state.copies[copy.key] = copy
+        device.memory.resize(copy.holding, size)
+        self._state.add_copy(copy)
         return copy
 
-    def _needs(self, instance: Instance) -> dict[MemoryOwner, int]:
-        """Its own bytes from the start. The KV cache of one request of full length is among
-        them, so that whatever started can always serve: no two instances can wait for each
-        other's memory."""
-        return {
-            MemoryOwner.CONTEXT: instance.function.context_bytes,
-            MemoryOwner.ADAPTERS: instance.function.adapter_bytes,
-            MemoryOwner.KV: self._kv_floor(instance),
-        }
-
-    def advance(self, instance: Instance) -> bool:
-        """Ask for whatever ``instance`` lacks next; True once nothing is missing."""
+    def advance(self, instance: Instance, now: int) -> bool:
+        """Ask for whatever ``instance`` lacks next; True once nothing of its goal is missing."""
         if instance.phase is not Phase.STARTING or not self._process_asked(instance):
             return False
         copy = self._state.copies[instance.copy]
         if copy.key.shared and not copy.asked:
-            copy.asked = True
+            copy.asked, copy.asked_ns = True, now
             self._out.append(act.LoadBackbone(copy.key))
         if not instance.started or instance.loading:
             return False
@@ -140,7 +178,7 @@ class Provisioning:
             return True
         backbone = artifact is Artifact.BACKBONE
         if not (backbone and copy.key.shared and not copy.loaded):
-            instance.loading = artifact
+            instance.loading, instance.loading_since_ns = artifact, now
             self._out.append(
                 act.LoadArtifact(instance.id, artifact, copy.key if backbone else None)
             )
@@ -170,56 +208,109 @@ class Provisioning:
 
     # -- running ----------------------------------------------------------------------------
 
-    def admit(self, instance: Instance, requests: Sequence[Request]) -> list[Request]:
+    def admit(self, instance: Instance, requests: Sequence[Request], now: int) -> list[Request]:
         """The first of ``requests`` whose KV caches fit, their bytes reserved."""
         device = self._state.devices[instance.device]
         holding = instance.holding(MemoryOwner.KV)
+        held, floor = device.memory.held(holding), kv_floor(instance, self._state)
         taken: list[Request] = []
-        wanted = sum(request.kv_bytes for request in instance.running.values())
+        wanted = instance.running_kv_bytes
         for request in requests:
             wanted += request.kv_bytes
-            size = max(wanted, self._kv_floor(instance))
-            short = size - device.memory.held(holding) - device.memory.free
-            if short > 0:
-                self._evict(device, short - device.leaving_bytes, instance.function.backbone)
-            if size - device.memory.held(holding) > device.memory.free:
-                break
-            device.memory.resize(holding, size)
+            more = max(wanted, floor) - held
+            if more > device.memory.free:
+                short = more - device.memory.free - device.leaving_bytes
+                if short > 0:
+                    self._evict(device, short, instance, now)
+                if more > device.memory.free:
+                    wanted -= request.kv_bytes
+                    break
             taken.append(request)
+        if taken:
+            device.memory.resize(holding, max(wanted, floor))
         return taken
 
     def size_kv(self, instance: Instance) -> None:
         """Give back the KV cache of requests that are done."""
-        wanted = sum(request.kv_bytes for request in instance.running.values())
-        size = max(wanted, self._kv_floor(instance))
+        size = max(instance.running_kv_bytes, kv_floor(instance, self._state))
         device = self._state.devices[instance.device]
         device.memory.resize(instance.holding(MemoryOwner.KV), size)
 
-    def _kv_floor(self, instance: Instance) -> int:
-        longest = self._state.world.settings.max_context_tokens
-        return instance.function.kv_bytes_per_token * longest
+    # -- sleeping and stopping --------------------------------------------------------------
 
-    # -- stopping ---------------------------------------------------------------------------
+    def offload(self, instance: Instance, residency: Residency) -> None:
+        """Have an idle or sleeping instance keep no more than ``residency``. A container is kept
+        only where the host has room for it."""
+        settings, size = self._state.world.settings, instance.function.dormant_bytes
+        if residency == DORMANT and (
+            self._state.dormant_bytes + size > settings.container_memory_bytes
+        ):
+            residency = GONE
+        if residency == GONE:
+            self.stop(instance)
+            return
+        surplus = tuple(a for a in reversed(PRECEDENCE) if a in instance.in_place - residency)
+        device = self._state.devices[instance.device]
+        instance.phase = Phase.OFFLOADING
+        instance.goal = residency
+        self._state.not_waiting(instance)
+        if residency == DORMANT:
+            self._state.dormant_bytes += size
+        shape = self._shape(instance, residency)
+        self._leave(
+            device,
+            instance,
+            sum(device.memory.held(instance.holding(o)) - size for o, size in shape.items())
+            + (self._alone(instance) if Artifact.BACKBONE in surplus else 0),
+        )
+        self._out.append(act.OffloadArtifacts(instance.id, surplus))
+
+    def offloaded(self, instance: Instance) -> None:
+        """It gave back what it was told to."""
+        device = self._state.devices[instance.device]
+        self._leave(device, instance, 0)
+        self._hold(device, instance, instance.goal)
+        instance.in_place &= instance.goal
+        instance.phase = Phase.ASLEEP
+        copy = self._state.copies.get(instance.copy)
+        if copy is not None and Artifact.BACKBONE not in instance.goal:
+            copy.users.discard(instance.id)
+
+    def _alone(self, instance: Instance) -> int:
+        copy = self._state.copies.get(instance.copy)
+        return copy.bytes if copy is not None and copy.users == {instance.id} else 0
+
+    def _leave(self, device: Device, instance: Instance, amount: int) -> None:
+        device.leaving_bytes += amount - instance.leaving_bytes
+        instance.leaving_bytes = amount
 
     def stop(self, instance: Instance) -> None:
         """Tell a process to go; its bytes come back when it is gone."""
         device = self._state.devices[instance.device]
+        self._awake_again(instance)
         instance.phase = Phase.STOPPING
-        instance.leaving_bytes = held_by(instance, device, self._state)
-        device.leaving_bytes += instance.leaving_bytes
+        self._leave(device, instance, held_by(instance, device, self._state))
         self._out.append(act.StopInstance(instance.id))
+
+    def _awake_again(self, instance: Instance) -> None:
+        """It is no longer, or no longer going to be, a container on the host."""
+        dormant = instance.phase in (Phase.ASLEEP, Phase.OFFLOADING) and instance.goal == DORMANT
+        if dormant:
+            self._state.dormant_bytes -= instance.function.dormant_bytes
 
     def release(self, instance: Instance) -> None:
         """``instance`` is gone: give back all it held."""
         device = self._state.devices[instance.device]
-        device.leaving_bytes -= instance.leaving_bytes
-        for holding in instance.holdings:
-            device.memory.resize(holding, 0)
-        self._state.copies[instance.copy].users.discard(instance.id)
+        self._awake_again(instance)
+        self._leave(device, instance, 0)
+        self._hold(device, instance, GONE)
+        copy = self._state.copies.get(instance.copy)
+        if copy is not None:
+            copy.users.discard(instance.id)
 
     def drop(self, copy: BackboneCopy) -> None:
         """Free a copy that nobody uses. A private one went with its process."""
         if copy.key.shared and copy.asked:
             self._out.append(act.DropBackbone(copy.key))
         self._state.devices[copy.key.device].memory.resize(copy.holding, 0)
-        del self._state.copies[copy.key]
+        self._state.remove_copy(copy)

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from systems.interface import MemoryOwner
 
-from .artifacts import PRECEDENCE, Artifact, CopyKey
+from .artifacts import AWAKE, PRECEDENCE, Artifact, CopyKey, Residency
+from .estimates import Estimates, Rate
 from .memory import Holding, MemoryLedger
 from .world import DeviceSpec, FunctionSpec, World
 
+HOST = "host"
+
 
 class Phase(enum.Enum):
-    """Of an instance: its process or artifacts are on the way, it can serve, it is going."""
+    """Of an instance."""
 
     STARTING = enum.auto()
+    """Its process or artifacts are on the way."""
     READY = enum.auto()
+    """It can serve."""
+    OFFLOADING = enum.auto()
+    """It gives artifacts back, to be asleep."""
+    ASLEEP = enum.auto()
+    """Its process lives and keeps what its residency says; it must be woken to serve."""
     STOPPING = enum.auto()
 
 
@@ -28,7 +38,7 @@ class TemplatePhase(enum.Enum):
     READY = enum.auto()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Request:
     """A request that is waiting (``instance`` is None) or running."""
 
@@ -52,15 +62,23 @@ class Instance:
     asked: bool = False
     """Its process was asked for; ``started`` once it is up."""
     started: bool = False
+    goal: Residency = AWAKE
+    """What it is being given while it starts; less than all where it is pre-loaded in part."""
     in_place: set[Artifact] = field(default_factory=set)
     loading: Artifact | None = None
+    loading_since_ns: int = 0
     running: dict[int, Request] = field(default_factory=dict)
+    running_kv_bytes: int = 0
     prefilling: int | None = None
-    """The batch that has no first tokens yet."""
+    """The batch that has no first tokens yet, of ``prefilling_size`` requests."""
+    prefilling_size: int = 0
+    prefilling_since_ns: int = 0
+    prefilling_beside: int = 1
+    """M when it began: batches in their prefill on the device, itself among them."""
     idle_since_ns: int = 0
     timer_set: bool = False
     leaving_bytes: int = 0
-    """What it will give back, once it was told to stop."""
+    """What it will give back, once it was told to."""
 
     def holding(self, owner: MemoryOwner) -> Holding:
         return Holding(owner, self.id, self.function.id)
@@ -73,12 +91,22 @@ class Instance:
 
     @property
     def missing(self) -> Artifact | None:
-        """The next artifact by precedence, or None where all are in place."""
-        return next((artifact for artifact in PRECEDENCE if artifact not in self.in_place), None)
+        """The next artifact by precedence that its goal wants, or None where all are in place."""
+        return next((a for a in PRECEDENCE if a in self.goal and a not in self.in_place), None)
 
     @property
     def idle(self) -> bool:
         return self.phase is Phase.READY and not self.running
+
+    @property
+    def serving(self) -> bool:
+        """Serves, or will without anything more being decided."""
+        return self.phase is Phase.READY or (self.phase is Phase.STARTING and self.goal == AWAKE)
+
+    @property
+    def wakeable(self) -> bool:
+        """Could serve if it were given what it lacks."""
+        return self.phase is Phase.ASLEEP or (self.phase is Phase.STARTING and self.goal != AWAKE)
 
 
 @dataclass(slots=True, eq=False)
@@ -89,6 +117,7 @@ class BackboneCopy:
     bytes: int
     loaded: bool = False
     asked: bool = False
+    asked_ns: int = 0
     users: set[int] = field(default_factory=set)
     unused_since_ns: int = 0
     owner_function: str | None = None
@@ -113,44 +142,85 @@ class Device:
     blocked: dict[str, None] = field(default_factory=dict)
     """Functions that cannot be started here for want of memory, first come first."""
     leaving_bytes: int = 0
-    """What instances that were told to stop will give back."""
-
-    @property
-    def prefilling(self) -> int:
-        """M: how many batches are in their prefill here."""
-        return sum(instance.prefilling is not None for instance in self.instances.values())
+    """What instances that were told to stop or to offload will give back."""
+    prefilling: int = 0
+    """M: how many batches are in their prefill here."""
+    hold_until_ns: int | None = None
+    """When the first of what batching holds back expires, where a timer is set for it."""
+    plan: Mapping[int, Residency] | None = None
+    """What pre-loading last decided for the idle and the sleeping here."""
+    planned_ns: int = 0
 
 
 MemoryWatcher = Callable[[str, Holding, int], None]
 """Told the device, the holding and its new size in bytes whenever a ledger changes."""
 
+Explain = Callable[[str, dict[str, Any]], None]
+"""Told what kind of decision was made, and the numbers that made it."""
+
 
 class State:
     """All of it, with the indices that keep every decision local."""
 
-    def __init__(self, world: World, watch: MemoryWatcher) -> None:
+    def __init__(
+        self,
+        world: World,
+        watch: MemoryWatcher,
+        new_rate: Callable[[], Rate],
+        explain: Explain | None = None,
+    ) -> None:
         self.world = world
+        self.explain = explain
         self.devices = {
             spec.id: Device(spec, MemoryLedger(spec.memory_bytes, partial(watch, spec.id)))
             for spec in world.devices.values()
         }
+        self.host = MemoryLedger(1 << 62, partial(watch, HOST))
+        self.dormant_bytes = 0
+        """Of host memory, held by instances of which nothing is on a device."""
         self.template = TemplatePhase.ABSENT
         self.template_device: str | None = None
         """Where the template's bytes are held, while they are."""
         self.copies: dict[CopyKey, BackboneCopy] = {}
+        self.homes: dict[str, dict[str, None]] = {}
+        """By backbone, the devices that hold a shared copy of it."""
         self.instances: dict[int, Instance] = {}
         self.of_function: dict[str, dict[int, Instance]] = {}
         self.requests: dict[int, Request] = {}
         self.queues: dict[str, dict[int, Request]] = {}
+        self.blocked_on: dict[str, str] = {}
+        """By function that waits for memory, the device it waits at."""
+        self._estimates: dict[str, Estimates] = {}
+        self._new_rate = new_rate
 
     def queue(self, function: str) -> dict[int, Request]:
         """Requests of ``function`` that wait, oldest first."""
-        return self.queues.setdefault(function, {})
+        found = self.queues.get(function)
+        if found is None:
+            found = self.queues[function] = {}
+        return found
 
-    def live(self, function: str) -> Instance | None:
-        """The instance that serves ``function``, or will once it has started."""
+    def estimates(self, function: str) -> Estimates:
+        """What was learnt of ``function``."""
+        found = self._estimates.get(function)
+        if found is None:
+            spec = self.world.functions[function]
+            found = self._estimates[function] = Estimates(spec, self._new_rate())
+        return found
+
+    def serving(self, function: str) -> list[Instance]:
+        """The instances that serve ``function``, or will once they have started."""
+        return [i for i in self.of_function.get(function, {}).values() if i.serving]
+
+    def wakeable(self, function: str) -> Instance | None:
+        """An instance of ``function`` that lives and lacks artifacts: the one that lacks least."""
+        found = [i for i in self.of_function.get(function, {}).values() if i.wakeable]
+        return max(found, key=lambda i: len(i.in_place), default=None)
+
+    def offloading(self, function: str) -> bool:
+        """Whether an instance of ``function`` is on its way to sleep."""
         instances = self.of_function.get(function, {}).values()
-        return next((i for i in instances if i.phase is not Phase.STOPPING), None)
+        return any(i.phase is Phase.OFFLOADING for i in instances)
 
     def add_instance(self, instance: Instance) -> None:
         self.instances[instance.id] = instance
@@ -162,8 +232,44 @@ class State:
         del self.of_function[instance.function.id][instance.id]
         device = self.devices[instance.device]
         del device.instances[instance.id]
+        self.not_waiting(instance)
+
+    def not_waiting(self, instance: Instance) -> None:
+        device = self.devices[instance.device]
         device.waiting.pop(instance.id, None)
         device.starved.pop(instance.id, None)
 
-    def copies_on(self, device: str) -> Iterator[BackboneCopy]:
-        return (copy for copy in self.copies.values() if copy.key.device == device)
+    def add_copy(self, copy: BackboneCopy) -> None:
+        self.copies[copy.key] = copy
+        if copy.key.shared:
+            self.homes.setdefault(copy.key.backbone, {})[copy.key.device] = None
+
+    def remove_copy(self, copy: BackboneCopy) -> None:
+        del self.copies[copy.key]
+        if copy.key.shared:
+            del self.homes[copy.key.backbone][copy.key.device]
+
+    def shared_copies_on(self, device: str) -> Iterator[BackboneCopy]:
+        for backbone in self.world.backbones:
+            copy = self.copies.get(CopyKey(backbone, device))
+            if copy is not None:
+                yield copy
+
+    def block(self, function: str, device: Device) -> None:
+        """``function`` waits for memory on ``device``, in turn."""
+        before = self.blocked_on.get(function)
+        if before is not None and before != device.spec.id:
+            del self.devices[before].blocked[function]
+        device.blocked.setdefault(function)
+        self.blocked_on[function] = device.spec.id
+
+    def unblock(self, function: str) -> None:
+        before = self.blocked_on.pop(function, None)
+        if before is not None:
+            del self.devices[before].blocked[function]
+
+    def note(self, kind: str, **numbers: Any) -> None:
+        """Tell whoever wants decisions explained; callers ask ``explain`` first where the numbers
+        themselves cost something."""
+        if self.explain is not None:
+            self.explain(kind, numbers)

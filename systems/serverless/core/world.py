@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from .artifacts import Artifact
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +14,18 @@ class BackboneSpec:
 
     id: str
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLaw:
+    """T(b) = T0 + α(b − 1): how long a batch of b takes to its first tokens, alone on its
+    device."""
+
+    first_ns: int = 0
+    further_ns: int = 0
+
+    def ttft_ns(self, batch: int) -> int:
+        return self.first_ns + self.further_ns * (batch - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +39,14 @@ class FunctionSpec:
     context_bytes: int
     """What a process costs on its device before any weight: context, workspaces."""
     slo_ttft_ns: int
+    host_bytes: int = 0
+    """What its process holds of the host's memory beside its device, while it is awake."""
+    dormant_bytes: int = 0
+    """The same while nothing of it is on a device: the container that is left."""
+    law: BatchLaw = BatchLaw()
+    """As profiled; corrected by what is observed."""
+    delay_ns: Mapping[Artifact, int] = field(default_factory=dict)
+    """Loading delay of each artifact as profiled; corrected by what is observed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +64,13 @@ class Settings:
     max_batch_size: int = 8
     max_context_tokens: int = 1024
     keep_alive_ns: int = 10_000_000_000
+    """How long an idle instance stays ready to serve."""
     shared_keep_alive_ns: int = 60_000_000_000
     """How long a shared backbone outlives its last instance."""
+    container_keep_alive_ns: int = 60_000_000_000
+    """How long after its last request an instance may still hold any artifact at all."""
+    container_memory_bytes: int = 1 << 62
+    """Of host memory, for instances of which nothing is left on a device."""
     template_bytes: int = 0
     """What the process holds that instances are forked from, on the device of the first fork."""
     start_attempts: int = 2

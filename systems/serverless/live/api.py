@@ -214,7 +214,9 @@ def _body(failure: Failure) -> Any:
 
 
 def _failed(failure: Failure) -> web.Response:
-    return web.json_response(_body(failure), status=failure.status)
+    wait_s = failure.retry_after_s
+    headers = {} if wait_s is None else {"Retry-After": str(wait_s)}
+    return web.json_response(_body(failure), status=failure.status, headers=headers)
 
 
 @web.middleware

@@ -21,10 +21,11 @@ from aiohttp import web
 from systems.errors import DeploymentError, SystemsError
 from systems.interface import Deployment
 from systems.registry import system_class
+from systems.serverless.options import Options
 
 from .api import Api
 from .journal import Journal
-from .plan import Options, make_plan
+from .plan import make_plan
 from .platform import Platform
 from .text import Text
 

@@ -6,6 +6,7 @@ one step. It answers with token ids; text is the gateway's business.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import deque
 from collections.abc import Callable
@@ -36,7 +37,7 @@ class Instance:
         self._channel = channel
         self._config: Message = {}
         self._layout: BackboneLayout
-        self._weights: BackboneWeights
+        self._weights: BackboneWeights | None = None
         self._adapter: AdapterWeights | None = None
         self._engine: Engine | None = None
         self._arrived: dict[int, GenerationRequest] = {}
@@ -45,6 +46,7 @@ class Instance:
         self._on: dict[str, Callable[[Message, list[int]], None]] = {
             "configure": self._configure,
             "load": self._load,
+            "offload": self._offload,
             "request": self._request,
             "run": self._run,
             "cancel": self._cancel,
@@ -125,6 +127,7 @@ class Instance:
         torch.set_num_threads(self._config["threads"])
         square = torch.ones(256, 256)
         torch.mm(square, square)
+        assert self._weights is not None, "artifacts are loaded in order of precedence"
         self._engine = Engine(
             self._layout.config,
             self._weights,
@@ -132,6 +135,14 @@ class Instance:
             max_batch_size=self._config["max_batch_size"],
             max_context_tokens=self._config["max_context_tokens"],
         )
+
+    def _offload(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+        """Let go of artifacts; what they held goes back with the last reference to it: the
+        engine's slabs, the adapter's tensors, the mapping of the backbone."""
+        for artifact in message["artifacts"]:
+            setattr(self, _HELD_AS[artifact], None)
+        gc.collect()
+        self._channel.send("offloaded")
 
     # -- requests ---------------------------------------------------------------------------
 
@@ -174,6 +185,9 @@ class Instance:
         assert self._engine is not None
         events = self._engine.decode()
         self._channel.send("decoded", t_ns=time.monotonic_ns(), tokens=_tokens(events))
+
+
+_HELD_AS = {"kernels": "_engine", "adapter": "_adapter", "backbone": "_weights"}
 
 
 def _tokens(events: list[TokenEvent]) -> list[tuple[int, int, str | None]]:

@@ -88,6 +88,7 @@ class Node:
             act.StartInstance: self._start_instance,
             act.StopInstance: self._stop_instance,
             act.LoadArtifact: self._load_artifact,
+            act.OffloadArtifacts: self._offload_artifacts,
             act.LoadBackbone: self._load_backbone,
             act.DropBackbone: self._drop_backbone,
         }
@@ -226,6 +227,8 @@ class Node:
                 artifact = Artifact(message["artifact"])
                 instance.timeline.end(Stage(artifact.value), now)
                 self._post(ev.ArtifactLoaded(instance.id, artifact))
+            case "offloaded":
+                self._post(ev.ArtifactsOffloaded(instance.id))
             case "failed":
                 instance.reason = message["reason"]
             case _:
@@ -259,6 +262,10 @@ class Node:
             if action.copy.shared:
                 fds = [self.copies[action.copy].fd]
         instance.child.channel.send("load", fds, **fields)
+
+    def _offload_artifacts(self, action: act.OffloadArtifacts) -> None:
+        artifacts = [artifact.value for artifact in action.artifacts]
+        self.send(action.instance, "offload", artifacts=artifacts)
 
     def send(self, instance: int, kind: str, **fields: Any) -> None:
         """A message to an instance; lost with it where it is gone."""

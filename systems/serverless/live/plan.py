@@ -8,35 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt
-
 from systems.engine.adapter_files import AdapterFiles, inspect_adapter
 from systems.engine.checkpoint import BackboneLayout, plan_layout
 from systems.errors import DeploymentError
 from systems.interface import Deployment, Function
 
 from ..core.world import BackboneSpec, DeviceSpec, FunctionSpec, Settings, World
+from ..options import Options
 from .wire import Message
-
-
-class Options(BaseModel):
-    """What the serverless systems let one set beside the limits that all systems share."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    shared_keep_alive_s: PositiveFloat = 60.0
-    """How long a shared backbone outlives its last instance."""
-    context_bytes: NonNegativeInt = 320 << 20
-    """Reserved on the device for each process that imported its own libraries, beside weights,
-    adapter and KV cache. Measured: its unique memory (USS) on the CPU, torch 2.13."""
-    forked_context_bytes: NonNegativeInt = 40 << 20
-    """The same for one that was forked from the template: what it does not share with it."""
-    template_bytes: NonNegativeInt = 400 << 20
-    """Of the template, reserved once: its proportional memory beside eight forks, and theirs in
-    it."""
-    start_attempts: PositiveInt = 2
-    max_prefills: NonNegativeInt = 0
-    """Batches in their prefill at once on a device; 0: no bound."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +108,7 @@ def _world(
             adapter_bytes=adapter.nbytes(layout.dtype) if adapter else 0,
             kv_bytes_per_token=layout.config.kv_bytes_per_token(layout.dtype),
             context_bytes=context_bytes,
+            dormant_bytes=context_bytes,
             slo_ttft_ns=round(function.slo_ttft_s * 1e9),
         )
 
@@ -145,6 +125,8 @@ def _world(
             max_context_tokens=limits.max_context_tokens,
             keep_alive_ns=round(limits.keep_alive_s * 1e9),
             shared_keep_alive_ns=round(options.shared_keep_alive_s * 1e9),
+            container_keep_alive_ns=round(options.container_keep_alive_s * 1e9),
+            container_memory_bytes=round(options.container_memory_gib * 2**30),
             template_bytes=options.template_bytes if forks else 0,
             start_attempts=options.start_attempts,
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
@@ -34,10 +35,11 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A request that ends in an error; ``status`` as in HTTP."""
+    """A request that ends in an error; ``status`` as in HTTP, ``retry_after_s`` its header."""
 
     status: int
     reason: str
+    retry_after_s: int | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -189,7 +191,9 @@ class Platform:
     def _fail(self, action: act.FailRequest) -> None:
         call = self._calls.pop(action.request, None)
         if call is not None:
-            call.answers.put_nowait(Failure(action.status, action.reason))
+            wait_ns = action.retry_after_ns
+            wait_s = None if wait_ns is None else max(1, math.ceil(wait_ns / 1e9))
+            call.answers.put_nowait(Failure(action.status, action.reason, wait_s))
             self._settle_activity(call.instance)
 
     def _set_timer(self, action: act.SetTimer) -> None:

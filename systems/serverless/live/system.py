@@ -22,8 +22,9 @@ from systems import errors
 from systems.interface import Deployment, Endpoint, Evidence, ServingSystem, SystemInfo
 
 from ..core.policies import Policies
+from ..options import Options
 from . import journal
-from .plan import Options, make_plan
+from .plan import make_plan
 
 _START_S = 60.0
 _STOP_S = 10.0

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
+from ..estimates import Rate, SlidingWindow
+from .admission import Admission, AdmitAll
 from .batching import Batching
-from .keep_alive import KeepAlive
+from .keep_alive import FixedKeepAlive, KeepAlive
 from .offloading import Offloading
-from .placement import Placement
+from .placement import EarliestStart, Placement
 from .preloading import Preloading
+from .scaling import FullBatchWaiting, Scaling
 from .sharing import Sharing
+
+_SEAMS = (
+    "sharing",
+    "preloading",
+    "batching",
+    "offloading",
+    "keep_alive",
+    "placement",
+    "admission",
+    "scaling",
+)
+
+
+def _last_minute() -> Rate:
+    return SlidingWindow(60_000_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +39,13 @@ class Policies:
     preloading: Preloading
     batching: Batching
     offloading: Offloading
-    keep_alive: KeepAlive
-    placement: Placement
+    keep_alive: KeepAlive = field(default_factory=FixedKeepAlive)
+    placement: Placement = field(default_factory=EarliestStart)
+    admission: Admission = field(default_factory=AdmitAll)
+    scaling: Scaling = field(default_factory=FullBatchWaiting)
+    new_rate: Callable[[], Rate] = _last_minute
+    """How the rate of a function is told."""
 
     @property
     def names(self) -> dict[str, str]:
-        return {seam: getattr(self, seam).name for seam in self.__slots__}
+        return {seam: getattr(self, seam).name for seam in _SEAMS}

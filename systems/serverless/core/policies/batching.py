@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
+from typing import Literal, Protocol
 
 from ..state import Device, Instance, Request, State
 
@@ -15,21 +17,36 @@ class Batch:
     requests: tuple[Request, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Nothing should run before ``until_ns``, unless something happens first."""
+
+    until_ns: int
+
+
 class Batching(Protocol):
     @property
     def name(self) -> str: ...
 
-    def choose(self, device: Device, state: State) -> Batch | None:
-        """The batch to run next on ``device``, or None where nothing should run now. Asked
-        again until it answers None."""
+    def choose(self, device: Device, state: State, now_ns: int) -> Batch | Hold | None:
+        """The batch to run next on ``device``; or until when to hold what waits; or None where
+        nothing can run. Asked again until it names no batch."""
+
+
+def able(device: Device, state: State) -> Iterator[Instance]:
+    """Instances that could take a batch now. A function joins at most one new batch at a time to
+    those it is decoding."""
+    limit = state.world.settings.max_batch_size
+    for instance in device.waiting.values():
+        if instance.prefilling is None and len(instance.running) < limit:
+            yield instance
 
 
 @dataclass(frozen=True, slots=True)
 class FirstComeFirstServed:
     """Whatever waits for the function whose request is oldest, at once, up to the batch limit.
 
-    A function joins at most one new batch at a time to those it is decoding; at most
-    ``max_prefills`` batches are in their prefill on a device (0: any number)."""
+    At most ``max_prefills`` batches are in their prefill on a device (0: any number)."""
 
     max_prefills: int = 0
 
@@ -37,20 +54,82 @@ class FirstComeFirstServed:
     def name(self) -> str:
         return "first-come-first-served"
 
-    def choose(self, device: Device, state: State) -> Batch | None:
+    def choose(self, device: Device, state: State, now_ns: int) -> Batch | None:  # noqa: ARG002
         if self.max_prefills and device.prefilling >= self.max_prefills:
             return None
-        limit = state.world.settings.max_batch_size
-        ready = [
-            instance
-            for instance in device.waiting.values()
-            if instance.prefilling is None and len(instance.running) < limit
-        ]
-        if not ready:
+        oldest = min(able(device, state), key=lambda i: _oldest_arrival(i, state), default=None)
+        if oldest is None:
             return None
-        oldest = min(ready, key=lambda instance: _oldest_arrival(instance, state))
         queue = state.queue(oldest.function.id)
-        return Batch(oldest, tuple(islice(queue.values(), limit - len(oldest.running))))
+        room = state.world.settings.max_batch_size - len(oldest.running)
+        return Batch(oldest, tuple(islice(queue.values(), room)))
+
+
+@dataclass(frozen=True, slots=True)
+class FillOrExpire:
+    """ServerlessLoRA's two levels of batching.
+
+    *Local*: a function's batch is due when N requests wait, N being the batch limit, or when the
+    slack of its oldest one, SLO − M·T(n), is used up; with ``max_delay_ns`` (the other reading,
+    a fixed d) when the oldest has waited that long. *Global*: of the batches that are due, the one
+    with the smallest margin Δ = SLO − (w + M·T(n)) runs first, w the time it has waited and M the
+    batches in their prefill, this one among them; at most ``max_prefills`` run at once (0: any).
+
+    ``hold``: ``contended`` holds nothing back while no other batch is in its prefill, since
+    waiting would then buy nothing; ``always`` holds even then."""
+
+    max_prefills: int = 0
+    hold: Literal["contended", "always"] = "contended"
+    max_delay_ns: int | None = None
+
+    @property
+    def name(self) -> str:
+        return "fill-or-expire-smallest-margin"
+
+    def choose(self, device: Device, state: State, now_ns: int) -> Batch | Hold | None:
+        beside = device.prefilling + 1
+        if self.max_prefills and beside > self.max_prefills:
+            return None
+        best: tuple[float, int, Instance, int] | None = None
+        expires_ns: float | None = None
+        for instance in able(device, state):
+            margin, due_ns, size = self._weigh(instance, beside, state, now_ns)
+            free = self.hold == "contended" and beside == 1
+            if free or due_ns <= now_ns:
+                if best is None or (margin, instance.id) < best[:2]:
+                    best = margin, instance.id, instance, size
+            elif expires_ns is None or due_ns < expires_ns:
+                expires_ns = due_ns
+        if best is None:
+            return None if expires_ns is None else Hold(math.ceil(expires_ns))
+        margin, _, instance, size = best
+        if state.explain is not None:
+            state.note(
+                "batch",
+                device=device.spec.id,
+                function=instance.function.id,
+                size=size,
+                margin_ns=margin,
+                prefills=beside,
+            )
+        queue = state.queue(instance.function.id)
+        return Batch(instance, tuple(islice(queue.values(), size)))
+
+    def _weigh(
+        self, instance: Instance, beside: int, state: State, now_ns: int
+    ) -> tuple[float, float, int]:
+        """Margin, when the batch is due, and its size."""
+        queue = state.queue(instance.function.id)
+        room = state.world.settings.max_batch_size - len(instance.running)
+        size = min(len(queue), room)
+        oldest = next(iter(queue.values()))
+        ttft_ns = beside * state.estimates(instance.function.id).law.ttft_ns(size)
+        slack_ns = instance.function.slo_ttft_ns - ttft_ns
+        margin = slack_ns - (now_ns - oldest.arrived_ns)
+        if size == room:
+            return margin, now_ns, size
+        delay_ns = slack_ns if self.max_delay_ns is None else self.max_delay_ns
+        return margin, oldest.arrived_ns + delay_ns, size
 
 
 def _oldest_arrival(instance: Instance, state: State) -> tuple[int, int]:

@@ -12,14 +12,15 @@ class KeepAlive(Protocol):
     def name(self) -> str: ...
 
     def instance_ns(self, function: FunctionSpec, settings: Settings) -> int:
-        """How long an idle instance of ``function`` is kept."""
+        """How long an idle instance of ``function`` stays ready before its artifacts are weighed,
+        and between two weighings of one that sleeps."""
 
     def copy_ns(self, settings: Settings) -> int:
         """How long a shared backbone outlives its last instance."""
 
 
 class FixedKeepAlive:
-    """The deployment's own two times, the same for all."""
+    """The deployment's own times, the same for all."""
 
     name = "fixed"
 

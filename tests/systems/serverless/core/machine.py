@@ -10,14 +10,19 @@ from systems.serverless.core.artifacts import PRECEDENCE, Artifact, CopyKey, Tim
 from systems.serverless.core.controller import Controller
 from systems.serverless.core.memory import Holding
 from systems.serverless.core.policies import Policies
-from systems.serverless.core.policies.batching import FirstComeFirstServed
-from systems.serverless.core.policies.keep_alive import FixedKeepAlive
-from systems.serverless.core.policies.offloading import LeastRecentlyUsed
-from systems.serverless.core.policies.placement import BackboneAffinity
-from systems.serverless.core.policies.preloading import LibraryTemplate, NoPreloading
+from systems.serverless.core.policies.admission import ShedHopeless
+from systems.serverless.core.policies.batching import FillOrExpire, FirstComeFirstServed
+from systems.serverless.core.policies.offloading import (
+    LeastRecentlyUsed,
+    NoOffloading,
+    ValueDensity,
+)
+from systems.serverless.core.policies.preloading import ByDensity, ByExpectedArrival, NoPreloading
 from systems.serverless.core.policies.sharing import PrivatePerInstance, SharedPerDevice
+from systems.serverless.core.state import HOST
 from systems.serverless.core.world import (
     BackboneSpec,
+    BatchLaw,
     DeviceSpec,
     FunctionSpec,
     Settings,
@@ -26,21 +31,48 @@ from systems.serverless.core.world import (
 
 SHARING = Policies(
     sharing=SharedPerDevice(),
-    preloading=LibraryTemplate(),
-    batching=FirstComeFirstServed(),
-    offloading=LeastRecentlyUsed(),
-    keep_alive=FixedKeepAlive(),
-    placement=BackboneAffinity(),
+    preloading=ByDensity(),
+    batching=FillOrExpire(),
+    offloading=ValueDensity(),
 )
 PRIVATE = Policies(
     sharing=PrivatePerInstance(),
     preloading=NoPreloading(),
     batching=FirstComeFirstServed(max_prefills=1),
     offloading=LeastRecentlyUsed(),
-    keep_alive=FixedKeepAlive(),
-    placement=BackboneAffinity(),
 )
-BUNDLES = {"sharing": SHARING, "private": PRIVATE}
+OPPORTUNISTIC = Policies(
+    sharing=PrivatePerInstance(),
+    preloading=ByExpectedArrival(),
+    batching=FirstComeFirstServed(),
+    offloading=LeastRecentlyUsed(),
+)
+POOL = Policies(
+    sharing=SharedPerDevice(),
+    preloading=ByDensity(libraries=False),
+    batching=FillOrExpire(max_prefills=2, hold="always"),
+    offloading=ValueDensity(),
+)
+SHEDDING = Policies(
+    sharing=SharedPerDevice(),
+    preloading=NoPreloading(),
+    batching=FillOrExpire(max_prefills=1, max_delay_ns=50),
+    offloading=NoOffloading(),
+    admission=ShedHopeless(),
+)
+BUNDLES = {
+    "sharing": SHARING,
+    "private": PRIVATE,
+    "opportunistic": OPPORTUNISTIC,
+    "pool": POOL,
+    "shedding": SHEDDING,
+}
+DELAYS = {
+    Artifact.LIBRARIES: 300,
+    Artifact.BACKBONE: 400,
+    Artifact.ADAPTER: 60,
+    Artifact.KERNELS: 90,
+}
 
 
 def world(*, functions: int = 4, backbones: int = 1, devices: int = 1, memory: int = 1000) -> World:
@@ -48,7 +80,18 @@ def world(*, functions: int = 4, backbones: int = 1, devices: int = 1, memory: i
     return World(
         backbones={f"b{i}": BackboneSpec(f"b{i}", 100) for i in range(backbones)},
         functions={
-            f"f{i}": FunctionSpec(f"f{i}", f"b{i % backbones}", 5, 1, 5, 2_500_000_000)
+            f"f{i}": FunctionSpec(
+                f"f{i}",
+                f"b{i % backbones}",
+                adapter_bytes=5,
+                kv_bytes_per_token=1,
+                context_bytes=5,
+                slo_ttft_ns=2_500,
+                host_bytes=3,
+                dormant_bytes=2,
+                law=BatchLaw(100, 10),
+                delay_ns=DELAYS,
+            )
             for i in range(functions)
         },
         devices={f"cpu:{i}": DeviceSpec(f"cpu:{i}", memory) for i in range(devices)},
@@ -57,6 +100,8 @@ def world(*, functions: int = 4, backbones: int = 1, devices: int = 1, memory: i
             max_context_tokens=20,
             keep_alive_ns=1000,
             shared_keep_alive_ns=5000,
+            container_keep_alive_ns=4000,
+            container_memory_bytes=6,
             template_bytes=10,
         ),
     )
@@ -90,6 +135,7 @@ class Machine:
         self.template: str = "absent"
         self.copies: dict[CopyKey, str] = {}
         self.loads: dict[int, act.LoadArtifact] = {}
+        self.offloads: dict[int, act.OffloadArtifacts] = {}
         self.timers: dict[Timer, int] = {}
         self.waiting: dict[int, str] = {}
         self.answers: dict[int, str] = {}
@@ -102,6 +148,7 @@ class Machine:
             act.StartInstance: self._start_instance,
             act.StopInstance: self._stop_instance,
             act.LoadArtifact: self._load_artifact,
+            act.OffloadArtifacts: self._offload_artifacts,
             act.LoadBackbone: self._load_backbone,
             act.DropBackbone: self._drop_backbone,
             act.RunBatch: self._run_batch,
@@ -120,6 +167,8 @@ class Machine:
 
     def _memory(self, device: str, holding: Holding, size: int) -> None:
         self.held[device, holding] = size
+        if device == HOST:
+            return
         used = sum(amount for (name, _), amount in self.held.items() if name == device)
         assert used <= self.world.devices[device].memory_bytes
 
@@ -152,6 +201,16 @@ class Machine:
             process.copy = action.copy
         self.loads[action.instance] = action
 
+    def _offload_artifacts(self, action: act.OffloadArtifacts) -> None:
+        process = self.processes[action.instance]
+        assert process.batch is None
+        assert not process.decoding, "what a running batch uses stays"
+        assert action.instance not in self.stopping | set(self.loads) | set(self.offloads)
+        kept = len(process.in_place) - len(action.artifacts)
+        assert tuple(reversed(process.in_place[kept:])) == action.artifacts, "the last loaded first"
+        assert Artifact.LIBRARIES not in action.artifacts
+        self.offloads[action.instance] = action
+
     def _load_backbone(self, action: act.LoadBackbone) -> None:
         assert action.copy not in self.copies
         self.copies[action.copy] = "loading"
@@ -178,7 +237,7 @@ class Machine:
 
     def _fail_request(self, action: act.FailRequest) -> None:
         self.waiting.pop(action.request, None)
-        self._answer(action.request, "failed")
+        self._answer(action.request, "shed" if action.status == 429 else "failed")
 
     def _set_timer(self, action: act.SetTimer) -> None:
         assert action.at_ns >= self.now
@@ -216,7 +275,7 @@ class Machine:
     def starts(self, instance: int) -> None:
         process = self.processes[instance]
         process.up = True
-        if process.forked:
+        if process.forked and self.controller.policies.preloading.template_libraries:
             process.in_place.append(Artifact.LIBRARIES)
         self.post(ev.InstanceStarted(instance))
 
@@ -224,6 +283,13 @@ class Machine:
         action = self.loads.pop(instance)
         self.processes[instance].in_place.append(action.artifact)
         self.post(ev.ArtifactLoaded(instance, action.artifact))
+
+    def offloads_artifacts(self, instance: int) -> None:
+        process, action = self.processes[instance], self.offloads.pop(instance)
+        del process.in_place[-len(action.artifacts) :]
+        if Artifact.BACKBONE in action.artifacts:
+            process.copy = None
+        self.post(ev.ArtifactsOffloaded(instance))
 
     def backbone_loads(self, copy: CopyKey) -> None:
         self.copies[copy] = "loaded"
@@ -251,6 +317,7 @@ class Machine:
     def _gone(self, instance: int) -> None:
         del self.processes[instance]
         self.loads.pop(instance, None)
+        self.offloads.pop(instance, None)
         self.ended_instances.add(instance)
 
     def stops(self, instance: int) -> None:
@@ -282,6 +349,8 @@ class Machine:
                 self.starts(instance)
             elif instance in self.loads:
                 self.loads_artifact(instance)
+            elif instance in self.offloads:
+                self.offloads_artifacts(instance)
             elif process.batch is not None:
                 self.prefills(instance)
             elif process.decoding:
@@ -298,6 +367,10 @@ class Machine:
     def settle(self) -> None:
         """Let everything that was asked for come to its end, time standing still."""
         for _ in range(100_000):
-            if not self.step():
+            if self.step():
+                continue
+            held = [t for t in self.timers if isinstance(t, str)]
+            if not held:
                 return
+            self.fires(held[0])
         raise AssertionError("it never settles")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from systems.serverless.core import actions as act
 from systems.serverless.core.artifacts import CopyKey
+from systems.serverless.core.estimates import SlidingWindow
 
-from .machine import BUNDLES, PRIVATE, SHARING, Machine, world
+from .machine import BUNDLES, PRIVATE, SHARING, SHEDDING, Machine, world
 
 
 def kinds(actions: list[act.Action]) -> list[type]:
@@ -62,7 +65,7 @@ def test_requests_that_wait_while_a_batch_is_prefilled_form_the_next() -> None:
 
 
 def test_an_idle_instance_is_stopped_after_its_keep_alive_and_not_before() -> None:
-    machine = Machine(world(), SHARING)
+    machine = Machine(world(), PRIVATE)
     machine.arrive("f0")
     machine.settle()
     (instance,) = machine.processes
@@ -76,16 +79,116 @@ def test_an_idle_instance_is_stopped_after_its_keep_alive_and_not_before() -> No
     assert machine.stopping == {instance}
 
 
+def test_an_instance_that_is_not_called_any_more_sleeps_and_then_ends() -> None:
+    policies = replace(SHARING, new_rate=lambda: SlidingWindow(1500))
+    machine = Machine(world(), policies)
+    machine.arrive("f0")
+    machine.settle()
+    (instance,) = machine.processes
+    machine.fires(instance)
+    assert machine.offloads == {}, "one call within the window: it is worth its bytes"
+    machine.fires(instance)
+    assert machine.offloads[instance].artifacts == ("kernels", "adapter", "backbone")
+    machine.settle()
+    assert machine.processes[instance].in_place == ["libraries"]
+    request = machine.arrive("f0")
+    machine.settle()
+    assert machine.answers[request] == "ok"
+    assert list(machine.processes) == [instance], "the same container was woken"
+    for _ in range(9):
+        machine.fires(instance)
+        machine.settle()
+        if instance not in machine.processes:
+            break
+    assert machine.now - 2000 == 4000, "the container's own keep-alive, from its last request"
+
+
+def test_under_pressure_the_least_value_for_its_bytes_is_offloaded_first() -> None:
+    machine = Machine(world(memory=210), SHARING)
+    for function in ("f0", "f0", "f1", "f2"):
+        machine.arrive(function)
+        machine.settle()
+        machine.now += 10
+    before = {p.function: i for i, p in machine.processes.items()}
+    assert len(before) == 3, "all that fits"
+    machine.arrive("f3")
+    victims = {machine.processes[i].function for i in machine.offloads}
+    assert before["f0"] not in machine.offloads, "it is called twice as often"
+    assert victims <= {"f1", "f2"}
+    machine.settle()
+    assert machine.answers[5] == "ok"
+
+
+def test_a_backbone_leaves_only_after_its_adapters() -> None:
+    machine = Machine(world(functions=2, backbones=2, memory=150), SHARING)
+    machine.arrive("f0")
+    machine.settle()
+    machine.arrive("f1")
+    (victim,) = machine.offloads
+    assert CopyKey("b0", "cpu:0") in machine.copies
+    machine.offloads_artifacts(victim)
+    assert CopyKey("b0", "cpu:0") not in machine.copies
+    machine.settle()
+    assert machine.answers == {1: "ok", 2: "ok"}
+
+
+def test_while_another_batch_is_prefilled_a_request_is_held_until_its_slack_is_used_up() -> None:
+    machine = Machine(world(), SHARING)
+    for function in ("f0", "f1"):
+        machine.arrive(function)
+        machine.settle()
+    machine.arrive("f0")
+    held = machine.arrive("f1")
+    assert held in machine.waiting
+    # SLO 2500, two prefills at once, T(1) = 100 as profiled and partly unlearnt.
+    assert 2500 - 2 * 100 <= machine.timers["cpu:0"] <= 2500
+    machine.fires("cpu:0")
+    assert held not in machine.waiting
+
+
+def test_a_full_batch_is_not_held_and_the_smallest_margin_goes_first() -> None:
+    machine = Machine(world(), SHARING)
+    for function in ("f0", "f1"):
+        machine.arrive(function)
+        machine.settle()
+    machine.arrive("f0")
+    for _ in range(3):
+        machine.arrive("f1")
+    assert len(machine.waiting) == 3
+    machine.arrive("f1")
+    assert machine.waiting == {}, "four are a full batch"
+
+
+def test_a_queue_that_can_meet_no_deadline_sheds_with_a_time_to_retry() -> None:
+    machine = Machine(world(), SHEDDING)
+    for _ in range(120):
+        machine.arrive("f0")
+    shed = [request for request, how in machine.answers.items() if how == "shed"]
+    assert shed
+    machine.settle()
+    assert list(machine.answers.values()).count("ok") == 120 - len(shed)
+
+
+def test_a_function_that_floods_one_device_gets_another() -> None:
+    machine = Machine(world(functions=1, devices=2), SHARING)
+    for _ in range(9):
+        machine.arrive("f0")
+    assert {p.device for p in machine.processes.values()} == set()
+    machine.template_ready()
+    assert {p.device for p in machine.processes.values()} == {"cpu:0", "cpu:1"}
+    machine.settle()
+    assert set(machine.answers.values()) == {"ok"}
+
+
 def test_the_shared_backbone_outlives_its_last_instance_by_its_own_keep_alive() -> None:
     machine = Machine(world(), SHARING)
     machine.arrive("f0")
     machine.settle()
     (instance,) = machine.processes
-    machine.fires(instance)
-    machine.settle()
+    machine.dies(instance)
     copy = CopyKey("b0", "cpu:0")
     assert machine.copies == {copy: "loaded"}
-    assert machine.timers[copy] == 1000 + 5000
+    assert machine.timers[copy] == 5000
     machine.fires(copy)
     assert machine.copies == {}
     assert sum(machine.held.values()) == 10, "the template stays"

@@ -10,6 +10,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from systems.serverless.core.artifacts import DORMANT
+from systems.serverless.core.state import Phase
+
 from .machine import BUNDLES, Machine, world
 
 
@@ -80,17 +83,39 @@ class AnyOrder(RuleBasedStateMachine):
         assert set(machine.controller.state.requests) == set(machine.waiting) | running
         assert machine.seen_instances == set(machine.processes) | machine.ended_instances
 
+    @invariant()
+    def what_is_counted_is_what_there_is(self) -> None:
+        if not hasattr(self, "machine"):
+            return
+        state = self.machine.controller.state
+        dormant = 0
+        for device in state.devices.values():
+            there = device.instances.values()
+            assert device.prefilling == sum(i.prefilling is not None for i in there)
+            assert device.leaving_bytes == sum(i.leaving_bytes for i in there)
+            assert set(device.blocked) == {
+                f for f, where in state.blocked_on.items() if where == device.spec.id
+            }
+        for instance in state.instances.values():
+            sleeping = instance.phase in (Phase.ASLEEP, Phase.OFFLOADING)
+            if sleeping and instance.goal == DORMANT:
+                dormant += instance.function.dormant_bytes
+            assert instance.running_kv_bytes == sum(r.kv_bytes for r in instance.running.values())
+        assert state.dormant_bytes == dormant <= state.world.settings.container_memory_bytes
+
     def teardown(self) -> None:
         if not hasattr(self, "machine"):
             return
         machine = self.machine
         machine.settle()
-        assert not machine.waiting, "everything that waited was served"
-        for _ in range(200):
+        if machine.controller.policies.offloading.name != "none":
+            assert not machine.waiting, "everything that waited was served"
+        for _ in range(400):
             if not machine.timers:
                 break
             machine.fires(min(machine.timers, key=machine.timers.__getitem__))
             machine.settle()
+        assert not machine.waiting, "and where nothing gives way, after its keep-alive"
         assert not machine.processes, "keep-alive ends every idle instance"
         assert not machine.copies
         template = 10 if machine.template == "ready" else 0

@@ -100,22 +100,52 @@ def test_nothing_outlives_a_gateway_that_is_killed(deploy: Deploy) -> None:
     wait_until(lambda: not any(process.is_running() for process in family))
 
 
+def _once(running: Running) -> Any:
+    async def ask() -> Any:
+        async with aiohttp.ClientSession() as session:
+            return await running.ask(session, "f0")
+
+    return asyncio.run(ask())
+
+
+def _held(running: Running, device: str) -> int:
+    """Bytes that f0 holds now by the ledger."""
+    steps = running.system.evidence().memory
+    mine = [step for step in steps if step.function_id == "f0" and step.device == device]
+    return sum({step.owner: step.bytes for step in mine}.values())
+
+
 def test_an_idle_instance_goes_after_its_keep_alive(deploy: Deploy, deployment: Deployment) -> None:
     limits = deployment.limits.model_copy(update={"keep_alive_s": 0.3})
-    running = deploy(limits=limits)
+    running = deploy("serverless-llm", limits=limits)
+    _once(running)
+    assert _held(running, "cpu:0") > 0
+    wait_until(lambda: not running.instances() and _held(running, "cpu:0") == 0)
 
-    async def once() -> None:
-        async with aiohttp.ClientSession() as session:
-            await running.ask(session, "f0")
 
-    asyncio.run(once())
+def test_a_sleeping_instance_lets_go_of_its_artifacts_and_wakes_with_them(
+    deploy: Deploy, deployment: Deployment
+) -> None:
+    limits = deployment.limits.model_copy(update={"keep_alive_s": 0.3})
+    options = {"rate_window_s": 0.5, "container_keep_alive_s": 6}
+    running = deploy(limits=limits, options=options)
+    first = _once(running)
+    (instance,) = running.instances()
+    assert _maps_backbone(instance)
+    wait_until(lambda: _held(running, "cpu:0") == 0)
+    assert not _maps_backbone(instance)
+    assert _held(running, "host") > 0, "the container is left"
+    again = _once(running)
+    assert again["choices"] == first["choices"]
+    assert running.instances() == [instance], "the same process was woken"
+    stages = {span.stage.value for span in running.system.evidence().requests[-1].spans}
+    assert {"adapter", "kernels"} <= stages
+    assert not stages & {"warming", "libraries"}
+    wait_until(lambda: not running.instances() and _held(running, "host") == 0)
 
-    def held() -> set[int]:
-        steps = running.system.evidence().memory
-        return set({s.owner: s.bytes for s in steps if s.function_id == "f0"}.values())
 
-    assert held() != {0}
-    wait_until(lambda: not running.instances() and held() == {0})
+def _maps_backbone(process: psutil.Process) -> bool:
+    return any("backbone" in each.path for each in process.memory_maps())
 
 
 def test_a_request_past_its_time_gets_an_error(deploy: Deploy, deployment: Deployment) -> None:

@@ -1,0 +1,133 @@
+"""What a controller learns while it runs: request rates, batch laws, loading delays.
+
+Each starts from what was profiled, where anything was, and is corrected by what is observed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from .artifacts import PRECEDENCE, Artifact
+from .world import BatchLaw, FunctionSpec
+
+_FORGET = 0.9
+"""Weight that an observation loses to the next."""
+_PRIOR_BATCH = 8
+"""The profile counts as one observation at a batch of one and one at this."""
+
+
+class Rate(Protocol):
+    """Requests per second of one function."""
+
+    def observe(self, now_ns: int) -> None: ...
+
+    def per_second(self, now_ns: int) -> float: ...
+
+
+class SlidingWindow:
+    """Arrivals of the last ``window_ns``, divided by it: 0 once the last is older."""
+
+    __slots__ = ("_arrivals", "_window_ns")
+
+    def __init__(self, window_ns: int) -> None:
+        self._window_ns = window_ns
+        self._arrivals: deque[int] = deque()
+
+    def observe(self, now_ns: int) -> None:
+        self._arrivals.append(now_ns)
+        self._forget(now_ns)
+
+    def per_second(self, now_ns: int) -> float:
+        self._forget(now_ns)
+        return len(self._arrivals) * 1e9 / self._window_ns
+
+    def _forget(self, now_ns: int) -> None:
+        arrivals, oldest = self._arrivals, now_ns - self._window_ns
+        while arrivals and arrivals[0] <= oldest:
+            arrivals.popleft()
+
+
+class ExponentiallyWeighted:
+    """Arrivals weighted by e^(−age / ``window_ns``); never quite 0."""
+
+    __slots__ = ("_last_ns", "_weight", "_window_ns")
+
+    def __init__(self, window_ns: int) -> None:
+        self._window_ns = window_ns
+        self._weight = 0.0
+        self._last_ns = 0
+
+    def observe(self, now_ns: int) -> None:
+        self._weight = self._decayed(now_ns) + 1.0
+        self._last_ns = now_ns
+
+    def per_second(self, now_ns: int) -> float:
+        return self._decayed(now_ns) * 1e9 / self._window_ns
+
+    def _decayed(self, now_ns: int) -> float:
+        return self._weight * math.exp((self._last_ns - now_ns) / self._window_ns)
+
+
+RATES: dict[str, Callable[[int], Rate]] = {
+    "sliding-window": SlidingWindow,
+    "exponential": ExponentiallyWeighted,
+}
+
+
+class LearntLaw:
+    """T(b) by least squares over what was observed, older observations counting less."""
+
+    __slots__ = ("_b", "_bb", "_bt", "_n", "_t")
+
+    def __init__(self, prior: BatchLaw) -> None:
+        self._n = self._b = self._bb = self._t = self._bt = 0.0
+        if prior.first_ns:
+            for batch in (1, _PRIOR_BATCH):
+                self._add(batch, prior.ttft_ns(batch))
+
+    def observe(self, batch: int, ttft_ns: float) -> None:
+        self._n *= _FORGET
+        self._b *= _FORGET
+        self._bb *= _FORGET
+        self._t *= _FORGET
+        self._bt *= _FORGET
+        self._add(batch, ttft_ns)
+
+    def _add(self, batch: int, ttft_ns: float) -> None:
+        x = batch - 1
+        self._n += 1
+        self._b += x
+        self._bb += x * x
+        self._t += ttft_ns
+        self._bt += x * ttft_ns
+
+    def ttft_ns(self, batch: int) -> float:
+        """0 while nothing is known. A slope below 0 is noise: larger batches are not faster."""
+        if not self._n:
+            return 0.0
+        spread = self._n * self._bb - self._b * self._b
+        slope = (self._n * self._bt - self._b * self._t) / spread if spread > 1e-9 else 0.0
+        slope = max(slope, 0.0)
+        mean = self._t / self._n
+        return max(mean + slope * (batch - 1 - self._b / self._n), 0.0)
+
+
+class Estimates:
+    """All that is learnt of one function."""
+
+    __slots__ = ("delay_ns", "law", "rate")
+
+    def __init__(self, function: FunctionSpec, rate: Rate) -> None:
+        self.rate = rate
+        self.law = LearntLaw(function.law)
+        self.delay_ns = {a: float(function.delay_ns.get(a, 0)) for a in PRECEDENCE}
+
+    def loaded(self, artifact: Artifact, delay_ns: int) -> None:
+        """A loading of ``artifact`` took ``delay_ns``."""
+        known = self.delay_ns[artifact]
+        self.delay_ns[artifact] = (
+            _FORGET * known + (1 - _FORGET) * delay_ns if known else float(delay_ns)
+        )

@@ -1,0 +1,52 @@
+"""Whether a request is taken in at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..artifacts import PRECEDENCE
+from ..state import State
+
+
+class Admission(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def retry_after_ns(self, function: str, state: State, now_ns: int) -> int | None:
+        """None takes the request in; otherwise when another try could meet its deadline."""
+
+
+class AdmitAll:
+    """As in the paper: whatever comes waits its turn."""
+
+    name = "all"
+
+    def retry_after_ns(self, function: str, state: State, now_ns: int) -> int | None:  # noqa: ARG002
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ShedHopeless:
+    """Turns a request away where its function's queue cannot meet any deadline: when what waits
+    before it takes longer than its SLO allows, M batches at a time, what must be loaded first
+    included."""
+
+    name: str = "shed-hopeless"
+
+    def retry_after_ns(self, function: str, state: State, now_ns: int) -> int | None:  # noqa: ARG002
+        learnt = state.estimates(function)
+        spec = state.world.functions[function]
+        limit = state.world.settings.max_batch_size
+        serving = state.serving(function)
+        ready_ns = 0.0 if serving else sum(learnt.delay_ns[a] for a in PRECEDENCE)
+        servers = max(len(serving), 1)
+        before = len(state.queue(function)) // (limit * servers)
+        beside = max((state.devices[i.device].prefilling for i in serving), default=0) + 1
+        full_ns, own_ns = learnt.law.ttft_ns(limit), learnt.law.ttft_ns(1)
+        waits_ns = before * full_ns * beside
+        late_ns = ready_ns + waits_ns + own_ns * beside - spec.slo_ttft_ns
+        # An empty queue is never hopeless: turning its first request away would help nobody.
+        if not before or late_ns <= 0:
+            return None
+        return round(late_ns)

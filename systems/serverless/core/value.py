@@ -1,0 +1,108 @@
+"""What artifacts on a device are worth, by loading delay × rate over bytes, in the order that the
+knapsack gives them; read from the front to pre-load, from the back to offload."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from .artifacts import AWAKE, DORMANT, PARKED, Artifact, CopyKey, Residency
+from .knapsack import Item, Key, fill, ordered
+from .state import Device, Instance, Phase, State
+
+
+def resting(device: Device, state: State) -> list[Instance]:
+    """Idle and sleeping instances that nothing waits for, the last used first."""
+    found = [
+        instance
+        for instance in device.instances.values()
+        if (instance.phase is Phase.ASLEEP or (instance.phase is Phase.READY))
+        and not instance.running
+        and not state.queues.get(instance.function.id)
+    ]
+    found.sort(key=lambda instance: -instance.idle_since_ns)
+    return found
+
+
+def kv_floor(instance: Instance, state: State) -> int:
+    """The KV cache of one request of full length: what an instance that can serve holds."""
+    return instance.function.kv_bytes_per_token * state.world.settings.max_context_tokens
+
+
+def items(instances: Sequence[Instance], state: State, now_ns: int) -> list[Item]:
+    """A tree for each backbone copy that only these instances use: the copy, then for each of
+    them its adapter with its context, then kernels with the KV cache. A copy that others use too
+    needs no item: it stays."""
+    ids = {instance.id for instance in instances}
+    found: list[Item] = []
+    shared: dict[CopyKey, list[float]] = {}
+    for instance in instances:
+        learnt = state.estimates(instance.function.id)
+        rate = learnt.rate.per_second(now_ns)
+        key = instance.copy
+        copy = state.copies.get(key)
+        root: tuple[Key, ...] = ()
+        if copy is None or copy.users <= ids:
+            root = (key,)
+            shared.setdefault(key, []).append(rate * learnt.delay_ns[Artifact.BACKBONE])
+        spec, place = instance.function, instance.device
+        adapter = (instance.id, Artifact.ADAPTER)
+        found.append(
+            Item(
+                adapter,
+                rate * max(learnt.delay_ns[Artifact.ADAPTER], 1.0),
+                spec.adapter_bytes + spec.context_bytes,
+                place,
+                root,
+            )
+        )
+        found.append(
+            Item(
+                (instance.id, Artifact.KERNELS),
+                rate * max(learnt.delay_ns[Artifact.KERNELS], 1.0),
+                kv_floor(instance, state),
+                place,
+                (adapter,),
+            )
+        )
+    for key, values in shared.items():
+        size = state.world.backbones[key.backbone].bytes
+        found.append(Item(key, sum(values), size, key.device))
+    return found
+
+
+def residencies(device: Device, state: State, now_ns: int) -> Mapping[int, Residency]:
+    """What the greedy knapsack puts on the device, of all that rests there. What is busy stays,
+    and its bytes are not to be had."""
+    instances = resting(device, state)
+    able = items(instances, state, now_ns)
+    capacity = {device.spec.id: device.memory.free + _held(device, instances, state)}
+    order = ordered(able, capacity)
+    chosen = fill(order, capacity)
+    if state.explain is not None:
+        state.note(
+            "plan",
+            device=device.spec.id,
+            capacity_bytes=capacity[device.spec.id],
+            chosen=len(chosen),
+            of=len(able),
+            lowest_density=min((b.density for b in order if b.items[0].key in chosen), default=0),
+        )
+    return {instance.id: _residency(instance, chosen) for instance in instances}
+
+
+def _residency(instance: Instance, chosen: set[Key]) -> Residency:
+    if (instance.id, Artifact.KERNELS) in chosen:
+        return AWAKE
+    return PARKED if (instance.id, Artifact.ADAPTER) in chosen else DORMANT
+
+
+def _held(device: Device, instances: Iterable[Instance], state: State) -> int:
+    """Bytes on the device that are these instances', copies that nobody else uses included."""
+    ids = {instance.id for instance in instances}
+    own = sum(
+        device.memory.held(holding) for instance in instances for holding in instance.holdings
+    )
+    keys = {instance.copy for instance in instances}
+    keys |= {copy.key for copy in state.shared_copies_on(device.spec.id) if not copy.users}
+    copies = (state.copies.get(key) for key in keys)
+    return own + sum(copy.bytes for copy in copies if copy and copy.users <= ids)

@@ -1,0 +1,59 @@
+"""What the serverless systems let one set beside the limits that all systems share."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
+
+from .core.estimates import RATES, Rate
+from .core.policies.admission import Admission, AdmitAll, ShedHopeless
+
+
+class Options(BaseModel):
+    """Of one serverless system; where the paper is silent, what it left open."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shared_keep_alive_s: PositiveFloat = 60.0
+    """How long a shared backbone outlives its last instance."""
+    container_keep_alive_s: NonNegativeFloat = 60.0
+    """How long after its last request a container may hold any artifact at all."""
+    container_memory_gib: NonNegativeFloat = 64.0
+    """Host memory for containers of which nothing is left on a device."""
+    rate: Literal["sliding-window", "exponential"] = "sliding-window"
+    rate_window_s: PositiveFloat = 60.0
+    """Window of the rate estimator, or its time constant."""
+    max_prefills: NonNegativeInt = 0
+    """Cap on M, the batches in their prefill at once on a device; 0: no bound."""
+    batch_hold: Literal["contended", "always"] = "contended"
+    """Whether a batch that is not full is held back on a device that has none in its prefill."""
+    batch_delay_s: PositiveFloat | None = None
+    """Hold a batch for this long at most (the reading *d*); None: until its slack is used up."""
+    shed: bool = False
+    """Turn requests away (429) that cannot meet their SLO; off as in the paper."""
+    template: Literal["libraries", "containers"] = "libraries"
+    """What instances are forked from: a process that holds the libraries, or (as the paper's
+    figure shows it) warm containers that import them on a function's first call."""
+    start_attempts: PositiveInt = 2
+    context_bytes: NonNegativeInt = 320 << 20
+    """Live: reserved on the device for each process that imported its own libraries, beside
+    weights, adapter and KV cache. Measured: its unique memory (USS) on the CPU, torch 2.13."""
+    forked_context_bytes: NonNegativeInt = 40 << 20
+    """The same for one that was forked from the template: what it does not share with it."""
+    template_bytes: NonNegativeInt = 400 << 20
+    """Of the template, reserved once: its proportional memory beside eight forks, and theirs in
+    it."""
+
+    def new_rate(self) -> Rate:
+        return RATES[self.rate](round(self.rate_window_s * 1e9))
+
+    def admission(self) -> Admission:
+        return ShedHopeless() if self.shed else AdmitAll()
