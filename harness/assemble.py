@@ -6,6 +6,7 @@ frame: a request that the system never heard of still has its row.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
@@ -96,12 +97,14 @@ def spans_table(client: pa.Table, evidence: Evidence) -> pa.Table:
 def memory_table(
     ledger: Sequence[MemoryStep], samples: Sequence[Sample], start_ns: int, end_ns: int
 ) -> pa.Table:
-    """The ledger at 10 Hz and at its changes, and what was measured from outside beside it."""
+    """The ledger at its changes, and what was measured from outside beside it. Where there are
+    samples from outside (a live run), the ledger is sampled at 10 Hz too."""
     holdings: dict[tuple[str, Any, str | None], list[MemoryStep]] = {}
     for step in sorted(ledger, key=lambda step: step.t_ns):
         holdings.setdefault((step.device, step.owner, step.function_id), []).append(step)
+    grid = range(0, end_ns + 1, GRID_NS) if samples else range(0)
     rows = chain(
-        chain.from_iterable(_sampled(steps, end_ns) for steps in holdings.values()),
+        chain.from_iterable(_sampled(steps, end_ns, grid) for steps in holdings.values()),
         chain.from_iterable(_measured(sample, sample.t_ns - start_ns) for sample in samples),
     )
     return _table(sorted((row for row in rows if 0 <= row[0] <= end_ns), key=_by_time), MEMORY)
@@ -111,8 +114,8 @@ def _by_time(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple("" if value is None else value for value in row)
 
 
-def _sampled(steps: Sequence[MemoryStep], end_ns: int) -> list[tuple[Any, ...]]:
-    times = sorted({*range(0, end_ns + 1, GRID_NS), *(step.t_ns for step in steps)})
+def _sampled(steps: Sequence[MemoryStep], end_ns: int, grid: range) -> list[tuple[Any, ...]]:
+    times = sorted({*grid, *(step.t_ns for step in steps if step.t_ns <= end_ns)})
     rows: list[tuple[Any, ...]] = []
     index, held = 0, 0
     for t_ns in times:
@@ -154,3 +157,14 @@ def residuals(requests: pd.DataFrame, spans: pd.DataFrame) -> pd.DataFrame:
     frame["residual"] = frame["e2e"] - frame["stages"] - frame["transport"]
     columns = ["e2e", "stages", "transport", "residual"]
     return frame[columns].dropna()
+
+
+def decisions_table(decisions: Sequence[tuple[int, str, dict[str, Any]]]) -> pa.Table:
+    """What was decided, when, and by which numbers (a JSON object each)."""
+    return pa.table(
+        {
+            "t_ns": pa.array([t_ns for t_ns, _, _ in decisions], pa.int64()),
+            "kind": [kind for _, kind, _ in decisions],
+            "numbers": [json.dumps(numbers) for _, _, numbers in decisions],
+        }
+    )

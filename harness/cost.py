@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -123,12 +123,18 @@ def merge(intervals: Iterable[Interval]) -> list[Interval]:
 
 
 def _split(start: int, end: int, busy: Sequence[Interval]) -> Iterable[tuple[int, int, bool]]:
-    """[start, end) cut where business begins and ends."""
-    marks = {start, end}
-    for low, high in busy:
-        marks |= {mark for mark in (low, high) if start < mark < end}
-    for low, high in pairwise(sorted(marks)):
-        yield low, high, any(b <= low and high <= e for b, e in busy)
+    """[start, end) cut where business begins and ends. ``busy`` is merged, hence in order."""
+    cursor = start
+    for index in range(bisect_right(busy, start, key=lambda each: each[1]), len(busy)):
+        low, high = max(busy[index][0], start), min(busy[index][1], end)
+        if low >= end:
+            break
+        if low > cursor:
+            yield cursor, low, False
+        yield low, high, True
+        cursor = high
+    if cursor < end:
+        yield cursor, end, False
 
 
 def _vcpu_rows(activity: Sequence[Activity], end_ns: int, threads: int) -> Iterable[_Row]:

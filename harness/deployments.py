@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,17 +22,48 @@ def deployment_for(
     missing are made. ``more`` goes to the deployment as it is (host, port)."""
     from systems.models import ensure_adapters, ensure_backbone
 
-    backbone = ensure_backbone(choice.backbone)
+    paths = {_name(each): ensure_backbone(each) for each in _backbones(choice)}
+    dealt = _dealt(choice, functions)
+    adapters: dict[str, Path] = {}
     if choice.adapters:
         adapters = dict(zip(functions, cycle(choice.adapters), strict=False))
     else:
-        adapters = ensure_adapters(backbone, list(functions), rank=choice.adapter_rank)
+        for name, path in paths.items():
+            mine = [id_ for id_ in functions if dealt[id_] == name]
+            adapters |= ensure_adapters(path, mine, rank=choice.adapter_rank)
+    return _deployment(choice, system, dealt, paths, adapters, "cpu", **more)
+
+
+def simulated_deployment(
+    choice: DeploymentChoice, system: SystemChoice, functions: Sequence[str], kind: str
+) -> Deployment:
+    """The same on devices of ``kind`` that need not exist, with models that need not be made."""
+    dealt = _dealt(choice, functions)
+    paths = {name: Path(name) for name in dict.fromkeys(dealt.values())}
+    adapters = {id_: Path(id_) for id_ in functions}
+    return _deployment(choice, system, dealt, paths, adapters, kind)
+
+
+def _deployment(
+    choice: DeploymentChoice,
+    system: SystemChoice,
+    dealt: Mapping[str, str],
+    paths: Mapping[str, Path],
+    adapters: Mapping[str, Path],
+    kind: str,
+    **more: Any,
+) -> Deployment:
     memory = round(choice.device_memory_gib * 2**30)
     return Deployment(
-        functions=tuple(_function(id_, adapters[id_], choice) for id_ in functions),
-        backbones={_name(choice): backbone},
+        functions=tuple(
+            Function(
+                id=id_, backbone=backbone, adapter=adapters[id_], slo_ttft_s=choice.slo_of(backbone)
+            )
+            for id_, backbone in dealt.items()
+        ),
+        backbones=paths,
         devices=tuple(
-            Device(name=f"cpu:{index}", memory_bytes=memory) for index in range(choice.devices)
+            Device(name=f"{kind}:{index}", memory_bytes=memory) for index in range(choice.devices)
         ),
         limits=choice.limits,
         dtype=choice.dtype,
@@ -41,14 +72,20 @@ def deployment_for(
     )
 
 
+def _backbones(choice: DeploymentChoice) -> tuple[str, ...]:
+    return choice.backbones or (choice.backbone,)
+
+
+def _dealt(choice: DeploymentChoice, functions: Sequence[str]) -> dict[str, str]:
+    """Function → backbone, in turn."""
+    names = [_name(each) for each in _backbones(choice)]
+    return dict(zip(functions, cycle(names), strict=False))
+
+
 def function_ids(workload: Workload) -> list[str]:
     return [function.id for function in workload.functions]
 
 
-def _function(id_: str, adapter: Path, choice: DeploymentChoice) -> Function:
-    return Function(id=id_, backbone=_name(choice), adapter=adapter, slo_ttft_s=choice.slo_ttft_s)
-
-
-def _name(choice: DeploymentChoice) -> str:
+def _name(backbone: str) -> str:
     """A backbone goes by its preset's name, or by its directory's."""
-    return Path(choice.backbone).name
+    return Path(backbone).name

@@ -44,6 +44,8 @@ class DeploymentChoice(_Strict):
 
     backbone: str = "smollm2-135m"
     """A preset's name or a Hugging Face Llama directory."""
+    backbones: tuple[str, ...] = ()
+    """Several in its place: the functions are dealt out to them in turn."""
     adapters: tuple[Path, ...] = ()
     """peft directories, dealt out to the functions in turn; none: seeded ones are made."""
     adapter_rank: PositiveInt = 16
@@ -51,7 +53,13 @@ class DeploymentChoice(_Strict):
     devices: PositiveInt = 1
     device_memory_gib: PositiveFloat = 12.0
     slo_ttft_s: PositiveFloat = 2.5
+    slo_ttft_s_by_backbone: Mapping[str, PositiveFloat] = Field(default_factory=dict)
+    """Where it differs for one of several backbones."""
     limits: Limits = Limits()
+
+    def slo_of(self, backbone: str) -> float:
+        """Seconds to the first token that a function of ``backbone`` is allowed."""
+        return self.slo_ttft_s_by_backbone.get(backbone, self.slo_ttft_s)
 
 
 class Experiment(_Strict):
@@ -72,6 +80,9 @@ class Experiment(_Strict):
     """p99 of the client's lateness past which a cell is invalid."""
     load_workers: PositiveInt = 1
     figures: tuple[str, ...] = ("time-breakdown", "memory-over-time")
+    mode: Literal["live", "simulated"] = "live"
+    profile: str = "cpu-small"
+    """The device profile of a simulated run: a shipped one's name or a .toml file."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -98,7 +109,8 @@ def shipped() -> dict[str, Path]:
 
 def load(name: str, changes: Mapping[str, Any] | None = None) -> Experiment:
     """An experiment by name or ``.yaml`` path, with ``changes`` (dotted key → value) laid over
-    it. ``HarnessError`` where there is none, pydantic's where it is malformed."""
+    it; in simulated mode its section ``simulated`` first. ``HarnessError`` where there is none,
+    pydantic's where it is malformed."""
     path = _find(name)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -106,7 +118,11 @@ def load(name: str, changes: Mapping[str, Any] | None = None) -> Experiment:
         raise HarnessError(f"{path}: {error}") from error
     if not isinstance(content, dict):
         raise HarnessError(f"{path}: an experiment is a mapping of keys, see the shipped ones")
-    for key, value in (changes or {}).items():
+    changes = dict(changes or {})
+    otherwise = content.pop("simulated", {})
+    if changes.get("mode", content.get("mode")) == "simulated":
+        _merge(content, otherwise)
+    for key, value in changes.items():
         _lay_over(content, key, value)
     return Experiment.model_validate({"name": path.stem, **content})
 
@@ -123,6 +139,15 @@ def _find(name: str) -> Path:
     raise HarnessError(
         f"experiment {name!r} is unknown; known: {', '.join(known)}, or a path to a .yaml file"
     )
+
+
+def _merge(content: dict[str, Any], over: Mapping[str, Any]) -> None:
+    """Lay ``over`` over ``content``: mappings key by key, all else as a whole."""
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(content.get(key), dict):
+            _merge(content[key], value)
+        else:
+            content[key] = value
 
 
 def _lay_over(content: dict[str, Any], key: str, value: Any) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +20,17 @@ from systems.registry import system_class
 
 from . import assemble, metrics
 from .cost import PriceSheet, bill, price_sheet
-from .deployments import deployment_for, function_ids
+from .deployments import deployment_for, function_ids, simulated_deployment
 from .experiment import Experiment, SystemChoice, WorkloadChoice
 from .progress import Progress
 from .records import Manifest, Run, write_cell
+from .simulation import Decisions, check_simulable, simulate_cell
 from .telemetry import Sample, Sampler
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from systems.serverless.simulated.profile import Profile
     from workloads.trace import Workload
 
     from .replay import ReplayResult, Schedule
@@ -70,25 +75,53 @@ class Prepared:
     system: ServingSystem
 
 
+@dataclass(frozen=True)
+class Seen:
+    """All that was seen of a cell, times counted from the run's start: the client's table, the
+    system's evidence, samples from outside, decisions with their numbers."""
+
+    client: pa.Table
+    schedule_sha256: str
+    evidence: Evidence
+    samples: list[Sample] = field(default_factory=list)
+    start_ns: int = 0
+    """Of the run, on the clock of ``samples``."""
+    problems: tuple[str, ...] = ()
+    decisions: Decisions = field(default_factory=list)
+
+
 class Runner:
     """Carries an experiment out into a run's folder. ``web_port``: Locust's page while it loads."""
 
     def __init__(
-        self, experiment: Experiment, run: Run, progress: Progress, *, web_port: int | None = None
+        self,
+        experiment: Experiment,
+        run: Run,
+        progress: Progress,
+        *,
+        web_port: int | None = None,
+        trace_decisions: bool = False,
     ) -> None:
         self._experiment = experiment
         self._run = run
         self._progress = progress
         self._web_port = web_port
+        self._trace_decisions = trace_decisions
+        self._profile: Profile | None = None
         self._prices: PriceSheet = price_sheet(experiment.prices)
         self._calibration: Mapping[str, Any] | None = None
 
     def execute(self) -> None:
         """Run every cell that is not there yet. All are prepared and checked before the first
         starts, so that a wrong request fails at once."""
+        simulated = self._experiment.mode == "simulated"
+        if simulated:
+            from systems.serverless.simulated.profile import load_profile
+
+            self._profile = load_profile(self._experiment.profile)
         cells = [self._prepare(plan) for plan in plan_cells(self._experiment)]
         todo = [cell for cell in cells if not (self._run.path / cell.plan.path).exists()]
-        if todo:
+        if todo and not simulated:
             self._calibration = self._calibrate()
         for number, cell in enumerate(todo, start=1):
             title = (
@@ -97,22 +130,30 @@ class Runner:
             self._carry_out(cell, title)
 
     def _prepare(self, plan: CellPlan) -> Prepared:
-        from systems.engine.config import read_config
+        from systems.models.sizes import model_size
         from workloads import catalogue
 
         from .replay import build_schedule
 
         workload = catalogue.load(plan.workload.name, seed=plan.seed, **plan.workload.overrides)
-        deployment = deployment_for(
-            self._experiment.deployment, plan.system, function_ids(workload)
-        )
-        (backbone,) = deployment.backbones.values()
-        schedule = build_schedule(
-            workload, seed=plan.seed, vocab_size=read_config(backbone).vocab_size
-        )
         system: ServingSystem = system_class(plan.system.name)()
-        system.check(deployment)
+        deployment = self._deployment(plan, function_ids(workload))
+        if self._profile is None:
+            system.check(deployment)
+        vocabularies = [
+            model_size(str(path), deployment.dtype, 1, "cpu").vocab_size
+            for path in deployment.backbones.values()
+        ]
+        schedule = build_schedule(workload, seed=plan.seed, vocab_size=min(vocabularies))
         return Prepared(plan, workload, schedule, deployment, system)
+
+    def _deployment(self, plan: CellPlan, functions: list[str]) -> Deployment:
+        choice = self._experiment.deployment
+        if self._profile is None:
+            return deployment_for(choice, plan.system, functions)
+        check_simulable(plan.system.name)
+        kind = "cuda" if self._profile.device_slots.value else "cpu"
+        return simulated_deployment(choice, plan.system, functions, kind)
 
     def _calibrate(self) -> Mapping[str, Any]:
         from .calibration import calibrate
@@ -122,12 +163,37 @@ class Runner:
 
     def _carry_out(self, cell: Prepared, title: str) -> None:
         started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        seen = self._live(cell, title) if self._profile is None else self._simulated(cell, title)
+        self._write(cell, seen, started_at)
+
+    def _simulated(self, cell: Prepared, title: str) -> Seen:
+        assert self._profile is not None
+        with self._progress.bar(title, "requests") as advance:
+            table, evidence, decisions = simulate_cell(
+                cell.plan.system.name,
+                cell.deployment,
+                cell.schedule,
+                self._profile,
+                self._experiment.deployment.adapter_rank,
+                trace_decisions=self._trace_decisions,
+            )
+            advance(table.num_rows, table.num_rows)
+        return Seen(table, cell.schedule.sha256, evidence, decisions=decisions)
+
+    def _live(self, cell: Prepared, title: str) -> Seen:
         with cell.system as system:
             endpoint = system.deploy(cell.deployment)
             with Sampler(endpoint.pids) as sampler:
                 result = self._load(cell, endpoint.base_url, title)
             evidence = system.evidence()
-        self._write(cell, result, evidence, sampler.samples, started_at)
+        return Seen(
+            client=result.table,
+            schedule_sha256=result.schedule_sha256,
+            evidence=assemble.relative(evidence, result.start_ns),
+            samples=sampler.samples,
+            start_ns=result.start_ns,
+            problems=(*result.problems, *evidence.problems),
+        )
 
     def _load(self, cell: Prepared, base_url: str, title: str) -> ReplayResult:
         from .replay import replay
@@ -147,43 +213,36 @@ class Runner:
                 on_progress=lambda now: advance(now.done, now.total),
             )
 
-    def _write(
-        self,
-        cell: Prepared,
-        result: ReplayResult,
-        evidence: Evidence,
-        samples: list[Sample],
-        started_at: str,
-    ) -> None:
-        seen = assemble.relative(evidence, result.start_ns)
-        end_ns = _end_of(result, cell.workload)
+    def _write(self, cell: Prepared, seen: Seen, started_at: str) -> None:
+        evidence = seen.evidence
+        end_ns = _end_of(seen.client, cell.workload)
         tables = {
-            "requests": assemble.requests_table(result.table, seen, cell.deployment),
-            "spans": assemble.spans_table(result.table, seen),
-            "memory": assemble.memory_table(seen.memory, samples, result.start_ns, end_ns),
+            "requests": assemble.requests_table(seen.client, evidence, cell.deployment),
+            "spans": assemble.spans_table(seen.client, evidence),
+            "memory": assemble.memory_table(evidence.memory, seen.samples, seen.start_ns, end_ns),
             "billing": bill(
-                seen.memory,
-                seen.activity,
-                _calls(result),
+                evidence.memory,
+                evidence.activity,
+                _calls(seen.client),
                 self._prices,
                 end_ns=end_ns,
                 threads=cell.deployment.limits.threads_per_instance or os.cpu_count() or 1,
             ),
         }
         document = metrics.summary(tables, end_ns / 1e9)
-        problems = [*result.problems, *evidence.problems]
         residual = metrics.residual_problem(document)
-        problems += [residual] if residual else []
-        manifest = self._manifest(cell, result, started_at, tuple(problems))
-        write_cell(self._run.path / cell.plan.path, manifest, tables, document)
+        problems = (*seen.problems, *([residual] if residual else []))
+        manifest = self._manifest(cell, seen, started_at, problems)
+        extra = {"decisions": assemble.decisions_table(seen.decisions)} if seen.decisions else {}
+        write_cell(self._run.path / cell.plan.path, manifest, tables, document, extra)
 
     def _manifest(
-        self, cell: Prepared, result: ReplayResult, started_at: str, problems: tuple[str, ...]
+        self, cell: Prepared, seen: Seen, started_at: str, problems: tuple[str, ...]
     ) -> Manifest:
         info = cell.system.info()
         return Manifest(
             run_id=self._run.id,
-            mode="live",
+            mode=self._experiment.mode,
             experiment=self._experiment.name,
             system=asdict(info),
             workload={
@@ -192,11 +251,12 @@ class Runner:
                 "kind": cell.workload.provenance.kind,
                 "provenance": cell.workload.provenance.model_dump(mode="json"),
             },
-            schedule_sha256=result.schedule_sha256,
+            schedule_sha256=seen.schedule_sha256,
             deployment=_portable(cell.deployment),
             seed=cell.plan.seed,
             repeat=cell.plan.repeat,
             prices=self._prices.model_dump(include={"name", "date", "sha256"}),
+            profile=_named(self._profile),
             calibration=self._calibration,
             started_at=started_at,
             valid=not problems,
@@ -214,18 +274,19 @@ def _portable(deployment: Deployment) -> dict[str, Any]:
     return content
 
 
-def _end_of(result: ReplayResult, workload: Workload) -> int:
+def _named(profile: Profile | None) -> dict[str, Any] | None:
+    if profile is None:
+        return None
+    return {"name": profile.name, "sha256": profile.sha256, "last_check": None}
+
+
+def _end_of(client: pa.Table, workload: Workload) -> int:
     """The run lasts as long as its trace, or until the last answer."""
-    ends = [end for end in result.table["end_ns"].to_pylist() if end is not None]
+    ends = [end for end in client["end_ns"].to_pylist() if end is not None]
     return max(workload.duration_ns, *ends, 0) if ends else workload.duration_ns
 
 
-def _calls(result: ReplayResult) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    table = result.table
-    for function, sent in zip(
-        table["function_id"].to_pylist(), table["sent_ns"].to_pylist(), strict=True
-    ):
-        if sent is not None:
-            counts[function] = counts.get(function, 0) + 1
-    return counts
+def _calls(client: pa.Table) -> dict[str, int]:
+    """How many requests were sent, by function."""
+    sent = client["sent_ns"].is_valid().to_pylist()
+    return Counter(f for f, out in zip(client["function_id"].to_pylist(), sent, strict=True) if out)

@@ -20,6 +20,7 @@ from systems.serverless.options import Options
 
 class ServerlessLLM(LiveServerless):
     name = "serverless-llm"
+    checkpoint_tier = True
     summary = "a copy of the backbone per instance, loaded from host memory on demand"
 
     @staticmethod

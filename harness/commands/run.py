@@ -32,6 +32,16 @@ def run(
     resume: Annotated[
         str | None, typer.Option(help="Run what is missing of this run, as it was asked for.")
     ] = None,
+    simulated: Annotated[
+        bool | None,
+        typer.Option("--simulated/--live", help="In virtual time, by a device profile."),
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Device profile of a simulation, or a .toml file.")
+    ] = None,
+    trace_decisions: Annotated[
+        bool, typer.Option("--trace-decisions", help="Keep each decision with its numbers.")
+    ] = False,
     web: Annotated[bool, typer.Option("--web", help="Locust's page on port 8089.")] = False,
     out: Annotated[Path, typer.Option(help="Where runs are kept.")] = _RESULTS,
     json_: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
@@ -49,13 +59,26 @@ def run(
         record = open_run(resume, out)
         chosen = Experiment.model_validate(record.experiment)
     else:
-        chosen = _choose(experiment, system, workload, seed, repeats, load_workers, set_)
+        given = {
+            "seeds": seed,
+            "repeats": repeats,
+            "load_workers": load_workers,
+            "mode": None if simulated is None else "simulated" if simulated else "live",
+            "profile": profile,
+        }
+        chosen = _choose(experiment, system, workload, given, set_)
         record = None
     progress = Progress()
     if record is None:
         record = new_run(chosen.model_dump(mode="json"), out)
     try:
-        Runner(chosen, record, progress, web_port=8089 if web else None).execute()
+        Runner(
+            chosen,
+            record,
+            progress,
+            web_port=8089 if web else None,
+            trace_decisions=trace_decisions,
+        ).execute()
     except BaseException:
         _forget_if_empty(record)
         raise
@@ -72,9 +95,7 @@ def _choose(
     name: str,
     systems: list[str] | None,
     workloads: list[str] | None,
-    seeds: list[int] | None,
-    repeats: int | None,
-    load_workers: int | None,
+    given: dict[str, Any],
     settings: list[str] | None,
 ) -> Experiment:
     """The named experiment with what the command line says laid over it."""
@@ -82,7 +103,6 @@ def _choose(
     from ..experiment import Experiment, load, parse_setting
 
     changes: dict[str, Any] = dict(parse_setting(text) for text in settings or [])
-    given = {"seeds": seeds, "repeats": repeats, "load_workers": load_workers}
     changes |= {key: value for key, value in given.items() if value is not None}
     content = load(name, changes).model_dump()
     for key, wanted in (("systems", systems), ("workloads", workloads)):
@@ -119,7 +139,7 @@ def _document(record: Run) -> dict[str, Any]:
         "run_id": record.id,
         "run_directory": str(record.path),
         "experiment": record.experiment["name"],
-        "mode": "live",
+        "mode": record.experiment.get("mode", "live"),
         "valid": all(cell.manifest.valid for cell in cells),
         "problems": problems,
         "doubts": _doubts(cells),

@@ -76,13 +76,15 @@ def write_cell(
     manifest: Manifest,
     tables: Mapping[str, pa.Table],
     summary: Mapping[str, Any],
+    extra: Mapping[str, pa.Table] | None = None,
 ) -> Cell:
-    """Write a cell whole or not at all: into a folder beside it, to the disk, then renamed."""
+    """Write a cell whole or not at all: into a folder beside it, to the disk, then renamed.
+    ``extra`` are tables beyond the contract, by name."""
     checked = {name: conform(tables[name], name, path) for name in TABLES}
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
-        for name, table in checked.items():
+        for name, table in {**(extra or {}), **checked}.items():
             pq.write_table(table, draft / f"{name}.parquet", compression="zstd")
         _write_json(draft / "manifest.json", manifest.model_dump(mode="json", by_alias=True))
         _write_json(draft / "summary.json", summary)

@@ -42,6 +42,9 @@ class Options(BaseModel):
     template: Literal["libraries", "containers"] = "libraries"
     """What instances are forked from: a process that holds the libraries, or (as the paper's
     figure shows it) warm containers that import them on a function's first call."""
+    overlap_loading: bool = True
+    """Whether a shared backbone is read while its first instance still starts; the paper's order
+    of precedence, libraries first, is without."""
     start_attempts: PositiveInt = 2
     context_bytes: NonNegativeInt = 320 << 20
     """Live: reserved on the device for each process that imported its own libraries, beside

@@ -168,7 +168,8 @@ class Provisioning:
         if instance.phase is not Phase.STARTING or not self._process_asked(instance):
             return False
         copy = self._state.copies[instance.copy]
-        if copy.key.shared and not copy.asked:
+        ready = self._state.world.settings.eager_backbone or Artifact.LIBRARIES in instance.in_place
+        if copy.key.shared and not copy.asked and ready:
             copy.asked, copy.asked_ns = True, now
             self._out.append(act.LoadBackbone(copy.key))
         if not instance.started or instance.loading:

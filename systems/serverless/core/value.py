@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from .artifacts import AWAKE, DORMANT, PARKED, Artifact, CopyKey, Residency
+from .artifacts import DORMANT, PARKED, Artifact, CopyKey, Residency
 from .knapsack import Item, Key, fill, ordered
 from .state import Device, Instance, Phase, State
 
@@ -28,10 +28,10 @@ def kv_floor(instance: Instance, state: State) -> int:
     return instance.function.kv_bytes_per_token * state.world.settings.max_context_tokens
 
 
-def items(instances: Sequence[Instance], state: State, now_ns: int) -> list[Item]:
+def items(instances: Sequence[Instance], state: State, now_ns: int, *, kernels: bool) -> list[Item]:
     """A tree for each backbone copy that only these instances use: the copy, then for each of
-    them its adapter with its context, then kernels with the KV cache. A copy that others use too
-    needs no item: it stays."""
+    them its adapter with its context, then (``kernels``) workspaces with the KV cache. A copy that
+    others use too needs no item: it stays."""
     ids = {instance.id for instance in instances}
     found: list[Item] = []
     shared: dict[CopyKey, list[float]] = {}
@@ -55,6 +55,8 @@ def items(instances: Sequence[Instance], state: State, now_ns: int) -> list[Item
                 root,
             )
         )
+        if not kernels:
+            continue
         found.append(
             Item(
                 (instance.id, Artifact.KERNELS),
@@ -71,10 +73,11 @@ def items(instances: Sequence[Instance], state: State, now_ns: int) -> list[Item
 
 
 def residencies(device: Device, state: State, now_ns: int) -> Mapping[int, Residency]:
-    """What the greedy knapsack puts on the device, of all that rests there. What is busy stays,
-    and its bytes are not to be had."""
+    """What the greedy knapsack puts on the device, of all that rests there: ``PARKED`` or
+    ``DORMANT``. What is busy stays, and its bytes are not to be had. A KV cache is no artifact:
+    past its keep-alive nobody holds one for a request that is not there."""
     instances = resting(device, state)
-    able = items(instances, state, now_ns)
+    able = items(instances, state, now_ns, kernels=False)
     capacity = {device.spec.id: device.memory.free + _held(device, instances, state)}
     order = ordered(able, capacity)
     chosen = fill(order, capacity)
@@ -91,8 +94,6 @@ def residencies(device: Device, state: State, now_ns: int) -> Mapping[int, Resid
 
 
 def _residency(instance: Instance, chosen: set[Key]) -> Residency:
-    if (instance.id, Artifact.KERNELS) in chosen:
-        return AWAKE
     return PARKED if (instance.id, Artifact.ADAPTER) in chosen else DORMANT
 
 

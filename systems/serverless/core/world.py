@@ -71,6 +71,8 @@ class Settings:
     """How long after its last request an instance may still hold any artifact at all."""
     container_memory_bytes: int = 1 << 62
     """Of host memory, for instances of which nothing is left on a device."""
+    eager_backbone: bool = True
+    """Whether a shared backbone is read while its first instance still starts."""
     template_bytes: int = 0
     """What the process holds that instances are forked from, on the device of the first fork."""
     start_attempts: int = 2

@@ -19,9 +19,9 @@ from systems.interface import Stage
 from ..core import actions as act
 from ..core import events as ev
 from ..core.artifacts import Artifact, CopyKey
+from ..stages import Timeline
 from . import store, wire
 from .plan import Plan
-from .stages import Timeline
 from .wire import AsyncChannel, Message
 
 _GRACE_S = 2.0

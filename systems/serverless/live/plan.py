@@ -129,6 +129,7 @@ def _world(
             container_memory_bytes=round(options.container_memory_gib * 2**30),
             template_bytes=options.template_bytes if forks else 0,
             start_attempts=options.start_attempts,
+            eager_backbone=options.overlap_loading,
         ),
     )
 

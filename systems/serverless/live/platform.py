@@ -13,12 +13,12 @@ from typing import Any
 
 from systems.interface import Activity, MemoryOwner, MemoryStep, RequestEvidence, Span, Stage
 
+from .. import stages
 from ..core import actions as act
 from ..core import events as ev
 from ..core.controller import Controller
 from ..core.memory import Holding
 from ..core.policies import Policies
-from . import stages
 from .journal import Journal
 from .node import Node
 from .plan import Plan
@@ -58,6 +58,8 @@ class Call:
     instance: int | None = None
     batch_size: int | None = None
     provisioning: tuple[Span, ...] = ()
+    started_for_it: bool = False
+    """Its instance came up while it waited."""
     prefill_ns: int | None = None
     first_token_ns: int | None = None
     last_token_ns: int | None = None
@@ -119,7 +121,11 @@ class Platform:
                 function_id=call.function,
                 received_ns=call.received_ns,
                 responded_ns=responded_ns,
-                temperature=stages.temperature(spans) if call.instance is not None else None,
+                temperature=(
+                    stages.temperature(spans, started_for_it=call.started_for_it)
+                    if call.instance is not None
+                    else None
+                ),
                 instance_id=None if call.instance is None else str(call.instance),
                 batch_size=call.batch_size,
                 spans=tuple(spans),
@@ -156,11 +162,14 @@ class Platform:
     def _run_batch(self, action: act.RunBatch) -> None:
         self._begin_activity(action.instance)
         provisioning = self._provisioning(action.instance)
+        live = self.node.instances.get(action.instance)
+        up_ns = live.timeline.ended_ns(Stage.WARMING) if live else 0
         for request in action.requests:
             call = self._calls[request]
             call.instance = action.instance
             call.batch_size = len(action.requests)
             call.provisioning = provisioning
+            call.started_for_it = up_ns > call.received_ns
             self.node.send(
                 action.instance,
                 "request",

@@ -34,6 +34,9 @@ class LiveServerless(ServingSystem):
     """Base of the serverless systems: a subclass is its name and its choice of policies."""
 
     kind: ClassVar[Literal["serverless", "serverful", "external"]] = "serverless"
+    checkpoint_tier: ClassVar[bool] = False
+    """Whether checkpoints lie ready in the host's memory; a simulation asks, and live the page
+    cache does it for all."""
 
     def __init__(self) -> None:
         self._directory: Path | None = None

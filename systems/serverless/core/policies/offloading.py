@@ -102,7 +102,9 @@ class ValueDensity:
         ]
         by_id = {instance.id: instance for instance in instances}
         left: dict[int, Residency] = {}
-        order = ordered(items(instances, state, now_ns), {device.spec.id: device.memory.capacity})
+        order = ordered(
+            items(instances, state, now_ns, kernels=True), {device.spec.id: device.memory.capacity}
+        )
         for block in reversed(order):
             for item in reversed(block.items):
                 if amount <= 0:

@@ -44,8 +44,8 @@ class NoPreloading:
 
 @dataclass(frozen=True, slots=True)
 class ByDensity:
-    """ServerlessLoRA: of what is idle on a device, what the precedence-constrained knapsack
-    chooses by loading delay × rate over bytes; a container is kept for its own time.
+    """ServerlessLoRA: of what rests on a device, what the precedence-constrained knapsack chooses
+    by loading delay × rate over bytes; a container is kept for its own time.
 
     ``libraries``: whether the template holds them. Without, it is a pool of warm containers, as
     the paper's figure shows it: the second function's first call owes libraries, no container."""

@@ -26,6 +26,10 @@ class Timeline:
     def begin(self, stage: Stage, now_ns: int) -> None:
         self._open[stage] = now_ns
 
+    def ended_ns(self, stage: Stage) -> int:
+        """When ``stage`` last ended; 0 where it never did."""
+        return max((span.end_ns for span in self.spans if span.stage is stage), default=0)
+
     def end(self, stage: Stage, now_ns: int) -> None:
         start_ns = self._open.pop(stage, None)
         if start_ns is not None:
@@ -50,10 +54,10 @@ def waited_for(provisioning: Iterable[Span], start_ns: int, end_ns: int) -> list
     return spans
 
 
-def temperature(spans: Iterable[Span]) -> Temperature:
-    """Cold where a process was waited for, or anything that only a starting one needs; warm
-    where its artifacts alone were. Told from the evidence, never from what was meant."""
-    stages = {span.stage for span in spans}
-    if stages & {Stage.WARMING, Stage.LIBRARIES, Stage.KERNELS}:
+def temperature(spans: Iterable[Span], *, started_for_it: bool) -> Temperature:
+    """Cold where no live instance could take it, so that one had to come up while it waited; warm
+    where one was there and lacked artifacts; hot where everything was in place. Told from the
+    evidence, never from what was meant."""
+    if started_for_it:
         return Temperature.COLD
-    return Temperature.WARM if stages & PROVISIONING else Temperature.HOT
+    return Temperature.WARM if {span.stage for span in spans} & PROVISIONING else Temperature.HOT

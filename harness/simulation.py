@@ -1,0 +1,90 @@
+"""A cell in virtual time, seen as a live one is seen: the client's table, the system's evidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from systems.interface import Deployment, Evidence
+from systems.registry import system_class
+
+from .errors import HarnessError
+from .replay.records import CLIENT_SCHEMA
+
+if TYPE_CHECKING:
+    from systems.serverless.simulated.profile import Profile
+    from systems.serverless.simulated.run import Outcome
+
+    from .replay import Schedule
+
+Decisions = list[tuple[int, str, dict[str, Any]]]
+
+
+def check_simulable(name: str) -> None:
+    """``HarnessError`` for a system that is no choice of policies over the decision core."""
+    if not hasattr(system_class(name), "policies"):
+        raise HarnessError(f"system {name} runs live only; --simulated needs a serverless one")
+
+
+def simulate_cell(
+    system: str,
+    deployment: Deployment,
+    schedule: Schedule,
+    profile: Profile,
+    adapter_rank: int,
+    *,
+    trace_decisions: bool = False,
+) -> tuple[pa.Table, Evidence, Decisions]:
+    """Run one cell. Times count from the run's start; the client is never late."""
+    from systems.serverless.options import Options
+    from systems.serverless.simulated.run import Arrival, simulate
+
+    cls = system_class(system)
+    options = Options.model_validate(dict(deployment.options))
+    columns = schedule.table
+    lengths = pa.compute.list_value_length(columns["prompt_ids"]).to_pylist()
+    arrivals = [
+        Arrival(*row)
+        for row in zip(
+            columns["request_id"].to_pylist(),
+            columns["scheduled_ns"].to_pylist(),
+            columns["function_id"].to_pylist(),
+            lengths,
+            columns["output_tokens"].to_pylist(),
+            strict=True,
+        )
+    ]
+    decisions: Decisions = []
+    outcome = simulate(
+        deployment,
+        cls.policies(options),
+        profile,
+        arrivals,
+        tiered=cls.checkpoint_tier,
+        adapter_rank=adapter_rank,
+        explain=decisions if trace_decisions else None,
+    )
+    table = _client_table(schedule, lengths, outcome)
+    return table, outcome.evidence(), decisions
+
+
+def _client_table(schedule: Schedule, lengths: list[int], outcome: Outcome) -> pa.Table:
+    plan = schedule.table
+    count = len(schedule)
+    seen = [outcome.seen(request) for request in plan["request_id"].to_pylist()]
+    columns: dict[str, Any] = {
+        "request_id": plan["request_id"],
+        "scheduled_ns": plan["scheduled_ns"],
+        "function_id": plan["function_id"],
+        "wanted_output_tokens": plan["output_tokens"],
+        "sent_ns": plan["scheduled_ns"],
+        "prompt_tokens": lengths,
+        "first_byte_ns": [each["first_token_ns"] for each in seen],
+        "end_ns": [each["last_token_ns"] for each in seen],
+        **{name: [each[name] for each in seen] for name in seen[0]},
+    }
+    arrays = {
+        field.name: columns.get(field.name, pa.nulls(count, field.type)) for field in CLIENT_SCHEMA
+    }
+    return pa.table(arrays, schema=CLIENT_SCHEMA)

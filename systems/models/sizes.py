@@ -1,0 +1,51 @@
+"""How large a backbone and its adapters are, from the model's shape alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from systems.engine.adapter_files import target_shapes
+from systems.engine.checkpoint import tensor_groups
+from systems.engine.config import ModelConfig, read_config
+from systems.engine.dtypes import ITEMSIZE, compute_dtype
+
+from .presets import ensure_backbone
+from .random_llama import SHAPES
+
+ADAPTED = ("q_proj", "k_proj", "v_proj", "o_proj")
+"""The projections that made adapters change (the paper's are not known)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSize:
+    """Of one backbone in one dtype, and of an adapter over it."""
+
+    vocab_size: int
+    parameters: int
+    weights_bytes: int
+    kv_bytes_per_token: int
+    adapter_bytes: int
+
+
+def model_size(name: str, dtype: str, adapter_rank: int, device: str) -> ModelSize:
+    """By a preset's name or a directory, on a ``cpu`` or ``cuda`` device; a seeded preset need not
+    have been made."""
+    shapes = {shape.name: shape for shape in SHAPES}
+    if name in shapes:
+        config = ModelConfig.model_validate({"model_type": "llama", **shapes[name].config})
+    else:
+        config = read_config(ensure_backbone(name))
+    parameters = sum(
+        math.prod(shape) for group in tensor_groups(config) for shape in group.values()
+    )
+    shapes_of = target_shapes(config)
+    adapter = config.num_layers * adapter_rank * sum(sum(shapes_of[name]) for name in ADAPTED)
+    computed = ITEMSIZE[compute_dtype(dtype, device)]
+    return ModelSize(
+        config.vocab_size,
+        parameters,
+        parameters * ITEMSIZE[dtype],
+        config.kv_bytes_per_token(dtype, device),
+        adapter * computed,
+    )

@@ -1,0 +1,126 @@
+"""Virtual time: an event heap, and resources that are shared by whoever is at work on them."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+
+Callback = Callable[[], None]
+
+
+class Clock:
+    """Runs callbacks in the order of their times, those of one time in the order they were set."""
+
+    __slots__ = ("_heap", "_turn", "now")
+
+    def __init__(self) -> None:
+        self.now = 0
+        self._heap: list[tuple[int, int, Callback]] = []
+        self._turn = 0
+
+    def at(self, time_ns: int, callback: Callback) -> None:
+        """Run ``callback`` at ``time_ns``, or now where that has passed."""
+        self._turn += 1
+        heapq.heappush(self._heap, (max(time_ns, self.now), self._turn, callback))
+
+    def run_until(self, time_ns: int) -> None:
+        """Run all that is due before ``time_ns``, and stand there."""
+        heap = self._heap
+        while heap and heap[0][0] < time_ns:
+            self.now, _, callback = heapq.heappop(heap)
+            callback()
+        self.now = max(self.now, time_ns)
+
+    def run(self) -> None:
+        """Run until nothing is left."""
+        heap = self._heap
+        while heap:
+            self.now, _, callback = heapq.heappop(heap)
+            callback()
+
+
+class Job:
+    """A piece of work on a resource."""
+
+    __slots__ = ("done", "end")
+
+    def __init__(self, end: float, done: Callback) -> None:
+        self.end = end
+        self.done: Callback | None = done
+
+
+class Shared:
+    """Processor sharing: up to ``slots`` jobs at full speed, more of them all equally slower.
+
+    A virtual clock runs at the speed of each job, so that a job's end on it never moves and one
+    pending event is enough, however many jobs there are."""
+
+    __slots__ = ("_clock", "_heap", "_jobs", "_last_ns", "_pending", "_slots", "_turn", "_virtual")
+
+    def __init__(self, clock: Clock, slots: float) -> None:
+        self._clock = clock
+        self._slots = slots
+        self._heap: list[tuple[float, int, Job]] = []
+        self._jobs = 0
+        self._virtual = 0.0
+        self._last_ns = 0
+        self._turn = 0
+        self._pending = -1
+
+    def start(self, work_ns: float, done: Callback) -> Job:
+        """Begin a job that takes ``work_ns`` at full speed."""
+        self._advance()
+        job = Job(self._virtual + work_ns, done)
+        self._turn += 1
+        heapq.heappush(self._heap, (job.end, self._turn, job))
+        self._jobs += 1
+        self._wait()
+        return job
+
+    def cancel(self, job: Job) -> float:
+        """End a job early; the work in ns that was left of it."""
+        self._advance()
+        job.done = None
+        self._jobs -= 1
+        self._wait()
+        return max(job.end - self._virtual, 0.0)
+
+    def _speed(self) -> float:
+        return 1.0 if self._jobs <= self._slots else self._slots / self._jobs
+
+    def _advance(self) -> None:
+        now = self._clock.now
+        if self._jobs:
+            self._virtual += (now - self._last_ns) * self._speed()
+        self._last_ns = now
+
+    def _wait(self) -> None:
+        """Set the one event of this resource: the end of the job that ends first."""
+        heap = self._heap
+        while heap and heap[0][2].done is None:
+            heapq.heappop(heap)
+        if not heap:
+            self._pending = -1
+            return
+        left = max(heap[0][0] - self._virtual, 0.0) / self._speed()
+        due = self._clock.now + int(left) + (left > int(left))
+        if due != self._pending:
+            self._pending = due
+            self._clock.at(due, lambda: self._end(due))
+
+    def _end(self, due: int) -> None:
+        if due != self._pending:
+            return
+        self._pending = -1
+        self._advance()
+        heap = self._heap
+        ended: list[Callback] = []
+        while heap and (heap[0][2].done is None or heap[0][0] <= self._virtual + 1e-3):
+            _, _, job = heapq.heappop(heap)
+            if job.done is not None:
+                self._jobs -= 1
+                ended.append(job.done)
+                job.done = None
+        self._wait()
+        for done in ended:
+            done()

@@ -1,0 +1,369 @@
+"""Carries the controller's actions out in virtual time, and keeps what came of them."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from systems.interface import Activity, MemoryOwner, MemoryStep, Span, Stage
+
+from .. import stages
+from ..core import actions as act
+from ..core import events as ev
+from ..core.artifacts import DORMANT, GONE, PARKED, Artifact, CopyKey, Residency
+from ..core.controller import Controller
+from ..core.memory import Holding
+from ..core.policies import Policies
+from ..core.world import World
+from ..stages import Timeline
+from .clock import Clock, Shared
+from .laws import Laws
+from .profile import Profile
+from .worker import Work, Worker
+
+_NS = 1e9
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A request on its way through the platform."""
+
+    work: Work
+    function: str
+    received_ns: int
+    status: str = "waiting"
+    instance: int | None = None
+    batch_size: int | None = None
+    started_for_it: bool = False
+    """Its instance came up while it waited."""
+    spans: tuple[Span, ...] = ()
+    """Of the stages it waited for before its prefill, where it waited for any."""
+
+
+@dataclass(slots=True, eq=False)
+class Process:
+    """A simulated instance."""
+
+    id: int
+    device: str
+    laws: Laws
+    function: str
+    worker: Worker
+    copy: CopyKey | None = None
+    timeline: Timeline = field(default_factory=Timeline.empty)
+    residency: Residency = GONE
+    """What was left at its last offloading."""
+    up_ns: int = 0
+    last_ready_ns: int = 0
+    busy_since_ns: int = 0
+    calls: int = 0
+    stopping: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Copy:
+    timeline: Timeline = field(default_factory=Timeline.empty)
+    dropped: bool = False
+
+
+class Node:
+    """What the devices of one host share: cores and the disk (or checkpoint tier)."""
+
+    def __init__(self, clock: Clock, profile: Profile) -> None:
+        self.cores = Shared(clock, profile.cores.value)
+        self.disk = Shared(clock, 1)
+
+
+class Platform:
+    """One controller in virtual time. ``laws`` by function; ``timeout_ns`` ends a request that
+    still waits."""
+
+    def __init__(
+        self,
+        world: World,
+        policies: Policies,
+        profile: Profile,
+        laws: Mapping[str, Laws],
+        *,
+        timeout_ns: int,
+        decisions: list[tuple[int, str, dict[str, Any]]] | None = None,
+    ) -> None:
+        self.clock = Clock()
+        self.calls: dict[int, Call] = {}
+        self.memory: list[MemoryStep] = []
+        self.activity: list[Activity] = []
+        self._profile, self._laws, self._timeout_ns = profile, laws, timeout_ns
+        self._policies = policies
+        self._decisions = decisions
+        explain = None if decisions is None else self._explain
+        self.controller = Controller(world, policies, self._memory_changed, explain)
+        per_node = max(int(profile.devices_per_node.value), 1)
+        nodes: list[Node] = []
+        self._node: dict[str, Node] = {}
+        self._compute: dict[str, Shared] = {}
+        self._link: dict[str, Shared] = {}
+        for index, device in enumerate(world.devices):
+            if index % per_node == 0:
+                nodes.append(Node(self.clock, profile))
+            self._node[device] = nodes[-1]
+            slots = profile.device_slots.value
+            self._compute[device] = Shared(self.clock, slots) if slots else nodes[-1].cores
+            self._link[device] = Shared(self.clock, 1)
+        self._first_node = nodes[0]
+        self._template = Timeline.empty()
+        self._processes: dict[int, Process] = {}
+        self._copies: dict[CopyKey, Copy] = {}
+        self._events: deque[ev.Event] = deque()
+        self._busy = False
+        self._held: Counter[tuple[str, MemoryOwner, str | None]] = Counter()
+        self._sizes: dict[tuple[str, Holding], int] = {}
+        self._do: dict[type, Callable[[Any], None]] = {
+            act.StartTemplate: self._start_template,
+            act.StartInstance: self._start_instance,
+            act.StopInstance: self._stop_instance,
+            act.LoadArtifact: self._load_artifact,
+            act.OffloadArtifacts: self._offload_artifacts,
+            act.LoadBackbone: self._load_backbone,
+            act.DropBackbone: self._drop_backbone,
+            act.RunBatch: self._run_batch,
+            act.CancelRequest: self._cancel,
+            act.FailRequest: self._fail,
+            act.SetTimer: self._set_timer,
+        }
+
+    # -- requests ---------------------------------------------------------------------------
+
+    def submit(self, request: int, function: str, prompt_tokens: int, output_tokens: int) -> None:
+        """A request arrives now."""
+        call = Call(Work(request, prompt_tokens, output_tokens), function, self.clock.now)
+        self.calls[request] = call
+        self._post(ev.RequestArrived(request, function, prompt_tokens, output_tokens))
+        if call.instance is None and call.status == "waiting":
+            due = self.clock.now + self._timeout_ns
+            self.clock.at(due, partial(self._time_out, request))
+
+    def _time_out(self, request: int) -> None:
+        call = self.calls[request]
+        if call.status == "waiting" and not call.work.first_ns:
+            call.status = "timeout"
+            self._post(ev.RequestCancelled(request))
+
+    # -- events and actions -----------------------------------------------------------------
+
+    def _post(self, event: ev.Event) -> None:
+        self._events.append(event)
+        if self._busy:
+            return
+        self._busy = True
+        events, handle, do = self._events, self.controller.handle, self._do
+        while events:
+            for action in handle(events.popleft(), self.clock.now):
+                do[type(action)](action)
+        self._busy = False
+
+    def _after(self, seconds: float, then: Callable[[], None]) -> None:
+        self.clock.at(self.clock.now + round(seconds * _NS), then)
+
+    def _start_template(self, action: act.StartTemplate) -> None:  # noqa: ARG002
+        self._template.begin(Stage.WARMING, self.clock.now)
+        self._after(self._profile.process_s.value, self._template_up)
+
+    def _template_up(self) -> None:
+        self._template.end(Stage.WARMING, self.clock.now)
+        if not self._policies.preloading.template_libraries:
+            self._post(ev.TemplateReady())
+            return
+        self._template.begin(Stage.LIBRARIES, self.clock.now)
+        work = self._profile.libraries_s.value * _NS
+        self._first_node.cores.start(work, self._template_ready)
+
+    def _template_ready(self) -> None:
+        self._template.end(Stage.LIBRARIES, self.clock.now)
+        self._post(ev.TemplateReady())
+
+    def _start_instance(self, action: act.StartInstance) -> None:
+        laws = self._laws[action.function]
+        worker = Worker(
+            self.clock,
+            self._compute[action.device],
+            laws,
+            partial(self._prefilled, action.instance),
+            self._finished,
+        )
+        process = Process(action.instance, action.device, laws, action.function, worker)
+        self._processes[process.id] = process
+        process.timeline.begin(Stage.WARMING, self.clock.now)
+        profile = self._profile
+        seconds = profile.fork_s.value if action.forked else profile.process_s.value
+        self._after(seconds, partial(self._started, process))
+
+    def _started(self, process: Process) -> None:
+        if process.id in self._processes and not process.stopping:
+            process.up_ns = self.clock.now
+            process.timeline.end(Stage.WARMING, self.clock.now)
+            self._post(ev.InstanceStarted(process.id))
+
+    def _stop_instance(self, action: act.StopInstance) -> None:
+        process = self._processes[action.instance]
+        process.stopping = True
+        self._after(self._profile.stop_s.value, partial(self._stopped, process))
+
+    def _stopped(self, process: Process) -> None:
+        del self._processes[process.id]
+        self._post(ev.InstanceStopped(process.id))
+
+    # -- artifacts --------------------------------------------------------------------------
+
+    def _load_artifact(self, action: act.LoadArtifact) -> None:
+        process = self._processes[action.instance]
+        artifact, profile = action.artifact, self._profile
+        loaded = partial(self._loaded, process, artifact)
+        process.timeline.begin(Stage(artifact.value), self.clock.now)
+        if artifact is Artifact.LIBRARIES:
+            cores = self._node[process.device].cores
+            cores.start(profile.libraries_s.value * _NS, loaded)
+        elif artifact is Artifact.BACKBONE:
+            process.copy = action.copy
+            if action.copy is not None and action.copy.shared:
+                self._after(profile.map_s.value, loaded)
+            else:
+                self._node[process.device].disk.start(process.laws.backbone_ns(), loaded)
+        elif artifact is Artifact.ADAPTER:
+            if process.laws.size.adapter_bytes:
+                self._link[process.device].start(process.laws.adapter_ns(), loaded)
+            else:
+                self._after(0, loaded)
+        else:
+            parked = process.residency == PARKED
+            extra = profile.parked_batch_s if parked else profile.first_batch_s
+            process.worker.extra_ns = extra.value * _NS
+            work = 0.0 if parked else profile.kernels_s.value * _NS
+            self._compute[process.device].start(work, loaded)
+
+    def _loaded(self, process: Process, artifact: Artifact) -> None:
+        if process.id not in self._processes or process.stopping:
+            return
+        process.timeline.end(Stage(artifact.value), self.clock.now)
+        process.last_ready_ns = self.clock.now
+        self._post(ev.ArtifactLoaded(process.id, artifact))
+
+    def _offload_artifacts(self, action: act.OffloadArtifacts) -> None:
+        process = self._processes[action.instance]
+        backbone = Artifact.BACKBONE in action.artifacts
+        process.residency = DORMANT if backbone else PARKED
+        self._after(self._profile.offload_s.value, partial(self._offloaded, process))
+
+    def _offloaded(self, process: Process) -> None:
+        if process.id in self._processes and not process.stopping:
+            self._post(ev.ArtifactsOffloaded(process.id))
+
+    def _load_backbone(self, action: act.LoadBackbone) -> None:
+        copy = self._copies[action.copy] = Copy()
+        copy.timeline.begin(Stage.BACKBONE, self.clock.now)
+        laws = next(
+            laws
+            for function, laws in self._laws.items()
+            if self.controller.state.world.functions[function].backbone == action.copy.backbone
+        )
+        disk = self._node[action.copy.device].disk
+        disk.start(laws.backbone_ns(), partial(self._backbone_loaded, action.copy, copy))
+
+    def _backbone_loaded(self, key: CopyKey, copy: Copy) -> None:
+        if not copy.dropped:
+            copy.timeline.end(Stage.BACKBONE, self.clock.now)
+            self._post(ev.BackboneLoaded(key))
+
+    def _drop_backbone(self, action: act.DropBackbone) -> None:
+        self._copies.pop(action.copy).dropped = True
+
+    # -- batches ----------------------------------------------------------------------------
+
+    def _run_batch(self, action: act.RunBatch) -> None:
+        process = self._processes[action.instance]
+        if not process.calls:
+            process.busy_since_ns = self.clock.now
+        process.calls += len(action.requests)
+        size = len(action.requests)
+        work: list[Work] = []
+        for request in action.requests:
+            call = self.calls[request]
+            call.instance, call.batch_size = process.id, size
+            call.started_for_it = process.up_ns >= call.received_ns
+            if process.last_ready_ns > call.received_ns:
+                call.spans = self._provisioning(process, call.received_ns)
+            work.append(call.work)
+        process.worker.run(action.batch, work)
+
+    def _provisioning(self, process: Process, since_ns: int) -> tuple[Span, ...]:
+        """All that happened since for this instance to be able to run, whoever asked for it."""
+        copy = self._copies.get(process.copy) if process.copy is not None else None
+        return tuple(
+            span
+            for timeline in (self._template, copy.timeline if copy else None, process.timeline)
+            if timeline is not None
+            for span in timeline.spans
+            if span.end_ns > since_ns
+        )
+
+    def _prefilled(self, instance: int, batch: int) -> None:
+        self._post(ev.BatchPrefilled(instance, batch))
+
+    def _finished(self, request: int) -> None:
+        call = self.calls[request]
+        call.status = "ok"
+        self._post(ev.RequestFinished(request))
+        self._settle(call)
+
+    def _settle(self, call: Call) -> None:
+        """Close the interval in which its instance was busy, if it no longer is."""
+        process = self._processes.get(call.instance) if call.instance is not None else None
+        if process is None:
+            return
+        process.calls -= 1
+        if not process.calls:
+            self.activity.append(
+                Activity(
+                    process.busy_since_ns,
+                    self.clock.now,
+                    process.device,
+                    str(process.id),
+                    process.function,
+                )
+            )
+
+    def _cancel(self, action: act.CancelRequest) -> None:
+        self._processes[action.instance].worker.forget(action.request)
+        self._post(ev.RequestFinished(action.request))
+        self._settle(self.calls[action.request])
+
+    def _fail(self, action: act.FailRequest) -> None:
+        self.calls[action.request].status = f"http_{action.status}"
+
+    def _set_timer(self, action: act.SetTimer) -> None:
+        self.clock.at(action.at_ns, lambda: self._post(ev.TimerFired(action.timer)))
+
+    # -- evidence ---------------------------------------------------------------------------
+
+    def _explain(self, kind: str, numbers: dict[str, Any]) -> None:
+        assert self._decisions is not None
+        self._decisions.append((self.clock.now, kind, numbers))
+
+    def waited(self, call: Call) -> Sequence[Span]:
+        """Its stages from receipt to last token."""
+        work = call.work
+        spans = stages.waited_for(call.spans, call.received_ns, work.prefill_ns)
+        spans.append(Span(Stage.PREFILL, work.prefill_ns, work.first_ns))
+        if work.last_ns > work.first_ns:
+            spans.append(Span(Stage.DECODE, work.first_ns, work.last_ns))
+        return spans
+
+    def _memory_changed(self, device: str, holding: Holding, size: int) -> None:
+        """Sum holdings (a function may have one instance going and one coming)."""
+        key = (device, holding.owner, holding.function)
+        self._held[key] += size - self._sizes.pop((device, holding), 0)
+        if size:
+            self._sizes[device, holding] = size
+        self.memory.append(MemoryStep(self.clock.now, *key, self._held[key]))

@@ -1,0 +1,115 @@
+"""Device profiles: durations, bandwidths and sizes, each number with where it comes from."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from systems.errors import SystemsError
+
+
+class ProfileError(SystemsError):
+    """A profile that is unknown or malformed."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Number(_Frozen):
+    """A value and its source; ``kind`` says whether it was measured, published (a data sheet, a
+    paper) or follows from such by the stated arithmetic."""
+
+    value: float = Field(ge=0)
+    kind: Literal["measured", "published", "derived"]
+    source: str = Field(min_length=8)
+
+
+class Profile(_Frozen):
+    """What a machine takes for what a platform asks of it. Seconds, bytes, bytes per second."""
+
+    name: str
+    summary: str
+    date: str
+    sha256: str = ""
+
+    cores: Number
+    """Of a node, for imports and, where devices have no compute of their own, for all work."""
+    devices_per_node: Number
+    device_slots: Number
+    """Batches that a device computes at full speed at once; 0: it computes on the node's cores."""
+
+    process_s: Number
+    """A container or process from nothing to its first instruction (*warming*)."""
+    fork_s: Number
+    """One from the template."""
+    libraries_s: Number
+    map_s: Number
+    """Mapping a shared backbone that is there."""
+    adapter_s: Number
+    kernels_s: Number
+    first_batch_s: Number
+    """What an instance's first batch takes beyond any other."""
+    parked_batch_s: Number
+    """The same after it was parked: its context stayed, its workspaces were given back."""
+    offload_s: Number
+    stop_s: Number
+
+    disk_bytes_per_s: Number
+    tier_bytes_per_s: Number
+    """From the host's checkpoint tier to a device."""
+    adapter_bytes_per_s: Number
+
+    prefill_s: Number
+    """Of a batch, whatever it holds."""
+    prefill_request_s: Number
+    """For each request in it."""
+    prefill_token_s_per_gparam: Number
+    """For each token in it and each 10⁹ parameters."""
+    decode_s: Number
+    """Of one step for a batch, beside reading the weights once."""
+    decode_request_s: Number
+    decode_bytes_per_s: Number
+    """At which weights are read in a step."""
+
+    context_bytes: Number
+    forked_context_bytes: Number
+    template_bytes: Number
+    host_bytes: Number
+    """Host memory of an awake instance beside its device."""
+    dormant_bytes: Number
+    """Host memory of a container of which nothing is on a device."""
+
+    request_s: Number
+    """From the client's send to the platform's receipt."""
+    response_s: Number
+    """From a token's making to the client's receipt."""
+
+
+def profile_names() -> list[str]:
+    """Profiles that ship."""
+    return sorted(path.stem for path in _folder().glob("*.toml"))
+
+
+def load_profile(name: str) -> Profile:
+    """A profile that ships, by name, or a TOML by its path. Raises :class:`ProfileError`."""
+    path = Path(name) if name.endswith(".toml") else _folder() / f"{name}.toml"
+    if not path.exists():
+        known = ", ".join(profile_names())
+        raise ProfileError(f"profile {name!r} is unknown; known: {known}, or a .toml file")
+    content = path.read_bytes()
+    try:
+        document: dict[str, Any] = tomllib.loads(content.decode())
+        digest = hashlib.sha256(content).hexdigest()
+        return Profile.model_validate({**document, "sha256": digest})
+    except (ValidationError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ProfileError(f"{path}: {str(error).splitlines()[0]}") from error
+
+
+def _folder() -> Path:
+    return Path(str(files("systems.serverless") / "profiles"))

@@ -1,0 +1,156 @@
+"""A workload through a system in virtual time: same seed, same bytes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from systems.interface import Deployment, Evidence, RequestEvidence
+from systems.models.sizes import ModelSize, model_size
+
+from .. import stages
+from ..core.policies import Policies
+from ..core.world import BackboneSpec, DeviceSpec, FunctionSpec, Settings, World
+from ..options import Options
+from .laws import Laws
+from .platform import Call, Platform
+from .profile import Profile
+
+LAW_TOKENS = 128
+"""Prompt length at which a controller's T(b) is profiled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One request of a schedule; ``at_ns`` is when the client sends it."""
+
+    id: int
+    at_ns: int
+    function: str
+    prompt_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a simulation came to."""
+
+    platform: Platform
+    profile: Profile
+
+    def seen(self, request: int) -> dict[str, Any]:
+        """What the client sees of a request, times in ns: columns of the client's table."""
+        call = self.platform.calls[request]
+        back = round(self.profile.response_s.value * 1e9)
+        ok = call.status == "ok"
+        work = call.work
+        started = bool(work.first_ns) and ok
+        return {
+            "first_token_ns": work.first_ns + back if started else None,
+            "last_token_ns": work.last_ns + back if started else None,
+            "output_tokens": work.output_tokens if ok else None,
+            "status": call.status,
+        }
+
+    def evidence(self) -> Evidence:
+        return Evidence(
+            requests=tuple(self._request(call) for call in self.platform.calls.values()),
+            memory=tuple(self.platform.memory),
+            activity=tuple(self.platform.activity),
+        )
+
+    def _request(self, call: Call) -> RequestEvidence:
+        ok = call.status == "ok"
+        spans = tuple(self.platform.waited(call)) if ok else ()
+        return RequestEvidence(
+            request_id=str(call.work.id),
+            function_id=call.function,
+            received_ns=call.received_ns,
+            responded_ns=call.work.last_ns if ok else None,
+            temperature=(
+                stages.temperature(spans, started_for_it=call.started_for_it) if ok else None
+            ),
+            instance_id=None if call.instance is None else str(call.instance),
+            batch_size=call.batch_size,
+            spans=spans,
+        )
+
+
+def simulate(
+    deployment: Deployment,
+    policies: Policies,
+    profile: Profile,
+    arrivals: Iterable[Arrival],
+    *,
+    tiered: bool = False,
+    adapter_rank: int = 16,
+    explain: list[tuple[int, str, dict[str, Any]]] | None = None,
+) -> Outcome:
+    """Send ``arrivals`` (in order of time) to the system that ``policies`` make, deployed as said
+    on the machine that ``profile`` describes. ``explain`` takes every decision with its time, kind
+    and numbers."""
+    kind = deployment.devices[0].kind
+    sizes = {
+        name: model_size(name, deployment.dtype, adapter_rank, kind)
+        for name in deployment.backbones
+    }
+    laws = {
+        function.id: Laws(profile, sizes[function.backbone], tiered)
+        for function in deployment.functions
+    }
+    world = build_world(deployment, policies, profile, laws)
+    timeout_ns = round(deployment.limits.request_timeout_s * 1e9)
+    platform = Platform(world, policies, profile, laws, timeout_ns=timeout_ns, decisions=explain)
+    there_ns = round(profile.request_s.value * 1e9)
+    for each in arrivals:
+        platform.clock.run_until(each.at_ns + there_ns)
+        platform.submit(each.id, each.function, each.prompt_tokens, each.output_tokens)
+    platform.clock.run()
+    return Outcome(platform, profile)
+
+
+def build_world(
+    deployment: Deployment, policies: Policies, profile: Profile, laws: Mapping[str, Laws]
+) -> World:
+    """The facts that the controller decides on, by the profile."""
+    options = Options.model_validate(dict(deployment.options))
+    forks = policies.preloading.forks
+    context = profile.forked_context_bytes if forks else profile.context_bytes
+    limits = deployment.limits
+
+    def spec(id_: str, backbone: str, slo_s: float, law: Laws) -> FunctionSpec:
+        return FunctionSpec(
+            id=id_,
+            backbone=backbone,
+            adapter_bytes=law.size.adapter_bytes,
+            kv_bytes_per_token=law.size.kv_bytes_per_token,
+            context_bytes=round(context.value),
+            slo_ttft_ns=round(slo_s * 1e9),
+            host_bytes=round(profile.host_bytes.value),
+            dormant_bytes=round(profile.dormant_bytes.value),
+            law=law.batch_law(LAW_TOKENS),
+            delay_ns=law.delays_ns(),
+        )
+
+    sizes: dict[str, ModelSize] = {
+        function.backbone: laws[function.id].size for function in deployment.functions
+    }
+    return World(
+        backbones={name: BackboneSpec(name, size.weights_bytes) for name, size in sizes.items()},
+        functions={
+            f.id: spec(f.id, f.backbone, f.slo_ttft_s, laws[f.id]) for f in deployment.functions
+        },
+        devices={d.name: DeviceSpec(d.name, d.memory_bytes) for d in deployment.devices},
+        settings=Settings(
+            max_batch_size=limits.max_batch_size,
+            max_context_tokens=limits.max_context_tokens,
+            keep_alive_ns=round(limits.keep_alive_s * 1e9),
+            shared_keep_alive_ns=round(options.shared_keep_alive_s * 1e9),
+            container_keep_alive_ns=round(options.container_keep_alive_s * 1e9),
+            container_memory_bytes=round(options.container_memory_gib * 2**30),
+            template_bytes=round(profile.template_bytes.value) if forks else 0,
+            start_attempts=options.start_attempts,
+            eager_backbone=options.overlap_loading,
+        ),
+    )

@@ -1,0 +1,39 @@
+"""Profiles: every number has a source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from systems.serverless.simulated.profile import (
+    Number,
+    ProfileError,
+    load_profile,
+    profile_names,
+)
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_number_says_where_it_comes_from(name: str) -> None:
+    profile = load_profile(name)
+    numbers = {k: v for k, v in profile if isinstance(v, Number)}
+    assert len(numbers) == len(type(profile).model_fields) - 4
+    assert profile.name == name
+    assert all(len(number.source.split()) >= 3 for number in numbers.values())
+
+
+def test_a_number_without_a_source_is_refused(tmp_path: Path) -> None:
+    shipped = Path("systems/serverless/profiles/l40s.toml").read_text(encoding="utf-8")
+    lines = [
+        "map_s = { value = 0.1, kind = 'measured' }" if line.startswith("map_s") else line
+        for line in shipped.splitlines()
+    ]
+    (tmp_path / "own.toml").write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(ProfileError, match=r"own\.toml"):
+        load_profile(str(tmp_path / "own.toml"))
+
+
+def test_an_unknown_profile_lists_the_known_ones() -> None:
+    with pytest.raises(ProfileError, match="l40s"):
+        load_profile("a100")

@@ -1,0 +1,132 @@
+"""Systems in virtual time, by the decision core that also runs them live."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from systems.interface import Deployment, Device, Function, Limits, RequestEvidence, Temperature
+from systems.registry import system_class
+from systems.serverless.options import Options
+from systems.serverless.simulated.profile import load_profile
+from systems.serverless.simulated.run import Arrival, Outcome, simulate
+
+SYSTEMS = (
+    "serverless-lora",
+    "serverless-lora-no-sharing",
+    "serverless-lora-no-preloading",
+    "serverless-lora-no-offloading",
+    "serverless-lora-no-adaptive-batching",
+    "serverless-llm",
+    "instainfer",
+)
+LOAD = [(f"f{i % 3}", 0.7 * i) for i in range(40)]
+
+
+def run(
+    name: str,
+    load: list[tuple[str, float]],
+    *,
+    tokens: int = 8,
+    options: Mapping[str, Any] | None = None,
+    devices: int = 1,
+    gigabytes: float = 44,
+    **limits: Any,
+) -> Outcome:
+    functions = sorted({function for function, _ in load})
+    deployment = Deployment(
+        functions=tuple(
+            Function(id=name, backbone="llama2-7b", adapter=Path(name)) for name in functions
+        ),
+        backbones={"llama2-7b": Path("llama2-7b")},
+        devices=tuple(
+            Device(name=f"cuda:{i}", memory_bytes=int(gigabytes * 1e9)) for i in range(devices)
+        ),
+        dtype="float16",
+        limits=Limits(**{"keep_alive_s": 13, "max_context_tokens": 1024, **limits}),
+        options=options or {},
+    )
+    cls = system_class(name)
+    arrivals = [
+        Arrival(i, round(at_s * 1e9), function, 128, tokens)
+        for i, (function, at_s) in enumerate(load)
+    ]
+    policies = cls.policies(Options.model_validate(dict(options or {})))
+    return simulate(
+        deployment, policies, load_profile("l40s"), arrivals, tiered=cls.checkpoint_tier
+    )
+
+
+def stages(request: RequestEvidence) -> dict[str, float]:
+    """Seconds by stage."""
+    found: dict[str, float] = {}
+    for span in request.spans:
+        seconds = (span.end_ns - span.start_ns) / 1e9
+        found[span.stage.value] = found.get(span.stage.value, 0) + seconds
+    return found
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_request_is_answered_and_its_stages_add_up(name: str) -> None:
+    outcome = run(name, LOAD)
+    evidence = outcome.evidence()
+    assert len(evidence.requests) == len(LOAD)
+    for request in evidence.requests:
+        assert request.responded_ns is not None
+        total_ns = sum(span.end_ns - span.start_ns for span in request.spans)
+        assert total_ns == request.responded_ns - request.received_ns
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_memory_stays_within_the_device_and_comes_back(name: str) -> None:
+    steps = run(name, LOAD, gigabytes=20).evidence().memory
+    held: dict[tuple[Any, ...], int] = {}
+    for step in steps:
+        held[step.device, step.owner, step.function_id] = step.bytes
+        assert sum(n for key, n in held.items() if key[0] == "cuda:0") <= 20e9
+    assert sum(held.values()) == 0
+
+
+def test_the_same_arrivals_give_the_same_evidence() -> None:
+    assert run("serverless-lora", LOAD).evidence() == run("serverless-lora", LOAD).evidence()
+
+
+def test_a_second_function_shares_the_backbone_that_is_there() -> None:
+    first, second = run("serverless-lora", [("f0", 0), ("f1", 30)]).evidence().requests
+    assert stages(first)["backbone"] > 3
+    assert stages(second)["backbone"] == pytest.approx(0.022)
+    assert second.temperature is Temperature.COLD
+
+
+def test_two_prefills_at_once_take_twice_as_long_each() -> None:
+    warm = [("f0", 0), ("f1", 8)]
+    options = {"batch_hold": "contended"}
+    alone = run("serverless-lora-no-adaptive-batching", [*warm, ("f0", 15)], options=options)
+    both = run(
+        "serverless-lora-no-adaptive-batching", [*warm, ("f0", 15), ("f1", 15)], options=options
+    )
+    once = stages(alone.evidence().requests[2])["prefill"]
+    assert stages(both.evidence().requests[2])["prefill"] == pytest.approx(2 * once, rel=0.01)
+
+
+def test_a_request_that_waits_too_long_is_timed_out_and_forgotten() -> None:
+    outcome = run("serverless-lora", [("f0", 0)], request_timeout_s=1.0)
+    assert outcome.seen(0)["status"] == "timeout"
+    assert outcome.platform.controller.state.requests == {}
+
+
+def test_a_queue_past_hope_is_shed_where_that_is_asked_for() -> None:
+    load = [("f0", 0.0)] * 200
+    statuses = {
+        run("serverless-lora", load, options={"shed": shed}, max_batch_size=4).seen(199)["status"]
+        for shed in (True, False)
+    }
+    assert statuses == {"http_429", "ok"}
+
+
+def test_a_flood_is_spread_over_devices() -> None:
+    requests = run("serverless-lora", [("f0", 0.0)] * 64, devices=2).evidence().requests
+    assert len({request.instance_id for request in requests}) == 2
