@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class Artifact(enum.StrEnum):
@@ -28,8 +28,7 @@ PARKED: Residency = DORMANT | {Artifact.BACKBONE, Artifact.ADAPTER}
 AWAKE: Residency = frozenset(Artifact)
 
 
-@dataclass(frozen=True, slots=True)
-class CopyKey:
+class CopyKey(NamedTuple):
     """One resident copy of a backbone: shared by a device's instances, or one instance's own."""
 
     backbone: str

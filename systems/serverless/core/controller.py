@@ -159,6 +159,7 @@ class Controller:
         self._batches += 1
         device = self.state.devices[instance.device]
         device.prefilling += 1
+        device.resting.forget(instance)
         instance.prefilling, instance.prefilling_size = self._batches, len(batch)
         instance.prefilling_since_ns, instance.prefilling_beside = now, device.prefilling
         queue = self.state.queue(instance.function.id)
@@ -347,6 +348,7 @@ class Controller:
             since_ns = instance.idle_since_ns if instance.idle else now
             self._keep_alive_timer(instance, since_ns, now)
         device = self.state.devices[instance.device]
+        device.resting.rest(instance, self.state, now)
         if instance.idle and (device.blocked or device.starved):
             self._after_release(instance.device, now)
 
@@ -400,6 +402,8 @@ class Controller:
         if wanted > instance.in_place:
             self._provisioning.preload(instance, wanted, now)
         if instance.phase is not Phase.STARTING:
+            device = self.state.devices[instance.device]
+            device.resting.rest(instance, self.state, now)
             self._keep_alive_timer(instance, now, now)
 
     def _copy_timer(self, key: CopyKey, now: int) -> None:

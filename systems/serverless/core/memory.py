@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from systems.interface import MemoryOwner
 
 from .artifacts import CopyKey
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
+class Holding(NamedTuple):
     """Who holds bytes and what for: an instance (by id) or a copy of a backbone."""
 
     owner: MemoryOwner

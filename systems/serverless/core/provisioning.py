@@ -126,6 +126,7 @@ class Provisioning:
         self._hold(device, instance, goal)
         copy = self._state.copies.get(instance.copy) or self._new_copy(device, instance)
         copy.users.add(instance.id)
+        device.resting.forget(instance)
         instance.goal = goal
         instance.phase = Phase.STARTING
         if instance.id not in self._state.instances:
@@ -252,6 +253,7 @@ class Provisioning:
             return
         surplus = tuple(a for a in reversed(PRECEDENCE) if a in instance.in_place - residency)
         device = self._state.devices[instance.device]
+        device.resting.forget(instance)
         instance.phase = Phase.OFFLOADING
         instance.goal = residency
         self._state.not_waiting(instance)
@@ -289,6 +291,7 @@ class Provisioning:
         """Tell a process to go; its bytes come back when it is gone."""
         device = self._state.devices[instance.device]
         self._awake_again(instance)
+        device.resting.forget(instance)
         instance.phase = Phase.STOPPING
         self._leave(device, instance, held_by(instance, device, self._state))
         self._out.append(act.StopInstance(instance.id))

@@ -6,6 +6,7 @@ import enum
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from systems.interface import MemoryOwner
@@ -13,6 +14,7 @@ from systems.interface import MemoryOwner
 from .artifacts import AWAKE, PRECEDENCE, Artifact, CopyKey, Residency
 from .estimates import Estimates, Rate
 from .memory import Holding, MemoryLedger
+from .resting import RestingOrder
 from .world import DeviceSpec, FunctionSpec, World
 
 HOST = "host"
@@ -141,6 +143,7 @@ class Device:
     """Of those, the ones whose next request's KV cache does not fit now."""
     blocked: dict[str, None] = field(default_factory=dict)
     """Functions that cannot be started here for want of memory, first come first."""
+    resting: RestingOrder = field(default_factory=RestingOrder)
     leaving_bytes: int = 0
     """What instances that were told to stop or to offload will give back."""
     prefilling: int = 0
@@ -192,6 +195,7 @@ class State:
         """By function that waits for memory, the device it waits at."""
         self._estimates: dict[str, Estimates] = {}
         self._new_rate = new_rate
+        self._taken = 0
 
     def queue(self, function: str) -> dict[int, Request]:
         """Requests of ``function`` that wait, oldest first."""
@@ -232,6 +236,7 @@ class State:
         del self.of_function[instance.function.id][instance.id]
         device = self.devices[instance.device]
         del device.instances[instance.id]
+        device.resting.forget(instance)
         self.not_waiting(instance)
 
     def not_waiting(self, instance: Instance) -> None:
@@ -254,6 +259,15 @@ class State:
             copy = self.copies.get(CopyKey(backbone, device))
             if copy is not None:
                 yield copy
+
+    def in_turn(self, among: Mapping[str, Any], count: int) -> list[str]:
+        """Up to ``count`` keys, those after the last ones taken."""
+        if len(among) <= count:
+            return list(among)
+        start = self._taken % len(among)
+        self._taken += count
+        first = list(islice(among, start, start + count))
+        return first + list(islice(among, count - len(first)))
 
     def block(self, function: str, device: Device) -> None:
         """``function`` waits for memory on ``device``, in turn."""

@@ -28,47 +28,27 @@ def kv_floor(instance: Instance, state: State) -> int:
     return instance.function.kv_bytes_per_token * state.world.settings.max_context_tokens
 
 
-def items(instances: Sequence[Instance], state: State, now_ns: int, *, kernels: bool) -> list[Item]:
-    """A tree for each backbone copy that only these instances use: the copy, then for each of
-    them its adapter with its context, then (``kernels``) workspaces with the KV cache. A copy that
-    others use too needs no item: it stays."""
+def items(instances: Sequence[Instance], state: State, now_ns: int) -> list[Item]:
+    """A tree for each backbone copy that only these instances use: the copy, then the adapter of
+    each of them with its context. A copy that others use too needs no item: it stays."""
     ids = {instance.id for instance in instances}
     found: list[Item] = []
-    shared: dict[CopyKey, list[float]] = {}
+    roots: dict[CopyKey, float] = {}
     for instance in instances:
-        learnt = state.estimates(instance.function.id)
+        spec, learnt = instance.function, state.estimates(instance.function.id)
         rate = learnt.rate.per_second(now_ns)
         key = instance.copy
         copy = state.copies.get(key)
-        root: tuple[Key, ...] = ()
+        after: tuple[Key, ...] = ()
         if copy is None or copy.users <= ids:
-            root = (key,)
-            shared.setdefault(key, []).append(rate * learnt.delay_ns[Artifact.BACKBONE])
-        spec, place = instance.function, instance.device
-        adapter = (instance.id, Artifact.ADAPTER)
-        found.append(
-            Item(
-                adapter,
-                rate * max(learnt.delay_ns[Artifact.ADAPTER], 1.0),
-                spec.adapter_bytes + spec.context_bytes,
-                place,
-                root,
-            )
-        )
-        if not kernels:
-            continue
-        found.append(
-            Item(
-                (instance.id, Artifact.KERNELS),
-                rate * max(learnt.delay_ns[Artifact.KERNELS], 1.0),
-                kv_floor(instance, state),
-                place,
-                (adapter,),
-            )
-        )
-    for key, values in shared.items():
+            after = (key,)
+            roots[key] = roots.get(key, 0.0) + rate * learnt.delay_ns[Artifact.BACKBONE]
+        value = rate * max(learnt.delay_ns[Artifact.ADAPTER], 1.0)
+        size = spec.adapter_bytes + spec.context_bytes
+        found.append(Item(instance.id, value, size, instance.device, after))
+    for key, value in roots.items():
         size = state.world.backbones[key.backbone].bytes
-        found.append(Item(key, sum(values), size, key.device))
+        found.append(Item(key, value, size, key.device))
     return found
 
 
@@ -77,7 +57,7 @@ def residencies(device: Device, state: State, now_ns: int) -> Mapping[int, Resid
     ``DORMANT``. What is busy stays, and its bytes are not to be had. A KV cache is no artifact:
     past its keep-alive nobody holds one for a request that is not there."""
     instances = resting(device, state)
-    able = items(instances, state, now_ns, kernels=False)
+    able = items(instances, state, now_ns)
     capacity = {device.spec.id: device.memory.free + _held(device, instances, state)}
     order = ordered(able, capacity)
     chosen = fill(order, capacity)
@@ -90,11 +70,7 @@ def residencies(device: Device, state: State, now_ns: int) -> Mapping[int, Resid
             of=len(able),
             lowest_density=min((b.density for b in order if b.items[0].key in chosen), default=0),
         )
-    return {instance.id: _residency(instance, chosen) for instance in instances}
-
-
-def _residency(instance: Instance, chosen: set[Key]) -> Residency:
-    return PARKED if (instance.id, Artifact.ADAPTER) in chosen else DORMANT
+    return {instance.id: PARKED if instance.id in chosen else DORMANT for instance in instances}
 
 
 def _held(device: Device, instances: Iterable[Instance], state: State) -> int:

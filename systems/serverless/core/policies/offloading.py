@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..artifacts import DORMANT, GONE, PARKED, Artifact, CopyKey, Residency
-from ..knapsack import Item, ordered
+from ..artifacts import DORMANT, GONE, PARKED, Artifact, Residency
+from ..resting import Piece
 from ..state import BackboneCopy, Device, Instance, Phase, State
-from ..value import items, resting
+from ..value import resting
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class ValueDensity:
 
     name = "least-value-density"
 
-    def choose(self, need: Need, state: State, now_ns: int) -> Eviction:
+    def choose(self, need: Need, state: State, now_ns: int) -> Eviction:  # noqa: ARG002
         amount = need.amount
         copies: list[BackboneCopy] = []
         for copy in unused_copies(need, state):
@@ -89,68 +89,61 @@ class ValueDensity:
             amount -= copy.bytes
         if amount <= 0:
             return Eviction(copies=tuple(copies))
-        return Eviction(self._offloaded(need, amount, state, now_ns), tuple(copies))
+        return Eviction(self._offloaded(need, amount, state), tuple(copies))
 
-    def _offloaded(
-        self, need: Need, amount: int, state: State, now_ns: int
-    ) -> dict[int, Residency]:
-        device = need.device
-        instances = [
-            instance
-            for instance in resting(device, state)
-            if instance.function.id != need.function and _on_device(instance)
-        ]
-        by_id = {instance.id: instance for instance in instances}
+    def _offloaded(self, need: Need, amount: int, state: State) -> dict[int, Residency]:
         left: dict[int, Residency] = {}
-        order = ordered(
-            items(instances, state, now_ns, kernels=True), {device.spec.id: device.memory.capacity}
-        )
-        for block in reversed(order):
-            for item in reversed(block.items):
-                if amount <= 0:
-                    return left
-                freed = _give_up(item, by_id, left, need, state)
-                amount -= freed
-                if freed and state.explain is not None:
-                    state.note(
-                        "offload",
-                        device=device.spec.id,
-                        item=str(item.key),
-                        density=block.density,
-                        bytes=freed,
-                        short_bytes=amount,
-                    )
+        for piece in need.device.resting:
+            if amount <= 0:
+                break
+            instance = state.instances.get(piece.instance)
+            if instance is None or not _gives(instance, piece, need, state):
+                continue
+            freed = _give_up(instance, piece, left, need, state)
+            amount -= freed
+            if state.explain is not None:
+                state.note(
+                    "offload",
+                    device=need.device.spec.id,
+                    instance=instance.id,
+                    function=instance.function.id,
+                    artifact=piece.artifact.value,
+                    density=piece.density,
+                    bytes=freed,
+                    short_bytes=amount,
+                )
         return left
 
 
-def _on_device(instance: Instance) -> bool:
-    return Artifact.ADAPTER in instance.in_place
+def _gives(instance: Instance, piece: Piece, need: Need, state: State) -> bool:
+    """Whether the piece is still there and nothing needs it."""
+    return (
+        piece.artifact in instance.in_place
+        and instance.function.id != need.function
+        and (instance.phase is Phase.READY or instance.phase is Phase.ASLEEP)
+        and not instance.running
+        and not state.queues.get(instance.function.id)
+    )
 
 
 def _give_up(
-    item: Item,
-    by_id: Mapping[int, Instance],
-    left: dict[int, Residency],
-    need: Need,
-    state: State,
+    instance: Instance, piece: Piece, left: dict[int, Residency], need: Need, state: State
 ) -> int:
-    """Take ``item`` from its instance; the bytes that this frees."""
-    memory = need.device.memory
-    if isinstance(item.key, CopyKey):
-        # Its adapters came before it: the copy goes with the last of those that map it.
-        if item.key.backbone == need.backbone and item.key.shared:
-            return 0
-        copy = state.copies.get(item.key)
-        return copy.bytes if copy else 0
-    assert isinstance(item.key, tuple)
-    instance = by_id[item.key[0]]
-    if item.key[1] is Artifact.KERNELS:
-        if instance.phase is Phase.ASLEEP:
-            return 0
+    """Take the piece; the bytes that this frees. A shared backbone goes with the last of those
+    that map it, unless it is the one that is needed."""
+    held = need.device.memory.held
+    context, adapter, cache = instance.holdings
+    if piece.artifact is Artifact.KERNELS:
         left[instance.id] = PARKED
-        return memory.held(instance.holdings[2])
+        return held(cache)
     left[instance.id] = DORMANT
-    return sum(memory.held(holding) for holding in instance.holdings[:2])
+    freed = held(context) + held(adapter)
+    copy = state.copies.get(instance.copy)
+    if (copy is not None and copy.key.backbone != need.backbone) or not instance.copy.shared:
+        assert copy is not None
+        gone = all(left.get(user) == DORMANT for user in copy.users)
+        freed += copy.bytes if gone else 0
+    return freed
 
 
 def unused_copies(need: Need, state: State) -> list[BackboneCopy]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
-from ..artifacts import Artifact, CopyKey
+from ..artifacts import Artifact
 from ..state import Device, State
 from ..world import FunctionSpec
 
@@ -17,34 +19,39 @@ class Placement(Protocol):
         """The device to start an instance of ``function`` on."""
 
 
+@dataclass(frozen=True, slots=True)
 class EarliestStart:
     """Where the first token is due soonest: the loading of the backbone where it has to be loaded,
     and the device's prefills before this one (M + 1 at T each). Among equals, where most memory
     is free; where nothing fits, something must give way, which is counted as a loading too. A
-    device that has an instance of the function is taken only where all have."""
+    device that has an instance of the function is taken only where all have.
 
-    name = "earliest-start"
+    In a large cluster ``candidates`` devices that hold the backbone are looked at and as many of
+    all, the next in turn each time: enough choices to be near the best, at a bounded cost
+    (Mitzenmacher 2001)."""
+
+    candidates: int = 32
+
+    @property
+    def name(self) -> str:
+        return "earliest-start"
 
     def choose(self, function: FunctionSpec, state: State) -> Device:
         learnt = state.estimates(function.id)
         load_ns = max(learnt.delay_ns[Artifact.BACKBONE], 1.0)
-        ttft_ns = learnt.law.ttft_ns(1)
+        ttft_ns = max(learnt.law.ttft_ns(1), 1.0)
         weights = state.world.backbones[function.backbone].bytes
         kv_bytes = function.kv_bytes_per_token * state.world.settings.max_context_tokens
         own = function.adapter_bytes + function.context_bytes + kv_bytes
-        taken = {instance.device for instance in state.of_function.get(function.id, {}).values()}
-        if len(taken) == len(state.devices):
-            taken = set()
+        homes = state.homes.get(function.backbone, {})
         best: tuple[float, int] | None = None
         found: Device | None = None
-        for device in state.devices.values():
-            if device.spec.id in taken:
-                continue
-            copy = state.copies.get(CopyKey(function.backbone, device.spec.id))
+        for device in self._looked_at(function, state):
+            home = device.spec.id in homes
             free = device.memory.capacity - device.memory.used
-            short = own + (0 if copy else weights) > free
-            due_ns = ttft_ns * (1 + device.prefilling)
-            due_ns += (0.0 if copy else load_ns) + (load_ns if short else 0.0)
+            due_ns = ttft_ns * (1 + device.prefilling) + (0.0 if home else load_ns)
+            if own + (0 if home else weights) > free:
+                due_ns += load_ns
             score = (due_ns, -free)
             if best is None or score < best:
                 best, found = score, device
@@ -52,3 +59,14 @@ class EarliestStart:
         if state.explain is not None and best is not None:
             state.note("place", function=function.id, device=found.spec.id, due_ns=best[0])
         return found
+
+    def _looked_at(self, function: FunctionSpec, state: State) -> Iterable[Device]:
+        taken = {instance.device for instance in state.of_function.get(function.id, {}).values()}
+        devices = state.devices
+        if len(devices) <= self.candidates:
+            free = [device for id_, device in devices.items() if id_ not in taken]
+            return free or list(devices.values())
+        homes = state.homes.get(function.backbone, {})
+        ids = [*state.in_turn(homes, self.candidates), *state.in_turn(devices, self.candidates)]
+        free = [devices[id_] for id_ in dict.fromkeys(ids) if id_ not in taken]
+        return free or [devices[id_] for id_ in ids]

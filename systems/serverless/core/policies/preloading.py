@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..artifacts import AWAKE, DORMANT, GONE, Residency
+from ..artifacts import AWAKE, DORMANT, GONE, PARKED, Residency
 from ..state import Instance, State
 from ..value import residencies
 
@@ -66,11 +66,16 @@ class ByDensity:
         if now_ns - instance.idle_since_ns >= settings.container_keep_alive_ns:
             return GONE
         device = state.devices[instance.device]
-        stale = now_ns - device.planned_ns >= settings.keep_alive_ns // 8
-        if device.plan is None or stale or instance.id not in device.plan:
+        if device.plan is None or now_ns - device.planned_ns >= settings.keep_alive_ns:
             device.plan = residencies(device, state, now_ns)
             device.planned_ns = now_ns
-        return device.plan.get(instance.id, DORMANT)
+        planned = device.plan.get(instance.id)
+        if planned is not None:
+            return planned
+        # It came to rest since the plan was made: it holds its bytes already, and keeps them
+        # while it is called at all and nobody waits for them.
+        called = state.estimates(instance.function.id).rate.per_second(now_ns) > 0
+        return PARKED if called and not device.blocked else DORMANT
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,88 @@
+"""What rests on a device, in the order in which it should give way.
+
+Kept as it changes rather than sorted when needed: a decision under pressure then costs as much as
+the number of victims, not of tenants. Densities are those of the moment an instance came to rest or
+was last weighed, hence at most one keep-alive old.
+"""
+
+from __future__ import annotations
+
+import itertools
+from bisect import insort
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from .artifacts import Artifact
+
+if TYPE_CHECKING:
+    from .state import Instance, State
+
+_STALE_SHARE = 3
+"""Entries are swept when there are more than this many for each that counts."""
+
+
+class Piece(NamedTuple):
+    """A part of an instance that can be given up: ``KERNELS`` with the KV cache, then ``ADAPTER``
+    with the context (and the backbone, where it is its own). ``density`` is value per byte."""
+
+    density: float
+    turn: int
+    instance: int
+    artifact: Artifact
+
+
+class RestingOrder:
+    """Pieces of one device by value density, least first; of equals, the longest at rest."""
+
+    __slots__ = ("_pieces", "_turn_of", "_turns")
+
+    def __init__(self) -> None:
+        self._pieces: list[Piece] = []
+        self._turn_of: dict[int, int] = {}
+        self._turns = itertools.count(0, 2)
+
+    def rest(self, instance: Instance, state: State, now_ns: int) -> None:
+        """``instance`` is idle or asleep: weigh its pieces anew."""
+        turn = next(self._turns)
+        self._turn_of[instance.id] = turn
+        for piece in pieces(instance, state, now_ns, turn):
+            insort(self._pieces, piece)
+        if len(self._pieces) > _STALE_SHARE * len(self._turn_of) + 16:
+            self._pieces = [piece for piece in self._pieces if self._counts(piece)]
+
+    def forget(self, instance: Instance) -> None:
+        """``instance`` is gone, or rests no longer."""
+        self._turn_of.pop(instance.id, None)
+
+    def __iter__(self) -> Iterator[Piece]:
+        """Least density first; what was weighed anew since is passed over."""
+        return filter(self._counts, self._pieces)
+
+    def _counts(self, piece: Piece) -> bool:
+        return self._turn_of.get(piece.instance) == piece.turn & ~1
+
+
+def pieces(instance: Instance, state: State, now_ns: int, turn: int) -> list[Piece]:
+    """Adapter before kernels by precedence, so kernels go first: where they are the denser, the
+    two are one block of their joint density (as in :mod:`.knapsack`)."""
+    spec = instance.function
+    learnt = state.estimates(spec.id)
+    rate = learnt.rate.per_second(now_ns)
+    delay_ns, copy = learnt.delay_ns, instance.copy
+    size = spec.adapter_bytes + spec.context_bytes
+    value = rate * max(delay_ns[Artifact.ADAPTER], 1.0)
+    if not copy.shared:
+        size += state.world.backbones[copy.backbone].bytes
+        value += rate * delay_ns[Artifact.BACKBONE]
+    density = value / max(size, 1)
+    if Artifact.KERNELS not in instance.in_place:
+        return [Piece(density, turn + 1, instance.id, Artifact.ADAPTER)]
+    cache = spec.kv_bytes_per_token * state.world.settings.max_context_tokens
+    worth = rate * max(delay_ns[Artifact.KERNELS], 1.0)
+    lone = worth / max(cache, 1)
+    if lone > density:
+        lone = density = (value + worth) / max(size + cache, 1)
+    return [
+        Piece(lone, turn, instance.id, Artifact.KERNELS),
+        Piece(density, turn + 1, instance.id, Artifact.ADAPTER),
+    ]

@@ -1,0 +1,105 @@
+"""How long the controller takes to decide, and the simulator to run, as deployments grow.
+
+The paper reports up to 6 ms of decisions at 8 functions. ``extra_info`` holds the percentiles of
+single decisions in µs, and requests per second of simulation.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from systems.interface import Deployment, Device, Function, Limits
+from systems.models.sizes import model_size
+from systems.serverless.options import Options
+from systems.serverless.simulated.laws import Laws
+from systems.serverless.simulated.platform import Platform
+from systems.serverless.simulated.profile import load_profile
+from systems.serverless.simulated.run import Arrival, build_world
+from systems.serverless_lora import ServerlessLoRA
+from workloads.streams import stream
+
+GIGA = 10**9
+
+
+def platform(functions: int, devices: int) -> Platform:
+    """Functions over four 7B backbones; each device holds one of them with a score of instances,
+    so that under many functions something must always give way."""
+    names = [f"f{i}" for i in range(functions)]
+    paths = {f"b{i}": Path(f"b{i}") for i in range(4)}
+    deployment = Deployment(
+        functions=tuple(
+            Function(id=name, backbone=f"b{i % 4}", adapter=Path(name))
+            for i, name in enumerate(names)
+        ),
+        backbones=paths,
+        devices=tuple(Device(name=f"cuda:{i}", memory_bytes=44 * GIGA) for i in range(devices)),
+        dtype="float16",
+        limits=Limits(keep_alive_s=30, max_batch_size=16),
+    )
+    profile = load_profile("l40s")
+    size = model_size("llama2-7b", "float16", 16, "cuda")
+    laws = {name: Laws(profile, size, tiered=False) for name in names}
+    policies = ServerlessLoRA.policies(Options())
+    world = build_world(deployment, policies, profile, laws)
+    return Platform(world, policies, profile, laws, timeout_ns=600 * GIGA)
+
+
+def arrivals(functions: int, requests: int, per_second: float) -> list[Arrival]:
+    """Poisson, functions by Zipf's law with exponent 1, as in S-LoRA's synthetic workloads."""
+    draw = stream(7, "decisions", functions)
+    at_s = np.cumsum(draw.exponential(1 / per_second, requests))
+    weights = 1 / np.arange(1, functions + 1)
+    whose = draw.choice(functions, requests, p=weights / weights.sum())
+    return [
+        Arrival(i, round(at * 1e9), f"f{function}", 128, 16)
+        for i, (at, function) in enumerate(zip(at_s, whose, strict=True))
+    ]
+
+
+def play(target: Platform, load: list[Arrival], took_ns: list[int] | None) -> None:
+    if took_ns is not None:
+        handle = target.controller.handle
+
+        def timed(event: Any, now_ns: int) -> Any:
+            start = time.perf_counter_ns()
+            actions = handle(event, now_ns)
+            took_ns.append(time.perf_counter_ns() - start)
+            return actions
+
+        target.controller.handle = timed  # type: ignore[method-assign]
+    for each in load:
+        target.clock.run_until(each.at_ns)
+        target.submit(each.id, each.function, each.prompt_tokens, each.output_tokens)
+    target.clock.run()
+    assert all(call.status == "ok" for call in target.calls.values())
+
+
+@pytest.mark.parametrize(
+    ("functions", "devices", "requests", "per_second"),
+    [(8, 8, 2_000, 2), (1_000, 16, 20_000, 30), (10_000, 1_000, 60_000, 1_000)],
+    ids=["8-functions-8-gpus", "1000-functions-16-gpus", "10000-functions-1000-gpus"],
+)
+def test_a_decision(
+    benchmark: Any, functions: int, devices: int, requests: int, per_second: float
+) -> None:
+    load = arrivals(functions, requests, per_second)
+    took_ns: list[int] = []
+    benchmark.pedantic(
+        play,
+        setup=lambda: ((platform(functions, devices), load, took_ns), {}),
+        rounds=1,
+    )
+    p50, p99, most = np.percentile(np.array(took_ns) / 1e3, [50, 99, 100])
+    benchmark.extra_info.update(decisions=len(took_ns), p50_us=p50, p99_us=p99, max_us=most)
+
+
+@pytest.mark.parametrize("requests", [100_000, 1_000_000])
+def test_a_simulation_of_a_thousand_gpus(benchmark: Any, requests: int) -> None:
+    load = arrivals(10_000, requests, 1_000)
+    benchmark.pedantic(play, setup=lambda: ((platform(10_000, 1_000), load, None), {}), rounds=1)
+    benchmark.extra_info["requests_per_s"] = requests / benchmark.stats.stats.mean
