@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
@@ -18,9 +18,6 @@ from systems.interface import Activity, Deployment, Evidence, MemoryStep
 
 from .records.schema import MEMORY, REQUESTS, SPANS
 from .telemetry import Sample
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 GRID_NS = 100_000_000
 """The ledger is sampled at 10 Hz besides at its every change."""
@@ -139,24 +136,6 @@ def _measured(sample: Sample, t_ns: int) -> list[tuple[Any, ...]]:
 def _table(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
     return pa.table(dict(zip(schema.names, columns, strict=True)), schema=schema)
-
-
-def residuals(requests: pd.DataFrame, spans: pd.DataFrame) -> pd.DataFrame:
-    """For each answered request, in seconds: ``e2e``, ``stages`` (their sum), ``transport`` (to the
-    server, and back from its last write) and ``residual`` = e2e − stages − transport."""
-    ok = requests[(requests["status"] == "ok") & requests["responded_ns"].notna()]
-    lengths = (spans["end_ns"] - spans["start_ns"]).groupby(spans["request_id"]).sum()
-    frame = ok.set_index("request_id")
-    frame["stages"] = lengths.reindex(frame.index) / 1e9
-    # The last token's chunk is written before the stream's end: what the client waits for is the
-    # former, so that the way back is counted to the end of the exchange on both sides.
-    there = frame["received_ns"] - frame["sent_ns"]
-    back = frame["end_ns"] - frame["responded_ns"]
-    frame["transport"] = (there + back) / 1e9
-    frame["e2e"] = (frame["end_ns"] - frame["sent_ns"]) / 1e9
-    frame["residual"] = frame["e2e"] - frame["stages"] - frame["transport"]
-    columns = ["e2e", "stages", "transport", "residual"]
-    return frame[columns].dropna()
 
 
 def decisions_table(decisions: Sequence[tuple[int, str, dict[str, Any]]]) -> pa.Table:

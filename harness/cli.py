@@ -24,6 +24,7 @@ _SHELL_INTERRUPTED = 130
 
 _COMMANDS = (
     "run",
+    "compare",
     "figures",
     "workloads",
     "systems",

@@ -1,123 +1,118 @@
-"""One comparison table a workload: a row a metric, a column a system, ratios to the baseline."""
+"""Comparison tables: a row a metric, a column a system, ratios to the baseline beneath."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from ..records import Cell
+from ..records import Cell, Manifest
+from .numbers import shown, unit_of
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.table import Table
 
-Summary = Mapping[str, Any]
-Reader = Callable[[Summary], float | None]
+    from ..compare import Comparison, Row
+
+PER_TABLE = 2
+"""Systems beside the baseline that fit into 100 columns."""
+MISSING = "—"
+
+BRIEF = (
+    "ttft_s.mean", "ttft_s.p50", "ttft_s.p95", "ttft_s.p99", "ttft_cold_s.with_imports.mean",
+    "ttft_cold_s.without_imports.mean", "ttft_by_temperature.hot.mean", "tpot_s.mean", "e2e_s.mean",
+    "e2e_s.p95", "cold_share", "slo_attainment", "success_share", "memory_mean_gb",
+    "memory_peak_bytes", "measured_pss_bytes.peak", "cost_usd", "cost_effectiveness",
+)  # fmt: skip
+"""What ``slbench run`` prints; ``slbench compare`` prints every metric."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A metric as it is shown: ``scale`` from the record's unit, ``digits`` after the point."""
+def comparison_table(cells: Sequence[Cell], baseline: str) -> Group:
+    """Cells of one workload of one run, one a system."""
+    from rich.console import Group
 
-    metric: str
-    title: str
-    read: Reader
-    scale: float = 1.0
-    digits: int = 0
+    from ..compare import compare
+    from ..compare.factors import under
+    from ..metrics import METRICS
 
-
-def _latency(metric: str, part: str, title: str) -> Row:
-    return Row(
-        f"{metric}.{part}",
-        title,
-        lambda s: s[metric][part],
-        1e3,
-    )
+    known = baseline if any(cell.system == baseline for cell in cells) else None
+    told = [each for each in METRICS if any(under(name, [each.name]) for name in BRIEF)]
+    return Group(*tables(compare(cells, known, strict=False, metrics=told), BRIEF))
 
 
-def _device(summary: Summary, key: str) -> float | None:
-    found = [devices["all"] for devices in summary[key].values()]
-    return float(sum(found)) if found else None
+def tables(comparison: Comparison, names: Sequence[str] | None = None) -> Iterator[Table]:
+    """As many as it takes to stay within 100 columns; ``names``: only these rows, in this order."""
+    for group in comparison.groups:
+        levels = list(dict.fromkeys(row.entry.level for row in group))
+        others = [level for level in levels if level != comparison.baseline]
+        base = [comparison.baseline] if comparison.baseline in levels else []
+        for start in range(0, max(len(others), 1), PER_TABLE):
+            columns = [*others[start : start + PER_TABLE], *base]
+            yield _table(group, columns, comparison, names)
 
 
-def _mean_memory(summary: Summary) -> float | None:
-    total = _device(summary, "memory_gb_s")
-    return None if total is None else total / summary["duration_s"]
-
-
-ROWS = (
-    _latency("ttft_s", "mean", "TTFT mean, ms"),
-    _latency("ttft_s", "p50", "TTFT p50, ms"),
-    _latency("ttft_s", "p95", "TTFT p95, ms"),
-    _latency("ttft_s", "p99", "TTFT p99, ms"),
-    Row(
-        "ttft_cold_with_imports_s.mean",
-        "TTFT cold, imports owed",
-        lambda s: s["ttft_cold_s"]["with_imports"]["mean"],
-        1e3,
-    ),
-    Row(
-        "ttft_cold_without_imports_s.mean",
-        "TTFT cold, none owed",
-        lambda s: s["ttft_cold_s"]["without_imports"]["mean"],
-        1e3,
-    ),
-    Row("ttft_hot_s.mean", "TTFT hot", lambda s: s["ttft_by_temperature"]["hot"]["mean"], 1e3),
-    _latency("tpot_s", "mean", "TPOT mean, ms"),
-    _latency("e2e_s", "mean", "E2E mean, ms"),
-    _latency("e2e_s", "p95", "E2E p95, ms"),
-    Row("cold", "cold requests", lambda s: s["cold"]),
-    Row(
-        "memory_peak_bytes",
-        "device memory peak, MB",
-        lambda s: _device(s, "memory_peak_bytes"),
-        1e-6,
-    ),
-    Row("memory_mean_gb", "device memory mean, MB", _mean_memory, 1e3),
-    Row(
-        "measured_pss_bytes.peak",
-        "measured PSS peak, MB",
-        lambda s: (s["measured_pss_bytes"] or {}).get("peak"),
-        1e-6,
-    ),
-    Row("cost_usd", "cost, millionths of $", lambda s: s["cost_usd"], 1e6),
-    Row("slo_attainment", "SLO attainment, %", lambda s: 1 - s["slo_violation_rate"], 100.0, 1),
-    Row("ok", "answered", lambda s: s["ok"]),
-)
-
-
-def comparison_table(cells: Sequence[Cell], baseline: str) -> Table:
-    """Cells of one workload, one a system. ``—`` where a number is missing: too few samples for a
-    percentile, or nothing of the kind happened."""
+def _table(
+    group: Sequence[Row], levels: Sequence[str | None], comparison: Comparison,
+    names: Sequence[str] | None,
+) -> Table:  # fmt: skip
     from rich.table import Table
 
-    ordered = sorted(cells, key=lambda cell: (cell.system == baseline, cell.system))
-    against = next((cell for cell in cells if cell.system == baseline), None)
-    first = ordered[0]
-    n = first.summary["n"]
-    invalid = "" if all(cell.manifest.valid for cell in cells) else ", INVALID"
-    title = f"{first.workload}: {n} requests, {first.manifest.mode}{invalid}"
-    table = Table(title=title, title_style="bold")
+    rows = {(row.name, row.entry.level): row for row in group}
+    table = Table(title=_title(group, comparison), title_style="bold", box=None, pad_edge=False)
     table.add_column("")
-    for cell in ordered:
-        table.add_column(cell.system, justify="right")
-        if against is not None and cell is not against:
-            table.add_column(f"÷ {baseline}", justify="right")
-    for row in ROWS:
-        table.add_row(row.title, *_values(row, ordered, against))
+    table.add_column("n", justify="right", style="dim")
+    for level in levels:
+        entry = next(row.entry for row in group if row.entry.level == level)
+        head = f"{level}" if entry.valid else f"{level} (INVALID)"
+        table.add_column(head, justify="right", overflow="fold")
+    for name in names or dict.fromkeys(row.name for row in group):
+        found = [rows.get((name, str(level))) for level in levels]
+        first = next((row for row in found if row is not None), None)
+        if first is not None and any(row and row.estimate.value is not None for row in found):
+            table.add_row(_label(first), _counts(found), *(_cell(row) for row in found))
     return table
 
 
-def _values(row: Row, cells: Sequence[Cell], against: Cell | None) -> list[str]:
-    shown: list[str] = []
-    base = row.read(against.summary) if against else None
-    for cell in cells:
-        value = row.read(cell.summary)
-        shown.append(_number(value, row))
-        if against is not None and cell is not against:
-            shown.append("—" if value is None or not base else f"{value / base:.2f}")
-    return shown
+def _title(group: Sequence[Row], comparison: Comparison) -> str:
+    """What is compared, on how many requests, and live or simulated."""
+    entry = group[0].entry
+    manifests = [cell.manifest for row in group for cell in row.entry.cells]
+    requests = sum(cell.summary["n"] for cell in entry.cells)
+    modes = sorted({_mode(manifest) for manifest in manifests})
+    what = entry.workload if comparison.factor.name == "system" else entry.system
+    seeds = ", ".join(str(seed) for seed in dict.fromkeys(entry.seeds))
+    against = f"; beneath, ÷ {comparison.baseline}" if _compares(group) else ""
+    return f"{what}: {requests:,} requests, {' and '.join(modes)}, seed {seeds}{against}"
 
 
-def _number(value: float | None, row: Row) -> str:
-    return "—" if value is None else f"{value * row.scale:,.{row.digits}f}"
+def _mode(manifest: Manifest) -> str:
+    """Nobody must take a simulated number for a measured one (measurement rule 14): it says so and
+    names its profile."""
+    if manifest.mode == "live":
+        return manifest.mode
+    profile = f" on {manifest.profile['name']}" if manifest.profile else ""
+    return f"{manifest.mode.upper()}{profile}"
+
+
+def _compares(group: Sequence[Row]) -> bool:
+    return any(row.ratio is not None for row in group)
+
+
+def _label(row: Row) -> str:
+    part = "" if row.part == "value" else f" {row.part}"
+    return f"{row.metric.title}{part}, {unit_of(row.metric.unit)}"
+
+
+def _counts(found: Sequence[Row | None]) -> str:
+    """One number where the systems agree."""
+    counts = [f"{row.estimate.n:,}" if row else MISSING for row in found]
+    return counts[0] if len(set(counts)) == 1 else "/".join(counts)
+
+
+def _cell(row: Row | None) -> str:
+    if row is None or row.estimate.value is None:
+        return MISSING
+    value = shown(row.estimate.value, row.estimate.ci95, row.metric.unit)
+    if row.ratio is None or row.ratio.value is None:
+        return value
+    return f"{value}\n[dim]÷ {shown(row.ratio.value, row.ratio.ci95)}[/]"

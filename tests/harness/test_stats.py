@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from harness.stats import enough, resamples, summarise
+from harness.stats import (
+    QUANTILES,
+    Series,
+    enough,
+    mean_interval,
+    mean_ratio_interval,
+    quantile_interval,
+    quantile_ratio_interval,
+    share_interval,
+    summarise,
+)
 from workloads.streams import stream
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+N, TRIALS = 3000, 500
+Z95 = 1.6448536269514722
 
 
 def test_a_percentile_needs_a_sample_beyond_it() -> None:
@@ -15,38 +35,177 @@ def test_a_percentile_needs_a_sample_beyond_it() -> None:
     document = summarise(np.arange(20.0))
     assert document["p95"] is not None
     assert document["p99"] is None
-    assert document["ci95"]["p99"] is None
     assert document["n"] == 20
+
+
+def test_its_interval_needs_ten_effective_samples_beyond_it() -> None:
+    independent = stream(0, "independent").standard_normal(250)
+    assert summarise(independent)["ci95"]["p95"] is not None
+    assert summarise(independent[:199])["ci95"]["p95"] is None
+    assert summarise(independent)["ci95"]["p99"] is None
+    bursts = independent.repeat(5)[:250]
+    assert summarise(bursts)["p95"] is not None
+    assert summarise(bursts)["ci95"]["p95"] is None, "50 bursts are not 250 samples"
 
 
 def test_nothing_is_made_of_nothing() -> None:
     document = summarise(np.array([np.nan, np.nan]))
     assert document["n"] == 0
     assert document["mean"] is None
+    assert set(document["ci95"].values()) == {None}
 
 
 def test_missing_values_are_left_out_and_not_zero() -> None:
     assert summarise(np.array([1.0, np.nan, 3.0]))["mean"] == 2.0
 
 
-def test_resamples_are_made_of_runs_of_neighbours() -> None:
-    drawn = resamples(np.arange(1000.0), seed=1, count=5)
-    steps = np.diff(drawn, axis=1)
-    assert (steps == 1).mean() > 0.85
+def test_of_nine_values_or_of_one_repeated_there_is_no_interval() -> None:
+    assert mean_interval(Series.of(np.arange(9.0))) is None
+    assert mean_interval(Series.of(np.arange(10.0))) is not None
+    assert mean_interval(Series.of(np.full(100, 7.0))) is None
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.5])
-def test_nominal_95_percent_intervals_cover_the_mean(correlation: float) -> None:
-    """Over 300 seeded series of 300; the block bootstrap holds where requests depend on their
-    neighbours, the plain one would not."""
-    hits = 0
-    for trial in range(300):
-        noise = stream(trial, "coverage", str(correlation)).standard_normal(300)
-        series = np.empty(300)
-        level = 0.0
-        for index, shock in enumerate(noise):
-            level = correlation * level + shock
-            series[index] = level
-        low, high = summarise(series, seed=trial)["ci95"]["mean"]
-        hits += low <= 0 <= high
-    assert 0.87 <= hits / 300 <= 0.98
+@given(st.lists(st.floats(-1e6, 1e6) | st.just(math.nan), min_size=1, max_size=200), st.data())
+def test_blocks_lose_no_value(values: list[float], data: st.DataObject) -> None:
+    series = Series.of(np.array(values))
+    if not len(series):
+        return
+    halves = series.halves(series.values, data.draw(st.integers(1, series.size)))
+    assert halves[:, 1].sum() == len(series)
+    assert halves[:, 0].sum() == pytest.approx(series.values.sum(), abs=1e-6)
+
+
+@given(st.integers(0, 1000), st.floats(1e-3, 1e3))
+def test_a_change_of_unit_changes_the_unit_only(seed: int, unit: float) -> None:
+    values = stream(seed, "unit").lognormal(size=300)
+    ours, theirs = summarise(values), summarise(values * unit)
+    for part in ("mean", "p50", "p90"):
+        assert theirs[part] == pytest.approx(ours[part] * unit)
+        assert theirs["ci95"][part] == pytest.approx([end * unit for end in ours["ci95"][part]])
+
+
+def correlated(seed: int, strength: float, count: int = N, trials: int = 1) -> Array:
+    """[trials, count] of an autoregressive process of variance 1."""
+    shocks = stream(seed, "correlated", str(strength)).standard_normal((count, trials))
+    series = np.empty((count, trials))
+    level = shocks[0]
+    for index, shock in enumerate(shocks):
+        level = strength * level + math.sqrt(1 - strength**2) * shock if index else shock
+        series[index] = level
+    return series.T
+
+
+def bursts(seed: int, trials: int) -> Array:
+    """[trials, N]: requests in bursts of six on average, each with an exponential delay of its own
+    (mean 1) that all its requests share, and one of each request (mean 1/2)."""
+    random = stream(seed, "bursts")
+    begins = random.random((trials, N)) < 1 / 6
+    which = np.cumsum(begins, axis=1)
+    levels = random.exponential(1.0, (trials, N + 1))
+    shared = np.take_along_axis(levels, which, axis=1)
+    return np.asarray(shared + random.exponential(0.5, (trials, N)))
+
+
+def test_effective_n_is_n_over_the_integrated_autocorrelation_time() -> None:
+    for strength in (0.0, 0.5, 0.8):
+        found = [
+            Series.of(values).dependence.effective_n
+            for values in correlated(1, strength, 4000, trials=40)
+        ]
+        expected = 4000 * (1 - strength) / (1 + strength)
+        assert np.median(found) == pytest.approx(expected, rel=0.15)
+
+
+# The true mean, p50 and p95 of each. Of bursts, P(sum ≤ x) = (1 − e^−x)².
+PROCESSES: dict[str, tuple[Callable[[], Array], tuple[float, float, float]]] = {
+    "independent": (
+        lambda: stream(2, "exponential").exponential(1.0, (TRIALS, N)),
+        (1.0, math.log(2), math.log(20)),
+    ),
+    "autoregressive": (lambda: correlated(3, 0.7, trials=TRIALS), (0.0, 0.0, Z95)),
+    "skewed": (
+        lambda: np.exp(0.6 * correlated(4, 0.7, trials=TRIALS)),
+        (math.exp(0.18), 1.0, math.exp(0.6 * Z95)),
+    ),
+    "bursts": (
+        lambda: bursts(5, TRIALS),
+        (1.5, -math.log(1 - math.sqrt(0.5)), -math.log(1 - math.sqrt(0.95))),
+    ),
+}
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_nominal_95_percent_intervals_cover_93_to_97_percent(process: str) -> None:
+    """Of 500 seeded series of 3,000 requests, for the mean, the median and p95."""
+    draw, truths = PROCESSES[process]
+    hits = np.zeros((TRIALS, 3))
+    for trial, values in enumerate(draw()):
+        series = Series.of(values)
+        intervals = (
+            mean_interval(series),
+            quantile_interval(series, 0.5),
+            quantile_interval(series, 0.95),
+        )
+        for part, (interval, truth) in enumerate(zip(intervals, truths, strict=True)):
+            hits[trial, part] = interval[0] <= truth <= interval[1] if interval else np.nan
+    assert (np.isnan(hits).mean(axis=0) < [0.01, 0.01, 0.05]).all()
+    for covered in np.nanmean(hits, axis=0):
+        assert 0.93 <= covered <= 0.97
+
+
+def test_a_share_that_was_never_missed_is_not_certain() -> None:
+    low, high = share_interval(Series.of(np.ones(100))) or (0, 0)
+    assert 0.95 < low < 1.0
+    assert high == 1.0
+
+
+def test_shares_of_bursts_are_less_certain_than_of_independent_requests() -> None:
+    outcome = (stream(6, "outcome").random(100) < 0.5).astype(float)
+    alone = share_interval(Series.of(outcome)) or (0, 0)
+    together = share_interval(Series.of(outcome.repeat(10)[:1000])) or (0, 0)
+    assert together[1] - together[0] > 0.8 * (alone[1] - alone[0])
+
+
+def twice_as_slow(trials: int) -> tuple[Array, Array]:
+    """The same bursts under two systems, the second twice as slow, and noise of its own."""
+    ours = np.exp(0.6 * correlated(7, 0.7, trials=trials))
+    noise = stream(8, "noise").normal(0.0, 0.3, ours.shape)
+    return ours, 2 * ours * np.exp(noise)
+
+
+def test_intervals_of_paired_ratios_cover_the_ratio() -> None:
+    """Of means, medians and p95; 250 seeded pairs of series of 3,000 requests."""
+    spread = math.sqrt(0.6**2 + 0.3**2)
+    truths = (math.exp(-(0.3**2) / 2) / 2, 0.5, math.exp(Z95 * (0.6 - spread)) / 2)
+    hits = np.zeros(3)
+    pairs = list(zip(*twice_as_slow(250), strict=True))
+    for pair in pairs:
+        ours, theirs = (Series.of(values) for values in pair)
+        intervals = (
+            mean_ratio_interval(ours, theirs, paired=True),
+            quantile_ratio_interval(ours, theirs, 0.5, paired=True),
+            quantile_ratio_interval(ours, theirs, 0.95, paired=True),
+        )
+        for part, (interval, truth) in enumerate(zip(intervals, truths, strict=True)):
+            assert interval is not None
+            hits[part] += interval[0] <= truth <= interval[1]
+    assert ((hits / len(pairs) >= 0.92) & (hits / len(pairs) <= 0.985)).all()
+
+
+def test_the_same_schedule_makes_ratios_more_certain() -> None:
+    ours, theirs = (Series.of(values[0]) for values in twice_as_slow(1))
+    for interval_of in (
+        mean_ratio_interval,
+        lambda a, b, *, paired: quantile_ratio_interval(a, b, QUANTILES["p50"], paired=paired),
+    ):
+        paired = interval_of(ours, theirs, paired=True)
+        apart = interval_of(ours, theirs, paired=False)
+        assert paired is not None
+        assert apart is not None
+        assert paired[1] - paired[0] < 0.6 * (apart[1] - apart[0])
+
+
+def test_a_ratio_to_nothing_is_none() -> None:
+    some, none = Series.of(np.arange(1.0, 50)), Series.of(np.zeros(49))
+    assert mean_ratio_interval(some, none, paired=True) is None
+    assert quantile_ratio_interval(some, none, 0.5, paired=True) is None

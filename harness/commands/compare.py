@@ -1,0 +1,55 @@
+"""``slbench compare``: runs held against each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="Runs, by id or folder.")],
+    baseline: Annotated[
+        str | None, typer.Option(help="What ratios are to; the experiment's own if not given.")
+    ] = None,
+    factor: Annotated[
+        str, typer.Option(help="The one thing that may differ: system, workload, deployment, …")
+    ] = "system",
+    json_: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Every metric by system and workload with 95 % intervals, and ratios to a baseline.
+
+    Cells over seeds and repeats are pooled. Refuses cells that differ outside the factor. Exit
+    status 1 where a cell is invalid. Example: slbench compare results/reference/quickstart
+    """
+    from ..compare import compare as compared
+    from ..compare import factor as factor_named
+    from ..records import open_run
+
+    chosen = factor_named(factor)
+    opened = [open_run(name) for name in runs]
+    cells = [cell for run in opened for cell in run.cells()]
+    if baseline is None and chosen.name == "system":
+        baseline = _declared([run.experiment for run in opened], {cell.system for cell in cells})
+    found = compared(cells, baseline, chosen)
+    if json_:
+        print(json.dumps(found.as_dict()))
+    else:
+        from rich.console import Console
+
+        from ..report.table import tables
+
+        console = Console()
+        for table in tables(found):
+            console.print(table)
+    valid = all(cell.manifest.valid for cell in cells)
+    raise typer.Exit(0 if valid else 1)
+
+
+def _declared(experiments: Sequence[Mapping[str, Any]], systems: set[str]) -> str | None:
+    """The baseline that the first run was asked for with, or its last system."""
+    first = experiments[0]
+    names = [first.get("baseline"), *(each["name"] for each in reversed(first.get("systems", ())))]
+    return next((name for name in names if name in systems), None)

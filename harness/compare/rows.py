@@ -1,0 +1,132 @@
+"""Every metric of every level, with intervals, and its ratio to the baseline's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import HarnessError
+from ..metrics import METRICS, Frame, Metric, Observation
+from ..records import Cell
+from ..stats import Estimate
+from .factors import FACTORS, Factor
+from .match import Matched, matched
+
+TABLES = ("requests", "spans", "memory", "billing")
+
+Observations = Mapping[str, Observation | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """``part``: mean, a percentile, or value; ``ratio`` is None for the baseline itself."""
+
+    entry: Matched
+    metric: Metric
+    part: str
+    estimate: Estimate
+    ratio: Estimate | None
+
+    @property
+    def name(self) -> str:
+        """``ttft_s.p95``, ``goodput_rps``."""
+        return self.metric.name if self.part == "value" else f"{self.metric.name}.{self.part}"
+
+    def as_dict(self) -> dict[str, Any]:
+        ratio = self.ratio or Estimate(None, 0)
+        return {
+            "system": self.entry.system,
+            "workload": self.entry.workload,
+            "level": self.entry.level,
+            "metric": self.name,
+            "unit": self.metric.unit,
+            "value": self.estimate.value,
+            "n": self.estimate.n,
+            "ci95": self.estimate.ci95 and list(self.estimate.ci95),
+            "ratio": ratio.value,
+            "ratio_ci95": ratio.ci95 and list(ratio.ci95),
+            "mode": self.entry.cells[0].manifest.mode,
+            "valid": self.entry.valid,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """``groups``: the rows of one table each."""
+
+    baseline: str | None
+    factor: Factor
+    groups: tuple[tuple[Row, ...], ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        rows = [row.as_dict() for group in self.groups for row in group]
+        return {"baseline": self.baseline, "factor": self.factor.name, "rows": rows}
+
+
+def compare(
+    cells: Sequence[Cell],
+    baseline: str | None = None,
+    chosen: Factor = FACTORS["system"],
+    *,
+    strict: bool = True,
+    metrics: Sequence[Metric] = METRICS,
+) -> Comparison:
+    """``baseline``: a level of the factor, by default the last; ratios are to it. ``HarnessError``
+    where cells differ outside the factor (unless not ``strict``: cells of one experiment)."""
+    if not cells:
+        raise HarnessError("nothing to compare: the runs hold no finished cell")
+    groups = matched(cells, chosen, strict=strict)
+    levels = list(dict.fromkeys(entry.level for group in groups for entry in group))
+    if baseline is not None and baseline not in levels:
+        raise HarnessError(f"--baseline {baseline!r} is not among {', '.join(levels)}")
+    against = baseline or levels[-1]
+    return Comparison(
+        against, chosen, tuple(tuple(_rows(group, against, metrics)) for group in groups)
+    )
+
+
+def _rows(group: Sequence[Matched], baseline: str, metrics: Sequence[Metric]) -> list[Row]:
+    seen = {entry.level: _observe(entry, metrics) for entry in group}
+    base = next((entry for entry in group if entry.level == baseline), None)
+    rows: list[Row] = []
+    for entry in group:
+        against = {} if base is None or base is entry else seen[base.level]
+        paired = base is not None and _same_schedules(entry, base)
+        for metric in metrics:
+            ours, theirs = seen[entry.level][metric.name], against.get(metric.name)
+            if ours is not None:
+                rows += _rows_of(entry, metric, ours, theirs, paired)
+    return rows
+
+
+def _same_schedules(entry: Matched, base: Matched) -> bool:
+    ours, theirs = ([c.manifest.schedule_sha256 for c in each.cells] for each in (entry, base))
+    return ours == theirs
+
+
+def _observe(entry: Matched, metrics: Sequence[Metric]) -> Observations:
+    """Cell by cell, so that the tables of one only are in memory."""
+    cells = [_observe_cell(cell, metrics) for cell in entry.cells]
+    return {metric.name: _pooled([cell[metric.name] for cell in cells]) for metric in metrics}
+
+
+def _observe_cell(cell: Cell, metrics: Sequence[Metric]) -> Observations:
+    frame = Frame({name: cell.table(name) for name in TABLES}, cell.summary["duration_s"])
+    return {metric.name: metric.observe(frame) for metric in metrics}
+
+
+def _pooled(seen: Sequence[Observation | None]) -> Observation | None:
+    """None where any cell lacks it: part of a sum would pass for the whole."""
+    found = [each for each in seen if each is not None]
+    if len(found) < len(seen):
+        return None
+    return found[0] if len(found) == 1 else type(found[0]).pooled(found)
+
+
+def _rows_of(
+    entry: Matched, metric: Metric, ours: Observation, theirs: Observation | None, paired: bool
+) -> Iterator[Row]:
+    for part, estimate in ours.estimates.items():
+        ratio = None if theirs is None else ours.ratio(theirs, part, paired=paired)
+        yield Row(entry, metric, part, estimate, ratio)

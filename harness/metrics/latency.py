@@ -1,0 +1,194 @@
+"""Times that a request's sender sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .frame import Floats, Frame
+from .metric import Metric
+from .observation import Sample
+
+TEMPERATURES = ("cold", "warm", "hot")
+
+
+def _answered(seconds: Callable[[Frame], Floats]) -> Callable[[Frame], Sample]:
+    return lambda frame: Sample(frame.answered(seconds(frame)))
+
+
+def _per(seconds: Floats, counts: Floats) -> Floats:
+    """seconds / counts, NaN where there is nothing to divide by."""
+    return seconds / np.where(counts > 0, counts, np.nan)
+
+
+def _tpot(frame: Frame) -> Floats:
+    return _per(frame.since("first_token_ns", "last_token_ns"), frame.output_tokens - 1)
+
+
+def _itl(frame: Frame) -> Sample | None:
+    return None if frame.gaps is None else Sample(frame.gaps)
+
+
+def _of_temperature(temperature: str) -> Callable[[Frame], Sample]:
+    def observe(frame: Frame) -> Sample:
+        chosen = frame.is_("temperature", temperature)
+        return Sample(frame.answered(np.where(chosen, frame.ttft_s, np.nan)))
+
+    return observe
+
+
+def _cold(*, imports: bool) -> Callable[[Frame], Sample]:
+    """Cold requests that waited for imports or a checkpoint, or those that found both in place and
+    owed a process, a mapping and an adapter at most."""
+
+    def observe(frame: Frame) -> Sample:
+        chosen = frame.is_("temperature", "cold") & ((frame.staged("libraries") > 0) == imports)
+        return Sample(frame.answered(np.where(chosen, frame.ttft_s, np.nan)))
+
+    return observe
+
+
+def _ttft_when(temperature: str, meaning: str) -> Metric:
+    return Metric(
+        f"ttft_by_temperature.{temperature}",
+        f"TTFT, {temperature}",
+        f"TTFT_{temperature}",
+        "s",
+        f"TTFT of the requests that were {temperature}: {meaning}.",
+        f"TTFT of requests with temperature = {temperature}",
+        "lower",
+        _of_temperature(temperature),
+    )
+
+
+LATENCY = (
+    Metric(
+        "ttft_s",
+        "TTFT",
+        "TTFT",
+        "s",
+        "Time to first token: from the actual send to the first chunk that carries text.",
+        "t_first − t_sent",
+        "lower",
+        _answered(lambda frame: frame.ttft_s),
+    ),
+    Metric(
+        "ttft_from_schedule_s",
+        "TTFT from schedule",
+        "TTFT*",
+        "s",
+        "Time to first token from the intended send, the client's own lateness included.",
+        "t_first − t_due",
+        "lower",
+        _answered(lambda frame: frame.since("scheduled_ns", "first_token_ns")),
+    ),
+    _ttft_when("cold", "something had to be started or loaded for them"),
+    _ttft_when("warm", "an instance was there, an artifact was not where it runs"),
+    _ttft_when("hot", "everything was in place"),
+    Metric(
+        "ttft_cold_s.with_imports",
+        "TTFT cold, imports owed",
+        "TTFT_cold+",
+        "s",
+        "TTFT of cold requests that waited for libraries to be imported.",
+        "TTFT of requests with temperature = cold and a stage libraries",
+        "lower",
+        _cold(imports=True),
+    ),
+    Metric(
+        "ttft_cold_s.without_imports",
+        "TTFT cold, none owed",
+        "TTFT_cold−",
+        "s",
+        "TTFT of cold requests that found the libraries in place.",
+        "TTFT of requests with temperature = cold and no stage libraries",
+        "lower",
+        _cold(imports=False),
+    ),
+    Metric(
+        "tpot_s",
+        "TPOT",
+        "TPOT",
+        "s",
+        "Time per output token after the first; tokens by the server's count, of answers of two"
+        " tokens or more.",
+        "(E2E − TTFT) / (n_out − 1)",
+        "lower",
+        _answered(_tpot),
+    ),
+    Metric(
+        "itl_s",
+        "ITL",
+        "ITL",
+        "s",
+        "Inter-token latency: each gap between two neighbouring tokens of an answer; a sample is"
+        " a gap, not a request.",
+        "t_(k+1) − t_k",
+        "lower",
+        _itl,
+    ),
+    Metric(
+        "e2e_s",
+        "E2E",
+        "E2E",
+        "s",
+        "End-to-end latency: from the actual send to the last token.",
+        "t_last − t_sent",
+        "lower",
+        _answered(lambda frame: frame.e2e_s),
+    ),
+    Metric(
+        "e2e_from_schedule_s",
+        "E2E from schedule",
+        "E2E*",
+        "s",
+        "End-to-end latency from the intended send.",
+        "t_last − t_due",
+        "lower",
+        _answered(lambda frame: frame.since("scheduled_ns", "last_token_ns")),
+    ),
+    Metric(
+        "normalised_latency_s",
+        "normalised latency",
+        "L_norm",
+        "s/token",
+        "End-to-end latency per output token.",
+        "E2E / n_out",
+        "lower",
+        _answered(lambda frame: _per(frame.e2e_s, frame.output_tokens)),
+    ),
+    Metric(
+        "normalised_latency_from_schedule_s",
+        "normalised latency from schedule",
+        "L_norm*",
+        "s/token",
+        "End-to-end latency from the intended send, per output token.",
+        "E2E* / n_out",
+        "lower",
+        _answered(
+            lambda frame: _per(frame.since("scheduled_ns", "last_token_ns"), frame.output_tokens)
+        ),
+    ),
+    Metric(
+        "queueing_s",
+        "queueing",
+        "Q",
+        "s",
+        "Time in which a request waited and nothing was being started or loaded for it: the sum"
+        " of its stages `queue`; of requests whose stages the system told.",
+        "Σ (end − start) over spans with stage = queue",
+        "lower",
+        _answered(lambda frame: frame.staged("queue")),
+    ),
+    Metric(
+        "lateness_s",
+        "lateness",
+        "D",
+        "s",
+        "How late the client sent: a property of the measurement, not of the system.",
+        "t_sent − t_due",
+        "lower",
+        _answered(lambda frame: frame.since("scheduled_ns", "sent_ns")),
+    ),
+)

@@ -1,0 +1,53 @@
+"""What the memory table says: the system's ledger, exact, and what was measured from outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """By device and owner, and ``all`` of a device: the peak in bytes and the integral in GB·s;
+    ``pss``: peak and mean in bytes as measured from outside, None where it was not."""
+
+    peak_bytes: dict[str, dict[str, int]]
+    gb_s: dict[str, dict[str, float]]
+    pss: dict[str, float] | None
+
+
+def read_ledger(memory: pa.Table, duration_s: float) -> Ledger:
+    frame: pd.DataFrame = memory.to_pandas()
+    peaks: dict[str, dict[str, int]] = {}
+    integrals: dict[str, dict[str, float]] = {}
+    for device, columns in _held(frame[frame["source"] == "ledger"]).items():
+        lasting_s = np.diff(columns.index.to_numpy(), append=duration_s * 1e9) / 1e9
+        owners = {str(owner): columns[owner] for owner in columns}
+        owners["all"] = columns.sum(axis=1)
+        peaks[device] = {owner: int(held.max()) for owner, held in owners.items()}
+        integrals[device] = {
+            owner: float((held.to_numpy() * lasting_s).sum() / 1e9)
+            for owner, held in owners.items()
+        }
+    pss = frame.loc[frame["source"] == "measured-pss", "bytes"]
+    measured = {"peak": int(pss.max()), "mean": float(pss.mean())} if len(pss) else None
+    return Ledger(peaks, integrals, measured)
+
+
+def _held(ledger: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """By device, a column an owner, a row whenever anything changed: bytes from then on. Exact,
+    so that no peak between two samples is missed."""
+    ordered = ledger.sort_values("t_ns", kind="stable")
+    keys = ["device", "owner", "function_id"]
+    before = ordered.groupby(keys, dropna=False)["bytes"].shift(fill_value=0)
+    changes = ordered.assign(change=ordered["bytes"] - before)
+    return {
+        str(device): rows.groupby(["t_ns", "owner"])["change"].sum().unstack(fill_value=0).cumsum()
+        for device, rows in changes.groupby("device")
+    }

@@ -1,0 +1,128 @@
+"""What it took: memory and money."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from .frame import Frame
+from .metric import Metric
+from .observation import Scaled, Total
+from .service import answered_tokens, flagged_rate
+
+
+def _all_devices(by_device: Mapping[str, Mapping[str, float]], per: float = 1.0) -> Total | None:
+    if not by_device:
+        return None
+    return Total((sum(owners["all"] for owners in by_device.values()) / per,))
+
+
+def _pss(frame: Frame) -> Total | None:
+    pss = frame.ledger.pss
+    return None if pss is None else Total((pss["peak"],))
+
+
+def _per_thousand(frame: Frame) -> Total | None:
+    return Total((frame.cost_usd / frame.n * 1000,)) if frame.n else None
+
+
+def _effectiveness(frame: Frame) -> Scaled:
+    return Scaled(frame.answered(frame.e2e_s), over=frame.cost_usd, power=-1)
+
+
+RESOURCES = (
+    Metric(
+        "memory_gb_s",
+        "device memory",
+        "M",
+        "GB·s",
+        "Device memory held over the run by the system's own ledger, all devices and owners"
+        " (summary.json has it by device and owner).",
+        "∫₀ᵀ m(t) dt / 10⁹",
+        "lower",
+        lambda frame: _all_devices(frame.ledger.gb_s),
+    ),
+    Metric(
+        "memory_mean_gb",
+        "device memory mean",
+        "m̄",
+        "GB",
+        "Device memory held on average, by the system's own ledger.",
+        "M / T",
+        "lower",
+        lambda frame: _all_devices(frame.ledger.gb_s, frame.duration_s),
+    ),
+    Metric(
+        "memory_peak_bytes",
+        "device memory peak",
+        "m_max",
+        "B",
+        "The most device memory held at once, by the system's own ledger; peaks of several"
+        " devices are added.",
+        "max_t m(t)",
+        "lower",
+        lambda frame: _all_devices(frame.ledger.peak_bytes),
+    ),
+    Metric(
+        "measured_pss_bytes.peak",
+        "measured PSS peak",
+        "PSS_max",
+        "B",
+        "The most memory of the system's process tree as the kernel counts it (proportional set"
+        " size), sampled from outside.",
+        "max_t Σ_process PSS(t)",
+        "lower",
+        _pss,
+    ),
+    Metric(
+        "cost_usd",
+        "cost",
+        "C",
+        "$",
+        "The bill of the run at the price sheet named in the manifest.",
+        "Σ quantity · unit price",
+        "lower",
+        lambda frame: Total((frame.cost_usd,)),
+    ),
+    Metric(
+        "usd_per_1k_requests",
+        "cost of 1,000 requests",
+        "C_1k",
+        "$",
+        "The bill by request of the schedule, times a thousand.",
+        "1000 · C / n",
+        "lower",
+        _per_thousand,
+    ),
+    Metric(
+        "cost_effectiveness",
+        "cost-effectiveness",
+        "CE",
+        "1/(s·$)",
+        "The paper's measure: the inverse of mean end-to-end latency times cost.",
+        "1 / (mean E2E · C)",
+        "higher",
+        _effectiveness,
+    ),
+    Metric(
+        "tokens_per_usd",
+        "tokens per dollar",
+        "N_$",
+        "tokens/$",
+        "Output tokens of answered requests by dollar of the bill.",
+        "Σ_ok n_out / C",
+        "higher",
+        lambda frame: answered_tokens(frame, frame.output_tokens, frame.cost_usd),
+    ),
+    Metric(
+        "goodput_per_usd",
+        "goodput per dollar",
+        "G_$",
+        "1/$",
+        "Requests that met their objective by dollar of the bill.",
+        "A · n / C",
+        "higher",
+        lambda frame: flagged_rate(frame, np.asarray(frame.slo_met), frame.cost_usd),
+    ),
+)

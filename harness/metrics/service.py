@@ -1,0 +1,120 @@
+"""What a system delivered: shares of the requests, and rates. Every request of the schedule is in
+the denominator, failures and those never sent included (measurement rule 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..stats import Series
+from .frame import Flags, Floats, Frame
+from .metric import Metric
+from .observation import Scaled
+
+
+def _share(flags: Callable[[Frame], Flags]) -> Callable[[Frame], Scaled]:
+    return lambda frame: Scaled(Series.of(flags(frame).astype(np.float64)), share=True)
+
+
+def _temperature(temperature: str, meaning: str) -> Metric:
+    return Metric(
+        f"{temperature}_share",
+        f"{temperature} share",
+        f"f_{temperature}",
+        "1",
+        f"Share of the requests that were {temperature}: {meaning}.",
+        f"n_{temperature} / n",
+        "higher" if temperature == "hot" else "lower",
+        _share(lambda frame: frame.is_("temperature", temperature)),
+    )
+
+
+def flagged_rate(frame: Frame, flags: Flags, per: float) -> Scaled:
+    """How many requests have the flag, by ``per`` (seconds, dollars)."""
+    return Scaled(Series.of(flags.astype(np.float64)), float(frame.n), per, share=True)
+
+
+def answered_tokens(frame: Frame, tokens: Floats, per: float) -> Scaled:
+    """Tokens of answered requests, by ``per``; a failed request is one of no tokens."""
+    return Scaled(Series.of(np.where(frame.ok, np.nan_to_num(tokens), 0.0)), float(frame.n), per)
+
+
+SERVICE = (
+    Metric(
+        "success_share",
+        "answered",
+        "f_ok",
+        "1",
+        "Share of the requests that were answered in full.",
+        "n_ok / n",
+        "higher",
+        _share(lambda frame: frame.ok),
+    ),
+    Metric(
+        "slo_attainment",
+        "SLO attainment",
+        "A",
+        "1",
+        "Share of the requests that were answered and whose first token came within their"
+        " objective, counted from the intended send.",
+        "|{i : ok_i ∧ TTFT*_i ≤ SLO_i}| / n",
+        "higher",
+        _share(lambda frame: frame.slo_met),
+    ),
+    Metric(
+        "slo_violation_rate",
+        "SLO violations",
+        "V",
+        "1",
+        "Share of the requests that failed or missed their objective.",
+        "1 − A",
+        "lower",
+        _share(lambda frame: ~frame.slo_met),
+    ),
+    Metric(
+        "goodput_rps",
+        "goodput",
+        "G",
+        "1/s",
+        "Requests per second that met their objective.",
+        "A · n / T",
+        "higher",
+        lambda frame: flagged_rate(frame, frame.slo_met, frame.duration_s),
+    ),
+    Metric(
+        "requests_per_s",
+        "throughput",
+        "X",
+        "1/s",
+        "Requests answered per second.",
+        "n_ok / T",
+        "higher",
+        lambda frame: flagged_rate(frame, frame.ok, frame.duration_s),
+    ),
+    Metric(
+        "output_tokens_per_s",
+        "output throughput",
+        "X_out",
+        "tokens/s",
+        "Output tokens of answered requests per second, by the server's count.",
+        "Σ_ok n_out / T",
+        "higher",
+        lambda frame: answered_tokens(frame, frame.output_tokens, frame.duration_s),
+    ),
+    Metric(
+        "total_tokens_per_s",
+        "token throughput",
+        "X_tok",
+        "tokens/s",
+        "Prompt and output tokens of answered requests per second, by the server's count.",
+        "Σ_ok (n_in + n_out) / T",
+        "higher",
+        lambda frame: answered_tokens(
+            frame, frame.number("prompt_tokens") + frame.output_tokens, frame.duration_s
+        ),
+    ),
+    _temperature("cold", "something had to be started or loaded"),
+    _temperature("warm", "an instance was there, an artifact was not where it runs"),
+    _temperature("hot", "everything was in place"),
+)

@@ -1,0 +1,34 @@
+"""Numbers with their intervals as people read them."""
+
+from __future__ import annotations
+
+_SHOWN = {
+    "s": ("ms", 1e3),
+    "s/token": ("ms/token", 1e3),
+    "B": ("MB", 1e-6),
+    "1": ("%", 100.0),
+    "$": ("millionths of $", 1e6),
+    "tokens/$": ("thousand tokens/$", 1e-3),
+}
+"""Units of the records, and those that they are shown in."""
+
+
+def unit_of(unit: str) -> str:
+    return _SHOWN.get(unit, (unit, 1.0))[0]
+
+
+def shown(value: float, interval: tuple[float, float] | None, unit: str = "") -> str:
+    """``123 [110–140]``, every number with the digits that the value has."""
+    scale = _SHOWN.get(unit, (unit, 1.0))[1]
+    digits = _digits(value * scale)
+    if interval is None:
+        return f"{value * scale:,.{digits}f}"
+    low, high = (f"{end * scale:,.{digits}f}" for end in interval)
+    # rich takes [a–b] for markup, unless the bracket is escaped.
+    return f"{value * scale:,.{digits}f} \\[{low}–{high}]"
+
+
+def _digits(value: float) -> int:
+    """After the point, so that three significant ones are left."""
+    size = abs(value)
+    return 0 if size >= 100 or size == 0 else 1 if size >= 10 else 2 if size >= 0.1 else 4

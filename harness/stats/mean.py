@@ -1,0 +1,64 @@
+"""Intervals of means and of shares."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import betaincinv, stdtrit
+
+from .arrays import Interval, Values
+from .bootstrap import HIGH, LOW, freedom, studentised, variance
+from .series import Series
+
+NORMAL = 1.959964
+FEWEST_VALUES = 10
+"""Of fewer values no interval is given."""
+
+
+def mean_interval(series: Series) -> Interval | None:
+    """95 %, by the studentised block bootstrap."""
+    if len(series) < FEWEST_VALUES:
+        return None
+    # Centred, so that a mean far from 0 costs no digits of the spread.
+    centre = float(series.values.mean())
+    halves = series.halves(series.values - centre, series.blocks)
+    interval = studentised(halves, _mean, _mean_gradient)
+    return interval and (interval[0] + centre, interval[1] + centre)
+
+
+def _mean(totals: Values) -> Values:
+    found: Values = totals[..., 0] / totals[..., 1]
+    return found
+
+
+def _mean_gradient(totals: Values) -> Values:
+    total, count = totals[..., 0], totals[..., 1]
+    return np.stack([1 / count, -total / count**2], axis=-1)
+
+
+def share_interval(series: Series) -> Interval | None:
+    """95 % interval of the share of ones among zeros and ones."""
+    if len(series) < FEWEST_VALUES:
+        return None
+    share = float(series.values.mean())
+    effect, degrees = design(share, series.halves(series.values, series.blocks), len(series))
+    return beta_interval(share, len(series) / effect, degrees)
+
+
+def design(share: float, halves: Values, count: int) -> tuple[float, float]:
+    """(design effect, degrees of freedom): how many times the block variance of a share is that of
+    as many independent trials, at least once. ``halves``: successes and trials by half a block."""
+    residuals = (halves[:, 0] - share * halves[:, 1]) / count
+    alone = share * (1 - share) / count
+    effect = variance(residuals) / alone if alone > 0 else 1.0
+    return max(1.0, effect), freedom(residuals)
+
+
+def beta_interval(share: float, effective: float, degrees: float) -> Interval:
+    """Jeffreys's interval at the effective n of a clustered sample, lowered for the few degrees of
+    freedom of its variance (Korn and Graubard 1998, Survey Methodology 24:193)."""
+    lowered = effective * (NORMAL / float(stdtrit(degrees, HIGH))) ** 2
+    ones, zeros = lowered * share + 0.5, lowered * (1 - share) + 0.5
+    # What was never seen to fail has no upper bound below 1, nor the other way about.
+    low = float(betaincinv(ones, zeros, LOW)) if share > 0 else 0.0
+    high = float(betaincinv(ones, zeros, HIGH)) if share < 1 else 1.0
+    return low, high

@@ -1,0 +1,168 @@
+"""Rules 12 and 13: what is concluded from records, and from which of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.compare import FACTORS, matched
+from harness.errors import HarnessError
+from harness.experiment import Experiment
+from harness.records import Cell, Manifest
+from harness.runner import CellPlan, plan_cells
+from harness.stats import Series, mean_interval, mean_ratio_interval, summarise
+from workloads.streams import stream
+
+from .exhibit import Exhibit
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+Interval = tuple[float, float]
+Planner = Callable[[Experiment], Iterator[CellPlan]]
+
+
+def bursts(name: str, trials: int = 200, count: int = 800) -> Array:
+    """[trials, count] with a mean of 1: requests of a burst of eight share their delay."""
+    delays = stream(0, "museum", name).exponential(1.0, (trials, count // 8))
+    return np.asarray(delays.repeat(8, axis=1))
+
+
+def says_where_samples_are_too_few(summary: Callable[[Array], dict[str, Any]]) -> None:
+    document = summary(np.arange(1.0, 51.0))
+    assert document["p95"] is not None
+    assert document["p99"] is None, "of 50 samples"
+
+
+def whatever_comes_out(values: Array) -> dict[str, Any]:
+    return {name: np.percentile(values, float(name[1:])) for name in ("p50", "p95", "p99")}
+
+
+def every_number_has_an_interval(summary: Callable[[Array], dict[str, Any]]) -> None:
+    document = summary(stream(0, "museum", "plain").exponential(1.0, 2000))
+    for part in ("mean", "p50", "p90", "p95", "p99"):
+        low, high = document.get("ci95", {}).get(part, (math.nan, math.nan))
+        assert low < document[part] < high
+
+
+def numbers_alone(values: Array) -> dict[str, Any]:
+    return {name: value for name, value in summarise(values).items() if name != "ci95"}
+
+
+def covers_the_mean_of_bursts(interval: Callable[[Array], Interval | None]) -> None:
+    found = [interval(values) for values in bursts("coverage")]
+    covered = [each is not None and each[0] <= 1.0 <= each[1] for each in found]
+    assert np.mean(covered) > 0.9
+
+
+def by_block(values: Array) -> Interval | None:
+    return mean_interval(Series.of(values))
+
+
+def as_if_independent(values: Array) -> Interval:
+    reach = 1.96 * float(values.std()) / math.sqrt(len(values))
+    return float(values.mean()) - reach, float(values.mean()) + reach
+
+
+def sees_a_difference_of_five_percent(interval: Callable[[Array, Array], Interval | None]) -> None:
+    ours, noise = bursts("ratio", trials=1)[0], stream(0, "museum", "noise").normal(1, 0.05, 800)
+    found = interval(ours, 1.05 * ours * noise)
+    assert found is not None
+    assert found[0] <= 1 / 1.05 <= found[1] < 1
+
+
+def paired(ours: Array, theirs: Array) -> Interval | None:
+    return mean_ratio_interval(Series.of(ours), Series.of(theirs), paired=True)
+
+
+def as_if_of_other_requests(ours: Array, theirs: Array) -> Interval | None:
+    return mean_ratio_interval(Series.of(ours), Series.of(theirs), paired=False)
+
+
+def cells(**changes: Any) -> list[Cell]:
+    """One of each of two systems, the second with ``changes``."""
+    common: dict[str, Any] = {
+        "run_id": "r", "mode": "live", "experiment": "e", "workload": {"name": "w", "sha256": "1"},
+        "schedule_sha256": "1", "deployment": {"dtype": "bfloat16"}, "seed": 0,
+        "prices": {"name": "p", "sha256": "1"}, "machine": {"cpu": "c"}, "versions": {},
+        "git": None, "started_at": "2026-01-01T00:00:00+00:00", "valid": True,
+    }  # fmt: skip
+    manifests = [
+        Manifest.model_validate({**common, "system": {"name": "ours"}}),
+        Manifest.model_validate({**common, "system": {"name": "theirs"}, **changes}),
+    ]
+    return [Cell(Path("r") / str(index), each, {}) for index, each in enumerate(manifests)]
+
+
+def refuses_what_differs(match: Callable[[Sequence[Cell]], Any]) -> None:
+    match(cells())
+    for key, value in (
+        ("schedule_sha256", "2"),
+        ("seed", 1),
+        ("mode", "simulated"),
+        ("deployment", {"dtype": "float32"}),
+        ("prices", {"name": "p", "sha256": "2"}),
+        ("machine", {"cpu": "d"}),
+    ):
+        assert refusal(match, cells(**{key: value})).startswith(key)
+
+
+def refusal(match: Callable[[Sequence[Cell]], Any], chosen: Sequence[Cell]) -> str:
+    """Empty where nobody minded."""
+    try:
+        match(chosen)
+    except HarnessError as error:
+        return str(error)
+    return ""
+
+
+def ours_or_nothing(chosen: Sequence[Cell]) -> Any:
+    return matched(chosen, FACTORS["system"])
+
+
+def by_name_alone(chosen: Sequence[Cell]) -> Any:
+    return matched(chosen, FACTORS["system"], strict=False)
+
+
+def systems_take_turns(plan: Planner) -> None:
+    experiment = Experiment.model_validate(
+        {
+            "name": "museum",
+            "systems": [{"name": name} for name in "abc"],
+            "workloads": [{"name": "w"}],
+            "seeds": range(4),
+            "repeats": 3,
+        }
+    )
+    order = [cell.system.name for cell in plan(experiment)]
+    rounds = ["".join(order[start : start + 3]) for start in range(0, len(order), 3)]
+    assert all(sorted(each) == ["a", "b", "c"] for each in rounds), "one system, then the next"
+    assert len({each[0] for each in rounds}) > 1, "the same one first every time"
+
+
+def system_by_system(experiment: Experiment) -> Iterator[CellPlan]:
+    yield from sorted(plan_cells(experiment), key=lambda cell: cell.system.name)
+
+
+def in_the_order_given(experiment: Experiment) -> Iterator[CellPlan]:
+    yield from sorted(
+        plan_cells(experiment), key=lambda cell: (cell.repeat, cell.seed, cell.system.name)
+    )
+
+
+EXHIBITS = [
+    Exhibit(12, "percentiles of too few samples", says_where_samples_are_too_few, summarise,
+            whatever_comes_out),
+    Exhibit(12, "numbers without intervals", every_number_has_an_interval, summarise,
+            numbers_alone),
+    Exhibit(12, "intervals as if bursts were independent", covers_the_mean_of_bursts, by_block,
+            as_if_independent),
+    Exhibit(12, "ratios as if of other requests", sees_a_difference_of_five_percent, paired,
+            as_if_of_other_requests),
+    Exhibit(13, "runs compared by name alone", refuses_what_differs, ours_or_nothing,
+            by_name_alone),
+    Exhibit(13, "one system after the other", systems_take_turns, plan_cells, system_by_system),
+    Exhibit(13, "always in the same order", systems_take_turns, plan_cells, in_the_order_given),
+]  # fmt: skip
