@@ -92,14 +92,19 @@ def spans_table(client: pa.Table, evidence: Evidence) -> pa.Table:
 
 
 def memory_table(
-    ledger: Sequence[MemoryStep], samples: Sequence[Sample], start_ns: int, end_ns: int
+    ledger: Sequence[MemoryStep],
+    samples: Sequence[Sample],
+    start_ns: int,
+    end_ns: int,
+    *,
+    gridded: bool = True,
 ) -> pa.Table:
-    """The ledger at its changes, and what was measured from outside beside it. Where there are
-    samples from outside (a live run), the ledger is sampled at 10 Hz too."""
+    """The ledger at its changes and (``gridded``) at 10 Hz, and what was measured from outside
+    beside it. A ledger in virtual time misses nothing between its changes."""
     holdings: dict[tuple[str, Any, str | None], list[MemoryStep]] = {}
     for step in sorted(ledger, key=lambda step: step.t_ns):
         holdings.setdefault((step.device, step.owner, step.function_id), []).append(step)
-    grid = range(0, end_ns + 1, GRID_NS) if samples else range(0)
+    grid = range(0, end_ns + 1, GRID_NS) if gridded else range(0)
     rows = chain(
         chain.from_iterable(_sampled(steps, end_ns, grid) for steps in holdings.values()),
         chain.from_iterable(_measured(sample, sample.t_ns - start_ns) for sample in samples),

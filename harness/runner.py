@@ -219,7 +219,13 @@ class Runner:
         tables = {
             "requests": assemble.requests_table(seen.client, evidence, cell.deployment),
             "spans": assemble.spans_table(seen.client, evidence),
-            "memory": assemble.memory_table(evidence.memory, seen.samples, seen.start_ns, end_ns),
+            "memory": assemble.memory_table(
+                evidence.memory,
+                seen.samples,
+                seen.start_ns,
+                end_ns,
+                gridded=self._profile is None,
+            ),
             "billing": bill(
                 evidence.memory,
                 evidence.activity,
