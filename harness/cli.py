@@ -31,6 +31,7 @@ _COMMANDS = (
     "models",
     "serve",
     "calibrate",
+    "profile",
     "doctor",
 )
 

@@ -22,6 +22,7 @@ from . import assemble, metrics
 from .cost import PriceSheet, bill, price_sheet
 from .deployments import deployment_for, function_ids, simulated_deployment
 from .experiment import Experiment, SystemChoice, WorkloadChoice
+from .fidelity import last_check
 from .progress import Progress
 from .records import Manifest, Run, write_cell
 from .simulation import Decisions, check_simulable, simulate_cell
@@ -283,7 +284,8 @@ def _portable(deployment: Deployment) -> dict[str, Any]:
 def _named(profile: Profile | None) -> dict[str, Any] | None:
     if profile is None:
         return None
-    return {"name": profile.name, "sha256": profile.sha256, "last_check": None}
+    check = last_check(profile.name)
+    return {"name": profile.name, "sha256": profile.sha256, "last_check": check}
 
 
 def _end_of(client: pa.Table, workload: Workload) -> int:

@@ -42,6 +42,10 @@ def run(
     trace_decisions: Annotated[
         bool, typer.Option("--trace-decisions", help="Keep each decision with its numbers.")
     ] = False,
+    check_simulation: Annotated[
+        str | None,
+        typer.Option(help="Profile: simulate what ran live, and keep and show the errors."),
+    ] = None,
     web: Annotated[bool, typer.Option("--web", help="Locust's page on port 8089.")] = False,
     out: Annotated[Path, typer.Option(help="Where runs are kept.")] = _RESULTS,
     json_: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
@@ -82,6 +86,11 @@ def run(
     except BaseException:
         _forget_if_empty(record)
         raise
+    if check_simulation:
+        from .. import fidelity
+
+        for line in fidelity.lines(fidelity.check(chosen, record, check_simulation, progress)):
+            progress.say(line)
     document = _document(record)
     figures = _figures(record, chosen)
     if json_:
