@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from systems.interface import Activity, Deployment, Evidence, MemoryStep
+from systems.interface import Activity, Decision, Deployment, Evidence, MemoryStep
 
 from .records.schema import MEMORY, REQUESTS, SPANS
 from .telemetry import Sample
@@ -47,6 +47,7 @@ def relative(evidence: Evidence, start_ns: int) -> Evidence:
         ),
         memory=tuple(replace(step, t_ns=step.t_ns - start_ns) for step in evidence.memory),
         activity=tuple(_shifted(each, start_ns) for each in evidence.activity),
+        decisions=tuple(replace(d, t_ns=d.t_ns - start_ns) for d in evidence.decisions),
     )
 
 
@@ -143,12 +144,12 @@ def _table(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
     return pa.table(dict(zip(schema.names, columns, strict=True)), schema=schema)
 
 
-def decisions_table(decisions: Sequence[tuple[int, str, dict[str, Any]]]) -> pa.Table:
+def decisions_table(decisions: Sequence[Decision]) -> pa.Table:
     """What was decided, when, and by which numbers (a JSON object each)."""
     return pa.table(
         {
-            "t_ns": pa.array([t_ns for t_ns, _, _ in decisions], pa.int64()),
-            "kind": [kind for _, kind, _ in decisions],
-            "numbers": [json.dumps(numbers) for _, _, numbers in decisions],
+            "t_ns": pa.array([each.t_ns for each in decisions], pa.int64()),
+            "kind": [each.kind for each in decisions],
+            "numbers": [json.dumps(dict(each.numbers)) for each in decisions],
         }
     )

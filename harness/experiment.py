@@ -96,6 +96,14 @@ class Experiment(_Strict):
             raise ValueError(f"baseline: {self.baseline!r} is not among the systems {names}")
         return self
 
+    def tracing(self) -> Experiment:
+        """The same with every system asked to keep its decisions."""
+        systems = tuple(
+            each.model_copy(update={"options": {**each.options, "trace_decisions": True}})
+            for each in self.systems
+        )
+        return self.model_copy(update={"systems": systems})
+
     @property
     def against(self) -> str:
         return self.baseline or self.systems[-1].name

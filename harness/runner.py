@@ -25,7 +25,7 @@ from .experiment import Experiment, SystemChoice, WorkloadChoice
 from .fidelity import last_check
 from .progress import Progress
 from .records import Manifest, Run, write_cell
-from .simulation import Decisions, check_simulable, simulate_cell
+from .simulation import check_simulable, simulate_cell
 from .telemetry import Sample, Sampler
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Prepared:
 @dataclass(frozen=True)
 class Seen:
     """All that was seen of a cell, times counted from the run's start: the client's table, the
-    system's evidence, samples from outside, decisions with their numbers."""
+    system's evidence, samples from outside."""
 
     client: pa.Table
     schedule_sha256: str
@@ -88,7 +88,6 @@ class Seen:
     start_ns: int = 0
     """Of the run, on the clock of ``samples``."""
     problems: tuple[str, ...] = ()
-    decisions: Decisions = field(default_factory=list)
 
 
 class Runner:
@@ -101,13 +100,11 @@ class Runner:
         progress: Progress,
         *,
         web_port: int | None = None,
-        trace_decisions: bool = False,
     ) -> None:
         self._experiment = experiment
         self._run = run
         self._progress = progress
         self._web_port = web_port
-        self._trace_decisions = trace_decisions
         self._profile: Profile | None = None
         self._prices: PriceSheet = price_sheet(experiment.prices)
         self._calibration: Mapping[str, Any] | None = None
@@ -170,16 +167,15 @@ class Runner:
     def _simulated(self, cell: Prepared, title: str) -> Seen:
         assert self._profile is not None
         with self._progress.bar(title, "requests") as advance:
-            table, evidence, decisions = simulate_cell(
+            table, evidence = simulate_cell(
                 cell.plan.system.name,
                 cell.deployment,
                 cell.schedule,
                 self._profile,
                 self._experiment.deployment.adapter_rank,
-                trace_decisions=self._trace_decisions,
             )
             advance(table.num_rows, table.num_rows)
-        return Seen(table, cell.schedule.sha256, evidence, decisions=decisions)
+        return Seen(table, cell.schedule.sha256, evidence)
 
     def _live(self, cell: Prepared, title: str) -> Seen:
         with cell.system as system:
@@ -240,7 +236,8 @@ class Runner:
         residual = metrics.residual_problem(document)
         problems = (*seen.problems, *([residual] if residual else []))
         manifest = self._manifest(cell, seen, started_at, problems)
-        extra = {"decisions": assemble.decisions_table(seen.decisions)} if seen.decisions else {}
+        said = evidence.decisions
+        extra = {"decisions": assemble.decisions_table(said)} if said else {}
         write_cell(self._run.path / cell.plan.path, manifest, tables, document, extra)
 
     def _manifest(

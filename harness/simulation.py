@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from .replay import Schedule
 
-Decisions = list[tuple[int, str, dict[str, Any]]]
-
 
 def check_simulable(name: str) -> None:
     """``HarnessError`` for a system that is no choice of policies over the decision core."""
@@ -33,9 +31,7 @@ def simulate_cell(
     schedule: Schedule,
     profile: Profile,
     adapter_rank: int,
-    *,
-    trace_decisions: bool = False,
-) -> tuple[pa.Table, Evidence, Decisions]:
+) -> tuple[pa.Table, Evidence]:
     """Run one cell. Times count from the run's start; the client is never late."""
     from systems.serverless.options import Options
     from systems.serverless.simulated.run import Arrival, simulate
@@ -55,7 +51,6 @@ def simulate_cell(
             strict=True,
         )
     ]
-    decisions: Decisions = []
     outcome = simulate(
         deployment,
         cls.policies(options),
@@ -63,10 +58,8 @@ def simulate_cell(
         arrivals,
         tiered=cls.checkpoint_tier,
         adapter_rank=adapter_rank,
-        explain=decisions if trace_decisions else None,
     )
-    table = _client_table(schedule, lengths, outcome)
-    return table, outcome.evidence(), decisions
+    return _client_table(schedule, lengths, outcome), outcome.evidence()
 
 
 def _client_table(schedule: Schedule, lengths: list[int], outcome: Outcome) -> pa.Table:

@@ -182,12 +182,23 @@ class Activity:
 
 
 @dataclass(frozen=True, slots=True)
+class Decision:
+    """A choice that a system made, and the numbers that made it."""
+
+    t_ns: int
+    kind: str
+    numbers: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """All that a system saw, on its own clock. Empty where it cannot be seen from outside."""
 
     requests: tuple[RequestEvidence, ...] = ()
     memory: tuple[MemoryStep, ...] = ()
     activity: tuple[Activity, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    """Where they were asked to be kept."""
     problems: tuple[str, ...] = ()
     """What went wrong inside that no client saw, a line each."""
 

@@ -71,6 +71,8 @@ def run(
             "profile": profile,
         }
         chosen = _choose(experiment, system, workload, given, set_)
+        if trace_decisions:
+            chosen = chosen.tracing()
         record = None
     progress = Progress()
     if record is None:
@@ -81,7 +83,6 @@ def run(
             record,
             progress,
             web_port=8089 if web else None,
-            trace_decisions=trace_decisions,
         ).execute()
     except BaseException:
         _forget_if_empty(record)

@@ -45,6 +45,8 @@ class Options(BaseModel):
     overlap_loading: bool = True
     """Whether a shared backbone is read while its first instance still starts; the paper's order
     of precedence, libraries first, is without."""
+    trace_decisions: bool = False
+    """Keep every choice of the decision core with the numbers that made it."""
     start_attempts: PositiveInt = 2
     context_bytes: NonNegativeInt = 320 << 20
     """Live: reserved on the device for each process that imported its own libraries, beside

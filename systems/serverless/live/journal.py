@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from systems.interface import (
     Activity,
+    Decision,
     Evidence,
     MemoryOwner,
     MemoryStep,
@@ -36,6 +37,11 @@ class Journal:
     def activity(self, activity: Activity) -> None:
         self._write("activity", **{name: getattr(activity, name) for name in Activity.__slots__})
 
+    def decision(self, decision: Decision) -> None:
+        self._write(
+            "decision", t_ns=decision.t_ns, name=decision.kind, numbers=dict(decision.numbers)
+        )
+
     def problem(self, text: str) -> None:
         self._write("problem", text=text)
 
@@ -61,6 +67,7 @@ def read(path: Path) -> Evidence:
         requests=tuple(found["request"]),
         memory=tuple(found["memory"]),
         activity=tuple(found["activity"]),
+        decisions=tuple(found["decision"]),
         problems=tuple(found["problem"]),
     )
 
@@ -80,6 +87,7 @@ def _read_memory(fields: dict[str, Any]) -> MemoryStep:
 _READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "request": _read_request,
     "memory": _read_memory,
+    "decision": lambda fields: Decision(fields["t_ns"], fields["name"], fields["numbers"]),
     "activity": lambda fields: Activity(**fields),
     "problem": lambda fields: fields["text"],
 }

@@ -11,7 +11,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from systems.interface import Activity, MemoryOwner, MemoryStep, RequestEvidence, Span, Stage
+from systems.interface import (
+    Activity,
+    Decision,
+    MemoryOwner,
+    MemoryStep,
+    RequestEvidence,
+    Span,
+    Stage,
+)
 
 from .. import stages
 from ..core import actions as act
@@ -73,7 +81,8 @@ class Platform:
         self._journal = journal
         self._loop = asyncio.get_running_loop()
         self.node = Node(plan, self.post, self._tokens)
-        self.controller = Controller(plan.world, policies, self._memory_changed)
+        explain = self._explain if plan.options.trace_decisions else None
+        self.controller = Controller(plan.world, policies, self._memory_changed, explain)
         self._calls: dict[int, Call] = {}
         self._ids = itertools.count()
         self._events: deque[ev.Event] = deque()
@@ -261,6 +270,9 @@ class Platform:
         if instance is None or not instance.running:
             activity = self._active.pop(instance_id)
             self._journal.activity(replace(activity, end_ns=time.monotonic_ns()))
+
+    def _explain(self, kind: str, numbers: dict[str, Any]) -> None:
+        self._journal.decision(Decision(time.monotonic_ns(), kind, numbers))
 
     def _memory_changed(self, device: str, holding: Holding, size: int) -> None:
         """Sum holdings (a function may have one instance going and one coming)."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from systems.interface import Activity, MemoryOwner, MemoryStep, Span, Stage
+from systems.interface import Activity, Decision, MemoryOwner, MemoryStep, Span, Stage
 
 from .. import stages
 from ..core import actions as act
@@ -89,7 +89,7 @@ class Platform:
         laws: Mapping[str, Laws],
         *,
         timeout_ns: int,
-        decisions: list[tuple[int, str, dict[str, Any]]] | None = None,
+        trace_decisions: bool = False,
     ) -> None:
         self.clock = Clock()
         self.calls: dict[int, Call] = {}
@@ -97,8 +97,8 @@ class Platform:
         self.activity: list[Activity] = []
         self._profile, self._laws, self._timeout_ns = profile, laws, timeout_ns
         self._policies = policies
-        self._decisions = decisions
-        explain = None if decisions is None else self._explain
+        self.decisions: list[Decision] = []
+        explain = self._explain if trace_decisions else None
         self.controller = Controller(world, policies, self._memory_changed, explain)
         per_node = max(int(profile.devices_per_node.value), 1)
         nodes: list[Node] = []
@@ -348,8 +348,7 @@ class Platform:
     # -- evidence ---------------------------------------------------------------------------
 
     def _explain(self, kind: str, numbers: dict[str, Any]) -> None:
-        assert self._decisions is not None
-        self._decisions.append((self.clock.now, kind, numbers))
+        self.decisions.append(Decision(self.clock.now, kind, numbers))
 
     def waited(self, call: Call) -> Sequence[Span]:
         """Its stages from receipt to last token."""

@@ -58,6 +58,7 @@ class Outcome:
             requests=tuple(self._request(call) for call in self.platform.calls.values()),
             memory=tuple(self.platform.memory),
             activity=tuple(self.platform.activity),
+            decisions=tuple(self.platform.decisions),
         )
 
     def _request(self, call: Call) -> RequestEvidence:
@@ -85,11 +86,9 @@ def simulate(
     *,
     tiered: bool = False,
     adapter_rank: int = 16,
-    explain: list[tuple[int, str, dict[str, Any]]] | None = None,
 ) -> Outcome:
     """Send ``arrivals`` (in order of time) to the system that ``policies`` make, deployed as said
-    on the machine that ``profile`` describes. ``explain`` takes every decision with its time, kind
-    and numbers."""
+    on the machine that ``profile`` describes."""
     kind = deployment.devices[0].kind
     sizes = {
         name: model_size(name, deployment.dtype, adapter_rank, kind)
@@ -101,7 +100,14 @@ def simulate(
     }
     world = build_world(deployment, policies, profile, laws)
     timeout_ns = round(deployment.limits.request_timeout_s * 1e9)
-    platform = Platform(world, policies, profile, laws, timeout_ns=timeout_ns, decisions=explain)
+    platform = Platform(
+        world,
+        policies,
+        profile,
+        laws,
+        timeout_ns=timeout_ns,
+        trace_decisions=Options.model_validate(dict(deployment.options)).trace_decisions,
+    )
     there_ns = round(profile.request_s.value * 1e9)
     for each in arrivals:
         platform.clock.run_until(each.at_ns + there_ns)
