@@ -4,7 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench environment clean
+PEERS := aiperf guidellm
+TOKENIZER ?= $(HOME)/.cache/slbench/backbones/r1/smollm2-135m
+
+.PHONY: demo test lint bench bench-client environment clean
 
 demo: $(READY)
 	$(BIN)/slbench run quickstart
@@ -20,6 +23,15 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only
+
+# Each peer has an environment of its own; TOKENIZER is what `slbench models make` left.
+bench-client: $(READY) $(PEERS:%=.venv-clients/%/.ready)
+	$(BIN)/python -m tests.benchmarks.clients $(TOKENIZER)
+
+.venv-clients/%/.ready:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check $*
+	touch $@
 
 environment: $(READY)
 

@@ -23,10 +23,14 @@ class ReferenceServer:
     pid: int
 
     def log(self) -> dict[int, dict[str, Any]]:
-        """What it did since the last call, by request id; the fields of ``server.Entry``."""
+        """``entries`` by request id, of those that came with one."""
+        return {int(entry["request_id"]): entry for entry in self.entries() if entry["request_id"]}
+
+    def entries(self) -> list[dict[str, Any]]:
+        """What it did since the last call, by arrival; the fields of ``server.Entry``."""
         with urlopen(f"{self.base_url}/log", timeout=30) as response:
-            entries = json.load(response)
-        return {int(entry["request_id"]): entry for entry in entries if entry["request_id"]}
+            entries: list[dict[str, Any]] = json.load(response)
+        return entries
 
 
 @contextmanager

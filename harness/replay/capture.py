@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection that stamps every read before it looks at it.
+"""One HTTP/1.1 connection: every read has its time before anyone looks at it.
 
 Only the framing of the response is parsed here (httptools, in C), because the end of a response
 must be known to reuse its connection. What the body says is decoded elsewhere, later.
@@ -98,13 +98,17 @@ class Connection(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
-        self.now_ns = now_ns = time.monotonic_ns()
+        self.received(data, time.monotonic_ns())
+
+    def received(self, data: bytes, at_ns: int) -> None:
+        """``data`` reached this host at ``at_ns``."""
+        self.now_ns = at_ns
         exchange = self._exchange
         if exchange is None:  # bytes that nobody asked for
             self.abort()
             return
         if not exchange.first_byte_ns:
-            exchange.first_byte_ns = now_ns
+            exchange.first_byte_ns = at_ns
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -115,14 +119,16 @@ class Connection(asyncio.Protocol):
             self._end(Ending.COMPLETE, "")
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Comes twice where the end was read by another than the transport, and tells once."""
         self._lost(self)
         exchange = self._exchange
         if exchange is not None and exchange.http_status and not self._framed and exc is None:
             self._end(Ending.COMPLETE, "")  # a body without a length ends with its connection
         else:
             self._end(Ending.CUT, _why(exc, exchange))
-        self._transport = None
-        self._parser = None
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         lower = name.lower()

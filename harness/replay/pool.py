@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Callable
 
+from .arrivals import Arrivals, kernel_stamps
 from .capture import Connection, Exchange
 from .frames import Captured, Ending
 from .target import Target
@@ -26,6 +27,8 @@ class Pool:
         self._finished = finished
         self._address = target.address()
         self._tls = ssl.create_default_context() if target.tls else None
+        # What comes over TLS is no one's to read but the transport's.
+        self._arrivals = Arrivals(loop) if self._tls is None and kernel_stamps() else None
         self._idle: dict[Connection, None] = {}
         self._under_way: dict[Exchange, None] = {}
         self._opening: set[asyncio.Task[None]] = set()
@@ -54,7 +57,7 @@ class Pool:
 
     async def _open(self, exchange: Exchange, request: bytes) -> None:
         try:
-            _, connection = await self._loop.create_connection(
+            transport, connection = await self._loop.create_connection(
                 lambda: Connection(self._ended, self._lost),
                 self._address,
                 self._target.port,
@@ -68,6 +71,8 @@ class Pool:
         if exchange.finished:  # it timed out meanwhile
             connection.abort()
             return
+        if self._arrivals is not None:
+            self._arrivals.add(transport, connection)
         exchange.connect_ns = time.monotonic_ns() - exchange.sent_ns
         connection.carry(exchange, request)
 
@@ -82,6 +87,8 @@ class Pool:
 
     def _lost(self, connection: Connection) -> None:
         self._idle.pop(connection, None)
+        if self._arrivals is not None:
+            self._arrivals.drop(connection)
 
     def _time_out(self, exchange: Exchange) -> None:
         self._break(exchange, Ending.TIMEOUT, f"no end within {self._timeout_s:g} s")

@@ -19,7 +19,7 @@ from .clock import Dispatcher, LagProbe
 from .frames import Batch, Captured, Finished, Loaded, Message, Ready, Settings, Start, pack
 from .frames import read_async as read
 from .pool import Pool
-from .process import end_with_parent, run_promptly
+from .process import end_with_parent, preempt_others
 from .target import Target
 
 
@@ -122,7 +122,7 @@ async def _main() -> None:
 
 def main() -> None:
     end_with_parent(int(sys.argv[1]))
-    run_promptly()
+    preempt_others()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     uvloop.run(_main())

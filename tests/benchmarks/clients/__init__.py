@@ -1,0 +1,1 @@
+"""Load clients side by side, against the reference server: ``make bench-client``."""

@@ -1,0 +1,67 @@
+"""Arrival times are the kernel's: a reader that comes late stamps no later."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+
+import pytest
+import uvloop
+
+from harness.replay.arrivals import Arrivals, kernel_stamps
+
+pytestmark = pytest.mark.skipif(not kernel_stamps(), reason="this kernel stamps nothing over TCP")
+
+
+class Collector(asyncio.Protocol):
+    def __init__(self) -> None:
+        self.pieces: list[tuple[bytes, int]] = []
+        self.ended = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        raise AssertionError(f"the transport read {data!r} itself")
+
+    def received(self, data: bytes, at_ns: int) -> None:
+        self.pieces.append((data, at_ns))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.ended.done():
+            self.ended.set_result(exc)
+
+
+async def exchange(stall_s: float) -> tuple[Collector, int, int, int]:
+    """What was received, when it was sent (between the first two times), when the loop, held up
+    for ``stall_s``, could read again."""
+    loop = asyncio.get_running_loop()
+    arrivals = Arrivals(loop)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        transport, collector = await loop.create_connection(Collector, *server.getsockname())
+        far, _ = server.accept()
+    with far:
+        arrivals.add(transport, collector)
+        before = time.monotonic_ns()
+        far.send(b"token")
+        after = time.monotonic_ns()
+        time.sleep(stall_s)
+        free = time.monotonic_ns()
+        while not collector.pieces:
+            await asyncio.sleep(0.001)
+    await collector.ended
+    arrivals.drop(collector)
+    transport.abort()
+    return collector, before, after, free
+
+
+def test_bytes_carry_the_time_they_came_and_not_the_time_they_were_read() -> None:
+    collector, before, after, free = uvloop.run(exchange(stall_s=0.05))
+    [(data, at)] = collector.pieces
+    slack_ns = 1_000_000  # the wall clock may be slewed meanwhile
+    assert data == b"token"
+    assert before - slack_ns <= at <= after + slack_ns
+    assert at < free - 40_000_000
+
+
+def test_the_other_end_closing_is_told() -> None:
+    collector, *_ = uvloop.run(exchange(stall_s=0.0))
+    assert collector.ended.result() is None
