@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,10 +80,26 @@ class Drawing:
 
 
 def caption(cells: Sequence[Cell], more: str) -> str:
-    """What every figure says of itself: live or simulated, and which runs."""
-    modes = " and ".join(sorted({str(cell.manifest.mode) for cell in cells}))
+    """What every figure says of itself: live and on which machine, or simulated and by which
+    profile, and the runs it is made of."""
+    grounds = " and ".join(sorted({_ground(cell) for cell in cells}))
     runs = ", ".join(sorted({cell.manifest.run_id for cell in cells}))
-    return f"{modes}, run {runs}; {more}"
+    return f"{grounds}; run {runs}; {more}"
+
+
+def _ground(cell: Cell) -> str:
+    about = cell.manifest
+    if about.mode == "live":
+        return f"live on {about.machine['cores']} cores, {about.machine['cpu']}"
+    assert about.profile is not None, "a simulated cell names its profile"
+    check = about.profile.get("last_check")
+    checked = f", checked against live ({_worst(check)})" if check else ", not checked against live"
+    return f"simulated, profile {about.profile['name']}{checked}"
+
+
+def _worst(check: Mapping[str, Mapping[str, float | None]]) -> str:
+    errors = [abs(e) for cell in check.values() for e in cell.values() if e is not None]
+    return f"largest error {max(errors):.0%}"
 
 
 def in_panels(

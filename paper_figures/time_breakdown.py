@@ -90,13 +90,8 @@ def _draw(name: str, cells: list[Cell]) -> style.Drawing:
         loc="outside upper center",
     )
     model = next(iter(cells[0].manifest.deployment["backbones"]))
-    figure.supxlabel(style.caption(cells, f"{model} on {_machine(cells[0])}"), fontsize=6)
+    figure.supxlabel(style.caption(cells, model), fontsize=6)
     return style.Drawing(name, figure, data)
-
-
-def _machine(cell: Cell) -> str:
-    machine = cell.manifest.machine
-    return str(machine["gpu"] or f"{machine['cores']} cores, {machine['cpu']}")
 
 
 def _panel(axis: Any, rows: Any, system: str) -> None:

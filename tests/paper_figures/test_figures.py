@@ -21,7 +21,7 @@ def test_the_same_records_give_the_same_bytes(name: str, tmp_path: Path) -> None
         for suffix in (".png", ".csv", ".svg", ".pdf"):
             assert one.with_suffix(suffix).read_bytes() == two.with_suffix(suffix).read_bytes()
         caption = one.with_suffix(".svg").read_text(encoding="utf-8")
-        assert f"live, run {run.id}" in caption
+        assert f"; run {run.id}" in caption
 
 
 def test_a_bar_is_the_sum_of_its_stages(tmp_path: Path) -> None:
