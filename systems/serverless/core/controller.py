@@ -11,7 +11,8 @@ from typing import Any
 
 from . import actions as act
 from . import events as ev
-from .artifacts import AWAKE, GONE, Artifact, CopyKey
+from .artifacts import AWAKE, Artifact, CopyKey
+from .keeping import Keeping
 from .memory import Holding
 from .policies import Policies
 from .policies.batching import Batch
@@ -38,6 +39,7 @@ class Controller:
         self.policies = policies
         self._out: list[act.Action] = []
         self._provisioning = Provisioning(self.state, policies, self._out)
+        self._keeping = Keeping(self.state, policies, self._provisioning, self._out)
         self._batches = 0
         self._handlers: dict[type, Callable[[Any, int], None]] = {
             ev.RequestArrived: self._arrived,
@@ -244,7 +246,7 @@ class Controller:
         if instance is None or instance.phase is not Phase.OFFLOADING:
             return
         self._provisioning.offloaded(instance)
-        self._maybe_unused(instance, now)
+        self._keeping.unused(instance.copy, now)
         self._rest(instance, now)
         self._freed(instance, now)
 
@@ -258,8 +260,7 @@ class Controller:
             learnt = self.state.estimates(instance.function.id)
             learnt.loaded(Artifact.BACKBONE, now - copy.asked_ns)
             self._provisioning.advance(instance, now)
-        if not copy.users:
-            self._unused(copy.key, now)
+        self._keeping.unused(copy.key, now)
 
     def _backbone_failed(self, event: ev.BackboneFailed, now: int) -> None:
         copy = self.state.copies.get(event.copy)
@@ -275,8 +276,7 @@ class Controller:
                 self._blame(instance, event.reason)
             else:
                 self._lost(instance, event.reason, now)
-        if not copy.users and event.copy in self.state.copies:
-            self._drop(event.copy)
+        self._keeping.unused(event.copy, now)
 
     def _stopped(self, event: ev.InstanceStopped, now: int) -> None:
         instance = self.state.instances.get(event.instance)
@@ -314,13 +314,8 @@ class Controller:
     def _remove(self, instance: Instance, now: int) -> None:
         self._provisioning.release(instance)
         self.state.remove_instance(instance)
-        self._maybe_unused(instance, now)
+        self._keeping.unused(instance.copy, now)
         self._freed(instance, now)
-
-    def _maybe_unused(self, instance: Instance, now: int) -> None:
-        copy = self.state.copies.get(instance.copy)
-        if copy and not copy.users:
-            self._unused(copy.key, now)
 
     def _freed(self, instance: Instance, now: int) -> None:
         """Bytes of ``instance`` came free; its own function may have waited for just that."""
@@ -341,74 +336,18 @@ class Controller:
     # -- time -------------------------------------------------------------------------------
 
     def _rest(self, instance: Instance, now: int) -> None:
-        """``instance`` may be idle or asleep now: its time runs, and it may give way."""
-        if not (instance.idle or instance.phase is Phase.ASLEEP):
-            return
-        if not instance.timer_set:
-            since_ns = instance.idle_since_ns if instance.idle else now
-            self._keep_alive_timer(instance, since_ns, now)
-        device = self.state.devices[instance.device]
-        device.resting.rest(instance, self.state, now)
-        if instance.idle and (device.blocked or device.starved):
+        """``instance`` may be idle or asleep now."""
+        if self._keeping.rest(instance, now):
             self._after_release(instance.device, now)
 
-    def _keep_alive_timer(self, instance: Instance, since_ns: int, now: int) -> None:
-        keep = self.policies.keep_alive.instance_ns(instance.function, self.state.world.settings)
-        instance.timer_set = True
-        self._out.append(act.SetTimer(instance.id, max(since_ns + keep, now)))
-
-    def _unused(self, key: CopyKey, now: int) -> None:
-        copy = self.state.copies[key]
-        if not key.shared or not copy.loaded:
-            self._drop(key)
-            return
-        copy.unused_since_ns = now
-        keep = self.policies.keep_alive.copy_ns(self.state.world.settings)
-        self._out.append(act.SetTimer(key, now + keep))
-
-    def _drop(self, key: CopyKey) -> None:
-        self._provisioning.drop(self.state.copies[key])
-
     def _timer(self, event: ev.TimerFired, now: int) -> None:
-        if isinstance(event.timer, CopyKey):
-            self._copy_timer(event.timer, now)
-        elif isinstance(event.timer, str):
-            device = self.state.devices[event.timer]
+        timer = event.timer
+        if isinstance(timer, CopyKey):
+            if self._keeping.copy_timer(timer, now):
+                self._after_release(timer.device, now)
+        elif isinstance(timer, str):
+            device = self.state.devices[timer]
             device.hold_until_ns = None
             self._dispatch(device, now)
-        else:
-            self._instance_timer(self.state.instances.get(event.timer), now)
-
-    def _instance_timer(self, instance: Instance | None, now: int) -> None:
-        if instance is None:
-            return
-        instance.timer_set = False
-        asleep = instance.phase is Phase.ASLEEP
-        if not (instance.idle or asleep) or self.state.queue(instance.function.id):
-            return
-        keep = self.policies.keep_alive.instance_ns(instance.function, self.state.world.settings)
-        if now - instance.idle_since_ns < keep and not asleep:
-            self._keep_alive_timer(instance, instance.idle_since_ns, now)
-            return
-        self._weigh(instance, now)
-
-    def _weigh(self, instance: Instance, now: int) -> None:
-        """An idle or sleeping instance is given what pre-loading wants in place, or gives back
-        what it does not."""
-        wanted = self.policies.preloading.residency(instance, self.state, now)
-        if wanted == GONE or not instance.in_place <= wanted:
-            self._provisioning.offload(instance, wanted & instance.in_place)
-            return
-        if wanted > instance.in_place:
-            self._provisioning.preload(instance, wanted, now)
-        if instance.phase is not Phase.STARTING:
-            device = self.state.devices[instance.device]
-            device.resting.rest(instance, self.state, now)
-            self._keep_alive_timer(instance, now, now)
-
-    def _copy_timer(self, key: CopyKey, now: int) -> None:
-        copy = self.state.copies.get(key)
-        keep = self.policies.keep_alive.copy_ns(self.state.world.settings)
-        if copy and not copy.users and now - copy.unused_since_ns >= keep:
-            self._drop(key)
-            self._after_release(key.device, now)
+        elif timer in self.state.instances:
+            self._keeping.instance_timer(self.state.instances[timer], now)

@@ -70,11 +70,12 @@ class Copy:
 
 
 class Node:
-    """What the devices of one host share: cores and the disk (or checkpoint tier)."""
+    """What the devices of one host share: cores and the disk (or checkpoint tier). Where devices
+    compute on the cores, it is the cores too that copy."""
 
     def __init__(self, clock: Clock, profile: Profile) -> None:
         self.cores = Shared(clock, profile.cores.value)
-        self.disk = Shared(clock, 1)
+        self.disk = Shared(clock, 1) if profile.device_slots.value else self.cores
 
 
 class Platform:
@@ -111,7 +112,7 @@ class Platform:
             self._node[device] = nodes[-1]
             slots = profile.device_slots.value
             self._compute[device] = Shared(self.clock, slots) if slots else nodes[-1].cores
-            self._link[device] = Shared(self.clock, 1)
+            self._link[device] = Shared(self.clock, 1) if slots else nodes[-1].cores
         self._first_node = nodes[0]
         self._template = Timeline.empty()
         self._processes: dict[int, Process] = {}
@@ -169,7 +170,7 @@ class Platform:
 
     def _start_template(self, action: act.StartTemplate) -> None:  # noqa: ARG002
         self._template.begin(Stage.WARMING, self.clock.now)
-        self._after(self._profile.process_s.value, self._template_up)
+        self._first_node.cores.start(self._profile.process_s.value * _NS, self._template_up)
 
     def _template_up(self) -> None:
         self._template.end(Stage.WARMING, self.clock.now)
@@ -198,7 +199,7 @@ class Platform:
         process.timeline.begin(Stage.WARMING, self.clock.now)
         profile = self._profile
         seconds = profile.fork_s.value if action.forked else profile.process_s.value
-        self._after(seconds, partial(self._started, process))
+        self._node[process.device].cores.start(seconds * _NS, partial(self._started, process))
 
     def _started(self, process: Process) -> None:
         if process.id in self._processes and not process.stopping:
@@ -228,7 +229,7 @@ class Platform:
         elif artifact is Artifact.BACKBONE:
             process.copy = action.copy
             if action.copy is not None and action.copy.shared:
-                self._after(profile.map_s.value, loaded)
+                self._link[process.device].start(profile.map_s.value * _NS, loaded)
             else:
                 self._node[process.device].disk.start(process.laws.backbone_ns(), loaded)
         elif artifact is Artifact.ADAPTER:

@@ -1,0 +1,86 @@
+"""How long what is idle is kept, and what becomes of it then."""
+
+from __future__ import annotations
+
+from . import actions as act
+from .artifacts import GONE, CopyKey
+from .policies import Policies
+from .provisioning import Provisioning
+from .state import Instance, Phase, State
+
+
+class Keeping:
+    """Keep-alive of instances and of shared copies; appends the timers for it to ``out``."""
+
+    def __init__(
+        self, state: State, policies: Policies, provisioning: Provisioning, out: list[act.Action]
+    ) -> None:
+        self._state = state
+        self._policies = policies
+        self._provisioning = provisioning
+        self._out = out
+
+    def rest(self, instance: Instance, now: int) -> bool:
+        """``instance`` may be idle or asleep now: its time runs. True where it may give way to
+        something that waits for its device's memory."""
+        if not (instance.idle or instance.phase is Phase.ASLEEP):
+            return False
+        if not instance.timer_set:
+            self._set_timer(instance, instance.idle_since_ns if instance.idle else now, now)
+        device = self._state.devices[instance.device]
+        device.resting.rest(instance, self._state, now)
+        return instance.idle and bool(device.blocked or device.starved)
+
+    def _keep_ns(self, instance: Instance) -> int:
+        settings = self._state.world.settings
+        return self._policies.keep_alive.instance_ns(instance.function, settings)
+
+    def _set_timer(self, instance: Instance, since_ns: int, now: int) -> None:
+        instance.timer_set = True
+        self._out.append(act.SetTimer(instance.id, max(since_ns + self._keep_ns(instance), now)))
+
+    def instance_timer(self, instance: Instance, now: int) -> None:
+        """Its keep-alive may have passed, if it was idle all the while."""
+        instance.timer_set = False
+        asleep = instance.phase is Phase.ASLEEP
+        if not (instance.idle or asleep) or self._state.queue(instance.function.id):
+            return
+        if now - instance.idle_since_ns < self._keep_ns(instance) and not asleep:
+            self._set_timer(instance, instance.idle_since_ns, now)
+        else:
+            self._weigh(instance, now)
+
+    def _weigh(self, instance: Instance, now: int) -> None:
+        """An idle or sleeping instance is given what pre-loading wants in place, or gives back
+        what it does not."""
+        wanted = self._policies.preloading.residency(instance, self._state, now)
+        if wanted == GONE or not instance.in_place <= wanted:
+            self._provisioning.offload(instance, wanted & instance.in_place)
+            return
+        if wanted > instance.in_place:
+            self._provisioning.preload(instance, wanted, now)
+        if instance.phase is not Phase.STARTING:
+            self._state.devices[instance.device].resting.rest(instance, self._state, now)
+            self._set_timer(instance, now, now)
+
+    def unused(self, key: CopyKey, now: int) -> None:
+        """Keep a copy for its own time where nobody maps it; one that was private, or is not
+        even loaded, goes."""
+        copy = self._state.copies.get(key)
+        if copy is None or copy.users:
+            return
+        if not key.shared or not copy.loaded:
+            self._provisioning.drop(copy)
+            return
+        copy.unused_since_ns = now
+        keep = self._policies.keep_alive.copy_ns(self._state.world.settings)
+        self._out.append(act.SetTimer(key, now + keep))
+
+    def copy_timer(self, key: CopyKey, now: int) -> bool:
+        """Whether the copy's time had passed, so that its bytes came free."""
+        copy = self._state.copies.get(key)
+        keep = self._policies.keep_alive.copy_ns(self._state.world.settings)
+        if copy is None or copy.users or now - copy.unused_since_ns < keep:
+            return False
+        self._provisioning.drop(copy)
+        return True
