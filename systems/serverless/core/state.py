@@ -19,6 +19,9 @@ from .world import DeviceSpec, FunctionSpec, World
 
 HOST = "host"
 
+_ON_DEVICE = (MemoryOwner.CONTEXT, MemoryOwner.ADAPTERS, MemoryOwner.KV)
+_ON_HOST = MemoryOwner.HOST_TIER
+
 
 class Phase(enum.Enum):
     """Of an instance."""
@@ -82,14 +85,18 @@ class Instance:
     leaving_bytes: int = 0
     """What it will give back, once it was told to."""
 
+    _holding: dict[MemoryOwner, Holding] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._holding = {o: Holding(o, self.id, self.function.id) for o in (*_ON_DEVICE, _ON_HOST)}
+
     def holding(self, owner: MemoryOwner) -> Holding:
-        return Holding(owner, self.id, self.function.id)
+        return self._holding[owner]
 
     @property
     def holdings(self) -> tuple[Holding, ...]:
         """All that is its own on the device; the backbone is held by its copy."""
-        owners = (MemoryOwner.CONTEXT, MemoryOwner.ADAPTERS, MemoryOwner.KV)
-        return tuple(self.holding(owner) for owner in owners)
+        return tuple(self._holding[owner] for owner in _ON_DEVICE)
 
     @property
     def missing(self) -> Artifact | None:
