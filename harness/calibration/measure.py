@@ -12,10 +12,10 @@ import numpy as np
 
 from ..errors import HarnessError
 from ..reference_server import running_reference_server
-from ..replay.client import Progress, ReplayResult, replay
+from ..replay.client import LATENESS_BUDGET_S, Progress, ReplayResult, replay
 from .machine import MachineProbe
 from .phases import TOKENS_PER_S, Phase, sending, streaming
-from .result import LATENESS_P99_MS, SKEW_P50_MS, SKEW_P99_MS, Calibration, Machine, Percentiles
+from .result import SKEW_P50_MS, SKEW_P99_MS, Calibration, Machine, Percentiles
 
 OnProgress = Callable[[Progress], None] | None
 
@@ -40,10 +40,12 @@ class Trial:
 
     @property
     def trusted(self) -> bool:
+        """Whether a run like it would be valid: all answered at the asked pace, lateness within
+        a run's budget, skew within its targets."""
         return (
             not self.failed
             and self.pace <= _PACE_SLACK
-            and self.lateness.p99 <= LATENESS_P99_MS
+            and self.lateness.p99 <= LATENESS_BUDGET_S * 1e3
             and self.skew.p50 <= SKEW_P50_MS
             and self.skew.p99 <= SKEW_P99_MS
         )
@@ -51,8 +53,8 @@ class Trial:
 
 def calibrate(quick: bool = False, *, on_progress: OnProgress = None) -> Calibration:
     """``quick`` tries 512 requests/s and 256 streams at once, in one run of a few seconds.
-    Otherwise 500 requests/s, then 256 streams, then more of each until the targets no longer
-    hold. :class:`HarnessError` where the client cannot run at all."""
+    Otherwise 500 requests/s, then 256 streams, then more of each until a run would not be valid.
+    :class:`HarnessError` where the client cannot run at all."""
     return _quick(on_progress) if quick else _full(on_progress)
 
 

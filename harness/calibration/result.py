@@ -43,7 +43,8 @@ class Calibration:
     """``lateness_ms``: sends behind schedule at ``rate_rps``. ``ttft_skew_ms``: the client's time
     of the first token behind the server's, at ``streams`` × 50 tokens/s. ``cpu_us_per_event``: of
     all the client's processes, under the same streams. ``max_rate_rps`` and ``max_streams``: the
-    highest tried at which the targets held; None where only those two points were tried."""
+    highest tried at which a run would be valid (0: not even the lowest); None where only those two
+    points were tried."""
 
     lateness_ms: Percentiles
     ttft_skew_ms: Percentiles
