@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
+from .columns import OPTIONAL, json_pieces
 from .errors import WorkloadError
 
 SCHEMA = pa.schema(
@@ -88,8 +89,11 @@ class Workload:
     def sha256(self) -> str:
         """Of functions and requests, the same on every machine and for every file format."""
         digest = hashlib.sha256(json.dumps([f.id for f in self.functions]).encode())
-        for name in SCHEMA.names:
-            digest.update(json.dumps(self.requests[name].to_pylist()).encode())
+        optional = [name for name in OPTIONAL.names if name in self.requests.column_names]
+        for name in [*SCHEMA.names, *optional]:
+            digest.update(name.encode() if name in optional else b"")
+            for piece in json_pieces(self.requests[name]):
+                digest.update(piece)
         return digest.hexdigest()
 
     def arrivals_s(self, function: str | None = None) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -162,10 +166,13 @@ def from_arrivals(
 ) -> Workload:
     """A workload from each function's arrival times; lengths are 1 until they are composed."""
     times = np.concatenate([np.asarray(arrivals_ns[f.id], dtype=np.int64) for f in functions])
-    owners = np.repeat([f.id for f in functions], [len(arrivals_ns[f.id]) for f in functions])
+    names, ranks = np.unique([f.id for f in functions], return_inverse=True)
+    # Ranks instead of names: millions of rows of 64-character hashes would not fit.
+    owners = np.repeat(ranks, [len(arrivals_ns[f.id]) for f in functions])
     order = np.lexsort((owners, times))
     ones = np.ones(len(times), dtype=np.int32)
-    columns = [np.arange(len(times)), times[order], owners[order], ones, ones]
+    ids = pa.DictionaryArray.from_arrays(owners[order], pa.array(names)).cast(pa.string())
+    columns = [np.arange(len(times)), times[order], ids, ones, ones]
     table = pa.table(dict(zip(SCHEMA.names, columns, strict=True)), schema=SCHEMA)
     return Workload(name, tuple(functions), table, provenance, duration_ns)
 

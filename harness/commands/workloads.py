@@ -40,12 +40,7 @@ def show(name: str, seed: Seed = 0, set_: Set = None, json_: Json = False) -> No
     """
     from workloads.statistics import describe
 
-    document = describe(_load(name, seed, set_))
-    if json_:
-        print(json.dumps(document))
-        return
-    for key, value in document.items():
-        print(f"{key:16} {value:.4g}" if isinstance(value, float) else f"{key:16} {value}")
+    _print(describe(_load(name, seed, set_)), json_)
 
 
 @app.command()
@@ -77,6 +72,44 @@ def fit(
     from workloads.minutes import read_minutes
 
     print(fitted_toml(read_minutes(counts), summary, source or counts.name), end="")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A trace; gzip and xz are read as they are.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the .parquet.")],
+    format_: Annotated[
+        str | None, typer.Option("--format", help="Which importer, where FILE does not tell.")
+    ] = None,
+    skip_bad: Annotated[bool, typer.Option(help="Leave bad rows out, and count them.")] = False,
+    seed: Seed = 0,
+    json_: Json = False,
+) -> None:
+    """Bring a trace: FILE becomes a workload, to be named by its path from then on.
+
+    Example: slbench workloads import AzureLLMInferenceTrace_conv.csv -o conv.parquet
+    """
+    from workloads.errors import WorkloadError
+    from workloads.importers import Options, import_file
+    from workloads.statistics import describe
+
+    if output.suffix != ".parquet":
+        raise WorkloadError(f"{output}: workloads are written as .parquet")
+    workload = import_file(file, Options(skip_bad=skip_bad, seed=seed), format_)
+    try:
+        workload.write(output)
+    except OSError as error:
+        raise WorkloadError(f"{output}: cannot be written ({error})") from error
+    steps = {step.name: dict(step.parameters) for step in workload.provenance.transforms}
+    _print({**describe(workload), "source": workload.provenance.source, **steps}, json_)
+
+
+def _print(document: dict[str, Any], json_: bool) -> None:
+    if json_:
+        print(json.dumps(document))
+        return
+    for key, value in document.items():
+        print(f"{key:16} {value:.4g}" if isinstance(value, float) else f"{key:16} {value}")
 
 
 def _load(name: str, seed: int, settings: list[str] | None) -> Any:

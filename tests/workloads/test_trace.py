@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from workloads.columns import json_pieces
 from workloads.errors import WorkloadError
 from workloads.lengths import LogNormal, with_lengths
 from workloads.prompts import RESERVED, prompt_ids
@@ -90,3 +94,20 @@ def test_prompts_have_the_wanted_length_and_depend_on_the_request_alone() -> Non
     assert ids.max() < 1000
     assert (ids == prompt_ids(0, 7, 33, 1000)).all()
     assert (ids != prompt_ids(0, 8, 33, 1000)).any()
+
+
+def test_the_hash_of_a_large_column_does_not_depend_on_its_pieces() -> None:
+    for count in (0, 1, 65_536, 65_537, 200_000):
+        values = list(range(count))
+        assert b"".join(json_pieces(pa.chunked_array([values], pa.int64()))) == (
+            json.dumps(values).encode()
+        )
+
+
+def test_optional_columns_are_hashed_only_where_they_are() -> None:
+    plain = make(a=[1.0, 2.0])
+    with_turns = [
+        replace(plain, requests=plain.requests.append_column("turn", pa.array(turns, pa.int32())))
+        for turns in ([1, 2], [1, 3])
+    ]
+    assert len({plain.sha256, *(each.sha256 for each in with_turns)}) == 3

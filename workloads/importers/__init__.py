@@ -1,0 +1,73 @@
+"""Importers by name. A third party adds its own through the entry-point group
+``slbench.importers``; the entry is a module, or an object, as :class:`base.Importer` says:
+
+[project.entry-points."slbench.importers"]
+my-format = "my_package.my_module"
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import cast
+
+from ..errors import WorkloadError
+from ..trace import Workload
+from .base import Format, Importer, Options
+from .files import head
+
+__all__ = ["GROUP", "Format", "Importer", "Options", "detect", "import_file", "importer", "names"]
+
+GROUP = "slbench.importers"
+
+_SHIPPED = {
+    "azure-functions-2019": "azure_functions_2019",
+    "azure-functions-2021": "azure_functions_2021",
+    "azure-llm": "azure_llm",
+    "burstgpt": "burstgpt",
+    "mooncake": "mooncake",
+    "qwen-bailian": "qwen_bailian",
+    "vidur": "vidur",
+    "request-jsonl": "request_jsonl",
+    "csv": "plain_csv",
+}
+
+
+def names() -> list[str]:
+    """All formats that can be read, those of third parties included."""
+    return sorted({*_SHIPPED, *_added()})
+
+
+def importer(name: str) -> Importer:
+    """The importer of that name. ``WorkloadError`` lists the known ones, or says why a third
+    party's cannot be imported."""
+    if name in _SHIPPED:
+        return cast(Importer, import_module(f"{__name__}.{_SHIPPED[name]}"))
+    if name not in (added := _added()):
+        raise WorkloadError(f"format {name!r} is unknown; known: {', '.join(names())}")
+    try:
+        return cast(Importer, added[name].load())
+    except (ImportError, AttributeError) as error:
+        raise WorkloadError(f"format {name!r} ({added[name].value}): {error}") from error
+
+
+def detect(path: Path) -> str:
+    """The one format whose importer takes the file for its own."""
+    start = head(path)
+    found = [name for name in names() if importer(name).sniff(path, start)]
+    if not found:
+        raise WorkloadError(f"{path}: no known format; known: {', '.join(names())}")
+    if len(found) > 1:
+        raise WorkloadError(f"{path}: could be {' or '.join(found)}; name one with --format")
+    return found[0]
+
+
+def import_file(path: Path, options: Options | None = None, name: str | None = None) -> Workload:
+    """The workload in a file, of the format ``name`` or of the one detected. ``WorkloadError``
+    in one line where there is none."""
+    return importer(name or detect(path)).read(path, options or Options())
+
+
+def _added() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=GROUP)}

@@ -1,0 +1,79 @@
+"""Formats by name; a third party's comes in through an entry point."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from workloads.errors import WorkloadError
+from workloads.importers import Options, import_file, importer, names
+
+from . import samples
+from .samples import written
+
+STRANGER = """
+from workloads.importers import Format
+from workloads.importers.assemble import assemble
+from workloads.importers.csv_rows import CsvRows
+from workloads.importers.parse import decimal_seconds, tokens
+from workloads.importers.rows import Rows
+
+FORMAT = Format("pipes", "a stranger's gateway", "CC0-1.0", "me", "seconds", 1_000)
+
+
+def sniff(path, head):
+    return head.startswith(b"t,user,in,out")
+
+
+def read(path, options):
+    source = CsvRows(path, ("t", "in", "out"), names=["user"])
+    at = source.values("t", decimal_seconds, "a time in seconds")
+    lengths = [source.values(name, tokens, "a number of tokens") for name in ("in", "out")]
+    rows = Rows(source.lines, at, *source.functions("user"), *lengths)
+    return assemble(FORMAT, options, rows, source.bad)
+"""
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package of a stranger's, as an installer leaves it."""
+    (tmp_path / "stranger_importer.py").write_text(STRANGER, encoding="utf-8")
+    about = tmp_path / "stranger-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(
+        "[slbench.importers]\npipes = stranger_importer\nbroken = stranger_importer:gone\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_strangers_format_is_named_and_read_like_our_own(tmp_path: Path) -> None:
+    assert {"pipes", "csv"} <= set(names())
+    path = written(tmp_path, "t,user,in,out\n0.5,ann,3,4\n")
+    workload = import_file(path, Options(), "pipes")
+    assert workload.requests["function"].to_pylist() == ["ann"]
+    assert importer("pipes").sniff(path, path.read_bytes())
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_strangers_importer_that_cannot_be_loaded_is_one_line() -> None:
+    with pytest.raises(WorkloadError, match=r"format 'broken'.*gone"):
+        importer("broken")
+
+
+def test_an_unknown_format_lists_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(WorkloadError, match="'psv' is unknown; known: azure-functions-2019, "):
+        importer("psv")
+    with pytest.raises(WorkloadError, match="no known format; known: azure-functions-2019, "):
+        import_file(written(tmp_path, "hello\n"))
+
+
+def test_a_file_that_could_be_of_two_formats_asks_which(tmp_path: Path) -> None:
+    lines = samples.VIDUR_CLOCKED.splitlines()
+    lines[0] += ",arrival_s,function,prompt_tokens,output_tokens"
+    path = written(tmp_path, "\n".join([lines[0], *(f"{line},1,f,2,3" for line in lines[1:])]))
+    with pytest.raises(WorkloadError, match="could be csv or vidur; name one with --format"):
+        import_file(path)
+    assert import_file(path, None, "csv").requests["prompt_tokens"].to_pylist() == [2, 2]

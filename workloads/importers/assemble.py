@@ -1,0 +1,96 @@
+"""Rows to a workload: bad rows settled, arrivals in order from 0 on, provenance written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from ..columns import OPTIONAL
+from ..errors import WorkloadError
+from ..trace import SCHEMA, Provenance, Workload
+from .bad_rows import BadRows
+from .base import Format, Options
+from .dequantise import RULE, grid_ns, spread
+from .files import checksum, stem
+from .rows import Rows
+
+Kind = Literal["recorded", "expanded", "composed"]
+
+
+def assemble(
+    form: Format,
+    options: Options,
+    rows: Rows,
+    bad: BadRows,
+    *,
+    quantised: bool = False,
+    kind: Kind = "recorded",
+    **more: Any,
+) -> Workload:
+    """The workload of ``rows`` without those that ``bad`` names. ``more`` is kept in the
+    provenance, such as the size of a prefix block. ``WorkloadError`` where bad rows are refused
+    or no row is left."""
+    skipped = bad.settle(skip=options.skip_bad)
+    good = rows.take(np.flatnonzero(~np.isin(rows.lines, bad.lines)))
+    if not len(good):
+        raise WorkloadError(f"{bad.path}: holds no {form.name} row that can be read")
+    good = good.take(np.argsort(good.at_ns, kind="stable"))
+    provenance = start(form, bad.path, kind).then(
+        "import",
+        format=form.name,
+        clock=form.clock,
+        resolution_ns=form.resolution_ns,
+        rows=len(good),
+        **skipped,
+        **more,
+    )
+    times, provenance = _times(good, provenance, options, bad.path, quantised)
+    return _workload(good, times, form, provenance, bad.path)
+
+
+def start(form: Format, path: Path, kind: Kind = "recorded") -> Provenance:
+    """The provenance of a file before anything is done to it."""
+    return Provenance(
+        kind=kind,
+        source=form.source,
+        licence=form.licence,
+        attribution=form.attribution,
+        checksum=f"sha256:{checksum(path)}",
+    )
+
+
+def _times(
+    rows: Rows, provenance: Provenance, options: Options, path: Path, quantised: bool
+) -> tuple[np.ndarray[Any, np.dtype[np.int64]], Provenance]:
+    times = rows.at_ns
+    origin = int(times[0])
+    if origin < 0 or "wall" in provenance.transforms[0].parameters["clock"]:
+        times, provenance = times - origin, provenance.then("origin", at_ns=origin)
+    grid = grid_ns(times) if quantised else 0
+    if grid:
+        times = spread(times, grid, options.seed, stem(path))
+        provenance = provenance.then(RULE, grid_ns=grid, seed=options.seed)
+    return times, provenance
+
+
+def _workload(rows: Rows, times: Any, form: Format, provenance: Provenance, path: Path) -> Workload:
+    names = pa.array([function.id for function in rows.functions], type=pa.string())
+    empty = (rows.prompt_tokens < 1) | (rows.output_tokens < 1)
+    if empty.any():
+        # A server is asked for at least a token; the source's zeros are said, not lost.
+        provenance = provenance.then("at-least-one-token", rows=int(empty.sum()))
+    required = {
+        "id": np.arange(len(rows)),
+        "arrival_ns": times,
+        "function": pa.DictionaryArray.from_arrays(pa.array(rows.owners), names).cast(pa.string()),
+        "prompt_tokens": np.maximum(rows.prompt_tokens, 1),
+        "output_tokens": np.maximum(rows.output_tokens, 1),
+    }
+    optional = {**rows.extra, "source_row": rows.lines}
+    kept = [field for field in OPTIONAL if field.name in optional]
+    table = pa.table({**required, **optional}, schema=pa.schema([*SCHEMA, *kept]))
+    last = int(times[-1]) + form.resolution_ns
+    return Workload(stem(path), rows.functions, table, provenance, last)

@@ -1,0 +1,118 @@
+"""Azure Functions Trace 2019 (Shahrad et al., "Serverless in the Wild", USENIX ATC 2020) and
+slices of it: a function a row, a minute a column, invocations counted.
+
+Minutes are the columns whose names are numbers, in the order of those numbers. Counts are
+expanded by the rule ``uniform``, which keeps each function's count in each minute.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import WorkloadError
+from ..minutes import Counts, MinuteCounts, expand_uniform
+from ..trace import TraceFunction, Workload
+from .assemble import start
+from .bad_rows import BadRows, quoted
+from .base import Format, Options
+from .files import csv_header, opened, stem
+
+MOST_REQUESTS = 2**24
+"""More would not fit the memory of a small machine once expanded."""
+_COUNT_DIGITS = 9
+_MINUTE = re.compile("[0-9]{1,6}")
+
+FORMAT = Format(
+    name="azure-functions-2019",
+    source="Azure Functions Trace 2019, github.com/Azure/AzurePublicDataset",
+    licence="CC-BY-4.0",
+    attribution="Microsoft Azure; Shahrad et al., USENIX ATC 2020",
+    clock="minutes of a day, from the first one given",
+    resolution_ns=60_000_000_000,
+)
+
+
+def sniff(_path: Path, head: bytes) -> bool:
+    header = csv_header(head)
+    return bool(_minutes(header)) and ("HashFunction" in header or "function" in header)
+
+
+def read(path: Path, options: Options) -> Workload:
+    bad = BadRows(path)
+    found = dict(_functions(path, bad))
+    skipped = bad.settle(skip=options.skip_bad)
+    if not found:
+        raise WorkloadError(f"{path}: holds no {FORMAT.name} row that can be read")
+    total = sum(int(counts.sum()) for counts in found.values())
+    if total > MOST_REQUESTS:
+        raise WorkloadError(
+            f"{path}: {total} invocations, at most {MOST_REQUESTS} fit; cut functions or minutes"
+        )
+    provenance = start(FORMAT, path, "expanded").then(
+        "import",
+        format=FORMAT.name,
+        clock=FORMAT.clock,
+        resolution_ns=FORMAT.resolution_ns,
+        rows=len(found),
+        **skipped,
+    )
+    minutes = MinuteCounts(stem(path), tuple(found), {f.id: found[f] for f in found})
+    expanded = expand_uniform(minutes, options.seed)
+    return replace(expanded, provenance=provenance.then("uniform", seed=options.seed))
+
+
+def _functions(path: Path, bad: BadRows) -> Iterator[tuple[TraceFunction, Counts]]:
+    names: set[str] = set()
+    with opened(path) as file:
+        rows = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
+        try:
+            header = next(rows, [])
+            if len(set(header)) < len(header) or not _consecutive(header):
+                raise WorkloadError(f"{path}: needs a column for each minute, without a gap")
+            for row in rows:
+                try:
+                    function, counts = _function(header, row, names)
+                except ValueError as error:
+                    bad.add(rows.line_num, str(error))
+                else:
+                    names.add(function.id)
+                    yield function, counts
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise WorkloadError(f"{path}: is not a CSV ({quoted(str(error))})") from error
+
+
+def _function(header: list[str], row: list[str], names: set[str]) -> tuple[TraceFunction, Counts]:
+    if len(row) != len(header):
+        raise ValueError(f"{len(row)} columns, not {len(header)}")
+    fields = dict(zip(header, row, strict=True))
+    name = fields.get("function") or fields.get("HashFunction") or ""
+    if not name or name in names:
+        raise ValueError(f"function {quoted(name)} is {'named twice' if name else 'empty'}")
+    function = TraceFunction(
+        id=name, source_hash=fields.get("HashFunction"), trigger=fields.get("Trigger")
+    )
+    counts = [_count(fields[minute], minute) for minute in _minutes(header)]
+    return function, np.array(counts, dtype=np.int64)
+
+
+def _count(text: str, minute: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _COUNT_DIGITS):
+        raise ValueError(f"minute {minute} {quoted(text)} is not a count")
+    return int(text)
+
+
+def _minutes(header: list[str]) -> list[str]:
+    return sorted((name for name in header if _MINUTE.fullmatch(name)), key=int)
+
+
+def _consecutive(header: list[str]) -> bool:
+    """Whether the minutes are all there, each once: a missing one would move those after it."""
+    minutes = [int(name) for name in _minutes(header)]
+    return bool(minutes) and minutes == list(range(minutes[0], minutes[-1] + 1))
