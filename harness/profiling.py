@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 FUNCTIONS = tuple(f"f{index}" for index in range(5))
 COLD_APART_S = 4.0
-WARM_APART_S = 1.5
-BATCHES, PROMPTS, ROUNDS, STEPS = (1, 2, 4), (8, 32, 128), 3, 12
+WARM_APART_S = 3.0
+"""So that a batch has left before the next comes."""
+BATCHES, PROMPTS, ROUNDS, STEPS = (1, 2, 4), (8, 32, 128), 2, 8
 FAST = 1e15
 """Bytes per second of what is measured as part of something else."""
 
@@ -49,21 +50,25 @@ class Frames:
         return np.asarray((rows["end_ns"] - rows["start_ns"]) / 1e9)
 
 
-def measure(backbone: str, threads: int, progress: Progress) -> dict[str, tuple[float, str]]:
+def measure(
+    backbone: str, threads: int, progress: Progress, *, by_profile: str | None = None
+) -> dict[str, tuple[float, str]]:
     """Profile field → value and what it was measured from. Takes about three minutes of a machine
-    that is doing nothing else."""
+    that is doing nothing else. ``by_profile`` simulates the probes instead, by a known profile:
+    what is measured must then be what went in."""
     from systems.models.sizes import model_size
 
     size = model_size(backbone, "bfloat16", 16, "cpu")
     with tempfile.TemporaryDirectory(prefix="slbench-profile-") as folder:
-        probe = _Probe(Path(folder), backbone, threads, progress)
+        probe = _Probe(Path(folder), backbone, threads, progress, by_profile)
         shared = probe.run("serverless-lora", _starts() + _batches(), keep_alive_s=120)
         private = probe.run("serverless-llm", _starts(3), keep_alive_s=2)
         sleepy = probe.run("serverless-lora", _pauses(), keep_alive_s=1)
+    fit = _fit_batches(shared)
     return {
         **_starting(shared, private, size),
-        **_computing(shared, size),
-        **_resting(sleepy),
+        **_computing(fit, shared, size),
+        **_resting(fit, sleepy),
         **_transport(shared),
     }
 
@@ -105,6 +110,7 @@ class _Probe:
     backbone: str
     threads: int
     progress: Progress
+    by_profile: str | None
 
     def run(self, system: str, requests: list[Request], keep_alive_s: float) -> Frames:
         """One live cell of these requests."""
@@ -126,6 +132,8 @@ class _Probe:
                     "limits": {**limits, "max_context_tokens": 512},
                 },
                 "lateness_budget_s": 1.0,
+                "mode": "simulated" if self.by_profile else "live",
+                "profile": self.by_profile or "",
             }
         )
         run = new_run(experiment.model_dump(mode="json"), self.folder / path.stem)
@@ -182,38 +190,56 @@ def _starting(shared: Frames, private: Frames, size: ModelSize) -> dict[str, tup
     }
 
 
-def _computing(shared: Frames, size: ModelSize) -> dict[str, tuple[float, str]]:
-    """Least squares over batches: prefill = c + r·b + k·tokens, step = d + e·b."""
-    requests = shared.requests.sort_values("scheduled_ns")
-    cold, hot = requests.iloc[: len(FUNCTIONS)], requests.iloc[len(FUNCTIONS) :]
+@dataclass(frozen=True)
+class _Fit:
+    """prefill = fixed + request·b + token·k; step = step + more·b; over so many batches."""
+
+    fixed: float
+    request: float
+    token: float
+    step: float
+    more: float
+    batches: int
+
+    def beyond(self, frames: Frames, requests: Any) -> np.ndarray[Any, Any]:
+        """What the prefills of these requests, each alone in its batch, took beyond the fit."""
+        tokens = frames.requests.set_index("request_id").loc[requests, "prompt_tokens"]
+        expected = self.fixed + self.request + self.token * tokens.to_numpy()
+        return np.maximum(frames.seconds("prefill", requests) - expected, 0.0)
+
+
+def _fit_batches(shared: Frames) -> _Fit:
+    hot = shared.requests.sort_values("scheduled_ns").iloc[len(FUNCTIONS) :]
     spans = shared.spans.set_index(["request_id", "stage"])
     seconds = (spans["end_ns"] - spans["start_ns"]) / 1e9
-    rows, prefill, steps, step_rows = [], [], [], []
+    rows, prefill, step_rows, steps = [], [], [], []
     for _, batch in hot.groupby("scheduled_ns"):
-        # Requests of one instant may be prefilled in turn: each such batch is a row.
-        starts = spans["start_ns"].loc[[(r, "prefill") for r in batch["request_id"]]]
-        for _, group in starts.groupby(starts):
-            ids = [request for request, _ in group.index]
-            tokens = batch.set_index("request_id")["prompt_tokens"].loc[ids].sum()
-            rows.append((1.0, len(ids), tokens))
-            prefill.append(seconds.loc[(ids[0], "prefill")])
+        # The first of one instant is prefilled at once and the others after it: two batches.
+        ids = batch["request_id"].to_numpy()
+        tokens = batch["prompt_tokens"].to_numpy()
+        starts = np.array([spans.loc[(one, "prefill"), "start_ns"] for one in ids])
+        for start in np.unique(starts):
+            members = starts == start
+            rows.append((1.0, members.sum(), tokens[members].sum()))
+            prefill.append(seconds.loc[(ids[members][0], "prefill")])
         # All are decoding once the last of them has its first token.
-        last = batch["request_id"].iloc[int(starts.to_numpy().argmax())]
-        step_rows.append((1.0, len(batch)))
-        steps.append(seconds.loc[(last, "decode")] / (STEPS - 1))
+        step_rows.append((1.0, len(ids)))
+        steps.append(seconds.loc[(ids[starts.argmax()], "decode")] / (STEPS - 1))
     fixed, request, token = _fit(rows, prefill)
     step, more = _fit(step_rows, steps)
-    first = seconds.loc[[(r, "prefill") for r in cold["request_id"]]].to_numpy()
-    expected = fixed + request + token * cold["prompt_tokens"].to_numpy()
-    fit = f"least squares over {len(rows)} batches of up to {max(BATCHES)}"
-    walk = f"least squares over {len(step_rows)} batches of up to {max(BATCHES)}"
+    return _Fit(fixed, request, token, step, more, len(rows))
+
+
+def _computing(fit: _Fit, shared: Frames, size: ModelSize) -> dict[str, tuple[float, str]]:
+    first = shared.requests.sort_values("scheduled_ns")["request_id"].iloc[: len(FUNCTIONS)]
+    how = f"least squares over {fit.batches} batches of up to {max(BATCHES)}"
     return {
-        "prefill_s": (fixed, fit),
-        "prefill_request_s": (request, fit),
-        "prefill_token_s_per_gparam": (token / (size.parameters / 1e9), fit),
-        "first_batch_s": _median(np.maximum(first - expected, 0), "first prefill beyond the fit"),
-        "decode_s": (step, walk),
-        "decode_request_s": (more, walk),
+        "prefill_s": (fit.fixed, how),
+        "prefill_request_s": (fit.request, how),
+        "prefill_token_s_per_gparam": (fit.token / (size.parameters / 1e9), how),
+        "first_batch_s": _median(fit.beyond(shared, first), "first prefill beyond the fit"),
+        "decode_s": (fit.step, how),
+        "decode_request_s": (fit.more, how),
         "decode_bytes_per_s": (FAST, "reading the weights is part of decode_s"),
     }
 
@@ -226,7 +252,7 @@ def _fit(rows: list[Any], values: list[float]) -> tuple[float, ...]:
     return tuple(float(value) for value in found)
 
 
-def _resting(sleepy: Frames) -> dict[str, tuple[float, str]]:
+def _resting(fit: _Fit, sleepy: Frames) -> dict[str, tuple[float, str]]:
     """An instance that is put to sleep a second after each request, and woken by the next."""
     _, *woken = sleepy.requests.sort_values("scheduled_ns")["request_id"]
     ends = sleepy.requests["responded_ns"].to_numpy()
@@ -234,11 +260,12 @@ def _resting(sleepy: Frames) -> dict[str, tuple[float, str]]:
     freed = cache[(cache["bytes"] == 0) & (cache["bytes"].shift() > 0)]["t_ns"].to_numpy()
     since = [(t - ends[ends < t].max()) / 1e9 - 1.0 for t in freed]
     offload = _median(np.maximum(since, 0), "KV cache given back after a keep-alive of 1 s")
-    kernels = sleepy.seconds("kernels", woken)
+    # The engine's slabs are made again, in a stage of its own or within the first prefill.
+    again = sum(sleepy.seconds("kernels", woken)) / len(woken) + fit.beyond(sleepy, woken)
     return {
         "offload_s": offload,
         "stop_s": (offload[0], "taken as long as an offloading"),
-        "parked_batch_s": _median(kernels, "kernels of an instance that was parked"),
+        "parked_batch_s": _median(again, "first batch after parking beyond the fit"),
     }
 
 
