@@ -205,7 +205,7 @@ class _Fit:
         """What the prefills of these requests, each alone in its batch, took beyond the fit."""
         tokens = frames.requests.set_index("request_id").loc[requests, "prompt_tokens"]
         expected = self.fixed + self.request + self.token * tokens.to_numpy()
-        return np.maximum(frames.seconds("prefill", requests) - expected, 0.0)
+        return np.asarray(np.maximum(frames.seconds("prefill", requests) - expected, 0.0))
 
 
 def _fit_batches(shared: Frames) -> _Fit:

@@ -66,9 +66,10 @@ def play(target: Platform, load: list[Arrival], took_ns: list[int] | None) -> No
         handle = target.controller.handle
 
         def timed(event: Any, now_ns: int) -> Any:
-            start = time.perf_counter_ns()
+            # Of this thread: what else runs on the machine is not the controller's doing.
+            start = time.thread_time_ns()
             actions = handle(event, now_ns)
-            took_ns.append(time.perf_counter_ns() - start)
+            took_ns.append(time.thread_time_ns() - start)
             return actions
 
         target.controller.handle = timed  # type: ignore[method-assign]
@@ -79,6 +80,11 @@ def play(target: Platform, load: list[Arrival], took_ns: list[int] | None) -> No
     assert all(call.status == "ok" for call in target.calls.values())
 
 
+def _scaled(benchmark: Any, requests: int) -> int:
+    """Few where nothing is measured and only that it runs is of interest."""
+    return 200 if benchmark.disabled else requests
+
+
 @pytest.mark.parametrize(
     ("functions", "devices", "requests", "per_second"),
     [(8, 8, 2_000, 2), (1_000, 16, 20_000, 30), (10_000, 1_000, 60_000, 1_000)],
@@ -87,7 +93,7 @@ def play(target: Platform, load: list[Arrival], took_ns: list[int] | None) -> No
 def test_a_decision(
     benchmark: Any, functions: int, devices: int, requests: int, per_second: float
 ) -> None:
-    load = arrivals(functions, requests, per_second)
+    load = arrivals(functions, _scaled(benchmark, requests), per_second)
     took_ns: list[int] = []
     benchmark.pedantic(
         play,
@@ -100,6 +106,8 @@ def test_a_decision(
 
 @pytest.mark.parametrize("requests", [100_000, 1_000_000])
 def test_a_simulation_of_a_thousand_gpus(benchmark: Any, requests: int) -> None:
+    requests = _scaled(benchmark, requests)
     load = arrivals(10_000, requests, 1_000)
     benchmark.pedantic(play, setup=lambda: ((platform(10_000, 1_000), load, None), {}), rounds=1)
-    benchmark.extra_info["requests_per_s"] = requests / benchmark.stats.stats.mean
+    if not benchmark.disabled:
+        benchmark.extra_info["requests_per_s"] = requests / benchmark.stats.stats.mean
