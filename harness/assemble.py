@@ -25,7 +25,7 @@ GRID_NS = 100_000_000
 _FROM_CLIENT = (
     "request_id", "function_id", "scheduled_ns", "sent_ns", "first_byte_ns", "first_token_ns",
     "last_token_ns", "end_ns", "prompt_tokens", "output_tokens", "wanted_output_tokens", "status",
-    "error",
+    "error", "connect_ns", "text_sha256", "itl_ns",
 )  # fmt: skip
 
 
@@ -61,8 +61,10 @@ def requests_table(client: pa.Table, evidence: Evidence, deployment: Deployment)
     """A row per request of the schedule, with what the system said of it where it said anything."""
     functions = {function.id: function for function in deployment.functions}
     seen = {request.request_id: request for request in evidence.requests}
+    homes = {each.instance_id: each.device for each in evidence.activity}
     columns: dict[str, list[Any]] = {name: [] for name in REQUESTS.names}
-    for row in client.select(list(_FROM_CLIENT)).to_pylist():
+    missing = dict.fromkeys(REQUESTS.names)
+    for row in client.select([n for n in _FROM_CLIENT if n in client.column_names]).to_pylist():
         function = functions[row["function_id"]]
         said = seen.get(str(row["request_id"]))
         more = {
@@ -71,11 +73,12 @@ def requests_table(client: pa.Table, evidence: Evidence, deployment: Deployment)
             "slo_ttft_ns": round(function.slo_ttft_s * 1e9),
             "temperature": said.temperature.value if said and said.temperature else None,
             "instance_id": said.instance_id if said else None,
+            "device": homes.get(said.instance_id) if said and said.instance_id else None,
             "batch_size": said.batch_size if said else None,
             "received_ns": said.received_ns if said else None,
             "responded_ns": said.responded_ns if said else None,
         }
-        for name, value in {**row, **more}.items():
+        for name, value in {**missing, **row, **more}.items():
             columns[name].append(value)
     return pa.table(columns, schema=REQUESTS)
 

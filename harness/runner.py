@@ -117,6 +117,7 @@ class Runner:
             from systems.serverless.simulated.profile import load_profile
 
             self._profile = load_profile(self._experiment.profile)
+        self._run.sweep()
         cells = [self._prepare(plan) for plan in plan_cells(self._experiment)]
         todo = [cell for cell in cells if not (self._run.path / cell.plan.path).exists()]
         if todo and not simulated:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,8 +14,9 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from ..errors import RecordError
+from .drafts import draft_of
 from .manifest import Manifest
-from .schema import TABLES, conform
+from .schema import TABLES, VERSION, conform
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,43 +79,35 @@ def write_cell(
     """Write a cell whole or not at all: into a folder beside it, to the disk, then renamed.
     ``extra`` are tables beyond the contract, by name."""
     checked = {name: conform(tables[name], name, path) for name in TABLES}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
+    with draft_of(path) as draft:
         for name, table in {**(extra or {}), **checked}.items():
             pq.write_table(table, draft / f"{name}.parquet", compression="zstd")
         _write_json(draft / "manifest.json", manifest.model_dump(mode="json", by_alias=True))
         _write_json(draft / "summary.json", summary)
-        for file in draft.iterdir():
-            _sync(file)
-        _sync(draft)
-        draft.chmod(0o755)
-        draft.rename(path)
-        _sync(path.parent)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
     return Cell(path, manifest, summary)
 
 
 def read_cell(path: Path) -> Cell:
     """``RecordError`` where the folder is not a whole cell of a schema that this code knows."""
     try:
-        manifest = Manifest.model_validate_json((path / "manifest.json").read_bytes())
+        document = json.loads((path / "manifest.json").read_bytes())
         summary = json.loads((path / "summary.json").read_bytes())
-    except (OSError, ValidationError, ValueError) as error:
-        first = str(error).splitlines()[0]
-        raise RecordError(f"{path}: not a cell of this schema ({first})") from error
+        known = document.get("schema") if isinstance(document, dict) else None
+        if known != VERSION:
+            raise RecordError(f"{path}: is of schema {known}; this code knows {VERSION}")
+        manifest = Manifest.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise RecordError(f"{path}: manifest.json: {place}: {first['msg']}") from error
+    except (OSError, ValueError) as error:
+        first_line = str(error).splitlines()[0]
+        raise RecordError(f"{path}: not a cell of this schema ({first_line})") from error
+    for name in TABLES:
+        if not (path / f"{name}.parquet").exists():
+            raise RecordError(f"{path}: {name}.parquet is missing")
     return Cell(path, manifest, summary)
 
 
 def _write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

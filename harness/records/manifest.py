@@ -72,6 +72,8 @@ def git() -> dict[str, Any] | None:
     """The commit of the checkout this code lies in, and whether it was changed since."""
     root = Path(__file__).parents[2]
     try:
+        # Installed into somebody else's checkout, this code has no commit of its own.
+        _git(root, "ls-files", "--error-unmatch", str(Path(__file__)))
         commit = _git(root, "rev-parse", "HEAD")
         return {"commit": commit, "dirty": bool(_git(root, "status", "--porcelain"))}
     except (OSError, subprocess.CalledProcessError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from typing import Any
 
 from ..errors import RecordError
 from .cell import Cell, read_cell
+from .drafts import draft_of, sweep
 
 RUNS = Path("results/runs")
 
@@ -26,6 +29,10 @@ class Run:
     def id(self) -> str:
         return self.path.name
 
+    def sweep(self) -> None:
+        """Remove what writers that are gone left half written."""
+        sweep(self.path)
+
     def cells(self) -> list[Cell]:
         """Every finished cell, by system, workload, seed. Drafts begin with a dot."""
         found = self.path.glob("*/*/*/manifest.json")
@@ -39,10 +46,15 @@ class Run:
 def new_run(experiment: Mapping[str, Any], root: Path = RUNS) -> Run:
     """A folder named by the time and the experiment; never one that exists."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    path = root / f"{stamp}-{experiment['name']}"
-    path.mkdir(parents=True)
-    (path / "run.json").write_text(json.dumps(experiment, indent=1) + "\n", encoding="utf-8")
-    return Run(path, experiment)
+    for number in itertools.count(1):
+        suffix = f"-{number}" if number > 1 else ""
+        path = root / f"{stamp}-{experiment['name']}{suffix}"
+        with contextlib.suppress(RecordError):
+            with draft_of(path) as draft:
+                content = json.dumps(experiment, indent=1) + "\n"
+                (draft / "run.json").write_text(content, encoding="utf-8")
+            return Run(path, experiment)
+    raise AssertionError("there is always a further number")
 
 
 def open_run(name: str | Path, root: Path = RUNS) -> Run:

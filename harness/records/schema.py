@@ -30,10 +30,15 @@ REQUESTS = pa.schema(
         ("slo_ttft_ns", pa.int64()),
         ("instance_id", pa.string()),
         ("batch_size", pa.int32()),
-        # Beyond the contract: the server's own ends of the exchange, for the transport.
+        # Beyond the contract: the ends of the exchange on both sides, for the transport; where it
+        # ran, for its cost; and what only this suite's client tells.
         ("received_ns", pa.int64()),
         ("responded_ns", pa.int64()),
         ("end_ns", pa.int64()),
+        ("device", pa.string()),
+        ("connect_ns", pa.int64()),
+        ("text_sha256", pa.string()),
+        ("itl_ns", pa.list_(pa.int64())),
     ]
 )
 SPANS = pa.schema(
@@ -65,20 +70,33 @@ BILLING = pa.schema(
         ("unit_price_usd", pa.float64()),
         ("usd", pa.float64()),
         ("function_id", pa.string()),
+        # Beyond the contract: where the bytes lay, null for what lies nowhere.
+        ("device", pa.string()),
     ]
 )
+BEYOND = {
+    "requests": frozenset(REQUESTS.names[REQUESTS.names.index("received_ns") :]),
+    "spans": frozenset[str](),
+    "memory": frozenset({"source"}),
+    "billing": frozenset({"device"}),
+}
+"""Columns that this suite writes and that a table from elsewhere may lack."""
+
 TABLES = {"requests": REQUESTS, "spans": SPANS, "memory": MEMORY, "billing": BILLING}
 
 
 def conform(table: pa.Table, name: str, where: Path | str) -> pa.Table:
-    """``table`` with the columns of its schema first and in order; further ones are kept.
-    ``RecordError`` names the column that is missing or of another type."""
+    """``table`` with the columns of its schema first and in order; further ones are kept, and those
+    beyond the contract are null where they are missing. ``RecordError`` names the column that is
+    missing or of another type."""
     schema = TABLES[name]
     for field in schema:
         if field.name not in table.column_names:
-            raise RecordError(f"{where}/{name}.parquet: column {field.name} is missing")
+            if field.name not in BEYOND[name]:
+                raise RecordError(f"{where}/{name}.parquet: column {field.name} is missing")
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
         found = table.schema.field(field.name).type
-        if found != field.type:
+        if not found.equals(field.type):
             raise RecordError(
                 f"{where}/{name}.parquet: column {field.name} is {found}, schema {VERSION} says"
                 f" {field.type}"

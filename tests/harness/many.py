@@ -36,7 +36,8 @@ def many_requests(count: int, seed: int = 0, slower: float = 1.0) -> pa.Table:
     columns = [
         pa.array(numbers[field.name]).cast(field.type) if field.name in numbers
         else words[field.name] if field.name in words
-        else pa.repeat(pa.scalar(same[field.name], field.type), count)
+        else pa.repeat(pa.scalar(same[field.name], field.type), count) if field.name in same
+        else pa.nulls(count, field.type)
         for field in REQUESTS
     ]  # fmt: skip
     return pa.table(columns, schema=REQUESTS)

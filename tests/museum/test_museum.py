@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from . import conclusions, load, schedules, streams, summaries, tokens
+from . import conclusions, load, provenance, schedules, streams, summaries, tokens
 from .exhibit import Exhibit
 
 EXHIBITS = [
@@ -17,6 +17,7 @@ EXHIBITS = [
     *tokens.EXHIBITS,
     *streams.EXHIBITS,
     *conclusions.EXHIBITS,
+    *provenance.EXHIBITS,
 ]
 
 
@@ -31,5 +32,6 @@ def test_a_planted_defect_is_caught(exhibit: Exhibit) -> None:
         exhibit.check(exhibit.planted)
 
 
-def test_every_rule_for_clients_and_for_conclusions_is_on_display() -> None:
-    assert {exhibit.rule for exhibit in EXHIBITS} >= {*range(1, 9), 12, 13}
+def test_every_rule_that_can_be_broken_by_code_is_on_display() -> None:
+    # 11, that a CV's estimator is named wherever it is given, is a matter of words.
+    assert {exhibit.rule for exhibit in EXHIBITS} == set(range(1, 16)) - {11}

@@ -1,61 +1,27 @@
-"""What a run costs: who held what for how long, times a dated price.
+"""The bill of a run: who held what for how long, times a dated price.
 
 Device memory is billed as *active* while an instance of its function runs a batch, and as *idle*
 otherwise; bytes that several functions share are active while any instance of that device runs one.
 On a machine without a GPU the device is a budget of host memory, billed as the GPU memory that it
-stands for; host memory beside it is then not billed again.
+stands for. What is held on the host itself is billed as host memory, never as a GPU's.
 """
 
 from __future__ import annotations
 
-import hashlib
-import tomllib
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources import files
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
 
 from systems.interface import Activity, MemoryStep
 
-from .errors import HarnessError
-from .records.schema import BILLING
+from ..records.schema import BILLING
+from .sheet import PriceSheet
 
 GB = 1e9
+HOST = "host"
 Interval = tuple[int, int]
-
-
-class PriceSheet(BaseModel):
-    """Prices by resource: CU per unit, and dollars per CU; dated and with a source."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    date: str
-    source: str
-    usd_per_cu: float
-    cu: Mapping[str, float]
-    units: Mapping[str, str]
-    sha256: str = ""
-
-    def usd(self, resource: str) -> float:
-        """Dollars per unit."""
-        return self.cu[resource] * self.usd_per_cu
-
-
-def price_sheet(name: str) -> PriceSheet:
-    """A sheet that ships, by name, or a TOML by path."""
-    folder = Path(str(files("harness") / "prices"))
-    path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
-    if not path.exists():
-        known = ", ".join(sorted(sheet.stem for sheet in folder.glob("*.toml")))
-        raise HarnessError(f"prices {name!r} are unknown; known: {known}, or a .toml file")
-    content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    return PriceSheet.model_validate({**tomllib.loads(content.decode()), "sha256": digest})
 
 
 def bill(
@@ -72,27 +38,43 @@ def bill(
     rows = [
         *_memory_rows(memory, activity, end_ns),
         *_vcpu_rows(activity, end_ns, threads),
-        *(("calls", 0, end_ns, float(n), function) for function, n in sorted(calls.items())),
+        *(_Row("calls", 0, end_ns, float(n), f, None) for f, n in sorted(calls.items())),
     ]
     return _priced(rows, sheet)
 
 
-_Row = tuple[str, int, int, float, str | None]
+class _Row(NamedTuple):
+    resource: str
+    start_ns: int
+    end_ns: int
+    quantity: float
+    function: str | None
+    device: str | None
 
 
 def _memory_rows(
     memory: Sequence[MemoryStep], activity: Sequence[Activity], end_ns: int
 ) -> Iterable[_Row]:
+    busy = _busy(activity)
     for (device, _, function), steps in _by_holding(memory).items():
-        busy = merge(
-            (a.start_ns, a.end_ns)
-            for a in activity
-            if a.device == device and function in (None, a.function_id)
-        )
         for start, end, size in _held(steps, end_ns):
-            for low, high, active in _split(start, end, busy):
+            if device == HOST:
+                quantity = size / GB * (end - start) / 1e9
+                yield _Row("host_memory", start, end, quantity, function, device)
+                continue
+            for low, high, active in _split(start, end, busy.get((device, function), [])):
                 resource = "gpu_memory_active" if active else "gpu_memory_idle"
-                yield resource, low, high, size / GB * (high - low) / 1e9, function
+                quantity = size / GB * (high - low) / 1e9
+                yield _Row(resource, low, high, quantity, function, device)
+
+
+def _busy(activity: Sequence[Activity]) -> dict[tuple[str, str | None], list[Interval]]:
+    """When each function ran on each device, and (function None) when any did."""
+    found: dict[tuple[str, str | None], list[Interval]] = {}
+    for each in activity:
+        for function in (each.function_id, None):
+            found.setdefault((each.device, function), []).append((each.start_ns, each.end_ns))
+    return {key: merge(intervals) for key, intervals in found.items()}
 
 
 def _by_holding(memory: Sequence[MemoryStep]) -> dict[tuple[str, str, str | None], Any]:
@@ -141,23 +123,21 @@ def _vcpu_rows(activity: Sequence[Activity], end_ns: int, threads: int) -> Itera
     for each in activity:
         start, end = max(each.start_ns, 0), min(each.end_ns, end_ns)
         if end > start:
-            yield "vcpu_active", start, end, threads * (end - start) / 1e9, each.function_id
+            quantity = threads * (end - start) / 1e9
+            yield _Row("vcpu_active", start, end, quantity, each.function_id, each.device)
 
 
 def _priced(rows: Sequence[_Row], sheet: PriceSheet) -> pa.Table:
-    columns: dict[str, list[Any]] = {name: [] for name in BILLING.names}
-    for resource, start, end, quantity, function in rows:
-        price = sheet.usd(resource)
-        values = (
-            resource,
-            start,
-            end,
-            quantity,
-            sheet.units[resource],
-            price,
-            quantity * price,
-            function,
-        )
-        for name, value in zip(BILLING.names, values, strict=True):
-            columns[name].append(value)
+    prices = {resource: sheet.usd(resource) for resource in {row.resource for row in rows}}
+    columns: dict[str, list[Any]] = {
+        "resource": [row.resource for row in rows],
+        "start_ns": [row.start_ns for row in rows],
+        "end_ns": [row.end_ns for row in rows],
+        "quantity": [row.quantity for row in rows],
+        "unit": [sheet.units[row.resource] for row in rows],
+        "unit_price_usd": [prices[row.resource] for row in rows],
+        "usd": [row.quantity * prices[row.resource] for row in rows],
+        "function_id": [row.function for row in rows],
+        "device": [row.device for row in rows],
+    }
     return pa.table(columns, schema=BILLING)

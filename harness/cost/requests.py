@@ -1,0 +1,98 @@
+"""Each request's share of the bill (rule 15 of measuring): shares and what was idle are the bill.
+
+What is billed as active is split, at each moment, equally over the requests in service, from the
+start of their prefill to the end of their decoding: those of the function that it is billed to, on
+that device; all on the device for what its functions share. A call is its request's own. What is
+idle, and what was active while no request was in service, is nobody's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+IDLE = "gpu_memory_idle"
+CALLS = "calls"
+Values = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def request_costs(
+    billing: pa.Table, requests: pa.Table, spans: pa.Table
+) -> tuple[dict[int, float], float]:
+    """(dollars by request id, dollars that are nobody's). They sum to the bill."""
+    rows = billing.to_pandas()
+    served = _served(requests.to_pandas(), spans.to_pandas())
+    costs = dict.fromkeys(requests["request_id"].to_pylist(), 0.0)
+    calls = rows["resource"] == CALLS
+    idle = float(rows.loc[rows["resource"] == IDLE, "usd"].sum())
+    idle += _calls(rows[calls], requests.to_pandas(), costs)
+    active = rows[~calls & (rows["resource"] != IDLE)]
+    keys = [active["device"].fillna(""), active["function_id"].fillna("")]
+    for (device, function), group in active.groupby(keys):
+        mine = served
+        if function:
+            mine = mine[mine["function_id"] == function]
+        # What is held on the host serves its function wherever that runs.
+        if (device and (mine["device"] == device).any()) or not function:
+            mine = mine[mine["device"] == device]
+        shares, left = _shares(group, mine)
+        for request, usd in zip(mine["request_id"], shares, strict=True):
+            costs[request] += float(usd)
+        idle += left
+    return costs, idle
+
+
+def _served(requests: pd.DataFrame, spans: pd.DataFrame) -> pd.DataFrame:
+    """Requests that were served, with when: [start_ns, end_ns)."""
+    work = spans[spans["stage"].isin(("prefill", "decode"))]
+    when = work.groupby("request_id").agg(start_ns=("start_ns", "min"), end_ns=("end_ns", "max"))
+    return requests[["request_id", "function_id", "device"]].merge(when, on="request_id")
+
+
+def _calls(rows: pd.DataFrame, requests: pd.DataFrame, costs: dict[int, float]) -> float:
+    """Give each sent request its call; dollars of calls that no request of the table made."""
+    sent = requests[requests["sent_ns"].notna()]
+    left = 0.0
+    for function, usd in rows.groupby("function_id")["usd"].sum().items():
+        mine = sent.loc[sent["function_id"] == function, "request_id"]
+        if mine.empty:
+            left += float(usd)
+        for request in mine:
+            costs[request] += float(usd) / len(mine)
+    return left
+
+
+def _shares(rows: pd.DataFrame, served: pd.DataFrame) -> tuple[Values, float]:
+    """Dollars of each served request, and of the moments in which none was.
+
+    With ρ(t) dollars a nanosecond billed and N(t) requests in service, a request that is served
+    over [a, b) pays the integral of ρ/N over it."""
+    edges = np.unique(
+        np.concatenate([rows["start_ns"], rows["end_ns"], served["start_ns"], served["end_ns"]])
+    )
+    length = (rows["end_ns"] - rows["start_ns"]).to_numpy()
+    # A row of no length is paid by nobody; its dollars are 0 by its quantity.
+    rate = rows["usd"].to_numpy() / np.maximum(length, 1)
+    billed = _level(edges, rows["start_ns"], rows["end_ns"], rate)
+    present = _level(edges, served["start_ns"], served["end_ns"], np.ones(len(served)))
+    present = np.rint(present)
+    lasting = np.diff(edges).astype(float)
+    paid = billed * lasting
+    each = np.divide(paid, present, out=np.zeros_like(paid), where=present > 0)
+    until = np.concatenate([[0.0], np.cumsum(each)])
+    first = np.searchsorted(edges, served["start_ns"])
+    last = np.searchsorted(edges, served["end_ns"])
+    return until[last] - until[first], float(paid[present == 0].sum())
+
+
+def _level(edges: Values, starts: Any, ends: Any, heights: Values) -> Values:
+    """The sum of the heights of intervals, between each edge and the next."""
+    change = np.zeros(len(edges))
+    np.add.at(change, np.searchsorted(edges, starts), heights)
+    np.add.at(change, np.searchsorted(edges, ends), -heights)
+    return np.cumsum(change)[:-1]

@@ -1,0 +1,106 @@
+"""Whoever writes records may be killed at any moment: what is there is whole."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.errors import RecordError
+from harness.records import new_run, open_run, read_cell, write_cell
+from tests.harness.made import made_cell, made_run, manifest, tables
+
+KILLS = 40
+EXPERIMENT = {"name": "made"}
+
+
+def test_killed_at_any_moment_it_loses_at_most_the_cell_it_was_writing(tmp_path: Path) -> None:
+    random = np.random.default_rng(15)
+    run = new_run(EXPERIMENT, tmp_path)
+    said: set[int] = set()
+    for _ in range(KILLS):
+        said |= _killed_while_writing(run.path, float(random.uniform(0.001, 0.03)))
+        found = {int(cell.path.name) for cell in run.cells()}
+        assert said <= found, "a cell that was said to be written is there"
+        for cell in run.cells():
+            assert cell.summary == {"number": int(cell.path.name)}
+            assert cell.table("requests").num_rows == 3
+    run.sweep()
+    assert not list(run.path.glob("**/.*")), "nothing half written is left"
+
+
+def _killed_while_writing(path: Path, after_s: float) -> set[int]:
+    """Fork a writer, kill it; the cells that it said were written."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        try:
+            _write_forever(path, writing)
+        finally:
+            os._exit(1)
+    os.close(writing)
+    assert os.read(reading, 1) == b"!"
+    time.sleep(after_s)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    with os.fdopen(reading) as told:
+        return {int(line) for line in told.read().split("\n")[:-1]}
+
+
+def _write_forever(path: Path, told: int) -> None:
+    run, content = open_run(path), tables()
+    run.sweep()
+    done = {cell.path.name for cell in run.cells()}
+    os.write(told, b"!")
+    for number in range(10_000):
+        if str(number) not in done:
+            place = path / "serverless-lora" / "made" / str(number)
+            write_cell(place, manifest(run, "serverless-lora"), content, {"number": number})
+            os.write(told, f"{number}\n".encode())
+
+
+def test_a_draft_of_a_live_writer_is_left_alone(tmp_path: Path) -> None:
+    from harness.records.drafts import draft_of, sweep
+
+    with draft_of(tmp_path / "cell") as draft:
+        (draft / "part").write_text("half", encoding="utf-8")
+        sweep(tmp_path)
+        assert (draft / "part").exists()
+    assert (tmp_path / "cell" / "part").read_text(encoding="utf-8") == "half"
+    assert os.listdir(tmp_path) == ["cell"]
+
+
+def test_a_cell_is_written_once(tmp_path: Path) -> None:
+    cell = made_run(tmp_path).cells()[0]
+    with pytest.raises(RecordError, match="written once"):
+        write_cell(cell.path, cell.manifest, tables(), {})
+    (cell.path.parent / "empty").mkdir()
+    with pytest.raises(RecordError, match="written once"):
+        write_cell(cell.path.parent / "empty", cell.manifest, tables(), {})
+
+
+def test_two_runs_of_one_second_are_two(tmp_path: Path) -> None:
+    runs = [new_run(EXPERIMENT, tmp_path) for _ in range(5)]
+    assert len({run.id for run in runs}) == 5
+    assert all(dict(open_run(run.path).experiment) == EXPERIMENT for run in runs)
+
+
+def test_another_schema_is_refused_by_number(tmp_path: Path) -> None:
+    cell = made_cell(new_run(EXPERIMENT, tmp_path), "serverless-lora")
+    file = cell.path / "manifest.json"
+    text = file.read_text(encoding="utf-8").replace('"schema": 1', '"schema": 2')
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(RecordError, match="schema 2; this code knows 1"):
+        read_cell(cell.path)
+
+
+def test_a_cell_without_one_of_its_tables_is_none(tmp_path: Path) -> None:
+    cell = made_run(tmp_path).cells()[0]
+    (cell.path / "spans.parquet").unlink()
+    with pytest.raises(RecordError, match=r"spans\.parquet is missing"):
+        read_cell(cell.path)

@@ -1,0 +1,115 @@
+"""Every dollar of the bill is some request's, or nobody's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.cost import bill, price_sheet, request_costs
+from harness.records.schema import REQUESTS, SPANS
+from systems.interface import Activity, MemoryOwner, MemoryStep
+
+SHEET = price_sheet("alibaba-fc")
+S = 1_000_000_000
+FUNCTIONS = ("f0", "f1")
+DEVICES = ("gpu:0", "gpu:1")
+
+
+def requests_of(served: list[tuple[str, str, float, float]]) -> tuple[pa.Table, pa.Table]:
+    """Tables of requests: function, device, seconds from its prefill to its end."""
+    count = len(served)
+    columns: dict[str, Any] = {
+        "request_id": range(count),
+        "function_id": [each[0] for each in served],
+        "device": [each[1] for each in served],
+        "sent_ns": [round(each[2] * S) for each in served],
+    }
+    requests = pa.table(
+        {f.name: pa.array(columns.get(f.name, [None] * count), f.type) for f in REQUESTS},
+        schema=REQUESTS,
+    )
+    rows = []
+    for index, (_, _, start, end) in enumerate(served):
+        middle = (start + end) / 2
+        rows.append((index, "queue", 0, round(start * S)))
+        rows.append((index, "prefill", round(start * S), round(middle * S)))
+        rows.append((index, "decode", round(middle * S), round(end * S)))
+    arrays = list(zip(*rows, strict=True)) or [()] * 4
+    return requests, pa.table(dict(zip(SPANS.names, arrays, strict=True)), schema=SPANS)
+
+
+def step(function: str | None, t_s: float, gigabytes: float, device: str = "gpu:0") -> MemoryStep:
+    size = round(gigabytes * 1e9)
+    return MemoryStep(round(t_s * S), device, MemoryOwner.WEIGHTS, function, size)
+
+
+def run(function: str, device: str, start_s: float, end_s: float) -> Activity:
+    return Activity(round(start_s * S), round(end_s * S), device, "0", function)
+
+
+def total(billing: pa.Table) -> float:
+    return sum(billing["usd"].to_pylist())
+
+
+def test_two_requests_at_once_share_and_one_alone_pays_alone() -> None:
+    served = [("f0", "gpu:0", 0.0, 4.0), ("f0", "gpu:0", 2.0, 4.0)]
+    billing = bill(
+        [step("f0", 0, 1)], [run("f0", "gpu:0", 0, 4)], {}, SHEET, end_ns=4 * S, threads=1
+    )
+    costs, idle = request_costs(billing, *requests_of(served))
+    assert idle == pytest.approx(0)
+    assert costs[0] == pytest.approx(3 * costs[1])
+
+
+def test_a_shared_backbone_is_paid_by_whoever_is_served_on_its_device() -> None:
+    served = [("f0", "gpu:0", 0.0, 2.0), ("f1", "gpu:0", 0.0, 2.0), ("f1", "gpu:1", 0.0, 2.0)]
+    activity = [run(function, device, start, end) for function, device, start, end in served]
+    billing = bill([step(None, 0, 10)], activity, {}, SHEET, end_ns=4 * S, threads=1)
+    costs, idle = request_costs(billing, *requests_of(served))
+    assert costs[0] == pytest.approx(costs[1])
+    assert costs[2] < costs[1], "the other device holds no copy"
+    assert idle == pytest.approx(2 * 10 * SHEET.usd("gpu_memory_idle"))
+
+
+def test_host_memory_has_a_price_of_its_own() -> None:
+    billing = bill([step("f0", 0, 2, "host")], [], {}, SHEET, end_ns=5 * S, threads=1)
+    (row,) = billing.to_pylist()
+    assert row["resource"] == "host_memory"
+    assert row["usd"] == pytest.approx(10 * 0.15 * SHEET.usd_per_cu)
+
+
+seconds = st.floats(0, 50).map(lambda value: round(value, 3))
+spells = st.tuples(st.sampled_from(FUNCTIONS), st.sampled_from(DEVICES), seconds, seconds)
+
+
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from([*FUNCTIONS, None]),
+            seconds,
+            st.floats(0, 40),
+            st.sampled_from([*DEVICES, "host"]),
+        )
+    ),
+    busy=st.lists(spells),
+    served=st.lists(spells),
+    calls=st.dictionaries(st.sampled_from(FUNCTIONS), st.integers(0, 9)),
+)
+def test_requests_and_idle_sum_to_the_bill(
+    steps: list[tuple[str | None, float, float, str]],
+    busy: list[tuple[str, str, float, float]],
+    served: list[tuple[str, str, float, float]],
+    calls: dict[str, int],
+) -> None:
+    activity = [run(f, d, min(a, b), max(a, b)) for f, d, a, b in busy]
+    spells = [(f, d, min(a, b), max(a, b)) for f, d, a, b in served]
+    billing = bill(
+        [step(*each) for each in steps], activity, calls, SHEET, end_ns=60 * S, threads=2
+    )
+    costs, idle = request_costs(billing, *requests_of(spells))
+    assert sum(costs.values()) + idle == pytest.approx(total(billing), rel=1e-9, abs=1e-15)
+    assert min([idle, *costs.values()]) >= -1e-12
