@@ -134,12 +134,18 @@ def _sampled(steps: Sequence[MemoryStep], end_ns: int, grid: range) -> list[tupl
 
 
 def _measured(sample: Sample, t_ns: int) -> list[tuple[Any, ...]]:
-    rows: list[tuple[Any, ...]] = [
-        (t_ns, "host", "other", None, sample.anonymous_bytes, "measured-anonymous")
+    """What was measured from outside: by the operating system of the processes, by the driver of
+    the devices. Whose it is within them, only the ledger knows."""
+    readings = [
+        ("host", sample.anonymous_bytes, "measured-anonymous"),
+        ("host", sample.pss_bytes, "measured-pss"),
+        *((device, size, "measured-nvml") for device, size in sample.gpu_bytes.items()),
     ]
-    if sample.pss_bytes is not None:
-        rows.append((t_ns, "host", "other", None, sample.pss_bytes, "measured-pss"))
-    return rows
+    return [
+        (t_ns, device, "other", None, size, source)
+        for device, size, source in readings
+        if size is not None
+    ]
 
 
 def _table(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:

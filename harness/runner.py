@@ -85,6 +85,7 @@ class Seen:
     schedule_sha256: str
     evidence: Evidence
     samples: list[Sample] = field(default_factory=list)
+    telemetry: Mapping[str, Any] | None = None
     start_ns: int = 0
     """Of the run, on the clock of ``samples``."""
     problems: tuple[str, ...] = ()
@@ -189,6 +190,7 @@ class Runner:
             schedule_sha256=result.schedule_sha256,
             evidence=assemble.relative(evidence, result.start_ns),
             samples=sampler.samples,
+            telemetry=sampler.about(),
             start_ns=result.start_ns,
             problems=(*result.problems, *evidence.problems),
         )
@@ -263,6 +265,7 @@ class Runner:
             prices=self._prices.model_dump(include={"name", "date", "sha256"}),
             profile=_named(self._profile),
             calibration=self._calibration,
+            telemetry=seen.telemetry,
             started_at=started_at,
             valid=not problems,
             problems=problems,

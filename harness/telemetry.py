@@ -1,33 +1,38 @@
-"""Memory of process trees, measured from outside on the request clock.
+"""Memory of process trees and GPUs, measured from outside on the request clock.
 
 Every tick reads two counters a process, which cost microseconds: anonymous and shared resident
 pages. The proportional set size (PSS), in which a shared page counts once over all who map it,
-costs a walk of every page table, so it is read every few seconds only.
+costs a walk of every page table, so it is read every few seconds only; who belongs to the trees is
+looked up twice a second. What cannot be read is said to be missing, and is never 0.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from types import MappingProxyType, TracebackType
+from typing import Any, NamedTuple, Self
 
 TICK_S = 0.1
 PSS_S = 4.0
+TREE_S = 0.5
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Sample(NamedTuple):
-    """Of all processes together, absolute monotonic time. ``pss_bytes`` is None between its
-    readings, and where the kernel does not tell."""
+    """Of all processes together, absolute monotonic time. A reading is None between its turns, and
+    where nobody tells. ``gpu_bytes`` by device: of the trees' processes where the driver tells
+    whose memory it is, of the whole device otherwise."""
 
     t_ns: int
-    anonymous_bytes: int
+    anonymous_bytes: int | None
     pss_bytes: int | None
     processes: int
+    gpu_bytes: Mapping[str, int] = MappingProxyType({})
 
 
 class Sampler:
@@ -35,9 +40,13 @@ class Sampler:
 
     def __init__(self, roots: Sequence[int], tick_s: float = TICK_S, pss_s: float = PSS_S) -> None:
         self.samples: list[Sample] = []
+        self.missing: list[str] = []
+        """Sensors that are not there, with the reason."""
         self._roots = tuple(roots)
         self._tick_s = tick_s
         self._pss_s = pss_s
+        self._late = 0
+        self._cpu_s = self._wall_s = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
 
@@ -54,20 +63,78 @@ class Sampler:
         self._stop.set()
         self._thread.join()
 
-    def _run(self) -> None:
-        next_pss = time.monotonic()
-        while not self._stop.wait(self._tick_s):
-            due = time.monotonic() >= next_pss
-            self.samples.append(self._sample(due))
-            if due:
-                next_pss = time.monotonic() + self._pss_s
+    def about(self) -> dict[str, Any]:
+        """How it was sampled, for the manifest: rate, ticks that came more than half a period
+        late, the sampler's own share of a core, sensors that were missing."""
+        wall_s = max(self._wall_s, 1e-9)
+        return {
+            "hz": round(len(self.samples) / wall_s, 2),
+            "late_ticks": self._late,
+            "cpu_share": round(self._cpu_s / wall_s, 4),
+            "missing": list(self.missing),
+        }
 
-    def _sample(self, with_pss: bool) -> Sample:
-        family = [pid for root in self._roots for pid in tree(root)]
-        anonymous = sum(anonymous_bytes(pid) for pid in family)
-        readings = [pss_bytes(pid) for pid in family] if with_pss else []
-        known = [reading for reading in readings if reading is not None]
-        return Sample(time.monotonic_ns(), anonymous, sum(known) if known else None, len(family))
+    def _run(self) -> None:
+        """Ticks are absolute: one that is late moves none of those after it."""
+        start = due = time.monotonic()
+        next_pss = next_tree = start
+        family: list[int] = []
+        gpus = _Gpus(self.missing)
+        while not self._stop.wait(max(due - time.monotonic(), 0.0)):
+            now = time.monotonic()
+            self._late += now - due > self._tick_s / 2
+            if now >= next_tree:
+                family = [pid for root in self._roots for pid in tree(root)]
+                next_tree = now + TREE_S
+            with_pss = now >= next_pss
+            next_pss = now + self._pss_s if with_pss else next_pss
+            self.samples.append(self._sample(family, with_pss, gpus))
+            due += self._tick_s * max(1, math.ceil((time.monotonic() - due) / self._tick_s))
+        self._wall_s = time.monotonic() - start
+        self._cpu_s = time.thread_time()
+
+    def _sample(self, family: Sequence[int], with_pss: bool, gpus: _Gpus) -> Sample:
+        anonymous = _sum(anonymous_bytes(pid) for pid in family)
+        pss = _sum(pss_bytes(pid) for pid in family) if with_pss else None
+        if with_pss and pss is None and "pss" not in " ".join(self.missing):
+            self.missing.append("pss: the kernel does not tell (smaps_rollup)")
+        return Sample(time.monotonic_ns(), anonymous, pss, len(family), gpus.read(family))
+
+
+class _Gpus:
+    """NVML, where there is any."""
+
+    def __init__(self, missing: list[str]) -> None:
+        import pynvml
+
+        self._nvml = pynvml
+        self._handles: dict[str, Any] = {}
+        try:
+            pynvml.nvmlInit()
+            for index in range(pynvml.nvmlDeviceGetCount()):
+                self._handles[f"cuda:{index}"] = pynvml.nvmlDeviceGetHandleByIndex(index)
+        except pynvml.NVMLError as error:
+            missing.append(f"nvml: {error}")
+
+    def read(self, family: Sequence[int]) -> Mapping[str, int]:
+        found = {name: self._used(handle, set(family)) for name, handle in self._handles.items()}
+        return {name: used for name, used in found.items() if used is not None}
+
+    def _used(self, handle: Any, family: set[int]) -> int | None:
+        try:
+            told = self._nvml.nvmlDeviceGetComputeRunningProcesses(handle)
+            mine = [each.usedGpuMemory for each in told if each.pid in family]
+            if mine and None not in mine:
+                return int(sum(mine))
+            # Inside a container the driver names no processes of ours: the whole device it is.
+            return int(self._nvml.nvmlDeviceGetMemoryInfo(handle).used)
+        except self._nvml.NVMLError:
+            return None
+
+
+def _sum(readings: Iterable[int | None]) -> int | None:
+    known = [reading for reading in readings if reading is not None]
+    return sum(known) if known else None
 
 
 def tree(root: int) -> Iterator[int]:
@@ -83,13 +150,13 @@ def tree(root: int) -> Iterator[int]:
             yield from tree(int(child))
 
 
-def anonymous_bytes(pid: int) -> int:
+def anonymous_bytes(pid: int) -> int | None:
     """Resident memory of a process that no file backs; what a fork has yet to copy counts for
-    parent and child both. 0 once it is gone."""
+    parent and child both. None once it is gone."""
     try:
         resident, shared = Path(f"/proc/{pid}/statm").read_text().split()[1:3]
     except (OSError, ValueError):
-        return 0
+        return None
     return (int(resident) - int(shared)) * _PAGE
 
 

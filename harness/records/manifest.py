@@ -35,6 +35,8 @@ class Manifest(BaseModel):
     prices: Mapping[str, Any]
     profile: Mapping[str, Any] | None = None
     calibration: Mapping[str, Any] | None = None
+    telemetry: Mapping[str, Any] | None = None
+    """How memory was sampled from outside, at which cost, and which sensors were missing."""
     machine: Mapping[str, Any] = Field(default_factory=lambda: machine())
     versions: Mapping[str, str] = Field(default_factory=lambda: versions())
     git: Mapping[str, Any] | None = Field(default_factory=lambda: git())
