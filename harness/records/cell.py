@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,11 +38,15 @@ class Cell:
     def workload(self) -> str:
         return str(self.manifest.workload["name"])
 
-    def table(self, name: str) -> pa.Table:
-        """``requests``, ``spans``, ``memory`` or ``billing``, checked against the schema."""
+    def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """``requests``, ``spans``, ``memory`` or ``billing``, checked against the schema;
+        ``columns``: only these are read."""
         file = self.path / f"{name}.parquet"
         try:
-            return conform(pq.read_table(file), name, self.path)
+            with pq.ParquetFile(file) as stored:
+                there = stored.schema_arrow.names
+                wanted = None if columns is None else [each for each in columns if each in there]
+                return conform(stored.read(columns=wanted), name, self.path, columns)
         except (OSError, pa.ArrowException) as error:
             raise RecordError(f"{file}: cannot be read ({error})") from error
 

@@ -1,7 +1,9 @@
-"""Folders that are written whole or not at all.
+"""Folders that are written whole or not at all, whoever is killed and whoever else writes.
 
 A draft lies beside its place under a name with a dot and is renamed into it when all of it is on
-the disk. Its writer holds a lock on it: one that nobody holds belongs to a writer that is gone.
+the disk. Its writer holds a lock on the folder itself, from its making until it is in place, and
+the kernel drops the lock with the process: a draft that can be locked belongs to a writer that is
+gone.
 """
 
 from __future__ import annotations
@@ -10,33 +12,28 @@ import fcntl
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import RecordError
 
-_LOCK = ".lock"
-
 
 @contextmanager
 def draft_of(path: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes ``path``. ``RecordError`` where that exists already."""
+    """A folder to fill, which becomes ``path``. ``RecordError`` where that exists already, be it an
+    empty folder: before the draft is filled, or when another writer was first."""
     _make(path.parent)
-    if path.exists():
-        raise RecordError(f"{path}: is there already; a cell is written once")
-    draft = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    lock = os.open(draft / _LOCK, os.O_CREAT | os.O_RDWR)
+    _refuse_existing(path)
+    draft, lock = _locked_draft(path)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         yield draft
-        for file in draft.iterdir():
+        for file in (*draft.iterdir(), draft):
             sync(file)
-        (draft / _LOCK).unlink()
-        sync(draft)
         draft.chmod(0o755)
-        _rename(draft, path)
+        with _alone_in(path.parent):
+            _refuse_existing(path)
+            draft.rename(path)
         sync(path.parent)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
@@ -45,41 +42,57 @@ def draft_of(path: Path) -> Iterator[Path]:
         os.close(lock)
 
 
-def sweep(root: Path) -> None:
-    """Remove the drafts below ``root`` whose writers are gone."""
-    for draft in root.glob("**/.*-*"):
-        if draft.is_dir() and not _held(draft / _LOCK):
-            shutil.rmtree(draft, ignore_errors=True)
+def sweep(folder: Path) -> None:
+    """Remove the drafts in ``folder`` whose writers are gone."""
+    for draft in folder.glob(".*-*"):
+        if draft.is_dir():
+            _remove_unheld(draft)
 
 
-def _held(lock: Path) -> bool:
+def _remove_unheld(draft: Path) -> None:
     try:
-        fd = os.open(lock, os.O_RDWR)
+        lock = os.open(draft, os.O_RDONLY)
     except OSError:
-        # Without its lock it is either not yet a draft or about to be a cell, or its writer died
-        # between two calls; the next sweep sees which.
-        return lock.parent.exists() and _young(lock.parent)
+        return  # in place, or swept by another
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(draft, ignore_errors=True)
+    except BlockingIOError:
+        return
     finally:
-        os.close(fd)
-    return False
+        os.close(lock)
 
 
-def _young(folder: Path) -> bool:
+def _locked_draft(path: Path) -> tuple[Path, int]:
+    """A draft, and the descriptor that holds its lock. One that was swept between its making and
+    its locking is made again."""
+    while True:
+        draft = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        try:
+            lock = os.open(draft, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if draft.exists():
+            return draft, lock
+        os.close(lock)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Looking whether a place is free and taking it are one step among writers."""
+    lock = os.open(folder, os.O_RDONLY)
     try:
-        return time.time() - folder.stat().st_mtime < 60
-    except OSError:
-        return False
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
-def _rename(draft: Path, path: Path) -> None:
-    """Into place, where nothing is: an empty folder there would be replaced in silence."""
-    if path.exists():
-        raise RecordError(f"{path}: was written by another meanwhile; a cell is written once")
-    draft.rename(path)
+def _refuse_existing(path: Path) -> None:
+    # A rename would replace an empty folder in silence.
+    if os.path.lexists(path):
+        raise RecordError(f"{path}: is there already; a cell is written once")
 
 
 def _make(folder: Path) -> None:

@@ -70,14 +70,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def git() -> dict[str, Any] | None:
-    """The commit of the checkout this code lies in, and whether it was changed since."""
-    root = Path(__file__).parents[2]
+def git(source: Path = Path(__file__)) -> dict[str, Any] | None:
+    """The commit of the checkout that tracks ``source``, and whether it was changed since. None
+    where none does: installed into somebody else's checkout, this code has no commit of its own."""
+    folder = source.parent
     try:
-        # Installed into somebody else's checkout, this code has no commit of its own.
-        _git(root, "ls-files", "--error-unmatch", str(Path(__file__)))
-        commit = _git(root, "rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_git(root, "status", "--porcelain"))}
+        _git(folder, "ls-files", "--error-unmatch", source.name)
+        commit = _git(folder, "rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain"))}
     except (OSError, subprocess.CalledProcessError):
         return None
 

@@ -31,7 +31,8 @@ class Run:
 
     def sweep(self) -> None:
         """Remove what writers that are gone left half written."""
-        sweep(self.path)
+        for folder in self.path.glob("*/*"):
+            sweep(folder)
 
     def cells(self) -> list[Cell]:
         """Every finished cell, by system, workload, seed. Drafts begin with a dot."""
@@ -44,7 +45,9 @@ class Run:
 
 
 def new_run(experiment: Mapping[str, Any], root: Path = RUNS) -> Run:
-    """A folder named by the time and the experiment; never one that exists."""
+    """A folder named by the time and the experiment; never one that exists. Drafts of
+    writers that are gone are swept from ``root``."""
+    sweep(root)
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     for number in itertools.count(1):
         suffix = f"-{number}" if number > 1 else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -85,24 +86,30 @@ BEYOND = {
 TABLES = {"requests": REQUESTS, "spans": SPANS, "memory": MEMORY, "billing": BILLING}
 
 
-def conform(table: pa.Table, name: str, where: Path | str) -> pa.Table:
+def conform(
+    table: pa.Table, name: str, where: Path | str, columns: Sequence[str] | None = None
+) -> pa.Table:
     """``table`` with the columns of its schema first and in order; further ones are kept, and those
-    beyond the contract are null where they are missing. ``RecordError`` names the column that is
-    missing or of another type."""
-    schema = TABLES[name]
-    for field in schema:
-        if field.name not in table.column_names:
-            if field.name not in BEYOND[name]:
-                raise RecordError(f"{where}/{name}.parquet: column {field.name} is missing")
+    beyond the contract are null where they are missing. ``columns``: only these, in this order.
+    ``RecordError`` names the column that is missing or of another type."""
+    schema, file = TABLES[name], f"{where}/{name}.parquet"
+    for column in schema.names if columns is None else columns:
+        if column not in table.column_names:
+            if column not in BEYOND[name]:
+                raise RecordError(f"{file}: column {column} is missing")
+            field = schema.field(column)
             table = table.append_column(field, pa.nulls(table.num_rows, field.type))
-        found = table.schema.field(field.name).type
-        if not found.equals(field.type):
-            raise RecordError(
-                f"{where}/{name}.parquet: column {field.name} is {found}, schema {VERSION} says"
-                f" {field.type}"
-            )
+        elif column in schema.names:
+            _same_type(table.schema.field(column), schema.field(column), file)
     extra = [column for column in table.column_names if column not in schema.names]
-    return table.select([*schema.names, *extra])
+    return table.select([*schema.names, *extra] if columns is None else list(columns))
+
+
+def _same_type(found: pa.Field, known: pa.Field, file: str) -> None:
+    if not found.type.equals(known.type):
+        raise RecordError(
+            f"{file}: column {known.name} is {found.type}, schema {VERSION} says {known.type}"
+        )
 
 
 def empty(name: str) -> pa.Table:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from harness import metrics
 from harness.errors import RecordError
-from harness.records import new_run, open_run, write_cell
-from harness.records.schema import TABLES
+from harness.records import Cell, new_run, open_run, read_cell, write_cell
+from harness.records.manifest import git
+from harness.records.schema import BEYOND, TABLES
 
 from .made import END, made_cell, made_run, manifest, tables
 
@@ -63,6 +67,22 @@ def test_stages_and_transport_leave_a_residual_that_is_stated() -> None:
     assert "unexplained" in (metrics.residual_problem(document) or "")
 
 
+def test_a_server_that_notes_its_end_after_the_client_leaves_no_residual() -> None:
+    content = tables()
+    requests = content["requests"]
+    late = pa.array([each and each + 2_000_000 for each in requests["responded_ns"].to_pylist()])
+    at = requests.schema.get_field_index("responded_ns")
+    content["requests"] = requests.set_column(at, "responded_ns", late)
+    spans = content["spans"].to_pandas()
+    # Its last stage ends as much later: what it gains, the way back loses.
+    spans.loc[spans["stage"] == "decode", "end_ns"] += 2_000_000
+    content["spans"] = pa.Table.from_pandas(spans, content["spans"].schema, preserve_index=False)
+    document = metrics.summary(content, END / 1e9)
+    assert late[0].as_py() > content["requests"]["end_ns"][0].as_py()
+    assert document["residual_s"]["n"] == 2
+    assert document["residual_s"]["median"] == pytest.approx(0.001)
+
+
 def test_a_column_of_another_type_is_refused_by_name(tmp_path: Path) -> None:
     run = new_run({"name": "made"}, tmp_path)
     content = tables()
@@ -112,3 +132,56 @@ def test_the_ledger_is_sampled_at_ten_hertz_and_at_every_change() -> None:
 def test_parquet_files_are_ordinary_ones(tmp_path: Path) -> None:
     cell = made_run(tmp_path).cells()[0]
     assert pq.read_table(cell.path / "requests.parquet").num_rows == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "column"), [(name, each) for name in BEYOND for each in sorted(BEYOND[name])]
+)
+def test_a_column_beyond_the_contract_may_be_missing(
+    tmp_path: Path, name: str, column: str
+) -> None:
+    cell = made_run(tmp_path).cells()[0]
+    pq.write_table(tables()[name].drop([column]), cell.path / f"{name}.parquet")
+    assert cell.table(name).schema.equals(TABLES[name])
+    assert cell.table(name)[column].null_count == tables()[name].num_rows
+    assert cell.table(name, [column]).column_names == [column]
+
+
+def test_only_the_columns_asked_for_are_read(tmp_path: Path) -> None:
+    cell = made_run(tmp_path).cells()[0]
+    wanted = ["status", "request_id"]
+    assert cell.table("requests", wanted).equals(tables()["requests"].select(wanted))
+    with pytest.raises(RecordError, match=r"requests\.parquet: column ttft is missing"):
+        cell.table("requests", ["ttft"])
+
+
+def changed(cell: Cell, **changes: object) -> Path:
+    file = cell.path / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    return cell.path
+
+
+def test_the_first_wrong_field_is_named(tmp_path: Path) -> None:
+    path = changed(made_run(tmp_path).cells()[0], mode="guessed")
+    with pytest.raises(RecordError, match=r"manifest\.json: mode: Input should be 'live' or"):
+        read_cell(path)
+
+
+def test_a_repository_counts_only_where_it_tracks_the_code(tmp_path: Path) -> None:
+    def run_git(*arguments: str) -> None:
+        who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", "-C", str(tmp_path), *who, *arguments], check=True)
+
+    source = tmp_path / "env" / "code.py"
+    source.parent.mkdir()
+    source.write_text("")
+    run_git("init", "-q")
+    run_git("commit", "-q", "--allow-empty", "-m", "empty")
+    assert git(source) is None, "the repository only lies around the code"
+    run_git("add", ".")
+    run_git("commit", "-q", "-m", "code")
+    found = git(source)
+    assert found is not None
+    assert not found["dirty"]
+    (tmp_path / "new.py").write_text("")
+    assert git(source) == {**found, "dirty": True}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 
 from harness.errors import RecordError
 from harness.records import new_run, open_run, read_cell, write_cell
+from harness.records.drafts import draft_of, sweep
 from tests.harness.made import made_cell, made_run, manifest, tables
 
 KILLS = 40
@@ -65,8 +68,6 @@ def _write_forever(path: Path, told: int) -> None:
 
 
 def test_a_draft_of_a_live_writer_is_left_alone(tmp_path: Path) -> None:
-    from harness.records.drafts import draft_of, sweep
-
     with draft_of(tmp_path / "cell") as draft:
         (draft / "part").write_text("half", encoding="utf-8")
         sweep(tmp_path)
@@ -84,10 +85,38 @@ def test_a_cell_is_written_once(tmp_path: Path) -> None:
         write_cell(cell.path.parent / "empty", cell.manifest, tables(), {})
 
 
-def test_two_runs_of_one_second_are_two(tmp_path: Path) -> None:
-    runs = [new_run(EXPERIMENT, tmp_path) for _ in range(5)]
-    assert len({run.id for run in runs}) == 5
-    assert all(dict(open_run(run.path).experiment) == EXPERIMENT for run in runs)
+def test_runs_begun_at_once_are_as_many(tmp_path: Path) -> None:
+    start = threading.Barrier(8)
+
+    def begin(number: int) -> Path:
+        start.wait(timeout=10)
+        return new_run({"name": "made", "number": number}, tmp_path).path
+
+    with ThreadPoolExecutor(8) as threads:
+        paths = list(threads.map(begin, range(32)))
+    assert len(set(paths)) == 32
+    assert [open_run(path).experiment["number"] for path in paths] == list(range(32))
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_of_two_writers_of_a_cell_the_first_to_finish_keeps_it(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="written once"):
+        _overtaken(tmp_path / "cell")
+    assert (tmp_path / "cell" / "by").read_text(encoding="utf-8") == "early"
+    assert os.listdir(tmp_path) == ["cell"]
+
+
+def _overtaken(path: Path) -> None:
+    with draft_of(path) as late:
+        (late / "by").write_text("late", encoding="utf-8")
+        with draft_of(path) as early:
+            (early / "by").write_text("early", encoding="utf-8")
+
+
+def test_a_draft_is_dead_the_moment_nobody_holds_it(tmp_path: Path) -> None:
+    (tmp_path / ".cell-abcdefgh").mkdir()
+    sweep(tmp_path)
+    assert os.listdir(tmp_path) == []
 
 
 def test_another_schema_is_refused_by_number(tmp_path: Path) -> None:
