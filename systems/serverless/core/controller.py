@@ -163,7 +163,8 @@ class Controller:
         device.prefilling += 1
         device.resting.forget(instance)
         instance.prefilling, instance.prefilling_size = self._batches, len(batch)
-        instance.prefilling_since_ns, instance.prefilling_beside = now, device.prefilling
+        instance.prefilling_since_ns = now
+        instance.slowed = device.slowdown(device.prefilling)
         queue = self.state.queue(instance.function.id)
         for request in batch:
             del queue[request.id]
@@ -180,7 +181,7 @@ class Controller:
         instance = self.state.instances.get(event.instance)
         if instance is None or instance.prefilling != event.batch:
             return
-        alone_ns = (now - instance.prefilling_since_ns) / instance.prefilling_beside
+        alone_ns = (now - instance.prefilling_since_ns) / instance.slowed
         law = self.state.estimates(instance.function.id).law
         law.observe(instance.prefilling_size, alone_ns)
         self._not_prefilling(instance)

@@ -78,8 +78,8 @@ class Instance:
     """The batch that has no first tokens yet, of ``prefilling_size`` requests."""
     prefilling_size: int = 0
     prefilling_since_ns: int = 0
-    prefilling_beside: int = 1
-    """M when it began: batches in their prefill on the device, itself among them."""
+    slowed: float = 1.0
+    """How much longer than alone its prefill was to take, when it began."""
     idle_since_ns: int = 0
     timer_set: bool = False
     leaving_bytes: int = 0
@@ -160,6 +160,11 @@ class Device:
     plan: Mapping[int, Residency] | None = None
     """What pre-loading last decided for the idle and the sleeping here."""
     planned_ns: int = 0
+
+    def slowdown(self, batches: int) -> float:
+        """The M of T_eff = M·T for so many batches in their prefill at once: on a device of one
+        slot their number."""
+        return max(1.0, batches / self.spec.slots)
 
 
 MemoryWatcher = Callable[[str, Holding, int], None]

@@ -55,6 +55,9 @@ class DeviceSpec:
 
     id: str
     memory_bytes: int
+    slots: int = 1
+    """Batches that it computes at full speed at once: one on a GPU, on a CPU as many as its cores
+    have threads for."""
 
 
 @dataclass(frozen=True, slots=True)

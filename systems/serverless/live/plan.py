@@ -117,7 +117,7 @@ def _world(
         backbones={name: BackboneSpec(name, layout.nbytes) for name, layout in layouts.items()},
         functions={name: spec(function) for name, function in functions.items()},
         devices={
-            device.name: DeviceSpec(device.name, device.memory_bytes)
+            device.name: DeviceSpec(device.name, device.memory_bytes, _slots(deployment))
             for device in deployment.devices
         },
         settings=Settings(
@@ -132,6 +132,12 @@ def _world(
             eager_backbone=options.overlap_loading,
         ),
     )
+
+
+def _slots(deployment: Deployment) -> int:
+    """Batches that the cores compute at full speed at once; every device has the same cores."""
+    cores = len(os.sched_getaffinity(0))
+    return max(1, cores // (deployment.limits.threads_per_instance or cores))
 
 
 def _check_memory(world: World) -> None:

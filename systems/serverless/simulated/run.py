@@ -147,7 +147,10 @@ def build_world(
         functions={
             f.id: spec(f.id, f.backbone, f.slo_ttft_s, laws[f.id]) for f in deployment.functions
         },
-        devices={d.name: DeviceSpec(d.name, d.memory_bytes) for d in deployment.devices},
+        devices={
+            d.name: DeviceSpec(d.name, d.memory_bytes, _slots(deployment, profile))
+            for d in deployment.devices
+        },
         settings=Settings(
             max_batch_size=limits.max_batch_size,
             max_context_tokens=limits.max_context_tokens,
@@ -160,3 +163,10 @@ def build_world(
             eager_backbone=options.overlap_loading,
         ),
     )
+
+
+def _slots(deployment: Deployment, profile: Profile) -> int:
+    """As the live platform counts them where devices compute on the host's cores."""
+    cores = int(profile.cores.value)
+    on_cores = cores // (deployment.limits.threads_per_instance or cores)
+    return max(1, int(profile.device_slots.value) or on_cores)

@@ -42,10 +42,11 @@ class ShedHopeless:
         ready_ns = 0.0 if serving else sum(learnt.delay_ns[a] for a in PRECEDENCE)
         servers = max(len(serving), 1)
         before = len(state.queue(function)) // (limit * servers)
-        beside = max((state.devices[i.device].prefilling for i in serving), default=0) + 1
+        devices = [state.devices[instance.device] for instance in serving]
+        slowdown = max((d.slowdown(d.prefilling + 1) for d in devices), default=1.0)
         full_ns, own_ns = learnt.law.ttft_ns(limit), learnt.law.ttft_ns(1)
-        waits_ns = before * full_ns * beside
-        late_ns = ready_ns + waits_ns + own_ns * beside - spec.slo_ttft_ns
+        waits_ns = before * full_ns * slowdown
+        late_ns = ready_ns + waits_ns + own_ns * slowdown - spec.slo_ttft_ns
         # An empty queue is never hopeless: turning its first request away would help nobody.
         if not before or late_ns <= 0:
             return None

@@ -75,8 +75,8 @@ class FillOrExpire:
     with the smallest margin Δ = SLO − (w + M·T(n)) runs first, w the time it has waited and M the
     batches in their prefill, this one among them; at most ``max_prefills`` run at once (0: any).
 
-    ``hold``: ``contended`` holds nothing back while no other batch is in its prefill, since
-    waiting would then buy nothing; ``always`` holds even then."""
+    ``hold``: ``contended`` holds nothing back while the device would not be slowed down by one
+    batch more, since waiting would then buy nothing; ``always`` holds even then."""
 
     max_prefills: int = 0
     hold: Literal["contended", "always"] = "contended"
@@ -87,14 +87,14 @@ class FillOrExpire:
         return "fill-or-expire-smallest-margin"
 
     def choose(self, device: Device, state: State, now_ns: int) -> Batch | Hold | None:
-        beside = device.prefilling + 1
-        if self.max_prefills and beside > self.max_prefills:
+        if self.max_prefills and device.prefilling >= self.max_prefills:
             return None
+        slowdown = device.slowdown(device.prefilling + 1)
+        free = self.hold == "contended" and device.prefilling < device.spec.slots
         best: tuple[float, int, Instance, int] | None = None
         expires_ns: float | None = None
         for instance in able(device, state):
-            margin, due_ns, size = self._weigh(instance, beside, state, now_ns)
-            free = self.hold == "contended" and beside == 1
+            margin, due_ns, size = self._weigh(instance, slowdown, state, now_ns)
             if free or due_ns <= now_ns:
                 if best is None or (margin, instance.id) < best[:2]:
                     best = margin, instance.id, instance, size
@@ -110,20 +110,20 @@ class FillOrExpire:
                 function=instance.function.id,
                 size=size,
                 margin_ns=margin,
-                prefills=beside,
+                prefills=device.prefilling + 1,
             )
         queue = state.queue(instance.function.id)
         return Batch(instance, tuple(islice(queue.values(), size)))
 
     def _weigh(
-        self, instance: Instance, beside: int, state: State, now_ns: int
+        self, instance: Instance, slowdown: float, state: State, now_ns: int
     ) -> tuple[float, float, int]:
         """Margin, when the batch is due, and its size."""
         queue = state.queue(instance.function.id)
         room = state.world.settings.max_batch_size - len(instance.running)
         size = min(len(queue), room)
         oldest = next(iter(queue.values()))
-        ttft_ns = beside * state.estimates(instance.function.id).law.ttft_ns(size)
+        ttft_ns = slowdown * state.estimates(instance.function.id).law.ttft_ns(size)
         slack_ns = instance.function.slo_ttft_ns - ttft_ns
         margin = slack_ns - (now_ns - oldest.arrived_ns)
         if size == room:

@@ -49,7 +49,7 @@ class EarliestStart:
         for device in self._looked_at(function, state):
             home = device.spec.id in homes
             free = device.memory.capacity - device.memory.used
-            due_ns = ttft_ns * (1 + device.prefilling) + (0.0 if home else load_ns)
+            due_ns = ttft_ns * device.slowdown(device.prefilling + 1) + (0.0 if home else load_ns)
             if own + (0 if home else weights) > free:
                 due_ns += load_ns
             score = (due_ns, -free)
