@@ -19,7 +19,14 @@ from systems.interface import Deployment, Evidence, ServingSystem
 from systems.registry import system_class
 
 from . import assemble, metrics
-from .cost import PriceSheet, bill, price_sheet
+from .cost import (
+    InstanceSheet,
+    PriceSheet,
+    bill,
+    bill_instances,
+    instance_sheet,
+    price_sheet,
+)
 from .deployments import deployment_for, function_ids, simulated_deployment
 from .experiment import Experiment, SystemChoice, WorkloadChoice
 from .fidelity import last_check
@@ -107,7 +114,8 @@ class Runner:
         self._progress = progress
         self._web_port = web_port
         self._profile: Profile | None = None
-        self._prices: PriceSheet = price_sheet(experiment.prices)
+        self._prices = price_sheet(experiment.prices)
+        self._instance_prices = instance_sheet(experiment.instance_prices)
         self._calibration: Mapping[str, Any] | None = None
 
     def execute(self) -> None:
@@ -226,14 +234,7 @@ class Runner:
                 end_ns,
                 gridded=self._profile is None,
             ),
-            "billing": bill(
-                evidence.memory,
-                evidence.activity,
-                _calls(seen.client),
-                self._prices,
-                end_ns=end_ns,
-                threads=cell.deployment.limits.threads_per_instance or os.cpu_count() or 1,
-            ),
+            "billing": self._bill(cell, seen, end_ns),
         }
         document = metrics.summary(tables, end_ns / 1e9)
         residual = metrics.residual_problem(document)
@@ -242,6 +243,22 @@ class Runner:
         said = evidence.decisions
         extra = {"decisions": assemble.decisions_table(said)} if said else {}
         write_cell(self._run.path / cell.plan.path, manifest, tables, document, extra)
+
+    def _bill(self, cell: Prepared, seen: Seen, end_ns: int) -> pa.Table:
+        if isinstance(sheet := self._sheet(cell), InstanceSheet):
+            return bill_instances(len(cell.deployment.devices), sheet, end_ns=end_ns)
+        return bill(
+            seen.evidence.memory,
+            seen.evidence.activity,
+            _calls(seen.client),
+            sheet,
+            end_ns=end_ns,
+            threads=cell.deployment.limits.threads_per_instance or os.cpu_count() or 1,
+        )
+
+    def _sheet(self, cell: Prepared) -> PriceSheet | InstanceSheet:
+        serverful = cell.system.kind == "serverful"
+        return self._instance_prices if serverful else self._prices
 
     def _manifest(
         self, cell: Prepared, seen: Seen, started_at: str, problems: tuple[str, ...]
@@ -262,7 +279,7 @@ class Runner:
             deployment=_portable(cell.deployment),
             seed=cell.plan.seed,
             repeat=cell.plan.repeat,
-            prices=self._prices.model_dump(include={"name", "date", "sha256"}),
+            prices=self._sheet(cell).model_dump(include={"name", "date", "sha256"}),
             profile=_named(self._profile),
             calibration=self._calibration,
             telemetry=seen.telemetry,

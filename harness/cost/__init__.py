@@ -1,7 +1,16 @@
 """What a run costs: price sheets, the bill, and each request's share of it."""
 
-from .bill import bill, merge
+from .bill import bill, bill_instances, merge
 from .requests import request_costs
-from .sheet import PriceSheet, price_sheet
+from .sheet import InstanceSheet, PriceSheet, instance_sheet, price_sheet
 
-__all__ = ["PriceSheet", "bill", "merge", "price_sheet", "request_costs"]
+__all__ = [
+    "InstanceSheet",
+    "PriceSheet",
+    "bill",
+    "bill_instances",
+    "instance_sheet",
+    "merge",
+    "price_sheet",
+    "request_costs",
+]

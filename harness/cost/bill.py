@@ -17,7 +17,7 @@ import pyarrow as pa
 from systems.interface import Activity, MemoryStep
 
 from ..records.schema import BILLING
-from .sheet import PriceSheet
+from .sheet import InstanceSheet, PriceSheet
 
 GB = 1e9
 HOST = "host"
@@ -41,6 +41,16 @@ def bill(
         *(_Row("calls", 0, end_ns, float(n), f, None) for f, n in sorted(calls.items())),
     ]
     return _priced(rows, sheet)
+
+
+def bill_instances(devices: int, sheet: InstanceSheet, *, end_ns: int) -> pa.Table:
+    """The bill of [0, ``end_ns``) of a serverful system: whole instances for as many devices,
+    whether they are called or not, by the second."""
+    instances = -(-devices // sheet.devices)
+    hours = instances * end_ns / 3600e9
+    row = ("instance_hours", 0, end_ns, hours, "h", sheet.usd_per_hour, hours * sheet.usd_per_hour)
+    columns = zip(BILLING.names, (*row, None, None), strict=True)
+    return pa.table({name: [value] for name, value in columns}, schema=BILLING)
 
 
 class _Row(NamedTuple):

@@ -37,8 +37,9 @@ def request_costs(
         mine = served
         if function:
             mine = mine[mine["function_id"] == function]
-        # What is held on the host serves its function wherever that runs.
-        if (device and (mine["device"] == device).any()) or not function:
+        # What is held on the host serves its function wherever that runs, and a whole instance
+        # serves all.
+        if device and (not function or (mine["device"] == device).any()):
             mine = mine[mine["device"] == device]
         shares, left = _shares(group, mine)
         for request, usd in zip(mine["request_id"], shares, strict=True):

@@ -7,8 +7,9 @@ import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
 
 from ..errors import HarnessError
 
@@ -31,8 +32,34 @@ class PriceSheet(BaseModel):
         return self.cu[resource] * self.usd_per_cu
 
 
+class InstanceSheet(BaseModel):
+    """The price of a whole instance by the hour; ``devices`` is how many GPUs it has."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    date: str
+    source: str
+    instance: str
+    devices: PositiveInt
+    usd_per_hour: PositiveFloat
+    sha256: str = ""
+
+
 def price_sheet(name: str) -> PriceSheet:
-    """A sheet that ships, by name, or a TOML by path."""
+    """A sheet of a serverless platform that ships, by name, or a TOML by path."""
+    return _read(name, PriceSheet)
+
+
+def instance_sheet(name: str) -> InstanceSheet:
+    """A sheet of instances by the hour that ships, by name, or a TOML by path."""
+    return _read(name, InstanceSheet)
+
+
+Sheet = TypeVar("Sheet", PriceSheet, InstanceSheet)
+
+
+def _read(name: str, kind: type[Sheet]) -> Sheet:
     folder = Path(str(files("harness") / "prices"))
     path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
     if not path.exists():
@@ -40,4 +67,9 @@ def price_sheet(name: str) -> PriceSheet:
         raise HarnessError(f"prices {name!r} are unknown; known: {known}, or a .toml file")
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
-    return PriceSheet.model_validate({**tomllib.loads(content.decode()), "sha256": digest})
+    try:
+        return kind.model_validate({**tomllib.loads(content.decode()), "sha256": digest})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise HarnessError(f"prices {path.name}: {place}: {first['msg']}") from error

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.cost import bill, price_sheet, request_costs
+from harness.cost import bill, bill_instances, instance_sheet, price_sheet, request_costs
+from harness.errors import HarnessError
 from harness.records.schema import REQUESTS, SPANS
 from systems.interface import Activity, MemoryOwner, MemoryStep
 
@@ -80,6 +81,21 @@ def test_host_memory_has_a_price_of_its_own() -> None:
     (row,) = billing.to_pylist()
     assert row["resource"] == "host_memory"
     assert row["usd"] == pytest.approx(10 * 0.15 * SHEET.usd_per_cu)
+
+
+def test_an_instance_is_paid_by_the_hour_and_by_whoever_is_served() -> None:
+    sheet = instance_sheet("aws-p5-48xlarge")
+    billing = bill_instances(9, sheet, end_ns=3600 * S)
+    assert total(billing) == pytest.approx(2 * 55.04), "two instances of eight"
+    served = [("f0", "gpu:0", 0.0, 900.0), ("f1", "gpu:1", 0.0, 1800.0)]
+    costs, idle = request_costs(billing, *requests_of(served))
+    assert idle == pytest.approx(total(billing) / 2), "half of the hour nobody was served"
+    assert costs[1] == pytest.approx(3 * costs[0])
+
+
+def test_a_sheet_of_the_other_kind_is_refused_in_one_line() -> None:
+    with pytest.raises(HarnessError, match=r"alibaba-fc\.toml: "):
+        instance_sheet("alibaba-fc")
 
 
 seconds = st.floats(0, 50).map(lambda value: round(value, 3))
