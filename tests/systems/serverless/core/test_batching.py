@@ -1,0 +1,79 @@
+"""Who runs first, and how long anyone is held back."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from systems.serverless.core.policies.batching import Batch, able
+
+from .machine import SHARING, Machine, world
+
+arrivals = st.lists(
+    st.tuples(st.sampled_from(["f0", "f1", "f2", "f3"]), st.integers(0, 900)), max_size=25
+)
+
+
+def ready() -> Machine:
+    """Four functions, each with an instance that is there."""
+    machine = Machine(world(), SHARING)
+    for function in ("f0", "f1", "f2", "f3"):
+        machine.arrive(function)
+        machine.settle()
+    return machine
+
+
+def slack_ends_ns(machine: Machine, function: str) -> float:
+    """The last moment at which the oldest waiting request of ``function`` could still be sent off
+    in time, beside what is being prefilled."""
+    state = machine.controller.state
+    device = state.devices["cpu:0"]
+    queue = state.queue(function)
+    size = min(len(queue), state.world.settings.max_batch_size)
+    oldest = next(iter(queue.values()))
+    slowdown = device.slowdown(device.prefilling + 1)
+    took = slowdown * state.estimates(function).law.ttft_ns(size)
+    return oldest.arrived_ns + state.world.functions[function].slo_ttft_ns - took
+
+
+@given(arrivals)
+def test_nobody_is_held_past_the_moment_at_which_it_could_still_be_in_time(
+    load: list[tuple[str, int]],
+) -> None:
+    machine = ready()
+    for function, later in load:
+        machine.now += later
+        machine.arrive(function)
+        device = machine.controller.state.devices["cpu:0"]
+        held = [i.function.id for i in able(device, machine.controller.state)]
+        if not held:
+            continue
+        assert device.hold_until_ns is not None, "what waits and could run has a timer"
+        first = min(slack_ends_ns(machine, name) for name in held)
+        assert device.hold_until_ns <= max(first, machine.now) + 1
+
+
+@given(arrivals)
+def test_of_what_is_due_the_smallest_margin_runs_first(load: list[tuple[str, int]]) -> None:
+    machine = ready()
+    state = machine.controller.state
+    device = state.devices["cpu:0"]
+    choose = SHARING.batching.choose
+
+    def margin(function: str) -> float:
+        return slack_ends_ns(machine, function) - machine.now
+
+    for function, later in load:
+        machine.now += later
+        machine.arrive(function)
+        choice = choose(device, state, machine.now)
+        if isinstance(choice, Batch):
+            rivals = [i.function.id for i in able(device, state)]
+            due = [name for name in rivals if margin(name) <= 0]
+            if due:
+                assert margin(choice.instance.function.id) <= min(map(margin, due)) + 1e-6
+        if device.prefilling:
+            running = next(i for i, p in machine.processes.items() if p.batch is not None)
+            machine.prefills(running)
+    machine.settle()
+    assert set(machine.answers.values()) == {"ok"}
