@@ -1,27 +1,39 @@
-"""From counts per minute to the parameters of renewal clusters, and how well they fit.
+"""From what was recorded to the parameters of a process, and how well they fit.
 
-A function's minutes are cut into clusters wherever it was silent for ``silence`` minutes; the
-clusters' gaps, sizes and lengths are the parameters, by their moments. Which ``silence`` is right
-is left to the data: the one whose simulated CV, index of dispersion at 60 s and peak-to-mean come
-closest to the observed ones. Every minute as a cluster of its own is among the candidates.
+Which process it is, is left to the data: of all candidates, whose parameters are moments of the
+recording, the one whose simulated statistics come closest to the observed ones.
+
+Counts per minute tell of clusters: a function's minutes are cut wherever it was silent for
+``silence`` minutes; the clusters' gaps, sizes and lengths are the parameters. Every minute as a
+cluster of its own is among the candidates. Exact arrivals tell of gaps as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from math import sqrt
 
 import numpy as np
+from pydantic import ValidationError
 
+from .expansion import seconds
+from .generators import Process, process
 from .generators.clusters import Clusters
-from .minutes import MINUTE_S, Counts
+from .generators.process import Times
+from .minutes import MINUTE_S
+from .statistics import counts as windows
 from .statistics import cv, dispersion, peak_to_mean
 from .streams import stream
+from .trace import Counts
 
 SEEDS = 20
 _SILENCES = (1, 2, 3, 5, 8, 12, 20, 30, 45)
-_MEASURES = ("rate_rps", "cv", "dispersion_60s", "peak_to_mean")
+_BUSY_SHARES = (0.05, 0.1, 0.2, 0.35, 0.5)
+_BEYOND_A_MINUTE = (1.0, 1.5, 2.5, 4.0)
+"""The limiting index of dispersion over that of 60 s, which bursts longer than a minute exceed."""
+_BY_MINUTE = ("rate_rps", "cv", "dispersion_60s", "peak_to_mean")
+_BY_ARRIVAL = (*_BY_MINUTE, "dispersion_1s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +41,7 @@ class Fit:
     """Parameters with what they are judged by: the observed statistics beside the median of
     ``SEEDS`` simulated traces of the same length."""
 
-    process: Clusters
+    process: Process
     observed: dict[str, float]
     simulated: dict[str, float]
 
@@ -37,24 +49,70 @@ class Fit:
     def distance(self) -> float:
         """Mean absolute log ratio over the statistics; 0.1 is about 10 % off."""
         ratios = [
-            abs(np.log(self.simulated[name] / self.observed[name]))
-            for name in _MEASURES
-            if self.observed[name] > 0 and self.simulated[name] > 0
+            abs(np.log(self.simulated[name] / value))
+            for name, value in self.observed.items()
+            if value > 0 and self.simulated[name] > 0
         ]
         return float(np.mean(ratios)) if ratios else float("inf")
 
 
 def fit(counts: Counts, seed: int = 0) -> Fit:
-    """The best of the candidates for one function's counts per minute."""
-    observed = _observed(counts, seed)
+    """The best of the candidates for one function's counts per minute, its calls taken to be
+    uniform within their minutes (the median over ``SEEDS`` seeds)."""
+    duration_s = len(counts) * MINUTE_S
+    draws = (stream(seed, "observed", index) for index in range(SEEDS))
+    samples = [_measure(seconds(counts, "uniform", r), duration_s, _BY_MINUTE) for r in draws]
+    return _best(_clusterings(counts), _median(samples), duration_s, seed)
+
+
+def fit_arrivals(arrivals_s: Times, duration_s: float, seed: int = 0) -> Fit:
+    """The best of the candidates for arrivals that are known exactly: at least three of them."""
+    observed = _measure(arrivals_s, duration_s, _BY_ARRIVAL)
+    return _best(_point_processes(arrivals_s, duration_s, observed), observed, duration_s, seed)
+
+
+def _best(
+    candidates: Iterable[Process], observed: dict[str, float], duration_s: float, seed: int
+) -> Fit:
     fits = [
-        Fit(process, observed, _simulated(process, len(counts) * MINUTE_S, seed))
-        for process in _candidates(counts)
+        Fit(candidate, observed, _simulated(candidate, duration_s, tuple(observed), seed))
+        for candidate in candidates
     ]
     return min(fits, key=lambda each: each.distance)
 
 
-def _candidates(counts: Counts) -> Iterator[Clusters]:
+def _point_processes(
+    arrivals_s: Times, duration_s: float, observed: dict[str, float]
+) -> Iterator[Process]:
+    rate, gap_cv, iod = (observed[name] for name in ("rate_rps", "cv", "dispersion_60s"))
+    tables: list[dict[str, float | str]] = [{"kind": "poisson"}]
+    tables += [{"kind": kind, "cv": gap_cv} for kind in ("gamma", "weibull", "hyper-exponential")]
+    tables += [
+        {"kind": "mmpp-2", "cv": gap_cv, "dispersion": iod * beyond, "busy_share": share}
+        for share in _BUSY_SHARES
+        for beyond in _BEYOND_A_MINUTE
+    ]
+    rate_cv = sqrt(max(0.0, iod - 1) / (rate * MINUTE_S))
+    memory = _memory(windows(arrivals_s, MINUTE_S, duration_s), rate * MINUTE_S)
+    tables.append({"kind": "doubly-stochastic", "rate_cv": rate_cv, "memory": memory})
+    for table in tables:
+        rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in table.items()}
+        try:
+            yield process({"rate_rps": round(rate, 6), **rounded})
+        except ValidationError:
+            continue  # such a process has no such moments
+
+
+def _memory(found: Times, mean: float) -> float:
+    """Correlation of neighbouring minutes' rates: of their counts, less what Poisson adds."""
+    excess = float(found.var()) - mean
+    if len(found) < 3 or excess <= 0:
+        return 0.0
+    shared = float(np.mean((found[1:] - mean) * (found[:-1] - mean)))
+    return min(0.99, max(0.0, shared / excess))
+
+
+def _clusterings(counts: Counts) -> Iterator[Process]:
     mean = float(counts.mean())
     yield Clusters(
         period_s=MINUTE_S,
@@ -65,9 +123,9 @@ def _candidates(counts: Counts) -> Iterator[Clusters]:
         grid_s=MINUTE_S,
     )
     for silence in _SILENCES:
-        process = _clusters(counts, silence)
-        if process is not None:
-            yield process
+        found = _clusters(counts, silence)
+        if found is not None:
+            yield found
 
 
 def _clusters(counts: Counts, silence: int) -> Clusters | None:
@@ -94,30 +152,28 @@ def _clusters(counts: Counts, silence: int) -> Clusters | None:
     )
 
 
-def measure(arrivals_s: Any, duration_s: float) -> dict[str, float]:
-    """The statistics a fit is judged by."""
+def measure(arrivals_s: Times, duration_s: float) -> dict[str, float]:
+    """All statistics that a fit is judged by."""
     return {
         "rate_rps": len(arrivals_s) / duration_s,
         "cv": cv(arrivals_s),
         "dispersion_60s": dispersion(arrivals_s, MINUTE_S, duration_s),
         "peak_to_mean": peak_to_mean(arrivals_s, duration_s),
+        "dispersion_1s": dispersion(arrivals_s, 1.0, duration_s),
     }
 
 
-def _observed(counts: Counts, seed: int) -> dict[str, float]:
-    """Of the counts, arrivals uniform within each minute, the median over as many seeds."""
-    starts = np.repeat(np.arange(len(counts)), counts) * MINUTE_S
-    duration_s = len(counts) * MINUTE_S
-    draws = (stream(seed, "observed", index) for index in range(SEEDS))
-    return _median(
-        [measure(np.sort(starts + r.uniform(0, MINUTE_S, len(starts))), duration_s) for r in draws]
-    )
+def _measure(arrivals_s: Times, duration_s: float, names: tuple[str, ...]) -> dict[str, float]:
+    found = measure(arrivals_s, duration_s)
+    return {name: found[name] for name in names}
 
 
-def _simulated(process: Clusters, duration_s: float, seed: int) -> dict[str, float]:
+def _simulated(
+    shape: Process, duration_s: float, names: tuple[str, ...], seed: int
+) -> dict[str, float]:
     draws = (stream(seed, "simulated", index) for index in range(SEEDS))
-    return _median([measure(process.arrivals(r, duration_s), duration_s) for r in draws])
+    return _median([_measure(shape.arrivals(r, duration_s), duration_s, names) for r in draws])
 
 
 def _median(samples: list[dict[str, float]]) -> dict[str, float]:
-    return {name: float(np.nanmedian([s[name] for s in samples])) for name in _MEASURES}
+    return {name: float(np.nanmedian([s[name] for s in samples])) for name in samples[0]}

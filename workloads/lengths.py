@@ -2,59 +2,109 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, Literal
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 import numpy as np
-import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, model_validator
 
+from .errors import WorkloadError
 from .streams import stream
-from .trace import SCHEMA, Workload
+from .trace import Workload
+
+COLUMNS = ("prompt_tokens", "output_tokens")
 
 
-class LogNormal(BaseModel):
-    """exp N(log median, sigma²), cut to [low, high] and rounded. ``source`` says whence."""
+class Lengths(BaseModel, ABC):
+    """A distribution of token counts, cut to [low, high] and rounded. ``source`` says whence."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    median: PositiveFloat
-    sigma: float
     low: PositiveInt = 1
     high: PositiveInt = 1_000_000
     source: str = ""
 
     def draw(self, random: np.random.Generator, count: int) -> np.ndarray[Any, Any]:
-        values = self.median * np.exp(self.sigma * random.standard_normal(count))
-        return np.clip(np.rint(values), self.low, self.high).astype(np.int32)
+        values = np.rint(self._values(random, count))
+        return np.asarray(np.clip(values, self.low, self.high), dtype=np.int32)
+
+    @abstractmethod
+    def _values(self, random: np.random.Generator, count: int) -> np.ndarray[Any, Any]: ...
 
 
-Column = Literal["prompt_tokens", "output_tokens"]
+class LogNormal(Lengths):
+    """exp N(log median, sigma²)."""
+
+    kind: Literal["log-normal"] = "log-normal"
+    median: PositiveFloat
+    sigma: float
+
+    def _values(self, random: np.random.Generator, count: int) -> np.ndarray[Any, Any]:
+        return np.asarray(self.median * np.exp(self.sigma * random.standard_normal(count)))
 
 
-def with_lengths(workload: Workload, seed: int, prompt: LogNormal, output: LogNormal) -> Workload:
-    """The same arrivals with lengths drawn for each function from a stream of its own."""
-    table = workload.requests
-    for column, model in (("prompt_tokens", prompt), ("output_tokens", output)):
-        table = table.set_column(
-            table.schema.get_field_index(column),
-            SCHEMA.field(column),
-            pa.array(_draw(workload, seed, column, model), type=pa.int32()),
-        )
-    return replace(
-        workload,
-        requests=table,
-        provenance=workload.provenance.then(
-            "lengths", seed=seed, prompt=prompt.model_dump(), output=output.model_dump()
-        ),
+class Percentiles(Lengths):
+    """By percentiles, ``percent`` from 0 to 100 and ``tokens`` at each, the logarithm linear in
+    between: for what has more than one hump, as answers of real services do."""
+
+    kind: Literal["percentiles"] = "percentiles"
+    percent: tuple[float, ...]
+    tokens: tuple[PositiveFloat, ...]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        steps = np.diff(self.percent)
+        if len(self.percent) != len(self.tokens) or len(steps) < 1 or not (steps > 0).all():
+            raise ValueError("percentiles: as many tokens as rising percents, two or more")
+        if self.percent[0] != 0 or self.percent[-1] != 100 or (np.diff(self.tokens) < 0).any():
+            raise ValueError("percentiles: from 0 to 100 percent, tokens never falling")
+        return self
+
+    @classmethod
+    def of(cls, tokens: np.ndarray[Any, Any], source: str) -> Percentiles:
+        """As fitted to token counts."""
+        percent = (0.0, 1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 100.0)
+        found = tuple(round(float(t), 1) for t in np.percentile(tokens, percent))
+        return cls(percent=percent, tokens=found, high=int(max(tokens)), source=source)
+
+    def _values(self, random: np.random.Generator, count: int) -> np.ndarray[Any, Any]:
+        at = random.uniform(0, 100, count)
+        return np.asarray(np.exp(np.interp(at, self.percent, np.log(self.tokens))))
+
+
+_KINDS: Mapping[str, type[Lengths]] = {"log-normal": LogNormal, "percentiles": Percentiles}
+
+
+def lengths(about: Mapping[str, Any]) -> Lengths:
+    """The distribution of a table such as ``{kind = "log-normal", median = 64, sigma = 0.5}``."""
+    kind = about.get("kind", "log-normal")
+    if kind not in _KINDS:
+        raise WorkloadError(f"lengths {kind!r} are unknown; known: {', '.join(_KINDS)}")
+    return _KINDS[kind].model_validate(about)
+
+
+def with_lengths(workload: Workload, seed: int, prompt: Lengths, output: Lengths) -> Workload:
+    """The same arrivals with lengths drawn for each function from streams of its own."""
+    drawn = {name: np.ones(len(workload), dtype=np.int32) for name in COLUMNS}
+    for function, rows in workload.rows().items():
+        for name, model in zip(COLUMNS, (prompt, output), strict=True):
+            drawn[name][rows] = model.draw(stream(seed, function, name), len(rows))
+    provenance = workload.provenance.then(
+        "lengths", seed=seed, prompt=prompt.model_dump(), output=output.model_dump()
     )
+    return workload.with_columns(provenance, **drawn)
 
 
-def _draw(workload: Workload, seed: int, column: str, model: LogNormal) -> np.ndarray[Any, Any]:
-    owners = np.asarray(workload.requests["function"].to_pylist())
-    values = np.zeros(len(owners), dtype=np.int32)
-    for function in workload.functions:
-        mine = owners == function.id
-        random = stream(seed, function.id, column)
-        values[mine] = model.draw(random, int(mine.sum()))
-    return values
+def with_lengths_of(workload: Workload, source: Workload, *, seed: int) -> Workload:
+    """The same arrivals with lengths of ``source``: pairs of prompt and output drawn together,
+    with replacement, for each function from a stream of its own."""
+    chosen = np.zeros(len(workload), dtype=np.int64)
+    for function, rows in workload.rows().items():
+        draws = stream(seed, function, "pairs")
+        chosen[rows] = draws.integers(len(source), size=len(rows))
+    provenance = workload.provenance.then(
+        "lengths-of", seed=seed, source=source.provenance.model_dump()
+    ).model_copy(update={"kind": "composed"})
+    pairs = {name: source.requests[name].to_numpy()[chosen] for name in COLUMNS}
+    return workload.with_columns(provenance, **pairs)

@@ -2,21 +2,74 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .streams import stream
+from .trace import Workload
 
 RESERVED = 64
 """Ids below this are left out: tokenizers keep their special tokens first."""
 
+Ids = np.ndarray[Any, np.dtype[np.int32]]
+
 
 def prompt_ids(
     seed: int, request_id: int, length: int, vocab_size: int, *, reserved: int = RESERVED
-) -> np.ndarray[Any, np.dtype[np.int32]]:
+) -> Ids:
     """``length`` ids drawn uniformly from [reserved, vocab_size), keyed by the request alone."""
-    draws = stream(seed, "prompt", request_id).integers(
+    return _draw(seed, "prompt", request_id, length, vocab_size, reserved)
+
+
+@dataclass(frozen=True, slots=True)
+class Prefixes:
+    """What requests have in common at their beginnings: ``hashes`` of each request's blocks of
+    ``block_tokens``, as Mooncake and Qwen-Bailian publish them. Equal hashes give equal tokens."""
+
+    hashes: Sequence[Sequence[int] | None]
+    block_tokens: int
+
+    @classmethod
+    def of(cls, workload: Workload) -> Prefixes | None:
+        """Those of a workload whose source tells them."""
+        if "prefix_hashes" not in workload.requests.column_names:
+            return None
+        steps = [step.parameters.get("block_tokens") for step in workload.provenance.transforms]
+        known = [int(tokens) for tokens in steps if tokens]
+        hashes = workload.requests["prefix_hashes"].to_pylist()
+        return cls(hashes, known[0]) if known else None
+
+    def ids(
+        self, seed: int, row: int, length: int, vocab_size: int, *, reserved: int = RESERVED
+    ) -> Ids:
+        """The beginning of the prompt in that row: at most ``length`` ids."""
+        wanted = -(-length // self.block_tokens)
+        blocks = [
+            _draw(seed, "prefix", each, self.block_tokens, vocab_size, reserved)
+            for each in (self.hashes[row] or ())[:wanted]
+        ]
+        return np.concatenate(blocks)[:length] if blocks else np.empty(0, dtype=np.int32)
+
+
+def prompts(workload: Workload, seed: int, vocab_size: int) -> list[Ids]:
+    """The prompt of each request in its order. What is not shared depends on ``seed``, the
+    request's id and the length alone."""
+    requests = workload.requests
+    prefixes = Prefixes.of(workload)
+    found = []
+    pairs = zip(requests["id"].to_pylist(), requests["prompt_tokens"].to_pylist(), strict=True)
+    for row, (request, length) in enumerate(pairs):
+        own = prompt_ids(seed, request, length, vocab_size)
+        shared = prefixes.ids(seed, row, length, vocab_size) if prefixes else own[:0]
+        found.append(np.concatenate((shared, own[len(shared) :])))
+    return found
+
+
+def _draw(seed: int, kind: str, key: int, length: int, vocab_size: int, reserved: int) -> Ids:
+    draws = stream(seed, kind, key).integers(
         min(reserved, vocab_size // 2), vocab_size, size=length, dtype=np.int32
     )
     return np.asarray(draws, dtype=np.int32)

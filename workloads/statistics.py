@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from .trace import Workload
+from .trace import BurstClass, Workload
 
 Times = np.ndarray[Any, np.dtype[np.float64]]
 
 PREDICTABLE_CV, BURSTY_CV = 1.0, 4.0
+CLASSES: tuple[BurstClass, ...] = ("predictable", "normal", "bursty")
 CV_ESTIMATOR = "sample standard deviation over mean of inter-arrival times"
 
 
@@ -40,7 +41,7 @@ def peak_to_mean(arrivals_s: Times, duration_s: float, window_s: float = 60.0) -
     return float(found.max() / found.mean()) if found.sum() else float("nan")
 
 
-def burst_class(value: float) -> str:
+def burst_class(value: float) -> BurstClass:
     """The paper's classes by the CV of inter-arrival times: ≤ 1, 1–4, > 4."""
     if value <= PREDICTABLE_CV:
         return "predictable"
@@ -60,15 +61,20 @@ def describe(workload: Workload) -> dict[str, Any]:
         "n": len(workload),
         "duration_s": duration_s,
         "rate_rps": len(workload) / duration_s,
-        "cv": cv(times),
+        "cv": _number(cv(times)),
         "cv_estimator": CV_ESTIMATOR,
-        "dispersion_60s": dispersion(times, 60.0, duration_s),
-        "peak_to_mean": peak_to_mean(times, duration_s),
+        "dispersion_60s": _number(dispersion(times, 60.0, duration_s)),
+        "peak_to_mean": _number(peak_to_mean(times, duration_s)),
         "prompt_tokens": _quantiles(workload, "prompt_tokens"),
         "output_tokens": _quantiles(workload, "output_tokens"),
-        "classes": {name: classes.count(name) for name in ("predictable", "normal", "bursty")},
+        "classes": {name: classes.count(name) for name in CLASSES},
         "sha256": workload.sha256,
     }
+
+
+def _number(value: float) -> float | None:
+    """None where it cannot be estimated; JSON has no NaN."""
+    return None if np.isnan(value) else value
 
 
 def _quantiles(workload: Workload, column: str) -> dict[str, float]:

@@ -30,6 +30,7 @@ SCHEMA = pa.schema(
         ("output_tokens", pa.int32()),
     ]
 )
+Counts = np.ndarray[Any, np.dtype[np.int64]]
 _METADATA = b"slbench.workload"
 
 
@@ -37,13 +38,24 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+BurstClass = Literal["predictable", "normal", "bursty"]
+
+
 class TraceFunction(_Frozen):
-    """A function of a workload: its name there, and what its source said of it."""
+    """A function of a workload: its name there, what its source said of it, and what it was given
+    since. What can be counted (its requests, their CV) is not kept but measured."""
 
     id: str
     source_hash: str | None = None
     trigger: str | None = None
-    burst_class: Literal["predictable", "normal", "bursty"] | None = None
+    burst_class: BurstClass | None = None
+    duration_ms: float | None = None
+    """Mean execution time in the source."""
+    memory_mb: float | None = None
+    """Mean memory of its application in the source."""
+    backbone: str | None = None
+    adapter: str | None = None
+    rank: int | None = None
 
 
 class Transform(_Frozen):
@@ -71,13 +83,16 @@ class Provenance(_Frozen):
 @dataclass(frozen=True)
 class Workload:
     """Requests in order of arrival. ``duration_ns`` is how long the trace lasts, which may be
-    past its last arrival. Raises :class:`WorkloadError` where inconsistent."""
+    past its last arrival; ``minutes`` are the counts per minute that the arrivals were expanded
+    from, by function, until a transform leaves requests out or adds some. Raises
+    :class:`WorkloadError` where inconsistent."""
 
     name: str
     functions: tuple[TraceFunction, ...]
     requests: pa.Table
     provenance: Provenance
     duration_ns: int
+    minutes: Mapping[str, Counts] | None = None
 
     def __post_init__(self) -> None:
         _check(self)
@@ -104,6 +119,21 @@ class Workload:
         times: np.ndarray[Any, np.dtype[np.float64]] = table["arrival_ns"].to_numpy() / 1e9
         return times
 
+    def rows(self) -> dict[str, Counts]:
+        """Of each function that has requests, where in the table they are."""
+        owners = self.requests["function"].combine_chunks().dictionary_encode()
+        order = np.argsort(owners.indices.to_numpy(), kind="stable")
+        sizes = np.bincount(owners.indices.to_numpy(), minlength=len(owners.dictionary))
+        pieces = np.split(order, np.cumsum(sizes)[:-1])
+        return dict(zip(owners.dictionary.to_pylist(), pieces, strict=True))
+
+    def with_columns(self, provenance: Provenance, **columns: Any) -> Workload:
+        """The same requests with some of their columns exchanged."""
+        table = self.requests
+        for name, values in columns.items():
+            table = _with(table, name, values)
+        return replace(self, requests=table, provenance=provenance)
+
     def compress(self, factor: float) -> Workload:
         """Play it ``factor`` times as fast. Keeps every CV (measurement rule 10)."""
         if factor <= 0:
@@ -128,6 +158,7 @@ class Workload:
             requests=_with(shifted, "id", np.arange(len(shifted))),
             duration_ns=min(length, self.duration_ns - start),
             provenance=step,
+            minutes=None,
         )
 
     def write(self, path: Path) -> None:
@@ -137,6 +168,7 @@ class Workload:
             "functions": [f.model_dump() for f in self.functions],
             "provenance": self.provenance.model_dump(),
             "duration_ns": self.duration_ns,
+            "minutes": {f: counts.tolist() for f, counts in (self.minutes or {}).items()},
         }
         metadata = {_METADATA: json.dumps(about).encode()}
         pq.write_table(self.requests.replace_schema_metadata(metadata), path)
@@ -154,7 +186,15 @@ class Workload:
             table.replace_schema_metadata(None),
             Provenance.model_validate(about["provenance"]),
             about["duration_ns"],
+            {f: np.array(counts) for f, counts in about.get("minutes", {}).items()} or None,
         )
+
+
+def whole_ns(arrivals_s: np.ndarray[Any, np.dtype[np.float64]]) -> Counts:
+    """Sorted seconds as nanoseconds, no two the same: one that would tie is a nanosecond later."""
+    index = np.arange(len(arrivals_s))
+    times = np.rint(arrivals_s * 1e9).astype(np.int64)
+    return np.asarray(np.maximum.accumulate(times - index) + index)
 
 
 def from_arrivals(
@@ -163,6 +203,7 @@ def from_arrivals(
     arrivals_ns: Mapping[str, np.ndarray[Any, Any]],
     provenance: Provenance,
     duration_ns: int,
+    minutes: Mapping[str, Counts] | None = None,
 ) -> Workload:
     """A workload from each function's arrival times; lengths are 1 until they are composed."""
     times = np.concatenate([np.asarray(arrivals_ns[f.id], dtype=np.int64) for f in functions])
@@ -174,7 +215,7 @@ def from_arrivals(
     ids = pa.DictionaryArray.from_arrays(owners[order], pa.array(names)).cast(pa.string())
     columns = [np.arange(len(times)), times[order], ids, ones, ones]
     table = pa.table(dict(zip(SCHEMA.names, columns, strict=True)), schema=SCHEMA)
-    return Workload(name, tuple(functions), table, provenance, duration_ns)
+    return Workload(name, tuple(functions), table, provenance, duration_ns, minutes)
 
 
 def _with(table: pa.Table, name: str, values: Any) -> pa.Table:

@@ -1,4 +1,4 @@
-"""``slbench workloads``: what there is, what it looks like, bring your own."""
+"""``slbench workloads``: what there is, what it looks like, make more of it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(help="What is sent: list, look, fit.", no_args_is_help=True)
+from .traces import add_to
+
+app = typer.Typer(help="What is sent: list, look, make, bring.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Seed = Annotated[int, typer.Option(help="Of every random stream of the workload.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="key=value, such as time_scale=60.")]
+Output = Annotated[Path, typer.Argument(help="Where to write it, as .parquet.")]
 
 
 @app.command("list")
@@ -40,71 +43,84 @@ def show(name: str, seed: Seed = 0, set_: Set = None, json_: Json = False) -> No
     """
     from workloads.statistics import describe
 
-    _print(describe(_load(name, seed, set_)), json_)
+    show_document(describe(load(name, seed, set_)), json_)
 
 
 @app.command()
-def generate(name: str, output: Path, seed: Seed = 0, set_: Set = None) -> None:
+def plot(
+    name: str,
+    output: Annotated[Path, typer.Option("--output", "-o", help=".png, .pdf or .svg.")],
+    seed: Seed = 0,
+    set_: Set = None,
+) -> None:
+    """Draw arrivals by function, CVs, dispersion by window, lengths and popularity.
+
+    Example: slbench workloads plot azure-bursty8 -o bursty.png
+    """
+    from workloads.plot import plot
+
+    plot(load(name, seed, set_), output)
+    print(output)
+
+
+@app.command()
+def generate(
+    name: str,
+    output: Output,
+    seed: Seed = 0,
+    set_: Set = None,
+    lengths_of: Annotated[
+        str | None, typer.Option(help="A workload whose prompt and output lengths it takes.")
+    ] = None,
+    keep: Annotated[
+        float, typer.Option(help="The part of the requests kept; classes are found again.")
+    ] = 1.0,
+    tile: Annotated[int, typer.Option(help="How many times it is played in a row.")] = 1,
+    merge: Annotated[
+        list[str] | None, typer.Option(help="A workload played at the same time; repeatable.")
+    ] = None,
+) -> None:
     """Write a workload to OUTPUT (.parquet), to be named by its path from then on.
 
-    Example: slbench workloads generate azure-bursty8 mine.parquet --seed 7
+    Example: slbench workloads generate azure-bursty8 mine.parquet --lengths-of llm-conv
     """
+    from workloads import compose
+    from workloads.lengths import with_lengths_of
+
+    must_be_parquet(output)
+    workload = load(name, seed, set_)
+    if lengths_of is not None:
+        workload = with_lengths_of(workload, load(lengths_of, seed, None), seed=seed)
+    if keep != 1:
+        workload = compose.thin(workload, keep, seed=seed)
+    if tile != 1:
+        workload = compose.tile(workload, tile)
+    if merge:
+        parts = [workload, *(load(each, seed, None) for each in merge)]
+        workload = compose.merge(output.stem, parts)
+    write(workload, output)
+
+
+def write(workload: Any, output: Path) -> None:
+    """To disk, with a line that says what was written."""
     from workloads.errors import WorkloadError
 
-    if output.suffix != ".parquet":
-        raise WorkloadError(f"{output}: workloads are written as .parquet")
-    workload = _load(name, seed, set_)
-    workload.write(output)
-    print(f"{output}: {len(workload)} requests, sha256 {workload.sha256[:12]}")
-
-
-@app.command()
-def fit(
-    counts: Annotated[Path, typer.Argument(help="CSV of counts per minute, a row a function.")],
-    summary: str = "fitted to counts per minute",
-    source: str = "",
-) -> None:
-    """Fit a generator to COUNTS; its TOML goes to standard output.
-
-    Example: slbench workloads fit bursty8_w720.csv > mine.toml
-    """
-    from workloads.catalogue.writing import fitted_toml
-    from workloads.minutes import read_minutes
-
-    print(fitted_toml(read_minutes(counts), summary, source or counts.name), end="")
-
-
-@app.command("import")
-def import_(
-    file: Annotated[Path, typer.Argument(help="A trace; gzip and xz are read as they are.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the .parquet.")],
-    format_: Annotated[
-        str | None, typer.Option("--format", help="Which importer, where FILE does not tell.")
-    ] = None,
-    skip_bad: Annotated[bool, typer.Option(help="Leave bad rows out, and count them.")] = False,
-    seed: Seed = 0,
-    json_: Json = False,
-) -> None:
-    """Bring a trace: FILE becomes a workload, to be named by its path from then on.
-
-    Example: slbench workloads import AzureLLMInferenceTrace_conv.csv -o conv.parquet
-    """
-    from workloads.errors import WorkloadError
-    from workloads.importers import Options, import_file
-    from workloads.statistics import describe
-
-    if output.suffix != ".parquet":
-        raise WorkloadError(f"{output}: workloads are written as .parquet")
-    workload = import_file(file, Options(skip_bad=skip_bad, seed=seed), format_)
     try:
         workload.write(output)
     except OSError as error:
         raise WorkloadError(f"{output}: cannot be written ({error})") from error
-    steps = {step.name: dict(step.parameters) for step in workload.provenance.transforms}
-    _print({**describe(workload), "source": workload.provenance.source, **steps}, json_)
+    print(f"{output}: {len(workload)} requests, sha256 {workload.sha256[:12]}")
 
 
-def _print(document: dict[str, Any], json_: bool) -> None:
+def must_be_parquet(output: Path) -> None:
+    from workloads.errors import WorkloadError
+
+    if output.suffix != ".parquet":
+        raise WorkloadError(f"{output}: workloads are written as .parquet")
+
+
+def show_document(document: dict[str, Any], json_: bool) -> None:
+    """For people a line a key, for machines JSON."""
     if json_:
         print(json.dumps(document))
         return
@@ -112,9 +128,13 @@ def _print(document: dict[str, Any], json_: bool) -> None:
         print(f"{key:16} {value:.4g}" if isinstance(value, float) else f"{key:16} {value}")
 
 
-def _load(name: str, seed: int, settings: list[str] | None) -> Any:
+def load(name: str, seed: int, settings: list[str] | None) -> Any:
+    """A workload of the catalogue, or of a file, with ``--set`` overrides."""
     from workloads import catalogue
 
     from ..experiment import parse_setting
 
     return catalogue.load(name, seed=seed, **dict(parse_setting(text) for text in settings or []))
+
+
+add_to(app)

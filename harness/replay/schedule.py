@@ -121,23 +121,22 @@ def _check(table: pa.Table) -> None:
 
 def build_schedule(workload: Workload, *, seed: int, vocab_size: int) -> Schedule:
     """The workload's arrivals with prompts drawn for them. A prompt depends on ``seed``, the
-    request's id and its length alone. Token ids are below ``vocab_size``."""
-    from workloads.prompts import prompt_ids
+    request's id, its length and what the trace says it shares. Token ids are below
+    ``vocab_size``."""
+    from workloads.prompts import prompts
 
     requests = workload.requests
-    pairs = zip(requests["id"].to_pylist(), requests["prompt_tokens"].to_pylist(), strict=True)
-    prompts = [prompt_ids(seed, request, length, vocab_size) for request, length in pairs]
     return Schedule.from_columns(
         request_id=requests["id"],
         scheduled_ns=requests["arrival_ns"],
         function_id=requests["function"],
-        prompt_ids=_as_lists(prompts),
+        prompt_ids=_as_lists(prompts(workload, seed, vocab_size)),
         output_tokens=requests["output_tokens"].cast(pa.int32()),
     )
 
 
-def _as_lists(prompts: list[np.ndarray[Any, np.dtype[np.int32]]]) -> pa.ListArray:
-    offsets = np.zeros(len(prompts) + 1, np.int32)
-    np.cumsum([len(prompt) for prompt in prompts], out=offsets[1:])
-    values = np.concatenate(prompts) if prompts else np.zeros(0, np.int32)
+def _as_lists(found: list[np.ndarray[Any, np.dtype[np.int32]]]) -> pa.ListArray:
+    offsets = np.zeros(len(found) + 1, np.int32)
+    np.cumsum([len(prompt) for prompt in found], out=offsets[1:])
+    values = np.concatenate(found) if found else np.zeros(0, np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values, pa.int32()))

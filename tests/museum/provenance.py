@@ -13,9 +13,11 @@ from harness.records import Cell
 from paper_figures.style import caption
 from systems.interface import Activity, MemoryOwner, MemoryStep
 from tests.harness.test_request_costs import requests_of
+from workloads.expansion import expand
 from workloads.importers.dequantise import grid_ns, spread
 from workloads.importers.parse import wall_clock
-from workloads.minutes import MinuteCounts, expand_uniform
+from workloads.minutes import MinuteCounts
+from workloads.statistics import describe
 from workloads.trace import TraceFunction, Workload
 
 from .exhibit import Exhibit
@@ -79,7 +81,22 @@ def by_rate_alone(minutes: MinuteCounts, seed: int) -> Workload:
     """As many calls, spread over the whole trace: the mean rate is kept, the bursts are not."""
     total = int(minutes.counts["f"].sum())
     even = np.full(4, total // 4)
-    return expand_uniform(MinuteCounts("museum", minutes.functions, {"f": even}), seed)
+    return expand(MinuteCounts("museum", minutes.functions, {"f": even}), seed)
+
+
+# -- 11: estimators ------------------------------------------------------------------------------
+
+Document = Callable[[Workload], dict[str, Any]]
+
+
+def names_the_estimator_of_its_cv(document: Document) -> None:
+    found = document(expand(COUNTS, 0))
+    assert "cv" in found
+    assert "inter-arrival" in found.get("cv_estimator", "")
+
+
+def by_number_alone(workload: Workload) -> dict[str, Any]:
+    return {name: value for name, value in describe(workload).items() if "estimator" not in name}
 
 
 # -- 14: labels ----------------------------------------------------------------------------------
@@ -131,7 +148,9 @@ EXHIBITS = [
     Exhibit(9, "times that lose their nanoseconds", keeps_nanoseconds, ours, by_float_seconds),
     Exhibit(9, "arrivals that tie on the source's grid", leaves_no_ties, by_the_rule, as_they_come),
     Exhibit(10, "counts expanded by their mean rate", keeps_each_minute_of_each_function,
-     expand_uniform, by_rate_alone),
+     expand, by_rate_alone),
+    Exhibit(11, "a CV without its estimator", names_the_estimator_of_its_cv, describe,
+     by_number_alone),
     Exhibit(14, "simulated numbers without a label", says_that_it_is_simulated, caption,
      by_run_alone),
     Exhibit(15, "a shared copy paid for by each of its users", sums_to_the_bill, request_costs,

@@ -11,8 +11,10 @@ from pydantic import ValidationError
 from workloads import catalogue
 from workloads.catalogue.writing import fitted_toml
 from workloads.errors import WorkloadError
+from workloads.expansion import expand
 from workloads.fit import fit, measure
-from workloads.minutes import data_root, expand_uniform, read_minutes
+from workloads.importers.azure_functions_2019 import read_minutes
+from workloads.minutes import data_root
 
 FITTED = ("bursty", "normal", "predictable")
 
@@ -99,7 +101,7 @@ def test_the_generator_comes_close_to_the_real_slice(kind: str) -> None:
 
 def test_expansion_keeps_every_count_and_makes_no_tie() -> None:
     minutes = read_minutes(slice_of("bursty"))
-    workload = expand_uniform(minutes, seed=3)
+    workload = expand(minutes, seed=3)
     for function in minutes.functions:
         times = workload.arrivals_s(function.id)
         counts = np.bincount((times // 60).astype(int), minlength=240)
@@ -114,5 +116,5 @@ def test_a_broken_count_is_refused_with_its_file(tmp_path: Path) -> None:
     with pytest.raises(WorkloadError, match=r"counts\.csv"):
         read_minutes(path)
     path.write_text("function,0,1\n")
-    with pytest.raises(WorkloadError, match="no function"):
+    with pytest.raises(WorkloadError, match="no azure-functions-2019 row"):
         read_minutes(path)

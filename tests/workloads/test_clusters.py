@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workloads.generators import Clusters, generate
-from workloads.generators.clusters import draw_counts
+from workloads.generators.clusters import Clusters, draw_counts
 from workloads.statistics import cv, dispersion
 from workloads.streams import stream
+from workloads.synthesis import generate
 from workloads.trace import TraceFunction
 
 HOURS = 3600.0 * 200
@@ -26,7 +26,7 @@ HOURS = 3600.0 * 200
 )
 def test_the_rate_is_size_over_period(process: Clusters) -> None:
     rates = [len(process.arrivals(stream(s, "rate"), HOURS)) / HOURS for s in range(8)]
-    assert np.mean(rates) == pytest.approx(process.rate_rps, rel=0.06)
+    assert np.mean(rates) == pytest.approx(process.mean_rate_rps, rel=0.06)
 
 
 def test_single_calls_with_exponential_gaps_are_poisson() -> None:

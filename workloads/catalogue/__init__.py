@@ -1,8 +1,9 @@
 """Workloads by name, and by the path of a file.
 
-A name is a TOML of this folder: either ``[[function]]`` tables with a process each, or fixed
-``arrivals``; ``azure-slice:NAME`` is a real slice where the data are at hand; a path ends in
-.parquet. All take the same overrides (:class:`Overrides`).
+A name is a TOML of this folder: ``[[function]]`` tables with a process each, one ``[population]``,
+or fixed ``arrivals``, with lengths in ``prompt`` and ``output`` or the paper-like ones below.
+``azure-slice:NAME`` is a real slice where the data are at hand; a path ends in .parquet, or in
+.toml for an entry of one's own. All take the same overrides (:class:`Overrides`).
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from ..errors import WorkloadError
-from ..generators import Clusters, generate
-from ..lengths import LogNormal, with_lengths
-from ..minutes import data_root, expand_uniform, read_minutes
+from ..generators import process
+from ..lengths import Lengths, LogNormal, lengths, with_lengths
+from ..minutes import data_root
+from ..synthesis import Population, generate, populate
 from ..trace import Provenance, TraceFunction, Workload, from_arrivals
 
 FOLDER = Path(__file__).parent
@@ -52,6 +54,8 @@ class Overrides(BaseModel):
     output_tokens: PositiveInt | None = None
     max_prompt_tokens: PositiveInt | None = None
     max_output_tokens: PositiveInt | None = None
+    expansion: str = "uniform"
+    """The rule that makes arrivals of a real slice's counts per minute."""
 
 
 def names() -> list[str]:
@@ -66,38 +70,47 @@ def slices() -> list[str]:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """The TOML behind a catalogue name."""
-    path = FOLDER / f"{name}.toml"
+    """The TOML behind a catalogue name, or at a path that ends in .toml."""
+    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.exists():
         raise WorkloadError(f"workload {name!r} is unknown; known: {', '.join(_known())}")
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise WorkloadError(f"{path}: not a catalogue entry ({error})") from error
 
 
 def load(name: str, *, seed: int, **overrides: Any) -> Workload:
     """The workload of that name. ``WorkloadError`` where there is none; pydantic's error where
     an override is unknown."""
     changes = Overrides.model_validate(overrides)
-    workload = _source(name)(name, seed, changes)
+    workload, prompt, output = _source(name)(name, seed, changes)
     if workload.provenance.kind != "synthetic" and changes.duration_s is not None:
         workload = workload.window(changes.start_s, changes.duration_s)
     workload = workload.compress(changes.time_scale) if changes.time_scale != 1 else workload
     if not len(workload):
         raise WorkloadError(f"workload {name!r}: no request is left after {overrides}")
-    if name.endswith(".parquet"):
+    if prompt is None or output is None:
         return workload
     return with_lengths(
         workload,
         seed,
-        _lengths(PROMPT, changes.prompt_tokens, changes.max_prompt_tokens),
-        _lengths(OUTPUT, changes.output_tokens, changes.max_output_tokens),
+        _lengths(prompt, changes.prompt_tokens, changes.max_prompt_tokens),
+        _lengths(output, changes.output_tokens, changes.max_output_tokens),
     )
 
 
 def _known() -> list[str]:
-    return [*names(), *(slices() or [f"{SLICE}NAME (where the data are)"]), "a .parquet file"]
+    return [
+        *names(),
+        *(slices() or [f"{SLICE}NAME (where the data are)"]),
+        "a .parquet file or a .toml entry",
+    ]
 
 
-_Source = Callable[[str, int, Overrides], Workload]
+_Found = tuple[Workload, Lengths | None, Lengths | None]
+"""Arrivals, and what prompts and answers are drawn from; none where they came with them."""
+_Source = Callable[[str, int, Overrides], _Found]
 
 
 def _source(name: str) -> _Source:
@@ -105,22 +118,42 @@ def _source(name: str) -> _Source:
         return _real_slice
     if name.endswith(".parquet"):
         return _file
-    return _arrivals if "arrivals" in describe(name) else _generated
-
-
-def _generated(name: str, seed: int, changes: Overrides) -> Workload:
     about = describe(name)
+    found = [form for form in _FORMS if form in about]
+    if len(found) != 1:
+        raise WorkloadError(f"{name}: needs one of {', '.join(_FORMS)}, has {len(found)}")
+    return _entry
+
+
+def _entry(name: str, seed: int, changes: Overrides) -> _Found:
+    about = describe(name)
+    title = Path(name).stem if name.endswith(".toml") else name
+    form = next(form for form in _FORMS if form in about)
+    try:
+        duration_s = changes.duration_s or about["duration_s"]
+        workload = _FORMS[form](title, about, seed, duration_s)
+        prompt = lengths(about["prompt"]) if "prompt" in about else PROMPT
+        output = lengths(about["output"]) if "output" in about else OUTPUT
+    except (KeyError, TypeError) as error:
+        raise WorkloadError(f"{name}: not a catalogue entry (lacks {error})") from error
+    return workload, prompt, output
+
+
+def _functions(name: str, about: dict[str, Any], seed: int, duration_s: float) -> Workload:
     functions = [TraceFunction.model_validate(f["about"]) for f in about["function"]]
-    processes = {f["about"]["id"]: Clusters.model_validate(f["process"]) for f in about["function"]}
-    duration_s = changes.duration_s or about["duration_s"]
+    processes = {f["about"]["id"]: process(f["process"]) for f in about["function"]}
     return generate(
         name, processes, functions, seed=seed, duration_s=duration_s, source=about["source"]
     )
 
 
-def _arrivals(name: str, seed: int, changes: Overrides) -> Workload:  # noqa: ARG001
-    """Arrivals that a source gives one by one; no seed has a say."""
-    about = describe(name)
+def _population(name: str, about: dict[str, Any], seed: int, duration_s: float) -> Workload:
+    shape = Population.model_validate(about["population"])
+    return populate(name, shape, seed=seed, duration_s=duration_s, source=about["source"])
+
+
+def _arrivals(name: str, about: dict[str, Any], seed: int, duration_s: float) -> Workload:  # noqa: ARG001
+    """Arrivals that a source gives one by one; neither a seed nor a duration has a say."""
     times: dict[str, list[int]] = {}
     for each in about["arrivals"]:
         times.setdefault(each["function"], []).append(round(each["at_s"] * 1e9))
@@ -133,7 +166,16 @@ def _arrivals(name: str, seed: int, changes: Overrides) -> Workload:  # noqa: AR
     )
 
 
-def _real_slice(name: str, seed: int, changes: Overrides) -> Workload:  # noqa: ARG001
+_FORMS: dict[str, Callable[[str, dict[str, Any], int, float], Workload]] = {
+    "function": _functions,
+    "population": _population,
+    "arrivals": _arrivals,
+}
+
+
+def _real_slice(name: str, seed: int, changes: Overrides) -> _Found:
+    from ..importers import Options, import_file
+
     root = data_root()
     if root is None:
         raise WorkloadError(
@@ -142,17 +184,17 @@ def _real_slice(name: str, seed: int, changes: Overrides) -> Workload:  # noqa: 
     path = root / "slices" / f"{name.removeprefix(SLICE)}.csv"
     if not path.exists():
         raise WorkloadError(f"workload {name!r} is unknown; known: {', '.join(slices())}")
-    return expand_uniform(read_minutes(path), seed)
+    return import_file(path, Options(seed=seed, expansion=changes.expansion)), PROMPT, OUTPUT
 
 
-def _file(name: str, seed: int, changes: Overrides) -> Workload:  # noqa: ARG001
+def _file(name: str, seed: int, changes: Overrides) -> _Found:  # noqa: ARG001
     path = Path(name)
     if not path.exists():
         raise WorkloadError(f"workload file {name} does not exist")
-    return Workload.read(path)
+    return Workload.read(path), None, None
 
 
-def _lengths(model: LogNormal, exactly: int | None, most: int | None) -> LogNormal:
+def _lengths(model: Lengths, exactly: int | None, most: int | None) -> Lengths:
     if exactly is not None:
         return LogNormal(median=exactly, sigma=0, high=exactly, source="set by the experiment")
     if most is not None and most < model.high:

@@ -1,35 +1,78 @@
-"""Fitted workloads as the TOMLs of this folder: how the shipped azure-* ones were made."""
+"""Fitted workloads as the TOMLs of this folder: how the shipped azure-* and llm-* were made."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
-from ..fit import SEEDS, fit
+from ..errors import WorkloadError
+from ..fit import SEEDS, Fit, fit, fit_arrivals
+from ..lengths import Percentiles
 from ..minutes import MinuteCounts
 from ..statistics import burst_class
+from ..trace import TraceFunction, Workload
 
 
 def fitted_toml(minutes: MinuteCounts, summary: str, source: str) -> str:
     """A catalogue entry for counts per minute: each function's process, and beside it the
     observed statistics and the median of as many simulated traces."""
     lines = [
-        f"summary = {json.dumps(summary, ensure_ascii=False)}",
-        f"source = {json.dumps(source, ensure_ascii=False)}",
-        f"duration_s = {minutes.duration_s}",
+        *_head(summary, source, minutes.duration_s),
         f"# fit: observed, and the median of {SEEDS} simulated traces; cv is of inter-arrival",
         "# times, calls uniform within their minute; dispersion is of counts per 60 s.",
     ]
     for function in minutes.functions:
-        found = fit(minutes.counts[function.id])
-        about = function.model_dump(exclude_none=True)
-        about["burst_class"] = burst_class(found.observed["cv"])
-        lines += ["", "[[function]]", _table("about", about)]
-        lines.append(_table("process", found.process.model_dump()))
-        for title, values in (("observed", found.observed), ("simulated", found.simulated)):
-            lines.append(_table(f"fit.{title}", {k: round(v, 4) for k, v in values.items()}))
+        lines += _function(function, fit(minutes.counts[function.id]))
     return "\n".join(lines) + "\n"
 
 
+def fitted_toml_of(workload: Workload, summary: str, source: str) -> str:
+    """A catalogue entry for a workload: by its counts per minute where it was expanded from some,
+    else by its arrivals, and then with the percentiles of its lengths. ``WorkloadError`` where a
+    function has too few requests to tell."""
+    if workload.minutes is not None:
+        counted = MinuteCounts(
+            workload.name, workload.functions, workload.minutes, workload.provenance
+        )
+        return fitted_toml(counted, summary, source)
+    duration_s = workload.duration_ns / 1e9
+    lines = [
+        *_head(summary, source, duration_s),
+        f"# fit: observed, and the median of {SEEDS} simulated traces; cv is of inter-arrival",
+        "# times; dispersion is of counts per 60 s and per 1 s.",
+    ]
+    for name in ("prompt", "output"):
+        found = Percentiles.of(workload.requests[f"{name}_tokens"].to_numpy(), source)
+        lines.append(_table(name, found.model_dump()))
+    for function in workload.functions:
+        times = workload.arrivals_s(function.id)
+        if len(times) < 3:
+            raise WorkloadError(
+                f"{workload.name}: function {function.id} has {len(times)} requests, a fit needs 3"
+            )
+        lines += _function(function, fit_arrivals(times, duration_s))
+    return "\n".join(lines) + "\n"
+
+
+def _head(summary: str, source: str, duration_s: float) -> list[str]:
+    return [
+        f"summary = {json.dumps(summary, ensure_ascii=False)}",
+        f"source = {json.dumps(source, ensure_ascii=False)}",
+        f"duration_s = {duration_s}",
+    ]
+
+
+def _function(function: TraceFunction, found: Fit) -> Iterator[str]:
+    about = function.model_dump(exclude_none=True)
+    about["burst_class"] = burst_class(found.observed["cv"])
+    yield from ("", "[[function]]", _table("about", about))
+    yield _table("process", found.process.model_dump())
+    for title, values in (("observed", found.observed), ("simulated", found.simulated)):
+        yield _table(f"fit.{title}", {k: round(v, 4) for k, v in values.items()})
+
+
 def _table(name: str, values: dict[str, object]) -> str:
-    inside = ", ".join(f"{key} = {json.dumps(value)}" for key, value in values.items())
+    inside = ", ".join(
+        f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()
+    )
     return f"{name} = {{ {inside} }}"

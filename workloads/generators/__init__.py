@@ -1,5 +1,36 @@
-"""Arrival processes, one a file. Each function's stream is its own (seed + function id)."""
+"""Arrival processes, one a file, by the name that a catalogue entry gives as ``kind``."""
 
-from .clusters import Clusters, generate
+from __future__ import annotations
 
-__all__ = ["Clusters", "generate"]
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import WorkloadError
+from .clusters import Clusters
+from .diurnal import Diurnal
+from .doubly_stochastic import DoublyStochastic
+from .mmpp import MMPP2
+from .process import Process
+from .renewal import Gamma, HyperExponential, Poisson, Weibull
+
+PROCESSES: Mapping[str, type[Process]] = {
+    "clusters": Clusters,
+    "poisson": Poisson,
+    "gamma": Gamma,
+    "weibull": Weibull,
+    "hyper-exponential": HyperExponential,
+    "mmpp-2": MMPP2,
+    "doubly-stochastic": DoublyStochastic,
+    "diurnal": Diurnal,
+}
+
+__all__ = ["PROCESSES", "Process", "process"]
+
+
+def process(about: Mapping[str, Any]) -> Process:
+    """The process of a table such as ``{kind = "gamma", rate_rps = 2, cv = 4}``.
+    ``WorkloadError`` where its kind is unknown, pydantic's error where a parameter is wrong."""
+    kind = about.get("kind", "clusters")
+    if kind not in PROCESSES:
+        raise WorkloadError(f"process {kind!r} is unknown; known: {', '.join(PROCESSES)}")
+    return PROCESSES[kind].model_validate(about)

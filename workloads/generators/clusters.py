@@ -9,24 +9,19 @@ is the Neyman–Scott process; a steady function is one whose clusters are its m
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat
+from pydantic import NonNegativeFloat, PositiveFloat
 
-from ..streams import stream
-from ..trace import Provenance, TraceFunction, Workload, from_arrivals
-
-Times = np.ndarray[Any, np.dtype[np.float64]]
+from .process import Process, Times
 
 
-class Clusters(BaseModel):
-    """One function's process. Rate = ``size`` / ``period_s``; ``size_cv`` is of the number of
-    calls in a cluster, ``least`` the fewest there are."""
+class Clusters(Process):
+    """Rate = ``size`` / ``period_s``; ``size_cv`` is of the number of calls in a cluster,
+    ``least`` the fewest there are."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+    kind: Literal["clusters"] = "clusters"
     period_s: PositiveFloat
     period_cv: NonNegativeFloat = 0.0
     size: PositiveFloat = 1.0
@@ -37,7 +32,7 @@ class Clusters(BaseModel):
     """Clusters begin on multiples of this, as cron jobs do; 0: anywhere."""
 
     @property
-    def rate_rps(self) -> float:
+    def mean_rate_rps(self) -> float:
         return self.size / self.period_s
 
     def arrivals(self, random: np.random.Generator, duration_s: float) -> Times:
@@ -87,25 +82,3 @@ def draw_counts(
     else:
         drawn = math.floor(excess) + (random.uniform(size=count) < excess % 1)
     return least + drawn.astype(np.int64)
-
-
-def generate(
-    name: str,
-    processes: Mapping[str, Clusters],
-    functions: Sequence[TraceFunction],
-    *,
-    seed: int,
-    duration_s: float,
-    source: str,
-) -> Workload:
-    """A workload of independent functions; adding one changes no other's arrivals."""
-    arrivals = {
-        function.id: np.rint(
-            processes[function.id].arrivals(stream(seed, function.id, "arrivals"), duration_s) * 1e9
-        ).astype(np.int64)
-        for function in functions
-    }
-    provenance = Provenance(kind="synthetic", source=source).then(
-        "clusters", seed=seed, duration_s=duration_s
-    )
-    return from_arrivals(name, functions, arrivals, provenance, round(duration_s * 1e9))

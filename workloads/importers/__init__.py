@@ -28,6 +28,7 @@ _SHIPPED = {
     "burstgpt": "burstgpt",
     "mooncake": "mooncake",
     "qwen-bailian": "qwen_bailian",
+    "servegen": "servegen",
     "vidur": "vidur",
     "request-jsonl": "request_jsonl",
     "csv": "plain_csv",

@@ -2,7 +2,7 @@
 slices of it: a function a row, a minute a column, invocations counted.
 
 Minutes are the columns whose names are numbers, in the order of those numbers. Counts are
-expanded by the rule ``uniform``, which keeps each function's count in each minute.
+expanded by a named rule, which keeps each function's count in each minute.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import WorkloadError
-from ..minutes import Counts, MinuteCounts, expand_uniform
-from ..trace import TraceFunction, Workload
+from ..expansion import expand
+from ..minutes import MinuteCounts
+from ..trace import Counts, TraceFunction, Workload
 from .assemble import start
+from .azure_2019_tables import join
 from .bad_rows import BadRows, quoted
 from .base import Format, Options
 from .files import csv_header, opened, stem
@@ -45,16 +46,26 @@ def sniff(_path: Path, head: bytes) -> bool:
 
 
 def read(path: Path, options: Options) -> Workload:
-    bad = BadRows(path)
-    found = dict(_functions(path, bad))
-    skipped = bad.settle(skip=options.skip_bad)
-    if not found:
-        raise WorkloadError(f"{path}: holds no {FORMAT.name} row that can be read")
-    total = sum(int(counts.sum()) for counts in found.values())
+    minutes = read_minutes(path, skip_bad=options.skip_bad)
+    if options.start_s or options.duration_s is not None:
+        minutes = minutes.window(options.start_s, options.duration_s)
+    total = sum(int(counts.sum()) for counts in minutes.counts.values())
     if total > MOST_REQUESTS:
         raise WorkloadError(
-            f"{path}: {total} invocations, at most {MOST_REQUESTS} fit; cut functions or minutes"
+            f"{path}: {total} invocations, at most {MOST_REQUESTS} fit; ask for"
+            " a stretch of it (--from, --for)"
         )
+    return expand(minutes, options.seed, options.expansion)
+
+
+def read_minutes(path: Path, *, skip_bad: bool = False) -> MinuteCounts:
+    """The counts alone, however many calls they stand for, with execution times and memory where
+    their files lie beside. ``WorkloadError`` names file and line."""
+    bad = BadRows(path)
+    found = dict(_functions(path, bad))
+    skipped = bad.settle(skip=skip_bad)
+    if not found:
+        raise WorkloadError(f"{path}: holds no {FORMAT.name} row that can be read")
     provenance = start(FORMAT, path, "expanded").then(
         "import",
         format=FORMAT.name,
@@ -63,9 +74,10 @@ def read(path: Path, options: Options) -> Workload:
         rows=len(found),
         **skipped,
     )
-    minutes = MinuteCounts(stem(path), tuple(found), {f.id: found[f] for f in found})
-    expanded = expand_uniform(minutes, options.seed)
-    return replace(expanded, provenance=provenance.then("uniform", seed=options.seed))
+    joined, beside = join(path, tuple(found))
+    for name, rows in beside.items():
+        provenance = provenance.then("join", file=name, functions=rows)
+    return MinuteCounts(stem(path), joined, {f.id: found[f] for f in found}, provenance)
 
 
 def _functions(path: Path, bad: BadRows) -> Iterator[tuple[TraceFunction, Counts]]:

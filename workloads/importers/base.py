@@ -32,6 +32,13 @@ class Options:
     """Leave bad rows out, counted in the provenance, rather than refuse the file."""
     seed: int = 0
     """Of the keyed streams that expand counts and spread quantised times."""
+    expansion: str = "uniform"
+    """By which rule counts per minute become arrivals."""
+    part: str = ""
+    """Which part of an archive that holds several, such as ``language/m-small``."""
+    start_s: float = 0.0
+    duration_s: float | None = None
+    """Which stretch of a source that is too long to be read whole, from its beginning."""
 
 
 class Importer(Protocol):

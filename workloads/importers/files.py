@@ -19,7 +19,7 @@ from ..errors import WorkloadError
 
 HEAD_BYTES = 1 << 16
 _GZIP, _XZ = b"\x1f\x8b", b"\xfd7zXZ\x00"
-_SUFFIXES = (".gz", ".xz", ".csv", ".jsonl", ".json", ".txt")
+_SUFFIXES = (".gz", ".xz", ".tar", ".csv", ".jsonl", ".json", ".txt")
 
 
 @contextmanager

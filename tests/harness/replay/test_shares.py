@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from harness.replay import Schedule
-from workloads.generators import Clusters
+from workloads.generators.clusters import Clusters
 from workloads.statistics import dispersion
 from workloads.streams import stream
 

@@ -85,6 +85,12 @@ PLAIN = """arrival_s,function,prompt_tokens,output_tokens
 0.250000001,f0,56,78
 """
 
+SERVEGEN = """0,0.05,1.5,Gamma,0.4444444444444444,45.0
+600,0,0,,0,0
+1200,0.2,0.8,Weibull,1.2583,5.375
+1800,1.0,3.0,Gamma,0.1111111111111111,9.0
+"""
+
 BY_FORMAT = {
     "azure-functions-2019": [MINUTES_2019],
     "azure-functions-2021": [CALLS_2021],
@@ -92,6 +98,7 @@ BY_FORMAT = {
     "burstgpt": [BURST_6, BURST_8],
     "mooncake": [MOONCAKE],
     "qwen-bailian": [QWEN],
+    "servegen": [SERVEGEN],
     "vidur": [VIDUR, VIDUR_CLOCKED],
     "request-jsonl": [SLORA, VLLM],
     "csv": [PLAIN],

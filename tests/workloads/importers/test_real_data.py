@@ -9,9 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from workloads.errors import WorkloadError
 from workloads.importers import Options, detect, import_file
+from workloads.importers.azure_functions_2019 import read_minutes
+from workloads.importers.bad_rows import BadRows
+from workloads.importers.servegen import _clients
 from workloads.minutes import data_root
-from workloads.statistics import dispersion
+from workloads.statistics import cv, describe, dispersion, peak_to_mean
 
 ROOT = data_root()
 pytestmark = pytest.mark.skipif(ROOT is None, reason="no public traces: set SLBENCH_DATA")
@@ -68,7 +72,7 @@ def test_vidur_lengths() -> None:
     assert len(import_file(real(f"vidur_lengths/{name}"))) == 28_257
 
 
-@pytest.mark.parametrize("name", ["predictable8", "normal8", "bursty8"])
+@pytest.mark.parametrize("name", ["predictable8", "normal8", "bursty8", "burstyhot3"])
 def test_slices_as_their_manifest_says(name: str) -> None:
     about = json.loads(real("slices/manifest.json").read_text())[f"{name}_w720"]
     workload = import_file(real(f"slices/{name}_w720.csv"), Options(seed=1))
@@ -76,8 +80,10 @@ def test_slices_as_their_manifest_says(name: str) -> None:
     assert len(workload) == stats["n"]
     duration_s = workload.duration_ns / 1e9
     assert len(workload) / duration_s == pytest.approx(stats["rate_rps"], abs=1e-4)
-    found = dispersion(workload.arrivals_s(), 60, duration_s)
-    assert found == pytest.approx(stats["agg_IoD60s"], rel=0.02)
+    times = workload.arrivals_s()
+    assert dispersion(times, 60, duration_s) == pytest.approx(stats["agg_IoD60s"], rel=0.02)
+    assert peak_to_mean(times, duration_s) == pytest.approx(stats["agg_peak_to_mean_min"], rel=0.01)
+    assert cv(times) == pytest.approx(stats["agg_cv"], rel=0.06)
     each = {f["slot"]: f["n"] for f in about["functions"]}
     assert {f.id: len(workload.arrivals_s(f.id)) for f in workload.functions} == each
 
@@ -89,3 +95,79 @@ def test_the_whole_2019_sample() -> None:
     assert workload.duration_ns == 480 * 60 * 10**9
     triggers = [function.trigger for function in workload.functions]
     assert (triggers.count("timer"), triggers.count("http")) == (247, 139)
+
+
+def test_the_2019_sample_has_its_times_and_memory() -> None:
+    minutes = read_minutes(real("azure_functions_2019_500x8h/invocations.csv"))
+    joins = [step.parameters for step in minutes.provenance.transforms[1:]]
+    joined = {step["file"]: step["functions"] for step in joins}
+    assert joined == {"durations.csv": 500, "memory.csv": 500}
+    first = next(f for f in minutes.functions if str(f.source_hash).startswith("50c299e1"))
+    assert first.duration_ms == 6108
+
+
+@pytest.mark.parametrize(("days", "functions"), [("top10", 10), ("top5", 5)])
+def test_the_busiest_functions_of_a_day(days: str, functions: int) -> None:
+    """1,440 columns; a day of the five busiest is more than fits, an hour of it is not."""
+    path = real(f"azure_functions_2019_top14_24h/{days}_invocations.csv")
+    minutes = read_minutes(path)
+    assert (len(minutes.functions), minutes.minutes) == (functions, 1440)
+    hour = import_file(path, Options(start_s=36_000, duration_s=3600))
+    wanted = sum(int(counts[600:660].sum()) for counts in minutes.counts.values())
+    assert len(hour) == wanted
+    times = hour.requests["arrival_ns"].to_numpy()
+    for rows in hour.rows().values():
+        assert (np.diff(times[np.sort(rows)]) > 0).all()
+
+
+def test_a_day_too_large_says_what_to_ask_for() -> None:
+    with pytest.raises(WorkloadError, match="--from"):
+        import_file(real("azure_functions_2019_top14_24h/top5_invocations.csv"))
+
+
+@pytest.mark.slow
+def test_servegens_pools() -> None:
+    """Clients and windows as the data's README counts them; requests within the noise of their
+    rates; lengths from the archive beside."""
+    path = real("servegen/all_trace_csv.tar.xz")
+    with pytest.raises(WorkloadError, match="reason/deepseek-r1"):
+        import_file(path)
+    hour = Options(part="reason/deepseek-r1", start_s=36_000, duration_s=3600, seed=1)
+    workload = import_file(path, hour)
+    assert workload.provenance.transforms[0].parameters["clients"] == 73
+    assert workload.provenance.transforms[1].parameters["clients"] == 73
+    assert workload.duration_ns == 3600 * 10**9
+    times = workload.requests["arrival_ns"].to_numpy()
+    assert (np.diff(times) >= 0).all()
+    assert (workload.requests["output_tokens"].to_numpy() > 1).mean() > 0.8
+    clients = dict(_clients(path, "reason/deepseek-r1", BadRows(path)))
+    assert {len(windows) for windows in clients.values()} == {144}
+    inside = [w for found in clients.values() for w in found if 36_000 <= w.start_s < 39_600]
+    expected = sum(w.rate_rps * 600 for w in inside)
+    noise = sum(w.cv**2 * w.rate_rps * 600 for w in inside) ** 0.5
+    assert len(workload) == pytest.approx(expected, abs=4 * noise)
+
+
+# Statistics of the published files as they were first read here: a change of the importers shows.
+@pytest.mark.parametrize(
+    ("name", "prompt", "output", "rate", "gap_cv", "iod"),
+    [
+        ("code", (1469, 5187.6, 7436), (13, 55, 251.46), 2.567, 13.15, 164.0),
+        ("conv", (1020, 2734.5, 4142), (129, 424, 601), 5.530, 1.094, 16.13),
+    ],
+)
+def test_azure_llm_statistics(
+    name: str,
+    prompt: tuple[float, ...],
+    output: tuple[float, ...],
+    rate: float,
+    gap_cv: float,
+    iod: float,
+) -> None:
+    workload = import_file(real(f"azure_llm_2023/AzureLLMInferenceTrace_{name}.csv"))
+    found = describe(workload)
+    assert tuple(found["prompt_tokens"].values()) == pytest.approx(prompt, rel=1e-3)
+    assert tuple(found["output_tokens"].values()) == pytest.approx(output, rel=1e-3)
+    assert found["rate_rps"] == pytest.approx(rate, rel=1e-3)
+    assert found["cv"] == pytest.approx(gap_cv, rel=1e-3)
+    assert found["dispersion_60s"] == pytest.approx(iod, rel=1e-3)

@@ -9,30 +9,11 @@ import pytest
 from workloads.errors import WorkloadError
 from workloads.importers import Options, import_file, importer, names
 
+from ..test_guide import block
 from . import samples
 from .samples import written
 
-STRANGER = """
-from workloads.importers import Format
-from workloads.importers.assemble import assemble
-from workloads.importers.csv_rows import CsvRows
-from workloads.importers.parse import decimal_seconds, tokens
-from workloads.importers.rows import Rows
-
-FORMAT = Format("pipes", "a stranger's gateway", "CC0-1.0", "me", "seconds", 1_000)
-
-
-def sniff(path, head):
-    return head.startswith(b"t,user,in,out")
-
-
-def read(path, options):
-    source = CsvRows(path, ("t", "in", "out"), names=["user"])
-    at = source.values("t", decimal_seconds, "a time in seconds")
-    lengths = [source.values(name, tokens, "a number of tokens") for name in ("in", "out")]
-    rows = Rows(source.lines, at, *source.functions("user"), *lengths)
-    return assemble(FORMAT, options, rows, source.bad)
-"""
+STRANGER = block("python", "FORMAT")  # of the guide
 
 
 @pytest.fixture
@@ -50,6 +31,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_a_strangers_format_is_named_and_read_like_our_own(tmp_path: Path) -> None:
+    assert len(STRANGER.splitlines()) < 25
     assert {"pipes", "csv"} <= set(names())
     path = written(tmp_path, "t,user,in,out\n0.5,ann,3,4\n")
     workload = import_file(path, Options(), "pipes")

@@ -1,0 +1,120 @@
+"""``slbench workloads``: what it prints, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from harness.commands.workloads import app
+from workloads import catalogue
+from workloads.errors import WorkloadError
+from workloads.trace import Workload
+
+COUNTS = (
+    "function,"
+    + ",".join(map(str, range(240)))
+    + "\n"
+    + "".join(
+        f"f{i}," + ",".join("5" if minute % 40 == i else "0" for minute in range(240)) + "\n"
+        for i in range(3)
+    )
+)
+
+
+def slbench(*arguments: object) -> str:
+    done = CliRunner().invoke(app, [str(each) for each in arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+@pytest.fixture
+def counts(tmp_path: Path) -> Path:
+    path = tmp_path / "counts.csv"
+    path.write_text(COUNTS)
+    return path
+
+
+def test_every_name_of_the_catalogue_can_be_shown() -> None:
+    names = [row["name"] for row in json.loads(slbench("list", "--json"))["workloads"]]
+    wanted = {f"azure-{kind}" for kind in ("predictable8", "normal8", "bursty8", "hot3")}
+    wanted |= {
+        "time-breakdown",
+        "lora-zipf-100",
+        "lora-zipf-1000",
+        "llm-conv",
+        "llm-code",
+        "steady",
+    }
+    assert wanted <= set(names)
+    for name in wanted - {"lora-zipf-1000"}:
+        document = json.loads(slbench("show", name, "--json"))
+        assert document["n"] > 0
+        assert {"kind", "cv_estimator", "dispersion_60s", "peak_to_mean", "classes"} <= set(
+            document
+        )
+
+
+@pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
+def test_a_workload_is_drawn(suffix: str, tmp_path: Path) -> None:
+    for name in ("time-breakdown", "azure-bursty8"):
+        path = tmp_path / f"{name}.{suffix}"
+        slbench("plot", name, "-o", path)
+        assert path.stat().st_size > 10_000
+
+
+def test_a_fit_is_an_entry_that_can_be_named_by_its_path(counts: Path, tmp_path: Path) -> None:
+    entry = tmp_path / "mine.toml"
+    entry.write_text(slbench("fit", counts))
+    again = catalogue.load(str(entry), seed=3)
+    assert {f.id for f in again.functions} == {"f0", "f1", "f2"}
+    assert len(again) == pytest.approx(90, rel=0.35)
+
+
+def test_a_recording_with_exact_times_is_fitted_by_them(tmp_path: Path) -> None:
+    recorded, entry = tmp_path / "conv.parquet", tmp_path / "again.toml"
+    slbench("generate", "llm-conv", recorded, "--set", "duration_s=1200")
+    entry.write_text(slbench("fit", recorded))
+    first, again = Workload.read(recorded), catalogue.load(str(entry), seed=9)
+    assert len(again) == pytest.approx(len(first), rel=0.25)
+    assert catalogue.describe(str(entry))["function"][0]["fit"]["observed"]["cv"] > 0
+
+
+def test_a_composed_workload_says_what_was_done(tmp_path: Path) -> None:
+    path = tmp_path / "mine.parquet"
+    slbench("generate", "azure-bursty8", path, "--lengths-of", "llm-code", "--keep", 0.5,
+            "--tile", 2, "--merge", "time-breakdown")  # fmt: skip
+    workload = Workload.read(path)
+    assert workload.provenance.kind == "composed"
+    parts = workload.provenance.transforms[0].parameters["parts"]
+    assert [step["name"] for step in parts[0]["transforms"]][-3:] == ["lengths-of", "thin", "tile"]
+    assert {"A", "f0"} <= {f.id for f in workload.functions}
+
+
+def test_classes_and_segments_of_counts(counts: Path, tmp_path: Path) -> None:
+    rows = json.loads(slbench("classify", counts, "--json"))["functions"]
+    assert {row["agreed"] for row in rows} == {"normal"}
+    assert set(rows[0]["cv"]) == {"instainfer", "equidistant", "uniform"}
+    assert "3 of 3" in slbench("classify", counts)
+    folder = tmp_path / "segments"
+    slbench("segments", counts, "-o", folder, "--class", "normal", "--count", 2,
+            "--functions", 2, "--hours", 4)  # fmt: skip
+    assert [len(Workload.read(path).functions) for path in folder.iterdir()] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("summary = 1\n", "needs one of"),
+        ("[population]\n", "lacks"),
+        ("not toml", "not a catalogue entry"),
+    ],
+)
+def test_a_broken_entry_is_refused_with_its_path(text: str, why: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(WorkloadError, match=why) as refused:
+        catalogue.load(str(path), seed=0)
+    assert str(path) in str(refused.value)

@@ -1,0 +1,27 @@
+"""What an arrival process is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+Times = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class Process(BaseModel, ABC):
+    """A stationary point process. ``kind`` names it in a catalogue entry."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    @abstractmethod
+    def mean_rate_rps(self) -> float:
+        """Expected arrivals per second."""
+
+    @abstractmethod
+    def arrivals(self, random: np.random.Generator, duration_s: float) -> Times:
+        """Arrival times in [0, duration), sorted, in seconds; the process was running before 0,
+        so the first gap is no more special than any other."""

@@ -1,0 +1,95 @@
+"""How requests share out among functions: laws by the name that a catalogue entry gives.
+
+``shares(n)`` are the functions' shares of all requests, most popular first, summing to 1.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat
+
+from .errors import WorkloadError
+from .trace import Workload
+
+Shares = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class Popularity(BaseModel, ABC):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @abstractmethod
+    def shares(self, functions: int) -> Shares: ...
+
+
+class Uniform(Popularity):
+    """All functions alike."""
+
+    kind: Literal["uniform"] = "uniform"
+
+    def shares(self, functions: int) -> Shares:
+        return np.full(functions, 1 / functions)
+
+
+class Zipf(Popularity):
+    """The i-th function in proportion to i^-exponent."""
+
+    kind: Literal["zipf"] = "zipf"
+    exponent: NonNegativeFloat = 1.0
+
+    def shares(self, functions: int) -> Shares:
+        weights = np.arange(1, functions + 1) ** -self.exponent
+        return np.asarray(weights / weights.sum())
+
+
+class Power(Popularity):
+    """S-LoRA's power law (Sheng et al., MLSys 2024, section 7; its load generator draws the
+    function as a power-distributed part of them all): the first k of n functions have a share of
+    1 - (1 - k/n)^alpha; alpha 1 is uniform, below 1 is skewed."""
+
+    kind: Literal["power"] = "power"
+    alpha: PositiveFloat = 1.0
+
+    def shares(self, functions: int) -> Shares:
+        edges = np.linspace(0.0, 1.0, functions + 1) ** self.alpha
+        return np.sort(np.diff(edges))[::-1]
+
+
+class Traced(Popularity):
+    """As counted somewhere: weights, most popular first or not; as many as functions."""
+
+    kind: Literal["traced"] = "traced"
+    weights: tuple[NonNegativeFloat, ...] = Field(min_length=1)
+
+    @classmethod
+    def of(cls, workload: Workload) -> Traced:
+        """The shares of a workload's functions."""
+        counts = workload.requests["function"].value_counts().to_pylist()
+        return cls(weights=tuple(sorted((float(c["counts"]) for c in counts), reverse=True)))
+
+    def shares(self, functions: int) -> Shares:
+        if len(self.weights) != functions or not sum(self.weights):
+            raise WorkloadError(
+                f"traced popularity has {len(self.weights)}, not {functions} weights"
+            )
+        weights = np.sort(self.weights)[::-1]
+        return np.asarray(weights / weights.sum())
+
+
+LAWS: Mapping[str, type[Popularity]] = {
+    "uniform": Uniform,
+    "zipf": Zipf,
+    "power": Power,
+    "traced": Traced,
+}
+
+
+def popularity(about: Mapping[str, Any]) -> Popularity:
+    """The law of a table such as ``{kind = "zipf", exponent = 0.9}``."""
+    kind = str(about.get("kind"))
+    if kind not in LAWS:
+        raise WorkloadError(f"popularity {kind!r} is unknown; known: {', '.join(LAWS)}")
+    return LAWS[kind].model_validate(about)
