@@ -1,11 +1,13 @@
 """What a run costs: price sheets, the bill, and each request's share of it."""
 
-from .bill import bill, bill_instances, merge
+from .bill import bill, bill_instances
+from .busy import Intervals, merge
 from .requests import request_costs
 from .sheet import InstanceSheet, PriceSheet, instance_sheet, price_sheet
 
 __all__ = [
     "InstanceSheet",
+    "Intervals",
     "PriceSheet",
     "bill",
     "bill_instances",

@@ -8,20 +8,22 @@ stands for. What is held on the host itself is billed as host memory, never as a
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from systems.interface import Activity, MemoryStep
 
 from ..records.schema import BILLING
+from .busy import Business, Intervals, Key, Times, by_function
 from .sheet import InstanceSheet, PriceSheet
 
 GB = 1e9
 HOST = "host"
-Interval = tuple[int, int]
+Quantities = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def bill(
@@ -35,12 +37,13 @@ def bill(
 ) -> pa.Table:
     """The bill of [0, ``end_ns``), a row per interval in which nothing changed. Times of memory
     and activity count from the run's start; ``calls`` by function; ``threads`` per instance."""
-    rows = [
-        *_memory_rows(memory, activity, end_ns),
-        *_vcpu_rows(activity, end_ns, threads),
-        *(_Row("calls", 0, end_ns, float(n), f, None) for f, n in sorted(calls.items())),
+    activities = by_function(activity)
+    parts = [
+        *_memory_parts(memory, Business(activities), end_ns),
+        *_vcpu_parts(activities, end_ns, threads),
+        *_call_parts(calls, end_ns),
     ]
-    return _priced(rows, sheet)
+    return _priced([part for part in parts if len(part.quantity)], sheet)
 
 
 def bill_instances(devices: int, sheet: InstanceSheet, *, end_ns: int) -> pa.Table:
@@ -53,101 +56,87 @@ def bill_instances(devices: int, sheet: InstanceSheet, *, end_ns: int) -> pa.Tab
     return pa.table({name: [value] for name, value in columns}, schema=BILLING)
 
 
-class _Row(NamedTuple):
+class _Part(NamedTuple):
+    """Rows of one resource for one function on one device."""
+
     resource: str
-    start_ns: int
-    end_ns: int
-    quantity: float
-    function: str | None
     device: str | None
+    function: str | None
+    when: Intervals
+    quantity: Quantities
 
 
-def _memory_rows(
-    memory: Sequence[MemoryStep], activity: Sequence[Activity], end_ns: int
-) -> Iterable[_Row]:
-    busy = _busy(activity)
+def _memory_parts(memory: Sequence[MemoryStep], business: Business, end_ns: int) -> Iterable[_Part]:
     for (device, _, function), steps in _by_holding(memory).items():
-        for start, end, size in _held(steps, end_ns):
-            if device == HOST:
-                quantity = size / GB * (end - start) / 1e9
-                yield _Row("host_memory", start, end, quantity, function, device)
-                continue
-            for low, high, active in _split(start, end, busy.get((device, function), [])):
-                resource = "gpu_memory_active" if active else "gpu_memory_idle"
-                quantity = size / GB * (high - low) / 1e9
-                yield _Row(resource, low, high, quantity, function, device)
-
-
-def _busy(activity: Sequence[Activity]) -> dict[tuple[str, str | None], list[Interval]]:
-    """When each function ran on each device, and (function None) when any did."""
-    found: dict[tuple[str, str | None], list[Interval]] = {}
-    for each in activity:
-        for function in (each.function_id, None):
-            found.setdefault((each.device, function), []).append((each.start_ns, each.end_ns))
-    return {key: merge(intervals) for key, intervals in found.items()}
+        at = np.array([step.t_ns for step in steps], np.int64)
+        size = np.array([step.bytes for step in steps], np.int64)
+        changes = np.empty(0, np.int64) if device == HOST else business.changes(device, function)
+        when, held, active = _stretches(at, size, changes, end_ns)
+        quantity = held / GB * (when.end_ns - when.start_ns) / 1e9
+        if device == HOST:
+            yield _Part("host_memory", device, function, when, quantity)
+            continue
+        for resource, chosen in (("gpu_memory_active", active), ("gpu_memory_idle", ~active)):
+            chosen_when = Intervals(when.start_ns[chosen], when.end_ns[chosen])
+            yield _Part(resource, device, function, chosen_when, quantity[chosen])
 
 
 def _by_holding(memory: Sequence[MemoryStep]) -> dict[tuple[str, str, str | None], Any]:
     found: dict[tuple[str, str, str | None], list[MemoryStep]] = {}
-    for step in sorted(memory, key=lambda step: step.t_ns):
+    for step in sorted(memory, key=attrgetter("t_ns")):
         found.setdefault((step.device, step.owner, step.function_id), []).append(step)
     return found
 
 
-def _held(steps: Sequence[MemoryStep], end_ns: int) -> Iterable[tuple[int, int, int]]:
-    """(start, end, bytes) within the run, where there are any bytes."""
-    ends = [*(step.t_ns for step in steps[1:]), end_ns]
-    for step, until in zip(steps, ends, strict=True):
-        start, end = max(step.t_ns, 0), min(until, end_ns)
-        if end > start and step.bytes:
-            yield start, end, step.bytes
+def _stretches(
+    at: Times, size: Times, changes: Times, end_ns: int
+) -> tuple[Intervals, Times, np.ndarray[Any, np.dtype[np.bool_]]]:
+    """The stretches within the run over which bytes are held and nothing changes: when, how many
+    bytes, and whether there was business. ``size[i]`` is held from ``at[i]`` on."""
+    first = max(int(at[0]), 0)
+    # Two runs already in order: a stable sort only merges them.
+    edges = np.sort(np.concatenate([changes, at, [first, end_ns]]), kind="stable")
+    edges = edges[(edges >= first) & (edges <= end_ns)]
+    lasting = edges[1:] > edges[:-1]
+    start, end = edges[:-1][lasting], edges[1:][lasting]
+    held = size[np.searchsorted(at, start, side="right") - 1]
+    active = np.searchsorted(changes, start, side="right") % 2 == 1
+    some = held > 0
+    return Intervals(start[some], end[some]), held[some], active[some]
 
 
-def merge(intervals: Iterable[Interval]) -> list[Interval]:
-    """The same time covered by intervals that do not overlap, in order."""
-    merged: list[Interval] = []
-    for start, end in sorted(intervals):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged
+def _vcpu_parts(activities: Mapping[Key, Intervals], end_ns: int, threads: int) -> Iterable[_Part]:
+    for (device, function), intervals in activities.items():
+        when = intervals.within(end_ns)
+        quantity = threads * (when.end_ns - when.start_ns) / 1e9
+        yield _Part("vcpu_active", device, function, when, quantity)
 
 
-def _split(start: int, end: int, busy: Sequence[Interval]) -> Iterable[tuple[int, int, bool]]:
-    """[start, end) cut where business begins and ends. ``busy`` is merged, hence in order."""
-    cursor = start
-    for index in range(bisect_right(busy, start, key=lambda each: each[1]), len(busy)):
-        low, high = max(busy[index][0], start), min(busy[index][1], end)
-        if low >= end:
-            break
-        if low > cursor:
-            yield cursor, low, False
-        yield low, high, True
-        cursor = high
-    if cursor < end:
-        yield cursor, end, False
+def _call_parts(calls: Mapping[str, int], end_ns: int) -> Iterable[_Part]:
+    whole = Intervals(np.zeros(1, np.int64), np.full(1, end_ns, np.int64))
+    for function, count in sorted(calls.items()):
+        yield _Part("calls", None, function, whole, np.array([float(count)]))
 
 
-def _vcpu_rows(activity: Sequence[Activity], end_ns: int, threads: int) -> Iterable[_Row]:
-    for each in activity:
-        start, end = max(each.start_ns, 0), min(each.end_ns, end_ns)
-        if end > start:
-            quantity = threads * (end - start) / 1e9
-            yield _Row("vcpu_active", start, end, quantity, each.function_id, each.device)
-
-
-def _priced(rows: Sequence[_Row], sheet: PriceSheet) -> pa.Table:
-    prices = {resource: sheet.usd(resource) for resource in {row.resource for row in rows}}
-    columns: dict[str, list[Any]] = {
-        "resource": [row.resource for row in rows],
-        "start_ns": [row.start_ns for row in rows],
-        "end_ns": [row.end_ns for row in rows],
-        "quantity": [row.quantity for row in rows],
-        "unit": [sheet.units[row.resource] for row in rows],
-        "unit_price_usd": [prices[row.resource] for row in rows],
-        "usd": [row.quantity * prices[row.resource] for row in rows],
-        "function_id": [row.function for row in rows],
-        "device": [row.device for row in rows],
+def _priced(parts: Sequence[_Part], sheet: PriceSheet) -> pa.Table:
+    if not parts:
+        return BILLING.empty_table()
+    which = np.repeat(np.arange(len(parts), dtype=np.int32), [len(p.quantity) for p in parts])
+    quantity = np.concatenate([part.quantity for part in parts])
+    price = np.array([sheet.usd(part.resource) for part in parts])[which]
+    columns = {
+        "resource": _each([part.resource for part in parts], which),
+        "start_ns": np.concatenate([part.when.start_ns for part in parts]),
+        "end_ns": np.concatenate([part.when.end_ns for part in parts]),
+        "quantity": quantity,
+        "unit": _each([sheet.units[part.resource] for part in parts], which),
+        "unit_price_usd": price,
+        "usd": quantity * price,
+        "function_id": _each([part.function for part in parts], which),
+        "device": _each([part.device for part in parts], which),
     }
     return pa.table(columns, schema=BILLING)
+
+
+def _each(values: Sequence[str | None], which: np.ndarray[Any, np.dtype[np.int32]]) -> pa.Array:
+    return pa.array(values, pa.string()).take(pa.array(which))

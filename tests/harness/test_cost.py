@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.cost import bill, merge, price_sheet
+from harness.cost import Intervals, bill, merge, price_sheet
 from harness.errors import HarnessError
 from systems.interface import Activity, MemoryOwner, MemoryStep
 
@@ -86,8 +87,51 @@ def _integral(memory: list[MemoryStep]) -> float:
     return total
 
 
+seconds = st.integers(0, 20)
+places = st.sampled_from(["gpu:0", "gpu:1"])
+functions = st.sampled_from(["f0", "f1"])
+
+
+@given(
+    steps=st.lists(st.tuples(seconds, st.integers(0, 3), places, functions | st.none())),
+    runs=st.lists(st.tuples(seconds, seconds, places, functions)),
+)
+def test_memory_is_active_in_exactly_the_seconds_in_which_it_was_used(
+    steps: list[tuple[int, int, str, str | None]], runs: list[tuple[int, int, str, str]]
+) -> None:
+    """Against a bill made by looking at every second on its own."""
+    memory = [
+        MemoryStep(t * S, device, MemoryOwner.WEIGHTS, function, size * GB)
+        for t, size, device, function in steps
+    ]
+    activity = [Activity(min(a, b) * S, max(a, b) * S, d, "0", f) for a, b, d, f in runs]
+    billed = dict.fromkeys(("gpu_memory_active", "gpu_memory_idle"), 0.0)
+    for row in bill(memory, activity, {}, SHEET, end_ns=20 * S, threads=1).to_pylist():
+        assert 0 <= row["start_ns"] < row["end_ns"] <= 20 * S
+        if row["resource"] in billed:
+            billed[row["resource"]] += row["quantity"]
+    expected = dict.fromkeys(billed, 0)
+    for device in ("gpu:0", "gpu:1"):
+        for owner in ("f0", "f1", None):
+            for second in range(20):
+                used = any(
+                    min(a, b) <= second < max(a, b) and d == device and owner in (f, None)
+                    for a, b, d, f in runs
+                )
+                held = [s for s in steps if s[0] <= second and s[2:] == (device, owner)]
+                size = (
+                    max(enumerate(held), key=lambda each: (each[1][0], each[0]))[1][1]
+                    if held
+                    else 0
+                )
+                expected["gpu_memory_active" if used else "gpu_memory_idle"] += size
+    assert billed == pytest.approx(expected)
+
+
 def test_merged_intervals_do_not_overlap() -> None:
-    assert merge([(5, 7), (0, 2), (1, 3), (3, 4)]) == [(0, 4), (5, 7)]
+    start_ns, end_ns = merge(Intervals(np.array([5, 0, 1, 3, 9]), np.array([7, 2, 3, 4, 9])))
+    assert start_ns.tolist() == [0, 5]
+    assert end_ns.tolist() == [4, 7]
 
 
 def test_an_unknown_sheet_names_the_known_ones() -> None:

@@ -1,0 +1,84 @@
+"""When devices ran batches: intervals merged once, then looked up for any number of moments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from systems.interface import Activity
+
+Times: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+"""Nanoseconds from the run's start."""
+
+Key = tuple[str, str]
+"""Device and function."""
+
+
+class Intervals(NamedTuple):
+    """[start, end) each, as two columns."""
+
+    start_ns: Times
+    end_ns: Times
+
+    def within(self, end_ns: int) -> Intervals:
+        """What of them lies in [0, ``end_ns``)."""
+        start, end = np.maximum(self.start_ns, 0), np.minimum(self.end_ns, end_ns)
+        return Intervals(start[end > start], end[end > start])
+
+
+def by_function(activity: Sequence[Activity]) -> dict[Key, Intervals]:
+    """The activities of each function on each device, in order of first appearance."""
+    if not activity:
+        return {}
+    count = len(activity)
+    numbers: dict[Key, int] = {}
+    group = np.fromiter(
+        (numbers.setdefault((each.device, each.function_id), len(numbers)) for each in activity),
+        np.int64,
+        count,
+    )
+    order = np.argsort(group, kind="stable")
+    start = np.fromiter((each.start_ns for each in activity), np.int64, count)[order]
+    end = np.fromiter((each.end_ns for each in activity), np.int64, count)[order]
+    first = np.searchsorted(group[order], np.arange(1, len(numbers)))
+    parts = zip(np.split(start, first), np.split(end, first), strict=True)
+    return {key: Intervals(*part) for key, part in zip(numbers, parts, strict=True)}
+
+
+def merge(intervals: Intervals) -> Intervals:
+    """The same time covered by intervals that neither overlap nor touch, in order."""
+    order = np.argsort(intervals.start_ns, kind="stable")
+    start, end = intervals.start_ns[order], intervals.end_ns[order]
+    start, end = start[end > start], end[end > start]
+    if not len(start):
+        return Intervals(start, end)
+    until = np.maximum.accumulate(end)
+    first = np.concatenate([[True], start[1:] > until[:-1]])
+    last = np.concatenate([first[1:], [True]])
+    return Intervals(start[first], until[last])
+
+
+class Business:
+    """When each function runs on each device, and when any of a device's does."""
+
+    def __init__(self, activities: dict[Key, Intervals]) -> None:
+        self._changes: dict[tuple[str, str | None], Times] = {}
+        of_device: dict[str, list[Intervals]] = {}
+        for (device, function), intervals in activities.items():
+            merged = merge(intervals)
+            self._changes[device, function] = _changes(merged)
+            of_device.setdefault(device, []).append(merged)
+        for device, parts in of_device.items():
+            columns = (np.concatenate(column) for column in zip(*parts, strict=True))
+            self._changes[device, None] = _changes(merge(Intervals(*columns)))
+
+    def changes(self, device: str, function: str | None) -> Times:
+        """Moments at which business begins (the even ones) and ends (the odd ones), in order.
+        ``function`` None: of any function."""
+        return self._changes.get((device, function), np.empty(0, np.int64))
+
+
+def _changes(merged: Intervals) -> Times:
+    return np.stack(merged, axis=1).ravel()
