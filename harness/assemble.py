@@ -139,6 +139,7 @@ def _measured(sample: Sample, t_ns: int) -> list[tuple[Any, ...]]:
     readings = [
         ("host", sample.anonymous_bytes, "measured-anonymous"),
         ("host", sample.pss_bytes, "measured-pss"),
+        ("host", sample.uss_bytes, "measured-uss"),
         *((device, size, "measured-nvml") for device, size in sample.gpu_bytes.items()),
     ]
     return [

@@ -2,8 +2,9 @@
 
 Every tick reads two counters a process, which cost microseconds: anonymous and shared resident
 pages. The proportional set size (PSS), in which a shared page counts once over all who map it,
-costs a walk of every page table, so it is read every few seconds only; who belongs to the trees is
-looked up twice a second. What cannot be read is said to be missing, and is never 0.
+and the unique set size (USS), of pages that nobody else maps, cost a walk of every page table, so
+they are read every few seconds only; who belongs to the trees is looked up twice a second. What
+cannot be read is said to be missing, and is never 0.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple, Self
 TICK_S = 0.1
 PSS_S = 4.0
 TREE_S = 0.5
+_NO_SHARES = "pss and uss: the kernel does not tell (smaps_rollup)"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -31,6 +33,7 @@ class Sample(NamedTuple):
     t_ns: int
     anonymous_bytes: int | None
     pss_bytes: int | None
+    uss_bytes: int | None
     processes: int
     gpu_bytes: Mapping[str, int] = MappingProxyType({})
 
@@ -95,10 +98,11 @@ class Sampler:
 
     def _sample(self, family: Sequence[int], with_pss: bool, gpus: _Gpus) -> Sample:
         anonymous = _sum(anonymous_bytes(pid) for pid in family)
-        pss = _sum(pss_bytes(pid) for pid in family) if with_pss else None
-        if with_pss and pss is None and "pss" not in " ".join(self.missing):
-            self.missing.append("pss: the kernel does not tell (smaps_rollup)")
-        return Sample(time.monotonic_ns(), anonymous, pss, len(family), gpus.read(family))
+        found = [each for each in map(shares, family) if each] if with_pss else []
+        if with_pss and not found and _NO_SHARES not in self.missing:
+            self.missing.append(_NO_SHARES)
+        pss, uss = _sum(each.pss for each in found), _sum(each.uss for each in found)
+        return Sample(time.monotonic_ns(), anonymous, pss, uss, len(family), gpus.read(family))
 
 
 class _Gpus:
@@ -160,13 +164,19 @@ def anonymous_bytes(pid: int) -> int | None:
     return (int(resident) - int(shared)) * _PAGE
 
 
-def pss_bytes(pid: int) -> int | None:
-    """Proportional set size; None where it cannot be read."""
+class Shares(NamedTuple):
+    """Bytes of a process: proportional (PSS) and unique (USS, private pages) set size."""
+
+    pss: int
+    uss: int
+
+
+def shares(pid: int) -> Shares | None:
+    """As the kernel sums them up over all mappings; None where that cannot be read."""
     try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        # After a line for the range of addresses: "Pss:      1234 kB" and so on.
+        size = {name: int(kilo) * 1024 for name, kilo, _ in map(str.split, lines[1:])}
+        return Shares(size["Pss:"], size["Private_Clean:"] + size["Private_Dirty:"])
+    except (OSError, ValueError, KeyError):
         return None
-    for line in text.splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    return None

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.telemetry import Sampler, _Gpus, anonymous_bytes, pss_bytes, tree
+from harness.telemetry import Sampler, _Gpus, anonymous_bytes, shares, tree
 
 HOLD = "import sys,time; x=bytearray(64<<20); print('ready',flush=True); sys.stdin.read()"
 
@@ -40,11 +40,33 @@ def test_a_child_is_counted_while_it_lives() -> None:
     assert any(sample.pss_bytes for sample in sampler.samples)
 
 
+def test_what_a_fork_shares_is_nobodys_own_and_half_of_each() -> None:
+    """A child that is forked after 64 MiB were touched and touches none of them."""
+    code = (
+        "import os,sys; x=bytearray(b'x')*(64<<20); pid=os.fork(); "
+        "pid and print(pid,flush=True); sys.stdin.read(1); pid and os.waitpid(pid,0)"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        assert parent.stdin is not None
+        pids = (parent.pid, int(parent.stdout.readline()))
+        both = [shares(pid) for pid in pids]
+        resident = anonymous_bytes(parent.pid)
+        parent.stdin.close()
+    assert resident is not None
+    assert resident > 64 << 20
+    for each in both:
+        assert each is not None
+        assert 30 << 20 < each.pss < 64 << 20
+        assert each.uss < 20 << 20
+
+
 def test_a_process_that_is_gone_counts_for_nothing() -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     assert anonymous_bytes(child.pid) is None, "missing, not nothing"
-    assert pss_bytes(child.pid) is None
+    assert shares(child.pid) is None
     assert list(tree(child.pid)) == [child.pid]
 
 
