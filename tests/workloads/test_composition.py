@@ -150,3 +150,14 @@ def test_prompts_without_hashes_are_the_requests_own() -> None:
     for request, made in enumerate(prompts(few, 5, 1000)):
         length = few.requests["prompt_tokens"][request].as_py()
         assert made.tolist() == prompt_ids(5, request, length, 1000).tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "prompt", "output"), [("sharegpt-like", 161.3, 338.0), ("gsm8k-like", 66.25, 66.25)]
+)
+def test_named_lengths_have_the_published_means(name: str, prompt: float, output: float) -> None:
+    workload = catalogue.load("lora-zipf-1000", seed=0, lengths=name)
+    found = [workload.requests[c].to_numpy().mean() for c in ("prompt_tokens", "output_tokens")]
+    assert found == pytest.approx([prompt, output], rel=0.05)
+    with pytest.raises(WorkloadError, match="sharegpt-like"):
+        catalogue.load("steady", seed=0, lengths="novels")

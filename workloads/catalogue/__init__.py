@@ -20,6 +20,7 @@ from ..errors import WorkloadError
 from ..generators import process
 from ..lengths import Lengths, LogNormal, lengths, with_lengths
 from ..minutes import data_root
+from ..named_lengths import NAMED
 from ..synthesis import Population, generate, populate
 from ..trace import Provenance, TraceFunction, Workload, from_arrivals
 
@@ -49,6 +50,8 @@ class Overrides(BaseModel):
     """Seconds of the trace's own time, before compression."""
     time_scale: PositiveFloat = 1.0
     """60 plays an hour in a minute; keeps every CV."""
+    lengths: str | None = None
+    """Other lengths by name: sharegpt-like, gsm8k-like, or those of an entry that has some."""
     prompt_tokens: PositiveInt | None = None
     """All prompts of this length, instead of drawn ones."""
     output_tokens: PositiveInt | None = None
@@ -90,6 +93,8 @@ def load(name: str, *, seed: int, **overrides: Any) -> Workload:
     workload = workload.compress(changes.time_scale) if changes.time_scale != 1 else workload
     if not len(workload):
         raise WorkloadError(f"workload {name!r}: no request is left after {overrides}")
+    if changes.lengths is not None:
+        prompt, output = _named_lengths(changes.lengths)
     if prompt is None or output is None:
         return workload
     return with_lengths(
@@ -192,6 +197,16 @@ def _file(name: str, seed: int, changes: Overrides) -> _Found:  # noqa: ARG001
     if not path.exists():
         raise WorkloadError(f"workload file {name} does not exist")
     return Workload.read(path), None, None
+
+
+def _named_lengths(name: str) -> tuple[Lengths, Lengths]:
+    if name in NAMED:
+        return NAMED[name]
+    entries = {each: describe(each) for each in names()}
+    known = {n: e for n, e in entries.items() if "prompt" in e and "output" in e}
+    if name not in known:
+        raise WorkloadError(f"lengths {name!r} are unknown; known: {', '.join([*NAMED, *known])}")
+    return lengths(known[name]["prompt"]), lengths(known[name]["output"])
 
 
 def _lengths(model: Lengths, exactly: int | None, most: int | None) -> Lengths:
