@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from .adapter import AdapterWeights
 from .attention import PromptAttention, StepAttention
 from .config import ModelConfig
 from .forward import Forward
-from .kv_cache import KVCache
+from .kv_cache import KVCache, Slots
 from .requests import Finish, GenerationRequest, TokenEvent
 from .sampling import Sampler, choose_tokens
 from .weights import BackboneWeights
@@ -21,7 +20,7 @@ __all__ = ["Engine", "GenerationRequest", "TokenEvent"]
 
 
 @dataclass(slots=True, eq=False)
-class _Sequence:
+class Running:
     """A running request: ``cached`` tokens have keys and values, ``token`` is yet to be fed."""
 
     request: GenerationRequest
@@ -49,7 +48,8 @@ class Engine:
         self._max_context_tokens = max_context_tokens
         self._forward = Forward(config, weights, adapter, max_context_tokens)
         self._cache = KVCache(config, max_batch_size, max_context_tokens)
-        self._sequences: list[_Sequence] = []  # its index is its slot in the cache
+        self._slots: Slots = self._cache
+        self._sequences: list[Running] = []  # its index is its slot in the cache
 
     @property
     def running(self) -> tuple[int, ...]:
@@ -59,11 +59,11 @@ class Engine:
     @property
     def kv_bytes(self) -> int:
         """Memory that keys and values hold now; none once nothing runs."""
-        return self._cache.nbytes
+        return self._slots.nbytes
 
     @property
     def kv_bytes_per_token(self) -> int:
-        return self._cache.bytes_per_token
+        return self._slots.bytes_per_token
 
     @torch.inference_mode()
     def prefill(self, requests: Sequence[GenerationRequest]) -> list[TokenEvent]:
@@ -71,7 +71,7 @@ class Engine:
         ``ValueError``, with nothing changed, for a batch or a prompt that does not fit."""
         self._check(requests)
         first_slot = len(self._sequences)
-        joined = [_start(request) for request in requests]
+        joined = [start_sequence(request) for request in requests]
         lengths = tuple(sequence.cached for sequence in joined)
         ids = torch.tensor([token for request in requests for token in request.prompt_ids])
         positions = torch.cat([torch.arange(length) for length in lengths])
@@ -79,7 +79,7 @@ class Engine:
         attention = PromptAttention(self._config, self._cache, first_slot, lengths)
         logits = self._forward(ids, positions, attention, last)
         self._sequences += joined
-        return self._advance(joined, logits)
+        return self._advance(joined, choose_tokens(logits, samplers_of(joined)))
 
     @torch.inference_mode()
     def decode(self) -> list[TokenEvent]:
@@ -93,7 +93,7 @@ class Engine:
         logits = self._forward(ids, torch.tensor(positions), attention)
         for sequence in sequences:
             sequence.cached += 1
-        return self._advance(sequences, logits)
+        return self._advance(sequences, choose_tokens(logits, samplers_of(sequences)))
 
     def cancel(self, request_id: int) -> bool:
         """Stop a request and free its slot; whether it was running."""
@@ -116,8 +116,7 @@ class Engine:
             if request.max_tokens < 1:
                 raise ValueError(f"request {request.request_id}: max_tokens must be positive")
 
-    def _advance(self, sequences: Sequence[_Sequence], logits: Tensor) -> list[TokenEvent]:
-        tokens = choose_tokens(logits, [sequence.sampler for sequence in sequences])
+    def _advance(self, sequences: Sequence[Running], tokens: list[int]) -> list[TokenEvent]:
         events = []
         for sequence, token in zip(sequences, tokens, strict=True):
             sequence.token = token
@@ -125,12 +124,12 @@ class Engine:
             finished = self._finished(sequence)
             events.append(TokenEvent(sequence.request.request_id, token, finished))
             slot = self._sequences.index(sequence)
-            self._cache.touch(slot, sequence.cached)
+            self._slots.touch(slot, sequence.cached)
             if finished:
                 self._free(slot)
         return events
 
-    def _finished(self, sequence: _Sequence) -> Finish | None:
+    def _finished(self, sequence: Running) -> Finish | None:
         request = sequence.request
         if not request.ignore_eos and sequence.token in request.stop_token_ids:
             return "stop"
@@ -141,12 +140,16 @@ class Engine:
         """The last slot's sequence takes the freed place, so that those in use stay the first."""
         last = self._sequences.pop()
         if slot < len(self._sequences):
-            self._cache.move(len(self._sequences), slot, last.cached)
+            self._slots.move(len(self._sequences), slot, last.cached)
             self._sequences[slot] = last
         if not self._sequences:
-            self._cache.release()
+            self._slots.release()
 
 
-def _start(request: GenerationRequest) -> _Sequence:
+def samplers_of(sequences: Sequence[Running]) -> list[Sampler]:
+    return [sequence.sampler for sequence in sequences]
+
+
+def start_sequence(request: GenerationRequest) -> Running:
     sampler = Sampler.of(request.temperature, request.top_p, request.seed)
-    return _Sequence(request, sampler, cached=len(request.prompt_ids))
+    return Running(request, sampler, cached=len(request.prompt_ids))

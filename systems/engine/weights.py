@@ -47,7 +47,12 @@ class BackboneWeights:
         keep alive. Only the CPU has buffers; another ``device`` needs its own mapping."""
         if device != "cpu":
             raise ValueError(f"device {device!r}: a host buffer gives weights on cpu only")
-        views = _Views(layout, _as_bytes(buffer))
+        return cls.from_flat(layout, _as_bytes(buffer))
+
+    @classmethod
+    def from_flat(cls, layout: BackboneLayout, flat: Tensor) -> BackboneWeights:
+        """Views of ``flat``: uint8, ``layout.nbytes`` or more, on any device."""
+        views = _Views(layout, flat)
         config = layout.config
         embedding = views.one(EMBEDDING)
         return cls(

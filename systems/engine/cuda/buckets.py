@@ -1,0 +1,34 @@
+"""The few shapes that steps are padded to, so that few graphs serve all of them."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+
+SHORT_PROMPTS = (64, 128, 256, 512)
+LONG_STEP = 256
+SMALLEST_CONTEXT = 256
+GRAPH_TOKENS = SHORT_PROMPTS[-1]  # longer prefills hide their launches behind arithmetic
+
+
+def batch_bucket(rows: int) -> int:
+    """The power of two that ``rows`` (1 or more) are padded to."""
+    return 1 << (rows - 1).bit_length()
+
+
+def prompt_bucket(tokens: int) -> int:
+    """The length that prompts of up to ``tokens`` are padded to."""
+    for length in SHORT_PROMPTS:
+        if tokens <= length:
+            return length
+    return -(-tokens // LONG_STEP) * LONG_STEP
+
+
+def context_bucket(tokens: int, capacity: int) -> int:
+    """How much of a cache of ``capacity`` tokens a step attends to, ``tokens`` being used."""
+    return min(capacity, max(SMALLEST_CONTEXT, batch_bucket(tokens)))
+
+
+def contexts(capacity: int) -> tuple[int, ...]:
+    """Every bucket of :func:`context_bucket`, the smallest first."""
+    powers = takewhile(lambda size: size < capacity, (SMALLEST_CONTEXT << n for n in range(32)))
+    return (*powers, capacity)

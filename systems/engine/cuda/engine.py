@@ -1,0 +1,174 @@
+"""One function's engine on a device: the CPU engine's surface, its steps replayed as graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from systems.engine.config import ModelConfig
+from systems.engine.engine import (
+    Engine,
+    GenerationRequest,
+    Running,
+    TokenEvent,
+    start_sequence,
+)
+from systems.engine.weights import BackboneWeights
+
+from .buckets import GRAPH_TOKENS, SHORT_PROMPTS, batch_bucket, context_bucket, prompt_bucket
+from .forward import DeviceForward
+from .graphs import Step
+from .ops import Ops, ops_for
+from .slab import SlabCache
+from .slot import AdapterSlot
+
+# Rows of a step's inputs.
+IDS, POSITIONS, SLOTS = 0, 1, 2
+
+
+class CudaEngine(Engine):
+    """Generates for one function at a time. ``slot``'s adapter may be exchanged whenever nothing
+    runs. Keys and values are reserved for the full batch at the full context, once."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: BackboneWeights,
+        slot: AdapterSlot | None,
+        *,
+        max_batch_size: int,
+        max_context_tokens: int,
+        ops: Ops | None = None,
+        graphs: bool = True,
+    ) -> None:
+        self._config = config
+        self._max_batch_size = max_batch_size
+        self._max_context_tokens = max_context_tokens
+        self._device = str(weights.embedding.device)
+        self._graphs = graphs
+        capacity = prompt_bucket(max_context_tokens)
+        self._slab = SlabCache(
+            config, batch_bucket(max_batch_size), capacity, weights.dtype, self._device
+        )
+        self._slots = self._slab
+        chosen = ops or ops_for(self._device)
+        self._forward_on_device = DeviceForward(config, weights, slot, self._slab, chosen)
+        self._sequences: list[Running] = []
+        self._prompts: dict[tuple[int, int], Step] = {}
+        self._steps: dict[tuple[int, int], Step] = {}
+        self._pool: Any = None
+
+    @property
+    def reserved_bytes(self) -> int:
+        """Device memory held for keys and values, used or not."""
+        return self._slab.reserved_bytes
+
+    @torch.inference_mode()
+    def prefill(self, requests: Sequence[GenerationRequest]) -> list[TokenEvent]:
+        """Run the prompts as one batch and let them join those running; each one's first token.
+        ``ValueError``, with nothing changed, for a batch or a prompt that does not fit."""
+        self._check(requests)
+        joined = [start_sequence(request) for request in requests]
+        prompts = [request.prompt_ids for request in requests]
+        outputs = self._run_prompts(prompts, first_slot=len(self._sequences))
+        self._sequences += joined
+        return self._advance(joined, _choose(joined, *outputs))
+
+    @torch.inference_mode()
+    def decode(self) -> list[TokenEvent]:
+        """One more token of every running request, in the order of :attr:`running`."""
+        if not self._sequences:
+            return []
+        sequences = list(self._sequences)
+        ids = [sequence.token for sequence in sequences]
+        outputs = self._run_step(ids, [sequence.cached for sequence in sequences])
+        for sequence in sequences:
+            sequence.cached += 1
+        return self._advance(sequences, _choose(sequences, *outputs))
+
+    @torch.inference_mode()
+    def warm_up(self, batch_sizes: Sequence[int], contexts: Sequence[int]) -> int:
+        """Load the kernels and capture the graphs of single short prompts and of steps at these
+        batch sizes and context lengths; how many graphs there are. Only while nothing runs."""
+        if self._sequences:
+            raise ValueError(f"{len(self._sequences)} requests run; warm up before the first")
+        longest = self._max_context_tokens - 1
+        for length in {min(short, longest) for short in SHORT_PROMPTS}:
+            for _ in range(2):
+                self._run_prompts([(0,) * length], first_slot=0)
+        for batch in batch_sizes:
+            for context in contexts:
+                for _ in range(2):
+                    self._run_step([0] * batch, [min(context, longest) - 1] * batch)
+        return sum(step.captured for step in (*self._prompts.values(), *self._steps.values()))
+
+    def _run_prompts(
+        self, prompts: Sequence[Sequence[int]], first_slot: int
+    ) -> tuple[Tensor, Tensor]:
+        count, length = len(prompts), prompt_bucket(max(map(len, prompts)))
+        step = self._prompts.get((count, length))
+        if step is None:
+            step = self._prompts[count, length] = self._prompt_step(count, length)
+        ids, _, slots, last = step.host.view(4, count, length)
+        for index, prompt in enumerate(prompts):
+            ids[index, : len(prompt)] = torch.tensor(prompt)
+            slots[index] = first_slot + index
+            last.view(-1)[index] = index * length + len(prompt) - 1
+        return step.run(self._graph_pool())
+
+    def _prompt_step(self, count: int, length: int) -> Step:
+        """``count`` prompts padded to ``length``; the fourth row of inputs holds the last rows."""
+
+        def body(inputs: Tensor) -> tuple[Tensor, Tensor]:
+            ids, positions, slots, last = inputs
+            run = self._forward_on_device.prompts
+            return _with_tokens(run(ids, positions, slots, last[:count], count))
+
+        short = count == 1 and length <= GRAPH_TOKENS
+        step = Step(body, (4, count * length), self._device, graph=self._graphs and short)
+        step.host[POSITIONS] = torch.arange(length).repeat(count)
+        return step
+
+    def _run_step(self, ids: list[int], positions: list[int]) -> tuple[Tensor, Tensor]:
+        """Rows past the running ones are padding: their slots are free, and what is written there
+        is overwritten by the next prompt."""
+        key = batch_bucket(len(ids)), context_bucket(max(positions) + 1, self._slab.tokens)
+        step = self._steps.get(key)
+        if step is None:
+            step = self._steps[key] = self._decode_step(*key)
+        step.host[IDS, : len(ids)] = torch.tensor(ids)
+        step.host[POSITIONS].zero_()
+        step.host[POSITIONS, : len(ids)] = torch.tensor(positions)
+        logits, tokens = step.run(self._graph_pool())
+        return logits[: len(ids)], tokens[: len(ids)]
+
+    def _decode_step(self, rows: int, tokens: int) -> Step:
+        def body(inputs: Tensor) -> tuple[Tensor, Tensor]:
+            ids, positions, slots = inputs
+            return _with_tokens(self._forward_on_device.step(ids, positions, slots, tokens))
+
+        step = Step(body, (3, rows), self._device, graph=self._graphs)
+        step.host[SLOTS] = torch.arange(rows)
+        return step
+
+    def _graph_pool(self) -> Any:
+        """Graphs never run side by side, so all of them share one pool."""
+        if self._pool is None and self._graphs and self._device.startswith("cuda"):
+            self._pool = torch.cuda.graph_pool_handle()
+        return self._pool
+
+
+def _with_tokens(logits: Tensor) -> tuple[Tensor, Tensor]:
+    return logits, logits.argmax(1)
+
+
+def _choose(sequences: Sequence[Running], logits: Tensor, tokens: Tensor) -> list[int]:
+    """The greedy tokens by one small copy; logits come to the host for those that sample."""
+    chosen: list[int] = tokens.tolist()
+    for row, sequence in enumerate(sequences):
+        if sequence.sampler.generator is not None:
+            chosen[row] = sequence.sampler.choose(logits[row].float().cpu())
+    return chosen

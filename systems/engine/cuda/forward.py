@@ -1,0 +1,96 @@
+"""The forward pass on one device, in the dtype of the weights, for graphs: no allocation depends
+on values, nothing is read back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding, linear, scaled_dot_product_attention
+
+from systems.engine.config import ModelConfig
+from systems.engine.rope import rope_tables
+from systems.engine.weights import BackboneWeights
+
+from .ops import Ops
+from .slab import SlabCache
+from .slot import AdapterSlot
+
+Attend = Callable[[int, Tensor], Tensor]
+
+
+class DeviceForward:
+    """One backbone, one adapter slot (None: the backbone alone), one cache."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: BackboneWeights,
+        slot: AdapterSlot | None,
+        cache: SlabCache,
+        ops: Ops,
+    ) -> None:
+        self._config = config
+        self._weights = weights
+        self._slot = slot
+        self._cache = cache
+        self._ops = ops
+        device = weights.embedding.device
+        cos, sin = rope_tables(config, cache.tokens)
+        self._cos, self._sin = cos.to(device), sin.to(device)
+
+    def prompts(
+        self, ids: Tensor, positions: Tensor, slots: Tensor, last: Tensor, sequences: int
+    ) -> Tensor:
+        """Logits (sequences, vocabulary) after prompts padded to one length and laid end to end.
+        ``slots``: each token's; ``last``: the row of each prompt's last token. Padding comes
+        after what is real, so the causal mask keeps it out; what it leaves in the cache is
+        overwritten before a step reaches it."""
+        heads, kv_heads = self._config.num_heads, self._config.num_kv_heads
+
+        def attend(layer: int, qkv: Tensor) -> Tensor:
+            self._store(layer, qkv, positions, slots)
+            each = qkv.unflatten(0, (sequences, -1)).transpose(1, 2)  # type: ignore[no-untyped-call]
+            q, k, v = each.split((heads, kv_heads, kv_heads), 1)
+            done = scaled_dot_product_attention(
+                q, k, v, is_causal=True, enable_gqa=heads != kv_heads
+            )
+            return done.transpose(1, 2).reshape(qkv.shape[0], -1)
+
+        return self._run(ids, attend, last)
+
+    def step(self, ids: Tensor, positions: Tensor, slots: Tensor, tokens: int) -> Tensor:
+        """Logits (n, vocabulary) of one more token for slots 0 … n-1, ``slots`` being just that;
+        every position is below ``tokens``."""
+        heads = self._config.num_heads
+
+        def attend(layer: int, qkv: Tensor) -> Tensor:
+            self._store(layer, qkv, positions, slots)
+            return self._ops.attend(qkv[:, :heads], self._cache.layers[layer], positions, tokens)
+
+        return self._run(ids, attend, None)
+
+    def _run(self, ids: Tensor, attend: Attend, last: Tensor | None) -> Tensor:
+        weights, ops, eps = self._weights, self._ops, self._config.rms_norm_eps
+        x = embedding(ids, weights.embedding)
+        normed = ops.norm(x, weights.layers[0].input_norm, eps)
+        following = [layer.input_norm for layer in weights.layers[1:]] + [weights.norm]
+        for index, layer in enumerate(weights.layers):
+            qkv = self._project("qkv", index, normed, layer.qkv)
+            attended = attend(index, qkv.unflatten(1, (-1, self._config.head_dim)))  # type: ignore[no-untyped-call]
+            y = self._project("o", index, attended, layer.o)
+            normed = ops.add_norm(x, y, layer.post_norm, eps)
+            inner = ops.silu_mul(self._project("gate_up", index, normed, layer.gate_up))
+            y = self._project("down", index, inner, layer.down)
+            normed = ops.add_norm(x, y, following[index], eps)
+        return linear(normed if last is None else normed.index_select(0, last), weights.head)
+
+    def _store(self, layer: int, qkv: Tensor, positions: Tensor, slots: Tensor) -> None:
+        kv = self._cache.layers[layer]
+        self._ops.rotate_and_store(qkv, self._cos, self._sin, positions, slots, kv)
+
+    def _project(self, name: str, index: int, x: Tensor, weight: Tensor) -> Tensor:
+        y = linear(x, weight)
+        pair = self._slot.layer(name, index) if self._slot else None
+        return y if pair is None else y.addmm_(torch.mm(x, pair[0].t()), pair[1])

@@ -1,0 +1,114 @@
+"""A place for one adapter at fixed addresses, so that graphs outlive a switch of adapters.
+
+An adapter is packed on the host into one flat buffer of the slot's own layout and arrives by one
+copy. Per fused projection: the A of its targets stacked, (ranks, in), and their B as one
+block-diagonal matrix, (ranks, out): two products instead of one and three, for a few more bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from systems.engine.adapter import FUSED, AdapterWeights, Delta
+from systems.engine.adapter_files import target_shapes
+from systems.engine.config import ModelConfig
+from systems.errors import AdapterError
+
+
+@dataclass(frozen=True, slots=True)
+class SlotShape:
+    """What fits: ``rank`` is the largest for each of ``targets``. Elements are ``dtype``."""
+
+    config: ModelConfig
+    rank: int
+    targets: tuple[str, ...]
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, config: ModelConfig, rank: int, targets: Iterable[str], dtype: torch.dtype) -> Self:
+        return cls(config, rank, tuple(sorted(targets)), dtype)
+
+    @property
+    def matrices(self) -> dict[str, tuple[tuple[int, int, int], tuple[int, int, int]]]:
+        """Fused projection → shapes of its A and B over all layers, (layers, ranks, in | out)."""
+        shapes = target_shapes(self.config)
+        layers = self.config.num_layers
+        found = {}
+        for name, members in FUSED.items():
+            ranks = self.rank * sum(target in self.targets for target in members)
+            if ranks:
+                out = sum(shapes[target][0] for target in members)
+                found[name] = (layers, ranks, shapes[members[0]][1]), (layers, ranks, out)
+        return found
+
+    @property
+    def elements(self) -> int:
+        return sum(math.prod(shape) for pair in self.matrices.values() for shape in pair)
+
+    def views(self, flat: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """A and B of each fused projection as views of ``flat`` (elements,)."""
+        found: dict[str, tuple[Tensor, Tensor]] = {}
+        start = 0
+        for name, pair in self.matrices.items():
+            halves = []
+            for shape in pair:
+                count = math.prod(shape)
+                halves.append(flat[start : start + count].view(shape))
+                start += count
+            found[name] = (halves[0], halves[1])
+        return found
+
+
+def pack(adapter: AdapterWeights, shape: SlotShape, *, pin: bool = False) -> Tensor:
+    """``adapter`` as one flat host buffer for a slot of ``shape``; lower ranks are filled up with
+    zeros. ``pin``: page-locked, for a fast copy. ``AdapterError`` where it does not fit."""
+    flat = torch.zeros(shape.elements, dtype=shape.dtype, pin_memory=pin)
+    views = shape.views(flat)
+    for index, layer in enumerate(adapter.layers):
+        for name in FUSED:
+            delta: Delta | None = getattr(layer, name)
+            if delta is None:
+                continue
+            if name not in views or delta.a.shape[0] > views[name][0].shape[1]:
+                raise AdapterError(
+                    f"adapter with {delta.a.shape[0]} rows for {name}: a slot of rank"
+                    f" {shape.rank} on {', '.join(shape.targets)} cannot take it"
+                )
+            a, b = views[name]
+            a[index, : delta.a.shape[0]] = delta.a
+            for part in delta.parts:
+                b[index, part.low : part.high, part.start : part.stop] = part.b
+    return flat
+
+
+class AdapterSlot:
+    """Device memory for one adapter of ``shape``; all zeros, the backbone alone, until filled."""
+
+    def __init__(self, shape: SlotShape, device: str) -> None:
+        self.shape = shape
+        self._flat = torch.zeros(shape.elements, dtype=shape.dtype, device=device)
+        self._views = shape.views(self._flat)
+
+    @property
+    def nbytes(self) -> int:
+        return self._flat.nbytes
+
+    def layer(self, name: str, index: int) -> tuple[Tensor, Tensor] | None:
+        """A (ranks, in) and B (ranks, out) of a fused projection; None where nothing is added."""
+        pair = self._views.get(name)
+        return None if pair is None else (pair[0][index], pair[1][index])
+
+    def put(self, packed: Tensor) -> None:
+        """Take the adapter of :func:`pack`, on the host or on the device, by one copy that is
+        ordered before whatever is launched next."""
+        self._flat.copy_(packed, non_blocking=True)
+
+    def clear(self) -> None:
+        """The backbone alone again."""
+        self._flat.zero_()

@@ -1,0 +1,164 @@
+"""The Triton kernels. Shapes and meaning are those of ``ops``; all sums are float32.
+
+Attention of single steps is split over the context (flash decoding, Dao et al., 2023): at batch 1
+there are fewer heads than multiprocessors. Each part keeps its maximum and its sum, and a second
+launch joins them.
+"""
+
+# Triton's kernels are typed by its compiler, not by annotations.
+# mypy: ignore-errors
+# ruff: noqa: N803
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def rms_norm(x, y, weight, out, hidden, eps, ADD: tl.constexpr, BLOCK: tl.constexpr):
+    """out = norm(x), or norm(x += y). One program a row."""
+    row = tl.program_id(0).to(tl.int64) * hidden
+    column = tl.arange(0, BLOCK)
+    inside = column < hidden
+    value = tl.load(x + row + column, mask=inside, other=0.0).to(tl.float32)
+    if ADD:
+        value += tl.load(y + row + column, mask=inside, other=0.0).to(tl.float32)
+        tl.store(x + row + column, value.to(x.dtype.element_ty), mask=inside)
+    scale = tl.rsqrt(tl.sum(value * value, 0) / hidden + eps)
+    factor = tl.load(weight + column, mask=inside, other=0.0).to(tl.float32)
+    tl.store(out + row + column, (value * scale * factor).to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def silu_mul(gate_up, out, inner, BLOCK: tl.constexpr):
+    """out = silu(gate) · up. One program a row and block of columns."""
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = column < inner
+    start = gate_up + row * 2 * inner + column
+    gate = tl.load(start, mask=inside, other=0.0).to(tl.float32)
+    up = tl.load(start + inner, mask=inside, other=0.0).to(tl.float32)
+    value = gate * tl.sigmoid(gate) * up
+    tl.store(out + row * inner + column, value.to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def rotate_and_store(
+    qkv,
+    cos,
+    sin,
+    positions,
+    slots,
+    kv,
+    heads,
+    kv_heads,
+    token_stride,
+    kind_stride,
+    slot_stride,
+    head_stride,
+    HALF: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """One program a token and head: q and k turn in place, k and v go to the cache."""
+    token, head = tl.program_id(0), tl.program_id(1)
+    column = tl.arange(0, BLOCK)
+    inside = column < HALF
+    start = qkv + token.to(tl.int64) * token_stride + head * 2 * HALF + column
+    low = tl.load(start, mask=inside, other=0.0)
+    high = tl.load(start + HALF, mask=inside, other=0.0)
+    position = tl.load(positions + token)
+    if head < heads + kv_heads:
+        table = position * 2 * HALF + column
+        c = tl.load(cos + table, mask=inside, other=0.0)
+        s = tl.load(sin + table + HALF, mask=inside, other=0.0)
+        first, second = low.to(tl.float32), high.to(tl.float32)
+        low = (first * c - second * s).to(qkv.dtype.element_ty)
+        high = (second * c + first * s).to(qkv.dtype.element_ty)
+        tl.store(start, low, mask=inside)
+        tl.store(start + HALF, high, mask=inside)
+    if head >= heads:
+        kind = (head - heads) // kv_heads
+        place = kv + kind.to(tl.int64) * kind_stride + tl.load(slots + token) * slot_stride
+        place += ((head - heads) % kv_heads) * head_stride + position * 2 * HALF + column
+        tl.store(place, low, mask=inside)
+        tl.store(place + HALF, high, mask=inside)
+
+
+@triton.jit
+def attend_part(
+    q,
+    kv,
+    positions,
+    partial,
+    weights,
+    scale,
+    heads,
+    parts,
+    row_stride,
+    kind_stride,
+    slot_stride,
+    head_stride,
+    SPAN: tl.constexpr,
+    GROUP: tl.constexpr,
+    HEAD_DIM: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    BLOCK_T: tl.constexpr,
+):
+    """One program a row, key head and span of the context: the queries of that head's group, one
+    after another, over the span. A span past the row's position leaves a weight of zero."""
+    row, kv_head, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    length = tl.load(positions + row) + 1
+    begin = part * SPAN
+    end = tl.minimum(begin + SPAN, length)
+    column = tl.arange(0, BLOCK_D)
+    inside = column < HEAD_DIM
+    base = kv + row.to(tl.int64) * slot_stride + kv_head.to(tl.int64) * head_stride
+    for member in tl.static_range(GROUP):
+        head = kv_head * GROUP + member
+        query = tl.load(q + row.to(tl.int64) * row_stride + head * HEAD_DIM + column, mask=inside)
+        query = tl.where(inside, query.to(tl.float32) * scale, 0.0)
+        highest = tl.full((), -1.0e30, tl.float32)
+        total = tl.zeros((), tl.float32)
+        summed = tl.zeros((BLOCK_D,), tl.float32)
+        for start in range(begin, end, BLOCK_T):
+            token = start + tl.arange(0, BLOCK_T)
+            reach = token < end
+            place = base + token[:, None] * HEAD_DIM + column[None, :]
+            mask = reach[:, None] & inside[None, :]
+            key = tl.load(place, mask=mask, other=0.0).to(tl.float32)
+            value = tl.load(place + kind_stride, mask=mask, other=0.0).to(tl.float32)
+            score = tl.where(reach, tl.sum(key * query[None, :], 1), -1.0e30)
+            new = tl.maximum(highest, tl.max(score, 0))
+            shrink = tl.exp(highest - new)
+            weight = tl.where(reach, tl.exp(score - new), 0.0)
+            total = total * shrink + tl.sum(weight, 0)
+            summed = summed * shrink + tl.sum(weight[:, None] * value, 0)
+            highest = new
+        index = (row * heads + head) * parts + part
+        tl.store(partial + index * HEAD_DIM + column, summed, mask=inside)
+        tl.store(weights + index * 2, highest)
+        tl.store(weights + index * 2 + 1, total)
+
+
+@triton.jit
+def attend_sum(
+    partial,
+    weights,
+    out,
+    heads,
+    parts,
+    HEAD_DIM: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+):
+    """One program a row and head: the parts joined by their maxima and sums."""
+    index = tl.program_id(0) * heads + tl.program_id(1)
+    part = tl.arange(0, BLOCK_P)
+    column = tl.arange(0, BLOCK_D)
+    there, inside = part < parts, column < HEAD_DIM
+    highest = tl.load(weights + (index * parts + part) * 2, mask=there, other=-1.0e30)
+    total = tl.load(weights + (index * parts + part) * 2 + 1, mask=there, other=0.0)
+    factor = tl.exp(highest - tl.max(highest, 0))
+    place = partial + (index * parts + part)[:, None] * HEAD_DIM + column[None, :]
+    summed = tl.load(place, mask=there[:, None] & inside[None, :], other=0.0)
+    value = tl.sum(summed * factor[:, None], 0) / tl.sum(total * factor, 0)
+    tl.store(out + index * HEAD_DIM + column, value.to(out.dtype.element_ty), mask=inside)

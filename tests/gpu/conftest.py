@@ -1,0 +1,12 @@
+"""Tests of this folder need a CUDA device: `make test-gpu`."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def card() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")

@@ -1,0 +1,78 @@
+"""One copy on the card, mapped read-only by many: what they see, and what a store does."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+SIZE = 1 << 30
+
+Start = Callable[[str], socket.socket]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """A program of ``programs`` in a process of its own; ours is the other end of its socket."""
+    running: list[subprocess.Popen[bytes]] = []
+    sockets: list[socket.socket] = []
+
+    def begin(role: str) -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        program = [sys.executable, "-m", "tests.gpu.programs", role]
+        command = [*program, str(theirs.fileno()), str(SIZE)]
+        running.append(subprocess.Popen(command, pass_fds=[theirs.fileno()]))
+        theirs.close()
+        sockets.append(ours)
+        ours.settimeout(120)
+        return ours
+
+    yield begin
+    for each in sockets:
+        each.close()
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+def made(start: Start) -> tuple[socket.socket, int, int]:
+    owner = start("owner")
+    text, fds, _, _ = socket.recv_fds(owner, 64, 1)
+    return owner, int(text), fds[0]
+
+
+def test_an_instance_sees_the_same_bytes_without_a_copy(start: Start) -> None:
+    owner, checksum, fd = made(start)
+    reader = start("reader")
+    socket.send_fds(reader, [b"map"], [fd])
+    found, took_ms = reader.recv(64).split()
+    assert int(found) == checksum
+    print(f"mapped {SIZE >> 20} MiB in {took_ms.decode()} ms")
+    owner.send(b"x")
+
+
+def test_a_copy_outlives_its_maker(start: Start) -> None:
+    owner, checksum, fd = made(start)
+    owner.send(b"x")
+    assert owner.recv(1) == b""
+    reader = start("reader")
+    socket.send_fds(reader, [b"map"], [fd])
+    assert int(reader.recv(64).split()[0]) == checksum
+
+
+def test_a_store_fails_in_the_process_that_tries_and_in_no_other(start: Start) -> None:
+    owner, checksum, fd = made(start)
+    reader, writer = start("reader"), start("writer")
+    for each in (reader, writer):
+        socket.send_fds(each, [b"map"], [fd])
+    assert int(reader.recv(64).split()[0]) == checksum
+    assert writer.recv(64).startswith(b"refused")
+    reader.send(b"x")
+    assert int(reader.recv(64)) == checksum
+    late = start("reader")
+    socket.send_fds(late, [b"map"], [fd])
+    assert int(late.recv(64).split()[0]) == checksum
+    owner.send(b"x")

@@ -1,0 +1,134 @@
+"""The device engine, on the CPU in float32, says what the CPU engine and the oracle say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from systems.engine.adapter import load_adapter
+from systems.engine.adapter_files import inspect_adapter
+from systems.engine.checkpoint import BackboneLayout
+from systems.engine.cuda.engine import CudaEngine
+from systems.engine.cuda.slot import AdapterSlot, SlotShape, pack
+from systems.engine.engine import Engine
+from systems.engine.weights import BackboneWeights
+from systems.errors import AdapterError
+from tests.systems.engine.conftest import FUNCTIONS
+from tests.systems.engine.driving import answer, collect, drain, prompts, request
+
+Backbone = tuple[BackboneLayout, BackboneWeights]
+TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+class Made:
+    """Engines over one backbone, and the packed adapters of their slots."""
+
+    def __init__(self, backbone: Backbone, adapters: dict[str, Path]) -> None:
+        self.layout, self.weights = backbone
+        self.adapters = adapters
+        ranks = [inspect_adapter(path, self.layout.config).rank for path in adapters.values()]
+        self.shape = SlotShape.of(self.layout.config, max(ranks), TARGETS, torch.float32)
+
+    def packed(self, function: str) -> torch.Tensor:
+        path = self.adapters[function]
+        return pack(load_adapter(path, self.layout.config, self.layout.dtype), self.shape)
+
+    def engine(self, function: str | None = None, **limits: int) -> tuple[CudaEngine, AdapterSlot]:
+        slot = AdapterSlot(self.shape, "cpu")
+        if function:
+            slot.put(self.packed(function))
+        bounds = {"max_batch_size": 8, "max_context_tokens": 128, **limits}
+        return CudaEngine(self.layout.config, self.weights, slot, **bounds), slot
+
+
+@pytest.fixture(scope="module")
+def made(backbone: Backbone, adapters: dict[str, Path]) -> Made:
+    return Made(backbone, adapters)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS[:4])
+def test_answers_are_those_of_the_cpu_engine(
+    function: str | None, made: Made, make_engine: Callable[..., Engine]
+) -> None:
+    batch = prompts((3, 17, 64, 65, 100))
+    device, _ = made.engine(function)
+    assert answer(device, batch, 12) == answer(make_engine(function), batch, 12)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS[:2])
+def test_answers_are_those_of_transformers_and_peft(
+    function: str | None, made: Made, oracle: Callable[[str | None], Any]
+) -> None:
+    (prompt,) = prompts((20,))
+    device, _ = made.engine(function)
+    ids = torch.tensor([prompt])
+    wanted = (
+        oracle(function)
+        .generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=16,
+            do_sample=False,
+            eos_token_id=None,
+            pad_token_id=0,
+        )[0, len(prompt) :]
+        .tolist()
+    )
+    assert answer(device, [prompt], 16) == [wanted]
+
+
+def test_a_slot_serves_one_adapter_after_another_from_the_same_addresses(
+    made: Made, make_engine: Callable[..., Engine]
+) -> None:
+    batch = prompts((9, 30))
+    device, slot = made.engine()
+    for function in ("f0", "f3", "f0"):
+        slot.put(made.packed(function))
+        assert answer(device, batch, 6) == answer(make_engine(function), batch, 6)
+    slot.clear()
+    assert answer(device, batch, 6) == answer(make_engine(), batch, 6)
+
+
+def test_an_adapter_too_large_for_the_slot_is_refused(made: Made) -> None:
+    config = made.layout.config
+    adapter = load_adapter(made.adapters["f0"], config, made.layout.dtype)
+    with pytest.raises(AdapterError, match="slot of rank 1 "):
+        pack(adapter, SlotShape.of(config, 1, TARGETS, torch.float32))
+
+
+def test_batch_mates_that_come_and_go_change_nothing(
+    made: Made, make_engine: Callable[..., Engine]
+) -> None:
+    first, second, third = prompts((40, 7, 90))
+    alone = [answer(make_engine("f1"), [prompt], 10)[0] for prompt in (first, second, third)]
+    device, _ = made.engine("f1")
+    answers: dict[int, list[int]] = {}
+    collect(answers, device.prefill([request(0, first, 10)]))
+    collect(answers, device.decode())
+    collect(answers, device.prefill([request(1, second, 10), request(2, third, 10)]))
+    drain(device, answers)
+    assert answers == dict(enumerate(alone))
+
+
+def test_a_freed_slot_is_taken_by_the_last_and_memory_is_accounted_for(made: Made) -> None:
+    device, _ = made.engine()
+    device.prefill([request(n, prompt, 9) for n, prompt in enumerate(prompts((10, 20, 30)))])
+    assert device.kv_bytes == 60 * device.kv_bytes_per_token <= device.reserved_bytes
+    assert device.cancel(0)
+    assert device.running == (2, 1)
+    answers: dict[int, list[int]] = {}
+    drain(device, answers)
+    assert answers.keys() == {1, 2}
+    assert device.kv_bytes == 0
+
+
+def test_warming_up_leaves_no_trace(made: Made, make_engine: Callable[..., Engine]) -> None:
+    batch = prompts((12, 50))
+    device, _ = made.engine("f2")
+    device.warm_up(batch_sizes=(1, 2, 8), contexts=(100, 128))
+    assert device.kv_bytes == 0
+    assert answer(device, batch, 8) == answer(make_engine("f2"), batch, 8)

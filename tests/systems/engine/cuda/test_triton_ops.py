@@ -1,0 +1,79 @@
+"""Each kernel does what the reference does: on a card where there is one, else in Triton's
+interpreter (``TRITON_INTERPRET=1``), where Triton is installed."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+from torch import Tensor
+
+from systems.engine.cuda.ops import TorchOps
+
+CUDA = torch.cuda.is_available()
+pytest.importorskip("triton")
+if not CUDA and os.environ.get("TRITON_INTERPRET") != "1":
+    pytest.skip("needs a card, or TRITON_INTERPRET=1", allow_module_level=True)
+
+from systems.engine.cuda.triton_ops import TritonOps  # noqa: E402
+
+DEVICE = "cuda" if CUDA else "cpu"
+DTYPE = torch.float16 if CUDA else torch.float32
+TOLERANCE = {"rtol": 1e-2, "atol": 4e-3} if CUDA else {"rtol": 1e-5, "atol": 1e-5}
+HEADS = [(4, 4), (6, 2)]
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator).to(DEVICE, DTYPE)
+
+
+def index(*values: int) -> Tensor:
+    return torch.tensor(values, device=DEVICE)
+
+
+def close(found: Tensor, wanted: Tensor) -> None:
+    torch.testing.assert_close(found, wanted, **TOLERANCE)
+
+
+def test_norms() -> None:
+    x, y, weight = draw(3, 96), draw(3, 96, seed=1), draw(96, seed=2)
+    close(TritonOps().norm(x, weight, 1e-5), TorchOps().norm(x, weight, 1e-5))
+    sums = x.clone(), x.clone()
+    found = TritonOps().add_norm(sums[0], y, weight, 1e-5)
+    close(found, TorchOps().add_norm(sums[1], y, weight, 1e-5))
+    close(sums[0], sums[1])
+
+
+def test_silu_mul() -> None:
+    gate_up = draw(3, 2 * 1100)
+    close(TritonOps().silu_mul(gate_up), TorchOps().silu_mul(gate_up))
+
+
+@pytest.mark.parametrize(("heads", "kv_heads"), HEADS)
+@pytest.mark.parametrize("head_dim", [16, 24])
+def test_rotations_and_stores(heads: int, kv_heads: int, head_dim: int) -> None:
+    angles = torch.arange(32, device=DEVICE)[:, None] * torch.rand(head_dim // 2, device=DEVICE)
+    cos, sin = torch.cat([angles.cos()] * 2, 1), torch.cat([-angles.sin(), angles.sin()], 1)
+    where = index(0, 7, 31), index(2, 0, 0)
+    results = []
+    for ops in (TritonOps(), TorchOps()):
+        qkv = draw(3, heads + 2 * kv_heads, head_dim)
+        kv = torch.zeros(2, 3, kv_heads, 32, head_dim, dtype=DTYPE, device=DEVICE)
+        ops.rotate_and_store(qkv, cos, sin, *where, kv)
+        results.append((qkv, kv))
+    for found, wanted in zip(*results, strict=True):
+        close(found, wanted)
+
+
+@pytest.mark.parametrize(("heads", "kv_heads"), HEADS)
+@pytest.mark.parametrize("positions", [(0,), (300,), (5, 511, 128, 63)])
+def test_attention_of_steps(heads: int, kv_heads: int, positions: tuple[int, ...]) -> None:
+    rows = len(positions)
+    qkv = draw(rows, heads + 2 * kv_heads, 24)
+    kv = draw(2, 5, kv_heads, 520, 24, seed=1)
+    found, wanted = (
+        ops.attend(qkv[:, :heads], kv, index(*positions), 512) for ops in (TritonOps(), TorchOps())
+    )
+    close(found, wanted)
