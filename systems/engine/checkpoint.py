@@ -55,6 +55,11 @@ def plan_layout(model_dir: Path, dtype: str) -> BackboneLayout:
         raise CheckpointError(f"dtype {dtype!r} is unknown; known: {', '.join(ITEMSIZE)}")
     config = read_config(model_dir)
     _stored(model_dir, config)
+    return lay_out(config, dtype)
+
+
+def lay_out(config: ModelConfig, dtype: str) -> BackboneLayout:
+    """The layout of any backbone of this shape; ``dtype`` is a key of ``ITEMSIZE``."""
     tensors: dict[str, tuple[int, tuple[int, ...]]] = {}
     end = 0
     for group in tensor_groups(config):

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 
 from .adapter import AdapterWeights
 from .attention import PromptAttention, StepAttention
+from .batching import Batching, samplers_of, start_sequence
 from .config import ModelConfig
 from .forward import Forward
-from .kv_cache import KVCache, Slots
-from .requests import Finish, GenerationRequest, TokenEvent
-from .sampling import Sampler, choose_tokens
+from .kv_cache import KVCache
+from .requests import GenerationRequest, TokenEvent
+from .sampling import choose_tokens
 from .weights import BackboneWeights
 
 __all__ = ["Engine", "GenerationRequest", "TokenEvent"]
 
 
-@dataclass(slots=True, eq=False)
-class Running:
-    """A running request: ``cached`` tokens have keys and values, ``token`` is yet to be fed."""
-
-    request: GenerationRequest
-    sampler: Sampler
-    cached: int
-    token: int = -1
-    produced: int = 0
-
-
-class Engine:
+class Engine(Batching):
     """Generates for one function. Not thread-safe; one step at a time. ``max_context_tokens``
     bounds prompt plus answer of each request."""
 
@@ -44,26 +33,9 @@ class Engine:
         max_context_tokens: int,
     ) -> None:
         self._config = config
-        self._max_batch_size = max_batch_size
-        self._max_context_tokens = max_context_tokens
         self._forward = Forward(config, weights, adapter, max_context_tokens)
         self._cache = KVCache(config, max_batch_size, max_context_tokens)
-        self._slots: Slots = self._cache
-        self._sequences: list[Running] = []  # its index is its slot in the cache
-
-    @property
-    def running(self) -> tuple[int, ...]:
-        """Ids of the requests that :meth:`decode` will advance."""
-        return tuple(sequence.request.request_id for sequence in self._sequences)
-
-    @property
-    def kv_bytes(self) -> int:
-        """Memory that keys and values hold now; none once nothing runs."""
-        return self._slots.nbytes
-
-    @property
-    def kv_bytes_per_token(self) -> int:
-        return self._slots.bytes_per_token
+        super().__init__(self._cache, max_batch_size, max_context_tokens)
 
     @torch.inference_mode()
     def prefill(self, requests: Sequence[GenerationRequest]) -> list[TokenEvent]:
@@ -94,62 +66,3 @@ class Engine:
         for sequence in sequences:
             sequence.cached += 1
         return self._advance(sequences, choose_tokens(logits, samplers_of(sequences)))
-
-    def cancel(self, request_id: int) -> bool:
-        """Stop a request and free its slot; whether it was running."""
-        for slot, sequence in enumerate(self._sequences):
-            if sequence.request.request_id == request_id:
-                self._free(slot)
-                return True
-        return False
-
-    def _check(self, requests: Sequence[GenerationRequest]) -> None:
-        room = self._max_batch_size - len(self._sequences)
-        if not 0 < len(requests) <= room:
-            raise ValueError(f"a batch of {len(requests)}, there is room for {room}")
-        for request in requests:
-            if not 0 < len(request.prompt_ids) < self._max_context_tokens:
-                raise ValueError(
-                    f"request {request.request_id}: a prompt of {len(request.prompt_ids)} tokens;"
-                    f" 1 to {self._max_context_tokens - 1} fit"
-                )
-            if request.max_tokens < 1:
-                raise ValueError(f"request {request.request_id}: max_tokens must be positive")
-
-    def _advance(self, sequences: Sequence[Running], tokens: list[int]) -> list[TokenEvent]:
-        events = []
-        for sequence, token in zip(sequences, tokens, strict=True):
-            sequence.token = token
-            sequence.produced += 1
-            finished = self._finished(sequence)
-            events.append(TokenEvent(sequence.request.request_id, token, finished))
-            slot = self._sequences.index(sequence)
-            self._slots.touch(slot, sequence.cached)
-            if finished:
-                self._free(slot)
-        return events
-
-    def _finished(self, sequence: Running) -> Finish | None:
-        request = sequence.request
-        if not request.ignore_eos and sequence.token in request.stop_token_ids:
-            return "stop"
-        full = sequence.cached + 1 >= self._max_context_tokens
-        return "length" if full or sequence.produced >= request.max_tokens else None
-
-    def _free(self, slot: int) -> None:
-        """The last slot's sequence takes the freed place, so that those in use stay the first."""
-        last = self._sequences.pop()
-        if slot < len(self._sequences):
-            self._slots.move(len(self._sequences), slot, last.cached)
-            self._sequences[slot] = last
-        if not self._sequences:
-            self._slots.release()
-
-
-def samplers_of(sequences: Sequence[Running]) -> list[Sampler]:
-    return [sequence.sampler for sequence in sequences]
-
-
-def start_sequence(request: GenerationRequest) -> Running:
-    sampler = Sampler.of(request.temperature, request.top_p, request.seed)
-    return Running(request, sampler, cached=len(request.prompt_ids))

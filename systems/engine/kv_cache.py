@@ -7,27 +7,11 @@ zeros (a masked position must not be NaN), and what is no longer used is given b
 from __future__ import annotations
 
 import mmap
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from .config import ModelConfig
-
-
-class Slots(Protocol):
-    """What an engine asks of its cache, wherever that lies."""
-
-    bytes_per_token: int
-
-    @property
-    def nbytes(self) -> int: ...
-
-    def touch(self, slot: int, tokens: int) -> None: ...
-
-    def move(self, source: int, target: int, tokens: int) -> None: ...
-
-    def release(self) -> None: ...
 
 
 class KVCache:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
-
 SHORT_PROMPTS = (64, 128, 256, 512)
 LONG_STEP = 256
 SMALLEST_CONTEXT = 256
@@ -26,9 +24,3 @@ def prompt_bucket(tokens: int) -> int:
 def context_bucket(tokens: int, capacity: int) -> int:
     """How much of a cache of ``capacity`` tokens a step attends to, ``tokens`` being used."""
     return min(capacity, max(SMALLEST_CONTEXT, batch_bucket(tokens)))
-
-
-def contexts(capacity: int) -> tuple[int, ...]:
-    """Every bucket of :func:`context_bucket`, the smallest first."""
-    powers = takewhile(lambda size: size < capacity, (SMALLEST_CONTEXT << n for n in range(32)))
-    return (*powers, capacity)

@@ -1,26 +1,20 @@
-"""One function's engine on a device: the CPU engine's surface, its steps replayed as graphs."""
+"""The engine of one function on a device: the CPU engine's surface, steps replayed as graphs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from systems.engine.batching import Batching, Running, start_sequence
 from systems.engine.config import ModelConfig
-from systems.engine.engine import (
-    Engine,
-    GenerationRequest,
-    Running,
-    TokenEvent,
-    start_sequence,
-)
+from systems.engine.requests import GenerationRequest, TokenEvent
 from systems.engine.weights import BackboneWeights
 
 from .buckets import GRAPH_TOKENS, SHORT_PROMPTS, batch_bucket, context_bucket, prompt_bucket
 from .forward import DeviceForward
-from .graphs import Step
+from .graphs import Capture, Step, is_cuda
 from .ops import Ops, ops_for
 from .slab import SlabCache
 from .slot import AdapterSlot
@@ -29,7 +23,7 @@ from .slot import AdapterSlot
 IDS, POSITIONS, SLOTS = 0, 1, 2
 
 
-class CudaEngine(Engine):
+class CudaEngine(Batching):
     """Generates for one function at a time. ``slot``'s adapter may be exchanged whenever nothing
     runs. Keys and values are reserved for the full batch at the full context, once."""
 
@@ -44,22 +38,17 @@ class CudaEngine(Engine):
         ops: Ops | None = None,
         graphs: bool = True,
     ) -> None:
-        self._config = config
-        self._max_batch_size = max_batch_size
-        self._max_context_tokens = max_context_tokens
         self._device = str(weights.embedding.device)
-        self._graphs = graphs
         capacity = prompt_bucket(max_context_tokens)
         self._slab = SlabCache(
             config, batch_bucket(max_batch_size), capacity, weights.dtype, self._device
         )
-        self._slots = self._slab
+        super().__init__(self._slab, max_batch_size, max_context_tokens)
         chosen = ops or ops_for(self._device)
-        self._forward_on_device = DeviceForward(config, weights, slot, self._slab, chosen)
-        self._sequences: list[Running] = []
+        self._forward = DeviceForward(config, weights, slot, self._slab, chosen)
         self._prompts: dict[tuple[int, int], Step] = {}
         self._steps: dict[tuple[int, int], Step] = {}
-        self._pool: Any = None
+        self._capture = Capture(self._device) if graphs and is_cuda(self._device) else None
 
     @property
     def reserved_bytes(self) -> int:
@@ -117,18 +106,18 @@ class CudaEngine(Engine):
             ids[index, : len(prompt)] = torch.tensor(prompt)
             slots[index] = first_slot + index
             last.view(-1)[index] = index * length + len(prompt) - 1
-        return step.run(self._graph_pool())
+        return step.run()
 
     def _prompt_step(self, count: int, length: int) -> Step:
         """``count`` prompts padded to ``length``; the fourth row of inputs holds the last rows."""
 
         def body(inputs: Tensor) -> tuple[Tensor, Tensor]:
             ids, positions, slots, last = inputs
-            run = self._forward_on_device.prompts
+            run = self._forward.prompts
             return _with_tokens(run(ids, positions, slots, last[:count], count))
 
         short = count == 1 and length <= GRAPH_TOKENS
-        step = Step(body, (4, count * length), self._device, graph=self._graphs and short)
+        step = Step(body, (4, count * length), self._device, self._capture if short else None)
         step.host[POSITIONS] = torch.arange(length).repeat(count)
         return step
 
@@ -142,23 +131,17 @@ class CudaEngine(Engine):
         step.host[IDS, : len(ids)] = torch.tensor(ids)
         step.host[POSITIONS].zero_()
         step.host[POSITIONS, : len(ids)] = torch.tensor(positions)
-        logits, tokens = step.run(self._graph_pool())
+        logits, tokens = step.run()
         return logits[: len(ids)], tokens[: len(ids)]
 
     def _decode_step(self, rows: int, tokens: int) -> Step:
         def body(inputs: Tensor) -> tuple[Tensor, Tensor]:
             ids, positions, slots = inputs
-            return _with_tokens(self._forward_on_device.step(ids, positions, slots, tokens))
+            return _with_tokens(self._forward.step(ids, positions, slots, tokens))
 
-        step = Step(body, (3, rows), self._device, graph=self._graphs)
+        step = Step(body, (3, rows), self._device, self._capture)
         step.host[SLOTS] = torch.arange(rows)
         return step
-
-    def _graph_pool(self) -> Any:
-        """Graphs never run side by side, so all of them share one pool."""
-        if self._pool is None and self._graphs and self._device.startswith("cuda"):
-            self._pool = torch.cuda.graph_pool_handle()
-        return self._pool
 
 
 def _with_tokens(logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -51,8 +51,8 @@ class DeviceForward:
 
         def attend(layer: int, qkv: Tensor) -> Tensor:
             self._store(layer, qkv, positions, slots)
-            each = qkv.unflatten(0, (sequences, -1)).transpose(1, 2)  # type: ignore[no-untyped-call]
-            q, k, v = each.split((heads, kv_heads, kv_heads), 1)
+            each = qkv.view(sequences, -1, *qkv.shape[1:]).transpose(1, 2)
+            q, k, v = torch.split(each, [heads, kv_heads, kv_heads], 1)
             done = scaled_dot_product_attention(
                 q, k, v, is_causal=True, enable_gqa=heads != kv_heads
             )
@@ -78,7 +78,7 @@ class DeviceForward:
         following = [layer.input_norm for layer in weights.layers[1:]] + [weights.norm]
         for index, layer in enumerate(weights.layers):
             qkv = self._project("qkv", index, normed, layer.qkv)
-            attended = attend(index, qkv.unflatten(1, (-1, self._config.head_dim)))  # type: ignore[no-untyped-call]
+            attended = attend(index, qkv.view(len(x), -1, self._config.head_dim))
             y = self._project("o", index, attended, layer.o)
             normed = ops.add_norm(x, y, layer.post_norm, eps)
             inner = ops.silu_mul(self._project("gate_up", index, normed, layer.gate_up))

@@ -12,48 +12,67 @@ from typing import Any
 import torch
 from torch import Tensor
 
-Body = Callable[[Tensor], tuple[Tensor, Tensor]]
+Outputs = tuple[Tensor, Tensor]
+Body = Callable[[Tensor], Outputs]
+
+
+def is_cuda(device: str) -> bool:
+    return torch.device(device).type == "cuda"
+
+
+class Capture:
+    """What the graphs of one engine share: a stream to be captured on, hence one workspace of the
+    math library, and a pool of memory, since they never run side by side."""
+
+    def __init__(self, device: str) -> None:
+        self._stream: Any = torch.cuda.Stream(torch.device(device))  # type: ignore[no-untyped-call]
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def take(self, body: Body, inputs: Tensor) -> tuple[Any, Outputs]:
+        """The graph of ``body`` and its outputs. Not by ``torch.cuda.graph``, which first collects
+        garbage and empties the allocator's cache: neither is wanted in a request's path."""
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.stream(self._stream):
+            graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+            try:
+                outputs = body(inputs)
+            finally:
+                graph.capture_end()
+        return graph, outputs
 
 
 class Step:
     """``body``: inputs (k, n) int64 → logits (n, vocabulary) and their argmax. The inputs are one
-    tensor, so that they arrive by one copy; the tokens leave by one."""
+    tensor, so that they arrive by one copy; the tokens leave by one. No ``capture``: no graph."""
 
-    def __init__(self, body: Body, inputs: tuple[int, ...], device: str, *, graph: bool) -> None:
+    def __init__(
+        self, body: Body, inputs: tuple[int, ...], device: str, capture: Capture | None
+    ) -> None:
         self._body = body
-        self._cuda = torch.device(device).type == "cuda"
-        self._host = torch.zeros(inputs, dtype=torch.int64, pin_memory=self._cuda)
+        self._host = torch.zeros(inputs, dtype=torch.int64, pin_memory=is_cuda(device))
         self._inputs = torch.zeros(inputs, dtype=torch.int64, device=device)
-        self._wants_graph = graph and self._cuda
-        self._graph: Any = None
+        self._capture = capture
         self._seen = False
-        self._outputs: tuple[Tensor, Tensor] | None = None
+        self._taken: tuple[Any, Outputs] | None = None
 
     @property
     def captured(self) -> bool:
-        return self._graph is not None
+        return self._taken is not None
 
     @property
     def host(self) -> Tensor:
         """Where the inputs are written before :meth:`run`; keeps its values."""
         return self._host
 
-    def run(self, pool: Any = None) -> tuple[Tensor, Tensor]:
-        """Logits and tokens, on the device. ``pool``: memory that graphs, of which one runs at a
-        time, share."""
+    def run(self) -> Outputs:
+        """Logits and tokens, on the device; a replay overwrites those of the last."""
         self._inputs.copy_(self._host, non_blocking=True)
-        if self._wants_graph and self._seen and self._graph is None:
-            self._capture(pool)
-        if self._graph is None:
+        if self._capture is not None and self._seen and self._taken is None:
+            self._taken = self._capture.take(self._body, self._inputs)
+        if self._taken is None:
             self._seen = True
             return self._body(self._inputs)
-        self._graph.replay()
-        assert self._outputs is not None, "a captured graph has outputs"
-        return self._outputs
-
-    def _capture(self, pool: Any) -> None:
-        torch.cuda.synchronize()
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
-            self._outputs = self._body(self._inputs)
-        self._graph = graph
+        graph, outputs = self._taken
+        graph.replay()
+        return outputs

@@ -72,7 +72,7 @@ class TorchOps:
         swapped = turned.roll(head_dim // 2, -1)
         turned = turned * cos[positions][:, None] + swapped * sin[positions][:, None]
         qkv[:, :-kv_heads].copy_(turned)
-        new = qkv[:, -2 * kv_heads :].unflatten(1, (2, kv_heads))  # type: ignore[no-untyped-call]
+        new = qkv[:, -2 * kv_heads :].reshape(-1, 2, kv_heads, head_dim)
         kv.permute(1, 3, 0, 2, 4).index_put_((slots, positions), new)
 
     def attend(self, q: Tensor, kv: Tensor, positions: Tensor, tokens: int) -> Tensor:

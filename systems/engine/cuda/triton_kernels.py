@@ -106,7 +106,7 @@ def attend_part(
     """One program a row, key head and span of the context: the queries of that head's group, one
     after another, over the span. A span past the row's position leaves a weight of zero."""
     row, kv_head, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    length = tl.load(positions + row) + 1
+    length = tl.load(positions + row).to(tl.int32) + 1
     begin = part * SPAN
     end = tl.minimum(begin + SPAN, length)
     column = tl.arange(0, BLOCK_D)

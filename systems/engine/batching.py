@@ -1,0 +1,119 @@
+"""The requests that run: who joins, who has ended, who holds which slot of the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from .requests import Finish, GenerationRequest, TokenEvent
+from .sampling import Sampler
+
+
+class Cache(Protocol):
+    """Keys and values, a slot a request; slots 0 … n-1 are in use."""
+
+    bytes_per_token: int
+
+    @property
+    def nbytes(self) -> int: ...
+
+    def touch(self, slot: int, tokens: int) -> None: ...
+
+    def move(self, source: int, target: int, tokens: int) -> None: ...
+
+    def release(self) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """A running request: ``cached`` tokens have keys and values, ``token`` is yet to be fed."""
+
+    request: GenerationRequest
+    sampler: Sampler
+    cached: int
+    token: int = -1
+    produced: int = 0
+
+
+class Batching:
+    """What engines have in common, whatever they run on."""
+
+    def __init__(self, slots: Cache, max_batch_size: int, max_context_tokens: int) -> None:
+        self._slots = slots
+        self._max_batch_size = max_batch_size
+        self._max_context_tokens = max_context_tokens
+        self._sequences: list[Running] = []  # its index is its slot in the cache
+
+    @property
+    def running(self) -> tuple[int, ...]:
+        """Ids of the requests that :meth:`decode` will advance."""
+        return tuple(sequence.request.request_id for sequence in self._sequences)
+
+    @property
+    def kv_bytes(self) -> int:
+        """Memory that keys and values hold now; none once nothing runs."""
+        return self._slots.nbytes
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        return self._slots.bytes_per_token
+
+    def cancel(self, request_id: int) -> bool:
+        """Stop a request and free its slot; whether it was running."""
+        for slot, sequence in enumerate(self._sequences):
+            if sequence.request.request_id == request_id:
+                self._free(slot)
+                return True
+        return False
+
+    def _check(self, requests: Sequence[GenerationRequest]) -> None:
+        room = self._max_batch_size - len(self._sequences)
+        if not 0 < len(requests) <= room:
+            raise ValueError(f"a batch of {len(requests)}, there is room for {room}")
+        for request in requests:
+            if not 0 < len(request.prompt_ids) < self._max_context_tokens:
+                raise ValueError(
+                    f"request {request.request_id}: a prompt of {len(request.prompt_ids)} tokens;"
+                    f" 1 to {self._max_context_tokens - 1} fit"
+                )
+            if request.max_tokens < 1:
+                raise ValueError(f"request {request.request_id}: max_tokens must be positive")
+
+    def _advance(self, sequences: Sequence[Running], tokens: list[int]) -> list[TokenEvent]:
+        events = []
+        for sequence, token in zip(sequences, tokens, strict=True):
+            sequence.token = token
+            sequence.produced += 1
+            finished = self._finished(sequence)
+            events.append(TokenEvent(sequence.request.request_id, token, finished))
+            slot = self._sequences.index(sequence)
+            self._slots.touch(slot, sequence.cached)
+            if finished:
+                self._free(slot)
+        return events
+
+    def _finished(self, sequence: Running) -> Finish | None:
+        request = sequence.request
+        if not request.ignore_eos and sequence.token in request.stop_token_ids:
+            return "stop"
+        full = sequence.cached + 1 >= self._max_context_tokens
+        return "length" if full or sequence.produced >= request.max_tokens else None
+
+    def _free(self, slot: int) -> None:
+        """The last slot's sequence takes the freed place, so that those in use stay the first."""
+        last = self._sequences.pop()
+        if slot < len(self._sequences):
+            self._slots.move(len(self._sequences), slot, last.cached)
+            self._sequences[slot] = last
+        if not self._sequences:
+            self._slots.release()
+
+
+def samplers_of(sequences: Sequence[Running]) -> list[Sampler]:
+    return [sequence.sampler for sequence in sequences]
+
+
+def start_sequence(request: GenerationRequest) -> Running:
+    sampler = Sampler.of(request.temperature, request.top_p, request.seed)
+    return Running(request, sampler, cached=len(request.prompt_ids))

@@ -1,0 +1,53 @@
+"""The engine as it runs on the card: Triton kernels and graphs against plain torch without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from systems.engine.adapter import load_adapter
+from systems.engine.checkpoint import fill, plan_layout
+from systems.engine.cuda.engine import CudaEngine
+from systems.engine.cuda.ops import TorchOps
+from systems.engine.cuda.slot import AdapterSlot, SlotShape, pack
+from systems.engine.engine import Engine
+from systems.engine.weights import BackboneWeights
+from systems.models import ensure_adapters, ensure_backbone
+from tests.systems.engine.driving import answer, prompts
+
+TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Path:
+    return ensure_backbone("tiny")
+
+
+@pytest.fixture(scope="module")
+def adapter(tiny: Path) -> Path:
+    return ensure_adapters(tiny, ("f0",))["f0"]
+
+
+@pytest.mark.parametrize("graphs", [False, True])
+@pytest.mark.parametrize("ops", [TorchOps(), None], ids=["torch", "triton"])
+def test_tokens_in_float32_are_those_of_the_cpu_engine(
+    graphs: bool, ops: TorchOps | None, tiny: Path, adapter: Path
+) -> None:
+    torch.backends.cuda.matmul.allow_tf32 = False
+    layout = plan_layout(tiny, "float32")
+    buffer = bytearray(layout.nbytes)
+    fill(layout, tiny, memoryview(buffer))
+    host = torch.frombuffer(buffer, dtype=torch.uint8)
+    loaded = load_adapter(adapter, layout.config, "float32")
+    shape = SlotShape.of(layout.config, 64, TARGETS, torch.float32)
+    slot = AdapterSlot(shape, "cuda")
+    slot.put(pack(loaded, shape, pin=True))
+    limits = {"max_batch_size": 8, "max_context_tokens": 600}
+    weights = BackboneWeights.from_flat(layout, host.cuda())
+    device = CudaEngine(layout.config, weights, slot, ops=ops, graphs=graphs, **limits)
+    cpu = Engine(layout.config, BackboneWeights.from_flat(layout, host), loaded, **limits)
+    for lengths in ((5,), (5,), (70, 300), (500,)):
+        batch = prompts(lengths)
+        assert answer(device, batch, 8) == answer(cpu, batch, 8)
