@@ -31,7 +31,7 @@ def deployment_for(
         for name, path in paths.items():
             mine = [id_ for id_ in functions if dealt[id_] == name]
             adapters |= ensure_adapters(path, mine, rank=choice.adapter_rank)
-    return _deployment(choice, system, dealt, paths, adapters, "cpu", **more)
+    return _deployment(choice, system, dealt, paths, adapters, _kind(choice), **more)
 
 
 def simulated_deployment(
@@ -70,6 +70,18 @@ def _deployment(
         options=system.options,
         **more,
     )
+
+
+def _kind(choice: DeploymentChoice) -> str:
+    """The kind of device asked for, or the one that is here."""
+    from .errors import HarnessError
+
+    cards = len(list(Path("/dev").glob("nvidia[0-9]*")))
+    if choice.device == "cuda" and cards < choice.devices:
+        raise HarnessError(f"device cuda: {choice.devices} asked for, {cards} here")
+    if choice.device == "auto":
+        return "cuda" if cards >= choice.devices else "cpu"
+    return choice.device
 
 
 def _backbones(choice: DeploymentChoice) -> tuple[str, ...]:

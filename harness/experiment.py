@@ -50,6 +50,8 @@ class DeploymentChoice(_Strict):
     """peft directories, dealt out to the functions in turn; none: seeded ones are made."""
     adapter_rank: PositiveInt = 16
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """What it runs on, live; auto: a card where there is one."""
     devices: PositiveInt = 1
     device_memory_gib: PositiveFloat = 12.0
     slo_ttft_s: PositiveFloat = 2.5

@@ -46,6 +46,9 @@ def run(
         str | None,
         typer.Option(help="Profile: simulate what ran live, and keep and show the errors."),
     ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, or auto: a card where there is one.")
+    ] = None,
     web: Annotated[bool, typer.Option("--web", help="Locust's page on port 8089.")] = False,
     out: Annotated[Path, typer.Option(help="Where runs are kept.")] = _RESULTS,
     json_: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
@@ -70,7 +73,8 @@ def run(
             "mode": None if simulated is None else "simulated" if simulated else "live",
             "profile": profile,
         }
-        chosen = _choose(experiment, system, workload, given, set_)
+        placed = [f"deployment.device={device}"] if device else []
+        chosen = _choose(experiment, system, workload, given, [*placed, *(set_ or [])])
         if trace_decisions:
             chosen = chosen.tracing()
         record = None

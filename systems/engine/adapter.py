@@ -73,6 +73,8 @@ class AdapterWeights:
 
     layers: tuple[LayerAdapter, ...]
     nbytes: int
+    rank: int
+    targets: tuple[str, ...]
 
 
 def load_adapter(adapter_dir: Path, config: ModelConfig, dtype: str) -> AdapterWeights:
@@ -91,7 +93,8 @@ def load_adapter(adapter_dir: Path, config: ModelConfig, dtype: str) -> AdapterW
         )
         for index in range(config.num_layers)
     )
-    return AdapterWeights(layers, files.elements * wanted.itemsize)
+    targets = tuple(sorted({target for _, target, _ in pairs}))
+    return AdapterWeights(layers, files.elements * wanted.itemsize, files.rank, targets)
 
 
 def _load_pairs(files: AdapterFiles) -> dict[tuple[int, str, str], Tensor]:

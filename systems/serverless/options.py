@@ -53,6 +53,9 @@ class Options(BaseModel):
     weights, adapter and KV cache. Measured: its unique memory (USS) on the CPU, torch 2.13."""
     forked_context_bytes: NonNegativeInt = 40 << 20
     """The same for one that was forked from the template: what it does not share with it."""
+    cuda_context_bytes: NonNegativeInt = 1000 << 20
+    """On a card: context, kernels, graphs and workspaces of a process, beside weights, adapter and
+    KV slab. Reserved for every process, forked or not."""
     template_bytes: NonNegativeInt = 400 << 20
     """Of the template, reserved once: its proportional memory beside eight forks, and theirs in
     it."""

@@ -83,7 +83,7 @@ def adapter(config: ModelConfig) -> AdapterWeights:
         o_part = Part(0, config.hidden_size, 0, RANK, half(RANK, config.hidden_size))
         return LayerAdapter(qkv=qkv, o=Delta(half(RANK, config.q_size), (o_part,)))
 
-    return AdapterWeights(tuple(layer() for _ in range(config.num_layers)), 0)
+    return AdapterWeights(tuple(layer() for _ in range(config.num_layers)), 0, RANK, TARGETS)
 
 
 def request(number: int, prompt: int, tokens: int = 400) -> GenerationRequest:

@@ -11,18 +11,20 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from systems.errors import SystemsError
 
-from . import process, store
+from . import process
 from .wire import Channel, Message
 
 if TYPE_CHECKING:
     from systems.engine.adapter import AdapterWeights
     from systems.engine.checkpoint import BackboneLayout
-    from systems.engine.engine import Engine, GenerationRequest, TokenEvent
+    from systems.engine.requests import GenerationRequest, TokenEvent
     from systems.engine.weights import BackboneWeights
+
+    from .placing import AnyEngine
 
 
 def main(channel: Channel) -> int:
@@ -39,7 +41,7 @@ class Instance:
         self._layout: BackboneLayout
         self._weights: BackboneWeights | None = None
         self._adapter: AdapterWeights | None = None
-        self._engine: Engine | None = None
+        self._engine: AnyEngine | None = None
         self._arrived: dict[int, GenerationRequest] = {}
         self._batches: deque[tuple[int, list[int]]] = deque()
         self._stopped = False
@@ -98,17 +100,14 @@ class Instance:
 
     def _load_backbone(self, message: Message, fds: list[int]) -> None:
         """Map the shared copy behind the descriptor, or read one of its own."""
-        from systems.engine.checkpoint import BackboneLayout, fill
-        from systems.engine.weights import BackboneWeights
+        from systems.engine.checkpoint import BackboneLayout
 
-        layout = BackboneLayout.from_json(message["layout"])
-        if fds:
-            buffer: Any = store.map_shared(fds[0])
-        else:
-            buffer = store.map_private(layout.nbytes)
-            fill(layout, Path(self._config["model_dir"]), memoryview(buffer))
-        self._layout = layout
-        self._weights = BackboneWeights.from_buffer(layout, buffer)
+        from . import placing
+
+        self._layout = BackboneLayout.from_json(message["layout"])
+        place = placing.PLACES[self._config["device"]]
+        model_dir = Path(self._config["model_dir"])
+        self._weights = place.weights(self._layout, model_dir, fds[0] if fds else None)
 
     def _load_adapter(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
         from systems.engine.adapter import load_adapter
@@ -119,35 +118,28 @@ class Instance:
             )
 
     def _load_kernels(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
-        """Start the math library's threads by a first parallel operation, and build the engine."""
-        import torch
+        """Make ready whatever the first request would otherwise wait for, and build the engine."""
+        from . import placing
 
-        from systems.engine.engine import Engine
-
-        torch.set_num_threads(self._config["threads"])
-        square = torch.ones(256, 256)
-        torch.mm(square, square)
         assert self._weights is not None, "artifacts are loaded in order of precedence"
-        self._engine = Engine(
-            self._layout.config,
-            self._weights,
-            self._adapter,
-            max_batch_size=self._config["max_batch_size"],
-            max_context_tokens=self._config["max_context_tokens"],
-        )
+        place = placing.PLACES[self._config["device"]]
+        self._engine = place.engine(self._config, self._layout, self._weights, self._adapter)
 
     def _offload(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
         """Let go of artifacts; what they held goes back with the last reference to it: the
         engine's slabs, the adapter's tensors, the mapping of the backbone."""
+        from . import placing
+
         for artifact in message["artifacts"]:
             setattr(self, _HELD_AS[artifact], None)
         gc.collect()
+        placing.PLACES[self._config["device"]].give_back()
         self._channel.send("offloaded")
 
     # -- requests ---------------------------------------------------------------------------
 
     def _request(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
-        from systems.engine.engine import GenerationRequest
+        from systems.engine.requests import GenerationRequest
 
         fields = {**message["request"]}
         fields["prompt_ids"] = tuple(fields["prompt_ids"])

@@ -54,9 +54,10 @@ class LiveInstance:
 
 @dataclass(slots=True, eq=False)
 class StoredCopy:
-    """A shared backbone: its descriptor, and the loading of it."""
+    """A shared backbone: its descriptor (on a device none until it is loaded), and the loading
+    of it."""
 
-    fd: int
+    fd: int | None
     loader: Child | None = None
     timeline: Timeline = field(default_factory=Timeline.empty)
     reason: str = ""
@@ -259,8 +260,9 @@ class Node:
         if action.copy is not None:
             instance.copy = action.copy
             fields["layout"] = self._plan.layout(action.copy.backbone)
-            if action.copy.shared:
-                fds = [self.copies[action.copy].fd]
+            shared = self.copies[action.copy].fd if action.copy.shared else None
+            if shared is not None:
+                fds = [shared]
         instance.child.channel.send("load", fds, **fields)
 
     def _offload_artifacts(self, action: act.OffloadArtifacts) -> None:
@@ -278,7 +280,8 @@ class Node:
     def _load_backbone(self, action: act.LoadBackbone) -> None:
         key = action.copy
         name = f"backbone:{key.backbone}"
-        stored = StoredCopy(store.create(name, self._plan.world.backbones[key.backbone].bytes))
+        size = self._plan.world.backbones[key.backbone].bytes
+        stored = StoredCopy(store.create(name, size) if self._plan.device == "cpu" else None)
         self.copies[key] = stored
         stored.timeline.begin(Stage.BACKBONE, time.monotonic_ns())
         start = self._fork if self._template is not None else self._spawn
@@ -289,7 +292,8 @@ class Node:
         )
         stored.loader.channel.send(
             "load",
-            [stored.fd],
+            [] if stored.fd is None else [stored.fd],
+            device=self._plan.device,
             layout=self._plan.layout(key.backbone),
             model_dir=str(self._plan.model_dir(key.backbone)),
         )
@@ -299,11 +303,12 @@ class Node:
         key: CopyKey,
         stored: StoredCopy,
         message: Message,
-        fds: list[int],  # noqa: ARG002
+        fds: list[int],
     ) -> None:
         if message["kind"] == "failed":
             stored.reason = message["reason"]
         else:
+            stored.fd = fds[0] if fds else stored.fd
             stored.timeline.end(Stage.BACKBONE, time.monotonic_ns())
             stored.loader = None
             self._post(ev.BackboneLoaded(key))
@@ -319,7 +324,7 @@ class Node:
 
     def _close(self, key: CopyKey) -> None:
         stored = self.copies.pop(key, None)
-        if stored is not None:
+        if stored is not None and stored.fd is not None:
             os.close(stored.fd)
 
     # -- the end ----------------------------------------------------------------------------

@@ -30,6 +30,11 @@ class Plan:
     world: World
 
     @property
+    def device(self) -> str:
+        """What all devices of the deployment are: ``cpu`` or ``cuda``."""
+        return self.deployment.devices[0].kind
+
+    @property
     def threads(self) -> int:
         return self.deployment.limits.threads_per_instance or len(os.sched_getaffinity(0))
 
@@ -63,6 +68,7 @@ class Plan:
             "function": function.id,
             "model_dir": str(self.model_dir(function.backbone)),
             "adapter": str(function.adapter) if function.adapter else None,
+            "device": self.device,
             "threads": self.threads,
             "max_batch_size": limits.max_batch_size,
             "max_context_tokens": limits.max_context_tokens,
@@ -97,17 +103,23 @@ def _world(
     functions: Mapping[str, Function],
     forks: bool,
 ) -> World:
+    on_card = deployment.devices[0].kind == "cuda"
     context_bytes = options.forked_context_bytes if forks else options.context_bytes
+    if on_card:
+        context_bytes = options.cuda_context_bytes
 
     def spec(function: Function) -> FunctionSpec:
         layout = layouts[function.backbone]
         adapter = adapters.get(function.id)
+        per_token = layout.config.kv_bytes_per_token(layout.dtype)
+        # On a device keys and values are one slab, there for as long as the engine is.
+        slab_bytes = per_token * _slab_tokens(deployment) if on_card else 0
         return FunctionSpec(
             id=function.id,
             backbone=function.backbone,
             adapter_bytes=adapter.nbytes(layout.dtype) if adapter else 0,
-            kv_bytes_per_token=layout.config.kv_bytes_per_token(layout.dtype),
-            context_bytes=context_bytes,
+            kv_bytes_per_token=0 if on_card else per_token,
+            context_bytes=context_bytes + slab_bytes,
             dormant_bytes=context_bytes,
             slo_ttft_ns=round(function.slo_ttft_s * 1e9),
         )
@@ -127,15 +139,25 @@ def _world(
             shared_keep_alive_ns=round(options.shared_keep_alive_s * 1e9),
             container_keep_alive_ns=round(options.container_keep_alive_s * 1e9),
             container_memory_bytes=round(options.container_memory_gib * 2**30),
-            template_bytes=options.template_bytes if forks else 0,
+            template_bytes=options.template_bytes if forks and not on_card else 0,
             start_attempts=options.start_attempts,
             eager_backbone=options.overlap_loading,
         ),
     )
 
 
+def _slab_tokens(deployment: Deployment) -> int:
+    from systems.engine.cuda.buckets import batch_bucket, prompt_bucket
+
+    limits = deployment.limits
+    return batch_bucket(limits.max_batch_size) * prompt_bucket(limits.max_context_tokens)
+
+
 def _slots(deployment: Deployment) -> int:
-    """Batches that the cores compute at full speed at once; every device has the same cores."""
+    """Batches that are computed at full speed at once: on the CPU as many as the cores allow, every
+    device having the same cores; a card shares its time among those that run."""
+    if deployment.devices[0].kind == "cuda":
+        return 1
     cores = len(os.sched_getaffinity(0))
     return max(1, cores // (deployment.limits.threads_per_instance or cores))
 

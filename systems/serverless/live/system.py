@@ -144,15 +144,36 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 def _check_machine(deployment: Deployment) -> None:
     """Refuse devices that this machine cannot stand in for, before anything starts."""
-    cuda = [device.name for device in deployment.devices if device.kind == "cuda"]
-    if cuda:
-        raise errors.DeploymentError(
-            f"device {cuda[0]}: the live platform runs on cpu devices; name cpu:0"
-        )
+    kinds = [device.kind for device in deployment.devices]
+    if "cuda" in kinds:
+        _check_card(deployment)
+        return
     budget = sum(device.memory_bytes for device in deployment.devices)
     available = psutil.virtual_memory().available
     if budget > available:
         raise errors.DeploymentError(
             f"devices: {budget / 2**30:.1f} GiB of budgets exceed the {available / 2**30:.1f} GiB"
             " of memory that this machine has free; give the devices less memory_bytes"
+        )
+
+
+def _check_card(deployment: Deployment) -> None:
+    """One card, as large as it is said to be. It is asked by the driver's own library, which
+    starts no CUDA context here."""
+    if len(deployment.devices) > 1:
+        names = ", ".join(device.name for device in deployment.devices)
+        raise errors.DeploymentError(f"devices {names}: the live platform uses one card, cuda:0")
+    import pynvml
+
+    device = deployment.devices[0]
+    try:
+        pynvml.nvmlInit()
+        total = pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0)).total
+        pynvml.nvmlShutdown()
+    except pynvml.NVMLError as error:
+        raise errors.DeploymentError(f"device {device.name}: no card answers ({error})") from error
+    if device.memory_bytes > total:
+        raise errors.DeploymentError(
+            f"device {device.name}: {device.memory_bytes / 2**30:.1f} GiB exceed the"
+            f" {total / 2**30:.1f} GiB of the card"
         )
