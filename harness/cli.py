@@ -26,6 +26,8 @@ _COMMANDS = (
     "run",
     "compare",
     "figures",
+    "claims",
+    "report",
     "workloads",
     "systems",
     "models",

@@ -1,11 +1,12 @@
-"""Figures by name. A module offers ``draw_figure(run) -> Iterable[Drawing]`` and a line here."""
+"""Figures by name. A module offers ``draw_figure(run)`` or ``draw_sweep(sweep)``, each giving
+drawings, and ``SOURCE``, the reference record that it is drawn from by default; and a line here."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
 
@@ -17,17 +18,55 @@ if TYPE_CHECKING:
 _FIGURES = {
     "time-breakdown": "paper_figures.time_breakdown",
     "memory-over-time": "paper_figures.memory_over_time",
+    "ttft-by-pattern": "paper_figures.ttft_by_pattern",
+    "ttft-distribution": "paper_figures.ttft_distribution",
+    "tpot-and-e2e": "paper_figures.tpot_and_e2e",
+    "cost-by-pattern": "paper_figures.cost_by_pattern",
+    "slo-violations": "paper_figures.slo_violations",
+    "ablation": "paper_figures.ablation",
+    "cost-against-ttft": "paper_figures.cost_against_ttft",
+}
+_SWEEPS = {
+    "throughput": "paper_figures.throughput",
+    "strong-scaling": "paper_figures.strong_scaling",
+    "weak-scaling": "paper_figures.weak_scaling",
+    "adapters": "paper_figures.adapters",
+    "keep-alive": "paper_figures.keep_alive",
+    "device-memory": "paper_figures.device_memory",
 }
 
 
 def figure_names() -> list[str]:
+    """Those that any run can be drawn as."""
     return list(_FIGURES)
+
+
+def sweep_names() -> list[str]:
+    """Those that are drawn from sweeps."""
+    return list(_SWEEPS)
 
 
 def draw(name: str, run: Run, folder: Path) -> list[Path]:
     """Draw a figure from a run into ``folder``: PNG for people, PDF and SVG for papers, and a CSV
     of what it shows. The PNGs; ``HarnessError`` where the name is unknown."""
-    if name not in _FIGURES:
-        raise HarnessError(f"figure {name!r} is unknown; known: {', '.join(_FIGURES)}")
-    drawings: Iterable[Drawing] = importlib.import_module(_FIGURES[name]).draw_figure(run)
+    drawings: Iterable[Drawing] = _module(name, _FIGURES).draw_figure(run)
     return [drawing.save(folder) for drawing in drawings]
+
+
+def draw_reference(name: str, reference: Path, folder: Path) -> list[Path]:
+    """The same from the record under ``reference`` that the figure names as its source."""
+    from harness.records import open_run
+
+    from .sweep import open_sweep
+
+    module = _module(name, _FIGURES | _SWEEPS)
+    source = reference / module.SOURCE
+    if name in _FIGURES:
+        return draw(name, open_run(source), folder)
+    return [drawing.save(folder) for drawing in module.draw_sweep(open_sweep(source))]
+
+
+def _module(name: str, among: dict[str, str]) -> Any:
+    if name not in among:
+        raise HarnessError(f"figure {name!r} is unknown; known: {', '.join(among)}")
+    return importlib.import_module(among[name])

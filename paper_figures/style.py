@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import pandas as pd
 import seaborn as sns
 
 if TYPE_CHECKING:
-    from harness.records import Cell
+    from harness.records import Cell, Manifest
 
 mpl.use("Agg")
 
@@ -35,6 +35,29 @@ OWNERS = {
     "other": "#999999",
 }
 
+SYSTEMS = {
+    "serverless-lora": ("ServerlessLoRA", "#0b3c6f", "o"),
+    "serverless-llm": ("ServerlessLLM", "#e69f00", "s"),
+    "instainfer": ("InstaInfer", "#56b4e9", "^"),
+    "serverless-lora-no-sharing": ("− sharing", "#cc79a7", "D"),
+    "serverless-lora-no-preloading": ("− pre-loading", "#009e73", "v"),
+    "serverless-lora-no-offloading": ("− offloading", "#8c8c8c", "P"),
+    "serverless-lora-no-adaptive-batching": ("− adaptive batching", "#d9b38c", "X"),
+}
+"""Name on a figure, colour (neighbours differ in lightness) and mark of each system."""
+MAIN = ("serverless-lora", "serverless-llm", "instainfer")
+
+
+def look(system: str) -> tuple[str, str, str]:
+    """Name, colour and mark; those of a system from elsewhere are its own name in grey."""
+    return SYSTEMS.get(system, (system, "#6b6b6b", "*"))
+
+
+def in_order(systems: Iterable[str]) -> list[str]:
+    """As they stand in the legend: ServerlessLoRA, its rivals, its ablations, others."""
+    known = list(SYSTEMS)
+    return sorted(set(systems), key=lambda s: (known.index(s) if s in known else 99, s))
+
 
 def apply() -> None:
     """Set the style; call before the figure is made."""
@@ -48,6 +71,8 @@ def apply() -> None:
             "axes.titlesize": 8,
             "axes.labelsize": 8,
             "legend.fontsize": 7,
+            "xtick.labelsize": 7,
+            "ytick.labelsize": 7,
             "pdf.fonttype": 42,
             "svg.fonttype": "none",
             "svg.hashsalt": "slbench",
@@ -82,19 +107,24 @@ class Drawing:
 def caption(cells: Sequence[Cell], more: str) -> str:
     """What every figure says of itself: live and on which machine, or simulated and by which
     profile, and the runs it is made of."""
-    grounds = " and ".join(sorted({_ground(cell) for cell in cells}))
+    grounds = " and ".join(sorted({ground(cell.manifest) for cell in cells}))
     runs = ", ".join(sorted({cell.manifest.run_id for cell in cells}))
     return f"{grounds}; run {runs}; {more}"
 
 
-def _ground(cell: Cell) -> str:
-    about = cell.manifest
+def ground(about: Manifest) -> str:
+    """Live on which machine, or simulated by which profile and how far that was from live."""
     if about.mode == "live":
         return f"live on {about.machine['cores']} cores, {about.machine['cpu']}"
     assert about.profile is not None, "a simulated cell names its profile"
-    check = about.profile.get("last_check")
+    return simulated(about.profile)
+
+
+def simulated(profile: Mapping[str, Any]) -> str:
+    """What a simulated figure says of its profile."""
+    check = profile.get("last_check")
     checked = f", checked against live ({_worst(check)})" if check else ", not checked against live"
-    return f"simulated, profile {about.profile['name']}{checked}"
+    return f"simulated, profile {profile['name']}{checked}"
 
 
 def _worst(check: Mapping[str, Mapping[str, float | None]]) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from harness.records import Cell, Run
 
 WORKLOAD = "time-breakdown"
+SOURCE = "quickstart"
 
 GROUPS = {
     "queue": "queue",

@@ -1,0 +1,6 @@
+"""What was published, ours beside it, and a verdict on each."""
+
+from .claim import Claim, Ours, Published, published
+from .verdicts import claims
+
+__all__ = ["Claim", "Ours", "Published", "claims", "published"]

@@ -1,0 +1,71 @@
+"""How ours is judged against the published, by the kind of claim. None of them knows a system."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .claim import Ours, Published, Verdict
+
+WITHIN = 0.10
+"""A level agrees when this close: published values are rounded, and the load is not theirs."""
+
+
+def judge(published: Published, ours: Ours) -> Verdict:
+    return _RULES[published.rule](published.values, ours)
+
+
+def _above(neutral: float) -> Callable[[tuple[float, ...], Ours], Verdict]:
+    """Better the further above ``neutral``: holds where each value, or the end of its interval,
+    reaches the published one; the direction where each (with its interval) is above neutral."""
+
+    def rule(theirs: tuple[float, ...], ours: Ours) -> Verdict:
+        highest = (ours.ci95[1] if ours.ci95 else ours.values[0], *ours.values[1:])
+        lowest = (ours.ci95[0] if ours.ci95 else ours.values[0], *ours.values[1:])
+        if all(mine >= his for mine, his in zip(highest, theirs, strict=True)):
+            return "holds"
+        return "direction-holds" if min(lowest) > neutral else "does-not-hold"
+
+    return rule
+
+
+def _penalty(theirs: tuple[float, ...], ours: Ours) -> Verdict:
+    """A cost that the paper admits: holds where ours is no more than that, or within a tenth."""
+    if ours.values[0] <= theirs[0] * (1 + WITHIN):
+        return "holds"
+    return "direction-holds" if ours.values[0] > 0 else "does-not-hold"
+
+
+def _level(theirs: tuple[float, ...], ours: Ours) -> Verdict:
+    near = [abs(m / h - 1) <= WITHIN for m, h in zip(ours.values, theirs, strict=True)]
+    return "holds" if all(near) else "does-not-hold"
+
+
+def _order(theirs: tuple[float, ...], ours: Ours) -> Verdict:
+    if _level(theirs, ours) == "holds":
+        return "holds"
+
+    def order(values: tuple[float, ...]) -> list[int]:
+        return sorted(range(len(values)), key=values.__getitem__)
+
+    return "direction-holds" if order(ours.values) == order(theirs) else "does-not-hold"
+
+
+def _limit(theirs: tuple[float, ...], ours: Ours) -> Verdict:
+    return "holds" if ours.values[0] < theirs[0] else "does-not-hold"
+
+
+def _share(theirs: tuple[float, ...], ours: Ours) -> Verdict:
+    if ours.values[0] >= theirs[0]:
+        return "holds"
+    return "direction-holds" if ours.values[0] > theirs[0] / 2 else "does-not-hold"
+
+
+_RULES: dict[str, Callable[[tuple[float, ...], Ours], Verdict]] = {
+    "gain": _above(0.0),
+    "speed-up": _above(1.0),
+    "penalty": _penalty,
+    "level": _level,
+    "order": _order,
+    "limit": _limit,
+    "share": _share,
+}

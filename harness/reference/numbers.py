@@ -1,0 +1,56 @@
+"""What is kept of a cell of a sweep: metrics with intervals, and a few numbers of the batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..records import Cell
+
+_PARTS = ("mean", "p50", "p95", "p99", "value")
+METRICS = (
+    "ttft_from_schedule_s", "tpot_s", "e2e_s", "cold_share", "slo_violation_rate", "success_share",
+    "output_tokens_per_s", "requests_per_s", "goodput_rps", "memory_mean_gb", "memory_peak_bytes",
+    "cost_usd", "cost_effectiveness",
+)  # fmt: skip
+
+
+def rows(study: str, value: float, cells: list[Cell]) -> Iterator[dict[str, Any]]:
+    """A row a system, workload, metric and part: ``value`` with its interval and its n."""
+    from ..compare import compare
+    from ..metrics import METRICS as ALL
+
+    wanted = [metric for metric in ALL if metric.name in METRICS]
+    for row in (row for group in compare(cells, metrics=wanted).groups for row in group):
+        if row.part in _PARTS:
+            ci95 = row.estimate.ci95 or (None, None)
+            yield {
+                "study": study,
+                "at": value,
+                "system": row.entry.system,
+                "workload": row.entry.workload,
+                "metric": row.name,
+                "unit": row.metric.unit,
+                "value": row.estimate.value,
+                "low": ci95[0],
+                "high": ci95[1],
+                "n": row.estimate.n,
+            }
+    for cell in cells:
+        yield from _batches(study, value, cell)
+
+
+def _batches(study: str, value: float, cell: Cell) -> Iterator[dict[str, Any]]:
+    """The mean batch that a request was part of, and that a batch held (each batch counted once:
+    a request in a batch of b is a b-th of it)."""
+    sizes = cell.requests["batch_size"].dropna()
+    if sizes.empty:
+        return
+    about = {
+        "study": study, "at": value, "system": cell.system, "workload": cell.workload,
+        "unit": "requests", "low": None, "high": None, "n": len(sizes),
+    }  # fmt: skip
+    yield {**about, "metric": "batch_of_a_request", "value": float(sizes.mean())}
+    yield {**about, "metric": "batch_size", "value": float(len(sizes) / (1 / sizes).sum())}
+    yield {**about, "metric": "batch_largest", "value": float(sizes.max())}

@@ -1,0 +1,82 @@
+"""Studies by name: an experiment, or one run over and over with a single number varied."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..errors import HarnessError
+from ..experiment import Experiment, load, shipped
+
+ROOT = Path("results/reference")
+_FOLDER = Path(str(files("harness") / "reference"))
+
+
+class Study(BaseModel):
+    """``values``: of what ``over`` says in words; none: one run, kept whole. A ``workload`` is a
+    template of this package; ``substitute`` fills it, products (``2*$value``) worked out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    experiment: str
+    systems: tuple[str, ...] = ()
+    workloads: tuple[str, ...] = ()
+    workload: str | None = None
+    values: tuple[float, ...] = ()
+    over: str = ""
+    set: Mapping[str, str] = Field(default_factory=dict)
+    substitute: Mapping[str, str] = Field(default_factory=dict)
+
+    @contextmanager
+    def at(self, value: float | None) -> Iterator[Experiment]:
+        """The experiment with the study's number set to ``value``, its workload at hand."""
+        changes: dict[str, Any] = {"mode": "simulated"}
+        changes |= {key: yaml.safe_load(_filled(text, value)) for key, text in self.set.items()}
+        if self.systems:
+            changes["systems"] = [{"name": name} for name in self.systems]
+        if self.workloads:
+            changes["workloads"] = [{"name": name} for name in self.workloads]
+        with TemporaryDirectory(prefix="slbench-study-") as folder:
+            if self.workload:
+                path = Path(folder) / self.workload
+                path.write_text(self._workload(value), encoding="utf-8")
+                changes["workloads"] = [{"name": str(path)}]
+            yield load(self.experiment, changes)
+
+    def _workload(self, value: float | None) -> str:
+        text = (_FOLDER / "workloads" / str(self.workload)).read_text(encoding="utf-8")
+        filled = {key: _worked_out(_filled(each, value)) for key, each in self.substitute.items()}
+        return Template(text).substitute(filled)
+
+
+def studies() -> dict[str, Study]:
+    """Every study of the suite, in the order in which they are run."""
+    content = tomllib.loads((_FOLDER / "studies.toml").read_text(encoding="utf-8"))
+    found = {name: Study(name=name, **about) for name, about in content.items()}
+    unknown = {study.experiment for study in found.values()} - set(shipped())
+    if unknown:
+        raise HarnessError(f"studies.toml: no experiment {', '.join(sorted(unknown))}")
+    return found
+
+
+def _filled(text: str, value: float | None) -> str:
+    return text if value is None else Template(text).substitute(value=f"{value:g}")
+
+
+def _worked_out(text: str) -> str:
+    """``2*8`` is 16: the one sum that weak scaling needs."""
+    first, times, second = text.partition("*")
+    if not times:
+        return text
+    product = float(first) * float(second)
+    return f"{product:g}" if "." not in first else str(product)

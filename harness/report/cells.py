@@ -1,0 +1,108 @@
+"""What the page holds of a cell: few enough numbers to embed, said where they were thinned."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import RecordError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..records import Cell, Run
+
+MOST_REQUESTS = 2_000
+MOST_STEPS = 400
+MOST_DECISIONS = 2_000
+
+
+def cell_data(run: Run, cell: Cell) -> dict[str, Any]:
+    """Plain lists, seconds and GB from the run's start."""
+    requests = cell.requests.sort_values("scheduled_ns")
+    shown = requests.iloc[_evenly(len(requests), MOST_REQUESTS)]
+    return {
+        "name": f"{run.id} · {cell.system} · {cell.workload} · {cell.path.name}",
+        "system": cell.system,
+        "workload": f"{run.id} · {cell.workload} · {cell.path.name}",
+        "mode": cell.manifest.mode,
+        "total": len(requests),
+        "requests": _requests(shown),
+        "spans": _spans(cell, shown),
+        "memory": _memory(cell),
+        "decisions": _decisions(cell),
+    }
+
+
+def _evenly(count: int, most: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
+
+
+def _requests(rows: pd.DataFrame) -> dict[str, list[Any]]:
+    return {
+        "id": rows["request_id"].tolist(),
+        "function": rows["function_id"].tolist(),
+        "at": _rounded(rows["scheduled_ns"] / 1e9),
+        "ttft": _rounded(rows["ttft_from_schedule_s"]),
+        "e2e": _rounded(rows["e2e_s"]),
+        "temperature": [value or status for value, status in _temperatures(rows)],
+    }
+
+
+def _temperatures(rows: pd.DataFrame) -> list[tuple[str | None, str]]:
+    warmth = rows["temperature"].astype(object).where(rows["temperature"].notna(), None)
+    return list(zip(warmth, rows["status"], strict=True))
+
+
+def _spans(cell: Cell, shown: pd.DataFrame) -> dict[str, list[list[Any]]]:
+    """Request → [stage, start, end] in seconds from the run's start."""
+    spans = cell.table("spans").to_pandas()
+    kept = spans[spans["request_id"].isin(set(shown["request_id"]))]
+    found: dict[str, list[list[Any]]] = {}
+    for row in kept.sort_values(["request_id", "start_ns"]).itertuples():
+        ends = [round(row.start_ns / 1e9, 4), round(row.end_ns / 1e9, 4)]
+        found.setdefault(str(row.request_id), []).append([row.stage, *ends])
+    return found
+
+
+def _memory(cell: Cell) -> dict[str, Any]:
+    """Device → times and, of each owner, GB held; each change of the ledger or even steps."""
+    rows = cell.table("memory").to_pandas()
+    held = rows[rows["source"] == "ledger"]
+    found: dict[str, Any] = {}
+    for device, part in held.groupby("device"):
+        wide = _steps(part)
+        wide = wide.iloc[_evenly(len(wide), MOST_STEPS)]
+        owners = {str(o): _rounded(wide[o] / 1e9) for o in wide.columns if wide[o].any()}
+        found[str(device)] = {"t": _rounded(wide.index.to_series() / 1e9), "owners": owners}
+    return found
+
+
+def _steps(rows: pd.DataFrame) -> pd.DataFrame:
+    """Bytes of each owner at every change: functions' holdings last until their next row."""
+    by_function = rows.assign(function_id=rows["function_id"].fillna("")).pivot_table(
+        index="t_ns", columns=["owner", "function_id"], values="bytes", aggfunc="last"
+    )
+    owners: pd.DataFrame = by_function.ffill().fillna(0).T.groupby(level="owner").sum().T
+    return owners
+
+
+def _decisions(cell: Cell) -> list[list[Any]]:
+    """The first of them, as [time in s, kind, numbers]; none where they were not kept."""
+    file = cell.path / "decisions.parquet"
+    if not file.exists():
+        return []
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        rows = pq.read_table(file).slice(0, MOST_DECISIONS).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise RecordError(f"{file}: cannot be read ({error})") from error
+    return [[round(row["t_ns"] / 1e9, 3), row["kind"], json.loads(row["numbers"])] for row in rows]
+
+
+def _rounded(values: pd.Series[Any]) -> list[float | None]:
+    return [None if np.isnan(value) else round(float(value), 4) for value in values]

@@ -1,0 +1,152 @@
+"use strict";
+const DATA = JSON.parse(document.getElementById("data").textContent);
+const SYSTEMS = ["#1f77b4", "#e69f00", "#56b4e9", "#cc79a7", "#009e73", "#8c8c8c", "#d9b38c"];
+const STAGES = {
+  queue: "#9a9a9a", warming: "#56b4e9", libraries: "#e69f00", kernels: "#f0c060",
+  backbone: "#009e73", adapter: "#66c2a5", prefill: "#0072b2", decode: "#6a51a3",
+};
+const OWNERS = {
+  weights: "#0072b2", context: "#56b4e9", adapters: "#e69f00", kv: "#009e73",
+  host_tier: "#cc79a7", other: "#999999",
+};
+const by = (id) => document.getElementById(id);
+const unique = (values) => [...new Set(values)];
+
+function fill(id, values, every) {
+  const options = every ? [[every, ""]] : [];
+  for (const value of values) options.push(Array.isArray(value) ? value : [value, value]);
+  by(id).replaceChildren(...options.map(([text, value]) => new Option(text, value)));
+}
+
+function plot(id, traces, x, y, more = {}) {
+  const styles = getComputedStyle(document.documentElement);
+  const [ink, line] = ["--ink", "--line"].map((name) => styles.getPropertyValue(name).trim());
+  const axis = (title) => ({ title: { text: title }, gridcolor: line, zerolinecolor: line });
+  const layout = {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink },
+    margin: { l: 60, r: 10, t: 10, b: 45 }, legend: { orientation: "h", y: 1.15 }, ...more,
+    xaxis: { ...axis(x), ...more.xaxis }, yaxis: { ...axis(y), ...more.yaxis },
+  };
+  Plotly.react(id, traces, layout, { responsive: true, displaylogo: false });
+}
+
+function chosen(cell) {
+  const [only, warmth] = [by("function").value, by("temperature").value];
+  const { requests } = cell;
+  return requests.id.map((_, i) => i).filter((i) =>
+    requests.ttft[i] !== null && (!only || requests.function[i] === only) &&
+    (!warmth || requests.temperature[i] === warmth));
+}
+
+function drawLatencies() {
+  const cells = DATA.filter((cell) => cell.workload === by("workload").value);
+  const kept = cells.map(chosen);
+  const curves = cells.map((cell, n) => {
+    const values = kept[n].map((i) => cell.requests.ttft[i]).sort((a, b) => a - b);
+    return {
+      name: cell.system, x: values, y: values.map((_, i) => (i + 1) / values.length),
+      mode: "lines", line: { color: SYSTEMS[n % SYSTEMS.length], shape: "hv" },
+    };
+  });
+  const points = cells.map((cell, n) => ({
+    name: cell.system, mode: "markers", marker: { color: SYSTEMS[n % SYSTEMS.length], size: 5 },
+    x: kept[n].map((i) => cell.requests.at[i]), y: kept[n].map((i) => cell.requests.ttft[i]),
+    text: kept[n].map((i) => `request ${cell.requests.id[i]}, ${cell.requests.function[i]}, ${cell.requests.temperature[i]}`),
+  }));
+  by("count").textContent = cells.map((cell, n) =>
+    `${cell.system}: ${kept[n].length} of ${cell.total} requests shown`).join(" · ");
+  plot("cdf", curves, "TTFT from the schedule, s", "share of requests", { xaxis: { type: "log" } });
+  plot("arrivals", points, "arrival, s", "TTFT, s", { yaxis: { type: "log" } });
+}
+
+function chooseWorkload() {
+  const cells = DATA.filter((cell) => cell.workload === by("workload").value);
+  fill("function", unique(cells.flatMap((cell) => cell.requests.function)).sort(), "all");
+  fill("temperature", unique(cells.flatMap((cell) => cell.requests.temperature)).sort(), "all");
+  drawLatencies();
+}
+
+function chooseCell() {
+  const { requests } = DATA[by("cell").value];
+  const order = requests.id.map((_, i) => i).sort((a, b) => (requests.ttft[b] ?? 0) - (requests.ttft[a] ?? 0));
+  fill("request", order.map((i) => {
+    const ttft = requests.ttft[i] === null ? "no token" : `${requests.ttft[i].toFixed(2)} s`;
+    return [`${requests.id[i]}: ${requests.function[i]}, ${ttft}, ${requests.temperature[i]}`, String(requests.id[i])];
+  }));
+  drawGantt();
+}
+
+function drawGantt() {
+  const cell = DATA[by("cell").value];
+  const id = by("request").value;
+  const at = cell.requests.at[cell.requests.id.indexOf(Number(id))];
+  const bars = (cell.spans[id] ?? []).map(([stage, start, end]) => ({
+    type: "bar", orientation: "h", name: stage, y: [stage], x: [end - start], base: [start - at],
+    marker: { color: STAGES[stage] ?? "#999999" }, showlegend: false,
+    hovertemplate: `${stage}: ${(end - start).toFixed(3)} s<extra></extra>`,
+  }));
+  plot("gantt", bars, "time since the request was due, s", "", {
+    barmode: "overlay", margin: { l: 90, r: 10, t: 10, b: 45 },
+    yaxis: { autorange: "reversed", title: { text: "" } },
+  });
+}
+
+function chooseMemory() {
+  fill("device", Object.keys(DATA[by("memory-cell").value].memory).sort());
+  drawMemory();
+}
+
+function drawMemory() {
+  const held = DATA[by("memory-cell").value].memory[by("device").value] ?? { t: [], owners: {} };
+  const areas = Object.entries(held.owners).map(([owner, values]) => ({
+    name: owner, x: held.t, y: values, stackgroup: "held", mode: "none",
+    line: { shape: "hv" }, fillcolor: OWNERS[owner] ?? "#999999",
+  }));
+  plot("memory", areas, "time, s", "reserved by the ledger, GB");
+}
+
+function chooseDecisions() {
+  fill("kind", unique(DATA[by("decisions-cell").value].decisions.map((row) => row[1])).sort(), "all");
+  drawDecisions();
+}
+
+function drawDecisions() {
+  const only = by("kind").value;
+  const rows = DATA[by("decisions-cell").value].decisions.filter((row) => !only || row[1] === only);
+  by("decisions").replaceChildren(...rows.map(([at, kind, numbers]) => {
+    const row = document.createElement("tr");
+    for (const text of [at, kind, JSON.stringify(numbers)]) row.insertCell().textContent = text;
+    return row;
+  }));
+}
+
+function start() {
+  const cells = DATA.map((cell, i) => [cell.name, String(i)]);
+  const traced = cells.filter((_, i) => DATA[i].decisions.length);
+  fill("workload", unique(DATA.map((cell) => cell.workload)));
+  fill("cell", cells);
+  fill("memory-cell", cells);
+  by("workload").onchange = chooseWorkload;
+  by("function").onchange = by("temperature").onchange = drawLatencies;
+  by("cell").onchange = chooseCell;
+  by("request").onchange = drawGantt;
+  by("memory-cell").onchange = chooseMemory;
+  by("device").onchange = drawMemory;
+  chooseWorkload();
+  chooseCell();
+  chooseMemory();
+  by("decisions-section").hidden = !traced.length;
+  if (traced.length) {
+    fill("decisions-cell", traced);
+    by("decisions-cell").onchange = chooseDecisions;
+    by("kind").onchange = drawDecisions;
+    chooseDecisions();
+  }
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    drawLatencies();
+    drawGantt();
+    drawMemory();
+  });
+}
+
+start();

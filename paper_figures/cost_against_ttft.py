@@ -1,0 +1,67 @@
+"""Cost against mean TTFT: a point a system and pattern, the undominated ones joined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from . import conditions, style
+
+if TYPE_CHECKING:
+    from harness.records import Cell, Run
+
+NAME = "cost-against-ttft"
+SOURCE = "evaluation"
+
+
+def draw_figure(run: Run) -> Iterator[style.Drawing]:
+    style.apply()
+    cells = conditions.kept(run)
+    data = tidy(cells)
+    workloads = list(dict.fromkeys(data["workload"]))
+    figure, axes = plt.subplots(
+        1, len(workloads), figsize=(style.PAGE_IN, 2.6), squeeze=False, layout="constrained"
+    )
+    for axis, workload in zip(axes[0], workloads, strict=True):
+        _panel(axis, data[data["workload"] == workload], conditions.pattern(workload))
+    axes[0, 0].set_ylabel("cost, $")
+    conditions.legend(figure, axes[0, 0], columns=4)
+    yield conditions.finish(NAME, figure, cells, data, "line: not beaten in both")
+
+
+def tidy(cells: list[Cell]) -> pd.DataFrame:
+    """Mean TTFT, cost, and whether another system is at least as good in both and better in one."""
+
+    def read(cell: Cell) -> dict[str, float | None]:
+        ttft = cell.summary["ttft_from_schedule_s"]
+        return {"ttft_s": ttft and ttft["mean"], "cost_usd": cell.summary["cost_usd"]}
+
+    rows = conditions.totals(cells, read)
+    wide = rows.pivot_table(
+        index=["workload", "system"], columns="metric", values="value", sort=False
+    ).reset_index()
+    wide["undominated"] = [_undominated(wide, row) for _, row in wide.iterrows()]
+    return wide.rename_axis(columns=None)
+
+
+def _undominated(rows: pd.DataFrame, row: pd.Series[Any]) -> bool:
+    others = rows[rows["workload"] == row["workload"]]
+    no_worse = (others["ttft_s"] <= row["ttft_s"]) & (others["cost_usd"] <= row["cost_usd"])
+    better = (others["ttft_s"] < row["ttft_s"]) | (others["cost_usd"] < row["cost_usd"])
+    return not bool((no_worse & better).any())
+
+
+def _panel(axis: Any, rows: pd.DataFrame, title: str) -> None:
+    for system in reversed(style.in_order(rows["system"])):
+        name, colour, mark = style.look(system)
+        mine = rows[rows["system"] == system]
+        axis.plot(mine["ttft_s"], mine["cost_usd"], mark, color=colour, label=name, ms=5)
+    front = rows[rows["undominated"]].sort_values("ttft_s")
+    axis.plot(front["ttft_s"], front["cost_usd"], color="black", lw=0.6, zorder=0)
+    room = 1.1
+    axis.set(xlabel="mean TTFT, s", ylim=(0, room * rows["cost_usd"].max()))
+    axis.set_xlim(0, room * rows["ttft_s"].max())
+    axis.set_title(title, loc="left")

@@ -1,0 +1,34 @@
+"""Cost and cost-effectiveness, 1/(E2E × cost), of each system under each pattern."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+
+from . import conditions, style
+
+if TYPE_CHECKING:
+    from harness.records import Cell, Run
+
+NAME = "cost-by-pattern"
+SOURCE = "evaluation"
+
+
+def draw_figure(run: Run) -> Iterator[style.Drawing]:
+    style.apply()
+    cells = conditions.kept(run, style.MAIN)
+    data = conditions.totals(cells, _read)
+    figure, axes = plt.subplots(1, 2, figsize=(style.PAGE_IN, 2.3), layout="constrained")
+    conditions.bars(axes[0], data[data["metric"] == "cost_usd"], "cost, $")
+    conditions.bars(
+        axes[1], data[data["metric"] == "cost_effectiveness"], "1 / (mean E2E × cost), 1/($·s)"
+    )
+    conditions.legend(figure, axes[0])
+    prices = cells[0].manifest.prices["name"]
+    yield conditions.finish(NAME, figure, cells, data, f"prices {prices}")
+
+
+def _read(cell: Cell) -> dict[str, float | None]:
+    return {name: cell.summary[name] for name in ("cost_usd", "cost_effectiveness")}

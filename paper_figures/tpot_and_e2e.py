@@ -1,0 +1,30 @@
+"""Time per output token and end-to-end latency by pattern and backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+
+from . import conditions, style
+
+if TYPE_CHECKING:
+    from harness.records import Run
+
+NAME = "tpot-and-e2e"
+SOURCE = "evaluation"
+
+
+def draw_figure(run: Run) -> Iterator[style.Drawing]:
+    style.apply()
+    cells = conditions.kept(run, style.MAIN)
+    data = conditions.means(cells, ["tpot_s", "e2e_s"])
+    size = (style.PAGE_IN, 3.6)
+    figure, axes = plt.subplots(2, 1, figsize=size, sharex=True, layout="constrained")
+    for axis, metric, unit in zip(
+        axes, ("tpot_s", "e2e_s"), ("mean TPOT, s", "mean E2E, s"), strict=True
+    ):
+        conditions.bars(axis, data[data["metric"] == metric], unit)
+    conditions.legend(figure, axes[0])
+    yield conditions.finish(NAME, figure, cells, data, "whiskers: 95 % of the mean")
