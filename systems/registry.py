@@ -22,6 +22,9 @@ _SHIPPED = {
     "serverless-lora-no-adaptive-batching": "systems.serverless_lora:WithoutAdaptiveBatching",
     "serverless-llm": "systems.serverless_llm:ServerlessLLM",
     "instainfer": "systems.instainfer:InstaInfer",
+    "vllm": "systems.vllm:Vllm",
+    "vllm-dedicated": "systems.vllm:VllmDedicated",
+    "openai-endpoint": "systems.openai_endpoint:OpenAIEndpoint",
 }
 
 

@@ -162,9 +162,16 @@ def _document(record: Run) -> dict[str, Any]:
 
 
 def _doubts(cells: list[Cell]) -> list[str]:
-    """What the calibration before the run says of the client on this machine, past its targets."""
+    """What the calibration before the run says of the client on this machine, past its targets;
+    what else the cells leave to wonder about."""
     calibrations = [cell.manifest.calibration or {} for cell in cells]
-    return sorted({problem for each in calibrations for problem in each.get("problems", ())})
+    found = {problem for each in calibrations for problem in each.get("problems", ())}
+    found |= {
+        f"{cell.system}/{cell.workload}: {doubt}"
+        for cell in cells
+        for doubt in cell.manifest.doubts
+    }
+    return sorted(found)
 
 
 def _figures(record: Run, chosen: Experiment) -> list[Path]:

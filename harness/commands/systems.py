@@ -66,3 +66,44 @@ def show(name: str, json_: Json = False) -> None:
     for title in ("policies", "options"):
         for key, value in document[title].items():
             print(f"  {key:20} {value}")
+
+
+@app.command()
+def check(
+    name: Annotated[str | None, typer.Argument(help="A system by name.")] = None,
+    url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server by URL.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="With --url: names it serves; repeat. None: all.")
+    ] = None,
+    api_key_env: Annotated[
+        str | None, typer.Option(help="With --url: variable that holds its API key.")
+    ] = None,
+    backbone: Annotated[str, typer.Option(help="Preset or directory.")] = "tiny",
+    functions: Annotated[int, typer.Option(min=1, help="How many are deployed.")] = 3,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Deployment key=value: dtype=bfloat16.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Put a system, yours included, through the conformance suite. Exit status 1 where it fails.
+
+    Example: slbench systems check serverless-lora
+    """
+    from systems.registry import system_class
+
+    from ..conformance import examine
+    from ..conformance.subjects import deployed, reached
+    from ..conformance.table import as_document, show
+    from ..errors import HarnessError
+
+    if (name is None) == (url is None):
+        raise HarnessError("systems check: give a system's name or --url")
+    system = name or "openai-endpoint"
+    if url is not None:
+        deployment = reached(url, model or [], api_key_env)
+    else:
+        deployment = deployed(system, backbone, functions, set_ or [])
+    results = show(examine(system_class(system)(), deployment))
+    if json_:
+        print(json.dumps(as_document(url or system, results)))
+    raise typer.Exit(any(result.outcome == "failed" for result in results))

@@ -12,8 +12,8 @@ from systems.interface import Activity
 Times: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 """Nanoseconds from the run's start."""
 
-Key = tuple[str, str]
-"""Device and function."""
+Key = tuple[str, str | None]
+"""Device and function (None: a server of all of them)."""
 
 
 class Intervals(NamedTuple):

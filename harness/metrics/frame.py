@@ -123,8 +123,10 @@ class Frame:
         return read_ledger(self.tables["memory"], self.duration_s)
 
     @cached_property
-    def cost_usd(self) -> float:
-        return float(pc.sum(self.tables["billing"]["usd"]).as_py() or 0.0)
+    def cost_usd(self) -> float | None:
+        """None where nothing is billed: what a server of somebody else costs cannot be seen."""
+        total = pc.sum(self.tables["billing"]["usd"]).as_py()
+        return None if total is None else float(total)
 
 
 def _add(totals: Floats, rows: Rows, lengths: Floats) -> None:

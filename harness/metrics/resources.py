@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from .frame import Frame
 from .metric import Metric
-from .observation import Scaled, Total
+from .observation import Observation, Scaled, Total
 from .service import answered_tokens, flagged_rate
 
 
@@ -23,12 +23,15 @@ def _pss(frame: Frame) -> Total | None:
     return None if pss is None else Total((pss["peak"],))
 
 
-def _per_thousand(frame: Frame) -> Total | None:
-    return Total((frame.cost_usd / frame.n * 1000,)) if frame.n else None
+def _of_cost(
+    of: Callable[[Frame, float], Observation | None],
+) -> Callable[[Frame], Observation | None]:
+    """``of`` a frame and its bill, in dollars; missing where the bill is."""
+    return lambda frame: None if frame.cost_usd is None else of(frame, frame.cost_usd)
 
 
-def _effectiveness(frame: Frame) -> Scaled:
-    return Scaled(frame.answered(frame.e2e_s), over=frame.cost_usd, power=-1)
+def _per_thousand(frame: Frame, usd: float) -> Total | None:
+    return Total((usd / frame.n * 1000,)) if frame.n else None
 
 
 RESOURCES = (
@@ -83,7 +86,7 @@ RESOURCES = (
         "The bill of the run at the price sheet named in the manifest.",
         "Σ quantity · unit price",
         "lower",
-        lambda frame: Total((frame.cost_usd,)),
+        _of_cost(lambda _, usd: Total((usd,))),
     ),
     Metric(
         "usd_per_1k_requests",
@@ -93,7 +96,7 @@ RESOURCES = (
         "The bill by request of the schedule, times a thousand.",
         "1000 · C / n",
         "lower",
-        _per_thousand,
+        _of_cost(_per_thousand),
     ),
     Metric(
         "cost_effectiveness",
@@ -103,7 +106,7 @@ RESOURCES = (
         "The paper's measure: the inverse of mean end-to-end latency times cost.",
         "1 / (mean E2E · C)",
         "higher",
-        _effectiveness,
+        _of_cost(lambda frame, usd: Scaled(frame.answered(frame.e2e_s), over=usd, power=-1)),
     ),
     Metric(
         "tokens_per_usd",
@@ -113,7 +116,7 @@ RESOURCES = (
         "Output tokens of answered requests by dollar of the bill.",
         "Σ_ok n_out / C",
         "higher",
-        lambda frame: answered_tokens(frame, frame.output_tokens, frame.cost_usd),
+        _of_cost(lambda frame, usd: answered_tokens(frame, frame.output_tokens, usd)),
     ),
     Metric(
         "goodput_per_usd",
@@ -123,6 +126,6 @@ RESOURCES = (
         "Requests that met their objective by dollar of the bill.",
         "A · n / C",
         "higher",
-        lambda frame: flagged_rate(frame, np.asarray(frame.slo_met), frame.cost_usd),
+        _of_cost(lambda frame, usd: flagged_rate(frame, np.asarray(frame.slo_met), usd)),
     ),
 )

@@ -79,13 +79,16 @@ def write_cell(
     tables: Mapping[str, pa.Table],
     summary: Mapping[str, Any],
     extra: Mapping[str, pa.Table] | None = None,
+    files: Mapping[str, str] | None = None,
 ) -> Cell:
     """Write a cell whole or not at all: into a folder beside it, to the disk, then renamed.
-    ``extra`` are tables beyond the contract, by name."""
+    ``extra`` are tables beyond the contract, by name; ``files`` texts, by file name."""
     checked = {name: conform(tables[name], name, path) for name in TABLES}
     with draft_of(path) as draft:
         for name, table in {**(extra or {}), **checked}.items():
             pq.write_table(table, draft / f"{name}.parquet", compression="zstd")
+        for name, text in (files or {}).items():
+            (draft / name).write_text(text, encoding="utf-8")
         _write_json(draft / "manifest.json", manifest.model_dump(mode="json", by_alias=True))
         _write_json(draft / "summary.json", summary)
     return Cell(path, manifest, summary)

@@ -43,6 +43,10 @@ class Manifest(BaseModel):
     started_at: str
     valid: bool
     problems: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    """What makes one wonder and does not make the cell invalid."""
+    measured: Mapping[str, float] = Field(default_factory=dict)
+    """What the system measured of itself, as in ``Evidence.measured``."""
 
 
 def machine() -> dict[str, Any]:

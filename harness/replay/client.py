@@ -15,13 +15,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from systems.interface import Route
+
 from ..errors import HarnessError
 from .free_port import check_free, free_port
 from .plan import Plan
 from .process import command, environment
 from .records import client_table, read_part
 from .schedule import Schedule
-from .target import Target
+from .target import Router, Target
 
 LATENESS_BUDGET_S = 0.010
 """p99 of lateness, and of the reader's lag, past which a run is invalid."""
@@ -85,16 +87,19 @@ def replay(
     lead_s: float = 0.25,
     lateness_budget_s: float = LATENESS_BUDGET_S,
     headers: Mapping[str, str] | None = None,
+    routes: Mapping[str, Route] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> ReplayResult:
-    """Send ``schedule`` to ``base_url`` and wait for every answer, each at most ``timeout_s``.
+    """Send ``schedule`` to ``base_url``, functions of ``routes`` to theirs, and wait for
+    every answer, each at most ``timeout_s``.
 
     Writes ``schedule.parquet``, ``client.parquet`` and Locust's log to ``out_dir``. ``lead_s``
     lies between the last worker's being ready and the run's start. ``headers`` go with every
     request. On ``KeyboardInterrupt`` what was measured is written before it is raised again.
     Whatever the server does ends up in the table; :class:`HarnessError` where the client itself
     cannot run, or ``web_port`` is in use."""
-    Target.parse(base_url)
+    for url in Router(base_url, routes or {}).base_urls:
+        Target.parse(url)
     if web_port is not None:
         check_free(web_port)
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -107,6 +112,7 @@ def replay(
         lead_s=lead_s,
         web_port=web_port,
         headers=headers or {},
+        routes=routes or {},
         master_port=free_port() if workers > 1 else 0,
     )
     schedule.write(plan.schedule)

@@ -24,17 +24,19 @@ class Ending(enum.IntEnum):
 
 
 class Settings(NamedTuple):
-    """The first order."""
+    """The first order. ``base_urls``: every server that requests go to."""
 
-    base_url: str
+    base_urls: list[str]
     timeout_s: float
 
 
 class Batch(NamedTuple):
-    """More requests: row of the schedule, time from the run's start, bytes to be sent. In order."""
+    """More requests: row of the schedule, time from the run's start, which server, bytes to be
+    sent. In order."""
 
     rows: list[int]
     due_ns: list[int]
+    servers: list[int]
     requests: list[bytes]
 
 

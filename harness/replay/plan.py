@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
+from systems.interface import Route
+
 
 class Plan(BaseModel):
     """One run of the client."""
@@ -22,6 +24,8 @@ class Plan(BaseModel):
     lead_s: PositiveFloat
     web_port: int | None = Field(default=None, ge=1, le=65535)
     headers: Mapping[str, str] = Field(default_factory=dict)
+    routes: Mapping[str, Route] = Field(default_factory=dict)
+    """Of functions that are not at ``base_url`` under their own name."""
     master_port: int = 0
     """Where Locust's master listens for its workers; 0 where there is one process."""
 

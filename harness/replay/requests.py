@@ -7,22 +7,26 @@ from collections.abc import Iterator, Mapping
 
 from .frames import Batch
 from .schedule import Schedule
-from .target import Target
+from .target import Router, Target
 
 _BATCH = 2000
 
 
 def batches(
-    schedule: Schedule, worker: int, workers: int, target: Target, headers: Mapping[str, str]
+    schedule: Schedule, worker: int, workers: int, router: Router, headers: Mapping[str, str]
 ) -> Iterator[Batch]:
     """The share of one worker. About 7 bytes per prompt token are held until it is sent."""
     share = schedule.share(worker, workers)
-    encoder = Encoder(target, headers)
+    encoders = [Encoder(Target.parse(url), headers) for url in router.base_urls]
     for first in range(0, len(share), _BATCH):
         table = share.table.slice(first, _BATCH)
         rows = range(worker + first * workers, len(schedule), workers)[: table.num_rows]
-        requests = [encoder.encode(**row) for row in table.drop(["scheduled_ns"]).to_pylist()]
-        yield Batch(list(rows), table["scheduled_ns"].to_pylist(), requests)
+        servers, requests = [], []
+        for row in table.drop(["scheduled_ns"]).to_pylist():
+            server, model = router.route(row.pop("function_id"))
+            servers.append(server)
+            requests.append(encoders[server].encode(model=model, **row))
+        yield Batch(list(rows), table["scheduled_ns"].to_pylist(), servers, requests)
 
 
 class Encoder:
@@ -39,12 +43,12 @@ class Encoder:
         self._head = "".join(f"{line}\r\n" for line in lines)
 
     def encode(
-        self, request_id: int, function_id: str, prompt_ids: list[int], output_tokens: int
+        self, request_id: int, model: str, prompt_ids: list[int], output_tokens: int
     ) -> bytes:
         """Greedy, of exactly ``output_tokens``, streamed, with a usage record at the end."""
         body = json.dumps(
             {
-                "model": function_id,
+                "model": model,
                 "prompt": prompt_ids,
                 "max_tokens": output_tokens,
                 "stream": True,

@@ -30,8 +30,9 @@ class Sender:
         self._loop, self._out = loop, out
         self._rows: list[int] = []
         self._due_ns: list[int] = []
+        self._servers: list[int] = []
         self._requests: list[bytes] = []
-        self._pool: Pool | None = None
+        self._pools: list[Pool] = []
         self._probe = LagProbe(loop)
         self._dispatcher: Dispatcher | None = None
         self._told = 0
@@ -42,8 +43,8 @@ class Sender:
         listener = self._loop.create_task(self._listen(orders))
         await self._done
         listener.cancel()
-        if self._pool is not None:
-            self._pool.close()
+        for pool in self._pools:
+            pool.close()
         self._probe.close()
         self._tell(Finished(time.process_time_ns() - self._cpu_ns, self._probe.lags_ns))
         while self._out.get_write_buffer_size():
@@ -53,19 +54,23 @@ class Sender:
         """Send nothing more, end what is under way."""
         if self._dispatcher is not None:
             self._dispatcher.stop()
-        if self._pool is not None:
-            self._pool.abandon("the replay was interrupted")
+        for pool in self._pools:
+            pool.abandon("the replay was interrupted")
         if not self._done.done():
             self._done.set_result(None)
 
     async def _listen(self, orders: asyncio.StreamReader) -> None:
         while True:
             match await read(orders):
-                case Settings(base_url, timeout_s):
-                    self._pool = Pool(self._loop, Target.parse(base_url), timeout_s, self._finished)
-                case Batch(rows, due_ns, requests):
+                case Settings(base_urls, timeout_s):
+                    targets = map(Target.parse, base_urls)
+                    self._pools = [
+                        Pool(self._loop, target, timeout_s, self._finished) for target in targets
+                    ]
+                case Batch(rows, due_ns, servers, requests):
                     self._rows += rows
                     self._due_ns += due_ns
+                    self._servers += servers
                     self._requests += requests
                 case Loaded():
                     _no_collections()
@@ -85,9 +90,8 @@ class Sender:
         self._check_done()
 
     def _send(self, index: int) -> None:
-        assert self._pool is not None, "settings come before the start"
         request, self._requests[index] = self._requests[index], b""
-        self._pool.send(self._rows[index], request)
+        self._pools[self._servers[index]].send(self._rows[index], request)
 
     def _finished(self, captured: Captured) -> None:
         self._told += 1

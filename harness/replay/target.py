@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ..errors import HarnessError
+
+if TYPE_CHECKING:
+    from systems.interface import Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +45,18 @@ class Target:
         except OSError:
             return self.host
         return str(found[0][4][0])
+
+
+class Router:
+    """Which of ``base_urls`` a function's requests go to, and the model name that they carry."""
+
+    def __init__(self, base_url: str, routes: Mapping[str, Route]) -> None:
+        urls = dict.fromkeys((base_url, *(route.base_url for route in routes.values())))
+        self.base_urls = list(urls)
+        self._routes = {
+            function: (self.base_urls.index(route.base_url), route.model)
+            for function, route in routes.items()
+        }
+
+    def route(self, function: str) -> tuple[int, str]:
+        return self._routes.get(function, (0, function))

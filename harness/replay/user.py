@@ -33,7 +33,7 @@ from .process import command, environment
 from .records import PartWriter, Record
 from .requests import batches
 from .schedule import Schedule
-from .target import Target
+from .target import Router
 
 _NS_PER_MS = 1e6
 _TELL_EVERY_S = 0.25
@@ -103,10 +103,10 @@ class Share:
     def _load(self) -> None:
         """Give the sender its requests, ready to be sent."""
         plan = self._plan
-        schedule, target = Schedule.read(plan.schedule), Target.parse(plan.base_url)
+        schedule, router = Schedule.read(plan.schedule), Router(plan.base_url, plan.routes)
         self._functions = schedule.table["function_id"].to_pylist()
-        self._order(Settings(plan.base_url, plan.timeout_s))
-        for batch in batches(schedule, self._worker, plan.workers, target, plan.headers):
+        self._order(Settings(router.base_urls, plan.timeout_s))
+        for batch in batches(schedule, self._worker, plan.workers, router, plan.headers):
             self._order(batch)
         self._order(Loaded())
 

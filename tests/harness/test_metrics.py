@@ -110,11 +110,11 @@ def test_money_buys_answers() -> None:
     assert value("goodput_per_usd") == pytest.approx(1 / cost)
 
 
-def test_what_costs_nothing_has_no_value_for_money() -> None:
-    free = frame(billing=tables()["billing"].slice(0, 0))
-    assert value("cost_usd", of=free) == 0
-    for name in ("cost_effectiveness", "tokens_per_usd", "goodput_per_usd"):
-        assert value(name, of=free) is None
+def test_what_is_not_billed_has_no_cost_and_no_value_for_money() -> None:
+    unseen = frame(billing=tables()["billing"].slice(0, 0))
+    names = ("cost_usd", "usd_per_1k_requests", "cost_effectiveness", "tokens_per_usd")
+    for name in (*names, "goodput_per_usd"):
+        assert value(name, of=unseen) is None
 
 
 def test_a_summary_holds_every_key_of_the_contract() -> None:

@@ -1,0 +1,40 @@
+"""Checks of what a system says of itself, against what a client saw."""
+
+from __future__ import annotations
+
+import time
+
+from systems.interface import RequestEvidence
+
+from .check import NotTestableError, Subject, check, require
+from .talk import complete
+
+_SLACK_NS = 2_000_000
+"""Between a stage's end and the next one's start, all of them together: as much as the residual
+of a run may be."""
+
+
+@check("reports spans that add up")
+def spans_add_up(subject: Subject) -> None:
+    """A request of our own: its stages in order, without gap or overlap, from when it was received
+    to when it was answered, all of it while the client waited."""
+    before_ns = time.monotonic_ns()
+    complete(subject.endpoint, subject.functions[0], 8, request_id="424242")
+    after_ns = time.monotonic_ns()
+    said = [each for each in subject.evidence().requests if each.request_id == "424242"]
+    if not said or not said[0].spans:
+        raise NotTestableError("it reports no spans")
+    require(len(said) == 1, f"one request was sent, {len(said)} are told of")
+    require(before_ns <= said[0].received_ns, "received before it was sent")
+    _check_spans(said[0], after_ns)
+
+
+def _check_spans(said: RequestEvidence, after_ns: int) -> None:
+    end_ns, gaps_ns = said.received_ns, 0
+    for span in said.spans:
+        require(span.start_ns <= span.end_ns, f"{span.stage.value} ends before it starts")
+        require(span.start_ns >= end_ns, f"{span.stage.value} starts within the stage before it")
+        gaps_ns += span.start_ns - end_ns
+        end_ns = span.end_ns
+    require(gaps_ns <= _SLACK_NS, f"{gaps_ns / 1e6:.1f} ms of the wait are in no stage")
+    require(end_ns <= (said.responded_ns or after_ns), "a stage ends after the answer did")

@@ -1,0 +1,47 @@
+"""What is put through the suite: a deployment of a system, or a server somewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from systems.interface import Deployment, Device, Function
+from systems.serverful.http import served_models
+
+from ..deployments import deployment_for
+from ..errors import HarnessError
+from ..experiment import DeploymentChoice, SystemChoice, parse_setting
+
+_SMALL = {
+    "device_memory_gib": 2,
+    "limits": {"max_context_tokens": 256, "keep_alive_s": 60, "threads_per_instance": 1},
+}
+
+
+def deployed(system: str, backbone: str, functions: int, settings: Sequence[str]) -> Deployment:
+    """Of as many functions, each with an adapter of its own; ``settings`` as in ``--set``."""
+    changes = dict(parse_setting(text) for text in settings)
+    options = changes.pop("options", {})
+    choice = DeploymentChoice.model_validate({"backbone": backbone, **_SMALL, **changes})
+    ids = [f"f{index}" for index in range(functions)]
+    return deployment_for(choice, SystemChoice(name=system, options=options), ids)
+
+
+def reached(url: str, models: Sequence[str], api_key_env: str | None) -> Deployment:
+    """A function for each of ``models``, or for each that the server at ``url`` lists."""
+    base_url = url.rstrip("/").removesuffix("/v1")
+    key = os.environ.get(api_key_env or "", "")
+    names = list(models) or sorted(
+        served_models(base_url, {"Authorization": f"Bearer {key}"} if key else {}) or ()
+    )
+    if not names:
+        raise HarnessError(f"{url}: lists no models; name them with --model")
+    ids = [f"f{index}" for index in range(len(names))]
+    return Deployment(
+        functions=tuple(Function(id=id_, backbone="external") for id_ in ids),
+        backbones={"external": Path()},
+        # Nothing is deployed there; a deployment has a device, and this one's size is never read.
+        devices=(Device(name="cpu:0", memory_bytes=1),),
+        options={"url": base_url, "models": tuple(names), "api_key_env": api_key_env},
+    )

@@ -1,0 +1,81 @@
+"""Runs every check on one system, and looks at what it leaves behind."""
+
+from __future__ import annotations
+
+import importlib
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
+from typing import Literal
+
+import psutil
+
+from systems.interface import Deployment, Endpoint, ServingSystem
+
+from ..replay.target import Target
+from .check import CHECKS, Check, NotConformingError, NotTestableError, Subject
+
+_GONE_S = 5.0
+_MODULES = ("protocol", "isolation", "evidence")
+"""They register their checks, in this order."""
+
+for _name in _MODULES:
+    importlib.import_module(f"{__package__}.{_name}")
+
+STOPS = "stops without leaving a process or a port"
+
+
+@dataclass(frozen=True)
+class Result:
+    """``why``: of a failure or of what could not be tested."""
+
+    check: str
+    outcome: Literal["passed", "failed", "not testable"]
+    why: str = ""
+
+
+def examine(system: ServingSystem, deployment: Deployment) -> Iterator[Result]:
+    """Deploy ``deployment``, check, stop; results as they come. Raises what ``deploy`` raises."""
+    with system:
+        endpoint = system.deploy(deployment)
+        subject = Subject(
+            endpoint=endpoint,
+            functions=[function.id for function in deployment.functions],
+            batch=deployment.limits.max_batch_size,
+            evidence=system.evidence,
+        )
+        for name, check in CHECKS.items():
+            yield _run(name, check, subject)
+        family = _family(endpoint.pids)
+    yield _run(STOPS, lambda _: _check_gone(endpoint, family), subject)
+
+
+def _run(name: str, check: Check, subject: Subject) -> Result:
+    try:
+        check(subject)
+    except NotTestableError as reason:
+        return Result(name, "not testable", str(reason))
+    except NotConformingError as failure:
+        return Result(name, "failed", str(failure))
+    except (OSError, ValueError, HTTPException) as error:
+        return Result(name, "failed", f"{type(error).__name__}: {error}")
+    return Result(name, "passed")
+
+
+def _family(pids: Sequence[int]) -> list[psutil.Process]:
+    roots = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
+    return [each for root in roots for each in (root, *root.children(recursive=True))]
+
+
+def _check_gone(endpoint: Endpoint, family: Sequence[psutil.Process]) -> None:
+    if not family:
+        raise NotTestableError("it was not started here")
+    _, left = psutil.wait_procs(family, timeout=_GONE_S)
+    if left:
+        raise NotConformingError(f"{len(left)} of {len(family)} processes are still there")
+    urls = {endpoint.route(model).base_url for model in endpoint.models}
+    for target in map(Target.parse, sorted(urls)):
+        with socket.socket() as probe:
+            if probe.connect_ex((target.host, target.port)) == 0:
+                raise NotConformingError(f"port {target.port} still answers")

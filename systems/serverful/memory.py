@@ -1,0 +1,64 @@
+"""What a server holds, read from outside while it serves."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import psutil
+
+from systems.interface import MemoryOwner, MemoryStep
+
+from .process import ServerProcess
+
+_EVERY_S = 4.0
+"""Reading walks every page table of the tree: milliseconds a gigabyte, taken from the server."""
+
+
+class Watched(NamedTuple):
+    """A server, the device that its memory is counted on, and whose it is (None: several's)."""
+
+    server: ServerProcess
+    device: str
+    function_id: str | None
+
+
+class PssWatch:
+    """Proportional set sizes of process trees, as steps. Which part of it is weights, KV cache or
+    anything else cannot be seen from outside: the owner is ``other``."""
+
+    def __init__(self, watched: Sequence[Watched]) -> None:
+        self._watched = watched
+        self._steps: list[MemoryStep] = []
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pss", daemon=True)
+        self._read()
+        self._thread.start()
+
+    @property
+    def steps(self) -> tuple[MemoryStep, ...]:
+        return tuple(self._steps)
+
+    def stop(self) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._end.wait(_EVERY_S):
+            self._read()
+
+    def _read(self) -> None:
+        for server, device, function in self._watched:
+            held = sum(map(_pss, server.family()))
+            if held:
+                step = MemoryStep(time.monotonic_ns(), device, MemoryOwner.OTHER, function, held)
+                self._steps.append(step)
+
+
+def _pss(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().pss)
+    except psutil.Error:
+        return 0

@@ -1,0 +1,99 @@
+"""A server as a process tree of its own: started, waited for, ended to the last descendant."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from systems.errors import DeploymentError
+
+_PR_SET_PDEATHSIG = 1
+_POLL_S = 0.2
+_STOP_S = 15.0
+_LAST_WORDS = 300
+
+
+class ServerProcess:
+    """Leads a session, so that the terminal's signals pass it by and all of it can be ended."""
+
+    def __init__(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path
+    ) -> None:
+        self.name, self.log = name, log
+        libc = ctypes.CDLL(None)
+        try:
+            with log.open("wb") as out:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, **environment},
+                    start_new_session=True,
+                    preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
+                )
+        except OSError as error:
+            raise DeploymentError(f"{name}: cannot start {command[0]}: {error}") from error
+        self._family: dict[int, psutil.Process] = {}
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def family(self) -> list[psutil.Process]:
+        """It and its descendants, those included that were seen before and have lost their
+        parent since."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            root = psutil.Process(self.pid)
+            for each in (root, *root.children(recursive=True)):
+                self._family.setdefault(each.pid, each)
+        self._family = {pid: each for pid, each in self._family.items() if each.is_running()}
+        return list(self._family.values())
+
+    def wait_until(self, ready: Callable[[], bool], timeout_s: float) -> None:
+        """``DeploymentError`` with its last words where it ends before, or is not in time."""
+        deadline = time.monotonic() + timeout_s
+        while not ready():
+            if self._process.poll() is not None:
+                status = self._process.returncode
+                raise DeploymentError(
+                    f"{self.name}: ended with status {status} before it answered: {self._said()}"
+                )
+            if time.monotonic() > deadline:
+                raise DeploymentError(
+                    f"{self.name}: did not answer within {timeout_s:g} s (start_timeout_s):"
+                    f" {self._said()}"
+                )
+            time.sleep(_POLL_S)
+
+    def _said(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines()
+        errors = [line for line in lines if "Error" in line]
+        spoken = errors or [line for line in lines if line.strip()] or ["it said nothing"]
+        return spoken[-1].strip()[-_LAST_WORDS:]
+
+    def stop(self) -> None:
+        """Ask all of it, then insist; safe to call twice."""
+        family = self.family()
+        self._signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_STOP_S)
+        _, left = psutil.wait_procs(family, timeout=_POLL_S)
+        self._signal(signal.SIGKILL)
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._process.wait()
+        psutil.wait_procs(left, timeout=_STOP_S)
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)

@@ -1,0 +1,24 @@
+"""Prometheus' text format, as far as a mean needs it: sums and counts over all labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+def total(text: str, name: str) -> float:
+    """Of all samples called ``name``, whatever their labels; 0.0 where there is none."""
+    values = (
+        line.rsplit(" ", 1)[1]
+        for line in text.splitlines()
+        if line.partition(" ")[0].partition("{")[0] == name
+    )
+    return sum(map(float, values))
+
+
+def ttft(before: str, after: str, histogram: str) -> Mapping[str, float]:
+    """``ttft_mean_s`` and ``ttft_n`` of the requests between two scrapes; empty where none was."""
+    n = total(after, f"{histogram}_count") - total(before, f"{histogram}_count")
+    if n <= 0:
+        return {}
+    seconds = total(after, f"{histogram}_sum") - total(before, f"{histogram}_sum")
+    return {"ttft_mean_s": seconds / n, "ttft_n": n}

@@ -1,0 +1,193 @@
+"""Systems that are servers of others: started, health-checked, watched from outside, stopped.
+
+A subclass says which servers a deployment needs. Memory is what the kernel tells of their process
+trees; they are held, hence active for the bill, from when they answer until they are stopped. What
+goes on inside (stages, temperature) cannot be seen and is missing.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from systems.errors import DeploymentError
+from systems.interface import (
+    Activity,
+    Deployment,
+    Endpoint,
+    Evidence,
+    Route,
+    ServingSystem,
+)
+
+from .http import get, served_models
+from .memory import PssWatch, Watched
+from .process import ServerProcess
+from .prometheus import ttft
+
+
+@dataclass(frozen=True)
+class ServerPlan:
+    """One server; an empty ``command`` is one that is up. ``models``: deployed name → the name it
+    has there. ``function_id``: the one function that it is for, None where there are several.
+    ``device``: where its memory counts, None where that is not for the operating system to tell (a
+    GPU's)."""
+
+    name: str
+    command: Sequence[str]
+    base_url: str
+    models: Mapping[str, str]
+    threads: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+    function_id: str | None = None
+    device: str | None = "cpu:0"
+
+
+class ServerSystem(ServingSystem):
+    """Base of what runs as servers of their own."""
+
+    kind: ClassVar[Literal["serverless", "serverful", "external"]] = "serverful"
+    ttft_histogram: str | None = None
+    """Its name among the server's Prometheus metrics, where it has any."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._plans: Sequence[ServerPlan] = ()
+        self._servers: list[tuple[ServerPlan, ServerProcess]] = []
+        self._watch: PssWatch | None = None
+        self._headers: Mapping[str, str] = {}
+        self._startup_s = 0.0
+        self._ready_ns = 0
+        self._before: dict[str, str] = {}
+        self._evidence: Evidence | None = None
+        self._hidden: Mapping[str, str] = {}
+
+    @abstractmethod
+    def servers(self, deployment: Deployment) -> Sequence[ServerPlan]:
+        """Which servers to start. ``SystemsError`` where they cannot serve what is asked."""
+
+    @property
+    @abstractmethod
+    def start_timeout_s(self) -> float: ...
+
+    def check(self, deployment: Deployment) -> None:
+        self.servers(deployment)
+
+    def deploy(self, deployment: Deployment) -> Endpoint:
+        self._plans = self.servers(deployment)
+        self._folder = Path(tempfile.mkdtemp(prefix=f"slbench-{self.name}-"))
+        paths = (*deployment.backbones.values(), *(f.adapter for f in deployment.functions))
+        self._hidden = {str(path): path.name for path in paths if path}
+        started = time.monotonic()
+        try:
+            self._start(self._folder)
+        except BaseException:
+            self.stop()
+            raise
+        self._startup_s = time.monotonic() - started
+        self._ready_ns = time.monotonic_ns()
+        self._watch = PssWatch(
+            [
+                Watched(server, plan.device, plan.function_id)
+                for plan, server in self._servers
+                if plan.device
+            ]
+        )
+        self._before = self._scrape()
+        return self._endpoint()
+
+    def _start(self, folder: Path) -> None:
+        """All at once; back when every one serves what it should."""
+        for plan in self._plans:
+            if plan.command:
+                log = folder / f"{plan.name}.log"
+                server = ServerProcess(plan.name, plan.command, plan.environment, log)
+                self._servers.append((plan, server))
+            elif not self.ready(plan):
+                raise DeploymentError(_unready(plan, served_models(plan.base_url, self._headers)))
+        for plan, server in self._servers:
+            server.wait_until(partial(self.ready, plan), self.start_timeout_s)
+
+    def ready(self, plan: ServerPlan) -> bool:
+        """Whether the server of ``plan`` serves all its models."""
+        return set(plan.models.values()) <= (served_models(plan.base_url, self._headers) or set())
+
+    def _endpoint(self) -> Endpoint:
+        routes = {
+            name: Route(plan.base_url, model)
+            for plan in self._plans
+            for name, model in plan.models.items()
+        }
+        pids = tuple(server.pid for _, server in self._servers)
+        first = self._plans[0].base_url
+        return Endpoint(first, tuple(routes), pids, routes, self._headers)
+
+    def _scrape(self) -> dict[str, str]:
+        if self.ttft_histogram is None:
+            return {}
+        found = {plan.name: get(f"{plan.base_url}/metrics", self._headers) for plan in self._plans}
+        return {name: text for name, text in found.items() if text}
+
+    def evidence(self) -> Evidence:
+        return self._evidence or self._seen()
+
+    def _seen(self) -> Evidence:
+        now_ns = time.monotonic_ns()
+        after = self._scrape()
+        scraped = {f"metrics-before-{name}.txt": text for name, text in self._before.items()}
+        scraped |= {f"metrics-after-{name}.txt": text for name, text in after.items()}
+        measured = {"startup_s": self._startup_s} if self._servers else {}
+        if self.ttft_histogram is not None:
+            before = "\n".join(self._before.values())
+            measured |= ttft(before, "\n".join(after.values()), self.ttft_histogram)
+        return Evidence(
+            memory=self._watch.steps if self._watch else (),
+            activity=tuple(
+                Activity(
+                    self._ready_ns, now_ns, plan.device, plan.name, plan.function_id, plan.threads
+                )
+                for plan, _ in self._servers
+                if plan.device and self._ready_ns
+            ),
+            measured=measured,
+            files={**scraped, **self._logs()},
+        )
+
+    def _logs(self) -> dict[str, str]:
+        """Where models lie on this machine is nobody's business: they go by their names."""
+        logs = {}
+        for _, server in self._servers:
+            text = server.log.read_text(errors="replace")
+            for path, name in self._hidden.items():
+                text = text.replace(path, name)
+            logs[f"{server.name}.log"] = text
+        return logs
+
+    def stop(self) -> None:
+        if self._folder is None:
+            return
+        if self._ready_ns:
+            self._evidence = self._seen()
+        if self._watch is not None:
+            self._watch.stop()
+        for _, server in self._servers:
+            server.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder = None
+
+
+def _unready(plan: ServerPlan, listed: frozenset[str] | None) -> str:
+    if listed is None:
+        return f"{plan.name}: no OpenAI-compatible server answers at {plan.base_url}"
+    missing = sorted(set(plan.models.values()) - listed)
+    return (
+        f"{plan.name}: {plan.base_url} does not serve {missing[0]!r}; it serves"
+        f" {', '.join(sorted(listed))} (options.models names them)"
+    )

@@ -1,0 +1,208 @@
+"""vLLM itself, in the two shapes in which it is run for adapters, on its own settings for them.
+
+*Shared*: one server per backbone with every adapter of it (S-LoRA-like batches across adapters).
+*Dedicated*: a server for each function. ``max_loras`` is all adapters, so that none ever waits for
+a slot; as many requests run at once as the deployment's batch limit gives all functions together;
+adapters and backbone are loaded before the first request, which is what start-up time buys.
+
+The executable is ``$SLBENCH_VLLM``, else ``.venv-vllm/bin/vllm`` beside the package, which
+``make vllm`` installs.
+Source of flags and variables: the help of ``vllm serve`` and ``vllm/envs.py`` (0.32.0).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt
+
+from systems.engine.adapter_files import inspect_adapter
+from systems.engine.config import ModelConfig, read_config
+from systems.engine.dtypes import compute_dtype
+from systems.errors import DeploymentError
+from systems.interface import Deployment, Function, SystemInfo
+from systems.serverful.ports import ports
+from systems.serverful.system import ServerPlan, ServerSystem
+
+EXECUTABLE = "SLBENCH_VLLM"
+_OWN = Path(__file__).resolve().parents[1] / ".venv-vllm" / "bin" / "vllm"
+_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""Those that ``--max-lora-rank`` takes."""
+
+
+class Options(BaseModel):
+    """None: sized for the deployment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_loras: PositiveInt | None = None
+    """Adapters in one batch; None: all of the server's."""
+    max_cpu_loras: PositiveInt | None = None
+    max_num_seqs: PositiveInt | None = None
+    """Requests at once; None: the batch limit times the server's functions."""
+    kv_cache_gib: PositiveInt | None = None
+    """On the CPU; None: what ``max_num_seqs`` full contexts need, in whole GiB."""
+    threads: NonNegativeInt | None = None
+    """CPU threads of a server; None: all cores (shared), ``threads_per_instance`` (dedicated)."""
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    """None: on the CPU float32, in which the in-tree engine computes too: without native
+    arithmetic in halves (AVX2) it halves vLLM's TTFT and leaves its TPOT; on a GPU the
+    deployment's."""
+    gpu_memory_utilization: PositiveFloat = 0.9
+    start_timeout_s: PositiveFloat = 600.0
+    arguments: tuple[str, ...] = ()
+    """More of ``vllm serve``'s, as they are."""
+
+
+def executable() -> Path:
+    """``DeploymentError`` where there is none."""
+    named = os.environ.get(EXECUTABLE)
+    path = Path(named) if named else _OWN
+    if not os.access(path, os.X_OK):
+        where = f"${EXECUTABLE} names {path}" if named else f"{_OWN.parents[1].name} is not there"
+        raise DeploymentError(
+            f"vllm: {where}; `make vllm` installs it for the CPU, or set {EXECUTABLE} to a vllm"
+        )
+    return path
+
+
+class Vllm(ServerSystem):
+    name = "vllm"
+    summary = "vLLM, one server with all adapters, kept up"
+    ttft_histogram = "vllm:time_to_first_token_seconds"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._options = Options()
+
+    @property
+    def start_timeout_s(self) -> float:
+        return self._options.start_timeout_s
+
+    def info(self) -> SystemInfo:
+        return SystemInfo(self.name, _version(), {}, self._options.model_dump())
+
+    def groups(self, deployment: Deployment) -> Mapping[str, Sequence[Function]]:
+        """Which functions share a server, by the server's name."""
+        used = dict.fromkeys(function.backbone for function in deployment.functions)
+        return {
+            backbone: [each for each in deployment.functions if each.backbone == backbone]
+            for backbone in used
+        }
+
+    def threads(self, deployment: Deployment) -> int:  # noqa: ARG002
+        return self._options.threads or len(os.sched_getaffinity(0))
+
+    def servers(self, deployment: Deployment) -> Sequence[ServerPlan]:
+        self._options = Options.model_validate(dict(deployment.options))
+        path, groups = executable(), self.groups(deployment)
+        return [
+            self._plan(path, deployment, name, functions, port)
+            for (name, functions), port in zip(
+                groups.items(), ports(deployment, len(groups)), strict=True
+            )
+        ]
+
+    def _plan(
+        self,
+        path: Path,
+        deployment: Deployment,
+        name: str,
+        functions: Sequence[Function],
+        port: int,
+    ) -> ServerPlan:
+        backbone = functions[0].backbone
+        on_cpu = deployment.devices[0].kind == "cpu"
+        dtype = self._options.dtype or compute_dtype(deployment.dtype, deployment.devices[0].kind)
+        config = read_config(deployment.backbones[backbone])
+        seqs = self._options.max_num_seqs or deployment.limits.max_batch_size * len(functions)
+        command = [
+            *(str(path), "serve", str(deployment.backbones[backbone])),
+            *("--served-model-name", backbone),
+            *("--host", deployment.host, "--port", str(port), "--dtype", dtype),
+            *("--max-model-len", str(deployment.limits.max_context_tokens)),
+            *("--max-num-seqs", str(seqs), *self._adapters(functions, config)),
+            *(() if on_cpu else self._gpu()),
+            *self._options.arguments,
+        ]
+        threads = self.threads(deployment)
+        return ServerPlan(
+            name=name,
+            command=command,
+            base_url=f"http://{deployment.host}:{port}",
+            models={each.id: each.id if each.adapter else backbone for each in functions}
+            | {backbone: backbone},
+            threads=threads,
+            environment=self._cpu(path, deployment, config, seqs, threads) if on_cpu else _QUIET,
+            function_id=functions[0].id if len(functions) == 1 else None,
+            device=deployment.devices[0].name if on_cpu else None,
+        )
+
+    def _adapters(self, functions: Sequence[Function], config: ModelConfig) -> Sequence[str]:
+        files = {each.id: each.adapter for each in functions if each.adapter}
+        if not files:
+            return ()
+        rank = max(inspect_adapter(path, config).rank for path in files.values())
+        if rank > _RANKS[-1]:
+            raise DeploymentError(f"vllm: adapters of rank {rank}; it takes {_RANKS[-1]} at most")
+        loras = self._options.max_loras or len(files)
+        return [
+            *("--enable-lora", "--max-loras", str(loras)),
+            *("--max-cpu-loras", str(self._options.max_cpu_loras or max(loras, len(files)))),
+            *("--max-lora-rank", str(next(each for each in _RANKS if each >= rank))),
+            *("--lora-modules", *(f"{id_}={path}" for id_, path in files.items())),
+        ]
+
+    def _gpu(self) -> Sequence[str]:
+        return ("--gpu-memory-utilization", str(self._options.gpu_memory_utilization))
+
+    def _cpu(
+        self, path: Path, deployment: Deployment, config: ModelConfig, seqs: int, threads: int
+    ) -> dict[str, str]:
+        """Threads are not bound: the automatic binding leaves a core unused, and gives every
+        server of one machine the same ones. OpenMP is the one that vLLM warns to be slower
+        without, where its installation holds it."""
+        tokens = seqs * deployment.limits.max_context_tokens
+        wanted = tokens * config.kv_bytes_per_token(deployment.dtype)
+        openmp = path.parents[1] / "lib" / "libiomp5.so"
+        return {
+            **_QUIET,
+            "VLLM_CPU_KVCACHE_SPACE": str(self._options.kv_cache_gib or -(-wanted // 2**30)),
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            "OMP_NUM_THREADS": str(threads),
+        } | ({"LD_PRELOAD": str(openmp)} if openmp.exists() else {})
+
+
+class VllmDedicated(Vllm):
+    name = "vllm-dedicated"
+    summary = "vLLM, a server for each function, kept up"
+
+    def groups(self, deployment: Deployment) -> Mapping[str, Sequence[Function]]:
+        return {function.id: [function] for function in deployment.functions}
+
+    def threads(self, deployment: Deployment) -> int:
+        return (
+            self._options.threads
+            or deployment.limits.threads_per_instance
+            or len(os.sched_getaffinity(0))
+        )
+
+
+_QUIET = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def _version() -> str:
+    """As the executable's own environment says; its ``--version`` takes ten seconds to."""
+    try:
+        python = executable().with_name("python")
+        code = "from importlib.metadata import version; print(version('vllm'))"
+        said = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    except (DeploymentError, OSError, subprocess.CalledProcessError):
+        return "not installed"
+    found = re.search(r"\d[\w.+]*", said.stdout)
+    return found[0] if found else "unknown"

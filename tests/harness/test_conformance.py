@@ -1,0 +1,131 @@
+"""The conformance suite: it passes what is right and catches what is planted."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.conformance import examine
+from harness.conformance.check import CHECKS, NotConformingError, Subject
+from harness.conformance.subjects import reached
+from harness.reference_server import ReferenceServer, running_reference_server
+from systems.interface import (
+    Deployment,
+    Device,
+    Endpoint,
+    Evidence,
+    Function,
+    Limits,
+    RequestEvidence,
+    Span,
+    Stage,
+)
+from systems.openai_endpoint import OpenAIEndpoint
+
+pytestmark = pytest.mark.live
+GUIDE = Path(__file__).parents[2] / "docs" / "your-system.md"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ReferenceServer]:
+    with running_reference_server() as running:
+        yield running
+
+
+def deployment(*functions: str) -> Deployment:
+    return Deployment(
+        functions=tuple(Function(id=each, backbone="external") for each in functions),
+        backbones={"external": Path()},
+        devices=(Device(name="cpu:0", memory_bytes=1),),
+        limits=Limits(max_batch_size=2),
+    )
+
+
+def test_a_server_that_behaves_passes_by_its_url(server: ReferenceServer) -> None:
+    subject = reached(server.base_url, ["ref", "ref.gap-5"], None)
+    results = {each.check: each for each in examine(OpenAIEndpoint(), subject)}
+    assert len(results) == len(CHECKS) + 1
+    assert [each for each in results.values() if each.outcome == "failed"] == []
+    assert results["reports spans that add up"].outcome == "not testable"
+    assert results["stops without leaving a process or a port"].outcome == "not testable"
+
+
+@pytest.mark.parametrize(
+    ("model", "check", "words"),
+    [
+        ("ref.fail-500", "deploys what was asked", "HTTP 500"),
+        ("ref.error-0", "deploys what was asked", "out of memory"),
+        ("ref.premature-3", "streams", "without a finish reason"),
+        ("ref.burst-50.gap-0", "streams", "no earlier"),
+        ("ref.pack-50", "streams", "1 pieces"),
+        ("ref.short-1", "honours max_tokens", "2 tokens asked for"),
+        ("ref.busy-1", "survives clients that leave", "429"),
+    ],
+)
+def test_what_is_planted_is_found(
+    server: ReferenceServer, model: str, check: str, words: str
+) -> None:
+    with pytest.raises(NotConformingError, match=words):
+        CHECKS[check](Subject(Endpoint(server.base_url, (model,)), [model], 2, Evidence))
+
+
+def test_an_answer_that_is_no_http_fails_its_check_and_the_others_go_on(
+    server: ReferenceServer,
+) -> None:
+    results = list(examine(OpenAIEndpoint(), reached(server.base_url, ["ref.premature-0"], None)))
+    assert len(results) == len(CHECKS) + 1
+    assert "BadStatusLine" in next(each.why for each in results if each.check == "streams")
+
+
+def _told(*stages: tuple[int, int]) -> Callable[[], Evidence]:
+    """Evidence of the check's own request, with stages from and to these microseconds after the
+    first; received at the time of asking."""
+
+    def evidence() -> Evidence:
+        now = time.monotonic_ns() - 20_000_000
+        spans = tuple(Span(Stage.PREFILL, now + a * 1000, now + b * 1000) for a, b in stages)
+        return Evidence((RequestEvidence("424242", "ref", now, spans=spans),))
+
+    return evidence
+
+
+@pytest.mark.parametrize(
+    ("stages", "words"),
+    [
+        ([(0, 500), (400, 900)], "within the stage before"),
+        ([(0, 500), (9_000, 9_500)], "in no stage"),
+        ([(500, 0)], "ends before it starts"),
+        ([(0, 900_000)], "after the answer"),
+    ],
+)
+def test_spans_that_do_not_add_up_are_found(
+    server: ReferenceServer, stages: list[tuple[int, int]], words: str
+) -> None:
+    subject = Subject(Endpoint(server.base_url, ("ref",)), ["ref"], 2, _told(*stages))
+    with pytest.raises(NotConformingError, match=words):
+        CHECKS["reports spans that add up"](subject)
+
+
+def test_the_system_of_the_guide_passes_as_it_is_printed() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.S)
+    assert len(code.splitlines()) < 60
+    module: dict[str, type] = {"__name__": "the_guides"}
+    exec(compile(code, str(GUIDE), "exec", dont_inherit=True), module)
+    outcomes = {
+        each.check: (each.outcome, each.why)
+        for each in examine(module["MySystem"](), deployment("f0", "f1"))
+    }
+    assert "failed" not in {outcome for outcome, _ in outcomes.values()}, outcomes
+    assert outcomes["stops without leaving a process or a port"] == ("passed", "")
+
+
+def test_a_command_is_filled_in_started_and_stopped() -> None:
+    command = f"{sys.executable} -m harness.reference_server {{port}}"
+    subject = deployment("f0").model_copy(update={"options": {"command": command}})
+    results = list(examine(OpenAIEndpoint(), subject))
+    assert [each for each in results if each.outcome == "failed"] == []

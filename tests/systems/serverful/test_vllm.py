@@ -1,0 +1,126 @@
+"""vLLM as a system under test: against its recorded protocol, and for real where it is there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.conformance import examine
+from harness.conformance.talk import complete
+from systems.errors import DeploymentError
+from systems.interface import Deployment, Device, Function, Limits, MemoryOwner
+from systems.models import ensure_adapters, ensure_backbone
+from systems.vllm import EXECUTABLE, Vllm, VllmDedicated, executable
+
+PLAYBACK = Path(__file__).with_name("playback.py")
+NAMES = ("f0", "f1")
+
+
+@pytest.fixture(scope="module")
+def deployment() -> Deployment:
+    tiny = ensure_backbone("tiny")
+    adapters = ensure_adapters(tiny, list(NAMES), rank=8)
+    return Deployment(
+        functions=tuple(
+            Function(id=n, backbone="smollm2-135m", adapter=adapters[n]) for n in NAMES
+        ),
+        backbones={"smollm2-135m": tiny},
+        devices=(Device(name="cpu:0", memory_bytes=2 << 30),),
+        limits=Limits(max_batch_size=4, max_context_tokens=256, threads_per_instance=1),
+    )
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    path = tmp_path / "vllm"
+    path.write_text(f'#!/bin/sh\nexec {sys.executable} {PLAYBACK} "$@"\n')
+    path.chmod(0o755)
+    monkeypatch.setenv(EXECUTABLE, str(path))
+    return path
+
+
+def test_one_server_holds_every_adapter_of_a_backbone(
+    recorded: Path, deployment: Deployment
+) -> None:
+    with Vllm() as system:
+        endpoint = system.deploy(deployment)
+        assert len(endpoint.pids) == 1
+        assert {endpoint.route(name).base_url for name in NAMES} == {endpoint.base_url}
+        (log,) = (t for n, t in system.evidence().files.items() if n.endswith(".log"))
+    said = log.splitlines()[0].split()
+    assert said[said.index("--max-loras") + 1] == "2"
+    assert said[said.index("--max-cpu-loras") + 1] == "2"
+    assert said[said.index("--max-lora-rank") + 1] == "8"
+    assert said[said.index("--max-num-seqs") + 1] == "8", "two functions of four at once"
+    assert "/" not in "".join(word for word in said if word.startswith("f0=")), "names, no paths"
+
+
+def test_dedicated_is_a_server_a_function(recorded: Path, deployment: Deployment) -> None:
+    with VllmDedicated() as system:
+        endpoint = system.deploy(deployment)
+        assert len(endpoint.pids) == 2
+        assert len({endpoint.route(name).base_url for name in NAMES}) == 2
+        held = {each.function_id for each in system.evidence().activity}
+    assert held == set(NAMES)
+
+
+def test_it_is_held_all_the_time_and_measures_its_ttft(
+    recorded: Path, deployment: Deployment
+) -> None:
+    with Vllm() as system:
+        endpoint = system.deploy(deployment)
+        assert "ttft_n" not in system.evidence().measured, "nothing was asked yet"
+        reply = complete(endpoint, "f0", 4)
+        assert (reply.status, reply.answer.output_tokens) == (200, 4)
+        seen = system.evidence()
+    assert seen.measured["ttft_n"] == 1
+    assert seen.measured["ttft_mean_s"] == pytest.approx(0.22243213653564453)
+    assert seen.measured["startup_s"] > 0
+    assert all(step.owner is MemoryOwner.OTHER and step.bytes > 0 for step in seen.memory)
+    (held,) = seen.activity
+    assert held.start_ns < held.end_ns
+    assert {"metrics-before-smollm2-135m.txt", "metrics-after-smollm2-135m.txt"} <= set(seen.files)
+
+
+def test_stopping_leaves_no_process(recorded: Path, deployment: Deployment) -> None:
+    system = VllmDedicated()
+    pids = system.deploy(deployment).pids
+    system.stop()
+    system.stop()
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_a_server_that_ends_at_once_is_told_with_its_last_words(
+    recorded: Path, deployment: Deployment
+) -> None:
+    recorded.write_text('#!/bin/sh\necho "ValueError: no such model"; exit 3\n')
+    with pytest.raises(DeploymentError, match=r"status 3.*no such model"):
+        Vllm().deploy(deployment)
+
+
+def test_without_a_vllm_the_error_says_what_installs_one(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(EXECUTABLE, str(tmp_path / "nothing"))
+    with pytest.raises(DeploymentError, match="make vllm"):
+        Vllm().check(deployment)
+
+
+def _installed() -> bool:
+    try:
+        executable()
+    except DeploymentError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.live
+@pytest.mark.skipif(not _installed(), reason="no vllm here; make vllm installs one")
+def test_the_real_one_passes_the_conformance_suite(deployment: Deployment) -> None:
+    failed = [each for each in examine(Vllm(), deployment) if each.outcome == "failed"]
+    assert failed == []
