@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, Self
 
@@ -22,6 +23,7 @@ from .safetensors_files import StoredTensor, find_shards, read_headers
 
 ALIGNMENT = 64  # a cache line, and the widest vector load
 PAGE = 4096
+READERS = 8
 READ_BYTES = 1 << 30  # Linux transfers at most 2 GiB - 4 KiB a call
 
 EMBEDDING = "model.embed_tokens.weight"
@@ -86,17 +88,25 @@ def fill(layout: BackboneLayout, model_dir: Path, buffer: memoryview) -> None:
         raise CheckpointError(f"buffer of {buffer.nbytes} bytes, the backbone has {layout.nbytes}")
     stored = _stored(model_dir, layout.config)
     flat = buffer.cast("B")
-    files: dict[Path, int] = {}
+    files = dict.fromkeys({stored[name].path for name in layout.tensors}, -1)
+
+    def place(name: str) -> None:
+        tensor, offset = stored[name], layout.tensors[name][0]
+        count = tensor.nbytes // ITEMSIZE[tensor.dtype] * ITEMSIZE[layout.dtype]
+        _place(files[tensor.path], tensor, flat[offset : offset + count], layout.dtype)
+
     try:
-        for name, (offset, _) in layout.tensors.items():
-            tensor = stored[name]
-            if tensor.path not in files:
-                files[tensor.path] = os.open(tensor.path, os.O_RDONLY)
-            count = tensor.nbytes // ITEMSIZE[tensor.dtype] * ITEMSIZE[layout.dtype]
-            _place(files[tensor.path], tensor, flat[offset : offset + count], layout.dtype)
+        for path in files:
+            files[path] = os.open(path, os.O_RDONLY)
+        # A read of what is in the page cache is a copy by one core, and of a fast disk one request:
+        # several side by side use what the machine has. Reading lets go of the interpreter's lock.
+        with ThreadPoolExecutor(min(READERS, len(os.sched_getaffinity(0)))) as readers:
+            for _ in readers.map(place, layout.tensors):
+                pass
     finally:
         for fd in files.values():
-            os.close(fd)
+            if fd >= 0:
+                os.close(fd)
 
 
 def _place(fd: int, tensor: StoredTensor, target: memoryview, dtype: str) -> None:

@@ -54,6 +54,10 @@ class RestingOrder:
         """``instance`` is gone, or rests no longer."""
         self._turn_of.pop(instance.id, None)
 
+    def __len__(self) -> int:
+        """How many instances rest."""
+        return len(self._turn_of)
+
     def __iter__(self) -> Iterator[Piece]:
         """Least density first; what was weighed anew since is passed over."""
         return filter(self._counts, self._pieces)

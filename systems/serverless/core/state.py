@@ -161,6 +161,11 @@ class Device:
     """What pre-loading last decided for the idle and the sleeping here."""
     planned_ns: int = 0
 
+    @property
+    def at_work(self) -> int:
+        """Instances that run requests or are on their way to: all but the resting."""
+        return len(self.instances) - len(self.resting)
+
     def slowdown(self, batches: int) -> float:
         """The M of T_eff = M·T for so many batches in their prefill at once: on a device of one
         slot their number."""

@@ -22,7 +22,8 @@ class Placement(Protocol):
 @dataclass(frozen=True, slots=True)
 class EarliestStart:
     """Where the first token is due soonest: the loading of the backbone where it has to be loaded,
-    and the device's prefills before this one (M + 1 at T each). Among equals, where most memory
+    and the device's batches beside this one (M + 1 at T each, M being the instances at work there:
+    whoever decodes or starts now contends as well). Among equals, where most memory
     is free; where nothing fits, something must give way, which is counted as a loading too. A
     device that has an instance of the function is taken only where all have.
 
@@ -49,7 +50,7 @@ class EarliestStart:
         for device in self._looked_at(function, state):
             home = device.spec.id in homes
             free = device.memory.capacity - device.memory.used
-            due_ns = ttft_ns * device.slowdown(device.prefilling + 1) + (0.0 if home else load_ns)
+            due_ns = ttft_ns * device.slowdown(device.at_work + 1) + (0.0 if home else load_ns)
             if own + (0 if home else weights) > free:
                 due_ns += load_ns
             score = (due_ns, -free)
