@@ -7,13 +7,17 @@ READY := $(VENV)/.ready
 PEERS := aiperf guidellm
 TOKENIZER ?= $(HOME)/.cache/slbench/backbones/r1/smollm2-135m
 
-.PHONY: demo test lint bench bench-client environment vllm clean
+.PHONY: demo test test-gpu lint bench bench-client environment vllm clean
 
 demo: $(READY)
 	$(BIN)/slbench run quickstart
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# Where there is a CUDA device: the engine, the Triton kernels and the store on it.
+test-gpu: $(READY)
+	$(BIN)/python -m pytest tests/gpu tests/systems/engine/cuda
 
 lint: $(READY)
 	$(BIN)/ruff check .
