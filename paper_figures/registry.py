@@ -1,5 +1,6 @@
-"""Figures by name. A module offers ``draw_figure(run)`` or ``draw_sweep(sweep)``, each giving
-drawings, and ``SOURCE``, the reference record that it is drawn from by default; and a line here."""
+"""Figures by name. A module of a run offers ``draw_figure(run)``, which gives drawings, and
+``SOURCE``, the reference record that it is drawn from by default; one of a sweep offers ``PANELS``
+and is drawn from the study of its name; and a line here."""
 
 from __future__ import annotations
 
@@ -57,13 +58,13 @@ def draw_reference(name: str, reference: Path, folder: Path) -> list[Path]:
     """The same from the record under ``reference`` that the figure names as its source."""
     from harness.records import open_run
 
+    from . import sweep_panels
     from .sweep import open_sweep
 
     module = _module(name, _FIGURES | _SWEEPS)
-    source = reference / module.SOURCE
     if name in _FIGURES:
-        return draw(name, open_run(source), folder)
-    return [drawing.save(folder) for drawing in module.draw_sweep(open_sweep(source))]
+        return draw(name, open_run(reference / module.SOURCE), folder)
+    return [sweep_panels.draw(name, open_sweep(reference / name), module.PANELS).save(folder)]
 
 
 def _module(name: str, among: dict[str, str]) -> Any:

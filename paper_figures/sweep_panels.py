@@ -21,6 +21,20 @@ class Panel:
     """(system, value), drawn as hollow marks at the last value of the sweep."""
 
 
+KEEPING = (
+    Panel("ttft_from_schedule_s.mean", "mean TTFT, s"),
+    Panel("slo_violation_rate", "SLO violations, share"),
+    Panel("cost_usd", "cost, $"),
+)
+"""What keeping more, or for longer, buys and costs."""
+
+SCALING = (
+    Panel("output_tokens_per_s", "tokens/s"),
+    Panel("ttft_from_schedule_s.mean", "mean TTFT, s", log_y=True),
+    Panel("cost_usd", "cost, $"),
+)
+
+
 def draw(name: str, sweep: Sweep, panels: Sequence[Panel]) -> style.Drawing:
     style.apply()
     figure, axes = plt.subplots(
