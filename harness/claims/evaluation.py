@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,8 +44,7 @@ class Evaluation:
         self.workloads = sorted({workload for _, workload in self._cells})
         cell = next(iter(self._cells.values()))
         self.mode = cell.manifest.mode
-        profile = cell.manifest.profile or {}
-        self.ground = f"profile {profile.get('name')}" if profile else "this machine"
+        self.ground = ground(cell.manifest.profile)
 
     def ttft_gain(self) -> Ours:
         best = max((self._ttft(each) for each in BASELINES), key=lambda found: found.ratio)
@@ -145,6 +144,11 @@ class Evaluation:
         self, value: float, ci95: Interval | None, show: Callable[[float], str], where: str
     ) -> Ours:
         return Ours((value,), show(value), self.mode, f"{where}, {self.ground}", ci95)
+
+
+def ground(profile: Mapping[str, Any] | None) -> str:
+    """What a number stands on: the profile it was simulated by, or (None) a machine."""
+    return f"profile {profile['name']}" if profile else "this machine"
 
 
 def _words(workload: str) -> str:

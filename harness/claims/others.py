@@ -7,10 +7,10 @@ import json
 from collections import defaultdict
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from .claim import Ours
-from .evaluation import OURS, _times
+from .evaluation import OURS, _times, ground
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +36,9 @@ class Throughput:
         import pandas as pd
 
         self._rows: pd.DataFrame = pd.read_parquet(folder / "numbers.parquet")
+        about = json.loads((folder / "study.json").read_bytes())
+        self._mode: Literal["live", "simulated"] = about["mode"]
+        self._ground = ground(about["profile"])
 
     def tokens(self) -> Ours:
         peaks = self._peaks("output_tokens_per_s")
@@ -52,16 +55,16 @@ class Throughput:
         value = float(self._peaks("batch_size")[OURS])
         why = (
             "batching is continuous here: what is counted is the batch of a prefill, and requests "
-            "join between decode steps; profile l40s"
+            f"join between decode steps; {self._ground}"
         )
-        return Ours((value,), f"{value:.1f}", "simulated", why)
+        return Ours((value,), f"{value:.1f}", self._mode, why)
 
     def _peaks(self, metric: str) -> pd.Series:
         rows = self._rows[self._rows["metric"] == metric]
         return rows.groupby("system")["value"].max()
 
     def _ours(self, value: float, why: str) -> Ours:
-        return Ours((float(value),), _times(value), "simulated", f"{why}, profile l40s")
+        return Ours((float(value),), _times(value), self._mode, f"{why}, {self._ground}")
 
 
 def decision_time(file: Path) -> Ours:
@@ -89,8 +92,12 @@ def stages_paid(run: Run) -> Ours:
     total = sum(map(len, same.values()))
     agree = sum(map(sum, same.values()))
     each = ", ".join(f"{name} {sum(calls)}/{len(calls)}" for name, calls in same.items())
-    why = f"{each}; the durations agree by construction, profile l40s takes them from this figure"
-    return Ours((agree / total,), f"{agree} of {total}", "simulated", why)
+    about = next(iter(cells.values())).manifest
+    why = (
+        f"{each}; the durations agree by construction, {ground(about.profile)} takes them from"
+        " this figure"
+    )
+    return Ours((agree / total,), f"{agree} of {total}", about.mode, why)
 
 
 def _paid(cell: Cell) -> dict[tuple[str, float], set[str]]:

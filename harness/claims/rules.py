@@ -15,13 +15,16 @@ def judge(published: Published, ours: Ours) -> Verdict:
 
 
 def _above(neutral: float) -> Callable[[tuple[float, ...], Ours], Verdict]:
-    """Better the further above ``neutral``: holds where each value, or the end of its interval,
-    reaches the published one; the direction where each (with its interval) is above neutral."""
+    """Better the further above ``neutral``: holds where each value reaches the published one, or
+    falls short by less than a tenth of what it is above neutral (never by how wide an interval is:
+    imprecision must not make a claim hold); the direction where each, with its interval, is above
+    neutral."""
 
     def rule(theirs: tuple[float, ...], ours: Ours) -> Verdict:
-        highest = (ours.ci95[1] if ours.ci95 else ours.values[0], *ours.values[1:])
         lowest = (ours.ci95[0] if ours.ci95 else ours.values[0], *ours.values[1:])
-        if all(mine >= his for mine, his in zip(highest, theirs, strict=True)):
+        wanted = [neutral + (his - neutral) * (1 - WITHIN) for his in theirs]
+        reached = all(mine >= his for mine, his in zip(ours.values, wanted, strict=True))
+        if reached and min(lowest) > neutral:
             return "holds"
         return "direction-holds" if min(lowest) > neutral else "does-not-hold"
 

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
+from .workload_files import Json, Seed, must_be_parquet, say_written, show_document, write
+
 File = Annotated[Path, typer.Argument(help="A trace; gzip and xz are read as they are.")]
 CountsFile = Annotated[
     Path, typer.Argument(help="Counts per minute, a row a function; gzip and xz too.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-Seed = Annotated[int, typer.Option(help="Of every random stream that is drawn from.")]
 FormatName = Annotated[
     str | None, typer.Option("--format", help="Which importer, where FILE does not tell.")
 ]
@@ -46,11 +46,8 @@ def import_(
 
     Example: slbench workloads import AzureLLMInferenceTrace_conv.csv -o conv.parquet
     """
-    from workloads.errors import WorkloadError
     from workloads.importers import Options, import_file
     from workloads.statistics import describe
-
-    from .workloads import must_be_parquet, show_document
 
     must_be_parquet(output)
     options = Options(
@@ -62,10 +59,7 @@ def import_(
         duration_s=for_,
     )
     workload = import_file(file, options, format_)
-    try:
-        workload.write(output)
-    except OSError as error:
-        raise WorkloadError(f"{output}: cannot be written ({error})") from error
+    write(workload, output)
     steps = {step.name: dict(step.parameters) for step in workload.provenance.transforms}
     document = {**describe(workload), "source": workload.provenance.source, **steps}
     show_document(document, json_)
@@ -141,8 +135,6 @@ def segments(
     from workloads.importers.azure_functions_2019 import read_minutes
     from workloads.statistics import CLASSES
 
-    from .workloads import write
-
     wanted = next((each for each in CLASSES if each == class_), None)
     if wanted is None:
         raise WorkloadError(f"class {class_!r} is unknown; known: {', '.join(CLASSES)}")
@@ -151,4 +143,6 @@ def segments(
     for each in choose(
         minutes, wanted, seed=seed, count=count, functions=functions, length_min=round(hours * 60)
     ):
-        write(expand(each, seed), output / f"{each.name}.parquet")
+        workload, path = expand(each, seed), output / f"{each.name}.parquet"
+        write(workload, path)
+        say_written(workload, path)

@@ -9,11 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from .traces import add_to
+from .workload_files import Json, Seed, must_be_parquet, say_written, show_document, write
 
 app = typer.Typer(help="What is sent: list, look, make, bring.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-Seed = Annotated[int, typer.Option(help="Of every random stream of the workload.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="key=value, such as time_scale=60.")]
 Output = Annotated[Path, typer.Argument(help="Where to write it, as .parquet.")]
 
@@ -99,33 +98,7 @@ def generate(
         parts = [workload, *(load(each, seed, None) for each in merge)]
         workload = compose.merge(output.stem, parts)
     write(workload, output)
-
-
-def write(workload: Any, output: Path) -> None:
-    """To disk, with a line that says what was written."""
-    from workloads.errors import WorkloadError
-
-    try:
-        workload.write(output)
-    except OSError as error:
-        raise WorkloadError(f"{output}: cannot be written ({error})") from error
-    print(f"{output}: {len(workload)} requests, sha256 {workload.sha256[:12]}")
-
-
-def must_be_parquet(output: Path) -> None:
-    from workloads.errors import WorkloadError
-
-    if output.suffix != ".parquet":
-        raise WorkloadError(f"{output}: workloads are written as .parquet")
-
-
-def show_document(document: dict[str, Any], json_: bool) -> None:
-    """For people a line a key, for machines JSON."""
-    if json_:
-        print(json.dumps(document))
-        return
-    for key, value in document.items():
-        print(f"{key:16} {value:.4g}" if isinstance(value, float) else f"{key:16} {value}")
+    say_written(workload, output)
 
 
 def load(name: str, seed: int, settings: list[str] | None) -> Any:

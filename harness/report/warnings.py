@@ -24,8 +24,10 @@ def warnings(run: Run, cells: list[Cell]) -> list[str]:
 
 
 def _doubts(cells: list[Cell]) -> Iterator[str]:
+    """Of the client on its machine, and of what a system says itself."""
     for cell in cells:
         yield from (cell.manifest.calibration or {}).get("problems", ())
+        yield from (f"{_place(cell)}: {doubt}" for doubt in cell.manifest.doubts)
 
 
 def _missing(cell: Cell) -> Iterator[str]:
