@@ -18,7 +18,7 @@ import pyarrow as pa
 from systems.interface import Activity, MemoryStep
 
 from ..records.schema import BILLING
-from .busy import Business, Intervals, Times, by_function
+from .busy import Business, Intervals, Key, Times, by_function
 from .sheet import InstanceSheet, PriceSheet
 
 GB = 1e9
@@ -37,9 +37,10 @@ def bill(
 ) -> pa.Table:
     """The bill of [0, ``end_ns``), a row per interval in which nothing changed. Times of memory
     and activity count from the run's start; ``calls`` by function; ``threads`` per instance."""
+    activities = by_function(activity)
     parts = [
-        *_memory_parts(memory, Business(by_function(activity)), end_ns),
-        *_vcpu_parts(activity, end_ns, threads),
+        *_memory_parts(memory, Business(activities), end_ns),
+        *_vcpu_parts(activities, end_ns, threads),
         *_call_parts(calls, end_ns),
     ]
     return _priced([part for part in parts if len(part.quantity)], sheet)
@@ -104,14 +105,12 @@ def _stretches(
     return Intervals(start[some], end[some]), held[some], active[some]
 
 
-def _vcpu_parts(activity: Sequence[Activity], end_ns: int, threads: int) -> Iterable[_Part]:
-    """``threads`` of each activity that does not say how many it has."""
-    for own in sorted({each.threads or threads for each in activity}):
-        alike = [each for each in activity if (each.threads or threads) == own]
-        for (device, function), intervals in by_function(alike).items():
-            when = intervals.within(end_ns)
-            quantity = own * (when.end_ns - when.start_ns) / 1e9
-            yield _Part("vcpu_active", device, function, when, quantity)
+def _vcpu_parts(activities: Mapping[Key, Intervals], end_ns: int, threads: int) -> Iterable[_Part]:
+    """``threads`` of those that do not say how many they have."""
+    for (device, function, own), intervals in activities.items():
+        when = intervals.within(end_ns)
+        quantity = (own or threads) * (when.end_ns - when.start_ns) / 1e9
+        yield _Part("vcpu_active", device, function, when, quantity)
 
 
 def _call_parts(calls: Mapping[str, int], end_ns: int) -> Iterable[_Part]:

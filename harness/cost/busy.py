@@ -12,8 +12,8 @@ from systems.interface import Activity
 Times: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 """Nanoseconds from the run's start."""
 
-Key = tuple[str, str | None]
-"""Device and function (None: a server of all of them)."""
+Key = tuple[str, str | None, int | None]
+"""Device, function (None: a server of all of them) and threads (None: as the deployment says)."""
 
 
 class Intervals(NamedTuple):
@@ -29,13 +29,17 @@ class Intervals(NamedTuple):
 
 
 def by_function(activity: Sequence[Activity]) -> dict[Key, Intervals]:
-    """The activities of each function on each device, in order of first appearance."""
+    """The activities of each function on each device with so many threads, in order of first
+    appearance."""
     if not activity:
         return {}
     count = len(activity)
     numbers: dict[Key, int] = {}
     group = np.fromiter(
-        (numbers.setdefault((each.device, each.function_id), len(numbers)) for each in activity),
+        (
+            numbers.setdefault((each.device, each.function_id, each.threads), len(numbers))
+            for each in activity
+        ),
         np.int64,
         count,
     )
@@ -64,20 +68,22 @@ class Business:
     """When each function runs on each device, and when any of a device's does."""
 
     def __init__(self, activities: dict[Key, Intervals]) -> None:
-        self._changes: dict[tuple[str, str | None], Times] = {}
-        of_device: dict[str, list[Intervals]] = {}
-        for (device, function), intervals in activities.items():
+        of: dict[tuple[str, str | None], list[Intervals]] = {}
+        for (device, function, _), intervals in activities.items():
             merged = merge(intervals)
-            self._changes[device, function] = _changes(merged)
-            of_device.setdefault(device, []).append(merged)
-        for device, parts in of_device.items():
-            columns = (np.concatenate(column) for column in zip(*parts, strict=True))
-            self._changes[device, None] = _changes(merge(Intervals(*columns)))
+            for whose in {function, None}:
+                of.setdefault((device, whose), []).append(merged)
+        self._changes = {key: _changes(_together(parts)) for key, parts in of.items()}
 
     def changes(self, device: str, function: str | None) -> Times:
         """Moments at which business begins (the even ones) and ends (the odd ones), in order.
         ``function`` None: of any function."""
         return self._changes.get((device, function), np.empty(0, np.int64))
+
+
+def _together(parts: Sequence[Intervals]) -> Intervals:
+    columns = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return merge(Intervals(*columns))
 
 
 def _changes(merged: Intervals) -> Times:

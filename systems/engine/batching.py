@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -36,7 +37,7 @@ class Running:
     produced: int = 0
 
 
-class Batching:
+class Batching(ABC):
     """What engines have in common, whatever they run on."""
 
     def __init__(self, slots: Cache, max_batch_size: int, max_context_tokens: int) -> None:
@@ -44,6 +45,15 @@ class Batching:
         self._max_batch_size = max_batch_size
         self._max_context_tokens = max_context_tokens
         self._sequences: list[Running] = []  # its index is its slot in the cache
+
+    @abstractmethod
+    def prefill(self, requests: Sequence[GenerationRequest]) -> list[TokenEvent]:
+        """Run the prompts as one batch and let them join those running; each one's first token.
+        ``ValueError``, with nothing changed, for a batch or a prompt that does not fit."""
+
+    @abstractmethod
+    def decode(self) -> list[TokenEvent]:
+        """One more token of every running request, in the order of :attr:`running`."""
 
     @property
     def running(self) -> tuple[int, ...]:

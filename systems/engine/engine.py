@@ -39,8 +39,6 @@ class Engine(Batching):
 
     @torch.inference_mode()
     def prefill(self, requests: Sequence[GenerationRequest]) -> list[TokenEvent]:
-        """Run the prompts as one batch and let them join those running; each one's first token.
-        ``ValueError``, with nothing changed, for a batch or a prompt that does not fit."""
         self._check(requests)
         first_slot = len(self._sequences)
         joined = [start_sequence(request) for request in requests]
@@ -55,7 +53,6 @@ class Engine(Batching):
 
     @torch.inference_mode()
     def decode(self) -> list[TokenEvent]:
-        """One more token of every running request, in the order of :attr:`running`."""
         if not self._sequences:
             return []
         sequences = list(self._sequences)

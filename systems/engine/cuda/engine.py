@@ -15,7 +15,7 @@ from systems.engine.weights import BackboneWeights
 from .buckets import GRAPH_TOKENS, SHORT_PROMPTS, batch_bucket, context_bucket, prompt_bucket
 from .forward import DeviceForward
 from .graphs import Capture, Step, is_cuda
-from .ops import Ops, ops_for
+from .ops import TorchOps, ops_for
 from .slab import SlabCache
 from .slot import AdapterSlot
 
@@ -35,7 +35,7 @@ class CudaEngine(Batching):
         *,
         max_batch_size: int,
         max_context_tokens: int,
-        ops: Ops | None = None,
+        ops: TorchOps | None = None,
         graphs: bool = True,
     ) -> None:
         self._device = str(weights.embedding.device)
@@ -57,8 +57,6 @@ class CudaEngine(Batching):
 
     @torch.inference_mode()
     def prefill(self, requests: Sequence[GenerationRequest]) -> list[TokenEvent]:
-        """Run the prompts as one batch and let them join those running; each one's first token.
-        ``ValueError``, with nothing changed, for a batch or a prompt that does not fit."""
         self._check(requests)
         joined = [start_sequence(request) for request in requests]
         prompts = [request.prompt_ids for request in requests]
@@ -68,7 +66,6 @@ class CudaEngine(Batching):
 
     @torch.inference_mode()
     def decode(self) -> list[TokenEvent]:
-        """One more token of every running request, in the order of :attr:`running`."""
         if not self._sequences:
             return []
         sequences = list(self._sequences)

@@ -13,7 +13,7 @@ from systems.engine.config import ModelConfig
 from systems.engine.rope import rope_tables
 from systems.engine.weights import BackboneWeights
 
-from .ops import Ops
+from .ops import TorchOps
 from .slab import SlabCache
 from .slot import AdapterSlot
 
@@ -29,7 +29,7 @@ class DeviceForward:
         weights: BackboneWeights,
         slot: AdapterSlot | None,
         cache: SlabCache,
-        ops: Ops,
+        ops: TorchOps,
     ) -> None:
         self._config = config
         self._weights = weights

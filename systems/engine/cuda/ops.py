@@ -6,55 +6,24 @@ and softmax are computed in float32 and rounded once.
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import torch
 from torch import Tensor
 from torch.nn.functional import rms_norm, scaled_dot_product_attention, silu
 
 
-class Ops(Protocol):
-    """``x``: (tokens, hidden). ``kv``: a layer's (2, slots, kv heads, tokens, head_dim)."""
-
-    def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor: ...
-
-    def add_norm(self, x: Tensor, y: Tensor, weight: Tensor, eps: float) -> Tensor:
-        """``x`` += ``y`` in place; the norm of the sum."""
-        ...
-
-    def silu_mul(self, gate_up: Tensor) -> Tensor:
-        """(tokens, 2·inner) → (tokens, inner)."""
-        ...
-
-    def rotate_and_store(
-        self,
-        qkv: Tensor,
-        cos: Tensor,
-        sin: Tensor,
-        positions: Tensor,
-        slots: Tensor,
-        kv: Tensor,
-    ) -> None:
-        """Rotate q and k of ``qkv`` (tokens, q + k + v heads, head_dim) in place and put k and v
-        of each token at its slot and position. ``cos``, ``sin``: (positions, head_dim)."""
-        ...
-
-    def attend(self, q: Tensor, kv: Tensor, positions: Tensor, tokens: int) -> Tensor:
-        """One query a slot 0 … n-1 over its positions up to and including its own, all below
-        ``tokens``. ``q``: (n, heads, head_dim), rows strided → (n, heads·head_dim)."""
-        ...
-
-
 class TorchOps:
-    """The reference."""
+    """The reference, and what kernels take the place of. ``x``: (tokens, hidden). ``kv``: a layer's
+    (2, slots, kv heads, tokens, head_dim)."""
 
     def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         return rms_norm(x, weight.shape, weight, eps)
 
     def add_norm(self, x: Tensor, y: Tensor, weight: Tensor, eps: float) -> Tensor:
+        """``x`` += ``y`` in place; the norm of the sum."""
         return self.norm(x.add_(y), weight, eps)
 
     def silu_mul(self, gate_up: Tensor) -> Tensor:
+        """(tokens, 2·inner) → (tokens, inner)."""
         gate, up = gate_up.chunk(2, 1)
         return silu(gate).mul_(up)
 
@@ -67,6 +36,8 @@ class TorchOps:
         slots: Tensor,
         kv: Tensor,
     ) -> None:
+        """Rotate q and k of ``qkv`` (tokens, q + k + v heads, head_dim) in place and put k and v
+        of each token at its slot and position. ``cos``, ``sin``: (positions, head_dim)."""
         kv_heads, head_dim = kv.shape[2], kv.shape[4]
         turned = qkv[:, :-kv_heads].float()
         swapped = turned.roll(head_dim // 2, -1)
@@ -76,6 +47,8 @@ class TorchOps:
         kv.permute(1, 3, 0, 2, 4).index_put_((slots, positions), new)
 
     def attend(self, q: Tensor, kv: Tensor, positions: Tensor, tokens: int) -> Tensor:
+        """One query a slot 0 … n-1 over its positions up to and including its own, all below
+        ``tokens``. ``q``: (n, heads, head_dim), rows strided → (n, heads·head_dim)."""
         rows = q.shape[0]
         keys, values = kv[:, :rows, :, :tokens]
         reach = torch.arange(tokens, device=q.device) <= positions[:, None]
@@ -85,7 +58,7 @@ class TorchOps:
         return attended.reshape(rows, -1)
 
 
-def ops_for(device: str) -> Ops:
+def ops_for(device: str) -> TorchOps:
     """The Triton kernels where they can run, else plain torch."""
     if torch.device(device).type == "cuda":
         try:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from . import triton_kernels as kernels
+from .ops import TorchOps
 
 ATTENTION_BLOCK = 64
 WANTED_PROGRAMS = 264  # two for each multiprocessor of an H100
@@ -15,7 +16,7 @@ def _power_of_two(size: int) -> int:
     return 1 << (size - 1).bit_length()
 
 
-class TritonOps:
+class TritonOps(TorchOps):
     """Tensors on one CUDA device; fp16 or bf16 in memory, float32 in registers."""
 
     def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:

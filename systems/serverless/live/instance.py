@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING
 
 from systems.errors import SystemsError
 
-from . import process
+from . import placing, process
 from .wire import Channel, Message
 
 if TYPE_CHECKING:
     from systems.engine.adapter import AdapterWeights
+    from systems.engine.batching import Batching
     from systems.engine.checkpoint import BackboneLayout
     from systems.engine.requests import GenerationRequest, TokenEvent
     from systems.engine.weights import BackboneWeights
-
-    from .placing import AnyEngine
 
 
 def main(channel: Channel) -> int:
@@ -38,10 +37,11 @@ class Instance:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._config: Message = {}
+        self._place: placing.Place
         self._layout: BackboneLayout
         self._weights: BackboneWeights | None = None
         self._adapter: AdapterWeights | None = None
-        self._engine: AnyEngine | None = None
+        self._engine: Batching | None = None
         self._arrived: dict[int, GenerationRequest] = {}
         self._batches: deque[tuple[int, list[int]]] = deque()
         self._stopped = False
@@ -84,6 +84,7 @@ class Instance:
 
     def _configure(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
         self._config = message
+        self._place = placing.PLACES[message["device"]]
 
     def _load(self, message: Message, fds: list[int]) -> None:
         artifact = message["artifact"]
@@ -102,12 +103,9 @@ class Instance:
         """Map the shared copy behind the descriptor, or read one of its own."""
         from systems.engine.checkpoint import BackboneLayout
 
-        from . import placing
-
         self._layout = BackboneLayout.from_json(message["layout"])
-        place = placing.PLACES[self._config["device"]]
         model_dir = Path(self._config["model_dir"])
-        self._weights = place.weights(self._layout, model_dir, fds[0] if fds else None)
+        self._weights = self._place.weights(self._layout, model_dir, fds[0] if fds else None)
 
     def _load_adapter(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
         from systems.engine.adapter import load_adapter
@@ -119,21 +117,16 @@ class Instance:
 
     def _load_kernels(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
         """Make ready whatever the first request would otherwise wait for, and build the engine."""
-        from . import placing
-
         assert self._weights is not None, "artifacts are loaded in order of precedence"
-        place = placing.PLACES[self._config["device"]]
-        self._engine = place.engine(self._config, self._layout, self._weights, self._adapter)
+        self._engine = self._place.engine(self._config, self._layout, self._weights, self._adapter)
 
     def _offload(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
         """Let go of artifacts; what they held goes back with the last reference to it: the
         engine's slabs, the adapter's tensors, the mapping of the backbone."""
-        from . import placing
-
         for artifact in message["artifacts"]:
             setattr(self, _HELD_AS[artifact], None)
         gc.collect()
-        placing.PLACES[self._config["device"]].give_back()
+        self._place.give_back()
         self._channel.send("offloaded")
 
     # -- requests ---------------------------------------------------------------------------

@@ -70,8 +70,10 @@ class Plan:
             "adapter": str(function.adapter) if function.adapter else None,
             "device": self.device,
             "threads": self.threads,
-            "max_batch_size": limits.max_batch_size,
-            "max_context_tokens": limits.max_context_tokens,
+            "limits": {
+                "max_batch_size": limits.max_batch_size,
+                "max_context_tokens": limits.max_context_tokens,
+            },
         }
 
 

@@ -1,4 +1,4 @@
-"""Host tier to device, GB/s by chunk and streams: ``-m tests.benchmarks.bench_device_loader``."""
+"""Host tier to device, GB/s by chunk and streams: ``-m tests.benchmarks.cuda_loader``."""
 
 from __future__ import annotations
 
