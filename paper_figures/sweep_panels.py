@@ -49,6 +49,6 @@ def draw(name: str, sweep: Sweep, panels: Sequence[Panel]) -> style.Drawing:
         parts.append(rows)
     conditions.legend(figure, axes[0, 0])
     hollow = any(panel.published for panel in panels)
-    more = "bands: 95 %" + ("; hollow: as published" if hollow else "")
+    more = "bands: 95 %" + ("; hollow: the peak as published" if hollow else "")
     figure.supxlabel(sweep.caption(more), fontsize=6)
     return style.Drawing(name, figure, pd.concat(parts, ignore_index=True))

@@ -37,7 +37,7 @@ def _per_thousand(frame: Frame, usd: float) -> Total | None:
 RESOURCES = (
     Metric(
         "memory_gb_s",
-        "device memory",
+        "reserved device memory",
         "M",
         "GB·s",
         "Device memory held over the run by the system's own ledger, all devices and owners"
@@ -48,7 +48,7 @@ RESOURCES = (
     ),
     Metric(
         "memory_mean_gb",
-        "device memory mean",
+        "reserved device memory mean",
         "m̄",
         "GB",
         "Device memory held on average, by the system's own ledger.",
@@ -58,7 +58,7 @@ RESOURCES = (
     ),
     Metric(
         "memory_peak_bytes",
-        "device memory peak",
+        "reserved device memory peak",
         "m_max",
         "B",
         "The most device memory held at once, by the system's own ledger; peaks of several"

@@ -62,7 +62,8 @@ class Step:
 
     @property
     def host(self) -> Tensor:
-        """Where the inputs are written before :meth:`run`; keeps its values."""
+        """Where the inputs are written before :meth:`run`; keeps its values. They leave for the
+        device asynchronously: nothing is written here before something of the last run was read."""
         return self._host
 
     def run(self) -> Outputs:

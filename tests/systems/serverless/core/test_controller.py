@@ -277,3 +277,18 @@ def test_the_same_events_give_the_same_actions() -> None:
         return log
 
     assert play() == play()
+
+
+def test_functions_of_one_backbone_spread_once_their_device_is_worth_another_copy() -> None:
+    """A prefill takes 100 ns alone and M + 1 times that beside M at work; a backbone elsewhere
+    takes 400. So the fourth function is as well off beside three as on a device of its own, and the
+    fifth better off there, though all have only just begun to start."""
+    machine = Machine(world(functions=8, devices=2, memory=2000), SHARING)
+    for index in range(8):
+        machine.arrive(f"f{index}")
+    machine.template_ready()
+    homes = [process.device for process in machine.processes.values()]
+    assert len(set(homes[:4])) == 1
+    assert len(set(homes)) == 2
+    machine.settle()
+    assert set(machine.answers.values()) == {"ok"}
