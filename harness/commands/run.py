@@ -72,22 +72,14 @@ def run(
             "load_workers": load_workers,
             "mode": None if simulated is None else "simulated" if simulated else "live",
             "profile": profile,
+            "deployment.device": device,
         }
-        placed = [f"deployment.device={device}"] if device else []
-        chosen = _choose(experiment, system, workload, given, [*placed, *(set_ or [])])
-        if trace_decisions:
-            chosen = chosen.tracing()
-        record = None
-    progress = Progress()
-    if record is None:
+        chosen = _choose(experiment, system, workload, given, set_)
+        chosen = chosen.tracing() if trace_decisions else chosen
         record = new_run(chosen.model_dump(mode="json"), out)
+    progress = Progress()
     try:
-        Runner(
-            chosen,
-            record,
-            progress,
-            web_port=8089 if web else None,
-        ).execute()
+        Runner(chosen, record, progress, web_port=8089 if web else None).execute()
     except BaseException:
         _forget_if_empty(record)
         raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -46,6 +48,14 @@ def test_shared_bytes_are_active_while_anyone_runs() -> None:
     active = sum(r["quantity"] for r in rows if r["resource"] == "gpu_memory_active")
     assert active == pytest.approx(3)
     assert {r["function_id"] for r in rows if r["resource"].startswith("gpu")} == {None}
+
+
+def test_cores_are_those_that_an_activity_has_or_else_the_deployments() -> None:
+    """A server of eight threads beside an instance of two, each busy for three seconds."""
+    server = replace(busy(0, 3, "f0"), threads=8)
+    table = bill([], [server, busy(1, 4, "f1")], {}, SHEET, end_ns=4 * S, threads=2)
+    quantity = {row["function_id"]: row["quantity"] for row in table.to_pylist()}
+    assert quantity == {"f0": 24.0, "f1": 6.0}
 
 
 def test_calls_are_billed_by_function() -> None:
