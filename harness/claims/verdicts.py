@@ -6,13 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import HarnessError
+from ..places import REFERENCE
 from ..records import open_run
 from .claim import Claim, Ours, published
 from .evaluation import Evaluation
 from .others import Throughput, decision_time, stages_paid
 from .rules import judge
-
-REFERENCE = Path("results/reference")
 
 
 def claims(reference: Path = REFERENCE) -> list[Claim]:

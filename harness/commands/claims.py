@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..places import REFERENCE
+
 if TYPE_CHECKING:
     from ..claims import Claim
-
-_REFERENCE = Path("results/reference")
 
 
 def claims(
     from_: Annotated[
         Path, typer.Option("--from", help="The folder of the reference runs.")
-    ] = _REFERENCE,
+    ] = REFERENCE,
     json_: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Every published result beside ours: holds, direction holds, does not hold, not testable.

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-_REFERENCE = Path("results/reference")
+from ..places import REFERENCE
 
 
 def figures(
@@ -49,4 +49,4 @@ def _from_reference(names: list[str] | None, out: Path) -> list[Path]:
     from paper_figures import draw_reference, figure_names, sweep_names
 
     wanted = names or [*figure_names(), *sweep_names()]
-    return [path for name in wanted for path in draw_reference(name, _REFERENCE, out)]
+    return [path for name in wanted for path in draw_reference(name, REFERENCE, out)]

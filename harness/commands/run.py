@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..places import RUNS
+
 if TYPE_CHECKING:
     from ..experiment import Experiment
     from ..records import Cell, Run
-
-_RESULTS = Path("results/runs")
 
 
 def run(
@@ -50,7 +50,7 @@ def run(
         str | None, typer.Option(help="cpu, cuda, or auto: a card where there is one.")
     ] = None,
     web: Annotated[bool, typer.Option("--web", help="Locust's page on port 8089.")] = False,
-    out: Annotated[Path, typer.Option(help="Where runs are kept.")] = _RESULTS,
+    out: Annotated[Path, typer.Option(help="Where runs are kept.")] = RUNS,
     json_: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Run EXPERIMENT: deploy each system, replay each workload, keep records, compare.

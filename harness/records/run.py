@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RecordError
+from ..places import RUNS
 from .cell import Cell, read_cell
 from .drafts import draft_of, sweep
-
-RUNS = Path("results/runs")
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 import sys
 
+from ..places import REFERENCE
 from ..progress import Progress
 from .making import make
-from .studies import ROOT, studies
+from .studies import studies
 
 known = studies()
 for name in sys.argv[1:] or known:
     if name not in known:
         sys.exit(f"study {name!r} is unknown; known: {', '.join(known)}")
-    print(make(known[name], ROOT, Progress()))
+    print(make(known[name], REFERENCE, Progress()))

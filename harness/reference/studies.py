@@ -17,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..errors import HarnessError
 from ..experiment import Experiment, load, shipped
 
-ROOT = Path("results/reference")
 _FOLDER = Path(str(files("harness") / "reference"))
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..compare import Comparison, Row
+    from ..metrics import Metric
 
 PER_TABLE = 2
 """Systems beside the baseline that fit into 100 columns."""
@@ -32,12 +33,17 @@ def comparison_table(cells: Sequence[Cell], baseline: str) -> Group:
     from rich.console import Group
 
     from ..compare import compare
+
+    known = baseline if any(cell.system == baseline for cell in cells) else None
+    return Group(*tables(compare(cells, known, strict=False, metrics=brief_metrics()), BRIEF))
+
+
+def brief_metrics() -> list[Metric]:
+    """Those that ``BRIEF`` names a part of."""
     from ..compare.factors import under
     from ..metrics import METRICS
 
-    known = baseline if any(cell.system == baseline for cell in cells) else None
-    told = [each for each in METRICS if any(under(name, [each.name]) for name in BRIEF)]
-    return Group(*tables(compare(cells, known, strict=False, metrics=told), BRIEF))
+    return [each for each in METRICS if any(under(name, [each.name]) for name in BRIEF)]
 
 
 def tables(comparison: Comparison, names: Sequence[str] | None = None) -> Iterator[Table]:

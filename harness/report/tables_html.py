@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from .numbers import shown, unit_of
-from .table import BRIEF, MISSING
+from .table import BRIEF, MISSING, brief_metrics
 
 if TYPE_CHECKING:
     from ..compare import Row
@@ -20,11 +20,8 @@ _SAME_BY_NATURE = ("started_at", "run_id", "workload.provenance")
 def summary_table(cells: Sequence[Cell]) -> str:
     """A table a workload: metrics by system with 95 % intervals."""
     from ..compare import compare
-    from ..compare.factors import under
-    from ..metrics import METRICS
 
-    told = [each for each in METRICS if any(under(name, [each.name]) for name in BRIEF)]
-    return "".join(map(_group, compare(cells, strict=False, metrics=told).groups))
+    return "".join(map(_group, compare(cells, strict=False, metrics=brief_metrics()).groups))
 
 
 def _group(rows: Sequence[Row]) -> str:
