@@ -6,7 +6,7 @@ import pytest
 import torch
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")  # before any fixture that needs the card
 def card() -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device here")
