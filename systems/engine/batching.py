@@ -55,6 +55,11 @@ class Batching(ABC):
     def decode(self) -> list[TokenEvent]:
         """One more token of every running request, in the order of :attr:`running`."""
 
+    def prepare(self) -> bool:
+        """Do a little of what the first requests would wait for, whatever that is here; whether
+        some is left. Nothing is done while anything runs."""
+        return False
+
     @property
     def running(self) -> tuple[int, ...]:
         """Ids of the requests that :meth:`decode` will advance."""

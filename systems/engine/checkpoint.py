@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
@@ -109,6 +110,31 @@ def fill(layout: BackboneLayout, model_dir: Path, buffer: memoryview) -> None:
                 os.close(fd)
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """``nbytes`` that go as they are from ``offset`` of a file to ``at`` in a backbone's buffer."""
+
+    path: Path
+    offset: int
+    at: int
+    nbytes: int
+
+
+def pieces(layout: BackboneLayout, model_dir: Path, most: int) -> list[Piece] | None:
+    """The whole checkpoint in pieces of up to ``most`` bytes; None where some of it is stored in
+    another dtype, so that bytes alone will not do. ``CheckpointError`` as :func:`fill`."""
+    stored = _stored(model_dir, layout.config)
+    if any(stored[name].dtype != layout.dtype for name in layout.tensors):
+        return None
+    found = []
+    for name, (at, _) in layout.tensors.items():
+        tensor = stored[name]
+        for done in range(0, tensor.nbytes, most):
+            nbytes = min(most, tensor.nbytes - done)
+            found.append(Piece(tensor.path, tensor.offset + done, at + done, nbytes))
+    return found
+
+
 def _place(fd: int, tensor: StoredTensor, target: memoryview, dtype: str) -> None:
     if tensor.dtype == dtype:
         _read(fd, tensor, target)
@@ -122,12 +148,18 @@ def _place(fd: int, tensor: StoredTensor, target: memoryview, dtype: str) -> Non
 
 
 def _read(fd: int, tensor: StoredTensor, target: memoryview) -> None:
+    for done in range(0, tensor.nbytes, READ_BYTES):
+        part = target[done : done + READ_BYTES]
+        read(fd, Piece(tensor.path, tensor.offset + done, 0, min(READ_BYTES, len(part))), part)
+
+
+def read(fd: int, piece: Piece, target: memoryview) -> None:
+    """A piece of the open file into ``target``. ``CheckpointError`` where the file ends in it."""
     done = 0
-    while done < tensor.nbytes:
-        piece = target[done : done + READ_BYTES]
-        count = os.preadv(fd, [piece], tensor.offset + done)
+    while done < piece.nbytes:
+        count = os.preadv(fd, [target[done : piece.nbytes]], piece.offset + done)
         if count == 0:
-            raise CheckpointError(f"{tensor.path}: ends before byte {tensor.offset + done}")
+            raise CheckpointError(f"{piece.path}: ends before byte {piece.offset + done}")
         done += count
 
 

@@ -15,8 +15,9 @@ from peft.utils.save_and_load import load_peft_weights
 from . import adapter, checkpoint, engine, weights
 
 if Path("/dev/nvidiactl").exists():
-    from .cuda import engine as cuda_engine  # noqa: F401
-    from .cuda import triton_ops  # noqa: F401
+    from .cuda import ahead
+
+    ahead.load()
 
 __all__ = [
     "adapter",

@@ -1,10 +1,13 @@
-"""Llamas of a given shape with seeded random weights, written a layer at a time."""
+"""Llamas of a given shape with seeded random weights, a file a layer."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 SEED = 20260
+WRITERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +81,14 @@ SHAPES = (
 
 
 def make(shape: Shape, target: Path) -> None:
-    """Write the whole directory. Holds one layer, or the embedding, in memory at a time."""
+    """Write the whole directory. Holds a layer, or the embedding, for each of a few threads in
+    memory at a time. A tensor has a stream of its own, so who draws it does not matter."""
     _write_config(shape, target)
-    weight_map: dict[str, str] = {}
-    total = 0
-    for number, group in enumerate(_shards(target)):
-        name = f"model-{number:05d}.safetensors"
-        total += _write_shard(shape, group, target / name)
-        weight_map |= dict.fromkeys(group, name)
+    shards = {f"model-{number:05d}.safetensors": g for number, g in enumerate(_shards(target))}
+    with ThreadPoolExecutor(min(WRITERS, len(os.sched_getaffinity(0)))) as writers:
+        names = [target / name for name in shards]
+        total = sum(writers.map(partial(_write_shard, shape), shards.values(), names))
+    weight_map = {tensor: name for name, group in shards.items() for tensor in group}
     index = {"metadata": {"total_size": total}, "weight_map": weight_map}
     _write_json(target / "model.safetensors.index.json", index)
     save_tokenizer(target, shape.config["vocab_size"])

@@ -138,7 +138,8 @@ def main() -> None:
     made = weights(config)
     engine = CudaEngine(config, made, slot, max_batch_size=32, max_context_tokens=1024)
     start = time.perf_counter()
-    graphs = engine.warm_up([1, 8, 32], [1000])
+    while engine.prepare():
+        pass
     warm_s = time.perf_counter() - start
     rows = {
         "adapter switch": median_ms(lambda: (slot.put(packed[1]), slot.put(packed[0]))) / 2,
@@ -146,7 +147,7 @@ def main() -> None:
         "prefill 1 x 512": prefill_ms(engine, [512]),
         "prefill 8 x 512": prefill_ms(engine, [512] * 8),
         **{f"decode, batch {batch}, context ~600": tpot_ms(engine, batch) for batch in (1, 8, 32)},
-        f"warm-up of {graphs} graphs": warm_s * 1e3,
+        f"preparing {engine.graphs} graphs": warm_s * 1e3,
     }
     memory = {
         "adapter slot": slot.nbytes,

@@ -24,3 +24,16 @@ def prompt_bucket(tokens: int) -> int:
 def context_bucket(tokens: int, capacity: int) -> int:
     """How much of a cache of ``capacity`` tokens a step attends to, ``tokens`` being used."""
     return min(capacity, max(SMALLEST_CONTEXT, batch_bucket(tokens)))
+
+
+def batch_buckets(most: int) -> list[int]:
+    """Every bucket of batches of up to ``most``, in order."""
+    return [1 << power for power in range(batch_bucket(most).bit_length())]
+
+
+def context_buckets(capacity: int) -> list[int]:
+    """Every bucket of a cache of ``capacity`` tokens, in order."""
+    found = [min(SMALLEST_CONTEXT, capacity)]
+    while found[-1] < capacity:
+        found.append(min(2 * found[-1], capacity))
+    return found

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,7 +14,15 @@ from systems.engine.config import ModelConfig
 from systems.engine.requests import GenerationRequest, TokenEvent
 from systems.engine.weights import BackboneWeights
 
-from .buckets import GRAPH_TOKENS, SHORT_PROMPTS, batch_bucket, context_bucket, prompt_bucket
+from .buckets import (
+    GRAPH_TOKENS,
+    SHORT_PROMPTS,
+    batch_bucket,
+    batch_buckets,
+    context_bucket,
+    context_buckets,
+    prompt_bucket,
+)
 from .forward import DeviceForward
 from .graphs import Capture, Step, is_cuda
 from .ops import TorchOps, ops_for
@@ -21,6 +31,7 @@ from .slot import AdapterSlot
 
 # Rows of a step's inputs.
 IDS, POSITIONS, SLOTS = 0, 1, 2
+TWICE = 2  # a shape's first run loads its kernels, its second captures its graph
 
 
 class CudaEngine(Batching):
@@ -49,6 +60,7 @@ class CudaEngine(Batching):
         self._prompts: dict[tuple[int, int], Step] = {}
         self._steps: dict[tuple[int, int], Step] = {}
         self._capture = Capture(self._device) if graphs and is_cuda(self._device) else None
+        self._unprepared = deque(self._preparations())
 
     @property
     def reserved_bytes(self) -> int:
@@ -76,20 +88,27 @@ class CudaEngine(Batching):
         return self._advance(sequences, _choose(sequences, *outputs))
 
     @torch.inference_mode()
-    def warm_up(self, batch_sizes: Sequence[int], contexts: Sequence[int]) -> int:
-        """Load the kernels and capture the graphs of single short prompts and of steps at these
-        batch sizes and context lengths; how many graphs there are. Only while nothing runs."""
-        if self._sequences:
-            raise ValueError(f"{len(self._sequences)} requests run; warm up before the first")
-        longest = self._max_context_tokens - 1
-        for length in {min(short, longest) for short in SHORT_PROMPTS}:
-            for _ in range(2):
-                self._run_prompts([(0,) * length], first_slot=0)
-        for batch in batch_sizes:
-            for context in contexts:
-                for _ in range(2):
-                    self._run_step([0] * batch, [min(context, longest) - 1] * batch)
+    def prepare(self) -> bool:
+        """The next shape's kernels and graph: a few tens of ms. Prompts come first, the shortest
+        of all, then steps of one, and so on."""
+        if self._sequences or not self._unprepared:
+            return False
+        self._unprepared.popleft()()
+        return bool(self._unprepared)
+
+    @property
+    def graphs(self) -> int:
+        """How many shapes are replayed rather than run."""
         return sum(step.captured for step in (*self._prompts.values(), *self._steps.values()))
+
+    def _preparations(self) -> Iterator[Callable[[], object]]:
+        longest = self._max_context_tokens - 1
+        for length in dict.fromkeys(min(short, longest) for short in SHORT_PROMPTS):
+            yield from (partial(self._run_prompts, [(0,) * length], first_slot=0),) * TWICE
+        for rows in batch_buckets(self._max_batch_size):
+            for tokens in context_buckets(self._slab.tokens):
+                places = [min(tokens, longest) - 1] * rows
+                yield from (partial(self._run_step, [0] * rows, places),) * TWICE
 
     def _run_prompts(
         self, prompts: Sequence[Sequence[int]], first_slot: int

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding, linear, scaled_dot_product_attention
 
+from systems.engine.adapter import FUSED
 from systems.engine.config import ModelConfig
 from systems.engine.rope import rope_tables
 from systems.engine.weights import BackboneWeights
 
-from .ops import TorchOps
+from .ops import Pair, TorchOps
 from .slab import SlabCache
 from .slot import AdapterSlot
 
@@ -72,8 +73,30 @@ class DeviceForward:
         return self._run(ids, attend, None)
 
     def _run(self, ids: Tensor, attend: Attend, last: Tensor | None) -> Tensor:
+        x = embedding(ids, self._weights.embedding)
+        return self._one(x, attend) if len(x) == 1 else self._many(x, attend, last)
+
+    def _one(self, x: Tensor, attend: Attend) -> Tensor:
+        """A single row is bound by reading the weights: as few launches as can be."""
+        weights, row, eps = self._weights, self._ops.row_product, self._config.rms_norm_eps
+        for index, layer in enumerate(weights.layers):
+            pairs = {name: self._adapter(name, index) for name in FUSED}
+            qkv = row(x, layer.qkv, norm=layer.input_norm, eps=eps, adapter=pairs["qkv"])
+            attended = attend(index, qkv.view(1, -1, self._config.head_dim))
+            row(attended, layer.o, adapter=pairs["o"], onto=x)
+            inner = row(
+                x,
+                layer.gate_up,
+                norm=layer.post_norm,
+                eps=eps,
+                adapter=pairs["gate_up"],
+                gate=True,
+            )
+            row(inner, layer.down, adapter=pairs["down"], onto=x)
+        return row(x, weights.head, norm=weights.norm, eps=eps)
+
+    def _many(self, x: Tensor, attend: Attend, last: Tensor | None) -> Tensor:
         weights, ops, eps = self._weights, self._ops, self._config.rms_norm_eps
-        x = embedding(ids, weights.embedding)
         normed = ops.norm(x, weights.layers[0].input_norm, eps)
         following = [layer.input_norm for layer in weights.layers[1:]] + [weights.norm]
         for index, layer in enumerate(weights.layers):
@@ -92,5 +115,8 @@ class DeviceForward:
 
     def _project(self, name: str, index: int, x: Tensor, weight: Tensor) -> Tensor:
         y = linear(x, weight)
-        pair = self._slot.layer(name, index) if self._slot else None
+        pair = self._adapter(name, index)
         return y if pair is None else y.addmm_(torch.mm(x, pair[0].t()), pair[1])
+
+    def _adapter(self, name: str, index: int) -> Pair | None:
+        return self._slot.layer(name, index) if self._slot else None

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import rms_norm, scaled_dot_product_attention, silu
+from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, silu
+
+Pair = tuple[Tensor, Tensor]
+"""A (ranks, in) and B (ranks, out) of an adapter."""
 
 
 class TorchOps:
@@ -26,6 +29,27 @@ class TorchOps:
         """(tokens, 2·inner) → (tokens, inner)."""
         gate, up = gate_up.chunk(2, 1)
         return silu(gate).mul_(up)
+
+    def row_product(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        *,
+        norm: Tensor | None = None,
+        eps: float = 0.0,
+        adapter: Pair | None = None,
+        gate: bool = False,
+        onto: Tensor | None = None,
+    ) -> Tensor:
+        """One row ``x`` (1, in) times ``weight`` (out, in) and all that stands around it: of the
+        norm of ``x``; plus an adapter's A (ranks, in) and B (ranks, out); ``gate``: then
+        :meth:`silu_mul`; ``onto``: added to that in place. (1, out), or half of it."""
+        x = x if norm is None else self.norm(x, norm, eps)
+        y = linear(x, weight)
+        if adapter is not None:
+            y.addmm_(torch.mm(x, adapter[0].t()), adapter[1])
+        y = self.silu_mul(y) if gate else y
+        return y if onto is None else onto.add_(y)
 
     def rotate_and_store(
         self,

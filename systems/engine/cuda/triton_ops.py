@@ -6,10 +6,12 @@ import torch
 from torch import Tensor
 
 from . import triton_kernels as kernels
-from .ops import TorchOps
+from .ops import Pair, TorchOps
+from .row_kernels import row_product
 
 ATTENTION_BLOCK = 64
 WANTED_PROGRAMS = 264  # two for each multiprocessor of an H100
+ROWS, COLUMNS = 2, 2048  # of a matrix, a program's block: best or nearly so of 14 for each of a 7B
 
 
 def _power_of_two(size: int) -> int:
@@ -40,6 +42,31 @@ class TritonOps(TorchOps):
         out = gate_up.new_empty(rows, inner)
         grid = (rows, -(-inner // 1024))
         kernels.silu_mul[grid](gate_up, out, inner, BLOCK=1024, num_warps=4)
+        return out
+
+    def row_product(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        *,
+        norm: Tensor | None = None,
+        eps: float = 0.0,
+        adapter: Pair | None = None,
+        gate: bool = False,
+        onto: Tensor | None = None,
+    ) -> Tensor:
+        """One launch; with an adapter, two."""
+        if gate and adapter is not None:
+            y = self.silu_mul(self.row_product(x, weight, norm=norm, eps=eps, adapter=adapter))
+            return y if onto is None else onto.add_(y)
+        outputs = weight.shape[0] // (2 if gate else 1)
+        out = x.new_empty(1, outputs) if onto is None else onto
+        low, b, ranks = weight, weight, 0
+        if adapter is not None:
+            b, ranks = adapter[1], len(adapter[1])
+            low = x.new_empty(ranks, dtype=torch.float32)
+            _launch(x, norm, eps, adapter[0], (weight, weight, 0), low)
+        _launch(x, norm, eps, weight, (low, b, ranks), out, gate=gate, add=onto is not None)
         return out
 
     def rotate_and_store(
@@ -112,3 +139,38 @@ class TritonOps(TorchOps):
             num_warps=1,
         )
         return out
+
+
+def _launch(
+    x: Tensor,
+    norm: Tensor | None,
+    eps: float,
+    weight: Tensor,
+    adapter: tuple[Tensor, Tensor, int],
+    out: Tensor,
+    *,
+    gate: bool = False,
+    add: bool = False,
+) -> None:
+    """``adapter``: what A made of the row, B, and their ranks; 0: none, and any tensors."""
+    inner, outputs, (low, b, ranks) = weight.shape[1], out.numel(), adapter
+    columns = min(_power_of_two(inner), COLUMNS if inner % COLUMNS == 0 else COLUMNS // 2)
+    row_product[(-(-outputs // ROWS),)](
+        x,
+        x if norm is None else norm,
+        eps,
+        weight,
+        low,
+        b,
+        out,
+        outputs,
+        ranks,
+        INNER=inner,
+        NORM=norm is not None,
+        GATE=gate,
+        RANKS=_power_of_two(ranks) if ranks else 0,
+        ADD=add,
+        BLOCK_N=ROWS,
+        BLOCK_K=columns,
+        num_warps=4,
+    )

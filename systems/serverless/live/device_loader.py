@@ -1,22 +1,30 @@
-"""From the host tier to a device: page-locked memory, large chunks, several streams.
+"""From files and from the host's memory to a device: page-locked memory, large chunks, several
+streams.
 
-A shared memory file or a file mapping is registered with the driver where it lies, so that it is
-copied from once and by the card itself. Registering costs time by the page; a host tier pays it
-once, when it is filled.
+Files go through a few page-locked buffers: threads read into them while the card copies out of
+others. Memory that holds a whole copy is registered with the driver where it lies, so that it is
+copied from once and by the card itself; registering costs time by the page, more than the copy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from systems.engine.checkpoint import Piece, read
 from systems.errors import DeploymentError
 
-CHUNK = 32 << 20
+CHUNK = 16 << 20
+READERS = 8
+BUFFERS = 2  # a reader's: one is read into while the card copies from the other
 STREAMS = 2  # the card has few copy engines, and one direction of the bus saturates early
 
 
@@ -52,3 +60,47 @@ def load(source: Tensor, target: Tensor, chunk: int = CHUNK, streams: int = STRE
             target[start : start + piece.numel()].copy_(piece, non_blocking=True)
     for lane in lanes:
         lane.synchronize()
+
+
+def stream(pieces: Sequence[Piece], target: Tensor) -> None:
+    """Put every piece, none longer than ``CHUNK``, in its place in ``target`` (uint8 on a device).
+    ``CheckpointError`` where a file is shorter than it was."""
+    todo: SimpleQueue[Piece] = SimpleQueue()
+    for piece in pieces:
+        todo.put(piece)
+    with ExitStack() as files, ThreadPoolExecutor(READERS) as readers:
+        fds = {path: _open(path, files) for path in dict.fromkeys(each.path for each in pieces)}
+        lanes = [readers.submit(_drain, todo, fds, target) for _ in range(READERS)]
+        for lane in lanes:
+            lane.result()
+
+
+def _open(path: Path, files: ExitStack) -> int:
+    fd = os.open(path, os.O_RDONLY)
+    files.callback(os.close, fd)
+    return fd
+
+
+def _drain(todo: SimpleQueue[Piece], fds: dict[Path, int], target: Tensor) -> None:
+    """One reader, with buffers and a stream of its own."""
+    lane: Any = torch.cuda.Stream(target.device)  # type: ignore[no-untyped-call]
+    buffers = [torch.empty(CHUNK, dtype=torch.uint8, pin_memory=True) for _ in range(BUFFERS)]
+    copied: list[Any] = [torch.cuda.Event() for _ in buffers]  # type: ignore[no-untyped-call]
+    turn = 0
+    while (piece := _next(todo)) is not None:
+        copied[turn].synchronize()
+        host: Any = buffers[turn].numpy()
+        read(fds[piece.path], piece, memoryview(host))
+        with torch.cuda.stream(lane):
+            place = target[piece.at : piece.at + piece.nbytes]
+            place.copy_(buffers[turn][: piece.nbytes], non_blocking=True)
+            copied[turn].record(lane)
+        turn = (turn + 1) % BUFFERS
+    lane.synchronize()
+
+
+def _next(todo: SimpleQueue[Piece]) -> Piece | None:
+    try:
+        return todo.get_nowait()
+    except Empty:
+        return None

@@ -1,7 +1,8 @@
 """One function's process: loads what it is told to, prefills batches, decodes the rest.
 
 Between two steps it looks at its channel, so a new batch joins those being decoded after at most
-one step. It answers with token ids; text is the gateway's business.
+one step. With nothing to do it prepares its engine for what may come, a little
+at a time. It answers with token ids; text is the gateway's business.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Instance:
         self._engine: Batching | None = None
         self._arrived: dict[int, GenerationRequest] = {}
         self._batches: deque[tuple[int, list[int]]] = deque()
+        self._unprepared = False
         self._stopped = False
         self._on: dict[str, Callable[[Message, list[int]], None]] = {
             "configure": self._configure,
@@ -69,11 +71,14 @@ class Instance:
                 self._prefill(*self._batches.popleft())
             elif self._engine is not None and self._engine.running:
                 self._decode()
+            elif self._engine is not None and self._unprepared:
+                self._unprepared = self._engine.prepare()
         return 0
 
     def _listen(self) -> None:
         """Take every message there is; where there is nothing to do, wait for one."""
-        busy = self._batches or (self._engine is not None and self._engine.running)
+        engine = self._engine
+        busy = self._batches or (engine is not None and (engine.running or self._unprepared))
         received = self._channel.receive(0 if busy else None)
         while received is not None and not self._stopped:
             message, fds = received
@@ -119,6 +124,7 @@ class Instance:
         """Make ready whatever the first request would otherwise wait for, and build the engine."""
         assert self._weights is not None, "artifacts are loaded in order of precedence"
         self._engine = self._place.engine(self._config, self._layout, self._weights, self._adapter)
+        self._unprepared = True
 
     def _offload(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
         """Let go of artifacts; what they held goes back with the last reference to it: the

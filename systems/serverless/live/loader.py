@@ -58,11 +58,16 @@ def _to_device(layout: BackboneLayout, message: Message, fds: list[int]) -> list
 
 
 def fill_device(layout: BackboneLayout, model_dir: Path, flat: Any) -> None:
-    """Read a checkpoint through host memory into ``flat``, uint8 on a device."""
-    from systems.engine.checkpoint import fill
+    """Read a checkpoint into ``flat``, uint8 on a device: piece by piece through page-locked
+    buffers, or, where it is stored in another dtype, through the host's memory."""
+    from systems.engine.checkpoint import fill, pieces
 
     from . import device_loader
 
+    found = pieces(layout, model_dir, device_loader.CHUNK)
+    if found is not None:
+        device_loader.stream(found, flat)
+        return
     buffer = store.map_private(layout.nbytes)
     fill(layout, model_dir, memoryview(buffer))
     with device_loader.registered(buffer) as source:

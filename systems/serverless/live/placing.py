@@ -25,8 +25,8 @@ class Place:
     """Of the checkpoint in a directory: of the copy behind a descriptor, or (None) read for this
     process alone."""
     engine: Callable[[Message, BackboneLayout, BackboneWeights, AdapterWeights | None], Batching]
-    """Ready: nothing that only a first request needs is left to do. The message is the instance's
-    configuration."""
+    """Ready to serve; :meth:`Batching.prepare` does the rest of what first requests need. The
+    message is the instance's configuration."""
     give_back: Callable[[], None]
     """After artifacts were let go of: return what the allocator keeps for later."""
 
@@ -78,23 +78,24 @@ def _weights_on_cuda(
 def _engine_on_cuda(
     config: Message, layout: BackboneLayout, weights: BackboneWeights, adapter: Any
 ) -> Batching:
-    """Kernels are loaded and graphs captured of short prompts and of steps of one; those of larger
-    batches are captured when they come."""
+    """The libraries' kernels are loaded by a first, short prompt. Other shapes are prepared while
+    the instance has nothing else to do."""
     from systems.engine.cuda.engine import CudaEngine
 
     slot = None if adapter is None else _slot(layout, weights, adapter)
     engine = CudaEngine(layout.config, weights, slot, **config["limits"])
-    engine.warm_up([1], [config["limits"]["max_context_tokens"]])
+    engine.prepare()
     return engine
 
 
 def _slot(layout: BackboneLayout, weights: BackboneWeights, adapter: AdapterWeights) -> Any:
-    """The adapter in a slot of its own size."""
+    """The adapter in a slot of its own size. Its pages are copied from once: locking them first
+    takes longer than the slower copy."""
     from systems.engine.cuda.slot import AdapterSlot, SlotShape, pack
 
     shape = SlotShape.of(layout.config, adapter.rank, adapter.targets, weights.dtype)
     slot = AdapterSlot(shape, "cuda")
-    slot.put(pack(adapter, shape, pin=True))
+    slot.put(pack(adapter, shape))
     return slot
 
 

@@ -17,7 +17,9 @@ from safetensors.torch import load_file, save_file
 from systems.engine.checkpoint import (
     BackboneLayout,
     fill,
+    pieces,
     plan_layout,
+    read,
     validate_checkpoint,
 )
 from systems.engine.weights import BackboneWeights
@@ -43,6 +45,30 @@ def test_every_tensor_arrives_bit_for_bit_or_rounded_to_the_asked_dtype(
         offset, shape = layout.tensors[name]
         seen = torch.frombuffer(buffer, dtype=wanted, count=tensor.numel(), offset=offset)
         assert torch.equal(seen.view(shape), tensor.to(wanted))
+
+
+def test_pieces_are_the_whole_checkpoint(tiny: Path) -> None:
+    layout = plan_layout(tiny, "float32")
+    whole, pieced = bytearray(layout.nbytes), bytearray(layout.nbytes)
+    fill(layout, tiny, memoryview(whole))
+    found = pieces(layout, tiny, 100_000)
+    assert found is not None
+    assert max(piece.nbytes for piece in found) == 100_000
+    for piece in found:
+        with piece.path.open("rb") as file:
+            read(file.fileno(), piece, memoryview(pieced)[piece.at :])
+    assert pieced == whole
+    assert pieces(plan_layout(tiny, "float16"), tiny, 100_000) is None
+
+
+def test_a_piece_of_a_file_that_became_shorter_is_an_error(tiny: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(tiny, tmp_path / "copy")
+    layout = plan_layout(copy, "float32")
+    *_, last = pieces(layout, copy, 1 << 20) or ()
+    with last.path.open("rb+") as file:
+        file.truncate(last.offset + 10)
+        with pytest.raises(CheckpointError, match="ends before"):
+            read(file.fileno(), last, memoryview(bytearray(last.nbytes)))
 
 
 def test_fused_projections_are_views_of_the_buffer(tiny: Path) -> None:

@@ -126,9 +126,19 @@ def test_a_freed_slot_is_taken_by_the_last_and_memory_is_accounted_for(made: Mad
     assert device.kv_bytes == 0
 
 
-def test_warming_up_leaves_no_trace(made: Made, make_engine: Callable[..., Engine]) -> None:
+def test_preparing_ends_and_leaves_no_trace(made: Made, make_engine: Callable[..., Engine]) -> None:
     batch = prompts((12, 50))
     device, _ = made.engine("f2")
-    device.warm_up(batch_sizes=(1, 2, 8), contexts=(100, 128))
-    assert device.kv_bytes == 0
+    while device.prepare():
+        assert device.kv_bytes == 0
+    assert not device.prepare()
     assert answer(device, batch, 8) == answer(make_engine("f2"), batch, 8)
+
+
+def test_nothing_is_prepared_beside_what_runs(made: Made) -> None:
+    device, _ = made.engine("f2")
+    assert device.prepare()
+    device.prefill([request(0, prompts((12,))[0], 4)])
+    assert not device.prepare()
+    device.cancel(device.running[0])
+    assert device.prepare()

@@ -51,6 +51,29 @@ def test_silu_mul() -> None:
     close(TritonOps().silu_mul(gate_up), TorchOps().silu_mul(gate_up))
 
 
+@pytest.mark.parametrize("adapted", [False, True])
+@pytest.mark.parametrize("gate", [False, True])
+@pytest.mark.parametrize("normed", [False, True])
+@pytest.mark.parametrize(("outputs", "inner"), [(70, 96), (34, 4096), (6, 2600)])
+def test_products_of_one_row(
+    outputs: int, inner: int, normed: bool, gate: bool, adapted: bool
+) -> None:
+    x, weight = draw(1, inner), draw(outputs, inner, seed=1) / 16
+    pair = (draw(24, inner, seed=2) / 16, draw(24, outputs, seed=3) / 16) if adapted else None
+    results = []
+    for ops in (TritonOps(), TorchOps()):
+        onto = draw(1, outputs // 2 if gate else outputs, seed=4)
+        norm = draw(inner, seed=5) if normed else None
+        given = {"norm": norm, "eps": 1e-5, "adapter": pair, "gate": gate}
+        found = ops.row_product(x, weight, **given)
+        added = ops.row_product(x, weight, **given, onto=onto)
+        assert added is onto
+        results.append((found, added))
+    for found, wanted in zip(*results, strict=True):
+        scale = float(wanted.abs().max())
+        close(found / scale, wanted / scale)
+
+
 @pytest.mark.parametrize(("heads", "kv_heads"), HEADS)
 @pytest.mark.parametrize("head_dim", [16, 24])
 def test_rotations_and_stores(heads: int, kv_heads: int, head_dim: int) -> None:

@@ -1,0 +1,72 @@
+"""The product of one row with a matrix: at batch 1 a step is little else, and is bound by reading
+the weights once. What stands before and after the product is done on the way, since each launch of
+its own costs as much as a twentieth of the product."""
+
+# Triton's kernels are typed by its compiler, not by annotations.
+# mypy: ignore-errors
+# ruff: noqa: N803
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def row_product(
+    x,
+    norm,
+    eps,
+    weight,
+    low,
+    b,
+    out,
+    outputs,
+    ranks,
+    INNER: tl.constexpr,
+    NORM: tl.constexpr,
+    GATE: tl.constexpr,
+    RANKS: tl.constexpr,
+    ADD: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+):
+    """out = W·x of ``x`` (INNER,) and W (outputs, INNER); one program BLOCK_N outputs.
+
+    NORM: of x's RMS norm by ``norm`` (INNER,). GATE: W is (2·outputs, INNER), and
+    out = silu(W₁·x) · W₂·x. RANKS: + bᵀ·low, ``low`` (ranks,) float32, ``b`` (ranks, outputs);
+    the power of two at or above ranks, or 0. ADD: out += instead."""
+    row = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
+    there = row < outputs
+    start = weight + row.to(tl.int64)[:, None] * INNER
+    first = tl.zeros((BLOCK_N, BLOCK_K), tl.float32)
+    second = tl.zeros((BLOCK_N, BLOCK_K), tl.float32)
+    squares = tl.zeros((BLOCK_K,), tl.float32)
+    for step in tl.static_range((INNER + BLOCK_K - 1) // BLOCK_K):
+        column = step * BLOCK_K + tl.arange(0, BLOCK_K)
+        inside = column < INNER
+        mask = there[:, None] & inside[None, :]
+        # A weight is read once a step; what is read by every program stays in the cache.
+        w = tl.load(start + column[None, :], mask=mask, other=0.0, eviction_policy="evict_first")
+        value = tl.load(x + column, mask=inside, other=0.0).to(tl.float32)
+        if NORM:
+            squares += value * value
+            value *= tl.load(norm + column, mask=inside, other=0.0).to(tl.float32)
+        first += w.to(tl.float32) * value[None, :]
+        if GATE:
+            place = start + outputs.to(tl.int64) * INNER + column[None, :]
+            w = tl.load(place, mask=mask, other=0.0, eviction_policy="evict_first")
+            second += w.to(tl.float32) * value[None, :]
+    scale = 1.0
+    if NORM:
+        scale = tl.rsqrt(tl.sum(squares, 0) / INNER + eps)
+    found = tl.sum(first, 1) * scale
+    if GATE:
+        found = found * tl.sigmoid(found) * tl.sum(second, 1) * scale
+    if RANKS > 0:
+        rank = tl.arange(0, RANKS)
+        h = tl.load(low + rank, mask=rank < ranks, other=0.0)
+        place = b + rank[:, None] * outputs + row[None, :]
+        up = tl.load(place, mask=(rank < ranks)[:, None] & there[None, :], other=0.0)
+        found += tl.sum(up.to(tl.float32) * h[:, None], 0)
+    if ADD:
+        found += tl.load(out + row, mask=there, other=0.0).to(tl.float32)
+    tl.store(out + row, found.to(out.dtype.element_ty), mask=there)
