@@ -166,7 +166,7 @@ def _arrivals(name: str, about: dict[str, Any], seed: int, duration_s: float) ->
         name,
         [TraceFunction(id=function) for function in times],
         {function: np.array(found) for function, found in times.items()},
-        Provenance(kind="recorded", source=about["source"]),
+        Provenance(kind=about.get("kind", "recorded"), source=about["source"]),
         round(about["duration_s"] * 1e9),
     )
 
