@@ -94,6 +94,8 @@ class CudaEngine(Batching):
         if self._sequences or not self._unprepared:
             return False
         self._unprepared.popleft()()
+        if not self._unprepared and is_cuda(self._device):
+            torch.cuda.empty_cache()  # what shapes left behind that ran before they were captured
         return bool(self._unprepared)
 
     @property

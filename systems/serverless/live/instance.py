@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from systems.errors import SystemsError
 
@@ -20,7 +20,6 @@ from . import placing, process
 from .wire import Channel, Message
 
 if TYPE_CHECKING:
-    from systems.engine.adapter import AdapterWeights
     from systems.engine.batching import Batching
     from systems.engine.checkpoint import BackboneLayout
     from systems.engine.requests import GenerationRequest, TokenEvent
@@ -41,7 +40,7 @@ class Instance:
         self._place: placing.Place
         self._layout: BackboneLayout
         self._weights: BackboneWeights | None = None
-        self._adapter: AdapterWeights | None = None
+        self._adapter: Any = None  # in the form that its place takes it in
         self._engine: Batching | None = None
         self._arrived: dict[int, GenerationRequest] = {}
         self._batches: deque[tuple[int, list[int]]] = deque()
@@ -110,15 +109,19 @@ class Instance:
 
         self._layout = BackboneLayout.from_json(message["layout"])
         model_dir = Path(self._config["model_dir"])
+        if self._place.start is not None and self._weights is None:
+            self._place.start()
+            self._read_adapter()
         self._weights = self._place.weights(self._layout, model_dir, fds[0] if fds else None)
 
     def _load_adapter(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
-        from systems.engine.adapter import load_adapter
+        """Nothing is left of it where a device had to be waited for anyway, or where it stayed in
+        the container when it was offloaded."""
+        self._read_adapter()
 
-        if self._config["adapter"]:
-            self._adapter = load_adapter(
-                Path(self._config["adapter"]), self._layout.config, self._layout.dtype
-            )
+    def _read_adapter(self) -> None:
+        if self._adapter is None and self._config["adapter"]:
+            self._adapter = self._place.adapter(Path(self._config["adapter"]), self._layout)
 
     def _load_kernels(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
         """Make ready whatever the first request would otherwise wait for, and build the engine."""
@@ -129,7 +132,7 @@ class Instance:
     def _offload(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
         """Let go of artifacts; what they held goes back with the last reference to it: the
         engine's slabs, the adapter's tensors, the mapping of the backbone."""
-        for artifact in message["artifacts"]:
+        for artifact in set(message["artifacts"]) - self._place.in_container:
             setattr(self, _HELD_AS[artifact], None)
         gc.collect()
         self._place.give_back()

@@ -105,7 +105,8 @@ def _world(
     functions: Mapping[str, Function],
     forks: bool,
 ) -> World:
-    on_card = deployment.devices[0].kind == "cuda"
+    kind = deployment.devices[0].kind
+    on_card = kind == "cuda"
     context_bytes = options.forked_context_bytes if forks else options.context_bytes
     if on_card:
         context_bytes = options.cuda_context_bytes
@@ -113,7 +114,7 @@ def _world(
     def spec(function: Function) -> FunctionSpec:
         layout = layouts[function.backbone]
         adapter = adapters.get(function.id)
-        per_token = layout.config.kv_bytes_per_token(layout.dtype)
+        per_token = layout.config.kv_bytes_per_token(layout.dtype, kind)
         # On a device keys and values are one slab, there for as long as the engine is.
         slab_bytes = per_token * _slab_tokens(deployment) if on_card else 0
         return FunctionSpec(
