@@ -22,6 +22,8 @@ _SHIPPED = {
     "serverless-lora-no-adaptive-batching": "systems.serverless_lora:WithoutAdaptiveBatching",
     "serverless-llm": "systems.serverless_llm:ServerlessLLM",
     "instainfer": "systems.instainfer:InstaInfer",
+    "multi-lora": "systems.multi_lora:MultiLoRA",
+    "dlora": "systems.dlora:DLoRA",
     "vllm": "systems.vllm:Vllm",
     "vllm-dedicated": "systems.vllm:VllmDedicated",
     "openai-endpoint": "systems.openai_endpoint:OpenAIEndpoint",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -57,14 +57,20 @@ class Delta:
         return y
 
 
+class Addition(Protocol):
+    """What a projection is changed by: ``y`` (rows, out) += f(``x``), in place."""
+
+    def add_to(self, y: Tensor, x: Tensor) -> Tensor: ...
+
+
 @dataclass(frozen=True, slots=True)
 class LayerAdapter:
     """What is added in one layer; ``None`` where nothing is."""
 
-    qkv: Delta | None = None
-    o: Delta | None = None
-    gate_up: Delta | None = None
-    down: Delta | None = None
+    qkv: Addition | None = None
+    o: Addition | None = None
+    gate_up: Addition | None = None
+    down: Addition | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from torch import Tensor
+
+from .parting import Parted
 from .requests import Finish, GenerationRequest, TokenEvent
 from .sampling import Sampler
 
@@ -22,6 +25,12 @@ class Cache(Protocol):
     def touch(self, slot: int, tokens: int) -> None: ...
 
     def move(self, source: int, target: int, tokens: int) -> None: ...
+
+    def take(self, slot: int, tokens: int) -> Tensor: ...
+
+    def put(self, slot: int, kv: Tensor) -> None: ...
+
+    def swap(self, first: int, second: int, tokens: int) -> None: ...
 
     def release(self) -> None: ...
 
@@ -52,8 +61,26 @@ class Batching(ABC):
         ``ValueError``, with nothing changed, for a batch or a prompt that does not fit."""
 
     @abstractmethod
-    def decode(self) -> list[TokenEvent]:
-        """One more token of every running request, in the order of :attr:`running`."""
+    def decode(self, only: Container[int] | None = None) -> list[TokenEvent]:
+        """One more token of every running request, or of those whose ids are in ``only``; the
+        others stay as they are."""
+
+    def _first(self, only: Container[int] | None) -> list[Running]:
+        """Those that are to advance, brought to the first slots, which is where a step works."""
+        if only is None:
+            return list(self._sequences)
+        front = 0
+        for slot, sequence in enumerate(self._sequences):
+            if sequence.request.request_id in only:
+                if slot != front:
+                    self._swap(front, slot)
+                front += 1
+        return self._sequences[:front]
+
+    def _swap(self, first: int, second: int) -> None:
+        held = self._sequences
+        self._slots.swap(first, second, max(held[first].cached, held[second].cached))
+        held[first], held[second] = held[second], held[first]
 
     def prepare(self) -> bool:
         """Do a little of what the first requests would wait for, whatever that is here; whether
@@ -81,6 +108,31 @@ class Batching(ABC):
                 self._free(slot)
                 return True
         return False
+
+    def part(self, request_id: int) -> Parted:
+        """Take a running request out, for another engine of the same backbone to :meth:`join`."""
+        ids = self.running
+        slot = ids.index(request_id)
+        running = self._sequences[slot]
+        generator = running.sampler.generator
+        draws = None if generator is None else generator.get_state()
+        kv = self._slots.take(slot, running.cached)
+        self._free(slot)
+        return Parted(running.request, running.token, running.produced, draws, kv)
+
+    def join(self, parted: Parted) -> None:
+        """Go on with a request where another engine left it. ``ValueError`` where all slots are
+        taken."""
+        self._check([parted.request])
+        running = start_sequence(parted.request)
+        running.cached, running.token = parted.cached, parted.token
+        running.produced = parted.produced
+        if running.sampler.generator is not None and parted.draws is not None:
+            running.sampler.generator.set_state(parted.draws)
+        slot = len(self._sequences)
+        self._slots.put(slot, parted.kv)
+        self._slots.touch(slot, parted.cached)
+        self._sequences.append(running)
 
     def _check(self, requests: Sequence[GenerationRequest]) -> None:
         room = self._max_batch_size - len(self._sequences)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import torch
 
 from .adapter import AdapterWeights
 from .attention import PromptAttention, StepAttention
-from .batching import Batching, samplers_of, start_sequence
+from .batching import Batching, Running, samplers_of, start_sequence
 from .config import ModelConfig
 from .forward import Forward
 from .kv_cache import KVCache
@@ -37,6 +37,9 @@ class Engine(Batching):
         self._cache = KVCache(config, max_batch_size, max_context_tokens)
         super().__init__(self._cache, max_batch_size, max_context_tokens)
 
+    def _prepare(self, sequences: Sequence[Running], lengths: Sequence[int]) -> None:
+        """Before a pass over ``lengths[i]`` rows of each sequence."""
+
     @torch.inference_mode()
     def prefill(self, requests: Sequence[GenerationRequest]) -> list[TokenEvent]:
         self._check(requests)
@@ -46,16 +49,18 @@ class Engine(Batching):
         ids = torch.tensor([token for request in requests for token in request.prompt_ids])
         positions = torch.cat([torch.arange(length) for length in lengths])
         last = torch.tensor(lengths).cumsum(0) - 1
+        self._prepare(joined, lengths)
         attention = PromptAttention(self._config, self._cache, first_slot, lengths)
         logits = self._forward(ids, positions, attention, last)
         self._sequences += joined
         return self._advance(joined, choose_tokens(logits, samplers_of(joined)))
 
     @torch.inference_mode()
-    def decode(self) -> list[TokenEvent]:
-        if not self._sequences:
+    def decode(self, only: Container[int] | None = None) -> list[TokenEvent]:
+        sequences = self._first(only)
+        if not sequences:
             return []
-        sequences = list(self._sequences)
+        self._prepare(sequences, [1] * len(sequences))
         positions = [sequence.cached for sequence in sequences]
         attention = StepAttention.at(self._config, self._cache, positions)
         ids = torch.tensor([sequence.token for sequence in sequences])

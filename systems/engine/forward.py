@@ -7,7 +7,7 @@ from typing import Protocol
 from torch import Tensor
 from torch.nn.functional import embedding, silu
 
-from .adapter import AdapterWeights, Delta, LayerAdapter
+from .adapter import AdapterWeights, Addition, LayerAdapter
 from .config import ModelConfig
 from .linear import make_linear
 from .norm import rms_norm
@@ -35,13 +35,18 @@ class Forward:
     ) -> None:
         self._config = config
         self._weights = weights
-        self._adapters = adapter.layers if adapter else (LayerAdapter(),) * config.num_layers
+        bare = (LayerAdapter(),) * config.num_layers
+        self._adapters = adapter.layers if adapter else bare
         self._norms = [
             (layer.input_norm.float(), layer.post_norm.float()) for layer in weights.layers
         ]
         self._last_norm = weights.norm.float()
         self._linear = make_linear(weights.dtype, config)
         self._cos, self._sin = (table[:, None] for table in rope_tables(config, max_positions))
+
+    def use(self, layers: tuple[LayerAdapter, ...]) -> None:
+        """What the next passes add, layer by layer."""
+        self._adapters = layers
 
     def __call__(
         self, ids: Tensor, positions: Tensor, attention: Attention, last: Tensor | None = None
@@ -79,7 +84,7 @@ class Forward:
         gate, up = self._project(x, layer.gate_up, adapter.gate_up).chunk(2, 1)
         return self._project(silu(gate).mul_(up), layer.down, adapter.down)
 
-    def _project(self, x: Tensor, weight: Tensor, delta: Delta | None) -> Tensor:
+    def _project(self, x: Tensor, weight: Tensor, delta: Addition | None) -> Tensor:
         y = self._linear(x, weight)
         return y if delta is None else delta.add_to(y.float(), x.float())
 

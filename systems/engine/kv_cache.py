@@ -28,7 +28,7 @@ class KVCache:
             -1, slots * tokens * self.bytes_per_token, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
         )
         slab = torch.frombuffer(self._memory, dtype=dtype).view(shape)
-        self._layers = tuple(slab)
+        self._slab, self._layers = slab, tuple(slab)
         self._rows = tuple(layer.view(-1, config.head_dim) for layer in self._layers)
         # A slot's heads follow one another, so slots and heads are one dimension to the products.
         heads_of_slots = slab.flatten(2, 3)
@@ -74,7 +74,29 @@ class KVCache:
             layer[:, target, :, :tokens].copy_(layer[:, source, :, :tokens])
         self.touch(target, tokens)
 
+    def take(self, slot: int, tokens: int) -> Tensor:
+        """A copy of a slot's first ``tokens``: (layers, 2, kv heads, tokens, head_dim)."""
+        return self._slab[:, :, slot, :, :tokens].clone()
+
+    def put(self, slot: int, kv: Tensor) -> None:
+        """What :meth:`take` gave, here or elsewhere."""
+        self._slab[:, :, slot, :, : kv.shape[3]].copy_(kv)
+
+    def swap(self, first: int, second: int, tokens: int) -> None:
+        """Exchange the first ``tokens`` of two slots."""
+        exchange(self._slab[..., :tokens, :], first, second)
+        self.touch(first, tokens)
+        self.touch(second, tokens)
+
     def release(self) -> None:
         """Give every page back; the slab reads as zeros again."""
         self._memory.madvise(mmap.MADV_DONTNEED)
         self._touched = [0] * len(self._touched)
+
+
+def exchange(slab: Tensor, first: int, second: int) -> None:
+    """Swap two slots of ``slab`` (layers, 2, slots, …) in place."""
+    for layer in slab:
+        kept = layer[:, first].clone()
+        layer[:, first].copy_(layer[:, second])
+        layer[:, second].copy_(kept)

@@ -21,6 +21,8 @@ class GenerationRequest:
     seed: int = 0
     ignore_eos: bool = False
     stop_token_ids: tuple[int, ...] = ()
+    adapter: str | None = None
+    """Its name, to engines that hold several."""
 
 
 @dataclass(frozen=True, slots=True)

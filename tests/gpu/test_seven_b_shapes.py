@@ -92,10 +92,10 @@ def test_logits_of_a_prompt_and_of_the_steps_after_it(
     for turn in range(3):
         ids = torch.randint(100, 30_000, (length + 3,)).tolist()
         wanted = model(torch.tensor([ids], device="cuda")).logits[0].cpu()
-        found = [engine._run_prompts([ids[:length]], first_slot=0)[0][0].float().cpu()]
+        found = [engine._run_prompts([ids[:length]], [0], first_slot=0)[0][0].float().cpu()]
         for step in range(3):
             at = length + step
-            found.append(engine._run_step([ids[at]], [at])[0][0].float().cpu())
+            found.append(engine._run_step([ids[at]], [at], [0])[0][0].float().cpu())
         for step, logits in enumerate(found):
             right = wanted[length - 1 + step]
             apart = float((logits - right).abs().max() / right.std())
@@ -108,9 +108,9 @@ def test_rows_of_a_batch_are_those_of_each_alone(both: tuple[CudaEngine, torch.n
     rows = [torch.randint(100, 30_000, (length,)).tolist() for length in (600, 30, 300, 599, 7)]
     for _ in range(3):
         for slot, ids in enumerate(rows):
-            engine._run_prompts([ids[:-1]], first_slot=slot)
+            engine._run_prompts([ids[:-1]], [0], first_slot=slot)
         last = [ids[-1] for ids in rows]
-        logits = engine._run_step(last, [len(ids) - 1 for ids in rows])[0].float()
+        logits = engine._run_step(last, [len(ids) - 1 for ids in rows], [0] * len(rows))[0].float()
         for found, ids in zip(logits, rows, strict=True):
             right = model(torch.tensor([ids], device="cuda")).logits[0, -1]
             assert float((found - right).abs().max() / right.std()) < TOLERANCE

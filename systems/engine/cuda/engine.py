@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
 
 import torch
@@ -28,10 +28,13 @@ from .graphs import Capture, Step, is_cuda
 from .ops import TorchOps, ops_for
 from .slab import SlabCache
 from .slot import AdapterSlot
+from .table import AdapterTable
 
 # Rows of a step's inputs.
-IDS, POSITIONS, SLOTS = 0, 1, 2
+IDS, POSITIONS, SLOTS, ADAPTERS, LAST = 0, 1, 2, 3, 4
 TWICE = 2  # a shape's first run loads its kernels, its second captures its graph
+
+Numbers = list[int] | None
 
 
 class CudaEngine(Batching):
@@ -42,7 +45,7 @@ class CudaEngine(Batching):
         self,
         config: ModelConfig,
         weights: BackboneWeights,
-        slot: AdapterSlot | None,
+        slot: AdapterSlot | AdapterTable | None,
         *,
         max_batch_size: int,
         max_context_tokens: int,
@@ -57,8 +60,9 @@ class CudaEngine(Batching):
         super().__init__(self._slab, max_batch_size, max_context_tokens)
         chosen = ops or ops_for(self._device)
         self._forward = DeviceForward(config, weights, slot, self._slab, chosen)
-        self._prompts: dict[tuple[int, int], Step] = {}
-        self._steps: dict[tuple[int, int], Step] = {}
+        self._slot = slot
+        self._prompts: dict[tuple[int, int, bool], Step] = {}
+        self._steps: dict[tuple[int, int, bool], Step] = {}
         self._capture = Capture(self._device) if graphs and is_cuda(self._device) else None
         self._unprepared = deque(self._preparations())
 
@@ -72,20 +76,29 @@ class CudaEngine(Batching):
         self._check(requests)
         joined = [start_sequence(request) for request in requests]
         prompts = [request.prompt_ids for request in requests]
-        outputs = self._run_prompts(prompts, first_slot=len(self._sequences))
+        outputs = self._run_prompts(prompts, self._numbers(joined), len(self._sequences))
         self._sequences += joined
         return self._advance(joined, _choose(joined, *outputs))
 
     @torch.inference_mode()
-    def decode(self) -> list[TokenEvent]:
-        if not self._sequences:
+    def decode(self, only: Container[int] | None = None) -> list[TokenEvent]:
+        sequences = self._first(only)
+        if not sequences:
             return []
-        sequences = list(self._sequences)
         ids = [sequence.token for sequence in sequences]
-        outputs = self._run_step(ids, [sequence.cached for sequence in sequences])
+        positions = [sequence.cached for sequence in sequences]
+        outputs = self._run_step(ids, positions, self._numbers(sequences))
         for sequence in sequences:
             sequence.cached += 1
         return self._advance(sequences, _choose(sequences, *outputs))
+
+    def _numbers(self, sequences: Sequence[Running]) -> Numbers:
+        """Of each sequence's adapter; None: none is to be added to any."""
+        names = [sequence.request.adapter for sequence in sequences]
+        return self._slot.numbers(names) if self._slot else None
+
+    def _modes(self, sequences: int) -> list[Numbers]:
+        return self._slot.modes(sequences) if self._slot else [None]
 
     @torch.inference_mode()
     def prepare(self) -> bool:
@@ -106,58 +119,70 @@ class CudaEngine(Batching):
     def _preparations(self) -> Iterator[Callable[[], object]]:
         longest = self._max_context_tokens - 1
         for length in dict.fromkeys(min(short, longest) for short in SHORT_PROMPTS):
-            yield from (partial(self._run_prompts, [(0,) * length], first_slot=0),) * TWICE
+            for numbers in self._modes(1):
+                run = partial(self._run_prompts, [(0,) * length], numbers, first_slot=0)
+                yield from (run,) * TWICE
         for rows in batch_buckets(self._max_batch_size):
             for tokens in context_buckets(self._slab.tokens):
                 places = [min(tokens, longest) - 1] * rows
-                yield from (partial(self._run_step, [0] * rows, places),) * TWICE
+                for numbers in self._modes(rows):
+                    yield from (partial(self._run_step, [0] * rows, places, numbers),) * TWICE
 
     def _run_prompts(
-        self, prompts: Sequence[Sequence[int]], first_slot: int
+        self, prompts: Sequence[Sequence[int]], numbers: Numbers, first_slot: int
     ) -> tuple[Tensor, Tensor]:
         count, length = len(prompts), prompt_bucket(max(map(len, prompts)))
-        step = self._prompts.get((count, length))
+        key = count, length, numbers is not None
+        step = self._prompts.get(key)
         if step is None:
-            step = self._prompts[count, length] = self._prompt_step(count, length)
-        ids, _, slots, last = step.host.view(4, count, length)
+            step = self._prompts[key] = self._prompt_step(*key)
+        ids, _, slots, adapters, last = step.host.view(5, count, length)
+        adapters.view(-1)[:count] = torch.tensor(numbers or [0] * count)
         for index, prompt in enumerate(prompts):
             ids[index, : len(prompt)] = torch.tensor(prompt)
             slots[index] = first_slot + index
             last.view(-1)[index] = index * length + len(prompt) - 1
         return step.run()
 
-    def _prompt_step(self, count: int, length: int) -> Step:
-        """``count`` prompts padded to ``length``; the fourth row of inputs holds the last rows."""
+    def _prompt_step(self, count: int, length: int, adapted: bool) -> Step:
+        """``count`` prompts padded to ``length``; the last two rows of inputs hold a number each:
+        of its adapter, and of the row of its last token."""
 
         def body(inputs: Tensor) -> tuple[Tensor, Tensor]:
-            ids, positions, slots, last = inputs
+            adapters = inputs[ADAPTERS, :count] if adapted else None
             run = self._forward.prompts
-            return _with_tokens(run(ids, positions, slots, last[:count], count))
+            ids, positions, slots = inputs[: SLOTS + 1]
+            return _with_tokens(run(ids, positions, slots, inputs[LAST, :count], adapters))
 
         short = count == 1 and length <= GRAPH_TOKENS
-        step = Step(body, (4, count * length), self._device, self._capture if short else None)
+        step = Step(body, (5, count * length), self._device, self._capture if short else None)
         step.host[POSITIONS] = torch.arange(length).repeat(count)
         return step
 
-    def _run_step(self, ids: list[int], positions: list[int]) -> tuple[Tensor, Tensor]:
+    def _run_step(
+        self, ids: list[int], positions: list[int], numbers: Numbers
+    ) -> tuple[Tensor, Tensor]:
         """Rows past the running ones are padding: their slots are free, and what is written there
         is overwritten by the next prompt."""
-        key = batch_bucket(len(ids)), context_bucket(max(positions) + 1, self._slab.tokens)
+        context = context_bucket(max(positions) + 1, self._slab.tokens)
+        key = batch_bucket(len(ids)), context, numbers is not None
         step = self._steps.get(key)
         if step is None:
             step = self._steps[key] = self._decode_step(*key)
         step.host[IDS, : len(ids)] = torch.tensor(ids)
         step.host[POSITIONS].zero_()
         step.host[POSITIONS, : len(ids)] = torch.tensor(positions)
+        step.host[ADAPTERS, : len(ids)] = torch.tensor(numbers or [0] * len(ids))
         logits, tokens = step.run()
         return logits[: len(ids)], tokens[: len(ids)]
 
-    def _decode_step(self, rows: int, tokens: int) -> Step:
+    def _decode_step(self, rows: int, tokens: int, adapted: bool) -> Step:
         def body(inputs: Tensor) -> tuple[Tensor, Tensor]:
-            ids, positions, slots = inputs
-            return _with_tokens(self._forward.step(ids, positions, slots, tokens))
+            ids, positions, slots, adapters = inputs
+            chosen = adapters if adapted else None
+            return _with_tokens(self._forward.step(ids, positions, slots, chosen, tokens))
 
-        step = Step(body, (3, rows), self._device, self._capture)
+        step = Step(body, (4, rows), self._device, self._capture)
         step.host[SLOTS] = torch.arange(rows)
         return step
 

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding, linear, scaled_dot_product_attention
 
-from systems.engine.adapter import FUSED
 from systems.engine.config import ModelConfig
 from systems.engine.rope import rope_tables
 from systems.engine.weights import BackboneWeights
 
-from .ops import Pair, TorchOps
+from .ops import TorchOps
 from .slab import SlabCache
 from .slot import AdapterSlot
+from .table import AdapterTable
 
 Attend = Callable[[int, Tensor], Tensor]
 
@@ -28,7 +28,7 @@ class DeviceForward:
         self,
         config: ModelConfig,
         weights: BackboneWeights,
-        slot: AdapterSlot | None,
+        slot: AdapterSlot | AdapterTable | None,
         cache: SlabCache,
         ops: TorchOps,
     ) -> None:
@@ -42,13 +42,20 @@ class DeviceForward:
         self._cos, self._sin = cos.to(device), sin.to(device)
 
     def prompts(
-        self, ids: Tensor, positions: Tensor, slots: Tensor, last: Tensor, sequences: int
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        slots: Tensor,
+        last: Tensor,
+        adapters: Tensor | None,
     ) -> Tensor:
         """Logits (sequences, vocabulary) after prompts padded to one length and laid end to end.
-        ``slots``: each token's; ``last``: the row of each prompt's last token. Padding comes
+        ``slots``: each token's; ``last``: the row of each prompt's last token; ``adapters``: the
+        number of each prompt's adapter, None: the backbone alone. Padding comes
         after what is real, so the causal mask keeps it out; what it leaves in the cache is
         overwritten before a step reaches it."""
         heads, kv_heads = self._config.num_heads, self._config.num_kv_heads
+        sequences = len(last)
 
         def attend(layer: int, qkv: Tensor) -> Tensor:
             self._store(layer, qkv, positions, slots)
@@ -59,53 +66,65 @@ class DeviceForward:
             )
             return done.transpose(1, 2).reshape(qkv.shape[0], -1)
 
-        return self._run(ids, attend, last)
+        return self._run(ids, attend, last, adapters)
 
-    def step(self, ids: Tensor, positions: Tensor, slots: Tensor, tokens: int) -> Tensor:
+    def step(
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        slots: Tensor,
+        adapters: Tensor | None,
+        tokens: int,
+    ) -> Tensor:
         """Logits (n, vocabulary) of one more token for slots 0 … n-1, ``slots`` being just that;
-        every position is below ``tokens``."""
+        every position is below ``tokens``. ``adapters`` as in :meth:`prompts`."""
         heads = self._config.num_heads
 
         def attend(layer: int, qkv: Tensor) -> Tensor:
             self._store(layer, qkv, positions, slots)
             return self._ops.attend(qkv[:, :heads], self._cache.layers[layer], positions, tokens)
 
-        return self._run(ids, attend, None)
+        return self._run(ids, attend, None, adapters)
 
-    def _run(self, ids: Tensor, attend: Attend, last: Tensor | None) -> Tensor:
+    def _run(
+        self, ids: Tensor, attend: Attend, last: Tensor | None, adapters: Tensor | None
+    ) -> Tensor:
         x = embedding(ids, self._weights.embedding)
-        return self._one(x, attend) if len(x) == 1 else self._many(x, attend, last)
+        if len(x) == 1:
+            return self._one(x, attend, adapters)
+        return self._many(x, attend, last, adapters)
 
-    def _one(self, x: Tensor, attend: Attend) -> Tensor:
+    def _one(self, x: Tensor, attend: Attend, adapters: Tensor | None) -> Tensor:
         """A single row is bound by reading the weights: as few launches as can be."""
         weights, row, eps = self._weights, self._ops.row_product, self._config.rms_norm_eps
         for index, layer in enumerate(weights.layers):
-            pairs = {name: self._adapter(name, index) for name in FUSED}
-            qkv = row(x, layer.qkv, norm=layer.input_norm, eps=eps, adapter=pairs["qkv"])
-            attended = attend(index, qkv.view(1, -1, self._config.head_dim))
-            row(attended, layer.o, adapter=pairs["o"], onto=x)
-            inner = row(
-                x,
-                layer.gate_up,
-                norm=layer.post_norm,
-                eps=eps,
-                adapter=pairs["gate_up"],
-                gate=True,
+            qkv_pair, o_pair, gate_up_pair, down_pair = (
+                None
+                if self._slot is None or adapters is None
+                else self._slot.pair(name, index, adapters)
+                for name in ("qkv", "o", "gate_up", "down")
             )
-            row(inner, layer.down, adapter=pairs["down"], onto=x)
+            qkv = row(x, layer.qkv, norm=layer.input_norm, eps=eps, adapter=qkv_pair)
+            attended = attend(index, qkv.view(1, -1, self._config.head_dim))
+            row(attended, layer.o, adapter=o_pair, onto=x)
+            norm = layer.post_norm
+            inner = row(x, layer.gate_up, norm=norm, eps=eps, adapter=gate_up_pair, gate=True)
+            row(inner, layer.down, adapter=down_pair, onto=x)
         return row(x, weights.head, norm=weights.norm, eps=eps)
 
-    def _many(self, x: Tensor, attend: Attend, last: Tensor | None) -> Tensor:
+    def _many(
+        self, x: Tensor, attend: Attend, last: Tensor | None, adapters: Tensor | None
+    ) -> Tensor:
         weights, ops, eps = self._weights, self._ops, self._config.rms_norm_eps
         normed = ops.norm(x, weights.layers[0].input_norm, eps)
         following = [layer.input_norm for layer in weights.layers[1:]] + [weights.norm]
         for index, layer in enumerate(weights.layers):
-            qkv = self._project("qkv", index, normed, layer.qkv)
+            qkv = self._project("qkv", index, normed, layer.qkv, adapters)
             attended = attend(index, qkv.view(len(x), -1, self._config.head_dim))
-            y = self._project("o", index, attended, layer.o)
+            y = self._project("o", index, attended, layer.o, adapters)
             normed = ops.add_norm(x, y, layer.post_norm, eps)
-            inner = ops.silu_mul(self._project("gate_up", index, normed, layer.gate_up))
-            y = self._project("down", index, inner, layer.down)
+            gate_up = self._project("gate_up", index, normed, layer.gate_up, adapters)
+            y = self._project("down", index, ops.silu_mul(gate_up), layer.down, adapters)
             normed = ops.add_norm(x, y, following[index], eps)
         # Rows are taken as an embedding does, whose kernel is loaded already; index_select's takes
         # a new process 0.1 s.
@@ -115,10 +134,10 @@ class DeviceForward:
         kv = self._cache.layers[layer]
         self._ops.rotate_and_store(qkv, self._cos, self._sin, positions, slots, kv)
 
-    def _project(self, name: str, index: int, x: Tensor, weight: Tensor) -> Tensor:
+    def _project(
+        self, name: str, index: int, x: Tensor, weight: Tensor, adapters: Tensor | None
+    ) -> Tensor:
         y = linear(x, weight)
-        pair = self._adapter(name, index)
-        return y if pair is None else y.addmm_(torch.mm(x, pair[0].t()), pair[1])
-
-    def _adapter(self, name: str, index: int) -> Pair | None:
-        return self._slot.layer(name, index) if self._slot else None
+        if self._slot is None or adapters is None:
+            return y
+        return self._slot.add_to(y, x, name, index, adapters)

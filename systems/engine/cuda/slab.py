@@ -5,8 +5,10 @@ is how attention reads them."""
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from systems.engine.config import ModelConfig
+from systems.engine.kv_cache import exchange
 
 
 class SlabCache:
@@ -41,6 +43,21 @@ class SlabCache:
         used = self._slab[..., :tokens, :]
         used[:, :, target].copy_(used[:, :, source])
         self.touch(target, tokens)
+
+    def take(self, slot: int, tokens: int) -> Tensor:
+        """A copy on the host of a slot's first ``tokens``: (layers, 2, kv heads, tokens,
+        head_dim)."""
+        return self._slab[:, :, slot, :, :tokens].clone().cpu()
+
+    def put(self, slot: int, kv: Tensor) -> None:
+        """What :meth:`take` gave, here or elsewhere."""
+        self._slab[:, :, slot, :, : kv.shape[3]].copy_(kv)
+
+    def swap(self, first: int, second: int, tokens: int) -> None:
+        """Exchange the first ``tokens`` of two slots."""
+        exchange(self._slab[..., :tokens, :], first, second)
+        self.touch(first, tokens)
+        self.touch(second, tokens)
 
     def release(self) -> None:
         """Nothing is in use any more; the memory stays, its contents are never read again."""

@@ -8,7 +8,7 @@ block-diagonal matrix, (ranks, out): two products instead of one and three, for 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -52,14 +52,14 @@ class SlotShape:
         return sum(math.prod(shape) for pair in self.matrices.values() for shape in pair)
 
     def views(self, flat: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        """A and B of each fused projection as views of ``flat`` (elements,)."""
+        """A and B of each fused projection as views of ``flat`` (…, elements)."""
         found: dict[str, tuple[Tensor, Tensor]] = {}
         start = 0
         for name, pair in self.matrices.items():
             halves = []
             for shape in pair:
                 count = math.prod(shape)
-                halves.append(flat[start : start + count].view(shape))
+                halves.append(flat[..., start : start + count].view(*flat.shape[:-1], *shape))
                 start += count
             found[name] = (halves[0], halves[1])
         return found
@@ -99,10 +99,26 @@ class AdapterSlot:
     def nbytes(self) -> int:
         return self._flat.nbytes
 
-    def layer(self, name: str, index: int) -> tuple[Tensor, Tensor] | None:
-        """A (ranks, in) and B (ranks, out) of a fused projection; None where nothing is added."""
+    def pair(self, name: str, index: int, chosen: Tensor) -> tuple[Tensor, Tensor] | None:  # noqa: ARG002
+        """A (ranks, in) and B (ranks, out) of a fused projection for one sequence, ``chosen`` being
+        its slot's number; None where nothing is added."""
         pair = self._views.get(name)
         return None if pair is None else (pair[0][index], pair[1][index])
+
+    def numbers(self, names: Sequence[str | None]) -> list[int] | None:
+        """For each sequence the number of its slot, None: nothing is to be added to any. Here it
+        is the one slot's, whatever the names."""
+        return [0] * len(names)
+
+    def modes(self, sequences: int) -> list[list[int] | None]:
+        """What :meth:`numbers` may come to, as far as graphs differ."""
+        return [[0] * sequences]
+
+    def add_to(self, y: Tensor, x: Tensor, name: str, index: int, chosen: Tensor) -> Tensor:
+        """``y`` += B·A·``x`` in place, of projection ``name`` in layer ``index``. ``chosen``: by
+        sequence, each having as many rows, the numbers of their slots."""
+        pair = self.pair(name, index, chosen)
+        return y if pair is None else y.addmm_(torch.mm(x, pair[0].t()), pair[1])
 
     def put(self, packed: Tensor) -> None:
         """Take the adapter of :func:`pack`, on the host or on the device, by one copy that is

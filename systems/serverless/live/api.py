@@ -6,14 +6,16 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from systems.interface import Deployment, Function
+
 from . import schema
 from .completion import DONE, Answer, ChatShape, CompletionShape, Shape, event
-from .platform import Call, Failure, Platform, Tokens
+from .platform import Call, Failure, Tokens
 from .text import Text
 
 _MAX_BODY = 8 << 20
@@ -30,10 +32,33 @@ class RefusalError(Exception):
         self.body = schema.error(message, kind="invalid_request_error", code=code, param=param)
 
 
+class Served(Protocol):
+    """What is deployed."""
+
+    @property
+    def deployment(self) -> Deployment: ...
+
+    @property
+    def functions(self) -> Mapping[str, Function]: ...
+
+
+class Backend(Protocol):
+    """Whatever answers: a serverless platform, or a server's front."""
+
+    @property
+    def plan(self) -> Served: ...
+
+    def submit(self, **fields: Any) -> Call: ...
+
+    def abandon(self, call: Call) -> None: ...
+
+    def answered(self, call: Call, responded_ns: int | None) -> None: ...
+
+
 class Api:
     """Routes and their handlers. ``texts`` by backbone."""
 
-    def __init__(self, platform: Platform, texts: Mapping[str, Text]) -> None:
+    def __init__(self, platform: Backend, texts: Mapping[str, Text]) -> None:
         self._platform = platform
         self._texts = texts
         self._limits = platform.plan.deployment.limits

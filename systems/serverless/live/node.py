@@ -20,7 +20,7 @@ from ..core import actions as act
 from ..core import events as ev
 from ..core.artifacts import Artifact, CopyKey
 from ..stages import Timeline
-from . import store, wire
+from . import process, store, wire
 from .plan import Plan
 from .wire import AsyncChannel, Message
 
@@ -109,7 +109,7 @@ class Node:
             [*command, str(theirs.fileno()), str(os.getpid())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
-            env=self._plan.environment,
+            env=process.environment(),
         )
         theirs.close()
         child = self._adopt(ours, on_message, on_exit)

@@ -38,22 +38,6 @@ class Plan:
     def threads(self) -> int:
         return self.deployment.limits.threads_per_instance or len(os.sched_getaffinity(0))
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """For processes that start from nothing. One thread until the *kernels* artifact says
-        otherwise, since a template must not run any; hubs are never asked."""
-        return {
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "OMP_WAIT_POLICY": "PASSIVE",
-            "OPENBLAS_NUM_THREADS": "1",
-            # pyarrow, where transformers brings it in, may start a thread of its allocator's.
-            "ARROW_DEFAULT_MEMORY_POOL": "system",
-            "JE_ARROW_MALLOC_CONF": "background_thread:false",
-            "HF_HUB_OFFLINE": "1",
-            "TOKENIZERS_PARALLELISM": "false",
-        }
-
     def model_dir(self, backbone: str) -> Path:
         return self.deployment.backbones[backbone]
 

@@ -123,33 +123,7 @@ class Platform:
         """The last byte of the answer is out (None: it never got there); keep the evidence."""
         if call.deadline is not None:
             call.deadline.cancel()
-        spans = self._spans(call)
-        self._journal.request(
-            RequestEvidence(
-                request_id=call.client_id,
-                function_id=call.function,
-                received_ns=call.received_ns,
-                responded_ns=responded_ns,
-                temperature=(
-                    stages.temperature(spans, started_for_it=call.started_for_it)
-                    if call.instance is not None
-                    else None
-                ),
-                instance_id=None if call.instance is None else str(call.instance),
-                batch_size=call.batch_size,
-                spans=tuple(spans),
-            )
-        )
-
-    def _spans(self, call: Call) -> list[Span]:
-        if call.prefill_ns is None or call.first_token_ns is None:
-            return []
-        spans = stages.waited_for(call.provisioning, call.received_ns, call.prefill_ns)
-        spans.append(Span(Stage.PREFILL, call.prefill_ns, call.first_token_ns))
-        last_ns = call.last_token_ns or call.first_token_ns
-        if last_ns > call.first_token_ns:
-            spans.append(Span(Stage.DECODE, call.first_token_ns, last_ns))
-        return spans
+        self._journal.request(evidence_of(call, responded_ns))
 
     # -- events and actions -----------------------------------------------------------------
 
@@ -281,3 +255,32 @@ class Platform:
         if size:
             self._sizes[device, holding] = size
         self._journal.memory(MemoryStep(time.monotonic_ns(), *key, self._held[key]))
+
+
+def evidence_of(call: Call, responded_ns: int | None) -> RequestEvidence:
+    """What was seen of a request, answered or not."""
+    spans = tuple(_spans(call))
+    placed = call.instance is not None
+    return RequestEvidence(
+        request_id=call.client_id,
+        function_id=call.function,
+        received_ns=call.received_ns,
+        responded_ns=responded_ns,
+        temperature=(
+            stages.temperature(spans, started_for_it=call.started_for_it) if placed else None
+        ),
+        instance_id=str(call.instance) if placed else None,
+        batch_size=call.batch_size,
+        spans=spans,
+    )
+
+
+def _spans(call: Call) -> list[Span]:
+    if call.prefill_ns is None or call.first_token_ns is None:
+        return []
+    spans = stages.waited_for(call.provisioning, call.received_ns, call.prefill_ns)
+    spans.append(Span(Stage.PREFILL, call.prefill_ns, call.first_token_ns))
+    last_ns = call.last_token_ns or call.first_token_ns
+    if last_ns > call.first_token_ns:
+        spans.append(Span(Stage.DECODE, call.first_token_ns, last_ns))
+    return spans

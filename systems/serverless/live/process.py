@@ -19,8 +19,25 @@ PR_SET_NO_NEW_PRIVS = 38
 ROLES = {
     "instance": "systems.serverless.live.instance",
     "loader": "systems.serverless.live.loader",
+    "replica": "systems.serverful.inhouse.replica",
     "zygote": "systems.serverless.live.zygote",
 }
+
+
+def environment() -> dict[str, str]:
+    """For processes that start from nothing. One thread until the *kernels* artifact says
+    otherwise, since a template must not run any; hubs are never asked."""
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "OPENBLAS_NUM_THREADS": "1",
+        # pyarrow, where transformers brings it in, may start a thread of its allocator's.
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
+        "JE_ARROW_MALLOC_CONF": "background_thread:false",
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
 
 
 def settle(parent: int) -> None:

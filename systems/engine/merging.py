@@ -1,0 +1,109 @@
+"""An adapter folded into the backbone's weights, W + B·A, and taken out again.
+
+This writes weights: they must be a private, writable copy. What a merge overwrites is kept aside
+and copied back, rather than B·A subtracted: in float32 a subtraction leaves an error of an ulp of
+W behind, in halves 2⁻⁹ of it, and every further merge adds to it, so that a function's answers
+would come to depend on which neighbours had been merged before. Copying back is exact, bit for
+bit, and one pass over memory; its price is a second copy of the projections that adapters target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .adapter import FUSED, AdapterWeights, Delta
+from .batching import Running
+from .weights import BackboneWeights
+
+
+class Merger:
+    """The one adapter that is in ``weights``, or none."""
+
+    def __init__(self, weights: BackboneWeights) -> None:
+        self._weights = weights
+        self._kept: dict[tuple[int, str], Tensor] = {}
+        self._written: list[tuple[int, str]] = []
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the kept originals take; it stays for the next merge."""
+        return sum(kept.nbytes for kept in self._kept.values())
+
+    @torch.inference_mode()
+    def merge(self, adapter: AdapterWeights) -> None:
+        """Take out what is in, and put ``adapter`` in; products are float32, rounded once."""
+        self.unmerge()
+        for index, layer in enumerate(adapter.layers):
+            for name in FUSED:
+                delta: Delta | None = getattr(layer, name)
+                if delta is not None:
+                    self._add(index, name, delta)
+
+    def _add(self, index: int, name: str, delta: Delta) -> None:
+        matrix: Tensor = getattr(self._weights.layers[index], name)
+        key = index, name
+        if key not in self._kept:
+            self._kept[key] = torch.empty_like(matrix)
+        self._kept[key].copy_(matrix)
+        self._written.append(key)
+        a = delta.a.to(matrix.device)
+        for part in delta.parts:
+            rows = matrix[part.start : part.stop]
+            b = part.b.t().to(matrix.device)
+            rows.copy_(torch.addmm(rows.float(), b.float(), a[part.low : part.high].float()))
+
+    @torch.inference_mode()
+    def unmerge(self) -> None:
+        """The backbone as it was, bit for bit."""
+        for index, name in self._written:
+            matrix: Tensor = getattr(self._weights.layers[index], name)
+            matrix.copy_(self._kept[index, name])
+        self._written.clear()
+
+
+class Merging:
+    """Of an engine whose requests name their adapters: which of them is merged, and what that
+    leaves to be added."""
+
+    def __init__(self, weights: BackboneWeights) -> None:
+        self._merger = Merger(weights)
+        self._merged: str | None = None
+        self._adapters: dict[str, AdapterWeights] = {}
+
+    @property
+    def merged(self) -> str | None:
+        return self._merged
+
+    def merge(self, adapter: str | None) -> None:
+        """Run ``adapter`` merged, and no other with it; None: all unmerged again."""
+        if adapter == self._merged:
+            return
+        if adapter is None:
+            self._merger.unmerge()
+        else:
+            self._merger.merge(self._adapters[adapter])
+        self._merged = adapter
+
+    def _keep(self, name: str, adapter: AdapterWeights) -> None:
+        if name == self._merged:
+            self.merge(None)
+        self._adapters[name] = adapter
+
+    def _forget(self, name: str) -> None:
+        if name == self._merged:
+            self.merge(None)
+        del self._adapters[name]
+
+    def _unmerged(self, sequences: Sequence[Running]) -> list[str | None]:
+        """The adapter to be added to each sequence's rows. ``ValueError`` where one that is not
+        merged would run beside one that is."""
+        names = [sequence.request.adapter for sequence in sequences]
+        if self._merged is None:
+            return names
+        others = sorted({str(name) for name in names if name != self._merged})
+        if others:
+            raise ValueError(f"{self._merged} is merged; {', '.join(others)} cannot run beside it")
+        return [None] * len(names)

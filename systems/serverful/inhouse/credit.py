@@ -1,0 +1,161 @@
+"""dLoRA's choice between merged and unmerged batches, with credits against starvation (Wu et al.,
+OSDI 2024, §4; the authors' artifact, LLMServe/dLoRA-artifact, for what the text leaves open).
+
+A batch in which one adapter's requests are frequent enough runs merged, and others wait. What
+"enough" is lies between two thresholds, as parts of the batch that would run first come first
+served: above ``enter`` an adapter is merged, above ``stay`` it stays so. They adapt whenever the
+mode changes: the rate of requests in the mode that ends is held against what the other mode's
+would have been, and the way into it becomes easier or harder.
+
+Whoever runs before its turn pays, whoever is passed over is paid, so that credits add up to the
+same for ever. An adapter that has none left cannot be merged; one whose credit exceeds all that
+was its own runs at once, unmerged, until it is back to where it was.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .batcher import Choice, Queued, admissible
+
+_EASIER, _HARDER = 0.05, 1.1
+"""Additive towards a mode that pays, multiplicative away from one that does not; as in the
+artifact (``aimd_add``, ``aimd_mul``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimes:
+    """Seconds, measured: of a batch merged, of the same unmerged, of a switch, of bringing an
+    adapter to a replica."""
+
+    merged_s: float
+    unmerged_s: float
+    switch_s: float
+    load_s: float
+
+    @property
+    def ratio(self) -> float:
+        """Of merged to unmerged; at most 1, since merged work is a part of unmerged work and a
+        greater one is noise."""
+        return min(1.0, self.merged_s / self.unmerged_s)
+
+
+@dataclass(slots=True)
+class _Period:
+    """Since the last switch: iterations, and requests that advanced in them, and that would have
+    in the other mode."""
+
+    iterations: int = 0
+    advanced: int = 0
+    otherwise: int = 0
+
+
+class CreditBatcher:
+    """``patience``: how many batches an adapter can be passed over before it must run."""
+
+    def __init__(
+        self, batch: int, adapters: Iterable[str | None], times: StepTimes, patience: int
+    ) -> None:
+        self._batch, self._times, self._patience = batch, times, float(patience)
+        self.credits: dict[str | None, float] = dict.fromkeys(adapters, self._patience)
+        self.credits.setdefault(None, self._patience)
+        self.enter, self.stay = 1.0, times.ratio
+        self._merged: str | None = None
+        self._starving: frozenset[str | None] = frozenset()
+        self._period = _Period()
+
+    def choose(self, queued: Sequence[Queued], room: int) -> Choice:
+        able = admissible(queued, room)
+        first = able[: self._batch]
+        self._starving = self._starved({each.adapter for each in able})
+        if self._starving:
+            run = sorted(able, key=lambda each: each.adapter not in self._starving)[: self._batch]
+            merged = None
+        else:
+            merged = self._candidate(able, len(first))
+            mine = [each for each in able if each.adapter == merged]
+            run = mine[: self._batch] if merged is not None else first
+        self._count(merged, able, first, run)
+        self._pay(first, run)
+        return Choice(tuple(each.id for each in run), merged)
+
+    def _starved(self, present: set[str | None]) -> frozenset[str | None]:
+        """Those past the limit, and those that were and are not back yet."""
+        limit, back = 2 * self._patience, self._patience
+        return frozenset(
+            adapter
+            for adapter in present
+            if self._credit(adapter) >= limit
+            or (adapter in self._starving and self._credit(adapter) > back)
+        )
+
+    def _candidate(self, able: Sequence[Queued], first: int) -> str | None:
+        """Which adapter to run merged, None: all unmerged."""
+        counts = self._counts(able)
+        if self._merged is not None and counts[self._merged] >= max(1, self.stay * first):
+            return self._merged
+        hot, count = max(counts.items(), key=lambda each: each[1], default=(None, 0))
+        return hot if count and count >= self.enter * first else None
+
+    def _counts(self, able: Sequence[Queued]) -> Counter[str]:
+        """Requests of each adapter that may be merged; the backbone alone needs no merging."""
+        return Counter(
+            each.adapter for each in able if each.adapter and self._credit(each.adapter) > 0
+        )
+
+    def _credit(self, adapter: str | None) -> float:
+        return self.credits.setdefault(adapter, self._patience)
+
+    # -- thresholds -------------------------------------------------------------------------
+
+    def _count(
+        self,
+        merged: str | None,
+        able: Sequence[Queued],
+        first: Sequence[Queued],
+        run: Sequence[Queued],
+    ) -> None:
+        if merged != self._merged:
+            self._adapt()
+            self._merged, self._period = merged, _Period()
+        hottest = max(self._counts(able).values(), default=0)
+        self._period.iterations += 1
+        self._period.advanced += len(run)
+        self._period.otherwise += len(first) if merged else min(hottest, self._batch)
+
+    def _adapt(self) -> None:
+        """At the end of a period, by what it came to and what the other mode would have."""
+        times, period = self._times, self._period
+        if not period.iterations:
+            return
+        here_s, there_s = times.unmerged_s, times.merged_s
+        if self._merged is not None:
+            here_s, there_s = there_s, here_s
+        paid_off = period.advanced / (
+            here_s * period.iterations + times.switch_s
+        ) >= period.otherwise / (there_s * period.iterations)
+        if self._merged is not None:
+            easier = max(self.enter - _EASIER, self.stay)
+            self.enter = easier if paid_off else min(1.0, self.enter * _HARDER)
+        else:
+            easier = min(self.stay + _EASIER, self.enter)
+            self.stay = easier if paid_off else self.stay / _HARDER
+
+    # -- credits ----------------------------------------------------------------------------
+
+    def _pay(self, first: Sequence[Queued], run: Sequence[Queued]) -> None:
+        """A batch's worth of requests passed over is one credit."""
+        running, due = {each.id for each in run}, {each.id for each in first}
+        early = [each for each in run if each.id not in due]
+        passed = [each for each in first if each.id not in running]
+        payers = early or list(run)
+        if not passed:
+            return
+        for each in passed:
+            self.credits[each.adapter] += 1 / self._batch
+        for each in payers:
+            self.credits[each.adapter] = self._credit(each.adapter) - len(passed) / (
+                self._batch * len(payers)
+            )

@@ -1,0 +1,57 @@
+"""Engines for several adapters, by the kind of device that they run on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from systems.engine.adapter import load_adapter
+from systems.engine.checkpoint import BackboneLayout
+from systems.engine.multi import MultiEngine
+from systems.serverless.live.placing import PLACES
+from systems.serverless.live.wire import Message
+
+
+def hold(engine: Any, name: str, path: Path) -> float:
+    """Bring an adapter to where ``engine`` computes; how many seconds that took."""
+    start = time.perf_counter()
+    engine.hold(name, load_adapter(path, engine.config, engine.stored))
+    return time.perf_counter() - start
+
+
+def _limits(message: Message) -> dict[str, int]:
+    return {
+        "max_batch_size": message["slots"],
+        "max_context_tokens": message["max_context_tokens"],
+    }
+
+
+def _on_cpu(message: Message) -> MultiEngine:
+    torch.set_num_threads(message["threads"])
+    layout = BackboneLayout.from_json(message["layout"])
+    weights = PLACES["cpu"].weights(layout, Path(message["model_dir"]), None)
+    return MultiEngine(layout.config, weights, **_limits(message))
+
+
+def _on_cuda(message: Message) -> Any:
+    """All shapes are prepared before the server is ready: it has the time."""
+    from systems.engine.cuda.multi import CudaMultiEngine
+    from systems.engine.cuda.slot import SlotShape
+    from systems.engine.cuda.table import AdapterTable
+
+    layout = BackboneLayout.from_json(message["layout"])
+    weights = PLACES["cuda"].weights(layout, Path(message["model_dir"]), None)
+    slot = message["slot"]
+    shape = SlotShape.of(layout.config, slot["rank"], slot["targets"], weights.dtype)
+    table = AdapterTable(shape, slot["count"], "cuda")
+    engine = CudaMultiEngine(layout.config, weights, table, **_limits(message))
+    while engine.prepare():
+        pass
+    return engine
+
+
+MAKERS: Mapping[str, Callable[[Message], Any]] = {"cpu": _on_cpu, "cuda": _on_cuda}

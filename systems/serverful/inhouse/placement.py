@@ -1,0 +1,145 @@
+"""Which replica holds which adapters and serves which requests."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """In batches that run unmerged. ``merged``: a batch of one adapter; ``load``: bringing an
+    adapter to a replica."""
+
+    merged: float
+    load: float
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a request goes. ``brought``: its adapter comes along, and ``evicted`` leaves for it."""
+
+    request: int
+    replica: int
+    brought: str | None = None
+    evicted: str | None = None
+
+
+class Placement:
+    """Adapters and requests by replica; ``capacity`` adapters fit in each. Requests of no adapter
+    go anywhere."""
+
+    def __init__(
+        self, adapters: Sequence[str], replicas: int, capacity: int, batch: int, costs: Costs
+    ) -> None:
+        self._capacity, self._batch, self._costs = capacity, batch, costs
+        self._requests: dict[int, tuple[str | None, int]] = {}
+        self._counts: list[Counter[str | None]] = [Counter() for _ in range(replicas)]
+        self._held: list[dict[str, None]] = [{} for _ in range(replicas)]
+        for turn in range(replicas):
+            for index, adapter in enumerate(adapters):
+                held = self._held[(index + turn) % replicas]
+                if len(held) < capacity:
+                    held[adapter] = None
+
+    def held(self, replica: int) -> tuple[str, ...]:
+        """The least recently used first."""
+        return tuple(self._held[replica])
+
+    def replica_of(self, request: int) -> int:
+        return self._requests[request][1]
+
+    def cost(self, replica: int) -> float:
+        """Batches to come: full ones of one adapter merged, what is left over mixed."""
+        counts = self._counts[replica].values()
+        full = sum(count // self._batch for count in counts)
+        rest = sum(count % self._batch for count in counts)
+        return full * self._costs.merged + rest / self._batch
+
+    def admit(self, request: int, adapter: str | None) -> Place:
+        """The cheapest replica for it, bringing its adapter there counted in."""
+        able = [r for r in self._all() if self._evictable(r, adapter) is not _FULL]
+        where = min(able or self._all(), key=lambda r: (self._price(r, adapter), r))
+        self._requests[request] = adapter, where
+        self._counts[where][adapter] += 1
+        return Place(request, where, *self._take(where, adapter))
+
+    def finished(self, request: int) -> None:
+        adapter, replica = self._requests.pop(request)
+        self._counts[replica][adapter] -= 1
+
+    def rebalance(self, started: frozenset[int]) -> Iterator[Place]:
+        """Requests to move, each once, with their adapters where the target lacks them, until no
+        move makes the busiest replica less busy by more than it costs. Those that have not
+        ``started`` move first: they bring no keys and values along."""
+        left = dict(self._requests)
+        while left:
+            source = max(self._all(), key=self.cost)
+            adapters = {adapter for adapter, replica in left.values() if replica == source}
+            others = [replica for replica in self._all() if replica != source]
+            moves = [move for t in others for move in self._moves(adapters, source, t)]
+            if not moves:
+                return
+            _, adapter, target = min(moves, key=lambda move: (move[0], str(move[1]), move[2]))
+            mine = [id_ for id_, at in left.items() if at == (adapter, source)]
+            request = min(mine, key=lambda id_: (id_ in started, -id_))
+            del left[request]
+            yield self._move(request, target)
+
+    def _moves(
+        self, adapters: set[str | None], source: int, target: int
+    ) -> Iterator[tuple[float, str | None, int]]:
+        """(what the busier of the two then costs, adapter, target) of moves that pay."""
+        before = self.cost(source)
+        for adapter in adapters:
+            if self._evictable(target, adapter) is not _FULL:
+                self._shift(adapter, source, target)
+                load = 0.0 if self._has(target, adapter) else self._costs.load
+                after = max(self.cost(source), self.cost(target) + load)
+                self._shift(adapter, target, source)
+                if after < before - 1e-9:
+                    yield after, adapter, target
+
+    def _move(self, request: int, target: int) -> Place:
+        adapter, source = self._requests[request]
+        self._shift(adapter, source, target)
+        self._requests[request] = adapter, target
+        return Place(request, target, *self._take(target, adapter))
+
+    def _shift(self, adapter: str | None, source: int, target: int) -> None:
+        self._counts[source][adapter] -= 1
+        self._counts[target][adapter] += 1
+
+    def _price(self, replica: int, adapter: str | None) -> float:
+        return self.cost(replica) + (0.0 if self._has(replica, adapter) else self._costs.load)
+
+    def _has(self, replica: int, adapter: str | None) -> bool:
+        return adapter is None or adapter in self._held[replica]
+
+    def _evictable(self, replica: int, adapter: str | None) -> str | None:
+        """None: nothing has to go; ``_FULL``: nothing can."""
+        held = self._held[replica]
+        if self._has(replica, adapter) or len(held) < self._capacity:
+            return None
+        return next((each for each in held if not self._counts[replica][each]), _FULL)
+
+    def _take(self, replica: int, adapter: str | None) -> tuple[str | None, str | None]:
+        """What is brought and what is evicted. Where nothing is idle, it is over its capacity."""
+        if adapter is None:
+            return None, None
+        held = self._held[replica]
+        brought = None if adapter in held else adapter
+        evicted = self._evictable(replica, adapter)
+        evicted = None if evicted is _FULL else evicted
+        if evicted is not None:
+            del held[evicted]
+        held.pop(adapter, None)
+        held[adapter] = None
+        return brought, evicted
+
+    def _all(self) -> range:
+        return range(len(self._counts))
+
+
+_FULL = "\0"

@@ -1,0 +1,161 @@
+"""A replica: one process, one backbone, the adapters it was told to hold, batches across them.
+
+Before every iteration it takes what has come and lets its batcher choose: those chosen that have
+not started are prefilled as one batch, else those that have advance by a token.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from systems.serverless.live import process
+from systems.serverless.live.wire import Channel, Message
+
+from .batcher import Queued
+
+if TYPE_CHECKING:
+    from systems.engine.requests import GenerationRequest, TokenEvent
+
+
+def main(channel: Channel) -> int:
+    return Replica(channel).run()
+
+
+class Replica:
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._engine: Any = None
+        self._batcher: Any = None
+        self._waiting: dict[int, GenerationRequest] = {}
+        self._queue: dict[int, Queued] = {}
+        self._slots = 0
+        self._stopped = False
+        self._on: dict[str, Callable[[Message, list[int]], None]] = {
+            "configure": self._configure,
+            "hold": self._hold,
+            "drop": self._drop,
+            "request": self._request,
+            "cancel": self._cancel,
+            "part": self._part,
+            "join": self._join,
+            "stop": self._stop,
+        }
+
+    def run(self) -> int:
+        """Serve until told to stop; the exit status."""
+        while not self._stopped:
+            received = self._channel.receive(0 if self._queue else None)
+            while received is not None and not self._stopped:
+                message, fds = received
+                self._on[message["kind"]](message, fds)
+                received = self._channel.receive(0)
+            if self._queue:
+                self._iterate()
+        return 0
+
+    def _iterate(self) -> None:
+        running = len(self._engine.running)
+        choice = self._batcher.choose(tuple(self._queue.values()), self._slots - running)
+        if choice.merged != self._engine.merged:
+            start_ns = time.monotonic_ns()
+            self._engine.merge(choice.merged)
+            self._channel.send(
+                "switched", merged=choice.merged, start_ns=start_ns, t_ns=time.monotonic_ns()
+            )
+        fresh = [self._waiting.pop(id_) for id_ in choice.ids if id_ in self._waiting]
+        start_ns = time.monotonic_ns()
+        events = (
+            self._engine.prefill(fresh) if fresh else self._engine.decode(frozenset(choice.ids))
+        )
+        for request in fresh:
+            id_ = request.request_id
+            self._queue[id_] = replace(self._queue[id_], started=True)
+        for event in events:
+            if event.finished:
+                del self._queue[event.request_id]
+        self._channel.send(
+            "stepped", start_ns=start_ns, t_ns=time.monotonic_ns(), tokens=_tokens(events)
+        )
+
+    # -- what the front says ----------------------------------------------------------------
+
+    def _configure(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+        """Load the backbone into this process's own memory, and make the engine and its batcher
+        ready."""
+        process.import_libraries()
+        from . import engines
+        from .schemes import SCHEMES
+
+        engine = engines.MAKERS[message["device"]](message)
+        self._slots = message["slots"]
+        scheme = SCHEMES[message["scheme"]]
+        self._engine = engine
+        loads_s = {
+            name: engines.hold(engine, name, Path(path))
+            for name, path in message["adapters"].items()
+        }
+        timings = scheme.profile(engine, loads_s) if scheme.profile else {}
+        self._batcher = scheme.batcher(message["batch"], message["adapters"], timings)
+        self._channel.send("ready", timings=timings)
+
+    def _hold(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+        from . import engines
+
+        engines.hold(self._engine, message["adapter"], Path(message["path"]))
+
+    def _drop(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+        self._engine.drop(message["adapter"])
+
+    def _request(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+        request = _request_of(message["request"])
+        self._waiting[request.request_id] = request
+        self._queue[request.request_id] = Queued(request.request_id, request.adapter, False)
+
+    def _cancel(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+        request = message["request"]
+        self._queue.pop(request, None)
+        if self._waiting.pop(request, None) is None:
+            self._engine.cancel(request)
+
+    def _part(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+        """Give a request back: as it came, or with all it has come to. One that has ended
+        meanwhile has said so already."""
+        from . import parcels
+
+        request = message["request"]
+        queued = self._queue.pop(request, None)
+        if queued is None:
+            self._channel.send("parted", request=request, there=False, state=None)
+        elif self._waiting.pop(request, None) is not None:
+            self._channel.send("parted", request=request, there=True, state=None)
+        else:
+            state, fd = parcels.pack(self._engine.part(request))
+            self._channel.send("parted", [fd], request=request, there=True, state=state)
+            os.close(fd)
+
+    def _join(self, message: Message, fds: list[int]) -> None:
+        from . import parcels
+
+        request = _request_of(message["request"])
+        self._engine.join(parcels.unpack(request, message["state"], fds[0]))
+        self._queue[request.request_id] = Queued(request.request_id, request.adapter, True)
+        self._channel.send("joined", request=request.request_id)
+
+    def _stop(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+        self._stopped = True
+
+
+def _request_of(fields: Message) -> GenerationRequest:
+    from systems.engine.requests import GenerationRequest
+
+    ids = {name: tuple(fields[name]) for name in ("prompt_ids", "stop_token_ids")}
+    return GenerationRequest(**{**fields, **ids})
+
+
+def _tokens(events: list[TokenEvent]) -> list[tuple[int, int, str | None]]:
+    return [(event.request_id, event.token_id, event.finished) for event in events]

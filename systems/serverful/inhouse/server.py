@@ -1,0 +1,175 @@
+"""A backbone's server: ``python -m systems.serverful.inhouse.server CONFIG``.
+
+CONFIG is a JSON file: {scheme, deployment, backbone, options, port, journal}. Answers once every
+replica is ready; ends on SIGTERM, and when a replica does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from aiohttp import web
+
+from systems.errors import DeploymentError, SystemsError
+from systems.interface import Deployment
+from systems.serverless.live import process, wire
+from systems.serverless.live.api import Api
+from systems.serverless.live.journal import Journal
+from systems.serverless.live.text import Text
+from systems.serverless.live.wire import AsyncChannel, Message
+
+from .deck import make_deck
+from .front import Front
+from .options import Options
+from .placement import Costs, Placement
+from .schemes import SCHEMES, Scheme
+
+
+class Server:
+    """The front, its replicas as processes, and the end of all of them."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._config = config
+        self._scheme: Scheme = SCHEMES[config["scheme"]]
+        self._options = Options.model_validate(config["options"])
+        self._deck = make_deck(Deployment.model_validate(config["deployment"]), config["backbone"])
+        self._journal = Journal(Path(config["journal"]))
+        self._ready: asyncio.Queue[dict[str, float]] = asyncio.Queue()
+        self._end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._front: Front
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    async def serve(self) -> None:
+        """Until told to stop. ``DeploymentError`` where a replica ends before that."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._ended, "")
+        count = self._options.replicas
+        batch = self._options.batch(self._deck.deployment, len(self._deck.functions) - 1)
+        held = self._options.max_adapters or max(1, len(self._deck.adapters))
+        placement = partial(Placement, self._deck.adapters, count, held, batch)
+        # Who holds what at first depends on no cost.
+        first = placement(Costs(merged=1.0, load=0.0))
+        channels = [self._start(replica, first.held(replica), batch) for replica in range(count)]
+        timings = await self._all_ready(count)
+        costs = self._scheme.costs(timings)
+        self._front = Front(self._deck, placement(costs), self._journal)
+        self._front.connect(channels)
+        await self._answer()
+
+    async def _answer(self) -> None:
+        texts = {self._deck.backbone: Text(self._deck.deployment.backbones[self._deck.backbone])}
+        app = Api(self._front, texts).application()
+        runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5
+        )
+        try:
+            await runner.setup()
+            await web.TCPSite(runner, self._deck.deployment.host, self._config["port"]).start()
+            migrating = asyncio.ensure_future(self._migrate())
+            why = await self._end
+            migrating.cancel()
+            self._front.fail_all(why)
+        except OSError as error:
+            raise DeploymentError(f"cannot listen: {error.strerror or error}") from error
+        finally:
+            await runner.cleanup()
+            self.close()
+        if why:
+            raise DeploymentError(why)
+
+    async def _migrate(self) -> None:
+        while self._scheme.migrates and self._options.replicas > 1:
+            await asyncio.sleep(self._options.migration_interval_s)
+            self._front.rebalance()
+
+    async def _all_ready(self, count: int) -> dict[str, float]:
+        """What the slowest replica measured."""
+        found: dict[str, float] = {}
+        for _ in range(count):
+            ready = asyncio.ensure_future(self._ready.get())
+            await asyncio.wait((ready, self._end), return_when=asyncio.FIRST_COMPLETED)
+            if self._end.done():
+                ready.cancel()
+                self.close()
+                raise DeploymentError(self._end.result() or "told to stop before it answered")
+            for name, value in ready.result().items():
+                found[name] = max(value, found.get(name, value))
+        return found
+
+    def _start(self, replica: int, held: tuple[str, ...], batch: int) -> AsyncChannel:
+        ours, theirs = wire.pair()
+        command = [sys.executable, "-m", "systems.serverless.live.process", "replica"]
+        self._processes.append(
+            subprocess.Popen(
+                [*command, str(theirs.fileno()), str(os.getpid())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env=process.environment(),
+            )
+        )
+        theirs.close()
+        channel = self._channel(ours, replica)
+        deck, limits = self._deck, self._deck.deployment.limits
+        channel.send(
+            "configure",
+            scheme=self._config["scheme"],
+            device=deck.deployment.devices[0].kind,
+            model_dir=str(deck.deployment.backbones[deck.backbone]),
+            layout=deck.layout.to_json(),
+            adapters={name: str(deck.functions[name].adapter) for name in held},
+            slot={"rank": deck.rank, "targets": sorted(deck.targets), "count": max(1, len(held))},
+            threads=self._options.replica_threads(),
+            batch=batch,
+            slots=batch,
+            max_context_tokens=limits.max_context_tokens,
+        )
+        return channel
+
+    def _channel(self, ours: socket.socket, replica: int) -> AsyncChannel:
+        def heard(message: Message, fds: list[int]) -> None:
+            if message["kind"] == "ready":
+                self._ready.put_nowait(message["timings"])
+            else:
+                self._front.heard(replica, message, fds)
+
+        return AsyncChannel(ours, heard, partial(self._ended, f"replica {replica} ended"))
+
+    def _ended(self, why: str) -> None:
+        if not self._end.done():
+            self._end.set_result(why)
+
+    def close(self) -> None:
+        for each in self._processes:
+            with suppress(ProcessLookupError):
+                each.kill()
+            each.wait()
+        self._journal.close()
+
+
+async def _serve(config: dict[str, Any]) -> None:
+    await Server(config).serve()
+
+
+def main() -> int:
+    config = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    try:
+        uvloop.run(_serve(config))
+    except SystemsError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

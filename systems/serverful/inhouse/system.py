@@ -1,0 +1,105 @@
+"""A serverful system of our own: a server for each backbone, with replicas across its adapters."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from systems.errors import DeploymentError
+from systems.interface import Deployment, Evidence, SystemInfo
+from systems.serverful.ports import ports
+from systems.serverful.system import ServerPlan, ServerSystem
+from systems.serverless.live import journal
+
+from .deck import make_deck
+from .options import Options
+
+
+class InHouse(ServerSystem):
+    """A subclass is its name, its scheme's name being the same, and what it needs."""
+
+    dtype_on_cpu: ClassVar[Literal["float32"] | None] = None
+    """In which it stores weights there, where not in the deployment's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._options = Options()
+        self._deployment: Deployment | None = None
+
+    @property
+    def start_timeout_s(self) -> float:
+        return self._options.start_timeout_s
+
+    def info(self) -> SystemInfo:
+        try:
+            installed = version("serverless-lora-bench")
+        except PackageNotFoundError:
+            installed = "not installed"
+        return SystemInfo(self.name, installed, {}, self._options.model_dump())
+
+    def servers(self, deployment: Deployment) -> Sequence[ServerPlan]:
+        self._options = Options.model_validate(dict(deployment.options))
+        needed = self.dtype_on_cpu if deployment.devices[0].kind == "cpu" else None
+        dtype = self._options.dtype or needed or deployment.dtype
+        deployment = self._deployment = deployment.model_copy(update={"dtype": dtype})
+        backbones = list(dict.fromkeys(each.backbone for each in deployment.functions))
+        _check_devices(deployment)
+        return [
+            self._plan(deployment, backbone, port)
+            for backbone, port in zip(backbones, ports(deployment, len(backbones)), strict=True)
+        ]
+
+    def _plan(self, deployment: Deployment, backbone: str, port: int) -> ServerPlan:
+        deck = make_deck(deployment, backbone)
+        on_cpu = deployment.devices[0].kind == "cpu"
+        return ServerPlan(
+            name=backbone,
+            command=[sys.executable, "-m", "systems.serverful.inhouse.server"],
+            base_url=f"http://{deployment.host}:{port}",
+            models={name: name for name in deck.functions},
+            threads=self._options.replica_threads() * self._options.replicas,
+            device=deployment.devices[0].name if on_cpu else None,
+        )
+
+    def _start(self, folder: Path) -> None:
+        """Every server is told what to do by a file of its own."""
+        assert self._deployment is not None, "servers are planned before they are started"
+        plans = []
+        for plan in self._plans:
+            config = folder / f"{plan.name}.json"
+            content: dict[str, Any] = {
+                "scheme": self.name,
+                "deployment": self._deployment.model_dump(mode="json"),
+                "backbone": plan.name,
+                "options": self._options.model_dump(),
+                "port": int(plan.base_url.rpartition(":")[2]),
+                "journal": str(folder / f"{plan.name}.jsonl"),
+            }
+            config.write_text(json.dumps(content), encoding="utf-8")
+            plans.append(replace(plan, command=[*plan.command, str(config)]))
+        self._plans = plans
+        super()._start(folder)
+
+    def _seen(self) -> Evidence:
+        """What is watched from outside, and what the fronts wrote down."""
+        seen = super()._seen()
+        if self._folder is None:
+            return seen
+        read = [journal.read(self._folder / f"{plan.name}.jsonl") for plan in self._plans]
+        return replace(
+            seen,
+            requests=tuple(chain.from_iterable(each.requests for each in read)),
+            decisions=tuple(chain.from_iterable(each.decisions for each in read)),
+        )
+
+
+def _check_devices(deployment: Deployment) -> None:
+    if len(deployment.devices) > 1:
+        names = ", ".join(device.name for device in deployment.devices)
+        raise DeploymentError(f"devices {names}: a server of our own runs on one; give it one")

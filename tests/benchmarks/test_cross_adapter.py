@@ -1,0 +1,181 @@
+"""What it costs to serve several adapters at once, and what merging one saves.
+
+Run with ``pytest tests/benchmarks/test_cross_adapter.py --benchmark-enable``; rows of a group are
+to be compared with one another. Means nothing on a machine that is doing something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from systems.engine.adapter import AdapterWeights, Delta, load_adapter
+from systems.engine.checkpoint import BackboneLayout, fill, plan_layout
+from systems.engine.crossing import CrossDelta, rows_of
+from systems.engine.multi import MultiEngine
+from systems.engine.requests import GenerationRequest
+from systems.engine.weights import BackboneWeights
+from systems.errors import CheckpointError
+from systems.models import ensure_adapters, ensure_backbone
+
+THREADS = 1
+NAMES = tuple(f"f{index}" for index in range(8))
+BATCH = 8
+PROMPT = tuple(range(100, 132))
+
+Benchmark = Any
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    yield
+    torch.set_num_threads(before)
+
+
+class Made:
+    """SmolLM2 in float32, which is what dLoRA stores on the CPU, and eight adapters."""
+
+    def __init__(self) -> None:
+        model = ensure_backbone("smollm2-135m")
+        paths: dict[str, Path] = ensure_adapters(model, NAMES)
+        self.layout: BackboneLayout = plan_layout(model, "float32")
+        buffer = bytearray(self.layout.nbytes)
+        fill(self.layout, model, memoryview(buffer))
+        self.weights = BackboneWeights.from_buffer(self.layout, buffer)
+        self.adapters: dict[str, AdapterWeights] = {
+            name: load_adapter(path, self.layout.config, "float32") for name, path in paths.items()
+        }
+
+    def engine(self) -> MultiEngine:
+        limits = {"max_batch_size": BATCH, "max_context_tokens": 512}
+        engine = MultiEngine(self.layout.config, self.weights, **limits)
+        for name, adapter in self.adapters.items():
+            engine.hold(name, adapter)
+        return engine
+
+
+@pytest.fixture(scope="module")
+def made() -> Made:
+    try:
+        return Made()
+    except CheckpointError as missing:
+        pytest.skip(str(missing))
+
+
+def started(engine: MultiEngine, names: int) -> MultiEngine:
+    """A batch of requests of ``names`` adapters in turn, all past their prefill."""
+    for number, name in enumerate(islice(cycle(NAMES[:names]), BATCH)):
+        asked = GenerationRequest(number, PROMPT, 400, ignore_eos=True, adapter=name)
+        engine.prefill([asked])
+    return engine
+
+
+# -- ways to add several adapters -----------------------------------------------------------------
+
+
+class Stacked:
+    """Every adapter's matrices in one: (adapters, ranks, in) and, block by block, (adapters, ranks,
+    out). The two ways that were not taken."""
+
+    def __init__(self, deltas: list[Delta], out: int) -> None:
+        self.a = torch.stack([delta.a for delta in deltas])
+        self.b = torch.zeros(len(deltas), self.a.shape[1], out)
+        for each, delta in zip(self.b, deltas, strict=True):
+            for part in delta.parts:
+                each[part.low : part.high, part.start : part.stop] = part.b
+
+    def gathered(self, y: Tensor, x: Tensor, index: Tensor) -> Tensor:
+        t = torch.bmm(x[:, None], self.a[index].transpose(1, 2))
+        return y.add_(torch.bmm(t, self.b[index])[:, 0])
+
+    def masked(self, y: Tensor, x: Tensor, index: Tensor) -> Tensor:
+        count, ranks, inner = self.a.shape
+        t = torch.mm(x, self.a.view(-1, inner).t()).view(-1, count, ranks)
+        mine = torch.nn.functional.one_hot(index, count).to(t.dtype)
+        return y.addmm_((t * mine[:, :, None]).view(len(x), -1), self.b.view(count * ranks, -1))
+
+
+def ways(made: Made, rows: list[str]) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+    deltas = [made.adapters[name].layers[0].qkv for name in NAMES]
+    assert all(isinstance(delta, Delta) for delta in deltas)
+    out = made.weights.layers[0].qkv.shape[0]
+    kept: list[Delta] = [delta for delta in deltas if isinstance(delta, Delta)]
+    stacked = Stacked(kept, out)
+    index = torch.tensor([NAMES.index(name) for name in rows])
+    by_name = dict(zip(NAMES, kept, strict=True))
+    grouped = tuple((each, by_name[name]) for name, each in rows_of(rows, [1] * len(rows)).items())
+    return {
+        "grouped": CrossDelta(grouped).add_to,
+        "gathered": lambda y, x: stacked.gathered(y, x, index),
+        "masked": lambda y, x: stacked.masked(y, x, index),
+    }
+
+
+ROWS = {
+    "decode, 8 adapters": list(NAMES),
+    "decode, 2 adapters": [NAMES[n % 2] for n in range(BATCH)],
+    "prefill, 4 adapters": [NAMES[n // 64] for n in range(256)],
+}
+
+
+@pytest.mark.parametrize("way", ["grouped", "gathered", "masked"])
+@pytest.mark.parametrize("rows", ROWS)
+def test_adding_adapters(rows: str, way: str, made: Made, benchmark: Benchmark) -> None:
+    """One projection (q, k, v) of one layer."""
+    benchmark.group = rows
+    add = ways(made, ROWS[rows])
+    x = torch.randn(len(ROWS[rows]), made.weights.layers[0].qkv.shape[1])
+    y = torch.zeros(len(x), made.weights.layers[0].qkv.shape[0])
+    wanted = add["grouped"](y.clone(), x)
+    torch.testing.assert_close(add[way](y.clone(), x), wanted, rtol=1e-3, atol=1e-3)
+    benchmark(add[way], y, x)
+
+
+# -- dLoRA's claims -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["merged", "unmerged"])
+@pytest.mark.parametrize("batch", [1, BATCH])
+def test_a_step_of_one_hot_adapter(batch: int, mode: str, made: Made, benchmark: Benchmark) -> None:
+    """Merged wins: nothing is added beside the products."""
+    benchmark.group = f"a step for {batch} of one adapter"
+    engine = started(made.engine(), 1)
+    engine.merge(NAMES[0] if mode == "merged" else None)
+    benchmark.pedantic(engine.decode, args=(range(batch),), rounds=30, warmup_rounds=2)
+    engine.merge(None)
+
+
+@pytest.mark.parametrize("mode", ["merged", "unmerged"])
+@pytest.mark.parametrize("adapters", [2, 4, 8])
+def test_a_token_for_each_of_many_adapters(
+    adapters: int, mode: str, made: Made, benchmark: Benchmark
+) -> None:
+    """Unmerged wins: one batch for all; merged, each adapter has a switch and a step of its own."""
+    benchmark.group = f"a token for {BATCH} requests of {adapters} adapters"
+    engine = started(made.engine(), adapters)
+
+    def in_turn() -> None:
+        for number in range(adapters):
+            engine.merge(NAMES[number])
+            engine.decode(range(number, BATCH, adapters))
+
+    advance = in_turn if mode == "merged" else engine.decode
+    benchmark.pedantic(advance, rounds=8, warmup_rounds=1)
+    engine.merge(None)
+
+
+def test_a_switch(made: Made, benchmark: Benchmark) -> None:
+    """One adapter out and another in."""
+    benchmark.group = "a switch"
+    engine = made.engine()
+    turns = cycle(NAMES[:2])
+    benchmark.pedantic(lambda: engine.merge(next(turns)), rounds=8, warmup_rounds=1)
+    engine.merge(None)

@@ -1,0 +1,92 @@
+"""The device engine for several functions, on the CPU in float32, says what each alone says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from systems.engine.adapter import load_adapter
+from systems.engine.cuda.multi import CudaMultiEngine
+from systems.engine.cuda.slot import SlotShape
+from systems.engine.cuda.table import AdapterTable
+from systems.engine.engine import Engine
+from tests.systems.engine.conftest import load_backbone
+from tests.systems.engine.cuda.test_engine import TARGETS
+from tests.systems.engine.driving import answer, collect, drain, prompts, request
+
+MakeEngine = Callable[..., Engine]
+NAMES = ("f1", None, "f0", "f1", "f2")
+
+
+@pytest.fixture(scope="module")
+def shared(tiny: Path, adapters: dict[str, Path]) -> CudaMultiEngine:
+    layout, weights = load_backbone(tiny, "float32")
+    loaded = {n: load_adapter(adapters[n], layout.config, "float32") for n in ("f0", "f1", "f2")}
+    rank = max(adapter.rank for adapter in loaded.values())
+    table = AdapterTable(SlotShape.of(layout.config, rank, TARGETS, torch.float32), 3, "cpu")
+    limits = {"max_batch_size": 8, "max_context_tokens": 128}
+    engine = CudaMultiEngine(layout.config, weights, table, **limits)
+    for name, adapter in loaded.items():
+        engine.hold(name, adapter)
+    return engine
+
+
+def test_a_mixed_batch_says_what_each_function_says_alone(
+    shared: CudaMultiEngine, make_engine: MakeEngine
+) -> None:
+    batch = prompts((3, 17, 64, 65, 100))
+    answers: dict[int, list[int]] = {}
+    asked = [request(n, prompt, 8, adapter=NAMES[n]) for n, prompt in enumerate(batch)]
+    collect(answers, shared.prefill(asked[:3]))
+    collect(answers, shared.decode({0, 2}))
+    collect(answers, shared.prefill(asked[3:]))
+    drain(shared, answers)
+    alone = [answer(make_engine(name), [batch[n]], 8)[0] for n, name in enumerate(NAMES)]
+    assert answers == dict(enumerate(alone))
+
+
+def test_merged_and_unmerged_say_the_same(shared: CudaMultiEngine, make_engine: MakeEngine) -> None:
+    (prompt,) = prompts((24,))
+    for name in ("f0", "f2"):
+        answers: dict[int, list[int]] = {}
+        shared.merge(name)
+        collect(answers, shared.prefill([request(0, prompt, 8, adapter=name)]))
+        collect(answers, shared.decode())
+        shared.merge(None)
+        drain(shared, answers)
+        assert answers[0] == answer(make_engine(name), [prompt], 8)[0]
+
+
+def test_a_place_is_taken_by_another_adapter_under_its_own_name(
+    shared: CudaMultiEngine, make_engine: MakeEngine, adapters: dict[str, Path]
+) -> None:
+    (prompt,) = prompts((9,))
+    with pytest.raises(ValueError, match="all 3 places are taken"):
+        shared.hold("f5", load_adapter(adapters["f5"], shared.config, "float32"))
+    shared.drop("f2")
+    shared.hold("f5", load_adapter(adapters["f5"], shared.config, "float32"))
+    assert answer(shared, [prompt], 6, adapter="f5") == answer(make_engine("f5"), [prompt], 6)
+    shared.drop("f5")
+    shared.hold("f2", load_adapter(adapters["f2"], shared.config, "float32"))
+
+
+def test_a_running_request_goes_on_in_another_kind_of_engine(
+    shared: CudaMultiEngine, make_engine: MakeEngine
+) -> None:
+    """Its keys and values, its token and its random stream are all there is of it."""
+    batch = prompts((20, 7))
+    asked = {"temperature": 1.0, "seed": 3}
+    wanted = answer(make_engine("f1"), batch[:1], 12, **asked)[0]
+    answers: dict[int, list[int]] = {}
+    there = make_engine("f1")
+    both = [request(n, prompt, 12, adapter="f1", **asked) for n, prompt in enumerate(batch)]
+    collect(answers, shared.prefill(both))
+    collect(answers, shared.decode())
+    there.join(shared.part(0))
+    assert shared.running == (1,)
+    drain(there, answers)
+    assert answers[0] == wanted
+    shared.cancel(1)

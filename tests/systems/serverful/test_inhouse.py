@@ -1,0 +1,99 @@
+"""The in-tree serverful systems, live: conforming, and losing nothing while requests move."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from harness.conformance import examine
+from harness.conformance.talk import complete
+from systems.dlora import DLoRA
+from systems.errors import DeploymentError
+from systems.interface import Deployment, Device, Evidence, Function, Limits, Stage
+from systems.models import ensure_adapters, ensure_backbone
+from systems.multi_lora import MultiLoRA
+from systems.registry import system_class
+
+NAMES = ("f0", "f1", "f2")
+MIGRATING = {"replicas": 2, "max_adapters": 2, "migration_interval_s": 0.01, "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Path:
+    return ensure_backbone("tiny")
+
+
+@pytest.fixture(scope="module")
+def deployment(tiny: Path) -> Deployment:
+    adapters = ensure_adapters(tiny, list(NAMES), rank=8)
+    return Deployment(
+        functions=tuple(Function(id=n, backbone="tiny", adapter=adapters[n]) for n in NAMES),
+        backbones={"tiny": tiny},
+        devices=(Device(name="cpu:0", memory_bytes=2 << 30),),
+        limits=Limits(max_batch_size=4, max_context_tokens=256, threads_per_instance=1),
+        dtype="float32",
+    )
+
+
+@pytest.mark.parametrize("name", ["multi-lora", "dlora"])
+def test_it_conforms(name: str, deployment: Deployment) -> None:
+    results = list(examine(system_class(name)(), deployment))
+    assert {each.outcome for each in results} == {"passed"}, results
+
+
+@pytest.fixture(scope="module")
+def migrated(deployment: Deployment) -> tuple[dict[str, str], Evidence]:
+    """Answers alone and amid a crowd that moves between two replicas, and what was seen."""
+    system = DLoRA()
+    moving = deployment.model_copy(update={"options": MIGRATING})
+    with system:
+        endpoint = system.deploy(moving)
+
+        def answer(item: tuple[int, str, float]) -> tuple[int, str, float, str | None, int | None]:
+            number, name, temperature = item
+            reply = complete(
+                endpoint,
+                name,
+                20 + number % 40,
+                prompt=list(range(10, 30)),
+                temperature=temperature,
+                seed=number % 5,
+                request_id=str(number),
+            )
+            assert reply.status == 200
+            return *item, reply.answer.text_sha256, reply.answer.output_tokens
+
+        crowd = [(n, NAMES[0 if n % 4 else n % 3], float(n % 2)) for n in range(24)]
+        alone = [answer(item) for item in crowd]
+        with ThreadPoolExecutor(len(crowd)) as pool:
+            together = list(pool.map(answer, crowd))
+        evidence = system.evidence()
+    return {"alone": str(alone), "together": str(together)}, evidence
+
+
+def test_answers_survive_being_moved(
+    migrated: tuple[dict[str, str], Evidence],
+) -> None:
+    answers, evidence = migrated
+    assert any(each.kind == "migrate" for each in evidence.decisions), "nothing was moved"
+    assert answers["together"] == answers["alone"]
+
+
+def test_every_request_is_told_of_in_stages(
+    migrated: tuple[dict[str, str], Evidence],
+) -> None:
+    _, evidence = migrated
+    assert len(evidence.requests) == 2 * 24
+    for each in evidence.requests:
+        stages = [span.stage for span in each.spans]
+        assert stages[-2:] == [Stage.PREFILL, Stage.DECODE]
+    assert evidence.memory
+    assert len(evidence.activity) == 1
+
+
+def test_a_second_device_is_refused(deployment: Deployment) -> None:
+    two = tuple(Device(name=f"cpu:{n}", memory_bytes=1 << 30) for n in range(2))
+    with pytest.raises(DeploymentError, match="runs on one"):
+        MultiLoRA().check(deployment.model_copy(update={"devices": two}))
