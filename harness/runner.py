@@ -6,10 +6,11 @@ for each workload and repeat, so that no drift of the machine favours one (measu
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,12 +30,14 @@ from .cost import (
     price_sheet,
 )
 from .deployments import deployment_for, function_ids, simulated_deployment
-from .experiment import Experiment, SystemChoice, WorkloadChoice
+from .experiment import Experiment
 from .fidelity import last_check
+from .plan import CellPlan, plan_cells, samples
 from .progress import Progress
 from .records import Manifest, Run, write_cell
 from .records.schema import BILLING
 from .simulation import check_simulable, simulate_cell
+from .sweeps import cores, spread
 from .telemetry import Sample, Sampler
 
 if TYPE_CHECKING:
@@ -47,31 +50,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class CellPlan:
-    """What one cell runs."""
+class CellTask:
+    """A simulated cell as another process is told of it; ``path`` is the run's folder."""
 
-    system: SystemChoice
-    workload: WorkloadChoice
-    seed: int
-    repeat: int
-
-    @property
-    def path(self) -> Path:
-        """Its folder within the run's."""
-        suffix = f"-r{self.repeat}" if self.repeat else ""
-        return Path(self.system.name) / self.workload.label / f"{self.seed}{suffix}"
+    experiment: Experiment
+    path: Path
+    plan: CellPlan
 
 
-def plan_cells(experiment: Experiment) -> Iterator[CellPlan]:
-    """Every cell, systems in an order drawn anew for each workload, seed and repeat."""
-    from workloads.streams import stream
-
-    for repeat in range(experiment.repeats):
-        for seed in experiment.seeds:
-            for workload in experiment.workloads:
-                turns = stream(seed, "order", experiment.name, workload.label, repeat)
-                for index in turns.permutation(len(experiment.systems)):
-                    yield CellPlan(experiment.systems[index], workload, seed, repeat)
+def run_cell(task: CellTask) -> None:
+    """Simulate a cell into its run's folder."""
+    Runner(task.experiment, Run(task.path, {}), Progress(io.StringIO())).simulate(task.plan)
 
 
 @dataclass(frozen=True)
@@ -120,24 +109,46 @@ class Runner:
         self._instance_prices = instance_sheet(experiment.instance_prices)
         self._calibration: Mapping[str, Any] | None = None
 
-    def execute(self) -> None:
-        """Run every cell that is not there yet. All are prepared and checked before the first
-        starts, so that a wrong request fails at once."""
-        simulated = self._experiment.mode == "simulated"
-        if simulated:
-            from systems.serverless.simulated.profile import load_profile
-
-            self._profile = load_profile(self._experiment.profile)
+    def execute(self, workers: int | None = None) -> None:
+        """Run every cell that is not there yet. All are checked before the first starts, so that a
+        wrong request fails at once. ``workers``: processes over which simulated cells are spread;
+        None is one a core. Live cells always have the machine to themselves."""
         self._run.sweep()
+        if self._experiment.mode == "simulated":
+            self._spread(cores() if workers is None else workers)
+            return
         cells = [self._prepare(plan) for plan in plan_cells(self._experiment)]
-        todo = [cell for cell in cells if not (self._run.path / cell.plan.path).exists()]
-        if todo and not simulated:
+        todo = [cell for cell in cells if not self._done(cell.plan)]
+        if todo:
             self._calibration = self._calibrate()
         for number, cell in enumerate(todo, start=1):
-            title = (
-                f"[{number}/{len(todo)}] {cell.plan.system.name} under {cell.plan.workload.label}"
-            )
-            self._carry_out(cell, title)
+            self._carry_out(cell, f"[{number}/{len(todo)}] {cell.plan.title}")
+
+    def _spread(self, workers: int) -> None:
+        self._load_profile()
+        for plan in samples(self._experiment):
+            self._prepare(plan)
+        todo = [
+            CellTask(self._experiment, self._run.path, plan)
+            for plan in plan_cells(self._experiment)
+            if not self._done(plan)
+        ]
+        for number, (task, _) in enumerate(spread(run_cell, todo, workers), start=1):
+            self._progress.say(f"[{number}/{len(todo)}] {task.plan.title}")
+
+    def simulate(self, plan: CellPlan) -> None:
+        """One cell of a simulated experiment, unless it is there."""
+        self._load_profile()
+        if not self._done(plan):
+            self._carry_out(self._prepare(plan), plan.title)
+
+    def _load_profile(self) -> None:
+        from systems.serverless.simulated.profile import load_profile
+
+        self._profile = load_profile(self._experiment.profile)
+
+    def _done(self, plan: CellPlan) -> bool:
+        return (self._run.path / plan.path).exists()
 
     def _prepare(self, plan: CellPlan) -> Prepared:
         from systems.models.sizes import model_size

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from harness.stats import Series, mean_interval
+from harness.records.segments import ALL, segments
+from harness.stats import student_interval
 
 from . import style
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PATTERNS = ("azure-predictable8", "azure-normal8", "azure-bursty8")
 GAP = 0.8
+_KEYS = ["system", "workload", "backbone", "metric"]
 
 
 def kept(run: Run, systems: Sequence[str] | None = None) -> list[Cell]:
@@ -29,40 +30,46 @@ def kept(run: Run, systems: Sequence[str] | None = None) -> list[Cell]:
     return [c for c in chosen if c.manifest.seed == first and not c.manifest.repeat]
 
 
-def means(cells: Sequence[Cell], columns: Sequence[str]) -> pd.DataFrame:
-    """Mean of each latency with its 95 % interval; ``label`` is pattern and backbone."""
-    rows = []
-    for cell in cells:
-        requests = cell.requests.sort_values("scheduled_ns")
-        for backbone, part in requests.groupby("backbone"):
-            for column in columns:
-                values = part[column].dropna().to_numpy(dtype=np.float64)
-                series = Series.of(values)
-                low, high = mean_interval(series) or (np.nan, np.nan)
-                rows.append(
-                    {
-                        **_about(cell),
-                        "backbone": backbone,
-                        "label": f"{pattern(cell.workload)}\n{_short(str(backbone))}",
-                        "metric": column,
-                        "value": values.mean() if len(values) else np.nan,
-                        "low": low,
-                        "high": high,
-                        "n": len(values),
-                    }
-                )
-    return _sorted(pd.DataFrame(rows))
+def means(run: Run, metrics: Sequence[str], systems: Sequence[str] | None = None) -> pd.DataFrame:
+    """Of each pattern and backbone, the mean over the segments; ``label`` names both. Intervals
+    are over the segments, where there are at least three."""
+    found = _over_segments(run, metrics, systems, per_backbone=True)
+    labels = found["workload"].map(pattern) + "\n" + found["backbone"].map(_short)
+    return found.assign(label=labels)
 
 
-def totals(cells: Sequence[Cell], read: Callable[[Cell], dict[str, float | None]]) -> pd.DataFrame:
-    """Numbers of a whole cell, by ``read``; no interval, since there is one cell of each."""
-    rows = [
-        {**_about(cell), "label": pattern(cell.workload), "metric": name, "value": value,
-         "low": np.nan, "high": np.nan}
-        for cell in cells
-        for name, value in read(cell).items()
-    ]  # fmt: skip
-    return _sorted(pd.DataFrame(rows))
+def totals(run: Run, metrics: Sequence[str], systems: Sequence[str] | None = None) -> pd.DataFrame:
+    """The same of each pattern, over both backbones."""
+    found = _over_segments(run, metrics, systems, per_backbone=False)
+    return found.drop(columns="backbone").assign(label=found["workload"].map(pattern))
+
+
+def _over_segments(
+    run: Run, metrics: Sequence[str], systems: Sequence[str] | None, *, per_backbone: bool
+) -> pd.DataFrame:
+    rows = chosen_segments(run, systems)
+    rows = rows[rows["metric"].isin(metrics) & ((rows["backbone"] != ALL) == per_backbone)]
+    found = [
+        dict(zip(_KEYS, key, strict=True)) | over_segments(part["value"], part["n"])
+        for key, part in rows.groupby(_KEYS)
+    ]
+    return _sorted(pd.DataFrame(found))
+
+
+def chosen_segments(run: Run, systems: Sequence[str] | None) -> pd.DataFrame:
+    """Rows of these systems, where any of them is there, else of all."""
+    rows = segments(run)
+    mine = rows["system"].isin(systems or ())
+    return rows[mine] if mine.any() else rows
+
+
+def over_segments(values: pd.Series[Any], counts: pd.Series[Any]) -> dict[str, Any]:
+    """Their mean with its interval, how many they are and of how many requests."""
+    there = values.dropna()
+    low, high = student_interval(there.tolist()) or (np.nan, np.nan)
+    return {
+        "value": there.mean(), "low": low, "high": high, "segments": len(there), "n": counts.sum(),
+    }  # fmt: skip
 
 
 def bars(axis: Any, rows: pd.DataFrame, unit: str) -> None:
@@ -81,6 +88,7 @@ def bars(axis: Any, rows: pd.DataFrame, unit: str) -> None:
     axis.set_xticks(range(len(labels)), labels)
     axis.grid(visible=False, axis="x")
     axis.set_ylabel(unit)
+    axis.set_ylim(bottom=0)
 
 
 def legend(figure: Any, axis: Any, columns: int | None = None) -> None:
@@ -91,17 +99,17 @@ def legend(figure: Any, axis: Any, columns: int | None = None) -> None:
 
 
 def finish(name: str, figure: Any, cells: Sequence[Cell], data: pd.DataFrame, more: str) -> Any:
-    figure.supxlabel(style.caption(cells, more), fontsize=6)
+    """``data`` of several segments says so in the caption."""
+    count = int(data["segments"].max())
+    between = ", 95 % over them" if "low" in data else ""
+    parts = [f"mean of {count} segments{between}"] if count > 1 else []
+    figure.supxlabel(style.caption(cells, "; ".join([*parts, more])), fontsize=6)
     return style.Drawing(name, figure, data)
 
 
 def pattern(workload: str) -> str:
     """``azure-normal8``, one of the paper's three patterns, is shown as *normal*."""
     return workload.removeprefix("azure-").rstrip("8") if workload in PATTERNS else workload
-
-
-def _about(cell: Cell) -> dict[str, Any]:
-    return {"system": cell.system, "workload": cell.workload}
 
 
 def _short(backbone: str) -> str:

@@ -11,16 +11,15 @@ import pandas as pd
 from . import conditions, style
 
 if TYPE_CHECKING:
-    from harness.records import Cell, Run
+    from harness.records import Run
 
 NAME = "cost-against-ttft"
-SOURCE = "evaluation"
 
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
     style.apply()
     cells = conditions.kept(run)
-    data = tidy(cells)
+    data = tidy(run)
     workloads = list(dict.fromkeys(data["workload"]))
     figure, axes = plt.subplots(
         1, len(workloads), figsize=(style.PAGE_IN, 2.6), squeeze=False, layout="constrained"
@@ -32,17 +31,14 @@ def draw_figure(run: Run) -> Iterator[style.Drawing]:
     yield conditions.finish(NAME, figure, cells, data, "line: not beaten in both")
 
 
-def tidy(cells: list[Cell]) -> pd.DataFrame:
+def tidy(run: Run) -> pd.DataFrame:
     """Mean TTFT, cost, and whether another system is at least as good in both and better in one."""
 
-    def read(cell: Cell) -> dict[str, float | None]:
-        ttft = cell.summary["ttft_from_schedule_s"]
-        return {"ttft_s": ttft and ttft["mean"], "cost_usd": cell.summary["cost_usd"]}
-
-    rows = conditions.totals(cells, read)
+    rows = conditions.totals(run, ["ttft_from_schedule_s", "cost_usd"])
     wide = rows.pivot_table(
-        index=["workload", "system"], columns="metric", values="value", sort=False
+        index=["workload", "system", "segments"], columns="metric", values="value", sort=False
     ).reset_index()
+    wide = wide.rename(columns={"ttft_from_schedule_s": "ttft_s"})
     wide["undominated"] = [_undominated(wide, row) for _, row in wide.iterrows()]
     return wide.rename_axis(columns=None)
 

@@ -10,25 +10,20 @@ import matplotlib.pyplot as plt
 from . import conditions, style
 
 if TYPE_CHECKING:
-    from harness.records import Cell, Run
+    from harness.records import Run
 
 NAME = "cost-by-pattern"
-SOURCE = "evaluation"
 
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
     style.apply()
     cells = conditions.kept(run, style.MAIN)
-    data = conditions.totals(cells, _read)
+    data = conditions.totals(run, ["cost_usd", "cost_effectiveness"], style.MAIN)
     figure, axes = plt.subplots(1, 2, figsize=(style.PAGE_IN, 2.3), layout="constrained")
     conditions.bars(axes[0], data[data["metric"] == "cost_usd"], "cost, $")
     conditions.bars(
-        axes[1], data[data["metric"] == "cost_effectiveness"], "1 / (mean E2E × cost), 1/($·s)"
+        axes[1], data[data["metric"] == "cost_effectiveness"], "1/(E2E × cost), 1/($·s)"
     )
     conditions.legend(figure, axes[0])
     prices = cells[0].manifest.prices["name"]
     yield conditions.finish(NAME, figure, cells, data, f"prices {prices}")
-
-
-def _read(cell: Cell) -> dict[str, float | None]:
-    return {name: cell.summary[name] for name in ("cost_usd", "cost_effectiveness")}

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from harness.records import Cell, Run
 
 NAME = "memory-over-time"
-SOURCE = "quickstart"
 _GRID_NS = 100_000_000
 
 

@@ -43,6 +43,8 @@ SYSTEMS = {
     "serverless-lora-no-preloading": ("− pre-loading", "#009e73", "v"),
     "serverless-lora-no-offloading": ("− offloading", "#8c8c8c", "P"),
     "serverless-lora-no-adaptive-batching": ("− adaptive batching", "#d9b38c", "X"),
+    "vllm": ("vLLM", "#d55e00", "<"),
+    "vllm-dedicated": ("vLLM, one server a function", "#f0c9a8", ">"),
 }
 """Name on a figure, colour (neighbours differ in lightness) and mark of each system."""
 MAIN = ("serverless-lora", "serverless-llm", "instainfer")
@@ -115,6 +117,8 @@ def caption(cells: Sequence[Cell], more: str) -> str:
 def ground(about: Manifest) -> str:
     """Live on which machine, or simulated by which profile and how far that was from live."""
     if about.mode == "live":
+        if gpu := about.machine.get("gpu"):
+            return f"live on {gpu}"
         return f"live on {about.machine['cores']} cores, {about.machine['cpu']}"
     assert about.profile is not None, "a simulated cell names its profile"
     return simulated(about.profile)

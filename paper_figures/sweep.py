@@ -15,6 +15,7 @@ from harness.errors import RecordError
 from . import style
 
 _APART = 1.2
+_VALUES = ("value", "low", "high")
 
 
 @dataclass(frozen=True)
@@ -41,22 +42,21 @@ def open_sweep(path: Path) -> Sweep:
 
 
 def lines(
-    axis: Any, sweep: Sweep, metric: str, unit: str, *, log_x: bool = True, log_y: bool = False
+    axis: Any, sweep: Sweep, metric: str, unit: str, *, log_y: bool = False, scale: float = 1.0
 ) -> pd.DataFrame:
     """A line a system with the band of its interval; the rows that it shows."""
     rows = sweep.numbers[sweep.numbers["metric"] == metric].sort_values(["system", "at"])
+    rows = rows.assign(**{name: rows[name].astype(float) * scale for name in _VALUES})
     for system in style.in_order(rows["system"]):
         name, colour, mark = style.look(system)
         mine = rows[rows["system"] == system]
         axis.plot(mine["at"], mine["value"], marker=mark, color=colour, label=name, ms=3.5, lw=1.2)
         axis.fill_between(
-            mine["at"], mine["low"].astype(float), mine["high"].astype(float),
-            color=colour, alpha=0.15, linewidth=0,
-        )  # fmt: skip
-    if log_x:
-        axis.set_xscale("log", base=2)
-        ticks(axis, sorted(set(rows["at"])))
-        axis.tick_params("x", labelsize=6)
+            mine["at"], mine["low"], mine["high"], color=colour, alpha=0.15, linewidth=0
+        )
+    axis.set_xscale("log", base=2)
+    ticks(axis, sorted(set(rows["at"])))
+    axis.tick_params("x", labelsize=6)
     if log_y:
         axis.set_yscale("log")
         # A bootstrap's lower end may be near zero, which has no place on this axis.

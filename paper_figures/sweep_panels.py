@@ -18,7 +18,11 @@ class Panel:
     unit: str
     log_y: bool = False
     published: tuple[tuple[str, float], ...] = ()
-    """(system, value), drawn as hollow marks at the last value of the sweep."""
+    """(system, value), drawn as hollow marks."""
+    scale: float = 1.0
+    """From the record's unit to the one shown."""
+    published_at: float | None = None
+    """At which value of the sweep; None: at its last."""
 
 
 KEEPING = (
@@ -35,20 +39,21 @@ SCALING = (
 )
 
 
-def draw(name: str, sweep: Sweep, panels: Sequence[Panel]) -> style.Drawing:
+def draw(name: str, sweep: Sweep, panels: Sequence[Panel], more: str) -> style.Drawing:
     style.apply()
     figure, axes = plt.subplots(
         1, len(panels), figsize=(style.PAGE_IN, 2.5), squeeze=False, layout="constrained"
     )
     parts = []
     for axis, panel in zip(axes[0], panels, strict=True):
-        rows = lines(axis, sweep, panel.metric, panel.unit, log_y=panel.log_y)
+        rows = lines(axis, sweep, panel.metric, panel.unit, log_y=panel.log_y, scale=panel.scale)
         for system, value in panel.published:
             _, colour, mark = style.look(system)
-            axis.plot(rows["at"].max(), value, mark, mfc="none", mec=colour, ms=6)
+            at = panel.published_at or rows["at"].max()
+            axis.plot(at, value, mark, mfc="none", mec=colour, ms=6)
         parts.append(rows)
     conditions.legend(figure, axes[0, 0])
     hollow = any(panel.published for panel in panels)
-    more = "bands: 95 %" + ("; hollow: the peak as published" if hollow else "")
-    figure.supxlabel(sweep.caption(more), fontsize=6)
+    legend = f"{more}; hollow: as published" if hollow else more
+    figure.supxlabel(sweep.caption(legend), fontsize=6)
     return style.Drawing(name, figure, pd.concat(parts, ignore_index=True))

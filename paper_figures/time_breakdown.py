@@ -3,12 +3,14 @@ invocations"): a bar per invocation from its arrival to its first token, a panel
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.patches import Rectangle
+
+from harness.claims.breakdown import SYSTEMS, published_calls
 
 from . import style
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from harness.records import Cell, Run
 
 WORKLOAD = "time-breakdown"
-SOURCE = "quickstart"
+PUBLISHED_MODEL = "llama2-7b"
 
 GROUPS = {
     "queue": "queue",
@@ -29,6 +31,14 @@ GROUPS = {
 }
 """The paper joins libraries and kernels as "load artifacts", backbone and adapter as "load
 model". Its inference ends with the first token, and so does a bar here."""
+
+_COLUMNS = {
+    "warming_s": "warming",
+    "load_artifacts_s": "artifacts",
+    "load_model_s": "model",
+    "inference_s": "inference",
+}
+"""Of the published calls, as they are called here."""
 
 _LABELS = {
     "queue": "Queue",
@@ -71,16 +81,25 @@ def tidy(cell: Cell) -> pd.DataFrame:
 def _draw(name: str, cells: list[Cell]) -> style.Drawing:
     style.apply()
     ordered, data = style.in_panels(cells, tidy)
+    model = next(iter(cells[0].manifest.deployment["backbones"]))
+    # Beside durations of the paper's own model the published ones mean something.
+    theirs = published([cell.system for cell in ordered]) if model == PUBLISHED_MODEL else {}
+    data = pd.concat([data, *theirs.values()], ignore_index=True)
+    count = len(ordered) + len(theirs)
     figure, axes = plt.subplots(
-        len(ordered),
+        count,
         1,
-        figsize=(style.PAGE_IN, 1.5 * len(ordered) + 0.6),
+        figsize=(style.PAGE_IN, 1.5 * count + 0.6),
         sharex=True,
         squeeze=False,
         layout="constrained",
     )
-    for axis, cell in zip(axes[:, 0], ordered, strict=True):
-        _panel(axis, data[data["system"] == cell.system], cell.system)
+    panels = iter(axes[:, 0])
+    for cell in ordered:
+        _panel(next(panels), data[data["system"] == cell.system], cell.system)
+        if cell.system in theirs:
+            title = f"{cell.system}, as published"
+            _panel(next(panels), theirs[cell.system], title, hollow=True)
     axes[-1, 0].set_xlabel("time since the first arrival, s")
     handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in style.STAGES.values()]
     figure.legend(
@@ -90,25 +109,45 @@ def _draw(name: str, cells: list[Cell]) -> style.Drawing:
         frameon=False,
         loc="outside upper center",
     )
-    model = next(iter(cells[0].manifest.deployment["backbones"]))
-    figure.supxlabel(style.caption(cells, model), fontsize=6)
+    more = f"{model}; hollow: as published, on L40S" if theirs else model
+    figure.supxlabel(style.caption(cells, more), fontsize=6)
     return style.Drawing(name, figure, data)
 
 
-def _panel(axis: Any, rows: Any, system: str) -> None:
+def published(systems: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """The calls of the paper's figure, of those systems that it shows, as ``tidy`` gives ours."""
+    ours = {SYSTEMS[row["system"]]: row["system"] for row in published_calls()}
+    found = {}
+    for system in systems:
+        rows = [row for row in published_calls() if row["system"] == ours.get(system)]
+        if rows:
+            data = pd.DataFrame(rows).rename(columns=dict(_COLUMNS) | {"function": "function_id"})
+            numbers = [*_COLUMNS.values(), "arrival_s"]
+            data[numbers] = data[numbers].astype(float)
+            data["system"] = f"{system}, as published"
+            found[system] = data.assign(queue=0.0, temperature="", status="published")
+    return found
+
+
+def _panel(axis: Any, rows: Any, title: str, *, hollow: bool = False) -> None:
     functions = sorted(rows["function_id"].unique())
     places = {function: len(functions) - 1 - index for index, function in enumerate(functions)}
     for row in rows.itertuples():
         left, place = row.arrival_s, places[row.function_id]
         for group, colour in style.STAGES.items():
             width = getattr(row, group)
-            axis.barh(place, width, 0.62, left=left, color=colour, linewidth=0)
+            look = (
+                {"facecolor": "white", "edgecolor": colour, "linewidth": 1.0}
+                if hollow
+                else {"color": colour, "linewidth": 0}
+            )
+            axis.barh(place, width, 0.62, left=left, **look)
             left += width
         axis.plot([row.arrival_s] * 2, [place - 0.4, place + 0.4], color="black", lw=0.8)
         total = left - row.arrival_s
-        text = f"{total:.2f} s {row.temperature or row.status}"
+        text = f"{total:.2f} s {row.temperature or row.status}".removesuffix(" published")
         axis.annotate(text, (row.arrival_s, place + 0.42), size=6, va="bottom")
     axis.set_yticks(list(places.values()), list(places))
     axis.set_ylim(-0.6, len(functions) - 0.2)
     axis.grid(visible=False, axis="y")
-    axis.set_title(system, loc="left", fontweight="bold")
+    axis.set_title(title, loc="left", fontweight="bold")

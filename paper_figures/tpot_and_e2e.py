@@ -13,13 +13,12 @@ if TYPE_CHECKING:
     from harness.records import Run
 
 NAME = "tpot-and-e2e"
-SOURCE = "evaluation"
 
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
     style.apply()
     cells = conditions.kept(run, style.MAIN)
-    data = conditions.means(cells, ["tpot_s", "e2e_s"])
+    data = conditions.means(run, ["tpot_s", "e2e_s"], style.MAIN)
     size = (style.PAGE_IN, 3.6)
     figure, axes = plt.subplots(2, 1, figsize=size, sharex=True, layout="constrained")
     for axis, metric, unit in zip(
@@ -27,4 +26,4 @@ def draw_figure(run: Run) -> Iterator[style.Drawing]:
     ):
         conditions.bars(axis, data[data["metric"] == metric], unit)
     conditions.legend(figure, axes[0])
-    yield conditions.finish(NAME, figure, cells, data, "whiskers: 95 % of the mean")
+    yield conditions.finish(NAME, figure, cells, data, "both backbones served at once")

@@ -13,14 +13,13 @@ if TYPE_CHECKING:
     from harness.records import Run
 
 NAME = "ttft-by-pattern"
-SOURCE = "evaluation"
 
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
     style.apply()
     cells = conditions.kept(run, style.MAIN)
-    data = conditions.means(cells, ["ttft_from_schedule_s"])
+    data = conditions.means(run, ["ttft_from_schedule_s"], style.MAIN)
     figure, axis = plt.subplots(figsize=(style.PAGE_IN, 2.4), layout="constrained")
     conditions.bars(axis, data, "mean TTFT, s")
     conditions.legend(figure, axis)
-    yield conditions.finish(NAME, figure, cells, data, "whiskers: 95 % of the mean")
+    yield conditions.finish(NAME, figure, cells, data, "both backbones served at once")

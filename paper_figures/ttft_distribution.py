@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 
 from . import conditions, style
@@ -15,14 +14,13 @@ if TYPE_CHECKING:
     from harness.records import Cell, Run
 
 NAME = "ttft-distribution"
-SOURCE = "evaluation"
-_SHARES = np.linspace(0.0, 1.0, 201)
+_KEYS = ["system", "workload", "backbone", "at"]
 
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
     style.apply()
     cells = conditions.kept(run, style.MAIN)
-    data = tidy(cells)
+    data = tidy(run, cells)
     columns = list(dict.fromkeys(data["workload"]))
     rows = sorted(set(data["backbone"]))
     figure, axes = plt.subplots(
@@ -40,18 +38,28 @@ def draw_figure(run: Run) -> Iterator[style.Drawing]:
     yield conditions.finish(NAME, figure, cells, data, "dashed: the SLO")
 
 
-def tidy(cells: Sequence[Cell]) -> pd.DataFrame:
-    """TTFT at every half per cent of the requests."""
-    parts = []
+def tidy(run: Run, cells: Sequence[Cell]) -> pd.DataFrame:
+    """Share of the requests that had their first token within each time, mean over the segments;
+    ``slo_s`` by backbone."""
+    slos = {
+        backbone: slo_ns / 1e9
+        for cell in cells
+        for backbone, slo_ns in cell.requests.groupby("backbone")["slo_ttft_ns"].first().items()
+    }
+    rows = conditions.chosen_segments(run, style.MAIN)
+    rows = rows[rows["metric"] == "ttft_within"]
+    found = [
+        dict(zip(_KEYS, key, strict=True)) | conditions.over_segments(part["value"], part["n"])
+        for key, part in rows.groupby(_KEYS)
+    ]
+    data = pd.DataFrame(found).rename(columns={"at": "ttft_s", "value": "share"})
     order = {name: index for index, name in enumerate(conditions.PATTERNS)}
-    for cell in sorted(cells, key=lambda c: (order.get(c.workload, 9), c.workload, c.system)):
-        for backbone, rows in cell.requests.groupby("backbone"):
-            values = rows["ttft_from_schedule_s"].dropna()
-            found = {"share": _SHARES, "ttft_s": np.quantile(values, _SHARES)}
-            part = pd.DataFrame(found).assign(slo_s=rows["slo_ttft_ns"].iloc[0] / 1e9)
-            about = {"system": cell.system, "workload": cell.workload, "backbone": backbone}
-            parts.append(part.assign(**about))
-    return pd.concat(parts, ignore_index=True)
+    return data.assign(slo_s=data["backbone"].map(slos)).sort_values(
+        ["workload", "system", "backbone", "ttft_s"],
+        key=lambda c: c.map(lambda name: order.get(name, 9)) if c.name == "workload" else c,
+        kind="stable",
+        ignore_index=True,
+    )
 
 
 def _panel(axis: Any, rows: pd.DataFrame, title: str) -> None:
@@ -60,9 +68,12 @@ def _panel(axis: Any, rows: pd.DataFrame, title: str) -> None:
         mine = rows[rows["system"] == system]
         axis.plot(
             mine["ttft_s"], mine["share"], color=colour, label=name, lw=1.2,
-            marker=mark, markevery=40, ms=3,
+            marker=mark, markevery=10, ms=3,
         )  # fmt: skip
+        axis.fill_between(mine["ttft_s"], mine["low"], mine["high"], color=colour, alpha=0.15, lw=0)
     if len(rows):
         axis.axvline(rows["slo_s"].iloc[0], color="black", ls="--", lw=0.6)
     axis.set_xscale("log")
+    between = rows[rows["share"].between(0, 1, inclusive="neither")]["ttft_s"]
+    axis.set(ylim=(0, 1.02), xlim=(between.min() / 1.5, between.max() * 1.5))
     axis.set_title(title, loc="left")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .sweep_panels import SCALING
 
-PANELS = SCALING
+PANELS = tuple(replace(panel, log_y=True) for panel in SCALING)

@@ -38,6 +38,8 @@ class Ours:
     mode: Literal["live", "simulated"]
     why: str
     ci95: Interval | None = None
+    scale: float = 1.0
+    """From ``ci95`` to the unit of ``shown``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,24 +1,28 @@
-"""Ours of the paper's main evaluation and ablation: from the cells of the reference run."""
+"""Ours of the paper's main evaluation and ablation: from the segments of the reference run.
+
+A number is the mean over the segments, its interval over them; what is compared is paired by
+segment, since every system was sent the same requests in it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..stats import Interval, Series, mean_ratio_interval
+from ..records.segments import ALL, segments
+from ..stats import Interval, student_interval, student_ratio_interval
 from .claim import Ours
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ..records import Run
 
 OURS, NO_SHARING = "serverless-lora", "serverless-lora-no-sharing"
 BASELINES = ("serverless-llm", "instainfer")
 ABLATION = "azure-normal8"
+_TTFT, _E2E, _COST = "ttft_from_schedule_s", "e2e_s", "cost_usd"
 
 
 @dataclass(frozen=True)
@@ -40,115 +44,104 @@ class Evaluation:
     """Every number that a claim takes from the evaluation."""
 
     def __init__(self, run: Run) -> None:
-        self._cells = {(cell.system, cell.workload): cell for cell in run.cells()}
-        self.workloads = sorted({workload for _, workload in self._cells})
-        cell = next(iter(self._cells.values()))
-        self.mode = cell.manifest.mode
-        self.ground = ground(cell.manifest.profile)
+        frame = segments(run)
+        frame = frame[frame["at"].isna()].sort_values("segment")
+        keys = ["system", "workload", "backbone", "metric"]
+        self._values: dict[tuple[Any, ...], list[float]] = {
+            key: part["value"].tolist() for key, part in frame.groupby(keys)
+        }
+        self.workloads = sorted(set(frame["workload"]))
+        self.backbones = sorted(set(frame["backbone"]) - {ALL})
+        about = run.cells()[0].manifest
+        self.mode = about.mode
+        count = frame["segment"].nunique()
+        self.ground = f"{count} segments, {ground(about.profile)}"
 
     def ttft_gain(self) -> Ours:
-        best = max((self._ttft(each) for each in BASELINES), key=lambda found: found.ratio)
-        value, ci95 = best.inverse()
-        return self._ours(value, ci95, _percent, best.where)
+        best = max((self._largest(b, OURS, _TTFT) for b in BASELINES), key=_ratio)
+        return self._ours(*best.inverse(), _percent, best.where)
 
     def ttft_over(self, baseline: str) -> Ours:
-        best = self._ttft(baseline)
-        return self._ours(best.ratio, best.ci95, _times, best.where)
+        best = self._largest(baseline, OURS, _TTFT)
+        return self._ours(best.ratio, best.ci95, times, best.where)
 
     def cost_gain(self) -> Ours:
-        value, where = max(
-            (1 - self._cost(OURS, w) / self._cost(b, w), f"{_words(w)}, against {b}")
-            for b in BASELINES
-            for w in self.workloads
-        )
-        return self._ours(value, None, _percent, where)
+        found = (self._largest(b, OURS, _COST, per_backbone=False) for b in BASELINES)
+        best = max(found, key=_ratio)
+        return self._ours(*best.inverse(), _percent, best.where)
 
     def effectiveness_over(self, baseline: str) -> Ours:
-        value, where = max(
-            (self._worth(OURS, w) / self._worth(baseline, w), _words(w)) for w in self.workloads
-        )
-        return self._ours(value, None, _times, where)
+        best = self._largest(OURS, baseline, "cost_effectiveness", per_backbone=False)
+        return self._ours(best.ratio, best.ci95, times, best.where)
 
     def violations(self) -> Ours:
-        worst = tuple(
-            max(
-                float(1 - part["slo_met"].mean())
-                for w in self.workloads
-                for _, part in self._by_backbone(name, w)
-            )
-            for name in (OURS, *BASELINES)
-        )
-        shown = " / ".join(f"{100 * each:.0f}" for each in worst) + " %"
-        return Ours(worst, shown, self.mode, f"worst of pattern and backbone, {self.ground}")
+        worst = [self._worst(system) for system in (OURS, *BASELINES)]
+        means = tuple(float(np.mean(each)) for each in worst)
+        shown = " / ".join(f"{100 * each:.0f}" for each in means) + " %"
+        why = f"worst of pattern and backbone, {self.ground}"
+        return Ours(means, shown, self.mode, why, student_interval(worst[0]), scale=100.0)
 
     def tpot_penalty(self) -> Ours:
-        best = max((self._largest(OURS, b, "tpot_s") for b in BASELINES), key=lambda f: f.ratio)
+        best = max((self._largest(OURS, b, "tpot_s") for b in BASELINES), key=_ratio)
         ends = best.ci95 and (best.ci95[0] - 1, best.ci95[1] - 1)
         return self._ours(best.ratio - 1, ends, _percent, best.where)
 
     def ablation_full(self) -> Ours:
-        found = self._ablation(OURS)
+        values = [self._of(OURS, ABLATION, ALL, metric) for metric in (_TTFT, _E2E, _COST)]
+        found = tuple(float(np.mean(each)) for each in values)
         shown = f"{1e3 * found[0]:,.0f} ms / {1e3 * found[1]:,.0f} ms / ${found[2]:.2f}"
-        return Ours(found, shown, self.mode, f"{_words(ABLATION)}, {self.ground}")
+        why = f"{_words(ABLATION)}, {self.ground}"
+        return Ours(found, shown, self.mode, why, student_interval(values[0]), scale=1e3)
 
     def ablation_no_sharing(self) -> Ours:
-        full, without = self._ablation(OURS), self._ablation(NO_SHARING)
-        ratios = tuple(mine / base for mine, base in zip(without, full, strict=True))
-        ci95 = self._ratio(NO_SHARING, OURS, ABLATION, "ttft_from_schedule_s", None)[1]
-        shown = " / ".join(_times(each) for each in ratios)
-        return Ours(ratios, shown, self.mode, f"{_words(ABLATION)}, {self.ground}", ci95)
+        found = [self._ratio(NO_SHARING, OURS, ABLATION, ALL, m) for m in (_TTFT, _E2E, _COST)]
+        shown = " / ".join(times(ratio) for ratio, _ in found)
+        why = f"{_words(ABLATION)}, {self.ground}"
+        return Ours(tuple(ratio for ratio, _ in found), shown, self.mode, why, found[0][1])
 
-    def _ablation(self, system: str) -> tuple[float, float, float]:
-        summary = self._cells[system, ABLATION].summary
-        ttft, e2e = (summary[name]["mean"] for name in ("ttft_from_schedule_s", "e2e_s"))
-        return ttft, e2e, self._cost(system, ABLATION)
+    def _worst(self, system: str) -> list[float]:
+        """Violation rates by segment, of the pattern and backbone with most."""
+        found = (
+            self._of(system, workload, backbone, "slo_violation_rate")
+            for workload in self.workloads
+            for backbone in self.backbones
+        )
+        return max(found, key=lambda values: float(np.mean(values)))
 
-    def _ttft(self, baseline: str) -> Best:
-        return self._largest(baseline, OURS, "ttft_from_schedule_s")
-
-    def _largest(self, top: str, bottom: str, column: str) -> Best:
+    def _largest(self, top: str, bottom: str, metric: str, *, per_backbone: bool = True) -> Best:
         """Of pattern and backbone, the one with the largest ratio of means."""
-        found = [
-            Best(*self._ratio(top, bottom, w, column, backbone), f"{_words(w)}, {backbone}")
-            for w in self.workloads
-            for backbone, _ in self._by_backbone(top, w)
-        ]
-        best = max(found, key=lambda each: each.ratio)
         other = top if bottom == OURS else bottom
-        return Best(best.ratio, best.ci95, f"{best.where}, against {other}")
+        found = []
+        for workload in self.workloads:
+            for backbone in self.backbones if per_backbone else (ALL,):
+                where = ", ".join(filter(None, (_words(workload), backbone, f"against {other}")))
+                found.append(Best(*self._ratio(top, bottom, workload, backbone, metric), where))
+        return max(found, key=_ratio)
 
     def _ratio(
-        self, top: str, bottom: str, workload: str, column: str, backbone: str | None
+        self, top: str, bottom: str, workload: str, backbone: str, metric: str
     ) -> tuple[float, Interval | None]:
-        series = []
-        for system in (top, bottom):
-            rows = self._cells[system, workload].requests
-            kept = rows if backbone is None else rows[rows["backbone"] == backbone]
-            values = kept.sort_values("scheduled_ns")[column].to_numpy(dtype=np.float64)
-            series.append(Series.of(values))
-        ratio = float(series[0].values.mean() / series[1].values.mean())
-        paired = len(series[0]) == len(series[1])
-        return ratio, mean_ratio_interval(series[0], series[1], paired=paired)
+        tops, bottoms = (self._of(system, workload, backbone, metric) for system in (top, bottom))
+        return float(np.mean(tops) / np.mean(bottoms)), student_ratio_interval(tops, bottoms)
 
-    def _by_backbone(self, system: str, workload: str) -> Iterator[tuple[str, pd.DataFrame]]:
-        for backbone, part in self._cells[system, workload].requests.groupby("backbone"):
-            yield str(backbone), part
-
-    def _cost(self, system: str, workload: str) -> float:
-        return float(self._cells[system, workload].summary["cost_usd"])
-
-    def _worth(self, system: str, workload: str) -> float:
-        return float(self._cells[system, workload].summary["cost_effectiveness"])
+    def _of(self, system: str, workload: str, backbone: str, metric: str) -> list[float]:
+        """By segment, in their order."""
+        return self._values[system, workload, backbone, metric]
 
     def _ours(
         self, value: float, ci95: Interval | None, show: Callable[[float], str], where: str
     ) -> Ours:
-        return Ours((value,), show(value), self.mode, f"{where}, {self.ground}", ci95)
+        scale = 100.0 if show is _percent else 1.0
+        return Ours((value,), show(value), self.mode, f"{where}, {self.ground}", ci95, scale)
 
 
 def ground(profile: Mapping[str, Any] | None) -> str:
     """What a number stands on: the profile it was simulated by, or (None) a machine."""
     return f"profile {profile['name']}" if profile else "this machine"
+
+
+def _ratio(best: Best) -> float:
+    return best.ratio
 
 
 def _words(workload: str) -> str:
@@ -160,5 +153,5 @@ def _percent(value: float) -> str:
     return f"{100 * value:.0f} %"
 
 
-def _times(value: float) -> str:
+def times(value: float) -> str:
     return f"{value:.2f}×"

@@ -1,13 +1,10 @@
-"""The table of claims as Markdown, for the README."""
+"""The table of claims as Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from .claim import Claim
-
-BEGIN, END = "<!-- claims: generated, see harness/claims -->", "<!-- end of claims -->"
 
 
 def table(claims: Sequence[Claim]) -> str:
@@ -33,15 +30,7 @@ def interval(claim: Claim) -> str:
     ours = claim.ours
     if ours is None or ours.ci95 is None:
         return ""
-    scale = 100 if claim.published.rule in {"gain", "penalty"} else 1
-    digits = 0 if scale == 100 else 2
-    low, high = (f"{end * scale:.{digits}f}" for end in ours.ci95)
+    ends = [end * ours.scale for end in ours.ci95]
+    digits = 2 if ours.scale == 1 else 0 if ends[1] - ends[0] > 2 else 1
+    low, high = (f"{end:,.{digits}f}" for end in ends)
     return f"{low}–{high}"
-
-
-def put_into(page: Path, claims: Sequence[Claim]) -> str:
-    """The page's text with the table between its marks made anew."""
-    text = page.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n{table(claims)}{END}{after}"

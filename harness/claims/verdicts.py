@@ -8,9 +8,10 @@ from pathlib import Path
 from ..errors import HarnessError
 from ..places import REFERENCE
 from ..records import open_run
+from .breakdown import stages_paid
 from .claim import Claim, Ours, published
 from .evaluation import Evaluation
-from .others import Throughput, decision_time, stages_paid
+from .others import Throughput, decision_time
 from .rules import judge
 
 

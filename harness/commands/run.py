@@ -25,6 +25,9 @@ def run(
     ] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Seed; repeat for more.")] = None,
     repeats: Annotated[int | None, typer.Option(min=1, help="Times each cell is run.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes for simulated cells; default: one a core.")
+    ] = None,
     load_workers: Annotated[int | None, typer.Option(min=1, help="Locust workers.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, such as deployment.devices=2.")
@@ -79,7 +82,7 @@ def run(
         record = new_run(chosen.model_dump(mode="json"), out)
     progress = Progress()
     try:
-        Runner(chosen, record, progress, web_port=8089 if web else None).execute()
+        Runner(chosen, record, progress, web_port=8089 if web else None).execute(workers)
     except BaseException:
         _forget_if_empty(record)
         raise

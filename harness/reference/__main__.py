@@ -1,14 +1,35 @@
-"""Makes the reference records anew: ``python -m harness.reference [STUDY…]``."""
+"""Makes the reference records anew: ``python -m harness.reference [STUDY…]``.
 
-import sys
+Killed and called again, it goes on where it was. The studies are those of
+studies.toml; ``weak-scaling --values 10000 --out DIR`` runs one at another size."""
 
+import argparse
+from pathlib import Path
+
+from ..errors import HarnessError
 from ..places import REFERENCE
 from ..progress import Progress
 from .making import make
 from .studies import studies
 
-known = studies()
-for name in sys.argv[1:] or known:
-    if name not in known:
-        sys.exit(f"study {name!r} is unknown; known: {', '.join(known)}")
-    print(make(known[name], REFERENCE, Progress()))
+
+def main() -> None:
+    known = studies()
+    parser = argparse.ArgumentParser(prog="python -m harness.reference", description=__doc__)
+    parser.add_argument("studies", nargs="*", metavar="STUDY", help=f"of {', '.join(known)}")
+    parser.add_argument("--workers", type=int, help="processes; default: one a core")
+    parser.add_argument("--values", type=float, nargs="+", help="of a sweep, in place of its own")
+    parser.add_argument("--out", type=Path, default=REFERENCE, help="where records go")
+    given = parser.parse_args()
+    for name in given.studies or known:
+        if name not in known:
+            parser.error(f"study {name!r} is unknown; known: {', '.join(known)}")
+        try:
+            study = known[name].over_values(given.values) if given.values else known[name]
+            print(make(study, given.out, Progress(), given.workers))
+        except HarnessError as error:
+            parser.exit(2, f"{name}: {error}\n")
+
+
+if __name__ == "__main__":
+    main()

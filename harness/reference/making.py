@@ -1,64 +1,157 @@
-"""Runs a study and leaves its reference records."""
+"""Runs a study and leaves its reference records. A study that was killed goes on where it was: its
+cells are kept among the runs, under what they were made with, until all of them are there."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
+from ..experiment import Experiment
+from ..places import RUNS
+from ..plan import plan_cells
 from ..progress import Progress
 from ..records import Run
-from ..runner import Runner
+from ..records.segments import FILE, rows
+from ..runner import CellTask, Runner, run_cell
+from ..sweeps import cores, spread
 from .compact import compact
-from .numbers import rows
+from .numbers import numbers
 from .studies import Study
 
+_SOURCES = ("harness", "systems", "workloads")
+_KINDS = {".py", ".toml", ".yaml"}
 
-def make(study: Study, root: Path, progress: Progress) -> Path:
-    """Run ``study`` and put its records under ``root``, in the place of what was there."""
-    path = root / study.name
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True)
-    if study.values:
-        _sweep(study, path, progress)
-    else:
-        for cell in _run(study, None, path, progress).cells():
+
+@dataclass(frozen=True, slots=True)
+class NumbersTask:
+    """A value of a sweep whose cells are done."""
+
+    study: str
+    value: float
+    path: Path
+
+
+def make(
+    study: Study, root: Path, progress: Progress, workers: int | None = None, runs: Path = RUNS
+) -> Path:
+    """Run ``study`` over ``workers`` processes (None: one a core) and put its records under
+    ``root``, in the place of what was there. What is half done is kept under ``runs``."""
+    with ExitStack() as stack:
+        values: tuple[float | None, ...] = study.values or (None,)
+        experiments = {value: stack.enter_context(study.at(value)) for value in values}
+        draft = runs / ".reference" / _digest(experiments) / study.name
+        processes = cores() if workers is None else workers
+        if study.values:
+            _sweep(study, experiments, draft, progress, processes)
+        else:
+            _whole(study, experiments[None], draft, progress, processes)
+    place = root / study.name
+    shutil.rmtree(place, ignore_errors=True)
+    root.mkdir(parents=True, exist_ok=True)
+    shutil.move(draft / "record" if study.values else draft, place)
+    shutil.rmtree(draft.parent)
+    return place
+
+
+def _whole(
+    study: Study, experiment: Experiment, draft: Path, progress: Progress, workers: int
+) -> None:
+    """Cells of the first seed are kept, and of all seeds a row of numbers a segment."""
+    import pandas as pd
+
+    run = _opened(experiment, draft)
+    Runner(experiment, run, progress).execute(workers)
+    cells = run.cells()
+    if len(experiment.seeds) > 1:
+        table = pd.DataFrame([row for cell in cells for row in rows(cell)])
+        table.to_parquet(draft / FILE, compression="zstd", index=False)
+    for cell in cells:
+        if cell.manifest.seed == experiment.seeds[0]:
             compact(cell)
-    return path
+        else:
+            shutil.rmtree(cell.path)
+    _write(draft / "study.json", _about(study, cells[0].manifest, experiment))
 
 
-def _sweep(study: Study, path: Path, progress: Progress) -> None:
+def _sweep(
+    study: Study,
+    experiments: Mapping[float | None, Experiment],
+    draft: Path,
+    progress: Progress,
+    workers: int,
+) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table: list[dict[str, Any]] = []
-    for value in study.values:
-        with TemporaryDirectory(prefix="slbench-study-") as folder:
-            cells = _run(study, value, Path(folder) / study.name, progress).cells()
-            table += rows(study.name, value, cells)
-            about = cells[0].manifest
-    pq.write_table(pa.Table.from_pylist(table), path / "numbers.parquet", compression="zstd")
-    document = {
-        "study": study.model_dump(mode="json"),
-        "mode": about.mode,
-        "profile": about.profile,
-        "prices": about.prices,
-        "versions": about.versions,
-        "git": about.git,
-        "seeds": [about.seed],
-    }
-    (path / "study.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    found = {value: _opened(each, draft / f"{value:g}") for value, each in experiments.items()}
+    tasks = [
+        CellTask(each, found[value].path, plan)
+        for value, each in experiments.items()
+        for plan in plan_cells(each)
+        if not (found[value].path / plan.path).exists()
+    ]
+    # The largest first, so that no core is left with them at the end; each in a process of its
+    # own, since a record says how much memory its simulation took.
+    for number, (task, _) in enumerate(spread(run_cell, tasks[::-1], workers, fresh=True), start=1):
+        title = f"{study.over} {task.path.name}: {task.plan.title}"
+        progress.say(f"[{number}/{len(tasks)}] {study.name}: {title}")
+    done = [NumbersTask(study.name, value, found[value].path) for value in study.values]
+    tables = {task.value: table for task, table in spread(_numbers, done, workers)}
+    table = [row for value in study.values for row in tables[value]]
+    record = draft / "record"
+    record.mkdir(exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(table), record / "numbers.parquet", compression="zstd")
+    value = study.values[0]
+    about = found[value].cells()[0].manifest
+    _write(record / "study.json", _about(study, about, experiments[value]))
 
 
-def _run(study: Study, value: float | None, path: Path, progress: Progress) -> Run:
-    with study.at(value) as experiment:
-        content = experiment.model_dump(mode="json")
-        path.mkdir(parents=True, exist_ok=True)
-        (path / "run.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        run = Run(path, content)
-        if value is not None:
-            progress.say(f"{study.name}: {study.over} {value:g}")
-        Runner(experiment, run, progress).execute()
+def _numbers(task: NumbersTask) -> list[dict[str, Any]]:
+    return list(numbers(task.study, task.value, Run(task.path, {}).cells()))
+
+
+def _opened(experiment: Experiment, path: Path) -> Run:
+    content = experiment.model_dump(mode="json")
+    path.mkdir(parents=True, exist_ok=True)
+    _write(path / "run.json", content)
+    run = Run(path, content)
+    run.sweep()
     return run
+
+
+def _about(study: Study, manifest: Any, experiment: Experiment) -> dict[str, Any]:
+    return {
+        "study": study.model_dump(mode="json"),
+        "mode": manifest.mode,
+        "profile": manifest.profile,
+        "prices": manifest.prices,
+        "versions": manifest.versions,
+        "machine": manifest.machine,
+        "git": manifest.git,
+        "seeds": list(experiment.seeds),
+    }
+
+
+def _write(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _digest(experiments: Mapping[float | None, Experiment]) -> str:
+    """Of what is run and of the code that runs it: cells of other code are not gone on with."""
+    hashed = hashlib.sha256()
+    for value, experiment in experiments.items():
+        content = experiment.model_dump(mode="json", exclude={"workloads"})
+        labels = [each.label for each in experiment.workloads]
+        hashed.update(json.dumps([value, content, labels], sort_keys=True).encode())
+    top = Path(__file__).parents[2]
+    for folder in _SOURCES:
+        for path in sorted((top / folder).rglob("*")):
+            if path.suffix in _KINDS:
+                hashed.update(path.read_bytes())
+    return hashed.hexdigest()[:12]

@@ -14,9 +14,14 @@ METRICS = (
     "output_tokens_per_s", "requests_per_s", "goodput_rps", "memory_mean_gb", "memory_peak_bytes",
     "cost_usd", "cost_effectiveness",
 )  # fmt: skip
+MEASURED = {
+    "decisions_total_s": "s", "decision_p50_us": "µs", "decision_p99_us": "µs",
+    "decision_max_us": "µs", "simulation_s": "s", "peak_rss_bytes": "B",
+    "decisions": "decisions",
+}  # fmt: skip
 
 
-def rows(study: str, value: float, cells: list[Cell]) -> Iterator[dict[str, Any]]:
+def numbers(study: str, value: float, cells: list[Cell]) -> Iterator[dict[str, Any]]:
     """A row a system, workload, metric and part: ``value`` with its interval and its n."""
     from ..compare import compare
     from ..metrics import METRICS as ALL
@@ -39,6 +44,17 @@ def rows(study: str, value: float, cells: list[Cell]) -> Iterator[dict[str, Any]
             }
     for cell in cells:
         yield from _batches(study, value, cell)
+        yield from _measured(study, value, cell)
+
+
+def _measured(study: str, value: float, cell: Cell) -> Iterator[dict[str, Any]]:
+    """What the simulation took on the machine that it ran on: live numbers, not simulated ones."""
+    for name, measured in cell.manifest.measured.items():
+        yield {
+            "study": study, "at": value, "system": cell.system, "workload": cell.workload,
+            "metric": name, "unit": MEASURED.get(name, ""), "value": float(measured),
+            "low": None, "high": None, "n": 1,
+        }  # fmt: skip
 
 
 def _batches(study: str, value: float, cell: Cell) -> Iterator[dict[str, Any]]:

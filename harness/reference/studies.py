@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -35,6 +35,12 @@ class Study(BaseModel):
     over: str = ""
     set: Mapping[str, str] = Field(default_factory=dict)
     substitute: Mapping[str, str] = Field(default_factory=dict)
+
+    def over_values(self, values: Sequence[float]) -> Study:
+        """The same sweep at other values. ``HarnessError`` where it is no sweep."""
+        if not self.values:
+            raise HarnessError(f"study {self.name} is no sweep: it takes no values")
+        return self.model_copy(update={"values": tuple(values)})
 
     @contextmanager
     def at(self, value: float | None) -> Iterator[Experiment]:

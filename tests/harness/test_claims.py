@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from harness.claims import Claim, Ours, Published, claims, published
-from harness.claims.page import put_into
 from harness.claims.rules import judge
 from harness.places import REFERENCE
 from systems.serverless.simulated.profile import Number, load_profile, profile_names
@@ -34,13 +33,6 @@ def test_every_published_result_has_ours_and_says_how_it_came_about(judged: list
         assert claim.ours.mode in {"live", "simulated"}
         assert len(claim.ours.values) == len(claim.published.values)
         assert ("profile l40s" in claim.why) == (claim.ours.mode == "simulated")
-
-
-def test_the_readme_holds_the_table_as_it_is(judged: list[Claim]) -> None:
-    readme = ROOT / "README.md"
-    assert readme.read_text(encoding="utf-8") == put_into(readme, judged), (
-        "README.md is stale: python -m harness.claims"
-    )
 
 
 def test_the_command_gives_every_claim_to_machines(judged: list[Claim]) -> None:

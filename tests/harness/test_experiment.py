@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from harness.errors import HarnessError
 from harness.experiment import Experiment, load, parse_setting, shipped
-from harness.runner import plan_cells
+from harness.plan import plan_cells
 from systems.registry import system_names
 from workloads import catalogue
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from harness import metrics
+from harness.errors import HarnessError
+from harness.progress import Progress
 from harness.records import open_run, read_cell
-from harness.reference import studies
+from harness.records.segments import segments
+from harness.reference import Study, studies
 from harness.reference.compact import compact
+from harness.reference.making import make
 from tests.harness.made import END, made_run
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +35,64 @@ def test_every_study_has_left_its_records(name: str) -> None:
     else:
         wanted = {system["name"] for system in open_run(REFERENCE / name).experiment["systems"]}
         assert {cell.system for cell in open_run(REFERENCE / name).cells()} == wanted
+
+
+def small(name: str) -> Study:
+    """A study cut down to what a test has time for."""
+    short = [{"name": "azure-bursty8", "overrides": {"duration_s": 900}}]
+    return studies()[name].model_copy(
+        update={
+            "systems": ("serverless-lora", "serverless-llm"),
+            "set": {"workloads": json.dumps(short), "seeds": "[1, 2, 3]",
+                    "baseline": "serverless-lora"},
+        }
+    )  # fmt: skip
+
+
+def test_a_study_of_several_segments_keeps_one_and_the_numbers_of_all(tmp_path: Path) -> None:
+    place = make(small("evaluation"), tmp_path / "ref", Progress(), 1, tmp_path / "runs")
+    run = open_run(place)
+    assert {cell.path.name for cell in run.cells()} == {"1"}
+    rows = segments(run)
+    assert set(rows["segment"]) == {"1", "2", "3"}
+    assert set(rows["system"]) == {"serverless-lora", "serverless-llm"}
+    assert list((tmp_path / "runs" / ".reference").iterdir()) == [], "nothing is left half done"
+
+
+def test_a_study_goes_on_where_it_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = small("evaluation")
+    with monkeypatch.context() as patch:
+        patch.setattr("harness.reference.making.compact", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            make(study, tmp_path / "ref", Progress(), 1, tmp_path / "runs")
+    assert not (tmp_path / "ref").exists()
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("manifest.json")}
+    assert len(before) == 6
+    monkeypatch.setattr("harness.runner.Runner.simulate", _killed)  # nothing is left to simulate
+    place = make(study, tmp_path / "ref", Progress(), 1, tmp_path / "runs")
+    assert len(open_run(place).cells()) == 2
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_sweep_at_other_values_gives_numbers_and_what_deciding_took(tmp_path: Path) -> None:
+    systems = ("serverless-lora", "instainfer")
+    study = studies()["weak-scaling"].over_values([2, 1]).model_copy(update={"systems": systems})
+    place = make(study, tmp_path / "ref", Progress(), 2, tmp_path / "runs")
+    numbers = pq.read_table(place / "numbers.parquet").to_pandas()
+    assert list(dict.fromkeys(numbers["at"])) == [2, 1]
+    measured = numbers[numbers["metric"].isin(["decision_p99_us", "peak_rss_bytes"])]
+    assert len(measured) == 2 * 2 * 2
+    assert (measured["value"] > 0).all()
+
+
+def test_only_a_sweep_takes_values() -> None:
+    with pytest.raises(HarnessError, match="no sweep"):
+        studies()["evaluation"].over_values([1])
 
 
 def test_a_compact_cell_has_the_same_summary(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from harness.stats import (
     quantile_interval,
     quantile_ratio_interval,
     share_interval,
+    student_ratio_interval,
     summarise,
 )
 from workloads.streams import stream
@@ -209,3 +210,23 @@ def test_a_ratio_to_nothing_is_none() -> None:
     some, none = Series.of(np.arange(1.0, 50)), Series.of(np.zeros(49))
     assert mean_ratio_interval(some, none, paired=True) is None
     assert quantile_ratio_interval(some, none, 0.5, paired=True) is None
+
+
+def test_a_ratio_over_segments_is_paired_and_covers_what_it_claims_to() -> None:
+    """Segments differ more than systems do in one: paired, that difference cancels."""
+    draw = stream(0, "segments")
+    covered = 0
+    for _ in range(TRIALS):
+        load = draw.lognormal(0.0, 0.5, 8)
+        ours, theirs = (load * draw.normal(mean, 0.1, 8) for mean in (3.0, 2.0))
+        found = student_ratio_interval(ours.tolist(), theirs.tolist())
+        assert found is not None
+        assert found[1] / found[0] < 1.5, "unpaired its ends would be a factor of two apart"
+        covered += found[0] <= 1.5 <= found[1]
+    assert 0.90 < covered / TRIALS < 0.99
+
+
+def test_a_ratio_of_two_segments_or_to_nothing_has_no_interval() -> None:
+    assert student_ratio_interval([1.0, 2.0], [1.0, 2.0]) is None
+    assert student_ratio_interval([1.0, 2.0, 3.0], [0.0, 0.0, 0.0]) is None
+    assert student_ratio_interval([1.0, 2.0, 3.0], [1.0, 2.0]) is None

@@ -12,8 +12,8 @@ import numpy as np
 from harness.compare import FACTORS, matched
 from harness.errors import HarnessError
 from harness.experiment import Experiment
+from harness.plan import CellPlan, plan_cells
 from harness.records import Cell, Manifest
-from harness.runner import CellPlan, plan_cells
 from harness.stats import Series, mean_interval, mean_ratio_interval, summarise
 from workloads.streams import stream
 

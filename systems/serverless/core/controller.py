@@ -114,6 +114,7 @@ class Controller:
         if self.state.queue(instance.function.id):
             device = self.state.devices[instance.device]
             device.waiting.setdefault(instance.id, instance)
+            self._scale(instance.function.id, now)
         self._after_release(instance.device, now)
 
     def _serve(self, function: str, now: int) -> None:
@@ -133,7 +134,11 @@ class Controller:
             # for memory is started when there is some.
             if not self.state.offloading(function) and function not in self.state.blocked_on:
                 self._provisioning.start(function, now)
-        elif self.policies.scaling.wants_another(function, self.state):
+        else:
+            self._scale(function, now)
+
+    def _scale(self, function: str, now: int) -> None:
+        if self.policies.scaling.wants_another(function, self.state, now):
             self._provisioning.start_beside(function, now)
 
     def _dispatch(self, device: Device, now: int) -> None:

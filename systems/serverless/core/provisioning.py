@@ -33,7 +33,7 @@ class Provisioning:
 
     def start(self, function_id: str, now: int) -> None:
         """Wake the function's sleeping instance or start one, or note that it waits for memory."""
-        instance = self._state.wakeable(function_id) or self._new_instance(function_id)
+        instance = self._state.wakeable(function_id) or self._new_instance(function_id, now)
         device = self._state.devices[instance.device]
         first_in_line = next(iter(device.blocked), function_id)
         if first_in_line == function_id and self._make_room(device, instance, now):
@@ -44,8 +44,9 @@ class Provisioning:
             self._state.block(function_id, device)
 
     def start_beside(self, function_id: str, now: int) -> None:
-        """One more instance of the function, where there is room for it now."""
-        instance = self._new_instance(function_id)
+        """One more instance of the function, where there is room for it now: one that sleeps, or
+        a new one."""
+        instance = self._state.wakeable(function_id) or self._new_instance(function_id, now)
         device = self._state.devices[instance.device]
         if not device.blocked and self._make_room(device, instance, now):
             self._give(device, instance, AWAKE)
@@ -69,9 +70,9 @@ class Provisioning:
             else:
                 self._state.unblock(function)
 
-    def _new_instance(self, function_id: str) -> Instance:
+    def _new_instance(self, function_id: str, now: int) -> Instance:
         function = self._state.world.functions[function_id]
-        device = self._policies.placement.choose(function, self._state)
+        device = self._policies.placement.choose(function, self._state, now)
         key = self._policies.sharing.copy_for(
             function.backbone, device.spec.id, self._next_instance
         )

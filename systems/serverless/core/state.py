@@ -221,6 +221,11 @@ class State:
             found = self.queues[function] = {}
         return found
 
+    def waited_ns(self, function: str, now_ns: int) -> int:
+        """For how long the oldest request that waits for ``function`` has; 0 where none does."""
+        queue = self.queue(function)
+        return now_ns - next(iter(queue.values())).arrived_ns if queue else 0
+
     def estimates(self, function: str) -> Estimates:
         """What was learnt of ``function``."""
         found = self._estimates.get(function)

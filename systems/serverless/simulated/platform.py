@@ -20,6 +20,7 @@ from ..core.policies import Policies
 from ..core.world import World
 from ..stages import Timeline
 from .clock import Clock, Shared
+from .decision_times import DecisionTimes
 from .laws import Laws
 from .profile import Profile
 from .worker import Work, Worker
@@ -119,6 +120,7 @@ class Platform:
         self._copies: dict[CopyKey, Copy] = {}
         self._events: deque[ev.Event] = deque()
         self._busy = False
+        self.decision_times = DecisionTimes()
         self._held: Counter[tuple[str, MemoryOwner, str | None]] = Counter()
         self._sizes: dict[tuple[str, Holding], int] = {}
         self._do: dict[type, Callable[[Any], None]] = {
@@ -160,8 +162,11 @@ class Platform:
             return
         self._busy = True
         events, handle, do = self._events, self.controller.handle, self._do
+        timed = self.decision_times
         while events:
-            for action in handle(events.popleft(), self.clock.now):
+            with timed:
+                actions = handle(events.popleft(), self.clock.now)
+            for action in actions:
                 do[type(action)](action)
         self._busy = False
 

@@ -12,7 +12,7 @@ from .keep_alive import FixedKeepAlive, KeepAlive
 from .offloading import Offloading
 from .placement import EarliestStart, Placement
 from .preloading import Preloading
-from .scaling import FullBatchWaiting, Scaling
+from .scaling import Scaling, WaitedAsLong
 from .sharing import Sharing
 
 _SEAMS = (
@@ -42,7 +42,7 @@ class Policies:
     keep_alive: KeepAlive = field(default_factory=FixedKeepAlive)
     placement: Placement = field(default_factory=EarliestStart)
     admission: Admission = field(default_factory=AdmitAll)
-    scaling: Scaling = field(default_factory=FullBatchWaiting)
+    scaling: Scaling = field(default_factory=WaitedAsLong)
     new_rate: Callable[[], Rate] = _last_minute
     """How the rate of a function is told."""
 

@@ -15,7 +15,7 @@ class Placement(Protocol):
     @property
     def name(self) -> str: ...
 
-    def choose(self, function: FunctionSpec, state: State) -> Device:
+    def choose(self, function: FunctionSpec, state: State, now_ns: int) -> Device:
         """The device to start an instance of ``function`` on."""
 
 
@@ -23,7 +23,9 @@ class Placement(Protocol):
 class EarliestStart:
     """Where the first token is due soonest: the loading of the backbone where it has to be loaded,
     and the device's batches beside this one (M + 1 at T each, M being the instances at work there:
-    whoever decodes or starts now contends as well). Among equals, where most memory
+    whoever decodes or starts now contends as well), or as long as the oldest request there has
+    waited, where that is longer: what a queue's head has waited tells what the next will
+    (Ibrahim & Whitt 2009). Among equals, where most memory
     is free; where nothing fits, something must give way, which is counted as a loading too. A
     device that has an instance of the function is taken only where all have.
 
@@ -37,7 +39,7 @@ class EarliestStart:
     def name(self) -> str:
         return "earliest-start"
 
-    def choose(self, function: FunctionSpec, state: State) -> Device:
+    def choose(self, function: FunctionSpec, state: State, now_ns: int) -> Device:
         learnt = state.estimates(function.id)
         load_ns = max(learnt.delay_ns[Artifact.BACKBONE], 1.0)
         ttft_ns = max(learnt.law.ttft_ns(1), 1.0)
@@ -50,7 +52,8 @@ class EarliestStart:
         for device in self._looked_at(function, state):
             home = device.spec.id in homes
             free = device.memory.capacity - device.memory.used
-            due_ns = ttft_ns * device.slowdown(device.at_work + 1) + (0.0 if home else load_ns)
+            shared_ns = ttft_ns * device.slowdown(device.at_work + 1)
+            due_ns = max(shared_ns, _waited_ns(device, state, now_ns)) + (0.0 if home else load_ns)
             if own + (0 if home else weights) > free:
                 due_ns += load_ns
             score = (due_ns, -free)
@@ -71,3 +74,9 @@ class EarliestStart:
         ids = [*state.in_turn(homes, self.candidates), *state.in_turn(devices, self.candidates)]
         free = [devices[id_] for id_ in dict.fromkeys(ids) if id_ not in taken]
         return free or [devices[id_] for id_ in ids]
+
+
+def _waited_ns(device: Device, state: State, now_ns: int) -> int:
+    """By the oldest request that waits for an instance on ``device``."""
+    waits = (state.waited_ns(i.function.id, now_ns) for i in device.waiting.values())
+    return max(waits, default=0)

@@ -181,6 +181,38 @@ def test_a_function_that_floods_one_device_gets_another() -> None:
     assert set(machine.answers.values()) == {"ok"}
 
 
+def test_a_function_whose_oldest_request_has_waited_as_long_as_a_start_takes_gets_another() -> None:
+    machine = Machine(world(functions=1, devices=2), SHARING)
+    machine.arrive("f0")
+    machine.settle()
+    machine.arrive("f0")  # in its prefill from now on, so that those after it wait
+    machine.arrive("f0")
+    start_ns = sum(machine.controller.state.estimates("f0").delay_ns.values())
+    machine.now += round(start_ns) - 1
+    machine.arrive("f0")
+    assert len(machine.processes) == 1, "a start now would serve it no sooner than that"
+    machine.now += 2
+    for _ in range(2):
+        machine.arrive("f0")
+        assert [p.device for p in machine.processes.values()] == ["cpu:0", "cpu:1"]
+    machine.settle()
+    assert set(machine.answers.values()) == {"ok"}
+
+
+def test_a_device_where_requests_have_waited_longer_than_a_load_takes_gets_no_more() -> None:
+    machine = Machine(world(functions=3, devices=2), SHARING)
+    machine.arrive("f0")
+    machine.settle()
+    machine.arrive("f0")
+    machine.arrive("f0")
+    machine.now += 300
+    machine.arrive("f1")
+    machine.now += 500
+    machine.arrive("f2")
+    homes = {p.function: p.device for p in machine.processes.values()}
+    assert homes == {"f0": "cpu:0", "f1": "cpu:0", "f2": "cpu:1"}
+
+
 def test_the_shared_backbone_outlives_its_last_instance_by_its_own_keep_alive() -> None:
     machine = Machine(world(), SHARING)
     machine.arrive("f0")

@@ -1,0 +1,81 @@
+"""A run's systems beside each other: a table a workload, ratios to the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ..compare import compare
+from ..compare.rows import Row
+from ..records import Manifest, open_run
+from ..report.numbers import shown, unit_of
+from ..report.table import BRIEF, MISSING, brief_metrics
+from .block import Block
+
+
+def comparison(block: Block, reference: Path) -> str:
+    cells = open_run(reference / block.record).cells()
+    found = compare(cells, block.baseline, strict=False, metrics=brief_metrics())
+    groups = {group[0].entry.workload: group for group in found.groups}
+    names = block.workloads or tuple(groups)
+    return "\n".join(_table(block, groups[name], found.baseline) for name in names)
+
+
+def _table(block: Block, group: Sequence[Row], baseline: str | None) -> str:
+    there = list(dict.fromkeys(row.entry.system for row in group))
+    systems = [s for s in block.systems or there if s in there and s != baseline]
+    if baseline in there:
+        systems.append(str(baseline))
+    rows = {(row.name, row.entry.system): row for row in group}
+    head = ["", *(part for system in systems for part in _heads(system, baseline))]
+    lines = [head, ["---", *("--:" for _ in head[1:])]]
+    for name in block.rows or BRIEF:
+        mine = [rows.get((name, system)) for system in systems]
+        first = next((row for row in mine if row and row.estimate.value is not None), None)
+        if first is not None:
+            lines.append([_label(first), *_cells(mine, systems, baseline)])
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return f"*{group[0].entry.workload}*, {_about(group[0], block)}:\n\n{table}"
+
+
+def _heads(system: str, baseline: str | None) -> Iterator[str]:
+    yield system
+    if system != baseline:
+        yield "÷ (95 %)"
+
+
+def _cells(rows: Sequence[Row | None], systems: Sequence[str], base: str | None) -> Iterator[str]:
+    for row, system in zip(rows, systems, strict=True):
+        value = row.estimate.value if row else None
+        yield MISSING if row is None or value is None else shown(value, None, row.metric.unit)
+        if system != base:
+            yield _ratio(row)
+
+
+def _ratio(row: Row | None) -> str:
+    if row is None or row.ratio is None or row.ratio.value is None:
+        return MISSING
+    ends = row.ratio.ci95
+    return f"{row.ratio.value:.2f}" + (f" ({ends[0]:.2f}–{ends[1]:.2f})" if ends else "")
+
+
+def _label(row: Row) -> str:
+    part = "" if row.part == "value" else f" {row.part}"
+    return f"{row.metric.title}{part}, {unit_of(row.metric.unit)}"
+
+
+def _about(row: Row, block: Block) -> str:
+    """How many requests, how they came about, and where the records are."""
+    cells = row.entry.cells
+    requests = sum(cell.summary["n"] for cell in cells)
+    ground = _ground(cells[0].manifest)
+    where = f"[{block.record}](results/reference/{block.record})"
+    return f"{requests:,} requests, {ground}; {where}"
+
+
+def _ground(about: Manifest) -> str:
+    if about.profile:
+        return f"**simulated**, profile {about.profile['name']}"
+    if gpu := about.machine.get("gpu"):
+        return f"**live** on one {gpu}"
+    return f"**live** on {about.machine['cores']} CPU cores"

@@ -1,0 +1,50 @@
+"""Pages with their blocks made anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import HarnessError
+from .ablation import ablation
+from .block import Block, blocks
+from .breakdown import breakdown
+from .claims import claims_table
+from .comparison import comparison
+from .sweep import sweep
+
+KINDS: dict[str, Callable[[Block, Path], str]] = {
+    "ablation": ablation,
+    "breakdown": breakdown,
+    "claims": claims_table,
+    "comparison": comparison,
+    "sweep": sweep,
+}
+"""Block and folder of the reference records in, Markdown out. One more is a module and a line."""
+
+
+def made_anew(root: Path, reference: Path) -> dict[Path, str]:
+    """By page, its whole text with every block made anew. ``HarnessError`` where a page lacks a
+    block's marks."""
+    texts: dict[Path, str] = {}
+    for block in blocks():
+        page = root / block.page
+        text = texts.get(page) or page.read_text(encoding="utf-8")
+        texts[page] = put_into(text, block, KINDS[block.kind](block, reference))
+    return texts
+
+
+def put_into(text: str, block: Block, content: str) -> str:
+    before, begin, rest = text.partition(block.begin)
+    _, end, after = rest.partition(block.end)
+    if not begin or not end:
+        raise HarnessError(f"{block.page}: the marks of {block.name} are missing: {block.begin}")
+    return f"{before}{begin}\n{content}{end}{after}"
+
+
+def without_blocks(text: str, page: str) -> str:
+    """What is written by hand on a page."""
+    for block in blocks():
+        if block.page == page:
+            text = text.partition(block.begin)[0] + text.partition(block.end)[2]
+    return text

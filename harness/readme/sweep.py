@@ -1,0 +1,39 @@
+"""The numbers of a sweep: a row a value, a column a system and metric."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ..report.numbers import shown, unit_of
+from .block import Block
+
+
+def sweep(block: Block, reference: Path) -> str:
+    """Columns in the order of ``rows`` (metrics), and of ``systems`` within each."""
+    import pandas as pd
+
+    folder = reference / block.record
+    about = json.loads((folder / "study.json").read_bytes())
+    frame = pd.read_parquet(folder / "numbers.parquet")
+    frame = frame[frame["metric"].isin(block.rows)]
+    units = dict(zip(frame["metric"], frame["unit"], strict=True))
+    values = frame.set_index(["at", "metric", "system"])["value"]
+    columns = [(metric, system) for metric in block.rows for system in block.systems]
+    heads = [
+        f"{_of(block, system)}{head}, {unit_of(units[metric])}"
+        for metric, head in zip(block.rows, block.heads, strict=True)
+        for system in block.systems
+    ]
+    lines = [[about["study"]["over"], *heads], ["--:"] * (1 + len(columns))]
+    for at in sorted(set(frame["at"])):
+        cells = [
+            shown(float(values[at, metric, system]), None, units[metric])
+            for metric, system in columns
+        ]
+        lines.append([f"{at:,g}", *cells])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _of(block: Block, system: str) -> str:
+    return f"{system}: " if len(block.systems) > 1 else ""

@@ -1,0 +1,29 @@
+"""What serving one backbone's functions costs, and is worth, under every system of a run,
+serverless and serverful: the latter by whole instances, where they hold a card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+
+from . import conditions, style
+
+if TYPE_CHECKING:
+    from harness.records import Run
+
+NAME = "cost-of-serving"
+_METRICS = {"cost_usd": "cost, $", "cost_effectiveness": "1/(E2E × cost), 1/($·s)"}
+
+
+def draw_figure(run: Run) -> Iterator[style.Drawing]:
+    style.apply()
+    cells = conditions.kept(run)
+    data = conditions.totals(run, list(_METRICS))
+    figure, axes = plt.subplots(1, 2, figsize=(style.PAGE_IN, 2.3), layout="constrained")
+    for axis, (metric, unit) in zip(axes, _METRICS.items(), strict=True):
+        conditions.bars(axis, data[data["metric"] == metric], unit)
+    conditions.legend(figure, axes[0], columns=4)
+    prices = " and ".join(sorted({str(cell.manifest.prices["name"]) for cell in cells}))
+    yield conditions.finish(NAME, figure, cells, data, f"prices {prices}")

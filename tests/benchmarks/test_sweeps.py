@@ -1,0 +1,50 @@
+"""How much faster simulated cells come over more processes; the target is 0.8 × the cores.
+
+Only on a machine that does nothing else is the number worth anything; ``extra_info`` says how busy
+it was before."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.experiment import load
+from harness.progress import Progress
+from harness.records import Run
+from harness.runner import Runner
+from harness.sweeps import cores
+
+CELLS_A_CORE = 12
+
+
+def execute(folder: Path, workers: int, seeds: int) -> float:
+    """Seconds for a system under four hours of load, ``seeds`` times."""
+    experiment = load(
+        "evaluation",
+        {
+            "systems": [{"name": "serverless-lora"}],
+            "workloads": [{"name": "azure-predictable8"}],
+            "seeds": list(range(seeds)),
+        },
+    )
+    folder.mkdir()
+    began = time.perf_counter()
+    Runner(experiment, Run(folder, {}), Progress(open(os.devnull, "w"))).execute(workers)  # noqa: SIM115
+    return time.perf_counter() - began
+
+
+def test_cells_over_all_cores(benchmark: Any, tmp_path: Path) -> None:
+    if cores() < 2:
+        pytest.skip("one core has nothing to spread over")
+    seeds = 2 if benchmark.disabled else CELLS_A_CORE * cores()
+    before = os.getloadavg()[0]
+    one_s = execute(tmp_path / "one", 1, seeds)
+    all_s = benchmark.pedantic(execute, (tmp_path / "all", cores(), seeds), rounds=1)
+    benchmark.extra_info.update(
+        cores=cores(), cells=seeds, one_process_s=one_s, all_cores_s=all_s,
+        speed_up_per_core=one_s / all_s / cores(), load_before=before,
+    )  # fmt: skip

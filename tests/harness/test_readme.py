@@ -1,0 +1,70 @@
+"""Every number of README.md is made from a record, or is of a kind that no record could give."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.places import REFERENCE
+from harness.readme import blocks, made_anew
+from harness.readme.pages import put_into, without_blocks
+
+ROOT = Path(__file__).parents[2]
+
+NOT_MEASURED = {
+    "a name with a number in it": r"SmolLM2-135M-Instruct|Llama-?2-7B|13B|L40S|H100|azure-bursty8",
+    "a publication": r"arXiv 2505\.14468|EuroSys'26|\bCC-BY 4\.0|Apache-2\.0",
+    "a version that is needed": r"Python ≥ 3\.11",
+    "an exit status": r"\b0 done, 1 invalid, 2 wrong\s+request, 3 interrupted",
+}
+
+
+@pytest.fixture(scope="module")
+def anew() -> dict[Path, str]:
+    return made_anew(ROOT, ROOT / REFERENCE)
+
+
+def test_every_page_says_what_the_records_say(anew: dict[Path, str]) -> None:
+    assert {path.name for path in anew} == {"README.md", "simulation.md"}
+    for path, text in anew.items():
+        stale = f"{path.name} is stale: python -m harness.readme"
+        assert path.read_text(encoding="utf-8") == text, stale
+
+
+def test_every_block_names_its_record() -> None:
+    for block in blocks():
+        assert (ROOT / REFERENCE / block.record).is_dir(), block.name
+
+
+def by_hand(text: str) -> str:
+    """Prose without code, links' targets and what is allowed by kind."""
+    text = re.sub(r"```.*?```|^    .*$", "", without_blocks(text, "README.md"), flags=re.S | re.M)
+    text = re.sub(r"`[^`]*`|\]\([^)]*\)", "", text)
+    for pattern in NOT_MEASURED.values():
+        text = re.sub(pattern, "", text)
+    return text
+
+
+def test_no_number_outside_the_blocks_could_have_been_measured() -> None:
+    left = by_hand((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert re.findall(r"[^\n]*\d[^\n]*", left) == []
+
+
+def test_a_number_written_by_hand_is_noticed() -> None:
+    assert "399" in by_hand("answered 399 requests on an H100")
+    assert "3.3" in by_hand("Python ≥ 3.11 is 3.3 times faster")
+
+
+def test_each_kind_of_number_is_on_the_page() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for kind, pattern in NOT_MEASURED.items():
+        assert re.search(pattern, text), kind
+
+
+def test_a_page_without_a_blocks_marks_is_named() -> None:
+    block = blocks()[0]
+    with pytest.raises(HarnessError, match=block.name):
+        put_into("no marks here", block, "content")
