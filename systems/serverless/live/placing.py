@@ -123,7 +123,7 @@ def _engine_on_cuda(
     return engine
 
 
-def _start_cuda() -> None:
+def start_cuda() -> None:
     """The context and the math library, together some 0.4 s of a new process."""
     Thread(target=_first_product, daemon=True).start()
 
@@ -148,7 +148,7 @@ PLACES: Mapping[str, Place] = {
         _adapter_on_cuda,
         _engine_on_cuda,
         _empty_cache,
-        _start_cuda,
+        start_cuda,
         frozenset({"adapter"}),
     ),
 }

@@ -1,0 +1,84 @@
+"""What an instance forked of the template does on a card before its first token, piece by piece,
+and the device memory it then has; at the shapes of Llama-2-7B:
+
+    python -m tests.benchmarks.cuda_instance
+
+The first fork of a machine compiles kernels, which the second finds on disk.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from systems.models import ensure_adapters, ensure_backbone
+from systems.serverless.live import placing, process
+
+FORKS = 2
+LIMITS = {"max_batch_size": 4, "max_context_tokens": 1024}
+
+
+class Marks:
+    """Lines of milliseconds since the last mark and since the start, and device memory used."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.perf_counter()
+
+    def mark(self, what: str) -> None:
+        import torch
+
+        torch.cuda.synchronize()
+        now, (free, total) = time.perf_counter(), torch.cuda.mem_get_info()
+        apart, since = (round(1e3 * (now - then), 1) for then in (self._last, self._start))
+        print(f"{what:32} {apart:8} ms, {since:8} since the fork, {(total - free) >> 20} MiB used")
+        self._last = now
+
+
+def instance(model: Path, adapter: Path) -> None:
+    import torch
+
+    from systems.engine.checkpoint import plan_layout
+    from systems.engine.cuda.engine import CudaEngine
+    from systems.engine.cuda.slot import AdapterSlot
+    from systems.engine.weights import BackboneWeights
+
+    marks = Marks()
+    placing.start_cuda()
+    layout = plan_layout(model, "float16")
+    shape, packed = placing.PLACES["cuda"].adapter(adapter, layout)
+    marks.mark("context, adapter read beside it")
+    flat = torch.empty(layout.nbytes, dtype=torch.uint8, device="cuda")
+    weights = BackboneWeights.from_flat(layout, flat)
+    marks.mark("memory for the weights")
+    slot = AdapterSlot(shape, "cuda")
+    slot.put(packed)
+    marks.mark("adapter to its slot")
+    engine = CudaEngine(layout.config, weights, slot, **LIMITS)
+    marks.mark(f"engine, slab of {engine.reserved_bytes >> 20} MiB")
+    engine.prepare()
+    marks.mark("first short prompt")
+    while engine.prepare():
+        pass
+    marks.mark(f"all else prepared, {engine.graphs} graphs")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    model = ensure_backbone("llama2-7b")
+    adapter = ensure_adapters(model, ("f0",), rank=16)["f0"]
+    process.import_libraries()
+    for number in range(FORKS):
+        print(f"fork {number + 1} of {FORKS}", flush=True)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                instance(model, adapter)
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+
+
+if __name__ == "__main__":
+    main()
