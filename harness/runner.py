@@ -272,8 +272,14 @@ class Runner:
             _calls(seen.client),
             sheet,
             end_ns=end_ns,
-            threads=cell.deployment.limits.threads_per_instance or os.cpu_count() or 1,
+            threads=cell.deployment.instance_threads(self._cores()),
         )
+
+    def _cores(self) -> int:
+        """Of the machine that ran it, or that was simulated."""
+        if self._profile is not None:
+            return int(self._profile.cores.value)
+        return len(os.sched_getaffinity(0))
 
     def _sheet(self, cell: Prepared) -> PriceSheet | InstanceSheet:
         """No instance is on offer by the hour for the budget of memory that stands in for a GPU on

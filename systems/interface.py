@@ -86,7 +86,8 @@ class Limits(_Frozen):
     keep_alive_s: PositiveFloat = 10.0
     request_timeout_s: PositiveFloat = 120.0
     threads_per_instance: PositiveInt | None = None
-    """CPU threads of one instance's engine; ``None``: as many as there are cores."""
+    """CPU threads of one instance's engine; ``None``: on the CPU as many as there are cores, on a
+    card the one that launches what it does."""
 
 
 class Deployment(_Frozen):
@@ -102,6 +103,11 @@ class Deployment(_Frozen):
     """0 takes a free one."""
     options: Mapping[str, Any] = Field(default_factory=dict)
     """Settings of one system, checked by it."""
+
+    def instance_threads(self, cores: int) -> int:
+        """CPU threads of one instance, on a machine of so many cores."""
+        unsaid = cores if self.devices[0].kind == "cpu" else 1
+        return self.limits.threads_per_instance or unsaid
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

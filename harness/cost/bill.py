@@ -47,10 +47,9 @@ def bill(
 
 
 def bill_instances(devices: int, sheet: InstanceSheet, *, end_ns: int) -> pa.Table:
-    """The bill of [0, ``end_ns``) of a serverful system: whole instances for as many devices,
-    whether they are called or not, by the second."""
-    instances = -(-devices // sheet.devices)
-    hours = instances * end_ns / 3600e9
+    """The bill of [0, ``end_ns``) of a serverful system: its share of an instance, by device and
+    second, whether it is called or not. Who cannot rent less than a whole one pays more."""
+    hours = devices / sheet.devices * end_ns / 3600e9
     row = ("instance_hours", 0, end_ns, hours, "h", sheet.usd_per_hour, hours * sheet.usd_per_hour)
     columns = zip(BILLING.names, (*row, None, None), strict=True)
     return pa.table({name: [value] for name, value in columns}, schema=BILLING)

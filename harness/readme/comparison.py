@@ -12,6 +12,8 @@ from ..report.numbers import shown, unit_of
 from ..report.table import BRIEF, MISSING, brief_metrics
 from .block import Block
 
+SMALL = 0.095
+
 
 def comparison(block: Block, reference: Path) -> str:
     cells = open_run(reference / block.record).cells()
@@ -56,7 +58,12 @@ def _ratio(row: Row | None) -> str:
     if row is None or row.ratio is None or row.ratio.value is None:
         return MISSING
     ends = row.ratio.ci95
-    return f"{row.ratio.value:.2f}" + (f" ({ends[0]:.2f}–{ends[1]:.2f})" if ends else "")
+    return _two(row.ratio.value) + (f" ({_two(ends[0])}–{_two(ends[1])})" if ends else "")
+
+
+def _two(ratio: float) -> str:
+    """Two decimals, or as many as show two digits of what is small."""
+    return f"{ratio:.2g}" if 0 < ratio < SMALL else f"{ratio:.2f}"
 
 
 def _label(row: Row) -> str:

@@ -86,7 +86,7 @@ def test_host_memory_has_a_price_of_its_own() -> None:
 def test_an_instance_is_paid_by_the_hour_and_by_whoever_is_served() -> None:
     sheet = instance_sheet("aws-p5-48xlarge")
     billing = bill_instances(9, sheet, end_ns=3600 * S)
-    assert total(billing) == pytest.approx(2 * 55.04), "two instances of eight"
+    assert total(billing) == pytest.approx(9 / 8 * 55.04), "nine devices of instances of eight"
     served = [("f0", "gpu:0", 0.0, 900.0), ("f1", "gpu:1", 0.0, 1800.0)]
     costs, idle = request_costs(billing, *requests_of(served))
     assert idle == pytest.approx(total(billing) / 2), "half of the hour nobody was served"

@@ -37,3 +37,8 @@ def context_buckets(capacity: int) -> list[int]:
     while found[-1] < capacity:
         found.append(min(2 * found[-1], capacity))
     return found
+
+
+def slab_tokens(max_batch_size: int, max_context_tokens: int) -> int:
+    """Tokens whose keys and values are reserved when an engine is built."""
+    return batch_bucket(max_batch_size) * prompt_bucket(max_context_tokens)

@@ -10,6 +10,7 @@ from typing import Any
 
 from systems.engine.adapter_files import AdapterFiles, inspect_adapter
 from systems.engine.checkpoint import BackboneLayout, plan_layout
+from systems.engine.cuda.buckets import slab_tokens
 from systems.errors import DeploymentError
 from systems.interface import Deployment, Function
 
@@ -36,7 +37,7 @@ class Plan:
 
     @property
     def threads(self) -> int:
-        return self.deployment.limits.threads_per_instance or len(os.sched_getaffinity(0))
+        return self.deployment.instance_threads(len(os.sched_getaffinity(0)))
 
     def model_dir(self, backbone: str) -> Path:
         return self.deployment.backbones[backbone]
@@ -95,12 +96,15 @@ def _world(
     if on_card:
         context_bytes = options.cuda_context_bytes
 
+    limits = deployment.limits
+    tokens = slab_tokens(limits.max_batch_size, limits.max_context_tokens)
+
     def spec(function: Function) -> FunctionSpec:
         layout = layouts[function.backbone]
         adapter = adapters.get(function.id)
         per_token = layout.config.kv_bytes_per_token(layout.dtype, kind)
         # On a device keys and values are one slab, there for as long as the engine is.
-        slab_bytes = per_token * _slab_tokens(deployment) if on_card else 0
+        slab_bytes = per_token * tokens if on_card else 0
         return FunctionSpec(
             id=function.id,
             backbone=function.backbone,
@@ -111,7 +115,6 @@ def _world(
             slo_ttft_ns=round(function.slo_ttft_s * 1e9),
         )
 
-    limits = deployment.limits
     return World(
         backbones={name: BackboneSpec(name, layout.nbytes) for name, layout in layouts.items()},
         functions={name: spec(function) for name, function in functions.items()},
@@ -133,20 +136,13 @@ def _world(
     )
 
 
-def _slab_tokens(deployment: Deployment) -> int:
-    from systems.engine.cuda.buckets import batch_bucket, prompt_bucket
-
-    limits = deployment.limits
-    return batch_bucket(limits.max_batch_size) * prompt_bucket(limits.max_context_tokens)
-
-
 def _slots(deployment: Deployment) -> int:
     """Batches that are computed at full speed at once: on the CPU as many as the cores allow, every
     device having the same cores; a card shares its time among those that run."""
     if deployment.devices[0].kind == "cuda":
         return 1
     cores = len(os.sched_getaffinity(0))
-    return max(1, cores // (deployment.limits.threads_per_instance or cores))
+    return max(1, cores // deployment.instance_threads(cores))
 
 
 def _check_memory(world: World) -> None:

@@ -77,6 +77,9 @@ class Profile(_Frozen):
     decode_bytes_per_s: Number
     """At which weights are read in a step."""
 
+    kv_slab: bool = False
+    """Whether keys and values of a full batch are reserved with the context, as this suite's
+    engine has them on a card; else they come and go with requests."""
     context_bytes: Number
     forked_context_bytes: Number
     template_bytes: Number

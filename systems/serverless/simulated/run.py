@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from systems.engine.cuda.buckets import slab_tokens
 from systems.interface import Deployment, Evidence, RequestEvidence
 from systems.models.sizes import ModelSize, model_size
 
@@ -128,14 +129,15 @@ def build_world(
     forks = policies.preloading.forks
     context = profile.forked_context_bytes if forks else profile.context_bytes
     limits = deployment.limits
+    slab = slab_tokens(limits.max_batch_size, limits.max_context_tokens) if profile.kv_slab else 0
 
     def spec(id_: str, backbone: str, slo_s: float, law: Laws) -> FunctionSpec:
         return FunctionSpec(
             id=id_,
             backbone=backbone,
             adapter_bytes=law.size.adapter_bytes,
-            kv_bytes_per_token=law.size.kv_bytes_per_token,
-            context_bytes=round(context.value),
+            kv_bytes_per_token=0 if slab else law.size.kv_bytes_per_token,
+            context_bytes=round(context.value) + slab * law.size.kv_bytes_per_token,
             slo_ttft_ns=round(slo_s * 1e9),
             host_bytes=round(profile.host_bytes.value),
             dormant_bytes=round(profile.dormant_bytes.value),
@@ -172,5 +174,4 @@ def build_world(
 def _slots(deployment: Deployment, profile: Profile) -> int:
     """As the live platform counts them where devices compute on the host's cores."""
     cores = int(profile.cores.value)
-    on_cores = cores // (deployment.limits.threads_per_instance or cores)
-    return max(1, int(profile.device_slots.value) or on_cores)
+    return max(1, int(profile.device_slots.value) or cores // deployment.instance_threads(cores))
