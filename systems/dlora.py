@@ -1,7 +1,7 @@
 """dLoRA (Wu et al., OSDI 2024) on our engine, kept up: merged and unmerged execution in turn, and
 requests that move between replicas together with their adapters.
 
-Modelled, live and simulated by the same decisions (systems/serverful/inhouse):
+Modelled, live (systems/serverful/inhouse):
 
 - Dynamic batching (§4): an adapter that is hot enough is merged into the weights and runs alone,
   without B·A beside every product; else all run unmerged in one batch. Thresholds adapt, credits

@@ -1,5 +1,5 @@
 """What a replica runs next, decided anew before every iteration (Orca's iteration-level
-scheduling, Yu et al., OSDI 2022). Pure: the live replica and the simulated one ask alike."""
+scheduling, Yu et al., OSDI 2022). Pure: it sees the queue and no clock."""
 
 from __future__ import annotations
 

@@ -45,9 +45,9 @@ def _on_cuda(message: Message) -> Any:
 
     layout = BackboneLayout.from_json(message["layout"])
     weights = PLACES["cuda"].weights(layout, Path(message["model_dir"]), None)
-    slot = message["slot"]
-    shape = SlotShape.of(layout.config, slot["rank"], slot["targets"], weights.dtype)
-    table = AdapterTable(shape, slot["count"], "cuda")
+    table_of = message["table"]
+    shape = SlotShape.of(layout.config, table_of["rank"], table_of["targets"], weights.dtype)
+    table = AdapterTable(shape, table_of["count"], "cuda")
     engine = CudaMultiEngine(layout.config, weights, table, **_limits(message))
     while engine.prepare():
         pass

@@ -128,7 +128,8 @@ class Server:
             model_dir=str(deck.deployment.backbones[deck.backbone]),
             layout=deck.layout.to_json(),
             adapters={name: str(deck.functions[name].adapter) for name in held},
-            slot={"rank": deck.rank, "targets": sorted(deck.targets), "count": max(1, len(held))},
+            # Places for all: where none of its adapters is idle, a replica holds more than its share.
+            table={"rank": deck.rank, "targets": sorted(deck.targets), "count": len(deck.adapters)},
             threads=self._options.replica_threads(),
             batch=batch,
             slots=batch,
