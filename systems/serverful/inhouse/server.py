@@ -128,7 +128,7 @@ class Server:
             model_dir=str(deck.deployment.backbones[deck.backbone]),
             layout=deck.layout.to_json(),
             adapters={name: str(deck.functions[name].adapter) for name in held},
-            # Places for all: where none of its adapters is idle, a replica holds more than its share.
+            # Places for all: where none of its adapters is idle, a replica takes one more.
             table={"rank": deck.rank, "targets": sorted(deck.targets), "count": len(deck.adapters)},
             threads=self._options.replica_threads(),
             batch=batch,
