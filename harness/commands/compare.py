@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from ..records import Cell
 
 
 def compare(
@@ -17,12 +20,19 @@ def compare(
     factor: Annotated[
         str, typer.Option(help="The one thing that may differ: system, workload, deployment, …")
     ] = "system",
+    at_slo: Annotated[
+        float | None,
+        typer.Option(metavar="PERCENT", help="Instead: load and cost at this SLO attainment."),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Every metric by system and workload with 95 % intervals, and ratios to a baseline.
 
     Cells over seeds and repeats are pooled. Refuses cells that differ outside the factor. Exit
     status 1 where a cell is invalid. Example: slbench compare results/reference/quickstart
+
+    With --at-slo, cells are points of several loads: for each system the highest load at which it
+    still attains so much, and its cost there.
     """
     from ..compare import compare as compared
     from ..compare import factor as factor_named
@@ -31,6 +41,10 @@ def compare(
     chosen = factor_named(factor)
     opened = [open_run(name) for name in runs]
     cells = [cell for run in opened for cell in run.cells()]
+    valid = all(cell.manifest.valid for cell in cells)
+    if at_slo is not None:
+        _show_sustained(cells, at_slo / 100, as_json=json_)
+        raise typer.Exit(0 if valid else 1)
     if baseline is None and chosen.name == "system":
         baseline = _declared([run.experiment for run in opened], {cell.system for cell in cells})
     found = compared(cells, baseline, chosen)
@@ -44,8 +58,21 @@ def compare(
         console = Console()
         for table in tables(found):
             console.print(table)
-    valid = all(cell.manifest.valid for cell in cells)
     raise typer.Exit(0 if valid else 1)
+
+
+def _show_sustained(cells: Sequence[Cell], level: float, *, as_json: bool) -> None:
+    from ..compare import at_attainment
+
+    found = at_attainment(cells, level)
+    if as_json:
+        print(json.dumps({"slo_attainment": level, "systems": [each.as_dict() for each in found]}))
+        return
+    from rich.console import Console
+
+    from ..report.sustained import sustained_table
+
+    Console().print(sustained_table(found, level))
 
 
 def _declared(experiments: Sequence[Mapping[str, Any]], systems: set[str]) -> str | None:

@@ -1,0 +1,94 @@
+"""Cost at equal SLO attainment: what each system costs at the highest load at which it still keeps
+its promise, instead of at one load that is idle for one and hopeless for another.
+
+A cell is a point: its offered load, the share of its requests within their objective, the cost of
+1,000 of them. Attainment falls with load but for noise, so the points are first made to (isotonic
+regression, weighted by requests); between two points everything is taken to be linear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import HarnessError
+from ..records import Cell
+from .factors import difference, leaves
+
+FREE = ("workload", "schedule_sha256", "seed", "deployment.functions")
+"""What may differ between cells of a system: a load is a workload, and may have more functions."""
+POINTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Sustained:
+    """``rps`` requests/s offered, and the cost of 1,000 of them in $, at the level asked for; None
+    where the cells do not show it, and ``why``."""
+
+    system: str
+    rps: float | None
+    usd_per_1k: float | None
+    why: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def at_attainment(cells: Sequence[Cell], level: float) -> list[Sustained]:
+    """``level``: share of requests within their objective, above 0 and at most 1. ``HarnessError``
+    where cells differ in more than system and load."""
+    if not 0 < level <= 1:
+        raise HarnessError(f"--at-slo {level * 100:g}: a percentage above 0 and at most 100")
+    _refuse(cells)
+    systems = dict.fromkeys(cell.system for cell in cells)
+    return [_sustained(name, [c for c in cells if c.system == name], level) for name in systems]
+
+
+def _refuse(cells: Sequence[Cell]) -> None:
+    if not cells:
+        raise HarnessError("nothing to compare: the runs hold no finished cell")
+    for cell in cells[1:]:
+        ours, theirs = leaves(cells[0].manifest), leaves(cell.manifest)
+        freed = FREE if cell.system == cells[0].system else (*FREE, "system")
+        key = difference(ours, theirs, freed)
+        if key is not None:
+            raise HarnessError(
+                f"{key}: {ours.get(key)!r} in {cells[0].path} and {theirs.get(key)!r} in"
+                f" {cell.path}; --at-slo compares cells that differ in system and load only"
+            )
+
+
+def offered_rps(cell: Cell) -> float:
+    """Requests by second of the schedule, from the first to the last."""
+    scheduled = cell.requests["scheduled_ns"]
+    return float((len(scheduled) - 1) / max((scheduled.max() - scheduled.min()) / 1e9, 1e-9))
+
+
+def _sustained(system: str, cells: Sequence[Cell], level: float) -> Sustained:
+    from scipy.optimize import isotonic_regression
+
+    points = sorted(
+        (offered_rps(c), c.summary["slo_attainment"], _cost(c), c.summary["n"]) for c in cells
+    )
+    load, raw, cost, weight = np.array(points, float).T
+    if len(points) < POINTS:
+        return Sustained(system, None, None, "one load only; run it at several")
+    kept = isotonic_regression(raw, weights=weight, increasing=False).x
+    if kept[0] < level:
+        return Sustained(system, None, None, f"{kept[0]:.0%} at the lowest load; run lower ones")
+    if kept[-1] > level:
+        return Sustained(system, None, None, f"{kept[-1]:.0%} at the highest load; run higher ones")
+    last = int(np.flatnonzero(kept >= level)[-1])
+    if last == len(points) - 1:
+        return Sustained(system, float(load[last]), float(cost[last]))
+    part = (kept[last] - level) / (kept[last] - kept[last + 1])
+    rps, usd = (float(v[last] + part * (v[last + 1] - v[last])) for v in (load, cost))
+    return Sustained(system, rps, usd)
+
+
+def _cost(cell: Cell) -> float:
+    value = cell.summary["usd_per_1k_requests"]
+    return float("nan") if value is None else float(value)
