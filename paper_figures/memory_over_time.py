@@ -1,4 +1,5 @@
-"""What each system holds on its device over time, by owner, and the processes' measured PSS."""
+"""What each system holds on its device over time, by owner, and what was measured: the processes'
+PSS, and on a card what the driver says is theirs."""
 
 from __future__ import annotations
 
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 
 NAME = "memory-over-time"
 _GRID_NS = 100_000_000
+_SECOND_NS = 1_000_000_000
+_MEASURED = {
+    "measured-pss": ("measured PSS, all processes", "o-"),
+    # A copy that processes share is none's: the driver counts it for nobody.
+    "measured-nvml": ("driver's count by process", "^:"),
+}
 
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
@@ -30,15 +37,22 @@ def draw_figure(run: Run) -> Iterator[style.Drawing]:
 
 def tidy(cell: Cell) -> pd.DataFrame:
     """A row per tenth of a second and owner: ``bytes`` of the ledger, all devices and functions;
-    measured samples keep their own times under the owner ``measured-pss``."""
+    measured samples, one a second at most, keep their own times under their source's name."""
     memory = cell.table("memory").to_pandas()
     even = memory[(memory["source"] == "ledger") & (memory["t_ns"] % _GRID_NS == 0)]
     held: pd.DataFrame = even.groupby(["t_ns", "owner"], as_index=False)["bytes"].sum()
-    measured = memory[memory["source"] == "measured-pss"][["t_ns", "bytes"]]
-    rows: pd.DataFrame = pd.concat([held, measured.assign(owner="measured-pss")], ignore_index=True)
+    measured = _each_second(memory[memory["source"].isin(_MEASURED)])
+    rows: pd.DataFrame = pd.concat([held, measured], ignore_index=True)
     rows["t_s"] = rows.pop("t_ns") / 1e9
     rows.insert(0, "system", cell.system)
     return rows
+
+
+def _each_second(samples: pd.DataFrame) -> pd.DataFrame:
+    """All devices together, the first sample of each second."""
+    whole = samples.groupby(["source", "t_ns"])[["bytes"]].sum().reset_index()
+    later = whole.assign(second=whole["t_ns"] // _SECOND_NS).duplicated(["source", "second"])
+    return whole[~later].rename(columns={"source": "owner"})
 
 
 def _draw(name: str, cells: list[Cell]) -> style.Drawing:
@@ -66,7 +80,7 @@ def _draw(name: str, cells: list[Cell]) -> style.Drawing:
 
 
 def _panel(axis: Any, rows: Any, system: str) -> None:
-    held = rows[rows["owner"] != "measured-pss"]
+    held = rows[~rows["owner"].isin(_MEASURED)]
     columns = held.pivot_table(index="t_s", columns="owner", values="bytes", fill_value=0)
     owners = [owner for owner in style.OWNERS if owner in columns]
     if owners:
@@ -75,16 +89,11 @@ def _panel(axis: Any, rows: Any, system: str) -> None:
         axis.stackplot(
             columns.index, *values, labels=owners, colors=colours, linewidth=0, step="post"
         )
-    measured = rows[rows["owner"] == "measured-pss"].sort_values("t_s")
-    axis.plot(
-        measured["t_s"],
-        measured["bytes"] / 1e9,
-        "o-",
-        color="black",
-        ms=2,
-        lw=0.6,
-        label="measured PSS, gateway and template included",
-    )
+    for source, (label, line) in _MEASURED.items():
+        seen = rows[rows["owner"] == source].sort_values("t_s")
+        if len(seen):
+            gb = seen["bytes"] / 1e9
+            axis.plot(seen["t_s"], gb, line, color="black", ms=2, lw=0.6, label=label)
     axis.set_xlabel("time, s")
     axis.set_xlim(left=0)
     axis.set_title(system, loc="left", fontweight="bold")

@@ -44,6 +44,8 @@ SYSTEMS = {
     "serverless-lora-no-offloading": ("− offloading", "#8c8c8c", "P"),
     "serverless-lora-no-adaptive-batching": ("− adaptive batching", "#d9b38c", "X"),
     "vllm": ("vLLM", "#d55e00", "<"),
+    "multi-lora": ("multi-lora", "#009e73", "X"),
+    "dlora": ("dLoRA", "#8c6bb1", "P"),
     "vllm-dedicated": ("vLLM, one server a function", "#f0c9a8", ">"),
 }
 """Name on a figure, colour (neighbours differ in lightness) and mark of each system."""
