@@ -103,7 +103,7 @@ def test_an_interrupt_stops_cleanly_and_leaves_no_process(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("run", "nothing"), "known: ablation, evaluation, main"),
+        (("run", "nothing"), "known: ablation, cold-start-24-h100, "),
         (("run", "quickstart", "--system", "nobody"), "serverless-lora"),
         (("run", "quickstart", "--workload", "nothing"), "azure-bursty8"),
         (("run", "quickstart", "--set", "colour=red"), "colour"),
