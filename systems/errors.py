@@ -19,3 +19,7 @@ class CheckpointError(SystemsError):
 
 class AdapterError(SystemsError):
     """An adapter directory is missing or corrupt, or belongs to another backbone."""
+
+
+class ConfinementError(SystemsError):
+    """The kernel or the machine does not let an instance be confined as it must be."""

@@ -241,6 +241,8 @@ class SystemInfo:
     version: str
     policies: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    confinement: tuple[str, ...] = ()
+    """What each instance is held to; empty where nothing is, or before it is deployed."""
 
 
 class ServingSystem(ABC):

@@ -109,10 +109,11 @@ class Server:
 
     def _start(self, replica: int, held: tuple[str, ...], batch: int) -> AsyncChannel:
         ours, theirs = wire.pair()
+        device = self._deck.deployment.devices[0].kind
         command = [sys.executable, "-m", "systems.serverless.live.process", "replica"]
         self._processes.append(
             subprocess.Popen(
-                [*command, str(theirs.fileno()), str(os.getpid())],
+                [*command, str(theirs.fileno()), str(os.getpid()), device],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env=process.environment(),
@@ -124,7 +125,7 @@ class Server:
         channel.send(
             "configure",
             scheme=self._config["scheme"],
-            device=deck.deployment.devices[0].kind,
+            device=device,
             model_dir=str(deck.deployment.backbones[deck.backbone]),
             layout=deck.layout.to_json(),
             adapters={name: str(deck.functions[name].adapter) for name in held},

@@ -23,6 +23,7 @@ from systems.interface import Deployment
 from systems.registry import system_class
 from systems.serverless.options import Options
 
+from . import confine
 from .api import Api
 from .journal import Journal
 from .plan import make_plan
@@ -83,6 +84,7 @@ def _read_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
 
 
 def main() -> int:
+    confine.hide_memory()
     config = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     try:
         uvloop.run(serve(config))

@@ -106,7 +106,7 @@ class Node:
         ours, theirs = wire.pair()
         command = [sys.executable, "-m", "systems.serverless.live.process", role]
         popen = subprocess.Popen(
-            [*command, str(theirs.fileno()), str(os.getpid())],
+            [*command, str(theirs.fileno()), str(os.getpid()), self._plan.device],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             env=process.environment(),
@@ -130,7 +130,9 @@ class Node:
         child = self._adopt(ours, on_message, on_exit)
         self._tokens += 1
         self._forks[self._tokens] = child
-        self._template.channel.send("fork", [theirs.fileno()], role=role, token=self._tokens)
+        device = self._plan.device
+        fields = {"role": role, "token": self._tokens, "device": device}
+        self._template.channel.send("fork", [theirs.fileno()], **fields)
         theirs.close()
         return child
 

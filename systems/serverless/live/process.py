@@ -9,12 +9,15 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 
+from systems.errors import ConfinementError
+
+from . import confine
 from .wire import Channel
 
 PR_SET_PDEATHSIG = 1
-PR_SET_NO_NEW_PRIVS = 38
 
 ROLES = {
     "instance": "systems.serverless.live.instance",
@@ -23,12 +26,19 @@ ROLES = {
     "zygote": "systems.serverless.live.zygote",
 }
 
+CONFINED: Mapping[str, Callable[[str], None]] = {
+    "instance": confine.confine,
+    "loader": confine.confine,
+    "zygote": confine.shelter,
+}
+"""Roles that read what tenants bring, and the template that forks them and reads nothing."""
+
 
 def environment() -> dict[str, str]:
     """For processes that start from nothing. One thread until the *kernels* artifact says
     otherwise, since a template must not run any; hubs are never asked."""
     return {
-        **os.environ,
+        **confine.environment(os.environ),
         "OMP_NUM_THREADS": "1",
         "OMP_WAIT_POLICY": "PASSIVE",
         "OPENBLAS_NUM_THREADS": "1",
@@ -41,10 +51,11 @@ def environment() -> dict[str, str]:
 
 
 def settle(parent: int) -> None:
-    """Die with ``parent`` (a pid), whatever its end, and leave terminal signals to it."""
+    """Die with ``parent`` (a pid), whatever its end, and leave terminal signals to it. Whatever
+    it starts has no more privileges than it."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    confine.gain_nothing()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if os.getppid() != parent:
@@ -61,12 +72,18 @@ def import_libraries() -> None:
     gc.freeze()
 
 
-def become(role: str, sock: socket.socket) -> NoReturn:
-    """Run ``role`` on ``sock`` to its end. Ends the process itself: an interpreter that was
-    forked has nothing to tidy, and unwinding torch takes longer than the kernel does."""
+def become(role: str, sock: socket.socket, device: str) -> NoReturn:
+    """Run ``role`` on ``sock`` to its end, confined as its kind of device allows. Ends the
+    process itself: an interpreter that was forked has nothing to tidy, and unwinding torch takes
+    longer than the kernel does."""
     status = 1
+    channel = Channel(sock)
     try:
-        status = importlib.import_module(ROLES[role]).main(Channel(sock))
+        if role in CONFINED:
+            CONFINED[role](device)
+        status = importlib.import_module(ROLES[role]).main(channel)
+    except ConfinementError as error:
+        channel.send("failed", reason=f"not confined: {error}")
     except (EOFError, BrokenPipeError, ConnectionResetError):
         status = 0
     except BaseException:
@@ -79,10 +96,10 @@ def become(role: str, sock: socket.socket) -> NoReturn:
 
 
 def main() -> NoReturn:
-    """``python -m systems.serverless.live.process ROLE FD PARENT``: a role from nothing."""
-    role, fd, parent = sys.argv[1:]
+    """``python -m systems.serverless.live.process ROLE FD PARENT DEVICE``: a role from nothing."""
+    role, fd, parent, device = sys.argv[1:]
     settle(int(parent))
-    become(role, socket.socket(fileno=int(fd)))
+    become(role, socket.socket(fileno=int(fd)), device)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from systems.interface import Deployment, Endpoint, Evidence, ServingSystem, Sys
 
 from ..core.policies import Policies
 from ..options import Options
-from . import journal
+from . import confine, journal
 from .plan import make_plan
 
 _START_S = 60.0
@@ -43,6 +43,7 @@ class LiveServerless(ServingSystem):
         self._gateway: subprocess.Popen[str] | None = None
         self._evidence: Evidence | None = None
         self._options = Options()
+        self._confinement: tuple[str, ...] = ()
 
     @staticmethod
     @abstractmethod
@@ -60,11 +61,13 @@ class LiveServerless(ServingSystem):
         except PackageNotFoundError:
             installed = "not installed"
         policies = self.policies(self._options)
-        return SystemInfo(self.name, installed, policies.names, self._options.model_dump())
+        options = self._options.model_dump()
+        return SystemInfo(self.name, installed, policies.names, options, self._confinement)
 
     def deploy(self, deployment: Deployment) -> Endpoint:
         self.check(deployment)
         self._options = Options.model_validate(dict(deployment.options))
+        self._confinement = confine.names(deployment.devices[0].kind)
         self._directory = Path(tempfile.mkdtemp(prefix=f"slbench-{self.name}-"))
         config = self._directory / "config.json"
         content = {

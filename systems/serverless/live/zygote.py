@@ -72,7 +72,7 @@ def _serve(channel: Channel, wakeup: int) -> None:
         os.close(wakeup)
         channel.close()
         process.settle(parent)
-        process.become(message["role"], socket.socket(fileno=fd))
+        process.become(message["role"], socket.socket(fileno=fd), message["device"])
     os.close(fd)
     channel.send("forked", token=message["token"], pid=pid)
 
