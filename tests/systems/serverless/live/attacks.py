@@ -1,0 +1,167 @@
+"""What an instance that a tenant has taken over would try: run in place of an instance's main.
+
+Each attack does the real thing and raises ``OSError`` where it is refused.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from systems.serverless.live import process
+from systems.serverless.live.wire import Channel
+
+PR_SET_PTRACER, PR_SET_PTRACER_ANY = 0x59616D61, ctypes.c_ulong(-1)
+PTRACE_ATTACH, PTRACE_DETACH = 16, 17
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+SECRET = ctypes.create_string_buffer(b"the prompt of another tenant")
+
+
+def main(channel: Channel) -> int:
+    # Where Yama bounds ptrace, it must not be Yama that refuses.
+    _LIBC.prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0)
+    channel.send("up", pid=os.getpid(), address=ctypes.addressof(SECRET))
+    while (received := channel.receive()) is not None:
+        message, _ = received
+        channel.send("outcome", **attempt(message["attack"], message["victim"]))
+    return 0
+
+
+def attempt(attack: str, victim: dict[str, int]) -> dict[str, Any]:
+    """``got``, or ``refused`` with the error's name."""
+    try:
+        return {"got": ATTACKS[attack](victim)}
+    except OSError as error:
+        return {"refused": errno.errorcode[error.errno or 0]}
+
+
+def _internet(victim: dict[str, int]) -> None:
+    socket.socket(socket.AF_INET, socket.SOCK_STREAM).close()
+
+
+def _unix_socket(victim: dict[str, int]) -> None:
+    socket.socket(socket.AF_UNIX, socket.SOCK_STREAM).close()
+
+
+def _internet_from_a_child(victim: dict[str, int]) -> None:
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if "got" in attempt("internet", victim) else 1)
+    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0:
+        raise PermissionError(errno.EPERM, "refused to the child")
+
+
+def _trace(victim: dict[str, int]) -> None:
+    _check(_LIBC.ptrace(PTRACE_ATTACH, victim["pid"], None, None))
+    os.waitpid(victim["pid"], 0x40000000)  # __WALL
+    _check(_LIBC.ptrace(PTRACE_DETACH, victim["pid"], None, None))
+
+
+def _memory_file(victim: dict[str, int]) -> str:
+    fd = os.open(f"/proc/{victim['pid']}/mem", os.O_RDONLY)
+    try:
+        return os.pread(fd, len(SECRET.value), victim["address"]).decode()
+    finally:
+        os.close(fd)
+
+
+def _memory_call(victim: dict[str, int]) -> str:
+    class Piece(ctypes.Structure):
+        _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+    here = ctypes.create_string_buffer(len(SECRET))
+    ours, theirs = Piece(ctypes.addressof(here), len(here)), Piece(victim["address"], len(here))
+    read = _LIBC.process_vm_readv(
+        victim["pid"], ctypes.byref(ours), 1, ctypes.byref(theirs), 1, ctypes.c_ulong(0)
+    )
+    _check(read)
+    return here.value.decode()
+
+
+def _their_environment(victim: dict[str, int]) -> None:
+    Path(f"/proc/{victim['pid']}/environ").read_bytes()
+
+
+def _their_descriptors(victim: dict[str, int]) -> None:
+    os.close(os.open(f"/proc/{victim['pid']}/fd/0", os.O_RDONLY))
+
+
+def _own_environment(victim: dict[str, int]) -> str:
+    return Path("/proc/self/environ").read_text(errors="replace") + repr(dict(os.environ))
+
+
+def _program(victim: dict[str, int]) -> None:
+    subprocess.run([sys.executable, "-c", ""], check=True)
+
+
+def _signal(victim: dict[str, int]) -> None:
+    os.kill(victim["pid"], signal.SIGCONT)
+
+
+def _their_limits(victim: dict[str, int]) -> None:
+    limits = resource.prlimit(victim["pid"], resource.RLIMIT_CORE)
+    resource.prlimit(victim["pid"], resource.RLIMIT_CORE, limits)
+
+
+def _more_descriptors(victim: dict[str, int]) -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most + 1, most + 1))
+    except ValueError as error:
+        raise PermissionError(errno.EPERM, str(error)) from error
+
+
+def _exhaust_descriptors(victim: dict[str, int]) -> int:
+    """How many there were to be had; given back, so that the attacker can tell."""
+    held: list[int] = []
+    try:
+        while True:
+            held.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError as error:
+        if error.errno != errno.EMFILE:
+            raise
+    finally:
+        for fd in held:
+            os.close(fd)
+    return len(held)
+
+
+def _check(result: int) -> None:
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+ATTACKS: dict[str, Callable[[dict[str, int]], Any]] = {
+    "internet": _internet,
+    "unix socket": _unix_socket,
+    "internet from a child": _internet_from_a_child,
+    "trace": _trace,
+    "memory file": _memory_file,
+    "memory call": _memory_call,
+    "their environment": _their_environment,
+    "their descriptors": _their_descriptors,
+    "own environment": _own_environment,
+    "program": _program,
+    "signal": _signal,
+    "their limits": _their_limits,
+    "more descriptors": _more_descriptors,
+    "exhaust descriptors": _exhaust_descriptors,
+}
+
+if __name__ == "__main__":
+    # The platform's own start of a process, with this for the instance; "free" is the same code
+    # unconfined, to show that each attack works where nothing stands in its way.
+    process.ROLES.update(
+        dict.fromkeys(("instance", "free"), "tests.systems.serverless.live.attacks")
+    )
+    process.main()

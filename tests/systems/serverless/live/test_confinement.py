@@ -1,0 +1,230 @@
+"""What a confined instance is refused: each claim of SECURITY.md by the attack on it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+import pytest
+
+from systems.serverless.live import confine, process, wire
+from systems.serverless.live.wire import Channel
+
+from .attacks import SECRET
+from .conftest import Running
+
+_TIMEOUT_MS = 60_000
+
+
+class Attacker:
+    """A process of the platform that does what it is told."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.channel = Channel(sock)
+        self.about = self._hear()
+
+    def tries(self, attack: str, victim: dict[str, Any] | None = None) -> dict[str, Any]:
+        self.channel.send("try", attack=attack, victim=victim)
+        return self._hear()
+
+    def _hear(self) -> dict[str, Any]:
+        received = self.channel.receive(_TIMEOUT_MS)
+        assert received is not None, "the attacker said nothing"
+        return {name: value for name, value in received[0].items() if name != "kind"}
+
+
+def start_process(role: str) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """As the platform does, its roles being the attacker's."""
+    ours, theirs = wire.pair()
+    module = "tests.systems.serverless.live.attacks"
+    popen = subprocess.Popen(
+        [sys.executable, "-m", module, role, str(theirs.fileno()), str(os.getpid()), "cpu"],
+        pass_fds=[theirs.fileno()],
+        env=process.environment(),
+    )
+    theirs.close()
+    return popen, ours
+
+
+@pytest.fixture(scope="module")
+def template() -> Iterator[tuple[int, Channel]]:
+    """The real template; its forks are attackers."""
+    popen, sock = start_process("zygote")
+    channel = Channel(sock)
+    for kind in ("started", "ready"):
+        received = channel.receive(_TIMEOUT_MS)
+        assert received is not None
+        assert received[0]["kind"] == kind
+    yield popen.pid, channel
+    channel.close()
+    popen.wait()
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Two instances, and the same two unconfined, to show that an attack works as such."""
+
+    confined: tuple[Attacker, Attacker]
+    free: tuple[Attacker, Attacker]
+
+    def refused(self, attack: str) -> bool:
+        """Whether ``attack`` on a sibling is refused to an instance, and works where nothing
+        stands in its way."""
+        attacker, victim = self.free
+        assert "got" in attacker.tries(attack, victim.about)
+        attacker, victim = self.confined
+        return attacker.tries(attack, victim.about).get("refused") in {"EPERM", "EACCES"}
+
+
+@pytest.fixture(scope="module", params=["new interpreter", "fork of the template"])
+def sides(request: pytest.FixtureRequest) -> Iterator[Sides]:
+    """By both ways in which instances come to be."""
+    popens: list[subprocess.Popen[bytes]] = []
+
+    def spawn(role: str) -> Attacker:
+        popen, sock = start_process(role)
+        popens.append(popen)
+        return Attacker(sock)
+
+    def fork(role: str) -> Attacker:
+        _, channel = request.getfixturevalue("template")
+        ours, theirs = wire.pair()
+        channel.send("fork", [theirs.fileno()], role=role, token=0, device="cpu")
+        theirs.close()
+        return Attacker(ours)
+
+    start = spawn if request.param == "new interpreter" else fork
+    started = Sides((start("instance"), start("instance")), (start("free"), start("free")))
+    yield started
+    for attacker in (*started.confined, *started.free):
+        attacker.channel.close()
+    for popen in popens:
+        popen.wait()
+
+
+def test_an_internet_socket_is_refused(sides: Sides) -> None:
+    assert sides.refused("internet")
+
+
+def test_an_internet_socket_is_refused_to_what_it_forks(sides: Sides) -> None:
+    assert sides.refused("internet from a child")
+
+
+def test_a_socket_to_services_of_the_machine_is_refused(sides: Sides) -> None:
+    assert sides.refused("unix socket")
+
+
+def test_tracing_a_sibling_is_refused(sides: Sides) -> None:
+    assert sides.refused("trace")
+
+
+def test_opening_the_memory_of_a_sibling_is_refused(sides: Sides) -> None:
+    attacker, victim = sides.free
+    assert attacker.tries("memory file", victim.about) == {"got": SECRET.value.decode()}
+    assert sides.refused("memory file")
+
+
+def test_reading_the_memory_of_a_sibling_by_a_call_is_refused(sides: Sides) -> None:
+    attacker, victim = sides.free
+    assert attacker.tries("memory call", victim.about) == {"got": SECRET.value.decode()}
+    assert sides.refused("memory call")
+
+
+def test_the_memory_of_the_template_is_refused(sides: Sides, template: tuple[int, Channel]) -> None:
+    pid, _ = template
+    attacker, _ = sides.confined
+    assert attacker.tries("memory file", {"pid": pid, "address": 0}) == {"refused": "EACCES"}
+
+
+def test_the_environment_and_descriptors_of_a_sibling_are_refused(sides: Sides) -> None:
+    assert sides.refused("their environment")
+    assert sides.refused("their descriptors")
+
+
+def test_starting_a_program_is_refused(sides: Sides) -> None:
+    assert sides.refused("program")
+
+
+def test_a_signal_to_a_sibling_is_refused(sides: Sides) -> None:
+    assert sides.refused("signal")
+
+
+def test_the_limits_of_a_sibling_cannot_be_changed(sides: Sides) -> None:
+    assert sides.refused("their limits")
+
+
+def test_exhausting_descriptors_ends_at_a_bound_that_cannot_be_raised(sides: Sides) -> None:
+    attacker, sibling = sides.confined
+    got = attacker.tries("exhaust descriptors")["got"]
+    assert got < confine.MAX_DESCRIPTORS
+    assert attacker.tries("more descriptors") == {"refused": "EPERM"}
+    assert sibling.tries("exhaust descriptors") == {"got": got}, "its sibling has its own"
+
+
+def test_no_credential_of_the_platform_reaches_an_instance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ("AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "SLBENCH_TOKENS", "DATABASE_URL", "TORCH_TOKEN")
+    for name in names:
+        monkeypatch.setenv(name, "a-credential")
+    popen, sock = start_process("instance")
+    attacker = Attacker(sock)
+    environment = attacker.tries("own environment")["got"]
+    assert "PATH" in environment
+    assert "a-credential" not in environment
+    attacker.channel.close()
+    popen.wait()
+
+
+def test_where_a_measure_cannot_be_taken_no_instance_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unavailable() -> None:
+        raise OSError(errno.ENOSYS, "the kernel has no such thing")
+
+    monkeypatch.setitem(confine.MEASURES["cpu"], "no core files", unavailable)  # type: ignore[arg-type]
+    ours, theirs = wire.pair()
+    pid = os.fork()
+    if pid == 0:
+        process.become("instance", theirs, "cpu")
+    theirs.close()
+    received = Channel(ours).receive(_TIMEOUT_MS)
+    assert received is not None
+    assert received[0]["kind"] == "failed", "and never 'started'"
+    assert "no core files" in received[0]["reason"]
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+
+
+@pytest.mark.live
+def test_what_the_manifest_says_is_in_force_in_each_instance(
+    deploy: Callable[..., Running],
+) -> None:
+    """By the kernel's account of the processes that serve."""
+    running = deploy()
+
+    async def warm() -> None:
+        async with aiohttp.ClientSession() as session:
+            for name in ("f0", "f1"):
+                assert (await running.ask(session, name))["status"] == 200
+
+    asyncio.run(warm())
+    assert running.system.info().confinement == confine.names("cpu")
+    assert len(running.instances()) == 2
+    for instance in running.instances():
+        text = Path(f"/proc/{instance.pid}/status").read_text(encoding="utf-8")
+        status = dict(line.split(":\t", 1) for line in text.splitlines())
+        assert status["NoNewPrivs"] == "1"
+        assert status["Seccomp"] == "2", "SECCOMP_MODE_FILTER"
+        assert all(int(status[name], 16) == 0 for name in ("CapPrm", "CapEff", "CapInh"))
+        assert instance.rlimit(psutil.RLIMIT_NOFILE)[1] <= confine.MAX_DESCRIPTORS
+        assert instance.rlimit(psutil.RLIMIT_CORE) == (0, 0)
