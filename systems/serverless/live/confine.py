@@ -42,6 +42,8 @@ ENVIRONMENT = frozenset(
         "HF_HUB_OFFLINE",
         "CC",
         "CXX",
+        "CPATH",
+        "LIBRARY_PATH",
         "TOKENIZERS_PARALLELISM",
         "ARROW_DEFAULT_MEMORY_POOL",
         "JE_ARROW_MALLOC_CONF",

@@ -21,6 +21,7 @@ from systems.serverless.live import process
 from systems.serverless.live.wire import Channel
 
 PR_SET_PTRACER, PR_SET_PTRACER_ANY = 0x59616D61, ctypes.c_ulong(-1)
+PR_SET_DUMPABLE = 4
 PTRACE_ATTACH, PTRACE_DETACH = 16, 17
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -43,6 +44,11 @@ def attempt(attack: str, victim: dict[str, int]) -> dict[str, Any]:
         return {"got": ATTACKS[attack](victim)}
     except OSError as error:
         return {"refused": errno.errorcode[error.errno or 0]}
+
+
+def _be_open(victim: dict[str, int]) -> None:
+    """Undo what a fork has from its template."""
+    _check(_LIBC.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
 
 
 def _internet(victim: dict[str, int]) -> None:
@@ -97,7 +103,7 @@ def _their_descriptors(victim: dict[str, int]) -> None:
 
 
 def _own_environment(victim: dict[str, int]) -> str:
-    return Path("/proc/self/environ").read_text(errors="replace") + repr(dict(os.environ))
+    return repr(dict(os.environ))
 
 
 def _program(victim: dict[str, int]) -> None:
@@ -142,6 +148,7 @@ def _check(result: int) -> None:
 
 
 ATTACKS: dict[str, Callable[[dict[str, int]], Any]] = {
+    "be open": _be_open,
     "internet": _internet,
     "unix socket": _unix_socket,
     "internet from a child": _internet_from_a_child,

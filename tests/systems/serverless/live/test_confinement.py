@@ -105,6 +105,8 @@ def sides(request: pytest.FixtureRequest) -> Iterator[Sides]:
 
     start = spawn if request.param == "new interpreter" else fork
     started = Sides((start("instance"), start("instance")), (start("free"), start("free")))
+    for attacker in started.free:
+        attacker.tries("be open")
     yield started
     for attacker in (*started.confined, *started.free):
         attacker.channel.close()

@@ -19,7 +19,7 @@ from systems.interface import Deployment, Device, Function
 from systems.models import ensure_adapters
 from systems.registry import system_class
 
-from .conftest import SERVERLESS, Running, wait_until
+from .conftest import SERVERLESS, Running, looks_inside, wait_until
 
 pytestmark = pytest.mark.live
 Deploy = Callable[..., Running]
@@ -123,6 +123,7 @@ def test_an_idle_instance_goes_after_its_keep_alive(deploy: Deploy, deployment: 
     wait_until(lambda: not running.instances() and _held(running, "cpu:0") == 0)
 
 
+@looks_inside
 def test_a_sleeping_instance_lets_go_of_its_artifacts_and_wakes_with_them(
     deploy: Deploy, deployment: Deployment
 ) -> None:

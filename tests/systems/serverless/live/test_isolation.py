@@ -18,7 +18,7 @@ from systems.engine.checkpoint import plan_layout
 from systems.interface import MemoryOwner
 from systems.serverless.live import store
 
-from .conftest import Running
+from .conftest import Running, looks_inside
 
 
 def sealed(content: bytes) -> int:
@@ -93,6 +93,7 @@ def test_an_unsealed_backbone_is_not_mapped() -> None:
     os.close(fd)
 
 
+@looks_inside
 @pytest.mark.live
 def test_instances_of_a_shared_backbone_map_the_same_pages(
     deploy: Callable[..., Running],
@@ -115,6 +116,7 @@ def test_instances_of_a_shared_backbone_map_the_same_pages(
     assert len(inodes) == 1
 
 
+@looks_inside
 @pytest.mark.live
 def test_the_instances_together_hold_one_backbone(
     deploy: Callable[..., Running], tiny: Path

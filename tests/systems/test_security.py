@@ -1,0 +1,31 @@
+"""SECURITY.md names tests that there are, and for every measure at least one."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from systems.serverless.live import confine
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+
+
+def test_every_test_that_it_names_is_there() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)
+    assert named
+    for path, name in named:
+        tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+        functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        assert name in functions, f"{path} has no {name}"
+
+
+def test_every_claim_has_its_attack_and_every_measure_its_claim() -> None:
+    rows = [
+        line.split("|")[1:-1] for line in PAGE.splitlines() if "::test_" in line and "|" in line
+    ]
+    assert all("::test_" in attack for _, _, attack in rows)
+    measures = " ".join(measure for _, measure, _ in rows)
+    for name in confine.names("cpu"):
+        assert name in measures, f"no claim rests on {name!r}"
