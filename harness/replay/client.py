@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -29,6 +31,8 @@ LATENESS_BUDGET_S = 0.010
 """p99 of lateness, and of the reader's lag, past which a run is invalid."""
 
 _STOP_S = 10.0
+_START_S = 120.0
+"""Until every load worker is ready: a minute for them to meet, and a loaded machine."""
 
 
 class Progress(NamedTuple):
@@ -116,15 +120,32 @@ def replay(
         master_port=free_port() if workers > 1 else 0,
     )
     schedule.write(plan.schedule)
-    run = _Run(len(schedule), on_progress)
+    length_s = max(schedule.table["scheduled_ns"].to_pylist(), default=0) / 1e9
+    run = _Run(len(schedule), on_progress, lead_s + length_s + timeout_s + _STOP_S)
     try:
-        with _driver(plan) as lines:
-            run.follow(lines)
+        with _driver(plan) as process:
+            run.follow(process)
     finally:
         table = _collect(schedule, plan)
     if not run.started:
         raise HarnessError(f"replay: the load generator did not start: {_last_words(plan)}")
     return run.result(table, schedule, lateness_budget_s)
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    """A process and all below it; none where it is gone."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=_STOP_S)
 
 
 def _last_words(plan: Plan) -> str:
@@ -133,17 +154,28 @@ def _last_words(plan: Plan) -> str:
 
 
 class _Run:
-    """What the driver tells, until it ends."""
+    """What the driver tells, until it ends: by itself, or because it is not done ``limit_s`` after
+    the start of the run, since a stopped process tells nobody that it is."""
 
-    def __init__(self, total: int, on_progress: Callable[[Progress], None] | None) -> None:
-        self._total, self._on_progress = total, on_progress
+    def __init__(
+        self, total: int, on_progress: Callable[[Progress], None] | None, limit_s: float
+    ) -> None:
+        self._total, self._on_progress, self._limit_s = total, on_progress, limit_s
         self._start_ns: int | None = None
         self._end: dict[str, Any] | None = None
 
-    def follow(self, lines: IO[bytes]) -> None:
-        for line in lines:
-            message = json.loads(line)
-            getattr(self, f"_{message.pop('kind')}")(**message)
+    def follow(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None, "asked for a pipe"
+        limit = _limit(process, _START_S)
+        try:
+            for line in process.stdout:
+                message = json.loads(line)
+                if message["kind"] == "started":
+                    limit.cancel()
+                    limit = _limit(process, self._limit_s)
+                getattr(self, f"_{message.pop('kind')}")(**message)
+        finally:
+            limit.cancel()
 
     @property
     def started(self) -> bool:
@@ -224,7 +256,7 @@ def _collect(schedule: Schedule, plan: Plan) -> pa.Table:
 
 
 @contextmanager
-def _driver(plan: Plan) -> Iterator[IO[bytes]]:
+def _driver(plan: Plan) -> Iterator[subprocess.Popen[bytes]]:
     """The Locust process, in a session of its own so that Ctrl-C reaches us first; ended with
     everything below it on leaving."""
     role = "master" if plan.workers > 1 else "solo"
@@ -243,20 +275,32 @@ def _driver(plan: Plan) -> Iterator[IO[bytes]]:
         with suppress(BrokenPipeError):  # its log says why
             process.stdin.write(f"{plan.model_dump_json()}\n".encode())
             process.stdin.flush()
-        yield process.stdout
-        process.wait(_STOP_S)
+        yield process
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_S)
     finally:
         _end(process)
 
 
+def _limit(process: subprocess.Popen[bytes], seconds: float) -> threading.Timer:
+    """End everything of the driver's after ``seconds``, those stopped included."""
+    timer = threading.Timer(seconds, lambda: _kill(_family(process.pid)))
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask, then insist; the kernel ends the children with their parents."""
+    """Ask, then insist. The kernel asks the children of a parent that ended; a stopped one cannot
+    hear it."""
+    below = _family(process.pid)[1:]
     process.terminate()
     try:
         process.wait(_STOP_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    _kill(psutil.wait_procs(below, timeout=_STOP_S if below else 0)[1])
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             with suppress(BrokenPipeError):

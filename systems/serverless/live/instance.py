@@ -53,6 +53,7 @@ class Instance:
             "request": self._request,
             "run": self._run,
             "cancel": self._cancel,
+            "ping": self._answer,
             "stop": self._stop,
         }
         self._loaders: dict[str, Callable[[Message, list[int]], None]] = {
@@ -158,6 +159,9 @@ class Instance:
         if self._arrived.pop(request, None) is None and self._engine is not None:
             self._engine.cancel(request)
         self._channel.send("cancelled", request=request)
+
+    def _answer(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+        self._channel.send("pong")
 
     def _stop(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
         self._stopped = True

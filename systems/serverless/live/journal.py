@@ -1,12 +1,13 @@
 """What a platform saw, written as it happens: one JSON object a line, so that a platform that
-dies leaves all but its last line to be read."""
+dies leaves all but its last line to be read. On a full disk the platform serves on: lines are lost
+whole, and how many is written as soon as there is room."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from systems.interface import (
     Activity,
@@ -25,7 +26,9 @@ class Journal:
     """Append-only, and with the kernel line by line: whoever reads it sees all there is so far."""
 
     def __init__(self, path: Path) -> None:
-        self._file: TextIO = path.open("a", encoding="utf-8", buffering=1)
+        self._file = path.open("ab", buffering=0)
+        self._size = self._file.tell()
+        self._lost = 0
 
     def request(self, evidence: RequestEvidence) -> None:
         spans = [(span.stage.value, span.start_ns, span.end_ns) for span in evidence.spans]
@@ -46,7 +49,23 @@ class Journal:
         self._write("problem", text=text)
 
     def _write(self, kind: str, **fields: Any) -> None:
-        self._file.write(json.dumps({"kind": kind, **fields}, separators=(",", ":")) + "\n")
+        if self._lost and self._append("problem", {"text": f"{self._lost} lines of evidence lost"}):
+            self._lost = 0
+        if self._lost or not self._append(kind, fields):
+            self._lost += 1
+
+    def _append(self, kind: str, fields: dict[str, Any]) -> bool:
+        """Write a whole line or nothing."""
+        line = json.dumps({"kind": kind, **fields}, separators=(",", ":")).encode() + b"\n"
+        try:
+            written = self._file.write(line)
+        except OSError:
+            return False
+        if written != len(line):
+            self._file.truncate(self._size)
+            return False
+        self._size += len(line)
+        return True
 
     def close(self) -> None:
         self._file.close()

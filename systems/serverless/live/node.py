@@ -22,6 +22,7 @@ from ..core.artifacts import Artifact, CopyKey
 from ..stages import Timeline
 from . import process, store, wire
 from .plan import Plan
+from .watch import EVERY_S, SILENT_ROUNDS, Pulse, Watch, Watched
 from .wire import AsyncChannel, Message
 
 _GRACE_S = 2.0
@@ -37,6 +38,12 @@ class Child:
     pid: int | None = None
     popen: subprocess.Popen[bytes] | None = None
     ended: bool = False
+    pulse: Pulse = field(default_factory=Pulse)
+    verdict: str = ""
+    """Why the node ended it."""
+
+    def ask(self) -> None:
+        self.channel.send("ping")
 
 
 @dataclass(slots=True, eq=False)
@@ -83,7 +90,7 @@ class Node:
         self._forks: dict[int, Child] = {}
         self._by_pid: dict[int, Child] = {}
         self._tokens = 0
-        self._exits: set[asyncio.Future[None]] = set()
+        self._watch = Watch(self._children, self._silent)
         self.do: dict[type, Callable[[Any], None]] = {
             act.StartTemplate: self._start_template,
             act.StartInstance: self._start_instance,
@@ -103,19 +110,24 @@ class Node:
         on_exit: Callable[[int | None], None],
     ) -> Child:
         """A process for ``role`` from nothing: a new interpreter."""
-        ours, theirs = wire.pair()
         command = [sys.executable, "-m", "systems.serverless.live.process", role]
-        popen = subprocess.Popen(
-            [*command, str(theirs.fileno()), str(os.getpid()), self._plan.device],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            env=process.environment(),
-        )
-        theirs.close()
+        with contextlib.ExitStack() as undo:
+            ours, theirs = wire.pair()
+            undo.callback(ours.close)
+            with theirs:
+                popen = subprocess.Popen(
+                    [*command, str(theirs.fileno()), str(os.getpid()), self._plan.device],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    env=process.environment(),
+                )
+            undo.callback(popen.wait)
+            undo.callback(popen.kill)
+            end = os.pidfd_open(popen.pid)
+            undo.pop_all()
         child = self._adopt(ours, on_message, on_exit)
         child.popen, child.pid = popen, popen.pid
-        watch = os.pidfd_open(popen.pid)
-        asyncio.get_running_loop().add_reader(watch, self._spawned_ended, child, watch)
+        asyncio.get_running_loop().add_reader(end, self._spawned_ended, child, end)
         return child
 
     def _fork(
@@ -143,7 +155,13 @@ class Node:
         on_exit: Callable[[int | None], None],
     ) -> Child:
         child: Child
-        channel = AsyncChannel(sock, on_message, lambda: self._hung_up(child))
+
+        def hear(message: Message, fds: list[int]) -> None:
+            child.pulse.heard()
+            if message["kind"] != "pong":
+                on_message(message, fds)
+
+        channel = AsyncChannel(sock, hear, lambda: self._hung_up(child))
         child = Child(channel, on_exit)
         return child
 
@@ -174,11 +192,26 @@ class Node:
         child.channel.close()
         child.on_exit(returncode)
 
+    # -- those that are silent --------------------------------------------------------------
+
+    def _children(self) -> list[Child]:
+        found = [live.child for live in self.instances.values() if live.child]
+        found += [copy.loader for copy in self.copies.values() if copy.loader]
+        return found if self._template is None else [*found, self._template]
+
+    def _silent(self, child: Watched) -> None:
+        assert isinstance(child, Child)
+        child.verdict = f"silent for {EVERY_S * SILENT_ROUNDS:g} s"
+        self._kill(child)
+
     # -- the template -----------------------------------------------------------------------
 
     def _start_template(self, action: act.StartTemplate) -> None:  # noqa: ARG002
         self.template_timeline.begin(Stage.WARMING, time.monotonic_ns())
-        self._template = self._spawn("zygote", self._template_says, self._template_ended)
+        try:
+            self._template = self._spawn("zygote", self._template_says, self._template_ended)
+        except OSError as error:
+            self._post(ev.TemplateDied(str(error)))
 
     def _template_says(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
         now = time.monotonic_ns()
@@ -198,8 +231,9 @@ class Node:
                 self._ended(child, message["returncode"])
 
     def _template_ended(self, returncode: int | None) -> None:
+        verdict = self._template.verdict if self._template else ""
         self._template = None
-        self._post(ev.TemplateDied(_why(returncode)))
+        self._post(ev.TemplateDied(verdict or _why(returncode)))
         forked = [*self._forks.values(), *self._by_pid.values()]
         self._forks.clear()
         self._by_pid.clear()
@@ -213,11 +247,16 @@ class Node:
         self.instances[instance.id] = instance
         instance.timeline.begin(Stage.WARMING, time.monotonic_ns())
         start = self._fork if action.forked else self._spawn
-        instance.child = start(
-            "instance",
-            partial(self._instance_says, instance),
-            partial(self._instance_ended, instance),
-        )
+        try:
+            instance.child = start(
+                "instance",
+                partial(self._instance_says, instance),
+                partial(self._instance_ended, instance),
+            )
+        except OSError as error:
+            instance.reason = str(error)
+            self._instance_ended(instance, None)
+            return
         instance.child.channel.send("configure", **self._plan.configuration(action.function))
 
     def _instance_says(self, instance: LiveInstance, message: Message, fds: list[int]) -> None:  # noqa: ARG002
@@ -242,7 +281,9 @@ class Node:
         if instance.stopping:
             self._post(ev.InstanceStopped(instance.id))
         else:
-            self._post(ev.ProcessDied(instance.id, instance.reason or _why(returncode)))
+            verdict = instance.child.verdict if instance.child else ""
+            reason = instance.reason or verdict or _why(returncode)
+            self._post(ev.ProcessDied(instance.id, reason))
 
     def _stop_instance(self, action: act.StopInstance) -> None:
         instance = self.instances.get(action.instance)
@@ -280,7 +321,13 @@ class Node:
     # -- shared backbones -------------------------------------------------------------------
 
     def _load_backbone(self, action: act.LoadBackbone) -> None:
-        key = action.copy
+        try:
+            self._start_loader(action.copy)
+        except OSError as error:
+            self._close(action.copy)
+            self._post(ev.BackboneFailed(action.copy, str(error)))
+
+    def _start_loader(self, key: CopyKey) -> None:
         name = f"backbone:{key.backbone}"
         size = self._plan.world.backbones[key.backbone].bytes
         stored = StoredCopy(store.create(name, size) if self._plan.device == "cpu" else None)
@@ -292,6 +339,7 @@ class Node:
             partial(self._loader_says, key, stored),
             partial(self._loader_ended, key, stored),
         )
+        stored.loader.pulse.answers = False
         stored.loader.channel.send(
             "load",
             [] if stored.fd is None else [stored.fd],
@@ -317,9 +365,10 @@ class Node:
 
     def _loader_ended(self, key: CopyKey, stored: StoredCopy, returncode: int | None) -> None:
         if stored.loader is not None:
+            reason = stored.reason or stored.loader.verdict or _why(returncode)
             stored.loader = None
             self._close(key)
-            self._post(ev.BackboneFailed(key, stored.reason or _why(returncode)))
+            self._post(ev.BackboneFailed(key, reason))
 
     def _drop_backbone(self, action: act.DropBackbone) -> None:
         self._close(action.copy)
@@ -333,6 +382,7 @@ class Node:
 
     async def close(self) -> None:
         """End every process, forks before the template that reaps them."""
+        self._watch.close()
         children = [live.child for live in self.instances.values() if live.child]
         children += [copy.loader for copy in self.copies.values() if copy.loader]
         children += [*self._by_pid.values(), *self._forks.values()]

@@ -129,6 +129,9 @@ class AsyncChannel:
                 data, fds = _receive(self._sock)
             except BlockingIOError:
                 return
+            except ConnectionResetError:
+                # It ended with words of ours unread; what it had said before comes next.
+                continue
             except OSError:
                 data, fds = b"", []
             if not data:

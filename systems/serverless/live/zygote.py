@@ -63,7 +63,11 @@ def _serve(channel: Channel, wakeup: int) -> None:
     received = channel.receive()
     if received is None:
         return
-    message, (fd,) = received
+    message, fds = received
+    if message["kind"] == "ping":
+        channel.send("pong")
+        return
+    (fd,) = fds
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
