@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .artifacts import Artifact, CopyKey, Timer
+from .world import HOST
 
 
 @dataclass(frozen=True, slots=True)
 class StartTemplate:
-    """Start the process that imports the libraries once and that instances are forked from."""
+    """Start the process that imports the libraries once and that a host's instances are forked
+    from."""
+
+    host: str = HOST
 
 
 @dataclass(frozen=True, slots=True)

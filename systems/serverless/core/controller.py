@@ -44,6 +44,8 @@ class Controller:
         self._handlers: dict[type, Callable[[Any, int], None]] = {
             ev.RequestArrived: self._arrived,
             ev.RequestCancelled: self._cancelled,
+            ev.HostJoined: self._joined,
+            ev.HostLeft: self._left,
             ev.TemplateReady: self._template_ready,
             ev.TemplateDied: self._template_died,
             ev.InstanceStarted: self._started,
@@ -198,16 +200,54 @@ class Controller:
             instance.prefilling = None
             self.state.devices[instance.device].prefilling -= 1
 
+    # -- hosts ------------------------------------------------------------------------------
+
+    def _instances_on(self, host: str) -> list[Instance]:
+        """In the order in which they were started."""
+        found = [i for device in self.state.devices_of(host) for i in device.instances.values()]
+        return sorted(found, key=lambda instance: instance.id)
+
+    def _joined(self, event: ev.HostJoined, now: int) -> None:
+        """Whoever waits for memory elsewhere, or for any device at all, may find room here."""
+        self.state.add_devices(event.devices)
+        for function in list(self.state.blocked_on):
+            self.state.unblock(function)
+        for function in [name for name, queue in self.state.queues.items() if queue]:
+            self._serve(function, now)
+
+    def _left(self, event: ev.HostLeft, now: int) -> None:
+        """What ran there fails; what waited for it is started elsewhere. No function is to blame
+        for it."""
+        if event.host not in self.state.hosts:
+            return
+        devices, lost = self.state.devices_of(event.host), self._instances_on(event.host)
+        waiting = {instance.function.id for instance in lost}
+        waiting.update(function for device in devices for function in device.blocked)
+        for instance in lost:
+            self._fail_running(instance, event.reason)
+            self._provisioning.release(instance)
+            self.state.remove_instance(instance)
+        self._provisioning.lose_host(event.host)
+        for function in sorted(waiting):
+            if self.state.queue(function):
+                self._serve(function, now)
+
     # -- instances --------------------------------------------------------------------------
 
-    def _template_ready(self, event: ev.TemplateReady, now: int) -> None:  # noqa: ARG002
-        self.state.template = TemplatePhase.READY
-        for instance in list(self.state.instances.values()):
+    def _template_ready(self, event: ev.TemplateReady, now: int) -> None:
+        host = self.state.hosts.get(event.host)
+        if host is None:
+            return
+        host.template = TemplatePhase.READY
+        for instance in self._instances_on(event.host):
             self._provisioning.advance(instance, now)
 
     def _template_died(self, event: ev.TemplateDied, now: int) -> None:
-        home = self._provisioning.lose_template()
-        for instance in list(self.state.instances.values()):
+        host = self.state.hosts.get(event.host)
+        if host is None:
+            return
+        home = self._provisioning.lose_template(host)
+        for instance in self._instances_on(event.host):
             if instance.forked and not instance.asked:
                 self._lost(instance, event.reason, now)
         if home is not None:
@@ -296,14 +336,17 @@ class Controller:
 
     def _lost(self, instance: Instance, reason: str, now: int) -> None:
         """``instance`` is gone unasked: its running requests fail, the waiting ones go on."""
+        self._fail_running(instance, reason)
+        if instance.phase is Phase.STARTING:
+            self._blame(instance, reason)
+        self._remove(instance, now)
+
+    def _fail_running(self, instance: Instance, reason: str) -> None:
         for request in instance.running.values():
             del self.state.requests[request.id]
             self._out.append(act.FailRequest(request.id, 502, f"instance lost: {reason}"))
         instance.running.clear()
         self._not_prefilling(instance)
-        if instance.phase is Phase.STARTING:
-            self._blame(instance, reason)
-        self._remove(instance, now)
 
     def _blame(self, instance: Instance, reason: str) -> None:
         """A start failed: after too many, the requests that wait for one fail too."""
@@ -352,8 +395,9 @@ class Controller:
             if self._keeping.copy_timer(timer, now):
                 self._after_release(timer.device, now)
         elif isinstance(timer, str):
-            device = self.state.devices[timer]
-            device.hold_until_ns = None
-            self._dispatch(device, now)
+            device = self.state.devices.get(timer)
+            if device is not None:
+                device.hold_until_ns = None
+                self._dispatch(device, now)
         elif timer in self.state.instances:
             self._keeping.instance_timer(self.state.instances[timer], now)

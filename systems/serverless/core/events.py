@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .artifacts import Artifact, CopyKey, Timer
+from .world import HOST, DeviceSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +24,31 @@ class RequestCancelled:
 
 
 @dataclass(frozen=True, slots=True)
+class HostJoined:
+    """A machine came up with these devices, nothing on them; from now on they are used."""
+
+    devices: tuple[DeviceSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HostLeft:
+    """A machine is gone, and with it its template, its copies, its instances and what they ran."""
+
+    host: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class TemplateReady:
     """The process that instances are forked from holds the libraries."""
+
+    host: str = HOST
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateDied:
     reason: str
+    host: str = HOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +120,8 @@ class TimerFired:
 Event = (
     RequestArrived
     | RequestCancelled
+    | HostJoined
+    | HostLeft
     | TemplateReady
     | TemplateDied
     | InstanceStarted

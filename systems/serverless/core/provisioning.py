@@ -12,7 +12,7 @@ from .artifacts import AWAKE, DORMANT, GONE, PRECEDENCE, Artifact, Residency
 from .memory import Holding
 from .policies import Policies
 from .policies.offloading import Need, held_by
-from .state import BackboneCopy, Device, Instance, Phase, Request, State, TemplatePhase
+from .state import BackboneCopy, Device, Host, Instance, Phase, Request, State, TemplatePhase
 from .value import kv_floor
 
 TEMPLATE = Holding(MemoryOwner.CONTEXT, -1, None)
@@ -32,7 +32,10 @@ class Provisioning:
     # -- starting ---------------------------------------------------------------------------
 
     def start(self, function_id: str, now: int) -> None:
-        """Wake the function's sleeping instance or start one, or note that it waits for memory."""
+        """Wake the function's sleeping instance or start one, or note that it waits for memory.
+        While there is no device at all it waits for a host to join."""
+        if not self._state.devices:
+            return
         instance = self._state.wakeable(function_id) or self._new_instance(function_id, now)
         device = self._state.devices[instance.device]
         first_in_line = next(iter(device.blocked), function_id)
@@ -121,7 +124,7 @@ class Provisioning:
     def _give(self, device: Device, instance: Instance, goal: Residency) -> None:
         """Reserve what ``instance`` needs for ``goal``, and set out for it."""
         if template := self._template_need(instance):
-            self._state.template_device = device.spec.id
+            self._state.host_of(instance).template_device = device.spec.id
             device.memory.resize(TEMPLATE, template)
         self._awake_again(instance)
         self._hold(device, instance, goal)
@@ -142,20 +145,32 @@ class Provisioning:
         function = instance.function
         size = function.dormant_bytes if asleep else function.host_bytes if residency else 0
         holding = instance.holding(MemoryOwner.HOST_TIER)
-        self._state.host.resize(holding, size)
+        self._state.host_memory.resize(holding, size)
 
     def _template_need(self, instance: Instance) -> int:
-        """Bytes of the template, where ``instance`` is the first to be forked from it."""
-        held = self._state.template_device is not None
+        """Bytes of its host's template, where ``instance`` is the first to be forked from it."""
+        held = self._state.host_of(instance).template_device is not None
         return 0 if held or not instance.forked else self._state.world.settings.template_bytes
 
-    def lose_template(self) -> str | None:
+    def lose_template(self, host: Host) -> str | None:
         """The template is gone, its memory with it; the device that held it, if any did."""
-        home, self._state.template_device = self._state.template_device, None
+        home, host.template_device = host.template_device, None
         if home is not None:
             self._state.devices[home].memory.resize(TEMPLATE, 0)
-        self._state.template = TemplatePhase.ABSENT
+        host.template = TemplatePhase.ABSENT
         return home
+
+    def lose_host(self, host_id: str) -> None:
+        """A host of which every instance was taken away: its copies, template and devices go,
+        and nobody waits for their memory any more."""
+        self.lose_template(self._state.hosts[host_id])
+        for device in self._state.devices_of(host_id):
+            for copy in [c for c in self._state.copies.values() if c.key.device == device.spec.id]:
+                self._forget(copy)
+            for function in list(device.blocked):
+                self._state.unblock(function)
+            del self._state.devices[device.spec.id]
+        del self._state.hosts[host_id]
 
     def _new_copy(self, device: Device, instance: Instance) -> BackboneCopy:
         size = self._state.world.backbones[instance.function.backbone].bytes
@@ -190,10 +205,11 @@ class Provisioning:
     def _process_asked(self, instance: Instance) -> bool:
         if instance.asked:
             return True
-        if instance.forked and self._state.template is not TemplatePhase.READY:
-            if self._state.template is TemplatePhase.ABSENT:
-                self._state.template = TemplatePhase.STARTING
-                self._out.append(act.StartTemplate())
+        host = self._state.host_of(instance)
+        if instance.forked and host.template is not TemplatePhase.READY:
+            if host.template is TemplatePhase.ABSENT:
+                host.template = TemplatePhase.STARTING
+                self._out.append(act.StartTemplate(self._state.devices[instance.device].spec.host))
             return False
         instance.asked = True
         self._out.append(
@@ -245,9 +261,8 @@ class Provisioning:
         """Have an idle or sleeping instance keep no more than ``residency``. A container is kept
         only where the host has room for it."""
         settings, size = self._state.world.settings, instance.function.dormant_bytes
-        if residency == DORMANT and (
-            self._state.dormant_bytes + size > settings.container_memory_bytes
-        ):
+        host = self._state.host_of(instance)
+        if residency == DORMANT and host.dormant_bytes + size > settings.container_memory_bytes:
             residency = GONE
         if residency == GONE:
             self.stop(instance)
@@ -259,7 +274,7 @@ class Provisioning:
         instance.goal = residency
         self._state.not_waiting(instance)
         if residency == DORMANT:
-            self._state.dormant_bytes += size
+            host.dormant_bytes += size
         shape = self._shape(instance, residency)
         self._leave(
             device,
@@ -301,7 +316,7 @@ class Provisioning:
         """It is no longer, or no longer going to be, a container on the host."""
         dormant = instance.phase in (Phase.ASLEEP, Phase.OFFLOADING) and instance.goal == DORMANT
         if dormant:
-            self._state.dormant_bytes -= instance.function.dormant_bytes
+            self._state.host_of(instance).dormant_bytes -= instance.function.dormant_bytes
 
     def release(self, instance: Instance) -> None:
         """``instance`` is gone: give back all it held."""
@@ -317,5 +332,8 @@ class Provisioning:
         """Free a copy that nobody uses. A private one went with its process."""
         if copy.key.shared and copy.asked:
             self._out.append(act.DropBackbone(copy.key))
+        self._forget(copy)
+
+    def _forget(self, copy: BackboneCopy) -> None:
         self._state.devices[copy.key.device].memory.resize(copy.holding, 0)
         self._state.remove_copy(copy)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -15,9 +15,7 @@ from .artifacts import AWAKE, PRECEDENCE, Artifact, CopyKey, Residency
 from .estimates import Estimates, Rate
 from .memory import Holding, MemoryLedger
 from .resting import RestingOrder
-from .world import DeviceSpec, FunctionSpec, World
-
-HOST = "host"
+from .world import HOST, DeviceSpec, FunctionSpec, World
 
 _ON_DEVICE = (MemoryOwner.CONTEXT, MemoryOwner.ADAPTERS, MemoryOwner.KV)
 _ON_HOST = MemoryOwner.HOST_TIER
@@ -172,6 +170,17 @@ class Device:
         return max(1.0, batches / self.spec.slots)
 
 
+@dataclass(slots=True, eq=False)
+class Host:
+    """A machine: what its instances share beside devices."""
+
+    template: TemplatePhase = TemplatePhase.ABSENT
+    template_device: str | None = None
+    """Where the template's bytes are held, while they are."""
+    dormant_bytes: int = 0
+    """Of its memory, held by instances of which nothing is on a device."""
+
+
 MemoryWatcher = Callable[[str, Holding, int], None]
 """Told the device, the holding and its new size in bytes whenever a ledger changes."""
 
@@ -191,16 +200,12 @@ class State:
     ) -> None:
         self.world = world
         self.explain = explain
-        self.devices = {
-            spec.id: Device(spec, MemoryLedger(spec.memory_bytes, partial(watch, spec.id)))
-            for spec in world.devices.values()
-        }
-        self.host = MemoryLedger(1 << 62, partial(watch, HOST))
-        self.dormant_bytes = 0
-        """Of host memory, held by instances of which nothing is on a device."""
-        self.template = TemplatePhase.ABSENT
-        self.template_device: str | None = None
-        """Where the template's bytes are held, while they are."""
+        self._watch = watch
+        self.devices: dict[str, Device] = {}
+        self.hosts: dict[str, Host] = {}
+        self.add_devices(world.devices.values())
+        self.host_memory = MemoryLedger(1 << 62, partial(watch, HOST))
+        """Of all hosts together."""
         self.copies: dict[CopyKey, BackboneCopy] = {}
         self.homes: dict[str, dict[str, None]] = {}
         """By backbone, the devices that hold a shared copy of it."""
@@ -247,6 +252,19 @@ class State:
         """Whether an instance of ``function`` is on its way to sleep."""
         instances = self.of_function.get(function, {}).values()
         return any(i.phase is Phase.OFFLOADING for i in instances)
+
+    def add_devices(self, specs: Iterable[DeviceSpec]) -> None:
+        """Devices that are there from now on, and their hosts."""
+        for spec in specs:
+            ledger = MemoryLedger(spec.memory_bytes, partial(self._watch, spec.id))
+            self.devices[spec.id] = Device(spec, ledger)
+            self.hosts.setdefault(spec.host, Host())
+
+    def devices_of(self, host: str) -> list[Device]:
+        return [device for device in self.devices.values() if device.spec.host == host]
+
+    def host_of(self, instance: Instance) -> Host:
+        return self.hosts[self.devices[instance.device].spec.host]
 
     def add_instance(self, instance: Instance) -> None:
         self.instances[instance.id] = instance

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from .artifacts import Artifact
 
+HOST = "host"
+"""The machine of devices that name no other."""
+
 
 @dataclass(frozen=True, slots=True)
 class BackboneSpec:
@@ -58,6 +61,8 @@ class DeviceSpec:
     slots: int = 1
     """Batches that it computes at full speed at once: one on a GPU, on a CPU as many as its cores
     have threads for."""
+    host: str = HOST
+    """The machine it is part of: instances there have a template and containers of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +78,12 @@ class Settings:
     container_keep_alive_ns: int = 60_000_000_000
     """How long after its last request an instance may still hold any artifact at all."""
     container_memory_bytes: int = 1 << 62
-    """Of host memory, for instances of which nothing is left on a device."""
+    """Of each host's memory, for instances of which nothing is left on a device."""
     eager_backbone: bool = True
     """Whether a shared backbone is read while its first instance still starts."""
     template_bytes: int = 0
-    """What the process holds that instances are forked from, on the device of the first fork."""
+    """What the process holds that instances are forked from, on the device of a host's first
+    fork."""
     start_attempts: int = 2
     """Instances that may die while starting before the requests that wait for them fail."""
 

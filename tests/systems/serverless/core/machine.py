@@ -19,8 +19,8 @@ from systems.serverless.core.policies.offloading import (
 )
 from systems.serverless.core.policies.preloading import ByDensity, ByExpectedArrival, NoPreloading
 from systems.serverless.core.policies.sharing import PrivatePerInstance, SharedPerDevice
-from systems.serverless.core.state import HOST
 from systems.serverless.core.world import (
+    HOST,
     BackboneSpec,
     BatchLaw,
     DeviceSpec,
@@ -75,8 +75,16 @@ DELAYS = {
 }
 
 
-def world(*, functions: int = 4, backbones: int = 1, devices: int = 1, memory: int = 1000) -> World:
-    """Small numbers: a backbone weighs 100, an instance's own bytes 30 to start with."""
+def world(
+    *,
+    functions: int = 4,
+    backbones: int = 1,
+    devices: int = 1,
+    memory: int = 1000,
+    apart: bool = False,
+) -> World:
+    """Small numbers: a backbone weighs 100, an instance's own bytes 30 to start with. ``apart``:
+    each device has a host of its own."""
     return World(
         backbones={f"b{i}": BackboneSpec(f"b{i}", 100) for i in range(backbones)},
         functions={
@@ -94,7 +102,10 @@ def world(*, functions: int = 4, backbones: int = 1, devices: int = 1, memory: i
             )
             for i in range(functions)
         },
-        devices={f"cpu:{i}": DeviceSpec(f"cpu:{i}", memory) for i in range(devices)},
+        devices={
+            f"cpu:{i}": DeviceSpec(f"cpu:{i}", memory, host=f"h{i}" if apart else HOST)
+            for i in range(devices)
+        },
         settings=Settings(
             max_batch_size=4,
             max_context_tokens=20,
@@ -132,7 +143,8 @@ class Machine:
         self.held: dict[tuple[str, Holding], int] = {}
         self.processes: dict[int, Process] = {}
         self.stopping: set[int] = set()
-        self.template: str = "absent"
+        self.templates: dict[str, str] = {}
+        """By host, ``starting`` or ``ready``."""
         self.copies: dict[CopyKey, str] = {}
         self.loads: dict[int, act.LoadArtifact] = {}
         self.offloads: dict[int, act.OffloadArtifacts] = {}
@@ -142,6 +154,8 @@ class Machine:
         self.cancelling: set[int] = set()
         self.seen_instances: set[int] = set()
         self.ended_instances: set[int] = set()
+        self.left: set[str] = set()
+        """Hosts that are not there now."""
         self._requests = 0
         self._do = {
             act.StartTemplate: self._start_template,
@@ -173,12 +187,15 @@ class Machine:
         assert used <= self.world.devices[device].memory_bytes
 
     def _start_template(self, action: act.StartTemplate) -> None:
-        assert self.template == "absent"
-        self.template = "starting"
+        assert action.host not in self.templates
+        assert action.host not in self.left
+        self.templates[action.host] = "starting"
 
     def _start_instance(self, action: act.StartInstance) -> None:
         assert action.instance not in self.seen_instances
-        assert not action.forked or self.template == "ready"
+        host = self.world.devices[action.device].host
+        assert host not in self.left
+        assert not action.forked or self.templates[host] == "ready"
         self.seen_instances.add(action.instance)
         self.processes[action.instance] = Process(action.function, action.device, action.forked)
 
@@ -261,16 +278,37 @@ class Machine:
             self._answer(request, "cancelled")
         self.post(ev.RequestCancelled(request))
 
-    def template_ready(self) -> None:
-        self.template = "ready"
-        self.post(ev.TemplateReady())
+    def template_ready(self, host: str = HOST) -> None:
+        self.templates[host] = "ready"
+        self.post(ev.TemplateReady(host))
 
-    def template_dies(self) -> None:
+    def template_dies(self, host: str = HOST) -> None:
         """Its forks go with it, as the kernel sees to."""
-        self.template = "absent"
-        self.post(ev.TemplateDied("killed"))
-        for instance in [i for i, p in self.processes.items() if p.forked]:
-            self.dies(instance)
+        del self.templates[host]
+        self.post(ev.TemplateDied("killed", host))
+        for instance in self._on(host):
+            if self.processes[instance].forked:
+                self.dies(instance)
+
+    def _on(self, host: str) -> list[int]:
+        devices = self.world.devices
+        return [i for i, p in self.processes.items() if devices[p.device].host == host]
+
+    def host_leaves(self, host: str) -> None:
+        """Everything there goes at once, without a word."""
+        self.left.add(host)
+        self.templates.pop(host, None)
+        for instance in self._on(host):
+            self.stopping.discard(instance)
+            self._gone(instance)
+        for copy in [c for c in self.copies if self.world.devices[c.device].host == host]:
+            del self.copies[copy]
+        self.post(ev.HostLeft(host, "lost"))
+
+    def host_joins(self, host: str) -> None:
+        self.left.discard(host)
+        devices = tuple(d for d in self.world.devices.values() if d.host == host)
+        self.post(ev.HostJoined(devices))
 
     def starts(self, instance: int) -> None:
         process = self.processes[instance]
@@ -339,8 +377,9 @@ class Machine:
 
     def step(self) -> bool:
         """Do one thing that was asked for, timers last; False where nothing is left to do."""
-        if self.template == "starting":
-            self.template_ready()
+        starting = [host for host, state in self.templates.items() if state == "starting"]
+        if starting:
+            self.template_ready(starting[0])
             return True
         for instance, process in list(self.processes.items()):
             if instance in self.stopping:

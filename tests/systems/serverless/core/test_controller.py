@@ -324,3 +324,36 @@ def test_functions_of_one_backbone_spread_once_their_device_is_worth_another_cop
     assert len(set(homes)) == 2
     machine.settle()
     assert set(machine.answers.values()) == {"ok"}
+
+
+def test_a_host_that_leaves_takes_what_ran_there_and_what_waited_is_placed_elsewhere() -> None:
+    machine = Machine(world(functions=2, devices=2, apart=True), SHARING)
+    doomed = machine.arrive("f0")
+    while not any(p.fresh for p in machine.processes.values()):
+        assert machine.step()
+    (process,) = machine.processes.values()
+    waiting = machine.arrive("f0")
+    machine.host_leaves(machine.world.devices[process.device].host)
+    assert machine.answers == {doomed: "failed"}
+    machine.settle()
+    assert machine.answers == {doomed: "failed", waiting: "ok"}
+
+
+def test_requests_wait_while_no_host_is_there_and_run_on_one_that_joins() -> None:
+    machine = Machine(world(functions=1, devices=1, apart=True), SHARING)
+    machine.host_leaves("h0")
+    request = machine.arrive("f0")
+    machine.settle()
+    assert machine.answers == {}
+    machine.host_joins("h0")
+    machine.settle()
+    assert machine.answers == {request: "ok"}
+
+
+def test_each_host_has_a_template_of_its_own() -> None:
+    machine = Machine(world(functions=2, devices=2, apart=True), SHARING)
+    for function in ("f0", "f1"):
+        machine.arrive(function)
+    machine.settle()
+    hosts = {machine.world.devices[p.device].host for p in machine.processes.values()}
+    assert set(machine.templates) == hosts

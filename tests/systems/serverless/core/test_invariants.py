@@ -24,9 +24,14 @@ class AnyOrder(RuleBasedStateMachine):
         memory=st.integers(140, 420),
         backbones=st.integers(1, 2),
         devices=st.integers(1, 2),
+        apart=st.booleans(),
     )
-    def deploy(self, bundle: str, memory: int, backbones: int, devices: int) -> None:
-        deployed = world(functions=4, backbones=backbones, devices=devices, memory=memory)
+    def deploy(
+        self, bundle: str, memory: int, backbones: int, devices: int, apart: bool
+    ) -> None:
+        deployed = world(
+            functions=4, backbones=backbones, devices=devices, memory=memory, apart=apart
+        )
         self.machine = Machine(deployed, BUNDLES[bundle])
 
     def _one(self, data: Any, among: list[Any], do: Callable[[Any], None]) -> None:
@@ -51,10 +56,18 @@ class AnyOrder(RuleBasedStateMachine):
     def an_instance_dies(self, data: Any) -> None:
         self._one(data, list(self.machine.processes), self.machine.dies)
 
-    @rule()
-    def the_template_dies(self) -> None:
-        if self.machine.template != "absent":
-            self.machine.template_dies()
+    @rule(data=st.data())
+    def a_template_dies(self, data: Any) -> None:
+        self._one(data, list(self.machine.templates), self.machine.template_dies)
+
+    @rule(data=st.data())
+    def a_host_leaves(self, data: Any) -> None:
+        there = {d.host for d in self.machine.world.devices.values()} - self.machine.left
+        self._one(data, list(there), self.machine.host_leaves)
+
+    @rule(data=st.data())
+    def a_host_joins(self, data: Any) -> None:
+        self._one(data, list(self.machine.left), self.machine.host_joins)
 
     @rule(data=st.data())
     def a_backbone_fails_to_load(self, data: Any) -> None:
@@ -88,7 +101,10 @@ class AnyOrder(RuleBasedStateMachine):
         if not hasattr(self, "machine"):
             return
         state = self.machine.controller.state
-        dormant = 0
+        assert set(state.hosts) == {device.spec.host for device in state.devices.values()}
+        assert {copy.device for copy in state.copies} <= set(state.devices)
+        assert {copy for copy in self.machine.copies if copy.shared} <= set(state.copies)
+        dormant = dict.fromkeys(state.hosts, 0)
         for device in state.devices.values():
             there = device.instances.values()
             assert device.prefilling == sum(i.prefilling is not None for i in there)
@@ -99,14 +115,18 @@ class AnyOrder(RuleBasedStateMachine):
         for instance in state.instances.values():
             sleeping = instance.phase in (Phase.ASLEEP, Phase.OFFLOADING)
             if sleeping and instance.goal == DORMANT:
-                dormant += instance.function.dormant_bytes
+                host = state.devices[instance.device].spec.host
+                dormant[host] += instance.function.dormant_bytes
             assert instance.running_kv_bytes == sum(r.kv_bytes for r in instance.running.values())
-        assert state.dormant_bytes == dormant <= state.world.settings.container_memory_bytes
+        assert {name: host.dormant_bytes for name, host in state.hosts.items()} == dormant
+        assert max(dormant.values(), default=0) <= state.world.settings.container_memory_bytes
 
     def teardown(self) -> None:
         if not hasattr(self, "machine"):
             return
         machine = self.machine
+        for host in sorted(machine.left):
+            machine.host_joins(host)
         machine.settle()
         if machine.controller.policies.offloading.name != "none":
             assert not machine.waiting, "everything that waited was served"
@@ -118,8 +138,7 @@ class AnyOrder(RuleBasedStateMachine):
         assert not machine.waiting, "and where nothing gives way, after its keep-alive"
         assert not machine.processes, "keep-alive ends every idle instance"
         assert not machine.copies
-        template = 10 if machine.template == "ready" else 0
-        assert sum(machine.held.values()) == template
+        assert sum(machine.held.values()) == 10 * len(machine.templates)
 
 
 AnyOrder.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
