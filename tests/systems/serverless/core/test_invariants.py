@@ -26,9 +26,7 @@ class AnyOrder(RuleBasedStateMachine):
         devices=st.integers(1, 2),
         apart=st.booleans(),
     )
-    def deploy(
-        self, bundle: str, memory: int, backbones: int, devices: int, apart: bool
-    ) -> None:
+    def deploy(self, bundle: str, memory: int, backbones: int, devices: int, apart: bool) -> None:
         deployed = world(
             functions=4, backbones=backbones, devices=devices, memory=memory, apart=apart
         )
