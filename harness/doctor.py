@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+from .bytecode import uncompiled
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -54,6 +56,14 @@ def packages() -> Finding:
     missing = [name for name in needed if find_spec(name) is None]
     mend = "make environment" if missing else ""
     return Finding("packages", not missing, ", ".join(missing) or "all there", mend)
+
+
+@check
+def bytecode() -> Finding:
+    missing = uncompiled()
+    names = ", ".join(missing)
+    mend = f"python -c 'import {names}' without PYTHONDONTWRITEBYTECODE" if missing else ""
+    return Finding("bytecode", not missing, f"none of {names}" if missing else "compiled", mend)
 
 
 @check

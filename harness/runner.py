@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from systems.interface import Deployment, Endpoint, Evidence, ServingSystem
 from systems.registry import system_class
 
-from . import assemble, metrics
+from . import assemble, bytecode, metrics
 from .agreement import disagreement
 from .cost import (
     InstanceSheet,
@@ -281,6 +281,9 @@ class Runner:
             return int(self._profile.cores.value)
         return len(os.sched_getaffinity(0))
 
+    def _import_doubts(self) -> tuple[str, ...]:
+        return bytecode.doubts() if self._profile is None else ()
+
     def _sheet(self, cell: Prepared) -> PriceSheet | InstanceSheet:
         """No instance is on offer by the hour for the budget of memory that stands in for a GPU on
         the CPU: a serverful system is billed there as everyone is, by the memory and the cores
@@ -314,7 +317,7 @@ class Runner:
             started_at=started_at,
             valid=not problems,
             problems=problems,
-            doubts=(*disagreement(seen.client, seen.evidence.measured),),
+            doubts=(*disagreement(seen.client, seen.evidence.measured), *self._import_doubts()),
             measured=seen.evidence.measured,
         )
 

@@ -76,7 +76,10 @@ def versions() -> dict[str, str]:
 
 def git(source: Path = Path(__file__)) -> dict[str, Any] | None:
     """The commit of the checkout that tracks ``source``, and whether it was changed since. None
-    where none does: installed into somebody else's checkout, this code has no commit of its own."""
+    where none does: installed into somebody else's checkout, this code has no commit of its own.
+    ``SLBENCH_COMMIT`` says it of a copy that came without its history."""
+    if told := os.environ.get("SLBENCH_COMMIT"):
+        return {"commit": told.removesuffix("-dirty"), "dirty": told.endswith("-dirty")}
     folder = source.parent
     try:
         _git(folder, "ls-files", "--error-unmatch", source.name)

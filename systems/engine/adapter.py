@@ -83,24 +83,43 @@ class AdapterWeights:
     targets: tuple[str, ...]
 
 
-def load_adapter(adapter_dir: Path, config: ModelConfig, dtype: str) -> AdapterWeights:
-    """Read a peft directory, by peft's own loaders, for a backbone of this shape stored as
-    ``dtype``. ``AdapterError`` where it is corrupt or belongs to another backbone."""
+@dataclass(frozen=True, slots=True)
+class StoredAdapter:
+    """A peft directory as it lies on disk, mapped: A (rank, in) and B (out, rank) by layer, target
+    and half, in the dtype they were stored in. Pages are read when they are first looked at."""
+
+    pairs: Mapping[tuple[int, str, str], Tensor]
+    scaling: float
+    rank: int
+    targets: tuple[str, ...]
+
+
+def read_adapter(adapter_dir: Path, config: ModelConfig) -> StoredAdapter:
+    """By peft's own loaders. ``AdapterError`` where it is corrupt or belongs to a backbone of
+    another shape."""
     files = inspect_adapter(adapter_dir, config)
     pairs = _load_pairs(files)
+    targets = tuple(sorted({target for _, target, _ in pairs}))
+    return StoredAdapter(pairs, files.scaling, files.rank, targets)
+
+
+def load_adapter(adapter_dir: Path, config: ModelConfig, dtype: str) -> AdapterWeights:
+    """:func:`read_adapter`, ready for a backbone stored as ``dtype``."""
+    stored = read_adapter(adapter_dir, config)
+    pairs = stored.pairs
     wanted = torch_dtype(compute_dtype(dtype))
     shapes = target_shapes(config)
     layers = tuple(
         LayerAdapter(
             **{
-                name: _delta(pairs, index, targets, shapes, files.scaling, wanted)
+                name: _delta(pairs, index, targets, shapes, stored.scaling, wanted)
                 for name, targets in FUSED.items()
             }
         )
         for index in range(config.num_layers)
     )
-    targets = tuple(sorted({target for _, target, _ in pairs}))
-    return AdapterWeights(layers, files.elements * wanted.itemsize, files.rank, targets)
+    elements = sum(tensor.numel() for tensor in pairs.values())
+    return AdapterWeights(layers, elements * wanted.itemsize, stored.rank, stored.targets)
 
 
 def _load_pairs(files: AdapterFiles) -> dict[tuple[int, str, str], Tensor]:

@@ -42,6 +42,13 @@ class Options(BaseModel):
     template: Literal["libraries", "containers"] = "libraries"
     """What instances are forked from: a process that holds the libraries, or (as the paper's
     figure shows it) warm containers that import them on a function's first call."""
+    template_at_deployment: bool = False
+    """Whether the endpoint answers only once the template is there, as a provider would keep one
+    warm; what it holds is counted from then on. Else the first call to fork starts it."""
+    spares: NonNegativeInt = 0
+    """On a card: processes forked of the template that hold context, kernels and graphs for each
+    shared backbone that is resident, and become the next functions' instances. Their device memory
+    is reserved with the template's."""
     overlap_loading: bool = True
     """Whether a shared backbone is read while its first instance still starts; the paper's order
     of precedence, libraries first, is without."""
@@ -53,9 +60,12 @@ class Options(BaseModel):
     weights, adapter and KV cache. Measured: its unique memory (USS) on the CPU, torch 2.13."""
     forked_context_bytes: NonNegativeInt = 40 << 20
     """The same for one that was forked from the template: what it does not share with it."""
-    cuda_context_bytes: NonNegativeInt = 1000 << 20
+    cuda_context_bytes: NonNegativeInt = 800 << 20
     """On a card: context, kernels, graphs and workspaces of a process, beside weights, adapter and
-    KV slab. Reserved for every process, forked or not."""
+    keys and values. Reserved for every process, forked or not."""
+    cuda_bare_bytes: NonNegativeInt = 500 << 20
+    """Of those, what a process keeps on the card until it ends, since a CUDA context and the code
+    loaded into it cannot be given back before."""
     template_bytes: NonNegativeInt = 400 << 20
     """Of the template, reserved once: its proportional memory beside eight forks, and theirs in
     it."""

@@ -8,11 +8,13 @@ The first fork of a machine compiles kernels, which the second finds on disk.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
 from pathlib import Path
 
+from systems.engine.cuda import context
 from systems.models import ensure_adapters, ensure_backbone
 from systems.serverless.live import placing, process
 
@@ -41,19 +43,20 @@ def instance(model: Path, adapter: Path) -> None:
 
     from systems.engine.checkpoint import plan_layout
     from systems.engine.cuda.engine import CudaEngine
-    from systems.engine.cuda.slot import AdapterSlot
+    from systems.engine.cuda.slot import AdapterSlot, SlotShape
     from systems.engine.weights import BackboneWeights
 
     marks = Marks()
     placing.start_cuda()
     layout = plan_layout(model, "float16")
-    shape, packed = placing.PLACES["cuda"].adapter(adapter, layout)
+    stored = placing.PLACES["cuda"].adapter(adapter, layout)
     marks.mark("context, adapter read beside it")
     flat = torch.empty(layout.nbytes, dtype=torch.uint8, device="cuda")
     weights = BackboneWeights.from_flat(layout, flat)
     marks.mark("memory for the weights")
+    shape = SlotShape.of(layout.config, stored.rank, stored.targets, torch.float16)
     slot = AdapterSlot(shape, "cuda")
-    slot.put(packed)
+    slot.load(stored)
     marks.mark("adapter to its slot")
     engine = CudaEngine(layout.config, weights, slot, **LIMITS)
     marks.mark(f"engine, slab of {engine.reserved_bytes >> 20} MiB")
@@ -62,12 +65,21 @@ def instance(model: Path, adapter: Path) -> None:
     while engine.prepare():
         pass
     marks.mark(f"all else prepared, {engine.graphs} graphs")
+    again = placing.PLACES["cuda"].adapter(adapter, layout)
+    marks.mark("another adapter read")
+    assert placing.PLACES["cuda"].adapt(engine, again)
+    marks.mark("and in the first one's place")
+    del engine, slot
+    gc.collect()
+    placing.PLACES["cuda"].give_back()
+    marks.mark("engine and adapter given up")
     sys.stdout.flush()
 
 
 def main() -> None:
     model = ensure_backbone("llama2-7b")
     adapter = ensure_adapters(model, ("f0",), rank=16)["f0"]
+    os.environ.update(context.ENVIRONMENT)
     process.import_libraries()
     for number in range(FORKS):
         print(f"fork {number + 1} of {FORKS}", flush=True)

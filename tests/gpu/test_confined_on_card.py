@@ -18,7 +18,7 @@ else:
 subprocess.run([sys.executable, "-c", ""], check=True)
 import torch
 ones = torch.ones(64, 64, dtype=torch.float16, device="cuda")
-assert float(torch.mm(ones, ones).sum()) == 64**3
+assert float(torch.mm(ones, ones).float().sum()) == 64**3
 """
 
 

@@ -15,7 +15,7 @@ from systems.engine.cuda.slot import AdapterSlot, SlotShape, pack
 from systems.engine.engine import Engine
 from systems.engine.weights import BackboneWeights
 from systems.models import ensure_adapters, ensure_backbone
-from tests.systems.engine.driving import answer, prompts
+from tests.systems.engine.driving import answer, drain, prompts, request
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -51,3 +51,27 @@ def test_tokens_in_float32_are_those_of_the_cpu_engine(
     for lengths in ((5,), (5,), (70, 300), (500,)):
         batch = prompts(lengths)
         assert answer(device, batch, 8) == answer(cpu, batch, 8)
+
+
+def test_only_slots_in_use_hold_memory_and_graphs_outlive_their_coming_and_going(
+    tiny: Path,
+) -> None:
+    pytest.importorskip("triton")
+    layout = plan_layout(tiny, "float16")
+    buffer = bytearray(layout.nbytes)
+    fill(layout, tiny, memoryview(buffer))
+    weights = BackboneWeights.from_flat(layout, torch.frombuffer(buffer, dtype=torch.uint8).cuda())
+    engine = CudaEngine(layout.config, weights, None, max_batch_size=8, max_context_tokens=600)
+    one = engine.reserved_bytes
+    while engine.prepare():
+        assert engine.reserved_bytes == one
+    alone = [answer(engine, [prompt], 12) for prompt in prompts((40, 7, 90))]
+    engine.prefill([request(n, prompt, 12) for n, prompt in enumerate(prompts((40, 7, 90)))])
+    assert engine.reserved_bytes == 3 * one
+    assert engine.cancel(1)
+    assert engine.reserved_bytes == 2 * one
+    answers: dict[int, list[int]] = {}
+    drain(engine, answers)
+    assert engine.reserved_bytes == one
+    again = [answer(engine, [prompt], 12) for prompt in prompts((40, 7, 90))]
+    assert again == alone

@@ -5,6 +5,7 @@ from __future__ import annotations
 SHORT_PROMPTS = (64, 128, 256, 512)
 LONG_STEP = 256
 SMALLEST_CONTEXT = 256
+GRANULE = 2 << 20  # in which a card's memory is handed out
 GRAPH_TOKENS = SHORT_PROMPTS[-1]  # longer prefills hide their launches behind arithmetic
 
 
@@ -39,6 +40,6 @@ def context_buckets(capacity: int) -> list[int]:
     return found
 
 
-def slab_tokens(max_batch_size: int, max_context_tokens: int) -> int:
-    """Tokens whose keys and values are reserved when an engine is built."""
-    return batch_bucket(max_batch_size) * prompt_bucket(max_context_tokens)
+def slot_bytes(bytes_per_token: int, max_context_tokens: int) -> int:
+    """Device memory for the keys and values of one request, however long it gets."""
+    return -(-bytes_per_token * prompt_bucket(max_context_tokens) // GRANULE) * GRANULE

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from systems.engine.batching import Batching, Running, start_sequence
 from systems.engine.config import ModelConfig
+from systems.engine.parting import Parted
 from systems.engine.requests import GenerationRequest, TokenEvent
 from systems.engine.weights import BackboneWeights
 
@@ -32,6 +33,7 @@ from .table import AdapterTable
 
 # Rows of a step's inputs.
 IDS, POSITIONS, SLOTS, ADAPTERS, LAST = 0, 1, 2, 3, 4
+PADDING = -1  # a position: the row is not there
 TWICE = 2  # a shape's first run loads its kernels, its second captures its graph
 
 Numbers = list[int] | None
@@ -39,7 +41,7 @@ Numbers = list[int] | None
 
 class CudaEngine(Batching):
     """Generates for one function at a time. ``slot``'s adapter may be exchanged whenever nothing
-    runs. Keys and values are reserved for the full batch at the full context, once."""
+    runs. Each running request holds a slot for keys and values of a full context."""
 
     def __init__(
         self,
@@ -53,12 +55,16 @@ class CudaEngine(Batching):
         graphs: bool = True,
     ) -> None:
         self._device = str(weights.embedding.device)
-        capacity = prompt_bucket(max_context_tokens)
+        chosen = ops or ops_for(self._device)
         self._slab = SlabCache(
-            config, batch_bucket(max_batch_size), capacity, weights.dtype, self._device
+            config,
+            batch_bucket(max_batch_size),
+            prompt_bucket(max_context_tokens),
+            weights.dtype,
+            self._device,
+            backed=chosen.leaves_padding and is_cuda(self._device),
         )
         super().__init__(self._slab, max_batch_size, max_context_tokens)
-        chosen = ops or ops_for(self._device)
         self._forward = DeviceForward(config, weights, slot, self._slab, chosen)
         self._slot = slot
         self._prompts: dict[tuple[int, int, bool], Step] = {}
@@ -67,8 +73,12 @@ class CudaEngine(Batching):
         self._unprepared = deque(self._preparations())
 
     @property
+    def slot(self) -> AdapterSlot | AdapterTable | None:
+        return self._slot
+
+    @property
     def reserved_bytes(self) -> int:
-        """Device memory held for keys and values, used or not."""
+        """Device memory held for keys and values: of running requests, or of one."""
         return self._slab.reserved_bytes
 
     @torch.inference_mode()
@@ -79,6 +89,14 @@ class CudaEngine(Batching):
         outputs = self._run_prompts(prompts, self._numbers(joined), len(self._sequences))
         self._sequences += joined
         return self._advance(joined, _choose(joined, *outputs))
+
+    def join(self, parted: Parted) -> None:
+        self._slab.hold(len(self._sequences) + 1)
+        super().join(parted)
+
+    def _free(self, slot: int) -> None:
+        super()._free(slot)
+        self._slab.give_back(len(self._sequences))
 
     @torch.inference_mode()
     def decode(self, only: Container[int] | None = None) -> list[TokenEvent]:
@@ -124,7 +142,7 @@ class CudaEngine(Batching):
                 yield from (run,) * TWICE
         for rows in batch_buckets(self._max_batch_size):
             for tokens in context_buckets(self._slab.tokens):
-                places = [min(tokens, longest) - 1] * rows
+                places = [min(tokens, longest) - 1] + [PADDING] * (rows - 1)
                 for numbers in self._modes(rows):
                     yield from (partial(self._run_step, [0] * rows, places, numbers),) * TWICE
 
@@ -132,6 +150,7 @@ class CudaEngine(Batching):
         self, prompts: Sequence[Sequence[int]], numbers: Numbers, first_slot: int
     ) -> tuple[Tensor, Tensor]:
         count, length = len(prompts), prompt_bucket(max(map(len, prompts)))
+        self._slab.hold(first_slot + count)
         key = count, length, numbers is not None
         step = self._prompts.get(key)
         if step is None:
@@ -162,15 +181,14 @@ class CudaEngine(Batching):
     def _run_step(
         self, ids: list[int], positions: list[int], numbers: Numbers
     ) -> tuple[Tensor, Tensor]:
-        """Rows past the running ones are padding: their slots are free, and what is written there
-        is overwritten by the next prompt."""
+        """Rows past the running ones are padding: their slots are free, and hold no memory."""
         context = context_bucket(max(positions) + 1, self._slab.tokens)
         key = batch_bucket(len(ids)), context, numbers is not None
         step = self._steps.get(key)
         if step is None:
             step = self._steps[key] = self._decode_step(*key)
         step.host[IDS, : len(ids)] = torch.tensor(ids)
-        step.host[POSITIONS].zero_()
+        step.host[POSITIONS].fill_(PADDING)
         step.host[POSITIONS, : len(ids)] = torch.tensor(positions)
         step.host[ADAPTERS, : len(ids)] = torch.tensor(numbers or [0] * len(ids))
         logits, tokens = step.run()

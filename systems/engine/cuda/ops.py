@@ -16,7 +16,11 @@ Pair = tuple[Tensor, Tensor]
 
 class TorchOps:
     """The reference, and what kernels take the place of. ``x``: (tokens, hidden). ``kv``: a layer's
-    (2, slots, kv heads, tokens, head_dim)."""
+    (2, slots, kv heads, tokens, head_dim). A position below zero: its row is padding, whose result
+    nobody reads."""
+
+    leaves_padding = False
+    """Whether the slots of padding are not touched, so that they need no memory."""
 
     def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         return rms_norm(x, weight.shape, weight, eps)
@@ -63,6 +67,7 @@ class TorchOps:
         """Rotate q and k of ``qkv`` (tokens, q + k + v heads, head_dim) in place and put k and v
         of each token at its slot and position. ``cos``, ``sin``: (positions, head_dim)."""
         kv_heads, head_dim = kv.shape[2], kv.shape[4]
+        positions = positions.clamp(min=0)
         turned = qkv[:, :-kv_heads].float()
         swapped = turned.roll(head_dim // 2, -1)
         turned = turned * cos[positions][:, None] + swapped * sin[positions][:, None]
@@ -75,7 +80,7 @@ class TorchOps:
         ``tokens``. ``q``: (n, heads, head_dim), rows strided → (n, heads·head_dim)."""
         rows = q.shape[0]
         keys, values = kv[:, :rows, :, :tokens]
-        reach = torch.arange(tokens, device=q.device) <= positions[:, None]
+        reach = torch.arange(tokens, device=q.device) <= positions.clamp(min=0)[:, None]
         attended = scaled_dot_product_attention(
             q[:, :, None], keys, values, reach[:, None, None], enable_gqa=True
         )

@@ -1,6 +1,9 @@
-"""Keys and values on the device: a slot each in one slab, allocated once, since graphs keep its
-address. (layers, 2, slots, kv heads, tokens, head_dim): a head's tokens follow one another, which
-is how attention reads them."""
+"""Keys and values on the device: a slot each at fixed addresses, which graphs keep.
+
+A slot holds whatever one request can come to, (layers, 2, kv heads, tokens, head_dim): a head's
+tokens follow one another, which is how attention reads them. Where the device's addresses can be
+backed piece by piece, only slots in use hold memory, and one for the next request.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,41 @@ from torch import Tensor
 from systems.engine.config import ModelConfig
 from systems.engine.kv_cache import exchange
 
+from .buckets import slot_bytes
+from .virtual import BackedSlots
+
 
 class SlabCache:
-    """Slots 0 … n-1 are those in use. Zeroed once: a masked position must not be NaN."""
+    """Slots 0 … n-1 are those in use. ``backed``: memory comes and goes with them, which only
+    operations that leave the slots of padding alone can work with; else all of it is there, zeroed
+    once, since a masked position must not be NaN. ``layers``: of each, (2, slots, kv heads, tokens,
+    head_dim)."""
 
     def __init__(
-        self, config: ModelConfig, slots: int, tokens: int, dtype: torch.dtype, device: str
+        self,
+        config: ModelConfig,
+        slots: int,
+        tokens: int,
+        dtype: torch.dtype,
+        device: str,
+        *,
+        backed: bool = False,
     ) -> None:
-        shape = (config.num_layers, 2, slots, config.num_kv_heads, tokens, config.head_dim)
-        self._slab = torch.zeros(shape, dtype=dtype, device=device)
+        self.bytes_per_token = 2 * config.num_layers * config.kv_size * dtype.itemsize
+        self.slot_bytes = slot_bytes(self.bytes_per_token, tokens)
+        self._memory = BackedSlots(slots, self.slot_bytes) if backed else None
+        flat = (
+            torch.zeros(slots * self.slot_bytes, dtype=torch.uint8, device=device)
+            if self._memory is None
+            else self._memory.tensor()
+        )
+        inside = (config.num_layers, 2, config.num_kv_heads, tokens, config.head_dim)
+        each = flat.view(slots, -1)[:, : tokens * self.bytes_per_token].view(dtype)
+        apart = (slots, *inside)
+        self._slab: Tensor = each.view(apart).permute(1, 2, 0, 3, 4, 5)
+        self._slots = slots
         self._touched = [0] * slots
         self.tokens = tokens
-        self.bytes_per_token = 2 * config.num_layers * config.kv_size * dtype.itemsize
         self.layers = tuple(self._slab)
 
     @property
@@ -31,8 +57,20 @@ class SlabCache:
 
     @property
     def reserved_bytes(self) -> int:
-        """Bytes of device memory held for as long as the slab exists."""
-        return self._slab.nbytes
+        """Bytes of device memory held now."""
+        return self.slot_bytes * (self._slots if self._memory is None else self._memory.held)
+
+    def hold(self, slots: int) -> None:
+        """The first ``slots`` are in use, or about to be. Nothing of what is under way on the
+        device may use the others."""
+        if self._memory is not None:
+            self._memory.hold(max(slots, 1))
+
+    def give_back(self, slots: int) -> None:
+        """All but the first ``slots``, once the device has done what it was told to."""
+        if self._memory is not None and self._memory.held > max(slots, 1):
+            torch.cuda.synchronize()
+            self._memory.hold(max(slots, 1))
 
     def touch(self, slot: int, tokens: int) -> None:
         """Account for ``tokens`` of a slot having been written."""
@@ -60,5 +98,5 @@ class SlabCache:
         self.touch(second, tokens)
 
     def release(self) -> None:
-        """Nothing is in use any more; the memory stays, its contents are never read again."""
+        """Nothing is in use any more; contents are never read again."""
         self._touched = [0] * len(self._touched)

@@ -15,7 +15,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from systems.engine.adapter import FUSED, AdapterWeights, Delta
+from systems.engine.adapter import FUSED, AdapterWeights, Delta, StoredAdapter
 from systems.engine.adapter_files import target_shapes
 from systems.engine.config import ModelConfig
 from systems.errors import AdapterError
@@ -124,6 +124,41 @@ class AdapterSlot:
         """Take the adapter of :func:`pack`, on the host or on the device, by one copy that is
         ordered before whatever is launched next."""
         self._flat.copy_(packed, non_blocking=True)
+
+    def load(self, stored: StoredAdapter) -> None:
+        """Take an adapter of this shape as it is stored: each matrix is copied as it lies, and
+        scaled, turned and put in its place by the device, which takes a fraction of the time that
+        :func:`pack` does."""
+        self._flat.zero_()
+        shapes = target_shapes(self.shape.config)
+        for name, members in FUSED.items():
+            start = low = 0
+            for target in members:
+                stop, high = start + shapes[target][0], low + stored.rank
+                if target in stored.targets:
+                    a, b = self._views[name]
+                    self._place(stored, target, a[:, low:high], b[:, low:high, start:stop])
+                    low = high
+                start = stop
+
+    def _place(self, stored: StoredAdapter, target: str, a: Tensor, b: Tensor) -> None:
+        """One target's ``a`` (layers, rank, in) and ``b`` (layers, rank, out)."""
+        device = self._flat.device
+        for layer in range(len(a)):
+            if (layer, target, "A") in stored.pairs:
+                torch.mul(stored.pairs[layer, target, "A"].to(device), 1.0, out=a[layer])
+                turned = stored.pairs[layer, target, "B"].to(device).t()
+                torch.mul(turned, stored.scaling, out=b[layer])
+
+    def rehearse(self) -> None:
+        """Load the kernels that :meth:`load` takes, by an adapter of zeros."""
+        target = self.shape.targets[0]
+        out, inner = target_shapes(self.shape.config)[target]
+        rank = self.shape.rank
+        for dtype in {self.shape.dtype, torch.float32}:
+            halves = {"A": torch.zeros(rank, inner), "B": torch.zeros(out, rank)}
+            pairs = {(0, target, half): value.to(dtype) for half, value in halves.items()}
+            self.load(StoredAdapter(pairs, 1.0, rank, (target,)))
 
     def clear(self) -> None:
         """The backbone alone again."""

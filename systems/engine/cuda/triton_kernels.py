@@ -58,7 +58,8 @@ def rotate_and_store(
     HALF: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """One program a token and head: q and k turn in place, k and v go to the cache."""
+    """One program a token and head: q and k turn in place, k and v go to the cache. Nothing of a
+    token at a position below zero is touched: it is padding."""
     token, head = tl.program_id(0), tl.program_id(1)
     column = tl.arange(0, BLOCK)
     inside = column < HALF
@@ -66,6 +67,7 @@ def rotate_and_store(
     low = tl.load(start, mask=inside, other=0.0)
     high = tl.load(start + HALF, mask=inside, other=0.0)
     position = tl.load(positions + token)
+    inside = inside & (position >= 0)
     if head < heads + kv_heads:
         table = position * 2 * HALF + column
         c = tl.load(cos + table, mask=inside, other=0.0)
@@ -104,7 +106,8 @@ def attend_part(
     BLOCK_T: tl.constexpr,
 ):
     """One program a row, key head and span of the context: the queries of that head's group, one
-    after another, over the span. A span past the row's position leaves a weight of zero."""
+    after another, over the span. A span past the row's position leaves a weight of zero, and so
+    does all of a row at a position below zero."""
     row, kv_head, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     length = tl.load(positions + row).to(tl.int32) + 1
     begin = part * SPAN
@@ -160,5 +163,6 @@ def attend_sum(
     factor = tl.exp(highest - tl.max(highest, 0))
     place = partial + (index * parts + part)[:, None] * HEAD_DIM + column[None, :]
     summed = tl.load(place, mask=there[:, None] & inside[None, :], other=0.0)
-    value = tl.sum(summed * factor[:, None], 0) / tl.sum(total * factor, 0)
+    # The sum is at least 1 but for padding, which reached nothing.
+    value = tl.sum(summed * factor[:, None], 0) / tl.maximum(tl.sum(total * factor, 0), 1e-30)
     tl.store(out + index * HEAD_DIM + column, value.to(out.dtype.element_ty), mask=inside)

@@ -21,6 +21,8 @@ def _power_of_two(size: int) -> int:
 class TritonOps(TorchOps):
     """Tensors on one CUDA device; fp16 or bf16 in memory, float32 in registers."""
 
+    leaves_padding = True
+
     def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         rows, hidden = x.shape
         out = torch.empty_like(x)

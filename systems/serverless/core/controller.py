@@ -42,6 +42,7 @@ class Controller:
         self._keeping = Keeping(self.state, policies, self._provisioning, self._out)
         self._batches = 0
         self._handlers: dict[type, Callable[[Any, int], None]] = {
+            ev.Deployed: self._deployed,
             ev.RequestArrived: self._arrived,
             ev.RequestCancelled: self._cancelled,
             ev.HostJoined: self._joined,
@@ -79,7 +80,7 @@ class Controller:
                 act.FailRequest(event.request, 429, "no deadline can be met", retry_after_ns)
             )
             return
-        kv_bytes = (event.prompt_tokens + event.max_tokens) * function.kv_bytes_per_token
+        kv_bytes = function.kv_bytes(event.prompt_tokens + event.max_tokens)
         request = Request(event.request, event.function, kv_bytes, now)
         self.state.requests[request.id] = request
         self.state.queue(request.function)[request.id] = request
@@ -202,6 +203,10 @@ class Controller:
 
     # -- hosts ------------------------------------------------------------------------------
 
+    def _deployed(self, event: ev.Deployed, now: int) -> None:  # noqa: ARG002
+        for host in self.state.hosts:
+            self._provisioning.template_early(host)
+
     def _instances_on(self, host: str) -> list[Instance]:
         """In the order in which they were started."""
         found = [i for device in self.state.devices_of(host) for i in device.instances.values()]
@@ -210,6 +215,8 @@ class Controller:
     def _joined(self, event: ev.HostJoined, now: int) -> None:
         """Whoever waits for memory elsewhere, or for any device at all, may find room here."""
         self.state.add_devices(event.devices)
+        for host in {device.host: None for device in event.devices}:
+            self._provisioning.template_early(host)
         for function in list(self.state.blocked_on):
             self.state.unblock(function)
         for function in [name for name, queue in self.state.queues.items() if queue]:

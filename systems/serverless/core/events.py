@@ -24,6 +24,11 @@ class RequestCancelled:
 
 
 @dataclass(frozen=True, slots=True)
+class Deployed:
+    """What is deployed is complete; nobody has called it yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class HostJoined:
     """A machine came up with these devices, nothing on them; from now on they are used."""
 
@@ -118,7 +123,8 @@ class TimerFired:
 
 
 Event = (
-    RequestArrived
+    Deployed
+    | RequestArrived
     | RequestCancelled
     | HostJoined
     | HostLeft

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from systems.interface import MemoryOwner
 
 from . import actions as act
-from .artifacts import AWAKE, DORMANT, GONE, PRECEDENCE, Artifact, Residency
+from .artifacts import AWAKE, DORMANT, GONE, PRECEDENCE, Artifact, CopyKey, Residency
 from .memory import Holding
 from .policies import Policies
 from .policies.offloading import Need, held_by
@@ -16,6 +16,11 @@ from .state import BackboneCopy, Device, Host, Instance, Phase, Request, State, 
 from .value import kv_floor
 
 TEMPLATE = Holding(MemoryOwner.CONTEXT, -1, None)
+
+
+def _on_host(device: Device) -> Holding:
+    """Of the template whose bytes on a device are held there."""
+    return Holding(MemoryOwner.HOST_TIER, CopyKey("", device.spec.id), None)
 
 
 class Provisioning:
@@ -106,10 +111,11 @@ class Provisioning:
         """Its own bytes with ``goal`` in place. The KV cache of one request of full length is
         among those of an instance that serves, so that whatever started can always serve: no two
         instances can wait for each other's memory."""
-        on_device = Artifact.ADAPTER in goal
+        function, on_device = instance.function, Artifact.ADAPTER in goal
+        bare = function.bare_bytes if goal else 0
         return {
-            MemoryOwner.CONTEXT: instance.function.context_bytes if on_device else 0,
-            MemoryOwner.ADAPTERS: instance.function.adapter_bytes if on_device else 0,
+            MemoryOwner.CONTEXT: function.context_bytes if on_device else bare,
+            MemoryOwner.ADAPTERS: function.adapter_bytes if on_device else 0,
             MemoryOwner.KV: kv_floor(instance, self._state) if Artifact.KERNELS in goal else 0,
         }
 
@@ -123,9 +129,8 @@ class Provisioning:
 
     def _give(self, device: Device, instance: Instance, goal: Residency) -> None:
         """Reserve what ``instance`` needs for ``goal``, and set out for it."""
-        if template := self._template_need(instance):
-            self._state.host_of(instance).template_device = device.spec.id
-            device.memory.resize(TEMPLATE, template)
+        if instance.forked:
+            self._hold_template(self._state.host_of(instance), device)
         self._awake_again(instance)
         self._hold(device, instance, goal)
         copy = self._state.copies.get(instance.copy) or self._new_copy(device, instance)
@@ -147,6 +152,29 @@ class Provisioning:
         holding = instance.holding(MemoryOwner.HOST_TIER)
         self._state.host_memory.resize(holding, size)
 
+    def template_early(self, host_id: str) -> None:
+        """Start a host's template before anybody needs it, where that is wanted."""
+        if self._state.world.settings.template_at_deployment and self._policies.preloading.forks:
+            host = self._state.hosts[host_id]
+            self._hold_template(host, self._state.devices_of(host_id)[0])
+            self._start_template(host_id)
+
+    def _start_template(self, host_id: str) -> None:
+        host = self._state.hosts[host_id]
+        if host.template is TemplatePhase.ABSENT:
+            host.template = TemplatePhase.STARTING
+            self._out.append(act.StartTemplate(host_id))
+
+    def _hold_template(self, host: Host, device: Device) -> None:
+        """Its bytes, on the first device that is forked to; of the host's memory, anew for each
+        host."""
+        if host.template_device is not None:
+            return
+        settings = self._state.world.settings
+        host.template_device = device.spec.id
+        device.memory.resize(TEMPLATE, settings.template_bytes)
+        self._state.host_memory.resize(_on_host(device), settings.template_host_bytes)
+
     def _template_need(self, instance: Instance) -> int:
         """Bytes of its host's template, where ``instance`` is the first to be forked from it."""
         held = self._state.host_of(instance).template_device is not None
@@ -156,7 +184,9 @@ class Provisioning:
         """The template is gone, its memory with it; the device that held it, if any did."""
         home, host.template_device = host.template_device, None
         if home is not None:
-            self._state.devices[home].memory.resize(TEMPLATE, 0)
+            device = self._state.devices[home]
+            device.memory.resize(TEMPLATE, 0)
+            self._state.host_memory.resize(_on_host(device), 0)
         host.template = TemplatePhase.ABSENT
         return home
 
@@ -207,9 +237,7 @@ class Provisioning:
             return True
         host = self._state.host_of(instance)
         if instance.forked and host.template is not TemplatePhase.READY:
-            if host.template is TemplatePhase.ABSENT:
-                host.template = TemplatePhase.STARTING
-                self._out.append(act.StartTemplate(self._state.devices[instance.device].spec.host))
+            self._start_template(self._state.devices[instance.device].spec.host)
             return False
         instance.asked = True
         self._out.append(

@@ -17,13 +17,16 @@ from .artifacts import Artifact
 if TYPE_CHECKING:
     from .state import Instance, State
 
+_PIECES = 4
+"""Turns are this far apart: an instance has fewer pieces, and they follow one another."""
 _STALE_SHARE = 3
 """Entries are swept when there are more than this many for each that counts."""
 
 
 class Piece(NamedTuple):
     """A part of an instance that can be given up: ``KERNELS`` with the KV cache, then ``ADAPTER``
-    with the context (and the backbone, where it is its own). ``density`` is value per byte."""
+    with the workspaces (and the backbone, where it is its own), then, where its device has to hold
+    something for a process that merely lives, ``LIBRARIES``. ``density`` is value per byte."""
 
     density: float
     turn: int
@@ -39,7 +42,7 @@ class RestingOrder:
     def __init__(self) -> None:
         self._pieces: list[Piece] = []
         self._turn_of: dict[int, int] = {}
-        self._turns = itertools.count(0, 2)
+        self._turns = itertools.count(0, _PIECES)
 
     def rest(self, instance: Instance, state: State, now_ns: int) -> None:
         """``instance`` is idle or asleep: weigh its pieces anew."""
@@ -63,30 +66,47 @@ class RestingOrder:
         return filter(self._counts, self._pieces)
 
     def _counts(self, piece: Piece) -> bool:
-        return self._turn_of.get(piece.instance) == piece.turn & ~1
+        return self._turn_of.get(piece.instance) == piece.turn - piece.turn % _PIECES
 
 
 def pieces(instance: Instance, state: State, now_ns: int, turn: int) -> list[Piece]:
-    """Adapter before kernels by precedence, so kernels go first: where they are the denser, the
-    two are one block of their joint density (as in :mod:`.knapsack`)."""
+    """Libraries before adapter before kernels by precedence, so kernels go first: where what goes
+    earlier is the denser, it and the next are one block of their joint density (as in
+    :mod:`.knapsack`)."""
+    blocks: list[tuple[list[Artifact], float, int]] = []
+    for artifact, value, size in _worth(instance, state, now_ns):
+        block = ([artifact], value, size)
+        while blocks and _density(blocks[-1]) > _density(block):
+            members, more, bytes_ = blocks.pop()
+            block = (members + block[0], more + block[1], bytes_ + block[2])
+        blocks.append(block)
+    order = [(a, _density(block)) for block in blocks for a in block[0]]
+    return [
+        Piece(density, turn + number, instance.id, artifact)
+        for number, (artifact, density) in enumerate(order)
+    ]
+
+
+def _density(block: tuple[list[Artifact], float, int]) -> float:
+    return block[1] / max(block[2], 1)
+
+
+def _worth(instance: Instance, state: State, now_ns: int) -> list[tuple[Artifact, float, int]]:
+    """Of what is in place, in the order in which it can go: value (delay × rate) and bytes."""
     spec = instance.function
     learnt = state.estimates(spec.id)
     rate = learnt.rate.per_second(now_ns)
     delay_ns, copy = learnt.delay_ns, instance.copy
-    size = spec.adapter_bytes + spec.context_bytes
-    value = rate * max(delay_ns[Artifact.ADAPTER], 1.0)
+    found = []
+    if Artifact.KERNELS in instance.in_place:
+        cache = spec.kv_bytes(state.world.settings.max_context_tokens)
+        found.append((Artifact.KERNELS, rate * max(delay_ns[Artifact.KERNELS], 1.0), cache))
+    size, value = spec.parked_bytes, rate * max(delay_ns[Artifact.ADAPTER], 1.0)
     if not copy.shared:
         size += state.world.backbones[copy.backbone].bytes
         value += rate * delay_ns[Artifact.BACKBONE]
-    density = value / max(size, 1)
-    if Artifact.KERNELS not in instance.in_place:
-        return [Piece(density, turn + 1, instance.id, Artifact.ADAPTER)]
-    cache = spec.kv_bytes_per_token * state.world.settings.max_context_tokens
-    worth = rate * max(delay_ns[Artifact.KERNELS], 1.0)
-    lone = worth / max(cache, 1)
-    if lone > density:
-        lone = density = (value + worth) / max(size + cache, 1)
-    return [
-        Piece(lone, turn, instance.id, Artifact.KERNELS),
-        Piece(density, turn + 1, instance.id, Artifact.ADAPTER),
-    ]
+    found.append((Artifact.ADAPTER, value, size))
+    if spec.bare_bytes:
+        value = rate * max(delay_ns[Artifact.LIBRARIES], 1.0)
+        found.append((Artifact.LIBRARIES, value, spec.bare_bytes))
+    return found

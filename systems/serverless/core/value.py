@@ -25,7 +25,7 @@ def resting(device: Device, state: State) -> list[Instance]:
 
 def kv_floor(instance: Instance, state: State) -> int:
     """The KV cache of one request of full length: what an instance that can serve holds."""
-    return instance.function.kv_bytes_per_token * state.world.settings.max_context_tokens
+    return instance.function.kv_bytes(state.world.settings.max_context_tokens)
 
 
 def items(instances: Sequence[Instance], state: State, now_ns: int) -> list[Item]:
@@ -44,8 +44,7 @@ def items(instances: Sequence[Instance], state: State, now_ns: int) -> list[Item
             after = (key,)
             roots[key] = roots.get(key, 0.0) + rate * learnt.delay_ns[Artifact.BACKBONE]
         value = rate * max(learnt.delay_ns[Artifact.ADAPTER], 1.0)
-        size = spec.adapter_bytes + spec.context_bytes
-        found.append(Item(instance.id, value, size, instance.device, after))
+        found.append(Item(instance.id, value, spec.parked_bytes, instance.device, after))
     for key, value in roots.items():
         size = state.world.backbones[key.backbone].bytes
         found.append(Item(key, value, size, key.device))
@@ -74,10 +73,13 @@ def residencies(device: Device, state: State, now_ns: int) -> Mapping[int, Resid
 
 
 def _held(device: Device, instances: Iterable[Instance], state: State) -> int:
-    """Bytes on the device that are these instances', copies that nobody else uses included."""
+    """Bytes on the device that these instances could give back and live, copies that nobody else
+    uses included."""
     ids = {instance.id for instance in instances}
     own = sum(
-        device.memory.held(holding) for instance in instances for holding in instance.holdings
+        sum(device.memory.held(holding) for holding in instance.holdings)
+        - instance.function.bare_bytes
+        for instance in instances
     )
     keys = {instance.copy for instance in instances}
     keys |= {copy.key for copy in state.shared_copies_on(device.spec.id) if not copy.users}

@@ -42,6 +42,11 @@ class FunctionSpec:
     context_bytes: int
     """What a process costs on its device before any weight: context, workspaces."""
     slo_ttft_ns: int
+    kv_slot_bytes: int = 0
+    """Where keys and values of every request take a slot of one size: its bytes; else 0."""
+    bare_bytes: int = 0
+    """Of ``context_bytes``, what stays on the device until the process ends, such as a CUDA
+    context."""
     host_bytes: int = 0
     """What its process holds of the host's memory beside its device, while it is awake."""
     dormant_bytes: int = 0
@@ -50,6 +55,15 @@ class FunctionSpec:
     """As profiled; corrected by what is observed."""
     delay_ns: Mapping[Artifact, int] = field(default_factory=dict)
     """Loading delay of each artifact as profiled; corrected by what is observed."""
+
+    def kv_bytes(self, tokens: int) -> int:
+        """What keys and values of a request of so many tokens take."""
+        return self.kv_slot_bytes or tokens * self.kv_bytes_per_token
+
+    @property
+    def parked_bytes(self) -> int:
+        """What weights in place cost on the device beside those, and come back without them."""
+        return self.adapter_bytes + self.context_bytes - self.bare_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +98,10 @@ class Settings:
     template_bytes: int = 0
     """What the process holds that instances are forked from, on the device of a host's first
     fork."""
+    template_host_bytes: int = 0
+    """The same of its host's memory, where that is not what stands in for the device."""
+    template_at_deployment: bool = False
+    """Whether each host has its template before the first call, and not by it."""
     start_attempts: int = 2
     """Instances that may die while starting before the requests that wait for them fail."""
 

@@ -45,6 +45,7 @@ async def serve(config: dict[str, Any]) -> None:
     stop = _stop_event()
     try:
         port = await _listen(runner, deployment)
+        await platform.deploy()
         print(json.dumps({"port": port}), flush=True)
         await stop.wait()
     finally:

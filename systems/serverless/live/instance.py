@@ -8,6 +8,7 @@ at a time. It answers with token ids; text is the gateway's business.
 from __future__ import annotations
 
 import gc
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 
 
 def main(channel: Channel) -> int:
-    channel.send("started", t_ns=time.monotonic_ns())
-    return Instance(channel).run()
+    instance = Instance(channel)
+    instance.begin()
+    return instance.run()
 
 
 class Instance:
@@ -47,6 +49,7 @@ class Instance:
         self._unprepared = False
         self._stopped = False
         self._on: dict[str, Callable[[Message, list[int]], None]] = {
+            "begin": self._begin,
             "configure": self._configure,
             "load": self._load,
             "offload": self._offload,
@@ -62,6 +65,9 @@ class Instance:
             "adapter": self._load_adapter,
             "kernels": self._load_kernels,
         }
+
+    def begin(self) -> None:
+        self._channel.send("started", t_ns=time.monotonic_ns())
 
     def run(self) -> int:
         """Serve until told to stop; the exit status."""
@@ -87,6 +93,10 @@ class Instance:
 
     # -- artifacts --------------------------------------------------------------------------
 
+    def _begin(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+        """A spare is made an instance."""
+        self.begin()
+
     def _configure(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
         self._config = message
         self._place = placing.PLACES[message["device"]]
@@ -105,12 +115,17 @@ class Instance:
         process.import_libraries()
 
     def _load_backbone(self, message: Message, fds: list[int]) -> None:
-        """Map the shared copy behind the descriptor, or read one of its own."""
+        """Map the shared copy behind the descriptor, or read one of its own. A spare that was made
+        an instance has mapped it."""
         from systems.engine.checkpoint import BackboneLayout
 
+        if self._weights is not None:
+            for fd in fds:
+                os.close(fd)
+            return
         self._layout = BackboneLayout.from_json(message["layout"])
         model_dir = Path(self._config["model_dir"])
-        if self._place.start is not None and self._weights is None:
+        if self._place.start is not None:
             self._place.start()
             self._read_adapter()
         self._weights = self._place.weights(self._layout, model_dir, fds[0] if fds else None)
@@ -127,6 +142,8 @@ class Instance:
     def _load_kernels(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
         """Make ready whatever the first request would otherwise wait for, and build the engine."""
         assert self._weights is not None, "artifacts are loaded in order of precedence"
+        if self._engine is not None and self._place.adapt(self._engine, self._adapter):
+            return
         self._engine = self._place.engine(self._config, self._layout, self._weights, self._adapter)
         self._unprepared = True
 

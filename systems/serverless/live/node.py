@@ -21,29 +21,14 @@ from ..core import events as ev
 from ..core.artifacts import Artifact, CopyKey
 from ..stages import Timeline
 from . import process, store, wire
+from .children import Child
 from .plan import Plan
-from .watch import EVERY_S, SILENT_ROUNDS, Pulse, Watch, Watched
+from .spares import Spares
+from .watch import EVERY_S, SILENT_ROUNDS, Watch, Watched
 from .wire import AsyncChannel, Message
 
 _GRACE_S = 2.0
 """How long a process that closed its channel or was told to stop may take to end."""
-
-
-@dataclass(slots=True, eq=False)
-class Child:
-    """A process and the gateway's end of its channel."""
-
-    channel: AsyncChannel
-    on_exit: Callable[[int | None], None]
-    pid: int | None = None
-    popen: subprocess.Popen[bytes] | None = None
-    ended: bool = False
-    pulse: Pulse = field(default_factory=Pulse)
-    verdict: str = ""
-    """Why the node ended it."""
-
-    def ask(self) -> None:
-        self.channel.send("ping")
 
 
 @dataclass(slots=True, eq=False)
@@ -90,6 +75,7 @@ class Node:
         self._forks: dict[int, Child] = {}
         self._by_pid: dict[int, Child] = {}
         self._tokens = 0
+        self._spares = Spares(plan, partial(self._fork, "instance"), self._kill)
         self._watch = Watch(self._children, self._silent)
         self.do: dict[type, Callable[[Any], None]] = {
             act.StartTemplate: self._start_template,
@@ -159,10 +145,10 @@ class Node:
         def hear(message: Message, fds: list[int]) -> None:
             child.pulse.heard()
             if message["kind"] != "pong":
-                on_message(message, fds)
+                child.on_message(message, fds)
 
         channel = AsyncChannel(sock, hear, lambda: self._hung_up(child))
-        child = Child(channel, on_exit)
+        child = Child(channel, on_message, on_exit)
         return child
 
     def _hung_up(self, child: Child) -> None:
@@ -197,6 +183,7 @@ class Node:
     def _children(self) -> list[Child]:
         found = [live.child for live in self.instances.values() if live.child]
         found += [copy.loader for copy in self.copies.values() if copy.loader]
+        found += self._spares.children
         return found if self._template is None else [*found, self._template]
 
     def _silent(self, child: Watched) -> None:
@@ -246,18 +233,38 @@ class Node:
         instance = LiveInstance(action.instance, action.function)
         self.instances[instance.id] = instance
         instance.timeline.begin(Stage.WARMING, time.monotonic_ns())
-        start = self._fork if action.forked else self._spawn
         try:
-            instance.child = start(
-                "instance",
-                partial(self._instance_says, instance),
-                partial(self._instance_ended, instance),
-            )
+            instance.child = self._take_spare(instance, action) or self._begin(instance, action)
         except OSError as error:
             instance.reason = str(error)
             self._instance_ended(instance, None)
             return
         instance.child.channel.send("configure", **self._plan.configuration(action.function))
+
+    def _begin(self, instance: LiveInstance, action: act.StartInstance) -> Child:
+        start = self._fork if action.forked else self._spawn
+        return start(
+            "instance",
+            partial(self._instance_says, instance),
+            partial(self._instance_ended, instance),
+        )
+
+    def _take_spare(self, instance: LiveInstance, action: act.StartInstance) -> Child | None:
+        """A process that is up, and says so again; another is made in its place."""
+        backbone = self._plan.functions[action.function].backbone
+        child = self._spares.take(backbone, action.device) if action.forked else None
+        if child is None:
+            return None
+        child.on_message = partial(self._instance_says, instance)
+        child.on_exit = partial(self._instance_ended, instance)
+        child.channel.send("begin")
+        self._refill_spares(CopyKey(backbone, action.device))
+        return child
+
+    def _refill_spares(self, key: CopyKey) -> None:
+        copy = self.copies.get(key)
+        if copy is not None and self._template is not None and self._plan.options.spares:
+            self._spares.refill(key, copy)
 
     def _instance_says(self, instance: LiveInstance, message: Message, fds: list[int]) -> None:  # noqa: ARG002
         now = time.monotonic_ns()
@@ -362,6 +369,7 @@ class Node:
             stored.timeline.end(Stage.BACKBONE, time.monotonic_ns())
             stored.loader = None
             self._post(ev.BackboneLoaded(key))
+            self._refill_spares(key)
 
     def _loader_ended(self, key: CopyKey, stored: StoredCopy, returncode: int | None) -> None:
         if stored.loader is not None:
@@ -371,6 +379,7 @@ class Node:
             self._post(ev.BackboneFailed(key, reason))
 
     def _drop_backbone(self, action: act.DropBackbone) -> None:
+        self._spares.drop(action.copy)
         self._close(action.copy)
 
     def _close(self, key: CopyKey) -> None:

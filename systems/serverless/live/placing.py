@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -12,12 +12,11 @@ from . import store
 from .wire import Message
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from systems.engine.adapter import AdapterWeights
+    from systems.engine.adapter import AdapterWeights, StoredAdapter
     from systems.engine.batching import Batching
     from systems.engine.checkpoint import BackboneLayout
-    from systems.engine.cuda.slot import SlotShape
+    from systems.engine.cuda.engine import CudaEngine
+    from systems.engine.cuda.slot import AdapterSlot
     from systems.engine.weights import BackboneWeights
 
 
@@ -33,6 +32,8 @@ class Place:
     engine: Callable[[Message, BackboneLayout, BackboneWeights, Any], Batching]
     """Ready to serve; :meth:`Batching.prepare` does the rest of what first requests need. The
     message is the instance's configuration."""
+    adapt: Callable[[Any, Any], bool]
+    """Have an engine that is there take this adapter in the place of its own; whether it can."""
     give_back: Callable[[], None]
     """After artifacts were let go of: return what the allocator keeps for later."""
     start: Callable[[], None] | None = None
@@ -91,36 +92,53 @@ def _weights_on_cuda(
     return BackboneWeights.from_flat(layout, flat)
 
 
-def _adapter_on_cuda(folder: Path, layout: BackboneLayout) -> tuple[SlotShape, Tensor]:
-    """Packed for a slot of its own size. Its pages are copied from once or twice: locking them
-    first takes longer than the slower copy."""
-    from systems.engine.adapter import load_adapter
-    from systems.engine.cuda.slot import SlotShape, pack
+def _adapter_on_cuda(folder: Path, layout: BackboneLayout) -> StoredAdapter:
+    from systems.engine.adapter import read_adapter
+
+    return read_adapter(folder, layout.config)
+
+
+def _slot(layout: BackboneLayout, rank: int, targets: Sequence[str]) -> AdapterSlot:
+    from systems.engine.cuda.slot import AdapterSlot, SlotShape
     from systems.engine.dtypes import torch_dtype
 
-    loaded = load_adapter(folder, layout.config, layout.dtype)
-    shape = SlotShape.of(layout.config, loaded.rank, loaded.targets, torch_dtype(layout.dtype))
-    return shape, pack(loaded, shape)
+    shape = SlotShape.of(layout.config, rank, targets, torch_dtype(layout.dtype))
+    return AdapterSlot(shape, "cuda")
 
 
 def _engine_on_cuda(
     config: Message,
     layout: BackboneLayout,
     weights: BackboneWeights,
-    adapter: tuple[SlotShape, Tensor] | None,
+    adapter: StoredAdapter | None,
 ) -> Batching:
     """The libraries' kernels are loaded by a first, short prompt. Other shapes are prepared while
     the instance has nothing else to do."""
     from systems.engine.cuda.engine import CudaEngine
-    from systems.engine.cuda.slot import AdapterSlot
 
     slot = None
     if adapter is not None:
-        slot = AdapterSlot(adapter[0], "cuda")
-        slot.put(adapter[1])
+        slot = _slot(layout, adapter.rank, adapter.targets)
+        slot.load(adapter)
+    elif wanted := config.get("slot"):
+        slot = _slot(layout, **wanted)
+        slot.rehearse()
     engine = CudaEngine(layout.config, weights, slot, **config["limits"])
     engine.prepare()
     return engine
+
+
+def _adapt_on_cuda(engine: CudaEngine, adapter: StoredAdapter | None) -> bool:
+    """Graphs keep the slot's address, so an adapter of its shape is a copy."""
+    from systems.engine.cuda.slot import AdapterSlot
+
+    slot = engine.slot
+    if adapter is None or not isinstance(slot, AdapterSlot):
+        return False
+    if (slot.shape.rank, slot.shape.targets) != (adapter.rank, adapter.targets):
+        return False
+    slot.load(adapter)
+    return True
 
 
 def start_cuda() -> None:
@@ -131,6 +149,9 @@ def start_cuda() -> None:
 def _first_product() -> None:
     import torch
 
+    from systems.engine.cuda import context
+
+    context.start()
     square = torch.ones(64, 64, dtype=torch.float16, device="cuda")
     torch.mm(square, square)
 
@@ -138,15 +159,23 @@ def _first_product() -> None:
 def _empty_cache() -> None:
     import torch
 
+    torch._C._cuda_clearCublasWorkspaces()
     torch.cuda.empty_cache()
 
 
 PLACES: Mapping[str, Place] = {
-    "cpu": Place(_weights_on_cpu, _adapter_on_cpu, _engine_on_cpu, give_back=lambda: None),
+    "cpu": Place(
+        _weights_on_cpu,
+        _adapter_on_cpu,
+        _engine_on_cpu,
+        adapt=lambda engine, adapter: False,  # noqa: ARG005
+        give_back=lambda: None,
+    ),
     "cuda": Place(
         _weights_on_cuda,
         _adapter_on_cuda,
         _engine_on_cuda,
+        _adapt_on_cuda,
         _empty_cache,
         start_cuda,
         frozenset({"adapter"}),

@@ -10,7 +10,7 @@ from typing import Any
 
 from systems.engine.adapter_files import AdapterFiles, inspect_adapter
 from systems.engine.checkpoint import BackboneLayout, plan_layout
-from systems.engine.cuda.buckets import slab_tokens
+from systems.engine.cuda.buckets import slot_bytes
 from systems.errors import DeploymentError
 from systems.interface import Deployment, Function
 
@@ -92,32 +92,31 @@ def _world(
 ) -> World:
     kind = deployment.devices[0].kind
     on_card = kind == "cuda"
-    context_bytes = options.forked_context_bytes if forks else options.context_bytes
-    if on_card:
-        context_bytes = options.cuda_context_bytes
-
+    process_bytes = options.forked_context_bytes if forks else options.context_bytes
     limits = deployment.limits
-    tokens = slab_tokens(limits.max_batch_size, limits.max_context_tokens)
 
     def spec(function: Function) -> FunctionSpec:
         layout = layouts[function.backbone]
         adapter = adapters.get(function.id)
         per_token = layout.config.kv_bytes_per_token(layout.dtype, kind)
-        # On a device keys and values are one slab, there for as long as the engine is.
-        slab_bytes = per_token * tokens if on_card else 0
         return FunctionSpec(
             id=function.id,
             backbone=function.backbone,
             adapter_bytes=adapter.nbytes(layout.dtype) if adapter else 0,
-            kv_bytes_per_token=0 if on_card else per_token,
-            context_bytes=context_bytes + slab_bytes,
-            dormant_bytes=context_bytes,
+            kv_bytes_per_token=per_token,
+            kv_slot_bytes=slot_bytes(per_token, limits.max_context_tokens) if on_card else 0,
+            context_bytes=options.cuda_context_bytes if on_card else process_bytes,
+            bare_bytes=options.cuda_bare_bytes if on_card else 0,
+            # Where host memory stands in for the device, an awake process is counted there.
+            host_bytes=process_bytes if on_card else 0,
+            dormant_bytes=process_bytes,
             slo_ttft_ns=round(function.slo_ttft_s * 1e9),
         )
 
+    specs = {name: spec(function) for name, function in functions.items()}
     return World(
         backbones={name: BackboneSpec(name, layout.nbytes) for name, layout in layouts.items()},
-        functions={name: spec(function) for name, function in functions.items()},
+        functions=specs,
         devices={
             device.name: DeviceSpec(device.name, device.memory_bytes, _slots(deployment))
             for device in deployment.devices
@@ -129,11 +128,24 @@ def _world(
             shared_keep_alive_ns=round(options.shared_keep_alive_s * 1e9),
             container_keep_alive_ns=round(options.container_keep_alive_s * 1e9),
             container_memory_bytes=round(options.container_memory_gib * 2**30),
-            template_bytes=options.template_bytes if forks and not on_card else 0,
+            template_bytes=(_spares_bytes(specs, options) if on_card else options.template_bytes)
+            if forks
+            else 0,
+            template_host_bytes=options.template_bytes if forks and on_card else 0,
+            template_at_deployment=options.template_at_deployment,
             start_attempts=options.start_attempts,
             eager_backbone=options.overlap_loading,
         ),
     )
+
+
+def _spares_bytes(specs: Mapping[str, FunctionSpec], options: Options) -> int:
+    """Of the spares of every backbone, each as large as an instance of its largest function."""
+    largest: dict[str, int] = {}
+    for spec in specs.values():
+        own = spec.context_bytes + spec.adapter_bytes + spec.kv_slot_bytes
+        largest[spec.backbone] = max(own, largest.get(spec.backbone, 0))
+    return options.spares * sum(largest.values())
 
 
 def _slots(deployment: Deployment) -> int:
@@ -148,7 +160,7 @@ def _slots(deployment: Deployment) -> int:
 def _check_memory(world: World) -> None:
     """Each function must fit each device alone; together they take turns."""
     for function in world.functions.values():
-        kv = function.kv_bytes_per_token * world.settings.max_context_tokens
+        kv = function.kv_bytes(world.settings.max_context_tokens)
         weights = world.backbones[function.backbone].bytes
         own = function.adapter_bytes + function.context_bytes + kv
         need = weights + own + world.settings.template_bytes

@@ -27,10 +27,13 @@ from ..core import events as ev
 from ..core.controller import Controller
 from ..core.memory import Holding
 from ..core.policies import Policies
+from ..core.state import TemplatePhase
 from .journal import Journal
 from .node import Node
 from .plan import Plan
 from .wire import Message
+
+_LOOK_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,13 @@ class Platform:
             act.FailRequest: self._fail,
             act.SetTimer: self._set_timer,
         }
+
+    async def deploy(self) -> None:
+        """Have in place what is to be there before the first call."""
+        self.post(ev.Deployed())
+        hosts = self.controller.state.hosts
+        while any(host.template is TemplatePhase.STARTING for host in hosts.values()):
+            await asyncio.sleep(_LOOK_S)
 
     # -- callers ----------------------------------------------------------------------------
 

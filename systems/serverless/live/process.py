@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
+from systems.engine.cuda import context
 from systems.errors import ConfinementError
 
 from . import confine
@@ -38,6 +39,7 @@ def environment() -> dict[str, str]:
     """For processes that start from nothing. One thread until the *kernels* artifact says
     otherwise, since a template must not run any; hubs are never asked."""
     return {
+        **context.ENVIRONMENT,
         **confine.environment(os.environ),
         "OMP_NUM_THREADS": "1",
         "OMP_WAIT_POLICY": "PASSIVE",

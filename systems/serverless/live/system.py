@@ -26,7 +26,7 @@ from ..options import Options
 from . import confine, journal
 from .plan import make_plan
 
-_START_S = 60.0
+_START_S = 120.0
 _STOP_S = 10.0
 
 

@@ -137,6 +137,12 @@ class Platform:
             act.SetTimer: self._set_timer,
         }
 
+    def deploy(self) -> None:
+        """What is to be there before the first call, is there when the clock starts."""
+        self._do[act.StartTemplate] = lambda _: self._post(ev.TemplateReady())
+        self._post(ev.Deployed())
+        self._do[act.StartTemplate] = self._start_template
+
     # -- requests ---------------------------------------------------------------------------
 
     def submit(self, request: int, function: str, prompt_tokens: int, output_tokens: int) -> None:

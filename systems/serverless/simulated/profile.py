@@ -77,11 +77,13 @@ class Profile(_Frozen):
     decode_bytes_per_s: Number
     """At which weights are read in a step."""
 
-    kv_slab: bool = False
-    """Whether keys and values of a full batch are reserved with the context, as this suite's
-    engine has them on a card; else they come and go with requests."""
+    kv_slots: bool = False
+    """Whether each request takes a slot for keys and values of a whole context, as in this suite's
+    engine on a card; else as many bytes as it has tokens."""
     context_bytes: Number
     forked_context_bytes: Number
+    bare_bytes: Number | None = None
+    """Of those, what a process keeps on its device until it ends; not said: nothing."""
     template_bytes: Number
     host_bytes: Number
     """Host memory of an awake instance beside its device."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from systems.engine.cuda.buckets import slab_tokens
+from systems.engine.cuda.buckets import slot_bytes
 from systems.interface import Deployment, Evidence, RequestEvidence
 from systems.models.sizes import ModelSize, model_size
 
@@ -113,6 +113,7 @@ def simulate(
         timeout_ns=timeout_ns,
         trace_decisions=Options.model_validate(dict(deployment.options)).trace_decisions,
     )
+    platform.deploy()
     there_ns = round(profile.request_s.value * 1e9)
     for each in arrivals:
         platform.clock.run_until(each.at_ns + there_ns)
@@ -129,15 +130,19 @@ def build_world(
     forks = policies.preloading.forks
     context = profile.forked_context_bytes if forks else profile.context_bytes
     limits = deployment.limits
-    slab = slab_tokens(limits.max_batch_size, limits.max_context_tokens) if profile.kv_slab else 0
+
+    def slot(per_token: int) -> int:
+        return slot_bytes(per_token, limits.max_context_tokens) if profile.kv_slots else 0
 
     def spec(id_: str, backbone: str, slo_s: float, law: Laws) -> FunctionSpec:
         return FunctionSpec(
             id=id_,
             backbone=backbone,
             adapter_bytes=law.size.adapter_bytes,
-            kv_bytes_per_token=0 if slab else law.size.kv_bytes_per_token,
-            context_bytes=round(context.value) + slab * law.size.kv_bytes_per_token,
+            kv_bytes_per_token=law.size.kv_bytes_per_token,
+            kv_slot_bytes=slot(law.size.kv_bytes_per_token),
+            context_bytes=round(context.value),
+            bare_bytes=round(profile.bare_bytes.value) if profile.bare_bytes else 0,
             slo_ttft_ns=round(slo_s * 1e9),
             host_bytes=round(profile.host_bytes.value),
             dormant_bytes=round(profile.dormant_bytes.value),
@@ -165,6 +170,7 @@ def build_world(
             container_keep_alive_ns=round(options.container_keep_alive_s * 1e9),
             container_memory_bytes=round(options.container_memory_gib * 2**30),
             template_bytes=round(profile.template_bytes.value) if forks else 0,
+            template_at_deployment=options.template_at_deployment,
             start_attempts=options.start_attempts,
             eager_backbone=options.overlap_loading,
         ),

@@ -133,15 +133,19 @@ def _give_up(
     that map it, unless it is the one that is needed."""
     held = need.device.memory.held
     context, adapter, cache = instance.holdings
+    bare = instance.function.bare_bytes
     if piece.artifact is Artifact.KERNELS:
         left[instance.id] = PARKED
         return held(cache)
+    if piece.artifact is Artifact.LIBRARIES:
+        left[instance.id] = GONE
+        return bare
     left[instance.id] = DORMANT
-    freed = held(context) + held(adapter)
+    freed = held(context) - bare + held(adapter)
     copy = state.copies.get(instance.copy)
     if (copy is not None and copy.key.backbone != need.backbone) or not instance.copy.shared:
         assert copy is not None
-        gone = all(left.get(user) == DORMANT for user in copy.users)
+        gone = all(left.get(user) in (DORMANT, GONE) for user in copy.users)
         freed += copy.bytes if gone else 0
     return freed
 

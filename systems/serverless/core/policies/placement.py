@@ -44,7 +44,7 @@ class EarliestStart:
         load_ns = max(learnt.delay_ns[Artifact.BACKBONE], 1.0)
         ttft_ns = max(learnt.law.ttft_ns(1), 1.0)
         weights = state.world.backbones[function.backbone].bytes
-        kv_bytes = function.kv_bytes_per_token * state.world.settings.max_context_tokens
+        kv_bytes = function.kv_bytes(state.world.settings.max_context_tokens)
         own = function.adapter_bytes + function.context_bytes + kv_bytes
         homes = state.homes.get(function.backbone, {})
         best: tuple[float, int] | None = None

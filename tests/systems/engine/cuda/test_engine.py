@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from systems.engine.adapter import load_adapter
+from systems.engine.adapter import load_adapter, read_adapter
 from systems.engine.adapter_files import inspect_adapter
 from systems.engine.checkpoint import BackboneLayout
 from systems.engine.cuda.engine import CudaEngine
@@ -98,6 +99,28 @@ def test_an_adapter_too_large_for_the_slot_is_refused(made: Made) -> None:
     adapter = load_adapter(made.adapters["f0"], config, made.layout.dtype)
     with pytest.raises(AdapterError, match="slot of rank 1 "):
         pack(adapter, SlotShape.of(config, 1, TARGETS, torch.float32))
+
+
+@pytest.mark.parametrize("stored_as", [torch.float32, torch.float16])
+def test_an_adapter_as_it_is_stored_comes_to_what_packing_makes_of_it(
+    made: Made, stored_as: torch.dtype
+) -> None:
+    stored = read_adapter(made.adapters["f1"], made.layout.config)
+    pairs = {key: tensor.to(stored_as) for key, tensor in stored.pairs.items()}
+    packed, placed = AdapterSlot(made.shape, "cpu"), AdapterSlot(made.shape, "cpu")
+    packed.put(made.packed("f1"))
+    placed.rehearse()
+    placed.load(replace(stored, pairs=pairs))
+    close = torch.float16 if stored_as is torch.float16 else torch.float32
+    for index in range(made.layout.config.num_layers):
+        for name in made.shape.matrices:
+            chosen = torch.tensor([0])
+            for found, wanted in zip(
+                placed.pair(name, index, chosen) or (),
+                packed.pair(name, index, chosen) or (),
+                strict=True,
+            ):
+                torch.testing.assert_close(found.to(close), wanted.to(close))
 
 
 def test_batch_mates_that_come_and_go_change_nothing(

@@ -100,3 +100,17 @@ def test_attention_of_steps(heads: int, kv_heads: int, positions: tuple[int, ...
         ops.attend(qkv[:, :heads], kv, index(*positions), 512) for ops in (TritonOps(), TorchOps())
     )
     close(found, wanted)
+
+
+def test_a_position_below_zero_is_padding_whose_slot_is_never_touched() -> None:
+    cos = sin = torch.ones(32, 16, device=DEVICE)
+    kv = torch.full((2, 3, 2, 32, 16), 7.0, dtype=DTYPE, device=DEVICE)
+    qkv = draw(3, 4 + 2 * 2, 16)
+    TritonOps().rotate_and_store(qkv, cos, sin, index(5, -1, 9), index(0, 1, 2), kv)
+    assert bool((kv[:, 1] == 7.0).all())
+    assert not bool((kv[:, 2, :, 9] == 7.0).all())
+    kv[:, 1] = float("nan")
+    found = TritonOps().attend(qkv[:, :4], kv, index(5, -1, 9), 32)
+    alone = TritonOps().attend(qkv[:1, :4], kv, index(5), 32)
+    close(found[:1], alone)
+    assert bool((found[1] == 0.0).all())

@@ -82,9 +82,11 @@ def world(
     devices: int = 1,
     memory: int = 1000,
     apart: bool = False,
+    card: bool = False,
 ) -> World:
     """Small numbers: a backbone weighs 100, an instance's own bytes 30 to start with. ``apart``:
-    each device has a host of its own."""
+    each device has a host of its own. ``card``: a process holds 3 bytes of its device until it
+    ends, and a request takes a slot of 20, however short it is."""
     return World(
         backbones={f"b{i}": BackboneSpec(f"b{i}", 100) for i in range(backbones)},
         functions={
@@ -94,6 +96,8 @@ def world(
                 adapter_bytes=5,
                 kv_bytes_per_token=1,
                 context_bytes=5,
+                kv_slot_bytes=20 if card else 0,
+                bare_bytes=3 if card else 0,
                 slo_ttft_ns=2_500,
                 host_bytes=3,
                 dormant_bytes=2,

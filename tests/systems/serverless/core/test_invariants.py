@@ -25,10 +25,18 @@ class AnyOrder(RuleBasedStateMachine):
         backbones=st.integers(1, 2),
         devices=st.integers(1, 2),
         apart=st.booleans(),
+        card=st.booleans(),
     )
-    def deploy(self, bundle: str, memory: int, backbones: int, devices: int, apart: bool) -> None:
+    def deploy(
+        self, bundle: str, memory: int, backbones: int, devices: int, apart: bool, card: bool
+    ) -> None:
         deployed = world(
-            functions=4, backbones=backbones, devices=devices, memory=memory, apart=apart
+            functions=4,
+            backbones=backbones,
+            devices=devices,
+            memory=memory,
+            apart=apart,
+            card=card,
         )
         self.machine = Machine(deployed, BUNDLES[bundle])
 

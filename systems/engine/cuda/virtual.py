@@ -1,0 +1,123 @@
+"""A range of device addresses of which parts are backed by memory as they are needed.
+
+Graphs keep addresses, not memory: what lies behind an address may be given back and come anew, by
+the driver's virtual-memory functions, in tenths of a millisecond.
+"""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from systems.errors import DeploymentError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What torch takes a tensor from, without a copy (the CUDA array interface, version 3)."""
+
+    address: int
+    size: int
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return {
+            "shape": (self.size,),
+            "typestr": "|u1",
+            "data": (self.address, False),
+            "strides": None,
+            "version": 3,
+        }
+
+
+class BackedSlots:
+    """``slots`` of ``size`` bytes each, one behind the other; the first ``held`` have memory, at
+    least one. ``DeploymentError`` where the driver refuses, such as for want of memory."""
+
+    def __init__(self, slots: int, size: int, device: int = 0) -> None:
+        self._size = size
+        self._properties = properties(device)
+        self._address = int(call(driver().cuMemAddressReserve(slots * size, 0, 0, 0)))
+        self._access = access(device, writable=True)
+        self._handles: list[Any] = []
+        self._bytes = slots * size
+        end = weakref.finalize(self, _free, self._address, size, self._bytes, self._handles)
+        end.atexit = False  # the driver may be gone by then, and takes all of it along
+        self.hold(1)
+
+    @property
+    def held(self) -> int:
+        return len(self._handles)
+
+    def tensor(self) -> Tensor:
+        """All of it as bytes; only what is backed may be touched."""
+        import torch
+
+        return torch.as_tensor(Range(self._address, self._bytes), device="cuda")
+
+    def hold(self, slots: int) -> None:
+        """Back the first ``slots`` and no others. Nothing under way may use those that go."""
+        cuda = driver()
+        while self.held < slots:
+            at = self._address + self.held * self._size
+            handle = call(cuda.cuMemCreate(self._size, self._properties, 0))
+            call(cuda.cuMemMap(at, self._size, 0, handle, 0))
+            call(cuda.cuMemSetAccess(at, self._size, [self._access], 1))
+            self._handles.append(handle)
+        _shrink(self._address, self._size, self._handles, slots)
+
+
+def _shrink(address: int, size: int, handles: list[Any], slots: int) -> None:
+    cuda = driver()
+    while len(handles) > slots:
+        handle = handles.pop()
+        call(cuda.cuMemUnmap(address + len(handles) * size, size))
+        call(cuda.cuMemRelease(handle))
+
+
+def _free(address: int, size: int, whole: int, handles: list[Any]) -> None:
+    """Memory and addresses go back with the last reference."""
+    _shrink(address, size, handles, 0)
+    call(driver().cuMemAddressFree(address, whole))
+
+
+def properties(device: int) -> Any:
+    """Of memory that lies on ``device``."""
+    cuda = driver()
+    found = cuda.CUmemAllocationProp()
+    found.type = cuda.CUmemAllocationType.CU_MEM_ALLOCATION_TYPE_PINNED
+    found.location.type = cuda.CUmemLocationType.CU_MEM_LOCATION_TYPE_DEVICE
+    found.location.id = device
+    return found
+
+
+def access(device: int, *, writable: bool) -> Any:
+    cuda = driver()
+    found = cuda.CUmemAccessDesc()
+    found.location.type = cuda.CUmemLocationType.CU_MEM_LOCATION_TYPE_DEVICE
+    found.location.id = device
+    flags = cuda.CUmemAccess_flags
+    found.flags = (
+        flags.CU_MEM_ACCESS_FLAGS_PROT_READWRITE
+        if writable
+        else flags.CU_MEM_ACCESS_FLAGS_PROT_READ
+    )
+    return found
+
+
+def driver() -> Any:
+    from cuda.bindings import driver as found
+
+    return found
+
+
+def call(result: tuple[Any, ...]) -> Any:
+    """What a driver call returns beside its status. ``DeploymentError`` names a failure."""
+    status, *values = result
+    if status != driver().CUresult.CUDA_SUCCESS:
+        raise DeploymentError(f"the CUDA driver refused: {status.name}")
+    return values[0] if values else None
