@@ -109,6 +109,25 @@ class Experiment(_Strict):
         )
         return self.model_copy(update={"systems": systems})
 
+    def auditing(self, every_s: float) -> Experiment:
+        """The same with every system that shares backbones asked to sum them every so often.
+        ``HarnessError`` where none of them does, or nothing is there to be summed."""
+        from systems.registry import system_class
+
+        if self.mode == "simulated":
+            raise HarnessError("--audit: a simulated run holds no bytes; run it live")
+        audited = [each.name for each in self.systems if system_class(each.name).audits]
+        if not audited:
+            names = ", ".join(each.name for each in self.systems)
+            raise HarnessError(f"--audit: of {names} none can audit what it shares")
+        systems = tuple(
+            each.model_copy(update={"options": {**each.options, "audit_s": every_s}})
+            if each.name in audited
+            else each
+            for each in self.systems
+        )
+        return self.model_copy(update={"systems": systems})
+
     @property
     def against(self) -> str:
         return self.baseline or self.systems[-1].name

@@ -229,6 +229,8 @@ class Evidence:
     measured: Mapping[str, float] = field(default_factory=dict)
     """What the system measured of itself, by name with its unit: ``startup_s``, and where it
     counts them ``ttft_mean_s`` over ``ttft_n`` requests."""
+    exposures: tuple[str, ...] = ()
+    """What isolation lacked in this run that it has in others, a line each."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Texts to be kept beside the records, by file name: logs, metrics as they were scraped."""
 
@@ -243,6 +245,8 @@ class SystemInfo:
     options: Mapping[str, Any] = field(default_factory=dict)
     confinement: tuple[str, ...] = ()
     """What each instance is held to; empty where nothing is, or before it is deployed."""
+    exposures: tuple[str, ...] = ()
+    """As in ``Evidence.exposures``."""
 
 
 class ServingSystem(ABC):
@@ -251,6 +255,9 @@ class ServingSystem(ABC):
     name: ClassVar[str]
     kind: ClassVar[Literal["serverless", "serverful", "external"]]
     summary: ClassVar[str]
+    audits: ClassVar[bool] = False
+    """Whether it takes the option ``audit_s``: seconds between two sums of what its processes
+    share, which fail the run where they differ."""
 
     @abstractmethod
     def check(self, deployment: Deployment) -> None:

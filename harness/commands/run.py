@@ -45,6 +45,10 @@ def run(
     trace_decisions: Annotated[
         bool, typer.Option("--trace-decisions", help="Keep each decision with its numbers.")
     ] = False,
+    audit: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Seconds between two sums of each shared backbone."),
+    ] = None,
     check_simulation: Annotated[
         str | None,
         typer.Option(help="Profile: simulate what ran live, and keep and show the errors."),
@@ -79,6 +83,7 @@ def run(
         }
         chosen = _choose(experiment, system, workload, given, set_)
         chosen = chosen.tracing() if trace_decisions else chosen
+        chosen = chosen.auditing(audit) if audit is not None else chosen
         record = new_run(chosen.model_dump(mode="json"), out)
     progress = Progress()
     try:

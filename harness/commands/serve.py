@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ..errors import HarnessError
+
+if TYPE_CHECKING:
+    from systems.interface import Evidence, ServingSystem
 
 
 def serve(
@@ -26,11 +31,15 @@ def serve(
         list[str] | None,
         typer.Option("--set", help="Deployment key=value: dtype=bfloat16."),
     ] = None,
+    audit: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Seconds between two sums of each shared backbone."),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="The endpoint as JSON.")] = False,
 ) -> None:
     """Keep SYSTEM up behind its OpenAI-compatible endpoint until Ctrl-C.
 
-    Example: slbench serve serverless-lora --port 8000
+    Exit status 1 where it met with a problem. Example: slbench serve serverless-lora --port 8000
     """
     import signal
     import sys
@@ -46,6 +55,8 @@ def serve(
         {"backbone": backbone, "adapters": adapter or (), **settings}
     )
     cls = system_class(system)
+    if audit is not None:
+        options = {**options, "audit_s": _auditable(cls, audit)}
     names = _names(adapter or [], functions)
     deployment = deployment_for(
         choice, SystemChoice(name=system, options=options), names, host=host, port=port
@@ -62,6 +73,25 @@ def serve(
             signal.pause()
         except KeyboardInterrupt:
             print("stopping", file=sys.stderr)
+    _tell(running.evidence())
+
+
+def _auditable(cls: type[ServingSystem], every_s: float) -> float:
+    if not cls.audits:
+        raise HarnessError(f"--audit: {cls.name} cannot audit what it shares")
+    return every_s
+
+
+def _tell(evidence: Evidence) -> None:
+    """How often it was audited, and what went wrong."""
+    import sys
+
+    if "audits" in evidence.measured:
+        print(f"audited {evidence.measured['audits']} times", file=sys.stderr)
+    for problem in evidence.problems:
+        print(f"problem: {problem}", file=sys.stderr)
+    if evidence.problems:
+        raise typer.Exit(1)
 
 
 def _names(adapters: list[Path], count: int) -> list[str]:

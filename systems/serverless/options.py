@@ -54,6 +54,12 @@ class Options(BaseModel):
     of precedence, libraries first, is without."""
     trace_decisions: bool = False
     """Keep every choice of the decision core with the numbers that made it."""
+    audit_s: PositiveFloat | None = None
+    """Live: seconds between two sums of each shared backbone, where it lies. None: it is not
+    audited. On a card ``auditor_bytes`` are set aside for it."""
+    cuda_sharing: Literal["auto", "descriptor", "cuda-ipc"] = "auto"
+    """Live, on a card: what a shared backbone is mapped by. auto: a descriptor, which grants
+    instances reading alone, where the driver has that."""
     start_attempts: PositiveInt = 2
     context_bytes: NonNegativeInt = 320 << 20
     """Live: reserved on the device for each process that imported its own libraries, beside
@@ -66,6 +72,8 @@ class Options(BaseModel):
     cuda_bare_bytes: NonNegativeInt = 500 << 20
     """Of those, what a process keeps on the card until it ends, since a CUDA context and the code
     loaded into it cannot be given back before."""
+    auditor_bytes: NonNegativeInt = 600 << 20
+    """On a card, with ``audit_s``: context and workspace of the process that sums."""
     template_bytes: NonNegativeInt = 400 << 20
     """Of the template, reserved once: its proportional memory beside eight forks, and theirs in
     it."""

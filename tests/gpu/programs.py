@@ -10,7 +10,7 @@ import time
 
 import torch
 
-from systems.serverless.live import cuda_store
+from systems.serverless.live import cuda_copies, cuda_store
 
 
 def owner(sock: socket.socket, size: int) -> None:
@@ -19,7 +19,7 @@ def owner(sock: socket.socket, size: int) -> None:
     flat = mapping.tensor()
     flat[:size].copy_(torch.arange(size, device="cuda", dtype=torch.int64).to(torch.uint8))
     torch.cuda.synchronize()
-    socket.send_fds(sock, [str(cuda_store.checksum(flat[:size])).encode()], [fd])
+    socket.send_fds(sock, [str(cuda_copies.checksum(flat[:size])).encode()], [fd])
     sock.recv(1)
 
 
@@ -30,9 +30,9 @@ def reader(sock: socket.socket, size: int) -> None:
     start = time.monotonic()
     flat = cuda_store.map_shared(fds[0], size).tensor()
     took_ms = (time.monotonic() - start) * 1e3
-    sock.send(f"{cuda_store.checksum(flat[:size])} {took_ms:.3f}".encode())
+    sock.send(f"{cuda_copies.checksum(flat[:size])} {took_ms:.3f}".encode())
     sock.recv(1)
-    sock.send(str(cuda_store.checksum(flat[:size])).encode())
+    sock.send(str(cuda_copies.checksum(flat[:size])).encode())
 
 
 def writer(sock: socket.socket, size: int) -> None:

@@ -15,7 +15,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from systems.engine.cuda.virtual import Range, access, call, driver, properties
+from systems.engine.cuda.virtual import access, call, driver, properties
+
+from . import cuda_driver
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,9 +37,11 @@ class DeviceMapping:
 
     def tensor(self) -> Tensor:
         """All of it as bytes, without a copy; not to be used after :meth:`close`."""
-        import torch
+        return cuda_driver.tensor(self._address, self._size)
 
-        return torch.as_tensor(Range(int(self._address), self._size), device="cuda")
+    def given_up(self) -> Tensor:
+        """The same, for good: closed once neither the tensor nor a view of it is left."""
+        return cuda_driver.tensor(self._address, self._size, self.close)
 
     def close(self) -> None:
         """Unmap. The memory itself goes with the last descriptor and mapping of it."""
@@ -50,7 +54,7 @@ class DeviceMapping:
 def create(size: int, device: int = 0) -> tuple[DeviceMapping, int]:
     """Device memory of at least ``size`` bytes, mapped writable here, and a descriptor of it.
     ``DeploymentError`` where the driver refuses, such as for want of memory."""
-    cuda = _started()
+    cuda = cuda_driver.started()
     wanted = _exportable(device)
     handle = call(cuda.cuMemCreate(_rounded(size, wanted), wanted, 0))
     kind = cuda.CUmemAllocationHandleType.CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR
@@ -61,21 +65,11 @@ def create(size: int, device: int = 0) -> tuple[DeviceMapping, int]:
 
 def map_shared(fd: int, size: int, device: int = 0) -> DeviceMapping:
     """The copy behind a descriptor, read-only; closes the descriptor, which grants more."""
-    cuda = _started()
+    cuda = cuda_driver.started()
     kind = cuda.CUmemAllocationHandleType.CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR
     handle = call(cuda.cuMemImportFromShareableHandle(fd, kind))
     os.close(fd)
     return DeviceMapping(handle, _rounded(size, _exportable(device)), device, writable=False)
-
-
-def checksum(flat: Tensor) -> int:
-    """Of a whole copy, computed on its device: the sum of its 64-bit words, modulo 2⁶⁴. One
-    changed word changes it."""
-    import torch
-
-    whole = flat.numel() // 8 * 8
-    total = int(flat[:whole].view(torch.int64).sum()) + int(flat[whole:].to(torch.int64).sum())
-    return total % 2**64
 
 
 def _exportable(device: int) -> Any:
@@ -90,12 +84,3 @@ def _rounded(size: int, wanted: Any) -> int:
     flag = cuda.CUmemAllocationGranularity_flags.CU_MEM_ALLOC_GRANULARITY_MINIMUM
     step = int(call(cuda.cuMemGetAllocationGranularity(wanted, flag)))
     return -(-size // step) * step
-
-
-def _started() -> Any:
-    """The driver, with torch's context current in this thread."""
-    import torch
-
-    torch.cuda.init()  # type: ignore[no-untyped-call]
-    torch.cuda.current_stream().synchronize()
-    return driver()

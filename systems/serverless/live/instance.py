@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from systems.errors import SystemsError
 
 from . import placing, process
+from .exports import Export
 from .wire import Channel, Message
 
 if TYPE_CHECKING:
@@ -115,8 +116,8 @@ class Instance:
         process.import_libraries()
 
     def _load_backbone(self, message: Message, fds: list[int]) -> None:
-        """Map the shared copy behind the descriptor, or read one of its own. A spare that was made
-        an instance has mapped it."""
+        """Map the shared copy that came along, or read one of its own. A spare that was made an
+        instance has mapped it."""
         from systems.engine.checkpoint import BackboneLayout
 
         if self._weights is not None:
@@ -128,7 +129,7 @@ class Instance:
         if self._place.start is not None:
             self._place.start()
             self._read_adapter()
-        self._weights = self._place.weights(self._layout, model_dir, fds[0] if fds else None)
+        self._weights = self._place.weights(self._layout, model_dir, Export.of(message, fds))
 
     def _load_adapter(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
         """Nothing is left of it where a device had to be waited for anyway, or where it stayed in

@@ -48,6 +48,13 @@ class Journal:
     def problem(self, text: str) -> None:
         self._write("problem", text=text)
 
+    def measured(self, name: str, value: float) -> None:
+        """As in ``Evidence.measured``; the last value of a name counts."""
+        self._write("measured", name=name, value=value)
+
+    def exposure(self, text: str) -> None:
+        self._write("exposure", text=text)
+
     def _write(self, kind: str, **fields: Any) -> None:
         if self._lost and self._append("problem", {"text": f"{self._lost} lines of evidence lost"}):
             self._lost = 0
@@ -88,6 +95,8 @@ def read(path: Path) -> Evidence:
         activity=tuple(found["activity"]),
         decisions=tuple(found["decision"]),
         problems=tuple(found["problem"]),
+        measured=dict(found["measured"]),
+        exposures=tuple(dict.fromkeys(found["exposure"])),
     )
 
 
@@ -109,4 +118,6 @@ _READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "decision": lambda fields: Decision(fields["t_ns"], fields["name"], fields["numbers"]),
     "activity": lambda fields: Activity(**fields),
     "problem": lambda fields: fields["text"],
+    "measured": lambda fields: (fields["name"], fields["value"]),
+    "exposure": lambda fields: fields["text"],
 }

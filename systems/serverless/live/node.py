@@ -20,8 +20,10 @@ from ..core import actions as act
 from ..core import events as ev
 from ..core.artifacts import Artifact, CopyKey
 from ..stages import Timeline
-from . import process, store, wire
+from . import cuda_ipc, process, store, wire
+from .auditing import Audit, Audits, Sum
 from .children import Child
+from .exports import Export
 from .plan import Plan
 from .spares import Spares
 from .watch import EVERY_S, SILENT_ROUNDS, Watch, Watched
@@ -46,24 +48,31 @@ class LiveInstance:
 
 @dataclass(slots=True, eq=False)
 class StoredCopy:
-    """A shared backbone: its descriptor (on a device none until it is loaded), and the loading
-    of it."""
+    """A shared backbone: what it is mapped by (on a device nothing until it is loaded), and the
+    loading of it."""
 
-    fd: int | None
+    export: Export
     loader: Child | None = None
+    keeper: Child | None = None
+    """Its loader once it is loaded, where the memory would go with that."""
+    sum: Sum | None = None
+    """Made last, where there are audits."""
     timeline: Timeline = field(default_factory=Timeline.empty)
     reason: str = ""
 
 
 class Node:
     """Processes and memory files of one machine. ``post`` takes the events it sees;
-    ``on_tokens`` the tokens of an instance (its id and the message)."""
+    ``on_tokens`` the tokens of an instance (its id and the message); ``on_exposure`` what
+    isolation lacks; ``on_audit`` each audit of a shared copy."""
 
     def __init__(
         self,
         plan: Plan,
         post: Callable[[ev.Event], None],
         on_tokens: Callable[[int, Message], None],
+        on_exposure: Callable[[str], None],
+        on_audit: Callable[[Audit], None],
     ) -> None:
         self.instances: dict[int, LiveInstance] = {}
         self.copies: dict[CopyKey, StoredCopy] = {}
@@ -77,6 +86,10 @@ class Node:
         self._tokens = 0
         self._spares = Spares(plan, partial(self._fork, "instance"), self._kill)
         self._watch = Watch(self._children, self._silent)
+        self._on_exposure = on_exposure
+        self._auditor: Child | None = None
+        every_s = plan.options.audit_s
+        self._audits = every_s and Audits(every_s, self.copies, self._start_auditor, on_audit)
         self.do: dict[type, Callable[[Any], None]] = {
             act.StartTemplate: self._start_template,
             act.StartInstance: self._start_instance,
@@ -184,6 +197,7 @@ class Node:
         found = [live.child for live in self.instances.values() if live.child]
         found += [copy.loader for copy in self.copies.values() if copy.loader]
         found += self._spares.children
+        found += [self._auditor] if self._auditor else []
         return found if self._template is None else [*found, self._template]
 
     def _silent(self, child: Watched) -> None:
@@ -310,9 +324,9 @@ class Node:
         if action.copy is not None:
             instance.copy = action.copy
             fields["layout"] = self._plan.layout(action.copy.backbone)
-            shared = self.copies[action.copy].fd if action.copy.shared else None
-            if shared is not None:
-                fds = [shared]
+            if action.copy.shared:
+                export = self.copies[action.copy].export
+                fds, fields = export.fds, fields | export.fields
         instance.child.channel.send("load", fds, **fields)
 
     def _offload_artifacts(self, action: act.OffloadArtifacts) -> None:
@@ -337,7 +351,8 @@ class Node:
     def _start_loader(self, key: CopyKey) -> None:
         name = f"backbone:{key.backbone}"
         size = self._plan.world.backbones[key.backbone].bytes
-        stored = StoredCopy(store.create(name, size) if self._plan.device == "cpu" else None)
+        on_host = self._plan.device == "cpu"
+        stored = StoredCopy(Export(store.create(name, size)) if on_host else Export())
         self.copies[key] = stored
         stored.timeline.begin(Stage.BACKBONE, time.monotonic_ns())
         start = self._fork if self._template is not None else self._spawn
@@ -349,8 +364,10 @@ class Node:
         stored.loader.pulse.answers = False
         stored.loader.channel.send(
             "load",
-            [] if stored.fd is None else [stored.fd],
+            stored.export.fds,
             device=self._plan.device,
+            sharing=self._plan.options.cuda_sharing,
+            audited=self._plan.options.audit_s is not None,
             layout=self._plan.layout(key.backbone),
             model_dir=str(self._plan.model_dir(key.backbone)),
         )
@@ -365,16 +382,21 @@ class Node:
         if message["kind"] == "failed":
             stored.reason = message["reason"]
         else:
-            stored.fd = fds[0] if fds else stored.fd
+            stored.export = Export.of(message, fds) or stored.export
+            stored.sum = Sum.of(message)
             stored.timeline.end(Stage.BACKBONE, time.monotonic_ns())
+            if stored.export.handle:
+                stored.keeper = stored.loader
+                self._on_exposure(cuda_ipc.EXPOSURE)
             stored.loader = None
             self._post(ev.BackboneLoaded(key))
             self._refill_spares(key)
 
     def _loader_ended(self, key: CopyKey, stored: StoredCopy, returncode: int | None) -> None:
-        if stored.loader is not None:
-            reason = stored.reason or stored.loader.verdict or _why(returncode)
-            stored.loader = None
+        gone = stored.loader or stored.keeper
+        if gone is not None:
+            reason = stored.reason or gone.verdict or _why(returncode)
+            stored.loader = stored.keeper = None
             self._close(key)
             self._post(ev.BackboneFailed(key, reason))
 
@@ -384,16 +406,42 @@ class Node:
 
     def _close(self, key: CopyKey) -> None:
         stored = self.copies.pop(key, None)
-        if stored is not None and stored.fd is not None:
-            os.close(stored.fd)
+        if stored is None:
+            return
+        for fd in stored.export.fds:
+            os.close(fd)
+        keeper, stored.keeper = stored.keeper, None
+        if keeper is not None:
+            keeper.channel.send("drop")
+            asyncio.get_running_loop().call_later(_GRACE_S, self._kill, keeper)
+
+    def _start_auditor(
+        self, key: CopyKey, said: Callable[[Message], None], ended: Callable[[str], None]
+    ) -> None:
+        def over(returncode: int | None) -> None:
+            verdict = self._auditor.verdict if self._auditor else ""
+            self._auditor = None
+            ended(verdict or _why(returncode))
+
+        start = self._fork if self._template is not None else self._spawn
+        self._auditor = start("auditor", lambda message, fds: said(message), over)  # noqa: ARG005
+        self._auditor.pulse.answers = False
+        export = self.copies[key].export
+        nbytes = self._plan.layouts[key.backbone].nbytes
+        fields = {"device": self._plan.device, "nbytes": nbytes, **export.fields}
+        self._auditor.channel.send("sum", export.fds, **fields)
 
     # -- the end ----------------------------------------------------------------------------
 
     async def close(self) -> None:
         """End every process, forks before the template that reaps them."""
         self._watch.close()
+        if self._audits:
+            self._audits.close()
         children = [live.child for live in self.instances.values() if live.child]
-        children += [copy.loader for copy in self.copies.values() if copy.loader]
+        for copy in self.copies.values():
+            children += [child for child in (copy.loader, copy.keeper) if child]
+        children += [self._auditor] if self._auditor else []
         children += [*self._by_pid.values(), *self._forks.values()]
         if self._template is not None:
             children.append(self._template)

@@ -9,6 +9,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from . import store
+from .exports import Export
 from .wire import Message
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 class Place:
     """A kind of device."""
 
-    weights: Callable[[BackboneLayout, Path, int | None], BackboneWeights]
-    """Of the checkpoint in a directory: of the copy behind a descriptor, or (None) read for this
+    weights: Callable[[BackboneLayout, Path, Export], BackboneWeights]
+    """Of the checkpoint in a directory: of the shared copy, or (an empty export) read for this
     process alone."""
     adapter: Callable[[Path, BackboneLayout], Any]
     """Of a peft directory, read, in the form that ``engine`` takes it in."""
@@ -42,12 +43,12 @@ class Place:
     """Artifacts that, offloaded, stay in the process, since its own memory is not the device's."""
 
 
-def _weights_on_cpu(layout: BackboneLayout, model_dir: Path, shared: int | None) -> BackboneWeights:
+def _weights_on_cpu(layout: BackboneLayout, model_dir: Path, shared: Export) -> BackboneWeights:
     from systems.engine.checkpoint import fill
     from systems.engine.weights import BackboneWeights
 
-    if shared is not None:
-        buffer: Any = store.map_shared(shared)
+    if shared.fd is not None:
+        buffer: Any = store.map_shared(shared.fd)
     else:
         buffer = store.map_private(layout.nbytes)
         fill(layout, model_dir, memoryview(buffer))
@@ -74,18 +75,16 @@ def _engine_on_cpu(
     return Engine(layout.config, weights, adapter, **config["limits"])
 
 
-def _weights_on_cuda(
-    layout: BackboneLayout, model_dir: Path, shared: int | None
-) -> BackboneWeights:
+def _weights_on_cuda(layout: BackboneLayout, model_dir: Path, shared: Export) -> BackboneWeights:
     import torch
 
     from systems.engine.weights import BackboneWeights
 
-    from . import cuda_store
+    from . import cuda_copies
     from .loader import fill_device
 
-    if shared is not None:
-        flat = cuda_store.map_shared(shared, layout.nbytes).tensor()
+    if shared:
+        flat = cuda_copies.map_shared(shared, layout.nbytes)
     else:
         flat = torch.empty(layout.nbytes, dtype=torch.uint8, device="cuda")
         fill_device(layout, model_dir, flat)

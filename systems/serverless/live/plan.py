@@ -93,6 +93,7 @@ def _world(
     kind = deployment.devices[0].kind
     on_card = kind == "cuda"
     process_bytes = options.forked_context_bytes if forks else options.context_bytes
+    set_aside = options.auditor_bytes if on_card and options.audit_s else 0
     limits = deployment.limits
 
     def spec(function: Function) -> FunctionSpec:
@@ -118,7 +119,9 @@ def _world(
         backbones={name: BackboneSpec(name, layout.nbytes) for name, layout in layouts.items()},
         functions=specs,
         devices={
-            device.name: DeviceSpec(device.name, device.memory_bytes, _slots(deployment))
+            device.name: DeviceSpec(
+                device.name, device.memory_bytes - set_aside, _slots(deployment)
+            )
             for device in deployment.devices
         },
         settings=Settings(

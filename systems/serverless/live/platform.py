@@ -28,6 +28,7 @@ from ..core.controller import Controller
 from ..core.memory import Holding
 from ..core.policies import Policies
 from ..core.state import TemplatePhase
+from .auditing import Account
 from .journal import Journal
 from .node import Node
 from .plan import Plan
@@ -83,7 +84,8 @@ class Platform:
         self.plan = plan
         self._journal = journal
         self._loop = asyncio.get_running_loop()
-        self.node = Node(plan, self.post, self._tokens)
+        account = Account(journal, audited=plan.options.audit_s is not None)
+        self.node = Node(plan, self.post, self._tokens, journal.exposure, account.take)
         explain = self._explain if plan.options.trace_decisions else None
         self.controller = Controller(plan.world, policies, self._memory_changed, explain)
         self._calls: dict[int, Call] = {}

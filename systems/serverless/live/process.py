@@ -21,6 +21,7 @@ from .wire import Channel
 PR_SET_PDEATHSIG = 1
 
 ROLES = {
+    "auditor": "systems.serverless.live.auditor",
     "instance": "systems.serverless.live.instance",
     "loader": "systems.serverless.live.loader",
     "replica": "systems.serverful.inhouse.replica",
@@ -28,6 +29,7 @@ ROLES = {
 }
 
 CONFINED: Mapping[str, Callable[[str], None]] = {
+    "auditor": confine.confine,
     "instance": confine.confine,
     "loader": confine.confine,
     "zygote": confine.shelter,

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from ..core.artifacts import Artifact, CopyKey
 from .children import Child
+from .exports import Export
 from .plan import Plan
 from .wire import Message
 
@@ -25,8 +26,7 @@ _LOADS = (Artifact.LIBRARIES, Artifact.BACKBONE, Artifact.KERNELS)
 class Copy(Protocol):
     """A shared backbone as the node keeps it."""
 
-    @property
-    def fd(self) -> int | None: ...
+    export: Export
 
 
 @dataclass(slots=True, eq=False)
@@ -88,9 +88,9 @@ class Spares:
         channel.send("configure", **self._plan.configuration(key.backbone), slot=shape)
         for artifact in _LOADS:
             backbone = artifact is Artifact.BACKBONE
-            fds = [copy.fd] if backbone and copy.fd is not None else []
+            export = copy.export if backbone else Export()
             layout = {"layout": self._plan.layout(key.backbone)} if backbone else {}
-            channel.send("load", fds, artifact=artifact.value, **layout)
+            channel.send("load", export.fds, artifact=artifact.value, **layout, **export.fields)
 
     def _says(self, spare: Spare, message: Message, fds: list[int]) -> None:  # noqa: ARG002
         if message["kind"] == "loaded":

@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import mmap
 import os
+from typing import Any
 
 F_SEAL_FUTURE_WRITE = 0x0010  # linux/fcntl.h, since 5.1; not yet in Python's fcntl
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | F_SEAL_FUTURE_WRITE
@@ -38,11 +39,26 @@ def map_shared(fd: int) -> mmap.mmap:
     the first prefill. Refuses (``PermissionError``) a copy that is not sealed."""
     if fcntl.fcntl(fd, fcntl.F_GET_SEALS) & SEALS != SEALS:
         raise PermissionError("the backbone is not sealed against writes")
+    return map_readable(fd)
+
+
+def map_readable(fd: int) -> mmap.mmap:
+    """The same, sealed or not."""
     return mmap.mmap(fd, 0, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE, prot=mmap.PROT_READ)
 
 
 def seal(fd: int) -> None:
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
+
+
+def checksum(buffer: Any, nbytes: int) -> int:
+    """Of the first ``nbytes`` of a copy: the sum of its 64-bit words (and of the bytes after the
+    last whole one), modulo 2⁶⁴. One changed word changes it."""
+    import numpy as np
+
+    words = np.frombuffer(buffer, np.int64, count=nbytes // 8)
+    rest = np.frombuffer(buffer, np.uint8, count=nbytes % 8, offset=words.nbytes)
+    return (int(words.sum()) + int(rest.sum())) % 2**64
 
 
 def map_private(size: int) -> mmap.mmap:

@@ -34,6 +34,7 @@ class LiveServerless(ServingSystem):
     """Base of the serverless systems: a subclass is its name and its choice of policies."""
 
     kind: ClassVar[Literal["serverless", "serverful", "external"]] = "serverless"
+    audits: ClassVar[bool] = True
     checkpoint_tier: ClassVar[bool] = False
     """Whether checkpoints lie ready in the host's memory; a simulation asks, and live the page
     cache does it for all."""
@@ -62,7 +63,14 @@ class LiveServerless(ServingSystem):
             installed = "not installed"
         policies = self.policies(self._options)
         options = self._options.model_dump()
-        return SystemInfo(self.name, installed, policies.names, options, self._confinement)
+        return SystemInfo(
+            self.name,
+            installed,
+            policies.names,
+            options,
+            self._confinement,
+            self.evidence().exposures,
+        )
 
     def deploy(self, deployment: Deployment) -> Endpoint:
         self.check(deployment)

@@ -1,0 +1,98 @@
+"""Shared copies are summed while they are used, and one that changes is found out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import torch
+
+from systems.interface import Deployment
+from systems.serverless.core.artifacts import CopyKey
+from systems.serverless.live import cuda_copies, journal, store
+from systems.serverless.live.auditing import Account, Audit, Sum, problem
+from systems.serverless.live.exports import Export
+from systems.serverless.live.node import Node, StoredCopy
+from systems.serverless.live.plan import make_plan
+
+KEY = CopyKey("tiny", "cpu:0")
+
+
+@pytest.mark.parametrize("nbytes", [0, 5, 4096, 4099])
+def test_a_sum_is_the_same_on_the_host_and_by_torch(nbytes: int) -> None:
+    content = os.urandom(nbytes + 8)
+    flat = torch.frombuffer(bytearray(content), dtype=torch.uint8)[:nbytes]
+    assert store.checksum(content, nbytes) == cuda_copies.checksum(flat)
+
+
+def test_any_changed_byte_changes_the_sum() -> None:
+    content = bytearray(os.urandom(4099))
+    before = store.checksum(content, 4099)
+    for place in (0, 7, 4095, 4098):
+        content[place] ^= 1
+        assert store.checksum(content, 4099) != before
+        content[place] ^= 1
+    assert store.checksum(content, 4099) == before
+
+
+@pytest.mark.live
+def test_a_copy_that_is_changed_underneath_is_reported_once(deployment: Deployment) -> None:
+    """By real auditors, of a copy that (only here) was never sealed."""
+    plan = make_plan(deployment.model_copy(update={"options": {"audit_s": 0.2}}), forks=True)
+    nbytes = plan.layouts["tiny"].nbytes
+    fd = store.create("backbone:test", nbytes)
+    mapping = store.map_writable(fd)
+    mapping[:] = os.urandom(nbytes)
+    found: list[Audit] = []
+
+    async def watch() -> None:
+        node = Node(plan, print, print, print, found.append)
+        sum_ = Sum(store.checksum(mapping, nbytes), 0, 0)
+        node.copies[KEY] = StoredCopy(Export(os.dup(fd)), sum=sum_)
+        await _until(lambda: len(found) == 1)
+        mapping[nbytes // 2] ^= 1
+        await _until(lambda: found[-1].changed)
+        seen = len(found)
+        await _until(lambda: len(found) > seen)
+        await node.close()
+
+    asyncio.run(asyncio.wait_for(watch(), 60))
+    os.close(fd)
+    assert not found[0].changed
+    assert not found[-1].changed
+    assert [audit.changed for audit in found].count(True) == 1
+    (change,) = [audit for audit in found if audit.changed]
+    assert change.now is not None
+    assert change.last.end_ns < change.now.start_ns
+
+
+async def _until(condition: object) -> None:
+    assert callable(condition)
+    while not condition():
+        await asyncio.sleep(0.02)
+
+
+def test_a_change_names_backbone_device_and_the_two_moments_in_a_line() -> None:
+    at = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
+    audit = Audit(KEY, Sum(1, 1_000_000_000, 1_500_000_000), Sum(2, 4_000_000_000, 5_000_000_000))
+    assert problem(audit, at, 6_000_000_000) == (
+        "audit: backbone tiny on cpu:0 changed between"
+        " 2030-01-02T03:04:00.000+00:00 and 2030-01-02T03:04:04.000+00:00"
+    )
+
+
+def test_audits_that_fail_and_changes_are_problems_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    account = Account(journal.Journal(path), audited=True)
+    assert journal.read(path).measured["audits"] == 0
+    same, other = Sum(1, 0, 1), Sum(2, 2, 3)
+    for now, reason in ((same, ""), (other, ""), (None, "killed by SIGKILL")):
+        account.take(Audit(KEY, same, now, reason))
+    evidence = journal.read(path)
+    assert evidence.measured == {"audits": 2, "audits_changed": 1, "audits_failed": 1}
+    changed, failed = evidence.problems
+    assert "changed between" in changed
+    assert "could not be summed: killed by SIGKILL" in failed
