@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal, Self
 
@@ -20,12 +20,11 @@ from systems.errors import CheckpointError
 
 from .config import ModelConfig, read_config
 from .dtypes import ITEMSIZE, torch_dtype
+from .reading import PAGE, STEP, Piece, Source
 from .safetensors_files import StoredTensor, find_shards, read_headers
 
 ALIGNMENT = 64  # a cache line, and the widest vector load
-PAGE = 4096
 READERS = 8
-READ_BYTES = 1 << 30  # Linux transfers at most 2 GiB - 4 KiB a call
 
 EMBEDDING = "model.embed_tokens.weight"
 FINAL_NORM = "model.norm.weight"
@@ -82,42 +81,42 @@ def validate_checkpoint(model_dir: Path) -> ModelConfig:
     return config
 
 
-def fill(layout: BackboneLayout, model_dir: Path, buffer: memoryview) -> None:
+def fill(
+    layout: BackboneLayout, model_dir: Path, buffer: memoryview, *, past_cache: bool = False
+) -> None:
     """Read the checkpoint into ``buffer`` (writable, at least ``layout.nbytes``), converting
-    where it is stored in another dtype. ``CheckpointError`` where it changed since planning."""
+    where it is stored in another dtype. ``past_cache``: leave the page cache as it is, for what
+    is not read again soon. ``CheckpointError`` where it changed since planning."""
     if buffer.nbytes < layout.nbytes:
         raise CheckpointError(f"buffer of {buffer.nbytes} bytes, the backbone has {layout.nbytes}")
     stored = _stored(model_dir, layout.config)
     flat = buffer.cast("B")
-    files = dict.fromkeys({stored[name].path for name in layout.tensors}, -1)
+    with ExitStack() as files:
+        sources = open_sources({stored[name].path for name in layout.tensors}, files, past_cache)
 
-    def place(name: str) -> None:
-        tensor, offset = stored[name], layout.tensors[name][0]
-        count = tensor.nbytes // ITEMSIZE[tensor.dtype] * ITEMSIZE[layout.dtype]
-        _place(files[tensor.path], tensor, flat[offset : offset + count], layout.dtype)
+        def place(name: str) -> None:
+            tensor, offset = stored[name], layout.tensors[name][0]
+            count = tensor.nbytes // ITEMSIZE[tensor.dtype] * ITEMSIZE[layout.dtype]
+            _place(sources[tensor.path], tensor, flat[offset : offset + count], layout.dtype)
 
-    try:
-        for path in files:
-            files[path] = os.open(path, os.O_RDONLY)
         # A read of what is in the page cache is a copy by one core, and of a fast disk one request:
         # several side by side use what the machine has. Reading lets go of the interpreter's lock.
-        with ThreadPoolExecutor(min(READERS, len(os.sched_getaffinity(0)))) as readers:
-            for _ in readers.map(place, layout.tensors):
-                pass
-    finally:
-        for fd in files.values():
-            if fd >= 0:
-                os.close(fd)
+        readers = files.enter_context(ThreadPoolExecutor(min(READERS, _cores())))
+        for _ in readers.map(place, layout.tensors):
+            pass
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """``nbytes`` that go as they are from ``offset`` of a file to ``at`` in a backbone's buffer."""
+def open_sources(paths: Iterable[Path], files: ExitStack, past_cache: bool) -> dict[Path, Source]:
+    """Each file, open until ``files`` closes."""
+    sources = {}
+    for path in paths:
+        sources[path] = Source(path, past_cache=past_cache)
+        files.callback(sources[path].close)
+    return sources
 
-    path: Path
-    offset: int
-    at: int
-    nbytes: int
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def pieces(layout: BackboneLayout, model_dir: Path, most: int) -> list[Piece] | None:
@@ -135,32 +134,22 @@ def pieces(layout: BackboneLayout, model_dir: Path, most: int) -> list[Piece] | 
     return found
 
 
-def _place(fd: int, tensor: StoredTensor, target: memoryview, dtype: str) -> None:
+def _place(source: Source, tensor: StoredTensor, target: memoryview, dtype: str) -> None:
     if tensor.dtype == dtype:
-        _read(fd, tensor, target)
+        _read(source, tensor, target)
         return
     import torch
 
     raw = bytearray(tensor.nbytes)
-    _read(fd, tensor, memoryview(raw))
-    source = torch.frombuffer(raw, dtype=torch_dtype(tensor.dtype))
-    torch.frombuffer(target, dtype=torch_dtype(dtype)).copy_(source)
+    _read(source, tensor, memoryview(raw))
+    stored = torch.frombuffer(raw, dtype=torch_dtype(tensor.dtype))
+    torch.frombuffer(target, dtype=torch_dtype(dtype)).copy_(stored)
 
 
-def _read(fd: int, tensor: StoredTensor, target: memoryview) -> None:
-    for done in range(0, tensor.nbytes, READ_BYTES):
-        part = target[done : done + READ_BYTES]
-        read(fd, Piece(tensor.path, tensor.offset + done, 0, min(READ_BYTES, len(part))), part)
-
-
-def read(fd: int, piece: Piece, target: memoryview) -> None:
-    """A piece of the open file into ``target``. ``CheckpointError`` where the file ends in it."""
-    done = 0
-    while done < piece.nbytes:
-        count = os.preadv(fd, [target[done : piece.nbytes]], piece.offset + done)
-        if count == 0:
-            raise CheckpointError(f"{piece.path}: ends before byte {piece.offset + done}")
-        done += count
+def _read(source: Source, tensor: StoredTensor, target: memoryview) -> None:
+    for done in range(0, tensor.nbytes, STEP):
+        part = target[done : done + STEP]
+        source.read(Piece(tensor.path, tensor.offset + done, done, len(part)), part)
 
 
 def _stored(model_dir: Path, config: ModelConfig) -> dict[str, StoredTensor]:

@@ -8,8 +8,7 @@ copied from once and by the card itself; registering costs time by the page, mor
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,10 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from systems.engine.checkpoint import Piece, read
+from systems.engine.checkpoint import open_sources
+from systems.engine.reading import PAGE, STEP, Piece, Source
 from systems.errors import DeploymentError
 
-CHUNK = 16 << 20
+CHUNK = STEP
 READERS = 8
 BUFFERS = 2  # a reader's: one is read into while the card copies from the other
 STREAMS = 2  # the card has few copy engines, and one direction of the bus saturates early
@@ -62,38 +62,34 @@ def load(source: Tensor, target: Tensor, chunk: int = CHUNK, streams: int = STRE
         lane.synchronize()
 
 
-def stream(pieces: Sequence[Piece], target: Tensor) -> None:
+def stream(pieces: Sequence[Piece], target: Tensor, *, past_cache: bool = False) -> None:
     """Put every piece, none longer than ``CHUNK``, in its place in ``target`` (uint8 on a device).
+    ``past_cache``: leave the page cache as it is, for what is not read again soon.
     ``CheckpointError`` where a file is shorter than it was."""
     todo: SimpleQueue[Piece] = SimpleQueue()
     for piece in pieces:
         todo.put(piece)
     with ExitStack() as files, ThreadPoolExecutor(READERS) as readers:
-        fds = {path: _open(path, files) for path in dict.fromkeys(each.path for each in pieces)}
-        lanes = [readers.submit(_drain, todo, fds, target) for _ in range(READERS)]
+        sources = open_sources({each.path for each in pieces}, files, past_cache)
+        lanes = [readers.submit(_drain, todo, sources, target) for _ in range(READERS)]
         for lane in lanes:
             lane.result()
 
 
-def _open(path: Path, files: ExitStack) -> int:
-    fd = os.open(path, os.O_RDONLY)
-    files.callback(os.close, fd)
-    return fd
-
-
-def _drain(todo: SimpleQueue[Piece], fds: dict[Path, int], target: Tensor) -> None:
+def _drain(todo: SimpleQueue[Piece], sources: Mapping[Path, Source], target: Tensor) -> None:
     """One reader, with buffers and a stream of its own."""
     lane: Any = torch.cuda.Stream(target.device)  # type: ignore[no-untyped-call]
-    buffers = [torch.empty(CHUNK, dtype=torch.uint8, pin_memory=True) for _ in range(BUFFERS)]
+    size = CHUNK + 2 * PAGE
+    buffers = [torch.empty(size, dtype=torch.uint8, pin_memory=True) for _ in range(BUFFERS)]
     copied: list[Any] = [torch.cuda.Event() for _ in buffers]  # type: ignore[no-untyped-call]
     turn = 0
     while (piece := _next(todo)) is not None:
         copied[turn].synchronize()
         host: Any = buffers[turn].numpy()
-        read(fds[piece.path], piece, memoryview(host))
+        start = sources[piece.path].fetch(piece, memoryview(host))
         with torch.cuda.stream(lane):
             place = target[piece.at : piece.at + piece.nbytes]
-            place.copy_(buffers[turn][: piece.nbytes], non_blocking=True)
+            place.copy_(buffers[turn][start : start + piece.nbytes], non_blocking=True)
             copied[turn].record(lane)
         turn = (turn + 1) % BUFFERS
     lane.synchronize()

@@ -63,7 +63,7 @@ def _to_host(layout: BackboneLayout, message: Message, fds: list[int]) -> Filled
     from systems.engine.checkpoint import fill
 
     with store.map_writable(fds[0]) as mapping, memoryview(mapping) as buffer:
-        fill(layout, Path(message["model_dir"]), buffer)
+        fill(layout, Path(message["model_dir"]), buffer, past_cache=True)
     store.seal(fds[0])
     return Filled(None, lambda: store.checksum(store.map_shared(fds[0]), layout.nbytes))
 
@@ -75,24 +75,27 @@ def _to_device(layout: BackboneLayout, message: Message, fds: list[int]) -> Fill
     from . import cuda_copies
 
     flat, export = cuda_copies.make(layout.nbytes, message["sharing"])
-    fill_device(layout, Path(message["model_dir"]), flat)
+    fill_device(layout, Path(message["model_dir"]), flat, past_cache=True)
     torch.cuda.synchronize()
     return Filled(export, lambda: cuda_copies.checksum(flat), kept=bool(export.handle))
 
 
-def fill_device(layout: BackboneLayout, model_dir: Path, flat: Any) -> None:
+def fill_device(
+    layout: BackboneLayout, model_dir: Path, flat: Any, *, past_cache: bool = False
+) -> None:
     """Read a checkpoint into ``flat``, uint8 on a device: piece by piece through page-locked
-    buffers, or, where it is stored in another dtype, through the host's memory."""
+    buffers, or, where it is stored in another dtype, through the host's memory. ``past_cache`` as
+    in ``fill``."""
     from systems.engine.checkpoint import fill, pieces
 
     from . import device_loader
 
     found = pieces(layout, model_dir, device_loader.CHUNK)
     if found is not None:
-        device_loader.stream(found, flat)
+        device_loader.stream(found, flat, past_cache=past_cache)
         return
     buffer = store.map_private(layout.nbytes)
-    fill(layout, model_dir, memoryview(buffer))
+    fill(layout, model_dir, memoryview(buffer), past_cache=past_cache)
     with device_loader.registered(buffer) as source:
         device_loader.load(source, flat)
 

@@ -19,9 +19,9 @@ from systems.engine.checkpoint import (
     fill,
     pieces,
     plan_layout,
-    read,
     validate_checkpoint,
 )
+from systems.engine.reading import read
 from systems.engine.weights import BackboneWeights
 from systems.errors import CheckpointError
 
