@@ -1,31 +1,200 @@
-"""Host tier to device, GB/s by chunk and streams: ``-m tests.benchmarks.cuda_loader``."""
+"""A checkpoint from disk or page cache to a card and to the host, beside dd and safetensors:
+
+    python -m tests.benchmarks.cuda_loader MODEL [RESULT.json] [ROUNDS]
+
+MODEL is a preset's name or a directory, which is made where it is missing. Each way is taken ROUNDS
+times, in turns, after its files were put into the page cache or evicted from it; the table has
+the median of each. Without a card, what needs one is left out. dd reads the same files one after
+the other, 16 MiB at a time, past the cache. On a card also: page-locked memory to the card.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
+from systems.engine.checkpoint import BackboneLayout, fill, plan_layout
+from systems.engine.reading import PAGE
+from systems.engine.residency import Residency
+from systems.engine.safetensors_files import read_headers
+from systems.errors import CheckpointError
+from systems.models import ensure_backbone
 from systems.serverless.live import store
 from systems.serverless.live.device_loader import load, registered
+from systems.serverless.live.loader import fill_device
 
-NBYTES = 8 << 30
+LOCKED_BYTES = 4 << 30
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What is loaded, and where to."""
+
+    model_dir: Path
+    files: tuple[Path, ...]
+    layout: BackboneLayout
+    card: torch.Tensor | None
+
+
+def by_dd(it: Loaded) -> None:
+    for path in it.files:
+        command = ["dd", f"if={path}", "of=/dev/null", "bs=16M", "iflag=direct"]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+
+
+def to_host(it: Loaded, *, past_cache: bool) -> None:
+    """Into a memory file as the loader of the CPU makes it."""
+    fd = store.create("loaded", it.layout.nbytes)
+    try:
+        with store.map_writable(fd) as mapping, memoryview(mapping) as buffer:
+            fill(it.layout, it.model_dir, buffer, past_cache=past_cache)
+    finally:
+        os.close(fd)
+
+
+def to_card(it: Loaded, *, past_cache: bool) -> None:
+    assert it.card is not None
+    fill_device(it.layout, it.model_dir, it.card, past_cache=past_cache)
+    torch.cuda.synchronize()
+
+
+def by_safetensors(it: Loaded, device: str) -> None:
+    held = [load_file(path, device=device) for path in it.files]
+    if device == "cuda":
+        torch.cuda.synchronize()
+    else:  # it maps the files: touch what it mapped
+        for tensors in held:
+            for tensor in tensors.values():
+                tensor.clone()
+
+
+WAYS: dict[str, tuple[str, Callable[[Loaded], None]]] = {
+    "dd, direct": ("nowhere", by_dd),
+    "ours, past the cache": ("host", lambda it: to_host(it, past_cache=True)),
+    "ours, through the cache": ("host", lambda it: to_host(it, past_cache=False)),
+    "safetensors": ("host", lambda it: by_safetensors(it, "cpu")),
+    "ours, past the cache, to the card": ("card", lambda it: to_card(it, past_cache=True)),
+    "ours, through the cache, to the card": ("card", lambda it: to_card(it, past_cache=False)),
+    "safetensors, to the card": ("card", lambda it: by_safetensors(it, "cuda")),
+}
+
+
+def evict(files: tuple[Path, ...]) -> None:
+    for path in files:
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    if share_cached(files) < 0.01:
+        return
+    with contextlib.suppress(OSError):  # root's, and only where /proc may be written
+        Path("/proc/sys/vm/drop_caches").write_text("1", encoding="ascii")
+
+
+def warm(files: tuple[Path, ...]) -> None:
+    for path in files:
+        with path.open("rb", buffering=0) as file:
+            while file.read(64 << 20):
+                pass
+
+
+def share_cached(files: tuple[Path, ...]) -> float:
+    """Of a thousand pages a file, which share is in the page cache."""
+    found = []
+    for path in files:
+        with path.open("rb") as file:
+            residency = Residency(file.fileno())
+            step = max(PAGE, path.stat().st_size // 1000)
+            found += [residency.has(at, 1) for at in range(0, path.stat().st_size, step)]
+            residency.close()
+    return sum(found) / len(found)
+
+
+def timed(it: Loaded, prepare: Callable[[tuple[Path, ...]], None], way: str) -> dict[str, float]:
+    prepare(it.files)
+    cached = share_cached(it.files)
+    start = time.perf_counter()
+    WAYS[way][1](it)
+    return {"seconds": time.perf_counter() - start, "cached": cached}
+
+
+def measure(it: Loaded, rounds: int) -> list[dict[str, object]]:
+    ways = [way for way, (target, _) in WAYS.items() if it.card is not None or target != "card"]
+    seen: dict[tuple[str, str], list[dict[str, float]]] = {}
+    for _ in range(rounds):
+        for source, prepare in (("disk", evict), ("page cache", warm)):
+            for way in ways:
+                if way.startswith("dd") and source != "disk":
+                    continue
+                seen.setdefault((source, way), []).append(timed(it, prepare, way))
+    return [_row(it, source, way, found) for (source, way), found in seen.items()]
+
+
+def _row(it: Loaded, source: str, way: str, found: list[dict[str, float]]) -> dict[str, object]:
+    seconds = [each["seconds"] for each in found]
+    size = sum(path.stat().st_size for path in it.files)
+    return {
+        "from": source,
+        "way": way,
+        "median_s": statistics.median(seconds),
+        "GB_per_s": size / statistics.median(seconds) / 1e9,
+        "seconds": seconds,
+        "cached_before": max(each["cached"] for each in found),
+    }
+
+
+def from_locked_memory(card: torch.Tensor) -> list[dict[str, object]]:
+    nbytes = min(LOCKED_BYTES, card.numel())
+    rows: list[dict[str, object]] = []
+    with registered(store.map_private(nbytes)) as source:
+        for streams in (1, 2, 4):
+            start = time.perf_counter()
+            load(source, card, streams=streams)
+            rate = nbytes / (time.perf_counter() - start) / 1e9
+            rows.append({"from": "locked memory", "way": f"{streams} streams", "GB_per_s": rate})
+        del source
+    return rows
+
+
+def loaded(name: str) -> Loaded:
+    model_dir = ensure_backbone(name)
+    headers = read_headers(sorted(model_dir.glob("*.safetensors")), CheckpointError)
+    layout = plan_layout(model_dir, next(iter(headers.values())).dtype)
+    there = torch.cuda.is_available()
+    card = torch.empty(layout.nbytes, dtype=torch.uint8, device="cuda") if there else None
+    files = tuple(sorted({tensor.path for tensor in headers.values()}))
+    return Loaded(model_dir, files, layout, card)
 
 
 def main() -> None:
-    fd = store.create("host-tier", NBYTES)
-    with store.map_writable(fd) as mapping:
-        target = torch.empty(NBYTES, dtype=torch.uint8, device="cuda")
-        start = time.perf_counter()
-        with registered(mapping) as source:
-            print(f"registered {NBYTES / 1e9:.1f} GB in {time.perf_counter() - start:.2f} s")
-            for streams in (1, 2, 4):
-                for chunk in (16 << 20, 32 << 20, 64 << 20):
-                    start = time.perf_counter()
-                    load(source, target, chunk, streams)
-                    rate = NBYTES / (time.perf_counter() - start) / 1e9
-                    print(f"{streams} streams, {chunk >> 20:3d} MiB: {rate:6.1f} GB/s")
-        del source
+    name, *rest = sys.argv[1:]
+    it = loaded(name)
+    rows = measure(it, int(rest[1]) if len(rest) > 1 else 3)
+    if it.card is not None:
+        rows += from_locked_memory(it.card)
+    for row in rows:
+        print(f"{row['from']!s:14} {row['way']!s:38} {row['GB_per_s']:7.2f} GB/s")
+    document = {
+        "model": it.model_dir.name,
+        "bytes": sum(path.stat().st_size for path in it.files),
+        "card": torch.cuda.get_device_name() if it.card is not None else None,
+        "file_system": subprocess.run(
+            ["stat", "-f", "-c", "%T", str(it.model_dir)], capture_output=True, text=True
+        ).stdout.strip(),
+        "rows": rows,
+    }
+    if rest:
+        Path(rest[0]).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

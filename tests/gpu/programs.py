@@ -3,6 +3,7 @@ is lost, or that may not start one after a fork, must not be the one that tests.
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
@@ -11,6 +12,7 @@ import time
 import torch
 
 from systems.serverless.live import cuda_copies, cuda_store
+from systems.serverless.live.exports import Export
 
 
 def owner(sock: socket.socket, size: int) -> None:
@@ -33,6 +35,43 @@ def reader(sock: socket.socket, size: int) -> None:
     sock.send(f"{cuda_copies.checksum(flat[:size])} {took_ms:.3f}".encode())
     sock.recv(1)
     sock.send(str(cuda_copies.checksum(flat[:size])).encode())
+
+
+def keeper(sock: socket.socket, size: int) -> None:
+    """Make a copy of known bytes for cudaIpc, send its handle, and stay until told to end."""
+    flat, export = cuda_copies.make(size, "cuda-ipc")
+    flat.copy_(torch.arange(size, device="cuda", dtype=torch.int64).to(torch.uint8))
+    torch.cuda.synchronize()
+    sock.send(f"{cuda_copies.checksum(flat)} {export.handle}".encode())
+    sock.recv(1)
+    torch.cuda.synchronize()
+    sock.send(str(cuda_copies.checksum(flat)).encode())
+
+
+def borrower(sock: socket.socket, size: int) -> None:
+    """Map a copy by its handle, tell its checksum, and (told to) store into it."""
+    handle = sock.recv(256).decode()
+    flat = cuda_copies.map_shared(Export(handle=handle), size)
+    sock.send(str(cuda_copies.checksum(flat)).encode())
+    if sock.recv(1) == b"w":
+        flat[size // 2] += 1
+        torch.cuda.synchronize()
+    sock.send(b"done")
+
+
+def lodger(sock: socket.socket, size: int) -> None:
+    """Map a copy and let go of it while a view is left, then of the view: what the card has free
+    before and after."""
+    _, fds, _, _ = socket.recv_fds(sock, 64, 1)
+    flat = cuda_copies.map_shared(Export(fds[0]), size)
+    view = flat[: size // 4].view(torch.float16)
+    del flat
+    sock.send(str(float(view[:8].float().sum())).encode())
+    sock.recv(1)
+    del view
+    gc.collect()
+    sock.send(b"let go")
+    sock.recv(1)
 
 
 def writer(sock: socket.socket, size: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -76,3 +77,48 @@ def test_a_store_fails_in_the_process_that_tries_and_in_no_other(start: Start) -
     socket.send_fds(late, [b"map"], [fd])
     assert int(late.recv(64).split()[0]) == checksum
     owner.send(b"x")
+
+
+def test_by_ipc_another_process_sees_the_same_bytes(start: Start) -> None:
+    keeper, borrower = start("keeper"), start("borrower")
+    checksum, handle = keeper.recv(256).split()
+    borrower.send(handle)
+    assert borrower.recv(64) == checksum
+    borrower.send(b"r")
+    assert borrower.recv(64) == b"done"
+    keeper.send(b"x")
+    assert keeper.recv(64) == checksum
+
+
+def test_by_ipc_a_store_is_not_refused_as_the_documentation_says(start: Start) -> None:
+    keeper, borrower = start("keeper"), start("borrower")
+    checksum, handle = keeper.recv(256).split()
+    borrower.send(handle)
+    borrower.recv(64)
+    borrower.send(b"w")
+    assert borrower.recv(64) == b"done"
+    keeper.send(b"x")
+    assert keeper.recv(64) != checksum, "an audit would notice"
+
+
+def test_memory_comes_back_once_nobody_maps_it(start: Start) -> None:
+    """The copy is dropped while an instance still has a view of it."""
+
+    def used() -> int:
+        import pynvml
+
+        pynvml.nvmlInit()
+        return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0)).used)
+
+    owner, _, fd = made(start)
+    lodger = start("lodger")
+    socket.send_fds(lodger, [b"map"], [fd])
+    lodger.recv(64)
+    owner.send(b"x")
+    assert owner.recv(1) == b""
+    os.close(fd)
+    held = used()
+    lodger.send(b"x")
+    assert lodger.recv(64) == b"let go"
+    assert held - used() > SIZE * 0.9
+    lodger.send(b"x")
