@@ -60,6 +60,9 @@ class Options(BaseModel):
     cuda_sharing: Literal["auto", "descriptor", "cuda-ipc"] = "auto"
     """Live, on a card: what a shared backbone is mapped by. auto: a descriptor, which grants
     instances reading alone, where the driver has that."""
+    mps: bool = False
+    """Live, on a card: let processes compute side by side by CUDA's MPS, a daemon of the
+    platform's own. A fault of one of them then ends the others' contexts."""
     start_attempts: PositiveInt = 2
     context_bytes: NonNegativeInt = 320 << 20
     """Live: reserved on the device for each process that imported its own libraries, beside

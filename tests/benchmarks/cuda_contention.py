@@ -1,10 +1,11 @@
 """The batch law T_eff = M·T (paper, Eq. 4) on a card: M processes that prefill at once.
 
-    python -m tests.benchmarks.cuda_contention RESULT.json
+    python -m tests.benchmarks.cuda_contention RESULT.json [--mps]
 
 M engines in M processes, each with a small backbone of its own at the width of Llama-2-7B (eight of
 its layers), prefill 512 tokens again and again for a while; the median time of one prefill, by M.
-Whether processes take turns or run side by side (MPS) is the driver's setting, which is named.
+By default processes take turns on the card. With --mps all is measured once more side by side,
+under a daemon of CUDA's MPS that is started for it, and RESULT.json has both.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ import multiprocessing
 import os
 import statistics
 import sys
+import tempfile
 import time
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from queue import Queue
+from typing import Any
+
+from systems.serverless.live import mps
 
 SIDE_BY_SIDE = (1, 2, 4)
 LAYERS, PROMPT, SECONDS = 8, 512, 2.0
@@ -60,16 +65,38 @@ def at_once(count: int) -> list[float]:
     return found
 
 
-def main() -> None:
-    rows = {}
+def by_count() -> dict[int, dict[str, float]]:
+    rows: dict[int, dict[str, float]] = {}
     for count in SIDE_BY_SIDE:
         found = at_once(count)
         rows[count] = {"median_ms": statistics.median(found), "prefills": len(found)}
         print(f"M = {count}: {rows[count]}", flush=True)
-    mps = Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps")).exists()
-    document = {"layers": LAYERS, "prompt_tokens": PROMPT, "mps": mps, "by_m": rows}
-    if len(sys.argv) > 1:
-        Path(sys.argv[1]).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    return rows
+
+
+def by_count_under_mps() -> dict[int, dict[str, float]]:
+    with tempfile.TemporaryDirectory(prefix="mps-") as folder, mps.running(Path(folder)) as found:
+        os.environ |= found
+        try:
+            return by_count()
+        finally:
+            for name in found:
+                del os.environ[name]
+
+
+def main() -> None:
+    arguments = [each for each in sys.argv[1:] if each != "--mps"]
+    document: dict[str, Any] = {
+        "layers": LAYERS,
+        "prompt_tokens": PROMPT,
+        "mps": False,
+        "by_m": by_count(),
+    }
+    if "--mps" in sys.argv:
+        print("under MPS")
+        document["under_mps"] = {"mps": True, "by_m": by_count_under_mps()}
+    if arguments:
+        Path(arguments[0]).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
@@ -48,8 +47,8 @@ def until(condition: Any, seconds: float = 30) -> None:
 
 
 @pytest.fixture(scope="module")
-def texts() -> Iterator[dict[str, Any]]:
-    yield {}
+def texts() -> dict[str, Any]:
+    return {}
 
 
 def answers(system: ServingSystem, options: dict[str, Any]) -> tuple[Any, int]:

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from systems.interface import Deployment
 from systems.registry import system_class
 from systems.serverless.options import Options
 
-from . import confine
+from . import confine, mps
 from .api import Api
 from .journal import Journal
 from .plan import make_plan
@@ -39,6 +40,8 @@ async def serve(config: dict[str, Any]) -> None:
     plan = make_plan(deployment, forks=policies.preloading.forks)
     texts = {name: Text(path) for name, path in deployment.backbones.items()}
     journal = Journal(Path(config["journal"]))
+    if plan.options.mps:
+        journal.exposure(mps.EXPOSURE)
     platform = Platform(plan, policies, journal)
     app = Api(platform, texts).application()
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
@@ -84,11 +87,20 @@ def _read_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
         stop.set()
 
 
+def _beside_mps(config: dict[str, Any]) -> AbstractContextManager[dict[str, str]]:
+    """MPS where it is asked for, up before the first of CUDA's processes and until the last."""
+    if not config["deployment"]["options"].get("mps"):
+        return nullcontext({})
+    return mps.running(Path(config["journal"]).parent / "mps")
+
+
 def main() -> int:
     confine.hide_memory()
     config = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     try:
-        uvloop.run(serve(config))
+        with _beside_mps(config) as variables:
+            os.environ |= variables  # what the node's processes are started with
+            uvloop.run(serve(config))
     except SystemsError as error:
         print(json.dumps({"error": str(error), "kind": type(error).__name__}), flush=True)
         return 2

@@ -23,7 +23,7 @@ from systems.interface import Deployment, Endpoint, Evidence, ServingSystem, Sys
 
 from ..core.policies import Policies
 from ..options import Options
-from . import confine, journal
+from . import confine, journal, mps
 from .plan import make_plan
 
 _START_S = 120.0
@@ -55,6 +55,8 @@ class LiveServerless(ServingSystem):
         options = Options.model_validate(dict(deployment.options))
         make_plan(deployment, forks=self.policies(options).preloading.forks)
         _check_machine(deployment)
+        if options.mps:
+            _check_mps(deployment)
 
     def info(self) -> SystemInfo:
         try:
@@ -166,6 +168,13 @@ def _check_machine(deployment: Deployment) -> None:
             f"devices: {budget / 2**30:.1f} GiB of budgets exceed the {available / 2**30:.1f} GiB"
             " of memory that this machine has free; give the devices less memory_bytes"
         )
+
+
+def _check_mps(deployment: Deployment) -> None:
+    kind = deployment.devices[0].kind
+    if kind != "cuda":
+        raise errors.DeploymentError(f"option mps: it is of CUDA, and the devices are {kind}")
+    mps.check()
 
 
 def _check_card(deployment: Deployment) -> None:

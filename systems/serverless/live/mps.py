@@ -1,0 +1,135 @@
+"""CUDA's MPS for one platform: its control daemon, with pipes and logs of its own, for as long as
+the platform lives.
+
+The daemon leaves the process that starts it, so a *guard* stands between: ``python -m
+systems.serverless.live.mps FOLDER`` starts it, says so, and ends it once its own standard input
+closes, which it does however the platform ends. No compute mode is changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from systems.errors import DeploymentError
+
+PROGRAM = "nvidia-cuda-mps-control"
+EXPOSURE = "MPS: a fault of one process on the card ends the others' contexts"
+_END_S = 5
+
+
+def check() -> None:
+    """``DeploymentError`` where there is no MPS."""
+    if shutil.which(PROGRAM) is None:
+        raise DeploymentError(
+            f"option mps: the program {PROGRAM} is not on the path; install the driver's"
+            " utilities, or leave the option out"
+        )
+
+
+def variables(folder: Path) -> dict[str, str]:
+    """By which CUDA finds the daemon of ``folder``."""
+    return {
+        "CUDA_MPS_PIPE_DIRECTORY": str(folder / "pipe"),
+        "CUDA_MPS_LOG_DIRECTORY": str(folder / "log"),
+    }
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[dict[str, str]]:
+    """The variables for CUDA's processes while a daemon serves them; ``folder`` is made, and its
+    path must be short (a socket's is). ``DeploymentError`` where none starts."""
+    check()
+    guard = subprocess.Popen(
+        [sys.executable, "-m", "systems.serverless.live.mps", str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert guard.stdin is not None
+    assert guard.stdout is not None
+    try:
+        answer = guard.stdout.readline().strip()
+        if answer != "ready":
+            raise DeploymentError(f"option mps: {PROGRAM} did not start: {answer}")
+        yield variables(folder)
+    finally:
+        guard.stdin.close()
+        guard.wait()
+        guard.stdout.close()
+
+
+def main() -> int:
+    folder = Path(sys.argv[1])
+    for name in ("pipe", "log"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, **variables(folder)}
+    # What the daemon inherits stays open for as long as it runs: none of our pipes.
+    with (folder / "log" / "start").open("w+", encoding="utf-8") as said:
+        started = subprocess.run(
+            [PROGRAM, "-d"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            check=False,
+        )
+        said.seek(0)
+        words = " ".join(said.read().split())
+    print("ready" if started.returncode == 0 else words or started.returncode, flush=True)
+    if started.returncode == 0:
+        sys.stdin.read()
+        _end(folder, environment)
+    return started.returncode
+
+
+def _end(folder: Path, environment: dict[str, str]) -> None:
+    """Ask the daemon to go, its servers with it, then insist."""
+    pids = _pids(folder)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        command = f"quit -t {_END_S}\n"
+        subprocess.run(
+            [PROGRAM], env=environment, input=command, text=True, capture_output=True,
+            timeout=2 * _END_S, check=False,
+        )  # fmt: skip
+    deadline = time.monotonic() + 2 * _END_S
+    while any(_runs(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for pid in pids:
+        if _runs(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _pids(folder: Path) -> list[int]:
+    """The daemon, and the servers that it started."""
+    import psutil
+
+    pipes = variables(folder)["CUDA_MPS_PIPE_DIRECTORY"]
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if not process.name().startswith("nvidia-cuda-mps"):
+                continue
+            if process.environ().get("CUDA_MPS_PIPE_DIRECTORY") == pipes:
+                found.append(process.pid)
+    return found
+
+
+def _runs(pid: int) -> bool:
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())
