@@ -5,7 +5,8 @@
 MODEL is a preset's name or a directory, which is made where it is missing. Each way is taken ROUNDS
 times, in turns, after its files were put into the page cache or evicted from it; the table has
 the median of each. Without a card, what needs one is left out. dd reads the same files one after
-the other, 16 MiB at a time, past the cache. On a card also: page-locked memory to the card.
+the other, 16 MiB at a time, past the cache. On a card also: page-locked memory to the card, and
+ServerlessLLM's own store where ``build_sllm_store`` put it on PYTHONPATH.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,9 +32,11 @@ from systems.engine.residency import Residency
 from systems.engine.safetensors_files import read_headers
 from systems.errors import CheckpointError
 from systems.models import ensure_backbone
-from systems.serverless.live import store
+from systems.serverless.live import cuda_copies, cuda_ipc, store
 from systems.serverless.live.device_loader import load, registered
 from systems.serverless.live.loader import fill_device
+
+from . import sllm_store
 
 LOCKED_BYTES = 4 << 30
 
@@ -166,6 +170,41 @@ def from_locked_memory(card: torch.Tensor) -> list[dict[str, object]]:
     return rows
 
 
+def by_sllm_store(it: Loaded, rounds: int) -> list[dict[str, object]]:
+    """From disk into its page-locked memory and on to the card, and once more from that memory;
+    what arrives is checked."""
+    assert it.card is not None
+    nbytes, card = it.layout.nbytes, str(torch.cuda.get_device_properties(0).uuid)
+    target, handle = cuda_ipc.create(nbytes)
+    fill_device(it.layout, it.model_dir, it.card)
+    wanted = cuda_copies.checksum(it.card)
+    seen: dict[str, list[float]] = {"disk": [], "its memory": []}
+    with tempfile.TemporaryDirectory(dir=it.model_dir.parent) as folder:
+        data = Path(folder) / sllm_store.NAME / "tensor.data_0"
+        data.parent.mkdir()
+        it.card.cpu().numpy().tofile(data)
+        with sllm_store.running(Path(folder), nbytes, card) as theirs:
+            for _ in range(rounds):
+                evict((data,))
+                for source, seconds in seen.items():
+                    target.zero_()
+                    torch.cuda.synchronize()
+                    from_disk = source == "disk"
+                    seconds.append(theirs.load(bytes.fromhex(handle), from_disk=from_disk))
+                    assert cuda_copies.checksum(target) == wanted, "other bytes arrived"
+    way = "ServerlessLLM's store, to the card"
+    return [
+        {
+            "from": source,
+            "way": way,
+            "median_s": statistics.median(seconds),
+            "GB_per_s": nbytes / statistics.median(seconds) / 1e9,
+            "seconds": seconds,
+        }
+        for source, seconds in seen.items()
+    ]
+
+
 def loaded(name: str) -> Loaded:
     model_dir = ensure_backbone(name)
     headers = read_headers(sorted(model_dir.glob("*.safetensors")), CheckpointError)
@@ -179,9 +218,12 @@ def loaded(name: str) -> Loaded:
 def main() -> None:
     name, *rest = sys.argv[1:]
     it = loaded(name)
-    rows = measure(it, int(rest[1]) if len(rest) > 1 else 3)
+    rounds = int(rest[1]) if len(rest) > 1 else 3
+    rows = measure(it, rounds)
     if it.card is not None:
         rows += from_locked_memory(it.card)
+    if it.card is not None and sllm_store.installed():
+        rows += by_sllm_store(it, rounds)
     for row in rows:
         print(f"{row['from']!s:14} {row['way']!s:38} {row['GB_per_s']:7.2f} GB/s")
     document = {
