@@ -75,12 +75,15 @@ class Audits:
         self._report = report
         self._todo: deque[CopyKey] = deque()
         self._at_work = False
+        self._closed = False
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(every_s, self._round)
 
     def close(self) -> None:
+        """No more; an auditor still at work counts for nothing."""
         self._timer.cancel()
         self._todo.clear()
+        self._closed = True
 
     def _round(self) -> None:
         self._timer = self._loop.call_later(self._every_s, self._round)
@@ -101,7 +104,8 @@ class Audits:
         found: list[Message] = []
 
         def ended(why: str) -> None:
-            if self._copies.get(key) is copy:  # what was dropped meanwhile is nobody's any more
+            # A copy that was dropped meanwhile is nobody's any more.
+            if self._copies.get(key) is copy and not self._closed:
                 self._conclude(key, copy, last, found, why)
             self._next()
 

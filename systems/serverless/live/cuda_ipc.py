@@ -16,6 +16,9 @@ from . import cuda_driver
 if TYPE_CHECKING:
     from torch import Tensor
 
+BLOCK = 2 << 20
+"""Memory that is not made of whole ones of these may lie in a block with other memory, and a handle
+is of the block."""
 EXPOSURE = "backbone shared by cudaIpc: every instance can write it"
 
 
@@ -39,7 +42,7 @@ def create(size: int) -> tuple[Tensor, str]:
     """Device memory of ``size`` bytes, there until this process ends, and its handle in
     hexadecimal. ``DeploymentError`` where the driver refuses, such as for want of memory."""
     cuda = cuda_driver.started()
-    address = call(cuda.cuMemAlloc(size))
+    address = call(cuda.cuMemAlloc(-(-size // BLOCK) * BLOCK))
     handle = call(cuda.cuIpcGetMemHandle(address))
     return cuda_driver.tensor(address, size), bytes(handle.reserved).hex()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import torch
 from systems.interface import Deployment
 from systems.serverless.core.artifacts import CopyKey
 from systems.serverless.live import cuda_copies, journal, store
-from systems.serverless.live.auditing import Account, Audit, Sum, problem
+from systems.serverless.live.auditing import Account, Audit, Audits, Sum, problem
 from systems.serverless.live.exports import Export
 from systems.serverless.live.node import Node, StoredCopy
 from systems.serverless.live.plan import make_plan
@@ -67,6 +68,26 @@ def test_a_copy_that_is_changed_underneath_is_reported_once(deployment: Deployme
     (change,) = [audit for audit in found if audit.changed]
     assert change.now is not None
     assert change.last.end_ns < change.now.start_ns
+
+
+@pytest.mark.parametrize("closed", [True, False], ids=["at the end", "dropped meanwhile"])
+def test_an_auditor_that_nobody_waits_for_any_more_is_no_problem(closed: bool) -> None:
+    found: list[Audit] = []
+    ends: list[Callable[[str], None]] = []
+    copies = {KEY: StoredCopy(Export(), sum=Sum(1, 0, 1))}
+
+    async def watch() -> None:
+        audits = Audits(0.001, copies, lambda key, said, ended: ends.append(ended), found.append)
+        await _until(lambda: bool(ends))
+        if closed:
+            audits.close()
+        else:
+            copies.clear()
+        ends[0]("killed by SIGKILL")
+        audits.close()
+
+    asyncio.run(asyncio.wait_for(watch(), 60))
+    assert found == []
 
 
 async def _until(condition: object) -> None:
