@@ -31,6 +31,7 @@ def installed() -> bool:
 
 
 def _serve(pipe: Connection, folder: str, nbytes: int, card: str) -> None:
+    import torch  # noqa: F401  # theirs is linked to its libraries
     from sllm_store import _checkpoint_store as theirs
 
     pool = math.ceil(nbytes / CHUNK) * CHUNK

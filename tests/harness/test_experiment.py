@@ -68,3 +68,16 @@ def test_systems_take_turns_in_an_order_that_is_drawn() -> None:
     assert 8 < firsts.count("a") < 32
     for first, second in zip(cells[::2], cells[1::2], strict=True):
         assert {first.system.name, second.system.name} == {"a", "b"}
+
+
+def test_those_are_asked_to_audit_that_can_and_where_none_can_it_is_refused() -> None:
+    content = load("quickstart").model_dump()
+    content |= {"systems": [{"name": "serverless-lora"}, {"name": "vllm"}], "baseline": None}
+    ours, theirs = Experiment.model_validate(content).auditing(2.5).systems
+    assert ours.options["audit_s"] == 2.5
+    assert theirs.options == {}
+    content["systems"] = content["systems"][1:]
+    with pytest.raises(HarnessError, match="of vllm none can audit"):
+        Experiment.model_validate(content).auditing(2.5)
+    with pytest.raises(HarnessError, match="run it live"):
+        load("main", {"mode": "simulated"}).auditing(2.5)
