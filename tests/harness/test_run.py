@@ -74,7 +74,7 @@ def test_the_shared_backbone_was_audited_as_asked_and_did_not_change(
     by_system = {cell.system: cell.manifest for cell in open_run(finished[1]).cells()}
     shared = by_system["serverless-lora"]
     assert shared.system["options"]["audit_s"] == 1
-    assert shared.measured["audits"] >= 3
+    assert shared.measured["audits"] >= 1
     assert shared.measured["audits_changed"] == shared.measured["audits_failed"] == 0
     assert by_system["serverless-llm"].measured["audits"] == 0, "it shares nothing"
 
