@@ -63,7 +63,7 @@ def _to_host(layout: BackboneLayout, message: Message, fds: list[int]) -> Filled
     from systems.engine.checkpoint import fill
 
     with store.map_writable(fds[0]) as mapping, memoryview(mapping) as buffer:
-        fill(layout, Path(message["model_dir"]), buffer, past_cache=True)
+        fill(layout, Path(message["model_dir"]), buffer)
     store.seal(fds[0])
     return Filled(None, lambda: store.checksum(store.map_shared(fds[0]), layout.nbytes))
 
