@@ -122,3 +122,21 @@ def test_memory_comes_back_once_nobody_maps_it(start: Start) -> None:
     assert lodger.recv(64) == b"let go"
     assert held - used() > SIZE * 0.9
     lodger.send(b"x")
+
+
+def test_memory_of_its_own_goes_with_the_last_view_whatever_torch_still_holds() -> None:
+    import torch
+
+    from systems.serverless.live import cuda_copies
+
+    torch.zeros(1, device="cuda")
+    before = torch.cuda.mem_get_info()[0]
+    flat = cuda_copies.own(SIZE + 12345)
+    view = flat[1000:2000]
+    kept = torch.zeros(300_000, device="cuda")
+    del flat
+    assert before - torch.cuda.mem_get_info()[0] > SIZE
+    del view
+    torch.cuda.empty_cache()
+    assert before - torch.cuda.mem_get_info()[0] < SIZE // 10
+    assert float(kept.sum()) == 0.0

@@ -22,6 +22,12 @@ def make(size: int, how: str) -> tuple[Tensor, Export]:
     return _MAKE[how](size)
 
 
+def own(size: int) -> Tensor:
+    """Device memory for a copy that is not shared; gone once neither the tensor nor a view of it
+    is left."""
+    return cuda_store.own(size).given_up()[:size]
+
+
 def map_shared(copy: Export, size: int) -> Tensor:
     """A copy as bytes, for reading: by a descriptor the card refuses all else, by a handle it does
     not. Unmapped once neither the tensor nor a view of it is left."""

@@ -63,6 +63,15 @@ def create(size: int, device: int = 0) -> tuple[DeviceMapping, int]:
     return mapping, fd
 
 
+def own(size: int, device: int = 0) -> DeviceMapping:
+    """Device memory for this process alone. Not from torch, which keeps a whole allocation for as
+    long as anything lies in what rounding left of it."""
+    cuda = cuda_driver.started()
+    wanted = properties(device)
+    handle = call(cuda.cuMemCreate(_rounded(size, wanted), wanted, 0))
+    return DeviceMapping(handle, _rounded(size, wanted), device, writable=True)
+
+
 def map_shared(fd: int, size: int, device: int = 0) -> DeviceMapping:
     """The copy behind a descriptor, read-only; closes the descriptor, which grants more."""
     cuda = cuda_driver.started()

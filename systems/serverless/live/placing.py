@@ -76,8 +76,6 @@ def _engine_on_cpu(
 
 
 def _weights_on_cuda(layout: BackboneLayout, model_dir: Path, shared: Export) -> BackboneWeights:
-    import torch
-
     from systems.engine.weights import BackboneWeights
 
     from . import cuda_copies
@@ -86,7 +84,7 @@ def _weights_on_cuda(layout: BackboneLayout, model_dir: Path, shared: Export) ->
     if shared:
         flat = cuda_copies.map_shared(shared, layout.nbytes)
     else:
-        flat = torch.empty(layout.nbytes, dtype=torch.uint8, device="cuda")
+        flat = cuda_copies.own(layout.nbytes)
         fill_device(layout, model_dir, flat)
     return BackboneWeights.from_flat(layout, flat)
 
