@@ -22,7 +22,7 @@ TINY = Path(__file__).with_name("tiny.yaml")
 
 def slbench(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "harness", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=200, **more)
+    return subprocess.run(command, capture_output=True, text=True, timeout=280, **more)
 
 
 @pytest.fixture(scope="module")
