@@ -6,6 +6,7 @@ SHORT_PROMPTS = (64, 128, 256, 512)
 LONG_STEP = 256
 SMALLEST_CONTEXT = 256
 GRANULE = 2 << 20  # in which a card's memory is handed out
+TOGETHER = 1024  # tokens of prompts: they fill a card, and more take workspaces that then stay
 GRAPH_TOKENS = SHORT_PROMPTS[-1]  # longer prefills hide their launches behind arithmetic
 
 

@@ -18,6 +18,7 @@ from systems.engine.weights import BackboneWeights
 from .buckets import (
     GRAPH_TOKENS,
     SHORT_PROMPTS,
+    TOGETHER,
     batch_bucket,
     batch_buckets,
     context_bucket,
@@ -85,10 +86,13 @@ class CudaEngine(Batching):
     def prefill(self, requests: Sequence[GenerationRequest]) -> list[TokenEvent]:
         self._check(requests)
         joined = [start_sequence(request) for request in requests]
-        prompts = [request.prompt_ids for request in requests]
-        outputs = self._run_prompts(prompts, self._numbers(joined), len(self._sequences))
-        self._sequences += joined
-        return self._advance(joined, _choose(joined, *outputs))
+        tokens: list[int] = []
+        for group in _groups(joined):
+            prompts = [sequence.request.prompt_ids for sequence in group]
+            outputs = self._run_prompts(prompts, self._numbers(group), len(self._sequences))
+            self._sequences += group
+            tokens += _choose(group, *outputs)
+        return self._advance(joined, tokens)
 
     def join(self, parted: Parted) -> None:
         self._slab.hold(len(self._sequences) + 1)
@@ -203,6 +207,19 @@ class CudaEngine(Batching):
         step = Step(body, (4, rows), self._device, self._capture)
         step.host[SLOTS] = torch.arange(rows)
         return step
+
+
+def _groups(sequences: Sequence[Running]) -> Iterator[list[Running]]:
+    """Prompts to be run at once, in order, no more than ``TOGETHER`` tokens with their padding but
+    where one alone is longer."""
+    group: list[Running] = []
+    for sequence in sequences:
+        longest = max(each.cached for each in (*group, sequence))
+        if group and prompt_bucket(longest) * (len(group) + 1) > TOGETHER:
+            yield group
+            group = []
+        group.append(sequence)
+    yield group
 
 
 def _with_tokens(logits: Tensor) -> tuple[Tensor, Tensor]:

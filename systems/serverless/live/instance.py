@@ -83,14 +83,19 @@ class Instance:
         return 0
 
     def _listen(self) -> None:
-        """Take every message there is; where there is nothing to do, wait for one."""
-        engine = self._engine
-        busy = self._batches or (engine is not None and (engine.running or self._unprepared))
-        received = self._channel.receive(0 if busy else None)
+        """Take every message there is; where there is nothing to do, wait for one. Nothing here
+        may hold the engine: a message may be to let go of it."""
+        received = self._channel.receive(0 if self._busy() else None)
         while received is not None and not self._stopped:
             message, fds = received
             self._on[message["kind"]](message, fds)
             received = self._channel.receive(0)
+
+    def _busy(self) -> bool:
+        engine = self._engine
+        return bool(self._batches) or (
+            engine is not None and (bool(engine.running) or self._unprepared)
+        )
 
     # -- artifacts --------------------------------------------------------------------------
 

@@ -1,0 +1,61 @@
+"""An instance that is told to offload has let go of it all by the time it says so."""
+
+from __future__ import annotations
+
+import weakref
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from systems.engine.checkpoint import plan_layout
+from systems.models import ensure_adapters, ensure_backbone
+from systems.serverless.live.instance import Instance
+
+LOADS = ("backbone", "adapter", "kernels")
+
+
+class Script:
+    """A channel whose messages are known beforehand; ``engines`` are looked at when it answers."""
+
+    def __init__(self, messages: list[dict[str, Any]]) -> None:
+        self.messages = deque(messages)
+        self.instance: Instance | None = None
+        self.engine: weakref.ref[Any] | None = None
+        self.weights: weakref.ref[Any] | None = None
+        self.left: list[bool] = []
+
+    def receive(self, timeout: float | None) -> tuple[dict[str, Any], list[int]] | None:
+        if timeout == 0 and (not self.messages or self.messages[0]["kind"] != "load"):
+            return None
+        return self.messages.popleft(), []
+
+    def send(self, kind: str, fds: Any = (), **fields: Any) -> None:
+        assert self.instance is not None
+        if kind == "loaded" and fields["artifact"] == "kernels":
+            self.engine = weakref.ref(self.instance._engine)
+            assert self.instance._weights is not None
+            self.weights = weakref.ref(self.instance._weights.embedding)
+        if kind == "offloaded":
+            assert self.engine is not None
+            assert self.weights is not None
+            self.left = [self.engine() is not None, self.weights() is not None]
+
+
+def test_what_is_offloaded_is_gone_when_it_is_said_to_be() -> None:
+    tiny = ensure_backbone("tiny")
+    adapter: Path = ensure_adapters(tiny, ["f0"], rank=8)["f0"]
+    layout = plan_layout(tiny, "float32").to_json()
+    configure = {
+        "kind": "configure",
+        "model_dir": str(tiny),
+        "adapter": str(adapter),
+        "device": "cpu",
+        "threads": 1,
+        "limits": {"max_batch_size": 2, "max_context_tokens": 64},
+    }
+    loads = [{"kind": "load", "artifact": name, "layout": layout} for name in LOADS]
+    offload = {"kind": "offload", "artifacts": list(LOADS)}
+    script = Script([configure, *loads, offload, {"kind": "stop"}])
+    script.instance = Instance(script)  # type: ignore[arg-type]
+    assert script.instance.run() == 0
+    assert script.left == [False, False]
