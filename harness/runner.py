@@ -205,7 +205,8 @@ class Runner:
             endpoint = system.deploy(cell.deployment)
             with Sampler(endpoint.pids) as sampler:
                 result = self._load(cell, endpoint, title)
-            evidence = system.evidence()
+        # Once it has stopped: what was still under way for a client that gave up is told of, too.
+        evidence = system.evidence()
         return Seen(
             client=result.table,
             schedule_sha256=result.schedule_sha256,

@@ -172,7 +172,8 @@ class RequestEvidence:
     function_id: str
     received_ns: int
     responded_ns: int | None = None
-    """When the last byte of the answer was handed to the socket."""
+    """When the last bytes of the answer went to the socket. This evidence is kept before they do:
+    whoever has read all of an answer is told of it."""
     temperature: Temperature | None = None
     instance_id: str | None = None
     batch_size: int | None = None

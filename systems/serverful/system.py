@@ -136,7 +136,11 @@ class ServerSystem(ServingSystem):
         return {name: text for name, text in found.items() if text}
 
     def evidence(self) -> Evidence:
-        return self._evidence or self._seen()
+        return self._evidence or self._told(self._seen())
+
+    def _told(self, seen: Evidence) -> Evidence:
+        """What servers wrote down themselves, added to what was seen of them from outside."""
+        return seen
 
     def _seen(self) -> Evidence:
         now_ns = time.monotonic_ns()
@@ -173,12 +177,12 @@ class ServerSystem(ServingSystem):
     def stop(self) -> None:
         if self._folder is None:
             return
-        if self._ready_ns:
-            self._evidence = self._seen()
+        seen = self._seen() if self._ready_ns else Evidence()
         if self._watch is not None:
             self._watch.stop()
         for _, server in self._servers:
             server.stop()
+        self._evidence = self._told(seen)
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder = None
 

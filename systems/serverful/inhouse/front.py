@@ -60,7 +60,7 @@ class Front:
             self._placement.finished(call.id)
 
     def answered(self, call: Call, responded_ns: int | None) -> None:
-        """The last byte of the answer is out (None: it never got there); keep the evidence."""
+        """The answer's last bytes go out now (None: it never gets there); keep the evidence."""
         if call.deadline is not None:
             call.deadline.cancel()
         self._journal.request(evidence_of(call, responded_ns))

@@ -86,9 +86,7 @@ class InHouse(ServerSystem):
         self._plans = plans
         super()._start(folder)
 
-    def _seen(self) -> Evidence:
-        """What is watched from outside, and what the fronts wrote down."""
-        seen = super()._seen()
+    def _told(self, seen: Evidence) -> Evidence:
         if self._folder is None:
             return seen
         read = [journal.read(self._folder / f"{plan.name}.jsonl") for plan in self._plans]

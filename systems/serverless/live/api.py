@@ -136,18 +136,24 @@ class Api:
         answer = Answer(
             shape, f"{shape.prefix}-{call.id}", body.model, decoder, body.stops, len(prompt)
         )
-        responded_ns: int | None = None
         try:
             if body.stream:
                 usage = body.stream_options.include_usage
-                response = await self._stream(request, call, answer, usage=usage)
-            else:
-                response = await self._whole(call, answer)
-            responded_ns = time.monotonic_ns()
+                return await self._stream(request, call, answer, usage=usage)
+            response = await self._whole(call, answer)
+            self._settle(call, time.monotonic_ns())
             return response
         finally:
-            self._platform.abandon(call)
-            self._platform.answered(call, responded_ns)
+            self._settle(call, None)
+
+    def _settle(self, call: Call, responded_ns: int | None) -> None:
+        """Let go of a call, once, and before its last bytes go out: whoever has read all of an
+        answer finds the evidence of it written."""
+        if call.settled:
+            return
+        call.settled = True
+        self._platform.abandon(call)
+        self._platform.answered(call, responded_ns)
 
     def _check_prompt(self, prompt: list[int], max_tokens: int, text: Text) -> None:
         limit = self._limits.max_context_tokens
@@ -179,6 +185,7 @@ class Api:
         while not answer.finished:
             chunks, failure = _take(await call.answers.get(), call, answer)
             if failure is not None:
+                self._settle(call, time.monotonic_ns())
                 if response is None:
                     return _failed(failure)
                 chunks.append(event(_body(failure)))
@@ -188,6 +195,7 @@ class Api:
             if failure is not None:
                 return response or _failed(failure)
         assert response is not None, "the last token always makes a chunk"
+        self._settle(call, time.monotonic_ns())
         await response.write((answer.usage_chunk() if usage else b"") + DONE)
         await response.write_eof()
         return response

@@ -53,6 +53,7 @@ async def serve(config: dict[str, Any]) -> None:
         await stop.wait()
     finally:
         await runner.cleanup()
+        platform.close()
         await platform.node.close()
         journal.close()
 

@@ -75,6 +75,8 @@ class Call:
     prefill_ns: int | None = None
     first_token_ns: int | None = None
     last_token_ns: int | None = None
+    settled: bool = False
+    """Its evidence is kept; nothing more will be."""
 
 
 class Platform:
@@ -132,7 +134,7 @@ class Platform:
         call.answers.put_nowait(Failure(504, f"no answer within request_timeout_s={limit_s:g}"))
 
     def answered(self, call: Call, responded_ns: int | None) -> None:
-        """The last byte of the answer is out (None: it never got there); keep the evidence."""
+        """The answer's last bytes go out now (None: it never gets there); keep the evidence."""
         if call.deadline is not None:
             call.deadline.cancel()
         self._journal.request(evidence_of(call, responded_ns))
@@ -256,6 +258,13 @@ class Platform:
         if instance is None or not instance.running:
             activity = self._active.pop(instance_id)
             self._journal.activity(replace(activity, end_ns=time.monotonic_ns()))
+
+    def close(self) -> None:
+        """Whatever is still busy has been so until now."""
+        now = time.monotonic_ns()
+        for activity in self._active.values():
+            self._journal.activity(replace(activity, end_ns=now))
+        self._active.clear()
 
     def _explain(self, kind: str, numbers: dict[str, Any]) -> None:
         self._journal.decision(Decision(time.monotonic_ns(), kind, numbers))

@@ -50,7 +50,7 @@ def deployment(tiny: Path) -> Deployment:
             max_batch_size=4,
             max_context_tokens=512,
             keep_alive_s=60,
-            request_timeout_s=60,
+            request_timeout_s=150,
             threads_per_instance=1,
         ),
     )
