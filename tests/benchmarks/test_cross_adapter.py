@@ -37,8 +37,7 @@ from systems.engine.crossing import CrossDelta, rows_of
 from systems.engine.multi import MultiEngine
 from systems.engine.requests import GenerationRequest
 from systems.engine.weights import BackboneWeights
-from systems.errors import CheckpointError
-from systems.models import ensure_adapters, ensure_backbone
+from systems.models import ensure_adapters
 
 THREADS = 1
 NAMES = tuple(f"f{index}" for index in range(8))
@@ -57,10 +56,9 @@ def _threads() -> Iterator[None]:
 
 
 class Made:
-    """SmolLM2 in float32, which is what dLoRA stores on the CPU, and eight adapters."""
+    """A model in float32, which is what dLoRA stores on the CPU, and eight adapters."""
 
-    def __init__(self) -> None:
-        model = ensure_backbone("smollm2-135m")
+    def __init__(self, model: Path) -> None:
         paths: dict[str, Path] = ensure_adapters(model, NAMES)
         self.layout: BackboneLayout = plan_layout(model, "float32")
         buffer = bytearray(self.layout.nbytes)
@@ -79,11 +77,8 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def made() -> Made:
-    try:
-        return Made()
-    except CheckpointError as missing:
-        pytest.skip(str(missing))
+def made(backbone: Path) -> Made:
+    return Made(backbone)
 
 
 def started(engine: MultiEngine, names: int) -> MultiEngine:
@@ -170,11 +165,13 @@ def test_a_step_of_one_hot_adapter(batch: int, mode: str, made: Made, benchmark:
 
 
 @pytest.mark.parametrize("batch", [1, BATCH])
-def test_merged_and_unmerged_in_turn(batch: int, made: Made, benchmark: Benchmark) -> None:
+def test_merged_and_unmerged_in_turn(
+    batch: int, backbone: Path, made: Made, benchmark: Benchmark
+) -> None:
     """Steps of one hot adapter on two engines, each with its own weights, so that what else the
     machine does meets both: ``merged_to_unmerged`` is the median of their ratios."""
     benchmark.group = f"pairs of steps for {batch} of one adapter"
-    merged, unmerged = started(made.engine(), 1), started(Made().engine(), 1)
+    merged, unmerged = started(made.engine(), 1), started(Made(backbone).engine(), 1)
     merged.merge(NAMES[0])
     ratios: list[float] = []
 
