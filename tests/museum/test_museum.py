@@ -10,6 +10,7 @@ import pytest
 from . import conclusions, load, provenance, schedules, streams, summaries, tokens
 from .exhibit import Exhibit
 
+pytestmark = pytest.mark.timed
 EXHIBITS = [
     *schedules.EXHIBITS,
     *load.EXHIBITS,

@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from harness.calibration.phases import sending, streaming
 from harness.cli import build
 
+pytestmark = pytest.mark.timed
+
 
 def test_the_command_gives_one_document_with_the_promised_keys() -> None:
     result = CliRunner().invoke(build(["calibrate"]), ["calibrate", "--quick", "--json"])

@@ -14,6 +14,7 @@ import pytest
 
 from harness.reference_server import ReferenceServer, expect, running_reference_server
 
+pytestmark = pytest.mark.timed
 PROMPT = [5, 6, 7]
 
 

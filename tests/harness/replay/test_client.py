@@ -22,6 +22,7 @@ from harness.replay import Progress, ReplayResult, Schedule, client, replay
 from harness.replay.records import CLIENT_SCHEMA
 from tests.harness.replay.test_decode import BEHAVIOURS
 
+pytestmark = pytest.mark.timed
 MS = 1_000_000
 NOISE_NS = 250 * MS
 """What a shared machine may add to a time before a test blames the client."""

@@ -16,6 +16,7 @@ from systems.models import ensure_adapters, ensure_backbone
 from systems.multi_lora import MultiLoRA
 from systems.registry import system_class
 
+pytestmark = pytest.mark.live
 NAMES = ("f0", "f1", "f2")
 MIGRATING = {"replicas": 2, "max_adapters": 2, "migration_interval_s": 0.01, "threads": 1}
 
