@@ -81,15 +81,15 @@ def test_the_shared_backbone_was_audited_as_asked_and_did_not_change(
 
 def test_a_run_that_lacks_a_cell_is_completed(finished: tuple[Any, Path]) -> None:
     _, path = finished
-    (gone,) = path.glob("serverless-llm/*/0")
-    kept = (path / "serverless-lora" / "time-breakdown" / "0" / "manifest.json").stat().st_mtime_ns
+    (gone,) = path.glob("serverless-lora/*/0")
+    kept = (path / "serverless-llm" / "time-breakdown" / "0" / "manifest.json").stat().st_mtime_ns
     for file in gone.iterdir():
         file.unlink()
     gone.rmdir()
     done = slbench("run", str(TINY), "--out", str(path.parent), "--resume", path.name)
     assert done.returncode == 0, done.stderr
     assert len(open_run(path).cells()) == 2
-    after = path / "serverless-lora" / "time-breakdown" / "0" / "manifest.json"
+    after = path / "serverless-llm" / "time-breakdown" / "0" / "manifest.json"
     assert after.stat().st_mtime_ns == kept
     assert "TTFT mean" in done.stdout
 
@@ -119,7 +119,7 @@ def test_an_interrupt_stops_cleanly_and_leaves_no_process(tmp_path: Path) -> Non
         (("run", "quickstart", "--workload", "nothing"), "azure-bursty8"),
         (("run", "quickstart", "--set", "colour=red"), "colour"),
         (("run", "quickstart", "--set", "deployment.backbone=/nowhere"), "preset"),
-        (("run", "quickstart", "--set", "deployment.device_memory_gib=0.01"), "cannot hold"),
+        (("run", str(TINY), "--set", "deployment.device_memory_gib=0.001"), "cannot hold"),
         (("serve", "nobody"), "serverless-lora"),
         (("workloads", "show", "nothing"), "azure-bursty8"),
         (("figures", "--from", "/nowhere"), "run.json"),

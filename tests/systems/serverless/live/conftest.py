@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -50,7 +51,7 @@ def deployment(tiny: Path) -> Deployment:
             max_batch_size=4,
             max_context_tokens=512,
             keep_alive_s=60,
-            request_timeout_s=150,
+            request_timeout_s=280,
             threads_per_instance=1,
         ),
     )
@@ -73,6 +74,17 @@ class Running:
         async with session.post(f"{self.url}/v1/completions", json=body) as response:
             return {**await response.json(), "status": response.status}
 
+    async def begin(
+        self, session: aiohttp.ClientSession, model: str, **fields: Any
+    ) -> asyncio.Task[Any]:
+        """A streamed completion whose first piece has come, so that it runs now; the task gives the
+        error that it ends with, or None."""
+        body = {"model": model, "prompt": [5, 6, 7], "temperature": 0, "stream": True, **fields}
+        response = await session.post(f"{self.url}/v1/completions", json=body)
+        assert response.status == 200
+        await response.content.readuntil(b"\n\n")
+        return asyncio.create_task(_error_of(response))
+
     def processes(self, word: str = "") -> list[psutil.Process]:
         """Its processes below the gateway whose command line holds ``word``."""
         children = psutil.Process(self.endpoint.pids[0]).children(recursive=True)
@@ -82,6 +94,13 @@ class Running:
         """Processes of functions: forks of the template, or those started as instances."""
         forks = [p for p in self.processes("zygote") if p.ppid() != self.endpoint.pids[0]]
         return forks + self.processes("process instance")
+
+
+async def _error_of(response: aiohttp.ClientResponse) -> Any:
+    async with response:
+        lines = (await response.read()).decode().split("\n\n")
+    said = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+    return next((each["error"] for each in said if "error" in each), None)
 
 
 def _command_of(process: psutil.Process) -> str:

@@ -14,13 +14,59 @@ from systems.engine.adapter import load_adapter
 from systems.engine.checkpoint import fill, plan_layout
 from systems.engine.engine import Engine, GenerationRequest
 from systems.engine.weights import BackboneWeights
-from systems.interface import Deployment, Stage, Temperature
+from systems.interface import Deployment, MemoryOwner, RequestEvidence, Stage, Temperature
 
 from .conftest import NAMES, SERVERLESS, Running, events
 
 pytestmark = pytest.mark.live
 Up = Callable[..., Running]
-Deploy = Up
+
+
+# These two come first: they are of systems that nothing was asked yet.
+
+
+@pytest.mark.parametrize("name", SERVERLESS)
+def test_stages_cover_a_request_without_gap_and_tell_its_temperature(name: str, up: Up) -> None:
+    running = up(name)
+
+    async def twice() -> None:
+        async with aiohttp.ClientSession() as session:
+            for _ in range(2):
+                assert (await running.ask(session, "f0"))["status"] == 200
+
+    asyncio.run(twice())
+    cold, hot = _seen_of(running, "f0")
+    assert (cold.temperature, hot.temperature) == (Temperature.COLD, Temperature.HOT)
+    for request in (cold, hot):
+        assert request.spans[0].start_ns == request.received_ns
+        for before, after in zip(request.spans, request.spans[1:], strict=False):
+            assert before.end_ns == after.start_ns
+        assert request.responded_ns is not None
+        assert request.spans[-1].end_ns <= request.responded_ns
+    stages = {span.stage for span in cold.spans}
+    assert stages >= {Stage.WARMING, Stage.LIBRARIES, Stage.BACKBONE, Stage.PREFILL}
+    assert {span.stage for span in hot.spans} <= {Stage.QUEUE, Stage.PREFILL, Stage.DECODE}
+
+
+def test_the_second_function_owes_no_import_and_no_checkpoint_load(up: Up) -> None:
+    running = up()
+
+    async def first_then_second() -> None:
+        async with aiohttp.ClientSession() as session:
+            await running.ask(session, "f0")
+            await running.ask(session, "f1")
+
+    asyncio.run(first_then_second())
+    second = _seen_of(running, "f1")[0]
+    assert second.temperature is Temperature.COLD
+    assert Stage.LIBRARIES not in {span.stage for span in second.spans}
+    held = [s for s in running.system.evidence().memory if s.owner is MemoryOwner.WEIGHTS]
+    assert held
+    assert all(step.t_ns < second.received_ns for step in held), "it was there before"
+
+
+def _seen_of(running: Running, function: str) -> list[RequestEvidence]:
+    return [each for each in running.system.evidence().requests if each.function_id == function]
 
 
 def expected_ids(deployment: Deployment, prompt: list[int], tokens: int) -> dict[str, list[int]]:
@@ -147,45 +193,3 @@ def test_bad_requests_get_openai_errors_and_harm_nothing(up: Up) -> None:
             assert (await running.ask(session, "f0"))["status"] == 200
 
     asyncio.run(misbehave())
-
-
-@pytest.mark.parametrize("name", SERVERLESS)
-def test_stages_cover_a_request_without_gap_and_tell_its_temperature(
-    name: str, deploy: Deploy
-) -> None:
-    running = deploy(name)
-
-    async def twice() -> None:
-        async with aiohttp.ClientSession() as session:
-            for _ in range(2):
-                assert (await running.ask(session, "f0"))["status"] == 200
-
-    asyncio.run(twice())
-    running.system.stop()
-    cold, hot = running.system.evidence().requests
-    assert (cold.temperature, hot.temperature) == (Temperature.COLD, Temperature.HOT)
-    for request in (cold, hot):
-        assert request.spans[0].start_ns == request.received_ns
-        for before, after in zip(request.spans, request.spans[1:], strict=False):
-            assert before.end_ns == after.start_ns
-        assert request.responded_ns is not None
-        assert request.spans[-1].end_ns <= request.responded_ns
-    stages = {span.stage for span in cold.spans}
-    assert stages >= {Stage.WARMING, Stage.LIBRARIES, Stage.BACKBONE, Stage.PREFILL}
-    assert {span.stage for span in hot.spans} <= {Stage.QUEUE, Stage.PREFILL, Stage.DECODE}
-
-
-def test_the_second_function_owes_no_import_and_no_checkpoint_load(deploy: Deploy) -> None:
-    running = deploy()
-
-    async def first_then_second() -> None:
-        async with aiohttp.ClientSession() as session:
-            await running.ask(session, "f0")
-            await running.ask(session, "f1")
-
-    asyncio.run(first_then_second())
-    second = running.system.evidence().requests[1]
-    assert second.temperature is Temperature.COLD
-    assert Stage.LIBRARIES not in {span.stage for span in second.spans}
-    mapped = [span for span in second.spans if span.stage is Stage.BACKBONE]
-    assert sum(span.end_ns - span.start_ns for span in mapped) < 100_000_000
