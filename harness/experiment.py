@@ -78,8 +78,9 @@ class Experiment(_Strict):
     repeats: PositiveInt = 1
     prices: str = "alibaba-fc"
     """What serverless systems are billed by."""
-    instance_prices: str = "aws-p5-48xlarge"
-    """What serverful systems are billed by, by the hour."""
+    instance_prices: str | None = None
+    """What serverful systems are billed by, by the hour; None: what the profile names, and live an
+    instance of H100."""
     request_timeout_s: PositiveFloat = 120.0
     lateness_budget_s: PositiveFloat = 0.010
     """p99 of the client's lateness past which a cell is invalid."""

@@ -60,11 +60,12 @@ def measure(
 
     size = model_size(backbone, "bfloat16", 16, "cpu")
     with tempfile.TemporaryDirectory(prefix="slbench-profile-") as folder:
-        probe = _Probe(Path(folder), backbone, threads, progress, by_profile)
-        shared = probe.run("serverless-lora", _starts() + _batches(), keep_alive_s=120)
-        private = probe.run("serverless-llm", _starts(3), keep_alive_s=2)
-        sleepy = probe.run("serverless-lora", _pauses(), keep_alive_s=1)
-    fit = _fit_batches(shared)
+        probe = Probe(Path(folder), backbone, threads, progress, by_profile)
+        shared = probe.frames("serverless-lora", _starts() + _batches(), keep_alive_s=120)
+        private = probe.frames("serverless-llm", _starts(3), keep_alive_s=2)
+        sleepy = probe.frames("serverless-lora", _pauses(), keep_alive_s=1)
+    hot = shared.requests.sort_values("scheduled_ns").iloc[len(FUNCTIONS) :]
+    fit = fit_batches(shared, hot)
     return {
         **_starting(shared, private, size),
         **_computing(fit, shared, size),
@@ -88,7 +89,11 @@ def _starts(functions: int = len(FUNCTIONS)) -> list[Request]:
 
 def _batches() -> list[Request]:
     """Batches of several sizes and prompt lengths to an instance that is hot."""
-    at_s = _starts()[-1][0] + COLD_APART_S * 2
+    return batches_from(_starts()[-1][0] + COLD_APART_S * 2)
+
+
+def batches_from(at_s: float) -> list[Request]:
+    """The same, from that second on."""
     requests: list[Request] = []
     for _ in range(ROUNDS):
         for batch in BATCHES:
@@ -105,26 +110,35 @@ def _pauses() -> list[Request]:
 
 
 @dataclass(frozen=True)
-class _Probe:
+class Probe:
+    """Runs cells of requests that tell something about a machine, or (``by_profile``) about what
+    stands for one."""
+
     folder: Path
     backbone: str
     threads: int
     progress: Progress
     by_profile: str | None
 
-    def run(self, system: str, requests: list[Request], keep_alive_s: float) -> Frames:
-        """One live cell of these requests."""
+    def frames(self, system: str, requests: list[Request], keep_alive_s: float) -> Frames:
+        """What one cell of these requests left."""
+        return frames(self.cell(system, requests, keep_alive_s))
+
+    def cell(
+        self, system: str, requests: list[Request], keep_alive_s: float = 120, **options: Any
+    ) -> Cell:
         from .experiment import Experiment
         from .records import new_run
         from .runner import Runner
 
-        path = self.folder / f"{system}-{keep_alive_s:g}.parquet"
+        variant = "-".join((system, f"{keep_alive_s:g}", *map(str, options.values())))
+        path = self.folder / f"{variant}.parquet"
         _workload(path.stem, requests).write(path)
         limits = {"threads_per_instance": self.threads, "keep_alive_s": keep_alive_s}
         experiment = Experiment.model_validate(
             {
                 "name": "profile",
-                "systems": [{"name": system}],
+                "systems": [{"name": system, "options": options}],
                 "workloads": [{"name": str(path)}],
                 "deployment": {
                     "backbone": self.backbone,
@@ -139,7 +153,7 @@ class _Probe:
         run = new_run(experiment.model_dump(mode="json"), self.folder / path.stem)
         Runner(experiment, run, self.progress).execute()
         (cell,) = run.cells()
-        return _frames(cell)
+        return cell
 
 
 def _workload(name: str, requests: list[Request]) -> Workload:
@@ -158,7 +172,7 @@ def _workload(name: str, requests: list[Request]) -> Workload:
     )
 
 
-def _frames(cell: Cell) -> Frames:
+def frames(cell: Cell) -> Frames:
     requests = cell.requests
     if not (requests["status"] == "ok").all():
         failed = requests.loc[requests["status"] != "ok", "error"].iloc[0]
@@ -167,7 +181,7 @@ def _frames(cell: Cell) -> Frames:
     return Frames(requests, spans, memory[memory["source"] == "ledger"])
 
 
-def _median(values: np.ndarray[Any, Any], what: str) -> tuple[float, str]:
+def median(values: Any, what: str) -> tuple[float, str]:
     return float(np.median(values)), f"{what}, median of {len(values)}"
 
 
@@ -178,12 +192,12 @@ def _starting(shared: Frames, private: Frames, size: ModelSize) -> dict[str, tup
     bandwidth = size.weights_bytes / backbone_s
     own = size.weights_bytes / np.median(private.seconds("backbone"))
     return {
-        "process_s": _median(private.seconds("warming"), "warming of a process from nothing"),
-        "fork_s": _median(shared.seconds("warming", others), "warming of a fork of the template"),
-        "libraries_s": _median(private.seconds("libraries"), "imports of a process"),
-        "map_s": _median(shared.seconds("backbone", others), "backbone of a fork, shared"),
-        "adapter_s": _median(adapter, "adapter"),
-        "kernels_s": _median(shared.seconds("kernels"), "kernels"),
+        "process_s": median(private.seconds("warming"), "warming of a process from nothing"),
+        "fork_s": median(shared.seconds("warming", others), "warming of a fork of the template"),
+        "libraries_s": median(private.seconds("libraries"), "imports of a process"),
+        "map_s": median(shared.seconds("backbone", others), "backbone of a fork, shared"),
+        "adapter_s": median(adapter, "adapter"),
+        "kernels_s": median(shared.seconds("kernels"), "kernels"),
         "disk_bytes_per_s": (bandwidth, "shared backbone read from the page cache, one load"),
         "tier_bytes_per_s": (float(own), "private backbone read from the page cache, median"),
         "adapter_bytes_per_s": (FAST, "reading it is part of adapter_s"),
@@ -191,7 +205,7 @@ def _starting(shared: Frames, private: Frames, size: ModelSize) -> dict[str, tup
 
 
 @dataclass(frozen=True)
-class _Fit:
+class Fit:
     """prefill = fixed + request·b + token·k; step = step + more·b; over so many batches."""
 
     fixed: float
@@ -208,8 +222,8 @@ class _Fit:
         return np.asarray(np.maximum(frames.seconds("prefill", requests) - expected, 0.0))
 
 
-def _fit_batches(shared: Frames) -> _Fit:
-    hot = shared.requests.sort_values("scheduled_ns").iloc[len(FUNCTIONS) :]
+def fit_batches(shared: Frames, hot: pd.DataFrame) -> Fit:
+    """Of the requests ``hot``, each batch of which was sent at one instant."""
     spans = shared.spans.set_index(["request_id", "stage"])
     seconds = (spans["end_ns"] - spans["start_ns"]) / 1e9
     rows, prefill, step_rows, steps = [], [], [], []
@@ -227,17 +241,17 @@ def _fit_batches(shared: Frames) -> _Fit:
         steps.append(seconds.loc[(ids[starts.argmax()], "decode")] / (STEPS - 1))
     fixed, request, token = _fit(rows, prefill)
     step, more = _fit(step_rows, steps)
-    return _Fit(fixed, request, token, step, more, len(rows))
+    return Fit(fixed, request, token, step, more, len(rows))
 
 
-def _computing(fit: _Fit, shared: Frames, size: ModelSize) -> dict[str, tuple[float, str]]:
+def _computing(fit: Fit, shared: Frames, size: ModelSize) -> dict[str, tuple[float, str]]:
     first = shared.requests.sort_values("scheduled_ns")["request_id"].iloc[: len(FUNCTIONS)]
     how = f"least squares over {fit.batches} batches of up to {max(BATCHES)}"
     return {
         "prefill_s": (fit.fixed, how),
         "prefill_request_s": (fit.request, how),
         "prefill_token_s_per_gparam": (fit.token / (size.parameters / 1e9), how),
-        "first_batch_s": _median(fit.beyond(shared, first), "first prefill beyond the fit"),
+        "first_batch_s": median(fit.beyond(shared, first), "first prefill beyond the fit"),
         "decode_s": (fit.step, how),
         "decode_request_s": (fit.more, how),
         "decode_bytes_per_s": (FAST, "reading the weights is part of decode_s"),
@@ -252,20 +266,20 @@ def _fit(rows: list[Any], values: list[float]) -> tuple[float, ...]:
     return tuple(float(value) for value in found)
 
 
-def _resting(fit: _Fit, sleepy: Frames) -> dict[str, tuple[float, str]]:
+def _resting(fit: Fit, sleepy: Frames) -> dict[str, tuple[float, str]]:
     """An instance that is put to sleep a second after each request, and woken by the next."""
     _, *woken = sleepy.requests.sort_values("scheduled_ns")["request_id"]
     ends = sleepy.requests["responded_ns"].to_numpy()
     cache = sleepy.memory[sleepy.memory["owner"] == "kv"].sort_values("t_ns")
     freed = cache[(cache["bytes"] == 0) & (cache["bytes"].shift() > 0)]["t_ns"].to_numpy()
     since = [(t - ends[ends < t].max()) / 1e9 - 1.0 for t in freed]
-    offload = _median(np.maximum(since, 0), "KV cache given back after a keep-alive of 1 s")
+    offload = median(np.maximum(since, 0), "KV cache given back after a keep-alive of 1 s")
     # The engine's slabs are made again, in a stage of its own or within the first prefill.
     again = sum(sleepy.seconds("kernels", woken)) / len(woken) + fit.beyond(sleepy, woken)
     return {
         "offload_s": offload,
         "stop_s": (offload[0], "taken as long as an offloading"),
-        "parked_batch_s": _median(again, "first batch after parking beyond the fit"),
+        "parked_batch_s": median(again, "first batch after parking beyond the fit"),
     }
 
 
@@ -276,8 +290,8 @@ def _transport(shared: Frames) -> dict[str, tuple[float, str]]:
     seen = requests.set_index("request_id")["first_token_ns"]
     back = ((seen - prefill.reindex(seen.index)) / 1e9).to_numpy()
     return {
-        "request_s": _median(there, "client's send to the gateway's receipt"),
-        "response_s": _median(back, "first token's making to the client's receipt"),
+        "request_s": median(there, "client's send to the gateway's receipt"),
+        "response_s": median(back, "first token's making to the client's receipt"),
     }
 
 
@@ -300,7 +314,7 @@ def settings(cores: int) -> dict[str, tuple[float, str]]:
 
 
 def to_toml(name: str, numbers: dict[str, tuple[float, str]], machine: str) -> str:
-    """A profile as the simulator reads it."""
+    """A profile as the simulator reads it; those of tables (``table.field``) come last."""
     import json
 
     today = datetime.now(UTC).date().isoformat()
@@ -311,7 +325,12 @@ def to_toml(name: str, numbers: dict[str, tuple[float, str]], machine: str) -> s
         f"date = {json.dumps(today)}",
         "",
     ]
-    for field, (value, source) in numbers.items():
+    table = ""
+    for name, (value, source) in numbers.items():
+        within, _, field = name.rpartition(".")
+        if within != table:
+            table = within
+            lines += ["", f"[{table}]"]
         about = json.dumps(f"slbench profile, {today}: {source}", ensure_ascii=False)
         lines.append(f'{field} = {{ value = {value:.6g}, kind = "measured", source = {about} }}')
     return "\n".join(lines) + "\n"

@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from .replay import ReplayResult, Schedule
 
 
+_INSTANCES = "aws-p5-48xlarge"
+
+
 @dataclass(frozen=True, slots=True)
 class CellTask:
     """A simulated cell as another process is told of it; ``path`` is the run's folder."""
@@ -106,7 +109,8 @@ class Runner:
         self._web_port = web_port
         self._profile: Profile | None = None
         self._prices = price_sheet(experiment.prices)
-        self._instance_prices = instance_sheet(experiment.instance_prices)
+        if experiment.instance_prices:
+            instance_sheet(experiment.instance_prices)  # refused now rather than after the load
         self._calibration: Mapping[str, Any] | None = None
 
     def execute(self, workers: int | None = None) -> None:
@@ -266,7 +270,7 @@ class Runner:
             # What a server of somebody else costs cannot be seen from here: missing, not zero.
             return BILLING.empty_table()
         if isinstance(sheet := self._sheet(cell), InstanceSheet):
-            return bill_instances(len(cell.deployment.devices), sheet, end_ns=end_ns)
+            return bill_instances(_rented(cell.deployment, seen.evidence), sheet, end_ns=end_ns)
         return bill(
             seen.evidence.memory,
             seen.evidence.activity,
@@ -290,7 +294,11 @@ class Runner:
         the CPU: a serverful system is billed there as everyone is, by the memory and the cores
         that it holds, and since it holds them all the time, as active all the time."""
         whole = cell.system.kind == "serverful" and cell.deployment.devices[0].kind == "cuda"
-        return self._instance_prices if whole else self._prices
+        return instance_sheet(self._instance_prices()) if whole else self._prices
+
+    def _instance_prices(self) -> str:
+        named = self._profile.instance_prices if self._profile is not None else ""
+        return self._experiment.instance_prices or named or _INSTANCES
 
     def _manifest(
         self, cell: Prepared, seen: Seen, started_at: str, problems: tuple[str, ...]
@@ -321,6 +329,11 @@ class Runner:
             doubts=(*disagreement(seen.client, seen.evidence.measured), *self._import_doubts()),
             measured=seen.evidence.measured,
         )
+
+
+def _rented(deployment: Deployment, evidence: Evidence) -> int:
+    """Devices that a server is seen to hold; where that cannot be seen, all that it was given."""
+    return len({each.device for each in evidence.activity}) or len(deployment.devices)
 
 
 def _portable(deployment: Deployment) -> dict[str, Any]:

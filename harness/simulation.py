@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pyarrow as pa
 
@@ -20,15 +20,28 @@ from .replay.records import CLIENT_SCHEMA
 
 if TYPE_CHECKING:
     from systems.serverless.simulated.profile import Profile
-    from systems.serverless.simulated.run import Outcome
 
     from .replay import Schedule
 
 
+class Outcome(Protocol):
+    """What a system's simulation came to."""
+
+    def seen(self, request: int) -> Mapping[str, Any]:
+        """What the client sees of a request, times in ns: columns of the client's table."""
+
+    def evidence(self) -> Evidence: ...
+
+    def deciding(self) -> Mapping[str, float]:
+        """What deciding took on this machine."""
+
+
 def check_simulable(name: str) -> None:
-    """``HarnessError`` for a system that is no choice of policies over the decision core."""
-    if not hasattr(system_class(name), "policies"):
-        raise HarnessError(f"system {name} runs live only; --simulated needs a serverless one")
+    """``HarnessError`` for a system that has no virtual time of its own."""
+    if not hasattr(system_class(name), "simulate"):
+        raise HarnessError(
+            f"system {name} runs live only; --simulated needs one that decides in this suite"
+        )
 
 
 def simulate_cell(
@@ -39,11 +52,8 @@ def simulate_cell(
     adapter_rank: int,
 ) -> tuple[pa.Table, Evidence]:
     """Run one cell. Times count from the run's start; the client is never late."""
-    from systems.serverless.options import Options
-    from systems.serverless.simulated.run import Arrival, simulate
+    from systems.serverless.simulated.run import Arrival
 
-    cls = system_class(system)
-    options = Options.model_validate(dict(deployment.options))
     columns = schedule.table
     lengths = pa.compute.list_value_length(columns["prompt_ids"]).to_pylist()
     arrivals = [
@@ -59,17 +69,11 @@ def simulate_cell(
     ]
     began = time.process_time()
     with _uncollected():
-        outcome = simulate(
-            deployment,
-            cls.policies(options),
-            profile,
-            arrivals,
-            tiered=cls.checkpoint_tier,
-            adapter_rank=adapter_rank,
-        )
+        simulated = cast("Any", system_class(system)).simulate
+        outcome: Outcome = simulated(deployment, profile, arrivals, adapter_rank)
     evidence = outcome.evidence()
     took = {"simulation_s": time.process_time() - began, "peak_rss_bytes": _peak_rss_bytes()}
-    evidence = replace(evidence, measured={**outcome.deciding(), **took})
+    evidence = replace(evidence, measured={**evidence.measured, **outcome.deciding(), **took})
     return _client_table(schedule, lengths, outcome), evidence
 
 

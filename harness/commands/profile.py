@@ -19,7 +19,7 @@ def profile(
     threads: Annotated[int, typer.Option(min=1, help="Threads of an instance.")] = 1,
     json_: Annotated[bool, typer.Option("--json", help="The numbers as one document.")] = False,
 ) -> None:
-    """Measure this machine by live probes, about three minutes; leave it alone meanwhile.
+    """Measure this machine by live probes, about seven minutes; leave it alone meanwhile.
 
     Example: slbench profile -o my-machine.toml && slbench run main --simulated --profile
     my-machine.toml
@@ -30,10 +30,15 @@ def profile(
     from ..profiling import measure, settings, to_toml
     from ..progress import Progress
     from ..records.manifest import machine
+    from ..server_profiling import measure_servers
 
     about = machine()
     cores = len(os.sched_getaffinity(0))
-    numbers = {**settings(cores), **measure(backbone, threads, Progress())}
+    numbers = {
+        **settings(cores),
+        **measure(backbone, threads, Progress()),
+        **measure_servers(backbone, threads, Progress()),
+    }
     text = to_toml(out.stem, numbers, f"{about['cpu']}, {cores} cores, {backbone}")
     out.write_text(text, encoding="utf-8")
     if json_:

@@ -26,6 +26,8 @@ class ModelSize:
     weights_bytes: int
     kv_bytes_per_token: int
     adapter_bytes: int
+    adapted_bytes: int
+    """Of the projections that adapters change: what a merge keeps a second copy of."""
 
 
 def model_size(name: str, dtype: str, adapter_rank: int, device: str) -> ModelSize:
@@ -41,6 +43,7 @@ def model_size(name: str, dtype: str, adapter_rank: int, device: str) -> ModelSi
     )
     shapes_of = target_shapes(config)
     adapter = config.num_layers * adapter_rank * sum(sum(shapes_of[name]) for name in ADAPTED)
+    adapted = config.num_layers * sum(math.prod(shapes_of[name]) for name in ADAPTED)
     computed = ITEMSIZE[compute_dtype(dtype, device)]
     return ModelSize(
         config.vocab_size,
@@ -48,4 +51,5 @@ def model_size(name: str, dtype: str, adapter_rank: int, device: str) -> ModelSi
         parameters * ITEMSIZE[dtype],
         config.kv_bytes_per_token(dtype, device),
         adapter * computed,
+        adapted * ITEMSIZE[dtype],
     )

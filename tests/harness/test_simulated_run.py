@@ -14,6 +14,7 @@ from harness.experiment import Experiment, load
 from harness.progress import Progress
 from harness.records import Run, new_run
 from harness.runner import Runner
+from harness.simulation import check_simulable
 from tests.harness.made import made_run
 
 TABLES = ("requests", "spans", "memory", "billing", "decisions")
@@ -75,6 +76,35 @@ def test_a_system_that_is_no_choice_of_policies_cannot_be_simulated(
     run = new_run(experiment.model_dump(mode="json"), tmp_path)
     with pytest.raises(HarnessError, match="live only"):
         Runner(experiment, run, Progress()).execute()
+
+
+def test_a_server_is_billed_by_the_hour_for_the_cards_that_it_holds(tmp_path: Path) -> None:
+    """One of four, at an eighth of an instance's price, called or not."""
+    experiment = Experiment.model_validate(
+        {
+            "name": "one",
+            "mode": "simulated",
+            "profile": "l40s",
+            "systems": [{"name": "dlora"}],
+            "workloads": [{"name": "time-breakdown"}],
+            "deployment": {
+                "backbone": "llama2-7b", "dtype": "float16", "devices": 4,
+                "device_memory_gib": 44,
+            },
+        }
+    )  # fmt: skip
+    run = new_run(experiment.model_dump(mode="json"), tmp_path)
+    Runner(experiment, run, Progress()).execute()
+    (cell,) = run.cells()
+    (row,) = pq.read_table(cell.path / "billing.parquet").to_pylist()
+    assert cell.manifest.prices["name"] == "aws-g6e-48xlarge"
+    assert row["usd"] == pytest.approx(30.13118 / 8 * row["end_ns"] / 3600e9)
+    assert {"startup_s", "merged_s", "decisions"} <= set(cell.manifest.measured)
+
+
+def test_vllm_itself_is_not_simulated() -> None:
+    with pytest.raises(HarnessError, match="vllm runs live only"):
+        check_simulable("vllm")
 
 
 def test_in_simulated_mode_an_experiment_takes_its_other_section() -> None:

@@ -59,6 +59,9 @@ PATIENCE = 8
 """Batches that an adapter waits before it must run: short against an SLO of seconds at steps of
 tens of milliseconds, long against a switch. Ours; the artifact's is bound to its test bed."""
 
+PROFILED = "profiled"
+"""The decision that writes down what a scheme's profile came to."""
+
 SCHEMES: Mapping[str, Scheme] = {
     "multi-lora": Scheme(_first_come, _even),
     "dlora": Scheme(_credited, _measured, _profile, migrates=True),

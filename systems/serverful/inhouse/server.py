@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ import uvloop
 from aiohttp import web
 
 from systems.errors import DeploymentError, SystemsError
-from systems.interface import Deployment
+from systems.interface import Decision, Deployment
 from systems.serverless.live import process, wire
 from systems.serverless.live.api import Api
 from systems.serverless.live.journal import Journal
@@ -33,7 +34,7 @@ from .deck import make_deck
 from .front import Front
 from .options import Options
 from .placement import Costs, Placement
-from .schemes import SCHEMES, Scheme
+from .schemes import PROFILED, SCHEMES, Scheme
 
 
 class Server:
@@ -62,6 +63,8 @@ class Server:
         first = placement(Costs(merged=1.0, load=0.0))
         channels = [self._start(replica, first.held(replica), batch) for replica in range(count)]
         timings = await self._all_ready(count)
+        if timings:
+            self._journal.decision(Decision(time.monotonic_ns(), PROFILED, timings))
         costs = self._scheme.costs(timings)
         self._front = Front(self._deck, placement(costs), self._journal)
         self._front.connect(channels)

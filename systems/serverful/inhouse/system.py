@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from systems.errors import DeploymentError
-from systems.interface import Deployment, Evidence, SystemInfo
+from systems.interface import Decision, Deployment, Evidence, SystemInfo
 from systems.serverful.ports import ports
 from systems.serverful.system import ServerPlan, ServerSystem
 from systems.serverless.live import journal
 
 from .deck import make_deck
 from .options import Options
+from .schemes import PROFILED
+
+if TYPE_CHECKING:
+    from systems.serverful.simulated.outcome import Outcome
+    from systems.serverless.simulated.profile import Profile
+    from systems.serverless.simulated.run import Arrival
 
 
 class InHouse(ServerSystem):
@@ -45,8 +51,7 @@ class InHouse(ServerSystem):
 
     def servers(self, deployment: Deployment) -> Sequence[ServerPlan]:
         self._options = Options.model_validate(dict(deployment.options))
-        needed = self.dtype_on_cpu if deployment.devices[0].kind == "cpu" else None
-        dtype = self._options.dtype or needed or deployment.dtype
+        dtype = self._stored(deployment, self._options)
         deployment = self._deployment = deployment.model_copy(update={"dtype": dtype})
         backbones = list(dict.fromkeys(each.backbone for each in deployment.functions))
         _check_devices(deployment)
@@ -54,6 +59,27 @@ class InHouse(ServerSystem):
             self._plan(deployment, backbone, port)
             for backbone, port in zip(backbones, ports(deployment, len(backbones)), strict=True)
         ]
+
+    @classmethod
+    def _stored(cls, deployment: Deployment, options: Options) -> str:
+        needed = cls.dtype_on_cpu if deployment.devices[0].kind == "cpu" else None
+        return options.dtype or needed or deployment.dtype
+
+    @classmethod
+    def simulate(
+        cls,
+        deployment: Deployment,
+        profile: Profile,
+        arrivals: Iterable[Arrival],
+        adapter_rank: int,
+    ) -> Outcome:
+        """In virtual time: systems/serverful/simulated."""
+        from systems.serverful.simulated.run import simulate
+
+        dtype = cls._stored(deployment, Options.model_validate(dict(deployment.options)))
+        return simulate(
+            cls.name, deployment, profile, arrivals, dtype=dtype, adapter_rank=adapter_rank
+        )
 
     def _plan(self, deployment: Deployment, backbone: str, port: int) -> ServerPlan:
         deck = make_deck(deployment, backbone)
@@ -90,11 +116,22 @@ class InHouse(ServerSystem):
         if self._folder is None:
             return seen
         read = [journal.read(self._folder / f"{plan.name}.jsonl") for plan in self._plans]
+        decisions = tuple(chain.from_iterable(each.decisions for each in read))
         return replace(
             seen,
             requests=tuple(chain.from_iterable(each.requests for each in read)),
-            decisions=tuple(chain.from_iterable(each.decisions for each in read)),
+            decisions=decisions,
+            measured={**seen.measured, **_timed(decisions)},
         )
+
+
+def _timed(decisions: Iterable[Decision]) -> dict[str, float]:
+    """What replicas measured of their engine before they served, as the slowest did."""
+    found: dict[str, float] = {}
+    for each in (each for each in decisions if each.kind == PROFILED):
+        for name, value in each.numbers.items():
+            found[name] = max(value, found.get(name, 0.0))
+    return found
 
 
 def _check_devices(deployment: Deployment) -> None:

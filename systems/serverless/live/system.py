@@ -12,9 +12,10 @@ import sys
 import tempfile
 import threading
 from abc import abstractmethod
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import psutil
 
@@ -25,6 +26,10 @@ from ..core.policies import Policies
 from ..options import Options
 from . import confine, journal, mps
 from .plan import make_plan
+
+if TYPE_CHECKING:
+    from ..simulated.profile import Profile
+    from ..simulated.run import Arrival, Outcome
 
 _START_S = 120.0
 _STOP_S = 10.0
@@ -50,6 +55,26 @@ class LiveServerless(ServingSystem):
     @abstractmethod
     def policies(options: Options) -> Policies:
         """What makes this system the system it is."""
+
+    @classmethod
+    def simulate(
+        cls,
+        deployment: Deployment,
+        profile: Profile,
+        arrivals: Iterable[Arrival],
+        adapter_rank: int,
+    ) -> Outcome:
+        """In virtual time: systems/serverless/simulated."""
+        from ..simulated.run import simulate
+
+        return simulate(
+            deployment,
+            cls.policies(Options.model_validate(dict(deployment.options))),
+            profile,
+            arrivals,
+            tiered=cls.checkpoint_tier,
+            adapter_rank=adapter_rank,
+        )
 
     def check(self, deployment: Deployment) -> None:
         options = Options.model_validate(dict(deployment.options))

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from systems.errors import SystemsError
+
+from .number import Frozen, Number
+from .servers import Servers
 
 
 class ProfileError(SystemsError):
     """A profile that is unknown or malformed."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Number(_Frozen):
-    """A value and its source; ``kind`` says whether it was measured, published (a data sheet, a
-    paper) or follows from such by the stated arithmetic."""
-
-    value: float = Field(ge=0)
-    kind: Literal["measured", "published", "derived"]
-    source: str = Field(min_length=8)
-
-
-class Profile(_Frozen):
+class Profile(Frozen):
     """What a machine takes for what a platform asks of it. Seconds, bytes, bytes per second."""
 
     name: str
@@ -94,6 +85,27 @@ class Profile(_Frozen):
     """From the client's send to the platform's receipt."""
     response_s: Number
     """From a token's making to the client's receipt."""
+
+    instance_prices: str = ""
+    """The price sheet of an instance with such devices, for those who hold them all the time."""
+    servers: Mapping[str, Servers] = Field(default_factory=dict)
+    """By the dtype in which they store weights."""
+
+    def of_servers(self, dtype: str) -> tuple[Servers, Profile]:
+        """What servers that store ``dtype`` take, and this profile with their own numbers in the
+        place of an instance's. ``ProfileError`` where it knows none."""
+        if dtype not in self.servers:
+            known = ", ".join(sorted(self.servers)) or "none"
+            raise ProfileError(
+                f"profile {self.name} has no numbers for servers that store {dtype}; it has"
+                f" [servers.…] for: {known}"
+            )
+        servers = self.servers[dtype]
+        own = {name: getattr(servers, name) for name in Servers.model_fields}
+        fields = type(self).model_fields
+        return servers, self.model_copy(
+            update={name: number for name, number in own.items() if number and name in fields}
+        )
 
 
 def profile_names() -> list[str]:

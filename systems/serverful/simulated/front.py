@@ -1,0 +1,178 @@
+"""The front of a backbone's replicas in virtual time: what ``inhouse/front.py`` does with
+placement, without a socket between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from systems.interface import Decision, Span, Stage
+from systems.serverful.inhouse.placement import Place, Placement
+from systems.serverless.simulated.clock import Clock
+from systems.serverless.simulated.worker import Work
+
+from .holdings import Holdings
+from .replica import Replica
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A request, as the front follows it."""
+
+    work: Work
+    function: str
+    adapter: str | None
+    received_ns: int
+    status: str = "waiting"
+    replica: int | None = None
+    batch_size: int | None = None
+
+    def spans(self) -> tuple[Span, ...]:
+        """Of one that was answered."""
+        work = self.work
+        stages = (
+            Span(Stage.QUEUE, self.received_ns, work.prefill_ns),
+            Span(Stage.PREFILL, work.prefill_ns, work.first_ns),
+            Span(Stage.DECODE, work.first_ns, work.last_ns),
+        )
+        return tuple(span for span in stages if span.end_ns > span.start_ns)
+
+
+class Front:
+    """``interval_ns`` is how often it looks whether requests should move; None: never."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        placement: Placement,
+        holdings: Holdings,
+        *,
+        timeout_ns: int,
+        interval_ns: int | None,
+    ) -> None:
+        self._clock, self._placement, self.holdings = clock, placement, holdings
+        self._timeout_ns, self._interval_ns = timeout_ns, interval_ns
+        self._replicas: Sequence[Replica] = ()
+        self._waiting: dict[int, Call] = {}
+        self._moving: dict[int, int] = {}
+        self._keeping: dict[int, int] = {}
+        """Requests with keys and values, and the replica where those are."""
+        self._looking = False
+        self.decisions: list[Decision] = []
+
+    def connect(self, replicas: Sequence[Replica]) -> None:
+        self._replicas = replicas
+
+    def submit(self, call: Call) -> None:
+        """A request arrives now."""
+        self._waiting[call.work.id] = call
+        self._clock.at(self._clock.now + self._timeout_ns, partial(self._time_out, call))
+        place = self._placement.admit(call.work.id, call.adapter)
+        self._bring(place)
+        self._send(call, place.replica, started=False)
+        self._look_later()
+
+    def _bring(self, place: Place) -> None:
+        replica = self._replicas[place.replica]
+        if place.evicted is not None:
+            replica.tell(partial(replica.drop, place.evicted))
+        if place.brought is not None:
+            replica.tell(replica.hold)
+        change = (place.brought is not None) - (place.evicted is not None)
+        self.holdings.adapters(place.replica, change)
+
+    def _send(self, call: Call, replica: int, *, started: bool) -> None:
+        call.replica = replica
+        there = self._replicas[replica]
+        there.tell(partial(there.request, call.work, call.adapter, started=started))
+
+    def _time_out(self, call: Call) -> None:
+        """Nobody waits any more; one that is on its way is let go of when it has parted."""
+        request = call.work.id
+        if self._waiting.pop(request, None) is None:
+            return
+        call.status = "error_event" if call.work.first_ns else "timeout"
+        if request in self._moving:
+            return
+        replica = self._replicas[self._placement.replica_of(request)]
+        replica.tell(partial(replica.cancel, request))
+        self._let_go(call)
+
+    def _let_go(self, call: Call) -> None:
+        self._placement.finished(call.work.id)
+        self._free(call.work)
+
+    def _keep(self, work: Work, replica: int) -> None:
+        """A place for all that it may come to is taken with its prompt."""
+        self._keeping[work.id] = replica
+        self.holdings.tokens(replica, work.prompt_tokens + work.output_tokens)
+
+    def _free(self, work: Work) -> None:
+        replica = self._keeping.pop(work.id, None)
+        if replica is not None:
+            self.holdings.tokens(replica, -work.prompt_tokens - work.output_tokens)
+
+    # -- replicas ---------------------------------------------------------------------------
+
+    def stepped(self, replica: int, work: Sequence[Work], began_ns: int) -> None:
+        """A replica has a token more for each of ``work``."""
+        for call in filter(None, (self._waiting.get(each.id) for each in work)):
+            if call.work.prefill_ns == began_ns:
+                call.batch_size = len(work)
+                self._keep(call.work, replica)
+            if call.work.left <= 0:
+                self._finish(call)
+
+    def _finish(self, call: Call) -> None:
+        call.status = "ok"
+        del self._waiting[call.work.id]
+        self._moving.pop(call.work.id, None)
+        self._let_go(call)
+
+    def switched(self, replica: int, merged: str | None, began_ns: int) -> None:
+        numbers = {"replica": replica, "merged": merged, "took_ns": self._clock.now - began_ns}
+        self.decisions.append(Decision(self._clock.now, "switch", numbers))
+
+    # -- migration --------------------------------------------------------------------------
+
+    def _look_later(self) -> None:
+        """At the next multiple of the interval, unless there is nothing to look at."""
+        if self._interval_ns is None or self._looking or not self._waiting:
+            return
+        self._looking = True
+        due = (self._clock.now // self._interval_ns + 1) * self._interval_ns
+        self._clock.at(due, self._look)
+
+    def _look(self) -> None:
+        self._looking = False
+        self.rebalance()
+        self._look_later()
+
+    def rebalance(self) -> None:
+        """Move what should be elsewhere, with the adapters it needs."""
+        if self._moving:
+            return
+        before = {id_: self._placement.replica_of(id_) for id_ in self._waiting}
+        started = frozenset(id_ for id_, call in self._waiting.items() if call.work.first_ns)
+        places = list(self._placement.rebalance(started))
+        for place in places:
+            self._moving[place.request] = place.replica
+            numbers = {"source": before[place.request], "target": place.replica}
+            self.decisions.append(Decision(self._clock.now, "migrate", numbers))
+        for place in places:
+            source, call = self._replicas[before[place.request]], self._waiting[place.request]
+            source.tell(partial(source.part, place.request, partial(self._parted, call)))
+        for place in places:  # after all have left, as live
+            self._bring(place)
+
+    def _parted(self, call: Call, work: Work, started: bool) -> None:
+        """Send it on, unless nobody waits for it any more."""
+        target = self._moving.pop(work.id)
+        self._free(work)
+        if call.status != "waiting":
+            self._placement.finished(work.id)
+            return
+        if started:
+            self._keep(work, target)
+        self._send(call, target, started=started)

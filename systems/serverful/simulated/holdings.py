@@ -1,0 +1,53 @@
+"""What a server's replicas hold on their devices, as steps of memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from systems.interface import MemoryOwner, MemoryStep
+from systems.models.sizes import ModelSize
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaBytes:
+    """Of one replica. ``weights``: with what merging keeps aside; ``slab``: what keys and values
+    take from the start, where they are reserved whole, else None."""
+
+    device: str
+    weights: int
+    process: int
+    slab: int | None
+
+
+class Holdings:
+    """Written into ``steps`` as they change: shared by functions, all of them, since a server
+    holds them for all."""
+
+    def __init__(
+        self, now: Callable[[], int], size: ModelSize, replicas: Sequence[ReplicaBytes]
+    ) -> None:
+        self._now, self._size, self._replicas = now, size, replicas
+        self._held: Counter[tuple[str, MemoryOwner]] = Counter()
+        self.steps: list[MemoryStep] = []
+        for each in replicas:
+            self._change(each.device, MemoryOwner.WEIGHTS, each.weights)
+            self._change(each.device, MemoryOwner.CONTEXT, each.process)
+            self._change(each.device, MemoryOwner.KV, each.slab or 0)
+
+    def adapters(self, replica: int, more: int) -> None:
+        size = more * self._size.adapter_bytes
+        self._change(self._replicas[replica].device, MemoryOwner.ADAPTERS, size)
+
+    def tokens(self, replica: int, more: int) -> None:
+        """Keys and values of so many more tokens."""
+        if self._replicas[replica].slab is None:
+            size = more * self._size.kv_bytes_per_token
+            self._change(self._replicas[replica].device, MemoryOwner.KV, size)
+
+    def _change(self, device: str, owner: MemoryOwner, more: int) -> None:
+        if more:
+            self._held[device, owner] += more
+            held = self._held[device, owner]
+            self.steps.append(MemoryStep(self._now(), device, owner, None, held))

@@ -1,0 +1,95 @@
+"""What a simulation of servers came to, seen as a live run is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from systems.interface import (
+    Activity,
+    Decision,
+    Evidence,
+    MemoryStep,
+    RequestEvidence,
+    Temperature,
+)
+
+from .front import Call
+from .plan import Staffed
+
+_FOREVER_NS = 2**60
+"""A server is held until the run is over, whenever that is."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``back_ns``: from a token's making to the client; ``threads``: of a replica; ``took``:
+    what deciding took on this machine."""
+
+    calls: Mapping[int, Call]
+    servers: Sequence[Staffed]
+    memory: Sequence[MemoryStep]
+    decisions: Sequence[Decision]
+    back_ns: int
+    threads: int
+    took: Mapping[str, float]
+
+    def seen(self, request: int) -> dict[str, Any]:
+        """What the client sees of a request, times in ns: columns of the client's table."""
+        call = self.calls[request]
+        work, ok = call.work, call.status == "ok"
+        return {
+            "first_token_ns": work.first_ns + self.back_ns if ok else None,
+            "last_token_ns": work.last_ns + self.back_ns if ok else None,
+            "output_tokens": work.output_tokens if ok else None,
+            "status": call.status,
+        }
+
+    def evidence(self) -> Evidence:
+        of = {name: each.server.backbone for each in self.servers for name in each.server.adapters}
+        calls = self.calls.values()
+        return Evidence(
+            requests=tuple(_request(call, of[call.function]) for call in calls),
+            memory=tuple(self.memory),
+            activity=tuple(self._held()),
+            decisions=tuple(self.decisions),
+            measured=self._measured(),
+        )
+
+    def deciding(self) -> Mapping[str, float]:
+        """What deciding took on this machine: no part of the evidence, which is the same again."""
+        return self.took
+
+    def _held(self) -> Iterator[Activity]:
+        for each in self.servers:
+            for number, replica in enumerate(each.replicas):
+                name, device = _name(each.server.backbone, number), replica.device.name
+                yield Activity(0, _FOREVER_NS, device, name, None, self.threads)
+
+    def _measured(self) -> dict[str, float]:
+        """As the slowest server has it: all start at once."""
+        found: dict[str, float] = {}
+        for server in (each.server for each in self.servers):
+            startup_s = server.laws.startup_s(len(server.held))
+            for name, value in {"startup_s": startup_s, **server.timings}.items():
+                found[name] = max(value, found.get(name, 0.0))
+        return found
+
+
+def _name(backbone: str, replica: int) -> str:
+    return f"{backbone}/{replica}"
+
+
+def _request(call: Call, backbone: str) -> RequestEvidence:
+    ok = call.status == "ok"
+    return RequestEvidence(
+        request_id=str(call.work.id),
+        function_id=call.function,
+        received_ns=call.received_ns,
+        responded_ns=call.work.last_ns if ok else None,
+        temperature=Temperature.HOT if ok else None,
+        instance_id=None if call.replica is None else _name(backbone, call.replica),
+        batch_size=call.batch_size,
+        spans=call.spans() if ok else (),
+    )

@@ -1,0 +1,118 @@
+"""The servers of a deployment in virtual time: what each holds, where, and how fast it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from systems.engine.cuda.buckets import prompt_bucket, slab_tokens
+from systems.interface import Deployment
+from systems.models.sizes import model_size
+from systems.serverful.inhouse.options import Options
+from systems.serverful.inhouse.schemes import Scheme
+from systems.serverless.simulated.profile import Profile
+
+from .holdings import ReplicaBytes
+from .laws import ReplicaLaws
+from .sizing import Fitted, Needs, fit
+
+
+@dataclass(frozen=True)
+class Server:
+    """Of one ``backbone``. ``adapters``: by function, the backbone under its own name among them;
+    ``timings``: what its replicas would have measured before they served."""
+
+    backbone: str
+    adapters: Mapping[str, str | None]
+    laws: ReplicaLaws
+    timings: Mapping[str, float]
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        return tuple(adapter for adapter in self.adapters.values() if adapter)
+
+    @property
+    def capacity(self) -> int:
+        """Adapters of a replica, where nothing else is said."""
+        return max(1, len(self.held))
+
+    @property
+    def weights_bytes(self) -> int:
+        """Of a replica; one that merges, and was timed doing so, keeps a copy of what it writes."""
+        size = self.laws.size
+        return size.weights_bytes + (size.adapted_bytes if self.timings else 0)
+
+    @property
+    def process_bytes(self) -> int:
+        return round(self.laws.servers.process_bytes.value)
+
+
+@dataclass(frozen=True)
+class Staffed:
+    """A server with its replicas' devices and how many requests each runs at once."""
+
+    server: Server
+    replicas: Sequence[Fitted]
+    bytes: Sequence[ReplicaBytes]
+
+    @property
+    def batch(self) -> int:
+        return min(each.batch for each in self.replicas)
+
+
+def servers(
+    scheme: Scheme, deployment: Deployment, profile: Profile, dtype: str, rank: int
+) -> list[Server]:
+    """``ProfileError`` where the profile has no numbers for servers that store ``dtype``."""
+    kind = deployment.devices[0].kind
+    found = []
+    for backbone in dict.fromkeys(function.backbone for function in deployment.functions):
+        laws = ReplicaLaws.of(profile, model_size(backbone, dtype, rank, kind), dtype)
+        adapters = {
+            each.id: each.id if each.adapter else None
+            for each in deployment.functions
+            if each.backbone == backbone
+        }
+        timings = laws.timings() if scheme.profile and any(adapters.values()) else {}
+        found.append(Server(backbone, {**adapters, backbone: None}, laws, timings))
+    return found
+
+
+def staff(
+    planned: Sequence[Server], deployment: Deployment, options: Options, profile: Profile
+) -> list[Staffed]:
+    """``DeploymentError`` where the replicas do not fit their devices."""
+    needs = [_needs(server, deployment, options, profile) for server in planned]
+    count = options.replicas
+    fitted = fit([each for each in needs for _ in range(count)], deployment.devices)
+    found = []
+    for number, server in enumerate(planned):
+        mine = fitted[number * count : (number + 1) * count]
+        tokens = deployment.limits.max_context_tokens
+        found.append(Staffed(server, mine, [_bytes(server, f, tokens, profile) for f in mine]))
+    return found
+
+
+def _needs(server: Server, deployment: Deployment, options: Options, profile: Profile) -> Needs:
+    size = server.laws.size
+    capacity = options.max_adapters or server.capacity
+    limits = deployment.limits
+    tokens = limits.max_context_tokens
+    return Needs(
+        server.backbone,
+        server.weights_bytes + server.process_bytes + capacity * size.adapter_bytes,
+        (prompt_bucket(tokens) if profile.kv_slab else tokens) * size.kv_bytes_per_token,
+        options.batch(deployment, len(server.adapters) - 1),
+        most=options.max_num_seqs is None,
+        doubling=profile.kv_slab,
+    )
+
+
+def _bytes(server: Server, fitted: Fitted, tokens: int, profile: Profile) -> ReplicaBytes:
+    slab = slab_tokens(fitted.batch, tokens) * server.laws.size.kv_bytes_per_token
+    return ReplicaBytes(
+        fitted.device.name,
+        server.weights_bytes,
+        server.process_bytes,
+        slab if profile.kv_slab else None,
+    )

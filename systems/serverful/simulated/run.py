@@ -1,0 +1,135 @@
+"""A workload through an in-tree serverful system in virtual time: same seed, same bytes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from systems.interface import Deployment
+from systems.serverful.inhouse.options import Options
+from systems.serverful.inhouse.placement import Placement
+from systems.serverful.inhouse.schemes import SCHEMES, Scheme
+from systems.serverless.simulated.clock import Clock, Shared
+from systems.serverless.simulated.decision_times import DecisionTimes
+from systems.serverless.simulated.worker import Work
+
+from .front import Call, Front
+from .holdings import Holdings
+from .outcome import Outcome
+from .plan import Staffed, servers, staff
+from .replica import Replica
+
+if TYPE_CHECKING:
+    from systems.serverless.simulated.profile import Profile
+    from systems.serverless.simulated.run import Arrival
+
+
+def simulate(
+    name: str,
+    deployment: Deployment,
+    profile: Profile,
+    arrivals: Iterable[Arrival],
+    *,
+    dtype: str,
+    adapter_rank: int = 16,
+) -> Outcome:
+    """Send ``arrivals`` (in order of time) to a system that is up, of the scheme ``name``, its
+    weights stored in ``dtype``. ``DeploymentError`` where it does not fit its devices,
+    ``ProfileError`` where the profile has no numbers for it."""
+    options, scheme = Options.model_validate(dict(deployment.options)), SCHEMES[name]
+    planned = servers(scheme, deployment, profile, dtype, adapter_rank)
+    staffed = staff(planned, deployment, options, profile)
+    world = _World(deployment, options, scheme, profile)
+    fronts = [world.front(each) for each in staffed]
+    found = {
+        function: front
+        for each, front in zip(staffed, fronts, strict=True)
+        for function in each.server.adapters
+    }
+    calls = world.replay(found, arrivals)
+    return Outcome(
+        calls,
+        staffed,
+        sorted((s for front in fronts for s in front.holdings.steps), key=attrgetter("t_ns")),
+        sorted((d for front in fronts for d in front.decisions), key=attrgetter("t_ns")),
+        round(profile.response_s.value * 1e9),
+        world.threads,
+        world.deciding.measured(),
+    )
+
+
+class _World:
+    """The clock, and what the replicas compute on."""
+
+    def __init__(
+        self, deployment: Deployment, options: Options, scheme: Scheme, profile: Profile
+    ) -> None:
+        self._deployment, self._options = deployment, options
+        self._scheme, self._profile = scheme, profile
+        self._clock, self.deciding = Clock(), DecisionTimes()
+        slots = profile.device_slots.value
+        cores = Shared(self._clock, 1)
+        # Numbers of servers are of one that has its device, or all cores, to itself.
+        self._compute = {
+            device.name: Shared(self._clock, slots) if slots else cores
+            for device in deployment.devices
+        }
+
+    @property
+    def threads(self) -> int:
+        """Of a replica."""
+        on_cpu = self._deployment.devices[0].kind == "cpu"
+        cores = int(self._profile.cores.value) if on_cpu else 1
+        return self._options.threads or max(1, cores // self._options.replicas)
+
+    def front(self, staffed: Staffed) -> Front:
+        """Of one backbone, with its replicas."""
+        server, options = staffed.server, self._options
+        placement = Placement(
+            server.held,
+            options.replicas,
+            options.max_adapters or server.capacity,
+            staffed.batch,
+            self._scheme.costs(server.timings),
+        )
+        migrates = self._scheme.migrates and options.replicas > 1
+        front = Front(
+            self._clock,
+            placement,
+            Holdings(lambda: self._clock.now, server.laws.size, staffed.bytes),
+            timeout_ns=round(self._deployment.limits.request_timeout_s * 1e9),
+            interval_ns=round(options.migration_interval_s * 1e9) if migrates else None,
+        )
+        front.connect([self._replica(staffed, n, front) for n in range(options.replicas)])
+        for number in range(options.replicas):
+            front.holdings.adapters(number, len(placement.held(number)))
+        return front
+
+    def _replica(self, staffed: Staffed, number: int, front: Front) -> Replica:
+        server = staffed.server
+        return Replica(
+            self._compute[staffed.replicas[number].device.name],
+            server.laws,
+            self._scheme.batcher(staffed.batch, server.held, server.timings),
+            staffed.batch,
+            self.deciding,
+            partial(front.stepped, number),
+            partial(front.switched, number),
+            lambda: self._clock.now,
+        )
+
+    def replay(self, fronts: Mapping[str, Front], arrivals: Iterable[Arrival]) -> dict[int, Call]:
+        """Send them all, and go on until nothing is left to do."""
+        there_ns = round(self._profile.request_s.value * 1e9)
+        with_adapter = {f.id for f in self._deployment.functions if f.adapter}
+        calls: dict[int, Call] = {}
+        for each in arrivals:
+            self._clock.run_until(each.at_ns + there_ns)
+            work = Work(each.id, each.prompt_tokens, each.output_tokens)
+            adapter = each.function if each.function in with_adapter else None
+            calls[each.id] = call = Call(work, each.function, adapter, self._clock.now)
+            fronts[each.function].submit(call)
+        self._clock.run()
+        return calls
