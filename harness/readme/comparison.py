@@ -37,7 +37,22 @@ def _table(block: Block, group: Sequence[Row], baseline: str | None) -> str:
         if first is not None:
             lines.append([_label(first), *_cells(mine, systems, baseline)])
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    return f"*{group[0].entry.workload}*, {_about(group[0], block)}:\n\n{table}"
+    doubts = "".join(f"\nIn doubt: {each}.\n" for each in _doubts(group, systems))
+    return f"*{group[0].entry.workload}*, {_about(group[0], block)}:\n\n{table}{doubts}"
+
+
+def _doubts(group: Sequence[Row], systems: Sequence[str]) -> list[str]:
+    """What the runs themselves say of the systems shown, each once."""
+    entries = {row.entry.system: row.entry for row in group}
+    return list(
+        dict.fromkeys(
+            f"{system}, {doubt}"
+            for system in systems
+            if system in entries
+            for cell in entries[system].cells
+            for doubt in cell.manifest.doubts
+        )
+    )
 
 
 def _heads(system: str, baseline: str | None) -> Iterator[str]:

@@ -11,6 +11,7 @@ from .block import Block, blocks
 from .breakdown import breakdown
 from .claims import claims_table
 from .comparison import comparison
+from .fidelity import fidelity
 from .sweep import sweep
 
 KINDS: dict[str, Callable[[Block, Path], str]] = {
@@ -18,6 +19,7 @@ KINDS: dict[str, Callable[[Block, Path], str]] = {
     "breakdown": breakdown,
     "claims": claims_table,
     "comparison": comparison,
+    "fidelity": fidelity,
     "sweep": sweep,
 }
 """Block and folder of the reference records in, Markdown out. One more is a module and a line."""

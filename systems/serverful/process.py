@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import psutil
@@ -74,11 +75,20 @@ class ServerProcess:
                 )
             time.sleep(_POLL_S)
 
+    def ended(self) -> str | None:
+        """How it ended, unless it is there still."""
+        status = self._process.poll()
+        return None if status is None else f"status {status}: {self._said()}"
+
     def _said(self) -> str:
-        lines = self.log.read_text(errors="replace").splitlines()
-        errors = [line for line in lines if "Error" in line]
-        spoken = errors or [line for line in lines if line.strip()] or ["it said nothing"]
-        return spoken[-1].strip()[-_LAST_WORDS:]
+        """Its last error with what is indented below it (pydantic names the reason there), or else
+        its last line."""
+        lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
+        last = max((n for n, line in enumerate(lines) if "Error" in line), default=len(lines) - 1)
+        if last < 0:
+            return "it said nothing"
+        more = list(takewhile(lambda line: line[0].isspace(), lines[last + 1 :]))
+        return " ".join(line.strip() for line in (lines[last], *more))[:_LAST_WORDS]
 
     def stop(self) -> None:
         """Ask all of it, then insist; safe to call twice."""

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -149,7 +149,8 @@ class ServerSystem(ServingSystem):
         scraped |= {f"metrics-after-{name}.txt": text for name, text in after.items()}
         measured = {"startup_s": self._startup_s} if self._servers else {}
         if self.ttft_histogram is not None:
-            before = "\n".join(self._before.values())
+            # Of a server that is gone there is nothing after, and so nothing between.
+            before = "\n".join(self._before.get(name, "") for name in after)
             measured |= ttft(before, "\n".join(after.values()), self.ttft_histogram)
         return Evidence(
             memory=self._watch.steps if self._watch else (),
@@ -160,9 +161,15 @@ class ServerSystem(ServingSystem):
                 for plan, _ in self._servers
                 if plan.device and self._ready_ns
             ),
+            problems=tuple(self._deaths()),
             measured=measured,
             files={**scraped, **self._logs()},
         )
+
+    def _deaths(self) -> Iterator[str]:
+        for _, server in self._servers:
+            if how := server.ended():
+                yield f"{self.name}: server {server.name} ended while it served, {how}"
 
     def _logs(self) -> dict[str, str]:
         """Where models lie on this machine is nobody's business: they go by their names."""

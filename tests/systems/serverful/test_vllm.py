@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -78,7 +78,8 @@ def test_it_is_held_all_the_time_and_measures_its_ttft(
         assert (reply.status, reply.answer.output_tokens) == (200, 4)
         seen = system.evidence()
     assert seen.measured["ttft_n"] == 1
-    assert seen.measured["ttft_mean_s"] == pytest.approx(0.22243213653564453)
+    assert seen.measured["ttft_mean_s"] == pytest.approx(_recorded_ttft_s())
+    assert seen.problems == ()
     assert seen.measured["startup_s"] > 0
     assert all(step.owner is MemoryOwner.OTHER and step.bytes > 0 for step in seen.memory)
     (held,) = seen.activity
@@ -100,6 +101,48 @@ def test_a_server_that_ends_at_once_is_told_with_its_last_words(
     recorded.write_text('#!/bin/sh\necho "ValueError: no such model"; exit 3\n')
     with pytest.raises(DeploymentError, match=r"status 3.*no such model"):
         Vllm().deploy(deployment)
+
+
+def test_a_recorded_failure_is_told_with_its_reason(
+    recorded: Path, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAYBACK", "failing")
+    with pytest.raises(DeploymentError, match=r"status 1.*ModelConfig.*greater than the derived"):
+        Vllm().deploy(deployment)
+
+
+def test_a_recorded_death_in_a_stream_is_an_error_to_the_client_and_a_problem_of_the_run(
+    recorded: Path, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAYBACK", "dying")
+    with Vllm() as system:
+        endpoint = system.deploy(deployment)
+        answer = complete(endpoint, "f0", 300).answer
+        assert 1 <= len(answer.text_ns) < 300
+        assert "EngineCore" in (answer.error or ""), "told in the stream, which is then ended"
+        _gone(endpoint.pids)
+        evidence = system.evidence()
+    (problem,) = evidence.problems
+    assert "server smollm2-135m ended while it served, status 0" in problem
+    assert "EngineDeadError" in problem
+    assert "ttft_n" not in evidence.measured, "it is not there to be asked"
+
+
+def test_what_vllm_refuses_is_recorded_as_a_refusal(recorded: Path, deployment: Deployment) -> None:
+    with Vllm() as system:
+        reply = complete(system.deploy(deployment), "nobody", 4)
+    assert (reply.status, reply.content_type) == (404, "application/json")
+
+
+def _gone(pids: Sequence[int]) -> None:
+    psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=10)
+
+
+def _recorded_ttft_s() -> float:
+    """By the recorded metrics: all that was asked between the two scrapes was one request."""
+    text = (PLAYBACK.parent / "recorded" / "metrics-after.http").read_text()
+    (line,) = (each for each in text.splitlines() if "time_to_first_token_seconds_sum" in each)
+    return float(line.split()[-1])
 
 
 def test_without_a_vllm_the_error_says_what_installs_one(

@@ -118,7 +118,10 @@ def test_requests_move_with_their_adapters_and_nothing_is_computed_twice() -> No
         options={**options, "migration_interval_s": 1e6},
     )  # fmt: skip
     assert kinds(moved)["migrate"] > 0 == kinds(stay)["migrate"]
-    assert {each.instance_id for each in moved.evidence().requests} == {"llama2-7b/0", "llama2-7b/1"}
+    assert {each.instance_id for each in moved.evidence().requests} == {
+        "llama2-7b/0",
+        "llama2-7b/1",
+    }
     assert mean_s(moved) < 0.9 * mean_s(stay)
 
 

@@ -1,0 +1,34 @@
+"""How far the last check of a profile found simulated runs from live ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .block import Block
+
+HEADS = ("", "mean TTFT", "p95 TTFT", "cold starts", "cost")
+
+
+def fidelity(block: Block, reference: Path) -> str:
+    """A row each of ``systems``: simulated less live, as a part of live; cold starts as numbers."""
+    cells = json.loads((reference / block.record).read_bytes())["cells"]
+    by_system = {cell["system"]: cell for cell in cells}
+    lines = [HEADS, ("---", *["--:"] * (len(HEADS) - 1))]
+    lines += [(system, *_row(by_system[system])) for system in block.systems]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _row(cell: dict[str, Any]) -> tuple[str, ...]:
+    cold = cell["cold"]
+    return (
+        _percent(cell["ttft_mean_s"]["error"]),
+        _percent(cell["ttft_p95_s"]["error"]),
+        f"{cold['simulated']} / {cold['live']}",
+        _percent(cell["cost_usd"]["error"]),
+    )
+
+
+def _percent(error: float | None) -> str:
+    return "–" if error is None else f"{100 * error:+.0f} %".replace("-", "−")
