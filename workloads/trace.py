@@ -161,6 +161,19 @@ class Workload:
             minutes=None,
         )
 
+    def first(self, functions: int) -> Workload:
+        """Its first so many functions and what they are sent, each as it was."""
+        kept = self.functions[:functions]
+        wanted = pc.is_in(self.requests["function"], pa.array([f.id for f in kept]))
+        table = self.requests.filter(wanted)
+        return replace(
+            self,
+            functions=kept,
+            requests=_with(table, "id", np.arange(len(table))),
+            provenance=self.provenance.then("first", functions=functions),
+            minutes=None,
+        )
+
     def write(self, path: Path) -> None:
         """Parquet, with functions and provenance in its metadata."""
         about = {

@@ -58,6 +58,16 @@ def test_overrides_bound_lengths_and_scale_time() -> None:
     assert max(workload.requests["prompt_tokens"].to_pylist()) <= 16
 
 
+def test_the_first_functions_alone_are_called_as_beside_the_others() -> None:
+    every = catalogue.load("azure-bursty8", seed=0, duration_s=900)
+    three = catalogue.load("azure-bursty8", seed=0, duration_s=900, functions=3)
+    assert [each.id for each in three.functions] == ["f0", "f1", "f2"]
+    for each in three.functions:
+        assert three.arrivals_s(each.id).tolist() == every.arrivals_s(each.id).tolist()
+    assert three.requests["id"].to_pylist() == list(range(len(three)))
+    assert three.provenance.transforms[-2].name == "first"
+
+
 def test_what_is_unknown_is_refused_with_what_is_known() -> None:
     with pytest.raises(WorkloadError, match="azure-bursty8"):
         catalogue.load("nothing", seed=0)

@@ -40,14 +40,16 @@ OUTPUT = LogNormal(
 
 
 class Overrides(BaseModel):
-    """What may be changed of a workload when it is named. Order: generate or read, window,
-    compress, lengths."""
+    """What may be changed of a workload when it is named. Order: generate or read, window, first
+    functions, compress, lengths."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     start_s: NonNegativeFloat = 0.0
     duration_s: PositiveFloat | None = None
     """Seconds of the trace's own time, before compression."""
+    functions: PositiveInt | None = None
+    """The first so many alone; their requests are what they were beside the others."""
     time_scale: PositiveFloat = 1.0
     """60 plays an hour in a minute; keeps every CV."""
     lengths: str | None = None
@@ -90,6 +92,7 @@ def load(name: str, *, seed: int, **overrides: Any) -> Workload:
     workload, prompt, output = _source(name)(name, seed, changes)
     if workload.provenance.kind != "synthetic" and changes.duration_s is not None:
         workload = workload.window(changes.start_s, changes.duration_s)
+    workload = workload.first(changes.functions) if changes.functions else workload
     workload = workload.compress(changes.time_scale) if changes.time_scale != 1 else workload
     if not len(workload):
         raise WorkloadError(f"workload {name!r}: no request is left after {overrides}")

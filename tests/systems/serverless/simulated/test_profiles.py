@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from systems.serverless.simulated.number import Number
 from systems.serverless.simulated.profile import (
-    Number,
     ProfileError,
     load_profile,
     profile_names,
