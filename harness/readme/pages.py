@@ -12,6 +12,7 @@ from .breakdown import breakdown
 from .claims import claims_table
 from .comparison import comparison
 from .fidelity import fidelity
+from .over_segments import over_segments
 from .sweep import sweep
 
 KINDS: dict[str, Callable[[Block, Path], str]] = {
@@ -20,6 +21,7 @@ KINDS: dict[str, Callable[[Block, Path], str]] = {
     "claims": claims_table,
     "comparison": comparison,
     "fidelity": fidelity,
+    "segments": over_segments,
     "sweep": sweep,
 }
 """Block and folder of the reference records in, Markdown out. One more is a module and a line."""

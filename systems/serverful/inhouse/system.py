@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from systems.errors import DeploymentError
-from systems.interface import Decision, Deployment, Evidence, SystemInfo
+from systems.interface import (
+    Activity,
+    Decision,
+    Deployment,
+    Evidence,
+    RequestEvidence,
+    SystemInfo,
+)
 from systems.serverful.ports import ports
 from systems.serverful.system import ServerPlan, ServerSystem
 from systems.serverless.live import journal
@@ -115,14 +122,30 @@ class InHouse(ServerSystem):
     def _told(self, seen: Evidence) -> Evidence:
         if self._folder is None:
             return seen
-        read = [journal.read(self._folder / f"{plan.name}.jsonl") for plan in self._plans]
-        decisions = tuple(chain.from_iterable(each.decisions for each in read))
+        folder = self._folder
+        read = {plan.name: journal.read(folder / f"{plan.name}.jsonl") for plan in self._plans}
+        decisions = tuple(chain.from_iterable(each.decisions for each in read.values()))
         return replace(
             seen,
-            requests=tuple(chain.from_iterable(each.requests for each in read)),
+            requests=tuple(_named(each, name) for name in read for each in read[name].requests),
+            activity=tuple(self._by_replica(seen.activity)),
             decisions=decisions,
             measured={**seen.measured, **_timed(decisions)},
         )
+
+    def _by_replica(self, servers: Iterable[Activity]) -> Iterator[Activity]:
+        """Each server's, as its replicas', which is where requests ran."""
+        threads = self._options.replica_threads()
+        for each in servers:
+            for number in range(self._options.replicas):
+                name = f"{each.instance_id}/{number}"
+                yield replace(each, instance_id=name, threads=threads)
+
+
+def _named(request: RequestEvidence, server: str) -> RequestEvidence:
+    """Its replica by its server's name too."""
+    replica = request.instance_id
+    return replace(request, instance_id=f"{server}/{replica}") if replica else request
 
 
 def _timed(decisions: Iterable[Decision]) -> dict[str, float]:

@@ -91,7 +91,9 @@ def test_every_request_is_told_of_in_stages(
         stages = [span.stage for span in each.spans]
         assert stages[-2:] == [Stage.PREFILL, Stage.DECODE]
     assert evidence.memory
-    assert len(evidence.activity) == 1
+    replicas = {each.instance_id for each in evidence.activity}
+    assert replicas == {"tiny/0", "tiny/1"} == {each.instance_id for each in evidence.requests}
+    assert evidence.measured["unmerged_s"] > 0, "dLoRA's own, before it served"
 
 
 def test_a_second_device_is_refused(deployment: Deployment) -> None:
