@@ -7,6 +7,7 @@ same client, gateway and processes. Every number is a fit or a median over their
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -92,14 +93,19 @@ def _batches() -> list[Request]:
     return batches_from(_starts()[-1][0] + COLD_APART_S * 2)
 
 
-def batches_from(at_s: float) -> list[Request]:
+def batches_from(
+    at_s: float,
+    batches: Sequence[int] = BATCHES,
+    prompts: Sequence[int] = PROMPTS,
+    apart_s: float = WARM_APART_S,
+) -> list[Request]:
     """The same, from that second on."""
     requests: list[Request] = []
     for _ in range(ROUNDS):
-        for batch in BATCHES:
-            for prompt in PROMPTS:
+        for batch in batches:
+            for prompt in prompts:
                 requests += [(at_s, FUNCTIONS[0], prompt, STEPS)] * batch
-                at_s += WARM_APART_S
+                at_s += apart_s
     return requests
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .profiling import STEPS, WARM_APART_S, Fit, Frames, Probe, batches_from, fit_batches, median
+from .profiling import STEPS, Fit, Frames, Probe, batches_from, fit_batches, median
 from .profiling import frames as frames_of
 
 if TYPE_CHECKING:
@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
 FIRST_S = 4.0
 """When the first batch is sent: what a first request loads is loaded by then."""
+BATCHES, PROMPTS = (1, 4, 12), (8, 32)
+"""Servers batch what instances of functions would have apart."""
 CROWD, ROUNDS = 8, 4
 """Requests at once, of one adapter and of as many as there are requests."""
+APART_S = 8.0
+"""So that a batch has left before the next comes."""
 FOR_SYSTEM = {"bfloat16": "multi-lora", "float32": "dlora"}
 """Which system stores weights so on the CPU."""
 
@@ -30,7 +34,7 @@ def measure_servers(
     backbone: str, threads: int, progress: Progress, *, by_profile: str | None = None
 ) -> dict[str, tuple[float, str]]:
     """``servers.<dtype>.<field>`` → value and what it was measured from, for every dtype that an
-    in-tree serverful system stores weights in on the CPU. About three minutes. ``by_profile`` as
+    in-tree serverful system stores weights in on the CPU. About six minutes. ``by_profile`` as
     of :func:`~harness.profiling.measure`."""
     from systems.models.sizes import model_size
 
@@ -48,8 +52,8 @@ def measure_servers(
 
 
 def _requests() -> list[Request]:
-    batches = [*_all_functions(0.0), *batches_from(FIRST_S)]
-    return [*batches, *_crowds(batches[-1][0] + WARM_APART_S)]
+    batches = [*_all_functions(0.0), *batches_from(FIRST_S, BATCHES, PROMPTS, APART_S)]
+    return [*batches, *_crowds(batches[-1][0] + APART_S)]
 
 
 def _all_functions(at_s: float) -> list[Request]:
@@ -63,7 +67,7 @@ def _crowds(at_s: float) -> list[Request]:
     for _ in range(ROUNDS):
         for functions in (1, CROWD):
             requests += [(at_s, f"f{index % functions}", 8, STEPS) for index in range(CROWD)]
-            at_s += WARM_APART_S
+            at_s += APART_S
     return requests
 
 
@@ -73,7 +77,10 @@ def _computing(cell: Cell, size: ModelSize) -> dict[str, tuple[float, str]]:
     hot = requests.iloc[CROWD : -2 * ROUNDS * CROWD]
     crowds = requests.iloc[-2 * ROUNDS * CROWD :]
     fit: Fit = fit_batches(seen, hot)
-    how = f"a server of one replica, least squares over {fit.batches} batches of one adapter"
+    how = (
+        f"a server of one replica, least squares over {fit.batches} batches of up to"
+        f" {max(BATCHES)}, of one adapter"
+    )
     return {
         "prefill_s": (fit.fixed, how),
         "prefill_request_s": (fit.request, how),
