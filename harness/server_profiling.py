@@ -24,7 +24,7 @@ BATCHES, PROMPTS = (1, 4, 12), (8, 32)
 """Servers batch what instances of functions would have apart."""
 CROWD, ROUNDS = 8, 4
 """Requests at once, of one adapter and of as many as there are requests."""
-APART_S = 5.0
+APART_S = 8.0
 """So that a batch has left before the next comes."""
 FOR_SYSTEM = {"bfloat16": "multi-lora", "float32": "dlora"}
 """Which system stores weights so on the CPU."""

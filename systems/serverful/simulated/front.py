@@ -106,12 +106,12 @@ class Front:
     def _keep(self, work: Work, replica: int) -> None:
         """A place for all that it may come to is taken with its prompt."""
         self._keeping[work.id] = replica
-        self.holdings.tokens(replica, work.prompt_tokens + work.output_tokens)
+        self.holdings.request(replica, work.prompt_tokens + work.output_tokens, more=True)
 
     def _free(self, work: Work) -> None:
         replica = self._keeping.pop(work.id, None)
         if replica is not None:
-            self.holdings.tokens(replica, -work.prompt_tokens - work.output_tokens)
+            self.holdings.request(replica, work.prompt_tokens + work.output_tokens, more=False)
 
     # -- replicas ---------------------------------------------------------------------------
 

@@ -12,13 +12,13 @@ from systems.models.sizes import ModelSize
 
 @dataclass(frozen=True, slots=True)
 class ReplicaBytes:
-    """Of one replica. ``weights``: with what merging keeps aside; ``slab``: what keys and values
-    take from the start, where they are reserved whole, else None."""
+    """Of one replica. ``weights``: with what merging keeps aside; ``slot``: what the keys and
+    values of any request take, None: as its tokens do."""
 
     device: str
     weights: int
     process: int
-    slab: int | None
+    slot: int | None
 
 
 class Holdings:
@@ -34,17 +34,16 @@ class Holdings:
         for each in replicas:
             self._change(each.device, MemoryOwner.WEIGHTS, each.weights)
             self._change(each.device, MemoryOwner.CONTEXT, each.process)
-            self._change(each.device, MemoryOwner.KV, each.slab or 0)
 
     def adapters(self, replica: int, more: int) -> None:
         size = more * self._size.adapter_bytes
         self._change(self._replicas[replica].device, MemoryOwner.ADAPTERS, size)
 
-    def tokens(self, replica: int, more: int) -> None:
-        """Keys and values of so many more tokens."""
-        if self._replicas[replica].slab is None:
-            size = more * self._size.kv_bytes_per_token
-            self._change(self._replicas[replica].device, MemoryOwner.KV, size)
+    def request(self, replica: int, tokens: int, *, more: bool) -> None:
+        """Keys and values of one more request that may come to so many tokens, or of one less."""
+        here = self._replicas[replica]
+        size = tokens * self._size.kv_bytes_per_token if here.slot is None else here.slot
+        self._change(here.device, MemoryOwner.KV, size if more else -size)
 
     def _change(self, device: str, owner: MemoryOwner, more: int) -> None:
         if more:

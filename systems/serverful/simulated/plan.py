@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from systems.engine.cuda.buckets import prompt_bucket, slab_tokens
+from systems.engine.cuda.buckets import slot_bytes
 from systems.interface import Deployment
 from systems.models.sizes import model_size
 from systems.serverful.inhouse.options import Options
@@ -88,31 +88,31 @@ def staff(
     found = []
     for number, server in enumerate(planned):
         mine = fitted[number * count : (number + 1) * count]
-        tokens = deployment.limits.max_context_tokens
-        found.append(Staffed(server, mine, [_bytes(server, f, tokens, profile) for f in mine]))
+        held = [_bytes(server, each, deployment, profile) for each in mine]
+        found.append(Staffed(server, mine, held))
     return found
 
 
 def _needs(server: Server, deployment: Deployment, options: Options, profile: Profile) -> Needs:
     size = server.laws.size
     capacity = options.max_adapters or server.capacity
-    limits = deployment.limits
-    tokens = limits.max_context_tokens
     return Needs(
         server.backbone,
         server.weights_bytes + server.process_bytes + capacity * size.adapter_bytes,
-        (prompt_bucket(tokens) if profile.kv_slab else tokens) * size.kv_bytes_per_token,
+        _request_bytes(server, deployment, profile),
         options.batch(deployment, len(server.adapters) - 1),
         most=options.max_num_seqs is None,
-        doubling=profile.kv_slab,
     )
 
 
-def _bytes(server: Server, fitted: Fitted, tokens: int, profile: Profile) -> ReplicaBytes:
-    slab = slab_tokens(fitted.batch, tokens) * server.laws.size.kv_bytes_per_token
-    return ReplicaBytes(
-        fitted.device.name,
-        server.weights_bytes,
-        server.process_bytes,
-        slab if profile.kv_slab else None,
-    )
+def _request_bytes(server: Server, deployment: Deployment, profile: Profile) -> int:
+    """Keys and values of the longest request."""
+    tokens, each = deployment.limits.max_context_tokens, server.laws.size.kv_bytes_per_token
+    return slot_bytes(each, tokens) if profile.kv_slots else tokens * each
+
+
+def _bytes(
+    server: Server, fitted: Fitted, deployment: Deployment, profile: Profile
+) -> ReplicaBytes:
+    slot = _request_bytes(server, deployment, profile) if profile.kv_slots else None
+    return ReplicaBytes(fitted.device.name, server.weights_bytes, server.process_bytes, slot)

@@ -13,15 +13,13 @@ from systems.interface import Device
 @dataclass(frozen=True, slots=True)
 class Needs:
     """Of a replica of ``backbone``: bytes that it holds whatever it does, those of a request of
-    full length, and how many of these it would run at once: fewer where ``most``. ``doubling``:
-    room is made for a power of two of them."""
+    full length, and how many of these it would run at once: fewer where ``most``."""
 
     backbone: str
     fixed_bytes: int
     request_bytes: int
     batch: int
     most: bool
-    doubling: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +44,6 @@ def fit(replicas: Sequence[Needs], devices: Sequence[Device]) -> list[Fitted]:
 
 def _batch(needs: Needs, device: Device, taken: int, sharing: int) -> int:
     room = max(0, device.memory_bytes - taken) // sharing // needs.request_bytes
-    if needs.doubling and room:
-        room = 1 << (room.bit_length() - 1)
     asked = 1 if needs.most else needs.batch
     if room < asked:
         raise DeploymentError(
