@@ -131,5 +131,7 @@ def test_the_shipped_check_goes_into_what_simulated_cells_say() -> None:
         "serverless-lora",
         "serverless-llm",
         "instainfer",
+        "multi-lora",
+        "dlora",
     }
     assert fidelity.last_check("l40s") is None
