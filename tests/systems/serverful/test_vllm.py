@@ -163,6 +163,7 @@ def _installed() -> bool:
 
 @pytest.mark.slow
 @pytest.mark.live
+@pytest.mark.timeout(900)  # starts in one minute alone, in five beside much else
 @pytest.mark.skipif(not _installed(), reason="no vllm here; make vllm installs one")
 def test_the_real_one_passes_the_conformance_suite(deployment: Deployment) -> None:
     failed = [each for each in examine(Vllm(), deployment) if each.outcome == "failed"]
