@@ -86,6 +86,10 @@ def main() -> NoReturn:
         # Whoever read our output has had enough; nothing more can be said to them.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(DONE)
+    except OSError as error:
+        # The machine, not the request: no room, no descriptors, no memory.
+        _say(f"{error}; what was finished is kept, and slbench run … --resume RUN goes on")
+        sys.exit(INTERRUPTED)
     except ValueError as error:
         if type(error).__name__ != "ValidationError":
             raise

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -226,12 +225,12 @@ class Runner:
 
         with (
             self._progress.bar(title, "requests") as advance,
-            tempfile.TemporaryDirectory(prefix="slbench-load-") as folder,
+            self._run.scratch() as folder,
         ):
             return replay(
                 cell.schedule,
                 endpoint.base_url,
-                Path(folder),
+                folder,
                 timeout_s=self._experiment.request_timeout_s,
                 workers=self._experiment.load_workers,
                 web_port=self._web_port,

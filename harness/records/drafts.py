@@ -42,6 +42,17 @@ def draft_of(path: Path) -> Iterator[Path]:
         os.close(lock)
 
 
+@contextmanager
+def scratch_in(folder: Path) -> Iterator[Path]:
+    """A folder for the time being, which :func:`sweep` removes should this process not get to."""
+    scratch, lock = _locked_draft(folder / "scratch")
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        os.close(lock)
+
+
 def sweep(folder: Path) -> None:
     """Remove the drafts in ``folder`` whose writers are gone."""
     for draft in folder.glob(".*-*"):

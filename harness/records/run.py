@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 from ..errors import RecordError
 from ..places import RUNS
 from .cell import Cell, read_cell
-from .drafts import draft_of, sweep
+from .drafts import draft_of, scratch_in, sweep
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,12 @@ class Run:
 
     def sweep(self) -> None:
         """Remove what writers that are gone left half written."""
-        for folder in self.path.glob("*/*"):
+        for folder in (self.path, *self.path.glob("*/*")):
             sweep(folder)
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A folder for what is needed while a cell is run."""
+        return scratch_in(self.path)
 
     def cells(self) -> list[Cell]:
         """Every finished cell, by system, workload, seed. Drafts begin with a dot."""

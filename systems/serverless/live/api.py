@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import time
@@ -13,12 +14,13 @@ from pydantic import BaseModel, ValidationError
 
 from systems.interface import Deployment, Function
 
-from . import schema
+from . import patience, schema
 from .completion import DONE, Answer, ChatShape, CompletionShape, Shape, event
 from .platform import Call, Failure, Tokens
 from .text import Text
 
 _MAX_BODY = 8 << 20
+_LEFT = 499  # nginx's, for a client that is gone
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -87,7 +89,7 @@ class Api:
 
     async def _completions(self, request: web.Request) -> web.StreamResponse:
         received_ns = time.monotonic_ns()
-        body = _parse(schema.CompletionRequest, await request.read())
+        body = _parse(schema.CompletionRequest, await _body_of(request))
         text = self._text(body.model)
         prompt = body.prompt if isinstance(body.prompt, list) else text.encode(body.prompt)
         return await self._generate(
@@ -96,7 +98,7 @@ class Api:
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         received_ns = time.monotonic_ns()
-        body = _parse(schema.ChatRequest, await request.read())
+        body = _parse(schema.ChatRequest, await _body_of(request))
         text = self._text(body.model)
         try:
             prompt = text.chat([message.model_dump() for message in body.messages])
@@ -137,12 +139,17 @@ class Api:
             shape, f"{shape.prefix}-{call.id}", body.model, decoder, body.stops, len(prompt)
         )
         try:
-            if body.stream:
-                usage = body.stream_options.include_usage
-                return await self._stream(request, call, answer, usage=usage)
-            response = await self._whole(call, answer)
+            async with asyncio.timeout(self._limits.request_timeout_s + patience.WRITE_S):
+                if body.stream:
+                    usage = body.stream_options.include_usage
+                    return await self._stream(request, call, answer, usage=usage)
+                response = await self._whole(call, answer)
             self._settle(call, time.monotonic_ns())
             return response
+        except TimeoutError:
+            # It does not take what it asked for; there is no way left to tell it.
+            request.protocol.force_close()
+            raise ConnectionResetError("the client does not read") from None
         finally:
             self._settle(call, None)
 
@@ -233,6 +240,16 @@ def _sampling(body: schema.CompletionRequest | schema.ChatRequest, text: Text) -
     }
 
 
+async def _body_of(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(patience.BODY_S):
+            return await request.read()
+    except TimeoutError:
+        raise RefusalError(
+            408, f"the body did not come within {patience.BODY_S:g} s", "body_too_slow"
+        ) from None
+
+
 def _parse(model: type[T], raw: bytes) -> T:
     try:
         return model.model_validate_json(raw)
@@ -258,6 +275,8 @@ async def _errors_as_openai(request: web.Request, handler: Any) -> web.StreamRes
         response: web.StreamResponse = await handler(request)
     except RefusalError as refusal:
         return web.json_response(refusal.body, status=refusal.status)
+    except ConnectionResetError:
+        return web.Response(status=_LEFT)  # and so to nobody
     except web.HTTPException as error:
         body = schema.error(error.reason, kind="invalid_request_error", code=str(error.status))
         return web.Response(

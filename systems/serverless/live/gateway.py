@@ -1,6 +1,6 @@
 """The platform's front process: ``python -m systems.serverless.live.gateway CONFIG``.
 
-CONFIG is a JSON file: {system, deployment, journal}. Once the endpoint answers, one line of JSON
+CONFIG is a JSON file in a folder of its own: {system, deployment, journal}. Once the endpoint answers, one line of JSON
 goes to standard output, ``{"port": …}`` or ``{"error": …}``; after that, nothing. Ends on SIGTERM,
 on SIGINT, and when the process that started it is gone.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 from contextlib import AbstractContextManager, nullcontext
@@ -27,6 +28,7 @@ from systems.serverless.options import Options
 from . import confine, mps
 from .api import Api
 from .journal import Journal
+from .patience import PatientRunner
 from .plan import make_plan
 from .platform import Platform
 from .text import Text
@@ -44,7 +46,7 @@ async def serve(config: dict[str, Any]) -> None:
         journal.exposure(mps.EXPOSURE)
     platform = Platform(plan, policies, journal)
     app = Api(platform, texts).application()
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
+    runner = PatientRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
     stop = _stop_event()
     try:
         port = await _listen(runner, deployment)
@@ -95,9 +97,22 @@ def _beside_mps(config: dict[str, Any]) -> AbstractContextManager[dict[str, str]
     return mps.running(Path(config["journal"]).parent / "mps")
 
 
+def _tidy_up_for(starter: int, config: Path) -> None:
+    """Whoever started this process removes its files, unless it is gone."""
+    if os.getppid() != starter:
+        shutil.rmtree(config.parent, ignore_errors=True)
+
+
 def main() -> int:
     confine.hide_memory()
-    config = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    path, starter = Path(sys.argv[1]), os.getppid()
+    try:
+        return _main(json.loads(path.read_text(encoding="utf-8")))
+    finally:
+        _tidy_up_for(starter, path)
+
+
+def _main(config: dict[str, Any]) -> int:
     try:
         with _beside_mps(config) as variables:
             os.environ |= variables  # what the node's processes are started with

@@ -1,0 +1,178 @@
+"""Faults at seeded moments: ``python -m tests.faults.campaign --moments N --seed S --out FILE``.
+
+Writes FILE (JSON) after each moment, so that what was seen outlives an interrupt, and goes on with
+what FILE lacks. Exit status 1 where a moment had problems.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import clients, kin, platform_scene, run_scene, shortages, signals, stage
+from .fault import Seen
+
+_IN_NAMESPACE = "SLBENCH_CAMPAIGN_MOUNTS"
+_TRIES = 5
+_SHARE_STAGE = 12
+"""Moments after which a platform is taken down and looked at for what it leaves."""
+
+
+@dataclass(frozen=True)
+class Player:
+    """A fault in its scene; ``play`` gives None where it missed."""
+
+    name: str
+    limit_s: float
+    play: Callable[[int, np.random.Generator], Seen | None]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.campaign", description=__doc__)
+    parser.add_argument("--moments", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("campaign.json"))
+    parser.add_argument("--only", nargs="*", default=[], help="words of faults' names")
+    options = parser.parse_args()
+    mounts = _own_mounts()
+    kin.adopt_orphans()
+    with tempfile.TemporaryDirectory(
+        prefix="campaign-", dir="/var/tmp", ignore_cleanup_errors=True
+    ) as folder:
+        platform_stage = stage.Stage(stage.deployment(), stage.temporary(Path(folder) / "tmp"))
+        players = _players(Path(folder), mounts, options.only, platform_stage)
+        record = _resumed(options.out, options.seed)
+        campaign(players, options.moments, options.seed, platform_stage, record, options.out)
+    return 1 if any(seen["problems"] for seen in record["moments"]) else 0
+
+
+def _own_mounts() -> bool:
+    """Whether file systems can be mounted that only this process and its children see; restarts
+    the process there where they can."""
+    if _IN_NAMESPACE not in os.environ and os.geteuid() == 0:
+        _restart_in_a_namespace()
+    return _IN_NAMESPACE in os.environ
+
+
+def _restart_in_a_namespace() -> None:
+    environment = {**os.environ, _IN_NAMESPACE: "yes"}
+    command = ["unshare", "--mount", sys.executable, "-m", "tests.faults.campaign", *sys.argv[1:]]
+    os.execvpe(command[0], command, environment)
+
+
+def _players(
+    folder: Path, mounts: bool, words: list[str], platform_stage: stage.Stage
+) -> list[Player]:
+    """A turn of the campaign: every fault once, those that need no new start four times,
+    since they are quick."""
+    faults = [*signals.faults(), *shortages.faults(), *clients.faults()]
+    if mounts:
+        shortages.mount_small(Path("/dev/shm"), "256k")
+        shortages.mount_small(platform_stage.folder, "4m")
+        faults += shortages.faults_of_file_systems()
+    scene = run_scene.RunScene(folder, platform_stage.folder)
+    players = [
+        Player(fault.name, fault.recovers_s, partial(platform_scene.play, platform_stage, fault))
+        for fault in faults
+        for _ in range(1 if fault.cold or fault.ends else 4)
+    ]
+    players += [
+        Player(fault.name, fault.recovers_s, partial(_play_run, platform_stage, scene, fault))
+        for fault in run_scene.faults()
+    ]
+    return [each for each in players if not words or any(word in each.name for word in words)]
+
+
+def _play_run(
+    platform_stage: stage.Stage, scene: run_scene.RunScene, fault: run_scene.RunFault,
+    moment: int, random: np.random.Generator,
+) -> Seen:  # fmt: skip
+    """What is left is looked for among all descendants, so that nothing else may be up."""
+    platform_stage.down()
+    return scene.play(fault, moment, random)
+
+
+def campaign(
+    players: list[Player],
+    moments: int,
+    seed: int,
+    platform_stage: stage.Stage,
+    record: dict[str, Any],
+    out: Path,
+) -> None:
+    """Turn after turn, in an order drawn anew for each."""
+    for moment in range(len(record["moments"]), moments):
+        random = np.random.default_rng([seed, moment])
+        player = _order(players, seed, moment // len(players))[moment % len(players)]
+        started = time.monotonic()
+        seen = _until_it_hits(player, moment, random)
+        last = moment == moments - 1 or moment % _SHARE_STAGE == _SHARE_STAGE - 1
+        left = _take_down(platform_stage) if last or seen.problems else ()
+        seen = replace(seen, problems=(*seen.problems, *left))
+        record["moments"].append(asdict(seen))
+        out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        _say(seen, moments, time.monotonic() - started)
+
+
+def _until_it_hits(player: Player, moment: int, random: np.random.Generator) -> Seen:
+    for _ in range(_TRIES):
+        seen = player.play(moment, random)
+        if seen is not None:
+            return seen
+    missed = f"missed {_TRIES} times"
+    return Seen(moment, player.name, 0, {}, 0, None, (missed,), player.limit_s)
+
+
+def _take_down(platform_stage: stage.Stage) -> tuple[str, ...]:
+    platform_stage.down()
+    left = kin.leftovers(platform_stage.folder, platform_stage.ports, platform_scene.GONE_S)
+    if left:
+        kin.end_all()
+    return tuple(left)
+
+
+def _order(players: list[Player], seed: int, turn: int) -> list[Player]:
+    drawn = np.random.default_rng([seed, turn, 1]).permutation(len(players))
+    return [players[index] for index in drawn]
+
+
+def _resumed(path: Path, seed: int) -> dict[str, Any]:
+    if path.exists():
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if record["seed"] == seed:
+            return record
+    return {
+        "seed": seed,
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {"cores": len(os.sched_getaffinity(0)), "kernel": platform.release()},
+        "request_timeout_s": stage.REQUEST_TIMEOUT_S,
+        "moments": [],
+    }
+
+
+def _say(seen: Seen, moments: int, took_s: float) -> None:
+    verdict = "; ".join(seen.problems) or "well"
+    recovered = "–" if seen.recovered_s is None else f"{seen.recovered_s:.1f} s"
+    print(
+        f"[{seen.moment + 1}/{moments}] {seen.fault}: {dict(seen.answers)},"
+        f" recovered {recovered}: {verdict} ({took_s:.0f} s)",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

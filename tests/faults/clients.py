@@ -1,0 +1,90 @@
+"""Clients that are slow, half there, or gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+
+import numpy as np
+
+from .fault import Fault, Inflict, Undo
+from .load import Request, body_of
+from .stage import Stage
+
+COUNT = 60
+
+
+def half_open() -> Inflict:
+    """Connections on which nothing comes, half of the headers, or half of the body; left so."""
+
+    async def inflict(stage: Stage, random: np.random.Generator) -> Undo:
+        head, body = _message(Request(0, "f0", 8, stream=True))
+        said = [b"", head[: len(head) // 2], head + body[: len(body) // 2]]
+        return await _held([_connection(stage, said[n % 3]) for n in range(COUNT)])
+
+    return inflict
+
+
+def slow_readers() -> Inflict:
+    """Long streams of which nobody reads a byte, through as small a window as there is."""
+
+    async def inflict(stage: Stage, random: np.random.Generator) -> Undo:
+        message = b"".join(_message(Request(0, "f0", 480, stream=True)))
+        return await _held([_connection(stage, message, window=1) for _ in range(COUNT // 4)])
+
+    return inflict
+
+
+def leavers() -> Inflict:
+    """Clients that ask for a long stream and are gone, some with a reset."""
+
+    async def inflict(stage: Stage, random: np.random.Generator) -> None:
+        message = b"".join(_message(Request(0, "f1", 480, stream=True)))
+        for number in range(COUNT // 4):
+            with contextlib.suppress(OSError):
+                ours = _connection(stage, message)
+                await asyncio.sleep(float(random.uniform(0, 0.03)))
+                if number % 2:
+                    linger = (1).to_bytes(4, "little") + bytes(4)
+                    ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                ours.close()
+
+    return inflict
+
+
+def _message(request: Request) -> tuple[bytes, bytes]:
+    body = json.dumps(body_of(request)).encode()
+    head = (
+        "POST /v1/completions HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode(), body
+
+
+def _connection(stage: Stage, said: bytes, window: int | None = None) -> socket.socket:
+    ours = socket.socket()
+    if window is not None:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+    ours.connect(("127.0.0.1", stage.ports[-1]))
+    ours.setblocking(False)
+    ours.send(said)
+    return ours
+
+
+async def _held(connections: list[socket.socket]) -> Undo:
+    def undo() -> None:
+        for each in connections:
+            each.close()
+
+    return undo
+
+
+def faults() -> list[Fault]:
+    """The platform owes the others their answers while these hold on to what they have."""
+    return [
+        Fault("half-open clients", half_open(), frozenset(), 30, pause_s=2.0),
+        Fault("slow readers", slow_readers(), frozenset(), 30, pause_s=2.0),
+        Fault("clients that leave", leavers(), frozenset(), 30),
+    ]

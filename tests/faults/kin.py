@@ -1,0 +1,83 @@
+"""Every process that comes of this one, whoever started it, and what is left when they ought to be
+gone."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import psutil
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans() -> None:
+    """From now on a descendant whose parent ends becomes a child of this process, so that none
+    can get out of sight."""
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "PR_SET_CHILD_SUBREAPER")
+
+
+def living() -> list[psutil.Process]:
+    """All descendants that have not ended."""
+    return [each for each in psutil.Process().children(recursive=True) if is_alive(each)]
+
+
+def is_alive(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
+def command_of(process: psutil.Process) -> str:
+    """Empty once it is gone, which it may be at any moment."""
+    try:
+        return " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess, FileNotFoundError):
+        return ""
+
+
+def leftovers(folder: Path, ports: Iterable[int], within_s: float) -> list[str]:
+    """What is still there ``within_s`` after it should have gone: processes, listening ports,
+    shared memory by name, files in ``folder``. Unnamed memory and sockets go with their
+    processes."""
+    deadline = time.monotonic() + within_s
+    while (found := list(_found(folder, ports))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
+
+
+def _found(folder: Path, ports: Iterable[int]) -> Iterator[str]:
+    for process in living():
+        yield f"process {process.pid}: {command_of(process)[-60:]}"
+    for port in ports:
+        if _answers(port):
+            yield f"port {port}"
+    for name in os.listdir("/dev/shm"):
+        if name != FILLER:
+            yield f"/dev/shm/{name}"
+    for path in folder.iterdir():
+        if path.name != FILLER:
+            yield f"file {path.name}"
+
+
+FILLER = "filler"
+"""The file that a full file system is full of."""
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def end_all() -> None:
+    """After a moment that left something: the next one starts from nothing."""
+    for process in living():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(living(), timeout=5)

@@ -1,0 +1,185 @@
+"""A fault inflicted on a platform under load at a moment drawn from a seed, and what is checked
+after it: every request is answered within its time, every function answers again, nothing is
+left."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import psutil
+
+from . import kin
+from .fault import Fault, MissedError, Seen, Undo
+from .load import Answer, Request, poisson, send_all
+from .stage import FUNCTIONS, REQUEST_TIMEOUT_S, Stage
+
+RATE_RPS = 8.0
+AFTER_S = 2.5
+"""How long the load goes on after the fault."""
+SLACK_S = 3.0
+"""Past the gateway's time limit; by then it must have said something."""
+GONE_S = 8.0
+_IDLE_DESCRIPTORS = 4
+_AWAITED_S = 45.0
+"""In a start, for what the fault is meant for to come up."""
+
+
+@dataclass
+class Watched:
+    """What went on around a fault; times from the load's start."""
+
+    answers: list[Answer]
+    at_s: float
+    missed: str = ""
+
+
+def play(stage: Stage, fault: Fault, moment: int, random: np.random.Generator) -> Seen | None:
+    """One moment; None where the fault missed."""
+    undo = fault.prepare(stage) if fault.prepare else None
+    try:
+        seen = _play(stage, fault, moment, random)
+    finally:
+        if undo is not None:
+            undo()
+    return seen
+
+
+def _play(stage: Stage, fault: Fault, moment: int, random: np.random.Generator) -> Seen | None:
+    if fault.cold:
+        stage.down()
+    stage.up()
+    if not fault.cold:
+        asyncio.run(_round(stage, time.monotonic()))
+    descriptors = stage.gateway.num_fds()
+    start = time.monotonic()
+    watched = asyncio.run(_under_load(stage, fault, random, start))
+    if watched.missed:
+        stage.down()
+        return None
+    problems, since_s = list(_unaccounted(stage, fault, watched.answers)), watched.at_s
+    if fault.ends:
+        stage.down()
+        problems += kin.leftovers(stage.folder, stage.ports, GONE_S)
+        since_s = time.monotonic() - start
+        stage.up()
+    again = asyncio.run(_again(stage, start, fault.recovers_s))
+    recovered_s = _recovered(watched.answers + again, since_s)
+    if recovered_s is None or recovered_s > fault.recovers_s:
+        problems.append(f"recovered after {recovered_s} s")
+    if not fault.cold and not fault.ends:
+        problems += _descriptors_kept(stage.gateway, descriptors)
+    return Seen(
+        moment=moment,
+        fault=fault.name,
+        at_s=round(watched.at_s, 3),
+        answers=dict(Counter(answer.how for answer in watched.answers)),
+        slowest_s=round(max((a.took_s for a in watched.answers), default=0.0), 3),
+        recovered_s=None if recovered_s is None else round(recovered_s, 3),
+        problems=tuple(problems),
+        limit_s=fault.recovers_s,
+    )
+
+
+async def _round(stage: Stage, start: float) -> list[Answer]:
+    """A request to every function at once."""
+    requests = [Request(0, name, 4, stream=False) for name in FUNCTIONS]
+    return await send_all(stage.url, requests, REQUEST_TIMEOUT_S + SLACK_S, start)
+
+
+async def _again(stage: Stage, start: float, within_s: float) -> list[Answer]:
+    """Rounds until one is answered by all."""
+    found: list[Answer] = []
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        answers = await _round(stage, start)
+        found += answers
+        if all(answer.how == "ok" for answer in answers):
+            break
+        await asyncio.sleep(0.1)
+    return found
+
+
+async def _under_load(
+    stage: Stage, fault: Fault, random: np.random.Generator, start: float
+) -> Watched:
+    at_s = float(random.uniform(0.1, 2.5 if fault.cold else 1.5))
+    requests = poisson(random, FUNCTIONS, RATE_RPS, at_s + AFTER_S)
+    if fault.cold:
+        requests.insert(0, Request(0, FUNCTIONS[0], 4, stream=False))
+    limit_s = REQUEST_TIMEOUT_S + SLACK_S
+    load = asyncio.create_task(send_all(stage.url, requests, limit_s, start))
+    await asyncio.sleep(start + at_s - time.monotonic())
+    try:
+        undo, at_s = await _inflict(stage, fault, random, start)
+    except MissedError as error:
+        await load
+        return Watched([], 0, str(error))
+    if undo is not None:
+        await asyncio.sleep(fault.pause_s)
+        undo()
+    return Watched(await load, at_s)
+
+
+async def _inflict(
+    stage: Stage, fault: Fault, random: np.random.Generator, start: float
+) -> tuple[Undo | None, float]:
+    """Now, or in a start as soon as what it is meant for is there; and when that was."""
+    deadline = time.monotonic() + (_AWAITED_S if fault.cold else 0.0)
+    while True:
+        try:
+            return await fault.inflict(stage, random), time.monotonic() - start
+        except MissedError:
+            if time.monotonic() >= deadline:
+                raise
+        await asyncio.sleep(0.005)
+
+
+def _unaccounted(stage: Stage, fault: Fault, answers: Sequence[Answer]) -> Iterator[str]:
+    allowed = fault.allowed | {"ok"}
+    for how, count in Counter(answer.how for answer in answers).items():
+        if how not in allowed:
+            yield f"{count} requests ended as {how}"
+    late = [a for a in answers if a.took_s > REQUEST_TIMEOUT_S + SLACK_S + 1]
+    if late:
+        yield f"{len(late)} requests went past their time"
+    if not fault.ends:
+        yield from _unrecorded(stage, answers, lossy="disk" in fault.name or "file" in fault.name)
+
+
+def _unrecorded(stage: Stage, answers: Sequence[Answer], *, lossy: bool) -> Iterator[str]:
+    """Every request that reached the gateway is in its evidence, or the evidence says that lines
+    are lost."""
+    assert stage.system is not None
+    if lossy:
+        return
+    recorded = len(stage.system.evidence().requests)
+    answered = sum(answer.how not in {"refused", "timeout", "cut"} for answer in answers)
+    if recorded < answered:
+        yield f"{answered} requests were answered, {recorded} recorded"
+
+
+def _recovered(answers: Sequence[Answer], at_s: float) -> float | None:
+    """Seconds from the fault (where it ended the platform: from its new start) until each function
+    had answered a request that was sent after it."""
+    ends = []
+    for name in FUNCTIONS:
+        mine = [a.ended_s for a in answers if a.function == name and a.how == "ok"
+                and a.sent_s >= at_s]  # fmt: skip
+        if not mine:
+            return None
+        ends.append(min(mine))
+    return max(ends) - at_s
+
+
+def _descriptors_kept(gateway: psutil.Process, before: int) -> list[str]:
+    """Descriptors of the gateway that it had not before and keeps."""
+    deadline = time.monotonic() + GONE_S
+    most = before + _IDLE_DESCRIPTORS
+    while (now := gateway.num_fds()) > most and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return [f"the gateway holds {now} descriptors, {before} before"] if now > most else []

@@ -1,0 +1,106 @@
+"""Resources used up under the platform's feet: descriptors, address space, disk, shared memory."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from . import kin
+from .fault import Fault, Inflict, MissedError, Undo
+from .stage import Stage
+
+SERVED = frozenset({"http_500", "http_502", "http_503", "error_event"})
+UNREACHABLE = frozenset({"refused", "cut"})
+
+
+def limit(number: int, value: Callable[[psutil.Process], int], role: str) -> Inflict:
+    """A soft limit of a process lowered, until it is undone."""
+
+    async def inflict(stage: Stage, random: np.random.Generator) -> Undo:
+        found = {"gateway": stage.gateways, "instance": stage.instances}[role]()
+        if not found:
+            raise MissedError(f"no {role}")
+        process = found[int(random.integers(len(found)))]
+        before = resource.prlimit(process.pid, number)
+        resource.prlimit(process.pid, number, (value(process), before[1]))
+
+        def undo() -> None:
+            if kin.is_alive(process):
+                resource.prlimit(process.pid, number, before)
+
+        return undo
+
+    return inflict
+
+
+def _address_space(process: psutil.Process) -> int:
+    return int(process.memory_info().vms) + (1 << 20)
+
+
+def fill(folder: Path) -> Undo:
+    """Leave no room on the file system of ``folder``, which must be a small one of its own."""
+    filler = folder / kin.FILLER
+    with filler.open("wb", buffering=0) as file:
+        size = 1 << 16
+        while size:
+            try:
+                while file.write(bytes(size)) == size:
+                    pass
+            except OSError:
+                pass
+            size >>= 1
+    return filler.unlink
+
+
+def full_disk() -> Inflict:
+    async def inflict(stage: Stage, random: np.random.Generator) -> Undo:
+        return fill(stage.folder)
+
+    return inflict
+
+
+async def _nothing(stage: Stage, random: np.random.Generator) -> None:
+    """The fault was there before the platform."""
+
+
+def faults() -> list[Fault]:
+    return [
+        Fault("no descriptors left to the gateway",
+              limit(resource.RLIMIT_NOFILE, lambda _: 3, "gateway"),
+              SERVED | UNREACHABLE, 30, pause_s=1.5),
+        Fault("no descriptors left as functions start",
+              limit(resource.RLIMIT_NOFILE, lambda _: 3, "gateway"),
+              SERVED | UNREACHABLE, 45, cold=True, pause_s=1.5),
+        Fault("no memory left to the gateway",
+              limit(resource.RLIMIT_AS, _address_space, "gateway"),
+              SERVED | UNREACHABLE, 30, pause_s=1.5),
+        Fault("no memory left to an instance",
+              limit(resource.RLIMIT_AS, _address_space, "instance"), SERVED, 30, pause_s=1.5),
+        Fault("no memory file can be made", limit(resource.RLIMIT_FSIZE, lambda _: 1, "gateway"),
+              SERVED, 45, cold=True, pause_s=1.5),
+    ]  # fmt: skip
+
+
+def faults_of_file_systems() -> list[Fault]:
+    """Where small file systems could be mounted."""
+    return [
+        Fault("disk full", full_disk(), frozenset(), 30, pause_s=1.5),
+        Fault("disk full as functions start", full_disk(), frozenset(), 45, cold=True, pause_s=1.5),
+        Fault("/dev/shm full", _nothing, frozenset(), 45, cold=True,
+              prepare=lambda _: fill(Path("/dev/shm"))),
+    ]  # fmt: skip
+
+
+def mount_small(folder: Path, size: str) -> None:
+    """A file system of its own at ``folder``; gone with the mount namespace."""
+    folder.mkdir(parents=True, exist_ok=True)
+    status = os.spawnlp(
+        os.P_WAIT, "mount", "mount", "-t", "tmpfs", "-o", f"size={size}", "slbench", str(folder)
+    )
+    if status:
+        raise OSError(f"no file system could be mounted at {folder}")

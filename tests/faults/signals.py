@@ -1,0 +1,58 @@
+"""Processes of the platform killed, and stopped for good."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+
+import numpy as np
+import psutil
+
+from .fault import Fault, Inflict, MissedError
+from .stage import Stage
+
+_FIND: dict[str, Callable[[Stage], list[psutil.Process]]] = {
+    "instance": Stage.instances,
+    "template": Stage.templates,
+    "loader": Stage.loaders,
+    "gateway": Stage.gateways,
+}
+
+INSTANCE = frozenset({"http_502", "error_event"})
+STARTING = frozenset({"http_502", "http_503", "error_event"})
+GATEWAY = frozenset({"cut", "refused"})
+
+
+def send(number: signal.Signals, role: str) -> Inflict:
+    async def inflict(stage: Stage, random: np.random.Generator) -> None:
+        found = _FIND[role](stage)
+        if not found:
+            raise MissedError(f"no {role}")
+        try:
+            found[int(random.integers(len(found)))].send_signal(number)
+        except psutil.NoSuchProcess as error:
+            raise MissedError(f"the {role} had just ended") from error
+
+    return inflict
+
+
+def faults() -> list[Fault]:
+    """A process that is stopped is given up after some seconds of silence (``live/watch.py``), so
+    that what waits for it waits for as long."""
+    kill, stop = signal.SIGKILL, signal.SIGSTOP
+    return [
+        Fault("kill -9, an instance", send(kill, "instance"), INSTANCE, 15),
+        Fault("SIGSTOP, an instance", send(stop, "instance"), INSTANCE, 30),
+        Fault("kill -9, an instance that starts", send(kill, "instance"), STARTING, 45, cold=True),
+        Fault("SIGSTOP, an instance that starts", send(stop, "instance"), STARTING, 45, cold=True),
+        Fault("kill -9, the template", send(kill, "template"), STARTING, 45),
+        Fault("SIGSTOP, the template", send(stop, "template"), STARTING, 45),
+        Fault("kill -9, the template that imports", send(kill, "template"), STARTING, 45, cold=True),
+        Fault("SIGSTOP, the template that imports", send(stop, "template"), STARTING, 55, cold=True),
+        Fault("kill -9, the backbone's loader", send(kill, "loader"), STARTING, 45, cold=True),
+        Fault("SIGSTOP, the backbone's loader", send(stop, "loader"), STARTING, 55, cold=True),
+        Fault("kill -9, the gateway", send(kill, "gateway"), GATEWAY, 45, ends=True),
+        Fault("SIGSTOP, the gateway", send(stop, "gateway"), GATEWAY | {"timeout"}, 45, ends=True),
+        Fault("kill -9, the gateway as it starts functions", send(kill, "gateway"), GATEWAY, 45,
+              cold=True, ends=True),
+    ]  # fmt: skip

@@ -1,0 +1,105 @@
+"""A platform on the tiny backbone to inflict faults on, and its processes by their roles."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from systems.interface import Deployment, Device, Endpoint, Function, Limits, ServingSystem
+from systems.models import ensure_adapters, ensure_backbone
+from systems.registry import system_class
+
+from . import kin
+
+FUNCTIONS = ("f0", "f1", "f2", "f3")
+REQUEST_TIMEOUT_S = 60.0
+LIMITS = Limits(
+    max_batch_size=4,
+    max_context_tokens=512,
+    keep_alive_s=60,
+    request_timeout_s=REQUEST_TIMEOUT_S,
+    threads_per_instance=1,
+)
+
+
+def deployment(
+    functions: Iterable[str] = FUNCTIONS, gib: float = 2, limits: Limits = LIMITS
+) -> Deployment:
+    tiny = ensure_backbone("tiny")
+    adapters = ensure_adapters(tiny, list(functions), rank=8)
+    return Deployment(
+        functions=tuple(
+            Function(id=name, backbone="tiny", adapter=path) for name, path in adapters.items()
+        ),
+        backbones={"tiny": tiny},
+        dtype="float32",
+        devices=(Device(name="cpu:0", memory_bytes=round(gib * 2**30)),),
+        limits=limits,
+    )
+
+
+@dataclass
+class Stage:
+    """Brings the system up when it is needed; ``folder`` is where its temporary files go."""
+
+    deployment: Deployment
+    folder: Path
+    system: ServingSystem | None = None
+    endpoint: Endpoint | None = None
+    ports: list[int] = field(default_factory=list)
+    """Of all deployments so far."""
+
+    def up(self) -> None:
+        if self.system is None:
+            self.system = system_class("serverless-lora")()
+            self.endpoint = self.system.deploy(self.deployment)
+            self.ports.append(int(self.url.rpartition(":")[2]))
+
+    def down(self) -> None:
+        if self.system is not None:
+            self.system.stop()
+        self.system = self.endpoint = None
+
+    @property
+    def url(self) -> str:
+        assert self.endpoint is not None, "up() comes first"
+        return self.endpoint.base_url
+
+    @property
+    def gateway(self) -> psutil.Process:
+        assert self.endpoint is not None, "up() comes first"
+        return psutil.Process(self.endpoint.pids[0])
+
+    def _below(self, word: str) -> list[psutil.Process]:
+        children = [p for p in self.gateway.children(recursive=True) if kin.is_alive(p)]
+        return [child for child in children if word in kin.command_of(child)]
+
+    def gateways(self) -> list[psutil.Process]:
+        return [self.gateway]
+
+    def templates(self) -> list[psutil.Process]:
+        return [p for p in self._below("process zygote") if p.ppid() == self.gateway.pid]
+
+    def instances(self) -> list[psutil.Process]:
+        """Forks of the template; a loader that is forked is one for its few milliseconds."""
+        return [p for p in self._below("process zygote") if p.ppid() != self.gateway.pid]
+
+    def loaders(self) -> list[psutil.Process]:
+        """Those started while the template was not ready yet."""
+        return self._below("process loader")
+
+
+def temporary(folder: Path) -> Path:
+    """From now on, temporary files of this process and its children are made in ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["TMPDIR"] = str(folder)
+    import tempfile
+
+    tempfile.tempdir = None
+    # What torch keeps of its own between processes is no leftover of the platform's.
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder.parent / "inductor")
+    return folder
