@@ -27,6 +27,10 @@ def serve(
     ] = 8,
     host: str = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(help="File of tokens by function; as SLBENCH_TOKENS in the environment."),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="Deployment key=value: dtype=bfloat16."),
@@ -41,14 +45,18 @@ def serve(
 
     Exit status 1 where it met with a problem. Example: slbench serve serverless-lora --port 8000
     """
+    import os
     import signal
     import sys
 
+    from systems.access import VARIABLE
     from systems.registry import system_class
 
     from ..deployments import deployment_for
     from ..experiment import DeploymentChoice, SystemChoice, parse_setting
 
+    if tokens is not None:
+        os.environ[VARIABLE] = str(tokens.resolve())
     settings = dict(parse_setting(text) for text in set_ or [])
     options = settings.pop("options", {})
     choice = DeploymentChoice.model_validate(
@@ -68,7 +76,8 @@ def serve(
         if json_:
             print(json.dumps({"base_url": endpoint.base_url, "models": endpoint.models}))
             sys.stdout.flush()
-        print(_greeting(endpoint.base_url, endpoint.models), file=sys.stderr)
+        asked = VARIABLE in os.environ
+        print(_greeting(endpoint.base_url, endpoint.models, asked), file=sys.stderr)
         try:
             signal.pause()
         except KeyboardInterrupt:
@@ -98,10 +107,11 @@ def _names(adapters: list[Path], count: int) -> list[str]:
     return [path.name for path in adapters] or [f"f{index}" for index in range(count)]
 
 
-def _greeting(url: str, models: tuple[str, ...]) -> str:
+def _greeting(url: str, models: tuple[str, ...], asked: bool) -> str:
+    token = " -H 'Authorization: Bearer …'" if asked else ""
     body = json.dumps({"model": models[-1], "messages": [{"role": "user", "content": "Hello"}]})
     return (
         f"answering at {url}/v1 as {', '.join(models)}\n"
-        f"  curl {url}/v1/chat/completions -H 'Content-Type: application/json' -d '{body}'\n"
+        f"  curl {url}/v1/chat/completions -H 'Content-Type: application/json'{token} -d '{body}'\n"
         "Ctrl-C stops it"
     )

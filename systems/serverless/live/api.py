@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from systems.access import AccessTokens
 from systems.interface import Deployment, Function
 
 from . import patience, schema
@@ -58,11 +59,15 @@ class Backend(Protocol):
 
 
 class Api:
-    """Routes and their handlers. ``texts`` by backbone."""
+    """Routes and their handlers. ``texts`` by backbone; where there are ``tokens``, callers must
+    have one of the function's."""
 
-    def __init__(self, platform: Backend, texts: Mapping[str, Text]) -> None:
+    def __init__(
+        self, platform: Backend, texts: Mapping[str, Text], tokens: AccessTokens | None = None
+    ) -> None:
         self._platform = platform
         self._texts = texts
+        self._tokens = tokens
         self._limits = platform.plan.deployment.limits
 
     def application(self) -> web.Application:
@@ -80,17 +85,20 @@ class Api:
     async def _openapi(self, request: web.Request) -> web.Response:  # noqa: ARG002
         return web.json_response(schema.openapi())
 
-    async def _models(self, request: web.Request) -> web.Response:  # noqa: ARG002
+    async def _models(self, request: web.Request) -> web.Response:
+        self._know(request)
         models = [
             {"id": name, "object": "model", "owned_by": "local", "parent": function.backbone}
             for name, function in self._platform.plan.functions.items()
+            if self._may_call(request, name)
         ]
         return web.json_response({"object": "list", "data": models})
 
     async def _completions(self, request: web.Request) -> web.StreamResponse:
         received_ns = time.monotonic_ns()
+        self._know(request)
         body = _parse(schema.CompletionRequest, await _body_of(request))
-        text = self._text(body.model)
+        text = self._text(request, body.model)
         prompt = body.prompt if isinstance(body.prompt, list) else text.encode(body.prompt)
         return await self._generate(
             request, body, prompt, body.max_tokens, CompletionShape(), received_ns
@@ -98,15 +106,27 @@ class Api:
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         received_ns = time.monotonic_ns()
+        self._know(request)
         body = _parse(schema.ChatRequest, await _body_of(request))
-        text = self._text(body.model)
+        text = self._text(request, body.model)
         try:
             prompt = text.chat([message.model_dump() for message in body.messages])
         except ValueError as error:
             raise RefusalError(400, str(error), "invalid_messages", "messages") from error
         return await self._generate(request, body, prompt, body.limit, ChatShape(), received_ns)
 
-    def _text(self, model: str) -> Text:
+    def _know(self, request: web.Request) -> None:
+        """Refuse whom nobody knows before reading what they say."""
+        if self._tokens is not None and not self._tokens.known(_authorization(request)):
+            raise RefusalError(401, "a token is needed: Authorization: Bearer …", "invalid_api_key")
+
+    def _may_call(self, request: web.Request, model: str) -> bool:
+        return self._tokens is None or self._tokens.allow(_authorization(request), model)
+
+    def _text(self, request: web.Request, model: str) -> Text:
+        if not self._may_call(request, model):
+            # Whether there is such a function is not for everybody to know.
+            raise RefusalError(403, f"the token is not one of {model!r}", "not_allowed", "model")
         function = self._platform.plan.functions.get(model)
         if function is None:
             known = ", ".join(self._platform.plan.functions)
@@ -124,7 +144,7 @@ class Api:
         shape: Shape,
         received_ns: int,
     ) -> web.StreamResponse:
-        text = self._text(body.model)
+        text = self._text(request, body.model)
         self._check_prompt(prompt, max_tokens, text)
         call = self._platform.submit(
             client_id=request.headers.get("X-Request-Id", ""),
@@ -238,6 +258,10 @@ def _sampling(body: schema.CompletionRequest | schema.ChatRequest, text: Text) -
         "ignore_eos": body.ignore_eos,
         "stop_token_ids": text.stop_ids,
     }
+
+
+def _authorization(request: web.Request) -> str | None:
+    return request.headers.get("Authorization")
 
 
 async def _body_of(request: web.Request) -> bytes:

@@ -1,8 +1,8 @@
 """The platform's front process: ``python -m systems.serverless.live.gateway CONFIG``.
 
-CONFIG is a JSON file in a folder of its own: {system, deployment, journal}. Once the endpoint answers, one line of JSON
-goes to standard output, ``{"port": …}`` or ``{"error": …}``; after that, nothing. Ends on SIGTERM,
-on SIGINT, and when the process that started it is gone.
+CONFIG is a JSON file in a folder of its own: {system, deployment, journal}. Once the endpoint
+answers, one line of JSON goes to standard output, ``{"port": …}`` or ``{"error": …}``; after that,
+nothing. Ends on SIGTERM, on SIGINT, and when the process that started it is gone.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import uvloop
 from aiohttp import web
 
+from systems.access import AccessTokens, check_address
 from systems.errors import DeploymentError, SystemsError
 from systems.interface import Deployment
 from systems.registry import system_class
@@ -37,6 +38,8 @@ from .text import Text
 async def serve(config: dict[str, Any]) -> None:
     """Bring the platform up, answer until told to stop, and take it down."""
     deployment = Deployment.model_validate(config["deployment"])
+    tokens = AccessTokens.of_environment()
+    check_address(deployment, tokens)
     system = system_class(config["system"])
     policies = system.policies(Options.model_validate(dict(deployment.options)))
     plan = make_plan(deployment, forks=policies.preloading.forks)
@@ -45,7 +48,7 @@ async def serve(config: dict[str, Any]) -> None:
     if plan.options.mps:
         journal.exposure(mps.EXPOSURE)
     platform = Platform(plan, policies, journal)
-    app = Api(platform, texts).application()
+    app = Api(platform, texts, tokens).application()
     runner = PatientRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
     stop = _stop_event()
     try:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import psutil
 
 from systems import errors
+from systems.access import AccessTokens, check_address, headers
 from systems.interface import Deployment, Endpoint, Evidence, ServingSystem, SystemInfo
 
 from ..core.policies import Policies
@@ -77,6 +78,7 @@ class LiveServerless(ServingSystem):
         )
 
     def check(self, deployment: Deployment) -> None:
+        check_address(deployment, AccessTokens.of_environment())
         options = Options.model_validate(dict(deployment.options))
         make_plan(deployment, forks=self.policies(options).preloading.forks)
         _check_machine(deployment)
@@ -117,7 +119,8 @@ class LiveServerless(ServingSystem):
         )
         port = self._await_port()
         names = (*(f.id for f in deployment.functions), *deployment.backbones)
-        return Endpoint(f"http://{deployment.host}:{port}", names, (self._gateway.pid,))
+        pids, operator = (self._gateway.pid,), headers(AccessTokens.of_environment())
+        return Endpoint(f"http://{deployment.host}:{port}", names, pids, headers=operator)
 
     @property
     def _journal(self) -> Path:
