@@ -52,7 +52,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(
         prefix="campaign-", dir="/var/tmp", ignore_cleanup_errors=True
     ) as folder:
-        platform_stage = stage.Stage(stage.deployment(), stage.temporary(Path(folder) / "tmp"))
+        platform_stage = stage.Stage(stage.temporary(Path(folder) / "tmp"))
         players = _players(Path(folder), mounts, options.only, platform_stage)
         record = _resumed(options.out, options.seed)
         campaign(players, options.moments, options.seed, platform_stage, record, options.out)
@@ -87,7 +87,7 @@ def _players(
     players = [
         Player(fault.name, fault.recovers_s, partial(platform_scene.play, platform_stage, fault))
         for fault in faults
-        for _ in range(1 if fault.cold or fault.ends else 4)
+        for _ in range(1 if fault.cold or fault.ends or fault.brief else 4)
     ]
     players += [
         Player(fault.name, fault.recovers_s, partial(_play_run, platform_stage, scene, fault))

@@ -22,6 +22,8 @@ class Fault:
     """``allowed``: how requests may end beside well. ``recovers_s``: how long after it every
     function must have answered a request that was sent after it. ``cold``: it comes while the
     platform starts rather than while it serves. ``ends``: the platform is gone with it.
+    ``awaited_s``: for how long what it is meant for may take to come up. ``brief``: nothing is kept
+    alive for longer than a moment.
     ``pause_s``: after how long it is undone. ``prepare``: what has to be so before the platform
     is up; it gives what makes it not so any more."""
 
@@ -31,6 +33,9 @@ class Fault:
     recovers_s: float
     cold: bool = False
     ends: bool = False
+    awaited_s: float = 0.0
+    brief: bool = False
+    rate_rps: float = 8.0
     pause_s: float = 0.0
     prepare: Callable[[Stage], Undo] | None = None
 

@@ -16,9 +16,8 @@ import psutil
 from . import kin
 from .fault import Fault, MissedError, Seen, Undo
 from .load import Answer, Request, poisson, send_all
-from .stage import FUNCTIONS, REQUEST_TIMEOUT_S, Stage
+from .stage import FUNCTIONS, REQUEST_TIMEOUT_S, Stage, brief, deployment
 
-RATE_RPS = 8.0
 AFTER_S = 2.5
 """How long the load goes on after the fault."""
 SLACK_S = 3.0
@@ -52,7 +51,8 @@ def play(stage: Stage, fault: Fault, moment: int, random: np.random.Generator) -
 def _play(stage: Stage, fault: Fault, moment: int, random: np.random.Generator) -> Seen | None:
     if fault.cold:
         stage.down()
-    stage.up()
+    wanted = brief() if fault.brief else deployment()
+    stage.up(wanted)
     if not fault.cold:
         asyncio.run(_round(stage, time.monotonic()))
     descriptors = stage.gateway.num_fds()
@@ -66,12 +66,12 @@ def _play(stage: Stage, fault: Fault, moment: int, random: np.random.Generator) 
         stage.down()
         problems += kin.leftovers(stage.folder, stage.ports, GONE_S)
         since_s = time.monotonic() - start
-        stage.up()
+        stage.up(wanted)
     again = asyncio.run(_again(stage, start, fault.recovers_s))
     recovered_s = _recovered(watched.answers + again, since_s)
     if recovered_s is None or recovered_s > fault.recovers_s:
         problems.append(f"recovered after {recovered_s} s")
-    if not fault.cold and not fault.ends:
+    if not fault.cold and not fault.ends and not fault.brief:
         problems += _descriptors_kept(stage.gateway, descriptors)
     return Seen(
         moment=moment,
@@ -108,7 +108,7 @@ async def _under_load(
     stage: Stage, fault: Fault, random: np.random.Generator, start: float
 ) -> Watched:
     at_s = float(random.uniform(0.1, 2.5 if fault.cold else 1.5))
-    requests = poisson(random, FUNCTIONS, RATE_RPS, at_s + AFTER_S)
+    requests = poisson(random, FUNCTIONS, fault.rate_rps, at_s + fault.awaited_s + AFTER_S)
     if fault.cold:
         requests.insert(0, Request(0, FUNCTIONS[0], 4, stream=False))
     limit_s = REQUEST_TIMEOUT_S + SLACK_S
@@ -117,8 +117,7 @@ async def _under_load(
     try:
         undo, at_s = await _inflict(stage, fault, random, start)
     except MissedError as error:
-        await load
-        return Watched([], 0, str(error))
+        return Watched(await load, 0, str(error))
     if undo is not None:
         await asyncio.sleep(fault.pause_s)
         undo()
@@ -129,7 +128,7 @@ async def _inflict(
     stage: Stage, fault: Fault, random: np.random.Generator, start: float
 ) -> tuple[Undo | None, float]:
     """Now, or in a start as soon as what it is meant for is there; and when that was."""
-    deadline = time.monotonic() + (_AWAITED_S if fault.cold else 0.0)
+    deadline = time.monotonic() + max(fault.awaited_s, _AWAITED_S if fault.cold else 0.0)
     while True:
         try:
             return await fault.inflict(stage, random), time.monotonic() - start

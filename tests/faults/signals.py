@@ -49,10 +49,16 @@ def faults() -> list[Fault]:
         Fault("SIGSTOP, the template", send(stop, "template"), STARTING, 45),
         Fault("kill -9, a template that imports", send(kill, "template"), STARTING, 45, cold=True),
         Fault("SIGSTOP, a template that imports", send(stop, "template"), STARTING, 55, cold=True),
-        Fault("kill -9, the backbone's loader", send(kill, "loader"), STARTING, 45, cold=True),
-        Fault("SIGSTOP, the backbone's loader", send(stop, "loader"), STARTING, 55, cold=True),
+        _of_a_loader("kill -9, the backbone's loader", kill),
+        _of_a_loader("SIGSTOP, the backbone's loader", stop),
         Fault("kill -9, the gateway", send(kill, "gateway"), GATEWAY, 45, ends=True),
         Fault("SIGSTOP, the gateway", send(stop, "gateway"), GATEWAY | {"timeout"}, 45, ends=True),
         Fault("kill -9, the gateway as it starts functions", send(kill, "gateway"), GATEWAY, 45,
               cold=True, ends=True),
     ]  # fmt: skip
+
+
+def _of_a_loader(name: str, number: signal.Signals) -> Fault:
+    """Few requests and nothing kept alive, so that most of them load the backbone anew."""
+    inflict = send(number, "loader")
+    return Fault(name, inflict, STARTING, 45, awaited_s=12.0, brief=True, rate_rps=1.0)

@@ -26,6 +26,15 @@ LIMITS = Limits(
 )
 
 
+BRIEF = LIMITS.model_copy(update={"keep_alive_s": 0.2})
+"""Everything goes as soon as it rests, and is loaded anew."""
+_BRIEF_OPTIONS = {"shared_keep_alive_s": 0.2, "container_keep_alive_s": 0.0}
+
+
+def brief() -> Deployment:
+    return deployment(limits=BRIEF).model_copy(update={"options": _BRIEF_OPTIONS})
+
+
 def deployment(
     functions: Iterable[str] = FUNCTIONS, gib: float = 2, limits: Limits = LIMITS
 ) -> Deployment:
@@ -46,17 +55,20 @@ def deployment(
 class Stage:
     """Brings the system up when it is needed; ``folder`` is where its temporary files go."""
 
-    deployment: Deployment
     folder: Path
+    deployment: Deployment | None = None
     system: ServingSystem | None = None
     endpoint: Endpoint | None = None
     ports: list[int] = field(default_factory=list)
     """Of all deployments so far."""
 
-    def up(self) -> None:
+    def up(self, wanted: Deployment) -> None:
+        if self.deployment != wanted:
+            self.down()
+        self.deployment = wanted
         if self.system is None:
             self.system = system_class("serverless-lora")()
-            self.endpoint = self.system.deploy(self.deployment)
+            self.endpoint = self.system.deploy(wanted)
             self.ports.append(int(self.url.rpartition(":")[2]))
 
     def down(self) -> None:
@@ -89,8 +101,29 @@ class Stage:
         return [p for p in self._below("process zygote") if p.ppid() != self.gateway.pid]
 
     def loaders(self) -> list[psutil.Process]:
-        """Those started while the template was not ready yet."""
-        return self._below("process loader")
+        """Forks of the template that map a backbone to write it, for their few milliseconds."""
+        return [
+            psutil.Process(pid)
+            for template in self.templates()
+            for pid in _children(template.pid)
+            if _writes_backbone(pid)
+        ]
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    except OSError:
+        return []
+    return [int(child) for child in text.split()]
+
+
+def _writes_backbone(pid: int) -> bool:
+    try:
+        maps = Path(f"/proc/{pid}/maps").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return any("rw-s" in line and "memfd:backbone" in line for line in maps.splitlines())
 
 
 def temporary(folder: Path) -> Path:
