@@ -59,7 +59,6 @@ def _play(stage: Stage, fault: Fault, moment: int, random: np.random.Generator) 
     start = time.monotonic()
     watched = asyncio.run(_under_load(stage, fault, random, start))
     if watched.missed:
-        stage.down()
         return None
     problems, since_s = list(_unaccounted(stage, fault, watched.answers)), watched.at_s
     if fault.ends:

@@ -61,4 +61,4 @@ def faults() -> list[Fault]:
 def _of_a_loader(name: str, number: signal.Signals) -> Fault:
     """Few requests and nothing kept alive, so that most of them load the backbone anew."""
     inflict = send(number, "loader")
-    return Fault(name, inflict, STARTING, 45, awaited_s=12.0, brief=True, rate_rps=1.0)
+    return Fault(name, inflict, STARTING, 45, awaited_s=20.0, brief=True, rate_rps=1.5)

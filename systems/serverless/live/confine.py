@@ -13,14 +13,18 @@ import os
 import resource
 import socket
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 from systems.errors import ConfinementError
 
-from . import seccomp
+from . import landlock, seccomp, view
 
 MAX_DESCRIPTORS = 256
 """Of an instance on the CPU: its socket, a backbone, and what its libraries open and close."""
+
+LIBRARY_SPACE = 6 << 30
+"""Addresses, not memory: libraries that are yet to be mapped, threads' stacks and heaps."""
 
 _SET_DUMPABLE, _SET_NO_NEW_PRIVS = 4, 38  # linux/prctl.h
 _CAPABILITY_VERSION_3 = 0x20080522  # linux/capability.h
@@ -102,13 +106,13 @@ def _drop_capabilities() -> None:
 
 def _filter_calls() -> None:
     denied = seccomp.NETWORK | seccomp.PROGRAMS | seccomp.PROCESSES | seccomp.KERNEL
-    seccomp.install(denied)
+    seccomp.install(denied | seccomp.SCHEDULING | seccomp.SHARING)
 
 
 def _filter_calls_beside_a_driver() -> None:
     """The compiler of kernels is a program, and CUDA's MPS is reached over a Unix socket."""
     unix = frozenset({int(socket.AF_UNIX)})
-    seccomp.install(seccomp.PROCESSES | seccomp.KERNEL, families=unix)
+    seccomp.install(seccomp.PROCESSES | seccomp.KERNEL, families=unix, forks=True)
 
 
 _ALWAYS, _HIDDEN = "environment scrubbed", "memory hidden"
@@ -130,10 +134,40 @@ MEASURES: Mapping[str, Mapping[str, Callable[[], None]]] = {
 }
 """In the order in which they are taken, by kind of device."""
 
+_SIGHT, _SPACE = "files of its own only", "memory bounded"
+MEASURES_OF_A_FUNCTION = {"cpu": (_SIGHT, _SPACE), "cuda": ()}
+"""Taken as soon as a process knows whose it is, and before it reads anything of theirs."""
+
 
 def names(kind: str) -> tuple[str, ...]:
-    """What instances on a kind of device are held to."""
-    return (_ALWAYS, *MEASURES[kind])
+    """What instances on a kind of device are held to. A kernel may lack Landlock; then it is not
+    among them."""
+    later = (each for each in MEASURES_OF_A_FUNCTION[kind] if each != _SIGHT or _sees_less())
+    return (_ALWAYS, *MEASURES[kind], *later)
+
+
+def _sees_less() -> bool:
+    return landlock.version() > 0
+
+
+def settle_in(kind: str, own: Iterable[Path], memory_bytes: int | None = None) -> None:
+    """See no file but libraries and ``own``; take no more memory than ``memory_bytes`` beside what
+    libraries need (None: unbounded). As far as the kind of device has these measures. Raises
+    :class:`ConfinementError`."""
+    later = MEASURES_OF_A_FUNCTION[kind]
+    if _SPACE in later and memory_bytes is not None:
+        _bound_memory(memory_bytes)
+    if _SIGHT in later and _sees_less():
+        view.narrow_to(own)
+
+
+def _bound_memory(nbytes: int) -> None:
+    """Address space, which is all that Linux can bound without a control group."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    most = pages * resource.getpagesize() + LIBRARY_SPACE + nbytes
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
 
 
 def confine(kind: str) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from systems.errors import SystemsError
 
-from . import placing, process
+from . import confine, placing, process
 from .exports import Export
 from .wire import Channel, Message
 
@@ -104,6 +104,9 @@ class Instance:
         self.begin()
 
     def _configure(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+        own = (message["model_dir"], message["adapter"])
+        paths = [Path(path) for path in own if path]
+        confine.settle_in(message["device"], paths, message["memory_bytes"])
         self._config = message
         self._place = placing.PLACES[message["device"]]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from systems.errors import SystemsError
 
-from . import process, store
+from . import confine, process, store
 from .exports import Export
 from .wire import Channel, Message
 
@@ -35,6 +35,7 @@ def main(channel: Channel) -> int:
     received = channel.receive()
     assert received is not None, "a receive without a time-out answers or raises"
     message, fds = received
+    confine.settle_in(message["device"], [Path(message["model_dir"])])
     process.import_libraries()
     from systems.engine.checkpoint import BackboneLayout
 

@@ -55,6 +55,7 @@ class Plan:
             "adapter": str(function.adapter) if function.adapter else None,
             "device": self.device,
             "threads": self.threads,
+            "memory_bytes": max(each.memory_bytes for each in self.deployment.devices),
             "limits": {
                 "max_batch_size": limits.max_batch_size,
                 "max_context_tokens": limits.max_context_tokens,

@@ -23,7 +23,7 @@ _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000  # linux/seccomp.h
 _NUMBER_AT, _MACHINE_AT, _ARGUMENT_AT = 0, 4, 16  # struct seccomp_data
 _SET_MODE_FILTER, _ALL_THREADS = 1, 1
 _X32_BIT = 0x40000000
-_CLONE_NEWUSER = 0x10000000
+_CLONE_THREAD, _CLONE_NEWUSER = 0x00010000, 0x10000000
 _DENIED = _ERRNO | errno.EPERM
 _MISSING = _ERRNO | errno.ENOSYS
 
@@ -45,6 +45,15 @@ PROCESSES = frozenset(
         "userfaultfd",
     }
 )
+FORKS = frozenset({"fork", "vfork"})
+"""Where a machine has them; on all of them, ``clone`` for anything but a thread."""
+SCHEDULING = frozenset(
+    {"setpriority", "ioprio_set", "sched_setscheduler", "sched_setparam", "sched_setattr"}
+)
+SHARING = frozenset(
+    {"memfd_create", "memfd_secret", "shmget", "shmat", "semget", "msgget", "mq_open"}
+)
+"""Memory that no limit counts, and channels that have a name."""
 KERNEL = frozenset(
     {
         "io_uring_setup",
@@ -101,7 +110,7 @@ _COMMON = {
     "clone3": 435, "process_madvise": 440, "pidfd_getfd": 438, "pidfd_send_signal": 424,
     "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "open_tree": 428,
     "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433,
-    "mount_setattr": 442,
+    "mount_setattr": 442, "memfd_secret": 447,
 }  # fmt: skip
 _X86_64 = {
     "socket": 41, "connect": 42, "accept": 43, "bind": 49, "listen": 50, "socketpair": 53,
@@ -114,6 +123,9 @@ _X86_64 = {
     "accept4": 288, "rt_sigqueueinfo": 129, "rt_tgsigqueueinfo": 297, "perf_event_open": 298,
     "prlimit64": 302, "open_by_handle_at": 304, "clock_adjtime": 305, "setns": 308,
     "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312, "finit_module": 313,
+    "fork": 57, "vfork": 58, "setpriority": 141, "sched_setparam": 142, "sched_setscheduler": 144,
+    "sched_setaffinity": 203, "ioprio_set": 251, "sched_setattr": 314, "memfd_create": 319,
+    "shmget": 29, "shmat": 30, "semget": 64, "msgget": 68, "mq_open": 240,
     "seccomp": 317, "kexec_file_load": 320, "bpf": 321, "execveat": 322, "userfaultfd": 323,
 }  # fmt: skip
 _AARCH64 = {
@@ -127,6 +139,9 @@ _AARCH64 = {
     "swapon": 224, "swapoff": 225, "rt_tgsigqueueinfo": 240, "perf_event_open": 241, "accept4": 242,
     "prlimit64": 261, "open_by_handle_at": 265, "clock_adjtime": 266, "setns": 268,
     "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272, "finit_module": 273,
+    "setpriority": 140, "sched_setparam": 118, "sched_setscheduler": 119,
+    "sched_setaffinity": 122, "ioprio_set": 30, "sched_setattr": 274, "memfd_create": 279,
+    "shmget": 194, "shmat": 196, "semget": 190, "msgget": 186, "mq_open": 180,
     "seccomp": 277, "bpf": 280, "execveat": 281, "userfaultfd": 282, "kexec_file_load": 294,
 }  # fmt: skip
 MACHINES = {
@@ -135,16 +150,19 @@ MACHINES = {
 }
 
 
-def install(denied: Iterable[str], *, families: frozenset[int] = frozenset()) -> None:
+def install(
+    denied: Iterable[str], *, families: frozenset[int] = frozenset(), forks: bool = False
+) -> None:
     """Hold this process, all its threads and all that it forks, to the filter from here on:
-    ``denied`` calls answer ``EPERM``, and sockets are made of ``families`` alone. Signals and
-    resource limits reach this process only. Raises :class:`ConfinementError`."""
+    ``denied`` calls answer ``EPERM``, sockets are made of ``families`` alone, and where not
+    ``forks``, threads are all that is started. Signals, resource limits and a choice of cores reach
+    this process only. Raises :class:`ConfinementError`."""
     machine = MACHINES.get(platform.machine())
     if machine is None:
         raise ConfinementError(
             f"no system-call filter for {platform.machine()}; there is for {', '.join(MACHINES)}"
         )
-    code = program(machine, denied, families, os.getpid())
+    code = program(machine, denied, families, os.getpid(), forks=forks)
     buffer = ctypes.create_string_buffer(code, len(code))
     header = ctypes.create_string_buffer(
         struct.pack("@HP", len(code) // 8, ctypes.addressof(buffer))
@@ -155,21 +173,30 @@ def install(denied: Iterable[str], *, families: frozenset[int] = frozenset()) ->
         raise ConfinementError(f"the kernel takes no system-call filter: {reason}")
 
 
-def program(machine: Machine, denied: Iterable[str], families: frozenset[int], pid: int) -> bytes:
+def program(
+    machine: Machine,
+    denied: Iterable[str],
+    families: frozenset[int],
+    pid: int,
+    *,
+    forks: bool = False,
+) -> bytes:
     """The filter as ``struct sock_filter``s, 8 bytes each."""
     number = machine.numbers
     steps = [_step(_LOAD, _MACHINE_AT), _step(_EQUAL, machine.audit, 1), _step(_RETURN, _KILL)]
     steps += [_step(_LOAD, _NUMBER_AT)]
     steps += [_step(_AT_LEAST, _X32_BIT, 0, 1), _step(_RETURN, _DENIED)]
-    for name in sorted(denied):
+    refused = set(denied) if forks else set(denied) | (FORKS & number.keys())
+    for name in sorted(refused):
         steps += [_step(_EQUAL, number[name], 0, 1), _step(_RETURN, _DENIED)]
     # Its flags lie in memory, where no filter looks; the C library turns to clone without it.
     steps += [_step(_EQUAL, number["clone3"], 0, 1), _step(_RETURN, _MISSING)]
     steps += _where(number["socket"], [_step(_EQUAL, each, 0, 1) for each in sorted(families)])
     steps += _where(number["kill"], [_step(_EQUAL, pid, 0, 1)])
     steps += _where(number["tgkill"], [_step(_EQUAL, pid, 0, 1)])
-    steps += _where(number["prlimit64"], [_step(_EQUAL, each, 0, 1) for each in (0, pid)])
-    steps += _where(number["clone"], [_step(_ANY_BIT, _CLONE_NEWUSER, 1, 0)])
+    for name in ("prlimit64", "sched_setaffinity"):
+        steps += _where(number[name], [_step(_EQUAL, each, 0, 1) for each in (0, pid)])
+    steps += _where_flags(number["clone"], 0 if forks else _CLONE_THREAD, _CLONE_NEWUSER)
     return b"".join([*steps, _step(_RETURN, _ALLOW)])
 
 
@@ -178,6 +205,15 @@ def _where(number: int, accepting: list[bytes]) -> list[bytes]:
     takes its first argument: the lower half, all that the kernel looks at in these calls."""
     tests = [step for each in accepting for step in (each, _step(_RETURN, _ALLOW))]
     body = [_step(_LOAD, _ARGUMENT_AT), *tests, _step(_RETURN, _DENIED)]
+    return [_step(_EQUAL, number, 0, len(body)), *body]
+
+
+def _where_flags(number: int, needed: int, refused: int) -> list[bytes]:
+    """Allow call ``number`` where its first argument has the bit ``needed`` (0: none is) and not
+    the bit ``refused``."""
+    lacks = [_step(_ANY_BIT, needed, 1, 0), _step(_RETURN, _DENIED)] if needed else []
+    has = [_step(_ANY_BIT, refused, 0, 1), _step(_RETURN, _DENIED)]
+    body = [_step(_LOAD, _ARGUMENT_AT), *lacks, *has, _step(_RETURN, _ALLOW)]
     return [_step(_EQUAL, number, 0, len(body)), *body]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import mmap
 import os
 import resource
 import signal
@@ -17,12 +18,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from systems.serverless.live import process
+from systems.serverless.live import confine, process
 from systems.serverless.live.wire import Channel
 
 PR_SET_PTRACER, PR_SET_PTRACER_ANY = 0x59616D61, ctypes.c_ulong(-1)
 PR_SET_DUMPABLE = 4
 PTRACE_ATTACH, PTRACE_DETACH = 16, 17
+MAP_NORESERVE = 0x4000
+BUDGET = 1 << 30
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 SECRET = ctypes.create_string_buffer(b"the prompt of another tenant")
@@ -38,7 +41,7 @@ def main(channel: Channel) -> int:
     return 0
 
 
-def attempt(attack: str, victim: dict[str, int]) -> dict[str, Any]:
+def attempt(attack: str, victim: dict[str, Any]) -> dict[str, Any]:
     """``got``, or ``refused`` with the error's name."""
     try:
         return {"got": ATTACKS[attack](victim)}
@@ -49,6 +52,52 @@ def attempt(attack: str, victim: dict[str, int]) -> dict[str, Any]:
 def _be_open(victim: dict[str, int]) -> None:
     """Undo what a fork has from its template."""
     _check(_LIBC.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
+
+
+def _settle_in(victim: dict[str, Any]) -> None:
+    """What an instance does when it is told whose it is."""
+    confine.settle_in("cpu", [Path(victim["own"])], BUDGET)
+
+
+def _read(victim: dict[str, Any]) -> str:
+    return Path(victim["path"]).read_text(encoding="utf-8")
+
+
+def _list(victim: dict[str, Any]) -> list[str]:
+    return os.listdir(victim["path"])
+
+
+def _write(victim: dict[str, Any]) -> None:
+    Path(victim["path"]).write_text("by an attacker", encoding="utf-8")
+
+
+def _remove(victim: dict[str, Any]) -> None:
+    Path(victim["path"]).unlink()
+
+
+def _fork(victim: dict[str, Any]) -> None:
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+
+def _take_memory(victim: dict[str, Any]) -> None:
+    """Ten times the budget, so much that no library could want it."""
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
+    mmap.mmap(-1, 10 * BUDGET, flags=flags).close()
+
+
+def _take_memory_file(victim: dict[str, Any]) -> None:
+    os.close(os.memfd_create("hoard"))
+
+
+def _their_priority(victim: dict[str, Any]) -> None:
+    os.setpriority(os.PRIO_PROCESS, victim["pid"], os.getpriority(os.PRIO_PROCESS, victim["pid"]))
+
+
+def _their_cores(victim: dict[str, Any]) -> None:
+    os.sched_setaffinity(victim["pid"], os.sched_getaffinity(victim["pid"]))
 
 
 def _internet(victim: dict[str, int]) -> None:
@@ -147,8 +196,18 @@ def _check(result: int) -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-ATTACKS: dict[str, Callable[[dict[str, int]], Any]] = {
+ATTACKS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "be open": _be_open,
+    "settle in": _settle_in,
+    "read": _read,
+    "list": _list,
+    "write": _write,
+    "remove": _remove,
+    "fork": _fork,
+    "take memory": _take_memory,
+    "take a memory file": _take_memory_file,
+    "their priority": _their_priority,
+    "their cores": _their_cores,
     "internet": _internet,
     "unix socket": _unix_socket,
     "internet from a child": _internet_from_a_child,

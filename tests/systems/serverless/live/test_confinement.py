@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -17,13 +18,15 @@ import aiohttp
 import psutil
 import pytest
 
-from systems.serverless.live import confine, process, wire
+from systems.serverless.live import confine, landlock, process, wire
 from systems.serverless.live.wire import Channel
 
 from .attacks import SECRET
 from .conftest import Running
 
 _TIMEOUT_MS = 200_000
+
+sees_less = pytest.mark.skipif(not landlock.version(), reason="this kernel has no Landlock")
 
 
 class Attacker:
@@ -76,19 +79,26 @@ class Sides:
 
     confined: tuple[Attacker, Attacker]
     free: tuple[Attacker, Attacker]
+    adapters: tuple[Path, Path]
+    """Of the attacker and of its sibling."""
 
-    def refused(self, attack: str) -> bool:
-        """Whether ``attack`` on a sibling is refused to an instance, and works where nothing
-        stands in its way."""
+    def refused(self, attack: str, on: dict[str, Any] | None = None) -> bool:
+        """Whether ``attack`` on a sibling, or ``on`` something else, is refused to an instance,
+        and works where nothing stands in its way."""
         attacker, victim = self.free
-        assert "got" in attacker.tries(attack, victim.about)
+        assert "got" in attacker.tries(attack, on or victim.about)
         attacker, victim = self.confined
-        return attacker.tries(attack, victim.about).get("refused") in {"EPERM", "EACCES"}
+        return attacker.tries(attack, on or victim.about).get("refused") in {"EPERM", "EACCES"}
 
 
 @pytest.fixture(scope="module", params=["new interpreter", "fork of the template"])
-def sides(request: pytest.FixtureRequest) -> Iterator[Sides]:
+def sides(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Sides]:
     """By both ways in which instances come to be."""
+    adapters = (tmp_path_factory.mktemp("mine"), tmp_path_factory.mktemp("theirs"))
+    for folder in adapters:
+        (folder / "adapter").write_text(folder.name, encoding="utf-8")
     popens: list[subprocess.Popen[bytes]] = []
 
     def spawn(role: str) -> Attacker:
@@ -104,7 +114,10 @@ def sides(request: pytest.FixtureRequest) -> Iterator[Sides]:
         return Attacker(ours)
 
     start = spawn if request.param == "new interpreter" else fork
-    started = Sides((start("instance"), start("instance")), (start("free"), start("free")))
+    confined, free = (start("instance"), start("instance")), (start("free"), start("free"))
+    started = Sides(confined, free, adapters)
+    for attacker, own in zip(confined, adapters, strict=True):
+        assert attacker.tries("settle in", {"own": str(own)}) == {"got": None}
     for attacker in started.free:
         attacker.tries("be open")
     yield started
@@ -173,6 +186,58 @@ def test_exhausting_descriptors_ends_at_a_bound_that_cannot_be_raised(sides: Sid
     assert sibling.tries("exhaust descriptors") == {"got": got}, "its sibling has its own"
 
 
+@sees_less
+def test_the_adapter_of_another_is_neither_read_nor_listed(sides: Sides) -> None:
+    mine, theirs = sides.adapters
+    attacker, _ = sides.confined
+    own = attacker.tries("read", {"path": str(mine / "adapter")})
+    assert own == {"got": mine.name}, "its own is"
+    assert sides.refused("read", {"path": str(theirs / "adapter")})
+    assert sides.refused("list", {"path": str(theirs)})
+    link = mine / "link"
+    link.symlink_to(theirs / "adapter")
+    assert sides.refused("read", {"path": str(link)})
+
+
+@sees_less
+def test_the_files_of_the_platforms_user_are_not_read(sides: Sides, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.toml"
+    tokens.write_text("secret", encoding="utf-8")
+    tokens.chmod(0o600)
+    assert sides.refused("read", {"path": str(tokens)})
+    assert sides.refused("list", {"path": "/proc"})
+    assert sides.refused("list", {"path": "/home"})
+
+
+@sees_less
+def test_no_file_is_written_or_removed(sides: Sides, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.write_text("before", encoding="utf-8")
+    attacker, _ = sides.confined
+    for path in (there, tmp_path / "new", sides.adapters[0] / "adapter"):
+        assert attacker.tries("write", {"path": str(path)}) == {"refused": "EACCES"}
+    assert attacker.tries("remove", {"path": str(there)}) == {"refused": "EACCES"}
+    assert there.read_text(encoding="utf-8") == "before"
+    assert sides.refused("write", {"path": str(there)})
+
+
+def test_starting_processes_without_end_is_refused_at_the_first(sides: Sides) -> None:
+    assert sides.refused("fork")
+
+
+def test_memory_ends_at_a_bound(sides: Sides) -> None:
+    attacker, _ = sides.free
+    assert "got" in attacker.tries("take memory")
+    attacker, _ = sides.confined
+    assert attacker.tries("take memory") == {"refused": "ENOMEM"}
+    assert sides.refused("take a memory file"), "which no bound would count"
+
+
+def test_the_priority_and_the_cores_of_a_sibling_cannot_be_changed(sides: Sides) -> None:
+    assert sides.refused("their priority")
+    assert sides.refused("their cores")
+
+
 def test_no_credential_of_the_platform_reaches_an_instance(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -230,3 +295,4 @@ def test_what_the_manifest_says_is_in_force_in_each_instance(
         assert all(int(status[name], 16) == 0 for name in ("CapPrm", "CapEff", "CapInh"))
         assert instance.rlimit(psutil.RLIMIT_NOFILE)[1] <= confine.MAX_DESCRIPTORS
         assert instance.rlimit(psutil.RLIMIT_CORE) == (0, 0)
+        assert instance.rlimit(psutil.RLIMIT_AS)[1] != resource.RLIM_INFINITY

@@ -16,7 +16,14 @@ from systems.serverless.live import seccomp
 from systems.serverless.live.seccomp import MACHINES, Machine
 
 PID = 4711
-EVERYTHING = seccomp.NETWORK | seccomp.PROGRAMS | seccomp.PROCESSES | seccomp.KERNEL
+EVERYTHING = (
+    seccomp.NETWORK
+    | seccomp.PROGRAMS
+    | seccomp.PROCESSES
+    | seccomp.KERNEL
+    | seccomp.SCHEDULING
+    | seccomp.SHARING
+)
 ALLOWED, KILLED = "allowed", "killed"
 
 machines = st.sampled_from(list(MACHINES.values()))
@@ -61,11 +68,15 @@ def test_what_is_not_named_is_allowed(machine: Machine, number: int, first: int)
         assert verdict(filtered(machine), machine.audit, number, first) == ALLOWED
 
 
-@given(machines, st.sampled_from(["kill", "tgkill", "prlimit64"]), st.integers(-1, 2**22))
+@given(
+    machines,
+    st.sampled_from(["kill", "tgkill", "prlimit64", "sched_setaffinity"]),
+    st.integers(-1, 2**22),
+)
 def test_signals_and_limits_reach_the_process_itself_alone(
     machine: Machine, name: str, pid: int
 ) -> None:
-    own = {PID, 0} if name == "prlimit64" else {PID}
+    own = {PID} if "kill" in name else {PID, 0}
     expected = ALLOWED if pid in own else "EPERM"
     assert verdict(filtered(machine), machine.audit, machine.numbers[name], pid) == expected
 
@@ -86,6 +97,17 @@ def test_threads_start_and_user_namespaces_do_not(machine: Machine) -> None:
     assert verdict(code, machine.audit, number["clone"], thread) == ALLOWED
     assert verdict(code, machine.audit, number["clone"], thread | 0x10000000) == "EPERM"
     assert verdict(code, machine.audit, number["clone3"]) == "ENOSYS", "so it turns to clone"
+
+
+@pytest.mark.parametrize("machine", MACHINES.values(), ids=list(MACHINES))
+def test_processes_start_only_where_they_may(machine: Machine) -> None:
+    number = machine.numbers
+    calls = [(number["clone"], 17), *((number[n], 0) for n in seccomp.FORKS & number.keys())]
+    may = seccomp.program(machine, EVERYTHING, frozenset(), PID, forks=True)
+    for call, flags in calls:
+        assert verdict(filtered(machine), machine.audit, call, flags) == "EPERM"
+        assert verdict(may, machine.audit, call, flags) == ALLOWED
+    assert verdict(may, machine.audit, number["clone"], 17 | 0x10000000) == "EPERM"
 
 
 @given(machines, st.integers(0, 600))
