@@ -84,7 +84,7 @@ async def _held(connections: list[socket.socket]) -> Undo:
 def faults() -> list[Fault]:
     """The platform owes the others their answers while these hold on to what they have."""
     return [
-        Fault("half-open clients", half_open(), frozenset(), 30, pause_s=2.0),
-        Fault("slow readers", slow_readers(), frozenset(), 30, pause_s=2.0),
-        Fault("clients that leave", leavers(), frozenset(), 30),
+        Fault("half-open clients", half_open(), frozenset(), 60, pause_s=2.0),
+        Fault("slow readers", slow_readers(), frozenset(), 60, pause_s=2.0),
+        Fault("clients that leave", leavers(), frozenset(), 60),
     ]

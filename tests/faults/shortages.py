@@ -72,26 +72,26 @@ def faults() -> list[Fault]:
     return [
         Fault("no descriptors left to the gateway",
               limit(resource.RLIMIT_NOFILE, lambda _: 3, "gateway"),
-              SERVED | UNREACHABLE, 30, pause_s=1.5),
+              SERVED | UNREACHABLE, 60, pause_s=1.5),
         Fault("no descriptors left as functions start",
               limit(resource.RLIMIT_NOFILE, lambda _: 3, "gateway"),
-              SERVED | UNREACHABLE, 45, cold=True, pause_s=1.5),
+              SERVED | UNREACHABLE, 120, cold=True, pause_s=1.5),
         Fault("no memory left to the gateway",
               limit(resource.RLIMIT_AS, _address_space, "gateway"),
-              SERVED | UNREACHABLE, 30, pause_s=1.5),
+              SERVED | UNREACHABLE, 60, pause_s=1.5),
         Fault("no memory left to an instance",
-              limit(resource.RLIMIT_AS, _address_space, "instance"), SERVED, 30, pause_s=1.5),
+              limit(resource.RLIMIT_AS, _address_space, "instance"), SERVED, 60, pause_s=1.5),
         Fault("no memory file can be made", limit(resource.RLIMIT_FSIZE, lambda _: 1, "gateway"),
-              SERVED, 45, cold=True, pause_s=1.5),
+              SERVED, 120, cold=True, pause_s=1.5),
     ]  # fmt: skip
 
 
 def faults_of_file_systems() -> list[Fault]:
     """Where small file systems could be mounted."""
     return [
-        Fault("disk full", full_disk(), frozenset(), 30, pause_s=1.5),
-        Fault("disk full as functions start", full_disk(), frozenset(), 45, cold=True, pause_s=1.5),
-        Fault("/dev/shm full", _nothing, frozenset(), 45, cold=True,
+        Fault("disk full", full_disk(), frozenset(), 60, pause_s=1.5),
+        Fault("disk full as functions start", full_disk(), frozenset(), 120, cold=True, pause_s=1.5),
+        Fault("/dev/shm full", _nothing, frozenset(), 120, cold=True,
               prepare=lambda _: fill(Path("/dev/shm"))),
     ]  # fmt: skip
 

@@ -41,19 +41,19 @@ def faults() -> list[Fault]:
     that what waits for it waits for as long."""
     kill, stop = signal.SIGKILL, signal.SIGSTOP
     return [
-        Fault("kill -9, an instance", send(kill, "instance"), INSTANCE, 15),
-        Fault("SIGSTOP, an instance", send(stop, "instance"), INSTANCE, 30),
-        Fault("kill -9, an instance that starts", send(kill, "instance"), STARTING, 45, cold=True),
-        Fault("SIGSTOP, an instance that starts", send(stop, "instance"), STARTING, 45, cold=True),
-        Fault("kill -9, the template", send(kill, "template"), STARTING, 45),
-        Fault("SIGSTOP, the template", send(stop, "template"), STARTING, 45),
-        Fault("kill -9, a template that imports", send(kill, "template"), STARTING, 45, cold=True),
-        Fault("SIGSTOP, a template that imports", send(stop, "template"), STARTING, 55, cold=True),
+        Fault("kill -9, an instance", send(kill, "instance"), INSTANCE, 60),
+        Fault("SIGSTOP, an instance", send(stop, "instance"), INSTANCE, 60),
+        Fault("kill -9, an instance that starts", send(kill, "instance"), STARTING, 120, cold=True),
+        Fault("SIGSTOP, an instance that starts", send(stop, "instance"), STARTING, 120, cold=True),
+        Fault("kill -9, the template", send(kill, "template"), STARTING, 120),
+        Fault("SIGSTOP, the template", send(stop, "template"), STARTING, 120),
+        Fault("kill -9, a template that imports", send(kill, "template"), STARTING, 120, cold=True),
+        Fault("SIGSTOP, a template that imports", send(stop, "template"), STARTING, 120, cold=True),
         _of_a_loader("kill -9, the backbone's loader", kill),
         _of_a_loader("SIGSTOP, the backbone's loader", stop),
-        Fault("kill -9, the gateway", send(kill, "gateway"), GATEWAY, 45, ends=True),
-        Fault("SIGSTOP, the gateway", send(stop, "gateway"), GATEWAY | {"timeout"}, 45, ends=True),
-        Fault("kill -9, the gateway as it starts functions", send(kill, "gateway"), GATEWAY, 45,
+        Fault("kill -9, the gateway", send(kill, "gateway"), GATEWAY, 120, ends=True),
+        Fault("SIGSTOP, the gateway", send(stop, "gateway"), GATEWAY | {"timeout"}, 120, ends=True),
+        Fault("kill -9, the gateway as it starts functions", send(kill, "gateway"), GATEWAY, 120,
               cold=True, ends=True),
     ]  # fmt: skip
 
@@ -61,4 +61,4 @@ def faults() -> list[Fault]:
 def _of_a_loader(name: str, number: signal.Signals) -> Fault:
     """Few requests and nothing kept alive, so that most of them load the backbone anew."""
     inflict = send(number, "loader")
-    return Fault(name, inflict, STARTING, 45, awaited_s=20.0, brief=True, rate_rps=1.5)
+    return Fault(name, inflict, STARTING, 120, awaited_s=20.0, brief=True, rate_rps=1.5)
