@@ -147,7 +147,7 @@ def load(name: str, changes: Mapping[str, Any] | None = None) -> Experiment:
     path = _find(name)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise HarnessError(f"{path}: {error}") from error
     if not isinstance(content, dict):
         raise HarnessError(f"{path}: an experiment is a mapping of keys, see the shipped ones")

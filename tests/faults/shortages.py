@@ -90,7 +90,7 @@ def faults_of_file_systems() -> list[Fault]:
     """Where small file systems could be mounted."""
     return [
         Fault("disk full", full_disk(), frozenset(), 60, pause_s=1.5),
-        Fault("disk full as functions start", full_disk(), frozenset(), 120, cold=True, pause_s=1.5),
+        Fault("disk full as it starts", full_disk(), frozenset(), 120, cold=True, pause_s=1.5),
         Fault("/dev/shm full", _nothing, frozenset(), 120, cold=True,
               prepare=lambda _: fill(Path("/dev/shm"))),
     ]  # fmt: skip

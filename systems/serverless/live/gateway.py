@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ from typing import Any
 
 import uvloop
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from systems.access import AccessTokens, check_address
 from systems.errors import DeploymentError, SystemsError
@@ -106,8 +108,15 @@ def _tidy_up_for(starter: int, config: Path) -> None:
         shutil.rmtree(config.parent, ignore_errors=True)
 
 
+def _is_our_fault(record: logging.LogRecord) -> bool:
+    """Not what a client got wrong: it has its answer, and the log would quote its prompt."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
+
+
 def main() -> int:
     confine.hide_memory()
+    logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
     path, starter = Path(sys.argv[1]), os.getppid()
     try:
         return _main(json.loads(path.read_text(encoding="utf-8")))

@@ -71,6 +71,36 @@ def error(message: str, *, kind: str, code: str | None = None, param: str | None
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
+_ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {"message": {"type": "string"}, "type": {"type": "string"}},
+        }
+    },
+}
+_REFUSALS = {
+    "400": "malformed, or longer than the context",
+    "401": "no token, where tokens are asked for",
+    "403": "a token of another function",
+    "404": "no such model",
+    "408": "the body did not come in time",
+    "413": "a body that is too large",
+    "429": "no deadline can be met; Retry-After says when to come again",
+    "502": "the instance was lost",
+    "503": "no instance could be started",
+    "504": "no answer in time",
+}
+
+
+def _refusal(why: str) -> Any:
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    return {"description": why, "content": content}
+
+
 def openapi() -> Any:
     """The OpenAPI document of the endpoint, from the models above."""
 
@@ -82,12 +112,16 @@ def openapi() -> Any:
         content = {"application/json": {"schema": reference}}
         return {"post": {"summary": summary, "requestBody": _body(content), "responses": answers}}
 
-    schemas: dict[str, Any] = {}
+    schemas: dict[str, Any] = {"Error": _ERROR}
     answers = {
-        "200": {"description": "the completion, or its stream of server-sent events"},
-        "400": {"description": "malformed, or longer than the context"},
-        "404": {"description": "no such model"},
-        "503": {"description": "no instance could be started"},
+        "200": {
+            "description": "the completion, or its stream of server-sent events",
+            "content": {
+                "application/json": {"schema": {"type": "object", "required": ["choices"]}},
+                "text/event-stream": {},
+            },
+        },
+        **{status: _refusal(why) for status, why in _REFUSALS.items()},
     }
     return {
         "openapi": "3.1.0",
@@ -98,7 +132,17 @@ def openapi() -> Any:
             "/v1/models": {
                 "get": {
                     "summary": "Names of functions and backbones",
-                    "responses": {"200": {"description": "the list"}},
+                    "responses": {
+                        "200": {
+                            "description": "the list",
+                            "content": {
+                                "application/json": {
+                                    "schema": {"type": "object", "required": ["data"]}
+                                }
+                            },
+                        },
+                        "401": _refusal(_REFUSALS["401"]),
+                    },
                 }
             },
         },

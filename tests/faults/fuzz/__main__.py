@@ -1,0 +1,56 @@
+"""Tries so many bad inputs of each kind, and keeps what became of them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from . import files, http, texts
+from .tally import Tally
+
+OF_FILES: tuple[Callable[[int, int, Path], Tally], ...] = (
+    files.adapters,
+    files.checkpoints,
+    texts.experiments,
+    texts.workloads,
+    texts.traces,
+)
+OF_ADDRESS: tuple[Callable[[int, int, str], Tally], ...] = (http.documented, http.raw)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.fuzz", description=__doc__)
+    parser.add_argument("--examples", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("fuzz.json"))
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    record: dict[str, Any] = {
+        "seed": options.seed,
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "kinds": [],
+    }
+
+    def keep(tally: Tally) -> None:
+        record["kinds"].append(tally.as_dict())
+        options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        print(json.dumps(tally.as_dict()), file=sys.stderr, flush=True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        for try_files in OF_FILES:
+            keep(try_files(options.examples, options.seed, Path(folder)))
+    with http.platform() as url:
+        for try_address in OF_ADDRESS:
+            keep(try_address(options.examples, options.seed, url))
+    return 1 if any(kind["problems"] for kind in record["kinds"]) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
