@@ -77,6 +77,8 @@ class Controller:
         self._all_ended.wait()
         self._runner.quit()
         _say("done", workers=list(self._ended.values()), lost=self._lost, cpu_ns=self._cpu_ns)
+        for process in self._processes:
+            _see_off(process)
 
     def stop(self) -> None:
         self._runner.send_message("replay_stop")
@@ -137,6 +139,15 @@ class Controller:
 
 
 _COUNTS = ("done", "failed", "events")
+
+
+def _see_off(process: subprocess.Popen[bytes]) -> None:
+    """A worker that has not heard that it is over would wait for its master's heartbeat."""
+    try:
+        process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _say(kind: str, **content: Any) -> None:

@@ -50,7 +50,7 @@ def read_header(path: Path, error: type[SystemsError]) -> dict[str, StoredTensor
         }
     except OSError as problem:
         raise error(f"{path}: {problem.strerror or problem}") from problem
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as problem:
         if isinstance(problem, SystemsError):
             raise
         raise error(f"{path}: corrupt safetensors header: {problem}") from problem

@@ -117,7 +117,8 @@ def _time(tally: Tally, about: str, started: float) -> None:
 
 
 def raw(examples: int, number: int, url: str) -> Tally:
-    """A good request with its bytes spoilt; soon after, the writing end is closed. Whatever comes back is an HTTP answer or nothing, and the connection ends."""
+    """A good request with its bytes spoilt; soon after, the writing end is closed. Whatever comes
+    back is an HTTP answer or nothing, and the connection ends."""
     tally = Tally("spoilt HTTP")
     port = int(url.rpartition(":")[2])
     for index, way in spread(examples, SPOIL):

@@ -1,0 +1,155 @@
+"""A noisy neighbour: ``python -m tests.faults.neighbour --out FILE [--live]``.
+
+Four functions of one backbone, each at its share; then again, the first at ten times its share and
+the others sending what they sent before. How far may that move the 95th percentile of the others'
+TTFT? Fill-or-expire holds a batch that is not full for as long as its slack allows, SLO − M·T(b),
+on a device that is busy: the law then promises the SLO and no better. Where the others were past it
+by themselves, it promises what they had. A fifth more is allowed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import stage
+from .load import Request, send_all
+
+ALLOWED = 1.2
+FLOOD = 10
+NAMES = stage.FUNCTIONS
+Ttfts = Mapping[str, list[float]]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.neighbour", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("neighbour.json"))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--live", action="store_true", help="on this machine, the tiny backbone")
+    options = parser.parse_args()
+    record = live(options.seeds) if options.live else simulated(options.seeds)
+    options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(record), file=sys.stderr)
+    return 0 if record["holds"] else 1
+
+
+def arrivals(share_rps: float, seconds: float, seed: int, flooded: bool) -> list[tuple[float, str]]:
+    """Poisson; what a function sends does not depend on what another does."""
+    found = [(0.0, name) for name in NAMES]
+    for index, name in enumerate(NAMES):
+        rate = share_rps * (FLOOD if flooded and index == 0 else 1)
+        random = np.random.default_rng([seed, index])
+        found += [(float(at), name) for at in np.cumsum(random.exponential(1 / rate, 20_000))]
+    return sorted(each for each in found if each[0] < seconds)
+
+
+def verdict(alone: Ttfts, flooded: Ttfts, slo_s: float) -> dict[str, Any]:
+    """Of each function but the first."""
+    rows = []
+    for name in NAMES[1:]:
+        p95 = [float(np.percentile(each[name], 95)) for each in (alone, flooded)]
+        rows.append(
+            {
+                "function": name,
+                "n": len(flooded[name]),
+                "alone_p95_s": round(p95[0], 4),
+                "flooded_p95_s": round(p95[1], 4),
+                "law_s": round(max(p95[0], slo_s), 4),
+                "holds": p95[1] <= ALLOWED * max(p95[0], slo_s),
+                "within_a_fifth_of_alone": p95[1] <= ALLOWED * p95[0],
+            }
+        )
+    flood = float(np.percentile(flooded[NAMES[0]] or [0.0], 50))
+    return {"rows": rows, "flooder_p50_s": round(flood, 3), "holds": all(r["holds"] for r in rows)}
+
+
+# -- in virtual time ----------------------------------------------------------------------------
+
+SHARE_RPS, SECONDS, WARM_UP_S, PROMPT, OUTPUT = 0.5, 240.0, 30.0, 64, 32
+
+
+def simulated(seeds: int) -> dict[str, Any]:
+    """Llama2-7B on one L40S, by the profile of that name."""
+    pooled: list[dict[str, list[float]]] = [{name: [] for name in NAMES} for _ in range(2)]
+    for seed in range(seeds):
+        for flooded in (False, True):
+            for name, ttfts in _simulate(seed, flooded).items():
+                pooled[flooded][name] += ttfts
+    about = {"mode": "simulated", "profile": "l40s", "backbone": "llama2-7b", "devices": 1}
+    return {**about, "share_rps": SHARE_RPS, "flood": FLOOD, "slo_s": 2.5, "seeds": seeds,
+            "seconds": SECONDS, **verdict(*pooled, slo_s=2.5)}  # fmt: skip
+
+
+def _simulate(seed: int, flooded: bool) -> Ttfts:
+    from harness.deployments import simulated_deployment
+    from harness.experiment import DeploymentChoice, SystemChoice
+    from harness.replay import Schedule
+    from harness.simulation import simulate_cell
+    from systems.interface import Limits
+    from systems.serverless.simulated.profile import load_profile
+
+    limits = Limits(max_context_tokens=512, keep_alive_s=600, request_timeout_s=3600)
+    choice = DeploymentChoice(
+        backbone="llama2-7b", device_memory_gib=44, dtype="float16", limits=limits
+    )
+    system = SystemChoice(name="serverless-lora")
+    sent = arrivals(SHARE_RPS, SECONDS, seed, flooded)
+    schedule = Schedule.from_columns(
+        request_id=list(range(len(sent))),
+        scheduled_ns=[round(at * 1e9) for at, _ in sent],
+        function_id=[name for _, name in sent],
+        prompt_ids=[[1] * PROMPT] * len(sent),
+        output_tokens=[OUTPUT] * len(sent),
+    )
+    deployment = simulated_deployment(choice, system, list(NAMES), "cuda")
+    table, _ = simulate_cell(system.name, deployment, schedule, load_profile("l40s"), 16)
+    frame = table.to_pandas()
+    frame = frame[(frame["scheduled_ns"] > WARM_UP_S * 1e9) & frame["first_token_ns"].notna()]
+    seconds = (frame["first_token_ns"] - frame["scheduled_ns"]) / 1e9
+    return {name: seconds[frame["function_id"] == name].tolist() for name in NAMES}
+
+
+# -- on this machine ----------------------------------------------------------------------------
+
+LIVE_SHARE_RPS, LIVE_SECONDS, LIVE_SLO_S = 1.0, 40.0, 0.5
+
+
+def live(rounds: int) -> dict[str, Any]:
+    """Rounds alone and flooded in turn, so that a drift of the machine favours neither."""
+    from systems.registry import system_class
+
+    wanted = stage.deployment()
+    functions = tuple(f.model_copy(update={"slo_ttft_s": LIVE_SLO_S}) for f in wanted.functions)
+    pooled: list[dict[str, list[float]]] = [{name: [] for name in NAMES} for _ in range(2)]
+    with system_class("serverless-lora")() as system:
+        url = system.deploy(wanted.model_copy(update={"functions": functions})).base_url
+        asyncio.run(_play(url, [(0.0, name) for name in NAMES]))
+        for number in range(2 * rounds):
+            flooded = number % 2 == 1
+            sent = arrivals(LIVE_SHARE_RPS, LIVE_SECONDS, number // 2, flooded)
+            for name, ttfts in asyncio.run(_play(url, sent)).items():
+                pooled[flooded][name] += ttfts
+    about = {"mode": "live", "backbone": "tiny", "devices": 1, "share_rps": LIVE_SHARE_RPS}
+    return {**about, "flood": FLOOD, "slo_s": LIVE_SLO_S, "rounds": rounds,
+            "seconds": LIVE_SECONDS, **verdict(*pooled, slo_s=LIVE_SLO_S)}  # fmt: skip
+
+
+async def _play(url: str, sent: list[tuple[float, str]]) -> dict[str, list[float]]:
+    requests = [Request(at, name, OUTPUT, stream=True) for at, name in sent]
+    answers = await send_all(url, requests, stage.REQUEST_TIMEOUT_S, time.monotonic())
+    return {
+        name: [a.first_s for a in answers if a.function == name and a.first_s is not None]
+        for name in NAMES
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
