@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from . import clients, kin, platform_scene, run_scene, shortages, signals, stage
+from . import clients, clocks, kin, platform_scene, run_scene, shortages, signals, stage
 from .fault import Seen
 
 _IN_NAMESPACE = "SLBENCH_CAMPAIGN_MOUNTS"
@@ -76,18 +76,18 @@ def _restart_in_a_namespace() -> None:
 def _players(
     folder: Path, mounts: bool, words: list[str], platform_stage: stage.Stage
 ) -> list[Player]:
-    """A turn of the campaign: every fault once, those that need no new start four times,
-    since they are quick."""
+    """A turn of the campaign: every fault once."""
     faults = [*signals.faults(), *shortages.faults(), *clients.faults()]
     if mounts:
         shortages.mount_small(Path("/dev/shm"), "256k")
         shortages.mount_small(platform_stage.folder, "4m")
         faults += shortages.faults_of_file_systems()
+    if clocks.compiler():
+        faults += clocks.faults(clocks.WallClock(folder))
     scene = run_scene.RunScene(folder, platform_stage.folder)
     players = [
         Player(fault.name, fault.recovers_s, partial(platform_scene.play, platform_stage, fault))
         for fault in faults
-        for _ in range(1 if fault.cold or fault.ends or fault.brief else 4)
     ]
     players += [
         Player(fault.name, fault.recovers_s, partial(_play_run, platform_stage, scene, fault))
@@ -123,6 +123,7 @@ def campaign(
         left = _take_down(platform_stage) if last or seen.problems else ()
         seen = replace(seen, problems=(*seen.problems, *left))
         record["moments"].append(asdict(seen))
+        record["load_average"].append(round(os.getloadavg()[0], 1))
         out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         _say(seen, moments, time.monotonic() - started)
 
@@ -157,6 +158,7 @@ def _resumed(path: Path, seed: int) -> dict[str, Any]:
     return {
         "seed": seed,
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "load_average": [],
         "machine": {"cores": len(os.sched_getaffinity(0)), "kernel": platform.release()},
         "request_timeout_s": stage.REQUEST_TIMEOUT_S,
         "moments": [],

@@ -110,7 +110,7 @@ async def _under_load(
     requests = poisson(random, FUNCTIONS, fault.rate_rps, at_s + fault.awaited_s + AFTER_S)
     if fault.cold:
         requests.insert(0, Request(0, FUNCTIONS[0], 4, stream=False))
-    limit_s = REQUEST_TIMEOUT_S + SLACK_S
+    limit_s = fault.patience_s or REQUEST_TIMEOUT_S + SLACK_S
     load = asyncio.create_task(send_all(stage.url, requests, limit_s, start))
     await asyncio.sleep(start + at_s - time.monotonic())
     try:

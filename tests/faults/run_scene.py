@@ -48,7 +48,7 @@ EXPERIMENT = {
     "load_workers": 2,
     "figures": [],
 }
-ENDS_S = 150.0
+ENDS_S = 300.0
 """A run that was hurt must have ended by then: its time-outs, and what it takes to start."""
 GONE_S = 15.0
 

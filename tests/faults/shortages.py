@@ -12,6 +12,7 @@ import psutil
 
 from . import kin
 from .fault import Fault, Inflict, MissedError, Undo
+from .signals import RESTARTS_S
 from .stage import Stage
 
 SERVED = frozenset({"http_500", "http_502", "http_503", "error_event"})
@@ -75,14 +76,14 @@ def faults() -> list[Fault]:
               SERVED | UNREACHABLE, 60, pause_s=1.5),
         Fault("no descriptors left as functions start",
               limit(resource.RLIMIT_NOFILE, lambda _: 3, "gateway"),
-              SERVED | UNREACHABLE, 120, cold=True, pause_s=1.5),
+              SERVED | UNREACHABLE, RESTARTS_S, cold=True, pause_s=1.5),
         Fault("no memory left to the gateway",
               limit(resource.RLIMIT_AS, _address_space, "gateway"),
               SERVED | UNREACHABLE, 60, pause_s=1.5),
         Fault("no memory left to an instance",
               limit(resource.RLIMIT_AS, _address_space, "instance"), SERVED, 60, pause_s=1.5),
         Fault("no memory file can be made", limit(resource.RLIMIT_FSIZE, lambda _: 1, "gateway"),
-              SERVED, 120, cold=True, pause_s=1.5),
+              SERVED, RESTARTS_S, cold=True, pause_s=1.5),
     ]  # fmt: skip
 
 
@@ -90,8 +91,8 @@ def faults_of_file_systems() -> list[Fault]:
     """Where small file systems could be mounted."""
     return [
         Fault("disk full", full_disk(), frozenset(), 60, pause_s=1.5),
-        Fault("disk full as it starts", full_disk(), frozenset(), 120, cold=True, pause_s=1.5),
-        Fault("/dev/shm full", _nothing, frozenset(), 120, cold=True,
+        Fault("disk full as it starts", full_disk(), frozenset(), RESTARTS_S, cold=True, pause_s=1.5),
+        Fault("/dev/shm full", _nothing, frozenset(), RESTARTS_S, cold=True,
               prepare=lambda _: fill(Path("/dev/shm"))),
     ]  # fmt: skip
 

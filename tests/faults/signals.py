@@ -21,6 +21,8 @@ _FIND: dict[str, Callable[[Stage], list[psutil.Process]]] = {
 INSTANCE = frozenset({"http_502", "error_event"})
 STARTING = frozenset({"http_502", "http_503", "error_event"})
 GATEWAY = frozenset({"cut", "refused"})
+RESTARTS_S = 150.0
+"""With libraries to import again: about ten seconds of a processor of one's own."""
 
 
 def send(number: signal.Signals, role: str) -> Inflict:
@@ -43,17 +45,18 @@ def faults() -> list[Fault]:
     return [
         Fault("kill -9, an instance", send(kill, "instance"), INSTANCE, 60),
         Fault("SIGSTOP, an instance", send(stop, "instance"), INSTANCE, 60),
-        Fault("kill -9, an instance that starts", send(kill, "instance"), STARTING, 120, cold=True),
-        Fault("SIGSTOP, an instance that starts", send(stop, "instance"), STARTING, 120, cold=True),
-        Fault("kill -9, the template", send(kill, "template"), STARTING, 120),
-        Fault("SIGSTOP, the template", send(stop, "template"), STARTING, 120),
-        Fault("kill -9, a template that imports", send(kill, "template"), STARTING, 120, cold=True),
-        Fault("SIGSTOP, a template that imports", send(stop, "template"), STARTING, 120, cold=True),
+        Fault("kill -9, an instance that starts", send(kill, "instance"), STARTING, RESTARTS_S, cold=True),
+        Fault("SIGSTOP, an instance that starts", send(stop, "instance"), STARTING, RESTARTS_S, cold=True),
+        Fault("kill -9, the template", send(kill, "template"), STARTING, RESTARTS_S),
+        Fault("SIGSTOP, the template", send(stop, "template"), STARTING, RESTARTS_S),
+        Fault("kill -9, a template that imports", send(kill, "template"), STARTING, RESTARTS_S, cold=True),
+        Fault("SIGSTOP, a template that imports", send(stop, "template"), STARTING, RESTARTS_S, cold=True),
         _of_a_loader("kill -9, the backbone's loader", kill),
         _of_a_loader("SIGSTOP, the backbone's loader", stop),
-        Fault("kill -9, the gateway", send(kill, "gateway"), GATEWAY, 120, ends=True),
-        Fault("SIGSTOP, the gateway", send(stop, "gateway"), GATEWAY | {"timeout"}, 120, ends=True),
-        Fault("kill -9, the gateway as it starts functions", send(kill, "gateway"), GATEWAY, 120,
+        Fault("kill -9, the gateway", send(kill, "gateway"), GATEWAY, RESTARTS_S, ends=True),
+        Fault("SIGSTOP, the gateway", send(stop, "gateway"), GATEWAY | {"timeout"}, RESTARTS_S, ends=True,
+              patience_s=15.0),
+        Fault("kill -9, the gateway as it starts functions", send(kill, "gateway"), GATEWAY, RESTARTS_S,
               cold=True, ends=True),
     ]  # fmt: skip
 
@@ -61,4 +64,4 @@ def faults() -> list[Fault]:
 def _of_a_loader(name: str, number: signal.Signals) -> Fault:
     """Few requests and nothing kept alive, so that most of them load the backbone anew."""
     inflict = send(number, "loader")
-    return Fault(name, inflict, STARTING, 120, awaited_s=20.0, brief=True, rate_rps=1.5)
+    return Fault(name, inflict, STARTING, RESTARTS_S, awaited_s=20.0, brief=True, rate_rps=1.5)

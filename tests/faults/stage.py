@@ -16,7 +16,7 @@ from systems.registry import system_class
 from . import kin
 
 FUNCTIONS = ("f0", "f1", "f2", "f3")
-REQUEST_TIMEOUT_S = 60.0
+REQUEST_TIMEOUT_S = 150.0
 LIMITS = Limits(
     max_batch_size=4,
     max_context_tokens=512,

@@ -7,7 +7,7 @@ import json
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,18 @@ from typing import Any
 from . import files, http, texts
 from .tally import Tally
 
-OF_FILES: tuple[Callable[[int, int, Path], Tally], ...] = (
-    files.adapters,
-    files.checkpoints,
-    texts.experiments,
-    texts.workloads,
-    texts.traces,
-)
-OF_ADDRESS: tuple[Callable[[int, int, str], Tally], ...] = (http.documented, http.raw)
+OF_FILES: Mapping[str, Callable[[int, int, Path], Tally]] = {
+    "adapters": files.adapters,
+    "checkpoints": files.checkpoints,
+    "experiments": texts.experiments,
+    "workloads": texts.workloads,
+    "traces": texts.traces,
+}
+OF_ADDRESS: Mapping[str, Callable[[int, int, str], Tally]] = {
+    "requests": http.documented,
+    "bytes": http.raw,
+}
+KINDS = (*OF_FILES, *OF_ADDRESS)
 
 
 def main() -> int:
@@ -30,6 +34,7 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("fuzz.json"))
+    parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     record: dict[str, Any] = {
@@ -43,12 +48,15 @@ def main() -> int:
         options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         print(json.dumps(tally.as_dict()), file=sys.stderr, flush=True)
 
+    of_files = [OF_FILES[kind] for kind in options.kinds if kind in OF_FILES]
+    of_address = [OF_ADDRESS[kind] for kind in options.kinds if kind in OF_ADDRESS]
     with tempfile.TemporaryDirectory() as folder:
-        for try_files in OF_FILES:
+        for try_files in of_files:
             keep(try_files(options.examples, options.seed, Path(folder)))
-    with http.platform() as url:
-        for try_address in OF_ADDRESS:
-            keep(try_address(options.examples, options.seed, url))
+    if of_address:
+        with http.platform() as url:
+            for try_address in of_address:
+                keep(try_address(options.examples, options.seed, url))
     return 1 if any(kind["problems"] for kind in record["kinds"]) else 0
 
 
