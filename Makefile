@@ -10,7 +10,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 PEERS := aiperf guidellm
 TOKENIZER ?= $(HOME)/.cache/slbench/backbones/r1/smollm2-135m
 
-.PHONY: demo test test-gpu lint bench bench-client environment vllm clean
+.PHONY: demo test test-gpu lint bench bench-client faults soak fuzz environment vllm clean
 
 demo: $(READY)
 	$(BIN)/slbench run quickstart
@@ -32,6 +32,21 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only
+
+# What RELIABILITY.md is made of, by python -m tests.faults.page. An interrupted campaign goes on.
+RECORDS := results/reliability
+MOMENTS ?= 200
+MINUTES ?= 60
+EXAMPLES ?= 10000
+
+faults: $(READY)
+	$(BIN)/python -m tests.faults.campaign --moments $(MOMENTS) --out $(RECORDS)/campaign.json
+
+soak: faults
+	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --out $(RECORDS)/soak.json
+
+fuzz: $(READY)
+	$(BIN)/python -W ignore -m tests.faults.fuzz --examples $(EXAMPLES) --out $(RECORDS)/fuzz.json
 
 # Each peer has an environment of its own; TOKENIZER is what `slbench models make` left.
 bench-client: $(READY) $(PEERS:%=.venv-clients/%/.ready)

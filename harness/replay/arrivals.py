@@ -46,6 +46,7 @@ class Arrivals:
         self._by_fd: dict[int, tuple[socket.socket, Receiver]] = {}
         self._fds: dict[Receiver, int] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._read_ns = 0
 
     def add(self, transport: asyncio.Transport, receiver: Receiver) -> None:
         """Take the reading over from ``transport``, which goes on writing."""
@@ -56,6 +57,7 @@ class Arrivals:
         self._fds[receiver] = own.fileno()
         self._epoll.register(own.fileno(), select.EPOLLIN)
         if self._timer is None:
+            self._read_ns = time.monotonic_ns()
             self._timer = self._loop.call_later(READ_EVERY_S, self._read_all)
 
     def drop(self, receiver: Receiver) -> None:
@@ -67,11 +69,13 @@ class Arrivals:
 
     def _read_all(self) -> None:
         # Anew each time: the wall clock, which the stamps are on, may be slewed or set.
-        to_monotonic_ns = time.monotonic_ns() - time.time_ns()
+        now_ns = time.monotonic_ns()
+        to_monotonic_ns = now_ns - time.time_ns()
         for fd, _ in self._epoll.poll(0, _MOST_AT_ONCE):
             entry = self._by_fd.get(fd)
             if entry is not None:
                 self._read(*entry, to_monotonic_ns)
+        self._read_ns = now_ns
         more = bool(self._by_fd)
         self._timer = self._loop.call_later(READ_EVERY_S, self._read_all) if more else None
 
@@ -87,7 +91,9 @@ class Arrivals:
             self._close(receiver, None)
         elif control:
             seconds, rest = _TIMESPEC.unpack(control[0][2])
-            receiver.received(data, seconds * _SECOND + rest + to_monotonic_ns)
+            at_ns = seconds * _SECOND + rest + to_monotonic_ns
+            # Set in between, the wall clock would place it hours away from where it can have been.
+            receiver.received(data, min(max(at_ns, self._read_ns), time.monotonic_ns()))
         else:  # the first bytes may have come before the stamps were asked for
             receiver.received(data, time.monotonic_ns())
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+COLDEST = 1e-4
+"""Of temperatures above 0: logits divided by less are no numbers any more."""
+
 
 @dataclass(slots=True)
 class Sampler:
@@ -20,7 +23,7 @@ class Sampler:
     @classmethod
     def of(cls, temperature: float, top_p: float, seed: int) -> Sampler:
         generator = torch.Generator().manual_seed(seed) if temperature > 0 else None
-        return cls(temperature, top_p, generator)
+        return cls(max(temperature, COLDEST), top_p, generator)
 
     def choose(self, logits: Tensor) -> int:
         """A token by ``logits`` (vocabulary,), drawn from the request's own stream."""

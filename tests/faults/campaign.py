@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import sys
 import tempfile
 import time
@@ -45,7 +46,7 @@ def main() -> int:
     parser.add_argument("--moments", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("campaign.json"))
-    parser.add_argument("--only", nargs="*", default=[], help="words of faults' names")
+    parser.add_argument("--only", nargs="*", default=[], help="patterns of faults' names")
     options = parser.parse_args()
     mounts = _own_mounts()
     kin.adopt_orphans()
@@ -93,7 +94,9 @@ def _players(
         Player(fault.name, fault.recovers_s, partial(_play_run, platform_stage, scene, fault))
         for fault in run_scene.faults()
     ]
-    return [each for each in players if not words or any(word in each.name for word in words)]
+    return [
+        each for each in players if not words or any(re.search(word, each.name) for word in words)
+    ]
 
 
 def _play_run(

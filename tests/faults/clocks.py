@@ -20,7 +20,8 @@ from .fault import Fault, Undo
 from .stage import Stage
 
 _SOURCE = Path(__file__).with_name("wall_clock.c")
-HOUR_NS = 3600 * 10**9
+_HOUR_NS = 3600 * 10**9
+NAMES = {"the clock an hour forward": _HOUR_NS, "the clock an hour back": -_HOUR_NS}
 
 
 class WallClock:
@@ -57,7 +58,4 @@ def compiler() -> bool:
 
 
 def faults(clock: WallClock) -> list[Fault]:
-    return [
-        clock.fault("the clock an hour forward", HOUR_NS),
-        clock.fault("the clock an hour back", -HOUR_NS),
-    ]
+    return [clock.fault(name, by_ns) for name, by_ns in NAMES.items()]

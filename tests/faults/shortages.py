@@ -71,30 +71,62 @@ async def _nothing(stage: Stage, random: np.random.Generator) -> None:
 
 def faults() -> list[Fault]:
     return [
-        Fault("no descriptors left to the gateway",
-              limit(resource.RLIMIT_NOFILE, lambda _: 3, "gateway"),
-              SERVED | UNREACHABLE, 60, pause_s=1.5),
-        Fault("no descriptors left as functions start",
-              limit(resource.RLIMIT_NOFILE, lambda _: 3, "gateway"),
-              SERVED | UNREACHABLE, RESTARTS_S, cold=True, pause_s=1.5),
-        Fault("no memory left to the gateway",
-              limit(resource.RLIMIT_AS, _address_space, "gateway"),
-              SERVED | UNREACHABLE, 60, pause_s=1.5),
-        Fault("no memory left to an instance",
-              limit(resource.RLIMIT_AS, _address_space, "instance"), SERVED, 60, pause_s=1.5),
-        Fault("no memory file can be made", limit(resource.RLIMIT_FSIZE, lambda _: 1, "gateway"),
-              SERVED, RESTARTS_S, cold=True, pause_s=1.5),
-    ]  # fmt: skip
+        Fault(
+            "no descriptors left to the gateway",
+            limit(resource.RLIMIT_NOFILE, lambda _: 3, "gateway"),
+            SERVED | UNREACHABLE,
+            60,
+            pause_s=1.5,
+        ),
+        Fault(
+            "no descriptors left as functions start",
+            limit(resource.RLIMIT_NOFILE, lambda _: 3, "gateway"),
+            SERVED | UNREACHABLE,
+            RESTARTS_S,
+            cold=True,
+            pause_s=1.5,
+        ),
+        Fault(
+            "no memory left to the gateway",
+            limit(resource.RLIMIT_AS, _address_space, "gateway"),
+            SERVED | UNREACHABLE,
+            60,
+            pause_s=1.5,
+        ),
+        Fault(
+            "no memory left to an instance",
+            limit(resource.RLIMIT_AS, _address_space, "instance"),
+            SERVED,
+            60,
+            pause_s=1.5,
+        ),
+        Fault(
+            "no memory file can be made",
+            limit(resource.RLIMIT_FSIZE, lambda _: 1, "gateway"),
+            SERVED,
+            RESTARTS_S,
+            cold=True,
+            pause_s=1.5,
+        ),
+    ]
 
 
 def faults_of_file_systems() -> list[Fault]:
     """Where small file systems could be mounted."""
     return [
         Fault("disk full", full_disk(), frozenset(), 60, pause_s=1.5),
-        Fault("disk full as it starts", full_disk(), frozenset(), RESTARTS_S, cold=True, pause_s=1.5),
-        Fault("/dev/shm full", _nothing, frozenset(), RESTARTS_S, cold=True,
-              prepare=lambda _: fill(Path("/dev/shm"))),
-    ]  # fmt: skip
+        Fault(
+            "disk full as it starts", full_disk(), frozenset(), RESTARTS_S, cold=True, pause_s=1.5
+        ),
+        Fault(
+            "/dev/shm full",
+            _nothing,
+            frozenset(),
+            RESTARTS_S,
+            cold=True,
+            prepare=lambda _: fill(Path("/dev/shm")),
+        ),
+    ]
 
 
 def mount_small(folder: Path, size: str) -> None:

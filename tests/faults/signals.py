@@ -45,20 +45,56 @@ def faults() -> list[Fault]:
     return [
         Fault("kill -9, an instance", send(kill, "instance"), INSTANCE, 60),
         Fault("SIGSTOP, an instance", send(stop, "instance"), INSTANCE, 60),
-        Fault("kill -9, an instance that starts", send(kill, "instance"), STARTING, RESTARTS_S, cold=True),
-        Fault("SIGSTOP, an instance that starts", send(stop, "instance"), STARTING, RESTARTS_S, cold=True),
+        Fault(
+            "kill -9, an instance that starts",
+            send(kill, "instance"),
+            STARTING,
+            RESTARTS_S,
+            cold=True,
+        ),
+        Fault(
+            "SIGSTOP, an instance that starts",
+            send(stop, "instance"),
+            STARTING,
+            RESTARTS_S,
+            cold=True,
+        ),
         Fault("kill -9, the template", send(kill, "template"), STARTING, RESTARTS_S),
         Fault("SIGSTOP, the template", send(stop, "template"), STARTING, RESTARTS_S),
-        Fault("kill -9, a template that imports", send(kill, "template"), STARTING, RESTARTS_S, cold=True),
-        Fault("SIGSTOP, a template that imports", send(stop, "template"), STARTING, RESTARTS_S, cold=True),
+        Fault(
+            "kill -9, a template that imports",
+            send(kill, "template"),
+            STARTING,
+            RESTARTS_S,
+            cold=True,
+        ),
+        Fault(
+            "SIGSTOP, a template that imports",
+            send(stop, "template"),
+            STARTING,
+            RESTARTS_S,
+            cold=True,
+        ),
         _of_a_loader("kill -9, the backbone's loader", kill),
         _of_a_loader("SIGSTOP, the backbone's loader", stop),
         Fault("kill -9, the gateway", send(kill, "gateway"), GATEWAY, RESTARTS_S, ends=True),
-        Fault("SIGSTOP, the gateway", send(stop, "gateway"), GATEWAY | {"timeout"}, RESTARTS_S, ends=True,
-              patience_s=15.0),
-        Fault("kill -9, the gateway as it starts functions", send(kill, "gateway"), GATEWAY, RESTARTS_S,
-              cold=True, ends=True),
-    ]  # fmt: skip
+        Fault(
+            "SIGSTOP, the gateway",
+            send(stop, "gateway"),
+            GATEWAY | {"timeout"},
+            RESTARTS_S,
+            ends=True,
+            patience_s=15.0,
+        ),
+        Fault(
+            "kill -9, the gateway as it starts functions",
+            send(kill, "gateway"),
+            GATEWAY,
+            RESTARTS_S,
+            cold=True,
+            ends=True,
+        ),
+    ]
 
 
 def _of_a_loader(name: str, number: signal.Signals) -> Fault:

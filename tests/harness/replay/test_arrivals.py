@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Callable
 
 import pytest
 import uvloop
@@ -30,9 +31,11 @@ class Collector(asyncio.Protocol):
             self.ended.set_result(exc)
 
 
-async def exchange(stall_s: float) -> tuple[Collector, int, int, int]:
+async def exchange(
+    stall_s: float, meanwhile: Callable[[], None] = lambda: None
+) -> tuple[Collector, int, int, int]:
     """What was received, when it was sent (between the first two times), when the loop, held up
-    for ``stall_s``, could read again."""
+    for ``stall_s``, could read again. ``meanwhile``: what goes on before it does."""
     loop = asyncio.get_running_loop()
     arrivals = Arrivals(loop)
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -44,6 +47,7 @@ async def exchange(stall_s: float) -> tuple[Collector, int, int, int]:
         far.send(b"token")
         after = time.monotonic_ns()
         time.sleep(stall_s)
+        meanwhile()
         free = time.monotonic_ns()
         while not collector.pieces:
             await asyncio.sleep(0.001)
@@ -60,6 +64,21 @@ def test_bytes_carry_the_time_they_came_and_not_the_time_they_were_read() -> Non
     assert data == b"token"
     assert before - slack_ns <= at <= after + slack_ns
     assert at < free - 40_000_000
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_wall_clock_that_is_set_meanwhile_moves_no_time_by_more_than_a_reading(
+    hours: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says another time than the one that the kernel's stamp is on."""
+    read = time.time_ns
+
+    def set_the_clock() -> None:
+        monkeypatch.setattr(time, "time_ns", lambda: read() + hours * 3600 * 10**9)
+
+    began = time.monotonic_ns()
+    collector, *_ = uvloop.run(exchange(0.0, set_the_clock))
+    assert began <= collector.pieces[0][1] <= time.monotonic_ns()
 
 
 def test_the_other_end_closing_is_told() -> None:

@@ -41,3 +41,9 @@ def test_greedy_and_sampled_rows_share_a_batch() -> None:
     logits = torch.tensor([[0.0, 5.0, 1.0], [9.0, 0.0, 0.0]])
     samplers = [Sampler.of(0.0, 1.0, 0), Sampler.of(0.5, 0.5, 0)]
     assert choose_tokens(logits, samplers) == [1, 0]
+
+
+@given(st.floats(0, 1e-3, exclude_min=True), st.integers(0, 2**31))
+def test_the_coldest_temperatures_are_all_but_greedy(temperature: float, seed: int) -> None:
+    logits = torch.tensor([[12.0, 80.0, -3.0]])
+    assert choose_tokens(logits, [Sampler.of(temperature, 0.9, seed)]) == [1]

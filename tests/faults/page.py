@@ -1,0 +1,153 @@
+"""Makes the tables of RELIABILITY.md anew from the records: ``python -m tests.faults.page``."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.readme import Block
+from harness.readme.pages import put_into
+
+ROOT = Path(__file__).parents[2]
+PAGE, RECORDS = ROOT / "RELIABILITY.md", ROOT / "results" / "reliability"
+Record = dict[str, Any]
+
+
+def records(kind: str, folder: Path = RECORDS) -> list[Record]:
+    """Those of a kind: ``kind.json``, ``kind-….json``."""
+    paths = sorted([*folder.glob(f"{kind}.json"), *folder.glob(f"{kind}-*.json")])
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def campaign(found: Sequence[Record]) -> str:
+    moments = [moment for record in found for moment in record["moments"]]
+    loads = [load for record in found for load in record["load_average"]]
+    cores = found[0]["machine"]["cores"]
+    bad = sum(bool(moment["problems"]) for moment in moments)
+    seeds = ", ".join(str(record["seed"]) for record in found)
+    day = min(record["started_at"] for record in found)[:10]
+    lines = [
+        f"{len(moments)} moments, seeds {seeds}, {day}, on {cores} cores that others used too"
+        f" (load average {min(loads):.0f} to {max(loads):.0f});"
+        f" {len(moments) - bad} as they should be, {bad} not.",
+        "",
+        "| fault | moments | requests: ok | failed, how | answered again after, s: median (longest)"
+        " | not as it should be |",
+        "|---|--:|--:|---|--:|---|",
+    ]
+    names = sorted({moment["fault"] for moment in moments})
+    lines += [_row(name, [each for each in moments if each["fault"] == name]) for name in names]
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, moments: Sequence[Record]) -> str:
+    answers: Counter[str] = Counter()
+    for moment in moments:
+        answers.update(moment["answers"])
+    failed = ", ".join(f"{how} {count}" for how, count in sorted(answers.items()) if how != "ok")
+    times = sorted(m["recovered_s"] for m in moments if m["recovered_s"] is not None)
+    again = f"{times[len(times) // 2]:.1f} ({times[-1]:.1f})" if times else "–"
+    problems = [problem for moment in moments for problem in moment["problems"]]
+    cells = (name, len(moments), answers["ok"], failed or "–", again, "; ".join(problems) or "–")
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def soak(found: Sequence[Record]) -> str:
+    lines = []
+    for each in found:
+        lines += [
+            f"{each['minutes']:g} minutes, {each['rate_rps']:g} requests/s over"
+            f" {each['functions']:,} functions: {each['requests']:,} requests, {each['instances_started']:,} instances"
+            f" started, {each['failed']} requests failed. Over the last"
+            " four fifths:",
+            "",
+            "| | median | growth (95 %) | at most |",
+            "|---|--:|--:|--:|",
+            *(_series(name, series) for name, series in each["series"].items()),
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _series(name: str, series: Record) -> str:
+    low, high = series["ci95"]
+    growth = f"{series['growth']:+.2f} ({low:+.2f} to {high:+.2f})"
+    return f"| {SERIES[name]} | {series['median']:.1f} | {growth} | {series['may_grow']:.2f} |"
+
+
+SERIES = {
+    "gateway_mb": "memory of the gateway (USS), MB",
+    "template_mb": "memory of the template (USS), MB",
+    "descriptors": "descriptors of the gateway",
+    "ttft_ms": "TTFT, ms",
+}
+
+
+def fuzz(found: Sequence[Record]) -> str:
+    lines = [
+        "| input | tried | none the worse | refused in a line | slowest, s | anything else |",
+        "|---|--:|--:|--:|--:|---|",
+    ]
+    lines += [
+        f"| {kind['kind']} | {kind['tried']:,} | {kind['taken']:,} | {kind['refused']:,} |"
+        f" {kind['slowest_s']:.1f} | {len(kind['problems']) or '–'} |"
+        for record in found
+        for kind in record["kinds"]
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def neighbour(found: Sequence[Record]) -> str:
+    lines = [
+        "| | function | p95 TTFT alone, s | flooded, s | by the law, s | within a fifth of it |"
+        " within a fifth of alone |",
+        "|---|---|--:|--:|--:|---|---|",
+    ]
+    for each in found:
+        ground = f"**{each['mode']}**, {each['backbone']}"
+        ground += f", profile {each['profile']}" if "profile" in each else ""
+        ground += f", {each['share_rps']:g}/s each"
+        lines += [
+            f"| {ground} | {row['function']} (n {row['n']}) | {row['alone_p95_s']:.3f} |"
+            f" {row['flooded_p95_s']:.3f} | {row['law_s']:.3f} | {_yes(row['holds'])} |"
+            f" {_yes(row['within_a_fifth_of_alone'])} |"
+            for row in each["rows"]
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+KINDS: dict[str, Callable[[Sequence[Record]], str]] = {
+    "campaign": campaign,
+    "soak": soak,
+    "fuzz": fuzz,
+    "neighbour": neighbour,
+}
+
+
+def blocks() -> Iterable[Block]:
+    for kind in KINDS:
+        yield OurBlock(name=kind, page=PAGE.name, kind=kind)
+
+
+class OurBlock(Block):
+    @property
+    def begin(self) -> str:
+        return f"<!-- {self.name}: generated by python -m tests.faults.page -->"
+
+
+def made_anew(text: str, folder: Path = RECORDS) -> str:
+    for block in blocks():
+        text = put_into(text, block, KINDS[block.kind](records(block.kind, folder)))
+    return text
+
+
+if __name__ == "__main__":
+    PAGE.write_text(made_anew(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    print(PAGE)
