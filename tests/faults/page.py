@@ -60,7 +60,8 @@ def soak(found: Sequence[Record]) -> str:
     for each in found:
         lines += [
             f"{each['minutes']:g} minutes, {each['rate_rps']:g} requests/s over"
-            f" {each['functions']:,} functions: {each['requests']:,} requests, {each['instances_started']:,} instances"
+            f" {each['functions']:,} functions: {each['requests']:,} requests,"
+            f" {each['instances_started']:,} instances"
             f" started, {each['failed']} requests failed. Over the last"
             " four fifths:",
             "",
