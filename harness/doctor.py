@@ -120,6 +120,15 @@ def sealed_memory() -> Finding:
 
 
 @check
+def landlock() -> Finding:
+    from systems.serverless.live import landlock
+
+    there = landlock.version() > 0
+    why = "see no adapter but their own" if there else "may read each other's: no Landlock here"
+    return Finding("landlock", True, f"instances {why}")
+
+
+@check
 def descriptors() -> Finding:
     import resource
 
