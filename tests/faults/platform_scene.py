@@ -24,7 +24,7 @@ SLACK_S = 3.0
 """Past the gateway's time limit; by then it must have said something."""
 GONE_S = 8.0
 _IDLE_DESCRIPTORS = 4
-_AWAITED_S = 45.0
+_AWAITED_S = 145.0
 """In a start, for what the fault is meant for to come up."""
 
 

@@ -17,6 +17,7 @@ from harness.errors import HarnessError  # isort: skip
 
 REFUSALS = (SystemsError, HarnessError, WorkloadError)
 HANGS_S = 10.0
+"""Of processor time where nothing is waited for, since the machine may be busy."""
 _SHOWN = 20
 
 
@@ -39,7 +40,7 @@ class Tally:
     def attempt(self, about: str, action: Callable[[], Any]) -> None:
         """One input: ``action`` may take it or refuse it in a line; nothing else, and soon."""
         self.tried += 1
-        started = time.monotonic()
+        started = time.process_time()
         try:
             action()
             self.taken += 1
@@ -47,7 +48,7 @@ class Tally:
             self._refused(about, error)
         except Exception as error:
             self.problem(f"{about}: {type(error).__name__}: {error}")
-        took_s = time.monotonic() - started
+        took_s = time.process_time() - started
         self.slowest_s = max(self.slowest_s, took_s)
         if took_s > HANGS_S:
             self.problem(f"{about}: took {took_s:.1f} s")
