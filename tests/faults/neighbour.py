@@ -28,14 +28,19 @@ FLOOD = 10
 NAMES = stage.FUNCTIONS
 Ttfts = Mapping[str, list[float]]
 
+SHARE_RPS, SECONDS, WARM_UP_S, PROMPT, OUTPUT = 0.5, 240.0, 30.0, 64, 32
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.neighbour", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("neighbour.json"))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--share", type=float, default=SHARE_RPS, help="requests a second, simulated"
+    )
     parser.add_argument("--live", action="store_true", help="on this machine, the tiny backbone")
     options = parser.parse_args()
-    record = live(options.seeds) if options.live else simulated(options.seeds)
+    record = live(options.seeds) if options.live else simulated(options.seeds, options.share)
     options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(record), file=sys.stderr)
     return 0 if record["holds"] else 1
@@ -73,22 +78,20 @@ def verdict(alone: Ttfts, flooded: Ttfts, slo_s: float) -> dict[str, Any]:
 
 # -- in virtual time ----------------------------------------------------------------------------
 
-SHARE_RPS, SECONDS, WARM_UP_S, PROMPT, OUTPUT = 0.5, 240.0, 30.0, 64, 32
 
-
-def simulated(seeds: int) -> dict[str, Any]:
+def simulated(seeds: int, share_rps: float) -> dict[str, Any]:
     """Llama2-7B on one L40S, by the profile of that name."""
     pooled: list[dict[str, list[float]]] = [{name: [] for name in NAMES} for _ in range(2)]
     for seed in range(seeds):
         for flooded in (False, True):
-            for name, ttfts in _simulate(seed, flooded).items():
+            for name, ttfts in _simulate(seed, share_rps, flooded).items():
                 pooled[flooded][name] += ttfts
     about = {"mode": "simulated", "profile": "l40s", "backbone": "llama2-7b", "devices": 1}
-    return {**about, "share_rps": SHARE_RPS, "flood": FLOOD, "slo_s": 2.5, "seeds": seeds,
+    return {**about, "share_rps": share_rps, "flood": FLOOD, "slo_s": 2.5, "seeds": seeds,
             "seconds": SECONDS, **verdict(*pooled, slo_s=2.5)}  # fmt: skip
 
 
-def _simulate(seed: int, flooded: bool) -> Ttfts:
+def _simulate(seed: int, share_rps: float, flooded: bool) -> Ttfts:
     from harness.deployments import simulated_deployment
     from harness.experiment import DeploymentChoice, SystemChoice
     from harness.replay import Schedule
@@ -101,7 +104,7 @@ def _simulate(seed: int, flooded: bool) -> Ttfts:
         backbone="llama2-7b", device_memory_gib=44, dtype="float16", limits=limits
     )
     system = SystemChoice(name="serverless-lora")
-    sent = arrivals(SHARE_RPS, SECONDS, seed, flooded)
+    sent = arrivals(share_rps, SECONDS, seed, flooded)
     schedule = Schedule.from_columns(
         request_id=list(range(len(sent))),
         scheduled_ns=[round(at * 1e9) for at, _ in sent],

@@ -10,7 +10,7 @@ from . import http
 from .__main__ import OF_FILES
 from .tally import Tally
 
-FEW = {"adapters": 200, "checkpoints": 100, "experiments": 120, "workloads": 60, "traces": 60}
+FEW = {"adapters": 100, "checkpoints": 60, "experiments": 120, "workloads": 60, "traces": 60}
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
