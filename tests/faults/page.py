@@ -24,7 +24,7 @@ def records(kind: str, folder: Path = RECORDS) -> list[Record]:
 
 def campaign(found: Sequence[Record]) -> str:
     moments = [moment for record in found for moment in record["moments"]]
-    loads = [load for record in found for load in record["load_average"]]
+    loads = [load for record in found for load in record.get("load_average", ())]
     cores = found[0]["machine"]["cores"]
     bad = sum(bool(moment["problems"]) for moment in moments)
     seeds = ", ".join(str(record["seed"]) for record in found)

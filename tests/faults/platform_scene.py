@@ -69,7 +69,8 @@ def _play(stage: Stage, fault: Fault, moment: int, random: np.random.Generator) 
     again = asyncio.run(_again(stage, start, fault.recovers_s))
     recovered_s = _recovered(watched.answers + again, since_s)
     if recovered_s is None or recovered_s > fault.recovers_s:
-        problems.append(f"recovered after {recovered_s} s")
+        took = "not at all" if recovered_s is None else f"after {recovered_s:.0f} s"
+        problems.append(f"answered again {took}")
     if not fault.cold and not fault.ends and not fault.brief:
         problems += _descriptors_kept(stage.gateway, descriptors)
     return Seen(
