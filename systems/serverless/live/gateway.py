@@ -24,9 +24,12 @@ from systems.interface import Deployment
 from systems.registry import system_class
 from systems.serverless.options import Options
 
+from ..core.world import HOST
 from . import confine, mps
 from .api import Api
+from .auditing import Account
 from .journal import Journal
+from .node import Node
 from .plan import make_plan
 from .platform import Platform
 from .text import Text
@@ -43,6 +46,9 @@ async def serve(config: dict[str, Any]) -> None:
     if plan.options.mps:
         journal.exposure(mps.EXPOSURE)
     platform = Platform(plan, policies, journal)
+    account = Account(journal, audited=plan.options.audit_s is not None)
+    node = Node(plan, platform.post, platform.tokens, journal.exposure, account.take)
+    platform.join(HOST, node)
     app = Api(platform, texts).application()
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
     stop = _stop_event()
@@ -53,7 +59,7 @@ async def serve(config: dict[str, Any]) -> None:
         await stop.wait()
     finally:
         await runner.cleanup()
-        await platform.node.close()
+        await platform.close()
         journal.close()
 
 
