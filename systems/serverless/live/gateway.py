@@ -2,7 +2,8 @@
 
 CONFIG is a JSON file: {system, deployment, journal}. Once the endpoint answers, one line of JSON
 goes to standard output, ``{"port": …}`` or ``{"error": …}``; after that, nothing. Ends on SIGTERM,
-on SIGINT, and when the process that started it is gone.
+on SIGINT, and when the process that started it is gone. On a cluster nodes come to ``nodes_port``;
+requests wait for the first.
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ from ..core.world import HOST
 from . import confine, mps
 from .api import Api
 from .auditing import Account
+from .cluster import secret
+from .cluster.gate import Gate, Offer
 from .journal import Journal
 from .node import Node
-from .plan import make_plan
+from .plan import make_plan, without_devices
 from .platform import Platform
 from .text import Text
 
@@ -45,20 +48,29 @@ async def serve(config: dict[str, Any]) -> None:
     journal = Journal(Path(config["journal"]))
     if plan.options.mps:
         journal.exposure(mps.EXPOSURE)
-    platform = Platform(plan, policies, journal)
     account = Account(journal, audited=plan.options.audit_s is not None)
-    node = Node(plan, platform.post, platform.tokens, journal.exposure, account.take)
-    platform.join(HOST, node)
+    gate: Gate | None = None
+    if deployment.cluster is None:
+        platform = Platform(plan, policies, journal)
+        node = Node(plan, platform.post, platform.tokens, journal.exposure, account.take)
+        platform.join(HOST, node)
+    else:
+        platform = Platform(without_devices(plan), policies, journal)
+        offer = Offer.of(plan, forks=policies.preloading.forks)
+        gate = Gate(platform, journal, account, offer, secret.take())
     app = Api(platform, texts).application()
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
     stop = _stop_event()
     try:
         port = await _listen(runner, deployment)
         await platform.deploy()
-        print(json.dumps({"port": port}), flush=True)
+        nodes_port = await gate.open(config["nodes_host"]) if gate else None
+        print(json.dumps({"port": port, "nodes_port": nodes_port}), flush=True)
         await stop.wait()
     finally:
         await runner.cleanup()
+        if gate is not None:
+            gate.close()
         await platform.close()
         journal.close()
 

@@ -216,8 +216,7 @@ class Platform:
             self.post(ev.HostLeft(host, reason))
 
     async def close(self) -> None:
-        for node in list(self.nodes.values()):
-            await node.close()
+        await asyncio.gather(*(node.close() for node in self.nodes.values()))
 
     def _on_host(self, host: str, action: act.Action) -> None:
         """What is meant for a host that is gone is lost with it."""
