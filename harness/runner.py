@@ -29,7 +29,7 @@ from .cost import (
     instance_sheet,
     price_sheet,
 )
-from .deployments import deployment_for, function_ids, simulated_deployment
+from .deployments import check_machines, deployment_for, function_ids, simulated_deployment
 from .experiment import Experiment
 from .fidelity import last_check
 from .plan import CellPlan, plan_cells, samples
@@ -160,6 +160,7 @@ class Runner:
         system: ServingSystem = system_class(plan.system.name)()
         deployment = self._deployment(plan, function_ids(workload))
         if self._profile is None:
+            check_machines(type(system), deployment.cluster)
             system.check(deployment)
         vocabularies = [
             model_size(str(path), deployment.dtype, 1, "cpu").vocab_size
@@ -248,6 +249,7 @@ class Runner:
                 seen.start_ns,
                 end_ns,
                 gridded=self._profile is None,
+                node_memory=evidence.node_memory,
             ),
             "billing": self._bill(cell, seen, end_ns),
         }
@@ -314,6 +316,7 @@ class Runner:
             profile=_named(self._profile),
             calibration=self._calibration,
             telemetry=seen.telemetry,
+            nodes=_nodes(seen.evidence),
             started_at=started_at,
             valid=not problems,
             problems=problems,
@@ -326,10 +329,26 @@ def _portable(deployment: Deployment) -> dict[str, Any]:
     """What was deployed, models by their names: where they lay on this machine is nobody's
     business."""
     content = deployment.model_dump(mode="json", exclude={"options", "host", "port"})
+    if (cluster := content.pop("cluster")) is not None:
+        content["cluster"] = cluster if cluster.startswith("local:") else "ray"
     content["backbones"] = {name: Path(path).name for name, path in content["backbones"].items()}
     for function in content["functions"]:
         function["adapter"] = Path(function["adapter"]).name if function["adapter"] else None
     return content
+
+
+def _nodes(evidence: Evidence) -> tuple[Mapping[str, Any], ...] | None:
+    """The machines of a cluster, how their clocks were related, and what was not measured there;
+    where they are is nobody's business."""
+    told = {step.host for step in evidence.node_memory if step.pss_bytes is not None}
+    said = [
+        {
+            **{name: value for name, value in asdict(node).items() if name != "address"},
+            "missing": ["nvml", *(["pss and uss"] if node.host not in told else [])],
+        }
+        for node in evidence.nodes
+    ]
+    return tuple(said) or None
 
 
 def _named(profile: Profile | None) -> dict[str, Any] | None:

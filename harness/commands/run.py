@@ -56,6 +56,10 @@ def run(
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, or auto: a card where there is one.")
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="local:N for N nodes on this machine, or HOST:PORT of a Ray cluster."),
+    ] = None,
     web: Annotated[bool, typer.Option("--web", help="Locust's page on port 8089.")] = False,
     out: Annotated[Path, typer.Option(help="Where runs are kept.")] = RUNS,
     json_: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
@@ -80,6 +84,7 @@ def run(
             "mode": None if simulated is None else "simulated" if simulated else "live",
             "profile": profile,
             "deployment.device": device,
+            "deployment.cluster": cluster,
         }
         chosen = _choose(experiment, system, workload, given, set_)
         chosen = chosen.tracing() if trace_decisions else chosen

@@ -27,6 +27,10 @@ def serve(
     ] = 8,
     host: str = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="local:N for N nodes on this machine, or HOST:PORT of a Ray cluster."),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="Deployment key=value: dtype=bfloat16."),
@@ -46,15 +50,16 @@ def serve(
 
     from systems.registry import system_class
 
-    from ..deployments import deployment_for
+    from ..deployments import check_machines, deployment_for
     from ..experiment import DeploymentChoice, SystemChoice, parse_setting
 
     settings = dict(parse_setting(text) for text in set_ or [])
     options = settings.pop("options", {})
     choice = DeploymentChoice.model_validate(
-        {"backbone": backbone, "adapters": adapter or (), **settings}
+        {"backbone": backbone, "adapters": adapter or (), "cluster": cluster, **settings}
     )
     cls = system_class(system)
+    check_machines(cls, choice.cluster)
     if audit is not None:
         options = {**options, "audit_s": _auditable(cls, audit)}
     names = _names(adapter or [], functions)

@@ -22,6 +22,7 @@ from aiohttp import web
 
 from systems.errors import DeploymentError, SystemsError
 from systems.interface import Deployment
+from systems.links import secret
 from systems.registry import system_class
 from systems.serverless.options import Options
 
@@ -29,7 +30,6 @@ from ..core.world import HOST
 from . import confine, mps
 from .api import Api
 from .auditing import Account
-from .cluster import secret
 from .cluster.gate import Gate, Offer
 from .journal import Journal
 from .node import Node

@@ -20,11 +20,11 @@ import psutil
 
 from systems import errors
 from systems.interface import Deployment, Endpoint, Evidence, ServingSystem, SystemInfo
+from systems.links import secret
 
 from ..core.policies import Policies
 from ..options import Options
 from . import confine, journal
-from .cluster import secret
 from .cluster.address import ClusterAddress
 from .cluster.launch import Nodes, check_cluster
 from .machine import check_machine, check_mps

@@ -13,8 +13,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from systems.links import secret
+
 from .. import process
-from . import secret
 
 
 class NodeAgent:

@@ -23,6 +23,9 @@ import uvloop
 
 from systems.errors import SystemsError
 from systems.interface import Deployment
+from systems.links import secret
+from systems.links.handshake import Knock
+from systems.links.offset import clock_id
 
 from ...core import events as ev
 from .. import confine, process
@@ -31,10 +34,8 @@ from ..machine import check_machine
 from ..node import Node
 from ..plan import Plan, make_plan
 from ..wire import Message
-from . import codec, models, secret
-from .link import Link
+from . import codec, models
 from .memory import EVERY_S, read_memory
-from .offset import clock_id
 
 SILENCE_S = 15.0
 """Without a word from the gateway, which asks for the time every second."""
@@ -53,14 +54,12 @@ class Agent:
         self.name, self.why = name, "it never came to be used"
         self.ended = asyncio.Event()
         self.node: Node | None = None
-        self.link = Link(self._hear, self._closed)
-        self._key, self._challenge = key, secret.challenge()
+        about = {"name": name, "version": VERSION, "clock": clock_id()}
+        self.link = Knock(key, about, self._hear, self._closed)
         self._loop = asyncio.get_running_loop()
         self._heard = self._loop.time()
         self._tasks: set[asyncio.Task[None]] = set()
         self._on: dict[str, Callable[[Message], None]] = {
-            "challenge": self._answer,
-            "accepted": self._accepted,
             "deployment": self._deployment,
             "welcome": self._welcome,
             "ping": self._pong,
@@ -75,16 +74,6 @@ class Agent:
     def _hear(self, message: Message) -> None:
         self._heard = self._loop.time()
         self._on[message["kind"]](message)
-
-    def _answer(self, message: Message) -> None:
-        mine = secret.proof(self._key, secret.NODE, message["challenge"])
-        about = {"name": self.name, "version": VERSION, "clock": clock_id()}
-        self.link.send("answer", proof=mine, challenge=self._challenge, **about)
-
-    def _accepted(self, message: Message) -> None:
-        if not secret.proves(self._key, secret.GATEWAY, self._challenge, message["proof"]):
-            raise ValueError("the gateway does not know the secret of this run")
-        self.link.trust()
 
     def _deployment(self, message: Message) -> None:
         self._spawn(self._prepare(message))

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from systems.interface import NodeMemoryStep, NodeSeen
+from systems.links.handshake import Door
+from systems.links.offset import ClockOffset, Exchange, clock_id
 from systems.models import cache_root
 
 from ...core.world import DeviceSpec
@@ -18,10 +20,8 @@ from ..journal import Journal
 from ..plan import Plan
 from ..platform import Platform
 from ..wire import Message
-from . import codec, models, secret
+from . import codec, models
 from .agent import VERSION
-from .link import Link
-from .offset import ClockOffset, Exchange, clock_id
 from .remote import RemoteNode
 
 EVERY_S = 1.0
@@ -29,8 +29,6 @@ SILENT_ROUNDS = 10
 """Questions in a row that got no answer, after which a node is lost."""
 _FIRST = 8
 """Exchanges before a node is used: its times are corrected from the first on."""
-_PROOF_S = 10.0
-"""For a stranger to prove that it knows the secret."""
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -93,9 +91,8 @@ class Guest:
     """A connection from its first byte: a stranger, then a node, then gone."""
 
     def __init__(self, gate: Gate) -> None:
-        self.link = _Greeted(self._hear, self._closed, self._greet)
+        self.link = Door(gate.key, self._known, self._hear, self._closed)
         self._gate = gate
-        self._challenge = secret.challenge()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._clock = ClockOffset()
@@ -105,35 +102,23 @@ class Guest:
         self._seen: NodeSeen | None = None
         self._node: RemoteNode | None = None
         self.name = ""
-        self._on: dict[str, Callable[[Message], None]] = {"answer": self._prove}
+        self._on: dict[str, Callable[[Message], None]] = {}
 
-    # -- a stranger -------------------------------------------------------------------------
-
-    def _greet(self) -> None:
-        self.link.send("challenge", challenge=self._challenge)
-        self._timer = self._loop.call_later(_PROOF_S, self.link.close, "it proved nothing")
+    # -- being let in -----------------------------------------------------------------------
 
     def _hear(self, message: Message) -> None:
         self._on[message["kind"]](message)
 
-    def _prove(self, message: Message) -> None:
-        gate = self._gate
-        if not secret.proves(gate.key, secret.NODE, self._challenge, message.get("proof")):
-            raise ValueError("it does not know the secret of this run")
-        assert self._timer is not None, "set as it came in"
-        self._timer.cancel()
-        self.link.trust()
-        theirs = str(message["challenge"])
-        self.link.send("accepted", proof=secret.proof(gate.key, secret.GATEWAY, theirs))
+    def _known(self, message: Message) -> None:
         self.name = str(message["name"])
         problem = self._unfit(message)
         if problem:
             self.link.send("refused", reason=f"{self.name}: {problem}")
             return
-        gate.guests[self.name] = self
+        self._gate.guests[self.name] = self
         self._clock = ClockOffset(same=message["clock"] == clock_id())
         self._on = {"ready": self._take, "refuses": self._refused}
-        self.link.send("deployment", **gate.offer.as_message())
+        self.link.send("deployment", **self._gate.offer.as_message())
 
     def _unfit(self, message: Message) -> str:
         if message["version"] != VERSION:
@@ -250,20 +235,3 @@ class Guest:
             self.keep(reason)
             self._gate.journal.problem(reason)
         self._gate.platform.leave(self.name, f"node {self.name} is gone: {why}")
-
-
-class _Greeted(Link):
-    """Says something as soon as it is up."""
-
-    def __init__(
-        self,
-        on_message: Callable[[Message], None],
-        on_close: Callable[[str], None],
-        greet: Callable[[], None],
-    ) -> None:
-        super().__init__(on_message, on_close)
-        self._greet = greet
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._greet()

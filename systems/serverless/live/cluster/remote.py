@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from systems.interface import Span, Stage
+from systems.links.link import Link
+from systems.links.offset import ClockOffset
 
 from ...core import events as ev
 from ..nodes import Provisioned
 from ..wire import Message
 from . import codec
-from .link import Link
-from .offset import ClockOffset
 
 _END_S = 4.0
 """Until its processes have ended: what a node allows them, and the way there and back."""

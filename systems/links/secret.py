@@ -1,8 +1,8 @@
-"""Proof of a secret that gateway and nodes of one run share, without its being sent.
+"""Proof of a secret that the machines of one run share, without its being sent.
 
 Each side answers the other's random challenge by a keyed digest, so that whoever listens to one
-run's connections can neither join them nor pose as the gateway. What follows is not encrypted: the
-network between the machines is trusted with prompts and answers.
+run's connections can neither join them nor pose as one of its ends. What follows is not
+encrypted: the network between the machines is trusted with prompts and answers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import secrets
 VARIABLE = "SLBENCH_CLUSTER_SECRET"
 """Of the environment, since a command line is everybody's to read."""
 
-NODE, GATEWAY = "node", "gateway"
+GUEST, HOST = "guest", "host"
 
 
 def make() -> str:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..wire import Message
+Message = dict[str, Any]
 
 _PREFIX = 4
 _FINISH_S = 2.0
@@ -56,11 +56,13 @@ class Link(asyncio.Protocol):
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
         self._why = ""
+        self._room = asyncio.Event()
+        self._room.set()
         self.closed = asyncio.Event()
 
-    def trust(self) -> None:
-        """The peer has shown who it is: take messages of any sensible length."""
-        self._frames.most = MOST
+    def trust(self, on_message: Callable[[Message], None]) -> None:
+        """The peer has shown who it is: take messages of any sensible length from now on."""
+        self._frames.most, self._on_message = MOST, on_message
 
     @property
     def peer(self) -> str:
@@ -89,6 +91,16 @@ class Link(asyncio.Protocol):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.closed.wait(), _FINISH_S)
 
+    async def drain(self) -> None:
+        """Wait until most of what was sent has left."""
+        await self._room.wait()
+
+    def pause_writing(self) -> None:
+        self._room.clear()
+
+    def resume_writing(self) -> None:
+        self._room.set()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
 
@@ -102,4 +114,5 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.closed.is_set():
             self.closed.set()
+            self._room.set()
             self._on_close(self._why or (str(exc) if exc else "it hung up"))
