@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from workloads.trace import Workload
 
     from .replay import ReplayResult, Schedule
+    from .replay.hosts import LoadHost, LoadHosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +88,13 @@ class Seen:
     start_ns: int = 0
     """Of the run, on the clock of ``samples``."""
     problems: tuple[str, ...] = ()
+    hosts: tuple[LoadHost, ...] = ()
+    """Others that load came from."""
 
 
 class Runner:
-    """Carries an experiment out into a run's folder. ``web_port``: Locust's page while it loads."""
+    """Carries an experiment out into a run's folder. ``web_port``: Locust's page while it loads;
+    ``hosts``: others that load comes from."""
 
     def __init__(
         self,
@@ -99,11 +103,13 @@ class Runner:
         progress: Progress,
         *,
         web_port: int | None = None,
+        hosts: LoadHosts | None = None,
     ) -> None:
         self._experiment = experiment
         self._run = run
         self._progress = progress
         self._web_port = web_port
+        self._hosts = hosts
         self._profile: Profile | None = None
         self._prices = price_sheet(experiment.prices)
         self._instance_prices = instance_sheet(experiment.instance_prices)
@@ -172,7 +178,9 @@ class Runner:
     def _deployment(self, plan: CellPlan, functions: list[str]) -> Deployment:
         choice = self._experiment.deployment
         if self._profile is None:
-            return deployment_for(choice, plan.system, functions)
+            # Load hosts must reach the endpoint.
+            more = {"host": self._hosts.address} if self._hosts else {}
+            return deployment_for(choice, plan.system, functions, **more)
         check_simulable(plan.system.name)
         kind = "cuda" if self._profile.device_slots.value else "cpu"
         return simulated_deployment(choice, plan.system, functions, kind)
@@ -215,6 +223,7 @@ class Runner:
             telemetry=sampler.about(),
             start_ns=result.start_ns,
             problems=(*result.problems, *evidence.problems),
+            hosts=result.hosts,
         )
 
     def _load(self, cell: Prepared, endpoint: Endpoint, title: str) -> ReplayResult:
@@ -231,6 +240,7 @@ class Runner:
                 timeout_s=self._experiment.request_timeout_s,
                 workers=self._experiment.load_workers,
                 web_port=self._web_port,
+                hosts=self._hosts,
                 lateness_budget_s=self._experiment.lateness_budget_s,
                 headers=endpoint.headers,
                 routes=endpoint.routes,
@@ -317,6 +327,7 @@ class Runner:
             calibration=self._calibration,
             telemetry=seen.telemetry,
             nodes=_nodes(seen.evidence),
+            load_hosts=tuple(asdict(host) for host in seen.hosts) or None,
             started_at=started_at,
             valid=not problems,
             problems=problems,

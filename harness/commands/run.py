@@ -29,6 +29,12 @@ def run(
         int | None, typer.Option(min=1, help="Processes for simulated cells; default: one a core.")
     ] = None,
     load_workers: Annotated[int | None, typer.Option(min=1, help="Locust workers.")] = None,
+    load_hosts: Annotated[
+        int, typer.Option(min=0, help="Of the Locust workers, those on other hosts.")
+    ] = 0,
+    listen: Annotated[
+        str | None, typer.Option(help="HOST[:PORT] of this host, as load hosts reach it.")
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, such as deployment.devices=2.")
     ] = None,
@@ -72,6 +78,7 @@ def run(
     from ..progress import Progress
     from ..records import new_run, open_run
     from ..runner import Runner
+    from . import listening
 
     if resume:
         record = open_run(resume, out)
@@ -92,7 +99,9 @@ def run(
         record = new_run(chosen.model_dump(mode="json"), out)
     progress = Progress()
     try:
-        Runner(chosen, record, progress, web_port=8089 if web else None).execute(workers)
+        with listening.load_hosts(load_hosts, listen) as hosts:
+            page = 8089 if web else None
+            Runner(chosen, record, progress, web_port=page, hosts=hosts).execute(workers)
     except BaseException:
         _forget_if_empty(record)
         raise

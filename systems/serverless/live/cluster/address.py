@@ -24,7 +24,7 @@ class ClusterAddress:
     def parse(cls, text: str) -> ClusterAddress:
         if found := re.fullmatch(r"local:([1-9]\d{0,2})", text):
             return cls(local=int(found[1]))
-        if found := re.fullmatch(r"([A-Za-z0-9.-]+):(\d{1,5})", text):
+        if found := re.fullmatch(r"(?!local:)([A-Za-z0-9.-]+):([1-9]\d{0,4})", text):
             return cls(host=found[1], port=int(found[2]))
         raise DeploymentError(
             f"cluster {text!r}: write local:N for N nodes on this machine, or the HOST:PORT of a"
