@@ -10,13 +10,14 @@ import io
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from systems.interface import Deployment, Endpoint, Evidence, ServingSystem
+from systems.links.address import ClusterAddress
 from systems.registry import system_class
 
 from . import assemble, bytecode, metrics
@@ -34,7 +35,8 @@ from .experiment import Experiment
 from .fidelity import last_check
 from .plan import CellPlan, plan_cells, samples
 from .progress import Progress
-from .records import Manifest, Run, write_cell
+from .ray_sweeps import spread_over
+from .records import Manifest, Run, place_cell, write_cell
 from .records.schema import BILLING
 from .simulation import check_simulable, simulate_cell
 from .sweeps import cores, spread
@@ -62,6 +64,15 @@ class CellTask:
 def run_cell(task: CellTask) -> None:
     """Simulate a cell into its run's folder."""
     Runner(task.experiment, Run(task.path, {}), Progress(io.StringIO())).simulate(task.plan)
+
+
+def bring_cell(task: CellTask) -> dict[str, bytes]:
+    """Simulate a cell on a machine that does not see the run's folder: its files, by name."""
+    with tempfile.TemporaryDirectory(prefix="slbench-cell-") as folder:
+        there = replace(task, path=Path(folder) / task.path.name)
+        run_cell(there)
+        files = (there.path / task.plan.path).iterdir()
+        return {file.name: file.read_bytes() for file in files}
 
 
 @dataclass(frozen=True)
@@ -139,8 +150,18 @@ class Runner:
             for plan in plan_cells(self._experiment)
             if not self._done(plan)
         ]
-        for number, (task, _) in enumerate(spread(run_cell, todo, workers), start=1):
+        for number, task in enumerate(self._simulate_all(todo, workers), start=1):
             self._progress.say(f"[{number}/{len(todo)}] {task.plan.title}")
+
+    def _simulate_all(self, todo: Sequence[CellTask], workers: int) -> Iterator[CellTask]:
+        """As they come to an end: on the cluster that was named, or on this machine's cores."""
+        cluster = self._experiment.deployment.cluster
+        if cluster is None:
+            yield from (task for task, _ in spread(run_cell, todo, workers))
+            return
+        for task, files in spread_over(ClusterAddress.parse(cluster), bring_cell, todo):
+            place_cell(self._run.path / task.plan.path, files)
+            yield task
 
     def simulate(self, plan: CellPlan) -> None:
         """One cell of a simulated experiment, unless it is there."""

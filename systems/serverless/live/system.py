@@ -21,11 +21,11 @@ import psutil
 from systems import errors
 from systems.interface import Deployment, Endpoint, Evidence, ServingSystem, SystemInfo
 from systems.links import secret
+from systems.links.address import ClusterAddress
 
 from ..core.policies import Policies
 from ..options import Options
 from . import confine, journal
-from .cluster.address import ClusterAddress
 from .cluster.launch import Nodes, check_cluster
 from .machine import check_machine, check_mps
 from .plan import make_plan

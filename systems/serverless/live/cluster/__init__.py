@@ -4,5 +4,5 @@
     steward ── Ray: an actor on each machine, which starts that machine's agent ── actor
 
 Ray finds the machines, starts agents there and ends them; nothing of a request passes through it.
-Only ``steward`` and ``actor`` import it.
+Only the steward's process and the actors' import it.
 """

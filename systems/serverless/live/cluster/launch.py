@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -17,8 +16,8 @@ import psutil
 
 from systems.errors import DeploymentError
 from systems.interface import Deployment
-
-from .address import ClusterAddress
+from systems.links.address import ClusterAddress
+from systems.links.rays import check_installed
 
 _START_S = 180.0
 """For Ray to start here, and for nodes to make their models."""
@@ -29,11 +28,7 @@ def check_cluster(deployment: Deployment) -> None:
     """Refuse what could not be deployed on the cluster, before anything starts."""
     assert deployment.cluster is not None, "asked of a deployment on a cluster"
     address = ClusterAddress.parse(deployment.cluster)
-    if importlib.util.find_spec("ray") is None:
-        raise DeploymentError(
-            f"cluster {address.text}: Ray is not installed; pip install"
-            " 'serverless-lora-bench[cluster]'"
-        )
+    check_installed(address)
     address.check_reachable()
     _check_budget(deployment, address.local)
 

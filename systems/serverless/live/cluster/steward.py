@@ -13,7 +13,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import secrets
 import sys
 import threading
 import time
@@ -21,13 +20,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
+from systems.errors import DeploymentError
+from systems.links.address import ClusterAddress
+from systems.links.rays import connect
+
 from .. import process
 from .actor import NodeAgent
-from .address import LOOPBACK, ClusterAddress
 
 EVERY_S = 0.5
-_LEAST_STORE = 80 << 20
-"""Ray's store of objects is not used here; it wants as much."""
 _BACKOFF_S = (1.0, 60.0)
 """Between an agent's end and the next on its machine: at first, and at most."""
 
@@ -145,38 +145,13 @@ def _dealt_cores(count: int) -> list[tuple[int, ...]]:
     return [tuple(ours[index::count]) for index in range(count)]
 
 
-def connect(address: ClusterAddress, folder: str) -> Any:
-    """Ray, started here for ``local`` nodes with its files in ``folder``, or joined. It reports
-    nothing to its makers."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    if address.local:
-        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    import ray
-
-    if address.local:
-        ray.init(
-            address="local",
-            num_cpus=0,
-            include_dashboard=False,
-            object_store_memory=_LEAST_STORE,
-            logging_level="error",
-            _node_ip_address=LOOPBACK,
-            _temp_dir=folder,
-        )
-    else:
-        ray.init(address=address.text, logging_level="error")
-    return ray
-
-
 def serve(orders: Mapping[str, Any], out: IO[str], end: threading.Event) -> None:
     """Until ``end``."""
     address = ClusterAddress.parse(orders["cluster"])
     try:
         ray = connect(address, orders["folder"])
-    except (OSError, RuntimeError, ValueError) as error:
-        # Of several lines the first says what is wrong.
-        why = str(error).strip().splitlines()[0]
-        print(json.dumps({"error": f"cluster {address.text}: {why}"}), file=out, flush=True)
+    except DeploymentError as error:
+        print(json.dumps({"error": str(error)}), file=out, flush=True)
         return
     steward = Steward(ray, address, orders)
     try:

@@ -10,13 +10,13 @@ import pytest
 
 from systems.errors import DeploymentError, SystemsError
 from systems.interface import Deployment, Device, Function, Span, Stage
+from systems.links.address import ClusterAddress
 from systems.links.offset import ClockOffset
 from systems.models import cache_root, ensure_adapters
 from systems.serverless.core import actions as act
 from systems.serverless.core import events as ev
 from systems.serverless.core.artifacts import Artifact, CopyKey
 from systems.serverless.live.cluster import codec, models
-from systems.serverless.live.cluster.address import ClusterAddress
 from systems.serverless.live.cluster.remote import RemoteNode
 from systems.serverless.live.nodes import Provisioned
 from systems.serverless.live.plan import make_plan
