@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PEERS := aiperf guidellm
 TOKENIZER ?= $(HOME)/.cache/slbench/backbones/r1/smollm2-135m
 
-.PHONY: demo test test-gpu lint bench bench-client environment vllm clean
+.PHONY: demo test test-gpu test-cluster lint bench bench-client environment vllm clean
 
 demo: $(READY)
 	$(BIN)/slbench run quickstart
@@ -18,6 +18,10 @@ test: $(READY)
 # Where there is a CUDA device: the engine, the Triton kernels and the store on it.
 test-gpu: $(READY)
 	$(BIN)/python -m pytest tests/gpu tests/systems/engine/cuda
+
+# Two machines made of namespaces follow docs/cluster.md; root is needed.
+test-cluster: $(READY)
+	$(BIN)/python -m tests.machines
 
 lint: $(READY)
 	$(BIN)/ruff check .
