@@ -14,6 +14,7 @@ from systems.links.handshake import Door
 from systems.links.offset import ClockOffset, Exchange, clock_id
 from systems.models import cache_root
 
+from ...core.state import TemplatePhase
 from ...core.world import DeviceSpec
 from ..auditing import Account, Audit, Sum
 from ..journal import Journal
@@ -29,6 +30,7 @@ SILENT_ROUNDS = 10
 """Questions in a row that got no answer, after which a node is lost."""
 _FIRST = 8
 """Exchanges before a node is used: its times are corrected from the first on."""
+_LOOK_S = 0.05
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -171,8 +173,18 @@ class Guest:
         self._seen = self._now(tuple(device.id for device in devices), time.monotonic_ns())
         gate.journal.node(self._seen)
         self._timer = self._loop.call_later(EVERY_S, self._round)
-        self.link.send("welcome")
         platform.join(self.name, self._node, devices)
+        self._welcome()
+
+    def _welcome(self) -> None:
+        """Once what is to be there before the first call is there."""
+        platform = self._gate.platform
+        host = platform.controller.state.hosts.get(self.name)
+        early = platform.plan.options.template_at_deployment
+        if early and host is not None and host.template is TemplatePhase.STARTING:
+            self._loop.call_later(_LOOK_S, self._welcome)
+        else:
+            self.link.send("welcome")
 
     def _now(self, devices: tuple[str, ...], joined_ns: int, reason: str = "") -> NodeSeen:
         measured, first = self._clock.measured, self._first or self._clock.measured
