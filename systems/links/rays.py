@@ -26,7 +26,7 @@ def check_installed(address: ClusterAddress) -> None:
 def connect(address: ClusterAddress, folder: str, cpus: int = 0) -> Any:
     """The module, connected. A local Ray has its files in ``folder``, listens on loopback to who
     knows a secret of its own, and has room for ``cpus`` tasks at once. ``DeploymentError``."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_COLOR_PREFIX": "0"}
     if address.local:
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     import ray

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,8 @@ from systems.errors import DeploymentError
 from systems.interface import Deployment
 from systems.links.address import ClusterAddress
 from systems.links.rays import check_installed
+
+from .session import end_session
 
 _START_S = 180.0
 """For Ray to start here, and for nodes to make their models."""
@@ -51,9 +52,13 @@ class Nodes:
     def __init__(self, cluster: str, gateway: str, port: int, key: str) -> None:
         # A short name: Ray's sockets lie below it, and their paths may not be long.
         self._folder = tempfile.mkdtemp(prefix="slbench-ray-")
-        command = [sys.executable, "-m", f"{__package__}.steward", str(os.getpid())]
+        command = [sys.executable, "-m", f"{__package__}.steward"]
         self._steward = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         orders = {
             "cluster": cluster,
@@ -83,7 +88,6 @@ class Nodes:
 
     def stop(self) -> None:
         """End the agents, and Ray where it was started here; nothing of either is left."""
-        below = _family(self._steward.pid)
         for pipe in (self._steward.stdin, self._steward.stdout):
             if pipe is not None:
                 with suppress(BrokenPipeError):
@@ -93,14 +97,5 @@ class Nodes:
         except subprocess.TimeoutExpired:
             self._steward.kill()
             self._steward.wait()
-        for process in psutil.wait_procs(below, timeout=_STOP_S)[1]:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
+        end_session(self._steward.pid)
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _family(pid: int) -> list[psutil.Process]:
-    try:
-        return psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []

@@ -1,11 +1,12 @@
 """Sees to it, by Ray, that every machine of a cluster has an agent: those there at the start, those
 that join later, and those whose agent has died.
 
-    python -m systems.serverless.live.cluster.steward PARENT
+    python -m systems.serverless.live.cluster.steward
 
 Takes its orders as one line of JSON on standard input, whose end is its own. Tells on standard
 output, once, ``{"ready": [NAME…]}`` when every node there at the start is in use, or
-``{"error": …}``. Its agents end with it.
+``{"error": …}``. Its agents end with it, and Ray where it was started here: it is the leader of a
+session that all of that is in.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
+import signal
 import sys
 import threading
 import time
@@ -24,8 +27,8 @@ from systems.errors import DeploymentError
 from systems.links.address import ClusterAddress
 from systems.links.rays import connect
 
-from .. import process
 from .actor import NodeAgent
+from .session import end_session
 
 EVERY_S = 0.5
 _BACKOFF_S = (1.0, 60.0)
@@ -170,14 +173,18 @@ def _read_to_the_end(end: threading.Event) -> None:
 
 
 def main() -> int:
-    process.settle(int(sys.argv[1]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What Ray has to say goes to standard error, and its processes hold no pipe of ours.
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     orders = json.loads(sys.stdin.readline())
     end = threading.Event()
     threading.Thread(target=_read_to_the_end, args=(end,), daemon=True).start()
-    serve(orders, out, end)
+    try:
+        serve(orders, out, end)
+    finally:
+        shutil.rmtree(orders["folder"], ignore_errors=True)
+        end_session(os.getpid())
     return 0
 
 
