@@ -16,6 +16,7 @@ from systems.models import cache_root, ensure_adapters
 from systems.serverless.core import actions as act
 from systems.serverless.core import events as ev
 from systems.serverless.core.artifacts import Artifact, CopyKey
+from systems.serverless.live.auditing import Audit, Sum
 from systems.serverless.live.cluster import codec, models
 from systems.serverless.live.cluster.remote import RemoteNode
 from systems.serverless.live.nodes import Provisioned
@@ -40,15 +41,17 @@ SAID = [
     ev.BackboneFailed(COPY, "a reason"),
     ev.InstanceStopped(3),
     ev.ProcessDied(3, "exit status 1"),
+    Audit(COPY, Sum(1 << 60, 5, 6), Sum(7, 8, 9)),
+    Audit(COPY, Sum(1, 5, 6), None, "a reason"),
 ]
 
 
-def test_every_action_and_event_of_a_node_is_tried() -> None:
-    assert {type(item) for item in SAID} == {*codec.ACTIONS, *codec.EVENTS}
+def test_everything_that_crosses_is_tried() -> None:
+    assert {type(item) for item in SAID} == {*codec.ACTIONS, *codec.EVENTS, Audit}
 
 
 @pytest.mark.parametrize("item", SAID, ids=lambda item: type(item).__name__)
-def test_actions_and_events_survive_the_way(item: Any) -> None:
+def test_it_survives_the_way(item: Any) -> None:
     assert codec.decode(codec.encode(item)) == item
 
 
