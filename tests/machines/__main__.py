@@ -47,6 +47,7 @@ def _follow_the_guide(experiment: str, out: Path) -> None:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "SLBENCH_CLUSTER_SECRET": secrets.token_hex(32),
+        "SLBENCH_TOKENS": str(_tokens(out)),
     }
     with two_machines(AHEAD_S) as (a, b):
         head, join, run, load = commands()
@@ -59,6 +60,13 @@ def _follow_the_guide(experiment: str, out: Path) -> None:
         status = running.wait(_LIMIT_S)
         assert status == 0, f"the run ended with {status}"
         assert sending.wait(30) == 0, "the load worker failed"
+
+
+def _tokens(folder: Path) -> Path:
+    path = folder.resolve() / "tokens.toml"
+    path.touch(mode=0o600)
+    path.write_text(f'"*" = ["{secrets.token_hex(32)}"]\n', encoding="utf-8")
+    return path
 
 
 def _until_it_listens(command: str) -> str:
