@@ -74,6 +74,7 @@ def run(
 
     Exit status 1 where a cell is invalid. Example: slbench run quickstart --seed 1
     """
+    from ..errors import HarnessError
     from ..experiment import Experiment
     from ..progress import Progress
     from ..records import new_run, open_run
@@ -99,6 +100,8 @@ def run(
         record = new_run(chosen.model_dump(mode="json"), out)
     progress = Progress()
     try:
+        if check_simulation and chosen.deployment.cluster:
+            raise HarnessError("--check-simulation: a simulation is of one machine, not a cluster")
         with listening.load_hosts(load_hosts, listen) as hosts:
             page = 8089 if web else None
             Runner(chosen, record, progress, web_port=page, hosts=hosts).execute(workers)
