@@ -20,7 +20,7 @@ from systems.links.rays import check_installed
 
 from .session import end_session
 
-_START_S = 180.0
+_START_S = 240.0
 """For Ray to start here, and for nodes to make their models."""
 _STOP_S = 15.0
 
