@@ -10,7 +10,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 PEERS := aiperf guidellm
 TOKENIZER ?= $(HOME)/.cache/slbench/backbones/r1/smollm2-135m
 
-.PHONY: demo test test-gpu lint bench bench-client faults soak fuzz environment vllm clean
+.PHONY: demo test test-gpu test-cluster lint bench bench-client faults soak fuzz environment vllm clean
 
 demo: $(READY)
 	$(BIN)/slbench run quickstart
@@ -23,6 +23,10 @@ test: $(READY)
 # Where there is a CUDA device: the engine, the Triton kernels and the store on it.
 test-gpu: $(READY)
 	$(BIN)/python -m pytest tests/gpu tests/systems/engine/cuda
+
+# Two machines made of namespaces follow docs/cluster.md; root is needed.
+test-cluster: $(READY)
+	$(BIN)/python -m tests.machines
 
 lint: $(READY)
 	$(BIN)/ruff check .

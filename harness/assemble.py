@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from systems.interface import Activity, Decision, Deployment, Evidence, MemoryStep
+from systems.interface import Activity, Decision, Deployment, Evidence, MemoryStep, NodeMemoryStep
 
 from .records.schema import MEMORY, REQUESTS, SPANS
 from .telemetry import Sample
@@ -48,6 +48,17 @@ def relative(evidence: Evidence, start_ns: int) -> Evidence:
         memory=tuple(replace(step, t_ns=step.t_ns - start_ns) for step in evidence.memory),
         activity=tuple(_shifted(each, start_ns) for each in evidence.activity),
         decisions=tuple(replace(d, t_ns=d.t_ns - start_ns) for d in evidence.decisions),
+        nodes=tuple(
+            replace(
+                node,
+                joined_ns=node.joined_ns - start_ns,
+                left_ns=None if node.left_ns is None else node.left_ns - start_ns,
+            )
+            for node in evidence.nodes
+        ),
+        node_memory=tuple(
+            replace(step, t_ns=step.t_ns - start_ns) for step in evidence.node_memory
+        ),
     )
 
 
@@ -102,6 +113,7 @@ def memory_table(
     end_ns: int,
     *,
     gridded: bool = True,
+    node_memory: Sequence[NodeMemoryStep] = (),
 ) -> pa.Table:
     """The ledger at its changes and (``gridded``) at 10 Hz, and what was measured from outside
     beside it. A ledger in virtual time misses nothing between its changes."""
@@ -112,6 +124,7 @@ def memory_table(
     rows = chain(
         chain.from_iterable(_sampled(steps, end_ns, grid) for steps in holdings.values()),
         chain.from_iterable(_measured(sample, sample.t_ns - start_ns) for sample in samples),
+        chain.from_iterable(map(_measured_there, node_memory)),
     )
     return _table(sorted((row for row in rows if 0 <= row[0] <= end_ns), key=_by_time), MEMORY)
 
@@ -145,6 +158,16 @@ def _measured(sample: Sample, t_ns: int) -> list[tuple[Any, ...]]:
     return [
         (t_ns, device, "other", None, size, source)
         for device, size, source in readings
+        if size is not None
+    ]
+
+
+def _measured_there(step: NodeMemoryStep) -> list[tuple[Any, ...]]:
+    """What a node measured of its own processes."""
+    readings = [("measured-pss", step.pss_bytes), ("measured-uss", step.uss_bytes)]
+    return [
+        (step.t_ns, step.host, "other", None, size, source)
+        for source, size in readings
         if size is not None
     ]
 

@@ -32,6 +32,7 @@ _COMMANDS = (
     "systems",
     "models",
     "serve",
+    "load-worker",
     "calibrate",
     "profile",
     "doctor",
@@ -52,11 +53,12 @@ def build(commands: Iterable[str] = _COMMANDS) -> typer.Typer:
     )
     root.callback()(_root)
     for name in commands:
-        module = importlib.import_module(f"harness.commands.{name}")
+        word = name.replace("-", "_")
+        module = importlib.import_module(f"harness.commands.{word}")
         if hasattr(module, "app"):
             root.add_typer(module.app, name=name)
         else:
-            root.command(name)(getattr(module, name))
+            root.command(name)(getattr(module, word))
     return root
 
 

@@ -7,7 +7,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from systems.interface import Deployment, Device, Function
+from systems.interface import Deployment, Device, Function, ServingSystem
 
 from .experiment import DeploymentChoice, SystemChoice
 
@@ -31,6 +31,7 @@ def deployment_for(
         for name, path in paths.items():
             mine = [id_ for id_ in functions if dealt[id_] == name]
             adapters |= ensure_adapters(path, mine, rank=choice.adapter_rank)
+    more = {"cluster": choice.cluster, **more}
     return _deployment(choice, system, dealt, paths, adapters, _kind(choice), **more)
 
 
@@ -92,6 +93,14 @@ def _dealt(choice: DeploymentChoice, functions: Sequence[str]) -> dict[str, str]
     """Function → backbone, in turn."""
     names = [_name(each) for each in _backbones(choice)]
     return dict(zip(functions, cycle(names), strict=False))
+
+
+def check_machines(system: type[ServingSystem], cluster: str | None) -> None:
+    """``HarnessError`` for a cluster under a system that knows one machine."""
+    from .errors import HarnessError
+
+    if cluster is not None and not system.clusters:
+        raise HarnessError(f"--cluster {cluster}: system {system.name} runs on one machine only")
 
 
 def function_ids(workload: Workload) -> list[str]:

@@ -58,6 +58,9 @@ class DeploymentChoice(_Strict):
     slo_ttft_s_by_backbone: Mapping[str, PositiveFloat] = Field(default_factory=dict)
     """Where it differs for one of several backbones."""
     limits: Limits = Limits()
+    cluster: str | None = None
+    """Nodes that have these devices, each its own: ``local:N`` for N on this machine, or a Ray
+    cluster's HOST:PORT; None: this machine is all there is."""
 
     def slo_of(self, backbone: str) -> float:
         """Seconds to the first token that a function of ``backbone`` is allowed."""

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from systems.interface import Deployment, Endpoint, Evidence, ServingSystem
+from systems.links.address import ClusterAddress
 from systems.registry import system_class
 
 from . import assemble, bytecode, metrics
@@ -28,12 +30,13 @@ from .cost import (
     instance_sheet,
     price_sheet,
 )
-from .deployments import deployment_for, function_ids, simulated_deployment
+from .deployments import check_machines, deployment_for, function_ids, simulated_deployment
 from .experiment import Experiment
 from .fidelity import last_check
 from .plan import CellPlan, plan_cells, samples
 from .progress import Progress
-from .records import Manifest, Run, write_cell
+from .ray_sweeps import spread_over
+from .records import Manifest, Run, place_cell, write_cell
 from .records.schema import BILLING
 from .simulation import check_simulable, simulate_cell
 from .sweeps import cores, spread
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from workloads.trace import Workload
 
     from .replay import ReplayResult, Schedule
+    from .replay.hosts import LoadHost, LoadHosts
 
 
 _INSTANCES = "aws-p5-48xlarge"
@@ -63,6 +67,15 @@ class CellTask:
 def run_cell(task: CellTask) -> None:
     """Simulate a cell into its run's folder."""
     Runner(task.experiment, Run(task.path, {}), Progress(io.StringIO())).simulate(task.plan)
+
+
+def bring_cell(task: CellTask) -> dict[str, bytes]:
+    """Simulate a cell on a machine that does not see the run's folder: its files, by name."""
+    with tempfile.TemporaryDirectory(prefix="slbench-cell-") as folder:
+        there = replace(task, path=Path(folder) / task.path.name)
+        run_cell(there)
+        files = (there.path / task.plan.path).iterdir()
+        return {file.name: file.read_bytes() for file in files}
 
 
 @dataclass(frozen=True)
@@ -89,10 +102,13 @@ class Seen:
     start_ns: int = 0
     """Of the run, on the clock of ``samples``."""
     problems: tuple[str, ...] = ()
+    hosts: tuple[LoadHost, ...] = ()
+    """Others that load came from."""
 
 
 class Runner:
-    """Carries an experiment out into a run's folder. ``web_port``: Locust's page while it loads."""
+    """Carries an experiment out into a run's folder. ``web_port``: Locust's page while it loads;
+    ``hosts``: others that load comes from."""
 
     def __init__(
         self,
@@ -101,11 +117,13 @@ class Runner:
         progress: Progress,
         *,
         web_port: int | None = None,
+        hosts: LoadHosts | None = None,
     ) -> None:
         self._experiment = experiment
         self._run = run
         self._progress = progress
         self._web_port = web_port
+        self._hosts = hosts
         self._profile: Profile | None = None
         self._prices = price_sheet(experiment.prices)
         if experiment.instance_prices:
@@ -136,8 +154,18 @@ class Runner:
             for plan in plan_cells(self._experiment)
             if not self._done(plan)
         ]
-        for number, (task, _) in enumerate(spread(run_cell, todo, workers), start=1):
+        for number, task in enumerate(self._simulate_all(todo, workers), start=1):
             self._progress.say(f"[{number}/{len(todo)}] {task.plan.title}")
+
+    def _simulate_all(self, todo: Sequence[CellTask], workers: int) -> Iterator[CellTask]:
+        """As they come to an end: on the cluster that was named, or on this machine's cores."""
+        cluster = self._experiment.deployment.cluster
+        if cluster is None:
+            yield from (task for task, _ in spread(run_cell, todo, workers))
+            return
+        for task, files in spread_over(ClusterAddress.parse(cluster), bring_cell, todo):
+            place_cell(self._run.path / task.plan.path, files)
+            yield task
 
     def simulate(self, plan: CellPlan) -> None:
         """One cell of a simulated experiment, unless it is there."""
@@ -163,6 +191,7 @@ class Runner:
         system: ServingSystem = system_class(plan.system.name)()
         deployment = self._deployment(plan, function_ids(workload))
         if self._profile is None:
+            check_machines(type(system), deployment.cluster)
             system.check(deployment)
         vocabularies = [
             model_size(str(path), deployment.dtype, 1, "cpu").vocab_size
@@ -174,7 +203,9 @@ class Runner:
     def _deployment(self, plan: CellPlan, functions: list[str]) -> Deployment:
         choice = self._experiment.deployment
         if self._profile is None:
-            return deployment_for(choice, plan.system, functions)
+            # Load hosts must reach the endpoint.
+            more = {"host": self._hosts.address} if self._hosts else {}
+            return deployment_for(choice, plan.system, functions, **more)
         check_simulable(plan.system.name)
         kind = "cuda" if self._profile.device_slots.value else "cpu"
         return simulated_deployment(choice, plan.system, functions, kind)
@@ -218,6 +249,7 @@ class Runner:
             telemetry=sampler.about(),
             start_ns=result.start_ns,
             problems=(*result.problems, *evidence.problems),
+            hosts=result.hosts,
         )
 
     def _load(self, cell: Prepared, endpoint: Endpoint, title: str) -> ReplayResult:
@@ -234,6 +266,7 @@ class Runner:
                 timeout_s=self._experiment.request_timeout_s,
                 workers=self._experiment.load_workers,
                 web_port=self._web_port,
+                hosts=self._hosts,
                 lateness_budget_s=self._experiment.lateness_budget_s,
                 headers=endpoint.headers,
                 routes=endpoint.routes,
@@ -252,6 +285,7 @@ class Runner:
                 seen.start_ns,
                 end_ns,
                 gridded=self._profile is None,
+                node_memory=evidence.node_memory,
             ),
             "billing": self._bill(cell, seen, end_ns),
         }
@@ -322,6 +356,8 @@ class Runner:
             profile=_named(self._profile),
             calibration=self._calibration,
             telemetry=seen.telemetry,
+            nodes=_nodes(seen.evidence),
+            load_hosts=tuple(asdict(host) for host in seen.hosts) or None,
             started_at=started_at,
             valid=not problems,
             problems=problems,
@@ -339,10 +375,26 @@ def _portable(deployment: Deployment) -> dict[str, Any]:
     """What was deployed, models by their names: where they lay on this machine is nobody's
     business."""
     content = deployment.model_dump(mode="json", exclude={"options", "host", "port"})
+    if (cluster := content.pop("cluster")) is not None:
+        content["cluster"] = cluster if cluster.startswith("local:") else "ray"
     content["backbones"] = {name: Path(path).name for name, path in content["backbones"].items()}
     for function in content["functions"]:
         function["adapter"] = Path(function["adapter"]).name if function["adapter"] else None
     return content
+
+
+def _nodes(evidence: Evidence) -> tuple[Mapping[str, Any], ...] | None:
+    """The machines of a cluster, how their clocks were related, and what was not measured there;
+    where they are is nobody's business."""
+    told = {step.host for step in evidence.node_memory if step.pss_bytes is not None}
+    said = [
+        {
+            **{name: value for name, value in asdict(node).items() if name != "address"},
+            "missing": ["nvml", *(["pss and uss"] if node.host not in told else [])],
+        }
+        for node in evidence.nodes
+    ]
+    return tuple(said) or None
 
 
 def _named(profile: Profile | None) -> dict[str, Any] | None:

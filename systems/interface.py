@@ -103,6 +103,9 @@ class Deployment(_Frozen):
     """0 takes a free one."""
     options: Mapping[str, Any] = Field(default_factory=dict)
     """Settings of one system, checked by it."""
+    cluster: str | None = None
+    """The nodes that have these devices, each its own: ``local:N`` for N on this machine, or the
+    address of a Ray cluster; None: this machine is all there is."""
 
     def instance_threads(self, cores: int) -> int:
         """CPU threads of one instance, on a machine of so many cores."""
@@ -217,6 +220,38 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeSeen:
+    """A machine that took part, by the gateway's clock. ``left_ns``: when it was lost, with
+    ``reason``; None where it was there to the end."""
+
+    host: str
+    address: str
+    devices: tuple[str, ...]
+    joined_ns: int
+    left_ns: int | None
+    reason: str
+    same_clock: bool
+    """Its monotonic clock is the gateway's own; otherwise its times were corrected by the
+    offset."""
+    offset_ns: int
+    """Its clock less the gateway's as last measured, right to ``error_ns``."""
+    error_ns: int
+    first_offset_ns: int
+    """The same as first measured: the difference is drift."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeMemoryStep:
+    """What the processes of a node held of its machine's memory, as it measured itself; None
+    where its kernel does not tell."""
+
+    t_ns: int
+    host: str
+    pss_bytes: int | None
+    uss_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """All that a system saw, on its own clock. Empty where it cannot be seen from outside."""
 
@@ -234,6 +269,9 @@ class Evidence:
     """What isolation lacked in this run that it has in others, a line each."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Texts to be kept beside the records, by file name: logs, metrics as they were scraped."""
+    nodes: tuple[NodeSeen, ...] = ()
+    """Of a system on several machines, those that took part."""
+    node_memory: tuple[NodeMemoryStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +297,8 @@ class ServingSystem(ABC):
     audits: ClassVar[bool] = False
     """Whether it takes the option ``audit_s``: seconds between two sums of what its processes
     share, which fail the run where they differ."""
+    clusters: ClassVar[bool] = False
+    """Whether it can be deployed on several machines."""
 
     @abstractmethod
     def check(self, deployment: Deployment) -> None:

@@ -29,6 +29,12 @@ def run(
         int | None, typer.Option(min=1, help="Processes for simulated cells; default: one a core.")
     ] = None,
     load_workers: Annotated[int | None, typer.Option(min=1, help="Locust workers.")] = None,
+    load_hosts: Annotated[
+        int, typer.Option(min=0, help="Of the Locust workers, those on other hosts.")
+    ] = 0,
+    listen: Annotated[
+        str | None, typer.Option(help="HOST[:PORT] of this host, as load hosts reach it.")
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, such as deployment.devices=2.")
     ] = None,
@@ -56,6 +62,10 @@ def run(
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, or auto: a card where there is one.")
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="local:N for N nodes on this machine, or HOST:PORT of a Ray cluster."),
+    ] = None,
     web: Annotated[bool, typer.Option("--web", help="Locust's page on port 8089.")] = False,
     out: Annotated[Path, typer.Option(help="Where runs are kept.")] = RUNS,
     json_: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
@@ -64,10 +74,12 @@ def run(
 
     Exit status 1 where a cell is invalid. Example: slbench run quickstart --seed 1
     """
+    from ..errors import HarnessError
     from ..experiment import Experiment
     from ..progress import Progress
     from ..records import new_run, open_run
     from ..runner import Runner
+    from . import listening
 
     if resume:
         record = open_run(resume, out)
@@ -80,6 +92,7 @@ def run(
             "mode": None if simulated is None else "simulated" if simulated else "live",
             "profile": profile,
             "deployment.device": device,
+            "deployment.cluster": cluster,
         }
         chosen = _choose(experiment, system, workload, given, set_)
         chosen = chosen.tracing() if trace_decisions else chosen
@@ -87,7 +100,11 @@ def run(
         record = new_run(chosen.model_dump(mode="json"), out)
     progress = Progress()
     try:
-        Runner(chosen, record, progress, web_port=8089 if web else None).execute(workers)
+        if check_simulation and chosen.deployment.cluster:
+            raise HarnessError("--check-simulation: a simulation is of one machine, not a cluster")
+        with listening.load_hosts(load_hosts, listen) as hosts:
+            page = 8089 if web else None
+            Runner(chosen, record, progress, web_port=page, hosts=hosts).execute(workers)
     except BaseException:
         _forget_if_empty(record)
         raise

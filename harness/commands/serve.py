@@ -31,6 +31,10 @@ def serve(
         Path | None,
         typer.Option(help="File of tokens by function; as SLBENCH_TOKENS in the environment."),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="local:N for N nodes on this machine, or HOST:PORT of a Ray cluster."),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="Deployment key=value: dtype=bfloat16."),
@@ -52,7 +56,7 @@ def serve(
     from systems.access import VARIABLE
     from systems.registry import system_class
 
-    from ..deployments import deployment_for
+    from ..deployments import check_machines, deployment_for
     from ..experiment import DeploymentChoice, SystemChoice, parse_setting
 
     if tokens is not None:
@@ -60,9 +64,10 @@ def serve(
     settings = dict(parse_setting(text) for text in set_ or [])
     options = settings.pop("options", {})
     choice = DeploymentChoice.model_validate(
-        {"backbone": backbone, "adapters": adapter or (), **settings}
+        {"backbone": backbone, "adapters": adapter or (), "cluster": cluster, **settings}
     )
     cls = system_class(system)
+    check_machines(cls, choice.cluster)
     if audit is not None:
         options = {**options, "audit_s": _auditable(cls, audit)}
     names = _names(adapter or [], functions)

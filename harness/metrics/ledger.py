@@ -35,9 +35,16 @@ def read_ledger(memory: pa.Table, duration_s: float) -> Ledger:
             owner: float((held.to_numpy() * lasting_s).sum() / 1e9)
             for owner, held in owners.items()
         }
-    pss = frame.loc[frame["source"] == "measured-pss", "bytes"]
-    measured = {"peak": int(pss.max()), "mean": float(pss.mean())} if len(pss) else None
-    return Ledger(peaks, integrals, measured)
+    return Ledger(peaks, integrals, _pss(frame[frame["source"] == "measured-pss"]))
+
+
+def _pss(readings: pd.DataFrame) -> dict[str, float] | None:
+    """Of all machines together: each is read at moments of its own, and counts as last read."""
+    if readings.empty:
+        return None
+    by_machine = readings.pivot_table(index="t_ns", columns="device", values="bytes")
+    together = by_machine.ffill().sum(axis=1)
+    return {"peak": int(together.max()), "mean": float(together.mean())}
 
 
 def _held(ledger: pd.DataFrame) -> dict[str, pd.DataFrame]:

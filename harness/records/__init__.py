@@ -1,7 +1,16 @@
 """The schema of a run, and the only reader and writer of it."""
 
-from .cell import Cell, read_cell, write_cell
+from .cell import Cell, place_cell, read_cell, write_cell
 from .manifest import Manifest
 from .run import Run, new_run, open_run
 
-__all__ = ["Cell", "Manifest", "Run", "new_run", "open_run", "read_cell", "write_cell"]
+__all__ = [
+    "Cell",
+    "Manifest",
+    "Run",
+    "new_run",
+    "open_run",
+    "place_cell",
+    "read_cell",
+    "write_cell",
+]

@@ -94,6 +94,15 @@ def write_cell(
     return Cell(path, manifest, summary)
 
 
+def place_cell(path: Path, files: Mapping[str, bytes]) -> Cell:
+    """Keep a cell that was written elsewhere, whole or not at all."""
+    with draft_of(path) as draft:
+        for name, content in files.items():
+            (draft / name).write_bytes(content)
+        read_cell(draft)
+    return read_cell(path)
+
+
 def read_cell(path: Path) -> Cell:
     """``RecordError`` where the folder is not a whole cell of a schema that this code knows."""
     try:

@@ -37,6 +37,12 @@ class Manifest(BaseModel):
     calibration: Mapping[str, Any] | None = None
     telemetry: Mapping[str, Any] | None = None
     """How memory was sampled from outside, at which cost, and which sensors were missing."""
+    nodes: tuple[Mapping[str, Any], ...] | None = None
+    """Of a system on a cluster: its machines, the offset of each clock from the gateway's and the
+    error of that, and which sensors were missing there."""
+    load_hosts: tuple[Mapping[str, Any], ...] | None = None
+    """Other hosts that load came from: the offset of each clock from the harness's and the error
+    of that, which is the error of every time that it told."""
     machine: Mapping[str, Any] = Field(default_factory=lambda: machine())
     versions: Mapping[str, str] = Field(default_factory=lambda: versions())
     git: Mapping[str, Any] | None = Field(default_factory=lambda: git())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from systems.interface import Route
 
 from ..errors import HarnessError
 from .free_port import check_free, free_port
+from .hosts import LoadHost, LoadHosts
 from .plan import Plan
 from .process import command, environment
 from .records import client_table, read_part
@@ -74,6 +76,8 @@ class ReplayResult:
     cpu_us_per_event: float | None
     problems: tuple[str, ...]
     locust: str
+    hosts: tuple[LoadHost, ...] = ()
+    """Other hosts that took part, with the error of their clocks."""
 
     @property
     def valid(self) -> bool:
@@ -92,6 +96,7 @@ def replay(
     lateness_budget_s: float = LATENESS_BUDGET_S,
     headers: Mapping[str, str] | None = None,
     routes: Mapping[str, Route] | None = None,
+    hosts: LoadHosts | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> ReplayResult:
     """Send ``schedule`` to ``base_url``, functions of ``routes`` to theirs, and wait for
@@ -99,7 +104,8 @@ def replay(
 
     Writes ``schedule.parquet``, ``client.parquet`` and Locust's log to ``out_dir``. ``lead_s``
     lies between the last worker's being ready and the run's start. ``headers`` go with every
-    request. On ``KeyboardInterrupt`` what was measured is written before it is raised again.
+    request. Of the ``workers`` those of ``hosts`` are on other hosts. On ``KeyboardInterrupt``
+    what was measured is written before it is raised again.
     Whatever the server does ends up in the table; :class:`HarnessError` where the client itself
     cannot run, or ``web_port`` is in use."""
     for url in Router(base_url, routes or {}).base_urls:
@@ -111,25 +117,38 @@ def replay(
         schedule=out_dir / "schedule.parquet",
         base_url=base_url,
         out_dir=out_dir,
-        workers=workers,
+        workers=max(workers, hosts.count) if hosts else workers,
+        elsewhere=hosts.count if hosts else 0,
         timeout_s=timeout_s,
         lead_s=lead_s,
         web_port=web_port,
         headers=headers or {},
         routes=routes or {},
-        master_port=free_port() if workers > 1 else 0,
     )
+    if not plan.solo:
+        plan = plan.model_copy(update={"master_port": free_port()})
     schedule.write(plan.schedule)
     length_s = max(schedule.table["scheduled_ns"].to_pylist(), default=0) / 1e9
     run = _Run(len(schedule), on_progress, lead_s + length_s + timeout_s + _STOP_S)
+    seen: tuple[LoadHost, ...] = ()
     try:
         with _driver(plan) as process:
+            if hosts is not None:
+                hosts.begin(plan, lambda: _tell_lost(process))
             run.follow(process)
     finally:
+        if hosts is not None:
+            seen = hosts.collect(out_dir)
         table = _collect(schedule, plan)
     if not run.started:
         raise HarnessError(f"replay: the load generator did not start: {_last_words(plan)}")
-    return run.result(table, schedule, lateness_budget_s)
+    return replace(run.result(table, schedule, lateness_budget_s), hosts=seen)
+
+
+def _tell_lost(driver: subprocess.Popen[bytes]) -> None:
+    """Locust's master does not hear of a worker's end by itself."""
+    if driver.poll() is None:
+        driver.send_signal(signal.SIGUSR1)
 
 
 def _family(pid: int) -> list[psutil.Process]:
@@ -259,7 +278,7 @@ def _collect(schedule: Schedule, plan: Plan) -> pa.Table:
 def _driver(plan: Plan) -> Iterator[subprocess.Popen[bytes]]:
     """The Locust process, in a session of its own so that Ctrl-C reaches us first; ended with
     everything below it on leaving."""
-    role = "master" if plan.workers > 1 else "solo"
+    role = "solo" if plan.solo else "master"
     with plan.log.open("wb") as log:
         process = subprocess.Popen(
             command("driver", role),

@@ -38,6 +38,7 @@ class Worker:
 
     def __init__(self, plan: Plan, env: Environment) -> None:
         runner = env.runner
+        self._offset_ns = plan.clock_offset_ns
         self._share = Share(plan, runner.worker_index, env.events, runner.send_message)
         runner.register_message("replay_start", self._start)
         runner.register_message("replay_stop", lambda **_: self.stop())
@@ -48,7 +49,7 @@ class Worker:
         self._share.stop()
 
     def _start(self, msg: Any, **_: Any) -> None:
-        self._share.start(msg.data["start_ns"])
+        self._share.start(msg.data["start_ns"] + self._offset_ns)
 
 
 class Controller:
@@ -71,7 +72,7 @@ class Controller:
             self._runner.register_message(kind, listener)
 
     def run(self) -> None:
-        if self._plan.workers > 1:
+        if not self._plan.solo:
             self._gather()
         self._runner.start(self._plan.workers, spawn_rate=self._plan.workers)
         self._all_ended.wait()
@@ -85,8 +86,8 @@ class Controller:
         gevent.spawn_later(_STOP_S, self._all_ended.set)
 
     def _gather(self) -> None:
-        """Start the workers and wait until Locust's master knows them."""
-        for _ in range(self._plan.workers):
+        """Start this host's workers and wait until Locust's master knows them all."""
+        for _ in range(self._plan.workers - self._plan.elsewhere):
             process = subprocess.Popen(
                 command("driver", "worker"),
                 stdin=subprocess.PIPE,
@@ -107,8 +108,12 @@ class Controller:
     def _watch(self, process: subprocess.Popen[bytes]) -> None:
         """A worker that dies before it has told its end takes its share with it, not the run."""
         if process.wait() != 0:
-            self._lost += 1
-            self._check_ended()
+            self.lose()
+
+    def lose(self) -> None:
+        """A worker is gone; of those on other hosts a signal tells."""
+        self._lost += 1
+        self._check_ended()
 
     def _on_ready(self, **_: Any) -> None:
         self._ready += 1
@@ -134,7 +139,7 @@ class Controller:
             self._runner.send_message("replay_stop")
         if len(self._ended) + self._lost >= self._plan.workers:
             # A local runner's own process is counted with its share.
-            self._cpu_ns = self._cpu_ns + time.process_time_ns() if self._processes else 0
+            self._cpu_ns = self._cpu_ns + time.process_time_ns() if not self._plan.solo else 0
             self._all_ended.set()
 
 
@@ -165,6 +170,7 @@ def _master(plan: Plan, env: Environment) -> None:
     env.create_master_runner(_HOST, plan.master_port)
     controller = Controller(plan, env)
     _on_signals(controller.stop)
+    gevent.signal_handler(signal.SIGUSR1, controller.lose)
     _with_page(plan, env, controller)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from systems.interface import Route
 
@@ -20,6 +20,8 @@ class Plan(BaseModel):
     base_url: str
     out_dir: Path
     workers: PositiveInt
+    elsewhere: NonNegativeInt = 0
+    """How many of them are on other hosts."""
     timeout_s: PositiveFloat
     lead_s: PositiveFloat
     web_port: int | None = Field(default=None, ge=1, le=65535)
@@ -28,6 +30,14 @@ class Plan(BaseModel):
     """Of functions that are not at ``base_url`` under their own name."""
     master_port: int = 0
     """Where Locust's master listens for its workers; 0 where there is one process."""
+
+    clock_offset_ns: int = 0
+    """Of the host that reads this, less the clock of Locust's master."""
+
+    @property
+    def solo(self) -> bool:
+        """One process is master and worker."""
+        return self.workers == 1 and not self.elsewhere
 
     @property
     def log(self) -> Path:

@@ -4,7 +4,7 @@ Everything is a Hugging Face or peft directory on disk, so what is made here is 
 code as what anybody brings. Nothing is downloaded.
 """
 
-from .adapters import ensure_adapters
+from .adapters import ensure_adapters, remake_adapter
 from .cache import cache_root
 from .presets import Preset, ensure_backbone, preset_names, presets
 
@@ -15,4 +15,5 @@ __all__ = [
     "ensure_backbone",
     "preset_names",
     "presets",
+    "remake_adapter",
 ]

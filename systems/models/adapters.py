@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -53,6 +54,18 @@ def ensure_adapters(
         )
         for name in names
     }
+
+
+def remake_adapter(made: Path, backbone_dir: Path) -> Path:
+    """The adapter that :func:`ensure_adapters` left at ``made``, on another machine perhaps, made
+    here over ``backbone_dir``. ``AdapterError`` where it was not left by it."""
+    found = re.fullmatch(rf"r{REVISION}-rank(\d+)-([a-z]+)-seed(\d+)", made.parent.name)
+    if found is None:
+        raise AdapterError(f"adapter {made}: not made from a seed; copy it to the same place")
+    rank, letters, seed = found.groups()
+    known = {target[0]: target for target in target_shapes(validate_checkpoint(backbone_dir))}
+    targets = [known[letter] for letter in letters]
+    return ensure_adapters(backbone_dir, [made.name], int(rank), targets, int(seed))[made.name]
 
 
 def _key(backbone_dir: Path) -> str:

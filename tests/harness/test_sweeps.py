@@ -3,6 +3,7 @@ done again."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -43,6 +44,27 @@ def test_records_do_not_depend_on_how_many_processes_made_them(tmp_path: Path) -
         own = {"run_id", "started_at", "measured"}
         assert first.manifest.model_dump(exclude=own) == second.manifest.model_dump(exclude=own)
         assert first.summary == second.summary
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+def test_records_do_not_depend_on_whether_ray_made_them(tmp_path: Path) -> None:
+    short = [{"name": "azure-bursty8", "overrides": {"duration_s": 600}}]
+    two = [{"name": "serverless-lora"}, {"name": "serverless-llm"}]
+    runs = []
+    for cluster in (None, "local:2"):
+        changes = {"workloads": short, "systems": two, "seeds": [1]}
+        changes["deployment.cluster"] = cluster
+        asked = load("evaluation", changes)
+        runs.append(new_run(asked.model_dump(mode="json"), tmp_path))
+        Runner(asked, runs[-1], Progress()).execute(1)
+    here, there = (run.cells() for run in runs)
+    assert len(here) == len(there) == 2
+    for first, second in zip(here, there, strict=True):
+        for name in TABLES:
+            files = [cell.path / f"{name}.parquet" for cell in (first, second)]
+            assert files[0].read_bytes() == files[1].read_bytes()
+        assert first.summary == second.summary
+        assert second.manifest.run_id == runs[1].id
 
 
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:

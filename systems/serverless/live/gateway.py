@@ -2,7 +2,8 @@
 
 CONFIG is a JSON file in a folder of its own: {system, deployment, journal}. Once the endpoint
 answers, one line of JSON goes to standard output, ``{"port": …}`` or ``{"error": …}``; after that,
-nothing. Ends on SIGTERM, on SIGINT, and when the process that started it is gone.
+nothing. Ends on SIGTERM, on SIGINT, and when the process that started it is gone. On a cluster
+nodes come to ``nodes_port``; requests wait for the first.
 """
 
 from __future__ import annotations
@@ -25,14 +26,19 @@ from aiohttp.http_exceptions import HttpProcessingError
 from systems.access import AccessTokens, check_address
 from systems.errors import DeploymentError, SystemsError
 from systems.interface import Deployment
+from systems.links import secret
 from systems.registry import system_class
 from systems.serverless.options import Options
 
+from ..core.world import HOST
 from . import confine, mps
 from .api import Api
+from .auditing import Account
+from .cluster.gate import Gate, Offer
 from .journal import Journal
+from .node import Node
 from .patience import PatientRunner
-from .plan import make_plan
+from .plan import make_plan, without_devices
 from .platform import Platform
 from .text import Text
 
@@ -49,19 +55,30 @@ async def serve(config: dict[str, Any]) -> None:
     journal = Journal(Path(config["journal"]))
     if plan.options.mps:
         journal.exposure(mps.EXPOSURE)
-    platform = Platform(plan, policies, journal)
+    account = Account(journal, audited=plan.options.audit_s is not None)
+    gate: Gate | None = None
+    if deployment.cluster is None:
+        platform = Platform(plan, policies, journal)
+        node = Node(plan, platform.post, platform.tokens, journal.exposure, account.take)
+        platform.join(HOST, node)
+    else:
+        platform = Platform(without_devices(plan), policies, journal)
+        offer = Offer.of(plan, forks=policies.preloading.forks)
+        gate = Gate(platform, journal, account, offer, secret.take())
     app = Api(platform, texts, tokens).application()
     runner = PatientRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
     stop = _stop_event()
     try:
         port = await _listen(runner, deployment)
         await platform.deploy()
-        print(json.dumps({"port": port}), flush=True)
+        nodes_port = await gate.open(config["nodes_host"]) if gate else None
+        print(json.dumps({"port": port, "nodes_port": nodes_port}), flush=True)
         await stop.wait()
     finally:
         await runner.cleanup()
-        platform.close()
-        await platform.node.close()
+        if gate is not None:
+            gate.close()
+        await platform.close()
         journal.close()
 
 

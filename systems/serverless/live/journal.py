@@ -15,6 +15,8 @@ from systems.interface import (
     Evidence,
     MemoryOwner,
     MemoryStep,
+    NodeMemoryStep,
+    NodeSeen,
     RequestEvidence,
     Span,
     Stage,
@@ -44,6 +46,14 @@ class Journal:
         self._write(
             "decision", t_ns=decision.t_ns, name=decision.kind, numbers=dict(decision.numbers)
         )
+
+    def node(self, seen: NodeSeen) -> None:
+        """What is known of a node by now; the last word counts."""
+        self._write("node", **{name: getattr(seen, name) for name in NodeSeen.__slots__})
+
+    def node_memory(self, step: NodeMemoryStep) -> None:
+        fields = {name: getattr(step, name) for name in NodeMemoryStep.__slots__}
+        self._write("node_memory", **fields)
 
     def problem(self, text: str) -> None:
         self._write("problem", text=text)
@@ -97,6 +107,8 @@ def read(path: Path) -> Evidence:
         problems=tuple(found["problem"]),
         measured=dict(found["measured"]),
         exposures=tuple(dict.fromkeys(found["exposure"])),
+        nodes=tuple({node.host: node for node in found["node"]}.values()),
+        node_memory=tuple(found["node_memory"]),
     )
 
 
@@ -117,6 +129,8 @@ _READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "memory": _read_memory,
     "decision": lambda fields: Decision(fields["t_ns"], fields["name"], fields["numbers"]),
     "activity": lambda fields: Activity(**fields),
+    "node": lambda fields: NodeSeen(**{**fields, "devices": tuple(fields["devices"])}),
+    "node_memory": lambda fields: NodeMemoryStep(**fields),
     "problem": lambda fields: fields["text"],
     "measured": lambda fields: (fields["name"], fields["value"]),
     "exposure": lambda fields: fields["text"],

@@ -24,6 +24,7 @@ from . import cuda_ipc, process, store, wire
 from .auditing import Audit, Audits, Sum
 from .children import Child
 from .exports import Export
+from .nodes import Provisioned
 from .plan import Plan
 from .spares import Spares
 from .watch import EVERY_S, SILENT_ROUNDS, Watch, Watched
@@ -85,6 +86,7 @@ class Node:
         self._by_pid: dict[int, Child] = {}
         self._tokens = 0
         self._spares = Spares(plan, partial(self._fork, "instance"), self._kill)
+        self.threads: int | None = None
         self._watch = Watch(self._children, self._silent)
         self._on_exposure = on_exposure
         self._auditor: Child | None = None
@@ -338,6 +340,19 @@ class Node:
         live = self.instances.get(instance)
         if live is not None and live.child is not None:
             live.child.channel.send(kind, **fields)
+
+    def provisioned(self, instance: int) -> Provisioned:
+        """All that had to happen before it could run."""
+        live = self.instances.get(instance)
+        if live is None:
+            return Provisioned()
+        copy = self.copies.get(live.copy) if live.copy is not None else None
+        spans = (
+            *self.template_timeline.spans,
+            *(copy.timeline.spans if copy else ()),
+            *live.timeline.spans,
+        )
+        return Provisioned(spans, live.timeline.ended_ns(Stage.WARMING))
 
     # -- shared backbones -------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,11 @@ def make_plan(deployment: Deployment, *, forks: bool) -> Plan:
     world = _world(deployment, options, layouts, adapters, functions, forks)
     _check_memory(world)
     return Plan(deployment, options, layouts, adapters, functions, world)
+
+
+def without_devices(plan: Plan) -> Plan:
+    """For a platform whose nodes bring their own."""
+    return replace(plan, world=replace(plan.world, devices={}))
 
 
 def _world(

@@ -28,9 +28,9 @@ from ..core.controller import Controller
 from ..core.memory import Holding
 from ..core.policies import Policies
 from ..core.state import TemplatePhase
-from .auditing import Account
+from ..core.world import DeviceSpec
 from .journal import Journal
-from .node import Node
+from .nodes import AnyNode
 from .plan import Plan
 from .wire import Message
 
@@ -80,14 +80,14 @@ class Call:
 
 
 class Platform:
-    """One controller and one node. Lives in the gateway's event loop, which is its only thread."""
+    """One controller and its nodes. Lives in the gateway's event loop, which is its only thread."""
 
     def __init__(self, plan: Plan, policies: Policies, journal: Journal) -> None:
         self.plan = plan
         self._journal = journal
         self._loop = asyncio.get_running_loop()
-        account = Account(journal, audited=plan.options.audit_s is not None)
-        self.node = Node(plan, self.post, self._tokens, journal.exposure, account.take)
+        self.nodes: dict[str, AnyNode] = {}
+        """By host."""
         explain = self._explain if plan.options.trace_decisions else None
         self.controller = Controller(plan.world, policies, self._memory_changed, explain)
         self._calls: dict[int, Call] = {}
@@ -98,7 +98,13 @@ class Platform:
         self._held: Counter[tuple[str, MemoryOwner, str | None]] = Counter()
         self._sizes: dict[tuple[str, Holding], int] = {}
         self._do: dict[type, Callable[[Any], None]] = {
-            **self.node.do,
+            act.StartTemplate: lambda action: self._on_host(action.host, action),
+            act.StartInstance: lambda action: self._on_device(action.device, action),
+            act.StopInstance: lambda action: self._on_instance(action),
+            act.LoadArtifact: lambda action: self._on_instance(action),
+            act.OffloadArtifacts: lambda action: self._on_instance(action),
+            act.LoadBackbone: lambda action: self._on_device(action.copy.device, action),
+            act.DropBackbone: lambda action: self._on_device(action.copy.device, action),
             act.RunBatch: self._run_batch,
             act.CancelRequest: self._cancel,
             act.FailRequest: self._fail,
@@ -158,16 +164,17 @@ class Platform:
 
     def _run_batch(self, action: act.RunBatch) -> None:
         self._begin_activity(action.instance)
-        provisioning = self._provisioning(action.instance)
-        live = self.node.instances.get(action.instance)
-        up_ns = live.timeline.ended_ns(Stage.WARMING) if live else 0
+        node = self._node_of(action.instance)
+        if node is None:
+            return
+        spans, up_ns = node.provisioned(action.instance)
         for request in action.requests:
             call = self._calls[request]
             call.instance = action.instance
             call.batch_size = len(action.requests)
-            call.provisioning = provisioning
+            call.provisioning = spans
             call.started_for_it = up_ns > call.received_ns
-            self.node.send(
+            node.send(
                 action.instance,
                 "request",
                 request={
@@ -177,22 +184,12 @@ class Platform:
                     **call.sampling,
                 },
             )
-        self.node.send(action.instance, "run", batch=action.batch, requests=action.requests)
-
-    def _provisioning(self, instance: int) -> tuple[Span, ...]:
-        """All that had to happen before this instance could run, whoever asked for it."""
-        live = self.node.instances.get(instance)
-        if live is None:
-            return ()
-        copy = self.node.copies.get(live.copy) if live.copy is not None else None
-        return (
-            *self.node.template_timeline.spans,
-            *(copy.timeline.spans if copy else ()),
-            *live.timeline.spans,
-        )
+        node.send(action.instance, "run", batch=action.batch, requests=action.requests)
 
     def _cancel(self, action: act.CancelRequest) -> None:
-        self.node.send(action.instance, "cancel", request=action.request)
+        node = self._node_of(action.instance)
+        if node is not None:
+            node.send(action.instance, "cancel", request=action.request)
 
     def _fail(self, action: act.FailRequest) -> None:
         call = self._calls.pop(action.request, None)
@@ -207,9 +204,48 @@ class Platform:
         # Fire no sooner than asked: the loop's clock is coarser than the controller's.
         self._loop.call_later(delay_s + 1e-3, self.post, ev.TimerFired(action.timer))
 
+    # -- nodes ------------------------------------------------------------------------------
+
+    def join(self, host: str, node: AnyNode, devices: tuple[DeviceSpec, ...] = ()) -> None:
+        """Use a machine from now on; ``devices``: those that the world does not name yet."""
+        self.nodes[host] = node
+        if devices:
+            self.post(ev.HostJoined(devices))
+
+    def leave(self, host: str, reason: str) -> None:
+        """A machine is gone with all that ran there."""
+        if self.nodes.pop(host, None) is not None:
+            self.post(ev.HostLeft(host, reason))
+
+    async def close(self) -> None:
+        self._end_activity()
+        await asyncio.gather(*(node.close() for node in self.nodes.values()))
+
+    def _on_host(self, host: str, action: act.Action) -> None:
+        """What is meant for a host that is gone is lost with it."""
+        node = self.nodes.get(host)
+        if node is not None:
+            node.do[type(action)](action)
+
+    def _on_device(self, device: str, action: act.Action) -> None:
+        found = self.controller.state.devices.get(device)
+        if found is not None:
+            self._on_host(found.spec.host, action)
+
+    def _on_instance(self, action: Any) -> None:
+        instance = self.controller.state.instances.get(action.instance)
+        if instance is not None:
+            self._on_device(instance.device, action)
+
+    def _node_of(self, instance_id: int) -> AnyNode | None:
+        instance = self.controller.state.instances.get(instance_id)
+        device = self.controller.state.devices.get(instance.device) if instance else None
+        return self.nodes.get(device.spec.host) if device else None
+
     # -- what instances say -----------------------------------------------------------------
 
-    def _tokens(self, instance: int, message: Message) -> None:
+    def tokens(self, instance: int, message: Message) -> None:
+        """What an instance answered."""
         if message["kind"] == "cancelled":
             self._finish(message["request"])
             return
@@ -247,7 +283,15 @@ class Platform:
     def _begin_activity(self, instance_id: int) -> None:
         instance = self.controller.state.instances[instance_id]
         now = time.monotonic_ns()
-        activity = Activity(now, now, instance.device, str(instance_id), instance.function.id)
+        node = self._node_of(instance_id)
+        activity = Activity(
+            now,
+            now,
+            instance.device,
+            str(instance_id),
+            instance.function.id,
+            node.threads if node else None,
+        )
         self._active.setdefault(instance_id, activity)
 
     def _settle_activity(self, instance_id: int | None) -> None:
@@ -259,7 +303,7 @@ class Platform:
             activity = self._active.pop(instance_id)
             self._journal.activity(replace(activity, end_ns=time.monotonic_ns()))
 
-    def close(self) -> None:
+    def _end_activity(self) -> None:
         """Whatever is still busy has been so until now."""
         now = time.monotonic_ns()
         for activity in self._active.values():

@@ -22,10 +22,14 @@ import psutil
 from systems import errors
 from systems.access import AccessTokens, check_address, headers
 from systems.interface import Deployment, Endpoint, Evidence, ServingSystem, SystemInfo
+from systems.links import secret
+from systems.links.address import ClusterAddress
 
 from ..core.policies import Policies
 from ..options import Options
-from . import confine, journal, mps
+from . import confine, journal
+from .cluster.launch import Nodes, check_cluster
+from .machine import check_machine, check_mps
 from .plan import make_plan
 
 if TYPE_CHECKING:
@@ -41,6 +45,7 @@ class LiveServerless(ServingSystem):
 
     kind: ClassVar[Literal["serverless", "serverful", "external"]] = "serverless"
     audits: ClassVar[bool] = True
+    clusters: ClassVar[bool] = True
     checkpoint_tier: ClassVar[bool] = False
     """Whether checkpoints lie ready in the host's memory; a simulation asks, and live the page
     cache does it for all."""
@@ -48,6 +53,7 @@ class LiveServerless(ServingSystem):
     def __init__(self) -> None:
         self._directory: Path | None = None
         self._gateway: subprocess.Popen[str] | None = None
+        self._nodes: Nodes | None = None
         self._evidence: Evidence | None = None
         self._options = Options()
         self._confinement: tuple[str, ...] = ()
@@ -81,9 +87,12 @@ class LiveServerless(ServingSystem):
         check_address(deployment, AccessTokens.of_environment())
         options = Options.model_validate(dict(deployment.options))
         make_plan(deployment, forks=self.policies(options).preloading.forks)
-        _check_machine(deployment)
+        if deployment.cluster is None:
+            check_machine(deployment)
+        else:
+            check_cluster(deployment)
         if options.mps:
-            _check_mps(deployment)
+            check_mps(deployment)
 
     def info(self) -> SystemInfo:
         try:
@@ -107,27 +116,43 @@ class LiveServerless(ServingSystem):
         self._confinement = confine.names(deployment.devices[0].kind)
         self._directory = Path(tempfile.mkdtemp(prefix=f"slbench-{self.name}-"))
         config = self._directory / "config.json"
-        content = {
+        content: dict[str, Any] = {
             "system": self.name,
             "deployment": deployment.model_dump(mode="json"),
             "journal": str(self._journal),
         }
+        key, environment = secret.make(), dict(os.environ)
+        if deployment.cluster is not None:
+            content["nodes_host"] = ClusterAddress.parse(deployment.cluster).our_address()
+            environment[secret.VARIABLE] = key
         config.write_text(json.dumps(content), encoding="utf-8")
         command = [sys.executable, "-m", "systems.serverless.live.gateway", str(config)]
         self._gateway = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
-        port = self._await_port()
+        answer = self._await_answer()
+        if deployment.cluster is not None:
+            self._gather(deployment.cluster, content["nodes_host"], answer["nodes_port"], key)
         names = (*(f.id for f in deployment.functions), *deployment.backbones)
-        pids, operator = (self._gateway.pid,), headers(AccessTokens.of_environment())
-        return Endpoint(f"http://{deployment.host}:{port}", names, pids, headers=operator)
+        url = f"http://{deployment.host}:{answer['port']}"
+        operator = headers(AccessTokens.of_environment())
+        return Endpoint(url, names, (self._gateway.pid,), headers=operator)
+
+    def _gather(self, cluster: str, gateway: str, port: int, key: str) -> None:
+        """Have agents started on the cluster's machines, and wait until they are in use."""
+        self._nodes = Nodes(cluster, gateway, port, key)
+        try:
+            self._nodes.await_ready()
+        except BaseException:
+            self.stop()
+            raise
 
     @property
     def _journal(self) -> Path:
         assert self._directory is not None, "deploy comes first"
         return self._directory / "journal.jsonl"
 
-    def _await_port(self) -> int:
+    def _await_answer(self) -> dict[str, Any]:
         """The line with which the gateway says that it answers, or why it does not."""
         assert self._gateway is not None
         assert self._gateway.stdout is not None
@@ -137,7 +162,7 @@ class LiveServerless(ServingSystem):
         timer.cancel()
         answer: dict[str, Any] = json.loads(line) if line else {}
         if "port" in answer:
-            return int(answer["port"])
+            return answer
         self.stop()
         if "error" in answer:
             raise getattr(errors, answer["kind"])(answer["error"])
@@ -156,6 +181,9 @@ class LiveServerless(ServingSystem):
             _end(self._gateway)
             self._gateway = None
             psutil.wait_procs(family, timeout=_STOP_S)
+        if self._nodes is not None:
+            self._nodes.stop()
+            self._nodes = None
         if self._directory is not None:
             self._evidence = journal.read(self._journal)
             shutil.rmtree(self._directory, ignore_errors=True)
@@ -181,47 +209,3 @@ def _end(process: subprocess.Popen[str]) -> None:
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             pipe.close()
-
-
-def _check_machine(deployment: Deployment) -> None:
-    """Refuse devices that this machine cannot stand in for, before anything starts."""
-    kinds = [device.kind for device in deployment.devices]
-    if "cuda" in kinds:
-        _check_card(deployment)
-        return
-    budget = sum(device.memory_bytes for device in deployment.devices)
-    available = psutil.virtual_memory().available
-    if budget > available:
-        raise errors.DeploymentError(
-            f"devices: {budget / 2**30:.1f} GiB of budgets exceed the {available / 2**30:.1f} GiB"
-            " of memory that this machine has free; give the devices less memory_bytes"
-        )
-
-
-def _check_mps(deployment: Deployment) -> None:
-    kind = deployment.devices[0].kind
-    if kind != "cuda":
-        raise errors.DeploymentError(f"option mps: it is of CUDA, and the devices are {kind}")
-    mps.check()
-
-
-def _check_card(deployment: Deployment) -> None:
-    """One card, as large as it is said to be. It is asked by the driver's own library, which
-    starts no CUDA context here."""
-    if len(deployment.devices) > 1:
-        names = ", ".join(device.name for device in deployment.devices)
-        raise errors.DeploymentError(f"devices {names}: the live platform uses one card, cuda:0")
-    import pynvml
-
-    device = deployment.devices[0]
-    try:
-        pynvml.nvmlInit()
-        total = pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0)).total
-        pynvml.nvmlShutdown()
-    except pynvml.NVMLError as error:
-        raise errors.DeploymentError(f"device {device.name}: no card answers ({error})") from error
-    if device.memory_bytes > total:
-        raise errors.DeploymentError(
-            f"device {device.name}: {device.memory_bytes / 2**30:.1f} GiB exceed the"
-            f" {total / 2**30:.1f} GiB of the card"
-        )

@@ -88,7 +88,7 @@ class Running:
     def processes(self, word: str = "") -> list[psutil.Process]:
         """Its processes below the gateway whose command line holds ``word``."""
         children = psutil.Process(self.endpoint.pids[0]).children(recursive=True)
-        return [child for child in children if word in _command_of(child)]
+        return [child for child in children if word in command_of(child)]
 
     def instances(self) -> list[psutil.Process]:
         """Processes of functions: forks of the template, or those started as instances."""
@@ -103,7 +103,7 @@ async def _error_of(response: aiohttp.ClientResponse) -> Any:
     return next((each["error"] for each in said if "error" in each), None)
 
 
-def _command_of(process: psutil.Process) -> str:
+def command_of(process: psutil.Process) -> str:
     """Empty once it is gone, which it may be at any moment."""
     try:
         return " ".join(process.cmdline())

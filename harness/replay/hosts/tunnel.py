@@ -1,0 +1,108 @@
+"""TCP connections carried over a link: accepted at one end, made at the other."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable
+
+from systems.links.link import Link, Message
+
+_LOOPBACK = "127.0.0.1"
+KINDS = frozenset({"open", "data", "shut"})
+
+
+class Tunnel:
+    """One end. ``port`` gives where connections that the other end accepted are made to, on this
+    host's loopback."""
+
+    def __init__(self, link: Link, port: Callable[[], int] | None = None) -> None:
+        self._link, self._port = link, port
+        self._carried: dict[int, _Carried] = {}
+        self._waiting: dict[int, list[bytes]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._count = 0
+        self._server: asyncio.Server | None = None
+
+    async def listen(self) -> int:
+        """Accept connections on a port of this host's loopback; the port."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._accepted, _LOOPBACK, 0)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def _accepted(self) -> _Carried:
+        self._count += 1
+        carried = self._carried[self._count] = _Carried(self._count, self._link, self._gone)
+        self._link.send("open", id=self._count)
+        return carried
+
+    def hear(self, message: Message) -> None:
+        number = int(message["id"])
+        match message["kind"]:
+            case "open":
+                self._waiting[number] = []
+                task = asyncio.get_running_loop().create_task(self._connect(number))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            case "data":
+                self._data(number, base64.b64decode(message["data"]))
+            case "shut":
+                if carried := self._carried.pop(number, None):
+                    carried.end()
+
+    def _data(self, number: int, data: bytes) -> None:
+        if number in self._waiting:
+            self._waiting[number].append(data)
+        elif carried := self._carried.get(number):
+            carried.write(data)
+
+    async def _connect(self, number: int) -> None:
+        assert self._port is not None, "only the end that makes connections is asked for one"
+        try:
+            _, carried = await asyncio.get_running_loop().create_connection(
+                lambda: _Carried(number, self._link, self._gone), _LOOPBACK, self._port()
+            )
+        except OSError:
+            del self._waiting[number]
+            self._link.send("shut", id=number)
+            return
+        self._carried[number] = carried
+        for data in self._waiting.pop(number):
+            carried.write(data)
+
+    def _gone(self, number: int) -> None:
+        if self._carried.pop(number, None) is not None:
+            self._link.send("shut", id=number)
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for carried in list(self._carried.values()):
+            carried.end()
+        self._carried.clear()
+
+
+class _Carried(asyncio.Protocol):
+    """A connection whose bytes go over the link."""
+
+    def __init__(self, number: int, link: Link, gone: Callable[[int], None]) -> None:
+        self._number, self._link, self._gone = number, link, gone
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        text = base64.b64encode(data).decode("ascii")
+        self._link.send("data", id=self._number, data=text)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self._gone(self._number)
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def end(self) -> None:
+        if self._transport is not None:
+            self._transport.close()

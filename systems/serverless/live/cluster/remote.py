@@ -1,0 +1,82 @@
+"""A node on the other end of a link, with the face of one that is here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from systems.interface import Span, Stage
+from systems.links.link import Link
+from systems.links.offset import ClockOffset
+
+from ...core import events as ev
+from ..nodes import Provisioned
+from ..wire import Message
+from . import codec
+
+_END_S = 4.0
+"""Until its processes have ended: what a node allows them, and the way there and back."""
+
+
+class RemoteNode:
+    """``post`` takes the events of the node as events of ``host``; ``on_tokens`` the tokens of its
+    instances. Times are on our clock once they are here."""
+
+    def __init__(
+        self,
+        host: str,
+        link: Link,
+        clock: ClockOffset,
+        threads: int,
+        post: Callable[[ev.Event], None],
+        on_tokens: Callable[[int, Message], None],
+    ) -> None:
+        self.host, self.threads = host, threads
+        self.do: Mapping[type, Callable[[Any], None]] = dict.fromkeys(codec.ACTIONS, self._forward)
+        self._link, self._clock = link, clock
+        self._post, self._on_tokens = post, on_tokens
+        self._provisioned: dict[int, Provisioned] = {}
+
+    def _forward(self, action: Any) -> None:
+        self._link.send("do", **codec.encode(action))
+
+    def send(self, instance: int, kind: str, **fields: Any) -> None:
+        self._link.send("say", instance=instance, what=kind, fields=fields)
+
+    def provisioned(self, instance: int) -> Provisioned:
+        return self._provisioned.get(instance, Provisioned())
+
+    def hear(self, message: Message) -> None:
+        """An event or tokens; ``ValueError`` for anything else."""
+        if message["kind"] == "tokens":
+            self._on_tokens(message["instance"], self._on_our_clock(message["message"]))
+            return
+        event = codec.decode(message)
+        if not isinstance(event, codec.EVENTS):
+            raise ValueError(f"{message['type']} is no event of a node")
+        if isinstance(event, ev.TemplateReady | ev.TemplateDied):
+            event = replace(event, host=self.host)
+        if "spans" in message:
+            self._provisioned[event.instance] = self._read(message["spans"], message["up_ns"])
+        elif isinstance(event, ev.ProcessDied | ev.InstanceStopped):
+            self._provisioned.pop(event.instance, None)
+        self._post(event)
+
+    def _read(self, spans: list[Any], up_ns: int) -> Provisioned:
+        ours = self._clock.ours
+        found = tuple(Span(Stage(stage), ours(start), ours(end)) for stage, start, end in spans)
+        return Provisioned(found, ours(up_ns) if up_ns else 0)
+
+    def _on_our_clock(self, said: Message) -> Message:
+        times = [name for name in ("t_ns", "start_ns") if said.get(name) is not None]
+        return {**said, **{name: self._clock.ours(said[name]) for name in times}}
+
+    async def close(self) -> None:
+        """End every process there and hang up."""
+        self._link.send("stop")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._link.closed.wait(), _END_S)
+        self._link.close("the platform ended")

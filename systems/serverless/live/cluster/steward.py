@@ -1,0 +1,192 @@
+"""Sees to it, by Ray, that every machine of a cluster has an agent: those there at the start, those
+that join later, and those whose agent has died.
+
+    python -m systems.serverless.live.cluster.steward
+
+Takes its orders as one line of JSON on standard input, whose end is its own. Tells on standard
+output, once, ``{"ready": [NAME…]}`` when every node there at the start is in use, or
+``{"error": …}``. Its agents end with it, and Ray where it was started here: it is the leader of a
+session that all of that is in.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from systems.errors import DeploymentError
+from systems.links.address import ClusterAddress
+from systems.links.rays import connect
+
+from .actor import NodeAgent
+from .session import end_session
+
+EVERY_S = 0.5
+_BACKOFF_S = (1.0, 60.0)
+"""Between an agent's end and the next on its machine: at first, and at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one agent belongs: a machine by Ray's id, and (several on one) the cores it is held
+    to."""
+
+    key: str
+    node_id: str
+    cores: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class Tenure:
+    """An agent at its place, from when it was started until it has ended."""
+
+    name: str
+    actor: Any
+    started: Any
+    ended: Any
+    joined: bool = False
+
+
+@dataclass(slots=True)
+class Steward:
+    """``ray`` is the module, connected."""
+
+    ray: Any
+    address: ClusterAddress
+    orders: Mapping[str, Any]
+    tenures: dict[str, Tenure] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
+    not_before: dict[str, float] = field(default_factory=dict)
+    ready: bool = False
+    names: Any = field(default_factory=lambda: map("node-{}".format, itertools.count()))
+
+    def round(self) -> dict[str, Any] | None:
+        """Start agents where there are none, and see what became of the others: what is to be
+        told, if anything."""
+        places = {place.key: place for place in self._places()}
+        for key, place in places.items():
+            if key not in self.tenures and time.monotonic() >= self.not_before.get(key, 0.0):
+                self.tenures[key] = self._start(place)
+        errors = [error for key in list(self.tenures) if (error := self._look(key))]
+        if self.ready:
+            return None
+        if errors:
+            return {"error": errors[0]}
+        if self.tenures and all(tenure.joined for tenure in self.tenures.values()):
+            self.ready = True
+            return {"ready": [tenure.name for tenure in self.tenures.values()]}
+        return None
+
+    def _places(self) -> list[Place]:
+        alive = [node for node in self.ray.nodes() if node["Alive"]]
+        if self.address.local:
+            count = self.address.local
+            return [
+                Place(str(index), alive[0]["NodeID"], cores)
+                for index, cores in zip(range(count), _dealt_cores(count), strict=True)
+            ]
+        return [
+            Place(node["NodeID"], node["NodeID"])
+            for node in alive
+            if node["Resources"].get("CPU", 0) >= 1
+        ]
+
+    def _start(self, place: Place) -> Tenure:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        strategy = NodeAffinitySchedulingStrategy(place.node_id, soft=False)
+        actor = (
+            self.ray.remote(NodeAgent).options(num_cpus=0, scheduling_strategy=strategy).remote()
+        )
+        name = next(self.names)
+        gateway, port, key = (self.orders[each] for each in ("gateway", "port", "secret"))
+        started = actor.start.remote(gateway, port, name, key, place.cores)
+        return Tenure(name, actor, started, actor.wait.remote())
+
+    def _look(self, key: str) -> str | None:
+        """What went wrong with the agent at a place, if it has ended."""
+        tenure, error = self.tenures[key], None
+        if not tenure.joined and self._over(tenure.started):
+            error = self._outcome(tenure.started, tenure.name).get("error")
+            tenure.joined = error is None
+        if error is None and not self._over(tenure.ended):
+            self.failures.pop(key, None) if tenure.joined and self.ready else None
+            return None
+        self.ray.kill(tenure.actor)
+        del self.tenures[key]
+        least, most = _BACKOFF_S
+        tries = self.failures[key] = self.failures.get(key, 0) + 1
+        self.not_before[key] = time.monotonic() + min(most, least * 2 ** (tries - 1))
+        return error or f"{tenure.name}: its agent ended"
+
+    def _over(self, reference: Any) -> bool:
+        return bool(self.ray.wait([reference], timeout=0)[0])
+
+    def _outcome(self, reference: Any, name: str) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = self.ray.get(reference)
+        except self.ray.exceptions.RayError as error:
+            last = str(error).strip().splitlines()[-1]
+            return {"error": f"{name}: its agent could not be started: {last}"}
+        return found
+
+
+def _dealt_cores(count: int) -> list[tuple[int, ...]]:
+    """Cores of this machine for each of ``count`` nodes; where there are too few, all have all."""
+    ours = sorted(os.sched_getaffinity(0))
+    if len(ours) < count:
+        return [()] * count
+    return [tuple(ours[index::count]) for index in range(count)]
+
+
+def serve(orders: Mapping[str, Any], out: IO[str], end: threading.Event) -> None:
+    """Until ``end``."""
+    address = ClusterAddress.parse(orders["cluster"])
+    try:
+        ray = connect(address, orders["folder"])
+    except DeploymentError as error:
+        print(json.dumps({"error": str(error)}), file=out, flush=True)
+        return
+    steward = Steward(ray, address, orders)
+    try:
+        while not end.wait(EVERY_S):
+            told = steward.round()
+            if told is not None:
+                print(json.dumps(told), file=out, flush=True)
+    finally:
+        ray.shutdown()
+
+
+def _read_to_the_end(end: threading.Event) -> None:
+    while sys.stdin.readline():
+        pass
+    end.set()
+
+
+def main() -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What Ray has to say goes to standard error, and its processes hold no pipe of ours.
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    orders = json.loads(sys.stdin.readline())
+    end = threading.Event()
+    threading.Thread(target=_read_to_the_end, args=(end,), daemon=True).start()
+    try:
+        serve(orders, out, end)
+    finally:
+        shutil.rmtree(orders["folder"], ignore_errors=True)
+        end_session(os.getpid())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

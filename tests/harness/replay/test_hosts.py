@@ -1,0 +1,140 @@
+"""Load from another host: here another process, reached as another host is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.errors import HarnessError
+from harness.reference_server import ReferenceServer, running_reference_server
+from harness.replay import replay
+from harness.replay.hosts import LoadHosts
+from harness.replay.hosts.files import send_file, take_piece
+from systems.links import secret
+from systems.links.link import Link
+from tests.harness.replay.test_client import schedule
+
+KEY = "of this run"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ReferenceServer]:
+    with running_reference_server() as running:
+        yield running
+
+
+def another_host(hosts: LoadHosts, key: str = KEY) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "harness", "load-worker", f"{hosts.address}:{hosts.port}"]
+    return subprocess.Popen(
+        command, env={**os.environ, secret.VARIABLE: key}, stderr=subprocess.PIPE, text=True
+    )
+
+
+def end_of(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Its exit status and what it said."""
+    said = process.communicate(timeout=20)[1]
+    return process.returncode, said
+
+
+def test_a_share_is_sent_from_another_host(server: ReferenceServer, tmp_path: Path) -> None:
+    asked = schedule(["steady"] * 24)
+    with LoadHosts(KEY, 1, "127.0.0.1", 0) as hosts:
+        process = another_host(hosts)
+        result = replay(
+            asked,
+            server.base_url,
+            tmp_path,
+            timeout_s=5,
+            workers=2,
+            lateness_budget_s=1.0,
+            hosts=hosts,
+        )
+        below = psutil.Process(process.pid).children(recursive=True)
+    assert end_of(process)[0] == 0
+    assert not psutil.wait_procs(below, timeout=5)[1], "a process outlived its load worker"
+    rows = result.table.to_pylist()
+    assert [row["status"] for row in rows] == ["ok"] * 24
+    assert result.problems == ()
+    assert result.schedule_sha256 == asked.sha256
+    assert [row["request_id"] for row in rows] == asked.table["request_id"].to_pylist()
+    (host,) = result.hosts
+    assert host.same_clock
+    assert abs(host.offset_ns) <= host.error_ns < 50_000_000
+
+
+def test_a_host_that_is_lost_takes_its_share_and_no_more(
+    server: ReferenceServer, tmp_path: Path
+) -> None:
+    with LoadHosts(KEY, 1, "127.0.0.1", 0) as hosts:
+        process = another_host(hosts)
+
+        def kill_once_under_way(told: object) -> None:
+            process.kill()
+
+        result = replay(
+            schedule(["steady"] * 60, gap_ms=50),
+            server.base_url,
+            tmp_path,
+            timeout_s=5,
+            workers=2,
+            lateness_budget_s=1.0,
+            hosts=hosts,
+            on_progress=kill_once_under_way,
+        )
+    assert end_of(process)[0] < 0
+    status = [row["status"] for row in result.table.to_pylist()]
+    assert "1 load workers ended before they were done" in result.problems
+    assert result.hosts[0].lost
+    assert status[0::2].count("ok") == 30 or status[1::2].count("ok") == 30
+    assert "unsent" in status
+
+
+def test_who_does_not_know_the_secret_sends_nothing() -> None:
+    with LoadHosts(KEY, 1, "127.0.0.1", 0) as hosts:
+        status, said = end_of(another_host(hosts, key="guessed"))
+    assert status == 2
+    assert "lost the harness" in said
+
+
+def test_an_address_that_is_not_ours_is_refused() -> None:
+    with (
+        pytest.raises(HarnessError, match=r"cannot listen on 192\.0\.2\.1"),
+        LoadHosts(KEY, 1, "192.0.2.1", 0),
+    ):
+        pass
+
+
+class Loop(Link):
+    """A link whose other end is a folder."""
+
+    def __init__(self, folder: Path, names: frozenset[str]) -> None:
+        super().__init__(lambda message: None, lambda why: None)
+        self._folder, self._names = folder, names
+        self.complete = False
+
+    def send(self, kind: str, **fields: object) -> None:
+        self.complete = take_piece({"kind": kind, **fields}, self._folder, self._names)
+
+
+@pytest.mark.parametrize("size", [0, 5, 1 << 20, (1 << 20) + 1])
+def test_files_arrive_as_they_were(tmp_path: Path, size: int) -> None:
+    here, there = tmp_path / "a.arrows", tmp_path / "there"
+    there.mkdir()
+    here.write_bytes(os.urandom(size))
+    link = Loop(there, frozenset({"a.arrows"}))
+    asyncio.run(send_file(link, here))
+    assert link.complete
+    assert (there / "a.arrows").read_bytes() == here.read_bytes()
+
+
+def test_a_file_that_nobody_asked_for_is_not_written(tmp_path: Path) -> None:
+    piece = {"name": "../a.arrows", "data": "", "last": True}
+    with pytest.raises(ValueError, match="nobody asked for"):
+        take_piece(piece, tmp_path, frozenset({"a.arrows"}))

@@ -1,0 +1,202 @@
+"""What crosses between gateway and node, and what a node serves; no process is started."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from systems.errors import DeploymentError, SystemsError
+from systems.interface import Deployment, Device, Function, Span, Stage
+from systems.links.address import ClusterAddress
+from systems.links.offset import ClockOffset
+from systems.models import cache_root, ensure_adapters
+from systems.serverless.core import actions as act
+from systems.serverless.core import events as ev
+from systems.serverless.core.artifacts import Artifact, CopyKey
+from systems.serverless.live.auditing import Audit, Sum
+from systems.serverless.live.cluster import codec, models
+from systems.serverless.live.cluster.remote import RemoteNode
+from systems.serverless.live.nodes import Provisioned
+from systems.serverless.live.plan import make_plan
+
+COPY = CopyKey("tiny", "node-0/cpu:0")
+SAID = [
+    act.StartTemplate("node-0"),
+    act.StartInstance(3, "f0", "node-0/cpu:0", forked=True),
+    act.LoadArtifact(3, Artifact.BACKBONE, COPY),
+    act.LoadArtifact(3, Artifact.BACKBONE, COPY._replace(instance=3)),
+    act.OffloadArtifacts(3, (Artifact.KERNELS, Artifact.ADAPTER)),
+    act.LoadBackbone(COPY),
+    act.DropBackbone(COPY),
+    act.StopInstance(3),
+    ev.TemplateReady("node-0"),
+    ev.TemplateDied("killed by SIGKILL"),
+    ev.InstanceStarted(3),
+    ev.ArtifactLoaded(3, Artifact.KERNELS),
+    ev.ArtifactsOffloaded(3),
+    ev.BackboneLoaded(COPY),
+    ev.BackboneFailed(COPY, "a reason"),
+    ev.InstanceStopped(3),
+    ev.ProcessDied(3, "exit status 1"),
+    Audit(COPY, Sum(1 << 60, 5, 6), Sum(7, 8, 9)),
+    Audit(COPY, Sum(1, 5, 6), None, "a reason"),
+]
+
+
+def test_everything_that_crosses_is_tried() -> None:
+    assert {type(item) for item in SAID} == {*codec.ACTIONS, *codec.EVENTS, Audit}
+
+
+@pytest.mark.parametrize("item", SAID, ids=lambda item: type(item).__name__)
+def test_it_survives_the_way(item: Any) -> None:
+    assert codec.decode(codec.encode(item)) == item
+
+
+@pytest.mark.parametrize("name", ["RequestArrived", "HostLeft", "object", "__import__"])
+def test_a_node_tells_nothing_else(name: str) -> None:
+    with pytest.raises(ValueError, match="neither does nor tells"):
+        codec.decode({"type": name, "fields": {}})
+
+
+class Sent:
+    """A link that keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+
+    def send(self, kind: str, **fields: Any) -> None:
+        self.messages.append({"kind": kind, **fields})
+
+
+def node(offset_ns: int) -> tuple[RemoteNode, Sent, list[Any], list[Any]]:
+    clock, link = ClockOffset(), Sent()
+    clock.heard(0, offset_ns, 0)
+    posted: list[Any] = []
+    tokens: list[Any] = []
+    made = RemoteNode(
+        "node-7",
+        link,
+        clock,
+        2,
+        posted.append,
+        lambda *said: tokens.append(said),  # type: ignore[arg-type]
+    )
+    return made, link, posted, tokens
+
+
+def test_what_a_node_tells_is_of_its_host_and_on_our_clock() -> None:
+    remote, _, posted, tokens = node(offset_ns=1_000)
+    remote.hear({"kind": "event", **codec.encode(ev.TemplateReady())})
+    spans = [("warming", 1_100, 1_200), ("libraries", 1_200, 1_500)]
+    loaded = codec.encode(ev.ArtifactLoaded(3, Artifact.LIBRARIES))
+    remote.hear({"kind": "event", **loaded, "spans": spans, "up_ns": 1_200})
+    said = {"kind": "prefilled", "t_ns": 1_900, "start_ns": 1_800, "tokens": []}
+    remote.hear({"kind": "tokens", "instance": 3, "message": said})
+
+    assert posted == [ev.TemplateReady("node-7"), ev.ArtifactLoaded(3, Artifact.LIBRARIES)]
+    expected = (Span(Stage.WARMING, 100, 200), Span(Stage.LIBRARIES, 200, 500))
+    assert remote.provisioned(3) == Provisioned(expected, 200)
+    assert tokens == [(3, {**said, "t_ns": 900, "start_ns": 800})]
+
+
+def test_an_instance_that_ended_is_forgotten() -> None:
+    remote, _, _, _ = node(offset_ns=0)
+    started = codec.encode(ev.InstanceStarted(3))
+    remote.hear({"kind": "event", **started, "spans": [("warming", 1, 2)], "up_ns": 2})
+    remote.hear({"kind": "event", **codec.encode(ev.ProcessDied(3, "gone"))})
+    assert remote.provisioned(3) == Provisioned()
+
+
+def test_a_node_cannot_pass_an_action_for_an_event() -> None:
+    remote, _, posted, _ = node(offset_ns=0)
+    with pytest.raises(ValueError, match="no event"):
+        remote.hear({"kind": "event", **codec.encode(act.StopInstance(3))})
+    assert not posted
+
+
+def test_actions_and_requests_go_to_the_node() -> None:
+    remote, link, _, _ = node(offset_ns=0)
+    remote.do[act.StopInstance](act.StopInstance(3))
+    remote.send(3, "cancel", request=9)
+    assert codec.decode(link.messages[0]) == act.StopInstance(3)
+    assert link.messages[1] == {
+        "kind": "say", "instance": 3, "what": "cancel", "fields": {"request": 9},
+    }  # fmt: skip
+
+
+# -- models -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def seeded(tiny: Path) -> Deployment:
+    return _deployed(tiny, ensure_adapters(tiny, ["f0"], rank=8)["f0"])
+
+
+def _deployed(backbone: Path, adapter: Path) -> Deployment:
+    return Deployment(
+        functions=(Function(id="f0", backbone="tiny", adapter=adapter),),
+        backbones={"tiny": backbone},
+        devices=(Device(name="cpu:0", memory_bytes=2 << 30),),
+        dtype="float32",
+    )
+
+
+def test_what_a_seed_makes_is_made_on_the_node(seeded: Deployment, tmp_path: Path) -> None:
+    cache, ours = cache_root(), models.prints(make_plan(seeded, forks=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLBENCH_CACHE", str(tmp_path))
+        there = models.here(seeded, cache)
+        assert there.backbones["tiny"].is_relative_to(tmp_path)
+        assert there.functions[0].adapter is not None
+        assert there.functions[0].adapter.is_relative_to(tmp_path)
+        models.check_same(ours, models.prints(make_plan(there, forks=True)))
+
+
+def test_a_model_that_is_not_there_is_named(seeded: Deployment, tmp_path: Path) -> None:
+    moved = seeded.model_copy(update={"backbones": {"tiny": tmp_path / "nowhere"}})
+    with pytest.raises(DeploymentError, match=r"backbone tiny: .*nowhere is not there; copy"):
+        models.here(moved, cache_root())
+
+
+def test_other_weights_at_the_same_place_are_noticed(seeded: Deployment, tmp_path: Path) -> None:
+    mine = _copied(seeded, tmp_path / "mine")
+    ours = models.prints(make_plan(mine, forks=True))
+    adapter = mine.functions[0].adapter
+    assert adapter is not None
+    weights = adapter / "adapter_model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(DeploymentError, match="adapter of f0 is not the one that the gateway has"):
+        models.check_same(ours, models.prints(make_plan(mine, forks=True)))
+
+
+def _copied(deployment: Deployment, to: Path) -> Deployment:
+    adapter = deployment.functions[0].adapter
+    assert adapter is not None
+    shutil.copytree(deployment.backbones["tiny"], to / "tiny")
+    shutil.copytree(adapter, to / "f0")
+    return _deployed(to / "tiny", to / "f0")
+
+
+# -- addresses ----------------------------------------------------------------------------------
+
+
+def test_addresses_of_clusters() -> None:
+    assert ClusterAddress.parse("local:2").local == 2
+    assert ClusterAddress.parse("10.0.0.1:6379") == ClusterAddress(0, "10.0.0.1", 6379)
+    assert ClusterAddress.parse("local:2").our_address() == "127.0.0.1"
+
+
+@pytest.mark.parametrize("text", ["local", "local:0", "local:-1", "10.0.0.1", "ray://x", ""])
+def test_what_is_no_cluster_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(SystemsError, match="write local:N"):
+        ClusterAddress.parse(text)
+
+
+def test_a_head_that_does_not_answer_is_told_before_anything_starts() -> None:
+    with pytest.raises(DeploymentError, match="nobody answers there"):
+        ClusterAddress.parse("127.0.0.1:1").check_reachable()
