@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+from ..fidelity import COMPARED
 from .block import Block
 
 HEADS = ("", "mean TTFT", "p95 TTFT", "cold starts", "cost")
@@ -14,10 +16,24 @@ HEADS = ("", "mean TTFT", "p95 TTFT", "cold starts", "cost")
 def fidelity(block: Block, reference: Path) -> str:
     """A row each of ``systems``: simulated less live, as a part of live; cold starts as numbers."""
     cells = json.loads((reference / block.record).read_bytes())["cells"]
-    by_system = {cell["system"]: cell for cell in cells}
+    by_system = {
+        name: _mean([cell for cell in cells if cell["system"] == name]) for name in block.systems
+    }
     lines = [HEADS, ("---", *["--:"] * (len(HEADS) - 1))]
     lines += [(system, *_row(by_system[system])) for system in block.systems]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _mean(cells: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of the repeats of one cell; errors are those of the means."""
+    if len(cells) == 1:
+        return cells[0]
+    found = {}
+    for name in COMPARED:
+        live, simulated = (fmean(cell[name][of] for cell in cells) for of in ("live", "simulated"))
+        error = simulated / live - 1 if live else None
+        found[name] = {"live": f"{live:g}", "simulated": f"{simulated:g}", "error": error}
+    return found
 
 
 def _row(cell: dict[str, Any]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from .ablation import ablation
 from .block import Block, blocks
 from .breakdown import breakdown
 from .claims import claims_table
+from .cold_starts import cold_starts
 from .comparison import comparison
 from .fidelity import fidelity
 from .over_segments import over_segments
@@ -19,6 +20,7 @@ KINDS: dict[str, Callable[[Block, Path], str]] = {
     "ablation": ablation,
     "breakdown": breakdown,
     "claims": claims_table,
+    "cold-starts": cold_starts,
     "comparison": comparison,
     "fidelity": fidelity,
     "segments": over_segments,

@@ -1,0 +1,59 @@
+"""What a first token waits for where nothing of its function is there, and where all of it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from .block import Block
+
+STAGES = ("warming", "libraries", "backbone", "adapter", "kernels", "prefill")
+HEADS = ("live, TTFT in ms", "n", "median", "least", "most", *STAGES)
+NAIVE = "cold-start-naive-h100.json"
+_NAIVE_STAGES = {"first token": "prefill"}
+_NS = 1e6
+
+
+def cold_starts(block: Block, reference: Path) -> str:
+    """A row each for ``rows``, which name a record, a system and a temperature; before them the
+    libraries' own loaders, nothing of this suite's in between. Stages are medians."""
+    lines = [HEADS, ("---", *["--:"] * (len(HEADS) - 1)), _naive(reference / NAIVE)]
+    lines += [_row(reference, *row.split("/")) for row in block.rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _naive(path: Path) -> tuple[str, ...]:
+    samples = json.loads(path.read_bytes())["samples"]
+    stages = pd.DataFrame([each["seconds"] for each in samples]).drop(columns="the same again")
+    stages = stages.rename(columns=_NAIVE_STAGES) * 1e3
+    return _line("transformers and peft", stages.sum(axis=1), stages.median().to_dict())
+
+
+def _row(reference: Path, record: str, system: str, temperature: str) -> tuple[str, ...]:
+    (cell,) = (reference / record / system).glob("*/*")
+    requests = pd.read_parquet(cell / "requests.parquet").set_index("request_id")
+    chosen = requests[requests["temperature"] == temperature]
+    ttft = (chosen["first_token_ns"] - chosen["sent_ns"]) / _NS
+    spans = pd.read_parquet(cell / "spans.parquet")
+    spans = spans[spans["request_id"].isin(chosen.index)]
+    took = (spans["end_ns"] - spans["start_ns"]).groupby([spans["request_id"], spans["stage"]])
+    stages = (took.sum() / _NS).unstack().median().to_dict()
+    return _line(f"{system}, {temperature}: [{record}](results/reference/{record})", ttft, stages)
+
+
+def _line(name: str, ttft: pd.Series[float], stages: Mapping[str, float]) -> tuple[str, ...]:
+    told = (ttft.median(), ttft.min(), ttft.max())
+    return (name, str(len(ttft)), *map(_ms, told), *_each(stages))
+
+
+def _each(stages: Mapping[str, float]) -> Iterator[str]:
+    for stage in STAGES:
+        found = stages.get(stage)
+        yield "—" if found is None or pd.isna(found) else _ms(found)
+
+
+def _ms(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
