@@ -144,6 +144,8 @@ def _entry(name: str, seed: int, changes: Overrides) -> _Found:
         output = lengths(about["output"]) if "output" in about else OUTPUT
     except (KeyError, TypeError) as error:
         raise WorkloadError(f"{name}: not a catalogue entry (lacks {error})") from error
+    except OverflowError as error:
+        raise WorkloadError(f"{name}: not a catalogue entry ({error})") from error
     return workload, prompt, output
 
 

@@ -49,6 +49,7 @@ class Instance:
         self._batches: deque[tuple[int, list[int]]] = deque()
         self._unprepared = False
         self._stopped = False
+        self._settled = False
         self._on: dict[str, Callable[[Message, list[int]], None]] = {
             "begin": self._begin,
             "configure": self._configure,
@@ -104,21 +105,27 @@ class Instance:
         self.begin()
 
     def _configure(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
-        own = (message["model_dir"], message["adapter"])
-        paths = [Path(path) for path in own if path]
-        confine.settle_in(message["device"], paths, message["memory_bytes"])
         self._config = message
         self._place = placing.PLACES[message["device"]]
 
     def _load(self, message: Message, fds: list[int]) -> None:
         artifact = message["artifact"]
         try:
+            if artifact != "libraries" and not self._settled:
+                self._settle_in()
             self._loaders[artifact](message, fds)
         except (SystemsError, OSError, MemoryError) as error:
             self._channel.send("failed", artifact=artifact, reason=str(error))
             self._stopped = True
         else:
             self._channel.send("loaded", artifact=artifact)
+
+    def _settle_in(self) -> None:
+        """Before anything of a tenant's is read; libraries, when imported, want to see more."""
+        own = (self._config["model_dir"], self._config["adapter"])
+        paths = [Path(path) for path in own if path]
+        confine.settle_in(self._config["device"], paths, self._config["memory_bytes"])
+        self._settled = True
 
     def _load_libraries(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
         process.import_libraries()

@@ -32,8 +32,10 @@ def version() -> int:
 
 
 def see_only(paths: Iterable[Path], writable: Iterable[Path] = ()) -> None:
-    """Let this process, which must run one thread, read what is at and below ``paths`` and write
-    the files ``writable``; where there is nothing, nothing is to be seen."""
+    """Let this process read what is at and below ``paths`` and write the files ``writable``; where
+    there is nothing, nothing is to be seen. It must run one thread: others would go free."""
+    if len(os.listdir("/proc/self/task")) > 1:
+        raise ConfinementError("Landlock: more than one thread runs already")
     rules = _ruleset()
     try:
         for path in paths:

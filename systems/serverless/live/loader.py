@@ -35,8 +35,8 @@ def main(channel: Channel) -> int:
     received = channel.receive()
     assert received is not None, "a receive without a time-out answers or raises"
     message, fds = received
-    confine.settle_in(message["device"], [Path(message["model_dir"])])
     process.import_libraries()
+    confine.settle_in(message["device"], [Path(message["model_dir"])])
     from systems.engine.checkpoint import BackboneLayout
 
     layout = BackboneLayout.from_json(message["layout"])
