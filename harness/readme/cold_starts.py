@@ -29,7 +29,7 @@ def _naive(path: Path) -> tuple[str, ...]:
     samples = json.loads(path.read_bytes())["samples"]
     stages = pd.DataFrame([each["seconds"] for each in samples]).drop(columns="the same again")
     stages = stages.rename(columns=_NAIVE_STAGES) * 1e3
-    return _line("transformers and peft", stages.sum(axis=1), stages.median().to_dict())
+    return _line("transformers and peft", stages.sum(axis=1), _medians(stages))
 
 
 def _row(reference: Path, record: str, system: str, temperature: str) -> tuple[str, ...]:
@@ -40,8 +40,12 @@ def _row(reference: Path, record: str, system: str, temperature: str) -> tuple[s
     spans = pd.read_parquet(cell / "spans.parquet")
     spans = spans[spans["request_id"].isin(chosen.index)]
     took = (spans["end_ns"] - spans["start_ns"]).groupby([spans["request_id"], spans["stage"]])
-    stages = (took.sum() / _NS).unstack().median().to_dict()
+    stages = _medians((took.sum() / _NS).unstack())
     return _line(f"{system}, {temperature}: [{record}](results/reference/{record})", ttft, stages)
+
+
+def _medians(stages: pd.DataFrame) -> dict[str, float]:
+    return {str(stage): float(value) for stage, value in stages.median().items()}
 
 
 def _line(name: str, ttft: pd.Series[float], stages: Mapping[str, float]) -> tuple[str, ...]:
