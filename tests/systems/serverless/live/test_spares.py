@@ -1,0 +1,110 @@
+"""Processes that are ready before a function is called for: made, taken, made again, and let go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from systems.interface import Deployment, Device, Function, Limits
+from systems.models import ensure_adapters, ensure_backbone
+from systems.serverless.core.artifacts import CopyKey
+from systems.serverless.live.exports import Export
+from systems.serverless.live.plan import make_plan
+from systems.serverless.live.spares import Spares, slot_shape
+
+KEY = CopyKey("tiny", "cuda:0")
+
+
+@dataclass
+class Channel:
+    sent: list[tuple[str, list[int], dict[str, Any]]] = field(default_factory=list)
+
+    def send(self, kind: str, fds: Any = (), **fields: Any) -> None:
+        self.sent.append((kind, list(fds), fields))
+
+
+@dataclass(eq=False)
+class Process:
+    """A fork as the spares know it."""
+
+    on_message: Callable[[dict[str, Any], list[int]], None]
+    on_exit: Callable[[int | None], None]
+    channel: Channel = field(default_factory=Channel)
+
+    def loads_everything(self) -> None:
+        for artifact in ("libraries", "backbone", "kernels"):
+            self.on_message({"kind": "loaded", "artifact": artifact}, [])
+
+
+@dataclass
+class Resident:
+    export: Export = field(default_factory=lambda: Export(fd=7))
+
+
+class Machine:
+    def __init__(self, spares: int) -> None:
+        tiny = ensure_backbone("tiny")
+        adapters = ensure_adapters(tiny, ["f0", "f1"], rank=8)
+        deployment = Deployment(
+            functions=tuple(Function(id=n, backbone="tiny", adapter=adapters[n]) for n in adapters),
+            backbones={"tiny": tiny},
+            dtype="float32",
+            devices=(Device(name="cuda:0", memory_bytes=32 << 30),),
+            limits=Limits(max_batch_size=4, max_context_tokens=512),
+            options={"spares": spares},
+        )
+        self.plan = make_plan(deployment, forks=True)
+        self.forked: list[Process] = []
+        self.ended: list[Any] = []
+        self.spares = Spares(self.plan, self._fork, self.ended.append)  # type: ignore[arg-type]
+
+    def _fork(self, on_message: Any, on_exit: Any) -> Process:
+        self.forked.append(Process(on_message, on_exit))
+        return self.forked[-1]
+
+
+def test_one_is_taken_once_it_is_ready_and_another_made_in_its_place() -> None:
+    machine = Machine(spares=1)
+    machine.spares.refill(KEY, Resident())
+    (first,) = machine.forked
+    assert machine.spares.take("tiny", "cuda:0") is None, "it has no kernels yet"
+    first.loads_everything()
+    assert machine.spares.take("tiny", "cuda:1") is None
+    assert machine.spares.take("tiny", "cuda:0") is first
+    assert machine.spares.take("tiny", "cuda:0") is None
+    machine.spares.refill(KEY, Resident())
+    machine.spares.refill(KEY, Resident())
+    assert len(machine.forked) == 2
+
+
+def test_one_is_told_of_the_backbone_alone_with_a_slot_as_most_adapters_need() -> None:
+    machine = Machine(spares=1)
+    machine.spares.refill(KEY, Resident())
+    kind, _, told = machine.forked[0].channel.sent[0]
+    assert kind == "configure"
+    assert told["adapter"] is None, "it knows no function's"
+    assert told["slot"] == slot_shape(machine.plan, "tiny")
+    assert told["slot"]["rank"] == 8
+    mapped = [fds for kind, fds, told in machine.forked[0].channel.sent if kind == "load"]
+    assert mapped == [[], [7], []]
+
+
+def test_they_go_with_the_copy_that_they_map_and_by_themselves() -> None:
+    machine = Machine(spares=2)
+    machine.spares.refill(KEY, Resident())
+    dying, living = machine.forked
+    dying.on_exit(-9)
+    assert machine.spares.children == [living]
+    machine.spares.drop(KEY)
+    assert machine.ended == [living]
+    assert machine.spares.children == []
+
+
+def test_their_memory_is_the_templates() -> None:
+    with_two, without = Machine(spares=2).plan.world, Machine(spares=0).plan.world
+    largest = max(
+        f.context_bytes + f.adapter_bytes + f.kv_slot_bytes for f in with_two.functions.values()
+    )
+    assert with_two.settings.template_bytes == 2 * largest
+    assert without.settings.template_bytes == 0
