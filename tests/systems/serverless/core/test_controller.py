@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from systems.interface import MemoryOwner
 from systems.serverless.core import actions as act
+from systems.serverless.core import events as ev
 from systems.serverless.core.artifacts import CopyKey
 from systems.serverless.core.estimates import SlidingWindow
+from systems.serverless.core.world import HOST
 
 from .machine import BUNDLES, PRIVATE, SHARING, SHEDDING, Machine, world
 
@@ -118,6 +121,51 @@ def test_under_pressure_the_least_value_for_its_bytes_is_offloaded_first() -> No
     assert victims <= {"f1", "f2"}
     machine.settle()
     assert machine.answers[5] == "ok"
+
+
+def test_what_a_mere_process_holds_of_a_card_can_be_had_by_ending_it() -> None:
+    machine = Machine(world(functions=2, memory=142, card=True), SHARING)
+    machine.arrive("f0")
+    machine.settle()
+    (first,) = machine.processes
+    machine.fires(first)
+    machine.settle()
+    assert first in machine.processes, "its container is kept"
+    machine.arrive("f1")
+    machine.settle()
+    assert first not in machine.processes, "three bytes were wanting"
+    assert machine.answers == {1: "ok", 2: "ok"}
+
+
+def test_a_request_on_a_card_takes_a_whole_slot_and_gives_it_back() -> None:
+    machine = Machine(world(functions=1, card=True), SHARING)
+    machine.arrive("f0", 1, 1)
+    machine.settle()
+    machine.arrive("f0", 1, 1)
+    machine.arrive("f0", 1, 1)
+    (instance,) = machine.processes
+    while machine.processes[instance].batch is None:
+        machine.step()
+    held = {h.owner: size for (_, h), size in machine.held.items() if h.holder == instance}
+    running = len(machine.processes[instance].fresh)
+    assert held[MemoryOwner.KV] == 20 * running
+    machine.settle()
+    held = {h.owner: size for (_, h), size in machine.held.items() if h.holder == instance}
+    assert held[MemoryOwner.KV] == 20, "one for the next"
+
+
+def test_a_template_may_be_there_before_the_first_call() -> None:
+    early = replace(world(), settings=replace(world().settings, template_at_deployment=True))
+    machine = Machine(early, SHARING)
+    machine.post(ev.Deployed())
+    assert machine.templates == {HOST: "starting"}
+    assert sum(machine.held.values()) == 10
+    machine.template_ready()
+    machine.arrive("f0")
+    assert machine.processes, "forked at once"
+    private = Machine(early, PRIVATE)
+    private.post(ev.Deployed())
+    assert private.templates == {}, "nothing is forked there"
 
 
 def test_a_backbone_leaves_only_after_its_adapters() -> None:
