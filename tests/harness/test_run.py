@@ -28,7 +28,7 @@ def slbench(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     out = tmp_path_factory.mktemp("runs")
-    done = slbench("run", str(TINY), "--out", str(out), "--json", "--audit", "1")
+    done = slbench("run", str(TINY), "--out", str(out), "--json", "--audit", "0.2")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     return document, out / document["run_id"]
@@ -73,7 +73,7 @@ def test_the_shared_backbone_was_audited_as_asked_and_did_not_change(
 ) -> None:
     by_system = {cell.system: cell.manifest for cell in open_run(finished[1]).cells()}
     shared = by_system["serverless-lora"]
-    assert shared.system["options"]["audit_s"] == 1
+    assert shared.system["options"]["audit_s"] == 0.2
     assert shared.measured["audits"] >= 1
     assert shared.measured["audits_changed"] == shared.measured["audits_failed"] == 0
     assert by_system["serverless-llm"].measured["audits"] == 0, "it shares nothing"
