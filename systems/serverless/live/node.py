@@ -266,20 +266,23 @@ class Node:
         )
 
     def _take_spare(self, instance: LiveInstance, action: act.StartInstance) -> Child | None:
-        """A process that is up, and says so again; another is made in its place."""
+        """A process that is there, and says so again."""
         backbone = self._plan.functions[action.function].backbone
-        child = self._spares.take(backbone, action.device) if action.forked else None
-        if child is None:
+        spare = self._spares.take(backbone, action.device) if action.forked else None
+        if spare is None:
             return None
-        child.on_message = partial(self._instance_says, instance)
-        child.on_exit = partial(self._instance_ended, instance)
+        instance.timeline = spare.timeline
+        instance.timeline.begin(Stage.WARMING, time.monotonic_ns())
+        child = spare.become(
+            partial(self._instance_says, instance), partial(self._instance_ended, instance)
+        )
         child.channel.send("begin")
-        self._refill_spares(CopyKey(backbone, action.device))
         return child
 
-    def _refill_spares(self, key: CopyKey) -> None:
-        copy = self.copies.get(key)
-        if copy is not None and self._template is not None and self._plan.options.spares:
+    def _refill_spares(self, key: CopyKey | None) -> None:
+        """Spares are made when an instance is ready: before, they would be in its way."""
+        copy = self.copies.get(key) if key is not None else None
+        if key is not None and copy is not None and self._template is not None:
             self._spares.refill(key, copy)
 
     def _instance_says(self, instance: LiveInstance, message: Message, fds: list[int]) -> None:  # noqa: ARG002
@@ -292,6 +295,8 @@ class Node:
                 artifact = Artifact(message["artifact"])
                 instance.timeline.end(Stage(artifact.value), now)
                 self._post(ev.ArtifactLoaded(instance.id, artifact))
+                if artifact is Artifact.KERNELS:
+                    self._refill_spares(instance.copy)
             case "offloaded":
                 self._post(ev.ArtifactsOffloaded(instance.id))
             case "failed":
@@ -405,7 +410,6 @@ class Node:
                 self._on_exposure(cuda_ipc.EXPOSURE)
             stored.loader = None
             self._post(ev.BackboneLoaded(key))
-            self._refill_spares(key)
 
     def _loader_ended(self, key: CopyKey, stored: StoredCopy, returncode: int | None) -> None:
         gone = stored.loader or stored.keeper

@@ -137,7 +137,7 @@ def _world(
             shared_keep_alive_ns=round(options.shared_keep_alive_s * 1e9),
             container_keep_alive_ns=round(options.container_keep_alive_s * 1e9),
             container_memory_bytes=round(options.container_memory_gib * 2**30),
-            template_bytes=(_spares_bytes(specs, options) if on_card else options.template_bytes)
+            template_bytes=(options.spares_bytes(specs) if on_card else options.template_bytes)
             if forks
             else 0,
             template_host_bytes=options.template_bytes if forks and on_card else 0,
@@ -146,15 +146,6 @@ def _world(
             eager_backbone=options.overlap_loading,
         ),
     )
-
-
-def _spares_bytes(specs: Mapping[str, FunctionSpec], options: Options) -> int:
-    """Of the spares of every backbone, each as large as an instance of its largest function."""
-    largest: dict[str, int] = {}
-    for spec in specs.values():
-        own = spec.context_bytes + spec.adapter_bytes + spec.kv_slot_bytes
-        largest[spec.backbone] = max(own, largest.get(spec.backbone, 0))
-    return options.spares * sum(largest.values())
 
 
 def _slots(deployment: Deployment) -> int:

@@ -2,25 +2,32 @@
 *kernels* artifact, ready before it is called for.
 
 A spare is forked of the template, maps a shared backbone, and builds its engine around an empty
-adapter slot. An instance that starts takes it over and owes its adapter alone; another spare is
-made in its place. One has never served anybody, so nothing of a function can be left in it.
+adapter slot. An instance that starts takes over the one that is furthest, and owes its adapter
+beside what that one still owes; another spare is made in its place. One has never served anybody,
+so nothing of a function can be left in it.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from systems.interface import Stage
+
 from ..core.artifacts import Artifact, CopyKey
+from ..stages import Timeline
 from .children import Child
 from .exports import Export
 from .plan import Plan
 from .wire import Message
 
-Fork = Callable[[Callable[[Message, list[int]], None], Callable[[int | None], None]], Child]
+Says = Callable[[Message, list[int]], None]
+Fork = Callable[[Says, Callable[[int | None], None]], Child]
 _LOADS = (Artifact.LIBRARIES, Artifact.BACKBONE, Artifact.KERNELS)
+_STAGES = (Stage.WARMING, *(Stage(artifact.value) for artifact in _LOADS))
 
 
 class Copy(Protocol):
@@ -31,13 +38,42 @@ class Copy(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Spare:
+    """``timeline``: what its process went through, which is its instance's once it is taken."""
+
     copy: CopyKey
     child: Child | None = None
+    timeline: Timeline = field(default_factory=Timeline.empty)
     loaded: list[Artifact] = field(default_factory=list)
+    _owner: Says | None = None
 
     @property
     def ready(self) -> bool:
         return Artifact.KERNELS in self.loaded
+
+    def become(self, on_message: Says, on_exit: Callable[[int | None], None]) -> Child:
+        """Taken: from now on it is an instance's process. What it still owes as a spare comes
+        first, and its instance hears nothing of that but of a failure."""
+        assert self.child is not None
+        self._owner = on_message
+        self.child.on_exit = on_exit
+        return self.child
+
+    def says(self, message: Message, fds: list[int]) -> None:
+        if self._owner is not None and (self.ready or message["kind"] == "failed"):
+            self._owner(message, fds)
+        elif message["kind"] == "started":
+            self._next(Stage.WARMING)
+        elif message["kind"] == "loaded":
+            self._next(Stage(message["artifact"]))
+            self.loaded.append(Artifact(message["artifact"]))
+
+    def _next(self, stage: Stage) -> None:
+        """``stage`` is over; what it loads next has begun, since all was asked for at once."""
+        now = time.monotonic_ns()
+        self.timeline.end(stage, now)
+        follows = _STAGES[_STAGES.index(stage) + 1 :]
+        if follows:
+            self.timeline.begin(follows[0], now)
 
 
 class Spares:
@@ -58,13 +94,17 @@ class Spares:
         for _ in range(self._plan.options.spares - there):
             self._make(key, copy)
 
-    def take(self, backbone: str, device: str) -> Child | None:
-        """One that is ready, no longer a spare."""
-        for spare in self._spares:
-            if spare.ready and (spare.copy.backbone, spare.copy.device) == (backbone, device):
-                self._spares.remove(spare)
-                return spare.child
-        return None
+    def take(self, backbone: str, device: str) -> Spare | None:
+        """The furthest, no longer a spare; one that is not ready is still ahead of a new fork, and
+        leaves the device to itself."""
+        fitting = [
+            s for s in self._spares if (s.copy.backbone, s.copy.device) == (backbone, device)
+        ]
+        if not fitting:
+            return None
+        taken = max(fitting, key=lambda spare: len(spare.loaded))
+        self._spares.remove(taken)
+        return taken
 
     def drop(self, key: CopyKey) -> None:
         """The copy goes: so does whatever maps it."""
@@ -75,9 +115,10 @@ class Spares:
 
     def _make(self, key: CopyKey, copy: Copy) -> None:
         spare = Spare(key)
+        spare.timeline.begin(Stage.WARMING, time.monotonic_ns())
         try:
             spare.child = self._fork(
-                lambda message, fds: self._says(spare, message, fds),
+                spare.says,
                 lambda returncode: self._ended(spare),  # noqa: ARG005
             )
         except OSError:
@@ -91,10 +132,6 @@ class Spares:
             export = copy.export if backbone else Export()
             layout = {"layout": self._plan.layout(key.backbone)} if backbone else {}
             channel.send("load", export.fds, artifact=artifact.value, **layout, **export.fields)
-
-    def _says(self, spare: Spare, message: Message, fds: list[int]) -> None:  # noqa: ARG002
-        if message["kind"] == "loaded":
-            spare.loaded.append(Artifact(message["artifact"]))
 
     def _ended(self, spare: Spare) -> None:
         if spare in self._spares:

@@ -23,6 +23,7 @@ from .clock import Clock, Shared
 from .decision_times import DecisionTimes
 from .laws import Laws
 from .profile import Profile
+from .spares import Spares
 from .worker import Work, Worker
 
 _NS = 1e9
@@ -62,6 +63,8 @@ class Process:
     busy_since_ns: int = 0
     calls: int = 0
     stopping: bool = False
+    spare: bool = False
+    """It was one, and has yet to take its adapter in."""
 
 
 @dataclass(slots=True, eq=False)
@@ -91,6 +94,7 @@ class Platform:
         laws: Mapping[str, Laws],
         *,
         timeout_ns: int,
+        spares: int = 0,
         trace_decisions: bool = False,
     ) -> None:
         self.clock = Clock()
@@ -116,6 +120,7 @@ class Platform:
             self._link[device] = Shared(self.clock, 1) if slots else nodes[-1].cores
         self._first_node = nodes[0]
         self._template = Timeline.empty()
+        self._spares = Spares(spares, self.clock, profile, self._resources)
         self._processes: dict[int, Process] = {}
         self._copies: dict[CopyKey, Copy] = {}
         self._events: deque[ev.Event] = deque()
@@ -176,6 +181,9 @@ class Platform:
                 do[type(action)](action)
         self._busy = False
 
+    def _resources(self, device: str) -> tuple[Shared, Shared, Shared]:
+        return self._node[device].cores, self._link[device], self._compute[device]
+
     def _after(self, seconds: float, then: Callable[[], None]) -> None:
         self.clock.at(self.clock.now + round(seconds * _NS), then)
 
@@ -207,10 +215,23 @@ class Platform:
         )
         process = Process(action.instance, action.device, laws, action.function, worker)
         self._processes[process.id] = process
+        if action.forked and self._take_spare(process):
+            return
         process.timeline.begin(Stage.WARMING, self.clock.now)
         profile = self._profile
         seconds = profile.fork_s.value if action.forked else profile.process_s.value
         self._node[process.device].cores.start(seconds * _NS, partial(self._started, process))
+
+    def _take_spare(self, process: Process) -> bool:
+        """Make a spare ``process``, where there is one."""
+        backbone = self.controller.state.world.functions[process.function].backbone
+        spare = self._spares.take(backbone, process.device)
+        if spare is None:
+            return False
+        process.spare, process.timeline = True, spare.timeline
+        process.timeline.begin(Stage.WARMING, self.clock.now)
+        spare.become(lambda: self._after(0, partial(self._started, process)))
+        return True
 
     def _started(self, process: Process) -> None:
         if process.id in self._processes and not process.stopping:
@@ -239,7 +260,9 @@ class Platform:
             cores.start(profile.libraries_s.value * _NS, loaded)
         elif artifact is Artifact.BACKBONE:
             process.copy = action.copy
-            if action.copy is not None and action.copy.shared:
+            if process.spare:
+                self._after(0, loaded)
+            elif action.copy is not None and action.copy.shared:
                 self._link[process.device].start(profile.map_s.value * _NS, loaded)
             else:
                 self._node[process.device].disk.start(process.laws.backbone_ns(), loaded)
@@ -248,6 +271,10 @@ class Platform:
                 self._link[process.device].start(process.laws.adapter_ns(), loaded)
             else:
                 self._after(0, loaded)
+        elif process.spare:
+            assert profile.spare_s is not None
+            process.spare = False
+            self._compute[process.device].start(profile.spare_s.value * _NS, loaded)
         else:
             parked = process.residency == PARKED
             extra = profile.parked_batch_s if parked else profile.first_batch_s
@@ -261,6 +288,8 @@ class Platform:
         process.timeline.end(Stage(artifact.value), self.clock.now)
         process.last_ready_ns = self.clock.now
         self._post(ev.ArtifactLoaded(process.id, artifact))
+        if artifact is Artifact.KERNELS and process.copy is not None and process.copy.shared:
+            self._spares.refill(process.copy)
 
     def _offload_artifacts(self, action: act.OffloadArtifacts) -> None:
         process = self._processes[action.instance]
@@ -289,6 +318,7 @@ class Platform:
             self._post(ev.BackboneLoaded(key))
 
     def _drop_backbone(self, action: act.DropBackbone) -> None:
+        self._spares.drop(action.copy)
         self._copies.pop(action.copy).dropped = True
 
     # -- batches ----------------------------------------------------------------------------

@@ -48,6 +48,9 @@ class Profile(Frozen):
     """What an instance's first batch takes beyond any other."""
     parked_batch_s: Number
     """The same after it was parked: its context stayed, its workspaces were given back."""
+    spare_s: Number | None = None
+    """What a spare process still takes to be a function's, beside its adapter; not said: spares
+    cannot be simulated."""
     offload_s: Number
     stop_s: Number
 
@@ -76,6 +79,8 @@ class Profile(Frozen):
     bare_bytes: Number | None = None
     """Of those, what a process keeps on its device until it ends; not said: nothing."""
     template_bytes: Number
+    template_host_bytes: Number | None = None
+    """Host memory of the template beside what it holds on a device; not said: nothing."""
     host_bytes: Number
     """Host memory of an awake instance beside its device."""
     dormant_bytes: Number

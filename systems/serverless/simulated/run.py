@@ -15,6 +15,7 @@ from ..core.policies import Policies
 from ..core.world import BackboneSpec, DeviceSpec, FunctionSpec, Settings, World
 from ..options import Options
 from .laws import Laws
+from .number import Number
 from .platform import Call, Platform
 from .profile import Profile
 
@@ -105,13 +106,15 @@ def simulate(
     }
     world = build_world(deployment, policies, profile, laws)
     timeout_ns = round(deployment.limits.request_timeout_s * 1e9)
+    options = Options.model_validate(dict(deployment.options))
     platform = Platform(
         world,
         policies,
         profile,
         laws,
         timeout_ns=timeout_ns,
-        trace_decisions=Options.model_validate(dict(deployment.options)).trace_decisions,
+        spares=options.spares if policies.preloading.forks else 0,
+        trace_decisions=options.trace_decisions,
     )
     platform.deploy()
     there_ns = round(profile.request_s.value * 1e9)
@@ -142,7 +145,7 @@ def build_world(
             kv_bytes_per_token=law.size.kv_bytes_per_token,
             kv_slot_bytes=slot(law.size.kv_bytes_per_token),
             context_bytes=round(context.value),
-            bare_bytes=round(profile.bare_bytes.value) if profile.bare_bytes else 0,
+            bare_bytes=_value(profile.bare_bytes),
             slo_ttft_ns=round(slo_s * 1e9),
             host_bytes=round(profile.host_bytes.value),
             dormant_bytes=round(profile.dormant_bytes.value),
@@ -153,11 +156,10 @@ def build_world(
     sizes: dict[str, ModelSize] = {
         function.backbone: laws[function.id].size for function in deployment.functions
     }
+    specs = {f.id: spec(f.id, f.backbone, f.slo_ttft_s, laws[f.id]) for f in deployment.functions}
     return World(
         backbones={name: BackboneSpec(name, size.weights_bytes) for name, size in sizes.items()},
-        functions={
-            f.id: spec(f.id, f.backbone, f.slo_ttft_s, laws[f.id]) for f in deployment.functions
-        },
+        functions=specs,
         devices={
             d.name: DeviceSpec(d.name, d.memory_bytes, _slots(deployment, profile))
             for d in deployment.devices
@@ -169,12 +171,19 @@ def build_world(
             shared_keep_alive_ns=round(options.shared_keep_alive_s * 1e9),
             container_keep_alive_ns=round(options.container_keep_alive_s * 1e9),
             container_memory_bytes=round(options.container_memory_gib * 2**30),
-            template_bytes=round(profile.template_bytes.value) if forks else 0,
+            template_bytes=round(profile.template_bytes.value) + options.spares_bytes(specs)
+            if forks
+            else 0,
+            template_host_bytes=_value(profile.template_host_bytes) if forks else 0,
             template_at_deployment=options.template_at_deployment,
             start_attempts=options.start_attempts,
             eager_backbone=options.overlap_loading,
         ),
     )
+
+
+def _value(number: Number | None) -> int:
+    return round(number.value) if number else 0
 
 
 def _slots(deployment: Deployment, profile: Profile) -> int:

@@ -64,18 +64,63 @@ class Machine:
         return self.forked[-1]
 
 
-def test_one_is_taken_once_it_is_ready_and_another_made_in_its_place() -> None:
-    machine = Machine(spares=1)
+def taken(machine: Machine, heard: list[str]) -> Process:
+    """A spare's process that an instance took over, with what the instance hears."""
+    spare = machine.spares.take("tiny", "cuda:0")
+    assert spare is not None
+    return spare.become(  # type: ignore[return-value]
+        lambda message, _: heard.append(message["kind"]), lambda _: heard.append("exit")
+    )
+
+
+def test_the_furthest_is_taken_and_another_made_in_its_place() -> None:
+    machine = Machine(spares=2)
     machine.spares.refill(KEY, Resident())
-    (first,) = machine.forked
-    assert machine.spares.take("tiny", "cuda:0") is None, "it has no kernels yet"
-    first.loads_everything()
+    first, second = machine.forked
+    second.loads_everything()
     assert machine.spares.take("tiny", "cuda:1") is None
-    assert machine.spares.take("tiny", "cuda:0") is first
-    assert machine.spares.take("tiny", "cuda:0") is None
+    assert taken(machine, []) is second
     machine.spares.refill(KEY, Resident())
     machine.spares.refill(KEY, Resident())
-    assert len(machine.forked) == 2
+    assert len(machine.forked) == 3
+    assert taken(machine, []) is first
+
+
+def test_one_that_is_ready_speaks_as_an_instance_at_once() -> None:
+    machine, heard = Machine(spares=1), list[str]()
+    machine.spares.refill(KEY, Resident())
+    machine.forked[0].loads_everything()
+    process = taken(machine, heard)
+    process.on_message({"kind": "started"}, [])
+    process.on_exit(0)
+    assert heard == ["started", "exit"]
+
+
+def test_what_one_still_owes_as_a_spare_its_instance_does_not_hear() -> None:
+    machine, heard = Machine(spares=1), list[str]()
+    machine.spares.refill(KEY, Resident())
+    (process,) = machine.forked
+    process.on_message({"kind": "started"}, [])
+    spare = machine.spares.take("tiny", "cuda:0")
+    assert spare is not None
+    spare.become(lambda message, _: heard.append(message["kind"]), lambda _: None)
+    process.loads_everything()
+    assert heard == []
+    process.on_message({"kind": "started"}, [])
+    process.on_message({"kind": "loaded", "artifact": "adapter"}, [])
+    assert heard == ["started", "loaded"]
+    assert [span.stage.value for span in spare.timeline.spans] == [
+        "warming", "libraries", "backbone", "kernels",
+    ]  # fmt: skip
+
+
+def test_one_that_fails_when_it_is_taken_fails_its_instance() -> None:
+    machine, heard = Machine(spares=1), list[str]()
+    machine.spares.refill(KEY, Resident())
+    (process,) = machine.forked
+    taken(machine, heard)
+    process.on_message({"kind": "failed", "artifact": "kernels", "reason": "no memory"}, [])
+    assert heard == ["failed"]
 
 
 def test_one_is_told_of_the_backbone_alone_with_a_slot_as_most_adapters_need() -> None:

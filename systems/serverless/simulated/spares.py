@@ -1,0 +1,89 @@
+"""Spare processes in virtual time, as ``live/spares.py`` keeps them on a card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from systems.interface import Stage
+
+from ..core.artifacts import CopyKey
+from ..stages import Timeline
+from .clock import Clock, Shared
+from .profile import Profile, ProfileError
+
+_STAGES = (Stage.WARMING, Stage.BACKBONE, Stage.KERNELS)
+Resources = Callable[[str], tuple[Shared, Shared, Shared]]
+"""By a device's name what these stages run on: the host's cores, the device's link, its compute."""
+
+
+@dataclass(slots=True, eq=False)
+class Spare:
+    """``done``: stages that are behind it. ``timeline``: its process's, an instance's once it is
+    taken."""
+
+    copy: CopyKey
+    timeline: Timeline = field(default_factory=Timeline.empty)
+    done: int = 0
+    _then: Callable[[], None] | None = None
+
+    def become(self, then: Callable[[], None]) -> None:
+        """Taken: ``then`` follows once nothing is owed any more."""
+        self._then = then
+        if self.done == len(_STAGES):
+            then()
+
+    def ready(self) -> None:
+        if self._then is not None:
+            self._then()
+
+
+class Spares:
+    """Keeps ``count`` of them for each shared copy. Raises ``ProfileError`` where the profile does
+    not say what taking one over takes."""
+
+    def __init__(self, count: int, clock: Clock, profile: Profile, resources: Resources) -> None:
+        if count and profile.spare_s is None:
+            raise ProfileError(
+                f"profile {profile.name} has no spare_s, what a spare still takes to be a"
+                " function's; leave the option spares out, or take a profile that has it"
+            )
+        self._count, self._clock, self._resources = count, clock, resources
+        self._takes = (profile.fork_s, profile.map_s, profile.kernels_s)
+        self._spares: list[Spare] = []
+
+    def refill(self, key: CopyKey) -> None:
+        """``key`` is resident and there may be too few spares of it."""
+        there = sum(spare.copy == key for spare in self._spares)
+        for _ in range(self._count - there):
+            spare = Spare(key)
+            self._spares.append(spare)
+            self._go_on(spare)
+
+    def take(self, backbone: str, device: str) -> Spare | None:
+        """The furthest, no longer a spare."""
+        fitting = [
+            s for s in self._spares if (s.copy.backbone, s.copy.device) == (backbone, device)
+        ]
+        if not fitting:
+            return None
+        taken = max(fitting, key=lambda spare: spare.done)
+        self._spares.remove(taken)
+        return taken
+
+    def drop(self, key: CopyKey) -> None:
+        """The copy goes: so does whatever maps it."""
+        self._spares = [spare for spare in self._spares if spare.copy != key]
+
+    def _go_on(self, spare: Spare) -> None:
+        if spare.done == len(_STAGES):
+            spare.ready()
+            return
+        spare.timeline.begin(_STAGES[spare.done], self._clock.now)
+        resource = self._resources(spare.copy.device)[spare.done]
+        resource.start(self._takes[spare.done].value * 1e9, lambda: self._ended(spare))
+
+    def _ended(self, spare: Spare) -> None:
+        spare.timeline.end(_STAGES[spare.done], self._clock.now)
+        spare.done += 1
+        self._go_on(spare)

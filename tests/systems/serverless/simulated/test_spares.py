@@ -1,0 +1,79 @@
+"""Spare processes in virtual time: what they save a first call, what they hold, when they go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from systems.interface import Deployment, Device, Function, Limits
+from systems.registry import system_class
+from systems.serverless.options import Options
+from systems.serverless.simulated.profile import ProfileError, load_profile
+from systems.serverless.simulated.run import Arrival, Outcome, simulate
+
+LORA = system_class("serverless-lora")
+
+
+def run(spares: int, at_s: list[float], *, profile: str = "h100") -> Outcome:
+    """A first call of another function at each time; the first also loads the backbone."""
+    options = {"spares": spares, "template_at_deployment": True}
+    deployment = Deployment(
+        functions=tuple(
+            Function(id=f"f{i}", backbone="llama2-7b", adapter=Path(f"f{i}"))
+            for i in range(len(at_s))
+        ),
+        backbones={"llama2-7b": Path("llama2-7b")},
+        devices=(Device(name="cuda:0", memory_bytes=76 << 30),),
+        dtype="float16",
+        limits=Limits(keep_alive_s=13, max_context_tokens=512),
+        options=options,
+    )
+    arrivals = [Arrival(i, round(s * 1e9), f"f{i}", 128, 8) for i, s in enumerate(at_s)]
+    policies = LORA.policies(Options.model_validate(options))
+    return simulate(deployment, policies, load_profile(profile), arrivals, tiered=True)
+
+
+def ttft_s(outcome: Outcome, request: int) -> float:
+    call = outcome.platform.calls[request]
+    return (call.work.first_ns - call.received_ns) / 1e9
+
+
+def test_a_spare_saves_a_first_call_what_starting_takes() -> None:
+    number = load_profile("h100")
+    with_one, without = run(1, [0, 5]), run(0, [0, 5])
+    assert number.spare_s is not None
+    kept = number.fork_s.value + number.map_s.value + number.kernels_s.value
+    kept += number.first_batch_s.value - number.spare_s.value
+    saved = ttft_s(without, 1) - ttft_s(with_one, 1)
+    assert saved == pytest.approx(kept, rel=0.05)
+    assert ttft_s(with_one, 0) == pytest.approx(ttft_s(without, 0), rel=0.05), "none is there yet"
+    cold = [request.temperature for request in with_one.evidence().requests]
+    assert [each and each.value for each in cold] == ["cold", "cold"]
+
+
+def test_one_that_is_not_ready_is_taken_and_what_it_owes_is_waited_for() -> None:
+    alone = run(0, [0])
+    there_s = ttft_s(alone, 0)
+    early = run(1, [0, there_s, there_s + 0.05])
+    late = run(1, [0, there_s + 10, there_s + 10.05])
+    assert ttft_s(late, 1) < ttft_s(late, 2) < ttft_s(alone, 0)
+    assert ttft_s(early, 2) > ttft_s(late, 1)
+    stages = {span.stage.value for span in early.evidence().requests[2].spans}
+    assert "kernels" in stages
+
+
+def test_their_memory_is_held_with_the_templates() -> None:
+    held = {
+        spares: max(
+            step.bytes for step in run(spares, [0]).platform.memory if step.device == "cuda:0"
+            and step.owner.value == "context"
+        )
+        for spares in (0, 2)
+    }  # fmt: skip
+    assert held[2] > held[0]
+
+
+def test_a_profile_that_does_not_know_them_says_so() -> None:
+    with pytest.raises(ProfileError, match="l40s has no spare_s"):
+        run(1, [0], profile="l40s")
