@@ -85,12 +85,15 @@ class Options(BaseModel):
     it."""
 
     def spares_bytes(self, specs: Mapping[str, FunctionSpec]) -> int:
-        """Of the spares of every backbone, each as large as an instance of its largest function."""
-        largest: dict[str, int] = {}
+        """Of the spares of every backbone, each as large as its largest function at rest, and a
+        request's keys and values for the one that is being made."""
+        at_rest: dict[str, int] = {}
+        slot: dict[str, int] = {}
         for spec in specs.values():
-            own = spec.context_bytes + spec.adapter_bytes + spec.kv_slot_bytes
-            largest[spec.backbone] = max(own, largest.get(spec.backbone, 0))
-        return self.spares * sum(largest.values())
+            own = spec.context_bytes + spec.adapter_bytes
+            at_rest[spec.backbone] = max(own, at_rest.get(spec.backbone, 0))
+            slot[spec.backbone] = max(spec.kv_slot_bytes, slot.get(spec.backbone, 0))
+        return self.spares * sum(at_rest.values()) + bool(self.spares) * sum(slot.values())
 
     def new_rate(self) -> Rate:
         return RATES[self.rate](round(self.rate_window_s * 1e9))

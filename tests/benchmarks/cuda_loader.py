@@ -216,16 +216,27 @@ def loaded(name: str) -> Loaded:
 
 
 def main() -> None:
+    """What was measured is printed and kept as soon as it is there."""
     name, *rest = sys.argv[1:]
     it = loaded(name)
     rounds = int(rest[1]) if len(rest) > 1 else 3
+    out = Path(rest[0]) if rest else None
     rows = measure(it, rounds)
+    _tell(it, rows, rows, out)
     if it.card is not None:
-        rows += from_locked_memory(it.card)
+        locked = from_locked_memory(it.card)
+        _tell(it, rows + locked, locked, out)
+        rows += locked
     if it.card is not None and sllm_store.installed():
-        rows += by_sllm_store(it, rounds)
-    for row in rows:
-        print(f"{row['from']!s:14} {row['way']!s:38} {row['GB_per_s']:7.2f} GB/s")
+        theirs = by_sllm_store(it, rounds)
+        _tell(it, rows + theirs, theirs, out)
+
+
+def _tell(
+    it: Loaded, rows: list[dict[str, object]], new: list[dict[str, object]], out: Path | None
+) -> None:
+    for row in new:
+        print(f"{row['from']!s:14} {row['way']!s:38} {row['GB_per_s']:7.2f} GB/s", flush=True)
     document = {
         "model": it.model_dir.name,
         "bytes": sum(path.stat().st_size for path in it.files),
@@ -235,8 +246,8 @@ def main() -> None:
         ).stdout.strip(),
         "rows": rows,
     }
-    if rest:
-        Path(rest[0]).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    if out is not None:
+        out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

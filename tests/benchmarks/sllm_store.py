@@ -6,6 +6,7 @@ Its format is raw bytes beside an index, so a backbone's flat layout is a checkp
 
 from __future__ import annotations
 
+import faulthandler
 import importlib.util
 import math
 import multiprocessing
@@ -31,6 +32,7 @@ def installed() -> bool:
 
 
 def _serve(pipe: Connection, folder: str, nbytes: int, card: str) -> None:
+    faulthandler.enable()
     import torch  # noqa: F401  # theirs is linked to its libraries
     from sllm_store import _checkpoint_store as theirs
 

@@ -41,6 +41,7 @@ class Spare:
     """``timeline``: what its process went through, which is its instance's once it is taken."""
 
     copy: CopyKey
+    on_ready: Callable[[], None]
     child: Child | None = None
     timeline: Timeline = field(default_factory=Timeline.empty)
     loaded: list[Artifact] = field(default_factory=list)
@@ -66,6 +67,8 @@ class Spare:
         elif message["kind"] == "loaded":
             self._next(Stage(message["artifact"]))
             self.loaded.append(Artifact(message["artifact"]))
+            if self.ready:
+                self.on_ready()
 
     def _next(self, stage: Stage) -> None:
         """``stage`` is over; what it loads next has begun, since all was asked for at once."""
@@ -89,9 +92,10 @@ class Spares:
         return [spare.child for spare in self._spares if spare.child is not None]
 
     def refill(self, key: CopyKey, copy: Copy) -> None:
-        """``copy`` is resident and there may be too few spares of it."""
-        there = sum(spare.copy == key for spare in self._spares)
-        for _ in range(self._plan.options.spares - there):
+        """``copy`` is resident and there may be too few spares of it. They are made one after the
+        other: at once, each would take as long as all of them."""
+        there = [spare for spare in self._spares if spare.copy == key]
+        if len(there) < self._plan.options.spares and all(spare.ready for spare in there):
             self._make(key, copy)
 
     def take(self, backbone: str, device: str) -> Spare | None:
@@ -114,7 +118,7 @@ class Spares:
                 self._end(spare.child)
 
     def _make(self, key: CopyKey, copy: Copy) -> None:
-        spare = Spare(key)
+        spare = Spare(key, lambda: self._made(spare, copy))
         spare.timeline.begin(Stage.WARMING, time.monotonic_ns())
         try:
             spare.child = self._fork(
@@ -132,6 +136,10 @@ class Spares:
             export = copy.export if backbone else Export()
             layout = {"layout": self._plan.layout(key.backbone)} if backbone else {}
             channel.send("load", export.fds, artifact=artifact.value, **layout, **export.fields)
+
+    def _made(self, spare: Spare, copy: Copy) -> None:
+        if spare in self._spares:
+            self.refill(spare.copy, copy)
 
     def _ended(self, spare: Spare) -> None:
         if spare in self._spares:

@@ -25,17 +25,17 @@ class Spare:
     copy: CopyKey
     timeline: Timeline = field(default_factory=Timeline.empty)
     done: int = 0
-    _then: Callable[[], None] | None = None
+    then: Callable[[], None] | None = None
 
     def become(self, then: Callable[[], None]) -> None:
         """Taken: ``then`` follows once nothing is owed any more."""
-        self._then = then
-        if self.done == len(_STAGES):
+        self.then = then
+        if self.ready:
             then()
 
-    def ready(self) -> None:
-        if self._then is not None:
-            self._then()
+    @property
+    def ready(self) -> bool:
+        return self.done == len(_STAGES)
 
 
 class Spares:
@@ -53,9 +53,9 @@ class Spares:
         self._spares: list[Spare] = []
 
     def refill(self, key: CopyKey) -> None:
-        """``key`` is resident and there may be too few spares of it."""
-        there = sum(spare.copy == key for spare in self._spares)
-        for _ in range(self._count - there):
+        """``key`` is resident and there may be too few spares of it; one is made after another."""
+        there = [spare for spare in self._spares if spare.copy == key]
+        if len(there) < self._count and all(spare.ready for spare in there):
             spare = Spare(key)
             self._spares.append(spare)
             self._go_on(spare)
@@ -75,10 +75,13 @@ class Spares:
         """The copy goes: so does whatever maps it."""
         self._spares = [spare for spare in self._spares if spare.copy != key]
 
+    def _made(self, spare: Spare) -> None:
+        if spare.then is not None:
+            spare.then()
+        elif spare in self._spares:
+            self.refill(spare.copy)
+
     def _go_on(self, spare: Spare) -> None:
-        if spare.done == len(_STAGES):
-            spare.ready()
-            return
         spare.timeline.begin(_STAGES[spare.done], self._clock.now)
         resource = self._resources(spare.copy.device)[spare.done]
         resource.start(self._takes[spare.done].value * 1e9, lambda: self._ended(spare))
@@ -86,4 +89,4 @@ class Spares:
     def _ended(self, spare: Spare) -> None:
         spare.timeline.end(_STAGES[spare.done], self._clock.now)
         spare.done += 1
-        self._go_on(spare)
+        (self._made if spare.ready else self._go_on)(spare)

@@ -76,14 +76,25 @@ def taken(machine: Machine, heard: list[str]) -> Process:
 def test_the_furthest_is_taken_and_another_made_in_its_place() -> None:
     machine = Machine(spares=2)
     machine.spares.refill(KEY, Resident())
+    machine.forked[0].loads_everything()
     first, second = machine.forked
-    second.loads_everything()
     assert machine.spares.take("tiny", "cuda:1") is None
+    assert taken(machine, []) is first
+    machine.spares.refill(KEY, Resident())
+    assert machine.forked == [first, second], "one is being made already"
     assert taken(machine, []) is second
     machine.spares.refill(KEY, Resident())
-    machine.spares.refill(KEY, Resident())
     assert len(machine.forked) == 3
-    assert taken(machine, []) is first
+
+
+def test_they_are_made_one_after_the_other() -> None:
+    machine = Machine(spares=2)
+    machine.spares.refill(KEY, Resident())
+    assert len(machine.forked) == 1
+    machine.forked[0].loads_everything()
+    assert len(machine.forked) == 2
+    machine.forked[1].loads_everything()
+    assert len(machine.forked) == 2
 
 
 def test_one_that_is_ready_speaks_as_an_instance_at_once() -> None:
@@ -138,6 +149,7 @@ def test_one_is_told_of_the_backbone_alone_with_a_slot_as_most_adapters_need() -
 def test_they_go_with_the_copy_that_they_map_and_by_themselves() -> None:
     machine = Machine(spares=2)
     machine.spares.refill(KEY, Resident())
+    machine.forked[0].loads_everything()
     dying, living = machine.forked
     dying.on_exit(-9)
     assert machine.spares.children == [living]
@@ -148,8 +160,8 @@ def test_they_go_with_the_copy_that_they_map_and_by_themselves() -> None:
 
 def test_their_memory_is_the_templates() -> None:
     with_two, without = Machine(spares=2).plan.world, Machine(spares=0).plan.world
-    largest = max(
-        f.context_bytes + f.adapter_bytes + f.kv_slot_bytes for f in with_two.functions.values()
-    )
-    assert with_two.settings.template_bytes == 2 * largest
+    functions = with_two.functions.values()
+    at_rest = max(f.context_bytes + f.adapter_bytes for f in functions)
+    slot = max(f.kv_slot_bytes for f in functions)
+    assert with_two.settings.template_bytes == 2 * at_rest + slot
     assert without.settings.template_bytes == 0
