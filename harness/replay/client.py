@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import threading
@@ -151,13 +152,16 @@ def _tell_lost(driver: subprocess.Popen[bytes]) -> None:
         driver.send_signal(signal.SIGUSR1)
 
 
-def _family(pid: int) -> list[psutil.Process]:
-    """A process and all below it; none where it is gone."""
-    try:
-        process = psutil.Process(pid)
-        return [process, *process.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
+def _session(leader: int) -> list[psutil.Process]:
+    """The driver and all that it started, whether or not it still lives itself."""
+    return [process for process in psutil.process_iter() if _is_of(process, leader)]
+
+
+def _is_of(process: psutil.Process, leader: int) -> bool:
+    with suppress(ProcessLookupError, psutil.NoSuchProcess):
+        if os.getsid(process.pid) == leader:
+            return bool(process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def _kill(processes: list[psutil.Process]) -> None:
@@ -303,7 +307,7 @@ def _driver(plan: Plan) -> Iterator[subprocess.Popen[bytes]]:
 
 def _limit(process: subprocess.Popen[bytes], seconds: float) -> threading.Timer:
     """End everything of the driver's after ``seconds``, those stopped included."""
-    timer = threading.Timer(seconds, lambda: _kill(_family(process.pid)))
+    timer = threading.Timer(seconds, lambda: _kill(_session(process.pid)))
     timer.daemon = True
     timer.start()
     return timer
@@ -312,13 +316,13 @@ def _limit(process: subprocess.Popen[bytes], seconds: float) -> threading.Timer:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Ask, then insist. The kernel asks the children of a parent that ended; a stopped one cannot
     hear it."""
-    below = _family(process.pid)[1:]
     process.terminate()
     try:
         process.wait(_STOP_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    below = _session(process.pid)
     _kill(psutil.wait_procs(below, timeout=_STOP_S if below else 0)[1])
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:

@@ -44,6 +44,17 @@ class Worker:
         runner.register_message("replay_stop", lambda **_: self.stop())
         env.events.test_stopping.add_listener(lambda **_: self.stop())
         ReplayUser.share.set(self._share)
+        self._runner = runner
+
+    def leave(self) -> None:
+        """Asked to by a signal: the kernel's, if the master is gone. What is under way is ended and
+        told, if there is still somebody to tell it to; else it is at least written."""
+        self.stop()
+        gevent.spawn(self._quit)
+
+    def _quit(self) -> None:
+        self._share.ended.wait(_STOP_S)
+        self._runner.quit()
 
     def stop(self) -> None:
         self._share.stop()
@@ -177,7 +188,7 @@ def _master(plan: Plan, env: Environment) -> None:
 def _worker(plan: Plan, env: Environment) -> None:
     runner = env.create_worker_runner(_HOST, plan.master_port)
     worker = Worker(plan, env)
-    _on_signals(worker.stop)
+    _on_signals(worker.leave)
     runner.greenlet.join()
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from gevent.event import AsyncResult
+from gevent.event import AsyncResult, Event
 from locust import User, task
 from locust.exception import StopUser
 
@@ -59,6 +59,7 @@ class Share:
         self._counts = {"worker": worker, "done": 0, "failed": 0, "events": 0}
         self._told = 0.0
         self._stopped = False
+        self.ended = Event()
 
     def run(self) -> None:
         """Start the sender and record until it has finished or is gone."""
@@ -77,6 +78,7 @@ class Share:
                 lags_ns=finished.read_lags_ns if finished else [],
                 complete=finished is not None,
             )
+            self.ended.set()
 
     def start(self, start_ns: int) -> None:
         """The run's start, absolute; every worker is told the same."""

@@ -24,6 +24,9 @@ SLACK_S = 3.0
 """Past the gateway's time limit; by then it must have said something."""
 GONE_S = 8.0
 _IDLE_DESCRIPTORS = 4
+GIVEN_UP_S = 15.0
+"""Within which a process that is stopped must have been ended, so that its end is seen in this
+moment and not in the next."""
 _AWAITED_S = 145.0
 """In a start, for what the fault is meant for to come up."""
 
@@ -66,6 +69,7 @@ def _play(stage: Stage, fault: Fault, moment: int, random: np.random.Generator) 
         problems += kin.leftovers(stage.folder, stage.ports, GONE_S)
         since_s = time.monotonic() - start
         stage.up(wanted)
+    problems += _given_up(stage)
     again = asyncio.run(_again(stage, start, fault.recovers_s))
     recovered_s = _recovered(watched.answers + again, since_s)
     if recovered_s is None or recovered_s > fault.recovers_s:
@@ -83,6 +87,16 @@ def _play(stage: Stage, fault: Fault, moment: int, random: np.random.Generator) 
         problems=tuple(problems),
         limit_s=fault.recovers_s,
     )
+
+
+def _given_up(stage: Stage) -> list[str]:
+    """What a fault stopped and nobody ended."""
+    deadline = time.monotonic() + GIVEN_UP_S
+    while any(map(kin.is_alive, stage.stopped)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    left = [process for process in stage.stopped if kin.is_alive(process)]
+    stage.stopped.clear()
+    return [f"process {process.pid} stays, stopped" for process in left]
 
 
 async def _round(stage: Stage, start: float) -> list[Answer]:

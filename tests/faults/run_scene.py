@@ -40,10 +40,10 @@ EXPERIMENT = {
         "limits": {
             "max_context_tokens": 256,
             "threads_per_instance": 1,
-            "request_timeout_s": 140,
+            "request_timeout_s": 60,
         },
     },
-    "request_timeout_s": 140,
+    "request_timeout_s": 60,
     "lateness_budget_s": 10,
     "load_workers": 2,
     "figures": [],

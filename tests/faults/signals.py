@@ -30,10 +30,13 @@ def send(number: signal.Signals, role: str) -> Inflict:
         found = _FIND[role](stage)
         if not found:
             raise MissedError(f"no {role}")
+        process = found[int(random.integers(len(found)))]
         try:
-            found[int(random.integers(len(found)))].send_signal(number)
+            process.send_signal(number)
         except psutil.NoSuchProcess as error:
             raise MissedError(f"the {role} had just ended") from error
+        if number == signal.SIGSTOP:
+            stage.stopped.append(process)
 
     return inflict
 

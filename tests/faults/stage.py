@@ -61,6 +61,8 @@ class Stage:
     endpoint: Endpoint | None = None
     ports: list[int] = field(default_factory=list)
     """Of all deployments so far."""
+    stopped: list[psutil.Process] = field(default_factory=list)
+    """By a fault, for good."""
 
     def up(self, wanted: Deployment) -> None:
         if self.deployment != wanted:

@@ -1,9 +1,9 @@
 """The platform's front process: ``python -m systems.serverless.live.gateway CONFIG``.
 
-CONFIG is a JSON file in a folder of its own: {system, deployment, journal}. Once the endpoint
-answers, one line of JSON goes to standard output, ``{"port": …}`` or ``{"error": …}``; after that,
-nothing. Ends on SIGTERM, on SIGINT, and when the process that started it is gone. On a cluster
-nodes come to ``nodes_port``; requests wait for the first.
+CONFIG is a JSON file in a folder of its own: {system, deployment, journal, starter}. Once the
+endpoint answers, one line of JSON goes to standard output, ``{"port": …}`` or ``{"error": …}``;
+after that, nothing. Ends on SIGTERM, on SIGINT, and when the process that started it, ``starter``,
+is gone. On a cluster nodes come to ``nodes_port``; requests wait for the first.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ def _beside_mps(config: dict[str, Any]) -> AbstractContextManager[dict[str, str]
 
 
 def _tidy_up_for(starter: int, config: Path) -> None:
-    """Whoever started this process removes its files, unless it is gone."""
+    """Whoever started this process removes its files, unless it is gone, as it may have been
+    before anything here ran."""
     if os.getppid() != starter:
         shutil.rmtree(config.parent, ignore_errors=True)
 
@@ -134,11 +135,12 @@ def _is_our_fault(record: logging.LogRecord) -> bool:
 def main() -> int:
     confine.hide_memory()
     logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
-    path, starter = Path(sys.argv[1]), os.getppid()
+    path = Path(sys.argv[1])
+    config = json.loads(path.read_text(encoding="utf-8"))
     try:
-        return _main(json.loads(path.read_text(encoding="utf-8")))
+        return _main(config)
     finally:
-        _tidy_up_for(starter, path)
+        _tidy_up_for(config["starter"], path)
 
 
 def _main(config: dict[str, Any]) -> int:
