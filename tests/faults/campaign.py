@@ -14,7 +14,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from . import clients, clocks, kin, platform_scene, run_scene, shortages, signals, stage
-from .fault import Seen
+from .fault import Fault, Seen
 
 _IN_NAMESPACE = "SLBENCH_CAMPAIGN_MOUNTS"
 _TRIES = 5
@@ -46,15 +46,20 @@ def main() -> int:
     parser.add_argument("--moments", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("campaign.json"))
+    parser.add_argument("--nodes", action="store_true", help="of a cluster's, on Ray, instead")
     parser.add_argument("--only", nargs="*", default=[], help="patterns of faults' names")
     options = parser.parse_args()
     mounts = _own_mounts()
     kin.adopt_orphans()
-    with tempfile.TemporaryDirectory(
-        prefix="campaign-", dir="/var/tmp", ignore_cleanup_errors=True
-    ) as folder:
-        platform_stage = stage.Stage(stage.temporary(Path(folder) / "tmp"))
-        players = _players(Path(folder), mounts, options.only, platform_stage)
+    # Ray's sockets lie deep below it, and their paths may not be long.
+    name, parent = ("c-", "/tmp") if options.nodes else ("campaign-", "/var/tmp")
+    with tempfile.TemporaryDirectory(prefix=name, dir=parent, ignore_cleanup_errors=True) as folder:
+        platform_stage = stage.Stage(stage.temporary(Path(folder) / "t"))
+        players = (
+            _of_nodes(mounts, platform_stage)
+            if options.nodes
+            else _players(Path(folder), mounts, options.only, platform_stage)
+        )
         record = _resumed(options.out, options.seed)
         campaign(players, options.moments, options.seed, platform_stage, record, options.out)
     return 1 if any(seen["problems"] for seen in record["moments"]) else 0
@@ -86,16 +91,27 @@ def _players(
     if clocks.compiler():
         faults += clocks.faults(clocks.WallClock(folder))
     scene = run_scene.RunScene(folder, platform_stage.folder)
-    players = [
-        Player(fault.name, fault.recovers_s, partial(platform_scene.play, platform_stage, fault))
-        for fault in faults
-    ]
+    players = _on_platform(faults, platform_stage)
     players += [
         Player(fault.name, fault.recovers_s, partial(_play_run, platform_stage, scene, fault))
         for fault in run_scene.faults()
     ]
     return [
         each for each in players if not words or any(re.search(word, each.name) for word in words)
+    ]
+
+
+def _of_nodes(mounts: bool, platform_stage: stage.Stage) -> list[Player]:
+    """With room for Ray's object store, and nobody else's files there."""
+    if mounts:
+        shortages.mount_small(Path("/dev/shm"), "1g")
+    return _on_platform(signals.faults_of_nodes(), platform_stage)
+
+
+def _on_platform(faults: Iterable[Fault], platform_stage: stage.Stage) -> list[Player]:
+    return [
+        Player(fault.name, fault.recovers_s, partial(platform_scene.play, platform_stage, fault))
+        for fault in faults
     ]
 
 

@@ -23,7 +23,8 @@ class Fault:
     function must have answered a request that was sent after it. ``cold``: it comes while the
     platform starts rather than while it serves. ``ends``: the platform is gone with it.
     ``awaited_s``: for how long what it is meant for may take to come up. ``brief``: nothing is kept
-    alive for longer than a moment. ``patience_s``: how long a client waits; None: for longer than
+    alive for longer than a moment. ``cluster``: it comes to a cluster of two nodes.
+    ``patience_s``: how long a client waits; None: for longer than
     the gateway lets a request take.
     ``pause_s``: after how long it is undone. ``prepare``: what has to be so before the platform
     is up; it gives what makes it not so any more."""
@@ -36,6 +37,7 @@ class Fault:
     ends: bool = False
     awaited_s: float = 0.0
     brief: bool = False
+    cluster: bool = False
     rate_rps: float = 8.0
     patience_s: float | None = None
     pause_s: float = 0.0

@@ -16,7 +16,7 @@ import psutil
 from . import kin
 from .fault import Fault, MissedError, Seen, Undo
 from .load import Answer, Request, poisson, send_all
-from .stage import FUNCTIONS, REQUEST_TIMEOUT_S, Stage, brief, deployment
+from .stage import FUNCTIONS, REQUEST_TIMEOUT_S, Stage, brief, deployment, two_nodes
 
 AFTER_S = 2.5
 """How long the load goes on after the fault."""
@@ -54,7 +54,7 @@ def play(stage: Stage, fault: Fault, moment: int, random: np.random.Generator) -
 def _play(stage: Stage, fault: Fault, moment: int, random: np.random.Generator) -> Seen | None:
     if fault.cold:
         stage.down()
-    wanted = brief() if fault.brief else deployment()
+    wanted = two_nodes() if fault.cluster else brief() if fault.brief else deployment()
     stage.up(wanted)
     if not fault.cold:
         asyncio.run(_round(stage, time.monotonic()))
@@ -69,7 +69,8 @@ def _play(stage: Stage, fault: Fault, moment: int, random: np.random.Generator) 
         problems += kin.leftovers(stage.folder, stage.ports, GONE_S)
         since_s = time.monotonic() - start
         stage.up(wanted)
-    problems += _given_up(stage)
+    if not fault.cluster:
+        problems += _given_up(stage)
     again = asyncio.run(_again(stage, start, fault.recovers_s))
     recovered_s = _recovered(watched.answers + again, since_s)
     if recovered_s is None or recovered_s > fault.recovers_s:
@@ -77,6 +78,10 @@ def _play(stage: Stage, fault: Fault, moment: int, random: np.random.Generator) 
         problems.append(f"answered again {took}")
     if not fault.cold and not fault.ends and not fault.brief:
         problems += _descriptors_kept(stage.gateway, descriptors)
+    if fault.cluster and stage.stopped:
+        stage.stopped.clear()
+        stage.down()
+        problems += kin.leftovers(stage.folder, stage.ports, GONE_S)
     return Seen(
         moment=moment,
         fault=fault.name,

@@ -16,6 +16,7 @@ _FIND: dict[str, Callable[[Stage], list[psutil.Process]]] = {
     "template": Stage.templates,
     "loader": Stage.loaders,
     "gateway": Stage.gateways,
+    "node agent": Stage.agents,
 }
 
 INSTANCE = frozenset({"http_502", "error_event"})
@@ -97,6 +98,22 @@ def faults() -> list[Fault]:
             cold=True,
             ends=True,
         ),
+    ]
+
+
+def faults_of_nodes() -> list[Fault]:
+    """A node that is stopped is given up by the gateway; its process stays, as a machine that
+    hangs would, until the platform is taken down."""
+    kill, stop = signal.SIGKILL, signal.SIGSTOP
+    return [
+        Fault(
+            f"{name}, a node agent",
+            send(number, "node agent"),
+            STARTING,
+            RESTARTS_S,
+            cluster=True,
+        )
+        for name, number in (("kill -9", kill), ("SIGSTOP", stop))
     ]
 
 

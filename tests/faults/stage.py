@@ -31,6 +31,14 @@ BRIEF = LIMITS.model_copy(update={"keep_alive_s": 0.2})
 _BRIEF_OPTIONS = {"shared_keep_alive_s": 0.2, "container_keep_alive_s": 0.0}
 
 
+_AGENT = "systems.serverless.live.cluster.agent"
+
+
+def two_nodes() -> Deployment:
+    """Of a cluster on this machine, each with a device like the one there else is."""
+    return deployment().model_copy(update={"cluster": "local:2"})
+
+
 def brief() -> Deployment:
     return deployment(limits=BRIEF).model_copy(update={"options": _BRIEF_OPTIONS})
 
@@ -101,6 +109,10 @@ class Stage:
     def instances(self) -> list[psutil.Process]:
         """Forks of the template; a loader that is forked is one for its few milliseconds."""
         return [p for p in self._below("process zygote") if p.ppid() != self.gateway.pid]
+
+    def agents(self) -> list[psutil.Process]:
+        """Of a cluster's nodes."""
+        return [p for p in kin.living() if _AGENT in kin.command_of(p).split()]
 
     def loaders(self) -> list[psutil.Process]:
         """Forks of the template that map a backbone to write it, for their few milliseconds."""
