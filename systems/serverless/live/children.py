@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .watch import Pulse
 from .wire import AsyncChannel, Message
+
+GRACE_S = 2.0
+"""How long a process that closed its channel or was told to stop may take to end."""
 
 
 @dataclass(slots=True, eq=False)
@@ -26,3 +32,19 @@ class Child:
 
     def ask(self) -> None:
         self.channel.send("ping")
+
+
+def kill(child: Child) -> None:
+    """Unless it has ended, or is not known to have begun."""
+    if not child.ended and child.pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child.pid, signal.SIGKILL)
+
+
+def why(returncode: int | None) -> str:
+    """In words; None: the word came from nobody."""
+    if returncode is None:
+        return "ended with the process it was forked from"
+    if returncode < 0:
+        return f"killed by {signal.Signals(-returncode).name}"
+    return f"exit status {returncode}"

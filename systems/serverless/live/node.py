@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,18 +16,16 @@ from ..core import actions as act
 from ..core import events as ev
 from ..core.artifacts import Artifact, CopyKey
 from ..stages import Timeline
-from . import cuda_ipc, process, store, wire
+from . import cuda_ipc, store
 from .auditing import Audit, Audits, Sum
-from .children import Child
+from .children import GRACE_S, Child, kill, why
 from .exports import Export
 from .nodes import Provisioned
 from .plan import Plan
+from .processes import Processes
 from .spares import Spares
 from .watch import EVERY_S, SILENT_ROUNDS, Watch, Watched
-from .wire import AsyncChannel, Message
-
-_GRACE_S = 2.0
-"""How long a process that closed its channel or was told to stop may take to end."""
+from .wire import Message
 
 
 @dataclass(slots=True, eq=False)
@@ -77,15 +71,11 @@ class Node:
     ) -> None:
         self.instances: dict[int, LiveInstance] = {}
         self.copies: dict[CopyKey, StoredCopy] = {}
-        self.template_timeline = Timeline.empty()
         self._plan = plan
         self._post = post
         self._on_tokens = on_tokens
-        self._template: Child | None = None
-        self._forks: dict[int, Child] = {}
-        self._by_pid: dict[int, Child] = {}
-        self._tokens = 0
-        self._spares = Spares(plan, partial(self._fork, "instance"), self._kill)
+        self._processes = Processes(plan.device)
+        self._spares = Spares(plan, partial(self._processes.fork, "instance"), kill)
         self.threads: int | None = None
         self._watch = Watch(self._children, self._silent)
         self._on_exposure = on_exposure
@@ -102,97 +92,6 @@ class Node:
             act.DropBackbone: self._drop_backbone,
         }
 
-    # -- processes --------------------------------------------------------------------------
-
-    def _spawn(
-        self,
-        role: str,
-        on_message: Callable[[Message, list[int]], None],
-        on_exit: Callable[[int | None], None],
-    ) -> Child:
-        """A process for ``role`` from nothing: a new interpreter."""
-        command = [sys.executable, "-m", "systems.serverless.live.process", role]
-        with contextlib.ExitStack() as undo:
-            ours, theirs = wire.pair()
-            undo.callback(ours.close)
-            with theirs:
-                popen = subprocess.Popen(
-                    [*command, str(theirs.fileno()), str(os.getpid()), self._plan.device],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    env=process.environment(),
-                )
-            undo.callback(popen.wait)
-            undo.callback(popen.kill)
-            end = os.pidfd_open(popen.pid)
-            undo.pop_all()
-        child = self._adopt(ours, on_message, on_exit)
-        child.popen, child.pid = popen, popen.pid
-        asyncio.get_running_loop().add_reader(end, self._spawned_ended, child, end)
-        return child
-
-    def _fork(
-        self,
-        role: str,
-        on_message: Callable[[Message, list[int]], None],
-        on_exit: Callable[[int | None], None],
-    ) -> Child:
-        """A process for ``role`` by fork of the template, libraries in place."""
-        assert self._template is not None, "the controller forks only from a ready template"
-        ours, theirs = wire.pair()
-        child = self._adopt(ours, on_message, on_exit)
-        self._tokens += 1
-        self._forks[self._tokens] = child
-        device = self._plan.device
-        fields = {"role": role, "token": self._tokens, "device": device}
-        self._template.channel.send("fork", [theirs.fileno()], **fields)
-        theirs.close()
-        return child
-
-    def _adopt(
-        self,
-        sock: Any,
-        on_message: Callable[[Message, list[int]], None],
-        on_exit: Callable[[int | None], None],
-    ) -> Child:
-        child: Child
-
-        def hear(message: Message, fds: list[int]) -> None:
-            child.pulse.heard()
-            if message["kind"] != "pong":
-                child.on_message(message, fds)
-
-        channel = AsyncChannel(sock, hear, lambda: self._hung_up(child))
-        child = Child(channel, on_message, on_exit)
-        return child
-
-    def _hung_up(self, child: Child) -> None:
-        """Its channel closed: it has ended, or will be ended. Where nobody is left to reap it
-        (the template is gone, and takes its forks along), this is all the word there will be."""
-        if child.popen is None and self._template is None:
-            self._ended(child, None)
-        else:
-            asyncio.get_running_loop().call_later(_GRACE_S, self._kill, child)
-
-    def _kill(self, child: Child) -> None:
-        if not child.ended and child.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child.pid, signal.SIGKILL)
-
-    def _spawned_ended(self, child: Child, watch: int) -> None:
-        asyncio.get_running_loop().remove_reader(watch)
-        os.close(watch)
-        assert child.popen is not None
-        self._ended(child, child.popen.wait())
-
-    def _ended(self, child: Child, returncode: int | None) -> None:
-        if child.ended:
-            return
-        child.ended = True
-        child.channel.drain()
-        child.channel.close()
-        child.on_exit(returncode)
-
     # -- those that are silent --------------------------------------------------------------
 
     def _children(self) -> list[Child]:
@@ -200,48 +99,24 @@ class Node:
         found += [copy.loader for copy in self.copies.values() if copy.loader]
         found += self._spares.children
         found += [self._auditor] if self._auditor else []
-        return found if self._template is None else [*found, self._template]
+        template = self._processes.template
+        return found if template is None else [*found, template]
 
     def _silent(self, child: Watched) -> None:
         assert isinstance(child, Child)
         child.verdict = f"silent for {EVERY_S * SILENT_ROUNDS:g} s"
-        self._kill(child)
+        kill(child)
 
     # -- the template -----------------------------------------------------------------------
 
     def _start_template(self, action: act.StartTemplate) -> None:  # noqa: ARG002
-        self.template_timeline.begin(Stage.WARMING, time.monotonic_ns())
         try:
-            self._template = self._spawn("zygote", self._template_says, self._template_ended)
+            self._processes.start_template(
+                lambda: self._post(ev.TemplateReady()),
+                lambda reason: self._post(ev.TemplateDied(reason)),
+            )
         except OSError as error:
             self._post(ev.TemplateDied(str(error)))
-
-    def _template_says(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
-        now = time.monotonic_ns()
-        match message["kind"]:
-            case "started":
-                self.template_timeline.end(Stage.WARMING, now)
-                self.template_timeline.begin(Stage.LIBRARIES, now)
-            case "ready":
-                self.template_timeline.end(Stage.LIBRARIES, now)
-                self._post(ev.TemplateReady())
-            case "forked":
-                child = self._forks.pop(message["token"])
-                child.pid = message["pid"]
-                self._by_pid[message["pid"]] = child
-            case "exited":
-                child = self._by_pid.pop(message["pid"])
-                self._ended(child, message["returncode"])
-
-    def _template_ended(self, returncode: int | None) -> None:
-        verdict = self._template.verdict if self._template else ""
-        self._template = None
-        self._post(ev.TemplateDied(verdict or _why(returncode)))
-        forked = [*self._forks.values(), *self._by_pid.values()]
-        self._forks.clear()
-        self._by_pid.clear()
-        for child in forked:
-            self._ended(child, None)
 
     # -- instances --------------------------------------------------------------------------
 
@@ -258,7 +133,7 @@ class Node:
         instance.child.channel.send("configure", **self._plan.configuration(action.function))
 
     def _begin(self, instance: LiveInstance, action: act.StartInstance) -> Child:
-        start = self._fork if action.forked else self._spawn
+        start = self._processes.fork if action.forked else self._processes.spawn
         return start(
             "instance",
             partial(self._instance_says, instance),
@@ -282,7 +157,7 @@ class Node:
     def _refill_spares(self, key: CopyKey | None) -> None:
         """Spares are made when an instance is ready: before, they would be in its way."""
         copy = self.copies.get(key) if key is not None else None
-        if key is not None and copy is not None and self._template is not None:
+        if key is not None and copy is not None and self._processes.template is not None:
             self._spares.refill(key, copy)
 
     def _instance_says(self, instance: LiveInstance, message: Message, fds: list[int]) -> None:  # noqa: ARG002
@@ -310,7 +185,7 @@ class Node:
             self._post(ev.InstanceStopped(instance.id))
         else:
             verdict = instance.child.verdict if instance.child else ""
-            reason = instance.reason or verdict or _why(returncode)
+            reason = instance.reason or verdict or why(returncode)
             self._post(ev.ProcessDied(instance.id, reason))
 
     def _stop_instance(self, action: act.StopInstance) -> None:
@@ -319,7 +194,7 @@ class Node:
             return
         instance.stopping = True
         instance.child.channel.send("stop")
-        asyncio.get_running_loop().call_later(_GRACE_S, self._kill, instance.child)
+        asyncio.get_running_loop().call_later(GRACE_S, kill, instance.child)
 
     def _load_artifact(self, action: act.LoadArtifact) -> None:
         instance = self.instances.get(action.instance)
@@ -353,7 +228,7 @@ class Node:
             return Provisioned()
         copy = self.copies.get(live.copy) if live.copy is not None else None
         spans = (
-            *self.template_timeline.spans,
+            *self._processes.template_timeline.spans,
             *(copy.timeline.spans if copy else ()),
             *live.timeline.spans,
         )
@@ -375,8 +250,7 @@ class Node:
         stored = StoredCopy(Export(store.create(name, size)) if on_host else Export())
         self.copies[key] = stored
         stored.timeline.begin(Stage.BACKBONE, time.monotonic_ns())
-        start = self._fork if self._template is not None else self._spawn
-        stored.loader = start(
+        stored.loader = self._processes.begin(
             "loader",
             partial(self._loader_says, key, stored),
             partial(self._loader_ended, key, stored),
@@ -414,7 +288,7 @@ class Node:
     def _loader_ended(self, key: CopyKey, stored: StoredCopy, returncode: int | None) -> None:
         gone = stored.loader or stored.keeper
         if gone is not None:
-            reason = stored.reason or gone.verdict or _why(returncode)
+            reason = stored.reason or gone.verdict or why(returncode)
             stored.loader = stored.keeper = None
             self._close(key)
             self._post(ev.BackboneFailed(key, reason))
@@ -432,7 +306,7 @@ class Node:
         keeper, stored.keeper = stored.keeper, None
         if keeper is not None:
             keeper.channel.send("drop")
-            asyncio.get_running_loop().call_later(_GRACE_S, self._kill, keeper)
+            asyncio.get_running_loop().call_later(GRACE_S, kill, keeper)
 
     def _start_auditor(
         self, key: CopyKey, said: Callable[[Message], None], ended: Callable[[str], None]
@@ -440,10 +314,9 @@ class Node:
         def over(returncode: int | None) -> None:
             verdict = self._auditor.verdict if self._auditor else ""
             self._auditor = None
-            ended(verdict or _why(returncode))
+            ended(verdict or why(returncode))
 
-        start = self._fork if self._template is not None else self._spawn
-        self._auditor = start("auditor", lambda message, fds: said(message), over)  # noqa: ARG005
+        self._auditor = self._processes.begin("auditor", lambda message, fds: said(message), over)  # noqa: ARG005
         self._auditor.pulse.answers = False
         export = self.copies[key].export
         nbytes = self._plan.layouts[key.backbone].nbytes
@@ -461,21 +334,13 @@ class Node:
         for copy in self.copies.values():
             children += [child for child in (copy.loader, copy.keeper) if child]
         children += [self._auditor] if self._auditor else []
-        children += [*self._by_pid.values(), *self._forks.values()]
-        if self._template is not None:
-            children.append(self._template)
+        children += self._processes.forked
+        if self._processes.template is not None:
+            children.append(self._processes.template)
         for child in children:
-            self._kill(child)
-        deadline = time.monotonic() + _GRACE_S
+            kill(child)
+        deadline = time.monotonic() + GRACE_S
         while not all(child.ended for child in children) and time.monotonic() < deadline:
             await asyncio.sleep(0.005)
         for key in list(self.copies):
             self._close(key)
-
-
-def _why(returncode: int | None) -> str:
-    if returncode is None:
-        return "ended with the process it was forked from"
-    if returncode < 0:
-        return f"killed by {signal.Signals(-returncode).name}"
-    return f"exit status {returncode}"
