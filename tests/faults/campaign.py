@@ -160,7 +160,7 @@ def _take_down(platform_stage: stage.Stage) -> tuple[str, ...]:
     platform_stage.down()
     left = kin.leftovers(platform_stage.folder, platform_stage.ports, platform_scene.GONE_S)
     if left:
-        kin.end_all()
+        kin.end_all(platform_stage.folder)
     return tuple(left)
 
 

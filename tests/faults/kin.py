@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterable, Iterator
@@ -75,9 +76,12 @@ def _answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def end_all() -> None:
+def end_all(folder: Path) -> None:
     """After a moment that left something: the next one starts from nothing."""
     for process in living():
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(living(), timeout=5)
+    for path in folder.iterdir():
+        if path.name != FILLER:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -147,7 +147,7 @@ class RunScene:
         problems = list(self._hurt(hurt, fault, at_s))
         problems += kin.leftovers(self._temporary, (), GONE_S)
         if problems:
-            kin.end_all()
+            kin.end_all(self._temporary)
         slowest_s = time.monotonic() - began
         problems += self._complete(run, todo, fault)
         if not kept <= _digest(run):

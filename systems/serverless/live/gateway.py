@@ -1,9 +1,9 @@
 """The platform's front process: ``python -m systems.serverless.live.gateway CONFIG``.
 
-CONFIG is a JSON file in a folder of its own: {system, deployment, journal, starter}. Once the
-endpoint answers, one line of JSON goes to standard output, ``{"port": …}`` or ``{"error": …}``;
-after that, nothing. Ends on SIGTERM, on SIGINT, and when the process that started it, ``starter``,
-is gone. On a cluster nodes come to ``nodes_port``; requests wait for the first.
+CONFIG is a JSON file in a folder of its own: {system, deployment, journal}. Once the endpoint
+answers, one line of JSON goes to standard output, ``{"port": …}`` or ``{"error": …}``; after that,
+nothing. Ends on SIGTERM, on SIGINT, and when the process that started it is gone. On a cluster
+nodes come to ``nodes_port``; requests wait for the first.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import asyncio
 import json
 import logging
 import os
+import select
 import shutil
 import signal
 import sys
@@ -119,10 +120,11 @@ def _beside_mps(config: dict[str, Any]) -> AbstractContextManager[dict[str, str]
     return mps.running(Path(config["journal"]).parent / "mps")
 
 
-def _tidy_up_for(starter: int, config: Path) -> None:
-    """Whoever started this process removes its files, unless it is gone, as it may have been
-    before anything here ran."""
-    if os.getppid() != starter:
+def _tidy_up(config: Path) -> None:
+    """Whoever started this process removes its files, unless it is gone. It holds our standard
+    input open for as long as we live; that it is still our parent says less, for files are closed
+    before children are handed over."""
+    if select.select([0], [], [], 0)[0] and not os.read(0, 1):
         shutil.rmtree(config.parent, ignore_errors=True)
 
 
@@ -136,11 +138,10 @@ def main() -> int:
     confine.hide_memory()
     logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
     path = Path(sys.argv[1])
-    config = json.loads(path.read_text(encoding="utf-8"))
     try:
-        return _main(config)
+        return _main(json.loads(path.read_text(encoding="utf-8")))
     finally:
-        _tidy_up_for(config["starter"], path)
+        _tidy_up(path)
 
 
 def _main(config: dict[str, Any]) -> int:

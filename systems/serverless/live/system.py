@@ -120,7 +120,6 @@ class LiveServerless(ServingSystem):
             "system": self.name,
             "deployment": deployment.model_dump(mode="json"),
             "journal": str(self._journal),
-            "starter": os.getpid(),
         }
         key, environment = secret.make(), dict(os.environ)
         if deployment.cluster is not None:
