@@ -255,6 +255,25 @@ def test_killing_the_caller_ends_everything_below_it(
     assert gone(below)
 
 
+@pytest.mark.parametrize("stopped", [0, 1])
+def test_killing_locusts_master_ends_its_workers_which_keep_what_was_done(
+    server: ReferenceServer, tmp_path: Path, stopped: int
+) -> None:
+    process = long_run(server, tmp_path, 2)
+    below = descendants(process)
+    roles = {role: [p for p in below if role in p.cmdline()] for role in ("master", "worker")}
+    for worker in roles["worker"][:stopped]:
+        worker.suspend()
+    roles["master"][0].kill()
+    process.communicate(timeout=30)
+    assert gone(below)
+    import pyarrow.parquet as pq
+
+    status = pq.read_table(tmp_path / "client.parquet")["status"].to_pylist()
+    assert len(status) == 600
+    assert status.count("ok") >= 5
+
+
 def test_losing_a_sender_costs_its_share_and_is_said(
     server: ReferenceServer, tmp_path: Path
 ) -> None:
