@@ -15,10 +15,11 @@ TOKENIZER ?= $(HOME)/.cache/slbench/backbones/r1/smollm2-135m
 demo: $(READY)
 	$(BIN)/slbench run quickstart
 
-# What computes, on all cores; then what starts a system, tells time or is on a card, one by one.
+# What computes and what starts a system, on all cores; then what tells time or is on a card, one by
+# one.
 test: $(READY)
-	$(BIN)/python -m pytest -m "not (live or timed or gpu)" -n $(CORES) --dist loadscope
-	$(BIN)/python -m pytest -m "live or timed or gpu"
+	$(BIN)/python -m pytest -m "not (timed or gpu)" -n $(CORES) --dist loadscope
+	$(BIN)/python -m pytest -m "timed or gpu"
 
 # Where there is a CUDA device: the engine, the Triton kernels and the store on it.
 test-gpu: $(READY)
@@ -45,6 +46,7 @@ EXAMPLES ?= 10000
 
 faults: $(READY)
 	$(BIN)/python -m tests.faults.campaign --moments $(MOMENTS) --out $(RECORDS)/campaign.json
+	$(BIN)/python -m tests.faults.campaign --nodes --moments 12 --out $(RECORDS)/campaign-nodes.json
 
 soak: faults
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --out $(RECORDS)/soak.json

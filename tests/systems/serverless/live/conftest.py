@@ -115,7 +115,7 @@ def _stop(running: Running) -> None:
     alive = psutil.pid_exists(running.endpoint.pids[0])
     family = running.processes() if alive else []
     running.system.stop()
-    assert not psutil.wait_procs(family, timeout=5)[1], "a process outlived its system"
+    assert not psutil.wait_procs(family, timeout=30)[1], "a process outlived its system"
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def up(deployment: Deployment) -> Iterator[Callable[[str], Running]]:
         _stop(one)
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = 60) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "it never came true"

@@ -79,7 +79,7 @@ def test_a_killed_template_takes_its_forks_and_is_started_again(up: Deploy) -> N
             )
             forks = running.instances()
             template.kill()
-            psutil.wait_procs(forks, timeout=5)
+            psutil.wait_procs(forks, timeout=30)
             assert not any(fork.is_running() for fork in forks)
             return await running.ask(session, "f0")
 

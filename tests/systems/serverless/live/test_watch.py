@@ -22,7 +22,7 @@ from .conftest import Running
 pytestmark = pytest.mark.live
 Deploy = Callable[..., Running]
 LONG = {"max_tokens": 480, "ignore_eos": True}
-NOTICED_S = watch.EVERY_S * (watch.SILENT_ROUNDS + 3) + 30
+NOTICED_S = watch.EVERY_S * (watch.SILENT_ROUNDS + 3) + 120
 """With what a loaded machine adds."""
 
 
@@ -107,7 +107,7 @@ def test_a_gateway_past_a_limit_fails_requests_and_serves_on(deploy: Deploy, lim
             low = 3 if limit == resource.RLIMIT_NOFILE else 1
             async with session.get(f"{running.url}/v1/models"):
                 resource.prlimit(gateway, limit, (low, before[1]))
-            refused = await asyncio.wait_for(running.ask(session, "f0"), 30)
+            refused = await asyncio.wait_for(running.ask(session, "f0"), 120)
             resource.prlimit(gateway, limit, before)
             return refused, await running.ask(session, "f0")
 
