@@ -100,9 +100,10 @@ def legend(figure: Any, axis: Any, columns: int | None = None) -> None:
 
 def finish(name: str, figure: Any, cells: Sequence[Cell], data: pd.DataFrame, more: str) -> Any:
     """``data`` of several segments, or of repeats, says so in the caption."""
-    count = int(data["segments"].max())
+    least, most = int(data["segments"].min()), int(data["segments"].max())
     between = ", 95 % over them" if "low" in data and data["low"].notna().any() else ""
-    parts = [f"mean of {count} runs{between}"] if count > 1 else []
+    count = str(most) if least == most else f"{least} to {most}"
+    parts = [f"mean of {count} runs{between}"] if most > 1 else []
     figure.supxlabel(style.caption(cells, "; ".join([*parts, more])), fontsize=6)
     return style.Drawing(name, figure, data)
 
