@@ -56,7 +56,8 @@ def test_the_page_says_what_the_records_say() -> None:
 
 def test_every_moment_of_the_records_is_of_a_fault_that_there_is() -> None:
     names = {fault.name for module in (signals, shortages, clients) for fault in module.faults()}
-    names |= {fault.name for fault in shortages.faults_of_file_systems()}
+    more = (*shortages.faults_of_file_systems(), *signals.faults_of_nodes())
+    names |= {fault.name for fault in more}
     names |= {fault.name for fault in run_scene.faults()} | set(clocks.NAMES)
     seen = {m["fault"] for record in page.records("campaign") for m in record["moments"]}
     assert seen <= names

@@ -80,7 +80,7 @@ def test_percentiles_are_drawn_as_they_were_found() -> None:
 
 @pytest.mark.parametrize("kind", ["uniform", "zipf", "power"])
 @given(functions=st.integers(1, 400), skew=st.floats(0.2, 2))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_shares_sum_to_one_and_never_rise(kind: str, functions: int, skew: float) -> None:
     skews = {"zipf": {"exponent": skew}, "power": {"alpha": skew}}
     shares = popularity({"kind": kind, **skews.get(kind, {})}).shares(functions)

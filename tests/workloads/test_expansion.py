@@ -22,7 +22,7 @@ def counted(*counts: list[int]) -> MinuteCounts:
 
 
 @pytest.mark.parametrize("rule", list(RULES))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(first=MANY, second=MANY, seed=st.integers(0, 2**32))
 def test_counts_are_kept_and_nothing_ties(
     rule: str, first: list[int], second: list[int], seed: int

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import HarnessError
@@ -36,7 +36,6 @@ def schedule(rows: list[tuple[int, str, list[int], int]]) -> Schedule:
     )
 
 
-@settings(deadline=None)
 @given(requests, st.sampled_from([1, 2, 3, 8, 32]))
 def test_shares_are_disjoint_and_together_the_whole(rows: Any, workers: int) -> None:
     whole = schedule(rows)
@@ -46,7 +45,6 @@ def test_shares_are_disjoint_and_together_the_whole(rows: Any, workers: int) -> 
     assert together.sha256 == whole.sha256
 
 
-@settings(deadline=None)
 @given(requests)
 def test_the_digest_is_of_the_values_alone(rows: Any) -> None:
     whole = schedule(rows)
@@ -55,7 +53,6 @@ def test_the_digest_is_of_the_values_alone(rows: Any) -> None:
         assert Schedule(pa.concat_tables(pieces)).sha256 == whole.sha256
 
 
-@settings(deadline=None)
 @given(requests.filter(bool), st.data())
 def test_any_other_value_gives_another_digest(rows: Any, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(rows) - 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.replay.sse import Event, EventParser
@@ -28,7 +28,6 @@ def encode(content: list[tuple[str, list[str]]], newline: str) -> tuple[bytes, l
     return text.encode(), data
 
 
-@settings(deadline=None)
 @given(events, st.sampled_from(["\n", "\r\n", "\r"]), st.data())
 def test_every_event_comes_out_whole(
     content: list[tuple[str, list[str]]], newline: str, data: st.DataObject
@@ -41,7 +40,6 @@ def test_every_event_comes_out_whole(
     assert got == expected
 
 
-@settings(deadline=None)
 @given(events, st.sampled_from(["\n", "\r\n", "\r"]))
 def test_an_event_is_out_with_the_byte_that_ends_it(
     content: list[tuple[str, list[str]]], newline: str

@@ -153,7 +153,7 @@ def test_nobody_else_runs_beside_the_merged(shared: MultiEngine) -> None:
     assert shared.running == ()
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.sampled_from(NAMES), st.integers(1, 9)), min_size=1, max_size=12))
 def test_every_row_is_its_adapters(sequences: list[tuple[str | None, int]]) -> None:
     names, lengths = [s[0] for s in sequences], [s[1] for s in sequences]

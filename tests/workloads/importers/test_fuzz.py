@@ -15,9 +15,7 @@ from workloads.importers import Options, import_file, importer, names
 from . import samples
 
 # The folder is shared by the examples of a test; each overwrites the file of the last.
-FUZZ = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+FUZZ = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 PIECES = (
     b'|\n|\r|,|"|{|-1|1e400|1e-05|1e9999999999999999999|NaN|null|1_0|2023-02-30|"\\ud800"|'
     b"\x00|\xff|\xef\xbb\xbf|\x1f\x8b"

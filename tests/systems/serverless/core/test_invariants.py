@@ -147,5 +147,5 @@ class AnyOrder(RuleBasedStateMachine):
         assert sum(machine.held.values()) == 10 * len(machine.templates)
 
 
-AnyOrder.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+AnyOrder.TestCase.settings = settings(max_examples=200, stateful_step_count=40)
 TestAnyOrder = AnyOrder.TestCase
