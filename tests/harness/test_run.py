@@ -27,11 +27,36 @@ def slbench(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """Interrupted in its second cell, and resumed."""
     out = tmp_path_factory.mktemp("runs")
-    done = slbench("run", str(TINY), "--out", str(out), "--json", "--audit", "0.2")
+    assert interrupted("[2/2]", "run", str(TINY), "--out", str(out), "--audit", "0.2") == 3
+    (path,) = out.iterdir()
+    (kept,) = path.glob("*/*/0/manifest.json")
+    written = kept.stat().st_mtime_ns
+    done = slbench("run", str(TINY), "--out", str(out), "--json", "--resume", path.name)
     assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
-    return document, out / document["run_id"]
+    assert kept.stat().st_mtime_ns == written, "what was finished is left as it was"
+    return json.loads(done.stdout), path
+
+
+def interrupted(at: str, *arguments: str) -> int:
+    """The exit status of a command that is interrupted a while after it says ``at``; nothing that
+    it started is left."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness", *arguments], stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if at in line:
+            break
+    time.sleep(2)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert family
+    os.kill(process.pid, signal.SIGINT)
+    process.stderr.read()
+    status = process.wait(120)
+    assert not psutil.wait_procs(family, timeout=30)[1]
+    return status
 
 
 def test_it_prints_one_json_document_and_leaves_a_whole_run(finished: tuple[Any, Path]) -> None:
@@ -79,36 +104,9 @@ def test_the_shared_backbone_was_audited_as_asked_and_did_not_change(
     assert by_system["serverless-llm"].measured["audits"] == 0, "it shares nothing"
 
 
-def test_a_run_that_lacks_a_cell_is_completed(finished: tuple[Any, Path]) -> None:
-    _, path = finished
-    (gone,) = path.glob("serverless-lora/*/0")
-    kept = (path / "serverless-llm" / "time-breakdown" / "0" / "manifest.json").stat().st_mtime_ns
-    for file in gone.iterdir():
-        file.unlink()
-    gone.rmdir()
-    done = slbench("run", str(TINY), "--out", str(path.parent), "--resume", path.name)
-    assert done.returncode == 0, done.stderr
-    assert len(open_run(path).cells()) == 2
-    after = path / "serverless-llm" / "time-breakdown" / "0" / "manifest.json"
-    assert after.stat().st_mtime_ns == kept
-    assert "TTFT mean" in done.stdout
-
-
-def test_an_interrupt_stops_cleanly_and_leaves_no_process(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "harness", "run", str(TINY), "--out", str(tmp_path)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "under time-breakdown" in line:
-            break
-    time.sleep(2)
-    family = psutil.Process(process.pid).children(recursive=True)
-    assert family
-    os.kill(process.pid, signal.SIGINT)
-    process.stderr.read()
-    assert process.wait(120) == 3
-    assert not psutil.wait_procs(family, timeout=30)[1]
-    assert not list(tmp_path.iterdir()), "nothing was finished, nothing is kept"
+def test_an_interrupt_before_anything_was_finished_keeps_nothing(tmp_path: Path) -> None:
+    assert interrupted("[1/2]", "run", str(TINY), "--out", str(tmp_path)) == 3
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from systems.interface import Deployment, Device, Function
 from systems.models import ensure_adapters
 from systems.registry import system_class
 
-from .conftest import SERVERLESS, Running, looks_inside, wait_until
+from .conftest import Running, looks_inside, wait_until
 
 pytestmark = pytest.mark.live
 Deploy = Callable[..., Running]
@@ -27,11 +27,8 @@ Deploy = Callable[..., Running]
 LONG = {"max_tokens": 480, "ignore_eos": True}
 
 
-@pytest.mark.parametrize("name", SERVERLESS)
-def test_a_killed_instance_fails_its_own_requests_and_is_replaced(
-    name: str, deploy: Deploy
-) -> None:
-    running = deploy(name)
+def test_a_killed_instance_fails_its_own_requests_and_is_replaced(deploy: Deploy) -> None:
+    running = deploy()
 
     async def kill_midway() -> tuple[Any, Any, Any]:
         async with aiohttp.ClientSession() as session:

@@ -24,10 +24,11 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def cluster(deployment: Deployment) -> Iterator[Running]:
+    others = set(psutil.Process().children(recursive=True))
     system = system_class("serverless-lora")()
     changes = {"cluster": "local:2", "devices": deployment.devices}
     running = Running(system, system.deploy(deployment.model_copy(update=changes)))
-    mine = psutil.Process().children(recursive=True)
+    mine = [p for p in psutil.Process().children(recursive=True) if p not in others]
     yield running
     system.stop()
     assert not psutil.wait_procs(mine, timeout=30)[1], "a process outlived its system"
