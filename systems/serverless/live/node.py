@@ -279,10 +279,13 @@ class Node:
             stored.export = Export.of(message, fds) or stored.export
             stored.sum = Sum.of(message)
             stored.timeline.end(Stage.BACKBONE, time.monotonic_ns())
+            loader, stored.loader = stored.loader, None
             if stored.export.handle:
-                stored.keeper = stored.loader
+                stored.keeper = loader
                 self._on_exposure(cuda_ipc.EXPOSURE)
-            stored.loader = None
+            elif loader is not None:
+                # Nobody watches it any more, and it has nothing to do but to end.
+                asyncio.get_running_loop().call_later(GRACE_S, kill, loader)
             self._post(ev.BackboneLoaded(key))
 
     def _loader_ended(self, key: CopyKey, stored: StoredCopy, returncode: int | None) -> None:
