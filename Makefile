@@ -7,9 +7,8 @@ READY := $(VENV)/.ready
 
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 
-# Modules as they come: the longest are not the ones with the most tests. One more at once than there
-# are cores: what starts a system waits for a good part of its time.
-SPREAD := -n $(shell expr $(CORES) + 1) --dist loadscope --no-loadscope-reorder
+# Modules as they come: the longest are not the ones with the most tests.
+SPREAD := -n $(CORES) --dist loadscope --no-loadscope-reorder
 
 PEERS := aiperf guidellm
 TOKENIZER ?= $(HOME)/.cache/slbench/backbones/r1/smollm2-135m
