@@ -75,7 +75,7 @@ class Node:
         self._post = post
         self._on_tokens = on_tokens
         self._processes = Processes(plan.device)
-        self._spares = Spares(plan, partial(self._processes.fork, "instance"), kill)
+        self._spares = Spares(plan, self.copies, partial(self._processes.fork, "instance"), kill)
         self.threads: int | None = None
         self._watch = Watch(self._children, self._silent)
         self._on_exposure = on_exposure
@@ -154,11 +154,10 @@ class Node:
         child.channel.send("begin")
         return child
 
-    def _refill_spares(self, key: CopyKey | None) -> None:
+    def _refill_spares(self, instance: LiveInstance) -> None:
         """Spares are made when an instance is ready: before, they would be in its way."""
-        copy = self.copies.get(key) if key is not None else None
-        if key is not None and copy is not None and self._processes.template is not None:
-            self._spares.refill(key, copy)
+        if instance.copy is not None and self._processes.template is not None:
+            self._spares.refill(instance.copy)
 
     def _instance_says(self, instance: LiveInstance, message: Message, fds: list[int]) -> None:  # noqa: ARG002
         now = time.monotonic_ns()
@@ -171,7 +170,7 @@ class Node:
                 instance.timeline.end(Stage(artifact.value), now)
                 self._post(ev.ArtifactLoaded(instance.id, artifact))
                 if artifact is Artifact.KERNELS:
-                    self._refill_spares(instance.copy)
+                    self._refill_spares(instance)
             case "offloaded":
                 self._post(ev.ArtifactsOffloaded(instance.id))
             case "failed":

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from systems.interface import Stage
 
 from ..core.artifacts import Artifact, CopyKey
+from ..core.spares import SparePool
 from ..stages import Timeline
 from .children import Child
 from .exports import Export
@@ -41,11 +43,14 @@ class Spare:
     """``timeline``: what its process went through, which is its instance's once it is taken."""
 
     copy: CopyKey
-    on_ready: Callable[[], None]
     child: Child | None = None
     timeline: Timeline = field(default_factory=Timeline.empty)
     loaded: list[Artifact] = field(default_factory=list)
     _owner: Says | None = None
+
+    @property
+    def done(self) -> int:
+        return len(self.loaded)
 
     @property
     def ready(self) -> bool:
@@ -67,8 +72,6 @@ class Spare:
         elif message["kind"] == "loaded":
             self._next(Stage(message["artifact"]))
             self.loaded.append(Artifact(message["artifact"]))
-            if self.ready:
-                self.on_ready()
 
     def _next(self, stage: Stage) -> None:
         """``stage`` is over; what it loads next has begun, since all was asked for at once."""
@@ -80,70 +83,54 @@ class Spare:
 
 
 class Spares:
-    """Keeps ``plan.options.spares`` of them for each shared copy. ``fork`` makes a process that
+    """Keeps ``plan.options.spares`` of them for each of ``copies``. ``fork`` makes a process that
     will be an instance; ``end`` takes one away."""
 
-    def __init__(self, plan: Plan, fork: Fork, end: Callable[[Child], None]) -> None:
-        self._plan, self._fork, self._end = plan, fork, end
-        self._spares: list[Spare] = []
+    def __init__(
+        self, plan: Plan, copies: Mapping[CopyKey, Copy], fork: Fork, end: Callable[[Child], None]
+    ) -> None:
+        self._plan, self._copies, self._fork, self._end = plan, copies, fork, end
+        self._pool: SparePool[Spare] = SparePool(plan.options.spares, self._make)
+        self.take = self._pool.take
 
     @property
     def children(self) -> list[Child]:
-        return [spare.child for spare in self._spares if spare.child is not None]
+        return [spare.child for spare in self._pool.spares if spare.child is not None]
 
-    def refill(self, key: CopyKey, copy: Copy) -> None:
-        """``copy`` is resident and there may be too few spares of it. They are made one after the
-        other: at once, each would take as long as all of them."""
-        there = [spare for spare in self._spares if spare.copy == key]
-        if len(there) < self._plan.options.spares and all(spare.ready for spare in there):
-            self._make(key, copy)
-
-    def take(self, backbone: str, device: str) -> Spare | None:
-        """The furthest, no longer a spare; one that is not ready is still ahead of a new fork, and
-        leaves the device to itself."""
-        fitting = [
-            s for s in self._spares if (s.copy.backbone, s.copy.device) == (backbone, device)
-        ]
-        if not fitting:
-            return None
-        taken = max(fitting, key=lambda spare: len(spare.loaded))
-        self._spares.remove(taken)
-        return taken
+    def refill(self, key: CopyKey) -> None:
+        if key in self._copies:
+            self._pool.refill(key)
 
     def drop(self, key: CopyKey) -> None:
-        """The copy goes: so does whatever maps it."""
-        for spare in [each for each in self._spares if each.copy == key]:
-            self._spares.remove(spare)
+        for spare in self._pool.drop(key):
             if spare.child is not None:
                 self._end(spare.child)
 
-    def _make(self, key: CopyKey, copy: Copy) -> None:
-        spare = Spare(key, lambda: self._made(spare, copy))
+    def _make(self, key: CopyKey) -> Spare | None:
+        spare = Spare(key)
         spare.timeline.begin(Stage.WARMING, time.monotonic_ns())
         try:
             spare.child = self._fork(
-                spare.says,
-                lambda returncode: self._ended(spare),  # noqa: ARG005
+                partial(self._says, spare),
+                lambda returncode: self._pool.lose(spare),  # noqa: ARG005
             )
         except OSError:
-            return  # an instance will have to start the longer way
-        self._spares.append(spare)
+            return None  # an instance will have to start the longer way
         shape = slot_shape(self._plan, key.backbone)
         channel = spare.child.channel
         channel.send("configure", **self._plan.configuration(key.backbone), slot=shape)
         for artifact in _LOADS:
             backbone = artifact is Artifact.BACKBONE
-            export = copy.export if backbone else Export()
+            export = self._copies[key].export if backbone else Export()
             layout = {"layout": self._plan.layout(key.backbone)} if backbone else {}
             channel.send("load", export.fds, artifact=artifact.value, **layout, **export.fields)
+        return spare
 
-    def _made(self, spare: Spare, copy: Copy) -> None:
-        if spare in self._spares:
-            self.refill(spare.copy, copy)
-
-    def _ended(self, spare: Spare) -> None:
-        if spare in self._spares:
-            self._spares.remove(spare)
+    def _says(self, spare: Spare, message: Message, fds: list[int]) -> None:
+        was_ready = spare.ready
+        spare.says(message, fds)
+        if spare.ready and not was_ready:
+            self._pool.became_ready(spare)
 
 
 def slot_shape(plan: Plan, backbone: str) -> dict[str, object] | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from systems.interface import Stage
 
 from ..core.artifacts import CopyKey
+from ..core.spares import SparePool
 from ..stages import Timeline
 from .clock import Clock, Shared
 from .profile import Profile, ProfileError
@@ -48,38 +49,15 @@ class Spares:
                 f"profile {profile.name} has no spare_s, what a spare still takes to be a"
                 " function's; leave the option spares out, or take a profile that has it"
             )
-        self._count, self._clock, self._resources = count, clock, resources
+        self._clock, self._resources = clock, resources
         self._takes = (profile.fork_s, profile.map_s, profile.kernels_s)
-        self._spares: list[Spare] = []
+        self._pool: SparePool[Spare] = SparePool(count, self._make)
+        self.refill, self.take, self.drop = self._pool.refill, self._pool.take, self._pool.drop
 
-    def refill(self, key: CopyKey) -> None:
-        """``key`` is resident and there may be too few spares of it; one is made after another."""
-        there = [spare for spare in self._spares if spare.copy == key]
-        if len(there) < self._count and all(spare.ready for spare in there):
-            spare = Spare(key)
-            self._spares.append(spare)
-            self._go_on(spare)
-
-    def take(self, backbone: str, device: str) -> Spare | None:
-        """The furthest, no longer a spare."""
-        fitting = [
-            s for s in self._spares if (s.copy.backbone, s.copy.device) == (backbone, device)
-        ]
-        if not fitting:
-            return None
-        taken = max(fitting, key=lambda spare: spare.done)
-        self._spares.remove(taken)
-        return taken
-
-    def drop(self, key: CopyKey) -> None:
-        """The copy goes: so does whatever maps it."""
-        self._spares = [spare for spare in self._spares if spare.copy != key]
-
-    def _made(self, spare: Spare) -> None:
-        if spare.then is not None:
-            spare.then()
-        elif spare in self._spares:
-            self.refill(spare.copy)
+    def _make(self, key: CopyKey) -> Spare:
+        spare = Spare(key)
+        self._go_on(spare)
+        return spare
 
     def _go_on(self, spare: Spare) -> None:
         spare.timeline.begin(_STAGES[spare.done], self._clock.now)
@@ -89,4 +67,9 @@ class Spares:
     def _ended(self, spare: Spare) -> None:
         spare.timeline.end(_STAGES[spare.done], self._clock.now)
         spare.done += 1
-        (self._made if spare.ready else self._go_on)(spare)
+        if not spare.ready:
+            self._go_on(spare)
+            return
+        if spare.then is not None:
+            spare.then()
+        self._pool.became_ready(spare)

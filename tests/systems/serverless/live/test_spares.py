@@ -57,7 +57,7 @@ class Machine:
         self.plan = make_plan(deployment, forks=True)
         self.forked: list[Process] = []
         self.ended: list[Any] = []
-        self.spares = Spares(self.plan, self._fork, self.ended.append)  # type: ignore[arg-type]
+        self.spares = Spares(self.plan, {KEY: Resident()}, self._fork, self.ended.append)  # type: ignore[arg-type]
 
     def _fork(self, on_message: Any, on_exit: Any) -> Process:
         self.forked.append(Process(on_message, on_exit))
@@ -75,21 +75,21 @@ def taken(machine: Machine, heard: list[str]) -> Process:
 
 def test_the_furthest_is_taken_and_another_made_in_its_place() -> None:
     machine = Machine(spares=2)
-    machine.spares.refill(KEY, Resident())
+    machine.spares.refill(KEY)
     machine.forked[0].loads_everything()
     first, second = machine.forked
     assert machine.spares.take("tiny", "cuda:1") is None
     assert taken(machine, []) is first
-    machine.spares.refill(KEY, Resident())
+    machine.spares.refill(KEY)
     assert machine.forked == [first, second], "one is being made already"
     assert taken(machine, []) is second
-    machine.spares.refill(KEY, Resident())
+    machine.spares.refill(KEY)
     assert len(machine.forked) == 3
 
 
 def test_they_are_made_one_after_the_other() -> None:
     machine = Machine(spares=2)
-    machine.spares.refill(KEY, Resident())
+    machine.spares.refill(KEY)
     assert len(machine.forked) == 1
     machine.forked[0].loads_everything()
     assert len(machine.forked) == 2
@@ -99,7 +99,7 @@ def test_they_are_made_one_after_the_other() -> None:
 
 def test_one_that_is_ready_speaks_as_an_instance_at_once() -> None:
     machine, heard = Machine(spares=1), list[str]()
-    machine.spares.refill(KEY, Resident())
+    machine.spares.refill(KEY)
     machine.forked[0].loads_everything()
     process = taken(machine, heard)
     process.on_message({"kind": "started"}, [])
@@ -109,7 +109,7 @@ def test_one_that_is_ready_speaks_as_an_instance_at_once() -> None:
 
 def test_what_one_still_owes_as_a_spare_its_instance_does_not_hear() -> None:
     machine, heard = Machine(spares=1), list[str]()
-    machine.spares.refill(KEY, Resident())
+    machine.spares.refill(KEY)
     (process,) = machine.forked
     process.on_message({"kind": "started"}, [])
     spare = machine.spares.take("tiny", "cuda:0")
@@ -127,7 +127,7 @@ def test_what_one_still_owes_as_a_spare_its_instance_does_not_hear() -> None:
 
 def test_one_that_fails_when_it_is_taken_fails_its_instance() -> None:
     machine, heard = Machine(spares=1), list[str]()
-    machine.spares.refill(KEY, Resident())
+    machine.spares.refill(KEY)
     (process,) = machine.forked
     taken(machine, heard)
     process.on_message({"kind": "failed", "artifact": "kernels", "reason": "no memory"}, [])
@@ -136,7 +136,7 @@ def test_one_that_fails_when_it_is_taken_fails_its_instance() -> None:
 
 def test_one_is_told_of_the_backbone_alone_with_a_slot_as_most_adapters_need() -> None:
     machine = Machine(spares=1)
-    machine.spares.refill(KEY, Resident())
+    machine.spares.refill(KEY)
     kind, _, told = machine.forked[0].channel.sent[0]
     assert kind == "configure"
     assert told["adapter"] is None, "it knows no function's"
@@ -148,7 +148,7 @@ def test_one_is_told_of_the_backbone_alone_with_a_slot_as_most_adapters_need() -
 
 def test_they_go_with_the_copy_that_they_map_and_by_themselves() -> None:
     machine = Machine(spares=2)
-    machine.spares.refill(KEY, Resident())
+    machine.spares.refill(KEY)
     machine.forked[0].loads_everything()
     dying, living = machine.forked
     dying.on_exit(-9)
