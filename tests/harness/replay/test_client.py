@@ -274,6 +274,18 @@ def test_killing_locusts_master_ends_its_workers_which_keep_what_was_done(
     assert status.count("ok") >= 5
 
 
+def test_workers_end_where_neither_master_nor_caller_is_left_to_end_them(
+    server: ReferenceServer, tmp_path: Path
+) -> None:
+    process = long_run(server, tmp_path, 2)
+    below = descendants(process)
+    process.kill()
+    for master in [each for each in below if "master" in each.cmdline()]:
+        master.kill()
+    process.communicate()
+    assert gone(below)
+
+
 def test_losing_a_sender_costs_its_share_and_is_said(
     server: ReferenceServer, tmp_path: Path
 ) -> None:

@@ -18,6 +18,7 @@ from systems.errors import AdapterError, CheckpointError, DeploymentError
 from systems.interface import Deployment, Device, Function
 from systems.models import ensure_adapters
 from systems.registry import system_class
+from systems.serverless.live.system import LiveServerless
 
 from .conftest import Running, looks_inside, wait_until
 
@@ -81,6 +82,19 @@ def test_a_killed_template_takes_its_forks_and_is_started_again(up: Deploy) -> N
             return await running.ask(session, "f0")
 
     assert asyncio.run(kill_template())["status"] == 200
+
+
+def test_a_gateway_whose_starter_is_going_removes_its_files(deploy: Deploy) -> None:
+    """Of a process that is killed the files are closed first; it still is the parent then."""
+    system = deploy().system
+    assert isinstance(system, LiveServerless)
+    folder, gateway = system._journal.parent, system._gateway
+    assert gateway is not None
+    assert gateway.stdin is not None
+    assert folder.exists()
+    gateway.stdin.close()
+    gateway.wait(30)
+    assert not folder.exists()
 
 
 def test_nothing_outlives_a_gateway_that_is_killed(deploy: Deploy) -> None:
