@@ -15,60 +15,72 @@ if TYPE_CHECKING:
     from ..records import Cell, Run
 
 
+Named = Annotated[str, typer.Argument(help="A shipped experiment, or a .yaml file.")]
+System = Annotated[list[str] | None, typer.Option(help="Only this system; repeat for more.")]
+Workload = Annotated[list[str] | None, typer.Option(help="Only this workload; repeat for more.")]
+Seed = Annotated[list[int] | None, typer.Option(help="Seed; repeat for more.")]
+Repeats = Annotated[int | None, typer.Option(min=1, help="Times each cell is run.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Processes for simulated cells; default: one a core.")
+]
+LoadWorkers = Annotated[int | None, typer.Option(min=1, help="Locust workers.")]
+LoadHosts = Annotated[int, typer.Option(min=0, help="Of the Locust workers, those on other hosts.")]
+Listen = Annotated[
+    str | None, typer.Option(help="HOST[:PORT] of this host, as load hosts reach it.")
+]
+Setting = Annotated[
+    list[str] | None, typer.Option("--set", help="key=value, such as deployment.devices=2.")
+]
+Resume = Annotated[
+    str | None, typer.Option(help="Run what is missing of this run, as it was asked for.")
+]
+Simulated = Annotated[
+    bool | None, typer.Option("--simulated/--live", help="In virtual time, by a device profile.")
+]
+Profile = Annotated[
+    str | None, typer.Option(help="Device profile of a simulation, or a .toml file.")
+]
+TraceDecisions = Annotated[
+    bool, typer.Option("--trace-decisions", help="Keep each decision with its numbers.")
+]
+Audit = Annotated[
+    float | None, typer.Option(min=0.1, help="Seconds between two sums of each shared backbone.")
+]
+CheckSimulation = Annotated[
+    str | None, typer.Option(help="Profile: simulate what ran live, and keep and show the errors.")
+]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, or auto: a card where there is one.")]
+Cluster = Annotated[
+    str | None,
+    typer.Option(help="local:N for N nodes on this machine, or HOST:PORT of a Ray cluster."),
+]
+Web = Annotated[bool, typer.Option("--web", help="Locust's page on port 8089.")]
+Out = Annotated[Path, typer.Option(help="Where runs are kept.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+
+
 def run(
-    experiment: Annotated[str, typer.Argument(help="A shipped experiment, or a .yaml file.")],
-    system: Annotated[
-        list[str] | None, typer.Option(help="Only this system; repeat for more.")
-    ] = None,
-    workload: Annotated[
-        list[str] | None, typer.Option(help="Only this workload; repeat for more.")
-    ] = None,
-    seed: Annotated[list[int] | None, typer.Option(help="Seed; repeat for more.")] = None,
-    repeats: Annotated[int | None, typer.Option(min=1, help="Times each cell is run.")] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes for simulated cells; default: one a core.")
-    ] = None,
-    load_workers: Annotated[int | None, typer.Option(min=1, help="Locust workers.")] = None,
-    load_hosts: Annotated[
-        int, typer.Option(min=0, help="Of the Locust workers, those on other hosts.")
-    ] = 0,
-    listen: Annotated[
-        str | None, typer.Option(help="HOST[:PORT] of this host, as load hosts reach it.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value, such as deployment.devices=2.")
-    ] = None,
-    resume: Annotated[
-        str | None, typer.Option(help="Run what is missing of this run, as it was asked for.")
-    ] = None,
-    simulated: Annotated[
-        bool | None,
-        typer.Option("--simulated/--live", help="In virtual time, by a device profile."),
-    ] = None,
-    profile: Annotated[
-        str | None, typer.Option(help="Device profile of a simulation, or a .toml file.")
-    ] = None,
-    trace_decisions: Annotated[
-        bool, typer.Option("--trace-decisions", help="Keep each decision with its numbers.")
-    ] = False,
-    audit: Annotated[
-        float | None,
-        typer.Option(min=0.1, help="Seconds between two sums of each shared backbone."),
-    ] = None,
-    check_simulation: Annotated[
-        str | None,
-        typer.Option(help="Profile: simulate what ran live, and keep and show the errors."),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, or auto: a card where there is one.")
-    ] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(help="local:N for N nodes on this machine, or HOST:PORT of a Ray cluster."),
-    ] = None,
-    web: Annotated[bool, typer.Option("--web", help="Locust's page on port 8089.")] = False,
-    out: Annotated[Path, typer.Option(help="Where runs are kept.")] = RUNS,
-    json_: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    experiment: Named,
+    system: System = None,
+    workload: Workload = None,
+    seed: Seed = None,
+    repeats: Repeats = None,
+    workers: Workers = None,
+    load_workers: LoadWorkers = None,
+    load_hosts: LoadHosts = 0,
+    listen: Listen = None,
+    set_: Setting = None,
+    resume: Resume = None,
+    simulated: Simulated = None,
+    profile: Profile = None,
+    trace_decisions: TraceDecisions = False,
+    audit: Audit = None,
+    check_simulation: CheckSimulation = None,
+    device: Device = None,
+    cluster: Cluster = None,
+    web: Web = False,
+    out: Out = RUNS,
+    json_: AsJson = False,
 ) -> None:
     """Run EXPERIMENT: deploy each system, replay each workload, keep records, compare.
 
