@@ -7,8 +7,6 @@ goes on inside (stages, temperature) cannot be seen and is missing.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +25,7 @@ from systems.interface import (
     ServingSystem,
 )
 
+from .broom import SweptFolder
 from .http import get, served_models
 from .memory import PssWatch, Watched
 from .process import ServerProcess
@@ -58,7 +57,7 @@ class ServerSystem(ServingSystem):
     """Its name among the server's Prometheus metrics, where it has any."""
 
     def __init__(self) -> None:
-        self._folder: Path | None = None
+        self._folder: SweptFolder | None = None
         self._plans: Sequence[ServerPlan] = ()
         self._servers: list[tuple[ServerPlan, ServerProcess]] = []
         self._watch: PssWatch | None = None
@@ -82,12 +81,12 @@ class ServerSystem(ServingSystem):
 
     def deploy(self, deployment: Deployment) -> Endpoint:
         self._plans = self.servers(deployment)
-        self._folder = Path(tempfile.mkdtemp(prefix=f"slbench-{self.name}-"))
+        self._folder = SweptFolder(f"slbench-{self.name}-")
         paths = (*deployment.backbones.values(), *(f.adapter for f in deployment.functions))
         self._hidden = {str(path): path.name for path in paths if path}
         started = time.monotonic()
         try:
-            self._start(self._folder)
+            self._start(self._folder.path)
         except BaseException:
             self.stop()
             raise
@@ -190,7 +189,7 @@ class ServerSystem(ServingSystem):
         for _, server in self._servers:
             server.stop()
         self._evidence = self._told(seen)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.remove()
         self._folder = None
 
 

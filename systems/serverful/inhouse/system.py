@@ -122,7 +122,7 @@ class InHouse(ServerSystem):
     def _told(self, seen: Evidence) -> Evidence:
         if self._folder is None:
             return seen
-        folder = self._folder
+        folder = self._folder.path
         read = {plan.name: journal.read(folder / f"{plan.name}.jsonl") for plan in self._plans}
         decisions = tuple(chain.from_iterable(each.decisions for each in read.values()))
         return replace(

@@ -20,6 +20,10 @@ Message = dict[str, Any]
 _BUFFER = 4 << 20
 _MAX_FDS = 4
 
+# Made once: to ask the allocator for the longest packet at every message leaves ever more of the
+# heap in pieces. One for all channels: a process reads them in one thread, message by message.
+_incoming = memoryview(bytearray(_BUFFER))
+
 
 def pair() -> tuple[socket.socket, socket.socket]:
     """Two connected ends, with room for prompts of a hundred thousand tokens in flight."""
@@ -34,17 +38,17 @@ def _pack(kind: str, fields: Message) -> bytes:
     return json.dumps({"kind": kind, **fields}, separators=(",", ":")).encode()
 
 
-def _receive(sock: socket.socket, flags: int = 0) -> tuple[bytes, list[int]]:
+def _receive(sock: socket.socket) -> tuple[bytes, list[int]]:
     fds = array.array("i")
-    data, ancillary, message_flags, _ = sock.recvmsg(
-        _BUFFER, socket.CMSG_LEN(_MAX_FDS * fds.itemsize), flags | socket.MSG_CMSG_CLOEXEC
+    length, ancillary, message_flags, _ = sock.recvmsg_into(
+        [_incoming], socket.CMSG_LEN(_MAX_FDS * fds.itemsize), socket.MSG_CMSG_CLOEXEC
     )
     if message_flags & socket.MSG_TRUNC:
         raise ConnectionError(f"a message of more than {_BUFFER} bytes")
     for level, kind, payload in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
-    return data, list(fds)
+    return bytes(_incoming[:length]), list(fds)
 
 
 def _transmit(sock: socket.socket, data: bytes, fds: Sequence[int]) -> None:

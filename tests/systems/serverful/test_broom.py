@@ -1,0 +1,41 @@
+"""The folder of a run's servers goes with the run, however that ends."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from systems.serverful.broom import SweptFolder
+
+_HOLDER = """
+from systems.serverful.broom import SweptFolder
+folder = SweptFolder("slbench-test-")
+(folder.path / "server.log").write_text("said")
+print(folder.path, flush=True)
+input()
+"""
+
+
+def test_it_goes_when_it_is_told_to() -> None:
+    folder = SweptFolder("slbench-test-")
+    (folder.path / "server.log").write_text("said")
+    folder.remove()
+    assert not folder.path.exists()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_it_goes_with_who_made_it(how: int) -> None:
+    command = [sys.executable, "-c", _HOLDER]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stderr is not None
+        path = Path(holder.stdout.readline().strip())
+        assert (path / "server.log").exists()
+        holder.send_signal(how)
+        # The broom has the same standard error: its end is the end of both.
+        holder.stderr.read()
+    assert not path.exists()
