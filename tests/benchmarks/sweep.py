@@ -1,0 +1,121 @@
+"""A simulated matrix over all cores, killed on its way and resumed.
+
+    python -m tests.benchmarks.sweep RESULT.json [--seeds 48]
+
+Seven systems, three workloads and 48 seeds are 1,008 cells. One process takes a part of the seeds
+first, which gives the time of a cell; then all cores take all of them, are killed (SIGKILL) at four
+tenths, and go on. Speed-up counts both starts and what the kill lost (target: 0.8 × the cores).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from harness.sweeps import cores
+
+SHORT = (
+    "workloads=[{name: azure-predictable8, overrides: {duration_s: 1800}},"
+    "{name: azure-normal8, overrides: {duration_s: 1800}},"
+    "{name: azure-bursty8, overrides: {duration_s: 1800}}]"
+)
+CELLS_A_SEED = 21
+KILLED_AT = 0.4
+ENDS_S = 10.0
+
+
+def begin(folder: Path, *more: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "harness", "run", "evaluation", "--out", str(folder), *more]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def asked(seeds: Sequence[int], workers: int) -> list[str]:
+    each = [word for seed in seeds for word in ("--seed", str(seed))]
+    return ["--set", SHORT, "--workers", str(workers), *each]
+
+
+def manifests(folder: Path) -> dict[Path, int]:
+    """Of cells that are whole: when each was written."""
+    found = folder.glob("[!.]*/*/*/[!.]*/manifest.json")
+    return {path: path.stat().st_mtime_ns for path in found}
+
+
+def finish(process: subprocess.Popen[bytes]) -> None:
+    if process.wait():
+        raise SystemExit(f"{' '.join(map(str, process.args))}: status {process.returncode}")  # type: ignore[arg-type]
+
+
+def killed(folder: Path, at: int, arguments: list[str]) -> tuple[float, dict[Path, int]]:
+    """How long it had, and what it had finished."""
+    began = time.perf_counter()
+    process = begin(folder, *arguments)
+    while len(manifests(folder)) < at:
+        if process.poll() is not None:
+            raise SystemExit("the sweep ended before it could be killed")
+        time.sleep(0.1)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    took = time.perf_counter() - began
+    _, left = psutil.wait_procs(family, timeout=ENDS_S)
+    if left:
+        raise SystemExit(f"{len(left)} processes outlive the run by {ENDS_S:g} s")
+    return took, manifests(folder)
+
+
+def measure(folder: Path, seeds: int) -> dict[str, Any]:
+    before = os.getloadavg()[0]
+    wanted = seeds * CELLS_A_SEED
+    part = max(1, seeds // cores())
+    began = time.perf_counter()
+    finish(begin(folder / "one", *asked(range(part), 1)))
+    one_s = time.perf_counter() - began
+    until_s, finished = killed(
+        folder / "all", int(KILLED_AT * wanted), asked(range(seeds), cores())
+    )
+    (run,) = (folder / "all").glob("[!.]*")
+    began = time.perf_counter()
+    finish(begin(folder / "all", "--resume", str(run)))
+    rest_s = time.perf_counter() - began
+    found = manifests(folder / "all")
+    cell_s = one_s / (part * CELLS_A_SEED)
+    return {
+        "cores": cores(),
+        "cells": len(found),
+        "cells_wanted": wanted,
+        "cells_of_one_process": part * CELLS_A_SEED,
+        "one_process_s": round(one_s, 1),
+        "finished_when_killed": len(finished),
+        "made_again": sum(found.get(path) != at for path, at in finished.items()),
+        "until_killed_s": round(until_s, 1),
+        "resumed_s": round(rest_s, 1),
+        "speed_up_per_core": round(cell_s * wanted / (until_s + rest_s) / cores(), 3),
+        "load_before": round(before, 2),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.sweep", description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--seeds", type=int, default=48)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="slbench-sweep-") as folder:
+        record = measure(Path(folder), options.seeds)
+    print(json.dumps(record, indent=1))
+    options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return 0 if record["cells"] == record["cells_wanted"] and not record["made_again"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
