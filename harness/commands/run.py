@@ -58,6 +58,9 @@ Web = Annotated[bool, typer.Option("--web", help="Locust's page on port 8089.")]
 Out = Annotated[Path, typer.Option(help="Where runs are kept.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
+_MOST_TABLES = 24
+"""Of a workload and seed each. More scroll past, and take longer to make than a sweep's cells."""
+
 
 def run(
     experiment: Named,
@@ -218,8 +221,13 @@ def _show(record: Run, chosen: Experiment, document: dict[str, Any], figures: li
 
     console = Console()
     cells = sorted(record.cells(), key=lambda cell: (cell.workload, cell.path.name))
-    for _, group in groupby(cells, key=lambda cell: (cell.workload, cell.path.name)):
-        console.print(comparison_table(list(group), chosen.against))
+    found = groupby(cells, key=lambda cell: (cell.workload, cell.path.name))
+    groups = [list(group) for _, group in found]
+    if len(groups) > _MOST_TABLES:
+        console.print(f"{len(cells)} cells; slbench compare {record.path} has them in tables")
+    else:
+        for group in groups:
+            console.print(comparison_table(group, chosen.against))
     for problem in document["problems"]:
         console.print(f"[red]invalid:[/] {problem}")
     for doubt in document["doubts"]:

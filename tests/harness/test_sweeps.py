@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import cli
 from harness.errors import HarnessError
 from harness.experiment import Experiment, load
 from harness.progress import Progress
@@ -131,3 +132,21 @@ def test_each_task_is_done_once_and_fresh_processes_are_their_own() -> None:
 def test_an_error_of_a_task_is_raised(workers: int) -> None:
     with pytest.raises(HarnessError, match="three"):
         list(spread(_fails_at_three, [2, 3, 4], workers))
+
+
+def test_more_tables_than_anybody_reads_are_left_to_compare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = "workloads=[{name: azure-bursty8, overrides: {duration_s: 60}}]"
+    monkeypatch.setattr("harness.commands.run._MOST_TABLES", 1)
+    monkeypatch.setattr(
+        sys, "argv",
+        ["slbench", "run", "evaluation", "--system", "serverless-llm", "--seed", "1", "--seed", "2",
+         "--workers", "1", "--set", short, "--out", str(tmp_path)],
+    )  # fmt: skip
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert "2 cells; slbench compare" in said
+    assert "slo_attainment" not in said
