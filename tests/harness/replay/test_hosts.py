@@ -6,14 +6,13 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from harness.errors import HarnessError
-from harness.reference_server import ReferenceServer, running_reference_server
+from harness.reference_server import ReferenceServer
 from harness.replay import replay
 from harness.replay.hosts import LoadHosts
 from harness.replay.hosts.files import send_file, take_piece
@@ -22,12 +21,6 @@ from systems.links.link import Link
 from tests.harness.replay.test_client import schedule
 
 KEY = "of this run"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ReferenceServer]:
-    with running_reference_server() as running:
-        yield running
 
 
 def another_host(hosts: LoadHosts, key: str = KEY) -> subprocess.Popen[str]:

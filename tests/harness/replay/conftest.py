@@ -1,0 +1,13 @@
+"""What tests of the client send their requests to."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from harness.reference_server import ReferenceServer, running_reference_server
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ReferenceServer]:
+    with running_reference_server() as running:
+        yield running
