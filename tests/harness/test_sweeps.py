@@ -122,6 +122,16 @@ def _fails_at_three(number: int) -> int:
     return os.getpid()
 
 
+def _threads_of_libraries(_: int) -> int:
+    import pyarrow as pa
+
+    return pa.cpu_count()
+
+
+def test_a_worker_computes_in_one_thread() -> None:
+    assert dict(spread(_threads_of_libraries, [0, 1], 2)) == {0: 1, 1: 1}
+
+
 def test_each_task_is_done_once_and_fresh_processes_are_their_own() -> None:
     found = dict(spread(_fails_at_three, [0, 1, 2], 2, fresh=True))
     assert set(found) == {0, 1, 2}
