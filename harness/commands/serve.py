@@ -14,36 +14,44 @@ if TYPE_CHECKING:
     from systems.interface import Evidence, ServingSystem
 
 
+Named = Annotated[str, typer.Argument(help="Name of a system; see slbench systems list.")]
+Backbone = Annotated[str, typer.Option(help="Preset or Hugging Face Llama directory.")]
+Adapters = Annotated[
+    list[Path] | None, typer.Option(help="peft directory; repeat for more functions.")
+]
+Functions = Annotated[
+    int, typer.Option(min=1, help="Functions with seeded adapters, where none are named.")
+]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")]
+Tokens = Annotated[
+    Path | None,
+    typer.Option(help="File of tokens by function; as SLBENCH_TOKENS in the environment."),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(help="local:N for N nodes on this machine, or HOST:PORT of a Ray cluster."),
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Deployment key=value: dtype=bfloat16.")
+]
+Audit = Annotated[
+    float | None, typer.Option(min=0.1, help="Seconds between two sums of each shared backbone.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="The endpoint as JSON.")]
+
+
 def serve(
-    system: Annotated[str, typer.Argument(help="Name of a system; see slbench systems list.")],
-    backbone: Annotated[
-        str, typer.Option(help="Preset or Hugging Face Llama directory.")
-    ] = "smollm2-135m",
-    adapter: Annotated[
-        list[Path] | None, typer.Option(help="peft directory; repeat for more functions.")
-    ] = None,
-    functions: Annotated[
-        int, typer.Option(min=1, help="Functions with seeded adapters, where none are named.")
-    ] = 8,
+    system: Named,
+    backbone: Backbone = "smollm2-135m",
+    adapter: Adapters = None,
+    functions: Functions = 8,
     host: str = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
-    tokens: Annotated[
-        Path | None,
-        typer.Option(help="File of tokens by function; as SLBENCH_TOKENS in the environment."),
-    ] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(help="local:N for N nodes on this machine, or HOST:PORT of a Ray cluster."),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Deployment key=value: dtype=bfloat16."),
-    ] = None,
-    audit: Annotated[
-        float | None,
-        typer.Option(min=0.1, help="Seconds between two sums of each shared backbone."),
-    ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="The endpoint as JSON.")] = False,
+    port: Port = 8000,
+    tokens: Tokens = None,
+    cluster: Cluster = None,
+    set_: Settings = None,
+    audit: Audit = None,
+    json_: AsJson = False,
 ) -> None:
     """Keep SYSTEM up behind its OpenAI-compatible endpoint until Ctrl-C.
 

@@ -34,7 +34,11 @@ ENDS_S = 10.0
 
 def begin(folder: Path, *more: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "harness", "run", "evaluation", "--out", str(folder), *more]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # As a sweep's workers have it: libraries compute in one thread.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+    )
 
 
 def asked(seeds: Sequence[int], workers: int) -> list[str]:

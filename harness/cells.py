@@ -1,0 +1,48 @@
+"""A cell on its way to its records: ready to run, and what was seen of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from systems.interface import Deployment, Evidence, ServingSystem
+
+from .plan import CellPlan
+from .telemetry import Sample
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from workloads.trace import Workload
+
+    from .replay import Schedule
+    from .replay.hosts import LoadHost
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A cell ready to run: nothing that the user could have got wrong is left to go wrong."""
+
+    plan: CellPlan
+    workload: Workload
+    schedule: Schedule
+    deployment: Deployment
+    system: ServingSystem
+
+
+@dataclass(frozen=True)
+class Seen:
+    """All that was seen of a cell, times counted from the run's start: the client's table, the
+    system's evidence, samples from outside."""
+
+    client: pa.Table
+    schedule_sha256: str
+    evidence: Evidence
+    samples: list[Sample] = field(default_factory=list)
+    telemetry: Mapping[str, Any] | None = None
+    start_ns: int = 0
+    """Of the run, on the clock of ``samples``."""
+    problems: tuple[str, ...] = ()
+    hosts: tuple[LoadHost, ...] = ()
+    """Others that load came from."""
