@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 import uvloop
 
+from harness.replay import arrivals
 from harness.replay.arrivals import Arrivals, kernel_stamps
 
 pytestmark = pytest.mark.skipif(not kernel_stamps(), reason="this kernel stamps nothing over TCP")
@@ -84,3 +85,19 @@ def test_a_wall_clock_that_is_set_meanwhile_moves_no_time_by_more_than_a_reading
 def test_the_other_end_closing_is_told() -> None:
     collector, *_ = uvloop.run(exchange(stall_s=0.0))
     assert collector.ended.result() is None
+
+
+def test_an_interruption_between_two_clocks_moves_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, asked = time.time_ns, []
+
+    def interrupted_once() -> int:
+        now = read()
+        asked.append(now)
+        if len(asked) == 1:
+            time.sleep(0.02)
+        return now
+
+    monkeypatch.setattr(time, "time_ns", interrupted_once)
+    moved = arrivals._wall_to_monotonic_ns() - (time.monotonic_ns() - read())
+    assert len(asked) > 1
+    assert abs(moved) < 5_000_000

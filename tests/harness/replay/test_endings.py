@@ -3,6 +3,7 @@ left running."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -50,6 +51,16 @@ def descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
+def named(processes: list[psutil.Process], word: str) -> list[psutil.Process]:
+    """Those that have it in their command."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):  # or is a zombie
+            if word in process.cmdline():
+                found.append(process)
+    return found
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_interrupt_keeps_what_was_measured_and_leaves_no_process(
     server: ReferenceServer, tmp_path: Path, workers: int
@@ -83,10 +94,9 @@ def test_killing_locusts_master_ends_its_workers_which_keep_what_was_done(
 ) -> None:
     process = long_run(server, tmp_path, 2)
     below = descendants(process)
-    roles = {role: [p for p in below if role in p.cmdline()] for role in ("master", "worker")}
-    for worker in roles["worker"][:stopped]:
+    for worker in named(below, "worker")[:stopped]:
         worker.suspend()
-    roles["master"][0].kill()
+    named(below, "master")[0].kill()
     process.communicate(timeout=30)
     assert gone(below)
     status = pq.read_table(tmp_path / "client.parquet")["status"].to_pylist()
@@ -100,7 +110,7 @@ def test_workers_end_where_neither_master_nor_caller_is_left_to_end_them(
     process = long_run(server, tmp_path, 2)
     below = descendants(process)
     process.kill()
-    for master in [each for each in below if "master" in each.cmdline()]:
+    for master in named(below, "master"):
         master.kill()
     process.communicate()
     assert gone(below)
@@ -115,7 +125,7 @@ def test_losing_a_sender_costs_its_share_and_is_said(
     def kill_one(progress: Progress) -> None:
         if progress.done >= 20 and not killed:
             children = psutil.Process().children(recursive=True)
-            sender = next(child for child in children if "harness.replay.sender" in child.cmdline())
+            sender = named(children, "harness.replay.sender")[0]
             killed.append(sender.pid)
             sender.kill()
 
