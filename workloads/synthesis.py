@@ -8,10 +8,16 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
+from .errors import WorkloadError
 from .generators import Process, process
 from .popularity import popularity
 from .streams import stream
 from .trace import Counts, Provenance, TraceFunction, Workload, from_arrivals, whole_ns
+
+MOST_FUNCTIONS = 1_000_000
+MOST_REQUESTS = 100_000_000
+"""Of a workload, expected: some gigabytes while it is made. What a mistyped number asks for beyond
+them would take the machine's memory before anything was refused."""
 
 
 class Churn(BaseModel):
@@ -30,7 +36,7 @@ class Population(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    functions: PositiveInt
+    functions: Annotated[PositiveInt, Field(le=MOST_FUNCTIONS)]
     rate_rps: PositiveFloat
     popularity: Mapping[str, Any]
     process: Mapping[str, Any]
@@ -46,7 +52,9 @@ def generate(
     duration_s: float,
     source: str,
 ) -> Workload:
-    """Independent functions; adding one changes no other's arrivals."""
+    """Independent functions; adding one changes no other's arrivals. ``WorkloadError`` where they
+    are more requests than ``MOST_REQUESTS``."""
+    _check_size(sum(processes[f.id].mean_rate_rps for f in functions), duration_s)
     arrivals = {
         function.id: _arrivals(processes[function.id], seed, function.id, duration_s)
         for function in functions
@@ -64,7 +72,9 @@ def populate(
     name: str, about: Population, *, seed: int, duration_s: float, source: str
 ) -> Workload:
     """A population's workload. Functions are named by rank, f0 the most popular; under churn
-    f0-1 takes the place of f0."""
+    f0-1 takes the place of f0. ``WorkloadError`` where they are more requests than
+    ``MOST_REQUESTS``."""
+    _check_size(about.rate_rps, duration_s)
     arrivals: dict[str, Counts] = {}
     for rank, share in enumerate(popularity(about.popularity).shares(about.functions)):
         if share > 0:
@@ -76,6 +86,15 @@ def populate(
     )
     functions = [TraceFunction(id=function) for function in arrivals]
     return from_arrivals(name, functions, arrivals, provenance, round(duration_s * 1e9))
+
+
+def _check_size(rate_rps: float, duration_s: float) -> None:
+    requests = rate_rps * duration_s
+    if not requests <= MOST_REQUESTS:
+        raise WorkloadError(
+            f"{rate_rps:g} requests/s for {duration_s:g} s are {requests:g} requests; a workload"
+            f" has at most {MOST_REQUESTS:,}"
+        )
 
 
 def _arrivals(shape: Process, seed: int, function: str, duration_s: float) -> Counts:

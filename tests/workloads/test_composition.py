@@ -123,6 +123,21 @@ def test_a_population_has_the_rate_and_the_shares() -> None:
     assert len(workload.arrivals_s("f0")) / len(workload) == pytest.approx(shares[0], rel=0.1)
 
 
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"functions": 2**31}, "less than or equal to 1000000"),
+        (
+            {"rate_rps": float(2**31)},
+            "requests; a workload has at most 100,000,000",
+        ),
+    ],
+)
+def test_what_no_memory_can_hold_is_refused_in_a_line(more: dict[str, object], words: str) -> None:
+    with pytest.raises((ValidationError, WorkloadError), match=words):
+        populate("p", shape(**more), seed=0, duration_s=20_000, source="test")
+
+
 def test_churn_replaces_functions_but_not_arrivals() -> None:
     churn = {"every_s": 1000.0, "fraction": 0.3}
     still, moving = (
