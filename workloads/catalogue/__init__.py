@@ -8,6 +8,7 @@ or fixed ``arrivals``, with lengths in ``prompt`` and ``output`` or the paper-li
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -146,6 +147,8 @@ def _entry(name: str, seed: int, changes: Overrides) -> _Found:
         raise WorkloadError(f"{name}: not a catalogue entry (lacks {error})") from error
     except OverflowError as error:
         raise WorkloadError(f"{name}: not a catalogue entry ({error})") from error
+    except MemoryError as error:
+        raise WorkloadError(f"{name}: more than this machine's memory holds") from error
     return workload, prompt, output
 
 
@@ -162,17 +165,23 @@ def _population(name: str, about: dict[str, Any], seed: int, duration_s: float) 
     return populate(name, shape, seed=seed, duration_s=duration_s, source=about["source"])
 
 
+def _moment_ns(seconds: float) -> int:
+    if not math.isfinite(seconds):
+        raise WorkloadError(f"{seconds} s is no moment; write a number of seconds")
+    return round(seconds * 1e9)
+
+
 def _arrivals(name: str, about: dict[str, Any], seed: int, duration_s: float) -> Workload:  # noqa: ARG001
     """Arrivals that a source gives one by one; neither a seed nor a duration has a say."""
     times: dict[str, list[int]] = {}
     for each in about["arrivals"]:
-        times.setdefault(each["function"], []).append(round(each["at_s"] * 1e9))
+        times.setdefault(each["function"], []).append(_moment_ns(each["at_s"]))
     return from_arrivals(
         name,
         [TraceFunction(id=function) for function in times],
         {function: np.array(found) for function, found in times.items()},
         Provenance(kind=about.get("kind", "recorded"), source=about["source"]),
-        round(about["duration_s"] * 1e9),
+        _moment_ns(about["duration_s"]),
     )
 
 
