@@ -41,7 +41,7 @@ class MMPP2(Process):
     rate_rps: PositiveFloat
     cv: Annotated[float, Field(gt=1)]
     dispersion: Annotated[float, Field(gt=1)]
-    busy_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    busy_share: Annotated[float, Field(ge=1e-6, lt=1)] = 0.5
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
