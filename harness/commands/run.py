@@ -12,6 +12,7 @@ from ..places import RUNS
 
 if TYPE_CHECKING:
     from ..experiment import Experiment
+    from ..progress import Progress
     from ..records import Cell, Run
 
 
@@ -124,17 +125,26 @@ def run(
         _forget_if_empty(record)
         raise
     if check_simulation:
-        from .. import fidelity
+        _check_simulation(chosen, record, check_simulation, progress)
+    raise typer.Exit(0 if _tell(record, chosen, as_json=json_) else 1)
 
-        for line in fidelity.lines(fidelity.check(chosen, record, check_simulation, progress)):
-            progress.say(line)
+
+def _check_simulation(chosen: Experiment, record: Run, profile: str, progress: Progress) -> None:
+    from .. import fidelity
+
+    for line in fidelity.lines(fidelity.check(chosen, record, profile, progress)):
+        progress.say(line)
+
+
+def _tell(record: Run, chosen: Experiment, *, as_json: bool) -> bool:
+    """Draw, print, and say whether all of it is valid."""
     document = _document(record)
     figures = _figures(record, chosen)
-    if json_:
+    if as_json:
         print(json.dumps(document))
     else:
         _show(record, chosen, document, figures)
-    raise typer.Exit(0 if document["valid"] else 1)
+    return bool(document["valid"])
 
 
 def _choose(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from harness.conformance import examine
 from harness.conformance.check import CHECKS, NotConformingError, Subject
 from harness.conformance.subjects import reached
-from harness.reference_server import ReferenceServer, running_reference_server
+from harness.reference_server import ReferenceServer
 from systems.interface import (
     Deployment,
     Device,
@@ -29,12 +29,6 @@ from systems.openai_endpoint import OpenAIEndpoint
 
 pytestmark = pytest.mark.live
 GUIDE = Path(__file__).parents[2] / "docs" / "your-system.md"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ReferenceServer]:
-    with running_reference_server() as running:
-        yield running
 
 
 def deployment(*functions: str) -> Deployment:

@@ -7,21 +7,14 @@ import json
 import re
 import socket
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from harness.reference_server import ReferenceServer, expect, running_reference_server
+from harness.reference_server import ReferenceServer, expect
 
 pytestmark = pytest.mark.timed
 PROMPT = [5, 6, 7]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ReferenceServer]:
-    with running_reference_server() as running:
-        yield running
 
 
 def ask(server: ReferenceServer, model: str, tokens: int = 5, wait_s: float = 5.0) -> bytes:

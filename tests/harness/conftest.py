@@ -1,4 +1,4 @@
-"""What tests of the client send their requests to."""
+"""What tests of the client and of the checks send their requests to."""
 
 from collections.abc import Iterator
 
