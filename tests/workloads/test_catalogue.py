@@ -13,6 +13,7 @@ from workloads.catalogue.writing import fitted_toml
 from workloads.errors import WorkloadError
 from workloads.expansion import expand
 from workloads.fit import fit, measure
+from workloads.generators import process
 from workloads.importers.azure_functions_2019 import read_minutes
 from workloads.minutes import data_root
 
@@ -128,3 +129,24 @@ def test_a_broken_count_is_refused_with_its_file(tmp_path: Path) -> None:
     path.write_text("function,0,1\n")
     with pytest.raises(WorkloadError, match="no azure-functions-2019 row"):
         read_minutes(path)
+
+
+@pytest.mark.parametrize("key", ["at_s = 31.9", "duration_s"])
+def test_an_entry_of_moments_that_are_no_numbers_is_refused_in_a_line(
+    tmp_path: Path, key: str
+) -> None:
+    shipped = (catalogue.FOLDER / "time-breakdown.toml").read_text(encoding="utf-8")
+    (line,) = (text for text in shipped.splitlines() if key in text)
+    name, _, value = key.partition(" = ")
+    spoilt = line.replace(key, f"{name} = nan") if value else f"{name} = nan"
+    entry = tmp_path / "entry.toml"
+    entry.write_text(shipped.replace(line, spoilt), encoding="utf-8")
+    with pytest.raises(WorkloadError, match="nan s is no moment"):
+        catalogue.load(str(entry), seed=0)
+
+
+def test_a_burst_without_end_is_refused() -> None:
+    with pytest.raises(ValidationError, match="busy_share"):
+        process(
+            {"kind": "mmpp-2", "rate_rps": 5, "cv": 1.1, "dispersion": 24, "busy_share": 1e-320}
+        )
