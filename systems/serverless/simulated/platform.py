@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -13,73 +12,22 @@ from systems.interface import Activity, Decision, MemoryOwner, MemoryStep, Span,
 from .. import stages
 from ..core import actions as act
 from ..core import events as ev
-from ..core.artifacts import DORMANT, GONE, PARKED, Artifact, CopyKey, Residency
+from ..core.artifacts import DORMANT, PARKED, Artifact, CopyKey
 from ..core.controller import Controller
 from ..core.memory import Holding
 from ..core.policies import Policies
 from ..core.world import World
 from ..stages import Timeline
-from .clock import Clock, Shared
+from .clock import Clock
 from .decision_times import DecisionTimes
+from .hardware import hardware
 from .laws import Laws
 from .profile import Profile
+from .running import Call, Copy, Process
 from .spares import Spares
 from .worker import Work, Worker
 
 _NS = 1e9
-
-
-@dataclass(slots=True, eq=False)
-class Call:
-    """A request on its way through the platform."""
-
-    work: Work
-    function: str
-    received_ns: int
-    status: str = "waiting"
-    instance: int | None = None
-    batch_size: int | None = None
-    started_for_it: bool = False
-    """Its instance came up while it waited."""
-    spans: tuple[Span, ...] = ()
-    """Of the stages it waited for before its prefill, where it waited for any."""
-
-
-@dataclass(slots=True, eq=False)
-class Process:
-    """A simulated instance."""
-
-    id: int
-    device: str
-    laws: Laws
-    function: str
-    worker: Worker
-    copy: CopyKey | None = None
-    timeline: Timeline = field(default_factory=Timeline.empty)
-    residency: Residency = GONE
-    """What was left at its last offloading."""
-    up_ns: int = 0
-    last_ready_ns: int = 0
-    busy_since_ns: int = 0
-    calls: int = 0
-    stopping: bool = False
-    spare: bool = False
-    """It was one, and has yet to take its adapter in."""
-
-
-@dataclass(slots=True, eq=False)
-class Copy:
-    timeline: Timeline = field(default_factory=Timeline.empty)
-    dropped: bool = False
-
-
-class Node:
-    """What the devices of one host share: cores and the disk (or checkpoint tier). Where devices
-    compute on the cores, it is the cores too that copy."""
-
-    def __init__(self, clock: Clock, profile: Profile) -> None:
-        self.cores = Shared(clock, profile.cores.value)
-        self.disk = Shared(clock, 1) if profile.device_slots.value else self.cores
 
 
 class Platform:
@@ -106,21 +54,10 @@ class Platform:
         self.decisions: list[Decision] = []
         explain = self._explain if trace_decisions else None
         self.controller = Controller(world, policies, self._memory_changed, explain)
-        per_node = max(int(profile.devices_per_node.value), 1)
-        nodes: list[Node] = []
-        self._node: dict[str, Node] = {}
-        self._compute: dict[str, Shared] = {}
-        self._link: dict[str, Shared] = {}
-        for index, device in enumerate(world.devices):
-            if index % per_node == 0:
-                nodes.append(Node(self.clock, profile))
-            self._node[device] = nodes[-1]
-            slots = profile.device_slots.value
-            self._compute[device] = Shared(self.clock, slots) if slots else nodes[-1].cores
-            self._link[device] = Shared(self.clock, 1) if slots else nodes[-1].cores
-        self._first_node = nodes[0]
+        self._hardware = hardware(world.devices, self.clock, profile)
+        self._template_cores = next(iter(self._hardware.values())).cores
         self._template = Timeline.empty()
-        self._spares = Spares(spares, self.clock, profile, self._resources)
+        self._spares = Spares(spares, self.clock, profile, self._hardware)
         self._processes: dict[int, Process] = {}
         self._copies: dict[CopyKey, Copy] = {}
         self._events: deque[ev.Event] = deque()
@@ -181,15 +118,12 @@ class Platform:
                 do[type(action)](action)
         self._busy = False
 
-    def _resources(self, device: str) -> tuple[Shared, Shared, Shared]:
-        return self._node[device].cores, self._link[device], self._compute[device]
-
     def _after(self, seconds: float, then: Callable[[], None]) -> None:
         self.clock.at(self.clock.now + round(seconds * _NS), then)
 
     def _start_template(self, action: act.StartTemplate) -> None:  # noqa: ARG002
         self._template.begin(Stage.WARMING, self.clock.now)
-        self._first_node.cores.start(self._profile.process_s.value * _NS, self._template_up)
+        self._template_cores.start(self._profile.process_s.value * _NS, self._template_up)
 
     def _template_up(self) -> None:
         self._template.end(Stage.WARMING, self.clock.now)
@@ -198,7 +132,7 @@ class Platform:
             return
         self._template.begin(Stage.LIBRARIES, self.clock.now)
         work = self._profile.libraries_s.value * _NS
-        self._first_node.cores.start(work, self._template_ready)
+        self._template_cores.start(work, self._template_ready)
 
     def _template_ready(self) -> None:
         self._template.end(Stage.LIBRARIES, self.clock.now)
@@ -208,7 +142,7 @@ class Platform:
         laws = self._laws[action.function]
         worker = Worker(
             self.clock,
-            self._compute[action.device],
+            self._hardware[action.device].compute,
             laws,
             partial(self._prefilled, action.instance),
             self._finished,
@@ -220,7 +154,7 @@ class Platform:
         process.timeline.begin(Stage.WARMING, self.clock.now)
         profile = self._profile
         seconds = profile.fork_s.value if action.forked else profile.process_s.value
-        self._node[process.device].cores.start(seconds * _NS, partial(self._started, process))
+        self._hardware[process.device].cores.start(seconds * _NS, partial(self._started, process))
 
     def _take_spare(self, process: Process) -> bool:
         """Make a spare ``process``, where there is one."""
@@ -256,31 +190,31 @@ class Platform:
         loaded = partial(self._loaded, process, artifact)
         process.timeline.begin(Stage(artifact.value), self.clock.now)
         if artifact is Artifact.LIBRARIES:
-            cores = self._node[process.device].cores
+            cores = self._hardware[process.device].cores
             cores.start(profile.libraries_s.value * _NS, loaded)
         elif artifact is Artifact.BACKBONE:
             process.copy = action.copy
             if process.spare:
                 self._after(0, loaded)
             elif action.copy is not None and action.copy.shared:
-                self._link[process.device].start(profile.map_s.value * _NS, loaded)
+                self._hardware[process.device].link.start(profile.map_s.value * _NS, loaded)
             else:
-                self._node[process.device].disk.start(process.laws.backbone_ns(), loaded)
+                self._hardware[process.device].disk.start(process.laws.backbone_ns(), loaded)
         elif artifact is Artifact.ADAPTER:
             if process.laws.size.adapter_bytes:
-                self._link[process.device].start(process.laws.adapter_ns(), loaded)
+                self._hardware[process.device].link.start(process.laws.adapter_ns(), loaded)
             else:
                 self._after(0, loaded)
         elif process.spare:
             assert profile.spare_s is not None
             process.spare = False
-            self._compute[process.device].start(profile.spare_s.value * _NS, loaded)
+            self._hardware[process.device].compute.start(profile.spare_s.value * _NS, loaded)
         else:
             parked = process.residency == PARKED
             extra = profile.parked_batch_s if parked else profile.first_batch_s
             process.worker.extra_ns = extra.value * _NS
             work = 0.0 if parked else profile.kernels_s.value * _NS
-            self._compute[process.device].start(work, loaded)
+            self._hardware[process.device].compute.start(work, loaded)
 
     def _loaded(self, process: Process, artifact: Artifact) -> None:
         if process.id not in self._processes or process.stopping:
@@ -309,7 +243,7 @@ class Platform:
             for function, laws in self._laws.items()
             if self.controller.state.world.functions[function].backbone == action.copy.backbone
         )
-        disk = self._node[action.copy.device].disk
+        disk = self._hardware[action.copy.device].disk
         disk.start(laws.backbone_ns(), partial(self._backbone_loaded, action.copy, copy))
 
     def _backbone_loaded(self, key: CopyKey, copy: Copy) -> None:

@@ -16,8 +16,9 @@ from ..core.world import BackboneSpec, DeviceSpec, FunctionSpec, Settings, World
 from ..options import Options
 from .laws import Laws
 from .number import Number
-from .platform import Call, Platform
+from .platform import Platform
 from .profile import Profile
+from .running import Call
 
 LAW_TOKENS = 128
 """Prompt length at which a controller's T(b) is profiled."""

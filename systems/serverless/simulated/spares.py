@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from systems.interface import Stage
@@ -10,12 +10,11 @@ from systems.interface import Stage
 from ..core.artifacts import CopyKey
 from ..core.spares import SparePool
 from ..stages import Timeline
-from .clock import Clock, Shared
+from .clock import Clock
+from .hardware import Hardware
 from .profile import Profile, ProfileError
 
 _STAGES = (Stage.WARMING, Stage.BACKBONE, Stage.KERNELS)
-Resources = Callable[[str], tuple[Shared, Shared, Shared]]
-"""By a device's name what these stages run on: the host's cores, the device's link, its compute."""
 
 
 @dataclass(slots=True, eq=False)
@@ -43,13 +42,15 @@ class Spares:
     """Keeps ``count`` of them for each shared copy. Raises ``ProfileError`` where the profile does
     not say what taking one over takes."""
 
-    def __init__(self, count: int, clock: Clock, profile: Profile, resources: Resources) -> None:
+    def __init__(
+        self, count: int, clock: Clock, profile: Profile, hardware: Mapping[str, Hardware]
+    ) -> None:
         if count and profile.spare_s is None:
             raise ProfileError(
                 f"profile {profile.name} has no spare_s, what a spare still takes to be a"
                 " function's; leave the option spares out, or take a profile that has it"
             )
-        self._clock, self._resources = clock, resources
+        self._clock, self._hardware = clock, hardware
         self._takes = (profile.fork_s, profile.map_s, profile.kernels_s)
         self._pool: SparePool[Spare] = SparePool(count, self._make)
         self.refill, self.take, self.drop = self._pool.refill, self._pool.take, self._pool.drop
@@ -61,7 +62,8 @@ class Spares:
 
     def _go_on(self, spare: Spare) -> None:
         spare.timeline.begin(_STAGES[spare.done], self._clock.now)
-        resource = self._resources(spare.copy.device)[spare.done]
+        there = self._hardware[spare.copy.device]
+        resource = (there.cores, there.link, there.compute)[spare.done]  # of _STAGES
         resource.start(self._takes[spare.done].value * 1e9, lambda: self._ended(spare))
 
     def _ended(self, spare: Spare) -> None:

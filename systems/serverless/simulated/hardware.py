@@ -1,0 +1,35 @@
+"""What work runs on: devices, and what those of one host share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from .clock import Clock, Shared
+from .profile import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """Of a device: its compute and its link, its host's cores and disk (or checkpoint tier). Where
+    devices compute on the cores, it is the cores too that copy."""
+
+    cores: Shared
+    disk: Shared
+    link: Shared
+    compute: Shared
+
+
+def hardware(devices: Iterable[str], clock: Clock, profile: Profile) -> Mapping[str, Hardware]:
+    """By device; as many share a host as the profile says."""
+    slots = profile.device_slots.value
+    per_node = max(int(profile.devices_per_node.value), 1)
+    found: dict[str, Hardware] = {}
+    for index, device in enumerate(devices):
+        if index % per_node == 0:
+            cores = Shared(clock, profile.cores.value)
+            disk = Shared(clock, 1) if slots else cores
+        link = Shared(clock, 1) if slots else cores
+        compute = Shared(clock, slots) if slots else cores
+        found[device] = Hardware(cores, disk, link, compute)
+    return found

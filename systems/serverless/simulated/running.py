@@ -1,0 +1,56 @@
+"""What a simulated platform has under way: requests, instances and copies of backbones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from systems.interface import Span
+
+from ..core.artifacts import GONE, CopyKey, Residency
+from ..stages import Timeline
+from .laws import Laws
+from .worker import Work, Worker
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A request on its way through the platform."""
+
+    work: Work
+    function: str
+    received_ns: int
+    status: str = "waiting"
+    instance: int | None = None
+    batch_size: int | None = None
+    started_for_it: bool = False
+    """Its instance came up while it waited."""
+    spans: tuple[Span, ...] = ()
+    """Of the stages it waited for before its prefill, where it waited for any."""
+
+
+@dataclass(slots=True, eq=False)
+class Process:
+    """A simulated instance."""
+
+    id: int
+    device: str
+    laws: Laws
+    function: str
+    worker: Worker
+    copy: CopyKey | None = None
+    timeline: Timeline = field(default_factory=Timeline.empty)
+    residency: Residency = GONE
+    """What was left at its last offloading."""
+    up_ns: int = 0
+    last_ready_ns: int = 0
+    busy_since_ns: int = 0
+    calls: int = 0
+    stopping: bool = False
+    spare: bool = False
+    """It was one, and has yet to take its adapter in."""
+
+
+@dataclass(slots=True, eq=False)
+class Copy:
+    timeline: Timeline = field(default_factory=Timeline.empty)
+    dropped: bool = False
