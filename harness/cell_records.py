@@ -130,7 +130,11 @@ class CellRecords:
             started_at=started_at,
             valid=not problems,
             problems=problems,
-            doubts=(*disagreement(seen.client, seen.evidence.measured), *self._import_doubts()),
+            doubts=(
+                *disagreement(seen.client, seen.evidence.measured),
+                *self._import_doubts(),
+                *seen.evidence.doubts,
+            ),
             measured=seen.evidence.measured,
         )
 

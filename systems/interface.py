@@ -262,6 +262,8 @@ class Evidence:
     """Where they were asked to be kept."""
     problems: tuple[str, ...] = ()
     """What went wrong inside that no client saw, a line each."""
+    doubts: tuple[str, ...] = ()
+    """What makes the numbers of this run less comparable without making them wrong, a line each."""
     measured: Mapping[str, float] = field(default_factory=dict)
     """What the system measured of itself, by name with its unit: ``startup_s``, and where it
     counts them ``ttft_mean_s`` over ``ttft_n`` requests."""

@@ -134,6 +134,11 @@ class CudaEngine(Batching):
         return bool(self._unprepared)
 
     @property
+    def unprepared(self) -> int:
+        """How many calls of :meth:`prepare` there are still to make."""
+        return len(self._unprepared)
+
+    @property
     def graphs(self) -> int:
         """How many shapes are replayed rather than run."""
         return sum(step.captured for step in (*self._prompts.values(), *self._steps.values()))

@@ -32,14 +32,14 @@ from systems.registry import system_class
 from systems.serverless.options import Options
 
 from ..core.world import HOST
-from . import confine, mps
+from . import confine, kernel_cache, mps
 from .api import Api
 from .auditing import Account
 from .cluster.gate import Gate, Offer
 from .journal import Journal
 from .node import Node
 from .patience import PatientRunner
-from .plan import make_plan, without_devices
+from .plan import Plan, make_plan, without_devices
 from .platform import Platform
 from .text import Text
 
@@ -71,7 +71,7 @@ async def serve(config: dict[str, Any]) -> None:
     stop = _stop_event()
     try:
         port = await _listen(runner, deployment)
-        await platform.deploy()
+        await asyncio.gather(platform.deploy(), _fill_kernel_cache(plan, journal))
         nodes_port = await gate.open(config["nodes_host"]) if gate else None
         print(json.dumps({"port": port, "nodes_port": nodes_port}), flush=True)
         await stop.wait()
@@ -81,6 +81,13 @@ async def serve(config: dict[str, Any]) -> None:
             gate.close()
         await platform.close()
         journal.close()
+
+
+async def _fill_kernel_cache(plan: Plan, journal: Journal) -> None:
+    """On this machine; the agents of a cluster do it on theirs."""
+    filled = await kernel_cache.fill(plan) if plan.deployment.cluster is None else None
+    for name, value in (filled.measured if filled else {}).items():
+        journal.measured(name, value)
 
 
 async def _listen(runner: web.AppRunner, deployment: Deployment) -> int:

@@ -9,6 +9,7 @@ closes, which it does however the platform ends. No compute mode is changed.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -23,6 +24,7 @@ from systems.errors import DeploymentError
 PROGRAM = "nvidia-cuda-mps-control"
 EXPOSURE = "MPS: a fault of one process on the card ends the others' contexts"
 _END_S = 5
+_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
 def check() -> None:
@@ -72,6 +74,10 @@ def main() -> int:
     for name in ("pipe", "log"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, **variables(folder)}
+    # The daemon leaves its starter and its servers leave the daemon: all of them become this
+    # process's children, to be ended and reaped by it.
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_SET_CHILD_SUBREAPER, 1)
     # What the daemon inherits stays open for as long as it runs: none of our pipes.
     with (folder / "log" / "start").open("w+", encoding="utf-8") as said:
         started = subprocess.run(
@@ -87,13 +93,12 @@ def main() -> int:
     print("ready" if started.returncode == 0 else words or started.returncode, flush=True)
     if started.returncode == 0:
         sys.stdin.read()
-        _end(folder, environment)
+        _end(environment)
     return started.returncode
 
 
-def _end(folder: Path, environment: dict[str, str]) -> None:
+def _end(environment: dict[str, str]) -> None:
     """Ask the daemon to go, its servers with it, then insist."""
-    pids = _pids(folder)
     with contextlib.suppress(subprocess.TimeoutExpired):
         command = f"quit -t {_END_S}\n"
         subprocess.run(
@@ -101,34 +106,28 @@ def _end(folder: Path, environment: dict[str, str]) -> None:
             timeout=2 * _END_S, check=False,
         )  # fmt: skip
     deadline = time.monotonic() + 2 * _END_S
-    while any(_runs(pid) for pid in pids) and time.monotonic() < deadline:
+    while _reap() and time.monotonic() < deadline:
         time.sleep(0.02)
-    for pid in pids:
-        if _runs(pid):
-            os.kill(pid, signal.SIGKILL)
+    while _reap():
+        for child in _children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        time.sleep(0.02)
 
 
-def _pids(folder: Path) -> list[int]:
-    """The daemon, and the servers that it started."""
-    import psutil
-
-    pipes = variables(folder)["CUDA_MPS_PIPE_DIRECTORY"]
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if not process.name().startswith("nvidia-cuda-mps"):
-                continue
-            if process.environ().get("CUDA_MPS_PIPE_DIRECTORY") == pipes:
-                found.append(process.pid)
-    return found
-
-
-def _runs(pid: int) -> bool:
-    import psutil
-
-    with contextlib.suppress(psutil.Error):
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+def _reap() -> bool:
+    """Take away the children that have ended; whether any is left."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+        return True
     return False
+
+
+def _children() -> list[int]:
+    import psutil
+
+    return [child.pid for child in psutil.Process().children()]
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import tempfile
 import threading
 from abc import abstractmethod
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -27,7 +28,7 @@ from systems.links.address import ClusterAddress
 
 from ..core.policies import Policies
 from ..options import Options
-from . import confine, journal
+from . import confine, journal, kernel_cache
 from .cluster.launch import Nodes, check_cluster
 from .machine import check_machine, check_mps
 from .plan import make_plan
@@ -173,7 +174,11 @@ class LiveServerless(ServingSystem):
     def evidence(self) -> Evidence:
         if self._evidence is not None:
             return self._evidence
-        return journal.read(self._journal) if self._directory else Evidence()
+        return self._read() if self._directory else Evidence()
+
+    def _read(self) -> Evidence:
+        found = journal.read(self._journal)
+        return replace(found, doubts=kernel_cache.doubts(found.measured))
 
     def stop(self) -> None:
         if self._gateway is not None:
@@ -185,7 +190,7 @@ class LiveServerless(ServingSystem):
             self._nodes.stop()
             self._nodes = None
         if self._directory is not None:
-            self._evidence = journal.read(self._journal)
+            self._evidence = self._read()
             shutil.rmtree(self._directory, ignore_errors=True)
             self._directory = None
 

@@ -28,7 +28,7 @@ from systems.links.handshake import Knock
 from systems.links.offset import clock_id
 
 from ...core import events as ev
-from .. import confine, process
+from .. import confine, kernel_cache, process
 from ..auditing import Audit
 from ..machine import check_machine
 from ..node import Node
@@ -82,6 +82,7 @@ class Agent:
         """Look into every file here, make what a seed makes, and offer what this machine has."""
         try:
             plan = await asyncio.to_thread(_plan, message)
+            await kernel_cache.fill(plan)
         except (SystemsError, OSError, ValueError) as error:
             reason = f"{self.name}: {error}"
             self.link.send("refuses", reason=reason)

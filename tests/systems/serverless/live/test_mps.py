@@ -3,6 +3,7 @@ and gone however the platform ends."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from systems.serverless.live import mps
 
 from .conftest import wait_until
 
+SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 STANDS_IN = """#!/bin/sh
 case "$1" in
 -d) [ -d "$CUDA_MPS_PIPE_DIRECTORY" ] || exit 3
@@ -51,6 +53,18 @@ def test_it_is_there_while_inside_and_told_to_go_after(folder: Path) -> None:
         assert there.is_running()
     wait_until(lambda: not there.is_running())
     assert (folder / "pipe" / "words").read_text(encoding="ascii") == "quit -t 5\n"
+
+
+def test_its_guard_reaps_it_where_nothing_else_would(folder: Path) -> None:
+    """Where the machine's first process reaps no orphans, a dead daemon stayed for good."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(SET_CHILD_SUBREAPER, 1)  # orphans come to this process, which reaps none
+    try:
+        with mps.running(folder):
+            there = daemon(folder)
+        assert not there.is_running()
+    finally:
+        libc.prctl(SET_CHILD_SUBREAPER, 0)
 
 
 def test_it_goes_although_the_platform_is_killed(folder: Path) -> None:

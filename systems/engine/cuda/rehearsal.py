@@ -1,0 +1,56 @@
+"""Runs every shape that an engine prepares, so that Triton compiles and caches its kernels.
+
+What a kernel is compiled for depends on the widths of a layer, on the dtype and on the adapter's
+rank, not on the number of layers or on the weights: one layer of zeros stands for the model, and
+takes about 1 GB of the card for a 7B model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from systems.engine.checkpoint import lay_out
+from systems.engine.config import ModelConfig
+from systems.engine.dtypes import torch_dtype
+from systems.engine.weights import BackboneWeights
+
+from .engine import CudaEngine
+from .slot import AdapterSlot, SlotShape
+
+Slot = tuple[int, tuple[str, ...]] | None
+"""Rank and targets of an adapter slot; None: an engine without one."""
+
+
+def rehearse(
+    config: ModelConfig,
+    dtype: str,
+    slots: Iterable[Slot],
+    device: str,
+    *,
+    max_batch_size: int,
+    max_context_tokens: int,
+) -> int:
+    """Run all shapes of an engine for each of ``slots``; how many shapes ran."""
+    one_layer = config.model_copy(update={"num_layers": 1})
+    layout = lay_out(one_layer, dtype)
+    flat = torch.zeros(layout.nbytes, dtype=torch.uint8, device=device)
+    weights = BackboneWeights.from_flat(layout, flat)
+    shapes = 0
+    for wanted in slots:
+        slot = None
+        if wanted is not None:
+            shape = SlotShape.of(one_layer, *wanted, torch_dtype(dtype))
+            slot = AdapterSlot(shape, device)
+        engine = CudaEngine(
+            one_layer,
+            weights,
+            slot,
+            max_batch_size=max_batch_size,
+            max_context_tokens=max_context_tokens,
+        )
+        shapes += engine.unprepared
+        while engine.prepare():
+            pass
+    return shapes

@@ -1,0 +1,32 @@
+"""``python -m systems.serverless.live.compiler PARENT``: compile kernels into Triton's cache.
+
+A list of JSON objects comes on standard input, each with the arguments of
+:func:`~systems.engine.cuda.rehearsal.rehearse`. Reads nothing of a tenant's; ends with PARENT (a
+pid).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from systems.engine.config import ModelConfig
+
+from . import process
+
+
+def main() -> int:
+    process.settle(int(sys.argv[1]))
+    from systems.engine.cuda import context
+    from systems.engine.cuda.rehearsal import rehearse
+
+    context.start()
+    for each in json.load(sys.stdin):
+        slots = [slot and (slot[0], tuple(slot[1])) for slot in each.pop("slots")]
+        config = ModelConfig.model_validate_json(each.pop("config"))
+        rehearse(config, each.pop("dtype"), slots, "cuda", **each)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

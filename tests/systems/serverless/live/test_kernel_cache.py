@@ -1,0 +1,83 @@
+"""Kernels are compiled before the endpoint answers, once for each shape; what is compiled later is
+told. The compiler itself runs on a card (tests/gpu)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from systems.errors import DeploymentError
+from systems.interface import Deployment
+from systems.serverless.live import kernel_cache
+from systems.serverless.live.plan import Plan, make_plan
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def plan(deployment: Deployment) -> Plan:
+    """As if its device were a card."""
+    card = deployment.devices[0].model_copy(update={"name": "cuda:0"})
+    found = make_plan(deployment, forks=True)
+    return replace(found, deployment=deployment.model_copy(update={"devices": (card,)}))
+
+
+def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
+    """A compiler that runs ``body`` in a shell, its standard input being what is asked of it."""
+    program = folder / "compiler"
+    program.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+
+def test_it_is_filled_once_for_the_same_shapes(
+    plan: Plan, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = 'cd "$TRITON_CACHE_DIR" && mkdir $$-a $$-b'
+    body = f'cat >> "$TRITON_CACHE_DIR.asked"; mkdir -p "$TRITON_CACHE_DIR"; {made}'
+    stand_in(tmp_path, monkeypatch, body)
+    first, second = (asyncio.run(kernel_cache.fill(plan)) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert (first.compiled, second.compiled) == (2, 0)
+    assert second.measured["kernel_cache_entries"] == 2
+    asked = Path(f"{cache}.asked").read_text(encoding="utf-8")
+    assert asked.count('"max_batch_size"') == len(plan.layouts), "asked once"
+    limits = plan.deployment.limits.model_copy(update={"max_batch_size": 2})
+    other = replace(plan, deployment=plan.deployment.model_copy(update={"limits": limits}))
+    third = asyncio.run(kernel_cache.fill(other))
+    assert third is not None
+    assert third.compiled == 2, "other shapes are compiled too"
+
+
+def test_one_that_does_not_compile_is_told_and_tried_again(
+    plan: Plan, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(tmp_path, monkeypatch, "cat > /dev/null; echo 'no such instruction' >&2; exit 1")
+    for _ in range(2):
+        with pytest.raises(DeploymentError, match="cannot be compiled: no such instruction"):
+            asyncio.run(kernel_cache.fill(plan))
+
+
+def test_nothing_is_compiled_for_cores(deployment: Deployment, cache: Path) -> None:
+    assert asyncio.run(kernel_cache.fill(make_plan(deployment, forks=True))) is None
+    assert not cache.exists()
+
+
+def test_what_is_compiled_while_it_serves_is_a_doubt(cache: Path) -> None:
+    assert kernel_cache.doubts({}) == (), "a run on cores says nothing"
+    for name in ("a", "b"):
+        os.makedirs(cache / name)
+    measured = {kernel_cache.ENTRIES: 2.0}
+    assert kernel_cache.doubts(measured) == ()
+    (cache / "c").mkdir()
+    assert kernel_cache.doubts(measured)[0].startswith("1 kernels were compiled while")
