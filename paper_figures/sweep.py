@@ -35,7 +35,7 @@ def open_sweep(path: Path) -> Sweep:
     """``RecordError`` where the folder holds no sweep."""
     try:
         about = json.loads((path / "study.json").read_bytes())
-        numbers = pd.read_parquet(path / "numbers.parquet")
+        numbers = pd.read_parquet(path / "numbers.parquet", page_checksum_verification=True)
     except (OSError, ValueError) as error:
         raise RecordError(f"{path}: no sweep (study.json, numbers.parquet)") from error
     return Sweep(path.name, about["study"]["over"], about["profile"], numbers)

@@ -184,12 +184,13 @@ class Workload:
             "minutes": {f: counts.tolist() for f, counts in (self.minutes or {}).items()},
         }
         metadata = {_METADATA: json.dumps(about).encode()}
-        pq.write_table(self.requests.replace_schema_metadata(metadata), path)
+        table = self.requests.replace_schema_metadata(metadata)
+        pq.write_table(table, path, write_page_checksum=True)
 
     @classmethod
     def read(cls, path: Path) -> Workload:
         try:
-            table = pq.read_table(path)
+            table = pq.read_table(path, page_checksum_verification=True)
             about = json.loads(table.schema.metadata[_METADATA])
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
             raise WorkloadError(f"{path}: not a workload written by this suite") from error

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ..records.files import read_table
 from .claim import Ours
 from .evaluation import OURS, ground, times
 
@@ -17,9 +18,7 @@ class Throughput:
     """The highest rates that each system reached over all that was offered."""
 
     def __init__(self, folder: Path) -> None:
-        import pandas as pd
-
-        self._rows: pd.DataFrame = pd.read_parquet(folder / "numbers.parquet")
+        self._rows: pd.DataFrame = read_table(folder / "numbers.parquet").to_pandas()
         about = json.loads((folder / "study.json").read_bytes())
         self._mode: Literal["live", "simulated"] = about["mode"]
         self._ground = ground(about["profile"])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..records import read_cell
 from .block import Block
 
 STAGES = ("warming", "libraries", "backbone", "adapter", "kernels", "prefill")
@@ -33,11 +34,11 @@ def _naive(path: Path) -> tuple[str, ...]:
 
 
 def _row(reference: Path, record: str, system: str, temperature: str) -> tuple[str, ...]:
-    (cell,) = (reference / record / system).glob("*/*")
-    requests = pd.read_parquet(cell / "requests.parquet").set_index("request_id")
+    (cell,) = map(read_cell, (reference / record / system).glob("*/*"))
+    requests = cell.table("requests").to_pandas().set_index("request_id")
     chosen = requests[requests["temperature"] == temperature]
     ttft = (chosen["first_token_ns"] - chosen["sent_ns"]) / _NS
-    spans = pd.read_parquet(cell / "spans.parquet")
+    spans = cell.table("spans").to_pandas()
     spans = spans[spans["request_id"].isin(chosen.index)]
     took = (spans["end_ns"] - spans["start_ns"]).groupby([spans["request_id"], spans["stage"]])
     stages = _medians((took.sum() / _NS).unstack())

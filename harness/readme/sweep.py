@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ..records.files import read_table
 from ..report.numbers import shown, unit_of
 from .block import Block
 
 
 def sweep(block: Block, reference: Path) -> str:
     """Columns in the order of ``rows`` (metrics), and of ``systems`` within each."""
-    import pandas as pd
-
     folder = reference / block.record
     about = json.loads((folder / "study.json").read_bytes())
-    frame = pd.read_parquet(folder / "numbers.parquet")
+    frame = read_table(folder / "numbers.parquet").to_pandas()
     frame = frame[frame["metric"].isin(block.rows)]
     units = dict(zip(frame["metric"], frame["unit"], strict=True))
     values = frame.set_index(["at", "metric", "system"])["value"]

@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from ..errors import RecordError
 from .drafts import draft_of
+from .files import MANIFEST, check, digests, read_table, write_table
 from .manifest import Manifest
 from .schema import TABLES, VERSION, conform
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+SUMMARY = "summary.json"
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,13 @@ class Cell:
     def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """``requests``, ``spans``, ``memory`` or ``billing``, checked against the schema;
         ``columns``: only these are read."""
+        return conform(self.stored(name, columns), name, self.path, columns)
+
+    def stored(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Any table of the cell as it was written. ``RecordError`` where the file changed since."""
         file = self.path / f"{name}.parquet"
-        try:
-            with pq.ParquetFile(file) as stored:
-                there = stored.schema_arrow.names
-                wanted = None if columns is None else [each for each in columns if each in there]
-                return conform(stored.read(columns=wanted), name, self.path, columns)
-        except (OSError, pa.ArrowException) as error:
-            raise RecordError(f"{file}: cannot be read ({error})") from error
+        check(file, self.manifest.files)
+        return read_table(file, columns)
 
     @cached_property
     def requests(self) -> pd.DataFrame:
@@ -86,12 +88,25 @@ def write_cell(
     checked = {name: conform(tables[name], name, path) for name in TABLES}
     with draft_of(path) as draft:
         for name, table in {**(extra or {}), **checked}.items():
-            pq.write_table(table, draft / f"{name}.parquet", compression="zstd")
+            write_table(table, draft / f"{name}.parquet")
         for name, text in (files or {}).items():
             (draft / name).write_text(text, encoding="utf-8")
-        _write_json(draft / "manifest.json", manifest.model_dump(mode="json", by_alias=True))
-        _write_json(draft / "summary.json", summary)
-    return Cell(path, manifest, summary)
+        _write_json(draft / SUMMARY, summary)
+        sealed = seal(draft, manifest)
+    return Cell(path, sealed, summary)
+
+
+def seal(folder: Path, manifest: Manifest) -> Manifest:
+    """Write the manifest with the digests of the files that are there; gives the one written."""
+    sealed = manifest.model_copy(update={"files": digests(folder)})
+    _write_json(folder / MANIFEST, sealed.model_dump(mode="json", by_alias=True))
+    return sealed
+
+
+def unseal(cell: Cell) -> None:
+    """Write the manifest without digests: files of the cell are about to be written again."""
+    bare = cell.manifest.model_copy(update={"files": None})
+    _write_json(cell.path / MANIFEST, bare.model_dump(mode="json", by_alias=True))
 
 
 def place_cell(path: Path, files: Mapping[str, bytes]) -> Cell:
@@ -99,15 +114,18 @@ def place_cell(path: Path, files: Mapping[str, bytes]) -> Cell:
     with draft_of(path) as draft:
         for name, content in files.items():
             (draft / name).write_bytes(content)
-        read_cell(draft)
+        known = read_cell(draft).manifest.files
+        for name in files:
+            check(draft / name, known)
     return read_cell(path)
 
 
 def read_cell(path: Path) -> Cell:
-    """``RecordError`` where the folder is not a whole cell of a schema that this code knows."""
+    """``RecordError`` where the folder is not a whole cell of a schema that this code knows, or its
+    summary is not the one that was written. A table is checked when it is read."""
     try:
-        document = json.loads((path / "manifest.json").read_bytes())
-        summary = json.loads((path / "summary.json").read_bytes())
+        document = json.loads((path / MANIFEST).read_bytes())
+        summary = json.loads((path / SUMMARY).read_bytes())
         known = document.get("schema") if isinstance(document, dict) else None
         if known != VERSION:
             raise RecordError(f"{path}: is of schema {known}; this code knows {VERSION}")
@@ -119,6 +137,7 @@ def read_cell(path: Path) -> Cell:
     except (OSError, ValueError) as error:
         first_line = str(error).splitlines()[0]
         raise RecordError(f"{path}: not a cell of this schema ({first_line})") from error
+    check(path / SUMMARY, manifest.files)
     for name in TABLES:
         if not (path / f"{name}.parquet").exists():
             raise RecordError(f"{path}: {name}.parquet is missing")
@@ -126,4 +145,6 @@ def read_cell(path: Path) -> Cell:
 
 
 def _write_json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    draft = path.with_name(f".{path.name}")
+    draft.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    draft.replace(path)

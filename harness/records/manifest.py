@@ -53,6 +53,8 @@ class Manifest(BaseModel):
     """What makes one wonder and does not make the cell invalid."""
     measured: Mapping[str, float] = Field(default_factory=dict)
     """What the system measured of itself, as in ``Evidence.measured``."""
+    files: Mapping[str, str] | None = None
+    """SHA-256 of the cell's other files by name; None of cells from before it was kept."""
 
 
 def machine() -> dict[str, Any]:

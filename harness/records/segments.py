@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .files import read_table
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -32,7 +34,7 @@ def segments(run: Run) -> pd.DataFrame:
 
     kept = run.path / FILE
     if kept.exists():
-        return pd.read_parquet(kept)
+        return read_table(kept).to_pandas()
     return pd.DataFrame([row for cell in run.cells() for row in rows(cell)])
 
 

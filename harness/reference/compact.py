@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+
+from ..records.cell import seal, unseal
+from ..records.files import read_table, write_table
 
 if TYPE_CHECKING:
     from ..records import Cell
@@ -18,14 +20,17 @@ _SAME = ("resource", "unit", "unit_price_usd", "function_id", "device")
 
 def compact(cell: Cell) -> None:
     """Rewrite a cell's tables in place: intervals of the bill of one resource, function and device
-    become their sum, and whole numbers are stored as differences."""
+    become their sum, and whole numbers are stored as differences. One that is killed meanwhile
+    leaves a cell without digests, which can be compacted again."""
+    unseal(cell)
     for file in sorted(cell.path.glob("*.parquet")):
-        table = pq.read_table(file)
+        table = read_table(file)
         if file.stem == "billing":
             table = summed(table)
         draft = file.with_suffix(".draft")
         _write(table, draft)
         shutil.move(draft, file)
+    seal(cell.path, cell.manifest)
 
 
 def summed(billing: pa.Table) -> pa.Table:
@@ -42,10 +47,9 @@ def summed(billing: pa.Table) -> pa.Table:
 def _write(table: pa.Table, path: Path) -> None:
     whole = [f.name for f in table.schema if pa.types.is_integer(f.type)]
     flat = [f.name for f in table.schema if f.name not in whole and not pa.types.is_nested(f.type)]
-    pq.write_table(
+    write_table(
         table,
         path,
-        compression="zstd",
         compression_level=_LEVEL,
         use_dictionary=flat,
         column_encoding=dict.fromkeys(whole, "DELTA_BINARY_PACKED"),

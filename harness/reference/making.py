@@ -17,6 +17,7 @@ from ..places import RUNS
 from ..plan import plan_cells
 from ..progress import Progress
 from ..records import Run
+from ..records.files import write_table
 from ..records.segments import FILE, rows
 from ..runner import CellTask, Runner, run_cell
 from ..sweeps import cores, spread
@@ -64,13 +65,14 @@ def _whole(
 ) -> None:
     """Cells of the first seed are kept, and of all seeds a row of numbers a segment."""
     import pandas as pd
+    import pyarrow as pa
 
     run = _opened(experiment, draft)
     Runner(experiment, run, progress).execute(workers)
     cells = run.cells()
     if len(experiment.seeds) > 1:
         table = pd.DataFrame([row for cell in cells for row in rows(cell)])
-        table.to_parquet(draft / FILE, compression="zstd", index=False)
+        write_table(pa.Table.from_pandas(table, preserve_index=False), draft / FILE)
     for cell in cells:
         if cell.manifest.seed == experiment.seeds[0]:
             compact(cell)
@@ -87,7 +89,6 @@ def _sweep(
     workers: int,
 ) -> None:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     found = {value: _opened(each, draft / f"{value:g}") for value, each in experiments.items()}
     tasks = [
@@ -106,7 +107,7 @@ def _sweep(
     table = [row for value in study.values for row in tables[value]]
     record = draft / "record"
     record.mkdir(exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(table), record / "numbers.parquet", compression="zstd")
+    write_table(pa.Table.from_pylist(table), record / "numbers.parquet")
     value = study.values[0]
     about = found[value].cells()[0].manifest
     _write(record / "study.json", _about(study, about, experiments[value]))

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import RecordError
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -91,16 +89,9 @@ def _steps(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _decisions(cell: Cell) -> list[list[Any]]:
     """The first of them, as [time in s, kind, numbers]; none where they were not kept."""
-    file = cell.path / "decisions.parquet"
-    if not file.exists():
+    if not (cell.path / "decisions.parquet").exists():
         return []
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        rows = pq.read_table(file).slice(0, MOST_DECISIONS).to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise RecordError(f"{file}: cannot be read ({error})") from error
+    rows = cell.stored("decisions").slice(0, MOST_DECISIONS).to_pylist()
     return [[round(row["t_ns"] / 1e9, 3), row["kind"], json.loads(row["numbers"])] for row in rows]
 
 
