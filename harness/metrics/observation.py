@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +20,7 @@ from ..stats import (
     quantile_ratio_interval,
     share_interval,
     student_interval,
+    student_ratio_interval,
 )
 
 VALUE = "value"
@@ -126,9 +126,7 @@ class Total:
     def ratio(self, baseline: Total, part: str, *, paired: bool) -> Estimate:
         interval = None
         if paired and min(*self.cells, *baseline.cells) > 0:
-            pairs = zip(self.cells, baseline.cells, strict=True)
-            logs = student_interval([math.log(ours / theirs) for ours, theirs in pairs])
-            interval = _mapped(logs, math.exp)
+            interval = student_ratio_interval(self.cells, baseline.cells)
         return _ratio(self.estimates[part], baseline.estimates[part], interval)
 
 

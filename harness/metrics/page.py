@@ -39,7 +39,8 @@ a 95 % interval that allows for requests of a burst depending on each other:
 
 * **Blocks** are of neighbouring requests, twice as long as Politis and White (2004; corrected by
   Patton, Politis and White 2009) find best, at most 500 and at least 10 of them.
-* **Mean, rate:** studentised block bootstrap (Götze and Künsch 1996), 999 seeded resamples of block
+* **Mean, rate:** studentised block bootstrap (Götze and Künsch 1996) of the logarithm of the mean,
+  so that the interval of what is never negative ends above zero; 999 seeded resamples of block
   sums; the variance that is lost at the edges of blocks is put back (Vats and Flegal 2022).
 * **Share:** Jeffreys's interval at the effective n that the blocks show (Korn and Graubard 1998).
 * **Percentile:** the interval of the share of values below it, read off the sorted values (Woodruff
@@ -49,13 +50,30 @@ a 95 % interval that allows for requests of a burst depending on each other:
 * **Effective n:** n over the integrated autocorrelation time.
 * **Measured coverage** of the 95 % intervals of mean, p50 and p95, over 2,000 seeded series each
   of 3,000 independent, autoregressive (0.5 and 0.8), skewed and bursty values: 94.5–96.4 %. It is
-  lower where an interval is only just given: 92.6 % for p95 of 2,000 requests in bursts of six, and
-  92.9 % for the mean of 500 of them.
+  lower where an interval is only just given: 92.6 % for p95 of 2,000 requests in bursts of six.
+* **Few requests, heavy tails:** the table below has the coverage of the mean over 1,000 seeded
+  series each, of one cell of 30 to 3,000 requests and of three and five repeats of 124. An interval
+  is too narrow where the mean rests on what is rare, such as a few bursts of cold starts: a sample
+  that missed them cannot know of them. Of three to five repeats' totals (log-normal, σ = 0.6)
+  93–94 % of the intervals hold the mean.
 * **Too few samples are said, not printed:** a percentile p is given where n·(1 − p) ≥ 1, and its
   interval where at least ten effective samples lie on either side of it; any other interval from
   ten values that vary. Totals of a cell (memory, cost) have an interval over three or more repeats
-  only (Student's t; their n is the number of cells), and a rate's interval takes the cell's
-  duration and cost as measured.
+  only (Student's t for the logarithm, by the delta method; their n is the number of cells), and a
+  rate's interval takes the cell's duration and cost as measured.
+* **Cells are pooled** where all that defines them but seed and repeat is equal. Cells that are the
+  same to the last digit (a simulation run again, a recorded trace simulated under several seeds)
+  are one sample, whose interval says nothing of repeats.
+
+| coverage of the mean, % | 30 | 124 | 3 × 124 | 5 × 124 | 400 | 3,000 |
+|---|--:|--:|--:|--:|--:|--:|
+| log-normal, σ = 1 | 91.5 | 94.5 | 94.7 | 95.3 | 94.2 | 95.8 |
+| log-normal, σ = 1.5 | 87.6 | 91.5 | 92.5 | 95.2 | 93.7 | 93.8 |
+| Pareto, α = 2.5 | 88.5 | 92.7 | 94.8 | 94.2 | 94.8 | 95.2 |
+| 4 % of 6 s, the rest 0.2 s | 67.1 | 95.6 | 95.6 | 94.8 | 95.0 | 96.3 |
+| autoregressive (0.7), log-normal | 77.7 | 91.0 | 94.9 | 94.2 | 94.1 | 95.2 |
+| bursts of six, log-normal | 63.6 | 86.4 | 91.3 | 91.3 | 91.3 | 95.5 |
+| bursts of six, 4 % of them 6 s | 15.5 | 51.2 | 79.0 | 87.5 | 80.2 | 93.3 |
 """
 
 _GROUPS = (("Latency", LATENCY), ("Service", SERVICE), ("Resources", RESOURCES))

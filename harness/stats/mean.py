@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy.special import betaincinv, stdtrit
 
 from .arrays import Interval, Values
-from .bootstrap import HIGH, LOW, freedom, studentised, variance
+from .bootstrap import HIGH, LOW, Gradient, Statistic, freedom, studentised, variance
 from .series import Series
 
 NORMAL = 1.959964
@@ -15,12 +17,17 @@ FEWEST_VALUES = 10
 
 
 def mean_interval(series: Series) -> Interval | None:
-    """95 %, by the studentised block bootstrap."""
+    """95 %, by the studentised block bootstrap. Of values none of which is negative it is found for
+    the logarithm of their mean, so that it ends above zero; it also covers more where they are
+    skewed (METRICS.md)."""
     if len(series) < FEWEST_VALUES:
         return None
     # Centred, so that a mean far from 0 costs no digits of the spread.
     centre = float(series.values.mean())
     halves = series.halves(series.values - centre, series.blocks)
+    if centre > 0 and series.values.min() >= 0:
+        interval = studentised(halves, *_log_mean(centre))
+        return interval and (math.exp(interval[0]), math.exp(interval[1]))
     interval = studentised(halves, _mean, _mean_gradient)
     return interval and (interval[0] + centre, interval[1] + centre)
 
@@ -33,6 +40,19 @@ def _mean(totals: Values) -> Values:
 def _mean_gradient(totals: Values) -> Values:
     total, count = totals[..., 0], totals[..., 1]
     return np.stack([1 / count, -total / count**2], axis=-1)
+
+
+def _log_mean(centre: float) -> tuple[Statistic, Gradient]:
+    """The logarithm of the mean of values of which ``centre`` was taken off, and its gradient."""
+
+    def statistic(totals: Values) -> Values:
+        found: Values = np.log(centre + _mean(totals))
+        return found
+
+    def gradient(totals: Values) -> Values:
+        return _mean_gradient(totals) / (centre + _mean(totals))[..., None]
+
+    return statistic, gradient
 
 
 def share_interval(series: Series) -> Interval | None:

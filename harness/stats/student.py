@@ -14,13 +14,15 @@ FEWEST_REPEATS = 3
 
 
 def student_interval(values: Sequence[float]) -> Interval | None:
-    """95 % interval of the mean by Student's t. None of fewer than three."""
-    count = len(values)
-    if count < FEWEST_REPEATS:
+    """95 % interval of the mean of what is never negative, by Student's t for its logarithm (the
+    delta method): it ends above zero. None of fewer than three, or where the mean is not above
+    zero."""
+    found = np.asarray(values, dtype=np.float64)
+    if len(found) < FEWEST_REPEATS or found.mean() <= 0:
         return None
-    mean = float(np.mean(values))
-    reach = _reach(np.asarray(values, dtype=np.float64))
-    return mean - reach, mean + reach
+    mean = float(found.mean())
+    factor = math.exp(_reach(found / mean))
+    return mean / factor, mean * factor
 
 
 def student_ratio_interval(ours: Sequence[float], theirs: Sequence[float]) -> Interval | None:
