@@ -28,8 +28,9 @@ def compare(
 ) -> None:
     """Every metric by system and workload with 95 % intervals, and ratios to a baseline.
 
-    Cells over seeds and repeats are pooled. Refuses cells that differ outside the factor. Exit
-    status 1 where a cell is invalid. Example: slbench compare results/reference/quickstart
+    Cells over seeds and repeats are pooled; those that came out the same to the last digit are one
+    sample. Refuses cells that differ outside the factor, and lists what --factor version freed.
+    Exit status 1 where a cell is invalid. Example: slbench compare results/reference/quickstart
 
     With --at-slo, cells are points of several loads: for each system the highest load at which it
     still attains so much, and its cost there.
@@ -53,11 +54,14 @@ def compare(
     else:
         from rich.console import Console
 
+        from ..report.differences import differences_table
         from ..report.table import tables
 
         console = Console()
         for table in tables(found):
             console.print(table)
+        if found.differences:
+            console.print(differences_table(found))
     raise typer.Exit(0 if valid else 1)
 
 

@@ -2,12 +2,15 @@
 
 from .attainment import Sustained, at_attainment
 from .factors import FACTORS, Factor, factor
+from .listed import Difference
 from .match import matched
-from .rows import Comparison, Row, compare
+from .row import Row
+from .rows import Comparison, compare
 
 __all__ = [
     "FACTORS",
     "Comparison",
+    "Difference",
     "Factor",
     "Row",
     "Sustained",

@@ -16,7 +16,8 @@ import numpy as np
 
 from ..errors import HarnessError
 from ..records import Cell
-from .factors import difference, leaves
+from ..records.samples import samples
+from .leaves import differences, leaves, under
 
 FREE = ("workload", "schedule_sha256", "seed", "deployment.functions")
 """What may differ between cells of a system: a load is a workload, and may have more functions."""
@@ -44,7 +45,9 @@ def at_attainment(cells: Sequence[Cell], level: float) -> list[Sustained]:
         raise HarnessError(f"--at-slo {level * 100:g}: a percentage above 0 and at most 100")
     _refuse(cells)
     systems = dict.fromkeys(cell.system for cell in cells)
-    return [_sustained(name, [c for c in cells if c.system == name], level) for name in systems]
+    return [
+        _sustained(name, samples(c for c in cells if c.system == name), level) for name in systems
+    ]
 
 
 def _refuse(cells: Sequence[Cell]) -> None:
@@ -53,7 +56,7 @@ def _refuse(cells: Sequence[Cell]) -> None:
     for cell in cells[1:]:
         ours, theirs = leaves(cells[0].manifest), leaves(cell.manifest)
         freed = FREE if cell.system == cells[0].system else (*FREE, "system")
-        key = difference(ours, theirs, freed)
+        key = next((key for key in differences(ours, theirs) if not under(key, freed)), None)
         if key is not None:
             raise HarnessError(
                 f"{key}: {ours.get(key)!r} in {cells[0].path} and {theirs.get(key)!r} in"

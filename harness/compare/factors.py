@@ -1,31 +1,33 @@
-"""What may differ between compared cells, and what a manifest says of the rest."""
+"""What may differ between compared cells."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..errors import HarnessError
 from ..records import Manifest
-
-CHECKED = (
-    "mode", "schedule_sha256", "workload.name", "workload.kind", "workload.sha256", "seed",
-    "system", "deployment", "prices.sha256", "profile.sha256", "machine", "versions", "git.commit",
-)  # fmt: skip
-"""Parts of a manifest in which compared cells must agree."""
-
-Leaves = dict[str, Any]
+from .leaves import LOAD, Leaves, leaves, under, unknown
 
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """``told_by``: the part of the manifest that names a level; ``frees``: the parts that follow
-    from the level and so may differ between levels."""
+    """``told_by``: the parts of the manifest that name a level, further ones where those before do
+    not tell it; ``frees``: the parts that follow from the level and so may differ between levels;
+    ``schemas``: whether keys may that only one of two manifests knows; ``listed``: whether what
+    does differ is listed."""
 
     name: str
-    told_by: str
+    told_by: tuple[str, ...]
     frees: tuple[str, ...]
+    schemas: bool = False
+    listed: bool = False
+
+    def may_differ(self, path: str, ours: Leaves, theirs: Leaves) -> bool:
+        """Whether the leaf may between two levels."""
+        if under(path, self.frees):
+            return True
+        return self.schemas and (unknown(path, ours) or unknown(path, theirs))
 
 
 # A schedule follows from the workload, the seed and the backbone's vocabulary, so that another
@@ -33,16 +35,24 @@ class Factor:
 FACTORS = {
     each.name: each
     for each in (
-        Factor("system", "system.name", ("system",)),
-        Factor("options", "system.options", ("system.options", "system.policies")),
+        Factor("system", ("system.name",), ("system",)),
+        Factor("options", ("system.options",), ("system.options", "system.policies")),
         Factor(
-            "workload", "workload.name", ("workload", "schedule_sha256", "deployment.functions")
+            "workload",
+            ("workload.name", LOAD),
+            ("workload", "schedule_sha256", "deployment.functions"),
         ),
-        Factor("deployment", "deployment", ("deployment", "schedule_sha256")),
-        Factor("prices", "prices.name", ("prices",)),
-        Factor("machine", "machine", ("machine", "versions")),
-        Factor("version", "git.commit", ("git", "versions", "system.version")),
-        Factor("mode", "mode", ("mode", "profile", "machine", "versions")),
+        Factor("deployment", ("deployment",), ("deployment", "schedule_sha256")),
+        Factor("prices", ("prices.name",), ("prices",)),
+        Factor("machine", ("machine",), ("machine", "versions")),
+        Factor(
+            "version",
+            ("git.commit",),
+            ("git", "versions", "system.version", "system.policies", "system.options"),
+            schemas=True,
+            listed=True,
+        ),
+        Factor("mode", ("mode",), ("mode", "profile", "machine", "versions")),
     )
 }
 
@@ -54,51 +64,38 @@ def factor(name: str) -> Factor:
     return FACTORS[name]
 
 
-def leaves(manifest: Manifest) -> Leaves:
-    """Every checked value by its dotted path."""
-    content = manifest.model_dump(mode="json", by_alias=True)
-    return {path: value for root in CHECKED for path, value in _flat(root, part(content, root))}
-
-
-def part(content: Any, path: str) -> Any:
-    """What lies at a dotted path; None where nothing does."""
-    for key in path.split("."):
-        content = content.get(key) if isinstance(content, Mapping) else None
-    return content
-
-
-def _flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _flat(f"{path}.{key}", inner)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _flat(f"{path}.{index}", inner)
-    else:
-        yield path, value
-
-
-def under(path: str, roots: Sequence[str]) -> bool:
-    """Whether a leaf lies under one of the parts."""
-    return any(path == root or path.startswith(f"{root}.") for root in roots)
-
-
-def difference(ours: Leaves, theirs: Leaves, freed: Sequence[str]) -> str | None:
-    """The first leaf in which two manifests differ that is not freed."""
-    for path in dict.fromkeys((*ours, *theirs)):
-        if ours.get(path) != theirs.get(path) and not under(path, freed):
-            return path
-    return None
-
-
 def level_names(chosen: Factor, manifests: Sequence[Manifest]) -> list[str]:
     """A name for each manifest's level: what tells it from the others, and no more."""
-    contents = [each.model_dump(mode="json", by_alias=True) for each in manifests]
-    flat = [dict(_flat(chosen.told_by, part(each, chosen.told_by))) for each in contents]
-    paths = dict.fromkeys(path for each in flat for path in each)
-    telling = [path for path in paths if len({str(each.get(path)) for each in flat}) > 1]
-    telling = telling or list(paths)[:1]
-    if telling == [chosen.told_by]:
-        return [str(each.get(chosen.told_by)) for each in flat]
-    short = {path: path.removeprefix(f"{chosen.told_by}.") for path in telling}
-    return [", ".join(f"{short[p]}={each.get(p)}" for p in telling) for each in flat]
+    first, *further = chosen.told_by
+    told = [leaves(each, chosen.told_by) for each in manifests]
+    names = _telling(told, first)
+    if not any(names):
+        path = next((path for path in told[0] if under(path, (first,))), first)
+        names = [_shown(first, path, each.get(path)) for each in told]
+    for root in further:
+        names = _told_further(told, root, names)
+    return names
+
+
+def _told_further(told: Sequence[Leaves], root: str, names: Sequence[str]) -> list[str]:
+    """The names, with what tells those apart that are alike."""
+    found = list(names)
+    for name in set(names):
+        alike = [index for index, each in enumerate(names) if each == name]
+        telling = _telling([told[index] for index in alike], root)
+        for index, text in zip(alike, telling, strict=True):
+            found[index] = ", ".join(filter(None, (name, text)))
+    return found
+
+
+def _telling(told: Sequence[Leaves], root: str) -> list[str]:
+    """Of each, the values under ``root`` in which not all agree; empty where they do."""
+    paths = dict.fromkeys(path for each in told for path in each if under(path, (root,)))
+    telling = [path for path in paths if len({str(each.get(path)) for each in told}) > 1]
+    if telling == [root]:
+        return [str(each.get(root)) for each in told]
+    return [", ".join(_shown(root, path, each.get(path)) for path in telling) for each in told]
+
+
+def _shown(root: str, path: str, value: object) -> str:
+    return str(value) if path == root else f"{path.removeprefix(f'{root}.')}={value}"

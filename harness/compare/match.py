@@ -2,85 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import HarnessError
 from ..records import Cell
-from .factors import Factor, difference, leaves, level_names, part
+from ..records.samples import samples
+from ..records.segments import segment_names
+from .factors import FACTORS, Factor, level_names
+from .leaves import content, differences, leaves, part
 
 GROUP = ("system.name", "workload.name")
 """What a table is of, unless it is the factor: it is never pooled."""
-VARYING = ("seed", "schedule_sha256", "workload.sha256")
-"""What differs from seed to seed."""
+REPEATS = Factor("repeat", ("repeat",), ())
+SEEDS = Factor("seed", ("seed",), ("seed", "schedule_sha256", "workload.sha256"))
+RESUMED = (*FACTORS["version"].frees, *FACTORS["machine"].frees)
+"""What may differ between cells of one run: it was gone on with later."""
 
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """Cells of one level, of one system and workload, by seed and then repeat."""
+    """Cells of one level, of one system and workload, by seed and then repeat. ``cells``: samples
+    of their own; ``again``: those that came out the same as one of these; ``segments``: names of
+    all segments of the load, where their run keeps the requests of some of them only."""
 
     level: str
     system: str
     workload: str
     cells: tuple[Cell, ...]
+    again: tuple[Cell, ...] = ()
+    segments: tuple[str, ...] = ()
 
     @property
     def seeds(self) -> list[int]:
-        return [cell.manifest.seed for cell in self.cells]
+        """Of every cell."""
+        return sorted(cell.manifest.seed for cell in (*self.cells, *self.again))
 
     @property
     def valid(self) -> bool:
-        return all(cell.manifest.valid for cell in self.cells)
+        return all(cell.manifest.valid for cell in (*self.cells, *self.again))
+
+    @property
+    def by_seed(self) -> dict[int, Cell]:
+        """The first cell of each seed."""
+        cells = (*self.cells, *self.again)
+        return {cell.manifest.seed: cell for cell in reversed(cells)}
 
 
 def matched(cells: Sequence[Cell], chosen: Factor, *, strict: bool = True) -> list[list[Matched]]:
-    """Groups to be compared within, each with an entry a level. ``strict``: ``HarnessError`` where
-    cells differ outside the factor, or are not of the same seeds."""
+    """Groups to be compared within, each with an entry a level. ``HarnessError`` where cells that
+    would be pooled are not of one load and one everything else; ``strict``: also where levels
+    differ outside the factor, or are not of the same seeds."""
     names = level_names(chosen, [cell.manifest for cell in cells])
     pooled: dict[tuple[tuple[Any, ...], str], list[Cell]] = {}
     for cell, level in zip(cells, names, strict=True):
-        content = cell.manifest.model_dump(mode="json", by_alias=True)
-        group = tuple(None if path == chosen.told_by else part(content, path) for path in GROUP)
+        whole = content(cell.manifest)
+        group = tuple(None if path in chosen.told_by else part(whole, path) for path in GROUP)
         pooled.setdefault((group, level), []).append(cell)
     groups: dict[tuple[Any, ...], list[Matched]] = {}
     for (group, level), found in pooled.items():
-        found.sort(key=lambda cell: (cell.manifest.seed, cell.manifest.repeat))
-        entry = Matched(level, found[0].system, found[0].workload, tuple(found))
-        groups.setdefault(group, []).append(entry)
+        groups.setdefault(group, []).append(_pooled(level, found, strict=strict))
     if strict:
         for entries in groups.values():
             _refuse(entries, chosen)
     return list(groups.values())
 
 
+def _pooled(level: str, cells: list[Cell], *, strict: bool) -> Matched:
+    """Only seed and repeat may differ (measurement rule 17)."""
+    cells.sort(key=lambda cell: (cell.manifest.seed, cell.manifest.repeat))
+    repeats, seeds = (each if strict else _resumed(each) for each in (REPEATS, SEEDS))
+    firsts: dict[int, Cell] = {}
+    for cell in cells:
+        same_seed = firsts.setdefault(cell.manifest.seed, cell)
+        _agree(same_seed, cell, repeats)
+        _agree(cells[0], cell, seeds)
+    kept = samples(cells)
+    again = tuple(cell for cell in cells if not any(cell is one for one in kept))
+    names = segment_names(cells[0]) if len(kept) == 1 else ()
+    return Matched(level, cells[0].system, cells[0].workload, tuple(kept), again, names)
+
+
+def _resumed(chosen: Factor) -> Factor:
+    return replace(chosen, frees=(*chosen.frees, *RESUMED), schemas=True)
+
+
 def _refuse(entries: Sequence[Matched], chosen: Factor) -> None:
     first = entries[0]
-    for entry in entries:
-        _same_where(entry.cells[:1], entry.cells[1:], VARYING)
-        if entry.seeds != first.seeds:
+    for entry in entries[1:]:
+        if entry.seeds != first.seeds and _seeds(entry.cells) != _seeds(first.cells):
             raise HarnessError(
                 f"seed: {first.level} was run with {_listed(first.seeds)} and {entry.level} with"
                 f" {_listed(entry.seeds)}; run both with the same seeds and repeats"
             )
-        for ours, theirs in zip(first.cells, entry.cells, strict=True):
-            _same_where([ours], [theirs], chosen.frees if entry is not first else ())
+        ours, theirs = first.by_seed, entry.by_seed
+        for seed in ours.keys() & theirs.keys():
+            _agree(ours[seed], theirs[seed], chosen)
 
 
-def _same_where(ones: Iterable[Cell], others: Iterable[Cell], freed: Sequence[str]) -> None:
-    for one in ones:
-        for other in others:
-            ours, theirs = leaves(one.manifest), leaves(other.manifest)
-            key = difference(ours, theirs, freed)
-            if key is not None:
-                raise HarnessError(
-                    f"{key}: {ours.get(key)!r} in {_place(one)} and {theirs.get(key)!r} in"
-                    f" {_place(other)}; compare cells that differ in one --factor only"
-                )
+def _agree(one: Cell, other: Cell, chosen: Factor) -> None:
+    ours, theirs = leaves(one.manifest), leaves(other.manifest)
+    for key in differences(ours, theirs):
+        if not chosen.may_differ(key, ours, theirs):
+            raise HarnessError(
+                f"{key}: {ours.get(key)!r} in {_place(one)} and {theirs.get(key)!r} in"
+                f" {_place(other)}; compare cells that differ in one --factor only"
+            )
 
 
 def _place(cell: Cell) -> str:
     return "/".join(cell.path.parts[-4:])
+
+
+def _seeds(cells: Sequence[Cell]) -> list[int]:
+    return [cell.manifest.seed for cell in cells]
 
 
 def _listed(seeds: Sequence[int]) -> str:

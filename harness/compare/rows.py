@@ -9,9 +9,11 @@ from typing import Any
 from ..errors import HarnessError
 from ..metrics import METRICS, Frame, Metric, Observation
 from ..records import Cell
-from ..stats import Estimate
 from .factors import FACTORS, Factor
+from .listed import Difference, listed
 from .match import Matched, matched
+from .row import Row
+from .segments import over_segments
 
 TABLES = ("requests", "spans", "memory", "billing")
 
@@ -19,49 +21,29 @@ Observations = Mapping[str, Observation | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """``part``: mean, a percentile, or value; ``ratio`` is None for the baseline itself."""
-
-    entry: Matched
-    metric: Metric
-    part: str
-    estimate: Estimate
-    ratio: Estimate | None
-
-    @property
-    def name(self) -> str:
-        """``ttft_s.p95``, ``goodput_rps``."""
-        return self.metric.name if self.part == "value" else f"{self.metric.name}.{self.part}"
-
-    def as_dict(self) -> dict[str, Any]:
-        ratio = self.ratio or Estimate(None, 0)
-        return {
-            "system": self.entry.system,
-            "workload": self.entry.workload,
-            "level": self.entry.level,
-            "metric": self.name,
-            "unit": self.metric.unit,
-            "value": self.estimate.value,
-            "n": self.estimate.n,
-            "ci95": self.estimate.ci95 and list(self.estimate.ci95),
-            "ratio": ratio.value,
-            "ratio_ci95": ratio.ci95 and list(ratio.ci95),
-            "mode": self.entry.cells[0].manifest.mode,
-            "valid": self.entry.valid,
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class Comparison:
-    """``groups``: the rows of one table each."""
+    """``groups``: the rows of one table each; ``segments``: those over all segments of a load of
+    which a run keeps the requests of the first alone; ``differences``: what the factor freed, where
+    its levels do not say it."""
 
     baseline: str | None
     factor: Factor
     groups: tuple[tuple[Row, ...], ...]
+    segments: tuple[tuple[Row, ...], ...] = ()
+    differences: tuple[Difference, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        rows = [row.as_dict() for group in self.groups for row in group]
-        return {"baseline": self.baseline, "factor": self.factor.name, "rows": rows}
+        return {
+            "baseline": self.baseline,
+            "factor": self.factor.name,
+            "rows": _as_dicts(self.groups),
+            "segments": _as_dicts(self.segments),
+            "differences": [each.as_dict() for each in self.differences],
+        }
+
+
+def _as_dicts(groups: Sequence[Sequence[Row]]) -> list[dict[str, Any]]:
+    return [row.as_dict() for group in groups for row in group]
 
 
 def compare(
@@ -82,7 +64,11 @@ def compare(
         raise HarnessError(f"--baseline {baseline!r} is not among {', '.join(levels)}")
     against = baseline or levels[-1]
     return Comparison(
-        against, chosen, tuple(tuple(_rows(group, against, metrics)) for group in groups)
+        against,
+        chosen,
+        tuple(tuple(_rows(group, against, metrics)) for group in groups),
+        tuple(tuple(rows) for group in groups if (rows := over_segments(group, against))),
+        listed(groups, chosen),
     )
 
 

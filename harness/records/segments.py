@@ -4,12 +4,14 @@ load, each cell being one. Kept beside the cells where not all of them are (``se
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .files import read_table
+from .samples import samples
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +37,33 @@ def segments(run: Run) -> pd.DataFrame:
     kept = run.path / FILE
     if kept.exists():
         return read_table(kept).to_pandas()
-    return pd.DataFrame([row for cell in run.cells() for row in rows(cell)])
+    return pd.DataFrame([row for cell in distinct(run.cells()) for row in rows(cell)])
+
+
+def distinct(cells: Sequence[Cell]) -> list[Cell]:
+    """Those that are segments: a cell that came out as one before adds no other."""
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault((cell.system, cell.workload), []).append(cell)
+    return [cell for group in groups.values() for cell in samples(group)]
+
+
+def segment_names(cell: Cell) -> tuple[str, ...]:
+    """All segments of the cell's load, where its run keeps numbers of each; else empty."""
+    if not _kept(cell).exists():
+        return ()
+    return tuple(sorted(set(beside(cell)["segment"])))
+
+
+def beside(cell: Cell) -> pd.DataFrame:
+    """Of each segment of the cell's load under its system, the numbers over all requests."""
+    frame = read_table(_kept(cell)).to_pandas()
+    mine = (frame["system"] == cell.system) & (frame["workload"] == cell.workload)
+    return frame[mine & (frame["backbone"] == ALL)]
+
+
+def _kept(cell: Cell) -> Path:
+    return cell.path.parent.parent.parent / FILE
 
 
 def rows(cell: Cell) -> Iterator[dict[str, Any]]:

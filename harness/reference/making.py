@@ -18,7 +18,7 @@ from ..plan import plan_cells
 from ..progress import Progress
 from ..records import Run
 from ..records.files import write_table
-from ..records.segments import FILE, rows
+from ..records.segments import FILE, distinct, rows
 from ..runner import CellTask, Runner, run_cell
 from ..sweeps import cores, spread
 from .compact import compact
@@ -71,7 +71,7 @@ def _whole(
     Runner(experiment, run, progress).execute(workers)
     cells = run.cells()
     if len(experiment.seeds) > 1:
-        table = pd.DataFrame([row for cell in cells for row in rows(cell)])
+        table = pd.DataFrame([row for cell in distinct(cells) for row in rows(cell)])
         write_table(pa.Table.from_pandas(table, preserve_index=False), draft / FILE)
     for cell in cells:
         if cell.manifest.seed == experiment.seeds[0]:

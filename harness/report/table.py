@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ..records import Cell, Manifest
+from ..records import Cell
 from .numbers import shown, unit_of
+from .title import remarks, title
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -40,7 +41,7 @@ def comparison_table(cells: Sequence[Cell], baseline: str) -> Group:
 
 def brief_metrics() -> list[Metric]:
     """Those that ``BRIEF`` names a part of."""
-    from ..compare.factors import under
+    from ..compare.leaves import under
     from ..metrics import METRICS
 
     return [each for each in METRICS if any(under(name, [each.name]) for name in BRIEF)]
@@ -48,13 +49,21 @@ def brief_metrics() -> list[Metric]:
 
 def tables(comparison: Comparison, names: Sequence[str] | None = None) -> Iterator[Table]:
     """As many as it takes to stay within 100 columns; ``names``: only these rows, in this order."""
+    for group in comparison.segments:
+        yield from _tables(group, comparison, None)
     for group in comparison.groups:
-        levels = list(dict.fromkeys(row.entry.level for row in group))
-        others = [level for level in levels if level != comparison.baseline]
-        base = [comparison.baseline] if comparison.baseline in levels else []
-        for start in range(0, max(len(others), 1), PER_TABLE):
-            columns = [*others[start : start + PER_TABLE], *base]
-            yield _table(group, columns, comparison, names)
+        yield from _tables(group, comparison, names)
+
+
+def _tables(
+    group: Sequence[Row], comparison: Comparison, names: Sequence[str] | None
+) -> Iterator[Table]:
+    levels = list(dict.fromkeys(row.entry.level for row in group))
+    others = [level for level in levels if level != comparison.baseline]
+    base = [comparison.baseline] if comparison.baseline in levels else []
+    for start in range(0, max(len(others), 1), PER_TABLE):
+        columns = [*others[start : start + PER_TABLE], *base]
+        yield _table(group, columns, comparison, names)
 
 
 def _table(
@@ -64,7 +73,8 @@ def _table(
     from rich.table import Table
 
     rows = {(row.name, row.entry.level): row for row in group}
-    table = Table(title=_title(group, comparison), title_style="bold", box=None, pad_edge=False)
+    table = Table(title=title(group, comparison), title_style="bold", box=None, pad_edge=False)
+    table.caption = "\n".join(remarks(group)) or None
     table.add_column("")
     table.add_column("n", justify="right", style="dim")
     for level in levels:
@@ -77,31 +87,6 @@ def _table(
         if first is not None and any(row and row.estimate.value is not None for row in found):
             table.add_row(_label(first), _counts(found), *(_cell(row) for row in found))
     return table
-
-
-def _title(group: Sequence[Row], comparison: Comparison) -> str:
-    """What is compared, on how many requests, and live or simulated."""
-    entry = group[0].entry
-    manifests = [cell.manifest for row in group for cell in row.entry.cells]
-    requests = sum(cell.summary["n"] for cell in entry.cells)
-    modes = sorted({_mode(manifest) for manifest in manifests})
-    what = entry.workload if comparison.factor.name == "system" else entry.system
-    seeds = ", ".join(str(seed) for seed in dict.fromkeys(entry.seeds))
-    against = f"; beneath, ÷ {comparison.baseline}" if _compares(group) else ""
-    return f"{what}: {requests:,} requests, {' and '.join(modes)}, seed {seeds}{against}"
-
-
-def _mode(manifest: Manifest) -> str:
-    """Nobody must take a simulated number for a measured one (measurement rule 14): it says so and
-    names its profile."""
-    if manifest.mode == "live":
-        return manifest.mode
-    profile = f" on {manifest.profile['name']}" if manifest.profile else ""
-    return f"{manifest.mode.upper()}{profile}"
-
-
-def _compares(group: Sequence[Row]) -> bool:
-    return any(row.ratio is not None for row in group)
 
 
 def _label(row: Row) -> str:

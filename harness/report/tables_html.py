@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from .numbers import shown, unit_of
 from .table import BRIEF, MISSING, brief_metrics
+from .title import remarks, title
 
 if TYPE_CHECKING:
-    from ..compare import Row
+    from ..compare import Comparison, Row
     from ..records import Cell
 
 _SAME_BY_NATURE = ("started_at", "run_id", "workload.provenance")
@@ -21,14 +22,16 @@ def summary_table(cells: Sequence[Cell]) -> str:
     """A table a workload: metrics by system with 95 % intervals."""
     from ..compare import compare
 
-    return "".join(map(_group, compare(cells, strict=False, metrics=brief_metrics()).groups))
+    found = compare(cells, strict=False, metrics=brief_metrics())
+    segments = (_group(rows, found, None) for rows in found.segments)
+    return "".join([*segments, *(_group(rows, found, BRIEF) for rows in found.groups)])
 
 
-def _group(rows: Sequence[Row]) -> str:
+def _group(rows: Sequence[Row], comparison: Comparison, names: Sequence[str] | None) -> str:
     systems = list(dict.fromkeys(row.entry.level for row in rows))
     found = {(row.name, row.entry.level): row for row in rows}
     body = []
-    for name in BRIEF:
+    for name in names or dict.fromkeys(row.name for row in rows):
         mine = [found.get((name, system)) for system in systems]
         first = next((row for row in mine if row is not None), None)
         if first is None:
@@ -36,8 +39,8 @@ def _group(rows: Sequence[Row]) -> str:
         part = "" if first.part == "value" else f" {first.part}"
         label = f"{first.metric.title}{part}, {unit_of(first.metric.unit)}"
         body.append([label, *map(_number, mine)])
-    mode = rows[0].entry.cells[0].manifest.mode
-    return html_table(f"{rows[0].entry.workload} ({mode})", ["", *map(str, systems)], body)
+    about = "; ".join([title(rows, comparison), *remarks(rows)])
+    return html_table(about, ["", *map(str, systems)], body)
 
 
 def _number(row: Row | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import subprocess
@@ -10,14 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from harness.claims.evaluation import Evaluation
 from harness.compare import FACTORS, Comparison, Row, compare, factor
 from harness.errors import HarnessError
-from harness.metrics import summary
-from harness.records import Cell, Manifest, Run, new_run, write_cell
+from harness.metrics import metric, summary
+from harness.records import Cell, Manifest, Run, new_run, open_run, write_cell
+from harness.report.differences import differences_table
 from harness.report.table import comparison_table, tables
+from harness.report.tables_html import summary_table
 
 from .made import manifest
 from .made import tables as made_tables
@@ -26,6 +31,8 @@ from .many import many_requests, spans_of
 COUNT = 400
 DURATION_S = 60.0
 OURS, BASE = "serverless-lora", "serverless-llm"
+MEAN = "ttft_from_schedule_s.mean"
+EVALUATION = Path(__file__).parents[2] / "results" / "reference" / "evaluation"
 
 
 @pytest.fixture
@@ -33,15 +40,17 @@ def run(tmp_path: Path) -> Run:
     return new_run({"name": "made", "systems": [{"name": OURS}, {"name": BASE}]}, tmp_path)
 
 
-def cell(run: Run, system: str, seed: int = 0, repeat: int = 0, **changes: Any) -> Cell:
-    """Of 400 requests; serverless-llm is three times slower under the same schedule."""
-    requests = many_requests(COUNT, seed, 3.0 if system == BASE else 1.0)
+def cell(run: Run, of: str, seed: int = 0, repeat: int = 0, **changes: Any) -> Cell:
+    """Of 400 requests; serverless-llm is three times slower under the same schedule. Repeats are
+    live ones: no two take equally long."""
+    slower = (3.0 if of == BASE else 1.0) * (1 + repeat / 1000)
+    requests = many_requests(COUNT, seed, slower)
     content = {**made_tables(), "requests": requests, "spans": spans_of(requests)}
-    told: Manifest = manifest(run, system).model_copy(
+    told: Manifest = manifest(run, of).model_copy(
         update={"seed": seed, "repeat": repeat, "schedule_sha256": f"s{seed}", **changes}
     )
     number = len(list(run.path.rglob("manifest.json")))
-    place = run.path / system / told.workload["name"] / f"{seed}-{repeat}-{number}"
+    place = run.path / of / told.workload["name"] / f"{seed}-{repeat}-{number}"
     return write_cell(place, told, content, summary(content, DURATION_S))
 
 
@@ -147,6 +156,170 @@ def test_a_total_has_an_interval_only_over_repeats(run: Run) -> None:
     assert row(alone, "cost_usd", OURS).estimate.ci95 is None
     thrice = compare([cell(run, OURS, repeat=repeat) for repeat in range(3)])
     assert row(thrice, "cost_usd", OURS).estimate.ci95 is not None
+
+
+def load(**steps: dict[str, Any]) -> dict[str, Any]:
+    """A workload as a manifest tells of it, made by these steps."""
+    made = [{"name": "generate", "parameters": {"seed": 0, "rate": 1.0}}]
+    made += [{"name": name, "parameters": parameters} for name, parameters in steps.items()]
+    digest = hashlib.sha256(json.dumps(made).encode()).hexdigest()
+    provenance = {"kind": "synthetic", "source": "made", "transforms": made}
+    return {"name": "bursty", "sha256": digest, "kind": "synthetic", "provenance": provenance}
+
+
+def loads(run: Run, *factors: float) -> list[Cell]:
+    """The same workload, played faster by these factors."""
+    return [
+        cell(run, OURS, repeat=number, workload=told, schedule_sha256=told["sha256"])
+        for number, factor in enumerate(factors)
+        for told in [load(compress={"factor": factor}) if factor != 1 else load()]
+    ]
+
+
+def test_loads_that_differ_in_time_scale_alone_are_refused_by_it(run: Run) -> None:
+    """552, 1,056 and 5,257 ms became 2,288 ms of 22,104 requests."""
+    for cells in (loads(run, 20, 60), loads(run, 1, 60)):
+        with pytest.raises(HarnessError, match=r"^workload\.provenance\.compress\.factor: .* 60"):
+            compare(cells)
+    again = [cell.manifest.model_copy(update={"seed": 7}) for cell in loads(run, 60)]
+    other_seed = [
+        replace(cell, manifest=told) for cell, told in zip(loads(run, 60), again, strict=True)
+    ]
+    with pytest.raises(HarnessError, match=r"compress\.factor: 20 in .* and 60"):
+        compare([*loads(run, 20), *other_seed])
+
+
+def test_one_schedule_for_one_seed_or_they_are_refused(run: Run) -> None:
+    for changes in ({"schedule_sha256": "other"}, {"workload": load() | {"sha256": "other"}}):
+        changed = {"workload": load(), **changes}
+        cells = [cell(run, OURS, workload=load()), cell(run, OURS, repeat=1, **changed)]
+        with pytest.raises(HarnessError, match=r"^(workload\.|schedule_)sha256: .*'other'"):
+            compare(cells)
+
+
+def test_loads_are_columns_of_their_own_where_the_factor_is_the_workload(run: Run) -> None:
+    found = compare(loads(run, 20, 60, 20, 60), None, FACTORS["workload"])
+    levels = {each.entry.level: each.entry for each in found.groups[0]}
+    names = [f"bursty, compress.factor={factor}" for factor in (20, 60)]
+    assert list(levels) == names
+    assert [len(levels[name].cells) for name in names] == [2, 2]
+
+
+def test_how_one_load_was_made_is_no_difference(run: Run) -> None:
+    told = load()
+    reworded = told | {"provenance": told["provenance"] | {"source": "made, as is said now"}}
+    compare([cell(run, OURS, workload=told), cell(run, BASE, workload=reworded)])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mode": "simulated", "profile": {"name": "h100", "sha256": "1"}},
+        {"mode": "simulated", "seed": 1, "schedule_sha256": "s1"},
+        {},
+    ],
+    ids=["a simulation run again", "a recorded trace under another seed", "a run named twice"],
+)
+def test_cells_that_came_out_the_same_are_one_sample(run: Run, changes: dict[str, Any]) -> None:
+    first = cell(run, OURS, mode=changes.get("mode", "live"), profile=changes.get("profile"))
+    told = first.manifest.model_copy(update=changes)
+    again = [replace(first, manifest=told)] * 2
+    alone, thrice = compare([first]), compare([first, *again])
+    for name in ("ttft_s.mean", "ttft_s.p50", "cost_usd"):
+        assert row(thrice, name, OURS).estimate == row(alone, name, OURS).estimate
+    assert row(thrice, "cost_usd", OURS).as_dict()["cells"] == 1
+    assert row(thrice, "cost_usd", OURS).as_dict()["cells_again"] == 2
+    assert f"{OURS}: 1 of 3 cells are samples" in printed(tables(thrice))
+    assert "samples" not in printed(tables(alone))
+
+
+def test_a_re_run_of_a_simulation_is_compared_with_one_run_of_another_system(run: Run) -> None:
+    ours, theirs = (cell(run, system, mode="simulated") for system in (OURS, BASE))
+    found = compare([ours, ours, theirs], BASE)
+    assert row(found, "ttft_s.mean", OURS).estimate.n == COUNT
+    assert row(found, "ttft_s.mean", OURS).ratio is not None
+
+
+def test_cells_of_one_run_are_pooled_by_the_same_rule(run: Run) -> None:
+    cells = loads(run, 20, 60)
+    with pytest.raises(HarnessError, match=r"compress\.factor"):
+        compare(cells, strict=False)
+    commits = [{"commit": name, "dirty": False} for name in ("c0ffee", "decade")]
+    resumed = [cell(run, OURS, repeat=number, git=git) for number, git in enumerate(commits)]
+    assert row(compare(resumed, strict=False), "cost_usd", OURS).estimate.n == 2
+    with pytest.raises(HarnessError, match=r"git\.commit"):
+        compare(resumed)
+
+
+def versions(run: Run, **changes: Any) -> list[Cell]:
+    """A cell of each of two commits; the later one calls a policy by another name, has an option
+    more, and tells of devices what they are."""
+    device = {"name": "cuda:0", "memory_bytes": 1}
+    before = {
+        "system": {"name": OURS, "policies": {"batching": "fill"}, "options": {"shed": False}},
+        "git": {"commit": "c0ffee", "dirty": False},
+        "deployment": {"dtype": "bfloat16", "devices": [device]},
+    }
+    after = {
+        "system": {
+            "name": OURS,
+            "policies": {"batching": "fill-or-expire"},
+            "options": {"shed": True, "spares": 0},
+        },
+        "git": {"commit": "decade", "dirty": False},
+        "deployment": {"dtype": "bfloat16", "devices": [{**device, "kind": "cuda"}]},
+    }
+    return [cell(run, OURS, **before), cell(run, OURS, repeat=1, **(after | changes))]
+
+
+def test_versions_may_differ_in_policies_options_and_schema_and_say_in_which(run: Run) -> None:
+    found = compare(versions(run), "c0ffee", factor("version"))
+    assert row(found, "ttft_s.mean", "decade").ratio is not None
+    listed = {each.key: each.values for each in found.differences}
+    assert listed == {
+        "system.policies.batching": {"c0ffee": "fill", "decade": "fill-or-expire"},
+        "system.options.shed": {"c0ffee": False, "decade": True},
+        "system.options.spares": {"c0ffee": None, "decade": 0},
+        "deployment.devices.0.kind": {"c0ffee": None, "decade": "cuda"},
+    }
+    text = printed([differences_table(found)])
+    assert "what differs with version" in text
+    assert "fill-or-expire" in text
+
+
+def test_versions_may_not_differ_in_what_was_asked_of_them(run: Run) -> None:
+    two = [{"name": f"cuda:{index}", "memory_bytes": 1} for index in range(2)]
+    for changes, key in (
+        ({"deployment": {"dtype": "float32"}}, r"deployment\.dtype"),
+        ({"deployment": {"dtype": "bfloat16", "devices": two}}, r"deployment\.devices\.1\.name"),
+        ({"schedule_sha256": "other"}, "schedule_sha256"),
+        ({"prices": {"name": "alibaba-fc", "sha256": "p2"}}, r"prices\.sha256"),
+    ):
+        with pytest.raises(HarnessError, match=rf"^{key}: "):
+            compare(versions(run, **changes), None, factor("version"))
+
+
+def test_the_evaluation_is_shown_over_all_its_segments_and_the_kept_one_by_name() -> None:
+    """Its tables said 474 ms where the claims, of the same record, say 550."""
+    cells = [
+        each
+        for each in open_run(EVALUATION).cells()
+        if (each.system, each.workload) in ((OURS, "azure-bursty8"), (BASE, "azure-bursty8"))
+    ]
+    found = compare(cells, OURS, metrics=[metric("ttft_from_schedule_s")])
+    over = {r.entry.level: r for g in found.segments for r in g if r.name == MEAN}
+    alone = row(found, MEAN, OURS)
+    assert over[OURS].estimate.value == pytest.approx(0.550, abs=5e-4)
+    assert alone.estimate.value == pytest.approx(0.474, abs=5e-4)
+    claimed = Evaluation(open_run(EVALUATION))._of(OURS, "azure-bursty8", "", MEAN.split(".")[0])
+    assert over[OURS].estimate.value == pytest.approx(np.mean(claimed))
+    assert over[OURS].estimate.n == 8
+    assert over[BASE].ratio is not None
+    text = printed(tables(found))
+    assert "mean over 8 segments" in text
+    assert "segment 92 alone of 92–99" in text
+    html = summary_table(cells)
+    assert html.index("mean over 8 segments") < html.index("segment 92 alone of 92–99")
 
 
 def printed(found: Any) -> str:

@@ -1,0 +1,62 @@
+"""What a comparison table is of: how much of what was pooled, and live or simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ..records import Manifest
+
+if TYPE_CHECKING:
+    from ..compare import Comparison, Row
+    from ..compare.match import Matched
+
+
+def title(group: Sequence[Row], comparison: Comparison) -> str:
+    """Of rows over requests, or over the segments of a load (``Comparison.segments``)."""
+    entry = group[0].entry
+    what = entry.workload if comparison.factor.name == "system" else entry.system
+    over = any(group is rows for rows in comparison.segments)
+    amount, which = (_segments if over else _requests)(entry)
+    compares = any(row.ratio is not None for row in group)
+    against = f"; beneath, ÷ {comparison.baseline}" if compares else ""
+    manifests = [cell.manifest for row in group for cell in row.entry.cells]
+    modes = " and ".join(sorted({mode(manifest) for manifest in manifests}))
+    return f"{what}: {amount}, {modes}, {which}{against}"
+
+
+def _segments(entry: Matched) -> tuple[str, str]:
+    return f"mean over {len(entry.segments)} segments", _span(entry.segments)
+
+
+def _requests(entry: Matched) -> tuple[str, str]:
+    """Their number, and of which seeds."""
+    requests = sum(cell.summary["n"] for cell in entry.cells)
+    seeds = ", ".join(map(str, dict.fromkeys(entry.seeds)))
+    if entry.segments:
+        return f"{requests:,} requests", f"segment {seeds} alone of {_span(entry.segments)}"
+    return f"{requests:,} requests", f"seed {seeds}"
+
+
+def _span(names: Sequence[str]) -> str:
+    return f"{names[0]}–{names[-1]}"
+
+
+def remarks(group: Sequence[Row]) -> Iterator[str]:
+    """What was run more than once and is one sample all the same, by level."""
+    for entry in {row.entry.level: row.entry for row in group}.values():
+        if entry.again:
+            count = len(entry.cells) + len(entry.again)
+            yield (
+                f"{entry.level}: {len(entry.cells)} of {count} cells are samples; the rest came out"
+                " the same to the last digit"
+            )
+
+
+def mode(manifest: Manifest) -> str:
+    """Nobody must take a simulated number for a measured one (measurement rule 14): it says so and
+    names its profile."""
+    if manifest.mode == "live":
+        return manifest.mode
+    profile = f" on {manifest.profile['name']}" if manifest.profile else ""
+    return f"{manifest.mode.upper()}{profile}"
