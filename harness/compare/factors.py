@@ -30,6 +30,11 @@ class Factor:
         return self.schemas and (unknown(path, ours) or unknown(path, theirs))
 
 
+VERSIONED = (
+    "git", "versions", "system.version", "system.policies", "system.options", "profile.sha256",
+)  # fmt: skip
+"""What comes with the code: its policies and their names, defaults of options, device profiles."""
+
 # A schedule follows from the workload, the seed and the backbone's vocabulary, so that another
 # deployment may have another one; which functions are deployed follows from the workload.
 FACTORS = {
@@ -45,13 +50,7 @@ FACTORS = {
         Factor("deployment", ("deployment",), ("deployment", "schedule_sha256")),
         Factor("prices", ("prices.name",), ("prices",)),
         Factor("machine", ("machine",), ("machine", "versions")),
-        Factor(
-            "version",
-            ("git.commit",),
-            ("git", "versions", "system.version", "system.policies", "system.options"),
-            schemas=True,
-            listed=True,
-        ),
+        Factor("version", ("git.commit",), VERSIONED, schemas=True, listed=True),
         Factor("mode", ("mode",), ("mode", "profile", "machine", "versions")),
     )
 }

@@ -11,7 +11,8 @@ from .loads import made
 LOAD = "workload.provenance"
 CHECKED = (
     "mode", "workload.name", "workload.kind", LOAD, "workload.sha256", "schedule_sha256", "seed",
-    "system", "deployment", "prices.sha256", "profile.sha256", "machine", "versions", "git.commit",
+    "system", "deployment", "prices.sha256", "profile.name", "profile.sha256", "machine",
+    "versions", "git.commit",
 )  # fmt: skip
 """Parts of a manifest in which compared cells must agree; causes before what follows from them."""
 
@@ -20,8 +21,11 @@ Leaves = Mapping[str, Any]
 
 
 def content(manifest: Manifest) -> dict[str, Any]:
-    """The manifest as it is stored, its load told by what made it (but for seeds)."""
+    """The manifest as it is stored, its load told by what made it (but for seeds). A simulated cell
+    is of its profile: the machine that computed it has no part in it."""
     found = manifest.model_dump(mode="json", by_alias=True)
+    if manifest.mode == "simulated":
+        del found["machine"]
     if "provenance" in found["workload"]:
         found["workload"]["provenance"] = made(found["workload"]["provenance"])
     return found

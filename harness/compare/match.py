@@ -10,14 +10,14 @@ from ..errors import HarnessError
 from ..records import Cell
 from ..records.samples import samples
 from ..records.segments import segment_names
-from .factors import FACTORS, Factor, level_names
+from .factors import FACTORS, VERSIONED, Factor, level_names
 from .leaves import content, differences, leaves, part
 
 GROUP = ("system.name", "workload.name")
 """What a table is of, unless it is the factor: it is never pooled."""
 REPEATS = Factor("repeat", ("repeat",), ())
 SEEDS = Factor("seed", ("seed",), ("seed", "schedule_sha256", "workload.sha256"))
-RESUMED = (*FACTORS["version"].frees, *FACTORS["machine"].frees)
+RESUMED = (*VERSIONED, *FACTORS["machine"].frees)
 """What may differ between cells of one run: it was gone on with later."""
 
 

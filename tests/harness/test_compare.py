@@ -251,6 +251,15 @@ def test_cells_of_one_run_are_pooled_by_the_same_rule(run: Run) -> None:
         compare(resumed)
 
 
+def test_the_machine_that_computed_a_simulation_has_no_part_in_it(run: Run) -> None:
+    machines = [{"cpu": "c", "memory": memory} for memory in (1, 2)]
+    cells = [
+        cell(run, system, mode="simulated", machine=machine)
+        for system, machine in zip((OURS, BASE), machines, strict=True)
+    ]
+    assert row(compare(cells, BASE), "ttft_s.mean", OURS).ratio is not None
+
+
 def versions(run: Run, **changes: Any) -> list[Cell]:
     """A cell of each of two commits; the later one calls a policy by another name, has an option
     more, and tells of devices what they are."""
@@ -294,6 +303,7 @@ def test_versions_may_not_differ_in_what_was_asked_of_them(run: Run) -> None:
         ({"deployment": {"dtype": "bfloat16", "devices": two}}, r"deployment\.devices\.1\.name"),
         ({"schedule_sha256": "other"}, "schedule_sha256"),
         ({"prices": {"name": "alibaba-fc", "sha256": "p2"}}, r"prices\.sha256"),
+        ({"profile": {"name": "l40s", "sha256": "1"}}, r"profile\.name"),
     ):
         with pytest.raises(HarnessError, match=rf"^{key}: "):
             compare(versions(run, **changes), None, factor("version"))
