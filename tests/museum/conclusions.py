@@ -1,4 +1,4 @@
-"""Rules 12 and 13: what is concluded from records, and from which of them."""
+"""Rules 12, 13 and 17: what is concluded from records, and from which of them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from harness.errors import HarnessError
 from harness.experiment import Experiment
 from harness.plan import CellPlan, plan_cells
 from harness.records import Cell, Manifest
+from harness.records.samples import samples
 from harness.stats import Series, mean_interval, mean_ratio_interval, summarise
 from workloads.streams import stream
 
@@ -126,6 +127,47 @@ def by_name_alone(chosen: Sequence[Cell]) -> Any:
     return matched(chosen, FACTORS["system"], strict=False)
 
 
+def of_one_system(*changes: dict[str, Any]) -> list[Cell]:
+    """Cells of one system, name of load and seed, that came out differently."""
+    first, _ = cells()
+    return [
+        Cell(Path("r") / str(index), first.manifest.model_copy(update=each), {"n": index})
+        for index, each in enumerate(changes)
+    ]
+
+
+def played_faster(factor: float) -> dict[str, Any]:
+    step = {"name": "compress", "parameters": {"factor": factor}}
+    return {"name": "w", "sha256": f"{factor}", "provenance": {"source": "s", "transforms": [step]}}
+
+
+def pools_one_load_only(match: Callable[[Sequence[Cell]], Any]) -> None:
+    match(of_one_system({}, {"repeat": 1}, {"seed": 1, "schedule_sha256": "2"}))
+    faster = [{"workload": played_faster(factor), "repeat": factor} for factor in (20, 60)]
+    assert "compress.factor: 20 in" in refusal(match, of_one_system(*faster))
+    another_seed = [each | {"seed": each["repeat"]} for each in faster]
+    assert "compress.factor: 20 in" in refusal(match, of_one_system(*another_seed))
+    other = of_one_system({}, {"repeat": 1, "schedule_sha256": "2"})
+    assert refusal(match, other).startswith("schedule_sha256")
+
+
+def by_system_and_name_of_the_load(chosen: Sequence[Cell]) -> Any:
+    return {(cell.system, cell.workload): cell for cell in chosen}
+
+
+def counts_what_came_out_the_same_once(kept: Callable[[Sequence[Cell]], Sequence[Cell]]) -> None:
+    first, second = of_one_system({}, {"repeat": 1})
+    again = Cell(Path("r") / "again", first.manifest, dict(first.summary))
+    under_another_seed = Cell(
+        Path("r") / "seed", first.manifest.model_copy(update={"seed": 1}), dict(first.summary)
+    )
+    assert list(kept([first, again, second, under_another_seed])) == [first, second]
+
+
+def every_cell(chosen: Sequence[Cell]) -> Sequence[Cell]:
+    return chosen
+
+
 def systems_take_turns(plan: Planner) -> None:
     experiment = Experiment.model_validate(
         {
@@ -165,4 +207,8 @@ EXHIBITS = [
             by_name_alone),
     Exhibit(13, "one system after the other", systems_take_turns, plan_cells, system_by_system),
     Exhibit(13, "always in the same order", systems_take_turns, plan_cells, in_the_order_given),
+    Exhibit(17, "loads of one name pooled", pools_one_load_only, ours_or_nothing,
+            by_system_and_name_of_the_load),
+    Exhibit(17, "one deterministic cell counted as repeats", counts_what_came_out_the_same_once,
+            samples, every_cell),
 ]  # fmt: skip

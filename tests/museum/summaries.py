@@ -10,6 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from harness.calibration.result import Calibration, Machine, Percentiles
+from harness.metrics import Frame
+from harness.records.cell import derive
+from harness.records.schema import REQUESTS
 from harness.replay.client import Tail, overrun
 from harness.replay.decode import decode
 from harness.replay.records import PART_SCHEMA, client_table
@@ -55,6 +58,45 @@ def counted_from_the_send(schedule: Schedule, parts: list[pa.Table]) -> pa.Table
     table = joined(schedule, parts)
     at = table.schema.get_field_index("scheduled_ns")
     return table.set_column(at, "scheduled_ns", table["sent_ns"])
+
+
+def sent_late() -> pa.Table:
+    """Three requests with an objective of 500 ms, answered 400 ms after their send; the client sent
+    the first in time, the second 50 ms late and the third 300 ms late."""
+    late = [0, 50, 300]
+    columns = {
+        "request_id": [0, 1, 2],
+        "scheduled_ns": [0, 0, 0],
+        "sent_ns": [ms * NS_PER_MS for ms in late],
+        "first_token_ns": [(ms + 400) * NS_PER_MS for ms in late],
+        "last_token_ns": [(ms + 600) * NS_PER_MS for ms in late],
+        "output_tokens": [5, 5, 5],
+        "status": ["ok"] * 3,
+        "slo_ttft_ns": [500 * NS_PER_MS] * 3,
+    }
+    arrays = [
+        pa.array(columns[field.name], field.type)
+        if field.name in columns
+        else pa.nulls(3, field.type)
+        for field in REQUESTS
+    ]
+    return pa.table(arrays, schema=REQUESTS)
+
+
+def counts_the_objective_from_the_intended_send(met: Callable[[pa.Table], list[bool]]) -> None:
+    assert met(sent_late()) == [True, True, False]
+
+
+def met_by_metrics(requests: pa.Table) -> list[bool]:
+    return [bool(each) for each in Frame({"requests": requests}, 1.0).slo_met]
+
+
+def met_by_records(requests: pa.Table) -> list[bool]:
+    return [bool(each) for each in derive(requests)["slo_met"]]
+
+
+def met_from_the_send(requests: pa.Table) -> list[bool]:
+    return [bool(each) for each in derive(requests)["ttft_s"] <= 0.5]
 
 
 def keeps_every_request(join: Joiner) -> None:
@@ -132,6 +174,10 @@ def trusts_the_median(found: Calibration) -> Iterator[str]:
 EXHIBITS = [
     Exhibit(2, "latency from the actual send alone", keeps_the_intended_time, joined,
             counted_from_the_send),
+    Exhibit(2, "SLO counted from the actual send by metrics",
+            counts_the_objective_from_the_intended_send, met_by_metrics, met_from_the_send),
+    Exhibit(2, "SLO counted from the actual send by records",
+            counts_the_objective_from_the_intended_send, met_by_records, met_from_the_send),
     Exhibit(2, "lateness that invalidates nothing", says_when_it_is_late, overrun, never_late),
     Exhibit(2, "lateness judged by its median", says_when_it_is_late, overrun,
             looks_at_the_median),
