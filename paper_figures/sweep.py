@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import RecordError
+from harness.records.files import read_kept
 
 from . import style
 
@@ -35,7 +36,7 @@ def open_sweep(path: Path) -> Sweep:
     """``RecordError`` where the folder holds no sweep."""
     try:
         about = json.loads((path / "study.json").read_bytes())
-        numbers = pd.read_parquet(path / "numbers.parquet", page_checksum_verification=True)
+        numbers = read_kept(path / "numbers.parquet").to_pandas()
     except (OSError, ValueError) as error:
         raise RecordError(f"{path}: no sweep (study.json, numbers.parquet)") from error
     return Sweep(path.name, about["study"]["over"], about["profile"], numbers)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ..records.files import read_table
+from ..records.files import read_kept
 from .claim import Ours
 from .evaluation import OURS, ground, times
 
@@ -18,7 +18,7 @@ class Throughput:
     """The highest rates that each system reached over all that was offered."""
 
     def __init__(self, folder: Path) -> None:
-        self._rows: pd.DataFrame = read_table(folder / "numbers.parquet").to_pandas()
+        self._rows: pd.DataFrame = read_kept(folder / "numbers.parquet").to_pandas()
         about = json.loads((folder / "study.json").read_bytes())
         self._mode: Literal["live", "simulated"] = about["mode"]
         self._ground = ground(about["profile"])

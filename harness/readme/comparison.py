@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..compare import compare
-from ..compare.rows import Row
+from ..compare import Row, compare
 from ..records import Manifest, open_run
 from ..report.numbers import shown, unit_of
 from ..report.table import BRIEF, MISSING, brief_metrics

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ..records.files import read_table
+from ..records.files import read_kept
 from ..report.numbers import shown, unit_of
 from .block import Block
 
@@ -14,7 +14,7 @@ def sweep(block: Block, reference: Path) -> str:
     """Columns in the order of ``rows`` (metrics), and of ``systems`` within each."""
     folder = reference / block.record
     about = json.loads((folder / "study.json").read_bytes())
-    frame = read_table(folder / "numbers.parquet").to_pandas()
+    frame = read_kept(folder / "numbers.parquet").to_pandas()
     frame = frame[frame["metric"].isin(block.rows)]
     units = dict(zip(frame["metric"], frame["unit"], strict=True))
     values = frame.set_index(["at", "metric", "system"])["value"]

@@ -5,6 +5,7 @@ table is written again."""
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 
 from ..errors import RecordError
 
-MANIFEST = "manifest.json"
+MANIFEST, STUDY = "manifest.json", "study.json"
 
 
 def write_table(table: pa.Table, path: Path, **options: Any) -> None:
@@ -35,9 +36,19 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         raise RecordError(f"{path}: cannot be read ({first_line})") from error
 
 
+def read_kept(path: Path) -> pa.Table:
+    """Read a table that a study left beside its cells or in their place, checked by the digest in
+    its ``study.json``. ``RecordError`` as :func:`read_table`."""
+    study = path.parent / STUDY
+    if study.exists():
+        check(path, json.loads(study.read_bytes()).get("files"))
+    return read_table(path)
+
+
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of a cell but its manifest, which holds them, by name."""
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != MANIFEST)
+    """SHA-256 of every file in a folder but those that hold them, by name."""
+    holders = (MANIFEST, STUDY)
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name not in holders)
     return {path.name: _digest(path) for path in files}
 
 
@@ -53,7 +64,7 @@ def check(path: Path, known: Mapping[str, str] | None) -> None:
         raise RecordError(f"{path}: cannot be read ({error.strerror})") from error
     if found != wanted:
         raise RecordError(
-            f"{path}: is not what was written (SHA-256 {found[:12]}…, the manifest says"
+            f"{path}: is not what was written (SHA-256 {found[:12]}…, the record says"
             f" {wanted[:12]}…); restore it from a copy, or run the cell again"
         )
 

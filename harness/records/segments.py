@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .files import read_table
+from .files import read_kept
 from .samples import samples
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def segments(run: Run) -> pd.DataFrame:
 
     kept = run.path / FILE
     if kept.exists():
-        return read_table(kept).to_pandas()
+        found: pd.DataFrame = read_kept(kept).to_pandas()
+        return found
     return pd.DataFrame([row for cell in distinct(run.cells()) for row in rows(cell)])
 
 
@@ -57,7 +58,7 @@ def segment_names(cell: Cell) -> tuple[str, ...]:
 
 def beside(cell: Cell) -> pd.DataFrame:
     """Of each segment of the cell's load under its system, the numbers over all requests."""
-    frame = read_table(_kept(cell)).to_pandas()
+    frame: pd.DataFrame = read_kept(_kept(cell)).to_pandas()
     mine = (frame["system"] == cell.system) & (frame["workload"] == cell.workload)
     return frame[mine & (frame["backbone"] == ALL)]
 

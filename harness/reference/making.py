@@ -17,7 +17,7 @@ from ..places import RUNS
 from ..plan import plan_cells
 from ..progress import Progress
 from ..records import Run
-from ..records.files import write_table
+from ..records.files import STUDY, digests, write_table
 from ..records.segments import FILE, distinct, rows
 from ..runner import CellTask, Runner, run_cell
 from ..sweeps import cores, spread
@@ -78,7 +78,7 @@ def _whole(
             compact(cell)
         else:
             shutil.rmtree(cell.path)
-    _write(draft / "study.json", _about(study, cells[0].manifest, experiment))
+    _write_about(draft, study, cells[0].manifest, experiment)
 
 
 def _sweep(
@@ -110,7 +110,7 @@ def _sweep(
     write_table(pa.Table.from_pylist(table), record / "numbers.parquet")
     value = study.values[0]
     about = found[value].cells()[0].manifest
-    _write(record / "study.json", _about(study, about, experiments[value]))
+    _write_about(record, study, about, experiments[value])
 
 
 def _numbers(task: NumbersTask) -> list[dict[str, Any]]:
@@ -126,8 +126,8 @@ def _opened(experiment: Experiment, path: Path) -> Run:
     return run
 
 
-def _about(study: Study, manifest: Any, experiment: Experiment) -> dict[str, Any]:
-    return {
+def _write_about(folder: Path, study: Study, manifest: Any, experiment: Experiment) -> None:
+    about = {
         "study": study.model_dump(mode="json"),
         "mode": manifest.mode,
         "profile": manifest.profile,
@@ -136,7 +136,9 @@ def _about(study: Study, manifest: Any, experiment: Experiment) -> dict[str, Any
         "machine": manifest.machine,
         "git": manifest.git,
         "seeds": list(experiment.seeds),
+        "files": digests(folder),
     }
+    _write(folder / STUDY, about)
 
 
 def _write(path: Path, content: Any) -> None:

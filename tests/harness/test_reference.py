@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness import metrics
-from harness.errors import HarnessError
+from harness.errors import HarnessError, RecordError
 from harness.progress import Progress
 from harness.records import open_run, read_cell
 from harness.records.segments import segments
@@ -57,6 +57,10 @@ def test_a_study_of_several_segments_keeps_one_and_the_numbers_of_all(tmp_path: 
     assert set(rows["segment"]) == {"1", "2", "3"}
     assert set(rows["system"]) == {"serverless-lora", "serverless-llm"}
     assert list((tmp_path / "runs" / ".reference").iterdir()) == [], "nothing is left half done"
+    kept = place / "segments.parquet"
+    kept.write_bytes(kept.read_bytes()[:-20] + b"!" + kept.read_bytes()[-19:])
+    with pytest.raises(RecordError, match=r"segments\.parquet: is not what was written"):
+        segments(run)
 
 
 def test_a_study_goes_on_where_it_was_killed(
