@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -81,7 +82,9 @@ def test_bars_are_the_means_of_the_segments_with_their_intervals(tmp_path: Path)
     (bar,) = data.to_dict("records")
     assert bar["value"] == pytest.approx(rows["value"].mean(), abs=1e-6)
     reach = 2.3646 * rows["value"].std(ddof=1) / 8**0.5  # Student's t, seven degrees of freedom
-    assert bar["high"] - bar["value"] == pytest.approx(reach, abs=1e-4)
+    factor = math.exp(reach / rows["value"].mean())  # of the logarithm of the mean
+    assert bar["high"] / bar["value"] == pytest.approx(factor, rel=1e-4)
+    assert bar["value"] / bar["low"] == pytest.approx(factor, rel=1e-4)
 
 
 def test_the_kept_segment_gives_the_numbers_that_are_kept_of_it() -> None:
