@@ -60,6 +60,12 @@ class Frame:
         return np.asarray(found.to_numpy(), dtype=np.bool_)
 
     @cached_property
+    def tells_temperatures(self) -> bool:
+        """Whether the system told the temperature of any request."""
+        column = self.requests["temperature"]
+        return bool(column.null_count < len(column))
+
+    @cached_property
     def ok(self) -> Flags:
         return self.is_("status", "ok")
 

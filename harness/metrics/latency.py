@@ -30,20 +30,26 @@ def _itl(frame: Frame) -> Sample | None:
     return None if frame.gaps is None else Sample(frame.gaps)
 
 
-def _of_temperature(temperature: str) -> Callable[[Frame], Sample]:
-    def observe(frame: Frame) -> Sample:
+def _of_temperature(temperature: str) -> Callable[[Frame], Sample | None]:
+    def observe(frame: Frame) -> Sample | None:
+        if not frame.tells_temperatures:
+            return None
         chosen = frame.is_("temperature", temperature)
         return Sample(frame.answered(np.where(chosen, frame.ttft_s, np.nan)))
 
     return observe
 
 
-def _cold(*, imports: bool) -> Callable[[Frame], Sample]:
+def _cold(*, imports: bool) -> Callable[[Frame], Sample | None]:
     """Cold requests that waited for imports or a checkpoint, or those that found both in place and
-    owed a process, a mapping and an adapter at most."""
+    owed a process, a mapping and an adapter at most; of requests whose stages are known."""
 
-    def observe(frame: Frame) -> Sample:
-        chosen = frame.is_("temperature", "cold") & ((frame.staged("libraries") > 0) == imports)
+    def observe(frame: Frame) -> Sample | None:
+        if not frame.tells_temperatures:
+            return None
+        imported = frame.staged("libraries")
+        waited = imported > 0 if imports else imported == 0
+        chosen = frame.is_("temperature", "cold") & waited
         return Sample(frame.answered(np.where(chosen, frame.ttft_s, np.nan)))
 
     return observe

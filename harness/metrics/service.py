@@ -18,6 +18,7 @@ def _share(flags: Callable[[Frame], Flags]) -> Callable[[Frame], Scaled]:
 
 
 def _temperature(temperature: str, meaning: str) -> Metric:
+    of_temperature = _share(lambda frame: frame.is_("temperature", temperature))
     return Metric(
         f"{temperature}_share",
         f"{temperature} share",
@@ -26,7 +27,7 @@ def _temperature(temperature: str, meaning: str) -> Metric:
         f"Share of the requests that were {temperature}: {meaning}.",
         f"n_{temperature} / n",
         "higher" if temperature == "hot" else "lower",
-        _share(lambda frame: frame.is_("temperature", temperature)),
+        lambda frame: of_temperature(frame) if frame.tells_temperatures else None,
     )
 
 
@@ -35,9 +36,11 @@ def flagged_rate(frame: Frame, flags: Flags, per: float) -> Scaled:
     return Scaled(Series.of(flags.astype(np.float64)), float(frame.n), per, share=True)
 
 
-def answered_tokens(frame: Frame, tokens: Floats, per: float) -> Scaled:
-    """Tokens of answered requests, by ``per``; a failed request is one of no tokens."""
-    return Scaled(Series.of(np.where(frame.ok, np.nan_to_num(tokens), 0.0)), float(frame.n), per)
+def answered_tokens(frame: Frame, tokens: Floats, per: float) -> Scaled | None:
+    """Tokens of answered requests, by ``per``; a failed request is one of no tokens. None where
+    the server did not count those of an answer: part of a sum would pass for the whole."""
+    counted = np.where(frame.ok, tokens, 0.0)
+    return None if np.isnan(counted).any() else Scaled(Series.of(counted), float(frame.n), per)
 
 
 SERVICE = (

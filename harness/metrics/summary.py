@@ -19,12 +19,13 @@ BY_DEVICE = ("memory_gb_s", "memory_peak_bytes")
 
 
 def summary(tables: Mapping[str, pa.Table], duration_s: float) -> dict[str, Any]:
-    """Schema 1. ``duration_s``: from the run's start to the last answer's end."""
+    """Schema 1. ``duration_s``: from the run's start to the last answer's end. What the system
+    does not tell of its inside is null."""
     frame = Frame(tables, duration_s)
     document: dict[str, Any] = {
         "n": frame.n,
         "ok": int(frame.ok.sum()),
-        **{t: int(frame.is_("temperature", t).sum()) for t in TEMPERATURES},
+        **_temperatures(frame),
         "duration_s": duration_s,
     }
     for name, content in _latencies(frame).items():
@@ -34,11 +35,16 @@ def summary(tables: Mapping[str, pa.Table], duration_s: float) -> dict[str, Any]
         **document,
         **values,
         "ci95": intervals,
-        "memory_peak_bytes": frame.ledger.peak_bytes,
-        "memory_gb_s": frame.ledger.gb_s,
+        "memory_peak_bytes": frame.ledger.peak_bytes or None,
+        "memory_gb_s": frame.ledger.gb_s or None,
         "measured_pss_bytes": frame.ledger.pss,
         "residual_s": residual(frame),
     }
+
+
+def _temperatures(frame: Frame) -> dict[str, int | None]:
+    told = frame.tells_temperatures
+    return {t: int(frame.is_("temperature", t).sum()) if told else None for t in TEMPERATURES}
 
 
 def _latencies(frame: Frame) -> dict[str, dict[str, Any] | None]:

@@ -13,7 +13,7 @@ from harness.errors import HarnessError
 from harness.metrics import METRICS, Frame, metric, summary
 from harness.metrics.page import page
 
-from .made import END, MS, tables
+from .made import END, MS, tables, unseen_tables
 from .many import many_requests, spans_of
 
 DURATION_S = END / 1e9
@@ -115,6 +115,42 @@ def test_what_is_not_billed_has_no_cost_and_no_value_for_money() -> None:
     names = ("cost_usd", "usd_per_1k_requests", "cost_effectiveness", "tokens_per_usd")
     for name in (*names, "goodput_per_usd"):
         assert value(name, of=unseen) is None
+
+
+UNSEEN = (
+    "cold_share", "warm_share", "hot_share", "memory_gb_s", "memory_mean_gb", "memory_peak_bytes",
+    "measured_pss_bytes.peak", "cost_usd", "queueing_s", "ttft_by_temperature.cold",
+    "ttft_cold_s.with_imports", "ttft_cold_s.without_imports",
+)  # fmt: skip
+
+
+def test_what_an_endpoint_does_not_tell_is_unknown_and_not_zero() -> None:
+    endpoint = Frame(unseen_tables(), DURATION_S)
+    for name in UNSEEN:
+        seen = metric(name).observe(endpoint)
+        values = [] if seen is None else [each.value for each in seen.estimates.values()]
+        assert all(each is None for each in values), name
+    assert value("ttft_s", "mean", endpoint) == pytest.approx(0.4)
+    assert value("success_share", of=endpoint) == pytest.approx(2 / 3)
+
+
+def test_a_summary_of_an_endpoint_has_null_for_what_it_does_not_tell() -> None:
+    document = summary(unseen_tables(), DURATION_S)
+    unknown = ("cold", "warm", "hot", "cold_share", "memory_peak_bytes", "memory_gb_s", "cost_usd")
+    assert [document[name] for name in unknown] == [None] * len(unknown)
+    assert (document["n"], document["ok"]) == (3, 2)
+
+
+def test_tokens_that_the_server_does_not_count_are_unknown_and_not_zero() -> None:
+    uncounted = frame(requests=with_column("output_tokens", [5, None, None]))
+    for name in ("output_tokens_per_s", "total_tokens_per_s", "tokens_per_usd"):
+        assert value(name, of=uncounted) is None, name
+
+
+def test_a_cold_request_without_stages_is_not_one_without_imports() -> None:
+    silent = frame(spans=tables()["spans"].slice(0, 0))
+    assert value("ttft_cold_s.without_imports", "mean", silent) is None
+    assert value("ttft_by_temperature.cold", "mean", silent) == pytest.approx(0.700)
 
 
 def test_a_summary_holds_every_key_of_the_contract() -> None:
