@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 
-from . import conditions, style
+from . import conditions, published, style
+from .errors import NothingToDrawError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from harness.records import Run
 
 NAME = "ablation"
-_SYSTEMS = [name for name in style.SYSTEMS if name.startswith("serverless-lora")]
+_WHOLE = "serverless-lora"
 _METRICS = {"ttft_from_schedule_s": "mean TTFT, s", "e2e_s": "mean E2E, s", "cost_usd": "cost, $"}
+_NORMAL = "azure-normal8"
 PUBLISHED = {
     "serverless-lora": {"ttft_from_schedule_s": 0.576, "e2e_s": 2.977, "cost_usd": 7.53},
     "serverless-lora-no-sharing": {
@@ -28,27 +32,32 @@ PUBLISHED = {
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
     style.apply()
-    cells = conditions.kept(run, _SYSTEMS)
-    data = conditions.totals(run, list(_METRICS), _SYSTEMS)
+    systems = [name for name in conditions.all_systems(run) if name in (_WHOLE, *style.ABLATIONS)]
+    if not set(systems) & set(style.ABLATIONS):
+        raise NothingToDrawError(f"run {run.id}: no ablation of {_WHOLE}")
+    cells = conditions.kept(run, systems)
+    data = conditions.totals(run, list(_METRICS), systems)
+    normal = [cell for cell in cells if cell.workload == _NORMAL]
+    hollow = bool(normal) and published.belongs(normal)
     figure, axes = plt.subplots(1, 3, figsize=(style.PAGE_IN, 2.4), layout="constrained")
     for axis, (metric, unit) in zip(axes, _METRICS.items(), strict=True):
         rows = data[data["metric"] == metric]
         conditions.bars(axis, rows, unit)
         axis.tick_params("x", labelsize=6)
-        _published(axis, metric, rows)
-    conditions.legend(figure, axes[0])
-    more = "hollow: as published, for normal"
+        if hollow:
+            _published(axis, metric, rows)
+    style.legend(figure)
+    more = "hollow: as published, for normal" if hollow else ""
     yield conditions.finish(NAME, figure, cells, data, more)
 
 
-def _published(axis: Any, metric: str, rows: Any) -> None:
+def _published(axis: Any, metric: str, rows: pd.DataFrame) -> None:
     """Hollow marks over the bars that they belong to."""
-    labels = list(dict.fromkeys(rows["label"]))
-    if "normal" not in labels:
-        return
-    systems = style.in_order(rows["system"])
-    width = conditions.GAP / len(systems)
-    for system, values in PUBLISHED.items():
+    group = list(dict.fromkeys(rows["label"])).index(conditions.pattern(_NORMAL))
+    shown = [system for system in PUBLISHED if system in set(rows["system"])]
+    for system in shown:
         _, _, mark = style.look(system)
-        place = labels.index("normal") + (systems.index(system) - (len(systems) - 1) / 2) * width
-        axis.plot(place, values[metric], mark, mfc="white", mec="black", mew=0.8, ms=4)
+        place = conditions.bar_places(rows, system)[0][group]
+        axis.plot(place, PUBLISHED[system][metric], mark, mfc="white", mec="black", mew=0.8, ms=4)
+    tops = [axis.get_ylim()[1], *(1.05 * PUBLISHED[system][metric] for system in shown)]
+    axis.set_ylim(top=max(tops))

@@ -11,6 +11,7 @@ from harness.records.segments import ALL, segments
 from harness.stats import student_interval
 
 from . import style
+from .errors import NothingToDrawError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,33 +23,45 @@ GAP = 0.8
 _KEYS = ["system", "workload", "backbone", "metric"]
 
 
-def kept(run: Run, systems: Sequence[str] | None = None) -> list[Cell]:
-    """Cells of the first seed, of these systems where any of them is there, else of all."""
-    cells = run.cells()
-    chosen = [cell for cell in cells if systems and cell.system in systems] or cells
+def all_systems(run: Run) -> list[str]:
+    return list(dict.fromkeys(cell.system for cell in run.cells()))
+
+
+def systems_of(run: Run) -> list[str]:
+    """The run's systems without ablations, where it has any other."""
+    there = all_systems(run)
+    return [name for name in there if name not in style.ABLATIONS] or there
+
+
+def kept(run: Run, systems: Sequence[str]) -> list[Cell]:
+    """Cells of these systems, of the first seed."""
+    chosen = [cell for cell in run.cells() if cell.system in systems]
     first = min(cell.manifest.seed for cell in chosen)
     return [c for c in chosen if c.manifest.seed == first and not c.manifest.repeat]
 
 
-def means(run: Run, metrics: Sequence[str], systems: Sequence[str] | None = None) -> pd.DataFrame:
+def means(run: Run, metrics: Sequence[str], systems: Sequence[str]) -> pd.DataFrame:
     """Of each pattern and backbone, the mean over the segments; ``label`` names both. Intervals
-    are over the segments, where there are at least three."""
+    are over the segments, where there are at least three. ``NothingToDrawError`` where none of
+    the metrics is known of any."""
     found = _over_segments(run, metrics, systems, per_backbone=True)
     labels = found["workload"].map(pattern) + "\n" + found["backbone"].map(_short)
     return found.assign(label=labels)
 
 
-def totals(run: Run, metrics: Sequence[str], systems: Sequence[str] | None = None) -> pd.DataFrame:
+def totals(run: Run, metrics: Sequence[str], systems: Sequence[str]) -> pd.DataFrame:
     """The same of each pattern, over both backbones."""
     found = _over_segments(run, metrics, systems, per_backbone=False)
     return found.drop(columns="backbone").assign(label=found["workload"].map(pattern))
 
 
 def _over_segments(
-    run: Run, metrics: Sequence[str], systems: Sequence[str] | None, *, per_backbone: bool
+    run: Run, metrics: Sequence[str], systems: Sequence[str], *, per_backbone: bool
 ) -> pd.DataFrame:
     rows = chosen_segments(run, systems)
     rows = rows[rows["metric"].isin(metrics) & ((rows["backbone"] != ALL) == per_backbone)]
+    if not rows["value"].notna().any():
+        raise NothingToDrawError(f"run {run.id}: {' and '.join(metrics)} {style.UNKNOWN}")
     found = [
         dict(zip(_KEYS, key, strict=True)) | over_segments(part["value"], part["n"])
         for key, part in rows.groupby(_KEYS)
@@ -56,16 +69,14 @@ def _over_segments(
     return _sorted(pd.DataFrame(found))
 
 
-def chosen_segments(run: Run, systems: Sequence[str] | None) -> pd.DataFrame:
-    """Rows of these systems, where any of them is there, else of all."""
+def chosen_segments(run: Run, systems: Sequence[str]) -> pd.DataFrame:
     rows = segments(run)
-    mine = rows["system"].isin(systems or ())
-    return rows[mine] if mine.any() else rows
+    return rows[rows["system"].isin(systems)]
 
 
 def over_segments(values: pd.Series[Any], counts: pd.Series[Any]) -> dict[str, Any]:
     """Their mean with its interval, how many they are and of how many requests."""
-    there = values.dropna()
+    there = values.dropna().astype(float)
     low, high = student_interval(there.tolist()) or (np.nan, np.nan)
     return {
         "value": there.mean(), "low": low, "high": high, "segments": len(there), "n": counts.sum(),
@@ -74,37 +85,66 @@ def over_segments(values: pd.Series[Any], counts: pd.Series[Any]) -> dict[str, A
 
 def bars(axis: Any, rows: pd.DataFrame, unit: str) -> None:
     """Groups by ``label``, a bar a system, whiskers where there is an interval."""
-    systems = style.in_order(rows["system"])
     labels = list(dict.fromkeys(rows["label"]))
-    width = GAP / len(systems)
-    for index, system in enumerate(systems):
+    for system in style.in_order(rows["system"]):
         name, colour, _ = style.look(system)
         mine = rows[rows["system"] == system].set_index("label").reindex(labels)
-        places = np.arange(len(labels)) + (index - (len(systems) - 1) / 2) * width
+        places, width = bar_places(rows, system)
         values = mine["value"].to_numpy(dtype=float)
         axis.bar(places, values, width, color=colour, label=name, linewidth=0)
-        reach = np.vstack([values - mine["low"], mine["high"] - values])
+        reach = np.vstack([values - mine["low"].clip(lower=0), mine["high"] - values])
         axis.errorbar(places, values, reach, fmt="none", ecolor="black", elinewidth=0.6)
+        _say_unknown(axis, places[(np.isnan(values) & mine["n"].notna()).to_numpy()], width)
     axis.set_xticks(range(len(labels)), labels)
     axis.grid(visible=False, axis="x")
     axis.set_ylabel(unit)
     axis.set_ylim(bottom=0)
 
 
-def legend(figure: Any, axis: Any, columns: int | None = None) -> None:
-    handles, labels = axis.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, ncols=columns or len(labels), frameon=False, loc="outside upper center"
-    )
+def bar_places(rows: pd.DataFrame, system: str) -> tuple[np.ndarray[Any, Any], float]:
+    """Where the system's bar of each label stands, and its width."""
+    systems = style.in_order(rows["system"])
+    width = GAP / len(systems)
+    offset = (systems.index(system) - (len(systems) - 1) / 2) * width
+    return np.arange(rows["label"].nunique()) + offset, width
+
+
+def _say_unknown(axis: Any, places: np.ndarray[Any, Any], width: float) -> None:
+    """In the place of bars whose height is not known."""
+    for place in places:
+        axis.text(
+            place, 0.03, style.UNKNOWN, transform=axis.get_xaxis_transform(),
+            rotation=90, size=6, ha="center", va="bottom",
+        )  # fmt: skip
+        axis.update_datalim([(place - width / 2, 0), (place + width / 2, 0)])
+    axis.autoscale_view(scaley=False)
+
+
+def together(cells: Sequence[Cell]) -> str:
+    """How many backbones were served at once, where it is the same number in all cells and more
+    than one."""
+    counts = {len(cell.manifest.deployment["backbones"]) for cell in cells}
+    least = min(counts)
+    if len(counts) > 1 or least == 1:
+        return ""
+    return f"{'both' if least == 2 else least} backbones served at once"
+
+
+def prices(cells: Sequence[Cell]) -> str:
+    """The price sheets that the cells are billed by."""
+    names = {str(cell.manifest.prices["name"]) for cell in cells}
+    return f"prices {' and '.join(sorted(names))}"
 
 
 def finish(name: str, figure: Any, cells: Sequence[Cell], data: pd.DataFrame, more: str) -> Any:
     """``data`` of several segments, or of repeats, says so in the caption."""
-    least, most = int(data["segments"].min()), int(data["segments"].max())
+    counts = data["segments"][data["segments"] > 0]
+    least, most = int(counts.min()), int(counts.max())
     between = ", 95 % over them" if "low" in data and data["low"].notna().any() else ""
     count = str(most) if least == most else f"{least} to {most}"
     parts = [f"mean of {count} runs{between}"] if most > 1 else []
-    figure.supxlabel(style.caption(cells, "; ".join([*parts, more])), fontsize=6)
+    told = "; ".join(part for part in [*parts, more] if part)
+    figure.supxlabel(style.caption(cells, told), fontsize=6)
     return style.Drawing(name, figure, data)
 
 

@@ -9,16 +9,18 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from . import conditions, style
+from .errors import NothingToDrawError
 
 if TYPE_CHECKING:
     from harness.records import Run
 
 NAME = "cost-against-ttft"
+_METRICS = {"cost_usd": "cost_usd", "ttft_from_schedule_s": "ttft_s"}
 
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
     style.apply()
-    cells = conditions.kept(run)
+    cells = conditions.kept(run, conditions.all_systems(run))
     data = tidy(run)
     workloads = list(dict.fromkeys(data["workload"]))
     figure, axes = plt.subplots(
@@ -27,18 +29,24 @@ def draw_figure(run: Run) -> Iterator[style.Drawing]:
     for axis, workload in zip(axes[0], workloads, strict=True):
         _panel(axis, data[data["workload"] == workload], conditions.pattern(workload))
     axes[0, 0].set_ylabel("cost, $")
-    conditions.legend(figure, axes[0, 0], columns=4)
-    yield conditions.finish(NAME, figure, cells, data, "line: not beaten in both")
+    style.legend(figure, columns=4)
+    absent = sorted({cell.system for cell in cells} - set(data["system"]))
+    told = [f"{', '.join(absent)}: {style.UNKNOWN}"] if absent else []
+    more = "; ".join(["line: not beaten in both", *told])
+    yield conditions.finish(NAME, figure, cells, data, more)
 
 
 def tidy(run: Run) -> pd.DataFrame:
-    """Mean TTFT, cost, and whether another system is at least as good in both and better in one."""
-
-    rows = conditions.totals(run, ["ttft_from_schedule_s", "cost_usd"])
-    wide = rows.pivot_table(
-        index=["workload", "system", "segments"], columns="metric", values="value", sort=False
-    ).reset_index()
-    wide = wide.rename(columns={"ttft_from_schedule_s": "ttft_s"})
+    """Mean TTFT, cost, and whether another system is at least as good in both and better in one;
+    of those whose TTFT and cost are known. ``NothingToDrawError`` where no system's are."""
+    keys = ["workload", "system"]
+    rows = conditions.totals(run, list(_METRICS), conditions.all_systems(run))
+    values = rows.pivot_table(index=keys, columns="metric", values="value", sort=False)
+    wide = values.reindex(columns=list(_METRICS)).dropna().rename(columns=_METRICS)
+    if wide.empty:
+        raise NothingToDrawError(f"run {run.id}: {' and '.join(_METRICS)} {style.UNKNOWN}")
+    wide.insert(0, "segments", rows.groupby(keys)["segments"].min())
+    wide = wide.reset_index()
     wide["undominated"] = [_undominated(wide, row) for _, row in wide.iterrows()]
     return wide.rename_axis(columns=None)
 

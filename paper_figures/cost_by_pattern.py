@@ -17,13 +17,13 @@ NAME = "cost-by-pattern"
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
     style.apply()
-    cells = conditions.kept(run, style.MAIN)
-    data = conditions.totals(run, ["cost_usd", "cost_effectiveness"], style.MAIN)
+    systems = conditions.systems_of(run)
+    cells = conditions.kept(run, systems)
+    data = conditions.totals(run, ["cost_usd", "cost_effectiveness"], systems)
     figure, axes = plt.subplots(1, 2, figsize=(style.PAGE_IN, 2.3), layout="constrained")
     conditions.bars(axes[0], data[data["metric"] == "cost_usd"], "cost, $")
     conditions.bars(
         axes[1], data[data["metric"] == "cost_effectiveness"], "1/(E2E × cost), 1/($·s)"
     )
-    conditions.legend(figure, axes[0])
-    prices = cells[0].manifest.prices["name"]
-    yield conditions.finish(NAME, figure, cells, data, f"prices {prices}")
+    style.legend(figure)
+    yield conditions.finish(NAME, figure, cells, data, conditions.prices(cells))

@@ -19,11 +19,11 @@ _METRICS = {"cost_usd": "cost, $", "cost_effectiveness": "1/(E2E Ã— cost), 1/($Â
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
     style.apply()
-    cells = conditions.kept(run)
-    data = conditions.totals(run, list(_METRICS))
+    systems = conditions.all_systems(run)
+    cells = conditions.kept(run, systems)
+    data = conditions.totals(run, list(_METRICS), systems)
     figure, axes = plt.subplots(1, 2, figsize=(style.PAGE_IN, 2.3), layout="constrained")
     for axis, (metric, unit) in zip(axes, _METRICS.items(), strict=True):
         conditions.bars(axis, data[data["metric"] == metric], unit)
-    conditions.legend(figure, axes[0], columns=4)
-    prices = " and ".join(sorted({str(cell.manifest.prices["name"]) for cell in cells}))
-    yield conditions.finish(NAME, figure, cells, data, f"prices {prices}")
+    style.legend(figure, columns=4)
+    yield conditions.finish(NAME, figure, cells, data, conditions.prices(cells))

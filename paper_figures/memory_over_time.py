@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from . import style
+from .errors import NothingToDrawError
 
 if TYPE_CHECKING:
     from harness.records import Cell, Run
@@ -25,27 +26,43 @@ _MEASURED = {
 
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
-    """One figure a workload and seed: a panel a system, all to one scale."""
+    """One figure a workload and seed: a panel a system, all to one scale. ``NothingToDrawError``
+    where the memory of none is known."""
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in run.cells():
         groups.setdefault((cell.workload, cell.path.name), []).append(cell)
     seeds = {workload: min(s for w, s in groups if w == workload) for workload, _ in groups}
-    for (workload, seed), cells in sorted(groups.items()):
+    found = [(key, *style.in_panels(cells, tidy)) for key, cells in sorted(groups.items())]
+    if all(data.empty for _, _, data in found):
+        raise NothingToDrawError(f"run {run.id}: memory {style.UNKNOWN}")
+    for (workload, seed), cells, data in found:
         suffix = "" if seed == seeds[workload] else f"-{seed}"
-        yield _draw(f"{NAME}-{workload}{suffix}", cells)
+        yield _draw(f"{NAME}-{workload}{suffix}", cells, data)
 
 
 def tidy(cell: Cell) -> pd.DataFrame:
-    """A row per tenth of a second and owner: ``bytes`` of the ledger, all devices and functions;
-    measured samples, one a second at most, keep their own times under their source's name."""
+    """A row per time and owner: ``bytes`` of the ledger, all devices and functions, every tenth of
+    a second where the records hold them so, else at every change; measured samples, one a second
+    at most, keep their own times under their source's name."""
     memory = cell.table("memory").to_pandas()
-    even = memory[(memory["source"] == "ledger") & (memory["t_ns"] % _GRID_NS == 0)]
-    held: pd.DataFrame = even.groupby(["t_ns", "owner"], as_index=False)["bytes"].sum()
+    held = _held(memory[memory["source"] == "ledger"], cell.summary["duration_s"])
     measured = _each_second(memory[memory["source"].isin(_MEASURED)])
     rows: pd.DataFrame = pd.concat([held, measured], ignore_index=True)
     rows["t_s"] = rows.pop("t_ns") / 1e9
     rows.insert(0, "system", cell.system)
     return rows
+
+
+def _held(ledger: pd.DataFrame, duration_s: float) -> pd.DataFrame:
+    """What a function holds lasts until its next row."""
+    wide = ledger.assign(function_id=ledger["function_id"].fillna("")).pivot_table(
+        index="t_ns", columns=["owner", "device", "function_id"], values="bytes", aggfunc="last"
+    )
+    owners = wide.ffill().fillna(0).T.groupby(level="owner").sum().T.astype("int64")
+    even = owners[owners.index % _GRID_NS == 0]
+    shown = even if len(even) > duration_s * 1e9 // _GRID_NS else owners
+    held: pd.DataFrame = shown.rename_axis(columns="owner").stack().rename("bytes").reset_index()
+    return held.astype({"bytes": "int64"})
 
 
 def _each_second(samples: pd.DataFrame) -> pd.DataFrame:
@@ -55,23 +72,24 @@ def _each_second(samples: pd.DataFrame) -> pd.DataFrame:
     return whole[~later].rename(columns={"source": "owner"})
 
 
-def _draw(name: str, cells: list[Cell]) -> style.Drawing:
+def _draw(name: str, cells: list[Cell], data: pd.DataFrame) -> style.Drawing:
     style.apply()
-    ordered, data = style.in_panels(cells, tidy)
     figure, axes = plt.subplots(
         1,
-        len(ordered),
+        len(cells),
         figsize=(style.PAGE_IN, 2.4),
         sharex=True,
         sharey=True,
         squeeze=False,
         layout="constrained",
     )
-    for axis, cell in zip(axes[0], ordered, strict=True):
+    for axis, cell in zip(axes[0], cells, strict=True):
         _panel(axis, data[data["system"] == cell.system], cell.system)
     axes[0, 0].set_ylabel("memory, GB")
-    handles, labels = axes[0, -1].get_legend_handles_labels()
-    figure.legend(handles, labels, ncols=len(labels), frameon=False, loc="outside upper center")
+    # Last, since it ends the search for the right limits of all panels.
+    axes[0, 0].set_xlim(left=0)
+    axes[0, 0].set_ylim(bottom=0)
+    style.legend(figure)
     figure.supxlabel(
         style.caption(cells, f"workload {cells[0].workload}, areas: reserved by the ledger"),
         fontsize=6,
@@ -79,8 +97,21 @@ def _draw(name: str, cells: list[Cell]) -> style.Drawing:
     return style.Drawing(name, figure, data)
 
 
-def _panel(axis: Any, rows: Any, system: str) -> None:
-    held = rows[~rows["owner"].isin(_MEASURED)]
+def _panel(axis: Any, rows: pd.DataFrame, system: str) -> None:
+    axis.set_xlabel("time, s")
+    axis.set_title(system, loc="left", fontweight="bold")
+    if rows.empty:
+        style.say_unknown(axis)
+        return
+    _areas(axis, rows[~rows["owner"].isin(_MEASURED)])
+    for source, (label, line) in _MEASURED.items():
+        seen = rows[rows["owner"] == source].sort_values("t_s")
+        if len(seen):
+            gb = seen["bytes"] / 1e9
+            axis.plot(seen["t_s"], gb, line, color="black", ms=2, lw=0.6, label=label)
+
+
+def _areas(axis: Any, held: pd.DataFrame) -> None:
     columns = held.pivot_table(index="t_s", columns="owner", values="bytes", fill_value=0)
     owners = [owner for owner in style.OWNERS if owner in columns]
     if owners:
@@ -89,11 +120,3 @@ def _panel(axis: Any, rows: Any, system: str) -> None:
         axis.stackplot(
             columns.index, *values, labels=owners, colors=colours, linewidth=0, step="post"
         )
-    for source, (label, line) in _MEASURED.items():
-        seen = rows[rows["owner"] == source].sort_values("t_s")
-        if len(seen):
-            gb = seen["bytes"] / 1e9
-            axis.plot(seen["t_s"], gb, line, color="black", ms=2, lw=0.6, label=label)
-    axis.set_xlabel("time, s")
-    axis.set_xlim(left=0)
-    axis.set_title(system, loc="left", fontweight="bold")

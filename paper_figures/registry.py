@@ -6,18 +6,23 @@ from __future__ import annotations
 
 import importlib
 import tomllib
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
 
+from .errors import NothingToDrawError
+
 if TYPE_CHECKING:
     from harness.records import Run
 
     from .style import Drawing
+    from .sweep import Sweep
+
+    Record = Run | Sweep
 
 _FIGURES = {
     "time-breakdown": "paper_figures.time_breakdown",
@@ -42,6 +47,14 @@ _SWEEPS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """``paths``: the PNGs; ``skipped``: of each figure that was not drawn, a line that says why."""
+
+    paths: Sequence[Path]
+    skipped: Sequence[str] = ()
+
+
 def figure_names() -> list[str]:
     """Those that any run can be drawn as."""
     return list(_FIGURES)
@@ -52,20 +65,78 @@ def sweep_names() -> list[str]:
     return list(_SWEEPS)
 
 
-def draw(name: str, run: Run, folder: Path) -> list[Path]:
-    """Draw a figure from a run into ``folder``: PNG for people, PDF and SVG for papers, and a CSV
-    of what it shows. The PNGs; ``HarnessError`` where the name is unknown."""
-    drawings: Iterable[Drawing] = _module(name, _FIGURES).draw_figure(run)
-    return [drawing.save(folder) for drawing in drawings]
+def open_record(name: str | Path) -> Record:
+    """A run by its folder or its id, or a sweep by its folder. ``RecordError`` where it is
+    neither."""
+    from harness.records import open_run
+
+    from .sweep import is_sweep, open_sweep
+
+    return open_sweep(Path(name)) if is_sweep(Path(name)) else open_run(name)
+
+
+def names_for(record: Record) -> list[str]:
+    """The figures of a record: of a run, all; of a sweep, those of its study. ``HarnessError``
+    where the study has none of its own."""
+    from harness.records import Run
+
+    if isinstance(record, Run):
+        return figure_names()
+    found = [name for name in _SWEEPS if record.study in sources()[name]]
+    if not found:
+        every = ", ".join(_SWEEPS)
+        raise HarnessError(f"sweep {record.id}: its study has no figure; name one of {every}")
+    return found
+
+
+def drawings(name: str, record: Record) -> Iterable[Drawing]:
+    """A figure of a record. ``HarnessError`` where the name is unknown, ``NothingToDrawError``
+    where the record lacks what the figure shows."""
+    from harness.records import Run
+
+    from . import sweep_panels
+
+    module = _module(name)
+    of_run = isinstance(record, Run)
+    if of_run != (name in _FIGURES):
+        raise NothingToDrawError(f"{record.id} is a {'run' if of_run else 'sweep'}")
+    if isinstance(record, Run):
+        if not record.cells():
+            raise NothingToDrawError(f"run {record.id}: no finished cell")
+        found: Iterable[Drawing] = module.draw_figure(record)
+        return found
+    more = getattr(module, "MORE", "bands: 95 %")
+    return [sweep_panels.draw(name, record, module.PANELS, more)]
+
+
+def draw(name: str, record: Record, folder: Path) -> list[Path]:
+    """Draw a figure into ``folder``: PNG for people, PDF and SVG for papers, and a CSV of what it
+    shows. The PNGs; errors as of :func:`drawings`."""
+    return [drawing.save(folder) for drawing in drawings(name, record)]
+
+
+def draw_each(names: Sequence[str], record: Record, folder: Path) -> Drawn:
+    """Draw those of the figures that the record can feed. ``HarnessError`` where a name is
+    unknown, before anything is drawn."""
+    for name in names:
+        _module(name)
+    paths: list[Path] = []
+    skipped: list[str] = []
+    for name in names:
+        try:
+            paths += draw(name, record, folder)
+        except NothingToDrawError as reason:
+            skipped.append(f"{name}: {reason}")
+    return Drawn(paths, skipped)
 
 
 def draw_reference(name: str, reference: Path, folder: Path) -> list[Path]:
     """The same from each record under ``reference`` that sources.toml names for the figure."""
-    module = _module(name, _FIGURES | _SWEEPS)
+    _module(name)
     paths = []
-    for index, record in enumerate(sources()[name]):
-        for drawing in _drawings(name, module, reference / record):
-            own = drawing if index == 0 else replace(drawing, name=_joined(drawing.name, record))
+    for index, source in enumerate(sources()[name]):
+        for drawing in drawings(name, open_record(reference / source)):
+            own = drawing if index == 0 else replace(drawing, name=_joined(drawing.name, source))
             paths.append(own.save(folder))
     return paths
 
@@ -76,24 +147,12 @@ def sources() -> dict[str, list[str]]:
     return tomllib.loads(text)
 
 
-def _drawings(name: str, module: Any, record: Path) -> Iterable[Drawing]:
-    from harness.records import open_run
-
-    from . import sweep_panels
-    from .sweep import open_sweep
-
-    if name in _FIGURES:
-        found: Iterable[Drawing] = module.draw_figure(open_run(record))
-        return found
-    more = getattr(module, "MORE", "bands: 95 %")
-    return [sweep_panels.draw(name, open_sweep(record), module.PANELS, more)]
-
-
 def _joined(name: str, record: str) -> str:
     return record if record.startswith(name) else f"{name}-{record}"
 
 
-def _module(name: str, among: dict[str, str]) -> Any:
-    if name not in among:
-        raise HarnessError(f"figure {name!r} is unknown; known: {', '.join(among)}")
-    return importlib.import_module(among[name])
+def _module(name: str) -> Any:
+    known = _FIGURES | _SWEEPS
+    if name not in known:
+        raise HarnessError(f"figure {name!r} is unknown; known: {', '.join(known)}")
+    return importlib.import_module(known[name])

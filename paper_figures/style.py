@@ -49,7 +49,9 @@ SYSTEMS = {
     "vllm-dedicated": ("vLLM, one server a function", "#f0c9a8", ">"),
 }
 """Name on a figure, colour (neighbours differ in lightness) and mark of each system."""
-MAIN = ("serverless-lora", "serverless-llm", "instainfer")
+ABLATIONS = tuple(name for name in SYSTEMS if name.startswith("serverless-lora-"))
+UNKNOWN = "not known"
+"""In the place of what the records do not hold, so that it is not taken for zero."""
 
 
 def look(system: str) -> tuple[str, str, str]:
@@ -61,6 +63,23 @@ def in_order(systems: Iterable[str]) -> list[str]:
     """As they stand in the legend: ServerlessLoRA, its rivals, its ablations, others."""
     known = list(SYSTEMS)
     return sorted(set(systems), key=lambda s: (known.index(s) if s in known else 99, s))
+
+
+def legend(figure: Any, columns: int | None = None) -> None:
+    """Everything that a panel labels, once, above the panels."""
+    found: dict[str, Any] = {}
+    for axis in figure.axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    figure.legend(
+        found.values(), found, ncols=columns or max(len(found), 1), frameon=False,
+        loc="outside upper center",
+    )  # fmt: skip
+
+
+def say_unknown(axis: Any, what: str = "") -> None:
+    """Across an empty panel: ``what`` is not known."""
+    axis.text(0.5, 0.5, f"{what} {UNKNOWN}".strip(), transform=axis.transAxes, ha="center")
 
 
 def apply() -> None:
@@ -124,7 +143,7 @@ def caption(cells: Sequence[Cell], more: str) -> str:
     profile, and the runs it is made of."""
     grounds = " and ".join(sorted({ground(cell.manifest) for cell in cells}))
     runs = ", ".join(sorted({cell.manifest.run_id for cell in cells}))
-    return f"{grounds}; run {runs}; {more}"
+    return "; ".join(part for part in (grounds, f"run {runs}", more) if part)
 
 
 def ground(about: Manifest) -> str:
@@ -146,7 +165,7 @@ def simulated(profile: Mapping[str, Any]) -> str:
 
 def _worst(check: Mapping[str, Mapping[str, float | None]]) -> str:
     errors = [abs(e) for cell in check.values() for e in cell.values() if e is not None]
-    return f"largest error {max(errors):.0%}"
+    return f"largest error {max(errors):.0%}" if errors else f"errors {UNKNOWN}"
 
 
 def in_panels(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from harness.errors import RecordError
@@ -15,57 +16,78 @@ from harness.records.files import read_kept
 
 from . import style
 
+_ABOUT, _NUMBERS = "study.json", "numbers.parquet"
 _APART = 1.2
+_BELOW = 3.0
+"""By how much a logarithmic axis goes below the least value."""
 _VALUES = ("value", "low", "high")
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """``numbers``: a row a value of what ``over`` says, system, metric; with 95 % intervals."""
+    """``numbers``: a row a value of what ``over`` says, system, metric; with 95 % intervals.
+    ``study``: of which it is, by name."""
 
-    name: str
+    path: Path
+    study: str
     over: str
     profile: Mapping[str, Any]
     numbers: pd.DataFrame
 
+    @property
+    def id(self) -> str:
+        return self.path.name
+
     def caption(self, more: str) -> str:
-        return f"{style.simulated(self.profile)}; run {self.name}; {more}"
+        return f"{style.simulated(self.profile)}; run {self.id}; {more}"
+
+
+def is_sweep(path: Path) -> bool:
+    return (path / _NUMBERS).exists()
 
 
 def open_sweep(path: Path) -> Sweep:
     """``RecordError`` where the folder holds no sweep."""
     try:
-        about = json.loads((path / "study.json").read_bytes())
-        numbers = read_kept(path / "numbers.parquet").to_pandas()
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path}: no sweep (study.json, numbers.parquet)") from error
-    return Sweep(path.name, about["study"]["over"], about["profile"], numbers)
+        about = json.loads((path / _ABOUT).read_bytes())
+        numbers = read_kept(path / _NUMBERS).to_pandas()
+        study, profile = about["study"], about["profile"]
+        return Sweep(path, study["name"], study["over"], profile, numbers)
+    except (OSError, ValueError, KeyError) as error:
+        raise RecordError(f"{path}: no sweep ({_ABOUT}, {_NUMBERS})") from error
 
 
 def lines(
     axis: Any, sweep: Sweep, metric: str, unit: str, *, log_y: bool = False, scale: float = 1.0
 ) -> pd.DataFrame:
-    """A line a system with the band of its interval; the rows that it shows."""
+    """A line a system with the band of its interval; the rows that it shows. ``banded``: whether
+    with their interval. On a logarithmic axis none is shown that reaches below the axis: cut off
+    it would pass for one that reaches just to the axis' end."""
     rows = sweep.numbers[sweep.numbers["metric"] == metric].sort_values(["system", "at"])
     rows = rows.assign(**{name: rows[name].astype(float) * scale for name in _VALUES})
+    least = rows["value"].min() / _BELOW if log_y else -np.inf
+    rows = rows.assign(banded=rows["low"] >= least)
     for system in style.in_order(rows["system"]):
         name, colour, mark = style.look(system)
         mine = rows[rows["system"] == system]
         axis.plot(mine["at"], mine["value"], marker=mark, color=colour, label=name, ms=3.5, lw=1.2)
         axis.fill_between(
-            mine["at"], mine["low"], mine["high"], color=colour, alpha=0.15, linewidth=0
-        )
+            mine["at"], mine["low"].clip(lower=0), mine["high"], where=mine["banded"],
+            color=colour, alpha=0.15, linewidth=0,
+        )  # fmt: skip
     axis.set_xscale("log", base=2)
-    ticks(axis, sorted(set(rows["at"])))
-    axis.tick_params("x", labelsize=6)
     if log_y:
         axis.set_yscale("log")
-        # A bootstrap's lower end may be near zero, which has no place on this axis.
-        axis.set_ylim(bottom=rows["value"].min() / 3)
-    else:
-        axis.set_ylim(bottom=0)
     axis.set(xlabel=sweep.over, ylabel=unit)
+    if len(rows):
+        ticks(axis, sorted(set(rows["at"])))
+    axis.tick_params("x", labelsize=6)
     return rows
+
+
+def fit(axis: Any, rows: pd.DataFrame, *, log_y: bool) -> None:
+    """The lower end of the axis, once all that is on it is there."""
+    axis.set_ylim(bottom=rows["value"].min() / _BELOW if log_y else 0)
 
 
 def ticks(axis: Any, values: Sequence[float]) -> None:

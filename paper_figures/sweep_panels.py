@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from . import conditions, style
-from .sweep import Sweep, lines
+from . import style
+from .errors import NothingToDrawError
+from .sweep import Sweep, fit, lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +20,11 @@ class Panel:
     unit: str
     log_y: bool = False
     published: tuple[tuple[str, float], ...] = ()
-    """(system, value), drawn as hollow marks."""
+    """(system, value), drawn as hollow marks where the sweep has ``published_at``."""
     scale: float = 1.0
     """From the record's unit to the one shown."""
     published_at: float | None = None
-    """At which value of the sweep; None: at its last."""
+    """At which value of the sweep."""
 
 
 KEEPING = (
@@ -40,20 +42,34 @@ SCALING = (
 
 
 def draw(name: str, sweep: Sweep, panels: Sequence[Panel], more: str) -> style.Drawing:
+    """``NothingToDrawError`` where the sweep has none of the panels' metrics."""
+    metrics = [panel.metric for panel in panels]
+    if not sweep.numbers["metric"].isin(metrics).any():
+        raise NothingToDrawError(f"sweep {sweep.id}: no {', '.join(metrics)}")
     style.apply()
     figure, axes = plt.subplots(
         1, len(panels), figsize=(style.PAGE_IN, 2.5), squeeze=False, layout="constrained"
     )
-    parts = []
-    for axis, panel in zip(axes[0], panels, strict=True):
-        rows = lines(axis, sweep, panel.metric, panel.unit, log_y=panel.log_y, scale=panel.scale)
-        for system, value in panel.published:
-            _, colour, mark = style.look(system)
-            at = panel.published_at or rows["at"].max()
-            axis.plot(at, value, mark, mfc="none", mec=colour, ms=6)
-        parts.append(rows)
-    conditions.legend(figure, axes[0, 0])
-    hollow = any(panel.published for panel in panels)
-    legend = f"{more}; hollow: as published" if hollow else more
-    figure.supxlabel(sweep.caption(legend), fontsize=6)
-    return style.Drawing(name, figure, pd.concat(parts, ignore_index=True))
+    drawn = [_panel(axis, sweep, panel) for axis, panel in zip(axes[0], panels, strict=True)]
+    style.legend(figure)
+    rows = pd.concat([each for each, _ in drawn], ignore_index=True)
+    cut = (rows["low"].notna() & ~rows["banded"]).any()
+    told = [more, "no band where it reaches below the axis"] if cut else [more]
+    told += ["hollow: as published"] if any(hollow for _, hollow in drawn) else []
+    figure.supxlabel(sweep.caption("; ".join(told)), fontsize=6)
+    return style.Drawing(name, figure, rows)
+
+
+def _panel(axis: Any, sweep: Sweep, panel: Panel) -> tuple[pd.DataFrame, bool]:
+    """The rows that it shows, and whether there are published values among them."""
+    rows = lines(axis, sweep, panel.metric, panel.unit, log_y=panel.log_y, scale=panel.scale)
+    if not rows["value"].notna().any():
+        style.say_unknown(axis)
+        return rows, False
+    shown = set(rows["system"]) if panel.published_at in set(rows["at"]) else set()
+    marks = [(system, value) for system, value in panel.published if system in shown]
+    for system, value in marks:
+        _, colour, mark = style.look(system)
+        axis.plot(panel.published_at, value, mark, mfc="none", mec=colour, ms=6)
+    fit(axis, rows, log_y=panel.log_y)
+    return rows, bool(marks)

@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 from harness.claims.breakdown import SYSTEMS, published_calls
 
 from . import style
+from .errors import NothingToDrawError
 
 if TYPE_CHECKING:
     from harness.records import Cell, Run
@@ -50,19 +51,25 @@ _LABELS = {
 
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
-    """One figure for each seed of the time-breakdown workload in the run."""
+    """One figure for each seed of the time-breakdown workload in the run. ``NothingToDrawError``
+    where there is none, or no system tells its stages."""
     by_seed: dict[str, list[Cell]] = {}
     for cell in run.cells():
         if cell.workload == WORKLOAD:
             by_seed.setdefault(cell.path.name, []).append(cell)
-    for index, (seed, cells) in enumerate(sorted(by_seed.items())):
+    found = [(seed, *style.in_panels(cells, tidy)) for seed, cells in sorted(by_seed.items())]
+    if not found:
+        raise NothingToDrawError(f"run {run.id}: no workload {WORKLOAD}")
+    if all(data["queue"].isna().all() for _, _, data in found):
+        raise NothingToDrawError(f"run {run.id}: stages {style.UNKNOWN}")
+    for index, (seed, cells, data) in enumerate(found):
         name = WORKLOAD if index == 0 else f"{WORKLOAD}-{seed}"
-        yield _draw(name, cells)
+        yield _draw(name, cells, data)
 
 
 def tidy(cell: Cell) -> pd.DataFrame:
     """A row per invocation and group of stages: ``seconds`` of it, where the bar's piece starts,
-    and the temperature."""
+    and the temperature. Of a request whose stages the system did not tell, they are NaN."""
     spans = cell.table("spans").to_pandas()
     spans["group"] = spans["stage"].map(GROUPS)
     spans = spans.dropna(subset=["group"])
@@ -71,17 +78,17 @@ def tidy(cell: Cell) -> pd.DataFrame:
     lengths = lengths.reindex(columns=list(style.STAGES), fill_value=0.0)
     requests = cell.requests.set_index("request_id")
     about = requests[["function_id", "scheduled_ns", "temperature", "status"]]
-    rows = lengths.join(about, how="right").fillna(dict.fromkeys(style.STAGES, 0.0))
+    rows = lengths.join(about, how="right")
     rows["arrival_s"] = rows.pop("scheduled_ns") / 1e9
+    rows["ttft_s"] = requests["ttft_from_schedule_s"]
     rows.insert(0, "system", cell.system)
     tidied: pd.DataFrame = rows.reset_index().sort_values("arrival_s")
     return tidied
 
 
-def _draw(name: str, cells: list[Cell]) -> style.Drawing:
+def _draw(name: str, ordered: list[Cell], data: pd.DataFrame) -> style.Drawing:
     style.apply()
-    ordered, data = style.in_panels(cells, tidy)
-    model = next(iter(cells[0].manifest.deployment["backbones"]))
+    model = next(iter(ordered[0].manifest.deployment["backbones"]))
     # Beside durations of the paper's own model the published ones mean something.
     theirs = published([cell.system for cell in ordered]) if model == PUBLISHED_MODEL else {}
     data = pd.concat([data, *theirs.values()], ignore_index=True)
@@ -96,7 +103,9 @@ def _draw(name: str, cells: list[Cell]) -> style.Drawing:
     )
     panels = iter(axes[:, 0])
     for cell in ordered:
-        _panel(next(panels), data[data["system"] == cell.system], cell.system)
+        rows = data[data["system"] == cell.system]
+        unknown = f": stages {style.UNKNOWN}" if rows["queue"].isna().all() else ""
+        _panel(next(panels), rows, f"{cell.system}{unknown}")
         if cell.system in theirs:
             title = f"{cell.system}, as published"
             _panel(next(panels), theirs[cell.system], title, hollow=True)
@@ -110,7 +119,7 @@ def _draw(name: str, cells: list[Cell]) -> style.Drawing:
         loc="outside upper center",
     )
     more = f"{model}; hollow: as published, on L40S" if theirs else model
-    figure.supxlabel(style.caption(cells, more), fontsize=6)
+    figure.supxlabel(style.caption(ordered, more), fontsize=6)
     return style.Drawing(name, figure, data)
 
 
@@ -125,7 +134,7 @@ def published(systems: Sequence[str]) -> dict[str, pd.DataFrame]:
             numbers = [*_COLUMNS.values(), "arrival_s"]
             data[numbers] = data[numbers].astype(float)
             data["system"] = f"{system}, as published"
-            found[system] = data.assign(queue=0.0, temperature="", status="published")
+            found[system] = data.assign(queue=0.0, temperature="", status="published", ttft_s=None)
     return found
 
 
@@ -144,10 +153,18 @@ def _panel(axis: Any, rows: Any, title: str, *, hollow: bool = False) -> None:
             axis.barh(place, width, 0.62, left=left, **look)
             left += width
         axis.plot([row.arrival_s] * 2, [place - 0.4, place + 0.4], color="black", lw=0.8)
-        total = left - row.arrival_s
-        text = f"{total:.2f} s {row.temperature or row.status}".removesuffix(" published")
-        axis.annotate(text, (row.arrival_s, place + 0.42), size=6, va="bottom")
+        seconds = row.ttft_s if pd.isna(left) else left - row.arrival_s
+        axis.annotate(_label(row, seconds), (row.arrival_s, place + 0.42), size=6, va="bottom")
     axis.set_yticks(list(places.values()), list(places))
     axis.set_ylim(-0.6, len(functions) - 0.2)
     axis.grid(visible=False, axis="y")
     axis.set_title(title, loc="left", fontweight="bold")
+
+
+def _label(row: Any, seconds: float) -> str:
+    """How long until the first token, and how it was met or why it was not."""
+    told = "" if row.status in ("ok", "published") else row.status
+    warmth = told if pd.isna(row.temperature) else row.temperature or told
+    return " ".join(
+        part for part in ("" if pd.isna(seconds) else f"{seconds:.2f} s", warmth) if part
+    )

@@ -17,13 +17,14 @@ NAME = "tpot-and-e2e"
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
     style.apply()
-    cells = conditions.kept(run, style.MAIN)
-    data = conditions.means(run, ["tpot_s", "e2e_s"], style.MAIN)
+    systems = conditions.systems_of(run)
+    cells = conditions.kept(run, systems)
+    data = conditions.means(run, ["tpot_s", "e2e_s"], systems)
     size = (style.PAGE_IN, 3.6)
     figure, axes = plt.subplots(2, 1, figsize=size, sharex=True, layout="constrained")
     for axis, metric, unit in zip(
         axes, ("tpot_s", "e2e_s"), ("mean TPOT, s", "mean E2E, s"), strict=True
     ):
         conditions.bars(axis, data[data["metric"] == metric], unit)
-    conditions.legend(figure, axes[0])
-    yield conditions.finish(NAME, figure, cells, data, "both backbones served at once")
+    style.legend(figure)
+    yield conditions.finish(NAME, figure, cells, data, conditions.together(cells))

@@ -17,9 +17,10 @@ NAME = "ttft-by-pattern"
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
     style.apply()
-    cells = conditions.kept(run, style.MAIN)
-    data = conditions.means(run, ["ttft_from_schedule_s"], style.MAIN)
+    systems = conditions.systems_of(run)
+    cells = conditions.kept(run, systems)
+    data = conditions.means(run, ["ttft_from_schedule_s"], systems)
     figure, axis = plt.subplots(figsize=(style.PAGE_IN, 2.4), layout="constrained")
     conditions.bars(axis, data, "mean TTFT, s")
-    conditions.legend(figure, axis)
-    yield conditions.finish(NAME, figure, cells, data, "both backbones served at once")
+    style.legend(figure)
+    yield conditions.finish(NAME, figure, cells, data, conditions.together(cells))

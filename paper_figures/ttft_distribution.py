@@ -6,53 +6,65 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 
+from harness.records.segments import evenly
+from harness.stats import student_interval
+
 from . import conditions, style
+from .errors import NothingToDrawError
 
 if TYPE_CHECKING:
     from harness.records import Cell, Run
 
 NAME = "ttft-distribution"
-_KEYS = ["system", "workload", "backbone", "at"]
+_KEYS = ["system", "workload", "backbone"]
+_MOST_POINTS = 1_000
 
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
     style.apply()
-    cells = conditions.kept(run, style.MAIN)
-    data = tidy(run, cells)
+    systems = conditions.systems_of(run)
+    cells = conditions.kept(run, systems)
+    data = tidy(run, cells, systems)
     columns = list(dict.fromkeys(data["workload"]))
     rows = sorted(set(data["backbone"]))
     figure, axes = plt.subplots(
         len(rows), len(columns), figsize=(style.PAGE_IN, 1.5 * len(rows) + 0.9),
         sharex=True, sharey=True, squeeze=False, layout="constrained",
     )  # fmt: skip
+    ends = _ends(data)
     for row, backbone in enumerate(rows):
         for column, workload in enumerate(columns):
             part = data[(data["workload"] == workload) & (data["backbone"] == backbone)]
-            _panel(axes[row, column], part, f"{conditions.pattern(workload)}, {backbone}")
+            title = f"{conditions.pattern(workload)}, {backbone}"
+            _panel(axes[row, column], part, title, ends)
         axes[row, 0].set_ylabel("share of requests")
     for axis in axes[-1]:
         axis.set_xlabel("TTFT, s (log)")
-    conditions.legend(figure, axes[0, 0])
+    style.legend(figure)
     yield conditions.finish(NAME, figure, cells, data, "dashed: the SLO")
 
 
-def tidy(run: Run, cells: Sequence[Cell]) -> pd.DataFrame:
-    """Share of the requests that had their first token within each time, mean over the segments;
-    ``slo_s`` by backbone."""
+def tidy(run: Run, cells: Sequence[Cell], systems: Sequence[str]) -> pd.DataFrame:
+    """Share of the requests that had their first token within each time, mean over the segments, a
+    row wherever it rises; ``slo_s`` by backbone."""
     slos = {
         backbone: slo_ns / 1e9
         for cell in cells
         for backbone, slo_ns in cell.requests.groupby("backbone")["slo_ttft_ns"].first().items()
     }
-    rows = conditions.chosen_segments(run, style.MAIN)
+    rows = conditions.chosen_segments(run, systems)
     rows = rows[rows["metric"] == "ttft_within"]
     found = [
-        dict(zip(_KEYS, key, strict=True)) | conditions.over_segments(part["value"], part["n"])
+        dict(zip(_KEYS, key, strict=True)) | step
         for key, part in rows.groupby(_KEYS)
+        for step in _curve(part)
     ]
-    data = pd.DataFrame(found).rename(columns={"at": "ttft_s", "value": "share"})
+    if not found:
+        raise NothingToDrawError(f"run {run.id}: no request has a first token")
+    data = pd.DataFrame(found)
     order = {name: index for index, name in enumerate(conditions.PATTERNS)}
     return data.assign(slo_s=data["backbone"].map(slos)).sort_values(
         ["workload", "system", "backbone", "ttft_s"],
@@ -62,18 +74,55 @@ def tidy(run: Run, cells: Sequence[Cell]) -> pd.DataFrame:
     )
 
 
-def _panel(axis: Any, rows: pd.DataFrame, title: str) -> None:
+def _curve(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """The mean of the segments' distributions wherever one of them rises."""
+    segments = [part.sort_values("at") for _, part in rows.groupby("segment")]
+    times = np.unique(rows["at"][rows["at"] > 0])
+    shares = np.array([_within(part, times) for part in segments])
+    rises = np.flatnonzero(np.diff(shares, prepend=0.0).any(axis=0))
+    shown = rises[evenly(len(rises), _MOST_POINTS)]
+    requests = sum(int(part["n"].iloc[0]) for part in segments)
+    for at, values in zip(times[shown], shares.T[shown], strict=True):
+        low, high = student_interval(values.tolist()) or (np.nan, np.nan)
+        yield {
+            "ttft_s": at, "share": values.mean(), "low": max(low, 0.0), "high": min(high, 1.0),
+            "segments": len(segments), "n": requests,
+        }  # fmt: skip
+
+
+def _within(segment: pd.DataFrame, times: Any) -> Any:
+    last = np.searchsorted(segment["at"], times, side="right") - 1
+    return np.where(last < 0, 0.0, segment["value"].to_numpy()[last])
+
+
+def _ends(data: pd.DataFrame) -> tuple[float, float]:
+    """Of the time axis of all panels: every rise and every objective is within."""
+    shown = data[["ttft_s", "slo_s"]]
+    return shown.min().min() / 1.5, shown.max().max() * 1.5
+
+
+def _panel(axis: Any, rows: pd.DataFrame, title: str, ends: tuple[float, float]) -> None:
     for system in style.in_order(rows["system"]):
         name, colour, mark = style.look(system)
-        mine = rows[rows["system"] == system]
+        mine = _to_the_ends(rows[rows["system"] == system], ends)
         axis.plot(
             mine["ttft_s"], mine["share"], color=colour, label=name, lw=1.2,
-            marker=mark, markevery=10, ms=3,
+            marker=mark, markevery=0.2, ms=3, drawstyle="steps-post",
         )  # fmt: skip
-        axis.fill_between(mine["ttft_s"], mine["low"], mine["high"], color=colour, alpha=0.15, lw=0)
+        axis.fill_between(
+            mine["ttft_s"], mine["low"], mine["high"], color=colour, alpha=0.15, lw=0, step="post"
+        )
     if len(rows):
         axis.axvline(rows["slo_s"].iloc[0], color="black", ls="--", lw=0.6)
     axis.set_xscale("log")
-    between = rows[rows["share"].between(0, 1, inclusive="neither")]["ttft_s"]
-    axis.set(ylim=(0, 1.02), xlim=(between.min() / 1.5, between.max() * 1.5))
+    axis.set(ylim=(0, 1.02), xlim=ends)
     axis.set_title(title, loc="left")
+
+
+def _to_the_ends(rows: pd.DataFrame, ends: tuple[float, float]) -> pd.DataFrame:
+    """From zero at the axis' left end to the last share at its right one."""
+    shares = ["share", "low", "high"]
+    first, last = ({"ttft_s": end} for end in ends)
+    first |= dict.fromkeys(shares, 0.0)
+    last |= rows.iloc[-1][shares].to_dict()
+    return pd.concat([pd.DataFrame([first]), rows, pd.DataFrame([last])], ignore_index=True)

@@ -3,50 +3,62 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..places import REFERENCE
+
+if TYPE_CHECKING:
+    from paper_figures import Drawn
 
 
 def figures(
     names: Annotated[list[str] | None, typer.Argument(help="Which; all if none is named.")] = None,
     from_: Annotated[
         list[str] | None,
-        typer.Option("--from", help="A run; repeat for more. None: the reference runs."),
+        typer.Option("--from", help="A run or a sweep; repeat for more. None: the reference."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Where they go.")] = Path("figures"),
     json_: Annotated[bool, typer.Option("--json", help="Their paths as JSON.")] = False,
 ) -> None:
     """Draw figures, each as PNG, PDF, SVG and the CSV of what it shows.
 
+    One that the records cannot feed is skipped with a line; exit status 2 where it was named.
     Example: slbench figures time-breakdown --from results/reference/quickstart
     """
-    paths = _from_runs(names, from_, out) if from_ else _from_reference(names, out)
+    from ..errors import HarnessError
+
+    drawn = _from_records(names, from_, out) if from_ else _from_reference(names, out)
+    paths = [str(path) for path in drawn.paths]
     if json_:
-        print(json.dumps({"figures": [str(path) for path in paths]}))
-    else:
-        print("\n".join(map(str, paths)))
+        print(json.dumps({"figures": paths, "skipped": list(drawn.skipped)}))
+    elif paths:
+        print("\n".join(paths))
+    if drawn.skipped and (names or not paths):
+        raise HarnessError(f"not drawn: {'; '.join(drawn.skipped)}")
+    for line in drawn.skipped:
+        print(f"skipped {line}", file=sys.stderr)
 
 
-def _from_runs(names: list[str] | None, runs: list[str], out: Path) -> list[Path]:
-    from paper_figures import draw, figure_names
+def _from_records(names: list[str] | None, records: list[str], out: Path) -> Drawn:
+    from paper_figures import Drawn, draw_each, names_for, open_record
 
-    from ..records import open_run
-
-    opened = [open_run(name) for name in runs]
-    return [
-        path
-        for run in opened
-        for name in names or figure_names()
-        for path in draw(name, run, out / run.id if len(opened) > 1 else out)
+    opened = [open_record(name) for name in records]
+    found = [
+        draw_each(names or names_for(record), record, out / record.id if len(opened) > 1 else out)
+        for record in opened
     ]
+    return Drawn(
+        [path for each in found for path in each.paths],
+        [line for each in found for line in each.skipped],
+    )
 
 
-def _from_reference(names: list[str] | None, out: Path) -> list[Path]:
-    from paper_figures import draw_reference, figure_names, sweep_names
+def _from_reference(names: list[str] | None, out: Path) -> Drawn:
+    from paper_figures import Drawn, draw_reference, figure_names, sweep_names
 
     wanted = names or [*figure_names(), *sweep_names()]
-    return [path for name in wanted for path in draw_reference(name, REFERENCE, out)]
+    return Drawn([path for name in wanted for path in draw_reference(name, REFERENCE, out)])

@@ -11,6 +11,8 @@ import typer
 from ..places import RUNS
 
 if TYPE_CHECKING:
+    from paper_figures import Drawn
+
     from ..experiment import Experiment
     from ..progress import Progress
     from ..records import Cell, Run
@@ -216,13 +218,13 @@ def _doubts(cells: list[Cell]) -> list[str]:
     return sorted(found)
 
 
-def _figures(record: Run, chosen: Experiment) -> list[Path]:
-    from paper_figures import draw
+def _figures(record: Run, chosen: Experiment) -> Drawn:
+    from paper_figures import draw_each
 
-    return [path for name in chosen.figures for path in draw(name, record, record.path / "figures")]
+    return draw_each(chosen.figures, record, record.path / "figures")
 
 
-def _show(record: Run, chosen: Experiment, document: dict[str, Any], figures: list[Path]) -> None:
+def _show(record: Run, chosen: Experiment, document: dict[str, Any], figures: Drawn) -> None:
     from itertools import groupby
 
     from rich.console import Console
@@ -242,6 +244,8 @@ def _show(record: Run, chosen: Experiment, document: dict[str, Any], figures: li
         console.print(f"[red]invalid:[/] {problem}")
     for doubt in document["doubts"]:
         console.print(f"[yellow]doubt:[/] {doubt}")
-    for path in figures:
+    for path in figures.paths:
         console.print(f"figure  {path}", soft_wrap=True)
+    for line in figures.skipped:
+        console.print(f"no figure {line}", soft_wrap=True)
     console.print(f"run     {record.path}", soft_wrap=True)

@@ -24,14 +24,14 @@ MEANS = ("ttft_from_schedule_s", "tpot_s", "e2e_s")
 TOTALS = ("cost_usd", "cost_effectiveness")
 ALL = ""
 """In the column ``backbone``: every request of the cell."""
-GRID_S = np.round(np.geomspace(0.05, 500.0, 81), 4)
-"""Seconds at which the distribution of TTFT is kept, 20 a decade."""
+MOST_STEPS = 500
+"""Of a segment's distribution of TTFT that are kept; of more, as many evenly over the requests."""
 
 
 def segments(run: Run) -> pd.DataFrame:
     """A row a system, workload, segment (seed and repeat), backbone and metric: ``value``, the
     mean over its requests; ``n`` of them. ``ttft_within`` is the share of requests with a TTFT of
-    at most ``at`` seconds. Segments of one number were sent the same requests."""
+    at most ``at`` seconds, a row wherever it rises. Segments of one number were sent the same requests."""
     import pandas as pd
 
     kept = run.path / FILE
@@ -86,10 +86,23 @@ def _of(backbone: str, requests: pd.DataFrame) -> Iterator[dict[str, Any]]:
         yield _row(backbone, name, values.mean() if len(values) else None, len(values))
     yield _row(backbone, "slo_violation_rate", float((~requests["slo_met"]).mean()), len(requests))
     if backbone != ALL:
-        ordered = np.sort(requests["ttft_from_schedule_s"].dropna().to_numpy(dtype=np.float64))
-        within = np.searchsorted(ordered, GRID_S, side="right") / len(requests)
-        for at, share in zip(GRID_S, within, strict=True):
-            yield _row(backbone, "ttft_within", float(share), len(requests), float(at))
+        for at, share in _within(requests):
+            yield _row(backbone, "ttft_within", share, len(requests), at)
+
+
+def _within(requests: pd.DataFrame) -> Iterator[tuple[float, float]]:
+    """From a share of zero at zero seconds to that of all requests that had a first token."""
+    there = requests["ttft_from_schedule_s"].dropna().to_numpy(dtype=np.float64)
+    at, counts = np.unique(there, return_counts=True)
+    shares = counts.cumsum() / len(requests)
+    yield 0.0, 0.0
+    for step in evenly(len(at), MOST_STEPS):
+        yield float(at[step]), float(shares[step])
+
+
+def evenly(count: int, most: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Indices of at most ``most`` out of ``count``, the first and the last among them."""
+    return np.unique(np.linspace(0, max(count - 1, 0), min(count, most)).astype(np.int64))
 
 
 def _row(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..records.segments import evenly
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -20,7 +22,7 @@ MOST_DECISIONS = 2_000
 def cell_data(run: Run, cell: Cell) -> dict[str, Any]:
     """Plain lists, seconds and GB from the run's start."""
     requests = cell.requests.sort_values("scheduled_ns")
-    shown = requests.iloc[_evenly(len(requests), MOST_REQUESTS)]
+    shown = requests.iloc[evenly(len(requests), MOST_REQUESTS)]
     return {
         "name": f"{run.id} · {cell.system} · {cell.workload} · {cell.path.name}",
         "system": cell.system,
@@ -34,10 +36,6 @@ def cell_data(run: Run, cell: Cell) -> dict[str, Any]:
     }
 
 
-def _evenly(count: int, most: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
-
-
 def _requests(rows: pd.DataFrame) -> dict[str, list[Any]]:
     return {
         "id": rows["request_id"].tolist(),
@@ -45,13 +43,16 @@ def _requests(rows: pd.DataFrame) -> dict[str, list[Any]]:
         "at": _rounded(rows["scheduled_ns"] / 1e9),
         "ttft": _rounded(rows["ttft_from_schedule_s"]),
         "e2e": _rounded(rows["e2e_s"]),
-        "temperature": [value or status for value, status in _temperatures(rows)],
+        "temperature": _temperatures(rows),
     }
 
 
-def _temperatures(rows: pd.DataFrame) -> list[tuple[str | None, str]]:
-    warmth = rows["temperature"].astype(object).where(rows["temperature"].notna(), None)
-    return list(zip(warmth, rows["status"], strict=True))
+def _temperatures(rows: pd.DataFrame) -> list[str]:
+    """Of an answered request whose temperature the system did not tell, that it is not known; of
+    others their status."""
+    silent = rows["status"].where(rows["status"] != "ok", "not known")
+    found: list[str] = rows["temperature"].fillna(silent).tolist()
+    return found
 
 
 def _spans(cell: Cell, shown: pd.DataFrame) -> dict[str, list[list[Any]]]:
@@ -72,7 +73,7 @@ def _memory(cell: Cell) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for device, part in held.groupby("device"):
         wide = _steps(part)
-        wide = wide.iloc[_evenly(len(wide), MOST_STEPS)]
+        wide = wide.iloc[evenly(len(wide), MOST_STEPS)]
         owners = {str(o): _rounded(wide[o] / 1e9) for o in wide.columns if wide[o].any()}
         found[str(device)] = {"t": _rounded(wide.index.to_series() / 1e9), "owners": owners}
     return found
