@@ -31,7 +31,8 @@ MOST_STEPS = 500
 def segments(run: Run) -> pd.DataFrame:
     """A row a system, workload, segment (seed and repeat), backbone and metric: ``value``, the
     mean over its requests; ``n`` of them. ``ttft_within`` is the share of requests with a TTFT of
-    at most ``at`` seconds, a row wherever it rises. Segments of one number were sent the same requests."""
+    at most ``at`` seconds, a row wherever it rises. Segments of one
+    number were sent the same requests."""
     import pandas as pd
 
     kept = run.path / FILE
