@@ -143,7 +143,9 @@ def caption(cells: Sequence[Cell], more: str) -> str:
     profile, and the runs it is made of."""
     grounds = " and ".join(sorted({ground(cell.manifest) for cell in cells}))
     runs = ", ".join(sorted({cell.manifest.run_id for cell in cells}))
-    return "; ".join(part for part in (grounds, f"run {runs}", more) if part)
+    invalid = sum(not cell.manifest.valid for cell in cells)
+    doubt = f"INVALID: {invalid} of {len(cells)} cells" if invalid else ""
+    return "; ".join(part for part in (grounds, f"run {runs}", more, doubt) if part)
 
 
 def ground(about: Manifest) -> str:

@@ -56,6 +56,17 @@ def test_every_request_and_its_stages_are_there(content: str) -> None:
         assert sum(len(stages) for stages in mine["spans"].values()) == spans
 
 
+def test_what_an_endpoint_does_not_tell_is_not_known_on_the_page(tmp_path: Path) -> None:
+    run = new_run({"name": "endpoint"}, tmp_path)
+    made.made_cell(run, "openai-endpoint", made.unseen_tables())
+    content = page([run])
+    (cell,) = _data(content)
+    assert cell["requests"]["temperature"] == ["not known", "not known", "http_5xx"]
+    assert cell["memory"] == cell["spans"] == {}
+    for row in ("cold share", "reserved device memory", "cost"):
+        assert f'<th scope="row">{row}' not in content
+
+
 def test_memory_is_what_the_ledger_held(tmp_path: Path) -> None:
     (cell,) = _data(page([made.made_run(tmp_path, ("serverless-lora",))]))
     held = cell["memory"]["cpu:0"]

@@ -9,17 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import pyarrow as pa
 import pytest
 
-from harness.experiment import load
-from harness.progress import Progress
 from harness.records import Run, new_run
-from harness.runner import Runner
 from paper_figures import NothingToDrawError, figure_names, open_record, sweep_names
 from paper_figures.registry import drawings, sources
-from tests.harness.made import made_cell, made_run, unseen_tables
+from tests.harness.made import made_run
 
+from .kinds import beside, endpoint, one, simulated, unanswered
 from .seen import cut_off, empty, words
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
@@ -30,58 +27,17 @@ BILLED = {"cost-by-pattern", "cost-of-serving", "cost-against-ttft"}
 TIMED = {"ttft-by-pattern", "ttft-distribution", "tpot-and-e2e"}
 
 
-def _one(root: Path) -> Run:
-    return made_run(root, ("serverless-lora",))
-
-
-def _endpoint(root: Path) -> Run:
-    run = new_run({"name": "endpoint"}, root)
-    made_cell(run, "openai-endpoint", unseen_tables())
-    return run
-
-
-def _beside(root: Path) -> Run:
-    """An endpoint beside systems whose inside is known."""
-    run = made_run(root)
-    made_cell(run, "openai-endpoint", unseen_tables())
-    return run
-
-
-def _unanswered(root: Path) -> Run:
-    """No request of an endpoint ever had a token."""
-    content = unseen_tables()
-    requests = content["requests"]
-    for name in ("first_byte_ns", "first_token_ns", "last_token_ns", "output_tokens"):
-        at = requests.schema.get_field_index(name)
-        field = requests.schema.field(at)
-        requests = requests.set_column(at, field, pa.nulls(len(requests), field.type))
-    at = requests.schema.get_field_index("status")
-    requests = requests.set_column(at, "status", pa.array(["timeout"] * len(requests)))
-    run = new_run({"name": "unanswered"}, root)
-    made_cell(run, "openai-endpoint", {**content, "requests": requests})
-    return run
-
-
-def _simulated(root: Path) -> Run:
-    """The main experiment in virtual time, twenty minutes of one pattern."""
-    workload = {"name": "azure-normal8", "overrides": {"duration_s": 1200}}
-    experiment = load("main", {"mode": "simulated", "workloads": [workload]})
-    run = new_run(experiment.model_dump(mode="json"), root)
-    Runner(experiment, run, Progress()).execute(1)
-    return run
-
-
 def _nothing(root: Path) -> Run:
     return new_run({"name": "nothing"}, root)
 
 
 MADE: dict[str, tuple[Callable[[Path], Run], set[str]]] = {
-    "one system": (_one, LONE),
+    "one system": (one, LONE),
     "two systems": (made_run, LONE),
-    "an endpoint": (_endpoint, LONE | INSIDE | BILLED),
-    "an endpoint beside others": (_beside, LONE),
-    "an endpoint that never answers": (_unanswered, LONE | INSIDE | BILLED | TIMED),
-    "main, simulated": (_simulated, LONE | {"time-breakdown"}),
+    "an endpoint": (endpoint, LONE | INSIDE | BILLED),
+    "an endpoint beside others": (beside, LONE),
+    "an endpoint that never answers": (unanswered, LONE | INSIDE | BILLED | TIMED),
+    "main, simulated": (simulated, LONE | {"time-breakdown"}),
     "no cell": (_nothing, set(figure_names())),
 }
 """Kinds of record, and the figures that they cannot feed."""

@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
+from harness.commands.figures import figures
 from harness.errors import HarnessError
-from harness.records import open_run
+from harness.records import new_run, open_run
 from harness.records.segments import rows as rows_of
 from harness.records.segments import segments
-from paper_figures import draw, draw_reference, figure_names, sweep_names
-from paper_figures.registry import sources
-from tests.harness.made import made_run
+from paper_figures import (
+    draw,
+    draw_reference,
+    figure_names,
+    names_for,
+    open_record,
+    sweep_names,
+)
+from paper_figures.published import belongs
+from paper_figures.registry import drawings, sources
+from paper_figures.sweep import open_sweep
+from paper_figures.ttft_distribution import _curve
+from tests.harness.made import MS, made_cell, made_run, tables
+
+from .kinds import beside, unanswered
+from .seen import words
+
+REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 
 
 @pytest.mark.parametrize("name", figure_names())
 def test_the_same_records_give_the_same_bytes(name: str, tmp_path: Path) -> None:
-    run = made_run(tmp_path / "runs")
+    run = made_run(tmp_path / "runs", ("serverless-lora", "serverless-lora-no-sharing"))
     first, second = (draw(name, run, tmp_path / folder) for folder in ("a", "b"))
     assert len(first) == 1
     for one, two in zip(first, second, strict=True):
@@ -36,16 +57,131 @@ def test_a_bar_is_the_sum_of_its_stages(tmp_path: Path) -> None:
     pieces = cold[["queue", "warming", "artifacts", "model", "inference"]].tolist()
     assert pieces == pytest.approx([0, 0.1, 0.3, 0.1, 0.198])
     failed = data[data["request_id"] == 2]
-    assert failed["inference"].eq(0).all()
+    assert failed["inference"].isna().all(), "its stages are not known, which is not zero"
     assert failed["status"].eq("http_5xx").all()
+
+
+def test_a_bar_says_what_is_known_of_its_call_and_no_more(tmp_path: Path) -> None:
+    (drawing,) = drawings("time-breakdown", beside(tmp_path))
+    said = words(drawing.figure)
+    assert "openai-endpoint: stages not known" in said
+    known = ["0.70 s", "0.10 s", "http_5xx", *["0.70 s cold", "0.10 s hot", "http_5xx"] * 2]
+    assert [text for text in said if re.match(r"\d\.\d\d s|http", text)] == known
+
+
+def test_memory_of_a_simulation_is_drawn_at_every_change(tmp_path: Path) -> None:
+    content = tables()
+    changes = content["memory"].to_pandas()
+    changes = changes[~(changes["t_ns"] % (100 * MS) == 0) | (changes["t_ns"] == 1500 * MS)]
+    memory = pa.Table.from_pandas(changes, content["memory"].schema, preserve_index=False)
+    run = new_run({"name": "simulated"}, tmp_path)
+    made_cell(run, "serverless-lora", {**content, "memory": memory})
+    (drawing,) = drawings("memory-over-time", run)
+    held = drawing.data.pivot(index="t_s", columns="owner", values="bytes")
+    assert held["weights"].to_dict() == {0.002: 100_000_000, 1.5: 100_000_000}
+    assert held["kv"].to_dict() == {0.002: 10_000_000, 1.5: 0}
+
+
+def test_a_distribution_has_a_step_for_every_first_token_and_ends_at_the_answered_share(
+    tmp_path: Path,
+) -> None:
+    (drawing,) = drawings("ttft-distribution", made_run(tmp_path))
+    one = drawing.data[drawing.data["system"] == "serverless-lora"]
+    assert one["ttft_s"].tolist() == pytest.approx([0.1, 0.701])
+    assert one["share"].tolist() == pytest.approx([1 / 3, 2 / 3])
+    low, high = drawing.figure.axes[0].get_xlim()
+    assert low < 0.1 < 0.701 < high
+    line = drawing.figure.axes[0].lines[0]
+    assert line.get_xydata()[[0, -1]].tolist() == [[low, 0.0], [high, pytest.approx(2 / 3)]]
+    assert line.get_drawstyle() == "steps-post"
+
+
+def test_a_distribution_over_segments_is_the_mean_wherever_one_of_them_rises() -> None:
+    rows = pd.DataFrame(
+        [("0", 0.0, 0.0, 4), ("0", 1.0, 0.5, 4), ("0", 3.0, 1.0, 4),
+         ("1", 0.0, 0.0, 4), ("1", 2.0, 0.5, 4), ("1", 9.0, 0.5, 4)],
+        columns=["segment", "at", "value", "n"],
+    )  # fmt: skip
+    curve = pd.DataFrame(_curve(rows))
+    assert curve["ttft_s"].tolist() == [1.0, 2.0, 3.0]
+    assert curve["share"].tolist() == [0.25, 0.5, 0.75]
+    assert curve["n"].unique().tolist() == [8]
+
+
+def test_published_marks_stand_only_beside_the_conditions_that_they_are_of(
+    tmp_path: Path,
+) -> None:
+    evaluation = open_run(REFERENCE / "evaluation")
+    assert belongs(evaluation.cells())
+    for other in ("quickstart", "main-h100"):
+        assert not belongs(open_run(REFERENCE / other).cells()), other
+    own, alone = (
+        {text for text in words(drawing.figure) if "published" in text}
+        for run in (evaluation, made_run(tmp_path))
+        for drawing in drawings("slo-violations", run)
+    )
+    assert len(own) == 2
+    assert alone == set()
+
+
+def test_both_backbones_are_said_of_two_only(tmp_path: Path) -> None:
+    for name in ("ttft-by-pattern", "tpot-and-e2e"):
+        for run, said in ((open_run(REFERENCE / "evaluation"), True), (made_run(tmp_path), False)):
+            (drawing,) = drawings(name, run)
+            assert any("both backbones" in text for text in words(drawing.figure)) is said
+
+
+def test_a_band_that_reaches_below_a_logarithmic_axis_is_left_out_and_told() -> None:
+    (drawing,) = drawings("weak-scaling", open_record(REFERENCE / "weak-scaling"))
+    rows = drawing.data[drawing.data["metric"] == "ttft_from_schedule_s.mean"]
+    assert not rows["banded"][rows["low"] <= 0].any()
+    assert rows["banded"].any()
+    assert any("no band where it reaches below" in text for text in words(drawing.figure))
+
+
+def test_published_marks_of_a_sweep_need_its_value(tmp_path: Path) -> None:
+    whole = open_sweep(REFERENCE / "throughput")
+    short = replace(whole, numbers=whole.numbers[whole.numbers["at"] <= 2])
+    for sweep, said in ((whole, True), (short, False)):
+        (drawing,) = drawings("throughput", sweep)
+        assert any("as published" in text for text in words(drawing.figure)) is said
+
+
+def test_a_study_made_elsewhere_is_drawn_as_its_figures(tmp_path: Path) -> None:
+    place = shutil.copytree(REFERENCE / "weak-scaling", tmp_path / "mine")
+    record = open_record(place)
+    assert names_for(record) == ["weak-scaling", "scheduler-overhead"]
+    with pytest.raises(HarnessError, match=r"ten-thousand.*name one of.*scheduler-overhead"):
+        names_for(open_record(REFERENCE / "ten-thousand"))
+    assert list(drawings("scheduler-overhead", open_record(REFERENCE / "ten-thousand")))
+
+
+def test_the_command_draws_a_sweep_and_says_what_it_skips(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures(["weak-scaling"], [str(REFERENCE / "weak-scaling")], tmp_path, json_=True)
+    assert json.loads(capsys.readouterr().out) == {
+        "figures": [str(tmp_path / "weak-scaling.png")],
+        "skipped": [],
+    }
+    run = unanswered(tmp_path / "runs")
+    figures(None, [str(run.path)], tmp_path)
+    said = capsys.readouterr()
+    assert said.out == f"{tmp_path / 'slo-violations.png'}\n"
+    assert f"skipped ablation: run {run.id}: no ablation of serverless-lora\n" in said.err
+    assert len(said.err.splitlines()) == len(figure_names()) - 1
+
+
+def test_a_named_figure_that_cannot_be_fed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match=r"not drawn: ablation: run .*: no ablation"):
+        figures(["ablation"], [str(made_run(tmp_path).path)], tmp_path)
+    with pytest.raises(HarnessError, match="not drawn: time-breakdown: weak-scaling is a sweep"):
+        figures(["time-breakdown"], [str(REFERENCE / "weak-scaling")], tmp_path)
 
 
 def test_an_unknown_figure_names_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(HarnessError, match="time-breakdown"):
         draw("nothing", made_run(tmp_path), tmp_path)
-
-
-REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 
 
 @pytest.mark.parametrize("name", sweep_names())

@@ -30,21 +30,25 @@ function plot(id, traces, x, y, more = {}) {
   Plotly.react(id, traces, layout, { responsive: true, displaylogo: false });
 }
 
+const unknown = (traces) => traces.length ? [] : [
+  { text: "not known", xref: "paper", yref: "paper", x: 0.5, y: 0.5, showarrow: false },
+];
+
 function chosen(cell) {
   const [only, warmth] = [by("function").value, by("temperature").value];
   const { requests } = cell;
   return requests.id.map((_, i) => i).filter((i) =>
-    requests.ttft[i] !== null && (!only || requests.function[i] === only) &&
-    (!warmth || requests.temperature[i] === warmth));
+    (!only || requests.function[i] === only) && (!warmth || requests.temperature[i] === warmth));
 }
 
 function drawLatencies() {
   const cells = DATA.filter((cell) => cell.workload === by("workload").value);
-  const kept = cells.map(chosen);
+  const asked = cells.map(chosen);
+  const kept = cells.map((cell, n) => asked[n].filter((i) => cell.requests.ttft[i] !== null));
   const curves = cells.map((cell, n) => {
     const values = kept[n].map((i) => cell.requests.ttft[i]).sort((a, b) => a - b);
     return {
-      name: cell.system, x: values, y: values.map((_, i) => (i + 1) / values.length),
+      name: cell.system, x: values, y: values.map((_, i) => (i + 1) / asked[n].length),
       mode: "lines", line: { color: SYSTEMS[n % SYSTEMS.length], shape: "hv" },
     };
   });
@@ -86,7 +90,7 @@ function drawGantt() {
     hovertemplate: `${stage}: ${(end - start).toFixed(3)} s<extra></extra>`,
   }));
   plot("gantt", bars, "time since the request was due, s", "", {
-    barmode: "overlay", margin: { l: 90, r: 10, t: 10, b: 45 },
+    barmode: "overlay", annotations: unknown(bars), margin: { l: 90, r: 10, t: 10, b: 45 },
     yaxis: { autorange: "reversed", title: { text: "" } },
   });
 }
@@ -102,7 +106,7 @@ function drawMemory() {
     name: owner, x: held.t, y: values, stackgroup: "held", mode: "none",
     line: { shape: "hv" }, fillcolor: OWNERS[owner] ?? "#999999",
   }));
-  plot("memory", areas, "time, s", "reserved by the ledger, GB");
+  plot("memory", areas, "time, s", "reserved by the ledger, GB", { annotations: unknown(areas) });
 }
 
 function chooseDecisions() {

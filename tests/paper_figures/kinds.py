@@ -1,0 +1,54 @@
+"""Runs of the kinds that figures must be drawn of, or skip with a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from harness.experiment import load
+from harness.progress import Progress
+from harness.records import Run, new_run
+from harness.runner import Runner
+from tests.harness.made import made_cell, made_run, unseen_tables
+
+
+def one(root: Path) -> Run:
+    return made_run(root, ("serverless-lora",))
+
+
+def endpoint(root: Path) -> Run:
+    run = new_run({"name": "endpoint"}, root)
+    made_cell(run, "openai-endpoint", unseen_tables())
+    return run
+
+
+def beside(root: Path) -> Run:
+    """An endpoint beside systems whose inside is known."""
+    run = made_run(root)
+    made_cell(run, "openai-endpoint", unseen_tables())
+    return run
+
+
+def unanswered(root: Path) -> Run:
+    """No request of an endpoint ever had a token."""
+    content = unseen_tables()
+    requests = content["requests"]
+    for name in ("first_byte_ns", "first_token_ns", "last_token_ns", "output_tokens"):
+        at = requests.schema.get_field_index(name)
+        field = requests.schema.field(at)
+        requests = requests.set_column(at, field, pa.nulls(len(requests), field.type))
+    at = requests.schema.get_field_index("status")
+    requests = requests.set_column(at, "status", pa.array(["timeout"] * len(requests)))
+    run = new_run({"name": "unanswered"}, root)
+    made_cell(run, "openai-endpoint", {**content, "requests": requests})
+    return run
+
+
+def simulated(root: Path) -> Run:
+    """The main experiment in virtual time, twenty minutes of one pattern."""
+    workload = {"name": "azure-normal8", "overrides": {"duration_s": 1200}}
+    experiment = load("main", {"mode": "simulated", "workloads": [workload]})
+    run = new_run(experiment.model_dump(mode="json"), root)
+    Runner(experiment, run, Progress()).execute(1)
+    return run
