@@ -105,7 +105,8 @@ Label = Callable[[Sequence[Cell], str], str]
 
 
 def says_that_it_is_simulated(label: Label) -> None:
-    manifest = type("M", (), {"mode": "simulated", "profile": {"name": "l40s"}, "run_id": "r"})
+    about = {"mode": "simulated", "profile": {"name": "l40s"}, "run_id": "r", "valid": True}
+    manifest = type("M", (), about)
     words = label([type("C", (), {"manifest": manifest})()], "")
     assert "simulated" in words
     assert "l40s" in words

@@ -1,4 +1,4 @@
-"""Rules 2, 3, 5 and 8: what is made of the records, and what is left out of them."""
+"""Rules 2, 3, 5, 8 and 18: what is made of the records, and what is left out of them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from harness.calibration.result import Calibration, Machine, Percentiles
-from harness.metrics import Frame
+from harness.metrics import Frame, summary
 from harness.records.cell import derive
 from harness.records.schema import REQUESTS
 from harness.replay.client import Tail, overrun
 from harness.replay.decode import decode
 from harness.replay.records import PART_SCHEMA, client_table
 from harness.replay.schedule import Schedule
+from tests.harness.made import unseen_tables
 
 from .exhibit import Exhibit
 from .playback import START_NS, play
@@ -171,6 +172,22 @@ def trusts_the_median(found: Calibration) -> Iterator[str]:
     return replace(found, ttft_skew_ms=median).problems()
 
 
+Summary = Callable[[dict[str, pa.Table], float], dict[str, Any]]
+
+
+def leaves_out_what_is_not_told(summarise: Summary) -> None:
+    document = summarise(unseen_tables(), 2.0)
+    assert document["cold"] is None
+    assert document["cold_share"] is None
+
+
+def counts_the_untold(tables: dict[str, pa.Table], duration_s: float) -> dict[str, Any]:
+    cold = pa.compute.equal(tables["requests"]["temperature"], "cold").fill_null(False)
+    count = int(pa.compute.sum(cold).as_py())
+    share = count / len(cold)
+    return {**summary(tables, duration_s), "cold": count, "cold_share": share}
+
+
 EXHIBITS = [
     Exhibit(2, "latency from the actual send alone", keeps_the_intended_time, joined,
             counted_from_the_send),
@@ -187,4 +204,6 @@ EXHIBITS = [
     Exhibit(8, "failures left out", keeps_every_request, joined, only_the_good_ones),
     Exhibit(8, "requests that were never sent left out", keeps_every_request, joined,
             only_those_told_of),
+    Exhibit(18, "what an endpoint does not tell counted as zero", leaves_out_what_is_not_told,
+            summary, counts_the_untold),
 ]  # fmt: skip
