@@ -61,8 +61,8 @@ def _held(ledger: pd.DataFrame, duration_s: float) -> pd.DataFrame:
     owners = wide.ffill().fillna(0).T.groupby(level="owner").sum().T.astype("int64")
     even = owners[owners.index % _GRID_NS == 0]
     shown = even if len(even) > duration_s * 1e9 // _GRID_NS else owners
-    held: pd.DataFrame = shown.rename_axis(columns="owner").stack().rename("bytes").reset_index()
-    return held.astype({"bytes": "int64"})
+    rows = shown.reset_index().melt("t_ns", var_name="owner", value_name="bytes")
+    return rows.astype({"bytes": "int64"}).sort_values(["t_ns", "owner"], ignore_index=True)
 
 
 def _each_second(samples: pd.DataFrame) -> pd.DataFrame:

@@ -121,8 +121,6 @@ def _panel(axis: Any, rows: pd.DataFrame, title: str, ends: tuple[float, float])
 
 def _to_the_ends(rows: pd.DataFrame, ends: tuple[float, float]) -> pd.DataFrame:
     """From zero at the axis' left end to the last share at its right one."""
-    shares = ["share", "low", "high"]
-    first, last = ({"ttft_s": end} for end in ends)
-    first |= dict.fromkeys(shares, 0.0)
-    last |= rows.iloc[-1][shares].to_dict()
-    return pd.concat([pd.DataFrame([first]), rows, pd.DataFrame([last])], ignore_index=True)
+    first = {"ttft_s": ends[0], "share": 0.0, "low": 0.0, "high": 0.0}
+    last = rows[["share", "low", "high"]].tail(1).assign(ttft_s=ends[1])
+    return pd.concat([pd.DataFrame([first]), rows, last], ignore_index=True)
