@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -20,9 +21,9 @@ def deployment_for(
 ) -> Deployment:
     """Functions of these ids, each with an adapter of its own over one backbone. Models that are
     missing are made. ``more`` goes to the deployment as it is (host, port)."""
-    from systems.models import ensure_adapters, ensure_backbone
+    from systems.models import ensure_adapters
 
-    paths = {_name(each): ensure_backbone(each) for each in _backbones(choice)}
+    paths = {_name(each): found_or_made(each) for each in _backbones(choice)}
     dealt = _dealt(choice, functions)
     adapters: dict[str, Path] = {}
     if choice.adapters:
@@ -33,6 +34,21 @@ def deployment_for(
             adapters |= ensure_adapters(path, mine, rank=choice.adapter_rank)
     more = {"cluster": choice.cluster, **more}
     return _deployment(choice, system, dealt, paths, adapters, _kind(choice), **more)
+
+
+def found_or_made(backbone: str) -> Path:
+    """The directory of ``backbone``. Before a preset is made, a line on standard error says how
+    much is written and where. Raises what ``ensure_backbone`` does."""
+    from systems.models import ensure_backbone, presets
+
+    preset = presets().get(backbone)
+    if preset is not None and not preset.made:
+        print(
+            f"making {backbone}, once: {preset.nbytes / 1e9:.3g} GB in {preset.path}"
+            " (SLBENCH_CACHE names another place)",
+            file=sys.stderr,
+        )
+    return ensure_backbone(backbone)
 
 
 def simulated_deployment(

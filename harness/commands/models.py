@@ -65,10 +65,12 @@ def make(
 
     Example: slbench models make smollm2-135m --adapters 8
     """
-    from systems.models import ensure_adapters, ensure_backbone
+    from systems.models import ensure_adapters
+
+    from ..deployments import found_or_made
 
     with _working(f"making {backbone}"):
-        path = ensure_backbone(backbone)
+        path = found_or_made(backbone)
     with _working(f"making {adapters} adapters"):
         made = ensure_adapters(path, [f"f{index}" for index in range(adapters)], rank, seed=seed)
     if json_:

@@ -102,7 +102,7 @@ def _peft(
     """peft's settings, and the names and shapes of what it would save, found by letting it wrap
     the backbone without weights."""
     import torch
-    from peft import LoraConfig, get_peft_model
+    from peft import LoraConfig, LoraModel
     from peft.utils import get_peft_model_state_dict
     from transformers import AutoConfig, LlamaForCausalLM
 
@@ -116,9 +116,10 @@ def _peft(
     )
     with torch.device("meta"):
         empty = LlamaForCausalLM(AutoConfig.from_pretrained(backbone_dir, local_files_only=True))
-        wrapped = get_peft_model(empty, settings, low_cpu_mem_usage=True)
+        # Not get_peft_model: it asks for what transformers has deprecated, which warns.
+        wrapped = LoraModel(empty, settings, "default", low_cpu_mem_usage=True)
     state = get_peft_model_state_dict(wrapped)
-    return settings, {name: tuple(tensor.shape) for name, tensor in state.items()}
+    return settings, {f"base_model.{name}": tuple(each.shape) for name, each in state.items()}
 
 
 def _half(

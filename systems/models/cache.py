@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from systems.errors import SystemsError
+
+_RUST_OS_ERROR = re.compile(r"\(os error \d+\)")
+"""How safetensors and tokenizers report an error of the system; neither raises an ``OSError``."""
 
 
 def cache_root() -> Path:
@@ -17,10 +21,12 @@ def cache_root() -> Path:
     return Path(named).expanduser() if named else Path.home() / ".cache" / "slbench"
 
 
-def make_once(target: Path, make: Callable[[Path], None]) -> Path:
+def make_once(target: Path, make: Callable[[Path], None], nbytes: int = 0) -> Path:
     """``target``, after ``make`` has filled it if it did not exist. ``make`` works in a directory
     beside it that is renamed when done; whoever comes meanwhile waits. A process that dies leaves
-    no lock, and a partial directory that the next one clears."""
+    no lock, and a partial directory that the next one clears.
+
+    Raises ``SystemsError`` where the disk has less than ``nbytes`` free, or cannot be written."""
     if target.is_dir():
         return target
     try:
@@ -28,12 +34,24 @@ def make_once(target: Path, make: Callable[[Path], None]) -> Path:
         with (target.parent / f".{target.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not target.is_dir():
+                _check_room(target, nbytes)
                 _make(target, make)
-    except OSError as error:
+    except Exception as error:
+        if not (isinstance(error, OSError) or _RUST_OS_ERROR.search(str(error))):
+            raise
         raise SystemsError(
             f"{target}: cannot be made: {error}; SLBENCH_CACHE names another place"
         ) from error
     return target
+
+
+def _check_room(target: Path, nbytes: int) -> None:
+    free = shutil.disk_usage(target.parent).free
+    if free < nbytes:
+        raise SystemsError(
+            f"{target}: takes {nbytes / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free there;"
+            " SLBENCH_CACHE names another place"
+        )
 
 
 def _make(target: Path, make: Callable[[Path], None]) -> None:

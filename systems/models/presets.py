@@ -58,11 +58,12 @@ def preset_names() -> tuple[str, ...]:
 
 def ensure_backbone(name_or_path: str | Path) -> Path:
     """The directory of a preset, made if need be, or of any Hugging Face Llama by its path.
-    ``CheckpointError`` where it is neither, or not one that the engine runs."""
+    ``CheckpointError`` where it is neither, or not one that the engine runs; ``SystemsError``
+    where there is no room to make it."""
     known = presets()
     if str(name_or_path) in known:
         preset = known[str(name_or_path)]
-        return make_once(preset.path, preset.make)
+        return make_once(preset.path, preset.make, preset.nbytes)
     path = Path(name_or_path).expanduser()
     if not path.is_dir():
         raise CheckpointError(

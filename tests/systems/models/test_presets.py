@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -97,6 +99,56 @@ def test_a_cache_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("SLBENCH_CACHE", "/dev/null/cache")
     with pytest.raises(SystemsError, match="SLBENCH_CACHE"):
         ensure_backbone("tiny")
+
+
+@pytest.mark.parametrize(("what", "kilobytes"), [("a file of weights", 700), ("the tokenizer", 20)])
+def test_a_full_disk_is_one_line_and_leaves_no_half_model(
+    what: str, kilobytes: int, cache: Path
+) -> None:
+    """Neither safetensors nor tokenizers raise an ``OSError``; a limit on files stands in for the
+    disk."""
+    make = {
+        "a file of weights": "systems.models.ensure_backbone('tiny')",
+        "the tokenizer": "make_once(cache_root() / 'words', lambda f: save_tokenizer(f, 32000))",
+    }
+    program = f"""
+import resource
+from systems.errors import SystemsError
+from systems.models.byte_tokenizer import save_tokenizer
+from systems.models.cache import cache_root, make_once
+import systems.models
+resource.setrlimit(resource.RLIMIT_FSIZE, ({kilobytes << 10}, {kilobytes << 10}))
+try:
+    {make[what]}
+except SystemsError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.count("\n")) == (0, 1), done.stderr
+    assert "cannot be made" in done.stdout
+    assert "os error" in done.stdout
+    assert [path for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"] == []
+
+
+def test_what_does_not_fit_is_not_begun(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(Path("/"))._replace(free=12_000_000)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
+    with pytest.raises(SystemsError, match=r"takes 0\.013 GB.*0\.012 GB are free.*SLBENCH_CACHE"):
+        ensure_backbone("tiny")
+    assert not presets()["tiny"].made
+
+
+def test_making_a_model_and_adapters_of_it_warns_of_nothing(cache: Path) -> None:
+    command = [sys.executable, "-W", "error::FutureWarning", "-m", "harness", "models", "make"]
+    done = subprocess.run(
+        [*command, "tiny", "--adapters", "1"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("making tiny, once: 0.013 GB in ")
+    assert str(cache) in line
 
 
 @pytest.mark.parametrize("name", ["gpt-5", "/no/such/directory"])
