@@ -9,6 +9,10 @@ class UnknownSystemError(SystemsError):
     """No system is registered under the name."""
 
 
+class BrokenSystemError(UnknownSystemError):
+    """A system is registered under the name, and cannot be imported or is not a system."""
+
+
 class DeploymentError(SystemsError):
     """The deployment cannot be carried out here: memory, ports, missing files."""
 

@@ -10,7 +10,8 @@ import importlib
 from importlib.metadata import entry_points
 from typing import Any
 
-from .errors import UnknownSystemError
+from .errors import BrokenSystemError, UnknownSystemError
+from .interface import ServingSystem
 
 GROUP = "slbench.systems"
 
@@ -41,14 +42,32 @@ def system_names() -> list[str]:
 
 
 def system_class(name: str) -> Any:
-    """The :class:`ServingSystem` registered under ``name``; ``UnknownSystemError`` lists the
-    known ones, or says why the named one cannot be imported."""
+    """The :class:`ServingSystem` registered under ``name``. ``UnknownSystemError`` lists the known
+    ones; ``BrokenSystemError`` says why the one that is registered cannot be used."""
     targets = _targets()
     if name not in targets:
         known = ", ".join(sorted(targets))
         raise UnknownSystemError(f"system {name!r} is unknown; known: {known}")
-    module, _, attribute = targets[name].partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UnknownSystemError(f"system {name!r} ({targets[name]}): {error}") from error
+        found = _imported(targets[name])
+    except (Exception, SystemExit) as error:
+        # Third-party code: importing it may raise anything.
+        why = f"{type(error).__name__}: {error}"
+        raise BrokenSystemError(f"system {name!r} ({targets[name]}): {why}") from error
+    if why := _lacks(found):
+        raise BrokenSystemError(f"system {name!r} ({targets[name]}): {why}")
+    return found
+
+
+def _imported(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _lacks(found: Any) -> str:
+    """What keeps the object from being used as a system; empty where nothing does."""
+    if not (isinstance(found, type) and issubclass(found, ServingSystem)):
+        return "is not a class derived from systems.interface.ServingSystem"
+    missing = [each for each in ("name", "kind", "summary") if not hasattr(found, each)]
+    missing += sorted(found.__abstractmethods__)
+    return f"does not define {', '.join(missing)}" if missing else ""

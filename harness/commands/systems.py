@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,17 +14,13 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on standar
 
 @app.command("list")
 def list_(json_: Json = False) -> None:
-    """Every system by name, third parties' included.
+    """Every system by name, third parties' included, and what is wrong with those that are broken.
 
     Example: slbench systems list
     """
-    from systems.registry import system_class, system_names
+    from systems.registry import system_names
 
-    rows = [
-        {"name": name, "kind": cls.kind, "summary": cls.summary}
-        for name in system_names()
-        for cls in (system_class(name),)
-    ]
+    rows = [_row(name) for name in system_names()]
     if json_:
         print(json.dumps({"systems": rows}))
         return
@@ -33,8 +29,20 @@ def list_(json_: Json = False) -> None:
 
     table = Table("system", "kind", "what it is", box=None)
     for row in rows:
-        table.add_row(row["name"], row["kind"], row["summary"])
-    Console().print(table)
+        table.add_row(row["name"], row["kind"] or "broken", row["summary"] or row["broken"])
+    Console().print(table, markup=False)
+
+
+def _row(name: str) -> dict[str, Any]:
+    """``broken``: why it cannot be used; what it would say of itself is then unknown."""
+    from systems.errors import BrokenSystemError
+    from systems.registry import system_class
+
+    try:
+        cls = system_class(name)
+    except BrokenSystemError as error:
+        return {"name": name, "kind": None, "summary": None, "broken": " ".join(str(error).split())}
+    return {"name": name, "kind": cls.kind, "summary": cls.summary, "broken": None}
 
 
 @app.command()

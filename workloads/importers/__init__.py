@@ -48,17 +48,31 @@ def importer(name: str) -> Importer:
     if name not in (added := _added()):
         raise WorkloadError(f"format {name!r} is unknown; known: {', '.join(names())}")
     try:
-        return cast(Importer, added[name].load())
-    except (ImportError, AttributeError) as error:
-        raise WorkloadError(f"format {name!r} ({added[name].value}): {error}") from error
+        found = added[name].load()
+    except (Exception, SystemExit) as error:
+        # Third-party code: importing it may raise anything.
+        why = f"{type(error).__name__}: {error}"
+        raise WorkloadError(f"format {name!r} ({added[name].value}): {why}") from error
+    missing = [each for each in ("FORMAT", "sniff", "read") if not hasattr(found, each)]
+    if missing:
+        raise WorkloadError(f"format {name!r} ({added[name].value}): lacks {', '.join(missing)}")
+    return cast(Importer, found)
 
 
 def detect(path: Path) -> str:
-    """The one format whose importer takes the file for its own."""
+    """The one format whose importer takes the file for its own. Broken importers of third parties
+    are passed over, and named where no other takes it."""
     start = head(path)
-    found = [name for name in names() if importer(name).sniff(path, start)]
+    found, broken = [], []
+    for name in names():
+        try:
+            if importer(name).sniff(path, start):
+                found.append(name)
+        except Exception as error:
+            broken.append(str(error))
     if not found:
-        raise WorkloadError(f"{path}: no known format; known: {', '.join(names())}")
+        also = f"; broken: {'; '.join(broken)}" if broken else ""
+        raise WorkloadError(f"{path}: no known format; known: {', '.join(names())}{also}")
     if len(found) > 1:
         raise WorkloadError(f"{path}: could be {' or '.join(found)}; name one with --format")
     return found[0]

@@ -23,8 +23,10 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     about = tmp_path / "stranger-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
+    (tmp_path / "raises_importer.py").write_text("raise RuntimeError('no licence file')\n")
     (about / "entry_points.txt").write_text(
         "[slbench.importers]\npipes = stranger_importer\nbroken = stranger_importer:gone\n"
+        "empty = json\nraises = raises_importer\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
 
@@ -40,9 +42,22 @@ def test_a_strangers_format_is_named_and_read_like_our_own(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("installed")
-def test_a_strangers_importer_that_cannot_be_loaded_is_one_line() -> None:
-    with pytest.raises(WorkloadError, match=r"format 'broken'.*gone"):
-        importer("broken")
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("broken", "gone"), ("empty", "lacks FORMAT"), ("raises", "RuntimeError: no licence file")],
+)
+def test_a_strangers_importer_that_cannot_be_loaded_is_one_line(name: str, why: str) -> None:
+    with pytest.raises(WorkloadError, match=f"format '{name}'.*{why}"):
+        importer(name)
+
+
+@pytest.mark.usefixtures("installed")
+def test_files_are_read_beside_a_broken_importer_which_is_named_where_none_takes_them(
+    tmp_path: Path,
+) -> None:
+    assert len(import_file(written(tmp_path, samples.PLAIN))) > 0
+    with pytest.raises(WorkloadError, match=r"no known format.*raises.*no licence file"):
+        import_file(written(tmp_path, "hello\n"))
 
 
 def test_an_unknown_format_lists_the_known_ones(tmp_path: Path) -> None:

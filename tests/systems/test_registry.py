@@ -1,0 +1,78 @@
+"""Systems by name: a third party's that is broken says why, and spoils none of the others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from harness.commands.systems import app
+from systems.errors import BrokenSystemError, UnknownSystemError
+from systems.registry import system_class
+
+MODULES = {
+    "stranger_good": """
+from systems.openai_endpoint import OpenAIEndpoint
+class Good(OpenAIEndpoint):
+    name, summary = "good", "a stranger's that works"
+""",
+    "stranger_raises": "raise RuntimeError('no licence file')\n",
+    "stranger_exits": "import sys\nsys.exit(4)\n",
+    "stranger_plain": """
+from systems.interface import ServingSystem
+class Other: pass
+class Half(ServingSystem):
+    name = "half"
+""",
+}
+BROKEN = {
+    "raises": ("stranger_raises:System", "RuntimeError: no licence file"),
+    "exits": ("stranger_exits:System", "SystemExit: 4"),
+    "gone": ("stranger_nowhere:System", "No module named 'stranger_nowhere'"),
+    "misspelt": ("stranger_good:Bad", "has no attribute 'Bad'"),
+    "whole-module": ("stranger_good", "has no attribute ''"),
+    "other": ("stranger_plain:Other", "is not a class derived from"),
+    "half": ("stranger_plain:Half", "does not define kind, summary, check, deploy"),
+}
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packages of strangers, as an installer leaves them."""
+    for name, text in MODULES.items():
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    about = tmp_path / "strangers-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: strangers\nVersion: 1.0\n")
+    entries = [f"{name} = {target}" for name, (target, _) in BROKEN.items()]
+    text = "\n".join(["[slbench.systems]", "good = stranger_good:Good", *entries])
+    (about / "entry_points.txt").write_text(text + "\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_list_has_what_is_broken_with_its_reason_beside_what_works() -> None:
+    done = CliRunner().invoke(app, ["list", "--json"], catch_exceptions=False)
+    assert done.exit_code == 0
+    rows = {row["name"]: row for row in json.loads(done.stdout)["systems"]}
+    for name in ("serverless-lora", "good"):
+        assert (bool(rows[name]["summary"]), rows[name]["broken"]) == (True, None)
+    for name, (_, why) in BROKEN.items():
+        assert (rows[name]["kind"], rows[name]["summary"]) == (None, None)
+        assert why in rows[name]["broken"]
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_table_shows_the_reason_as_it_is() -> None:
+    shown = CliRunner().invoke(app, ["list"], catch_exceptions=False, env={"COLUMNS": "200"})
+    assert "RuntimeError: no licence file" in " ".join(shown.stdout.split())
+
+
+@pytest.mark.usefixtures("installed")
+def test_naming_a_broken_one_says_why_and_an_unknown_one_lists_the_known() -> None:
+    with pytest.raises(BrokenSystemError, match=r"system 'raises'.*no licence file"):
+        system_class("raises")
+    with pytest.raises(UnknownSystemError, match=r"known: .*serverless-lora"):
+        system_class("nothing")
