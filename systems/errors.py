@@ -17,6 +17,10 @@ class DeploymentError(SystemsError):
     """The deployment cannot be carried out here: memory, ports, missing files."""
 
 
+class UnreachableError(DeploymentError):
+    """No HTTP server answers at a URL."""
+
+
 class CheckpointError(SystemsError):
     """A backbone directory is missing, incomplete, corrupt, or of an unsupported architecture."""
 

@@ -12,13 +12,20 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from systems.errors import DeploymentError
 from systems.interface import Deployment, SystemInfo
-from systems.serverful.http import answers, served_models
+from systems.serverful.http import answers, checked_url, served_models
 from systems.serverful.ports import ports
 from systems.serverful.system import ServerPlan, ServerSystem
 
@@ -28,7 +35,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    url: str | None = None
+    url: Annotated[str, AfterValidator(checked_url)] | None = None
     """With or without a closing ``/v1``."""
     command: str | None = None
     """Starts a server. ``{host}``, ``{port}`` and ``{backbone}`` (a directory) are filled in; a

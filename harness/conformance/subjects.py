@@ -6,12 +6,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from systems.errors import DeploymentError, UnreachableError
 from systems.interface import Deployment, Device, Function
-from systems.serverful.http import served_models
+from systems.serverful.http import list_models
 
 from ..deployments import deployment_for
 from ..errors import HarnessError
 from ..experiment import DeploymentChoice, SystemChoice, parse_setting
+from ..replay.target import Target
 
 _SMALL = {
     "device_memory_gib": 2,
@@ -29,14 +31,12 @@ def deployed(system: str, backbone: str, functions: int, settings: Sequence[str]
 
 
 def reached(url: str, models: Sequence[str], api_key_env: str | None) -> Deployment:
-    """A function for each of ``models``, or for each that the server at ``url`` lists."""
+    """A function for each of ``models``, or for each that the server at ``url`` lists.
+    ``HarnessError`` where that is no URL or the server lists none, ``UnreachableError`` where no
+    server answers."""
+    Target.parse(url)
     base_url = url.rstrip("/").removesuffix("/v1")
-    key = os.environ.get(api_key_env or "", "")
-    names = list(models) or sorted(
-        served_models(base_url, {"Authorization": f"Bearer {key}"} if key else {}) or ()
-    )
-    if not names:
-        raise HarnessError(f"{url}: lists no models; name them with --model")
+    names = list(models) or _listed(base_url, os.environ.get(api_key_env or "", ""))
     ids = [f"f{index}" for index in range(len(names))]
     return Deployment(
         functions=tuple(Function(id=id_, backbone="external") for id_ in ids),
@@ -45,3 +45,17 @@ def reached(url: str, models: Sequence[str], api_key_env: str | None) -> Deploym
         devices=(Device(name="cpu:0", memory_bytes=1),),
         options={"url": base_url, "models": tuple(names), "api_key_env": api_key_env},
     )
+
+
+def _listed(base_url: str, key: str) -> list[str]:
+    try:
+        names = list_models(base_url, {"Authorization": f"Bearer {key}"} if key else {})
+    except UnreachableError:
+        raise
+    except DeploymentError as error:
+        raise HarnessError(
+            f"{error}; name its models with --model, or the variable of its key with --api-key-env"
+        ) from error
+    if not names:
+        raise HarnessError(f"{base_url}: lists no models; name them with --model")
+    return sorted(names)
