@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from .errors import WorkloadError
 from .streams import stream
@@ -22,7 +22,7 @@ class Lengths(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     low: PositiveInt = 1
-    high: PositiveInt = 1_000_000
+    high: Annotated[PositiveInt, Field(lt=2**31)] = 1_000_000
     source: str = ""
 
     def draw(self, random: np.random.Generator, count: int) -> np.ndarray[Any, Any]:

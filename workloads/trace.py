@@ -33,6 +33,9 @@ SCHEMA = pa.schema(
 Counts = np.ndarray[Any, np.dtype[np.int64]]
 _METADATA = b"slbench.workload"
 
+SHORTEST_S, LONGEST_S = 1e-3, 1e9
+"""How long a played workload may be: mistyped factors lie beyond, and the end of int64 ns."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -135,9 +138,15 @@ class Workload:
         return replace(self, requests=table, provenance=provenance)
 
     def compress(self, factor: float) -> Workload:
-        """Play it ``factor`` times as fast. Keeps every CV (measurement rule 10)."""
-        if factor <= 0:
-            raise WorkloadError(f"time_scale must be positive, got {factor:g}")
+        """Play it ``factor`` times as fast. Keeps every CV (measurement rule 10). ``WorkloadError``
+        where it would be played in less than ``SHORTEST_S`` or more than ``LONGEST_S``."""
+        lasts_s = self.duration_ns / 1e9
+        least, most = lasts_s / LONGEST_S, lasts_s / SHORTEST_S
+        if not least <= factor <= most:
+            raise WorkloadError(
+                f"time_scale {factor:g}: {self.name} lasts {lasts_s:g} s, which can be played"
+                f" from {least:.3g} to {most:.3g} times as fast"
+            )
         times = np.rint(self.requests["arrival_ns"].to_numpy() / factor).astype(np.int64)
         return replace(
             self,
@@ -162,7 +171,12 @@ class Workload:
         )
 
     def first(self, functions: int) -> Workload:
-        """Its first so many functions and what they are sent, each as it was."""
+        """Its first so many functions and what they are sent, each as it was. ``WorkloadError``
+        where it has fewer."""
+        if functions > len(self.functions):
+            raise WorkloadError(
+                f"workload {self.name!r} has {len(self.functions)} functions, not {functions}"
+            )
         kept = self.functions[:functions]
         wanted = pc.is_in(self.requests["function"], pa.array([f.id for f in kept]))
         table = self.requests.filter(wanted)

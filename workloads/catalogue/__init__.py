@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from ..errors import WorkloadError
 from ..generators import process
-from ..lengths import Lengths, LogNormal, lengths, with_lengths
+from ..lengths import Lengths, LogNormal, lengths
 from ..minutes import data_root
 from ..named_lengths import NAMED
 from ..synthesis import Population, generate, populate
 from ..trace import Provenance, TraceFunction, Workload, from_arrivals
+from .overrides import Overrides, cut_lengths, draw_lengths, play
 
 FOLDER = Path(__file__).parent
 SLICE = "azure-slice:"
@@ -38,30 +38,6 @@ PROMPT = LogNormal(
 OUTPUT = LogNormal(
     median=64, sigma=0.5, low=4, high=512, source="assumed; the paper gives no output lengths"
 )
-
-
-class Overrides(BaseModel):
-    """What may be changed of a workload when it is named. Order: generate or read, window, first
-    functions, compress, lengths."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    start_s: NonNegativeFloat = 0.0
-    duration_s: PositiveFloat | None = None
-    """Seconds of the trace's own time, before compression."""
-    functions: PositiveInt | None = None
-    """The first so many alone; their requests are what they were beside the others."""
-    time_scale: PositiveFloat = 1.0
-    """60 plays an hour in a minute; keeps every CV."""
-    lengths: str | None = None
-    """Other lengths by name: sharegpt-like, gsm8k-like, or those of an entry that has some."""
-    prompt_tokens: PositiveInt | None = None
-    """All prompts of this length, instead of drawn ones."""
-    output_tokens: PositiveInt | None = None
-    max_prompt_tokens: PositiveInt | None = None
-    max_output_tokens: PositiveInt | None = None
-    expansion: str = "uniform"
-    """The rule that makes arrivals of a real slice's counts per minute."""
 
 
 def names() -> list[str]:
@@ -90,23 +66,15 @@ def load(name: str, *, seed: int, **overrides: Any) -> Workload:
     """The workload of that name. ``WorkloadError`` where there is none; pydantic's error where
     an override is unknown."""
     changes = Overrides.model_validate(overrides)
-    workload, prompt, output = _source(name)(name, seed, changes)
-    if workload.provenance.kind != "synthetic" and changes.duration_s is not None:
-        workload = workload.window(changes.start_s, changes.duration_s)
-    workload = workload.first(changes.functions) if changes.functions else workload
-    workload = workload.compress(changes.time_scale) if changes.time_scale != 1 else workload
-    if not len(workload):
-        raise WorkloadError(f"workload {name!r}: no request is left after {overrides}")
+    if changes.expansion is not None and not name.startswith(SLICE):
+        raise WorkloadError(f"workload {name!r}: expansion is of real slices ({SLICE}NAME) alone")
+    found, prompt, output = _source(name)(name, seed, changes)
+    workload = play(found, changes)
     if changes.lengths is not None:
-        prompt, output = _named_lengths(changes.lengths)
+        prompt, output = named_lengths(changes.lengths)
     if prompt is None or output is None:
-        return workload
-    return with_lengths(
-        workload,
-        seed,
-        _lengths(prompt, changes.prompt_tokens, changes.max_prompt_tokens),
-        _lengths(output, changes.output_tokens, changes.max_output_tokens),
-    )
+        return cut_lengths(workload, changes)
+    return draw_lengths(workload, changes, seed, prompt, output)
 
 
 def _known() -> list[str]:
@@ -139,7 +107,7 @@ def _entry(name: str, seed: int, changes: Overrides) -> _Found:
     title = Path(name).stem if name.endswith(".toml") else name
     form = next(form for form in _FORMS if form in about)
     try:
-        duration_s = changes.duration_s or about["duration_s"]
+        duration_s = changes.generated_s(about["duration_s"])
         workload = _FORMS[form](title, about, seed, duration_s)
         prompt = lengths(about["prompt"]) if "prompt" in about else PROMPT
         output = lengths(about["output"]) if "output" in about else OUTPUT
@@ -203,7 +171,11 @@ def _real_slice(name: str, seed: int, changes: Overrides) -> _Found:
     path = root / "slices" / f"{name.removeprefix(SLICE)}.csv"
     if not path.exists():
         raise WorkloadError(f"workload {name!r} is unknown; known: {', '.join(slices())}")
-    return import_file(path, Options(seed=seed, expansion=changes.expansion)), PROMPT, OUTPUT
+    return (
+        import_file(path, Options(seed=seed, expansion=changes.expansion or "uniform")),
+        PROMPT,
+        OUTPUT,
+    )
 
 
 def _file(name: str, seed: int, changes: Overrides) -> _Found:  # noqa: ARG001
@@ -213,7 +185,8 @@ def _file(name: str, seed: int, changes: Overrides) -> _Found:  # noqa: ARG001
     return Workload.read(path), None, None
 
 
-def _named_lengths(name: str) -> tuple[Lengths, Lengths]:
+def named_lengths(name: str) -> tuple[Lengths, Lengths]:
+    """Of prompts and answers, by name. ``WorkloadError`` lists the known ones."""
     if name in NAMED:
         return NAMED[name]
     entries = {each: describe(each) for each in names()}
@@ -221,11 +194,3 @@ def _named_lengths(name: str) -> tuple[Lengths, Lengths]:
     if name not in known:
         raise WorkloadError(f"lengths {name!r} are unknown; known: {', '.join([*NAMED, *known])}")
     return lengths(known[name]["prompt"]), lengths(known[name]["output"])
-
-
-def _lengths(model: Lengths, exactly: int | None, most: int | None) -> Lengths:
-    if exactly is not None:
-        return LogNormal(median=exactly, sigma=0, high=exactly, source="set by the experiment")
-    if most is not None and most < model.high:
-        return model.model_copy(update={"high": most, "low": min(model.low, most)})
-    return model
