@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,6 +134,7 @@ class CellRecords:
                 *disagreement(seen.client, seen.evidence.measured),
                 *self._import_doubts(),
                 *seen.evidence.doubts,
+                *_length_doubts(cell.workload),
             ),
             measured=seen.evidence.measured,
         )
@@ -181,6 +182,16 @@ def _end_of(client: pa.Table, workload: Workload) -> int:
     """The run lasts as long as its trace, or until the last answer."""
     ends = [end for end in client["end_ns"].to_pylist() if end is not None]
     return max(workload.duration_ns, *ends, 0) if ends else workload.duration_ns
+
+
+def _length_doubts(workload: Workload) -> Iterator[str]:
+    from workloads.lengths import lacks_lengths
+
+    if lacks_lengths(workload):
+        yield (
+            f"workload {workload.name}: its source has no lengths, and every request is a"
+            " placeholder of one token in, one token out"
+        )
 
 
 def _calls(client: pa.Table) -> dict[str, int]:

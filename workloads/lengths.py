@@ -14,6 +14,8 @@ from .streams import stream
 from .trace import Workload
 
 COLUMNS = ("prompt_tokens", "output_tokens")
+MISSING = "lengths-missing"
+"""The step of a provenance after which lengths are placeholders: the source has none."""
 
 
 class Lengths(BaseModel, ABC):
@@ -82,6 +84,12 @@ def lengths(about: Mapping[str, Any]) -> Lengths:
     if kind not in _KINDS:
         raise WorkloadError(f"lengths {kind!r} are unknown; known: {', '.join(_KINDS)}")
     return _KINDS[kind].model_validate(about)
+
+
+def lacks_lengths(workload: Workload) -> bool:
+    """Whether the lengths are placeholders, for which nothing has been drawn since."""
+    steps = [step.name for step in workload.provenance.transforms]
+    return MISSING in steps and not {"lengths", "lengths-of"} & set(steps)
 
 
 def with_lengths(workload: Workload, seed: int, prompt: Lengths, output: Lengths) -> Workload:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .lengths import lacks_lengths
 from .trace import BurstClass, Workload
 
 Times = np.ndarray[Any, np.dtype[np.float64]]
@@ -67,6 +68,7 @@ def describe(workload: Workload) -> dict[str, Any]:
         "peak_to_mean": _number(peak_to_mean(times, duration_s)),
         "prompt_tokens": _quantiles(workload, "prompt_tokens"),
         "output_tokens": _quantiles(workload, "output_tokens"),
+        "lengths_known": not lacks_lengths(workload),
         "classes": {name: classes.count(name) for name in CLASSES},
         "sha256": workload.sha256,
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -177,14 +177,17 @@ class Workload:
             raise WorkloadError(
                 f"workload {self.name!r} has {len(self.functions)} functions, not {functions}"
             )
-        kept = self.functions[:functions]
-        wanted = pc.is_in(self.requests["function"], pa.array([f.id for f in kept]))
-        table = self.requests.filter(wanted)
+        kept = [function.id for function in self.functions[:functions]]
+        return self.of_functions(kept, self.provenance.then("first", functions=functions))
+
+    def of_functions(self, ids: Collection[str], provenance: Provenance) -> Workload:
+        """The functions of these ``ids`` and what they are sent, each as it was."""
+        table = self.requests.filter(pc.is_in(self.requests["function"], pa.array(list(ids))))
         return replace(
             self,
-            functions=kept,
+            functions=tuple(function for function in self.functions if function.id in ids),
             requests=_with(table, "id", np.arange(len(table))),
-            provenance=self.provenance.then("first", functions=functions),
+            provenance=provenance,
             minutes=None,
         )
 

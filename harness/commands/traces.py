@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .workload_files import Json, Seed, must_be_parquet, say_written, show_document, write
+
+if TYPE_CHECKING:
+    from workloads.trace import Workload
 
 File = Annotated[Path, typer.Argument(help="A trace; gzip and xz are read as they are.")]
 CountsFile = Annotated[
@@ -40,13 +44,21 @@ def import_(
     ] = "",
     from_: Annotated[float, typer.Option("--from", help="Second to begin at, of an archive.")] = 0,
     for_: Annotated[float | None, typer.Option("--for", help="Seconds of it.")] = None,
+    lengths: Annotated[
+        str | None,
+        typer.Option(help="What lengths are drawn from where FILE has none, such as llm-conv."),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Bring a trace: FILE becomes a workload, to be named by its path from then on.
 
-    Example: slbench workloads import AzureLLMInferenceTrace_conv.csv -o conv.parquet
+    Requests without lengths in FILE (Azure Functions, some clients of ServeGen) are told of: they
+    are placeholders of one token, or left out beside others, unless --lengths says what to draw
+    from. Example: slbench workloads import AzureLLMInferenceTrace_conv.csv -o conv.parquet
     """
+    from workloads import catalogue
     from workloads.importers import Options, import_file
+    from workloads.importers.missing_lengths import remarks
     from workloads.statistics import describe
 
     must_be_parquet(output)
@@ -57,12 +69,27 @@ def import_(
         part=part,
         start_s=from_,
         duration_s=for_,
+        lengths=catalogue.named_lengths(lengths) if lengths else None,
     )
     workload = import_file(file, options, format_)
+    _check_drawn(workload, file, lengths)
     write(workload, output)
+    for remark in remarks(workload):
+        print(f"{output}: {remark}", file=sys.stderr)
     steps = {step.name: dict(step.parameters) for step in workload.provenance.transforms}
     document = {**describe(workload), "source": workload.provenance.source, **steps}
     show_document(document, json_)
+
+
+def _check_drawn(workload: Workload, file: Path, lengths: str | None) -> None:
+    """``WorkloadError`` where ``--lengths`` was asked for and nothing needed it."""
+    from workloads.errors import WorkloadError
+
+    if lengths and all(step.name != "lengths" for step in workload.provenance.transforms):
+        raise WorkloadError(
+            f"--lengths {lengths}: {file} has lengths of its own; slbench workloads generate …"
+            " --lengths-of takes others"
+        )
 
 
 def fit(

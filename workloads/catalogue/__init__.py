@@ -171,11 +171,8 @@ def _real_slice(name: str, seed: int, changes: Overrides) -> _Found:
     path = root / "slices" / f"{name.removeprefix(SLICE)}.csv"
     if not path.exists():
         raise WorkloadError(f"workload {name!r} is unknown; known: {', '.join(slices())}")
-    return (
-        import_file(path, Options(seed=seed, expansion=changes.expansion or "uniform")),
-        PROMPT,
-        OUTPUT,
-    )
+    options = Options(seed=seed, expansion=changes.expansion or "uniform")
+    return import_file(path, options), PROMPT, OUTPUT
 
 
 def _file(name: str, seed: int, changes: Overrides) -> _Found:  # noqa: ARG001

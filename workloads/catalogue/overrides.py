@@ -94,10 +94,10 @@ def cut_lengths(workload: Workload, changes: Overrides) -> Workload:
     if not columns:
         return workload
     wanted = {key for name in COLUMNS for key in (name, f"max_{name}")}
-    step = workload.provenance.then(
-        "cut-lengths", **changes.model_dump(include=wanted, exclude_none=True)
-    )
-    return workload.with_columns(step, **columns)
+    said = changes.model_dump(include=wanted, exclude_none=True)
+    all_set = None not in (changes.prompt_tokens, changes.output_tokens)
+    step = "lengths" if all_set else "cut-lengths"
+    return workload.with_columns(workload.provenance.then(step, **said), **columns)
 
 
 _Asked = tuple[int | None, int | None]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ..errors import WorkloadError
 from ..fit import SEEDS, Fit, fit, fit_arrivals
-from ..lengths import Percentiles
+from ..lengths import Percentiles, lacks_lengths
 from ..minutes import MinuteCounts
 from ..statistics import burst_class
 from ..trace import TraceFunction, Workload
@@ -28,8 +28,8 @@ def fitted_toml(minutes: MinuteCounts, summary: str, source: str) -> str:
 
 def fitted_toml_of(workload: Workload, summary: str, source: str) -> str:
     """A catalogue entry for a workload: by its counts per minute where it was expanded from some,
-    else by its arrivals, and then with the percentiles of its lengths. ``WorkloadError`` where a
-    function has too few requests to tell."""
+    else by its arrivals, and then with the percentiles of its lengths if it has some.
+    ``WorkloadError`` where a function has too few requests to tell."""
     if workload.minutes is not None:
         counted = MinuteCounts(
             workload.name, workload.functions, workload.minutes, workload.provenance
@@ -41,7 +41,7 @@ def fitted_toml_of(workload: Workload, summary: str, source: str) -> str:
         f"# fit: observed, and the median of {SEEDS} simulated traces; cv is of inter-arrival",
         "# times; dispersion is of counts per 60 s and per 1 s.",
     ]
-    for name in ("prompt", "output"):
+    for name in () if lacks_lengths(workload) else ("prompt", "output"):
         found = Percentiles.of(workload.requests[f"{name}_tokens"].to_numpy(), source)
         lines.append(_table(name, found.model_dump()))
     for function in workload.functions:

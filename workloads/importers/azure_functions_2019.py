@@ -24,6 +24,7 @@ from .azure_2019_tables import join
 from .bad_rows import BadRows, quoted
 from .base import Format, Options
 from .files import csv_header, opened, stem
+from .missing_lengths import filled
 
 MOST_REQUESTS = 2**24
 """More would not fit the memory of a small machine once expanded."""
@@ -55,7 +56,7 @@ def read(path: Path, options: Options) -> Workload:
             f"{path}: {total} invocations, at most {MOST_REQUESTS} fit; ask for"
             " a stretch of it (--from, --for)"
         )
-    return expand(minutes, options.seed, options.expansion)
+    return filled(expand(minutes, options.seed, options.expansion), options)
 
 
 def read_minutes(path: Path, *, skip_bad: bool = False) -> MinuteCounts:

@@ -17,6 +17,7 @@ from .assemble import assemble
 from .base import Format, Options
 from .csv_rows import CsvRows
 from .files import csv_header
+from .missing_lengths import filled
 from .parse import decimal_seconds
 from .rows import Ints, Rows
 
@@ -43,7 +44,7 @@ def read(path: Path, options: Options) -> Workload:
     owners, functions = _pairs(source)
     ones = np.ones(len(end), dtype=np.int64)
     rows = Rows(source.lines, end - took, owners, functions, ones, ones)
-    return assemble(FORMAT, options, rows, source.bad)
+    return filled(assemble(FORMAT, options, rows, source.bad), options)
 
 
 def _pairs(source: CsvRows) -> tuple[Ints, tuple[TraceFunction, ...]]:

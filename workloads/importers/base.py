@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ..lengths import Lengths
 from ..trace import Workload
 
 
@@ -39,6 +40,9 @@ class Options:
     start_s: float = 0.0
     duration_s: float | None = None
     """Which stretch of a source that is too long to be read whole, from its beginning."""
+    lengths: tuple[Lengths, Lengths] | None = None
+    """What prompts and answers are drawn from where the source has no lengths; None: such requests
+    are left out where others have lengths, and else are placeholders of one token."""
 
 
 class Importer(Protocol):

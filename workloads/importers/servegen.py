@@ -5,8 +5,9 @@ with a rate, a CV and a kind of gaps for every window of ten minutes.
 An archive holds a file a client, ``…/chunk-<client>-trace.csv``, without a header: window start
 in s, requests per s, CV of the gaps, Gamma or Weibull, shape, scale. A pool is a folder of it,
 chosen by ``part`` where there are several. Lengths come from ``chunk-<client>-dataset.json`` in the
-same archive or in the pool's own beside it; else they are 1 until they are composed. The published
-pools stand for up to 2·10⁹ requests, so a stretch of them is asked for.
+same archive or in the pool's own beside it. Clients without are left out, and counted in the
+provenance, unless ``Options.lengths`` says what theirs are drawn from. The published pools stand
+for up to 2·10⁹ requests, so a stretch of them is asked for.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from .azure_functions_2019 import MOST_REQUESTS
 from .bad_rows import BadRows, quoted
 from .base import Format, Options
 from .files import HEAD_BYTES, stem
+from .missing_lengths import filled, without_unknown
 from .servegen_archive import is_archive, members
 from .servegen_lengths import ClientLengths, read_lengths
 
@@ -91,8 +93,7 @@ def read(path: Path, options: Options) -> Workload:
     if not functions:
         raise WorkloadError(f"{path}: no client sends anything in that stretch")
     workload = from_arrivals(stem(path), functions, arrivals, provenance, round(length * 1e9))
-    drawn = read_lengths(path, options.part)
-    return _with_lengths(workload, drawn, begin, options.seed) if drawn else workload
+    return _with_lengths(workload, read_lengths(path, options.part), begin, options)
 
 
 def _clients(path: Path, part: str, bad: BadRows) -> Iterator[tuple[str, list[Window]]]:
@@ -174,14 +175,21 @@ def _arrivals(client: str, found: list[Window], begin: float, length: float, see
 
 
 def _with_lengths(
-    workload: Workload, known: dict[str, ClientLengths], begin: float, seed: int
+    workload: Workload, known: dict[str, ClientLengths], begin: float, options: Options
 ) -> Workload:
-    drawn = {name: np.ones(len(workload), dtype=np.int32) for name in COLUMNS}
+    """Clients without lengths are given those of ``options``, or left out beside others."""
+    told = {each.id for each in workload.functions} & known.keys()
+    if len(told) < len(workload.functions):
+        drops = bool(told) and options.lengths is None
+        workload = without_unknown(workload, told) if drops else filled(workload, options)
+    if not told:
+        return workload
+    drawn = {name: workload.requests[name].to_numpy().copy() for name in COLUMNS}
     at_s = begin + workload.arrivals_s()
     for client, rows in workload.rows().items():
-        if client in known:
-            pairs = known[client].draw(stream(seed, client, "lengths"), at_s[rows])
+        if client in told:
+            pairs = known[client].draw(stream(options.seed, client, "lengths"), at_s[rows])
             for name, values in zip(COLUMNS, pairs, strict=True):
                 drawn[name][rows] = values
-    provenance = workload.provenance.then("servegen-lengths", seed=seed, clients=len(known))
+    provenance = workload.provenance.then("servegen-lengths", seed=options.seed, clients=len(known))
     return workload.with_columns(provenance, **drawn)

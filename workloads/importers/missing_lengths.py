@@ -1,0 +1,54 @@
+"""Sources that tell when requests come and not how long they are.
+
+A client that is sent for one token and answers with one measures nothing but first tokens, so no
+import makes such requests in silence: lengths are drawn from a distribution that is named
+(``Options.lengths``), or the provenance and the import's remarks say that they are placeholders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from ..lengths import MISSING, lacks_lengths, with_lengths
+from ..trace import Workload
+from .base import Options
+
+LEFT_OUT = "left-out-without-lengths"
+_ADVICE = "--lengths NAME draws them, such as --lengths llm-conv"
+
+
+def filled(workload: Workload, options: Options) -> Workload:
+    """With lengths drawn as ``options`` says, else with placeholders of one token each."""
+    if options.lengths is not None:
+        return with_lengths(workload, options.seed, *options.lengths)
+    return workload.with_columns(workload.provenance.then(MISSING, requests=len(workload)))
+
+
+def without_unknown(workload: Workload, known: Collection[str]) -> Workload:
+    """The functions in ``known`` alone, and in the provenance what was left out."""
+    kept = workload.of_functions(known, workload.provenance)
+    step = kept.provenance.then(
+        LEFT_OUT,
+        functions=len(workload.functions) - len(kept.functions),
+        of_functions=len(workload.functions),
+        requests=len(workload) - len(kept),
+        of_requests=len(workload),
+    )
+    return kept.with_columns(step)
+
+
+def remarks(workload: Workload) -> Iterator[str]:
+    """What whoever imports it must know of its lengths, a line each."""
+    if lacks_lengths(workload):
+        yield (
+            f"the source has no lengths: all {len(workload)} requests are placeholders of one"
+            f" token in, one token out; {_ADVICE}"
+        )
+    for step in workload.provenance.transforms:
+        if step.name == LEFT_OUT:
+            about = step.parameters
+            yield (
+                f"left out: {about['functions']} of {about['of_functions']} functions, with"
+                f" {about['requests'] / about['of_requests']:.0%} of the requests, have no lengths"
+                f" in the source; {_ADVICE}, and keeps them"
+            )
