@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Iterable
 from typing import NoReturn
@@ -17,7 +18,7 @@ import typer
 from systems.errors import SystemsError
 from workloads.errors import WorkloadError
 
-from .errors import HarnessError
+from .errors import HarnessError, InterruptedRunError
 
 DONE, INVALID, WRONG, INTERRUPTED = 0, 1, 2, 3
 _SHELL_INTERRUPTED = 130
@@ -72,26 +73,28 @@ _root.__doc__ = _HELP
 def main() -> NoReturn:
     """Entry point. Exit status: 0 done, 1 invalid result, 2 wrong request, 3 interrupted."""
     asked = [word for word in sys.argv[1:2] if word in _COMMANDS]
+    _interrupt_on_request_to_end()
     try:
         build(asked or _COMMANDS)()
     except (HarnessError, SystemsError, WorkloadError) as error:
         _say(str(error))
         sys.exit(WRONG)
+    except InterruptedRunError as end:
+        _interrupted(str(end))
     except KeyboardInterrupt:
-        _interrupted()
+        _interrupted("interrupted")
     except SystemExit as end:
         # typer takes an interrupt for itself and ends with what a shell would report.
         if end.code != _SHELL_INTERRUPTED:
             raise
-        _interrupted()
+        _interrupted("interrupted")
     except BrokenPipeError:
         # Whoever read our output has had enough; nothing more can be said to them.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(DONE)
     except OSError as error:
         # The machine, not the request: no room, no descriptors, no memory.
-        _say(f"{error}; what was finished is kept, and slbench run … --resume RUN goes on")
-        sys.exit(INTERRUPTED)
+        _interrupted(str(error))
     except ValueError as error:
         if type(error).__name__ != "ValidationError":
             raise
@@ -100,8 +103,16 @@ def main() -> NoReturn:
     sys.exit(DONE)
 
 
-def _interrupted() -> NoReturn:
-    _say("interrupted; what was finished is kept, and slbench run … --resume RUN goes on")
+def _interrupt_on_request_to_end() -> None:
+    """What ends a process by default ends it like Ctrl-C: what it started is stopped, and what is
+    half done removed. An ignored signal stays ignored."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
+def _interrupted(why: str) -> NoReturn:
+    _say(why)
     sys.exit(INTERRUPTED)
 
 

@@ -7,3 +7,8 @@ class HarnessError(ValueError):
 
 class RecordError(HarnessError):
     """A run directory that does not hold what its schema promises."""
+
+
+class InterruptedRunError(Exception):
+    """A run ended before all of its cells were there, by a signal or for want of something that the
+    machine has: the command ends with exit status 3."""

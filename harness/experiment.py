@@ -132,6 +132,12 @@ class Experiment(_Strict):
         )
         return self.model_copy(update={"systems": systems})
 
+    def with_baseline_if_present(self, name: str) -> Experiment:
+        """The same with ratios against the system ``name``, where that takes part."""
+        if name not in [system.name for system in self.systems]:
+            return self
+        return self.model_copy(update={"baseline": name})
+
     @property
     def against(self) -> str:
         return self.baseline or self.systems[-1].name
@@ -145,8 +151,9 @@ def shipped() -> dict[str, Path]:
 
 def load(name: str, changes: Mapping[str, Any] | None = None) -> Experiment:
     """An experiment by name or ``.yaml`` path, with ``changes`` (dotted key → value) laid over
-    it; in simulated mode its section ``simulated`` first. ``HarnessError`` where there is none,
-    pydantic's where it is malformed."""
+    it; in simulated mode its section ``simulated`` first. Its baseline is dropped where ``changes``
+    replace the systems by others. ``HarnessError`` where there is none, pydantic's where it is
+    malformed."""
     path = _find(name)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -160,7 +167,13 @@ def load(name: str, changes: Mapping[str, Any] | None = None) -> Experiment:
         _merge(content, otherwise)
     for key, value in changes.items():
         _lay_over(content, key, value)
-    return Experiment.model_validate({"name": path.stem, **content})
+    baseline = content.pop("baseline", None) if _replaces_baseline(changes) else None
+    experiment = Experiment.model_validate({"name": path.stem, **content})
+    return experiment if baseline is None else experiment.with_baseline_if_present(baseline)
+
+
+def _replaces_baseline(changes: Mapping[str, Any]) -> bool:
+    return "systems" in changes and "baseline" not in changes
 
 
 def _find(name: str) -> Path:

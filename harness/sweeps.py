@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import TypeVar
 
 from .replay.process import end_with_parent
@@ -35,7 +35,8 @@ def spread(
     task, is all there is. ``work`` and what it takes and gives must be picklable. ``fresh``: a new
     process for each task, so that what it measures of its process is its own.
 
-    The first exception ends what has not begun and is raised once the rest has ended."""
+    The first exception ends what has not begun and is raised once the rest has ended; an interrupt,
+    or a caller that wants no more, ends what has begun too."""
     if not fresh and min(workers, len(tasks)) <= 1:
         yield from ((task, work(task)) for task in tasks)
         return
@@ -48,6 +49,10 @@ def spread(
     )
     try:
         yield from _as_they_end({pool.submit(work, task): task for task in tasks})
+    except (KeyboardInterrupt, GeneratorExit):
+        for worker in active_children():
+            worker.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -92,16 +92,18 @@ def run(
 
     Exit status 1 where a cell is invalid. Example: slbench run quickstart --seed 1
     """
+    from functools import partial
+
     from ..errors import HarnessError
     from ..experiment import Experiment
     from ..progress import Progress
     from ..records import new_run, open_run
     from ..runner import Runner
     from . import listening
+    from .keeping import keeping
 
     if resume:
-        record = open_run(resume, out)
-        chosen = Experiment.model_validate(record.experiment)
+        make = partial(open_run, resume, out)
     else:
         given = {
             "seeds": seed,
@@ -115,17 +117,15 @@ def run(
         chosen = _choose(experiment, system, workload, given, set_)
         chosen = chosen.tracing() if trace_decisions else chosen
         chosen = chosen.auditing(audit) if audit is not None else chosen
-        record = new_run(chosen.model_dump(mode="json"), out)
+        make = partial(new_run, chosen.model_dump(mode="json"), out)
     progress = Progress()
-    try:
+    with keeping(make) as record:
+        chosen = Experiment.model_validate(record.experiment)
         if check_simulation and chosen.deployment.cluster:
             raise HarnessError("--check-simulation: a simulation is of one machine, not a cluster")
         with listening.load_hosts(load_hosts, listen) as hosts:
             page = 8089 if web else None
             Runner(chosen, record, progress, web_port=page, hosts=hosts).execute(workers)
-    except BaseException:
-        _forget_if_empty(record)
-        raise
     if check_simulation:
         _check_simulation(chosen, record, check_simulation, progress)
     raise typer.Exit(0 if _tell(record, chosen, as_json=json_) else 1)
@@ -162,6 +162,8 @@ def _choose(
 
     changes: dict[str, Any] = dict(parse_setting(text) for text in settings or [])
     changes |= {key: value for key, value in given.items() if value is not None}
+    # Held against the systems that are left in the end.
+    baseline = changes.pop("baseline", None)
     content = load(name, changes).model_dump()
     for key, wanted in (("systems", systems), ("workloads", workloads)):
         if wanted:
@@ -170,17 +172,9 @@ def _choose(
             if unknown and not known:
                 raise HarnessError(f"--{key[:-1]} {unknown[0]}: not in {name}")
             content[key] = [known.get(each, {"name": each}) for each in wanted]
-    if content["baseline"] not in [each["name"] for each in content["systems"]]:
-        content["baseline"] = None
+    if baseline or content["baseline"] not in [each["name"] for each in content["systems"]]:
+        content["baseline"] = baseline
     return Experiment.model_validate(content)
-
-
-def _forget_if_empty(record: Run) -> None:
-    """A run that kept no cell leaves no folder behind."""
-    import shutil
-
-    if not record.cells():
-        shutil.rmtree(record.path, ignore_errors=True)
 
 
 def _document(record: Run) -> dict[str, Any]:

@@ -50,7 +50,17 @@ class Run:
 
 def new_run(experiment: Mapping[str, Any], root: Path = RUNS) -> Run:
     """A folder named by the time and the experiment; never one that exists. Drafts of
-    writers that are gone are swept from ``root``."""
+    writers that are gone are swept from ``root``. ``RecordError`` where it cannot be written."""
+    try:
+        return _new_run(experiment, root)
+    except OSError as error:
+        raise RecordError(
+            f"--out {root}: no run can be kept there ({error.strerror or error}); name a folder"
+            " that can be written"
+        ) from error
+
+
+def _new_run(experiment: Mapping[str, Any], root: Path) -> Run:
     sweep(root)
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     for number in itertools.count(1):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from harness.commands.run import _choose
 from harness.errors import HarnessError
 from harness.experiment import Experiment, load, parse_setting, shipped
 from harness.plan import plan_cells
@@ -50,6 +51,24 @@ def test_an_unknown_experiment_is_one_line(name: str) -> None:
 def test_a_baseline_must_take_part() -> None:
     with pytest.raises(ValidationError, match="baseline"):
         load("quickstart", {"baseline": "vllm"})
+
+
+def test_a_baseline_is_dropped_with_its_system_and_one_that_is_asked_for_must_take_part() -> None:
+    """The first recipe of docs/your-system.md exchanges the systems of quickstart."""
+    others = [{"name": "openai-endpoint"}, {"name": "vllm"}]
+    assert load("quickstart", {"systems": others}).against == "vllm"
+    both = [{"name": "serverless-llm"}, {"name": "vllm"}]
+    assert load("quickstart", {"systems": both}).against == "serverless-llm"
+    with pytest.raises(ValidationError, match="baseline"):
+        load("quickstart", {"systems": others, "baseline": "serverless-llm"})
+
+
+def test_a_baseline_is_held_against_the_systems_that_the_command_line_leaves() -> None:
+    asked = ["baseline=vllm"]
+    assert _choose("quickstart", ["serverless-lora", "vllm"], None, {}, asked).baseline == "vllm"
+    assert _choose("quickstart", ["serverless-lora", "vllm"], None, {}, []).baseline is None
+    with pytest.raises(ValidationError, match="baseline"):
+        _choose("quickstart", ["serverless-lora"], None, {}, asked)
 
 
 def test_systems_take_turns_in_an_order_that_is_drawn() -> None:
