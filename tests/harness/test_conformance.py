@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -28,7 +27,6 @@ from systems.interface import (
 from systems.openai_endpoint import OpenAIEndpoint
 
 pytestmark = pytest.mark.live
-GUIDE = Path(__file__).parents[2] / "docs" / "your-system.md"
 
 
 def deployment(*functions: str) -> Deployment:
@@ -103,19 +101,6 @@ def test_spans_that_do_not_add_up_are_found(
     subject = Subject(Endpoint(server.base_url, ("ref",)), ["ref"], 2, _told(*stages))
     with pytest.raises(NotConformingError, match=words):
         CHECKS["reports spans that add up"](subject)
-
-
-def test_the_system_of_the_guide_passes_as_it_is_printed() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.S)
-    assert len(code.splitlines()) < 60
-    module: dict[str, type] = {"__name__": "the_guides"}
-    exec(compile(code, str(GUIDE), "exec", dont_inherit=True), module)
-    outcomes = {
-        each.check: (each.outcome, each.why)
-        for each in examine(module["MySystem"](), deployment("f0", "f1"))
-    }
-    assert "failed" not in {outcome for outcome, _ in outcomes.values()}, outcomes
-    assert outcomes["stops without leaving a process or a port"] == ("passed", "")
 
 
 def test_a_command_is_filled_in_started_and_stopped() -> None:

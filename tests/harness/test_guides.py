@@ -1,7 +1,10 @@
-"""Guides are run: the commands of docs/reproduce-a-figure.md, and README.md's of it."""
+"""Guides are run: the commands of docs/reproduce-a-figure.md and docs/your-system.md, and of
+README.md's sections about them. What wants a card, a cluster or minutes is read by its program.
+(docs/workloads.md is run in tests/workloads/test_guide.py, docs/cluster.md by tests.machines.)"""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -9,18 +12,30 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
+from harness.cli import build
+from harness.commands.run import _choose
+from harness.plan import plan_cells
 from harness.reference_server import running_reference_server
+from systems.access import AccessTokens
+from systems.openai_endpoint import Options
+from systems.registry import system_names
+from systems.serverless.live.schema import ChatRequest
+from workloads import catalogue
 
-ROOT = Path(__file__).parents[2]
+from .pages import ROOT, commands, pages, words
+
 GUIDE = ROOT / "docs" / "reproduce-a-figure.md"
-_COMMAND = re.compile(r"^    ((?:slbench|python -m) .+?)(?:\s+#.*)?$", re.MULTILINE)
+YOURS = ROOT / "docs" / "your-system.md"
+EVERY = [command for page in pages() for command in commands(page.read_text(encoding="utf-8"))]
 
 
-def commands(text: str) -> list[str]:
-    return _COMMAND.findall(text)
+def of(program: str) -> list[str]:
+    return sorted({command for command in EVERY if words(command)[0] == program})
 
 
 def section(title: str) -> str:
@@ -40,9 +55,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(command: str, folder: Path) -> str:
+def run(command: str, folder: Path, *packages: Path) -> str:
     line = command.replace("slbench ", "python -m harness ", 1).replace("python", sys.executable, 1)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": ":".join(map(str, (ROOT, *packages)))}
     done = subprocess.run(
         ["bash", "-c", line], cwd=folder, env=environment, capture_output=True, text=True,
         timeout=300, check=False,
@@ -70,8 +85,14 @@ def test_what_the_readme_has_beyond_the_guide_is_run(folder: Path) -> None:
         for command in commands(section("Reproduce a figure"))
         if " ".join(command.split()[:2]) not in of_the_guide
     ]
+    beyond += [
+        command
+        for command in commands(section("Ablate, simulate, compare"))
+        if command.startswith("slbench run time-breakdown --simulated")
+    ]
     for command in beyond:
         run(command, folder)
+    assert list((folder / "results" / "runs").glob("*/*/*/*/decisions.parquet"))
     assert (folder / "report.html").stat().st_size > 0
 
 
@@ -80,7 +101,7 @@ def test_a_system_that_is_up_is_checked_by_the_commands_of_readme_and_guide(fold
     """With the suite's own reference server in the place of host and models."""
     told = [
         *commands(section("Compare your system")),
-        *commands((ROOT / "docs" / "your-system.md").read_text(encoding="utf-8")),
+        *commands(YOURS.read_text(encoding="utf-8")),
     ]
     checks = {command for command in told if command.startswith("slbench systems check --url")}
     assert checks
@@ -109,3 +130,80 @@ def test_a_section_of_the_readme_is_short_and_leads_to_its_guide(title: str, gui
     known = commands((ROOT / "docs" / f"{guide}.md").read_text(encoding="utf-8"))
     words = {" ".join(command.split()[:2]) for command in known}
     assert {" ".join(c.split()[:2]) for c in commands(section(title))} <= words | {"slbench report"}
+
+
+def read_by_the_cli(command: str) -> dict[str, Any]:
+    """The command's options as the CLI takes them, without what it does. Raises click's errors."""
+    _, *arguments = words(command.partition(" > ")[0])
+    found: Any = typer.main.get_command(build(arguments[:1]))
+    name = "slbench"
+    while inside := getattr(found, "commands", None):
+        name, *arguments = arguments
+        found = inside[name]
+    return dict(found.make_context(name, arguments).params)
+
+
+@pytest.mark.parametrize("command", of("slbench"))
+def test_every_command_of_every_page_is_one_that_the_cli_takes(command: str) -> None:
+    assert read_by_the_cli(command)
+
+
+@pytest.mark.parametrize("command", [each for each in of("slbench") if words(each)[1] == "run"])
+def test_every_run_of_every_page_is_an_experiment_of_what_there_is(command: str) -> None:
+    asked = read_by_the_cli(command)
+    given = {
+        "mode": "simulated" if asked["simulated"] else None,
+        "load_workers": asked["load_workers"],
+        "deployment.cluster": asked["cluster"],
+    }
+    chosen = _choose(asked["experiment"], asked["system"], asked["workload"], given, asked["set_"])
+    assert {each.name for each in chosen.systems} <= {*system_names(), "my-system"}
+    for each in chosen.systems:
+        if each.name == "openai-endpoint":
+            assert Options.model_validate(each.options).url == "http://host:8000"
+    for plan in {(cell.workload.name, cell.seed): cell for cell in plan_cells(chosen)}.values():
+        assert len(catalogue.load(plan.workload.name, seed=plan.seed, **plan.workload.overrides))
+
+
+def test_modules_and_targets_that_pages_name_are_there() -> None:
+    for command in of("python"):
+        _, flag, module, *_ = words(command)
+        assert flag == "-m"
+        assert importlib.util.find_spec(module) is not None, command
+    targets = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for command in of("make"):
+        assert re.search(rf"^{words(command)[1]}:", targets, re.MULTILINE), command
+
+
+def test_what_curl_is_told_to_send_is_a_request_that_is_taken() -> None:
+    for command in of("curl"):
+        _, url, *rest = words(command)
+        assert url.endswith("/v1/chat/completions")
+        assert ChatRequest.model_validate_json(rest[rest.index("-d") + 1]).model == "smollm2-135m"
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the guide makes tokens with openssl")
+def test_the_file_of_tokens_that_the_guide_makes_is_read(tmp_path: Path) -> None:
+    (command,) = of("umask")
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    AccessTokens.read(tmp_path / "tokens.toml")
+
+
+@pytest.mark.live
+def test_the_system_of_the_guide_is_installed_and_checked_as_it_is_printed(
+    folder: Path, tmp_path: Path
+) -> None:
+    text = YOURS.read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(code.splitlines()) < 60
+    (group, entry) = re.findall(r"^    \[project.entry-points.\"(.*)\"\]\n    (.*)$", text, re.M)[0]
+    (tmp_path / "my_package").mkdir()
+    (tmp_path / "my_package" / "my_module.py").write_text(code, encoding="utf-8")
+    about = tmp_path / "mine-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(f"[{group}]\n{entry.replace(chr(34), '')}\n")
+    (check,) = [each for each in commands(text) if each == "slbench systems check my-system"]
+    said = json.loads(run(f"{check} --json", folder, tmp_path))
+    assert said["failed"] == []
+    assert "stops without leaving a process or a port" in said["passed"]
