@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,6 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+
+from harness.commands.keeping import keeping
+from harness.errors import InterruptedRunError
+from harness.records import Run, new_run
+from tests.harness.made import made_run
 
 START_S = 60.0
 
@@ -37,6 +43,31 @@ def test_a_signal_before_the_first_cell_leaves_nothing(
         "slbench: interrupted; no cell was finished, and no folder is kept"
     )
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_an_interrupt_while_the_folder_is_made_waits_until_it_can_be_removed(
+    tmp_path: Path,
+) -> None:
+    def made() -> Run:
+        record = new_run({"name": "made"}, tmp_path)
+        os.kill(os.getpid(), signal.SIGINT)
+        return record
+
+    with pytest.raises(InterruptedRunError, match="no folder is kept"), keeping(made):
+        raise AssertionError("the run went on")
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_finished_cells_are_kept_and_the_command_that_goes_on_is_named(tmp_path: Path) -> None:
+    record = made_run(tmp_path)
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(InterruptedRunError) as ended, keeping(lambda: record):
+        raise full
+    assert str(ended.value) == (
+        f"{full}; 2 cells are kept; slbench run made --resume {record.path} runs the others"
+    )
+    assert len(record.cells()) == 2
 
 
 @pytest.mark.parametrize("place", ["/proc/x", "/dev/null/runs"])
