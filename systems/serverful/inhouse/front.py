@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from systems.interface import Decision
 from systems.serverless.live.journal import Journal
 from systems.serverless.live.platform import Call, Failure, Tokens, evidence_of
-from systems.serverless.live.wire import AsyncChannel, Message
+from systems.serverless.live.wire import AsyncChannel, Message, close_all
 
 from .deck import Deck
 from .placement import Place, Placement
@@ -102,21 +101,21 @@ class Front:
     def heard(self, replica: int, message: Message, fds: list[int]) -> None:
         """What a replica says."""
         if message["kind"] == "stepped":
-            self._deliver(message)
+            self._deliver(replica, message)
         elif message["kind"] == "parted":
             self._parted(message, fds)
         elif message["kind"] == "joined":
-            _close(self._parcels.pop(message["request"]))
+            close_all(self._parcels.pop(message["request"]))
         elif message["kind"] == "switched":
             took_ns = message["t_ns"] - message["start_ns"]
             numbers = {"replica": replica, "merged": message["merged"], "took_ns": took_ns}
             self._journal.decision(Decision(message["t_ns"], "switch", numbers))
 
-    def _deliver(self, message: Message) -> None:
+    def _deliver(self, replica: int, message: Message) -> None:
         tokens = message["tokens"]
         for request, token, finished in tokens:
             call = self._calls.get(request)
-            if call is None:
+            if call is None or call.instance != replica:
                 continue
             if call.first_token_ns is None:
                 call.prefill_ns, call.first_token_ns = message["start_ns"], message["t_ns"]
@@ -160,9 +159,4 @@ class Front:
             channel, fields = self._channels[target], self._fields(call)
             channel.send("join", fds, request=fields, state=message["state"])
             return
-        _close(fds)
-
-
-def _close(fds: Iterable[int]) -> None:
-    for fd in fds:
-        os.close(fd)
+        close_all(fds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,9 +22,10 @@ from .exports import Export
 from .nodes import Provisioned
 from .plan import Plan
 from .processes import Processes
+from .said import BadMessageError
 from .spares import Spares
 from .watch import EVERY_S, SILENT_ROUNDS, Watch, Watched
-from .wire import Message
+from .wire import Message, close_all
 
 
 @dataclass(slots=True, eq=False)
@@ -47,6 +47,8 @@ class StoredCopy:
     loading of it."""
 
     export: Export
+    load: int
+    """Which loading of it this is."""
     loader: Child | None = None
     keeper: Child | None = None
     """Its loader once it is loaded, where the memory would go with that."""
@@ -237,16 +239,16 @@ class Node:
 
     def _load_backbone(self, action: act.LoadBackbone) -> None:
         try:
-            self._start_loader(action.copy)
+            self._start_loader(action.copy, action.load)
         except OSError as error:
             self._close(action.copy)
-            self._post(ev.BackboneFailed(action.copy, str(error)))
+            self._post(ev.BackboneFailed(action.copy, action.load, str(error)))
 
-    def _start_loader(self, key: CopyKey) -> None:
+    def _start_loader(self, key: CopyKey, load: int) -> None:
         name = f"backbone:{key.backbone}"
         size = self._plan.world.backbones[key.backbone].bytes
         on_host = self._plan.device == "cpu"
-        stored = StoredCopy(Export(store.create(name, size)) if on_host else Export())
+        stored = StoredCopy(Export(store.create(name, size)) if on_host else Export(), load)
         self.copies[key] = stored
         stored.timeline.begin(Stage.BACKBONE, time.monotonic_ns())
         stored.loader = self._processes.begin(
@@ -272,40 +274,53 @@ class Node:
         message: Message,
         fds: list[int],
     ) -> None:
-        if message["kind"] == "failed":
+        """One word counts, as long as the copy is wanted."""
+        if stored.loader is None or stored.reason:
+            close_all(fds)
+        elif message["kind"] == "failed":
+            close_all(fds)
             stored.reason = message["reason"]
         else:
-            stored.export = Export.of(message, fds) or stored.export
-            stored.sum = Sum.of(message)
-            stored.timeline.end(Stage.BACKBONE, time.monotonic_ns())
-            loader, stored.loader = stored.loader, None
-            if stored.export.handle:
-                stored.keeper = loader
-                self._on_exposure(cuda_ipc.EXPOSURE)
-            elif loader is not None:
-                # Nobody watches it any more, and it has nothing to do but to end.
-                asyncio.get_running_loop().call_later(GRACE_S, kill, loader)
-            self._post(ev.BackboneLoaded(key))
+            self._loaded(stored, stored.loader, message, fds)
+            self._post(ev.BackboneLoaded(key, stored.load))
+
+    def _loaded(self, stored: StoredCopy, loader: Child, message: Message, fds: list[int]) -> None:
+        made = Export.of(message, fds)
+        if bool(made) == bool(stored.export):
+            close_all(fds)
+            raise BadMessageError("loaded: a descriptor or a handle on a card, none on the host")
+        stored.export = made or stored.export
+        stored.sum = Sum.of(message)
+        stored.timeline.end(Stage.BACKBONE, time.monotonic_ns())
+        stored.loader = None
+        if stored.export.handle:
+            stored.keeper = loader
+            self._on_exposure(cuda_ipc.EXPOSURE)
+        else:
+            # Nobody watches it any more, and it has nothing to do but to end.
+            asyncio.get_running_loop().call_later(GRACE_S, kill, loader)
 
     def _loader_ended(self, key: CopyKey, stored: StoredCopy, returncode: int | None) -> None:
         gone = stored.loader or stored.keeper
         if gone is not None:
             reason = stored.reason or gone.verdict or why(returncode)
-            stored.loader = stored.keeper = None
             self._close(key)
-            self._post(ev.BackboneFailed(key, reason))
+            self._post(ev.BackboneFailed(key, stored.load, reason))
 
     def _drop_backbone(self, action: act.DropBackbone) -> None:
         self._spares.drop(action.copy)
         self._close(action.copy)
 
     def _close(self, key: CopyKey) -> None:
+        """Let go of a copy: what its loader says from now on is about nothing."""
         stored = self.copies.pop(key, None)
         if stored is None:
             return
-        for fd in stored.export.fds:
-            os.close(fd)
+        close_all(stored.export.fds)
+        loader, stored.loader = stored.loader, None
         keeper, stored.keeper = stored.keeper, None
+        if loader is not None:
+            kill(loader)
         if keeper is not None:
             keeper.channel.send("drop")
             asyncio.get_running_loop().call_later(GRACE_S, kill, keeper)

@@ -75,6 +75,8 @@ class Call:
     prefill_ns: int | None = None
     first_token_ns: int | None = None
     last_token_ns: int | None = None
+    tokens: int = 0
+    """Handed to the caller."""
     settled: bool = False
     """Its evidence is kept; nothing more will be."""
 
@@ -245,38 +247,44 @@ class Platform:
     # -- what instances say -----------------------------------------------------------------
 
     def tokens(self, instance: int, message: Message) -> None:
-        """What an instance answered."""
+        """What an instance answered: counts only for requests that run there."""
         if message["kind"] == "cancelled":
-            self._finish(message["request"])
+            self._finish(instance, message["request"])
             return
         t_ns = message["t_ns"]
-        done = self._deliver(message["tokens"], t_ns, message.get("start_ns"))
+        done = self._deliver(instance, message["tokens"], t_ns, message.get("start_ns"))
         if message["kind"] == "prefilled":
             self.post(ev.BatchPrefilled(instance, message["batch"]))
         for request in done:
-            self._finish(request)
+            self._finish(instance, request)
 
     def _deliver(
-        self, tokens: Iterable[tuple[int, int, str | None]], t_ns: int, start_ns: int | None
+        self,
+        instance: int,
+        tokens: Iterable[tuple[int, int, str | None]],
+        t_ns: int,
+        start_ns: int | None,
     ) -> list[int]:
         done: list[int] = []
         for request, token, finished in tokens:
             call = self._calls.get(request)
-            if call is None:
+            if call is None or call.instance != instance or call.tokens == call.max_tokens:
                 continue
             if call.first_token_ns is None:
                 call.prefill_ns, call.first_token_ns = start_ns, t_ns
             call.last_token_ns = t_ns
+            call.tokens += 1
             call.answers.put_nowait(Tokens((token,), finished))
             if finished:
                 done.append(request)
         return done
 
-    def _finish(self, request: int) -> None:
-        call = self._calls.pop(request, None)
-        self.post(ev.RequestFinished(request))
-        if call is not None:
-            self._settle_activity(call.instance)
+    def _finish(self, instance: int, request: int) -> None:
+        self.post(ev.RequestFinished(instance, request))
+        if request not in self.controller.state.requests:
+            call = self._calls.pop(request, None)
+            if call is not None:
+                self._settle_activity(call.instance)
 
     # -- evidence ---------------------------------------------------------------------------
 
