@@ -95,7 +95,7 @@ def test_what_a_node_tells_is_of_its_host_and_on_our_clock() -> None:
     spans = [("warming", 1_100, 1_200), ("libraries", 1_200, 1_500)]
     loaded = codec.encode(ev.ArtifactLoaded(3, Artifact.LIBRARIES))
     remote.hear({"kind": "event", **loaded, "spans": spans, "up_ns": 1_200})
-    said = {"kind": "prefilled", "t_ns": 1_900, "start_ns": 1_800, "tokens": []}
+    said = {"kind": "prefilled", "batch": 1, "t_ns": 1_900, "start_ns": 1_800, "tokens": []}
     remote.hear({"kind": "tokens", "instance": 3, "message": said})
 
     assert posted == [ev.TemplateReady("node-7"), ev.ArtifactLoaded(3, Artifact.LIBRARIES)]
