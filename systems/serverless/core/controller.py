@@ -116,7 +116,7 @@ class Controller:
         request.cancelled = True
         self._out.append(act.CancelRequest(instance, request.id))
         timer = Release(instance, request.id, request.batch)
-        until_ns = now + self.state.world.settings.cancel_grace_ns
+        until_ns = now + self.state.world.settings.release_grace_ns
         self._out.append(act.SetTimer(timer, until_ns))
 
     def _nobody_waits(self, function: str, now: int) -> None:
@@ -453,7 +453,7 @@ class Controller:
             return
         if timer.request not in instance.running and instance.prefilling != timer.batch:
             return
-        grace_s = self.state.world.settings.cancel_grace_ns / 1e9
+        grace_s = self.state.world.settings.release_grace_ns / 1e9
         self._fail_running(instance, f"it kept a cancelled request for {grace_s:g} s")
         self.state.not_waiting(instance)
         self._provisioning.stop(instance)

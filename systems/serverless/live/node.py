@@ -38,7 +38,14 @@ class LiveInstance:
     child: Child | None = None
     timeline: Timeline = field(default_factory=Timeline.empty)
     stopping: bool = False
+    offloading: asyncio.TimerHandle | None = None
+    """The end of its time to give artifacts back."""
     reason: str = ""
+
+    def offloaded(self) -> None:
+        if self.offloading is not None:
+            self.offloading.cancel()
+            self.offloading = None
 
 
 @dataclass(slots=True, eq=False)
@@ -174,6 +181,7 @@ class Node:
                 if artifact is Artifact.KERNELS:
                     self._refill_spares(instance)
             case "offloaded":
+                instance.offloaded()
                 self._post(ev.ArtifactsOffloaded(instance.id))
             case "failed":
                 instance.reason = message["reason"]
@@ -182,6 +190,7 @@ class Node:
 
     def _instance_ended(self, instance: LiveInstance, returncode: int | None) -> None:
         del self.instances[instance.id]
+        instance.offloaded()
         if instance.stopping:
             self._post(ev.InstanceStopped(instance.id))
         else:
@@ -215,6 +224,16 @@ class Node:
     def _offload_artifacts(self, action: act.OffloadArtifacts) -> None:
         artifacts = [artifact.value for artifact in action.artifacts]
         self.send(action.instance, "offload", artifacts=artifacts)
+        live = self.instances.get(action.instance)
+        if live is not None:
+            grace_s = self._plan.options.release_grace_s
+            live.offloading = asyncio.get_running_loop().call_later(grace_s, self._overdue, live)
+
+    def _overdue(self, live: LiveInstance) -> None:
+        """Others wait for the memory that it was told to give back."""
+        if live.child is not None:
+            live.child.verdict = "it kept artifacts that it was told to give back"
+            kill(live.child)
 
     def send(self, instance: int, kind: str, **fields: Any) -> None:
         """A message to an instance; lost with it where it is gone."""

@@ -117,7 +117,7 @@ def world(
             shared_keep_alive_ns=5000,
             container_keep_alive_ns=4000,
             container_memory_bytes=6,
-            cancel_grace_ns=800,
+            release_grace_ns=800,
             template_bytes=10,
         ),
     )

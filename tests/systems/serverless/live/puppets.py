@@ -39,7 +39,7 @@ POLICIES = Policies(
     batching=FirstComeFirstServed(),
     offloading=ValueDensity(),
 )
-PATIENCE_S = 3.0
+PATIENCE_S = 20.0
 
 
 @dataclass(eq=False)

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from systems.interface import Deployment
-from systems.serverless.core.artifacts import CopyKey
+from systems.serverless.core import actions as act
+from systems.serverless.core.artifacts import Artifact, CopyKey
 from systems.serverless.live.platform import Failure, Tokens
 
 from .puppets import Puppet, Stage, play, said
@@ -373,7 +374,7 @@ def test_one_that_does_not_let_go_of_a_cancelled_request_is_ended(on_stage: Play
         await stage.until(lambda: _told_to_run(stage, "f1"))
         assert waiting.id in stage.platform.controller.state.requests
 
-    on_stage(scene, cancel_grace_s=0.2)
+    on_stage(scene, release_grace_s=0.2)
 
 
 def test_one_that_lets_go_in_time_lives_on(on_stage: Play) -> None:
@@ -389,4 +390,26 @@ def test_one_that_lets_go_in_time_lives_on(on_stage: Play) -> None:
         await stage.all_heard()
         assert said(other)[-1] == Tokens((8,), "stop")
 
-    on_stage(scene, cancel_grace_s=0.1)
+    on_stage(scene, release_grace_s=0.1)
+
+
+def test_one_that_does_not_give_artifacts_back_is_ended(on_stage: Play) -> None:
+    """Its memory was counted as on its way, and waited for in vain."""
+
+    async def scene(stage: Stage) -> None:
+        mine = await stage.idle("f0")
+        mine.does.discard("offload")
+        (instance,) = stage.platform.controller.state.instances
+        stage.node.do[act.OffloadArtifacts](act.OffloadArtifacts(instance, (Artifact.KERNELS,)))
+        await stage.until(lambda: mine.child.ended)
+        assert not stage.platform.controller.state.instances
+        again, _ = await stage.up("f0")
+        again.prefills(finished="stop")
+        await stage.all_heard()
+        (instance,) = stage.platform.controller.state.instances
+        stage.node.do[act.OffloadArtifacts](act.OffloadArtifacts(instance, (Artifact.KERNELS,)))
+        deadline = time.monotonic() + 0.3
+        await stage.until(lambda: time.monotonic() > deadline)
+        assert not again.child.ended, "it gave back what it was told to"
+
+    on_stage(scene, release_grace_s=0.1)
