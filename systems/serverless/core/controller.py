@@ -367,6 +367,7 @@ class Controller:
     def _stopped(self, event: ev.InstanceStopped, now: int) -> None:
         instance = self.state.instances.get(event.instance)
         if instance is not None:
+            self._fail_running(instance, "it was told to stop")
             self._remove(instance, now)
 
     def _died(self, event: ev.ProcessDied, now: int) -> None:
@@ -402,7 +403,6 @@ class Controller:
         queue.clear()
 
     def _remove(self, instance: Instance, now: int) -> None:
-        self._not_prefilling(instance)
         self._provisioning.release(instance)
         self.state.remove_instance(instance)
         self._keeping.unused(instance.copy, now)

@@ -418,9 +418,9 @@ class Machine:
             (d.memory.used, [*d.waiting], [*d.starved], [*d.blocked], d.prefilling, d.leaving_bytes)
             for d in state.devices.values()
         ]
-        return repr(
-            (state.instances, state.requests, state.queues, state.copies, state.hosts, devices)
-        )
+        learnt = [state.estimates(function).delay_ns for function in state.world.functions]
+        there = (state.instances, state.requests, state.queues, state.copies, state.hosts)
+        return repr((there, devices, learnt))
 
     def _gone(self, instance: int) -> None:
         del self.processes[instance]

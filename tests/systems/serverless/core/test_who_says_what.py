@@ -10,7 +10,6 @@ from systems.serverless.core import actions as act
 from systems.serverless.core import events as ev
 from systems.serverless.core.artifacts import CopyKey, Release
 from systems.serverless.core.policies.batching import FirstComeFirstServed
-from systems.serverless.core.state import Phase
 
 from .machine import BUNDLES, SHARING, Machine, world
 
@@ -70,6 +69,7 @@ def test_one_that_keeps_a_cancelled_request_is_ended_and_others_are_served() -> 
     machine.fires(timer)
     assert machine.answers[beside] == "failed"
     assert machine.stopping == {instance}
+    assert machine.controller.state.instances[instance].running_kv_bytes == 0
     machine.settle()
     assert machine.answers[waiting] == machine.answers[next_door] == "ok"
 
@@ -110,15 +110,18 @@ def test_letting_go_of_a_request_does_not_end_the_prefill_of_its_batch() -> None
     assert machine.controller.state.instances[instance].running_kv_bytes == 0
 
 
-def test_a_deadline_leaves_one_that_is_stopping_already_alone() -> None:
+def test_what_ran_on_one_that_was_told_to_stop_is_answered() -> None:
+    """The process that a copy goes with dies, and those that map it are told to stop."""
     machine = prefilling("f0")
-    instance = instance_of(machine, "f0")
+    instance, handle = instance_of(machine, "f0"), machine.controller.handle
     machine.cancel(1)
-    machine.prefills(instance)
-    machine.lets_go(1)
     (timer,) = [t for t in machine.timers if isinstance(t, Release)]
-    machine.controller.state.instances[instance].phase = Phase.STOPPING
-    assert machine.post(ev.TimerFired(timer)) == []
+    handle(ev.BackboneFailed(COPY, machine.asked[COPY][-1], "its keeper died"), GRACE_NS)
+    assert handle(ev.TimerFired(timer), GRACE_NS) == [], "it was told to stop already"
+    actions = handle(ev.InstanceStopped(instance), GRACE_NS)
+    assert [a.request for a in actions if isinstance(a, act.FailRequest)] == [1]
+    assert not machine.controller.state.requests
+    assert machine.controller.state.devices["cpu:0"].prefilling == 0
 
 
 def test_one_that_is_ended_gets_no_batch_any_more() -> None:

@@ -8,6 +8,8 @@ import itertools
 import json
 import logging
 import os
+import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,7 @@ import pytest
 from systems.interface import Deployment
 from systems.serverless.core import actions as act
 from systems.serverless.core.artifacts import Artifact, CopyKey
+from systems.serverless.live.children import kill
 from systems.serverless.live.platform import Failure, Tokens
 
 from .puppets import Puppet, Stage, play, said
@@ -232,6 +235,28 @@ def test_a_flood_is_taken_in_turns_with_everything_else(on_stage: Play) -> None:
             turns += 1
         assert max(taken.count(turn) for turn in set(taken)) <= 64
         assert platform.controller.state.instances
+
+    on_stage(scene)
+
+
+def test_one_that_was_to_end_before_it_was_known_to_have_begun_ends(on_stage: Play) -> None:
+    """A fork may say what it may not say before the template has told which process it is."""
+
+    async def scene(stage: Stage) -> None:
+        forks = stage.node._processes
+        forks.start_template(lambda: None, lambda reason: None)
+        (template,) = stage.puppets
+        ends: list[int | None] = []
+        child = forks.fork("instance", lambda message, fds: None, ends.append)
+        kill(child)
+        await stage.until(lambda: template.asked("fork"))
+        (asked,) = template.asked("fork")
+        with subprocess.Popen(["sleep", "60"]) as process:
+            template.says("forked", token=asked["token"], pid=process.pid)
+            await stage.until(lambda: process.poll() is not None)
+        template.says("exited", pid=process.pid, returncode=process.returncode)
+        await stage.until(lambda: ends)
+        assert ends == [-signal.SIGKILL]
 
     on_stage(scene)
 
