@@ -67,6 +67,12 @@ class Puppet:
         assert self.child.pid is not None
         os.kill(self.child.pid, signal.SIGKILL)
 
+    def ends(self) -> None:
+        """Leave nothing behind: a puppet does not end with its gateway as real processes do."""
+        assert self.child.popen is not None
+        self.child.popen.kill()
+        self.child.popen.wait()
+
     def obey(self) -> None:
         """Take what has come, and do it."""
         with contextlib.suppress(OSError, EOFError):
@@ -206,6 +212,8 @@ def _puppets(stub: Path, patch: pytest.MonkeyPatch) -> Iterator[list[Puppet]]:
     try:
         yield puppets
     finally:
+        for puppet in puppets:
+            puppet.ends()
         for end in ends:
             end.close()
 
