@@ -120,9 +120,15 @@ class Controller:
         self._out.append(act.SetTimer(timer, until_ns))
 
     def _nobody_waits(self, function: str, now: int) -> None:
+        """The last request that waited for ``function`` does no longer: its idle instances may
+        give way, and those behind it in a device's line go on."""
         for instance in self.state.serving(function):
             self.state.not_waiting(instance)
             self._rest(instance, now)
+        device = self.state.blocked_on.get(function)
+        if device is not None:
+            self.state.unblock(function)
+            self._after_release(device, now)
 
     def _finished(self, event: ev.RequestFinished, now: int) -> None:
         instance = self.state.instances.get(event.instance)
@@ -205,11 +211,10 @@ class Controller:
             request.instance, request.batch = instance.id, self._batches
             instance.running[request.id] = request
             instance.running_kv_bytes += request.kv_bytes
-        if not queue:
-            for other in self.state.serving(instance.function.id):
-                self.state.not_waiting(other)
         ids = tuple(request.id for request in batch)
         self._out.append(act.RunBatch(instance.id, self._batches, ids))
+        if not queue:
+            self._nobody_waits(instance.function.id, now)
 
     def _prefilled(self, event: ev.BatchPrefilled, now: int) -> None:
         instance = self.state.instances.get(event.instance)
@@ -328,7 +333,7 @@ class Controller:
             return
         self._provisioning.offloaded(instance)
         self._keeping.unused(instance.copy, now)
-        self._rest(instance, now)
+        self._keeping.rest(instance, now)
         self._freed(instance, now)
 
     def _loading(self, event: ev.BackboneLoaded | ev.BackboneFailed) -> BackboneCopy | None:
@@ -359,7 +364,7 @@ class Controller:
                 continue
             if instance.asked:
                 self._provisioning.stop(instance)
-                self._blame(instance, event.reason)
+                self._blame(instance, event.reason, now)
             else:
                 self._lost(instance, event.reason, now)
         self._keeping.unused(event.copy, now)
@@ -379,7 +384,7 @@ class Controller:
         """``instance`` is gone unasked: its running requests fail, the waiting ones go on."""
         self._fail_running(instance, reason)
         if instance.phase is Phase.STARTING:
-            self._blame(instance, reason)
+            self._blame(instance, reason, now)
         self._remove(instance, now)
 
     def _fail_running(self, instance: Instance, reason: str) -> None:
@@ -390,7 +395,7 @@ class Controller:
         instance.running_kv_bytes = 0
         self._not_prefilling(instance)
 
-    def _blame(self, instance: Instance, reason: str) -> None:
+    def _blame(self, instance: Instance, reason: str, now: int) -> None:
         """A start failed: after too many, the requests that wait for one fail too."""
         function = instance.function.id
         if self._provisioning.may_retry(function):
@@ -401,6 +406,7 @@ class Controller:
             del self.state.requests[request.id]
             self._out.append(act.FailRequest(request.id, 503, f"cannot start: {reason}"))
         queue.clear()
+        self._nobody_waits(function, now)
 
     def _remove(self, instance: Instance, now: int) -> None:
         self._provisioning.release(instance)

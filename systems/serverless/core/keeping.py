@@ -29,7 +29,7 @@ class Keeping:
             self._set_timer(instance, instance.idle_since_ns if instance.idle else now, now)
         device = self._state.devices[instance.device]
         device.resting.rest(instance, self._state, now)
-        return instance.idle and bool(device.blocked or device.starved)
+        return bool(device.blocked or device.starved)
 
     def _keep_ns(self, instance: Instance) -> int:
         settings = self._state.world.settings
@@ -40,15 +40,15 @@ class Keeping:
         self._out.append(act.SetTimer(instance.id, max(since_ns + self._keep_ns(instance), now)))
 
     def instance_timer(self, instance: Instance, now: int) -> None:
-        """Its keep-alive may have passed, if it was idle all the while."""
+        """Its keep-alive may have passed, if it was at rest all the while. One that sleeps and is
+        the next to be woken keeps what it has."""
         instance.timer_set = False
-        asleep = instance.phase is Phase.ASLEEP
-        if not (instance.idle or asleep) or self._state.queue(instance.function.id):
-            return
-        if now - instance.idle_since_ns < self._keep_ns(instance) and not asleep:
-            self._set_timer(instance, instance.idle_since_ns, now)
-        else:
+        at_rest, asleep = self._state.at_rest(instance), instance.phase is Phase.ASLEEP
+        kept_ns = now - instance.idle_since_ns
+        if at_rest and (asleep or kept_ns >= self._keep_ns(instance)):
             self._weigh(instance, now)
+        elif at_rest or asleep:
+            self._set_timer(instance, now if asleep else instance.idle_since_ns, now)
 
     def _weigh(self, instance: Instance, now: int) -> None:
         """An idle or sleeping instance is given what pre-loading wants in place, or gives back

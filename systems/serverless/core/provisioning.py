@@ -72,12 +72,12 @@ class Provisioning:
         """Memory came free: start what waits for it, strictly in turn."""
         device = self._state.devices[device_id]
         for function in list(device.blocked):
-            if self._state.queue(function) and not self._state.serving(function):
-                self.start(function, now)
-                if function in device.blocked:
-                    return
-            else:
+            if self._state.serving(function):
                 self._state.unblock(function)
+                continue
+            self.start(function, now)
+            if function in device.blocked:
+                return
 
     def _new_instance(self, function_id: str, now: int) -> Instance:
         function = self._state.world.functions[function_id]

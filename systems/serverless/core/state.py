@@ -263,6 +263,14 @@ class State:
         instances = self.of_function.get(function, {}).values()
         return any(i.phase is Phase.OFFLOADING for i in instances)
 
+    def at_rest(self, instance: Instance) -> bool:
+        """Whether ``instance`` may give way: it is idle and no request waits for it, or asleep and
+        not the first that its device will wake. What waits behind the first gives way to it, or
+        both would wait for good."""
+        if instance.phase is Phase.ASLEEP:
+            return next(iter(self.devices[instance.device].blocked), None) != instance.function.id
+        return instance.idle and not self.queues.get(instance.function.id)
+
     def add_devices(self, specs: Iterable[DeviceSpec]) -> None:
         """Devices that are there from now on, and their hosts."""
         for spec in specs:

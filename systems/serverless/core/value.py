@@ -7,18 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from .artifacts import DORMANT, PARKED, Artifact, CopyKey, Residency
 from .knapsack import Item, Key, fill, ordered
-from .state import Device, Instance, Phase, State
+from .state import Device, Instance, State
 
 
 def resting(device: Device, state: State) -> list[Instance]:
-    """Idle and sleeping instances that nothing waits for, the last used first."""
-    found = [
-        instance
-        for instance in device.instances.values()
-        if (instance.phase is Phase.ASLEEP or (instance.phase is Phase.READY))
-        and not instance.busy
-        and not state.queues.get(instance.function.id)
-    ]
+    """Instances that may give way, the last used first."""
+    found = [instance for instance in device.instances.values() if state.at_rest(instance)]
     found.sort(key=lambda instance: -instance.idle_since_ns)
     return found
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ..artifacts import DORMANT, GONE, PARKED, Artifact, Residency
 from ..resting import Piece
-from ..state import BackboneCopy, Device, Instance, Phase, State
+from ..state import BackboneCopy, Device, Instance, State
 from ..value import resting
 
 
@@ -120,9 +120,7 @@ def _gives(instance: Instance, piece: Piece, need: Need, state: State) -> bool:
     return (
         piece.artifact in instance.in_place
         and instance.function.id != need.function
-        and (instance.phase is Phase.READY or instance.phase is Phase.ASLEEP)
-        and not instance.busy
-        and not state.queues.get(instance.function.id)
+        and state.at_rest(instance)
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from systems.serverless.core import actions as act
 from systems.serverless.core import events as ev
@@ -163,7 +165,8 @@ class Machine:
         self.ended_instances: set[int] = set()
         self.left: set[str] = set()
         """Hosts that are not there now."""
-        self._requests = 0
+        self.arrived = 0
+        """Requests, whose ids are 1 to this."""
         self._do = {
             act.StartTemplate: self._start_template,
             act.StartInstance: self._start_instance,
@@ -278,10 +281,10 @@ class Machine:
     # -- what may happen --------------------------------------------------------------------
 
     def arrive(self, function: str, prompt: int = 5, max_tokens: int = 5) -> int:
-        self._requests += 1
-        self.waiting[self._requests] = function
-        self.post(ev.RequestArrived(self._requests, function, prompt, max_tokens))
-        return self._requests
+        self.arrived += 1
+        self.waiting[self.arrived] = function
+        self.post(ev.RequestArrived(self.arrived, function, prompt, max_tokens))
+        return self.arrived
 
     def cancel(self, request: int) -> None:
         if request in self.waiting:
@@ -445,33 +448,34 @@ class Machine:
     def busy(self) -> list[int]:
         return [i for i in self.processes if i not in self.stopping]
 
-    def step(self) -> bool:
-        """Do one thing that was asked for, timers last; False where nothing is left to do."""
-        starting = [host for host, state in self.templates.items() if state == "starting"]
-        if starting:
-            self.template_ready(starting[0])
-            return True
-        for instance, process in list(self.processes.items()):
+    def outstanding(self) -> Iterator[Callable[[], None]]:
+        """What was asked for and may happen next, timers aside."""
+        for host, state in self.templates.items():
+            if state == "starting":
+                yield partial(self.template_ready, host)
+        for instance, process in self.processes.items():
             if instance in self.stopping:
-                self.stops(instance)
+                yield partial(self.stops, instance)
             elif not process.up:
-                self.starts(instance)
+                yield partial(self.starts, instance)
             elif instance in self.loads:
-                self.loads_artifact(instance)
+                yield partial(self.loads_artifact, instance)
             elif instance in self.offloads:
-                self.offloads_artifacts(instance)
+                yield partial(self.offloads_artifacts, instance)
             elif process.batch is not None:
-                self.prefills(instance)
+                yield partial(self.prefills, instance)
             elif process.decoding:
-                self.finishes(instance)
-            else:
-                continue
-            return True
-        loading = [copy for copy, state in self.copies.items() if state == "loading"]
-        if loading:
-            self.backbone_loads(loading[0])
-            return True
-        return False
+                yield partial(self.finishes, instance)
+        for copy, state in self.copies.items():
+            if state == "loading":
+                yield partial(self.backbone_loads, copy)
+
+    def step(self) -> bool:
+        """Do the first thing that was asked for, timers aside; False where none is left."""
+        first = next(self.outstanding(), None)
+        if first is not None:
+            first()
+        return first is not None
 
     def settle(self) -> None:
         """Let everything that was asked for come to its end, time standing still."""

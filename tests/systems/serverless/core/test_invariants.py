@@ -109,7 +109,7 @@ class AnyOrder(RuleBasedStateMachine):
         machine = self.machine
         running = {r for p in machine.processes.values() for r in p.fresh | p.decoding}
         known = set(machine.waiting) | running | set(machine.answers)
-        assert known == set(range(1, machine._requests + 1))
+        assert known == set(range(1, machine.arrived + 1))
         assert set(machine.controller.state.requests) == set(machine.waiting) | running
         assert machine.seen_instances == set(machine.processes) | machine.ended_instances
 
@@ -129,6 +129,7 @@ class AnyOrder(RuleBasedStateMachine):
             assert set(device.blocked) == {
                 f for f, where in state.blocked_on.items() if where == device.spec.id
             }
+        assert all(state.queue(function) for function in state.blocked_on)
         for instance in state.instances.values():
             sleeping = instance.phase in (Phase.ASLEEP, Phase.OFFLOADING)
             if sleeping and instance.goal == DORMANT:

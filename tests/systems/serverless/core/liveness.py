@@ -1,0 +1,216 @@
+"""Scripts of calls, departures and time against a controller, and what must hold after any of
+them: no request waits for good, and every function answers again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from systems.serverless.core.policies import Policies
+from systems.serverless.core.policies.batching import FirstComeFirstServed
+from systems.serverless.core.policies.offloading import NoOffloading
+from systems.serverless.core.policies.preloading import NoPreloading
+from systems.serverless.core.policies.sharing import PrivatePerInstance
+
+from .machine import BUNDLES, SHARING, Machine, world
+
+ALL: dict[str, Policies] = {
+    **BUNDLES,
+    "no-sharing": replace(SHARING, sharing=PrivatePerInstance()),
+    "no-preloading": replace(SHARING, preloading=NoPreloading()),
+    "no-offloading": replace(SHARING, offloading=NoOffloading()),
+    "no-adaptive-batching": replace(SHARING, batching=FirstComeFirstServed()),
+}
+"""The bundles of the other tests, and the ablations."""
+
+Step = tuple[str, int]
+"""What happens, and a number: of a function that is called (``call``), of a request whose caller
+gives up (``leave``), of nanoseconds that pass (``wait``); else which of those that are there,
+round and round: one of the actions that were asked for is done (``do``), an instance dies
+(``die``), a backbone cannot be loaded (``fail``), a host leaves (``part``); ``join`` brings back
+all hosts that left."""
+
+_KINDS = {
+    "call": (30, 3),
+    "leave": (10, 20),
+    "do": (120, 3),
+    "wait": (20, 2000),
+    "die": (2, 5),
+    "fail": (1, 2),
+    "part": (1, 2),
+    "join": (1, 0),
+}
+"""How often each happens, and the largest number that it comes with."""
+
+
+@dataclass(frozen=True)
+class Script:
+    """Four functions over two backbones, ``memory`` bytes for each device, and what happens."""
+
+    bundle: str
+    memory: int
+    steps: tuple[Step, ...]
+    devices: int = 1
+    card: bool = False
+    apart: bool = False
+
+
+def random_script(seed: int) -> Script:
+    """Most of the devices hold one of the two backbones, since functions wait for those."""
+    draw = random.Random(seed)
+    kinds, weights = list(_KINDS), [weight for weight, _ in _KINDS.values()]
+    drawn = draw.choices(kinds, weights, k=draw.randint(5, 80))
+    return Script(
+        bundle=draw.choice(sorted(ALL)),
+        memory=draw.randint(140, 260),
+        steps=tuple((kind, draw.randint(0, _KINDS[kind][1])) for kind in drawn),
+        devices=draw.choice([1, 1, 2, 3]),
+        card=draw.random() < 0.5,
+        apart=draw.random() < 0.5,
+    )
+
+
+def play(script: Script) -> Machine:
+    """Return the machine as ``script`` leaves it, with actions that are not yet done."""
+    deployed = world(
+        backbones=2,
+        devices=script.devices,
+        memory=script.memory,
+        apart=script.apart,
+        card=script.card,
+    )
+    machine = Machine(deployed, ALL[script.bundle])
+    for kind, number in script.steps:
+        _DO[kind](machine, number)
+    return machine
+
+
+def _call(machine: Machine, function: int) -> None:
+    machine.arrive(f"f{function}")
+
+
+def _leave(machine: Machine, request: int) -> None:
+    if 0 < request <= machine.arrived and request not in machine.answers:
+        machine.cancel(request)
+
+
+def _do(machine: Machine, which: int) -> None:
+    asked = list(machine.outstanding())
+    if asked:
+        asked[which % len(asked)]()
+
+
+def _die(machine: Machine, which: int) -> None:
+    alive = list(machine.processes)
+    if alive:
+        machine.dies(alive[which % len(alive)])
+
+
+def _fail(machine: Machine, which: int) -> None:
+    loading = [copy for copy, state in machine.copies.items() if state == "loading"]
+    if loading:
+        machine.backbone_fails(loading[which % len(loading)])
+
+
+def _part(machine: Machine, which: int) -> None:
+    there = sorted({device.host for device in machine.world.devices.values()} - machine.left)
+    if there:
+        machine.host_leaves(there[which % len(there)])
+
+
+def _join(machine: Machine, which: int = 0) -> None:
+    for host in sorted(machine.left):
+        machine.host_joins(host)
+
+
+def pass_time(machine: Machine, duration_ns: int) -> None:
+    """Fire the timers that are due within ``duration_ns``; no action is done meanwhile."""
+    end_ns = machine.now + duration_ns
+    while machine.timers:
+        timer = min(machine.timers, key=machine.timers.__getitem__)
+        if machine.timers[timer] > end_ns:
+            break
+        machine.fires(timer)
+    machine.now = end_ns
+
+
+_DO: dict[str, Callable[[Machine, int], None]] = {
+    "call": _call,
+    "leave": _leave,
+    "do": _do,
+    "wait": pass_time,
+    "die": _die,
+    "fail": _fail,
+    "part": _part,
+    "join": _join,
+}
+
+
+def quiesce(machine: Machine) -> None:
+    """Do all actions and fire all timers, until there are none."""
+    machine.settle()
+    for _ in range(400):
+        if not machine.timers:
+            return
+        machine.fires(min(machine.timers, key=machine.timers.__getitem__))
+        machine.settle()
+    raise AssertionError("its timers never end")
+
+
+def check_nobody_waits(script: Script) -> None:
+    """``AssertionError`` where a request still waits once all actions are done (where nothing
+    gives way, and all timers fired), or an instance is there for good."""
+    machine = play(script)
+    _join(machine)
+    machine.settle()
+    state, offloading = machine.controller.state, machine.controller.policies.offloading
+    assert all(state.queue(function) for function in state.blocked_on), "in line without a caller"
+    if offloading.name != "none":
+        assert not machine.waiting, f"wait for a keep-alive: {machine.waiting}"
+    quiesce(machine)
+    assert not machine.waiting, f"wait for good: {machine.waiting}"
+    assert not machine.processes, f"there for good: {list(machine.processes)}"
+
+
+def check_all_answer_again(script: Script) -> None:
+    """``AssertionError`` where a function does not answer, once all callers that waited gave
+    up."""
+    machine = play(script)
+    _join(machine)
+    machine.settle()
+    for request in list(machine.waiting):
+        machine.cancel(request)
+    asked = [machine.arrive(function) for function in machine.world.functions]
+    quiesce(machine)
+    silent = [request for request in asked if machine.answers.get(request) != "ok"]
+    assert not silent, f"never answered: {silent}"
+
+
+def check(script: Script) -> None:
+    """Both of the above."""
+    check_nobody_waits(script)
+    check_all_answer_again(script)
+
+
+def stops(script: Script) -> bool:
+    """Whether ``script`` fails its check."""
+    try:
+        check(script)
+    except AssertionError:
+        return True
+    return False
+
+
+def smallest(script: Script) -> Script:
+    """Leave out steps of a script that fails for as long as it does."""
+    shorter = next((each for each in _shorter(script) if stops(each)), None)
+    return script if shorter is None else smallest(shorter)
+
+
+def _shorter(script: Script) -> Iterator[Script]:
+    size = len(script.steps)
+    while size := size // 2:
+        for start in range(0, len(script.steps), size):
+            kept = script.steps[:start] + script.steps[start + size :]
+            yield replace(script, steps=kept)
