@@ -53,6 +53,19 @@ def test_nobody_is_held_past_the_moment_at_which_it_could_still_be_in_time(
         assert device.hold_until_ns <= max(first, machine.now) + 1
 
 
+def test_of_two_alike_the_one_whose_oldest_request_waited_longer_runs_first() -> None:
+    """The margin is what is left of the deadline. Without the time that is spent already, the
+    later caller could go first, again and again, until the earlier one is late."""
+    machine = ready()
+    machine.arrive("f2")
+    older = machine.arrive("f1")
+    machine.now += 100
+    younger = machine.arrive("f0")
+    assert set(machine.waiting) == {older, younger}, "both are held back beside f2's prefill"
+    machine.prefills(next(i for i, p in machine.processes.items() if p.batch is not None))
+    assert set(machine.waiting) == {younger}
+
+
 @given(arrivals)
 def test_of_what_is_due_the_smallest_margin_runs_first(load: list[tuple[str, int]]) -> None:
     machine = ready()

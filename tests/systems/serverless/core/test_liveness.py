@@ -131,13 +131,15 @@ def test_a_sleeper_that_is_the_next_to_be_woken_keeps_what_it_has() -> None:
     machine.fires(sleeper)
     machine.settle()
     assert machine.processes[sleeper].in_place == ["libraries", "backbone", "adapter"]
-    machine.arrive("f1")
+    machine.arrive("f1", 10, 10)
     while not any(process.fresh for process in machine.processes.values()):
         assert machine.step()
     request = machine.arrive("f0")
     assert request in machine.waiting, "f1's keys and values are where f0's would be"
     machine.fires(sleeper)
-    assert machine.offloads == {}
+    machine.prefills(max(machine.processes))
+    machine.arrive("f1", 10, 10)
+    assert machine.offloads == {}, "neither for its keep-alive nor for a batch that grows"
     assert sleeper in machine.timers, "it is asked again"
     machine.settle()
     assert machine.answers[request] == "ok"
