@@ -398,7 +398,7 @@ class Machine:
         asked = self.loads[instance].artifact if instance in self.loads else None
         found: list[ev.Event] = [
             ev.RequestFinished(instance, request)
-            for request in range(1, self._requests + 1)
+            for request in range(1, self.arrived + 1)
             if request not in done
         ]
         found += [ev.ArtifactLoaded(instance, a) for a in PRECEDENCE if a is not asked]
