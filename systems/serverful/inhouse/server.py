@@ -27,6 +27,7 @@ from systems.interface import Decision, Deployment
 from systems.serverless.live import process, said, wire
 from systems.serverless.live.api import Api
 from systems.serverless.live.journal import Journal
+from systems.serverless.live.patience import PatientRunner
 from systems.serverless.live.text import Text
 from systems.serverless.live.wire import AsyncChannel, Message
 
@@ -73,7 +74,7 @@ class Server:
     async def _answer(self) -> None:
         texts = {self._deck.backbone: Text(self._deck.deployment.backbones[self._deck.backbone])}
         app = Api(self._front, texts).application()
-        runner = web.AppRunner(
+        runner = PatientRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5
         )
         try:

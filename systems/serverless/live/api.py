@@ -7,32 +7,22 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
 
 from systems.access import AccessTokens
 from systems.interface import Deployment, Function
 
+from . import body as bodies
 from . import patience, schema
 from .completion import DONE, Answer, ChatShape, CompletionShape, Shape, event
 from .platform import Call, Failure, Tokens
+from .prompts import Prompts
+from .refusal import RefusalError
 from .text import Text
 
-_MAX_BODY = 8 << 20
 _LEFT = 499  # nginx's, for a client that is gone
-
-T = TypeVar("T", bound=BaseModel)
-
-
-class RefusalError(Exception):
-    """A request that is answered with an error before it reaches the platform."""
-
-    def __init__(self, status: int, message: str, code: str, param: str | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body = schema.error(message, kind="invalid_request_error", code=code, param=param)
 
 
 class Served(Protocol):
@@ -69,9 +59,12 @@ class Api:
         self._texts = texts
         self._tokens = tokens
         self._limits = platform.plan.deployment.limits
+        self._prompts = Prompts(texts, self._limits.max_context_tokens)
 
     def application(self) -> web.Application:
-        app = web.Application(client_max_size=_MAX_BODY, middlewares=[_errors_as_openai])
+        app = web.Application(
+            client_max_size=self._prompts.body_bytes, middlewares=[_errors_as_openai]
+        )
         app.router.add_get("/health", self._health)
         app.router.add_get("/openapi.json", self._openapi)
         app.router.add_get("/v1/models", self._models)
@@ -97,23 +90,18 @@ class Api:
     async def _completions(self, request: web.Request) -> web.StreamResponse:
         received_ns = time.monotonic_ns()
         self._know(request)
-        body = _parse(schema.CompletionRequest, await _body_of(request))
+        body = bodies.parse(schema.CompletionRequest, await bodies.read(request))
         text = self._text(request, body.model)
-        prompt = body.prompt if isinstance(body.prompt, list) else text.encode(body.prompt)
-        return await self._generate(
-            request, body, prompt, body.max_tokens, CompletionShape(), received_ns
-        )
+        prompt = await self._prompts.of_completion(body, text)
+        return await self._generate(request, body, text, prompt, CompletionShape(), received_ns)
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         received_ns = time.monotonic_ns()
         self._know(request)
-        body = _parse(schema.ChatRequest, await _body_of(request))
+        body = bodies.parse(schema.ChatRequest, await bodies.read(request))
         text = self._text(request, body.model)
-        try:
-            prompt = text.chat([message.model_dump() for message in body.messages])
-        except ValueError as error:
-            raise RefusalError(400, str(error), "invalid_messages", "messages") from error
-        return await self._generate(request, body, prompt, body.limit, ChatShape(), received_ns)
+        prompt = await self._prompts.of_chat(body, text)
+        return await self._generate(request, body, text, prompt, ChatShape(), received_ns)
 
     def _know(self, request: web.Request) -> None:
         """Refuse whom nobody knows before reading what they say."""
@@ -139,25 +127,21 @@ class Api:
         self,
         request: web.Request,
         body: schema.CompletionRequest | schema.ChatRequest,
+        text: Text,
         prompt: list[int],
-        max_tokens: int,
         shape: Shape,
         received_ns: int,
     ) -> web.StreamResponse:
-        text = self._text(request, body.model)
-        self._check_prompt(prompt, max_tokens, text)
         call = self._platform.submit(
             client_id=request.headers.get("X-Request-Id", ""),
             function=body.model,
             prompt_ids=prompt,
-            max_tokens=max_tokens,
+            max_tokens=body.limit,
             sampling=_sampling(body, text),
             received_ns=received_ns,
         )
         decoder = text.decoder(skip_special=body.skip_special_tokens)
-        answer = Answer(
-            shape, f"{shape.prefix}-{call.id}", body.model, decoder, body.stops, len(prompt)
-        )
+        answer = Answer(shape, _new_id(shape), body.model, decoder, body.stops, len(prompt))
         try:
             async with asyncio.timeout(self._limits.request_timeout_s + patience.WRITE_S):
                 if body.stream:
@@ -168,7 +152,7 @@ class Api:
             return response
         except TimeoutError:
             # It does not take what it asked for; there is no way left to tell it.
-            request.protocol.force_close()
+            patience.abort(request.protocol)
             raise ConnectionResetError("the client does not read") from None
         finally:
             self._settle(call, None)
@@ -181,20 +165,6 @@ class Api:
         call.settled = True
         self._platform.abandon(call)
         self._platform.answered(call, responded_ns)
-
-    def _check_prompt(self, prompt: list[int], max_tokens: int, text: Text) -> None:
-        limit = self._limits.max_context_tokens
-        if not prompt:
-            raise RefusalError(400, "the prompt is empty", "invalid_prompt", "prompt")
-        if len(prompt) + max_tokens > limit:
-            message = (
-                f"{len(prompt)} prompt tokens and max_tokens={max_tokens} exceed the context of"
-                f" {limit} tokens"
-            )
-            raise RefusalError(400, message, "context_length_exceeded", "max_tokens")
-        if max(prompt) >= text.vocabulary:
-            message = f"token id {max(prompt)} is outside the vocabulary of {text.vocabulary}"
-            raise RefusalError(400, message, "invalid_prompt", "prompt")
 
     async def _whole(self, call: Call, answer: Answer) -> web.Response:
         while not answer.finished:
@@ -260,27 +230,13 @@ def _sampling(body: schema.CompletionRequest | schema.ChatRequest, text: Text) -
     }
 
 
+def _new_id(shape: Shape) -> str:
+    """Says nothing of other requests: neither how many there were, nor a name to guess."""
+    return f"{shape.prefix}-{secrets.token_hex(16)}"
+
+
 def _authorization(request: web.Request) -> str | None:
     return request.headers.get("Authorization")
-
-
-async def _body_of(request: web.Request) -> bytes:
-    try:
-        async with asyncio.timeout(patience.BODY_S):
-            return await request.read()
-    except TimeoutError:
-        raise RefusalError(
-            408, f"the body did not come within {patience.BODY_S:g} s", "body_too_slow"
-        ) from None
-
-
-def _parse(model: type[T], raw: bytes) -> T:
-    try:
-        return model.model_validate_json(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "body"
-        raise RefusalError(400, f"{place}: {first['msg']}", "invalid_body", place) from error
 
 
 def _body(failure: Failure) -> Any:
@@ -298,7 +254,7 @@ async def _errors_as_openai(request: web.Request, handler: Any) -> web.StreamRes
     try:
         response: web.StreamResponse = await handler(request)
     except RefusalError as refusal:
-        return web.json_response(refusal.body, status=refusal.status)
+        return web.json_response(refusal.body, status=refusal.status, headers=refusal.headers)
     except ConnectionResetError:
         return web.Response(status=_LEFT)  # and so to nobody
     except web.HTTPException as error:

@@ -68,16 +68,18 @@ class Answer:
 
     def take(self, tokens: Tokens) -> None:
         """Add a step's tokens; ``finished`` is set at the last, or where a stop string ends it."""
+        before = len(self.text)
         for token in tokens.ids:
             self.tokens += 1
             self.text += self.decoder.text(token)
         self.finished = tokens.finished
-        cut = self._cut()
+        cut = self._cut(before)
         if cut is not None:
             self.text, self.finished = self.text[:cut], "stop"
 
-    def _cut(self) -> int | None:
-        found = [self.text.find(stop) for stop in self.stops]
+    def _cut(self, before: int) -> int | None:
+        """Where the first stop string begins; none ended within the first ``before`` characters."""
+        found = [self.text.find(stop, max(0, before - len(stop) + 1)) for stop in self.stops]
         return min((at for at in found if at >= 0), default=None)
 
     def chunk(self) -> bytes | None:

@@ -4,50 +4,92 @@ for. One that never does would hold a descriptor for good."""
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from aiohttp import web
 
 HEADERS_S = 15.0
 """From a connection to the end of its first request's headers."""
 BODY_S = 30.0
-IDLE_S = 600.0
+"""From there to the end of the body."""
+IDLE_S = 75.0
 """Between two requests of a connection, the headers of the second included."""
 WRITE_S = 5.0
 """Past the time that a request has: for a client to take the rest of its answer."""
+MOST_WAITING = 1024
+
+
+def most_waiting() -> int:
+    """Connections that the endpoint may wait for at once: half of the descriptors there are."""
+    return min(MOST_WAITING, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+
+
+class Waiting:
+    """Connections whose client has yet to say something, those that wait longest first. Each is
+    closed when its time is up; the first is, too, when there are more than ``most``."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._timers: dict[Any, asyncio.TimerHandle] = {}
+
+    def begin(self, connection: Any, limit_s: float) -> Callable[[], None]:
+        """Wait for it from now on, and for nothing before. What is given ends this wait, unless
+        the next has begun."""
+        self.end(connection)
+        loop = asyncio.get_running_loop()
+        timer = self._timers[connection] = loop.call_later(limit_s, self._close, connection)
+        if len(self._timers) > self._most:
+            self._close(next(iter(self._timers)))
+        return lambda: self.end(connection) if self._timers.get(connection) is timer else None
+
+    def end(self, connection: Any) -> None:
+        timer = self._timers.pop(connection, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _close(self, connection: Any) -> None:
+        self.end(connection)
+        abort(connection)
+
+
+def abort(connection: Any) -> None:
+    """Close it at once, whatever it has not taken yet: closing alone would wait for that."""
+    if connection.transport is not None:
+        connection.transport.abort()
 
 
 class PatientRunner(web.AppRunner):
-    """Serves an application, and closes connections on which no request comes."""
+    """Serves an application, and closes connections on which nothing comes."""
 
     def __init__(self, app: web.Application, **settings: Any) -> None:
-        super().__init__(app, keepalive_timeout=IDLE_S, **settings)
-        self._silent: set[Any] = set()
+        super().__init__(app, **settings)
+        self._waiting = Waiting(most_waiting())
         app.middlewares.append(self._note)
 
-    @property
-    def server(self) -> web.Server | None:
-        """What a site makes a connection's protocol by."""
-        server = super().server
-        return None if server is None else cast(web.Server, self._watched(server))
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        made, lost = server.connection_made, server.connection_lost
 
-    def _watched(self, server: web.Server) -> Callable[[], Any]:
-        def connection() -> Any:
-            protocol = server()
-            self._silent.add(protocol)
-            asyncio.get_running_loop().call_later(HEADERS_S, self._check, protocol)
-            return protocol
+        def begin(connection: Any, transport: asyncio.Transport) -> None:
+            made(connection, transport)
+            self._waiting.begin(connection, HEADERS_S)
 
-        return connection
+        def end(connection: Any, error: BaseException | None = None) -> None:
+            self._waiting.end(connection)
+            lost(connection, error)
 
-    def _check(self, protocol: Any) -> None:
-        if protocol in self._silent:
-            self._silent.discard(protocol)
-            protocol.force_close()
+        server.connection_made, server.connection_lost = begin, end  # type: ignore[method-assign]
+        return server
 
     @web.middleware
     async def _note(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        self._silent.discard(request.protocol)
-        response: web.StreamResponse = await handler(request)
-        return response
+        connection = request.protocol
+        request.content.on_eof(self._waiting.begin(connection, BODY_S + WRITE_S))
+        try:
+            response: web.StreamResponse = await handler(request)
+            return response
+        finally:
+            if connection.transport is not None:
+                self._waiting.begin(connection, IDLE_S)

@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-TokenId = Annotated[int, Field(ge=0)]
+from .fields import Neutral, NullIs
+from .unsupported import (
+    UnsupportedOfBoth,
+    UnsupportedOfChat,
+    UnsupportedOfCompletions,
+    UnsupportedOfMessages,
+)
+
+MAX_MESSAGES = 2048
+MAX_STOPS = 4
+MAX_STOP_CHARACTERS = 256
+
+TokenId = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
+_Count = Annotated[int, Field(ge=1, lt=2**31)]
+_Switch = Annotated[bool, NullIs(False)]
+_Stop = Annotated[str, Field(max_length=MAX_STOP_CHARACTERS)]
 
 
 class StreamOptions(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
-    include_usage: bool = False
+    include_usage: _Switch = False
+    continuous_usage_stats: Annotated[Any, Neutral(False)] = None
 
 
-class _Generation(BaseModel):
-    """What both kinds of completion take. Keys unknown here are ignored, as OpenAI clients of
-    other versions send them; what would change the answer but is not supported is refused."""
+class _Generation(UnsupportedOfBoth):
+    """What both kinds of completion take. ``null`` is the default of every optional field."""
 
     model_config = ConfigDict(extra="ignore")
 
-    model: str
-    max_tokens: int = Field(default=16, ge=1)
-    temperature: float = Field(default=1.0, ge=0.0, le=2.0)
-    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    model: str = Field(max_length=256)
+    temperature: Annotated[float, Field(ge=0.0, le=2.0), NullIs(1.0)] = 1.0
+    top_p: Annotated[float, Field(gt=0.0, le=1.0), NullIs(1.0)] = 1.0
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
-    n: Literal[1] = 1
-    stop: str | list[str] | None = None
-    stream: bool = False
-    stream_options: StreamOptions = StreamOptions()
-    logprobs: Literal[False] | None = None
-    ignore_eos: bool = False
+    stop: _Stop | Annotated[list[_Stop], Field(max_length=MAX_STOPS, fail_fast=True)] | None = None
+    stream: _Switch = False
+    stream_options: Annotated[StreamOptions, NullIs(StreamOptions())] = StreamOptions()
+    ignore_eos: _Switch = False
     """As in vLLM: go on to ``max_tokens`` whatever comes."""
-    skip_special_tokens: bool = True
+    skip_special_tokens: Annotated[bool, NullIs(True)] = True
 
     @property
     def stops(self) -> list[str]:
@@ -41,25 +53,33 @@ class _Generation(BaseModel):
         return [text for text in found if text]
 
 
-class CompletionRequest(_Generation):
+class CompletionRequest(_Generation, UnsupportedOfCompletions):
     """``POST /v1/completions``; a prompt is one text or one list of token ids."""
 
-    prompt: str | list[TokenId] = Field(min_length=1)
+    prompt: (
+        Annotated[str, Field(min_length=1)]
+        | Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
+    )
+    max_tokens: Annotated[_Count, NullIs(16)] = 16
+
+    @property
+    def limit(self) -> int:
+        return self.max_tokens
 
 
-class Message(BaseModel):
+class Message(UnsupportedOfMessages):
     model_config = ConfigDict(extra="ignore")
 
-    role: str
+    role: str = Field(max_length=64)
     content: str
 
 
-class ChatRequest(_Generation):
+class ChatRequest(_Generation, UnsupportedOfChat):
     """``POST /v1/chat/completions``; the prompt is what the model's chat template makes of it."""
 
-    messages: list[Message] = Field(min_length=1)
-    max_tokens: int = Field(default=256, ge=1)
-    max_completion_tokens: int | None = Field(default=None, ge=1)
+    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
+    max_tokens: Annotated[_Count, NullIs(256)] = 256
+    max_completion_tokens: _Count | None = None
 
     @property
     def limit(self) -> int:

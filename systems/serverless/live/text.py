@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
 from systems.errors import CheckpointError
+
+# Texts come one at a time: a pool of threads for each would do nothing but wake up.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 class Text:
@@ -26,10 +30,14 @@ class Text:
         self._settings = _read_json(model_dir / "tokenizer_config.json")
         self._template = _chat_template(model_dir, self._settings)
         self.stop_ids = _stop_ids(model_dir)
-        self.vocabulary = self._tokenizer.get_vocab_size()
+        self.vocabulary = _vocabulary(model_dir) or self._tokenizer.get_vocab_size()
+        self.longest = max(map(len, self._tokenizer.get_vocab()))
+        """Characters (or bytes, as the vocabulary has it) of the longest token."""
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=special).ids
+        # encode() would hold the interpreter's lock all the while; this lets other threads run.
+        (found,) = self._tokenizer.encode_batch_fast([text], add_special_tokens=special)
+        ids: list[int] = found.ids
         return ids
 
     def chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
@@ -91,6 +99,12 @@ def _stop_ids(model_dir: Path) -> tuple[int, ...]:
         if value is not None:
             return tuple(value) if isinstance(value, list) else (value,)
     return ()
+
+
+def _vocabulary(model_dir: Path) -> int | None:
+    """The ids that the model has an embedding for: a tokenizer may have more, or others."""
+    size: int | None = _read_json(model_dir / "config.json").get("vocab_size")
+    return size
 
 
 def _read_json(path: Path) -> dict[str, Any]:

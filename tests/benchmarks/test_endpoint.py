@@ -1,0 +1,45 @@
+"""What the HTTP surface adds to a request: a backend that answers at once, one client after the
+other over one connection. By prompt: token ids, a short text, a long one beside the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from systems.interface import Deployment, Device, Function, Limits
+from tests.systems.serverless.live.endpoint import endpoint
+
+PROMPTS: dict[str, Any] = {
+    "ids": list(range(5, 133)),
+    "short": "Tell me of the sea. " * 5,
+    "2000": "Tell me of the sea. " * 100,
+    "2100": "Tell me of the sea. " * 105,
+}
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_a_request_through_the_endpoint(
+    benchmark: BenchmarkFixture, backbone: Path, prompt: str
+) -> None:
+    deployment = Deployment(
+        functions=(Function(id="f0", backbone="b"),),
+        backbones={"b": backbone},
+        devices=(Device(name="cpu:0", memory_bytes=1 << 30),),
+        limits=Limits(max_context_tokens=4096),
+    )
+    with asyncio.Runner() as runner:
+        context = endpoint(deployment)
+        at = runner.run(context.__aenter__())
+
+        def ask() -> int:
+            status, _ = runner.run(at.ask(prompt=PROMPTS[prompt], max_tokens=2))
+            return status
+
+        try:
+            assert benchmark(ask) == 200
+        finally:
+            runner.run(context.__aexit__(None, None, None))
