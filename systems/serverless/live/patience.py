@@ -72,13 +72,13 @@ class PatientRunner(web.AppRunner):
         server = await super()._make_server()
         made, lost = server.connection_made, server.connection_lost
 
-        def begin(connection: Any, transport: asyncio.Transport) -> None:
-            made(connection, transport)
-            self._waiting.begin(connection, HEADERS_S)
+        def begin(handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+            made(handler, transport)
+            self._waiting.begin(handler, HEADERS_S)
 
-        def end(connection: Any, error: BaseException | None = None) -> None:
-            self._waiting.end(connection)
-            lost(connection, error)
+        def end(handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+            self._waiting.end(handler)
+            lost(handler, exc)
 
         server.connection_made, server.connection_lost = begin, end  # type: ignore[method-assign]
         return server

@@ -103,13 +103,13 @@ _ERROR = {
     },
 }
 _REFUSALS = {
-    "400": "malformed, or longer than the context",
+    "400": "malformed, not supported, or longer than the context",
     "401": "no token, where tokens are asked for",
     "403": "a token of another function",
     "404": "no such model",
     "408": "the body did not come in time",
-    "413": "a body that is too large",
-    "429": "no deadline can be met; Retry-After says when to come again",
+    "413": "a body larger than any prompt needs that fits",
+    "429": "no deadline can be met, or many long prompts wait; Retry-After says when to come again",
     "502": "the instance was lost",
     "503": "no instance could be started",
     "504": "no answer in time",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from typing import Any
 
@@ -171,6 +172,43 @@ def test_messages_are_bounded(deployment: Deployment) -> None:
         deployment, "chat/completions", {"messages": [{"role": "", "content": ""}] * 2049}
     )
     check_refused(answer, "messages")
+
+
+RAW: dict[str, bytes] = {
+    "nested without end": b'{"model": "f0", "prompt": [5], "x": ' + b"[" * 50_000,
+    "half a character": b'{"model": "f0", "prompt": "\\ud800"}',
+    "no text": b'{"model": "f0", "prompt": "\xff"}',
+    "five thousand digits": b'{"model": "f0", "prompt": [1' + b"0" * 5_000 + b"]}",
+    "not a number": b'{"model": "f0", "prompt": [5], "temperature": NaN}',
+    "a list": b"[]",
+    "nothing": b"",
+}
+
+
+def test_what_is_hardly_json_is_refused(deployment: Deployment) -> None:
+    async def ask() -> dict[str, tuple[int, Any]]:
+        async with endpoint(deployment) as at:
+            found = {}
+            for name, raw in RAW.items():
+                async with at.session.post("/v1/completions", data=raw) as response:
+                    found[name] = response.status, await response.json()
+            return found
+
+    for name, (status, content) in asyncio.run(ask()).items():
+        assert status == 400, name
+        assert content["error"]["code"] == "invalid_body", name
+        assert len(content["error"]["message"]) < 300, name
+
+
+def test_a_body_is_bounded_by_what_it_becomes(deployment: Deployment) -> None:
+    async def ask() -> tuple[int, Any]:
+        async with endpoint(deployment) as at:
+            packed = gzip.compress(b" " * (4 << 20))
+            headers = {"Content-Encoding": "gzip"}
+            async with at.session.post("/v1/completions", data=packed, headers=headers) as response:
+                return response.status, (await response.json())["error"]["code"]
+
+    assert asyncio.run(ask()) == (413, "body_too_large")
 
 
 def test_ids_of_completions_do_not_count_them(deployment: Deployment) -> None:
