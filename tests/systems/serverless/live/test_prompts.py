@@ -96,10 +96,8 @@ def test_a_body_without_a_length_is_bounded_all_the_same(deployment: Deployment)
 def test_others_are_answered_while_a_long_prompt_is_worked_on(
     deployment: Deployment, text: Watched, path: str
 ) -> None:
-    fields: dict[str, Any] = {
-        "completions": {"prompt": LONG},
-        "chat/completions": {"messages": [{"role": "user", "content": LONG}]},
-    }[path]
+    messages = [{"role": "user", "content": LONG}]
+    fields: Any = {"prompt": LONG} if path == "completions" else {"messages": messages}
 
     async def ask() -> tuple[bool, int]:
         async with endpoint(deployment, texts={"tiny": text}) as at:

@@ -122,12 +122,13 @@ def test_what_asks_for_nothing_is_taken(
 
 
 def test_a_null_is_the_default(deployment: Deployment) -> None:
-    null = dict.fromkeys(("max_tokens", "temperature", "top_p", "ignore_eos"))
+    names = ("max_tokens", "temperature", "top_p", "ignore_eos")
+    null: dict[str, Any] = dict.fromkeys(names)
 
     async def ask() -> list[Any]:
         async with endpoint(deployment) as at:
-            await at.ask()
-            await at.ask(**null)
+            await at.ask("completions")
+            await at.ask("completions", **null)
             return at.backend.calls
 
     plain, said = asyncio.run(ask())
