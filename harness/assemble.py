@@ -37,7 +37,9 @@ def relative(evidence: Evidence, start_ns: int) -> Evidence:
             replace(
                 r,
                 received_ns=r.received_ns - start_ns,
-                responded_ns=None if r.responded_ns is None else r.responded_ns - start_ns,
+                responded_ns=_since(start_ns, r.responded_ns),
+                placed_ns=_since(start_ns, r.placed_ns),
+                done_ns=_since(start_ns, r.done_ns),
                 spans=tuple(
                     replace(s, start_ns=s.start_ns - start_ns, end_ns=s.end_ns - start_ns)
                     for s in r.spans
@@ -52,7 +54,7 @@ def relative(evidence: Evidence, start_ns: int) -> Evidence:
             replace(
                 node,
                 joined_ns=node.joined_ns - start_ns,
-                left_ns=None if node.left_ns is None else node.left_ns - start_ns,
+                left_ns=_since(start_ns, node.left_ns),
             )
             for node in evidence.nodes
         ),
@@ -60,6 +62,10 @@ def relative(evidence: Evidence, start_ns: int) -> Evidence:
             replace(step, t_ns=step.t_ns - start_ns) for step in evidence.node_memory
         ),
     )
+
+
+def _since(start_ns: int, t_ns: int | None) -> int | None:
+    return None if t_ns is None else t_ns - start_ns
 
 
 def _shifted(activity: Activity, start_ns: int) -> Activity:
@@ -88,6 +94,8 @@ def requests_table(client: pa.Table, evidence: Evidence, deployment: Deployment)
             "batch_size": said.batch_size if said else None,
             "received_ns": said.received_ns if said else None,
             "responded_ns": said.responded_ns if said else None,
+            "placed_ns": said.placed_ns if said else None,
+            "done_ns": said.done_ns if said else None,
         }
         for name, value in {**missing, **row, **more}.items():
             columns[name].append(value)

@@ -181,6 +181,11 @@ class RequestEvidence:
     instance_id: str | None = None
     batch_size: int | None = None
     spans: tuple[Span, ...] = ()
+    placed_ns: int | None = None
+    """When it was given to its instance, as whoever gave it saw it and not as the instance says:
+    it has its share of what is billed from then on."""
+    done_ns: int | None = None
+    """Until then: its last answer was heard, its instance was gone, or its caller had left."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from ..core.world import DeviceSpec
 from .journal import Journal
 from .nodes import AnyNode
 from .plan import Plan
+from .times import Step, clamp
 from .wire import Message
 
 _LOOK_S = 0.01
@@ -75,8 +76,22 @@ class Call:
     prefill_ns: int | None = None
     first_token_ns: int | None = None
     last_token_ns: int | None = None
+    placed_ns: int | None = None
+    """When it was given to its instance."""
+    done_ns: int | None = None
+    """When it was over: its instance was heard to be done with it, or its caller had left."""
     settled: bool = False
     """Its evidence is kept; nothing more will be."""
+
+    def stepped(self, step: Step) -> None:
+        """A token of it came. Its stages never go back, and never beyond what was observed here."""
+        if self.first_token_ns is None:
+            given_ns = self.received_ns if self.placed_ns is None else self.placed_ns
+            start_ns = given_ns if step.start_ns is None else step.start_ns
+            self.prefill_ns = clamp(start_ns, given_ns, step.heard_ns)
+            self.first_token_ns = clamp(step.end_ns, self.prefill_ns, step.heard_ns)
+        earliest_ns = self.last_token_ns or self.first_token_ns
+        self.last_token_ns = clamp(step.end_ns, earliest_ns, step.heard_ns)
 
 
 class Platform:
@@ -143,6 +158,8 @@ class Platform:
         """The answer's last bytes go out now (None: it never gets there); keep the evidence."""
         if call.deadline is not None:
             call.deadline.cancel()
+        if call.done_ns is None:
+            call.done_ns = time.monotonic_ns()
         self._journal.request(evidence_of(call, responded_ns))
 
     # -- events and actions -----------------------------------------------------------------
@@ -171,6 +188,7 @@ class Platform:
         for request in action.requests:
             call = self._calls[request]
             call.instance = action.instance
+            call.placed_ns = time.monotonic_ns()
             call.batch_size = len(action.requests)
             call.provisioning = spans
             call.started_for_it = up_ns > call.received_ns
@@ -196,6 +214,7 @@ class Platform:
         if call is not None:
             wait_ns = action.retry_after_ns
             wait_s = None if wait_ns is None else max(1, math.ceil(wait_ns / 1e9))
+            call.done_ns = time.monotonic_ns()
             call.answers.put_nowait(Failure(action.status, action.reason, wait_s))
             self._settle_activity(call.instance)
 
@@ -249,24 +268,20 @@ class Platform:
         if message["kind"] == "cancelled":
             self._finish(message["request"])
             return
-        t_ns = message["t_ns"]
-        done = self._deliver(message["tokens"], t_ns, message.get("start_ns"))
+        step = Step.of(message, time.monotonic_ns())
+        done = self._deliver(message["tokens"], step)
         if message["kind"] == "prefilled":
             self.post(ev.BatchPrefilled(instance, message["batch"]))
         for request in done:
             self._finish(request)
 
-    def _deliver(
-        self, tokens: Iterable[tuple[int, int, str | None]], t_ns: int, start_ns: int | None
-    ) -> list[int]:
+    def _deliver(self, tokens: Iterable[tuple[int, int, str | None]], step: Step) -> list[int]:
         done: list[int] = []
         for request, token, finished in tokens:
             call = self._calls.get(request)
             if call is None:
                 continue
-            if call.first_token_ns is None:
-                call.prefill_ns, call.first_token_ns = start_ns, t_ns
-            call.last_token_ns = t_ns
+            call.stepped(step)
             call.answers.put_nowait(Tokens((token,), finished))
             if finished:
                 done.append(request)
@@ -276,6 +291,7 @@ class Platform:
         call = self._calls.pop(request, None)
         self.post(ev.RequestFinished(request))
         if call is not None:
+            call.done_ns = time.monotonic_ns()
             self._settle_activity(call.instance)
 
     # -- evidence ---------------------------------------------------------------------------
@@ -337,6 +353,8 @@ def evidence_of(call: Call, responded_ns: int | None) -> RequestEvidence:
         instance_id=str(call.instance) if placed else None,
         batch_size=call.batch_size,
         spans=spans,
+        placed_ns=call.placed_ns,
+        done_ns=None if call.placed_ns is None else call.done_ns,
     )
 
 
