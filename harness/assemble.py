@@ -10,17 +10,27 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from systems.interface import Activity, Decision, Deployment, Evidence, MemoryStep, NodeMemoryStep
+from systems.interface import (
+    Activity,
+    Decision,
+    Deployment,
+    Evidence,
+    MemoryStep,
+    NodeMemoryStep,
+    ProcessorUse,
+)
 
 from .records.schema import MEMORY, REQUESTS, SPANS
 from .telemetry import Sample
 
 GRID_NS = 100_000_000
 """The ledger is sampled at 10 Hz besides at its every change."""
+
+Spell = TypeVar("Spell", Activity, ProcessorUse)
 
 _FROM_CLIENT = (
     "request_id", "function_id", "scheduled_ns", "sent_ns", "first_byte_ns", "first_token_ns",
@@ -49,6 +59,7 @@ def relative(evidence: Evidence, start_ns: int) -> Evidence:
         ),
         memory=tuple(replace(step, t_ns=step.t_ns - start_ns) for step in evidence.memory),
         activity=tuple(_shifted(each, start_ns) for each in evidence.activity),
+        processor=tuple(_shifted(each, start_ns) for each in evidence.processor),
         decisions=tuple(replace(d, t_ns=d.t_ns - start_ns) for d in evidence.decisions),
         nodes=tuple(
             replace(
@@ -68,10 +79,8 @@ def _since(start_ns: int, t_ns: int | None) -> int | None:
     return None if t_ns is None else t_ns - start_ns
 
 
-def _shifted(activity: Activity, start_ns: int) -> Activity:
-    return replace(
-        activity, start_ns=activity.start_ns - start_ns, end_ns=activity.end_ns - start_ns
-    )
+def _shifted(spell: Spell, start_ns: int) -> Spell:
+    return replace(spell, start_ns=spell.start_ns - start_ns, end_ns=spell.end_ns - start_ns)
 
 
 def requests_table(client: pa.Table, evidence: Evidence, deployment: Deployment) -> pa.Table:

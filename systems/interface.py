@@ -216,6 +216,20 @@ class Activity:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessorUse:
+    """By the kernel's count an instance's processes used ``used_ns`` of processor time between
+    ``start_ns`` and ``end_ns``; the last one of an instance counts. What its activities do not
+    pay for is billed besides."""
+
+    start_ns: int
+    end_ns: int
+    device: str
+    instance_id: str
+    function_id: str | None
+    used_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """A choice that a system made, and the numbers that made it."""
 
@@ -263,6 +277,8 @@ class Evidence:
     requests: tuple[RequestEvidence, ...] = ()
     memory: tuple[MemoryStep, ...] = ()
     activity: tuple[Activity, ...] = ()
+    processor: tuple[ProcessorUse, ...] = ()
+    """Where the system can tell."""
     decisions: tuple[Decision, ...] = ()
     """Where they were asked to be kept."""
     problems: tuple[str, ...] = ()

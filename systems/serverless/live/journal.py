@@ -17,6 +17,7 @@ from systems.interface import (
     MemoryStep,
     NodeMemoryStep,
     NodeSeen,
+    ProcessorUse,
     RequestEvidence,
     Span,
     Stage,
@@ -41,6 +42,9 @@ class Journal:
 
     def activity(self, activity: Activity) -> None:
         self._write("activity", **{name: getattr(activity, name) for name in Activity.__slots__})
+
+    def processor(self, use: ProcessorUse) -> None:
+        self._write("processor", **{name: getattr(use, name) for name in ProcessorUse.__slots__})
 
     def decision(self, decision: Decision) -> None:
         self._write(
@@ -103,6 +107,7 @@ def read(path: Path) -> Evidence:
         requests=tuple(found["request"]),
         memory=tuple(found["memory"]),
         activity=tuple(found["activity"]),
+        processor=tuple({use.instance_id: use for use in found["processor"]}.values()),
         decisions=tuple(found["decision"]),
         problems=tuple(found["problem"]),
         measured=dict(found["measured"]),
@@ -129,6 +134,7 @@ _READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "memory": _read_memory,
     "decision": lambda fields: Decision(fields["t_ns"], fields["name"], fields["numbers"]),
     "activity": lambda fields: Activity(**fields),
+    "processor": lambda fields: ProcessorUse(**fields),
     "node": lambda fields: NodeSeen(**{**fields, "devices": tuple(fields["devices"])}),
     "node_memory": lambda fields: NodeMemoryStep(**fields),
     "problem": lambda fields: fields["text"],

@@ -16,6 +16,7 @@ from systems.interface import (
     Decision,
     MemoryOwner,
     MemoryStep,
+    ProcessorUse,
     RequestEvidence,
     Span,
     Stage,
@@ -32,6 +33,7 @@ from ..core.world import DeviceSpec
 from .journal import Journal
 from .nodes import AnyNode
 from .plan import Plan
+from .processor import Metered
 from .times import Step, clamp
 from .wire import Message
 
@@ -325,6 +327,22 @@ class Platform:
         for activity in self._active.values():
             self._journal.activity(replace(activity, end_ns=now))
         self._active.clear()
+
+    def metered(self, instance_id: int, seen: Metered) -> None:
+        """What the kernel counted of an instance's processor time, by its node."""
+        instance = self.controller.state.instances.get(instance_id)
+        if instance is not None:
+            function = instance.function.id
+            self._journal.processor(
+                ProcessorUse(
+                    seen.start_ns,
+                    seen.end_ns,
+                    instance.device,
+                    str(instance_id),
+                    function,
+                    seen.used_ns,
+                )
+            )
 
     def _explain(self, kind: str, numbers: dict[str, Any]) -> None:
         self._journal.decision(Decision(time.monotonic_ns(), kind, numbers))
