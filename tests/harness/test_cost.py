@@ -82,7 +82,8 @@ def test_threads_that_are_held_are_paid_for_whether_they_are_used_or_not() -> No
 def test_what_was_used_before_the_run_or_after_it_is_no_part_of_its_bill() -> None:
     after = ProcessorUse(10 * S, 12 * S, "cpu:0", "0", "f0", S)
     before = ProcessorUse(-2 * S, 0, "cpu:0", "1", "f0", S)
-    assert bill([], [], {}, SHEET, end_ns=10 * S, threads=1, processor=[before, after]).num_rows == 0
+    billed = bill([], [], {}, SHEET, end_ns=10 * S, threads=1, processor=[before, after])
+    assert billed.num_rows == 0
 
 
 def test_calls_are_billed_by_function() -> None:

@@ -1,4 +1,4 @@
-"""What a process still holds of a shared copy in memory, by the kernel's account and not its own."""
+"""What a process still holds of a shared copy, by the kernel's account and not by its own."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ from .plan import Plan
 from .processes import Processes
 from .processor import Metered
 from .spares import Spares
+from .times import MalformedError, Step
 from .watch import EVERY_S, SILENT_ROUNDS, Watch, Watched
 from .wire import Message
 
@@ -185,8 +186,19 @@ class Node:
                 self._offloaded(instance)
             case "failed":
                 instance.reason = message["reason"]
+            case "prefilled" | "decoded":
+                self._stepped(instance, message, now)
             case _:
                 self._on_tokens(instance.id, message)
+
+    def _stepped(self, instance: LiveInstance, message: Message, heard_ns: int) -> None:
+        """Tokens go on only with times that are such."""
+        try:
+            Step.of(message, heard_ns)
+        except MalformedError as error:
+            self._distrust(instance, f"said what no instance says: {error}")
+        else:
+            self._on_tokens(instance.id, message)
 
     def _offloaded(self, instance: LiveInstance) -> None:
         """Its bytes count as free if they are: it is seen to have let go of a shared copy."""

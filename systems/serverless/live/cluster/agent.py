@@ -90,7 +90,15 @@ class Agent:
             self.link.send("refuses", reason=reason)
             self._end(reason)
             return
-        self.node = Node(plan, self._post, self._tokens, self._exposed, self._audited, self._metered, self._problem)
+        self.node = Node(
+            plan,
+            self._post,
+            self._tokens,
+            self._exposed,
+            self._audited,
+            self._metered,
+            self._problem,
+        )
         devices = [
             {"name": device.id, "memory_bytes": device.memory_bytes, "slots": device.slots}
             for device in plan.world.devices.values()

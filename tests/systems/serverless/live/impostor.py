@@ -21,13 +21,13 @@ from systems.serverless.live.wire import Channel
 if TYPE_CHECKING:
     import pytest
 
-BURNT_S = 0.4
+BURNT_S = 0.2
 """Processor time of the one that computes for itself, by two threads together."""
 
 
 def in_place(monkeypatch: pytest.MonkeyPatch, folder: Path, behaviour: str) -> None:
     """``behaviour``: ``liar`` (keeps what it gives back), ``honest``, ``burner`` (answers at once
-    and then computes for itself)."""
+    and then computes for itself), ``mistimed`` (its steps end in no time that there is)."""
     program = folder / behaviour
     root = Path(__file__).parents[4]
     program.write_text(f"#!{sys.executable}\n{_START.format(root=root)}", encoding="utf-8")
@@ -92,7 +92,8 @@ def _run(
 ) -> None:
     tokens = [(request, 5, "stop") for request in message["requests"]]
     now = time.monotonic_ns()
-    channel.send("prefilled", batch=message["batch"], start_ns=now, t_ns=now, tokens=tokens)
+    end_ns = 10**30 if behaviour == "mistimed" else now
+    channel.send("prefilled", batch=message["batch"], start_ns=now, t_ns=end_ns, tokens=tokens)
     if behaviour == "burner":
         both = [threading.Thread(target=_burn) for _ in range(2)]
         for thread in both:

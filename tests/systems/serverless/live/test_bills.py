@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import mmap
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,7 @@ from systems.serverless.live import journal, mappings, processor, store
 from systems.serverless.live.journal import Journal
 from systems.serverless.live.node import Node
 from systems.serverless.live.plan import Plan, make_plan
-from systems.serverless.live.platform import Platform, Tokens
-from systems.serverless.live.processor import Metered
+from systems.serverless.live.platform import Failure, Platform, Tokens
 
 from . import impostor
 
@@ -199,40 +200,51 @@ def test_processor_time_is_that_of_threads_and_children_also_of_one_that_ended()
     assert processor.used_ns(child.pid) is None, "unknown is not zero"
 
 
-def ask_once(plan: Plan, path: Path) -> Evidence:
-    """One call of a platform in this process, whose instance may compute on until it has ended."""
+@dataclass(eq=False)
+class Scene:
+    """A platform in this process, asked once."""
 
-    async def scene() -> None:
+    node: Node
+
+    async def burn(self) -> None:
+        """Wait until its instance has computed for itself, and kill it."""
+        (instance,) = self.node.instances.values()
+        assert instance.child is not None
+        assert instance.child.pid is not None
+        assert instance.metered_from is not None
+        pid, (_, before_ns) = instance.child.pid, instance.metered_from
+        wanted_ns = before_ns + round(impostor.BURNT_S * 1e9)
+        await until(lambda: (processor.used_ns(pid) or 0) >= wanted_ns)
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: not self.node.instances)
+
+
+def ask_once(
+    plan: Plan, path: Path, then: Callable[[Scene], Awaitable[None]] | None = None
+) -> tuple[Tokens | Failure, Evidence]:
+    """What a call of f0 was answered, and the evidence of it after ``then``."""
+
+    async def scene() -> Tokens | Failure:
         written = Journal(path)
         platform = Platform(plan, POLICIES, written)
-        seen: list[Metered] = []
-
-        def metered(instance: int, use: Metered) -> None:
-            seen.append(use)
-            platform.metered(instance, use)
-
         node = Node(
-            plan, platform.post, platform.tokens, _ignore, _ignore, metered, written.problem
-        )
+            plan, platform.post, platform.tokens, _ignore, _ignore, platform.metered,
+            written.problem,
+        )  # fmt: skip
         platform.join(HOST, node)
+        now = time.monotonic_ns()
         call = platform.submit(
-            client_id="0", function="f0", prompt_ids=[5], max_tokens=4, sampling={}, received_ns=1
+            client_id="0", function="f0", prompt_ids=[5], max_tokens=4, sampling={}, received_ns=now
         )
-        assert isinstance(await call.answers.get(), Tokens)
-        (instance,) = node.instances.values()
-        assert instance.child is not None
-        pid = instance.child.pid
-        assert pid is not None
-        wanted_ns = round(impostor.BURNT_S * 1e9)
-        before_ns = instance.metered_from[1] if instance.metered_from else 0
-        await until(lambda: (processor.used_ns(pid) or 0) - before_ns >= wanted_ns)
-        os.kill(pid, 9)
-        await until(lambda: bool(seen))
+        answer = await call.answers.get()
+        platform.answered(call, time.monotonic_ns())
+        if then is not None:
+            await then(Scene(node))
         await platform.close()
         written.close()
+        return answer
 
-    asyncio.run(scene())
-    return journal.read(path)
+    return asyncio.run(scene()), journal.read(path)
 
 
 def test_an_instance_that_answers_and_then_computes_for_itself_pays_for_it(
@@ -240,7 +252,7 @@ def test_an_instance_that_answers_and_then_computes_for_itself_pays_for_it(
 ) -> None:
     plan = make_plan(deployment, forks=False)
     impostor.in_place(monkeypatch, tmp_path, "burner")
-    evidence = ask_once(plan, tmp_path / "journal")
+    _, evidence = ask_once(plan, tmp_path / "journal", Scene.burn)
     (activity,), (use,) = evidence.activity, evidence.processor
     assert (use.instance_id, use.function_id) == (activity.instance_id, "f0")
     billed = bill(
@@ -248,3 +260,23 @@ def test_an_instance_that_answers_and_then_computes_for_itself_pays_for_it(
         end_ns=use.end_ns, threads=1, processor=evidence.processor,
     )  # fmt: skip
     assert sum(billed["quantity"].to_pylist()) >= impostor.BURNT_S
+
+
+# -- when ------------------------------------------------------------------------------------------
+
+
+def test_a_time_that_is_none_ends_its_instance_and_fails_its_call_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, deployment: Deployment
+) -> None:
+    plan = make_plan(deployment, forks=False)
+    impostor.in_place(monkeypatch, tmp_path, "mistimed")
+    answer, evidence = ask_once(plan, tmp_path / "journal")
+    assert isinstance(answer, Failure)
+    assert answer.status == 502
+    (problem,) = evidence.problems
+    assert problem.startswith("f0: its instance said what no instance says: t_ns: '1000000")
+    (request,) = evidence.requests
+    assert request.spans == ()
+    assert request.placed_ns is not None
+    assert request.done_ns is not None
+    assert request.received_ns <= request.placed_ns <= request.done_ns

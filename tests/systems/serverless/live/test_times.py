@@ -24,13 +24,13 @@ def call(placed_ns: int | None = PLACED) -> Call:
 
 @pytest.mark.parametrize("said", ['"x"', "NaN", "1e30", "1" + "0" * 30, "true", "-1", "null", "[]"])
 def test_a_time_that_is_none_is_malformed(said: str) -> None:
-    with pytest.raises(MalformedError, match="t_ns: .* is no time"):
+    with pytest.raises(MalformedError, match=r"t_ns: .* is no time"):
         Step.of({"t_ns": json.loads(said)}, 1_000)
 
 
 @pytest.mark.parametrize("said", ["x", float("nan"), 10**30, True, -1])
 def test_a_start_that_is_none_is_malformed(said: Any) -> None:
-    with pytest.raises(MalformedError, match="start_ns: .* is no time"):
+    with pytest.raises(MalformedError, match=r"start_ns: .* is no time"):
         Step.of({"t_ns": 5, "start_ns": said}, 1_000)
 
 
