@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from systems.errors import EvidenceError
 from systems.interface import (
     Activity,
     Decision,
@@ -96,13 +97,13 @@ _REQUEST = tuple(name for name in RequestEvidence.__slots__ if name != "spans")
 
 
 def read(path: Path) -> Evidence:
-    """Everything a journal holds; a last line cut short is left out."""
+    """Everything a journal holds; a last line cut short is left out. Raises
+    :class:`EvidenceError` for a line that no journal writes."""
     found: dict[str, list[Any]] = {kind: [] for kind in _READERS}
     if path.exists():
-        for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
-            fields = json.loads(line)
-            kind = fields.pop("kind")
-            found[kind].append(_READERS[kind](fields))
+        for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+            kind, item = _read_line(line, f"{path.name}, line {number}")
+            found[kind].append(item)
     return Evidence(
         requests=tuple(found["request"]),
         memory=tuple(found["memory"]),
@@ -115,6 +116,16 @@ def read(path: Path) -> Evidence:
         nodes=tuple({node.host: node for node in found["node"]}.values()),
         node_memory=tuple(found["node_memory"]),
     )
+
+
+def _read_line(line: bytes, place: str) -> tuple[str, Any]:
+    try:
+        fields = json.loads(line)
+        kind = fields.pop("kind")
+        return kind, _READERS[kind](fields)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise EvidenceError(f"{place}: is no line of a journal ({reason})") from error
 
 
 def _read_request(fields: dict[str, Any]) -> RequestEvidence:
