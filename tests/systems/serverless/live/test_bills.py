@@ -259,7 +259,7 @@ def test_an_instance_that_answers_and_then_computes_for_itself_pays_for_it(
         [], evidence.activity, {}, price_sheet("alibaba-fc"),
         end_ns=use.end_ns, threads=1, processor=evidence.processor,
     )  # fmt: skip
-    assert sum(billed["quantity"].to_pylist()) >= impostor.BURNT_S
+    assert sum(billed["quantity"].to_pylist()) >= 0.9 * impostor.BURNT_S
 
 
 # -- when ------------------------------------------------------------------------------------------
