@@ -45,7 +45,7 @@ def _mistake(item: Any) -> str:
     """What is wrong with it, empty where nothing is."""
     values = {field.name: getattr(item, field.name) for field in fields(item)}
     try:
-        _model(type(item)).model_validate(values)
+        _model(item.__class__).model_validate(values)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
