@@ -67,3 +67,10 @@ def test_a_request_that_no_instance_was_given_was_not_served() -> None:
     waiting.done_ns = 500
     said = evidence_of(waiting, None)
     assert (said.placed_ns, said.done_ns) == (None, None)
+
+
+def test_a_step_ends_no_later_than_it_was_heard_and_begins_no_later_than_it_ends() -> None:
+    late = Step.of({"start_ns": 2**62, "t_ns": 2**62}, 1_000)
+    assert (late.start_ns, late.end_ns, late.took_ns) == (1_000, 1_000, 0)
+    crossed = Step.of({"start_ns": 900, "t_ns": 800}, 1_000)
+    assert (crossed.start_ns, crossed.end_ns, crossed.took_ns) == (800, 800, 0)
