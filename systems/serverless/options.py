@@ -65,6 +65,10 @@ class Options(BaseModel):
     mps: bool = False
     """Live, on a card: let processes compute side by side by CUDA's MPS, a daemon of the
     platform's own. A fault of one of them then ends the others' contexts."""
+    release_grace_s: PositiveFloat = 30.0
+    """How long an instance may take to let go of what it was told to: a request that was cancelled
+    or timed out, artifacts. Then it is ended, and its other requests fail. More than its longest
+    step, which nothing interrupts."""
     start_attempts: PositiveInt = 2
     context_bytes: NonNegativeInt = 320 << 20
     """Live: reserved on the device for each process that imported its own libraries, beside

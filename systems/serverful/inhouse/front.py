@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from systems.interface import Decision
 from systems.serverless.live.journal import Journal
 from systems.serverless.live.platform import Call, Failure, Tokens, evidence_of
 from systems.serverless.live.times import Step
-from systems.serverless.live.wire import AsyncChannel, Message
+from systems.serverless.live.wire import AsyncChannel, Message, close_all
 
 from .deck import Deck
 from .placement import Place, Placement
@@ -103,11 +102,12 @@ class Front:
     def heard(self, replica: int, message: Message, fds: list[int]) -> None:
         """What a replica says."""
         if message["kind"] == "stepped":
-            self._deliver(message["tokens"], Step.of(message, time.monotonic_ns()))
+            step = Step.of(message, time.monotonic_ns())
+            self._deliver(replica, message["tokens"], step)
         elif message["kind"] == "parted":
             self._parted(message, fds)
         elif message["kind"] == "joined":
-            _close(self._parcels.pop(message["request"]))
+            close_all(self._parcels.pop(message["request"]))
         elif message["kind"] == "switched":
             self._switched(replica, message["merged"], Step.of(message, time.monotonic_ns()))
 
@@ -115,10 +115,12 @@ class Front:
         numbers = {"replica": replica, "merged": merged, "took_ns": step.took_ns}
         self._journal.decision(Decision(step.end_ns, "switch", numbers))
 
-    def _deliver(self, tokens: Sequence[tuple[int, int, str | None]], step: Step) -> None:
+    def _deliver(
+        self, replica: int, tokens: Sequence[tuple[int, int, str | None]], step: Step
+    ) -> None:
         for request, token, finished in tokens:
             call = self._calls.get(request)
-            if call is None:
+            if call is None or call.instance != replica:
                 continue
             if call.first_token_ns is None:
                 call.batch_size = len(tokens)
@@ -161,9 +163,4 @@ class Front:
             channel, fields = self._channels[target], self._fields(call)
             channel.send("join", fds, request=fields, state=message["state"])
             return
-        _close(fds)
-
-
-def _close(fds: Iterable[int]) -> None:
-    for fd in fds:
-        os.close(fd)
+        close_all(fds)

@@ -24,7 +24,7 @@ from aiohttp import web
 
 from systems.errors import DeploymentError, SystemsError
 from systems.interface import Decision, Deployment
-from systems.serverless.live import process, wire
+from systems.serverless.live import process, said, wire
 from systems.serverless.live.api import Api
 from systems.serverless.live.journal import Journal
 from systems.serverless.live.text import Text
@@ -148,7 +148,10 @@ class Server:
             else:
                 self._front.heard(replica, message, fds)
 
-        return AsyncChannel(ours, heard, partial(self._ended, f"replica {replica} ended"))
+        def closed(why: str) -> None:
+            self._ended(f"replica {replica} ended" + (why and f": it said {why}"))
+
+        return AsyncChannel(ours, said.REPLICA, heard, closed)
 
     def _ended(self, why: str) -> None:
         if not self._end.done():

@@ -51,14 +51,16 @@ class OffloadArtifacts:
 
 @dataclass(frozen=True, slots=True)
 class LoadBackbone:
-    """Read a backbone into a copy that the instances of its device share."""
+    """Read a backbone into a copy that the instances of its device share. ``load`` is this one
+    loading: a copy that was dropped may be loaded again while the first loader still speaks."""
 
     copy: CopyKey
+    load: int
 
 
 @dataclass(frozen=True, slots=True)
 class DropBackbone:
-    """Free a shared copy that no instance maps."""
+    """Free a shared copy that no instance maps, and end the loading of it."""
 
     copy: CopyKey
 

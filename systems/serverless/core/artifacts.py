@@ -40,6 +40,14 @@ class CopyKey(NamedTuple):
         return self.instance is None
 
 
-Timer = int | CopyKey | str
-"""The keep-alive of an instance (by id) or of a shared copy; the expiry of what a device's
-batching holds back (by the device's id)."""
+class Release(NamedTuple):
+    """The time that an instance has to let go of a request that was cancelled in ``batch``."""
+
+    instance: int
+    request: int
+    batch: int
+
+
+Timer = int | CopyKey | Release | str
+"""The keep-alive of an instance (by id) or of a shared copy; the end of the time to let go of a
+request; the expiry of what a device's batching holds back (by the device's id)."""

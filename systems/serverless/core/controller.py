@@ -11,13 +11,23 @@ from typing import Any
 
 from . import actions as act
 from . import events as ev
-from .artifacts import AWAKE, Artifact, CopyKey
+from .artifacts import AWAKE, Artifact, CopyKey, Release
 from .keeping import Keeping
 from .memory import Holding
 from .policies import Policies
 from .policies.batching import Batch
 from .provisioning import Provisioning
-from .state import Device, Explain, Instance, MemoryWatcher, Phase, Request, State, TemplatePhase
+from .state import (
+    BackboneCopy,
+    Device,
+    Explain,
+    Instance,
+    MemoryWatcher,
+    Phase,
+    Request,
+    State,
+    TemplatePhase,
+)
 from .world import World
 
 
@@ -91,7 +101,7 @@ class Controller:
         if request is None:
             return
         if request.instance is not None:
-            self._out.append(act.CancelRequest(request.instance, request.id))
+            self._forget(request, request.instance, now)
             return
         del self.state.requests[request.id]
         queue = self.state.queue(request.function)
@@ -99,16 +109,27 @@ class Controller:
         if not queue:
             self._nobody_waits(request.function, now)
 
+    def _forget(self, request: Request, instance: int, now: int) -> None:
+        """Have ``instance`` let go of a request, in time."""
+        if request.cancelled or request.batch is None:
+            return
+        request.cancelled = True
+        self._out.append(act.CancelRequest(instance, request.id))
+        timer = Release(instance, request.id, request.batch)
+        until_ns = now + self.state.world.settings.release_grace_ns
+        self._out.append(act.SetTimer(timer, until_ns))
+
     def _nobody_waits(self, function: str, now: int) -> None:
         for instance in self.state.serving(function):
             self.state.not_waiting(instance)
             self._rest(instance, now)
 
     def _finished(self, event: ev.RequestFinished, now: int) -> None:
-        request = self.state.requests.pop(event.request, None)
-        if request is None or request.instance is None:
+        instance = self.state.instances.get(event.instance)
+        request = instance.running.get(event.request) if instance is not None else None
+        if instance is None or request is None or not self._may_finish(request, instance):
             return
-        instance = self.state.instances[request.instance]
+        del self.state.requests[request.id]
         del instance.running[request.id]
         instance.running_kv_bytes -= request.kv_bytes
         self._provisioning.size_kv(instance)
@@ -119,6 +140,11 @@ class Controller:
             device.waiting.setdefault(instance.id, instance)
             self._scale(instance.function.id, now)
         self._after_release(instance.device, now)
+
+    @staticmethod
+    def _may_finish(request: Request, instance: Instance) -> bool:
+        """Not before its prefill, which would be counted for as long as ``instance`` lives."""
+        return request.cancelled or request.batch != instance.prefilling
 
     def _serve(self, function: str, now: int) -> None:
         """Requests of ``function`` wait: give them to its instances, or start one."""
@@ -176,7 +202,7 @@ class Controller:
         queue = self.state.queue(instance.function.id)
         for request in batch:
             del queue[request.id]
-            request.instance = instance.id
+            request.instance, request.batch = instance.id, self._batches
             instance.running[request.id] = request
             instance.running_kv_bytes += request.kv_bytes
         if not queue:
@@ -262,7 +288,7 @@ class Controller:
 
     def _started(self, event: ev.InstanceStarted, now: int) -> None:
         instance = self.state.instances.get(event.instance)
-        if instance is None or instance.phase is not Phase.STARTING:
+        if instance is None or not instance.asked or instance.started:
             return
         instance.started = True
         if instance.forked and self.policies.preloading.template_libraries:
@@ -273,12 +299,14 @@ class Controller:
         instance = self.state.instances.get(event.instance)
         if instance is None or instance.phase is not Phase.STARTING:
             return
+        if instance.loading is not event.artifact:
+            return
         instance.in_place.add(event.artifact)
         instance.loading = None
         if not (event.artifact is Artifact.BACKBONE and instance.copy.shared):
             took_ns = now - instance.loading_since_ns
             self.state.estimates(instance.function.id).loaded(event.artifact, took_ns)
-        if event.artifact is Artifact.BACKBONE:
+        if event.artifact is Artifact.BACKBONE and not instance.copy.shared:
             self.state.copies[instance.copy].loaded = True
         self._advance(instance, now)
 
@@ -303,9 +331,14 @@ class Controller:
         self._rest(instance, now)
         self._freed(instance, now)
 
-    def _backbone_loaded(self, event: ev.BackboneLoaded, now: int) -> None:
+    def _loading(self, event: ev.BackboneLoaded | ev.BackboneFailed) -> BackboneCopy | None:
+        """The copy that ``event`` is about, where its loading is the one that was asked for."""
         copy = self.state.copies.get(event.copy)
-        if copy is None:
+        return copy if copy is not None and copy.load == event.load else None
+
+    def _backbone_loaded(self, event: ev.BackboneLoaded, now: int) -> None:
+        copy = self._loading(event)
+        if copy is None or copy.loaded:
             return
         copy.loaded = True
         for user in list(copy.users):
@@ -316,10 +349,10 @@ class Controller:
         self._keeping.unused(copy.key, now)
 
     def _backbone_failed(self, event: ev.BackboneFailed, now: int) -> None:
-        copy = self.state.copies.get(event.copy)
+        copy = self._loading(event)
         if copy is None:
             return
-        copy.asked = copy.loaded = False
+        copy.load, copy.loaded = None, False
         for user in list(copy.users):
             instance = self.state.instances[user]
             if instance.phase is Phase.STOPPING:
@@ -334,6 +367,7 @@ class Controller:
     def _stopped(self, event: ev.InstanceStopped, now: int) -> None:
         instance = self.state.instances.get(event.instance)
         if instance is not None:
+            self._fail_running(instance, "it was told to stop")
             self._remove(instance, now)
 
     def _died(self, event: ev.ProcessDied, now: int) -> None:
@@ -353,6 +387,7 @@ class Controller:
             del self.state.requests[request.id]
             self._out.append(act.FailRequest(request.id, 502, f"instance lost: {reason}"))
         instance.running.clear()
+        instance.running_kv_bytes = 0
         self._not_prefilling(instance)
 
     def _blame(self, instance: Instance, reason: str) -> None:
@@ -398,7 +433,9 @@ class Controller:
 
     def _timer(self, event: ev.TimerFired, now: int) -> None:
         timer = event.timer
-        if isinstance(timer, CopyKey):
+        if isinstance(timer, Release):
+            self._not_released(timer, now)
+        elif isinstance(timer, CopyKey):
             if self._keeping.copy_timer(timer, now):
                 self._after_release(timer.device, now)
         elif isinstance(timer, str):
@@ -408,3 +445,17 @@ class Controller:
                 self._dispatch(device, now)
         elif timer in self.state.instances:
             self._keeping.instance_timer(self.state.instances[timer], now)
+
+    def _not_released(self, timer: Release, now: int) -> None:
+        """End an instance that still runs a cancelled request, or is still in its prefill."""
+        instance = self.state.instances.get(timer.instance)
+        if instance is None or instance.phase is Phase.STOPPING:
+            return
+        if timer.request not in instance.running and instance.prefilling != timer.batch:
+            return
+        grace_s = self.state.world.settings.release_grace_ns / 1e9
+        self._fail_running(instance, f"it kept a cancelled request for {grace_s:g} s")
+        self.state.not_waiting(instance)
+        self._provisioning.stop(instance)
+        if self.state.queue(instance.function.id):
+            self._serve(instance.function.id, now)

@@ -1,4 +1,7 @@
-"""What may happen to a controller. Times are the ``now`` that ``handle`` is called with."""
+"""What may happen to a controller. Times are the ``now`` that ``handle`` is called with.
+
+What an instance or a loader says carries who says it, and counts only for what that one was asked.
+"""
 
 from __future__ import annotations
 
@@ -78,14 +81,16 @@ class ArtifactsOffloaded:
 
 @dataclass(frozen=True, slots=True)
 class BackboneLoaded:
-    """A shared copy is complete on its device and can be mapped."""
+    """A shared copy is complete on its device and can be mapped, says its loading ``load``."""
 
     copy: CopyKey
+    load: int
 
 
 @dataclass(frozen=True, slots=True)
 class BackboneFailed:
     copy: CopyKey
+    load: int
     reason: str
 
 
@@ -99,6 +104,9 @@ class BatchPrefilled:
 
 @dataclass(frozen=True, slots=True)
 class RequestFinished:
+    """``instance`` is done with a request: it has all its tokens, or was told to forget it."""
+
+    instance: int
     request: int
 
 

@@ -32,6 +32,7 @@ class Provisioning:
         self._policies = policies
         self._out = out
         self._next_instance = 0
+        self._loads = 0
         self._failed_starts: dict[str, int] = {}
 
     # -- starting ---------------------------------------------------------------------------
@@ -216,9 +217,10 @@ class Provisioning:
             return False
         copy = self._state.copies[instance.copy]
         ready = self._state.world.settings.eager_backbone or Artifact.LIBRARIES in instance.in_place
-        if copy.key.shared and not copy.asked and ready:
-            copy.asked, copy.asked_ns = True, now
-            self._out.append(act.LoadBackbone(copy.key))
+        if copy.key.shared and copy.load is None and ready:
+            self._loads += 1
+            copy.load, copy.asked_ns = self._loads, now
+            self._out.append(act.LoadBackbone(copy.key, copy.load))
         if not instance.started or instance.loading:
             return False
         artifact = instance.missing
@@ -358,7 +360,7 @@ class Provisioning:
 
     def drop(self, copy: BackboneCopy) -> None:
         """Free a copy that nobody uses. A private one went with its process."""
-        if copy.key.shared and copy.asked:
+        if copy.key.shared and copy.load is not None:
             self._out.append(act.DropBackbone(copy.key))
         self._forget(copy)
 

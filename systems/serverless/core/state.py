@@ -50,6 +50,10 @@ class Request:
     kv_bytes: int
     arrived_ns: int
     instance: int | None = None
+    batch: int | None = None
+    """The one that it was, or is being, prefilled in."""
+    cancelled: bool = False
+    """Its instance was told to forget it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -102,8 +106,13 @@ class Instance:
         return next((a for a in PRECEDENCE if a in self.goal and a not in self.in_place), None)
 
     @property
+    def busy(self) -> bool:
+        """A batch may be in its prefill although all its requests were cancelled."""
+        return bool(self.running) or self.prefilling is not None
+
+    @property
     def idle(self) -> bool:
-        return self.phase is Phase.READY and not self.running
+        return self.phase is Phase.READY and not self.busy
 
     @property
     def serving(self) -> bool:
@@ -123,7 +132,8 @@ class BackboneCopy:
     key: CopyKey
     bytes: int
     loaded: bool = False
-    asked: bool = False
+    load: int | None = None
+    """The loading of it that was asked for last; no other is believed."""
     asked_ns: int = 0
     users: set[int] = field(default_factory=set)
     unused_since_ns: int = 0

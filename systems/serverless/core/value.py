@@ -16,7 +16,7 @@ def resting(device: Device, state: State) -> list[Instance]:
         instance
         for instance in device.instances.values()
         if (instance.phase is Phase.ASLEEP or (instance.phase is Phase.READY))
-        and not instance.running
+        and not instance.busy
         and not state.queues.get(instance.function.id)
     ]
     found.sort(key=lambda instance: -instance.idle_since_ns)

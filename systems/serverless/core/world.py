@@ -102,6 +102,8 @@ class Settings:
     """The same of its host's memory, where that is not what stands in for the device."""
     template_at_deployment: bool = False
     """Whether each host has its template before the first call, and not by it."""
+    release_grace_ns: int = 30_000_000_000
+    """How long an instance may take to let go of a request that was cancelled or timed out."""
     start_attempts: int = 2
     """Instances that may die while starting before the requests that wait for them fail."""
 

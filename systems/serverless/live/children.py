@@ -26,6 +26,8 @@ class Child:
     pid: int | None = None
     popen: subprocess.Popen[bytes] | None = None
     ended: bool = False
+    doomed: bool = False
+    """To be killed as soon as it is known to have begun."""
     pulse: Pulse = field(default_factory=Pulse)
     verdict: str = ""
     """Why the node ended it."""
@@ -37,7 +39,8 @@ class Child:
 
 
 def kill(child: Child) -> None:
-    """Unless it has ended, or is not known to have begun."""
+    """Unless it has ended; one that is not known to have begun, as soon as it is."""
+    child.doomed = True
     if not child.ended and child.pid is not None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(child.pid, signal.SIGKILL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,10 +23,10 @@ from .nodes import Provisioned
 from .plan import Plan
 from .processes import Processes
 from .processor import Metered
+from .said import BadMessageError
 from .spares import Spares
-from .times import MalformedError, Step
 from .watch import EVERY_S, SILENT_ROUNDS, Watch, Watched
-from .wire import Message
+from .wire import Message, close_all
 
 
 @dataclass(slots=True, eq=False)
@@ -42,9 +41,16 @@ class LiveInstance:
     metered_from: tuple[int, int] | None = None
     """When it was first told to load something of its function's, and the processor time that its
     process had used by then; from there on it is the function's."""
-    offloading: frozenset[Artifact] = frozenset()
+    giving_back: frozenset[Artifact] = frozenset()
     stopping: bool = False
+    offloading: asyncio.TimerHandle | None = None
+    """The end of its time to give artifacts back."""
     reason: str = ""
+
+    def offloaded(self) -> None:
+        if self.offloading is not None:
+            self.offloading.cancel()
+            self.offloading = None
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +59,8 @@ class StoredCopy:
     loading of it."""
 
     export: Export
+    load: int
+    """Which loading of it this is."""
     loader: Child | None = None
     keeper: Child | None = None
     """Its loader once it is loaded, where the memory would go with that."""
@@ -183,29 +191,19 @@ class Node:
                 if artifact is Artifact.KERNELS:
                     self._refill_spares(instance)
             case "offloaded":
+                instance.offloaded()
                 self._offloaded(instance)
             case "failed":
                 instance.reason = message["reason"]
-            case "prefilled" | "decoded":
-                self._stepped(instance, message, now)
             case _:
                 self._on_tokens(instance.id, message)
-
-    def _stepped(self, instance: LiveInstance, message: Message, heard_ns: int) -> None:
-        """Tokens go on only with times that are such."""
-        try:
-            Step.of(message, heard_ns)
-        except MalformedError as error:
-            self._distrust(instance, f"said what no instance says: {error}")
-        else:
-            self._on_tokens(instance.id, message)
 
     def _offloaded(self, instance: LiveInstance) -> None:
         """Its bytes count as free if they are: it is seen to have let go of a shared copy."""
         copy = self.copies.get(instance.copy) if instance.copy is not None else None
         fd = copy.export.fd if copy and self._plan.device == "cpu" else None
         pid = instance.child.pid if instance.child else None
-        given = Artifact.BACKBONE in instance.offloading
+        given = Artifact.BACKBONE in instance.giving_back
         if given and fd is not None and pid is not None and mappings.holds(pid, fd):
             self._distrust(instance, "said that it had let go of its backbone, and still holds it")
         else:
@@ -233,6 +231,7 @@ class Node:
     def _instance_ended(self, instance: LiveInstance, returncode: int | None) -> None:
         self._meter(instance)
         del self.instances[instance.id]
+        instance.offloaded()
         if instance.stopping:
             self._post(ev.InstanceStopped(instance.id))
         else:
@@ -267,11 +266,19 @@ class Node:
         instance.child.channel.send("load", fds, **fields)
 
     def _offload_artifacts(self, action: act.OffloadArtifacts) -> None:
-        instance = self.instances.get(action.instance)
-        if instance is not None:
-            instance.offloading = frozenset(action.artifacts)
         artifacts = [artifact.value for artifact in action.artifacts]
         self.send(action.instance, "offload", artifacts=artifacts)
+        live = self.instances.get(action.instance)
+        if live is not None:
+            live.giving_back = frozenset(action.artifacts)
+            grace_s = self._plan.options.release_grace_s
+            live.offloading = asyncio.get_running_loop().call_later(grace_s, self._overdue, live)
+
+    def _overdue(self, live: LiveInstance) -> None:
+        """Others wait for the memory that it was told to give back."""
+        if live.child is not None:
+            live.child.verdict = "it kept artifacts that it was told to give back"
+            kill(live.child)
 
     def send(self, instance: int, kind: str, **fields: Any) -> None:
         """A message to an instance; lost with it where it is gone."""
@@ -296,16 +303,16 @@ class Node:
 
     def _load_backbone(self, action: act.LoadBackbone) -> None:
         try:
-            self._start_loader(action.copy)
+            self._start_loader(action.copy, action.load)
         except OSError as error:
             self._close(action.copy)
-            self._post(ev.BackboneFailed(action.copy, str(error)))
+            self._post(ev.BackboneFailed(action.copy, action.load, str(error)))
 
-    def _start_loader(self, key: CopyKey) -> None:
+    def _start_loader(self, key: CopyKey, load: int) -> None:
         name = f"backbone:{key.backbone}"
         size = self._plan.world.backbones[key.backbone].bytes
         on_host = self._plan.device == "cpu"
-        stored = StoredCopy(Export(store.create(name, size)) if on_host else Export())
+        stored = StoredCopy(Export(store.create(name, size)) if on_host else Export(), load)
         self.copies[key] = stored
         stored.timeline.begin(Stage.BACKBONE, time.monotonic_ns())
         stored.loader = self._processes.begin(
@@ -331,40 +338,53 @@ class Node:
         message: Message,
         fds: list[int],
     ) -> None:
-        if message["kind"] == "failed":
+        """One word counts, as long as the copy is wanted."""
+        if stored.loader is None or stored.reason:
+            close_all(fds)
+        elif message["kind"] == "failed":
+            close_all(fds)
             stored.reason = message["reason"]
         else:
-            stored.export = Export.of(message, fds) or stored.export
-            stored.sum = Sum.of(message)
-            stored.timeline.end(Stage.BACKBONE, time.monotonic_ns())
-            loader, stored.loader = stored.loader, None
-            if stored.export.handle:
-                stored.keeper = loader
-                self._on_exposure(cuda_ipc.EXPOSURE)
-            elif loader is not None:
-                # Nobody watches it any more, and it has nothing to do but to end.
-                asyncio.get_running_loop().call_later(GRACE_S, kill, loader)
-            self._post(ev.BackboneLoaded(key))
+            self._loaded(stored, stored.loader, message, fds)
+            self._post(ev.BackboneLoaded(key, stored.load))
+
+    def _loaded(self, stored: StoredCopy, loader: Child, message: Message, fds: list[int]) -> None:
+        made = Export.of(message, fds)
+        if bool(made) == bool(stored.export):
+            close_all(fds)
+            raise BadMessageError("loaded: a descriptor or a handle on a card, none on the host")
+        stored.export = made or stored.export
+        stored.sum = Sum.of(message)
+        stored.timeline.end(Stage.BACKBONE, time.monotonic_ns())
+        stored.loader = None
+        if stored.export.handle:
+            stored.keeper = loader
+            self._on_exposure(cuda_ipc.EXPOSURE)
+        else:
+            # Nobody watches it any more, and it has nothing to do but to end.
+            asyncio.get_running_loop().call_later(GRACE_S, kill, loader)
 
     def _loader_ended(self, key: CopyKey, stored: StoredCopy, returncode: int | None) -> None:
         gone = stored.loader or stored.keeper
         if gone is not None:
             reason = stored.reason or gone.verdict or why(returncode)
-            stored.loader = stored.keeper = None
             self._close(key)
-            self._post(ev.BackboneFailed(key, reason))
+            self._post(ev.BackboneFailed(key, stored.load, reason))
 
     def _drop_backbone(self, action: act.DropBackbone) -> None:
         self._spares.drop(action.copy)
         self._close(action.copy)
 
     def _close(self, key: CopyKey) -> None:
+        """Let go of a copy: what its loader says from now on is about nothing."""
         stored = self.copies.pop(key, None)
         if stored is None:
             return
-        for fd in stored.export.fds:
-            os.close(fd)
+        close_all(stored.export.fds)
+        loader, stored.loader = stored.loader, None
         keeper, stored.keeper = stored.keeper, None
+        if loader is not None:
+            kill(loader)
         if keeper is not None:
             keeper.channel.send("drop")
             asyncio.get_running_loop().call_later(GRACE_S, kill, keeper)

@@ -142,6 +142,7 @@ def _world(
             else 0,
             template_host_bytes=options.template_bytes if forks and on_card else 0,
             template_at_deployment=options.template_at_deployment,
+            release_grace_ns=round(options.release_grace_s * 1e9),
             start_attempts=options.start_attempts,
             eager_backbone=options.overlap_loading,
         ),

@@ -82,6 +82,8 @@ class Call:
     """When it was given to its instance."""
     done_ns: int | None = None
     """When it was over: its instance was heard to be done with it, or its caller had left."""
+    tokens: int = 0
+    """Handed to the caller."""
     settled: bool = False
     """Its evidence is kept; nothing more will be."""
 
@@ -266,35 +268,39 @@ class Platform:
     # -- what instances say -----------------------------------------------------------------
 
     def tokens(self, instance: int, message: Message) -> None:
-        """What an instance answered."""
+        """What an instance answered: counts only for requests that run there."""
         if message["kind"] == "cancelled":
-            self._finish(message["request"])
+            self._finish(instance, message["request"])
             return
         step = Step.of(message, time.monotonic_ns())
-        done = self._deliver(message["tokens"], step)
+        done = self._deliver(instance, message["tokens"], step)
         if message["kind"] == "prefilled":
             self.post(ev.BatchPrefilled(instance, message["batch"]))
         for request in done:
-            self._finish(request)
+            self._finish(instance, request)
 
-    def _deliver(self, tokens: Iterable[tuple[int, int, str | None]], step: Step) -> list[int]:
+    def _deliver(
+        self, instance: int, tokens: Iterable[tuple[int, int, str | None]], step: Step
+    ) -> list[int]:
         done: list[int] = []
         for request, token, finished in tokens:
             call = self._calls.get(request)
-            if call is None:
+            if call is None or call.instance != instance or call.tokens == call.max_tokens:
                 continue
             call.stepped(step)
+            call.tokens += 1
             call.answers.put_nowait(Tokens((token,), finished))
             if finished:
                 done.append(request)
         return done
 
-    def _finish(self, request: int) -> None:
-        call = self._calls.pop(request, None)
-        self.post(ev.RequestFinished(request))
-        if call is not None:
-            call.done_ns = time.monotonic_ns()
-            self._settle_activity(call.instance)
+    def _finish(self, instance: int, request: int) -> None:
+        self.post(ev.RequestFinished(instance, request))
+        if request not in self.controller.state.requests:
+            call = self._calls.pop(request, None)
+            if call is not None:
+                call.done_ns = time.monotonic_ns()
+                self._settle_activity(call.instance)
 
     # -- evidence ---------------------------------------------------------------------------
 

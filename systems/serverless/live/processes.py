@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import subprocess
 import sys
@@ -14,9 +15,11 @@ from typing import Any
 from systems.interface import Stage
 
 from ..stages import Timeline
-from . import process, processor, wire
+from . import process, processor, said, wire
 from .children import GRACE_S, Child, kill, why
 from .wire import AsyncChannel, Message
+
+_LOG = logging.getLogger(__name__)
 
 OnMessage = Callable[[Message, list[int]], None]
 OnExit = Callable[[int | None], None]
@@ -60,7 +63,7 @@ class Processes:
             undo.callback(popen.kill)
             end = os.pidfd_open(popen.pid)
             undo.pop_all()
-        child = self._adopt(ours, on_message, on_exit)
+        child = self._adopt(role, ours, on_message, on_exit)
         child.popen, child.pid = popen, popen.pid
         asyncio.get_running_loop().add_reader(end, self._spawned_ended, child, end)
         return child
@@ -69,7 +72,7 @@ class Processes:
         """A process for ``role`` by fork of the template, libraries in place."""
         assert self.template is not None, "the controller forks only from a ready template"
         ours, theirs = wire.pair()
-        child = self._adopt(ours, on_message, on_exit)
+        child = self._adopt(role, ours, on_message, on_exit)
         self._tokens += 1
         self._forks[self._tokens] = child
         fields = {"role": role, "token": self._tokens, "device": self._device}
@@ -99,6 +102,8 @@ class Processes:
                 child = self._forks.pop(message["token"])
                 child.pid = message["pid"]
                 self._by_pid[message["pid"]] = child
+                if child.doomed:
+                    kill(child)
             case "exited":
                 child = self._by_pid.pop(message["pid"])
                 child.used_ns = message["used_ns"]
@@ -114,7 +119,7 @@ class Processes:
         for child in forked:
             self._ended(child, None)
 
-    def _adopt(self, sock: Any, on_message: OnMessage, on_exit: OnExit) -> Child:
+    def _adopt(self, role: str, sock: Any, on_message: OnMessage, on_exit: OnExit) -> Child:
         child: Child
 
         def hear(message: Message, fds: list[int]) -> None:
@@ -122,9 +127,20 @@ class Processes:
             if message["kind"] != "pong":
                 child.on_message(message, fds)
 
-        channel = AsyncChannel(sock, hear, lambda: self._hung_up(child))
+        def closed(why: str) -> None:
+            if why:
+                self._condemn(role, child, why)
+            self._hung_up(child)
+
+        channel = AsyncChannel(sock, said.OF_ROLE[role], hear, closed)
         child = Child(channel, on_message, on_exit)
         return child
+
+    def _condemn(self, role: str, child: Child, why: str) -> None:
+        """It said what it may not say, and is not heard any more."""
+        child.verdict = f"it said what it may not say: {why}"
+        _LOG.warning("%s %s is ended: %s", role, child.pid, child.verdict)
+        kill(child)
 
     def _hung_up(self, child: Child) -> None:
         """Its channel closed: it has ended, or will be ended. Where nobody is left to reap it

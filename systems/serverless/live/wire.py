@@ -1,7 +1,8 @@
 """Messages between the gateway and its processes: JSON over Unix sequenced-packet sockets.
 
 A packet is a whole message and may carry file descriptors. JSON rather than pickle: an instance
-runs a tenant's adapter, and nothing it says may run in the gateway.
+runs a tenant's adapter, and nothing it says may run in the gateway, nor hold it: what comes is
+bounded in length, in descriptors, and in how much of it is taken before others have their turn.
 """
 
 from __future__ import annotations
@@ -9,16 +10,23 @@ from __future__ import annotations
 import array
 import asyncio
 import json
+import logging
+import os
 import select
 import socket
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+
+from .said import BadMessageError, Speech
 
 Message = dict[str, Any]
 
+MESSAGES_A_TURN = 16
+"""Taken from a process before the others, and callers, have their turn."""
 _BUFFER = 4 << 20
 _MAX_FDS = 4
+_LOG = logging.getLogger(__name__)
 
 # Made once: to ask the allocator for the longest packet at every message leaves ever more of the
 # heap in pieces. One for all channels: a process reads them in one thread, message by message.
@@ -38,17 +46,39 @@ def _pack(kind: str, fields: Message) -> bytes:
     return json.dumps({"kind": kind, **fields}, separators=(",", ":")).encode()
 
 
-def _receive(sock: socket.socket) -> tuple[bytes, list[int]]:
+def _unpack(data: bytes, speech: Speech) -> Message:
+    try:
+        message: Message = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise BadMessageError("a message that is no JSON") from error
+    speech.check(message)
+    return message
+
+
+def _receive(
+    sock: socket.socket, most_bytes: int = _BUFFER, descriptors: int = _MAX_FDS
+) -> tuple[bytes, list[int]]:
+    """The next packet; ``BadMessageError`` for one that is longer or has more descriptors, none of
+    which stays open."""
     fds = array.array("i")
+    room = socket.CMSG_LEN(descriptors * fds.itemsize) if descriptors else 0
     length, ancillary, message_flags, _ = sock.recvmsg_into(
-        [_incoming], socket.CMSG_LEN(_MAX_FDS * fds.itemsize), socket.MSG_CMSG_CLOEXEC
+        [_incoming[:most_bytes]], room, socket.MSG_CMSG_CLOEXEC
     )
-    if message_flags & socket.MSG_TRUNC:
-        raise ConnectionError(f"a message of more than {_BUFFER} bytes")
     for level, kind, payload in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
+    if message_flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        close_all(fds)
+        long = message_flags & socket.MSG_TRUNC
+        limit = f"{most_bytes} bytes" if long else f"{descriptors} descriptors"
+        raise BadMessageError(f"a message of more than {limit}")
     return bytes(_incoming[:length]), list(fds)
+
+
+def close_all(fds: Iterable[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 def _transmit(sock: socket.socket, data: bytes, fds: Sequence[int]) -> None:
@@ -87,16 +117,23 @@ class Channel:
 
 
 class AsyncChannel:
-    """The gateway's end: callbacks on arrival, and a send that never blocks the loop."""
+    """The gateway's end: callbacks on arrival, and a send that never blocks the loop.
+
+    ``speech`` is what the other end may say; ``on_message`` gets nothing else, and owns the
+    descriptors that come along. ``on_close`` is called once, unless :meth:`close` came first: with
+    an empty text where the other end hung up, else with what was wrong with what it said.
+    """
 
     def __init__(
         self,
         sock: socket.socket,
+        speech: Speech,
         on_message: Callable[[Message, list[int]], None],
-        on_close: Callable[[], None],
+        on_close: Callable[[str], None],
     ) -> None:
         sock.setblocking(False)
         self._sock = sock
+        self._speech = speech
         self._loop = asyncio.get_running_loop()
         self._on_message = on_message
         self._on_close = on_close
@@ -124,25 +161,57 @@ class AsyncChannel:
         self._loop.remove_writer(self._sock)
 
     def drain(self) -> None:
-        """Take at once whatever the other end had sent."""
-        self._readable()
+        """Take at once whatever the other end had sent. Only of one that has ended: another could
+        send without end."""
+        while self._take():
+            pass
 
     def _readable(self) -> None:
-        while self._open:
-            try:
-                data, fds = _receive(self._sock)
-            except BlockingIOError:
+        for _ in range(MESSAGES_A_TURN):
+            if not self._take():
                 return
-            except ConnectionResetError:
-                # It ended with words of ours unread; what it had said before comes next.
-                continue
-            except OSError:
-                data, fds = b"", []
-            if not data:
-                self.close()
-                self._on_close()
-                return
-            self._on_message(json.loads(data), fds)
+
+    def _take(self) -> bool:
+        """Take one message; False where there is none now, or never will be."""
+        if not self._open:
+            return False
+        try:
+            data, fds = _receive(self._sock, self._speech.most_bytes, self._speech.descriptors)
+        except BlockingIOError:
+            return False
+        except ConnectionResetError:
+            return True  # It ended with words of ours unread; what it had said before comes next.
+        except BadMessageError as error:
+            self._hang_up(str(error))
+            return False
+        except OSError:
+            data, fds = b"", []
+        if data:
+            self._hear(data, fds)
+        else:
+            self._hang_up("")
+        return self._open
+
+    def _hear(self, data: bytes, fds: list[int]) -> None:
+        """Nothing that comes may raise out of here, where nobody would know whose it was."""
+        try:
+            message = _unpack(data, self._speech)
+        except BadMessageError as error:
+            close_all(fds)
+            self._hang_up(str(error))
+            return
+        try:
+            self._on_message(message, fds)
+        except BadMessageError as error:
+            self._hang_up(str(error))
+        except Exception as error:
+            _LOG.exception("a message of kind %s cannot be taken", message["kind"])
+            self._hang_up(f"{message['kind']}: {error!r}")
+
+    def _hang_up(self, why: str) -> None:
+        if self._open:
+            self.close()
+            self._on_close(why)
 
     def close(self) -> None:
         if self._open:

@@ -145,7 +145,7 @@ class Platform:
             self._hardware[action.device].compute,
             laws,
             partial(self._prefilled, action.instance),
-            self._finished,
+            partial(self._finished, action.instance),
         )
         process = Process(action.instance, action.device, laws, action.function, worker)
         self._processes[process.id] = process
@@ -244,12 +244,12 @@ class Platform:
             if self.controller.state.world.functions[function].backbone == action.copy.backbone
         )
         disk = self._hardware[action.copy.device].disk
-        disk.start(laws.backbone_ns(), partial(self._backbone_loaded, action.copy, copy))
+        disk.start(laws.backbone_ns(), partial(self._backbone_loaded, action, copy))
 
-    def _backbone_loaded(self, key: CopyKey, copy: Copy) -> None:
+    def _backbone_loaded(self, action: act.LoadBackbone, copy: Copy) -> None:
         if not copy.dropped:
             copy.timeline.end(Stage.BACKBONE, self.clock.now)
-            self._post(ev.BackboneLoaded(key))
+            self._post(ev.BackboneLoaded(action.copy, action.load))
 
     def _drop_backbone(self, action: act.DropBackbone) -> None:
         self._spares.drop(action.copy)
@@ -287,10 +287,10 @@ class Platform:
     def _prefilled(self, instance: int, batch: int) -> None:
         self._post(ev.BatchPrefilled(instance, batch))
 
-    def _finished(self, request: int) -> None:
+    def _finished(self, instance: int, request: int) -> None:
         call = self.calls[request]
         call.status = "ok"
-        self._post(ev.RequestFinished(request))
+        self._post(ev.RequestFinished(instance, request))
         self._settle(call)
 
     def _settle(self, call: Call) -> None:
@@ -312,7 +312,7 @@ class Platform:
 
     def _cancel(self, action: act.CancelRequest) -> None:
         self._processes[action.instance].worker.forget(action.request)
-        self._post(ev.RequestFinished(action.request))
+        self._post(ev.RequestFinished(action.instance, action.request))
         self._settle(self.calls[action.request])
 
     def _fail(self, action: act.FailRequest) -> None:

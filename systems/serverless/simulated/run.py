@@ -177,6 +177,7 @@ def build_world(
             else 0,
             template_host_bytes=_value(profile.template_host_bytes) if forks else 0,
             template_at_deployment=options.template_at_deployment,
+            release_grace_ns=round(options.release_grace_s * 1e9),
             start_attempts=options.start_attempts,
             eager_backbone=options.overlap_loading,
         ),

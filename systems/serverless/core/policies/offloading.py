@@ -121,7 +121,7 @@ def _gives(instance: Instance, piece: Piece, need: Need, state: State) -> bool:
         piece.artifact in instance.in_place
         and instance.function.id != need.function
         and (instance.phase is Phase.READY or instance.phase is Phase.ASLEEP)
-        and not instance.running
+        and not instance.busy
         and not state.queues.get(instance.function.id)
     )
 

@@ -41,7 +41,7 @@ from .memory import EVERY_S, read_memory
 
 SILENCE_S = 15.0
 """Without a word from the gateway, which asks for the time every second."""
-VERSION = 1
+VERSION = 2
 """Of what gateway and agents say to each other."""
 
 _SETTLED = (ev.InstanceStarted, ev.ArtifactLoaded)

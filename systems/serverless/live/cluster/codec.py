@@ -23,17 +23,15 @@ ACTIONS: tuple[type, ...] = (
 )
 """What a node can be asked to do."""
 
-EVENTS: tuple[type, ...] = (
-    ev.TemplateReady,
-    ev.TemplateDied,
+OF_INSTANCES = (
     ev.InstanceStarted,
     ev.ArtifactLoaded,
     ev.ArtifactsOffloaded,
-    ev.BackboneLoaded,
-    ev.BackboneFailed,
     ev.InstanceStopped,
     ev.ProcessDied,
 )
+OF_COPIES = (ev.BackboneLoaded, ev.BackboneFailed)
+EVENTS: tuple[type, ...] = (ev.TemplateReady, ev.TemplateDied, *OF_INSTANCES, *OF_COPIES)
 """What a node can tell."""
 
 _ADAPTERS: Mapping[str, TypeAdapter[Any]] = {

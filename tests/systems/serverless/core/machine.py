@@ -117,6 +117,7 @@ def world(
             shared_keep_alive_ns=5000,
             container_keep_alive_ns=4000,
             container_memory_bytes=6,
+            release_grace_ns=800,
             template_bytes=10,
         ),
     )
@@ -150,6 +151,8 @@ class Machine:
         self.templates: dict[str, str] = {}
         """By host, ``starting`` or ``ready``."""
         self.copies: dict[CopyKey, str] = {}
+        self.asked: dict[CopyKey, list[int]] = {}
+        """By copy, every loading of it, the last one last."""
         self.loads: dict[int, act.LoadArtifact] = {}
         self.offloads: dict[int, act.OffloadArtifacts] = {}
         self.timers: dict[Timer, int] = {}
@@ -235,6 +238,7 @@ class Machine:
     def _load_backbone(self, action: act.LoadBackbone) -> None:
         assert action.copy not in self.copies
         self.copies[action.copy] = "loading"
+        self.asked.setdefault(action.copy, []).append(action.load)
 
     def _drop_backbone(self, action: act.DropBackbone) -> None:
         assert all(process.copy != action.copy for process in self.processes.values())
@@ -258,6 +262,9 @@ class Machine:
 
     def _fail_request(self, action: act.FailRequest) -> None:
         self.waiting.pop(action.request, None)
+        for process in self.processes.values():
+            process.fresh.discard(action.request)
+            process.decoding.discard(action.request)
         self._answer(action.request, "shed" if action.status == 429 else "failed")
 
     def _set_timer(self, action: act.SetTimer) -> None:
@@ -335,11 +342,11 @@ class Machine:
 
     def backbone_loads(self, copy: CopyKey) -> None:
         self.copies[copy] = "loaded"
-        self.post(ev.BackboneLoaded(copy))
+        self.post(ev.BackboneLoaded(copy, self.asked[copy][-1]))
 
     def backbone_fails(self, copy: CopyKey) -> None:
         del self.copies[copy]
-        self.post(ev.BackboneFailed(copy, "corrupt"))
+        self.post(ev.BackboneFailed(copy, self.asked[copy][-1], "corrupt"))
 
     def prefills(self, instance: int) -> None:
         process = self.processes[instance]
@@ -354,7 +361,66 @@ class Machine:
         request = min(process.decoding)
         process.decoding.discard(request)
         self._answer(request, "ok")
-        self.post(ev.RequestFinished(request))
+        self.post(ev.RequestFinished(instance, request))
+
+    def running(self, instance: int) -> set[int]:
+        return self.processes[instance].fresh | self.processes[instance].decoding
+
+    def lets_go(self, request: int) -> None:
+        """The instance that runs a cancelled request forgets it."""
+        (instance,) = (i for i in self.processes if request in self.running(i))
+        self.processes[instance].fresh.discard(request)
+        self.processes[instance].decoding.discard(request)
+        self._answer(request, "cancelled")
+        self.post(ev.RequestFinished(instance, request))
+
+    # -- what must not count ----------------------------------------------------------------
+
+    def forgeries(self) -> list[ev.Event]:
+        """All that some instance or loader could say although it was not asked for it."""
+        found: list[ev.Event] = []
+        for instance in [*self.processes, -1]:
+            found += self._forged_by(instance)
+        for copy, loads in self.asked.items():
+            current = loads[-1] if copy in self.copies else None
+            for load in {*loads, loads[-1] + 1} - {current}:
+                found += [ev.BackboneLoaded(copy, load), ev.BackboneFailed(copy, load, "no")]
+            if self.copies.get(copy) == "loaded":
+                found.append(ev.BackboneLoaded(copy, loads[-1]))
+        return found
+
+    def _forged_by(self, instance: int) -> list[ev.Event]:
+        process = self.processes.get(instance, Process("", "", forked=False, up=True))
+        done = process.decoding | (process.fresh & self.cancelling)
+        asked = self.loads[instance].artifact if instance in self.loads else None
+        found: list[ev.Event] = [
+            ev.RequestFinished(instance, request)
+            for request in range(1, self._requests + 1)
+            if request not in done
+        ]
+        found += [ev.ArtifactLoaded(instance, a) for a in PRECEDENCE if a is not asked]
+        found += [ev.BatchPrefilled(instance, b) for b in (0, 1, 2, 3) if b != process.batch]
+        if process.up:
+            found.append(ev.InstanceStarted(instance))
+        if instance not in self.offloads:
+            found.append(ev.ArtifactsOffloaded(instance))
+        return found
+
+    def disbelieves(self, said: list[ev.Event]) -> None:
+        before = self._known()
+        for event in said:
+            assert self.post(event) == [], event
+        assert self._known() == before
+
+    def _known(self) -> str:
+        state = self.controller.state
+        devices = [
+            (d.memory.used, [*d.waiting], [*d.starved], [*d.blocked], d.prefilling, d.leaving_bytes)
+            for d in state.devices.values()
+        ]
+        learnt = [state.estimates(function).delay_ns for function in state.world.functions]
+        there = (state.instances, state.requests, state.queues, state.copies, state.hosts)
+        return repr((there, devices, learnt))
 
     def _gone(self, instance: int) -> None:
         del self.processes[instance]

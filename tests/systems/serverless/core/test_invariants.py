@@ -1,5 +1,6 @@
 """Whatever happens, in whatever order, deaths included: no request is lost or answered twice,
-memory never exceeds a device, precedence holds, every instance is stopped or alive."""
+memory never exceeds a device, precedence holds, every instance is stopped or alive, and what an
+instance or a loader says without having been asked changes nothing."""
 
 from __future__ import annotations
 
@@ -57,6 +58,16 @@ class AnyOrder(RuleBasedStateMachine):
     def a_client_leaves(self, data: Any) -> None:
         running = [r for p in self.machine.processes.values() for r in p.fresh | p.decoding]
         self._one(data, [*self.machine.waiting, *running], self.machine.cancel)
+
+    @rule(data=st.data())
+    def a_cancelled_request_is_let_go(self, data: Any) -> None:
+        running = [r for i in self.machine.busy() for r in self.machine.running(i)]
+        among = [r for r in running if r in self.machine.cancelling]
+        self._one(data, among, self.machine.lets_go)
+
+    @rule()
+    def all_say_what_is_not_theirs_to_say(self) -> None:
+        self.machine.disbelieves(self.machine.forgeries())
 
     @rule(data=st.data())
     def an_instance_dies(self, data: Any) -> None:

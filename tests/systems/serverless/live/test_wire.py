@@ -3,6 +3,7 @@
 import tracemalloc
 from contextlib import closing
 
+from systems.serverless.live import process, said
 from systems.serverless.live.wire import Channel, pair
 
 
@@ -30,3 +31,7 @@ def test_a_message_is_its_own_and_not_the_next_ones() -> None:
             far.send("token", text=text)
         received = [near.receive(1_000) for _ in range(3)]
     assert [each[0]["text"] for each in received if each] == ["a" * 5_000, "b", "c" * 200_000]
+
+
+def test_every_role_has_its_speech() -> None:
+    assert set(said.OF_ROLE) == set(process.ROLES)

@@ -23,13 +23,14 @@ from systems.serverless.live.nodes import Provisioned
 from systems.serverless.live.plan import make_plan
 
 COPY = CopyKey("tiny", "node-0/cpu:0")
+STARTS = act.StartInstance(3, "f0", "node-0/cpu:0", forked=True)
 SAID = [
     act.StartTemplate("node-0"),
-    act.StartInstance(3, "f0", "node-0/cpu:0", forked=True),
+    STARTS,
     act.LoadArtifact(3, Artifact.BACKBONE, COPY),
     act.LoadArtifact(3, Artifact.BACKBONE, COPY._replace(instance=3)),
     act.OffloadArtifacts(3, (Artifact.KERNELS, Artifact.ADAPTER)),
-    act.LoadBackbone(COPY),
+    act.LoadBackbone(COPY, 4),
     act.DropBackbone(COPY),
     act.StopInstance(3),
     ev.TemplateReady("node-0"),
@@ -37,8 +38,8 @@ SAID = [
     ev.InstanceStarted(3),
     ev.ArtifactLoaded(3, Artifact.KERNELS),
     ev.ArtifactsOffloaded(3),
-    ev.BackboneLoaded(COPY),
-    ev.BackboneFailed(COPY, "a reason"),
+    ev.BackboneLoaded(COPY, 4),
+    ev.BackboneFailed(COPY, 4, "a reason"),
     ev.InstanceStopped(3),
     ev.ProcessDied(3, "exit status 1"),
     Audit(COPY, Sum(1 << 60, 5, 6), Sum(7, 8, 9)),
@@ -89,11 +90,12 @@ def node(offset_ns: int) -> tuple[RemoteNode, Sent, list[Any], list[Any]]:
 
 def test_what_a_node_tells_is_of_its_host_and_on_our_clock() -> None:
     remote, _, posted, tokens = node(offset_ns=1_000)
+    remote.do[act.StartInstance](STARTS)
     remote.hear({"kind": "event", **codec.encode(ev.TemplateReady())})
     spans = [("warming", 1_100, 1_200), ("libraries", 1_200, 1_500)]
     loaded = codec.encode(ev.ArtifactLoaded(3, Artifact.LIBRARIES))
     remote.hear({"kind": "event", **loaded, "spans": spans, "up_ns": 1_200})
-    said = {"kind": "prefilled", "t_ns": 1_900, "start_ns": 1_800, "tokens": []}
+    said = {"kind": "prefilled", "batch": 1, "t_ns": 1_900, "start_ns": 1_800, "tokens": []}
     remote.hear({"kind": "tokens", "instance": 3, "message": said})
 
     assert posted == [ev.TemplateReady("node-7"), ev.ArtifactLoaded(3, Artifact.LIBRARIES)]
@@ -104,10 +106,45 @@ def test_what_a_node_tells_is_of_its_host_and_on_our_clock() -> None:
 
 def test_an_instance_that_ended_is_forgotten() -> None:
     remote, _, _, _ = node(offset_ns=0)
+    remote.do[act.StartInstance](STARTS)
     started = codec.encode(ev.InstanceStarted(3))
     remote.hear({"kind": "event", **started, "spans": [("warming", 1, 2)], "up_ns": 2})
     remote.hear({"kind": "event", **codec.encode(ev.ProcessDied(3, "gone"))})
     assert remote.provisioned(3) == Provisioned()
+
+
+TOKENS = {"kind": "decoded", "t_ns": 5, "tokens": [[1, 2, "stop"]]}
+FOREIGN: list[dict[str, Any]] = [
+    {"kind": "event", **codec.encode(event)}
+    for event in (
+        ev.InstanceStarted(4),
+        ev.ArtifactLoaded(4, Artifact.KERNELS),
+        ev.ArtifactsOffloaded(4),
+        ev.InstanceStopped(4),
+        ev.ProcessDied(4, "said another"),
+        ev.BackboneLoaded(COPY, 1),
+        ev.BackboneFailed(COPY, 1, "said another"),
+    )
+]
+
+
+@pytest.mark.parametrize("said", [*FOREIGN, {"kind": "tokens", "instance": 4, "message": TOKENS}])
+def test_a_node_speaks_for_its_own_instances_and_copies_only(said: dict[str, Any]) -> None:
+    remote, _, posted, tokens = node(offset_ns=0)
+    remote.do[act.StartInstance](STARTS)
+    remote.do[act.LoadBackbone](act.LoadBackbone(COPY._replace(device="node-7/cpu:0"), 1))
+    with pytest.raises(ValueError, match="of node-7"):
+        remote.hear(said)
+    assert not posted
+    assert not tokens
+
+
+def test_what_instances_say_is_checked_again_where_it_arrives() -> None:
+    remote, _, _, tokens = node(offset_ns=0)
+    remote.do[act.StartInstance](STARTS)
+    with pytest.raises(ValueError, match="t_ns is 'x', not a whole number"):
+        remote.hear({"kind": "tokens", "instance": 3, "message": {**TOKENS, "t_ns": "x"}})
+    assert not tokens
 
 
 def test_a_node_cannot_pass_an_action_for_an_event() -> None:

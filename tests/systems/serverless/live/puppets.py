@@ -1,0 +1,250 @@
+"""A platform whose processes are puppets: real processes and real sockets, and every word on them
+is the test's. Unless told otherwise a puppet does as an honest process does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from systems.interface import Deployment
+from systems.serverless.core.policies import Policies
+from systems.serverless.core.policies.batching import FirstComeFirstServed
+from systems.serverless.core.policies.offloading import ValueDensity
+from systems.serverless.core.policies.preloading import NoPreloading
+from systems.serverless.core.policies.sharing import SharedPerDevice
+from systems.serverless.core.world import HOST
+from systems.serverless.live import node as node_module
+from systems.serverless.live import processes, wire
+from systems.serverless.live.children import Child
+from systems.serverless.live.journal import Journal
+from systems.serverless.live.node import Node
+from systems.serverless.live.plan import make_plan
+from systems.serverless.live.platform import Call, Failure, Platform, Tokens
+from systems.serverless.live.wire import Channel, Message
+
+POLICIES = Policies(
+    sharing=SharedPerDevice(),
+    preloading=NoPreloading(),
+    batching=FirstComeFirstServed(),
+    offloading=ValueDensity(),
+)
+PATIENCE_S = 20.0
+
+
+@dataclass(eq=False)
+class Puppet:
+    """The far end of a process's channel. ``does``: the kinds of message that it carries out."""
+
+    role: str
+    child: Child
+    sock: socket.socket
+    does: set[str] = field(default_factory=lambda: {"begin", "load", "offload", "ping", "stop"})
+    heard: list[Message] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._channel = Channel(self.sock)
+        if self.role == "instance":
+            self.says("started", t_ns=time.monotonic_ns())
+
+    def says(self, kind: str, fds: Sequence[int] = (), **fields: Any) -> None:
+        self._channel.send(kind, fds, **fields)
+
+    def says_raw(self, data: bytes) -> None:
+        self.sock.send(data)
+
+    def dies(self) -> None:
+        assert self.child.pid is not None
+        os.kill(self.child.pid, signal.SIGKILL)
+
+    def ends(self) -> None:
+        """Leave nothing behind: a puppet does not end with its gateway as real processes do."""
+        assert self.child.popen is not None
+        self.child.popen.kill()
+        self.child.popen.wait()
+
+    def obey(self) -> None:
+        """Take what has come, and do it."""
+        with contextlib.suppress(OSError, EOFError):
+            while (received := self._channel.receive(0)) is not None:
+                message, fds = received
+                for fd in fds:
+                    os.close(fd)
+                self.heard.append(message)
+                if message["kind"] in self.does:
+                    self._do(message)
+
+    def _do(self, message: Message) -> None:
+        match message["kind"]:
+            case "load" if self.role == "loader":
+                self.says("loaded")
+            case "load":
+                self.says("loaded", artifact=message["artifact"])
+            case "offload":
+                self.says("offloaded")
+            case "ping":
+                self.says("pong")
+            case "stop":
+                self.dies()
+
+    def asked(self, kind: str) -> list[Message]:
+        return [message for message in self.heard if message["kind"] == kind]
+
+    def prefills(self, token: int = 7, finished: str | None = None) -> list[int]:
+        """Give every request of the last batch its first token; these requests."""
+        run = self.asked("run")[-1]
+        tokens = [(request, token, finished) for request in run["requests"]]
+        now = time.monotonic_ns()
+        self.says("prefilled", batch=run["batch"], start_ns=now, t_ns=now, tokens=tokens)
+        return list(run["requests"])
+
+    def decodes(self, *tokens: tuple[Any, Any, Any]) -> None:
+        self.says("decoded", t_ns=time.monotonic_ns(), tokens=tokens)
+
+
+@dataclass(eq=False)
+class Stage:
+    """The platform with its node, and all puppets in the order in which they came."""
+
+    platform: Platform
+    node: Node
+    puppets: list[Puppet]
+
+    def call(self, function: str, max_tokens: int = 8) -> Call:
+        return self.platform.submit(
+            client_id=function,
+            function=function,
+            prompt_ids=[5, 6, 7],
+            max_tokens=max_tokens,
+            sampling={"stop_token_ids": []},
+            received_ns=time.monotonic_ns(),
+        )
+
+    async def until(self, condition: Callable[[], Any]) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while not condition():
+                self.obey()
+                await asyncio.sleep(0.002)
+
+    async def all_heard(self) -> None:
+        """Until everything that puppets said has been taken."""
+        for _ in range(20):
+            self.obey()
+            await asyncio.sleep(0.002)
+
+    def obey(self) -> None:
+        for puppet in list(self.puppets):
+            puppet.obey()
+
+    async def up(self, function: str) -> tuple[Puppet, Call]:
+        """A call to ``function``, and its instance that was just told to run it."""
+        call = self.call(function)
+        await self.until(lambda: self._running(call))
+        puppet = self.of(function)
+        await self.until(lambda: puppet.asked("run"))
+        return puppet, call
+
+    async def idle(self, function: str) -> Puppet:
+        """An instance of ``function`` that has answered a call."""
+        puppet, _ = await self.up(function)
+        puppet.prefills(finished="stop")
+        await self.until(lambda: not self.platform.controller.state.requests)
+        return puppet
+
+    def _running(self, call: Call) -> bool:
+        request = self.platform.controller.state.requests.get(call.id)
+        return request is not None and request.instance is not None
+
+    def of(self, function: str) -> Puppet:
+        """The puppet that is the last instance of ``function``."""
+        instances = self.node.instances.values()
+        (child,) = [live.child for live in instances if live.function == function][-1:]
+        return next(puppet for puppet in self.puppets if puppet.child is child)
+
+    @property
+    def loaders(self) -> list[Puppet]:
+        return [puppet for puppet in self.puppets if puppet.role == "loader"]
+
+    def held(self) -> int:
+        """Bytes that the ledgers of all devices hold."""
+        return sum(d.memory.used for d in self.platform.controller.state.devices.values())
+
+
+def said(call: Call) -> list[Tokens | Failure]:
+    """What the caller has read by now."""
+    found = []
+    while not call.answers.empty():
+        found.append(call.answers.get_nowait())
+    return found
+
+
+@contextmanager
+def _puppets(stub: Path, patch: pytest.MonkeyPatch) -> Iterator[list[Puppet]]:
+    """Processes run ``stub``; the other ends of their channels are kept here."""
+    ends: list[socket.socket] = []
+    puppets: list[Puppet] = []
+    honest = wire.pair
+
+    def pair() -> tuple[socket.socket, socket.socket]:
+        ours, theirs = honest()
+        ends.append(theirs.dup())
+        return ours, theirs
+
+    class Puppets(processes.Processes):
+        def spawn(self, role: str, *rest: Any, **more: Any) -> Child:
+            child = super().spawn(role, *rest, **more)
+            puppets.append(Puppet(role, child, ends[-1]))
+            return child
+
+    patch.setattr(wire, "pair", pair)
+    patch.setattr(processes.sys, "executable", str(stub))
+    patch.setattr(node_module, "Processes", Puppets)
+    try:
+        yield puppets
+    finally:
+        for puppet in puppets:
+            puppet.ends()
+        for end in ends:
+            end.close()
+
+
+def play(
+    deployment: Deployment, folder: Path, scene: Callable[[Stage], Any], **options: Any
+) -> None:
+    """Run ``scene``, a coroutine function, on a stage; everything ends with it."""
+    stub = folder / "stub"
+    stub.write_text("#!/bin/sh\nexec sleep 600\n", encoding="ascii")
+    stub.chmod(0o755)
+    plan = make_plan(deployment.model_copy(update={"options": options}), forks=False)
+
+    async def run() -> None:
+        journal = Journal(folder / "journal")
+        platform = Platform(plan, POLICIES, journal)
+        with pytest.MonkeyPatch.context() as patch, _puppets(stub, patch) as puppets:
+            node = Node(
+                plan,
+                platform.post,
+                platform.tokens,
+                journal.exposure,
+                print,
+                platform.metered,
+                journal.problem,
+            )
+            platform.join(HOST, node)
+            try:
+                await scene(Stage(platform, node, puppets))
+            finally:
+                await platform.close()
+                journal.close()
+
+    asyncio.run(run())
