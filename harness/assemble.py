@@ -10,17 +10,27 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from systems.interface import Activity, Decision, Deployment, Evidence, MemoryStep, NodeMemoryStep
+from systems.interface import (
+    Activity,
+    Decision,
+    Deployment,
+    Evidence,
+    MemoryStep,
+    NodeMemoryStep,
+    ProcessorUse,
+)
 
 from .records.schema import MEMORY, REQUESTS, SPANS
 from .telemetry import Sample
 
 GRID_NS = 100_000_000
 """The ledger is sampled at 10 Hz besides at its every change."""
+
+Spell = TypeVar("Spell", Activity, ProcessorUse)
 
 _FROM_CLIENT = (
     "request_id", "function_id", "scheduled_ns", "sent_ns", "first_byte_ns", "first_token_ns",
@@ -37,7 +47,9 @@ def relative(evidence: Evidence, start_ns: int) -> Evidence:
             replace(
                 r,
                 received_ns=r.received_ns - start_ns,
-                responded_ns=None if r.responded_ns is None else r.responded_ns - start_ns,
+                responded_ns=_since(start_ns, r.responded_ns),
+                placed_ns=_since(start_ns, r.placed_ns),
+                done_ns=_since(start_ns, r.done_ns),
                 spans=tuple(
                     replace(s, start_ns=s.start_ns - start_ns, end_ns=s.end_ns - start_ns)
                     for s in r.spans
@@ -47,12 +59,13 @@ def relative(evidence: Evidence, start_ns: int) -> Evidence:
         ),
         memory=tuple(replace(step, t_ns=step.t_ns - start_ns) for step in evidence.memory),
         activity=tuple(_shifted(each, start_ns) for each in evidence.activity),
+        processor=tuple(_shifted(each, start_ns) for each in evidence.processor),
         decisions=tuple(replace(d, t_ns=d.t_ns - start_ns) for d in evidence.decisions),
         nodes=tuple(
             replace(
                 node,
                 joined_ns=node.joined_ns - start_ns,
-                left_ns=None if node.left_ns is None else node.left_ns - start_ns,
+                left_ns=_since(start_ns, node.left_ns),
             )
             for node in evidence.nodes
         ),
@@ -62,10 +75,12 @@ def relative(evidence: Evidence, start_ns: int) -> Evidence:
     )
 
 
-def _shifted(activity: Activity, start_ns: int) -> Activity:
-    return replace(
-        activity, start_ns=activity.start_ns - start_ns, end_ns=activity.end_ns - start_ns
-    )
+def _since(start_ns: int, t_ns: int | None) -> int | None:
+    return None if t_ns is None else t_ns - start_ns
+
+
+def _shifted(spell: Spell, start_ns: int) -> Spell:
+    return replace(spell, start_ns=spell.start_ns - start_ns, end_ns=spell.end_ns - start_ns)
 
 
 def requests_table(client: pa.Table, evidence: Evidence, deployment: Deployment) -> pa.Table:
@@ -88,6 +103,8 @@ def requests_table(client: pa.Table, evidence: Evidence, deployment: Deployment)
             "batch_size": said.batch_size if said else None,
             "received_ns": said.received_ns if said else None,
             "responded_ns": said.responded_ns if said else None,
+            "placed_ns": said.placed_ns if said else None,
+            "done_ns": said.done_ns if said else None,
         }
         for name, value in {**missing, **row, **more}.items():
             columns[name].append(value)

@@ -80,6 +80,7 @@ class CellRecords:
             sheet,
             end_ns=end_ns,
             threads=cell.deployment.instance_threads(self._cores()),
+            processor=seen.evidence.processor,
         )
 
     def _cores(self) -> int:

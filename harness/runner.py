@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from systems.evidence import check
 from systems.interface import Deployment, Endpoint, ServingSystem
 from systems.links.address import ClusterAddress
 from systems.registry import system_class
@@ -199,7 +200,7 @@ class Runner:
             with Sampler(endpoint.pids) as sampler:
                 result = self._load(cell, endpoint, title)
         # Once it has stopped: what was still under way for a client that gave up is told of, too.
-        evidence = system.evidence()
+        evidence = check(system.evidence(), system.name)
         return Seen(
             client=result.table,
             schedule_sha256=result.schedule_sha256,

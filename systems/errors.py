@@ -29,5 +29,9 @@ class AdapterError(SystemsError):
     """An adapter directory is missing or corrupt, or belongs to another backbone."""
 
 
+class EvidenceError(SystemsError):
+    """What a system says that it saw is not what the types of evidence say."""
+
+
 class ConfinementError(SystemsError):
     """The kernel or the machine does not let an instance be confined as it must be."""

@@ -12,9 +12,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+Int64 = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
+"""What a column of 64 bits holds."""
 
 
 class Stage(enum.StrEnum):
@@ -162,8 +165,8 @@ class Span:
     """A stage that a request waited for, ``start_ns`` ≤ ``end_ns``."""
 
     stage: Stage
-    start_ns: int
-    end_ns: int
+    start_ns: Int64
+    end_ns: Int64
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,14 +176,19 @@ class RequestEvidence:
 
     request_id: str
     function_id: str
-    received_ns: int
-    responded_ns: int | None = None
+    received_ns: Int64
+    responded_ns: Int64 | None = None
     """When the last bytes of the answer went to the socket. This evidence is kept before they do:
     whoever has read all of an answer is told of it."""
     temperature: Temperature | None = None
     instance_id: str | None = None
-    batch_size: int | None = None
+    batch_size: Int64 | None = None
     spans: tuple[Span, ...] = ()
+    placed_ns: Int64 | None = None
+    """When it was given to its instance, as whoever gave it saw it and not as the instance says:
+    it has its share of what is billed from then on."""
+    done_ns: Int64 | None = None
+    """Until then: its last answer was heard, its instance was gone, or its caller had left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +196,11 @@ class MemoryStep:
     """From ``t_ns`` on, ``owner`` holds ``bytes`` on ``device`` for ``function_id``
     (``None``: shared by several), until the next step with the same key."""
 
-    t_ns: int
+    t_ns: Int64
     device: str
     owner: MemoryOwner
     function_id: str | None
-    bytes: int
+    bytes: Int64
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +208,8 @@ class Activity:
     """An instance ran batches from ``start_ns`` to ``end_ns``, or (serverful) was held ready to;
     billed as active for that long."""
 
-    start_ns: int
-    end_ns: int
+    start_ns: Int64
+    end_ns: Int64
     device: str
     instance_id: str
     function_id: str | None
@@ -211,10 +219,24 @@ class Activity:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessorUse:
+    """By the kernel's count an instance's processes used ``used_ns`` of processor time between
+    ``start_ns`` and ``end_ns``; the last one of an instance counts. What its activities do not
+    pay for is billed besides."""
+
+    start_ns: Int64
+    end_ns: Int64
+    device: str
+    instance_id: str
+    function_id: str | None
+    used_ns: Int64
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """A choice that a system made, and the numbers that made it."""
 
-    t_ns: int
+    t_ns: Int64
     kind: str
     numbers: Mapping[str, Any]
 
@@ -227,16 +249,16 @@ class NodeSeen:
     host: str
     address: str
     devices: tuple[str, ...]
-    joined_ns: int
-    left_ns: int | None
+    joined_ns: Int64
+    left_ns: Int64 | None
     reason: str
     same_clock: bool
     """Its monotonic clock is the gateway's own; otherwise its times were corrected by the
     offset."""
-    offset_ns: int
+    offset_ns: Int64
     """Its clock less the gateway's as last measured, right to ``error_ns``."""
-    error_ns: int
-    first_offset_ns: int
+    error_ns: Int64
+    first_offset_ns: Int64
     """The same as first measured: the difference is drift."""
 
 
@@ -245,10 +267,10 @@ class NodeMemoryStep:
     """What the processes of a node held of its machine's memory, as it measured itself; None
     where its kernel does not tell."""
 
-    t_ns: int
+    t_ns: Int64
     host: str
-    pss_bytes: int | None
-    uss_bytes: int | None
+    pss_bytes: Int64 | None
+    uss_bytes: Int64 | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +280,8 @@ class Evidence:
     requests: tuple[RequestEvidence, ...] = ()
     memory: tuple[MemoryStep, ...] = ()
     activity: tuple[Activity, ...] = ()
+    processor: tuple[ProcessorUse, ...] = ()
+    """Where the system can tell."""
     decisions: tuple[Decision, ...] = ()
     """Where they were asked to be kept."""
     problems: tuple[str, ...] = ()

@@ -4,10 +4,15 @@ Device memory is billed as *active* while an instance of its function runs a bat
 otherwise; bytes that several functions share are active while any instance of that device runs one.
 On a machine without a GPU the device is a budget of host memory, billed as the GPU memory that it
 stands for. What is held on the host itself is billed as host memory, never as a GPU's.
+
+Processor time is that of the instance's threads for as long as it runs batches, used or not, and
+never less than what the kernel counted: an instance that computes behind finished requests, or with
+more threads than it was given, pays for what that takes beyond.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -15,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from systems.interface import Activity, MemoryStep
+from systems.interface import Activity, MemoryStep, ProcessorUse
 
 from ..records.schema import BILLING
 from .busy import Business, Intervals, Key, Times, by_function
@@ -34,6 +39,7 @@ def bill(
     *,
     end_ns: int,
     threads: int,
+    processor: Sequence[ProcessorUse] = (),
 ) -> pa.Table:
     """The bill of [0, ``end_ns``), a row per interval in which nothing changed. Times of memory
     and activity count from the run's start; ``calls`` by function; ``threads`` per instance."""
@@ -41,6 +47,7 @@ def bill(
     parts = [
         *_memory_parts(memory, Business(activities), end_ns),
         *_vcpu_parts(activities, end_ns, threads),
+        *_unpaid_parts(processor, activity, end_ns, threads),
         *_call_parts(calls, end_ns),
     ]
     return _priced([part for part in parts if len(part.quantity)], sheet)
@@ -110,6 +117,21 @@ def _vcpu_parts(activities: Mapping[Key, Intervals], end_ns: int, threads: int) 
         when = intervals.within(end_ns)
         quantity = (own or threads) * (when.end_ns - when.start_ns) / 1e9
         yield _Part("vcpu_active", device, function, when, quantity)
+
+
+def _unpaid_parts(
+    processor: Sequence[ProcessorUse], activity: Sequence[Activity], end_ns: int, threads: int
+) -> Iterable[_Part]:
+    """What instances used beyond the threads that they pay for while they run batches."""
+    paid: Counter[str] = Counter()
+    for each in activity if processor else ():
+        paid[each.instance_id] += (each.threads or threads) * (each.end_ns - each.start_ns)
+    for use in processor:
+        beyond_ns = use.used_ns - paid[use.instance_id]
+        when = Intervals(np.array([use.start_ns]), np.array([use.end_ns])).within(end_ns)
+        if beyond_ns > 0:
+            quantity = np.full(len(when.start_ns), beyond_ns / 1e9)
+            yield _Part("vcpu_active", use.device, use.function_id, when, quantity)
 
 
 def _call_parts(calls: Mapping[str, int], end_ns: int) -> Iterable[_Part]:

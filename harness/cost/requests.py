@@ -1,9 +1,11 @@
 """Each request's share of the bill (rule 15 of measuring): shares and what was idle are the bill.
 
-What is billed as active is split, at each moment, equally over the requests in service, from the
-start of their prefill to the end of their decoding: those of the function that it is billed to, on
-that device; all on the device for what its functions share. A call is its request's own. What is
-idle, and what was active while no request was in service, is nobody's.
+What is billed as active is split, at each moment, equally over the requests in service: those of
+the function that it is billed to, on that device; all on the device for what its functions share.
+A request is in service from when it was given to its instance until that was done with it, as the
+system observed both: what an instance says of time moves no cost to its neighbours. Where a system
+observes neither, it is from the start of prefill to the end of decoding. A call is its request's
+own. What is idle, and what was active while no request was in service, is nobody's.
 """
 
 from __future__ import annotations
@@ -51,7 +53,10 @@ def request_costs(
 def _served(requests: pd.DataFrame, spans: pd.DataFrame) -> pd.DataFrame:
     """Requests that were served, with when: [start_ns, end_ns)."""
     work = spans[spans["stage"].isin(("prefill", "decode"))]
-    when = work.groupby("request_id").agg(start_ns=("start_ns", "min"), end_ns=("end_ns", "max"))
+    staged = work.groupby("request_id").agg(start_ns=("start_ns", "min"), end_ns=("end_ns", "max"))
+    names = {"placed_ns": "start_ns", "done_ns": "end_ns"}
+    observed = requests.set_index("request_id")[list(names)].rename(columns=names).dropna()
+    when = observed.combine_first(staged).astype("int64")
     return requests[["request_id", "function_id", "device"]].merge(when, on="request_id")
 
 

@@ -40,6 +40,9 @@ REQUESTS = pa.schema(
         ("connect_ns", pa.int64()),
         ("text_sha256", pa.string()),
         ("itl_ns", pa.list_(pa.int64())),
+        # Between which it has its share of the bill, where the system observes its instances.
+        ("placed_ns", pa.int64()),
+        ("done_ns", pa.int64()),
     ]
 )
 SPANS = pa.schema(

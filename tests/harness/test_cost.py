@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.cost import Intervals, bill, merge, price_sheet
 from harness.errors import HarnessError
-from systems.interface import Activity, MemoryOwner, MemoryStep
+from systems.interface import Activity, MemoryOwner, MemoryStep, ProcessorUse
 
 SHEET = price_sheet("alibaba-fc")
 S = 1_000_000_000
@@ -56,6 +56,34 @@ def test_cores_are_those_that_an_activity_has_or_else_the_deployments() -> None:
     table = bill([], [server, busy(1, 4, "f1")], {}, SHEET, end_ns=4 * S, threads=2)
     quantity = {row["function_id"]: row["quantity"] for row in table.to_pylist()}
     assert quantity == {"f0": 24.0, "f1": 6.0}
+
+
+def used(seconds: float, end_s: float = 10) -> ProcessorUse:
+    return ProcessorUse(S, round(end_s * S), "cpu:0", "0", "f0", round(seconds * S))
+
+
+def test_processor_time_that_the_kernel_counted_is_billed_whatever_an_instance_said() -> None:
+    """One that answered after 0.13 s, and then computed for itself: 7.2 s were billed as 0.13."""
+    rows = bill(
+        [], [busy(1, 1.13)], {}, SHEET, end_ns=10 * S, threads=1, processor=[used(7.2)]
+    ).to_pylist()
+    assert {row["resource"] for row in rows} == {"vcpu_active"}
+    assert {row["function_id"] for row in rows} == {"f0"}
+    assert sum(row["quantity"] for row in rows) == pytest.approx(7.2)
+
+
+def test_threads_that_are_held_are_paid_for_whether_they_are_used_or_not() -> None:
+    """So what the kernel counted changes nothing where it is no more than what is paid for."""
+    without = bill([], [busy(1, 4)], {}, SHEET, end_ns=10 * S, threads=2)
+    seen = bill([], [busy(1, 4)], {}, SHEET, end_ns=10 * S, threads=2, processor=[used(6)])
+    assert seen.equals(without)
+
+
+def test_what_was_used_before_the_run_or_after_it_is_no_part_of_its_bill() -> None:
+    after = ProcessorUse(10 * S, 12 * S, "cpu:0", "0", "f0", S)
+    before = ProcessorUse(-2 * S, 0, "cpu:0", "1", "f0", S)
+    billed = bill([], [], {}, SHEET, end_ns=10 * S, threads=1, processor=[before, after])
+    assert billed.num_rows == 0
 
 
 def test_calls_are_billed_by_function() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +44,15 @@ def requests_of(served: list[tuple[str, str, float, float]]) -> tuple[pa.Table, 
     return requests, pa.table(dict(zip(SPANS.names, arrays, strict=True)), schema=SPANS)
 
 
+def observed(requests: pa.Table, spells: list[tuple[float, float] | None]) -> pa.Table:
+    """``requests`` with the seconds between which the system saw each of them served."""
+    for column, name in enumerate(("placed_ns", "done_ns")):
+        values = [None if spell is None else round(spell[column] * S) for spell in spells]
+        index = requests.column_names.index(name)
+        requests = requests.set_column(index, name, pa.array(values, pa.int64()))
+    return requests
+
+
 def step(function: str | None, t_s: float, gigabytes: float, device: str = "gpu:0") -> MemoryStep:
     size = round(gigabytes * 1e9)
     return MemoryStep(round(t_s * S), device, MemoryOwner.WEIGHTS, function, size)
@@ -74,6 +84,37 @@ def test_a_shared_backbone_is_paid_by_whoever_is_served_on_its_device() -> None:
     assert costs[0] == pytest.approx(costs[1])
     assert costs[2] < costs[1], "the other device holds no copy"
     assert idle == pytest.approx(2 * 10 * SHEET.usd("gpu_memory_idle"))
+
+
+def test_a_functions_own_cost_is_paid_by_no_neighbour_on_its_device() -> None:
+    """Otherwise a tenant with a large adapter would have the others pay for it."""
+    served = [("f0", "gpu:0", 0.0, 2.0), ("f1", "gpu:0", 0.0, 2.0)]
+    activity = [run("f0", "gpu:0", 0, 2)]
+    billing = bill([step("f0", 0, 1)], activity, {}, SHEET, end_ns=2 * S, threads=1)
+    costs, idle = request_costs(billing, *requests_of(served))
+    assert costs == {0: pytest.approx(total(billing)), 1: 0.0}
+    assert idle == pytest.approx(0)
+
+
+def test_what_an_instance_says_of_time_moves_no_cost_to_its_neighbour() -> None:
+    """f1 says that its prefill took 1 ns, and nothing more; both were on the device for 2 s."""
+    requests, spans = requests_of([("f0", "gpu:0", 0.0, 2.0), ("f1", "gpu:0", 1.0, 1.0 + 1e-9)])
+    requests = observed(requests, [(0, 2), (0, 2)])
+    activity = [run(function, "gpu:0", 0, 2) for function in FUNCTIONS]
+    billing = bill([step(None, 0, 10)], activity, {}, SHEET, end_ns=2 * S, threads=1)
+    costs, _ = request_costs(billing, requests, spans)
+    assert costs[1] == pytest.approx(costs[0])
+
+
+def test_a_request_without_a_token_pays_for_as_long_as_it_was_served() -> None:
+    """An instance that never answers tells no stages, and holds the device all the same."""
+    requests, spans = requests_of([("f0", "gpu:0", 0.0, 2.0), ("f1", "gpu:0", 0.0, 0.0)])
+    requests = observed(requests, [None, (0, 2)])
+    silent = spans.filter(pc.equal(spans["request_id"], 0))
+    activity = [run(function, "gpu:0", 0, 2) for function in FUNCTIONS]
+    billing = bill([step(None, 0, 10)], activity, {}, SHEET, end_ns=2 * S, threads=1)
+    costs, _ = request_costs(billing, requests, silent)
+    assert costs[1] == pytest.approx(costs[0])
 
 
 def test_host_memory_has_a_price_of_its_own() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from systems.interface import Decision
 from systems.serverless.live.journal import Journal
 from systems.serverless.live.platform import Call, Failure, Tokens, evidence_of
+from systems.serverless.live.times import Step
 from systems.serverless.live.wire import AsyncChannel, Message, close_all
 
 from .deck import Deck
@@ -101,26 +102,29 @@ class Front:
     def heard(self, replica: int, message: Message, fds: list[int]) -> None:
         """What a replica says."""
         if message["kind"] == "stepped":
-            self._deliver(replica, message)
+            step = Step.of(message, time.monotonic_ns())
+            self._deliver(replica, message["tokens"], step)
         elif message["kind"] == "parted":
             self._parted(message, fds)
         elif message["kind"] == "joined":
             close_all(self._parcels.pop(message["request"]))
         elif message["kind"] == "switched":
-            took_ns = message["t_ns"] - message["start_ns"]
-            numbers = {"replica": replica, "merged": message["merged"], "took_ns": took_ns}
-            self._journal.decision(Decision(message["t_ns"], "switch", numbers))
+            self._switched(replica, message["merged"], Step.of(message, time.monotonic_ns()))
 
-    def _deliver(self, replica: int, message: Message) -> None:
-        tokens = message["tokens"]
+    def _switched(self, replica: int, merged: str | None, step: Step) -> None:
+        numbers = {"replica": replica, "merged": merged, "took_ns": step.took_ns}
+        self._journal.decision(Decision(step.end_ns, "switch", numbers))
+
+    def _deliver(
+        self, replica: int, tokens: Sequence[tuple[int, int, str | None]], step: Step
+    ) -> None:
         for request, token, finished in tokens:
             call = self._calls.get(request)
             if call is None or call.instance != replica:
                 continue
             if call.first_token_ns is None:
-                call.prefill_ns, call.first_token_ns = message["start_ns"], message["t_ns"]
                 call.batch_size = len(tokens)
-            call.last_token_ns = message["t_ns"]
+            call.stepped(step)
             call.answers.put_nowait(Tokens((token,), finished))
             if finished:
                 del self._calls[request]

@@ -31,6 +31,8 @@ class Child:
     pulse: Pulse = field(default_factory=Pulse)
     verdict: str = ""
     """Why the node ended it."""
+    used_ns: int | None = None
+    """Processor time of all its life, once it has ended; None where nobody could tell."""
 
     def ask(self) -> None:
         self.channel.send("ping")

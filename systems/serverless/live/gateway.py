@@ -60,7 +60,15 @@ async def serve(config: dict[str, Any]) -> None:
     gate: Gate | None = None
     if deployment.cluster is None:
         platform = Platform(plan, policies, journal)
-        node = Node(plan, platform.post, platform.tokens, journal.exposure, account.take)
+        node = Node(
+            plan,
+            platform.post,
+            platform.tokens,
+            journal.exposure,
+            account.take,
+            platform.metered,
+            journal.problem,
+        )
         platform.join(HOST, node)
     else:
         platform = Platform(without_devices(plan), policies, journal)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from systems.errors import EvidenceError
 from systems.interface import (
     Activity,
     Decision,
@@ -17,6 +18,7 @@ from systems.interface import (
     MemoryStep,
     NodeMemoryStep,
     NodeSeen,
+    ProcessorUse,
     RequestEvidence,
     Span,
     Stage,
@@ -41,6 +43,9 @@ class Journal:
 
     def activity(self, activity: Activity) -> None:
         self._write("activity", **{name: getattr(activity, name) for name in Activity.__slots__})
+
+    def processor(self, use: ProcessorUse) -> None:
+        self._write("processor", **{name: getattr(use, name) for name in ProcessorUse.__slots__})
 
     def decision(self, decision: Decision) -> None:
         self._write(
@@ -92,17 +97,18 @@ _REQUEST = tuple(name for name in RequestEvidence.__slots__ if name != "spans")
 
 
 def read(path: Path) -> Evidence:
-    """Everything a journal holds; a last line cut short is left out."""
+    """Everything a journal holds; a last line cut short is left out. Raises
+    :class:`EvidenceError` for a line that no journal writes."""
     found: dict[str, list[Any]] = {kind: [] for kind in _READERS}
     if path.exists():
-        for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
-            fields = json.loads(line)
-            kind = fields.pop("kind")
-            found[kind].append(_READERS[kind](fields))
+        for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+            kind, item = _read_line(line, f"{path.name}, line {number}")
+            found[kind].append(item)
     return Evidence(
         requests=tuple(found["request"]),
         memory=tuple(found["memory"]),
         activity=tuple(found["activity"]),
+        processor=tuple({use.instance_id: use for use in found["processor"]}.values()),
         decisions=tuple(found["decision"]),
         problems=tuple(found["problem"]),
         measured=dict(found["measured"]),
@@ -110,6 +116,16 @@ def read(path: Path) -> Evidence:
         nodes=tuple({node.host: node for node in found["node"]}.values()),
         node_memory=tuple(found["node_memory"]),
     )
+
+
+def _read_line(line: bytes, place: str) -> tuple[str, Any]:
+    try:
+        fields = json.loads(line)
+        kind = fields.pop("kind")
+        return kind, _READERS[kind](fields)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise EvidenceError(f"{place}: is no line of a journal ({reason})") from error
 
 
 def _read_request(fields: dict[str, Any]) -> RequestEvidence:
@@ -129,6 +145,7 @@ _READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "memory": _read_memory,
     "decision": lambda fields: Decision(fields["t_ns"], fields["name"], fields["numbers"]),
     "activity": lambda fields: Activity(**fields),
+    "processor": lambda fields: ProcessorUse(**fields),
     "node": lambda fields: NodeSeen(**{**fields, "devices": tuple(fields["devices"])}),
     "node_memory": lambda fields: NodeMemoryStep(**fields),
     "problem": lambda fields: fields["text"],

@@ -15,13 +15,14 @@ from ..core import actions as act
 from ..core import events as ev
 from ..core.artifacts import Artifact, CopyKey
 from ..stages import Timeline
-from . import cuda_ipc, store
+from . import cuda_ipc, mappings, processor, store
 from .auditing import Audit, Audits, Sum
 from .children import GRACE_S, Child, kill, why
 from .exports import Export
 from .nodes import Provisioned
 from .plan import Plan
 from .processes import Processes
+from .processor import Metered
 from .said import BadMessageError
 from .spares import Spares
 from .watch import EVERY_S, SILENT_ROUNDS, Watch, Watched
@@ -37,6 +38,10 @@ class LiveInstance:
     copy: CopyKey | None = None
     child: Child | None = None
     timeline: Timeline = field(default_factory=Timeline.empty)
+    metered_from: tuple[int, int] | None = None
+    """When it was first told to load something of its function's, and the processor time that its
+    process had used by then; from there on it is the function's."""
+    giving_back: frozenset[Artifact] = frozenset()
     stopping: bool = False
     offloading: asyncio.TimerHandle | None = None
     """The end of its time to give artifacts back."""
@@ -68,7 +73,8 @@ class StoredCopy:
 class Node:
     """Processes and memory files of one machine. ``post`` takes the events it sees;
     ``on_tokens`` the tokens of an instance (its id and the message); ``on_exposure`` what
-    isolation lacks; ``on_audit`` each audit of a shared copy."""
+    isolation lacks; ``on_audit`` each audit of a shared copy; ``on_metered`` the processor time of
+    an instance (by id) so far; ``on_problem`` what went wrong that no client saw."""
 
     def __init__(
         self,
@@ -77,6 +83,8 @@ class Node:
         on_tokens: Callable[[int, Message], None],
         on_exposure: Callable[[str], None],
         on_audit: Callable[[Audit], None],
+        on_metered: Callable[[int, Metered], None],
+        on_problem: Callable[[str], None],
     ) -> None:
         self.instances: dict[int, LiveInstance] = {}
         self.copies: dict[CopyKey, StoredCopy] = {}
@@ -88,6 +96,8 @@ class Node:
         self.threads: int | None = None
         self._watch = Watch(self._children, self._silent)
         self._on_exposure = on_exposure
+        self._on_metered = on_metered
+        self._on_problem = on_problem
         self._auditor: Child | None = None
         every_s = plan.options.audit_s
         self._audits = every_s and Audits(every_s, self.copies, self._start_auditor, on_audit)
@@ -182,13 +192,44 @@ class Node:
                     self._refill_spares(instance)
             case "offloaded":
                 instance.offloaded()
-                self._post(ev.ArtifactsOffloaded(instance.id))
+                self._offloaded(instance)
             case "failed":
                 instance.reason = message["reason"]
             case _:
                 self._on_tokens(instance.id, message)
 
+    def _offloaded(self, instance: LiveInstance) -> None:
+        """Its bytes count as free if they are: it is seen to have let go of a shared copy."""
+        copy = self.copies.get(instance.copy) if instance.copy is not None else None
+        fd = copy.export.fd if copy and self._plan.device == "cpu" else None
+        pid = instance.child.pid if instance.child else None
+        given = Artifact.BACKBONE in instance.giving_back
+        if given and fd is not None and pid is not None and mappings.holds(pid, fd):
+            self._distrust(instance, "said that it had let go of its backbone, and still holds it")
+        else:
+            self._post(ev.ArtifactsOffloaded(instance.id))
+
+    def _distrust(self, instance: LiveInstance, verdict: str) -> None:
+        """End an instance; nothing that it has still to say counts."""
+        assert instance.child is not None
+        self._on_problem(f"{instance.function}: its instance {verdict}; it was ended")
+        instance.child.verdict = verdict
+        instance.child.on_message = lambda message, fds: None  # noqa: ARG005
+        kill(instance.child)
+
+    def _meter(self, instance: LiveInstance) -> None:
+        """Tell of the processor time that it has used since it is its function's."""
+        child = instance.child
+        if child is None or child.pid is None or instance.metered_from is None:
+            return
+        used_ns = child.used_ns if child.ended else processor.used_ns(child.pid)
+        if used_ns is not None:
+            since_ns, before_ns = instance.metered_from
+            metered = Metered(since_ns, time.monotonic_ns(), max(0, used_ns - before_ns))
+            self._on_metered(instance.id, metered)
+
     def _instance_ended(self, instance: LiveInstance, returncode: int | None) -> None:
+        self._meter(instance)
         del self.instances[instance.id]
         instance.offloaded()
         if instance.stopping:
@@ -211,6 +252,9 @@ class Node:
         if instance is None or instance.child is None:
             return
         instance.timeline.begin(Stage(action.artifact.value), time.monotonic_ns())
+        if instance.metered_from is None and action.artifact is not Artifact.LIBRARIES:
+            before_ns = processor.used_ns(instance.child.pid) if instance.child.pid else 0
+            instance.metered_from = time.monotonic_ns(), before_ns or 0
         fields: Message = {"artifact": action.artifact.value}
         fds: Sequence[int] = ()
         if action.copy is not None:
@@ -226,6 +270,7 @@ class Node:
         self.send(action.instance, "offload", artifacts=artifacts)
         live = self.instances.get(action.instance)
         if live is not None:
+            live.giving_back = frozenset(action.artifacts)
             grace_s = self._plan.options.release_grace_s
             live.offloading = asyncio.get_running_loop().call_later(grace_s, self._overdue, live)
 
@@ -366,6 +411,8 @@ class Node:
         self._watch.close()
         if self._audits:
             self._audits.close()
+        for live in self.instances.values():
+            self._meter(live)
         children = [live.child for live in self.instances.values() if live.child]
         for copy in self.copies.values():
             children += [child for child in (copy.loader, copy.keeper) if child]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,7 @@ def _weights_on_cpu(layout: BackboneLayout, model_dir: Path, shared: Export) -> 
 
     if shared.fd is not None:
         buffer: Any = store.map_shared(shared.fd)
+        os.close(shared.fd)  # a copy lives for as long as anything of it is open
     else:
         buffer = store.map_private(layout.nbytes)
         fill(layout, model_dir, memoryview(buffer))

@@ -16,6 +16,7 @@ from systems.interface import (
     Decision,
     MemoryOwner,
     MemoryStep,
+    ProcessorUse,
     RequestEvidence,
     Span,
     Stage,
@@ -32,6 +33,8 @@ from ..core.world import DeviceSpec
 from .journal import Journal
 from .nodes import AnyNode
 from .plan import Plan
+from .processor import Metered
+from .times import Step, clamp
 from .wire import Message
 
 _LOOK_S = 0.01
@@ -75,10 +78,24 @@ class Call:
     prefill_ns: int | None = None
     first_token_ns: int | None = None
     last_token_ns: int | None = None
+    placed_ns: int | None = None
+    """When it was given to its instance."""
+    done_ns: int | None = None
+    """When it was over: its instance was heard to be done with it, or its caller had left."""
     tokens: int = 0
     """Handed to the caller."""
     settled: bool = False
     """Its evidence is kept; nothing more will be."""
+
+    def stepped(self, step: Step) -> None:
+        """A token of it came. Its stages never go back, and never beyond what was observed here."""
+        if self.first_token_ns is None:
+            given_ns = self.received_ns if self.placed_ns is None else self.placed_ns
+            start_ns = given_ns if step.start_ns is None else step.start_ns
+            self.prefill_ns = clamp(start_ns, given_ns, step.heard_ns)
+            self.first_token_ns = clamp(step.end_ns, self.prefill_ns, step.heard_ns)
+        earliest_ns = self.last_token_ns or self.first_token_ns
+        self.last_token_ns = clamp(step.end_ns, earliest_ns, step.heard_ns)
 
 
 class Platform:
@@ -145,6 +162,8 @@ class Platform:
         """The answer's last bytes go out now (None: it never gets there); keep the evidence."""
         if call.deadline is not None:
             call.deadline.cancel()
+        if call.done_ns is None:
+            call.done_ns = time.monotonic_ns()
         self._journal.request(evidence_of(call, responded_ns))
 
     # -- events and actions -----------------------------------------------------------------
@@ -173,6 +192,7 @@ class Platform:
         for request in action.requests:
             call = self._calls[request]
             call.instance = action.instance
+            call.placed_ns = time.monotonic_ns()
             call.batch_size = len(action.requests)
             call.provisioning = spans
             call.started_for_it = up_ns > call.received_ns
@@ -198,6 +218,7 @@ class Platform:
         if call is not None:
             wait_ns = action.retry_after_ns
             wait_s = None if wait_ns is None else max(1, math.ceil(wait_ns / 1e9))
+            call.done_ns = time.monotonic_ns()
             call.answers.put_nowait(Failure(action.status, action.reason, wait_s))
             self._settle_activity(call.instance)
 
@@ -251,28 +272,22 @@ class Platform:
         if message["kind"] == "cancelled":
             self._finish(instance, message["request"])
             return
-        t_ns = message["t_ns"]
-        done = self._deliver(instance, message["tokens"], t_ns, message.get("start_ns"))
+        step = Step.of(message, time.monotonic_ns())
+        done = self._deliver(instance, message["tokens"], step)
         if message["kind"] == "prefilled":
             self.post(ev.BatchPrefilled(instance, message["batch"]))
         for request in done:
             self._finish(instance, request)
 
     def _deliver(
-        self,
-        instance: int,
-        tokens: Iterable[tuple[int, int, str | None]],
-        t_ns: int,
-        start_ns: int | None,
+        self, instance: int, tokens: Iterable[tuple[int, int, str | None]], step: Step
     ) -> list[int]:
         done: list[int] = []
         for request, token, finished in tokens:
             call = self._calls.get(request)
             if call is None or call.instance != instance or call.tokens == call.max_tokens:
                 continue
-            if call.first_token_ns is None:
-                call.prefill_ns, call.first_token_ns = start_ns, t_ns
-            call.last_token_ns = t_ns
+            call.stepped(step)
             call.tokens += 1
             call.answers.put_nowait(Tokens((token,), finished))
             if finished:
@@ -284,6 +299,7 @@ class Platform:
         if request not in self.controller.state.requests:
             call = self._calls.pop(request, None)
             if call is not None:
+                call.done_ns = time.monotonic_ns()
                 self._settle_activity(call.instance)
 
     # -- evidence ---------------------------------------------------------------------------
@@ -318,6 +334,22 @@ class Platform:
             self._journal.activity(replace(activity, end_ns=now))
         self._active.clear()
 
+    def metered(self, instance_id: int, seen: Metered) -> None:
+        """What the kernel counted of an instance's processor time, by its node."""
+        instance = self.controller.state.instances.get(instance_id)
+        if instance is not None:
+            function = instance.function.id
+            self._journal.processor(
+                ProcessorUse(
+                    seen.start_ns,
+                    seen.end_ns,
+                    instance.device,
+                    str(instance_id),
+                    function,
+                    seen.used_ns,
+                )
+            )
+
     def _explain(self, kind: str, numbers: dict[str, Any]) -> None:
         self._journal.decision(Decision(time.monotonic_ns(), kind, numbers))
 
@@ -345,6 +377,8 @@ def evidence_of(call: Call, responded_ns: int | None) -> RequestEvidence:
         instance_id=str(call.instance) if placed else None,
         batch_size=call.batch_size,
         spans=spans,
+        placed_ns=call.placed_ns,
+        done_ns=None if call.placed_ns is None else call.done_ns,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from systems.interface import Stage
 
 from ..stages import Timeline
-from . import process, said, wire
+from . import process, processor, said, wire
 from .children import GRACE_S, Child, kill, why
 from .wire import AsyncChannel, Message
 
@@ -106,6 +106,7 @@ class Processes:
                     kill(child)
             case "exited":
                 child = self._by_pid.pop(message["pid"])
+                child.used_ns = message["used_ns"]
                 self._ended(child, message["returncode"])
 
     def _template_ended(self, returncode: int | None, on_died: Callable[[str], None]) -> None:
@@ -153,6 +154,7 @@ class Processes:
         asyncio.get_running_loop().remove_reader(watch)
         os.close(watch)
         assert child.popen is not None
+        child.used_ns = processor.used_ns(child.popen.pid)
         self._ended(child, child.popen.wait())
 
     def _ended(self, child: Child, returncode: int | None) -> None:

@@ -130,7 +130,7 @@ TEMPLATE = Speech(
         **_PONG,
         "ready": {"t_ns": COUNT},
         "forked": {"token": COUNT, "pid": COUNT},
-        "exited": {"pid": COUNT, "returncode": STATUS},
+        "exited": {"pid": COUNT, "returncode": STATUS, "used_ns": COUNT},
     }
 )
 REPLICA = Speech(

@@ -190,9 +190,11 @@ class LiveServerless(ServingSystem):
             self._nodes.stop()
             self._nodes = None
         if self._directory is not None:
-            self._evidence = self._read()
-            shutil.rmtree(self._directory, ignore_errors=True)
-            self._directory = None
+            try:
+                self._evidence = self._read()
+            finally:
+                shutil.rmtree(self._directory, ignore_errors=True)
+                self._directory = None
 
 
 def _family(pid: int) -> list[psutil.Process]:

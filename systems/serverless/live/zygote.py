@@ -12,7 +12,7 @@ import signal
 import socket
 import time
 
-from . import process
+from . import process, processor
 from .wire import Channel
 
 
@@ -51,12 +51,13 @@ def _wake_on_child() -> int:
 def _reap(channel: Channel) -> None:
     while True:
         try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
         except ChildProcessError:
             return
         if pid == 0:
             return
-        channel.send("exited", pid=pid, returncode=os.waitstatus_to_exitcode(status))
+        returncode, used_ns = os.waitstatus_to_exitcode(status), processor.of_usage(usage)
+        channel.send("exited", pid=pid, returncode=returncode, used_ns=used_ns)
 
 
 def _serve(channel: Channel, wakeup: int) -> None:

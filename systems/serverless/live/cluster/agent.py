@@ -16,6 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from ..auditing import Audit
 from ..machine import check_machine
 from ..node import Node
 from ..plan import Plan, make_plan
+from ..processor import Metered
 from ..wire import Message
 from . import codec, models
 from .memory import EVERY_S, read_memory
@@ -88,7 +90,15 @@ class Agent:
             self.link.send("refuses", reason=reason)
             self._end(reason)
             return
-        self.node = Node(plan, self._post, self._tokens, self._exposed, self._audited)
+        self.node = Node(
+            plan,
+            self._post,
+            self._tokens,
+            self._exposed,
+            self._audited,
+            self._metered,
+            self._problem,
+        )
         devices = [
             {"name": device.id, "memory_bytes": device.memory_bytes, "slots": device.slots}
             for device in plan.world.devices.values()
@@ -129,6 +139,12 @@ class Agent:
 
     def _exposed(self, text: str) -> None:
         self.link.send("exposure", text=text)
+
+    def _metered(self, instance: int, seen: Metered) -> None:
+        self.link.send("metered", instance=instance, **asdict(seen))
+
+    def _problem(self, text: str) -> None:
+        self.link.send("problem", text=text)
 
     def _audited(self, audit: Audit) -> None:
         self.link.send("audit", **codec.encode(audit))

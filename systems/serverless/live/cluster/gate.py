@@ -20,6 +20,7 @@ from ..auditing import Account, Audit, Sum
 from ..journal import Journal
 from ..plan import Plan
 from ..platform import Platform
+from ..processor import Metered
 from ..wire import Message
 from . import codec, models
 from .agent import VERSION
@@ -141,6 +142,8 @@ class Guest:
             "pong": self._pong,
             "memory": self._memory,
             "exposure": self._exposure,
+            "problem": self._problem,
+            "metered": self._metered,
             "audit": self._audit,
         }
         self._ask()
@@ -215,6 +218,14 @@ class Guest:
 
     def _exposure(self, message: Message) -> None:
         self._gate.journal.exposure(message["text"])
+
+    def _problem(self, message: Message) -> None:
+        self._gate.journal.problem(f"{self.name}: {message['text']}")
+
+    def _metered(self, message: Message) -> None:
+        ours = self._clock.ours
+        seen = Metered(ours(message["start_ns"]), ours(message["end_ns"]), message["used_ns"])
+        self._gate.platform.metered(message["instance"], seen)
 
     def _audit(self, message: Message) -> None:
         audit = codec.decode(message)

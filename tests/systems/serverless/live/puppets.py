@@ -231,7 +231,15 @@ def play(
         journal = Journal(folder / "journal")
         platform = Platform(plan, POLICIES, journal)
         with pytest.MonkeyPatch.context() as patch, _puppets(stub, patch) as puppets:
-            node = Node(plan, platform.post, platform.tokens, journal.exposure, print)
+            node = Node(
+                plan,
+                platform.post,
+                platform.tokens,
+                journal.exposure,
+                print,
+                platform.metered,
+                journal.problem,
+            )
             platform.join(HOST, node)
             try:
                 await scene(Stage(platform, node, puppets))

@@ -50,7 +50,7 @@ def test_a_copy_that_is_changed_underneath_is_reported_once(deployment: Deployme
     found: list[Audit] = []
 
     async def watch() -> None:
-        node = Node(plan, print, print, print, found.append)
+        node = Node(plan, print, print, print, found.append, print, print)
         sum_ = Sum(store.checksum(mapping, nbytes), 0, 0)
         node.copies[KEY] = StoredCopy(Export(os.dup(fd)), 1, sum=sum_)
         await _until(lambda: len(found) == 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections import deque
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 from systems.engine.checkpoint import plan_layout
 from systems.models import ensure_adapters, ensure_backbone
-from systems.serverless.live import confine
+from systems.serverless.live import confine, placing, store
+from systems.serverless.live.exports import Export
 from systems.serverless.live.instance import Instance
 
 LOADS = ("backbone", "adapter", "kernels")
@@ -65,3 +67,28 @@ def test_what_is_offloaded_is_gone_when_it_is_said_to_be(monkeypatch: pytest.Mon
     script.instance = Instance(script)  # type: ignore[arg-type]
     assert script.instance.run() == 0
     assert script.left == [False, False]
+
+
+def test_a_shared_copy_is_let_go_of_with_its_weights() -> None:
+    """A descriptor that stays open holds the memory of a copy as a mapping does."""
+    tiny = ensure_backbone("tiny")
+    layout = plan_layout(tiny, "float32")
+    ours = store.create("backbone:test", layout.nbytes)
+    store.seal(ours)
+    before = _open_on(ours)
+    weights = placing.PLACES["cpu"].weights(layout, tiny, Export(os.dup(ours)))
+    del weights
+    assert _open_on(ours) == before
+    os.close(ours)
+
+
+def _open_on(fd: int) -> int:
+    """How many descriptors of this process are of the same file."""
+    same = os.fstat(fd)
+    found = 0
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found += os.path.samestat(os.fstat(int(name)), same)
+        except OSError:
+            continue  # that of the folder itself
+    return found

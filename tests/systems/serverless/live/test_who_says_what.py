@@ -253,7 +253,7 @@ def test_one_that_was_to_end_before_it_was_known_to_have_begun_ends(on_stage: Pl
         with subprocess.Popen(["sleep", "60"]) as process:
             template.says("forked", token=asked["token"], pid=process.pid)
             await stage.until(lambda: process.poll() is not None)
-        template.says("exited", pid=process.pid, returncode=process.returncode)
+        template.says("exited", pid=process.pid, returncode=process.returncode, used_ns=0)
         await stage.until(lambda: ends)
         assert ends == [-signal.SIGKILL]
 

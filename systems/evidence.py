@@ -1,0 +1,63 @@
+"""Checks that what a system says it saw is what the types of evidence say, before it is used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from functools import cache
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from .errors import EvidenceError
+from .interface import Evidence
+
+_PARTS = ("requests", "memory", "activity", "processor", "decisions", "nodes", "node_memory")
+
+
+def check(evidence: Evidence, source: str) -> Evidence:
+    """The same evidence. Raises :class:`EvidenceError` that names ``source``, and the first item
+    that has a field of another type, a number beyond 64 bits, or an end before its start."""
+    for place, item in _items(evidence):
+        reason = _mistake(item)
+        if reason:
+            raise EvidenceError(f"{source}: evidence: {place}.{reason}")
+    for name, value in evidence.measured.items():
+        if type(value) not in (int, float) or not math.isfinite(value):
+            raise EvidenceError(f"{source}: evidence: measured.{name}: {value!r} is no number")
+    return evidence
+
+
+def _items(evidence: Evidence) -> Iterator[tuple[str, Any]]:
+    for part in _PARTS:
+        yield from _numbered(part, getattr(evidence, part))
+    for index, request in enumerate(evidence.requests):
+        yield from _numbered(f"requests[{index}].spans", request.spans)
+
+
+def _numbered(name: str, items: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    for index, item in enumerate(items):
+        yield f"{name}[{index}]", item
+
+
+def _mistake(item: Any) -> str:
+    """What is wrong with it, empty where nothing is."""
+    values = {field.name: getattr(item, field.name) for field in fields(item)}
+    try:
+        _model(item.__class__).model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    if values.get("start_ns", 0) > values.get("end_ns", math.inf):
+        return "end_ns: is before start_ns"
+    return ""
+
+
+@cache
+def _model(kind: type) -> type[BaseModel]:
+    """Of a dataclass, the same fields with nothing converted."""
+    hints: dict[str, Any] = {
+        name: (hint, ...) for name, hint in get_type_hints(kind, include_extras=True).items()
+    }
+    return create_model(kind.__name__, __config__=ConfigDict(strict=True), **hints)

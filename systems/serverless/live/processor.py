@@ -1,0 +1,56 @@
+"""Processor time of a process tree, as the kernel counts it."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_NS = 1_000_000_000
+_TICK_NS = _NS // os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Metered:
+    """``used_ns`` of processor time between two moments of the monotonic clock."""
+
+    start_ns: int
+    end_ns: int
+    used_ns: int
+
+
+def used_ns(pid: int) -> int | None:
+    """Since a process began: of its threads, of the children that it has waited for, and of its
+    descendants that run. One that has ended is known until it is waited for; None after that.
+    Right to 10 ms a process."""
+    found = [each for each in map(_own_ns, _tree(pid)) if each is not None]
+    return sum(found) if found else None
+
+
+def of_usage(usage: resource.struct_rusage) -> int:
+    """The same, of a process that was waited for with ``os.wait4``."""
+    return round((usage.ru_utime + usage.ru_stime) * _NS)
+
+
+def _own_ns(pid: int) -> int | None:
+    """utime, stime, cutime and cstime of proc_pid_stat(5)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    fields = stat[stat.rindex(")") + 2 :].split()
+    return sum(map(int, fields[11:15])) * _TICK_NS
+
+
+def _tree(pid: int) -> Iterator[int]:
+    yield pid
+    try:
+        tasks = os.listdir(f"/proc/{pid}/task")
+        lists = [Path(f"/proc/{pid}/task/{task}/children").read_text() for task in tasks]
+    except OSError:
+        return
+    for text in lists:
+        for child in text.split():
+            yield from _tree(int(child))

@@ -1,0 +1,60 @@
+"""What a system says that it saw is looked at before anything is computed from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.experiment import load
+from harness.progress import Progress
+from harness.records import Run
+from harness.runner import Runner
+from systems.errors import EvidenceError
+from systems.interface import (
+    Deployment,
+    Endpoint,
+    Evidence,
+    MemoryOwner,
+    MemoryStep,
+    ServingSystem,
+    SystemInfo,
+)
+
+
+class Mistimed(ServingSystem):
+    """One whose ledger has a word for a time."""
+
+    name = "mistimed"
+    kind = "external"
+    summary = ""
+
+    def check(self, deployment: Deployment) -> None:
+        pass
+
+    def deploy(self, deployment: Deployment) -> Endpoint:
+        return Endpoint("http://127.0.0.1:1", ("f0",))
+
+    def info(self) -> SystemInfo:
+        return SystemInfo(self.name, "1")
+
+    def evidence(self) -> Evidence:
+        word: Any = "x"
+        return Evidence(memory=(MemoryStep(word, "cpu:0", MemoryOwner.KV, None, 1),))
+
+    def stop(self) -> None:
+        pass
+
+
+def test_a_malformed_time_ends_a_run_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The command says what a SystemsError says, and no traceback."""
+    loaded = SimpleNamespace(table=None, schedule_sha256="", start_ns=5, problems=(), hosts=())
+    monkeypatch.setattr(Runner, "_load", lambda *told: loaded)
+    runner = Runner(load("quickstart"), Run(tmp_path, {}), Progress())
+    cell: Any = SimpleNamespace(system=Mistimed(), deployment=None)
+    with pytest.raises(EvidenceError, match=r"^mistimed: evidence: memory\[0\]\.t_ns: "):
+        runner._live(cell, "a cell")

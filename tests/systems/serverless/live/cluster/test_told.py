@@ -1,0 +1,37 @@
+"""What a node tells of its instances besides events reaches the gateway's evidence."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from systems.serverless.live import journal
+from systems.serverless.live.cluster.agent import Agent
+from systems.serverless.live.cluster.gate import Guest
+from systems.serverless.live.processor import Metered
+
+
+def test_processor_time_and_problems_of_a_node_are_told(tmp_path: Path) -> None:
+    """From the agent's link to the guest's handlers, clocks 1,000 ns apart."""
+    heard: list[tuple[int, Metered]] = []
+    written = journal.Journal(tmp_path / "journal.jsonl")
+    platform = SimpleNamespace(metered=lambda *told: heard.append(told))
+
+    async def tell() -> None:
+        gate: Any = SimpleNamespace(key="k", platform=platform, journal=written)
+        guest, agent = Guest(gate), Agent("node-0", "k")
+        guest.name = "node-0"
+        guest._clock.heard(0, 1_000, 0)
+        guest._take({})
+        link: Any = SimpleNamespace(send=lambda kind, **more: guest._hear({"kind": kind, **more}))
+        agent.link = link
+        agent._metered(3, Metered(1_500, 2_500, 7))
+        agent._problem("f0: its instance did what it may not")
+
+    asyncio.run(tell())
+    written.close()
+    assert heard == [(3, Metered(500, 1_500, 7))]
+    found = journal.read(tmp_path / "journal.jsonl").problems
+    assert found == ("node-0: f0: its instance did what it may not",)

@@ -1,0 +1,114 @@
+"""Instances that are somebody else's by now: real processes in the place of the platform's own.
+
+``in_place`` has a node start this file instead of an interpreter for each role; how it behaves is
+said by a word in the name of the file that is started.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from systems.serverless.live import confine, store
+from systems.serverless.live.wire import Channel
+
+if TYPE_CHECKING:
+    import pytest
+
+BURNT_S = 0.2
+"""Processor time of the one that computes for itself, by two threads together."""
+
+
+def in_place(monkeypatch: pytest.MonkeyPatch, folder: Path, behaviour: str) -> None:
+    """``behaviour``: ``liar`` (keeps what it gives back), ``honest``, ``burner`` (answers at once
+    and then computes for itself), ``mistimed`` (its steps end in no time that there is)."""
+    program = folder / behaviour
+    root = Path(__file__).parents[4]
+    program.write_text(f"#!{sys.executable}\n{_START.format(root=root)}", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+
+_START = """
+import sys
+sys.path.insert(0, "{root}")
+from tests.systems.serverless.live.impostor import main
+main(sys.argv)
+"""
+
+
+def main(argv: Sequence[str]) -> None:
+    """As ``python -m systems.serverless.live.process ROLE FD PARENT DEVICE`` is started."""
+    import socket
+
+    behaviour, role, fd = Path(argv[0]).name, argv[3], int(argv[4])
+    confine.hide_memory()
+    channel = Channel(socket.socket(fileno=fd))
+    if role == "instance":
+        channel.send("started", t_ns=time.monotonic_ns())
+    held: list[Any] = []
+    while True:
+        try:
+            message, fds = channel.receive() or ({}, [])
+        except EOFError:
+            return
+        _DO.get(message["kind"], _nothing)(channel, message, fds, held, behaviour, role)
+
+
+def _nothing(*said: Any) -> None:
+    pass
+
+
+def _load(
+    channel: Channel, message: Any, fds: list[int], held: list[Any], behaviour: str, role: str
+) -> None:
+    if role == "loader":
+        store.seal(fds[0])
+    elif fds:
+        held.append(mmap.mmap(fds[0], 0, prot=mmap.PROT_READ))
+    for each in fds:
+        os.close(each)
+    artifact = {"artifact": message["artifact"]} if role == "instance" else {}
+    channel.send("loaded", **artifact)
+
+
+def _offload(
+    channel: Channel, message: Any, fds: list[int], held: list[Any], behaviour: str, role: str
+) -> None:
+    if behaviour != "liar":
+        held.clear()
+    channel.send("offloaded")
+    channel.send("offloaded")  # once more, should the first not count
+
+
+def _run(
+    channel: Channel, message: Any, fds: list[int], held: list[Any], behaviour: str, role: str
+) -> None:
+    tokens = [(request, 5, "stop") for request in message["requests"]]
+    now = time.monotonic_ns()
+    end_ns = 10**30 if behaviour == "mistimed" else now
+    channel.send("prefilled", batch=message["batch"], start_ns=now, t_ns=end_ns, tokens=tokens)
+    if behaviour == "burner":
+        both = [threading.Thread(target=_burn) for _ in range(2)]
+        for thread in both:
+            thread.start()
+
+
+def _burn() -> None:
+    while time.thread_time() < BURNT_S / 2:
+        pass
+
+
+_DO = {
+    "load": _load,
+    "offload": _offload,
+    "run": _run,
+    "stop": lambda *said: sys.exit(0),
+    "ping": lambda channel, *said: channel.send("pong"),
+}

@@ -1,0 +1,106 @@
+"""Evidence that is none is refused in one line, and never computed with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from systems import evidence
+from systems.errors import EvidenceError
+from systems.interface import (
+    Activity,
+    Decision,
+    Evidence,
+    MemoryOwner,
+    MemoryStep,
+    ProcessorUse,
+    RequestEvidence,
+    Span,
+    Stage,
+    Temperature,
+)
+from systems.serverless.live.journal import Journal, read
+
+SPAN = Span(Stage.PREFILL, 5, 9)
+WHOLE = Evidence(
+    requests=(RequestEvidence("0", "f0", 1, 10, Temperature.HOT, "0", 1, (SPAN,), 4, 9),),
+    memory=(MemoryStep(3, "cpu:0", MemoryOwner.KV, None, 100),),
+    activity=(Activity(4, 9, "cpu:0", "0", "f0", 2),),
+    processor=(ProcessorUse(4, 9, "cpu:0", "0", "f0", 7),),
+    decisions=(Decision(4, "place", {"value": 0.5}),),
+    measured={"startup_s": 1.5},
+)
+REQUEST, STEP, ACTIVITY = WHOLE.requests[0], WHOLE.memory[0], WHOLE.activity[0]
+
+
+def with_request(**fields: Any) -> Evidence:
+    return replace(WHOLE, requests=(replace(REQUEST, **fields),))
+
+
+def with_span(start_ns: Any, end_ns: Any) -> Evidence:
+    return with_request(spans=(Span(Stage.PREFILL, start_ns, end_ns),))
+
+
+WRONG: dict[str, tuple[Evidence, str]] = {
+    "a word": (with_span("x", 9), r"requests\[0\]\.spans\[0\]\.start_ns: "),
+    "not a number": (with_span(5, float("nan")), r"requests\[0\]\.spans\[0\]\.end_ns: "),
+    "too large": (with_request(received_ns=10**30), r"requests\[0\]\.received_ns: .* less than"),
+    "a truth": (with_request(placed_ns=True), r"requests\[0\]\.placed_ns: "),
+    "backwards": (with_span(9, 5), r"requests\[0\]\.spans\[0\]\.end_ns: is before start_ns"),
+    "a whole as a fraction": (
+        replace(WHOLE, memory=(replace(STEP, t_ns=3.0),)), r"memory\[0\]\.t_ns: ",
+    ),
+    "no bytes": (replace(WHOLE, memory=(replace(STEP, bytes=None),)), r"memory\[0\]\.bytes: "),
+    "activity": (
+        replace(WHOLE, activity=(ACTIVITY, replace(ACTIVITY, end_ns="x"))),
+        r"activity\[1\]\.end_ns: ",
+    ),
+    "measured": (replace(WHOLE, measured={"startup_s": float("inf")}), r"measured\.startup_s: inf"),
+}  # fmt: skip
+
+
+def test_evidence_as_its_types_say_is_taken() -> None:
+    assert evidence.check(WHOLE, "a system") is WHOLE
+
+
+@pytest.mark.parametrize(("wrong", "words"), WRONG.values(), ids=WRONG)
+def test_evidence_of_another_type_is_refused_in_one_line(wrong: Evidence, words: str) -> None:
+    with pytest.raises(EvidenceError, match=r"^a system: evidence: " + words) as refused:
+        evidence.check(wrong, "a system")
+    assert "\n" not in str(refused.value)
+
+
+WRITE: dict[str, Callable[[Journal, Evidence], None]] = {
+    "request": lambda written, seen: written.request(seen.requests[0]),
+    "memory": lambda written, seen: written.memory(seen.memory[0]),
+    "activity": lambda written, seen: written.activity(seen.activity[0]),
+    "processor": lambda written, seen: written.processor(seen.processor[0]),
+    "decision": lambda written, seen: written.decision(seen.decisions[0]),
+    "measured": lambda written, seen: written.measured("startup_s", seen.measured["startup_s"]),
+}
+
+
+def test_a_journal_gives_back_what_was_written(tmp_path: Path) -> None:
+    written = Journal(tmp_path / "journal.jsonl")
+    for write in WRITE.values():
+        write(written, WHOLE)
+    written.close()
+    assert evidence.check(read(tmp_path / "journal.jsonl"), "a system") == WHOLE
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["nonsense", "[]", "5", "{}", '{"kind":"gift"}', '{"kind":"memory","t_ns":1}',
+     '{"kind":"request","spans":[["prefill",1]]}', '{"kind":"request","spans":[["nap",1,2]]}',
+     "[" * 100_000, '{"kind":"memory","t_ns":' + "9" * 5_000 + "}", "\udcff"],
+)  # fmt: skip
+def test_a_line_that_no_journal_writes_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "journal.jsonl"
+    good = b'{"kind":"problem","text":"one"}\n'
+    path.write_bytes(good + line.encode(errors="surrogateescape") + b"\n")
+    with pytest.raises(EvidenceError, match=r"^journal\.jsonl, line 2: is no line of a journal"):
+        read(path)
