@@ -18,7 +18,7 @@ from pathlib import Path
 
 from systems.errors import ConfinementError
 
-from . import landlock, seccomp, view
+from . import landlock, seccomp, system_calls, view
 
 MAX_DESCRIPTORS = 256
 """Of an instance on the CPU: its socket, a backbone, and what its libraries open and close."""
@@ -105,14 +105,14 @@ def _drop_capabilities() -> None:
 
 
 def _filter_calls() -> None:
-    denied = seccomp.NETWORK | seccomp.PROGRAMS | seccomp.PROCESSES | seccomp.KERNEL
-    seccomp.install(denied | seccomp.SCHEDULING | seccomp.SHARING)
+    seccomp.install(system_calls.UNUSED, system_calls.COMMANDS)
 
 
 def _filter_calls_beside_a_driver() -> None:
     """The compiler of kernels is a program, and CUDA's MPS is reached over a Unix socket."""
     unix = frozenset({int(socket.AF_UNIX)})
-    seccomp.install(seccomp.PROCESSES | seccomp.KERNEL, families=unix, forks=True)
+    denied = system_calls.PROCESSES | system_calls.KERNEL
+    seccomp.install(denied, {}, families=unix, forks=True)
 
 
 _ALWAYS, _HIDDEN = "environment scrubbed", "memory hidden"

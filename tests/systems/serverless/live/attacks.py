@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import mmap
 import os
 import resource
@@ -22,7 +23,7 @@ from systems.serverless.live import confine, process
 from systems.serverless.live.wire import Channel
 
 PR_SET_PTRACER, PR_SET_PTRACER_ANY = 0x59616D61, ctypes.c_ulong(-1)
-PR_SET_DUMPABLE = 4
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
 PTRACE_ATTACH, PTRACE_DETACH = 16, 17
 MAP_NORESERVE = 0x4000
 BUDGET = 1 << 30
@@ -73,6 +74,48 @@ def _write(victim: dict[str, Any]) -> None:
 
 def _remove(victim: dict[str, Any]) -> None:
     Path(victim["path"]).unlink()
+
+
+def _set_user_id(victim: dict[str, Any]) -> None:
+    """Have a program run as its owner, whoever starts it."""
+    os.chmod(victim["path"], 0o4755)
+
+
+def _open_to_all(victim: dict[str, Any]) -> None:
+    """By a descriptor that gives no right but to say which file it is."""
+    fd = os.open(victim["path"], os.O_PATH)
+    try:
+        os.chmod(f"/proc/self/fd/{fd}", 0o644)
+    finally:
+        os.close(fd)
+
+
+def _give_away(victim: dict[str, Any]) -> None:
+    os.chown(victim["path"], os.getuid(), os.getgid())
+
+
+def _change_times(victim: dict[str, Any]) -> None:
+    os.utime(victim["path"], (0, 0))
+
+
+def _attach(victim: dict[str, Any]) -> None:
+    os.setxattr(victim["path"], "user.note", b"by an attacker")
+    os.removexattr(victim["path"], "user.note")
+
+
+def _signals_by_descriptor(victim: dict[str, Any]) -> None:
+    """Have the kernel signal another process whenever something can be read."""
+    reader, writer = os.pipe()
+    try:
+        fcntl.fcntl(reader, fcntl.F_SETOWN, victim["pid"])
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def _outlive(victim: dict[str, Any]) -> None:
+    """Go on when the platform has ended."""
+    _check(_LIBC.prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0))
 
 
 def _fork(victim: dict[str, Any]) -> None:
@@ -203,6 +246,13 @@ ATTACKS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "list": _list,
     "write": _write,
     "remove": _remove,
+    "set user id": _set_user_id,
+    "open to all": _open_to_all,
+    "give away": _give_away,
+    "change times": _change_times,
+    "attach": _attach,
+    "signals by descriptor": _signals_by_descriptor,
+    "outlive": _outlive,
     "fork": _fork,
     "take memory": _take_memory,
     "take a memory file": _take_memory_file,

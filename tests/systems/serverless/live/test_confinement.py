@@ -221,6 +221,33 @@ def test_no_file_is_written_or_removed(sides: Sides, tmp_path: Path) -> None:
     assert sides.refused("write", {"path": str(there)})
 
 
+@pytest.mark.parametrize(
+    "attack", ["set user id", "open to all", "give away", "change times", "attach"]
+)
+def test_modes_owners_times_and_attributes_stay_as_they_are(
+    attack: str, sides: Sides, tmp_path: Path
+) -> None:
+    for name in ("confined", "free"):
+        (tmp_path / name).write_text("secret", encoding="utf-8")
+        (tmp_path / name).chmod(0o600)
+    about = {"path": str(tmp_path / "confined")}
+    before = (tmp_path / "confined").stat()
+    attacker, _ = sides.confined
+    assert attacker.tries(attack, about).get("refused") in {"EPERM", "EACCES"}
+    after = (tmp_path / "confined").stat()
+    assert (after.st_mode, after.st_ctime_ns) == (before.st_mode, before.st_ctime_ns)
+    free, _ = sides.free
+    assert "got" in free.tries(attack, {"path": str(tmp_path / "free")})
+
+
+def test_no_descriptor_signals_another(sides: Sides) -> None:
+    assert sides.refused("signals by descriptor")
+
+
+def test_it_ends_with_the_platform_whether_it_will_or_not(sides: Sides) -> None:
+    assert sides.refused("outlive")
+
+
 def test_starting_processes_without_end_is_refused_at_the_first(sides: Sides) -> None:
     assert sides.refused("fork")
 
