@@ -25,7 +25,7 @@ from .processes import Processes
 from .processor import Metered
 from .said import BadMessageError
 from .spares import Spares
-from .watch import EVERY_S, SILENT_ROUNDS, Watch, Watched
+from .watch import Watch, Watched
 from .wire import Message, close_all
 
 
@@ -94,7 +94,7 @@ class Node:
         self._processes = Processes(plan.device)
         self._spares = Spares(plan, self.copies, partial(self._processes.fork, "instance"), kill)
         self.threads: int | None = None
-        self._watch = Watch(self._children, self._silent)
+        self._watch = Watch(self._children, self._give_up)
         self._on_exposure = on_exposure
         self._on_metered = on_metered
         self._on_problem = on_problem
@@ -111,7 +111,7 @@ class Node:
             act.DropBackbone: self._drop_backbone,
         }
 
-    # -- those that are silent --------------------------------------------------------------
+    # -- those that are given up ------------------------------------------------------------
 
     def _children(self) -> list[Child]:
         found = [live.child for live in self.instances.values() if live.child]
@@ -121,9 +121,9 @@ class Node:
         template = self._processes.template
         return found if template is None else [*found, template]
 
-    def _silent(self, child: Watched) -> None:
+    def _give_up(self, child: Watched, reason: str) -> None:
         assert isinstance(child, Child)
-        child.verdict = f"silent for {EVERY_S * SILENT_ROUNDS:g} s"
+        child.verdict = reason
         kill(child)
 
     # -- the template -----------------------------------------------------------------------

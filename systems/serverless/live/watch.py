@@ -1,4 +1,5 @@
-"""Notices a process that is there and yet gone: stopped, or waiting for what never comes.
+"""Notices a process that is there and yet gone: stopped, or waiting for what never comes; and one
+that starts threads without end, which no limit of the kernel's bounds for one process.
 
 A process is asked whether it is there, and is busy, and so alive, as long as it uses the processor
 or waits for a disk, however long a step takes: no deadline depends on the size of a model. Rounds
@@ -8,6 +9,7 @@ are counted and not seconds, so that a gateway that was itself stopped blames no
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,11 @@ from typing import Protocol
 EVERY_S = 1.0
 SILENT_ROUNDS = 5
 """Rounds in a row without a word and without work, after which a process is given up."""
+
+THREADS = 64
+"""Of one process, beside ``THREADS_PER_CORE``: readers, drivers, libraries."""
+THREADS_PER_CORE = 4
+"""Pools have as many as there are cores; there are several kinds of them."""
 
 _BUSY = frozenset("RD")
 
@@ -44,14 +51,26 @@ class Watched(Protocol):
         """Send a question that a live process answers."""
 
 
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """Of a process right now: whether it runs or waits for a disk, the processor time it has used,
+    in clock ticks, and its threads."""
+
+    busy: bool = False
+    worked: int = 0
+    threads: int = 0
+
+
 class Watch:
-    """Looks at ``processes()`` every second; ``give_up`` gets those that are silent too long."""
+    """Looks at ``processes()`` every second; ``give_up`` gets those that are silent too long or
+    run too many threads, and which of it."""
 
     def __init__(
-        self, processes: Callable[[], Iterable[Watched]], give_up: Callable[[Watched], None]
+        self, processes: Callable[[], Iterable[Watched]], give_up: Callable[[Watched, str], None]
     ) -> None:
         self._processes = processes
         self._give_up = give_up
+        self._most_threads = THREADS + THREADS_PER_CORE * (os.cpu_count() or 1)
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(EVERY_S, self._round)
 
@@ -65,25 +84,25 @@ class Watch:
                 self._look(process, process.pid)
 
     def _look(self, process: Watched, pid: int) -> None:
-        pulse = process.pulse
-        busy, worked = activity(pid)
-        if busy or worked != pulse.worked:
-            pulse.worked, pulse.silent = worked, 0
+        pulse, seen = process.pulse, activity(pid)
+        if seen.busy or seen.worked != pulse.worked:
+            pulse.worked, pulse.silent = seen.worked, 0
         else:
             pulse.silent += 1
         if pulse.answers and not pulse.asked:
             pulse.asked = True
             process.ask()
-        if pulse.silent >= SILENT_ROUNDS:
-            self._give_up(process)
+        if seen.threads > self._most_threads:
+            self._give_up(process, f"{seen.threads} threads; at most {self._most_threads} may run")
+        elif pulse.silent >= SILENT_ROUNDS:
+            self._give_up(process, f"silent for {EVERY_S * SILENT_ROUNDS:g} s")
 
 
-def activity(pid: int) -> tuple[bool, int]:
-    """Whether a process runs or waits for a disk right now, and the processor time it has used,
-    in clock ticks; (False, 0) where there is none. Fields of proc_pid_stat(5)."""
+def activity(pid: int) -> Activity:
+    """Fields of proc_pid_stat(5); nothing where there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:
-        return False, 0
+        return Activity()
     fields = stat[stat.rindex(")") + 2 :].split()
-    return fields[0] in _BUSY, int(fields[11]) + int(fields[12])
+    return Activity(fields[0] in _BUSY, int(fields[11]) + int(fields[12]), int(fields[17]))

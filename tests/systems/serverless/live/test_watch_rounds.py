@@ -1,0 +1,112 @@
+"""The watch, round by round: its own clock, and real processes that it looks at."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from systems.serverless.live.watch import Pulse, Watch
+
+SILENCE_S = 5.0
+"""After which a process is given up that neither answers nor works."""
+LONG_S = 60.0
+
+
+class Clock(asyncio.SelectorEventLoop):
+    """An event loop whose time passes only in :meth:`pass_`."""
+
+    now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+    def pass_(self, seconds: float) -> None:
+        """In tenths of a second, whatever is due being run."""
+        for _ in range(round(seconds * 10)):
+            self.now += 0.1
+            self.call_soon(self.stop)
+            self.run_forever()
+
+
+@dataclass
+class Subject:
+    """A process as the watch knows it; ``answers`` how it takes a question."""
+
+    pid: int | None
+    answers: Callable[[Subject], None] = lambda subject: None
+    pulse: Pulse = field(default_factory=Pulse)
+
+    def ask(self) -> None:
+        self.answers(self)
+
+
+@pytest.fixture
+def idle() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that does nothing: it is stopped."""
+    popen = subprocess.Popen(["sleep", "600"])
+    popen.send_signal(signal.SIGSTOP)
+    os.waitpid(popen.pid, os.WUNTRACED)
+    yield popen
+    popen.kill()
+    popen.wait()
+
+
+def given_up(subject: Subject, seconds: float) -> list[tuple[float, str]]:
+    """When the watch gave ``subject`` up within ``seconds``, and why."""
+    clock = Clock()
+    found: list[tuple[float, str]] = []
+
+    async def begin() -> Watch:
+        return Watch(lambda: [subject], lambda _, reason: found.append((clock.now, reason)))
+
+    watch = clock.run_until_complete(begin())
+    clock.pass_(seconds)
+    watch.close()
+    clock.close()
+    return found
+
+
+def test_one_that_neither_answers_nor_works_is_given_up_after_five_seconds(
+    idle: subprocess.Popen[bytes],
+) -> None:
+    # The first round sees how much it has worked, and nothing yet of whether it goes on.
+    (at_s, reason), *_ = given_up(Subject(idle.pid), SILENCE_S + 3)
+    assert SILENCE_S <= at_s <= SILENCE_S + 2
+    assert reason == "silent for 5 s"
+
+
+def test_one_that_answers_is_not(idle: subprocess.Popen[bytes]) -> None:
+    assert given_up(Subject(idle.pid, lambda subject: subject.pulse.heard()), LONG_S) == []
+
+
+def test_one_that_works_is_not() -> None:
+    """This process: it runs whenever it is looked at."""
+    assert given_up(Subject(os.getpid()), LONG_S) == []
+
+
+def test_one_that_is_not_known_yet_is_not() -> None:
+    assert given_up(Subject(None), LONG_S) == []
+
+
+def test_one_with_too_many_threads_is_given_up_at_the_first_look() -> None:
+    program = (
+        "import os, sys, threading; threading.stack_size(1 << 16); end = threading.Event()\n"
+        "for _ in range(int(sys.argv[1])): threading.Thread(target=end.wait, daemon=True).start()\n"
+        "print(flush=True); sys.stdin.read(); os._exit(0)"
+    )
+    bound = 64 + 4 * (os.cpu_count() or 1)
+    for more, expected in ((bound - 1, []), (bound, [f"{bound + 1} threads"])):
+        command = [sys.executable, "-c", program, str(more)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as popen:
+            assert popen.stdout is not None
+            popen.stdout.readline()
+            found = given_up(Subject(popen.pid, lambda subject: subject.pulse.heard()), 1.5)
+            popen.communicate()
+        assert [reason.split(";")[0] for _, reason in found] == expected
