@@ -1,8 +1,19 @@
 """What a system refuses, said in one line: what, where, what would be right."""
 
+_HEAD, _TAIL = 600, 200
+
 
 class SystemsError(ValueError):
-    """A deployment, model, adapter or system name that cannot be served as asked."""
+    """A deployment, model, adapter or system name that cannot be served as asked. Whatever it
+    quotes, it is one line of bounded length without control characters."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_one_line(message))
+
+
+def _one_line(message: str) -> str:
+    line = "".join(each if each.isprintable() else " " for each in message.strip())
+    return line if len(line) <= _HEAD + _TAIL else f"{line[:_HEAD]} … {line[-_TAIL:]}"
 
 
 class UnknownSystemError(SystemsError):

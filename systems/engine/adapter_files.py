@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from systems.errors import AdapterError
 
+from .bounded_files import read_json
 from .config import ModelConfig
 from .dtypes import ITEMSIZE, compute_dtype
 from .safetensors_files import StoredTensor, read_header
@@ -104,11 +105,9 @@ def parse_key(name: str) -> tuple[int, str, str] | None:
 def _settings(adapter_dir: Path) -> dict[str, Any]:
     path = adapter_dir / CONFIG
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        settings = read_json(path, AdapterError)
     except FileNotFoundError:
         raise AdapterError(f"{adapter_dir}: no {CONFIG}; a peft directory is needed") from None
-    except (OSError, ValueError) as error:
-        raise AdapterError(f"{path}: cannot be read: {error}") from error
     if not isinstance(settings, dict) or settings.get("peft_type") != "LORA":
         raise AdapterError(f"{path}: not a LoRA adapter (peft_type must be LORA)")
     used = [name for name in _UNSUPPORTED if settings.get(name)]
@@ -116,11 +115,37 @@ def _settings(adapter_dir: Path) -> dict[str, Any]:
         used.append("bias")
     if used:
         raise AdapterError(f"{path}: {used[0]} is set, which the engine does not compute")
-    for name, kind in (("r", int), ("lora_alpha", (int, float))):
+    for name, (fits, wanted) in _FIELDS.items():
         value = settings.get(name)
-        if isinstance(value, bool) or not isinstance(value, kind) or value <= 0:
-            raise AdapterError(f"{path}: {name} must be a positive number, got {value!r}")
+        if not fits(value):
+            raise AdapterError(f"{path}: {name} must be {wanted}, got {reprlib.repr(value)}")
     return settings
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 < value < 1 << 31
+
+
+def _is_positive(value: Any) -> bool:
+    if type(value) not in (int, float):
+        return False
+    try:
+        return math.isfinite(value) and value > 0
+    except OverflowError:  # of an integer that no float is near
+        return False
+
+
+def _is_choice_of_layers(value: Any) -> bool:
+    chosen = value if isinstance(value, list) else [value]
+    return value is None or all(type(each) is int for each in chosen)
+
+
+_FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "r": (_is_count, "a positive whole number"),
+    "lora_alpha": (_is_positive, "a positive, finite number"),
+    "use_rslora": (lambda value: value is None or type(value) is bool, "true or false"),
+    "layers_to_transform": (_is_choice_of_layers, "a list of layers"),
+}
 
 
 def _weights_file(adapter_dir: Path) -> Path:

@@ -2,55 +2,58 @@
 
 from __future__ import annotations
 
-import json
+import reprlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     PositiveFloat,
-    PositiveInt,
     ValidationError,
     model_validator,
 )
 
 from systems.errors import CheckpointError
 
+from .bounded_files import read_json
 from .dtypes import ITEMSIZE, compute_dtype
+
+Count = Annotated[int, Field(gt=0, lt=1 << 31)]
 
 
 class Rope(BaseModel):
     """Rotary embedding: base ``theta`` and how its frequencies are scaled."""
 
     # By name too: a layout that went through JSON must keep its theta.
-    model_config = ConfigDict(frozen=True, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, populate_by_name=True, allow_inf_nan=False)
 
     theta: PositiveFloat = Field(default=10000.0, alias="rope_theta")
     kind: Literal["default", "linear", "llama3"] = Field(default="default", alias="rope_type")
     factor: PositiveFloat = 1.0
     low_freq_factor: PositiveFloat = 1.0
     high_freq_factor: PositiveFloat = 4.0
-    original_max_position_embeddings: PositiveInt = 8192
+    original_max_position_embeddings: Count = 8192
 
 
 class ModelConfig(BaseModel):
     """What the engine needs to know of a ``LlamaForCausalLM``. Unknown keys are ignored, since
     ``config.json`` carries many that do not change the forward pass."""
 
-    model_config = ConfigDict(frozen=True, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, populate_by_name=True, allow_inf_nan=False)
 
     model_type: Literal["llama"]
-    vocab_size: PositiveInt
-    hidden_size: PositiveInt
-    intermediate_size: PositiveInt
-    num_layers: PositiveInt = Field(alias="num_hidden_layers")
-    num_heads: PositiveInt = Field(alias="num_attention_heads")
-    num_kv_heads: PositiveInt = Field(alias="num_key_value_heads")
-    head_dim: PositiveInt
+    vocab_size: Count
+    hidden_size: Count
+    intermediate_size: Count
+    num_layers: Count = Field(alias="num_hidden_layers")
+    num_heads: Count = Field(alias="num_attention_heads")
+    num_kv_heads: Count = Field(alias="num_key_value_heads")
+    head_dim: Count
     rms_norm_eps: PositiveFloat = 1e-6
-    max_positions: PositiveInt = Field(default=2048, alias="max_position_embeddings")
+    max_positions: Count = Field(default=2048, alias="max_position_embeddings")
     tie_word_embeddings: bool = False
     hidden_act: Literal["silu"] = "silu"
     attention_bias: Literal[False] = False
@@ -69,6 +72,8 @@ class ModelConfig(BaseModel):
         if isinstance(heads, int) and isinstance(hidden, int) and heads > 0:
             data.setdefault("head_dim", hidden // heads)
         scaling = data.get("rope_parameters") or data.get("rope_scaling") or {}
+        if not isinstance(scaling, Mapping):
+            raise ValueError(f"rope_parameters must be an object, got {reprlib.repr(scaling)}")
         kind = scaling.get("rope_type") or scaling.get("type") or "default"
         theta = {"rope_theta": data["rope_theta"]} if "rope_theta" in data else {}
         return {**data, "rope": {**theta, **scaling, "rope_type": kind}}
@@ -101,13 +106,11 @@ def read_config(model_dir: Path) -> ModelConfig:
     """``config.json`` of a directory; ``CheckpointError`` where the engine cannot run it."""
     path = model_dir / "config.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, CheckpointError)
     except FileNotFoundError:
         raise CheckpointError(
             f"{model_dir}: no config.json; a Hugging Face Llama directory or a preset is needed"
         ) from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read: {error}") from error
     try:
         return ModelConfig.model_validate(content)
     except ValidationError as error:
@@ -122,5 +125,7 @@ def _first_mistake(error: ValidationError, content: Any) -> str:
     mistake = error.errors()[0]
     key = ".".join(str(part) for part in mistake["loc"])
     if key == "model_type" and isinstance(content, dict):
-        return f"model_type is {content.get('model_type')!r}; the engine runs 'llama' only"
+        return (
+            f"model_type is {reprlib.repr(content.get('model_type'))}; the engine runs 'llama' only"
+        )
     return f"{key}: {mistake['msg']}" if key else str(mistake["msg"])

@@ -8,8 +8,9 @@ a JSON header of that length, then the data, contiguous, offsets counted from it
 
 from __future__ import annotations
 
-import json
 import math
+import os
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,10 @@ from typing import Any
 
 from systems.errors import SystemsError
 
+from .bounded_files import MAX_JSON_BYTES, open_regular, parse_json, read_json
 from .dtypes import ITEMSIZE, SAFETENSORS_NAMES
 
-MAX_HEADER_BYTES = 100 << 20  # the format's own limit
+_MAX_DIMENSIONS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +38,22 @@ class StoredTensor:
 def read_header(path: Path, error: type[SystemsError]) -> dict[str, StoredTensor]:
     """Every tensor of one file. Raises ``error`` where the header or the file's size is wrong."""
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
+        with open_regular(path, error) as file:
+            size = os.fstat(file.fileno()).st_size
             length = int.from_bytes(file.read(8), "little")
-            if size < 8 or length > min(MAX_HEADER_BYTES, size - 8):
+            if size < 8 or length > min(MAX_JSON_BYTES, size - 8):
                 raise error(f"{path}: not a safetensors file, or cut short ({size} bytes)")
-            header = json.loads(file.read(length))
-        start = 8 + length
+            raw = file.read(length)
+    except OSError as problem:
+        raise error(f"{path}: {problem.strerror or problem}") from problem
+    header = parse_json(raw, f"{path}: corrupt safetensors header", error)
+    try:
         tensors = {
-            name: _tensor(path, start, entry)
+            name: _tensor(path, 8 + length, entry)
             for name, entry in header.items()
             if name != "__metadata__"
         }
-    except OSError as problem:
-        raise error(f"{path}: {problem.strerror or problem}") from problem
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as problem:
-        if isinstance(problem, SystemsError):
-            raise
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise error(f"{path}: corrupt safetensors header: {problem}") from problem
     _check(path, size, tensors, error)
     return tensors
@@ -65,12 +66,7 @@ def find_shards(model_dir: Path, error: type[SystemsError]) -> tuple[Path, ...]:
     if single.exists():
         return (single,)
     if index.exists():
-        try:
-            names = sorted(
-                set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-            )
-        except (OSError, ValueError, KeyError, AttributeError) as problem:
-            raise error(f"{index}: corrupt index: {problem}") from problem
+        names = _indexed(index, error)
         missing = [name for name in names if not (model_dir / name).is_file()]
         if missing:
             raise error(f"{model_dir}: {missing[0]} is missing, which {index.name} names")
@@ -78,6 +74,15 @@ def find_shards(model_dir: Path, error: type[SystemsError]) -> tuple[Path, ...]:
     if any(model_dir.glob("*.bin")) or any(model_dir.glob("*.pt*")):
         raise error(f"{model_dir}: pickled weights are not loaded; convert them to safetensors")
     raise error(f"{model_dir}: no model.safetensors")
+
+
+def _indexed(index: Path, error: type[SystemsError]) -> list[str]:
+    """The files that the index of a checkpoint names."""
+    content = read_json(index, error)
+    names = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(names, dict) or not all(isinstance(each, str) for each in names.values()):
+        raise error(f"{index}: corrupt index: weight_map must name a file for each tensor")
+    return sorted(set(names.values()))
 
 
 def read_headers(paths: tuple[Path, ...], error: type[SystemsError]) -> dict[str, StoredTensor]:
@@ -89,9 +94,18 @@ def read_headers(paths: tuple[Path, ...], error: type[SystemsError]) -> dict[str
 
 
 def _tensor(path: Path, start: int, entry: Mapping[str, Any]) -> StoredTensor:
-    begin, end = (int(offset) for offset in entry["data_offsets"])
+    begin, end = map(_count, entry["data_offsets"])
+    shape = tuple(map(_count, entry["shape"][: _MAX_DIMENSIONS + 1]))
+    if len(shape) > _MAX_DIMENSIONS:
+        raise ValueError(f"more than {_MAX_DIMENSIONS} dimensions")
     dtype = SAFETENSORS_NAMES.get(entry["dtype"], entry["dtype"])
-    return StoredTensor(path, start + begin, end - begin, dtype, tuple(map(int, entry["shape"])))
+    return StoredTensor(path, start + begin, end - begin, dtype, shape)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 63:
+        raise ValueError(f"{reprlib.repr(value)} is no number of bytes or elements")
+    return value
 
 
 def _check(
