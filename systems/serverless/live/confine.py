@@ -13,7 +13,7 @@ import os
 import resource
 import socket
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from systems.errors import ConfinementError
@@ -150,7 +150,15 @@ def _sees_less() -> bool:
     return landlock.version() > 0
 
 
-def settle_in(kind: str, own: Iterable[Path], memory_bytes: int | None = None) -> None:
+def check_files(kind: str, folders: Iterable[Path]) -> None:
+    """``DeploymentError`` where an instance on this kind of device would not see a file of its
+    own."""
+    if _SIGHT in MEASURES_OF_A_FUNCTION[kind]:
+        for folder in folders:
+            view.check_links(folder)
+
+
+def settle_in(kind: str, own: Collection[Path], memory_bytes: int | None = None) -> None:
     """See no file but libraries and ``own``; take no more memory than ``memory_bytes`` beside what
     libraries need (None: unbounded). As far as the kind of device has these measures. Raises
     :class:`ConfinementError`."""

@@ -16,6 +16,8 @@ from systems.interface import Deployment, Function
 
 from ..core.world import BackboneSpec, DeviceSpec, FunctionSpec, Settings, World
 from ..options import Options
+from . import confine
+from .apart import check_apart, folders
 from .wire import Message
 
 
@@ -66,8 +68,10 @@ class Plan:
 def make_plan(deployment: Deployment, *, forks: bool) -> Plan:
     """Look into every file of the deployment and size it up, for instances that are forked from
     a template or are not. Raises ``CheckpointError``, ``AdapterError``, and ``DeploymentError``
-    where a function cannot fit its device."""
+    where a function cannot fit its device or could read another's files."""
     options = Options.model_validate(dict(deployment.options))
+    check_apart(deployment)
+    confine.check_files(deployment.devices[0].kind, folders(deployment))
     layouts = {
         name: plan_layout(path, deployment.dtype) for name, path in deployment.backbones.items()
     }

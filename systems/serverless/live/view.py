@@ -1,12 +1,20 @@
 """What of the file system an instance on the CPU sees: the libraries it runs on, its backbone, its
-own adapter."""
+own adapter.
+
+Links in a folder are followed within it and, in the layout of the Hugging Face cache, into the
+``blobs`` of the same repository. A link to anywhere else is not: whoever may write an adapter's
+folder would choose what its instance may read.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
+
+from systems.errors import DeploymentError
 
 from . import landlock
 
@@ -18,13 +26,44 @@ _SYSTEM = (
     "/etc/nsswitch.conf", "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat",
     "/sys/devices/system", "/sys/fs/cgroup", "/sys/kernel/mm", "/dev/random", "/dev/urandom",
 )  # fmt: skip
+_READ = frozenset({".json", ".safetensors"})
 _DEVICES = ("/dev/null", "/dev/zero")
 
 
-def narrow_to(own: Iterable[Path]) -> None:
+def narrow_to(own: Collection[Path]) -> None:
     """See no more than libraries and ``own``, for good. Raises :class:`ConfinementError`."""
-    seen = [*map(Path, _SYSTEM), *_libraries(), *own]
+    linked = [target for folder in own for _, target in _links(folder) if _is_own(folder, target)]
+    seen = [*map(Path, _SYSTEM), *_libraries(), *own, *linked]
     landlock.see_only(dict.fromkeys(path.resolve() for path in seen), map(Path, _DEVICES))
+
+
+def check_links(folder: Path) -> None:
+    """``DeploymentError`` where a file that the engine reads in ``folder`` could not be seen."""
+    for link, target in _links(folder):
+        if link.suffix in _READ and not _is_own(folder, target):
+            raise DeploymentError(
+                f"{link}: is a link to {target}, which an instance is not shown; put the file there"
+                " (links to files of the folder, or of the blobs of a Hugging Face cache, are fine)"
+            )
+
+
+def _links(folder: Path) -> Iterable[tuple[Path, Path]]:
+    """Links in ``folder`` and where they end."""
+    entries = folder.iterdir() if folder.is_dir() else ()
+    # Of a link that leads to itself, ``resolve`` makes an exception.
+    return [(each, Path(os.path.realpath(each))) for each in entries if each.is_symlink()]
+
+
+def _is_own(folder: Path, target: Path) -> bool:
+    home = folder.resolve()
+    return target.is_file() and any(target.is_relative_to(place) for place in (home, *_blobs(home)))
+
+
+def _blobs(home: Path) -> Iterable[Path]:
+    """Where the links of ``models--NAME/snapshots/REVISION`` lead."""
+    for parent in home.parents:
+        if parent.name == "snapshots" and parent.parent.name.startswith("models--"):
+            yield parent.parent / "blobs"
 
 
 def _libraries() -> Iterable[Path]:

@@ -91,12 +91,26 @@ class Sides:
         return attacker.tries(attack, on or victim.about).get("refused") in {"EPERM", "EACCES"}
 
 
+def link_as_a_cache(snapshot: Path, name: str, place: str) -> None:
+    """``name`` in a snapshot as the Hugging Face cache has it, the file itself being in ``place``
+    of its repository."""
+    folder = snapshot.parents[1] / place
+    folder.mkdir(exist_ok=True)
+    (folder / "0123abcd").write_text(place, encoding="utf-8")
+    (snapshot / name).symlink_to(f"../../{place}/0123abcd")
+
+
 @pytest.fixture(scope="module", params=["new interpreter", "fork of the template"])
 def sides(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Sides]:
     """By both ways in which instances come to be."""
-    adapters = (tmp_path_factory.mktemp("mine"), tmp_path_factory.mktemp("theirs"))
+    repository = tmp_path_factory.mktemp("hub") / "models--me--mine"
+    (repository / "blobs").mkdir(parents=True)
+    adapters = (repository / "snapshots" / "c0ffee", tmp_path_factory.mktemp("theirs"))
+    adapters[0].mkdir(parents=True)
+    link_as_a_cache(adapters[0], "weights.safetensors", "blobs")
+    link_as_a_cache(adapters[0], "config.json", "not-blobs")
     for folder in adapters:
         (folder / "adapter").write_text(folder.name, encoding="utf-8")
     popens: list[subprocess.Popen[bytes]] = []
@@ -197,6 +211,16 @@ def test_the_adapter_of_another_is_neither_read_nor_listed(sides: Sides) -> None
     link = mine / "link"
     link.symlink_to(theirs / "adapter")
     assert sides.refused("read", {"path": str(link)})
+
+
+@sees_less
+def test_links_are_followed_into_the_blobs_of_its_own_repository_alone(sides: Sides) -> None:
+    mine, _ = sides.adapters
+    attacker, _ = sides.confined
+    own = attacker.tries("read", {"path": str(mine / "weights.safetensors")})
+    assert own == {"got": "blobs"}
+    assert sides.refused("read", {"path": str(mine / "config.json")})
+    assert sides.refused("list", {"path": str(mine.parents[1] / "blobs")})
 
 
 @sees_less
