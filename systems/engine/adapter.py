@@ -9,14 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from systems.errors import AdapterError
 
-from .adapter_files import AdapterFiles, inspect_adapter, parse_key, target_shapes
+from .adapter_files import (
+    NOT_FINITE,
+    AdapterFiles,
+    Stamps,
+    inspect_adapter,
+    parse_key,
+    stamps_of,
+    target_shapes,
+)
 from .config import ModelConfig
 from .dtypes import compute_dtype, torch_dtype
 
@@ -94,18 +102,28 @@ class StoredAdapter:
     targets: tuple[str, ...]
 
 
-def read_adapter(adapter_dir: Path, config: ModelConfig) -> StoredAdapter:
-    """By peft's own loaders. ``AdapterError`` where it is corrupt or belongs to a backbone of
-    another shape."""
+def read_adapter(
+    adapter_dir: Path, config: ModelConfig, deployed: Stamps | None = None
+) -> StoredAdapter:
+    """By peft's own loaders. ``deployed``: the stamps of the files as they were when they were
+    deployed. ``AdapterError`` where it is corrupt, belongs to a backbone of another shape, or is
+    not what was deployed."""
     files = inspect_adapter(adapter_dir, config)
+    if deployed is not None and files.stamps != deployed:
+        raise AdapterError(f"{adapter_dir}: changed since it was deployed; deploy it again")
     pairs = _load_pairs(files)
+    if stamps_of(adapter_dir) != files.stamps:
+        raise AdapterError(f"{adapter_dir}: changed while it was being loaded")
     targets = tuple(sorted({target for _, target, _ in pairs}))
     return StoredAdapter(pairs, files.scaling, files.rank, targets)
 
 
-def load_adapter(adapter_dir: Path, config: ModelConfig, dtype: str) -> AdapterWeights:
-    """:func:`read_adapter`, ready for a backbone stored as ``dtype``."""
-    stored = read_adapter(adapter_dir, config)
+def load_adapter(
+    adapter_dir: Path, config: ModelConfig, dtype: str, deployed: Stamps | None = None
+) -> AdapterWeights:
+    """:func:`read_adapter`, ready for a backbone stored as ``dtype``. ``AdapterError`` also where
+    a weight is no finite number."""
+    stored = read_adapter(adapter_dir, config, deployed)
     pairs = stored.pairs
     wanted = torch_dtype(compute_dtype(dtype))
     shapes = target_shapes(config)
@@ -118,8 +136,20 @@ def load_adapter(adapter_dir: Path, config: ModelConfig, dtype: str) -> AdapterW
         )
         for index in range(config.num_layers)
     )
+    for layer in layers:
+        for delta in (layer.qkv, layer.o, layer.gate_up, layer.down):
+            for values in (delta.a, *(part.b for part in delta.parts)) if delta else ():
+                check_finite(values, str(adapter_dir))
     elements = sum(tensor.numel() for tensor in pairs.values())
     return AdapterWeights(layers, elements * wanted.itemsize, stored.rank, stored.targets)
+
+
+def check_finite(values: Tensor, what: str) -> None:
+    """``AdapterError`` where one of ``values`` is NaN or infinite: it would be so in every answer,
+    and in all that are computed beside it. Waits for the device that they are on."""
+    least, most = torch.aminmax(values)  # one pass without a copy; NaN is both
+    if not least.isfinite() & most.isfinite():
+        raise AdapterError(f"{what}: the adapter has {NOT_FINITE} in {values.dtype}")
 
 
 def _load_pairs(files: AdapterFiles) -> dict[tuple[int, str, str], Tensor]:
@@ -128,13 +158,11 @@ def _load_pairs(files: AdapterFiles) -> dict[tuple[int, str, str], Tensor]:
     from peft.utils.save_and_load import load_peft_weights
 
     try:
-        settings: Any = PeftConfig.from_pretrained(str(files.path))
+        PeftConfig.from_pretrained(str(files.path))
         tensors: Mapping[str, Tensor] = load_peft_weights(str(files.path), device="cpu")
     except Exception as error:
         # Whatever its parsers make of a tenant's file (they have been seen to recurse without end).
         raise AdapterError(f"{files.path}: peft cannot load it: {error}") from error
-    if settings.r != files.rank:
-        raise AdapterError(f"{files.path}: changed while it was being loaded")
     return {key: tensor for name, tensor in tensors.items() if (key := parse_key(name))}
 
 

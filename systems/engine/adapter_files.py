@@ -15,7 +15,7 @@ from systems.errors import AdapterError
 from .bounded_files import read_json
 from .config import ModelConfig
 from .dtypes import ITEMSIZE, compute_dtype
-from .safetensors_files import StoredTensor, read_header
+from .safetensors_files import StoredTensor, largest_value, read_header
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
@@ -40,6 +40,14 @@ _KEY = re.compile(
 )
 
 
+NOT_FINITE = "values that are not finite numbers"
+_LARGEST = {"float32": 3.4028234e38, "bfloat16": 3.3895313e38, "float16": 65504.0}
+
+Stamps = tuple[tuple[int, ...], ...]
+"""Of a directory's files, what changes when one is exchanged or written: inode, size, and the times
+of the last change of its content and of itself, in nanoseconds; the last one no user can set."""
+
+
 @dataclass(frozen=True, slots=True)
 class AdapterFiles:
     """What a LoRA directory holds: rank, the factor on B·A, its targets, its layers."""
@@ -50,6 +58,8 @@ class AdapterFiles:
     targets: tuple[str, ...]
     layers: tuple[int, ...]
     elements: int
+    stamps: Stamps
+    """Taken before anything was read."""
 
     def nbytes(self, dtype: str, device: str = "cpu") -> int:
         """Bytes held when loaded over a backbone stored as ``dtype``."""
@@ -72,6 +82,7 @@ def target_shapes(config: ModelConfig) -> dict[str, tuple[int, int]]:
 
 def inspect_adapter(adapter_dir: Path, config: ModelConfig) -> AdapterFiles:
     """Check a peft directory against a backbone. ``AdapterError`` names the first misfit."""
+    stamps = stamps_of(adapter_dir)
     settings = _settings(adapter_dir)
     rank = settings["r"]
     tensors = read_header(_weights_file(adapter_dir), AdapterError)
@@ -88,12 +99,37 @@ def inspect_adapter(adapter_dir: Path, config: ModelConfig) -> AdapterFiles:
         targets=targets,
         layers=layers,
         elements=sum(math.prod(tensor.shape) for tensor in tensors.values()),
+        stamps=stamps,
     )
+
+
+def stamps_of(adapter_dir: Path) -> Stamps:
+    """Of the files as they are now; of one that is not there, an empty one."""
+    return tuple(_stamp(adapter_dir / name) for name in (CONFIG, WEIGHTS))
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def validate_adapter(adapter_dir: Path, config: ModelConfig) -> AdapterFiles:
     """Refuse, from headers alone, an adapter that could not be loaded over this backbone."""
     return inspect_adapter(adapter_dir, config)
+
+
+def check_values(files: AdapterFiles, dtype: str, device: str) -> None:
+    """``AdapterError`` where a weight is no finite number (NaN, infinity) or would be none when
+    loaded over a backbone stored as ``dtype``. Reads all of the file; elsewhere that is left to who
+    loads it."""
+    most = _LARGEST[compute_dtype(dtype, device)] / max(1.0, files.scaling)
+    path = files.path / WEIGHTS
+    for name, tensor in read_header(path, AdapterError).items():
+        if not largest_value(tensor) <= most:
+            raise AdapterError(f"{path}: {name} has {NOT_FINITE} in {dtype}")
 
 
 def parse_key(name: str) -> tuple[int, str, str] | None:

@@ -22,6 +22,8 @@ from .bounded_files import MAX_JSON_BYTES, open_regular, parse_json, read_json
 from .dtypes import ITEMSIZE, SAFETENSORS_NAMES
 
 _MAX_DIMENSIONS = 8
+_STORED = {"float32": "<f4", "bfloat16": "<u2", "float16": "<f2"}  # numpy has no bfloat16
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,23 @@ def read_headers(paths: tuple[Path, ...], error: type[SystemsError]) -> dict[str
     found: dict[str, StoredTensor] = {}
     for path in paths:
         found |= read_header(path, error)
+    return found
+
+
+def largest_value(tensor: StoredTensor) -> float:
+    """The largest absolute value; NaN where there is one. Maps the file, and reads it by pieces."""
+    import numpy as np
+
+    if not tensor.nbytes:
+        return 0.0
+    stored = np.memmap(tensor.path, _STORED[tensor.dtype], "r", tensor.offset, tensor.shape)
+    flat = stored.reshape(-1)
+    found = 0.0
+    for start in range(0, flat.size, _PIECE):
+        piece = flat[start : start + _PIECE]
+        if tensor.dtype == "bfloat16":  # the upper half of a float32
+            piece = (piece.astype("<u4") << 16).view("<f4")
+        found = float(np.maximum(found, np.abs(piece).max()))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,8 +27,11 @@ class Sampler:
         return cls(max(temperature, COLDEST), top_p, generator)
 
     def choose(self, logits: Tensor) -> int:
-        """A token by ``logits`` (vocabulary,), drawn from the request's own stream."""
+        """A token by ``logits`` (vocabulary,), drawn from the request's own stream. Where they are
+        no numbers there is nothing to draw from, and the greedy choice must not end the batch."""
         probabilities = (logits / self.temperature).softmax(0)
+        if math.isnan(probabilities[0]):
+            return int(logits.argmax())
         tokens: Tensor | None = None
         if self.top_p < 1:
             probabilities, tokens = nucleus(probabilities, self.top_p)

@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from systems.engine.adapter_files import stamps_of
 from systems.engine.cuda import context
 from systems.models import ensure_adapters, ensure_backbone
 from systems.serverless.live import placing, process
@@ -49,7 +50,7 @@ def instance(model: Path, adapter: Path) -> None:
     marks = Marks()
     placing.start_cuda()
     layout = plan_layout(model, "float16")
-    stored = placing.PLACES["cuda"].adapter(adapter, layout)
+    stored = placing.PLACES["cuda"].adapter(adapter, layout, stamps_of(adapter))
     marks.mark("context, adapter read beside it")
     flat = torch.empty(layout.nbytes, dtype=torch.uint8, device="cuda")
     weights = BackboneWeights.from_flat(layout, flat)
@@ -65,7 +66,7 @@ def instance(model: Path, adapter: Path) -> None:
     while engine.prepare():
         pass
     marks.mark(f"all else prepared, {engine.graphs} graphs")
-    again = placing.PLACES["cuda"].adapter(adapter, layout)
+    again = placing.PLACES["cuda"].adapter(adapter, layout, stamps_of(adapter))
     marks.mark("another adapter read")
     assert placing.PLACES["cuda"].adapt(engine, again)
     marks.mark("and in the first one's place")

@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from systems.engine.adapter_files import stamps_of
 from systems.engine.cuda import context
 from systems.models import ensure_adapters, ensure_backbone
 from systems.serverless.live import placing, process
@@ -48,7 +49,7 @@ def _engine(files: Files, marks: dict[str, int]) -> Any:
 
     placing.start_cuda()
     layout = plan_layout(files.model, "float16")
-    stored = placing.PLACES["cuda"].adapter(files.adapter, layout)
+    stored = placing.PLACES["cuda"].adapter(files.adapter, layout, stamps_of(files.adapter))
     marks["context"] = time.monotonic_ns()
     flat = torch.zeros(layout.nbytes, dtype=torch.uint8, device="cuda")
     torch.cuda.synchronize()

@@ -15,7 +15,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from systems.engine.adapter import FUSED, AdapterWeights, Delta, StoredAdapter
+from systems.engine.adapter import FUSED, AdapterWeights, Delta, StoredAdapter, check_finite
 from systems.engine.adapter_files import target_shapes
 from systems.engine.config import ModelConfig
 from systems.errors import AdapterError
@@ -67,7 +67,8 @@ class SlotShape:
 
 def pack(adapter: AdapterWeights, shape: SlotShape, *, pin: bool = False) -> Tensor:
     """``adapter`` as one flat host buffer for a slot of ``shape``; lower ranks are filled up with
-    zeros. ``pin``: page-locked, for a fast copy. ``AdapterError`` where it does not fit."""
+    zeros. ``pin``: page-locked, for a fast copy. ``AdapterError`` where it does not fit, or not
+    into the numbers of ``shape``."""
     flat = torch.zeros(shape.elements, dtype=shape.dtype, pin_memory=pin)
     views = shape.views(flat)
     for index, layer in enumerate(adapter.layers):
@@ -84,6 +85,7 @@ def pack(adapter: AdapterWeights, shape: SlotShape, *, pin: bool = False) -> Ten
             a[index, : delta.a.shape[0]] = delta.a
             for part in delta.parts:
                 b[index, part.low : part.high, part.start : part.stop] = part.b
+    check_finite(flat, f"slot of rank {shape.rank}")
     return flat
 
 
@@ -128,7 +130,7 @@ class AdapterSlot:
     def load(self, stored: StoredAdapter) -> None:
         """Take an adapter of this shape as it is stored: each matrix is copied as it lies, and
         scaled, turned and put in its place by the device, which takes a fraction of the time that
-        :func:`pack` does."""
+        :func:`pack` does. ``AdapterError`` where a weight is no finite number."""
         self._flat.zero_()
         shapes = target_shapes(self.shape.config)
         for name, members in FUSED.items():
@@ -140,6 +142,7 @@ class AdapterSlot:
                     self._place(stored, target, a[:, low:high], b[:, low:high, start:stop])
                     low = high
                 start = stop
+        check_finite(self._flat, f"slot of rank {self.shape.rank}")
 
     def _place(self, stored: StoredAdapter, target: str, a: Tensor, b: Tensor) -> None:
         """One target's ``a`` (layers, rank, in) and ``b`` (layers, rank, out)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from systems.engine.adapter_files import inspect_adapter
+from systems.engine.adapter_files import check_values, inspect_adapter
 from systems.engine.checkpoint import BackboneLayout, plan_layout
 from systems.interface import Deployment, Function
 
@@ -30,10 +30,13 @@ class Deck:
 
 
 def make_deck(deployment: Deployment, backbone: str) -> Deck:
-    """``CheckpointError`` or ``AdapterError`` where a file cannot be served."""
+    """``CheckpointError`` or ``AdapterError`` where a file cannot be served. One that computes in
+    numbers that are none would do so in every batch, and merged, to every function."""
     layout = plan_layout(deployment.backbones[backbone], deployment.dtype)
     functions = {each.id: each for each in deployment.functions if each.backbone == backbone}
     files = [inspect_adapter(f.adapter, layout.config) for f in functions.values() if f.adapter]
+    for each in files:
+        check_values(each, deployment.dtype, deployment.devices[0].kind)
     return Deck(
         deployment,
         backbone,

@@ -152,8 +152,11 @@ class Instance:
         self._read_adapter()
 
     def _read_adapter(self) -> None:
+        """As it was deployed: what is in the ledger is its size of then."""
         if self._adapter is None and self._config["adapter"]:
-            self._adapter = self._place.adapter(Path(self._config["adapter"]), self._layout)
+            folder = Path(self._config["adapter"])
+            stamps = tuple(map(tuple, self._config["stamps"]))
+            self._adapter = self._place.adapter(folder, self._layout, stamps)
 
     def _load_kernels(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
         """Make ready whatever the first request would otherwise wait for, and build the engine."""

@@ -15,6 +15,7 @@ from .wire import Message
 
 if TYPE_CHECKING:
     from systems.engine.adapter import AdapterWeights, StoredAdapter
+    from systems.engine.adapter_files import Stamps
     from systems.engine.batching import Batching
     from systems.engine.checkpoint import BackboneLayout
     from systems.engine.cuda.engine import CudaEngine
@@ -29,8 +30,9 @@ class Place:
     weights: Callable[[BackboneLayout, Path, Export], BackboneWeights]
     """Of the checkpoint in a directory: of the shared copy, or (an empty export) read for this
     process alone."""
-    adapter: Callable[[Path, BackboneLayout], Any]
-    """Of a peft directory, read, in the form that ``engine`` takes it in."""
+    adapter: Callable[[Path, BackboneLayout, Stamps], Any]
+    """Of a peft directory with the stamps that it was deployed with, read, in the form that
+    ``engine`` takes it in."""
     engine: Callable[[Message, BackboneLayout, BackboneWeights, Any], Batching]
     """Ready to serve; :meth:`Batching.prepare` does the rest of what first requests need. The
     message is the instance's configuration."""
@@ -57,10 +59,10 @@ def _weights_on_cpu(layout: BackboneLayout, model_dir: Path, shared: Export) -> 
     return BackboneWeights.from_buffer(layout, buffer)
 
 
-def _adapter_on_cpu(folder: Path, layout: BackboneLayout) -> AdapterWeights:
+def _adapter_on_cpu(folder: Path, layout: BackboneLayout, stamps: Stamps) -> AdapterWeights:
     from systems.engine.adapter import load_adapter
 
-    return load_adapter(folder, layout.config, layout.dtype)
+    return load_adapter(folder, layout.config, layout.dtype, stamps)
 
 
 def _engine_on_cpu(
@@ -91,10 +93,10 @@ def _weights_on_cuda(layout: BackboneLayout, model_dir: Path, shared: Export) ->
     return BackboneWeights.from_flat(layout, flat)
 
 
-def _adapter_on_cuda(folder: Path, layout: BackboneLayout) -> StoredAdapter:
+def _adapter_on_cuda(folder: Path, layout: BackboneLayout, stamps: Stamps) -> StoredAdapter:
     from systems.engine.adapter import read_adapter
 
-    return read_adapter(folder, layout.config)
+    return read_adapter(folder, layout.config, stamps)
 
 
 def _slot(layout: BackboneLayout, rank: int, targets: Sequence[str]) -> AdapterSlot:

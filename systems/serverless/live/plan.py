@@ -55,6 +55,7 @@ class Plan:
             "function": function.id,
             "model_dir": str(self.model_dir(function.backbone)),
             "adapter": str(function.adapter) if function.adapter else None,
+            "stamps": self.adapters[function_id].stamps if function.adapter else None,
             "device": self.device,
             "threads": self.threads,
             "memory_bytes": max(each.memory_bytes for each in self.deployment.devices),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from systems.engine.adapter import load_adapter
-from systems.engine.adapter_files import inspect_adapter, validate_adapter
+from systems.engine import adapter as adapter_module
+from systems.engine.adapter import load_adapter, read_adapter
+from systems.engine.adapter_files import (
+    check_values,
+    inspect_adapter,
+    stamps_of,
+    validate_adapter,
+)
 from systems.engine.config import ModelConfig, read_config
+from systems.engine.cuda.slot import AdapterSlot, SlotShape, pack
 from systems.errors import AdapterError
 from systems.models import ensure_adapters
 
@@ -136,3 +146,97 @@ def test_missing_corrupt_and_pickled_files_are_refused(copy: Path, config: Model
 def test_targets_that_a_llama_lacks_are_refused_when_made(tiny: Path) -> None:
     with pytest.raises(AdapterError, match="z_proj"):
         ensure_adapters(tiny, ["f0"], targets=("z_proj",))
+
+
+def spoil(folder: Path, half: str, value: float, dtype: torch.dtype = torch.float32) -> None:
+    """Set one weight, and store all of them as ``dtype``."""
+    tensors = load_file(folder / WEIGHTS)
+    name = f"base_model.model.model.layers.2.self_attn.v_proj.{half}.weight"
+    tensors[name][1, 1] = value
+    save_file({key: tensor.to(dtype) for key, tensor in tensors.items()}, folder / WEIGHTS)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("half", ["lora_A", "lora_B"])
+def test_weights_that_are_no_finite_numbers_are_refused(
+    half: str, value: float, dtype: torch.dtype, copy: Path, config: ModelConfig
+) -> None:
+    spoil(copy, half, value, dtype)
+    with pytest.raises(AdapterError, match=r"not finite numbers in torch\.float32"):
+        load_adapter(copy, config, "float32")
+    with pytest.raises(AdapterError, match=f"v_proj.{half}.weight has .* not finite numbers"):
+        check_values(inspect_adapter(copy, config), "bfloat16", "cuda")
+    stored = read_adapter(copy, config)
+    slot = AdapterSlot(SlotShape.of(config, stored.rank, stored.targets, torch.float32), "cpu")
+    with pytest.raises(AdapterError, match="not finite numbers"):
+        slot.load(stored)
+
+
+@pytest.mark.parametrize("value", [6e4, 1e20])
+def test_weights_that_become_infinite_when_they_are_loaded_are_refused(
+    value: float, copy: Path, config: ModelConfig
+) -> None:
+    """Scaled by two, or stored in halves, where they are fine as they lie."""
+    spoil(copy, "lora_B", value)
+    loaded, files = load_adapter(copy, config, "float32"), inspect_adapter(copy, config)
+    check_values(files, "float32", "cuda")
+    with pytest.raises(AdapterError, match="not finite numbers in float16"):
+        check_values(files, "float16", "cuda")
+    shape = SlotShape.of(config, loaded.rank, loaded.targets, torch.float16)
+    with pytest.raises(AdapterError, match=r"not finite numbers in torch\.float16"):
+        pack(loaded, shape)
+
+
+def test_the_values_of_a_good_adapter_are_good(
+    adapters: dict[str, Path], config: ModelConfig
+) -> None:
+    for dtype in ("float32", "bfloat16", "float16"):
+        check_values(inspect_adapter(adapters["f0"], config), dtype, "cuda")
+
+
+def exchange(copy: Path, tiny: Path) -> None:
+    """For one of a larger rank."""
+    larger = ensure_adapters(tiny, ["f0"], rank=64)["f0"]
+    shutil.rmtree(copy)
+    shutil.copytree(larger, copy)
+
+
+def rewrite(copy: Path, tiny: Path) -> None:
+    """In place, to the same length, with the times put back."""
+    path = copy / WEIGHTS
+    before = path.stat()
+    raw = path.read_bytes()
+    path.write_bytes(raw[:-4] + bytes(4))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def resettle(copy: Path, tiny: Path) -> None:
+    """Its factor on all weights."""
+    set_config(copy, lora_alpha=1e6)
+
+
+@pytest.mark.parametrize("change", [exchange, rewrite, resettle])
+def test_one_that_is_not_what_was_deployed_is_refused(
+    change: Callable[[Path, Path], None], copy: Path, tiny: Path, config: ModelConfig
+) -> None:
+    deployed = inspect_adapter(copy, config).stamps
+    load_adapter(copy, config, "float32", deployed)
+    change(copy, tiny)
+    for load in (read_adapter, partial(load_adapter, dtype="float32")):
+        with pytest.raises(AdapterError, match=f"{copy}: changed since it was deployed"):
+            load(copy, config, deployed=deployed)
+
+
+def test_one_that_changes_while_it_is_loaded_is_refused(
+    copy: Path, tiny: Path, config: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = adapter_module._load_pairs
+
+    def exchanging(files: Any) -> Any:
+        exchange(copy, tiny)
+        return load(files)
+
+    monkeypatch.setattr(adapter_module, "_load_pairs", exchanging)
+    with pytest.raises(AdapterError, match="changed while it was being loaded"):
+        read_adapter(copy, config, stamps_of(copy))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,3 +48,12 @@ def test_greedy_and_sampled_rows_share_a_batch() -> None:
 def test_the_coldest_temperatures_are_all_but_greedy(temperature: float, seed: int) -> None:
     logits = torch.tensor([[12.0, 80.0, -3.0]])
     assert choose_tokens(logits, [Sampler.of(temperature, 0.9, seed)]) == [1]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("top_p", [1.0, 0.9])
+def test_a_row_that_is_no_numbers_does_not_end_its_batch(bad: float, top_p: float) -> None:
+    logits = torch.tensor([[bad, 0.0, 1.0], [0.0, 0.0, 50.0]])
+    rows = [Sampler.of(1.0, top_p, 1), Sampler.of(1.0, top_p, 1)]
+    _, beside = choose_tokens(logits, rows)
+    assert beside == 2
