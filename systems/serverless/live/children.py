@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from .output import Output
 from .watch import Pulse
 from .wire import AsyncChannel, Message
 
@@ -18,9 +19,11 @@ GRACE_S = 2.0
 
 @dataclass(slots=True, eq=False)
 class Child:
-    """A process and the gateway's end of its channel."""
+    """A process and the gateway's ends of its channel and of what it prints."""
 
+    role: str
     channel: AsyncChannel
+    output: Output
     on_message: Callable[[Message, list[int]], None]
     on_exit: Callable[[int | None], None]
     pid: int | None = None

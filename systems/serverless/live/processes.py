@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from systems.interface import Stage
 from ..stages import Timeline
 from . import process, processor, said, wire
 from .children import GRACE_S, Child, kill, why
+from .output import Output, Told
 from .wire import AsyncChannel, Message
 
 _LOG = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ class Processes:
         self._forks: dict[int, Child] = {}
         self._by_pid: dict[int, Child] = {}
         self._tokens = 0
+        self._told = Told()
 
     @property
     def forked(self) -> list[Child]:
@@ -52,18 +55,22 @@ class Processes:
         with contextlib.ExitStack() as undo:
             ours, theirs = wire.pair()
             undo.callback(ours.close)
-            with theirs:
+            output = Output()
+            undo.callback(output.close)
+            with theirs, output.writer as printed:
                 popen = subprocess.Popen(
                     [*command, str(theirs.fileno()), str(os.getpid()), self._device],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
+                    stdout=printed,
+                    stderr=printed,
                     env=process.environment(),
                 )
             undo.callback(popen.wait)
             undo.callback(popen.kill)
             end = os.pidfd_open(popen.pid)
             undo.pop_all()
-        child = self._adopt(role, ours, on_message, on_exit)
+        child = self._adopt(role, ours, output, on_message, on_exit)
         child.popen, child.pid = popen, popen.pid
         asyncio.get_running_loop().add_reader(end, self._spawned_ended, child, end)
         return child
@@ -72,12 +79,13 @@ class Processes:
         """A process for ``role`` by fork of the template, libraries in place."""
         assert self.template is not None, "the controller forks only from a ready template"
         ours, theirs = wire.pair()
-        child = self._adopt(role, ours, on_message, on_exit)
+        output = Output()
+        child = self._adopt(role, ours, output, on_message, on_exit)
         self._tokens += 1
         self._forks[self._tokens] = child
         fields = {"role": role, "token": self._tokens, "device": self._device}
-        self.template.channel.send("fork", [theirs.fileno()], **fields)
-        theirs.close()
+        with theirs, output.writer as printed:
+            self.template.channel.send("fork", [theirs.fileno(), printed.fileno()], **fields)
         return child
 
     def start_template(self, on_ready: Callable[[], None], on_died: Callable[[str], None]) -> None:
@@ -119,7 +127,9 @@ class Processes:
         for child in forked:
             self._ended(child, None)
 
-    def _adopt(self, role: str, sock: Any, on_message: OnMessage, on_exit: OnExit) -> Child:
+    def _adopt(
+        self, role: str, sock: Any, output: Output, on_message: OnMessage, on_exit: OnExit
+    ) -> Child:
         child: Child
 
         def hear(message: Message, fds: list[int]) -> None:
@@ -129,17 +139,17 @@ class Processes:
 
         def closed(why: str) -> None:
             if why:
-                self._condemn(role, child, why)
+                self._condemn(child, why)
             self._hung_up(child)
 
         channel = AsyncChannel(sock, said.OF_ROLE[role], hear, closed)
-        child = Child(channel, on_message, on_exit)
+        child = Child(role, channel, output, on_message, on_exit)
         return child
 
-    def _condemn(self, role: str, child: Child, why: str) -> None:
+    def _condemn(self, child: Child, why: str) -> None:
         """It said what it may not say, and is not heard any more."""
         child.verdict = f"it said what it may not say: {why}"
-        _LOG.warning("%s %s is ended: %s", role, child.pid, child.verdict)
+        _LOG.warning("%s %s is ended: %s", child.role, child.pid, child.verdict)
         kill(child)
 
     def _hung_up(self, child: Child) -> None:
@@ -163,4 +173,7 @@ class Processes:
         child.ended = True
         child.channel.drain()
         child.channel.close()
+        printed = child.output.close()
+        if child.verdict or returncode not in (0, -signal.SIGKILL):
+            self._told.tell(f"{child.role} {child.pid}", printed)
         child.on_exit(returncode)

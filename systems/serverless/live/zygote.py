@@ -12,7 +12,7 @@ import signal
 import socket
 import time
 
-from . import process, processor
+from . import output, process, processor
 from .wire import Channel
 
 
@@ -68,7 +68,7 @@ def _serve(channel: Channel, wakeup: int) -> None:
     if message["kind"] == "ping":
         channel.send("pong")
         return
-    (fd,) = fds
+    fd, writer = fds
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
@@ -76,9 +76,11 @@ def _serve(channel: Channel, wakeup: int) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.close(wakeup)
         channel.close()
+        output.redirect(writer)
         process.settle(parent)
         process.become(message["role"], socket.socket(fileno=fd), message["device"])
     os.close(fd)
+    os.close(writer)
     channel.send("forked", token=message["token"], pid=pid)
 
 

@@ -123,7 +123,9 @@ def sides(
     def fork(role: str) -> Attacker:
         _, channel = request.getfixturevalue("template")
         ours, theirs = wire.pair()
-        channel.send("fork", [theirs.fileno()], role=role, token=0, device="cpu")
+        prints = os.dup(2)
+        channel.send("fork", [theirs.fileno(), prints], role=role, token=0, device="cpu")
+        os.close(prints)
         theirs.close()
         return Attacker(ours)
 
@@ -347,3 +349,6 @@ def test_what_the_manifest_says_is_in_force_in_each_instance(
         assert instance.rlimit(psutil.RLIMIT_NOFILE)[1] <= confine.MAX_DESCRIPTORS
         assert instance.rlimit(psutil.RLIMIT_CORE) == (0, 0)
         assert instance.rlimit(psutil.RLIMIT_AS)[1] != resource.RLIM_INFINITY
+        for standard in (1, 2):
+            printed = Path(f"/proc/{instance.pid}/fd/{standard}").readlink()
+            assert str(printed).startswith("pipe:"), "and no file that it could fill a disk with"
