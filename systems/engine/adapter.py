@@ -6,6 +6,7 @@ fused projection costs one product with A and one with each B. The scaling is fo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,7 @@ class StoredAdapter:
     """A peft directory as it lies on disk, mapped: A (rank, in) and B (out, rank) by layer, target
     and half, in the dtype they were stored in. Pages are read when they are first looked at."""
 
+    name: str
     pairs: Mapping[tuple[int, str, str], Tensor]
     scaling: float
     rank: int
@@ -115,7 +117,7 @@ def read_adapter(
     if stamps_of(adapter_dir) != files.stamps:
         raise AdapterError(f"{adapter_dir}: changed while it was being loaded")
     targets = tuple(sorted({target for _, target, _ in pairs}))
-    return StoredAdapter(pairs, files.scaling, files.rank, targets)
+    return StoredAdapter(str(adapter_dir), pairs, files.scaling, files.rank, targets)
 
 
 def load_adapter(
@@ -124,31 +126,26 @@ def load_adapter(
     """:func:`read_adapter`, ready for a backbone stored as ``dtype``. ``AdapterError`` also where
     a weight is no finite number."""
     stored = read_adapter(adapter_dir, config, deployed)
-    pairs = stored.pairs
     wanted = torch_dtype(compute_dtype(dtype))
     shapes = target_shapes(config)
     layers = tuple(
         LayerAdapter(
             **{
-                name: _delta(pairs, index, targets, shapes, stored.scaling, wanted)
+                name: _delta(stored, index, targets, shapes, wanted)
                 for name, targets in FUSED.items()
             }
         )
         for index in range(config.num_layers)
     )
-    for layer in layers:
-        for delta in (layer.qkv, layer.o, layer.gate_up, layer.down):
-            for values in (delta.a, *(part.b for part in delta.parts)) if delta else ():
-                check_finite(values, str(adapter_dir))
-    elements = sum(tensor.numel() for tensor in pairs.values())
+    elements = sum(tensor.numel() for tensor in stored.pairs.values())
     return AdapterWeights(layers, elements * wanted.itemsize, stored.rank, stored.targets)
 
 
 def check_finite(values: Tensor, what: str) -> None:
     """``AdapterError`` where one of ``values`` is NaN or infinite: it would be so in every answer,
     and in all that are computed beside it. Waits for the device that they are on."""
-    least, most = torch.aminmax(values)  # one pass without a copy; NaN is both
-    if not least.isfinite() & most.isfinite():
+    # One pass and one kernel, without a copy; a NaN is the least and the most.
+    if not all(math.isfinite(bound) for bound in torch.aminmax(values)):
         raise AdapterError(f"{what}: the adapter has {NOT_FINITE} in {values.dtype}")
 
 
@@ -167,11 +164,10 @@ def _load_pairs(files: AdapterFiles) -> dict[tuple[int, str, str], Tensor]:
 
 
 def _delta(
-    pairs: Mapping[tuple[int, str, str], Tensor],
+    stored: StoredAdapter,
     layer: int,
     targets: Sequence[str],
     shapes: Mapping[str, tuple[int, int]],
-    scaling: float,
     dtype: torch.dtype,
 ) -> Delta | None:
     halves: list[Tensor] = []
@@ -179,9 +175,11 @@ def _delta(
     start = low = 0
     for target in targets:
         stop = start + shapes[target][0]
-        if (layer, target, "A") in pairs:
-            a = pairs[layer, target, "A"].to(dtype)
-            b = (pairs[layer, target, "B"].to(dtype) * scaling).t().contiguous()
+        if (layer, target, "A") in stored.pairs:
+            a = stored.pairs[layer, target, "A"].to(dtype)
+            b = (stored.pairs[layer, target, "B"].to(dtype) * stored.scaling).t().contiguous()
+            for values in (a, b):
+                check_finite(values, stored.name)
             halves.append(a)
             parts.append(Part(start, stop, low, low + a.shape[0], b))
             low += a.shape[0]

@@ -142,7 +142,7 @@ class AdapterSlot:
                     self._place(stored, target, a[:, low:high], b[:, low:high, start:stop])
                     low = high
                 start = stop
-        check_finite(self._flat, f"slot of rank {self.shape.rank}")
+        check_finite(self._flat, stored.name)
 
     def _place(self, stored: StoredAdapter, target: str, a: Tensor, b: Tensor) -> None:
         """One target's ``a`` (layers, rank, in) and ``b`` (layers, rank, out)."""
@@ -161,7 +161,7 @@ class AdapterSlot:
         for dtype in {self.shape.dtype, torch.float32}:
             halves = {"A": torch.zeros(rank, inner), "B": torch.zeros(out, rank)}
             pairs = {(0, target, half): value.to(dtype) for half, value in halves.items()}
-            self.load(StoredAdapter(pairs, 1.0, rank, (target,)))
+            self.load(StoredAdapter("zeros", pairs, 1.0, rank, (target,)))
 
     def clear(self) -> None:
         """The backbone alone again."""
