@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from .bytecode import uncompiled
+from harness.cells.bytecode import uncompiled
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def disk() -> Finding:
 @check
 def sealed_memory() -> Finding:
     """Whether the kernel keeps its word about sealed memory files."""
-    from systems.serverless.live import store
+    from systems.serverless.live.weights import store
 
     try:
         fd = store.create("doctor", 4096)
@@ -121,7 +121,7 @@ def sealed_memory() -> Finding:
 
 @check
 def landlock() -> Finding:
-    from systems.serverless.live import landlock
+    from systems.runtime.sandbox import landlock
 
     there = landlock.version() > 0
     why = "see no adapter but their own" if there else "may read each other's: no Landlock here"

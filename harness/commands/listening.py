@@ -32,7 +32,7 @@ def load_hosts(count: int, listen: str | None) -> Iterator[LoadHosts | None]:
         return
     if listen is None:
         raise HarnessError("--load-hosts needs --listen, this host's address as they reach it")
-    from systems.links import secret
+    from systems.runtime.links import secret
 
     from ..replay.hosts import LoadHosts
 

@@ -18,7 +18,7 @@ def load_worker(
     """
     import os
 
-    from systems.links import secret
+    from systems.runtime.links import secret
 
     from ..errors import HarnessError
     from ..replay.hosts.worker import serve

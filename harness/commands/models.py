@@ -65,9 +65,8 @@ def make(
 
     Example: slbench models make smollm2-135m --adapters 8
     """
+    from harness.cells.deployments import found_or_made
     from systems.models import ensure_adapters
-
-    from ..deployments import found_or_made
 
     with _working(f"making {backbone}"):
         path = found_or_made(backbone)

@@ -27,10 +27,11 @@ def profile(
     import os
     import sys
 
-    from ..profiling import measure, settings, to_toml
-    from ..progress import Progress
+    from harness.execution.progress import Progress
+    from harness.profiling.machine import measure, settings, to_toml
+    from harness.profiling.servers import measure_servers
+
     from ..records.manifest import machine
-    from ..server_profiling import measure_servers
 
     about = machine()
     cores = len(os.sched_getaffinity(0))

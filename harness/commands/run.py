@@ -11,10 +11,10 @@ import typer
 from ..places import RUNS
 
 if TYPE_CHECKING:
+    from harness.execution.progress import Progress
     from paper_figures import Drawn
 
     from ..experiment import Experiment
-    from ..progress import Progress
     from ..records import Cell, Run
 
 
@@ -94,11 +94,12 @@ def run(
     """
     from functools import partial
 
+    from harness.execution.progress import Progress
+    from harness.execution.runner import Runner
+
     from ..errors import HarnessError
     from ..experiment import Experiment
-    from ..progress import Progress
     from ..records import new_run, open_run
-    from ..runner import Runner
     from . import listening
     from .keeping import keeping
 
@@ -132,7 +133,7 @@ def run(
 
 
 def _check_simulation(chosen: Experiment, record: Run, profile: str, progress: Progress) -> None:
-    from .. import fidelity
+    from harness.profiling import fidelity
 
     for line in fidelity.lines(fidelity.check(chosen, record, profile, progress)):
         progress.say(line)

@@ -61,10 +61,10 @@ def serve(
     import signal
     import sys
 
+    from harness.cells.deployments import check_machines, deployment_for
     from systems.access import VARIABLE
     from systems.registry import system_class
 
-    from ..deployments import check_machines, deployment_for
     from ..experiment import DeploymentChoice, SystemChoice, parse_setting
 
     if tokens is not None:

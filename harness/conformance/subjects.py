@@ -6,11 +6,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.cells.deployments import deployment_for
 from systems.errors import DeploymentError, UnreachableError
 from systems.interface import Deployment, Device, Function
 from systems.serverful.http import list_models
 
-from ..deployments import deployment_for
 from ..errors import HarnessError
 from ..experiment import DeploymentChoice, SystemChoice, parse_setting
 from ..replay.target import Target

@@ -7,7 +7,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ..fidelity import COMPARED
+from harness.profiling.fidelity import COMPARED
+
 from .block import Block
 
 HEADS = ("", "mean TTFT", "p95 TTFT", "cold starts", "cost")

@@ -6,9 +6,10 @@ studies.toml; ``weak-scaling --values 10000 --out DIR`` runs one at another size
 import argparse
 from pathlib import Path
 
+from harness.execution.progress import Progress
+
 from ..errors import HarnessError
 from ..places import REFERENCE
-from ..progress import Progress
 from .making import make
 from .studies import studies
 

@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.cells.plan import plan_cells
+from harness.execution.progress import Progress
+from harness.execution.runner import CellTask, Runner, run_cell
+from harness.execution.sweeps import cores, spread
+
 from ..experiment import Experiment
 from ..places import RUNS
-from ..plan import plan_cells
-from ..progress import Progress
 from ..records import Run
 from ..records.files import STUDY, digests, write_table
 from ..records.segments import FILE, distinct, rows
-from ..runner import CellTask, Runner, run_cell
-from ..sweeps import cores, spread
 from .compact import compact
 from .numbers import numbers
 from .studies import Study

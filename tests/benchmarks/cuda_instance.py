@@ -17,7 +17,8 @@ from pathlib import Path
 from systems.engine.adapter_files import stamps_of
 from systems.engine.cuda import context
 from systems.models import ensure_adapters, ensure_backbone
-from systems.serverless.live import placing, process
+from systems.runtime import process
+from systems.serverless.live import device_backend as placing
 
 FORKS = 2
 LIMITS = {"max_batch_size": 4, "max_context_tokens": 1024}

@@ -27,14 +27,14 @@ import torch
 from safetensors.torch import load_file
 
 from systems.engine.checkpoint import BackboneLayout, fill, plan_layout
+from systems.engine.cuda.loading import fill_device, load, registered
+from systems.engine.private_memory import map_private
 from systems.engine.reading import PAGE
 from systems.engine.residency import Residency
 from systems.engine.safetensors_files import read_headers
 from systems.errors import CheckpointError
 from systems.models import ensure_backbone
-from systems.serverless.live import cuda_copies, cuda_ipc, store
-from systems.serverless.live.device_loader import load, registered
-from systems.serverless.live.loader import fill_device
+from systems.serverless.live.weights import cuda_copies, cuda_ipc, store
 
 from . import sllm_store
 
@@ -160,7 +160,7 @@ def _row(it: Loaded, source: str, way: str, found: list[dict[str, float]]) -> di
 def from_locked_memory(card: torch.Tensor) -> list[dict[str, object]]:
     nbytes = min(LOCKED_BYTES, card.numel())
     rows: list[dict[str, object]] = []
-    with registered(store.map_private(nbytes)) as source:
+    with registered(map_private(nbytes)) as source:
         for streams in (1, 2, 4):
             start = time.perf_counter()
             load(source, card, streams=streams)

@@ -25,7 +25,8 @@ from typing import Any
 from systems.engine.adapter_files import stamps_of
 from systems.engine.cuda import context
 from systems.models import ensure_adapters, ensure_backbone
-from systems.serverless.live import placing, process
+from systems.runtime import process
+from systems.serverless.live import device_backend as placing
 
 MOST, BATCH, PROMPTS = 3, 8, 10
 LIMITS = {"max_batch_size": 8, "max_context_tokens": 512}

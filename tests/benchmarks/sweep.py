@@ -26,8 +26,8 @@ from typing import Any
 
 import psutil
 
-from harness.sweeps import cores
-from tests.harness.test_sweeps import manifests
+from harness.execution.sweeps import cores
+from tests.harness.execution.test_sweeps import manifests
 
 CELLS_A_SEED = 21
 KILLED_AT = 0.4

@@ -16,11 +16,12 @@ import pytest
 from systems.interface import Deployment, Device, Function, Limits
 from systems.models.sizes import model_size
 from systems.serverless.options import Options
-from systems.serverless.simulated.laws import Laws
 from systems.serverless.simulated.platform import Platform
-from systems.serverless.simulated.profile import load_profile
-from systems.serverless.simulated.run import Arrival, build_world
+from systems.serverless.simulated.run import build_world
 from systems.serverless_lora import ServerlessLoRA
+from systems.simulation.arrival import Arrival
+from systems.simulation.latency_model import Laws
+from systems.simulation.profile import load_profile
 from workloads.streams import stream
 
 GIGA = 10**9

@@ -11,7 +11,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from systems.interface import Deployment, Device, Function, Limits
-from tests.systems.serverless.live.endpoint import endpoint
+from tests.systems.runtime.http.endpoint import endpoint
 
 PROMPTS: dict[str, Any] = {
     "ids": list(range(5, 133)),

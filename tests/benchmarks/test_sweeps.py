@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from harness.execution.progress import Progress
+from harness.execution.runner import Runner
+from harness.execution.sweeps import cores
 from harness.experiment import load
-from harness.progress import Progress
 from harness.records import Run
-from harness.runner import Runner
-from harness.sweeps import cores
 
 CELLS_A_CORE = 12
 

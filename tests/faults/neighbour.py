@@ -92,12 +92,12 @@ def simulated(seeds: int, share_rps: float) -> dict[str, Any]:
 
 
 def _simulate(seed: int, share_rps: float, flooded: bool) -> Ttfts:
-    from harness.deployments import simulated_deployment
+    from harness.cells.deployments import simulated_deployment
+    from harness.execution.simulation import simulate_cell
     from harness.experiment import DeploymentChoice, SystemChoice
     from harness.replay import Schedule
-    from harness.simulation import simulate_cell
     from systems.interface import Limits
-    from systems.serverless.simulated.profile import load_profile
+    from systems.simulation.profile import load_profile
 
     limits = Limits(max_context_tokens=512, keep_alive_s=600, request_timeout_s=3600)
     choice = DeploymentChoice(

@@ -11,8 +11,9 @@ import time
 
 import torch
 
-from systems.serverless.live import cuda_copies, cuda_store
-from systems.serverless.live.exports import Export
+from systems.engine.cuda import device_mapping as cuda_store
+from systems.serverless.live.weights import cuda_copies
+from systems.serverless.live.weights.handle import Export
 
 
 def owner(sock: socket.socket, size: int) -> None:

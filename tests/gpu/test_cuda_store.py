@@ -127,11 +127,11 @@ def test_memory_comes_back_once_nobody_maps_it(start: Start) -> None:
 def test_memory_of_its_own_goes_with_the_last_view_whatever_torch_still_holds() -> None:
     import torch
 
-    from systems.serverless.live import cuda_copies
+    from systems.engine.cuda import device_mapping
 
     torch.zeros(1, device="cuda")
     before = torch.cuda.mem_get_info()[0]
-    flat = cuda_copies.own(SIZE + 12345)
+    flat = device_mapping.own(SIZE + 12345).given_up()
     view = flat[1000:2000]
     kept = torch.zeros(300_000, device="cuda")
     del flat

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from systems.engine.checkpoint import fill, pieces, plan_layout
+from systems.engine.cuda import loading as device_loader
+from systems.engine.cuda.loading import fill_device
 from systems.models import ensure_backbone
-from systems.serverless.live import device_loader
-from systems.serverless.live.loader import fill_device
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])  # as it is stored, and converted

@@ -8,7 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from harness import assemble, metrics
+from harness import metrics
+from harness.cells import tables as assemble
 from harness.cost import bill, price_sheet
 from harness.records import Cell, Manifest, Run, new_run, write_cell
 from systems.interface import (

@@ -14,7 +14,7 @@ import pytest
 from harness.claims import Claim, Ours, Published, claims, published
 from harness.claims.rules import judge
 from harness.places import REFERENCE
-from systems.serverless.simulated.profile import Number, load_profile, profile_names
+from systems.simulation.profile import Number, load_profile, profile_names
 
 ROOT = Path(__file__).parents[2]
 

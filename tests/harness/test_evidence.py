@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from harness.execution.progress import Progress
+from harness.execution.runner import Runner
 from harness.experiment import load
-from harness.progress import Progress
 from harness.records import Run
-from harness.runner import Runner
 from systems.errors import EvidenceError
 from systems.interface import (
     Deployment,

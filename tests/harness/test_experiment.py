@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from harness.cells.plan import plan_cells
 from harness.commands.run import _choose
 from harness.errors import HarnessError
 from harness.experiment import Experiment, load, parse_setting, shipped
-from harness.plan import plan_cells
 from systems.registry import system_names
 from workloads import catalogue
 

@@ -17,14 +17,14 @@ from typing import Any
 import pytest
 import typer
 
+from harness.cells.plan import plan_cells
 from harness.cli import build
 from harness.commands.run import _choose
-from harness.plan import plan_cells
 from harness.reference_server import running_reference_server
 from systems.access import AccessTokens
 from systems.openai_endpoint import Options
 from systems.registry import system_names
-from systems.serverless.live.schema import ChatRequest
+from systems.runtime.http.schema import ChatRequest
 from workloads import catalogue
 
 from .pages import ROOT, commands, pages, words

@@ -10,7 +10,7 @@ import pytest
 
 from harness import metrics
 from harness.errors import HarnessError, RecordError
-from harness.progress import Progress
+from harness.execution.progress import Progress
 from harness.records import open_run, read_cell
 from harness.records.segments import segments
 from harness.reference import Study, studies
@@ -74,7 +74,9 @@ def test_a_study_goes_on_where_it_was_killed(
     assert not (tmp_path / "ref").exists()
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("manifest.json")}
     assert len(before) == 6
-    monkeypatch.setattr("harness.runner.Runner.simulate", _killed)  # nothing is left to simulate
+    monkeypatch.setattr(
+        "harness.execution.runner.Runner.simulate", _killed
+    )  # nothing is left to simulate
     place = make(study, tmp_path / "ref", Progress(), 1, tmp_path / "runs")
     assert len(open_run(place).cells()) == 2
 

@@ -20,7 +20,7 @@ from .machine import Machine, two_machines
 
 GUIDE = Path("docs/cluster.md")
 AHEAD_S = 1000
-EXPERIMENT = "tests/harness/tiny.yaml"
+EXPERIMENT = "tests/harness/execution/tiny.yaml"
 _LIMIT_S = 540
 
 

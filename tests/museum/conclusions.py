@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from harness.cells.plan import CellPlan, plan_cells
 from harness.compare import FACTORS, matched
 from harness.errors import HarnessError
 from harness.experiment import Experiment
-from harness.plan import CellPlan, plan_cells
 from harness.records import Cell, Manifest
 from harness.records.samples import samples
 from harness.stats import Series, mean_interval, mean_ratio_interval, summarise

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from harness.execution.progress import Progress
+from harness.execution.runner import Runner
 from harness.experiment import load
-from harness.progress import Progress
 from harness.records import Run, new_run
-from harness.runner import Runner
 from tests.harness.made import made_cell, made_run, unseen_tables
 
 

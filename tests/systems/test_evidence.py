@@ -23,7 +23,7 @@ from systems.interface import (
     Stage,
     Temperature,
 )
-from systems.serverless.live.journal import Journal, read
+from systems.runtime.journal import Journal, read
 
 SPAN = Span(Stage.PREFILL, 5, 9)
 WHOLE = Evidence(

@@ -6,7 +6,7 @@ import ast
 import re
 from pathlib import Path
 
-from systems.serverless.live import confine
+from systems.runtime.sandbox import confine
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "SECURITY.md").read_text(encoding="utf-8")

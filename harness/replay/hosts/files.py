@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-from systems.links.link import Link, Message
+from systems.runtime.links.link import Link, Message
 
 _PIECE = 1 << 20
 

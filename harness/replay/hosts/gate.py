@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from systems.links.handshake import Door
-from systems.links.link import Message
-from systems.links.offset import ClockOffset, Exchange, clock_id
+from systems.runtime.links.handshake import Door
+from systems.runtime.links.link import Message
+from systems.runtime.links.offset import ClockOffset, Exchange, clock_id
 
 from ...errors import HarnessError
 from ..plan import Plan

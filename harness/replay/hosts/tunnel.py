@@ -6,7 +6,7 @@ import asyncio
 import base64
 from collections.abc import Callable
 
-from systems.links.link import Link, Message
+from systems.runtime.links.link import Link, Message
 
 _LOOPBACK = "127.0.0.1"
 KINDS = frozenset({"open", "data", "shut"})

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from systems.links.handshake import Knock
-from systems.links.link import Message
-from systems.links.offset import clock_id
+from systems.runtime.links.handshake import Knock
+from systems.runtime.links.link import Message
+from systems.runtime.links.offset import clock_id
 
 from ...errors import HarnessError
 from ..plan import Plan

@@ -12,9 +12,8 @@ import torch
 from systems.engine.adapter import load_adapter
 from systems.engine.checkpoint import BackboneLayout
 from systems.engine.multi import MultiEngine
-from systems.serverless.live.exports import Export
-from systems.serverless.live.placing import PLACES
-from systems.serverless.live.wire import Message
+from systems.engine.private_weights import READ
+from systems.runtime.channel import Message
 
 
 def hold(engine: Any, name: str, path: Path) -> float:
@@ -34,7 +33,7 @@ def _limits(message: Message) -> dict[str, int]:
 def _on_cpu(message: Message) -> MultiEngine:
     torch.set_num_threads(message["threads"])
     layout = BackboneLayout.from_json(message["layout"])
-    weights = PLACES["cpu"].weights(layout, Path(message["model_dir"]), Export())
+    weights = READ["cpu"](layout, Path(message["model_dir"]))
     return MultiEngine(layout.config, weights, **_limits(message))
 
 
@@ -45,7 +44,7 @@ def _on_cuda(message: Message) -> Any:
     from systems.engine.cuda.table import AdapterTable
 
     layout = BackboneLayout.from_json(message["layout"])
-    weights = PLACES["cuda"].weights(layout, Path(message["model_dir"]), Export())
+    weights = READ["cuda"](layout, Path(message["model_dir"]))
     table_of = message["table"]
     shape = SlotShape.of(layout.config, table_of["rank"], table_of["targets"], weights.dtype)
     table = AdapterTable(shape, table_of["count"], "cuda")

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from systems.interface import Decision
-from systems.serverless.live.journal import Journal
-from systems.serverless.live.platform import Call, Failure, Tokens, evidence_of
-from systems.serverless.live.times import Step
-from systems.serverless.live.wire import AsyncChannel, Message, close_all
+from systems.runtime.calls import Call, Failure, Tokens, evidence_of
+from systems.runtime.channel import AsyncChannel, Message, close_all
+from systems.runtime.journal import Journal
+from systems.runtime.times import Step
 
 from .deck import Deck
 from .placement import Place, Placement

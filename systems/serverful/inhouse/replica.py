@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from systems.serverless.live import process
-from systems.serverless.live.wire import Channel, Message
+from systems.runtime import process
+from systems.runtime.channel import Channel, Message
 
 from .batcher import Queued
 

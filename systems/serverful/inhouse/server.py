@@ -24,12 +24,13 @@ from aiohttp import web
 
 from systems.errors import DeploymentError, SystemsError
 from systems.interface import Decision, Deployment
-from systems.serverless.live import process, said, wire
-from systems.serverless.live.api import Api
-from systems.serverless.live.journal import Journal
-from systems.serverless.live.patience import PatientRunner
-from systems.serverless.live.text import Text
-from systems.serverless.live.wire import AsyncChannel, Message
+from systems.runtime import channel as wire
+from systems.runtime import process, said
+from systems.runtime.channel import AsyncChannel, Message
+from systems.runtime.http.api import Api
+from systems.runtime.http.text import Text
+from systems.runtime.http.timeouts import PatientRunner
+from systems.runtime.journal import Journal
 
 from .deck import make_deck
 from .front import Front
@@ -114,7 +115,7 @@ class Server:
     def _start(self, replica: int, held: tuple[str, ...], batch: int) -> AsyncChannel:
         ours, theirs = wire.pair()
         device = self._deck.deployment.devices[0].kind
-        command = [sys.executable, "-m", "systems.serverless.live.process", "replica"]
+        command = [sys.executable, "-m", "systems.runtime.process", "replica"]
         self._processes.append(
             subprocess.Popen(
                 [*command, str(theirs.fileno()), str(os.getpid()), device],

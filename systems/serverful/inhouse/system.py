@@ -20,9 +20,9 @@ from systems.interface import (
     RequestEvidence,
     SystemInfo,
 )
+from systems.runtime import journal
 from systems.serverful.ports import ports
 from systems.serverful.system import ServerPlan, ServerSystem
-from systems.serverless.live import journal
 
 from .deck import make_deck
 from .options import Options
@@ -30,8 +30,8 @@ from .schemes import PROFILED
 
 if TYPE_CHECKING:
     from systems.serverful.simulated.outcome import Outcome
-    from systems.serverless.simulated.profile import Profile
-    from systems.serverless.simulated.run import Arrival
+    from systems.simulation.arrival import Arrival
+    from systems.simulation.profile import Profile
 
 
 class InHouse(ServerSystem):

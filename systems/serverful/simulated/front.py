@@ -9,8 +9,8 @@ from functools import partial
 
 from systems.interface import Decision, Span, Stage
 from systems.serverful.inhouse.placement import Place, Placement
-from systems.serverless.simulated.clock import Clock
-from systems.serverless.simulated.worker import Work
+from systems.simulation.clock import Clock
+from systems.simulation.worker import Work
 
 from .holdings import Holdings
 from .replica import Replica

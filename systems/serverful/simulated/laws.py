@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from systems.models.sizes import ModelSize
-from systems.serverless.simulated.laws import Laws
-from systems.serverless.simulated.profile import Profile
-from systems.serverless.simulated.servers import Servers
+from systems.simulation.latency_model import Laws
+from systems.simulation.profile import Profile
+from systems.simulation.servers import Servers
 
 
 @dataclass(frozen=True)

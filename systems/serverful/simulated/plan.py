@@ -10,7 +10,7 @@ from systems.interface import Deployment
 from systems.models.sizes import model_size
 from systems.serverful.inhouse.options import Options
 from systems.serverful.inhouse.schemes import Scheme
-from systems.serverless.simulated.profile import Profile
+from systems.simulation.profile import Profile
 
 from .holdings import ReplicaBytes
 from .laws import ReplicaLaws

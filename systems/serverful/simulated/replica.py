@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from systems.serverful.inhouse.batcher import Batcher, Choice, Queued
-from systems.serverless.simulated.clock import Shared
-from systems.serverless.simulated.worker import Work
+from systems.simulation.clock import Shared
+from systems.simulation.worker import Work
 
 from .laws import ReplicaLaws
 

@@ -11,9 +11,9 @@ from systems.interface import Deployment
 from systems.serverful.inhouse.options import Options
 from systems.serverful.inhouse.placement import Placement
 from systems.serverful.inhouse.schemes import SCHEMES, Scheme
-from systems.serverless.simulated.clock import Clock, Shared
-from systems.serverless.simulated.decision_times import DecisionTimes
-from systems.serverless.simulated.worker import Work
+from systems.simulation.clock import Clock, Shared
+from systems.simulation.decision_times import DecisionTimes
+from systems.simulation.worker import Work
 
 from .front import Call, Front
 from .holdings import Holdings
@@ -22,8 +22,8 @@ from .plan import Staffed, servers, staff
 from .replica import Replica
 
 if TYPE_CHECKING:
-    from systems.serverless.simulated.profile import Profile
-    from systems.serverless.simulated.run import Arrival
+    from systems.simulation.arrival import Arrival
+    from systems.simulation.profile import Profile
 
 
 def simulate(

@@ -11,8 +11,7 @@ import json
 import sys
 
 from systems.engine.config import ModelConfig
-
-from . import process
+from systems.runtime import process
 
 
 def main() -> int:

@@ -27,21 +27,22 @@ from aiohttp.http_exceptions import HttpProcessingError
 from systems.access import AccessTokens, check_address
 from systems.errors import DeploymentError, SystemsError
 from systems.interface import Deployment
-from systems.links import secret
 from systems.registry import system_class
+from systems.runtime.http.api import Api
+from systems.runtime.http.text import Text
+from systems.runtime.http.timeouts import PatientRunner
+from systems.runtime.journal import Journal
+from systems.runtime.links import secret
+from systems.runtime.sandbox import confine
 from systems.serverless.options import Options
 
 from ..core.world import HOST
-from . import confine, kernel_cache, mps
-from .api import Api
-from .auditing import Account
+from . import kernel_cache, mps
 from .cluster.gate import Gate, Offer
-from .journal import Journal
 from .node import Node
-from .patience import PatientRunner
 from .plan import Plan, make_plan, without_devices
 from .platform import Platform
-from .text import Text
+from .weights.auditing import Account
 
 
 async def serve(config: dict[str, Any]) -> None:

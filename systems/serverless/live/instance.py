@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from systems.errors import SystemsError
+from systems.runtime import process
+from systems.runtime.channel import Channel, Message
+from systems.runtime.sandbox import confine
 
-from . import confine, placing, process
-from .exports import Export
-from .wire import Channel, Message
+from . import device_backend as placing
+from .weights.handle import Export
 
 if TYPE_CHECKING:
     from systems.engine.batching import Batching

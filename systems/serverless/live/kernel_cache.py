@@ -23,8 +23,8 @@ from typing import Any
 
 import systems.engine.cuda
 from systems.errors import DeploymentError
+from systems.runtime import process
 
-from . import process
 from .plan import Plan
 
 ENTRIES = "kernel_cache_entries"

@@ -10,23 +10,24 @@ from functools import partial
 from typing import Any
 
 from systems.interface import Stage
+from systems.runtime import processor
+from systems.runtime.channel import Message, close_all
+from systems.runtime.children import GRACE_S, Child, kill, why
+from systems.runtime.liveness import Watch, Watched
+from systems.runtime.processes import Processes
+from systems.runtime.processor import Metered
+from systems.runtime.said import BadMessageError
+from systems.runtime.stages import Timeline
 
 from ..core import actions as act
 from ..core import events as ev
 from ..core.artifacts import Artifact, CopyKey
-from ..stages import Timeline
-from . import cuda_ipc, mappings, processor, store
-from .auditing import Audit, Audits, Sum
-from .children import GRACE_S, Child, kill, why
-from .exports import Export
 from .nodes import Provisioned
 from .plan import Plan
-from .processes import Processes
-from .processor import Metered
-from .said import BadMessageError
 from .spares import Spares
-from .watch import Watch, Watched
-from .wire import Message, close_all
+from .weights import cuda_ipc, mappings, store
+from .weights.auditing import Audit, Audits, Sum
+from .weights.handle import Export
 
 
 @dataclass(slots=True, eq=False)

@@ -13,12 +13,12 @@ from systems.engine.checkpoint import BackboneLayout, plan_layout
 from systems.engine.cuda.buckets import slot_bytes
 from systems.errors import DeploymentError
 from systems.interface import Deployment, Function
+from systems.runtime.channel import Message
+from systems.runtime.sandbox import confine
 
 from ..core.world import BackboneSpec, DeviceSpec, FunctionSpec, Settings, World
 from ..options import Options
-from . import confine
 from .apart import check_apart, folders
-from .wire import Message
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from systems.interface import (
@@ -17,12 +17,13 @@ from systems.interface import (
     MemoryOwner,
     MemoryStep,
     ProcessorUse,
-    RequestEvidence,
-    Span,
-    Stage,
 )
+from systems.runtime.calls import Call, Failure, Tokens, evidence_of
+from systems.runtime.channel import Message
+from systems.runtime.journal import Journal
+from systems.runtime.processor import Metered
+from systems.runtime.times import Step
 
-from .. import stages
 from ..core import actions as act
 from ..core import events as ev
 from ..core.controller import Controller
@@ -30,72 +31,10 @@ from ..core.memory import Holding
 from ..core.policies import Policies
 from ..core.state import TemplatePhase
 from ..core.world import DeviceSpec
-from .journal import Journal
 from .nodes import AnyNode
 from .plan import Plan
-from .processor import Metered
-from .times import Step, clamp
-from .wire import Message
 
 _LOOK_S = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """Token ids that came in one step; ``finished`` is None, ``stop`` or ``length``."""
-
-    ids: tuple[int, ...]
-    finished: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A request that ends in an error; ``status`` as in HTTP, ``retry_after_s`` its header."""
-
-    status: int
-    reason: str
-    retry_after_s: int | None = None
-
-
-@dataclass(slots=True, eq=False)
-class Call:
-    """A request on its way through the platform."""
-
-    id: int
-    client_id: str
-    function: str
-    prompt_ids: list[int]
-    max_tokens: int
-    sampling: dict[str, Any]
-    received_ns: int
-    answers: asyncio.Queue[Tokens | Failure] = field(default_factory=asyncio.Queue)
-    deadline: asyncio.TimerHandle | None = None
-    instance: int | None = None
-    batch_size: int | None = None
-    provisioning: tuple[Span, ...] = ()
-    started_for_it: bool = False
-    """Its instance came up while it waited."""
-    prefill_ns: int | None = None
-    first_token_ns: int | None = None
-    last_token_ns: int | None = None
-    placed_ns: int | None = None
-    """When it was given to its instance."""
-    done_ns: int | None = None
-    """When it was over: its instance was heard to be done with it, or its caller had left."""
-    tokens: int = 0
-    """Handed to the caller."""
-    settled: bool = False
-    """Its evidence is kept; nothing more will be."""
-
-    def stepped(self, step: Step) -> None:
-        """A token of it came. Its stages never go back, and never beyond what was observed here."""
-        if self.first_token_ns is None:
-            given_ns = self.received_ns if self.placed_ns is None else self.placed_ns
-            start_ns = given_ns if step.start_ns is None else step.start_ns
-            self.prefill_ns = clamp(start_ns, given_ns, step.heard_ns)
-            self.first_token_ns = clamp(step.end_ns, self.prefill_ns, step.heard_ns)
-        earliest_ns = self.last_token_ns or self.first_token_ns
-        self.last_token_ns = clamp(step.end_ns, earliest_ns, step.heard_ns)
 
 
 class Platform:
@@ -360,34 +299,3 @@ class Platform:
         if size:
             self._sizes[device, holding] = size
         self._journal.memory(MemoryStep(time.monotonic_ns(), *key, self._held[key]))
-
-
-def evidence_of(call: Call, responded_ns: int | None) -> RequestEvidence:
-    """What was seen of a request, answered or not."""
-    spans = tuple(_spans(call))
-    placed = call.instance is not None
-    return RequestEvidence(
-        request_id=call.client_id,
-        function_id=call.function,
-        received_ns=call.received_ns,
-        responded_ns=responded_ns,
-        temperature=(
-            stages.temperature(spans, started_for_it=call.started_for_it) if placed else None
-        ),
-        instance_id=str(call.instance) if placed else None,
-        batch_size=call.batch_size,
-        spans=spans,
-        placed_ns=call.placed_ns,
-        done_ns=None if call.placed_ns is None else call.done_ns,
-    )
-
-
-def _spans(call: Call) -> list[Span]:
-    if call.prefill_ns is None or call.first_token_ns is None:
-        return []
-    spans = stages.waited_for(call.provisioning, call.received_ns, call.prefill_ns)
-    spans.append(Span(Stage.PREFILL, call.prefill_ns, call.first_token_ns))
-    last_ns = call.last_token_ns or call.first_token_ns
-    if last_ns > call.first_token_ns:
-        spans.append(Span(Stage.DECODE, call.first_token_ns, last_ns))
-    return spans

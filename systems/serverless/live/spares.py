@@ -17,14 +17,14 @@ from functools import partial
 from typing import Protocol
 
 from systems.interface import Stage
+from systems.runtime.channel import Message
+from systems.runtime.children import Child
+from systems.runtime.stages import Timeline
 
 from ..core.artifacts import Artifact, CopyKey
 from ..core.spares import SparePool
-from ..stages import Timeline
-from .children import Child
-from .exports import Export
 from .plan import Plan
-from .wire import Message
+from .weights.handle import Export
 
 Says = Callable[[Message, list[int]], None]
 Fork = Callable[[Says, Callable[[int | None], None]], Child]

@@ -23,19 +23,23 @@ import psutil
 from systems import errors
 from systems.access import AccessTokens, check_address, headers
 from systems.interface import Deployment, Endpoint, Evidence, ServingSystem, SystemInfo
-from systems.links import secret
-from systems.links.address import ClusterAddress
+from systems.runtime import journal
+from systems.runtime.links import secret
+from systems.runtime.links.address import ClusterAddress
+from systems.runtime.sandbox import confine
 
 from ..core.policies import Policies
 from ..options import Options
-from . import confine, journal, kernel_cache
+from . import kernel_cache
 from .cluster.launch import Nodes, check_cluster
 from .machine import check_machine, check_mps
 from .plan import make_plan
 
 if TYPE_CHECKING:
-    from ..simulated.profile import Profile
-    from ..simulated.run import Arrival, Outcome
+    from systems.simulation.arrival import Arrival
+    from systems.simulation.profile import Profile
+
+    from ..simulated.run import Outcome
 
 _START_S = 120.0
 _STOP_S = 10.0

@@ -8,8 +8,15 @@ from functools import partial
 from typing import Any
 
 from systems.interface import Activity, Decision, MemoryOwner, MemoryStep, Span, Stage
+from systems.runtime import stages
+from systems.runtime.stages import Timeline
+from systems.simulation.clock import Clock
+from systems.simulation.decision_times import DecisionTimes
+from systems.simulation.hardware import hardware
+from systems.simulation.latency_model import Laws
+from systems.simulation.profile import Profile
+from systems.simulation.worker import Work, Worker
 
-from .. import stages
 from ..core import actions as act
 from ..core import events as ev
 from ..core.artifacts import DORMANT, PARKED, Artifact, CopyKey
@@ -17,15 +24,8 @@ from ..core.controller import Controller
 from ..core.memory import Holding
 from ..core.policies import Policies
 from ..core.world import World
-from ..stages import Timeline
-from .clock import Clock
-from .decision_times import DecisionTimes
-from .hardware import hardware
-from .laws import Laws
-from .profile import Profile
 from .running import Call, Copy, Process
 from .spares import Spares
-from .worker import Work, Worker
 
 _NS = 1e9
 

@@ -9,30 +9,21 @@ from typing import Any
 from systems.engine.cuda.buckets import slot_bytes
 from systems.interface import Deployment, Evidence, RequestEvidence
 from systems.models.sizes import ModelSize, model_size
+from systems.runtime import stages
+from systems.simulation.arrival import Arrival
+from systems.simulation.latency_model import Laws
+from systems.simulation.number import Number
+from systems.simulation.profile import Profile
 
-from .. import stages
 from ..core.policies import Policies
 from ..core.world import BackboneSpec, DeviceSpec, FunctionSpec, Settings, World
 from ..options import Options
-from .laws import Laws
-from .number import Number
+from . import priors
 from .platform import Platform
-from .profile import Profile
 from .running import Call
 
 LAW_TOKENS = 128
 """Prompt length at which a controller's T(b) is profiled."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """One request of a schedule; ``at_ns`` is when the client sends it."""
-
-    id: int
-    at_ns: int
-    function: str
-    prompt_tokens: int
-    output_tokens: int
 
 
 @dataclass(frozen=True)
@@ -150,8 +141,8 @@ def build_world(
             slo_ttft_ns=round(slo_s * 1e9),
             host_bytes=round(profile.host_bytes.value),
             dormant_bytes=round(profile.dormant_bytes.value),
-            law=law.batch_law(LAW_TOKENS),
-            delay_ns=law.delays_ns(),
+            law=priors.batch_law(law, LAW_TOKENS),
+            delay_ns=priors.delays_ns(law),
         )
 
     sizes: dict[str, ModelSize] = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from systems.interface import Span
+from systems.runtime.stages import Timeline
+from systems.simulation.latency_model import Laws
+from systems.simulation.worker import Work, Worker
 
 from ..core.artifacts import GONE, CopyKey, Residency
-from ..stages import Timeline
-from .laws import Laws
-from .worker import Work, Worker
 
 
 @dataclass(slots=True, eq=False)

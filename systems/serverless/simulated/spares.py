@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from systems.interface import Stage
+from systems.runtime.stages import Timeline
+from systems.simulation.clock import Clock
+from systems.simulation.hardware import Hardware
+from systems.simulation.profile import Profile, ProfileError
 
 from ..core.artifacts import CopyKey
 from ..core.spares import SparePool
-from ..stages import Timeline
-from .clock import Clock
-from .hardware import Hardware
-from .profile import Profile, ProfileError
 
 _STAGES = (Stage.WARMING, Stage.BACKBONE, Stage.KERNELS)
 

@@ -16,8 +16,8 @@ from harness.reference_server import ReferenceServer
 from harness.replay import replay
 from harness.replay.hosts import LoadHosts
 from harness.replay.hosts.files import send_file, take_piece
-from systems.links import secret
-from systems.links.link import Link
+from systems.runtime.links import secret
+from systems.runtime.links.link import Link
 from tests.harness.replay.test_client import schedule
 
 KEY = "of this run"

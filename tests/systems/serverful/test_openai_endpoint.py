@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from harness.agreement import disagreement
+from harness.cells.ttft_check import disagreement
 from harness.records import open_run
 from harness.reference_server import running_reference_server
 from systems.errors import DeploymentError

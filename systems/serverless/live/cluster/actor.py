@@ -13,9 +13,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from systems.links import secret
-
-from .. import process
+from systems.runtime import process
+from systems.runtime.links import secret
 
 
 class NodeAgent:

@@ -24,18 +24,20 @@ import uvloop
 
 from systems.errors import SystemsError
 from systems.interface import Deployment
-from systems.links import secret
-from systems.links.handshake import Knock
-from systems.links.offset import clock_id
+from systems.runtime import process
+from systems.runtime.channel import Message
+from systems.runtime.links import secret
+from systems.runtime.links.handshake import Knock
+from systems.runtime.links.offset import clock_id
+from systems.runtime.processor import Metered
+from systems.runtime.sandbox import confine
 
 from ...core import events as ev
-from .. import confine, kernel_cache, process
-from ..auditing import Audit
+from .. import kernel_cache
 from ..machine import check_machine
 from ..node import Node
 from ..plan import Plan, make_plan
-from ..processor import Metered
-from ..wire import Message
+from ..weights.auditing import Audit
 from . import codec, models
 from .memory import EVERY_S, read_memory
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from systems.runtime.channel import Message
+
 from ...core import actions as act
 from ...core import events as ev
-from ..auditing import Audit
-from ..wire import Message
+from ..weights.auditing import Audit
 
 ACTIONS: tuple[type, ...] = (
     act.StartTemplate,

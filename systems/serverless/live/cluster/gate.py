@@ -10,18 +10,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from systems.interface import NodeMemoryStep, NodeSeen
-from systems.links.handshake import Door
-from systems.links.offset import ClockOffset, Exchange, clock_id
 from systems.models import cache_root
+from systems.runtime.channel import Message
+from systems.runtime.journal import Journal
+from systems.runtime.links.handshake import Door
+from systems.runtime.links.offset import ClockOffset, Exchange, clock_id
+from systems.runtime.processor import Metered
 
 from ...core.state import TemplatePhase
 from ...core.world import DeviceSpec
-from ..auditing import Account, Audit, Sum
-from ..journal import Journal
 from ..plan import Plan
 from ..platform import Platform
-from ..processor import Metered
-from ..wire import Message
+from ..weights.auditing import Account, Audit, Sum
 from . import codec, models
 from .agent import VERSION
 from .remote import RemoteNode

@@ -15,8 +15,8 @@ import psutil
 
 from systems.errors import DeploymentError
 from systems.interface import Deployment
-from systems.links.address import ClusterAddress
-from systems.links.rays import check_installed
+from systems.runtime.links.address import ClusterAddress
+from systems.runtime.links.rays import check_installed
 
 from .session import end_session
 

@@ -9,15 +9,15 @@ from dataclasses import replace
 from typing import Any
 
 from systems.interface import Span, Stage
-from systems.links.link import Link
-from systems.links.offset import ClockOffset
+from systems.runtime import said
+from systems.runtime.channel import Message
+from systems.runtime.links.link import Link
+from systems.runtime.links.offset import ClockOffset
 
 from ...core import actions as act
 from ...core import events as ev
 from ...core.artifacts import CopyKey
-from .. import said
 from ..nodes import Provisioned
-from ..wire import Message
 from . import codec
 
 _END_S = 4.0

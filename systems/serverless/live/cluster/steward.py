@@ -24,8 +24,8 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from systems.errors import DeploymentError
-from systems.links.address import ClusterAddress
-from systems.links.rays import connect
+from systems.runtime.links.address import ClusterAddress
+from systems.runtime.links.rays import connect
 
 from .actor import NodeAgent
 from .session import end_session

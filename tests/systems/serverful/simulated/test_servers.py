@@ -13,8 +13,8 @@ from systems.errors import DeploymentError
 from systems.interface import Deployment, Device, Function, Limits, MemoryOwner
 from systems.registry import system_class
 from systems.serverful.simulated.outcome import Outcome
-from systems.serverless.simulated.profile import load_profile
-from systems.serverless.simulated.run import Arrival
+from systems.simulation.arrival import Arrival
+from systems.simulation.profile import load_profile
 
 NAMES = tuple(f"f{index}" for index in range(8))
 HOT = [("f0", 0.02 * i) for i in range(40)]

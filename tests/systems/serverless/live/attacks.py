@@ -19,8 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from systems.serverless.live import confine, process
-from systems.serverless.live.wire import Channel
+from systems.runtime import process
+from systems.runtime.channel import Channel
+from systems.runtime.sandbox import confine
 
 PR_SET_PTRACER, PR_SET_PTRACER_ANY = 0x59616D61, ctypes.c_ulong(-1)
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4

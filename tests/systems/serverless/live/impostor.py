@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from systems.serverless.live import confine, store
-from systems.serverless.live.wire import Channel
+from systems.runtime.channel import Channel
+from systems.runtime.sandbox import confine
+from systems.serverless.live.weights import store
 
 if TYPE_CHECKING:
     import pytest
@@ -44,7 +45,7 @@ main(sys.argv)
 
 
 def main(argv: Sequence[str]) -> None:
-    """As ``python -m systems.serverless.live.process ROLE FD PARENT DEVICE`` is started."""
+    """As ``python -m systems.runtime.process ROLE FD PARENT DEVICE`` is started."""
     import socket
 
     behaviour, role, fd = Path(argv[0]).name, argv[3], int(argv[4])

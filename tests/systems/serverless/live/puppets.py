@@ -18,6 +18,12 @@ from typing import Any
 import pytest
 
 from systems.interface import Deployment
+from systems.runtime import channel as wire
+from systems.runtime import processes
+from systems.runtime.calls import Call, Failure, Tokens
+from systems.runtime.channel import Channel, Message
+from systems.runtime.children import Child
+from systems.runtime.journal import Journal
 from systems.serverless.core.policies import Policies
 from systems.serverless.core.policies.batching import FirstComeFirstServed
 from systems.serverless.core.policies.offloading import ValueDensity
@@ -25,13 +31,9 @@ from systems.serverless.core.policies.preloading import NoPreloading
 from systems.serverless.core.policies.sharing import SharedPerDevice
 from systems.serverless.core.world import HOST
 from systems.serverless.live import node as node_module
-from systems.serverless.live import processes, wire
-from systems.serverless.live.children import Child
-from systems.serverless.live.journal import Journal
 from systems.serverless.live.node import Node
 from systems.serverless.live.plan import make_plan
-from systems.serverless.live.platform import Call, Failure, Platform, Tokens
-from systems.serverless.live.wire import Channel, Message
+from systems.serverless.live.platform import Platform
 
 POLICIES = Policies(
     sharing=SharedPerDevice(),

@@ -92,7 +92,7 @@ def expected_ids(deployment: Deployment, prompt: list[int], tokens: int) -> dict
 def test_each_function_answers_as_its_own_adapter(
     name: str, up: Up, deployment: Deployment
 ) -> None:
-    from systems.serverless.live.text import Text
+    from systems.runtime.http.text import Text
 
     running = up(name)
     prompt = [10, 20, 30, 40, 50]

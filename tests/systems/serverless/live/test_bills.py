@@ -17,6 +17,9 @@ import pytest
 
 from harness.cost import bill, price_sheet
 from systems.interface import Deployment, Evidence
+from systems.runtime import journal, processor
+from systems.runtime.calls import Failure, Tokens
+from systems.runtime.journal import Journal
 from systems.serverless.core import actions as act
 from systems.serverless.core import events as ev
 from systems.serverless.core.artifacts import Artifact, CopyKey
@@ -26,11 +29,10 @@ from systems.serverless.core.policies.offloading import ValueDensity
 from systems.serverless.core.policies.preloading import NoPreloading
 from systems.serverless.core.policies.sharing import SharedPerDevice
 from systems.serverless.core.world import HOST
-from systems.serverless.live import journal, mappings, processor, store
-from systems.serverless.live.journal import Journal
 from systems.serverless.live.node import Node
 from systems.serverless.live.plan import Plan, make_plan
-from systems.serverless.live.platform import Failure, Platform, Tokens
+from systems.serverless.live.platform import Platform
+from systems.serverless.live.weights import mappings, store
 
 from . import impostor
 

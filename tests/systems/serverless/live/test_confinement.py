@@ -18,8 +18,10 @@ import aiohttp
 import psutil
 import pytest
 
-from systems.serverless.live import confine, landlock, process, wire
-from systems.serverless.live.wire import Channel
+from systems.runtime import channel as wire
+from systems.runtime import process
+from systems.runtime.channel import Channel
+from systems.runtime.sandbox import confine, landlock
 
 from .attacks import SECRET
 from .conftest import Running

@@ -16,9 +16,9 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.test_utils import make_mocked_request
 
 from systems.interface import Deployment
-from systems.serverless.live.api import Api
-from systems.serverless.live.platform import Call, Failure, Tokens
-from systems.serverless.live.text import Text
+from systems.runtime.calls import Call, Failure, Tokens
+from systems.runtime.http.api import Api
+from systems.runtime.http.text import Text
 
 from .conftest import Running
 

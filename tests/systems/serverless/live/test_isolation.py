@@ -16,7 +16,7 @@ import pytest
 
 from systems.engine.checkpoint import plan_layout
 from systems.interface import MemoryOwner
-from systems.serverless.live import store
+from systems.serverless.live.weights import store
 
 from .conftest import Running, looks_inside
 

@@ -12,9 +12,11 @@ import pytest
 
 from systems.engine.checkpoint import plan_layout
 from systems.models import ensure_adapters, ensure_backbone
-from systems.serverless.live import confine, placing, store
-from systems.serverless.live.exports import Export
+from systems.runtime.sandbox import confine
+from systems.serverless.live import device_backend as placing
 from systems.serverless.live.instance import Instance
+from systems.serverless.live.weights import store
+from systems.serverless.live.weights.handle import Export
 
 LOADS = ("backbone", "adapter", "kernels")
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from systems.serverless.live import output
-from systems.serverless.live.output import Output, Told
-from systems.serverless.live.processes import Processes
+from systems.runtime import output
+from systems.runtime.output import Output, Told
+from systems.runtime.processes import Processes
 
 KEPT = 16 << 10
 

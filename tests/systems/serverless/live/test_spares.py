@@ -9,9 +9,9 @@ from typing import Any
 from systems.interface import Deployment, Device, Function, Limits
 from systems.models import ensure_adapters, ensure_backbone
 from systems.serverless.core.artifacts import CopyKey
-from systems.serverless.live.exports import Export
 from systems.serverless.live.plan import make_plan
 from systems.serverless.live.spares import Spares, slot_shape
+from systems.serverless.live.weights.handle import Export
 
 KEY = CopyKey("tiny", "cuda:0")
 

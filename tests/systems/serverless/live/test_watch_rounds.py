@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from systems.serverless.live.watch import Pulse, Watch
+from systems.runtime.liveness import Pulse, Watch
 
 SILENCE_S = 5.0
 """After which a process is given up that neither answers nor works."""

@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 from systems.interface import Deployment
+from systems.runtime.calls import Failure, Tokens
+from systems.runtime.channel import MESSAGES_A_TURN
+from systems.runtime.children import kill
 from systems.serverless.core import actions as act
 from systems.serverless.core.artifacts import Artifact, CopyKey
-from systems.serverless.live.children import kill
-from systems.serverless.live.platform import Failure, Tokens
-from systems.serverless.live.wire import MESSAGES_A_TURN
 
 from .puppets import Puppet, Stage, play, said
 

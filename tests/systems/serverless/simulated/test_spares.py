@@ -9,8 +9,9 @@ import pytest
 from systems.interface import Deployment, Device, Function, Limits
 from systems.registry import system_class
 from systems.serverless.options import Options
-from systems.serverless.simulated.profile import ProfileError, load_profile
-from systems.serverless.simulated.run import Arrival, Outcome, simulate
+from systems.serverless.simulated.run import Outcome, simulate
+from systems.simulation.arrival import Arrival
+from systems.simulation.profile import ProfileError, load_profile
 
 LORA = system_class("serverless-lora")
 

@@ -10,17 +10,17 @@ import pytest
 
 from systems.errors import DeploymentError, SystemsError
 from systems.interface import Deployment, Device, Function, Span, Stage
-from systems.links.address import ClusterAddress
-from systems.links.offset import ClockOffset
 from systems.models import cache_root, ensure_adapters
+from systems.runtime.links.address import ClusterAddress
+from systems.runtime.links.offset import ClockOffset
 from systems.serverless.core import actions as act
 from systems.serverless.core import events as ev
 from systems.serverless.core.artifacts import Artifact, CopyKey
-from systems.serverless.live.auditing import Audit, Sum
 from systems.serverless.live.cluster import codec, models
 from systems.serverless.live.cluster.remote import RemoteNode
 from systems.serverless.live.nodes import Provisioned
 from systems.serverless.live.plan import make_plan
+from systems.serverless.live.weights.auditing import Audit, Sum
 
 COPY = CopyKey("tiny", "node-0/cpu:0")
 STARTS = act.StartInstance(3, "f0", "node-0/cpu:0", forked=True)

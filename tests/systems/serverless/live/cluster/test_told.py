@@ -7,10 +7,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from systems.serverless.live import journal
+from systems.runtime import journal
+from systems.runtime.processor import Metered
 from systems.serverless.live.cluster.agent import Agent
 from systems.serverless.live.cluster.gate import Guest
-from systems.serverless.live.processor import Metered
 
 
 def test_processor_time_and_problems_of_a_node_are_told(tmp_path: Path) -> None:

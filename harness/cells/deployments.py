@@ -1,0 +1,127 @@
+"""From what an experiment asks for to a deployment: models found or made, functions named."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.experiment import DeploymentChoice, SystemChoice
+from systems.interface import Deployment, Device, Function, ServingSystem
+
+if TYPE_CHECKING:
+    from workloads.trace import Workload
+
+
+def deployment_for(
+    choice: DeploymentChoice, system: SystemChoice, functions: Sequence[str], **more: Any
+) -> Deployment:
+    """Functions of these ids, each with an adapter of its own over one backbone. Models that are
+    missing are made. ``more`` goes to the deployment as it is (host, port)."""
+    from systems.models import ensure_adapters
+
+    paths = {_name(each): found_or_made(each) for each in _backbones(choice)}
+    dealt = _dealt(choice, functions)
+    adapters: dict[str, Path] = {}
+    if choice.adapters:
+        adapters = dict(zip(functions, cycle(choice.adapters), strict=False))
+    else:
+        for name, path in paths.items():
+            mine = [id_ for id_ in functions if dealt[id_] == name]
+            adapters |= ensure_adapters(path, mine, rank=choice.adapter_rank)
+    more = {"cluster": choice.cluster, **more}
+    return _deployment(choice, system, dealt, paths, adapters, _kind(choice), **more)
+
+
+def found_or_made(backbone: str) -> Path:
+    """The directory of ``backbone``. Before a preset is made, a line on standard error says how
+    much is written and where. Raises what ``ensure_backbone`` does."""
+    from systems.models import ensure_backbone, presets
+
+    preset = presets().get(backbone)
+    if preset is not None and not preset.made:
+        print(
+            f"making {backbone}, once: {preset.nbytes / 1e9:.3g} GB in {preset.path}"
+            " (SLBENCH_CACHE names another place)",
+            file=sys.stderr,
+        )
+    return ensure_backbone(backbone)
+
+
+def simulated_deployment(
+    choice: DeploymentChoice, system: SystemChoice, functions: Sequence[str], kind: str
+) -> Deployment:
+    """The same on devices of ``kind`` that need not exist, with models that need not be made."""
+    dealt = _dealt(choice, functions)
+    paths = {name: Path(name) for name in dict.fromkeys(dealt.values())}
+    adapters = {id_: Path(id_) for id_ in functions}
+    return _deployment(choice, system, dealt, paths, adapters, kind)
+
+
+def _deployment(
+    choice: DeploymentChoice,
+    system: SystemChoice,
+    dealt: Mapping[str, str],
+    paths: Mapping[str, Path],
+    adapters: Mapping[str, Path],
+    kind: str,
+    **more: Any,
+) -> Deployment:
+    memory = round(choice.device_memory_gib * 2**30)
+    return Deployment(
+        functions=tuple(
+            Function(
+                id=id_, backbone=backbone, adapter=adapters[id_], slo_ttft_s=choice.slo_of(backbone)
+            )
+            for id_, backbone in dealt.items()
+        ),
+        backbones=paths,
+        devices=tuple(
+            Device(name=f"{kind}:{index}", memory_bytes=memory) for index in range(choice.devices)
+        ),
+        limits=choice.limits,
+        dtype=choice.dtype,
+        options=system.options,
+        **more,
+    )
+
+
+def _kind(choice: DeploymentChoice) -> str:
+    """The kind of device asked for, or the one that is here."""
+    from harness.errors import HarnessError
+
+    cards = len(list(Path("/dev").glob("nvidia[0-9]*")))
+    if choice.device == "cuda" and cards < choice.devices:
+        raise HarnessError(f"device cuda: {choice.devices} asked for, {cards} here")
+    if choice.device == "auto":
+        return "cuda" if cards >= choice.devices else "cpu"
+    return choice.device
+
+
+def _backbones(choice: DeploymentChoice) -> tuple[str, ...]:
+    return choice.backbones or (choice.backbone,)
+
+
+def _dealt(choice: DeploymentChoice, functions: Sequence[str]) -> dict[str, str]:
+    """Function → backbone, in turn."""
+    names = [_name(each) for each in _backbones(choice)]
+    return dict(zip(functions, cycle(names), strict=False))
+
+
+def check_machines(system: type[ServingSystem], cluster: str | None) -> None:
+    """``HarnessError`` for a cluster under a system that knows one machine."""
+    from harness.errors import HarnessError
+
+    if cluster is not None and not system.clusters:
+        raise HarnessError(f"--cluster {cluster}: system {system.name} runs on one machine only")
+
+
+def function_ids(workload: Workload) -> list[str]:
+    return [function.id for function in workload.functions]
+
+
+def _name(backbone: str) -> str:
+    """A backbone goes by its preset's name, or by its directory's."""
+    return Path(backbone).name

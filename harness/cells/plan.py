@@ -1,0 +1,51 @@
+"""The cells of an experiment, in the order in which they are run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.experiment import Experiment, SystemChoice, WorkloadChoice
+
+
+@dataclass(frozen=True, slots=True)
+class CellPlan:
+    """What one cell runs."""
+
+    system: SystemChoice
+    workload: WorkloadChoice
+    seed: int
+    repeat: int
+
+    @property
+    def path(self) -> Path:
+        """Its folder within the run's."""
+        suffix = f"-r{self.repeat}" if self.repeat else ""
+        return Path(self.system.name) / self.workload.label / f"{self.seed}{suffix}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.system.name} under {self.workload.label}, seed {self.seed}"
+
+
+def plan_cells(experiment: Experiment) -> Iterator[CellPlan]:
+    """Every cell, systems in an order drawn anew for each workload, seed and repeat."""
+    from workloads.streams import stream
+
+    for repeat in range(experiment.repeats):
+        for seed in experiment.seeds:
+            for workload in experiment.workloads:
+                turns = stream(seed, "order", experiment.name, workload.label, repeat)
+                for index in turns.permutation(len(experiment.systems)):
+                    yield CellPlan(experiment.systems[index], workload, seed, repeat)
+
+
+def samples(experiment: Experiment) -> Iterator[CellPlan]:
+    """Cells that have every system and every workload among them: what can be wrong with a
+    simulated cell is wrong with one of these."""
+    seed, first = experiment.seeds[0], experiment.workloads[0]
+    for system in experiment.systems:
+        yield CellPlan(system, first, seed, 0)
+    for workload in experiment.workloads[1:]:
+        yield CellPlan(experiment.systems[0], workload, seed, 0)

@@ -1,0 +1,203 @@
+"""What is kept of a cell: its tables, its bill, its manifest."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import metrics
+from harness.cost import InstanceSheet, PriceSheet, bill, bill_instances, instance_sheet
+from harness.experiment import Experiment
+from harness.profiling.fidelity import last_check
+from harness.records import Manifest, Run, write_cell
+from harness.records.schema import BILLING
+from systems.interface import Deployment, Evidence
+
+from . import bytecode
+from . import tables as assemble
+from .cell import Prepared, Seen
+from .ttft_check import disagreement
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from systems.simulation.profile import Profile
+    from workloads.trace import Workload
+
+
+_INSTANCES = "aws-p5-48xlarge"
+
+
+@dataclass(frozen=True, slots=True)
+class CellRecords:
+    """Writes cells of ``run``. ``profile``: that they were simulated by, None of live ones;
+    ``calibration``: of the client, before them."""
+
+    experiment: Experiment
+    run: Run
+    prices: PriceSheet
+    profile: Profile | None
+    calibration: Mapping[str, Any] | None
+
+    def write(self, cell: Prepared, seen: Seen, started_at: str) -> None:
+        """``started_at``: when it began, ISO 8601."""
+        evidence = seen.evidence
+        end_ns = _end_of(seen.client, cell.workload)
+        tables = {
+            "requests": assemble.requests_table(seen.client, evidence, cell.deployment),
+            "spans": assemble.spans_table(seen.client, evidence),
+            "memory": assemble.memory_table(
+                evidence.memory,
+                seen.samples,
+                seen.start_ns,
+                end_ns,
+                gridded=self.profile is None,
+                node_memory=evidence.node_memory,
+            ),
+            "billing": self._bill(cell, seen, end_ns),
+        }
+        document = metrics.summary(tables, end_ns / 1e9)
+        residual = metrics.residual_problem(document)
+        problems = (*seen.problems, *([residual] if residual else []))
+        manifest = self._manifest(cell, seen, started_at, problems)
+        said = evidence.decisions
+        extra = {"decisions": assemble.decisions_table(said)} if said else {}
+        path = self.run.path / cell.plan.path
+        write_cell(path, manifest, tables, document, extra, evidence.files)
+
+    def _bill(self, cell: Prepared, seen: Seen, end_ns: int) -> pa.Table:
+        if cell.system.kind == "external" and not seen.evidence.activity:
+            # What a server of somebody else costs cannot be seen from here: missing, not zero.
+            return BILLING.empty_table()
+        if isinstance(sheet := self._sheet(cell), InstanceSheet):
+            return bill_instances(_rented(cell.deployment, seen.evidence), sheet, end_ns=end_ns)
+        return bill(
+            seen.evidence.memory,
+            seen.evidence.activity,
+            _calls(seen.client),
+            sheet,
+            end_ns=end_ns,
+            threads=cell.deployment.instance_threads(self._cores()),
+            processor=seen.evidence.processor,
+        )
+
+    def _cores(self) -> int:
+        """Of the machine that ran it, or that was simulated."""
+        if self.profile is not None:
+            return int(self.profile.cores.value)
+        return len(os.sched_getaffinity(0))
+
+    def _import_doubts(self) -> tuple[str, ...]:
+        return bytecode.doubts() if self.profile is None else ()
+
+    def _sheet(self, cell: Prepared) -> PriceSheet | InstanceSheet:
+        """No instance is on offer by the hour for the budget of memory that stands in for a GPU on
+        the CPU: a serverful system is billed there as everyone is, by the memory and the cores
+        that it holds, and since it holds them all the time, as active all the time."""
+        whole = cell.system.kind == "serverful" and cell.deployment.devices[0].kind == "cuda"
+        return instance_sheet(self._instance_prices()) if whole else self.prices
+
+    def _instance_prices(self) -> str:
+        named = self.profile.instance_prices if self.profile is not None else ""
+        return self.experiment.instance_prices or named or _INSTANCES
+
+    def _manifest(
+        self, cell: Prepared, seen: Seen, started_at: str, problems: tuple[str, ...]
+    ) -> Manifest:
+        info = cell.system.info()
+        return Manifest(
+            run_id=self.run.id,
+            mode=self.experiment.mode,
+            experiment=self.experiment.name,
+            system=asdict(info),
+            workload={
+                "name": cell.plan.workload.label,
+                "sha256": cell.workload.sha256,
+                "kind": cell.workload.provenance.kind,
+                "provenance": cell.workload.provenance.model_dump(mode="json"),
+            },
+            schedule_sha256=seen.schedule_sha256,
+            deployment=_portable(cell.deployment),
+            seed=cell.plan.seed,
+            repeat=cell.plan.repeat,
+            prices=self._sheet(cell).model_dump(include={"name", "date", "sha256"}),
+            profile=_named(self.profile),
+            calibration=self.calibration,
+            telemetry=seen.telemetry,
+            nodes=_nodes(seen.evidence),
+            load_hosts=tuple(asdict(host) for host in seen.hosts) or None,
+            started_at=started_at,
+            valid=not problems,
+            problems=problems,
+            doubts=(
+                *disagreement(seen.client, seen.evidence.measured),
+                *self._import_doubts(),
+                *seen.evidence.doubts,
+                *_length_doubts(cell.workload),
+            ),
+            measured=seen.evidence.measured,
+        )
+
+
+def _rented(deployment: Deployment, evidence: Evidence) -> int:
+    """Devices that a server is seen to hold; where that cannot be seen, all that it was given."""
+    return len({each.device for each in evidence.activity}) or len(deployment.devices)
+
+
+def _portable(deployment: Deployment) -> dict[str, Any]:
+    """What was deployed, models by their names: where they lay on this machine is nobody's
+    business."""
+    content = deployment.model_dump(mode="json", exclude={"options", "host", "port"})
+    if (cluster := content.pop("cluster")) is not None:
+        content["cluster"] = cluster if cluster.startswith("local:") else "ray"
+    content["backbones"] = {name: Path(path).name for name, path in content["backbones"].items()}
+    for function in content["functions"]:
+        function["adapter"] = Path(function["adapter"]).name if function["adapter"] else None
+    return content
+
+
+def _nodes(evidence: Evidence) -> tuple[Mapping[str, Any], ...] | None:
+    """The machines of a cluster, how their clocks were related, and what was not measured there;
+    where they are is nobody's business."""
+    told = {step.host for step in evidence.node_memory if step.pss_bytes is not None}
+    said = [
+        {
+            **{name: value for name, value in asdict(node).items() if name != "address"},
+            "missing": ["nvml", *(["pss and uss"] if node.host not in told else [])],
+        }
+        for node in evidence.nodes
+    ]
+    return tuple(said) or None
+
+
+def _named(profile: Profile | None) -> dict[str, Any] | None:
+    if profile is None:
+        return None
+    check = last_check(profile.name)
+    return {"name": profile.name, "sha256": profile.sha256, "last_check": check}
+
+
+def _end_of(client: pa.Table, workload: Workload) -> int:
+    """The run lasts as long as its trace, or until the last answer."""
+    ends = [end for end in client["end_ns"].to_pylist() if end is not None]
+    return max(workload.duration_ns, *ends, 0) if ends else workload.duration_ns
+
+
+def _length_doubts(workload: Workload) -> Iterator[str]:
+    from workloads.lengths import lacks_lengths
+
+    if lacks_lengths(workload):
+        yield (
+            f"workload {workload.name}: its source has no lengths, and every request is a"
+            " placeholder of one token in, one token out"
+        )
+
+
+def _calls(client: pa.Table) -> dict[str, int]:
+    """How many requests were sent, by function."""
+    sent = client["sent_ns"].is_valid().to_pylist()
+    return Counter(f for f, out in zip(client["function_id"].to_pylist(), sent, strict=True) if out)

@@ -1,0 +1,114 @@
+"""A cell in virtual time, seen as a live one is seen: the client's table, the system's evidence."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import pyarrow as pa
+
+from harness.errors import HarnessError
+from harness.replay.records import CLIENT_SCHEMA
+from systems.interface import Deployment, Evidence
+from systems.registry import system_class
+
+if TYPE_CHECKING:
+    from harness.replay import Schedule
+    from systems.simulation.profile import Profile
+
+
+class Outcome(Protocol):
+    """What a system's simulation came to."""
+
+    def seen(self, request: int) -> Mapping[str, Any]:
+        """What the client sees of a request, times in ns: columns of the client's table."""
+
+    def evidence(self) -> Evidence: ...
+
+    def deciding(self) -> Mapping[str, float]:
+        """What deciding took on this machine."""
+
+
+def check_simulable(name: str) -> None:
+    """``HarnessError`` for a system that has no virtual time of its own."""
+    if not hasattr(system_class(name), "simulate"):
+        raise HarnessError(
+            f"system {name} runs live only; --simulated needs one that decides in this suite"
+        )
+
+
+def simulate_cell(
+    system: str,
+    deployment: Deployment,
+    schedule: Schedule,
+    profile: Profile,
+    adapter_rank: int,
+) -> tuple[pa.Table, Evidence]:
+    """Run one cell. Times count from the run's start; the client is never late."""
+    from systems.simulation.arrival import Arrival
+
+    columns = schedule.table
+    lengths = pa.compute.list_value_length(columns["prompt_ids"]).to_pylist()
+    arrivals = [
+        Arrival(*row)
+        for row in zip(
+            columns["request_id"].to_pylist(),
+            columns["scheduled_ns"].to_pylist(),
+            columns["function_id"].to_pylist(),
+            lengths,
+            columns["output_tokens"].to_pylist(),
+            strict=True,
+        )
+    ]
+    began = time.process_time()
+    with _uncollected():
+        simulated = cast("Any", system_class(system)).simulate
+        outcome: Outcome = simulated(deployment, profile, arrivals, adapter_rank)
+    evidence = outcome.evidence()
+    took = {"simulation_s": time.process_time() - began, "peak_rss_bytes": _peak_rss_bytes()}
+    evidence = replace(evidence, measured={**evidence.measured, **outcome.deciding(), **took})
+    return _client_table(schedule, lengths, outcome), evidence
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the cycle collector, which finds nothing here: its walks over all that was simulated
+    would be counted as the decisions that they interrupt."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _peak_rss_bytes() -> int:
+    """Of this process since it began. Not ru_maxrss, which a process inherits from its parent."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
+
+
+def _client_table(schedule: Schedule, lengths: list[int], outcome: Outcome) -> pa.Table:
+    plan = schedule.table
+    count = len(schedule)
+    seen = [outcome.seen(request) for request in plan["request_id"].to_pylist()]
+    columns: dict[str, Any] = {
+        "request_id": plan["request_id"],
+        "scheduled_ns": plan["scheduled_ns"],
+        "function_id": plan["function_id"],
+        "wanted_output_tokens": plan["output_tokens"],
+        "sent_ns": plan["scheduled_ns"],
+        "prompt_tokens": lengths,
+        "first_byte_ns": [each["first_token_ns"] for each in seen],
+        "end_ns": [each["last_token_ns"] for each in seen],
+        **{name: [each[name] for each in seen] for name in seen[0]},
+    }
+    arrays = {
+        field.name: columns.get(field.name, pa.nulls(count, field.type)) for field in CLIENT_SCHEMA
+    }
+    return pa.table(arrays, schema=CLIENT_SCHEMA)

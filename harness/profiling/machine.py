@@ -1,0 +1,341 @@
+"""``slbench profile``: this machine, measured into a device profile for the simulator.
+
+Probes are ordinary live cells of the suite, so that what is measured is what a run would meet: the
+same client, gateway and processes. Every number is a fit or a median over their records.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.execution.progress import Progress
+    from harness.records import Cell
+    from systems.models.sizes import ModelSize
+    from workloads.trace import Workload
+
+FUNCTIONS = tuple(f"f{index}" for index in range(5))
+COLD_APART_S = 4.0
+WARM_APART_S = 3.0
+"""So that a batch has left before the next comes."""
+BATCHES, PROMPTS, ROUNDS, STEPS = (1, 2, 4), (8, 32, 128), 2, 8
+FAST = 1e15
+"""Bytes per second of what is measured as part of something else."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A cell's answered requests and its spans."""
+
+    requests: pd.DataFrame
+    spans: pd.DataFrame
+    memory: pd.DataFrame
+
+    def seconds(self, stage: str, requests: Any = None) -> np.ndarray[Any, Any]:
+        """How long each span of ``stage`` took."""
+        rows = self.spans[self.spans["stage"] == stage]
+        if requests is not None:
+            rows = rows[rows["request_id"].isin(requests)]
+        return np.asarray((rows["end_ns"] - rows["start_ns"]) / 1e9)
+
+
+def measure(
+    backbone: str, threads: int, progress: Progress, *, by_profile: str | None = None
+) -> dict[str, tuple[float, str]]:
+    """Profile field → value and what it was measured from. Takes about three minutes of a machine
+    that is doing nothing else. ``by_profile`` simulates the probes instead, by a known profile:
+    what is measured must then be what went in."""
+    from systems.models.sizes import model_size
+
+    size = model_size(backbone, "bfloat16", 16, "cpu")
+    with tempfile.TemporaryDirectory(prefix="slbench-profile-") as folder:
+        probe = Probe(Path(folder), backbone, threads, progress, by_profile)
+        shared = probe.frames("serverless-lora", _starts() + _batches(), keep_alive_s=120)
+        private = probe.frames("serverless-llm", _starts(3), keep_alive_s=2)
+        sleepy = probe.frames("serverless-lora", _pauses(), keep_alive_s=1)
+    hot = shared.requests.sort_values("scheduled_ns").iloc[len(FUNCTIONS) :]
+    fit = fit_batches(shared, hot)
+    return {
+        **_starting(shared, private, size),
+        **_computing(fit, shared, size),
+        **_resting(fit, sleepy),
+        **_transport(shared),
+    }
+
+
+Request = tuple[float, str, int, int]
+"""At second, function, prompt tokens, output tokens."""
+
+
+def _starts(functions: int = len(FUNCTIONS)) -> list[Request]:
+    """Each function's first request: the first owes everything, the others a fork."""
+    first = 12.0
+    return [(0.0, FUNCTIONS[0], 32, 4)] + [
+        (first + COLD_APART_S * 2 * index, name, 32, 4)
+        for index, name in enumerate(FUNCTIONS[1:functions])
+    ]
+
+
+def _batches() -> list[Request]:
+    """Batches of several sizes and prompt lengths to an instance that is hot."""
+    return batches_from(_starts()[-1][0] + COLD_APART_S * 2)
+
+
+def batches_from(
+    at_s: float,
+    batches: Sequence[int] = BATCHES,
+    prompts: Sequence[int] = PROMPTS,
+    apart_s: float = WARM_APART_S,
+) -> list[Request]:
+    """The same, from that second on."""
+    requests: list[Request] = []
+    for _ in range(ROUNDS):
+        for batch in batches:
+            for prompt in prompts:
+                requests += [(at_s, FUNCTIONS[0], prompt, STEPS)] * batch
+                at_s += apart_s
+    return requests
+
+
+def _pauses() -> list[Request]:
+    """Calls of one function far enough apart that it is parked between them, and not so far that
+    it is given up."""
+    return [(at_s, FUNCTIONS[0], 8, 2) for at_s in (0.0, 24.0, 30.0, 36.0)]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Runs cells of requests that tell something about a machine, or (``by_profile``) about what
+    stands for one."""
+
+    folder: Path
+    backbone: str
+    threads: int
+    progress: Progress
+    by_profile: str | None
+
+    def frames(self, system: str, requests: list[Request], keep_alive_s: float) -> Frames:
+        """What one cell of these requests left."""
+        return frames(self.cell(system, requests, keep_alive_s))
+
+    def cell(
+        self, system: str, requests: list[Request], keep_alive_s: float = 120, **options: Any
+    ) -> Cell:
+        from harness.execution.runner import Runner
+        from harness.experiment import Experiment
+        from harness.records import new_run
+
+        variant = "-".join((system, f"{keep_alive_s:g}", *map(str, options.values())))
+        path = self.folder / f"{variant}.parquet"
+        _workload(path.stem, requests).write(path)
+        limits = {"threads_per_instance": self.threads, "keep_alive_s": keep_alive_s}
+        experiment = Experiment.model_validate(
+            {
+                "name": "profile",
+                "systems": [{"name": system, "options": options}],
+                "workloads": [{"name": str(path)}],
+                "deployment": {
+                    "backbone": self.backbone,
+                    "device_memory_gib": 8,
+                    "limits": {**limits, "max_context_tokens": 512},
+                },
+                "lateness_budget_s": 1.0,
+                "mode": "simulated" if self.by_profile else "live",
+                "profile": self.by_profile or "",
+            }
+        )
+        run = new_run(experiment.model_dump(mode="json"), self.folder / path.stem)
+        Runner(experiment, run, self.progress).execute()
+        (cell,) = run.cells()
+        return cell
+
+
+def _workload(name: str, requests: list[Request]) -> Workload:
+    import pyarrow as pa
+
+    from workloads.trace import SCHEMA, Provenance, TraceFunction, Workload
+
+    at_s, functions, prompts, outputs = zip(*requests, strict=True)
+    columns = [range(len(requests)), [round(at * 1e9) for at in at_s], functions, prompts, outputs]
+    return Workload(
+        name,
+        tuple(TraceFunction(id=function) for function in sorted(set(functions))),
+        pa.table(dict(zip(SCHEMA.names, map(list, columns), strict=True)), schema=SCHEMA),
+        Provenance(kind="synthetic", source="probes of slbench profile"),
+        round((at_s[-1] + 6) * 1e9),
+    )
+
+
+def frames(cell: Cell) -> Frames:
+    requests = cell.requests
+    if not (requests["status"] == "ok").all():
+        failed = requests.loc[requests["status"] != "ok", "error"].iloc[0]
+        raise HarnessError(f"profile: a probe of {cell.system} failed ({failed})")
+    spans, memory = (cell.table(name).to_pandas() for name in ("spans", "memory"))
+    return Frames(requests, spans, memory[memory["source"] == "ledger"])
+
+
+def median(values: Any, what: str) -> tuple[float, str]:
+    return float(np.median(values)), f"{what}, median of {len(values)}"
+
+
+def _starting(shared: Frames, private: Frames, size: ModelSize) -> dict[str, tuple[float, str]]:
+    first, *others = shared.requests.sort_values("scheduled_ns")["request_id"].iloc[:5]
+    backbone_s = shared.seconds("backbone", [first]).max()
+    adapter = shared.seconds("adapter")
+    bandwidth = size.weights_bytes / backbone_s
+    own = size.weights_bytes / np.median(private.seconds("backbone"))
+    return {
+        "process_s": median(private.seconds("warming"), "warming of a process from nothing"),
+        "fork_s": median(shared.seconds("warming", others), "warming of a fork of the template"),
+        "libraries_s": median(private.seconds("libraries"), "imports of a process"),
+        "map_s": median(shared.seconds("backbone", others), "backbone of a fork, shared"),
+        "adapter_s": median(adapter, "adapter"),
+        "kernels_s": median(shared.seconds("kernels"), "kernels"),
+        "disk_bytes_per_s": (bandwidth, "shared backbone read from the page cache, one load"),
+        "tier_bytes_per_s": (float(own), "private backbone read from the page cache, median"),
+        "adapter_bytes_per_s": (FAST, "reading it is part of adapter_s"),
+    }
+
+
+@dataclass(frozen=True)
+class Fit:
+    """prefill = fixed + request·b + token·k; step = step + more·b; over so many batches."""
+
+    fixed: float
+    request: float
+    token: float
+    step: float
+    more: float
+    batches: int
+
+    def beyond(self, frames: Frames, requests: Any) -> np.ndarray[Any, Any]:
+        """What the prefills of these requests, each alone in its batch, took beyond the fit."""
+        tokens = frames.requests.set_index("request_id").loc[requests, "prompt_tokens"]
+        expected = self.fixed + self.request + self.token * tokens.to_numpy()
+        return np.asarray(np.maximum(frames.seconds("prefill", requests) - expected, 0.0))
+
+
+def fit_batches(shared: Frames, hot: pd.DataFrame) -> Fit:
+    """Of the requests ``hot``, each batch of which was sent at one instant."""
+    spans = shared.spans.set_index(["request_id", "stage"])
+    seconds = (spans["end_ns"] - spans["start_ns"]) / 1e9
+    rows, prefill, step_rows, steps = [], [], [], []
+    for _, batch in hot.groupby("scheduled_ns"):
+        # The first of one instant is prefilled at once and the others after it: two batches.
+        ids = batch["request_id"].to_numpy()
+        tokens = batch["prompt_tokens"].to_numpy()
+        starts = np.array([spans.loc[(one, "prefill"), "start_ns"] for one in ids])
+        for start in np.unique(starts):
+            members = starts == start
+            rows.append((1.0, members.sum(), tokens[members].sum()))
+            prefill.append(seconds.loc[(ids[members][0], "prefill")])
+        # All are decoding once the last of them has its first token.
+        step_rows.append((1.0, len(ids)))
+        steps.append(seconds.loc[(ids[starts.argmax()], "decode")] / (STEPS - 1))
+    fixed, request, token = _fit(rows, prefill)
+    step, more = _fit(step_rows, steps)
+    return Fit(fixed, request, token, step, more, len(rows))
+
+
+def _computing(fit: Fit, shared: Frames, size: ModelSize) -> dict[str, tuple[float, str]]:
+    first = shared.requests.sort_values("scheduled_ns")["request_id"].iloc[: len(FUNCTIONS)]
+    how = f"least squares over {fit.batches} batches of up to {max(BATCHES)}"
+    return {
+        "prefill_s": (fit.fixed, how),
+        "prefill_request_s": (fit.request, how),
+        "prefill_token_s_per_gparam": (fit.token / (size.parameters / 1e9), how),
+        "first_batch_s": median(fit.beyond(shared, first), "first prefill beyond the fit"),
+        "decode_s": (fit.step, how),
+        "decode_request_s": (fit.more, how),
+        "decode_bytes_per_s": (FAST, "reading the weights is part of decode_s"),
+    }
+
+
+def _fit(rows: list[Any], values: list[float]) -> tuple[float, ...]:
+    """Coefficients, none below 0."""
+    from scipy.optimize import nnls
+
+    found, _ = nnls(np.array(rows, float), np.array(values, float))
+    return tuple(float(value) for value in found)
+
+
+def _resting(fit: Fit, sleepy: Frames) -> dict[str, tuple[float, str]]:
+    """An instance that is put to sleep a second after each request, and woken by the next."""
+    _, *woken = sleepy.requests.sort_values("scheduled_ns")["request_id"]
+    ends = sleepy.requests["responded_ns"].to_numpy()
+    cache = sleepy.memory[sleepy.memory["owner"] == "kv"].sort_values("t_ns")
+    freed = cache[(cache["bytes"] == 0) & (cache["bytes"].shift() > 0)]["t_ns"].to_numpy()
+    since = [(t - ends[ends < t].max()) / 1e9 - 1.0 for t in freed]
+    offload = median(np.maximum(since, 0), "KV cache given back after a keep-alive of 1 s")
+    # The engine's slabs are made again, in a stage of its own or within the first prefill.
+    again = sum(sleepy.seconds("kernels", woken)) / len(woken) + fit.beyond(sleepy, woken)
+    return {
+        "offload_s": offload,
+        "stop_s": (offload[0], "taken as long as an offloading"),
+        "parked_batch_s": median(again, "first batch after parking beyond the fit"),
+    }
+
+
+def _transport(shared: Frames) -> dict[str, tuple[float, str]]:
+    requests = shared.requests
+    there = (requests["received_ns"] - requests["sent_ns"]).to_numpy() / 1e9
+    prefill = shared.spans[shared.spans["stage"] == "prefill"].set_index("request_id")["end_ns"]
+    seen = requests.set_index("request_id")["first_token_ns"]
+    back = ((seen - prefill.reindex(seen.index)) / 1e9).to_numpy()
+    return {
+        "request_s": median(there, "client's send to the gateway's receipt"),
+        "response_s": median(back, "first token's making to the client's receipt"),
+    }
+
+
+def settings(cores: int) -> dict[str, tuple[float, str]]:
+    """What follows from how the platform runs on a CPU, and from its options."""
+    from systems.serverless.options import Options
+
+    options = Options()
+    held = "the platform's default option, itself measured (see its docstring)"
+    return {
+        "cores": (cores, "cores that this process may use"),
+        "devices_per_node": (64, "budgets of one host's memory, any number"),
+        "device_slots": (0, "batches compute on the host's cores"),
+        "context_bytes": (options.context_bytes, held),
+        "forked_context_bytes": (options.forked_context_bytes, held),
+        "template_bytes": (options.template_bytes, held),
+        "host_bytes": (0, "an awake process counts on its device's budget"),
+        "dormant_bytes": (options.forked_context_bytes, held),
+    }
+
+
+def to_toml(name: str, numbers: dict[str, tuple[float, str]], machine: str) -> str:
+    """A profile as the simulator reads it; those of tables (``table.field``) come last."""
+    import json
+
+    today = datetime.now(UTC).date().isoformat()
+    lines = [
+        f"# Measured by slbench profile on {machine}.",
+        f"name = {json.dumps(name)}",
+        f"summary = {json.dumps(f'measured on {machine}')}",
+        f"date = {json.dumps(today)}",
+        "",
+    ]
+    table = ""
+    for name, (value, source) in numbers.items():
+        within, _, field = name.rpartition(".")
+        if within != table:
+            table = within
+            lines += ["", f"[{table}]"]
+        about = json.dumps(f"slbench profile, {today}: {source}", ensure_ascii=False)
+        lines.append(f'{field} = {{ value = {value:.6g}, kind = "measured", source = {about} }}')
+    return "\n".join(lines) + "\n"

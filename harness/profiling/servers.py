@@ -1,0 +1,126 @@
+"""The servers' part of ``slbench profile``: in-tree serverful systems, measured by live probes."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .machine import STEPS, Fit, Frames, Probe, batches_from, fit_batches, median
+from .machine import frames as frames_of
+
+if TYPE_CHECKING:
+    from harness.execution.progress import Progress
+    from harness.records import Cell
+    from systems.models.sizes import ModelSize
+
+    from .machine import Request
+
+FIRST_S = 4.0
+"""When the first batch is sent: what a first request loads is loaded by then."""
+BATCHES, PROMPTS = (1, 4, 12), (8, 32)
+"""Servers batch what instances of functions would have apart."""
+CROWD, ROUNDS = 8, 4
+"""Requests at once, of one adapter and of as many as there are requests."""
+APART_S = 8.0
+"""So that a batch has left before the next comes."""
+FOR_SYSTEM = {"bfloat16": "multi-lora", "float32": "dlora"}
+"""Which system stores weights so on the CPU."""
+
+
+def measure_servers(
+    backbone: str, threads: int, progress: Progress, *, by_profile: str | None = None
+) -> dict[str, tuple[float, str]]:
+    """``servers.<dtype>.<field>`` → value and what it was measured from, for every dtype that an
+    in-tree serverful system stores weights in on the CPU. About six minutes. ``by_profile`` as
+    of :func:`~harness.profiling.machine.measure`."""
+    from systems.models.sizes import model_size
+
+    found: dict[str, tuple[float, str]] = {}
+    with tempfile.TemporaryDirectory(prefix="slbench-profile-") as folder:
+        probe = Probe(Path(folder), backbone, threads, progress, by_profile)
+        merging = _merging(probe.cell("dlora", _all_functions(1.0)))
+        for dtype in FOR_SYSTEM:
+            # dLoRA itself would merge the one adapter of these batches.
+            cell = probe.cell("multi-lora", _requests(), dtype=dtype)
+            size = model_size(backbone, dtype, 16, "cpu")
+            numbers = {**_computing(cell, size), **merging, **_held(cell, size)}
+            found |= {f"servers.{dtype}.{name}": each for name, each in numbers.items()}
+    return found
+
+
+def _requests() -> list[Request]:
+    batches = [*_all_functions(0.0), *batches_from(FIRST_S, BATCHES, PROMPTS, APART_S)]
+    return [*batches, *_crowds(batches[-1][0] + APART_S)]
+
+
+def _all_functions(at_s: float) -> list[Request]:
+    """A request of each, so that the adapters of all are there."""
+    return [(at_s, f"f{index}", 8, 2) for index in range(CROWD)]
+
+
+def _crowds(at_s: float) -> list[Request]:
+    """In turn, so that what else the machine does meets both alike."""
+    requests: list[Request] = []
+    for _ in range(ROUNDS):
+        for functions in (1, CROWD):
+            requests += [(at_s, f"f{index % functions}", 8, STEPS) for index in range(CROWD)]
+            at_s += APART_S
+    return requests
+
+
+def _computing(cell: Cell, size: ModelSize) -> dict[str, tuple[float, str]]:
+    seen = frames_of(cell)
+    requests = seen.requests.sort_values("scheduled_ns")
+    hot = requests.iloc[CROWD : -2 * ROUNDS * CROWD]
+    crowds = requests.iloc[-2 * ROUNDS * CROWD :]
+    fit: Fit = fit_batches(seen, hot)
+    how = (
+        f"a server of one replica, least squares over {fit.batches} batches of up to"
+        f" {max(BATCHES)}, of one adapter"
+    )
+    return {
+        "prefill_s": (fit.fixed, how),
+        "prefill_request_s": (fit.request, how),
+        "prefill_token_s_per_gparam": (fit.token / (size.parameters / 1e9), how),
+        "decode_s": (fit.step, how),
+        "decode_request_s": (fit.more, how),
+        "adapter_share": _share(seen, crowds),
+    }
+
+
+def _share(seen: Frames, crowds: Any) -> tuple[float, str]:
+    """Of pairs of crowds, one of one adapter and one of as many as requests."""
+    spans = seen.spans[seen.spans["stage"] == "decode"].set_index("request_id")
+    steps = []
+    for _, crowd in crowds.groupby("scheduled_ns"):
+        mine = spans.loc[crowd["request_id"]]
+        last = mine.loc[mine["start_ns"].idxmax()]  # all decode from when it does
+        steps.append((last["end_ns"] - last["start_ns"]) / (STEPS - 1))
+    ratios = np.array(steps[1::2]) / np.array(steps[::2])
+    more = np.maximum(ratios - 1, 0) / (CROWD - 1)
+    return median(more, f"steps of {CROWD} requests, {CROWD} adapters to one, a part of the rest")
+
+
+def _merging(cell: Cell) -> dict[str, tuple[float, str]]:
+    """From what dLoRA measures of itself before it serves."""
+    timed = cell.manifest.measured
+    step_s = timed["unmerged_s"]
+    how = "dlora's own, before it serves, weights in float32"
+    return {
+        "merged_share": (min(1.0, timed["merged_s"] / step_s), f"steps of one request, {how}"),
+        "switch_steps": (timed["switch_s"] / step_s, f"merging and taking out, {how}"),
+    }
+
+
+def _held(cell: Cell, size: ModelSize) -> dict[str, tuple[float, str]]:
+    memory = frames_of(cell).memory
+    total = memory.pivot_table(index="t_ns", columns="owner", values="bytes").ffill().sum(axis=1)
+    own = total - size.weights_bytes - CROWD * size.adapter_bytes
+    return {
+        "process_bytes": median(
+            np.maximum(own, 0), "PSS of its processes, less weights and adapters"
+        )
+    }

@@ -1,0 +1,101 @@
+"""A request on its way through a gateway, and what was seen of it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from systems.interface import RequestEvidence, Span, Stage
+
+from . import stages
+from .times import Step, clamp
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Token ids that came in one step; ``finished`` is None, ``stop`` or ``length``."""
+
+    ids: tuple[int, ...]
+    finished: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A request that ends in an error; ``status`` as in HTTP, ``retry_after_s`` its header."""
+
+    status: int
+    reason: str
+    retry_after_s: int | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A request on its way through the platform."""
+
+    id: int
+    client_id: str
+    function: str
+    prompt_ids: list[int]
+    max_tokens: int
+    sampling: dict[str, Any]
+    received_ns: int
+    answers: asyncio.Queue[Tokens | Failure] = field(default_factory=asyncio.Queue)
+    deadline: asyncio.TimerHandle | None = None
+    instance: int | None = None
+    batch_size: int | None = None
+    provisioning: tuple[Span, ...] = ()
+    started_for_it: bool = False
+    """Its instance came up while it waited."""
+    prefill_ns: int | None = None
+    first_token_ns: int | None = None
+    last_token_ns: int | None = None
+    placed_ns: int | None = None
+    """When it was given to its instance."""
+    done_ns: int | None = None
+    """When it was over: its instance was heard to be done with it, or its caller had left."""
+    tokens: int = 0
+    """Handed to the caller."""
+    settled: bool = False
+    """Its evidence is kept; nothing more will be."""
+
+    def stepped(self, step: Step) -> None:
+        """A token of it came. Its stages never go back, and never beyond what was observed here."""
+        if self.first_token_ns is None:
+            given_ns = self.received_ns if self.placed_ns is None else self.placed_ns
+            start_ns = given_ns if step.start_ns is None else step.start_ns
+            self.prefill_ns = clamp(start_ns, given_ns, step.heard_ns)
+            self.first_token_ns = clamp(step.end_ns, self.prefill_ns, step.heard_ns)
+        earliest_ns = self.last_token_ns or self.first_token_ns
+        self.last_token_ns = clamp(step.end_ns, earliest_ns, step.heard_ns)
+
+
+def evidence_of(call: Call, responded_ns: int | None) -> RequestEvidence:
+    """What was seen of a request, answered or not."""
+    spans = tuple(_spans(call))
+    placed = call.instance is not None
+    return RequestEvidence(
+        request_id=call.client_id,
+        function_id=call.function,
+        received_ns=call.received_ns,
+        responded_ns=responded_ns,
+        temperature=(
+            stages.temperature(spans, started_for_it=call.started_for_it) if placed else None
+        ),
+        instance_id=str(call.instance) if placed else None,
+        batch_size=call.batch_size,
+        spans=spans,
+        placed_ns=call.placed_ns,
+        done_ns=None if call.placed_ns is None else call.done_ns,
+    )
+
+
+def _spans(call: Call) -> list[Span]:
+    if call.prefill_ns is None or call.first_token_ns is None:
+        return []
+    spans = stages.waited_for(call.provisioning, call.received_ns, call.prefill_ns)
+    spans.append(Span(Stage.PREFILL, call.prefill_ns, call.first_token_ns))
+    last_ns = call.last_token_ns or call.first_token_ns
+    if last_ns > call.first_token_ns:
+        spans.append(Span(Stage.DECODE, call.first_token_ns, last_ns))
+    return spans

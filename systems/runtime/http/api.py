@@ -1,0 +1,266 @@
+"""The OpenAI-compatible surface of a platform, on aiohttp."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from systems.access import AccessTokens
+from systems.interface import Deployment, Function
+from systems.runtime.calls import Call, Failure, Tokens
+
+from . import body as bodies
+from . import schema
+from . import timeouts as patience
+from .completion import DONE, Answer, ChatShape, CompletionShape, Shape, event
+from .prompts import Prompts
+from .refusal import RefusalError
+from .text import Text
+
+_LEFT = 499  # nginx's, for a client that is gone
+
+
+class Served(Protocol):
+    """What is deployed."""
+
+    @property
+    def deployment(self) -> Deployment: ...
+
+    @property
+    def functions(self) -> Mapping[str, Function]: ...
+
+
+class Backend(Protocol):
+    """Whatever answers: a serverless platform, or a server's front."""
+
+    @property
+    def plan(self) -> Served: ...
+
+    def submit(self, **fields: Any) -> Call: ...
+
+    def abandon(self, call: Call) -> None: ...
+
+    def answered(self, call: Call, responded_ns: int | None) -> None: ...
+
+
+class Api:
+    """Routes and their handlers. ``texts`` by backbone; where there are ``tokens``, callers must
+    have one of the function's."""
+
+    def __init__(
+        self, platform: Backend, texts: Mapping[str, Text], tokens: AccessTokens | None = None
+    ) -> None:
+        self._platform = platform
+        self._texts = texts
+        self._tokens = tokens
+        self._limits = platform.plan.deployment.limits
+        self._prompts = Prompts(texts, self._limits.max_context_tokens)
+
+    def application(self) -> web.Application:
+        app = web.Application(
+            client_max_size=self._prompts.body_bytes, middlewares=[_errors_as_openai]
+        )
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/openapi.json", self._openapi)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_post("/v1/completions", self._completions)
+        app.router.add_post("/v1/chat/completions", self._chat)
+        return app
+
+    async def _health(self, request: web.Request) -> web.Response:  # noqa: ARG002
+        return web.json_response({"status": "ok"})
+
+    async def _openapi(self, request: web.Request) -> web.Response:  # noqa: ARG002
+        return web.json_response(schema.openapi())
+
+    async def _models(self, request: web.Request) -> web.Response:
+        self._know(request)
+        models = [
+            {"id": name, "object": "model", "owned_by": "local", "parent": function.backbone}
+            for name, function in self._platform.plan.functions.items()
+            if self._may_call(request, name)
+        ]
+        return web.json_response({"object": "list", "data": models})
+
+    async def _completions(self, request: web.Request) -> web.StreamResponse:
+        received_ns = time.monotonic_ns()
+        self._know(request)
+        body = bodies.parse(schema.CompletionRequest, await bodies.read(request))
+        text = self._text(request, body.model)
+        prompt = await self._prompts.of_completion(body, text)
+        return await self._generate(request, body, text, prompt, CompletionShape(), received_ns)
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        received_ns = time.monotonic_ns()
+        self._know(request)
+        body = bodies.parse(schema.ChatRequest, await bodies.read(request))
+        text = self._text(request, body.model)
+        prompt = await self._prompts.of_chat(body, text)
+        return await self._generate(request, body, text, prompt, ChatShape(), received_ns)
+
+    def _know(self, request: web.Request) -> None:
+        """Refuse whom nobody knows before reading what they say."""
+        if self._tokens is not None and not self._tokens.known(_authorization(request)):
+            raise RefusalError(401, "a token is needed: Authorization: Bearer …", "invalid_api_key")
+
+    def _may_call(self, request: web.Request, model: str) -> bool:
+        return self._tokens is None or self._tokens.allow(_authorization(request), model)
+
+    def _text(self, request: web.Request, model: str) -> Text:
+        if not self._may_call(request, model):
+            # Whether there is such a function is not for everybody to know.
+            raise RefusalError(403, f"the token is not one of {model!r}", "not_allowed", "model")
+        function = self._platform.plan.functions.get(model)
+        if function is None:
+            known = ", ".join(self._platform.plan.functions)
+            raise RefusalError(
+                404, f"model {model!r} is not deployed; deployed: {known}", "model_not_found"
+            )
+        return self._texts[function.backbone]
+
+    async def _generate(
+        self,
+        request: web.Request,
+        body: schema.CompletionRequest | schema.ChatRequest,
+        text: Text,
+        prompt: list[int],
+        shape: Shape,
+        received_ns: int,
+    ) -> web.StreamResponse:
+        call = self._platform.submit(
+            client_id=request.headers.get("X-Request-Id", ""),
+            function=body.model,
+            prompt_ids=prompt,
+            max_tokens=body.limit,
+            sampling=_sampling(body, text),
+            received_ns=received_ns,
+        )
+        decoder = text.decoder(skip_special=body.skip_special_tokens)
+        answer = Answer(shape, _new_id(shape), body.model, decoder, body.stops, len(prompt))
+        try:
+            async with asyncio.timeout(self._limits.request_timeout_s + patience.WRITE_S):
+                if body.stream:
+                    usage = body.stream_options.include_usage
+                    return await self._stream(request, call, answer, usage=usage)
+                response = await self._whole(call, answer)
+            self._settle(call, time.monotonic_ns())
+            return response
+        except TimeoutError:
+            # It does not take what it asked for; there is no way left to tell it.
+            patience.abort(request.protocol)
+            raise ConnectionResetError("the client does not read") from None
+        finally:
+            self._settle(call, None)
+
+    def _settle(self, call: Call, responded_ns: int | None) -> None:
+        """Let go of a call, once, and before its last bytes go out: whoever has read all of an
+        answer finds the evidence of it written."""
+        if call.settled:
+            return
+        call.settled = True
+        self._platform.abandon(call)
+        self._platform.answered(call, responded_ns)
+
+    async def _whole(self, call: Call, answer: Answer) -> web.Response:
+        while not answer.finished:
+            item = await call.answers.get()
+            if isinstance(item, Failure):
+                return _failed(item)
+            answer.take(item)
+        return web.json_response(answer.whole())
+
+    async def _stream(
+        self, request: web.Request, call: Call, answer: Answer, *, usage: bool
+    ) -> web.StreamResponse:
+        """Headers go out with the first text, so that an error before it has its own status."""
+        response: web.StreamResponse | None = None
+        while not answer.finished:
+            chunks, failure = _take(await call.answers.get(), call, answer)
+            if failure is not None:
+                self._settle(call, time.monotonic_ns())
+                if response is None:
+                    return _failed(failure)
+                chunks.append(event(_body(failure)))
+            if chunks:
+                response = response or await _open_stream(request)
+                await response.write(b"".join(chunks))
+            if failure is not None:
+                return response or _failed(failure)
+        assert response is not None, "the last token always makes a chunk"
+        self._settle(call, time.monotonic_ns())
+        await response.write((answer.usage_chunk() if usage else b"") + DONE)
+        await response.write_eof()
+        return response
+
+
+def _take(item: Tokens | Failure, call: Call, answer: Answer) -> tuple[list[bytes], Failure | None]:
+    """Chunks for ``item`` and whatever else has come meanwhile; they go out in one write."""
+    chunks: list[bytes] = []
+    while True:
+        if isinstance(item, Failure):
+            return chunks, item
+        answer.take(item)
+        chunk = answer.chunk()
+        if chunk:
+            chunks.append(chunk)
+        if answer.finished or call.answers.empty():
+            return chunks, None
+        item = call.answers.get_nowait()
+
+
+async def _open_stream(request: web.Request) -> web.StreamResponse:
+    headers = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
+    response = web.StreamResponse(headers=headers)
+    await response.prepare(request)
+    return response
+
+
+def _sampling(body: schema.CompletionRequest | schema.ChatRequest, text: Text) -> dict[str, Any]:
+    return {
+        "temperature": body.temperature,
+        "top_p": body.top_p,
+        "seed": secrets.randbelow(1 << 31) if body.seed is None else body.seed,
+        "ignore_eos": body.ignore_eos,
+        "stop_token_ids": text.stop_ids,
+    }
+
+
+def _new_id(shape: Shape) -> str:
+    """Says nothing of other requests: neither how many there were, nor a name to guess."""
+    return f"{shape.prefix}-{secrets.token_hex(16)}"
+
+
+def _authorization(request: web.Request) -> str | None:
+    return request.headers.get("Authorization")
+
+
+def _body(failure: Failure) -> Any:
+    return schema.error(failure.reason, kind="server_error", code=str(failure.status))
+
+
+def _failed(failure: Failure) -> web.Response:
+    wait_s = failure.retry_after_s
+    headers = {} if wait_s is None else {"Retry-After": str(wait_s)}
+    return web.json_response(_body(failure), status=failure.status, headers=headers)
+
+
+@web.middleware
+async def _errors_as_openai(request: web.Request, handler: Any) -> web.StreamResponse:
+    try:
+        response: web.StreamResponse = await handler(request)
+    except RefusalError as refusal:
+        return web.json_response(refusal.body, status=refusal.status, headers=refusal.headers)
+    except ConnectionResetError:
+        return web.Response(status=_LEFT)  # and so to nobody
+    except web.HTTPException as error:
+        body = schema.error(error.reason, kind="invalid_request_error", code=str(error.status))
+        return web.Response(
+            body=json.dumps(body), status=error.status, content_type="application/json"
+        )
+    return response

@@ -1,0 +1,132 @@
+"""One answer on its way out: token ids to text, stop strings, and the two shapes of an object."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from systems.runtime.calls import Tokens
+
+from .text import Decoder
+
+
+class Shape(Protocol):
+    """How a kind of completion wraps text, whole and in pieces."""
+
+    object: str
+    chunk_object: str
+    prefix: str
+
+    def choice(self, text: str, finished: str | None) -> Any: ...
+
+    def piece(self, text: str, finished: str | None, first: bool) -> Any: ...
+
+
+class CompletionShape:
+    object = "text_completion"
+    chunk_object = "text_completion"
+    prefix = "cmpl"
+
+    def choice(self, text: str, finished: str | None) -> Any:
+        return {"index": 0, "text": text, "logprobs": None, "finish_reason": finished}
+
+    def piece(self, text: str, finished: str | None, first: bool) -> Any:  # noqa: ARG002
+        return self.choice(text, finished)
+
+
+class ChatShape:
+    object = "chat.completion"
+    chunk_object = "chat.completion.chunk"
+    prefix = "chatcmpl"
+
+    def choice(self, text: str, finished: str | None) -> Any:
+        message = {"role": "assistant", "content": text}
+        return {"index": 0, "message": message, "logprobs": None, "finish_reason": finished}
+
+    def piece(self, text: str, finished: str | None, first: bool) -> Any:
+        delta = {"role": "assistant", "content": text} if first else {"content": text}
+        return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finished}
+
+
+@dataclass(slots=True)
+class Answer:
+    """The text of one request as its tokens come."""
+
+    shape: Shape
+    id: str
+    model: str
+    decoder: Decoder
+    stops: list[str]
+    prompt_tokens: int
+    created: int = field(default_factory=lambda: int(time.time()))
+    text: str = ""
+    tokens: int = 0
+    finished: str | None = None
+    _sent: int = 0
+    _pieces: int = 0
+
+    def take(self, tokens: Tokens) -> None:
+        """Add a step's tokens; ``finished`` is set at the last, or where a stop string ends it."""
+        before = len(self.text)
+        for token in tokens.ids:
+            self.tokens += 1
+            self.text += self.decoder.text(token)
+        self.finished = tokens.finished
+        cut = self._cut(before)
+        if cut is not None:
+            self.text, self.finished = self.text[:cut], "stop"
+
+    def _cut(self, before: int) -> int | None:
+        """Where the first stop string begins; none ended within the first ``before`` characters."""
+        found = [self.text.find(stop, max(0, before - len(stop) + 1)) for stop in self.stops]
+        return min((at for at in found if at >= 0), default=None)
+
+    def chunk(self) -> bytes | None:
+        """The event for what is new, or None where that is nothing. Text that may yet turn out
+        to begin a stop string is held back."""
+        upto = len(self.text) if self.finished else len(self.text) - self._held_back()
+        new = self.text[self._sent : upto]
+        if not new and not self.finished:
+            return None
+        self._sent = upto
+        piece = self.shape.piece(new, self.finished, self._pieces == 0)
+        self._pieces += 1
+        return event(self._object(self.shape.chunk_object, [piece]))
+
+    def _held_back(self) -> int:
+        longest = max((len(stop) for stop in self.stops), default=1) - 1
+        tails = range(min(longest, len(self.text)), 0, -1)
+        return next((n for n in tails if any(s.startswith(self.text[-n:]) for s in self.stops)), 0)
+
+    def usage_chunk(self) -> bytes:
+        return event({**self._object(self.shape.chunk_object, []), "usage": self._usage()})
+
+    def whole(self) -> Any:
+        choice = self.shape.choice(self.text, self.finished)
+        return {**self._object(self.shape.object, [choice]), "usage": self._usage()}
+
+    def _usage(self) -> Any:
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.tokens,
+            "total_tokens": self.prompt_tokens + self.tokens,
+        }
+
+    def _object(self, kind: str, choices: list[Any]) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "object": kind,
+            "created": self.created,
+            "model": self.model,
+            "choices": choices,
+        }
+
+
+def event(content: Any) -> bytes:
+    """One server-sent event."""
+    return b"data: " + json.dumps(content, separators=(",", ":")).encode() + b"\n\n"
+
+
+DONE = b"data: [DONE]\n\n"

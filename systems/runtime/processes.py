@@ -1,0 +1,180 @@
+"""The processes of one node: made from nothing or by fork of the template, heard, and reaped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from systems.interface import Stage
+
+from . import channel as wire
+from . import process, processor, said
+from .channel import AsyncChannel, Message
+from .children import GRACE_S, Child, kill, why
+from .output import Output, Told
+from .stages import Timeline
+
+_LOG = logging.getLogger(__name__)
+
+OnMessage = Callable[[Message, list[int]], None]
+OnExit = Callable[[int | None], None]
+
+
+class Processes:
+    """``device``: what the node's devices are. Every child's ``on_exit`` is called once."""
+
+    def __init__(self, device: str) -> None:
+        self.template: Child | None = None
+        self.template_timeline = Timeline.empty()
+        self._device = device
+        self._forks: dict[int, Child] = {}
+        self._by_pid: dict[int, Child] = {}
+        self._tokens = 0
+        self._told = Told()
+
+    @property
+    def forked(self) -> list[Child]:
+        """Forks of the template that have not ended."""
+        return [*self._by_pid.values(), *self._forks.values()]
+
+    def begin(self, role: str, on_message: OnMessage, on_exit: OnExit) -> Child:
+        """The shorter way: by fork where there is a template."""
+        start = self.fork if self.template is not None else self.spawn
+        return start(role, on_message, on_exit)
+
+    def spawn(self, role: str, on_message: OnMessage, on_exit: OnExit) -> Child:
+        """A process for ``role`` from nothing: a new interpreter."""
+        command = [sys.executable, "-m", "systems.runtime.process", role]
+        with contextlib.ExitStack() as undo:
+            ours, theirs = wire.pair()
+            undo.callback(ours.close)
+            output = Output()
+            undo.callback(output.close)
+            with theirs, output.writer as printed:
+                popen = subprocess.Popen(
+                    [*command, str(theirs.fileno()), str(os.getpid()), self._device],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=printed,
+                    stderr=printed,
+                    env=process.environment(),
+                )
+            undo.callback(popen.wait)
+            undo.callback(popen.kill)
+            end = os.pidfd_open(popen.pid)
+            undo.pop_all()
+        child = self._adopt(role, ours, output, on_message, on_exit)
+        child.popen, child.pid = popen, popen.pid
+        asyncio.get_running_loop().add_reader(end, self._spawned_ended, child, end)
+        return child
+
+    def fork(self, role: str, on_message: OnMessage, on_exit: OnExit) -> Child:
+        """A process for ``role`` by fork of the template, libraries in place."""
+        assert self.template is not None, "the controller forks only from a ready template"
+        ours, theirs = wire.pair()
+        output = Output()
+        child = self._adopt(role, ours, output, on_message, on_exit)
+        self._tokens += 1
+        self._forks[self._tokens] = child
+        fields = {"role": role, "token": self._tokens, "device": self._device}
+        with theirs, output.writer as printed:
+            self.template.channel.send("fork", [theirs.fileno(), printed.fileno()], **fields)
+        return child
+
+    def start_template(self, on_ready: Callable[[], None], on_died: Callable[[str], None]) -> None:
+        """``on_died`` is told why. Raises ``OSError`` where no process can be made."""
+        self.template_timeline.begin(Stage.WARMING, time.monotonic_ns())
+        self.template = self.spawn(
+            "zygote",
+            lambda message, fds: self._template_says(message, on_ready),  # noqa: ARG005
+            lambda returncode: self._template_ended(returncode, on_died),
+        )
+
+    def _template_says(self, message: Message, on_ready: Callable[[], None]) -> None:
+        now = time.monotonic_ns()
+        match message["kind"]:
+            case "started":
+                self.template_timeline.end(Stage.WARMING, now)
+                self.template_timeline.begin(Stage.LIBRARIES, now)
+            case "ready":
+                self.template_timeline.end(Stage.LIBRARIES, now)
+                on_ready()
+            case "forked":
+                child = self._forks.pop(message["token"])
+                child.pid = message["pid"]
+                self._by_pid[message["pid"]] = child
+                if child.doomed:
+                    kill(child)
+            case "exited":
+                child = self._by_pid.pop(message["pid"])
+                child.used_ns = message["used_ns"]
+                self._ended(child, message["returncode"])
+
+    def _template_ended(self, returncode: int | None, on_died: Callable[[str], None]) -> None:
+        verdict = self.template.verdict if self.template else ""
+        self.template = None
+        on_died(verdict or why(returncode))
+        forked = self.forked
+        self._forks.clear()
+        self._by_pid.clear()
+        for child in forked:
+            self._ended(child, None)
+
+    def _adopt(
+        self, role: str, sock: Any, output: Output, on_message: OnMessage, on_exit: OnExit
+    ) -> Child:
+        child: Child
+
+        def hear(message: Message, fds: list[int]) -> None:
+            child.pulse.heard()
+            if message["kind"] != "pong":
+                child.on_message(message, fds)
+
+        def closed(why: str) -> None:
+            if why:
+                self._condemn(child, why)
+            self._hung_up(child)
+
+        channel = AsyncChannel(sock, said.OF_ROLE[role], hear, closed)
+        child = Child(role, channel, output, on_message, on_exit)
+        return child
+
+    def _condemn(self, child: Child, why: str) -> None:
+        """It said what it may not say, and is not heard any more."""
+        child.verdict = f"it said what it may not say: {why}"
+        _LOG.warning("%s %s is ended: %s", child.role, child.pid, child.verdict)
+        kill(child)
+
+    def _hung_up(self, child: Child) -> None:
+        """Its channel closed: it has ended, or will be ended. Where nobody is left to reap it
+        (the template is gone, and takes its forks along), this is all the word there will be."""
+        if child.popen is None and self.template is None:
+            self._ended(child, None)
+        else:
+            asyncio.get_running_loop().call_later(GRACE_S, kill, child)
+
+    def _spawned_ended(self, child: Child, watch: int) -> None:
+        asyncio.get_running_loop().remove_reader(watch)
+        os.close(watch)
+        assert child.popen is not None
+        child.used_ns = processor.used_ns(child.popen.pid)
+        self._ended(child, child.popen.wait())
+
+    def _ended(self, child: Child, returncode: int | None) -> None:
+        if child.ended:
+            return
+        child.ended = True
+        child.channel.drain()
+        child.channel.close()
+        printed = child.output.close()
+        if child.verdict or returncode not in (0, -signal.SIGKILL):
+            self._told.tell(f"{child.role} {child.pid}", printed)
+        child.on_exit(returncode)

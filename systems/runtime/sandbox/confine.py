@@ -1,0 +1,200 @@
+"""What an instance is held to before it reads anything of a tenant's, by kind of device.
+
+An instance parses a tenant's adapter; should that take it over, this is what it still cannot do.
+SECURITY.md has the threat model and the attack that tests each measure. A measure that cannot be
+applied ends the process (:class:`ConfinementError`): none is ever silently missing, so the names
+of a kind's measures are what is in force.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import socket
+import struct
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+
+from systems.errors import ConfinementError
+
+from . import landlock, seccomp, system_calls
+from . import paths as view
+
+MAX_DESCRIPTORS = 256
+"""Of an instance on the CPU: its socket, a backbone, and what its libraries open and close."""
+
+LIBRARY_SPACE = 6 << 30
+"""Addresses, not memory: libraries that are yet to be mapped, threads' stacks and heaps."""
+
+_SET_DUMPABLE, _SET_NO_NEW_PRIVS = 4, 38  # linux/prctl.h
+_CAPABILITY_VERSION_3 = 0x20080522  # linux/capability.h
+
+ENVIRONMENT = frozenset(
+    {
+        "PATH",
+        "HOME",
+        "USER",
+        "LANG",
+        "LANGUAGE",
+        "TZ",
+        "TMPDIR",
+        "VIRTUAL_ENV",
+        "XDG_CACHE_HOME",
+        "SLBENCH_CACHE",
+        "HF_HOME",
+        "HF_HUB_CACHE",
+        "HF_HUB_OFFLINE",
+        "CC",
+        "CXX",
+        "CPATH",
+        "LIBRARY_PATH",
+        "TOKENIZERS_PARALLELISM",
+        "ARROW_DEFAULT_MEMORY_POOL",
+        "JE_ARROW_MALLOC_CONF",
+    }
+)
+"""Variables that a process of the platform is given; a credential may have any other name."""
+
+_PREFIXES = (
+    "LC_", "LD_", "PYTHON", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "MALLOC_", "TORCH",
+    "PYTORCH_", "TRITON_", "CUDA_", "NVIDIA_", "CUBLAS_",
+)  # fmt: skip
+_SECRET = ("TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "_KEY")
+
+
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Of ``variables``, those that an instance needs."""
+    return {name: value for name, value in variables.items() if _is_needed(name)}
+
+
+def _is_needed(name: str) -> bool:
+    if name in ENVIRONMENT:
+        return True
+    return name.startswith(_PREFIXES) and not any(word in name for word in _SECRET)
+
+
+def hide_memory() -> None:
+    """Refuse this process's memory, descriptors and environment to every other that is not
+    privileged, of the same user too (ptrace(2), "Ptrace access mode checking"). Forks inherit
+    it, new programs do not."""
+    _prctl(_SET_DUMPABLE, 0)
+
+
+def gain_nothing() -> None:
+    """No program that this process starts has more privileges than it has."""
+    _prctl(_SET_NO_NEW_PRIVS, 1)
+
+
+def _leave_no_core() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _bound_descriptors() -> None:
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    bound = MAX_DESCRIPTORS if most == resource.RLIM_INFINITY else min(MAX_DESCRIPTORS, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (bound, bound))
+
+
+def _drop_capabilities() -> None:
+    """Of root's powers over other processes and files, none. Of the calling thread; it must be
+    the only one, as it is at a process's start."""
+    header = ctypes.create_string_buffer(struct.pack("=Ii", _CAPABILITY_VERSION_3, 0))
+    none = ctypes.create_string_buffer(bytes(24))
+    if ctypes.CDLL(None, use_errno=True).capset(header, none) != 0:
+        raise ConfinementError(f"capset: {os.strerror(ctypes.get_errno())}")
+
+
+def _filter_calls() -> None:
+    seccomp.install(system_calls.UNUSED, system_calls.COMMANDS)
+
+
+def _filter_calls_beside_a_driver() -> None:
+    """The compiler of kernels is a program, and CUDA's MPS is reached over a Unix socket."""
+    unix = frozenset({int(socket.AF_UNIX)})
+    denied = system_calls.PROCESSES | system_calls.KERNEL
+    seccomp.install(denied, {}, families=unix, forks=True)
+
+
+_ALWAYS, _HIDDEN = "environment scrubbed", "memory hidden"
+
+MEASURES: Mapping[str, Mapping[str, Callable[[], None]]] = {
+    "cpu": {
+        "no new privileges": gain_nothing,
+        _HIDDEN: hide_memory,
+        "no core files": _leave_no_core,
+        "descriptors bounded": _bound_descriptors,
+        "no capabilities": _drop_capabilities,
+        "no network, programs or other processes": _filter_calls,
+    },
+    "cuda": {
+        "no new privileges": gain_nothing,
+        "no core files": _leave_no_core,
+        "no network or other processes": _filter_calls_beside_a_driver,
+    },
+}
+"""In the order in which they are taken, by kind of device."""
+
+_SIGHT, _SPACE = "files of its own only", "memory bounded"
+MEASURES_OF_A_FUNCTION = {"cpu": (_SIGHT, _SPACE), "cuda": ()}
+"""Taken as soon as a process knows whose it is, and before it reads anything of theirs."""
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """What instances on a kind of device are held to. A kernel may lack Landlock; then it is not
+    among them."""
+    later = (each for each in MEASURES_OF_A_FUNCTION[kind] if each != _SIGHT or _sees_less())
+    return (_ALWAYS, *MEASURES[kind], *later)
+
+
+def _sees_less() -> bool:
+    return landlock.version() > 0
+
+
+def check_files(kind: str, folders: Iterable[Path]) -> None:
+    """``DeploymentError`` where an instance on this kind of device would not see a file of its
+    own."""
+    if _SIGHT in MEASURES_OF_A_FUNCTION[kind]:
+        for folder in folders:
+            view.check_links(folder)
+
+
+def settle_in(kind: str, own: Collection[Path], memory_bytes: int | None = None) -> None:
+    """See no file but libraries and ``own``; take no more memory than ``memory_bytes`` beside what
+    libraries need (None: unbounded). As far as the kind of device has these measures. Raises
+    :class:`ConfinementError`."""
+    later = MEASURES_OF_A_FUNCTION[kind]
+    if _SPACE in later and memory_bytes is not None:
+        _bound_memory(memory_bytes)
+    if _SIGHT in later and _sees_less():
+        view.narrow_to(own)
+
+
+def _bound_memory(nbytes: int) -> None:
+    """Address space, which is all that Linux can bound without a control group."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    most = pages * resource.getpagesize() + LIBRARY_SPACE + nbytes
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+
+
+def confine(kind: str) -> None:
+    """Hold this process to all of it, for good. Raises :class:`ConfinementError`."""
+    for name, measure in MEASURES[kind].items():
+        try:
+            measure()
+        except (OSError, ValueError) as error:
+            raise ConfinementError(f"{name}: {error}") from error
+
+
+def shelter(kind: str) -> None:
+    """For a process that instances are forked from: it is hidden from them where they are from
+    each other."""
+    if _HIDDEN in MEASURES[kind]:
+        hide_memory()
+
+
+def _prctl(option: int, value: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
+        raise ConfinementError(f"prctl({option}): {os.strerror(ctypes.get_errno())}")

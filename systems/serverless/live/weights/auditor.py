@@ -1,0 +1,46 @@
+"""Sums one shared copy where it lies, and ends: maps it, answers once."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from systems.errors import SystemsError
+from systems.runtime.channel import Channel
+
+from . import store
+from .handle import Export
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def main(channel: Channel) -> int:
+    received = channel.receive()
+    assert received is not None, "a receive without a time-out answers or raises"
+    message, fds = received
+    start_ns = time.monotonic_ns()
+    try:
+        found = _SUM[message["device"]](Export.of(message, fds), message["nbytes"])
+    except (SystemsError, OSError, RuntimeError) as error:
+        channel.send("failed", reason=str(error))
+        return 1
+    channel.send("summed", checksum=found, start_ns=start_ns, end_ns=time.monotonic_ns())
+    return 0
+
+
+def _on_host(copy: Export, nbytes: int) -> int:
+    assert copy.fd is not None, "a copy on the host is a memory file"
+    return store.checksum(store.map_readable(copy.fd), nbytes)
+
+
+def _on_device(copy: Export, nbytes: int) -> int:
+    from systems.engine.cuda import context
+
+    from . import cuda_copies
+
+    context.start()
+    return cuda_copies.checksum(cuda_copies.map_shared(copy, nbytes))
+
+
+_SUM: dict[str, Callable[[Export, int], int]] = {"cpu": _on_host, "cuda": _on_device}

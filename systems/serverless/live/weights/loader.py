@@ -1,0 +1,88 @@
+"""The backbone function (paper, "Secure backbone sharing"): reads a checkpoint into the shared
+copy, on the host or on a device, and goes. The copy outlives it, since the gateway's store holds
+the descriptor; where there is none (cudaIpc), the loader stays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from systems.errors import SystemsError
+from systems.runtime import process
+from systems.runtime.channel import Channel, Message
+from systems.runtime.sandbox import confine
+
+from . import store
+from .handle import Export
+
+if TYPE_CHECKING:
+    from systems.engine.checkpoint import BackboneLayout
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A copy as it was filled."""
+
+    export: Export | None
+    """None: the others have what they map it by already."""
+    checksum: Callable[[], int]
+    kept: bool = False
+    """It goes with this process, which must stay."""
+
+
+def main(channel: Channel) -> int:
+    received = channel.receive()
+    assert received is not None, "a receive without a time-out answers or raises"
+    message, fds = received
+    process.import_libraries()
+    confine.settle_in(message["device"], [Path(message["model_dir"])])
+    from systems.engine.checkpoint import BackboneLayout
+
+    layout = BackboneLayout.from_json(message["layout"])
+    try:
+        filled = _LOAD[message["device"]](layout, message, fds)
+        said = _summed(filled) if message["audited"] else {}
+    except (SystemsError, OSError, RuntimeError) as error:
+        channel.send("failed", reason=str(error))
+        return 1
+    export = filled.export or Export()
+    channel.send("loaded", export.fds, **export.fields, **said)
+    if filled.kept:
+        channel.receive()  # told to drop it, or the gateway is gone
+    return 0
+
+
+def _summed(filled: Filled) -> Message:
+    start_ns = time.monotonic_ns()
+    checksum = filled.checksum()
+    return {"checksum": checksum, "start_ns": start_ns, "end_ns": time.monotonic_ns()}
+
+
+def _to_host(layout: BackboneLayout, message: Message, fds: list[int]) -> Filled:
+    """Fill the memory file that came along, and seal it."""
+    from systems.engine.checkpoint import fill
+
+    with store.map_writable(fds[0]) as mapping, memoryview(mapping) as buffer:
+        fill(layout, Path(message["model_dir"]), buffer)
+    store.seal(fds[0])
+    return Filled(None, lambda: store.checksum(store.map_shared(fds[0]), layout.nbytes))
+
+
+def _to_device(layout: BackboneLayout, message: Message, fds: list[int]) -> Filled:  # noqa: ARG001
+    """Make device memory and fill it; what others map it by."""
+    import torch
+
+    from systems.engine.cuda.loading import fill_device
+
+    from . import cuda_copies
+
+    flat, export = cuda_copies.make(layout.nbytes, message["sharing"])
+    fill_device(layout, Path(message["model_dir"]), flat, past_cache=True)
+    torch.cuda.synchronize()
+    return Filled(export, lambda: cuda_copies.checksum(flat), kept=bool(export.handle))
+
+
+_LOAD = {"cpu": _to_host, "cuda": _to_device}

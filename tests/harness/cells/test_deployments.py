@@ -1,0 +1,54 @@
+"""Which device a deployment is for: what was asked, or what is here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.cells import deployments
+from harness.errors import HarnessError
+from harness.experiment import DeploymentChoice, SystemChoice
+from systems.errors import DeploymentError
+from systems.serverless_lora import ServerlessLoRA
+
+TINY = DeploymentChoice(backbone="tiny", dtype="float32", device_memory_gib=4)
+
+
+@pytest.fixture
+def cards(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Stands in for /dev; a card is a file of its name."""
+    real = Path
+    monkeypatch.setattr(
+        deployments, "Path", lambda *parts: tmp_path if parts == ("/dev",) else real(*parts)
+    )
+    return tmp_path
+
+
+def kind(device: str, devices: int = 1) -> str:
+    choice = TINY.model_copy(update={"device": device, "devices": devices})
+    made = deployments.deployment_for(choice, SystemChoice(name="serverless-lora"), ["f0"])
+    return made.devices[0].name
+
+
+def test_a_card_is_used_where_there_is_one_unless_the_cpu_is_asked_for(cards: Path) -> None:
+    assert kind("auto") == "cpu:0"
+    (cards / "nvidia0").touch()
+    (cards / "nvidiactl").touch()
+    assert kind("auto") == "cuda:0"
+    assert kind("cpu") == "cpu:0"
+    assert kind("auto", devices=2) == "cpu:0"
+
+
+def test_a_card_that_is_not_there_is_said_so(cards: Path) -> None:
+    with pytest.raises(HarnessError, match="1 asked for, 0 here"):
+        kind("cuda")
+
+
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="a card is here")
+def test_the_platform_refuses_a_card_that_does_not_answer(cards: Path) -> None:
+    (cards / "nvidia0").touch()
+    choice = TINY.model_copy(update={"device": "cuda"})
+    made = deployments.deployment_for(choice, SystemChoice(name="serverless-lora"), ["f0"])
+    with pytest.raises(DeploymentError, match="no card answers"):
+        ServerlessLoRA().check(made)

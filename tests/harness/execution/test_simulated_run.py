@@ -1,0 +1,137 @@
+"""``slbench run --simulated``: the same records from virtual time, and how far from live."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from harness.errors import HarnessError
+from harness.execution.progress import Progress
+from harness.execution.runner import Runner
+from harness.execution.simulation import check_simulable
+from harness.experiment import Experiment, load
+from harness.profiling import fidelity
+from harness.records import Run, new_run
+from tests.harness.made import made_run
+
+TABLES = ("requests", "spans", "memory", "billing", "decisions")
+
+
+def simulated(name: str, out: Path) -> Run:
+    experiment = load(name, {"mode": "simulated"}).tracing()
+    run = new_run(experiment.model_dump(mode="json"), out)
+    Runner(experiment, run, Progress()).execute()
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return simulated("time-breakdown", tmp_path_factory.mktemp("simulated"))
+
+
+def test_every_cell_says_that_it_is_simulated_and_by_which_profile(run: Run) -> None:
+    for cell in run.cells():
+        assert cell.manifest.mode == "simulated"
+        assert cell.manifest.profile is not None
+        assert cell.manifest.profile["name"] == "l40s"
+        assert cell.manifest.valid
+        assert cell.summary["ok"] == cell.summary["n"] == 8
+
+
+def test_the_same_seed_gives_the_same_bytes(run: Run, tmp_path: Path) -> None:
+    again = simulated("time-breakdown", tmp_path)
+    for one, two in zip(run.cells(), again.cells(), strict=True):
+        for name in TABLES:
+            first, second = (cell.path / f"{name}.parquet" for cell in (one, two))
+            assert first.read_bytes() == second.read_bytes()
+
+
+def test_every_batch_is_explained_by_the_numbers_that_chose_it(run: Run) -> None:
+    cell = next(cell for cell in run.cells() if cell.system == "serverless-lora")
+    decisions = pq.read_table(cell.path / "decisions.parquet").to_pylist()
+    batches = [json.loads(each["numbers"]) for each in decisions if each["kind"] == "batch"]
+    assert len(batches) == 8
+    assert {"margin_ns", "size", "prefills", "function", "device"} <= set(batches[0])
+
+
+def test_a_system_that_is_no_choice_of_policies_cannot_be_simulated(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from systems.interface import ServingSystem
+
+    monkeypatch.setattr("harness.execution.simulation.system_class", lambda _: ServingSystem)
+    experiment = Experiment.model_validate(
+        {
+            "name": "one",
+            "mode": "simulated",
+            "profile": "l40s",
+            "systems": [{"name": "serverless-lora"}],
+            "workloads": [{"name": "time-breakdown"}],
+            "deployment": {"backbone": "llama2-7b"},
+        }
+    )
+    run = new_run(experiment.model_dump(mode="json"), tmp_path)
+    with pytest.raises(HarnessError, match="live only"):
+        Runner(experiment, run, Progress()).execute()
+
+
+def test_a_server_is_billed_by_the_hour_for_the_cards_that_it_holds(tmp_path: Path) -> None:
+    """One of four, at an eighth of an instance's price, called or not."""
+    experiment = Experiment.model_validate(
+        {
+            "name": "one",
+            "mode": "simulated",
+            "profile": "l40s",
+            "systems": [{"name": "dlora"}],
+            "workloads": [{"name": "time-breakdown"}],
+            "deployment": {
+                "backbone": "llama2-7b", "dtype": "float16", "devices": 4,
+                "device_memory_gib": 44,
+            },
+        }
+    )  # fmt: skip
+    run = new_run(experiment.model_dump(mode="json"), tmp_path)
+    Runner(experiment, run, Progress()).execute()
+    (cell,) = run.cells()
+    (row,) = pq.read_table(cell.path / "billing.parquet").to_pylist()
+    assert cell.manifest.prices["name"] == "aws-g6e-48xlarge"
+    assert row["usd"] == pytest.approx(30.13118 / 8 * row["end_ns"] / 3600e9)
+    assert {"startup_s", "merged_s", "decisions"} <= set(cell.manifest.measured)
+
+
+def test_vllm_itself_is_not_simulated() -> None:
+    with pytest.raises(HarnessError, match="vllm runs live only"):
+        check_simulable("vllm")
+
+
+def test_in_simulated_mode_an_experiment_takes_its_other_section() -> None:
+    live, other = load("main"), load("main", {"mode": "simulated"})
+    assert live.deployment.backbone == "smollm2-135m"
+    assert other.deployment.backbones == ("llama2-7b", "llama2-13b")
+    assert other.deployment.slo_of("llama2-13b") == 4.0
+    assert other.deployment.limits.threads_per_instance == 1, "merged key by key"
+
+
+def test_errors_are_relative_to_live_and_missing_where_a_side_is(tmp_path: Path) -> None:
+    cells = made_run(tmp_path).cells()
+    (first, *_) = fidelity.compare(cells, cells)
+    assert first["ttft_mean_s"]["error"] == 0
+    assert first["ttft_p95_s"] == {"live": None, "simulated": None, "error": None}
+    document = {"cells": [first | {"cold": {"live": 4, "simulated": 3, "error": -0.25}}]}
+    assert "cold 4 live, 3 simulated (-25%)" in fidelity.lines(document)[0]
+
+
+def test_the_shipped_check_goes_into_what_simulated_cells_say() -> None:
+    check = fidelity.last_check("cpu-small")
+    assert check is not None
+    assert {name.split("/")[0] for name in check} == {
+        "serverless-lora",
+        "serverless-llm",
+        "instainfer",
+        "multi-lora",
+        "dlora",
+    }
+    assert fidelity.last_check("l40s") is None

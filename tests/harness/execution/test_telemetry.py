@@ -1,0 +1,135 @@
+"""Memory is measured of whole process trees, children that come and go included."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from subprocess import PIPE
+from types import SimpleNamespace
+
+import pytest
+
+from harness.execution.telemetry import Sampler, _Gpus, anonymous_bytes, shares, tree
+
+pytestmark = pytest.mark.timed
+HOLD = "import sys,time; x=bytearray(64<<20); print('ready',flush=True); sys.stdin.read()"
+
+
+def test_a_child_is_counted_while_it_lives() -> None:
+    with Sampler([os.getpid()], tick_s=0.02, pss_s=0.05) as sampler:
+        time.sleep(0.7)
+        command = [sys.executable, "-c", HOLD]
+        with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as child:
+            assert child.stdout is not None
+            child.stdout.readline()
+            time.sleep(0.7)
+            assert (anonymous_bytes(child.pid) or 0) > 64 << 20
+            assert child.stdin is not None
+            child.stdin.close()
+        time.sleep(0.7)
+    before, during, after = (
+        sampler.samples[0],
+        max(sampler.samples, key=lambda s: s.anonymous_bytes or 0),
+        sampler.samples[-1],
+    )
+    assert during.processes == before.processes + 1 == after.processes + 1
+    assert during.anonymous_bytes is not None
+    assert before.anonymous_bytes is not None
+    assert during.anonymous_bytes - before.anonymous_bytes > 60 << 20
+    assert any(sample.pss_bytes for sample in sampler.samples)
+
+
+def test_what_a_fork_shares_is_nobodys_own_and_half_of_each() -> None:
+    """A child that is forked after 64 MiB were touched and touches none of them."""
+    code = (
+        "import os,sys; x=bytearray(b'x')*(64<<20); pid=os.fork(); "
+        "pid and print(pid,flush=True); sys.stdin.read(1); pid and os.waitpid(pid,0)"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        assert parent.stdin is not None
+        pids = (parent.pid, int(parent.stdout.readline()))
+        both = [shares(pid) for pid in pids]
+        resident = anonymous_bytes(parent.pid)
+        parent.stdin.close()
+    assert resident is not None
+    assert resident > 64 << 20
+    for each in both:
+        assert each is not None
+        assert 30 << 20 < each.pss < 64 << 20
+        assert each.uss < 20 << 20
+
+
+def test_a_process_that_is_gone_counts_for_nothing() -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    assert anonymous_bytes(child.pid) is None, "missing, not nothing"
+    assert shares(child.pid) is None
+    assert list(tree(child.pid)) == [child.pid]
+
+
+def test_samples_come_ten_times_a_second_and_do_not_drift() -> None:
+    start = time.monotonic_ns()
+    with Sampler([os.getpid()]) as sampler:
+        time.sleep(2.05)
+    ticks = [(sample.t_ns - start) / 1e8 for sample in sampler.samples]
+    assert 15 <= len(ticks) <= 22
+    assert abs(ticks[-1] - round(ticks[-1])) < 0.6, "on the grid of its start"
+    about = sampler.about()
+    assert about["hz"] == pytest.approx(10, abs=3)
+    assert 0 < about["cpu_share"] < 0.5
+
+
+class FakeNvml:
+    """The functions of pynvml that are used, for one device and given answers."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, processes: dict[int, int | None] | None, used: int) -> None:
+        self._processes, self._used = processes, used
+
+    def nvmlInit(self) -> None:  # noqa: N802
+        if self._processes is None:
+            raise self.NVMLError("Driver Not Loaded")
+
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        return 1
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+        return index
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle: int) -> list[SimpleNamespace]:  # noqa: N802
+        assert self._processes is not None
+        return [SimpleNamespace(pid=p, usedGpuMemory=m) for p, m in self._processes.items()]
+
+    def nvmlDeviceGetMemoryInfo(self, handle: int) -> SimpleNamespace:  # noqa: N802
+        return SimpleNamespace(used=self._used)
+
+
+@pytest.mark.parametrize(
+    ("processes", "expected"),
+    [
+        ({10: 5, 11: 7, 99: 100}, {"cuda:0": 12}),
+        ({99: 100}, {"cuda:0": 1000}),
+        ({10: None}, {"cuda:0": 1000}),
+    ],
+    ids=["of the tree", "of the device, where the tree is not named", "nor its bytes"],
+)
+def test_gpu_memory_is_the_trees_where_the_driver_tells(
+    monkeypatch: pytest.MonkeyPatch, processes: dict[int, int | None], expected: dict[str, int]
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(processes, 1000))
+    missing: list[str] = []
+    assert _Gpus(missing).read([10, 11]) == expected
+    assert missing == []
+
+
+def test_a_sensor_that_is_not_there_is_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(None, 0))
+    missing: list[str] = []
+    assert _Gpus(missing).read([10]) == {}
+    assert missing == ["nvml: Driver Not Loaded"]

@@ -1,0 +1,63 @@
+"""Probes recover what they measure: run in virtual time by a known profile, they must find it."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from harness.execution.progress import Progress
+from harness.profiling.machine import measure, settings, to_toml
+from harness.profiling.servers import measure_servers
+from systems.simulation.number import Number
+from systems.simulation.profile import Profile, load_profile
+
+FOUND = (
+    "process_s",
+    "fork_s",
+    "libraries_s",
+    "map_s",
+    "adapter_s",
+    "kernels_s",
+    "disk_bytes_per_s",
+    "prefill_s",
+    "prefill_token_s_per_gparam",
+    "decode_s",
+    "decode_request_s",
+    "offload_s",
+    "request_s",
+    "response_s",
+)
+
+
+def test_the_probes_of_servers_find_the_profile_they_were_run_by(tmp_path: Path) -> None:
+    known = load_profile("cpu-small")
+    found = measure_servers("smollm2-135m", 1, Progress(), by_profile="cpu-small")
+    assert {name.split(".")[1] for name in found} == set(known.servers) == {"bfloat16", "float32"}
+    for name, (value, _) in found.items():
+        _, dtype, field = name.split(".")
+        expected = getattr(known.servers[dtype], field).value
+        assert value == pytest.approx(expected, rel=0.1, abs=1e-3), name
+    path = tmp_path / "mine.toml"
+    path.write_text(to_toml("mine", {**_numbers_of(known), **found}, "a machine"), encoding="utf-8")
+    again = load_profile(str(path))
+    assert again.map_s.value == pytest.approx(known.map_s.value, rel=1e-4)
+    assert set(again.servers) == set(known.servers)
+
+
+def _numbers_of(profile: Profile) -> dict[str, tuple[float, str]]:
+    return {name: (n.value, n.source) for name, n in profile if isinstance(n, Number)}
+
+
+def test_the_probes_find_the_profile_they_were_run_by(tmp_path: Path) -> None:
+    known = load_profile("cpu-small")
+    numbers = measure("smollm2-135m", 1, Progress(), by_profile="cpu-small")
+    for name in FOUND:
+        expected = getattr(known, name).value
+        assert numbers[name][0] == pytest.approx(expected, rel=0.1, abs=2e-3), name
+    path = tmp_path / "mine.toml"
+    path.write_text(to_toml("mine", {**settings(2), **numbers}, "a machine"), encoding="utf-8")
+    again = load_profile(str(path))
+    assert all(number.kind == "measured" for _, number in again if isinstance(number, Number))
+    assert tomllib.loads(path.read_text(encoding="utf-8"))["name"] == "mine"

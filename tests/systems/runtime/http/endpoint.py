@@ -1,0 +1,100 @@
+"""The HTTP surface over a backend whose answers are known beforehand: no process is started."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from aiohttp import ClientSession, web
+
+from systems.interface import Deployment
+from systems.runtime.calls import Call, Failure, Tokens
+from systems.runtime.http.api import Api
+from systems.runtime.http.text import Text
+from systems.runtime.http.timeouts import PatientRunner
+
+ANSWER: tuple[Tokens | Failure, ...] = (Tokens((70,), None), Tokens((71,), "length"))
+
+
+@dataclass
+class Backend:
+    """Answers every request alike, at once."""
+
+    plan: Any
+    answers: tuple[Tokens | Failure, ...]
+    calls: list[Call] = field(default_factory=list)
+    _ids: Any = field(default_factory=itertools.count)
+
+    def submit(self, **fields: Any) -> Call:
+        call = Call(next(self._ids), **fields)
+        for answer in self.answers:
+            call.answers.put_nowait(answer)
+        self.calls.append(call)
+        return call
+
+    def abandon(self, call: Call) -> None:
+        pass
+
+    def answered(self, call: Call, responded_ns: int | None) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    session: ClientSession
+    address: tuple[str, int]
+    backend: Backend
+    runner: PatientRunner
+
+    def connections(self) -> int:
+        """Those that the server holds."""
+        server = self.runner.server
+        assert server is not None
+        return len(server.connections)
+
+    async def ask(self, path: str = "completions", **fields: Any) -> tuple[int, Any]:
+        """Status and content of one answer that is not streamed."""
+        wanted: dict[str, Any] = {"prompt": [5, 6, 7]} if path == "completions" else {}
+        async with self.session.post(
+            f"/v1/{path}", json={"model": "f0", **wanted, **fields}
+        ) as response:
+            return response.status, await response.json()
+
+    async def health(self) -> int:
+        async with self.session.get("/health") as response:
+            return response.status
+
+
+@asynccontextmanager
+async def endpoint(
+    deployment: Deployment,
+    answers: tuple[Tokens | Failure, ...] = ANSWER,
+    texts: Mapping[str, Any] | None = None,
+) -> AsyncIterator[Endpoint]:
+    """``texts``: by backbone; None: the deployment's own."""
+    functions = {function.id: function for function in deployment.functions}
+    backend = Backend(SimpleNamespace(deployment=deployment, functions=functions), answers)
+    found = texts if texts is not None else _texts(deployment.backbones)
+    runner = PatientRunner(
+        Api(backend, found).application(),
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=0.1,
+    )
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    try:
+        async with ClientSession(f"http://{host}:{port}") as session:
+            yield Endpoint(session, (host, port), backend, runner)
+    finally:
+        await runner.cleanup()
+
+
+def _texts(backbones: Mapping[str, Path]) -> dict[str, Text]:
+    return {name: Text(path) for name, path in backbones.items()}

@@ -1,0 +1,57 @@
+"""Stop strings end an answer wherever they come, in one step or over several."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from systems.runtime.calls import Tokens
+from systems.runtime.http.completion import Answer, CompletionShape
+
+
+class Letters:
+    """Token n is the n-th letter."""
+
+    def text(self, token: int) -> str:
+        return "ab"[token]
+
+
+@given(st.lists(st.integers(0, 1), min_size=1), st.lists(st.text("ab", min_size=1), max_size=3))
+def test_an_answer_is_cut_where_its_first_stop_string_is_whole(
+    ids: list[int], stops: list[str]
+) -> None:
+    answer = Answer(CompletionShape(), "id", "f0", cast(Any, Letters()), stops, 1)
+    for id_ in ids:
+        answer.take(Tokens((id_,), None))
+        if answer.finished:
+            break
+    said = "".join("ab"[id_] for id_ in ids)
+    whole = [end for end in range(len(said) + 1) if any(said[:end].endswith(s) for s in stops)]
+    if not whole:
+        assert (answer.text, answer.finished) == (said, None)
+        return
+    until = said[: whole[0]]
+    begins = min(whole[0] - len(stop) for stop in stops if until.endswith(stop))
+    assert (answer.text, answer.finished) == (said[:begins], "stop")
+
+
+def test_a_stop_string_is_looked_for_once_in_each_part_of_an_answer() -> None:
+    """Searching all of it after each token took a time that grew with the square of its length."""
+
+    class Text(str):
+        looked_at = 0
+
+        def find(self, *args: Any) -> int:
+            Text.looked_at += len(self) - (args[1] if len(args) > 1 else 0)
+            return super().find(*args)
+
+        def __add__(self, other: str) -> Text:
+            return Text(super().__add__(other))
+
+    answer = Answer(CompletionShape(), "id", "f0", cast(Any, Letters()), ["bb", "ba"], 1)
+    answer.text = Text()
+    for _ in range(1000):
+        answer.take(Tokens((0,), None))
+    assert Text.looked_at <= 2 * 2 * 1000

@@ -1,0 +1,139 @@
+"""A process that is stopped, rather than dead, is noticed too; one that pauses is left alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+import pytest
+
+from systems.interface import Decision
+from systems.runtime import journal
+
+from ..serverless.live.conftest import Running
+
+pytestmark = pytest.mark.live
+Deploy = Callable[..., Running]
+LONG = {"max_tokens": 480, "ignore_eos": True}
+SILENCE_S = 5.0
+"""Of silence and idleness a process is given up; ARCHITECTURE.md and callers' errors say so."""
+NOTICED_S = SILENCE_S + 120
+"""With what a loaded machine adds."""
+PAUSE_S = 2.0
+
+
+def _asked_after(running: Running, signals: Callable[[], Any]) -> tuple[Any, Any]:
+    """With what a request that was running at the fault ended, and the answer of the next one."""
+
+    async def ask() -> tuple[Any, Any]:
+        async with aiohttp.ClientSession() as session:
+            await running.ask(session, "f0")
+            doomed = await running.begin(session, "f0", **LONG)
+            await signals()
+            first = await asyncio.wait_for(doomed, NOTICED_S)
+            return first, await running.ask(session, "f0")
+
+    return asyncio.run(ask())
+
+
+def test_a_stopped_instance_is_noticed_and_replaced(up: Deploy) -> None:
+    running = up()
+
+    async def stop() -> None:
+        running.instances()[0].suspend()
+
+    doomed, after = _asked_after(running, stop)
+    assert doomed is not None
+    assert doomed["code"] == "502"
+    assert "silent for 5 s" in doomed["message"]
+    assert after["status"] == 200
+
+
+def test_a_stopped_template_is_noticed_and_replaced(deploy: Deploy) -> None:
+    running = deploy()
+
+    async def stop() -> None:
+        psutil.Process(running.instances()[0].ppid()).suspend()
+
+    async def ask_another() -> Any:
+        async with aiohttp.ClientSession() as session:
+            await running.ask(session, "f0")
+            await stop()
+            return await asyncio.wait_for(running.ask(session, "f1"), NOTICED_S)
+
+    assert asyncio.run(ask_another())["status"] == 200
+
+
+def test_one_that_pauses_keeps_its_requests(up: Deploy) -> None:
+    running = up()
+
+    async def pause() -> None:
+        instance = running.instances()[0]
+        instance.suspend()
+        await asyncio.sleep(PAUSE_S)
+        instance.resume()
+
+    error, after = _asked_after(running, pause)
+    assert error is None
+    assert after["status"] == 200
+
+
+def test_a_gateway_that_was_stopped_blames_nobody(up: Deploy) -> None:
+    running = up()
+
+    async def pause() -> None:
+        gateway = psutil.Process(running.endpoint.pids[0])
+        gateway.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(SILENCE_S + 1)
+        gateway.send_signal(signal.SIGCONT)
+
+    error, after = _asked_after(running, pause)
+    assert error is None
+    assert after["status"] == 200
+
+
+@pytest.mark.parametrize("limit", [resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE])
+def test_a_gateway_past_a_limit_fails_requests_and_serves_on(deploy: Deploy, limit: int) -> None:
+    running = deploy()
+    gateway = running.endpoint.pids[0]
+
+    async def ask() -> tuple[Any, Any]:
+        async with aiohttp.ClientSession() as session:
+            before = resource.prlimit(gateway, limit)
+            low = 3 if limit == resource.RLIMIT_NOFILE else 1
+            async with session.get(f"{running.url}/v1/models"):
+                resource.prlimit(gateway, limit, (low, before[1]))
+            refused = await asyncio.wait_for(running.ask(session, "f0"), 120)
+            resource.prlimit(gateway, limit, before)
+            return refused, await running.ask(session, "f0")
+
+    refused, after = asyncio.run(ask())
+    assert refused["status"] == 503
+    assert "cannot start" in refused["error"]["message"]
+    assert after["status"] == 200
+
+
+def test_a_journal_on_a_full_disk_loses_whole_lines_and_says_how_many(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    book = journal.Journal(path)
+    book.decision(Decision(1, "first", {}))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with contextlib.ExitStack() as undo:
+        undo.callback(signal.signal, signal.SIGXFSZ, ignored)
+        undo.callback(resource.setrlimit, resource.RLIMIT_FSIZE, limits)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, limits[1]))
+        book.decision(Decision(2, "second", {}))
+        book.decision(Decision(3, "third", {}))
+    book.decision(Decision(4, "fourth", {}))
+    book.close()
+    found = journal.read(path)
+    assert [each.kind for each in found.decisions] == ["first", "fourth"]
+    assert found.problems == ("2 lines of evidence lost",)

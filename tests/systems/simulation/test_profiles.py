@@ -1,0 +1,48 @@
+"""Profiles: every number has a source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from systems.simulation.number import Number
+from systems.simulation.profile import (
+    ProfileError,
+    load_profile,
+    profile_names,
+)
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_number_says_where_it_comes_from(name: str) -> None:
+    profile = load_profile(name)
+    numbers = {k: v for k, v in profile if isinstance(v, Number)}
+    told = {"name", "summary", "date", "sha256", "kv_slots", "instance_prices", "servers"}
+    unsaid = {name for name, value in profile if value is None}
+    assert numbers.keys() == type(profile).model_fields.keys() - told - unsaid
+    assert profile.name == name
+    of_servers = [v for each in profile.servers.values() for _, v in each if v is not None]
+    assert all(len(n.source.split()) >= 3 for n in (*numbers.values(), *of_servers))
+    assert of_servers, "serverful systems can be simulated by every profile that ships"
+
+
+def test_servers_of_a_dtype_that_was_not_measured_are_refused() -> None:
+    with pytest.raises(ProfileError, match=r"l40s has no numbers.*float32.*float16"):
+        load_profile("l40s").of_servers("float32")
+
+
+def test_a_number_without_a_source_is_refused(tmp_path: Path) -> None:
+    shipped = Path("systems/simulation/profiles/l40s.toml").read_text(encoding="utf-8")
+    lines = [
+        "map_s = { value = 0.1, kind = 'measured' }" if line.startswith("map_s") else line
+        for line in shipped.splitlines()
+    ]
+    (tmp_path / "own.toml").write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(ProfileError, match=r"own\.toml"):
+        load_profile(str(tmp_path / "own.toml"))
+
+
+def test_an_unknown_profile_lists_the_known_ones() -> None:
+    with pytest.raises(ProfileError, match="l40s"):
+        load_profile("a100")
