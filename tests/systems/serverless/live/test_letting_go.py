@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from systems.engine.adapter_files import stamps_of
 from systems.engine.checkpoint import plan_layout
 from systems.models import ensure_adapters, ensure_backbone
 from systems.runtime.sandbox import confine
@@ -58,6 +59,7 @@ def test_what_is_offloaded_is_gone_when_it_is_said_to_be(monkeypatch: pytest.Mon
         "kind": "configure",
         "model_dir": str(tiny),
         "adapter": str(adapter),
+        "stamps": stamps_of(adapter),
         "device": "cpu",
         "threads": 1,
         "memory_bytes": None,
