@@ -7,7 +7,7 @@ import sys
 
 _PROGRAM = """
 import socket, subprocess, sys
-from systems.serverless.live import confine
+from systems.runtime.sandbox import confine
 confine.confine("cuda")
 try:
     socket.socket(socket.AF_INET)

@@ -14,11 +14,9 @@ import aiohttp
 import psutil
 import pytest
 
-from systems.interface import Deployment, Device, Endpoint, Function, Limits, ServingSystem
-from systems.models import ensure_adapters, ensure_backbone
+from systems.interface import Deployment, Endpoint, ServingSystem
 from systems.registry import system_class
 
-NAMES = ("f0", "f1", "f2", "f3")
 SERVERLESS = ("serverless-lora", "serverless-llm")
 
 
@@ -32,29 +30,6 @@ def _sees_hidden_memory() -> bool:
 looks_inside = pytest.mark.skipif(
     not _sees_hidden_memory(), reason="instances hide their memory from all but CAP_SYS_PTRACE"
 )
-
-
-@pytest.fixture(scope="session")
-def tiny() -> Path:
-    return ensure_backbone("tiny")
-
-
-@pytest.fixture(scope="session")
-def deployment(tiny: Path) -> Deployment:
-    adapters = ensure_adapters(tiny, list(NAMES), rank=8)
-    return Deployment(
-        functions=tuple(Function(id=n, backbone="tiny", adapter=adapters[n]) for n in NAMES),
-        backbones={"tiny": tiny},
-        dtype="float32",
-        devices=(Device(name="cpu:0", memory_bytes=2 << 30),),
-        limits=Limits(
-            max_batch_size=4,
-            max_context_tokens=512,
-            keep_alive_s=60,
-            request_timeout_s=280,
-            threads_per_instance=1,
-        ),
-    )
 
 
 @dataclass

@@ -15,8 +15,9 @@ from systems.engine.checkpoint import fill, plan_layout
 from systems.engine.engine import Engine, GenerationRequest
 from systems.engine.weights import BackboneWeights
 from systems.interface import Deployment, MemoryOwner, RequestEvidence, Stage, Temperature
+from tests.systems.conftest import NAMES
 
-from .conftest import NAMES, SERVERLESS, Running, events
+from .conftest import SERVERLESS, Running, events
 
 pytestmark = pytest.mark.live
 Up = Callable[..., Running]
