@@ -24,7 +24,13 @@ def told_to_end(out: Path, number: signal.Signals, *more: str) -> tuple[int, str
     """Exit status and standard error of a simulated run that gets a signal once its folder is
     there; its cells take longer than that."""
     command = [sys.executable, "-m", "harness", "run", "main", "--simulated", "--out", str(out)]
-    process = subprocess.Popen([*command, *more], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, *more],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background jobs, this test among them, are started with it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + START_S
     while not list(out.glob("*/run.json")):
         assert time.monotonic() < deadline, "the run never began"
