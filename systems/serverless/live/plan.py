@@ -10,14 +10,14 @@ from typing import Any
 
 from systems.engine.adapter_files import AdapterFiles, inspect_adapter
 from systems.engine.checkpoint import BackboneLayout, plan_layout
-from systems.engine.cuda.buckets import slot_bytes
 from systems.errors import DeploymentError
 from systems.interface import Deployment, Function
 from systems.runtime.channel import Message
 from systems.runtime.sandbox import confine
 
-from ..core.world import BackboneSpec, DeviceSpec, FunctionSpec, Settings, World
+from ..core.world import World
 from ..options import Options
+from ..sizing import FunctionSize, MachineSize, world_of
 from .apart import check_apart, folders
 
 
@@ -102,55 +102,39 @@ def _world(
     forks: bool,
 ) -> World:
     kind = deployment.devices[0].kind
-    on_card = kind == "cuda"
-    process_bytes = options.forked_context_bytes if forks else options.context_bytes
-    set_aside = options.auditor_bytes if on_card and options.audit_s else 0
-    limits = deployment.limits
 
-    def spec(function: Function) -> FunctionSpec:
-        layout = layouts[function.backbone]
-        adapter = adapters.get(function.id)
-        per_token = layout.config.kv_bytes_per_token(layout.dtype, kind)
-        return FunctionSpec(
-            id=function.id,
-            backbone=function.backbone,
+    def size(function: Function) -> FunctionSize:
+        layout, adapter = layouts[function.backbone], adapters.get(function.id)
+        return FunctionSize(
             adapter_bytes=adapter.nbytes(layout.dtype) if adapter else 0,
-            kv_bytes_per_token=per_token,
-            kv_slot_bytes=slot_bytes(per_token, limits.max_context_tokens) if on_card else 0,
-            context_bytes=options.cuda_context_bytes if on_card else process_bytes,
-            bare_bytes=options.cuda_bare_bytes if on_card else 0,
-            # Where host memory stands in for the device, an awake process is counted there.
-            host_bytes=process_bytes if on_card else 0,
-            dormant_bytes=process_bytes,
-            slo_ttft_ns=round(function.slo_ttft_s * 1e9),
+            kv_bytes_per_token=layout.config.kv_bytes_per_token(layout.dtype, kind),
         )
 
-    specs = {name: spec(function) for name, function in functions.items()}
-    return World(
-        backbones={name: BackboneSpec(name, layout.nbytes) for name, layout in layouts.items()},
-        functions=specs,
-        devices={
-            device.name: DeviceSpec(
-                device.name, device.memory_bytes - set_aside, _slots(deployment)
-            )
-            for device in deployment.devices
-        },
-        settings=Settings(
-            max_batch_size=limits.max_batch_size,
-            max_context_tokens=limits.max_context_tokens,
-            keep_alive_ns=round(limits.keep_alive_s * 1e9),
-            shared_keep_alive_ns=round(options.shared_keep_alive_s * 1e9),
-            container_keep_alive_ns=round(options.container_keep_alive_s * 1e9),
-            container_memory_bytes=round(options.container_memory_gib * 2**30),
-            template_bytes=(options.spares_bytes(specs) if on_card else options.template_bytes)
-            if forks
-            else 0,
-            template_host_bytes=options.template_bytes if forks and on_card else 0,
-            template_at_deployment=options.template_at_deployment,
-            release_grace_ns=round(options.release_grace_s * 1e9),
-            start_attempts=options.start_attempts,
-            eager_backbone=options.overlap_loading,
-        ),
+    return world_of(
+        deployment,
+        options,
+        _machine(deployment, options, forks=forks),
+        {name: layout.nbytes for name, layout in layouts.items()},
+        {function: size(function) for function in functions.values()},
+        forks=forks,
+    )
+
+
+def _machine(deployment: Deployment, options: Options, *, forks: bool) -> MachineSize:
+    """Where host memory stands in for the device, an awake process and the template are counted
+    there."""
+    on_card = deployment.devices[0].kind == "cuda"
+    process_bytes = options.forked_context_bytes if forks else options.context_bytes
+    return MachineSize(
+        slots=_slots(deployment),
+        kv_slots=on_card,
+        context_bytes=options.cuda_context_bytes if on_card else process_bytes,
+        bare_bytes=options.cuda_bare_bytes if on_card else 0,
+        host_bytes=process_bytes if on_card else 0,
+        dormant_bytes=process_bytes,
+        template_bytes=0 if on_card else options.template_bytes,
+        template_host_bytes=options.template_bytes if on_card else 0,
+        reserved_bytes=options.auditor_bytes if on_card and options.audit_s else 0,
     )
 
 

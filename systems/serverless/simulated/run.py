@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from systems.engine.cuda.buckets import slot_bytes
 from systems.interface import Deployment, Evidence, RequestEvidence
-from systems.models.sizes import ModelSize, model_size
+from systems.models.sizes import model_size
 from systems.runtime import stages
 from systems.simulation.arrival import Arrival
 from systems.simulation.latency_model import Laws
@@ -16,8 +15,9 @@ from systems.simulation.number import Number
 from systems.simulation.profile import Profile
 
 from ..core.policies import Policies
-from ..core.world import BackboneSpec, DeviceSpec, FunctionSpec, Settings, World
+from ..core.world import World
 from ..options import Options
+from ..sizing import FunctionSize, MachineSize, world_of
 from . import priors
 from .platform import Platform
 from .running import Call
@@ -105,7 +105,7 @@ def simulate(
         profile,
         laws,
         timeout_ns=timeout_ns,
-        spares=options.spares if policies.preloading.forks else 0,
+        spares=options.spares if policies.preloading.forks and kind == "cuda" else 0,
         trace_decisions=options.trace_decisions,
     )
     platform.deploy()
@@ -121,57 +121,37 @@ def build_world(
     deployment: Deployment, policies: Policies, profile: Profile, laws: Mapping[str, Laws]
 ) -> World:
     """The facts that the controller decides on, by the profile."""
-    options = Options.model_validate(dict(deployment.options))
     forks = policies.preloading.forks
-    context = profile.forked_context_bytes if forks else profile.context_bytes
-    limits = deployment.limits
 
-    def slot(per_token: int) -> int:
-        return slot_bytes(per_token, limits.max_context_tokens) if profile.kv_slots else 0
-
-    def spec(id_: str, backbone: str, slo_s: float, law: Laws) -> FunctionSpec:
-        return FunctionSpec(
-            id=id_,
-            backbone=backbone,
+    def size(law: Laws) -> FunctionSize:
+        return FunctionSize(
             adapter_bytes=law.size.adapter_bytes,
             kv_bytes_per_token=law.size.kv_bytes_per_token,
-            kv_slot_bytes=slot(law.size.kv_bytes_per_token),
-            context_bytes=round(context.value),
-            bare_bytes=_value(profile.bare_bytes),
-            slo_ttft_ns=round(slo_s * 1e9),
-            host_bytes=round(profile.host_bytes.value),
-            dormant_bytes=round(profile.dormant_bytes.value),
             law=priors.batch_law(law, LAW_TOKENS),
             delay_ns=priors.delays_ns(law),
         )
 
-    sizes: dict[str, ModelSize] = {
-        function.backbone: laws[function.id].size for function in deployment.functions
-    }
-    specs = {f.id: spec(f.id, f.backbone, f.slo_ttft_s, laws[f.id]) for f in deployment.functions}
-    return World(
-        backbones={name: BackboneSpec(name, size.weights_bytes) for name, size in sizes.items()},
-        functions=specs,
-        devices={
-            d.name: DeviceSpec(d.name, d.memory_bytes, _slots(deployment, profile))
-            for d in deployment.devices
-        },
-        settings=Settings(
-            max_batch_size=limits.max_batch_size,
-            max_context_tokens=limits.max_context_tokens,
-            keep_alive_ns=round(limits.keep_alive_s * 1e9),
-            shared_keep_alive_ns=round(options.shared_keep_alive_s * 1e9),
-            container_keep_alive_ns=round(options.container_keep_alive_s * 1e9),
-            container_memory_bytes=round(options.container_memory_gib * 2**30),
-            template_bytes=round(profile.template_bytes.value) + options.spares_bytes(specs)
-            if forks
-            else 0,
-            template_host_bytes=_value(profile.template_host_bytes) if forks else 0,
-            template_at_deployment=options.template_at_deployment,
-            release_grace_ns=round(options.release_grace_s * 1e9),
-            start_attempts=options.start_attempts,
-            eager_backbone=options.overlap_loading,
-        ),
+    return world_of(
+        deployment,
+        Options.model_validate(dict(deployment.options)),
+        _machine(deployment, profile, forks=forks),
+        {each.backbone: laws[each.id].size.weights_bytes for each in deployment.functions},
+        {each: size(laws[each.id]) for each in deployment.functions},
+        forks=forks,
+    )
+
+
+def _machine(deployment: Deployment, profile: Profile, *, forks: bool) -> MachineSize:
+    context = profile.forked_context_bytes if forks else profile.context_bytes
+    return MachineSize(
+        slots=_slots(deployment, profile),
+        kv_slots=profile.kv_slots,
+        context_bytes=round(context.value),
+        bare_bytes=_value(profile.bare_bytes),
+        host_bytes=round(profile.host_bytes.value),
+        dormant_bytes=round(profile.dormant_bytes.value),
+        template_bytes=round(profile.template_bytes.value),
+        template_host_bytes=_value(profile.template_host_bytes),
     )
 
 

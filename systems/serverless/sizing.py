@@ -1,0 +1,121 @@
+"""A deployment as the controller's facts, for live and simulated platforms alike.
+
+Each platform says how large things are there: a live one by looking into files and by its options,
+a simulated one by its profile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from systems.engine.cuda.buckets import slot_bytes
+from systems.interface import Deployment, Function
+
+from .core.artifacts import Artifact
+from .core.world import BackboneSpec, BatchLaw, DeviceSpec, FunctionSpec, Settings, World
+from .options import Options
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionSize:
+    """Bytes that a function adds to its backbone, and what its work takes at first, in ns."""
+
+    adapter_bytes: int
+    kv_bytes_per_token: int
+    law: BatchLaw = field(default_factory=BatchLaw)
+    delay_ns: Mapping[Artifact, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSize:
+    """What a machine offers, and what a process takes of it beside weights, adapter, keys and
+    values. Bytes; as in :class:`FunctionSpec` and :class:`Settings`."""
+
+    slots: int
+    """Batches that a device computes at full speed at once."""
+    kv_slots: bool
+    """Whether every request takes a slot of keys and values for a full context."""
+    context_bytes: int
+    bare_bytes: int
+    host_bytes: int
+    dormant_bytes: int
+    template_bytes: int
+    template_host_bytes: int
+    reserved_bytes: int = 0
+    """Of each device, for no instance."""
+
+
+def world_of(
+    deployment: Deployment,
+    options: Options,
+    machine: MachineSize,
+    backbones: Mapping[str, int],
+    functions: Mapping[Function, FunctionSize],
+    *,
+    forks: bool,
+) -> World:
+    """``backbones``: bytes of the weights of each; ``forks``: whether instances are forked from a
+    template."""
+    limits = deployment.limits
+    specs = {
+        function.id: _function(function, size, machine, limits.max_context_tokens)
+        for function, size in functions.items()
+    }
+    return World(
+        backbones={name: BackboneSpec(name, size) for name, size in backbones.items()},
+        functions=specs,
+        devices={
+            device.name: DeviceSpec(
+                device.name, device.memory_bytes - machine.reserved_bytes, machine.slots
+            )
+            for device in deployment.devices
+        },
+        settings=_settings(deployment, options, machine, specs, forks=forks),
+    )
+
+
+def _function(
+    function: Function, size: FunctionSize, machine: MachineSize, context_tokens: int
+) -> FunctionSpec:
+    slot = slot_bytes(size.kv_bytes_per_token, context_tokens) if machine.kv_slots else 0
+    return FunctionSpec(
+        id=function.id,
+        backbone=function.backbone,
+        adapter_bytes=size.adapter_bytes,
+        kv_bytes_per_token=size.kv_bytes_per_token,
+        kv_slot_bytes=slot,
+        context_bytes=machine.context_bytes,
+        bare_bytes=machine.bare_bytes,
+        host_bytes=machine.host_bytes,
+        dormant_bytes=machine.dormant_bytes,
+        slo_ttft_ns=round(function.slo_ttft_s * 1e9),
+        law=size.law,
+        delay_ns=size.delay_ns,
+    )
+
+
+def _settings(
+    deployment: Deployment,
+    options: Options,
+    machine: MachineSize,
+    specs: Mapping[str, FunctionSpec],
+    *,
+    forks: bool,
+) -> Settings:
+    limits = deployment.limits
+    spares_bytes = options.spares_bytes(specs) if deployment.devices[0].kind == "cuda" else 0
+    return Settings(
+        max_batch_size=limits.max_batch_size,
+        max_context_tokens=limits.max_context_tokens,
+        keep_alive_ns=round(limits.keep_alive_s * 1e9),
+        shared_keep_alive_ns=round(options.shared_keep_alive_s * 1e9),
+        container_keep_alive_ns=round(options.container_keep_alive_s * 1e9),
+        container_memory_bytes=round(options.container_memory_gib * 2**30),
+        template_bytes=machine.template_bytes + spares_bytes if forks else 0,
+        template_host_bytes=machine.template_host_bytes if forks else 0,
+        template_at_deployment=options.template_at_deployment,
+        release_grace_ns=round(options.release_grace_s * 1e9),
+        start_attempts=options.start_attempts,
+        eager_backbone=options.overlap_loading,
+    )
