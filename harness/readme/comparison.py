@@ -36,7 +36,7 @@ def _table(block: Block, group: Sequence[Row], baseline: str | None) -> str:
         if first is not None:
             lines.append([_label(first), *_cells(mine, systems, baseline)])
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    doubts = "".join(f"\nIn doubt: {each}.\n" for each in _doubts(group, systems))
+    doubts = "".join(f"\nWarning: {each}.\n" for each in _doubts(group, systems))
     return f"*{group[0].entry.workload}*, {_about(group[0], block)}:\n\n{table}{doubts}"
 
 
