@@ -30,9 +30,9 @@ def campaign(found: Sequence[Record]) -> str:
     seeds = ", ".join(str(record["seed"]) for record in found)
     day = min(record["started_at"] for record in found)[:10]
     lines = [
-        f"{len(moments)} moments, seeds {seeds}, {day}, on {cores} cores that others used too"
+        f"{len(moments)} moments, seeds {seeds}, {day}, on {cores} cores shared with other work"
         f" (load average {min(loads):.0f} to {max(loads):.0f});"
-        f" {len(moments) - bad} as they should be, {bad} not.",
+        f" {len(moments) - bad} passed, {bad} did not.",
         "",
         "| fault | moments | requests: ok | failed, how | answered again after, s: median (longest)"
         " | not as it should be |",
