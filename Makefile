@@ -68,7 +68,7 @@ bench-client: $(READY) $(PEERS:%=.venv-clients/%/.ready)
 
 environment: $(READY)
 
-# Real vLLM for the CPU, in a separate environment because its pins conflict with ours (2.5 GB).
+# Real vLLM for the CPU, in a separate environment so that its pins cannot conflict with ours (2.5 GB).
 vllm: .venv-vllm/.ready
 
 .venv-vllm/.ready: systems/serverful/install_vllm.py
