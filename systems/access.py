@@ -1,12 +1,12 @@
-"""Who may call which function: bearer tokens, kept in a file that the environment names.
+"""Access control: the bearer tokens that may call each function.
 
-The file is TOML, a list of tokens a function, and under ``"*"`` those that may call every one:
-
+``SLBENCH_TOKENS`` names a TOML file that lists the tokens of each function; those under ``"*"``
+may call every function:
     "*" = ["…"]
     my-function = ["…", "…"]
 
-It must be readable by its owner alone. What is kept of a token is a digest; tokens never enter a
-record, a command line or a manifest.
+Only the owner may have access to the file. Only digests of the tokens are stored; tokens never
+enter a record, a command line or a manifest.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from .interface import Deployment
 VARIABLE = "SLBENCH_TOKENS"
 EVERY = "*"
 SHORTEST = 16
-"""Characters; ``python -c 'import secrets; print(secrets.token_urlsafe(32))'`` makes a good one."""
+"""Characters. ``python -c 'import secrets; print(secrets.token_urlsafe(32))'`` makes a token."""
 
 
 @dataclass(frozen=True)
 class AccessTokens:
-    """Digests by function. ``operator``: a token for every function, to call them all with."""
+    """Token digests by function. ``operator``: a token that may call every function."""
 
     digests: Mapping[str, tuple[bytes, ...]]
     operator: str | None = field(default=None, repr=False)
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, str] = os.environ) -> Self | None:
-        """Those of the file that ``SLBENCH_TOKENS`` names; None where it names none."""
+        """Read the file that ``SLBENCH_TOKENS`` names; return None if it is not set."""
         named = environment.get(VARIABLE)
         return cls.read(Path(named).expanduser()) if named else None
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """``DeploymentError`` where others could read it, or it is no such file."""
+        """Raise ``DeploymentError`` if other users can access the file or it cannot be parsed."""
         try:
             if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise DeploymentError(f"{path}: others may read the tokens; chmod 600 {path}")
@@ -54,14 +54,14 @@ class AccessTokens:
         except (OSError, ValueError) as error:
             if isinstance(error, DeploymentError):
                 raise
-            # What is wrong with a line must not be told with the line.
+            # The original error may quote a line of the file, and with it a token.
             why = getattr(error, "strerror", None) or "not TOML"
             raise DeploymentError(f"{path}: no tokens can be read: {why}") from None
         digests = {name: _digests(path, name, given) for name, given in content.items()}
         return cls(digests, next(iter(content.get(EVERY, ())), None))
 
     def check(self, functions: Iterable[str]) -> None:
-        """Refuse names that are not deployed: a misspelt one would protect nothing."""
+        """Reject tokens of functions that are not deployed: a misspelt name protects nothing."""
         unknown = sorted(set(self.digests) - set(functions) - {EVERY})
         if unknown:
             raise DeploymentError(f"tokens: function {unknown[0]!r} is not deployed")
@@ -71,21 +71,21 @@ class AccessTokens:
         return _among(header, [one for each in self.digests.values() for one in each])
 
     def allow(self, header: str | None, function: str) -> bool:
-        """Whether it carries one of this function, or one for all."""
+        """Whether the header carries a token of this function, or one for every function."""
         return _among(header, [*self.digests.get(function, ()), *self.digests.get(EVERY, ())])
 
 
 def headers(tokens: AccessTokens | None) -> dict[str, str]:
-    """What whoever deployed the functions sends with its requests."""
+    """Return the headers that authorize the deployer's own requests."""
     operator = tokens.operator if tokens else None
     return {"Authorization": f"Bearer {operator}"} if operator else {}
 
 
 def check_address(deployment: Deployment, tokens: AccessTokens | None) -> None:
-    """Refuse to listen where other machines can call, unless callers are asked who they are."""
+    """Raise ``DeploymentError`` for an address that other machines reach, unless tokens are set."""
     if tokens is None and not is_loopback(deployment.host):
         raise DeploymentError(
-            f"host {deployment.host}: reached from other machines, and nobody is asked for a token;"
+            f"host {deployment.host}: other machines can reach it, and no access tokens are set;"
             f" name a file of tokens in {VARIABLE}, or listen on 127.0.0.1"
         )
     if tokens is not None:
@@ -93,7 +93,7 @@ def check_address(deployment: Deployment, tokens: AccessTokens | None) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine alone."""
+    """Whether only this machine can reach the address."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -115,7 +115,7 @@ def _digest(token: str) -> bytes:
 
 
 def _among(header: str | None, digests: Iterable[bytes]) -> bool:
-    """In a time that does not depend on where a token differs, nor on which one it is."""
+    """Take the same time wherever a token differs and whichever token matches."""
     kind, _, token = (header or "").partition(" ")
     offered = _digest(token.strip())
     found = [hmac.compare_digest(offered, digest) for digest in digests]

@@ -1,28 +1,28 @@
-"""dLoRA (Wu et al., OSDI 2024) on our engine, kept up: merged and unmerged execution in turn, and
-requests that move between replicas together with their adapters.
+"""dLoRA (Wu et al., OSDI 2024) on our engine, always running: it alternates merged and unmerged
+execution and migrates requests with their adapters between replicas.
 
-Modelled, live (systems/serverful/inhouse):
+Implemented, live (systems/serverful/inhouse):
 
-- Dynamic batching (§4): an adapter that is hot enough is merged into the weights and runs alone,
-  without B·A beside every product; else all run unmerged in one batch. Thresholds adapt, credits
-  keep the others from starving (``credit.py``). Times that decide are measured when a replica
-  starts, as the published system profiles them beforehand.
-- Request-adapter co-migration (§5): requests go to the replica where they cost least, bringing
-  their adapter there counted in; every ``migration_interval_s`` the busiest replica gives away
-  what pays, running requests with their keys and values, so that nothing is computed twice.
+- Dynamic batching (§4): a sufficiently hot adapter is merged into the weights and runs alone,
+  without the extra product B·A; otherwise all run unmerged in one batch. Thresholds adapt, credits
+  prevent starvation of the others (``credit.py``). The times that these decisions need are
+  measured when a replica starts; the published system profiles them beforehand.
+- Request-adapter co-migration (§5): a request goes to the replica with the lowest cost, including
+  the load of its adapter. Every ``migration_interval_s`` the busiest replica migrates what pays
+  off; running requests keep their keys and values, so that nothing is computed twice.
 
-Not modelled: the integer program that the published migration solves (here: greedy, one request
-at a time, each move has to pay), its prediction of output lengths, tensor parallelism, swapping of
-preempted requests to the host (they keep their slot here), and kernels of its own.
+Not implemented: the integer program of the published migration (here: greedy, one request at a
+time, each move must pay off), output-length prediction, tensor parallelism, swapping preempted
+requests to the host (they keep their slot here), custom kernels.
 
-On the CPU weights are stored in float32. In halves a merged weight is rounded where an unmerged
-B·A is not, so that a function's greedy answer changed with whether its neighbours left it merged:
-seen by the conformance suite in bfloat16. On a card, in the deployment's halves, that is how the
-published system is too.
+On the CPU weights are stored in float32. In half precision a merged weight is rounded and an
+unmerged B·A is not, so a function's greedy output would depend on which adapter is merged (the
+conformance suite showed this in bfloat16). On a GPU they have the deployment's half precision, as
+in the published system.
 
-Merging writes weights, so a replica has a private copy of the backbone, and a second one of the
-projections that adapters change (``engine/merging.py`` says why). No read-only copy can be shared
-between functions then: that is why ServerlessLoRA runs unmerged.
+Merging writes weights, so a replica has a private copy of the backbone and a second copy of the
+projections that adapters change (``engine/merging.py`` says why). Functions then cannot share a
+read-only copy; this is why ServerlessLoRA runs unmerged.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""What a system refuses, said in one line: what, where, what would be right."""
+"""Errors of serving systems. A message is one line: what, where, and what would be right."""
 
 _HEAD, _TAIL = 600, 200
 
 
 class SystemsError(ValueError):
-    """A deployment, model, adapter or system name that cannot be served as asked. Whatever it
-    quotes, it is one line of bounded length without control characters."""
+    """A deployment, model, adapter or system name that cannot be served. The message is one line
+    of bounded length without control characters, whatever it quotes."""
 
     def __init__(self, message: str) -> None:
         super().__init__(_one_line(message))
@@ -21,7 +21,7 @@ class UnknownSystemError(SystemsError):
 
 
 class BrokenSystemError(UnknownSystemError):
-    """A system is registered under the name, and cannot be imported or is not a system."""
+    """A system is registered under the name, but it cannot be imported or is not a system."""
 
 
 class DeploymentError(SystemsError):
@@ -41,8 +41,8 @@ class AdapterError(SystemsError):
 
 
 class EvidenceError(SystemsError):
-    """What a system says that it saw is not what the types of evidence say."""
+    """A system trace contains a value of the wrong type or range."""
 
 
 class ConfinementError(SystemsError):
-    """The kernel or the machine does not let an instance be confined as it must be."""
+    """The kernel or the machine does not support the required confinement of instances."""

@@ -1,4 +1,4 @@
-"""Checks that what a system says it saw is what the types of evidence say, before it is used."""
+"""Validates the system trace that a system returns, before it is used."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _PARTS = ("requests", "memory", "activity", "processor", "decisions", "nodes", "
 
 
 def check(evidence: Evidence, source: str) -> Evidence:
-    """The same evidence. Raises :class:`EvidenceError` that names ``source``, and the first item
-    that has a field of another type, a number beyond 64 bits, or an end before its start."""
+    """Return ``evidence`` unchanged. Raise :class:`EvidenceError`, naming ``source`` and the first
+    item with a wrong type, a number beyond 64 bits, or an end before its start."""
     for place, item in _items(evidence):
         reason = _mistake(item)
         if reason:
@@ -42,7 +42,7 @@ def _numbered(name: str, items: Iterable[Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _mistake(item: Any) -> str:
-    """What is wrong with it, empty where nothing is."""
+    """Describe what is wrong with ``item``; empty if nothing is."""
     values = {field.name: getattr(item, field.name) for field in fields(item)}
     try:
         _model(item.__class__).model_validate(values)
@@ -56,7 +56,7 @@ def _mistake(item: Any) -> str:
 
 @cache
 def _model(kind: type) -> type[BaseModel]:
-    """Of a dataclass, the same fields with nothing converted."""
+    """Return a strict pydantic model with the fields of the dataclass ``kind``."""
     hints: dict[str, Any] = {
         name: (hint, ...) for name, hint in get_type_hints(kind, include_extras=True).items()
     }

@@ -1,10 +1,10 @@
 """InstaInfer's policy (Sui et al., SoCC'24): opportunistic pre-loading into warm containers.
 
-Modelled here: no sharing; a container outlives its keep-alive on the device, with libraries in
-place, and is given its model again when the function's next call is expected within a keep-alive,
-by its mean time between calls. Not modelled: a container that is handed from one function to
-another (the paper's figure shows it: warming is skipped where libraries and model are not), and the
-original's prediction, of which its public description says no more than that it expects arrivals.
+Modelled: no sharing. After its keep-alive a container stays on the device with its libraries in
+place. Its model is pre-loaded again if the function's next call is expected within a keep-alive,
+estimated from the mean time between calls. Not modelled: passing a container from one function to
+another (in the paper's figure, which skips warming but not libraries and model), and the original
+prediction, whose public description says only that it expects arrivals.
 """
 
 from __future__ import annotations

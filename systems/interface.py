@@ -1,8 +1,8 @@
-"""What every serving system offers, and what it is asked to serve.
+"""The interface of every serving system, and the types that the harness exchanges with it.
 
-The harness knows a system by this module alone: ``deploy`` brings up an OpenAI-compatible
-endpoint, ``evidence`` tells what the system itself saw, ``stop`` leaves nothing behind.
-All times are integer nanoseconds of ``time.monotonic_ns`` on the system's host.
+The harness uses a system only through this module: ``check`` validates a deployment, ``deploy``
+starts an OpenAI-compatible endpoint, ``evidence`` returns the system trace, ``stop`` frees
+everything. All times are integer nanoseconds of ``time.monotonic_ns`` on the system's host.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 Int64 = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
-"""What a column of 64 bits holds."""
+"""An integer that fits a signed 64-bit column."""
 
 
 class Stage(enum.StrEnum):
-    """What a request waits for, in the order in which a cold one does."""
+    """What a request waits for, in the order of a cold start."""
 
     QUEUE = "queue"
     WARMING = "warming"
@@ -34,8 +34,8 @@ class Stage(enum.StrEnum):
 
 
 class Temperature(enum.StrEnum):
-    """Cold: something had to be started or loaded for want of a live instance; warm: an instance
-    was there but an artifact was not where it runs; hot: everything was in place."""
+    """The start type of a request. Cold: an instance had to be started or loaded; warm: a live
+    instance lacked an artifact where it runs; hot: every artifact was in place."""
 
     COLD = "cold"
     WARM = "warm"
@@ -43,7 +43,7 @@ class Temperature(enum.StrEnum):
 
 
 class MemoryOwner(enum.StrEnum):
-    """To what a byte of device or host memory belongs."""
+    """The owner of device or host memory."""
 
     WEIGHTS = "weights"
     ADAPTERS = "adapters"
@@ -58,7 +58,7 @@ class _Frozen(BaseModel):
 
 
 class Function(_Frozen):
-    """What a tenant deploys: a backbone, an adapter of it (``None``: the bare backbone), an SLO."""
+    """A LoRA function: a backbone, its adapter (None: the bare backbone) and its TTFT SLO."""
 
     id: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
     backbone: str
@@ -71,7 +71,7 @@ class Function(_Frozen):
 
 
 class Device(_Frozen):
-    """A GPU, or on a machine without one a budget of host memory that stands in for it."""
+    """A GPU, or (``cpu:N``) a budget of host memory that stands in for one."""
 
     name: str = Field(pattern=r"^(cpu|cuda):\d+$")
     memory_bytes: PositiveInt
@@ -82,19 +82,19 @@ class Device(_Frozen):
 
 
 class Limits(_Frozen):
-    """Bounds that every system of a comparison is given alike."""
+    """Bounds that are equal for all systems of a comparison."""
 
     max_batch_size: PositiveInt = 8
     max_context_tokens: PositiveInt = 1024
     keep_alive_s: PositiveFloat = 10.0
     request_timeout_s: PositiveFloat = 120.0
     threads_per_instance: PositiveInt | None = None
-    """CPU threads of one instance's engine; ``None``: on the CPU as many as there are cores, on a
-    card the one that launches what it does."""
+    """CPU threads of an instance's engine. None: all cores on a CPU device; on a GPU one thread,
+    which launches the kernels."""
 
 
 class Deployment(_Frozen):
-    """Functions and what they may use. The same for every system that is compared."""
+    """The functions to serve and their resources, the same for every system of a comparison."""
 
     functions: tuple[Function, ...] = Field(min_length=1)
     backbones: Mapping[str, Path]
@@ -103,15 +103,15 @@ class Deployment(_Frozen):
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
-    """0 takes a free one."""
+    """0 selects a free port."""
     options: Mapping[str, Any] = Field(default_factory=dict)
-    """Settings of one system, checked by it."""
+    """Options of one system, validated by that system."""
     cluster: str | None = None
-    """The nodes that have these devices, each its own: ``local:N`` for N on this machine, or the
-    address of a Ray cluster; None: this machine is all there is."""
+    """The nodes, each with its own set of ``devices``: ``local:N`` for N nodes on this machine,
+    or the address of a Ray cluster. None: this machine only."""
 
     def instance_threads(self, cores: int) -> int:
-        """CPU threads of one instance, on a machine of so many cores."""
+        """Return the CPU threads of one instance on a machine with ``cores`` cores."""
         unsaid = cores if self.devices[0].kind == "cpu" else 1
         return self.limits.threads_per_instance or unsaid
 
@@ -137,7 +137,7 @@ class Deployment(_Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where the requests of one function go, and the model name that they carry there."""
+    """The URL of a function's requests, and the model name to send there."""
 
     base_url: str
     model: str
@@ -145,16 +145,16 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a deployed system answers. ``models`` are the names a request may carry."""
+    """The address of a deployed system. ``models``: the model names that requests may use."""
 
     base_url: str
     models: tuple[str, ...]
     pids: tuple[int, ...] = ()
-    """Roots of the process trees that belong to the system, for telemetry; empty if unseen."""
+    """Root processes of the system, for telemetry; empty if they cannot be observed."""
     routes: Mapping[str, Route] = field(default_factory=dict)
-    """By name of ``models``, where it is not ``base_url`` and that name."""
+    """By model name: routes that differ from ``base_url`` with the same model name."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Sent with every request and never recorded: a key may be among them."""
+    """Sent with every request. Never recorded, because they may contain an API key."""
 
     def route(self, model: str) -> Route:
         return self.routes.get(model) or Route(self.base_url, model)
@@ -162,7 +162,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stage that a request waited for, ``start_ns`` ≤ ``end_ns``."""
+    """A stage of a request from ``start_ns`` to ``end_ns``; ``start_ns`` ≤ ``end_ns``."""
 
     stage: Stage
     start_ns: Int64
@@ -171,30 +171,30 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class RequestEvidence:
-    """What the system saw of one request. ``request_id`` is what the client sent as
-    ``X-Request-Id``. A field that a system cannot tell is ``None``."""
+    """The system's record of one request. ``request_id`` is the ``X-Request-Id`` that the client
+    sent. A field that the system cannot measure is None."""
 
     request_id: str
     function_id: str
     received_ns: Int64
     responded_ns: Int64 | None = None
-    """When the last bytes of the answer went to the socket. This evidence is kept before they do:
-    whoever has read all of an answer is told of it."""
+    """When the last bytes of the response were written to the socket. Journaled before that
+    write, so a client with a full response always has a record."""
     temperature: Temperature | None = None
     instance_id: str | None = None
     batch_size: Int64 | None = None
     spans: tuple[Span, ...] = ()
     placed_ns: Int64 | None = None
-    """When it was given to its instance, as whoever gave it saw it and not as the instance says:
-    it has its share of what is billed from then on."""
+    """When the request was dispatched to its instance, by the dispatcher's clock (not the
+    instance's). From then on the request shares the instance's cost."""
     done_ns: Int64 | None = None
-    """Until then: its last answer was heard, its instance was gone, or its caller had left."""
+    """End of that share: its last output arrived, its instance ended or its client disconnected."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryStep:
-    """From ``t_ns`` on, ``owner`` holds ``bytes`` on ``device`` for ``function_id``
-    (``None``: shared by several), until the next step with the same key."""
+    """From ``t_ns`` on, ``owner`` occupies ``bytes`` on ``device`` for ``function_id`` (None:
+    shared by functions), until the next step with the same device, owner and function."""
 
     t_ns: Int64
     device: str
@@ -205,24 +205,24 @@ class MemoryStep:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """An instance ran batches from ``start_ns`` to ``end_ns``, or (serverful) was held ready to;
-    billed as active for that long."""
+    """An instance ran batches from ``start_ns`` to ``end_ns``, or (serverful) was kept ready.
+    The interval is billed as active."""
 
     start_ns: Int64
     end_ns: Int64
     device: str
     instance_id: str
     function_id: str | None
-    """None: of several functions."""
+    """None: several functions."""
     threads: int | None = None
-    """CPU threads that it has; None: the deployment's ``threads_per_instance``."""
+    """CPU threads of the instance; None: the deployment's ``threads_per_instance``."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessorUse:
-    """By the kernel's count an instance's processes used ``used_ns`` of processor time between
-    ``start_ns`` and ``end_ns``; the last one of an instance counts. What its activities do not
-    pay for is billed besides."""
+    """CPU time ``used_ns`` that an instance's processes used between ``start_ns`` and ``end_ns``,
+    as counted by the kernel. The last value of an instance counts. CPU time beyond what its
+    activities cover is billed in addition."""
 
     start_ns: Int64
     end_ns: Int64
@@ -234,7 +234,7 @@ class ProcessorUse:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A choice that a system made, and the numbers that made it."""
+    """A decision of the system, with the numbers that it was based on."""
 
     t_ns: Int64
     kind: str
@@ -243,8 +243,8 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class NodeSeen:
-    """A machine that took part, by the gateway's clock. ``left_ns``: when it was lost, with
-    ``reason``; None where it was there to the end."""
+    """A node of the run; times by the gateway's clock. ``left_ns``: when the connection was lost,
+    for ``reason``; None if the node stayed to the end."""
 
     host: str
     address: str
@@ -253,19 +253,19 @@ class NodeSeen:
     left_ns: Int64 | None
     reason: str
     same_clock: bool
-    """Its monotonic clock is the gateway's own; otherwise its times were corrected by the
-    offset."""
+    """Whether the node shares the gateway's monotonic clock; if not, its times were corrected by
+    the offset."""
     offset_ns: Int64
-    """Its clock less the gateway's as last measured, right to ``error_ns``."""
+    """Node clock minus gateway clock, last measurement, with an error of up to ``error_ns``."""
     error_ns: Int64
     first_offset_ns: Int64
-    """The same as first measured: the difference is drift."""
+    """The same at the first measurement; the difference is clock drift."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeMemoryStep:
-    """What the processes of a node held of its machine's memory, as it measured itself; None
-    where its kernel does not tell."""
+    """Memory of a node's processes (PSS and USS), as the node measured it; None where its kernel
+    does not report it."""
 
     t_ns: Int64
     host: str
@@ -275,75 +275,75 @@ class NodeMemoryStep:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that a system saw, on its own clock. Empty where it cannot be seen from outside."""
+    """The system trace: all that the system recorded, by its own clock. Empty if unobservable."""
 
     requests: tuple[RequestEvidence, ...] = ()
     memory: tuple[MemoryStep, ...] = ()
     activity: tuple[Activity, ...] = ()
     processor: tuple[ProcessorUse, ...] = ()
-    """Where the system can tell."""
+    """Empty where the system cannot measure CPU time."""
     decisions: tuple[Decision, ...] = ()
-    """Where they were asked to be kept."""
+    """Only if decision logging was requested."""
     problems: tuple[str, ...] = ()
-    """What went wrong inside that no client saw, a line each."""
+    """Internal failures that no client saw, one line each."""
     doubts: tuple[str, ...] = ()
-    """What makes the numbers of this run less comparable without making them wrong, a line each."""
+    """Warnings, one line each: what makes this run less comparable without making it wrong."""
     measured: Mapping[str, float] = field(default_factory=dict)
-    """What the system measured of itself, by name with its unit: ``startup_s``, and where it
-    counts them ``ttft_mean_s`` over ``ttft_n`` requests."""
+    """The system's own measurements; the name contains the unit: ``startup_s``, and where the
+    system measures TTFT, ``ttft_mean_s`` over ``ttft_n`` requests."""
     exposures: tuple[str, ...] = ()
-    """What isolation lacked in this run that it has in others, a line each."""
+    """Isolation gaps of this run: protections that other runs have and this one lacks."""
     files: Mapping[str, str] = field(default_factory=dict)
-    """Texts to be kept beside the records, by file name: logs, metrics as they were scraped."""
+    """Files to store with the records, by name: logs and scraped metrics."""
     nodes: tuple[NodeSeen, ...] = ()
-    """Of a system on several machines, those that took part."""
+    """Nodes of a run on several machines."""
     node_memory: tuple[NodeMemoryStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class SystemInfo:
-    """What a manifest says of a system: policies by seam, options in force."""
+    """The system's part of a manifest: name, version, policy of each seam, options in effect."""
 
     name: str
     version: str
     policies: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     confinement: tuple[str, ...] = ()
-    """What each instance is held to; empty where nothing is, or before it is deployed."""
+    """Restrictions of each instance; empty if there are none or before ``deploy``."""
     exposures: tuple[str, ...] = ()
-    """As in ``Evidence.exposures``."""
+    """Isolation gaps, as in ``Evidence.exposures``."""
 
 
 class ServingSystem(ABC):
-    """One system under test. Used once: deploy, load, evidence, stop."""
+    """A system under test. Use an object once: check, deploy, load, evidence, stop."""
 
     name: ClassVar[str]
     kind: ClassVar[Literal["serverless", "serverful", "external"]]
     summary: ClassVar[str]
     audits: ClassVar[bool] = False
-    """Whether it takes the option ``audit_s``: seconds between two sums of what its processes
-    share, which fail the run where they differ."""
+    """Whether the system supports the option ``audit_s``: seconds between checksums of the
+    memory that its processes share. A changed checksum fails the run."""
     clusters: ClassVar[bool] = False
-    """Whether it can be deployed on several machines."""
+    """Whether the system can be deployed on several machines."""
 
     @abstractmethod
     def check(self, deployment: Deployment) -> None:
-        """Refuse with :class:`SystemsError` what could not be served, before anything starts."""
+        """Raise :class:`SystemsError` if the deployment cannot be served. Start nothing."""
 
     @abstractmethod
     def deploy(self, deployment: Deployment) -> Endpoint:
-        """Start; return once the endpoint answers. Raises :class:`SystemsError`."""
+        """Start the system and return when its endpoint responds. Raises :class:`SystemsError`."""
 
     @abstractmethod
     def info(self) -> SystemInfo: ...
 
     @abstractmethod
     def evidence(self) -> Evidence:
-        """What was seen since ``deploy``; may be called while serving and after ``stop``."""
+        """Return the system trace since ``deploy``. Callable while serving and after ``stop``."""
 
     @abstractmethod
     def stop(self) -> None:
-        """End every process and free every byte, port and file; safe to call twice."""
+        """End all processes; free all memory, ports and files. May be called twice."""
 
     def __enter__(self) -> Self:
         return self

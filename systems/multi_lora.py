@@ -1,13 +1,13 @@
-"""Multi-LoRA serving as S-LoRA does it (Sheng et al., MLSys 2024), on our engine, kept up.
+"""Multi-LoRA serving like S-LoRA (Sheng et al., MLSys 2024) on our engine, always running.
 
-One process for each replica of a backbone holds all its adapters and batches requests across them,
-iteration by iteration, each row beside its own adapter. It is the floor that isolation is compared
-with: functions share a process, its batches, and its queue.
+One process per replica of a backbone holds all its adapters. It batches requests across adapters,
+iteration by iteration, and applies to each row its own adapter. It is the baseline for the cost of
+isolation: here functions share a process, its batches and its queue.
 
-Of the published design this has heterogeneous batches, continuous batching first come first
-served, and adapters apart from the backbone. It has not: paging of adapters and KV cache in one
-pool (all adapters are resident, or the least recently used idle one leaves), tensor parallelism,
-and kernels of its own for ranks that differ.
+Implemented from the published design: heterogeneous batches, continuous batching (first come,
+first served), adapters separate from the backbone. Not implemented: one paged pool for adapters
+and KV cache (here all adapters are resident, or the least recently used idle one is evicted),
+tensor parallelism, and custom kernels for mixed ranks.
 """
 
 from __future__ import annotations

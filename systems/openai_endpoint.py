@@ -1,9 +1,9 @@
-"""Any server that speaks OpenAI's HTTP API: one that is up, by URL, or one that a command starts.
+"""Any server with OpenAI's HTTP API: a running one, by URL, or one that a command starts.
 
-What cannot be seen from outside is missing: stages and temperature always; memory, start-up time
-and cost for a server that was not started here. The load asks for exact lengths (``ignore_eos``)
-with prompts of token ids, as vLLM, SGLang and TGI's successors take them; the deployment's backbone
-says which vocabulary they are drawn from.
+Not observable from outside: stages and start types; for a server that was not started here, also
+memory, start-up time and cost. The load requests exact output lengths (``ignore_eos``) and sends
+prompts as token ids, which vLLM, SGLang and TGI's successors accept; the ids are drawn from the
+vocabulary of the deployment's backbone.
 """
 
 from __future__ import annotations
@@ -31,29 +31,29 @@ from systems.serverful.system import ServerPlan, ServerSystem
 
 
 class Options(BaseModel):
-    """Either ``url`` or ``command``."""
+    """Exactly one of ``url`` and ``command``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: Annotated[str, AfterValidator(checked_url)] | None = None
-    """With or without a closing ``/v1``."""
+    """Of a running server, with or without a trailing ``/v1``."""
     command: str | None = None
-    """Starts a server. ``{host}``, ``{port}`` and ``{backbone}`` (a directory) are filled in; a
-    word ``{functions}`` becomes one word ``id=adapter`` for each function."""
+    """Starts a server. ``{host}``, ``{port}`` and ``{backbone}`` (a directory) are substituted; a
+    word ``{functions}`` becomes one word ``id=adapter`` per function."""
     models: tuple[str, ...] = ()
-    """Names that the server knows, dealt out to the functions in turn; none: the functions' own."""
+    """Model names of the server, assigned to the functions in turn; empty: the function ids."""
     api_key_env: str | None = None
-    """The environment variable that holds a key for ``Authorization: Bearer``; never recorded."""
+    """Environment variable with a key for ``Authorization: Bearer``; the key is never recorded."""
     ttft_histogram: str | None = None
-    """Of its Prometheus ``/metrics``, where it measures TTFT too."""
+    """Name of the TTFT histogram in the server's Prometheus ``/metrics``, if it has one."""
     start_timeout_s: PositiveFloat = 300.0
     threads: PositiveInt | None = None
-    """CPU threads that a started server takes, for the bill; None: all cores."""
+    """CPU threads of a started server, for its cost; None: all cores."""
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:
         if (self.url is None) == (self.command is None):
-            raise ValueError("give url (a server that is up) or command (one that it starts)")
+            raise ValueError("give either url (a running server) or command (starts a server)")
         return self
 
 
@@ -96,7 +96,7 @@ class OpenAIEndpoint(ServerSystem):
         ]
 
     def ready(self, plan: ServerPlan) -> bool:
-        """A server that lists no models is taken at its word that it answers."""
+        """If the server lists no models, any response counts as ready."""
         if served_models(plan.base_url, self._headers) is None:
             return answers(plan.base_url, self._headers)
         return super().ready(plan)
@@ -116,7 +116,7 @@ def _authorization(variable: str | None) -> Mapping[str, str]:
 
 
 def _filled(command: str, deployment: Deployment, port: int) -> list[str]:
-    """The words of ``command``, each placeholder replaced by what it stands for."""
+    """Split ``command`` into words and substitute the placeholders."""
     if "{backbone}" in command and len(deployment.backbones) > 1:
         raise DeploymentError("openai-endpoint: {backbone} is one directory; deploy one backbone")
     values = {

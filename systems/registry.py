@@ -1,4 +1,4 @@
-"""Systems by name. A third party adds its own through the entry-point group ``slbench.systems``:
+"""Systems by name. A third party registers a system in the entry-point group ``slbench.systems``:
 
 [project.entry-points."slbench.systems"]
 my-system = "my_package.my_module:MySystem"
@@ -37,13 +37,13 @@ def _targets() -> dict[str, str]:
 
 
 def system_names() -> list[str]:
-    """All that can be deployed, those of third parties included."""
+    """Return the names of all deployable systems, third-party ones included."""
     return sorted(_targets())
 
 
 def system_class(name: str) -> Any:
-    """The :class:`ServingSystem` registered under ``name``. ``UnknownSystemError`` lists the known
-    ones; ``BrokenSystemError`` says why the one that is registered cannot be used."""
+    """Return the :class:`ServingSystem` registered under ``name``. ``UnknownSystemError`` lists the
+    known names; ``BrokenSystemError`` says why a registered system cannot be used."""
     targets = _targets()
     if name not in targets:
         known = ", ".join(sorted(targets))
@@ -51,7 +51,7 @@ def system_class(name: str) -> Any:
     try:
         found = _imported(targets[name])
     except (Exception, SystemExit) as error:
-        # Third-party code: importing it may raise anything.
+        # Third-party code: its import may raise anything.
         why = f"{type(error).__name__}: {error}"
         raise BrokenSystemError(f"system {name!r} ({targets[name]}): {why}") from error
     if why := _lacks(found):
@@ -65,7 +65,7 @@ def _imported(target: str) -> Any:
 
 
 def _lacks(found: Any) -> str:
-    """What keeps the object from being used as a system; empty where nothing does."""
+    """Describe why ``found`` cannot be used as a system; empty if it can."""
     if not (isinstance(found, type) and issubclass(found, ServingSystem)):
         return "is not a class derived from systems.interface.ServingSystem"
     missing = [each for each in ("name", "kind", "summary") if not hasattr(found, each)]

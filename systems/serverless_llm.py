@@ -1,10 +1,10 @@
 """ServerlessLLM's policy (Fu et al., OSDI'24): serverless without sharing.
 
-Modelled here: every instance is a process of its own that imports its libraries, loads its own
-copy of the backbone from the host's memory (live: the page cache holds the checkpoint after its
-first load; simulated: the host tier of a node; both the original's multi-tier loader) and is kept
-for a fixed time after its last request; it is placed where its first token is due soonest. Not
-modelled: its live migration and its own checkpoint format.
+Modelled: every instance is a separate process that imports its libraries and loads its own copy of
+the backbone from host memory (live: the page cache holds the checkpoint after the first load;
+simulated: the host tier of a node; both stand for the original's multi-tier loader). It is kept
+for a fixed time after its last request, and placed where the first token is expected soonest. Not
+modelled: live migration and the original's checkpoint format.
 """
 
 from __future__ import annotations

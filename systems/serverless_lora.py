@@ -1,14 +1,14 @@
 """ServerlessLoRA (arXiv 2505.14468, EuroSys'26) and its four ablations.
 
-Modelled, by the design's public digests: isolated function processes that map one read-only copy
-of their backbone per device and run their adapter unmerged; pre-loading of what rests on a device
-by the precedence-constrained knapsack; fill-or-expire batches per function, the smallest margin
-first across functions; offloading by value density, to the container. Beyond the paper: libraries
-are imported once into a template that instances are forked from (``template: containers`` is the
-paper's warm pool), batching within a function is continuous, and a batch is held back only while
-the device is prefilling another (``batch_hold: always`` holds it even then).
+Modelled, from the public digests of the design: isolated function processes that map one read-only
+backbone copy per device and run their adapter unmerged; pre-loading onto devices chosen by the
+precedence-constrained knapsack; fill-or-expire batches per function, smallest margin first across
+functions; offloading by value density, down to the container. Beyond the paper: instances are
+forked from a template that imported the libraries once (``template: containers`` is the paper's
+warm pool), batching within a function is continuous, and a batch waits only while the device
+prefills another one (with ``batch_hold: always`` it always waits).
 
-Each ablation switches off one of the four, and nothing else.
+Each ablation switches off exactly one of these four.
 """
 
 from __future__ import annotations

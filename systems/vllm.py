@@ -1,9 +1,9 @@
-"""vLLM itself, in the two shapes in which it is run for adapters, on its own settings for them.
+"""vLLM itself in the two common deployments for adapters, with settings that suit them.
 
-*Shared*: one server per backbone with every adapter of it (S-LoRA-like batches across adapters).
-*Dedicated*: a server for each function. ``max_loras`` is all adapters, so that none ever waits for
-a slot; as many requests run at once as the deployment's batch limit gives all functions together;
-adapters and backbone are loaded before the first request, which is what start-up time buys.
+*Shared*: one server per backbone with all its adapters (S-LoRA-like batches across adapters).
+*Dedicated*: one server per function. ``max_loras`` is the number of adapters, so that none waits
+for a slot; concurrent requests are limited to the deployment's batch limit times the functions;
+backbone and adapters are loaded before the first request, which is part of the start-up time.
 
 The executable is ``$SLBENCH_VLLM``, else ``.venv-vllm/bin/vllm`` beside the package, which
 ``make vllm`` installs.
@@ -32,35 +32,35 @@ from systems.serverful.system import ServerPlan, ServerSystem
 EXECUTABLE = "SLBENCH_VLLM"
 _OWN = Path(__file__).resolve().parents[1] / ".venv-vllm" / "bin" / "vllm"
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""Those that ``--max-lora-rank`` takes."""
+"""The values that ``--max-lora-rank`` accepts."""
 
 
 class Options(BaseModel):
-    """None: sized for the deployment."""
+    """An option that is None is derived from the deployment."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_loras: PositiveInt | None = None
-    """Adapters in one batch; None: all of the server's."""
+    """Adapters in one batch; None: all adapters of the server."""
     max_cpu_loras: PositiveInt | None = None
     max_num_seqs: PositiveInt | None = None
-    """Requests at once; None: the batch limit times the server's functions."""
+    """Concurrent requests; None: the batch limit times the server's functions."""
     kv_cache_gib: PositiveInt | None = None
-    """On the CPU; None: what ``max_num_seqs`` full contexts need, in whole GiB."""
+    """CPU only; None: ``max_num_seqs`` full contexts, rounded up to whole GiB."""
     threads: NonNegativeInt | None = None
-    """CPU threads of a server; None: all cores (shared), ``threads_per_instance`` (dedicated)."""
+    """CPU threads per server; None: all cores (shared), ``threads_per_instance`` (dedicated)."""
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
-    """None: on the CPU float32, in which the in-tree engine computes too: without native
-    arithmetic in halves (AVX2) it halves vLLM's TTFT and leaves its TPOT; on a GPU the
-    deployment's."""
+    """None: the deployment's dtype on a GPU; float32 on the CPU, in which the in-tree engine also
+    computes. Without native half-precision arithmetic (AVX2), float32 halves vLLM's TTFT and
+    leaves its TPOT unchanged."""
     gpu_memory_utilization: PositiveFloat = 0.9
     start_timeout_s: PositiveFloat = 600.0
     arguments: tuple[str, ...] = ()
-    """More of ``vllm serve``'s, as they are."""
+    """Additional arguments of ``vllm serve``."""
 
 
 def executable() -> Path:
-    """``DeploymentError`` where there is none."""
+    """Return the path of vllm. Raise ``DeploymentError`` if it is not installed."""
     named = os.environ.get(EXECUTABLE)
     path = Path(named) if named else _OWN
     if not os.access(path, os.X_OK):
@@ -88,7 +88,7 @@ class Vllm(ServerSystem):
         return SystemInfo(self.name, _version(), {}, self._options.model_dump())
 
     def groups(self, deployment: Deployment) -> Mapping[str, Sequence[Function]]:
-        """Which functions share a server, by the server's name."""
+        """Return the functions of each server, by server name."""
         used = dict.fromkeys(function.backbone for function in deployment.functions)
         return {
             backbone: [each for each in deployment.functions if each.backbone == backbone]
@@ -164,9 +164,9 @@ class Vllm(ServerSystem):
     def _cpu(
         self, path: Path, deployment: Deployment, config: ModelConfig, seqs: int, threads: int
     ) -> dict[str, str]:
-        """Threads are not bound: the automatic binding leaves a core unused, and gives every
-        server of one machine the same ones. OpenMP is the one that vLLM warns to be slower
-        without, where its installation holds it."""
+        """Do not bind threads: automatic binding leaves a core unused and assigns the same cores
+        to every server of a machine. Preload OpenMP if the installation has it; vLLM warns that
+        it is slower without."""
         tokens = seqs * deployment.limits.max_context_tokens
         wanted = tokens * config.kv_bytes_per_token(deployment.dtype)
         openmp = path.parents[1] / "lib" / "libiomp5.so"
@@ -197,7 +197,7 @@ _QUIET = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"
 
 
 def _version() -> str:
-    """As the executable's own environment says; its ``--version`` takes ten seconds to."""
+    """Read the version in vLLM's own environment; ``vllm --version`` takes ten seconds."""
     try:
         python = executable().with_name("python")
         code = "from importlib.metadata import version; print(version('vllm'))"

@@ -1,5 +1,5 @@
-"""Runs a Llama with an unmerged adapter: plain tensors in, token ids out.
+"""Llama inference with an unmerged LoRA adapter on plain tensors; the output is token ids.
 
-transformers and peft are the formats and the oracle; what runs is ours. Weights are views of one
-flat buffer and are never written, so that many processes can share the same pages.
+transformers and peft define the file formats and serve as the oracle; the forward pass is our own.
+Weights are read-only views of one flat buffer, so many processes can share its pages.
 """

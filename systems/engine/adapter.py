@@ -1,7 +1,7 @@
-"""A LoRA adapter in memory, ready to be added to the fused projections, unmerged.
+"""A LoRA adapter in memory, added unmerged to the fused projections.
 
-y = W·x + B·(A·x): the A of every target that reads the same x are stacked into one matrix, so a
-fused projection costs one product with A and one with each B. The scaling is folded into B.
+y = W·x + B·(A·x): the A matrices of targets that read the same x are stacked into one, so a fused
+projection costs one product with A and one product per B. The scaling is folded into B.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .adapter_files import (
 from .config import ModelConfig
 from .dtypes import compute_dtype, torch_dtype
 
-# Targets of each fused projection, in the order of its rows.
+# The targets of each fused projection, in row order.
 FUSED = {
     "qkv": ("q_proj", "k_proj", "v_proj"),
     "o": ("o_proj",),
@@ -40,7 +40,7 @@ FUSED = {
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One target: output columns ``start:stop`` += t[:, low:high] @ b, b being (rank, out)."""
+    """One target: y[:, start:stop] += t[:, low:high] @ b, where t = A·x and b is (rank, out)."""
 
     start: int
     stop: int
@@ -67,14 +67,14 @@ class Delta:
 
 
 class Addition(Protocol):
-    """What a projection is changed by: ``y`` (rows, out) += f(``x``), in place."""
+    """A change of a projection's output: ``y`` (rows, out) += f(``x``), in place."""
 
     def add_to(self, y: Tensor, x: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True, slots=True)
 class LayerAdapter:
-    """What is added in one layer; ``None`` where nothing is."""
+    """The additions to one layer; None: no addition."""
 
     qkv: Addition | None = None
     o: Addition | None = None
@@ -84,7 +84,7 @@ class LayerAdapter:
 
 @dataclass(frozen=True, slots=True)
 class AdapterWeights:
-    """A whole adapter. ``nbytes`` is what it holds in memory."""
+    """A whole adapter. ``nbytes``: its size in memory."""
 
     layers: tuple[LayerAdapter, ...]
     nbytes: int
@@ -94,8 +94,8 @@ class AdapterWeights:
 
 @dataclass(frozen=True, slots=True)
 class StoredAdapter:
-    """A peft directory as it lies on disk, mapped: A (rank, in) and B (out, rank) by layer, target
-    and half, in the dtype they were stored in. Pages are read when they are first looked at."""
+    """A peft directory as stored, memory-mapped: A (rank, in) and B (out, rank) by layer, target
+    and half, in the stored dtype. Pages are read at first access."""
 
     name: str
     pairs: Mapping[tuple[int, str, str], Tensor]
@@ -107,9 +107,9 @@ class StoredAdapter:
 def read_adapter(
     adapter_dir: Path, config: ModelConfig, deployed: Stamps | None = None
 ) -> StoredAdapter:
-    """By peft's own loaders. ``deployed``: the stamps of the files as they were when they were
-    deployed. ``AdapterError`` where it is corrupt, belongs to a backbone of another shape, or is
-    not what was deployed."""
+    """Read an adapter with peft's own loaders. ``deployed``: the file stamps at deployment. Raise
+    ``AdapterError`` if it is corrupt, belongs to a backbone of another shape, or has changed since
+    it was deployed."""
     files = inspect_adapter(adapter_dir, config)
     if deployed is not None and files.stamps != deployed:
         raise AdapterError(f"{adapter_dir}: changed since it was deployed; deploy it again")
@@ -123,8 +123,8 @@ def read_adapter(
 def load_adapter(
     adapter_dir: Path, config: ModelConfig, dtype: str, deployed: Stamps | None = None
 ) -> AdapterWeights:
-    """:func:`read_adapter`, ready for a backbone stored as ``dtype``. ``AdapterError`` also where
-    a weight is no finite number."""
+    """Read an adapter for a backbone stored as ``dtype``. Raise ``AdapterError`` as
+    :func:`read_adapter`, and if a weight is not finite."""
     stored = read_adapter(adapter_dir, config, deployed)
     wanted = torch_dtype(compute_dtype(dtype))
     shapes = target_shapes(config)
@@ -142,15 +142,15 @@ def load_adapter(
 
 
 def check_finite(values: Tensor, what: str) -> None:
-    """``AdapterError`` where one of ``values`` is NaN or infinite: it would be so in every answer,
-    and in all that are computed beside it. Waits for the device that they are on."""
-    # One pass and one kernel, without a copy; a NaN is the least and the most.
+    """Raise ``AdapterError`` if any of ``values`` is NaN or infinite: such a value would spread to
+    every output of the batch. Synchronizes with the values' device."""
+    # One kernel in one pass, without a copy; aminmax returns NaN if there is a NaN.
     if not all(math.isfinite(bound) for bound in torch.aminmax(values)):
         raise AdapterError(f"{what}: the adapter has {NOT_FINITE} in {values.dtype}")
 
 
 def _load_pairs(files: AdapterFiles) -> dict[tuple[int, str, str], Tensor]:
-    """(layer, target, half) → tensor, as peft reads them."""
+    """Load (layer, target, half) → tensor with peft."""
     from peft import PeftConfig
     from peft.utils.save_and_load import load_peft_weights
 
@@ -158,7 +158,7 @@ def _load_pairs(files: AdapterFiles) -> dict[tuple[int, str, str], Tensor]:
         PeftConfig.from_pretrained(str(files.path))
         tensors: Mapping[str, Tensor] = load_peft_weights(str(files.path), device="cpu")
     except Exception as error:
-        # Whatever its parsers make of a tenant's file (they have been seen to recurse without end).
+        # peft's parsers can raise anything on a tenant's file (such as endless recursion).
         raise AdapterError(f"{files.path}: peft cannot load it: {error}") from error
     return {key: tensor for name, tensor in tensors.items() if (key := parse_key(name))}
 

@@ -1,4 +1,4 @@
-"""A peft LoRA directory, checked against a backbone from its headers alone (no torch)."""
+"""Checks a peft LoRA directory against a backbone, from file headers alone (no torch)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .safetensors_files import StoredTensor, largest_value, read_header
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
-# What peft can do to a LoRA beyond W·x + scaling·B·A·x, and this engine does not compute.
+# peft features beyond W·x + scaling·B·A·x, which this engine does not compute.
 _UNSUPPORTED = (
     "use_dora",
     "use_qalora",
@@ -44,13 +44,13 @@ NOT_FINITE = "values that are not finite numbers"
 _LARGEST = {"float32": 3.4028234e38, "bfloat16": 3.3895313e38, "float16": 65504.0}
 
 Stamps = tuple[tuple[int, ...], ...]
-"""Of a directory's files, what changes when one is exchanged or written: inode, size, and the times
-of the last change of its content and of itself, in nanoseconds; the last one no user can set."""
+"""For each file, values that change when it is replaced or written: inode, size, and the times of
+the last content change and inode change in nanoseconds. No user can set the inode-change time."""
 
 
 @dataclass(frozen=True, slots=True)
 class AdapterFiles:
-    """What a LoRA directory holds: rank, the factor on B·A, its targets, its layers."""
+    """The contents of a LoRA directory: rank, factor on B·A, targets, layers."""
 
     path: Path
     rank: int
@@ -59,15 +59,15 @@ class AdapterFiles:
     layers: tuple[int, ...]
     elements: int
     stamps: Stamps
-    """Taken before anything was read."""
+    """Taken before any file was read."""
 
     def nbytes(self, dtype: str, device: str = "cpu") -> int:
-        """Bytes held when loaded over a backbone stored as ``dtype``."""
+        """Return the size in memory when loaded for a backbone stored as ``dtype``."""
         return self.elements * ITEMSIZE[compute_dtype(dtype, device)]
 
 
 def target_shapes(config: ModelConfig) -> dict[str, tuple[int, int]]:
-    """(out, in) of every projection that an adapter may change, by its name in peft."""
+    """Return (out, in) of every projection that an adapter may change, by its peft name."""
     hidden, inner = config.hidden_size, config.intermediate_size
     return {
         "q_proj": (config.q_size, hidden),
@@ -81,7 +81,7 @@ def target_shapes(config: ModelConfig) -> dict[str, tuple[int, int]]:
 
 
 def inspect_adapter(adapter_dir: Path, config: ModelConfig) -> AdapterFiles:
-    """Check a peft directory against a backbone. ``AdapterError`` names the first misfit."""
+    """Check a peft directory against a backbone. ``AdapterError`` names the first mismatch."""
     stamps = stamps_of(adapter_dir)
     settings = _settings(adapter_dir)
     rank = settings["r"]
@@ -104,7 +104,7 @@ def inspect_adapter(adapter_dir: Path, config: ModelConfig) -> AdapterFiles:
 
 
 def stamps_of(adapter_dir: Path) -> Stamps:
-    """Of the files as they are now; of one that is not there, an empty one."""
+    """Return the present stamps of the files; the stamp of a missing file is empty."""
     return tuple(_stamp(adapter_dir / name) for name in (CONFIG, WEIGHTS))
 
 
@@ -117,14 +117,14 @@ def _stamp(path: Path) -> tuple[int, ...]:
 
 
 def validate_adapter(adapter_dir: Path, config: ModelConfig) -> AdapterFiles:
-    """Refuse, from headers alone, an adapter that could not be loaded over this backbone."""
+    """Raise ``AdapterError`` if the adapter cannot run on this backbone. Reads headers only."""
     return inspect_adapter(adapter_dir, config)
 
 
 def check_values(files: AdapterFiles, dtype: str, device: str) -> None:
-    """``AdapterError`` where a weight is no finite number (NaN, infinity) or would be none when
-    loaded over a backbone stored as ``dtype``. Reads all of the file; elsewhere that is left to who
-    loads it."""
+    """Raise ``AdapterError`` if a weight is not finite (NaN, infinity), or would not be when loaded
+    for a backbone stored as ``dtype``. Reads the whole file. Other checks read headers only; the
+    loader then checks the values."""
     most = _LARGEST[compute_dtype(dtype, device)] / max(1.0, files.scaling)
     path = files.path / WEIGHTS
     for name, tensor in read_header(path, AdapterError).items():
@@ -133,7 +133,7 @@ def check_values(files: AdapterFiles, dtype: str, device: str) -> None:
 
 
 def parse_key(name: str) -> tuple[int, str, str] | None:
-    """(layer, target, ``"A"`` or ``"B"``) of a tensor's name in a peft file."""
+    """Return (layer, target, ``"A"`` or ``"B"``) for a tensor name in a peft file, or None."""
     match = _KEY.fullmatch(name)
     return (int(match[1]), match[3], match[4]) if match else None
 
@@ -167,7 +167,7 @@ def _is_positive(value: Any) -> bool:
         return False
     try:
         return math.isfinite(value) and value > 0
-    except OverflowError:  # of an integer that no float is near
+    except OverflowError:  # an integer beyond the range of floats
         return False
 
 
@@ -239,7 +239,7 @@ def _check_coverage(
     targets: tuple[str, ...],
     config: ModelConfig,
 ) -> None:
-    """An adapter that leaves out layers without having said so was made for fewer of them."""
+    """Reject undeclared missing layers: the adapter was made for a backbone with fewer layers."""
     chosen = settings.get("layers_to_transform")
     if chosen is None and len(layers) != config.num_layers:
         raise AdapterError(

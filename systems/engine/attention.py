@@ -1,4 +1,4 @@
-"""Grouped-query attention over the KV cache, once for prompts and once for single steps."""
+"""Grouped-query attention over the KV cache: one class for prompts, one for decode steps."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .kv_cache import KVCache
 
 @dataclass(frozen=True, slots=True)
 class PromptAttention:
-    """Causal attention of whole prompts laid end to end: ``lengths[i]`` tokens go to slot
-    ``first_slot`` + i. Each prompt is attended on its own, so none pays for another's length."""
+    """Causal attention of whole prompts, concatenated: ``lengths[i]`` tokens go to slot
+    ``first_slot`` + i. Each prompt is computed separately, so that none is padded."""
 
     config: ModelConfig
     cache: KVCache
@@ -40,9 +40,9 @@ class PromptAttention:
 
 @dataclass(frozen=True, slots=True)
 class StepAttention:
-    """One new token for each of the slots 0 … n-1, over the used part of the cache.
+    """Attention of one new token per slot 0 … n-1, over the used part of the cache.
 
-    ``mask``: (n·kv heads, 1, tokens), 0 or -inf. ``views``: the cache, by layer.
+    ``mask``: (n·kv heads, 1, tokens), 0 or -inf. ``views``: the cache by layer.
     """
 
     config: ModelConfig
@@ -53,7 +53,7 @@ class StepAttention:
 
     @classmethod
     def at(cls, config: ModelConfig, cache: KVCache, positions: list[int]) -> StepAttention:
-        """``positions``: where each slot's new token goes."""
+        """``positions``: the position of each slot's new token."""
         where = torch.tensor(positions)
         tokens = max(positions) + 1
         beyond = torch.arange(tokens) > where.repeat_interleave(config.num_kv_heads)[:, None]
@@ -62,8 +62,8 @@ class StepAttention:
         return cls(config, cache, cache.rows_at(where), mask, views)
 
     def __call__(self, layer: int, qkv: Tensor) -> Tensor:
-        """``qkv``: (n, q + k + v heads, head_dim), rotated → (n, q_size). Two batched products:
-        for one query they beat the fused kernel, which splits long queries among threads."""
+        """``qkv``: (n, q + k + v heads, head_dim), rotated → (n, q_size). Two batched products: for
+        one query they are faster than the fused kernel, which splits long queries among threads."""
         config = self.config
         heads, kv_heads = config.num_heads, config.num_kv_heads
         self.cache.write_step(layer, self.rows, qkv[:, heads:])

@@ -1,4 +1,4 @@
-"""The requests that run: who joins, who has ended, who holds which slot of the cache."""
+"""The set of running requests and their slots in the KV cache."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .sampling import Sampler
 
 
 class Cache(Protocol):
-    """Keys and values, a slot a request; slots 0 … n-1 are in use."""
+    """Keys and values, one slot per request; slots 0 … n-1 are in use."""
 
     bytes_per_token: int
 
@@ -37,7 +37,7 @@ class Cache(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Running:
-    """A running request: ``cached`` tokens have keys and values, ``token`` is yet to be fed."""
+    """A running request: ``cached`` tokens have keys and values; ``token`` is the next input."""
 
     request: GenerationRequest
     sampler: Sampler
@@ -47,26 +47,26 @@ class Running:
 
 
 class Batching(ABC):
-    """What engines have in common, whatever they run on."""
+    """Continuous batching, independent of the device."""
 
     def __init__(self, slots: Cache, max_batch_size: int, max_context_tokens: int) -> None:
         self._slots = slots
         self._max_batch_size = max_batch_size
         self._max_context_tokens = max_context_tokens
-        self._sequences: list[Running] = []  # its index is its slot in the cache
+        self._sequences: list[Running] = []  # the index is the slot in the cache
 
     @abstractmethod
     def prefill(self, requests: Sequence[GenerationRequest]) -> list[TokenEvent]:
-        """Run the prompts as one batch and let them join those running; each one's first token.
-        ``ValueError``, with nothing changed, for a batch or a prompt that does not fit."""
+        """Run the prompts as one batch, add them to the running requests and return the first
+        token of each. Raise ``ValueError``, changing nothing, if a batch or prompt does not fit."""
 
     @abstractmethod
     def decode(self, only: Container[int] | None = None) -> list[TokenEvent]:
-        """One more token of every running request, or of those whose ids are in ``only``; the
-        others stay as they are."""
+        """Produce one more token of every running request, or only of those whose ids are in
+        ``only``; the others do not change."""
 
     def _first(self, only: Container[int] | None) -> list[Running]:
-        """Those that are to advance, brought to the first slots, which is where a step works."""
+        """Move the requests to advance to the first slots, where a step works; return them."""
         if only is None:
             return list(self._sequences)
         front = 0
@@ -83,18 +83,18 @@ class Batching(ABC):
         held[first], held[second] = held[second], held[first]
 
     def prepare(self) -> bool:
-        """Do a little of what the first requests would wait for, whatever that is here; whether
-        some is left. Nothing is done while anything runs."""
+        """Do one part of the preparation that the first requests would otherwise wait for; return
+        whether parts are left. Does nothing while requests run."""
         return False
 
     @property
     def running(self) -> tuple[int, ...]:
-        """Ids of the requests that :meth:`decode` will advance."""
+        """Ids of the running requests, which :meth:`decode` advances."""
         return tuple(sequence.request.request_id for sequence in self._sequences)
 
     @property
     def kv_bytes(self) -> int:
-        """Memory that keys and values hold now; none once nothing runs."""
+        """Memory of keys and values in bytes; 0 when no request runs."""
         return self._slots.nbytes
 
     @property
@@ -102,7 +102,7 @@ class Batching(ABC):
         return self._slots.bytes_per_token
 
     def cancel(self, request_id: int) -> bool:
-        """Stop a request and free its slot; whether it was running."""
+        """Stop a request and free its slot; return whether it was running."""
         for slot, sequence in enumerate(self._sequences):
             if sequence.request.request_id == request_id:
                 self._free(slot)
@@ -110,7 +110,7 @@ class Batching(ABC):
         return False
 
     def part(self, request_id: int) -> Parted:
-        """Take a running request out, for another engine of the same backbone to :meth:`join`."""
+        """Remove a running request so that another engine of the same backbone can continue it."""
         ids = self.running
         slot = ids.index(request_id)
         running = self._sequences[slot]
@@ -121,8 +121,8 @@ class Batching(ABC):
         return Parted(running.request, running.token, running.produced, draws, kv)
 
     def join(self, parted: Parted) -> None:
-        """Go on with a request where another engine left it. ``ValueError`` where all slots are
-        taken."""
+        """Continue a request of another engine where it stopped. Raise ``ValueError`` if all slots
+        are in use."""
         self._check([parted.request])
         running = start_sequence(parted.request)
         running.cached, running.token = parted.cached, parted.token
@@ -137,12 +137,12 @@ class Batching(ABC):
     def _check(self, requests: Sequence[GenerationRequest]) -> None:
         room = self._max_batch_size - len(self._sequences)
         if not 0 < len(requests) <= room:
-            raise ValueError(f"a batch of {len(requests)}, there is room for {room}")
+            raise ValueError(f"a batch of {len(requests)} requests, free slots: {room}")
         for request in requests:
             if not 0 < len(request.prompt_ids) < self._max_context_tokens:
                 raise ValueError(
                     f"request {request.request_id}: a prompt of {len(request.prompt_ids)} tokens;"
-                    f" 1 to {self._max_context_tokens - 1} fit"
+                    f" 1 to {self._max_context_tokens - 1} are allowed"
                 )
             if request.max_tokens < 1:
                 raise ValueError(f"request {request.request_id}: max_tokens must be positive")
@@ -168,7 +168,7 @@ class Batching(ABC):
         return "length" if full or sequence.produced >= request.max_tokens else None
 
     def _free(self, slot: int) -> None:
-        """The last slot's sequence takes the freed place, so that those in use stay the first."""
+        """Move the last slot's sequence into the freed slot, so that used slots stay contiguous."""
         last = self._sequences.pop()
         if slot < len(self._sequences):
             self._slots.move(len(self._sequences), slot, last.cached)

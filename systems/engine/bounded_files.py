@@ -1,4 +1,4 @@
-"""Files that others wrote, read in bounded time and memory whatever they turn out to be."""
+"""Reads untrusted files in bounded time and memory, whatever their content."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, BinaryIO
 from systems.errors import SystemsError
 
 MAX_JSON_BYTES = 8 << 20
-"""Of settings and of headers: those of a model of 405 billion weights take less than one MiB."""
+"""For settings and headers; those of a model with 405 billion weights take less than 1 MiB."""
 
 
 def open_regular(path: Path, error: type[SystemsError]) -> BinaryIO:
-    """Open a file to read. Raises ``error`` where it is a pipe, a device or a folder, none of which
-    is waited for, and ``OSError`` where it cannot be opened."""
+    """Open a file for reading. Raise ``error``, without blocking, if it is a pipe, a device or a
+    directory; raise ``OSError`` if it cannot be opened."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
@@ -25,7 +25,7 @@ def open_regular(path: Path, error: type[SystemsError]) -> BinaryIO:
 
 
 def read_json(path: Path, error: type[SystemsError]) -> Any:
-    """What a JSON file says. Raises ``error`` where it says nothing that can be read, and
+    """Parse a JSON file. Raise ``error`` if it cannot be read or parsed, and
     ``FileNotFoundError``."""
     try:
         with open_regular(path, error) as file:
@@ -40,7 +40,7 @@ def read_json(path: Path, error: type[SystemsError]) -> Any:
 
 
 def parse_json(raw: bytes, what: str, error: type[SystemsError]) -> Any:
-    """Decode JSON in UTF-8. Raises ``error``, which begins with ``what``."""
+    """Parse UTF-8 JSON. Raise ``error`` if it is invalid; the message begins with ``what``."""
     try:
         return json.loads(raw.decode("utf-8"))
     except RecursionError:

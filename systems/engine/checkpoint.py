@@ -1,7 +1,7 @@
-"""From a Hugging Face checkpoint to one flat buffer that processes can share.
+"""Reads a Hugging Face checkpoint into one flat buffer that processes can share.
 
-The layout puts q, k, v of a layer side by side, and gate, up, so that each fused projection is a
-plain view; tied embeddings are stored once. Planning reads headers only and imports no torch.
+The layout puts q, k and v of a layer next to each other, and gate and up, so each fused projection
+is a plain view. Tied embeddings are stored once. Planning reads only headers and needs no torch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .dtypes import ITEMSIZE, torch_dtype
 from .reading import PAGE, STEP, Piece, Source
 from .safetensors_files import StoredTensor, find_shards, read_headers
 
-ALIGNMENT = 64  # a cache line, and the widest vector load
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector load
 READERS = 8
 
 EMBEDDING = "model.embed_tokens.weight"
@@ -32,8 +32,8 @@ HEAD = "lm_head.weight"
 
 
 class BackboneLayout(BaseModel):
-    """Where each tensor lies in a buffer of ``nbytes``: its name in the checkpoint → (offset in
-    bytes, shape). The buffer must start on a page."""
+    """The place of each tensor in a buffer of ``nbytes``: name in the checkpoint → (offset in
+    bytes, shape). The buffer must be page-aligned."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -51,8 +51,8 @@ class BackboneLayout(BaseModel):
 
 
 def plan_layout(model_dir: Path, dtype: str) -> BackboneLayout:
-    """The layout of a checkpoint in ``dtype``, after checking that every tensor is there in the
-    shape that ``config.json`` promises. ``CheckpointError`` otherwise."""
+    """Plan the layout of a checkpoint in ``dtype``. Raise ``CheckpointError`` if a tensor is
+    missing or has another shape than ``config.json`` implies."""
     if dtype not in ITEMSIZE:
         raise CheckpointError(f"dtype {dtype!r} is unknown; known: {', '.join(ITEMSIZE)}")
     config = read_config(model_dir)
@@ -61,7 +61,7 @@ def plan_layout(model_dir: Path, dtype: str) -> BackboneLayout:
 
 
 def lay_out(config: ModelConfig, dtype: str) -> BackboneLayout:
-    """The layout of any backbone of this shape; ``dtype`` is a key of ``ITEMSIZE``."""
+    """Plan the layout of any backbone of this shape; ``dtype`` is a key of ``ITEMSIZE``."""
     tensors: dict[str, tuple[int, tuple[int, ...]]] = {}
     end = 0
     for group in tensor_groups(config):
@@ -75,7 +75,7 @@ def lay_out(config: ModelConfig, dtype: str) -> BackboneLayout:
 
 
 def validate_checkpoint(model_dir: Path) -> ModelConfig:
-    """Refuse, from headers alone, what could not be loaded; the model's shape otherwise."""
+    """Return the model's shape. Raise ``CheckpointError`` if the headers show it cannot load."""
     config = read_config(model_dir)
     _stored(model_dir, config)
     return config
@@ -84,9 +84,9 @@ def validate_checkpoint(model_dir: Path) -> ModelConfig:
 def fill(
     layout: BackboneLayout, model_dir: Path, buffer: memoryview, *, past_cache: bool = False
 ) -> None:
-    """Read the checkpoint into ``buffer`` (writable, at least ``layout.nbytes``), converting
-    where it is stored in another dtype. ``past_cache``: leave the page cache as it is, for what
-    is not read again soon. ``CheckpointError`` where it changed since planning."""
+    """Read the checkpoint into ``buffer`` (writable, at least ``layout.nbytes``) and convert
+    tensors stored in another dtype. ``past_cache``: bypass the page cache, for checkpoints that
+    are not read again soon. Raise ``CheckpointError`` if it has changed since planning."""
     if buffer.nbytes < layout.nbytes:
         raise CheckpointError(f"buffer of {buffer.nbytes} bytes, the backbone has {layout.nbytes}")
     stored = _stored(model_dir, layout.config)
@@ -99,15 +99,15 @@ def fill(
             count = tensor.nbytes // ITEMSIZE[tensor.dtype] * ITEMSIZE[layout.dtype]
             _place(sources[tensor.path], tensor, flat[offset : offset + count], layout.dtype)
 
-        # A read of what is in the page cache is a copy by one core, and of a fast disk one request:
-        # several side by side use what the machine has. Reading lets go of the interpreter's lock.
+        # A read from the page cache is a copy by one core, and a fast disk needs several requests
+        # in flight: parallel reads use both. Reading releases the interpreter lock.
         readers = files.enter_context(ThreadPoolExecutor(min(READERS, _cores())))
         for _ in readers.map(place, layout.tensors):
             pass
 
 
 def open_sources(paths: Iterable[Path], files: ExitStack, past_cache: bool) -> dict[Path, Source]:
-    """Each file, open until ``files`` closes."""
+    """Open each file until ``files`` closes."""
     sources = {}
     for path in paths:
         sources[path] = Source(path, past_cache=past_cache)
@@ -120,8 +120,8 @@ def _cores() -> int:
 
 
 def pieces(layout: BackboneLayout, model_dir: Path, most: int) -> list[Piece] | None:
-    """The whole checkpoint in pieces of up to ``most`` bytes; None where some of it is stored in
-    another dtype, so that bytes alone will not do. ``CheckpointError`` as :func:`fill`."""
+    """Split the whole checkpoint into pieces of up to ``most`` bytes; None if a tensor is stored in
+    another dtype and must be converted. Raises ``CheckpointError`` as :func:`fill`."""
     stored = _stored(model_dir, layout.config)
     if any(stored[name].dtype != layout.dtype for name in layout.tensors):
         return None
@@ -161,13 +161,13 @@ def _stored(model_dir: Path, config: ModelConfig) -> dict[str, StoredTensor]:
             if found[name].shape != shape:
                 raise CheckpointError(
                     f"{model_dir}: {name} has shape {list(found[name].shape)},"
-                    f" config.json promises {list(shape)}"
+                    f" config.json implies {list(shape)}"
                 )
     return found
 
 
 def tensor_groups(config: ModelConfig) -> Iterator[dict[str, tuple[int, ...]]]:
-    """Tensors that must lie side by side, group by group, in the order of use."""
+    """Yield groups of tensors that must be contiguous, in order of use."""
     hidden, inner = config.hidden_size, config.intermediate_size
     vocabulary = (config.vocab_size, hidden)
     yield {EMBEDDING: vocabulary}

@@ -25,9 +25,9 @@ Count = Annotated[int, Field(gt=0, lt=1 << 31)]
 
 
 class Rope(BaseModel):
-    """Rotary embedding: base ``theta`` and how its frequencies are scaled."""
+    """Rotary embedding: base ``theta`` and the scaling of its frequencies."""
 
-    # By name too: a layout that went through JSON must keep its theta.
+    # Accept field names as well as aliases, so that theta survives a round trip through JSON.
     model_config = ConfigDict(frozen=True, populate_by_name=True, allow_inf_nan=False)
 
     theta: PositiveFloat = Field(default=10000.0, alias="rope_theta")
@@ -39,8 +39,8 @@ class Rope(BaseModel):
 
 
 class ModelConfig(BaseModel):
-    """What the engine needs to know of a ``LlamaForCausalLM``. Unknown keys are ignored, since
-    ``config.json`` carries many that do not change the forward pass."""
+    """The parameters of a ``LlamaForCausalLM`` that the engine needs. Unknown keys are ignored,
+    since ``config.json`` has many that do not affect the forward pass."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, allow_inf_nan=False)
 
@@ -64,7 +64,7 @@ class ModelConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _defaults(cls, data: Any) -> Any:
-        """Fill in what Hugging Face leaves to defaults, and both of its ways to write rope."""
+        """Fill in Hugging Face's defaults, and accept both of its notations for rope."""
         if not isinstance(data, dict) or "rope" in data:
             return data
         heads, hidden = data.get("num_attention_heads"), data.get("hidden_size")
@@ -98,12 +98,12 @@ class ModelConfig(BaseModel):
         return self.num_kv_heads * self.head_dim
 
     def kv_bytes_per_token(self, dtype: str, device: str = "cpu") -> int:
-        """Bytes of keys and values that one token of context holds over weights of ``dtype``."""
+        """Return the KV cache bytes per token for weights stored as ``dtype``."""
         return 2 * self.num_layers * self.kv_size * ITEMSIZE[compute_dtype(dtype, device)]
 
 
 def read_config(model_dir: Path) -> ModelConfig:
-    """``config.json`` of a directory; ``CheckpointError`` where the engine cannot run it."""
+    """Read ``config.json``. Raise ``CheckpointError`` if the engine cannot run the model."""
     path = model_dir / "config.json"
     try:
         content = read_json(path, CheckpointError)

@@ -1,8 +1,8 @@
-"""Rows of several adapters in one pass: x·Wᵀ once for all, each row's own B·A beside it.
+"""Grouped LoRA: one pass over rows of several adapters; x·Wᵀ once, each row's own B·A in addition.
 
-Rows of one adapter are gathered, multiplied by its A and its B, and put back: one pair of products
-an adapter and projection. Rows that lie together (a prompt's do) are a view and need no gathering.
-tests/benchmarks/test_cross_adapter.py holds it against matrices gathered by an index per row.
+The rows of an adapter are gathered, multiplied by its A and B, and scattered back: one pair of
+products per adapter and projection. Contiguous rows (such as a prompt's) are a view, not gathered.
+tests/benchmarks/test_cross_adapter.py compares this with matrices gathered by an index per row.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Rows = slice | Tensor
 
 @dataclass(frozen=True, slots=True)
 class CrossDelta:
-    """The adapters of one fused projection, each with its rows."""
+    """The adapters of one fused projection, each with the rows that it applies to."""
 
     parts: tuple[tuple[Rows, Delta], ...]
 
@@ -35,8 +35,8 @@ class CrossDelta:
 
 
 def rows_of(names: Sequence[str | None], lengths: Sequence[int]) -> dict[str, Rows]:
-    """Which rows are each adapter's, where sequence i has ``lengths[i]`` of them and the adapter
-    ``names[i]`` (None: the backbone alone). Those that lie together come as a slice."""
+    """Map each adapter to its rows; sequence i has ``lengths[i]`` rows and the adapter
+    ``names[i]`` (None: the backbone alone). Contiguous rows are returned as a slice."""
     found: dict[str, list[tuple[int, int]]] = {}
     start = 0
     for name, length in zip(names, lengths, strict=True):
@@ -56,7 +56,7 @@ def _joined(ranges: Sequence[tuple[int, int]]) -> Rows:
 def cross(
     adapters: Mapping[str, AdapterWeights], rows: Mapping[str, Rows], layers: int
 ) -> tuple[LayerAdapter, ...]:
-    """What is added in each of ``layers`` to ``rows``, by adapter."""
+    """Build the additions of each of ``layers`` layers from the ``rows`` of each adapter."""
     return tuple(
         LayerAdapter(**{part: _of(adapters, rows, index, part) for part in FUSED})
         for index in range(layers)

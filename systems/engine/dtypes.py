@@ -1,9 +1,9 @@
-"""Element types by the names that configurations use. Imports no torch: the gateway sizes things
-up without it.
+"""Element types by their names in configurations. Imports no torch, since the gateway computes
+sizes without it.
 
-On the CPU weights are stored in the deployment's dtype while activations, adapter, keys and
-values are float32: without native half-precision arithmetic (AVX2) halves are worth storing, for
-the bandwidth they save, but not computing in. peft keeps adapters in float32 likewise.
+On the CPU weights are stored in the deployment's dtype; activations, adapter, keys and values are
+float32. Without native half-precision arithmetic (AVX2), half precision saves bandwidth when
+stored but is slow to compute in. peft also keeps adapters in float32.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SAFETENSORS_NAMES: Final = {"F32": "float32", "BF16": "bfloat16", "F16": "float1
 
 
 def compute_dtype(stored: str, device: str = "cpu") -> str:
-    """The dtype of activations, adapter, keys and values over weights stored as ``stored``."""
+    """Return the dtype of activations, adapter, keys and values for weights of dtype ``stored``."""
     return "float32" if device == "cpu" else stored
 
 

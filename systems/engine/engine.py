@@ -1,4 +1,4 @@
-"""Continuous batching within one function: prefill joins, decode advances all that run."""
+"""Continuous batching for one function: prefill adds requests, decode advances all of them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ __all__ = ["Engine", "GenerationRequest", "TokenEvent"]
 
 
 class Engine(Batching):
-    """Generates for one function. Not thread-safe; one step at a time. ``max_context_tokens``
-    bounds prompt plus answer of each request."""
+    """Generates for one function. Not thread-safe. ``max_context_tokens`` bounds prompt plus
+    output of each request."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Engine(Batching):
         super().__init__(self._cache, max_batch_size, max_context_tokens)
 
     def _prepare(self, sequences: Sequence[Running], lengths: Sequence[int]) -> None:
-        """Before a pass over ``lengths[i]`` rows of each sequence."""
+        """Called before a pass over ``lengths[i]`` rows of each sequence."""
 
     @torch.inference_mode()
     def prefill(self, requests: Sequence[GenerationRequest]) -> list[TokenEvent]:

@@ -1,4 +1,4 @@
-"""The forward pass of a Llama over plain tensors, with an unmerged adapter."""
+"""The forward pass of a Llama on plain tensors, with an unmerged adapter."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from .weights import BackboneWeights, LayerWeights
 
 
 class Attention(Protocol):
-    """Stores keys and values of a layer, and attends: (tokens, q+k+v heads, head_dim), rotated
-    → (tokens, q_size)."""
+    """Stores a layer's keys and values and computes attention: (tokens, q+k+v heads, head_dim),
+    rotated → (tokens, q_size)."""
 
     def __call__(self, layer: int, qkv: Tensor) -> Tensor: ...
 
 
 class Forward:
-    """The pass over one backbone and one adapter (``None``: the backbone alone). Residual stream,
-    norms, attention and adapter are float32 whatever the weights are stored in."""
+    """The forward pass of a backbone and an adapter (None: the backbone alone). Residual stream,
+    norms, attention and adapter are float32, whatever the dtype of the weights."""
 
     def __init__(
         self,
@@ -45,14 +45,14 @@ class Forward:
         self._cos, self._sin = (table[:, None] for table in rope_tables(config, max_positions))
 
     def use(self, layers: tuple[LayerAdapter, ...]) -> None:
-        """What the next passes add, layer by layer."""
+        """Set the additions of the next passes, by layer."""
         self._adapters = layers
 
     def __call__(
         self, ids: Tensor, positions: Tensor, attention: Attention, last: Tensor | None = None
     ) -> Tensor:
-        """Logits, float32: (tokens, vocabulary), or of the rows ``last`` only. ``ids``,
-        ``positions``: (tokens,), of several sequences side by side."""
+        """Return float32 logits (tokens, vocabulary), or those of the rows ``last`` only. ``ids``,
+        ``positions``: (tokens,), of several concatenated sequences."""
         x = embedding(ids, self._weights.embedding).float()
         cos, sin = self._cos[positions], self._sin[positions]
         for index, layer in enumerate(self._weights.layers):

@@ -1,7 +1,7 @@
-"""Keys and values of the running sequences: a slot each in one slab.
+"""The KV cache of the running sequences: one slot per sequence in one slab.
 
-The slab is an anonymous mapping, so that what was never written holds no memory and reads as
-zeros (a masked position must not be NaN), and what is no longer used is given back to the kernel.
+The slab is an anonymous mapping: pages that were never written take no memory and read as zeros
+(a masked position must not be NaN), and unused pages are returned to the kernel.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .config import ModelConfig
 
 
 class KVCache:
-    """Slots 0 … n-1 are those in use. Per layer: (2, slots, kv heads, tokens, head_dim)."""
+    """Slots 0 … n-1 are in use. Shape per layer: (2, slots, kv heads, tokens, head_dim)."""
 
     def __init__(
         self, config: ModelConfig, slots: int, tokens: int, dtype: torch.dtype = torch.float32
@@ -30,7 +30,7 @@ class KVCache:
         slab = torch.frombuffer(self._memory, dtype=dtype).view(shape)
         self._slab, self._layers = slab, tuple(slab)
         self._rows = tuple(layer.view(-1, config.head_dim) for layer in self._layers)
-        # A slot's heads follow one another, so slots and heads are one dimension to the products.
+        # The heads of a slot are contiguous, so products treat slots and heads as one dimension.
         heads_of_slots = slab.flatten(2, 3)
         self._keys, self._values = heads_of_slots[:, 0], heads_of_slots[:, 1]
         slot_rows = config.num_kv_heads * tokens
@@ -41,45 +41,45 @@ class KVCache:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that hold, or have held since the slab was last empty, a token."""
+        """Bytes of token positions in use, now or since the slab was last empty."""
         return sum(self._touched) * self.bytes_per_token
 
     def write_prompt(self, layer: int, slot: int, kv: Tensor) -> None:
-        """Keys and values of a prompt from position 0; ``kv``: (tokens, 2, kv heads, head_dim)."""
+        """Store a prompt from position 0; ``kv``: (tokens, 2, kv heads, head_dim)."""
         self._layers[layer][:, slot, :, : kv.shape[0]].copy_(kv.permute(1, 2, 0, 3))
 
     def rows_at(self, positions: Tensor) -> Tensor:
-        """For slots 0 … n-1, where keys and values of their tokens at ``positions`` (n,) go:
-        an index for :meth:`write_step`, the same in every layer."""
+        """For slots 0 … n-1, return the rows that store keys and values of the tokens at
+        ``positions`` (n,): an index for :meth:`write_step`, the same in every layer."""
         return (self._slot_rows[: len(positions)] + positions)[:, None] + self._head_rows
 
     def write_step(self, layer: int, rows: Tensor, kv: Tensor) -> None:
-        """One token for each slot; ``kv``: (n, 2·kv heads, head_dim)."""
+        """Store one token per slot; ``kv``: (n, 2·kv heads, head_dim)."""
         self._rows[layer].index_put_((rows,), kv)
 
     def read(self, slots: int, tokens: int) -> tuple[tuple[Tensor, Tensor], ...]:
-        """Of every layer, keys (slots·kv heads, head_dim, tokens), transposed for their product,
-        and values (slots·kv heads, tokens, head_dim) of the first slots and tokens."""
+        """Return for every layer the keys (slots·kv heads, head_dim, tokens), transposed for their
+        product, and values (slots·kv heads, tokens, head_dim) of the first slots and tokens."""
         heads = slots * self._heads
         keys = self._keys[:, :heads, :tokens].transpose(2, 3)
         return tuple(zip(keys.unbind(), self._values[:, :heads, :tokens].unbind(), strict=True))
 
     def touch(self, slot: int, tokens: int) -> None:
-        """Account for ``tokens`` of a slot having been written."""
+        """Record that the first ``tokens`` of a slot were written."""
         self._touched[slot] = max(self._touched[slot], tokens)
 
     def move(self, source: int, target: int, tokens: int) -> None:
-        """Put a slot's first ``tokens`` in the place of another's."""
+        """Copy the first ``tokens`` of slot ``source`` to slot ``target``."""
         for layer in self._layers:
             layer[:, target, :, :tokens].copy_(layer[:, source, :, :tokens])
         self.touch(target, tokens)
 
     def take(self, slot: int, tokens: int) -> Tensor:
-        """A copy of a slot's first ``tokens``: (layers, 2, kv heads, tokens, head_dim)."""
+        """Return a copy of a slot's first ``tokens``: (layers, 2, kv heads, tokens, head_dim)."""
         return self._slab[:, :, slot, :, :tokens].clone()
 
     def put(self, slot: int, kv: Tensor) -> None:
-        """What :meth:`take` gave, here or elsewhere."""
+        """Store in a slot what :meth:`take` returned, on this engine or another."""
         self._slab[:, :, slot, :, : kv.shape[3]].copy_(kv)
 
     def swap(self, first: int, second: int, tokens: int) -> None:
@@ -89,7 +89,7 @@ class KVCache:
         self.touch(second, tokens)
 
     def release(self) -> None:
-        """Give every page back; the slab reads as zeros again."""
+        """Return all pages to the kernel; the slab reads as zeros again."""
         self._memory.madvise(mmap.MADV_DONTNEED)
         self._touched = [0] * len(self._touched)
 

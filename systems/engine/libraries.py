@@ -1,8 +1,8 @@
-"""The *libraries* artifact: everything that an instance imports, in one import.
+"""The *libraries* artifact: importing this module imports everything that an instance needs.
 
-torch runs the model; peft, with the parts of transformers it stands on, loads adapters; where there
-is a card, Triton launches its kernels. Importing this starts no thread and no CUDA, so that a
-process may fork after it and compute in the child.
+torch runs the model, peft loads adapters with parts of transformers, and Triton launches kernels on
+a GPU. This import starts neither threads nor CUDA, so that a process may fork after it and compute
+in the child.
 """
 
 from pathlib import Path

@@ -1,9 +1,9 @@
-"""x·Wᵀ over weights as they are stored, the fastest way for the rows at hand.
+"""x·Wᵀ on weights in their stored dtype; the method depends on the number of rows.
 
-- One row: a matrix-vector product; a few rows over halves: a product that reads them straight. Both
-  are bound by memory, so weights stored in halves take half the time.
-- Several rows over halves, on a CPU without half-precision units: bound by arithmetic, so the
-  weights are widened, tile by tile, into a small scratch that stays in cache, and multiplied there.
+- One row: a matrix-vector product. A few rows on half-precision weights: a product that reads them
+  directly. Both are memory-bound, so half-precision weights take half the time.
+- Several rows on half-precision weights, on a CPU without half-precision units: compute-bound. The
+  weights are widened tile by tile into a small scratch that stays in cache, and multiplied there.
 - Many rows: as W·xᵀ, for which the BLAS copies less before it multiplies; the result is then the
   transpose of a contiguous matrix.
 
@@ -19,21 +19,21 @@ from torch import Tensor
 
 from .config import ModelConfig
 
-# 2 MB of float32. Decode steps of SmolLM2-135M on 2 AVX2 cores: tiles of 0.5 MB are slower, those
-# of 8 MB not told apart from these by a noisy machine; so the one that holds less memory.
+# 2 MB of float32. Decode steps of SmolLM2-135M on 2 AVX2 cores: tiles of 0.5 MB are slower; tiles
+# of 8 MB did not differ measurably (noisy machine), so the smaller of the two is used.
 SCRATCH_ELEMENTS = 1 << 19
 FEW_ROWS, MANY_ROWS = 3, 32
 
 
 class Linear(Protocol):
-    """(rows, in) × (out, in) → (rows, out), not always contiguous. The result is float32, or may
-    be in the weight's dtype where there are few rows."""
+    """(rows, in) × (out, in) → (rows, out), not always contiguous. The result is float32; for few
+    rows it may have the weight's dtype."""
 
     def __call__(self, x: Tensor, weight: Tensor, /) -> Tensor: ...
 
 
 def full_linear(x: Tensor, weight: Tensor) -> Tensor:
-    """For weights stored in the dtype of ``x``."""
+    """Multiply by weights of the same dtype as ``x``."""
     if x.shape[0] == 1:
         return torch.mv(weight, x[0])[None]
     if x.shape[0] < MANY_ROWS:
@@ -42,7 +42,7 @@ def full_linear(x: Tensor, weight: Tensor) -> Tensor:
 
 
 class WideningLinear:
-    """For weights stored in halves; ``largest`` is the elements of the largest but the head."""
+    """Multiplies by half-precision weights; ``largest``: elements of the largest, without head."""
 
     def __init__(self, largest: int) -> None:
         self._scratch = torch.empty(min(SCRATCH_ELEMENTS, largest), dtype=torch.float32)
@@ -69,7 +69,7 @@ class WideningLinear:
 
 
 def make_linear(dtype: torch.dtype, config: ModelConfig) -> Linear:
-    """The product for weights stored as ``dtype``."""
+    """Return the product for weights stored as ``dtype``."""
     if dtype == torch.float32:
         return full_linear
     widest = max(config.q_size + 2 * config.kv_size, 2 * config.intermediate_size)

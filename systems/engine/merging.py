@@ -1,10 +1,10 @@
-"""An adapter folded into the backbone's weights, W + B·A, and taken out again.
+"""Merges an adapter into the backbone's weights, W + B·A, and unmerges it.
 
-This writes weights: they must be a private, writable copy. What a merge overwrites is kept aside
-and copied back, rather than B·A subtracted: in float32 a subtraction leaves an error of an ulp of
-W behind, in halves 2⁻⁹ of it, and every further merge adds to it, so that a function's answers
-would come to depend on which neighbours had been merged before. Copying back is exact, bit for
-bit, and one pass over memory; its price is a second copy of the projections that adapters target.
+Merging writes weights, so they must be a private, writable copy. The overwritten values are saved
+and copied back. Subtracting B·A would leave an error (in float32 an ulp of W, in half precision
+2⁻⁹ of it) that grows with every merge, so a function's outputs would depend on which neighbours
+had been merged before. Copying back is bit-exact and one pass over memory; it costs a second copy
+of the projections that adapters target.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .weights import BackboneWeights
 
 
 class Merger:
-    """The one adapter that is in ``weights``, or none."""
+    """Holds at most one adapter merged into ``weights``."""
 
     def __init__(self, weights: BackboneWeights) -> None:
         self._weights = weights
@@ -29,12 +29,12 @@ class Merger:
 
     @property
     def nbytes(self) -> int:
-        """Memory that the kept originals take; it stays for the next merge."""
+        """Bytes of the saved originals; they stay allocated for the next merge."""
         return sum(kept.nbytes for kept in self._kept.values())
 
     @torch.inference_mode()
     def merge(self, adapter: AdapterWeights) -> None:
-        """Take out what is in, and put ``adapter`` in; products are float32, rounded once."""
+        """Unmerge the present adapter and merge ``adapter``; products are float32, rounded once."""
         self.unmerge()
         for index, layer in enumerate(adapter.layers):
             for name in FUSED:
@@ -57,7 +57,7 @@ class Merger:
 
     @torch.inference_mode()
     def unmerge(self) -> None:
-        """The backbone as it was, bit for bit."""
+        """Restore the backbone bit for bit."""
         for index, name in self._written:
             matrix: Tensor = getattr(self._weights.layers[index], name)
             matrix.copy_(self._kept[index, name])
@@ -65,8 +65,8 @@ class Merger:
 
 
 class Merging:
-    """Of an engine whose requests name their adapters: which of them is merged, and what that
-    leaves to be added."""
+    """For engines whose requests name their adapters: which adapter is merged, and which remain to
+    be added."""
 
     def __init__(self, weights: BackboneWeights) -> None:
         self._merger = Merger(weights)
@@ -78,7 +78,7 @@ class Merging:
         return self._merged
 
     def merge(self, adapter: str | None) -> None:
-        """Run ``adapter`` merged, and no other with it; None: all unmerged again."""
+        """Merge ``adapter``, which then runs alone; None: all adapters run unmerged."""
         if adapter == self._merged:
             return
         if adapter is None:
@@ -98,8 +98,8 @@ class Merging:
         del self._adapters[name]
 
     def _unmerged(self, sequences: Sequence[Running]) -> list[str | None]:
-        """The adapter to be added to each sequence's rows. ``ValueError`` where one that is not
-        merged would run beside one that is."""
+        """Return the adapter to add to each sequence's rows. Raise ``ValueError`` if a sequence has
+        another adapter than the merged one."""
         names = [sequence.request.adapter for sequence in sequences]
         if self._merged is None:
             return names

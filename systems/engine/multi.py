@@ -1,8 +1,7 @@
 """Continuous batching across adapters: requests of all functions of a backbone in one batch.
 
-The CPU engine with an adapter for each sequence (S-LoRA, Sheng et al., MLSys 2024: heterogeneous
-batches over one backbone), and with one adapter merged where somebody asks for it (dLoRA, Wu et
-al., OSDI 2024).
+The CPU engine with one adapter per sequence (S-LoRA, Sheng et al., MLSys 2024: heterogeneous
+batches on one backbone), and optionally with one adapter merged (dLoRA, Wu et al., OSDI 2024).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from .weights import BackboneWeights
 
 
 class MultiEngine(Merging, Engine):
-    """Merging writes ``weights``, which must then be this engine's own."""
+    """Merging writes ``weights``, so they must be private to this engine."""
 
     def __init__(
         self,
@@ -37,17 +36,17 @@ class MultiEngine(Merging, Engine):
         self._layers = self._bare = (LayerAdapter(),) * config.num_layers
 
     def hold(self, name: str, adapter: AdapterWeights) -> None:
-        """``name`` is what requests call it by."""
+        """Add an adapter; requests refer to it as ``name``."""
         self._keep(name, adapter)
         self._seen = ()
 
     def drop(self, name: str) -> None:
-        """Only while none of its requests runs."""
+        """Remove an adapter. None of its requests may be running."""
         self._forget(name)
         self._seen = ()
 
     def _prepare(self, sequences: Sequence[Running], lengths: Sequence[int]) -> None:
-        """What is added to each row; the same as before for as long as the batch is."""
+        """Set the additions to each row; they are rebuilt only when the batch changes."""
         names = self._unmerged(sequences)
         seen = tuple(names), tuple(lengths)
         if seen != self._seen:

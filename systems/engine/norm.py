@@ -1,4 +1,4 @@
-"""Root-mean-square normalisation in few operations: at one row each costs more than its work."""
+"""RMS norm in few operations, because for one row an operation costs more than its arithmetic."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """``x`` (rows, hidden) over its root mean square, times ``weight``; both float32."""
+    """Divide ``x`` (rows, hidden) by its root mean square, times ``weight``; both float32."""
     hidden = x.shape[1]
     if x.shape[0] == 1:
         row = x[0]

@@ -1,4 +1,4 @@
-"""A running request on its way to another engine: nothing of it is computed twice."""
+"""Migration of a running request to another engine, without recomputing anything."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .requests import GenerationRequest
 
 @dataclass(frozen=True, slots=True)
 class Parted:
-    """``kv``: (layers, 2, kv heads, cached tokens, head_dim). ``draws``: the state of the
-    request's own random stream, None for a greedy one."""
+    """The snapshot of a request. ``kv``: (layers, 2, kv heads, cached tokens, head_dim). ``draws``:
+    the state of the request's random stream; None for greedy decoding."""
 
     request: GenerationRequest
     token: int

@@ -1,4 +1,4 @@
-"""Host memory of one process alone."""
+"""Host memory that belongs to one process."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import mmap
 
 
 def map_private(size: int) -> mmap.mmap:
-    """Memory of the process's own, for a copy that nobody shares; in huge pages where the kernel
-    gives them, since filling it is otherwise as much faulting as reading."""
+    """Map private memory for an unshared copy, in huge pages if the kernel provides them: otherwise
+    page faults take as long as reading the data."""
     mapping = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     with contextlib.suppress(OSError):
         mapping.madvise(mmap.MADV_HUGEPAGE)

@@ -1,4 +1,4 @@
-"""A backbone of this process alone, read from its checkpoint, by the kind of device."""
+"""Reads a private copy of a backbone from its checkpoint, by kind of device."""
 
 from __future__ import annotations
 
@@ -29,4 +29,4 @@ READ: Mapping[str, Callable[[BackboneLayout, Path], BackboneWeights]] = {
     "cpu": _on_cpu,
     "cuda": _on_cuda,
 }
-"""Raises ``CheckpointError`` where the checkpoint changed since its layout was planned."""
+"""Raises ``CheckpointError`` if the checkpoint has changed since its layout was planned."""

@@ -1,9 +1,9 @@
-"""Bytes of a file into memory: through the page cache, or past it.
+"""Reads files into memory, through the page cache or by direct I/O.
 
-Past it means: what is in the cache is copied out of it, and the rest comes from the disk by large
-reads (O_DIRECT) straight into our memory, with no copy by a core and nothing left behind. That is
-for what is read once; what is read again soon is better left in the cache. Where a file system
-refuses such reads, the cache it is.
+Direct I/O: cached pages are copied from the page cache; the rest is read from disk in large reads
+(O_DIRECT) straight into the caller's memory, without a copy by a core and without filling the
+cache. It suits data that is read once; data that is read again soon should stay cached. If the
+file system refuses O_DIRECT, reads go through the cache.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from .residency import Residency
 PAGE = 4096
 """Direct reads start and end on a multiple of it, in the file and in memory."""
 STEP = (16 << 20) - 2 * PAGE
-"""Of one read: with what it reads too much at both ends, a power of two."""
+"""Bytes per read. With up to one extra page at each end, it is a power of two."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """``nbytes`` that go as they are from ``offset`` of a file to ``at`` in a backbone's buffer."""
+    """``nbytes`` to copy unchanged from ``offset`` of a file to ``at`` of a backbone's buffer."""
 
     path: Path
     offset: int
@@ -39,7 +39,7 @@ class Piece:
 
 
 def read(fd: int, piece: Piece, target: memoryview) -> None:
-    """A piece of the open file into ``target``. ``CheckpointError`` where the file ends in it."""
+    """Read a piece of an open file into ``target``. ``CheckpointError`` if the file ends in it."""
     _read(fd, piece, target, 0)
 
 
@@ -57,7 +57,7 @@ def _ended(piece: Piece, done: int) -> CheckpointError:
 
 
 class Source:
-    """An open file, read by several threads at once."""
+    """An open file that several threads may read."""
 
     def __init__(self, path: Path, *, past_cache: bool) -> None:
         self._fd = os.open(path, os.O_RDONLY)
@@ -73,8 +73,8 @@ class Source:
                 os.close(fd)
 
     def read(self, piece: Piece, target: memoryview) -> None:
-        """A piece, no longer than ``STEP``, to the start of ``target``, which may lie anywhere.
-        ``CheckpointError`` where the file ends in it."""
+        """Read a piece of up to ``STEP`` bytes to the start of ``target``, which may be unaligned.
+        ``CheckpointError`` if the file ends in it."""
         if self._from_cache(piece, target):
             return
         with self._buffer() as buffer:
@@ -82,12 +82,12 @@ class Source:
             target[: piece.nbytes] = buffer[start : start + piece.nbytes]
 
     def fetch(self, piece: Piece, buffer: memoryview) -> int:
-        """The same into ``buffer``, which starts on a page and has two to spare; where in it the
-        piece starts."""
+        """Read a piece into ``buffer``, which is page-aligned and two pages longer than the piece.
+        Return the offset of the piece in it."""
         return 0 if self._from_cache(piece, buffer) else self._from_disk(piece, buffer)
 
     def _from_cache(self, piece: Piece, target: memoryview) -> bool:
-        """Whether the piece was to be had without going past the cache."""
+        """Read the piece without direct I/O, if possible; return whether that worked."""
         if self._residency is None:
             read(self._fd, piece, target)
             return True
@@ -96,7 +96,7 @@ class Source:
         try:
             _read(self._fd, piece, target, os.RWF_NOWAIT)
         except BlockingIOError:
-            return False  # some of it is not there after all
+            return False  # a page was evicted in the meantime
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
                 raise
@@ -104,7 +104,7 @@ class Source:
         return True
 
     def _from_disk(self, piece: Piece, buffer: memoryview) -> int:
-        """Whole pages, the piece among them; where it starts."""
+        """Read the whole pages around the piece; return the offset of the piece in ``buffer``."""
         assert self._direct is not None, "there is no way past the cache"
         skip = piece.offset % PAGE
         wanted = skip + piece.nbytes
@@ -142,7 +142,7 @@ def _open_direct(path: Path) -> int | None:
 
 
 def _direct_read(fd: int, target: Any, offset: int) -> int | None:
-    """Bytes read; None where the file system refuses."""
+    """Return the bytes read; None if the file system refuses direct I/O."""
     try:
         return os.preadv(fd, [target], offset)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What is asked of an engine, and what it answers."""
+"""The engine's input and output types."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ Finish = Literal["stop", "length"]
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """``temperature`` 0 is greedy. Samples depend on ``seed`` and the prompt alone. Generation
-    ends after ``max_tokens``, or with a token of ``stop_token_ids`` unless ``ignore_eos``."""
+    """``temperature`` 0 is greedy. Samples depend only on ``seed`` and the prompt. Generation ends
+    after ``max_tokens``, or with a token of ``stop_token_ids`` unless ``ignore_eos``."""
 
     request_id: int
     prompt_ids: tuple[int, ...]
@@ -22,13 +22,13 @@ class GenerationRequest:
     ignore_eos: bool = False
     stop_token_ids: tuple[int, ...] = ()
     adapter: str | None = None
-    """Its name, to engines that hold several."""
+    """The adapter's name, for engines that hold several."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenEvent:
-    """A token of a request. ``finished`` says whether and why it was the last; a stop token is
-    itself reported."""
+    """A token of a request. ``finished``: why it was the last one, or None. A stop token is
+    reported too."""
 
     request_id: int
     token_id: int

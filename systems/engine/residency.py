@@ -1,4 +1,4 @@
-"""Which pages of a file are in the page cache (mincore(2)), asked without bringing any there."""
+"""Reports which pages of a file are in the page cache (mincore(2)), without loading any."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ _FAILED = ctypes.c_void_p(-1).value
 
 
 class Residency:
-    """Of an open file. Where the kernel does not tell (a file that this user may not write), all
-    of it counts as there."""
+    """Page-cache residency of an open file. If the kernel does not report it (a file that this user
+    may not write), all pages count as cached."""
 
     def __init__(self, fd: int) -> None:
         self._libc = _libc()
@@ -22,8 +22,8 @@ class Residency:
             self._address = None if found == _FAILED else found
 
     def has(self, offset: int, nbytes: int) -> bool:
-        """Whether the first, the middle and the last page of a range are there: the cache is
-        filled and emptied by longer runs than that."""
+        """Whether the first, middle and last page of a range are cached. Three pages suffice: the
+        cache is filled and evicted in longer runs."""
         last = offset + max(0, nbytes - 1)
         return all(self._has_page(at) for at in (offset, (offset + last) // 2, last))
 

@@ -1,4 +1,4 @@
-"""Rotary position embedding, half-split as Hugging Face's Llama has it."""
+"""Rotary position embedding, half-split as in Hugging Face's Llama."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .config import ModelConfig, Rope
 
 
 def rope_tables(config: ModelConfig, positions: int) -> tuple[Tensor, Tensor]:
-    """cos and signed sin, each (positions, head_dim), float32. The sign of rotate_half is moved
-    into sin, so that x·cos + swap_halves(x)·sin rotates."""
+    """Return cos and signed sin, each (positions, head_dim), float32. sin includes the sign of
+    rotate_half, so x·cos + swap_halves(x)·sin rotates."""
     frequencies = _scaled(_base_frequencies(config), config.rope)
     angles = torch.arange(positions, dtype=torch.float32)[:, None] * frequencies
     cos, sin = angles.cos(), angles.sin()
@@ -37,8 +37,8 @@ def _scaled(frequencies: Tensor, rope: Rope) -> Tensor:
 
 
 def _llama3(frequencies: Tensor, rope: Rope) -> Tensor:
-    """Llama 3.1: long wavelengths are stretched by ``factor``, short ones kept, and those between
-    blended (Hugging Face ``_compute_llama3_parameters``)."""
+    """Llama 3.1: stretch long wavelengths by ``factor``, keep short ones, blend those between
+    (Hugging Face ``_compute_llama3_parameters``)."""
     context = rope.original_max_position_embeddings
     wavelengths = 2 * math.pi / frequencies
     blend = (context / wavelengths - rope.low_freq_factor) / (

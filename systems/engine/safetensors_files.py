@@ -1,8 +1,8 @@
-"""Where each tensor of a safetensors checkpoint lies, from the files' headers alone.
+"""Locates each tensor of a safetensors checkpoint, from the file headers alone.
 
-Read here rather than by the safetensors package because the bytes then go from the file to where
-they are wanted in one ``pread``, with no tensor between. Format: an 8-byte little-endian length,
-a JSON header of that length, then the data, contiguous, offsets counted from its start
+Does not use the safetensors package, so that bytes go from the file to their destination in one
+``pread``, without a tensor in between. Format: an 8-byte little-endian length, a JSON header of
+that length, then the contiguous data; offsets count from the start of the data
 (https://github.com/huggingface/safetensors#format).
 """
 
@@ -28,7 +28,7 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """A tensor's place in a file: ``nbytes`` from ``offset`` (counted from the file's start)."""
+    """A tensor in a file: ``nbytes`` from ``offset``, counted from the start of the file."""
 
     path: Path
     offset: int
@@ -38,7 +38,7 @@ class StoredTensor:
 
 
 def read_header(path: Path, error: type[SystemsError]) -> dict[str, StoredTensor]:
-    """Every tensor of one file. Raises ``error`` where the header or the file's size is wrong."""
+    """Read every tensor entry of a file. Raise ``error`` if the header or file size is wrong."""
     try:
         with open_regular(path, error) as file:
             size = os.fstat(file.fileno()).st_size
@@ -62,8 +62,8 @@ def read_header(path: Path, error: type[SystemsError]) -> dict[str, StoredTensor
 
 
 def find_shards(model_dir: Path, error: type[SystemsError]) -> tuple[Path, ...]:
-    """The files of a checkpoint, one or those that its index names. Pickled weights are refused:
-    loading them runs whatever code they carry."""
+    """Return the files of a checkpoint: a single one or those of its index. Raise ``error`` for
+    pickled weights, because loading them would run any code that they contain."""
     single, index = model_dir / "model.safetensors", model_dir / "model.safetensors.index.json"
     if single.exists():
         return (single,)
@@ -79,7 +79,7 @@ def find_shards(model_dir: Path, error: type[SystemsError]) -> tuple[Path, ...]:
 
 
 def _indexed(index: Path, error: type[SystemsError]) -> list[str]:
-    """The files that the index of a checkpoint names."""
+    """Return the file names in a checkpoint's index."""
     content = read_json(index, error)
     names = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(names, dict) or not all(isinstance(each, str) for each in names.values()):
@@ -88,7 +88,7 @@ def _indexed(index: Path, error: type[SystemsError]) -> list[str]:
 
 
 def read_headers(paths: tuple[Path, ...], error: type[SystemsError]) -> dict[str, StoredTensor]:
-    """Every tensor of several files."""
+    """Read every tensor entry of several files."""
     found: dict[str, StoredTensor] = {}
     for path in paths:
         found |= read_header(path, error)
@@ -96,7 +96,7 @@ def read_headers(paths: tuple[Path, ...], error: type[SystemsError]) -> dict[str
 
 
 def largest_value(tensor: StoredTensor) -> float:
-    """The largest absolute value; NaN where there is one. Maps the file, and reads it by pieces."""
+    """Return the largest absolute value, or NaN if there is one. Maps and reads in pieces."""
     import numpy as np
 
     if not tensor.nbytes:

@@ -1,4 +1,4 @@
-"""From logits to tokens: greedy, or seeded sampling that does not depend on batch mates."""
+"""Chooses tokens from logits: greedy, or seeded sampling independent of other requests."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 COLDEST = 1e-4
-"""Of temperatures above 0: logits divided by less are no numbers any more."""
+"""Lowest temperature above 0; dividing logits by less overflows."""
 
 
 @dataclass(slots=True)
 class Sampler:
-    """One request's way to choose. ``temperature`` 0 is greedy; ``top_p`` 1 keeps all."""
+    """The sampling state of one request. ``temperature`` 0 is greedy; ``top_p`` 1 keeps all."""
 
     temperature: float
     top_p: float
@@ -27,8 +27,8 @@ class Sampler:
         return cls(max(temperature, COLDEST), top_p, generator)
 
     def choose(self, logits: Tensor) -> int:
-        """A token by ``logits`` (vocabulary,), drawn from the request's own stream. Where they are
-        no numbers there is nothing to draw from, and the greedy choice must not end the batch."""
+        """Draw a token from ``logits`` (vocabulary,) with the request's random stream. If the
+        logits are NaN, return argmax instead of failing, which would end the whole batch."""
         probabilities = (logits / self.temperature).softmax(0)
         if math.isnan(probabilities[0]):
             return int(logits.argmax())
@@ -40,7 +40,7 @@ class Sampler:
 
 
 def choose_tokens(logits: Tensor, samplers: Sequence[Sampler]) -> list[int]:
-    """A token for each row of ``logits`` (rows, vocabulary)."""
+    """Choose a token for each row of ``logits`` (rows, vocabulary)."""
     tokens: list[int] = logits.argmax(1).tolist()
     for row, sampler in enumerate(samplers):
         if sampler.generator is not None:
@@ -49,9 +49,9 @@ def choose_tokens(logits: Tensor, samplers: Sequence[Sampler]) -> list[int]:
 
 
 def nucleus(probabilities: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
-    """The fewest likeliest tokens whose probabilities sum to ``top_p`` or more (the likeliest
-    always), and those probabilities, in falling order. Looks at the top few first, because
-    sorting a whole vocabulary costs more than a layer."""
+    """Return the smallest set of most likely tokens whose probabilities sum to at least ``top_p``
+    (at least one token) and their probabilities, in descending order. Starts with the top few,
+    because sorting a whole vocabulary costs more than a layer."""
     count = min(128, probabilities.numel())
     top, tokens = probabilities.topk(count)
     while count < probabilities.numel() and float(top.sum()) < top_p:

@@ -1,4 +1,4 @@
-"""The backbone as tensors: views of one flat buffer, never copies."""
+"""The backbone's tensors: views of one flat buffer, without copies."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class LayerWeights:
 
 @dataclass(frozen=True, slots=True)
 class BackboneWeights:
-    """The whole backbone, read-only by contract: the buffer may be mapped into many processes,
-    and where it is mapped without ``PROT_WRITE`` a store into it ends the process."""
+    """The whole backbone. Do not write to it: the buffer may be mapped into many processes, and if
+    it is mapped without ``PROT_WRITE``, a write kills the process with SIGSEGV."""
 
     config: ModelConfig
     dtype: torch.dtype
@@ -43,15 +43,15 @@ class BackboneWeights:
     def from_buffer(
         cls, layout: BackboneLayout, buffer: Any, device: str = "cpu"
     ) -> BackboneWeights:
-        """Views of ``buffer`` (anything with the buffer protocol, read-only or not), which they
-        keep alive. Only the CPU has buffers; another ``device`` needs its own mapping."""
+        """Return views of ``buffer`` (any buffer-protocol object, read-only or not), which keep it
+        alive. Buffers are host memory; raise ``ValueError`` for another ``device`` than cpu."""
         if device != "cpu":
             raise ValueError(f"device {device!r}: a host buffer gives weights on cpu only")
         return cls.from_flat(layout, _as_bytes(buffer))
 
     @classmethod
     def from_flat(cls, layout: BackboneLayout, flat: Tensor) -> BackboneWeights:
-        """Views of ``flat``: uint8, ``layout.nbytes`` or more, on any device."""
+        """Return views of ``flat``: uint8, at least ``layout.nbytes``, on any device."""
         views = _Views(layout, flat)
         config = layout.config
         embedding = views.one(EMBEDDING)
@@ -87,7 +87,7 @@ class _Views:
         return self.stacked(name)
 
     def stacked(self, *names: str) -> Tensor:
-        """Neighbouring tensors as one, joined along their first dimension."""
+        """Return contiguous tensors as one, concatenated along their first dimension."""
         offset, first = self._tensors[names[0]]
         shape = (sum(self._tensors[name][1][0] for name in names), *first[1:])
         start = offset // self._elements.element_size()
@@ -96,7 +96,7 @@ class _Views:
 
 def _as_bytes(buffer: Any) -> Tensor:
     with warnings.catch_warnings():
-        # torch has no read-only tensors and says so; here nothing writes, and a mapping without
-        # PROT_WRITE makes sure of it.
+        # torch has no read-only tensors and warns about it. Nothing here writes, and a mapping
+        # without PROT_WRITE enforces that.
         warnings.filterwarnings("ignore", "The given buffer is not writable", UserWarning)
         return torch.frombuffer(buffer, dtype=torch.uint8)

@@ -11,12 +11,12 @@ from systems.interface import Deployment
 
 
 def ports(deployment: Deployment, count: int) -> Sequence[int]:
-    """The deployment's and those after it; where it leaves them open, free ones. Refuses to listen
-    to other machines, since these servers ask nobody for a token."""
+    """Return the deployment's port and those after it, or free ports if it names none. Raise
+    ``DeploymentError`` for other hosts than loopback: these servers do not check tokens."""
     if not is_loopback(deployment.host):
         raise DeploymentError(
-            f"host {deployment.host}: reached from other machines, and this system asks nobody for"
-            " a token; listen on 127.0.0.1, behind a proxy that does"
+            f"host {deployment.host}: other machines can reach it, and this system checks no access"
+            " tokens; listen on 127.0.0.1, behind a proxy that checks them"
         )
     if deployment.port:
         return range(deployment.port, deployment.port + count)

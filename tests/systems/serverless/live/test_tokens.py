@@ -69,5 +69,5 @@ def test_tokens_are_in_nothing_that_is_kept_or_that_others_see(guarded: Running)
 
 def test_a_system_listens_to_other_machines_only_with_tokens(deployment: Deployment) -> None:
     system = system_class("serverless-lora")()
-    with pytest.raises(DeploymentError, match="nobody is asked for a token"):
+    with pytest.raises(DeploymentError, match="no access tokens are set"):
         system.deploy(deployment.model_copy(update={"host": "0.0.0.0"}))
