@@ -1,5 +1,5 @@
-"""The engine on a CUDA device: fp16 throughout, replayed as graphs, adapters in fixed slots.
+"""The engine on a CUDA device: fp16 throughout, steps replayed as CUDA graphs, adapters in slots.
 
-Everything but graphs and the Triton kernels is plain torch and runs on any device, so that it is
-tested, in float32 on the CPU, against the CPU engine and against transformers and peft.
+Except for graphs and Triton kernels it is plain torch and runs on any device; tests compare it on
+the CPU in float32 with the CPU engine and with transformers and peft.
 """

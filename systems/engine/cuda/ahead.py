@@ -1,5 +1,5 @@
-"""What every process on a card would otherwise import and compute before its first launch, and
-that needs no card: done once, in the template, and found in place by what is forked of it."""
+"""Pre-import for GPU processes: imports and computations before the first kernel launch that need
+no GPU. The template does them once, and forked processes inherit the result."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _FIRST_USES = (
     "cuda.bindings.driver",
     "systems.engine.cuda.engine",
     "systems.engine.cuda.triton_ops",
-    "triton.experimental.gluon",  # by the first specialisation of a kernel
+    "triton.experimental.gluon",  # imported by the first specialization of a kernel
 )
 
 
 def load() -> None:
-    """Import them, where they are installed, and let Triton hash its own sources (0.4 s), which
-    it remembers."""
+    """Import the modules that are installed, and let Triton hash its own sources (0.4 s); Triton
+    caches the hash."""
     for name in _FIRST_USES:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)

@@ -1,9 +1,9 @@
-"""This process's context on the card, as small as it can be.
+"""Creates this process's CUDA context with a small memory footprint.
 
-The driver sets local memory aside for every thread that the card can hold at once: 66 MiB on an
-H100 for each 256 bytes a thread (the default is 1,024). Kernels that spill more than that have it
-enlarged when they are launched, so little is set aside to begin with. The math library's scratch
-memory is bounded in the same spirit, by an environment variable that it reads once.
+The driver reserves local memory for every thread that the GPU can hold at once: 66 MiB on an H100
+per 256 bytes a thread (the default is 1,024). A launch of a kernel that spills more enlarges the
+reservation, so little is reserved at first. The scratch memory of the math library is bounded in
+the same way, by an environment variable that it reads once.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 from .virtual import call, driver
 
 STACK_BYTES = 0
-"""Of local memory a thread, until a kernel asks for more."""
+"""Local memory per thread until a kernel needs more."""
 ENVIRONMENT = {"CUBLAS_WORKSPACE_CONFIG": ":4096:2:16:8"}
-"""8 MiB a handle and stream, where Hopper's default is 32."""
+"""8 MiB per handle and stream; the default on Hopper is 32."""
 
 
 def start(device: int = 0) -> None:
-    """Make the context that torch will use. ``DeploymentError`` where the driver refuses."""
+    """Create the context that torch will use. Raise ``DeploymentError`` if the driver refuses."""
     cuda = driver()
     call(cuda.cuInit(0))
     call(cuda.cuCtxSetCurrent(call(cuda.cuDevicePrimaryCtxRetain(device))))

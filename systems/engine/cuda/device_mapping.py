@@ -1,13 +1,13 @@
-"""The backbone store on a CUDA device: memory that instances map and cannot write.
+"""Shared backbone memory on a CUDA device: instances map it and cannot write to it.
 
-Device memory is made with the virtual-memory API and exported as a file descriptor, which travels
-over Unix sockets as a host copy's does. Whoever imports it maps it with read access alone: a store
-into it is an illegal access, which ends the CUDA context of the process that tried, and no other.
-The memory lives as long as a descriptor or a mapping of it does, so its maker may end.
+Device memory is allocated with the virtual-memory API and exported as a file descriptor, which is
+sent over Unix sockets like that of a host copy. Importers map it read-only: a write is an illegal
+access, which ends the CUDA context of the writing process and no other. The memory exists as long
+as a descriptor or mapping of it does, so its creator may exit.
 
-What this does not protect from: the descriptor itself grants read and write. Native code in an
-instance that keeps its descriptor could map it once more, writable; instances therefore close it
-as soon as it is mapped. The kernel seals of a host copy have no counterpart on a device.
+Limitation: the descriptor itself grants read and write access. Native code in an instance that
+keeps the descriptor could map it again as writable; instances therefore close it immediately after
+mapping. Device memory has no counterpart to the kernel seals of a host copy.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ class DeviceMapping:
         call(cuda.cuMemSetAccess(self._address, size, [rights], 1))
 
     def tensor(self) -> Tensor:
-        """All of it as bytes, without a copy; not to be used after :meth:`close`."""
+        """Return all bytes without a copy; do not use the tensor after :meth:`close`."""
         return cuda_driver.tensor(self._address, self._size)
 
     def given_up(self) -> Tensor:
-        """The same, for good: closed once neither the tensor nor a view of it is left."""
+        """Return the tensor and hand over ownership: unmapped once no tensor or view of it is left."""
         return cuda_driver.tensor(self._address, self._size, self.close)
 
     def close(self) -> None:
-        """Unmap. The memory itself goes with the last descriptor and mapping of it."""
+        """Unmap. The memory is freed with its last descriptor and mapping."""
         cuda = driver()
         call(cuda.cuMemUnmap(self._address, self._size))
         call(cuda.cuMemAddressFree(self._address, self._size))
@@ -51,8 +51,8 @@ class DeviceMapping:
 
 
 def create(size: int, device: int = 0) -> tuple[DeviceMapping, int]:
-    """Device memory of at least ``size`` bytes, mapped writable here, and a descriptor of it.
-    ``DeploymentError`` where the driver refuses, such as for want of memory."""
+    """Allocate at least ``size`` bytes of device memory. Return its writable mapping and a
+    descriptor. Raise ``DeploymentError`` if the driver refuses, for example when out of memory."""
     cuda = cuda_driver.started()
     wanted = _exportable(device)
     handle = call(cuda.cuMemCreate(_rounded(size, wanted), wanted, 0))
@@ -63,8 +63,8 @@ def create(size: int, device: int = 0) -> tuple[DeviceMapping, int]:
 
 
 def own(size: int, device: int = 0) -> DeviceMapping:
-    """Device memory for this process alone. Not from torch, which keeps a whole allocation for as
-    long as anything lies in what rounding left of it."""
+    """Allocate device memory for this process alone. Bypasses torch's allocator, which would keep
+    the whole allocation while a tensor occupies the rest left by rounding."""
     cuda = cuda_driver.started()
     wanted = properties(device)
     handle = call(cuda.cuMemCreate(_rounded(size, wanted), wanted, 0))
@@ -72,7 +72,7 @@ def own(size: int, device: int = 0) -> DeviceMapping:
 
 
 def map_shared(fd: int, size: int, device: int = 0) -> DeviceMapping:
-    """The copy behind a descriptor, read-only; closes the descriptor, which grants more."""
+    """Map a shared copy read-only, and close its descriptor, which grants more."""
     cuda = cuda_driver.started()
     kind = cuda.CUmemAllocationHandleType.CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR
     handle = call(cuda.cuMemImportFromShareableHandle(fd, kind))

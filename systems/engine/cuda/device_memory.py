@@ -1,4 +1,4 @@
-"""Device memory of the driver's as torch sees it."""
+"""Wraps device memory of the CUDA driver in torch tensors."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def tensor(address: Any, size: int, release: Callable[[], None] | None = None) -> Tensor:
-    """A range of device memory as bytes, without a copy. ``release`` is called once neither the
-    tensor nor a view of it is left, and the device is done with what it had to do."""
+    """Return device memory as a byte tensor without a copy. ``release`` is called when no tensor or
+    view of it is left and the device has finished its queued work."""
     import torch
 
     memory = Range(int(address), size)
@@ -31,7 +31,7 @@ def _release(release: Callable[[], None]) -> None:
 
 
 def started() -> Any:
-    """The driver, with torch's context current in this thread."""
+    """Return the driver, with torch's context current in this thread."""
     import torch
 
     torch.cuda.init()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The engine of one function on a device: the CPU engine's surface, steps replayed as graphs."""
+"""The engine of one function on a GPU: the interface of the CPU engine, with steps as graphs."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ from .slab import SlabCache
 from .slot import AdapterSlot
 from .table import AdapterTable
 
-# Rows of a step's inputs.
+# Rows of a step's input tensor.
 IDS, POSITIONS, SLOTS, ADAPTERS, LAST = 0, 1, 2, 3, 4
-PADDING = -1  # a position: the row is not there
-TWICE = 2  # a shape's first run loads its kernels, its second captures its graph
+PADDING = -1  # the position of a padding row
+TWICE = 2  # the first run of a shape loads its kernels, the second captures its graph
 
 Numbers = list[int] | None
 
 
 class CudaEngine(Batching):
-    """Generates for one function at a time. ``slot``'s adapter may be exchanged whenever nothing
-    runs. Each running request holds a slot for keys and values of a full context."""
+    """Generates for one function at a time. The adapter in ``slot`` may be replaced while no
+    request runs. Each running request holds a KV slot for a full context."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class CudaEngine(Batching):
 
     @property
     def reserved_bytes(self) -> int:
-        """Device memory held for keys and values: of running requests, or of one."""
+        """Device memory held for keys and values: of the running requests, or of one if idle."""
         return self._slab.reserved_bytes
 
     @torch.inference_mode()
@@ -115,7 +115,7 @@ class CudaEngine(Batching):
         return self._advance(sequences, _choose(sequences, *outputs))
 
     def _numbers(self, sequences: Sequence[Running]) -> Numbers:
-        """Of each sequence's adapter; None: none is to be added to any."""
+        """Return the slot number of each sequence's adapter; None: no adapter at all."""
         names = [sequence.request.adapter for sequence in sequences]
         return self._slot.numbers(names) if self._slot else None
 
@@ -124,23 +124,23 @@ class CudaEngine(Batching):
 
     @torch.inference_mode()
     def prepare(self) -> bool:
-        """The next shape's kernels and graph: a few tens of ms. Prompts come first, the shortest
-        of all, then steps of one, and so on."""
+        """Prepare the next shape's kernels and graph, which takes a few tens of ms. Prompts come
+        first, in ascending length, then steps in ascending batch size."""
         if self._sequences or not self._unprepared:
             return False
         self._unprepared.popleft()()
         if not self._unprepared and is_cuda(self._device):
-            torch.cuda.empty_cache()  # what shapes left behind that ran before they were captured
+            torch.cuda.empty_cache()  # memory of shapes that ran before they were captured
         return bool(self._unprepared)
 
     @property
     def unprepared(self) -> int:
-        """How many calls of :meth:`prepare` there are still to make."""
+        """The number of calls of :meth:`prepare` that remain."""
         return len(self._unprepared)
 
     @property
     def graphs(self) -> int:
-        """How many shapes are replayed rather than run."""
+        """The number of shapes that are replayed as graphs."""
         return sum(step.captured for step in (*self._prompts.values(), *self._steps.values()))
 
     def _preparations(self) -> Iterator[Callable[[], object]]:
@@ -173,8 +173,8 @@ class CudaEngine(Batching):
         return step.run()
 
     def _prompt_step(self, count: int, length: int, adapted: bool) -> Step:
-        """``count`` prompts padded to ``length``; the last two rows of inputs hold a number each:
-        of its adapter, and of the row of its last token."""
+        """Run ``count`` prompts padded to ``length``. The last two input rows hold one number per
+        prompt: of its adapter, and of the row of its last token."""
 
         def body(inputs: Tensor) -> tuple[Tensor, Tensor]:
             adapters = inputs[ADAPTERS, :count] if adapted else None
@@ -190,7 +190,7 @@ class CudaEngine(Batching):
     def _run_step(
         self, ids: list[int], positions: list[int], numbers: Numbers
     ) -> tuple[Tensor, Tensor]:
-        """Rows past the running ones are padding: their slots are free, and hold no memory."""
+        """Rows after the running ones are padding: their slots are free and have no memory."""
         context = context_bucket(max(positions) + 1, self._slab.tokens)
         key = batch_bucket(len(ids)), context, numbers is not None
         step = self._steps.get(key)
@@ -215,8 +215,8 @@ class CudaEngine(Batching):
 
 
 def _groups(sequences: Sequence[Running]) -> Iterator[list[Running]]:
-    """Prompts to be run at once, in order, no more than ``TOGETHER`` tokens with their padding but
-    where one alone is longer."""
+    """Group prompts, in order, for one pass each: up to ``TOGETHER`` tokens including padding; a
+    longer prompt forms its own group."""
     group: list[Running] = []
     for sequence in sequences:
         longest = max(each.cached for each in (*group, sequence))
@@ -232,7 +232,7 @@ def _with_tokens(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _choose(sequences: Sequence[Running], logits: Tensor, tokens: Tensor) -> list[int]:
-    """The greedy tokens by one small copy; logits come to the host for those that sample."""
+    """Copy the greedy tokens to the host; copy logits only for requests that sample."""
     chosen: list[int] = tokens.tolist()
     for row, sequence in enumerate(sequences):
         if sequence.sampler.generator is not None:

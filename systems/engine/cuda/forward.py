@@ -1,5 +1,5 @@
-"""The forward pass on one device, in the dtype of the weights, for graphs: no allocation depends
-on values, nothing is read back."""
+"""The forward pass on one device in the dtype of the weights, suitable for CUDA graphs: no
+allocation depends on values, and nothing is copied back to the host."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class DeviceForward:
         last: Tensor,
         adapters: Tensor | None,
     ) -> Tensor:
-        """Logits (sequences, vocabulary) after prompts padded to one length and laid end to end.
-        ``slots``: each token's; ``last``: the row of each prompt's last token; ``adapters``: the
-        number of each prompt's adapter, None: the backbone alone. Padding comes
-        after what is real, so the causal mask keeps it out; what it leaves in the cache is
-        overwritten before a step reaches it."""
+        """Return logits (sequences, vocabulary) after prompts padded to one length and
+        concatenated. ``slots``: of each token; ``last``: the row of each prompt's last token;
+        ``adapters``: the number of each prompt's adapter (None: the backbone alone). Padding
+        follows the prompt, so the causal mask excludes it; what it writes to the cache is
+        overwritten before a step reads it."""
         heads, kv_heads = self._config.num_heads, self._config.num_kv_heads
         sequences = len(last)
 
@@ -76,7 +76,7 @@ class DeviceForward:
         adapters: Tensor | None,
         tokens: int,
     ) -> Tensor:
-        """Logits (n, vocabulary) of one more token for slots 0 … n-1, ``slots`` being just that;
+        """Return logits (n, vocabulary) of one more token for slots 0 … n-1, which ``slots`` holds;
         every position is below ``tokens``. ``adapters`` as in :meth:`prompts`."""
         heads = self._config.num_heads
 
@@ -95,7 +95,7 @@ class DeviceForward:
         return self._many(x, attend, last, adapters)
 
     def _one(self, x: Tensor, attend: Attend, adapters: Tensor | None) -> Tensor:
-        """A single row is bound by reading the weights: as few launches as can be."""
+        """Run one row with as few launches as possible; it is bound by reading the weights."""
         weights, row, eps = self._weights, self._ops.row_product, self._config.rms_norm_eps
         for index, layer in enumerate(weights.layers):
             qkv_pair, o_pair, gate_up_pair, down_pair = (
@@ -126,8 +126,8 @@ class DeviceForward:
             gate_up = self._project("gate_up", index, normed, layer.gate_up, adapters)
             y = self._project("down", index, ops.silu_mul(gate_up), layer.down, adapters)
             normed = ops.add_norm(x, y, following[index], eps)
-        # Rows are taken as an embedding does, whose kernel is loaded already; index_select's takes
-        # a new process 0.1 s.
+        # Rows are selected with embedding, whose kernel is already loaded; loading that of
+        # index_select takes a new process 0.1 s.
         return linear(normed if last is None else embedding(last, normed), weights.head)
 
     def _store(self, layer: int, qkv: Tensor, positions: Tensor, slots: Tensor) -> None:

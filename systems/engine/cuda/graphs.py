@@ -1,7 +1,7 @@
-"""A step with fixed buffers: run as it is the first time, captured the second, replayed after.
+"""A step with fixed buffers: its first run is eager, its second is captured, later ones replay.
 
-The first run loads kernels, which must not happen inside a capture, and its answer counts; so
-nothing is ever run for the graph's sake alone in a request's path.
+The first run loads kernels, which must not happen during a capture, and its result is used. So no
+request waits for a run that only serves the capture.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ def is_cuda(device: str) -> bool:
 
 
 class Capture:
-    """What the graphs of one engine share: a stream to be captured on, hence one workspace of the
-    math library, and a pool of memory, since they never run side by side."""
+    """Shared by the graphs of an engine: one capture stream, hence one workspace of the math
+    library, and one memory pool, since the graphs never run concurrently."""
 
     def __init__(self, device: str) -> None:
         self._stream: Any = _stream(torch.device(device))
         self._pool = torch.cuda.graph_pool_handle()
 
     def take(self, body: Body, inputs: Tensor) -> tuple[Any, Outputs]:
-        """The graph of ``body`` and its outputs. Not by ``torch.cuda.graph``, which first collects
-        garbage and empties the allocator's cache: neither is wanted in a request's path."""
+        """Capture ``body``; return its graph and outputs. Avoids ``torch.cuda.graph``, which first
+        collects garbage and empties the allocator's cache: too slow while a request waits."""
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.stream(self._stream):
@@ -45,8 +45,8 @@ class Capture:
 
 
 def _stream(device: torch.device) -> Any:
-    """One stream: torch's own come from a pool that makes all of its streams at the first, at the
-    cost of some 70 MiB of the card."""
+    """Create one stream. torch's own streams come from a pool that creates all of them at first use
+    and takes about 70 MiB of device memory."""
     cuda = driver()
     with torch.cuda.device(device):
         made = call(cuda.cuStreamCreate(cuda.CUstream_flags.CU_STREAM_NON_BLOCKING))
@@ -55,7 +55,7 @@ def _stream(device: torch.device) -> Any:
 
 class Step:
     """``body``: inputs (k, n) int64 → logits (n, vocabulary) and their argmax. The inputs are one
-    tensor, so that they arrive by one copy; the tokens leave by one. No ``capture``: no graph."""
+    tensor, copied at once, and so are the tokens. Without ``capture`` there is no graph."""
 
     def __init__(
         self, body: Body, inputs: tuple[int, ...], device: str, capture: Capture | None
@@ -73,12 +73,12 @@ class Step:
 
     @property
     def host(self) -> Tensor:
-        """Where the inputs are written before :meth:`run`; keeps its values. They leave for the
-        device asynchronously: nothing is written here before something of the last run was read."""
+        """The input buffer, to be filled before :meth:`run`; it keeps its values. It is copied
+        asynchronously: write to it only after an output of the last run was read."""
         return self._host
 
     def run(self) -> Outputs:
-        """Logits and tokens, on the device; a replay overwrites those of the last."""
+        """Return logits and tokens on the device; a replay overwrites those of the last run."""
         self._inputs.copy_(self._host, non_blocking=True)
         if self._capture is not None and self._seen and self._taken is None:
             self._taken = self._capture.take(self._body, self._inputs)

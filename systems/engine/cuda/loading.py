@@ -1,9 +1,8 @@
-"""From files and from the host's memory to a device: page-locked memory, large chunks, several
-streams.
+"""Copies files and host memory to a device: page-locked memory, large chunks, several streams.
 
-Files go through a few page-locked buffers: threads read into them while the card copies out of
-others. Memory that holds a whole copy is registered with the driver where it lies, so that it is
-copied from once and by the card itself; registering costs time by the page, more than the copy.
+Files pass through a few page-locked buffers: threads read into some while the GPU copies from
+others. Host memory that holds a whole copy is registered with the driver in place, so the GPU
+copies it directly and once; registration costs time per page, more than the copy.
 """
 
 from __future__ import annotations
@@ -25,16 +24,15 @@ from systems.errors import DeploymentError
 
 CHUNK = STEP
 READERS = 8
-BUFFERS = 2  # a reader's: one is read into while the card copies from the other
-STREAMS = 2  # the card has few copy engines, and one direction of the bus saturates early
+BUFFERS = 2  # per reader: it reads into one while the GPU copies from the other
+STREAMS = 2  # the GPU has few copy engines, and two saturate one direction of the bus
 
 
 def fill_device(
     layout: BackboneLayout, model_dir: Path, flat: Any, *, past_cache: bool = False
 ) -> None:
-    """Read a checkpoint into ``flat``, uint8 on a device: piece by piece through page-locked
-    buffers, or, where it is stored in another dtype, through the host's memory. ``past_cache`` as
-    in ``fill``."""
+    """Read a checkpoint into ``flat``, uint8 on a device: in pieces through page-locked buffers, or
+    through host memory if it is stored in another dtype. ``past_cache`` as in ``fill``."""
     found = pieces(layout, model_dir, CHUNK)
     if found is not None:
         stream(found, flat, past_cache=past_cache)
@@ -47,7 +45,7 @@ def fill_device(
 
 @contextmanager
 def registered(buffer: Any) -> Iterator[Tensor]:
-    """``buffer`` (writable, buffer protocol) as a page-locked uint8 tensor, while inside."""
+    """Yield ``buffer`` (writable, buffer protocol) as a page-locked uint8 tensor."""
     flat = torch.frombuffer(buffer, dtype=torch.uint8)
     runtime: Any = torch.cuda.cudart()  # type: ignore[no-untyped-call]
     status = int(runtime.cudaHostRegister(flat.data_ptr(), flat.numel(), 0))
@@ -60,8 +58,8 @@ def registered(buffer: Any) -> Iterator[Tensor]:
 
 
 def load(source: Tensor, target: Tensor, chunk: int = CHUNK, streams: int = STREAMS) -> None:
-    """Copy ``source`` (host, uint8, page-locked or it is slow) to ``target`` (device, as long or
-    longer), and wait until it is there."""
+    """Copy ``source`` (host, uint8; slow unless page-locked) to ``target`` (device, at least as
+    long) and wait for completion."""
     if target.numel() < source.numel():
         raise DeploymentError(
             f"{source.numel()} bytes do not fit in {target.numel()} on the device"
@@ -80,9 +78,9 @@ def load(source: Tensor, target: Tensor, chunk: int = CHUNK, streams: int = STRE
 
 
 def stream(pieces: Sequence[Piece], target: Tensor, *, past_cache: bool = False) -> None:
-    """Put every piece, none longer than ``CHUNK``, in its place in ``target`` (uint8 on a device).
-    ``past_cache``: leave the page cache as it is, for what is not read again soon.
-    ``CheckpointError`` where a file is shorter than it was."""
+    """Copy every piece, of up to ``CHUNK`` bytes, to its place in ``target`` (uint8 on a device).
+    ``past_cache``: bypass the page cache, for files that are not read again soon. Raise
+    ``CheckpointError`` if a file has become shorter."""
     todo: SimpleQueue[Piece] = SimpleQueue()
     for piece in pieces:
         todo.put(piece)
@@ -94,7 +92,7 @@ def stream(pieces: Sequence[Piece], target: Tensor, *, past_cache: bool = False)
 
 
 def _drain(todo: SimpleQueue[Piece], sources: Mapping[Path, Source], target: Tensor) -> None:
-    """One reader, with buffers and a stream of its own."""
+    """Run one reader with its own buffers and stream."""
     lane: Any = torch.cuda.Stream(target.device)  # type: ignore[no-untyped-call]
     size = CHUNK + 2 * PAGE
     buffers = [torch.empty(size, dtype=torch.uint8, pin_memory=True) for _ in range(BUFFERS)]

@@ -1,4 +1,4 @@
-"""The device engine for several functions: adapters in a table, or one of them merged."""
+"""The GPU engine for several functions: adapters in a table, or one of them merged."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from .table import AdapterTable
 
 
 class CudaMultiEngine(Merging, CudaEngine):
-    """Merging writes ``weights`` where they lie, so graphs outlive it; they must be its own. The
-    adapters' host copies are kept to be merged from."""
+    """Merging writes ``weights`` in place, so graphs stay valid; they must be private. Host copies
+    of the adapters are kept for merging."""
 
     def __init__(
         self, config: ModelConfig, weights: BackboneWeights, table: AdapterTable, **settings: Any
@@ -31,12 +31,12 @@ class CudaMultiEngine(Merging, CudaEngine):
         self._pin = is_cuda(str(weights.embedding.device))
 
     def hold(self, name: str, adapter: AdapterWeights) -> None:
-        """``name`` is what requests call it by. ``ValueError`` where the table is full."""
+        """Add an adapter as ``name``. Raise ``ValueError`` if the table is full."""
         self._table.hold(name, pack(adapter, self._table.shape, pin=self._pin))
         self._keep(name, adapter)
 
     def drop(self, name: str) -> None:
-        """Only while none of its requests runs."""
+        """Remove an adapter. None of its requests may be running."""
         self._forget(name)
         self._table.drop(name)
 

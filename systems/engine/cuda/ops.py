@@ -1,4 +1,4 @@
-"""What a decoder layer does between its products, as few operations each; in plain torch.
+"""The operations of a decoder layer between its matrix products, in plain torch.
 
 The Triton kernels do the same in one launch each and are tested against these. Norms, rotations
 and softmax are computed in float32 and rounded once.
@@ -15,18 +15,18 @@ Pair = tuple[Tensor, Tensor]
 
 
 class TorchOps:
-    """The reference, and what kernels take the place of. ``x``: (tokens, hidden). ``kv``: a layer's
-    (2, slots, kv heads, tokens, head_dim). A position below zero: its row is padding, whose result
-    nobody reads."""
+    """The reference operations, which kernels replace. ``x``: (tokens, hidden). ``kv``: one layer's
+    (2, slots, kv heads, tokens, head_dim). A row with a position below zero is padding; its result
+    is undefined."""
 
     leaves_padding = False
-    """Whether the slots of padding are not touched, so that they need no memory."""
+    """Whether operations leave the KV slots of padding untouched, so that they need no memory."""
 
     def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         return rms_norm(x, weight.shape, weight, eps)
 
     def add_norm(self, x: Tensor, y: Tensor, weight: Tensor, eps: float) -> Tensor:
-        """``x`` += ``y`` in place; the norm of the sum."""
+        """Add ``y`` to ``x`` in place and return the norm of the sum."""
         return self.norm(x.add_(y), weight, eps)
 
     def silu_mul(self, gate_up: Tensor) -> Tensor:
@@ -45,9 +45,9 @@ class TorchOps:
         gate: bool = False,
         onto: Tensor | None = None,
     ) -> Tensor:
-        """One row ``x`` (1, in) times ``weight`` (out, in) and all that stands around it: of the
-        norm of ``x``; plus an adapter's A (ranks, in) and B (ranks, out); ``gate``: then
-        :meth:`silu_mul`; ``onto``: added to that in place. (1, out), or half of it."""
+        """Multiply one row ``x`` (1, in) by ``weight`` (out, in), with the operations around it.
+        ``norm``: normalize ``x`` first; ``adapter``: add B·A·x; ``gate``: apply :meth:`silu_mul`;
+        ``onto``: add the result to it in place. Returns (1, out), or half of it with ``gate``."""
         x = x if norm is None else self.norm(x, norm, eps)
         y = linear(x, weight)
         if adapter is not None:
@@ -64,7 +64,7 @@ class TorchOps:
         slots: Tensor,
         kv: Tensor,
     ) -> None:
-        """Rotate q and k of ``qkv`` (tokens, q + k + v heads, head_dim) in place and put k and v
+        """Rotate q and k of ``qkv`` (tokens, q + k + v heads, head_dim) in place and store k and v
         of each token at its slot and position. ``cos``, ``sin``: (positions, head_dim)."""
         kv_heads, head_dim = kv.shape[2], kv.shape[4]
         positions = positions.clamp(min=0)
@@ -76,7 +76,7 @@ class TorchOps:
         kv.permute(1, 3, 0, 2, 4).index_put_((slots, positions), new)
 
     def attend(self, q: Tensor, kv: Tensor, positions: Tensor, tokens: int) -> Tensor:
-        """One query a slot 0 … n-1 over its positions up to and including its own, all below
+        """Attend with one query per slot 0 … n-1 to all positions up to its own, all below
         ``tokens``. ``q``: (n, heads, head_dim), rows strided → (n, heads·head_dim)."""
         rows = q.shape[0]
         keys, values = kv[:, :rows, :, :tokens]
@@ -88,7 +88,7 @@ class TorchOps:
 
 
 def ops_for(device: str) -> TorchOps:
-    """The Triton kernels where they can run, else plain torch."""
+    """Return the Triton operations where they can run, else plain torch."""
     if torch.device(device).type == "cuda":
         try:
             from .triton_ops import TritonOps

@@ -1,8 +1,8 @@
 """Runs every shape that an engine prepares, so that Triton compiles and caches its kernels.
 
-What a kernel is compiled for depends on the widths of a layer, on the dtype and on the adapter's
-rank, not on the number of layers or on the weights: one layer of zeros stands for the model, and
-takes about 1 GB of the card for a 7B model.
+A compiled kernel depends on the widths of a layer, the dtype and the adapter's rank, but not on the
+number of layers or the weights. So one layer of zeros suffices; it takes about 1 GB of the GPU for
+a 7B model.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def rehearse(
     max_batch_size: int,
     max_context_tokens: int,
 ) -> int:
-    """Run all shapes of an engine for each of ``slots``; how many shapes ran."""
+    """Run all shapes of an engine for each of ``slots``; return the number of shapes."""
     one_layer = config.model_copy(update={"num_layers": 1})
     layout = lay_out(one_layer, dtype)
     flat = torch.zeros(layout.nbytes, dtype=torch.uint8, device=device)

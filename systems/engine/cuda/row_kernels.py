@@ -1,6 +1,6 @@
-"""The product of one row with a matrix: at batch 1 a step is little else, and is bound by reading
-the weights once. What stands before and after the product is done on the way, since each launch of
-its own costs as much as a twentieth of the product."""
+"""Kernel for the product of one row and a matrix. At batch size 1 a decode step consists mostly of
+these and is bound by reading the weights once. The operations before and after the product are
+fused, since a separate launch costs about a twentieth of the product."""
 
 # Triton's kernels are typed by its compiler, not by annotations.
 # mypy: ignore-errors
@@ -29,11 +29,11 @@ def row_product(
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
 ):
-    """out = W·x of ``x`` (INNER,) and W (outputs, INNER); one program BLOCK_N outputs.
+    """out = W·x for ``x`` (INNER,) and W (outputs, INNER); each program computes BLOCK_N outputs.
 
-    NORM: of x's RMS norm by ``norm`` (INNER,). GATE: W is (2·outputs, INNER), and
-    out = silu(W₁·x) · W₂·x. RANKS: + bᵀ·low, ``low`` (ranks,) float32, ``b`` (ranks, outputs);
-    the power of two at or above ranks, or 0. ADD: out += instead."""
+    NORM: x is first normalized (RMS) with ``norm`` (INNER,). GATE: W is (2·outputs, INNER) and
+    out = silu(W₁·x) · W₂·x. RANKS: add bᵀ·low, ``low`` (ranks,) float32, ``b`` (ranks, outputs);
+    RANKS is the power of two ≥ ranks, or 0. ADD: add to out instead of overwriting it."""
     row = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     there = row < outputs
     start = weight + row.to(tl.int64)[:, None] * INNER
@@ -44,7 +44,7 @@ def row_product(
         column = step * BLOCK_K + tl.arange(0, BLOCK_K)
         inside = column < INNER
         mask = there[:, None] & inside[None, :]
-        # A weight is read once a step; what is read by every program stays in the cache.
+        # Each weight is read once per step; evict it first, so that x stays cached.
         w = tl.load(start + column[None, :], mask=mask, other=0.0, eviction_policy="evict_first")
         value = tl.load(x + column, mask=inside, other=0.0).to(tl.float32)
         if NORM:

@@ -1,8 +1,8 @@
-"""Keys and values on the device: a slot each at fixed addresses, which graphs keep.
+"""The KV cache on the device: one slot per request at fixed addresses, as graphs need.
 
-A slot holds whatever one request can come to, (layers, 2, kv heads, tokens, head_dim): a head's
-tokens follow one another, which is how attention reads them. Where the device's addresses can be
-backed piece by piece, only slots in use hold memory, and one for the next request.
+A slot holds a full context, (layers, 2, kv heads, tokens, head_dim); the tokens of a head are
+contiguous, in the order in which attention reads them. If the device can map memory in pieces, only
+the slots in use have memory, and one for the next request.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from .virtual import BackedSlots
 
 
 class SlabCache:
-    """Slots 0 … n-1 are those in use. ``backed``: memory comes and goes with them, which only
-    operations that leave the slots of padding alone can work with; else all of it is there, zeroed
-    once, since a masked position must not be NaN. ``layers``: of each, (2, slots, kv heads, tokens,
+    """Slots 0 … n-1 are in use. ``backed``: memory is mapped per slot, which requires operations
+    that do not touch the slots of padding; otherwise all memory is allocated and zeroed once, since
+    a masked position must not be NaN. ``layers``: per layer (2, slots, kv heads, tokens,
     head_dim)."""
 
     def __init__(
@@ -52,43 +52,43 @@ class SlabCache:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that hold, or have held since the slab was last empty, a token."""
+        """Bytes of token positions in use, now or since the slab was last empty."""
         return sum(self._touched) * self.bytes_per_token
 
     @property
     def reserved_bytes(self) -> int:
-        """Bytes of device memory held now."""
+        """Bytes of device memory allocated now."""
         return self.slot_bytes * (self._slots if self._memory is None else self._memory.held)
 
     def hold(self, slots: int) -> None:
-        """The first ``slots`` are in use, or about to be. Nothing of what is under way on the
+        """Map memory for the first ``slots``, which are or will be used. No work in progress on the
         device may use the others."""
         if self._memory is not None:
             self._memory.hold(max(slots, 1))
 
     def give_back(self, slots: int) -> None:
-        """All but the first ``slots``, once the device has done what it was told to."""
+        """Unmap all but the first ``slots`` after the device has finished its queued work."""
         if self._memory is not None and self._memory.held > max(slots, 1):
             torch.cuda.synchronize()
             self._memory.hold(max(slots, 1))
 
     def touch(self, slot: int, tokens: int) -> None:
-        """Account for ``tokens`` of a slot having been written."""
+        """Record that the first ``tokens`` of a slot were written."""
         self._touched[slot] = max(self._touched[slot], tokens)
 
     def move(self, source: int, target: int, tokens: int) -> None:
-        """Put a slot's first ``tokens`` in the place of another's."""
+        """Copy the first ``tokens`` of slot ``source`` to slot ``target``."""
         used = self._slab[..., :tokens, :]
         used[:, :, target].copy_(used[:, :, source])
         self.touch(target, tokens)
 
     def take(self, slot: int, tokens: int) -> Tensor:
-        """A copy on the host of a slot's first ``tokens``: (layers, 2, kv heads, tokens,
+        """Return a host copy of a slot's first ``tokens``: (layers, 2, kv heads, tokens,
         head_dim)."""
         return self._slab[:, :, slot, :, :tokens].clone().cpu()
 
     def put(self, slot: int, kv: Tensor) -> None:
-        """What :meth:`take` gave, here or elsewhere."""
+        """Store in a slot what :meth:`take` returned, on this engine or another."""
         self._slab[:, :, slot, :, : kv.shape[3]].copy_(kv)
 
     def swap(self, first: int, second: int, tokens: int) -> None:
@@ -98,5 +98,5 @@ class SlabCache:
         self.touch(second, tokens)
 
     def release(self) -> None:
-        """Nothing is in use any more; contents are never read again."""
+        """Mark all slots as unused; their contents are never read again."""
         self._touched = [0] * len(self._touched)

@@ -1,8 +1,8 @@
-"""A place for one adapter at fixed addresses, so that graphs outlive a switch of adapters.
+"""A slot for one adapter at fixed addresses, so that graphs stay valid when adapters change.
 
-An adapter is packed on the host into one flat buffer of the slot's own layout and arrives by one
-copy. Per fused projection: the A of its targets stacked, (ranks, in), and their B as one
-block-diagonal matrix, (ranks, out): two products instead of one and three, for a few more bytes.
+An adapter is packed on the host into one flat buffer with the slot's layout and copied at once. Per
+fused projection: the A matrices of its targets stacked, (ranks, in), and their B as one
+block-diagonal matrix, (ranks, out): two products instead of one plus three, for a few more bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from systems.errors import AdapterError
 
 @dataclass(frozen=True, slots=True)
 class SlotShape:
-    """What fits: ``rank`` is the largest for each of ``targets``. Elements are ``dtype``."""
+    """What fits: rank up to ``rank`` on each of ``targets``. Elements are ``dtype``."""
 
     config: ModelConfig
     rank: int
@@ -52,7 +52,7 @@ class SlotShape:
         return sum(math.prod(shape) for pair in self.matrices.values() for shape in pair)
 
     def views(self, flat: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        """A and B of each fused projection as views of ``flat`` (…, elements)."""
+        """Return A and B of each fused projection as views of ``flat`` (…, elements)."""
         found: dict[str, tuple[Tensor, Tensor]] = {}
         start = 0
         for name, pair in self.matrices.items():
@@ -66,9 +66,9 @@ class SlotShape:
 
 
 def pack(adapter: AdapterWeights, shape: SlotShape, *, pin: bool = False) -> Tensor:
-    """``adapter`` as one flat host buffer for a slot of ``shape``; lower ranks are filled up with
-    zeros. ``pin``: page-locked, for a fast copy. ``AdapterError`` where it does not fit, or not
-    into the numbers of ``shape``."""
+    """Pack ``adapter`` into one flat host buffer for a slot of ``shape``; lower ranks are padded
+    with zeros. ``pin``: page-locked, for a fast copy. Raise ``AdapterError`` if the adapter does
+    not fit or its values overflow the dtype of ``shape``."""
     flat = torch.zeros(shape.elements, dtype=shape.dtype, pin_memory=pin)
     views = shape.views(flat)
     for index, layer in enumerate(adapter.layers):
@@ -90,7 +90,7 @@ def pack(adapter: AdapterWeights, shape: SlotShape, *, pin: bool = False) -> Ten
 
 
 class AdapterSlot:
-    """Device memory for one adapter of ``shape``; all zeros, the backbone alone, until filled."""
+    """Device memory for one adapter of ``shape``; initially zeros, that is the backbone alone."""
 
     def __init__(self, shape: SlotShape, device: str) -> None:
         self.shape = shape
@@ -102,35 +102,35 @@ class AdapterSlot:
         return self._flat.nbytes
 
     def pair(self, name: str, index: int, chosen: Tensor) -> tuple[Tensor, Tensor] | None:  # noqa: ARG002
-        """A (ranks, in) and B (ranks, out) of a fused projection for one sequence, ``chosen`` being
-        its slot's number; None where nothing is added."""
+        """Return A (ranks, in) and B (ranks, out) of a fused projection for one sequence; None if
+        it has no addition. ``chosen``: the number of the sequence's slot."""
         pair = self._views.get(name)
         return None if pair is None else (pair[0][index], pair[1][index])
 
     def numbers(self, names: Sequence[str | None]) -> list[int] | None:
-        """For each sequence the number of its slot, None: nothing is to be added to any. Here it
-        is the one slot's, whatever the names."""
+        """Return each sequence's slot number; None if no sequence has an addition. Here it is that
+        of the only slot, whatever the names."""
         return [0] * len(names)
 
     def modes(self, sequences: int) -> list[list[int] | None]:
-        """What :meth:`numbers` may come to, as far as graphs differ."""
+        """Return the values of :meth:`numbers` for which graphs differ."""
         return [[0] * sequences]
 
     def add_to(self, y: Tensor, x: Tensor, name: str, index: int, chosen: Tensor) -> Tensor:
-        """``y`` += B·A·``x`` in place, of projection ``name`` in layer ``index``. ``chosen``: by
-        sequence, each having as many rows, the numbers of their slots."""
+        """Add B·A·``x`` to ``y`` in place, for projection ``name`` in layer ``index``. ``chosen``:
+        the slot number of each sequence; all sequences have equally many rows."""
         pair = self.pair(name, index, chosen)
         return y if pair is None else y.addmm_(torch.mm(x, pair[0].t()), pair[1])
 
     def put(self, packed: Tensor) -> None:
-        """Take the adapter of :func:`pack`, on the host or on the device, by one copy that is
-        ordered before whatever is launched next."""
+        """Copy in an adapter of :func:`pack`, from host or device, at once. The copy is ordered
+        before later launches."""
         self._flat.copy_(packed, non_blocking=True)
 
     def load(self, stored: StoredAdapter) -> None:
-        """Take an adapter of this shape as it is stored: each matrix is copied as it lies, and
-        scaled, turned and put in its place by the device, which takes a fraction of the time that
-        :func:`pack` does. ``AdapterError`` where a weight is no finite number."""
+        """Load an adapter of this shape from its stored form: copy each matrix unchanged; the
+        device scales, transposes and places it, in a fraction of the time of :func:`pack`.
+        Raise ``AdapterError`` if a weight is not finite."""
         self._flat.zero_()
         shapes = target_shapes(self.shape.config)
         for name, members in FUSED.items():
@@ -145,7 +145,7 @@ class AdapterSlot:
         check_finite(self._flat, stored.name)
 
     def _place(self, stored: StoredAdapter, target: str, a: Tensor, b: Tensor) -> None:
-        """One target's ``a`` (layers, rank, in) and ``b`` (layers, rank, out)."""
+        """Place one target's ``a`` (layers, rank, in) and ``b`` (layers, rank, out)."""
         device = self._flat.device
         for layer in range(len(a)):
             if (layer, target, "A") in stored.pairs:
@@ -154,7 +154,7 @@ class AdapterSlot:
                 torch.mul(turned, stored.scaling, out=b[layer])
 
     def rehearse(self) -> None:
-        """Load the kernels that :meth:`load` takes, by an adapter of zeros."""
+        """Load the kernels that :meth:`load` needs, by loading an adapter of zeros."""
         target = self.shape.targets[0]
         out, inner = target_shapes(self.shape.config)[target]
         rank = self.shape.rank
@@ -164,5 +164,5 @@ class AdapterSlot:
             self.load(StoredAdapter("zeros", pairs, 1.0, rank, (target,)))
 
     def clear(self) -> None:
-        """The backbone alone again."""
+        """Reset to the backbone alone."""
         self._flat.zero_()

@@ -1,10 +1,10 @@
-"""Several adapters on the device at fixed addresses, and which one each row takes as an input of
-the step: graphs outlive every change of who is in a batch, and of which adapters are there.
+"""Several adapters on the device at fixed addresses. Each step takes its sequences' adapter numbers
+as an input, so graphs stay valid whenever the batch or the set of adapters changes.
 
-All lie in one tensor, an adapter a row, number 0 being the backbone alone. A step gathers the A and
-B of its sequences by their numbers, (sequences, ranks, in | out), and does two batched products: a
-copy of the adapter for each sequence, which is small beside reading the weights once for all. A
-prompt's tokens share their sequence's copy.
+One tensor holds all adapters, one per row; number 0 is the backbone alone. A step gathers A and B
+of its sequences by number, (sequences, ranks, in | out), and computes two batched products. This
+copies an adapter per sequence, which is small compared with reading the weights once for all. A
+prompt's tokens share the copy of their sequence.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class AdapterTable:
         return self._flat.nbytes
 
     def hold(self, name: str, packed: Tensor) -> None:
-        """Take the adapter of :func:`pack` under ``name``, in the place of one of that name.
-        ``ValueError`` where no place is free."""
+        """Store the adapter of :func:`pack` as ``name``, replacing one of that name. Raise
+        ``ValueError`` if the table is full."""
         if name not in self._taken:
             if not self._free:
                 raise ValueError(f"{name}: all {len(self._taken)} places are taken")
@@ -41,20 +41,20 @@ class AdapterTable:
         self._flat[self._taken[name]].copy_(packed, non_blocking=True)
 
     def drop(self, name: str) -> None:
-        """Only while none of its requests runs."""
+        """Remove an adapter. None of its requests may be running."""
         self._free.append(self._taken.pop(name))
 
     def numbers(self, names: Sequence[str | None]) -> list[int] | None:
-        """Each sequence's input; None: nothing is to be added to any."""
+        """Return each sequence's adapter number; None if no sequence has an addition."""
         found = [0 if name is None else self._taken[name] for name in names]
         return found if any(found) else None
 
     def modes(self, sequences: int) -> list[list[int] | None]:
-        """What :meth:`numbers` may come to, as far as graphs differ."""
+        """Return the values of :meth:`numbers` for which graphs differ."""
         return [None, [0] * sequences]
 
     def pair(self, name: str, index: int, chosen: Tensor) -> tuple[Tensor, Tensor] | None:
-        """A (ranks, in) and B (ranks, out) for one sequence, copied; ``chosen`` (1,)."""
+        """Return copies of A (ranks, in) and B (ranks, out) of one sequence; ``chosen`` (1,)."""
         pair = self._views.get(name)
         if pair is None:
             return None
@@ -62,8 +62,8 @@ class AdapterTable:
         return a, b
 
     def add_to(self, y: Tensor, x: Tensor, name: str, index: int, chosen: Tensor) -> Tensor:
-        """``y`` += each sequence's B·A·``x`` in place, of projection ``name`` in layer ``index``.
-        ``chosen`` (sequences,): their numbers; every sequence has as many rows."""
+        """Add each sequence's B·A·``x`` to ``y`` in place, for projection ``name`` in layer
+        ``index``. ``chosen`` (sequences,): adapter numbers; all have equally many rows."""
         pair = self._views.get(name)
         if pair is None:
             return y

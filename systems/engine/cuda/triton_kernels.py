@@ -1,8 +1,8 @@
 """The Triton kernels. Shapes and meaning are those of ``ops``; all sums are float32.
 
-Attention of single steps is split over the context (flash decoding, Dao et al., 2023): at batch 1
-there are fewer heads than multiprocessors. Each part keeps its maximum and its sum, and a second
-launch joins them.
+Attention of decode steps is split over the context (flash decoding, Dao et al., 2023), because at
+batch size 1 there are fewer heads than multiprocessors. Each part stores its maximum and sum, and
+a second launch combines them.
 """
 
 # Triton's kernels are typed by its compiler, not by annotations.
@@ -15,7 +15,7 @@ import triton.language as tl
 
 @triton.jit
 def rms_norm(x, y, weight, out, hidden, eps, ADD: tl.constexpr, BLOCK: tl.constexpr):
-    """out = norm(x), or norm(x += y). One program a row."""
+    """out = norm(x), or norm(x += y). One program per row."""
     row = tl.program_id(0).to(tl.int64) * hidden
     column = tl.arange(0, BLOCK)
     inside = column < hidden
@@ -30,7 +30,7 @@ def rms_norm(x, y, weight, out, hidden, eps, ADD: tl.constexpr, BLOCK: tl.conste
 
 @triton.jit
 def silu_mul(gate_up, out, inner, BLOCK: tl.constexpr):
-    """out = silu(gate) · up. One program a row and block of columns."""
+    """out = silu(gate) · up. One program per row and block of columns."""
     row = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = column < inner
@@ -58,8 +58,8 @@ def rotate_and_store(
     HALF: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """One program a token and head: q and k turn in place, k and v go to the cache. Nothing of a
-    token at a position below zero is touched: it is padding."""
+    """Rotate q and k in place and store k and v in the cache; one program per token and head. A
+    token at a position below zero is padding and is not touched."""
     token, head = tl.program_id(0), tl.program_id(1)
     column = tl.arange(0, BLOCK)
     inside = column < HALF
@@ -105,9 +105,9 @@ def attend_part(
     BLOCK_D: tl.constexpr,
     BLOCK_T: tl.constexpr,
 ):
-    """One program a row, key head and span of the context: the queries of that head's group, one
-    after another, over the span. A span past the row's position leaves a weight of zero, and so
-    does all of a row at a position below zero."""
+    """Attend with the queries of a head group, one after another, to a span of the context; one
+    program per row, key head and span. A span beyond the row's position gets weight zero, and so
+    does every span of a row at a position below zero."""
     row, kv_head, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     length = tl.load(positions + row).to(tl.int32) + 1
     begin = part * SPAN
@@ -153,7 +153,7 @@ def attend_sum(
     BLOCK_D: tl.constexpr,
     BLOCK_P: tl.constexpr,
 ):
-    """One program a row and head: the parts joined by their maxima and sums."""
+    """Combine the parts by their maxima and sums; one program per row and head."""
     index = tl.program_id(0) * heads + tl.program_id(1)
     part = tl.arange(0, BLOCK_P)
     column = tl.arange(0, BLOCK_D)
@@ -163,6 +163,6 @@ def attend_sum(
     factor = tl.exp(highest - tl.max(highest, 0))
     place = partial + (index * parts + part)[:, None] * HEAD_DIM + column[None, :]
     summed = tl.load(place, mask=there[:, None] & inside[None, :], other=0.0)
-    # The sum is at least 1 but for padding, which reached nothing.
+    # The sum is at least 1, except for padding, which attends to nothing.
     value = tl.sum(summed * factor[:, None], 0) / tl.maximum(tl.sum(total * factor, 0), 1e-30)
     tl.store(out + index * HEAD_DIM + column, value.to(out.dtype.element_ty), mask=inside)

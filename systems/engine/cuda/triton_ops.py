@@ -10,8 +10,8 @@ from .ops import Pair, TorchOps
 from .row_kernels import row_product
 
 ATTENTION_BLOCK = 64
-WANTED_PROGRAMS = 264  # two for each multiprocessor of an H100
-ROWS, COLUMNS = 2, 2048  # of a matrix, a program's block: best or nearly so of 14 for each of a 7B
+WANTED_PROGRAMS = 264  # two per multiprocessor of an H100
+ROWS, COLUMNS = 2, 2048  # a program's matrix block: about the best of 14 for each matrix of a 7B
 
 
 def _power_of_two(size: int) -> int:
@@ -57,7 +57,7 @@ class TritonOps(TorchOps):
         gate: bool = False,
         onto: Tensor | None = None,
     ) -> Tensor:
-        """One launch; with an adapter, two."""
+        """One launch, or two with an adapter."""
         if gate and adapter is not None:
             y = self.silu_mul(self.row_product(x, weight, norm=norm, eps=eps, adapter=adapter))
             return y if onto is None else onto.add_(y)
@@ -154,7 +154,7 @@ def _launch(
     gate: bool = False,
     add: bool = False,
 ) -> None:
-    """``adapter``: what A made of the row, B, and their ranks; 0: none, and any tensors."""
+    """``adapter``: the product of A and the row, B, and their ranks; ranks 0: none, any tensors."""
     inner, outputs, (low, b, ranks) = weight.shape[1], out.numel(), adapter
     columns = min(_power_of_two(inner), COLUMNS if inner % COLUMNS == 0 else COLUMNS // 2)
     row_product[(-(-outputs // ROWS),)](

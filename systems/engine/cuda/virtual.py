@@ -1,7 +1,7 @@
-"""A range of device addresses of which parts are backed by memory as they are needed.
+"""A range of device addresses of which parts are backed by memory on demand.
 
-Graphs keep addresses, not memory: what lies behind an address may be given back and come anew, by
-the driver's virtual-memory functions, in tenths of a millisecond.
+Graphs record addresses, not memory: the driver's virtual-memory functions can unmap the memory
+behind an address and map new memory, in tenths of a millisecond.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Range:
-    """What torch takes a tensor from, without a copy (the CUDA array interface, version 3)."""
+    """Memory that torch wraps without a copy (CUDA array interface, version 3)."""
 
     address: int
     size: int
@@ -35,8 +35,8 @@ class Range:
 
 
 class BackedSlots:
-    """``slots`` of ``size`` bytes each, one behind the other; the first ``held`` have memory, at
-    least one. ``DeploymentError`` where the driver refuses, such as for want of memory."""
+    """``slots`` of ``size`` bytes each, contiguous; the first ``held`` (at least one) have memory.
+    Raises ``DeploymentError`` if the driver refuses, for example when out of memory."""
 
     def __init__(self, slots: int, size: int, device: int = 0) -> None:
         self._size = size
@@ -46,7 +46,7 @@ class BackedSlots:
         self._handles: list[Any] = []
         self._bytes = slots * size
         end = weakref.finalize(self, _free, self._address, size, self._bytes, self._handles)
-        end.atexit = False  # the driver may be gone by then, and takes all of it along
+        end.atexit = False  # at exit the driver may already be unloaded, and frees everything
         self.hold(1)
 
     @property
@@ -54,13 +54,13 @@ class BackedSlots:
         return len(self._handles)
 
     def tensor(self) -> Tensor:
-        """All of it as bytes; only what is backed may be touched."""
+        """All slots as bytes; access only those that have memory."""
         import torch
 
         return torch.as_tensor(Range(self._address, self._bytes), device="cuda")
 
     def hold(self, slots: int) -> None:
-        """Back the first ``slots`` and no others. Nothing under way may use those that go."""
+        """Back exactly the first ``slots`` with memory. Nothing in progress may use the others."""
         cuda = driver()
         while self.held < slots:
             at = self._address + self.held * self._size
@@ -80,13 +80,13 @@ def _shrink(address: int, size: int, handles: list[Any], slots: int) -> None:
 
 
 def _free(address: int, size: int, whole: int, handles: list[Any]) -> None:
-    """Memory and addresses go back with the last reference."""
+    """Free memory and addresses when the last reference is dropped."""
     _shrink(address, size, handles, 0)
     call(driver().cuMemAddressFree(address, whole))
 
 
 def properties(device: int) -> Any:
-    """Of memory that lies on ``device``."""
+    """Allocation properties of memory on ``device``."""
     cuda = driver()
     found = cuda.CUmemAllocationProp()
     found.type = cuda.CUmemAllocationType.CU_MEM_ALLOCATION_TYPE_PINNED
@@ -116,7 +116,7 @@ def driver() -> Any:
 
 
 def call(result: tuple[Any, ...]) -> Any:
-    """What a driver call returns beside its status. ``DeploymentError`` names a failure."""
+    """Return the values of a driver call without its status. ``DeploymentError`` if it failed."""
     status, *values = result
     if status != driver().CUresult.CUDA_SUCCESS:
         raise DeploymentError(f"the CUDA driver refused: {status.name}")
