@@ -1,7 +1,7 @@
-"""Backbones and adapters: presets made once into a cache, and directories of one's own.
+"""Backbones and adapters: presets generated once into a cache, or the user's own directories.
 
-Everything is a Hugging Face or peft directory on disk, so what is made here is loaded by the same
-code as what anybody brings. Nothing is downloaded.
+Every model is a Hugging Face or peft directory on disk, so generated ones are loaded by the same
+code as any others. Nothing is downloaded.
 """
 
 from .adapters import ensure_adapters, remake_adapter

@@ -1,4 +1,4 @@
-"""Seeded LoRA adapters of a backbone, in peft's format."""
+"""Generates seeded LoRA adapters for a backbone, in peft's format."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 REVISION = 1
 
-# How far an adapter moves the output of each projection, in units of that output's own spread.
-# Enough to change what a small model answers, little enough for it to go on making sense.
+# How far an adapter moves the output of each projection, in standard deviations of that output:
+# enough to change the output of a small model, but not so much that the text stops making sense.
 STRENGTH = 0.2
 
 
@@ -36,8 +36,8 @@ def ensure_adapters(
     targets: Sequence[str] = ("q_proj", "k_proj", "v_proj", "o_proj"),
     seed: int = 0,
 ) -> dict[str, Path]:
-    """A peft directory for each name, made once. Which adapter a name gets depends on the name,
-    ``rank``, ``targets``, ``seed`` and the backbone's shape, not on the other names."""
+    """Return a peft directory for each name, generated once. The adapter of a name depends on the
+    name, ``rank``, ``targets``, ``seed`` and the backbone's shape, not on the other names."""
     config = validate_checkpoint(backbone_dir)
     unknown = [target for target in targets if target not in target_shapes(config)]
     if unknown or not targets or rank < 1:
@@ -57,8 +57,8 @@ def ensure_adapters(
 
 
 def remake_adapter(made: Path, backbone_dir: Path) -> Path:
-    """The adapter that :func:`ensure_adapters` left at ``made``, on another machine perhaps, made
-    here over ``backbone_dir``. ``AdapterError`` where it was not left by it."""
+    """Generate on this machine the adapter that :func:`ensure_adapters` made at ``made``, maybe on
+    another machine, for ``backbone_dir``. ``AdapterError`` if it was not made by that function."""
     found = re.fullmatch(rf"r{REVISION}-rank(\d+)-([a-z]+)-seed(\d+)", made.parent.name)
     if found is None:
         raise AdapterError(f"adapter {made}: not made from a seed; copy it to the same place")
@@ -69,7 +69,7 @@ def remake_adapter(made: Path, backbone_dir: Path) -> Path:
 
 
 def _key(backbone_dir: Path) -> str:
-    """A name for the backbone in the cache: its own, and a digest of where and what it is."""
+    """Return the backbone's name in the cache: its own and a digest of its path and config.json."""
     resolved = backbone_dir.resolve()
     digest = hashlib.blake2b(str(resolved).encode(), digest_size=4)
     digest.update((resolved / "config.json").read_bytes())
@@ -99,8 +99,8 @@ def _make(
 def _peft(
     backbone_dir: Path, rank: int, targets: Sequence[str]
 ) -> tuple[Any, dict[str, tuple[int, ...]]]:
-    """peft's settings, and the names and shapes of what it would save, found by letting it wrap
-    the backbone without weights."""
+    """Return peft's settings, and the names and shapes that it would save. Found by letting peft
+    wrap the backbone without weights."""
     import torch
     from peft import LoraConfig, LoraModel
     from peft.utils import get_peft_model_state_dict
@@ -116,7 +116,7 @@ def _peft(
     )
     with torch.device("meta"):
         empty = LlamaForCausalLM(AutoConfig.from_pretrained(backbone_dir, local_files_only=True))
-        # Not get_peft_model: it asks for what transformers has deprecated, which warns.
+        # Not get_peft_model: it uses an API that transformers has deprecated, which warns.
         wrapped = LoraModel(empty, settings, "default", low_cpu_mem_usage=True)
     state = get_peft_model_state_dict(wrapped)
     return settings, {f"base_model.{name}": tuple(each.shape) for name, each in state.items()}
@@ -130,8 +130,8 @@ def _half(
     seed: int,
     name: str,
 ) -> Tensor:
-    """A keeps the spread of x; B brings it to ``STRENGTH`` times that of W·x. (peft multiplies
-    by alpha / rank = 2; the sum over the rank has √rank times the spread of its terms.)"""
+    """Scale A so that A·x has the spread of x, and B so that B·A·x has ``STRENGTH`` times that of
+    W·x. (peft multiplies by alpha / rank = 2; a sum over the rank has √rank times its terms'.)"""
     import torch
 
     inner = shape[1]
@@ -145,7 +145,7 @@ def _half(
 
 
 def _spread(backbone_dir: Path, config: ModelConfig, target: str) -> float:
-    """Standard deviation of W·x for x of spread one, seen in the middle layer."""
+    """Return the standard deviation of W·x for x of unit variance, measured in the middle layer."""
     from safetensors import safe_open
 
     stored = read_headers(find_shards(backbone_dir, CheckpointError), CheckpointError)

@@ -1,4 +1,4 @@
-"""A tokenizer for random models: text in as bytes, every id of the vocabulary out as text."""
+"""A tokenizer for random models: encodes text as bytes and decodes every id of the vocabulary."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CHAT = (
 
 def save_tokenizer(target: Path, vocabulary: int) -> None:
     """Write ``tokenizer.json`` and its settings for a model of ``vocabulary`` ids (≥ 259). Ids
-    beyond special tokens and bytes are made-up words, which only the model says."""
+    beyond special tokens and bytes decode to made-up words, which only the model produces."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -34,8 +34,8 @@ def save_tokenizer(target: Path, vocabulary: int) -> None:
 
 
 def _words() -> Iterator[str]:
-    """Pronounceable words of two syllables, then three, each with its leading space ("Ġ" in the
-    byte-level alphabet)."""
+    """Yield pronounceable words of two syllables, then three, each with a leading space ("Ġ" in
+    the byte-level alphabet)."""
     syllables = ["".join(pair) for pair in product("bdfgklmnprstvz", "aeiou")]
     for count in (2, 3):
         for parts in product(syllables, repeat=count):

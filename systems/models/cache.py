@@ -1,4 +1,4 @@
-"""Directories that are made once: whole or not at all, by one process at a time."""
+"""Generated directories: made completely or not at all, by one process at a time."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from pathlib import Path
 from systems.errors import SystemsError
 
 _RUST_OS_ERROR = re.compile(r"\(os error \d+\)")
-"""How safetensors and tokenizers report an error of the system; neither raises an ``OSError``."""
+"""How safetensors and tokenizers report system errors; neither raises an ``OSError``."""
 
 
 def cache_root() -> Path:
-    """``SLBENCH_CACHE``, or else ``~/.cache/slbench``."""
+    """Return ``SLBENCH_CACHE``, or ``~/.cache/slbench`` if it is not set."""
     named = os.environ.get("SLBENCH_CACHE")
     return Path(named).expanduser() if named else Path.home() / ".cache" / "slbench"
 
 
 def make_once(target: Path, make: Callable[[Path], None], nbytes: int = 0) -> Path:
-    """``target``, after ``make`` has filled it if it did not exist. ``make`` works in a directory
-    beside it that is renamed when done; whoever comes meanwhile waits. A process that dies leaves
-    no lock, and a partial directory that the next one clears.
+    """Return ``target``, after creating it if it does not exist: ``make`` fills a directory beside
+    it, which is then renamed; other processes wait meanwhile. A process that dies leaves no lock,
+    and a partial directory that the next process deletes.
 
-    Raises ``SystemsError`` where the disk has less than ``nbytes`` free, or cannot be written."""
+    Raises ``SystemsError`` if the disk has less than ``nbytes`` free or cannot be written."""
     if target.is_dir():
         return target
     try:
@@ -40,7 +40,7 @@ def make_once(target: Path, make: Callable[[Path], None], nbytes: int = 0) -> Pa
         if not (isinstance(error, OSError) or _RUST_OS_ERROR.search(str(error))):
             raise
         raise SystemsError(
-            f"{target}: cannot be made: {error}; SLBENCH_CACHE names another place"
+            f"{target}: cannot be made: {error}; set SLBENCH_CACHE to another directory"
         ) from error
     return target
 
@@ -49,8 +49,8 @@ def _check_room(target: Path, nbytes: int) -> None:
     free = shutil.disk_usage(target.parent).free
     if free < nbytes:
         raise SystemsError(
-            f"{target}: takes {nbytes / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free there;"
-            " SLBENCH_CACHE names another place"
+            f"{target}: needs {nbytes / 1e9:.3g} GB, but {free / 1e9:.3g} GB are free there;"
+            " set SLBENCH_CACHE to another directory"
         )
 
 

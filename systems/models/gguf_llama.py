@@ -1,5 +1,5 @@
-"""A Llama's configuration and weights out of a GGUF, which is read once (transformers reads it
-anew for configuration, tokenizer and weights, and its vocabulary is what takes long)."""
+"""Extracts a Llama's configuration and weights from a GGUF file, which is read once (transformers
+reads it again for configuration, tokenizer and weights; parsing the vocabulary takes long)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _LAYER = {
 
 
 def config_fields(reader: Any) -> dict[str, Any]:
-    """What ``LlamaConfig`` takes; ``reader`` is a ``gguf.GGUFReader``."""
+    """Return the arguments of ``LlamaConfig``; ``reader`` is a ``gguf.GGUFReader``."""
     found = {ours: _value(reader, theirs) for ours, theirs in _CONFIG.items()}
     return {
         **found,
@@ -58,7 +58,7 @@ def config_fields(reader: Any) -> dict[str, Any]:
 
 
 def state_dict(reader: Any, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """Weights under the names of Hugging Face, blocks unpacked."""
+    """Return the weights by their Hugging Face names, with quantized blocks unpacked."""
     return dict(_weights(reader, dtype))
 
 
@@ -79,7 +79,7 @@ def _weights(reader: Any, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tenso
 
 
 def _hf_name(name: str) -> tuple[str, str]:
-    """The name there, and which of the projections it is."""
+    """Return the Hugging Face name of a tensor and the kind of projection."""
     *layer, kind, suffix = name.split(".")
     if layer:
         return f"model.layers.{layer[1]}.{_LAYER[kind]}.{suffix}", kind
@@ -87,8 +87,8 @@ def _hf_name(name: str) -> tuple[str, str]:
 
 
 def _halves(values: np.ndarray[Any, Any], heads: int) -> np.ndarray[Any, Any]:
-    """A GGUF interleaves the two halves that the rotary embedding turns against each other;
-    Hugging Face lays them one after the other."""
+    """Reorder rows for rotary embedding: GGUF interleaves the two halves that it rotates; Hugging
+    Face stores one half after the other."""
     pairs = values.reshape(heads, -1, 2, *values.shape[1:])
     return np.ascontiguousarray(pairs.swapaxes(1, 2).reshape(values.shape))
 

@@ -1,4 +1,4 @@
-"""Backbones by name. A preset is a maker of a Hugging Face directory, and a line in ``presets``."""
+"""Backbones by name. A preset is a function that makes a Hugging Face directory, listed here."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from systems.errors import CheckpointError
 from . import random_llama, smollm2
 from .cache import cache_root, make_once
 
-REVISION = 1  # of what the makers write; another one is another directory
+REVISION = 1  # of the generated files; a new revision uses a new directory
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """``make`` fills an empty directory; ``nbytes`` is about what it takes on disk."""
+    """``make`` fills an empty directory; ``nbytes`` is its approximate size on disk."""
 
     name: str
     summary: str
@@ -27,7 +27,7 @@ class Preset:
 
     @property
     def path(self) -> Path:
-        """Where it lies in the cache, made or not."""
+        """The directory in the cache, whether it exists or not."""
         return cache_root() / "backbones" / f"r{REVISION}" / self.name
 
     @property
@@ -36,7 +36,7 @@ class Preset:
 
 
 def presets() -> dict[str, Preset]:
-    """Every preset by its name, the default first."""
+    """Return every preset by name, the default first."""
     found = [
         Preset(
             "smollm2-135m",
@@ -57,9 +57,9 @@ def preset_names() -> tuple[str, ...]:
 
 
 def ensure_backbone(name_or_path: str | Path) -> Path:
-    """The directory of a preset, made if need be, or of any Hugging Face Llama by its path.
-    ``CheckpointError`` where it is neither, or not one that the engine runs; ``SystemsError``
-    where there is no room to make it."""
+    """Return the directory of a preset, made if necessary, or of any Hugging Face Llama by path.
+    Raise ``CheckpointError`` if it is neither or the engine cannot run it, and ``SystemsError``
+    if there is no space to make it."""
     known = presets()
     if str(name_or_path) in known:
         preset = known[str(name_or_path)]

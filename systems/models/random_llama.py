@@ -1,4 +1,4 @@
-"""Llamas of a given shape with seeded random weights, a file a layer."""
+"""Llamas of a given shape with seeded random weights, one file per layer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WRITERS = 8
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A ``config.json`` in the making. ``std`` is that of the weights."""
+    """The fields of a ``config.json``. ``std``: standard deviation of the weights."""
 
     name: str
     summary: str
@@ -81,8 +81,8 @@ SHAPES = (
 
 
 def make(shape: Shape, target: Path) -> None:
-    """Write the whole directory. Holds a layer, or the embedding, for each of a few threads in
-    memory at a time. A tensor has a stream of its own, so who draws it does not matter."""
+    """Write the whole directory. A few threads each hold one layer, or the embedding, in memory.
+    Every tensor has its own random stream, so the result does not depend on the threads."""
     _write_config(shape, target)
     shards = {f"model-{number:05d}.safetensors": g for number, g in enumerate(_shards(target))}
     with ThreadPoolExecutor(min(WRITERS, len(os.sched_getaffinity(0)))) as writers:
@@ -95,7 +95,7 @@ def make(shape: Shape, target: Path) -> None:
 
 
 def _shards(target: Path) -> Iterator[dict[str, tuple[int, ...]]]:
-    """Tensors file by file: the embedding, each layer, the rest."""
+    """Yield the tensors of each file: the embedding, each layer, the rest."""
     shard: dict[str, tuple[int, ...]] = {}
     layer = ""
     for group in tensor_groups(read_config(target)):
@@ -110,7 +110,7 @@ def _shards(target: Path) -> Iterator[dict[str, tuple[int, ...]]]:
 
 
 def _write_shard(shape: Shape, tensors: Mapping[str, tuple[int, ...]], path: Path) -> int:
-    """Bytes of the tensors written."""
+    """Write a file of tensors; return their size in bytes."""
     from safetensors.torch import save_file
 
     made = {name: _tensor(shape, name, size) for name, size in tensors.items()}

@@ -1,4 +1,4 @@
-"""How large a backbone and its adapters are, from the model's shape alone."""
+"""Sizes of a backbone and its adapters, computed from the model's shape alone."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .presets import ensure_backbone
 from .random_llama import SHAPES
 
 ADAPTED = ("q_proj", "k_proj", "v_proj", "o_proj")
-"""The projections that made adapters change (the paper's are not known)."""
+"""The projections that generated adapters change (those of the paper are unknown)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSize:
-    """Of one backbone in one dtype, and of an adapter over it."""
+    """Sizes of a backbone in one dtype and of an adapter for it."""
 
     vocab_size: int
     parameters: int
@@ -27,12 +27,12 @@ class ModelSize:
     kv_bytes_per_token: int
     adapter_bytes: int
     adapted_bytes: int
-    """Of the projections that adapters change: what a merge keeps a second copy of."""
+    """Size of the projections that adapters change; merging keeps a second copy of them."""
 
 
 def model_size(name: str, dtype: str, adapter_rank: int, device: str) -> ModelSize:
-    """By a preset's name or a directory, on a ``cpu`` or ``cuda`` device; a seeded preset need not
-    have been made."""
+    """Compute the sizes of a preset or directory on a ``cpu`` or ``cuda`` device; a seeded preset
+    need not have been generated."""
     shapes = {shape.name: shape for shape in SHAPES}
     if name in shapes:
         config = ModelConfig.model_validate({"model_type": "llama", **shapes[name].config})

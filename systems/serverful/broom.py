@@ -1,4 +1,4 @@
-"""Files that go with a run, even one that is killed and can remove nothing itself."""
+"""A temporary directory that is removed even if the run is killed."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-# It waits for a line on its standard input, which the run holds; an end without one means that the
-# run is gone.
+# The child process waits for a line on its standard input, whose write end the run holds. End of
+# file without a line means that the run has ended.
 _SWEEP = 'read -r _ || rm -rf -- "$1"'
 
 
 class SweptFolder:
-    """A temporary folder that is removed by ``remove``, or once this process has ended."""
+    """A temporary directory, removed by ``remove`` or when this process ends."""
 
     def __init__(self, prefix: str) -> None:
         self.path = Path(tempfile.mkdtemp(prefix=prefix))

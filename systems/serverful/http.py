@@ -1,4 +1,4 @@
-"""What is asked of a server beside its completions: what it serves, its version, its metrics."""
+"""HTTP requests to a server other than completions: its models, version and metrics."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _URL = re.compile(r"https?://[^/:?#\s]")
 
 
 def checked_url(url: str) -> str:
-    """``url`` as it is. ``ValueError`` where it does not name an HTTP server."""
+    """Return ``url`` unchanged. Raise ``ValueError`` if it does not name an HTTP server."""
     if not _URL.match(url):
         raise ValueError(f"URL {url!r}: write http://host:port or https://host")
     return url
 
 
 def fetch(url: str, headers: Mapping[str, str] | None = None) -> str:
-    """The text at ``url``. ``UnreachableError`` where nothing answers, ``DeploymentError`` with the
-    status where it is refused."""
+    """Return the text at ``url``. Raise ``UnreachableError`` if no server responds, and
+    ``DeploymentError`` with the status if the server rejects the request."""
     try:
         with urlopen(Request(url, headers=dict(headers or {})), timeout=_TIMEOUT_S) as response:
             text: str = response.read().decode("utf-8", "replace")
@@ -38,7 +38,7 @@ def fetch(url: str, headers: Mapping[str, str] | None = None) -> str:
 
 
 def get(url: str, headers: Mapping[str, str] | None = None) -> str | None:
-    """The text at ``url``; None where nothing answers, or not with it."""
+    """Return the text at ``url``; None if no server responds or the request is rejected."""
     try:
         return fetch(url, headers)
     except DeploymentError:
@@ -46,7 +46,7 @@ def get(url: str, headers: Mapping[str, str] | None = None) -> str | None:
 
 
 def answers(base_url: str, headers: Mapping[str, str] | None = None) -> bool:
-    """Whether somebody speaks HTTP there, be it to refuse."""
+    """Whether an HTTP server responds there, with any status."""
     try:
         fetch(f"{base_url}/v1/models", headers)
     except UnreachableError:
@@ -57,8 +57,8 @@ def answers(base_url: str, headers: Mapping[str, str] | None = None) -> bool:
 
 
 def list_models(base_url: str, headers: Mapping[str, str] | None = None) -> frozenset[str]:
-    """Names that the server lists. Raises what :func:`fetch` does, and ``DeploymentError`` where
-    what it answers is no list of models."""
+    """Return the model names that the server lists. Raises as :func:`fetch`, and
+    ``DeploymentError`` if the response is not a list of models."""
     url = f"{base_url}/v1/models"
     text = fetch(url, headers)
     try:
@@ -69,7 +69,7 @@ def list_models(base_url: str, headers: Mapping[str, str] | None = None) -> froz
 
 
 def served_models(base_url: str, headers: Mapping[str, str] | None = None) -> frozenset[str] | None:
-    """Names that the server lists; None where it lists none."""
+    """Return the model names that the server lists; None if it lists none."""
     try:
         return list_models(base_url, headers)
     except DeploymentError:

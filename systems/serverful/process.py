@@ -1,4 +1,4 @@
-"""A server as a process tree of its own: started, waited for, ended to the last descendant."""
+"""A server as a separate process tree: started, awaited, and ended with all descendants."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LAST_WORDS = 300
 
 
 class ServerProcess:
-    """Leads a session, so that the terminal's signals pass it by and all of it can be ended."""
+    """The server leads its own session, so that terminal signals skip it and all of it can end."""
 
     def __init__(
         self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path
@@ -50,8 +50,8 @@ class ServerProcess:
         return self._process.pid
 
     def family(self) -> list[psutil.Process]:
-        """It and its descendants, those included that were seen before and have lost their
-        parent since."""
+        """Return the process and its descendants, including those seen before that have since
+        lost their parent."""
         with contextlib.suppress(psutil.NoSuchProcess):
             root = psutil.Process(self.pid)
             for each in (root, *root.children(recursive=True)):
@@ -60,7 +60,7 @@ class ServerProcess:
         return list(self._family.values())
 
     def wait_until(self, ready: Callable[[], bool], timeout_s: float) -> None:
-        """``DeploymentError`` with its last words where it ends before, or is not in time."""
+        """Wait for ``ready``. Raise ``DeploymentError`` with the last output on exit or timeout."""
         deadline = time.monotonic() + timeout_s
         while not ready():
             if self._process.poll() is not None:
@@ -76,22 +76,22 @@ class ServerProcess:
             time.sleep(_POLL_S)
 
     def ended(self) -> str | None:
-        """How it ended, unless it is there still."""
+        """Describe how the process ended; None while it runs."""
         status = self._process.poll()
         return None if status is None else f"status {status}: {self._said()}"
 
     def _said(self) -> str:
-        """Its last error with what is indented below it (pydantic names the reason there), or else
-        its last line."""
+        """Return the last error with the indented lines below it (pydantic puts the reason there),
+        or else the last line."""
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
         last = max((n for n, line in enumerate(lines) if "Error" in line), default=len(lines) - 1)
         if last < 0:
-            return "it said nothing"
+            return "no output"
         more = list(takewhile(lambda line: line[0].isspace(), lines[last + 1 :]))
         return " ".join(line.strip() for line in (lines[last], *more))[:_LAST_WORDS]
 
     def stop(self) -> None:
-        """Ask all of it, then insist; safe to call twice."""
+        """Send SIGTERM to the whole tree, then SIGKILL; may be called twice."""
         family = self.family()
         self._signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""Prometheus' text format, as far as a mean needs it: sums and counts over all labels."""
+"""Parses sums and counts over all labels from Prometheus' text format, to compute means."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 
 def total(text: str, name: str) -> float:
-    """Of all samples called ``name``, whatever their labels; 0.0 where there is none."""
+    """Sum all samples called ``name``, whatever their labels; 0.0 if there are none."""
     values = (
         line.rsplit(" ", 1)[1]
         for line in text.splitlines()
@@ -16,7 +16,7 @@ def total(text: str, name: str) -> float:
 
 
 def ttft(before: str, after: str, histogram: str) -> Mapping[str, float]:
-    """``ttft_mean_s`` and ``ttft_n`` of the requests between two scrapes; empty where none was."""
+    """Return ``ttft_mean_s`` and ``ttft_n`` of the requests between two scrapes; empty if none."""
     n = total(after, f"{histogram}_count") - total(before, f"{histogram}_count")
     if n <= 0:
         return {}

@@ -1,8 +1,8 @@
-"""Systems that are servers of others: started, health-checked, watched from outside, stopped.
+"""Systems that consist of external servers: started, health-checked, observed and stopped.
 
-A subclass says which servers a deployment needs. Memory is what the kernel tells of their process
-trees; they are held, hence active for the bill, from when they answer until they are stopped. What
-goes on inside (stages, temperature) cannot be seen and is missing.
+A subclass defines the servers of a deployment. Their memory is what the kernel reports of their
+process trees. They are billed as active from their first response until they are stopped. Internals
+(stages, start types) cannot be observed and are missing.
 """
 
 from __future__ import annotations
@@ -34,10 +34,9 @@ from .prometheus import ttft
 
 @dataclass(frozen=True)
 class ServerPlan:
-    """One server; an empty ``command`` is one that is up. ``models``: deployed name → the name it
-    has there. ``function_id``: the one function that it is for, None where there are several.
-    ``device``: where its memory counts, None where that is not for the operating system to tell (a
-    GPU's)."""
+    """One server. ``command``: empty if it already runs. ``models``: deployed name → the server's
+    name for it. ``function_id``: the only function it serves, None if several. ``device``: where
+    its memory counts; None if the operating system does not report it (a GPU's)."""
 
     name: str
     command: Sequence[str]
@@ -50,11 +49,11 @@ class ServerPlan:
 
 
 class ServerSystem(ServingSystem):
-    """Base of what runs as servers of their own."""
+    """Base class of systems that run as separate servers."""
 
     kind: ClassVar[Literal["serverless", "serverful", "external"]] = "serverful"
     ttft_histogram: str | None = None
-    """Its name among the server's Prometheus metrics, where it has any."""
+    """Name of the TTFT histogram in the server's Prometheus metrics, if any."""
 
     def __init__(self) -> None:
         self._folder: SweptFolder | None = None
@@ -70,7 +69,7 @@ class ServerSystem(ServingSystem):
 
     @abstractmethod
     def servers(self, deployment: Deployment) -> Sequence[ServerPlan]:
-        """Which servers to start. ``SystemsError`` where they cannot serve what is asked."""
+        """Return the servers to start. ``SystemsError`` if they cannot serve the deployment."""
 
     @property
     @abstractmethod
@@ -103,7 +102,7 @@ class ServerSystem(ServingSystem):
         return self._endpoint()
 
     def _start(self, folder: Path) -> None:
-        """All at once; back when every one serves what it should."""
+        """Start all servers at once; return when every one serves its models."""
         for plan in self._plans:
             if plan.command:
                 log = folder / f"{plan.name}.log"
@@ -138,7 +137,7 @@ class ServerSystem(ServingSystem):
         return self._evidence or self._told(self._seen())
 
     def _told(self, seen: Evidence) -> Evidence:
-        """What servers wrote down themselves, added to what was seen of them from outside."""
+        """Add what the servers recorded themselves to what was observed from outside."""
         return seen
 
     def _seen(self) -> Evidence:
@@ -148,7 +147,7 @@ class ServerSystem(ServingSystem):
         scraped |= {f"metrics-after-{name}.txt": text for name, text in after.items()}
         measured = {"startup_s": self._startup_s} if self._servers else {}
         if self.ttft_histogram is not None:
-            # Of a server that is gone there is nothing after, and so nothing between.
+            # A server that has ended has no second scrape, so there is no difference to compute.
             before = "\n".join(self._before.get(name, "") for name in after)
             measured |= ttft(before, "\n".join(after.values()), self.ttft_histogram)
         return Evidence(
@@ -171,7 +170,7 @@ class ServerSystem(ServingSystem):
                 yield f"{self.name}: server {server.name} ended while it served, {how}"
 
     def _logs(self) -> dict[str, str]:
-        """Where models lie on this machine is nobody's business: they go by their names."""
+        """Return the logs with local model paths replaced by model names, for privacy."""
         logs = {}
         for _, server in self._servers:
             text = server.log.read_text(errors="replace")

@@ -1,4 +1,4 @@
-"""One request of a schedule, as a simulation takes it."""
+"""One request of a schedule, the input of a simulation."""
 
 from __future__ import annotations
 

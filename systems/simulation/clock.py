@@ -1,4 +1,4 @@
-"""Virtual time: an event heap, and resources that are shared by whoever is at work on them."""
+"""Virtual time: an event heap, and resources shared by the jobs that run on them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Callback = Callable[[], None]
 
 
 class Clock:
-    """Runs callbacks in the order of their times, those of one time in the order they were set."""
+    """Runs callbacks in order of time; callbacks of equal time in the order they were set."""
 
     __slots__ = ("_heap", "_turn", "now")
 
@@ -19,12 +19,12 @@ class Clock:
         self._turn = 0
 
     def at(self, time_ns: int, callback: Callback) -> None:
-        """Run ``callback`` at ``time_ns``, or now where that has passed."""
+        """Run ``callback`` at ``time_ns``, or at the current time if that has passed."""
         self._turn += 1
         heapq.heappush(self._heap, (max(time_ns, self.now), self._turn, callback))
 
     def run_until(self, time_ns: int) -> None:
-        """Run all that is due before ``time_ns``, and stand there."""
+        """Run every callback due before ``time_ns``, then set the clock to ``time_ns``."""
         heap = self._heap
         while heap and heap[0][0] < time_ns:
             self.now, _, callback = heapq.heappop(heap)
@@ -32,7 +32,7 @@ class Clock:
         self.now = max(self.now, time_ns)
 
     def run(self) -> None:
-        """Run until nothing is left."""
+        """Run until no callback is left."""
         heap = self._heap
         while heap:
             self.now, _, callback = heapq.heappop(heap)
@@ -40,7 +40,7 @@ class Clock:
 
 
 class Job:
-    """A piece of work on a resource."""
+    """A unit of work on a resource."""
 
     __slots__ = ("done", "end")
 
@@ -50,10 +50,10 @@ class Job:
 
 
 class Shared:
-    """Processor sharing: up to ``slots`` jobs at full speed, more of them all equally slower.
+    """Processor sharing: up to ``slots`` jobs run at full speed; more jobs are slowed down equally.
 
-    A virtual clock runs at the speed of each job, so that a job's end on it never moves and one
-    pending event is enough, however many jobs there are."""
+    A virtual clock runs at the speed of each job, so a job's end on it never changes, and one
+    pending event suffices for any number of jobs."""
 
     __slots__ = ("_clock", "_heap", "_jobs", "_last_ns", "_pending", "_slots", "_turn", "_virtual")
 
@@ -68,7 +68,7 @@ class Shared:
         self._pending = -1
 
     def start(self, work_ns: float, done: Callback) -> Job:
-        """Begin a job that takes ``work_ns`` at full speed."""
+        """Start a job that takes ``work_ns`` at full speed."""
         self._advance()
         job = Job(self._virtual + work_ns, done)
         self._turn += 1
@@ -78,7 +78,7 @@ class Shared:
         return job
 
     def cancel(self, job: Job) -> float:
-        """End a job early; the work in ns that was left of it."""
+        """End a job early; return its remaining work in ns."""
         self._advance()
         job.done = None
         self._jobs -= 1
@@ -95,7 +95,7 @@ class Shared:
         self._last_ns = now
 
     def _wait(self) -> None:
-        """Set the one event of this resource: the end of the job that ends first."""
+        """Schedule the only event of this resource: the end of the job that ends first."""
         heap = self._heap
         while heap and heap[0][2].done is None:
             heapq.heappop(heap)

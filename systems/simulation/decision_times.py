@@ -1,4 +1,4 @@
-"""How long the controller takes to decide: the one thing here that is of this machine's clock."""
+"""Measures the controller's decision times: the only wall-clock measurement of a simulation."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ _SHARES = {"p50": 0.5, "p99": 0.99, "max": 1.0}
 
 
 class DecisionTimes:
-    """A context around each decision. Time of this thread: what else runs on the machine is not the
-    controller's doing."""
+    """A context manager around each decision. Measures CPU time of this thread, so that other
+    processes of the machine do not count."""
 
     __slots__ = ("_began_ns", "_took_ns")
 
@@ -26,7 +26,7 @@ class DecisionTimes:
         self._took_ns.append(time.thread_time_ns() - self._began_ns)
 
     def measured(self) -> Mapping[str, float]:
-        """Number, percentiles and total of the decisions; empty where there were none."""
+        """Return number, percentiles and total of the decisions; empty if there were none."""
         took = sorted(self._took_ns)
         if not took:
             return {}

@@ -1,4 +1,4 @@
-"""What work runs on: devices, and what those of one host share."""
+"""The resources of devices: their own, and those shared by the devices of a host."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .profile import Profile
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """Of a device: its compute and its link, its host's cores and disk (or checkpoint tier). Where
-    devices compute on the cores, it is the cores too that copy."""
+    """Resources of a device: its compute and link, its host's cores and disk (or checkpoint tier).
+    A device that computes on the host's cores also copies with them."""
 
     cores: Shared
     disk: Shared
@@ -21,7 +21,7 @@ class Hardware:
 
 
 def hardware(devices: Iterable[str], clock: Clock, profile: Profile) -> Mapping[str, Hardware]:
-    """By device; as many share a host as the profile says."""
+    """Return the resources by device; the profile says how many devices share a host."""
     slots = profile.device_slots.value
     per_node = max(int(profile.devices_per_node.value), 1)
     found: dict[str, Hardware] = {}

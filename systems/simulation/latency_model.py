@@ -1,4 +1,4 @@
-"""How long a platform's work takes by a profile, in ns of a resource at full speed."""
+"""The latency model: durations of work by a profile, in ns at a resource's full speed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .profile import Profile
 
 @dataclass(frozen=True)
 class Laws:
-    """Durations of one function's work. ``tiered``: checkpoints lie in the host's memory tier."""
+    """Durations of one function's work. ``tiered``: checkpoints are in the host's memory tier."""
 
     profile: Profile
     size: ModelSize
     tiered: bool
 
     def prefill_ns(self, requests: int, tokens: int) -> float:
-        """Of a batch of ``requests`` with ``tokens`` prompt tokens in all."""
+        """Return the prefill time of ``requests`` with ``tokens`` prompt tokens in total."""
         profile = self.profile
         token_s = profile.prefill_token_s_per_gparam.value * self.size.parameters / 1e9
         seconds = (
@@ -27,7 +27,7 @@ class Laws:
         return seconds * 1e9
 
     def step_ns(self, requests: int) -> float:
-        """Of one decode step for ``requests``."""
+        """Return the time of one decode step for ``requests``."""
         profile = self.profile
         seconds = (
             profile.decode_s.value

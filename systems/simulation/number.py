@@ -1,4 +1,4 @@
-"""A number of a device profile, with where it comes from."""
+"""A number of a device profile, with its source."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Frozen(BaseModel):
 
 
 class Number(Frozen):
-    """A value and its source; ``kind`` says whether it was measured, published (a data sheet, a
-    paper) or follows from such by the stated arithmetic."""
+    """A value and its source. ``kind``: measured, published (a data sheet, a paper), or derived
+    from such numbers by the stated arithmetic."""
 
     value: float = Field(ge=0)
     kind: Literal["measured", "published", "derived"]

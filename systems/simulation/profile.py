@@ -1,4 +1,4 @@
-"""Device profiles: durations, bandwidths and sizes, each number with where it comes from."""
+"""Device profiles: durations, bandwidths and sizes, each with its source."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ProfileError(SystemsError):
 
 
 class Profile(Frozen):
-    """What a machine takes for what a platform asks of it. Seconds, bytes, bytes per second."""
+    """The performance of a machine and its devices. Seconds, bytes, bytes per second."""
 
     name: str
     summary: str
@@ -30,27 +30,27 @@ class Profile(Frozen):
     sha256: str = ""
 
     cores: Number
-    """Of a node, for imports and, where devices have no compute of their own, for all work."""
+    """Cores of a node, for imports and, if devices have no compute of their own, for all work."""
     devices_per_node: Number
     device_slots: Number
     """Batches that a device computes at full speed at once; 0: it computes on the node's cores."""
 
     process_s: Number
-    """A container or process from nothing to its first instruction (*warming*)."""
+    """Starting a container or process up to its first instruction (*warming*)."""
     fork_s: Number
-    """One from the template."""
+    """Forking a process from the template."""
     libraries_s: Number
     map_s: Number
-    """Mapping a shared backbone that is there."""
+    """Mapping a shared backbone that is loaded."""
     adapter_s: Number
     kernels_s: Number
     first_batch_s: Number
-    """What an instance's first batch takes beyond any other."""
+    """Additional time of an instance's first batch."""
     parked_batch_s: Number
-    """The same after it was parked: its context stayed, its workspaces were given back."""
+    """The same after parking: the context remained, the workspaces were freed."""
     spare_s: Number | None = None
-    """What a spare process still takes to be a function's, beside its adapter; not said: spares
-    cannot be simulated."""
+    """Turning a prewarmed process into an instance, without loading its adapter; None: prewarmed
+    processes cannot be simulated."""
     offload_s: Number
     stop_s: Number
 
@@ -60,45 +60,45 @@ class Profile(Frozen):
     adapter_bytes_per_s: Number
 
     prefill_s: Number
-    """Of a batch, whatever it holds."""
+    """Per batch, whatever its size."""
     prefill_request_s: Number
-    """For each request in it."""
+    """Per request of a batch."""
     prefill_token_s_per_gparam: Number
-    """For each token in it and each 10⁹ parameters."""
+    """Per token of a batch and 10⁹ parameters."""
     decode_s: Number
-    """Of one step for a batch, beside reading the weights once."""
+    """One step of a batch, in addition to reading the weights once."""
     decode_request_s: Number
     decode_bytes_per_s: Number
-    """At which weights are read in a step."""
+    """The rate of reading the weights in a step."""
 
     kv_slots: bool = False
-    """Whether each request takes a slot for keys and values of a whole context, as in this suite's
-    engine on a card; else as many bytes as it has tokens."""
+    """Whether each request reserves a KV slot for a full context, as in this suite's GPU engine;
+    otherwise it takes KV cache per token."""
     context_bytes: Number
     forked_context_bytes: Number
     bare_bytes: Number | None = None
-    """Of those, what a process keeps on its device until it ends; not said: nothing."""
+    """The part of these that a process keeps on its device until it ends; None: nothing."""
     template_bytes: Number
     template_host_bytes: Number | None = None
-    """Host memory of the template beside what it holds on a device; not said: nothing."""
+    """Host memory of the template without what it holds on a device; None: nothing."""
     host_bytes: Number
-    """Host memory of an awake instance beside its device."""
+    """Host memory of an awake instance, in addition to its device memory."""
     dormant_bytes: Number
-    """Host memory of a container of which nothing is on a device."""
+    """Host memory of a container that holds nothing on a device."""
 
     request_s: Number
     """From the client's send to the platform's receipt."""
     response_s: Number
-    """From a token's making to the client's receipt."""
+    """From the creation of a token to the client's receipt."""
 
     instance_prices: str = ""
-    """The price sheet of an instance with such devices, for those who hold them all the time."""
+    """The price sheet of an instance with such devices, for systems that hold them permanently."""
     servers: Mapping[str, Servers] = Field(default_factory=dict)
-    """By the dtype in which they store weights."""
+    """By the dtype of the stored weights."""
 
     def of_servers(self, dtype: str) -> tuple[Servers, Profile]:
-        """What servers that store ``dtype`` take, and this profile with their own numbers in the
-        place of an instance's. ``ProfileError`` where it knows none."""
+        """Return the numbers of servers that store ``dtype``, and this profile with their numbers
+        in place of an instance's. Raise ``ProfileError`` if the profile has none."""
         if dtype not in self.servers:
             known = ", ".join(sorted(self.servers)) or "none"
             raise ProfileError(
@@ -114,12 +114,12 @@ class Profile(Frozen):
 
 
 def profile_names() -> list[str]:
-    """Profiles that ship."""
+    """Return the names of the included profiles."""
     return sorted(path.stem for path in _folder().glob("*.toml"))
 
 
 def load_profile(name: str) -> Profile:
-    """A profile that ships, by name, or a TOML by its path. Raises :class:`ProfileError`."""
+    """Load an included profile by name, or a TOML file by path. Raises :class:`ProfileError`."""
     path = Path(name) if name.endswith(".toml") else _folder() / f"{name}.toml"
     if not path.exists():
         known = ", ".join(profile_names())

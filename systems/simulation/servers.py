@@ -1,4 +1,4 @@
-"""The part of a profile that servers need: what is kept up and batches across adapters."""
+"""The part of a profile for servers, which run permanently and batch across adapters."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from .number import Frozen, Number
 
 
 class Servers(Frozen):
-    """Of this suite's engine in a replica that has its device, or all cores, to itself, where it
-    stores weights in one dtype. None: as in an instance of a function."""
+    """Numbers of this suite's engine in a replica that has its device, or all cores, to itself and
+    stores weights in one dtype. None: as for an instance of a function."""
 
     prefill_s: Number | None = None
     prefill_request_s: Number | None = None
@@ -16,11 +16,11 @@ class Servers(Frozen):
     decode_request_s: Number | None = None
 
     adapter_share: Number
-    """What each adapter in a batch beyond the first adds, as a part of the batch's time."""
+    """Additional time per adapter of a batch after the first, as a fraction of the batch's time."""
     merged_share: Number
-    """A batch with its one adapter merged, as a part of the same unmerged."""
+    """Time of a batch with its only adapter merged, as a fraction of the unmerged time."""
     switch_steps: Number
-    """Merging an adapter, or taking it out again, in decode steps of one request."""
+    """Time to merge or unmerge an adapter, in decode steps of one request."""
     process_bytes: Number
-    """Of a server with one replica, where devices count it: beside weights, adapters, keys and
-    values."""
+    """Memory of a server with one replica, where devices count it; without weights, adapters, keys
+    and values."""

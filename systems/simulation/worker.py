@@ -1,4 +1,4 @@
-"""An instance at work: one thing at a time, a new batch joining between two decode steps."""
+"""An instance in virtual time: one task at a time; a new batch starts between two decode steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .latency_model import Laws
 
 @dataclass(slots=True)
 class Work:
-    """A request as an instance sees it; times are filled in as they come."""
+    """A request inside an instance; times are filled in during the simulation."""
 
     id: int
     prompt_tokens: int
@@ -26,8 +26,8 @@ class Work:
 
 @dataclass(slots=True, eq=False)
 class Worker:
-    """``prefilled`` is told a batch's number when it has its first tokens; ``finished`` a
-    request's id when it has its last."""
+    """Callbacks: ``prefilled`` gets a batch's number when it has its first tokens, ``finished`` a
+    request's id when it has its last token."""
 
     clock: Clock
     compute: Shared
@@ -35,7 +35,7 @@ class Worker:
     prefilled: Callable[[int], None]
     finished: Callable[[int], None]
     extra_ns: float = 0.0
-    """What the next batch takes beyond its own work."""
+    """Additional time of the next batch."""
     batches: deque[tuple[int, list[Work]]] = field(default_factory=deque)
     decoding: dict[int, Work] = field(default_factory=dict)
     job: Job | None = None
@@ -45,7 +45,7 @@ class Worker:
     _decoding_now: bool = False
 
     def run(self, batch: int, requests: list[Work]) -> None:
-        """Prefill ``requests`` as soon as the step under way is over."""
+        """Prefill ``requests`` as soon as the current step ends."""
         self.batches.append((batch, requests))
         if self.job is None:
             self._next()
@@ -101,7 +101,7 @@ class Worker:
             self.finished(work.id)
 
     def _finish_step(self) -> None:
-        """Cut the decoding short after the step that is under way."""
+        """End decoding after the current step."""
         assert self.job is not None
         left_ns = self.compute.cancel(self.job)
         whole = math.floor(left_ns / self._step_ns + 1e-9)

@@ -39,7 +39,7 @@ class DeviceMapping:
         return cuda_driver.tensor(self._address, self._size)
 
     def given_up(self) -> Tensor:
-        """Return the tensor and hand over ownership: unmapped once no tensor or view of it is left."""
+        """Return the tensor and hand over ownership: unmapped when no tensor or view is left."""
         return cuda_driver.tensor(self._address, self._size, self.close)
 
     def close(self) -> None:
