@@ -1,2 +1,2 @@
-"""The in-tree serverful systems in virtual time: their own batchers and placement, fed from a
-clock and a device profile."""
+"""The in-tree serverful systems in virtual time: their real batchers and placement, driven by a
+virtual clock and a device profile."""

@@ -1,5 +1,5 @@
-"""The front of a backbone's replicas in virtual time: what ``inhouse/front.py`` does with
-placement, without a socket between."""
+"""The front of a backbone's replicas in virtual time: does what ``inhouse/front.py`` does with
+placement, without sockets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .replica import Replica
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """A request, as the front follows it."""
+    """The front's state of a request."""
 
     work: Work
     function: str
@@ -29,7 +29,7 @@ class Call:
     batch_size: int | None = None
 
     def spans(self) -> tuple[Span, ...]:
-        """Of one that was answered."""
+        """The stages of a completed request."""
         work = self.work
         stages = (
             Span(Stage.QUEUE, self.received_ns, work.prefill_ns),
@@ -40,7 +40,7 @@ class Call:
 
 
 class Front:
-    """``interval_ns`` is how often it looks whether requests should move; None: never."""
+    """``interval_ns``: time between two checks for requests to migrate; None: never."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Front:
         self._waiting: dict[int, Call] = {}
         self._moving: dict[int, int] = {}
         self._keeping: dict[int, int] = {}
-        """Requests with keys and values, and the replica where those are."""
+        """Requests with a KV cache, and the replica that holds it."""
         self._looking = False
         self.decisions: list[Decision] = []
 
@@ -65,7 +65,7 @@ class Front:
         self._replicas = replicas
 
     def submit(self, call: Call) -> None:
-        """A request arrives now."""
+        """Handle a request that arrives now."""
         self._waiting[call.work.id] = call
         self._clock.at(self._clock.now + self._timeout_ns, partial(self._time_out, call))
         place = self._placement.admit(call.work.id, call.adapter)
@@ -88,7 +88,7 @@ class Front:
         there.tell(partial(there.request, call.work, call.adapter, started=started))
 
     def _time_out(self, call: Call) -> None:
-        """Nobody waits any more; one that is on its way is let go of when it has parted."""
+        """Time out a request. If it is migrating, it is released when its source has sent it."""
         request = call.work.id
         if self._waiting.pop(request, None) is None:
             return
@@ -104,7 +104,7 @@ class Front:
         self._free(call.work)
 
     def _keep(self, work: Work, replica: int) -> None:
-        """A place for all that it may come to is taken with its prompt."""
+        """Reserve the KV cache of the request's full length at its prefill."""
         self._keeping[work.id] = replica
         self.holdings.request(replica, work.prompt_tokens + work.output_tokens, more=True)
 
@@ -116,7 +116,7 @@ class Front:
     # -- replicas ---------------------------------------------------------------------------
 
     def stepped(self, replica: int, work: Sequence[Work], began_ns: int) -> None:
-        """A replica has a token more for each of ``work``."""
+        """Handle an iteration of a replica that produced one token for each of ``work``."""
         for call in filter(None, (self._waiting.get(each.id) for each in work)):
             if call.work.prefill_ns == began_ns:
                 call.batch_size = len(work)
@@ -137,7 +137,7 @@ class Front:
     # -- migration --------------------------------------------------------------------------
 
     def _look_later(self) -> None:
-        """At the next multiple of the interval, unless there is nothing to look at."""
+        """Schedule the next check at a multiple of the interval, unless no request waits."""
         if self._interval_ns is None or self._looking or not self._waiting:
             return
         self._looking = True
@@ -150,7 +150,7 @@ class Front:
         self._look_later()
 
     def rebalance(self) -> None:
-        """Move what should be elsewhere, with the adapters it needs."""
+        """Migrate requests where that pays off, with the adapters that they need."""
         if self._moving:
             return
         before = {id_: self._placement.replica_of(id_) for id_ in self._waiting}
@@ -163,11 +163,11 @@ class Front:
         for place in places:
             source, call = self._replicas[before[place.request]], self._waiting[place.request]
             source.tell(partial(source.part, place.request, partial(self._parted, call)))
-        for place in places:  # after all have left, as live
+        for place in places:  # only after all requests have left, as in the live system
             self._bring(place)
 
     def _parted(self, call: Call, work: Work, started: bool) -> None:
-        """Send it on, unless nobody waits for it any more."""
+        """Send the request to its target, unless it has timed out."""
         target = self._moving.pop(work.id)
         self._free(work)
         if call.status != "waiting":

@@ -1,4 +1,4 @@
-"""What a server's replicas hold on their devices, as steps of memory."""
+"""Memory of a server's replicas on their devices, as steps."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from systems.models.sizes import ModelSize
 
 @dataclass(frozen=True, slots=True)
 class ReplicaBytes:
-    """Of one replica. ``weights``: with what merging keeps aside; ``slot``: what the keys and
-    values of any request take, None: as its tokens do."""
+    """Sizes of one replica. ``weights``: including the copy that merging keeps; ``slot``: KV cache
+    of any request; None: proportional to its tokens."""
 
     device: str
     weights: int
@@ -22,8 +22,8 @@ class ReplicaBytes:
 
 
 class Holdings:
-    """Written into ``steps`` as they change: shared by functions, all of them, since a server
-    holds them for all."""
+    """Records changes in ``steps``. All of it counts as shared by functions, since a server holds
+    it for all of them."""
 
     def __init__(
         self, now: Callable[[], int], size: ModelSize, replicas: Sequence[ReplicaBytes]
@@ -40,7 +40,7 @@ class Holdings:
         self._change(self._replicas[replica].device, MemoryOwner.ADAPTERS, size)
 
     def request(self, replica: int, tokens: int, *, more: bool) -> None:
-        """Keys and values of one more request that may come to so many tokens, or of one less."""
+        """Add or remove the KV cache of a request of up to ``tokens`` tokens."""
         here = self._replicas[replica]
         size = tokens * self._size.kv_bytes_per_token if here.slot is None else here.slot
         self._change(here.device, MemoryOwner.KV, size if more else -size)

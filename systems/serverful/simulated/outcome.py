@@ -1,4 +1,4 @@
-"""What a simulation of servers came to, seen as a live run is seen."""
+"""The outcome of a server simulation, in the form of a live run."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from .front import Call
 from .plan import Staffed
 
 _FOREVER_NS = 2**60
-"""A server is held until the run is over, whenever that is."""
+"""Servers are active until the end of the run, which is not known yet."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """``back_ns``: from a token's making to the client; ``threads``: of a replica; ``took``:
-    what deciding took on this machine."""
+    """``back_ns``: from the creation of a token to the client; ``threads``: per replica; ``took``:
+    decision times on this machine."""
 
     calls: Mapping[int, Call]
     servers: Sequence[Staffed]
@@ -36,7 +36,7 @@ class Outcome:
     took: Mapping[str, float]
 
     def seen(self, request: int) -> dict[str, Any]:
-        """What the client sees of a request, times in ns: columns of the client's table."""
+        """Return the client's view of a request, times in ns: columns of the client's table."""
         call = self.calls[request]
         work, ok = call.work, call.status == "ok"
         return {
@@ -58,7 +58,7 @@ class Outcome:
         )
 
     def deciding(self) -> Mapping[str, float]:
-        """What deciding took on this machine: no part of the evidence, which is the same again."""
+        """Return the decision times on this machine. Not part of the reproducible system trace."""
         return self.took
 
     def _held(self) -> Iterator[Activity]:
@@ -68,7 +68,7 @@ class Outcome:
                 yield Activity(0, _FOREVER_NS, device, name, None, self.threads)
 
     def _measured(self) -> dict[str, float]:
-        """As the slowest server has it: all start at once."""
+        """Return the start-up time of the slowest server; all start at once."""
         found: dict[str, float] = {}
         for server in (each.server for each in self.servers):
             startup_s = server.laws.startup_s(len(server.held))

@@ -1,4 +1,4 @@
-"""The servers of a deployment in virtual time: what each holds, where, and how fast it is."""
+"""The servers of a deployment in virtual time: contents, devices and timings."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .sizing import Fitted, Needs, fit
 
 @dataclass(frozen=True)
 class Server:
-    """Of one ``backbone``. ``adapters``: by function, the backbone under its own name among them;
-    ``timings``: what its replicas would have measured before they served."""
+    """The server of one ``backbone``. ``adapters``: by function, with the backbone under its own
+    name; ``timings``: what its replicas would have measured before they served."""
 
     backbone: str
     adapters: Mapping[str, str | None]
@@ -33,12 +33,12 @@ class Server:
 
     @property
     def capacity(self) -> int:
-        """Adapters of a replica, where nothing else is said."""
+        """The adapters of a replica, unless the options limit them."""
         return max(1, len(self.held))
 
     @property
     def weights_bytes(self) -> int:
-        """Of a replica; one that merges, and was timed doing so, keeps a copy of what it writes."""
+        """Weights of a replica; one that merges (and was timed) holds a copy of what it writes."""
         size = self.laws.size
         return size.weights_bytes + (size.adapted_bytes if self.timings else 0)
 
@@ -49,7 +49,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Staffed:
-    """A server with its replicas' devices and how many requests each runs at once."""
+    """A server with the devices of its replicas and their maximum concurrent requests."""
 
     server: Server
     replicas: Sequence[Fitted]
@@ -63,7 +63,7 @@ class Staffed:
 def servers(
     scheme: Scheme, deployment: Deployment, profile: Profile, dtype: str, rank: int
 ) -> list[Server]:
-    """``ProfileError`` where the profile has no numbers for servers that store ``dtype``."""
+    """Plan the servers. ``ProfileError`` if the profile lacks servers that store ``dtype``."""
     kind = deployment.devices[0].kind
     found = []
     for backbone in dict.fromkeys(function.backbone for function in deployment.functions):
@@ -81,7 +81,7 @@ def servers(
 def staff(
     planned: Sequence[Server], deployment: Deployment, options: Options, profile: Profile
 ) -> list[Staffed]:
-    """``DeploymentError`` where the replicas do not fit their devices."""
+    """Assign devices. Raise ``DeploymentError`` if the replicas do not fit their devices."""
     needs = [_needs(server, deployment, options, profile) for server in planned]
     count = options.replicas
     fitted = fit([each for each in needs for _ in range(count)], deployment.devices)
@@ -106,7 +106,7 @@ def _needs(server: Server, deployment: Deployment, options: Options, profile: Pr
 
 
 def _request_bytes(server: Server, deployment: Deployment, profile: Profile) -> int:
-    """Keys and values of the longest request."""
+    """Return the KV cache of the longest request in bytes."""
     tokens, each = deployment.limits.max_context_tokens, server.laws.size.kv_bytes_per_token
     return slot_bytes(each, tokens) if profile.kv_slots else tokens * each
 

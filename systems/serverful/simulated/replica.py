@@ -1,5 +1,5 @@
-"""A replica in virtual time: the iterations that ``inhouse/replica.py`` runs, each as long as the
-profile says."""
+"""A replica in virtual time: runs the iterations of ``inhouse/replica.py``, with durations from the
+profile."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from systems.simulation.worker import Work
 from .laws import ReplicaLaws
 
 Message = Callable[[], float]
-"""Acted on between two iterations; the ns that it keeps the replica from the next."""
+"""Processed between two iterations; returns the ns by which it delays the next one."""
 
 
 @dataclass(slots=True, eq=False)
 class Replica:
-    """``stepped`` is told which requests got a token in an iteration and when that began;
-    ``switched`` which adapter is merged now and when that began."""
+    """Callbacks: ``stepped`` gets the requests that received a token in an iteration and its start
+    time; ``switched`` gets the adapter now merged and the start time of the switch."""
 
     compute: Shared
     laws: ReplicaLaws
@@ -39,7 +39,7 @@ class Replica:
     _busy: bool = False
 
     def tell(self, message: Message) -> None:
-        """Have it act on a message before its next iteration, now where none is under way."""
+        """Queue a message for the time before the next iteration; process it now if idle."""
         self._inbox.append(message)
         if not self._busy:
             self._turn()
@@ -52,18 +52,18 @@ class Replica:
         return self.laws.move_ns(work.prompt_tokens + work.output_tokens - work.left) * started
 
     def hold(self) -> float:
-        """An adapter is brought."""
+        """Load an adapter."""
         return self.laws.laws.adapter_ns()
 
     def drop(self, adapter: str) -> float:
-        """One leaves; not while it is merged."""
+        """Remove an adapter, which must not be merged."""
         if adapter != self.merged:
             return 0.0
         self.merged = None
         return self.laws.switch_ns(adapter, None)
 
     def part(self, request: int, parted: Callable[[Work, bool], None]) -> float:
-        """Give a request up, unless it has ended; ``parted`` is told whether it had started."""
+        """Hand a request to ``parted``, with whether it had started; nothing if it has ended."""
         queued = self._queue.pop(request, None)
         if queued is None:
             return 0.0
@@ -80,7 +80,7 @@ class Replica:
     # -- iterations -------------------------------------------------------------------------
 
     def _turn(self) -> None:
-        """Take what has come, then run what the batcher chooses."""
+        """Process the queued messages, then run what the batcher chooses."""
         self._busy = True
         lost_ns = 0.0
         while self._inbox:
@@ -109,7 +109,7 @@ class Replica:
         self._run(choice)
 
     def _run(self, choice: Choice) -> None:
-        """Prefill those chosen that have not started; where all have, a step for them."""
+        """Prefill the chosen requests that have not started; if all have, decode one step."""
         chosen = [self._queue[id_] for id_ in choice.ids]
         fresh = [each for each in chosen if not each.started]
         batch = fresh or chosen

@@ -1,4 +1,4 @@
-"""A workload through an in-tree serverful system in virtual time: same seed, same bytes out."""
+"""Runs a workload on an in-tree serverful system in virtual time; reproducible for a seed."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def simulate(
     dtype: str,
     adapter_rank: int = 16,
 ) -> Outcome:
-    """Send ``arrivals`` (in order of time) to a system that is up, of the scheme ``name``, its
-    weights stored in ``dtype``. ``DeploymentError`` where it does not fit its devices,
-    ``ProfileError`` where the profile has no numbers for it."""
+    """Send ``arrivals`` (in order of time) to a running system of the scheme ``name`` that stores
+    its weights in ``dtype``. Raise ``DeploymentError`` if it does not fit its devices and
+    ``ProfileError`` if the profile has no numbers for it."""
     options, scheme = Options.model_validate(dict(deployment.options)), SCHEMES[name]
     planned = servers(scheme, deployment, profile, dtype, adapter_rank)
     staffed = staff(planned, deployment, options, profile)
@@ -61,7 +61,7 @@ def simulate(
 
 
 class _World:
-    """The clock, and what the replicas compute on."""
+    """The clock and the compute resources of the replicas."""
 
     def __init__(
         self, deployment: Deployment, options: Options, scheme: Scheme, profile: Profile
@@ -71,7 +71,7 @@ class _World:
         self._clock, self.deciding = Clock(), DecisionTimes()
         slots = profile.device_slots.value
         cores = Shared(self._clock, 1)
-        # Numbers of servers are of one that has its device, or all cores, to itself.
+        # The profile's server numbers hold for one that has its device, or all cores, to itself.
         self._compute = {
             device.name: Shared(self._clock, slots) if slots else cores
             for device in deployment.devices
@@ -79,13 +79,13 @@ class _World:
 
     @property
     def threads(self) -> int:
-        """Of a replica."""
+        """CPU threads of a replica."""
         on_cpu = self._deployment.devices[0].kind == "cpu"
         cores = int(self._profile.cores.value) if on_cpu else 1
         return self._options.threads or max(1, cores // self._options.replicas)
 
     def front(self, staffed: Staffed) -> Front:
-        """Of one backbone, with its replicas."""
+        """Build the front of one backbone with its replicas."""
         server, options = staffed.server, self._options
         placement = Placement(
             server.held,
@@ -121,7 +121,7 @@ class _World:
         )
 
     def replay(self, fronts: Mapping[str, Front], arrivals: Iterable[Arrival]) -> dict[int, Call]:
-        """Send them all, and go on until nothing is left to do."""
+        """Send all requests and run until no work is left."""
         there_ns = round(self._profile.request_s.value * 1e9)
         with_adapter = {f.id for f in self._deployment.functions if f.adapter}
         calls: dict[int, Call] = {}

@@ -1,4 +1,4 @@
-"""Which device each replica has, and how many requests fit beside its weights."""
+"""Assigns replicas to devices and computes how many requests fit beside their weights."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from systems.interface import Device
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """Of a replica of ``backbone``: bytes that it holds whatever it does, those of a request of
-    full length, and how many of these it would run at once: fewer where ``most``."""
+    """Needs of a replica of ``backbone``: its constant memory, the memory of one request of full
+    length, both in bytes, and the wanted concurrent requests; ``most`` allows fewer."""
 
     backbone: str
     fixed_bytes: int
@@ -29,8 +29,8 @@ class Fitted:
 
 
 def fit(replicas: Sequence[Needs], devices: Sequence[Device]) -> list[Fitted]:
-    """Devices are dealt out in turn; where several replicas share one, each has an equal part of
-    what their weights leave. ``DeploymentError`` where one does not fit."""
+    """Assign devices in turn. Replicas on one device get equal shares of what their weights leave
+    free. Raise ``DeploymentError`` if a replica does not fit."""
     on = [devices[number % len(devices)] for number in range(len(replicas))]
     taken: Counter[str] = Counter()
     for device, each in zip(on, replicas, strict=True):

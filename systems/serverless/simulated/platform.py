@@ -1,4 +1,4 @@
-"""Carries the controller's actions out in virtual time, and keeps what came of them."""
+"""Carries out the controller's actions in virtual time and records the results."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _NS = 1e9
 
 
 class Platform:
-    """One controller in virtual time. ``laws`` by function; ``timeout_ns`` ends a request that
-    still waits."""
+    """One controller in virtual time. ``laws``: latency models by function; ``timeout_ns``: when a
+    waiting request fails."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Platform:
         }
 
     def deploy(self) -> None:
-        """What is to be there before the first call, is there when the clock starts."""
+        """Start what must exist before the first call; it is ready when the clock starts."""
         self._do[act.StartTemplate] = lambda _: self._post(ev.TemplateReady())
         self._post(ev.Deployed())
         self._do[act.StartTemplate] = self._start_template
@@ -88,7 +88,7 @@ class Platform:
     # -- requests ---------------------------------------------------------------------------
 
     def submit(self, request: int, function: str, prompt_tokens: int, output_tokens: int) -> None:
-        """A request arrives now."""
+        """Handle a request that arrives now."""
         call = Call(Work(request, prompt_tokens, output_tokens), function, self.clock.now)
         self.calls[request] = call
         self._post(ev.RequestArrived(request, function, prompt_tokens, output_tokens))
@@ -157,7 +157,7 @@ class Platform:
         self._hardware[process.device].cores.start(seconds * _NS, partial(self._started, process))
 
     def _take_spare(self, process: Process) -> bool:
-        """Make a spare ``process``, where there is one."""
+        """Use a prewarmed process for ``process``; return whether there was one."""
         backbone = self.controller.state.world.functions[process.function].backbone
         spare = self._spares.take(backbone, process.device)
         if spare is None:
@@ -274,7 +274,7 @@ class Platform:
         process.worker.run(action.batch, work)
 
     def _provisioning(self, process: Process, since_ns: int) -> tuple[Span, ...]:
-        """All that happened since for this instance to be able to run, whoever asked for it."""
+        """Return the spans since ``since_ns`` of all that this instance had to wait for."""
         copy = self._copies.get(process.copy) if process.copy is not None else None
         return tuple(
             span
@@ -294,7 +294,7 @@ class Platform:
         self._settle(call)
 
     def _settle(self, call: Call) -> None:
-        """Close the interval in which its instance was busy, if it no longer is."""
+        """Close the busy interval of the request's instance if it has become idle."""
         process = self._processes.get(call.instance) if call.instance is not None else None
         if process is None:
             return
@@ -327,7 +327,7 @@ class Platform:
         self.decisions.append(Decision(self.clock.now, kind, numbers))
 
     def waited(self, call: Call) -> Sequence[Span]:
-        """Its stages from receipt to last token."""
+        """Return the stages of a request from receipt to last token."""
         work = call.work
         spans = stages.waited_for(call.spans, call.received_ns, work.prefill_ns)
         spans.append(Span(Stage.PREFILL, work.prefill_ns, work.first_ns))
@@ -336,7 +336,7 @@ class Platform:
         return spans
 
     def _memory_changed(self, device: str, holding: Holding, size: int) -> None:
-        """Sum holdings (a function may have one instance going and one coming)."""
+        """Sum the instances of a function (one may be stopping while another starts)."""
         key = (device, holding.owner, holding.function)
         self._held[key] += size - self._sizes.pop((device, holding), 0)
         if size:

@@ -1,4 +1,4 @@
-"""What a controller is told at first of a function, by a profile."""
+"""The controller's initial estimates of a function, from a profile."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from ..core.world import BatchLaw
 
 
 def batch_law(laws: Laws, prompt_tokens: int) -> BatchLaw:
-    """T(b) = T0 + α(b − 1) for prompts of this length, in ns."""
+    """Return T(b) = T0 + α(b − 1) for prompts of this length, in ns."""
     first, second = (laws.prefill_ns(b, b * prompt_tokens) for b in (1, 2))
     return BatchLaw(round(first), round(second - first))
 
 
 def delays_ns(laws: Laws) -> dict[Artifact, int]:
-    """Loading delay of each artifact, in ns."""
+    """Return the loading delay of each artifact in ns."""
     profile = laws.profile
     kernels_s = profile.kernels_s.value + profile.first_batch_s.value
     return {

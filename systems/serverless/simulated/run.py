@@ -1,4 +1,4 @@
-"""A workload through a system in virtual time: same seed, same bytes out."""
+"""Runs a workload on a serverless system in virtual time; reproducible for a seed."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from .platform import Platform
 from .running import Call
 
 LAW_TOKENS = 128
-"""Prompt length at which a controller's T(b) is profiled."""
+"""Prompt length for which the controller's T(b) is profiled."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a simulation came to."""
+    """The outcome of a simulation."""
 
     platform: Platform
     profile: Profile
 
     def seen(self, request: int) -> dict[str, Any]:
-        """What the client sees of a request, times in ns: columns of the client's table."""
+        """Return the client's view of a request, times in ns: columns of the client's table."""
         call = self.platform.calls[request]
         back = round(self.profile.response_s.value * 1e9)
         ok = call.status == "ok"
@@ -56,7 +56,7 @@ class Outcome:
         )
 
     def deciding(self) -> Mapping[str, float]:
-        """What deciding took on this machine: no part of the evidence, which is the same again."""
+        """Return the decision times on this machine. Not part of the reproducible system trace."""
         return self.platform.decision_times.measured()
 
     def _request(self, call: Call) -> RequestEvidence:
@@ -85,8 +85,8 @@ def simulate(
     tiered: bool = False,
     adapter_rank: int = 16,
 ) -> Outcome:
-    """Send ``arrivals`` (in order of time) to the system that ``policies`` make, deployed as said
-    on the machine that ``profile`` describes."""
+    """Send ``arrivals`` (in order of time) to a system with ``policies``, deployed on the machine
+    that ``profile`` describes."""
     kind = deployment.devices[0].kind
     sizes = {
         name: model_size(name, deployment.dtype, adapter_rank, kind)
@@ -120,7 +120,7 @@ def simulate(
 def build_world(
     deployment: Deployment, policies: Policies, profile: Profile, laws: Mapping[str, Laws]
 ) -> World:
-    """The facts that the controller decides on, by the profile."""
+    """Build the cluster spec, which the controller decides by, from the profile."""
     forks = policies.preloading.forks
 
     def size(law: Laws) -> FunctionSize:
@@ -160,6 +160,6 @@ def _value(number: Number | None) -> int:
 
 
 def _slots(deployment: Deployment, profile: Profile) -> int:
-    """As the live platform counts them where devices compute on the host's cores."""
+    """Return the batches computed at once, as the live platform counts them on the host's cores."""
     cores = int(profile.cores.value)
     return max(1, int(profile.device_slots.value) or cores // deployment.instance_threads(cores))

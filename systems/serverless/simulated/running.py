@@ -1,4 +1,4 @@
-"""What a simulated platform has under way: requests, instances and copies of backbones."""
+"""State of a simulated platform: requests, instances and backbone copies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..core.artifacts import GONE, CopyKey, Residency
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """A request on its way through the platform."""
+    """A request in the platform."""
 
     work: Work
     function: str
@@ -23,9 +23,9 @@ class Call:
     instance: int | None = None
     batch_size: int | None = None
     started_for_it: bool = False
-    """Its instance came up while it waited."""
+    """Its instance was started while it waited."""
     spans: tuple[Span, ...] = ()
-    """Of the stages it waited for before its prefill, where it waited for any."""
+    """The stages that it waited for before its prefill."""
 
 
 @dataclass(slots=True, eq=False)
@@ -40,14 +40,14 @@ class Process:
     copy: CopyKey | None = None
     timeline: Timeline = field(default_factory=Timeline.empty)
     residency: Residency = GONE
-    """What was left at its last offloading."""
+    """What remained at its last offloading."""
     up_ns: int = 0
     last_ready_ns: int = 0
     busy_since_ns: int = 0
     calls: int = 0
     stopping: bool = False
     spare: bool = False
-    """It was one, and has yet to take its adapter in."""
+    """It was a prewarmed process and has not loaded its adapter yet."""
 
 
 @dataclass(slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""Spare processes in virtual time, as ``live/spares.py`` keeps them on a card."""
+"""Prewarmed processes in virtual time, like those of ``live/spares.py`` on a GPU."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _STAGES = (Stage.WARMING, Stage.BACKBONE, Stage.KERNELS)
 
 @dataclass(slots=True, eq=False)
 class Spare:
-    """``done``: stages that are behind it. ``timeline``: its process's, an instance's once it is
-    taken."""
+    """A prewarmed process. ``done``: completed stages. ``timeline``: of the process; an instance
+    that takes it continues this timeline."""
 
     copy: CopyKey
     timeline: Timeline = field(default_factory=Timeline.empty)
@@ -28,7 +28,7 @@ class Spare:
     then: Callable[[], None] | None = None
 
     def become(self, then: Callable[[], None]) -> None:
-        """Taken: ``then`` follows once nothing is owed any more."""
+        """Take the process for an instance; call ``then`` when all stages are completed."""
         self.then = then
         if self.ready:
             then()
@@ -39,16 +39,16 @@ class Spare:
 
 
 class Spares:
-    """Keeps ``count`` of them for each shared copy. Raises ``ProfileError`` where the profile does
-    not say what taking one over takes."""
+    """Keeps ``count`` prewarmed processes per shared copy. Raises ``ProfileError`` if the profile
+    does not say how long it takes to turn one into an instance."""
 
     def __init__(
         self, count: int, clock: Clock, profile: Profile, hardware: Mapping[str, Hardware]
     ) -> None:
         if count and profile.spare_s is None:
             raise ProfileError(
-                f"profile {profile.name} has no spare_s, what a spare still takes to be a"
-                " function's; leave the option spares out, or take a profile that has it"
+                f"profile {profile.name} has no spare_s, the time to turn a spare into an"
+                " instance; omit the option spares, or use a profile that has it"
             )
         self._clock, self._hardware = clock, hardware
         self._takes = (profile.fork_s, profile.map_s, profile.kernels_s)

@@ -1,8 +1,8 @@
-"""Sums shared copies again and again where they lie, and notices one that changed.
+"""Computes checksums of shared copies periodically, in place, and reports any that changed.
 
-Each sum is made by a process of its own (:mod:`.auditor`), one at a time; on a card it holds a CUDA
-context for as long as that takes. A copy is held against the sum known last, at first the
-loader's, made when it had filled the copy. What changes after the last audit is not noticed.
+Each checksum is computed by a separate process (:mod:`.auditor`), one at a time; on a GPU it holds
+a CUDA context meanwhile. It is compared with the previous one; the first is the loader's, computed
+after it had filled the copy. Changes after the last audit are not detected.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ...core.artifacts import CopyKey
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """A checksum, and when the copy was read for it."""
+    """A checksum, and the time in which the copy was read for it."""
 
     checksum: int
     start_ns: int
@@ -38,7 +38,7 @@ class Sum:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """A copy, summed again: ``now`` is None where that failed, for ``reason``."""
+    """A repeated checksum of a copy; ``now`` is None if it failed, for ``reason``."""
 
     copy: CopyKey
     last: Sum
@@ -51,17 +51,17 @@ class Audit:
 
 
 class Summed(Protocol):
-    """A shared copy; one that is not complete has no sum."""
+    """A shared copy; one that is not complete has no checksum."""
 
     sum: Sum | None
 
 
 Start = Callable[[CopyKey, Callable[[Message], None], Callable[[str], None]], None]
-"""Has a copy summed: what the auditor says, and (with why) its end."""
+"""Starts an auditor for a copy; passes on its messages, and the reason of its end."""
 
 
 class Audits:
-    """Every ``every_s`` seconds all of ``copies``, unless the last round still goes on."""
+    """Audits all ``copies`` every ``every_s`` seconds, unless the last round is still running."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Audits:
         self._timer = self._loop.call_later(every_s, self._round)
 
     def close(self) -> None:
-        """No more; an auditor still at work counts for nothing."""
+        """Stop auditing; ignore an auditor that still runs."""
         self._timer.cancel()
         self._todo.clear()
         self._closed = True
@@ -105,7 +105,7 @@ class Audits:
         found: list[Message] = []
 
         def ended(why: str) -> None:
-            # A copy that was dropped meanwhile is nobody's any more.
+            # Ignore a copy that was dropped in the meantime.
             if self._copies.get(key) is copy and not self._closed:
                 self._conclude(key, copy, last, found, why)
             self._next()
@@ -125,7 +125,7 @@ class Audits:
 
 
 class Account:
-    """Of a run's audits, in its journal: how many there were, and each that is a problem."""
+    """Writes a run's audits to its journal: their number, and each that found a problem."""
 
     def __init__(self, journal: Journal, *, audited: bool) -> None:
         self._journal = journal
@@ -147,7 +147,7 @@ class Account:
 
 
 def problem(audit: Audit, at: datetime, at_ns: int) -> str:
-    """One line; ``at`` and ``at_ns`` are one moment, told by the calendar and by the clock."""
+    """Return one line; ``at`` and ``at_ns`` are the same moment by calendar and by clock."""
 
     def when(t_ns: int) -> str:
         moment = at - timedelta(microseconds=(at_ns - t_ns) / 1e3)

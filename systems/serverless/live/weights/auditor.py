@@ -1,4 +1,4 @@
-"""Sums one shared copy where it lies, and ends: maps it, answers once."""
+"""Process that maps one shared copy, reports its checksum once, and exits."""
 
 from __future__ import annotations
 

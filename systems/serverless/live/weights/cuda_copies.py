@@ -1,4 +1,4 @@
-"""A shared copy on a card, made and mapped in the way that its driver allows, or that was asked."""
+"""A shared copy on a GPU, created and mapped by the chosen or best supported method."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 def make(size: int, how: str) -> tuple[Tensor, Export]:
-    """Device memory for a copy, writable here, and what others map it by. ``how``: ``auto``,
-    which is ``descriptor`` where the driver has that and ``cuda-ipc`` else, or one of the two."""
+    """Allocate writable device memory for a copy; return it and the shared-weights handle. ``how``:
+    ``descriptor``, ``cuda-ipc``, or ``auto`` (descriptors if the driver supports them)."""
     if how == "auto":
         how = "descriptor" if has_descriptors() else "cuda-ipc"
     return _MAKE[how](size)
 
 
 def map_shared(copy: Export, size: int) -> Tensor:
-    """A copy as bytes, for reading: by a descriptor the card refuses all else, by a handle it does
-    not. Unmapped once neither the tensor nor a view of it is left."""
+    """Return a copy as bytes for reading. A descriptor's mapping is enforced to be read-only, a
+    cudaIpc handle's is not. Unmapped when no tensor or view of it is left."""
     if copy.fd is not None:
         return cuda_store.map_shared(copy.fd, size).given_up()[:size]
     return cuda_ipc.map_shared(copy.handle, size).given_up()
@@ -41,7 +41,7 @@ def has_descriptors(device: int = 0) -> bool:
 
 
 def checksum(flat: Tensor) -> int:
-    """Of a whole copy, computed on its device; the same as ``store.checksum``."""
+    """Compute the checksum of a whole copy on its device; equals ``store.checksum``."""
     import torch
 
     whole = flat.numel() // 8 * 8

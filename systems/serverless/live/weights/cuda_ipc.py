@@ -1,8 +1,8 @@
-"""Sharing by cudaIpc, where the driver cannot export device memory as descriptors.
+"""Sharing by cudaIpc, if the driver cannot export device memory as file descriptors.
 
-The handle that travels maps the memory for reading and writing, in any process that has it: a
-store by an instance is neither refused nor noticed (but by an audit). The memory goes with its
-maker, which therefore lives for as long as the copy is wanted.
+The handle maps the memory for reading and writing in any process that has it: a write by an
+instance is neither prevented nor detected (except by an audit). The memory is freed when its
+creator exits, which therefore lives as long as the copy.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BLOCK = 2 << 20
-"""Memory that is not made of whole ones of these may lie in a block with other memory, and a handle
-is of the block."""
+"""Allocation granularity: memory that is not a multiple of it may share a block with other memory,
+and a handle covers the whole block."""
 EXPOSURE = "backbone shared by cudaIpc: every instance can write it"
 
 
 class IpcMapping:
-    """Another process's device memory in this one's address space."""
+    """Device memory of another process, mapped into this one."""
 
     def __init__(self, address: Any, size: int) -> None:
         self._address = address
         self._size = size
 
     def given_up(self) -> Tensor:
-        """All of it as bytes, without a copy; closed once neither the tensor nor a view of it is
-        left."""
+        """Return all bytes without a copy, and hand over ownership: unmapped when no tensor or view
+        of it is left."""
         return cuda_driver.tensor(self._address, self._size, self.close)
 
     def close(self) -> None:
@@ -38,8 +38,8 @@ class IpcMapping:
 
 
 def create(size: int) -> tuple[Tensor, str]:
-    """Device memory of ``size`` bytes, there until this process ends, and its handle in
-    hexadecimal. ``DeploymentError`` where the driver refuses, such as for want of memory."""
+    """Allocate ``size`` bytes of device memory for the lifetime of this process; return it and its
+    handle in hexadecimal. ``DeploymentError`` if the driver refuses, such as when out of memory."""
     cuda = cuda_driver.started()
     address = call(cuda.cuMemAlloc(-(-size // BLOCK) * BLOCK))
     handle = call(cuda.cuIpcGetMemHandle(address))
@@ -47,7 +47,7 @@ def create(size: int) -> tuple[Tensor, str]:
 
 
 def map_shared(handle: str, size: int) -> IpcMapping:
-    """The copy behind a handle, writable. Not in the process that made it."""
+    """Map the copy of a handle, writable. Not possible in the process that created it."""
     cuda = cuda_driver.started()
     opened = cuda.CUipcMemHandle()
     opened.reserved = bytes.fromhex(handle)

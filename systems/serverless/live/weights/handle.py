@@ -1,4 +1,4 @@
-"""A shared copy on its way to those who map it."""
+"""The shared-weights handle, which lets other processes map a shared copy."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from systems.runtime.channel import Message
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What grants a mapping: a descriptor, which travels beside a message, or the 64 bytes of a
-    cudaIpc handle (in hexadecimal), which travel in it."""
+    """Either a file descriptor, which is sent beside a message, or the 64 bytes of a cudaIpc
+    handle (in hexadecimal), which are sent in it."""
 
     fd: int | None = None
     handle: str = ""
@@ -30,5 +30,5 @@ class Export:
         return {"handle": self.handle} if self.handle else {}
 
     def __bool__(self) -> bool:
-        """Whether anything can be mapped by it."""
+        """Whether the handle is not empty."""
         return self.fd is not None or bool(self.handle)

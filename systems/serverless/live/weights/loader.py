@@ -1,6 +1,6 @@
-"""The backbone function (paper, "Secure backbone sharing"): reads a checkpoint into the shared
-copy, on the host or on a device, and goes. The copy outlives it, since the gateway's store holds
-the descriptor; where there is none (cudaIpc), the loader stays."""
+"""The backbone function (paper, "Secure backbone sharing"): a process that reads a checkpoint into
+the shared copy, on the host or a device, and exits. The copy outlives it, since the gateway's store
+holds the descriptor; without a descriptor (cudaIpc) the loader must stay."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A copy as it was filled."""
+    """A filled copy."""
 
     export: Export | None
-    """None: the others have what they map it by already."""
+    """None: the other processes already have the handle."""
     checksum: Callable[[], int]
     kept: bool = False
-    """It goes with this process, which must stay."""
+    """The copy exists only as long as this process, which must stay."""
 
 
 def main(channel: Channel) -> int:
@@ -51,7 +51,7 @@ def main(channel: Channel) -> int:
     export = filled.export or Export()
     channel.send("loaded", export.fds, **export.fields, **said)
     if filled.kept:
-        channel.receive()  # told to drop it, or the gateway is gone
+        channel.receive()  # the request to drop the copy, or the end of the gateway
     return 0
 
 
@@ -62,7 +62,7 @@ def _summed(filled: Filled) -> Message:
 
 
 def _to_host(layout: BackboneLayout, message: Message, fds: list[int]) -> Filled:
-    """Fill the memory file that came along, and seal it."""
+    """Fill the received memory file and seal it."""
     from systems.engine.checkpoint import fill
 
     with store.map_writable(fds[0]) as mapping, memoryview(mapping) as buffer:
@@ -72,7 +72,7 @@ def _to_host(layout: BackboneLayout, message: Message, fds: list[int]) -> Filled
 
 
 def _to_device(layout: BackboneLayout, message: Message, fds: list[int]) -> Filled:  # noqa: ARG001
-    """Make device memory and fill it; what others map it by."""
+    """Allocate device memory and fill it; return it with the handle for others."""
     import torch
 
     from systems.engine.cuda.loading import fill_device

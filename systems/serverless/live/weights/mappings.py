@@ -1,4 +1,4 @@
-"""What a process still holds of a shared copy, by the kernel's account and not by its own."""
+"""Detects by kernel data, not by a process's own reports, whether it still holds a shared copy."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 def holds(pid: int, fd: int) -> bool:
-    """Whether a process has the memory file ``fd`` mapped or open. False once it is gone.
+    """Whether a process has the memory file ``fd`` mapped or open. False if it has ended.
 
-    Where the kernel does not show the mappings of a process that hides its memory (to a gateway
-    without CAP_SYS_PTRACE), the shared pages that it has resident decide, which it cannot hide: it
-    holds a copy where those come to half of its size. Pages that it gave back (MADV_DONTNEED) under
-    a mapping that it kept are then not found."""
+    If the kernel hides the mappings of a process from the gateway (which lacks CAP_SYS_PTRACE),
+    its resident shared pages decide, which it cannot hide: it holds a copy if they amount to half
+    the copy's size. This misses a kept mapping whose pages were returned to the kernel
+    (MADV_DONTNEED)."""
     try:
         return _maps(pid, fd) or _has_open(pid, fd)
     except PermissionError:
@@ -22,7 +22,7 @@ def holds(pid: int, fd: int) -> bool:
 
 
 def _maps(pid: int, fd: int) -> bool:
-    """Lines of proc_pid_maps(5): range, permissions, offset, device, inode, path."""
+    """Parses proc_pid_maps(5): range, permissions, offset, device, inode, path."""
     file = os.fstat(fd)
     device = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}"
     lines = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -38,11 +38,11 @@ def _is_same(path: str, fd: int) -> bool:
     try:
         return os.path.samestat(os.stat(path), os.fstat(fd))
     except FileNotFoundError:
-        return False  # closed meanwhile
+        return False  # closed in the meantime
 
 
 def _resident_shared(pid: int) -> int:
-    """Bytes of shared memory that a process has in its page tables (proc_pid_status(5))."""
+    """Return the bytes of shared memory in a process's page tables (proc_pid_status(5))."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     except (FileNotFoundError, ProcessLookupError):
