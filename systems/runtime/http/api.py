@@ -1,4 +1,4 @@
-"""The OpenAI-compatible surface of a platform, on aiohttp."""
+"""The OpenAI-compatible HTTP API of a platform, on aiohttp."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from .prompts import Prompts
 from .refusal import RefusalError
 from .text import Text
 
-_LEFT = 499  # nginx's, for a client that is gone
+_LEFT = 499  # nginx's status for a client that has disconnected
 
 
 class Served(Protocol):
-    """What is deployed."""
+    """The deployed functions."""
 
     @property
     def deployment(self) -> Deployment: ...
@@ -37,7 +37,7 @@ class Served(Protocol):
 
 
 class Backend(Protocol):
-    """Whatever answers: a serverless platform, or a server's front."""
+    """What executes requests: a serverless platform, or the front of a server."""
 
     @property
     def plan(self) -> Served: ...
@@ -50,8 +50,8 @@ class Backend(Protocol):
 
 
 class Api:
-    """Routes and their handlers. ``texts`` by backbone; where there are ``tokens``, callers must
-    have one of the function's."""
+    """Routes and their handlers. ``texts``: by backbone. With ``tokens``, callers need a token of
+    the function."""
 
     def __init__(
         self, platform: Backend, texts: Mapping[str, Text], tokens: AccessTokens | None = None
@@ -105,17 +105,17 @@ class Api:
         return await self._generate(request, body, text, prompt, ChatShape(), received_ns)
 
     def _know(self, request: web.Request) -> None:
-        """Refuse whom nobody knows before reading what they say."""
+        """Reject unknown tokens before reading the request body."""
         if self._tokens is not None and not self._tokens.known(_authorization(request)):
-            raise RefusalError(401, "a token is needed: Authorization: Bearer …", "invalid_api_key")
+            raise RefusalError(401, "send a token: Authorization: Bearer …", "invalid_api_key")
 
     def _may_call(self, request: web.Request, model: str) -> bool:
         return self._tokens is None or self._tokens.allow(_authorization(request), model)
 
     def _text(self, request: web.Request, model: str) -> Text:
         if not self._may_call(request, model):
-            # Whether there is such a function is not for everybody to know.
-            raise RefusalError(403, f"the token is not one of {model!r}", "not_allowed", "model")
+            # The answer must not reveal whether the function exists.
+            raise RefusalError(403, f"the token is not valid for {model!r}", "not_allowed", "model")
         function = self._platform.plan.functions.get(model)
         if function is None:
             known = ", ".join(self._platform.plan.functions)
@@ -152,15 +152,15 @@ class Api:
             self._settle(call, time.monotonic_ns())
             return response
         except TimeoutError:
-            # It does not take what it asked for; there is no way left to tell it.
+            # The client does not read its response, so it cannot be told either.
             patience.abort(request.protocol)
             raise ConnectionResetError("the client does not read") from None
         finally:
             self._settle(call, None)
 
     def _settle(self, call: Call, responded_ns: int | None) -> None:
-        """Let go of a call, once, and before its last bytes go out: whoever has read all of an
-        answer finds the evidence of it written."""
+        """Release a call once, before its last bytes are written, so that a client with a full
+        response always has a record."""
         if call.settled:
             return
         call.settled = True
@@ -178,7 +178,7 @@ class Api:
     async def _stream(
         self, request: web.Request, call: Call, answer: Answer, *, usage: bool
     ) -> web.StreamResponse:
-        """Headers go out with the first text, so that an error before it has its own status."""
+        """Send the headers with the first text, so that an earlier error has its own status."""
         response: web.StreamResponse | None = None
         while not answer.finished:
             chunks, failure = _take(await call.answers.get(), call, answer)
@@ -200,7 +200,7 @@ class Api:
 
 
 def _take(item: Tokens | Failure, call: Call, answer: Answer) -> tuple[list[bytes], Failure | None]:
-    """Chunks for ``item`` and whatever else has come meanwhile; they go out in one write."""
+    """Return chunks for ``item`` and all other items that have arrived, for a single write."""
     chunks: list[bytes] = []
     while True:
         if isinstance(item, Failure):
@@ -232,7 +232,7 @@ def _sampling(body: schema.CompletionRequest | schema.ChatRequest, text: Text) -
 
 
 def _new_id(shape: Shape) -> str:
-    """Says nothing of other requests: neither how many there were, nor a name to guess."""
+    """Return an id that reveals neither the number of requests nor a guessable name."""
     return f"{shape.prefix}-{secrets.token_hex(16)}"
 
 
@@ -257,7 +257,7 @@ async def _errors_as_openai(request: web.Request, handler: Any) -> web.StreamRes
     except RefusalError as refusal:
         return web.json_response(refusal.body, status=refusal.status, headers=refusal.headers)
     except ConnectionResetError:
-        return web.Response(status=_LEFT)  # and so to nobody
+        return web.Response(status=_LEFT)  # received by no client
     except web.HTTPException as error:
         body = schema.error(error.reason, kind="invalid_request_error", code=str(error.status))
         return web.Response(

@@ -1,4 +1,4 @@
-"""The body of a request: read within bounds of bytes and time, checked against its schema."""
+"""Reads a request's body within bounds of bytes and time, and validates it against its schema."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ T = TypeVar("T", bound=BaseModel)
 
 
 async def read(request: web.Request) -> bytes:
-    """All of it. ``RefusalError`` where it is larger than the application's ``client_max_size``
-    or takes longer than ``patience.BODY_S``."""
+    """Read the whole body. ``RefusalError`` if it is larger than the application's
+    ``client_max_size`` or takes longer than ``patience.BODY_S``."""
     if (request.content_length or 0) > request.client_max_size:
         raise _too_large(request)
     try:
         async with asyncio.timeout(patience.BODY_S):
             return await request.read()
     except TimeoutError:
-        message = f"the body did not come within {patience.BODY_S:g} s"
+        message = f"the body did not arrive within {patience.BODY_S:g} s"
         raise RefusalError(408, message, "body_too_slow") from None
     except web.HTTPRequestEntityTooLarge:
         raise _too_large(request) from None
@@ -37,7 +37,7 @@ def _too_large(request: web.Request) -> RefusalError:
 
 
 def parse(model: type[T], raw: bytes) -> T:
-    """``RefusalError`` that names the field where ``raw`` is not what ``model`` wants."""
+    """Parse ``raw`` as ``model``. The ``RefusalError`` of an invalid body names the field."""
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:
@@ -47,13 +47,13 @@ def parse(model: type[T], raw: bytes) -> T:
 
 
 def _most_telling(error: ValidationError) -> Any:
-    """Of a union every member complains: a wrong value says more than a wrong type, and members
-    that are lists come last."""
+    """Select the most informative error. Each member of a union reports one: prefer a wrong value
+    to a wrong type; members that are lists come last."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
     return next((each for each in found if not each["type"].endswith("_type")), found[-1])
 
 
 def _place(loc: tuple[int | str, ...]) -> str:
-    """Without the names that pydantic gives to members of a union."""
+    """Return the location without the names that pydantic gives to members of a union."""
     parts = (str(part) for part in loc if isinstance(part, int) or part.isidentifier())
     return ".".join(parts) or "body"

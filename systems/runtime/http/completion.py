@@ -1,4 +1,4 @@
-"""One answer on its way out: token ids to text, stop strings, and the two shapes of an object."""
+"""Builds a response: token ids to text, stop strings, and the two formats of completion objects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .text import Decoder
 
 
 class Shape(Protocol):
-    """How a kind of completion wraps text, whole and in pieces."""
+    """The format of a kind of completion, whole and streamed."""
 
     object: str
     chunk_object: str
@@ -52,7 +52,7 @@ class ChatShape:
 
 @dataclass(slots=True)
 class Answer:
-    """The text of one request as its tokens come."""
+    """The text of one request, extended as its tokens arrive."""
 
     shape: Shape
     id: str
@@ -68,7 +68,7 @@ class Answer:
     _pieces: int = 0
 
     def take(self, tokens: Tokens) -> None:
-        """Add a step's tokens; ``finished`` is set at the last, or where a stop string ends it."""
+        """Append a step's tokens; set ``finished`` at the last token or at a stop string."""
         before = len(self.text)
         for token in tokens.ids:
             self.tokens += 1
@@ -79,13 +79,13 @@ class Answer:
             self.text, self.finished = self.text[:cut], "stop"
 
     def _cut(self, before: int) -> int | None:
-        """Where the first stop string begins; none ended within the first ``before`` characters."""
+        """Find where the first stop string begins; none ends in the first ``before`` characters."""
         found = [self.text.find(stop, max(0, before - len(stop) + 1)) for stop in self.stops]
         return min((at for at in found if at >= 0), default=None)
 
     def chunk(self) -> bytes | None:
-        """The event for what is new, or None where that is nothing. Text that may yet turn out
-        to begin a stop string is held back."""
+        """Return the event for new text, or None if there is none. Holds back text that may be the
+        beginning of a stop string."""
         upto = len(self.text) if self.finished else len(self.text) - self._held_back()
         new = self.text[self._sent : upto]
         if not new and not self.finished:
@@ -125,7 +125,7 @@ class Answer:
 
 
 def event(content: Any) -> bytes:
-    """One server-sent event."""
+    """Encode one server-sent event."""
     return b"data: " + json.dumps(content, separators=(",", ":")).encode() + b"\n\n"
 
 

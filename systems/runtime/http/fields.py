@@ -1,4 +1,4 @@
-"""Types of optional fields of a request's body, for use in ``Annotated``."""
+"""Types of optional request fields, for use in ``Annotated``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 @dataclass(frozen=True)
 class NullIs:
-    """``null`` means ``default``, as for OpenAI. Comes last in ``Annotated``."""
+    """``null`` means ``default``, as in OpenAI's API. Must be last in ``Annotated``."""
 
     default: Any
 
@@ -25,7 +25,7 @@ class NullIs:
 
 
 class Neutral:
-    """A field that is not supported: ``null`` and ``values``, which ask for nothing, are taken."""
+    """An unsupported field that accepts only ``null`` and ``values``, which have no effect."""
 
     def __init__(self, *values: Any) -> None:
         self._values = values
@@ -47,5 +47,5 @@ class Neutral:
 
 
 def _same_json(one: Any, other: Any) -> bool:
-    """As JSON has it: 0 is 0.0, but not false."""
+    """Compare as JSON: 0 equals 0.0, but not false."""
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)

@@ -1,6 +1,6 @@
-"""From a request's body to the token ids of its prompt, refused where it cannot fit.
+"""Converts a request's body to the token ids of its prompt; rejects prompts that cannot fit.
 
-Bounds are checked before work: first of what is cheap to count (bytes, characters), then of tokens.
+Bounds are checked before expensive work: first bytes and characters, then tokens.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from .schema import ChatRequest, CompletionRequest
 from .text import Text
 
 _ESCAPE_BYTES = 6
-"""The longest that a character is in JSON: ``\\u0041``."""
+"""Longest JSON encoding of a character: ``\\u0041``."""
 _OTHER_BYTES = 64 << 10
-"""For all else in a body."""
+"""For all other fields of a body."""
 _MOST_BYTES = 8 << 20
 _MESSAGE_CHARACTERS = 16
-"""Of text that takes as long as a template takes for one empty message."""
+"""Characters of text that take as long as the template needs for one empty message."""
 
 
 class Prompts:
-    """``texts`` by backbone. A prompt of text has no more characters than ``context`` of the
-    longest tokens could spell."""
+    """``texts``: by backbone. A text prompt may have at most as many characters as ``context`` of
+    the longest tokens."""
 
     def __init__(self, texts: Mapping[str, Text], context: int) -> None:
         self._texts = texts
@@ -32,12 +32,12 @@ class Prompts:
 
     @property
     def body_bytes(self) -> int:
-        """More than any body needs whose prompt fits."""
+        """An upper bound on the body of any prompt that fits."""
         longest = max((text.longest for text in self._texts.values()), default=0)
         return min(_MOST_BYTES, _OTHER_BYTES + _ESCAPE_BYTES * self._context * longest)
 
     async def of_completion(self, body: CompletionRequest, text: Text) -> list[int]:
-        """``RefusalError`` where it is too long, or has ids that the vocabulary lacks."""
+        """Raise ``RefusalError`` if it is too long or has ids outside the vocabulary."""
         prompt = body.prompt
         if isinstance(prompt, str):
             self._check_characters(len(prompt), text, "prompt")
@@ -47,7 +47,7 @@ class Prompts:
         return self._checked(ids, body.limit, text)
 
     async def of_chat(self, body: ChatRequest, text: Text) -> list[int]:
-        """``RefusalError`` where it is too long, or the model's template refuses it."""
+        """Raise ``RefusalError`` if it is too long or the model's template rejects it."""
         messages = [{"role": each.role, "content": each.content} for each in body.messages]
         characters = sum(len(each.role) + len(each.content) for each in body.messages)
         self._check_characters(characters, text, "messages")
@@ -62,7 +62,7 @@ class Prompts:
         most = self._context * text.longest
         if characters > most:
             message = (
-                f"{param}: {characters} characters; at most {most} can fit the context of"
+                f"{param}: {characters} characters; at most {most} can fit into the context of"
                 f" {self._context} tokens"
             )
             raise RefusalError(400, message, "context_length_exceeded", param)

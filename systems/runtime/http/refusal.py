@@ -1,4 +1,4 @@
-"""A request that is answered with an error before it reaches the platform."""
+"""A request that is rejected with an error before it reaches the platform."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part of OpenAI's HTTP API that the endpoint speaks: requests in, objects out."""
+"""The supported part of OpenAI's HTTP API: request models and response objects."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class StreamOptions(BaseModel):
 
 
 class _Generation(UnsupportedOfBoth):
-    """What both kinds of completion take. ``null`` is the default of every optional field."""
+    """Fields of both kinds of completion. ``null`` selects the default of an optional field."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -44,7 +44,7 @@ class _Generation(UnsupportedOfBoth):
     stream: _Switch = False
     stream_options: Annotated[StreamOptions, NullIs(StreamOptions())] = StreamOptions()
     ignore_eos: _Switch = False
-    """As in vLLM: go on to ``max_tokens`` whatever comes."""
+    """As in vLLM: generate ``max_tokens`` tokens, ignoring end-of-sequence tokens."""
     skip_special_tokens: Annotated[bool, NullIs(True)] = True
 
     @property
@@ -54,7 +54,7 @@ class _Generation(UnsupportedOfBoth):
 
 
 class CompletionRequest(_Generation, UnsupportedOfCompletions):
-    """``POST /v1/completions``; a prompt is one text or one list of token ids."""
+    """``POST /v1/completions``; the prompt is one text or one list of token ids."""
 
     prompt: (
         Annotated[str, Field(min_length=1)]
@@ -75,7 +75,7 @@ class Message(UnsupportedOfMessages):
 
 
 class ChatRequest(_Generation, UnsupportedOfChat):
-    """``POST /v1/chat/completions``; the prompt is what the model's chat template makes of it."""
+    """``POST /v1/chat/completions``; the model's chat template builds the prompt."""
 
     messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
     max_tokens: Annotated[_Count, NullIs(256)] = 256
@@ -87,7 +87,7 @@ class ChatRequest(_Generation, UnsupportedOfChat):
 
 
 def error(message: str, *, kind: str, code: str | None = None, param: str | None = None) -> Any:
-    """OpenAI's error object."""
+    """Return OpenAI's error object."""
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
@@ -104,15 +104,15 @@ _ERROR = {
 }
 _REFUSALS = {
     "400": "malformed, not supported, or longer than the context",
-    "401": "no token, where tokens are asked for",
-    "403": "a token of another function",
-    "404": "no such model",
-    "408": "the body did not come in time",
-    "413": "a body larger than any prompt needs that fits",
-    "429": "no deadline can be met, or many long prompts wait; Retry-After says when to come again",
+    "401": "an access token is required and missing or unknown",
+    "403": "the access token is for another function",
+    "404": "the model is not deployed",
+    "408": "the body did not arrive in time",
+    "413": "the body is larger than that of any prompt that fits",
+    "429": "no deadline can be met, or too many long prompts wait; see Retry-After",
     "502": "the instance was lost",
     "503": "no instance could be started",
-    "504": "no answer in time",
+    "504": "the request timed out",
 }
 
 
@@ -122,7 +122,7 @@ def _refusal(why: str) -> Any:
 
 
 def openapi() -> Any:
-    """The OpenAPI document of the endpoint, from the models above."""
+    """Build the OpenAPI document of the endpoint from the models above."""
 
     def post(model: type[BaseModel], summary: str) -> Any:
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")

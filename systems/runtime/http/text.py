@@ -1,4 +1,4 @@
-"""Between text and token ids, with the model's own tokenizer and chat template."""
+"""Converts between text and token ids with the model's own tokenizer and chat template."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tokenizers.decoders import DecodeStream
 
 from systems.errors import CheckpointError
 
-# Texts come one at a time: a pool of threads for each would do nothing but wake up.
+# Texts arrive one at a time, so the tokenizer's thread pool would add only overhead.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
@@ -32,17 +32,17 @@ class Text:
         self.stop_ids = _stop_ids(model_dir)
         self.vocabulary = _vocabulary(model_dir) or self._tokenizer.get_vocab_size()
         self.longest = max(map(len, self._tokenizer.get_vocab()))
-        """Characters (or bytes, as the vocabulary has it) of the longest token."""
+        """Length of the longest token in characters (or bytes, for a byte-level vocabulary)."""
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
-        # encode() would hold the interpreter's lock all the while; this lets other threads run.
+        # encode() holds the interpreter lock; this releases it for other threads.
         (found,) = self._tokenizer.encode_batch_fast([text], add_special_tokens=special)
         ids: list[int] = found.ids
         return ids
 
     def chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
-        """Token ids of a conversation, ready for the assistant's turn. ``ValueError`` where the
-        model has no chat template or its template refuses the messages."""
+        """Return the token ids of a conversation, ready for the assistant's turn. ``ValueError`` if
+        the model has no chat template or the template rejects the messages."""
         if self._template is None:
             raise ValueError("this model has no chat template; use /v1/completions")
         try:
@@ -50,7 +50,7 @@ class Text:
                 messages=messages, add_generation_prompt=True, **_special_tokens(self._settings)
             )
         except TemplateError as error:
-            raise ValueError(f"the model's chat template refuses this: {error}") from error
+            raise ValueError(f"the model's chat template rejects this: {error}") from error
         return self.encode(prompt, special=False)
 
     def decoder(self, *, skip_special: bool) -> Decoder:
@@ -58,14 +58,14 @@ class Text:
 
 
 class Decoder:
-    """Token ids to text, one at a time; holds back a character that is not whole yet."""
+    """Converts token ids to text one at a time; holds back incomplete characters."""
 
     def __init__(self, tokenizer: Tokenizer, skip_special: bool) -> None:
         self._tokenizer = tokenizer
         self._stream = DecodeStream(skip_special_tokens=skip_special)
 
     def text(self, token: int) -> str:
-        """The text that ``token`` completes, perhaps none."""
+        """Return the text that ``token`` completes, possibly empty."""
         return self._stream.step(self._tokenizer, token) or ""
 
 
@@ -93,7 +93,7 @@ def _special_tokens(settings: dict[str, Any]) -> dict[str, str]:
 
 
 def _stop_ids(model_dir: Path) -> tuple[int, ...]:
-    """Where generation ends: generation_config.json, or else config.json, says."""
+    """Read the stop tokens from generation_config.json, or else from config.json."""
     for name in ("generation_config.json", "config.json"):
         value = _read_json(model_dir / name).get("eos_token_id")
         if value is not None:
@@ -102,7 +102,7 @@ def _stop_ids(model_dir: Path) -> tuple[int, ...]:
 
 
 def _vocabulary(model_dir: Path) -> int | None:
-    """The ids that the model has an embedding for: a tokenizer may have more, or others."""
+    """Return the number of ids that the model embeds; the tokenizer may have more, or others."""
     size: int | None = _read_json(model_dir / "config.json").get("vocab_size")
     return size
 

@@ -1,5 +1,5 @@
-"""How long the endpoint waits for its clients: to say what they want, and to take what they asked
-for. One that never does would hold a descriptor for good."""
+"""Timeouts of the endpoint for its clients: to send requests and to read responses. Without them, a
+client that does neither would occupy a descriptor forever."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from typing import Any
 from aiohttp import web
 
 HEADERS_S = 15.0
-"""From a connection to the end of its first request's headers."""
+"""From the connection to the end of its first request's headers."""
 BODY_S = 30.0
-"""From there to the end of the body."""
+"""From the headers to the end of the body."""
 IDLE_S = 75.0
-"""Between two requests of a connection, the headers of the second included."""
+"""Between two requests of a connection, including the headers of the second."""
 WRITE_S = 5.0
-"""Past the time that a request has: for a client to take the rest of its answer."""
+"""Beyond the request's own timeout: for the client to read the rest of its response."""
 MOST_WAITING = 1024
 
 
 def most_waiting() -> int:
-    """Connections that the endpoint may wait for at once: half of the descriptors there are."""
+    """Return how many connections may be waiting at once: half of the descriptor limit at most."""
     return min(MOST_WAITING, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 
 
 class Waiting:
-    """Connections whose client has yet to say something, those that wait longest first. Each is
-    closed when its time is up; the first is, too, when there are more than ``most``."""
+    """Connections that wait for their client, the longest wait first. Each is closed at its time
+    limit; if there are more than ``most``, the first is closed too."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._timers: dict[Any, asyncio.TimerHandle] = {}
 
     def begin(self, connection: Any, limit_s: float) -> Callable[[], None]:
-        """Wait for it from now on, and for nothing before. What is given ends this wait, unless
-        the next has begun."""
+        """Start a new wait for the connection, ending its present one. The returned function ends
+        this wait, unless another one has begun."""
         self.end(connection)
         loop = asyncio.get_running_loop()
         timer = self._timers[connection] = loop.call_later(limit_s, self._close, connection)
@@ -55,13 +55,13 @@ class Waiting:
 
 
 def abort(connection: Any) -> None:
-    """Close it at once, whatever it has not taken yet: closing alone would wait for that."""
+    """Close the connection immediately, without waiting for the client to read pending data."""
     if connection.transport is not None:
         connection.transport.abort()
 
 
 class PatientRunner(web.AppRunner):
-    """Serves an application, and closes connections on which nothing comes."""
+    """Serves an application, and closes connections whose client sends nothing."""
 
     def __init__(self, app: web.Application, **settings: Any) -> None:
         super().__init__(app, **settings)

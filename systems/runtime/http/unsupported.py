@@ -1,8 +1,8 @@
-"""Fields of OpenAI's and vLLM's requests that would change an answer and are not carried out.
+"""Fields of OpenAI's and vLLM's requests that would change the output and are not supported.
 
-A value that asks for nothing is taken, anything else is refused. Fields that are named neither here
-nor in ``schema`` are ignored, as vLLM does: clients of other versions send them, and most of them
-(``user``, ``metadata``, ``store``, …) do not change an answer.
+A value without effect is accepted, any other value is rejected. Fields listed neither here nor in
+``schema`` are ignored, as in vLLM: clients of other versions send them, and most of them (``user``,
+``metadata``, ``store``, …) do not change the output.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What an instance is held to before it reads anything of a tenant's, by kind of device.
+"""Confinement of an instance before it reads tenant data, by kind of device.
 
-An instance parses a tenant's adapter; should that take it over, this is what it still cannot do.
-SECURITY.md has the threat model and the attack that tests each measure. A measure that cannot be
-applied ends the process (:class:`ConfinementError`): none is ever silently missing, so the names
-of a kind's measures are what is in force.
+An instance parses a tenant's adapter. These measures limit what it can do if the adapter takes it
+over; SECURITY.md has the threat model and the attack that tests each measure. If a measure cannot
+be applied, the process ends with :class:`ConfinementError`: no measure is ever missing silently, so
+the measures listed for a kind of device are in force.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from . import landlock, seccomp, system_calls
 from . import paths as view
 
 MAX_DESCRIPTORS = 256
-"""Of an instance on the CPU: its socket, a backbone, and what its libraries open and close."""
+"""For an instance on the CPU: its socket, a backbone, and what its libraries open and close."""
 
 LIBRARY_SPACE = 6 << 30
-"""Addresses, not memory: libraries that are yet to be mapped, threads' stacks and heaps."""
+"""Address space, not memory: for libraries that are mapped later, thread stacks and heaps."""
 
 _SET_DUMPABLE, _SET_NO_NEW_PRIVS = 4, 38  # linux/prctl.h
 _CAPABILITY_VERSION_3 = 0x20080522  # linux/capability.h
@@ -54,7 +54,7 @@ ENVIRONMENT = frozenset(
         "JE_ARROW_MALLOC_CONF",
     }
 )
-"""Variables that a process of the platform is given; a credential may have any other name."""
+"""Variables passed to processes of the platform; any other variable may contain a credential."""
 
 _PREFIXES = (
     "LC_", "LD_", "PYTHON", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "MALLOC_", "TORCH",
@@ -64,7 +64,7 @@ _SECRET = ("TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "_KEY")
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Of ``variables``, those that an instance needs."""
+    """Return the ``variables`` that an instance needs."""
     return {name: value for name, value in variables.items() if _is_needed(name)}
 
 
@@ -75,14 +75,14 @@ def _is_needed(name: str) -> bool:
 
 
 def hide_memory() -> None:
-    """Refuse this process's memory, descriptors and environment to every other that is not
-    privileged, of the same user too (ptrace(2), "Ptrace access mode checking"). Forks inherit
-    it, new programs do not."""
+    """Hide this process's memory, descriptors and environment from all unprivileged processes, even
+    of the same user (ptrace(2), "Ptrace access mode checking"). Forked processes inherit this,
+    executed programs do not."""
     _prctl(_SET_DUMPABLE, 0)
 
 
 def gain_nothing() -> None:
-    """No program that this process starts has more privileges than it has."""
+    """Deny additional privileges to programs that this process executes."""
     _prctl(_SET_NO_NEW_PRIVS, 1)
 
 
@@ -97,8 +97,8 @@ def _bound_descriptors() -> None:
 
 
 def _drop_capabilities() -> None:
-    """Of root's powers over other processes and files, none. Of the calling thread; it must be
-    the only one, as it is at a process's start."""
+    """Drop root's powers over other processes and files for the calling thread. It must be the only
+    thread, as at the start of a process."""
     header = ctypes.create_string_buffer(struct.pack("=Ii", _CAPABILITY_VERSION_3, 0))
     none = ctypes.create_string_buffer(bytes(24))
     if ctypes.CDLL(None, use_errno=True).capset(header, none) != 0:
@@ -110,7 +110,7 @@ def _filter_calls() -> None:
 
 
 def _filter_calls_beside_a_driver() -> None:
-    """The compiler of kernels is a program, and CUDA's MPS is reached over a Unix socket."""
+    """Allow executing programs (the kernel compiler) and Unix sockets (CUDA MPS)."""
     unix = frozenset({int(socket.AF_UNIX)})
     denied = system_calls.PROCESSES | system_calls.KERNEL
     seccomp.install(denied, {}, families=unix, forks=True)
@@ -133,16 +133,16 @@ MEASURES: Mapping[str, Mapping[str, Callable[[], None]]] = {
         "no network or other processes": _filter_calls_beside_a_driver,
     },
 }
-"""In the order in which they are taken, by kind of device."""
+"""By kind of device, in order of application."""
 
 _SIGHT, _SPACE = "files of its own only", "memory bounded"
 MEASURES_OF_A_FUNCTION = {"cpu": (_SIGHT, _SPACE), "cuda": ()}
-"""Taken as soon as a process knows whose it is, and before it reads anything of theirs."""
+"""Applied when a process knows its function, before it reads any of the function's files."""
 
 
 def names(kind: str) -> tuple[str, ...]:
-    """What instances on a kind of device are held to. A kernel may lack Landlock; then it is not
-    among them."""
+    """Return the measures for instances on a kind of device; without Landlock if the kernel lacks
+    it."""
     later = (each for each in MEASURES_OF_A_FUNCTION[kind] if each != _SIGHT or _sees_less())
     return (_ALWAYS, *MEASURES[kind], *later)
 
@@ -152,16 +152,16 @@ def _sees_less() -> bool:
 
 
 def check_files(kind: str, folders: Iterable[Path]) -> None:
-    """``DeploymentError`` where an instance on this kind of device would not see a file of its
-    own."""
+    """Raise ``DeploymentError`` if an instance on this kind of device could not read one of its
+    own files."""
     if _SIGHT in MEASURES_OF_A_FUNCTION[kind]:
         for folder in folders:
             view.check_links(folder)
 
 
 def settle_in(kind: str, own: Collection[Path], memory_bytes: int | None = None) -> None:
-    """See no file but libraries and ``own``; take no more memory than ``memory_bytes`` beside what
-    libraries need (None: unbounded). As far as the kind of device has these measures. Raises
+    """Restrict file access to libraries and ``own``, and memory to ``memory_bytes`` beyond what
+    libraries need (None: unbounded), if the kind of device has these measures. Raises
     :class:`ConfinementError`."""
     later = MEASURES_OF_A_FUNCTION[kind]
     if _SPACE in later and memory_bytes is not None:
@@ -171,7 +171,7 @@ def settle_in(kind: str, own: Collection[Path], memory_bytes: int | None = None)
 
 
 def _bound_memory(nbytes: int) -> None:
-    """Address space, which is all that Linux can bound without a control group."""
+    """Bound the address space, the only memory bound of Linux without a control group."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     most = pages * resource.getpagesize() + LIBRARY_SPACE + nbytes
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
@@ -180,7 +180,7 @@ def _bound_memory(nbytes: int) -> None:
 
 
 def confine(kind: str) -> None:
-    """Hold this process to all of it, for good. Raises :class:`ConfinementError`."""
+    """Apply all measures irrevocably to this process. Raises :class:`ConfinementError`."""
     for name, measure in MEASURES[kind].items():
         try:
             measure()
@@ -189,8 +189,8 @@ def confine(kind: str) -> None:
 
 
 def shelter(kind: str) -> None:
-    """For a process that instances are forked from: it is hidden from them where they are from
-    each other."""
+    """Hide a process that instances are forked from, if the measures hide instances from each
+    other."""
     if _HIDDEN in MEASURES[kind]:
         hide_memory()
 

@@ -1,8 +1,8 @@
-"""What of the file system a process sees: what it is told, to read, and nothing to write.
+"""Restricts a process to reading the given paths, and to writing none or the given files.
 
-Landlock (linux/landlock.h, Linux 5.13 and later) needs no privilege, holds for root too, and is
-taken from then on by all threads that are started and all that is forked. Descriptors that are open
-stay so. Looking whether a path is there is not held back, reading it is.
+Landlock (linux/landlock.h, Linux 5.13 and later) needs no privilege, applies to root as well, and
+is inherited by later threads and forked processes. Open descriptors stay usable. It prevents
+reading a path, but not checking whether it exists.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from pathlib import Path
 
 from systems.errors import ConfinementError
 
-_CREATE, _ADD, _RESTRICT = 444, 445, 446  # the same numbers on every machine
+_CREATE, _ADD, _RESTRICT = 444, 445, 446  # the same numbers on every architecture
 _VERSION, _PATH_BENEATH = 1, 1
 _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 1, 1 << 2, 1 << 3
 _FILE_RIGHTS = (13, 14, 15, 15, 16)
-"""How many rights on files each version knows; later ones no more than the last."""
+"""The number of file rights of each version; later versions use the last number."""
 _NETWORK = 0b11
 """TCP: bind and connect; since version 4."""
 _SCOPES = 0b11
-"""Abstract Unix sockets and signals, of others; since version 6."""
+"""Abstract Unix sockets and signals of processes outside the domain; since version 6."""
 
 
 def version() -> int:
-    """Of this kernel; 0 where it has none or has it switched off."""
+    """Return the version of this kernel; 0 if Landlock is missing or disabled."""
     return max(0, _call(_CREATE, None, ctypes.c_size_t(0), _VERSION))
 
 
 def see_only(paths: Iterable[Path], writable: Iterable[Path] = ()) -> None:
-    """Let this process read what is at and below ``paths`` and write the files ``writable``; where
-    there is nothing, nothing is to be seen. It must run one thread: others would go free."""
+    """Restrict reading to ``paths`` and all below them, and writing to the files ``writable``.
+    Missing paths are ignored. Requires a single thread, as others would be unrestricted."""
     if len(os.listdir("/proc/self/task")) > 1:
-        raise ConfinementError("Landlock: more than one thread runs already")
+        raise ConfinementError("Landlock: the process already has more than one thread")
     rules = _ruleset()
     try:
         for path in paths:
@@ -55,7 +55,7 @@ def _ruleset() -> int:
     attributes = struct.pack(
         "=QQQ", files, _NETWORK if known >= 4 else 0, _SCOPES if known >= 6 else 0
     )
-    # A kernel takes no more of the structure than it knows, unless the rest is zero.
+    # A kernel rejects a structure longer than it knows, unless the rest is zero.
     buffer = ctypes.create_string_buffer(attributes, len(attributes))
     return _check(_call(_CREATE, buffer, ctypes.c_size_t(len(attributes)), 0))
 

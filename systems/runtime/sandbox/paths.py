@@ -1,9 +1,8 @@
-"""What of the file system an instance on the CPU sees: the libraries it runs on, its backbone, its
-own adapter.
+"""The files that an instance on the CPU can read: its libraries, its backbone and its adapter.
 
-Links in a folder are followed within it and, in the layout of the Hugging Face cache, into the
-``blobs`` of the same repository. A link to anywhere else is not: whoever may write an adapter's
-folder would choose what its instance may read.
+Links in a directory are followed within it and, in the layout of the Hugging Face cache, into the
+``blobs`` of the same repository. Links to other places are not: otherwise anyone who can write an
+adapter's directory could choose what its instance may read.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from systems.errors import DeploymentError
 from . import landlock
 
 PACKAGES = ("systems", "workloads")
-"""Of ours, by themselves: beside them may lie anything."""
+"""Our packages, listed separately because other files may be beside them."""
 
 _SYSTEM = (
     "/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/etc/passwd",
@@ -31,26 +30,26 @@ _DEVICES = ("/dev/null", "/dev/zero")
 
 
 def narrow_to(own: Collection[Path]) -> None:
-    """See no more than libraries and ``own``, for good. Raises :class:`ConfinementError`."""
+    """Restrict reading irrevocably to libraries and ``own``. Raises :class:`ConfinementError`."""
     linked = [target for folder in own for _, target in _links(folder) if _is_own(folder, target)]
     seen = [*map(Path, _SYSTEM), *_libraries(), *own, *linked]
     landlock.see_only(dict.fromkeys(path.resolve() for path in seen), map(Path, _DEVICES))
 
 
 def check_links(folder: Path) -> None:
-    """``DeploymentError`` where a file that the engine reads in ``folder`` could not be seen."""
+    """Raise ``DeploymentError`` if a file in ``folder`` that the engine reads is out of reach."""
     for link, target in _links(folder):
         if link.suffix in _READ and not _is_own(folder, target):
             raise DeploymentError(
-                f"{link}: is a link to {target}, which an instance is not shown; put the file there"
+                f"{link}: is a link to {target}, which instances cannot read; put the file there"
                 " (links to files of the folder, or of the blobs of a Hugging Face cache, are fine)"
             )
 
 
 def _links(folder: Path) -> Iterable[tuple[Path, Path]]:
-    """Links in ``folder`` and where they end."""
+    """Return the links in ``folder`` and their final targets."""
     entries = folder.iterdir() if folder.is_dir() else ()
-    # Of a link that leads to itself, ``resolve`` makes an exception.
+    # ``Path.resolve`` raises on a link to itself.
     return [(each, Path(os.path.realpath(each))) for each in entries if each.is_symlink()]
 
 
@@ -60,7 +59,7 @@ def _is_own(folder: Path, target: Path) -> bool:
 
 
 def _blobs(home: Path) -> Iterable[Path]:
-    """Where the links of ``models--NAME/snapshots/REVISION`` lead."""
+    """Return the target directory of links in ``models--NAME/snapshots/REVISION``."""
     for parent in home.parents:
         if parent.name == "snapshots" and parent.parent.name.startswith("models--"):
             yield parent.parent / "blobs"

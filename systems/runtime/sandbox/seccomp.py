@@ -1,9 +1,8 @@
-"""A system-call filter in classic BPF: all is allowed but what an instance has no use for.
+"""A system-call filter in classic BPF: allows everything except what an instance does not need.
 
-An instance talks over the one socket that it was given, reads files and computes. Whatever
-reaches the network, another process or the kernel's own settings answers ``EPERM``; io_uring too,
-since what is asked for through its ring passes no filter. Calls are named and numbered in
-``system_calls``.
+An instance communicates over its one socket, reads files and computes. Calls that reach the
+network, other processes or kernel settings fail with ``EPERM``, and so does io_uring, because its
+requests bypass the filter. Calls are named and numbered in ``system_calls``.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ def install(
     families: frozenset[int] = frozenset(),
     forks: bool = False,
 ) -> None:
-    """Hold this process, all its threads and all that it forks, to the filter from here on:
-    ``denied`` calls and ``commands`` of others answer ``EPERM``, sockets are made of ``families``
-    alone, and where not ``forks``, threads are all that is started. Signals, resource limits and a
-    choice of cores reach this process only. Raises :class:`ConfinementError`."""
+    """Apply the filter to this process, all its threads and all it forks. ``denied`` calls and
+    ``commands`` of other calls fail with ``EPERM``; sockets must be of ``families``; without
+    ``forks`` only threads can be started. Signals, resource limits and core affinity apply to this
+    process only. Raises :class:`ConfinementError`."""
     machine = MACHINES.get(platform.machine())
     if machine is None:
         raise ConfinementError(
-            f"no system-call filter for {platform.machine()}; there is for {', '.join(MACHINES)}"
+            f"no system-call filter for {platform.machine()}; supported: {', '.join(MACHINES)}"
         )
     code = program(machine, denied, commands, families, os.getpid(), forks=forks)
     buffer = ctypes.create_string_buffer(code, len(code))
@@ -53,7 +52,7 @@ def install(
     call = ctypes.CDLL(None, use_errno=True).syscall
     if call(machine.numbers["seccomp"], _SET_MODE_FILTER, _ALL_THREADS, header) != 0:
         reason = os.strerror(ctypes.get_errno())
-        raise ConfinementError(f"the kernel takes no system-call filter: {reason}")
+        raise ConfinementError(f"the kernel rejected the system-call filter: {reason}")
 
 
 def program(
@@ -65,7 +64,7 @@ def program(
     *,
     forks: bool = False,
 ) -> bytes:
-    """The filter as ``struct sock_filter``s, 8 bytes each."""
+    """Return the filter as ``struct sock_filter``s of 8 bytes each."""
     number = machine.numbers
     steps = [_step(_LOAD, _MACHINE_AT), _step(_EQUAL, machine.audit, 1), _step(_RETURN, _KILL)]
     steps += [_step(_LOAD, _NUMBER_AT)]
@@ -73,7 +72,7 @@ def program(
     refused = set(denied) if forks else set(denied) | FORKS
     for name in sorted(refused & number.keys()):
         steps += [_step(_EQUAL, number[name], 0, 1), _step(_RETURN, _DENIED)]
-    # Its flags lie in memory, where no filter looks; the C library turns to clone without it.
+    # Its flags are in memory, which a filter cannot read; the C library falls back to clone.
     steps += [_step(_EQUAL, number["clone3"], 0, 1), _step(_RETURN, _MISSING)]
     steps += _where(number["socket"], [_step(_EQUAL, each, 0, 1) for each in sorted(families)])
     steps += _where(number["kill"], [_step(_EQUAL, pid, 0, 1)])
@@ -87,15 +86,15 @@ def program(
 
 
 def _where(number: int, accepting: list[bytes]) -> list[bytes]:
-    """Allow call ``number`` where one of ``accepting``, which skip a step if they do not accept,
-    takes its first argument: the lower half, all that the kernel looks at in these calls."""
+    """Allow call ``number`` if one of the tests ``accepting`` matches its first argument; a test
+    that fails skips a step. Compares the lower half, all that the kernel uses in these calls."""
     tests = [step for each in accepting for step in (each, _step(_RETURN, _ALLOW))]
     body = [_step(_LOAD, _ARGUMENTS_AT), *tests, _step(_RETURN, _DENIED)]
     return [_step(_EQUAL, number, 0, len(body)), *body]
 
 
 def _unless(number: int, commands: Commands) -> list[bytes]:
-    """Allow call ``number`` but for ``commands``: by the lower half of their argument, as above."""
+    """Allow call ``number`` except for ``commands``, by the lower half of their argument."""
     tests = [_step(_EQUAL, each, 0, 1) for each in sorted(commands.denied)]
     denying = [step for each in tests for step in (each, _step(_RETURN, _DENIED))]
     load = _step(_LOAD, _ARGUMENTS_AT + 8 * commands.argument)
@@ -104,7 +103,7 @@ def _unless(number: int, commands: Commands) -> list[bytes]:
 
 
 def _where_flags(number: int, needed: int, refused: int) -> list[bytes]:
-    """Allow call ``number`` where its first argument has the bit ``needed`` (0: none is) and not
+    """Allow call ``number`` if its first argument has the bit ``needed`` (0: no such bit) and lacks
     the bit ``refused``."""
     lacks = [_step(_ANY_BIT, needed, 1, 0), _step(_RETURN, _DENIED)] if needed else []
     has = [_step(_ANY_BIT, refused, 0, 1), _step(_RETURN, _DENIED)]

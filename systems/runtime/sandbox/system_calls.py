@@ -1,8 +1,8 @@
-"""System calls by what an instance has no use for, and their numbers on each machine.
+"""System calls that an instance does not need, by purpose, and their numbers by architecture.
 
-Numbers as in the kernel's ``arch/x86/entry/syscalls/syscall_64.tbl`` and
-``include/uapi/asm-generic/unistd.h`` (aarch64). A call that a machine has no number for does not
-exist there: aarch64 has ``fchmodat`` and no ``chmod``.
+Numbers from the kernel's ``arch/x86/entry/syscalls/syscall_64.tbl`` and
+``include/uapi/asm-generic/unistd.h`` (aarch64). A call without a number on an architecture does not
+exist there: aarch64 has ``fchmodat`` but no ``chmod``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PROCESSES = frozenset(
     }
 )
 FORKS = frozenset({"fork", "vfork"})
-"""Where a machine has them; on all of them, ``clone`` for anything but a thread."""
+"""On architectures that have them; on all, ``clone`` is denied for anything but a thread."""
 SCHEDULING = frozenset(
     {"setpriority", "ioprio_set", "sched_setscheduler", "sched_setparam", "sched_setattr"}
 )
@@ -59,8 +59,8 @@ FILES = frozenset(
         "truncate",
     }
 )
-"""Mode, owner, times and attributes of files, which Landlock does not hold; their length, which it
-holds from its third version on."""
+"""Mode, owner, times and attributes of files, which Landlock does not cover; also their length,
+which it covers from version 3 on."""
 SHARING = frozenset(
     {"memfd_create", "memfd_secret", "shmget", "shmat", "semget", "msgget", "mq_open"}
 )
@@ -108,25 +108,25 @@ KERNEL = frozenset(
     }
 )
 UNUSED = NETWORK | PROGRAMS | PROCESSES | KERNEL | SCHEDULING | SHARING | FILES
-"""What an instance that computes on cores never calls."""
+"""Calls that an instance on the CPU never makes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """Of one call, those values of an argument (counted from 0) that are denied."""
+    """Denied values of one argument (counted from 0) of a call."""
 
     argument: int
     denied: frozenset[int]
 
 
 COMMANDS: Mapping[str, Commands] = {
-    # F_SETOWN, F_SETSIG, F_SETOWN_EX: a signal of choice to a process of choice; F_SETLEASE: others
-    # wait before they may open a file.
+    # F_SETOWN, F_SETSIG, F_SETOWN_EX: send a chosen signal to a chosen process; F_SETLEASE: makes
+    # others wait before they can open a file.
     "fcntl": Commands(1, frozenset({8, 10, 15, 1024})),
-    # FIOSETOWN, SIOCSPGRP as F_SETOWN; FS_IOC_SETFLAGS, FS_IOC_SETVERSION, FS_IOC_FSSETXATTR as
-    # file_setattr.
+    # FIOSETOWN, SIOCSPGRP: like F_SETOWN; FS_IOC_SETFLAGS, FS_IOC_SETVERSION, FS_IOC_FSSETXATTR:
+    # like file_setattr.
     "ioctl": Commands(1, frozenset({0x8901, 0x8902, 0x40086602, 0x40087602, 0x401C5820})),
-    # PR_SET_PDEATHSIG: to outlive the platform. ``process.settle`` sets it before the filter.
+    # PR_SET_PDEATHSIG: would outlive the platform. ``process.settle`` sets it before the filter.
     "prctl": Commands(0, frozenset({1})),
 }
 """linux/fcntl.h, asm-generic/sockios.h, linux/fs.h, linux/prctl.h."""
@@ -134,7 +134,7 @@ COMMANDS: Mapping[str, Commands] = {
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """An instruction set: its ``AUDIT_ARCH`` (linux/audit.h) and its system calls' numbers."""
+    """An architecture: its ``AUDIT_ARCH`` (linux/audit.h) and its system-call numbers."""
 
     audit: int
     numbers: Mapping[str, int]

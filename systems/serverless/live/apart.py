@@ -1,4 +1,4 @@
-"""Whether what is deployed lies apart: an instance may read all that is below its own folders."""
+"""Checks that deployed directories are not nested: an instance may read all below its own."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from systems.interface import Deployment
 
 
 def check_apart(deployment: Deployment) -> None:
-    """``DeploymentError`` where the folder of a backbone or an adapter is, or lies below, that of
-    another, by whatever links. Two functions may have one adapter, two backbones one checkpoint."""
+    """Raise ``DeploymentError`` if the directory of a backbone or adapter is, or is below, that of
+    another, with links resolved. Functions may share an adapter, and backbones a checkpoint."""
     backbones = {_real(path): f"backbone {name}" for name, path in deployment.backbones.items()}
     adapters = {_real(path): f"adapter of {name}" for name, path in _adapters(deployment)}
     for path in backbones.keys() & adapters.keys():
@@ -25,7 +25,7 @@ def check_apart(deployment: Deployment) -> None:
 
 
 def folders(deployment: Deployment) -> Iterable[Path]:
-    """Of all that is deployed."""
+    """Return the directories of all deployed backbones and adapters."""
     return [*deployment.backbones.values(), *(path for _, path in _adapters(deployment))]
 
 
@@ -39,6 +39,6 @@ def _adapters(deployment: Deployment) -> Iterable[tuple[str, Path]]:
 
 def _nested(inner: str, path: Path, outer: str, parent: Path) -> DeploymentError:
     return DeploymentError(
-        f"{inner}: {path} lies in {parent}, which is {outer}, so that others could read it;"
-        " move it to a folder of its own"
+        f"{inner}: {path} lies in {parent}, which is {outer}, whose instances could read it;"
+        " move it to a separate folder"
     )

@@ -1,8 +1,8 @@
 """``python -m systems.serverless.live.compiler PARENT``: compile kernels into Triton's cache.
 
-A list of JSON objects comes on standard input, each with the arguments of
-:func:`~systems.engine.cuda.rehearsal.rehearse`. Reads nothing of a tenant's; ends with PARENT (a
-pid).
+Reads a list of JSON objects from standard input, each with the arguments of
+:func:`~systems.engine.cuda.rehearsal.rehearse`. Reads no tenant data. Ends when PARENT (a pid)
+ends.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where an instance computes: how it comes by its weights and its engine there."""
+"""Device backends: how an instance obtains its weights and its engine on each kind of device."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A kind of device."""
+    """The functions of one kind of device."""
 
     weights: Callable[[BackboneLayout, Path, Export], BackboneWeights]
-    """Of the checkpoint in a directory: of the shared copy, or (an empty export) read for this
-    process alone."""
+    """Returns the weights of a checkpoint directory: mapped from the shared copy, or, if the handle
+    is empty, read into private memory."""
     adapter: Callable[[Path, BackboneLayout, Stamps], Any]
-    """Of a peft directory with the stamps that it was deployed with, read, in the form that
-    ``engine`` takes it in."""
+    """Reads a peft directory that must have the stamps of its deployment; returns the adapter in
+    the form that ``engine`` accepts."""
     engine: Callable[[Message, BackboneLayout, BackboneWeights, Any], Batching]
-    """Ready to serve; :meth:`Batching.prepare` does the rest of what first requests need. The
-    message is the instance's configuration."""
+    """Returns an engine that is ready to serve; :meth:`Batching.prepare` does the rest of what
+    first requests need. The message is the instance's configuration."""
     adapt: Callable[[Any, Any], bool]
-    """Have an engine that is there take this adapter in the place of its own; whether it can."""
+    """Replaces the adapter of a running engine; returns whether that is possible."""
     give_back: Callable[[], None]
-    """After artifacts were let go of: return what the allocator keeps for later."""
+    """Returns cached allocator memory after artifacts were offloaded."""
     start: Callable[[], None] | None = None
-    """Begin, in the background, what takes time and needs no artifact."""
+    """Starts slow work that needs no artifact, in the background."""
     in_container: frozenset[str] = frozenset()
-    """Artifacts that, offloaded, stay in the process, since its own memory is not the device's."""
+    """Artifacts that stay in the process when offloaded, since they take no device memory."""
 
 
 def _weights_on_cpu(layout: BackboneLayout, model_dir: Path, shared: Export) -> BackboneWeights:
@@ -54,7 +54,7 @@ def _weights_on_cpu(layout: BackboneLayout, model_dir: Path, shared: Export) -> 
     if shared.fd is None:
         return private_weights.READ["cpu"](layout, model_dir)
     buffer = store.map_shared(shared.fd)
-    os.close(shared.fd)  # a copy lives for as long as anything of it is open
+    os.close(shared.fd)  # a copy exists as long as any descriptor of it is open
     return BackboneWeights.from_buffer(layout, buffer)
 
 
@@ -67,7 +67,7 @@ def _adapter_on_cpu(folder: Path, layout: BackboneLayout, stamps: Stamps) -> Ada
 def _engine_on_cpu(
     config: Message, layout: BackboneLayout, weights: BackboneWeights, adapter: Any
 ) -> Batching:
-    """The first parallel operation starts the math library's threads."""
+    """Build the engine; a first parallel operation starts the math library's threads."""
     import torch
 
     from systems.engine.engine import Engine
@@ -109,8 +109,8 @@ def _engine_on_cuda(
     weights: BackboneWeights,
     adapter: StoredAdapter | None,
 ) -> Batching:
-    """The libraries' kernels are loaded by a first, short prompt. Other shapes are prepared while
-    the instance has nothing else to do."""
+    """Build the engine; a short first prompt loads the libraries' kernels. Other shapes are
+    prepared while the instance is idle."""
     from systems.engine.cuda.engine import CudaEngine
 
     slot = None
@@ -126,7 +126,7 @@ def _engine_on_cuda(
 
 
 def _adapt_on_cuda(engine: CudaEngine, adapter: StoredAdapter | None) -> bool:
-    """Graphs keep the slot's address, so an adapter of its shape is a copy."""
+    """Graphs record the slot's address, so an adapter of the slot's shape only has to be copied."""
     from systems.engine.cuda.slot import AdapterSlot
 
     slot = engine.slot
@@ -139,7 +139,7 @@ def _adapt_on_cuda(engine: CudaEngine, adapter: StoredAdapter | None) -> bool:
 
 
 def start_cuda() -> None:
-    """The context and the math library, together some 0.4 s of a new process."""
+    """Initialize the CUDA context and math library, which takes a new process about 0.4 s."""
     Thread(target=_first_product, daemon=True).start()
 
 
@@ -151,7 +151,7 @@ def _first_product() -> None:
     context.start()
     square = torch.ones(64, 64, dtype=torch.float16, device="cuda")
     torch.mm(square, square)
-    torch.aminmax(square)  # what an adapter is checked by
+    torch.aminmax(square)  # the kernel that checks adapter values
 
 
 def _empty_cache() -> None:

@@ -1,9 +1,9 @@
-"""Triton's kernel cache, filled before the endpoint answers.
+"""Fills Triton's kernel cache before the endpoint accepts requests.
 
-The first process of a machine that needs a kernel compiles it, beside whatever else runs there: a
-first run had a mean TTFT of 2,029 ms where the fifth had 324. So a process of its own compiles all
-of them at deployment (:mod:`.compiler`). A stamp in the cache says that this was done for the same
-kernels, shapes and versions. A run during which kernels were compiled all the same says so.
+Otherwise the first process that needs a kernel compiles it, next to everything else that runs on
+the machine: a first run had a mean TTFT of 2,029 ms, the fifth run 324. So a separate process
+compiles all kernels at deployment (:mod:`.compiler`). A stamp in the cache records the kernels,
+shapes and versions that were compiled. A run that compiled kernels nevertheless gets a warning.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from systems.runtime import process
 from .plan import Plan
 
 ENTRIES = "kernel_cache_entries"
-"""The name in ``Evidence.measured``: entries of the cache when the endpoint answered."""
+"""Key in ``Evidence.measured``: cache entries when the endpoint became ready."""
 _STAMP = "slbench-"
 
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """``compiled``: new entries of the cache, 0 where it was warm; ``seconds``: what that took."""
+    """``compiled``: new cache entries, 0 if it was warm; ``seconds``: the time that this took."""
 
     compiled: int
     seconds: float
@@ -42,7 +42,7 @@ class Filled:
 
     @property
     def measured(self) -> Mapping[str, float]:
-        """As in ``Evidence.measured``."""
+        """Return the values for ``Evidence.measured``."""
         return {
             ENTRIES: self.entries,
             "kernels_compiled": self.compiled,
@@ -51,28 +51,28 @@ class Filled:
 
 
 def folder() -> Path:
-    """Where Triton keeps compiled kernels for this user."""
+    """Return the directory in which Triton stores compiled kernels for this user."""
     home = os.environ.get("TRITON_HOME") or Path.home()
     return Path(os.environ.get("TRITON_CACHE_DIR") or Path(home) / ".triton" / "cache")
 
 
 def entries() -> int:
-    """How many folders the cache has: one for each kernel as compiled for one set of shapes."""
+    """Count the directories of the cache: one per kernel and set of shapes."""
     with contextlib.suppress(FileNotFoundError), os.scandir(folder()) as found:
         return sum(entry.is_dir() for entry in found)
     return 0
 
 
 def doubts(measured: Mapping[str, float]) -> tuple[str, ...]:
-    """What a run must say where kernels were compiled while it served; ``measured`` is its own."""
+    """Return a warning if kernels were compiled while the run of ``measured`` served requests."""
     late = entries() - int(measured[ENTRIES]) if ENTRIES in measured else 0
     told = f"{late} kernels were compiled while requests were served: the kernel cache was cold"
     return (told,) if late > 0 else ()
 
 
 async def fill(plan: Plan) -> Filled | None:
-    """Have compiled what instances of ``plan`` will launch; None where they launch nothing, on
-    cores. Raises ``DeploymentError`` where a kernel does not compile."""
+    """Compile all kernels that instances of ``plan`` will launch; return None on CPU devices. Raise
+    ``DeploymentError`` if a kernel does not compile."""
     if plan.device != "cuda":
         return None
     start, before, wanted = time.monotonic(), entries(), _wanted(plan)
@@ -86,8 +86,8 @@ async def fill(plan: Plan) -> Filled | None:
 
 
 def _wanted(plan: Plan) -> list[dict[str, Any]]:
-    """For each backbone what :func:`~systems.engine.cuda.rehearsal.rehearse` is called with. A
-    backbone's own function, which has no adapter, may always be called."""
+    """Return the arguments of :func:`~systems.engine.cuda.rehearsal.rehearse` for each backbone.
+    Includes the backbone's own function without adapter, since it can always be called."""
     limits = plan.deployment.limits
     found = []
     for name, layout in plan.layouts.items():
@@ -109,7 +109,7 @@ def _wanted(plan: Plan) -> list[dict[str, Any]]:
 
 
 def _digest(wanted: list[dict[str, Any]]) -> str:
-    """Of all that decides which kernels are compiled, and how."""
+    """Return a digest of everything that determines the compiled kernels."""
     found = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode())
     for package in ("torch", "triton"):
         with contextlib.suppress(PackageNotFoundError):
@@ -136,4 +136,4 @@ async def _compile(wanted: list[dict[str, Any]]) -> None:
     if child.returncode:
         words = said.decode(errors="replace").strip().splitlines()
         last = words[-1] if words else f"exit status {child.returncode}"
-        raise DeploymentError(f"the card's kernels cannot be compiled: {last}")
+        raise DeploymentError(f"the GPU kernels cannot be compiled: {last}")

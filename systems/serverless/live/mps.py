@@ -1,9 +1,9 @@
-"""CUDA's MPS for one platform: its control daemon, with pipes and logs of its own, for as long as
-the platform lives.
+"""CUDA MPS for one platform: a control daemon with its own pipes and logs, which ends with the
+platform.
 
-The daemon leaves the process that starts it, so a *guard* stands between: ``python -m
-systems.serverless.live.mps FOLDER`` starts it, says so, and ends it once its own standard input
-closes, which it does however the platform ends. No compute mode is changed.
+The daemon detaches from the process that starts it, so a *guard* process starts and ends it:
+``python -m systems.serverless.live.mps FOLDER`` starts it, reports that, and ends it when its
+standard input closes, which happens however the platform ends. No compute mode is changed.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
 def check() -> None:
-    """``DeploymentError`` where there is no MPS."""
+    """Raise ``DeploymentError`` if MPS is not installed."""
     if shutil.which(PROGRAM) is None:
         raise DeploymentError(
             f"option mps: the program {PROGRAM} is not on the path; install the driver's"
-            " utilities, or leave the option out"
+            " utilities, or omit the option"
         )
 
 
 def variables(folder: Path) -> dict[str, str]:
-    """By which CUDA finds the daemon of ``folder``."""
+    """Return the environment variables by which CUDA finds the daemon of ``folder``."""
     return {
         "CUDA_MPS_PIPE_DIRECTORY": str(folder / "pipe"),
         "CUDA_MPS_LOG_DIRECTORY": str(folder / "log"),
@@ -46,8 +46,8 @@ def variables(folder: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[dict[str, str]]:
-    """The variables for CUDA's processes while a daemon serves them; ``folder`` is made, and its
-    path must be short (a socket's is). ``DeploymentError`` where none starts."""
+    """Yield the variables for CUDA processes while a daemon runs. Creates ``folder``, whose path
+    must be short (it holds sockets). Raise ``DeploymentError`` if the daemon does not start."""
     check()
     guard = subprocess.Popen(
         [sys.executable, "-m", "systems.serverless.live.mps", str(folder)],
@@ -74,11 +74,11 @@ def main() -> int:
     for name in ("pipe", "log"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, **variables(folder)}
-    # The daemon leaves its starter and its servers leave the daemon: all of them become this
-    # process's children, to be ended and reaped by it.
+    # The daemon detaches from its starter, and its servers from the daemon. As a subreaper, this
+    # process becomes their parent, so it can end and reap them.
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_SET_CHILD_SUBREAPER, 1)
-    # What the daemon inherits stays open for as long as it runs: none of our pipes.
+    # The daemon keeps what it inherits open, so it must not inherit our pipes.
     with (folder / "log" / "start").open("w+", encoding="utf-8") as said:
         started = subprocess.run(
             [PROGRAM, "-d"],
@@ -98,7 +98,7 @@ def main() -> int:
 
 
 def _end(environment: dict[str, str]) -> None:
-    """Ask the daemon to go, its servers with it, then insist."""
+    """Ask the daemon and its servers to quit, then kill them."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         command = f"quit -t {_END_S}\n"
         subprocess.run(
@@ -116,7 +116,7 @@ def _end(environment: dict[str, str]) -> None:
 
 
 def _reap() -> bool:
-    """Take away the children that have ended; whether any is left."""
+    """Reap the children that have ended; return whether any is left."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

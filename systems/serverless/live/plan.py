@@ -1,4 +1,4 @@
-"""A deployment as the platform needs it: sizes for the controller, settings for the processes."""
+"""Prepares a deployment for the platform: sizes for the controller, settings for the processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .apart import check_apart, folders
 
 @dataclass(frozen=True)
 class Plan:
-    """What is deployed, checked: every checkpoint and adapter was looked into."""
+    """A checked deployment: every checkpoint and adapter was inspected."""
 
     deployment: Deployment
     options: Options
@@ -34,7 +34,7 @@ class Plan:
 
     @property
     def device(self) -> str:
-        """What all devices of the deployment are: ``cpu`` or ``cuda``."""
+        """The kind of all devices of the deployment: ``cpu`` or ``cuda``."""
         return self.deployment.devices[0].kind
 
     @property
@@ -48,7 +48,7 @@ class Plan:
         return self.layouts[backbone].to_json()
 
     def configuration(self, function_id: str) -> Message:
-        """What an instance of the function is told first."""
+        """Return the first message to an instance of the function."""
         function = self.functions[function_id]
         limits = self.deployment.limits
         return {
@@ -67,9 +67,9 @@ class Plan:
 
 
 def make_plan(deployment: Deployment, *, forks: bool) -> Plan:
-    """Look into every file of the deployment and size it up, for instances that are forked from
-    a template or are not. Raises ``CheckpointError``, ``AdapterError``, and ``DeploymentError``
-    where a function cannot fit its device or could read another's files."""
+    """Inspect every file of the deployment and compute its sizes. ``forks``: whether instances are
+    forked from a template. Raise ``CheckpointError``, ``AdapterError``, or ``DeploymentError`` if a
+    function does not fit its device or could read another's files."""
     options = Options.model_validate(dict(deployment.options))
     check_apart(deployment)
     confine.check_files(deployment.devices[0].kind, folders(deployment))
@@ -89,7 +89,7 @@ def make_plan(deployment: Deployment, *, forks: bool) -> Plan:
 
 
 def without_devices(plan: Plan) -> Plan:
-    """For a platform whose nodes bring their own."""
+    """Return the plan for a platform whose nodes provide the devices."""
     return replace(plan, world=replace(plan.world, devices={}))
 
 
@@ -139,8 +139,8 @@ def _machine(deployment: Deployment, options: Options, *, forks: bool) -> Machin
 
 
 def _slots(deployment: Deployment) -> int:
-    """Batches that are computed at full speed at once: on the CPU as many as the cores allow, every
-    device having the same cores; a card shares its time among those that run."""
+    """Return the batches computed at once at full speed: on the CPU as many as the cores allow,
+    which all devices share; a GPU shares its time among its batches."""
     if deployment.devices[0].kind == "cuda":
         return 1
     cores = len(os.sched_getaffinity(0))
@@ -148,7 +148,7 @@ def _slots(deployment: Deployment) -> int:
 
 
 def _check_memory(world: World) -> None:
-    """Each function must fit each device alone; together they take turns."""
+    """Check that each function fits each device alone; several functions take turns."""
     for function in world.functions.values():
         kv = function.kv_bytes(world.settings.max_context_tokens)
         weights = world.backbones[function.backbone].bytes

@@ -50,5 +50,5 @@ def test_the_platform_refuses_a_card_that_does_not_answer(cards: Path) -> None:
     (cards / "nvidia0").touch()
     choice = TINY.model_copy(update={"device": "cuda"})
     made = deployments.deployment_for(choice, SystemChoice(name="serverless-lora"), ["f0"])
-    with pytest.raises(DeploymentError, match="no card answers"):
+    with pytest.raises(DeploymentError, match="no GPU responds"):
         ServerlessLoRA().check(made)
