@@ -1,4 +1,4 @@
-"""What the serverless systems let one set beside the limits that all systems share."""
+"""Options of the serverless systems, in addition to the limits that all systems share."""
 
 from __future__ import annotations
 
@@ -20,77 +20,77 @@ from .core.world import FunctionSpec
 
 
 class Options(BaseModel):
-    """Of one serverless system; where the paper is silent, what it left open."""
+    """Options of one serverless system, including parameters that the paper leaves open."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     shared_keep_alive_s: PositiveFloat = 60.0
-    """How long a shared backbone outlives its last instance."""
+    """How long a shared backbone is kept after its last instance ends."""
     container_keep_alive_s: NonNegativeFloat = 60.0
-    """How long after its last request a container may hold any artifact at all."""
+    """How long after its last request a container may hold any artifact."""
     container_memory_gib: NonNegativeFloat = 64.0
-    """Host memory for containers of which nothing is left on a device."""
+    """Host memory for containers that hold nothing on a device."""
     rate: Literal["sliding-window", "exponential"] = "sliding-window"
     rate_window_s: PositiveFloat = 60.0
     """Window of the rate estimator, or its time constant."""
     max_prefills: NonNegativeInt = 0
-    """Cap on M, the batches in their prefill at once on a device; 0: no bound."""
+    """Cap on M, the batches of a device in their prefill at the same time; 0: unbounded."""
     batch_hold: Literal["contended", "always"] = "contended"
-    """Whether a batch that is not full is held back on a device that has none in its prefill."""
+    """Whether a partial batch waits only while its device prefills another batch, or always."""
     batch_delay_s: PositiveFloat | None = None
-    """Hold a batch for this long at most (the reading *d*); None: until its slack is used up."""
+    """The longest wait of a batch (the reading *d*); None: until its slack is used up."""
     shed: bool = False
-    """Turn requests away (429) that cannot meet their SLO; off as in the paper."""
+    """Reject requests that cannot meet their SLO (429); off, as in the paper."""
     template: Literal["libraries", "containers"] = "libraries"
-    """What instances are forked from: a process that holds the libraries, or (as the paper's
-    figure shows it) warm containers that import them on a function's first call."""
+    """What instances are forked from: a process that holds the libraries, or (as in the paper's
+    figure) warm containers that import them at a function's first call."""
     template_at_deployment: bool = False
-    """Whether the endpoint answers only once the template is there, as a provider would keep one
-    warm; what it holds is counted from then on. Else the first call to fork starts it."""
+    """Start the template before the endpoint is ready, as a provider would keep one warm; its
+    memory counts from then on. Otherwise the first fork starts it."""
     spares: NonNegativeInt = 0
-    """On a card: processes forked of the template that hold context, kernels and graphs for each
-    shared backbone that is resident, and become the next functions' instances. Their device memory
-    is reserved with the template's."""
+    """GPU only: size of the warm pool of each resident shared backbone. Its prewarmed processes are
+    forked from the template, hold context, kernels and graphs, and become instances of functions.
+    Their device memory is reserved with the template's."""
     overlap_loading: bool = True
-    """Whether a shared backbone is read while its first instance still starts; the paper's order
-    of precedence, libraries first, is without."""
+    """Whether a shared backbone is read while its first instance still starts; without it, the
+    paper's order of precedence holds, libraries first."""
     trace_decisions: bool = False
-    """Keep every choice of the decision core with the numbers that made it."""
+    """Record every decision of the core with the numbers that it was based on."""
     audit_s: PositiveFloat | None = None
-    """Live: seconds between two sums of each shared backbone, where it lies. None: it is not
-    audited. On a card ``auditor_bytes`` are set aside for it."""
+    """Live: seconds between two checksums of each shared backbone; None: no audits. On a GPU
+    ``auditor_bytes`` are reserved for them."""
     cuda_sharing: Literal["auto", "descriptor", "cuda-ipc"] = "auto"
-    """Live, on a card: what a shared backbone is mapped by. auto: a descriptor, which grants
-    instances reading alone, where the driver has that."""
+    """Live, on a GPU: how a shared backbone is mapped. auto: by a descriptor, which grants
+    instances only read access, if the driver supports it."""
     mps: bool = False
-    """Live, on a card: let processes compute side by side by CUDA's MPS, a daemon of the
-    platform's own. A fault of one of them then ends the others' contexts."""
+    """Live, on a GPU: let processes compute concurrently through CUDA MPS, with a daemon of this
+    platform. A fault of one process then ends the contexts of the others."""
     release_grace_s: PositiveFloat = 30.0
-    """How long an instance may take to let go of what it was told to: a request that was cancelled
-    or timed out, artifacts. Then it is ended, and its other requests fail. More than its longest
-    step, which nothing interrupts."""
+    """How long an instance may take to release artifacts or a request that was cancelled or timed
+    out. After that it is ended, and its other requests fail. Must exceed its longest step, which
+    cannot be interrupted."""
     start_attempts: PositiveInt = 2
     context_bytes: NonNegativeInt = 320 << 20
-    """Live: reserved on the device for each process that imported its own libraries, beside
-    weights, adapter and KV cache. Measured: its unique memory (USS) on the CPU, torch 2.13."""
+    """Live: reserved on the device for each process that imported its own libraries, in addition
+    to weights, adapter and KV cache. Measured: its unique memory (USS) on the CPU, torch 2.13."""
     forked_context_bytes: NonNegativeInt = 40 << 20
-    """The same for one that was forked from the template: what it does not share with it."""
+    """The same for a process forked from the template: the memory that it does not share."""
     cuda_context_bytes: NonNegativeInt = 672 << 20
-    """On a card: context, kernels, graphs and workspaces of a process, beside weights, adapter and
-    keys and values. Reserved for every process, forked or not. Measured on an H100: 538 MiB, and
-    130 more once it has run prompts of a thousand tokens."""
+    """On a GPU: context, kernels, graphs and workspaces of a process, in addition to weights,
+    adapter and KV cache. Reserved for every process, forked or not. Measured on an H100: 538 MiB,
+    and 130 more after prompts of a thousand tokens."""
     cuda_bare_bytes: NonNegativeInt = 464 << 20
-    """Of those, what a process keeps on the card until it ends, since a CUDA context and the code
-    loaded into it cannot be given back before. Measured: 392 to 460 MiB."""
+    """The part of these that a process keeps on the GPU until it ends, since a CUDA context and its
+    loaded code cannot be freed before. Measured: 392 to 460 MiB."""
     auditor_bytes: NonNegativeInt = 600 << 20
-    """On a card, with ``audit_s``: context and workspace of the process that sums."""
+    """On a GPU, with ``audit_s``: context and workspace of the process that computes checksums."""
     template_bytes: NonNegativeInt = 400 << 20
-    """Of the template, reserved once: its proportional memory beside eight forks, and theirs in
-    it."""
+    """Reserved once for the template: its proportional memory with eight forks, including their
+    share of it."""
 
     def spares_bytes(self, specs: Mapping[str, FunctionSpec]) -> int:
-        """Of the spares of every backbone, each as large as its largest function at rest, and a
-        request's keys and values for the one that is being made."""
+        """Return the memory of all warm pools: each process as large as its backbone's largest idle
+        function, plus one request's KV cache for the process in preparation."""
         at_rest: dict[str, int] = {}
         slot: dict[str, int] = {}
         for spec in specs.values():
