@@ -3,7 +3,7 @@
 Merging writes weights, so they must be a private, writable copy. The overwritten values are saved
 and copied back. Subtracting B·A would leave an error (in float32 an ulp of W, in half precision
 2⁻⁹ of it) that grows with every merge, so a function's outputs would depend on which neighbours
-had been merged before. Copying back is bit-exact and one pass over memory; it costs a second copy
+were merged before. Copying back is bit-exact and one pass over memory; it costs a second copy
 of the projections that adapters target.
 """
 

@@ -1,7 +1,7 @@
-"""A deployment as the controller's facts, for live and simulated platforms alike.
+"""Builds the controller's cluster spec of a deployment, for live and simulated platforms.
 
-Each platform says how large things are there: a live one by looking into files and by its options,
-a simulated one by its profile.
+The sizes differ by platform: a live one takes them from files and its options, a simulated one from
+its profile.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .options import Options
 
 @dataclass(frozen=True, slots=True)
 class FunctionSize:
-    """Bytes that a function adds to its backbone, and what its work takes at first, in ns."""
+    """Bytes that a function adds to its backbone, and initial estimates of its durations in ns."""
 
     adapter_bytes: int
     kv_bytes_per_token: int
@@ -29,13 +29,13 @@ class FunctionSize:
 
 @dataclass(frozen=True, slots=True)
 class MachineSize:
-    """What a machine offers, and what a process takes of it beside weights, adapter, keys and
-    values. Bytes; as in :class:`FunctionSpec` and :class:`Settings`."""
+    """Capacity of a machine, and memory of a process without weights, adapter, keys and values.
+    Bytes; as in :class:`FunctionSpec` and :class:`Settings`."""
 
     slots: int
     """Batches that a device computes at full speed at once."""
     kv_slots: bool
-    """Whether every request takes a slot of keys and values for a full context."""
+    """Whether every request reserves a KV slot for a full context."""
     context_bytes: int
     bare_bytes: int
     host_bytes: int
@@ -43,7 +43,7 @@ class MachineSize:
     template_bytes: int
     template_host_bytes: int
     reserved_bytes: int = 0
-    """Of each device, for no instance."""
+    """Memory of each device that no instance may use."""
 
 
 def world_of(
@@ -55,8 +55,8 @@ def world_of(
     *,
     forks: bool,
 ) -> World:
-    """``backbones``: bytes of the weights of each; ``forks``: whether instances are forked from a
-    template."""
+    """Build the cluster spec. ``backbones``: bytes of the weights by name; ``forks``: whether
+    instances are forked from a template."""
     limits = deployment.limits
     specs = {
         function.id: _function(function, size, machine, limits.max_context_tokens)

@@ -121,8 +121,7 @@ def _world(
 
 
 def _machine(deployment: Deployment, options: Options, *, forks: bool) -> MachineSize:
-    """Where host memory stands in for the device, an awake process and the template are counted
-    there."""
+    """On a CPU device, awake processes and the template count as device memory, not host memory."""
     on_card = deployment.devices[0].kind == "cuda"
     process_bytes = options.forked_context_bytes if forks else options.context_bytes
     return MachineSize(
