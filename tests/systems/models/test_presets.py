@@ -135,7 +135,7 @@ except SystemsError as error:
 def test_what_does_not_fit_is_not_begun(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(Path("/"))._replace(free=12_000_000)
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
-    with pytest.raises(SystemsError, match=r"takes 0\.013 GB.*0\.012 GB are free.*SLBENCH_CACHE"):
+    with pytest.raises(SystemsError, match=r"needs 0\.013 GB.*0\.012 GB are free.*SLBENCH_CACHE"):
         ensure_backbone("tiny")
     assert not presets()["tiny"].made
 
