@@ -139,7 +139,7 @@ def replay(
             run.follow(process)
     finally:
         if hosts is not None:
-            seen = hosts.collect(out_dir)
+            seen = hosts.collect()
         table = _collect(schedule, plan)
     if not run.started:
         raise HarnessError(f"replay: the load generator did not start: {_last_words(plan)}")

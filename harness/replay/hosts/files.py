@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 
-from systems.runtime.links.link import Link, Message
+from systems.runtime.links.link import Link
 
-_PIECE = 1 << 20
+from .messages import PIECE, Piece
 
 
 async def send_file(link: Link, path: Path) -> None:
     """Under its own name."""
     with path.open("rb") as file:
         while True:
-            data = file.read(_PIECE)
-            last = len(data) < _PIECE
-            text = base64.b64encode(data).decode("ascii")
-            link.send("file", name=path.name, data=text, last=last)
+            data = file.read(PIECE)
+            last = len(data) < PIECE
+            link.send(Piece(path.name, data, last))
             await link.drain()
             if last:
                 return
 
 
-def take_piece(message: Message, folder: Path, names: frozenset[str]) -> bool:
-    """Add a piece to its file in ``folder``; whether it was the last. ``ValueError`` for a file
-    that is not among ``names``."""
-    name = message["name"]
-    if name not in names:
-        raise ValueError(f"a file {name!r} that nobody asked for")
-    with (folder / name).open("ab") as file:
-        file.write(base64.b64decode(message["data"], validate=True))
-    return bool(message["last"])
+class Incoming:
+    """One file from the other end, one of ``names``, into ``folder``."""
+
+    def __init__(self, folder: Path, names: frozenset[str]) -> None:
+        self.folder, self._names = folder, names
+        self.path: Path | None = None
+        self.complete = False
+
+    def take(self, piece: Piece) -> bool:
+        """Add a piece; whether it was the last. ``ValueError`` for another file."""
+        if piece.name not in self._names or self.complete:
+            raise ValueError(f"a file {piece.name!r} that nobody asked for")
+        self._names = frozenset({piece.name})
+        self.path = self.folder / piece.name
+        with self.path.open("ab") as file:
+            file.write(piece.data)
+        self.complete = piece.last
+        return self.complete

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import Callable
 
-from systems.runtime.links.link import Link, Message
+from systems.runtime.links.link import Expected, Link
+
+from .messages import PIECE, Data, Open, Shut
 
 _LOOPBACK = "127.0.0.1"
-KINDS = frozenset({"open", "data", "shut"})
+_MOST = 64
+"""Connections at once."""
 
 
 class Tunnel:
     """One end. ``port`` gives where connections that the other end accepted are made to, on this
-    host's loopback."""
+    host's loopback; None at the end that accepts them. ``carries``: what may come for connections
+    that there are, or were; ``opens``: what opens another."""
 
     def __init__(self, link: Link, port: Callable[[], int] | None = None) -> None:
         self._link, self._port = link, port
@@ -23,6 +26,8 @@ class Tunnel:
         self._tasks: set[asyncio.Task[None]] = set()
         self._count = 0
         self._server: asyncio.Server | None = None
+        self.carries: Expected = {Data: self._hear_data, Shut: self._hear_shut}
+        self.opens: Expected = {Open: self._hear_open}
 
     async def listen(self) -> int:
         """Accept connections on a port of this host's loopback; the port."""
@@ -33,28 +38,34 @@ class Tunnel:
     def _accepted(self) -> _Carried:
         self._count += 1
         carried = self._carried[self._count] = _Carried(self._count, self._link, self._gone)
-        self._link.send("open", id=self._count)
+        self._link.send(Open(self._count))
         return carried
 
-    def hear(self, message: Message) -> None:
-        number = int(message["id"])
-        match message["kind"]:
-            case "open":
-                self._waiting[number] = []
-                task = asyncio.get_running_loop().create_task(self._connect(number))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-            case "data":
-                self._data(number, base64.b64decode(message["data"]))
-            case "shut":
-                if carried := self._carried.pop(number, None):
-                    carried.end()
+    def _hear_open(self, message: Open) -> None:
+        if message.id != self._count + 1 or len(self._carried) + len(self._waiting) >= _MOST:
+            raise ValueError(f"connection {message.id} cannot be opened")
+        self._count = message.id
+        self._waiting[message.id] = []
+        task = asyncio.get_running_loop().create_task(self._connect(message.id))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    def _data(self, number: int, data: bytes) -> None:
-        if number in self._waiting:
-            self._waiting[number].append(data)
-        elif carried := self._carried.get(number):
-            carried.write(data)
+    def _hear_data(self, message: Data) -> None:
+        """Lost where the connection has ended here meanwhile."""
+        self._check(message.id)
+        if message.id in self._waiting:
+            self._waiting[message.id].append(message.data)
+        elif carried := self._carried.get(message.id):
+            carried.write(message.data)
+
+    def _hear_shut(self, message: Shut) -> None:
+        self._check(message.id)
+        if carried := self._carried.pop(message.id, None):
+            carried.end()
+
+    def _check(self, number: int) -> None:
+        if not 1 <= number <= self._count:
+            raise ValueError(f"connection {number} was never opened")
 
     async def _connect(self, number: int) -> None:
         assert self._port is not None, "only the end that makes connections is asked for one"
@@ -64,7 +75,7 @@ class Tunnel:
             )
         except OSError:
             del self._waiting[number]
-            self._link.send("shut", id=number)
+            self._link.send(Shut(number))
             return
         self._carried[number] = carried
         for data in self._waiting.pop(number):
@@ -72,7 +83,7 @@ class Tunnel:
 
     def _gone(self, number: int) -> None:
         if self._carried.pop(number, None) is not None:
-            self._link.send("shut", id=number)
+            self._link.send(Shut(number))
 
     def close(self) -> None:
         if self._server is not None:
@@ -93,8 +104,8 @@ class _Carried(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
-        text = base64.b64encode(data).decode("ascii")
-        self._link.send("data", id=self._number, data=text)
+        for start in range(0, len(data), PIECE):
+            self._link.send(Data(self._number, bytes(data[start : start + PIECE])))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._gone(self._number)

@@ -10,15 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from systems.runtime.links.handshake import Knock
-from systems.runtime.links.link import Message
+from systems.runtime.links.connecting import StrangerError, connect
+from systems.runtime.links.link import Expected, Link
+from systems.runtime.links.message import Ping, Pong
 from systems.runtime.links.offset import clock_id
 
 from ...errors import HarnessError
 from ..plan import Plan
 from ..process import command, environment
-from .files import send_file, take_piece
-from .tunnel import KINDS, Tunnel
+from .files import Incoming, send_file
+from .messages import Bye, Ended, FromHarness, Piece, Share, Stop, WorkerHello
+from .tunnel import Tunnel
 
 SILENCE_S = 15.0
 """Without a word from the harness, which asks for the time every second."""
@@ -27,27 +29,35 @@ SILENCE_S = 15.0
 class LoadWorker:
     """One run's work on this host. ``say`` tells people what goes on."""
 
-    def __init__(self, key: str, folder: Path, say: Callable[[str], None]) -> None:
-        self.link = Knock(key, {"clock": clock_id()}, self._hear, self._closed)
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self.link = Link(FromHarness, {}, self._closed)
         self.why = ""
         self._folder, self._say = folder, say
         self._loop = asyncio.get_running_loop()
         self._heard = self._loop.time()
         self._tunnel = Tunnel(self.link)
         self._port = 0
+        self._incoming: Incoming | None = None
         self._plan: Plan | None = None
         self._driver: subprocess.Popen[bytes] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._done = False
         self._shares = 0
 
-    async def serve(self, host: str, port: int) -> None:
-        """Until the harness has no more to do. ``HarnessError`` where it does not answer."""
+    async def serve(self, host: str, port: int, key: str) -> None:
+        """Until the harness has no more to do. ``HarnessError`` where it does not answer, or does
+        not know ``key``, the secret of the run."""
         try:
-            await self._loop.create_connection(lambda: self.link, host, port)
+            await connect(self.link, host, port, key)
+        except StrangerError as error:
+            raise HarnessError(
+                f"load-worker: lost the harness at {host}:{port}: {error}"
+            ) from error
         except OSError as error:
             raise HarnessError(f"load-worker: nobody answers at {host}:{port}: {error}") from error
         self._port = await self._tunnel.listen()
+        self.link.expect(self._between_shares())
+        self.link.send(WorkerHello(clock_id()))
         try:
             while not self.link.closed.is_set():
                 await _until(self.link.closed, SILENCE_S / 3)
@@ -59,23 +69,22 @@ class LoadWorker:
         if not self._done:
             raise HarnessError(f"load-worker: lost the harness at {host}:{port}: {self.why}")
 
-    def _hear(self, message: Message) -> None:
+    def _always(self) -> Expected:
+        return {Ping: self._ping, Bye: self._bye, Stop: self._stop, **self._tunnel.carries}
+
+    def _between_shares(self) -> Expected:
+        return {**self._always(), Share: self._share}
+
+    def _ping(self, ping: Ping) -> None:
         self._heard = self._loop.time()
-        kind = message["kind"]
-        if kind in KINDS:
-            self._tunnel.hear(message)
-        else:
-            _ON[kind](self, message)
+        self.link.send(Pong(ping.asked_ns, time.monotonic_ns()))
 
-    def _ping(self, message: Message) -> None:
-        self.link.send("pong", asked_ns=message["asked_ns"], t_ns=time.monotonic_ns())
-
-    def _share(self, message: Message) -> None:
-        """A part in a replay; its schedule follows."""
+    def _share(self, share: Share) -> None:
+        """Take a part in a replay."""
         self._shares += 1
         here = self._folder / str(self._shares)
         here.mkdir()
-        plan = Plan.model_validate(message["plan"])
+        plan = share.plan
         changes = {
             "schedule": here / plan.schedule.name,
             "out_dir": here,
@@ -83,10 +92,14 @@ class LoadWorker:
             "web_port": None,
         }
         self._plan = plan.model_copy(update=changes)
+        self._incoming = Incoming(here, frozenset({plan.schedule.name}))
+        self.link.expect({**self._always(), Piece: self._piece})
 
-    def _file(self, message: Message) -> None:
+    def _piece(self, piece: Piece) -> None:
         assert self._plan is not None, "a share comes before its schedule"
-        if take_piece(message, self._plan.out_dir, frozenset({self._plan.schedule.name})):
+        assert self._incoming is not None, "a share comes before its schedule"
+        if self._incoming.take(piece):
+            self.link.expect(self._always())
             self._spawn(self._run(self._plan))
 
     def _spawn(self, work: Any) -> None:
@@ -111,28 +124,20 @@ class LoadWorker:
         status = await asyncio.to_thread(self._driver.wait)
         for part in sorted(plan.out_dir.glob("client-*.arrows")):
             await send_file(self.link, part)
-        self.link.send("ended", status=status)
+        self.link.expect(self._between_shares())
+        self.link.send(Ended(status))
 
-    def _stop(self, message: Message | None = None) -> None:  # noqa: ARG002
+    def _stop(self, message: Stop | None = None) -> None:  # noqa: ARG002
         """End what is under way; what was recorded so far is told."""
         if self._driver is not None and self._driver.poll() is None:
             self._driver.terminate()
 
-    def _bye(self, message: Message) -> None:  # noqa: ARG002
+    def _bye(self, message: Bye) -> None:  # noqa: ARG002
         self._done = True
         self.link.close()
 
     def _closed(self, why: str) -> None:
         self.why = why
-
-
-_ON: dict[str, Callable[[LoadWorker, Message], None]] = {
-    "ping": LoadWorker._ping,
-    "share": LoadWorker._share,
-    "file": LoadWorker._file,
-    "stop": LoadWorker._stop,
-    "bye": LoadWorker._bye,
-}
 
 
 async def _until(event: asyncio.Event, limit_s: float) -> None:
@@ -143,7 +148,7 @@ def serve(host: str, port: int, key: str, say: Callable[[str], None]) -> None:
     """Serve one run from this host."""
 
     async def run(folder: Path) -> None:
-        await LoadWorker(key, folder, say).serve(host, port)
+        await LoadWorker(folder, say).serve(host, port, key)
 
     with tempfile.TemporaryDirectory(prefix="slbench-load-") as folder:
         asyncio.run(run(Path(folder)))

@@ -1,2 +1,2 @@
-"""How machines of one run talk: whole messages over TCP, between ends that share a secret, and
-clocks that are related by asking."""
+"""How machines of one run talk: typed messages over mutual TLS, between ends that share a secret,
+and clocks that are related by asking."""

@@ -1,31 +1,33 @@
-"""Whole messages over a TCP connection: JSON, its length first."""
+"""Whole messages over a connection, the length of each first, and who may say what when."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-Message = dict[str, Any]
+from .message import Message, decoder, encode, one_line
+from .tls import CLOSE_S
 
 _PREFIX = 4
-_FINISH_S = 2.0
 MOST = 64 << 20
 """Bytes of a message, and of what may wait to be sent; a peer beyond either is given up."""
 MOST_OF_A_STRANGER = 4 << 10
 
+Expected = Mapping[type[Message], Callable[[Any], None]]
+"""What the other end may say now, and what is done with it."""
+
 
 class Frames:
-    """Messages out of bytes as they come, however they are cut."""
+    """Contents of messages out of bytes as they come, however they are cut."""
 
     def __init__(self, most: int = MOST_OF_A_STRANGER) -> None:
         self.most = most
         self._buffer = bytearray()
 
-    def take(self, data: bytes) -> Iterator[Message]:
-        """``ValueError`` at the first that is longer than ``most``, or not a message."""
+    def take(self, data: bytes) -> Iterator[bytes]:
+        """``ValueError`` at the first that is longer than ``most``."""
         self._buffer += data
         while len(self._buffer) >= _PREFIX:
             length = int.from_bytes(self._buffer[:_PREFIX], "big")
@@ -35,46 +37,55 @@ class Frames:
                 return
             content = bytes(self._buffer[_PREFIX : _PREFIX + length])
             del self._buffer[: _PREFIX + length]
-            message = json.loads(content)
-            if not isinstance(message, dict) or not isinstance(message.get("kind"), str):
-                raise ValueError("a message without a kind")
-            yield message
+            yield content
 
 
-def pack(kind: str, fields: Message) -> bytes:
-    content = json.dumps({"kind": kind, **fields}, separators=(",", ":")).encode()
+def pack(message: Message) -> bytes:
+    content = encode(message)
     return len(content).to_bytes(_PREFIX, "big") + content
 
 
 class Link(asyncio.Protocol):
-    """One end. ``on_message`` gets every message; ``on_close`` is called once, with the reason."""
+    """One end, whose other end speaks ``vocabulary``, a union of messages. At first that end may
+    say what is ``expected``, in short messages. ``on_close`` is called once, with the reason."""
 
     def __init__(
-        self, on_message: Callable[[Message], None], on_close: Callable[[str], None]
+        self,
+        vocabulary: Any,
+        expected: Expected,
+        on_close: Callable[[str], None],
+        within_s: float | None = None,
     ) -> None:
-        self._on_message, self._on_close = on_message, on_close
+        self._decoder = decoder(vocabulary)
+        self._expected, self._within_s, self._on_close = expected, within_s, on_close
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
+        self._limit: asyncio.TimerHandle | None = None
         self._why = ""
         self._room = asyncio.Event()
         self._room.set()
         self.closed = asyncio.Event()
+        self.peer = ""
+        """The other end's address, once the link is up. A closed TLS connection has lost it."""
 
-    def trust(self, on_message: Callable[[Message], None]) -> None:
-        """The peer has shown who it is: take messages of any sensible length from now on."""
-        self._frames.most, self._on_message = MOST, on_message
+    def expect(
+        self, expected: Expected, *, most: int = MOST, within_s: float | None = None
+    ) -> None:
+        """Take these messages from now on and no others, of at most ``most`` bytes. The link is
+        closed after ``within_s`` seconds, unless something else is expected by then."""
+        self._expected, self._frames.most = expected, most
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
+        if within_s is not None:
+            late = f"it did not say within {within_s:g} s what it was expected to"
+            self._limit = asyncio.get_running_loop().call_later(within_s, self.close, late)
 
-    @property
-    def peer(self) -> str:
-        """The other end's address."""
-        assert self._transport is not None, "asked of a link that is up"
-        return str(self._transport.get_extra_info("peername")[0])
-
-    def send(self, kind: str, **fields: Any) -> None:
+    def send(self, message: Message) -> None:
         """Send as soon as there is room; dropped once the other end is gone."""
         if self._transport is None or self._transport.is_closing():
             return
-        self._transport.write(pack(kind, fields))
+        self._transport.write(pack(message))
         if self._transport.get_write_buffer_size() > MOST:
             self.close("it does not read what it is sent")
 
@@ -89,7 +100,8 @@ class Link(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.closed.wait(), _FINISH_S)
+                await asyncio.wait_for(self.closed.wait(), CLOSE_S)
+            self._transport.abort()
 
     async def drain(self) -> None:
         """Wait until most of what was sent has left."""
@@ -103,15 +115,26 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
+        self.peer = str(transport.get_extra_info("peername")[0])
+        self.expect(self._expected, most=MOST_OF_A_STRANGER, within_s=self._within_s)
 
     def data_received(self, data: bytes) -> None:
         try:
-            for message in self._frames.take(data):
-                self._on_message(message)
-        except (ValueError, KeyError, TypeError) as error:
-            self.close(f"it does not speak as a node does: {error}")
+            for content in self._frames.take(data):
+                if not self._why:
+                    self._hear(self._decoder.decode(content))
+        except (ValueError, RecursionError) as error:
+            self.close(f"it does not keep to the protocol: {one_line(error)}")
+
+    def _hear(self, message: Message) -> None:
+        handler = self._expected.get(type(message))
+        if handler is None:
+            raise ValueError(f"it may not say {type(message).__name__} now")
+        handler(message)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
         if not self.closed.is_set():
             self.closed.set()
             self._room.set()

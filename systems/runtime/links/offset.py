@@ -11,6 +11,8 @@ from collections import deque
 from pathlib import Path
 from typing import NamedTuple
 
+from .message import Ping, Pong
+
 WINDOW = 64
 
 
@@ -48,6 +50,29 @@ class ClockOffset:
     def ours(self, theirs_ns: int) -> int:
         """A time of theirs on our clock."""
         return theirs_ns if self.same else theirs_ns - self.measured.offset_ns
+
+
+class Questions:
+    """Asks the other end for its time. What is not an answer to the oldest open question is
+    refused, since it would shift the clock."""
+
+    def __init__(self, clock: ClockOffset) -> None:
+        self.clock = clock
+        self._open: deque[int] = deque()
+
+    def __len__(self) -> int:
+        """Questions without an answer so far."""
+        return len(self._open)
+
+    def ask(self, now_ns: int) -> Ping:
+        self._open.append(now_ns)
+        return Ping(now_ns)
+
+    def answered(self, pong: Pong, now_ns: int) -> None:
+        """``ValueError`` for an answer to another question."""
+        if not self._open or self._open[0] != pong.asked_ns:
+            raise ValueError("an answer to a question that was not asked")
+        self.clock.heard(self._open.popleft(), pong.t_ns, now_ns)
 
 
 def clock_id() -> str:

@@ -38,7 +38,7 @@ from systems.serverless.options import Options
 
 from ..core.world import HOST
 from . import kernel_cache, mps
-from .cluster.gate import Gate, Offer
+from .cluster.gate import Gate, offer_of
 from .node import Node
 from .plan import Plan, make_plan, without_devices
 from .platform import Platform
@@ -73,7 +73,7 @@ async def serve(config: dict[str, Any]) -> None:
         platform.join(HOST, node)
     else:
         platform = Platform(without_devices(plan), policies, journal)
-        offer = Offer.of(plan, forks=policies.preloading.forks)
+        offer = offer_of(plan, forks=policies.preloading.forks)
         gate = Gate(platform, journal, account, offer, secret.take())
     app = Api(platform, texts, tokens).application()
     runner = PatientRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)

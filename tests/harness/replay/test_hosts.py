@@ -15,9 +15,11 @@ from harness.errors import HarnessError
 from harness.reference_server import ReferenceServer
 from harness.replay import replay
 from harness.replay.hosts import LoadHosts
-from harness.replay.hosts.files import send_file, take_piece
+from harness.replay.hosts.files import Incoming, send_file
+from harness.replay.hosts.messages import FromWorker, Piece
 from systems.runtime.links import secret
 from systems.runtime.links.link import Link
+from systems.runtime.links.message import Message
 from tests.harness.replay.test_client import schedule
 
 KEY = "of this run"
@@ -108,12 +110,13 @@ class Loop(Link):
     """A link whose other end is a folder."""
 
     def __init__(self, folder: Path, names: frozenset[str]) -> None:
-        super().__init__(lambda message: None, lambda why: None)
-        self._folder, self._names = folder, names
+        super().__init__(FromWorker, {}, lambda why: None)
+        self._incoming = Incoming(folder, names)
         self.complete = False
 
-    def send(self, kind: str, **fields: object) -> None:
-        self.complete = take_piece({"kind": kind, **fields}, self._folder, self._names)
+    def send(self, message: Message) -> None:
+        assert isinstance(message, Piece)
+        self.complete = self._incoming.take(message)
 
 
 @pytest.mark.parametrize("size", [0, 5, 1 << 20, (1 << 20) + 1])
@@ -128,6 +131,6 @@ def test_files_arrive_as_they_were(tmp_path: Path, size: int) -> None:
 
 
 def test_a_file_that_nobody_asked_for_is_not_written(tmp_path: Path) -> None:
-    piece = {"name": "../a.arrows", "data": "", "last": True}
+    piece = Piece("../a.arrows", b"", last=True)
     with pytest.raises(ValueError, match="nobody asked for"):
-        take_piece(piece, tmp_path, frozenset({"a.arrows"}))
+        Incoming(tmp_path, frozenset({"a.arrows"})).take(piece)

@@ -15,19 +15,21 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import asdict
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvloop
 
 from systems.errors import SystemsError
-from systems.interface import Deployment
+from systems.interface import Span
 from systems.runtime import process
 from systems.runtime.channel import Message
 from systems.runtime.links import secret
-from systems.runtime.links.handshake import Knock
+from systems.runtime.links.connecting import StrangerError, connect
+from systems.runtime.links.link import Expected, Link
+from systems.runtime.links.message import Ping, Pong
 from systems.runtime.links.offset import clock_id
 from systems.runtime.processor import Metered
 from systems.runtime.sandbox import confine
@@ -38,58 +40,61 @@ from ..machine import check_machine
 from ..node import Node
 from ..plan import Plan, make_plan
 from ..weights.auditing import Audit
-from . import codec, models
+from . import messages as msg
+from . import models
 from .memory import EVERY_S, read_memory
 
 SILENCE_S = 15.0
 """Without a word from the gateway, which asks for the time every second."""
-VERSION = 2
-"""Of what gateway and agents say to each other."""
-
-_SETTLED = (ev.InstanceStarted, ev.ArtifactLoaded)
-"""After these an instance may be able to run: what it went through is told along."""
 
 
 class Agent:
-    """``key`` is the secret of the run; ``ended`` is set once there is nothing more to do, with
-    the reason in ``why``, empty where all went well."""
+    """``ended`` is set once there is nothing more to do, with the reason in ``why``, empty where
+    all went well."""
 
-    def __init__(self, name: str, key: str) -> None:
+    def __init__(self, name: str) -> None:
         self.name, self.why = name, "it never came to be used"
         self.ended = asyncio.Event()
         self.node: Node | None = None
-        about = {"name": name, "version": VERSION, "clock": clock_id()}
-        self.link = Knock(key, about, self._hear, self._closed)
+        self.link = Link(msg.FromGateway, self._at_first(), self._closed)
         self._loop = asyncio.get_running_loop()
         self._heard = self._loop.time()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._on: dict[str, Callable[[Message], None]] = {
-            "deployment": self._deployment,
-            "welcome": self._welcome,
-            "ping": self._pong,
-            "do": self._do,
-            "say": self._say,
-            "refused": self._refused,
-            "stop": self._stop,
-        }
 
     # -- being let in -----------------------------------------------------------------------
 
-    def _hear(self, message: Message) -> None:
-        self._heard = self._loop.time()
-        self._on[message["kind"]](message)
+    def introduce(self) -> None:
+        """Say who this is, once the gateway has shown that it has the key of the run."""
+        self.link.expect(self._at_first())
+        self.link.send(msg.AgentHello(msg.VERSION, self.name, clock_id()))
 
-    def _deployment(self, message: Message) -> None:
-        self._spawn(self._prepare(message))
+    def _at_first(self) -> Expected:
+        return {msg.Offer: self._take_offer, **self._always()}
 
-    async def _prepare(self, message: Message) -> None:
+    def _always(self) -> Expected:
+        return {msg.Refused: self._refused, msg.Stop: self._stop}
+
+    def _as_a_node(self) -> Expected:
+        return {
+            Ping: self._pong,
+            msg.Welcome: self._welcome,
+            msg.Say: self._say,
+            **dict.fromkeys(msg.ACTIONS, self._carry_out),
+            **self._always(),
+        }
+
+    def _take_offer(self, offer: msg.Offer) -> None:
+        self.link.expect(self._always())
+        self._spawn(self._prepare(offer))
+
+    async def _prepare(self, offer: msg.Offer) -> None:
         """Look into every file here, make what a seed makes, and offer what this machine has."""
         try:
-            plan = await asyncio.to_thread(_plan, message)
+            plan = await asyncio.to_thread(_plan, offer)
             await kernel_cache.fill(plan)
         except (SystemsError, OSError, ValueError) as error:
             reason = f"{self.name}: {error}"
-            self.link.send("refuses", reason=reason)
+            self.link.send(msg.Declined(reason))
             self._end(reason)
             return
         self.node = Node(
@@ -101,13 +106,15 @@ class Agent:
             self._metered,
             self._problem,
         )
-        devices = [
-            {"name": device.id, "memory_bytes": device.memory_bytes, "slots": device.slots}
+        devices = tuple(
+            msg.OfferedDevice(device.id, device.memory_bytes, device.slots)
             for device in plan.world.devices.values()
-        ]
-        self.link.send("ready", devices=devices, threads=plan.threads, pid=os.getpid())
+        )
+        self._heard = self._loop.time()
+        self.link.expect(self._as_a_node())
+        self.link.send(msg.Ready(devices, plan.threads))
 
-    def _welcome(self, message: Message) -> None:  # noqa: ARG002
+    def _welcome(self, message: msg.Welcome) -> None:  # noqa: ARG002
         self.why = ""
         print(json.dumps({"joined": self.name}), flush=True)
         self._spawn(self._tell_memory())
@@ -119,53 +126,54 @@ class Agent:
 
     # -- being a node -----------------------------------------------------------------------
 
-    def _do(self, message: Message) -> None:
+    def _carry_out(self, message: msg.Carried) -> None:
         assert self.node is not None, "a node is told what to do once it is ready"
-        action = codec.decode(message)
-        self.node.do[type(action)](action)
+        self.node.do[message.carries](message.core())
 
-    def _say(self, message: Message) -> None:
+    def _say(self, message: msg.Say) -> None:
         assert self.node is not None, "a node is told what to do once it is ready"
-        self.node.send(message["instance"], message["what"], **message["fields"])
+        said = json.loads(message.said)
+        self.node.send(message.instance, said.pop("kind"), **said)
 
     def _post(self, event: ev.Event) -> None:
-        more: Message = {}
-        if isinstance(event, _SETTLED) and self.node is not None:
-            spans, up_ns = self.node.provisioned(event.instance)
-            told = [(span.stage.value, span.start_ns, span.end_ns) for span in spans]
-            more = {"spans": told, "up_ns": up_ns}
-        self.link.send("event", **codec.encode(event), **more)
+        message = msg.of(event)
+        if isinstance(message, msg.Settled) and self.node is not None:
+            spans, up_ns = self.node.provisioned(message.instance)
+            gone_through = tuple(map(_span, spans))
+            message = msgspec.structs.replace(message, spans=gone_through, up_ns=up_ns)
+        self.link.send(message)
 
     def _tokens(self, instance: int, message: Message) -> None:
-        self.link.send("tokens", instance=instance, message=message)
+        self.link.send(msg.Tokens(instance, json.dumps(message).encode()))
 
     def _exposed(self, text: str) -> None:
-        self.link.send("exposure", text=text)
+        self.link.send(msg.Exposure(text))
 
     def _metered(self, instance: int, seen: Metered) -> None:
-        self.link.send("metered", instance=instance, **asdict(seen))
+        self.link.send(msg.Metered(instance, seen.start_ns, seen.end_ns, seen.used_ns))
 
     def _problem(self, text: str) -> None:
-        self.link.send("problem", text=text)
+        self.link.send(msg.Problem(text))
 
     def _audited(self, audit: Audit) -> None:
-        self.link.send("audit", **codec.encode(audit))
+        self.link.send(msgspec.convert(audit, msg.Audited, from_attributes=True))
 
-    def _pong(self, message: Message) -> None:
-        self.link.send("pong", asked_ns=message["asked_ns"], t_ns=time.monotonic_ns())
+    def _pong(self, ping: Ping) -> None:
+        self._heard = self._loop.time()
+        self.link.send(Pong(ping.asked_ns, time.monotonic_ns()))
 
     async def _tell_memory(self) -> None:
         while True:
             found = await asyncio.to_thread(read_memory, os.getpid())
-            self.link.send("memory", t_ns=time.monotonic_ns(), **found._asdict())
+            self.link.send(msg.Memory(time.monotonic_ns(), *found))
             await asyncio.sleep(EVERY_S)
 
     # -- the end ----------------------------------------------------------------------------
 
-    def _refused(self, message: Message) -> None:
-        self._end(message["reason"])
+    def _refused(self, message: msg.Refused) -> None:
+        self._end(message.reason)
 
-    def _stop(self, message: Message) -> None:  # noqa: ARG002
+    def _stop(self, message: msg.Stop) -> None:  # noqa: ARG002
         self._end("")
 
     def _closed(self, why: str) -> None:
@@ -191,22 +199,28 @@ class Agent:
         await self.link.finish()
 
 
-def _plan(message: Message) -> Plan:
+def _span(span: Span) -> msg.StageSpan:
+    return msg.StageSpan(span.stage, span.start_ns, span.end_ns)
+
+
+def _plan(offer: msg.Offer) -> Plan:
     """Of the deployment as it is on this machine, once it is known to be the gateway's."""
-    deployment = Deployment.model_validate(message["deployment"])
-    plan = make_plan(models.here(deployment, Path(message["cache"])), forks=message["forks"])
+    plan = make_plan(models.here(offer.deployment, Path(offer.cache)), forks=offer.forks)
     check_machine(plan.deployment)
-    models.check_same(models.prints(plan), message["prints"])
+    models.check_same(models.prints(plan), offer.prints)
     return plan
 
 
 async def run(gateway: str, port: int, name: str, key: str) -> str:
-    """An agent to its end; why it failed, or nothing."""
-    agent = Agent(name, key)
+    """An agent to its end; why it failed, or nothing. ``key`` is the secret of the run."""
+    agent = Agent(name)
     try:
-        await asyncio.get_running_loop().create_connection(lambda: agent.link, gateway, port)
+        await connect(agent.link, gateway, port, key)
+    except StrangerError as error:
+        return f"{name}: the gateway at {gateway}:{port} cannot be used: {error}"
     except OSError as error:
         return f"{name}: the gateway at {gateway}:{port} does not answer: {error}"
+    agent.introduce()
     await agent.until_the_end()
     return agent.why
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import re
+import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
 
-from systems.interface import NodeMemoryStep, NodeSeen
+from systems.interface import Deployment, NodeMemoryStep, NodeSeen
 from systems.models import cache_root
-from systems.runtime.channel import Message
 from systems.runtime.journal import Journal
-from systems.runtime.links.handshake import Door
-from systems.runtime.links.offset import ClockOffset, Exchange, clock_id
+from systems.runtime.links.connecting import Listener
+from systems.runtime.links.link import MOST_OF_A_STRANGER, Expected, Link
+from systems.runtime.links.message import Pong
+from systems.runtime.links.offset import ClockOffset, Exchange, Questions, clock_id
+from systems.runtime.links.tls import HANDSHAKE_S
 from systems.runtime.processor import Metered
 
 from ...core.state import TemplatePhase
@@ -22,8 +21,8 @@ from ...core.world import DeviceSpec
 from ..plan import Plan
 from ..platform import Platform
 from ..weights.auditing import Account, Audit, Sum
-from . import codec, models
-from .agent import VERSION
+from . import messages as msg
+from . import models
 from .remote import RemoteNode
 
 EVERY_S = 1.0
@@ -32,129 +31,124 @@ SILENT_ROUNDS = 10
 _FIRST = 8
 """Exchanges before a node is used: its times are corrected from the first on."""
 _LOOK_S = 0.05
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What every node of a run is told: the deployment, and what makes its models the same."""
-
-    deployment: Any
-    forks: bool
-    prints: models.Prints
-
-    @classmethod
-    def of(cls, plan: Plan, *, forks: bool) -> Offer:
-        """Of the gateway's own plan. A node is told nothing that it does not need."""
-        return cls(
-            plan.deployment.model_dump(mode="json", include=_NEEDED), forks, models.prints(plan)
-        )
-
-    def as_message(self) -> Message:
-        return {
-            "deployment": self.deployment,
-            "forks": self.forks,
-            "prints": self.prints,
-            "cache": str(cache_root()),
-        }
-
-
 _NEEDED = {"functions", "backbones", "devices", "limits", "dtype", "options"}
 
 
+def offer_of(plan: Plan, *, forks: bool) -> msg.Offer:
+    """Of the gateway's own plan. A node is told nothing that it does not need."""
+    needed = plan.deployment.model_dump(mode="json", include=_NEEDED)
+    return msg.Offer(
+        Deployment.model_validate(needed), forks, dict(models.prints(plan)), str(cache_root())
+    )
+
+
+def _tell(line: str) -> None:
+    print(f"cluster: {line}", file=sys.stderr, flush=True)
+
+
 class Gate:
-    """Listens for agents that know ``key``, and tells ``platform`` who is there."""
+    """Listens for agents that know ``key``, and tells ``platform`` who is there. Who is not let in
+    gets one line on standard error."""
 
     def __init__(
-        self, platform: Platform, journal: Journal, account: Account, offer: Offer, key: str
+        self, platform: Platform, journal: Journal, account: Account, offer: msg.Offer, key: str
     ) -> None:
-        self.platform, self.offer, self.key = platform, offer, key
+        self.platform, self.offer = platform, offer
         self.journal, self.account = journal, account
         self.guests: dict[str, Guest] = {}
         """By name; of one that is lost what was seen of it."""
         self.closing = False
-        self._server: asyncio.Server | None = None
+        self.tell = _tell
+        self._listener = Listener(key, lambda: Guest(self).link, _tell)
 
     async def open(self, host: str) -> int:
         """Listen on ``host``; the port."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Guest(self).link, host, 0)
-        return int(self._server.sockets[0].getsockname()[1])
+        return await self._listener.open(host)
 
     def close(self) -> None:
         """Take nobody more in, and keep what was seen of those who are there."""
         self.closing = True
-        if self._server is not None:
-            self._server.close()
+        self._listener.close()
         for guest in self.guests.values():
             guest.keep()
 
 
 class Guest:
-    """A connection from its first byte: a stranger, then a node, then gone."""
+    """A connection of a peer that has the run's key: introduced, then a node, then gone."""
 
     def __init__(self, gate: Gate) -> None:
-        self.link = Door(gate.key, self._known, self._hear, self._closed)
+        first: Expected = {msg.AgentHello: self._introduced}
+        self.link = Link(msg.FromAgent, first, self._closed, HANDSHAKE_S)
         self._gate = gate
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._clock = ClockOffset()
+        self._questions = Questions(ClockOffset())
         self._first: Exchange | None = None
-        self._unanswered = 0
-        self._ready: Message = {}
+        self._ready: msg.Ready | None = None
         self._seen: NodeSeen | None = None
         self._node: RemoteNode | None = None
         self.name = ""
-        self._on: dict[str, Callable[[Message], None]] = {}
 
     # -- being let in -----------------------------------------------------------------------
 
-    def _hear(self, message: Message) -> None:
-        self._on[message["kind"]](message)
-
-    def _known(self, message: Message) -> None:
-        self.name = str(message["name"])
-        problem = self._unfit(message)
+    def _introduced(self, hello: msg.AgentHello) -> None:
+        problem = self._unfit(hello)
         if problem:
-            self.link.send("refused", reason=f"{self.name}: {problem}")
+            self.link.send(msg.Refused(f"{hello.name}: {problem}"))
+            self._expect_nothing()
             return
+        self.name = hello.name
         self._gate.guests[self.name] = self
-        self._clock = ClockOffset(same=message["clock"] == clock_id())
-        self._on = {"ready": self._take, "refuses": self._refused}
-        self.link.send("deployment", **self._gate.offer.as_message())
+        self._questions = Questions(ClockOffset(same=hello.clock == clock_id()))
+        self.link.expect({msg.Ready: self._take, msg.Declined: self._declined})
+        self.link.send(self._gate.offer)
 
-    def _unfit(self, message: Message) -> str:
-        if message["version"] != VERSION:
-            return f"speaks version {message['version']}, the gateway {VERSION}; install the same"
-        if not _NAME.fullmatch(self.name) or self.name in self._gate.guests:
-            return "another node has that name, or it is none; choose another"
+    def _unfit(self, hello: msg.AgentHello) -> str:
+        if hello.version != msg.VERSION:
+            return f"speaks version {hello.version}, the gateway {msg.VERSION}; install the same"
+        if hello.name in self._gate.guests:
+            return "another node has that name; choose another"
         return "the platform is about to end" if self._gate.closing else ""
 
-    def _refused(self, message: Message) -> None:
-        self._gate.journal.problem(f"not used: {message['reason']}")
+    def _declined(self, message: msg.Declined) -> None:
+        self._gate.journal.problem(f"not used: {message.reason}")
+        self._expect_nothing()
+
+    def _expect_nothing(self) -> None:
+        """It ends by itself, or is hung up on."""
+        self.link.expect({}, most=MOST_OF_A_STRANGER, within_s=HANDSHAKE_S)
 
     # -- a node -----------------------------------------------------------------------------
 
-    def _take(self, message: Message) -> None:
+    @property
+    def _clock(self) -> ClockOffset:
+        return self._questions.clock
+
+    def _take(self, ready: msg.Ready) -> None:
         """It is ready: relate the clocks, then use it."""
-        self._ready = message
-        self._on = {
-            "pong": self._pong,
-            "memory": self._memory,
-            "exposure": self._exposure,
-            "problem": self._problem,
-            "metered": self._metered,
-            "audit": self._audit,
-        }
+        if len({device.name for device in ready.devices}) < len(ready.devices):
+            raise ValueError("two devices of one name")
+        self._ready = ready
+        self.link.expect(self._while_relating())
         self._ask()
 
-    def _ask(self) -> None:
-        self._unanswered += 1
-        self.link.send("ping", asked_ns=time.monotonic_ns())
+    def _while_relating(self) -> Expected:
+        return {Pong: self._pong, msg.Exposure: self._exposure, msg.Problem: self._problem}
 
-    def _pong(self, message: Message) -> None:
-        self._clock.heard(message["asked_ns"], message["t_ns"], time.monotonic_ns())
-        self._unanswered = 0
+    def _in_use(self, node: RemoteNode) -> Expected:
+        return {
+            **self._while_relating(),
+            msg.Memory: self._memory,
+            msg.Metered: self._metered,
+            msg.Audited: self._audited,
+            **node.hears,
+        }
+
+    def _ask(self) -> None:
+        self.link.send(self._questions.ask(time.monotonic_ns()))
+
+    def _pong(self, pong: Pong) -> None:
+        self._questions.answered(pong, time.monotonic_ns())
         if self._node is None:
             if len(self._clock) < _FIRST:
                 self._ask()
@@ -163,14 +157,14 @@ class Guest:
 
     def _use(self) -> None:
         gate, platform = self._gate, self._gate.platform
-        threads = int(self._ready["threads"])
+        assert self._ready is not None, "only a node that is ready is used"
         self._node = RemoteNode(
-            self.name, self.link, self._clock, threads, platform.post, platform.tokens
+            self.name, self.link, self._clock, self._ready.threads, platform.post, platform.tokens
         )
-        self._on |= {"event": self._node.hear, "tokens": self._node.hear}
+        self.link.expect(self._in_use(self._node))
         devices = tuple(
-            DeviceSpec(f"{self.name}/{d['name']}", d["memory_bytes"], d["slots"], self.name)
-            for d in self._ready["devices"]
+            DeviceSpec(f"{self.name}/{device.name}", device.memory_bytes, device.slots, self.name)
+            for device in self._ready.devices
         )
         self._first = self._clock.measured
         self._seen = self._now(tuple(device.id for device in devices), time.monotonic_ns())
@@ -187,7 +181,7 @@ class Guest:
         if early and host is not None and host.template is TemplatePhase.STARTING:
             self._loop.call_later(_LOOK_S, self._welcome)
         else:
-            self.link.send("welcome")
+            self.link.send(msg.Welcome())
 
     def _now(self, devices: tuple[str, ...], joined_ns: int, reason: str = "") -> NodeSeen:
         measured, first = self._clock.measured, self._first or self._clock.measured
@@ -205,38 +199,43 @@ class Guest:
         )
 
     def _round(self) -> None:
-        if self._unanswered >= SILENT_ROUNDS:
+        if len(self._questions) >= SILENT_ROUNDS:
             self.link.close(f"silent for {EVERY_S * SILENT_ROUNDS:g} s")
             return
         self._timer = self._loop.call_later(EVERY_S, self._round)
         self._ask()
 
-    def _memory(self, message: Message) -> None:
-        t_ns = self._clock.ours(message["t_ns"])
-        step = NodeMemoryStep(t_ns, self.name, message["pss_bytes"], message["uss_bytes"])
+    def _memory(self, message: msg.Memory) -> None:
+        t_ns = self._clock.ours(message.t_ns)
+        step = NodeMemoryStep(t_ns, self.name, message.pss_bytes, message.uss_bytes)
         self._gate.journal.node_memory(step)
 
-    def _exposure(self, message: Message) -> None:
-        self._gate.journal.exposure(message["text"])
+    def _exposure(self, message: msg.Exposure) -> None:
+        self._gate.journal.exposure(message.text)
 
-    def _problem(self, message: Message) -> None:
-        self._gate.journal.problem(f"{self.name}: {message['text']}")
+    def _problem(self, message: msg.Problem) -> None:
+        self._gate.journal.problem(f"{self.name}: {message.text}")
 
-    def _metered(self, message: Message) -> None:
+    def _metered(self, message: msg.Metered) -> None:
+        self._used.check_instance(message.instance)
         ours = self._clock.ours
-        seen = Metered(ours(message["start_ns"]), ours(message["end_ns"]), message["used_ns"])
-        self._gate.platform.metered(message["instance"], seen)
+        seen = Metered(ours(message.start_ns), ours(message.end_ns), message.used_ns)
+        self._gate.platform.metered(message.instance, seen)
 
-    def _audit(self, message: Message) -> None:
-        audit = codec.decode(message)
-        if not isinstance(audit, Audit):
-            raise ValueError(f"{message['type']} is no audit")
-        now = audit.now and self._on_our_clock(audit.now)
-        self._gate.account.take(replace(audit, last=self._on_our_clock(audit.last), now=now))
+    def _audited(self, message: msg.Audited) -> None:
+        self._used.check_copy(message.copy)
+        now = None if message.now is None else self._on_our_clock(message.now)
+        last = self._on_our_clock(message.last)
+        self._gate.account.take(Audit(message.copy, last, now, message.reason))
 
-    def _on_our_clock(self, made: Sum) -> Sum:
+    @property
+    def _used(self) -> RemoteNode:
+        assert self._node is not None, "a node in use"
+        return self._node
+
+    def _on_our_clock(self, made: msg.Summed) -> Sum:
         ours = self._clock.ours
-        return replace(made, start_ns=ours(made.start_ns), end_ns=ours(made.end_ns))
+        return Sum(made.checksum, ours(made.start_ns), ours(made.end_ns))
 
     # -- gone -------------------------------------------------------------------------------
 
@@ -252,6 +251,7 @@ class Guest:
         if self._node is None:
             if self._gate.guests.get(self.name) is self:
                 del self._gate.guests[self.name]
+            self._gate.tell(f"{self.name or self.link.peer} was not used: {why}")
             return
         if not self._gate.closing:
             reason = f"node {self.name} was lost: {why}"

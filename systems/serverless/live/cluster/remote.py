@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from systems.interface import Span, Stage
+from systems.interface import Span
 from systems.runtime import said
 from systems.runtime.channel import Message
-from systems.runtime.links.link import Link
+from systems.runtime.links.link import Expected, Link
 from systems.runtime.links.offset import ClockOffset
 
 from ...core import actions as act
 from ...core import events as ev
 from ...core.artifacts import CopyKey
 from ..nodes import Provisioned
-from . import codec
+from . import messages as msg
 
 _END_S = 4.0
 """Until its processes have ended: what a node allows them, and the way there and back."""
@@ -39,57 +40,79 @@ class RemoteNode:
         on_tokens: Callable[[int, Message], None],
     ) -> None:
         self.host, self.threads = host, threads
-        self.do: Mapping[type, Callable[[Any], None]] = dict.fromkeys(codec.ACTIONS, self._forward)
+        kinds = (kind.carries for kind in msg.ACTIONS)
+        self.do: Mapping[type, Callable[[Any], None]] = dict.fromkeys(kinds, self._forward)
+        self.hears: Expected = {
+            **dict.fromkeys(msg.EVENTS, self._hear),
+            msg.Tokens: self._hear_tokens,
+        }
+        """Events and tokens of what is there; each raises ``ValueError`` for what is not."""
         self._link, self._clock = link, clock
         self._post, self._on_tokens = post, on_tokens
         self._provisioned: dict[int, Provisioned] = {}
         self._instances: set[int] = set()
         self._copies: set[CopyKey] = set()
+        self._template = False
 
     def _forward(self, action: Any) -> None:
         if isinstance(action, act.StartInstance):
             self._instances.add(action.instance)
         elif isinstance(action, act.LoadBackbone):
             self._copies.add(action.copy)
-        self._link.send("do", **codec.encode(action))
+        elif isinstance(action, act.StartTemplate):
+            self._template = True
+        self._link.send(msg.of(action))
 
     def send(self, instance: int, kind: str, **fields: Any) -> None:
-        self._link.send("say", instance=instance, what=kind, fields=fields)
+        self._link.send(msg.Say(instance, json.dumps({"kind": kind, **fields}).encode()))
 
     def provisioned(self, instance: int) -> Provisioned:
         return self._provisioned.get(instance, Provisioned())
 
-    def hear(self, message: Message) -> None:
-        """An event or tokens of what is there; ``ValueError`` for anything else."""
-        if message["kind"] == "tokens":
-            self._check_ours(message["instance"])
-            said.INSTANCE.check(message["message"])
-            self._on_tokens(message["instance"], self._on_our_clock(message["message"]))
-            return
-        event = codec.decode(message)
-        if not isinstance(event, codec.EVENTS):
-            raise ValueError(f"{message['type']} is no event of a node")
-        if isinstance(event, codec.OF_INSTANCES):
-            self._check_ours(event.instance)
-        elif isinstance(event, codec.OF_COPIES) and event.copy not in self._copies:
-            raise ValueError(f"{event.copy} is no copy of {self.host}")
-        if isinstance(event, ev.TemplateReady | ev.TemplateDied):
-            event = replace(event, host=self.host)
-        if "spans" in message:
-            self._provisioned[event.instance] = self._read(message["spans"], message["up_ns"])
-        elif isinstance(event, ev.ProcessDied | ev.InstanceStopped):
-            self._provisioned.pop(event.instance, None)
-            self._instances.discard(event.instance)
+    def _hear_tokens(self, message: msg.Tokens) -> None:
+        self.check_instance(message.instance)
+        told = json.loads(message.said)
+        said.INSTANCE.check(told)
+        self._on_tokens(message.instance, self._on_our_clock(told))
+
+    def _hear(self, message: msg.Carried) -> None:
+        event = message.core()
+        match message:
+            case msg.OfTheTemplate():
+                self._check_template()
+                event = replace(event, host=self.host)
+            case msg.OfACopy():
+                self.check_copy(message.copy)
+            case msg.OfAnInstance():
+                self.check_instance(message.instance)
+                self._note(message)
         self._post(event)
 
-    def _check_ours(self, instance: Any) -> None:
+    def _note(self, message: msg.OfAnInstance) -> None:
+        if isinstance(message, msg.Settled):
+            self._provisioned[message.instance] = self._read(message)
+        elif isinstance(message, msg.Ended):
+            self._provisioned.pop(message.instance, None)
+            self._instances.discard(message.instance)
+
+    def check_instance(self, instance: int) -> None:
         if instance not in self._instances:
             raise ValueError(f"instance {instance} is none of {self.host}")
 
-    def _read(self, spans: list[Any], up_ns: int) -> Provisioned:
+    def check_copy(self, copy: CopyKey) -> None:
+        if copy not in self._copies:
+            raise ValueError(f"{copy} is no copy of {self.host}")
+
+    def _check_template(self) -> None:
+        if not self._template:
+            raise ValueError(f"no template was asked of {self.host}")
+
+    def _read(self, message: msg.Settled) -> Provisioned:
         ours = self._clock.ours
-        found = tuple(Span(Stage(stage), ours(start), ours(end)) for stage, start, end in spans)
-        return Provisioned(found, ours(up_ns) if up_ns else 0)
+        found = tuple(
+            Span(span.stage, ours(span.start_ns), ours(span.end_ns)) for span in message.spans
+        )
+        return Provisioned(found, ours(message.up_ns) if message.up_ns else 0)
 
     def _on_our_clock(self, told: Message) -> Message:
         times = [name for name in ("t_ns", "start_ns") if told.get(name) is not None]
@@ -97,7 +120,7 @@ class RemoteNode:
 
     async def close(self) -> None:
         """End every process there and hang up."""
-        self._link.send("stop")
+        self._link.send(msg.Stop())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._link.closed.wait(), _END_S)
         self._link.close("the platform ended")

@@ -20,12 +20,13 @@ def test_processor_time_and_problems_of_a_node_are_told(tmp_path: Path) -> None:
     platform = SimpleNamespace(metered=lambda *told: heard.append(told))
 
     async def tell() -> None:
-        gate: Any = SimpleNamespace(key="k", platform=platform, journal=written)
-        guest, agent = Guest(gate), Agent("node-0", "k")
+        gate: Any = SimpleNamespace(platform=platform, journal=written)
+        guest, agent = Guest(gate), Agent("node-0")
         guest.name = "node-0"
         guest._clock.heard(0, 1_000, 0)
-        guest._take({})
-        link: Any = SimpleNamespace(send=lambda kind, **more: guest._hear({"kind": kind, **more}))
+        guest._node = SimpleNamespace(hears={}, check_instance=lambda instance: None)  # type: ignore[assignment]
+        guest.link.expect(guest._in_use(guest._node))  # type: ignore[arg-type]
+        link: Any = SimpleNamespace(send=guest.link._hear)
         agent.link = link
         agent._metered(3, Metered(1_500, 2_500, 7))
         agent._problem("f0: its instance did what it may not")

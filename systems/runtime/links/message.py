@@ -1,0 +1,73 @@
+"""What every channel between machines is made of: tagged messages, and the bounds of their fields.
+
+A channel lists its messages in a file of its own. Unknown fields are refused, and so are values out
+of bounds.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+from pydantic import BaseModel
+
+MOST_TEXT = 128 << 10
+
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Ns = Count
+"""A time of the monotonic clock of the machine that tells it, in nanoseconds."""
+Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z")]
+Label = Annotated[str, Meta(min_length=1, max_length=4096)]
+"""Names a function, a device or a file."""
+Text = Annotated[str, Meta(max_length=MOST_TEXT)]
+
+
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A part of messages."""
+
+
+class Message(Part, frozen=True, tag_field="kind", tag=True):
+    """A message, tagged with the name of its class."""
+
+
+class Ping(Message, frozen=True):
+    """Asks for the time; ``asked_ns`` by the clock of who asks."""
+
+    asked_ns: Ns
+
+
+class Pong(Message, frozen=True):
+    """Answers :class:`Ping` with the time ``t_ns`` by the clock of who answers."""
+
+    asked_ns: Ns
+    t_ns: Ns
+
+
+def encode(message: Message) -> bytes:
+    return _ENCODER.encode(message)
+
+
+def decoder(vocabulary: Any) -> msgspec.msgpack.Decoder[Any]:
+    """Decodes the messages of ``vocabulary``, a union. It raises ``ValueError`` for all others."""
+    return msgspec.msgpack.Decoder(vocabulary, dec_hook=_model)
+
+
+def one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _plain(value: Any) -> Any:
+    """A pydantic model travels as plain data, and is validated again where it arrives."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    raise NotImplementedError(f"{type(value).__name__} does not travel between machines")
+
+
+def _model(kind: type, value: Any) -> Any:
+    if issubclass(kind, BaseModel):
+        return kind.model_validate(value)
+    raise NotImplementedError(f"{kind.__name__} does not travel between machines")
+
+
+_ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain)

@@ -1,0 +1,327 @@
+"""All that the gateway and the agent of a node say to each other.
+
+Actions and events of the core travel as messages of the same name, with bounds: ``of`` makes the
+message, ``core`` the action or event again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+from systems.interface import Deployment, Stage
+from systems.runtime.links.message import Count, Label, Message, Name, Ns, Part, Ping, Pong, Text
+from systems.runtime.said import INSTANCE
+
+from ...core import actions as act
+from ...core import events as ev
+from ...core.artifacts import Artifact, CopyKey
+
+VERSION = 3
+"""Of these messages."""
+_MOST_DEVICES = 256
+_MOST_SPANS = 1 << 16
+_MOST_MODELS = 1 << 16
+
+ToInstance = Annotated[bytes, Meta(max_length=32 << 20)]
+"""A message to an instance, as JSON; the node passes it on."""
+OfInstance = Annotated[bytes, Meta(max_length=8 * INSTANCE.most_bytes)]
+"""A message of an instance, as JSON; it may be longer here than as the instance wrote it."""
+Residents = Annotated[tuple[Artifact, ...], Meta(max_length=len(Artifact))]
+Prints = Annotated[dict[Label, Label], Meta(max_length=_MOST_MODELS)]
+"""Digests by backbone and function."""
+
+
+class Carried(Message, frozen=True):
+    """An action or an event of the core, ``carries``."""
+
+    carries: ClassVar[type]
+
+    def core(self) -> Any:
+        return msgspec.convert(self, self.carries, from_attributes=True)
+
+
+# -- from the gateway ---------------------------------------------------------------------------
+
+
+class Offer(Message, frozen=True):
+    """What every node of a run is told: the deployment, and what makes its models the same.
+    ``cache``: the gateway's folder of models that a seed makes."""
+
+    deployment: Deployment
+    forks: bool
+    prints: Prints
+    cache: Label
+
+
+class Refused(Message, frozen=True):
+    """The gateway does not use this node."""
+
+    reason: Text
+
+
+class Welcome(Message, frozen=True):
+    """The gateway uses this node."""
+
+
+class Stop(Message, frozen=True):
+    """End everything and hang up."""
+
+
+class Say(Message, frozen=True):
+    """Pass a message on to an instance."""
+
+    instance: Count
+    said: ToInstance
+
+
+class StartTemplate(Carried, frozen=True):
+    carries = act.StartTemplate
+    host: Name
+
+
+class StartInstance(Carried, frozen=True):
+    carries = act.StartInstance
+    instance: Count
+    function: Label
+    device: Label
+    forked: bool
+
+
+class StopInstance(Carried, frozen=True):
+    carries = act.StopInstance
+    instance: Count
+
+
+class LoadArtifact(Carried, frozen=True):
+    carries = act.LoadArtifact
+    instance: Count
+    artifact: Artifact
+    copy: CopyKey | None
+
+
+class OffloadArtifacts(Carried, frozen=True):
+    carries = act.OffloadArtifacts
+    instance: Count
+    artifacts: Residents
+
+
+class LoadBackbone(Carried, frozen=True):
+    carries = act.LoadBackbone
+    copy: CopyKey
+    load: Count
+
+
+class DropBackbone(Carried, frozen=True):
+    carries = act.DropBackbone
+    copy: CopyKey
+
+
+Action = (
+    StartTemplate
+    | StartInstance
+    | StopInstance
+    | LoadArtifact
+    | OffloadArtifacts
+    | LoadBackbone
+    | DropBackbone
+)
+FromGateway = Offer | Refused | Welcome | Stop | Ping | Say | Action
+
+
+# -- from an agent ------------------------------------------------------------------------------
+
+
+class AgentHello(Message, frozen=True):
+    """Introduces a node; ``version``: :data:`VERSION` of its messages."""
+
+    version: Count
+    name: Name
+    clock: Label
+
+
+class OfferedDevice(Part, frozen=True):
+    name: Label
+    memory_bytes: Count
+    slots: Count
+
+
+class Ready(Message, frozen=True):
+    """The node has what is deployed, and offers its devices. ``threads``: of each instance."""
+
+    devices: Annotated[tuple[OfferedDevice, ...], Meta(min_length=1, max_length=_MOST_DEVICES)]
+    threads: Annotated[int, Meta(ge=1, le=1 << 16)]
+
+
+class Declined(Message, frozen=True):
+    """The node cannot serve what is deployed."""
+
+    reason: Text
+
+
+class Exposure(Message, frozen=True):
+    """Tells what isolation lacks on the node."""
+
+    text: Text
+
+
+class Problem(Message, frozen=True):
+    """Tells what went wrong on the node that no client saw."""
+
+    text: Text
+
+
+class Memory(Message, frozen=True):
+    """Memory of all processes of the node; None where the kernel does not tell."""
+
+    t_ns: Ns
+    pss_bytes: Count | None
+    uss_bytes: Count | None
+
+
+class Metered(Message, frozen=True):
+    """Processor time of an instance."""
+
+    instance: Count
+    start_ns: Ns
+    end_ns: Ns
+    used_ns: Ns
+
+
+class Summed(Part, frozen=True):
+    """Of an audit: a checksum, and when the copy was read for it."""
+
+    checksum: Annotated[int, Meta(ge=0)]
+    start_ns: Ns
+    end_ns: Ns
+
+
+class Audited(Message, frozen=True):
+    """A shared copy was summed again."""
+
+    copy: CopyKey
+    last: Summed
+    now: Summed | None
+    reason: Text
+
+
+class Tokens(Message, frozen=True):
+    """Passes on what an instance says of its requests."""
+
+    instance: Count
+    said: OfInstance
+
+
+class StageSpan(Part, frozen=True):
+    """A stage that an instance went through."""
+
+    stage: Stage
+    start_ns: Ns
+    end_ns: Ns
+
+
+class OfAnInstance(Carried, frozen=True):
+    """An event of one instance."""
+
+    instance: Count
+
+
+class Settled(OfAnInstance, frozen=True):
+    """After it the instance may be able to run: ``spans`` are what it went through until then,
+    ``up_ns`` is since when its process is up, 0 where it is not."""
+
+    spans: Annotated[tuple[StageSpan, ...], Meta(max_length=_MOST_SPANS)] = ()
+    up_ns: Ns = 0
+
+
+class Ended(OfAnInstance, frozen=True):
+    """The instance is no more."""
+
+
+class OfACopy(Carried, frozen=True):
+    """An event of one shared copy."""
+
+    copy: CopyKey
+    load: Count
+
+
+class OfTheTemplate(Carried, frozen=True):
+    """An event of the node's template."""
+
+
+class TemplateReady(OfTheTemplate, frozen=True):
+    carries = ev.TemplateReady
+
+
+class TemplateDied(OfTheTemplate, frozen=True):
+    carries = ev.TemplateDied
+    reason: Text
+
+
+class InstanceStarted(Settled, frozen=True):
+    carries = ev.InstanceStarted
+
+
+class ArtifactLoaded(Settled, frozen=True, kw_only=True):
+    carries = ev.ArtifactLoaded
+    artifact: Artifact
+
+
+class ArtifactsOffloaded(OfAnInstance, frozen=True):
+    carries = ev.ArtifactsOffloaded
+
+
+class InstanceStopped(Ended, frozen=True):
+    carries = ev.InstanceStopped
+
+
+class ProcessDied(Ended, frozen=True):
+    carries = ev.ProcessDied
+    reason: Text
+
+
+class BackboneLoaded(OfACopy, frozen=True):
+    carries = ev.BackboneLoaded
+
+
+class BackboneFailed(OfACopy, frozen=True):
+    carries = ev.BackboneFailed
+    reason: Text
+
+
+Event = (
+    TemplateReady
+    | TemplateDied
+    | InstanceStarted
+    | ArtifactLoaded
+    | ArtifactsOffloaded
+    | InstanceStopped
+    | ProcessDied
+    | BackboneLoaded
+    | BackboneFailed
+)
+FromAgent = (
+    AgentHello
+    | Ready
+    | Declined
+    | Pong
+    | Exposure
+    | Problem
+    | Memory
+    | Metered
+    | Audited
+    | Tokens
+    | Event
+)
+
+ACTIONS: tuple[type[Carried], ...] = Action.__args__
+EVENTS: tuple[type[Carried], ...] = Event.__args__
+_OF_CORE: Mapping[type, type[Carried]] = {each.carries: each for each in (*ACTIONS, *EVENTS)}
+
+
+def of(item: Any) -> Carried:
+    """The message that carries an action or an event."""
+    return msgspec.convert(item, _OF_CORE[type(item)], from_attributes=True)
