@@ -1,6 +1,6 @@
 """Load workers on other hosts.
 
-    replay() ── LoadHosts ══ TCP, a link a host ══ LoadWorker ── driver (Locust worker) ── sender
+    replay() ── LoadHosts ══ TLS, a link a host ══ LoadWorker ── driver (Locust worker) ── sender
                     └─ Locust's master, on loopback ◄── its workers' connections, through the link
 
 The link carries the schedule there, Locust's own messages both ways and the records back, and

@@ -128,12 +128,18 @@ class Agent:
 
     def _carry_out(self, message: msg.Carried) -> None:
         assert self.node is not None, "a node is told what to do once it is ready"
-        self.node.do[message.carries](message.core())
+        try:
+            self.node.do[message.carries](message.core())
+        except KeyError as error:
+            raise ValueError(f"{type(message).__name__} of {error}, which is not here") from error
 
     def _say(self, message: msg.Say) -> None:
         assert self.node is not None, "a node is told what to do once it is ready"
-        said = json.loads(message.said)
-        self.node.send(message.instance, said.pop("kind"), **said)
+        match json.loads(message.said):
+            case {"kind": str(kind), **fields}:
+                self.node.send(message.instance, kind, **fields)
+            case _:
+                raise ValueError("a message to an instance that has no kind")
 
     def _post(self, event: ev.Event) -> None:
         message = msg.of(event)
