@@ -135,11 +135,10 @@ class Agent:
 
     def _say(self, message: msg.Say) -> None:
         assert self.node is not None, "a node is told what to do once it is ready"
-        match json.loads(message.said):
-            case {"kind": str(kind), **fields}:
-                self.node.send(message.instance, kind, **fields)
-            case _:
-                raise ValueError("a message to an instance that has no kind")
+        said = json.loads(message.said)
+        if not isinstance(said, dict) or not isinstance(said.get("kind"), str):
+            raise ValueError("a message to an instance that has no kind")
+        self.node.send(message.instance, said.pop("kind"), **said)
 
     def _post(self, event: ev.Event) -> None:
         message = msg.of(event)
