@@ -1,4 +1,4 @@
-"""Connections of a run, made and accepted: both ends have shown the key before a link is up."""
+"""Connects the machines of a run. A link is up only once both ends have shown the run's key."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ async def connect(link: Link, host: str, port: int, secret: str) -> None:
 
 
 class Listener:
-    """Accepts peers that know ``secret``: ``make`` gives the link of each. ``on_refused`` gets one
-    line about every other peer."""
+    """Accepts peers that know ``secret``; ``make`` makes the link of each. ``on_refused`` gets one
+    line for every other peer."""
 
     def __init__(
         self, secret: str, make: Callable[[], Link], on_refused: Callable[[str], None]

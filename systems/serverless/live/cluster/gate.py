@@ -47,8 +47,8 @@ def _tell(line: str) -> None:
 
 
 class Gate:
-    """Listens for agents that know ``key``, and tells ``platform`` who is there. Who is not let in
-    gets one line on standard error."""
+    """Listens for agents that know ``key``, and tells ``platform`` which are there. Reports every
+    peer that is not admitted in one line on standard error."""
 
     def __init__(
         self, platform: Platform, journal: Journal, account: Account, offer: msg.Offer, key: str
