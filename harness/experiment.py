@@ -25,6 +25,8 @@ class SystemChoice(_Strict):
 
     name: str
     options: Mapping[str, Any] = Field(default_factory=dict)
+    policies: Mapping[str, str] = Field(default_factory=dict)
+    """Policies in place of the system's own: seam → name or ``package.module:Class``."""
 
 
 class WorkloadChoice(_Strict):

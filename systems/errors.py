@@ -24,6 +24,10 @@ class BrokenSystemError(UnknownSystemError):
     """A system is registered under the name, but it cannot be imported or is not a system."""
 
 
+class PolicyError(SystemsError):
+    """A seam or a policy of a system is unknown, registered twice, or no policy of its seam."""
+
+
 class DeploymentError(SystemsError):
     """The deployment cannot be carried out here: memory, ports, missing files."""
 

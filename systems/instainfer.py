@@ -9,26 +9,17 @@ prediction, whose public description says only that it expects arrivals.
 
 from __future__ import annotations
 
-from systems.serverless.core.policies import Policies
-from systems.serverless.core.policies.batching import FirstComeFirstServed
-from systems.serverless.core.policies.offloading import LeastRecentlyUsed
-from systems.serverless.core.policies.preloading import ByExpectedArrival
-from systems.serverless.core.policies.sharing import PrivatePerInstance
+from typing import ClassVar
+
 from systems.serverless.live.system import LiveServerless
-from systems.serverless.options import Options
 
 
 class InstaInfer(LiveServerless):
     name = "instainfer"
     summary = "libraries and models pre-loaded into warm containers, no sharing"
-
-    @staticmethod
-    def policies(options: Options) -> Policies:
-        return Policies(
-            sharing=PrivatePerInstance(),
-            preloading=ByExpectedArrival(),
-            batching=FirstComeFirstServed(options.max_prefills),
-            offloading=LeastRecentlyUsed(),
-            admission=options.admission(),
-            new_rate=options.new_rate,
-        )
+    policy_names: ClassVar = {
+        "sharing": "copy-per-instance",
+        "preloading": "opportunistic-by-expected-arrival",
+        "batching": "first-come-first-served",
+        "offloading": "least-recently-used",
+    }

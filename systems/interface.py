@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+from .errors import PolicyError
 
 Int64 = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
 """An integer that fits a signed 64-bit column."""
@@ -106,6 +108,8 @@ class Deployment(_Frozen):
     """0 selects a free port."""
     options: Mapping[str, Any] = Field(default_factory=dict)
     """Options of one system, validated by that system."""
+    policies: Mapping[str, str] = Field(default_factory=dict)
+    """Policies that replace those of the system: seam → name or ``package.module:Class``."""
     cluster: str | None = None
     """The nodes, each with its own set of ``devices``: ``local:N`` for N nodes on this machine,
     or the address of a Ray cluster. None: this machine only."""
@@ -325,6 +329,19 @@ class ServingSystem(ABC):
     memory that its processes share. A changed checksum fails the run."""
     clusters: ClassVar[bool] = False
     """Whether the system can be deployed on several machines."""
+
+    @classmethod
+    def known_policies(cls) -> Mapping[str, Sequence[str]]:
+        """Return the policy names that ``Deployment.policies`` may use, by seam; empty for a
+        system without policies."""
+        return {}
+
+    def configure(self, deployment: Deployment) -> None:
+        """Take the options and policies of this system from ``deployment``; :meth:`info` reports
+        them from then on. Raise ``PolicyError`` if the system has no such policies."""
+        if deployment.policies:
+            seams = ", ".join(deployment.policies)
+            raise PolicyError(f"system {self.name} has no policies that can be replaced: {seams}")
 
     @abstractmethod
     def check(self, deployment: Deployment) -> None:

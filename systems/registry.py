@@ -6,11 +6,11 @@ my-system = "my_package.my_module:MySystem"
 
 from __future__ import annotations
 
-import importlib
 from importlib.metadata import entry_points
 from typing import Any
 
 from .errors import BrokenSystemError, UnknownSystemError
+from .imported import imported
 from .interface import ServingSystem
 
 GROUP = "slbench.systems"
@@ -49,19 +49,12 @@ def system_class(name: str) -> Any:
         known = ", ".join(sorted(targets))
         raise UnknownSystemError(f"system {name!r} is unknown; known: {known}")
     try:
-        found = _imported(targets[name])
-    except (Exception, SystemExit) as error:
-        # Third-party code: its import may raise anything.
-        why = f"{type(error).__name__}: {error}"
-        raise BrokenSystemError(f"system {name!r} ({targets[name]}): {why}") from error
+        found = imported(targets[name])
+    except ImportError as error:
+        raise BrokenSystemError(f"system {name!r} ({targets[name]}): {error}") from error
     if why := _lacks(found):
         raise BrokenSystemError(f"system {name!r} ({targets[name]}): {why}")
     return found
-
-
-def _imported(target: str) -> Any:
-    module, _, attribute = target.partition(":")
-    return getattr(importlib.import_module(module), attribute)
 
 
 def _lacks(found: Any) -> str:

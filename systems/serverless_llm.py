@@ -9,27 +9,18 @@ modelled: live migration and the original's checkpoint format.
 
 from __future__ import annotations
 
-from systems.serverless.core.policies import Policies
-from systems.serverless.core.policies.batching import FirstComeFirstServed
-from systems.serverless.core.policies.offloading import LeastRecentlyUsed
-from systems.serverless.core.policies.preloading import NoPreloading
-from systems.serverless.core.policies.sharing import PrivatePerInstance
+from typing import ClassVar
+
 from systems.serverless.live.system import LiveServerless
-from systems.serverless.options import Options
 
 
 class ServerlessLLM(LiveServerless):
     name = "serverless-llm"
     checkpoint_tier = True
     summary = "a copy of the backbone per instance, loaded from host memory on demand"
-
-    @staticmethod
-    def policies(options: Options) -> Policies:
-        return Policies(
-            sharing=PrivatePerInstance(),
-            preloading=NoPreloading(),
-            batching=FirstComeFirstServed(options.max_prefills),
-            offloading=LeastRecentlyUsed(),
-            admission=options.admission(),
-            new_rate=options.new_rate,
-        )
+    policy_names: ClassVar = {
+        "sharing": "copy-per-instance",
+        "preloading": "none",
+        "batching": "first-come-first-served",
+        "offloading": "least-recently-used",
+    }

@@ -13,70 +13,41 @@ Each ablation switches off exactly one of these four.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import ClassVar
 
-from systems.serverless.core.policies import Policies
-from systems.serverless.core.policies.batching import FillOrExpire, FirstComeFirstServed
-from systems.serverless.core.policies.offloading import NoOffloading, ValueDensity
-from systems.serverless.core.policies.preloading import ByDensity, NoPreloading
-from systems.serverless.core.policies.sharing import PrivatePerInstance, SharedPerDevice
 from systems.serverless.live.system import LiveServerless
-from systems.serverless.options import Options
 
 
 class ServerlessLoRA(LiveServerless):
     name = "serverless-lora"
     summary = "one shared backbone, pre-loading, contention-aware batching and offloading"
-
-    @staticmethod
-    def policies(options: Options) -> Policies:
-        delay_s = options.batch_delay_s
-        return Policies(
-            sharing=SharedPerDevice(),
-            preloading=ByDensity(libraries=options.template == "libraries"),
-            batching=FillOrExpire(
-                options.max_prefills,
-                options.batch_hold,
-                None if delay_s is None else round(delay_s * 1e9),
-            ),
-            offloading=ValueDensity(),
-            admission=options.admission(),
-            new_rate=options.new_rate,
-        )
+    policy_names: ClassVar = {
+        "sharing": "one-copy-per-device",
+        "preloading": "knapsack-by-density",
+        "batching": "fill-or-expire-smallest-margin",
+        "offloading": "least-value-density",
+    }
 
 
 class WithoutSharing(ServerlessLoRA):
     name = "serverless-lora-no-sharing"
     summary = "ablation: each instance holds a copy of the backbone"
-
-    @staticmethod
-    def policies(options: Options) -> Policies:
-        return replace(ServerlessLoRA.policies(options), sharing=PrivatePerInstance())
+    policy_names: ClassVar = {**ServerlessLoRA.policy_names, "sharing": "copy-per-instance"}
 
 
 class WithoutPreloading(ServerlessLoRA):
     name = "serverless-lora-no-preloading"
     summary = "ablation: every instance starts from nothing and ends with its keep-alive"
-
-    @staticmethod
-    def policies(options: Options) -> Policies:
-        return replace(ServerlessLoRA.policies(options), preloading=NoPreloading())
+    policy_names: ClassVar = {**ServerlessLoRA.policy_names, "preloading": "none"}
 
 
 class WithoutOffloading(ServerlessLoRA):
     name = "serverless-lora-no-offloading"
     summary = "ablation: nothing gives way before its keep-alive ends"
-
-    @staticmethod
-    def policies(options: Options) -> Policies:
-        return replace(ServerlessLoRA.policies(options), offloading=NoOffloading())
+    policy_names: ClassVar = {**ServerlessLoRA.policy_names, "offloading": "none"}
 
 
 class WithoutAdaptiveBatching(ServerlessLoRA):
     name = "serverless-lora-no-adaptive-batching"
     summary = "ablation: first come, first served, whatever waits at once"
-
-    @staticmethod
-    def policies(options: Options) -> Policies:
-        batching = FirstComeFirstServed(options.max_prefills)
-        return replace(ServerlessLoRA.policies(options), batching=batching)
+    policy_names: ClassVar = {**ServerlessLoRA.policy_names, "batching": "first-come-first-served"}

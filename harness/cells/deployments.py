@@ -84,6 +84,7 @@ def _deployment(
         limits=choice.limits,
         dtype=choice.dtype,
         options=system.options,
+        policies=system.policies,
         **more,
     )
 

@@ -151,7 +151,7 @@ def _rented(deployment: Deployment, evidence: Evidence) -> int:
 def _portable(deployment: Deployment) -> dict[str, Any]:
     """What was deployed, models by their names: where they lay on this machine is nobody's
     business."""
-    content = deployment.model_dump(mode="json", exclude={"options", "host", "port"})
+    content = deployment.model_dump(mode="json", exclude={"options", "policies", "host", "port"})
     if (cluster := content.pop("cluster")) is not None:
         content["cluster"] = cluster if cluster.startswith("local:") else "ray"
     content["backbones"] = {name: Path(path).name for name, path in content["backbones"].items()}

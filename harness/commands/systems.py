@@ -47,7 +47,7 @@ def _row(name: str) -> dict[str, Any]:
 
 @app.command()
 def show(name: str, json_: Json = False) -> None:
-    """What a system is, and the policies that make it.
+    """What a system is, the policies that make it by seam, and all that are known.
 
     Example: slbench systems show serverless-lora
     """
@@ -63,6 +63,7 @@ def show(name: str, json_: Json = False) -> None:
         "summary": cls.summary,
         "about": inspect.getdoc(inspect.getmodule(cls)) or inspect.getdoc(cls) or "",
         "policies": dict(info.policies),
+        "known_policies": {seam: list(names) for seam, names in cls.known_policies().items()},
         "options": dict(info.options),
     }
     if json_:
@@ -71,9 +72,11 @@ def show(name: str, json_: Json = False) -> None:
     print(
         f"{document['name']} ({document['kind']}): {document['summary']}\n\n{document['about']}\n"
     )
-    for title in ("policies", "options"):
-        for key, value in document[title].items():
-            print(f"  {key:20} {value}")
+    for seam, policy in document["policies"].items():
+        others = [name for name in document["known_policies"].get(seam, ()) if name != policy]
+        print(f"  {seam:20} {policy}" + (f" (or {', '.join(others)})" if others else ""))
+    for key, value in document["options"].items():
+        print(f"  {key:20} {value}")
 
 
 @app.command()

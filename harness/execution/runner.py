@@ -150,6 +150,7 @@ class Runner:
         workload = catalogue.load(plan.workload.name, seed=plan.seed, **plan.workload.overrides)
         system: ServingSystem = system_class(plan.system.name)()
         deployment = self._deployment(plan, function_ids(workload))
+        system.configure(deployment)
         if self._profile is None:
             check_machines(type(system), deployment.cluster)
             system.check(deployment)

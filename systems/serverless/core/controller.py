@@ -14,8 +14,9 @@ from . import events as ev
 from .artifacts import AWAKE, Artifact, CopyKey, Release
 from .keeping import Keeping
 from .memory import Holding
-from .policies import Policies
+from .policies import PolicySet
 from .policies.batching import Batch
+from .policy import Notices
 from .provisioning import Provisioning
 from .state import (
     BackboneCopy,
@@ -36,17 +37,17 @@ def _unwatched(device: str, holding: Holding, size: int) -> None:
 
 
 class Controller:
-    """The state machine of a platform under one choice of policies."""
+    """The state machine of a platform, with policies made new from ``policy_set``."""
 
     def __init__(
         self,
         world: World,
-        policies: Policies,
+        policy_set: PolicySet,
         watch_memory: MemoryWatcher = _unwatched,
         explain: Explain | None = None,
     ) -> None:
-        self.state = State(world, watch_memory, policies.new_rate, explain)
-        self.policies = policies
+        self.policies = policies = policy_set.make()
+        self.state = State(world, watch_memory, policy_set.new_rate, Notices(policies), explain)
         self._out: list[act.Action] = []
         self._provisioning = Provisioning(self.state, policies, self._out)
         self._keeping = Keeping(self.state, policies, self._provisioning, self._out)
@@ -201,7 +202,7 @@ class Controller:
         self._batches += 1
         device = self.state.devices[instance.device]
         device.prefilling += 1
-        device.resting.forget(instance)
+        self.state.leave_rest(instance)
         instance.prefilling, instance.prefilling_size = self._batches, len(batch)
         instance.prefilling_since_ns = now
         instance.slowed = device.slowdown(device.prefilling)

@@ -27,8 +27,8 @@ class Keeping:
             return False
         if not instance.timer_set:
             self._set_timer(instance, instance.idle_since_ns if instance.idle else now, now)
+        self._state.rest(instance, now)
         device = self._state.devices[instance.device]
-        device.resting.rest(instance, self._state, now)
         return bool(device.blocked or device.starved)
 
     def _keep_ns(self, instance: Instance) -> int:
@@ -60,7 +60,7 @@ class Keeping:
         if wanted > instance.in_place:
             self._provisioning.preload(instance, wanted, now)
         if instance.phase is not Phase.STARTING:
-            self._state.devices[instance.device].resting.rest(instance, self._state, now)
+            self._state.rest(instance, now)
             self._set_timer(instance, now, now)
 
     def unused(self, key: CopyKey, now: int) -> None:

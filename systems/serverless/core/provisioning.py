@@ -136,7 +136,7 @@ class Provisioning:
         self._hold(device, instance, goal)
         copy = self._state.copies.get(instance.copy) or self._new_copy(device, instance)
         copy.users.add(instance.id)
-        device.resting.forget(instance)
+        self._state.leave_rest(instance)
         instance.goal = goal
         instance.phase = Phase.STARTING
         if instance.id not in self._state.instances:
@@ -200,7 +200,7 @@ class Provisioning:
                 self._forget(copy)
             for function in list(device.blocked):
                 self._state.unblock(function)
-            del self._state.devices[device.spec.id]
+            self._state.remove_device(device)
         del self._state.hosts[host_id]
 
     def _new_copy(self, device: Device, instance: Instance) -> BackboneCopy:
@@ -299,7 +299,7 @@ class Provisioning:
             return
         surplus = tuple(a for a in reversed(PRECEDENCE) if a in instance.in_place - residency)
         device = self._state.devices[instance.device]
-        device.resting.forget(instance)
+        self._state.leave_rest(instance)
         instance.phase = Phase.OFFLOADING
         instance.goal = residency
         self._state.not_waiting(instance)
@@ -337,7 +337,7 @@ class Provisioning:
         """Tell a process to go; its bytes come back when it is gone."""
         device = self._state.devices[instance.device]
         self._awake_again(instance)
-        device.resting.forget(instance)
+        self._state.leave_rest(instance)
         instance.phase = Phase.STOPPING
         self._leave(device, instance, held_by(instance, device, self._state))
         self._out.append(act.StopInstance(instance.id))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from typing import Any
 
 from systems.interface import MemoryOwner
@@ -14,7 +13,7 @@ from systems.interface import MemoryOwner
 from .artifacts import AWAKE, PRECEDENCE, Artifact, CopyKey, Residency
 from .estimates import Estimates, Rate
 from .memory import Holding, MemoryLedger
-from .resting import RestingOrder
+from .policy import Notices
 from .world import HOST, DeviceSpec, FunctionSpec, World
 
 _ON_DEVICE = (MemoryOwner.CONTEXT, MemoryOwner.ADAPTERS, MemoryOwner.KV)
@@ -158,16 +157,14 @@ class Device:
     """Of those, the ones whose next request's KV cache does not fit now."""
     blocked: dict[str, None] = field(default_factory=dict)
     """Functions that cannot be started here for want of memory, first come first."""
-    resting: RestingOrder = field(default_factory=RestingOrder)
+    resting: set[int] = field(default_factory=set)
+    """Instances that policies were told of as resting."""
     leaving_bytes: int = 0
     """What instances that were told to stop or to offload will give back."""
     prefilling: int = 0
     """M: how many batches are in their prefill here."""
     hold_until_ns: int | None = None
     """When the first of what batching holds back expires, where a timer is set for it."""
-    plan: Mapping[int, Residency] | None = None
-    """What pre-loading last decided for the idle and the sleeping here."""
-    planned_ns: int = 0
 
     @property
     def at_work(self) -> int:
@@ -206,10 +203,12 @@ class State:
         world: World,
         watch: MemoryWatcher,
         new_rate: Callable[[], Rate],
+        notices: Notices,
         explain: Explain | None = None,
     ) -> None:
         self.world = world
         self.explain = explain
+        self._notices = notices
         self._watch = watch
         self.devices: dict[str, Device] = {}
         self.hosts: dict[str, Host] = {}
@@ -227,7 +226,6 @@ class State:
         """By function that waits for memory, the device it waits at."""
         self._estimates: dict[str, Estimates] = {}
         self._new_rate = new_rate
-        self._taken = 0
 
     def queue(self, function: str) -> dict[int, Request]:
         """Requests of ``function`` that wait, oldest first."""
@@ -278,6 +276,12 @@ class State:
             self.devices[spec.id] = Device(spec, ledger)
             self.hosts.setdefault(spec.host, Host())
 
+    def remove_device(self, device: Device) -> None:
+        """``device`` is gone; its instances and copies were removed before."""
+        del self.devices[device.spec.id]
+        for tell in self._notices.device_left:
+            tell(device.spec.id)
+
     def devices_of(self, host: str) -> list[Device]:
         return [device for device in self.devices.values() if device.spec.host == host]
 
@@ -294,8 +298,22 @@ class State:
         del self.of_function[instance.function.id][instance.id]
         device = self.devices[instance.device]
         del device.instances[instance.id]
-        device.resting.forget(instance)
+        self.leave_rest(instance)
         self.not_waiting(instance)
+
+    def rest(self, instance: Instance, now_ns: int) -> None:
+        """``instance`` is idle or asleep, or is to be weighed again as such."""
+        self.devices[instance.device].resting.add(instance.id)
+        for tell in self._notices.rested:
+            tell(instance, self, now_ns)
+
+    def leave_rest(self, instance: Instance) -> None:
+        """``instance`` rests no longer, if it did."""
+        resting = self.devices[instance.device].resting
+        if instance.id in resting:
+            resting.remove(instance.id)
+            for tell in self._notices.left_rest:
+                tell(instance)
 
     def not_waiting(self, instance: Instance) -> None:
         device = self.devices[instance.device]
@@ -317,15 +335,6 @@ class State:
             copy = self.copies.get(CopyKey(backbone, device))
             if copy is not None:
                 yield copy
-
-    def in_turn(self, among: Mapping[str, Any], count: int) -> list[str]:
-        """Up to ``count`` keys, those after the last ones taken."""
-        if len(among) <= count:
-            return list(among)
-        start = self._taken % len(among)
-        self._taken += count
-        first = list(islice(among, start, start + count))
-        return first + list(islice(among, count - len(first)))
 
     def block(self, function: str, device: Device) -> None:
         """``function`` waits for memory on ``device``, in turn."""

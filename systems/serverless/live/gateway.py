@@ -1,9 +1,9 @@
 """The platform's front process: ``python -m systems.serverless.live.gateway CONFIG``.
 
-CONFIG is a JSON file in a folder of its own: {system, deployment, journal}. Once the endpoint
-answers, one line of JSON goes to standard output, ``{"port": …}`` or ``{"error": …}``; after that,
-nothing. Ends on SIGTERM, on SIGINT, and when the process that started it is gone. On a cluster
-nodes come to ``nodes_port``; requests wait for the first.
+CONFIG is a JSON file in a folder of its own: {policies, deployment, journal}, the policies by seam.
+Once the endpoint answers, one line of JSON goes to standard output, ``{"port": …}`` or
+``{"error": …}``; after that, nothing. Ends on SIGTERM, on SIGINT, and when the process that started
+it is gone. On a cluster nodes come to ``nodes_port``; requests wait for the first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from aiohttp.http_exceptions import HttpProcessingError
 from systems.access import AccessTokens, check_address
 from systems.errors import DeploymentError, SystemsError
 from systems.interface import Deployment
-from systems.registry import system_class
 from systems.runtime.http.api import Api
 from systems.runtime.http.text import Text
 from systems.runtime.http.timeouts import PatientRunner
@@ -36,6 +35,7 @@ from systems.runtime.links import secret
 from systems.runtime.sandbox import confine
 from systems.serverless.options import Options
 
+from ..core.policies.registry import policy_set
 from ..core.world import HOST
 from . import kernel_cache, mps
 from .cluster.gate import Gate, offer_of
@@ -50,9 +50,9 @@ async def serve(config: dict[str, Any]) -> None:
     deployment = Deployment.model_validate(config["deployment"])
     tokens = AccessTokens.of_environment()
     check_address(deployment, tokens)
-    system = system_class(config["system"])
-    policies = system.policies(Options.model_validate(dict(deployment.options)))
-    plan = make_plan(deployment, forks=policies.preloading.forks)
+    options = Options.model_validate(dict(deployment.options))
+    policies = policy_set(config["policies"], options)
+    plan = make_plan(deployment, forks=policies.forks)
     texts = {name: Text(path) for name, path in deployment.backbones.items()}
     journal = Journal(Path(config["journal"]))
     if plan.options.mps:
@@ -73,7 +73,7 @@ async def serve(config: dict[str, Any]) -> None:
         platform.join(HOST, node)
     else:
         platform = Platform(without_devices(plan), policies, journal)
-        offer = offer_of(plan, forks=policies.preloading.forks)
+        offer = offer_of(plan, forks=policies.forks)
         gate = Gate(platform, journal, account, offer, secret.take())
     app = Api(platform, texts, tokens).application()
     runner = PatientRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)

@@ -28,7 +28,7 @@ from ..core import actions as act
 from ..core import events as ev
 from ..core.controller import Controller
 from ..core.memory import Holding
-from ..core.policies import Policies
+from ..core.policies import PolicySet
 from ..core.state import TemplatePhase
 from ..core.world import DeviceSpec
 from .nodes import AnyNode
@@ -40,7 +40,7 @@ _LOOK_S = 0.01
 class Platform:
     """One controller and its nodes. Lives in the gateway's event loop, which is its only thread."""
 
-    def __init__(self, plan: Plan, policies: Policies, journal: Journal) -> None:
+    def __init__(self, plan: Plan, policies: PolicySet, journal: Journal) -> None:
         self.plan = plan
         self._journal = journal
         self._loop = asyncio.get_running_loop()

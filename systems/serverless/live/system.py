@@ -11,11 +11,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import psutil
@@ -28,7 +28,8 @@ from systems.runtime.links import secret
 from systems.runtime.links.address import ClusterAddress
 from systems.runtime.sandbox import confine
 
-from ..core.policies import Policies
+from ..core.policies import PolicySet
+from ..core.policies.registry import SEAMS, policy_set
 from ..options import Options
 from . import kernel_cache
 from .cluster.launch import Nodes, check_cluster
@@ -48,6 +49,9 @@ _STOP_S = 10.0
 class LiveServerless(ServingSystem):
     """Base of the serverless systems: a subclass is its name and its choice of policies."""
 
+    policy_names: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """By seam the name of a policy, or its class as ``package.module:Class``. A seam that is left
+    out has the policy that all systems share."""
     kind: ClassVar[Literal["serverless", "serverful", "external"]] = "serverless"
     audits: ClassVar[bool] = True
     clusters: ClassVar[bool] = True
@@ -61,12 +65,22 @@ class LiveServerless(ServingSystem):
         self._nodes: Nodes | None = None
         self._evidence: Evidence | None = None
         self._options = Options()
+        self._policies = self._chosen(self._options, {})
         self._confinement: tuple[str, ...] = ()
 
-    @staticmethod
-    @abstractmethod
-    def policies(options: Options) -> Policies:
-        """What makes this system the system it is."""
+    @classmethod
+    def known_policies(cls) -> Mapping[str, Sequence[str]]:
+        return {name: seam.names for name, seam in SEAMS.items()}
+
+    @classmethod
+    def _chosen(cls, options: Options, replaced: Mapping[str, str]) -> dict[str, str]:
+        return {"admission": options.admission, **cls.policy_names, **replaced}
+
+    @classmethod
+    def policies(cls, options: Options, replaced: Mapping[str, str] | None = None) -> PolicySet:
+        """The policies of this system under ``options``, some of them ``replaced`` (seam → name
+        or ``package.module:Class``). ``PolicyError`` for one that is unknown."""
+        return policy_set(cls._chosen(options, replaced or {}), options)
 
     @classmethod
     def simulate(
@@ -81,22 +95,27 @@ class LiveServerless(ServingSystem):
 
         return simulate(
             deployment,
-            cls.policies(Options.model_validate(dict(deployment.options))),
+            cls.policies(Options.model_validate(dict(deployment.options)), deployment.policies),
             profile,
             arrivals,
             tiered=cls.checkpoint_tier,
             adapter_rank=adapter_rank,
         )
 
+    def configure(self, deployment: Deployment) -> None:
+        options = Options.model_validate(dict(deployment.options))
+        self.policies(options, deployment.policies)
+        self._options, self._policies = options, self._chosen(options, deployment.policies)
+
     def check(self, deployment: Deployment) -> None:
         check_address(deployment, AccessTokens.of_environment())
-        options = Options.model_validate(dict(deployment.options))
-        make_plan(deployment, forks=self.policies(options).preloading.forks)
+        self.configure(deployment)
+        make_plan(deployment, forks=policy_set(self._policies, self._options).forks)
         if deployment.cluster is None:
             check_machine(deployment)
         else:
             check_cluster(deployment)
-        if options.mps:
+        if self._options.mps:
             check_mps(deployment)
 
     def info(self) -> SystemInfo:
@@ -104,12 +123,12 @@ class LiveServerless(ServingSystem):
             installed = version("serverless-lora-bench")
         except PackageNotFoundError:
             installed = "not installed"
-        policies = self.policies(self._options)
+        policies = policy_set(self._policies, self._options).make().names | self._policies
         options = self._options.model_dump()
         return SystemInfo(
             self.name,
             installed,
-            policies.names,
+            policies,
             options,
             self._confinement,
             self.evidence().exposures,
@@ -117,12 +136,11 @@ class LiveServerless(ServingSystem):
 
     def deploy(self, deployment: Deployment) -> Endpoint:
         self.check(deployment)
-        self._options = Options.model_validate(dict(deployment.options))
         self._confinement = confine.names(deployment.devices[0].kind)
         self._directory = Path(tempfile.mkdtemp(prefix=f"slbench-{self.name}-"))
         config = self._directory / "config.json"
         content: dict[str, Any] = {
-            "system": self.name,
+            "policies": self._policies,
             "deployment": deployment.model_dump(mode="json"),
             "journal": str(self._journal),
         }

@@ -22,7 +22,7 @@ from ..core import events as ev
 from ..core.artifacts import DORMANT, PARKED, Artifact, CopyKey
 from ..core.controller import Controller
 from ..core.memory import Holding
-from ..core.policies import Policies
+from ..core.policies import PolicySet
 from ..core.world import World
 from .running import Call, Copy, Process
 from .spares import Spares
@@ -37,7 +37,7 @@ class Platform:
     def __init__(
         self,
         world: World,
-        policies: Policies,
+        policies: PolicySet,
         profile: Profile,
         laws: Mapping[str, Laws],
         *,
@@ -50,7 +50,6 @@ class Platform:
         self.memory: list[MemoryStep] = []
         self.activity: list[Activity] = []
         self._profile, self._laws, self._timeout_ns = profile, laws, timeout_ns
-        self._policies = policies
         self.decisions: list[Decision] = []
         explain = self._explain if trace_decisions else None
         self.controller = Controller(world, policies, self._memory_changed, explain)
@@ -127,7 +126,7 @@ class Platform:
 
     def _template_up(self) -> None:
         self._template.end(Stage.WARMING, self.clock.now)
-        if not self._policies.preloading.template_libraries:
+        if not self.controller.policies.preloading.template_libraries:
             self._post(ev.TemplateReady())
             return
         self._template.begin(Stage.LIBRARIES, self.clock.now)

@@ -14,7 +14,7 @@ from systems.simulation.latency_model import Laws
 from systems.simulation.number import Number
 from systems.simulation.profile import Profile
 
-from ..core.policies import Policies
+from ..core.policies import PolicySet
 from ..core.world import World
 from ..options import Options
 from ..sizing import FunctionSize, MachineSize, world_of
@@ -78,7 +78,7 @@ class Outcome:
 
 def simulate(
     deployment: Deployment,
-    policies: Policies,
+    policies: PolicySet,
     profile: Profile,
     arrivals: Iterable[Arrival],
     *,
@@ -105,7 +105,7 @@ def simulate(
         profile,
         laws,
         timeout_ns=timeout_ns,
-        spares=options.spares if policies.preloading.forks and kind == "cuda" else 0,
+        spares=options.spares if policies.forks and kind == "cuda" else 0,
         trace_decisions=options.trace_decisions,
     )
     platform.deploy()
@@ -118,10 +118,10 @@ def simulate(
 
 
 def build_world(
-    deployment: Deployment, policies: Policies, profile: Profile, laws: Mapping[str, Laws]
+    deployment: Deployment, policies: PolicySet, profile: Profile, laws: Mapping[str, Laws]
 ) -> World:
     """Build the cluster spec, which the controller decides by, from the profile."""
-    forks = policies.preloading.forks
+    forks = policies.forks
 
     def size(law: Laws) -> FunctionSize:
         return FunctionSize(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 
 from ..estimates import Rate, SlidingWindow
+from ..policy import Policy
 from .admission import Admission, AdmitAll
 from .batching import Batching
 from .keep_alive import FixedKeepAlive, KeepAlive
@@ -15,37 +16,63 @@ from .preloading import Preloading
 from .scaling import Scaling, WaitedAsLong
 from .sharing import Sharing
 
-_SEAMS = (
-    "sharing",
-    "preloading",
-    "batching",
-    "offloading",
-    "keep_alive",
-    "placement",
-    "admission",
-    "scaling",
-)
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """The policies of one controller, a field a seam."""
+
+    sharing: Sharing
+    preloading: Preloading
+    batching: Batching
+    offloading: Offloading
+    keep_alive: KeepAlive
+    placement: Placement
+    admission: Admission
+    scaling: Scaling
+
+    def __iter__(self) -> Iterator[Policy]:
+        return (getattr(self, seam.name) for seam in fields(self))
+
+    @property
+    def names(self) -> dict[str, str]:
+        """By seam, as manifests have them."""
+        return {seam.name: getattr(self, seam.name).name for seam in fields(self)}
 
 
 def _last_minute() -> Rate:
     return SlidingWindow(60_000_000_000)
 
 
-@dataclass(frozen=True, slots=True)
-class Policies:
-    """The choices that make a system; ``names`` is what its manifest says of them."""
+@dataclass(frozen=True)
+class PolicySet:
+    """A factory for the policy of each seam. Each controller makes policies of its own, so no two
+    share state."""
 
-    sharing: Sharing
-    preloading: Preloading
-    batching: Batching
-    offloading: Offloading
-    keep_alive: KeepAlive = field(default_factory=FixedKeepAlive)
-    placement: Placement = field(default_factory=EarliestStart)
-    admission: Admission = field(default_factory=AdmitAll)
-    scaling: Scaling = field(default_factory=WaitedAsLong)
+    sharing: Callable[[], Sharing]
+    preloading: Callable[[], Preloading]
+    batching: Callable[[], Batching]
+    offloading: Callable[[], Offloading]
+    keep_alive: Callable[[], KeepAlive] = FixedKeepAlive
+    placement: Callable[[], Placement] = EarliestStart
+    admission: Callable[[], Admission] = AdmitAll
+    scaling: Callable[[], Scaling] = WaitedAsLong
     new_rate: Callable[[], Rate] = _last_minute
-    """How the rate of a function is told."""
+    """What estimates the request rate of one function."""
+
+    def make(self) -> Policies:
+        """Policies for one controller."""
+        return Policies(
+            sharing=self.sharing(),
+            preloading=self.preloading(),
+            batching=self.batching(),
+            offloading=self.offloading(),
+            keep_alive=self.keep_alive(),
+            placement=self.placement(),
+            admission=self.admission(),
+            scaling=self.scaling(),
+        )
 
     @property
-    def names(self) -> dict[str, str]:
-        return {seam: getattr(self, seam).name for seam in _SEAMS}
+    def forks(self) -> bool:
+        """Whether instances are forked from a template."""
+        return self.preloading().forks

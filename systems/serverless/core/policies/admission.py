@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 from ..artifacts import PRECEDENCE
+from ..policy import Policy
 from ..state import State
 
 
-class Admission(Protocol):
-    @property
-    def name(self) -> str: ...
-
+class Admission(Policy, ABC):
+    @abstractmethod
     def retry_after_ns(self, function: str, state: State, now_ns: int) -> int | None:
         """None takes the request in; otherwise when another try could meet its deadline."""
 
 
-class AdmitAll:
+class AdmitAll(Admission):
     """As in the paper: whatever comes waits its turn."""
 
     name = "all"
@@ -26,13 +24,12 @@ class AdmitAll:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class ShedHopeless:
+class ShedHopeless(Admission):
     """Turns a request away where its function's queue cannot meet any deadline: when what waits
     before it takes longer than its SLO allows, M batches at a time, what must be loaded first
     included."""
 
-    name: str = "shed-hopeless"
+    name = "shed-hopeless"
 
     def retry_after_ns(self, function: str, state: State, now_ns: int) -> int | None:  # noqa: ARG002
         learnt = state.estimates(function)

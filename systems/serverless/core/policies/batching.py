@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal, Protocol
+from typing import Literal, Self
 
+from ..policy import Policy, PolicyOptions
 from ..state import Device, Instance, Request, State
 
 
@@ -24,10 +26,8 @@ class Hold:
     until_ns: int
 
 
-class Batching(Protocol):
-    @property
-    def name(self) -> str: ...
-
+class Batching(Policy, ABC):
+    @abstractmethod
     def choose(self, device: Device, state: State, now_ns: int) -> Batch | Hold | None:
         """The batch to run next on ``device``; or until when to hold what waits; or None where
         nothing can run. Asked again until it names no batch."""
@@ -42,17 +42,18 @@ def able(device: Device, state: State) -> Iterator[Instance]:
             yield instance
 
 
-@dataclass(frozen=True, slots=True)
-class FirstComeFirstServed:
+@dataclass
+class FirstComeFirstServed(Batching):
     """Whatever waits for the function whose request is oldest, at once, up to the batch limit.
 
     At most ``max_prefills`` batches are in their prefill on a device (0: any number)."""
 
+    name = "first-come-first-served"
     max_prefills: int = 0
 
-    @property
-    def name(self) -> str:
-        return "first-come-first-served"
+    @classmethod
+    def from_options(cls, options: PolicyOptions) -> Self:
+        return cls(options.max_prefills)
 
     def choose(self, device: Device, state: State, now_ns: int) -> Batch | None:  # noqa: ARG002
         if self.max_prefills and device.prefilling >= self.max_prefills:
@@ -65,8 +66,8 @@ class FirstComeFirstServed:
         return Batch(oldest, tuple(islice(queue.values(), room)))
 
 
-@dataclass(frozen=True, slots=True)
-class FillOrExpire:
+@dataclass
+class FillOrExpire(Batching):
     """ServerlessLoRA's two levels of batching.
 
     *Local*: a function's batch is due when N requests wait, N being the batch limit, or when the
@@ -78,13 +79,16 @@ class FillOrExpire:
     ``hold``: ``contended`` holds nothing back while the device would not be slowed down by one
     batch more, since waiting would then buy nothing; ``always`` holds even then."""
 
+    name = "fill-or-expire-smallest-margin"
     max_prefills: int = 0
     hold: Literal["contended", "always"] = "contended"
     max_delay_ns: int | None = None
 
-    @property
-    def name(self) -> str:
-        return "fill-or-expire-smallest-margin"
+    @classmethod
+    def from_options(cls, options: PolicyOptions) -> Self:
+        delay_s = options.batch_delay_s
+        delay_ns = None if delay_s is None else round(delay_s * 1e9)
+        return cls(options.max_prefills, options.batch_hold, delay_ns)
 
     def choose(self, device: Device, state: State, now_ns: int) -> Batch | Hold | None:
         if self.max_prefills and device.prefilling >= self.max_prefills:

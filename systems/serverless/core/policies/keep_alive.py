@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
 
+from ..policy import Policy
 from ..world import FunctionSpec, Settings
 
 
-class KeepAlive(Protocol):
-    @property
-    def name(self) -> str: ...
-
+class KeepAlive(Policy, ABC):
+    @abstractmethod
     def instance_ns(self, function: FunctionSpec, settings: Settings) -> int:
         """How long an idle instance of ``function`` stays ready before its artifacts are weighed,
         and between two weighings of one that sleeps."""
 
+    @abstractmethod
     def copy_ns(self, settings: Settings) -> int:
         """How long a shared backbone outlives its last instance."""
 
 
-class FixedKeepAlive:
+class FixedKeepAlive(KeepAlive):
     """The deployment's own times, the same for all."""
 
     name = "fixed"

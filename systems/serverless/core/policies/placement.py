@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
 
 from ..artifacts import Artifact
+from ..policy import Policy
 from ..state import Device, State
 from ..world import FunctionSpec
 
 
-class Placement(Protocol):
-    @property
-    def name(self) -> str: ...
-
+class Placement(Policy, ABC):
+    @abstractmethod
     def choose(self, function: FunctionSpec, state: State, now_ns: int) -> Device:
         """The device to start an instance of ``function`` on."""
 
 
-@dataclass(frozen=True, slots=True)
-class EarliestStart:
+class EarliestStart(Placement):
     """Where the first token is due soonest: the loading of the backbone where it has to be loaded,
     and the device's batches beside this one (M + 1 at T each, M being the instances at work there:
     whoever decodes or starts now contends as well), or as long as the oldest request there has
@@ -33,11 +32,11 @@ class EarliestStart:
     all, the next in turn each time: enough choices to be near the best, at a bounded cost
     (Mitzenmacher 2001)."""
 
-    candidates: int = 32
+    name = "earliest-start"
 
-    @property
-    def name(self) -> str:
-        return "earliest-start"
+    def __init__(self, candidates: int = 32) -> None:
+        self.candidates = candidates
+        self._taken = 0
 
     def choose(self, function: FunctionSpec, state: State, now_ns: int) -> Device:
         learnt = state.estimates(function.id)
@@ -71,9 +70,19 @@ class EarliestStart:
             free = [device for id_, device in devices.items() if id_ not in taken]
             return free or list(devices.values())
         homes = state.homes.get(function.backbone, {})
-        ids = [*state.in_turn(homes, self.candidates), *state.in_turn(devices, self.candidates)]
+        ids = [*self._in_turn(homes), *self._in_turn(devices)]
         free = [devices[id_] for id_ in dict.fromkeys(ids) if id_ not in taken]
         return free or [devices[id_] for id_ in ids]
+
+    def _in_turn(self, among: Mapping[str, Any]) -> list[str]:
+        """Up to ``candidates`` keys, those after the last ones taken."""
+        count = self.candidates
+        if len(among) <= count:
+            return list(among)
+        start = self._taken % len(among)
+        self._taken += count
+        first = list(islice(among, start, start + count))
+        return first + list(islice(among, count - len(first)))
 
 
 def _waited_ns(device: Device, state: State, now_ns: int) -> int:

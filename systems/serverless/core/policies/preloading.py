@@ -5,71 +5,74 @@ Only instances that exist and are idle or asleep are pre-loaded; none is created
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Self
 
 from ..artifacts import AWAKE, DORMANT, GONE, PARKED, Residency
-from ..state import Instance, State
+from ..policy import Policy, PolicyOptions
+from ..state import Device, Instance, State
 from ..value import residencies
 
 
-class Preloading(Protocol):
-    @property
-    def name(self) -> str: ...
+class Preloading(Policy, ABC):
+    forks: bool = False
+    """Whether instances are forked from a template, and not started from nothing."""
+    template_libraries: bool = False
+    """Whether the template holds the libraries, so that its forks have them at once."""
 
-    @property
-    def forks(self) -> bool:
-        """Whether instances are forked from a template, and not started from nothing."""
-
-    @property
-    def template_libraries(self) -> bool:
-        """Whether the template holds the libraries, so that its forks have them at once."""
-
+    @abstractmethod
     def residency(self, instance: Instance, state: State, now_ns: int) -> Residency:
         """What of an instance, idle past its keep-alive or asleep, should be in place from now
         on; ``GONE`` ends it."""
 
 
-class NoPreloading:
+class NoPreloading(Preloading):
     """Every instance is a fresh process that imports its libraries itself, and ends with its
     keep-alive."""
 
     name = "none"
-    forks = False
-    template_libraries = False
 
     def residency(self, instance: Instance, state: State, now_ns: int) -> Residency:  # noqa: ARG002
         return GONE
 
 
 @dataclass(frozen=True, slots=True)
-class ByDensity:
+class _Plan:
+    """What was decided for the idle and the sleeping of one device."""
+
+    made_ns: int
+    residency: Mapping[int, Residency]
+
+
+class ByDensity(Preloading):
     """ServerlessLoRA: of what rests on a device, what the precedence-constrained knapsack chooses
     by loading delay × rate over bytes; a container is kept for its own time.
 
     ``libraries``: whether the template holds them. Without, it is a pool of warm containers, as
     the paper's figure shows it: the second function's first call owes libraries, no container."""
 
-    libraries: bool = True
-    forks: bool = True
+    name = "knapsack-by-density"
+    forks = True
 
-    @property
-    def name(self) -> str:
-        return "knapsack-by-density"
+    def __init__(self, *, libraries: bool = True) -> None:
+        self.template_libraries = libraries
+        self._plans: dict[str, _Plan] = {}
 
-    @property
-    def template_libraries(self) -> bool:
-        return self.libraries
+    @classmethod
+    def from_options(cls, options: PolicyOptions) -> Self:
+        return cls(libraries=options.template == "libraries")
+
+    def device_left(self, device: str) -> None:
+        self._plans.pop(device, None)
 
     def residency(self, instance: Instance, state: State, now_ns: int) -> Residency:
         settings = state.world.settings
         if now_ns - instance.idle_since_ns >= settings.container_keep_alive_ns:
             return GONE
         device = state.devices[instance.device]
-        if device.plan is None or now_ns - device.planned_ns >= settings.keep_alive_ns:
-            device.plan = residencies(device, state, now_ns)
-            device.planned_ns = now_ns
-        planned = device.plan.get(instance.id)
+        planned = self._plan(device, state, now_ns).residency.get(instance.id)
         if planned is not None:
             return planned
         # It came to rest since the plan was made: it holds its bytes already, and keeps them
@@ -77,18 +80,20 @@ class ByDensity:
         called = state.estimates(instance.function.id).rate.per_second(now_ns) > 0
         return PARKED if called and not device.blocked else DORMANT
 
+    def _plan(self, device: Device, state: State, now_ns: int) -> _Plan:
+        """The plan of ``device``, made again once it is a keep-alive old."""
+        plan = self._plans.get(device.spec.id)
+        if plan is None or now_ns - plan.made_ns >= state.world.settings.keep_alive_ns:
+            plan = _Plan(now_ns, residencies(device, state, now_ns))
+            self._plans[device.spec.id] = plan
+        return plan
 
-@dataclass(frozen=True, slots=True)
-class ByExpectedArrival:
+
+class ByExpectedArrival(Preloading):
     """InstaInfer: libraries and model are in a warm container whenever its next call is expected
     within a keep-alive, by its mean time between calls; otherwise the container alone is kept."""
 
-    forks: bool = False
-    template_libraries: bool = False
-
-    @property
-    def name(self) -> str:
-        return "opportunistic-by-expected-arrival"
+    name = "opportunistic-by-expected-arrival"
 
     def residency(self, instance: Instance, state: State, now_ns: int) -> Residency:
         settings = state.world.settings

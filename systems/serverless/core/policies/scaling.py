@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 from ..artifacts import PRECEDENCE
+from ..policy import Policy
 from ..state import Phase, State
 
 
-class Scaling(Protocol):
-    @property
-    def name(self) -> str: ...
-
+class Scaling(Policy, ABC):
+    @abstractmethod
     def wants_another(self, function: str, state: State, now_ns: int) -> bool:
         """Asked where every instance of ``function`` is starting or full and requests wait."""
 
 
-@dataclass(frozen=True, slots=True)
-class WaitedAsLong:
+class WaitedAsLong(Scaling):
     """One more, on a device that has none of the function's, for each full batch that waits beyond
     what the present ones will take; and one once the oldest request has waited as long as a start
     from nothing takes, while none is on its way.
@@ -26,7 +23,7 @@ class WaitedAsLong:
     The second is the rule for renting skis: who waits as long as the alternative costs, and then
     takes it, loses at most as much again against who knows the future (Karlin et al. 1988)."""
 
-    name: str = "waited-as-long-as-a-start"
+    name = "waited-as-long-as-a-start"
 
     def wants_another(self, function: str, state: State, now_ns: int) -> bool:
         instances = state.of_function.get(function, {})

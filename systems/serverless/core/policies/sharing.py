@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 from ..artifacts import CopyKey
+from ..policy import Policy
 
 
-class Sharing(Protocol):
-    @property
-    def name(self) -> str: ...
-
+class Sharing(Policy, ABC):
+    @abstractmethod
     def copy_for(self, backbone: str, device: str, instance: int) -> CopyKey:
         """The copy that ``instance`` on ``device`` reads its backbone's weights from."""
 
 
-class SharedPerDevice:
+class SharedPerDevice(Sharing):
     """One read-only copy a device, mapped by every instance there (ServerlessLoRA)."""
 
     name = "one-copy-per-device"
@@ -24,7 +23,7 @@ class SharedPerDevice:
         return CopyKey(backbone, device)
 
 
-class PrivatePerInstance:
+class PrivatePerInstance(Sharing):
     """Each instance loads a copy of its own (InstaInfer, ServerlessLLM)."""
 
     name = "copy-per-instance"

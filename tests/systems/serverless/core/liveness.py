@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from systems.serverless.core.policies import Policies
+from systems.serverless.core.policies import PolicySet
 from systems.serverless.core.policies.batching import FirstComeFirstServed
 from systems.serverless.core.policies.offloading import NoOffloading
 from systems.serverless.core.policies.preloading import NoPreloading
@@ -15,12 +15,12 @@ from systems.serverless.core.policies.sharing import PrivatePerInstance
 
 from .machine import BUNDLES, SHARING, Machine, world
 
-ALL: dict[str, Policies] = {
+ALL: dict[str, PolicySet] = {
     **BUNDLES,
-    "no-sharing": replace(SHARING, sharing=PrivatePerInstance()),
-    "no-preloading": replace(SHARING, preloading=NoPreloading()),
-    "no-offloading": replace(SHARING, offloading=NoOffloading()),
-    "no-adaptive-batching": replace(SHARING, batching=FirstComeFirstServed()),
+    "no-sharing": replace(SHARING, sharing=PrivatePerInstance),
+    "no-preloading": replace(SHARING, preloading=NoPreloading),
+    "no-offloading": replace(SHARING, offloading=NoOffloading),
+    "no-adaptive-batching": replace(SHARING, batching=FirstComeFirstServed),
 }
 """The bundles of the other tests, and the ablations."""
 

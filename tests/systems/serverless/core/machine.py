@@ -11,7 +11,7 @@ from systems.serverless.core import events as ev
 from systems.serverless.core.artifacts import PRECEDENCE, Artifact, CopyKey, Timer
 from systems.serverless.core.controller import Controller
 from systems.serverless.core.memory import Holding
-from systems.serverless.core.policies import Policies
+from systems.serverless.core.policies import PolicySet
 from systems.serverless.core.policies.admission import ShedHopeless
 from systems.serverless.core.policies.batching import FillOrExpire, FirstComeFirstServed
 from systems.serverless.core.policies.offloading import (
@@ -31,36 +31,36 @@ from systems.serverless.core.world import (
     World,
 )
 
-SHARING = Policies(
-    sharing=SharedPerDevice(),
-    preloading=ByDensity(),
-    batching=FillOrExpire(),
-    offloading=ValueDensity(),
+SHARING = PolicySet(
+    sharing=SharedPerDevice,
+    preloading=ByDensity,
+    batching=FillOrExpire,
+    offloading=ValueDensity,
 )
-PRIVATE = Policies(
-    sharing=PrivatePerInstance(),
-    preloading=NoPreloading(),
-    batching=FirstComeFirstServed(max_prefills=1),
-    offloading=LeastRecentlyUsed(),
+PRIVATE = PolicySet(
+    sharing=PrivatePerInstance,
+    preloading=NoPreloading,
+    batching=partial(FirstComeFirstServed, max_prefills=1),
+    offloading=LeastRecentlyUsed,
 )
-OPPORTUNISTIC = Policies(
-    sharing=PrivatePerInstance(),
-    preloading=ByExpectedArrival(),
-    batching=FirstComeFirstServed(),
-    offloading=LeastRecentlyUsed(),
+OPPORTUNISTIC = PolicySet(
+    sharing=PrivatePerInstance,
+    preloading=ByExpectedArrival,
+    batching=FirstComeFirstServed,
+    offloading=LeastRecentlyUsed,
 )
-POOL = Policies(
-    sharing=SharedPerDevice(),
-    preloading=ByDensity(libraries=False),
-    batching=FillOrExpire(max_prefills=2, hold="always"),
-    offloading=ValueDensity(),
+POOL = PolicySet(
+    sharing=SharedPerDevice,
+    preloading=partial(ByDensity, libraries=False),
+    batching=partial(FillOrExpire, max_prefills=2, hold="always"),
+    offloading=ValueDensity,
 )
-SHEDDING = Policies(
-    sharing=SharedPerDevice(),
-    preloading=NoPreloading(),
-    batching=FillOrExpire(max_prefills=1, max_delay_ns=50),
-    offloading=NoOffloading(),
-    admission=ShedHopeless(),
+SHEDDING = PolicySet(
+    sharing=SharedPerDevice,
+    preloading=NoPreloading,
+    batching=partial(FillOrExpire, max_prefills=1, max_delay_ns=50),
+    offloading=NoOffloading,
+    admission=ShedHopeless,
 )
 BUNDLES = {
     "sharing": SHARING,
@@ -143,7 +143,7 @@ class Process:
 class Machine:
     """Keeps what was asked and not yet done; ``possible`` lists what could happen next."""
 
-    def __init__(self, world: World, policies: Policies) -> None:
+    def __init__(self, world: World, policies: PolicySet) -> None:
         self.world = world
         self.now = 0
         self.controller = Controller(world, policies, self._memory)

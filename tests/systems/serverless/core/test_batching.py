@@ -71,7 +71,7 @@ def test_of_what_is_due_the_smallest_margin_runs_first(load: list[tuple[str, int
     machine = ready()
     state = machine.controller.state
     device = state.devices["cpu:0"]
-    choose = SHARING.batching.choose
+    choose = SHARING.batching().choose
 
     def margin(function: str) -> float:
         return slack_ends_ns(machine, function) - machine.now

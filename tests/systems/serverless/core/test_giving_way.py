@@ -9,7 +9,7 @@ import pytest
 
 from systems.serverless.core.artifacts import DORMANT, PARKED, Artifact
 from systems.serverless.core.estimates import SlidingWindow
-from systems.serverless.core.policies import Policies
+from systems.serverless.core.policies import PolicySet
 from systems.serverless.core.value import residencies
 from systems.serverless.core.world import World
 
@@ -26,7 +26,7 @@ def costly(deployed: World, function: str, artifact: Artifact) -> World:
     return replace(deployed, functions={**deployed.functions, function: spec})
 
 
-def called(deployed: World, policies: Policies, *functions: str) -> Machine:
+def called(deployed: World, policies: PolicySet, *functions: str) -> Machine:
     """Each function was called once, in turn, and is idle since."""
     machine = Machine(deployed, policies)
     for function in functions:
@@ -81,7 +81,9 @@ FORGETFUL = replace(SHARING, new_rate=lambda: SlidingWindow(1500))
 @pytest.mark.parametrize(
     "policies", [FORGETFUL, ALL["no-preloading"]], ids=["goes to sleep", "ends"]
 )
-def test_who_leaves_a_backbone_to_others_gives_back_its_own_bytes_alone(policies: Policies) -> None:
+def test_who_leaves_a_backbone_to_others_gives_back_its_own_bytes_alone(
+    policies: PolicySet,
+) -> None:
     """f0 is on its way and f2 still maps the backbone: what comes back is not enough for f1, so
     that f2 gives way at once, and not only when f0 is gone."""
     machine = called(world(functions=3, backbones=2, memory=200), policies, "f0", "f2")

@@ -15,7 +15,7 @@ from .machine import BUNDLES, SHARING, Machine, world
 
 GRACE_NS = 800
 COPY = CopyKey("b0", "cpu:0")
-AT_ONCE = replace(SHARING, batching=FirstComeFirstServed())
+AT_ONCE = replace(SHARING, batching=FirstComeFirstServed)
 
 
 def prefilling(*functions: str, memory: int = 1000) -> Machine:

@@ -24,7 +24,7 @@ from systems.runtime.calls import Call, Failure, Tokens
 from systems.runtime.channel import Channel, Message
 from systems.runtime.children import Child
 from systems.runtime.journal import Journal
-from systems.serverless.core.policies import Policies
+from systems.serverless.core.policies import PolicySet
 from systems.serverless.core.policies.batching import FirstComeFirstServed
 from systems.serverless.core.policies.offloading import ValueDensity
 from systems.serverless.core.policies.preloading import NoPreloading
@@ -35,11 +35,11 @@ from systems.serverless.live.node import Node
 from systems.serverless.live.plan import make_plan
 from systems.serverless.live.platform import Platform
 
-POLICIES = Policies(
-    sharing=SharedPerDevice(),
-    preloading=NoPreloading(),
-    batching=FirstComeFirstServed(),
-    offloading=ValueDensity(),
+POLICIES = PolicySet(
+    sharing=SharedPerDevice,
+    preloading=NoPreloading,
+    batching=FirstComeFirstServed,
+    offloading=ValueDensity,
 )
 PATIENCE_S = 20.0
 

@@ -23,7 +23,7 @@ from systems.runtime.journal import Journal
 from systems.serverless.core import actions as act
 from systems.serverless.core import events as ev
 from systems.serverless.core.artifacts import Artifact, CopyKey
-from systems.serverless.core.policies import Policies
+from systems.serverless.core.policies import PolicySet
 from systems.serverless.core.policies.batching import FirstComeFirstServed
 from systems.serverless.core.policies.offloading import ValueDensity
 from systems.serverless.core.policies.preloading import NoPreloading
@@ -37,11 +37,11 @@ from systems.serverless.live.weights import mappings, store
 from . import impostor
 
 KEY = CopyKey("tiny", "cpu:0")
-POLICIES = Policies(
-    sharing=SharedPerDevice(),
-    preloading=NoPreloading(),
-    batching=FirstComeFirstServed(),
-    offloading=ValueDensity(),
+POLICIES = PolicySet(
+    sharing=SharedPerDevice,
+    preloading=NoPreloading,
+    batching=FirstComeFirstServed,
+    offloading=ValueDensity,
 )
 
 

@@ -1,4 +1,4 @@
-"""What rests on a device, in the order in which it should give way.
+"""The pieces of the instances that rest on a device, in the order in which they give way.
 
 Kept as it changes rather than sorted when needed: a decision under pressure then costs as much as
 the number of victims, not of tenants. Densities are those of the moment an instance came to rest or
@@ -10,12 +10,10 @@ from __future__ import annotations
 import itertools
 from bisect import insort
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from .artifacts import Artifact
-
-if TYPE_CHECKING:
-    from .state import Instance, State
+from ...artifacts import Artifact
+from ...state import Instance, State
 
 _PIECES = 4
 """Turns are this far apart: an instance has fewer pieces, and they follow one another."""
@@ -34,7 +32,7 @@ class Piece(NamedTuple):
     artifact: Artifact
 
 
-class RestingOrder:
+class EvictionQueue:
     """Pieces of one device by value density, least first; of equals, the longest at rest."""
 
     __slots__ = ("_pieces", "_turn_of", "_turns")
@@ -44,8 +42,8 @@ class RestingOrder:
         self._turn_of: dict[int, int] = {}
         self._turns = itertools.count(0, _PIECES)
 
-    def rest(self, instance: Instance, state: State, now_ns: int) -> None:
-        """``instance`` is idle or asleep: weigh its pieces anew."""
+    def put(self, instance: Instance, state: State, now_ns: int) -> None:
+        """Weigh the pieces of ``instance``; those weighed before no longer count."""
         turn = next(self._turns)
         self._turn_of[instance.id] = turn
         for piece in pieces(instance, state, now_ns, turn):
@@ -53,16 +51,12 @@ class RestingOrder:
         if len(self._pieces) > _STALE_SHARE * len(self._turn_of) + 16:
             self._pieces = [piece for piece in self._pieces if self._counts(piece)]
 
-    def forget(self, instance: Instance) -> None:
-        """``instance`` is gone, or rests no longer."""
+    def remove(self, instance: Instance) -> None:
+        """Count no piece of ``instance``."""
         self._turn_of.pop(instance.id, None)
 
-    def __len__(self) -> int:
-        """How many instances rest."""
-        return len(self._turn_of)
-
     def __iter__(self) -> Iterator[Piece]:
-        """Least density first; what was weighed anew since is passed over."""
+        """Least density first."""
         return filter(self._counts, self._pieces)
 
     def _counts(self, piece: Piece) -> bool:
@@ -72,7 +66,7 @@ class RestingOrder:
 def pieces(instance: Instance, state: State, now_ns: int, turn: int) -> list[Piece]:
     """Libraries before adapter before kernels by precedence, so kernels go first: where what goes
     earlier is the denser, it and the next are one block of their joint density (as in
-    :mod:`.knapsack`)."""
+    ``core/knapsack.py``)."""
     blocks: list[tuple[list[Artifact], float, int]] = []
     for artifact, value, size in _worth(instance, state, now_ns):
         block = ([artifact], value, size)

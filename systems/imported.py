@@ -1,0 +1,16 @@
+"""Objects of third parties, named as ``package.module:attribute``."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+
+def imported(target: str) -> Any:
+    """Import what ``target`` names. ``ImportError`` says in one line why that failed: importing
+    third-party code may raise anything."""
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (Exception, SystemExit) as error:
+        raise ImportError(f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,98 @@
+"""ServerlessLoRA's dynamic offloader."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from ...artifacts import DORMANT, GONE, PARKED, Artifact, Residency
+from ...state import BackboneCopy, Instance, State
+from .base import Eviction, Need, Offloading, unused_copies
+from .eviction_queue import EvictionQueue, Piece
+
+
+class ValueDensity(Offloading):
+    """ServerlessLoRA's dynamic offloader: artifacts outside the running batches, the least value
+    for its bytes first, to the container; a backbone only after all its adapters. A copy that
+    nobody maps is worth nothing to anyone here and goes first."""
+
+    name = "least-value-density"
+
+    def __init__(self) -> None:
+        self._queues: defaultdict[str, EvictionQueue] = defaultdict(EvictionQueue)
+
+    def rested(self, instance: Instance, state: State, now_ns: int) -> None:
+        self._queues[instance.device].put(instance, state, now_ns)
+
+    def left_rest(self, instance: Instance) -> None:
+        self._queues[instance.device].remove(instance)
+
+    def device_left(self, device: str) -> None:
+        self._queues.pop(device, None)
+
+    def choose(self, need: Need, state: State, now_ns: int) -> Eviction:  # noqa: ARG002
+        amount = need.amount
+        copies: list[BackboneCopy] = []
+        for copy in unused_copies(need, state):
+            if amount <= 0:
+                return Eviction(copies=tuple(copies))
+            copies.append(copy)
+            amount -= copy.bytes
+        if amount <= 0:
+            return Eviction(copies=tuple(copies))
+        return Eviction(self._offloaded(need, amount, state), tuple(copies))
+
+    def _offloaded(self, need: Need, amount: int, state: State) -> dict[int, Residency]:
+        left: dict[int, Residency] = {}
+        for piece in self._queues[need.device.spec.id]:
+            if amount <= 0:
+                break
+            instance = state.instances.get(piece.instance)
+            if instance is None or not _gives(instance, piece, need, state):
+                continue
+            freed = _give_up(instance, piece, left, need, state)
+            amount -= freed
+            if state.explain is not None:
+                state.note(
+                    "offload",
+                    device=need.device.spec.id,
+                    instance=instance.id,
+                    function=instance.function.id,
+                    artifact=piece.artifact.value,
+                    density=piece.density,
+                    bytes=freed,
+                    short_bytes=amount,
+                )
+        return left
+
+
+def _gives(instance: Instance, piece: Piece, need: Need, state: State) -> bool:
+    """Whether the piece is still there and nothing needs it."""
+    return (
+        piece.artifact in instance.in_place
+        and instance.function.id != need.function
+        and state.at_rest(instance)
+    )
+
+
+def _give_up(
+    instance: Instance, piece: Piece, left: dict[int, Residency], need: Need, state: State
+) -> int:
+    """Take the piece; the bytes that this frees. A shared backbone goes with the last of those
+    that map it, unless it is the one that is needed."""
+    held = need.device.memory.held
+    context, adapter, cache = instance.holdings
+    bare = instance.function.bare_bytes
+    if piece.artifact is Artifact.KERNELS:
+        left[instance.id] = PARKED
+        return held(cache)
+    if piece.artifact is Artifact.LIBRARIES:
+        left[instance.id] = GONE
+        return bare
+    left[instance.id] = DORMANT
+    freed = held(context) - bare + held(adapter)
+    copy = state.copies.get(instance.copy)
+    if (copy is not None and copy.key.backbone != need.backbone) or not instance.copy.shared:
+        assert copy is not None
+        gone = all(left.get(user) in (DORMANT, GONE) for user in copy.users)
+        freed += copy.bytes if gone else 0
+    return freed
