@@ -42,6 +42,7 @@ FACTORS = {
     for each in (
         Factor("system", ("system.name",), ("system",)),
         Factor("options", ("system.options",), ("system.options", "system.policies")),
+        Factor("policies", ("system.policies",), ("system.policies",)),
         Factor(
             "workload",
             ("workload.name", LOAD),

@@ -24,10 +24,10 @@ _SMALL = {
 def deployed(system: str, backbone: str, functions: int, settings: Sequence[str]) -> Deployment:
     """Of as many functions, each with an adapter of its own; ``settings`` as in ``--set``."""
     changes = dict(parse_setting(text) for text in settings)
-    options = changes.pop("options", {})
+    asked = {key: changes.pop(key, {}) for key in ("options", "policies")}
     choice = DeploymentChoice.model_validate({"backbone": backbone, **_SMALL, **changes})
     ids = [f"f{index}" for index in range(functions)]
-    return deployment_for(choice, SystemChoice(name=system, options=options), ids)
+    return deployment_for(choice, SystemChoice(name=system, **asked), ids)
 
 
 def reached(url: str, models: Sequence[str], api_key_env: str | None) -> Deployment:

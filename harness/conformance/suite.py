@@ -37,6 +37,7 @@ class Result:
 
 def examine(system: ServingSystem, deployment: Deployment) -> Iterator[Result]:
     """Deploy ``deployment``, check, stop; results as they come. Raises what ``deploy`` raises."""
+    system.configure(deployment)
     with system:
         endpoint = system.deploy(deployment)
         subject = Subject(

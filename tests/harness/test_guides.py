@@ -1,6 +1,7 @@
-"""Guides are run: the commands of docs/reproduce-a-figure.md and docs/your-system.md, and of
-README.md's sections about them. What wants a card, a cluster or minutes is read by its program.
-(docs/workloads.md is run in tests/workloads/test_guide.py, docs/cluster.md by tests.machines.)"""
+"""Guides are run: the commands of docs/reproduce-a-figure.md, docs/your-system.md and
+docs/your-policy.md, and of README.md's sections about them. What wants a card, a cluster or minutes
+is read by its program. (docs/workloads.md is run in tests/workloads/test_guide.py, docs/cluster.md by
+tests.machines.)"""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 import typer
+import yaml
 
 from harness.cells.plan import plan_cells
 from harness.cli import build
@@ -31,6 +33,7 @@ from .pages import ROOT, commands, pages, words
 
 GUIDE = ROOT / "docs" / "reproduce-a-figure.md"
 YOURS = ROOT / "docs" / "your-system.md"
+POLICY = ROOT / "docs" / "your-policy.md"
 EVERY = [command for page in pages() for command in commands(page.read_text(encoding="utf-8"))]
 
 
@@ -207,3 +210,41 @@ def test_the_system_of_the_guide_is_installed_and_checked_as_it_is_printed(
     said = json.loads(run(f"{check} --json", folder, tmp_path))
     assert said["failed"] == []
     assert "stops without leaving a process or a port" in said["passed"]
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the policy of the guide as it is printed, under the name that it is given."""
+    text = POLICY.read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(code.splitlines()) < 32
+    folder = tmp_path_factory.mktemp("policy")
+    (folder / "my_policy.py").write_text(code, encoding="utf-8")
+    return folder
+
+
+def test_the_policy_of_the_guide_runs_as_it_is_printed(folder: Path, policy: Path) -> None:
+    text = POLICY.read_text(encoding="utf-8")
+    runs = [
+        each for each in commands(text) if each.startswith(("slbench run", "slbench systems s"))
+    ]
+    assert len(runs) == 3
+    last = ""
+    for command in runs:
+        last = run(command, folder, policy)
+    done = Path(re.findall(r"^run +(.*)$", last, re.MULTILINE)[0])
+    (manifest,) = (folder / done).glob("serverless-llm/*/*/manifest.json")
+    told = json.loads(manifest.read_text(encoding="utf-8"))["system"]["policies"]
+    assert told["offloading"] == "my_policy:FirstInFirstOut"
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    chosen = yaml.safe_load(example)["systems"]
+    assert chosen == yaml.safe_load(runs[-1].partition("systems=")[2].rstrip("'"))
+
+
+@pytest.mark.live
+def test_the_policy_of_the_guide_decides_for_a_live_system(folder: Path, policy: Path) -> None:
+    """The gateway is given its name, and imports it."""
+    text = POLICY.read_text(encoding="utf-8")
+    (check,) = [each for each in commands(text) if each.startswith("slbench systems check")]
+    said = json.loads(run(f"{check} --json", folder, policy))
+    assert said["failed"] == []

@@ -81,9 +81,15 @@ def play(script: Script) -> Machine:
         card=script.card,
     )
     machine = Machine(deployed, ALL[script.bundle])
-    for kind, number in script.steps:
-        _DO[kind](machine, number)
+    for step in script.steps:
+        take(machine, step)
     return machine
+
+
+def take(machine: Machine, step: Step) -> None:
+    """Have ``step`` happen."""
+    kind, number = step
+    _DO[kind](machine, number)
 
 
 def _call(machine: Machine, function: int) -> None:

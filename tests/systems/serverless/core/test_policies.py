@@ -1,0 +1,157 @@
+"""Policies own their state: controllers of one set share none, and a policy is told what it needs
+to keep its state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from systems.serverless.core.policies import PolicySet
+from systems.serverless.core.policies.offloading import LeastRecentlyUsed, ValueDensity
+from systems.serverless.core.policies.placement import EarliestStart
+from systems.serverless.core.policies.preloading import ByDensity
+from systems.serverless.core.state import Instance, State
+
+from .liveness import ALL, Script, random_script, take
+from .machine import SHARING, Machine, world
+
+SCRIPTS = 40
+Decisions = list[Any]
+
+
+def machine(policies: PolicySet, script: Script, decided: Decisions) -> Machine:
+    """A machine for ``script`` that writes down what its controller decides."""
+    found = Machine(
+        world(backbones=2, devices=script.devices, memory=script.memory, card=script.card),
+        policies,
+    )
+    handle = found.controller.handle
+
+    def recorded(event: Any, now_ns: int) -> Any:
+        actions = handle(event, now_ns)
+        decided.append((event, now_ns, actions[:]))
+        return actions
+
+    found.controller.handle = recorded  # type: ignore[method-assign]
+    return found
+
+
+def alone(policies: PolicySet, script: Script) -> Decisions:
+    decided: Decisions = []
+    playing = machine(policies, script, decided)
+    for step in script.steps:
+        take(playing, step)
+    return decided
+
+
+def side_by_side(policies: PolicySet, first: Script, second: Script) -> tuple[Decisions, Decisions]:
+    """What two controllers of ``policies`` decide whose events come in turns."""
+    decided: tuple[Decisions, Decisions] = ([], [])
+    playing = [
+        machine(policies, script, told)
+        for script, told in zip((first, second), decided, strict=True)
+    ]
+    for number in range(max(len(first.steps), len(second.steps))):
+        for script, each in zip((first, second), playing, strict=True):
+            for step in script.steps[number : number + 1]:
+                take(each, step)
+    return decided
+
+
+def leaks(policies: PolicySet) -> bool:
+    """Whether controllers of ``policies`` ever decide otherwise beside one another than alone."""
+    scripts = [replace(random_script(seed), devices=1) for seed in range(SCRIPTS)]
+    return any(
+        side_by_side(policies, one, two) != (alone(policies, one), alone(policies, two))
+        for one, two in pairwise(scripts)
+    )
+
+
+@pytest.mark.parametrize("bundle", sorted(ALL))
+def test_controllers_of_one_set_decide_as_each_does_alone(bundle: str) -> None:
+    assert not leaks(ALL[bundle])
+
+
+def one_for_all(policy: Any) -> Callable[[], Any]:
+    return lambda: policy
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        lambda: replace(SHARING, preloading=one_for_all(ByDensity())),
+        lambda: replace(SHARING, offloading=one_for_all(ValueDensity())),
+        lambda: replace(ALL["private"], offloading=one_for_all(LeastRecentlyUsed())),
+    ],
+    ids=["plan", "density order", "idle order"],
+)
+def test_a_policy_that_controllers_share_is_noticed(planted: Callable[[], PolicySet]) -> None:
+    """Planted: a set that makes the same policy every time. What it keeps of one controller's
+    instances reaches another."""
+    try:
+        found = leaks(planted())
+    except KeyError:
+        found = True  # it names an instance of the other controller
+    assert found
+
+
+def test_the_cursor_of_placement_is_its_own() -> None:
+    policies = replace(SHARING, placement=partial(EarliestStart, candidates=2))
+    first, second = (Machine(world(devices=6), policies) for _ in range(2))
+    chosen = [(_placed(first), _placed(second)) for _ in range(3)]
+    assert chosen == [("cpu:0", "cpu:0"), ("cpu:2", "cpu:2"), ("cpu:4", "cpu:4")]
+
+
+def _placed(machine: Machine) -> str:
+    state = machine.controller.state
+    function = state.world.functions["f0"]
+    return machine.controller.policies.placement.choose(function, state, 0).spec.id
+
+
+class Listening(ValueDensity):
+    """Keeps which instances it was told of as resting, by device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.resting: dict[str, set[int]] = {}
+        self.left: list[str] = []
+
+    def rested(self, instance: Instance, state: State, now_ns: int) -> None:
+        super().rested(instance, state, now_ns)
+        self.resting.setdefault(instance.device, set()).add(instance.id)
+
+    def left_rest(self, instance: Instance) -> None:
+        super().left_rest(instance)
+        self.resting[instance.device].remove(instance.id)
+
+    def device_left(self, device: str) -> None:
+        super().device_left(device)
+        assert not self.resting.pop(device, None), "its instances left before"
+        self.left.append(device)
+
+
+def test_a_policy_is_told_of_all_that_rests_and_of_nothing_else() -> None:
+    parted = 0
+    for seed in range(SCRIPTS):
+        script = replace(random_script(seed), apart=True)
+        deployed = world(backbones=2, devices=script.devices, memory=script.memory, apart=True)
+        playing = Machine(deployed, replace(SHARING, offloading=Listening))
+        listening = playing.controller.policies.offloading
+        assert isinstance(listening, Listening)
+        for step in script.steps:
+            take(playing, step)
+            state = playing.controller.state
+            for device in state.devices.values():
+                told = listening.resting.get(device.spec.id, set())
+                rests = {
+                    i.id for i in device.instances.values() if i.idle or i.phase.name == "ASLEEP"
+                }
+                assert told == rests == device.resting
+                assert device.at_work == len(device.instances) - len(rests)
+        parted += len(listening.left)
+    assert parted, "no device left in any script"
