@@ -70,17 +70,17 @@ def serve(
     if tokens is not None:
         os.environ[VARIABLE] = str(tokens.resolve())
     settings = dict(parse_setting(text) for text in set_ or [])
-    asked = {key: settings.pop(key, {}) for key in ("options", "policies")}
+    own = {key: settings.pop(key, {}) for key in ("options", "policies")}
     choice = DeploymentChoice.model_validate(
         {"backbone": backbone, "adapters": adapter or (), "cluster": cluster, **settings}
     )
     cls = system_class(system)
     check_machines(cls, choice.cluster)
     if audit is not None:
-        asked["options"] = {**asked["options"], "audit_s": _auditable(cls, audit)}
+        own["options"] = {**own["options"], "audit_s": _auditable(cls, audit)}
     names = _names(adapter or [], functions)
     deployment = deployment_for(
-        choice, SystemChoice(name=system, **asked), names, host=host, port=port
+        choice, SystemChoice(name=system, **own), names, host=host, port=port
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)

@@ -1,7 +1,7 @@
 """Guides are run: the commands of docs/reproduce-a-figure.md, docs/your-system.md and
 docs/your-policy.md, and of README.md's sections about them. What wants a card, a cluster or minutes
-is read by its program. (docs/workloads.md is run in tests/workloads/test_guide.py, docs/cluster.md by
-tests.machines.)"""
+is read by its program. (docs/workloads.md is run in tests/workloads/test_guide.py, docs/cluster.md
+by tests.machines.)"""
 
 from __future__ import annotations
 

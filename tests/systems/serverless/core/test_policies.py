@@ -17,7 +17,7 @@ from systems.serverless.core.policies.placement import EarliestStart
 from systems.serverless.core.policies.preloading import ByDensity
 from systems.serverless.core.state import Instance, State
 
-from .liveness import ALL, Script, random_script, take
+from .liveness import ALL, Script, pass_time, random_script, take
 from .machine import SHARING, Machine, world
 
 SCRIPTS = 40
@@ -155,3 +155,20 @@ def test_a_policy_is_told_of_all_that_rests_and_of_nothing_else() -> None:
                 assert device.at_work == len(device.instances) - len(rests)
         parted += len(listening.left)
     assert parted, "no device left in any script"
+
+
+@pytest.mark.parametrize("bundle", sorted(ALL))
+def test_a_policy_keeps_nothing_of_a_device_that_left(bundle: str) -> None:
+    playing = Machine(world(devices=2, apart=True), ALL[bundle])
+    for _ in range(2):
+        for function in ("f0", "f1"):
+            playing.arrive(function)
+            playing.settle()
+        pass_time(playing, 1500)
+    kept = [each for policy in playing.controller.policies for each in vars(policy).values()]
+    by_device = [each for each in kept if isinstance(each, dict)]
+    if bundle == "sharing":
+        assert [bool(each) for each in by_device] == [True, True], "a plan, and an order"
+    for host in ("h0", "h1"):
+        playing.host_leaves(host)
+    assert not any(by_device)
