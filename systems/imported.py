@@ -7,8 +7,8 @@ from typing import Any
 
 
 def imported(target: str) -> Any:
-    """Import what ``target`` names. ``ImportError`` says in one line why that failed: importing
-    third-party code may raise anything."""
+    """Import the object ``target``. Raise ``ImportError`` with the reason for any failure:
+    third-party code may raise anything when it is imported."""
     module, _, attribute = target.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)

@@ -1,8 +1,7 @@
 """The base of every policy, and the notices that the core gives policies.
 
-A policy is made new for each controller, so it may keep state of its own. What happens to
-instances and devices is told to it by the methods below; each does nothing unless a policy
-overrides it.
+Each controller creates its own policies, so a policy may keep state. The core calls the notice
+methods below when instances and devices change; by default they do nothing.
 """
 
 from __future__ import annotations
@@ -34,27 +33,27 @@ class PolicyOptions(Protocol):
 
 
 class Policy:
-    """One decision of a system; ``name`` is what an experiment and a manifest call it."""
+    """Base of the policies of every seam. Experiments and manifests use ``name``."""
 
     name: ClassVar[str]
 
     @classmethod
     def from_options(cls, options: PolicyOptions) -> Self:  # noqa: ARG003
-        """Make the policy as the options of its system say. By default it reads none of them."""
+        """Create the policy from the options of its system. The default ignores them."""
         return cls()
 
     def rested(self, instance: Instance, state: State, now_ns: int) -> None:
-        """``instance`` is idle or asleep. Told again when it is weighed again."""
+        """Note that ``instance`` is idle or asleep. Called again each time it is weighed again."""
 
     def left_rest(self, instance: Instance) -> None:
-        """``instance`` rests no longer: it runs, starts, gives bytes back, stops or is gone."""
+        """Note that ``instance`` no longer rests: it runs, starts, offloads, stops or is gone."""
 
     def device_left(self, device: str) -> None:
-        """``device`` is gone, after all of its instances."""
+        """Note that ``device`` is gone. Its instances were removed before."""
 
 
 class Notices:
-    """Passes each notice on to the policies that override it, and to no other."""
+    """Passes each notice to the policies that override it."""
 
     __slots__ = ("device_left", "left_rest", "rested")
 

@@ -158,7 +158,7 @@ class Device:
     blocked: dict[str, None] = field(default_factory=dict)
     """Functions that cannot be started here for want of memory, first come first."""
     resting: set[int] = field(default_factory=set)
-    """Instances that policies were told of as resting."""
+    """Ids of the instances that policies were told rest."""
     leaving_bytes: int = 0
     """What instances that were told to stop or to offload will give back."""
     prefilling: int = 0
@@ -277,7 +277,7 @@ class State:
             self.hosts.setdefault(spec.host, Host())
 
     def remove_device(self, device: Device) -> None:
-        """``device`` is gone; its instances and copies were removed before."""
+        """Remove ``device``, whose instances and copies were removed before."""
         del self.devices[device.spec.id]
         for tell in self._notices.device_left:
             tell(device.spec.id)
@@ -302,13 +302,13 @@ class State:
         self.not_waiting(instance)
 
     def rest(self, instance: Instance, now_ns: int) -> None:
-        """``instance`` is idle or asleep, or is to be weighed again as such."""
+        """Tell policies that ``instance`` is idle or asleep, or is to be weighed again."""
         self.devices[instance.device].resting.add(instance.id)
         for tell in self._notices.rested:
             tell(instance, self, now_ns)
 
     def leave_rest(self, instance: Instance) -> None:
-        """``instance`` rests no longer, if it did."""
+        """Tell policies that ``instance`` no longer rests, if it did."""
         resting = self.devices[instance.device].resting
         if instance.id in resting:
             resting.remove(instance.id)

@@ -50,8 +50,8 @@ class LiveServerless(ServingSystem):
     """Base of the serverless systems: a subclass is its name and its choice of policies."""
 
     policy_names: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    """By seam the name of a policy, or its class as ``package.module:Class``. A seam that is left
-    out has the policy that all systems share."""
+    """Policies by seam, each by its name or as ``package.module:Class``. A seam that is missing
+    here uses the default of ``PolicySet``."""
     kind: ClassVar[Literal["serverless", "serverful", "external"]] = "serverless"
     audits: ClassVar[bool] = True
     clusters: ClassVar[bool] = True
@@ -78,8 +78,8 @@ class LiveServerless(ServingSystem):
 
     @classmethod
     def policies(cls, options: Options, replaced: Mapping[str, str] | None = None) -> PolicySet:
-        """The policies of this system under ``options``, some of them ``replaced`` (seam → name
-        or ``package.module:Class``). ``PolicyError`` for one that is unknown."""
+        """Build the policy set of this system under ``options``, with the policies in ``replaced``
+        (seam → name or ``package.module:Class``). Raise ``PolicyError`` if one is unknown."""
         return policy_set(cls._chosen(options, replaced or {}), options)
 
     @classmethod

@@ -35,7 +35,7 @@ class Policies:
 
     @property
     def names(self) -> dict[str, str]:
-        """By seam, as manifests have them."""
+        """The name of each policy, by seam."""
         return {seam.name: getattr(self, seam.name).name for seam in fields(self)}
 
 
@@ -57,10 +57,10 @@ class PolicySet:
     admission: Callable[[], Admission] = AdmitAll
     scaling: Callable[[], Scaling] = WaitedAsLong
     new_rate: Callable[[], Rate] = _last_minute
-    """What estimates the request rate of one function."""
+    """Creates the estimator of the request rate of one function."""
 
     def make(self) -> Policies:
-        """Policies for one controller."""
+        """Create the policies of one controller."""
         return Policies(
             sharing=self.sharing(),
             preloading=self.preloading(),

@@ -25,8 +25,8 @@ P = TypeVar("P", bound=Policy)
 
 
 class Seam(Generic[P]):
-    """One decision of a system, and the policies that can take it. ``base``: the class that they
-    derive from."""
+    """One kind of decision and the policies that are registered for it. Every policy of the seam
+    derives from ``base``."""
 
     def __init__(self, name: str, base: type, known: Iterable[type[P]] = ()) -> None:
         self.name = name
@@ -37,18 +37,18 @@ class Seam(Generic[P]):
 
     @property
     def names(self) -> list[str]:
-        """The names of all that are registered."""
+        """The registered names, sorted."""
         return sorted(self._known)
 
     def add(self, policy: type[P]) -> None:
-        """Register ``policy`` under its name; ``PolicyError`` where that name is taken."""
+        """Register ``policy`` under its name. Raise ``PolicyError`` if the name is taken."""
         if policy.name in self._known:
-            raise PolicyError(f"policies: {self.name} has two named {policy.name!r}")
+            raise PolicyError(f"policies: {self.name} {policy.name!r} is registered twice")
         self._known[policy.name] = policy
 
     def find(self, reference: str) -> type[P]:
-        """The policy of the name ``reference``, or the class ``package.module:Class``.
-        ``PolicyError`` lists the known names, or says why the class cannot be used."""
+        """Return the policy registered as ``reference``, or import it as ``package.module:Class``.
+        Raise ``PolicyError``, with the known names or the reason why the class cannot be used."""
         if reference in self._known:
             return self._known[reference]
         if ":" not in reference:
@@ -90,8 +90,8 @@ SEAMS: Mapping[str, Seam[Any]] = {
 
 
 def policy_set(references: Mapping[str, str], options: PolicyOptions) -> PolicySet:
-    """The set of the policies in ``references`` (seam → name or ``package.module:Class``), made as
-    ``options`` say. ``PolicyError`` for a seam or a policy that is unknown, or missing."""
+    """Build a policy set from ``references`` (seam → name or ``package.module:Class``) and the
+    options of the system. Raise ``PolicyError`` if a seam or a policy is unknown or missing."""
     unknown = [seam for seam in references if seam not in SEAMS]
     if unknown:
         raise PolicyError(

@@ -81,7 +81,7 @@ def test_a_set_without_one_of_its_policies_is_refused() -> None:
 
 def test_a_name_is_given_once() -> None:
     seam = Seam[Batching]("batching", Batching, [FirstComeFirstServed])
-    with pytest.raises(PolicyError, match="two named 'first-come-first-served'"):
+    with pytest.raises(PolicyError, match="'first-come-first-served' is registered twice"):
         seam.add(FirstComeFirstServed)
 
 
