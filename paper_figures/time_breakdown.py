@@ -69,7 +69,7 @@ def draw_figure(run: Run) -> Iterator[style.Drawing]:
 
 def tidy(cell: Cell) -> pd.DataFrame:
     """A row per invocation and group of stages: ``seconds`` of it, where the bar's piece starts,
-    and the temperature. Of a request whose stages the system did not tell, they are NaN."""
+    and the start type. Of a request whose stages the system did not tell, they are NaN."""
     spans = cell.table("spans").to_pandas()
     spans["group"] = spans["stage"].map(GROUPS)
     spans = spans.dropna(subset=["group"])
@@ -77,7 +77,7 @@ def tidy(cell: Cell) -> pd.DataFrame:
     lengths = spans.groupby(["request_id", "group"])["seconds"].sum().unstack(fill_value=0.0)
     lengths = lengths.reindex(columns=list(style.STAGES), fill_value=0.0)
     requests = cell.requests.set_index("request_id")
-    about = requests[["function_id", "scheduled_ns", "temperature", "status"]]
+    about = requests[["function_id", "scheduled_ns", "start_type", "status"]]
     rows = lengths.join(about, how="right")
     rows["arrival_s"] = rows.pop("scheduled_ns") / 1e9
     rows["ttft_s"] = requests["ttft_from_schedule_s"]
@@ -134,7 +134,7 @@ def published(systems: Sequence[str]) -> dict[str, pd.DataFrame]:
             numbers = [*_COLUMNS.values(), "arrival_s"]
             data[numbers] = data[numbers].astype(float)
             data["system"] = f"{system}, as published"
-            found[system] = data.assign(queue=0.0, temperature="", status="published", ttft_s=None)
+            found[system] = data.assign(queue=0.0, start_type="", status="published", ttft_s=None)
     return found
 
 
@@ -164,7 +164,7 @@ def _panel(axis: Any, rows: Any, title: str, *, hollow: bool = False) -> None:
 def _label(row: Any, seconds: float) -> str:
     """How long until the first token, and how it was met or why it was not."""
     told = "" if row.status in ("ok", "published") else row.status
-    warmth = told if pd.isna(row.temperature) else row.temperature or told
+    start = told if pd.isna(row.start_type) else row.start_type or told
     return " ".join(
-        part for part in ("" if pd.isna(seconds) else f"{seconds:.2f} s", warmth) if part
+        part for part in ("" if pd.isna(seconds) else f"{seconds:.2f} s", start) if part
     )

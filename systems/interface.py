@@ -35,7 +35,7 @@ class Stage(enum.StrEnum):
     DECODE = "decode"
 
 
-class Temperature(enum.StrEnum):
+class StartType(enum.StrEnum):
     """The start type of a request. Cold: an instance had to be started or loaded; warm: a live
     instance lacked an artifact where it runs; hot: every artifact was in place."""
 
@@ -184,7 +184,7 @@ class RequestEvidence:
     responded_ns: Int64 | None = None
     """When the last bytes of the response were written to the socket. Journaled before that
     write, so a client with a full response always has a record."""
-    temperature: Temperature | None = None
+    start_type: StartType | None = None
     instance_id: str | None = None
     batch_size: Int64 | None = None
     spans: tuple[Span, ...] = ()

@@ -96,7 +96,7 @@ def requests_table(client: pa.Table, evidence: Evidence, deployment: Deployment)
             "adapter_id": function.adapter_id,
             "backbone": function.backbone,
             "slo_ttft_ns": round(function.slo_ttft_s * 1e9),
-            "temperature": said.temperature.value if said and said.temperature else None,
+            "start_type": said.start_type.value if said and said.start_type else None,
             "instance_id": said.instance_id if said else None,
             "device": homes.get(said.instance_id) if said and said.instance_id else None,
             "batch_size": said.batch_size if said else None,

@@ -60,9 +60,9 @@ class Frame:
         return np.asarray(found.to_numpy(), dtype=np.bool_)
 
     @cached_property
-    def tells_temperatures(self) -> bool:
-        """Whether the system told the temperature of any request."""
-        column = self.requests["temperature"]
+    def tells_start_types(self) -> bool:
+        """Whether the system told the start type of any request."""
+        column = self.requests["start_type"]
         return bool(column.null_count < len(column))
 
     @cached_property

@@ -10,7 +10,7 @@ from .frame import Floats, Frame
 from .metric import Metric
 from .observation import Sample
 
-TEMPERATURES = ("cold", "warm", "hot")
+START_TYPES = ("cold", "warm", "hot")
 
 
 def _answered(seconds: Callable[[Frame], Floats]) -> Callable[[Frame], Sample]:
@@ -30,11 +30,11 @@ def _itl(frame: Frame) -> Sample | None:
     return None if frame.gaps is None else Sample(frame.gaps)
 
 
-def _of_temperature(temperature: str) -> Callable[[Frame], Sample | None]:
+def _of_start_type(start_type: str) -> Callable[[Frame], Sample | None]:
     def observe(frame: Frame) -> Sample | None:
-        if not frame.tells_temperatures:
+        if not frame.tells_start_types:
             return None
-        chosen = frame.is_("temperature", temperature)
+        chosen = frame.is_("start_type", start_type)
         return Sample(frame.answered(np.where(chosen, frame.ttft_s, np.nan)))
 
     return observe
@@ -45,26 +45,26 @@ def _cold(*, imports: bool) -> Callable[[Frame], Sample | None]:
     owed a process, a mapping and an adapter at most; of requests whose stages are known."""
 
     def observe(frame: Frame) -> Sample | None:
-        if not frame.tells_temperatures:
+        if not frame.tells_start_types:
             return None
         imported = frame.staged("libraries")
         waited = imported > 0 if imports else imported == 0
-        chosen = frame.is_("temperature", "cold") & waited
+        chosen = frame.is_("start_type", "cold") & waited
         return Sample(frame.answered(np.where(chosen, frame.ttft_s, np.nan)))
 
     return observe
 
 
-def _ttft_when(temperature: str, meaning: str) -> Metric:
+def _ttft_when(start_type: str, meaning: str) -> Metric:
     return Metric(
-        f"ttft_by_temperature.{temperature}",
-        f"TTFT, {temperature}",
-        f"TTFT_{temperature}",
+        f"ttft_by_start_type.{start_type}",
+        f"TTFT, {start_type}",
+        f"TTFT_{start_type}",
         "s",
-        f"TTFT of the requests that were {temperature}: {meaning}.",
-        f"TTFT of requests with temperature = {temperature}",
+        f"TTFT of the requests that were {start_type}: {meaning}.",
+        f"TTFT of requests with start_type = {start_type}",
         "lower",
-        _of_temperature(temperature),
+        _of_start_type(start_type),
     )
 
 
@@ -98,7 +98,7 @@ LATENCY = (
         "TTFT_cold+",
         "s",
         "TTFT of cold requests that waited for libraries to be imported.",
-        "TTFT of requests with temperature = cold and a stage libraries",
+        "TTFT of requests with start_type = cold and a stage libraries",
         "lower",
         _cold(imports=True),
     ),
@@ -108,7 +108,7 @@ LATENCY = (
         "TTFT_cold−",
         "s",
         "TTFT of cold requests that found the libraries in place.",
-        "TTFT of requests with temperature = cold and no stage libraries",
+        "TTFT of requests with start_type = cold and no stage libraries",
         "lower",
         _cold(imports=False),
     ),

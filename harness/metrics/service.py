@@ -17,17 +17,17 @@ def _share(flags: Callable[[Frame], Flags]) -> Callable[[Frame], Scaled]:
     return lambda frame: Scaled(Series.of(flags(frame).astype(np.float64)), share=True)
 
 
-def _temperature(temperature: str, meaning: str) -> Metric:
-    of_temperature = _share(lambda frame: frame.is_("temperature", temperature))
+def _start_type(start_type: str, meaning: str) -> Metric:
+    of_start_type = _share(lambda frame: frame.is_("start_type", start_type))
     return Metric(
-        f"{temperature}_share",
-        f"{temperature} share",
-        f"f_{temperature}",
+        f"{start_type}_share",
+        f"{start_type} share",
+        f"f_{start_type}",
         "1",
-        f"Share of the requests that were {temperature}: {meaning}.",
-        f"n_{temperature} / n",
-        "higher" if temperature == "hot" else "lower",
-        lambda frame: of_temperature(frame) if frame.tells_temperatures else None,
+        f"Share of the requests that were {start_type}: {meaning}.",
+        f"n_{start_type} / n",
+        "higher" if start_type == "hot" else "lower",
+        lambda frame: of_start_type(frame) if frame.tells_start_types else None,
     )
 
 
@@ -117,7 +117,7 @@ SERVICE = (
             frame, frame.number("prompt_tokens") + frame.output_tokens, frame.duration_s
         ),
     ),
-    _temperature("cold", "something had to be started or loaded"),
-    _temperature("warm", "an instance was there, an artifact was not where it runs"),
-    _temperature("hot", "everything was in place"),
+    _start_type("cold", "something had to be started or loaded"),
+    _start_type("warm", "an instance was there, an artifact was not where it runs"),
+    _start_type("hot", "everything was in place"),
 )

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from ..stats import summarise
 from .frame import Frame
-from .latency import LATENCY, TEMPERATURES
+from .latency import LATENCY, START_TYPES
 from .observation import VALUE, Sample
 from .registry import METRICS
 from .residual import residual
@@ -19,13 +19,13 @@ BY_DEVICE = ("memory_gb_s", "memory_peak_bytes")
 
 
 def summary(tables: Mapping[str, pa.Table], duration_s: float) -> dict[str, Any]:
-    """Schema 1. ``duration_s``: from the run's start to the last answer's end. What the system
+    """Schema 2. ``duration_s``: from the run's start to the last answer's end. What the system
     does not tell of its inside is null."""
     frame = Frame(tables, duration_s)
     document: dict[str, Any] = {
         "n": frame.n,
         "ok": int(frame.ok.sum()),
-        **_temperatures(frame),
+        **_start_types(frame),
         "duration_s": duration_s,
     }
     for name, content in _latencies(frame).items():
@@ -42,9 +42,9 @@ def summary(tables: Mapping[str, pa.Table], duration_s: float) -> dict[str, Any]
     }
 
 
-def _temperatures(frame: Frame) -> dict[str, int | None]:
-    told = frame.tells_temperatures
-    return {t: int(frame.is_("temperature", t).sum()) if told else None for t in TEMPERATURES}
+def _start_types(frame: Frame) -> dict[str, int | None]:
+    told = frame.tells_start_types
+    return {t: int(frame.is_("start_type", t).sum()) if told else None for t in START_TYPES}
 
 
 def _latencies(frame: Frame) -> dict[str, dict[str, Any] | None]:

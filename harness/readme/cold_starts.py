@@ -19,7 +19,7 @@ _NS = 1e6
 
 
 def cold_starts(block: Block, reference: Path) -> str:
-    """A row each for ``rows``, which name a record, a system and a temperature; before them the
+    """A row each for ``rows``, which name a record, a system and a start type; before them the
     libraries' own loaders, nothing of this suite's in between. Stages are medians."""
     lines = [HEADS, ("---", *["--:"] * (len(HEADS) - 1)), _naive(reference / NAIVE)]
     lines += [_row(reference, *row.split("/")) for row in block.rows]
@@ -33,16 +33,16 @@ def _naive(path: Path) -> tuple[str, ...]:
     return _line("transformers and peft", stages.sum(axis=1), _medians(stages))
 
 
-def _row(reference: Path, record: str, system: str, temperature: str) -> tuple[str, ...]:
+def _row(reference: Path, record: str, system: str, start_type: str) -> tuple[str, ...]:
     (cell,) = map(read_cell, (reference / record / system).glob("*/*"))
     requests = cell.table("requests").to_pandas().set_index("request_id")
-    chosen = requests[requests["temperature"] == temperature]
+    chosen = requests[requests["start_type"] == start_type]
     ttft = (chosen["first_token_ns"] - chosen["sent_ns"]) / _NS
     spans = cell.table("spans").to_pandas()
     spans = spans[spans["request_id"].isin(chosen.index)]
     took = (spans["end_ns"] - spans["start_ns"]).groupby([spans["request_id"], spans["stage"]])
     stages = _medians((took.sum() / _NS).unstack())
-    return _line(f"{system}, {temperature}: [{record}](results/reference/{record})", ttft, stages)
+    return _line(f"{system}, {start_type}: [{record}](results/reference/{record})", ttft, stages)
 
 
 def _medians(stages: pd.DataFrame) -> dict[str, float]:

@@ -17,6 +17,7 @@ from .drafts import draft_of
 from .files import MANIFEST, check, digests, read_table, write_table
 from .manifest import Manifest
 from .schema import TABLES, VERSION, conform
+from .versions import SCHEMAS, names_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,10 +48,12 @@ class Cell:
         return conform(self.stored(name, columns), name, self.path, columns)
 
     def stored(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """Any table of the cell as it was written. ``RecordError`` where the file changed since."""
+        """Any table of the cell as it was written, columns by their current names.
+        ``RecordError`` where the file changed since."""
         file = self.path / f"{name}.parquet"
         check(file, self.manifest.files)
-        return read_table(file, columns)
+        names = SCHEMAS[self.manifest.schema_version]
+        return names.current_table(name, read_table(file, names.stored_columns(name, columns)))
 
     @cached_property
     def requests(self) -> pd.DataFrame:
@@ -83,7 +86,8 @@ def write_cell(
     extra: Mapping[str, pa.Table] | None = None,
     files: Mapping[str, str] | None = None,
 ) -> Cell:
-    """Write a cell whole or not at all: into a folder beside it, to the disk, then renamed.
+    """Write a cell of the current schema whole or not at all: into a folder beside it, to the
+    disk, then renamed.
     ``extra`` are tables beyond the contract, by name; ``files`` texts, by file name."""
     checked = {name: conform(tables[name], name, path) for name in TABLES}
     with draft_of(path) as draft:
@@ -92,7 +96,7 @@ def write_cell(
         for name, text in (files or {}).items():
             (draft / name).write_text(text, encoding="utf-8")
         _write_json(draft / SUMMARY, summary)
-        sealed = seal(draft, manifest)
+        sealed = seal(draft, manifest.model_copy(update={"schema_version": VERSION}))
     return Cell(path, sealed, summary)
 
 
@@ -124,11 +128,8 @@ def read_cell(path: Path) -> Cell:
     """``RecordError`` where the folder is not a whole cell of a schema that this code knows, or its
     summary is not the one that was written. A table is checked when it is read."""
     try:
-        document = json.loads((path / MANIFEST).read_bytes())
-        summary = json.loads((path / SUMMARY).read_bytes())
-        known = document.get("schema") if isinstance(document, dict) else None
-        if known != VERSION:
-            raise RecordError(f"{path}: is of schema {known}; this code knows {VERSION}")
+        document, summary = _read_object(path / MANIFEST), _read_object(path / SUMMARY)
+        names = names_of(document.get("schema"))
         manifest = Manifest.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
@@ -141,7 +142,14 @@ def read_cell(path: Path) -> Cell:
     for name in TABLES:
         if not (path / f"{name}.parquet").exists():
             raise RecordError(f"{path}: {name}.parquet is missing")
-    return Cell(path, manifest, summary)
+    return Cell(path, manifest, names.current_summary(summary))
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    found = json.loads(file.read_bytes())
+    if not isinstance(found, dict):
+        raise RecordError(f"{file.name} holds no JSON object")
+    return found
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -1,4 +1,4 @@
-"""Columns of schema 1, in the units their names carry. Missing is null, never 0."""
+"""Columns of schema 2, in the units their names carry. Missing is null, never 0."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from ..errors import RecordError
 
-VERSION = 1
+VERSION = 2
 
 REQUESTS = pa.schema(
     [
@@ -27,7 +27,7 @@ REQUESTS = pa.schema(
         ("wanted_output_tokens", pa.int32()),
         ("status", pa.string()),
         ("error", pa.string()),
-        ("temperature", pa.string()),
+        ("start_type", pa.string()),
         ("slo_ttft_ns", pa.int64()),
         ("instance_id", pa.string()),
         ("batch_size", pa.int32()),

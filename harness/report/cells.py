@@ -43,15 +43,15 @@ def _requests(rows: pd.DataFrame) -> dict[str, list[Any]]:
         "at": _rounded(rows["scheduled_ns"] / 1e9),
         "ttft": _rounded(rows["ttft_from_schedule_s"]),
         "e2e": _rounded(rows["e2e_s"]),
-        "temperature": _temperatures(rows),
+        "start_type": _start_types(rows),
     }
 
 
-def _temperatures(rows: pd.DataFrame) -> list[str]:
-    """Of an answered request whose temperature the system did not tell, that it is not known; of
+def _start_types(rows: pd.DataFrame) -> list[str]:
+    """Of an answered request whose start type the system did not tell, that it is not known; of
     others their status."""
     silent = rows["status"].where(rows["status"] != "ok", "not known")
-    found: list[str] = rows["temperature"].fillna(silent).tolist()
+    found: list[str] = rows["start_type"].fillna(silent).tolist()
     return found
 
 

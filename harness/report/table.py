@@ -22,7 +22,7 @@ MISSING = "—"
 
 BRIEF = (
     "ttft_s.mean", "ttft_s.p50", "ttft_s.p95", "ttft_s.p99", "ttft_cold_s.with_imports.mean",
-    "ttft_cold_s.without_imports.mean", "ttft_by_temperature.hot.mean", "tpot_s.mean", "e2e_s.mean",
+    "ttft_cold_s.without_imports.mean", "ttft_by_start_type.hot.mean", "tpot_s.mean", "e2e_s.mean",
     "e2e_s.p95", "cold_share", "slo_attainment", "success_share", "memory_mean_gb",
     "memory_peak_bytes", "measured_pss_bytes.peak", "cost_usd", "cost_effectiveness",
 )  # fmt: skip

@@ -79,8 +79,8 @@ def evidence_of(call: Call, responded_ns: int | None) -> RequestEvidence:
         function_id=call.function,
         received_ns=call.received_ns,
         responded_ns=responded_ns,
-        temperature=(
-            stages.temperature(spans, started_for_it=call.started_for_it) if placed else None
+        start_type=(
+            stages.start_type(spans, started_for_it=call.started_for_it) if placed else None
         ),
         instance_id=str(call.instance) if placed else None,
         batch_size=call.batch_size,

@@ -22,7 +22,7 @@ from systems.interface import (
     RequestEvidence,
     Span,
     Stage,
-    Temperature,
+    StartType,
 )
 
 
@@ -130,9 +130,9 @@ def _read_line(line: bytes, place: str) -> tuple[str, Any]:
 
 def _read_request(fields: dict[str, Any]) -> RequestEvidence:
     spans = tuple(Span(Stage(stage), start, end) for stage, start, end in fields.pop("spans"))
-    temperature = fields.pop("temperature")
+    start_type = fields.pop("start_type")
     return RequestEvidence(
-        **fields, spans=spans, temperature=Temperature(temperature) if temperature else None
+        **fields, spans=spans, start_type=StartType(start_type) if start_type else None
     )
 
 

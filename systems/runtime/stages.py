@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from systems.interface import Span, Stage, Temperature
+from systems.interface import Span, Stage, StartType
 
 PROVISIONING = frozenset(
     (Stage.WARMING, Stage.LIBRARIES, Stage.BACKBONE, Stage.ADAPTER, Stage.KERNELS)
@@ -54,10 +54,10 @@ def waited_for(provisioning: Iterable[Span], start_ns: int, end_ns: int) -> list
     return spans
 
 
-def temperature(spans: Iterable[Span], *, started_for_it: bool) -> Temperature:
+def start_type(spans: Iterable[Span], *, started_for_it: bool) -> StartType:
     """Cold where no live instance could take it, so that one had to come up while it waited; warm
     where one was there and lacked artifacts; hot where everything was in place. Told from the
     evidence, never from what was meant."""
     if started_for_it:
-        return Temperature.COLD
-    return Temperature.WARM if {span.stage for span in spans} & PROVISIONING else Temperature.HOT
+        return StartType.COLD
+    return StartType.WARM if {span.stage for span in spans} & PROVISIONING else StartType.HOT

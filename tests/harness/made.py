@@ -23,7 +23,7 @@ from systems.interface import (
     RequestEvidence,
     Span,
     Stage,
-    Temperature,
+    StartType,
 )
 
 MS = 1_000_000
@@ -87,8 +87,8 @@ def evidence() -> Evidence:
     )
     return Evidence(
         requests=(
-            RequestEvidence("0", "A", at(2), at(901), Temperature.COLD, "0", 1, cold),
-            RequestEvidence("1", "A", at(1001), at(1300), Temperature.HOT, "0", 1, hot),
+            RequestEvidence("0", "A", at(2), at(901), StartType.COLD, "0", 1, cold),
+            RequestEvidence("1", "A", at(1001), at(1300), StartType.HOT, "0", 1, hot),
         ),
         memory=(
             MemoryStep(at(2), "cpu:0", MemoryOwner.WEIGHTS, None, 100_000_000),

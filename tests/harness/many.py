@@ -32,7 +32,7 @@ def many_requests(count: int, seed: int = 0, slower: float = 1.0) -> pa.Table:
         "received_ns": sent, "responded_ns": last, "end_ns": last,
     }  # fmt: skip
     words = {"function_id": function, "adapter_id": function, "instance_id": function}
-    same = {"backbone": "tiny", "status": "ok", "temperature": "hot", "error": None}
+    same = {"backbone": "tiny", "status": "ok", "start_type": "hot", "error": None}
     columns = [
         pa.array(numbers[field.name]).cast(field.type) if field.name in numbers
         else words[field.name] if field.name in words

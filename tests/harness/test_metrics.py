@@ -79,12 +79,12 @@ def test_failures_stay_in_the_denominator() -> None:
     assert value("requests_per_s") == pytest.approx(2 / DURATION_S)
 
 
-def test_temperatures_are_shares_of_all_requests_and_have_latencies_of_their_own() -> None:
+def test_start_types_are_shares_of_all_requests_and_have_latencies_of_their_own() -> None:
     assert [value(f"{t}_share") for t in ("cold", "warm", "hot")] == pytest.approx(
         [1 / 3, 0, 1 / 3]
     )
-    assert value("ttft_by_temperature.cold", "mean") == pytest.approx(0.700)
-    assert value("ttft_by_temperature.warm", "mean") is None
+    assert value("ttft_by_start_type.cold", "mean") == pytest.approx(0.700)
+    assert value("ttft_by_start_type.warm", "mean") is None
     assert value("ttft_cold_s.with_imports", "mean") == pytest.approx(0.700)
     assert value("ttft_cold_s.without_imports", "mean") is None
 
@@ -119,7 +119,7 @@ def test_what_is_not_billed_has_no_cost_and_no_value_for_money() -> None:
 
 UNSEEN = (
     "cold_share", "warm_share", "hot_share", "memory_gb_s", "memory_mean_gb", "memory_peak_bytes",
-    "measured_pss_bytes.peak", "cost_usd", "queueing_s", "ttft_by_temperature.cold",
+    "measured_pss_bytes.peak", "cost_usd", "queueing_s", "ttft_by_start_type.cold",
     "ttft_cold_s.with_imports", "ttft_cold_s.without_imports",
 )  # fmt: skip
 
@@ -150,7 +150,7 @@ def test_tokens_that_the_server_does_not_count_are_unknown_and_not_zero() -> Non
 def test_a_cold_request_without_stages_is_not_one_without_imports() -> None:
     silent = frame(spans=tables()["spans"].slice(0, 0))
     assert value("ttft_cold_s.without_imports", "mean", silent) is None
-    assert value("ttft_by_temperature.cold", "mean", silent) == pytest.approx(0.700)
+    assert value("ttft_by_start_type.cold", "mean", silent) == pytest.approx(0.700)
 
 
 def test_a_summary_holds_every_key_of_the_contract() -> None:
@@ -159,7 +159,7 @@ def test_a_summary_holds_every_key_of_the_contract() -> None:
     rest = {
         "n", "ok", "cold", "warm", "hot", "slo_violation_rate", "goodput_rps", "requests_per_s",
         "output_tokens_per_s", "memory_peak_bytes", "memory_gb_s", "cost_usd", "cost_effectiveness",
-        "usd_per_1k_requests", "ttft_by_temperature", "ttft_cold_s", "residual_s", "duration_s",
+        "usd_per_1k_requests", "ttft_by_start_type", "ttft_cold_s", "residual_s", "duration_s",
         "measured_pss_bytes",
     }  # fmt: skip
     assert latencies | rest <= set(document)
@@ -173,7 +173,7 @@ def test_every_scalar_of_a_summary_has_its_interval() -> None:
     requests = many_requests(500)
     content = {**tables(), "requests": requests, "spans": spans_of(requests)}
     document = summary(content, 10.0)
-    # Nobody failed and nobody's temperature varied, which has bounds too; totals have none.
+    # Nobody failed and nobody's start type varied, which has bounds too; totals have none.
     for name in ("goodput_rps", "slo_attainment", "cost_effectiveness", "output_tokens_per_s"):
         low, high = document["ci95"][name]
         assert low < document[name] < high

@@ -37,7 +37,7 @@ def test_every_request_of_the_schedule_has_its_row_and_missing_is_null() -> None
     rows = tables()["requests"].to_pylist()
     assert [row["request_id"] for row in rows] == [0, 1, 2]
     assert rows[2]["first_token_ns"] is None
-    assert rows[2]["temperature"] is None
+    assert rows[2]["start_type"] is None
     assert rows[0]["received_ns"] == 2_000_000
 
 

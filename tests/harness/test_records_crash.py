@@ -122,9 +122,9 @@ def test_a_draft_is_dead_the_moment_nobody_holds_it(tmp_path: Path) -> None:
 def test_another_schema_is_refused_by_number(tmp_path: Path) -> None:
     cell = made_cell(new_run(EXPERIMENT, tmp_path), "serverless-lora")
     file = cell.path / "manifest.json"
-    text = file.read_text(encoding="utf-8").replace('"schema": 1', '"schema": 2')
+    text = file.read_text(encoding="utf-8").replace('"schema": 2', '"schema": 3')
     file.write_text(text, encoding="utf-8")
-    with pytest.raises(RecordError, match="schema 2; this code knows 1"):
+    with pytest.raises(RecordError, match="schema 3; this code knows 1 and 2"):
         read_cell(cell.path)
 
 

@@ -61,7 +61,7 @@ def test_what_an_endpoint_does_not_tell_is_not_known_on_the_page(tmp_path: Path)
     made.made_cell(run, "openai-endpoint", made.unseen_tables())
     content = page([run])
     (cell,) = _data(content)
-    assert cell["requests"]["temperature"] == ["not known", "not known", "http_5xx"]
+    assert cell["requests"]["start_type"] == ["not known", "not known", "http_5xx"]
     assert cell["memory"] == cell["spans"] == {}
     for row in ("cold share", "reserved device memory", "cost"):
         assert f'<th scope="row">{row}' not in content

@@ -182,7 +182,7 @@ def leaves_out_what_is_not_told(summarise: Summary) -> None:
 
 
 def counts_the_untold(tables: dict[str, pa.Table], duration_s: float) -> dict[str, Any]:
-    cold = pa.compute.equal(tables["requests"]["temperature"], "cold").fill_null(False)
+    cold = pa.compute.equal(tables["requests"]["start_type"], "cold").fill_null(False)
     count = int(pa.compute.sum(cold).as_py())
     share = count / len(cold)
     return {**summary(tables, duration_s), "cold": count, "cold_share": share}

@@ -21,13 +21,13 @@ from systems.interface import (
     RequestEvidence,
     Span,
     Stage,
-    Temperature,
+    StartType,
 )
 from systems.runtime.journal import Journal, read
 
 SPAN = Span(Stage.PREFILL, 5, 9)
 WHOLE = Evidence(
-    requests=(RequestEvidence("0", "f0", 1, 10, Temperature.HOT, "0", 1, (SPAN,), 4, 9),),
+    requests=(RequestEvidence("0", "f0", 1, 10, StartType.HOT, "0", 1, (SPAN,), 4, 9),),
     memory=(MemoryStep(3, "cpu:0", MemoryOwner.KV, None, 100),),
     activity=(Activity(4, 9, "cpu:0", "0", "f0", 2),),
     processor=(ProcessorUse(4, 9, "cpu:0", "0", "f0", 7),),

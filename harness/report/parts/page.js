@@ -35,10 +35,10 @@ const unknown = (traces) => traces.length ? [] : [
 ];
 
 function chosen(cell) {
-  const [only, warmth] = [by("function").value, by("temperature").value];
+  const [only, startType] = [by("function").value, by("start_type").value];
   const { requests } = cell;
   return requests.id.map((_, i) => i).filter((i) =>
-    (!only || requests.function[i] === only) && (!warmth || requests.temperature[i] === warmth));
+    (!only || requests.function[i] === only) && (!startType || requests.start_type[i] === startType));
 }
 
 function drawLatencies() {
@@ -55,7 +55,7 @@ function drawLatencies() {
   const points = cells.map((cell, n) => ({
     name: cell.system, mode: "markers", marker: { color: SYSTEMS[n % SYSTEMS.length], size: 5 },
     x: kept[n].map((i) => cell.requests.at[i]), y: kept[n].map((i) => cell.requests.ttft[i]),
-    text: kept[n].map((i) => `request ${cell.requests.id[i]}, ${cell.requests.function[i]}, ${cell.requests.temperature[i]}`),
+    text: kept[n].map((i) => `request ${cell.requests.id[i]}, ${cell.requests.function[i]}, ${cell.requests.start_type[i]}`),
   }));
   by("count").textContent = cells.map((cell, n) =>
     `${cell.system}: ${kept[n].length} of ${cell.total} requests shown`).join(" · ");
@@ -66,7 +66,7 @@ function drawLatencies() {
 function chooseWorkload() {
   const cells = DATA.filter((cell) => cell.workload === by("workload").value);
   fill("function", unique(cells.flatMap((cell) => cell.requests.function)).sort(), "all");
-  fill("temperature", unique(cells.flatMap((cell) => cell.requests.temperature)).sort(), "all");
+  fill("start_type", unique(cells.flatMap((cell) => cell.requests.start_type)).sort(), "all");
   drawLatencies();
 }
 
@@ -75,7 +75,7 @@ function chooseCell() {
   const order = requests.id.map((_, i) => i).sort((a, b) => (requests.ttft[b] ?? 0) - (requests.ttft[a] ?? 0));
   fill("request", order.map((i) => {
     const ttft = requests.ttft[i] === null ? "no token" : `${requests.ttft[i].toFixed(2)} s`;
-    return [`${requests.id[i]}: ${requests.function[i]}, ${ttft}, ${requests.temperature[i]}`, String(requests.id[i])];
+    return [`${requests.id[i]}: ${requests.function[i]}, ${ttft}, ${requests.start_type[i]}`, String(requests.id[i])];
   }));
   drawGantt();
 }
@@ -131,7 +131,7 @@ function start() {
   fill("cell", cells);
   fill("memory-cell", cells);
   by("workload").onchange = chooseWorkload;
-  by("function").onchange = by("temperature").onchange = drawLatencies;
+  by("function").onchange = by("start_type").onchange = drawLatencies;
   by("cell").onchange = chooseCell;
   by("request").onchange = drawGantt;
   by("memory-cell").onchange = chooseMemory;

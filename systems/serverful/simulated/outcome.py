@@ -12,7 +12,7 @@ from systems.interface import (
     Evidence,
     MemoryStep,
     RequestEvidence,
-    Temperature,
+    StartType,
 )
 
 from .front import Call
@@ -88,7 +88,7 @@ def _request(call: Call, backbone: str) -> RequestEvidence:
         function_id=call.function,
         received_ns=call.received_ns,
         responded_ns=call.work.last_ns if ok else None,
-        temperature=Temperature.HOT if ok else None,
+        start_type=StartType.HOT if ok else None,
         instance_id=None if call.replica is None else _name(backbone, call.replica),
         batch_size=call.batch_size,
         spans=call.spans() if ok else (),

@@ -67,8 +67,8 @@ class Outcome:
             function_id=call.function,
             received_ns=call.received_ns,
             responded_ns=call.work.last_ns if ok else None,
-            temperature=(
-                stages.temperature(spans, started_for_it=call.started_for_it) if ok else None
+            start_type=(
+                stages.start_type(spans, started_for_it=call.started_for_it) if ok else None
             ),
             instance_id=None if call.instance is None else str(call.instance),
             batch_size=call.batch_size,

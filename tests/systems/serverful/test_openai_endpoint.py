@@ -120,7 +120,7 @@ def test_a_run_by_url_records_latency_and_leaves_out_what_is_not_seen(tmp_path: 
     assert asked == {"ref", "ref.ttft-30", "other"}, "each function under its name there"
     (cell,) = open_run(tmp_path / json.loads(done.stdout)["run_id"]).cells()
     assert set(cell.requests["status"]) == {"ok"}
-    assert cell.requests["temperature"].isna().all()
+    assert cell.requests["start_type"].isna().all()
     assert cell.table("spans").num_rows == cell.table("billing").num_rows == 0
     assert cell.summary["cost_usd"] is None
 

@@ -14,7 +14,7 @@ from systems.engine.adapter import load_adapter
 from systems.engine.checkpoint import fill, plan_layout
 from systems.engine.engine import Engine, GenerationRequest
 from systems.engine.weights import BackboneWeights
-from systems.interface import Deployment, MemoryOwner, RequestEvidence, Stage, Temperature
+from systems.interface import Deployment, MemoryOwner, RequestEvidence, Stage, StartType
 from tests.systems.conftest import NAMES
 
 from .conftest import SERVERLESS, Running, events
@@ -27,7 +27,7 @@ Up = Callable[..., Running]
 
 
 @pytest.mark.parametrize("name", SERVERLESS)
-def test_stages_cover_a_request_without_gap_and_tell_its_temperature(name: str, up: Up) -> None:
+def test_stages_cover_a_request_without_gap_and_tell_its_start_type(name: str, up: Up) -> None:
     running = up(name)
 
     async def twice() -> None:
@@ -37,7 +37,7 @@ def test_stages_cover_a_request_without_gap_and_tell_its_temperature(name: str, 
 
     asyncio.run(twice())
     cold, hot = _seen_of(running, "f0")
-    assert (cold.temperature, hot.temperature) == (Temperature.COLD, Temperature.HOT)
+    assert (cold.start_type, hot.start_type) == (StartType.COLD, StartType.HOT)
     for request in (cold, hot):
         assert request.spans[0].start_ns == request.received_ns
         for before, after in zip(request.spans, request.spans[1:], strict=False):
@@ -59,7 +59,7 @@ def test_the_second_function_owes_no_import_and_no_checkpoint_load(up: Up) -> No
 
     asyncio.run(first_then_second())
     second = _seen_of(running, "f1")[0]
-    assert second.temperature is Temperature.COLD
+    assert second.start_type is StartType.COLD
     assert Stage.LIBRARIES not in {span.stage for span in second.spans}
     held = [s for s in running.system.evidence().memory if s.owner is MemoryOwner.WEIGHTS]
     assert held

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from systems.interface import Deployment, Device, Function, Limits, RequestEvidence, Temperature
+from systems.interface import Deployment, Device, Function, Limits, RequestEvidence, StartType
 from systems.registry import system_class
 from systems.serverless.options import Options
 from systems.serverless.simulated.run import Outcome, simulate
@@ -99,7 +99,7 @@ def test_a_second_function_shares_the_backbone_that_is_there() -> None:
     first, second = run("serverless-lora", [("f0", 0), ("f1", 30)]).evidence().requests
     assert stages(first)["backbone"] > 3
     assert stages(second)["backbone"] == pytest.approx(0.022)
-    assert second.temperature is Temperature.COLD
+    assert second.start_type is StartType.COLD
 
 
 def test_two_prefills_at_once_take_twice_as_long_each() -> None:

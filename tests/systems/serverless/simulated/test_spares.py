@@ -49,7 +49,7 @@ def test_a_spare_saves_a_first_call_what_starting_takes() -> None:
     saved = ttft_s(without, 1) - ttft_s(with_one, 1)
     assert saved == pytest.approx(kept, rel=0.05)
     assert ttft_s(with_one, 0) == pytest.approx(ttft_s(without, 0), rel=0.05), "none is there yet"
-    cold = [request.temperature for request in with_one.evidence().requests]
+    cold = [request.start_type for request in with_one.evidence().requests]
     assert [each and each.value for each in cold] == ["cold", "cold"]
 
 
