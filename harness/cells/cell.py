@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from harness.execution.telemetry import Sample
 from systems.interface import Deployment, Evidence, ServingSystem
 
 from .plan import CellPlan
+from .sample import Sample
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,5 +43,7 @@ class Seen:
     start_ns: int = 0
     """Of the run, on the clock of ``samples``."""
     problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What the machine makes one doubt of the cell, without making it invalid."""
     hosts: tuple[LoadHost, ...] = ()
     """Others that load came from."""

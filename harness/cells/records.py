@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -12,36 +11,29 @@ from typing import TYPE_CHECKING, Any
 from harness import metrics
 from harness.cost import InstanceSheet, PriceSheet, bill, bill_instances, instance_sheet
 from harness.experiment import Experiment
-from harness.profiling.fidelity import last_check
 from harness.records import Manifest, Run, write_cell
 from harness.records.schema import BILLING
 from systems.interface import Deployment, Evidence
 
-from . import bytecode
 from . import tables as assemble
 from .cell import Prepared, Seen
+from .conditions import RunConditions
 from .ttft_check import disagreement
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from systems.simulation.profile import Profile
     from workloads.trace import Workload
-
-
-_INSTANCES = "aws-p5-48xlarge"
 
 
 @dataclass(frozen=True, slots=True)
 class CellRecords:
-    """Writes cells of ``run``. ``profile``: that they were simulated by, None of live ones;
-    ``calibration``: of the client, before them."""
+    """Writes cells of ``run``, executed under ``conditions``."""
 
     experiment: Experiment
     run: Run
     prices: PriceSheet
-    profile: Profile | None
-    calibration: Mapping[str, Any] | None
+    conditions: RunConditions
 
     def write(self, cell: Prepared, seen: Seen, started_at: str) -> None:
         """``started_at``: when it began, ISO 8601."""
@@ -55,7 +47,7 @@ class CellRecords:
                 seen.samples,
                 seen.start_ns,
                 end_ns,
-                gridded=self.profile is None,
+                gridded=self.conditions.ledger_grid,
                 node_memory=evidence.node_memory,
             ),
             "billing": self._bill(cell, seen, end_ns),
@@ -81,29 +73,17 @@ class CellRecords:
             _calls(seen.client),
             sheet,
             end_ns=end_ns,
-            threads=cell.deployment.instance_threads(self._cores()),
+            threads=cell.deployment.instance_threads(self.conditions.cores),
             processor=seen.evidence.processor,
         )
-
-    def _cores(self) -> int:
-        """Of the machine that ran it, or that was simulated."""
-        if self.profile is not None:
-            return int(self.profile.cores.value)
-        return len(os.sched_getaffinity(0))
-
-    def _import_doubts(self) -> tuple[str, ...]:
-        return bytecode.doubts() if self.profile is None else ()
 
     def _sheet(self, cell: Prepared) -> PriceSheet | InstanceSheet:
         """No instance is on offer by the hour for the budget of memory that stands in for a GPU on
         the CPU: a serverful system is billed there as everyone is, by the memory and the cores
         that it holds, and since it holds them all the time, as active all the time."""
         whole = cell.system.kind == "serverful" and cell.deployment.devices[0].kind == "cuda"
-        return instance_sheet(self._instance_prices()) if whole else self.prices
-
-    def _instance_prices(self) -> str:
-        named = self.profile.instance_prices if self.profile is not None else ""
-        return self.experiment.instance_prices or named or _INSTANCES
+        hourly = self.experiment.instance_prices or self.conditions.instance_prices
+        return instance_sheet(hourly) if whole else self.prices
 
     def _manifest(
         self, cell: Prepared, seen: Seen, started_at: str, problems: tuple[str, ...]
@@ -125,8 +105,8 @@ class CellRecords:
             seed=cell.plan.seed,
             repeat=cell.plan.repeat,
             prices=self._sheet(cell).model_dump(include={"name", "date", "sha256"}),
-            profile=_named(self.profile),
-            calibration=self.calibration,
+            profile=self.conditions.profile,
+            calibration=self.conditions.calibration,
             telemetry=seen.telemetry,
             nodes=_nodes(seen.evidence),
             load_hosts=tuple(asdict(host) for host in seen.hosts) or None,
@@ -135,7 +115,7 @@ class CellRecords:
             problems=problems,
             doubts=(
                 *disagreement(seen.client, seen.evidence.measured),
-                *self._import_doubts(),
+                *seen.warnings,
                 *seen.evidence.doubts,
                 *_length_doubts(cell.workload),
             ),
@@ -172,13 +152,6 @@ def _nodes(evidence: Evidence) -> tuple[Mapping[str, Any], ...] | None:
         for node in evidence.nodes
     ]
     return tuple(said) or None
-
-
-def _named(profile: Profile | None) -> dict[str, Any] | None:
-    if profile is None:
-        return None
-    check = last_check(profile.name)
-    return {"name": profile.name, "sha256": profile.sha256, "last_check": check}
 
 
 def _end_of(client: pa.Table, workload: Workload) -> int:

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from harness.execution.telemetry import Sample
 from harness.records.schema import MEMORY, REQUESTS, SPANS
 from systems.interface import (
     Activity,
@@ -25,6 +24,8 @@ from systems.interface import (
     NodeMemoryStep,
     ProcessorUse,
 )
+
+from .sample import Sample
 
 GRID_NS = 100_000_000
 """The ledger is sampled at 10 Hz besides at its every change."""

@@ -15,27 +15,16 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Any, NamedTuple, Self
+
+from harness.cells.sample import Sample
 
 TICK_S = 0.1
 PSS_S = 4.0
 TREE_S = 0.5
 _NO_SHARES = "pss and uss: the kernel does not tell (smaps_rollup)"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-
-
-class Sample(NamedTuple):
-    """Of all processes together, absolute monotonic time. A reading is None between its turns, and
-    where nobody tells. ``gpu_bytes`` by device: of the trees' processes where the driver tells
-    whose memory it is, of the whole device otherwise."""
-
-    t_ns: int
-    anonymous_bytes: int | None
-    pss_bytes: int | None
-    uss_bytes: int | None
-    processes: int
-    gpu_bytes: Mapping[str, int] = MappingProxyType({})
 
 
 class Sampler:

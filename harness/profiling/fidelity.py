@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
+from harness.cells.profile_check import COMPARED
 from harness.execution.progress import Progress
+from harness.execution.runner import Runner
 from harness.experiment import Experiment
 from harness.records import Cell, Run, new_run
 
 FILE = "fidelity.json"
-CHECKS = Path(__file__).parents[2] / "results" / "reference"
-COMPARED = ("ttft_mean_s", "ttft_p95_s", "cold", "cost_usd")
 ALLOWED = 0.10
 """Relative error that is called agreement."""
 
@@ -21,8 +20,6 @@ ALLOWED = 0.10
 def check(experiment: Experiment, live: Run, profile: str, progress: Progress) -> dict[str, Any]:
     """Simulate what ``live`` ran, by ``profile``; per cell the live and simulated values and their
     relative error. Kept beside the live run's cells, the simulated ones under ``simulated/``."""
-    from harness.execution.runner import Runner
-
     changes = {"mode": "simulated", "profile": profile}
     simulated = experiment.model_copy(update=changes)
     run = new_run(simulated.model_dump(mode="json"), live.path / "simulated")
@@ -75,16 +72,3 @@ def _error(live: float | None, simulated: float | None) -> float | None:
     if not live:
         return 0.0 if not simulated else None
     return simulated / live - 1
-
-
-def last_check(profile: str, root: Path = CHECKS) -> dict[str, Any] | None:
-    """The errors that the shipped check of ``profile`` found, by system; None where there is
-    none."""
-    path = root / f"fidelity-{profile}.json"
-    if not path.exists():
-        return None
-    document: dict[str, Any] = json.loads(path.read_bytes())
-    return {
-        f"{cell['system']}/{cell['workload']}": {n: cell[n]["error"] for n in COMPARED}
-        for cell in document["cells"]
-    }

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from harness.profiling.fidelity import COMPARED
+from harness.cells.profile_check import COMPARED
 
 from .block import Block
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.cells.plan import plan_cells
+from harness.execution.cell_tasks import CellTask, run_cell
 from harness.execution.progress import Progress
-from harness.execution.runner import CellTask, Runner, run_cell
+from harness.execution.runner import Runner
 from harness.execution.sweeps import cores, spread
 
 from ..experiment import Experiment

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from harness.execution.executor import RunContext
+from harness.execution.live_executor import LiveExecutor
 from harness.execution.progress import Progress
-from harness.execution.runner import Runner
 from harness.experiment import load
 from harness.records import Run
 from systems.errors import EvidenceError
@@ -53,8 +54,8 @@ def test_a_malformed_time_ends_a_run_in_one_line(
 ) -> None:
     """The command says what a SystemsError says, and no traceback."""
     loaded = SimpleNamespace(table=None, schedule_sha256="", start_ns=5, problems=(), hosts=())
-    monkeypatch.setattr(Runner, "_load", lambda *told: loaded)
-    runner = Runner(load("quickstart"), Run(tmp_path, {}), Progress())
+    monkeypatch.setattr(LiveExecutor, "_load", lambda *told: loaded)
+    executor = LiveExecutor(RunContext(load("quickstart"), Run(tmp_path, {}), Progress()))
     cell: Any = SimpleNamespace(system=Mistimed(), deployment=None)
     with pytest.raises(EvidenceError, match=r"^mistimed: evidence: memory\[0\]\.t_ns: "):
-        runner._live(cell, "a cell")
+        executor.run(cell, "a cell")

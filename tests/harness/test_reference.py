@@ -75,7 +75,7 @@ def test_a_study_goes_on_where_it_was_killed(
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("manifest.json")}
     assert len(before) == 6
     monkeypatch.setattr(
-        "harness.execution.runner.Runner.simulate", _killed
+        "harness.execution.cell_runner.CellRunner.run", _killed
     )  # nothing is left to simulate
     place = make(study, tmp_path / "ref", Progress(), 1, tmp_path / "runs")
     assert len(open_run(place).cells()) == 2

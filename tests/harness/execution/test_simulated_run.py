@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from harness.cells.profile_check import last_check
 from harness.errors import HarnessError
 from harness.execution.progress import Progress
 from harness.execution.runner import Runner
@@ -125,7 +126,7 @@ def test_errors_are_relative_to_live_and_missing_where_a_side_is(tmp_path: Path)
 
 
 def test_the_shipped_check_goes_into_what_simulated_cells_say() -> None:
-    check = fidelity.last_check("cpu-small")
+    check = last_check("cpu-small")
     assert check is not None
     assert {name.split("/")[0] for name in check} == {
         "serverless-lora",
@@ -134,4 +135,4 @@ def test_the_shipped_check_goes_into_what_simulated_cells_say() -> None:
         "multi-lora",
         "dlora",
     }
-    assert fidelity.last_check("l40s") is None
+    assert last_check("l40s") is None

@@ -1,0 +1,64 @@
+"""One cell of a run after another: prepared, executed, recorded."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cached_property
+
+from harness.cells.cell import Prepared
+from harness.cells.deployments import function_ids
+from harness.cells.plan import CellPlan
+from harness.cells.records import CellRecords
+from harness.cost import instance_sheet, price_sheet
+from systems.interface import ServingSystem
+from systems.registry import system_class
+
+from .executor import Executor, RunContext
+
+
+class CellRunner:
+    """Prepares and runs cells by ``executor``, and records them in the context's run. Raises where
+    the experiment names price sheets that are not there, before any load is sent."""
+
+    def __init__(self, context: RunContext, executor: Executor) -> None:
+        self.context = context
+        self._executor = executor
+        self._prices = price_sheet(context.experiment.prices)
+        if context.experiment.instance_prices:
+            instance_sheet(context.experiment.instance_prices)
+
+    def is_done(self, plan: CellPlan) -> bool:
+        """Tell whether the cell's records are in the run."""
+        return (self.context.run.path / plan.path).exists()
+
+    def prepare(self, plan: CellPlan) -> Prepared:
+        """Load the workload, deploy on paper, make the schedule. Raises for everything that the
+        user can have got wrong."""
+        from harness.replay import build_schedule
+        from systems.models.sizes import model_size
+        from workloads import catalogue
+
+        workload = catalogue.load(plan.workload.name, seed=plan.seed, **plan.workload.overrides)
+        system: ServingSystem = system_class(plan.system.name)()
+        deployment = self._executor.deployment(plan, function_ids(workload))
+        system.configure(deployment)
+        self._executor.check(system, deployment)
+        vocabularies = [
+            model_size(str(path), deployment.dtype, 1, "cpu").vocab_size
+            for path in deployment.backbones.values()
+        ]
+        schedule = build_schedule(workload, seed=plan.seed, vocab_size=min(vocabularies))
+        return Prepared(plan, workload, schedule, deployment, system)
+
+    def run(self, cell: Prepared, title: str) -> None:
+        """Run a cell and write its records, whole or not at all."""
+        records = self._records
+        started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        records.write(cell, self._executor.run(cell, title), started_at)
+
+    @cached_property
+    def _records(self) -> CellRecords:
+        """Made before the first cell runs: the conditions are measured now."""
+        context = self.context
+        conditions = self._executor.conditions()
+        return CellRecords(context.experiment, context.run, self._prices, conditions)

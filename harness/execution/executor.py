@@ -1,0 +1,51 @@
+"""What runs the cells of an experiment, live or simulated: one interface for both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from harness.cells.cell import Prepared, Seen
+from harness.cells.conditions import RunConditions
+from harness.cells.plan import CellPlan
+from harness.experiment import Experiment
+from harness.records import Run
+from systems.interface import Deployment, ServingSystem
+
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from harness.replay.hosts import LoadHosts
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """An experiment and the run that it is carried out into."""
+
+    experiment: Experiment
+    run: Run
+    progress: Progress
+    web_port: int | None = None
+    """Of Locust's page while load is sent; None: no page."""
+    hosts: LoadHosts | None = None
+    """Other hosts that send load; None: this one alone."""
+
+
+class Executor(Protocol):
+    """Runs prepared cells, one at a time."""
+
+    def deployment(self, plan: CellPlan, functions: Sequence[str]) -> Deployment:
+        """Make what a cell deploys, with ``functions``. ``HarnessError`` where the system cannot
+        run in this mode."""
+
+    def check(self, system: ServingSystem, deployment: Deployment) -> None:
+        """Raise ``HarnessError`` or ``SystemsError`` where ``system`` cannot serve ``deployment``
+        here."""
+
+    def conditions(self) -> RunConditions:
+        """Measure what the records of all cells state of where they run. Called once, before the
+        first cell runs."""
+
+    def run(self, cell: Prepared, title: str) -> Seen:
+        """Run one cell under a progress bar with ``title``."""

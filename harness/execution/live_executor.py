@@ -1,0 +1,94 @@
+"""Cells in real time: systems deployed on this machine or a cluster, load sent by Locust."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.cells import bytecode, tables
+from harness.cells.cell import Prepared, Seen
+from harness.cells.conditions import RunConditions
+from harness.cells.deployments import check_machines, deployment_for
+from harness.cells.plan import CellPlan
+from systems.evidence import check
+from systems.interface import Deployment, Endpoint, ServingSystem
+
+from .executor import RunContext
+from .telemetry import Sampler
+
+if TYPE_CHECKING:
+    from harness.replay import ReplayResult
+
+
+@dataclass(frozen=True, slots=True)
+class LiveExecutor:
+    """Runs each cell with the machine to itself."""
+
+    context: RunContext
+
+    def deployment(self, plan: CellPlan, functions: Sequence[str]) -> Deployment:
+        """Deploy with models on disk; missing ones are made."""
+        hosts = self.context.hosts
+        # Load hosts must reach the endpoint.
+        more = {"host": hosts.address} if hosts else {}
+        choice = self.context.experiment.deployment
+        return deployment_for(choice, plan.system, functions, **more)
+
+    def check(self, system: ServingSystem, deployment: Deployment) -> None:
+        """Ask the system whether this machine, or the cluster, can serve the deployment."""
+        check_machines(type(system), deployment.cluster)
+        system.check(deployment)
+
+    def conditions(self) -> RunConditions:
+        """Calibrate the client against known send times."""
+        from harness.calibration import calibrate
+
+        with self.context.progress.bar("calibrating the client", "requests"):
+            calibration = calibrate(quick=True).as_dict()
+        cores = len(os.sched_getaffinity(0))
+        return RunConditions(cores=cores, ledger_grid=True, calibration=calibration)
+
+    def run(self, cell: Prepared, title: str) -> Seen:
+        """Deploy, send load, stop, read the evidence."""
+        with cell.system as system:
+            endpoint = system.deploy(cell.deployment)
+            with Sampler(endpoint.pids) as sampler:
+                result = self._load(cell, endpoint, title)
+        # Read once the system has stopped: it then includes what was still running for clients
+        # that gave up.
+        evidence = check(system.evidence(), system.name)
+        return Seen(
+            client=result.table,
+            schedule_sha256=result.schedule_sha256,
+            evidence=tables.relative(evidence, result.start_ns),
+            samples=sampler.samples,
+            telemetry=sampler.about(),
+            start_ns=result.start_ns,
+            problems=(*result.problems, *evidence.problems),
+            warnings=bytecode.doubts(),
+            hosts=result.hosts,
+        )
+
+    def _load(self, cell: Prepared, endpoint: Endpoint, title: str) -> ReplayResult:
+        from harness.replay import replay
+
+        context, experiment = self.context, self.context.experiment
+        with (
+            context.progress.bar(title, "requests") as advance,
+            context.run.scratch() as folder,
+        ):
+            return replay(
+                cell.schedule,
+                endpoint.base_url,
+                folder,
+                timeout_s=experiment.request_timeout_s,
+                workers=experiment.load_workers,
+                web_port=context.web_port,
+                hosts=context.hosts,
+                lateness_budget_s=experiment.lateness_budget_s,
+                headers=endpoint.headers,
+                routes=endpoint.routes,
+                on_progress=lambda now: advance(now.done, now.total),
+            )

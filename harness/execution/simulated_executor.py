@@ -1,0 +1,70 @@
+"""Cells in virtual time, by a device profile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from harness.cells.cell import Prepared, Seen
+from harness.cells.conditions import INSTANCE_PRICES, RunConditions
+from harness.cells.deployments import simulated_deployment
+from harness.cells.plan import CellPlan
+from harness.cells.profile_check import last_check
+from systems.interface import Deployment, ServingSystem
+
+from .executor import RunContext
+from .simulation import check_simulable, simulate_cell
+
+if TYPE_CHECKING:
+    from systems.simulation.profile import Profile
+
+
+@dataclass(frozen=True)
+class SimulatedExecutor:
+    """Runs cells on devices that need not exist, with models that need not be made."""
+
+    context: RunContext
+
+    @cached_property
+    def profile(self) -> Profile:
+        """The device profile that the experiment names."""
+        from systems.simulation.profile import load_profile
+
+        return load_profile(self.context.experiment.profile)
+
+    def deployment(self, plan: CellPlan, functions: Sequence[str]) -> Deployment:
+        """Deploy on the profile's kind of device, with models by their names alone."""
+        check_simulable(plan.system.name)
+        kind = "cuda" if self.profile.device_slots.value else "cpu"
+        choice = self.context.experiment.deployment
+        return simulated_deployment(choice, plan.system, functions, kind)
+
+    def check(self, system: ServingSystem, deployment: Deployment) -> None:
+        """Accept every deployment: no machine has to serve it."""
+
+    def conditions(self) -> RunConditions:
+        """State the profile, its last check against a live run, and its machine."""
+        profile = self.profile
+        check = last_check(profile.name)
+        return RunConditions(
+            cores=int(profile.cores.value),
+            ledger_grid=False,
+            instance_prices=profile.instance_prices or INSTANCE_PRICES,
+            profile={"name": profile.name, "sha256": profile.sha256, "last_check": check},
+        )
+
+    def run(self, cell: Prepared, title: str) -> Seen:
+        """Simulate in this process. Times count from the start of the run."""
+        choice = self.context.experiment.deployment
+        with self.context.progress.bar(title, "requests") as advance:
+            table, evidence = simulate_cell(
+                cell.plan.system.name,
+                cell.deployment,
+                cell.schedule,
+                self.profile,
+                choice.adapter_rank,
+            )
+            advance(table.num_rows, table.num_rows)
+        return Seen(table, cell.schedule.sha256, evidence)
