@@ -145,11 +145,8 @@ class ServerSystem(ServingSystem):
         after = self._scrape()
         scraped = {f"metrics-before-{name}.txt": text for name, text in self._before.items()}
         scraped |= {f"metrics-after-{name}.txt": text for name, text in after.items()}
-        measured = {"startup_s": self._startup_s} if self._servers else {}
-        if self.ttft_histogram is not None:
-            # A server that has ended has no second scrape, so there is no difference to compute.
-            before = "\n".join(self._before.get(name, "") for name in after)
-            measured |= ttft(before, "\n".join(after.values()), self.ttft_histogram)
+        startup = {"startup_s": self._startup_s} if self._servers else {}
+        ttfts, warnings = self._ttft(after)
         return Evidence(
             memory=self._watch.steps if self._watch else (),
             activity=tuple(
@@ -160,9 +157,23 @@ class ServerSystem(ServingSystem):
                 if plan.device and self._ready_ns
             ),
             problems=tuple(self._deaths()),
-            measured=measured,
+            doubts=warnings,
+            measured={**startup, **ttfts},
             files={**scraped, **self._logs()},
         )
+
+    def _ttft(self, after: Mapping[str, str]) -> tuple[Mapping[str, float], tuple[str, ...]]:
+        """Measure TTFT by the servers' own histogram, where they have one; with warnings."""
+        if self.ttft_histogram is None:
+            return {}, ()
+        # A server that has ended has no second scrape, so there is no difference to compute.
+        before = "\n".join(self._before.get(name, "") for name in after)
+        try:
+            return ttft(before, "\n".join(after.values()), self.ttft_histogram), ()
+        except ValueError as error:
+            why = str(error)[:80]
+            text = f"TTFT: not checked against the server's; /metrics is not Prometheus' ({why})"
+            return {}, (text,)
 
     def _deaths(self) -> Iterator[str]:
         for _, server in self._servers:

@@ -133,6 +133,23 @@ def test_sums_are_over_labels_and_the_mean_of_what_came_between() -> None:
     assert ttft(after, after, "h") == {}
 
 
+def test_timestamps_and_labels_with_braces_are_no_values() -> None:
+    text = '# TYPE h histogram\nh_sum{model="a } b"} 2 1395066363000\nh_sum{model="c"} 1\n'
+    assert total(text, "h_sum") == 3
+
+
+@pytest.mark.parametrize(
+    "text", ["<html>no</html>", '{"error": 1}', 'h_count{a="b" 3', "h_count x"]
+)
+def test_metrics_of_another_form_are_a_warning_and_no_number(text: str) -> None:
+    system = OpenAIEndpoint()
+    system.ttft_histogram = "h"
+    measured, (warning,) = system._ttft({"server": text})
+    assert measured == {}
+    assert "not Prometheus'" in warning
+    assert "\n" not in warning
+
+
 @pytest.mark.parametrize(
     ("theirs_ms", "n", "words"), [(51.0, 2, ()), (53.0, 2, ("50.0 ms",)), (50.0, 3, ("counted 3",))]
 )
