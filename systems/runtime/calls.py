@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Any
 
 from systems.interface import RequestEvidence, Span, Stage
 
 from . import stages
+from .messages import RequestFields, Sampling
 from .times import Step, clamp
 
 
@@ -38,7 +38,7 @@ class Call:
     function: str
     prompt_ids: list[int]
     max_tokens: int
-    sampling: dict[str, Any]
+    sampling: Sampling
     received_ns: int
     answers: asyncio.Queue[Tokens | Failure] = field(default_factory=asyncio.Queue)
     deadline: asyncio.TimerHandle | None = None
@@ -58,6 +58,11 @@ class Call:
     """Handed to the caller."""
     settled: bool = False
     """Its evidence is kept; nothing more will be."""
+
+    def fields(self, adapter: str | None = None) -> RequestFields:
+        """What its engine needs of it."""
+        prompt = tuple(self.prompt_ids)
+        return RequestFields(self.id, prompt, self.max_tokens, self.sampling, adapter)
 
     def stepped(self, step: Step) -> None:
         """A token of it came. Its stages never go back, and never beyond what was observed here."""

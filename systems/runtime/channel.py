@@ -9,61 +9,45 @@ from __future__ import annotations
 
 import array
 import asyncio
-import json
 import logging
 import os
 import select
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
-from .said import BadMessageError, Speech
+import msgspec
 
-Message = dict[str, Any]
+from .incoming import MOST_OF_A_MESSAGE, BadMessageError, Incoming
+from .messages import Message
 
 MESSAGES_A_TURN = 16
 """Taken from a process before the others, and callers, have their turn."""
-_BUFFER = 4 << 20
-_MAX_FDS = 4
 _LOG = logging.getLogger(__name__)
 
 # Made once: to ask the allocator for the longest packet at every message leaves ever more of the
 # heap in pieces. One for all channels: a process reads them in one thread, message by message.
-_incoming = memoryview(bytearray(_BUFFER))
+_buffer = memoryview(bytearray(MOST_OF_A_MESSAGE))
+_encode = msgspec.json.Encoder().encode
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
     """Two connected ends, with room for prompts of a hundred thousand tokens in flight."""
     ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in ends:
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_OF_A_MESSAGE)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MOST_OF_A_MESSAGE)
     return ends
 
 
-def _pack(kind: str, fields: Message) -> bytes:
-    return json.dumps({"kind": kind, **fields}, separators=(",", ":")).encode()
-
-
-def _unpack(data: bytes, speech: Speech) -> Message:
-    try:
-        message: Message = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise BadMessageError("a message that is no JSON") from error
-    speech.check(message)
-    return message
-
-
-def _receive(
-    sock: socket.socket, most_bytes: int = _BUFFER, descriptors: int = _MAX_FDS
-) -> tuple[bytes, list[int]]:
+def _receive(sock: socket.socket, incoming: Incoming) -> tuple[bytes, list[int]]:
     """The next packet; ``BadMessageError`` for one that is longer or has more descriptors, none of
     which stays open."""
     fds = array.array("i")
+    most_bytes, descriptors = incoming.most_bytes, incoming.descriptors
     room = socket.CMSG_LEN(descriptors * fds.itemsize) if descriptors else 0
     length, ancillary, message_flags, _ = sock.recvmsg_into(
-        [_incoming[:most_bytes]], room, socket.MSG_CMSG_CLOEXEC
+        [_buffer[:most_bytes]], room, socket.MSG_CMSG_CLOEXEC
     )
     for level, kind, payload in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -73,7 +57,7 @@ def _receive(
         long = message_flags & socket.MSG_TRUNC
         limit = f"{most_bytes} bytes" if long else f"{descriptors} descriptors"
         raise BadMessageError(f"a message of more than {limit}")
-    return bytes(_incoming[:length]), list(fds)
+    return bytes(_buffer[:length]), list(fds)
 
 
 def close_all(fds: Iterable[int]) -> None:
@@ -89,28 +73,34 @@ def _transmit(sock: socket.socket, data: bytes, fds: Sequence[int]) -> None:
 
 
 class Channel:
-    """The blocking end, for a process that has nothing else to wait for."""
+    """The blocking end, for a process that has nothing else to wait for. ``incoming`` is what it
+    may receive."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, incoming: Incoming) -> None:
         self._sock = sock
+        self._incoming = incoming
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
 
     def fileno(self) -> int:
         return self._sock.fileno()
 
-    def send(self, kind: str, fds: Sequence[int] = (), **fields: Any) -> None:
-        _transmit(self._sock, _pack(kind, fields), fds)
+    def send(self, message: Message, fds: Sequence[int] = ()) -> None:
+        _transmit(self._sock, _encode(message), fds)
 
     def receive(self, timeout_ms: int | None = None) -> tuple[Message, list[int]] | None:
         """The next message and its descriptors, or None after ``timeout_ms`` (None: no end).
-        ``EOFError`` once the other end is closed."""
+        ``EOFError`` once the other end is closed, ``BadMessageError`` for no message of these."""
         if not self._poll.poll(timeout_ms):
             return None
-        data, fds = _receive(self._sock)
+        data, fds = _receive(self._sock, self._incoming)
         if not data:
             raise EOFError("the gateway is gone")
-        return json.loads(data), fds
+        try:
+            return self._incoming.decode(data), fds
+        except BadMessageError:
+            close_all(fds)
+            raise
 
     def close(self) -> None:
         self._sock.close()
@@ -119,7 +109,7 @@ class Channel:
 class AsyncChannel:
     """The gateway's end: callbacks on arrival, and a send that never blocks the loop.
 
-    ``speech`` is what the other end may say; ``on_message`` gets nothing else, and owns the
+    ``incoming`` is what the other end may say; ``on_message`` gets nothing else, and owns the
     descriptors that come along. ``on_close`` is called once, unless :meth:`close` came first: with
     an empty text where the other end hung up, else with what was wrong with what it said.
     """
@@ -127,13 +117,13 @@ class AsyncChannel:
     def __init__(
         self,
         sock: socket.socket,
-        speech: Speech,
+        incoming: Incoming,
         on_message: Callable[[Message, list[int]], None],
         on_close: Callable[[str], None],
     ) -> None:
         sock.setblocking(False)
         self._sock = sock
-        self._speech = speech
+        self._incoming = incoming
         self._loop = asyncio.get_running_loop()
         self._on_message = on_message
         self._on_close = on_close
@@ -141,10 +131,10 @@ class AsyncChannel:
         self._open = True
         self._loop.add_reader(sock, self._readable)
 
-    def send(self, kind: str, fds: Sequence[int] = (), **fields: Any) -> None:
+    def send(self, message: Message, fds: Sequence[int] = ()) -> None:
         """Send now, or as soon as the other end has room; dropped once it is gone."""
         if self._open:
-            self._outbox.append((_pack(kind, fields), fds))
+            self._outbox.append((_encode(message), fds))
             self._flush()
 
     def _flush(self) -> None:
@@ -176,7 +166,7 @@ class AsyncChannel:
         if not self._open:
             return False
         try:
-            data, fds = _receive(self._sock, self._speech.most_bytes, self._speech.descriptors)
+            data, fds = _receive(self._sock, self._incoming)
         except BlockingIOError:
             return False
         except ConnectionResetError:
@@ -195,7 +185,7 @@ class AsyncChannel:
     def _hear(self, data: bytes, fds: list[int]) -> None:
         """Nothing that comes may raise out of here, where nobody would know whose it was."""
         try:
-            message = _unpack(data, self._speech)
+            message = self._incoming.decode(data)
         except BadMessageError as error:
             close_all(fds)
             self._hang_up(str(error))
@@ -205,8 +195,9 @@ class AsyncChannel:
         except BadMessageError as error:
             self._hang_up(str(error))
         except Exception as error:
-            _LOG.exception("a message of kind %s cannot be taken", message["kind"])
-            self._hang_up(f"{message['kind']}: {error!r}")
+            kind = type(message).__name__
+            _LOG.exception("a message of kind %s cannot be taken", kind)
+            self._hang_up(f"{kind}: {error!r}")
 
     def _hang_up(self, why: str) -> None:
         if self._open:

@@ -9,8 +9,9 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .channel import AsyncChannel, Message
+from .channel import AsyncChannel
 from .liveness import Pulse
+from .messages import Message, Ping
 from .output import Output
 
 GRACE_S = 2.0
@@ -38,7 +39,7 @@ class Child:
     """Processor time of all its life, once it has ended; None where nobody could tell."""
 
     def ask(self) -> None:
-        self.channel.send("ping")
+        self.channel.send(Ping())
 
 
 def kill(child: Child) -> None:

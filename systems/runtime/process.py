@@ -1,40 +1,24 @@
-"""What every process of the platform does first, and the modules that a role runs in."""
+"""What every process of the platform does first, whatever its role."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
-import importlib
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from systems.engine.cuda import context
 from systems.errors import ConfinementError
 
 from .channel import Channel
+from .messages import Failed
+from .roles import Role, by_name
 from .sandbox import confine
 
 PR_SET_PDEATHSIG = 1
-
-ROLES = {
-    "auditor": "systems.serverless.live.weights.auditor",
-    "instance": "systems.serverless.live.instance",
-    "loader": "systems.serverless.live.weights.loader",
-    "replica": "systems.serverful.inhouse.replica",
-    "zygote": "systems.runtime.zygote",
-}
-
-CONFINED: Mapping[str, Callable[[str], None]] = {
-    "auditor": confine.confine,
-    "instance": confine.confine,
-    "loader": confine.confine,
-    "zygote": confine.shelter,
-}
-"""Roles that read what tenants bring, and the template that forks them and reads nothing."""
 
 
 def environment() -> dict[str, str]:
@@ -76,18 +60,17 @@ def import_libraries() -> None:
     gc.freeze()
 
 
-def become(role: str, sock: socket.socket, device: str) -> NoReturn:
+def become(role: Role, sock: socket.socket, device: str) -> NoReturn:
     """Run ``role`` on ``sock`` to its end, confined as its kind of device allows. Ends the
     process itself: an interpreter that was forked has nothing to tidy, and unwinding torch takes
     longer than the kernel does."""
     status = 1
-    channel = Channel(sock)
+    channel = Channel(sock, role.hears)
     try:
-        if role in CONFINED:
-            CONFINED[role](device)
-        status = importlib.import_module(ROLES[role]).main(channel)
+        role.confine(device)
+        status = role.main(channel)
     except ConfinementError as error:
-        channel.send("failed", reason=f"not confined: {error}")
+        channel.send(Failed(f"not confined: {error}"))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         status = 0
     except BaseException:
@@ -99,12 +82,13 @@ def become(role: str, sock: socket.socket, device: str) -> NoReturn:
         os._exit(status)
 
 
-def main() -> NoReturn:
-    """``python -m systems.runtime.process ROLE FD PARENT DEVICE``: a role from nothing."""
-    role, fd, parent, device = sys.argv[1:]
+def start_of(role: Role, fd: int, device: str) -> list[str]:
+    """The command that starts ``role`` from nothing, with its channel as ``fd``."""
+    return [sys.executable, "-m", role.module, role.name, str(fd), str(os.getpid()), device]
+
+
+def main(*roles: Role) -> NoReturn:
+    """``python -m MODULE ROLE FD PARENT DEVICE``: one of the module's roles from nothing."""
+    name, fd, parent, device = sys.argv[1:]
     settle(int(parent))
-    become(role, socket.socket(fileno=int(fd)), device)
-
-
-if __name__ == "__main__":
-    main()
+    become(by_name(*roles)[name], socket.socket(fileno=int(fd)), device)

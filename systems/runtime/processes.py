@@ -7,20 +7,23 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 from systems.interface import Stage
 
 from . import channel as wire
-from . import process, processor, said
-from .channel import AsyncChannel, Message
+from . import process, processor
+from .channel import AsyncChannel
 from .children import GRACE_S, Child, kill, why
+from .incoming import BadMessageError
+from .messages import Message, Pong, Started
 from .output import Output, Told
+from .roles import Role
 from .stages import Timeline
+from .template_messages import Exited, Fork, Forked, Ready
 
 _LOG = logging.getLogger(__name__)
 
@@ -29,12 +32,14 @@ OnExit = Callable[[int | None], None]
 
 
 class Processes:
-    """``device``: what the node's devices are. Every child's ``on_exit`` is called once."""
+    """``device``: what the node's devices are; ``template_role``: of the process that is forked.
+    Every child's ``on_exit`` is called once."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, template_role: Role) -> None:
         self.template: Child | None = None
         self.template_timeline = Timeline.empty()
         self._device = device
+        self._template_role = template_role
         self._forks: dict[int, Child] = {}
         self._by_pid: dict[int, Child] = {}
         self._tokens = 0
@@ -45,14 +50,13 @@ class Processes:
         """Forks of the template that have not ended."""
         return [*self._by_pid.values(), *self._forks.values()]
 
-    def begin(self, role: str, on_message: OnMessage, on_exit: OnExit) -> Child:
+    def begin(self, role: Role, on_message: OnMessage, on_exit: OnExit) -> Child:
         """The shorter way: by fork where there is a template."""
         start = self.fork if self.template is not None else self.spawn
         return start(role, on_message, on_exit)
 
-    def spawn(self, role: str, on_message: OnMessage, on_exit: OnExit) -> Child:
+    def spawn(self, role: Role, on_message: OnMessage, on_exit: OnExit) -> Child:
         """A process for ``role`` from nothing: a new interpreter."""
-        command = [sys.executable, "-m", "systems.runtime.process", role]
         with contextlib.ExitStack() as undo:
             ours, theirs = wire.pair()
             undo.callback(ours.close)
@@ -60,7 +64,7 @@ class Processes:
             undo.callback(output.close)
             with theirs, output.writer as printed:
                 popen = subprocess.Popen(
-                    [*command, str(theirs.fileno()), str(os.getpid()), self._device],
+                    process.start_of(role, theirs.fileno(), self._device),
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=printed,
@@ -76,7 +80,7 @@ class Processes:
         asyncio.get_running_loop().add_reader(end, self._spawned_ended, child, end)
         return child
 
-    def fork(self, role: str, on_message: OnMessage, on_exit: OnExit) -> Child:
+    def fork(self, role: Role, on_message: OnMessage, on_exit: OnExit) -> Child:
         """A process for ``role`` by fork of the template, libraries in place."""
         assert self.template is not None, "the controller forks only from a ready template"
         ours, theirs = wire.pair()
@@ -84,39 +88,49 @@ class Processes:
         child = self._adopt(role, ours, output, on_message, on_exit)
         self._tokens += 1
         self._forks[self._tokens] = child
-        fields = {"role": role, "token": self._tokens, "device": self._device}
+        asked = Fork(self._tokens, role.name, self._device)
         with theirs, output.writer as printed:
-            self.template.channel.send("fork", [theirs.fileno(), printed.fileno()], **fields)
+            self.template.channel.send(asked, [theirs.fileno(), printed.fileno()])
         return child
 
     def start_template(self, on_ready: Callable[[], None], on_died: Callable[[str], None]) -> None:
         """``on_died`` is told why. Raises ``OSError`` where no process can be made."""
         self.template_timeline.begin(Stage.WARMING, time.monotonic_ns())
         self.template = self.spawn(
-            "zygote",
+            self._template_role,
             lambda message, fds: self._template_says(message, on_ready),  # noqa: ARG005
             lambda returncode: self._template_ended(returncode, on_died),
         )
 
     def _template_says(self, message: Message, on_ready: Callable[[], None]) -> None:
         now = time.monotonic_ns()
-        match message["kind"]:
-            case "started":
+        match message:
+            case Started():
                 self.template_timeline.end(Stage.WARMING, now)
                 self.template_timeline.begin(Stage.LIBRARIES, now)
-            case "ready":
+            case Ready():
                 self.template_timeline.end(Stage.LIBRARIES, now)
                 on_ready()
-            case "forked":
-                child = self._forks.pop(message["token"])
-                child.pid = message["pid"]
-                self._by_pid[message["pid"]] = child
-                if child.doomed:
-                    kill(child)
-            case "exited":
-                child = self._by_pid.pop(message["pid"])
-                child.used_ns = message["used_ns"]
-                self._ended(child, message["returncode"])
+            case Forked():
+                self._forked(message)
+            case Exited():
+                self._exited(message)
+
+    def _forked(self, message: Forked) -> None:
+        child = self._forks.pop(message.token, None)
+        if child is None:
+            raise BadMessageError(f"forked: no process was asked for as {message.token}")
+        child.pid = message.pid
+        self._by_pid[message.pid] = child
+        if child.doomed:
+            kill(child)
+
+    def _exited(self, message: Exited) -> None:
+        child = self._by_pid.pop(message.pid, None)
+        if child is None:
+            raise BadMessageError(f"exited: no fork has the process id {message.pid}")
+        child.used_ns = message.used_ns
+        self._ended(child, message.returncode)
 
     def _template_ended(self, returncode: int | None, on_died: Callable[[str], None]) -> None:
         verdict = self.template.verdict if self.template else ""
@@ -129,13 +143,18 @@ class Processes:
             self._ended(child, None)
 
     def _adopt(
-        self, role: str, sock: Any, output: Output, on_message: OnMessage, on_exit: OnExit
+        self,
+        role: Role,
+        sock: socket.socket,
+        output: Output,
+        on_message: OnMessage,
+        on_exit: OnExit,
     ) -> Child:
         child: Child
 
         def hear(message: Message, fds: list[int]) -> None:
             child.pulse.heard()
-            if message["kind"] != "pong":
+            if not isinstance(message, Pong):
                 child.on_message(message, fds)
 
         def closed(why: str) -> None:
@@ -143,8 +162,8 @@ class Processes:
                 self._condemn(child, why)
             self._hung_up(child)
 
-        channel = AsyncChannel(sock, said.OF_ROLE[role], hear, closed)
-        child = Child(role, channel, output, on_message, on_exit)
+        channel = AsyncChannel(sock, role.says, hear, closed)
+        child = Child(role.name, channel, output, on_message, on_exit)
         return child
 
     def _condemn(self, child: Child, why: str) -> None:

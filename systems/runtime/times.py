@@ -1,15 +1,13 @@
 """Times that other processes state, held to what was observed here.
 
-An instance may be a tenant's by now. What it says of time (whole numbers, see said.py) counts only
-between when it was asked and when its answer was heard.
+An instance may be a tenant's by now. What it says of time (whole numbers, see messages.py) counts
+only between when it was asked and when its answer was heard.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Self
-
-from .channel import Message
 
 
 def clamp(t_ns: int, earliest_ns: int, latest_ns: int) -> int:
@@ -26,9 +24,9 @@ class Step:
     heard_ns: int
 
     @classmethod
-    def of(cls, message: Message, heard_ns: int) -> Self:
-        """Of a message that was checked."""
-        end_ns, start_ns = min(message["t_ns"], heard_ns), message.get("start_ns")
+    def of(cls, start_ns: int | None, end_ns: int, heard_ns: int) -> Self:
+        """From the times that a message states."""
+        end_ns = min(end_ns, heard_ns)
         return cls(None if start_ns is None else min(start_ns, end_ns), end_ns, heard_ns)
 
     @property

@@ -11,17 +11,35 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Mapping
+from functools import partial
 
-from . import output, process, processor
-from .channel import Channel
+from . import output, process, processor, template_messages
+from .channel import Channel, close_all
+from .messages import Ping, Pong, Started
+from .roles import Role, by_name
+from .sandbox import confine
+from .template_messages import Exited, Fork, Forked, Ready
 
 
-def main(channel: Channel) -> int:
-    channel.send("started", t_ns=time.monotonic_ns())
+def role_of(module: str, *forked: Role) -> Role:
+    """The role of a template that is started with ``module`` and forks any of ``forked``."""
+    return Role(
+        "zygote",
+        module,
+        template_messages.SAYS,
+        template_messages.HEARS,
+        partial(_main, by_name(*forked)),
+        confine.shelter,
+    )
+
+
+def _main(roles: Mapping[str, Role], channel: Channel) -> int:
+    channel.send(Started(time.monotonic_ns()))
     process.import_libraries()
     _check_single_threaded()
     wakeup = _wake_on_child()
-    channel.send("ready", t_ns=time.monotonic_ns())
+    channel.send(Ready(time.monotonic_ns()))
     poll = select.poll()
     poll.register(channel, select.POLLIN)
     poll.register(wakeup, select.POLLIN)
@@ -31,7 +49,7 @@ def main(channel: Channel) -> int:
             os.read(wakeup, 4096)
             _reap(channel)
         if channel.fileno() in ready:
-            _serve(channel, wakeup)
+            _serve(roles, channel, wakeup)
 
 
 def _check_single_threaded() -> None:
@@ -57,18 +75,27 @@ def _reap(channel: Channel) -> None:
         if pid == 0:
             return
         returncode, used_ns = os.waitstatus_to_exitcode(status), processor.of_usage(usage)
-        channel.send("exited", pid=pid, returncode=returncode, used_ns=used_ns)
+        channel.send(Exited(pid, returncode, used_ns))
 
 
-def _serve(channel: Channel, wakeup: int) -> None:
+def _serve(roles: Mapping[str, Role], channel: Channel, wakeup: int) -> None:
     received = channel.receive()
     if received is None:
         return
     message, fds = received
-    if message["kind"] == "ping":
-        channel.send("pong")
-        return
-    fd, writer = fds
+    match message:
+        case Ping():
+            channel.send(Pong())
+        case Fork():
+            pid = _fork(roles[message.role], message.device, channel, wakeup, *fds)
+            close_all(fds)
+            channel.send(Forked(message.token, pid))
+
+
+def _fork(
+    role: Role, device: str, channel: Channel, wakeup: int, channel_fd: int, printed_fd: int
+) -> int:
+    """The process id of a fork that is ``role``, on the channel ``channel_fd``."""
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
@@ -76,12 +103,10 @@ def _serve(channel: Channel, wakeup: int) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.close(wakeup)
         channel.close()
-        output.redirect(writer)
+        output.redirect(printed_fd)
         process.settle(parent)
-        process.become(message["role"], socket.socket(fileno=fd), message["device"])
-    os.close(fd)
-    os.close(writer)
-    channel.send("forked", token=message["token"], pid=pid)
+        process.become(role, socket.socket(fileno=channel_fd), device)
+    return pid
 
 
 def _woken(number: int, frame: object) -> None:

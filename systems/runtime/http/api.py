@@ -14,6 +14,7 @@ from aiohttp import web
 from systems.access import AccessTokens
 from systems.interface import Deployment, Function
 from systems.runtime.calls import Call, Failure, Tokens
+from systems.runtime.messages import Sampling
 
 from . import body as bodies
 from . import schema
@@ -221,14 +222,14 @@ async def _open_stream(request: web.Request) -> web.StreamResponse:
     return response
 
 
-def _sampling(body: schema.CompletionRequest | schema.ChatRequest, text: Text) -> dict[str, Any]:
-    return {
-        "temperature": body.temperature,
-        "top_p": body.top_p,
-        "seed": secrets.randbelow(1 << 31) if body.seed is None else body.seed,
-        "ignore_eos": body.ignore_eos,
-        "stop_token_ids": text.stop_ids,
-    }
+def _sampling(body: schema.CompletionRequest | schema.ChatRequest, text: Text) -> Sampling:
+    return Sampling(
+        temperature=body.temperature,
+        top_p=body.top_p,
+        seed=secrets.randbelow(1 << 31) if body.seed is None else body.seed,
+        ignore_eos=body.ignore_eos,
+        stop_token_ids=tuple(text.stop_ids),
+    )
 
 
 def _new_id(shape: Shape) -> str:

@@ -13,7 +13,8 @@ from systems.engine.adapter import load_adapter
 from systems.engine.checkpoint import BackboneLayout
 from systems.engine.multi import MultiEngine
 from systems.engine.private_weights import READ
-from systems.runtime.channel import Message
+
+from .messages import Configure
 
 
 def hold(engine: Any, name: str, path: Path) -> float:
@@ -23,35 +24,35 @@ def hold(engine: Any, name: str, path: Path) -> float:
     return time.perf_counter() - start
 
 
-def _limits(message: Message) -> dict[str, int]:
+def _limits(message: Configure) -> dict[str, int]:
     return {
-        "max_batch_size": message["slots"],
-        "max_context_tokens": message["max_context_tokens"],
+        "max_batch_size": message.slots,
+        "max_context_tokens": message.max_context_tokens,
     }
 
 
-def _on_cpu(message: Message) -> MultiEngine:
-    torch.set_num_threads(message["threads"])
-    layout = BackboneLayout.from_json(message["layout"])
-    weights = READ["cpu"](layout, Path(message["model_dir"]))
+def _on_cpu(message: Configure) -> MultiEngine:
+    torch.set_num_threads(message.threads)
+    layout = BackboneLayout.from_json(message.layout)
+    weights = READ["cpu"](layout, Path(message.model_dir))
     return MultiEngine(layout.config, weights, **_limits(message))
 
 
-def _on_cuda(message: Message) -> Any:
+def _on_cuda(message: Configure) -> Any:
     """All shapes are prepared before the server is ready: it has the time."""
     from systems.engine.cuda.multi import CudaMultiEngine
     from systems.engine.cuda.slot import SlotShape
     from systems.engine.cuda.table import AdapterTable
 
-    layout = BackboneLayout.from_json(message["layout"])
-    weights = READ["cuda"](layout, Path(message["model_dir"]))
-    table_of = message["table"]
-    shape = SlotShape.of(layout.config, table_of["rank"], table_of["targets"], weights.dtype)
-    table = AdapterTable(shape, table_of["count"], "cuda")
+    layout = BackboneLayout.from_json(message.layout)
+    weights = READ["cuda"](layout, Path(message.model_dir))
+    table_of = message.table
+    shape = SlotShape.of(layout.config, table_of.rank, table_of.targets, weights.dtype)
+    table = AdapterTable(shape, table_of.count, "cuda")
     engine = CudaMultiEngine(layout.config, weights, table, **_limits(message))
     while engine.prepare():
         pass
     return engine
 
 
-MAKERS: Mapping[str, Callable[[Message], Any]] = {"cpu": _on_cpu, "cuda": _on_cuda}
+MAKERS: Mapping[str, Callable[[Configure], Any]] = {"cpu": _on_cpu, "cuda": _on_cuda}

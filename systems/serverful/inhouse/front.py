@@ -6,16 +6,33 @@ import asyncio
 import itertools
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from systems.interface import Decision
 from systems.runtime.calls import Call, Failure, Tokens, evidence_of
-from systems.runtime.channel import AsyncChannel, Message, close_all
+from systems.runtime.channel import AsyncChannel, close_all
+from systems.runtime.incoming import BadMessageError
 from systems.runtime.journal import Journal
+from systems.runtime.messages import Cancel, Message, Request, RequestFields, StepToken
 from systems.runtime.times import Step
 
 from .deck import Deck
+from .messages import Drop, Hold, Join, Joined, Parted, Release, Stepped, Switched
 from .placement import Place, Placement
+
+
+class Move(NamedTuple):
+    """A request on its way from one replica to another."""
+
+    source: int
+    target: int
+
+
+class Parcel(NamedTuple):
+    """Descriptors on their way to the replica ``target``."""
+
+    target: int
+    fds: list[int]
 
 
 class Front:
@@ -28,8 +45,8 @@ class Front:
         self._journal = journal
         self._channels: Sequence[AsyncChannel] = ()
         self._calls: dict[int, Call] = {}
-        self._moving: dict[int, int] = {}
-        self._parcels: dict[int, list[int]] = {}
+        self._moving: dict[int, Move] = {}
+        self._parcels: dict[int, Parcel] = {}
         """Descriptors on their way: a message may leave later than it is sent."""
         self._ids = itertools.count()
         self._loop = asyncio.get_running_loop()
@@ -56,7 +73,7 @@ class Front:
             return
         if call.id not in self._moving:
             replica = self._placement.replica_of(call.id)
-            self._channels[replica].send("cancel", request=call.id)
+            self._channels[replica].send(Cancel(call.id))
             self._placement.finished(call.id)
 
     def answered(self, call: Call, responded_ns: int | None) -> None:
@@ -81,52 +98,49 @@ class Front:
         """Messages arrive in order: the adapter is there when its request is."""
         channel = self._channels[place.replica]
         if place.evicted is not None:
-            channel.send("drop", adapter=place.evicted)
+            channel.send(Drop(place.evicted))
         if place.brought is not None:
             path = str(self.plan.functions[place.brought].adapter)
-            channel.send("hold", adapter=place.brought, path=path)
+            channel.send(Hold(place.brought, path))
 
     def _send(self, call: Call, replica: int) -> None:
         call.instance = replica
-        self._channels[replica].send("request", request=self._fields(call))
+        self._channels[replica].send(Request(self._fields(call)))
 
-    def _fields(self, call: Call) -> Message:
-        return {
-            "request_id": call.id,
-            "prompt_ids": call.prompt_ids,
-            "max_tokens": call.max_tokens,
-            "adapter": self._adapter(call),
-            **call.sampling,
-        }
+    def _fields(self, call: Call) -> RequestFields:
+        return call.fields(self._adapter(call))
 
     def heard(self, replica: int, message: Message, fds: list[int]) -> None:
-        """What a replica says."""
-        if message["kind"] == "stepped":
-            step = Step.of(message, time.monotonic_ns())
-            self._deliver(replica, message["tokens"], step)
-        elif message["kind"] == "parted":
-            self._parted(message, fds)
-        elif message["kind"] == "joined":
-            close_all(self._parcels.pop(message["request"]))
-        elif message["kind"] == "switched":
-            self._switched(replica, message["merged"], Step.of(message, time.monotonic_ns()))
+        """What a replica says. Raise ``BadMessageError`` where that was not asked for."""
+        if not isinstance(message, Parted):
+            close_all(fds)
+        match message:
+            case Stepped():
+                step = Step.of(message.start_ns, message.t_ns, time.monotonic_ns())
+                self._deliver(replica, message.tokens, step)
+            case Parted():
+                self._parted(replica, message, fds)
+            case Joined():
+                self._joined(replica, message)
+            case Switched():
+                step = Step.of(message.start_ns, message.t_ns, time.monotonic_ns())
+                self._switched(replica, message.merged, step)
 
     def _switched(self, replica: int, merged: str | None, step: Step) -> None:
         numbers = {"replica": replica, "merged": merged, "took_ns": step.took_ns}
         self._journal.decision(Decision(step.end_ns, "switch", numbers))
 
-    def _deliver(
-        self, replica: int, tokens: Sequence[tuple[int, int, str | None]], step: Step
-    ) -> None:
-        for request, token, finished in tokens:
+    def _deliver(self, replica: int, tokens: Sequence[StepToken], step: Step) -> None:
+        for token in tokens:
+            request = token.request
             call = self._calls.get(request)
             if call is None or call.instance != replica:
                 continue
             if call.first_token_ns is None:
                 call.batch_size = len(tokens)
             call.stepped(step)
-            call.answers.put_nowait(Tokens((token,), finished))
-            if finished:
+            call.answers.put_nowait(Tokens((token.id,), token.finished))
+            if token.finished:
                 del self._calls[request]
                 if request not in self._moving:
                     self._placement.finished(request)
@@ -141,26 +155,37 @@ class Front:
         started = frozenset(id_ for id_, call in self._calls.items() if call.first_token_ns)
         places = list(self._placement.rebalance(started))
         for place in places:
-            self._moving[place.request] = place.replica
-            self._channels[before[place.request]].send("part", request=place.request)
+            self._moving[place.request] = Move(before[place.request], place.replica)
+            self._channels[before[place.request]].send(Release(place.request))
             numbers = {"source": before[place.request], "target": place.replica}
             self._journal.decision(Decision(time.monotonic_ns(), "migrate", numbers))
         for place in places:  # after all have left: none of an adapter's own runs as it is dropped
             self._bring(place)
 
-    def _parted(self, message: Message, fds: list[int]) -> None:
+    def _parted(self, replica: int, message: Parted, fds: list[int]) -> None:
         """Send it on, unless it has ended or nobody waits for it any more."""
-        request = message["request"]
-        target = self._moving.pop(request)
+        request = message.request
+        move = self._moving.get(request)
+        if move is None or move.source != replica or len(fds) != (message.state is not None):
+            close_all(fds)
+            raise BadMessageError(f"parted: request {request} as it was not asked for")
+        del self._moving[request]
         call = self._calls.get(request)
-        if call is None or not message["there"]:
+        if call is None or not message.there:
             self._placement.finished(request)
-        elif message["state"] is None:
-            self._send(call, target)
+        elif message.state is None:
+            self._send(call, move.target)
         else:
-            call.instance = target
-            self._parcels[request] = fds
-            channel, fields = self._channels[target], self._fields(call)
-            channel.send("join", fds, request=fields, state=message["state"])
+            call.instance = move.target
+            self._parcels[request] = Parcel(move.target, fds)
+            joins = Join(self._fields(call), message.state)
+            self._channels[move.target].send(joins, fds)
             return
         close_all(fds)
+
+    def _joined(self, replica: int, message: Joined) -> None:
+        parcel = self._parcels.get(message.request)
+        if parcel is None or parcel.target != replica:
+            raise BadMessageError(f"joined: request {message.request} was not handed over")
+        del self._parcels[message.request]
+        close_all(parcel.fds)

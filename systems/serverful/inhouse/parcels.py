@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 
@@ -12,10 +12,16 @@ from systems.engine.dtypes import torch_dtype
 from systems.engine.parting import Parted
 from systems.engine.requests import GenerationRequest
 
-State = dict[str, Any]
+from .messages import RequestSnapshot, SnapshotDtype
+
+_DTYPES: Mapping[torch.dtype, SnapshotDtype] = {
+    torch.float32: "float32",
+    torch.bfloat16: "bfloat16",
+    torch.float16: "float16",
+}
 
 
-def pack(parted: Parted) -> tuple[State, int]:
+def pack(parted: Parted) -> tuple[RequestSnapshot, int]:
     """What to send beside the request itself, and the descriptor to go with it."""
     kv = parted.kv.contiguous()
     fd = os.memfd_create("kv", os.MFD_CLOEXEC)
@@ -25,25 +31,26 @@ def pack(parted: Parted) -> tuple[State, int]:
         view.copy_(kv.view(torch.uint8).flatten())
         del view  # the mapping cannot be closed while a tensor looks into it
     draws = None if parted.draws is None else bytes(parted.draws.tolist()).hex()
-    return {
-        "token": parted.token,
-        "produced": parted.produced,
-        "draws": draws,
-        "shape": list(kv.shape),
-        "dtype": str(kv.dtype).removeprefix("torch."),
-    }, fd
+    state = RequestSnapshot(
+        token=parted.token,
+        produced=parted.produced,
+        draws=draws,
+        shape=tuple(kv.shape),
+        dtype=_DTYPES[kv.dtype],
+    )
+    return state, fd
 
 
-def unpack(request: GenerationRequest, state: State, fd: int) -> Parted:
+def unpack(request: GenerationRequest, state: RequestSnapshot, fd: int) -> Parted:
     """Closes ``fd``."""
     with mmap.mmap(fd, 0) as memory:
         raw = torch.frombuffer(memory, dtype=torch.uint8).clone()
     os.close(fd)
-    draws = state["draws"]
+    draws = state.draws
     return Parted(
         request,
-        state["token"],
-        state["produced"],
+        state.token,
+        state.produced,
         None if draws is None else torch.tensor(list(bytes.fromhex(draws)), dtype=torch.uint8),
-        raw.view(torch_dtype(state["dtype"])).view(state["shape"]),
+        raw.view(torch_dtype(state.dtype)).view(state.shape),
     )

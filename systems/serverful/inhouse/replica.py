@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from systems.runtime import process
-from systems.runtime.channel import Channel, Message
+from systems.runtime.channel import Channel
+from systems.runtime.messages import Cancel, Message, Request, StepToken, Stop
+from systems.runtime.roles import Role
 
+from . import messages as m
 from .batcher import Queued
 
 if TYPE_CHECKING:
@@ -35,15 +38,15 @@ class Replica:
         self._queue: dict[int, Queued] = {}
         self._slots = 0
         self._stopped = False
-        self._on: dict[str, Callable[[Message, list[int]], None]] = {
-            "configure": self._configure,
-            "hold": self._hold,
-            "drop": self._drop,
-            "request": self._request,
-            "cancel": self._cancel,
-            "part": self._part,
-            "join": self._join,
-            "stop": self._stop,
+        self._on: dict[type[Message], Callable[[Any, list[int]], None]] = {
+            m.Configure: self._configure,
+            m.Hold: self._hold,
+            m.Drop: self._drop,
+            Request: self._request,
+            Cancel: self._cancel,
+            m.Release: self._release,
+            m.Join: self._join,
+            Stop: self._stop,
         }
 
     def run(self) -> int:
@@ -52,7 +55,7 @@ class Replica:
             received = self._channel.receive(0 if self._queue else None)
             while received is not None and not self._stopped:
                 message, fds = received
-                self._on[message["kind"]](message, fds)
+                self._on[type(message)](message, fds)
                 received = self._channel.receive(0)
             if self._queue:
                 self._iterate()
@@ -64,9 +67,7 @@ class Replica:
         if choice.merged != self._engine.merged:
             start_ns = time.monotonic_ns()
             self._engine.merge(choice.merged)
-            self._channel.send(
-                "switched", merged=choice.merged, start_ns=start_ns, t_ns=time.monotonic_ns()
-            )
+            self._channel.send(m.Switched(choice.merged, start_ns, time.monotonic_ns()))
         fresh = [self._waiting.pop(id_) for id_ in choice.ids if id_ in self._waiting]
         start_ns = time.monotonic_ns()
         events = (
@@ -78,84 +79,80 @@ class Replica:
         for event in events:
             if event.finished:
                 del self._queue[event.request_id]
-        self._channel.send(
-            "stepped", start_ns=start_ns, t_ns=time.monotonic_ns(), tokens=_tokens(events)
-        )
+        self._channel.send(m.Stepped(start_ns, time.monotonic_ns(), _tokens(events)))
 
     # -- what the front says ----------------------------------------------------------------
 
-    def _configure(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+    def _configure(self, message: m.Configure, fds: list[int]) -> None:  # noqa: ARG002
         """Load the backbone into this process's own memory, and make the engine and its batcher
         ready."""
         process.import_libraries()
         from . import engines
         from .schemes import SCHEMES
 
-        engine = engines.MAKERS[message["device"]](message)
-        self._slots = message["slots"]
-        scheme = SCHEMES[message["scheme"]]
+        engine = engines.MAKERS[message.device](message)
+        self._slots = message.slots
+        scheme = SCHEMES[message.scheme]
         self._engine = engine
         loads_s = {
-            name: engines.hold(engine, name, Path(path))
-            for name, path in message["adapters"].items()
+            name: engines.hold(engine, name, Path(path)) for name, path in message.adapters.items()
         }
         timings = scheme.profile(engine, loads_s) if scheme.profile else {}
-        self._batcher = scheme.batcher(message["batch"], message["adapters"], timings)
-        self._channel.send("ready", timings=timings)
+        self._batcher = scheme.batcher(message.slots, message.adapters, timings)
+        self._channel.send(m.Ready(dict(timings)))
 
-    def _hold(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+    def _hold(self, message: m.Hold, fds: list[int]) -> None:  # noqa: ARG002
         from . import engines
 
-        engines.hold(self._engine, message["adapter"], Path(message["path"]))
+        engines.hold(self._engine, message.adapter, Path(message.path))
 
-    def _drop(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
-        self._engine.drop(message["adapter"])
+    def _drop(self, message: m.Drop, fds: list[int]) -> None:  # noqa: ARG002
+        self._engine.drop(message.adapter)
 
-    def _request(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
-        request = _request_of(message["request"])
+    def _request(self, message: Request, fds: list[int]) -> None:  # noqa: ARG002
+        request = message.request.for_engine()
         self._waiting[request.request_id] = request
         self._queue[request.request_id] = Queued(request.request_id, request.adapter, False)
 
-    def _cancel(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
-        request = message["request"]
+    def _cancel(self, message: Cancel, fds: list[int]) -> None:  # noqa: ARG002
+        request = message.request
         self._queue.pop(request, None)
         if self._waiting.pop(request, None) is None:
             self._engine.cancel(request)
 
-    def _part(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+    def _release(self, message: m.Release, fds: list[int]) -> None:  # noqa: ARG002
         """Give a request back: as it came, or with all it has come to. One that has ended
         meanwhile has said so already."""
         from . import parcels
 
-        request = message["request"]
+        request = message.request
         queued = self._queue.pop(request, None)
         if queued is None:
-            self._channel.send("parted", request=request, there=False, state=None)
+            self._channel.send(m.Parted(request, there=False))
         elif self._waiting.pop(request, None) is not None:
-            self._channel.send("parted", request=request, there=True, state=None)
+            self._channel.send(m.Parted(request, there=True))
         else:
             state, fd = parcels.pack(self._engine.part(request))
-            self._channel.send("parted", [fd], request=request, there=True, state=state)
+            self._channel.send(m.Parted(request, there=True, state=state), [fd])
             os.close(fd)
 
-    def _join(self, message: Message, fds: list[int]) -> None:
+    def _join(self, message: m.Join, fds: list[int]) -> None:
         from . import parcels
 
-        request = _request_of(message["request"])
-        self._engine.join(parcels.unpack(request, message["state"], fds[0]))
+        request = message.request.for_engine()
+        self._engine.join(parcels.unpack(request, message.state, fds[0]))
         self._queue[request.request_id] = Queued(request.request_id, request.adapter, True)
-        self._channel.send("joined", request=request.request_id)
+        self._channel.send(m.Joined(request.request_id))
 
-    def _stop(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+    def _stop(self, message: Stop, fds: list[int]) -> None:  # noqa: ARG002
         self._stopped = True
 
 
-def _request_of(fields: Message) -> GenerationRequest:
-    from systems.engine.requests import GenerationRequest
-
-    ids = {name: tuple(fields[name]) for name in ("prompt_ids", "stop_token_ids")}
-    return GenerationRequest(**{**fields, **ids})
+def _tokens(events: list[TokenEvent]) -> tuple[StepToken, ...]:
+    return tuple(StepToken(each.request_id, each.token_id, each.finished) for each in events)
 
 
-def _tokens(events: list[TokenEvent]) -> list[tuple[int, int, str | None]]:
-    return [(event.request_id, event.token_id, event.finished) for event in events]
+ROLE = Role("replica", __name__, m.REPLICA_SAYS, m.REPLICA_HEARS, main)
+
+if __name__ == "__main__":
+    process.main(ROLE)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -25,15 +24,18 @@ from aiohttp import web
 from systems.errors import DeploymentError, SystemsError
 from systems.interface import Decision, Deployment
 from systems.runtime import channel as wire
-from systems.runtime import process, said
-from systems.runtime.channel import AsyncChannel, Message
+from systems.runtime import process
+from systems.runtime.channel import AsyncChannel, close_all
 from systems.runtime.http.api import Api
 from systems.runtime.http.text import Text
 from systems.runtime.http.timeouts import PatientRunner
 from systems.runtime.journal import Journal
+from systems.runtime.messages import Message
 
+from . import replica as replicas
 from .deck import make_deck
 from .front import Front
+from .messages import Configure, Ready, TableShape
 from .options import Options
 from .placement import Costs, Placement
 from .schemes import PROFILED, SCHEMES, Scheme
@@ -115,10 +117,9 @@ class Server:
     def _start(self, replica: int, held: tuple[str, ...], batch: int) -> AsyncChannel:
         ours, theirs = wire.pair()
         device = self._deck.deployment.devices[0].kind
-        command = [sys.executable, "-m", "systems.runtime.process", "replica"]
         self._processes.append(
             subprocess.Popen(
-                [*command, str(theirs.fileno()), str(os.getpid()), device],
+                process.start_of(replicas.ROLE, theirs.fileno(), device),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env=process.environment(),
@@ -127,33 +128,33 @@ class Server:
         theirs.close()
         channel = self._channel(ours, replica)
         deck, limits = self._deck, self._deck.deployment.limits
-        channel.send(
-            "configure",
+        told = Configure(
             scheme=self._config["scheme"],
             device=device,
             model_dir=str(deck.deployment.backbones[deck.backbone]),
             layout=deck.layout.to_json(),
             adapters={name: str(deck.functions[name].adapter) for name in held},
             # Places for all: where none of its adapters is idle, a replica takes one more.
-            table={"rank": deck.rank, "targets": sorted(deck.targets), "count": len(deck.adapters)},
+            table=TableShape(deck.rank, tuple(sorted(deck.targets)), len(deck.adapters)),
             threads=self._options.replica_threads(),
-            batch=batch,
             slots=batch,
             max_context_tokens=limits.max_context_tokens,
         )
+        channel.send(told)
         return channel
 
     def _channel(self, ours: socket.socket, replica: int) -> AsyncChannel:
         def heard(message: Message, fds: list[int]) -> None:
-            if message["kind"] == "ready":
-                self._ready.put_nowait(message["timings"])
+            if isinstance(message, Ready):
+                close_all(fds)
+                self._ready.put_nowait(message.timings)
             else:
                 self._front.heard(replica, message, fds)
 
         def closed(why: str) -> None:
             self._ended(f"replica {replica} ended" + (why and f": it said {why}"))
 
-        return AsyncChannel(ours, said.REPLICA, heard, closed)
+        return AsyncChannel(ours, replicas.ROLE.says, heard, closed)
 
     def _ended(self, why: str) -> None:
         if not self._end.done():

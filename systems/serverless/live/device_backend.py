@@ -9,8 +9,8 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from systems.runtime.channel import Message
-
+from ..core.artifacts import Artifact
+from .messages import Configure
 from .weights import store
 from .weights.handle import Export
 
@@ -34,16 +34,16 @@ class Place:
     adapter: Callable[[Path, BackboneLayout, Stamps], Any]
     """Reads a peft directory that must have the stamps of its deployment; returns the adapter in
     the form that ``engine`` accepts."""
-    engine: Callable[[Message, BackboneLayout, BackboneWeights, Any], Batching]
+    engine: Callable[[Configure, BackboneLayout, BackboneWeights, Any], Batching]
     """Returns an engine that is ready to serve; :meth:`Batching.prepare` does the rest of what
-    first requests need. The message is the instance's configuration."""
+    first requests need."""
     adapt: Callable[[Any, Any], bool]
     """Replaces the adapter of a running engine; returns whether that is possible."""
     give_back: Callable[[], None]
     """Returns cached allocator memory after artifacts were offloaded."""
     start: Callable[[], None] | None = None
     """Starts slow work that needs no artifact, in the background."""
-    in_container: frozenset[str] = frozenset()
+    in_container: frozenset[Artifact] = frozenset()
     """Artifacts that stay in the process when offloaded, since they take no device memory."""
 
 
@@ -65,17 +65,23 @@ def _adapter_on_cpu(folder: Path, layout: BackboneLayout, stamps: Stamps) -> Ada
 
 
 def _engine_on_cpu(
-    config: Message, layout: BackboneLayout, weights: BackboneWeights, adapter: Any
+    config: Configure, layout: BackboneLayout, weights: BackboneWeights, adapter: Any
 ) -> Batching:
     """Build the engine; a first parallel operation starts the math library's threads."""
     import torch
 
     from systems.engine.engine import Engine
 
-    torch.set_num_threads(config["threads"])
+    torch.set_num_threads(config.threads)
     square = torch.ones(256, 256)
     torch.mm(square, square)
-    return Engine(layout.config, weights, adapter, **config["limits"])
+    return Engine(
+        layout.config,
+        weights,
+        adapter,
+        max_batch_size=config.max_batch_size,
+        max_context_tokens=config.max_context_tokens,
+    )
 
 
 def _weights_on_cuda(layout: BackboneLayout, model_dir: Path, shared: Export) -> BackboneWeights:
@@ -104,7 +110,7 @@ def _slot(layout: BackboneLayout, rank: int, targets: Sequence[str]) -> AdapterS
 
 
 def _engine_on_cuda(
-    config: Message,
+    config: Configure,
     layout: BackboneLayout,
     weights: BackboneWeights,
     adapter: StoredAdapter | None,
@@ -117,10 +123,16 @@ def _engine_on_cuda(
     if adapter is not None:
         slot = _slot(layout, adapter.rank, adapter.targets)
         slot.load(adapter)
-    elif wanted := config.get("slot"):
-        slot = _slot(layout, **wanted)
+    elif config.slot is not None:
+        slot = _slot(layout, config.slot.rank, config.slot.targets)
         slot.rehearse()
-    engine = CudaEngine(layout.config, weights, slot, **config["limits"])
+    engine = CudaEngine(
+        layout.config,
+        weights,
+        slot,
+        max_batch_size=config.max_batch_size,
+        max_context_tokens=config.max_context_tokens,
+    )
     engine.prepare()
     return engine
 
@@ -176,6 +188,6 @@ PLACES: Mapping[str, Place] = {
         _adapt_on_cuda,
         _empty_cache,
         start_cuda,
-        frozenset({"adapter"}),
+        frozenset({Artifact.ADAPTER}),
     ),
 }

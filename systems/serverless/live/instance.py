@@ -8,19 +8,31 @@ at a time. It answers with token ids; text is the gateway's business.
 from __future__ import annotations
 
 import gc
-import os
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from systems.errors import SystemsError
 from systems.runtime import process
-from systems.runtime.channel import Channel, Message
+from systems.runtime.channel import Channel, close_all
+from systems.runtime.messages import (
+    Cancel,
+    Failed,
+    Message,
+    Ping,
+    Pong,
+    Request,
+    Started,
+    StepToken,
+    Stop,
+)
 from systems.runtime.sandbox import confine
 
+from ..core.artifacts import Artifact
 from . import device_backend as placing
+from . import messages as m
 from .weights.handle import Export
 
 if TYPE_CHECKING:
@@ -41,37 +53,37 @@ class Instance:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._config: Message = {}
+        self._config: m.Configure
         self._place: placing.Place
         self._layout: BackboneLayout
         self._weights: BackboneWeights | None = None
         self._adapter: Any = None  # in the form that its place takes it in
         self._engine: Batching | None = None
         self._arrived: dict[int, GenerationRequest] = {}
-        self._batches: deque[tuple[int, list[int]]] = deque()
+        self._batches: deque[tuple[int, Sequence[int]]] = deque()
         self._unprepared = False
         self._stopped = False
         self._settled = False
-        self._on: dict[str, Callable[[Message, list[int]], None]] = {
-            "begin": self._begin,
-            "configure": self._configure,
-            "load": self._load,
-            "offload": self._offload,
-            "request": self._request,
-            "run": self._run,
-            "cancel": self._cancel,
-            "ping": self._answer,
-            "stop": self._stop,
+        self._on: dict[type[Message], Callable[[Any, list[int]], None]] = {
+            m.Begin: self._begin,
+            m.Configure: self._configure,
+            m.LoadArtifact: self._load,
+            m.OffloadArtifacts: self._offload,
+            Request: self._request,
+            m.RunBatch: self._run,
+            Cancel: self._cancel,
+            Ping: self._answer,
+            Stop: self._stop,
         }
-        self._loaders: dict[str, Callable[[Message, list[int]], None]] = {
-            "libraries": self._load_libraries,
-            "backbone": self._load_backbone,
-            "adapter": self._load_adapter,
-            "kernels": self._load_kernels,
+        self._loaders: dict[Artifact, Callable[[m.LoadArtifact, list[int]], None]] = {
+            Artifact.LIBRARIES: self._load_libraries,
+            Artifact.BACKBONE: self._load_backbone,
+            Artifact.ADAPTER: self._load_adapter,
+            Artifact.KERNELS: self._load_kernels,
         }
 
     def begin(self) -> None:
-        self._channel.send("started", t_ns=time.monotonic_ns())
+        self._channel.send(Started(time.monotonic_ns()))
 
     def run(self) -> int:
         """Serve until told to stop; the exit status."""
@@ -91,7 +103,7 @@ class Instance:
         received = self._channel.receive(0 if self._busy() else None)
         while received is not None and not self._stopped:
             message, fds = received
-            self._on[message["kind"]](message, fds)
+            self._on[type(message)](message, fds)
             received = self._channel.receive(0)
 
     def _busy(self) -> bool:
@@ -102,65 +114,64 @@ class Instance:
 
     # -- artifacts --------------------------------------------------------------------------
 
-    def _begin(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+    def _begin(self, message: m.Begin, fds: list[int]) -> None:  # noqa: ARG002
         """A spare is made an instance."""
         self.begin()
 
-    def _configure(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+    def _configure(self, message: m.Configure, fds: list[int]) -> None:  # noqa: ARG002
         self._config = message
-        self._place = placing.PLACES[message["device"]]
+        self._place = placing.PLACES[message.device]
 
-    def _load(self, message: Message, fds: list[int]) -> None:
-        artifact = message["artifact"]
+    def _load(self, message: m.LoadArtifact, fds: list[int]) -> None:
+        artifact = message.artifact
         try:
-            if artifact != "libraries" and not self._settled:
+            if artifact is not Artifact.LIBRARIES and not self._settled:
                 self._settle_in()
             self._loaders[artifact](message, fds)
         except (SystemsError, OSError, MemoryError) as error:
-            self._channel.send("failed", artifact=artifact, reason=str(error))
+            self._channel.send(Failed(str(error)))
             self._stopped = True
         else:
-            self._channel.send("loaded", artifact=artifact)
+            self._channel.send(m.ArtifactLoaded(artifact))
 
     def _settle_in(self) -> None:
         """Before anything of a tenant's is read; libraries, when imported, want to see more."""
-        own = (self._config["model_dir"], self._config["adapter"])
+        own = (self._config.model_dir, self._config.adapter)
         paths = [Path(path) for path in own if path]
-        confine.settle_in(self._config["device"], paths, self._config["memory_bytes"])
+        confine.settle_in(self._config.device, paths, self._config.memory_bytes)
         self._settled = True
 
-    def _load_libraries(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+    def _load_libraries(self, message: m.LoadArtifact, fds: list[int]) -> None:  # noqa: ARG002
         process.import_libraries()
 
-    def _load_backbone(self, message: Message, fds: list[int]) -> None:
+    def _load_backbone(self, message: m.LoadArtifact, fds: list[int]) -> None:
         """Map the shared copy that came along, or read one of its own. A spare that was made an
         instance has mapped it."""
         from systems.engine.checkpoint import BackboneLayout
 
         if self._weights is not None:
-            for fd in fds:
-                os.close(fd)
+            close_all(fds)
             return
-        self._layout = BackboneLayout.from_json(message["layout"])
-        model_dir = Path(self._config["model_dir"])
+        assert message.layout is not None, "a backbone comes with its layout"
+        self._layout = BackboneLayout.from_json(message.layout)
+        model_dir = Path(self._config.model_dir)
         if self._place.start is not None:
             self._place.start()
             self._read_adapter()
-        self._weights = self._place.weights(self._layout, model_dir, Export.of(message, fds))
+        self._weights = self._place.weights(self._layout, model_dir, Export.of(message.handle, fds))
 
-    def _load_adapter(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+    def _load_adapter(self, message: m.LoadArtifact, fds: list[int]) -> None:  # noqa: ARG002
         """Nothing is left of it where a device had to be waited for anyway, or where it stayed in
         the container when it was offloaded."""
         self._read_adapter()
 
     def _read_adapter(self) -> None:
         """As it was deployed: what is in the ledger is its size of then."""
-        if self._adapter is None and self._config["adapter"]:
-            folder = Path(self._config["adapter"])
-            stamps = tuple(map(tuple, self._config["stamps"]))
-            self._adapter = self._place.adapter(folder, self._layout, stamps)
+        if self._adapter is None and self._config.adapter:
+            folder = Path(self._config.adapter)
+            self._adapter = self._place.adapter(folder, self._layout, self._config.stamps)
 
-    def _load_kernels(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+    def _load_kernels(self, message: m.LoadArtifact, fds: list[int]) -> None:  # noqa: ARG002
         """Make ready whatever the first request would otherwise wait for, and build the engine."""
         assert self._weights is not None, "artifacts are loaded in order of precedence"
         if self._engine is not None and self._place.adapt(self._engine, self._adapter):
@@ -168,63 +179,55 @@ class Instance:
         self._engine = self._place.engine(self._config, self._layout, self._weights, self._adapter)
         self._unprepared = True
 
-    def _offload(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+    def _offload(self, message: m.OffloadArtifacts, fds: list[int]) -> None:  # noqa: ARG002
         """Let go of artifacts; what they held goes back with the last reference to it: the
         engine's slabs, the adapter's tensors, the mapping of the backbone."""
-        for artifact in set(message["artifacts"]) - self._place.in_container:
+        for artifact in set(message.artifacts) - self._place.in_container:
             setattr(self, _HELD_AS[artifact], None)
         gc.collect()
         self._place.give_back()
-        self._channel.send("offloaded")
+        self._channel.send(m.Offloaded())
 
     # -- requests ---------------------------------------------------------------------------
 
-    def _request(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
-        from systems.engine.requests import GenerationRequest
+    def _request(self, message: Request, fds: list[int]) -> None:  # noqa: ARG002
+        self._arrived[message.request.id] = message.request.for_engine()
 
-        fields = {**message["request"]}
-        fields["prompt_ids"] = tuple(fields["prompt_ids"])
-        fields["stop_token_ids"] = tuple(fields["stop_token_ids"])
-        request = GenerationRequest(**fields)
-        self._arrived[request.request_id] = request
+    def _run(self, message: m.RunBatch, fds: list[int]) -> None:  # noqa: ARG002
+        self._batches.append((message.batch, message.requests))
 
-    def _run(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
-        self._batches.append((message["batch"], message["requests"]))
-
-    def _cancel(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+    def _cancel(self, message: Cancel, fds: list[int]) -> None:  # noqa: ARG002
         """Forget a request, whether it is being decoded or its batch has yet to run."""
-        request = message["request"]
+        request = message.request
         if self._arrived.pop(request, None) is None and self._engine is not None:
             self._engine.cancel(request)
-        self._channel.send("cancelled", request=request)
+        self._channel.send(m.Cancelled(request))
 
-    def _answer(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
-        self._channel.send("pong")
+    def _answer(self, message: Ping, fds: list[int]) -> None:  # noqa: ARG002
+        self._channel.send(Pong())
 
-    def _stop(self, message: Message, fds: list[int]) -> None:  # noqa: ARG002
+    def _stop(self, message: Stop, fds: list[int]) -> None:  # noqa: ARG002
         self._stopped = True
 
-    def _prefill(self, batch: int, ids: list[int]) -> None:
+    def _prefill(self, batch: int, ids: Sequence[int]) -> None:
         assert self._engine is not None, "a batch runs only where all artifacts are in place"
         requests = [self._arrived.pop(request) for request in ids if request in self._arrived]
         start_ns = time.monotonic_ns()
         events = self._engine.prefill(requests) if requests else []
-        self._channel.send(
-            "prefilled",
-            batch=batch,
-            start_ns=start_ns,
-            t_ns=time.monotonic_ns(),
-            tokens=_tokens(events),
-        )
+        self._channel.send(m.Prefilled(batch, start_ns, time.monotonic_ns(), _tokens(events)))
 
     def _decode(self) -> None:
         assert self._engine is not None
         events = self._engine.decode()
-        self._channel.send("decoded", t_ns=time.monotonic_ns(), tokens=_tokens(events))
+        self._channel.send(m.Decoded(time.monotonic_ns(), _tokens(events)))
 
 
-_HELD_AS = {"kernels": "_engine", "adapter": "_adapter", "backbone": "_weights"}
+_HELD_AS = {
+    Artifact.KERNELS: "_engine",
+    Artifact.ADAPTER: "_adapter",
+    Artifact.BACKBONE: "_weights",
+}
 
 
-def _tokens(events: list[TokenEvent]) -> list[tuple[int, int, str | None]]:
-    return [(event.request_id, event.token_id, event.finished) for event in events]
+def _tokens(events: list[TokenEvent]) -> tuple[StepToken, ...]:
+    return tuple(StepToken(each.request_id, each.token_id, each.finished) for each in events)

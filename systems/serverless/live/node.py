@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from systems.interface import Stage
 from systems.runtime import processor
-from systems.runtime.channel import Message, close_all
+from systems.runtime.channel import close_all
 from systems.runtime.children import GRACE_S, Child, kill, why
+from systems.runtime.incoming import BadMessageError
 from systems.runtime.liveness import Watch, Watched
+from systems.runtime.messages import Failed, Message, Started, Stop
 from systems.runtime.processes import Processes
 from systems.runtime.processor import Metered
-from systems.runtime.said import BadMessageError
 from systems.runtime.stages import Timeline
 
 from ..core import actions as act
 from ..core import events as ev
 from ..core.artifacts import Artifact, CopyKey
+from . import messages as m
+from . import roles
 from .nodes import Provisioned
 from .plan import Plan
 from .spares import Spares
@@ -81,7 +84,7 @@ class Node:
         self,
         plan: Plan,
         post: Callable[[ev.Event], None],
-        on_tokens: Callable[[int, Message], None],
+        on_tokens: Callable[[int, m.Progress], None],
         on_exposure: Callable[[str], None],
         on_audit: Callable[[Audit], None],
         on_metered: Callable[[int, Metered], None],
@@ -92,8 +95,9 @@ class Node:
         self._plan = plan
         self._post = post
         self._on_tokens = on_tokens
-        self._processes = Processes(plan.device)
-        self._spares = Spares(plan, self.copies, partial(self._processes.fork, "instance"), kill)
+        self._processes = Processes(plan.device, roles.TEMPLATE)
+        fork = partial(self._processes.fork, roles.INSTANCE)
+        self._spares = Spares(plan, self.copies, fork, kill)
         self.threads: int | None = None
         self._watch = Watch(self._children, self._give_up)
         self._on_exposure = on_exposure
@@ -150,12 +154,12 @@ class Node:
             instance.reason = str(error)
             self._instance_ended(instance, None)
             return
-        instance.child.channel.send("configure", **self._plan.configuration(action.function))
+        instance.child.channel.send(self._plan.configuration(action.function))
 
     def _begin(self, instance: LiveInstance, action: act.StartInstance) -> Child:
         start = self._processes.fork if action.forked else self._processes.spawn
         return start(
-            "instance",
+            roles.INSTANCE,
             partial(self._instance_says, instance),
             partial(self._instance_ended, instance),
         )
@@ -171,7 +175,7 @@ class Node:
         child = spare.become(
             partial(self._instance_says, instance), partial(self._instance_ended, instance)
         )
-        child.channel.send("begin")
+        child.channel.send(m.Begin())
         return child
 
     def _refill_spares(self, instance: LiveInstance) -> None:
@@ -181,22 +185,21 @@ class Node:
 
     def _instance_says(self, instance: LiveInstance, message: Message, fds: list[int]) -> None:  # noqa: ARG002
         now = time.monotonic_ns()
-        match message["kind"]:
-            case "started":
+        match message:
+            case Started():
                 instance.timeline.end(Stage.WARMING, now)
                 self._post(ev.InstanceStarted(instance.id))
-            case "loaded":
-                artifact = Artifact(message["artifact"])
+            case m.ArtifactLoaded(artifact=artifact):
                 instance.timeline.end(Stage(artifact.value), now)
                 self._post(ev.ArtifactLoaded(instance.id, artifact))
                 if artifact is Artifact.KERNELS:
                     self._refill_spares(instance)
-            case "offloaded":
+            case m.Offloaded():
                 instance.offloaded()
                 self._offloaded(instance)
-            case "failed":
-                instance.reason = message["reason"]
-            case _:
+            case Failed(reason=reason):
+                instance.reason = reason
+            case m.Prefilled() | m.Decoded() | m.Cancelled():
                 self._on_tokens(instance.id, message)
 
     def _offloaded(self, instance: LiveInstance) -> None:
@@ -245,7 +248,7 @@ class Node:
         if instance is None or instance.child is None:
             return
         instance.stopping = True
-        instance.child.channel.send("stop")
+        instance.child.channel.send(Stop())
         asyncio.get_running_loop().call_later(GRACE_S, kill, instance.child)
 
     def _load_artifact(self, action: act.LoadArtifact) -> None:
@@ -256,19 +259,17 @@ class Node:
         if instance.metered_from is None and action.artifact is not Artifact.LIBRARIES:
             before_ns = processor.used_ns(instance.child.pid) if instance.child.pid else 0
             instance.metered_from = time.monotonic_ns(), before_ns or 0
-        fields: Message = {"artifact": action.artifact.value}
-        fds: Sequence[int] = ()
+        layout, export = None, Export()
         if action.copy is not None:
             instance.copy = action.copy
-            fields["layout"] = self._plan.layout(action.copy.backbone)
+            layout = self._plan.layout(action.copy.backbone)
             if action.copy.shared:
                 export = self.copies[action.copy].export
-                fds, fields = export.fds, fields | export.fields
-        instance.child.channel.send("load", fds, **fields)
+        told = m.LoadArtifact(action.artifact, layout, export.handle)
+        instance.child.channel.send(told, export.fds)
 
     def _offload_artifacts(self, action: act.OffloadArtifacts) -> None:
-        artifacts = [artifact.value for artifact in action.artifacts]
-        self.send(action.instance, "offload", artifacts=artifacts)
+        self.send(action.instance, m.OffloadArtifacts(tuple(action.artifacts)))
         live = self.instances.get(action.instance)
         if live is not None:
             live.giving_back = frozenset(action.artifacts)
@@ -281,11 +282,11 @@ class Node:
             live.child.verdict = "it kept artifacts that it was told to give back"
             kill(live.child)
 
-    def send(self, instance: int, kind: str, **fields: Any) -> None:
+    def send(self, instance: int, message: Message) -> None:
         """A message to an instance; lost with it where it is gone."""
         live = self.instances.get(instance)
         if live is not None and live.child is not None:
-            live.child.channel.send(kind, **fields)
+            live.child.channel.send(message)
 
     def provisioned(self, instance: int) -> Provisioned:
         """All that had to happen before it could run."""
@@ -317,20 +318,19 @@ class Node:
         self.copies[key] = stored
         stored.timeline.begin(Stage.BACKBONE, time.monotonic_ns())
         stored.loader = self._processes.begin(
-            "loader",
+            roles.LOADER,
             partial(self._loader_says, key, stored),
             partial(self._loader_ended, key, stored),
         )
         stored.loader.pulse.answers = False
-        stored.loader.channel.send(
-            "load",
-            stored.export.fds,
+        told = m.FillCopy(
             device=self._plan.device,
             sharing=self._plan.options.cuda_sharing,
             audited=self._plan.options.audit_s is not None,
             layout=self._plan.layout(key.backbone),
             model_dir=str(self._plan.model_dir(key.backbone)),
         )
+        stored.loader.channel.send(told, stored.export.fds)
 
     def _loader_says(
         self,
@@ -342,20 +342,22 @@ class Node:
         """One word counts, as long as the copy is wanted."""
         if stored.loader is None or stored.reason:
             close_all(fds)
-        elif message["kind"] == "failed":
+        elif isinstance(message, Failed):
             close_all(fds)
-            stored.reason = message["reason"]
-        else:
+            stored.reason = message.reason
+        elif isinstance(message, m.CopyLoaded):
             self._loaded(stored, stored.loader, message, fds)
             self._post(ev.BackboneLoaded(key, stored.load))
 
-    def _loaded(self, stored: StoredCopy, loader: Child, message: Message, fds: list[int]) -> None:
-        made = Export.of(message, fds)
+    def _loaded(
+        self, stored: StoredCopy, loader: Child, message: m.CopyLoaded, fds: list[int]
+    ) -> None:
+        made = Export.of(message.handle, fds)
         if bool(made) == bool(stored.export):
             close_all(fds)
             raise BadMessageError("loaded: a descriptor or a handle on a card, none on the host")
         stored.export = made or stored.export
-        stored.sum = Sum.of(message)
+        stored.sum = Sum.of(message.sum) if message.sum else None
         stored.timeline.end(Stage.BACKBONE, time.monotonic_ns())
         stored.loader = None
         if stored.export.handle:
@@ -387,7 +389,7 @@ class Node:
         if loader is not None:
             kill(loader)
         if keeper is not None:
-            keeper.channel.send("drop")
+            keeper.channel.send(m.DropCopy())
             asyncio.get_running_loop().call_later(GRACE_S, kill, keeper)
 
     def _start_auditor(
@@ -398,12 +400,16 @@ class Node:
             self._auditor = None
             ended(verdict or why(returncode))
 
-        self._auditor = self._processes.begin("auditor", lambda message, fds: said(message), over)  # noqa: ARG005
+        self._auditor = self._processes.begin(
+            roles.AUDITOR,
+            lambda message, fds: said(message),  # noqa: ARG005
+            over,
+        )
         self._auditor.pulse.answers = False
         export = self.copies[key].export
         nbytes = self._plan.layouts[key.backbone].nbytes
-        fields = {"device": self._plan.device, "nbytes": nbytes, **export.fields}
-        self._auditor.channel.send("sum", export.fds, **fields)
+        told = m.SumCopy(self._plan.device, nbytes, export.handle)
+        self._auditor.channel.send(told, export.fds)
 
     # -- the end ----------------------------------------------------------------------------
 

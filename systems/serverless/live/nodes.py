@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from systems.interface import Span
+from systems.runtime.messages import Message
 
 
 class Provisioned(NamedTuple):
@@ -27,7 +28,7 @@ class AnyNode(Protocol):
     def threads(self) -> int | None:
         """CPU threads of an instance there; None: as the deployment says."""
 
-    def send(self, instance: int, kind: str, **fields: Any) -> None:
+    def send(self, instance: int, message: Message) -> None:
         """A message to an instance; lost with it where it is gone."""
 
     def provisioned(self, instance: int) -> Provisioned: ...

@@ -6,19 +6,18 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from systems.engine.adapter_files import AdapterFiles, inspect_adapter
 from systems.engine.checkpoint import BackboneLayout, plan_layout
 from systems.errors import DeploymentError
 from systems.interface import Deployment, Function
-from systems.runtime.channel import Message
 from systems.runtime.sandbox import confine
 
 from ..core.world import World
 from ..options import Options
 from ..sizing import FunctionSize, MachineSize, world_of
 from .apart import check_apart, folders
+from .messages import Configure, SlotShape
 
 
 @dataclass(frozen=True)
@@ -44,26 +43,25 @@ class Plan:
     def model_dir(self, backbone: str) -> Path:
         return self.deployment.backbones[backbone]
 
-    def layout(self, backbone: str) -> Any:
+    def layout(self, backbone: str) -> str:
         return self.layouts[backbone].to_json()
 
-    def configuration(self, function_id: str) -> Message:
+    def configuration(self, function_id: str, slot: SlotShape | None = None) -> Configure:
         """Return the first message to an instance of the function."""
         function = self.functions[function_id]
         limits = self.deployment.limits
-        return {
-            "function": function.id,
-            "model_dir": str(self.model_dir(function.backbone)),
-            "adapter": str(function.adapter) if function.adapter else None,
-            "stamps": self.adapters[function_id].stamps if function.adapter else None,
-            "device": self.device,
-            "threads": self.threads,
-            "memory_bytes": max(each.memory_bytes for each in self.deployment.devices),
-            "limits": {
-                "max_batch_size": limits.max_batch_size,
-                "max_context_tokens": limits.max_context_tokens,
-            },
-        }
+        return Configure(
+            function=function.id,
+            model_dir=str(self.model_dir(function.backbone)),
+            adapter=str(function.adapter) if function.adapter else None,
+            stamps=self.adapters[function_id].stamps if function.adapter else (),
+            device=self.device,
+            threads=self.threads,
+            memory_bytes=max(each.memory_bytes for each in self.deployment.devices),
+            max_batch_size=limits.max_batch_size,
+            max_context_tokens=limits.max_context_tokens,
+            slot=slot,
+        )
 
 
 def make_plan(deployment: Deployment, *, forks: bool) -> Plan:

@@ -19,8 +19,8 @@ from systems.interface import (
     ProcessorUse,
 )
 from systems.runtime.calls import Call, Failure, Tokens, evidence_of
-from systems.runtime.channel import Message
 from systems.runtime.journal import Journal
+from systems.runtime.messages import Cancel, Request, StepToken
 from systems.runtime.processor import Metered
 from systems.runtime.times import Step
 
@@ -31,6 +31,7 @@ from ..core.memory import Holding
 from ..core.policies import PolicySet
 from ..core.state import TemplatePhase
 from ..core.world import DeviceSpec
+from .messages import Cancelled, Decoded, Prefilled, Progress, RunBatch
 from .nodes import AnyNode
 from .plan import Plan
 
@@ -135,22 +136,13 @@ class Platform:
             call.batch_size = len(action.requests)
             call.provisioning = spans
             call.started_for_it = up_ns > call.received_ns
-            node.send(
-                action.instance,
-                "request",
-                request={
-                    "request_id": call.id,
-                    "prompt_ids": call.prompt_ids,
-                    "max_tokens": call.max_tokens,
-                    **call.sampling,
-                },
-            )
-        node.send(action.instance, "run", batch=action.batch, requests=action.requests)
+            node.send(action.instance, Request(call.fields()))
+        node.send(action.instance, RunBatch(action.batch, action.requests))
 
     def _cancel(self, action: act.CancelRequest) -> None:
         node = self._node_of(action.instance)
         if node is not None:
-            node.send(action.instance, "cancel", request=action.request)
+            node.send(action.instance, Cancel(action.request))
 
     def _fail(self, action: act.FailRequest) -> None:
         call = self._calls.pop(action.request, None)
@@ -206,31 +198,32 @@ class Platform:
 
     # -- what instances say -----------------------------------------------------------------
 
-    def tokens(self, instance: int, message: Message) -> None:
+    def tokens(self, instance: int, message: Progress) -> None:
         """What an instance answered: counts only for requests that run there."""
-        if message["kind"] == "cancelled":
-            self._finish(instance, message["request"])
-            return
-        step = Step.of(message, time.monotonic_ns())
-        done = self._deliver(instance, message["tokens"], step)
-        if message["kind"] == "prefilled":
-            self.post(ev.BatchPrefilled(instance, message["batch"]))
+        now = time.monotonic_ns()
+        match message:
+            case Cancelled():
+                done = [message.request]
+            case Prefilled():
+                step = Step.of(message.start_ns, message.t_ns, now)
+                done = self._deliver(instance, message.tokens, step)
+                self.post(ev.BatchPrefilled(instance, message.batch))
+            case Decoded():
+                done = self._deliver(instance, message.tokens, Step.of(None, message.t_ns, now))
         for request in done:
             self._finish(instance, request)
 
-    def _deliver(
-        self, instance: int, tokens: Iterable[tuple[int, int, str | None]], step: Step
-    ) -> list[int]:
+    def _deliver(self, instance: int, tokens: Iterable[StepToken], step: Step) -> list[int]:
         done: list[int] = []
-        for request, token, finished in tokens:
-            call = self._calls.get(request)
+        for token in tokens:
+            call = self._calls.get(token.request)
             if call is None or call.instance != instance or call.tokens == call.max_tokens:
                 continue
             call.stepped(step)
             call.tokens += 1
-            call.answers.put_nowait(Tokens((token,), finished))
-            if finished:
-                done.append(request)
+            call.answers.put_nowait(Tokens((token.id,), token.finished))
+            if token.finished:
+                done.append(token.request)
         return done
 
     def _finish(self, instance: int, request: int) -> None:

@@ -17,12 +17,14 @@ from functools import partial
 from typing import Protocol
 
 from systems.interface import Stage
-from systems.runtime.channel import Message
 from systems.runtime.children import Child
+from systems.runtime.incoming import BadMessageError
+from systems.runtime.messages import Failed, Message, Started
 from systems.runtime.stages import Timeline
 
 from ..core.artifacts import Artifact, CopyKey
 from ..core.spares import SparePool
+from .messages import ArtifactLoaded, LoadArtifact, SlotShape
 from .plan import Plan
 from .weights.handle import Export
 
@@ -65,13 +67,15 @@ class Spare:
         return self.child
 
     def says(self, message: Message, fds: list[int]) -> None:
-        if self._owner is not None and (self.ready or message["kind"] == "failed"):
+        if self._owner is not None and (self.ready or isinstance(message, Failed)):
             self._owner(message, fds)
-        elif message["kind"] == "started":
+        elif isinstance(message, Started):
             self._next(Stage.WARMING)
-        elif message["kind"] == "loaded":
-            self._next(Stage(message["artifact"]))
-            self.loaded.append(Artifact(message["artifact"]))
+        elif isinstance(message, ArtifactLoaded):
+            if message.artifact not in _LOADS:
+                raise BadMessageError(f"loaded: {message.artifact} was not asked for")
+            self._next(Stage(message.artifact.value))
+            self.loaded.append(message.artifact)
 
     def _next(self, stage: Stage) -> None:
         """``stage`` is over; what it loads next has begun, since all was asked for at once."""
@@ -118,12 +122,12 @@ class Spares:
             return None  # an instance will have to start the longer way
         shape = slot_shape(self._plan, key.backbone)
         channel = spare.child.channel
-        channel.send("configure", **self._plan.configuration(key.backbone), slot=shape)
+        channel.send(self._plan.configuration(key.backbone, shape))
         for artifact in _LOADS:
             backbone = artifact is Artifact.BACKBONE
             export = self._copies[key].export if backbone else Export()
-            layout = {"layout": self._plan.layout(key.backbone)} if backbone else {}
-            channel.send("load", export.fds, artifact=artifact.value, **layout, **export.fields)
+            layout = self._plan.layout(key.backbone) if backbone else None
+            channel.send(LoadArtifact(artifact, layout, export.handle), export.fds)
         return spare
 
     def _says(self, spare: Spare, message: Message, fds: list[int]) -> None:
@@ -133,7 +137,7 @@ class Spares:
             self._pool.became_ready(spare)
 
 
-def slot_shape(plan: Plan, backbone: str) -> dict[str, object] | None:
+def slot_shape(plan: Plan, backbone: str) -> SlotShape | None:
     """Rank and targets that most adapters of ``backbone`` have; None where it has no adapter."""
     found = Counter(
         (files.rank, tuple(sorted(files.targets)))
@@ -143,4 +147,4 @@ def slot_shape(plan: Plan, backbone: str) -> dict[str, object] | None:
     if not found:
         return None
     (rank, targets), _ = found.most_common(1)[0]
-    return {"rank": rank, "targets": targets}
+    return SlotShape(rank, targets)

@@ -3,16 +3,28 @@
 import tracemalloc
 from contextlib import closing
 
-from systems.runtime import process, said
+import pytest
+
 from systems.runtime.channel import Channel, pair
+from systems.runtime.incoming import Incoming
+from systems.runtime.messages import Message
+from systems.runtime.roles import by_name
+from systems.serverless.live.roles import INSTANCE
+
+
+class Token(Message, frozen=True):
+    text: str
+
+
+TOKENS = Incoming(Token, most_bytes=1 << 20)
 
 
 def test_a_message_takes_the_memory_of_its_own_length_and_not_of_the_longest() -> None:
     """4 MiB asked for and given back at every message left the gateway's heap in ever more
     pieces: 0.3 KB a started instance."""
     ours, theirs = pair()
-    with closing(Channel(ours)) as near, closing(Channel(theirs)) as far:
-        far.send("token", text="x" * 1_000)
+    with closing(Channel(ours, TOKENS)) as near, closing(Channel(theirs, TOKENS)) as far:
+        far.send(Token("x" * 1_000))
         tracemalloc.start()
         try:
             received = near.receive(1_000)
@@ -20,18 +32,19 @@ def test_a_message_takes_the_memory_of_its_own_length_and_not_of_the_longest() -
         finally:
             tracemalloc.stop()
     assert received is not None
-    assert received[0] == {"kind": "token", "text": "x" * 1_000}
+    assert received[0] == Token("x" * 1_000)
     assert peak < 64 << 10
 
 
 def test_a_message_is_its_own_and_not_the_next_ones() -> None:
     ours, theirs = pair()
-    with closing(Channel(ours)) as near, closing(Channel(theirs)) as far:
+    with closing(Channel(ours, TOKENS)) as near, closing(Channel(theirs, TOKENS)) as far:
         for text in ("a" * 5_000, "b", "c" * 200_000):
-            far.send("token", text=text)
+            far.send(Token(text))
         received = [near.receive(1_000) for _ in range(3)]
-    assert [each[0]["text"] for each in received if each] == ["a" * 5_000, "b", "c" * 200_000]
+    assert [each[0].text for each in received if each] == ["a" * 5_000, "b", "c" * 200_000]
 
 
-def test_every_role_has_its_speech() -> None:
-    assert set(said.OF_ROLE) == set(process.ROLES)
+def test_no_two_roles_have_one_name() -> None:
+    with pytest.raises(ValueError, match="named twice: instance, instance"):
+        by_name(INSTANCE, INSTANCE)

@@ -25,7 +25,6 @@ import uvloop
 from systems.errors import SystemsError
 from systems.interface import Span
 from systems.runtime import process
-from systems.runtime.channel import Message
 from systems.runtime.links import secret
 from systems.runtime.links.connecting import StrangerError, connect
 from systems.runtime.links.link import Expected, Link
@@ -37,6 +36,7 @@ from systems.runtime.sandbox import confine
 from ...core import events as ev
 from .. import kernel_cache
 from ..machine import check_machine
+from ..messages import INSTANCE_HEARS, Progress
 from ..node import Node
 from ..plan import Plan, make_plan
 from ..weights.auditing import Audit
@@ -135,10 +135,7 @@ class Agent:
 
     def _say(self, message: msg.Say) -> None:
         assert self.node is not None, "a node is told what to do once it is ready"
-        said = json.loads(message.said)
-        if not isinstance(said, dict) or not isinstance(said.get("kind"), str):
-            raise ValueError("a message to an instance that has no kind")
-        self.node.send(message.instance, said.pop("kind"), **said)
+        self.node.send(message.instance, INSTANCE_HEARS.decode(message.said))
 
     def _post(self, event: ev.Event) -> None:
         message = msg.of(event)
@@ -148,8 +145,8 @@ class Agent:
             message = msgspec.structs.replace(message, spans=gone_through, up_ns=up_ns)
         self.link.send(message)
 
-    def _tokens(self, instance: int, message: Message) -> None:
-        self.link.send(msg.Tokens(instance, json.dumps(message).encode()))
+    def _tokens(self, instance: int, message: Progress) -> None:
+        self.link.send(msg.Tokens(instance, msgspec.json.encode(message)))
 
     def _exposed(self, text: str) -> None:
         self.link.send(msg.Exposure(text))

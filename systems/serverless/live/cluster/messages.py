@@ -14,11 +14,11 @@ from msgspec import Meta
 
 from systems.interface import Deployment, Stage
 from systems.runtime.links.message import Count, Label, Message, Name, Ns, Part, Ping, Pong, Text
-from systems.runtime.said import INSTANCE
 
 from ...core import actions as act
 from ...core import events as ev
 from ...core.artifacts import Artifact, CopyKey
+from ..messages import INSTANCE_SAYS
 
 VERSION = 3
 """Of these messages."""
@@ -28,7 +28,7 @@ _MOST_MODELS = 1 << 16
 
 ToInstance = Annotated[bytes, Meta(max_length=32 << 20)]
 """A message to an instance, as JSON; the node passes it on."""
-OfInstance = Annotated[bytes, Meta(max_length=8 * INSTANCE.most_bytes)]
+OfInstance = Annotated[bytes, Meta(max_length=8 * INSTANCE_SAYS.most_bytes)]
 """A message of an instance, as JSON; it may be longer here than as the instance wrote it."""
 Residents = Annotated[tuple[Artifact, ...], Meta(max_length=len(Artifact))]
 Prints = Annotated[dict[Label, Label], Meta(max_length=_MOST_MODELS)]

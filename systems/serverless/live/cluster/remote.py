@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+from msgspec.structs import replace as replace_fields
+
 from systems.interface import Span
-from systems.runtime import said
-from systems.runtime.channel import Message
+from systems.runtime.incoming import Incoming
 from systems.runtime.links.link import Expected, Link
 from systems.runtime.links.offset import ClockOffset
+from systems.runtime.messages import Message as ProcessMessage
 
 from ...core import actions as act
 from ...core import events as ev
 from ...core.artifacts import CopyKey
+from ..messages import Cancelled, Decoded, Prefilled, Progress
 from ..nodes import Provisioned
 from . import messages as msg
 
+_PROGRESS = Incoming(Progress)
 _END_S = 4.0
 """Until its processes have ended: what a node allows them, and the way there and back."""
 
@@ -37,7 +41,7 @@ class RemoteNode:
         clock: ClockOffset,
         threads: int,
         post: Callable[[ev.Event], None],
-        on_tokens: Callable[[int, Message], None],
+        on_tokens: Callable[[int, Progress], None],
     ) -> None:
         self.host, self.threads = host, threads
         kinds = (kind.carries for kind in msg.ACTIONS)
@@ -63,16 +67,15 @@ class RemoteNode:
             self._template = True
         self._link.send(msg.of(action))
 
-    def send(self, instance: int, kind: str, **fields: Any) -> None:
-        self._link.send(msg.Say(instance, json.dumps({"kind": kind, **fields}).encode()))
+    def send(self, instance: int, message: ProcessMessage) -> None:
+        self._link.send(msg.Say(instance, msgspec.json.encode(message)))
 
     def provisioned(self, instance: int) -> Provisioned:
         return self._provisioned.get(instance, Provisioned())
 
     def _hear_tokens(self, message: msg.Tokens) -> None:
         self.check_instance(message.instance)
-        told = json.loads(message.said)
-        said.INSTANCE.check(told)
+        told = _PROGRESS.decode(message.said)
         self._on_tokens(message.instance, self._on_our_clock(told))
 
     def _hear(self, message: msg.Carried) -> None:
@@ -114,9 +117,15 @@ class RemoteNode:
         )
         return Provisioned(found, ours(message.up_ns) if message.up_ns else 0)
 
-    def _on_our_clock(self, told: Message) -> Message:
-        times = [name for name in ("t_ns", "start_ns") if told.get(name) is not None]
-        return {**told, **{name: self._clock.ours(told[name]) for name in times}}
+    def _on_our_clock(self, told: Any) -> Progress:
+        ours = self._clock.ours
+        match told:
+            case Prefilled(start_ns=start_ns, t_ns=t_ns):
+                return replace_fields(told, start_ns=ours(start_ns), t_ns=ours(t_ns))
+            case Decoded(t_ns=t_ns):
+                return replace_fields(told, t_ns=ours(t_ns))
+        assert isinstance(told, Cancelled)
+        return told
 
     async def close(self) -> None:
         """End every process there and hang up."""

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from systems.runtime.channel import Message
 from systems.runtime.journal import Journal
+from systems.runtime.messages import Failed, Message
 
 from ...core.artifacts import CopyKey
+from ..messages import CopySum, Summed
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,8 @@ class Sum:
     end_ns: int
 
     @classmethod
-    def of(cls, message: Message) -> Sum | None:
-        if "checksum" not in message:
-            return None
-        return cls(message["checksum"], message["start_ns"], message["end_ns"])
+    def of(cls, told: CopySum) -> Sum:
+        return cls(told.checksum, told.start_ns, told.end_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ class Audit:
         return self.now is not None and self.now.checksum != self.last.checksum
 
 
-class Summed(Protocol):
+class SummedCopy(Protocol):
     """A shared copy; one that is not complete has no checksum."""
 
     sum: Sum | None
@@ -66,7 +65,7 @@ class Audits:
     def __init__(
         self,
         every_s: float,
-        copies: Mapping[CopyKey, Summed],
+        copies: Mapping[CopyKey, SummedCopy],
         start: Start,
         report: Callable[[Audit], None],
     ) -> None:
@@ -100,7 +99,7 @@ class Audits:
             if copy is not None and copy.sum is not None:
                 self._audit(key, copy, copy.sum)
 
-    def _audit(self, key: CopyKey, copy: Summed, last: Sum) -> None:
+    def _audit(self, key: CopyKey, copy: SummedCopy, last: Sum) -> None:
         self._at_work = True
         found: list[Message] = []
 
@@ -116,12 +115,22 @@ class Audits:
             ended(str(error))
 
     def _conclude(
-        self, key: CopyKey, copy: Summed, last: Sum, found: Iterable[Message], why: str
+        self, key: CopyKey, copy: SummedCopy, last: Sum, found: Iterable[Message], why: str
     ) -> None:
-        message = next(iter(found), {})
-        now = Sum.of(message)
+        now, reason = _outcome(found, why)
         copy.sum = now or last
-        self._report(Audit(key, last, now, "" if now else message.get("reason", why)))
+        self._report(Audit(key, last, now, reason))
+
+
+def _outcome(found: Iterable[Message], why: str) -> tuple[Sum | None, str]:
+    """The sum, or why there is none, by the first thing that an auditor said before it ended,
+    for ``why``."""
+    match next(iter(found), None):
+        case Summed(sum=told):
+            return Sum.of(told), ""
+        case Failed(reason=reason):
+            return None, reason
+    return None, why
 
 
 class Account:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from systems.errors import SystemsError
 from systems.runtime.channel import Channel
+from systems.runtime.messages import Failed
 
+from ..messages import CopySum, SumCopy, Summed
 from . import store
 from .handle import Export
 
@@ -19,13 +21,14 @@ def main(channel: Channel) -> int:
     received = channel.receive()
     assert received is not None, "a receive without a time-out answers or raises"
     message, fds = received
+    assert isinstance(message, SumCopy)
     start_ns = time.monotonic_ns()
     try:
-        found = _SUM[message["device"]](Export.of(message, fds), message["nbytes"])
+        found = _SUM[message.device](Export.of(message.handle, fds), message.nbytes)
     except (SystemsError, OSError, RuntimeError) as error:
-        channel.send("failed", reason=str(error))
+        channel.send(Failed(str(error)))
         return 1
-    channel.send("summed", checksum=found, start_ns=start_ns, end_ns=time.monotonic_ns())
+    channel.send(Summed(CopySum(found, start_ns, time.monotonic_ns())))
     return 0
 
 

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from systems.runtime.channel import Message
-
 
 @dataclass(frozen=True, slots=True)
 class Export:
@@ -18,16 +16,13 @@ class Export:
     handle: str = ""
 
     @classmethod
-    def of(cls, message: Message, fds: Sequence[int]) -> Self:
-        return cls(fds[0] if fds else None, message.get("handle", ""))
+    def of(cls, handle: str, fds: Sequence[int]) -> Self:
+        """From what came in a message and beside it."""
+        return cls(fds[0] if fds else None, handle)
 
     @property
     def fds(self) -> list[int]:
         return [] if self.fd is None else [self.fd]
-
-    @property
-    def fields(self) -> Message:
-        return {"handle": self.handle} if self.handle else {}
 
     def __bool__(self) -> bool:
         """Whether the handle is not empty."""

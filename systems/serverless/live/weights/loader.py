@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from systems.errors import SystemsError
 from systems.runtime import process
-from systems.runtime.channel import Channel, Message
+from systems.runtime.channel import Channel
+from systems.runtime.messages import Failed
 from systems.runtime.sandbox import confine
 
+from ..messages import CopyLoaded, CopySum, FillCopy
 from . import store
 from .handle import Export
 
@@ -37,41 +39,42 @@ def main(channel: Channel) -> int:
     received = channel.receive()
     assert received is not None, "a receive without a time-out answers or raises"
     message, fds = received
+    assert isinstance(message, FillCopy), "first it is told what to load"
     process.import_libraries()
-    confine.settle_in(message["device"], [Path(message["model_dir"])])
+    confine.settle_in(message.device, [Path(message.model_dir)])
     from systems.engine.checkpoint import BackboneLayout
 
-    layout = BackboneLayout.from_json(message["layout"])
+    layout = BackboneLayout.from_json(message.layout)
     try:
-        filled = _LOAD[message["device"]](layout, message, fds)
-        said = _summed(filled) if message["audited"] else {}
+        filled = _LOAD[message.device](layout, message, fds)
+        summed = _summed(filled) if message.audited else None
     except (SystemsError, OSError, RuntimeError) as error:
-        channel.send("failed", reason=str(error))
+        channel.send(Failed(str(error)))
         return 1
     export = filled.export or Export()
-    channel.send("loaded", export.fds, **export.fields, **said)
+    channel.send(CopyLoaded(export.handle, summed), export.fds)
     if filled.kept:
         channel.receive()  # the request to drop the copy, or the end of the gateway
     return 0
 
 
-def _summed(filled: Filled) -> Message:
+def _summed(filled: Filled) -> CopySum:
     start_ns = time.monotonic_ns()
     checksum = filled.checksum()
-    return {"checksum": checksum, "start_ns": start_ns, "end_ns": time.monotonic_ns()}
+    return CopySum(checksum, start_ns, time.monotonic_ns())
 
 
-def _to_host(layout: BackboneLayout, message: Message, fds: list[int]) -> Filled:
+def _to_host(layout: BackboneLayout, message: FillCopy, fds: list[int]) -> Filled:
     """Fill the received memory file and seal it."""
     from systems.engine.checkpoint import fill
 
     with store.map_writable(fds[0]) as mapping, memoryview(mapping) as buffer:
-        fill(layout, Path(message["model_dir"]), buffer)
+        fill(layout, Path(message.model_dir), buffer)
     store.seal(fds[0])
     return Filled(None, lambda: store.checksum(store.map_shared(fds[0]), layout.nbytes))
 
 
-def _to_device(layout: BackboneLayout, message: Message, fds: list[int]) -> Filled:  # noqa: ARG001
+def _to_device(layout: BackboneLayout, message: FillCopy, fds: list[int]) -> Filled:  # noqa: ARG001
     """Allocate device memory and fill it; return it with the handle for others."""
     import torch
 
@@ -79,8 +82,8 @@ def _to_device(layout: BackboneLayout, message: Message, fds: list[int]) -> Fill
 
     from . import cuda_copies
 
-    flat, export = cuda_copies.make(layout.nbytes, message["sharing"])
-    fill_device(layout, Path(message["model_dir"]), flat, past_cache=True)
+    flat, export = cuda_copies.make(layout.nbytes, message.sharing)
+    fill_device(layout, Path(message.model_dir), flat, past_cache=True)
     torch.cuda.synchronize()
     return Filled(export, lambda: cuda_copies.checksum(flat), kept=bool(export.handle))
 

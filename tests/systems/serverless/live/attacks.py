@@ -19,8 +19,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from systems.runtime import process
+from systems.runtime import process, zygote
 from systems.runtime.channel import Channel
+from systems.runtime.incoming import MOST_OF_A_MESSAGE, Incoming
+from systems.runtime.messages import Failed, Message
+from systems.runtime.roles import Role
 from systems.runtime.sandbox import confine
 
 PR_SET_PTRACER, PR_SET_PTRACER_ANY = 0x59616D61, ctypes.c_ulong(-1)
@@ -33,13 +36,35 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 SECRET = ctypes.create_string_buffer(b"the prompt of another tenant")
 
 
+class Up(Message, frozen=True):
+    """The attacker is there, with what others would need to attack it."""
+
+    pid: int
+    address: int
+
+
+class Outcome(Message, frozen=True):
+    """``content`` is as :func:`attempt` returns it."""
+
+    content: dict[str, Any]
+
+
+class Try(Message, frozen=True):
+    attack: str
+    victim: dict[str, Any] | None
+
+
+SAYS = Incoming(Up | Outcome | Failed, most_bytes=MOST_OF_A_MESSAGE)
+
+
 def main(channel: Channel) -> int:
     # Where Yama bounds ptrace, it must not be Yama that refuses.
     _LIBC.prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0)
-    channel.send("up", pid=os.getpid(), address=ctypes.addressof(SECRET))
+    channel.send(Up(os.getpid(), ctypes.addressof(SECRET)))
     while (received := channel.receive()) is not None:
         message, _ = received
-        channel.send("outcome", **attempt(message["attack"], message["victim"]))
+        assert isinstance(message, Try)
+        channel.send(Outcome(attempt(message.attack, message.victim or {})))
     return 0
 
 
@@ -275,10 +300,12 @@ ATTACKS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "exhaust descriptors": _exhaust_descriptors,
 }
 
+# The platform's own start of a process, with this for the instance; "free" is the same code
+# unconfined, to show that each attack works where nothing stands in its way.
+_MODULE = "tests.systems.serverless.live.attacks"
+INSTANCE = Role("instance", _MODULE, SAYS, Incoming(Try), main, confine.confine)
+FREE = Role("free", _MODULE, SAYS, Incoming(Try), main)
+TEMPLATE = zygote.role_of(_MODULE, INSTANCE, FREE)
+
 if __name__ == "__main__":
-    # The platform's own start of a process, with this for the instance; "free" is the same code
-    # unconfined, to show that each attack works where nothing stands in its way.
-    process.ROLES.update(
-        dict.fromkeys(("instance", "free"), "tests.systems.serverless.live.attacks")
-    )
-    process.main()
+    process.main(INSTANCE, FREE, TEMPLATE)

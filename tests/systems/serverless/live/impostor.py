@@ -6,6 +6,7 @@ said by a word in the name of the file that is started.
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import sys
@@ -16,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from systems.runtime.channel import Channel
+from systems.runtime.incoming import as_content
 from systems.runtime.sandbox import confine
+from systems.serverless.live import roles
 from systems.serverless.live.weights import store
 
 if TYPE_CHECKING:
@@ -44,21 +47,31 @@ main(sys.argv)
 """
 
 
+class Impostor(Channel):
+    """A channel on which anything can be said."""
+
+    def says(self, kind: str, **fields: Any) -> None:
+        os.write(self.fileno(), json.dumps({"kind": kind, **fields}).encode())
+
+
 def main(argv: Sequence[str]) -> None:
-    """As ``python -m systems.runtime.process ROLE FD PARENT DEVICE`` is started."""
+    """As ``python -m MODULE ROLE FD PARENT DEVICE`` is started."""
     import socket
 
     behaviour, role, fd = Path(argv[0]).name, argv[3], int(argv[4])
     confine.hide_memory()
-    channel = Channel(socket.socket(fileno=fd))
+    hears = {each.name: each.hears for each in (roles.INSTANCE, roles.LOADER)}[role]
+    channel = Impostor(socket.socket(fileno=fd), hears)
     if role == "instance":
-        channel.send("started", t_ns=time.monotonic_ns())
+        channel.says("started", t_ns=time.monotonic_ns())
     held: list[Any] = []
     while True:
         try:
-            message, fds = channel.receive() or ({}, [])
+            received = channel.receive()
         except EOFError:
             return
+        assert received is not None
+        message, fds = as_content(received[0]), received[1]
         _DO.get(message["kind"], _nothing)(channel, message, fds, held, behaviour, role)
 
 
@@ -67,7 +80,7 @@ def _nothing(*said: Any) -> None:
 
 
 def _load(
-    channel: Channel, message: Any, fds: list[int], held: list[Any], behaviour: str, role: str
+    channel: Impostor, message: Any, fds: list[int], held: list[Any], behaviour: str, role: str
 ) -> None:
     if role == "loader":
         store.seal(fds[0])
@@ -76,25 +89,25 @@ def _load(
     for each in fds:
         os.close(each)
     artifact = {"artifact": message["artifact"]} if role == "instance" else {}
-    channel.send("loaded", **artifact)
+    channel.says("loaded", **artifact)
 
 
 def _offload(
-    channel: Channel, message: Any, fds: list[int], held: list[Any], behaviour: str, role: str
+    channel: Impostor, message: Any, fds: list[int], held: list[Any], behaviour: str, role: str
 ) -> None:
     if behaviour != "liar":
         held.clear()
-    channel.send("offloaded")
-    channel.send("offloaded")  # once more, should the first not count
+    channel.says("offloaded")
+    channel.says("offloaded")  # once more, should the first not count
 
 
 def _run(
-    channel: Channel, message: Any, fds: list[int], held: list[Any], behaviour: str, role: str
+    channel: Impostor, message: Any, fds: list[int], held: list[Any], behaviour: str, role: str
 ) -> None:
     tokens = [(request, 5, "stop") for request in message["requests"]]
     now = time.monotonic_ns()
     end_ns = 10**30 if behaviour == "mistimed" else now
-    channel.send("prefilled", batch=message["batch"], start_ns=now, t_ns=end_ns, tokens=tokens)
+    channel.says("prefilled", batch=message["batch"], start_ns=now, t_ns=end_ns, tokens=tokens)
     if behaviour == "burner":
         both = [threading.Thread(target=_burn) for _ in range(2)]
         for thread in both:
@@ -111,5 +124,5 @@ _DO = {
     "offload": _offload,
     "run": _run,
     "stop": lambda *said: sys.exit(0),
-    "ping": lambda channel, *said: channel.send("pong"),
+    "ping": lambda channel, *said: channel.says("pong"),
 }

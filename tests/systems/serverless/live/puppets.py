@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,9 +23,12 @@ from systems.interface import Deployment
 from systems.runtime import channel as wire
 from systems.runtime import processes
 from systems.runtime.calls import Call, Failure, Tokens
-from systems.runtime.channel import Channel, Message
+from systems.runtime.channel import Channel
 from systems.runtime.children import Child
+from systems.runtime.incoming import as_content
 from systems.runtime.journal import Journal
+from systems.runtime.messages import Sampling
+from systems.runtime.roles import Role
 from systems.serverless.core.policies import PolicySet
 from systems.serverless.core.policies.batching import FirstComeFirstServed
 from systems.serverless.core.policies.offloading import ValueDensity
@@ -31,6 +36,7 @@ from systems.serverless.core.policies.preloading import NoPreloading
 from systems.serverless.core.policies.sharing import SharedPerDevice
 from systems.serverless.core.world import HOST
 from systems.serverless.live import node as node_module
+from systems.serverless.live import roles
 from systems.serverless.live.node import Node
 from systems.serverless.live.plan import make_plan
 from systems.serverless.live.platform import Platform
@@ -46,21 +52,22 @@ PATIENCE_S = 20.0
 
 @dataclass(eq=False)
 class Puppet:
-    """The far end of a process's channel. ``does``: the kinds of message that it carries out."""
+    """The far end of a process's channel, which says anything. What it hears is decoded as its role
+    does. ``does``: the kinds of message that it carries out."""
 
-    role: str
+    role: Role
     child: Child
     sock: socket.socket
     does: set[str] = field(default_factory=lambda: {"begin", "load", "offload", "ping", "stop"})
-    heard: list[Message] = field(default_factory=list)
+    heard: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._channel = Channel(self.sock)
-        if self.role == "instance":
+        self._channel = Channel(self.sock, self.role.hears)
+        if self.role is roles.INSTANCE:
             self.says("started", t_ns=time.monotonic_ns())
 
     def says(self, kind: str, fds: Sequence[int] = (), **fields: Any) -> None:
-        self._channel.send(kind, fds, **fields)
+        socket.send_fds(self.sock, [json.dumps({"kind": kind, **fields}).encode()], fds)
 
     def says_raw(self, data: bytes) -> None:
         self.sock.send(data)
@@ -82,13 +89,14 @@ class Puppet:
                 message, fds = received
                 for fd in fds:
                     os.close(fd)
-                self.heard.append(message)
-                if message["kind"] in self.does:
-                    self._do(message)
+                content = as_content(message)
+                self.heard.append(content)
+                if content["kind"] in self.does:
+                    self._do(content)
 
-    def _do(self, message: Message) -> None:
+    def _do(self, message: dict[str, Any]) -> None:
         match message["kind"]:
-            case "load" if self.role == "loader":
+            case "load" if self.role is roles.LOADER:
                 self.says("loaded")
             case "load":
                 self.says("loaded", artifact=message["artifact"])
@@ -99,7 +107,7 @@ class Puppet:
             case "stop":
                 self.dies()
 
-    def asked(self, kind: str) -> list[Message]:
+    def asked(self, kind: str) -> list[dict[str, Any]]:
         return [message for message in self.heard if message["kind"] == kind]
 
     def prefills(self, token: int = 7, finished: str | None = None) -> list[int]:
@@ -128,7 +136,7 @@ class Stage:
             function=function,
             prompt_ids=[5, 6, 7],
             max_tokens=max_tokens,
-            sampling={"stop_token_ids": []},
+            sampling=Sampling(),
             received_ns=time.monotonic_ns(),
         )
 
@@ -175,7 +183,7 @@ class Stage:
 
     @property
     def loaders(self) -> list[Puppet]:
-        return [puppet for puppet in self.puppets if puppet.role == "loader"]
+        return [puppet for puppet in self.puppets if puppet.role is roles.LOADER]
 
     def held(self) -> int:
         """Bytes that the ledgers of all devices hold."""
@@ -203,13 +211,13 @@ def _puppets(stub: Path, patch: pytest.MonkeyPatch) -> Iterator[list[Puppet]]:
         return ours, theirs
 
     class Puppets(processes.Processes):
-        def spawn(self, role: str, *rest: Any, **more: Any) -> Child:
+        def spawn(self, role: Role, *rest: Any, **more: Any) -> Child:
             child = super().spawn(role, *rest, **more)
             puppets.append(Puppet(role, child, ends[-1]))
             return child
 
     patch.setattr(wire, "pair", pair)
-    patch.setattr(processes.sys, "executable", str(stub))
+    patch.setattr(sys, "executable", str(stub))
     patch.setattr(node_module, "Processes", Puppets)
     try:
         yield puppets

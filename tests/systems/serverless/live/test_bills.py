@@ -20,6 +20,7 @@ from systems.interface import Deployment, Evidence
 from systems.runtime import journal, processor
 from systems.runtime.calls import Failure, Tokens
 from systems.runtime.journal import Journal
+from systems.runtime.messages import Sampling
 from systems.serverless.core import actions as act
 from systems.serverless.core import events as ev
 from systems.serverless.core.artifacts import Artifact, CopyKey
@@ -237,7 +238,12 @@ def ask_once(
         platform.join(HOST, node)
         now = time.monotonic_ns()
         call = platform.submit(
-            client_id="0", function="f0", prompt_ids=[5], max_tokens=4, sampling={}, received_ns=now
+            client_id="0",
+            function="f0",
+            prompt_ids=[5],
+            max_tokens=4,
+            sampling=Sampling(),
+            received_ns=now,
         )
         answer = await call.answers.get()
         platform.answered(call, time.monotonic_ns())
@@ -276,7 +282,7 @@ def test_a_time_that_is_none_ends_its_instance_and_fails_its_call_alone(
     answer, evidence = ask_once(plan, tmp_path / "journal")
     assert isinstance(answer, Failure)
     assert answer.status == 502
-    assert "t_ns is 1000000000" in answer.reason
+    assert "at `$.t_ns`" in answer.reason
     (request,) = evidence.requests
     assert request.spans == ()
     assert request.placed_ns is not None

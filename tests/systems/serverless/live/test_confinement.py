@@ -8,7 +8,6 @@ import os
 import resource
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,14 @@ import pytest
 from systems.runtime import channel as wire
 from systems.runtime import process
 from systems.runtime.channel import Channel
+from systems.runtime.incoming import as_content
+from systems.runtime.messages import Failed, Message, Started
+from systems.runtime.roles import Role
 from systems.runtime.sandbox import confine, landlock
+from systems.runtime.template_messages import Fork, Ready
+from systems.serverless.live import roles
 
-from .attacks import SECRET
+from .attacks import FREE, INSTANCE, SAYS, SECRET, TEMPLATE, Outcome, Try, Up
 from .conftest import Running
 
 _TIMEOUT_MS = 240_000  # a busy machine imports the libraries in minutes
@@ -35,25 +39,28 @@ class Attacker:
     """A process of the platform that does what it is told."""
 
     def __init__(self, sock: socket.socket) -> None:
-        self.channel = Channel(sock)
-        self.about = self._hear()
+        self.channel = Channel(sock, SAYS)
+        up = self._hear()
+        assert isinstance(up, Up)
+        self.about = as_content(up)
 
     def tries(self, attack: str, victim: dict[str, Any] | None = None) -> dict[str, Any]:
-        self.channel.send("try", attack=attack, victim=victim)
-        return self._hear()
+        self.channel.send(Try(attack, victim))
+        outcome = self._hear()
+        assert isinstance(outcome, Outcome)
+        return outcome.content
 
-    def _hear(self) -> dict[str, Any]:
+    def _hear(self) -> Message:
         received = self.channel.receive(_TIMEOUT_MS)
         assert received is not None, "the attacker said nothing"
-        return {name: value for name, value in received[0].items() if name != "kind"}
+        return received[0]
 
 
-def start_process(role: str) -> tuple[subprocess.Popen[bytes], socket.socket]:
+def start_process(role: Role) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """As the platform does, its roles being the attacker's."""
     ours, theirs = wire.pair()
-    module = "tests.systems.serverless.live.attacks"
     popen = subprocess.Popen(
-        [sys.executable, "-m", module, role, str(theirs.fileno()), str(os.getpid()), "cpu"],
+        process.start_of(role, theirs.fileno(), "cpu"),
         pass_fds=[theirs.fileno()],
         env=process.environment(),
     )
@@ -64,12 +71,12 @@ def start_process(role: str) -> tuple[subprocess.Popen[bytes], socket.socket]:
 @pytest.fixture(scope="module")
 def template() -> Iterator[tuple[int, Channel]]:
     """The real template; its forks are attackers."""
-    popen, sock = start_process("zygote")
-    channel = Channel(sock)
-    for kind in ("started", "ready"):
+    popen, sock = start_process(TEMPLATE)
+    channel = Channel(sock, TEMPLATE.says)
+    for kind in (Started, Ready):
         received = channel.receive(_TIMEOUT_MS)
         assert received is not None
-        assert received[0]["kind"] == kind
+        assert isinstance(received[0], kind)
     yield popen.pid, channel
     channel.close()
     popen.wait()
@@ -117,22 +124,22 @@ def sides(
         (folder / "adapter").write_text(folder.name, encoding="utf-8")
     popens: list[subprocess.Popen[bytes]] = []
 
-    def spawn(role: str) -> Attacker:
+    def spawn(role: Role) -> Attacker:
         popen, sock = start_process(role)
         popens.append(popen)
         return Attacker(sock)
 
-    def fork(role: str) -> Attacker:
+    def fork(role: Role) -> Attacker:
         _, channel = request.getfixturevalue("template")
         ours, theirs = wire.pair()
         prints = os.dup(2)
-        channel.send("fork", [theirs.fileno(), prints], role=role, token=0, device="cpu")
+        channel.send(Fork(0, role.name, "cpu"), [theirs.fileno(), prints])
         os.close(prints)
         theirs.close()
         return Attacker(ours)
 
     start = spawn if request.param == "new interpreter" else fork
-    confined, free = (start("instance"), start("instance")), (start("free"), start("free"))
+    confined, free = (start(INSTANCE), start(INSTANCE)), (start(FREE), start(FREE))
     started = Sides(confined, free, adapters)
     for attacker, own in zip(confined, adapters, strict=True):
         assert attacker.tries("settle in", {"own": str(own)}) == {"got": None}
@@ -299,7 +306,7 @@ def test_no_credential_of_the_platform_reaches_an_instance(
     names = ("AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "SLBENCH_TOKENS", "DATABASE_URL", "TORCH_TOKEN")
     for name in names:
         monkeypatch.setenv(name, "a-credential")
-    popen, sock = start_process("instance")
+    popen, sock = start_process(INSTANCE)
     attacker = Attacker(sock)
     environment = attacker.tries("own environment")["got"]
     assert "PATH" in environment
@@ -318,12 +325,12 @@ def test_where_a_measure_cannot_be_taken_no_instance_runs(
     ours, theirs = wire.pair()
     pid = os.fork()
     if pid == 0:
-        process.become("instance", theirs, "cpu")
+        process.become(roles.INSTANCE, theirs, "cpu")
     theirs.close()
-    received = Channel(ours).receive(_TIMEOUT_MS)
+    received = Channel(ours, roles.INSTANCE.says).receive(_TIMEOUT_MS)
     assert received is not None
-    assert received[0]["kind"] == "failed", "and never 'started'"
-    assert "no core files" in received[0]["reason"]
+    assert isinstance(received[0], Failed), "and never 'started'"
+    assert "no core files" in received[0].reason
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
 
 

@@ -13,37 +13,46 @@ import pytest
 from systems.engine.adapter_files import stamps_of
 from systems.engine.checkpoint import plan_layout
 from systems.models import ensure_adapters, ensure_backbone
+from systems.runtime.messages import Message, Stop
 from systems.runtime.sandbox import confine
+from systems.serverless.core.artifacts import Artifact
 from systems.serverless.live import device_backend as placing
 from systems.serverless.live.instance import Instance
+from systems.serverless.live.messages import (
+    ArtifactLoaded,
+    Configure,
+    LoadArtifact,
+    OffloadArtifacts,
+    Offloaded,
+)
 from systems.serverless.live.weights import store
 from systems.serverless.live.weights.handle import Export
 
-LOADS = ("backbone", "adapter", "kernels")
+LOADS = (Artifact.BACKBONE, Artifact.ADAPTER, Artifact.KERNELS)
 
 
 class Script:
     """A channel whose messages are known beforehand; ``engines`` are looked at when it answers."""
 
-    def __init__(self, messages: list[dict[str, Any]]) -> None:
+    def __init__(self, messages: list[Message]) -> None:
         self.messages = deque(messages)
         self.instance: Instance | None = None
         self.engine: weakref.ref[Any] | None = None
         self.weights: weakref.ref[Any] | None = None
         self.left: list[bool] = []
 
-    def receive(self, timeout: float | None) -> tuple[dict[str, Any], list[int]] | None:
-        if timeout == 0 and (not self.messages or self.messages[0]["kind"] != "load"):
+    def receive(self, timeout: float | None) -> tuple[Message, list[int]] | None:
+        if timeout == 0 and (not self.messages or not isinstance(self.messages[0], LoadArtifact)):
             return None
         return self.messages.popleft(), []
 
-    def send(self, kind: str, fds: Any = (), **fields: Any) -> None:
+    def send(self, message: Message, fds: Any = ()) -> None:
         assert self.instance is not None
-        if kind == "loaded" and fields["artifact"] == "kernels":
+        if message == ArtifactLoaded(Artifact.KERNELS):
             self.engine = weakref.ref(self.instance._engine)
             assert self.instance._weights is not None
             self.weights = weakref.ref(self.instance._weights.embedding)
-        if kind == "offloaded":
+        if isinstance(message, Offloaded):
             assert self.engine is not None
             assert self.weights is not None
             self.left = [self.engine() is not None, self.weights() is not None]
@@ -55,19 +64,19 @@ def test_what_is_offloaded_is_gone_when_it_is_said_to_be(monkeypatch: pytest.Mon
     tiny = ensure_backbone("tiny")
     adapter: Path = ensure_adapters(tiny, ["f0"], rank=8)["f0"]
     layout = plan_layout(tiny, "float32").to_json()
-    configure = {
-        "kind": "configure",
-        "model_dir": str(tiny),
-        "adapter": str(adapter),
-        "stamps": stamps_of(adapter),
-        "device": "cpu",
-        "threads": 1,
-        "memory_bytes": None,
-        "limits": {"max_batch_size": 2, "max_context_tokens": 64},
-    }
-    loads = [{"kind": "load", "artifact": name, "layout": layout} for name in LOADS]
-    offload = {"kind": "offload", "artifacts": list(LOADS)}
-    script = Script([configure, *loads, offload, {"kind": "stop"}])
+    configure = Configure(
+        function="f0",
+        model_dir=str(tiny),
+        adapter=str(adapter),
+        stamps=stamps_of(adapter),
+        device="cpu",
+        threads=1,
+        memory_bytes=None,
+        max_batch_size=2,
+        max_context_tokens=64,
+    )
+    loads = [LoadArtifact(artifact, layout) for artifact in LOADS]
+    script = Script([configure, *loads, OffloadArtifacts(LOADS), Stop()])
     script.instance = Instance(script)  # type: ignore[arg-type]
     assert script.instance.run() == 0
     assert script.left == [False, False]

@@ -15,11 +15,13 @@ import pytest
 from systems.runtime import output
 from systems.runtime.output import Output, Told
 from systems.runtime.processes import Processes
+from systems.runtime.roles import Role
+from systems.serverless.live.roles import INSTANCE, TEMPLATE
 
 KEPT = 16 << 10
 
 
-async def end_of(processes: Processes, role: str, after_s: float | None = None) -> int | None:
+async def end_of(processes: Processes, role: Role, after_s: float | None = None) -> int | None:
     """How a process of ``role`` ends, killed ``after_s`` where it is given."""
     ended: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
     child = processes.spawn(role, lambda message, fds: None, ended.set_result)
@@ -35,7 +37,7 @@ def test_why_a_process_ended_badly_is_told_and_nothing_goes_past_the_pipe(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     async def run() -> int | None:
-        return await end_of(Processes("no kind of device"), "instance")
+        return await end_of(Processes("no kind of device", TEMPLATE), INSTANCE)
 
     assert asyncio.run(run()) == 1
     said = capfd.readouterr()

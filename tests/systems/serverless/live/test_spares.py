@@ -8,7 +8,10 @@ from typing import Any
 
 from systems.interface import Deployment, Device, Function, Limits
 from systems.models import ensure_adapters, ensure_backbone
-from systems.serverless.core.artifacts import CopyKey
+from systems.runtime.incoming import as_content
+from systems.runtime.messages import Failed, Message, Started
+from systems.serverless.core.artifacts import Artifact, CopyKey
+from systems.serverless.live.messages import ArtifactLoaded, Configure, LoadArtifact
 from systems.serverless.live.plan import make_plan
 from systems.serverless.live.spares import Spares, slot_shape
 from systems.serverless.live.weights.handle import Export
@@ -18,23 +21,23 @@ KEY = CopyKey("tiny", "cuda:0")
 
 @dataclass
 class Channel:
-    sent: list[tuple[str, list[int], dict[str, Any]]] = field(default_factory=list)
+    sent: list[tuple[Message, list[int]]] = field(default_factory=list)
 
-    def send(self, kind: str, fds: Any = (), **fields: Any) -> None:
-        self.sent.append((kind, list(fds), fields))
+    def send(self, message: Message, fds: Any = ()) -> None:
+        self.sent.append((message, list(fds)))
 
 
 @dataclass(eq=False)
 class Process:
     """A fork as the spares know it."""
 
-    on_message: Callable[[dict[str, Any], list[int]], None]
+    on_message: Callable[[Message, list[int]], None]
     on_exit: Callable[[int | None], None]
     channel: Channel = field(default_factory=Channel)
 
     def loads_everything(self) -> None:
-        for artifact in ("libraries", "backbone", "kernels"):
-            self.on_message({"kind": "loaded", "artifact": artifact}, [])
+        for artifact in (Artifact.LIBRARIES, Artifact.BACKBONE, Artifact.KERNELS):
+            self.on_message(ArtifactLoaded(artifact), [])
 
 
 @dataclass
@@ -64,12 +67,16 @@ class Machine:
         return self.forked[-1]
 
 
+def kind_of(message: Message) -> str:
+    return str(as_content(message)["kind"])
+
+
 def taken(machine: Machine, heard: list[str]) -> Process:
     """A spare's process that an instance took over, with what the instance hears."""
     spare = machine.spares.take("tiny", "cuda:0")
     assert spare is not None
     return spare.become(  # type: ignore[return-value]
-        lambda message, _: heard.append(message["kind"]), lambda _: heard.append("exit")
+        lambda message, _: heard.append(kind_of(message)), lambda _: heard.append("exit")
     )
 
 
@@ -102,7 +109,7 @@ def test_one_that_is_ready_speaks_as_an_instance_at_once() -> None:
     machine.spares.refill(KEY)
     machine.forked[0].loads_everything()
     process = taken(machine, heard)
-    process.on_message({"kind": "started"}, [])
+    process.on_message(Started(1), [])
     process.on_exit(0)
     assert heard == ["started", "exit"]
 
@@ -111,14 +118,14 @@ def test_what_one_still_owes_as_a_spare_its_instance_does_not_hear() -> None:
     machine, heard = Machine(spares=1), list[str]()
     machine.spares.refill(KEY)
     (process,) = machine.forked
-    process.on_message({"kind": "started"}, [])
+    process.on_message(Started(1), [])
     spare = machine.spares.take("tiny", "cuda:0")
     assert spare is not None
-    spare.become(lambda message, _: heard.append(message["kind"]), lambda _: None)
+    spare.become(lambda message, _: heard.append(kind_of(message)), lambda _: None)
     process.loads_everything()
     assert heard == []
-    process.on_message({"kind": "started"}, [])
-    process.on_message({"kind": "loaded", "artifact": "adapter"}, [])
+    process.on_message(Started(1), [])
+    process.on_message(ArtifactLoaded(Artifact.ADAPTER), [])
     assert heard == ["started", "loaded"]
     assert [span.stage.value for span in spare.timeline.spans] == [
         "warming", "libraries", "backbone", "kernels",
@@ -130,19 +137,21 @@ def test_one_that_fails_when_it_is_taken_fails_its_instance() -> None:
     machine.spares.refill(KEY)
     (process,) = machine.forked
     taken(machine, heard)
-    process.on_message({"kind": "failed", "artifact": "kernels", "reason": "no memory"}, [])
+    process.on_message(Failed("no memory"), [])
     assert heard == ["failed"]
 
 
 def test_one_is_told_of_the_backbone_alone_with_a_slot_as_most_adapters_need() -> None:
     machine = Machine(spares=1)
     machine.spares.refill(KEY)
-    kind, _, told = machine.forked[0].channel.sent[0]
-    assert kind == "configure"
-    assert told["adapter"] is None, "it knows no function's"
-    assert told["slot"] == slot_shape(machine.plan, "tiny")
-    assert told["slot"]["rank"] == 8
-    mapped = [fds for kind, fds, told in machine.forked[0].channel.sent if kind == "load"]
+    told, _ = machine.forked[0].channel.sent[0]
+    assert isinstance(told, Configure)
+    assert told.adapter is None, "it knows no function's"
+    assert told.slot == slot_shape(machine.plan, "tiny")
+    assert told.slot is not None
+    assert told.slot.rank == 8
+    sent = machine.forked[0].channel.sent
+    mapped = [fds for told, fds in sent if isinstance(told, LoadArtifact)]
     assert mapped == [[], [7], []]
 
 

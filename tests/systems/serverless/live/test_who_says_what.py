@@ -23,6 +23,7 @@ from systems.runtime.channel import MESSAGES_A_TURN
 from systems.runtime.children import kill
 from systems.serverless.core import actions as act
 from systems.serverless.core.artifacts import Artifact, CopyKey
+from systems.serverless.live import roles
 
 from .puppets import Puppet, Stage, play, said
 
@@ -246,7 +247,7 @@ def test_one_that_was_to_end_before_it_was_known_to_have_begun_ends(on_stage: Pl
         forks.start_template(lambda: None, lambda reason: None)
         (template,) = stage.puppets
         ends: list[int | None] = []
-        child = forks.fork("instance", lambda message, fds: None, ends.append)
+        child = forks.fork(roles.INSTANCE, lambda message, fds: None, ends.append)
         kill(child)
         await stage.until(lambda: template.asked("fork"))
         (asked,) = template.asked("fork")

@@ -17,6 +17,7 @@ from systems.models import cache_root, ensure_adapters
 from systems.runtime.links.address import ClusterAddress
 from systems.runtime.links.message import Message, decoder, encode
 from systems.runtime.links.offset import ClockOffset
+from systems.runtime.messages import Cancel
 from systems.serverless.core import actions as act
 from systems.serverless.core import events as ev
 from systems.serverless.core.artifacts import Artifact, CopyKey
@@ -24,6 +25,7 @@ from systems.serverless.core.world import HOST
 from systems.serverless.live.cluster import messages as msg
 from systems.serverless.live.cluster import models
 from systems.serverless.live.cluster.remote import RemoteNode
+from systems.serverless.live.messages import Prefilled
 from systems.serverless.live.nodes import Provisioned
 from systems.serverless.live.plan import make_plan
 from systems.serverless.live.weights.auditing import Audit, Sum
@@ -135,7 +137,7 @@ def test_what_a_node_tells_is_of_its_host_and_on_our_clock() -> None:
     assert posted == [ev.TemplateReady("node-7"), ev.ArtifactLoaded(3, Artifact.LIBRARIES)]
     expected = (Span(Stage.WARMING, 100, 200), Span(Stage.LIBRARIES, 200, 500))
     assert remote.provisioned(3) == Provisioned(expected, 200)
-    assert tokens == [(3, {**said, "t_ns": 900, "start_ns": 800})]
+    assert tokens == [(3, Prefilled(1, t_ns=900, start_ns=800, tokens=()))]
 
 
 def test_an_instance_that_ended_is_forgotten() -> None:
@@ -177,7 +179,7 @@ def test_a_node_speaks_for_its_own_instances_and_copies_only(said: Message) -> N
 def test_what_instances_say_is_checked_again_where_it_arrives() -> None:
     remote, _, _, tokens = node(offset_ns=0)
     remote.do[act.StartInstance](STARTS)
-    with pytest.raises(ValueError, match="t_ns is 'x', not a whole number"):
+    with pytest.raises(ValueError, match=r"Expected `int`, got `str` - at `\$\.t_ns`"):
         hear(remote, tokens_of(3, {**TOKENS, "t_ns": "x"}))
     assert not tokens
 
@@ -192,7 +194,7 @@ def test_a_node_cannot_pass_an_action_for_an_event() -> None:
 def test_actions_and_requests_go_to_the_node() -> None:
     remote, link, _, _ = node(offset_ns=0)
     remote.do[act.StopInstance](act.StopInstance(3))
-    remote.send(3, "cancel", request=9)
+    remote.send(3, Cancel(9))
     assert link.messages[0].core() == act.StopInstance(3)
     assert link.messages[1].instance == 3
     assert json.loads(link.messages[1].said) == {"kind": "cancel", "request": 9}

@@ -1,0 +1,53 @@
+"""What the template and its starter say to each other."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from .incoming import Incoming
+from .messages import (
+    Count,
+    Failed,
+    Message,
+    Name,
+    Nanoseconds,
+    Ping,
+    Pong,
+    ProcessId,
+    Started,
+)
+
+
+class Ready(Message, frozen=True):
+    """The libraries are imported, since ``t_ns``: it can be forked."""
+
+    t_ns: Nanoseconds
+
+
+class Forked(Message, frozen=True):
+    """The fork that was asked for as ``token`` is process ``pid``."""
+
+    token: Count
+    pid: ProcessId
+
+
+class Exited(Message, frozen=True):
+    """A fork ended, after ``used_ns`` of processor time."""
+
+    pid: ProcessId
+    returncode: Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+    used_ns: Nanoseconds
+
+
+class Fork(Message, frozen=True):
+    """Asks for a process of ``role``. Comes with its channel and with what it prints to."""
+
+    token: Count
+    role: Name
+    device: Name
+
+
+SAYS = Incoming(Started | Ready | Forked | Exited | Failed | Pong)
+HEARS = Incoming(Fork | Ping, descriptors=2)

@@ -1,0 +1,137 @@
+"""What the front and its replicas say to each other."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from systems.runtime.incoming import MOST_OF_A_MESSAGE, Incoming
+from systems.runtime.messages import (
+    Cancel,
+    Count,
+    Document,
+    Failed,
+    Message,
+    Name,
+    Nanoseconds,
+    Part,
+    PositiveCount,
+    Request,
+    RequestFields,
+    RequestId,
+    Seconds,
+    StepTokens,
+    Stop,
+    TokenId,
+)
+
+SnapshotDtype = Literal["float32", "bfloat16", "float16"]
+Timings = dict[Name, Seconds]
+"""What a scheme's profile measured, by name with its unit."""
+
+
+class TableShape(Part, frozen=True):
+    """The table of adapters on a card: the largest rank, the projections that any adapter changes,
+    and for how many adapters there is room."""
+
+    rank: PositiveCount
+    targets: tuple[Name, ...]
+    count: Count
+
+
+class Configure(Message, frozen=True):
+    """Tells a replica what it serves, and with which of the ``adapters`` (folders by name) it
+    begins. ``slots``: requests that it may run at once."""
+
+    scheme: Name
+    device: Name
+    model_dir: Name
+    layout: Document
+    adapters: dict[Name, Name]
+    table: TableShape
+    threads: PositiveCount
+    slots: PositiveCount
+    max_context_tokens: PositiveCount
+
+
+class Hold(Message, frozen=True):
+    """Tells to load the adapter in the folder ``path``."""
+
+    adapter: Name
+    path: Name
+
+
+class Drop(Message, frozen=True):
+    """Tells to let go of an adapter."""
+
+    adapter: Name
+
+
+class RequestSnapshot(Part, frozen=True):
+    """What a running request has come to; its keys and values come along as a memory file of
+    ``shape`` and ``dtype``. ``draws``: the state of its random stream, in hexadecimal."""
+
+    token: TokenId
+    produced: Count
+    draws: Annotated[str, Meta(max_length=32 << 10, pattern="^([0-9a-f]{2})*$")] | None
+    shape: Annotated[tuple[Count, ...], Meta(max_length=8)]
+    dtype: SnapshotDtype
+
+
+class Release(Message, frozen=True, tag="part"):
+    """Asks for a request back, so that another replica can go on with it."""
+
+    request: RequestId
+
+
+class Join(Message, frozen=True):
+    """Hands over a request that ran on another replica."""
+
+    request: RequestFields
+    state: RequestSnapshot
+
+
+class Ready(Message, frozen=True):
+    """The replica can serve."""
+
+    timings: Annotated[Timings, Meta(max_length=16)]
+
+
+class Stepped(Message, frozen=True):
+    """An iteration gave these tokens."""
+
+    start_ns: Nanoseconds
+    t_ns: Nanoseconds
+    tokens: StepTokens
+
+
+class Switched(Message, frozen=True):
+    """The weights now contain the adapter ``merged`` (None: none of them)."""
+
+    merged: Name | None
+    start_ns: Nanoseconds
+    t_ns: Nanoseconds
+
+
+class Parted(Message, frozen=True):
+    """Gives a request back, unless it has ended (not ``there``). One that ran comes with its
+    ``state``, and a descriptor."""
+
+    request: RequestId
+    there: bool
+    state: RequestSnapshot | None = None
+
+
+class Joined(Message, frozen=True):
+    """A request that was handed over goes on."""
+
+    request: RequestId
+
+
+REPLICA_SAYS = Incoming(Ready | Stepped | Switched | Parted | Joined | Failed, descriptors=1)
+REPLICA_HEARS = Incoming(
+    Configure | Hold | Drop | Request | Cancel | Release | Join | Stop,
+    descriptors=1,
+    most_bytes=MOST_OF_A_MESSAGE,
+)

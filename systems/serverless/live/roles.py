@@ -1,0 +1,42 @@
+"""The processes of a node, and the entry point that starts one from nothing.
+
+python -m systems.serverless.live.roles ROLE FD PARENT DEVICE
+"""
+
+from __future__ import annotations
+
+from systems.runtime import process, zygote
+from systems.runtime.roles import Role
+from systems.runtime.sandbox.confine import confine
+
+from . import instance, messages
+from .weights import auditor, loader
+
+INSTANCE = Role(
+    "instance",
+    __name__,
+    messages.INSTANCE_SAYS,
+    messages.INSTANCE_HEARS,
+    instance.main,
+    confine,
+)
+LOADER = Role(
+    "loader",
+    __name__,
+    messages.LOADER_SAYS,
+    messages.LOADER_HEARS,
+    loader.main,
+    confine,
+)
+AUDITOR = Role(
+    "auditor",
+    __name__,
+    messages.AUDITOR_SAYS,
+    messages.AUDITOR_HEARS,
+    auditor.main,
+    confine,
+)
+TEMPLATE = zygote.role_of(__name__, INSTANCE, LOADER, AUDITOR)
+
+if __name__ == "__main__":
+    process.main(INSTANCE, LOADER, AUDITOR, TEMPLATE)
