@@ -104,11 +104,11 @@ class Stage:
         return [self.gateway]
 
     def templates(self) -> list[psutil.Process]:
-        return [p for p in self._below("process zygote") if p.ppid() == self.gateway.pid]
+        return [p for p in self._below("roles zygote") if p.ppid() == self.gateway.pid]
 
     def instances(self) -> list[psutil.Process]:
         """Forks of the template; a loader that is forked is one for its few milliseconds."""
-        return [p for p in self._below("process zygote") if p.ppid() != self.gateway.pid]
+        return [p for p in self._below("roles zygote") if p.ppid() != self.gateway.pid]
 
     def agents(self) -> list[psutil.Process]:
         """Of a cluster's nodes."""

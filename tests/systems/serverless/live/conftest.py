@@ -68,7 +68,7 @@ class Running:
     def instances(self) -> list[psutil.Process]:
         """Processes of functions: forks of the template, or those started as instances."""
         forks = [p for p in self.processes("zygote") if p.ppid() != self.endpoint.pids[0]]
-        return forks + self.processes("process instance")
+        return forks + self.processes("roles instance")
 
 
 async def _error_of(response: aiohttp.ClientResponse) -> Any:
