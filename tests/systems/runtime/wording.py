@@ -69,7 +69,7 @@ def malformed(incoming: Incoming) -> st.SearchStrategy[bytes]:
 @st.composite
 def _changed(draw: st.DrawFn, incoming: Incoming) -> bytes:
     content = as_content(draw(messages(incoming)))
-    name = draw(st.sampled_from([*content, "other"]))
+    name = draw(st.sampled_from([*content, "other", "o\n\x1b[2Jther", "x" * 300]))
     if draw(st.booleans()):
         content[name] = draw(JUNK)
     else:
