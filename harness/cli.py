@@ -1,7 +1,8 @@
-"""The ``slbench`` command: finds the command's module, runs it, and turns errors into one line.
+"""The ``slbench`` command. It imports the subcommand's module, runs it, and prints errors in one
+line.
 
-A command is a module of ``harness.commands`` with a typer ``app``, or a function of its own name.
-Only the module that is asked for is imported, and no module imports anything heavy at its top.
+A subcommand is a module of ``harness.commands`` with a typer ``app`` or a function of the same
+name. Only the requested module is imported, and no module has heavy imports at its top level.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ _HELP = "Serverless serving of LoRA functions, measured: run, compare, reproduce
 
 
 def build(commands: Iterable[str] = _COMMANDS) -> typer.Typer:
-    """The command with the given subcommands."""
-    # Plain help: the decorated one takes longer to import than everything else together.
+    """Build the command-line application with the given subcommands."""
+    # Plain help: importing the rich formatter takes longer than all other imports together.
     root = typer.Typer(
         help=_HELP,
         no_args_is_help=True,
@@ -64,14 +65,14 @@ def build(commands: Iterable[str] = _COMMANDS) -> typer.Typer:
 
 
 def _root() -> None:
-    """A callback, so that a single subcommand keeps its name."""
+    """Root callback. With it, typer keeps the name of a single subcommand."""
 
 
 _root.__doc__ = _HELP
 
 
 def main() -> NoReturn:
-    """Entry point. Exit status: 0 done, 1 invalid result, 2 wrong request, 3 interrupted."""
+    """Run the command and exit: 0 done, 1 invalid result, 2 wrong request, 3 interrupted."""
     asked = [word for word in sys.argv[1:2] if word in _COMMANDS]
     _interrupt_on_request_to_end()
     try:
@@ -84,16 +85,16 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         _interrupted("interrupted")
     except SystemExit as end:
-        # typer takes an interrupt for itself and ends with what a shell would report.
+        # typer catches the interrupt and exits with the status that a shell reports.
         if end.code != _SHELL_INTERRUPTED:
             raise
         _interrupted("interrupted")
     except BrokenPipeError:
-        # Whoever read our output has had enough; nothing more can be said to them.
+        # The reader of our output closed the pipe; any further write would fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(DONE)
     except OSError as error:
-        # The machine, not the request: no room, no descriptors, no memory.
+        # The machine failed, not the request: no disk space, descriptors or memory.
         _interrupted(str(error))
     except ValueError as error:
         if type(error).__name__ != "ValidationError":
@@ -104,8 +105,8 @@ def main() -> NoReturn:
 
 
 def _interrupt_on_request_to_end() -> None:
-    """What ends a process by default ends it like Ctrl-C: what it started is stopped, and what is
-    half done removed. An ignored signal stays ignored."""
+    """Handle SIGTERM and SIGHUP like Ctrl-C: started processes are stopped and unfinished output is
+    removed. An ignored signal stays ignored."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
@@ -121,7 +122,7 @@ def _say(text: str) -> None:
 
 
 def _first_mistake(error: ValueError) -> str:
-    """A pydantic error in one line: where, what, and how many more."""
+    """Format a pydantic error in one line: where, what, and how many more errors."""
     mistakes = error.errors()  # type: ignore[attr-defined]
     place = ".".join(str(part) for part in mistakes[0]["loc"])
     more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""

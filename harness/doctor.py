@@ -1,5 +1,5 @@
-"""What this machine lacks for a run, each with the command that mends it. A check is a function
-that returns its finding; they are registered by the decorator."""
+"""Checks of this machine before a run; a failed check names the command that fixes it. A check is a
+function that returns a ``Finding``; the decorator ``check`` registers it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from harness.cells.bytecode import uncompiled
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``ok``, or why not and how to mend it. What is merely absent (a GPU) is ok, and said."""
+    """The result of a check. If not ``ok``, ``why`` is the reason and ``mend`` the fix. A missing
+    optional part, such as a GPU, is ``ok`` and named in ``why``."""
 
     name: str
     ok: bool
@@ -32,7 +33,7 @@ def check(function: Callable[[], Finding]) -> Callable[[], Finding]:
 
 
 def examine() -> list[Finding]:
-    """Every check, in the order written."""
+    """Run every check, in the order of definition."""
     return [each() for each in _CHECKS]
 
 
@@ -101,7 +102,7 @@ def disk() -> Finding:
 
 @check
 def sealed_memory() -> Finding:
-    """Whether the kernel keeps its word about sealed memory files."""
+    """Check that the kernel refuses writes to a sealed memory file."""
     from systems.serverless.live.weights import store
 
     try:

@@ -1,14 +1,15 @@
-"""What the harness refuses, said in one line: what, where, what would be right."""
+"""Exceptions of the harness. A message is one line: what is wrong, where, and what would be
+right."""
 
 
 class HarnessError(ValueError):
-    """The request was wrong: the command ends with exit status 2."""
+    """The request was wrong: the command exits with status 2."""
 
 
 class RecordError(HarnessError):
-    """A run directory that does not hold what its schema promises."""
+    """A run directory does not match its schema."""
 
 
 class InterruptedRunError(Exception):
-    """A run ended before all of its cells were there, by a signal or for want of something that the
-    machine has: the command ends with exit status 3."""
+    """A run stopped before all its cells were finished, by a signal or because a resource of the
+    machine ran out: the command exits with status 3."""

@@ -1,4 +1,4 @@
-"""Where records lie, from the checkout's root."""
+"""Where records are stored, relative to the root of the checkout."""
 
 from pathlib import Path
 

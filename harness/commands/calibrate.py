@@ -1,4 +1,4 @@
-"""``slbench calibrate``: how far the client and this machine can be trusted."""
+"""``slbench calibrate``: the accuracy of the client on this machine."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 def calibrate(
     quick: Annotated[
-        bool, typer.Option("--quick", help="A few seconds, as before each run; no maxima.")
+        bool, typer.Option("--quick", help="Only a few seconds, as before a run; no maxima.")
     ] = False,
     json_: Annotated[
         bool, typer.Option("--json", help="One JSON document on standard output.")
     ] = False,
 ) -> None:
-    """Run the client against a server whose true send times are known.
+    """Measure the client against a server whose true send times are known.
 
-    Exit status 1 where a target is missed. Example: slbench calibrate --quick
+    Exits with status 1 if a target is missed. Example: slbench calibrate --quick
     """
     import sys
 
@@ -41,7 +41,7 @@ def calibrate(
 
 
 class _Bar:
-    """Requests of the trial under way, on standard error where that is a terminal."""
+    """Shows the requests of the current trial on standard error, if that is a terminal."""
 
     def __enter__(self) -> _Bar:
         import sys

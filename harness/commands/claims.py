@@ -1,4 +1,4 @@
-"""``slbench claims``: each published result beside ours."""
+"""``slbench claims``: compares each published result with ours."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ def claims(
     ] = REFERENCE,
     json_: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
-    """Every published result beside ours: holds, direction holds, does not hold, not testable.
+    """Compare every published result with ours: holds, direction holds, does not hold, not
+    testable.
 
-    Each says whether it is live or simulated, and on what it rests. Example: slbench claims
+    Shows for each claim whether ours is live or simulated, and the data behind it. Example: slbench
+    claims
     """
     from ..claims import claims as judged
 

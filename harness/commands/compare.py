@@ -1,4 +1,4 @@
-"""``slbench compare``: runs held against each other."""
+"""``slbench compare``: compares runs."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ if TYPE_CHECKING:
 def compare(
     runs: Annotated[list[str], typer.Argument(help="Runs, by id or folder.")],
     baseline: Annotated[
-        str | None, typer.Option(help="What ratios are to; the experiment's own if not given.")
+        str | None, typer.Option(help="Reference of the ratios; default: the experiment's.")
     ] = None,
     factor: Annotated[
         str, typer.Option(help="The one thing that may differ: system, workload, deployment, …")
     ] = "system",
     at_slo: Annotated[
         float | None,
-        typer.Option(metavar="PERCENT", help="Instead: load and cost at this SLO attainment."),
+        typer.Option(metavar="PERCENT", help="Show load and cost at this SLO attainment instead."),
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
-    """Every metric by system and workload with 95 % intervals, and ratios to a baseline.
+    """Show every metric by system and workload with 95 % intervals, and ratios to a baseline.
 
-    Cells over seeds and repeats are pooled; those that came out the same to the last digit are one
-    sample. Refuses cells that differ outside the factor, and lists what --factor version freed.
-    Exit status 1 where a cell is invalid. Example: slbench compare results/reference/quickstart
+    Cells are pooled over seeds and repeats; cells with identical results count as one sample.
+    Refuses cells that differ in anything but the factor; with --factor version, lists what else
+    differs. Exits with status 1 if a cell is invalid. Example: slbench compare
+    results/reference/quickstart
 
-    With --at-slo, cells are points of several loads: for each system the highest load at which it
-    still attains so much, and its cost there.
+    With --at-slo, each cell is one load level: shows for each system the highest load at which it
+    still reaches this SLO attainment, and its cost there.
     """
     from ..compare import compare as compared
     from ..compare import factor as factor_named
@@ -80,7 +81,7 @@ def _show_sustained(cells: Sequence[Cell], level: float, *, as_json: bool) -> No
 
 
 def _declared(experiments: Sequence[Mapping[str, Any]], systems: set[str]) -> str | None:
-    """The baseline that the first run was asked for with, or its last system."""
+    """Return the baseline of the first run's experiment, or else its last system."""
     first = experiments[0]
     names = [first.get("baseline"), *(each["name"] for each in reversed(first.get("systems", ())))]
     return next((name for name in names if name in systems), None)

@@ -1,4 +1,4 @@
-"""``slbench doctor``: what is missing or mis-set here."""
+"""``slbench doctor``: checks whether this machine can run the suite."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 def doctor(
     json_: Annotated[bool, typer.Option("--json", help="Findings as one JSON document.")] = False,
 ) -> None:
-    """What is missing or mis-set here, and the command that mends it.
+    """Check what is missing or misconfigured on this machine, and show the command that fixes it.
 
     Example: slbench doctor
     """

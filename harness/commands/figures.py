@@ -1,4 +1,4 @@
-"""``slbench figures``: the paper's figures from records."""
+"""``slbench figures``: draws the paper's figures from records."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 def figures(
-    names: Annotated[list[str] | None, typer.Argument(help="Which; all if none is named.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Figure names; default: all.")] = None,
     from_: Annotated[
         list[str] | None,
-        typer.Option("--from", help="A run or a sweep; repeat for more. None: the reference."),
+        typer.Option("--from", help="A run or a sweep; repeat for more. Default: the reference."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Where they go.")] = Path("figures"),
-    json_: Annotated[bool, typer.Option("--json", help="Their paths as JSON.")] = False,
+    out: Annotated[Path, typer.Option(help="Output folder.")] = Path("figures"),
+    json_: Annotated[bool, typer.Option("--json", help="Print the paths as JSON.")] = False,
 ) -> None:
-    """Draw figures, each as PNG, PDF, SVG and the CSV of what it shows.
+    """Draw figures, each as PNG, PDF, SVG and a CSV of its data.
 
-    One that the records cannot feed is skipped with a line; exit status 2 where it was named.
-    Example: slbench figures time-breakdown --from results/reference/quickstart
+    Figures without the needed records are skipped with a message; exits with status 2 if such a
+    figure was named. Example: slbench figures time-breakdown --from results/reference/quickstart
     """
     from ..errors import HarnessError
 

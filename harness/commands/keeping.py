@@ -1,4 +1,4 @@
-"""What is left of a run that ends early: its finished cells, or nothing."""
+"""Keeps the finished cells of a run that ends early, and removes a run without any."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def keeping(make: Callable[[], Run]) -> Iterator[Run]:
-    """The run that ``make`` makes or opens. Its folder is removed where it ends without a finished
-    cell. ``InterruptedRunError``, in place of an interrupt or an ``OSError``, says what is kept and
-    how it goes on."""
+    """Yield the run that ``make`` creates or opens. If the run ends without a finished cell, its
+    folder is removed. An interrupt or an ``OSError`` is raised as ``InterruptedRunError``, which
+    says what is kept and how to resume."""
     record: Run | None = None
     try:
         with _interrupts_held():
@@ -35,7 +35,7 @@ def keeping(make: Callable[[], Run]) -> Iterator[Run]:
 
 
 def _left_of(record: Run | None) -> str:
-    """What is kept, in words, once a folder without cells is removed."""
+    """Remove a folder without cells, and describe what is kept."""
     cells = len(record.cells()) if record is not None else 0
     if record is not None and cells:
         name = record.experiment["name"]
@@ -48,8 +48,9 @@ def _left_of(record: Run | None) -> str:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Interrupts come once the block is done: between making a folder and knowing of it, or while
-    it is removed, one would leave it behind. An ignored signal stays ignored."""
+    """Delay interrupts until the block is done. Between the creation of a folder and its
+    assignment, or during its removal, an interrupt would leave the folder behind. An ignored signal
+    stays ignored."""
     held: list[int] = []
     heard = [number for number in _INTERRUPTS if callable(signal.getsignal(number))]
     before = {number: signal.signal(number, lambda got, _: held.append(got)) for number in heard}

@@ -1,4 +1,4 @@
-"""Where load hosts come to, from the command line."""
+"""The address on which the harness waits for load hosts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PORT = 5557
 
 
 def host_and_port(text: str) -> tuple[str, int]:
-    """``HOST`` or ``HOST:PORT``."""
+    """Parse ``HOST`` or ``HOST:PORT``. Raises ``HarnessError``."""
     host, _, port = text.partition(":")
     if not host or (port and not port.isdecimal()):
         raise HarnessError(f"address {text!r}: write HOST:PORT, such as 10.0.0.1:{PORT}")
@@ -26,7 +26,7 @@ def host_and_port(text: str) -> tuple[str, int]:
 
 @contextmanager
 def load_hosts(count: int, listen: str | None) -> Iterator[LoadHosts | None]:
-    """``count`` hosts, once all have come; None where none are asked for."""
+    """Wait for ``count`` load hosts and yield them once all are connected; yield None if 0."""
     if not count:
         yield None
         return

@@ -1,4 +1,4 @@
-"""``slbench load-worker``: this host sends a share of another host's run."""
+"""``slbench load-worker``: sends a share of another host's run from this host."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import typer
 
 
 def load_worker(
-    address: Annotated[str, typer.Argument(help="HOST:PORT that slbench run --listen names.")],
+    address: Annotated[str, typer.Argument(help="HOST:PORT as given to slbench run --listen.")],
 ) -> None:
-    """Send a share of the load of a run that was started elsewhere with --load-hosts.
+    """Send a share of the load of a run that was started on another host with --load-hosts.
 
-    The run's secret is taken from SLBENCH_CLUSTER_SECRET. Example: slbench load-worker
-    10.0.0.1:5557
+    Reads the run's secret from SLBENCH_CLUSTER_SECRET. Example: slbench load-worker 10.0.0.1:5557
     """
     import os
 

@@ -1,4 +1,4 @@
-"""``slbench models``: backbones and adapters, found or made."""
+"""``slbench models``: finds or makes backbones and adapters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Backbone = Annotated[
 
 @app.command("list")
 def list_(json_: Json = False) -> None:
-    """Every preset, and whether it is made.
+    """List every preset, and whether it is made.
 
     Example: slbench models list
     """
@@ -61,7 +61,7 @@ def make(
     seed: Annotated[int, typer.Option(help="Seed of the adapters.")] = 0,
     json_: Json = False,
 ) -> None:
-    """Make a preset, once, and adapters of it; nothing is downloaded.
+    """Make a preset, if it is not made yet, and adapters for it; downloads nothing.
 
     Example: slbench models make smollm2-135m --adapters 8
     """
@@ -84,11 +84,11 @@ def make(
 def show(
     backbone: Backbone,
     adapter: Annotated[
-        Path | None, typer.Option(help="A peft directory to check against it.")
+        Path | None, typer.Option(help="A peft directory to check against the backbone.")
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Shape and size of a backbone, and of an adapter of it; refuses what could not be served.
+    """Show shape and size of a backbone and of an adapter; refuses what cannot be served.
 
     Example: slbench models show smollm2-135m
     """
@@ -119,7 +119,8 @@ def show(
 
 
 def _find(backbone: str) -> Path:
-    """A preset that is made, or a directory; never makes one."""
+    """Return the path of a made preset or of a directory. Raises ``CheckpointError`` if the preset
+    is not made."""
     from systems.errors import CheckpointError
     from systems.models import presets
 
@@ -134,7 +135,7 @@ def _find(backbone: str) -> Path:
 
 
 def _working(what: str) -> Any:
-    """A spinner on standard error, none where that is no terminal."""
+    """Return a spinner on standard error; it shows nothing if that is no terminal."""
     from rich.console import Console
 
     return Console(file=sys.stderr).status(what)

@@ -1,4 +1,4 @@
-"""``slbench profile``: this machine as a device profile for the simulator."""
+"""``slbench profile``: measures this machine as a device profile for the simulator."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def profile(
         str, typer.Option(help="A preset's name or a model directory.")
     ] = "smollm2-135m",
     threads: Annotated[int, typer.Option(min=1, help="Threads of an instance.")] = 1,
-    json_: Annotated[bool, typer.Option("--json", help="The numbers as one document.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="The numbers as JSON.")] = False,
 ) -> None:
-    """Measure this machine by live probes, about nine minutes; leave it alone meanwhile.
+    """Measure this machine by live probes, about nine minutes; run nothing else meanwhile.
 
     Example: slbench profile -o my-machine.toml && slbench run main --simulated --profile
     my-machine.toml

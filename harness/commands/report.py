@@ -1,4 +1,4 @@
-"""``slbench report``: one self-contained page of runs."""
+"""``slbench report``: writes one self-contained HTML page about runs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ def report(
     output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path(
         "report.html"
     ),
-    json_: Annotated[bool, typer.Option("--json", help="Its path and size as JSON.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print path and size as JSON.")] = False,
 ) -> None:
-    """Write one HTML page of RUNS that needs no network: warnings, tables, figures, Gantt.
+    """Write one HTML page about RUNS that needs no network: warnings, tables, figures, Gantt.
 
     Example: slbench report results/reference/quickstart -o report.html
     """

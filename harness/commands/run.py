@@ -1,4 +1,4 @@
-"""``slbench run``: an experiment, live, from deployment to table and figures."""
+"""``slbench run``: runs an experiment, from deployment to tables and figures."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ Workers = Annotated[
     int | None, typer.Option(min=1, help="Processes for simulated cells; default: one a core.")
 ]
 LoadWorkers = Annotated[int | None, typer.Option(min=1, help="Locust workers.")]
-LoadHosts = Annotated[int, typer.Option(min=0, help="Of the Locust workers, those on other hosts.")]
+LoadHosts = Annotated[int, typer.Option(min=0, help="Locust workers that run on other hosts.")]
 Listen = Annotated[
-    str | None, typer.Option(help="HOST[:PORT] of this host, as load hosts reach it.")
+    str | None, typer.Option(help="HOST[:PORT] under which load hosts reach this host.")
 ]
 Setting = Annotated[
     list[str] | None, typer.Option("--set", help="key=value, such as deployment.devices=2.")
 ]
 Resume = Annotated[
-    str | None, typer.Option(help="Run what is missing of this run, as it was asked for.")
+    str | None, typer.Option(help="Run the missing cells of this run, with its settings.")
 ]
 Simulated = Annotated[
     bool | None, typer.Option("--simulated/--live", help="In virtual time, by a device profile.")
 ]
 Profile = Annotated[
-    str | None, typer.Option(help="Device profile of a simulation, or a .toml file.")
+    str | None, typer.Option(help="Device profile of the simulation: a name or .toml file.")
 ]
 TraceDecisions = Annotated[
-    bool, typer.Option("--trace-decisions", help="Keep each decision with its numbers.")
+    bool, typer.Option("--trace-decisions", help="Record each decision with its numbers.")
 ]
 Audit = Annotated[
-    float | None, typer.Option(min=0.1, help="Seconds between two sums of each shared backbone.")
+    float | None, typer.Option(min=0.1, help="Seconds between checksums of each shared backbone.")
 ]
 CheckSimulation = Annotated[
-    str | None, typer.Option(help="Profile: simulate what ran live, and keep and show the errors.")
+    str | None, typer.Option(help="Profile: simulate the live run too; record and show errors.")
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, or auto: a card where there is one.")]
 Cluster = Annotated[
@@ -58,11 +58,12 @@ Cluster = Annotated[
     typer.Option(help="local:N for N nodes on this machine, or HOST:PORT of a Ray cluster."),
 ]
 Web = Annotated[bool, typer.Option("--web", help="Locust's page on port 8089.")]
-Out = Annotated[Path, typer.Option(help="Where runs are kept.")]
+Out = Annotated[Path, typer.Option(help="Folder for runs.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
 _MOST_TABLES = 24
-"""Of a workload and seed each. More scroll past, and take longer to make than a sweep's cells."""
+"""Limit of printed tables, one per workload and seed. More tables would scroll past and take longer
+to make than the cells of a sweep."""
 
 
 def run(
@@ -140,7 +141,7 @@ def _check_simulation(chosen: Experiment, record: Run, profile: str, progress: P
 
 
 def _tell(record: Run, chosen: Experiment, *, as_json: bool) -> bool:
-    """Draw, print, and say whether all of it is valid."""
+    """Draw the figures, print the result, and return whether all cells are valid."""
     document = _document(record)
     figures = _figures(record, chosen)
     if as_json:
@@ -157,13 +158,13 @@ def _choose(
     given: dict[str, Any],
     settings: list[str] | None,
 ) -> Experiment:
-    """The named experiment with what the command line says laid over it."""
+    """Return the named experiment with the command-line options applied."""
     from ..errors import HarnessError
     from ..experiment import Experiment, load, parse_setting
 
     changes: dict[str, Any] = dict(parse_setting(text) for text in settings or [])
     changes |= {key: value for key, value in given.items() if value is not None}
-    # Held against the systems that are left in the end.
+    # Checked below against the systems that are left.
     baseline = changes.pop("baseline", None)
     content = load(name, changes).model_dump()
     for key, wanted in (("systems", systems), ("workloads", workloads)):
@@ -201,8 +202,8 @@ def _document(record: Run) -> dict[str, Any]:
 
 
 def _doubts(cells: list[Cell]) -> list[str]:
-    """What the calibration before the run says of the client on this machine, past its targets;
-    what else the cells leave to wonder about."""
+    """Collect the warnings: missed targets of the calibration before the run, and those of the
+    cells."""
     calibrations = [cell.manifest.calibration or {} for cell in cells]
     found = {problem for each in calibrations for problem in each.get("problems", ())}
     found |= {

@@ -1,4 +1,4 @@
-"""``slbench serve``: one system, kept up behind its endpoint."""
+"""``slbench serve``: runs one system until it is interrupted."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Adapters = Annotated[
 Functions = Annotated[
     int, typer.Option(min=1, help="Functions with seeded adapters, where none are named.")
 ]
-Port = Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")]
 Tokens = Annotated[
     Path | None,
-    typer.Option(help="File of tokens by function; as SLBENCH_TOKENS in the environment."),
+    typer.Option(help="File of tokens by function; sets SLBENCH_TOKENS."),
 ]
 Cluster = Annotated[
     str | None,
@@ -35,7 +35,7 @@ Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Deployment key=value: dtype=bfloat16.")
 ]
 Audit = Annotated[
-    float | None, typer.Option(min=0.1, help="Seconds between two sums of each shared backbone.")
+    float | None, typer.Option(min=0.1, help="Seconds between checksums of each shared backbone.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="The endpoint as JSON.")]
 
@@ -53,9 +53,10 @@ def serve(
     audit: Audit = None,
     json_: AsJson = False,
 ) -> None:
-    """Keep SYSTEM up behind its OpenAI-compatible endpoint until Ctrl-C.
+    """Serve SYSTEM behind its OpenAI-compatible endpoint until Ctrl-C.
 
-    Exit status 1 where it met with a problem. Example: slbench serve serverless-lora --port 8000
+    Exits with status 1 if the system reports a problem. Example: slbench serve serverless-lora
+    --port 8000
     """
     import os
     import signal
@@ -106,7 +107,7 @@ def _auditable(cls: type[ServingSystem], every_s: float) -> float:
 
 
 def _tell(evidence: Evidence) -> None:
-    """How often it was audited, and what went wrong."""
+    """Print the number of audits and the problems; exit with status 1 if there are any."""
     import sys
 
     if "audits" in evidence.measured:

@@ -1,4 +1,4 @@
-"""``slbench systems``: what can be measured."""
+"""``slbench systems``: lists, shows and checks the systems."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(help="What can be measured.", no_args_is_help=True)
+app = typer.Typer(help="Systems that can be measured: list, show, check.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
 @app.command("list")
 def list_(json_: Json = False) -> None:
-    """Every system by name, third parties' included, and what is wrong with those that are broken.
+    """List every system, including those of third parties; a broken one is listed with its error.
 
     Example: slbench systems list
     """
@@ -34,7 +34,8 @@ def list_(json_: Json = False) -> None:
 
 
 def _row(name: str) -> dict[str, Any]:
-    """``broken``: why it cannot be used; what it would say of itself is then unknown."""
+    """Return the row of a system. ``broken`` is the reason why it cannot be loaded; the other
+    fields are then None."""
     from systems.errors import BrokenSystemError
     from systems.registry import system_class
 
@@ -84,7 +85,7 @@ def check(
     name: Annotated[str | None, typer.Argument(help="A system by name.")] = None,
     url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server by URL.")] = None,
     model: Annotated[
-        list[str] | None, typer.Option(help="With --url: names it serves; repeat. None: all.")
+        list[str] | None, typer.Option(help="With --url: models to check; repeat. Default: all.")
     ] = None,
     api_key_env: Annotated[
         str | None, typer.Option(help="With --url: variable that holds its API key.")
@@ -96,7 +97,7 @@ def check(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Put a system, yours included, through the conformance suite. Exit status 1 where it fails.
+    """Run the conformance suite on a system, yours included. Exits with status 1 if a check fails.
 
     Example: slbench systems check serverless-lora
     """

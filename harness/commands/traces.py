@@ -1,4 +1,4 @@
-"""``slbench workloads import | fit | classify | segments``: traces of one's own."""
+"""``slbench workloads import | fit | classify | segments``: commands for your own traces."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .workload_files import Json, Seed, must_be_parquet, say_written, show_docum
 if TYPE_CHECKING:
     from workloads.trace import Workload
 
-File = Annotated[Path, typer.Argument(help="A trace; gzip and xz are read as they are.")]
+File = Annotated[Path, typer.Argument(help="A trace; may be compressed by gzip or xz.")]
 CountsFile = Annotated[
-    Path, typer.Argument(help="Counts per minute, a row a function; gzip and xz too.")
+    Path, typer.Argument(help="Counts per minute, one row per function; gzip or xz too.")
 ]
 FormatName = Annotated[
-    str | None, typer.Option("--format", help="Which importer, where FILE does not tell.")
+    str | None, typer.Option("--format", help="Importer, if FILE does not reveal its format.")
 ]
 
 
 def add_to(app: typer.Typer) -> None:
-    """Make these commands of ``app``."""
+    """Add these commands to ``app``."""
     app.command("import")(import_)
     for command in (fit, classify, segments):
         app.command()(command)
@@ -34,27 +34,26 @@ def import_(
     file: File,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the .parquet.")],
     format_: FormatName = None,
-    skip_bad: Annotated[bool, typer.Option(help="Leave bad rows out, and count them.")] = False,
+    skip_bad: Annotated[bool, typer.Option(help="Skip bad rows and count them.")] = False,
     seed: Seed = 0,
     expansion: Annotated[
-        str, typer.Option(help="By which rule counts per minute become arrivals.")
+        str, typer.Option(help="Rule that turns counts per minute into arrivals.")
     ] = "uniform",
-    part: Annotated[
-        str, typer.Option(help="Which part of an archive, such as language/m-small.")
-    ] = "",
-    from_: Annotated[float, typer.Option("--from", help="Second to begin at, of an archive.")] = 0,
-    for_: Annotated[float | None, typer.Option("--for", help="Seconds of it.")] = None,
+    part: Annotated[str, typer.Option(help="Part of an archive, such as language/m-small.")] = "",
+    from_: Annotated[float, typer.Option("--from", help="First second of an archive.")] = 0,
+    for_: Annotated[float | None, typer.Option("--for", help="Seconds of an archive.")] = None,
     lengths: Annotated[
         str | None,
-        typer.Option(help="What lengths are drawn from where FILE has none, such as llm-conv."),
+        typer.Option(help="Source of lengths if FILE has none, such as llm-conv."),
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Bring a trace: FILE becomes a workload, to be named by its path from then on.
+    """Import a trace: turn FILE into a workload that other commands take by its path.
 
-    Requests without lengths in FILE (Azure Functions, some clients of ServeGen) are told of: they
-    are placeholders of one token, or left out beside others, unless --lengths says what to draw
-    from. Example: slbench workloads import AzureLLMInferenceTrace_conv.csv -o conv.parquet
+    Warns about requests without lengths (Azure Functions, some clients of ServeGen). They get
+    placeholders of one token, or are left out if other requests have lengths, unless --lengths
+    names a source. Example: slbench workloads import AzureLLMInferenceTrace_conv.csv -o
+    conv.parquet
     """
     from workloads import catalogue
     from workloads.importers import Options, import_file
@@ -82,7 +81,7 @@ def import_(
 
 
 def _check_drawn(workload: Workload, file: Path, lengths: str | None) -> None:
-    """``WorkloadError`` where ``--lengths`` was asked for and nothing needed it."""
+    """Raise ``WorkloadError`` if ``--lengths`` is given but no request lacked lengths."""
     from workloads.errors import WorkloadError
 
     if lengths and all(step.name != "lengths" for step in workload.provenance.transforms):
@@ -97,10 +96,10 @@ def fit(
     summary: str = "fitted to a recording",
     source: str = "",
     format_: FormatName = None,
-    skip_bad: Annotated[bool, typer.Option(help="Leave bad rows out, and count them.")] = False,
+    skip_bad: Annotated[bool, typer.Option(help="Skip bad rows and count them.")] = False,
 ) -> None:
-    """Fit generators to a recorded workload (a trace, or a .parquet of this suite's); the entry,
-    with the goodness of the fit, goes to standard output and can be named by its path.
+    """Fit generators to a recorded workload (a trace, or a .parquet of this suite). Prints the
+    catalogue entry with the goodness of fit; save it and use it by its path.
 
     Example: slbench workloads fit bursty8_w720.csv > mine.toml
     """
@@ -116,7 +115,7 @@ def fit(
 
 
 def classify(file: CountsFile, json_: Json = False) -> None:
-    """The class of each function under three estimators of the CV, and where they agree.
+    """Show the class of each function under three estimators of the CV, and where they agree.
 
     Example: slbench workloads classify bursty8_w720.csv
     """
@@ -152,7 +151,7 @@ def segments(
     hours: Annotated[float, typer.Option(help="Length of each.")] = 4.0,
     seed: Seed = 0,
 ) -> None:
-    """Random segments of a class, as the paper's evaluation takes them.
+    """Take random segments of a class, as in the paper's evaluation.
 
     Example: slbench workloads segments invocations.csv --class bursty -o bursty/
     """

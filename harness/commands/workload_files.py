@@ -1,4 +1,4 @@
-"""What the commands about workloads share: options, and how one is written and shown."""
+"""Options and output shared by the commands about workloads."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from workloads.trace import Workload
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-Seed = Annotated[int, typer.Option(help="Of every random stream that is drawn from.")]
+Seed = Annotated[int, typer.Option(help="Seed of all random streams.")]
 
 
 def write(workload: Workload, output: Path) -> None:
-    """To disk; ``WorkloadError`` where it cannot be written there."""
+    """Write the workload to a file. Raises ``WorkloadError`` if that fails."""
     from workloads.errors import WorkloadError
 
     try:
@@ -37,7 +37,7 @@ def must_be_parquet(output: Path) -> None:
 
 
 def show_document(document: dict[str, Any], json_: bool) -> None:
-    """For people a line a key, for machines JSON."""
+    """Print the document: one line per key, or JSON."""
     if json_:
         print(json.dumps(document))
         return

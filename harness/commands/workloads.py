@@ -1,4 +1,4 @@
-"""``slbench workloads``: what there is, what it looks like, make more of it."""
+"""``slbench workloads``: lists, shows, plots and makes workloads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from .traces import add_to
 from .workload_files import Json, Seed, must_be_parquet, say_written, show_document, write
 
-app = typer.Typer(help="What is sent: list, look, make, bring.", no_args_is_help=True)
+app = typer.Typer(help="Workloads: list, show, plot, generate, import.", no_args_is_help=True)
 
 Set = Annotated[list[str] | None, typer.Option("--set", help="key=value, such as time_scale=60.")]
 Output = Annotated[Path, typer.Argument(help="Where to write it, as .parquet.")]
@@ -19,7 +19,7 @@ Output = Annotated[Path, typer.Argument(help="Where to write it, as .parquet.")]
 
 @app.command("list")
 def list_(json_: Json = False) -> None:
-    """Every workload that can be named here.
+    """List every workload by name.
 
     Example: slbench workloads list
     """
@@ -36,7 +36,7 @@ def list_(json_: Json = False) -> None:
 
 @app.command()
 def show(name: str, seed: Seed = 0, set_: Set = None, json_: Json = False) -> None:
-    """Statistics of a workload, each with its estimator.
+    """Show statistics of a workload, each with its estimator.
 
     Example: slbench workloads show azure-bursty8 --set time_scale=60
     """
@@ -69,17 +69,17 @@ def generate(
     seed: Seed = 0,
     set_: Set = None,
     lengths_of: Annotated[
-        str | None, typer.Option(help="A workload whose prompt and output lengths it takes.")
+        str | None, typer.Option(help="Take prompt and output lengths of this workload.")
     ] = None,
     keep: Annotated[
-        float, typer.Option(help="The part of the requests kept; classes are found again.")
+        float, typer.Option(help="Share of requests to keep; classes are recomputed.")
     ] = 1.0,
-    tile: Annotated[int, typer.Option(help="How many times it is played in a row.")] = 1,
+    tile: Annotated[int, typer.Option(help="Repetitions in a row.")] = 1,
     merge: Annotated[
-        list[str] | None, typer.Option(help="A workload played at the same time; repeatable.")
+        list[str] | None, typer.Option(help="Workload to replay at the same time; repeat for more.")
     ] = None,
 ) -> None:
-    """Write a workload to OUTPUT (.parquet), to be named by its path from then on.
+    """Write a workload to OUTPUT (.parquet); other commands take it by its path.
 
     Example: slbench workloads generate azure-bursty8 mine.parquet --lengths-of llm-conv
     """
@@ -102,7 +102,7 @@ def generate(
 
 
 def load(name: str, seed: int, settings: list[str] | None) -> Any:
-    """A workload of the catalogue, or of a file, with ``--set`` overrides."""
+    """Load a workload by name or path, with the ``--set`` overrides."""
     from workloads import catalogue
 
     from ..experiment import parse_setting
