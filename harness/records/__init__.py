@@ -1,4 +1,4 @@
-"""The schema of a run, and the only reader and writer of it."""
+"""The record of a run: its schema, and the only code that reads and writes it."""
 
 from .cell import Cell, place_cell, read_cell, write_cell
 from .manifest import Manifest

@@ -1,4 +1,4 @@
-"""One system under one workload with one seed: four tables, a manifest, a summary."""
+"""A cell: one system under one workload with one seed. Four tables, a manifest, a summary."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SUMMARY = "summary.json"
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell on disk; tables are read when they are asked for."""
+    """A cell on disk. Tables are read on access."""
 
     path: Path
     manifest: Manifest
@@ -43,8 +43,8 @@ class Cell:
         return str(self.manifest.workload["name"])
 
     def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """``requests``, ``spans``, ``memory`` or ``billing``, checked against the schema;
-        ``columns``: only these are read."""
+        """Read ``requests``, ``spans``, ``memory`` or ``billing`` and check it against the schema;
+        only ``columns``, if given."""
         return conform(self.stored(name, columns), name, self.path, columns)
 
     def stored(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -57,13 +57,13 @@ class Cell:
 
     @cached_property
     def requests(self) -> pd.DataFrame:
-        """Requests with what is derived on reading and never stored."""
+        """The requests with the derived columns, which are never stored."""
         return derive(self.table("requests"))
 
 
 def derive(requests: pa.Table) -> pd.DataFrame:
-    """Latencies in seconds; NaN where a request never got that far. ``slo_met`` is False for
-    every request that failed (measurement rule 8)."""
+    """Derive latencies in seconds; NaN if a request did not get that far. ``slo_met`` is False for
+    every failed request (measurement rule 8)."""
     frame: pd.DataFrame = requests.to_pandas()
     sent, due = frame["sent_ns"], frame["scheduled_ns"]
     first, last = frame["first_token_ns"], frame["last_token_ns"]
@@ -101,20 +101,20 @@ def write_cell(
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
-    """Write the manifest with the digests of the files that are there; gives the one written."""
+    """Write the manifest with the digests of the folder's files; return it."""
     sealed = manifest.model_copy(update={"files": digests(folder)})
     _write_json(folder / MANIFEST, sealed.model_dump(mode="json", by_alias=True))
     return sealed
 
 
 def unseal(cell: Cell) -> None:
-    """Write the manifest without digests: files of the cell are about to be written again."""
+    """Write the manifest without digests, before files of the cell are rewritten."""
     bare = cell.manifest.model_copy(update={"files": None})
     _write_json(cell.path / MANIFEST, bare.model_dump(mode="json", by_alias=True))
 
 
 def place_cell(path: Path, files: Mapping[str, bytes]) -> Cell:
-    """Keep a cell that was written elsewhere, whole or not at all."""
+    """Store a cell that another process wrote, completely or not at all."""
     with draft_of(path) as draft:
         for name, content in files.items():
             (draft / name).write_bytes(content)
@@ -125,8 +125,8 @@ def place_cell(path: Path, files: Mapping[str, bytes]) -> Cell:
 
 
 def read_cell(path: Path) -> Cell:
-    """``RecordError`` where the folder is not a whole cell of a schema that this code knows, or its
-    summary is not the one that was written. A table is checked when it is read."""
+    """Read a cell. Raises ``RecordError`` if the folder is not a complete cell of a known schema,
+    or if the summary has changed. Tables are checked when they are read."""
     try:
         document, summary = _read_object(path / MANIFEST), _read_object(path / SUMMARY)
         names = names_of(document.get("schema"))

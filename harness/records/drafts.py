@@ -1,9 +1,8 @@
-"""Folders that are written whole or not at all, whoever is killed and whoever else writes.
+"""Folders that are written completely or not at all, even if a writer is killed or several write.
 
-A draft lies beside its place under a name with a dot and is renamed into it when all of it is on
-the disk. Its writer holds a lock on the folder itself, from its making until it is in place, and
-the kernel drops the lock with the process: a draft that can be locked belongs to a writer that is
-gone.
+A draft is a folder next to its destination, with a name that begins with a dot; it is renamed once
+all of it is on disk. Its writer locks the draft folder from creation to rename. The kernel releases
+the lock when the process ends, so an unlocked draft belongs to a dead writer.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from ..errors import RecordError
 
 @contextmanager
 def draft_of(path: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes ``path``. ``RecordError`` where that exists already, be it an
-    empty folder: before the draft is filled, or when another writer was first."""
+    """Yield a folder that becomes ``path`` at exit. Raises ``RecordError`` if ``path`` exists, even
+    as an empty folder; checked at the start and before the rename."""
     _make(path.parent)
     _refuse_existing(path)
     draft, lock = _locked_draft(path)
@@ -44,7 +43,7 @@ def draft_of(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch_in(folder: Path) -> Iterator[Path]:
-    """A folder for the time being, which :func:`sweep` removes should this process not get to."""
+    """Yield a temporary folder. :func:`sweep` removes it if this process dies first."""
     scratch, lock = _locked_draft(folder / "scratch")
     try:
         yield scratch
@@ -54,7 +53,7 @@ def scratch_in(folder: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the drafts in ``folder`` whose writers are gone."""
+    """Remove the drafts in ``folder`` whose writers are dead."""
     for draft in folder.glob(".*-*"):
         if draft.is_dir():
             _remove_unheld(draft)
@@ -64,7 +63,7 @@ def _remove_unheld(draft: Path) -> None:
     try:
         lock = os.open(draft, os.O_RDONLY)
     except OSError:
-        return  # in place, or swept by another
+        return  # already renamed, or removed by another
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(draft, ignore_errors=True)
@@ -75,8 +74,8 @@ def _remove_unheld(draft: Path) -> None:
 
 
 def _locked_draft(path: Path) -> tuple[Path, int]:
-    """A draft, and the descriptor that holds its lock. One that was swept between its making and
-    its locking is made again."""
+    """Create a draft; return it with the descriptor that holds its lock. Retries if another process
+    removes the draft before it is locked."""
     while True:
         draft = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
         try:
@@ -91,7 +90,7 @@ def _locked_draft(path: Path) -> tuple[Path, int]:
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Looking whether a place is free and taking it are one step among writers."""
+    """Lock the folder, so that the check of a destination and the rename are one step."""
     lock = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -101,13 +100,13 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def _refuse_existing(path: Path) -> None:
-    # A rename would replace an empty folder in silence.
+    # A rename would silently replace an empty folder.
     if os.path.lexists(path):
-        raise RecordError(f"{path}: is there already; a cell is written once")
+        raise RecordError(f"{path}: already exists; a cell is written once")
 
 
 def _make(folder: Path) -> None:
-    """The folder and those above it, known to the disk."""
+    """Create the folder and its parents, and sync them to disk."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for each in missing:
@@ -115,7 +114,7 @@ def _make(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have the disk know what ``path`` holds."""
+    """Flush ``path`` to disk."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)

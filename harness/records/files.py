@@ -1,6 +1,5 @@
-"""Files of a cell: tables whose pages carry checksums, and digests that tell whether a file is as
-it was written. Page checksums find what a digest finds too where a cell has no digests, and where a
-table is written again."""
+"""Files of a cell: tables with page checksums, and digests that detect changed files. Page
+checksums protect cells without digests and tables that are rewritten."""
 
 from __future__ import annotations
 
@@ -19,13 +18,13 @@ MANIFEST, STUDY = "manifest.json", "study.json"
 
 
 def write_table(table: pa.Table, path: Path, **options: Any) -> None:
-    """Write ``table`` with a checksum for each page; ``options`` are those of pyarrow."""
+    """Write ``table`` with a checksum per page; ``options`` are passed to pyarrow."""
     pq.write_table(table, path, write_page_checksum=True, **{"compression": "zstd", **options})
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a table; of ``columns`` those that are there, None: all. ``RecordError`` where it cannot
-    be read, or a page is not what its checksum says."""
+    """Read a table, only the existing ones of ``columns`` (None: all). Raises ``RecordError`` if it
+    cannot be read or a page does not match its checksum."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as stored:
             there = stored.schema_arrow.names
@@ -37,8 +36,8 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 
 def read_kept(path: Path) -> pa.Table:
-    """Read a table that a study left beside its cells or in their place, checked by the digest in
-    its ``study.json``. ``RecordError`` as :func:`read_table`."""
+    """Read a table that a study stored beside or instead of its cells, checked by the digest in its
+    ``study.json``. Raises ``RecordError`` as :func:`read_table` does."""
     study = path.parent / STUDY
     if study.exists():
         check(path, json.loads(study.read_bytes()).get("files"))
@@ -46,15 +45,15 @@ def read_kept(path: Path) -> pa.Table:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file in a folder but those that hold them, by name."""
+    """SHA-256 of every file in a folder by name, except the files that hold digests."""
     holders = (MANIFEST, STUDY)
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.name not in holders)
     return {path.name: _digest(path) for path in files}
 
 
 def check(path: Path, known: Mapping[str, str] | None) -> None:
-    """``RecordError`` where a file is not what the digest of its name says. Cells from before there
-    were digests have none, nor has a file that was laid beside the cell later."""
+    """Raise ``RecordError`` if a file does not match its digest. Files without one pass: those of
+    older cells, and those added to a cell later."""
     wanted = (known or {}).get(path.name)
     if wanted is None:
         return
@@ -64,7 +63,7 @@ def check(path: Path, known: Mapping[str, str] | None) -> None:
         raise RecordError(f"{path}: cannot be read ({error.strerror})") from error
     if found != wanted:
         raise RecordError(
-            f"{path}: is not what was written (SHA-256 {found[:12]}…, the record says"
+            f"{path}: has changed since it was written (SHA-256 {found[:12]}…, the record says"
             f" {wanted[:12]}…); restore it from a copy, or run the cell again"
         )
 

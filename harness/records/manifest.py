@@ -1,4 +1,4 @@
-"""What ran: with which code, machine, versions, seeds and prices, and whether it counts."""
+"""The manifest of a cell: code, machine, versions, seeds, prices, and whether the cell is valid."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PACKAGES = ("serverless-lora-bench", "torch", "transformers", "peft", "locust",
 
 
 class Manifest(BaseModel):
-    """One cell's. Keys are those of the contract; a mode is never left to be guessed."""
+    """One cell's manifest. Keys are those of the contract; ``mode`` is always explicit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -36,13 +36,13 @@ class Manifest(BaseModel):
     profile: Mapping[str, Any] | None = None
     calibration: Mapping[str, Any] | None = None
     telemetry: Mapping[str, Any] | None = None
-    """How memory was sampled from outside, at which cost, and which sensors were missing."""
+    """How memory was sampled from outside, the cost of sampling, and missing sensors."""
     nodes: tuple[Mapping[str, Any], ...] | None = None
-    """Of a system on a cluster: its machines, the offset of each clock from the gateway's and the
-    error of that, and which sensors were missing there."""
+    """For a system on a cluster: its machines, each clock's offset from the gateway's with its
+    error, and missing sensors."""
     load_hosts: tuple[Mapping[str, Any], ...] | None = None
-    """Other hosts that load came from: the offset of each clock from the harness's and the error
-    of that, which is the error of every time that it told."""
+    """Other hosts that sent load: each clock's offset from the harness's and its error, which is
+    also the error of every time that the host reported."""
     machine: Mapping[str, Any] = Field(default_factory=lambda: machine())
     versions: Mapping[str, str] = Field(default_factory=lambda: versions())
     git: Mapping[str, Any] | None = Field(default_factory=lambda: git())
@@ -50,15 +50,15 @@ class Manifest(BaseModel):
     valid: bool
     problems: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
-    """What makes one wonder and does not make the cell invalid."""
+    """Warnings; they do not make the cell invalid."""
     measured: Mapping[str, float] = Field(default_factory=dict)
-    """What the system measured of itself, as in ``Evidence.measured``."""
+    """What the system measured itself, from ``Evidence.measured``."""
     files: Mapping[str, str] | None = None
-    """SHA-256 of the cell's other files by name; None of cells from before it was kept."""
+    """SHA-256 of the cell's other files by name; None for cells from before digests existed."""
 
 
 def machine() -> dict[str, Any]:
-    """The machine that this process runs on; a GPU and its driver where there is one."""
+    """Describe the machine that runs this process; GPU and driver are None if there is none."""
     import psutil
 
     gpu, driver = _gpu()
@@ -83,9 +83,9 @@ def versions() -> dict[str, str]:
 
 
 def git(source: Path = Path(__file__)) -> dict[str, Any] | None:
-    """The commit of the checkout that tracks ``source``, and whether it was changed since. None
-    where none does: installed into somebody else's checkout, this code has no commit of its own.
-    ``SLBENCH_COMMIT`` says it of a copy that came without its history."""
+    """Return the commit of the checkout that tracks ``source`` and whether it is dirty. None if no
+    checkout does, for example if the package is installed inside another project.
+    ``SLBENCH_COMMIT`` sets the commit of a copy without history."""
     if told := os.environ.get("SLBENCH_COMMIT"):
         return {"commit": told.removesuffix("-dirty"), "dirty": told.endswith("-dirty")}
     folder = source.parent

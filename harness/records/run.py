@@ -1,4 +1,4 @@
-"""A run's folder: what was asked for, and the cells that are done."""
+"""A run's folder: its experiment and its finished cells."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .drafts import draft_of, scratch_in, sweep
 
 @dataclass(frozen=True)
 class Run:
-    """``experiment`` is the whole of what was asked for, so that it can be resumed."""
+    """A run on disk. ``experiment`` is the complete experiment, so that the run can be resumed."""
 
     path: Path
     experiment: Mapping[str, Any]
@@ -30,16 +30,16 @@ class Run:
         return self.path.name
 
     def sweep(self) -> None:
-        """Remove what writers that are gone left half written."""
+        """Remove the drafts of dead writers."""
         for folder in (self.path, *self.path.glob("*/*")):
             sweep(folder)
 
     def scratch(self) -> AbstractContextManager[Path]:
-        """A folder for what is needed while a cell is run."""
+        """Yield a temporary folder for the time in which a cell runs."""
         return scratch_in(self.path)
 
     def cells(self) -> list[Cell]:
-        """Every finished cell, by system, workload, seed. Drafts begin with a dot."""
+        """Read every finished cell, by system, workload, seed. Drafts begin with a dot."""
         found = self.path.glob("*/*/*/manifest.json")
         return [
             read_cell(manifest.parent)
@@ -49,13 +49,13 @@ class Run:
 
 
 def new_run(experiment: Mapping[str, Any], root: Path = RUNS) -> Run:
-    """A folder named by the time and the experiment; never one that exists. Drafts of
-    writers that are gone are swept from ``root``. ``RecordError`` where it cannot be written."""
+    """Create a folder named by time and experiment, never an existing one. Removes drafts of dead
+    writers from ``root``. Raises ``RecordError`` if the folder cannot be written."""
     try:
         return _new_run(experiment, root)
     except OSError as error:
         raise RecordError(
-            f"--out {root}: no run can be kept there ({error.strerror or error}); name a folder"
+            f"--out {root}: a run cannot be written there ({error.strerror or error}); name one"
             " that can be written"
         ) from error
 
@@ -75,7 +75,7 @@ def _new_run(experiment: Mapping[str, Any], root: Path) -> Run:
 
 
 def open_run(name: str | Path, root: Path = RUNS) -> Run:
-    """A run by its folder, or by its id under ``root``."""
+    """Open a run by its folder, or by its id under ``root``."""
     path = Path(name) if Path(name).is_dir() else root / name
     try:
         experiment = json.loads((path / "run.json").read_bytes())

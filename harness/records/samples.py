@@ -1,6 +1,6 @@
-"""Which cells are samples of their own. A cell that is deterministic comes out the same however
-often it is run (measurement rule 17): a simulation run again, a recorded trace simulated under
-several seeds, a run that is named twice."""
+"""Which cells are independent samples. A deterministic cell has the same result in every run
+(measurement rule 17): a repeated simulation, a recorded trace simulated under several seeds, a run
+that is given twice."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def samples(cells: Iterable[Cell]) -> list[Cell]:
-    """Cells of one system and workload without those whose summaries repeat one before to the last
-    digit, in their order. Two runs of a live system never agree to the nanosecond."""
+    """Remove cells whose summary equals that of an earlier cell, of one system and workload; keep
+    the order. Two live runs never agree to the nanosecond."""
     found: dict[str, Cell] = {}
     for cell in cells:
         found.setdefault(json.dumps(cell.summary, sort_keys=True), cell)

@@ -31,8 +31,8 @@ REQUESTS = pa.schema(
         ("slo_ttft_ns", pa.int64()),
         ("instance_id", pa.string()),
         ("batch_size", pa.int32()),
-        # Beyond the contract: the ends of the exchange on both sides, for the transport; where it
-        # ran, for its cost; and what only this suite's client tells.
+        # Beyond the contract: both ends of the exchange on both sides, for the transport time; the
+        # device, for the cost; and values that only this suite's client reports.
         ("received_ns", pa.int64()),
         ("responded_ns", pa.int64()),
         ("end_ns", pa.int64()),
@@ -40,7 +40,7 @@ REQUESTS = pa.schema(
         ("connect_ns", pa.int64()),
         ("text_sha256", pa.string()),
         ("itl_ns", pa.list_(pa.int64())),
-        # Between which it has its share of the bill, where the system observes its instances.
+        # The interval that is billed to the request, if the system observes its instances.
         ("placed_ns", pa.int64()),
         ("done_ns", pa.int64()),
     ]
@@ -74,7 +74,7 @@ BILLING = pa.schema(
         ("unit_price_usd", pa.float64()),
         ("usd", pa.float64()),
         ("function_id", pa.string()),
-        # Beyond the contract: where the bytes lay, null for what lies nowhere.
+        # Beyond the contract: the device of the bytes; null if there is none.
         ("device", pa.string()),
     ]
 )
@@ -84,7 +84,7 @@ BEYOND = {
     "memory": frozenset({"source"}),
     "billing": frozenset({"device"}),
 }
-"""Columns that this suite writes and that a table from elsewhere may lack."""
+"""Columns that this suite writes and that foreign tables may lack."""
 
 TABLES = {"requests": REQUESTS, "spans": SPANS, "memory": MEMORY, "billing": BILLING}
 
@@ -92,9 +92,9 @@ TABLES = {"requests": REQUESTS, "spans": SPANS, "memory": MEMORY, "billing": BIL
 def conform(
     table: pa.Table, name: str, where: Path | str, columns: Sequence[str] | None = None
 ) -> pa.Table:
-    """``table`` with the columns of its schema first and in order; further ones are kept, and those
-    beyond the contract are null where they are missing. ``columns``: only these, in this order.
-    ``RecordError`` names the column that is missing or of another type."""
+    """Return ``table`` with the schema's columns first and in order, then further ones. Missing
+    columns beyond the contract become null. ``columns``: only these, in this order. Raises
+    ``RecordError`` naming a column that is missing or has another type."""
     schema, file = TABLES[name], f"{where}/{name}.parquet"
     for column in schema.names if columns is None else columns:
         if column not in table.column_names:

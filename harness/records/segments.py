@@ -1,6 +1,5 @@
-"""A run's cells in numbers, a row a segment: what is said of a system over several segments of a
-load, each cell being one. Kept beside the cells where not all of them are (``segments.parquet``).
-"""
+"""A run's cells as numbers, one row per segment, to describe a system over several segments of a
+load (one cell each). Stored beside the cells if not all are kept (``segments.parquet``)."""
 
 from __future__ import annotations
 
@@ -23,16 +22,15 @@ FILE = "segments.parquet"
 MEANS = ("ttft_from_schedule_s", "tpot_s", "e2e_s")
 TOTALS = ("cost_usd", "cost_effectiveness")
 ALL = ""
-"""In the column ``backbone``: every request of the cell."""
+"""In column ``backbone``: all requests of the cell."""
 MOST_STEPS = 500
-"""Of a segment's distribution of TTFT that are kept; of more, as many evenly over the requests."""
+"""Steps stored of a segment's TTFT distribution; of more, this many evenly over the requests."""
 
 
 def segments(run: Run) -> pd.DataFrame:
-    """A row a system, workload, segment (seed and repeat), backbone and metric: ``value``, the
-    mean over its requests; ``n`` of them. ``ttft_within`` is the share of requests with a TTFT of
-    at most ``at`` seconds, a row wherever it rises. Segments of one
-    number were sent the same requests."""
+    """One row per system, workload, segment (seed and repeat), backbone and metric: ``value`` is
+    the mean over ``n`` requests. ``ttft_within`` is the share of requests with a TTFT of at most
+    ``at`` seconds, one row per step. Equal segments were sent the same requests."""
     import pandas as pd
 
     kept = run.path / FILE
@@ -43,7 +41,7 @@ def segments(run: Run) -> pd.DataFrame:
 
 
 def distinct(cells: Sequence[Cell]) -> list[Cell]:
-    """Those that are segments: a cell that came out as one before adds no other."""
+    """Return the cells that are segments: a cell equal to an earlier one is none."""
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         groups.setdefault((cell.system, cell.workload), []).append(cell)
@@ -51,14 +49,14 @@ def distinct(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def segment_names(cell: Cell) -> tuple[str, ...]:
-    """All segments of the cell's load, where its run keeps numbers of each; else empty."""
+    """Names of all segments of the cell's load, if its run stores them; else empty."""
     if not _kept(cell).exists():
         return ()
     return tuple(sorted(set(beside(cell)["segment"])))
 
 
 def beside(cell: Cell) -> pd.DataFrame:
-    """Of each segment of the cell's load under its system, the numbers over all requests."""
+    """The cell's system and load: the numbers of each segment over all requests."""
     frame: pd.DataFrame = read_kept(_kept(cell)).to_pandas()
     mine = (frame["system"] == cell.system) & (frame["workload"] == cell.workload)
     return frame[mine & (frame["backbone"] == ALL)]
@@ -69,7 +67,7 @@ def _kept(cell: Cell) -> Path:
 
 
 def rows(cell: Cell) -> Iterator[dict[str, Any]]:
-    """Those of one cell."""
+    """Yield the rows of one cell."""
     about = {"system": cell.system, "workload": cell.workload, "segment": cell.path.name}
     for name in TOTALS:
         yield {**about, **_row(ALL, name, cell.summary[name], cell.summary["n"])}
@@ -92,7 +90,7 @@ def _of(backbone: str, requests: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def _within(requests: pd.DataFrame) -> Iterator[tuple[float, float]]:
-    """From a share of zero at zero seconds to that of all requests that had a first token."""
+    """Steps of the distribution, from 0 at 0 s to the share of requests with a first token."""
     there = requests["ttft_from_schedule_s"].dropna().to_numpy(dtype=np.float64)
     at, counts = np.unique(there, return_counts=True)
     shares = counts.cumsum() / len(requests)
@@ -102,7 +100,7 @@ def _within(requests: pd.DataFrame) -> Iterator[tuple[float, float]]:
 
 
 def evenly(count: int, most: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Indices of at most ``most`` out of ``count``, the first and the last among them."""
+    """Indices of at most ``most`` out of ``count``, including the first and the last."""
     return np.unique(np.linspace(0, max(count - 1, 0), min(count, most)).astype(np.int64))
 
 

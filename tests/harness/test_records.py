@@ -219,7 +219,7 @@ def test_a_cell_made_small_is_sealed_again(tmp_path: Path) -> None:
     assert small.manifest.files != cell.manifest.files
     assert small.table("requests").equals(tables()["requests"])
     for _ in flipped(small.path / "spans.parquet", np.array([99])):
-        with pytest.raises(RecordError, match="is not what was written"):
+        with pytest.raises(RecordError, match="has changed since it was written"):
             small.table("spans")
 
 

@@ -59,7 +59,7 @@ def test_a_study_of_several_segments_keeps_one_and_the_numbers_of_all(tmp_path: 
     assert list((tmp_path / "runs" / ".reference").iterdir()) == [], "nothing is left half done"
     kept = place / "segments.parquet"
     kept.write_bytes(kept.read_bytes()[:-20] + b"!" + kept.read_bytes()[-19:])
-    with pytest.raises(RecordError, match=r"segments\.parquet: is not what was written"):
+    with pytest.raises(RecordError, match=r"segments\.parquet: has changed since it was written"):
         segments(run)
 
 

@@ -81,5 +81,5 @@ def test_a_place_where_no_run_can_be_kept_is_one_line_before_anything_starts(pla
     command = [sys.executable, "-m", "harness", "run", "quickstart", "--out", place]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert done.stderr.startswith(f"slbench: --out {place}: no run can be kept there (")
+    assert done.stderr.startswith(f"slbench: --out {place}: a run cannot be written there (")
     assert "resume" not in done.stderr
