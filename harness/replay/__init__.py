@@ -1,6 +1,6 @@
-"""Open-loop load: absolute schedule, Locust user, sender and reader, records of the client.
+"""Open-loop load: absolute schedule, Locust user, sender and reader, the client's records.
 
-The processes, and why there are this many, are drawn in this folder's README.
+README.md in this folder shows the processes and why there are this many.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _SCHEDULE = ("Schedule", "build_schedule")
 
 
 def __getattr__(name: str) -> Any:
-    """Imported when asked for: a sender is a process of this package that needs none of them, and
-    pyarrow alone would take longer to import than the sender to start."""
+    """Import on access: a sender is a process of this package that needs none of these modules, and
+    importing pyarrow alone takes longer than starting the sender."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from . import client, schedule

@@ -1,9 +1,9 @@
-"""When bytes reached this host, told by the kernel rather than by whoever gets round to reading.
+"""Arrival times of bytes from the kernel, so that a late read does not change them.
 
-Linux stamps a segment as it comes in and hands the stamp over with the bytes (SO_TIMESTAMPNS,
-socket(7); for TCP that of the last segment read, since 4.14). Reading may then wait and be done
-for all connections in one go: a wake-up every few milliseconds instead of one an event, and a
-reader that is kept from its processor stamps no later.
+Linux timestamps each incoming segment and returns the stamp with the bytes (SO_TIMESTAMPNS,
+socket(7); for TCP the stamp of the last segment read, since 4.14). All connections can then be read
+together, every few milliseconds instead of at every event, and a reader that does not get the
+processor still reports the right time.
 """
 
 from __future__ import annotations
@@ -24,24 +24,25 @@ _CONTROL_BYTES = socket.CMSG_SPACE(_TIMESPEC.size)
 _READ_BYTES = 65_536
 _MOST_ASKED = 5
 _APART_NS = 2_000
-"""Between two readings of one clock with the other's between, where nothing else came between."""
+"""Maximum time between two readings of one clock around a reading of the other, if nothing
+interrupts them."""
 _MOST_AT_ONCE = 8_192
 _SECOND = 1_000_000_000
 _TRIES, _TRY_EVERY_S = 100, 0.001
 
 
 class Receiver(Protocol):
-    """Whom a socket's bytes are for."""
+    """Receives the bytes of a socket."""
 
     def received(self, data: bytes, at_ns: int) -> None:
-        """``at_ns`` on the monotonic clock."""
+        """Called with bytes that arrived at ``at_ns`` on the monotonic clock."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """There will be no more; None where the other end closed in order."""
+        """Called at the end of input; ``exc`` is None if the other end closed normally."""
 
 
 class Arrivals:
-    """Reads every socket it is given each ``READ_EVERY_S``, while it has any."""
+    """Reads all added sockets every ``READ_EVERY_S``, as long as there are any."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -52,7 +53,7 @@ class Arrivals:
         self._read_ns = 0
 
     def add(self, transport: asyncio.Transport, receiver: Receiver) -> None:
-        """Take the reading over from ``transport``, which goes on writing."""
+        """Take over reading from ``transport``, which still writes."""
         transport.pause_reading()
         own = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
         own.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
@@ -64,7 +65,7 @@ class Arrivals:
             self._timer = self._loop.call_later(READ_EVERY_S, self._read_all)
 
     def drop(self, receiver: Receiver) -> None:
-        """Read no more for it; what it never was given is no error."""
+        """Stop reading for ``receiver``; unknown receivers are ignored."""
         fd = self._fds.pop(receiver, None)
         if fd is not None:
             self._epoll.unregister(fd)
@@ -94,9 +95,9 @@ class Arrivals:
         elif control:
             seconds, rest = _TIMESPEC.unpack(control[0][2])
             at_ns = seconds * _SECOND + rest + to_monotonic_ns
-            # Set in between, the wall clock would place it hours away from where it can have been.
+            # If the wall clock was set in between, the stamp would be hours off; clamp it.
             receiver.received(data, min(max(at_ns, self._read_ns), time.monotonic_ns()))
-        else:  # the first bytes may have come before the stamps were asked for
+        else:  # the first bytes may arrive before stamps are enabled
             receiver.received(data, time.monotonic_ns())
 
     def _close(self, receiver: Receiver, error: Exception | None) -> None:
@@ -105,9 +106,9 @@ class Arrivals:
 
 
 def _wall_to_monotonic_ns() -> int:
-    """What to add to the wall clock, which the stamps are on. Asked anew each time, since that may
-    be slewed or set; and again where something came between, which would put bytes before their
-    own sending."""
+    """Return the offset to add to wall-clock stamps. Measured at each call, because the wall clock
+    may be slewed or set; and repeated after an interruption, since a wrong offset would place bytes
+    before their own request."""
     for _ in range(_MOST_ASKED):
         before = time.monotonic_ns()
         wall = time.time_ns()
@@ -118,9 +119,9 @@ def _wall_to_monotonic_ns() -> int:
 
 
 def kernel_stamps() -> bool:
-    """Whether this kernel stamps what comes in over TCP, tried on a connection to ourselves. It
-    starts a moment after it was first asked to, and goes on while a socket wants it: ours, for as
-    long as the process lives."""
+    """Check on a loopback connection whether this kernel timestamps TCP input. Stamps begin shortly
+    after the first request and continue while a socket wants them, so one socket stays open for the
+    life of this process."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         near = socket.create_connection(server.getsockname())
         far, _ = server.accept()

@@ -1,7 +1,7 @@
-"""One HTTP/1.1 connection: every read has its time before anyone looks at it.
+"""One HTTP/1.1 connection: every read is timestamped before it is parsed.
 
-Only the framing of the response is parsed here (httptools, in C), because the end of a response
-must be known to reuse its connection. What the body says is decoded elsewhere, later.
+Only the framing of the response is parsed here (httptools, in C), because the connection is reused
+after the end of a response. The body is decoded later, in another process.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .frames import Captured, Ending
 
 
 class Exchange:
-    """One request under way."""
+    """One request in progress."""
 
     __slots__ = (
         "chunks",
@@ -63,8 +63,8 @@ class Exchange:
 
 
 class Connection(asyncio.Protocol):
-    """Carries one exchange at a time; ``ended(connection, exchange, ending, error)`` tells how it
-    went, ``lost(connection)`` that the connection is no more."""
+    """Carries one exchange at a time. Calls ``ended(connection, exchange, ending, error)`` at the
+    end of an exchange and ``lost(connection)`` when the connection is closed."""
 
     def __init__(
         self,
@@ -101,10 +101,10 @@ class Connection(asyncio.Protocol):
         self.received(data, time.monotonic_ns())
 
     def received(self, data: bytes, at_ns: int) -> None:
-        """``data`` reached this host at ``at_ns``."""
+        """Handle ``data`` that reached this host at ``at_ns``."""
         self.now_ns = at_ns
         exchange = self._exchange
-        if exchange is None:  # bytes that nobody asked for
+        if exchange is None:  # unsolicited bytes
             self.abort()
             return
         if not exchange.first_byte_ns:
@@ -119,7 +119,8 @@ class Connection(asyncio.Protocol):
             self._end(Ending.COMPLETE, "")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Comes twice where the end was read by another than the transport, and tells once."""
+        """Report the end once. Called twice if ``Arrivals`` rather than the transport read the
+        end."""
         self._lost(self)
         exchange = self._exchange
         if exchange is not None and exchange.http_status and not self._framed and exc is None:

@@ -1,4 +1,5 @@
-"""``replay``: a schedule against an endpoint, in processes of their own; records of the client."""
+"""``replay``: sends a schedule to an endpoint from separate processes; returns the client's
+records."""
 
 from __future__ import annotations
 
@@ -31,15 +32,15 @@ from .schedule import Schedule
 from .target import Router, Target
 
 LATENESS_BUDGET_S = 0.010
-"""p99 of lateness, and of the reader's lag, past which a run is invalid."""
+"""Maximum p99 of the lateness, and of the reader's lag, of a valid run."""
 
 _STOP_S = 10.0
 _START_S = 120.0
-"""Until every load worker is ready: a minute for them to meet, and a loaded machine."""
+"""Until every load worker is ready: one minute to connect, plus time on a loaded machine."""
 
 
 class Progress(NamedTuple):
-    """Of the run so far: requests that have ended, well or not, of how many."""
+    """State of a run: requests that ended (successfully or not), failed ones, and all."""
 
     done: int
     failed: int
@@ -47,7 +48,7 @@ class Progress(NamedTuple):
 
 
 class Tail(NamedTuple):
-    """Two percentiles of a delay, in nanoseconds; None where there was no sample."""
+    """Two percentiles of a delay, in nanoseconds; None if there are no samples."""
 
     p50_ns: float | None
     p99_ns: float | None
@@ -62,12 +63,13 @@ class Tail(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """``table`` has the columns of ``records.CLIENT_SCHEMA``, a row per request of the schedule.
+    """``table`` has the columns of ``records.CLIENT_SCHEMA``, one row per request of the schedule.
 
-    ``start_ns`` is on ``time.monotonic_ns``, the zero of every time in the table. ``lateness``:
-    actual send after the scheduled one. ``read_lag``: how late the reader came to a timer, sampled
-    at 100 Hz, hence how late it may have stamped a token. ``cpu_us_per_event`` counts every
-    process of the client. Any of ``problems`` makes the run invalid."""
+    ``start_ns`` is on ``time.monotonic_ns`` and is the zero of every time in the table.
+    ``lateness``: actual minus scheduled send time. ``read_lag``: delay of the reader's own timer,
+    sampled at 100 Hz; a token's timestamp may be late by as much. ``cpu_us_per_event`` covers all
+    client processes. A run with ``problems`` is invalid.
+    """
 
     table: pa.Table
     start_ns: int
@@ -78,7 +80,7 @@ class ReplayResult:
     problems: tuple[str, ...]
     locust: str
     hosts: tuple[LoadHost, ...] = ()
-    """Other hosts that took part, with the error of their clocks."""
+    """Other hosts that sent load, with the error of their clocks."""
 
     @property
     def valid(self) -> bool:
@@ -100,15 +102,15 @@ def replay(
     hosts: LoadHosts | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> ReplayResult:
-    """Send ``schedule`` to ``base_url``, functions of ``routes`` to theirs, and wait for
-    every answer, each at most ``timeout_s``.
+    """Send ``schedule`` to ``base_url`` (functions in ``routes`` to their own server) and wait for
+    every response, at most ``timeout_s`` each.
 
-    Writes ``schedule.parquet``, ``client.parquet`` and Locust's log to ``out_dir``. ``lead_s``
-    lies between the last worker's being ready and the run's start. ``headers`` go with every
-    request. Of the ``workers`` those of ``hosts`` are on other hosts. On ``KeyboardInterrupt``
-    what was measured is written before it is raised again.
-    Whatever the server does ends up in the table; :class:`HarnessError` where the client itself
-    cannot run, or ``web_port`` is in use."""
+    Writes ``schedule.parquet``, ``client.parquet`` and Locust's log to ``out_dir``. The run starts
+    ``lead_s`` after the last worker is ready. ``headers`` are added to every request. Workers of
+    ``hosts`` run on other hosts and are included in ``workers``. On ``KeyboardInterrupt`` the
+    results so far are written, then it is raised again. Server errors go into the table. Raises
+    :class:`HarnessError` if the client itself cannot run, or if ``web_port`` is in use.
+    """
     for url in Router(base_url, routes or {}).base_urls:
         Target.parse(url)
     if web_port is not None:
@@ -147,13 +149,13 @@ def replay(
 
 
 def _tell_lost(driver: subprocess.Popen[bytes]) -> None:
-    """Locust's master does not hear of a worker's end by itself."""
+    """Signal a lost worker: Locust's master does not detect it by itself."""
     if driver.poll() is None:
         driver.send_signal(signal.SIGUSR1)
 
 
 def _session(leader: int) -> list[psutil.Process]:
-    """The driver and all that it started, whether or not it still lives itself."""
+    """Return the live processes of the driver's session, even if the driver itself has ended."""
     return [process for process in psutil.process_iter() if _is_of(process, leader)]
 
 
@@ -173,12 +175,12 @@ def _kill(processes: list[psutil.Process]) -> None:
 
 def _last_words(plan: Plan) -> str:
     lines = plan.log.read_text(errors="replace").split("\n")
-    return next((line for line in reversed(lines) if line.strip()), "it said nothing")
+    return next((line for line in reversed(lines) if line.strip()), "its log is empty")
 
 
 class _Run:
-    """What the driver tells, until it ends: by itself, or because it is not done ``limit_s`` after
-    the start of the run, since a stopped process tells nobody that it is."""
+    """Follows the driver's messages until it ends. A driver that has not finished ``limit_s`` after
+    the start of the run is killed, because a stopped process cannot report that it is stopped."""
 
     def __init__(
         self, total: int, on_progress: Callable[[Progress], None] | None, limit_s: float
@@ -259,18 +261,18 @@ def _lateness(table: pa.Table) -> Any:
 
 
 def overrun(tail: Tail, what: str, budget_s: float) -> Iterator[str]:
-    """A problem where the p99 of a delay passes its budget."""
+    """Yield a problem if the p99 of a delay exceeds its budget."""
     if tail.p99_ns is not None and tail.p99_ns > budget_s * 1e9:
         yield (
-            f"{what} late: p99 {tail.p99_ns / 1e6:.2f} ms, past the budget of"
-            f" {budget_s * 1e3:g} ms; this client or machine was past its capacity"
+            f"{what} late: p99 {tail.p99_ns / 1e6:.2f} ms, over the budget of"
+            f" {budget_s * 1e3:g} ms; this client or machine was overloaded"
         )
 
 
 def _collect(schedule: Schedule, plan: Plan) -> pa.Table:
-    """Join what the workers wrote to the schedule, write it, drop the parts."""
+    """Join the workers' parts to the schedule, write the table, and delete the parts."""
     paths = [plan.part(worker) for worker in range(plan.workers)]
-    why = "no load worker told of it: the replay ended early"
+    why = "no load worker reported it: the replay ended early"
     table = client_table(schedule, [read_part(path) for path in paths], why)
     pq.write_table(table, plan.out_dir / "client.parquet", compression="zstd")
     for path in paths:
@@ -280,8 +282,8 @@ def _collect(schedule: Schedule, plan: Plan) -> pa.Table:
 
 @contextmanager
 def _driver(plan: Plan) -> Iterator[subprocess.Popen[bytes]]:
-    """The Locust process, in a session of its own so that Ctrl-C reaches us first; ended with
-    everything below it on leaving."""
+    """Start the Locust process in its own session, so that Ctrl-C reaches this process first. On
+    exit, end it and all its descendants."""
     role = "solo" if plan.solo else "master"
     with plan.log.open("wb") as log:
         process = subprocess.Popen(
@@ -295,7 +297,7 @@ def _driver(plan: Plan) -> Iterator[subprocess.Popen[bytes]]:
     assert process.stdin is not None, "asked for a pipe"
     assert process.stdout is not None, "asked for a pipe"
     try:
-        with suppress(BrokenPipeError):  # its log says why
+        with suppress(BrokenPipeError):  # the process has ended; its log has the reason
             process.stdin.write(f"{plan.model_dump_json()}\n".encode())
             process.stdin.flush()
         yield process
@@ -306,7 +308,7 @@ def _driver(plan: Plan) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _limit(process: subprocess.Popen[bytes], seconds: float) -> threading.Timer:
-    """End everything of the driver's after ``seconds``, those stopped included."""
+    """Kill the driver's whole session after ``seconds``, stopped processes included."""
     timer = threading.Timer(seconds, lambda: _kill(_session(process.pid)))
     timer.daemon = True
     timer.start()
@@ -314,8 +316,8 @@ def _limit(process: subprocess.Popen[bytes], seconds: float) -> threading.Timer:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask, then insist. The kernel asks the children of a parent that ended; a stopped one cannot
-    hear it."""
+    """Terminate the driver, then kill it. The kernel terminates its children when it ends; stopped
+    children do not react and are killed."""
     process.terminate()
     try:
         process.wait(_STOP_S)

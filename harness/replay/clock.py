@@ -1,8 +1,8 @@
-"""Waking an event loop at absolute times, to microseconds.
+"""Wakes an event loop at absolute times, with microsecond accuracy.
 
-An event loop's own timers count in milliseconds. A timerfd counts in nanoseconds but still wakes
-some tens of microseconds late, so the last stretch is spun: turn by turn, so that sockets are
-read meanwhile.
+Timers of an event loop have millisecond resolution. A timerfd has nanosecond resolution but wakes
+some tens of microseconds late, so the loop spins for the last stretch, one turn at a time, and
+reads sockets meanwhile.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class _Spec(ctypes.Structure):
 
 
 class Alarm:
-    """Calls back on the loop when the monotonic clock reaches a time that is set."""
+    """Calls back on the loop when the monotonic clock reaches the set time."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -38,7 +38,7 @@ class Alarm:
         loop.add_reader(self._fd, self._rang)
 
     def set(self, at_ns: int) -> None:
-        """One call at ``at_ns``; a later ``set`` replaces it."""
+        """Schedule one call at ``at_ns``; replaces an earlier one."""
         spec = _Spec(0, 0, *divmod(max(at_ns, 1), _SECOND))
         self._libc.timerfd_settime(self._fd, _TFD_TIMER_ABSTIME, ctypes.byref(spec), None)
 
@@ -55,8 +55,9 @@ class Alarm:
 
 
 class Dispatcher:
-    """Walks ``due_ns`` (absolute, sorted): calls ``send(i)`` at each, late ones at once and in
-    order, one a turn of the loop so that reading goes on. Never skips, never re-anchors."""
+    """Calls ``send(i)`` at each of ``due_ns`` (absolute, sorted). Late ones are sent at once, in
+    order, one per turn of the loop so that reading continues. Never skips one or shifts the
+    schedule."""
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class Dispatcher:
         self._turn()
 
     def stop(self) -> int:
-        """Send nothing more; how many were sent."""
+        """Stop sending; return the number sent."""
         self._stopped = True
         self._alarm.close()
         return self._next
@@ -96,8 +97,8 @@ class Dispatcher:
 
 
 class LagProbe:
-    """How late the loop comes to a timer of its own: what a token that arrived at that moment
-    would have waited to be read."""
+    """Measures how late the loop serves its own timer: a token that arrived at that moment would be
+    read as late."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, every_ns: int = 10_000_000) -> None:
         self.lags_ns: list[int] = []
@@ -115,5 +116,5 @@ class LagProbe:
     def _rang(self) -> None:
         now = time.monotonic_ns()
         self.lags_ns.append(now - self._due_ns)
-        # The next tick counts from now: a stall is one long lag, not a hundred.
+        # The next tick counts from now, so a stall is one long lag instead of a hundred.
         self.start(now + self._every_ns)

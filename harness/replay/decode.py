@@ -1,6 +1,6 @@
-"""From captured bytes and arrival times to what a request's record says (measurement rules 6-8).
+"""Decodes captured bytes and arrival times into a request's record (measurement rules 6-8).
 
-Runs after the fact, in the Locust process: nothing here can delay a timestamp.
+Runs afterwards, in the Locust process, so it cannot delay a timestamp.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .sse import Event, EventParser
 
 @dataclass(slots=True)
 class Answer:
-    """What an event stream says, piece by piece. Times are when the piece's last byte arrived."""
+    """The content of an event stream. Times are the arrival of a piece's last byte."""
 
     text_ns: list[int] = field(default_factory=list)
-    """Arrival of every piece that carries text."""
+    """Arrival time of every piece with text."""
     text_tokens: list[int] | None = field(default_factory=list)
-    """Token ids in each of those; None once a piece comes without."""
+    """Number of token ids in each piece with text; None if a piece has no ids."""
     usage: dict[str, Any] | None = None
     error: str | None = None
     done: bool = False
@@ -64,13 +64,13 @@ class Answer:
                     self.text_tokens.append(len(ids))
 
     def count(self, name: str) -> int | None:
-        """A count of the usage record; None where the server gave none."""
+        """Return a count of the usage record; None if the server sent none."""
         value = (self.usage or {}).get(name)
         return value if isinstance(value, int) else None
 
     @property
     def output_tokens(self) -> int | None:
-        """By the usage record, or else by token ids. Never the number of chunks."""
+        """From the usage record, or else from token ids. Never the number of chunks."""
         counted = self.count("completion_tokens")
         if counted is None and self.text_tokens:
             return sum(self.text_tokens)
@@ -78,8 +78,8 @@ class Answer:
 
     @property
     def gaps_ns(self) -> list[int] | None:
-        """Time between successive tokens; tokens that share a piece are 0 apart. None where the
-        server does not tell how many tokens a piece holds."""
+        """Times between successive tokens; tokens of one piece are 0 apart. None if the number of
+        tokens per piece is unknown."""
         tokens = self.text_tokens
         if tokens is None and self.output_tokens == len(self.text_ns):
             tokens = [1] * len(self.text_ns)
@@ -96,7 +96,7 @@ class Answer:
 
 
 def decode(captured: Captured, start_ns: int) -> Record:
-    """The record of one exchange, its times relative to ``start_ns``."""
+    """Decode one exchange; times are relative to ``start_ns``."""
     answer = _read(captured) if captured.http_status == 200 else Answer()
     status, error = _verdict(captured, answer)
     sent = captured.ending != Ending.UNSENT
@@ -132,7 +132,8 @@ def _read(captured: Captured) -> Answer:
 
 
 def _verdict(captured: Captured, answer: Answer) -> tuple[str, str | None]:
-    """Status and error; what the server said outranks how the connection ended."""
+    """Return status and error. The server's own error takes precedence over the connection's
+    end."""
     if captured.ending == Ending.UNSENT:
         return "unsent", captured.error
     if captured.http_status not in (0, 200):
@@ -171,7 +172,7 @@ def _refusal(captured: Captured) -> tuple[str, str]:
 
 
 def _text(choice: dict[str, Any]) -> str:
-    """Of a completion's chunk or a chat's; empty for a role-only or an empty one."""
+    """Return the text of a completion or chat chunk; empty for a role-only or empty chunk."""
     text = choice.get("text")
     if text is None:
         text = (choice.get("delta") or {}).get("content")

@@ -1,14 +1,14 @@
 """The Locust process: local runner, master or worker, by the second argument.
 
-    python -m harness.replay.driver PARENT solo|master|worker
+  python -m harness.replay.driver PARENT solo|master|worker
 
-Reads a plan from standard input; the controlling one tells its progress on standard output, a
-JSON object a line.
+Reads a plan from standard input. The controlling process writes its progress to standard output,
+one JSON object per line.
 """
 
 from __future__ import annotations
 
-# Locust patches the standard library on import; what follows must see it patched.
+# Locust patches the standard library on import; later imports must see it patched.
 import locust  # noqa: F401  # isort: skip
 
 import json
@@ -34,7 +34,7 @@ _STOP_S = 5.0
 
 
 class Worker:
-    """Gives this process's user its share, and the share the controller's orders."""
+    """Gives the user class its share, and forwards the controller's messages to the share."""
 
     def __init__(self, plan: Plan, env: Environment) -> None:
         runner = env.runner
@@ -47,8 +47,9 @@ class Worker:
         self._runner = runner
 
     def leave(self) -> None:
-        """Asked to by a signal: the kernel's, if the master is gone. What is under way is ended and
-        told, if there is still somebody to tell it to; else it is at least written."""
+        """Handle a termination signal, which the kernel also sends if the master dies. Stops the
+        share; its results are reported if the master still runs, and written to disk in any case.
+        """
         self.stop()
         gevent.spawn(self._quit)
 
@@ -64,7 +65,7 @@ class Worker:
 
 
 class Controller:
-    """Waits for every share to be ready, gives them one start, follows them to their end."""
+    """Waits until every share is ready, sends one start time, and waits until all shares end."""
 
     def __init__(self, plan: Plan, env: Environment) -> None:
         self._plan, self._runner = plan, env.runner
@@ -97,7 +98,7 @@ class Controller:
         gevent.spawn_later(_STOP_S, self._all_ended.set)
 
     def _gather(self) -> None:
-        """Start this host's workers and wait until Locust's master knows them all."""
+        """Start this host's workers and wait until Locust's master has connected to all."""
         for _ in range(self._plan.workers - self._plan.elsewhere):
             process = subprocess.Popen(
                 command("driver", "worker"),
@@ -117,12 +118,12 @@ class Controller:
             gevent.sleep(0.02)
 
     def _watch(self, process: subprocess.Popen[bytes]) -> None:
-        """A worker that dies before it has told its end takes its share with it, not the run."""
+        """Wait for a worker. If it fails, its share is lost, but the run continues."""
         if process.wait() != 0:
             self.lose()
 
     def lose(self) -> None:
-        """A worker is gone; of those on other hosts a signal tells."""
+        """Count a lost worker. For workers on other hosts, a signal calls this."""
         self._lost += 1
         self._check_ended()
 
@@ -146,10 +147,10 @@ class Controller:
 
     def _check_ended(self) -> None:
         if self._ready < self._plan.workers:
-            # One that ends before it is ready leaves the others waiting for a start.
+            # Before the start, the loss of one worker would leave the others waiting forever.
             self._runner.send_message("replay_stop")
         if len(self._ended) + self._lost >= self._plan.workers:
-            # A local runner's own process is counted with its share.
+            # A local runner's own process is already counted with its share.
             self._cpu_ns = self._cpu_ns + time.process_time_ns() if not self._plan.solo else 0
             self._all_ended.set()
 
@@ -158,7 +159,7 @@ _COUNTS = ("done", "failed", "events")
 
 
 def _see_off(process: subprocess.Popen[bytes]) -> None:
-    """A worker that has not heard that it is over would wait for its master's heartbeat."""
+    """Wait for a worker's end, then kill it: one that missed the end would wait for heartbeats."""
     try:
         process.wait(_STOP_S)
     except subprocess.TimeoutExpired:

@@ -1,7 +1,7 @@
 """Messages between a Locust user and its sender: length-prefixed tuples over two pipes.
 
-``marshal`` because both ends run the same interpreter and the sender's time is dear: it packs a
-request's hundred chunks in a few microseconds.
+Encoded by ``marshal``, because both ends run the same interpreter and the sender has little time:
+it packs the hundred chunks of a request in a few microseconds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _PREFIX = 4
 
 
 class Ending(enum.IntEnum):
-    """How an exchange ended, as far as the socket tells."""
+    """How an exchange ended, as seen at the socket."""
 
     COMPLETE = 0
     CUT = 1
@@ -24,15 +24,15 @@ class Ending(enum.IntEnum):
 
 
 class Settings(NamedTuple):
-    """The first order. ``base_urls``: every server that requests go to."""
+    """The first message to the sender. ``base_urls``: all servers that receive requests."""
 
     base_urls: list[str]
     timeout_s: float
 
 
 class Batch(NamedTuple):
-    """More requests: row of the schedule, time from the run's start, which server, bytes to be
-    sent. In order."""
+    """Requests in send order: row of the schedule, time from the run's start, index of the server,
+    bytes to send."""
 
     rows: list[int]
     due_ns: list[int]
@@ -41,21 +41,21 @@ class Batch(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """There are no more; answered by ``Ready``."""
+    """The last batch has been sent; the sender replies with ``Ready``."""
 
 
 class Start(NamedTuple):
-    """The run's start on the monotonic clock. The end of input after it means stop."""
+    """The run's start on the monotonic clock. After it, the end of input means stop."""
 
     at_ns: int
 
 
 class Ready(NamedTuple):
-    """Everything has been taken in; only the start is missing."""
+    """The sender has all requests and waits for the start."""
 
 
 class Captured(NamedTuple):
-    """One exchange, undecoded. Times are absolute monotonic nanoseconds, 0 where there is none.
+    """One exchange, undecoded. Times are absolute monotonic nanoseconds, 0 if unknown.
     ``chunks[i]`` of the body arrived at ``times[i]``."""
 
     row: int
@@ -72,7 +72,7 @@ class Captured(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """The share is done with. ``read_lags_ns``: how late the loop came to a timer of its own."""
+    """The share is complete. ``read_lags_ns``: delays of the loop's own timer."""
 
     cpu_ns: int
     read_lags_ns: list[int]
@@ -89,7 +89,7 @@ def pack(message: Message) -> bytes:
 
 
 def read(stream: IO[bytes]) -> Message | None:
-    """The next message, or None at the end of the stream, even if that cuts a message."""
+    """Read the next message. Returns None at the end of the stream, even within a message."""
     prefix = stream.read(_PREFIX)
     if len(prefix) < _PREFIX:
         return None
@@ -99,7 +99,7 @@ def read(stream: IO[bytes]) -> Message | None:
 
 
 async def read_async(stream: asyncio.StreamReader) -> Message | None:
-    """``read`` for an event loop."""
+    """Asynchronous ``read``."""
     try:
         prefix = await stream.readexactly(_PREFIX)
         return _unpack(await stream.readexactly(int.from_bytes(prefix, "little")))

@@ -1,4 +1,4 @@
-"""Ports that nothing listens on."""
+"""Finds and checks free ports."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from ..errors import HarnessError
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Free at this moment; the kernel hands out others before it repeats one."""
+    """Return a port that is free now. The kernel assigns other ports before it repeats one."""
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 
 def check_free(port: int, host: str = "127.0.0.1") -> None:
-    """:class:`HarnessError` where something listens there already."""
+    """Raise :class:`HarnessError` if the port is in use."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,4 +1,4 @@
-"""Sends requests over connections that are kept alive; opens as many as the load needs."""
+"""Sends requests over keep-alive connections; opens as many connections as the load needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .target import Target
 
 
 class Pool:
-    """``finished`` gets every exchange exactly once, however it ends."""
+    """A pool of connections. Calls ``finished`` exactly once per exchange, however it ends."""
 
     def __init__(
         self,
@@ -27,15 +27,15 @@ class Pool:
         self._finished = finished
         self._address = target.address()
         self._tls = ssl.create_default_context() if target.tls else None
-        # What comes over TLS is no one's to read but the transport's.
+        # Only the transport can read TLS.
         self._arrivals = Arrivals(loop) if self._tls is None and kernel_stamps() else None
         self._idle: dict[Connection, None] = {}
         self._under_way: dict[Exchange, None] = {}
         self._opening: set[asyncio.Task[None]] = set()
 
     def send(self, row: int, request: bytes) -> None:
-        """On the connection that was used last, the least likely to be closed by the server just
-        now; on a new one where none is free. ``sent_ns`` is taken here, connecting comes after."""
+        """Send on the most recently used idle connection, which the server is least likely to close
+        now; open one if none is idle. ``sent_ns`` is taken here, before connecting."""
         exchange = Exchange(row, time.monotonic_ns())
         if self._idle:
             self._idle.popitem()[0].carry(exchange, request)
@@ -47,7 +47,7 @@ class Pool:
         exchange.timer = self._loop.call_later(self._timeout_s, self._time_out, exchange)
 
     def abandon(self, error: str) -> None:
-        """End everything under way."""
+        """End all exchanges in progress."""
         for exchange in list(self._under_way):
             self._break(exchange, Ending.CUT, error)
 
@@ -68,7 +68,7 @@ class Pool:
             where = f"{self._target.host}:{self._target.port}"
             self._conclude(exchange, Ending.UNSENT, f"cannot connect to {where}: {error}")
             return
-        if exchange.finished:  # it timed out meanwhile
+        if exchange.finished:  # it timed out while connecting
             connection.abort()
             return
         if self._arrivals is not None:
@@ -91,7 +91,7 @@ class Pool:
             self._arrivals.drop(connection)
 
     def _time_out(self, exchange: Exchange) -> None:
-        self._break(exchange, Ending.TIMEOUT, f"no end within {self._timeout_s:g} s")
+        self._break(exchange, Ending.TIMEOUT, f"response not finished within {self._timeout_s:g} s")
 
     def _break(self, exchange: Exchange, ending: Ending, error: str) -> None:
         connection = exchange.connection

@@ -1,4 +1,4 @@
-"""How the client's processes start, talk and end: none outlives its parent."""
+"""Start, priority and end of the client's processes. None of them outlives its parent."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _SLICE_NS = 100_000
 _NICENESS = -10
 
 ENVIRONMENT: Mapping[str, str] = {
-    # One core is plenty for what these processes ask of pyarrow and numpy; threads of theirs
-    # would only take the processor from the system under test.
+    # These processes need one core for pyarrow and numpy; their threads would only take processor
+    # time from the system under test.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "PYTHONUNBUFFERED": "1",
@@ -25,7 +25,7 @@ ENVIRONMENT: Mapping[str, str] = {
 
 
 def end_with_parent(parent: int) -> None:
-    """Ask the kernel for SIGTERM when the process ``parent`` ends; ends at once if it has."""
+    """Ask the kernel for SIGTERM when process ``parent`` ends; exit if it already has."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
         number = ctypes.get_errno()
@@ -50,9 +50,9 @@ class _SchedulingAttributes(ctypes.Structure):
 
 
 def run_promptly() -> None:
-    """Ask to be scheduled soon after waking rather than for long: a short slice, which the kernel
-    grants anyone since 6.12, and a higher priority where we are allowed one. Where neither is
-    granted the client is as late as it measures itself to be."""
+    """Ask for a low scheduling latency: a short slice, which any process may request since Linux
+    6.12, and a higher priority if permitted. If neither is granted, the measured lateness shows it.
+    """
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
     number = _SYS_SCHED_SETATTR.get(platform.machine())
@@ -67,9 +67,9 @@ def run_promptly() -> None:
 
 
 def preempt_others() -> None:
-    """Ask to run the moment there is something to do, before every ordinary process
-    (SCHED_RR, sched(7)); where that is not allowed, as ``run_promptly``. For a process that uses
-    microseconds at a time: what it takes, the system under test has not."""
+    """Ask to run before every ordinary process as soon as there is work (SCHED_RR, sched(7)); fall
+    back to ``run_promptly`` if not permitted. Only for a process that runs microseconds at a time,
+    because it takes this time from the system under test."""
     try:
         os.sched_setscheduler(
             0, os.SCHED_RR, os.sched_param(os.sched_get_priority_min(os.SCHED_RR))
@@ -79,7 +79,7 @@ def preempt_others() -> None:
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    """How to start a module of this package as a child of the calling process."""
+    """Return the command that starts a module of this package as a child of this process."""
     return [sys.executable, "-m", f"{__package__}.{module}", str(os.getpid()), *arguments]
 
 

@@ -1,4 +1,4 @@
-"""What the client says of a request, a row of ``client.parquet``."""
+"""The client's record of a request: a row of ``client.parquet``."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ CLIENT_SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One request as the client saw it. Times in nanoseconds from the run's start; ``row`` of the
-    whole schedule; ``connect_ns`` of the time from sending until the connection stood, 0 on one
-    that stood already; ``itl_ns`` the gap before every token but the first."""
+    """One request as the client saw it. Times in nanoseconds from the run's start. ``row``: in the
+    whole schedule. ``connect_ns``: from sending to the established connection, 0 on a reused one.
+    ``itl_ns``: the gap before every token except the first."""
 
     row: int
     sent_ns: int | None
@@ -68,8 +68,8 @@ _NAMES = [entry.name for entry in fields(Record)]
 
 
 class PartWriter:
-    """Appends records to an Arrow stream, which can be read up to its last full batch however the
-    writer ended."""
+    """Appends records to an Arrow stream, which stays readable up to its last complete batch even
+    if the writer is killed."""
 
     def __init__(self, path: Path, *, batch: int = 1024, every_s: float = 1.0) -> None:
         self._stream = pa.ipc.new_stream(path, PART_SCHEMA)
@@ -105,7 +105,7 @@ class PartWriter:
 
 
 def read_part(path: Path) -> pa.Table:
-    """What a worker got to write; an empty table where that is nothing."""
+    """Read the records that a worker wrote; an empty table if there are none."""
     batches = []
     try:
         with pa.ipc.open_stream(path) as stream:
@@ -116,15 +116,15 @@ def read_part(path: Path) -> pa.Table:
 
 
 def client_table(schedule: Schedule, parts: list[pa.Table], why_missing: str) -> pa.Table:
-    """A row per request of ``schedule``, sent or not. ``why_missing`` is the error of those that
-    no worker told of."""
+    """Build a table with a row per request of ``schedule``, sent or not. ``why_missing`` is the
+    error of requests that no worker reported. Raises :class:`HarnessError` for duplicates."""
     told = pa.concat_tables(parts) if parts else PART_SCHEMA.empty_table()
     if len(set(told["row"].to_pylist())) != told.num_rows:
         raise HarnessError("replay: a request was recorded twice")
     plan = schedule.table.select(["request_id", "scheduled_ns", "function_id"])
     plan = plan.append_column("wanted_output_tokens", schedule.table["output_tokens"])
     rows = plan.append_column("row", pa.array(range(len(schedule)), pa.int64()))
-    # Joins refuse list columns; positions do the same and keep them.
+    # Joins refuse list columns, so rows are matched by position.
     position = dict(zip(told["row"].to_pylist(), range(told.num_rows), strict=True))
     indices = pa.array([position.get(row) for row in rows["row"].to_pylist()], pa.int64())
     for name, type_ in _MEASURED:

@@ -1,4 +1,4 @@
-"""Requests as the bytes that go on the wire, made before the run."""
+"""Encodes requests as HTTP bytes before the run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BATCH = 2000
 def batches(
     schedule: Schedule, worker: int, workers: int, router: Router, headers: Mapping[str, str]
 ) -> Iterator[Batch]:
-    """The share of one worker. About 7 bytes per prompt token are held until it is sent."""
+    """Yield one worker's share. Uses about 7 bytes of memory per prompt token until it is sent."""
     share = schedule.share(worker, workers)
     encoders = [Encoder(Target.parse(url), headers) for url in router.base_urls]
     for first in range(0, len(share), _BATCH):
@@ -30,7 +30,7 @@ def batches(
 
 
 class Encoder:
-    """To one target."""
+    """Encodes requests for one target."""
 
     def __init__(self, target: Target, headers: Mapping[str, str]) -> None:
         lines = [
@@ -45,7 +45,8 @@ class Encoder:
     def encode(
         self, request_id: int, model: str, prompt_ids: list[int], output_tokens: int
     ) -> bytes:
-        """Greedy, of exactly ``output_tokens``, streamed, with a usage record at the end."""
+        """Encode a streamed greedy request for exactly ``output_tokens``, with a final usage
+        record."""
         body = json.dumps(
             {
                 "model": model,
@@ -59,6 +60,6 @@ class Encoder:
             },
             separators=(",", ":"),
         )
-        # json.dumps writes ASCII: as many bytes as characters.
+        # json.dumps writes ASCII, so characters are bytes.
         length = f"X-Request-Id: {request_id}\r\nContent-Length: {len(body)}\r\n\r\n"
         return f"{self._head}{length}{body}".encode()

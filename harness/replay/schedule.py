@@ -1,4 +1,5 @@
-"""When each request is sent and what it carries: fixed before the run, hashed, shared out."""
+"""When each request is sent and with which content: fixed before the run, hashed, split over
+workers."""
 
 from __future__ import annotations
 
@@ -31,8 +32,8 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Schedule:
-    """A row per request, in the order of sending. ``scheduled_ns`` counts from the run's start;
-    ``output_tokens`` is how many are wanted. Raises :class:`HarnessError` where malformed."""
+    """A row per request, in send order. ``scheduled_ns`` counts from the run's start;
+    ``output_tokens`` is the requested number. Raises :class:`HarnessError` if malformed."""
 
     table: pa.Table
 
@@ -41,7 +42,7 @@ class Schedule:
 
     @classmethod
     def from_columns(cls, **columns: Any) -> Schedule:
-        """From a sequence per column of ``SCHEMA``, in any order of rows."""
+        """Build from one sequence per column of ``SCHEMA``, with rows in any order."""
         table = pa.table(columns, schema=SCHEMA)
         return cls(table.sort_by([("scheduled_ns", "ascending"), ("request_id", "ascending")]))
 
@@ -60,13 +61,14 @@ class Schedule:
 
     @property
     def duration_ns(self) -> int:
-        """When the last request is due."""
+        """Time of the last request, from the run's start."""
         return int(self.table["scheduled_ns"][-1].as_py()) if len(self) else 0
 
     @cached_property
     def sha256(self) -> str:
-        """Digest of the values alone, the same whatever wrote or stored them: per column its name
-        and little-endian values; strings and lists as their lengths, then their contents."""
+        """Digest of the values alone, independent of how they were written or stored: per column
+        its name and little-endian values; strings and lists as their lengths, then their contents.
+        """
         digest = hashlib.sha256(b"schedule 1")
         for name in SCHEMA.names:
             digest.update(name.encode())
@@ -75,10 +77,10 @@ class Schedule:
         return digest.hexdigest()
 
     def share(self, worker: int, workers: int) -> Schedule:
-        """The part of one of ``workers``: every ``workers``-th row from ``worker`` on. The parts
-        are disjoint and together are this schedule, so their number changes no send time."""
+        """Return one worker's part: every ``workers``-th row, starting at ``worker``. The parts are
+        disjoint and cover the schedule, so the number of workers changes no send time."""
         if not 0 <= worker < workers:
-            raise HarnessError(f"load worker {worker} of {workers}: count them from 0")
+            raise HarnessError(f"load worker {worker} of {workers}: workers are numbered from 0")
         return Schedule(self.table.take(np.arange(worker, len(self), workers, dtype=np.int64)))
 
 
@@ -120,9 +122,9 @@ def _check(table: pa.Table) -> None:
 
 
 def build_schedule(workload: Workload, *, seed: int, vocab_size: int) -> Schedule:
-    """The workload's arrivals with prompts drawn for them. A prompt depends on ``seed``, the
-    request's id, its length and what the trace says it shares. Token ids are below
-    ``vocab_size``."""
+    """Build the schedule of a workload's arrivals, with generated prompts. A prompt depends on
+    ``seed``, the request's id, its length and the prefixes that the trace marks as shared. Token
+    ids are below ``vocab_size``."""
     from workloads.prompts import prompts
 
     requests = workload.requests

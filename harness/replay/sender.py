@@ -1,7 +1,7 @@
-"""The process that owns the sockets of one load worker: uvloop, no gevent, nothing but sending and
-stamping. Takes its orders from standard input, tells every exchange on standard output.
+"""The process that owns the sockets of one load worker: uvloop, no gevent; it only sends and
+timestamps. Reads messages from standard input, writes every exchange to standard output.
 
-    python -m harness.replay.sender PARENT
+  python -m harness.replay.sender PARENT
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .target import Target
 
 
 class Sender:
-    """One share of a schedule, from its first order to its end."""
+    """Runs one share of a schedule, from its first message to its end."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, out: asyncio.WriteTransport) -> None:
         self._loop, self._out = loop, out
@@ -51,7 +51,7 @@ class Sender:
             await asyncio.sleep(0.001)
 
     def stop(self) -> None:
-        """Send nothing more, end what is under way."""
+        """Stop sending and end the exchanges in progress."""
         if self._dispatcher is not None:
             self._dispatcher.stop()
         for pool in self._pools:
@@ -107,7 +107,7 @@ class Sender:
 
 
 def _no_collections() -> None:
-    """Reference counts free everything that matters; a collection would stall the reading."""
+    """Disable garbage collection, which would delay reading; reference counts free what matters."""
     gc.collect()
     gc.freeze()
     gc.disable()

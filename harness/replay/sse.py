@@ -1,4 +1,4 @@
-"""Server-sent events from bytes that arrive in any pieces (WHATWG HTML, section 9.2)."""
+"""Parses server-sent events from bytes in pieces of any size (WHATWG HTML, section 9.2)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from typing import NamedTuple
 
 
 class Event(NamedTuple):
-    """``data`` is undecoded: a character may be split over reads, never over events."""
+    """An event. ``data`` stays undecoded: a character may be split over reads, but not over
+    events."""
 
     data: bytes
     type: bytes = b"message"
 
 
 class EventParser:
-    """Fed with reads, gives back the events that each one completes."""
+    """Returns for each read the events that it completes."""
 
     def __init__(self) -> None:
         self._tail = b""
@@ -33,7 +34,8 @@ class EventParser:
         return [event for block in blocks if (event := _event(block)) is not None]
 
     def _is_one_event(self, data: bytes) -> bool:
-        """What nearly every read is: one line of data, its event's end, and nothing pending."""
+        """Fast path, true for nearly every read: one data line, the end of the event, nothing
+        pending."""
         return (
             not self._tail
             and data.startswith(b"data: ")
@@ -43,7 +45,8 @@ class EventParser:
         )
 
     def _with_line_feeds(self, data: bytes) -> bytes:
-        """CRLF and lone CR become LF at once; the LF of a CRLF cut in two is dropped later."""
+        """Convert CRLF and lone CR to LF. If a CRLF is split over reads, its LF is dropped
+        later."""
         if not data:
             return data
         if self._skip_line_feed and data.startswith(b"\n"):
@@ -55,7 +58,7 @@ class EventParser:
 
 
 def _event(block: bytes) -> Event | None:
-    """None for comments (pings) and anything else without data."""
+    """Parse one event; None for comments (pings) and other blocks without data."""
     if block.startswith(b"data: ") and b"\n" not in block:
         return Event(block[6:])
     lines: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Where requests go."""
+"""The servers that requests are sent to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An OpenAI-compatible server; ``prefix`` comes before ``/v1/completions``."""
+    """An OpenAI-compatible server; ``prefix`` precedes ``/v1/completions``."""
 
     host: str
     port: int
@@ -25,7 +25,8 @@ class Target:
 
     @classmethod
     def parse(cls, base_url: str) -> Target:
-        """With or without a closing ``/v1``. :class:`HarnessError` where it is no HTTP URL."""
+        """Parse a URL with or without ``/v1`` at its end. Raises :class:`HarnessError` if it is not
+        HTTP."""
         try:
             parts = urlsplit(base_url)
             port = parts.port
@@ -38,8 +39,8 @@ class Target:
         return cls(parts.hostname, port or (443 if tls else 80), prefix, tls)
 
     def address(self) -> str:
-        """Resolved once, so that no request waits for a name server; the name as it is where it
-        cannot be, to be told by every request."""
+        """Resolve the address once, so that no request waits for DNS. Returns the name if it cannot
+        be resolved; every request then reports the error."""
         try:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except OSError:
@@ -48,7 +49,7 @@ class Target:
 
 
 class Router:
-    """Which of ``base_urls`` a function's requests go to, and the model name that they carry."""
+    """Maps a function to one of ``base_urls`` and to the model name in its requests."""
 
     def __init__(self, base_url: str, routes: Mapping[str, Route]) -> None:
         urls = dict.fromkeys((base_url, *(route.base_url for route in routes.values())))

@@ -1,4 +1,4 @@
-"""The Locust user of a load worker: keeps its sender, decodes what comes back, tells Locust.
+"""The Locust user of a load worker: runs its sender, decodes the exchanges, reports to Locust.
 
 Imported under gevent, in a driver process only.
 """
@@ -38,16 +38,17 @@ from .target import Router
 _NS_PER_MS = 1e6
 _TELL_EVERY_S = 0.25
 _YIELD_TO_SENDER = 5
-"""Niceness: decoding can wait, sending and stamping cannot."""
+"""Niceness: decoding can wait, sending and timestamping cannot."""
 
 
 class RequestFailedError(Exception):
-    """What Locust's page lists under failures: the status, so that like ones are counted as one."""
+    """A failed request on Locust's page; its text is the status, so that equal failures are
+    grouped."""
 
 
 class Share:
-    """One worker's part of the schedule under way. ``say(kind, data)`` sends a message to
-    Locust's controller; ``events`` are Locust's."""
+    """One worker's part of the schedule. ``say(kind, data)`` sends a message to Locust's
+    controller; ``events`` are Locust's."""
 
     def __init__(
         self, plan: Plan, worker: int, events: Any, say: Callable[[str, dict[str, Any]], None]
@@ -62,7 +63,7 @@ class Share:
         self.ended = Event()
 
     def run(self) -> None:
-        """Start the sender and record until it has finished or is gone."""
+        """Start the sender and record exchanges until it finishes or dies."""
         finished: Finished | None = None
         try:
             if not self._stopped:
@@ -81,12 +82,12 @@ class Share:
             self.ended.set()
 
     def start(self, start_ns: int) -> None:
-        """The run's start, absolute; every worker is told the same."""
+        """Send the run's absolute start time, the same for all workers, to the sender."""
         self._start_ns, self._cpu_ns = start_ns, time.process_time_ns()
         self._order(Start(start_ns))
 
     def stop(self) -> None:
-        """End early: the sender ends what is under way and tells it as interrupted."""
+        """Stop early: the sender ends the exchanges in progress and reports them as interrupted."""
         self._stopped = True
         if self._sender is not None and self._sender.stdin is not None:
             with contextlib.suppress(OSError):
@@ -103,7 +104,7 @@ class Share:
         return self._sender
 
     def _load(self) -> None:
-        """Give the sender its requests, ready to be sent."""
+        """Send the encoded requests to the sender."""
         plan = self._plan
         schedule, router = Schedule.read(plan.schedule), Router(plan.base_url, plan.routes)
         self._functions = schedule.table["function_id"].to_pylist()
@@ -115,7 +116,7 @@ class Share:
     def _order(self, message: Message) -> None:
         assert self._sender is not None, "orders follow run()"
         assert self._sender.stdin is not None, "asked for a pipe"
-        # A sender that is gone is told by the end of its output.
+        # If the sender has died, the end of its output shows it.
         with contextlib.suppress(OSError, ValueError):
             self._sender.stdin.write(pack(message))
             self._sender.stdin.flush()
@@ -154,10 +155,10 @@ class Share:
 
 
 class ReplayUser(User):  # type: ignore[misc]
-    """One a worker. Locust starts and stops it; it leaves as soon as its share is done."""
+    """One user per worker. Locust starts and stops it; it leaves as soon as its share is done."""
 
     share: AsyncResult = AsyncResult()
-    """Awaited: Locust may start a user before the process has got round to making its share."""
+    """Awaited, because Locust may start a user before the process has created its share."""
 
     taken = False
     """A share is sent once, even if a user is added on Locust's page."""
