@@ -1,4 +1,4 @@
-"""Systems held against each other where they differ in one declared factor and nothing else."""
+"""Comparison of cells that differ in one declared factor and nothing else."""
 
 from .attainment import Sustained, at_attainment
 from .factors import FACTORS, Factor, factor

@@ -1,9 +1,10 @@
-"""Cost at equal SLO attainment: what each system costs at the highest load at which it still keeps
-its promise, instead of at one load that is idle for one and hopeless for another.
+"""Cost at equal SLO attainment: the cost of each system at the highest load at which it still
+reaches the attainment, instead of at one load that is light for one system and too high for
+another.
 
-A cell is a point: its offered load, the share of its requests within their objective, the cost of
-1,000 of them. Attainment falls with load but for noise, so the points are first made to (isotonic
-regression, weighted by requests); between two points everything is taken to be linear.
+A cell is a point: its offered load, its SLO attainment, its cost of 1,000 requests. Attainment
+falls with load except for noise, so the points are first made monotonic (isotonic regression,
+weighted by requests). Between two points, values are interpolated linearly.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ from ..records.samples import samples
 from .leaves import differences, leaves, under
 
 FREE = ("workload", "schedule_sha256", "seed", "deployment.functions")
-"""What may differ between cells of a system: a load is a workload, and may have more functions."""
+"""Keys that may differ between cells of a system: a load is a workload, and may have more
+functions."""
 POINTS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Sustained:
-    """``rps`` requests/s offered, and the cost of 1,000 of them in $, at the level asked for; None
-    where the cells do not show it, and ``why``."""
+    """``rps``: offered requests/s; ``usd_per_1k``: cost of 1,000 requests in $; both at the
+    requested attainment. None if the cells do not show it; ``why`` has the reason."""
 
     system: str
     rps: float | None
@@ -39,8 +41,8 @@ class Sustained:
 
 
 def at_attainment(cells: Sequence[Cell], level: float) -> list[Sustained]:
-    """``level``: share of requests within their objective, above 0 and at most 1. ``HarnessError``
-    where cells differ in more than system and load."""
+    """Find each system's highest load at ``level``, the share of requests within their objective,
+    above 0 and at most 1. Raises ``HarnessError`` if cells differ in more than system and load."""
     if not 0 < level <= 1:
         raise HarnessError(f"--at-slo {level * 100:g}: a percentage above 0 and at most 100")
     _refuse(cells)
@@ -65,7 +67,7 @@ def _refuse(cells: Sequence[Cell]) -> None:
 
 
 def offered_rps(cell: Cell) -> float:
-    """Requests by second of the schedule, from the first to the last."""
+    """Requests per second of the schedule, from the first to the last."""
     scheduled = cell.requests["scheduled_ns"]
     return float((len(scheduled) - 1) / max((scheduled.max() - scheduled.min()) / 1e9, 1e-9))
 

@@ -1,4 +1,4 @@
-"""What may differ between compared cells."""
+"""The factors in which compared cells may differ."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .leaves import LOAD, Leaves, leaves, under, unknown
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """``told_by``: the parts of the manifest that name a level, further ones where those before do
-    not tell it; ``frees``: the parts that follow from the level and so may differ between levels;
-    ``schemas``: whether keys may that only one of two manifests knows; ``listed``: whether what
-    does differ is listed."""
+    """``told_by``: parts of the manifest that name a level; later ones are used if earlier ones do
+    not distinguish the levels. ``frees``: parts that follow from the level and so may differ.
+    ``schemas``: whether keys that only one of two manifests has may differ. ``listed``: whether the
+    differences are listed."""
 
     name: str
     told_by: tuple[str, ...]
@@ -24,7 +24,7 @@ class Factor:
     listed: bool = False
 
     def may_differ(self, path: str, ours: Leaves, theirs: Leaves) -> bool:
-        """Whether the leaf may between two levels."""
+        """Whether the leaf may differ between two levels."""
         if under(path, self.frees):
             return True
         return self.schemas and (unknown(path, ours) or unknown(path, theirs))
@@ -33,10 +33,10 @@ class Factor:
 VERSIONED = (
     "git", "versions", "system.version", "system.policies", "system.options", "profile.sha256",
 )  # fmt: skip
-"""What comes with the code: its policies and their names, defaults of options, device profiles."""
+"""Parts that depend on the code: policies and their names, option defaults, device profiles."""
 
-# A schedule follows from the workload, the seed and the backbone's vocabulary, so that another
-# deployment may have another one; which functions are deployed follows from the workload.
+# A schedule depends on workload, seed and the backbone's vocabulary, so another deployment may
+# change it. The deployed functions depend on the workload.
 FACTORS = {
     each.name: each
     for each in (
@@ -58,14 +58,14 @@ FACTORS = {
 
 
 def factor(name: str) -> Factor:
-    """``HarnessError`` names those there are."""
+    """Return a factor. Raises ``HarnessError``, which lists the known names."""
     if name not in FACTORS:
         raise HarnessError(f"--factor {name!r} is unknown; known: {', '.join(FACTORS)}")
     return FACTORS[name]
 
 
 def level_names(chosen: Factor, manifests: Sequence[Manifest]) -> list[str]:
-    """A name for each manifest's level: what tells it from the others, and no more."""
+    """Name the level of each manifest by what distinguishes it from the others."""
     first, *further = chosen.told_by
     told = [leaves(each, chosen.told_by) for each in manifests]
     names = _telling(told, first)
@@ -78,7 +78,7 @@ def level_names(chosen: Factor, manifests: Sequence[Manifest]) -> list[str]:
 
 
 def _told_further(told: Sequence[Leaves], root: str, names: Sequence[str]) -> list[str]:
-    """The names, with what tells those apart that are alike."""
+    """Extend equal names by values that distinguish them."""
     found = list(names)
     for name in set(names):
         alike = [index for index, each in enumerate(names) if each == name]
@@ -89,7 +89,7 @@ def _told_further(told: Sequence[Leaves], root: str, names: Sequence[str]) -> li
 
 
 def _telling(told: Sequence[Leaves], root: str) -> list[str]:
-    """Of each, the values under ``root`` in which not all agree; empty where they do."""
+    """For each, the values under ``root`` that are not equal in all; empty if there are none."""
     paths = dict.fromkeys(path for each in told for path in each if under(path, (root,)))
     telling = [path for path in paths if len({str(each.get(path)) for each in told}) > 1]
     if telling == [root]:

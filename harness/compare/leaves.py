@@ -1,4 +1,4 @@
-"""What a manifest says of a cell, value by value, and where two manifests differ."""
+"""The values of a manifest by dotted path, and the differences between two manifests."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ CHECKED = (
     "system", "deployment", "prices.sha256", "profile.name", "profile.sha256", "machine",
     "versions", "git.commit",
 )  # fmt: skip
-"""Parts of a manifest in which compared cells must agree; causes before what follows from them."""
+"""Parts in which compared cells must agree; causes come before their consequences."""
 
 Leaves = Mapping[str, Any]
 """Values by their dotted paths."""
 
 
 def content(manifest: Manifest) -> dict[str, Any]:
-    """The manifest as it is stored, its load told by what made it (but for seeds). A simulated cell
-    is of its profile: the machine that computed it has no part in it."""
+    """Return the manifest's content; its load is described by how it was made (without seeds). A
+    simulated cell depends on its profile, not on the machine that computed it, so ``machine`` is
+    removed."""
     found = manifest.model_dump(mode="json", by_alias=True)
     if manifest.mode == "simulated":
         del found["machine"]
@@ -32,13 +33,13 @@ def content(manifest: Manifest) -> dict[str, Any]:
 
 
 def leaves(manifest: Manifest, roots: Sequence[str] = CHECKED) -> dict[str, Any]:
-    """Every value under the parts by its dotted path."""
+    """Return every value under the roots by its dotted path."""
     whole = content(manifest)
     return {path: value for root in roots for path, value in _flat(root, part(whole, root))}
 
 
 def part(content: Any, path: str) -> Any:
-    """What lies at a dotted path; None where nothing does."""
+    """Return the value at a dotted path; None if there is none."""
     for key in path.split("."):
         content = content.get(key) if isinstance(content, Mapping) else None
     return content
@@ -56,13 +57,13 @@ def _flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def under(path: str, roots: Sequence[str]) -> bool:
-    """Whether a leaf lies under one of the parts."""
+    """Whether a leaf is under one of the roots."""
     return any(path == root or path.startswith(f"{root}.") for root in roots)
 
 
 def unknown(path: str, known: Collection[str]) -> bool:
-    """Whether a manifest of these leaves has no place for ``path``, because its schema lacks a key.
-    An item that one of its lists lacks is content, not schema."""
+    """Whether a manifest with these leaves lacks a key of ``path`` in its schema. A missing list
+    item is content, not schema."""
     keys = path.split(".")
     for depth, key in enumerate(keys, start=1):
         place = ".".join(keys[:depth])
@@ -72,8 +73,8 @@ def unknown(path: str, known: Collection[str]) -> bool:
 
 
 def differences(ours: Leaves, theirs: Leaves) -> Iterator[str]:
-    """Paths at which two manifests differ, where each has a value of its own or none. Loads of one
-    digest are one load, however each was made."""
+    """Yield the paths at which two manifests differ; a value may also be missing in one. Loads with
+    the same digest are equal, however they were made."""
     same_load = ours.get("workload.sha256") == theirs.get("workload.sha256") is not None
     for path in sorted(dict.fromkeys((*ours, *theirs)), key=_rank):
         if ours.get(path) != theirs.get(path) and not (same_load and under(path, (LOAD,))):
@@ -81,5 +82,5 @@ def differences(ours: Leaves, theirs: Leaves) -> Iterator[str]:
 
 
 def _rank(path: str) -> int:
-    """Its part's place among those checked."""
+    """Position of the path's root in ``CHECKED``."""
     return next(rank for rank, root in enumerate(CHECKED) if under(path, (root,)))

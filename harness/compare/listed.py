@@ -1,4 +1,4 @@
-"""What a factor let differ between its levels, said in so many words."""
+"""Lists what a factor allowed to differ between its levels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .match import Matched
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """``key``: of the manifest; ``values``: by level, None where it knows no such key."""
+    """``key``: of the manifest. ``values``: by level, None if its manifest lacks the key."""
 
     system: str
     key: str
@@ -24,7 +24,8 @@ class Difference:
 
 
 def listed(groups: Sequence[Sequence[Matched]], chosen: Factor) -> tuple[Difference, ...]:
-    """Of every system once; empty of a factor whose levels say it themselves."""
+    """List each difference of a system once; empty if the factor's level names already show
+    them."""
     if not chosen.listed:
         return ()
     found = [each for entries in groups for each in _between(entries, chosen)]

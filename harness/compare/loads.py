@@ -1,4 +1,4 @@
-"""How a load was made, so that two of one name can be told apart by what was set differently."""
+"""Describes how a load was made, to distinguish two loads of one name by their settings."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 
 def made(provenance: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The source and, by its name, each step from there to the load, without seeds: what is equal
-    for all seeds of a load."""
+    """Return the source and each transform by name, without seeds: equal for all seeds of a
+    load."""
     if provenance is None:
         return {}
     steps: dict[str, Any] = {}

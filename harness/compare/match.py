@@ -1,4 +1,4 @@
-"""Cells that belong together, or a refusal that names the key in which they differ."""
+"""Groups cells that are compared, or raises an error that names the key in which they differ."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from .factors import FACTORS, VERSIONED, Factor, level_names
 from .leaves import content, differences, leaves, part
 
 GROUP = ("system.name", "workload.name")
-"""What a table is of, unless it is the factor: it is never pooled."""
+"""Keys of a table, except the factor; cells with different values are never pooled."""
 REPEATS = Factor("repeat", ("repeat",), ())
 SEEDS = Factor("seed", ("seed",), ("seed", "schedule_sha256", "workload.sha256"))
 RESUMED = (*VERSIONED, *FACTORS["machine"].frees)
-"""What may differ between cells of one run: it was gone on with later."""
+"""Keys that may differ between cells of one run, because it may be resumed later."""
 
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """Cells of one level, of one system and workload, by seed and then repeat. ``cells``: samples
-    of their own; ``again``: those that came out the same as one of these; ``segments``: names of
-    all segments of the load, where their run keeps the requests of some of them only."""
+    """Cells of one level, system and workload, by seed and then repeat. ``cells``: independent
+    samples. ``again``: cells with the same result as one of these. ``segments``: names of all
+    segments of the load, if their run keeps the requests of only some of them."""
 
     level: str
     system: str
@@ -36,7 +36,7 @@ class Matched:
 
     @property
     def seeds(self) -> list[int]:
-        """Of every cell."""
+        """Seeds of all cells."""
         return sorted(cell.manifest.seed for cell in (*self.cells, *self.again))
 
     @property
@@ -51,9 +51,9 @@ class Matched:
 
 
 def matched(cells: Sequence[Cell], chosen: Factor, *, strict: bool = True) -> list[list[Matched]]:
-    """Groups to be compared within, each with an entry a level. ``HarnessError`` where cells that
-    would be pooled are not of one load and one everything else; ``strict``: also where levels
-    differ outside the factor, or are not of the same seeds."""
+    """Return the groups to compare, each with one entry per level. Raises ``HarnessError`` if
+    pooled cells differ in more than seed and repeat; if ``strict``, also if levels differ outside
+    the factor or have different seeds."""
     names = level_names(chosen, [cell.manifest for cell in cells])
     pooled: dict[tuple[tuple[Any, ...], str], list[Cell]] = {}
     for cell, level in zip(cells, names, strict=True):
@@ -70,7 +70,7 @@ def matched(cells: Sequence[Cell], chosen: Factor, *, strict: bool = True) -> li
 
 
 def _pooled(level: str, cells: list[Cell], *, strict: bool) -> Matched:
-    """Only seed and repeat may differ (measurement rule 17)."""
+    """Pool cells; only seed and repeat may differ (measurement rule 17)."""
     cells.sort(key=lambda cell: (cell.manifest.seed, cell.manifest.repeat))
     repeats, seeds = (each if strict else _resumed(each) for each in (REPEATS, SEEDS))
     firsts: dict[int, Cell] = {}

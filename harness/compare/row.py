@@ -1,4 +1,4 @@
-"""A number of a comparison."""
+"""One number of a comparison."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .match import Matched
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """``part``: mean, a percentile, or value; ``ratio`` is None for the baseline itself."""
+    """``part``: mean, a percentile, or value. ``ratio`` is None for the baseline itself."""
 
     entry: Matched
     metric: Metric
@@ -22,7 +22,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        """``ttft_s.p95``, ``goodput_rps``."""
+        """For example ``ttft_s.p95`` or ``goodput_rps``."""
         return self.metric.name if self.part == "value" else f"{self.metric.name}.{self.part}"
 
     def as_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Every metric of every level, with intervals, and its ratio to the baseline's."""
+"""Every metric of every level with intervals, and its ratio to the baseline."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Observations = Mapping[str, Observation | None]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """``groups``: the rows of one table each; ``segments``: those over all segments of a load of
-    which a run keeps the requests of the first alone; ``differences``: what the factor freed, where
-    its levels do not say it."""
+    """``groups``: the rows of one table each. ``segments``: rows over all segments of a load, if a
+    run keeps the requests of the first segment only. ``differences``: other allowed differences, if
+    the factor lists them."""
 
     baseline: str | None
     factor: Factor
@@ -54,8 +54,9 @@ def compare(
     strict: bool = True,
     metrics: Sequence[Metric] = METRICS,
 ) -> Comparison:
-    """``baseline``: a level of the factor, by default the last; ratios are to it. ``HarnessError``
-    where cells differ outside the factor (unless not ``strict``: cells of one experiment)."""
+    """Compare cells. ``baseline``: a level of the factor, by default the last; ratios refer to it.
+    Raises ``HarnessError`` if cells differ outside the factor; not ``strict``: cells of one
+    experiment."""
     if not cells:
         raise HarnessError("nothing to compare: the runs hold no finished cell")
     groups = matched(cells, chosen, strict=strict)
@@ -92,7 +93,7 @@ def _same_schedules(entry: Matched, base: Matched) -> bool:
 
 
 def _observe(entry: Matched, metrics: Sequence[Metric]) -> Observations:
-    """Cell by cell, so that the tables of one only are in memory."""
+    """Process cell by cell, so that only one cell's tables are in memory."""
     cells = [_observe_cell(cell, metrics) for cell in entry.cells]
     return {metric.name: _pooled([cell[metric.name] for cell in cells]) for metric in metrics}
 
@@ -103,7 +104,7 @@ def _observe_cell(cell: Cell, metrics: Sequence[Metric]) -> Observations:
 
 
 def _pooled(seen: Sequence[Observation | None]) -> Observation | None:
-    """None where any cell lacks it: part of a sum would pass for the whole."""
+    """None if any cell lacks the value: a partial sum would look complete."""
     found = [each for each in seen if each is not None]
     if len(found) < len(seen):
         return None

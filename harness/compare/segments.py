@@ -1,4 +1,4 @@
-"""Rows over all segments of a load, where a run keeps the requests of the first alone."""
+"""Rows over all segments of a load, if a run keeps the requests of the first segment only."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ FEWEST = 2
 
 
 def over_segments(group: Sequence[Matched], baseline: str) -> list[Row]:
-    """A row a level and number that is kept of every segment: its mean over them. Empty where all
-    requests are there, or levels have not the same segments."""
+    """Return a row per level and stored number: its mean over the segments. Empty if all requests
+    are stored, or if the levels have different segments."""
     first = group[0].segments
     if len(first) < FEWEST or any(entry.segments != first for entry in group):
         return []
@@ -36,7 +36,7 @@ def _rows(entry: Matched, numbers: Mapping[str, Numbers], baseline: str) -> Iter
 
 
 def _numbers(entry: Matched) -> Numbers:
-    """Each number by segment, of those that every segment has."""
+    """The numbers by segment that every segment has."""
     frame = beside(entry.cells[0]).sort_values("segment")
     values = {str(name): tuple(part) for name, part in frame.groupby("metric")["value"]}
     whole = {name: each for name, each in values.items() if not np.isnan(each).any()}

@@ -1,4 +1,4 @@
-"""What the suite says of a cell: each metric declared once, computed and documented from there."""
+"""The metrics of a cell: each is declared once and both computed and documented from there."""
 
 from .frame import Frame
 from .metric import Metric

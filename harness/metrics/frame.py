@@ -1,4 +1,4 @@
-"""A cell's tables as arrays, a row per request of the schedule in order of arrival."""
+"""A cell's tables as arrays, one row per request of the schedule, in order of arrival."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ BATCH = 1 << 18
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """Times in seconds, NaN where a request never got that far. ``duration_s``: from the run's
-    start to the last answer's end."""
+    """Times in seconds, NaN if a request did not get that far. ``duration_s``: from the run's start
+    to the end of the last response."""
 
     tables: Mapping[str, pa.Table]
     duration_s: float
 
     @cached_property
     def requests(self) -> pa.Table:
-        """In order of arrival."""
+        """The requests in order of arrival."""
         table = self.tables["requests"]
         due = table["scheduled_ns"].to_numpy()
         in_order = bool((due[1:] >= due[:-1]).all())
@@ -42,20 +42,21 @@ class Frame:
         return int(self.requests.num_rows)
 
     def number(self, column: str) -> Floats:
-        """[n], NaN where it is null. Nanoseconds of up to 100 days are exact."""
+        """Return a column [n], NaN for null. Nanoseconds of up to 100 days are exact."""
         found = pc.cast(self.requests[column], pa.float64(), safe=False)
         return np.asarray(found.to_numpy(), dtype=np.float64)
 
     def since(self, begin: str, end: str) -> Floats:
-        """[n] seconds from one time of the records to another."""
+        """Return [n] seconds from one time column to another."""
         return (self.number(end) - self.number(begin)) / NS
 
     def answered(self, values: Floats) -> Series:
-        """Of the requests with status ok: failures have no latency (they count in the shares)."""
+        """Select the requests with status ok: failures have no latency (they count in the
+        shares)."""
         return Series.of(np.where(self.ok, values, np.nan))
 
     def is_(self, column: str, value: str) -> Flags:
-        """[n]: whether the column holds ``value``; null does not."""
+        """Return [n]: whether the column equals ``value``; null does not."""
         found = pc.fill_null(pc.equal(self.requests[column], value), False)
         return np.asarray(found.to_numpy(), dtype=np.bool_)
 
@@ -71,7 +72,7 @@ class Frame:
 
     @cached_property
     def slo_met(self) -> Flags:
-        """TTFT from the intended send within the objective; False for every failure (rule 8)."""
+        """TTFT from the intended send meets the objective; False for every failure (rule 8)."""
         waited = self.number("first_token_ns") - self.number("scheduled_ns")
         return np.asarray(self.ok & (waited <= self.number("slo_ttft_ns")))
 
@@ -89,7 +90,7 @@ class Frame:
 
     @cached_property
     def gaps(self) -> Series | None:
-        """Seconds between the tokens of answered requests, where the records hold them."""
+        """Seconds between the tokens of answered requests; None if the records lack them."""
         if "itl_ns" not in self.requests.column_names:
             return None
         kept = self.requests["itl_ns"].filter(pa.array(self.ok)).combine_chunks()
@@ -98,15 +99,15 @@ class Frame:
         return Series(values, rows, self.n) if len(values) else None
 
     def staged(self, stage: str | None = None) -> Floats:
-        """[n] seconds that each request spent in ``stage``, or in all; NaN where the system told
-        no stage of it at all."""
+        """Return [n] seconds that each request spent in ``stage``, or in all stages; NaN if the
+        system reported no stage of the request."""
         told = sum(self._stages.values(), start=np.zeros(self.n))
         chosen = told if stage is None else self._stages.get(stage, np.zeros(self.n))
         return np.where(told > 0, chosen, np.nan)
 
     @cached_property
     def _stages(self) -> dict[str, Floats]:
-        """By stage, [n] seconds. Batch by batch: spans are the longest table by far."""
+        """Seconds by stage, [n] each. Processed in batches: spans are by far the longest table."""
         ids = self.requests["request_id"].to_numpy()
         order = np.argsort(ids, kind="stable")
         found: dict[str, Floats] = {}
@@ -114,7 +115,7 @@ class Frame:
             wanted = batch["request_id"].to_numpy()
             rows = order[np.searchsorted(ids, wanted, sorter=order).clip(max=len(ids) - 1)]
             lengths = (batch["end_ns"].to_numpy() - batch["start_ns"].to_numpy()) / NS
-            # Of a request that is none of the schedule's, nothing is counted.
+            # Ignore spans of requests that are not in the schedule.
             lengths[ids[rows] != wanted] = 0.0
             stages = batch["stage"].dictionary_encode()
             codes = stages.indices.to_numpy()
@@ -130,12 +131,13 @@ class Frame:
 
     @cached_property
     def cost_usd(self) -> float | None:
-        """None where nothing is billed: what a server of somebody else costs cannot be seen."""
+        """The bill in dollars; None if nothing is billed: the cost of a foreign server is
+        unknown."""
         total = pc.sum(self.tables["billing"]["usd"]).as_py()
         return None if total is None else float(total)
 
 
 def _add(totals: Floats, rows: Rows, lengths: Floats) -> None:
-    """In the stretch of rows that there are, which is short where the table is in their order."""
+    """Add only within the range of these rows, which is short if the table is in row order."""
     low, high = int(rows.min()), int(rows.max()) + 1
     totals[low:high] += np.bincount(rows - low, lengths)

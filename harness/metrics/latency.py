@@ -1,4 +1,4 @@
-"""Times that a request's sender sees."""
+"""Times that the sender of a request observes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _answered(seconds: Callable[[Frame], Floats]) -> Callable[[Frame], Sample]:
 
 
 def _per(seconds: Floats, counts: Floats) -> Floats:
-    """seconds / counts, NaN where there is nothing to divide by."""
+    """seconds / counts, NaN if the count is not positive."""
     return seconds / np.where(counts > 0, counts, np.nan)
 
 
@@ -41,8 +41,9 @@ def _of_start_type(start_type: str) -> Callable[[Frame], Sample | None]:
 
 
 def _cold(*, imports: bool) -> Callable[[Frame], Sample | None]:
-    """Cold requests that waited for imports or a checkpoint, or those that found both in place and
-    owed a process, a mapping and an adapter at most; of requests whose stages are known."""
+    """Observe cold requests that waited for imports or a checkpoint, or those that found both in
+    place and waited at most for a process, a mapping and an adapter. Only requests with known
+    stages."""
 
     def observe(frame: Frame) -> Sample | None:
         if not frame.tells_start_types:
@@ -84,13 +85,13 @@ LATENCY = (
         "TTFT from schedule",
         "TTFT*",
         "s",
-        "Time to first token from the intended send, the client's own lateness included.",
+        "Time to first token from the intended send; includes the client's own lateness.",
         "t_first − t_due",
         "lower",
         _answered(lambda frame: frame.since("scheduled_ns", "first_token_ns")),
     ),
     _ttft_when("cold", "something had to be started or loaded for them"),
-    _ttft_when("warm", "an instance was there, an artifact was not where it runs"),
+    _ttft_when("warm", "an instance existed, but an artifact was not on its device"),
     _ttft_when("hot", "everything was in place"),
     Metric(
         "ttft_cold_s.with_imports",
@@ -117,7 +118,7 @@ LATENCY = (
         "TPOT",
         "TPOT",
         "s",
-        "Time per output token after the first; tokens by the server's count, of answers of two"
+        "Time per output token after the first, by the server's token count; only responses of two"
         " tokens or more.",
         "(E2E − TTFT) / (n_out − 1)",
         "lower",
@@ -128,7 +129,7 @@ LATENCY = (
         "ITL",
         "ITL",
         "s",
-        "Inter-token latency: each gap between two neighbouring tokens of an answer; a sample is"
+        "Inter-token latency: the gap between two successive tokens of a response; a sample is"
         " a gap, not a request.",
         "t_(k+1) − t_k",
         "lower",
@@ -181,8 +182,8 @@ LATENCY = (
         "queueing",
         "Q",
         "s",
-        "Time in which a request waited and nothing was being started or loaded for it: the sum"
-        " of its stages `queue`; of requests whose stages the system told.",
+        "Time in which a request waited while nothing was started or loaded for it: the sum"
+        " of its stages `queue`. Only requests whose stages the system reported.",
         "Σ (end − start) over spans with stage = queue",
         "lower",
         _answered(lambda frame: frame.staged("queue")),
@@ -192,7 +193,7 @@ LATENCY = (
         "lateness",
         "D",
         "s",
-        "How late the client sent: a property of the measurement, not of the system.",
+        "Delay of the client's send: a property of the measurement, not of the system.",
         "t_sent − t_due",
         "lower",
         _answered(lambda frame: frame.since("scheduled_ns", "sent_ns")),

@@ -1,4 +1,4 @@
-"""What the memory table says: the system's ledger, exact, and what was measured from outside."""
+"""Numbers from the memory table: the system's ledger (exact), and measurements from outside."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """By device and owner, and ``all`` of a device: the peak in bytes and the integral in GB·s;
-    ``pss``: peak and mean in bytes as measured from outside, None where it was not."""
+    """By device and owner (and ``all`` owners of a device): the peak in bytes and the integral in
+    GB·s. ``pss``: peak and mean in bytes, measured from outside; None if not measured."""
 
     peak_bytes: dict[str, dict[str, int]]
     gb_s: dict[str, dict[str, float]]
@@ -39,7 +39,8 @@ def read_ledger(memory: pa.Table, duration_s: float) -> Ledger:
 
 
 def _pss(readings: pd.DataFrame) -> dict[str, float] | None:
-    """Of all machines together: each is read at moments of its own, and counts as last read."""
+    """Sum over all machines. Machines are sampled at different times; each counts with its last
+    reading."""
     if readings.empty:
         return None
     by_machine = readings.pivot_table(index="t_ns", columns="device", values="bytes")
@@ -48,7 +49,7 @@ def _pss(readings: pd.DataFrame) -> dict[str, float] | None:
 
 
 def _held(ledger: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """By device, a column an owner, a row whenever anything changed: bytes from then on. Exact,
+    """By device, one column per owner and one row per change: the bytes held from then on. Exact,
     so that no peak between two samples is missed."""
     ordered = ledger.sort_values("t_ns", kind="stable")
     keys = ["device", "owner", "function_id"]

@@ -1,4 +1,4 @@
-"""What a metric is."""
+"""The declaration of a metric."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Better = Literal["lower", "higher", "neither"]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """``name``: its key in summary.json and in ``slbench compare``; ``observe`` takes a cell's
-    frame and gives None where the cell has nothing of the kind."""
+    """A metric. ``name``: key in summary.json and in ``slbench compare``. ``observe``: computes it
+    from a cell's frame; None if the cell lacks the data."""
 
     name: str
     title: str

@@ -1,4 +1,4 @@
-"""What a metric sees in a cell, what it says of it, and how cells are pooled and compared."""
+"""The value of a metric in a cell: its estimates, and how cells are pooled and compared."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VALUE = "value"
 
 
 class Observation(Protocol):
-    """Of one cell, or of several pooled."""
+    """The observation of one cell, or of several pooled cells."""
 
     @property
     def estimates(self) -> Mapping[str, Estimate]:
@@ -35,15 +35,15 @@ class Observation(Protocol):
 
     @classmethod
     def pooled(cls, cells: Sequence[Self]) -> Self:
-        """Cells of one system and workload over seeds and repeats."""
+        """Pool cells of one system and workload over seeds and repeats."""
 
     def ratio(self, baseline: Self, part: str, *, paired: bool) -> Estimate:
-        """To the baseline; ``paired``: both were sent the same schedules, in the same order."""
+        """Ratio to the baseline. ``paired``: both received the same schedules in the same order."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A value per request (or per token): its mean and percentiles."""
+    """One value per request (or per token): its mean and percentiles."""
 
     series: Series
 
@@ -67,8 +67,8 @@ class Sample:
 @dataclass(frozen=True, eq=False)
 class Scaled:
     """(mean of ``series`` × ``over`` / ``per``) ^ ``power``. A rate is a value per request times
-    requests per second; what a cell's duration and cost are is taken as measured. ``share``: the
-    values are zeros and ones."""
+    requests per second. A cell's duration and cost are treated as exact. ``share``: the values are
+    zeros and ones."""
 
     series: Series
     over: float = 1.0
@@ -110,7 +110,7 @@ class Scaled:
 
 @dataclass(frozen=True, eq=False)
 class Total:
-    """A number per cell, such as its bill: an interval only over repeated cells."""
+    """One number per cell, such as its bill. It has an interval only over repeated cells."""
 
     cells: tuple[float, ...]
 
@@ -138,7 +138,7 @@ def _ratio(ours: Estimate, theirs: Estimate, interval: Interval | None) -> Estim
 
 
 def _mapped(interval: Interval | None, scale: Callable[[float], float | None]) -> Interval | None:
-    """Both ends by a monotonic function, in order."""
+    """Apply a monotonic function to both ends, and sort them."""
     if interval is None:
         return None
     first, second = (scale(end) for end in interval)

@@ -1,4 +1,4 @@
-"""METRICS.md, from the metrics themselves."""
+"""Generates METRICS.md from the declared metrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .service import SERVICE
 _INTRODUCTION = """\
 # Metrics
 
-Every number that `slbench run`, `slbench compare` and `summary.json` give, as the code declares it.
+Every number in `slbench run`, `slbench compare` and `summary.json`, as the code declares it.
 This page is generated: `python -m harness.metrics > METRICS.md`.
 
 ## Symbols
@@ -29,41 +29,41 @@ This page is generated: `python -m harness.metrics > METRICS.md`.
 | m(t) | bytes held on the devices at time t, by the system's own ledger |
 | SLO | the function's objective for TTFT* (`slo_ttft_ns`) |
 
-Latencies are of answered requests; shares and rates have every request of the schedule in the
+Latencies cover answered requests. Shares and rates have every request of the schedule in the
 denominator, failures included. A latency marked * counts from the intended send.
 
 ## Statistics
 
-A latency is given as mean, p50, p90, p95 and p99. Every number of a cell that its requests vary has
-a 95 % interval that allows for requests of a burst depending on each other:
+A latency is given as mean, p50, p90, p95 and p99. Every number that depends on single requests has
+a 95 % interval that accounts for the dependence between requests of a burst:
 
-* **Blocks** are of neighbouring requests, twice as long as Politis and White (2004; corrected by
-  Patton, Politis and White 2009) find best, at most 500 and at least 10 of them.
+* **Blocks** consist of successive requests and are twice as long as the optimum of Politis and
+  White (2004; corrected by Patton, Politis and White 2009). There are 10 to 500 blocks.
 * **Mean, rate:** studentised block bootstrap (Götze and Künsch 1996) of the logarithm of the mean,
-  so that the interval of what is never negative ends above zero; 999 seeded resamples of block
-  sums; the variance that is lost at the edges of blocks is put back (Vats and Flegal 2022).
-* **Share:** Jeffreys's interval at the effective n that the blocks show (Korn and Graubard 1998).
-* **Percentile:** the interval of the share of values below it, read off the sorted values (Woodruff
-  1952).
+  so that the interval of a non-negative value lies above zero; 999 seeded resamples of block
+  sums; a correction restores the variance lost at the edges of blocks (Vats and Flegal 2022).
+* **Share:** Jeffreys's interval at the blocks' effective n (Korn and Graubard 1998).
+* **Percentile:** the interval of the share of values below it, mapped to the sorted values
+  (Woodruff 1952).
 * **Ratio to a baseline on the same schedule:** paired by request; means by bootstrap of both
   systems' blocks together, percentiles by the delta method with the blocks' correlation.
 * **Effective n:** n over the integrated autocorrelation time.
 * **Measured coverage** of the 95 % intervals of mean, p50 and p95, over 2,000 seeded series each
   of 3,000 independent, autoregressive (0.5 and 0.8), skewed and bursty values: 94.5–96.4 %. It is
-  lower where an interval is only just given: 92.6 % for p95 of 2,000 requests in bursts of six.
-* **Few requests, heavy tails:** the table below has the coverage of the mean over 1,000 seeded
+  lower near the minimum sample size: 92.6 % for p95 of 2,000 requests in bursts of six.
+* **Few requests, heavy tails:** the table below shows the coverage of the mean over 1,000 seeded
   series each, of one cell of 30 to 3,000 requests and of three and five repeats of 124. An interval
-  is too narrow where the mean rests on what is rare, such as a few bursts of cold starts: a sample
-  that missed them cannot know of them. Of three to five repeats' totals (log-normal, σ = 0.6)
-  93–94 % of the intervals hold the mean.
-* **Too few samples are said, not printed:** a percentile p is given where n·(1 − p) ≥ 1, and its
-  interval where at least ten effective samples lie on either side of it; any other interval from
-  ten values that vary. Totals of a cell (memory, cost) have an interval over three or more repeats
-  only (Student's t for the logarithm, by the delta method; their n is the number of cells), and a
-  rate's interval takes the cell's duration and cost as measured.
-* **Cells are pooled** where all that defines them but seed and repeat is equal. Cells that are the
-  same to the last digit (a simulation run again, a recorded trace simulated under several seeds)
-  are one sample, whose interval says nothing of repeats.
+  is too narrow if the mean depends on rare events, such as a few bursts of cold starts: a sample
+  without them contains no information about them. For totals of three to five repeats (log-normal,
+  σ = 0.6) 93–94 % of the intervals contain the mean.
+* **Too few samples:** a percentile p is given if n·(1 − p) ≥ 1, and its interval if at least ten
+  effective samples lie on either side of it; any other interval from ten values that are not all
+  equal. Totals of a cell (memory, cost) have an interval over three or more repeats only
+  (Student's t for the logarithm, by the delta method; their n is the number of cells). A rate's
+  interval treats the cell's duration and cost as exact.
+* **Cells are pooled** if they differ only in seed and repeat. Cells that are equal to the last
+  digit (a repeated simulation, a recorded trace simulated under several seeds) are one sample; its
+  interval does not cover variation between repeats.
 
 | coverage of the mean, % | 30 | 124 | 3 × 124 | 5 × 124 | 400 | 3,000 |
 |---|--:|--:|--:|--:|--:|--:|
@@ -80,7 +80,7 @@ _GROUPS = (("Latency", LATENCY), ("Service", SERVICE), ("Resources", RESOURCES))
 
 
 def page() -> str:
-    """The whole page, as Markdown."""
+    """Render the whole page as Markdown."""
     groups = "".join(_group(title, metrics) for title, metrics in _GROUPS)
     return _INTRODUCTION + groups
 

@@ -1,4 +1,4 @@
-"""Every metric, by name."""
+"""All metrics, and their lookup by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ METRICS: tuple[Metric, ...] = (*LATENCY, *SERVICE, *RESOURCES)
 
 
 def metric(name: str) -> Metric:
-    """``HarnessError`` names those there are."""
+    """Return a metric. Raises ``HarnessError``, which lists the known names."""
     for each in METRICS:
         if each.name == name:
             return each

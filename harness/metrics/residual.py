@@ -1,4 +1,4 @@
-"""How much of a request's E2E its stages and the transport do not explain."""
+"""The part of a request's E2E that its stages and the transport do not explain."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy as np
 from .frame import Frame
 
 RESIDUAL_S, RESIDUAL_SHARE = 0.002, 0.02
-"""Stages and transport must explain E2E within either, at the median."""
+"""At the median, the unexplained part of E2E must be within one of these limits."""
 
 
 def residual(frame: Frame) -> dict[str, float] | None:
-    """Of answered requests, in seconds; None where the system told no stages.
+    """Return the unexplained seconds of answered requests; None if the system reported no stages.
 
-    The last token's chunk is written before the stream's end: what the client waits for is the
-    former, so that the way back is counted to the end of the exchange on both sides."""
+    The server writes the last token's chunk before the end of the stream, and the client waits for
+    the chunk. The way back is therefore measured to the end of the exchange on both sides.
+    """
     transport = frame.since("sent_ns", "received_ns") + frame.since("responded_ns", "end_ns")
     e2e = frame.since("sent_ns", "end_ns")
     left = np.abs(e2e - frame.staged() - transport)
@@ -34,7 +35,7 @@ def residual(frame: Frame) -> dict[str, float] | None:
 
 
 def residual_problem(document: Mapping[str, Any]) -> str | None:
-    """What to say where stages and transport do not explain E2E."""
+    """Return the problem message if stages and transport do not explain E2E, else None."""
     found = document["residual_s"]
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""What it took: memory and money."""
+"""Metrics of resources: memory and money."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _pss(frame: Frame) -> Total | None:
 def _of_cost(
     of: Callable[[Frame, float], Observation | None],
 ) -> Callable[[Frame], Observation | None]:
-    """``of`` a frame and its bill, in dollars; missing where the bill is."""
+    """Apply ``of`` to a frame and its bill in dollars; None if there is no bill."""
     return lambda frame: None if frame.cost_usd is None else of(frame, frame.cost_usd)
 
 
@@ -40,7 +40,7 @@ RESOURCES = (
         "reserved device memory",
         "M",
         "GB·s",
-        "Device memory held over the run by the system's own ledger, all devices and owners"
+        "Device memory held over the run by the system's own ledger, over all devices and owners"
         " (summary.json has it by device and owner).",
         "∫₀ᵀ m(t) dt / 10⁹",
         "lower",
@@ -61,7 +61,7 @@ RESOURCES = (
         "reserved device memory peak",
         "m_max",
         "B",
-        "The most device memory held at once, by the system's own ledger; peaks of several"
+        "Maximum device memory held at once, by the system's own ledger; peaks of several"
         " devices are added.",
         "max_t m(t)",
         "lower",
@@ -72,7 +72,7 @@ RESOURCES = (
         "measured PSS peak",
         "PSS_max",
         "B",
-        "The most memory of the system's process tree as the kernel counts it (proportional set"
+        "Maximum memory of the system's process tree as the kernel counts it (proportional set"
         " size), sampled from outside.",
         "max_t Σ_process PSS(t)",
         "lower",
@@ -83,7 +83,7 @@ RESOURCES = (
         "cost",
         "C",
         "$",
-        "The bill of the run at the price sheet named in the manifest.",
+        "The bill of the run with the price sheet named in the manifest.",
         "Σ quantity · unit price",
         "lower",
         _of_cost(lambda _, usd: Total((usd,))),
@@ -93,7 +93,7 @@ RESOURCES = (
         "cost of 1,000 requests",
         "C_1k",
         "$",
-        "The bill by request of the schedule, times a thousand.",
+        "The bill per 1,000 requests of the schedule.",
         "1000 · C / n",
         "lower",
         _of_cost(_per_thousand),
@@ -103,7 +103,7 @@ RESOURCES = (
         "cost-effectiveness",
         "CE",
         "1/(s·$)",
-        "The paper's measure: the inverse of mean end-to-end latency times cost.",
+        "The paper's measure: the inverse of (mean end-to-end latency × cost).",
         "1 / (mean E2E · C)",
         "higher",
         _of_cost(lambda frame, usd: Scaled(frame.answered(frame.e2e_s), over=usd, power=-1)),
@@ -113,7 +113,7 @@ RESOURCES = (
         "tokens per dollar",
         "N_$",
         "tokens/$",
-        "Output tokens of answered requests by dollar of the bill.",
+        "Output tokens of answered requests per dollar of the bill.",
         "Σ_ok n_out / C",
         "higher",
         _of_cost(lambda frame, usd: answered_tokens(frame, frame.output_tokens, usd)),
@@ -123,7 +123,7 @@ RESOURCES = (
         "goodput per dollar",
         "G_$",
         "1/$",
-        "Requests that met their objective by dollar of the bill.",
+        "Requests that met their objective per dollar of the bill.",
         "A · n / C",
         "higher",
         _of_cost(lambda frame, usd: flagged_rate(frame, np.asarray(frame.slo_met), usd)),

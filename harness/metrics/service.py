@@ -1,5 +1,5 @@
-"""What a system delivered: shares of the requests, and rates. Every request of the schedule is in
-the denominator, failures and those never sent included (measurement rule 8)."""
+"""Metrics of service: shares of the requests, and rates. The denominator is every request of the
+schedule, including failures and unsent requests (measurement rule 8)."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def _start_type(start_type: str, meaning: str) -> Metric:
 
 
 def flagged_rate(frame: Frame, flags: Flags, per: float) -> Scaled:
-    """How many requests have the flag, by ``per`` (seconds, dollars)."""
+    """Rate of requests with the flag per ``per`` (seconds or dollars)."""
     return Scaled(Series.of(flags.astype(np.float64)), float(frame.n), per, share=True)
 
 
 def answered_tokens(frame: Frame, tokens: Floats, per: float) -> Scaled | None:
-    """Tokens of answered requests, by ``per``; a failed request is one of no tokens. None where
-    the server did not count those of an answer: part of a sum would pass for the whole."""
+    """Rate of tokens of answered requests per ``per``; a failed request counts as zero tokens. None
+    if the server did not count the tokens of every response: a partial sum would look complete."""
     counted = np.where(frame.ok, tokens, 0.0)
     return None if np.isnan(counted).any() else Scaled(Series.of(counted), float(frame.n), per)
 
@@ -59,7 +59,7 @@ SERVICE = (
         "SLO attainment",
         "A",
         "1",
-        "Share of the requests that were answered and whose first token came within their"
+        "Share of the requests that were answered and whose first token arrived within their"
         " objective, counted from the intended send.",
         "|{i : ok_i ∧ TTFT*_i ≤ SLO_i}| / n",
         "higher",

@@ -1,4 +1,4 @@
-"""``summary.json`` of a cell: every number from its tables, by the declared metrics."""
+"""``summary.json`` of a cell: every number, computed from its tables by the declared metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .registry import METRICS
 from .residual import residual
 
 BY_DEVICE = ("memory_gb_s", "memory_peak_bytes")
-"""Given by device and owner instead of as one number."""
+"""Stored by device and owner instead of as one number."""
 
 
 def summary(tables: Mapping[str, pa.Table], duration_s: float) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def _latencies(frame: Frame) -> dict[str, dict[str, Any] | None]:
 
 
 def _put(document: dict[str, Any], name: str, content: Any) -> None:
-    """Under ``a`` then ``b`` for ``a.b``."""
+    """Store ``a.b`` as key ``b`` of ``a``."""
     group, _, key = name.partition(".")
     if key:
         document.setdefault(group, {})[key] = content
@@ -65,7 +65,7 @@ def _put(document: dict[str, Any], name: str, content: Any) -> None:
 
 
 def _scalars(frame: Frame) -> tuple[dict[str, float | None], dict[str, list[float] | None]]:
-    """Values and intervals of the metrics that are one number a cell."""
+    """Values and intervals of the metrics with one number per cell."""
     values: dict[str, float | None] = {}
     intervals: dict[str, list[float] | None] = {}
     for metric in METRICS:

@@ -1,4 +1,4 @@
-"""Estimates with intervals that know that requests of a burst are not independent."""
+"""Estimates with intervals that account for the dependence between requests of a burst."""
 
 from .arrays import Interval
 from .dependence import Dependence

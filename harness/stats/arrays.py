@@ -1,4 +1,4 @@
-"""The shapes that statistics are made of."""
+"""Array types of the statistics."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""Studentised bootstrap over blocks: only sums by block are resampled, whatever their length.
+"""Studentised block bootstrap: only block sums are resampled, so its cost is independent of the
+length.
 
-Blocks are Carlstein's (1986, Annals of Statistics 14:1171); studentising them makes the interval
+Blocks are Carlstein's (1986, Annals of Statistics 14:1171); studentising makes the interval
 second-order correct for skewed data (Götze and Künsch 1996, Annals of Statistics 24:1914). The
-variance that blocks miss at their edges is put back by the lugsail window of Vats and Flegal (2022,
-Biometrika 109:735): 2·V(l) − V(l/2), never less than V(l).
+lugsail window of Vats and Flegal (2022, Biometrika 109:735) corrects for the variance lost at the
+edges of blocks: 2·V(l) − V(l/2), but at least V(l).
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from .dependence import FEWEST_BLOCKS
 
 RESAMPLES = 999
 FEWEST_DEGREES = 15
-"""Of freedom of the block variance: with fewer, resampled scores have tails of their own, and
-Student's t is used instead."""
+"""Minimum degrees of freedom of the block variance: with fewer, the resampled scores are themselves
+heavy-tailed, and Student's t is used instead."""
 SEED = 0
 LOW, HIGH = 0.025, 0.975
 
 Statistic = Callable[[Values], Values]
-"""[…, k] totals → […]; homogeneous of degree 0, so that it does not depend on how many blocks."""
+"""[…, k] totals → […]; homogeneous of degree 0, so that it is independent of the number of
+blocks."""
 Gradient = Callable[[Values], Values]
 """[…, k] totals → […, k]."""
 
@@ -39,8 +41,8 @@ def _multiplicities(blocks: int) -> Values:
 
 
 def whole(halves: Values) -> Values:
-    """[b, k] sums by block from [2b, k] sums by half a block; as they are where 2b is odd or too
-    few, since such halves are whole blocks already."""
+    """Sum half-blocks [2b, k] to blocks [b, k]. Unchanged if 2b is odd or too small, since such
+    halves are already whole blocks."""
     count = len(halves)
     if count % 2 or count < 2 * FEWEST_BLOCKS:
         return halves
@@ -49,7 +51,7 @@ def whole(halves: Values) -> Values:
 
 
 def variance(residuals: Values) -> float:
-    """Of a statistic, from its linear residuals by half a block [2b]; lugsail-corrected."""
+    """Variance of a statistic from its linear residuals per half-block [2b], lugsail-corrected."""
     blocks = whole(residuals[:, None])[:, 0]
     coarse = _sum_of_squares(blocks)
     return max(coarse, 2 * coarse - _sum_of_squares(residuals))
@@ -61,7 +63,7 @@ def _sum_of_squares(residuals: Values) -> float:
 
 
 def freedom(residuals: Values) -> float:
-    """Degrees of freedom of the block variance, fewer where few blocks carry it (Satterthwaite
+    """Degrees of freedom of the block variance; lower if few blocks dominate it (Satterthwaite
     1946, Biometrics Bulletin 2:110)."""
     blocks = whole(residuals[:, None])[:, 0]
     second, fourth = float((blocks**2).mean()), float((blocks**4).mean())
@@ -72,14 +74,14 @@ def freedom(residuals: Values) -> float:
 
 
 def studentised(halves: Values, statistic: Statistic, gradient: Gradient) -> Interval | None:
-    """95 % interval of a statistic of the totals of ``halves`` [2b, k]; None where nothing
-    varies, or resamples in which it is undefined leave nothing to say."""
+    """95 % interval of a statistic of the totals of ``halves`` [2b, k]. None if all values are
+    equal, or if undefined resamples leave an end infinite."""
     blocks = whole(halves)
     total = blocks.sum(axis=0)
     residuals = halves @ gradient(total)
     error = math.sqrt(variance(residuals))
     centre = float(statistic(total))
-    # Where nothing varies, nothing is known of how it would.
+    # If all values are equal, the data contain no information about their variation.
     if not (math.isfinite(centre) and math.isfinite(error) and error > 0):
         return None
     degrees = freedom(residuals)
@@ -94,7 +96,7 @@ def studentised(halves: Values, statistic: Statistic, gradient: Gradient) -> Int
 
 
 def _scores(blocks: Values, centre: float, statistic: Statistic, gradient: Gradient) -> Values:
-    """[resamples] of (statistic − centre) / its standard error, by size."""
+    """Sorted [resamples] of (statistic − centre) / its standard error."""
     drawn = _multiplicities(len(blocks))
     count, columns = blocks.shape
     products = (blocks[:, :, None] * blocks[:, None, :]).reshape(count, -1)
@@ -104,7 +106,7 @@ def _scores(blocks: Values, centre: float, statistic: Statistic, gradient: Gradi
         spread = (drawn @ products).reshape(-1, columns, columns)
         squared = np.einsum("ri,rij,rj->r", slopes, spread, slopes) * count / (count - 1)
         scores: Values = (statistic(totals) - centre) / np.sqrt(squared)
-    # Where a statistic is undefined it may be anything: it counts as both tails do.
+    # An undefined statistic may have any value: count it in both tails alternately.
     undefined = np.flatnonzero(np.isnan(scores))
     scores[undefined] = np.where(np.arange(len(undefined)) % 2, np.inf, -np.inf)
     return np.sort(scores)

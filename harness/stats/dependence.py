@@ -1,8 +1,8 @@
-"""How far requests depend on those before them: the block length, and the effective n.
+"""Dependence between successive requests: the block length, and the effective n.
 
 Block length by Politis and White (2004, Econometric Reviews 23:53) as corrected by Patton, Politis
-and White (2009, Econometric Reviews 28:372), for the circular bootstrap; the long-run variance
-from the same flat-top lag window. Effective n is n over the integrated autocorrelation time.
+and White (2009, Econometric Reviews 28:372), for the circular bootstrap; the long-run variance uses
+the same flat-top lag window. Effective n is n over the integrated autocorrelation time.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ import numpy as np
 from .arrays import Values
 
 LONGEST = 1 << 15
-"""Longer series are averaged in groups of neighbours first: blocks will be longer than those."""
+"""Longer series are first averaged in groups of neighbours; blocks are longer than a group."""
 FEWEST = 10
-"""Of fewer values no autocovariance can be told from noise."""
+"""With fewer values, autocovariance cannot be distinguished from noise."""
 MOST_BLOCKS, FEWEST_BLOCKS = 500, 10
 LENGTHS = 2
-"""Blocks of this many times the length that is best for the variance: intervals want longer ones
+"""Blocks are this many times longer than optimal for the variance: intervals need longer blocks
 (Hall, Horowitz and Jing 1995, Biometrika 82:561)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dependence:
-    """``block`` in requests, 1 where none depends on another; ``effective_n`` in values."""
+    """``block``: length in requests, 1 if they are independent. ``effective_n``: in values."""
 
     block: float
     effective_n: float
 
     def blocks(self, size: int) -> int:
-        """How many blocks ``size`` requests are cut into."""
+        """Return into how many blocks ``size`` requests are split."""
         length = math.ceil(LENGTHS * self.block) if self.block > 1 else 1
         return min(size, MOST_BLOCKS, max(FEWEST_BLOCKS, size // length))
 
 
 def dependence(values: Values, size: int) -> Dependence:
-    """Of values of ``size`` requests in order of arrival."""
+    """Estimate the dependence of values of ``size`` requests in order of arrival."""
     count = len(values)
     if count < FEWEST or np.ptp(values) == 0:
         return Dependence(1.0, float(count))
@@ -51,7 +51,7 @@ def dependence(values: Values, size: int) -> Dependence:
 
 
 def _politis_white(values: Values) -> tuple[float, float]:
-    """(block length in values, long-run variance)."""
+    """Return (block length in values, long-run variance)."""
     count = len(values)
     run = max(5, math.ceil(math.sqrt(math.log10(count))))
     most = min(math.ceil(math.sqrt(count)) + run, count - 1)
@@ -62,7 +62,7 @@ def _politis_white(values: Values) -> tuple[float, float]:
     width = min(2 * lag, most)
     lags = np.arange(1, width + 1)
     weighted = np.minimum(1.0, 2 * (1 - lags / width)) * covariance[1 : width + 1]
-    # The flat-top window may turn negative; a fifth of the variance is its floor here.
+    # The flat-top window may become negative; the floor is a fifth of the variance.
     long_run = max(float(covariance[0] + 2 * weighted.sum()), float(covariance[0]) / 5)
     slope = float(2 * (weighted * lags).sum())
     length = (2 * slope**2 / (4 / 3 * long_run**2)) ** (1 / 3) * count ** (1 / 3)
@@ -70,7 +70,7 @@ def _politis_white(values: Values) -> tuple[float, float]:
 
 
 def _autocovariance(values: Values, lags: int) -> Values:
-    """[lags + 1], by the transform of the zero-padded series."""
+    """Return [lags + 1] autocovariances, by FFT of the zero-padded series."""
     centred = values - values.mean()
     padded = 1 << (2 * len(centred) - 1).bit_length()
     spectrum = np.fft.rfft(centred, padded)
@@ -79,7 +79,7 @@ def _autocovariance(values: Values, lags: int) -> Values:
 
 
 def _last_correlated(correlation: Values, run: int, count: int) -> int:
-    """The lag after which ``run`` correlations in a row are no larger than noise; 0 if none is."""
+    """Return the lag after which ``run`` successive correlations are within noise; 0 if all are."""
     noise = np.abs(correlation[1:]) < 2 * math.sqrt(math.log10(count) / count)
     quiet = np.convolve(noise, np.ones(run), "valid") == run
     if quiet.any():

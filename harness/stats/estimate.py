@@ -1,4 +1,4 @@
-"""A number, how many samples it rests on, and its 95 % interval."""
+"""An estimate: a number, its sample size and its 95 % interval."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .series import Series
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """``value`` and ``ci95`` are None where there are too few samples to say."""
+    """``value`` and ``ci95`` are None if there are too few samples."""
 
     value: float | None
     n: int
@@ -21,7 +21,7 @@ class Estimate:
 
 
 def estimates(series: Series) -> dict[str, Estimate]:
-    """``mean`` and ``p50`` to ``p99``."""
+    """Estimate ``mean`` and ``p50`` to ``p99``."""
     count = len(series)
     if not count:
         return {part: Estimate(None, 0) for part in ("mean", *QUANTILES)}
@@ -36,8 +36,8 @@ def estimates(series: Series) -> dict[str, Estimate]:
 
 
 def summarise(values: Series | Values) -> dict[str, Any]:
-    """``{n, effective_n, mean, p50 … p99, ci95: {mean: [low, high], …}}`` of the values that are
-    not NaN, in order of arrival; None where there are too few to say."""
+    """Return ``{n, effective_n, mean, p50 … p99, ci95: {mean: [low, high], …}}`` of values in order
+    of arrival; NaN values are ignored. Entries are None if there are too few samples."""
     series = values if isinstance(values, Series) else Series.of(values)
     parts = estimates(series)
     return {

@@ -13,16 +13,16 @@ from .series import Series
 
 NORMAL = 1.959964
 FEWEST_VALUES = 10
-"""Of fewer values no interval is given."""
+"""With fewer values, no interval is given."""
 
 
 def mean_interval(series: Series) -> Interval | None:
-    """95 %, by the studentised block bootstrap. Of values none of which is negative it is found for
-    the logarithm of their mean, so that it ends above zero; it also covers more where they are
-    skewed (METRICS.md)."""
+    """95 % interval by the studentised block bootstrap. For non-negative values it is computed for
+    the logarithm of the mean, so that it lies above zero; this also improves the coverage of skewed
+    values (METRICS.md)."""
     if len(series) < FEWEST_VALUES:
         return None
-    # Centred, so that a mean far from 0 costs no digits of the spread.
+    # Centred, so that a mean far from 0 does not reduce the precision of the spread.
     centre = float(series.values.mean())
     halves = series.halves(series.values - centre, series.blocks)
     if centre > 0 and series.values.min() >= 0:
@@ -43,7 +43,7 @@ def _mean_gradient(totals: Values) -> Values:
 
 
 def _log_mean(centre: float) -> tuple[Statistic, Gradient]:
-    """The logarithm of the mean of values of which ``centre`` was taken off, and its gradient."""
+    """The logarithm of the mean of values minus ``centre``, and its gradient."""
 
     def statistic(totals: Values) -> Values:
         found: Values = np.log(centre + _mean(totals))
@@ -65,8 +65,9 @@ def share_interval(series: Series) -> Interval | None:
 
 
 def design(share: float, halves: Values, count: int) -> tuple[float, float]:
-    """(design effect, degrees of freedom): how many times the block variance of a share is that of
-    as many independent trials, at least once. ``halves``: successes and trials by half a block."""
+    """Return (design effect, degrees of freedom). The design effect is the block variance of a
+    share over the variance of as many independent trials, at least 1. ``halves``: successes and
+    trials per half-block."""
     residuals = (halves[:, 0] - share * halves[:, 1]) / count
     alone = share * (1 - share) / count
     effect = variance(residuals) / alone if alone > 0 else 1.0
@@ -74,11 +75,11 @@ def design(share: float, halves: Values, count: int) -> tuple[float, float]:
 
 
 def beta_interval(share: float, effective: float, degrees: float) -> Interval:
-    """Jeffreys's interval at the effective n of a clustered sample, lowered for the few degrees of
-    freedom of its variance (Korn and Graubard 1998, Survey Methodology 24:193)."""
+    """Jeffreys's interval at the effective n of a clustered sample, which is reduced for few
+    degrees of freedom of its variance (Korn and Graubard 1998, Survey Methodology 24:193)."""
     lowered = effective * (NORMAL / float(stdtrit(degrees, HIGH))) ** 2
     ones, zeros = lowered * share + 0.5, lowered * (1 - share) + 0.5
-    # What was never seen to fail has no upper bound below 1, nor the other way about.
+    # If no failure was observed, the upper bound is 1; if no success was, the lower bound is 0.
     low = float(betaincinv(ones, zeros, LOW)) if share > 0 else 0.0
     high = float(betaincinv(ones, zeros, HIGH)) if share < 1 else 1.0
     return low, high

@@ -1,8 +1,8 @@
-"""Ratios of two systems, paired by request where both were sent the same schedule.
+"""Ratios of two systems, paired by request if both received the same schedule.
 
-A ratio of means is resampled by block, both systems' blocks together. A ratio of quantiles joins
-the two quantiles' own intervals and the correlation of their blocks on the logarithm (the delta
-method), which needs no density of either. So does every ratio of what was not paired.
+A paired ratio of means is resampled by blocks of both systems together. A ratio of quantiles
+combines the two quantiles' intervals and the correlation of their blocks on the logarithm (delta
+method), without a density estimate. Unpaired ratios are combined in the same way.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .series import Series
 
 
 def mean_ratio_interval(ours: Series, theirs: Series, *, paired: bool) -> Interval | None:
-    """95 % interval of mean(ours) / mean(theirs); None where either is not above zero."""
+    """95 % interval of mean(ours) / mean(theirs); None if either is not above zero."""
     if min(len(ours), len(theirs)) < FEWEST_VALUES:
         return None
     if ours.values.mean() <= 0 or theirs.values.mean() <= 0:
@@ -49,7 +49,7 @@ def _log_ratio_gradient(totals: Values) -> Values:
 def quantile_ratio_interval(
     ours: Series, theirs: Series, quantile: float, *, paired: bool
 ) -> Interval | None:
-    """95 % interval of the ratio of two quantiles; None where either has none of its own."""
+    """95 % interval of the ratio of two quantiles; None if either has no interval."""
     tops = (quantile_of(ours, quantile), quantile_of(theirs, quantile))
     if tops[0] is None or tops[1] is None:
         return None
@@ -59,7 +59,7 @@ def quantile_ratio_interval(
 
 
 def _correlation(ours: Series, theirs: Series, quantile: float) -> float:
-    """Of what two systems' blocks have below their own quantile."""
+    """Correlation between both systems' counts per block below their own quantile."""
     blocks = min(ours.blocks, theirs.blocks)
     residuals = []
     for each in (ours, theirs):
@@ -74,13 +74,13 @@ def _joined(
     intervals: tuple[Interval | None, Interval | None],
     correlation: float,
 ) -> Interval | None:
-    """The interval of tops[0] / tops[1] from their own."""
+    """Interval of tops[0] / tops[1] from the two intervals."""
     if intervals[0] is None or intervals[1] is None:
         return None
     if min(*tops, *intervals[0], *intervals[1]) <= 0:
         return None
     ours, theirs = (math.log(high / low) / 2 for low, high in (intervals[0], intervals[1]))
     centre = math.log(tops[0] / tops[1])
-    # (ours − theirs)² + what the correlation lacks to 1: rounding cannot make it negative.
+    # (ours − theirs)² plus the missing correlation: rounding cannot make it negative.
     reach = math.sqrt((ours - theirs) ** 2 + 2 * max(1 - correlation, 0.0) * ours * theirs)
     return math.exp(centre - reach), math.exp(centre + reach)

@@ -1,4 +1,4 @@
-"""Values of requests in order of arrival, and their sums by block of neighbouring requests."""
+"""Values of requests in order of arrival, and their sums over blocks of successive requests."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .dependence import Dependence, dependence
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """``values`` [m] and the request that each belongs to: ``rows`` [m], non-decreasing, in
-    [0, ``size``). A request may have no value, or several (the gaps between its tokens). Blocks
-    are of requests, so that two systems under one schedule have the same blocks."""
+    """``values`` [m] and the request of each: ``rows`` [m], non-decreasing, in [0, ``size``). A
+    request may have no value, or several (the gaps between its tokens). Blocks consist of requests,
+    so that two systems under one schedule have the same blocks."""
 
     values: Values
     rows: Rows
@@ -24,14 +24,14 @@ class Series:
 
     @staticmethod
     def of(values: Values) -> Series:
-        """A value per request in order of arrival; NaN where there is none."""
+        """One value per request in order of arrival; NaN if it has none."""
         found = np.asarray(values, dtype=np.float64)
         rows = np.flatnonzero(~np.isnan(found))
         return Series(found[rows], rows, len(found))
 
     @staticmethod
     def pooled(parts: Sequence[Series]) -> Series:
-        """The series of several cells, one after the other."""
+        """Concatenate the series of several cells."""
         sizes = [part.size for part in parts]
         offsets = np.cumsum([0, *sizes[:-1]])
         rows = [part.rows + offset for part, offset in zip(parts, offsets, strict=True)]
@@ -43,7 +43,7 @@ class Series:
 
     @cached_property
     def ordered(self) -> Values:
-        """The values by size."""
+        """The sorted values."""
         return np.sort(self.values)
 
     @cached_property
@@ -52,16 +52,16 @@ class Series:
 
     @cached_property
     def blocks(self) -> int:
-        """Into how many blocks the requests are cut."""
+        """Number of blocks into which the requests are split."""
         return self.dependence.blocks(self.size)
 
     def halves(self, values: Values, blocks: int) -> Values:
-        """[2b, 2]: the sum of ``values`` [m] and their number by half a block (by block, where a
-        block is one request); blocks are equally many requests."""
+        """Return [2b, 2]: sum and number of ``values`` [m] per half-block (per block if a block is
+        one request). All blocks have the same number of requests."""
         parts = min(2 * blocks, self.size)
         starts = -(-np.arange(parts + 1) * self.size // parts)
         edges = np.searchsorted(self.rows, starts)
         counts = np.diff(edges)
-        # reduceat gives an empty stretch the value after it, and wants one to be there.
+        # For an empty range reduceat returns the next value, which must exist.
         sums = np.add.reduceat(np.append(values, 0.0), edges[:-1])
         return np.stack([np.where(counts > 0, sums, 0.0), counts.astype(np.float64)], axis=1)

@@ -1,4 +1,4 @@
-"""Intervals over repeated cells, which are independent of each other."""
+"""Intervals over repeated cells, which are independent."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ FEWEST_REPEATS = 3
 
 
 def student_interval(values: Sequence[float]) -> Interval | None:
-    """95 % interval of the mean of what is never negative, by Student's t for its logarithm (the
-    delta method): it ends above zero. None of fewer than three, or where the mean is not above
-    zero."""
+    """95 % interval of the mean of non-negative values, by Student's t for its logarithm (delta
+    method), so that it lies above zero. None for fewer than three values or if the mean is not
+    above zero."""
     found = np.asarray(values, dtype=np.float64)
     if len(found) < FEWEST_REPEATS or found.mean() <= 0:
         return None
@@ -26,9 +26,10 @@ def student_interval(values: Sequence[float]) -> Interval | None:
 
 
 def student_ratio_interval(ours: Sequence[float], theirs: Sequence[float]) -> Interval | None:
-    """95 % interval of mean(ours) / mean(theirs), paired cell by cell, on the logarithm by the
-    delta method. None of fewer than three, or where a mean is not above zero. Of eight cells whose
-    size differs by a factor of e (a standard deviation) it covers 88 %: few of them count then."""
+    """95 % interval of mean(ours) / mean(theirs), paired by cell, on the logarithm by the delta
+    method. None for fewer than three cells or if a mean is not above zero. For eight cells whose
+    sizes vary by a factor of e (one standard deviation) it covers 88 %, because few of them
+    dominate."""
     tops, bottoms = (np.asarray(each, dtype=np.float64) for each in (ours, theirs))
     if len(tops) < FEWEST_REPEATS or len(tops) != len(bottoms):
         return None
