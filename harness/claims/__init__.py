@@ -1,4 +1,4 @@
-"""What was published, ours beside it, and a verdict on each."""
+"""The paper's published results, our results, and a verdict on each."""
 
 from .claim import Claim, Ours, Published, published
 from .verdicts import claims

@@ -1,4 +1,4 @@
-"""The paper's time breakdown, call by call: what it shows, and what ours paid for."""
+"""The paper's time breakdown by call, compared with our calls."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ STAGES = {
     "load_model_s": ("backbone", "adapter"),
     "inference_s": ("prefill",),
 }
-"""Columns of the published figure, and the stages of ours that they join."""
+"""Columns of the published figure, and our stages that each of them contains."""
 _LOADING = ("warming_s", "load_artifacts_s", "load_model_s")
 SYSTEMS = {
     "ServerlessLoRA": OURS, "ServerlessLLM": "serverless-llm", "InstaInfer": "instainfer",
 }  # fmt: skip
 _PAID_S = 0.05
-"""The precision to which the published figure was read."""
+"""The precision with which the published figure was read."""
 
 
 def stages_paid(run: Run) -> Ours:
-    """Of the figure's calls, how many pay for exactly the stages that it shows."""
+    """Count the figure's calls that wait for exactly the stages that the figure shows."""
     cells = {cell.system: cell for cell in run.cells()}
     seconds = {name: stage_seconds(cell) for name, cell in cells.items()}
     same: dict[str, list[bool]] = defaultdict(list)
@@ -65,6 +65,6 @@ def stage_seconds(cell: Cell) -> dict[tuple[str, float], dict[str, float]]:
 
 
 def published_calls() -> list[dict[str, str]]:
-    """A row a call of the published figure, in seconds."""
+    """Return one row per call of the published figure, in seconds."""
     file = files("harness") / "claims" / "time_breakdown.csv"
     return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))

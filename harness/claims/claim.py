@@ -1,4 +1,4 @@
-"""A published result, what we have of it, and the two together."""
+"""Data types: a published result, our result, and both with the verdict."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Verdict = Literal["holds", "direction-holds", "does-not-hold", "not-testable"]
 
 
 class Published(BaseModel):
-    """``values`` in SI units and shares, as ``rule`` wants them; ``stands``: where it is said, by
-    the authors (a) or a digest of their paper (d)."""
+    """A published result. ``values``: in SI units and shares, in the form that ``rule`` expects.
+    ``stands``: where it is published, by the authors (a) or in a digest of their paper (d)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,8 +30,9 @@ class Published(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """``values`` beside the published ones, ``ci95`` of the first; ``shown`` for people; ``mode``
-    live or simulated; ``why``: on what it rests and where it differs from the paper's set-up."""
+    """Our result. ``values`` correspond to the published ones; ``ci95`` is the interval of the
+    first; ``shown``: for display; ``mode``: live or simulated; ``why``: the data behind it and the
+    differences from the paper's set-up."""
 
     values: tuple[float, ...]
     shown: str
@@ -39,7 +40,7 @@ class Ours:
     why: str
     ci95: Interval | None = None
     scale: float = 1.0
-    """From ``ci95`` to the unit of ``shown``."""
+    """Factor from ``ci95`` to the unit of ``shown``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,6 @@ class Claim:
 
 
 def published() -> list[Published]:
-    """The table of published results, in the paper's order."""
+    """Load the published results, in the paper's order."""
     text = (files("harness") / "claims" / "published.toml").read_text(encoding="utf-8")
     return [Published(id=id_, **about) for id_, about in tomllib.loads(text).items()]

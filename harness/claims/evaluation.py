@@ -1,7 +1,7 @@
-"""Ours of the paper's main evaluation and ablation: from the segments of the reference run.
+"""Our results for the paper's main evaluation and ablation, from the segments of the reference run.
 
-A number is the mean over the segments, its interval over them; what is compared is paired by
-segment, since every system was sent the same requests in it.
+A value is the mean over the segments, with its interval over them. Comparisons are paired by
+segment, since every system received the same requests in a segment.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ _TTFT, _E2E, _COST = "ttft_from_schedule_s", "e2e_s", "cost_usd"
 
 @dataclass(frozen=True)
 class Best:
-    """The condition in which a ratio of means is largest, and its interval there: that it was
-    picked as the largest of several is not allowed for."""
+    """The condition with the largest ratio of means, and the interval there. The interval does not
+    account for the choice of the largest of several."""
 
     ratio: float
     ci95: Interval | None
     where: str
 
     def inverse(self) -> tuple[float, Interval | None]:
-        """As a reduction: 1 - 1/ratio."""
+        """Convert to a reduction: 1 - 1/ratio."""
         ends = self.ci95 and (1 - 1 / self.ci95[0], 1 - 1 / self.ci95[1])
         return 1 - 1 / self.ratio, ends
 
 
 class Evaluation:
-    """Every number that a claim takes from the evaluation."""
+    """Computes every number that a claim takes from the evaluation."""
 
     def __init__(self, run: Run) -> None:
         frame = segments(run)
@@ -100,7 +100,7 @@ class Evaluation:
         return Ours(tuple(ratio for ratio, _ in found), shown, self.mode, why, found[0][1])
 
     def _worst(self, system: str) -> list[float]:
-        """Violation rates by segment, of the pattern and backbone with most."""
+        """Violation rates by segment, for the pattern and backbone with the highest mean."""
         found = (
             self._of(system, workload, backbone, "slo_violation_rate")
             for workload in self.workloads
@@ -109,7 +109,7 @@ class Evaluation:
         return max(found, key=lambda values: float(np.mean(values)))
 
     def _largest(self, top: str, bottom: str, metric: str, *, per_backbone: bool = True) -> Best:
-        """Of pattern and backbone, the one with the largest ratio of means."""
+        """Find the pattern and backbone with the largest ratio of means."""
         other = top if bottom == OURS else bottom
         found = []
         for workload in self.workloads:
@@ -125,7 +125,7 @@ class Evaluation:
         return float(np.mean(tops) / np.mean(bottoms)), student_ratio_interval(tops, bottoms)
 
     def _of(self, system: str, workload: str, backbone: str, metric: str) -> list[float]:
-        """By segment, in their order."""
+        """Return the values by segment, in order."""
         return self._values[system, workload, backbone, metric]
 
     def _ours(
@@ -136,7 +136,7 @@ class Evaluation:
 
 
 def ground(profile: Mapping[str, Any] | None) -> str:
-    """What a number stands on: the profile it was simulated by, or (None) a machine."""
+    """Describe the basis of a number: the profile of its simulation, or (None) this machine."""
     return f"profile {profile['name']}" if profile else "this machine"
 
 
@@ -145,7 +145,7 @@ def _ratio(best: Best) -> float:
 
 
 def _words(workload: str) -> str:
-    """``azure-normal8`` is the pattern normal."""
+    """Return the pattern of a workload: ``azure-normal8`` is "normal"."""
     return workload.removeprefix("azure-").rstrip("0123456789")
 
 

@@ -1,4 +1,4 @@
-"""Ours of the throughput set-up and of the decisions' time."""
+"""Our results for the throughput experiment and for the decision time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Throughput:
-    """The highest rates that each system reached over all that was offered."""
+    """The highest rate of each system over all offered loads."""
 
     def __init__(self, folder: Path) -> None:
         self._rows: pd.DataFrame = read_kept(folder / "numbers.parquet").to_pandas()
@@ -51,7 +51,7 @@ class Throughput:
 
 
 def decision_time(file: Path) -> Ours:
-    """The longest single decision of those that were timed, in thread time, of all loads."""
+    """Return the longest timed decision over all loads, in thread time."""
     document = json.loads(file.read_text(encoding="utf-8"))
     load, numbers = max(document["decisions"].items(), key=lambda item: item[1]["max_us"])
     value = numbers["max_us"] / 1e6

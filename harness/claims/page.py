@@ -26,7 +26,7 @@ def _row(claim: Claim) -> str:
 
 
 def interval(claim: Claim) -> str:
-    """Of the first number, in the unit in which it is shown."""
+    """Format the interval of the first value, in the unit in which it is shown."""
     ours = claim.ours
     if ours is None or ours.ci95 is None:
         return ""

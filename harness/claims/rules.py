@@ -1,4 +1,5 @@
-"""How ours is judged against the published, by the kind of claim. None of them knows a system."""
+"""Rules that compare our result with the published one, by kind of claim. No rule depends on a
+system."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from collections.abc import Callable
 from .claim import Ours, Published, Verdict
 
 WITHIN = 0.10
-"""A level agrees when this close: published values are rounded, and the load is not theirs."""
+"""Tolerance of a level: published values are rounded, and the paper's load is not available."""
 
 
 def judge(published: Published, ours: Ours) -> Verdict:
@@ -15,10 +16,10 @@ def judge(published: Published, ours: Ours) -> Verdict:
 
 
 def _above(neutral: float) -> Callable[[tuple[float, ...], Ours], Verdict]:
-    """Better the further above ``neutral``: holds where each value reaches the published one, or
-    falls short by less than a tenth of what it is above neutral (never by how wide an interval is:
-    imprecision must not make a claim hold); the direction where each, with its interval, is above
-    neutral."""
+    """Rule for values that are better the further above ``neutral``. "Holds": each value reaches
+    the published one, or at least 90 % of its distance from neutral (independent of the interval:
+    imprecision must not make a claim hold). "Direction holds": each value, with its interval, is
+    above neutral."""
 
     def rule(theirs: tuple[float, ...], ours: Ours) -> Verdict:
         lowest = (ours.ci95[0] if ours.ci95 else ours.values[0], *ours.values[1:])
@@ -32,7 +33,7 @@ def _above(neutral: float) -> Callable[[tuple[float, ...], Ours], Verdict]:
 
 
 def _penalty(theirs: tuple[float, ...], ours: Ours) -> Verdict:
-    """A cost that the paper admits: holds where ours is no more than that, or within a tenth."""
+    """A cost that the paper reports: holds if ours is at most 10 % higher."""
     if ours.values[0] <= theirs[0] * (1 + WITHIN):
         return "holds"
     return "direction-holds" if ours.values[0] > 0 else "does-not-hold"

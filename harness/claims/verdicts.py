@@ -1,4 +1,4 @@
-"""Every published result with ours and the verdict, from the reference records."""
+"""Every published result with our result and the verdict, from the reference records."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .rules import judge
 
 
 def claims(reference: Path = REFERENCE) -> list[Claim]:
-    """One a published result, in the paper's order. ``HarnessError`` where a reference record is
-    missing."""
+    """Return one claim per published result, in the paper's order. Raises ``HarnessError`` if a
+    reference record is missing."""
     measures = _measures(reference)
     found = []
     for each in published():
         if each.id not in measures:
-            raise HarnessError(f"claim {each.id} is published, but nothing measures it")
+            raise HarnessError(f"claim {each.id} has no measurement")
         ours = measures[each.id]()
         found.append(Claim(each, ours, judge(each, ours), ours.why))
     return found

@@ -1,4 +1,4 @@
-"""What a run costs: price sheets, the bill, and each request's share of it."""
+"""The cost of a run: price sheets, the bill, and each request's share of it."""
 
 from .bill import bill, bill_instances
 from .busy import Intervals, merge

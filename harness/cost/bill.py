@@ -1,13 +1,13 @@
-"""The bill of a run: who held what for how long, times a dated price.
+"""The bill of a run: resources held over time, multiplied by dated prices.
 
 Device memory is billed as *active* while an instance of its function runs a batch, and as *idle*
-otherwise; bytes that several functions share are active while any instance of that device runs one.
-On a machine without a GPU the device is a budget of host memory, billed as the GPU memory that it
-stands for. What is held on the host itself is billed as host memory, never as a GPU's.
+otherwise. Bytes that several functions share are active while any instance on that device runs a
+batch. On a machine without a GPU, the device is a budget of host memory and is billed as the GPU
+memory that it stands for. Memory on the host itself is billed as host memory.
 
-Processor time is that of the instance's threads for as long as it runs batches, used or not, and
-never less than what the kernel counted: an instance that computes behind finished requests, or with
-more threads than it was given, pays for what that takes beyond.
+Processor time is that of the instance's threads while it runs batches, used or not, and at least
+what the kernel counted. An instance that computes after its requests finish, or with more threads
+than it was given, pays for the additional time.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def bill(
     threads: int,
     processor: Sequence[ProcessorUse] = (),
 ) -> pa.Table:
-    """The bill of [0, ``end_ns``), a row per interval in which nothing changed. Times of memory
+    """Compute the bill of [0, ``end_ns``), one row per interval without changes. Times of memory
     and activity count from the run's start; ``calls`` by function; ``threads`` per instance."""
     activities = by_function(activity)
     parts = [
@@ -54,8 +54,8 @@ def bill(
 
 
 def bill_instances(devices: int, sheet: InstanceSheet, *, end_ns: int) -> pa.Table:
-    """The bill of [0, ``end_ns``) of a serverful system: its share of an instance, by device and
-    second, whether it is called or not. Who cannot rent less than a whole one pays more."""
+    """Compute the bill of [0, ``end_ns``) of a serverful system: its share of an instance, by
+    device and second, used or not. A user who must rent a whole instance pays more."""
     hours = devices / sheet.devices * end_ns / 3600e9
     row = ("instance_hours", 0, end_ns, hours, "h", sheet.usd_per_hour, hours * sheet.usd_per_hour)
     columns = zip(BILLING.names, (*row, None, None), strict=True)
@@ -97,10 +97,10 @@ def _by_holding(memory: Sequence[MemoryStep]) -> dict[tuple[str, str, str | None
 def _stretches(
     at: Times, size: Times, changes: Times, end_ns: int
 ) -> tuple[Intervals, Times, np.ndarray[Any, np.dtype[np.bool_]]]:
-    """The stretches within the run over which bytes are held and nothing changes: when, how many
-    bytes, and whether there was business. ``size[i]`` is held from ``at[i]`` on."""
+    """Return the intervals within the run in which the bytes held are positive and nothing changes:
+    interval, bytes, and whether batches ran. ``size[i]`` is held from ``at[i]`` on."""
     first = max(int(at[0]), 0)
-    # Two runs already in order: a stable sort only merges them.
+    # The input consists of two sorted runs, which a stable sort only merges.
     edges = np.sort(np.concatenate([changes, at, [first, end_ns]]), kind="stable")
     edges = edges[(edges >= first) & (edges <= end_ns)]
     lasting = edges[1:] > edges[:-1]
@@ -112,7 +112,7 @@ def _stretches(
 
 
 def _vcpu_parts(activities: Mapping[Key, Intervals], end_ns: int, threads: int) -> Iterable[_Part]:
-    """``threads`` of those that do not say how many they have."""
+    """``threads`` applies to activities without their own number of threads."""
     for (device, function, own), intervals in activities.items():
         when = intervals.within(end_ns)
         quantity = (own or threads) * (when.end_ns - when.start_ns) / 1e9
@@ -122,7 +122,7 @@ def _vcpu_parts(activities: Mapping[Key, Intervals], end_ns: int, threads: int) 
 def _unpaid_parts(
     processor: Sequence[ProcessorUse], activity: Sequence[Activity], end_ns: int, threads: int
 ) -> Iterable[_Part]:
-    """What instances used beyond the threads that they pay for while they run batches."""
+    """Processor time beyond that of the threads that an instance pays for while it runs batches."""
     paid: Counter[str] = Counter()
     for each in activity if processor else ():
         paid[each.instance_id] += (each.threads or threads) * (each.end_ns - each.start_ns)

@@ -1,4 +1,4 @@
-"""When devices ran batches: intervals merged once, then looked up for any number of moments."""
+"""When devices ran batches: intervals are merged once and then looked up for many times."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ Times: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 """Nanoseconds from the run's start."""
 
 Key = tuple[str, str | None, int | None]
-"""Device, function (None: a server of all of them) and threads (None: as the deployment says)."""
+"""Device, function (None: a server of all functions) and threads (None: the deployment's)."""
 
 
 class Intervals(NamedTuple):
-    """[start, end) each, as two columns."""
+    """Intervals [start, end) as two columns."""
 
     start_ns: Times
     end_ns: Times
 
     def within(self, end_ns: int) -> Intervals:
-        """What of them lies in [0, ``end_ns``)."""
+        """Return the parts within [0, ``end_ns``)."""
         start, end = np.maximum(self.start_ns, 0), np.minimum(self.end_ns, end_ns)
         return Intervals(start[end > start], end[end > start])
 
 
 def by_function(activity: Sequence[Activity]) -> dict[Key, Intervals]:
-    """The activities of each function on each device with so many threads, in order of first
-    appearance."""
+    """Group activities by device, function and threads, in order of first appearance."""
     if not activity:
         return {}
     count = len(activity)
@@ -52,7 +51,7 @@ def by_function(activity: Sequence[Activity]) -> dict[Key, Intervals]:
 
 
 def merge(intervals: Intervals) -> Intervals:
-    """The same time covered by intervals that neither overlap nor touch, in order."""
+    """Return sorted intervals that cover the same time and neither overlap nor touch."""
     order = np.argsort(intervals.start_ns, kind="stable")
     start, end = intervals.start_ns[order], intervals.end_ns[order]
     start, end = start[end > start], end[end > start]
@@ -65,7 +64,7 @@ def merge(intervals: Intervals) -> Intervals:
 
 
 class Business:
-    """When each function runs on each device, and when any of a device's does."""
+    """When each function runs batches on each device, and when any function of a device does."""
 
     def __init__(self, activities: dict[Key, Intervals]) -> None:
         of: dict[tuple[str, str | None], list[Intervals]] = {}
@@ -76,8 +75,8 @@ class Business:
         self._changes = {key: _changes(_together(parts)) for key, parts in of.items()}
 
     def changes(self, device: str, function: str | None) -> Times:
-        """Moments at which business begins (the even ones) and ends (the odd ones), in order.
-        ``function`` None: of any function."""
+        """Return the times at which activity begins (even indices) and ends (odd indices), in
+        order. ``function`` None: of any function."""
         return self._changes.get((device, function), np.empty(0, np.int64))
 
 

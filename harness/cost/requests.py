@@ -1,11 +1,11 @@
-"""Each request's share of the bill (rule 15 of measuring): shares and what was idle are the bill.
+"""Each request's share of the bill (measurement rule 15): shares plus idle cost equal the bill.
 
-What is billed as active is split, at each moment, equally over the requests in service: those of
-the function that it is billed to, on that device; all on the device for what its functions share.
-A request is in service from when it was given to its instance until that was done with it, as the
-system observed both: what an instance says of time moves no cost to its neighbours. Where a system
-observes neither, it is from the start of prefill to the end of decoding. A call is its request's
-own. What is idle, and what was active while no request was in service, is nobody's.
+Active cost is split equally, at each moment, over the requests in service: those of the billed
+function on that device; for resources that functions share, all requests on the device. A request
+is in service from its assignment to an instance until the instance is done with it, both as
+observed by the system, so an instance cannot shift cost to others by reporting wrong times. If the
+system observes neither, it is from the start of prefill to the end of decode. A request pays for
+its own call. Idle cost, and active cost while no request was in service, are not assigned.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Values = np.ndarray[Any, np.dtype[np.float64]]
 def request_costs(
     billing: pa.Table, requests: pa.Table, spans: pa.Table
 ) -> tuple[dict[int, float], float]:
-    """(dollars by request id, dollars that are nobody's). They sum to the bill."""
+    """Return (dollars by request id, unassigned dollars). They sum to the bill."""
     rows = billing.to_pandas()
     served = _served(requests.to_pandas(), spans.to_pandas())
     costs = dict.fromkeys(requests["request_id"].to_pylist(), 0.0)
@@ -39,8 +39,8 @@ def request_costs(
         mine = served
         if function:
             mine = mine[mine["function_id"] == function]
-        # What is held on the host serves its function wherever that runs, and a whole instance
-        # serves all.
+        # Memory held on the host serves its function on any device, and a whole instance serves all
+        # functions.
         if device and (not function or (mine["device"] == device).any()):
             mine = mine[mine["device"] == device]
         shares, left = _shares(group, mine)
@@ -51,7 +51,7 @@ def request_costs(
 
 
 def _served(requests: pd.DataFrame, spans: pd.DataFrame) -> pd.DataFrame:
-    """Requests that were served, with when: [start_ns, end_ns)."""
+    """Return served requests with their service interval [start_ns, end_ns)."""
     work = spans[spans["stage"].isin(("prefill", "decode"))]
     staged = work.groupby("request_id").agg(start_ns=("start_ns", "min"), end_ns=("end_ns", "max"))
     names = {"placed_ns": "start_ns", "done_ns": "end_ns"}
@@ -61,7 +61,8 @@ def _served(requests: pd.DataFrame, spans: pd.DataFrame) -> pd.DataFrame:
 
 
 def _calls(rows: pd.DataFrame, requests: pd.DataFrame, costs: dict[int, float]) -> float:
-    """Give each sent request its call; dollars of calls that no request of the table made."""
+    """Charge each sent request for its call; return the dollars of calls without a request in the
+    table."""
     sent = requests[requests["sent_ns"].notna()]
     left = 0.0
     for function, usd in rows.groupby("function_id")["usd"].sum().items():
@@ -74,15 +75,16 @@ def _calls(rows: pd.DataFrame, requests: pd.DataFrame, costs: dict[int, float]) 
 
 
 def _shares(rows: pd.DataFrame, served: pd.DataFrame) -> tuple[Values, float]:
-    """Dollars of each served request, and of the moments in which none was.
+    """Return the dollars of each served request, and those of times without one.
 
-    With ρ(t) dollars a nanosecond billed and N(t) requests in service, a request that is served
-    over [a, b) pays the integral of ρ/N over it."""
+    If ρ(t) dollars per nanosecond are billed and N(t) requests are in service, a request served
+    over [a, b) pays the integral of ρ/N over it.
+    """
     edges = np.unique(
         np.concatenate([rows["start_ns"], rows["end_ns"], served["start_ns"], served["end_ns"]])
     )
     length = (rows["end_ns"] - rows["start_ns"]).to_numpy()
-    # A row of no length is paid by nobody; its dollars are 0 by its quantity.
+    # A row of no length has quantity 0 and costs nothing.
     rate = rows["usd"].to_numpy() / np.maximum(length, 1)
     billed = _level(edges, rows["start_ns"], rows["end_ns"], rate)
     present = _level(edges, served["start_ns"], served["end_ns"], np.ones(len(served)))
@@ -97,7 +99,7 @@ def _shares(rows: pd.DataFrame, served: pd.DataFrame) -> tuple[Values, float]:
 
 
 def _level(edges: Values, starts: Any, ends: Any, heights: Values) -> Values:
-    """The sum of the heights of intervals, between each edge and the next."""
+    """Sum the heights of the intervals between each edge and the next."""
     change = np.zeros(len(edges))
     np.add.at(change, np.searchsorted(edges, starts), heights)
     np.add.at(change, np.searchsorted(edges, ends), -heights)

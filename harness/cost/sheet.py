@@ -1,4 +1,4 @@
-"""Price sheets: what a resource costs, as listed by whom and when."""
+"""Price sheets: the price of a resource, with date and source."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..errors import HarnessError
 
 
 class PriceSheet(BaseModel):
-    """Prices by resource: CU per unit, and dollars per CU; dated and with a source."""
+    """Prices by resource: CU per unit, and dollars per CU; with date and source."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,12 +28,12 @@ class PriceSheet(BaseModel):
     sha256: str = ""
 
     def usd(self, resource: str) -> float:
-        """Dollars per unit."""
+        """Dollars per unit of a resource."""
         return self.cu[resource] * self.usd_per_cu
 
 
 class InstanceSheet(BaseModel):
-    """The price of a whole instance by the hour; ``devices`` is how many GPUs it has."""
+    """Hourly price of a whole instance with ``devices`` GPUs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,12 +47,12 @@ class InstanceSheet(BaseModel):
 
 
 def price_sheet(name: str) -> PriceSheet:
-    """A sheet of a serverless platform that ships, by name, or a TOML by path."""
+    """Load a shipped sheet of a serverless platform by name, or a TOML file by path."""
     return _read(name, PriceSheet)
 
 
 def instance_sheet(name: str) -> InstanceSheet:
-    """A sheet of instances by the hour that ships, by name, or a TOML by path."""
+    """Load a shipped sheet of hourly instances by name, or a TOML file by path."""
     return _read(name, InstanceSheet)
 
 

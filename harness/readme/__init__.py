@@ -1,5 +1,5 @@
-"""The measured numbers of the project's pages: blocks between marks, each made from a record of
-``results/reference``. Pages, records and kinds stand in blocks.toml."""
+"""The measured numbers of the project's pages: blocks between markers, each generated from a record
+of ``results/reference``. blocks.toml lists pages, records and kinds."""
 
 from .block import Block, blocks
 from .pages import made_anew

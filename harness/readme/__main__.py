@@ -1,4 +1,4 @@
-"""Makes the generated blocks of all pages anew: ``python -m harness.readme``."""
+"""Regenerates the generated blocks of all pages: ``python -m harness.readme``."""
 
 from pathlib import Path
 

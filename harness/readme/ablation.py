@@ -1,4 +1,4 @@
-"""Each mechanism switched off on its own, over the segments of the evaluation."""
+"""The ablation table: each mechanism disabled on its own, over the segments of the evaluation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands between a pair of marks, and of which record it is made."""
+"""A generated block: its markers, and the record that it is generated from."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Block(BaseModel):
-    """``record``: a folder of the reference records; empty for a kind that reads all of them.
-    ``workloads`` and ``systems``: which, in this order; none is all. ``baseline``: to which ratios
-    are. ``rows``: names of metrics, as ``slbench compare`` gives them; ``heads``: what a sweep's
-    columns call them."""
+    """A block. ``record``: a folder of the reference records; empty for kinds that read all of
+    them. ``workloads``, ``systems``: which, in this order; empty means all. ``baseline``: reference
+    of the ratios. ``rows``: metric names as in ``slbench compare``. ``heads``: their column titles
+    in a sweep."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,6 +36,6 @@ class Block(BaseModel):
 
 
 def blocks() -> list[Block]:
-    """All of them, in the order of blocks.toml."""
+    """Return all blocks, in the order of blocks.toml."""
     text = (files("harness") / "readme" / "blocks.toml").read_text(encoding="utf-8")
     return [Block(name=name, **about) for name, about in tomllib.loads(text).items()]

@@ -1,4 +1,4 @@
-"""The stages of each call of the paper's time breakdown: published / ours, in seconds."""
+"""The table of stages per call of the paper's time breakdown: published / ours, in seconds."""
 
 from __future__ import annotations
 

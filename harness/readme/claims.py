@@ -1,4 +1,4 @@
-"""The published results, ours beside them."""
+"""The table of published results and ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a first token waits for where nothing of its function is there, and where all of it is."""
+"""The table of TTFT by stage: cold starts, and starts with everything in place."""
 
 from __future__ import annotations
 

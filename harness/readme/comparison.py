@@ -1,4 +1,4 @@
-"""A run's systems beside each other: a table a workload, ratios to the baseline."""
+"""The comparison of a run's systems: one table per workload, ratios to the baseline."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _table(block: Block, group: Sequence[Row], baseline: str | None) -> str:
 
 
 def _doubts(group: Sequence[Row], systems: Sequence[str]) -> list[str]:
-    """What the runs themselves say of the systems shown, each once."""
+    """Return each warning of the shown systems' runs once."""
     entries = {row.entry.system: row.entry for row in group}
     return list(
         dict.fromkeys(
@@ -76,7 +76,7 @@ def _ratio(row: Row | None) -> str:
 
 
 def _two(ratio: float) -> str:
-    """Two decimals, or as many as show two digits of what is small."""
+    """Two decimals, or two significant digits of a small number."""
     return f"{ratio:.2g}" if 0 < ratio < SMALL else f"{ratio:.2f}"
 
 
@@ -86,7 +86,7 @@ def _label(row: Row) -> str:
 
 
 def _about(row: Row, block: Block) -> str:
-    """How many requests, how they came about, and where the records are."""
+    """Describe the table: number of requests, live or simulated, link to the records."""
     cells = row.entry.cells
     requests = sum(cell.summary["n"] for cell in cells)
     ground = _ground(cells[0].manifest)

@@ -1,4 +1,4 @@
-"""How far the last check of a profile found simulated runs from live ones."""
+"""The table of differences between simulated and live runs, from the last check of a profile."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEADS = ("", "mean TTFT", "p95 TTFT", "cold starts", "cost")
 
 
 def fidelity(block: Block, reference: Path) -> str:
-    """A row each of ``systems``: simulated less live, as a part of live; cold starts as numbers."""
+    """One row per system: (simulated − live) / live; cold starts as counts."""
     cells = json.loads((reference / block.record).read_bytes())["cells"]
     by_system = {
         name: _mean([cell for cell in cells if cell["system"] == name]) for name in block.systems
@@ -26,7 +26,7 @@ def fidelity(block: Block, reference: Path) -> str:
 
 
 def _mean(cells: list[dict[str, Any]]) -> dict[str, Any]:
-    """Of the repeats of one cell; errors are those of the means."""
+    """Average the repeats of one cell; errors are those of the means."""
     if len(cells) == 1:
         return cells[0]
     found = {}

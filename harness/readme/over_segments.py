@@ -1,4 +1,4 @@
-"""Systems under each load, means over the segments of a run."""
+"""The table of systems under each load: means over the segments of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages with their blocks made anew."""
+"""Regenerates the blocks of the pages."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ KINDS: dict[str, Callable[[Block, Path], str]] = {
     "segments": over_segments,
     "sweep": sweep,
 }
-"""Block and folder of the reference records in, Markdown out. One more is a module and a line."""
+"""Block and folder of the reference records in, Markdown out. To add a kind, add a module and a
+line here."""
 
 
 def made_anew(root: Path, reference: Path) -> dict[Path, str]:
-    """By page, its whole text with every block made anew. ``HarnessError`` where a page lacks a
-    block's marks."""
+    """Return the text of each page with every block regenerated. Raises ``HarnessError`` if a page
+    lacks a block's markers."""
     texts: dict[Path, str] = {}
     for block in blocks():
         page = root / block.page
@@ -44,12 +45,12 @@ def put_into(text: str, block: Block, content: str) -> str:
     before, begin, rest = text.partition(block.begin)
     _, end, after = rest.partition(block.end)
     if not begin or not end:
-        raise HarnessError(f"{block.page}: the marks of {block.name} are missing: {block.begin}")
+        raise HarnessError(f"{block.page}: the markers of {block.name} are missing: {block.begin}")
     return f"{before}{begin}\n{content}{end}{after}"
 
 
 def without_blocks(text: str, page: str) -> str:
-    """What is written by hand on a page."""
+    """Return the handwritten text of a page."""
     for block in blocks():
         if block.page == page:
             text = text.partition(block.begin)[0] + text.partition(block.end)[2]

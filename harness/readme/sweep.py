@@ -1,4 +1,4 @@
-"""The numbers of a sweep: a row a value, a column a system and metric."""
+"""The table of a sweep: one row per value, one column per system and metric."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .block import Block
 
 
 def sweep(block: Block, reference: Path) -> str:
-    """Columns in the order of ``rows`` (metrics), and of ``systems`` within each."""
+    """Columns follow the order of ``rows`` (metrics), then of ``systems``."""
     folder = reference / block.record
     about = json.loads((folder / "study.json").read_bytes())
     frame = read_kept(folder / "numbers.parquet").to_pandas()

@@ -1,4 +1,4 @@
-"""The reference runs: which there are, and how they are made compact enough to be committed."""
+"""The reference runs: their definitions, and how they are compacted for the repository."""
 
 from .studies import Study, studies
 

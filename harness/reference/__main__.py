@@ -1,7 +1,8 @@
-"""Makes the reference records anew: ``python -m harness.reference [STUDY…]``.
+"""Regenerates the reference records: ``python -m harness.reference [STUDY…]``.
 
-Killed and called again, it goes on where it was. The studies are those of
-studies.toml; ``weak-scaling --values 10000 --out DIR`` runs one at another size."""
+After an interruption, the same command resumes. The studies are those of studies.toml;
+``weak-scaling --values 10000 --out DIR`` runs one at another size.
+"""
 
 import argparse
 from pathlib import Path
@@ -19,8 +20,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m harness.reference", description=__doc__)
     parser.add_argument("studies", nargs="*", metavar="STUDY", help=f"of {', '.join(known)}")
     parser.add_argument("--workers", type=int, help="processes; default: one a core")
-    parser.add_argument("--values", type=float, nargs="+", help="of a sweep, in place of its own")
-    parser.add_argument("--out", type=Path, default=REFERENCE, help="where records go")
+    parser.add_argument("--values", type=float, nargs="+", help="other values of a sweep")
+    parser.add_argument("--out", type=Path, default=REFERENCE, help="folder for the records")
     given = parser.parse_args()
     for name in given.studies or known:
         if name not in known:

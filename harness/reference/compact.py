@@ -1,4 +1,4 @@
-"""Cells made small: bills summed up, columns packed. What metrics and figures read is unchanged."""
+"""Compacts cells: sums up bills, packs columns. The input of metrics and figures is unchanged."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _SAME = ("resource", "unit", "unit_price_usd", "function_id", "device")
 
 
 def compact(cell: Cell) -> None:
-    """Rewrite a cell's tables in place: intervals of the bill of one resource, function and device
-    become their sum, and whole numbers are stored as differences. One that is killed meanwhile
-    leaves a cell without digests, which can be compacted again."""
+    """Rewrite a cell's tables in place: intervals of the bill with equal resource, function and
+    device become one sum, and integers are stored as differences. If interrupted, the cell has no
+    digests and can be compacted again."""
     unseal(cell)
     for file in sorted(cell.path.glob("*.parquet")):
         table = read_table(file)
@@ -34,8 +34,8 @@ def compact(cell: Cell) -> None:
 
 
 def summed(billing: pa.Table) -> pa.Table:
-    """A row a resource, price, function and device, from its first interval's start to its last
-    one's end; ``quantity`` and ``usd`` are sums."""
+    """Return one row per resource, price, function and device, from the start of its first interval
+    to the end of its last; ``quantity`` and ``usd`` are sums."""
     sums = [("start_ns", "min"), ("end_ns", "max"), ("quantity", "sum"), ("usd", "sum")]
     grouped = billing.group_by(list(_SAME), use_threads=False).aggregate(sums)
     renamed = grouped.rename_columns(

@@ -1,5 +1,5 @@
-"""Runs a study and leaves its reference records. A study that was killed goes on where it was: its
-cells are kept among the runs, under what they were made with, until all of them are there."""
+"""Runs a study and writes its reference records. An interrupted study resumes: its cells are kept
+among the runs, under a digest of experiment and code, until all are finished."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _KINDS = {".py", ".toml", ".yaml"}
 
 @dataclass(frozen=True, slots=True)
 class NumbersTask:
-    """A value of a sweep whose cells are done."""
+    """A value of a sweep whose cells are finished."""
 
     study: str
     value: float
@@ -43,8 +43,8 @@ class NumbersTask:
 def make(
     study: Study, root: Path, progress: Progress, workers: int | None = None, runs: Path = RUNS
 ) -> Path:
-    """Run ``study`` over ``workers`` processes (None: one a core) and put its records under
-    ``root``, in the place of what was there. What is half done is kept under ``runs``."""
+    """Run ``study`` with ``workers`` processes (None: one per core) and write its records to
+    ``root``, replacing older ones. Unfinished work is kept under ``runs``."""
     with ExitStack() as stack:
         values: tuple[float | None, ...] = study.values or (None,)
         experiments = {value: stack.enter_context(study.at(value)) for value in values}
@@ -65,7 +65,7 @@ def make(
 def _whole(
     study: Study, experiment: Experiment, draft: Path, progress: Progress, workers: int
 ) -> None:
-    """Cells of the first seed are kept, and of all seeds a row of numbers a segment."""
+    """Keep the cells of the first seed and, of all seeds, the numbers of each segment."""
     import pandas as pd
     import pyarrow as pa
 
@@ -99,8 +99,8 @@ def _sweep(
         for plan in plan_cells(each)
         if not (found[value].path / plan.path).exists()
     ]
-    # The largest first, so that no core is left with them at the end; each in a process of its
-    # own, since a record says how much memory its simulation took.
+    # Start the largest first, so that they do not run alone at the end. Each has its own process,
+    # since a record contains the memory use of its simulation.
     for number, (task, _) in enumerate(spread(run_cell, tasks[::-1], workers, fresh=True), start=1):
         title = f"{study.over} {task.path.name}: {task.plan.title}"
         progress.say(f"[{number}/{len(tasks)}] {study.name}: {title}")
@@ -148,7 +148,8 @@ def _write(path: Path, content: Any) -> None:
 
 
 def _digest(experiments: Mapping[float | None, Experiment]) -> str:
-    """Of what is run and of the code that runs it: cells of other code are not gone on with."""
+    """Digest of the experiments and the code that runs them: cells of other code are not
+    resumed."""
     hashed = hashlib.sha256()
     for value, experiment in experiments.items():
         content = experiment.model_dump(mode="json", exclude={"workloads"})

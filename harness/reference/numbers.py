@@ -1,4 +1,4 @@
-"""What is kept of a cell of a sweep: metrics with intervals, and a few numbers of the batches."""
+"""The stored numbers of a sweep's cell: metrics with intervals, and batch sizes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEASURED = {
 
 
 def numbers(study: str, value: float, cells: list[Cell]) -> Iterator[dict[str, Any]]:
-    """A row a system, workload, metric and part: ``value`` with its interval and its n."""
+    """Yield a row per system, workload, metric and part: ``value`` with its interval and its n."""
     from ..compare import compare
     from ..metrics import METRICS as ALL
 
@@ -48,7 +48,7 @@ def numbers(study: str, value: float, cells: list[Cell]) -> Iterator[dict[str, A
 
 
 def _measured(study: str, value: float, cell: Cell) -> Iterator[dict[str, Any]]:
-    """What the simulation took on the machine that it ran on: live numbers, not simulated ones."""
+    """Cost of the simulation on the machine that ran it: live numbers, not simulated ones."""
     for name, measured in cell.manifest.measured.items():
         yield {
             "study": study, "at": value, "system": cell.system, "workload": cell.workload,
@@ -58,8 +58,8 @@ def _measured(study: str, value: float, cell: Cell) -> Iterator[dict[str, Any]]:
 
 
 def _batches(study: str, value: float, cell: Cell) -> Iterator[dict[str, Any]]:
-    """The mean batch that a request was part of, and that a batch held (each batch counted once:
-    a request in a batch of b is a b-th of it)."""
+    """Mean batch size over requests, and over batches (each batch counts once: a request in a batch
+    of b has weight 1/b)."""
     sizes = cell.requests["batch_size"].dropna()
     if sizes.empty:
         return

@@ -1,4 +1,4 @@
-"""Studies by name: an experiment, or one run over and over with a single number varied."""
+"""Studies by name: an experiment, or one that is repeated with a single number varied."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ _FOLDER = Path(str(files("harness") / "reference"))
 
 
 class Study(BaseModel):
-    """``values``: of what ``over`` says in words; none: one run, kept whole. A ``workload`` is a
-    template of this package; ``substitute`` fills it, products (``2*$value``) worked out."""
+    """``values``: of the quantity that ``over`` describes; empty: one run, kept completely.
+    ``workload`` is a template of this package, filled by ``substitute``; products (``2*$value``)
+    are evaluated."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,14 +38,15 @@ class Study(BaseModel):
     substitute: Mapping[str, str] = Field(default_factory=dict)
 
     def over_values(self, values: Sequence[float]) -> Study:
-        """The same sweep at other values. ``HarnessError`` where it is no sweep."""
+        """Return the same sweep with other values. Raises ``HarnessError`` if it is not a sweep."""
         if not self.values:
-            raise HarnessError(f"study {self.name} is no sweep: it takes no values")
+            raise HarnessError(f"study {self.name} is not a sweep: it takes no values")
         return self.model_copy(update={"values": tuple(values)})
 
     @contextmanager
     def at(self, value: float | None) -> Iterator[Experiment]:
-        """The experiment with the study's number set to ``value``, its workload at hand."""
+        """Yield the experiment with the study's number set to ``value`` and its workload
+        generated."""
         changes: dict[str, Any] = {"mode": "simulated"}
         changes |= {key: yaml.safe_load(_filled(text, value)) for key, text in self.set.items()}
         if self.systems:
@@ -65,7 +67,7 @@ class Study(BaseModel):
 
 
 def studies() -> dict[str, Study]:
-    """Every study of the suite, in the order in which they are run."""
+    """Load every study of the suite, in the order in which they run."""
     content = tomllib.loads((_FOLDER / "studies.toml").read_text(encoding="utf-8"))
     found = {name: Study(name=name, **about) for name, about in content.items()}
     unknown = {study.experiment for study in found.values()} - set(shipped())

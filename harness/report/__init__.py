@@ -1,1 +1,1 @@
-"""What people read: tables here, pages and figures from the same records."""
+"""Output for people: tables in the terminal, and the HTML page, from the same records."""

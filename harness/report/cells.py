@@ -1,4 +1,4 @@
-"""What the page holds of a cell: few enough numbers to embed, said where they were thinned."""
+"""The data of a cell that the HTML page embeds, thinned if there is too much of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_DECISIONS = 2_000
 
 
 def cell_data(run: Run, cell: Cell) -> dict[str, Any]:
-    """Plain lists, seconds and GB from the run's start."""
+    """Return plain lists; times in seconds from the run's start, memory in GB."""
     requests = cell.requests.sort_values("scheduled_ns")
     shown = requests.iloc[evenly(len(requests), MOST_REQUESTS)]
     return {
@@ -67,7 +67,8 @@ def _spans(cell: Cell, shown: pd.DataFrame) -> dict[str, list[list[Any]]]:
 
 
 def _memory(cell: Cell) -> dict[str, Any]:
-    """Device → times and, of each owner, GB held; each change of the ledger or even steps."""
+    """Device → times, and GB held by each owner: every change of the ledger, or evenly thinned
+    ones."""
     rows = cell.table("memory").to_pandas()
     held = rows[rows["source"] == "ledger"]
     found: dict[str, Any] = {}
@@ -80,7 +81,7 @@ def _memory(cell: Cell) -> dict[str, Any]:
 
 
 def _steps(rows: pd.DataFrame) -> pd.DataFrame:
-    """Bytes of each owner at every change: functions' holdings last until their next row."""
+    """Bytes of each owner at every change. A function's value holds until its next row."""
     by_function = rows.assign(function_id=rows["function_id"].fillna("")).pivot_table(
         index="t_ns", columns=["owner", "function_id"], values="bytes", aggfunc="last"
     )
@@ -89,7 +90,7 @@ def _steps(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _decisions(cell: Cell) -> list[list[Any]]:
-    """The first of them, as [time in s, kind, numbers]; none where they were not kept."""
+    """Return the first decisions as [time in s, kind, numbers]; empty if they were not recorded."""
     if not (cell.path / "decisions.parquet").exists():
         return []
     rows = cell.stored("decisions").slice(0, MOST_DECISIONS).to_pylist()

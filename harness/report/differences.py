@@ -1,4 +1,4 @@
-"""The table of what a factor freed and its levels do not say."""
+"""The table of other differences between the levels of a factor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def differences_table(comparison: Comparison) -> Table:
-    """A row a system and key of the manifest, a column a level."""
+    """One row per system and manifest key, one column per level."""
     from rich.table import Table
 
     title = f"what differs with {comparison.factor.name}"

@@ -1,4 +1,4 @@
-"""Numbers with their intervals as people read them."""
+"""Formats numbers with their intervals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SHOWN = {
     "$": ("millionths of $", 1e6),
     "tokens/$": ("thousand tokens/$", 1e-3),
 }
-"""Units of the records, and those that they are shown in."""
+"""Units of the records, and the units in which they are shown."""
 
 
 def unit_of(unit: str) -> str:
@@ -18,17 +18,17 @@ def unit_of(unit: str) -> str:
 
 
 def shown(value: float, interval: tuple[float, float] | None, unit: str = "") -> str:
-    """``123 [110–140]``, every number with the digits that the value has."""
+    """Format as ``123 [110–140]``; all three numbers have the precision of the value."""
     scale = _SHOWN.get(unit, (unit, 1.0))[1]
     digits = _digits(value * scale)
     if interval is None:
         return f"{value * scale:,.{digits}f}"
     low, high = (f"{end * scale:,.{digits}f}" for end in interval)
-    # rich takes [a–b] for markup, unless the bracket is escaped.
+    # Escaped, because rich would parse [a–b] as markup.
     return f"{value * scale:,.{digits}f} \\[{low}–{high}]"
 
 
 def _digits(value: float) -> int:
-    """After the point, so that three significant ones are left."""
+    """Number of decimals for three significant digits."""
     size = abs(value)
     return 0 if size >= 100 or size == 0 else 1 if size >= 10 else 2 if size >= 0.1 else 4

@@ -1,4 +1,4 @@
-"""One HTML page of runs that needs nothing else: no network, no file beside it."""
+"""One self-contained HTML page about runs: no network, no other files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def page(runs: Sequence[Run]) -> str:
-    """The page's text. ``HarnessError`` where the runs hold no finished cell."""
+    """Return the page's HTML. Raises ``HarnessError`` if the runs have no finished cell."""
     from plotly.offline import get_plotlyjs
 
     cells = [(run, run.cells()) for run in runs]
@@ -32,7 +32,7 @@ def page(runs: Sequence[Run]) -> str:
         warnings="".join(f"<li>{escape(text)}</li>" for text in told) or "<li>none</li>",
         summary="".join(summary_table(found) for _, found in cells),
         manifests="".join(manifest_table(found) for _, found in cells),
-        # A string in the data must not end the script that holds it.
+        # A string in the data must not close the script element that contains it.
         data=json.dumps(data, allow_nan=False).replace("</", "<\\/"),
         style=_part("page.css"),
         script=_part("page.js"),

@@ -1,4 +1,4 @@
-"""Comparison tables: a row a metric, a column a system, ratios to the baseline beneath."""
+"""Comparison tables: one row per metric, one column per system, ratios to the baseline beneath."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..metrics import Metric
 
 PER_TABLE = 2
-"""Systems beside the baseline that fit into 100 columns."""
+"""Number of systems beside the baseline that fit into 100 columns."""
 MISSING = "—"
 
 BRIEF = (
@@ -26,11 +26,11 @@ BRIEF = (
     "e2e_s.p95", "cold_share", "slo_attainment", "success_share", "memory_mean_gb",
     "memory_peak_bytes", "measured_pss_bytes.peak", "cost_usd", "cost_effectiveness",
 )  # fmt: skip
-"""What ``slbench run`` prints; ``slbench compare`` prints every metric."""
+"""Rows that ``slbench run`` prints; ``slbench compare`` prints every metric."""
 
 
 def comparison_table(cells: Sequence[Cell], baseline: str) -> Group:
-    """Cells of one workload of one run, one a system."""
+    """Build the table of one workload of a run; one cell per system."""
     from rich.console import Group
 
     from ..compare import compare
@@ -40,7 +40,7 @@ def comparison_table(cells: Sequence[Cell], baseline: str) -> Group:
 
 
 def brief_metrics() -> list[Metric]:
-    """Those that ``BRIEF`` names a part of."""
+    """Return the metrics that appear in ``BRIEF``."""
     from ..compare.leaves import under
     from ..metrics import METRICS
 
@@ -48,7 +48,8 @@ def brief_metrics() -> list[Metric]:
 
 
 def tables(comparison: Comparison, names: Sequence[str] | None = None) -> Iterator[Table]:
-    """As many as it takes to stay within 100 columns; ``names``: only these rows, in this order."""
+    """Yield as many tables as needed to stay within 100 columns. ``names``: only these rows, in
+    this order."""
     for group in comparison.segments:
         yield from _tables(group, comparison, None)
     for group in comparison.groups:
@@ -95,7 +96,7 @@ def _label(row: Row) -> str:
 
 
 def _counts(found: Sequence[Row | None]) -> str:
-    """One number where the systems agree."""
+    """Sample sizes; one number if all systems have the same."""
     counts = [f"{row.estimate.n:,}" if row else MISSING for row in found]
     return counts[0] if len(set(counts)) == 1 else "/".join(counts)
 

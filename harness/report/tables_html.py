@@ -1,4 +1,4 @@
-"""Tables of the page: the comparison with intervals, and what differs between manifests."""
+"""Tables of the HTML page: the comparison with intervals, and the differences of manifests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SAME_BY_NATURE = ("started_at", "run_id", "workload.provenance")
 
 
 def summary_table(cells: Sequence[Cell]) -> str:
-    """A table a workload: metrics by system with 95 % intervals."""
+    """One table per workload: metrics by system with 95 % intervals."""
     from ..compare import compare
 
     found = compare(cells, strict=False, metrics=brief_metrics())
@@ -51,7 +51,7 @@ def _number(row: Row | None) -> str:
 
 
 def manifest_table(cells: Sequence[Cell]) -> str:
-    """Every key in which cells of one workload and seed differ, a column a system."""
+    """Every key in which cells of one workload and seed differ, one column per system."""
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
         groups.setdefault(f"{cell.workload}/{cell.path.name}", []).append(cell)

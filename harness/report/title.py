@@ -1,4 +1,4 @@
-"""What a comparison table is of: how much of what was pooled, and live or simulated."""
+"""Titles of comparison tables: what was pooled, and whether it is live or simulated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def title(group: Sequence[Row], comparison: Comparison) -> str:
-    """Of rows over requests, or over the segments of a load (``Comparison.segments``)."""
+    """Title of rows over requests, or over the segments of a load (``Comparison.segments``)."""
     entry = group[0].entry
     what = entry.workload if comparison.factor.name == "system" else entry.system
     over = any(group is rows for rows in comparison.segments)
@@ -30,7 +30,7 @@ def _segments(entry: Matched) -> tuple[str, str]:
 
 
 def _requests(entry: Matched) -> tuple[str, str]:
-    """Their number, and of which seeds."""
+    """Number of requests, and their seeds."""
     requests = sum(cell.summary["n"] for cell in entry.cells)
     seeds = ", ".join(map(str, dict.fromkeys(entry.seeds)))
     if entry.segments:
@@ -43,19 +43,19 @@ def _span(names: Sequence[str]) -> str:
 
 
 def remarks(group: Sequence[Row]) -> Iterator[str]:
-    """What was run more than once and is one sample all the same, by level."""
+    """For each level, report runs whose results are identical and count as one sample."""
     for entry in {row.entry.level: row.entry for row in group}.values():
         if entry.again:
             count = len(entry.cells) + len(entry.again)
             yield (
-                f"{entry.level}: {len(entry.cells)} of {count} cells are samples; the rest came out"
-                " the same to the last digit"
+                f"{entry.level}: {len(entry.cells)} of {count} cells are samples; others are equal"
+                " to the last digit"
             )
 
 
 def mode(manifest: Manifest) -> str:
-    """Nobody must take a simulated number for a measured one (measurement rule 14): it says so and
-    names its profile."""
+    """A simulated number must not be taken for a measured one (measurement rule 14): the title says
+    SIMULATED and names the profile."""
     if manifest.mode == "live":
         return manifest.mode
     profile = f" on {manifest.profile['name']}" if manifest.profile else ""

@@ -1,4 +1,4 @@
-"""What a reader must know before any number."""
+"""Warnings that precede all numbers of the page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RESIDUAL_SHARE = 0.05
 
 
 def warnings(run: Run, cells: list[Cell]) -> list[str]:
-    """Invalid cells first, then doubts about the client, gaps of the sensors, simulations."""
+    """List invalid cells first, then warnings about the client, missing sensors, simulations."""
     found = [
         *(f"invalid: {_place(c)}: {text}" for c in cells for text in c.manifest.problems),
         *(f"doubt: {text}" for text in dict.fromkeys(_doubts(cells))),
@@ -24,7 +24,7 @@ def warnings(run: Run, cells: list[Cell]) -> list[str]:
 
 
 def _doubts(cells: list[Cell]) -> Iterator[str]:
-    """Of the client on its machine, and of what a system says itself."""
+    """Yield the warnings about the client on this machine, and those of the system itself."""
     for cell in cells:
         yield from (cell.manifest.calibration or {}).get("problems", ())
         yield from (f"{_place(cell)}: {doubt}" for doubt in cell.manifest.doubts)
