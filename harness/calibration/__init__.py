@@ -1,6 +1,6 @@
-"""How far the client and this machine can be trusted (measurement rule 5).
+"""Measures the accuracy of the client on this machine (measurement rule 5).
 
-The client is run, whole, against the reference server, whose true send times are known.
+Runs the complete client against the reference server, whose true send times are known.
 """
 
 from .measure import calibrate

@@ -1,4 +1,4 @@
-"""The noise of the machine while something is measured."""
+"""The noise of the machine during a measurement."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .result import Machine, Percentiles
 
 
 class MachineProbe:
-    """Watches between entering and leaving; ``machine`` afterwards."""
+    """Context manager that measures; call ``machine`` after exit."""
 
     def __enter__(self) -> Self:
         self._before = psutil.cpu_times()
@@ -38,7 +38,7 @@ class MachineProbe:
 
     def machine(self) -> Machine:
         if not self._late_ns:
-            raise HarnessError("calibration: the probe of the machine's noise did not run")
+            raise HarnessError("calibration: the probe of the machine's noise did not report")
         spent = {
             name: getattr(self._after, name) - getattr(self._before, name)
             for name in ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")

@@ -1,4 +1,4 @@
-"""Runs the client against the reference server and compares the two clocks' stories."""
+"""Runs the client against the reference server and compares the times of both."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _RATES = (1000, 1500, 2000, 3000, 4000, 6000, 8000)
 _STREAMS = (384, 512, 768, 1024, 1536, 2048)
 _TIMEOUT_S = 20.0
 _PACE_SLACK = 1.1
-"""A phase counts as delivered if its gaps are at most this many times what was asked for."""
+"""A phase has kept its pace if its gaps are at most this many times the requested gap."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One phase as it went. ``pace``: the server's mean gap over the one asked for."""
+    """The result of one phase. ``pace``: the server's mean gap over the requested one."""
 
     lateness: Percentiles
     skew: Percentiles
@@ -40,8 +40,8 @@ class Trial:
 
     @property
     def trusted(self) -> bool:
-        """Whether a run like it would be valid: all answered at the asked pace, lateness within
-        a run's budget, skew within its targets."""
+        """Whether a run with this load would be valid: all requests answered at the requested pace,
+        lateness within a run's budget, skew within its targets."""
         return (
             not self.failed
             and self.pace <= _PACE_SLACK
@@ -52,9 +52,9 @@ class Trial:
 
 
 def calibrate(quick: bool = False, *, on_progress: OnProgress = None) -> Calibration:
-    """``quick`` tries 512 requests/s and 256 streams at once, in one run of a few seconds.
-    Otherwise 500 requests/s, then 256 streams, then more of each until a run would not be valid.
-    :class:`HarnessError` where the client cannot run at all."""
+    """Calibrate. ``quick``: 512 requests/s and 256 streams in one run of a few seconds. Otherwise:
+    500 requests/s, then 256 streams, then more of each until a run would be invalid. Raises
+    :class:`HarnessError` if the client cannot run at all."""
     return _quick(on_progress) if quick else _full(on_progress)
 
 
@@ -95,7 +95,7 @@ def _highest(
     phase_of: Callable[[int, float], Phase],
     on_progress: OnProgress,
 ) -> int:
-    """The last rung before the first that cannot be trusted; 0 where even ``base`` cannot."""
+    """Return the last rung before the first untrusted one; 0 if ``base`` itself is untrusted."""
     if not at_base.trusted:
         return 0
     highest = base

@@ -15,8 +15,8 @@ _NS = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """``rate_rps`` Poisson arrivals per second for ``seconds``, each answered by ``tokens`` at
-    ``TOKENS_PER_S``."""
+    """``rate_rps`` Poisson arrivals per second for ``seconds``; each response has ``tokens`` tokens
+    at ``TOKENS_PER_S``."""
 
     name: str
     rate_rps: float
@@ -32,7 +32,7 @@ class Phase:
         count = max(1, round(self.rate_rps * self.seconds))
         return Schedule.from_columns(
             request_id=range(count),
-            # Given their number, the arrivals of a Poisson process are uniform.
+            # For a given number, the arrivals of a Poisson process are uniformly distributed.
             scheduled_ns=draw.integers(0, int(self.seconds * _NS), count),
             function_id=[self.model] * count,
             prompt_ids=[list(range(PROMPT_TOKENS))] * count,
@@ -41,11 +41,11 @@ class Phase:
 
 
 def sending(rate_rps: float, seconds: float) -> Phase:
-    """What the dispatcher is asked for: requests of a single token."""
+    """Load for the dispatcher: requests of a single token."""
     return Phase(f"send{rate_rps:g}", rate_rps, seconds, 1)
 
 
 def streaming(streams: int, seconds: float, tokens: int = 50) -> Phase:
-    """What the reader is asked for: ``streams`` at once on average, once the first have ended
+    """Load for the reader: ``streams`` concurrent streams on average, once the first have ended
     (Little's law)."""
     return Phase(f"read{streams}", streams * TOKENS_PER_S / tokens, seconds, tokens)

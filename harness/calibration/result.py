@@ -1,4 +1,4 @@
-"""What a calibration found, and what it should have."""
+"""The result of a calibration, and its targets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CPU_US_PER_EVENT = 25.0
 
 @dataclass(frozen=True, slots=True)
 class Percentiles:
-    """Of a delay in milliseconds, with the number of samples."""
+    """Percentiles of a delay in milliseconds, with the number of samples."""
 
     p50: float
     p99: float
@@ -29,9 +29,9 @@ class Percentiles:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The machine's own noise meanwhile: ``wake_ms`` how late an idle process woke from a 5 ms
-    sleep, ``busy`` and ``steal`` the shares of processor time spent working (the calibration's
-    own work included) and taken away by the hypervisor."""
+    """The machine's own noise during a calibration. ``wake_ms``: delay of an idle process after a 5
+    ms sleep. ``busy``: share of processor time in use, including the calibration itself. ``steal``:
+    share taken by the hypervisor."""
 
     wake_ms: Percentiles
     busy: float
@@ -40,11 +40,10 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """``lateness_ms``: sends behind schedule at ``rate_rps``. ``ttft_skew_ms``: the client's time
-    of the first token behind the server's, at ``streams`` × 50 tokens/s. ``cpu_us_per_event``: of
-    all the client's processes, under the same streams. ``max_rate_rps`` and ``max_streams``: the
-    highest tried at which a run would be valid (0: not even the lowest); None where only those two
-    points were tried."""
+    """``lateness_ms``: of sends at ``rate_rps``. ``ttft_skew_ms``: the client's time of the first
+    token minus the server's, at ``streams`` × 50 tokens/s. ``cpu_us_per_event``: of all client
+    processes under the same streams. ``max_rate_rps``, ``max_streams``: the highest load at which a
+    run would be valid (0: not even the lowest); None if only the two base loads were run."""
 
     lateness_ms: Percentiles
     ttft_skew_ms: Percentiles
@@ -59,7 +58,7 @@ class Calibration:
         return {**asdict(self), "problems": list(self.problems())}
 
     def problems(self) -> Iterator[str]:
-        """Targets that were missed, a line each."""
+        """Yield one line per missed target."""
         noise = (
             f"the machine itself woke {self.machine.wake_ms.p99:.2f} ms late at p99,"
             f" {self.machine.steal:.1%} of its time was stolen, {self.machine.busy:.0%} busy"

@@ -1,6 +1,6 @@
 """``python -m harness.calibration.sleeper``: sleeps 5 ms at a time until its input ends, then
-prints by how many nanoseconds it overslept each time. It asks for no priority: what it suffers is
-the machine's doing."""
+prints each delay in nanoseconds. Runs at normal priority, so the delays show the machine's noise.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every system must do before its numbers mean anything, checked on a live deployment."""
+"""The conformance suite: what every system must do before its numbers count, checked live."""
 
 from .suite import Result, examine
 

@@ -1,4 +1,4 @@
-"""What a check is, and the list of them."""
+"""The type of a check, and the list of all checks."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from systems.interface import Endpoint, Evidence
 
 
 class NotConformingError(Exception):
-    """What was seen, and what would be right."""
+    """A check failed. The message says what was observed and what would be right."""
 
 
 class NotTestableError(Exception):
-    """Why the check has nothing to say of this system."""
+    """The check does not apply to this system. The message is the reason."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A system that is up. ``functions``: what was asked for; ``evidence``: what it saw, when
-    called; ``batch``: how many requests of a function it may run at once."""
+    """A running system. ``functions``: the deployed ones. ``evidence``: returns the system trace.
+    ``batch``: maximum batch size of a function."""
 
     endpoint: Endpoint
     functions: Sequence[str]
@@ -34,7 +34,7 @@ CHECKS: dict[str, Check] = {}
 
 
 def check(name: str) -> Callable[[Check], Check]:
-    """Register a check: it returns where all is well and raises where it is not."""
+    """Register a check: a function that raises if the system does not conform."""
 
     def register(function: Check) -> Check:
         CHECKS[name] = function

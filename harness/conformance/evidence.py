@@ -1,4 +1,4 @@
-"""Checks of what a system says of itself, against what a client saw."""
+"""Checks of the system trace against what a client observed."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from .check import NotTestableError, Subject, check, require
 from .talk import complete
 
 _SLACK_NS = 2_000_000
-"""Between a stage's end and the next one's start, all of them together: as much as the residual
-of a run may be."""
+"""Maximum sum of the gaps between stages: the limit for the residual of a run."""
 _WRITTEN_S = 1.0
 
 
 @check("reports spans that add up")
 def spans_add_up(subject: Subject) -> None:
-    """A request of our own: its stages in order, without gap or overlap, from when it was received
-    to when it was answered, all of it while the client waited."""
+    """Send a request: its stages are in order, without gap or overlap, from its receipt to its
+    response, and within the time that the client waited."""
     before_ns = time.monotonic_ns()
     complete(subject.endpoint, subject.functions[0], 8, request_id="424242")
     after_ns = time.monotonic_ns()
     said = _said(subject, "424242")
     if not said or not said[0].spans:
-        raise NotTestableError("it reports no spans")
-    require(len(said) == 1, f"one request was sent, {len(said)} are told of")
+        raise NotTestableError("the system reports no spans")
+    require(len(said) == 1, f"one request was sent, {len(said)} are in the trace")
     require(before_ns <= said[0].received_ns, "received before it was sent")
     _check_spans(said[0], after_ns)
 
 
 def _said(subject: Subject, request_id: str) -> list[RequestEvidence]:
-    """What it tells of a request. It may come to it after the client has read the last byte."""
+    """Return the records of a request. The system may write them after the client has read the last
+    byte."""
     deadline = time.monotonic() + _WRITTEN_S
     while True:
         said = [each for each in subject.evidence().requests if each.request_id == request_id]
@@ -48,4 +48,4 @@ def _check_spans(said: RequestEvidence, after_ns: int) -> None:
         gaps_ns += span.start_ns - end_ns
         end_ns = span.end_ns
     require(gaps_ns <= _SLACK_NS, f"{gaps_ns / 1e6:.1f} ms of the wait are in no stage")
-    require(end_ns <= (said.responded_ns or after_ns), "a stage ends after the answer did")
+    require(end_ns <= (said.responded_ns or after_ns), "a stage ends after the response")

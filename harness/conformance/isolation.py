@@ -1,4 +1,4 @@
-"""Checks of what a function is spared: its neighbours."""
+"""Checks that a function is isolated from its neighbours."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ROUNDS = 3
 
 @check("answers the same beside busy neighbours")
 def unmoved_by_neighbours(subject: Subject) -> None:
-    """The greedy answer of a function, alone and while all others run full batches."""
+    """Compare a function's greedy response alone with the one while all others run full batches."""
     mine, *others = subject.functions
     if not others:
         raise NotTestableError("one function has no neighbours")
@@ -35,4 +35,4 @@ def unmoved_by_neighbours(subject: Subject) -> None:
             beside = pool.submit(answer, mine, 40).result()
             for each in load:
                 each.result()
-            require(beside == alone, "a greedy answer changed while its neighbours were busy")
+            require(beside == alone, "a greedy response changed while neighbours were busy")

@@ -1,4 +1,4 @@
-"""Checks of the protocol: what is asked for is what comes, and how."""
+"""Checks of the HTTP protocol."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def streams(subject: Subject) -> None:
     kind = reply.content_type.partition(";")[0].strip()
     require(kind == "text/event-stream", f"Content-Type is {kind!r}, not text/event-stream")
     times = reply.answer.text_ns
-    require(len(times) > 1, f"{_STREAMED} tokens came in {len(times)} pieces of text")
-    require(times[0] < times[-1], "the first token came no earlier than the last")
+    require(len(times) > 1, f"{_STREAMED} tokens arrived in {len(times)} pieces of text")
+    require(times[0] < times[-1], "the first token did not arrive before the last")
 
 
 @check("honours max_tokens")
@@ -53,7 +53,7 @@ def max_tokens(subject: Subject) -> None:
     for wanted in (1, 2, 7):
         reply = _ok(complete(subject.endpoint, subject.functions[0], wanted), f"{wanted} tokens")
         got = reply.answer.output_tokens
-        require(got == wanted, f"{wanted} tokens asked for with ignore_eos, {got} in the usage")
+        require(got == wanted, f"{wanted} tokens requested with ignore_eos, {got} in the usage")
 
 
 @check("honours seeds")
@@ -62,7 +62,7 @@ def seeds(subject: Subject) -> None:
         reply = complete(subject.endpoint, subject.functions[0], 12, temperature=1.0, seed=7)
         return _ok(reply, "a sampled answer").answer.text_sha256
 
-    require(sampled() == sampled(), "one seed at temperature 1 gave two answers")
+    require(sampled() == sampled(), "one seed at temperature 1 gave two different responses")
 
 
 @check("refuses an unknown model")
@@ -90,7 +90,7 @@ def _status(subject: Subject, model: str, body: Any) -> int:
 
 
 def _say_nonsense(base_url: str) -> None:
-    """Bytes that are no HTTP; whatever comes back is as good as nothing."""
+    """Send bytes that are not HTTP; the reply is ignored."""
     target = Target.parse(base_url)
     with suppress(OSError), socket.create_connection((target.host, target.port), 10) as plain:
         plain.sendall(b"\x16\x03\x01 nonsense\r\n\r\n")
@@ -99,10 +99,10 @@ def _say_nonsense(base_url: str) -> None:
 
 @check("survives clients that leave")
 def disconnects(subject: Subject) -> None:
-    """As many as run at once leave after the first bytes of a long answer, and again."""
+    """A full batch of clients leaves after the first bytes of a long response, twice."""
     function = subject.functions[0]
     for _ in range(2 * subject.batch):
         with sending(subject.endpoint, function, stream_body(200)) as response:
-            require(response.status == 200, f"HTTP {response.status} before anybody left")
+            require(response.status == 200, f"HTTP {response.status} before any client left")
             response.read1(1)
     _ok(complete(subject.endpoint, function, 2), "a request after they left")

@@ -1,4 +1,4 @@
-"""What is put through the suite: a deployment of a system, or a server somewhere."""
+"""The deployments that the suite checks: of a system, or of an existing server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ _SMALL = {
 
 
 def deployed(system: str, backbone: str, functions: int, settings: Sequence[str]) -> Deployment:
-    """Of as many functions, each with an adapter of its own; ``settings`` as in ``--set``."""
+    """Build a deployment with ``functions`` functions, each with its own adapter; ``settings`` as
+    in ``--set``."""
     changes = dict(parse_setting(text) for text in settings)
     asked = {key: changes.pop(key, {}) for key in ("options", "policies")}
     choice = DeploymentChoice.model_validate({"backbone": backbone, **_SMALL, **changes})
@@ -31,9 +32,9 @@ def deployed(system: str, backbone: str, functions: int, settings: Sequence[str]
 
 
 def reached(url: str, models: Sequence[str], api_key_env: str | None) -> Deployment:
-    """A function for each of ``models``, or for each that the server at ``url`` lists.
-    ``HarnessError`` where that is no URL or the server lists none, ``UnreachableError`` where no
-    server answers."""
+    """Build a deployment with a function for each of ``models``, or for each model that the server
+    at ``url`` lists. Raises ``HarnessError`` if the URL is invalid or no model is listed, and
+    ``UnreachableError`` if no server responds."""
     Target.parse(url)
     base_url = url.rstrip("/").removesuffix("/v1")
     names = list(models) or _listed(base_url, os.environ.get(api_key_env or "", ""))
@@ -41,7 +42,7 @@ def reached(url: str, models: Sequence[str], api_key_env: str | None) -> Deploym
     return Deployment(
         functions=tuple(Function(id=id_, backbone="external") for id_ in ids),
         backbones={"external": Path()},
-        # Nothing is deployed there; a deployment has a device, and this one's size is never read.
+        # Nothing is deployed there. A deployment needs a device, but its size is never read.
         devices=(Device(name="cpu:0", memory_bytes=1),),
         options={"url": base_url, "models": tuple(names), "api_key_env": api_key_env},
     )

@@ -1,4 +1,4 @@
-"""Runs every check on one system, and looks at what it leaves behind."""
+"""Runs every check on one system, and checks that nothing is left after its stop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .check import CHECKS, Check, NotConformingError, NotTestableError, Subject
 
 _GONE_S = 5.0
 _MODULES = ("protocol", "isolation", "evidence")
-"""They register their checks, in this order."""
+"""These modules register their checks, in this order."""
 
 for _name in _MODULES:
     importlib.import_module(f"{__package__}.{_name}")
@@ -28,7 +28,7 @@ STOPS = "stops without leaving a process or a port"
 
 @dataclass(frozen=True)
 class Result:
-    """``why``: of a failure or of what could not be tested."""
+    """``why``: reason of a failure, or why the check does not apply."""
 
     check: str
     outcome: Literal["passed", "failed", "not testable"]
@@ -71,12 +71,12 @@ def _family(pids: Sequence[int]) -> list[psutil.Process]:
 
 def _check_gone(endpoint: Endpoint, family: Sequence[psutil.Process]) -> None:
     if not family:
-        raise NotTestableError("it was not started here")
+        raise NotTestableError("the system was not started here")
     _, left = psutil.wait_procs(family, timeout=_GONE_S)
     if left:
-        raise NotConformingError(f"{len(left)} of {len(family)} processes are still there")
+        raise NotConformingError(f"{len(left)} of {len(family)} processes still run")
     urls = {endpoint.route(model).base_url for model in endpoint.models}
     for target in map(Target.parse, sorted(urls)):
         with socket.socket() as probe:
             if probe.connect_ex((target.host, target.port)) == 0:
-                raise NotConformingError(f"port {target.port} still answers")
+                raise NotConformingError(f"port {target.port} still accepts connections")

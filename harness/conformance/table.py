@@ -1,4 +1,4 @@
-"""Results for people and for machines."""
+"""Formats results as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MARKS = {"passed": "[green]passed[/]", "failed": "[red]failed[/]", "not testabl
 
 
 def show(results: Iterable[Result]) -> Sequence[Result]:
-    """Each as it comes, the table at the end, both on standard error."""
+    """Print each result at once, and the table at the end, on standard error."""
     from rich.console import Console
     from rich.table import Table
 

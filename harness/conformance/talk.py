@@ -1,4 +1,4 @@
-"""One exchange with an endpoint, kept whole."""
+"""Sends one request to an endpoint and reads the whole response."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ..replay.target import Target
 
 TIMEOUT_S = 120.0
 PROMPT = tuple(range(40, 56))
-"""Token ids that every vocabulary has: sixteen of a byte's worth."""
+"""Token ids below 256, which every vocabulary has: sixteen of them."""
 _READ_BYTES = 65_536
 
 
 @dataclass(frozen=True)
 class Reply:
-    """``answer``: what the stream said, piece by piece; empty where the status is not 200."""
+    """``answer``: the decoded stream; empty if the status is not 200."""
 
     status: int
     content_type: str
@@ -36,7 +36,8 @@ class Reply:
 def sending(
     endpoint: Endpoint, model: str, body: Mapping[str, Any] | bytes, **headers: str
 ) -> Iterator[http.client.HTTPResponse]:
-    """A request to the function ``model``, its response's head read; cut off on leaving."""
+    """Send a request to the function ``model`` and yield its response after the head is read. The
+    connection is closed on exit."""
     route = endpoint.route(model)
     target = Target.parse(route.base_url)
     context = ssl.create_default_context() if target.tls else None
@@ -52,7 +53,7 @@ def sending(
 
 
 def stream_body(tokens: int, **more: Any) -> dict[str, Any]:
-    """A greedy stream of exactly ``tokens`` tokens, as the load asks for them."""
+    """Body of a greedy streaming request for exactly ``tokens`` tokens, as in the load."""
     return {
         "prompt": list(PROMPT),
         "max_tokens": tokens,
@@ -68,7 +69,7 @@ def stream_body(tokens: int, **more: Any) -> dict[str, Any]:
 def complete(
     endpoint: Endpoint, model: str, tokens: int, request_id: str = "", **more: Any
 ) -> Reply:
-    """Read to its end."""
+    """Send a request and read the whole response."""
     headers = {"X-Request-Id": request_id} if request_id else {}
     answer, parser = Answer(), EventParser()
     with sending(endpoint, model, stream_body(tokens, **more), **headers) as response:

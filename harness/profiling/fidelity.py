@@ -1,4 +1,4 @@
-"""How far a simulation is from the live run that it stands for."""
+"""Compares a simulation with the live run that it models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.records import Cell, Run, new_run
 
 FILE = "fidelity.json"
 ALLOWED = 0.10
-"""Relative error that is called agreement."""
+"""Maximum relative error that counts as agreement."""
 
 
 def check(experiment: Experiment, live: Run, profile: str, progress: Progress) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def check(experiment: Experiment, live: Run, profile: str, progress: Progress) -
 
 
 def compare(live: Iterable[Cell], simulated: Iterable[Cell]) -> list[dict[str, Any]]:
-    """Cells of one system, workload and seed beside each other."""
+    """Compare cells of the same system, workload and seed."""
     twins = {(c.system, c.workload, c.path.name): c.summary for c in simulated}
     found = []
     for cell in live:
@@ -48,7 +48,7 @@ def compare(live: Iterable[Cell], simulated: Iterable[Cell]) -> list[dict[str, A
 
 
 def lines(document: Mapping[str, Any]) -> list[str]:
-    """What people are shown: a line a cell."""
+    """Format one line per cell."""
     shown = []
     for cell in document["cells"]:
         parts = [

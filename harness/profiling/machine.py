@@ -1,7 +1,7 @@
-"""``slbench profile``: this machine, measured into a device profile for the simulator.
+"""``slbench profile``: measures this machine as a device profile for the simulator.
 
-Probes are ordinary live cells of the suite, so that what is measured is what a run would meet: the
-same client, gateway and processes. Every number is a fit or a median over their records.
+Probes are ordinary live cells of the suite with the same client, gateway and processes, so the
+measured conditions are those of a run. Every number is a fit or a median over their records.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
 FUNCTIONS = tuple(f"f{index}" for index in range(5))
 COLD_APART_S = 4.0
 WARM_APART_S = 3.0
-"""So that a batch has left before the next comes."""
+"""Longer than a batch, so that batches do not overlap."""
 BATCHES, PROMPTS, ROUNDS, STEPS = (1, 2, 4), (8, 32, 128), 2, 8
 FAST = 1e15
-"""Bytes per second of what is measured as part of something else."""
+"""Bytes per second for transfers whose time is included in another number."""
 
 
 @dataclass(frozen=True)
 class Frames:
-    """A cell's answered requests and its spans."""
+    """A cell's answered requests, its spans and its ledger."""
 
     requests: pd.DataFrame
     spans: pd.DataFrame
     memory: pd.DataFrame
 
     def seconds(self, stage: str, requests: Any = None) -> np.ndarray[Any, Any]:
-        """How long each span of ``stage`` took."""
+        """Return the duration of each span of ``stage``."""
         rows = self.spans[self.spans["stage"] == stage]
         if requests is not None:
             rows = rows[rows["request_id"].isin(requests)]
@@ -53,9 +53,9 @@ class Frames:
 def measure(
     backbone: str, threads: int, progress: Progress, *, by_profile: str | None = None
 ) -> dict[str, tuple[float, str]]:
-    """Profile field → value and what it was measured from. Takes about three minutes of a machine
-    that is doing nothing else. ``by_profile`` simulates the probes instead, by a known profile:
-    what is measured must then be what went in."""
+    """Measure each profile field: value and source. Takes about three minutes on an otherwise idle
+    machine. ``by_profile`` simulates the probes with a known profile instead; the result must then
+    equal that profile."""
     from systems.models.sizes import model_size
 
     size = model_size(backbone, "bfloat16", 16, "cpu")
@@ -75,11 +75,11 @@ def measure(
 
 
 Request = tuple[float, str, int, int]
-"""At second, function, prompt tokens, output tokens."""
+"""Time in s, function, prompt tokens, output tokens."""
 
 
 def _starts(functions: int = len(FUNCTIONS)) -> list[Request]:
-    """Each function's first request: the first owes everything, the others a fork."""
+    """The first request of each function: the first one needs everything, the others a fork."""
     first = 12.0
     return [(0.0, FUNCTIONS[0], 32, 4)] + [
         (first + COLD_APART_S * 2 * index, name, 32, 4)
@@ -88,7 +88,7 @@ def _starts(functions: int = len(FUNCTIONS)) -> list[Request]:
 
 
 def _batches() -> list[Request]:
-    """Batches of several sizes and prompt lengths to an instance that is hot."""
+    """Batches of several sizes and prompt lengths for a hot instance."""
     return batches_from(_starts()[-1][0] + COLD_APART_S * 2)
 
 
@@ -98,7 +98,7 @@ def batches_from(
     prompts: Sequence[int] = PROMPTS,
     apart_s: float = WARM_APART_S,
 ) -> list[Request]:
-    """The same, from that second on."""
+    """The same batches, starting at ``at_s``."""
     requests: list[Request] = []
     for _ in range(ROUNDS):
         for batch in batches:
@@ -109,15 +109,14 @@ def batches_from(
 
 
 def _pauses() -> list[Request]:
-    """Calls of one function far enough apart that it is parked between them, and not so far that
-    it is given up."""
+    """Calls of one function, far enough apart that it is parked between them, but close enough that
+    it is not stopped."""
     return [(at_s, FUNCTIONS[0], 8, 2) for at_s in (0.0, 24.0, 30.0, 36.0)]
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Runs cells of requests that tell something about a machine, or (``by_profile``) about what
-    stands for one."""
+    """Runs probe cells on this machine, or on a simulated one (``by_profile``)."""
 
     folder: Path
     backbone: str
@@ -126,7 +125,7 @@ class Probe:
     by_profile: str | None
 
     def frames(self, system: str, requests: list[Request], keep_alive_s: float) -> Frames:
-        """What one cell of these requests left."""
+        """Run one cell of these requests and return its tables."""
         return frames(self.cell(system, requests, keep_alive_s))
 
     def cell(
@@ -205,13 +204,14 @@ def _starting(shared: Frames, private: Frames, size: ModelSize) -> dict[str, tup
         "kernels_s": median(shared.seconds("kernels"), "kernels"),
         "disk_bytes_per_s": (bandwidth, "shared backbone read from the page cache, one load"),
         "tier_bytes_per_s": (float(own), "private backbone read from the page cache, median"),
-        "adapter_bytes_per_s": (FAST, "reading it is part of adapter_s"),
+        "adapter_bytes_per_s": (FAST, "the time is part of adapter_s"),
     }
 
 
 @dataclass(frozen=True)
 class Fit:
-    """prefill = fixed + request·b + token·k; step = step + more·b; over so many batches."""
+    """prefill = fixed + request·b + token·k; step = step + more·b; fitted over ``batches``
+    batches."""
 
     fixed: float
     request: float
@@ -221,14 +221,14 @@ class Fit:
     batches: int
 
     def beyond(self, frames: Frames, requests: Any) -> np.ndarray[Any, Any]:
-        """What the prefills of these requests, each alone in its batch, took beyond the fit."""
+        """Prefill time beyond the fit of these requests, each alone in its batch."""
         tokens = frames.requests.set_index("request_id").loc[requests, "prompt_tokens"]
         expected = self.fixed + self.request + self.token * tokens.to_numpy()
         return np.asarray(np.maximum(frames.seconds("prefill", requests) - expected, 0.0))
 
 
 def fit_batches(shared: Frames, hot: pd.DataFrame) -> Fit:
-    """Of the requests ``hot``, each batch of which was sent at one instant."""
+    """Fit the requests ``hot``; each batch was sent at one instant."""
     spans = shared.spans.set_index(["request_id", "stage"])
     seconds = (spans["end_ns"] - spans["start_ns"]) / 1e9
     rows, prefill, step_rows, steps = [], [], [], []
@@ -241,7 +241,7 @@ def fit_batches(shared: Frames, hot: pd.DataFrame) -> Fit:
             members = starts == start
             rows.append((1.0, members.sum(), tokens[members].sum()))
             prefill.append(seconds.loc[(ids[members][0], "prefill")])
-        # All are decoding once the last of them has its first token.
+        # All are in decode after the last one's first token.
         step_rows.append((1.0, len(ids)))
         steps.append(seconds.loc[(ids[starts.argmax()], "decode")] / (STEPS - 1))
     fixed, request, token = _fit(rows, prefill)
@@ -259,12 +259,12 @@ def _computing(fit: Fit, shared: Frames, size: ModelSize) -> dict[str, tuple[flo
         "first_batch_s": median(fit.beyond(shared, first), "first prefill beyond the fit"),
         "decode_s": (fit.step, how),
         "decode_request_s": (fit.more, how),
-        "decode_bytes_per_s": (FAST, "reading the weights is part of decode_s"),
+        "decode_bytes_per_s": (FAST, "the time is part of decode_s"),
     }
 
 
 def _fit(rows: list[Any], values: list[float]) -> tuple[float, ...]:
-    """Coefficients, none below 0."""
+    """Least squares with non-negative coefficients."""
     from scipy.optimize import nnls
 
     found, _ = nnls(np.array(rows, float), np.array(values, float))
@@ -272,18 +272,18 @@ def _fit(rows: list[Any], values: list[float]) -> tuple[float, ...]:
 
 
 def _resting(fit: Fit, sleepy: Frames) -> dict[str, tuple[float, str]]:
-    """An instance that is put to sleep a second after each request, and woken by the next."""
+    """Measure an instance that is parked one second after each request and woken by the next."""
     _, *woken = sleepy.requests.sort_values("scheduled_ns")["request_id"]
     ends = sleepy.requests["responded_ns"].to_numpy()
     cache = sleepy.memory[sleepy.memory["owner"] == "kv"].sort_values("t_ns")
     freed = cache[(cache["bytes"] == 0) & (cache["bytes"].shift() > 0)]["t_ns"].to_numpy()
     since = [(t - ends[ends < t].max()) / 1e9 - 1.0 for t in freed]
-    offload = median(np.maximum(since, 0), "KV cache given back after a keep-alive of 1 s")
-    # The engine's slabs are made again, in a stage of its own or within the first prefill.
+    offload = median(np.maximum(since, 0), "KV cache released after a keep-alive of 1 s")
+    # The engine's slabs are allocated again, in their own stage or within the first prefill.
     again = sum(sleepy.seconds("kernels", woken)) / len(woken) + fit.beyond(sleepy, woken)
     return {
         "offload_s": offload,
-        "stop_s": (offload[0], "taken as long as an offloading"),
+        "stop_s": (offload[0], "assumed equal to offload_s"),
         "parked_batch_s": median(again, "first batch after parking beyond the fit"),
     }
 
@@ -296,12 +296,12 @@ def _transport(shared: Frames) -> dict[str, tuple[float, str]]:
     back = ((seen - prefill.reindex(seen.index)) / 1e9).to_numpy()
     return {
         "request_s": median(there, "client's send to the gateway's receipt"),
-        "response_s": median(back, "first token's making to the client's receipt"),
+        "response_s": median(back, "first token generated to the client's receipt"),
     }
 
 
 def settings(cores: int) -> dict[str, tuple[float, str]]:
-    """What follows from how the platform runs on a CPU, and from its options."""
+    """Fields that follow from how the platform runs on a CPU, and from its options."""
     from systems.serverless.options import Options
 
     options = Options()
@@ -319,7 +319,7 @@ def settings(cores: int) -> dict[str, tuple[float, str]]:
 
 
 def to_toml(name: str, numbers: dict[str, tuple[float, str]], machine: str) -> str:
-    """A profile as the simulator reads it; those of tables (``table.field``) come last."""
+    """Format a profile for the simulator; tables (``table.field``) come last."""
     import json
 
     today = datetime.now(UTC).date().isoformat()

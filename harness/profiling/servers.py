@@ -1,4 +1,5 @@
-"""The servers' part of ``slbench profile``: in-tree serverful systems, measured by live probes."""
+"""The servers' part of ``slbench profile``: serverful systems of this suite, measured by live
+probes."""
 
 from __future__ import annotations
 
@@ -19,23 +20,23 @@ if TYPE_CHECKING:
     from .machine import Request
 
 FIRST_S = 4.0
-"""When the first batch is sent: what a first request loads is loaded by then."""
+"""Time of the first batch: by then, everything that a first request loads is loaded."""
 BATCHES, PROMPTS = (1, 4, 12), (8, 32)
-"""Servers batch what instances of functions would have apart."""
+"""A server batches requests that separate instances would serve separately."""
 CROWD, ROUNDS = 8, 4
-"""Requests at once, of one adapter and of as many as there are requests."""
+"""Concurrent requests, all of one adapter or each of its own."""
 APART_S = 8.0
-"""So that a batch has left before the next comes."""
+"""Longer than a batch, so that batches do not overlap."""
 FOR_SYSTEM = {"bfloat16": "multi-lora", "float32": "dlora"}
-"""Which system stores weights so on the CPU."""
+"""The system that stores weights in this dtype on the CPU."""
 
 
 def measure_servers(
     backbone: str, threads: int, progress: Progress, *, by_profile: str | None = None
 ) -> dict[str, tuple[float, str]]:
-    """``servers.<dtype>.<field>`` → value and what it was measured from, for every dtype that an
-    in-tree serverful system stores weights in on the CPU. About six minutes. ``by_profile`` as
-    of :func:`~harness.profiling.machine.measure`."""
+    """Measure ``servers.<dtype>.<field>``, value and source, for every dtype in which a serverful
+    system of this suite stores weights on the CPU. About six minutes. ``by_profile`` as in
+    :func:`~harness.profiling.machine.measure`."""
     from systems.models.sizes import model_size
 
     found: dict[str, tuple[float, str]] = {}
@@ -43,7 +44,7 @@ def measure_servers(
         probe = Probe(Path(folder), backbone, threads, progress, by_profile)
         merging = _merging(probe.cell("dlora", _all_functions(1.0)))
         for dtype in FOR_SYSTEM:
-            # dLoRA itself would merge the one adapter of these batches.
+            # dLoRA itself would merge the single adapter of these batches.
             cell = probe.cell("multi-lora", _requests(), dtype=dtype)
             size = model_size(backbone, dtype, 16, "cpu")
             numbers = {**_computing(cell, size), **merging, **_held(cell, size)}
@@ -57,12 +58,12 @@ def _requests() -> list[Request]:
 
 
 def _all_functions(at_s: float) -> list[Request]:
-    """A request of each, so that the adapters of all are there."""
+    """One request of each function, so that all adapters are loaded."""
     return [(at_s, f"f{index}", 8, 2) for index in range(CROWD)]
 
 
 def _crowds(at_s: float) -> list[Request]:
-    """In turn, so that what else the machine does meets both alike."""
+    """Alternate, so that other activity of the machine affects both kinds equally."""
     requests: list[Request] = []
     for _ in range(ROUNDS):
         for functions in (1, CROWD):
@@ -92,26 +93,26 @@ def _computing(cell: Cell, size: ModelSize) -> dict[str, tuple[float, str]]:
 
 
 def _share(seen: Frames, crowds: Any) -> tuple[float, str]:
-    """Of pairs of crowds, one of one adapter and one of as many as requests."""
+    """Compare pairs of concurrent requests: one adapter against as many as requests."""
     spans = seen.spans[seen.spans["stage"] == "decode"].set_index("request_id")
     steps = []
     for _, crowd in crowds.groupby("scheduled_ns"):
         mine = spans.loc[crowd["request_id"]]
-        last = mine.loc[mine["start_ns"].idxmax()]  # all decode from when it does
+        last = mine.loc[mine["start_ns"].idxmax()]  # from here on, all are in decode
         steps.append((last["end_ns"] - last["start_ns"]) / (STEPS - 1))
     ratios = np.array(steps[1::2]) / np.array(steps[::2])
     more = np.maximum(ratios - 1, 0) / (CROWD - 1)
-    return median(more, f"steps of {CROWD} requests, {CROWD} adapters to one, a part of the rest")
+    return median(more, f"steps of {CROWD} requests, {CROWD} adapters against one")
 
 
 def _merging(cell: Cell) -> dict[str, tuple[float, str]]:
-    """From what dLoRA measures of itself before it serves."""
+    """From dLoRA's own measurements before it serves."""
     timed = cell.manifest.measured
     step_s = timed["unmerged_s"]
     how = "dlora's own, before it serves, weights in float32"
     return {
         "merged_share": (min(1.0, timed["merged_s"] / step_s), f"steps of one request, {how}"),
-        "switch_steps": (timed["switch_s"] / step_s, f"merging and taking out, {how}"),
+        "switch_steps": (timed["switch_s"] / step_s, f"merging and unmerging, {how}"),
     }
 
 

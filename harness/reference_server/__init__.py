@@ -1,8 +1,8 @@
-"""A server whose true send times are known, to measure clients against.
+"""A server with known send times, to measure clients against.
 
-It answers OpenAI's streaming completions from the prompt's own token ids, at a set pace, embeds
-in every event the monotonic time at which it was handed to the socket, keeps the same times in a
-log, and misbehaves when the model's name asks it to.
+It streams OpenAI completions from the prompt's own token ids, at a given pace. Every event contains
+the monotonic time at which it was passed to the socket; a log has the same times. The model's name
+selects faults.
 """
 
 from .oracle import Expected, expect

@@ -1,5 +1,5 @@
 """``python -m harness.reference_server PORT [PARENT]``: serves until it, or PARENT, ends. Port 0
-takes a free one; the port is printed once it listens."""
+selects a free one. Prints the port once it listens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .server import serve
 
 def _announce(port: int) -> None:
     print(port, flush=True)
-    # A collection would make this server late, and the client seem so.
+    # A garbage collection would delay this server, and the client would seem late.
     gc.collect()
     gc.freeze()
     gc.disable()

@@ -1,4 +1,4 @@
-"""Ways to behave, by the model's name: ``any-name.word.word-number``, the words in order.
+"""Behaviours, selected by the model's name: ``any-name.word.word-number``, applied in order.
 
 ref.ttft-50.gap-10          first token after 50 ms, then one every 10 ms
 ref.role-first.cut-3        a role-only chunk at once, the connection cut after 3 tokens
@@ -29,7 +29,7 @@ _MS = 1_000_000
 
 
 class UnknownBehaviourError(ValueError):
-    """The model's name asks for something that this server cannot do."""
+    """The model's name contains an unknown behaviour."""
 
 
 def behaviour(word: str) -> Callable[[Behaviour], Behaviour]:
@@ -41,7 +41,7 @@ def behaviour(word: str) -> Callable[[Behaviour], Behaviour]:
 
 
 def script_for(request: Request) -> Script:
-    """Raises :class:`UnknownBehaviourError`."""
+    """Build the script of a request. Raises :class:`UnknownBehaviourError`."""
     script = well_behaved(request)
     for word in request.model.split(".")[1:]:
         name, value = _parse(word)
@@ -63,7 +63,7 @@ def _is_token(step: Step) -> bool:
 
 
 def _until(script: Script, tokens: int) -> list[Step]:
-    """The pieces up to the one that carries the ``tokens``-th token."""
+    """The steps up to the one with the ``tokens``-th token."""
     steps: list[Step] = []
     sent = 0
     for step in script.steps:
@@ -89,7 +89,7 @@ def _gap(script: Script, _: Request, ms: int) -> Script:
 
 @behaviour("headers-first")
 def _headers_first(script: Script, _: Request, __: int) -> Script:
-    """The head at once: a server that opens the stream before it has loaded anything."""
+    """Send the head at once, like a server that opens the stream before it has loaded anything."""
     return replace(script, head_after_ns=0)
 
 
@@ -100,14 +100,14 @@ def _slow_headers(script: Script, _: Request, ms: int) -> Script:
 
 @behaviour("role-first")
 def _role_first(script: Script, request: Request, _: int) -> Script:
-    """A chunk with a role and no text at once, as chat completions begin."""
+    """Send a chunk with a role and no text at once, as in chat completions."""
     choice = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
     return replace(script, steps=[Step(0, envelope(request, [choice])), *script.steps])
 
 
 @behaviour("empty-chunks")
 def _empty_chunks(script: Script, request: Request, _: int) -> Script:
-    """A chunk without text at once, and one with every token."""
+    """Send a chunk without text at once, and one with every token."""
     empty = Step(0, envelope(request, [{"index": 0, "text": "", "finish_reason": None}]))
     steps = [empty]
     for step in script.steps:
@@ -121,7 +121,7 @@ def _last_token(script: Script) -> Step | None:
 
 @behaviour("pings")
 def _pings(script: Script, _: Request, __: int) -> Script:
-    """A comment at once, and one with every piece."""
+    """Send a comment at once, and one with every piece."""
     ping = Step(0, b": ping")
     return replace(script, steps=[ping, *(part for step in script.steps for part in (step, ping))])
 
@@ -138,7 +138,7 @@ def _split_utf8(script: Script, _: Request, __: int) -> Script:
 
 @behaviour("pack")
 def _pack(script: Script, request: Request, size: int) -> Script:
-    """``size`` tokens a chunk, at the pace of one."""
+    """Send ``size`` tokens per chunk, at the pace of one."""
     tokens = [step for step in script.steps if _is_token(step)]
     rest = [step for step in script.steps if not _is_token(step)]
     groups = [tokens[at : at + size] for at in range(0, len(tokens), size)]
@@ -152,7 +152,7 @@ def _pack(script: Script, request: Request, size: int) -> Script:
 
 @behaviour("burst")
 def _burst(script: Script, _: Request, size: int) -> Script:
-    """``size`` events a write."""
+    """Send ``size`` events per write."""
     first, *rest = script.steps
     bunched = [
         replace(step, after_ns=0) if index % size else step for index, step in enumerate(rest, 1)
@@ -162,7 +162,7 @@ def _burst(script: Script, _: Request, size: int) -> Script:
 
 @behaviour("no-ids")
 def _no_ids(script: Script, _: Request, __: int) -> Script:
-    """Text without token ids, as most servers send it."""
+    """Send text without token ids, as most servers do."""
     steps = []
     for step in script.steps:
         if _is_token(step) and not isinstance(step.content, bytes):
@@ -186,7 +186,7 @@ def _no_usage(script: Script, _: Request, __: int) -> Script:
 
 @behaviour("short")
 def _short(script: Script, request: Request, tokens: int) -> Script:
-    """Ends by itself after ``tokens``, 0 of them included: fewer than asked for."""
+    """End after ``tokens`` tokens (0 is possible), fewer than requested."""
     ids = answer_ids(request)[:tokens]
     steps = _until(script, tokens) if tokens else []
     finish = Step(0 if tokens else script.steps[0].after_ns, text_event(request, [], "stop"))
@@ -196,7 +196,7 @@ def _short(script: Script, request: Request, tokens: int) -> Script:
 
 @behaviour("error")
 def _error(script: Script, _: Request, tokens: int) -> Script:
-    """Status 200, ``tokens`` tokens, then an error event and [DONE]."""
+    """Send status 200, ``tokens`` tokens, then an error event and [DONE]."""
     error = {"error": {"message": "out of memory", "type": "server_error", "code": "500"}}
     steps = [*_until(script, tokens), Step(1 * _MS, error), script.steps[-1]]
     return replace(script, steps=steps)
@@ -204,19 +204,19 @@ def _error(script: Script, _: Request, tokens: int) -> Script:
 
 @behaviour("cut")
 def _cut(script: Script, _: Request, tokens: int) -> Script:
-    """The connection is reset after ``tokens`` tokens, 0: before anything."""
+    """Reset the connection after ``tokens`` tokens; 0: before any byte."""
     return replace(script, steps=_until(script, tokens), ending="cut")
 
 
 @behaviour("stall")
 def _stall(script: Script, _: Request, tokens: int) -> Script:
-    """Nothing more after ``tokens`` tokens, the connection left open."""
+    """Send nothing after ``tokens`` tokens, but leave the connection open."""
     return replace(script, steps=_until(script, tokens), ending="stall")
 
 
 @behaviour("premature")
 def _premature(script: Script, _: Request, tokens: int) -> Script:
-    """The response ends in order after ``tokens`` tokens, but the stream never said so."""
+    """End the response normally after ``tokens`` tokens, but without the end of the stream."""
     return replace(script, steps=_until(script, tokens))
 
 

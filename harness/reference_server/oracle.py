@@ -1,6 +1,6 @@
-"""What a client's record must say, from the schedule, the model's name and the server's log.
+"""Computes the expected client record from the schedule, the model's name and the server's log.
 
-Shares nothing with the client: it never looks at a byte that was sent.
+Shares no code with the client, and does not parse the bytes that were sent.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _STATUS_BY_WORD: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """``first_token_ns``, ``last_token_ns`` and ``token_ns`` (per token) are absolute times of
-    sending; None or empty where the answer carries no text."""
+    """``first_token_ns``, ``last_token_ns`` and ``token_ns`` (per token) are absolute send times;
+    None or empty if the response has no text."""
 
     status: str
     output_tokens: int | None
@@ -37,7 +37,7 @@ class Expected:
 
 
 def expect(model: str, prompt: Sequence[int], entry: Mapping[str, Any]) -> Expected:
-    """``entry`` is the server's log of the request."""
+    """Return the expected record; ``entry`` is the server's log of the request."""
     words = [word.rstrip("0123456789").rstrip("-") for word in model.split(".")[1:]]
     status = next((_STATUS_BY_WORD[word] for word in words if word in _STATUS_BY_WORD), "ok")
     sent = [(at, token) for at, ids in entry["sent"] for token in ids]

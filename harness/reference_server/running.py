@@ -1,4 +1,4 @@
-"""A reference server in a process of its own."""
+"""A reference server in a separate process."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from ..errors import HarnessError
 
 @dataclass(frozen=True, slots=True)
 class ReferenceServer:
-    """One that is up."""
+    """A running reference server."""
 
     base_url: str
     pid: int
 
     def log(self) -> dict[int, dict[str, Any]]:
-        """``entries`` by request id, of those that came with one."""
+        """Return ``entries`` by request id, for requests with an id."""
         return {int(entry["request_id"]): entry for entry in self.entries() if entry["request_id"]}
 
     def entries(self) -> list[dict[str, Any]]:
-        """What it did since the last call, by arrival; the fields of ``server.Entry``."""
+        """Return the log since the last call, in order of arrival; the fields of
+        ``server.Entry``."""
         with urlopen(f"{self.base_url}/log", timeout=30) as response:
             entries: list[dict[str, Any]] = json.load(response)
         return entries
@@ -35,7 +36,7 @@ class ReferenceServer:
 
 @contextmanager
 def running_reference_server() -> Iterator[ReferenceServer]:
-    """On a free port of this machine; ended on leaving, and with this process."""
+    """Run a server on a free local port. It ends on exit, and with this process."""
     process = subprocess.Popen(
         [sys.executable, "-m", "harness.reference_server", "0", str(os.getpid())],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""An answer laid out before it is sent: what goes out when."""
+"""Scripts: a response and its timing, prepared before it is sent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GAP_NS = 20_000_000
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked. ``model`` carries the behaviour, see ``behaviours``."""
+    """A request. ``model`` selects the behaviour, see ``behaviours``."""
 
     id: str
     model: str
@@ -24,18 +24,18 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A piece of the body, sent ``after_ns`` after the one before; pieces 0 ns apart leave in one
-    write. A mapping becomes a JSON event with the time of sending in it, bytes go as they are."""
+    """A piece of the body, sent ``after_ns`` after the previous one; pieces 0 ns apart share one
+    write. A mapping becomes a JSON event with its send time; bytes are sent unchanged."""
 
     after_ns: int
     content: Mapping[str, Any] | bytes
     ids: tuple[int, ...] = ()
-    """The tokens whose text the piece carries."""
+    """The tokens whose text the piece contains."""
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A whole answer. ``head_after_ns``: None sends the head with the first piece."""
+    """A complete response. ``head_after_ns``: None sends the head with the first piece."""
 
     steps: Sequence[Step]
     status: int = 200
@@ -45,17 +45,17 @@ class Script:
     head_after_ns: int | None = None
     newline: bytes = b"\n"
     split: bool = False
-    """Every event is cut inside a character, its halves sent 1 ms apart."""
+    """Whether every event is split within a character, with 1 ms between the halves."""
     ending: Literal["end", "cut", "stall"] = "end"
 
 
 def text_of(token: int) -> str:
-    """The text of a token: distinct for each, with a character of three bytes (numero sign)."""
+    """Return the text of a token: unique, with a three-byte character (numero sign)."""
     return f" \N{NUMERO SIGN}{token}"
 
 
 def answer_ids(request: Request) -> tuple[int, ...]:
-    """The prompt's ids, over and over: real ids that tell one request's answer from another's."""
+    """Repeat the prompt's ids: valid ids that distinguish the responses of different requests."""
     return tuple(request.prompt[i % len(request.prompt)] for i in range(request.max_tokens))
 
 
@@ -92,7 +92,7 @@ DONE = Step(0, b"data: [DONE]")
 
 
 def well_behaved(request: Request) -> Script:
-    """A token an event, the first with the head; usage and [DONE] with the last."""
+    """One token per event, the first with the head; usage and [DONE] with the last."""
     ids = answer_ids(request)
     steps = [
         Step(
@@ -108,7 +108,7 @@ def well_behaved(request: Request) -> Script:
 
 
 def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> Script:
-    """An error in OpenAI's form, at once."""
+    """An immediate error in OpenAI's format."""
     body = {"error": {"message": message, "type": "reference", "code": str(status)}}
     return Script(
         [Step(0, json.dumps(body).encode())],

@@ -1,7 +1,7 @@
-"""The server: plays a script per request and logs when each token really left.
+"""The server: plays a script per request and logs when each token was sent.
 
-On asyncio's own loop, whose transports write to the socket at once; uvloop's wait for the end of
-the turn, which would make the embedded times earlier than the truth.
+It uses asyncio's own loop, whose transports write to the socket at once. uvloop's write at the end
+of the turn, which would make the embedded times too early.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _SPLIT_NS = 1_000_000
 
 @dataclass(slots=True)
 class Entry:
-    """What the server did for one request; absolute monotonic nanoseconds. ``sent`` has, per
-    piece that carries text, when its last byte was handed to the socket and its token ids."""
+    """The log of one request; absolute monotonic nanoseconds. ``sent``: for each piece with text,
+    the time at which its last byte was passed to the socket, and its token ids."""
 
     request_id: str
     model: str
@@ -36,7 +36,7 @@ class Entry:
 
 
 class Player:
-    """Sends one script. ``over(keep_alive)`` when it is through."""
+    """Sends one script, then calls ``over()``."""
 
     def __init__(
         self, script: Script, entry: Entry, transport: asyncio.Transport, over: Any
@@ -59,7 +59,7 @@ class Player:
             self._handle.cancel()
 
     def _later(self, after_ns: int, call: Any, *arguments: Any) -> None:
-        """On the script's own clock: a late write does not make the next one later."""
+        """Schedule on the script's own clock: a late write does not delay the next one."""
         self._due_s += after_ns / _NS
         self._handle = self._loop.call_at(self._due_s, call, *arguments)
 
@@ -109,7 +109,7 @@ class Player:
 
 
 def _writes(script: Script) -> list[tuple[int, list[tuple[Step, wire.Rendered]]]]:
-    """Steps 0 ns apart together, each rendered but for its time."""
+    """Group steps that are 0 ns apart; rendered except for the send time."""
     writes: list[tuple[int, list[tuple[Step, wire.Rendered]]]] = []
     for step in script.steps:
         piece = (step, wire.render(step, script.newline))
@@ -121,7 +121,7 @@ def _writes(script: Script) -> list[tuple[int, list[tuple[Step, wire.Rendered]]]
 
 
 class Connection(asyncio.Protocol):
-    """HTTP/1.1: a request at a time."""
+    """HTTP/1.1, one request at a time."""
 
     def __init__(self, log: list[Entry]) -> None:
         self._log = log
@@ -199,7 +199,7 @@ def _as_json(entry: Entry) -> dict[str, Any]:
 
 
 async def serve(host: str, port: int, announce: Any) -> None:
-    """Until cancelled. ``announce(port)`` once it listens."""
+    """Serve until cancelled. Calls ``announce(port)`` once it listens."""
     log: list[Entry] = []
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(log), host, port, backlog=4096)

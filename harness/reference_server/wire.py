@@ -1,4 +1,4 @@
-"""Steps as bytes: events, HTTP/1.1 chunks, heads."""
+"""Encodes steps as bytes: events, HTTP/1.1 chunks, heads."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from http import HTTPStatus
 from .script import Script, Step
 
 Rendered = tuple[bytes, bytes]
-"""Before and after the time of sending; the second empty where none is embedded."""
+"""The bytes before and after the send time; the second is empty if no time is embedded."""
 
 
 def render(step: Step, newline: bytes) -> Rendered:
-    """All of an event but the time at which it will be sent."""
+    """Encode an event except for its send time."""
     end = newline * 2
     if isinstance(step.content, bytes):
         is_event = step.content.startswith((b"data:", b":"))
@@ -39,7 +39,7 @@ def head(script: Script) -> bytes:
 
 
 def whole(status: int, body: bytes) -> bytes:
-    """A response that is not streamed."""
+    """Encode a response that is not streamed."""
     fields = {"Content-Type": "application/json", "Content-Length": str(len(body))}
     return _head(status, fields) + body
 
@@ -51,7 +51,7 @@ def _head(status: int, fields: Mapping[str, str]) -> bytes:
 
 
 def halves(data: bytes) -> tuple[bytes, bytes]:
-    """Cut after the first byte of the first character that has several; in the middle where there
-    is none."""
+    """Split after the first byte of the first multi-byte character; in the middle if there is
+    none."""
     at = next((index for index, byte in enumerate(data) if byte >= 0xC0), len(data) // 2)
     return data[: at + 1], data[at + 1 :]
