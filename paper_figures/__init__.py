@@ -1,4 +1,4 @@
-"""A module per figure: a run's records in; figure, its data and its caption out."""
+"""One module per figure: takes a run's records, returns the figure, its data and its caption."""
 
 from .errors import NothingToDrawError
 from .registry import (

@@ -1,4 +1,4 @@
-"""ServerlessLoRA with each mechanism switched off on its own: TTFT, E2E and cost by pattern."""
+"""ServerlessLoRA with each mechanism disabled on its own: TTFT, E2E and cost by pattern."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PUBLISHED = {
         "cost_usd": 12.55,
     },
 }
-"""Of *Normal*, 8 functions, four hours, by a digest of the paper."""
+"""For *Normal*, 8 functions, four hours; from a digest of the paper."""
 
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
@@ -52,7 +52,7 @@ def draw_figure(run: Run) -> Iterator[style.Drawing]:
 
 
 def _published(axis: Any, metric: str, rows: pd.DataFrame) -> None:
-    """Hollow marks over the bars that they belong to."""
+    """Draw hollow marks over the corresponding bars."""
     group = list(dict.fromkeys(rows["label"])).index(conditions.pattern(_NORMAL))
     shown = [system for system in PUBLISHED if system in set(rows["system"])]
     for system in shown:

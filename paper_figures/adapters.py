@@ -1,4 +1,4 @@
-"""The same load spread over 8 to 1,000 adapters."""
+"""The same load distributed over 8 to 1,000 adapters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A row a system, workload and backbone: what the figures of the main evaluation show."""
+"""One row per system, workload and backbone: the data of the main evaluation's figures."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ def all_systems(run: Run) -> list[str]:
 
 
 def systems_of(run: Run) -> list[str]:
-    """The run's systems without ablations, where it has any other."""
+    """The run's systems without ablations, unless it has only ablations."""
     there = all_systems(run)
     return [name for name in there if name not in style.ABLATIONS] or there
 
 
 def kept(run: Run, systems: Sequence[str]) -> list[Cell]:
-    """Cells of these systems, of the first seed."""
+    """Cells of these systems with the first seed."""
     chosen = [cell for cell in run.cells() if cell.system in systems]
     first = min(cell.manifest.seed for cell in chosen)
     return [c for c in chosen if c.manifest.seed == first and not c.manifest.repeat]
 
 
 def means(run: Run, metrics: Sequence[str], systems: Sequence[str]) -> pd.DataFrame:
-    """Of each pattern and backbone, the mean over the segments; ``label`` names both. Intervals
-    are over the segments, where there are at least three. ``NothingToDrawError`` where none of
-    the metrics is known of any."""
+    """Mean over the segments for each pattern and backbone; ``label`` names both. Intervals are
+    over the segments, if there are at least three. Raises ``NothingToDrawError`` if none of the
+    metrics is known."""
     found = _over_segments(run, metrics, systems, per_backbone=True)
     labels = found["workload"].map(pattern) + "\n" + found["backbone"].map(_short)
     return found.assign(label=labels)
 
 
 def totals(run: Run, metrics: Sequence[str], systems: Sequence[str]) -> pd.DataFrame:
-    """The same of each pattern, over both backbones."""
+    """Mean over the segments for each pattern, over all backbones."""
     found = _over_segments(run, metrics, systems, per_backbone=False)
     return found.drop(columns="backbone").assign(label=found["workload"].map(pattern))
 
@@ -75,7 +75,7 @@ def chosen_segments(run: Run, systems: Sequence[str]) -> pd.DataFrame:
 
 
 def over_segments(values: pd.Series[Any], counts: pd.Series[Any]) -> dict[str, Any]:
-    """Their mean with its interval, how many they are and of how many requests."""
+    """Return mean and interval of the values, their number, and the number of requests."""
     there = values.dropna().astype(float)
     low, high = student_interval(there.tolist()) or (np.nan, np.nan)
     return {
@@ -84,7 +84,7 @@ def over_segments(values: pd.Series[Any], counts: pd.Series[Any]) -> dict[str, A
 
 
 def bars(axis: Any, rows: pd.DataFrame, unit: str) -> None:
-    """Groups by ``label``, a bar a system, whiskers where there is an interval."""
+    """Draw groups by ``label`` with one bar per system, and whiskers if there is an interval."""
     labels = list(dict.fromkeys(rows["label"]))
     for system in style.in_order(rows["system"]):
         name, colour, _ = style.look(system)
@@ -102,7 +102,7 @@ def bars(axis: Any, rows: pd.DataFrame, unit: str) -> None:
 
 
 def bar_places(rows: pd.DataFrame, system: str) -> tuple[np.ndarray[Any, Any], float]:
-    """Where the system's bar of each label stands, and its width."""
+    """Return the positions of the system's bars by label, and their width."""
     systems = style.in_order(rows["system"])
     width = GAP / len(systems)
     offset = (systems.index(system) - (len(systems) - 1) / 2) * width
@@ -110,7 +110,7 @@ def bar_places(rows: pd.DataFrame, system: str) -> tuple[np.ndarray[Any, Any], f
 
 
 def _say_unknown(axis: Any, places: np.ndarray[Any, Any], width: float) -> None:
-    """In the place of bars whose height is not known."""
+    """Label bars whose height is unknown."""
     for place in places:
         axis.text(
             place, 0.03, style.UNKNOWN, transform=axis.get_xaxis_transform(),
@@ -121,7 +121,7 @@ def _say_unknown(axis: Any, places: np.ndarray[Any, Any], width: float) -> None:
 
 
 def together(cells: Sequence[Cell]) -> str:
-    """How many backbones were served at once, where it is the same number in all cells and more
+    """Return how many backbones were served at once, if the number is equal in all cells and more
     than one."""
     counts = {len(cell.manifest.deployment["backbones"]) for cell in cells}
     least = min(counts)
@@ -131,13 +131,14 @@ def together(cells: Sequence[Cell]) -> str:
 
 
 def prices(cells: Sequence[Cell]) -> str:
-    """The price sheets that the cells are billed by."""
+    """Name the price sheets of the cells' bills."""
     names = {str(cell.manifest.prices["name"]) for cell in cells}
     return f"prices {' and '.join(sorted(names))}"
 
 
 def finish(name: str, figure: Any, cells: Sequence[Cell], data: pd.DataFrame, more: str) -> Any:
-    """``data`` of several segments, or of repeats, says so in the caption."""
+    """Add the caption and return the drawing. If ``data`` covers several segments or repeats, the
+    caption says so."""
     counts = data["segments"][data["segments"] > 0]
     least, most = int(counts.min()), int(counts.max())
     between = ", 95 % over them" if "low" in data and data["low"].notna().any() else ""
@@ -149,7 +150,8 @@ def finish(name: str, figure: Any, cells: Sequence[Cell], data: pd.DataFrame, mo
 
 
 def pattern(workload: str) -> str:
-    """``azure-normal8``, one of the paper's three patterns, is shown as *normal*."""
+    """Display name of a workload: ``azure-normal8``, one of the paper's three patterns, is
+    *normal*."""
     return workload.removeprefix("azure-").rstrip("8") if workload in PATTERNS else workload
 
 

@@ -1,4 +1,4 @@
-"""Cost against mean TTFT: a point a system and pattern, the undominated ones joined."""
+"""Cost against mean TTFT: one point per system and pattern; a line joins the undominated points."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ def draw_figure(run: Run) -> Iterator[style.Drawing]:
 
 
 def tidy(run: Run) -> pd.DataFrame:
-    """Mean TTFT, cost, and whether another system is at least as good in both and better in one;
-    of those whose TTFT and cost are known. ``NothingToDrawError`` where no system's are."""
+    """Mean TTFT, cost, and ``undominated``: no other system is at least as good in both and better
+    in one. Only systems with known TTFT and cost. Raises ``NothingToDrawError`` if there are none.
+    """
     keys = ["workload", "system"]
     rows = conditions.totals(run, list(_METRICS), conditions.all_systems(run))
     values = rows.pivot_table(index=keys, columns="metric", values="value", sort=False)

@@ -1,5 +1,5 @@
-"""What serving one backbone's functions costs, and is worth, under every system of a run,
-serverless and serverful: the latter by the hour for every card that they hold."""
+"""Cost and cost-effectiveness of serving one backbone's functions, for every system of a run.
+Serverful systems pay by the hour for every card that they hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What memory a GPU must have: two devices, eight functions of two backbones, normal load."""
+"""Effect of the GPU's memory size: two devices, eight functions of two backbones, normal load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a figure says of records that it cannot show."""
+"""The error for records without the data of a figure."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from harness.errors import HarnessError
 
 
 class NothingToDrawError(HarnessError):
-    """The records lack what the figure shows: it is skipped, and this says why."""
+    """The records lack the figure's data. The figure is skipped; the message is the reason."""

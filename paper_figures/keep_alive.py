@@ -1,4 +1,4 @@
-"""What a longer keep-alive buys and costs, normal load."""
+"""Benefit and cost of a longer keep-alive, normal load."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What each system holds on its device over time, by owner, and what was measured: the processes'
-PSS, and on a card what the driver says is theirs."""
+"""Memory of each system over time: by owner in the ledger, and as measured (the processes' PSS, and
+on a card the driver's count)."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _GRID_NS = 100_000_000
 _SECOND_NS = 1_000_000_000
 _MEASURED = {
     "measured-pss": ("measured PSS, all processes", "o-"),
-    # A copy that processes share is none's: the driver counts it for nobody.
+    # The driver attributes a copy that processes share to no process.
     "measured-nvml": ("driver's count by process", "^:"),
 }
 
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
-    """One figure a workload and seed: a panel a system, all to one scale. ``NothingToDrawError``
-    where the memory of none is known."""
+    """Yield one figure per workload and seed, with one panel per system on a common scale. Raises
+    ``NothingToDrawError`` if no system's memory is known."""
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in run.cells():
         groups.setdefault((cell.workload, cell.path.name), []).append(cell)
@@ -41,9 +41,9 @@ def draw_figure(run: Run) -> Iterator[style.Drawing]:
 
 
 def tidy(cell: Cell) -> pd.DataFrame:
-    """A row per time and owner: ``bytes`` of the ledger, all devices and functions, every tenth of
-    a second where the records hold them so, else at every change; measured samples, one a second
-    at most, keep their own times under their source's name."""
+    """Return one row per time and owner. ``bytes`` of the ledger, over all devices and functions:
+    every 0.1 s if the records have such times, else at every change. Measured samples, at most one
+    per second, keep their times; their owner is the source's name."""
     memory = cell.table("memory").to_pandas()
     held = _held(memory[memory["source"] == "ledger"], cell.summary["duration_s"])
     measured = _each_second(memory[memory["source"].isin(_MEASURED)])
@@ -54,7 +54,7 @@ def tidy(cell: Cell) -> pd.DataFrame:
 
 
 def _held(ledger: pd.DataFrame, duration_s: float) -> pd.DataFrame:
-    """What a function holds lasts until its next row."""
+    """A function's value holds until its next row."""
     wide = ledger.assign(function_id=ledger["function_id"].fillna("")).pivot_table(
         index="t_ns", columns=["owner", "device", "function_id"], values="bytes", aggfunc="last"
     )
@@ -66,7 +66,7 @@ def _held(ledger: pd.DataFrame, duration_s: float) -> pd.DataFrame:
 
 
 def _each_second(samples: pd.DataFrame) -> pd.DataFrame:
-    """All devices together, the first sample of each second."""
+    """Sum over all devices, first sample of each second."""
     whole = samples.groupby(["source", "t_ns"])[["bytes"]].sum().reset_index()
     later = whole.assign(second=whole["t_ns"] // _SECOND_NS).duplicated(["source", "second"])
     return whole[~later].rename(columns={"source": "owner"})
@@ -86,7 +86,7 @@ def _draw(name: str, cells: list[Cell], data: pd.DataFrame) -> style.Drawing:
     for axis, cell in zip(axes[0], cells, strict=True):
         _panel(axis, data[data["system"] == cell.system], cell.system)
     axes[0, 0].set_ylabel("memory, GB")
-    # Last, since it ends the search for the right limits of all panels.
+    # Last, because setting limits disables autoscaling for all panels.
     axes[0, 0].set_xlim(left=0)
     axes[0, 0].set_ylim(bottom=0)
     style.legend(figure)

@@ -1,4 +1,4 @@
-"""Whether the paper's numbers belong beside a run."""
+"""Decides whether the paper's numbers are comparable with a run."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ DURATION_S = 14_400.0
 
 
 def belongs(cells: Sequence[Cell]) -> bool:
-    """Whether all of the cells are conditions of the paper's main evaluation: its backbones under
-    its patterns of load, four hours at their own pace."""
+    """Whether all cells are conditions of the paper's main evaluation: its backbones under its load
+    patterns, four hours without compression."""
     return all(_of_the_evaluation(cell.manifest) for cell in cells)
 
 

@@ -1,6 +1,6 @@
-"""Figures by name. A module of a run offers ``draw_figure(run)``, which gives drawings; one of a
-sweep offers ``PANELS`` (and ``MORE`` for the caption); and a line here. From which reference
-records they are drawn stands in sources.toml."""
+"""Figures by name. A figure of a run is a module with ``draw_figure(run)``, which yields drawings;
+one of a sweep is a module with ``PANELS`` (and ``MORE`` for the caption). Each has a line here.
+sources.toml lists the reference records of each figure."""
 
 from __future__ import annotations
 
@@ -49,24 +49,24 @@ _SWEEPS = {
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """``paths``: the PNGs; ``skipped``: of each figure that was not drawn, a line that says why."""
+    """``paths``: the PNGs. ``skipped``: one line per skipped figure, with the reason."""
 
     paths: Sequence[Path]
     skipped: Sequence[str] = ()
 
 
 def figure_names() -> list[str]:
-    """Those that any run can be drawn as."""
+    """List the figures of runs."""
     return list(_FIGURES)
 
 
 def sweep_names() -> list[str]:
-    """Those that are drawn from sweeps."""
+    """List the figures of sweeps."""
     return list(_SWEEPS)
 
 
 def open_record(name: str | Path) -> Record:
-    """A run by its folder or its id, or a sweep by its folder. ``RecordError`` where it is
+    """Open a run by its folder or id, or a sweep by its folder. Raises ``RecordError`` if it is
     neither."""
     from harness.records import open_run
 
@@ -76,8 +76,8 @@ def open_record(name: str | Path) -> Record:
 
 
 def names_for(record: Record) -> list[str]:
-    """The figures of a record: of a run, all; of a sweep, those of its study. ``HarnessError``
-    where the study has none of its own."""
+    """List the figures of a record: all for a run, those of its study for a sweep. Raises
+    ``HarnessError`` if the study has none."""
     from harness.records import Run
 
     if isinstance(record, Run):
@@ -90,8 +90,8 @@ def names_for(record: Record) -> list[str]:
 
 
 def drawings(name: str, record: Record) -> Iterable[Drawing]:
-    """A figure of a record. ``HarnessError`` where the name is unknown, ``NothingToDrawError``
-    where the record lacks what the figure shows."""
+    """Yield the drawings of a figure. Raises ``HarnessError`` if the name is unknown, and
+    ``NothingToDrawError`` if the record lacks the data."""
     from harness.records import Run
 
     from . import sweep_panels
@@ -110,14 +110,14 @@ def drawings(name: str, record: Record) -> Iterable[Drawing]:
 
 
 def draw(name: str, record: Record, folder: Path) -> list[Path]:
-    """Draw a figure into ``folder``: PNG for people, PDF and SVG for papers, and a CSV of what it
-    shows. The PNGs; errors as of :func:`drawings`."""
+    """Draw a figure into ``folder`` as PNG, PDF and SVG, with a CSV of its data; return the PNGs.
+    Raises as :func:`drawings` does."""
     return [drawing.save(folder) for drawing in drawings(name, record)]
 
 
 def draw_each(names: Sequence[str], record: Record, folder: Path) -> Drawn:
-    """Draw those of the figures that the record can feed. ``HarnessError`` where a name is
-    unknown, before anything is drawn."""
+    """Draw the figures for which the record has data. Raises ``HarnessError`` if a name is unknown,
+    before drawing."""
     for name in names:
         _module(name)
     paths: list[Path] = []
@@ -131,7 +131,7 @@ def draw_each(names: Sequence[str], record: Record, folder: Path) -> Drawn:
 
 
 def draw_reference(name: str, reference: Path, folder: Path) -> list[Path]:
-    """The same from each record under ``reference`` that sources.toml names for the figure."""
+    """Draw a figure from each record under ``reference`` that sources.toml lists for it."""
     _module(name)
     paths = []
     for index, source in enumerate(sources()[name]):
@@ -142,7 +142,7 @@ def draw_reference(name: str, reference: Path, folder: Path) -> list[Path]:
 
 
 def sources() -> dict[str, list[str]]:
-    """By figure, the reference records that it is drawn from."""
+    """The reference records of each figure."""
     text = (files("paper_figures") / "sources.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 

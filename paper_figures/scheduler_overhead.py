@@ -1,5 +1,5 @@
-"""What deciding takes as functions and GPUs grow together: of single decisions, and the memory of
-the whole simulation. Measured while weak scaling was simulated, on the machine that did."""
+"""Time of single decisions, and memory of the whole simulation, as functions and GPUs grow
+together. Measured during the simulation of weak scaling, on the machine that ran it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Share of requests whose first token came after its objective, by pattern and backbone."""
+"""Share of requests whose first token missed its objective, by pattern and backbone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NAME = "slo-violations"
 PUBLISHED = {"serverless-lora": 10.0, "serverless-llm": 45.0, "instainfer": 58.0}
-"""Per cent, the worst of the paper's conditions, by a digest of it."""
+"""Per cent, the worst of the paper's conditions; from a digest of the paper."""
 
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
@@ -36,7 +36,7 @@ def draw_figure(run: Run) -> Iterator[style.Drawing]:
 
 
 def _published(axis: Any, data: pd.DataFrame) -> None:
-    """Hollow marks in a group of their own, each where its system's bar would stand."""
+    """Draw hollow marks in a separate group, each at the position of its system's bar."""
     labels = list(dict.fromkeys(data["label"]))
     shown = [system for system in PUBLISHED if system in set(data["system"])]
     for system in shown:

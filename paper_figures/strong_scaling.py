@@ -1,4 +1,4 @@
-"""One load on ever more GPUs."""
+"""One load on an increasing number of GPUs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""One look for all figures: colours that survive colour blindness and grey, fonts that embed."""
+"""The common style of all figures: colours for colour-blind readers and grey prints, embedded
+fonts."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ mpl.use("Agg")
 
 PAGE_IN, COLUMN_IN = 7.0, 3.3
 
-# Of Okabe and Ito's palette, ordered so that neighbours differ in lightness as well.
+# From Okabe and Ito's palette, ordered so that neighbours also differ in lightness.
 STAGES = {
     "queue": "#d9d9d9",
     "warming": "#56b4e9",
@@ -48,25 +49,25 @@ SYSTEMS = {
     "dlora": ("dLoRA", "#8c6bb1", "P"),
     "vllm-dedicated": ("vLLM, one server a function", "#f0c9a8", ">"),
 }
-"""Name on a figure, colour (neighbours differ in lightness) and mark of each system."""
+"""Display name, colour (neighbours differ in lightness) and marker of each system."""
 ABLATIONS = tuple(name for name in SYSTEMS if name.startswith("serverless-lora-"))
 UNKNOWN = "not known"
-"""In the place of what the records do not hold, so that it is not taken for zero."""
+"""Label for missing data, so that it is not taken for zero."""
 
 
 def look(system: str) -> tuple[str, str, str]:
-    """Name, colour and mark; those of a system from elsewhere are its own name in grey."""
+    """Return name, colour and marker; an unknown system has its own name in grey."""
     return SYSTEMS.get(system, (system, "#6b6b6b", "*"))
 
 
 def in_order(systems: Iterable[str]) -> list[str]:
-    """As they stand in the legend: ServerlessLoRA, its rivals, its ablations, others."""
+    """Sort systems as in the legend: ServerlessLoRA, baselines, ablations, others."""
     known = list(SYSTEMS)
     return sorted(set(systems), key=lambda s: (known.index(s) if s in known else 99, s))
 
 
 def legend(figure: Any, columns: int | None = None) -> None:
-    """Everything that a panel labels, once, above the panels."""
+    """Draw one legend above the panels, with every label once."""
     found: dict[str, Any] = {}
     for axis in figure.axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
@@ -78,12 +79,12 @@ def legend(figure: Any, columns: int | None = None) -> None:
 
 
 def say_unknown(axis: Any, what: str = "") -> None:
-    """Across an empty panel: ``what`` is not known."""
+    """Label an empty panel: ``what`` is not known."""
     axis.text(0.5, 0.5, f"{what} {UNKNOWN}".strip(), transform=axis.transAxes, ha="center")
 
 
 def apply() -> None:
-    """Set the style; call before the figure is made."""
+    """Set the style; call before a figure is created."""
     sns.set_theme(
         context="paper",
         style="whitegrid",
@@ -106,15 +107,15 @@ def apply() -> None:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with the data it shows. Its caption, which says live or simulated, is on it."""
+    """A figure with its data. Its caption, which says live or simulated, is part of the figure."""
 
     name: str
     figure: Any
     data: pd.DataFrame
 
     def save(self, folder: Path) -> Path:
-        """Write PNG, PDF, SVG and CSV; the PNG's path. No dates inside, so that the same records
-        give the same bytes."""
+        """Write PNG, PDF, SVG and CSV; return the PNG's path. Files contain no dates, so that the
+        same records give the same bytes."""
         import matplotlib.pyplot as plt
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -129,8 +130,8 @@ class Drawing:
 
 
 def _laid_out(figure: Any) -> Any:
-    """The box, in inches, around all that is on it. Found once, and the places with it, not once
-    for each format: that is half the time that drawing takes."""
+    """Return the bounding box in inches. Layout runs once instead of once per format, which halves
+    the drawing time."""
     from matplotlib import rcParams
 
     figure.draw_without_rendering()
@@ -139,8 +140,8 @@ def _laid_out(figure: Any) -> Any:
 
 
 def caption(cells: Sequence[Cell], more: str) -> str:
-    """What every figure says of itself: live and on which machine, or simulated and by which
-    profile, and the runs it is made of."""
+    """Return the caption: live and on which machine, or simulated and by which profile, and the
+    runs."""
     grounds = " and ".join(sorted({ground(cell.manifest) for cell in cells}))
     runs = ", ".join(sorted({cell.manifest.run_id for cell in cells}))
     invalid = sum(not cell.manifest.valid for cell in cells)
@@ -149,7 +150,8 @@ def caption(cells: Sequence[Cell], more: str) -> str:
 
 
 def ground(about: Manifest) -> str:
-    """Live on which machine, or simulated by which profile and how far that was from live."""
+    """Describe the basis of a cell: live and the machine, or simulated, the profile and its
+    error."""
     if about.mode == "live":
         if gpu := about.machine.get("gpu"):
             return f"live on {gpu}"
@@ -159,7 +161,7 @@ def ground(about: Manifest) -> str:
 
 
 def simulated(profile: Mapping[str, Any]) -> str:
-    """What a simulated figure says of its profile."""
+    """Describe a simulation: its profile and how it was checked."""
     check = profile.get("last_check")
     checked = f", checked against live ({_worst(check)})" if check else ", not checked against live"
     return f"simulated, profile {profile['name']}{checked}"
@@ -173,7 +175,7 @@ def _worst(check: Mapping[str, Mapping[str, float | None]]) -> str:
 def in_panels(
     cells: Sequence[Cell], tidy: Callable[[Cell], pd.DataFrame]
 ) -> tuple[list[Cell], pd.DataFrame]:
-    """Cells in the order of their panels, ServerlessLoRA's last as in the paper, and their data
-    one under the other."""
+    """Return cells in panel order, ServerlessLoRA last as in the paper, and their concatenated
+    data."""
     ordered = sorted(cells, key=lambda c: (c.system.startswith("serverless-lora"), c.system))
     return ordered, pd.concat([tidy(cell) for cell in ordered], ignore_index=True)

@@ -1,4 +1,4 @@
-"""The records of a sweep, and lines over the number that was varied."""
+"""The records of a sweep, and lines over the varied number."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from . import style
 _ABOUT, _NUMBERS = "study.json", "numbers.parquet"
 _APART = 1.2
 _BELOW = 3.0
-"""By how much a logarithmic axis goes below the least value."""
+"""Factor between the smallest value and the lower end of a logarithmic axis."""
 _VALUES = ("value", "low", "high")
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """``numbers``: a row a value of what ``over`` says, system, metric; with 95 % intervals.
-    ``study``: of which it is, by name."""
+    """``numbers``: one row per value of ``over``, system and metric, with 95 % intervals.
+    ``study``: name of its study."""
 
     path: Path
     study: str
@@ -47,7 +47,7 @@ def is_sweep(path: Path) -> bool:
 
 
 def open_sweep(path: Path) -> Sweep:
-    """``RecordError`` where the folder holds no sweep."""
+    """Open a sweep. Raises ``RecordError`` if the folder has none."""
     try:
         about = json.loads((path / _ABOUT).read_bytes())
         numbers = read_kept(path / _NUMBERS).to_pandas()
@@ -60,9 +60,9 @@ def open_sweep(path: Path) -> Sweep:
 def lines(
     axis: Any, sweep: Sweep, metric: str, unit: str, *, log_y: bool = False, scale: float = 1.0
 ) -> pd.DataFrame:
-    """A line a system with the band of its interval; the rows that it shows. ``banded``: whether
-    with their interval. On a logarithmic axis none is shown that reaches below the axis: cut off
-    it would pass for one that reaches just to the axis' end."""
+    """Draw one line per system with its interval as a band, and return the drawn rows. ``banded``:
+    whether the band is drawn. On a logarithmic axis, a band that extends below the axis is not
+    drawn: cut off, it would seem to end at the axis."""
     rows = sweep.numbers[sweep.numbers["metric"] == metric].sort_values(["system", "at"])
     rows = rows.assign(**{name: rows[name].astype(float) * scale for name in _VALUES})
     least = rows["value"].min() / _BELOW if log_y else -np.inf
@@ -86,12 +86,12 @@ def lines(
 
 
 def fit(axis: Any, rows: pd.DataFrame, *, log_y: bool) -> None:
-    """The lower end of the axis, once all that is on it is there."""
+    """Set the lower end of the axis, after everything is drawn."""
     axis.set_ylim(bottom=rows["value"].min() / _BELOW if log_y else 0)
 
 
 def ticks(axis: Any, values: Sequence[float]) -> None:
-    """At values that were run, in plain numbers, those left out that would run into others."""
+    """Set ticks at the values of the sweep, in plain numbers; overlapping ones are left out."""
     apart = [values[0]]
     for value in values[1:]:
         if value >= _APART * apart[-1]:

@@ -1,4 +1,4 @@
-"""A sweep as panels side by side, a metric each."""
+"""A sweep as panels, one per metric."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Panel:
     unit: str
     log_y: bool = False
     published: tuple[tuple[str, float], ...] = ()
-    """(system, value), drawn as hollow marks where the sweep has ``published_at``."""
+    """(system, value), drawn as hollow marks if the sweep has ``published_at``."""
     scale: float = 1.0
-    """From the record's unit to the one shown."""
+    """Factor from the record's unit to the displayed one."""
     published_at: float | None = None
-    """At which value of the sweep."""
+    """Value of the sweep to which ``published`` belongs."""
 
 
 KEEPING = (
@@ -32,7 +32,7 @@ KEEPING = (
     Panel("slo_violation_rate", "SLO violations, share"),
     Panel("cost_usd", "cost, $"),
 )
-"""What keeping more, or for longer, buys and costs."""
+"""Benefit and cost of keeping more memory, or keeping it longer."""
 
 SCALING = (
     Panel("output_tokens_per_s", "tokens/s"),
@@ -42,7 +42,7 @@ SCALING = (
 
 
 def draw(name: str, sweep: Sweep, panels: Sequence[Panel], more: str) -> style.Drawing:
-    """``NothingToDrawError`` where the sweep has none of the panels' metrics."""
+    """Draw the panels. Raises ``NothingToDrawError`` if the sweep has none of their metrics."""
     metrics = [panel.metric for panel in panels]
     if not sweep.numbers["metric"].isin(metrics).any():
         raise NothingToDrawError(f"sweep {sweep.id}: no {', '.join(metrics)}")
@@ -61,7 +61,7 @@ def draw(name: str, sweep: Sweep, panels: Sequence[Panel], more: str) -> style.D
 
 
 def _panel(axis: Any, sweep: Sweep, panel: Panel) -> tuple[pd.DataFrame, bool]:
-    """The rows that it shows, and whether there are published values among them."""
+    """Return the drawn rows, and whether published values were drawn."""
     rows = lines(axis, sweep, panel.metric, panel.unit, log_y=panel.log_y, scale=panel.scale)
     if not rows["value"].notna().any():
         style.say_unknown(axis)

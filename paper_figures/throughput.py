@@ -1,4 +1,5 @@
-"""Tokens and requests a second, and TTFT, as ever more is offered: two GPUs, four functions."""
+"""Tokens and requests per second, and TTFT, for increasing offered load: two GPUs, four
+functions."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Where the time of each invocation goes (the paper's figure "Time breakdown of LoRA functions'
-invocations"): a bar per invocation from its arrival to its first token, a panel per system."""
+"""Time breakdown of each invocation (the paper's figure "Time breakdown of LoRA functions'
+invocations"): one bar per invocation from arrival to first token, one panel per system."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ GROUPS = {
     "adapter": "model",
     "prefill": "inference",
 }
-"""The paper joins libraries and kernels as "load artifacts", backbone and adapter as "load
-model". Its inference ends with the first token, and so does a bar here."""
+"""The paper groups libraries and kernels as "load artifacts", backbone and adapter as "load model".
+Its inference, and so each bar here, ends with the first token."""
 
 _COLUMNS = {
     "warming_s": "warming",
@@ -39,7 +39,7 @@ _COLUMNS = {
     "load_model_s": "model",
     "inference_s": "inference",
 }
-"""Of the published calls, as they are called here."""
+"""Names of the published columns in this module."""
 
 _LABELS = {
     "queue": "Queue",
@@ -51,8 +51,8 @@ _LABELS = {
 
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
-    """One figure for each seed of the time-breakdown workload in the run. ``NothingToDrawError``
-    where there is none, or no system tells its stages."""
+    """Yield one figure per seed of the time-breakdown workload. Raises ``NothingToDrawError`` if
+    there is none, or if no system reports its stages."""
     by_seed: dict[str, list[Cell]] = {}
     for cell in run.cells():
         if cell.workload == WORKLOAD:
@@ -89,7 +89,7 @@ def tidy(cell: Cell) -> pd.DataFrame:
 def _draw(name: str, ordered: list[Cell], data: pd.DataFrame) -> style.Drawing:
     style.apply()
     model = next(iter(ordered[0].manifest.deployment["backbones"]))
-    # Beside durations of the paper's own model the published ones mean something.
+    # Published durations are only comparable for the paper's own model.
     theirs = published([cell.system for cell in ordered]) if model == PUBLISHED_MODEL else {}
     data = pd.concat([data, *theirs.values()], ignore_index=True)
     count = len(ordered) + len(theirs)
@@ -124,7 +124,8 @@ def _draw(name: str, ordered: list[Cell], data: pd.DataFrame) -> style.Drawing:
 
 
 def published(systems: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """The calls of the paper's figure, of those systems that it shows, as ``tidy`` gives ours."""
+    """The calls of the paper's figure, for those of the systems that it shows, in the form of
+    ``tidy``."""
     ours = {SYSTEMS[row["system"]]: row["system"] for row in published_calls()}
     found = {}
     for system in systems:
@@ -162,7 +163,7 @@ def _panel(axis: Any, rows: Any, title: str, *, hollow: bool = False) -> None:
 
 
 def _label(row: Any, seconds: float) -> str:
-    """How long until the first token, and how it was met or why it was not."""
+    """Time to the first token, with the start type or the failure status."""
     told = "" if row.status in ("ok", "published") else row.status
     start = told if pd.isna(row.start_type) else row.start_type or told
     return " ".join(

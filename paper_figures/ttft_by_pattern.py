@@ -1,4 +1,4 @@
-"""Mean TTFT of each system by pattern of load and backbone, with 95 % intervals."""
+"""Mean TTFT of each system by load pattern and backbone, with 95 % intervals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The distribution of TTFT under each pattern and backbone, a curve a system."""
+"""The distribution of TTFT under each pattern and backbone, one curve per system."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def draw_figure(run: Run) -> Iterator[style.Drawing]:
 
 
 def tidy(run: Run, cells: Sequence[Cell], systems: Sequence[str]) -> pd.DataFrame:
-    """Share of the requests that had their first token within each time, mean over the segments, a
-    row wherever it rises; ``slo_s`` by backbone."""
+    """Share of requests with a first token within each time, as the mean over the segments, one row
+    per step; ``slo_s`` by backbone."""
     slos = {
         backbone: slo_ns / 1e9
         for cell in cells
@@ -75,7 +75,7 @@ def tidy(run: Run, cells: Sequence[Cell], systems: Sequence[str]) -> pd.DataFram
 
 
 def _curve(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """The mean of the segments' distributions wherever one of them rises."""
+    """Mean of the segments' distributions at every step of any of them."""
     segments = [part.sort_values("at") for _, part in rows.groupby("segment")]
     times = np.unique(rows["at"][rows["at"] > 0])
     shares = np.array([_within(part, times) for part in segments])
@@ -96,7 +96,7 @@ def _within(segment: pd.DataFrame, times: Any) -> Any:
 
 
 def _ends(data: pd.DataFrame) -> tuple[float, float]:
-    """Of the time axis of all panels: every rise and every objective is within."""
+    """Limits of the time axis of all panels, which include every step and every objective."""
     shown = data[["ttft_s", "slo_s"]]
     return shown.min().min() / 1.5, shown.max().max() * 1.5
 
@@ -120,7 +120,7 @@ def _panel(axis: Any, rows: pd.DataFrame, title: str, ends: tuple[float, float])
 
 
 def _to_the_ends(rows: pd.DataFrame, ends: tuple[float, float]) -> pd.DataFrame:
-    """From zero at the axis' left end to the last share at its right one."""
+    """Extend from zero at the left end of the axis, and with the last share to the right end."""
     first = {"ttft_s": ends[0], "share": 0.0, "low": 0.0, "high": 0.0}
     last = rows[["share", "low", "high"]].tail(1).assign(ttft_s=ends[1])
     return pd.concat([pd.DataFrame([first]), rows, last], ignore_index=True)

@@ -1,4 +1,4 @@
-"""Load and functions growing with the GPUs: two functions and one request a second for each."""
+"""Load and functions grow with the GPUs: two functions and one request per second for each GPU."""
 
 from __future__ import annotations
 

@@ -1,1 +1,2 @@
-"""What is sent: functions, requests and where they come from. Knows nothing of who serves them."""
+"""Workloads: functions, requests and their provenance. Independent of the systems that serve
+them."""

@@ -1,8 +1,9 @@
-"""Predictable, Normal or Bursty from counts per minute, under three estimators of the CV.
+"""Classifies functions as Predictable, Normal or Bursty from counts per minute, with three
+estimators of the CV.
 
-The paper's classes are by the CV of inter-arrival times, which counts per minute do not give: it
-depends on where in their minute the calls are put. Each estimator below is somebody's answer; a
-class is worth believing where they agree.
+The paper's classes use the CV of inter-arrival times, which counts per minute do not determine: it
+depends on the positions of calls within a minute. Each estimator makes another assumption; a class
+is reliable if they agree.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ UNIFORM_SEEDS = 20
 
 
 def instainfer_cv(counts: Counts) -> float:
-    """As InstaInfer's published script selects functions (Sui et al., SoCC 2024,
+    """CV as in InstaInfer's published script that selects functions (Sui et al., SoCC 2024,
     github.com/IntelliSys-Lab/InstaInfer-SoCC24, demo/Select_Trace_5min.py), gaps in minutes: n
     calls right after a busy minute have n gaps of 1/n; after z silent minutes the first has a gap
-    of z + 1 and the others 1/(n-1) each. Silence at the end is left out, and the standard deviation
-    is the population's."""
+    of z + 1 and the others 1/(n-1) each. Silence at the end is ignored. Population standard
+    deviation."""
     busy = np.flatnonzero(counts)
     calls = counts[busy]
     silent = np.diff(np.concatenate(([-1], busy))) - 1
@@ -40,21 +41,21 @@ def instainfer_cv(counts: Counts) -> float:
 
 
 def equidistant_cv(counts: Counts) -> float:
-    """Calls at equal distances from the start of their minute on; the population's standard
+    """CV with calls at equal distances from the start of their minute; population standard
     deviation."""
     gaps = np.diff(seconds(counts, "equidistant", np.random.default_rng()))
     return float(gaps.std() / gaps.mean()) if len(gaps) else float("nan")
 
 
 def uniform_cvs(counts: Counts, seed: int = 0) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Calls uniform within their minute, over ``UNIFORM_SEEDS`` seeds; the sample's standard
+    """CVs with calls uniform within their minute, for ``UNIFORM_SEEDS`` seeds; sample standard
     deviation."""
     draws = (stream(seed, "classify", index) for index in range(UNIFORM_SEEDS))
     return np.array([cv(seconds(counts, "uniform", draw)) for draw in draws])
 
 
 def uniform_cv(counts: Counts) -> float:
-    """The mean of :func:`uniform_cvs`."""
+    """Mean of :func:`uniform_cvs`."""
     return float(uniform_cvs(counts).mean())
 
 
@@ -67,7 +68,7 @@ ESTIMATORS: Mapping[str, Callable[[Counts], float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """One function's CV under each estimator and the classes that follow."""
+    """One function's CV under each estimator, and the resulting classes."""
 
     cvs: Mapping[str, float]
 
@@ -77,13 +78,13 @@ class Classification:
 
     @property
     def agreed(self) -> BurstClass | None:
-        """The class that all estimators give, or none."""
+        """The class if all estimators agree, else None."""
         found = set(self.classes.values())
         return found.pop() if len(found) == 1 else None
 
 
 def classify(counts: Counts) -> Classification | None:
-    """None below three calls, which have no CV."""
+    """Classify one function; None below three calls, which have no CV."""
     if counts.sum() < 3:
         return None
     return Classification({name: estimate(counts) for name, estimate in ESTIMATORS.items()})
@@ -98,9 +99,9 @@ def segments(
     functions: int = 8,
     length_min: int = 240,
 ) -> list[MinuteCounts]:
-    """``count`` random stretches of ``length_min`` minutes, each with ``functions`` random
-    functions that all estimators put into ``wanted`` over that stretch: the paper's "eight 4-hour
-    segments" of a class. ``WorkloadError`` where there are not enough."""
+    """Return ``count`` random stretches of ``length_min`` minutes, each with ``functions`` random
+    functions that all estimators classify as ``wanted`` in that stretch: the paper's "eight 4-hour
+    segments" of a class. Raises ``WorkloadError`` if there are not enough."""
     last = minutes.minutes - length_min
     if last < 0:
         raise WorkloadError(f"{minutes.name}: {minutes.minutes} minutes, not {length_min}")
@@ -134,7 +135,7 @@ def _segment(
 
 
 def agreement(minutes: MinuteCounts) -> Iterator[tuple[str, Classification]]:
-    """Each function's classification, those without one left out."""
+    """Yield each function's classification, if it has one."""
     for function in minutes.functions:
         found = classify(minutes.counts[function.id])
         if found is not None:

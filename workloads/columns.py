@@ -1,4 +1,4 @@
-"""The optional columns of a workload: absent where its source does not have them."""
+"""The optional columns of a workload: absent if its source lacks them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ OPTIONAL = pa.schema(
     [
         ("session", pa.string()),
         ("turn", pa.int32()),
-        ("parent", pa.int64()),  # source_row of the request that this one answers to
+        ("parent", pa.int64()),  # source_row of the request that precedes this one
         ("prefix_hashes", pa.list_(pa.int64())),
-        ("failed", pa.bool_()),  # no answer in the source
-        ("source_row", pa.int64()),  # line of the source's file, the first being 1
+        ("failed", pa.bool_()),  # no response in the source
+        ("source_row", pa.int64()),  # line in the source's file, from 1
     ]
 )
 
@@ -22,7 +22,8 @@ _SLICE = 1 << 16
 
 
 def json_pieces(column: pa.ChunkedArray) -> Iterator[bytes]:
-    """The column as one JSON list, in pieces, so that millions of values are never held twice."""
+    """Yield the column as one JSON list in pieces, so that millions of values are not held
+    twice."""
     yield b"["
     for begin in range(0, len(column), _SLICE):
         piece = json.dumps(column.slice(begin, _SLICE).to_pylist())[1:-1]

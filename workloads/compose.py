@@ -1,8 +1,8 @@
-"""Workloads out of workloads: arrivals of one, lengths of another, more or fewer of them.
+"""Builds workloads from workloads: arrivals of one, lengths of another, more or fewer of them.
 
-Each returns a new workload and says in its provenance what was done. Anything that changes how
-many requests a function gets changes its burstiness: those labels are dropped, to be found again
-from the arrivals (measurement rule 10).
+Each function returns a new workload and adds a step to its provenance. A change in the number of
+requests of a function changes its burstiness, so its class is dropped or recomputed from the
+arrivals (measurement rule 10).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from .trace import SCHEMA, Provenance, TraceFunction, Workload
 
 
 def relabelled(workload: Workload) -> Workload:
-    """With the class of each function by the CV of its arrivals as they are now; none below
-    three arrivals."""
+    """Recompute the class of each function from the CV of its arrivals; None below three
+    arrivals."""
     functions = []
     for function in workload.functions:
         value = cv(workload.arrivals_s(function.id))
@@ -32,8 +32,8 @@ def relabelled(workload: Workload) -> Workload:
 
 
 def thin(workload: Workload, keep: float, *, seed: int) -> Workload:
-    """Each request kept with probability ``keep``, the functions' classes found again: thinning
-    makes any process more like Poisson."""
+    """Keep each request with probability ``keep`` and recompute the classes: thinning makes any
+    process more like Poisson."""
     if not 0 < keep <= 1:
         raise WorkloadError(f"thin: keep must be in (0, 1], got {keep:g}")
     kept = np.zeros(len(workload), dtype=bool)
@@ -50,8 +50,8 @@ def thin(workload: Workload, keep: float, *, seed: int) -> Workload:
 
 
 def merge(name: str, parts: Sequence[Workload]) -> Workload:
-    """All requests of workloads that share no function, by arrival; as long as the longest.
-    Columns that not all have are left out."""
+    """Merge workloads without common functions, by arrival; as long as the longest. Columns that
+    are missing in any of them are dropped."""
     if not parts:
         raise WorkloadError("merge: nothing to merge")
     functions = tuple(function for part in parts for function in part.functions)
@@ -82,7 +82,7 @@ def merge(name: str, parts: Sequence[Workload]) -> Workload:
 
 
 def renamed(workload: Workload, names: Mapping[str, str]) -> Workload:
-    """Functions under other names; those not named keep theirs."""
+    """Rename functions; those not in ``names`` keep their names."""
     owners = workload.requests["function"].combine_chunks().dictionary_encode()
     new = [names.get(name, name) for name in owners.dictionary.to_pylist()]
     column = pa.DictionaryArray.from_arrays(owners.indices, pa.array(new)).cast(pa.string())
@@ -103,8 +103,8 @@ def renamed(workload: Workload, names: Mapping[str, str]) -> Workload:
 
 
 def tile(workload: Workload, times: int) -> Workload:
-    """Played ``times`` times, one after the other. It is still one sample: nothing learnt from it
-    is surer."""
+    """Repeat the workload ``times`` times. It is still one sample: repetition adds no statistical
+    certainty."""
     if times < 1:
         raise WorkloadError(f"tile: times must be at least 1, got {times}")
     table = pa.concat_tables([workload.requests] * times)
@@ -121,7 +121,7 @@ def tile(workload: Workload, times: int) -> Workload:
 
 
 def split(workload: Workload, parts: int) -> list[Workload]:
-    """Consecutive stretches of equal length."""
+    """Split into consecutive stretches of equal length."""
     if parts < 1:
         raise WorkloadError(f"split: parts must be at least 1, got {parts}")
     length_s = workload.duration_ns / 1e9 / parts
@@ -132,7 +132,7 @@ def split(workload: Workload, parts: int) -> list[Workload]:
 
 
 def with_adapters(workload: Workload, backbone: str, ranks: Sequence[int]) -> Workload:
-    """Each function an adapter of ``backbone``, named as the function; ranks in turn."""
+    """Give each function an adapter of ``backbone`` with the function's name; ranks rotate."""
     if not ranks or min(ranks) < 1:
         raise WorkloadError("adapters: ranks must be positive, and at least one")
     functions: list[TraceFunction] = [

@@ -1,5 +1,6 @@
-"""What a workload refuses, said in one line: what, where, what would be right."""
+"""The error of this package. A message is one line: what is wrong, where, and what would be
+right."""
 
 
 class WorkloadError(ValueError):
-    """A workload, generator or trace that is unknown, malformed or inconsistent."""
+    """A workload, generator or trace is unknown, malformed or inconsistent."""

@@ -1,8 +1,8 @@
-"""Counts per minute to arrivals, by a named rule (measurement rule 10).
+"""Expands counts per minute to arrivals, by a named rule (measurement rule 10).
 
-Every rule keeps each function's count in each minute exactly and never lets two arrivals of a
-function tie. Which rule is right cannot be told from counts: ``uniform`` is what a Poisson process
-looks like given its counts, and the default.
+Every rule keeps each function's count in each minute exactly, and no two arrivals of a function are
+equal. Counts do not show which rule is right: ``uniform``, the default, is the distribution of a
+Poisson process for given counts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .trace import Counts, Workload, from_arrivals
 MINUTE_NS = 60_000_000_000
 
 Rule = Callable[[np.random.Generator, Counts], Times]
-"""Parts of a minute, in [0, 1), of each call of each minute, by minute and then in order."""
+"""Positions of the calls within their minute, in [0, 1), by minute and then in order."""
 
 
 def uniform(random: np.random.Generator, counts: Counts) -> Times:
@@ -29,21 +29,21 @@ def uniform(random: np.random.Generator, counts: Counts) -> Times:
 
 
 def poisson(random: np.random.Generator, counts: Counts) -> Times:
-    """Exponential gaps before, between and after the calls, scaled to the minute: a Poisson
-    process given its count, which is the law of ``uniform`` drawn in another way."""
+    """Exponential gaps before, between and after the calls, scaled to the minute: a Poisson process
+    for a given count, which has the distribution of ``uniform``."""
     return _scaled(random, counts, beyond=1)
 
 
 def exponential_normalised(random: np.random.Generator, counts: Counts) -> Times:
-    """As many exponential gaps as calls, scaled to fill the minute, the first call at its start;
-    the rule of the InVitro load generator (Ustiugov et al., WORDS 2023), whose functions therefore
-    tie with one another at every minute."""
+    """As many exponential gaps as calls, scaled to the minute, with the first call at its start:
+    the rule of the InVitro load generator (Ustiugov et al., WORDS 2023). All functions therefore
+    have arrivals at the start of every minute."""
     ends = _scaled(random, counts, beyond=0)
     return np.where(_place(counts) == 0, 0.0, np.roll(ends, 1))
 
 
 def equidistant(random: np.random.Generator, counts: Counts) -> Times:  # noqa: ARG001
-    """n calls at 0, 1/n, 2/n … of the minute; no seed has a say."""
+    """n calls at 0, 1/n, 2/n … of the minute; independent of the seed."""
     return np.asarray(_place(counts) / np.repeat(counts, counts))
 
 
@@ -56,7 +56,7 @@ RULES: Mapping[str, Rule] = {
 
 
 def expand(minutes: MinuteCounts, seed: int, rule: str = "uniform") -> Workload:
-    """The workload of these counts; each function's times from a stream of its own."""
+    """Expand the counts; each function has its own random stream."""
     if rule not in RULES:
         raise WorkloadError(f"expansion {rule!r} is unknown; known: {', '.join(RULES)}")
     arrivals = {}
@@ -72,14 +72,14 @@ def expand(minutes: MinuteCounts, seed: int, rule: str = "uniform") -> Workload:
 
 
 def seconds(counts: Counts, rule: str, random: np.random.Generator) -> Times:
-    """One function's arrivals in seconds, sorted."""
+    """Return one function's arrivals in seconds, sorted."""
     starts = np.repeat(np.arange(len(counts)) * 60.0, counts)
     return np.asarray(starts + RULES[rule](random, counts) * 60.0)
 
 
 def _without_ties(counts: Counts, parts: Times) -> Counts:
-    """Whole nanoseconds within each call's minute, no two the same: a call that would tie comes a
-    nanosecond after the one before, and none later than leaves room for those after it."""
+    """Convert to distinct whole nanoseconds within each call's minute: an equal time is moved one
+    nanosecond after the previous one, and never so late that later calls do not fit."""
     index = np.arange(len(parts))
     minute = np.repeat(np.arange(len(counts)), counts)
     times = minute * MINUTE_NS + (parts * MINUTE_NS).astype(np.int64)
@@ -89,19 +89,19 @@ def _without_ties(counts: Counts, parts: Times) -> Counts:
 
 
 def _ordered(parts: Times, counts: Counts) -> Times:
-    """Sorted within each minute."""
+    """Sort within each minute."""
     minute = np.repeat(np.arange(len(counts)), counts)
     return np.sort(minute + parts) - minute
 
 
 def _place(counts: Counts) -> Counts:
-    """Of each call, which of its minute it is, from 0."""
+    """Index of each call within its minute, from 0."""
     total = int(counts.sum())
     return np.asarray(np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts))
 
 
 def _scaled(random: np.random.Generator, counts: Counts, beyond: int) -> Times:
-    """Where each minute's calls are if its gaps, ``beyond`` more than calls, fill it."""
+    """Positions of the calls if gaps (``beyond`` more than calls) fill their minute."""
     busy = counts[counts > 0]
     gaps = busy + beyond
     so_far = np.cumsum(random.exponential(size=int(gaps.sum())))

@@ -1,11 +1,11 @@
-"""From what was recorded to the parameters of a process, and how well they fit.
+"""Fits the parameters of an arrival process to a recording, and measures the goodness of fit.
 
-Which process it is, is left to the data: of all candidates, whose parameters are moments of the
-recording, the one whose simulated statistics come closest to the observed ones.
+The data select the process: each candidate gets its parameters from moments of the recording, and
+the one whose simulated statistics are closest to the observed ones is chosen.
 
-Counts per minute tell of clusters: a function's minutes are cut wherever it was silent for
-``silence`` minutes; the clusters' gaps, sizes and lengths are the parameters. Every minute as a
-cluster of its own is among the candidates. Exact arrivals tell of gaps as well.
+Counts per minute show clusters: a function's minutes are split wherever it is silent for
+``silence`` minutes; the clusters' gaps, sizes and lengths are the parameters. One cluster per
+minute is also a candidate. Exact arrivals show gaps as well.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ SEEDS = 20
 _SILENCES = (1, 2, 3, 5, 8, 12, 20, 30, 45)
 _BUSY_SHARES = (0.05, 0.1, 0.2, 0.35, 0.5)
 _BEYOND_A_MINUTE = (1.0, 1.5, 2.5, 4.0)
-"""The limiting index of dispersion over that of 60 s, which bursts longer than a minute exceed."""
+"""Limiting index of dispersion over that at 60 s; bursts longer than a minute make it larger."""
 _BY_MINUTE = ("rate_rps", "cv", "dispersion_60s", "peak_to_mean")
 _BY_ARRIVAL = (*_BY_MINUTE, "dispersion_1s")
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Parameters with what they are judged by: the observed statistics beside the median of
-    ``SEEDS`` simulated traces of the same length."""
+    """Fitted parameters, with the observed statistics and the median of ``SEEDS`` simulated traces
+    of the same length."""
 
     process: Process
     observed: dict[str, float]
@@ -47,7 +47,7 @@ class Fit:
 
     @property
     def distance(self) -> float:
-        """Mean absolute log ratio over the statistics; 0.1 is about 10 % off."""
+        """Mean absolute log ratio over the statistics; 0.1 is a deviation of about 10 %."""
         ratios = [
             abs(np.log(self.simulated[name] / value))
             for name, value in self.observed.items()
@@ -57,8 +57,8 @@ class Fit:
 
 
 def fit(counts: Counts, seed: int = 0) -> Fit:
-    """The best of the candidates for one function's counts per minute, its calls taken to be
-    uniform within their minutes (the median over ``SEEDS`` seeds)."""
+    """Return the best candidate for one function's counts per minute. Its calls are assumed uniform
+    within their minutes (median over ``SEEDS`` seeds)."""
     duration_s = len(counts) * MINUTE_S
     draws = (stream(seed, "observed", index) for index in range(SEEDS))
     samples = [_measure(seconds(counts, "uniform", r), duration_s, _BY_MINUTE) for r in draws]
@@ -66,7 +66,7 @@ def fit(counts: Counts, seed: int = 0) -> Fit:
 
 
 def fit_arrivals(arrivals_s: Times, duration_s: float, seed: int = 0) -> Fit:
-    """The best of the candidates for arrivals that are known exactly: at least three of them."""
+    """Return the best candidate for exact arrivals, at least three."""
     observed = _measure(arrivals_s, duration_s, _BY_ARRIVAL)
     return _best(_point_processes(arrivals_s, duration_s, observed), observed, duration_s, seed)
 
@@ -100,11 +100,12 @@ def _point_processes(
         try:
             yield process({"rate_rps": round(rate, 6), **rounded})
         except ValidationError:
-            continue  # such a process has no such moments
+            continue  # these moments are impossible for the process
 
 
 def _memory(found: Times, mean: float) -> float:
-    """Correlation of neighbouring minutes' rates: of their counts, less what Poisson adds."""
+    """Correlation of the rates of neighbouring minutes: that of their counts without the Poisson
+    part."""
     excess = float(found.var()) - mean
     if len(found) < 3 or excess <= 0:
         return 0.0
@@ -129,7 +130,8 @@ def _clusterings(counts: Counts) -> Iterator[Process]:
 
 
 def _clusters(counts: Counts, silence: int) -> Clusters | None:
-    """Cut at ``silence`` empty minutes; None where too few clusters are left to speak of."""
+    """Split at ``silence`` or more minutes without calls; None if fewer than three clusters
+    result."""
     busy = np.flatnonzero(counts)
     cuts = np.flatnonzero(np.diff(busy) > silence) + 1
     groups = np.split(busy, cuts)
@@ -137,10 +139,10 @@ def _clusters(counts: Counts, silence: int) -> Clusters | None:
         return None
     sizes = np.array([counts[group].sum() for group in groups], dtype=float)
     gaps = np.diff([group[0] for group in groups])
-    # How far into its cluster the mean call lies; a uniform spread has twice that and a minute.
+    # Mean position of a call in its cluster; a uniform spread is twice that plus a minute.
     into = sum(float(((group - group[0]) * counts[group]).sum()) for group in groups)
     spread_s = MINUTE_S * (1 + 2 * into / counts.sum())
-    # The rate is matched exactly: the period follows from it, not from the gaps' mean.
+    # The rate is matched exactly: it determines the period, rather than the mean gap.
     period_s = len(counts) * MINUTE_S * sizes.mean() / counts.sum()
     return Clusters(
         period_s=round(float(period_s), 3),
@@ -153,7 +155,7 @@ def _clusters(counts: Counts, silence: int) -> Clusters | None:
 
 
 def measure(arrivals_s: Times, duration_s: float) -> dict[str, float]:
-    """All statistics that a fit is judged by."""
+    """Compute all statistics that a fit is judged by."""
     return {
         "rate_rps": len(arrivals_s) / duration_s,
         "cv": cv(arrivals_s),

@@ -1,4 +1,4 @@
-"""How long prompts and answers are, apart from when they arrive."""
+"""Lengths of prompts and outputs, independent of the arrivals."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from .trace import Workload
 
 COLUMNS = ("prompt_tokens", "output_tokens")
 MISSING = "lengths-missing"
-"""The step of a provenance after which lengths are placeholders: the source has none."""
+"""Provenance step after which lengths are placeholders, because the source has none."""
 
 
 class Lengths(BaseModel, ABC):
-    """A distribution of token counts, cut to [low, high] and rounded. ``source`` says whence."""
+    """A distribution of token counts, clipped to [low, high] and rounded. ``source``: its
+    origin."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,8 +48,8 @@ class LogNormal(Lengths):
 
 
 class Percentiles(Lengths):
-    """By percentiles, ``percent`` from 0 to 100 and ``tokens`` at each, the logarithm linear in
-    between: for what has more than one hump, as answers of real services do."""
+    """Given by percentiles, ``percent`` from 0 to 100 and ``tokens`` at each, log-linear in
+    between. For multimodal distributions, such as outputs of real services."""
 
     kind: Literal["percentiles"] = "percentiles"
     percent: tuple[float, ...]
@@ -58,14 +59,16 @@ class Percentiles(Lengths):
     def _ordered(self) -> Self:
         steps = np.diff(self.percent)
         if len(self.percent) != len(self.tokens) or len(steps) < 1 or not (steps > 0).all():
-            raise ValueError("percentiles: as many tokens as rising percents, two or more")
+            raise ValueError(
+                "percentiles: needs as many tokens as increasing percents, at least two"
+            )
         if self.percent[0] != 0 or self.percent[-1] != 100 or (np.diff(self.tokens) < 0).any():
-            raise ValueError("percentiles: from 0 to 100 percent, tokens never falling")
+            raise ValueError("percentiles: needs 0 to 100 percent, and tokens that do not decrease")
         return self
 
     @classmethod
     def of(cls, tokens: np.ndarray[Any, Any], source: str) -> Percentiles:
-        """As fitted to token counts."""
+        """Fit to token counts."""
         percent = (0.0, 1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 100.0)
         found = tuple(round(float(t), 1) for t in np.percentile(tokens, percent))
         return cls(percent=percent, tokens=found, high=int(max(tokens)), source=source)
@@ -79,7 +82,8 @@ _KINDS: Mapping[str, type[Lengths]] = {"log-normal": LogNormal, "percentiles": P
 
 
 def lengths(about: Mapping[str, Any]) -> Lengths:
-    """The distribution of a table such as ``{kind = "log-normal", median = 64, sigma = 0.5}``."""
+    """Build the distribution of a table such as ``{kind = "log-normal", median = 64, sigma =
+    0.5}``."""
     kind = about.get("kind", "log-normal")
     if kind not in _KINDS:
         raise WorkloadError(f"lengths {kind!r} are unknown; known: {', '.join(_KINDS)}")
@@ -87,13 +91,13 @@ def lengths(about: Mapping[str, Any]) -> Lengths:
 
 
 def lacks_lengths(workload: Workload) -> bool:
-    """Whether the lengths are placeholders, for which nothing has been drawn since."""
+    """Whether the lengths are still placeholders."""
     steps = [step.name for step in workload.provenance.transforms]
     return MISSING in steps and not {"lengths", "lengths-of"} & set(steps)
 
 
 def with_lengths(workload: Workload, seed: int, prompt: Lengths, output: Lengths) -> Workload:
-    """The same arrivals with lengths drawn for each function from streams of its own."""
+    """Draw lengths for the same arrivals; each function has its own random streams."""
     drawn = {name: np.ones(len(workload), dtype=np.int32) for name in COLUMNS}
     for function, rows in workload.rows().items():
         for name, model in zip(COLUMNS, (prompt, output), strict=True):
@@ -105,8 +109,8 @@ def with_lengths(workload: Workload, seed: int, prompt: Lengths, output: Lengths
 
 
 def with_lengths_of(workload: Workload, source: Workload, *, seed: int) -> Workload:
-    """The same arrivals with lengths of ``source``: pairs of prompt and output drawn together,
-    with replacement, for each function from a stream of its own."""
+    """Draw lengths for the same arrivals from ``source``: pairs of prompt and output together, with
+    replacement; each function has its own random stream."""
     chosen = np.zeros(len(workload), dtype=np.int64)
     for function, rows in workload.rows().items():
         draws = stream(seed, function, "pairs")

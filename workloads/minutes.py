@@ -1,4 +1,4 @@
-"""Counts per minute, as public traces give them."""
+"""Counts per minute, as in public traces."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MINUTE_S = 60.0
 
 @dataclass(frozen=True)
 class MinuteCounts:
-    """Calls of each function in each minute, and where they were counted."""
+    """Calls of each function in each minute, and their provenance."""
 
     name: str
     functions: tuple[TraceFunction, ...]
@@ -32,8 +32,8 @@ class MinuteCounts:
         return MINUTE_S * self.minutes
 
     def window(self, start_s: float, duration_s: float | None) -> MinuteCounts:
-        """The whole minutes from ``start_s`` on, ``duration_s`` long or to the end.
-        ``WorkloadError`` where there is none."""
+        """Return whole minutes from ``start_s``, ``duration_s`` long or to the end. Raises
+        ``WorkloadError`` if there are none."""
         first = int(start_s // MINUTE_S)
         last = self.minutes if duration_s is None else first + math.ceil(duration_s / MINUTE_S)
         if not 0 <= first < min(last, self.minutes):
@@ -46,7 +46,7 @@ class MinuteCounts:
 
 
 def data_root() -> Path | None:
-    """The folder with public traces: ``SLBENCH_DATA``, or ``shared/traces`` beside a checkout."""
+    """The folder of public traces: ``SLBENCH_DATA``, or ``shared/traces`` next to a checkout."""
     named = os.environ.get("SLBENCH_DATA")
     found = Path(named) if named else Path(__file__).parents[2] / "shared" / "traces"
     return found if found.is_dir() else None

@@ -1,7 +1,7 @@
-"""Prompt and answer lengths by name, each with where its parameters come from.
+"""Prompt and output lengths by name, each with the source of its parameters.
 
-Where only a mean is published, the spread is that of conversations in the Azure LLM inference
-trace 2023 (log-standard deviations 0.985 of prompts, 0.859 of answers), and said to be.
+If only a mean is published, the spread is that of conversations in the Azure LLM inference trace
+2023 (log-standard deviations 0.985 of prompts, 0.859 of outputs); ``source`` says so.
 """
 
 from __future__ import annotations

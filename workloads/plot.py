@@ -1,4 +1,4 @@
-"""What a workload looks like, on one page."""
+"""Plots a workload on one page."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_ROWS = 40
-"""Functions with a line of their own; the busiest."""
-_BLUE, _ORANGE = "#0072B2", "#D55E00"  # Okabe and Ito's, told apart by the colour-blind
+"""Number of functions with their own line; the busiest ones."""
+_BLUE, _ORANGE = "#0072B2", "#D55E00"  # Okabe and Ito, safe for colour-blind readers
 
 
 def plot(workload: Workload, path: Path) -> None:
-    """Draw to ``path`` (.png, .pdf or .svg). ``WorkloadError`` where it cannot be written."""
+    """Draw to ``path`` (.png, .pdf or .svg). Raises ``WorkloadError`` if it cannot be written."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.0, 7.6), layout="constrained")

@@ -1,6 +1,6 @@
-"""How requests share out among functions: laws by the name that a catalogue entry gives.
+"""Distribution of requests over functions, by the name in a catalogue entry.
 
-``shares(n)`` are the functions' shares of all requests, most popular first, summing to 1.
+``shares(n)`` returns the functions' shares of all requests, most popular first, with sum 1.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Popularity(BaseModel, ABC):
 
 
 class Uniform(Popularity):
-    """All functions alike."""
+    """All functions equal."""
 
     kind: Literal["uniform"] = "uniform"
 
@@ -35,7 +35,7 @@ class Uniform(Popularity):
 
 
 class Zipf(Popularity):
-    """The i-th function in proportion to i^-exponent."""
+    """The i-th function is proportional to i^-exponent."""
 
     kind: Literal["zipf"] = "zipf"
     exponent: NonNegativeFloat = 1.0
@@ -47,8 +47,8 @@ class Zipf(Popularity):
 
 class Power(Popularity):
     """S-LoRA's power law (Sheng et al., MLSys 2024, section 7; its load generator draws the
-    function as a power-distributed part of them all): the first k of n functions have a share of
-    1 - (1 - k/n)^alpha; alpha 1 is uniform, below 1 is skewed."""
+    function's index from a power distribution): the first k of n functions have a share of 1 - (1 -
+    k/n)^alpha; alpha 1 is uniform, below 1 is skewed."""
 
     kind: Literal["power"] = "power"
     alpha: PositiveFloat = 1.0
@@ -59,14 +59,14 @@ class Power(Popularity):
 
 
 class Traced(Popularity):
-    """As counted somewhere: weights, most popular first or not; as many as functions."""
+    """Counted weights in any order, as many as functions."""
 
     kind: Literal["traced"] = "traced"
     weights: tuple[NonNegativeFloat, ...] = Field(min_length=1)
 
     @classmethod
     def of(cls, workload: Workload) -> Traced:
-        """The shares of a workload's functions."""
+        """Return the shares of a workload's functions."""
         counts = workload.requests["function"].value_counts().to_pylist()
         return cls(weights=tuple(sorted((float(c["counts"]) for c in counts), reverse=True)))
 
@@ -88,7 +88,7 @@ LAWS: Mapping[str, type[Popularity]] = {
 
 
 def popularity(about: Mapping[str, Any]) -> Popularity:
-    """The law of a table such as ``{kind = "zipf", exponent = 0.9}``."""
+    """Build the distribution of a table such as ``{kind = "zipf", exponent = 0.9}``."""
     kind = str(about.get("kind"))
     if kind not in LAWS:
         raise WorkloadError(f"popularity {kind!r} is unknown; known: {', '.join(LAWS)}")

@@ -1,4 +1,4 @@
-"""Prompts as token ids, so that a server sees exactly the wanted lengths."""
+"""Prompts as token ids, so that a server receives exactly the requested lengths."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .streams import stream
 from .trace import Workload
 
 RESERVED = 64
-"""Ids below this are left out: tokenizers keep their special tokens first."""
+"""Smaller ids are not used: tokenizers begin with their special tokens."""
 
 Ids = np.ndarray[Any, np.dtype[np.int32]]
 
@@ -20,21 +20,21 @@ Ids = np.ndarray[Any, np.dtype[np.int32]]
 def prompt_ids(
     seed: int, request_id: int, length: int, vocab_size: int, *, reserved: int = RESERVED
 ) -> Ids:
-    """``length`` ids drawn uniformly from [reserved, vocab_size), keyed by the request alone."""
+    """Draw ``length`` ids uniformly from [reserved, vocab_size); depends only on the arguments."""
     return _draw(seed, "prompt", request_id, length, vocab_size, reserved)
 
 
 @dataclass(frozen=True, slots=True)
 class Prefixes:
-    """What requests have in common at their beginnings: ``hashes`` of each request's blocks of
-    ``block_tokens``, as Mooncake and Qwen-Bailian publish them. Equal hashes give equal tokens."""
+    """Shared prefixes of requests: ``hashes`` of each request's blocks of ``block_tokens``, as
+    published by Mooncake and Qwen-Bailian. Equal hashes give equal tokens."""
 
     hashes: Sequence[Sequence[int] | None]
     block_tokens: int
 
     @classmethod
     def of(cls, workload: Workload) -> Prefixes | None:
-        """Those of a workload whose source tells them."""
+        """Return the prefixes of a workload, if its source has them."""
         if "prefix_hashes" not in workload.requests.column_names:
             return None
         steps = [step.parameters.get("block_tokens") for step in workload.provenance.transforms]
@@ -45,7 +45,7 @@ class Prefixes:
     def ids(
         self, seed: int, row: int, length: int, vocab_size: int, *, reserved: int = RESERVED
     ) -> Ids:
-        """The beginning of the prompt in that row: at most ``length`` ids."""
+        """Return the prefix of the prompt in that row: at most ``length`` ids."""
         wanted = -(-length // self.block_tokens)
         blocks = [
             _draw(seed, "prefix", each, self.block_tokens, vocab_size, reserved)
@@ -55,8 +55,8 @@ class Prefixes:
 
 
 def prompts(workload: Workload, seed: int, vocab_size: int) -> list[Ids]:
-    """The prompt of each request in its order. What is not shared depends on ``seed``, the
-    request's id and the length alone."""
+    """Return the prompt of each request, in order. Parts that are not shared depend only on
+    ``seed``, the request's id and the length."""
     requests = workload.requests
     prefixes = Prefixes.of(workload)
     found = []

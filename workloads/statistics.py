@@ -1,4 +1,4 @@
-"""What a workload looks like, each number with the name of its estimator."""
+"""Statistics of a workload, each with the name of its estimator."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def cv(arrivals_s: Times) -> float:
 
 
 def counts(arrivals_s: Times, window_s: float, duration_s: float) -> Times:
-    """Arrivals in each whole window of the trace."""
+    """Number of arrivals in each whole window of the trace."""
     edges = np.arange(int(duration_s / window_s + 1e-9) + 1) * window_s
     return np.histogram(arrivals_s, edges)[0].astype(float)
 
 
 def dispersion(arrivals_s: Times, window_s: float, duration_s: float) -> float:
-    """Index of dispersion: variance over mean of the counts by window; 1 for Poisson."""
+    """Index of dispersion: variance over mean of the counts per window; 1 for Poisson."""
     found = counts(arrivals_s, window_s, duration_s)
     return float(found.var() / found.mean()) if found.sum() else float("nan")
 
 
 def peak_to_mean(arrivals_s: Times, duration_s: float, window_s: float = 60.0) -> float:
-    """The busiest window over the mean one."""
+    """Count of the busiest window over the mean count."""
     found = counts(arrivals_s, window_s, duration_s)
     return float(found.max() / found.mean()) if found.sum() else float("nan")
 
@@ -50,7 +50,7 @@ def burst_class(value: float) -> BurstClass:
 
 
 def describe(workload: Workload) -> dict[str, Any]:
-    """The document of ``slbench workloads show``. Windows of 60 s are seconds as played."""
+    """Return the document of ``slbench workloads show``. Windows of 60 s are in replay time."""
     duration_s = workload.duration_ns / 1e9
     times = workload.arrivals_s()
     by_function = [cv(workload.arrivals_s(f.id)) for f in workload.functions]
@@ -75,7 +75,7 @@ def describe(workload: Workload) -> dict[str, Any]:
 
 
 def _number(value: float) -> float | None:
-    """None where it cannot be estimated; JSON has no NaN."""
+    """Convert NaN to None; JSON has no NaN."""
     return None if np.isnan(value) else value
 
 

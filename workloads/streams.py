@@ -1,4 +1,4 @@
-"""Random streams keyed by name, so that adding a function or a worker changes no other stream."""
+"""Random streams with keys, so that adding a function or a worker changes no other stream."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 
 
 def stream(seed: int, *names: str | int) -> np.random.Generator:
-    """A generator that depends on ``seed`` and the names alone, the same on every machine.
+    """Return a generator that depends only on ``seed`` and the names, the same on every machine.
 
-    The key is the BLAKE2b digest of the seed and the names, so that streams of neighbouring
-    seeds or names share nothing (Philox is counter-based: distinct keys, distinct sequences).
+    The key is the BLAKE2b digest of seed and names, so that streams of similar seeds or names are
+    independent (Philox is counter-based: distinct keys give distinct sequences).
     """
     text = "\x1f".join(str(part) for part in (seed, *names))
     digest = hashlib.blake2b(text.encode(), digest_size=16).digest()

@@ -1,4 +1,4 @@
-"""Workloads from processes: one given for each function, or one shape for a whole population."""
+"""Generates workloads from processes: one per function, or one for a whole population."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .trace import Counts, Provenance, TraceFunction, Workload, from_arrivals, w
 
 MOST_FUNCTIONS = 1_000_000
 MOST_REQUESTS = 100_000_000
-"""Of a workload, expected: some gigabytes while it is made. What a mistyped number asks for beyond
-them would take the machine's memory before anything was refused."""
+"""Limit of the expected requests of a workload; generating them takes some gigabytes. Without it, a
+mistyped number could exhaust the machine's memory."""
 
 
 class Churn(BaseModel):
-    """Adapters come and go: every ``every_s`` each function, with probability ``fraction``, is
-    retired, and a new one takes its place in the order of popularity."""
+    """Replacement of adapters: every ``every_s``, each function is retired with probability
+    ``fraction``, and a new one takes its rank in the order of popularity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,8 +31,8 @@ class Churn(BaseModel):
 
 
 class Population(BaseModel):
-    """Many functions of one shape: ``process`` without its rate, which is ``rate_rps`` times the
-    function's share. ``churn``: none if absent."""
+    """Many similar functions: ``process`` without its rate, which is ``rate_rps`` times the
+    function's share. ``churn``: None means no replacement."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,8 +52,8 @@ def generate(
     duration_s: float,
     source: str,
 ) -> Workload:
-    """Independent functions; adding one changes no other's arrivals. ``WorkloadError`` where they
-    are more requests than ``MOST_REQUESTS``."""
+    """Generate independent functions; adding one does not change the others' arrivals. Raises
+    ``WorkloadError`` for more than ``MOST_REQUESTS`` requests."""
     _check_size(sum(processes[f.id].mean_rate_rps for f in functions), duration_s)
     arrivals = {
         function.id: _arrivals(processes[function.id], seed, function.id, duration_s)
@@ -71,9 +71,8 @@ def generate(
 def populate(
     name: str, about: Population, *, seed: int, duration_s: float, source: str
 ) -> Workload:
-    """A population's workload. Functions are named by rank, f0 the most popular; under churn
-    f0-1 takes the place of f0. ``WorkloadError`` where they are more requests than
-    ``MOST_REQUESTS``."""
+    """Generate a population's workload. Functions are named by rank, f0 is the most popular; with
+    churn f0-1 replaces f0. Raises ``WorkloadError`` for more than ``MOST_REQUESTS`` requests."""
     _check_size(about.rate_rps, duration_s)
     arrivals: dict[str, Counts] = {}
     for rank, share in enumerate(popularity(about.popularity).shares(about.functions)):
@@ -104,7 +103,7 @@ def _arrivals(shape: Process, seed: int, function: str, duration_s: float) -> Co
 def _generations(
     place: str, times: Counts, churn: Churn | None, seed: int, duration_s: float
 ) -> dict[str, Counts]:
-    """The arrivals at one place in the order of popularity, by who holds it."""
+    """Split the arrivals at one rank by the function that has it."""
     if churn is None:
         return {place: times}
     rounds = int(np.ceil(duration_s / churn.every_s))

@@ -1,6 +1,6 @@
 """One schema for every source: functions + requests + provenance.
 
-Frozen: a transform returns a new workload and says in its provenance what was done.
+Frozen: a transform returns a new workload and adds a step to its provenance.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ Counts = np.ndarray[Any, np.dtype[np.int64]]
 _METADATA = b"slbench.workload"
 
 SHORTEST_S, LONGEST_S = 1e-3, 1e9
-"""How long a played workload may be: mistyped factors lie beyond, and the end of int64 ns."""
+"""Limits of a replayed workload's duration, against mistyped factors and the overflow of int64
+ns."""
 
 
 class _Frozen(BaseModel):
@@ -45,8 +46,8 @@ BurstClass = Literal["predictable", "normal", "bursty"]
 
 
 class TraceFunction(_Frozen):
-    """A function of a workload: its name there, what its source said of it, and what it was given
-    since. What can be counted (its requests, their CV) is not kept but measured."""
+    """A function of a workload: its name, data from its source, and later additions. Values that
+    can be computed (its requests, their CV) are not stored."""
 
     id: str
     source_hash: str | None = None
@@ -69,7 +70,7 @@ class Transform(_Frozen):
 
 
 class Provenance(_Frozen):
-    """Where a workload comes from, and all that was done to it since."""
+    """The source of a workload, and all steps since."""
 
     kind: Literal["recorded", "expanded", "synthetic", "composed"]
     source: str
@@ -85,10 +86,10 @@ class Provenance(_Frozen):
 
 @dataclass(frozen=True)
 class Workload:
-    """Requests in order of arrival. ``duration_ns`` is how long the trace lasts, which may be
-    past its last arrival; ``minutes`` are the counts per minute that the arrivals were expanded
-    from, by function, until a transform leaves requests out or adds some. Raises
-    :class:`WorkloadError` where inconsistent."""
+    """Requests in order of arrival. ``duration_ns``: length of the trace, which may be more than
+    the last arrival. ``minutes``: counts per minute by function, from which the arrivals were
+    expanded; None after a transform that adds or removes requests. Raises :class:`WorkloadError` if
+    inconsistent."""
 
     name: str
     functions: tuple[TraceFunction, ...]
@@ -105,7 +106,7 @@ class Workload:
 
     @property
     def sha256(self) -> str:
-        """Of functions and requests, the same on every machine and for every file format."""
+        """Digest of functions and requests, the same on every machine and for every file format."""
         digest = hashlib.sha256(json.dumps([f.id for f in self.functions]).encode())
         optional = [name for name in OPTIONAL.names if name in self.requests.column_names]
         for name in [*SCHEMA.names, *optional]:
@@ -123,7 +124,7 @@ class Workload:
         return times
 
     def rows(self) -> dict[str, Counts]:
-        """Of each function that has requests, where in the table they are."""
+        """Row indices of each function that has requests."""
         owners = self.requests["function"].combine_chunks().dictionary_encode()
         order = np.argsort(owners.indices.to_numpy(), kind="stable")
         sizes = np.bincount(owners.indices.to_numpy(), minlength=len(owners.dictionary))
@@ -131,20 +132,21 @@ class Workload:
         return dict(zip(owners.dictionary.to_pylist(), pieces, strict=True))
 
     def with_columns(self, provenance: Provenance, **columns: Any) -> Workload:
-        """The same requests with some of their columns exchanged."""
+        """Return the same requests with some columns replaced."""
         table = self.requests
         for name, values in columns.items():
             table = _with(table, name, values)
         return replace(self, requests=table, provenance=provenance)
 
     def compress(self, factor: float) -> Workload:
-        """Play it ``factor`` times as fast. Keeps every CV (measurement rule 10). ``WorkloadError``
-        where it would be played in less than ``SHORTEST_S`` or more than ``LONGEST_S``."""
+        """Replay ``factor`` times as fast. Keeps every CV (measurement rule 10). Raises
+        ``WorkloadError`` if the result is shorter than ``SHORTEST_S`` or longer than ``LONGEST_S``.
+        """
         lasts_s = self.duration_ns / 1e9
         least, most = lasts_s / LONGEST_S, lasts_s / SHORTEST_S
         if not least <= factor <= most:
             raise WorkloadError(
-                f"time_scale {factor:g}: {self.name} lasts {lasts_s:g} s, which can be played"
+                f"time_scale {factor:g}: {self.name} lasts {lasts_s:g} s, it can be replayed"
                 f" from {least:.3g} to {most:.3g} times as fast"
             )
         times = np.rint(self.requests["arrival_ns"].to_numpy() / factor).astype(np.int64)
@@ -156,7 +158,7 @@ class Workload:
         )
 
     def window(self, start_s: float, duration_s: float) -> Workload:
-        """The requests of [start, start + duration), arrivals counted from its start."""
+        """Return the requests of [start, start + duration), with arrivals relative to its start."""
         start, length = round(start_s * 1e9), round(duration_s * 1e9)
         times = self.requests["arrival_ns"].to_numpy()
         table = self.requests.filter(pa.array((times >= start) & (times < start + length)))
@@ -171,8 +173,8 @@ class Workload:
         )
 
     def first(self, functions: int) -> Workload:
-        """Its first so many functions and what they are sent, each as it was. ``WorkloadError``
-        where it has fewer."""
+        """Keep the first functions and their requests, unchanged. Raises ``WorkloadError`` if there
+        are fewer."""
         if functions > len(self.functions):
             raise WorkloadError(
                 f"workload {self.name!r} has {len(self.functions)} functions, not {functions}"
@@ -181,7 +183,7 @@ class Workload:
         return self.of_functions(kept, self.provenance.then("first", functions=functions))
 
     def of_functions(self, ids: Collection[str], provenance: Provenance) -> Workload:
-        """The functions of these ``ids`` and what they are sent, each as it was."""
+        """Keep the functions of these ``ids`` and their requests, unchanged."""
         table = self.requests.filter(pc.is_in(self.requests["function"], pa.array(list(ids))))
         return replace(
             self,
@@ -192,7 +194,7 @@ class Workload:
         )
 
     def write(self, path: Path) -> None:
-        """Parquet, with functions and provenance in its metadata."""
+        """Write Parquet, with functions and provenance in its metadata."""
         about = {
             "name": self.name,
             "functions": [f.model_dump() for f in self.functions],
@@ -222,7 +224,8 @@ class Workload:
 
 
 def whole_ns(arrivals_s: np.ndarray[Any, np.dtype[np.float64]]) -> Counts:
-    """Sorted seconds as nanoseconds, no two the same: one that would tie is a nanosecond later."""
+    """Convert sorted seconds to distinct nanoseconds: an equal time is moved one nanosecond
+    later."""
     index = np.arange(len(arrivals_s))
     times = np.rint(arrivals_s * 1e9).astype(np.int64)
     return np.asarray(np.maximum.accumulate(times - index) + index)
@@ -236,10 +239,10 @@ def from_arrivals(
     duration_ns: int,
     minutes: Mapping[str, Counts] | None = None,
 ) -> Workload:
-    """A workload from each function's arrival times; lengths are 1 until they are composed."""
+    """Build a workload from each function's arrival times; lengths are 1 until they are set."""
     times = np.concatenate([np.asarray(arrivals_ns[f.id], dtype=np.int64) for f in functions])
     names, ranks = np.unique([f.id for f in functions], return_inverse=True)
-    # Ranks instead of names: millions of rows of 64-character hashes would not fit.
+    # Ranks instead of names: millions of rows of 64-character hashes would not fit into memory.
     owners = np.repeat(ranks, [len(arrivals_ns[f.id]) for f in functions])
     order = np.lexsort((owners, times))
     ones = np.ones(len(times), dtype=np.int32)

@@ -99,7 +99,7 @@ def _say_nonsense(base_url: str) -> None:
 
 @check("survives clients that leave")
 def disconnects(subject: Subject) -> None:
-    """A full batch of clients leaves after the first bytes of a long response, twice."""
+    """Clients, two full batches one by one, leave after the first bytes of a long response."""
     function = subject.functions[0]
     for _ in range(2 * subject.batch):
         with sending(subject.endpoint, function, stream_body(200)) as response:

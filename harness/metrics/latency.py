@@ -91,7 +91,7 @@ LATENCY = (
         _answered(lambda frame: frame.since("scheduled_ns", "first_token_ns")),
     ),
     _ttft_when("cold", "something had to be started or loaded for them"),
-    _ttft_when("warm", "an instance existed, but an artifact was not on its device"),
+    _ttft_when("warm", "an instance existed, but lacked an artifact"),
     _ttft_when("hot", "everything was in place"),
     Metric(
         "ttft_cold_s.with_imports",

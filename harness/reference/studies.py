@@ -81,7 +81,7 @@ def _filled(text: str, value: float | None) -> str:
 
 
 def _worked_out(text: str) -> str:
-    """``2*8`` is 16: the one sum that weak scaling needs."""
+    """Evaluate a product: ``2*8`` is 16, the only operation that weak scaling needs."""
     first, times, second = text.partition("*")
     if not times:
         return text

@@ -1,9 +1,10 @@
-"""Workloads by name, and by the path of a file.
+"""Workloads by name or by file path.
 
-A name is a TOML of this folder: ``[[function]]`` tables with a process each, one ``[population]``,
-or fixed ``arrivals``, with lengths in ``prompt`` and ``output`` or the paper-like ones below.
-``azure-slice:NAME`` is a real slice where the data are at hand; a path ends in .parquet, or in
-.toml for an entry of one's own. All take the same overrides (:class:`Overrides`).
+A name is a TOML file in this folder: ``[[function]]`` tables with a process each, one
+``[population]``, or fixed ``arrivals``; lengths are given in ``prompt`` and ``output`` or are the
+paper-like ones below. ``azure-slice:NAME`` is a slice of real data, if it is available. A path ends
+in .parquet, or in .toml for your own catalogue entry. All accept the same overrides
+(:class:`Overrides`).
 """
 
 from __future__ import annotations
@@ -45,14 +46,14 @@ def names() -> list[str]:
 
 
 def slices() -> list[str]:
-    """Real slices that are at hand."""
+    """List the available slices of real data."""
     root = data_root()
     found = sorted((root / "slices").glob("*.csv")) if root else []
     return [f"{SLICE}{path.stem}" for path in found]
 
 
 def describe(name: str) -> dict[str, Any]:
-    """The TOML behind a catalogue name, or at a path that ends in .toml."""
+    """Load the TOML of a catalogue name, or of a path that ends in .toml."""
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.exists():
         raise WorkloadError(f"workload {name!r} is unknown; known: {', '.join(_known())}")
@@ -63,7 +64,7 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def load(name: str, *, seed: int, **overrides: Any) -> Workload:
-    """The workload of that name. ``WorkloadError`` where there is none; pydantic's error where
+    """Load a workload by name. Raises ``WorkloadError`` if it is unknown, and pydantic's error if
     an override is unknown."""
     changes = Overrides.model_validate(overrides)
     if changes.expansion is not None and not name.startswith(SLICE):
@@ -86,7 +87,8 @@ def _known() -> list[str]:
 
 
 _Found = tuple[Workload, Lengths | None, Lengths | None]
-"""Arrivals, and what prompts and answers are drawn from; none where they came with them."""
+"""Arrivals, and the distributions of prompt and output lengths; None if the workload has its
+own."""
 _Source = Callable[[str, int, Overrides], _Found]
 
 
@@ -135,12 +137,12 @@ def _population(name: str, about: dict[str, Any], seed: int, duration_s: float) 
 
 def _moment_ns(seconds: float) -> int:
     if not math.isfinite(seconds):
-        raise WorkloadError(f"{seconds} s is no moment; write a number of seconds")
+        raise WorkloadError(f"{seconds} s is not a time; write a number of seconds")
     return round(seconds * 1e9)
 
 
 def _arrivals(name: str, about: dict[str, Any], seed: int, duration_s: float) -> Workload:  # noqa: ARG001
-    """Arrivals that a source gives one by one; neither a seed nor a duration has a say."""
+    """Arrivals that a source lists one by one; independent of seed and duration."""
     times: dict[str, list[int]] = {}
     for each in about["arrivals"]:
         times.setdefault(each["function"], []).append(_moment_ns(each["at_s"]))
@@ -183,7 +185,8 @@ def _file(name: str, seed: int, changes: Overrides) -> _Found:  # noqa: ARG001
 
 
 def named_lengths(name: str) -> tuple[Lengths, Lengths]:
-    """Of prompts and answers, by name. ``WorkloadError`` lists the known ones."""
+    """Return the distributions of prompt and output lengths by name. Raises ``WorkloadError``,
+    which lists the known names."""
     if name in NAMED:
         return NAMED[name]
     entries = {each: describe(each) for each in names()}

@@ -1,5 +1,5 @@
-"""What may be changed of a workload when it is named, and how. What cannot be honoured is refused
-in one line, so that no run is another one than was asked for."""
+"""Overrides of a workload. An override that cannot be applied is refused in one line, so that a run
+is always the requested one."""
 
 from __future__ import annotations
 
@@ -13,49 +13,48 @@ from ..lengths import COLUMNS, Lengths, LogNormal, with_lengths
 from ..trace import Workload
 
 MOST_TOKENS = 1_000_000
-"""Of one prompt or answer: no model's context is longer."""
+"""Maximum of one prompt or response: no model has a longer context."""
 Tokens = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
 
 
 class Overrides(BaseModel):
-    """What may be changed of a workload when it is named. Order: generate or read, window, first
-    functions, compress, lengths."""
+    """Overrides of a workload. Applied in this order: generate or read, window, first functions,
+    compress, lengths."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     start_s: NonNegativeFloat = 0.0
-    """Second of the trace's own time to begin at."""
+    """First second to take, in the trace's own time."""
     duration_s: PositiveFloat | None = None
     """Seconds of the trace's own time, before compression."""
     functions: PositiveInt | None = None
-    """The first so many alone, of those that there are; their requests are what they were beside
-    the others."""
+    """Only the first so many functions; their requests stay unchanged."""
     time_scale: PositiveFloat = 1.0
-    """60 plays an hour in a minute; keeps every CV."""
+    """Speed-up: 60 replays an hour in a minute; keeps every CV."""
     lengths: str | None = None
-    """Other lengths by name: sharegpt-like, gsm8k-like, or those of an entry that has some."""
+    """Other lengths by name: sharegpt-like, gsm8k-like, or those of a catalogue entry."""
     prompt_tokens: Tokens | None = None
-    """All prompts of this length, instead of drawn ones."""
+    """Length of all prompts, instead of drawn lengths."""
     output_tokens: Tokens | None = None
     max_prompt_tokens: Tokens | None = None
     max_output_tokens: Tokens | None = None
     expansion: str | None = None
-    """The rule that makes arrivals of a real slice's counts per minute; None: uniform."""
+    """The rule that expands a slice's counts per minute to arrivals; None: uniform."""
 
     def generated_s(self, own_s: float) -> float:
-        """How many seconds to generate of an entry that lasts ``own_s`` unless told otherwise."""
+        """Seconds to generate for an entry whose default duration is ``own_s``."""
         return own_s if self.duration_s is None else self.start_s + self.duration_s
 
 
 def play(workload: Workload, changes: Overrides) -> Workload:
-    """The stretch of it that is asked for, of so many functions, so many times as fast.
-    ``WorkloadError`` where it has no such stretch, or nothing is left."""
+    """Apply window, functions and time scale. Raises ``WorkloadError`` if the window is outside the
+    workload or no request is left."""
     workload = _stretch(workload, changes)
     workload = workload.first(changes.functions) if changes.functions else workload
     workload = workload.compress(changes.time_scale) if changes.time_scale != 1 else workload
     if not len(workload):
         asked = changes.model_dump(exclude_unset=True)
-        raise WorkloadError(f"workload {workload.name!r}: no request is left after {asked}")
+        raise WorkloadError(f"workload {workload.name!r}: no request is left with {asked}")
     return workload
 
 
@@ -74,7 +73,7 @@ def _stretch(workload: Workload, changes: Overrides) -> Workload:
 
 
 def draw_lengths(workload: Workload, changes: Overrides, seed: int, *models: Lengths) -> Workload:
-    """With lengths drawn from ``models`` (of prompts, of answers), set or cut as asked."""
+    """Draw lengths from ``models`` (prompt, output), fixed or limited by the overrides."""
     prompt, output = (
         _as_asked(model, exactly, most)
         for model, (exactly, most) in zip(models, _asked(changes), strict=True)
@@ -83,7 +82,7 @@ def draw_lengths(workload: Workload, changes: Overrides, seed: int, *models: Len
 
 
 def cut_lengths(workload: Workload, changes: Overrides) -> Workload:
-    """With the lengths that it came with, set or cut as asked."""
+    """Fix or limit the workload's own lengths by the overrides."""
     columns: dict[str, Any] = {}
     for name, (exactly, most) in zip(COLUMNS, _asked(changes), strict=True):
         own = workload.requests[name].to_numpy()
@@ -104,7 +103,7 @@ _Asked = tuple[int | None, int | None]
 
 
 def _asked(changes: Overrides) -> tuple[_Asked, _Asked]:
-    """Of prompts and answers: all of this length, at most so long."""
+    """For prompts and outputs: (exact length, maximum length)."""
     return (
         (changes.prompt_tokens, changes.max_prompt_tokens),
         (changes.output_tokens, changes.max_output_tokens),

@@ -1,4 +1,5 @@
-"""Fitted workloads as the TOMLs of this folder: how the shipped azure-* and llm-* were made."""
+"""Writes fitted workloads as TOML entries of this folder; the shipped azure-* and llm-* were made
+so."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from ..trace import TraceFunction, Workload
 
 
 def fitted_toml(minutes: MinuteCounts, summary: str, source: str) -> str:
-    """A catalogue entry for counts per minute: each function's process, and beside it the
-    observed statistics and the median of as many simulated traces."""
+    """Return a catalogue entry for counts per minute: each function's process, the observed
+    statistics, and the median of ``SEEDS`` simulated traces."""
     lines = [
         *_head(summary, source, minutes.duration_s),
         f"# fit: observed, and the median of {SEEDS} simulated traces; cv is of inter-arrival",
@@ -27,9 +28,9 @@ def fitted_toml(minutes: MinuteCounts, summary: str, source: str) -> str:
 
 
 def fitted_toml_of(workload: Workload, summary: str, source: str) -> str:
-    """A catalogue entry for a workload: by its counts per minute where it was expanded from some,
-    else by its arrivals, and then with the percentiles of its lengths if it has some.
-    ``WorkloadError`` where a function has too few requests to tell."""
+    """Return a catalogue entry for a workload: fitted to its counts per minute if it was expanded
+    from them, else to its arrivals, with the percentiles of its lengths if known. Raises
+    ``WorkloadError`` if a function has too few requests."""
     if workload.minutes is not None:
         counted = MinuteCounts(
             workload.name, workload.functions, workload.minutes, workload.provenance

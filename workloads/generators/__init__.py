@@ -1,4 +1,4 @@
-"""Arrival processes, one a file, by the name that a catalogue entry gives as ``kind``."""
+"""Arrival processes, one per file, by the ``kind`` of a catalogue entry."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ __all__ = ["PROCESSES", "Process", "process"]
 
 
 def process(about: Mapping[str, Any]) -> Process:
-    """The process of a table such as ``{kind = "gamma", rate_rps = 2, cv = 4}``.
-    ``WorkloadError`` where its kind is unknown, pydantic's error where a parameter is wrong."""
+    """Build the process of a table such as ``{kind = "gamma", rate_rps = 2, cv = 4}``. Raises
+    ``WorkloadError`` if its kind is unknown, and pydantic's error if a parameter is invalid."""
     kind = about.get("kind", "clusters")
     if kind not in PROCESSES:
         raise WorkloadError(f"process {kind!r} is unknown; known: {', '.join(PROCESSES)}")

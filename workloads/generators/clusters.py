@@ -1,9 +1,9 @@
-"""Renewal clusters: what most of Azure's functions look like.
+"""Renewal clusters, which resemble most functions of Azure.
 
 A function is called in clusters (a batch job's calls, a user's session, a timer's ticks). Clusters
-begin as a renewal process with gamma gaps of mean ``period_s`` and CV ``period_cv`` (0: a timer);
-each brings a random number of calls, spread uniformly over ``spread_s``. With Poisson parents this
-is the Neyman–Scott process; a steady function is one whose clusters are its minutes.
+begin as a renewal process with gamma gaps of mean ``period_s`` and CV ``period_cv`` (0: a timer).
+Each has a random number of calls, uniform over ``spread_s``. With Poisson parents this is the
+Neyman–Scott process; a steady function has its minutes as clusters.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from .process import Process, Times
 
 
 class Clusters(Process):
-    """Rate = ``size`` / ``period_s``; ``size_cv`` is of the number of calls in a cluster,
-    ``least`` the fewest there are."""
+    """Rate = ``size`` / ``period_s``. ``size_cv``: CV of the number of calls in a cluster;
+    ``least``: its minimum."""
 
     kind: Literal["clusters"] = "clusters"
     period_s: PositiveFloat
@@ -29,7 +29,7 @@ class Clusters(Process):
     spread_s: NonNegativeFloat = 0.0
     least: int = 1
     grid_s: NonNegativeFloat = 0.0
-    """Clusters begin on multiples of this, as cron jobs do; 0: anywhere."""
+    """Clusters begin on multiples of this, as cron jobs do; 0: at any time."""
 
     @property
     def mean_rate_rps(self) -> float:
@@ -44,7 +44,7 @@ class Clusters(Process):
         return np.sort(times[(times >= 0) & (times < duration_s)])
 
     def _starts(self, random: np.random.Generator, duration_s: float) -> Times:
-        """Cluster starts from one spread before 0 on; the first a uniform part of a gap in."""
+        """Cluster starts from one spread before 0; the first is at a uniform part of a gap."""
         begin = -self.spread_s
         expected = (duration_s - begin) / self.period_s
         many = int(expected + 6 * (1 + self.period_cv) * np.sqrt(expected + 1) + 10)
@@ -65,8 +65,8 @@ class Clusters(Process):
 def draw_counts(
     random: np.random.Generator, mean: float, cv: float, count: int, least: int
 ) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Whole numbers from ``least`` on with this mean and CV: negative binomial above Poisson's
-    variance, binomial below it, and the two neighbours of the mean where that is too wide."""
+    """Draw integers of at least ``least`` with this mean and CV: negative binomial above Poisson's
+    variance, binomial below it, and the two integers next to the mean if that is too wide."""
     excess = mean - least
     if excess <= 0:
         return np.full(count, least, dtype=np.int64)

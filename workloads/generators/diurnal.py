@@ -1,4 +1,4 @@
-"""Day and night over any process."""
+"""A daily cycle for any process."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _STEPS_A_PERIOD = 2_000
 
 
 class Diurnal(Process):
-    """``of``, played by a clock that runs 1 + amplitude·cos(2π(t - peak)/period) times as fast.
+    """``of``, on a clock that runs 1 + amplitude·cos(2π(t - peak)/period) times as fast.
 
-    The clock is warped instead of arrivals being thinned, so that the gaps keep their distribution
-    in the clock's own time and no draw is thrown away. The mean rate over a period is ``of``'s.
+    The clock is warped instead of thinning arrivals, so that the gaps keep their distribution in
+    the clock's own time and no draw is discarded. The mean rate over a period is ``of``'s.
     """
 
     kind: Literal["diurnal"] = "diurnal"
@@ -42,7 +42,7 @@ class Diurnal(Process):
         return self.of.mean_rate_rps
 
     def rate_rps_at(self, at_s: Times) -> Times:
-        """Expected arrivals per second at those moments."""
+        """Expected arrivals per second at these times."""
         phase = 2 * pi * (at_s - self.peak_s) / self.period_s
         return np.asarray(self.mean_rate_rps * (1 + self.amplitude * np.cos(phase)))
 
@@ -54,7 +54,7 @@ class Diurnal(Process):
         return np.asarray(np.interp(inner, played, real))
 
     def _clock(self) -> Callable[[Times], Times]:
-        """Time of ``of`` as a function of real time, both from 0."""
+        """Return the time of ``of`` as a function of real time, both from 0."""
         turn = 2 * pi / self.period_s
 
         def clock(at_s: Times) -> Times:

@@ -1,7 +1,7 @@
-"""A doubly stochastic Poisson process: the rate of each minute is itself random, and remembers.
+"""A doubly stochastic Poisson process: the rate of each minute is random and correlated over time.
 
-What minute counts of Azure Functions look like once the timers are taken out: Poisson within a
-minute, and minutes whose rates differ by far more than Poisson counts would.
+It resembles the minute counts of Azure Functions without timers: Poisson within a minute, with
+rates that differ between minutes by far more than Poisson counts.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from .process import Process, Times
 
 
 class DoublyStochastic(Process):
-    """The logarithm of the rate is a Gaussian AR(1) over windows of ``window_s``, with a
-    correlation of ``memory`` between neighbours; the rate has mean ``rate_rps`` and CV ``rate_cv``.
+    """The logarithm of the rate is a Gaussian AR(1) over windows of ``window_s`` with correlation
+    ``memory`` between neighbours; the rate has mean ``rate_rps`` and CV ``rate_cv``.
 
-    Counts by window have index of dispersion 1 + rate_rps · window_s · rate_cv², exactly.
+    Counts per window have index of dispersion 1 + rate_rps · window_s · rate_cv², exactly.
     """
 
     kind: Literal["doubly-stochastic"] = "doubly-stochastic"

@@ -1,7 +1,8 @@
-"""MMPP-2: a Poisson process whose rate jumps between two values, by its measurable properties.
+"""MMPP-2: a Poisson process whose rate switches between two values, given by measurable properties.
 
-Gaps of renewal processes are independent, so their index of dispersion cannot pass CV². Traffic's
-does: bursts come in spells. Two states with exponential stays give both, and closed forms.
+Gaps of renewal processes are independent, so their index of dispersion cannot exceed CV². That of
+real traffic does, because bursts are clustered. Two states with exponential durations model both,
+and have closed forms.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from .process import Process, Times
 
 @dataclass(frozen=True, slots=True)
 class States:
-    """Rates of the two states and how fast each is left, all in 1/s; the first is the busy one."""
+    """Rates of the two states and the rates of leaving them, all in 1/s; the first state is
+    busy."""
 
     busy_rps: float
     quiet_rps: float
@@ -28,13 +30,13 @@ class States:
 
 
 class MMPP2(Process):
-    """By rate, ``cv`` of the gaps, limiting index of dispersion of counts and the share of time in
-    the busy state.
+    """Given by rate, ``cv`` of the gaps, limiting index of dispersion of counts, and the share of
+    time in the busy state.
 
     With stationary shares π, s the sum of the two leaving rates, m the mean rate and d the CV of
     the rate itself (Fischer & Meier-Hellstern, "The MMPP cookbook", 1993):
-    I - 1 = 2·m·d²/s and (I - 1)/(CV² - 1) = 1 + λ₁λ₂/(s·m).
-    Solved for d and s this is a quadratic; the rates follow. Needs 1 < CV² ≤ I.
+      I - 1 = 2·m·d²/s and (I - 1)/(CV² - 1) = 1 + λ₁λ₂/(s·m). Solved for d and s this is a
+      quadratic; the rates follow. Needs 1 < CV² ≤ I.
     """
 
     kind: Literal["mmpp-2"] = "mmpp-2"

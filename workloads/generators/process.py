@@ -1,4 +1,4 @@
-"""What an arrival process is."""
+"""The interface of an arrival process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Times = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class Process(BaseModel, ABC):
-    """A stationary point process. ``kind`` names it in a catalogue entry."""
+    """A stationary point process. ``kind`` is its name in a catalogue entry."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -23,5 +23,5 @@ class Process(BaseModel, ABC):
 
     @abstractmethod
     def arrivals(self, random: np.random.Generator, duration_s: float) -> Times:
-        """Arrival times in [0, duration), sorted, in seconds; the process was running before 0,
-        so the first gap is no more special than any other."""
+        """Arrival times in [0, duration), sorted, in seconds. The process was running before 0, so
+        the first gap is not special."""

@@ -1,9 +1,9 @@
 """Renewal processes: independent gaps of one distribution, given by rate and CV.
 
-A renewal process watched from an arbitrary moment begins with a part of a gap that is likelier a
-long one than a short one. The first arrival is therefore drawn from the equilibrium distribution,
-exactly: a uniform part of a length-biased gap (Cox, *Renewal Theory*, 1962, section 5). Starting
-with a whole gap instead puts a burst at 0 in every function of a bursty workload.
+At an arbitrary time, a renewal process is more likely to be within a long gap than within a short
+one. The first arrival is therefore drawn from the exact equilibrium distribution: a uniform part of
+a length-biased gap (Cox, *Renewal Theory*, 1962, section 5). Starting with a whole gap instead
+would put a burst at 0 in every function of a bursty workload.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from pydantic import Field, PositiveFloat
 from .process import Process, Times
 
 _SPARE = 6.0
-"""Standard deviations of the number of arrivals that are drawn beyond its mean at once."""
+"""Arrivals drawn at once beyond the mean number, in standard deviations."""
 
 
 class Renewal(Process):
-    """Gaps of mean 1 / ``rate_rps``; a subclass says how they are drawn."""
+    """Gaps of mean 1 / ``rate_rps``; a subclass draws them."""
 
     rate_rps: PositiveFloat
 
@@ -33,15 +33,15 @@ class Renewal(Process):
     @property
     @abstractmethod
     def gap_cv(self) -> float:
-        """Coefficient of variation of the gaps, of the distribution and not of a sample."""
+        """Coefficient of variation of the gaps' distribution (not of a sample)."""
 
     @abstractmethod
     def gaps(self, random: np.random.Generator, count: int) -> Times:
-        """Independent gaps in seconds."""
+        """Draw independent gaps in seconds."""
 
     @abstractmethod
     def long_gap(self, random: np.random.Generator) -> float:
-        """One gap drawn with a probability in proportion to its length."""
+        """Draw one gap with a probability proportional to its length."""
 
     def arrivals(self, random: np.random.Generator, duration_s: float) -> Times:
         pieces = [np.array([random.uniform() * self.long_gap(random)])]
@@ -70,8 +70,9 @@ class Poisson(Renewal):
 
 
 class Gamma(Renewal):
-    """Gamma gaps, shape 1/CV² (as S-LoRA, AlpaServe and BurstGPT generate their load). The CV of a
-    short sample of a bursty one is below ``cv``: most of its variance is in rare long gaps."""
+    """Gamma gaps, shape 1/CV² (as in the load generators of S-LoRA, AlpaServe and BurstGPT). In a
+    short sample of a bursty process the CV is below ``cv``: most of its variance is in rare long
+    gaps."""
 
     kind: Literal["gamma"] = "gamma"
     cv: Annotated[float, Field(ge=1e-3, le=10_000)]
@@ -92,8 +93,8 @@ class Gamma(Renewal):
 
 
 class Weibull(Renewal):
-    """Weibull gaps: CV² = Γ(1+2/k) / Γ(1+1/k)² - 1 gives the shape k (ServeGen finds clients of
-    this kind beside gamma ones)."""
+    """Weibull gaps: CV² = Γ(1+2/k) / Γ(1+1/k)² - 1 gives the shape k (ServeGen finds such clients
+    besides gamma ones)."""
 
     kind: Literal["weibull"] = "weibull"
     cv: Annotated[float, Field(ge=0.03, le=10_000)]
@@ -104,7 +105,7 @@ class Weibull(Renewal):
 
     @property
     def shape(self) -> float:
-        """Above 1 for CV below 1."""
+        """Shape k; above 1 for CV below 1."""
         from scipy.optimize import brentq
 
         return float(brentq(lambda k: _weibull_cv(k) - self.cv, 0.05, 50.0))
@@ -123,8 +124,8 @@ class Weibull(Renewal):
 
 
 class HyperExponential(Renewal):
-    """Two kinds of gaps, short and long, each exponential, with balanced means: the kinds' p / λ
-    are equal (Tijms, *A First Course in Stochastic Models*, 2003, appendix B)."""
+    """Short and long gaps, each exponential, with balanced means: p / λ is equal for both (Tijms,
+    *A First Course in Stochastic Models*, 2003, appendix B)."""
 
     kind: Literal["hyper-exponential"] = "hyper-exponential"
     cv: Annotated[float, Field(ge=1, le=10_000)]
@@ -145,7 +146,7 @@ class HyperExponential(Renewal):
         return random.exponential(size=count) / rates
 
     def long_gap(self, random: np.random.Generator) -> float:
-        # Balanced means: seen from an arbitrary moment, either kind is as likely.
+        # Balanced means: at an arbitrary time, both kinds are equally likely.
         rate = self.branches[int(random.integers(2))][1]
         return float(random.gamma(2.0, 1 / rate))
 

@@ -1,8 +1,9 @@
 """Importers by name. A third party adds its own through the entry-point group
-``slbench.importers``; the entry is a module, or an object, as :class:`base.Importer` says:
+``slbench.importers``; the entry is a module or an object with the interface of
+:class:`base.Importer`:
 
-[project.entry-points."slbench.importers"]
-my-format = "my_package.my_module"
+  [project.entry-points."slbench.importers"]
+  my-format = "my_package.my_module"
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ _SHIPPED = {
 
 
 def names() -> list[str]:
-    """All formats that can be read, those of third parties included."""
+    """List all formats, including those of third parties."""
     return sorted({*_SHIPPED, *_added()})
 
 
 def importer(name: str) -> Importer:
-    """The importer of that name. ``WorkloadError`` lists the known ones, or says why a third
-    party's cannot be imported."""
+    """Return an importer by name. Raises ``WorkloadError``, which lists the known names or says why
+    a third party's importer cannot be imported."""
     if name in _SHIPPED:
         return cast(Importer, import_module(f"{__name__}.{_SHIPPED[name]}"))
     if name not in (added := _added()):
@@ -60,8 +61,8 @@ def importer(name: str) -> Importer:
 
 
 def detect(path: Path) -> str:
-    """The one format whose importer takes the file for its own. Broken importers of third parties
-    are passed over, and named where no other takes it."""
+    """Return the only format whose importer recognises the file. Broken importers of third parties
+    are skipped, and listed in the error if no other recognises it. Raises ``WorkloadError``."""
     start = head(path)
     found, broken = [], []
     for name in names():
@@ -79,8 +80,7 @@ def detect(path: Path) -> str:
 
 
 def import_file(path: Path, options: Options | None = None, name: str | None = None) -> Workload:
-    """The workload in a file, of the format ``name`` or of the one detected. ``WorkloadError``
-    in one line where there is none."""
+    """Import a file of format ``name``, or of the detected format. Raises ``WorkloadError``."""
     return importer(name or detect(path)).read(path, options or Options())
 
 

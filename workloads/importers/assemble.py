@@ -1,4 +1,5 @@
-"""Rows to a workload: bad rows settled, arrivals in order from 0 on, provenance written."""
+"""Turns rows into a workload: handles bad rows, sorts arrivals, sets the origin to 0, writes the
+provenance."""
 
 from __future__ import annotations
 
@@ -30,9 +31,9 @@ def assemble(
     kind: Kind = "recorded",
     **more: Any,
 ) -> Workload:
-    """The workload of ``rows`` without those that ``bad`` names. ``more`` is kept in the
-    provenance, such as the size of a prefix block. ``WorkloadError`` where bad rows are refused
-    or no row is left."""
+    """Build the workload of ``rows`` without those in ``bad``. ``more`` is stored in the
+    provenance, such as the size of a prefix block. Raises ``WorkloadError`` if bad rows are not
+    allowed or no row is left."""
     skipped = bad.settle(skip=options.skip_bad)
     good = rows.take(np.flatnonzero(~np.isin(rows.lines, bad.lines)))
     if not len(good):
@@ -52,7 +53,7 @@ def assemble(
 
 
 def start(form: Format, path: Path, kind: Kind = "recorded") -> Provenance:
-    """The provenance of a file before anything is done to it."""
+    """Return the provenance of a file before any step."""
     return Provenance(
         kind=kind,
         source=form.source,
@@ -80,7 +81,7 @@ def _workload(rows: Rows, times: Any, form: Format, provenance: Provenance, path
     names = pa.array([function.id for function in rows.functions], type=pa.string())
     empty = (rows.prompt_tokens < 1) | (rows.output_tokens < 1)
     if empty.any():
-        # A server is asked for at least a token; the source's zeros are said, not lost.
+        # A server needs at least one token; the provenance counts the source's zeros.
         provenance = provenance.then("at-least-one-token", rows=int(empty.sum()))
     required = {
         "id": np.arange(len(rows)),

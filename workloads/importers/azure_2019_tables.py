@@ -1,7 +1,8 @@
 """The two other tables of Azure Functions 2019: execution times and memory, by function.
 
-They lie beside the invocations under the same name with another word in it, in the published files
-(``function_durations_percentiles.anon.d01.csv``) as in samples of them (``durations.csv``).
+They are in the folder of the invocations, under the same file name with another word in it, both in
+the published files (``function_durations_percentiles.anon.d01.csv``) and in samples
+(``durations.csv``).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .files import opened
 @dataclass(frozen=True)
 class _Table:
     names: Callable[[str], tuple[str, ...]]
-    """What the table is called beside invocations of that file name."""
+    """Possible names of the table for the file name of the invocations."""
     column: str
     field: str
 
@@ -42,9 +43,9 @@ _TABLES = (
 def join(
     path: Path, functions: tuple[TraceFunction, ...]
 ) -> tuple[tuple[TraceFunction, ...], dict[str, int]]:
-    """The functions with their execution time and memory where a table beside ``path`` has them,
-    and of each table that was found, how many functions it had. Memory is by application in the
-    published files: those give it to a function only where they name functions."""
+    """Add execution time and memory to the functions if a table next to ``path`` has them; also
+    return how many functions each table had. Memory is per application in the published files, so
+    it is used only if a file names functions."""
     found: dict[str, int] = {}
     for table in _TABLES:
         for name in table.names(path.name):

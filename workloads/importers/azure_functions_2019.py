@@ -1,8 +1,8 @@
-"""Azure Functions Trace 2019 (Shahrad et al., "Serverless in the Wild", USENIX ATC 2020) and
-slices of it: a function a row, a minute a column, invocations counted.
+"""Azure Functions Trace 2019 (Shahrad et al., "Serverless in the Wild", USENIX ATC 2020) and slices
+of it: one row per function, one column of invocation counts per minute.
 
-Minutes are the columns whose names are numbers, in the order of those numbers. Counts are
-expanded by a named rule, which keeps each function's count in each minute.
+Minutes are the columns whose names are numbers, in numerical order. Counts are expanded by a named
+rule, which keeps each function's count in each minute.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .files import csv_header, opened, stem
 from .missing_lengths import filled
 
 MOST_REQUESTS = 2**24
-"""More would not fit the memory of a small machine once expanded."""
+"""More would not fit into the memory of a small machine after expansion."""
 _COUNT_DIGITS = 9
 _MINUTE = re.compile("[0-9]{1,6}")
 
@@ -60,8 +60,8 @@ def read(path: Path, options: Options) -> Workload:
 
 
 def read_minutes(path: Path, *, skip_bad: bool = False) -> MinuteCounts:
-    """The counts alone, however many calls they stand for, with execution times and memory where
-    their files lie beside. ``WorkloadError`` names file and line."""
+    """Read only the counts, of any total, with execution times and memory if their files are in the
+    same folder. Raises ``WorkloadError`` with file and line."""
     bad = BadRows(path)
     found = dict(_functions(path, bad))
     skipped = bad.settle(skip=skip_bad)
@@ -126,6 +126,6 @@ def _minutes(header: list[str]) -> list[str]:
 
 
 def _consecutive(header: list[str]) -> bool:
-    """Whether the minutes are all there, each once: a missing one would move those after it."""
+    """Whether all minutes are present once: a missing one would shift those after it."""
     minutes = [int(name) for name in _minutes(header)]
     return bool(minutes) and minutes == list(range(minutes[0], minutes[-1] + 1))

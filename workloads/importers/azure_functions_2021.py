@@ -1,9 +1,9 @@
-"""Azure Functions Invocation Trace 2021 (Zhang et al., "Faster and Cheaper Serverless Computing
-on Harvested Resources", SOSP 2021): an invocation a row, ``app,func,end_timestamp,duration``.
+"""Azure Functions Invocation Trace 2021 (Zhang et al., "Faster and Cheaper Serverless Computing on
+Harvested Resources", SOSP 2021): one row per invocation, ``app,func,end_timestamp,duration``.
 
-Times are seconds from the trace's start (the published description says milliseconds; the data
-are seconds). A call arrived at its end less its duration. ``func`` is unique within its app
-alone, so a function is the pair, named f0, f1, … in the order of the file.
+Times are seconds from the trace's start (the published description says milliseconds, but the data
+are seconds). Arrival is end minus duration. ``func`` is unique only within its app, so a function
+is the pair, named f0, f1, … in the order of the file.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Azure LLM inference traces 2023 (Patel et al., "Splitwise", ISCA 2024) and 2024 (Stojkovic et
 al., "DynamoLLM", HPCA 2025): ``TIMESTAMP,ContextTokens,GeneratedTokens``.
 
-Timestamps carry up to nine digits of a second, row by row, with a zone (2024) or without
-(2023, UTC); all digits count, since cutting them makes ties. A file is one function.
+Timestamps have up to nine decimals, which vary by row, with a zone (2024) or without (2023, UTC).
+All decimals are used, since truncation would create equal times. A file is one function.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Rows that cannot be read: counted, the first few shown, refused unless asked otherwise."""
+"""Rows that cannot be read: counted, the first few shown, and refused unless skipping is
+requested."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ class BadRows:
         self.add_all(np.array([line]), [reason])
 
     def add_all(self, lines: NDArray[np.int64], reasons: list[str]) -> None:
-        """Lines with the reasons of the first few of them; a line may be bad for several."""
+        """Add lines, with reasons for the first few of them; a line may be bad for several
+        reasons."""
         self._lines.append(lines)
         for line, reason in zip(lines.tolist(), reasons, strict=False):
             self._reasons.setdefault(line, reason)
@@ -37,20 +39,20 @@ class BadRows:
         return np.unique(np.concatenate([np.empty(0, dtype=np.int64), *self._lines]))
 
     def settle(self, *, skip: bool) -> dict[str, object]:
-        """What the provenance says of the rows left out. ``WorkloadError`` where there are bad
-        rows that may not be left out."""
+        """Return the provenance entry of the skipped rows. Raises ``WorkloadError`` if there are
+        bad rows and ``skip`` is False."""
         count = len(self.lines)
         shown = [f"line {line}: {why}" for line, why in sorted(self._reasons.items())]
         if count and not skip:
             what = f"{count} row is bad" if count == 1 else f"{count} rows are bad"
             more = ["…"] if count > len(shown) else []
             raise WorkloadError(
-                f"{self.path}: {what} ({'; '.join([*shown, *more])}); mend or --skip-bad"
+                f"{self.path}: {what} ({'; '.join([*shown, *more])}); correct them or --skip-bad"
             )
         return {"skipped": count, **({"first_skipped": shown} if count else {})}
 
 
 def quoted(value: object) -> str:
-    """A value as an error shows it: on one line, cut where long."""
+    """Format a value for an error: on one line, truncated if long."""
     text = ascii(value)
     return text if len(text) <= 40 else f"{text[:37]}..."

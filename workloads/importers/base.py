@@ -1,4 +1,4 @@
-"""What an importer is: a module (or object) with ``FORMAT``, ``sniff`` and ``read``."""
+"""The interface of an importer: a module (or object) with ``FORMAT``, ``sniff`` and ``read``."""
 
 from __future__ import annotations
 
@@ -12,47 +12,47 @@ from ..trace import Workload
 
 @dataclass(frozen=True)
 class Format:
-    """What is known of a format before a file of it is opened."""
+    """Description of a format, independent of any file."""
 
     name: str
     source: str
-    """Whose trace it is, and where it is published."""
+    """The owner of the trace, and where it is published."""
     licence: str
     attribution: str
     clock: str
-    """What its times count from and in which unit, such as ``UTC wall clock``."""
+    """Origin and unit of its times, such as ``UTC wall clock``."""
     resolution_ns: int
-    """The smallest step its times can make, as published."""
+    """Resolution of its times, as published."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What an import is asked to do beyond reading."""
+    """Options of an import."""
 
     skip_bad: bool = False
-    """Leave bad rows out, counted in the provenance, rather than refuse the file."""
+    """Skip bad rows and count them in the provenance, instead of refusing the file."""
     seed: int = 0
-    """Of the keyed streams that expand counts and spread quantised times."""
+    """Seed of the streams that expand counts and spread quantised times."""
     expansion: str = "uniform"
-    """By which rule counts per minute become arrivals."""
+    """Rule that expands counts per minute to arrivals."""
     part: str = ""
-    """Which part of an archive that holds several, such as ``language/m-small``."""
+    """Part of an archive that holds several, such as ``language/m-small``."""
     start_s: float = 0.0
     duration_s: float | None = None
-    """Which stretch of a source that is too long to be read whole, from its beginning."""
+    """Stretch of a source that is too long to be read completely."""
     lengths: tuple[Lengths, Lengths] | None = None
-    """What prompts and answers are drawn from where the source has no lengths; None: such requests
-    are left out where others have lengths, and else are placeholders of one token."""
+    """Distributions of prompt and output lengths for requests without lengths. None: such requests
+    are left out if others have lengths, else they are placeholders of one token."""
 
 
 class Importer(Protocol):
-    """Found by name, or by ``sniff`` over the first bytes (decompressed) of a file."""
+    """Found by name, or by ``sniff`` on the first bytes (decompressed) of a file."""
 
     @property
     def FORMAT(self) -> Format: ...  # noqa: N802
 
     def sniff(self, path: Path, head: bytes, /) -> bool:
-        """Whether the file is of this format. Never raises; ``head`` may end inside a row."""
+        """Whether the file has this format. Never raises; ``head`` may end within a row."""
 
     def read(self, path: Path, options: Options, /) -> Workload:
-        """The whole file. ``WorkloadError`` where it cannot be read or holds bad rows."""
+        """Read the whole file. Raises ``WorkloadError`` if it cannot be read or has bad rows."""

@@ -1,9 +1,9 @@
-"""BurstGPT (Wang et al., "BurstGPT: A Real-world Workload Dataset to Optimize LLM Serving
-Systems", 2024): six columns, or eight with session and elapsed time.
+"""BurstGPT (Wang et al., "BurstGPT: A Real-world Workload Dataset to Optimize LLM Serving Systems",
+2024): six columns, or eight with session and elapsed time.
 
-Times are seconds, most of them whole, so that calls of one second tie and are spread by a named
-rule. A call without a response token has failed: flagged, and kept as an arrival. A function is
-a model of the trace.
+Times are mostly whole seconds, so calls within one second have equal times and are spread by a
+named rule. A call without response tokens failed: it is flagged and kept as an arrival. A function
+is a model of the trace.
 """
 
 from __future__ import annotations

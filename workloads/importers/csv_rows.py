@@ -1,4 +1,4 @@
-"""A CSV with a header, read in blocks by pyarrow; the columns asked for, as text."""
+"""A CSV with a header, read in blocks by pyarrow; only the requested columns, as text."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ _BLOCK = 1 << 22
 
 
 class CsvRows:
-    """The rows of one file; parsing a column notes its bad rows in ``bad``. Names are read as
-    dictionaries, so that a hash of 64 characters costs each row four bytes."""
+    """The rows of one file; parsing a column adds its bad rows to ``bad``. Names are read as
+    dictionaries, so that a hash of 64 characters takes four bytes per row."""
 
     def __init__(self, path: Path, texts: Sequence[str], names: Sequence[str] = ()) -> None:
-        """``WorkloadError`` where the file cannot be read or a column is missing."""
+        """Read the columns. Raises ``WorkloadError`` if the file cannot be read or a column is
+        missing."""
         self.bad = BadRows(path)
         types = dict.fromkeys(names, pa.dictionary(pa.int32(), pa.string()))
         types.update(dict.fromkeys(texts, pa.string()))
@@ -47,7 +48,7 @@ class CsvRows:
     def _reader(self, file: object, types: dict[str, pa.DataType]) -> pcsv.CSVStreamingReader:
         return pcsv.open_csv(
             file,
-            # One thread: rows of a wrong width are numbered only then.
+            # One thread: only then are rows of a wrong width numbered.
             pcsv.ReadOptions(use_threads=False, block_size=_BLOCK),
             pcsv.ParseOptions(invalid_row_handler=self._wrong_width, ignore_empty_lines=False),
             pcsv.ConvertOptions(
@@ -60,19 +61,20 @@ class CsvRows:
         return "skip"
 
     def values(self, name: str, parse: Parser, expected: str) -> Ints:
-        """A column of numbers; ``expected`` says in an error what they should be."""
+        """Parse a column of numbers; ``expected`` describes them in errors."""
         texts = self._column(name)
         values, ok = parse(texts)
         self._note(~ok, texts, f"{name} {{}} is not {expected}")
         return values
 
     def functions(self, name: str) -> tuple[Ints, tuple[TraceFunction, ...]]:
-        """A column of names: each row's index, and the functions by first appearance."""
+        """Return each row's function index, and the functions by first appearance."""
         owners, names = self.codes(name)
         return owners, tuple(TraceFunction(id=each) for each in names)
 
     def codes(self, name: str) -> tuple[Ints, list[str]]:
-        """A column of names as indices into the names found; an empty name is a bad row."""
+        """Return a column of names as indices into the distinct names; an empty name is a bad
+        row."""
         column = self._column(name)
         self._note(np.array(pc.equal(column.cast(pa.string()), "")), column, f"{name} is empty")
         return np.array(column.indices, dtype=np.int64), column.dictionary.to_pylist()
@@ -81,7 +83,7 @@ class CsvRows:
         return self._column(name)
 
     def whole(self, name: str) -> tuple[Ints, tuple[TraceFunction, ...]]:
-        """Owners where the source has no function: all belong to one of that name."""
+        """Owners for a source without functions: all rows belong to a function of that name."""
         return np.zeros(len(self.lines), dtype=np.int64), (TraceFunction(id=name),)
 
     def _column(self, name: str) -> pa.Array:

@@ -1,4 +1,4 @@
-"""Opening a file that may be compressed; the bytes decide, not the suffix."""
+"""Opens files that may be compressed, as detected from their bytes, not the suffix."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _SUFFIXES = (".gz", ".xz", ".tar", ".csv", ".jsonl", ".json", ".txt")
 
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
-    """The file's bytes, decompressed. Whatever is wrong with the file or its compression, while
-    it is opened or read, is a ``WorkloadError``."""
+    """Yield the file, decompressed. Any error of the file or its compression, on open or read,
+    becomes a ``WorkloadError``."""
     try:
         with path.open("rb") as raw, _decompressed(raw) as file:
             yield file
@@ -44,7 +44,7 @@ def _decompressed(raw: IO[bytes]) -> IO[bytes]:
 
 
 class Utf8Checked(io.RawIOBase):
-    """Bytes as they are read, refused by ``UnicodeDecodeError`` where they are not UTF-8."""
+    """Passes bytes through; raises ``UnicodeDecodeError`` if they are not UTF-8."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self._decoder = file, codecs.getincrementaldecoder("utf-8")()
@@ -59,26 +59,26 @@ class Utf8Checked(io.RawIOBase):
 
 
 def head(path: Path) -> bytes:
-    """The first bytes, enough to tell the format."""
+    """Return the first bytes, enough to detect the format."""
     with opened(path) as file:
         return file.read(HEAD_BYTES)
 
 
 def checksum(path: Path) -> str:
-    """SHA-256 of the file as it lies on disk."""
+    """SHA-256 of the file as stored on disk."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def stem(path: Path) -> str:
-    """The file's name without what says how it is stored: ``a.csv.gz`` is ``a``."""
+    """Return the file's name without storage suffixes: ``a.csv.gz`` is ``a``."""
     while path.suffix.lower() in _SUFFIXES:
         path = path.with_suffix("")
     return path.name
 
 
 def csv_header(start: bytes) -> list[str]:
-    """Column names of the first line; empty where it is not text."""
+    """Column names of the first line; empty if it is not text."""
     try:
         text = start.splitlines()[0].decode("utf-8-sig")
         return next(csv.reader(io.StringIO(text)), [])
@@ -87,7 +87,7 @@ def csv_header(start: bytes) -> list[str]:
 
 
 def first_object(start: bytes) -> dict[str, Any]:
-    """The JSON object on the first line; empty where there is none."""
+    """The JSON object on the first line; empty if there is none."""
     try:
         found = json.loads(start.split(b"\n", 1)[0].decode("utf-8-sig"))
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""JSON lines, one object a row, numbers exact."""
+"""JSON lines, one object per row, with exact numbers."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _INT64 = 2**63
 
 
 def read_jsonl(path: Path, parse: Callable[[Object, int], Object]) -> tuple[Rows, BadRows]:
-    """Rows of ``parse(object, line)``: at_ns, function, prompt_tokens, output_tokens and optional
-    columns. What it refuses by ``ValueError`` is a bad row; ``WorkloadError`` where the file
-    cannot be read."""
+    """Read rows with ``parse(object, line)``, which returns at_ns, function, prompt_tokens,
+    output_tokens and optional columns. A ``ValueError`` from it marks a bad row. Raises
+    ``WorkloadError`` if the file cannot be read."""
     bad, lines, found = BadRows(path), [], []
     for line, text in _lines(path):
         try:
@@ -37,7 +37,7 @@ def read_jsonl(path: Path, parse: Callable[[Object, int], Object]) -> tuple[Rows
 
 
 def whole(row: Object, key: str, most: int = MOST_TOKENS, least: int = 0) -> int:
-    """A whole number of the object; ``ValueError`` where it is none or out of range."""
+    """Return an integer field. Raises ``ValueError`` if it is no integer or out of range."""
     value = row.get(key)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise ValueError(f"{key} {quoted(value)} is not a whole number in {least}..{most}")
@@ -45,7 +45,7 @@ def whole(row: Object, key: str, most: int = MOST_TOKENS, least: int = 0) -> int
 
 
 def time_ns(row: Object, key: str, unit_ns: int) -> int:
-    """A time of the object, in units of ``unit_ns``, as nanoseconds."""
+    """Return a time field, given in units of ``unit_ns``, in nanoseconds."""
     try:
         return exact_seconds(row.get(key), unit_ns)
     except ValueError as error:
@@ -53,7 +53,7 @@ def time_ns(row: Object, key: str, unit_ns: int) -> int:
 
 
 def word(row: Object, key: str) -> str:
-    """A name in the object."""
+    """Return a name field."""
     value = row.get(key)
     if not isinstance(value, str) or not value or not _storable(value):
         raise ValueError(f"{key} {quoted(value)} is not a name")
@@ -61,7 +61,7 @@ def word(row: Object, key: str) -> str:
 
 
 def hashes(row: Object, key: str) -> list[int]:
-    """The ids of a prompt's prefix blocks."""
+    """Return the ids of a prompt's prefix blocks."""
     value = row.get(key)
     if not isinstance(value, list) or not all(
         type(each) is int and -_INT64 <= each < _INT64 for each in value
@@ -88,7 +88,7 @@ def _object(text: bytes) -> Object:
 
 
 def _storable(text: str) -> bool:
-    """Whether it is Unicode text: JSON can also spell halves of surrogate pairs."""
+    """Whether the text is valid Unicode: JSON can also contain lone surrogates."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 

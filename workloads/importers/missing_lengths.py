@@ -1,8 +1,8 @@
-"""Sources that tell when requests come and not how long they are.
+"""Sources with arrivals but without lengths.
 
-A client that is sent for one token and answers with one measures nothing but first tokens, so no
-import makes such requests in silence: lengths are drawn from a distribution that is named
-(``Options.lengths``), or the provenance and the import's remarks say that they are placeholders.
+Requests of one prompt token and one output token would measure only first tokens, so no import
+creates them silently: lengths are drawn from a named distribution (``Options.lengths``), or the
+provenance and the import's remarks say that they are placeholders.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _ADVICE = "--lengths NAME draws them, such as --lengths llm-conv"
 
 
 def filled(workload: Workload, options: Options) -> Workload:
-    """With lengths drawn as ``options`` says, else with placeholders of one token each."""
+    """Draw lengths as in ``options``, or else add placeholders of one token."""
     if options.lengths is not None:
         return with_lengths(workload, options.seed, *options.lengths)
     return workload.with_columns(workload.provenance.then(MISSING, requests=len(workload)))
 
 
 def without_unknown(workload: Workload, known: Collection[str]) -> Workload:
-    """The functions in ``known`` alone, and in the provenance what was left out."""
+    """Keep only the functions in ``known``; the provenance counts what was left out."""
     kept = workload.of_functions(known, workload.provenance)
     step = kept.provenance.then(
         LEFT_OUT,
@@ -38,7 +38,7 @@ def without_unknown(workload: Workload, known: Collection[str]) -> Workload:
 
 
 def remarks(workload: Workload) -> Iterator[str]:
-    """What whoever imports it must know of its lengths, a line each."""
+    """Yield remarks about missing lengths for the user, one per line."""
     if lacks_lengths(workload):
         yield (
             f"the source has no lengths: all {len(workload)} requests are placeholders of one"
@@ -50,5 +50,5 @@ def remarks(workload: Workload) -> Iterator[str]:
             yield (
                 f"left out: {about['functions']} of {about['of_functions']} functions, with"
                 f" {about['requests'] / about['of_requests']:.0%} of the requests, have no lengths"
-                f" in the source; {_ADVICE}, and keeps them"
+                f" in the source; {_ADVICE}; they are then kept"
             )

@@ -1,8 +1,8 @@
 """Mooncake traces (Qin et al., "Mooncake: Trading More Storage for Less Computation", FAST 2025):
-JSON lines with ``timestamp`` (ms), ``input_length``, ``output_length`` and ``hash_ids``, an id a
+JSON lines with ``timestamp`` (ms), ``input_length``, ``output_length`` and ``hash_ids``, one id per
 block of 512 prompt tokens.
 
-Timestamps of the conversation trace lie 3 s apart, some ten calls on each: they are spread by a
+Timestamps of the conversation trace are 3 s apart, with about ten calls each: they are spread by a
 named rule. A file is one function.
 """
 

@@ -1,7 +1,6 @@
-"""Text to integers, a column at a time and without floating point.
+"""Parses text to integers, column by column and without floating point.
 
-Each parser gives the values and a mask of the texts that could be read; values behind a false
-mask are 0.
+Each parser returns the values and a mask of the texts that could be read; the other values are 0.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ Parser = Callable[[pa.Array], Parsed]
 SECOND_NS = 1_000_000_000
 MOST_TOKENS = 2**31 - 1
 MOST_SECONDS = 10**9 - 1
-"""Some 31 years; a relative time beyond is no trace's."""
+"""About 31 years; longer than any trace."""
 MOST_WALL_SECONDS = 2**63 // SECOND_NS - 1
 
 _DECIMAL = r"^(?P<whole>[0-9]{1,9})(?:\.(?P<fraction>[0-9]+))?$"
@@ -36,7 +35,7 @@ _WALL = (
 
 
 def tokens(texts: pa.Array) -> Parsed:
-    """Counts of tokens: digits alone, at most 2³¹ − 1."""
+    """Token counts: only digits, at most 2³¹ − 1."""
     fits = pc.match_substring_regex(texts, r"^[0-9]{1,10}$")
     values = _int64(pc.if_else(fits, texts, "0"))
     ok = _mask(fits) & (values <= MOST_TOKENS)
@@ -44,7 +43,7 @@ def tokens(texts: pa.Array) -> Parsed:
 
 
 def decimal_seconds(texts: pa.Array) -> Parsed:
-    """Seconds as decimals, with an exponent or without, to the nearest nanosecond."""
+    """Decimal seconds, with or without an exponent, rounded to the nearest nanosecond."""
     parts = pc.extract_regex(texts, _DECIMAL)
     ok = _mask(pc.is_valid(parts))
     values = _part(parts, "whole") * SECOND_NS + _fraction_ns(parts)
@@ -54,8 +53,8 @@ def decimal_seconds(texts: pa.Array) -> Parsed:
 
 
 def wall_clock(texts: pa.Array) -> Parsed:
-    """``2024-05-10 00:00:00.0099300+00:00`` and shorter, in nanoseconds since 1970; UTC where no
-    zone is given. Fractions may have any number of digits up to nine, also row by row."""
+    """``2024-05-10 00:00:00.0099300+00:00`` and shorter, in nanoseconds since 1970; UTC if no zone
+    is given. Fractions have up to nine digits, which may vary by row."""
     parts = pc.extract_regex(texts, _WALL)
     matched = _mask(pc.is_valid(parts))
     moments = pc.binary_join_element_wise(*(_text(parts, n) for n in ("date", "time")), "T")
@@ -67,8 +66,8 @@ def wall_clock(texts: pa.Array) -> Parsed:
 
 
 def exact_seconds(value: Any, unit_ns: int = SECOND_NS) -> int:
-    """One number or its text, in units of ``unit_ns``, as nanoseconds. ``ValueError`` where it
-    is not a number or too far from 0."""
+    """Convert one number or its text, in units of ``unit_ns``, to nanoseconds. Raises
+    ``ValueError`` if it is not a number or too far from 0."""
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
         raise ValueError("not a number")
     if isinstance(value, str) and not _NUMBER.fullmatch(value):
@@ -76,7 +75,7 @@ def exact_seconds(value: Any, unit_ns: int = SECOND_NS) -> int:
     number = Decimal(value)
     most = MOST_SECONDS * SECOND_NS // unit_ns
     if not number.is_finite() or not -most <= number <= most:
-        raise ValueError("not a time of a trace")
+        raise ValueError("out of range for a trace")
     return int((number * unit_ns).to_integral_value(ROUND_HALF_UP))
 
 
@@ -85,7 +84,7 @@ def _moments(texts: pa.Array, matched: NDArray[np.bool_]) -> Parsed:
     try:
         return _array(pc.cast(pc.cast(filled, pa.timestamp("s")), pa.int64())), matched
     except pa.ArrowInvalid:
-        # A date that no calendar has, such as 30 February; one by one, to say which.
+        # A nonexistent date, such as 30 February: parse one by one, to find which.
         pairs = [_one(text, _moment) for text in filled.to_pylist()]
         values, ok = zip(*pairs, strict=True)
         return np.array(values, dtype=np.int64), matched & np.array(ok)
@@ -103,7 +102,7 @@ def _one(text: str, parse: Callable[[str], int]) -> tuple[int, bool]:
 
 
 def _fraction_ns(parts: pa.StructArray) -> NDArray[np.int64]:
-    # The tenth digit rounds; what follows it cannot tip the nearest nanosecond otherwise.
+    # The tenth digit decides the rounding; later digits cannot change it.
     digits = pc.utf8_slice_codeunits(pc.utf8_rpad(_text(parts, "fraction"), 10, "0"), 0, 10)
     return (_int64(digits) + 5) // 10
 

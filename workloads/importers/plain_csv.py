@@ -1,5 +1,5 @@
-"""A CSV of one's own: ``arrival_s,function,prompt_tokens,output_tokens``; more columns may
-follow and are left out. The shortest importer there is, to begin another from."""
+"""A CSV of your own: ``arrival_s,function,prompt_tokens,output_tokens``; further columns are
+ignored. This is the shortest importer and a template for new ones."""
 
 from __future__ import annotations
 

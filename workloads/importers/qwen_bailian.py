@@ -1,9 +1,9 @@
-"""Qwen-Bailian usage traces (Wang et al., "KVCache Cache in the Wild", USENIX ATC 2025): JSON
-lines with ``timestamp`` (s), lengths, ``chat_id``, ``parent_chat_id`` (-1 at a root), ``turn``
-and ``hash_ids``, an id a block of 16 prompt tokens.
+"""Qwen-Bailian usage traces (Wang et al., "KVCache Cache in the Wild", USENIX ATC 2025): JSON lines
+with ``timestamp`` (s), lengths, ``chat_id``, ``parent_chat_id`` (-1 at a root), ``turn`` and
+``hash_ids``, one id per block of 16 prompt tokens.
 
-A session is a root and all that follow from it, named by the root's chat. A file is one
-function. Times that tie are spread by a named rule.
+A session is a root and all its descendants, named by the root's chat. A file is one function. Equal
+times are spread by a named rule.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def read(path: Path, options: Options) -> Workload:
 
 @dataclass
 class _Chats:
-    """Which line each chat came in, and the root it goes back to."""
+    """The line of each chat, and its root."""
 
     function: str
     lines: dict[int, int] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class _Chats:
     def parse(self, row: Object, line: int) -> Object:
         chat = whole(row, "chat_id", _MOST_CHAT)
         parent = whole(row, "parent_chat_id", _MOST_CHAT, least=_ROOT)
-        # A parent from before the trace is a root that is not seen.
+        # A parent from before the trace is treated as an unseen root.
         root = chat if parent == _ROOT else self.roots.get(parent, parent)
         read = {
             "at_ns": time_ns(row, "timestamp", SECOND_NS),

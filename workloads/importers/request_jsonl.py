@@ -1,9 +1,9 @@
-"""Requests as the benchmarks of S-LoRA and vLLM hold them, a JSON object a line.
+"""Requests of the benchmarks of S-LoRA and vLLM, one JSON object per line.
 
 Fields are those of S-LoRA's ``Request`` (``req_time`` in seconds, ``prompt_len``, ``output_len``,
 ``adapter_dir``, ``model_dir``) or of vLLM's ``SampleRequest`` (``prompt_len``,
-``expected_output_len``, ``lora_name``) with ``arrival_time`` in seconds. A function is an
-adapter; where none is named, the model; where neither is, the file.
+``expected_output_len``, ``lora_name``) with ``arrival_time`` in seconds. A function is an adapter;
+without an adapter the model, and without a model the file.
 """
 
 from __future__ import annotations
@@ -54,5 +54,5 @@ def read(path: Path, options: Options) -> Workload:
 
 
 def _key(row: Object, keys: tuple[str, ...]) -> str:
-    """The first of the keys that the object has a value for; the first of all where none."""
+    """Return the first key with a value; the first of all if there is none."""
     return next((key for key in keys if row.get(key) is not None), keys[0])

@@ -1,4 +1,4 @@
-"""The rows of a source, column by column, whatever it was stored in."""
+"""The rows of a source by column, independent of its format."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Rows:
-    """One entry a row, in the file's order; ``extra`` holds optional columns of a workload."""
+    """One entry per row, in the file's order; ``extra`` holds optional columns of a workload."""
 
     lines: Ints
     at_ns: Ints
     owners: Ints
-    """Of each row, the index of its function in ``functions``."""
+    """Index of each row's function in ``functions``."""
     functions: tuple[TraceFunction, ...]
     prompt_tokens: Ints
     output_tokens: Ints
@@ -31,7 +31,7 @@ class Rows:
         return len(self.lines)
 
     def take(self, which: Ints) -> Rows:
-        """Those rows in that order, and the functions that they leave."""
+        """Return these rows in this order, with only their functions."""
         owners, left = self.owners[which], np.unique(self.owners[which])
         return Rows(
             self.lines[which],
@@ -45,7 +45,7 @@ class Rows:
 
 
 def named(names: Sequence[str]) -> tuple[Ints, tuple[TraceFunction, ...]]:
-    """Owners and functions of a column of names, functions by first appearance."""
+    """Owners and functions of a column of names; functions by first appearance."""
     encoded = pa.array(names, type=pa.string()).dictionary_encode()
     functions = tuple(TraceFunction(id=name) for name in encoded.dictionary.to_pylist())
     return np.array(encoded.indices, dtype=np.int64), functions

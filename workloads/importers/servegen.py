@@ -1,13 +1,13 @@
 """ServeGen's client pools (Xiang et al., "ServeGen: Workload Characterization and Generation of
-Large Language Model Serving in Production", 2025): clients of Alibaba Cloud Model Studio, each
-with a rate, a CV and a kind of gaps for every window of ten minutes.
+Large Language Model Serving in Production", 2025): clients of Alibaba Cloud Model Studio, each with
+a rate, a CV and a kind of gaps for every window of ten minutes.
 
-An archive holds a file a client, ``…/chunk-<client>-trace.csv``, without a header: window start
-in s, requests per s, CV of the gaps, Gamma or Weibull, shape, scale. A pool is a folder of it,
-chosen by ``part`` where there are several. Lengths come from ``chunk-<client>-dataset.json`` in the
-same archive or in the pool's own beside it. Clients without are left out, and counted in the
-provenance, unless ``Options.lengths`` says what theirs are drawn from. The published pools stand
-for up to 2·10⁹ requests, so a stretch of them is asked for.
+An archive has one file per client, ``…/chunk-<client>-trace.csv``, without a header: window start
+in s, requests per s, CV of the gaps, Gamma or Weibull, shape, scale. A pool is a folder of it;
+``part`` selects one of several. Lengths are read from ``chunk-<client>-dataset.json`` in the same
+archive, or in the pool's own next to it. Clients without lengths are left out and counted in the
+provenance, unless ``Options.lengths`` names a source. The published pools contain up to 2·10⁹
+requests, so a stretch must be selected.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ FORMAT = Format(
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A client's ten minutes; ``kind`` is empty where it was silent."""
+    """Ten minutes of a client; ``kind`` is empty if it sent nothing."""
 
     start_s: float
     rate_rps: float
@@ -114,7 +114,7 @@ def _clients(path: Path, part: str, bad: BadRows) -> Iterator[tuple[str, list[Wi
 
 
 def _windows(data: bytes, bad: BadRows, name: str, before: int) -> Iterator[Window]:
-    """Lines are counted on from ``before``, those of the members read so far."""
+    """Line numbers continue after ``before``, the lines of the members read so far."""
     try:
         rows = csv.reader(io.StringIO(data.decode()))
         for row in rows:
@@ -164,7 +164,8 @@ def _check(path: Path, windows: dict[str, list[Window]]) -> None:
 
 
 def _arrivals(client: str, found: list[Window], begin: float, length: float, seed: int) -> Counts:
-    """Each window's gaps from a stream of its own, so that a stretch is the same however long."""
+    """Each window's gaps have their own random stream, so that they do not depend on the
+    stretch."""
     times = [np.empty(0)]
     for window in found:
         gaps = process({"kind": window.kind, "rate_rps": window.rate_rps, "cv": window.cv})
@@ -177,7 +178,8 @@ def _arrivals(client: str, found: list[Window], begin: float, length: float, see
 def _with_lengths(
     workload: Workload, known: dict[str, ClientLengths], begin: float, options: Options
 ) -> Workload:
-    """Clients without lengths are given those of ``options``, or left out beside others."""
+    """Give clients without lengths those of ``options``, or leave them out if others have
+    lengths."""
     told = {each.id for each in workload.functions} & known.keys()
     if len(told) < len(workload.functions):
         drops = bool(told) and options.lengths is None

@@ -1,4 +1,4 @@
-"""Members of a ServeGen archive, or a single file as if it were one."""
+"""Reads the members of a ServeGen archive, or a single file as if it were one."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ..errors import WorkloadError
 from .files import opened
 
 MOST_BYTES = 1 << 26
-"""Of one member: the published ones are below 5 MB."""
+"""Maximum size of a member: the published ones are below 5 MB."""
 
 
 def is_archive(head: bytes) -> bool:
-    """Whether these first bytes, decompressed, are those of a tar."""
+    """Whether these first bytes, decompressed, are those of a tar archive."""
     return head[257:262] == b"ustar"
 
 
 def members(path: Path, wanted: re.Pattern[str]) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of each member whose whole name matches; the file itself where it is none.
-    Nothing is written to disk. ``WorkloadError`` where it cannot be read."""
+    """Yield name and bytes of each member whose whole name matches; of the file itself if it is no
+    archive. Writes nothing to disk. Raises ``WorkloadError`` if it cannot be read."""
     with opened(path) as file:
         start = file.read(512)
     with opened(path) as file:

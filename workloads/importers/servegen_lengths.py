@@ -1,4 +1,4 @@
-"""Lengths of ServeGen's clients: by window of some hours, how likely each token count is."""
+"""Lengths of ServeGen's clients: the probability of each token count, by window of some hours."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class Choice:
 
 @dataclass(frozen=True)
 class ClientLengths:
-    """Windows that have lengths, by start; a request has those of the last one begun, or of the
-    first. Prompt and answer are independent: that is all the source tells."""
+    """Windows with lengths, by start. A request uses the last window that has begun, or the first.
+    Prompt and output are independent: the source has no joint distribution."""
 
     starts_s: Floats
     prompt: tuple[Choice, ...]
     output: tuple[Choice, ...]
 
     def draw(self, random: np.random.Generator, at_s: Floats) -> tuple[Ints, Ints]:
-        """For requests at these moments."""
+        """Draw lengths for requests at these times."""
         window = np.maximum(np.searchsorted(self.starts_s, at_s, side="right") - 1, 0)
         prompt, output = np.ones((2, len(at_s)), dtype=np.int32)
         for index in np.unique(window):
@@ -54,8 +54,8 @@ class ClientLengths:
 
 
 def read_lengths(path: Path, part: str) -> dict[str, ClientLengths]:
-    """By client, from the archive itself or from the pool's own beside it; empty where neither
-    holds any."""
+    """Return lengths by client, from the archive itself or the pool's own next to it; empty if
+    neither has any."""
     beside = path.with_name(f"{part.rsplit('/', 1)[-1]}_dataset_json.tar.xz")
     found: dict[str, ClientLengths] = {}
     for place in (path, beside):
@@ -86,7 +86,7 @@ def _client(path: Path, name: str, data: bytes) -> ClientLengths | None:
 
 
 def _choice(text: str) -> Choice | None:
-    """Of a dictionary written as Python writes it; none where it is empty."""
+    """Parse a dictionary in Python syntax; None if it is empty."""
     table: Mapping[int, float] = ast.literal_eval(text)
     if not table:
         return None

@@ -1,8 +1,8 @@
 """Lengths and traces of Vidur (Agrawal et al., MLSys 2024): ``num_prefill_tokens`` and
 ``num_decode_tokens``, with ``arrived_at`` (s) or without.
 
-Without a clock the rows are placed equidistantly, one a second in the file's order, and the
-provenance says so: the lengths are recorded, the arrivals are not. A file is one function.
+Without a clock, rows arrive one per second in the file's order, and the provenance says so: the
+lengths are recorded, the arrivals are not. A file is one function.
 """
 
 from __future__ import annotations
