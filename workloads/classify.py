@@ -125,7 +125,7 @@ def _segment(
     else:
         raise WorkloadError(
             f"{minutes.name}: {len(chosen)} {wanted} functions in minutes {start} to"
-            f" {start + length}, {functions} are wanted"
+            f" {start + length}, {functions} are needed"
         )
     provenance = minutes.provenance.then(
         "segment", wanted=wanted, seed=seed, index=index, start_min=start, length_min=length

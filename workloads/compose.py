@@ -134,7 +134,7 @@ def split(workload: Workload, parts: int) -> list[Workload]:
 def with_adapters(workload: Workload, backbone: str, ranks: Sequence[int]) -> Workload:
     """Give each function an adapter of ``backbone`` with the function's name; ranks rotate."""
     if not ranks or min(ranks) < 1:
-        raise WorkloadError("adapters: ranks must be positive, and at least one")
+        raise WorkloadError("adapters: give at least one rank; ranks must be positive")
     functions: list[TraceFunction] = [
         f.model_copy(update={"backbone": backbone, "adapter": f.id, "rank": ranks[i % len(ranks)]})
         for i, f in enumerate(workload.functions)

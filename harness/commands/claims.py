@@ -23,8 +23,7 @@ def claims(
     """Compare every published result with ours: holds, direction holds, does not hold, not
     testable.
 
-    Shows for each claim whether ours is live or simulated, and the data behind it. Example: slbench
-    claims
+    Shows whether ours is live or simulated, and the data behind it. Example: slbench claims
     """
     from ..claims import claims as judged
 

@@ -31,7 +31,7 @@ def load_hosts(count: int, listen: str | None) -> Iterator[LoadHosts | None]:
         yield None
         return
     if listen is None:
-        raise HarnessError("--load-hosts needs --listen, this host's address as they reach it")
+        raise HarnessError("--load-hosts needs --listen: this host's address for the load hosts")
     from systems.runtime.links import secret
 
     from ..replay.hosts import LoadHosts

@@ -124,7 +124,7 @@ def run(
     with keeping(make) as record:
         chosen = Experiment.model_validate(record.experiment)
         if check_simulation and chosen.deployment.cluster:
-            raise HarnessError("--check-simulation: a simulation is of one machine, not a cluster")
+            raise HarnessError("--check-simulation: only one machine can be simulated, not a cluster")
         with listening.load_hosts(load_hosts, listen) as hosts:
             page = 8089 if web else None
             Runner(chosen, record, progress, web_port=page, hosts=hosts).execute(workers)

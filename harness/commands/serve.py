@@ -102,7 +102,7 @@ def serve(
 
 def _auditable(cls: type[ServingSystem], every_s: float) -> float:
     if not cls.audits:
-        raise HarnessError(f"--audit: {cls.name} cannot audit what it shares")
+        raise HarnessError(f"--audit: {cls.name} cannot audit shared backbones")
     return every_s
 
 

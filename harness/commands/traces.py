@@ -87,7 +87,7 @@ def _check_drawn(workload: Workload, file: Path, lengths: str | None) -> None:
     if lengths and all(step.name != "lengths" for step in workload.provenance.transforms):
         raise WorkloadError(
             f"--lengths {lengths}: {file} has lengths of its own; slbench workloads generate …"
-            " --lengths-of takes others"
+            " --lengths-of replaces them"
         )
 
 

@@ -68,7 +68,7 @@ def load(name: str, *, seed: int, **overrides: Any) -> Workload:
     an override is unknown."""
     changes = Overrides.model_validate(overrides)
     if changes.expansion is not None and not name.startswith(SLICE):
-        raise WorkloadError(f"workload {name!r}: expansion is of real slices ({SLICE}NAME) alone")
+        raise WorkloadError(f"workload {name!r}: expansion applies only to real slices ({SLICE}NAME)")
     found, prompt, output = _source(name)(name, seed, changes)
     workload = play(found, changes)
     if changes.lengths is not None:
@@ -118,7 +118,7 @@ def _entry(name: str, seed: int, changes: Overrides) -> _Found:
     except OverflowError as error:
         raise WorkloadError(f"{name}: not a catalogue entry ({error})") from error
     except MemoryError as error:
-        raise WorkloadError(f"{name}: more than this machine's memory holds") from error
+        raise WorkloadError(f"{name}: does not fit into this machine's memory") from error
     return workload, prompt, output
 
 

@@ -37,7 +37,7 @@ def assemble(
     skipped = bad.settle(skip=options.skip_bad)
     good = rows.take(np.flatnonzero(~np.isin(rows.lines, bad.lines)))
     if not len(good):
-        raise WorkloadError(f"{bad.path}: holds no {form.name} row that can be read")
+        raise WorkloadError(f"{bad.path}: has no readable {form.name} row")
     good = good.take(np.argsort(good.at_ns, kind="stable"))
     provenance = start(form, bad.path, kind).then(
         "import",

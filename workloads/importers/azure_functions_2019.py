@@ -66,7 +66,7 @@ def read_minutes(path: Path, *, skip_bad: bool = False) -> MinuteCounts:
     found = dict(_functions(path, bad))
     skipped = bad.settle(skip=skip_bad)
     if not found:
-        raise WorkloadError(f"{path}: holds no {FORMAT.name} row that can be read")
+        raise WorkloadError(f"{path}: has no readable {FORMAT.name} row")
     provenance = start(FORMAT, path, "expanded").then(
         "import",
         format=FORMAT.name,

@@ -73,7 +73,7 @@ def read(path: Path, options: Options) -> Workload:
     clients = dict(_clients(path, options.part, bad))
     skipped = bad.settle(skip=options.skip_bad)
     if not clients:
-        raise WorkloadError(f"{path}: holds no {FORMAT.name} client that can be read")
+        raise WorkloadError(f"{path}: has no readable {FORMAT.name} client")
     begin, length = options.start_s, options.duration_s or _span(clients) - options.start_s
     windows = {c: _cut(found, begin, begin + length) for c, found in clients.items()}
     _check(path, windows)

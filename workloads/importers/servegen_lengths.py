@@ -77,7 +77,7 @@ def _client(path: Path, name: str, data: bytes) -> ClientLengths | None:
             for start, about in windows
         ]
     except (ValueError, TypeError, KeyError, AttributeError, SyntaxError, RecursionError) as error:
-        raise WorkloadError(f"{path}: {quoted(name)} does not hold lengths") from error
+        raise WorkloadError(f"{path}: {quoted(name)} contains no lengths") from error
     told = [(start, prompt, output) for start, prompt, output in both if prompt and output]
     if not told:
         return None

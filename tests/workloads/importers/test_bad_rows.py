@@ -94,5 +94,5 @@ def test_a_function_named_twice_is_a_bad_row(tmp_path: Path) -> None:
 
 def test_where_no_row_is_left_there_is_no_workload(tmp_path: Path) -> None:
     path = written(tmp_path, "arrival_s,function,prompt_tokens,output_tokens\nx,f,1,1\n")
-    with pytest.raises(WorkloadError, match="holds no csv row that can be read"):
+    with pytest.raises(WorkloadError, match="has no readable csv row"):
         import_file(path, SKIP)
