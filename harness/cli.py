@@ -1,5 +1,4 @@
-"""The ``slbench`` command. It imports the subcommand's module, runs it, and prints errors in one
-line.
+"""The ``slbench`` command: imports the subcommand's module, runs it, prints an error in one line.
 
 A subcommand is a module of ``harness.commands`` with a typer ``app`` or a function of the same
 name. Only the requested module is imported, and no module has heavy imports at its top level.

@@ -56,7 +56,7 @@ def packages() -> Finding:
     needed = ("torch", "transformers", "peft", "locust", "aiohttp", "pyarrow", "seaborn")
     missing = [name for name in needed if find_spec(name) is None]
     mend = "make environment" if missing else ""
-    return Finding("packages", not missing, ", ".join(missing) or "all there", mend)
+    return Finding("packages", not missing, ", ".join(missing) or "all installed", mend)
 
 
 @check
@@ -84,7 +84,7 @@ def memory() -> Finding:
     free = psutil.virtual_memory().available / 2**30
     ok = free >= 12
     mend = "" if ok else "slbench run … --set deployment.device_memory_gib=4"
-    return Finding("memory", ok, f"{free:.1f} GiB free; the quickstart's device takes 10", mend)
+    return Finding("memory", ok, f"{free:.1f} GiB free; the quickstart's device needs 10", mend)
 
 
 @check
@@ -117,7 +117,7 @@ def sealed_memory() -> Finding:
         return Finding("sealed memory", True, "writes to a sealed backbone are refused")
     finally:
         os.close(fd)
-    return Finding("sealed memory", False, "a sealed file took a write", "use Linux 5.1 or newer")
+    return Finding("sealed memory", False, "the kernel allowed a write", "use Linux 5.1 or newer")
 
 
 @check
@@ -125,7 +125,7 @@ def landlock() -> Finding:
     from systems.runtime.sandbox import landlock
 
     there = landlock.version() > 0
-    why = "see no adapter but their own" if there else "may read each other's: no Landlock here"
+    why = "see only their own adapter" if there else "can read other adapters: no Landlock"
     return Finding("landlock", True, f"instances {why}")
 
 
@@ -148,7 +148,7 @@ def gpu() -> Finding:
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
-        return Finding("gpu", True, f"none seen ({error}); everything runs on the CPU")
+        return Finding("gpu", True, f"none found ({error}); everything runs on the CPU")
     names = [
         str(pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(index)))
         for index in range(pynvml.nvmlDeviceGetCount())

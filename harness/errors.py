@@ -1,5 +1,4 @@
-"""Exceptions of the harness. A message is one line: what is wrong, where, and what would be
-right."""
+"""Exceptions of the harness. A message is one line: what is wrong, where, what would be right."""
 
 
 class HarnessError(ValueError):

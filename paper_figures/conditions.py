@@ -121,8 +121,7 @@ def _say_unknown(axis: Any, places: np.ndarray[Any, Any], width: float) -> None:
 
 
 def together(cells: Sequence[Cell]) -> str:
-    """Return how many backbones were served at once, if the number is equal in all cells and more
-    than one."""
+    """Return how many backbones were served at once, if more than one and equal in all cells."""
     counts = {len(cell.manifest.deployment["backbones"]) for cell in cells}
     least = min(counts)
     if len(counts) > 1 or least == 1:
@@ -150,8 +149,7 @@ def finish(name: str, figure: Any, cells: Sequence[Cell], data: pd.DataFrame, mo
 
 
 def pattern(workload: str) -> str:
-    """Display name of a workload: ``azure-normal8``, one of the paper's three patterns, is
-    *normal*."""
+    """Display name of a workload: ``azure-normal8``, one of the paper's patterns, is *normal*."""
     return workload.removeprefix("azure-").rstrip("8") if workload in PATTERNS else workload
 
 

@@ -66,8 +66,7 @@ def sweep_names() -> list[str]:
 
 
 def open_record(name: str | Path) -> Record:
-    """Open a run by its folder or id, or a sweep by its folder. Raises ``RecordError`` if it is
-    neither."""
+    """Open a run by folder or id, or a sweep by folder. Raises ``RecordError`` if neither."""
     from harness.records import open_run
 
     from .sweep import is_sweep, open_sweep

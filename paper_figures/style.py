@@ -1,5 +1,4 @@
-"""The common style of all figures: colours for colour-blind readers and grey prints, embedded
-fonts."""
+"""The style of all figures: colours for colour-blind readers and grey prints, embedded fonts."""
 
 from __future__ import annotations
 
@@ -140,8 +139,7 @@ def _laid_out(figure: Any) -> Any:
 
 
 def caption(cells: Sequence[Cell], more: str) -> str:
-    """Return the caption: live and on which machine, or simulated and by which profile, and the
-    runs."""
+    """Return the caption: the runs, live with the machine or simulated with the profile."""
     grounds = " and ".join(sorted({ground(cell.manifest) for cell in cells}))
     runs = ", ".join(sorted({cell.manifest.run_id for cell in cells}))
     invalid = sum(not cell.manifest.valid for cell in cells)
@@ -150,8 +148,7 @@ def caption(cells: Sequence[Cell], more: str) -> str:
 
 
 def ground(about: Manifest) -> str:
-    """Describe the basis of a cell: live and the machine, or simulated, the profile and its
-    error."""
+    """Describe a cell's basis: live with the machine, or simulated with profile and its error."""
     if about.mode == "live":
         if gpu := about.machine.get("gpu"):
             return f"live on {gpu}"
@@ -175,7 +172,6 @@ def _worst(check: Mapping[str, Mapping[str, float | None]]) -> str:
 def in_panels(
     cells: Sequence[Cell], tidy: Callable[[Cell], pd.DataFrame]
 ) -> tuple[list[Cell], pd.DataFrame]:
-    """Return cells in panel order, ServerlessLoRA last as in the paper, and their concatenated
-    data."""
+    """Return cells in panel order (ServerlessLoRA last, as in the paper) and all their data."""
     ordered = sorted(cells, key=lambda c: (c.system.startswith("serverless-lora"), c.system))
     return ordered, pd.concat([tidy(cell) for cell in ordered], ignore_index=True)

@@ -1,5 +1,4 @@
-"""Tokens and requests per second, and TTFT, for increasing offered load: two GPUs, four
-functions."""
+"""Tokens/s, requests/s and TTFT for increasing offered load: two GPUs, four functions."""
 
 from __future__ import annotations
 

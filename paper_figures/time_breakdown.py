@@ -124,8 +124,7 @@ def _draw(name: str, ordered: list[Cell], data: pd.DataFrame) -> style.Drawing:
 
 
 def published(systems: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """The calls of the paper's figure, for those of the systems that it shows, in the form of
-    ``tidy``."""
+    """The calls of the paper's figure, of the systems that it shows, in the form of ``tidy``."""
     ours = {SYSTEMS[row["system"]]: row["system"] for row in published_calls()}
     found = {}
     for system in systems:

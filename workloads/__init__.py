@@ -1,2 +1,1 @@
-"""Workloads: functions, requests and their provenance. Independent of the systems that serve
-them."""
+"""Workloads: functions, requests, provenance. Independent of the systems that serve them."""

@@ -41,15 +41,13 @@ def instainfer_cv(counts: Counts) -> float:
 
 
 def equidistant_cv(counts: Counts) -> float:
-    """CV with calls at equal distances from the start of their minute; population standard
-    deviation."""
+    """CV with equidistant calls from the start of their minute; population standard deviation."""
     gaps = np.diff(seconds(counts, "equidistant", np.random.default_rng()))
     return float(gaps.std() / gaps.mean()) if len(gaps) else float("nan")
 
 
 def uniform_cvs(counts: Counts, seed: int = 0) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """CVs with calls uniform within their minute, for ``UNIFORM_SEEDS`` seeds; sample standard
-    deviation."""
+    """CVs with calls uniform in their minute, ``UNIFORM_SEEDS`` seeds; sample deviation."""
     draws = (stream(seed, "classify", index) for index in range(UNIFORM_SEEDS))
     return np.array([cv(seconds(counts, "uniform", draw)) for draw in draws])
 

@@ -22,8 +22,7 @@ _SLICE = 1 << 16
 
 
 def json_pieces(column: pa.ChunkedArray) -> Iterator[bytes]:
-    """Yield the column as one JSON list in pieces, so that millions of values are not held
-    twice."""
+    """Yield the column as one JSON list in pieces, so that millions of values are held once."""
     yield b"["
     for begin in range(0, len(column), _SLICE):
         piece = json.dumps(column.slice(begin, _SLICE).to_pylist())[1:-1]

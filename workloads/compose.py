@@ -21,8 +21,7 @@ from .trace import SCHEMA, Provenance, TraceFunction, Workload
 
 
 def relabelled(workload: Workload) -> Workload:
-    """Recompute the class of each function from the CV of its arrivals; None below three
-    arrivals."""
+    """Recompute each function's class from the CV of its arrivals; None below three arrivals."""
     functions = []
     for function in workload.functions:
         value = cv(workload.arrivals_s(function.id))
@@ -103,8 +102,7 @@ def renamed(workload: Workload, names: Mapping[str, str]) -> Workload:
 
 
 def tile(workload: Workload, times: int) -> Workload:
-    """Repeat the workload ``times`` times. It is still one sample: repetition adds no statistical
-    certainty."""
+    """Repeat the workload ``times`` times. It is still one sample, no more certain."""
     if times < 1:
         raise WorkloadError(f"tile: times must be at least 1, got {times}")
     table = pa.concat_tables([workload.requests] * times)

@@ -1,5 +1,4 @@
-"""The error of this package. A message is one line: what is wrong, where, and what would be
-right."""
+"""The error of this package. A message is one line: what is wrong, where, what would be right."""
 
 
 class WorkloadError(ValueError):

@@ -104,8 +104,7 @@ def _point_processes(
 
 
 def _memory(found: Times, mean: float) -> float:
-    """Correlation of the rates of neighbouring minutes: that of their counts without the Poisson
-    part."""
+    """Correlation of neighbouring minutes' rates: that of their counts minus the Poisson part."""
     excess = float(found.var()) - mean
     if len(found) < 3 or excess <= 0:
         return 0.0
@@ -130,8 +129,7 @@ def _clusterings(counts: Counts) -> Iterator[Process]:
 
 
 def _clusters(counts: Counts, silence: int) -> Clusters | None:
-    """Split at ``silence`` or more minutes without calls; None if fewer than three clusters
-    result."""
+    """Split at ``silence`` or more empty minutes; None if fewer than three clusters result."""
     busy = np.flatnonzero(counts)
     cuts = np.flatnonzero(np.diff(busy) > silence) + 1
     groups = np.split(busy, cuts)

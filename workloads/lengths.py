@@ -19,8 +19,7 @@ MISSING = "lengths-missing"
 
 
 class Lengths(BaseModel, ABC):
-    """A distribution of token counts, clipped to [low, high] and rounded. ``source``: its
-    origin."""
+    """A distribution of token counts, clipped to [low, high], rounded; ``source``: its origin."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -82,8 +81,7 @@ _KINDS: Mapping[str, type[Lengths]] = {"log-normal": LogNormal, "percentiles": P
 
 
 def lengths(about: Mapping[str, Any]) -> Lengths:
-    """Build the distribution of a table such as ``{kind = "log-normal", median = 64, sigma =
-    0.5}``."""
+    """Build a distribution from a table: ``{kind = "log-normal", median = 64, sigma = 0.5}``."""
     kind = about.get("kind", "log-normal")
     if kind not in _KINDS:
         raise WorkloadError(f"lengths {kind!r} are unknown; known: {', '.join(_KINDS)}")

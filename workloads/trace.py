@@ -34,8 +34,7 @@ Counts = np.ndarray[Any, np.dtype[np.int64]]
 _METADATA = b"slbench.workload"
 
 SHORTEST_S, LONGEST_S = 1e-3, 1e9
-"""Limits of a replayed workload's duration, against mistyped factors and the overflow of int64
-ns."""
+"""Limits of a replayed workload's duration, against mistyped factors and int64 overflow."""
 
 
 class _Frozen(BaseModel):
@@ -173,8 +172,7 @@ class Workload:
         )
 
     def first(self, functions: int) -> Workload:
-        """Keep the first functions and their requests, unchanged. Raises ``WorkloadError`` if there
-        are fewer."""
+        """Keep the first functions and their requests. Raises ``WorkloadError`` for too few."""
         if functions > len(self.functions):
             raise WorkloadError(
                 f"workload {self.name!r} has {len(self.functions)} functions, not {functions}"
@@ -224,8 +222,7 @@ class Workload:
 
 
 def whole_ns(arrivals_s: np.ndarray[Any, np.dtype[np.float64]]) -> Counts:
-    """Convert sorted seconds to distinct nanoseconds: an equal time is moved one nanosecond
-    later."""
+    """Convert sorted seconds to distinct nanoseconds: an equal time moves one nanosecond."""
     index = np.arange(len(arrivals_s))
     times = np.rint(arrivals_s * 1e9).astype(np.int64)
     return np.asarray(np.maximum.accumulate(times - index) + index)

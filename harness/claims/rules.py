@@ -1,5 +1,4 @@
-"""Rules that compare our result with the published one, by kind of claim. No rule depends on a
-system."""
+"""Rules that compare our result with the published one, by kind of claim, for any system."""
 
 from __future__ import annotations
 

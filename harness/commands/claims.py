@@ -20,8 +20,7 @@ def claims(
     ] = REFERENCE,
     json_: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
-    """Compare every published result with ours: holds, direction holds, does not hold, not
-    testable.
+    """Compare every published result with ours: holds, direction holds, does not, not testable.
 
     Shows whether ours is live or simulated, and the data behind it. Example: slbench claims
     """

@@ -25,5 +25,5 @@ def load_worker(
 
     host, port = host_and_port(address)
     if secret.VARIABLE not in os.environ:
-        raise HarnessError(f"load-worker: set {secret.VARIABLE} to the secret that slbench run prints")
+        raise HarnessError(f"load-worker: set {secret.VARIABLE} as slbench run prints it")
     serve(host, port, secret.take(), lambda text: print(text, file=sys.stderr))

@@ -119,8 +119,7 @@ def show(
 
 
 def _find(backbone: str) -> Path:
-    """Return the path of a made preset or of a directory. Raises ``CheckpointError`` if the preset
-    is not made."""
+    """Return the path of a preset or directory. Raises ``CheckpointError`` for an unmade preset."""
     from systems.errors import CheckpointError
     from systems.models import presets
 

@@ -124,7 +124,7 @@ def run(
     with keeping(make) as record:
         chosen = Experiment.model_validate(record.experiment)
         if check_simulation and chosen.deployment.cluster:
-            raise HarnessError("--check-simulation: only one machine can be simulated, not a cluster")
+            raise HarnessError("--check-simulation: a cluster cannot be simulated")
         with listening.load_hosts(load_hosts, listen) as hosts:
             page = 8089 if web else None
             Runner(chosen, record, progress, web_port=page, hosts=hosts).execute(workers)
@@ -202,8 +202,7 @@ def _document(record: Run) -> dict[str, Any]:
 
 
 def _doubts(cells: list[Cell]) -> list[str]:
-    """Collect the warnings: missed targets of the calibration before the run, and those of the
-    cells."""
+    """Collect the warnings: missed targets of the calibration, and the cells' own warnings."""
     calibrations = [cell.manifest.calibration or {} for cell in cells]
     found = {problem for each in calibrations for problem in each.get("problems", ())}
     found |= {

@@ -21,8 +21,7 @@ from ..records.samples import samples
 from .leaves import differences, leaves, under
 
 FREE = ("workload", "schedule_sha256", "seed", "deployment.functions")
-"""Keys that may differ between cells of a system: a load is a workload, and may have more
-functions."""
+"""Keys that may differ between a system's cells: a load is a workload, with its functions."""
 POINTS = 2
 
 

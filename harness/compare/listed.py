@@ -24,8 +24,7 @@ class Difference:
 
 
 def listed(groups: Sequence[Sequence[Matched]], chosen: Factor) -> tuple[Difference, ...]:
-    """List each difference of a system once; empty if the factor's level names already show
-    them."""
+    """List each difference of a system once; empty if the level names already show them."""
     if not chosen.listed:
         return ()
     found = [each for entries in groups for each in _between(entries, chosen)]

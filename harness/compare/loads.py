@@ -7,8 +7,7 @@ from typing import Any
 
 
 def made(provenance: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the source and each transform by name, without seeds: equal for all seeds of a
-    load."""
+    """Return source and transforms by name, without seeds: equal for all seeds of a load."""
     if provenance is None:
         return {}
     steps: dict[str, Any] = {}

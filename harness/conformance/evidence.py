@@ -30,8 +30,7 @@ def spans_add_up(subject: Subject) -> None:
 
 
 def _said(subject: Subject, request_id: str) -> list[RequestEvidence]:
-    """Return the records of a request. The system may write them after the client has read the last
-    byte."""
+    """Return a request's records. They may be written after the client has read the last byte."""
     deadline = time.monotonic() + _WRITTEN_S
     while True:
         said = [each for each in subject.evidence().requests if each.request_id == request_id]

@@ -22,8 +22,7 @@ _SMALL = {
 
 
 def deployed(system: str, backbone: str, functions: int, settings: Sequence[str]) -> Deployment:
-    """Build a deployment with ``functions`` functions, each with its own adapter; ``settings`` as
-    in ``--set``."""
+    """Build a deployment of ``functions`` with an adapter each; ``settings`` as in ``--set``."""
     changes = dict(parse_setting(text) for text in settings)
     asked = {key: changes.pop(key, {}) for key in ("options", "policies")}
     choice = DeploymentChoice.model_validate({"backbone": backbone, **_SMALL, **changes})

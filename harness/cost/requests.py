@@ -61,8 +61,7 @@ def _served(requests: pd.DataFrame, spans: pd.DataFrame) -> pd.DataFrame:
 
 
 def _calls(rows: pd.DataFrame, requests: pd.DataFrame, costs: dict[int, float]) -> float:
-    """Charge each sent request for its call; return the dollars of calls without a request in the
-    table."""
+    """Charge each sent request for its call; return the dollars of calls without a request."""
     sent = requests[requests["sent_ns"].notna()]
     left = 0.0
     for function, usd in rows.groupby("function_id")["usd"].sum().items():

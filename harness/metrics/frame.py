@@ -51,8 +51,7 @@ class Frame:
         return (self.number(end) - self.number(begin)) / NS
 
     def answered(self, values: Floats) -> Series:
-        """Select the requests with status ok: failures have no latency (they count in the
-        shares)."""
+        """Select the requests with status ok: failures have no latency but count in the shares."""
         return Series.of(np.where(self.ok, values, np.nan))
 
     def is_(self, column: str, value: str) -> Flags:
@@ -131,8 +130,7 @@ class Frame:
 
     @cached_property
     def cost_usd(self) -> float | None:
-        """The bill in dollars; None if nothing is billed: the cost of a foreign server is
-        unknown."""
+        """The bill in dollars; None if nothing is billed: a foreign server's cost is unknown."""
         total = pc.sum(self.tables["billing"]["usd"]).as_py()
         return None if total is None else float(total)
 

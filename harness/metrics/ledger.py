@@ -39,8 +39,7 @@ def read_ledger(memory: pa.Table, duration_s: float) -> Ledger:
 
 
 def _pss(readings: pd.DataFrame) -> dict[str, float] | None:
-    """Sum over all machines. Machines are sampled at different times; each counts with its last
-    reading."""
+    """Sum over all machines, which are sampled at different times; the last readings count."""
     if readings.empty:
         return None
     by_machine = readings.pivot_table(index="t_ns", columns="device", values="bytes")

@@ -210,8 +210,7 @@ def _starting(shared: Frames, private: Frames, size: ModelSize) -> dict[str, tup
 
 @dataclass(frozen=True)
 class Fit:
-    """prefill = fixed + request·b + token·k; step = step + more·b; fitted over ``batches``
-    batches."""
+    """prefill = fixed + request·b + token·k; step = step + more·b; fitted over ``batches``."""
 
     fixed: float
     request: float

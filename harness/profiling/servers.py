@@ -1,5 +1,4 @@
-"""The servers' part of ``slbench profile``: serverful systems of this suite, measured by live
-probes."""
+"""The servers' part of ``slbench profile``: our serverful systems, measured by live probes."""
 
 from __future__ import annotations
 

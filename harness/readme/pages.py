@@ -26,8 +26,7 @@ KINDS: dict[str, Callable[[Block, Path], str]] = {
     "segments": over_segments,
     "sweep": sweep,
 }
-"""Block and folder of the reference records in, Markdown out. To add a kind, add a module and a
-line here."""
+"""Takes block and folder of the reference records, returns Markdown. One line per kind."""
 
 
 def made_anew(root: Path, reference: Path) -> dict[Path, str]:

@@ -56,7 +56,7 @@ def segment_names(cell: Cell) -> tuple[str, ...]:
 
 
 def beside(cell: Cell) -> pd.DataFrame:
-    """The cell's system and load: the numbers of each segment over all requests."""
+    """Numbers of each segment over all its requests, for the cell's system and load."""
     frame: pd.DataFrame = read_kept(_kept(cell)).to_pandas()
     mine = (frame["system"] == cell.system) & (frame["workload"] == cell.workload)
     return frame[mine & (frame["backbone"] == ALL)]

@@ -148,8 +148,7 @@ def _write(path: Path, content: Any) -> None:
 
 
 def _digest(experiments: Mapping[float | None, Experiment]) -> str:
-    """Digest of the experiments and the code that runs them: cells of other code are not
-    resumed."""
+    """Digest of the experiments and the code: cells of other code are not resumed."""
     hashed = hashlib.sha256()
     for value, experiment in experiments.items():
         content = experiment.model_dump(mode="json", exclude={"workloads"})

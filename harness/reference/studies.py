@@ -45,8 +45,7 @@ class Study(BaseModel):
 
     @contextmanager
     def at(self, value: float | None) -> Iterator[Experiment]:
-        """Yield the experiment with the study's number set to ``value`` and its workload
-        generated."""
+        """Yield the experiment for ``value``, with its workload generated."""
         changes: dict[str, Any] = {"mode": "simulated"}
         changes |= {key: yaml.safe_load(_filled(text, value)) for key, text in self.set.items()}
         if self.systems:

@@ -51,7 +51,6 @@ def _head(status: int, fields: Mapping[str, str]) -> bytes:
 
 
 def halves(data: bytes) -> tuple[bytes, bytes]:
-    """Split after the first byte of the first multi-byte character; in the middle if there is
-    none."""
+    """Split after the first byte of the first multi-byte character, or else in the middle."""
     at = next((index for index, byte in enumerate(data) if byte >= 0xC0), len(data) // 2)
     return data[: at + 1], data[at + 1 :]

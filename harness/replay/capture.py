@@ -119,8 +119,7 @@ class Connection(asyncio.Protocol):
             self._end(Ending.COMPLETE, "")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Report the end once. Called twice if ``Arrivals`` rather than the transport read the
-        end."""
+        """Report the end once. Called twice if ``Arrivals``, not the transport, read the end."""
         self._lost(self)
         exchange = self._exchange
         if exchange is not None and exchange.http_status and not self._framed and exc is None:

@@ -1,5 +1,4 @@
-"""``replay``: sends a schedule to an endpoint from separate processes; returns the client's
-records."""
+"""``replay``: sends a schedule to an endpoint from separate processes; returns the records."""
 
 from __future__ import annotations
 

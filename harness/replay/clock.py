@@ -97,8 +97,7 @@ class Dispatcher:
 
 
 class LagProbe:
-    """Measures how late the loop serves its own timer: a token that arrived at that moment would be
-    read as late."""
+    """Measures how late the loop serves its own timer: a token arriving then is read as late."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, every_ns: int = 10_000_000) -> None:
         self.lags_ns: list[int] = []

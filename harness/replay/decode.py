@@ -132,8 +132,7 @@ def _read(captured: Captured) -> Answer:
 
 
 def _verdict(captured: Captured, answer: Answer) -> tuple[str, str | None]:
-    """Return status and error. The server's own error takes precedence over the connection's
-    end."""
+    """Return status and error. The server's error takes precedence over the connection's end."""
     if captured.ending == Ending.UNSENT:
         return "unsent", captured.error
     if captured.http_status not in (0, 200):

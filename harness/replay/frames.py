@@ -31,8 +31,7 @@ class Settings(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Requests in send order: row of the schedule, time from the run's start, index of the server,
-    bytes to send."""
+    """Requests in send order: row of the schedule, time from the start, server's index, bytes."""
 
     rows: list[int]
     due_ns: list[int]

@@ -45,8 +45,7 @@ class Encoder:
     def encode(
         self, request_id: int, model: str, prompt_ids: list[int], output_tokens: int
     ) -> bytes:
-        """Encode a streamed greedy request for exactly ``output_tokens``, with a final usage
-        record."""
+        """Encode a streamed greedy request for ``output_tokens``, with a final usage record."""
         body = json.dumps(
             {
                 "model": model,

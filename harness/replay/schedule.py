@@ -1,5 +1,4 @@
-"""When each request is sent and with which content: fixed before the run, hashed, split over
-workers."""
+"""When each request is sent, and its content: fixed before the run, hashed, split over workers."""
 
 from __future__ import annotations
 

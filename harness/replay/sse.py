@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 
 class Event(NamedTuple):
-    """An event. ``data`` stays undecoded: a character may be split over reads, but not over
-    events."""
+    """An event. ``data`` stays undecoded: a character may be split over reads, not over events."""
 
     data: bytes
     type: bytes = b"message"
@@ -34,8 +33,7 @@ class EventParser:
         return [event for block in blocks if (event := _event(block)) is not None]
 
     def _is_one_event(self, data: bytes) -> bool:
-        """Fast path, true for nearly every read: one data line, the end of the event, nothing
-        pending."""
+        """Fast path, true for nearly every read: one data line, end of event, nothing pending."""
         return (
             not self._tail
             and data.startswith(b"data: ")
@@ -45,8 +43,7 @@ class EventParser:
         )
 
     def _with_line_feeds(self, data: bytes) -> bytes:
-        """Convert CRLF and lone CR to LF. If a CRLF is split over reads, its LF is dropped
-        later."""
+        """Convert CRLF and lone CR to LF. The LF of a CRLF split over reads is dropped later."""
         if not data:
             return data
         if self._skip_line_feed and data.startswith(b"\n"):

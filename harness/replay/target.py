@@ -25,8 +25,7 @@ class Target:
 
     @classmethod
     def parse(cls, base_url: str) -> Target:
-        """Parse a URL with or without ``/v1`` at its end. Raises :class:`HarnessError` if it is not
-        HTTP."""
+        """Parse a URL, with or without ``/v1``. Raises :class:`HarnessError` if it is not HTTP."""
         try:
             parts = urlsplit(base_url)
             port = parts.port

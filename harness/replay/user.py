@@ -42,8 +42,7 @@ _YIELD_TO_SENDER = 5
 
 
 class RequestFailedError(Exception):
-    """A failed request on Locust's page; its text is the status, so that equal failures are
-    grouped."""
+    """A failed request on Locust's page. Its text is the status, which groups equal failures."""
 
 
 class Share:

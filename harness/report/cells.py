@@ -67,8 +67,7 @@ def _spans(cell: Cell, shown: pd.DataFrame) -> dict[str, list[list[Any]]]:
 
 
 def _memory(cell: Cell) -> dict[str, Any]:
-    """Device → times, and GB held by each owner: every change of the ledger, or evenly thinned
-    ones."""
+    """Device → times, and GB by owner: every change of the ledger, or evenly thinned ones."""
     rows = cell.table("memory").to_pandas()
     held = rows[rows["source"] == "ledger"]
     found: dict[str, Any] = {}

@@ -48,8 +48,7 @@ def brief_metrics() -> list[Metric]:
 
 
 def tables(comparison: Comparison, names: Sequence[str] | None = None) -> Iterator[Table]:
-    """Yield as many tables as needed to stay within 100 columns. ``names``: only these rows, in
-    this order."""
+    """Yield tables of at most 100 columns. ``names``: only these rows, in this order."""
     for group in comparison.segments:
         yield from _tables(group, comparison, None)
     for group in comparison.groups:

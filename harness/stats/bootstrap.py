@@ -1,5 +1,4 @@
-"""Studentised block bootstrap: only block sums are resampled, so its cost is independent of the
-length.
+"""Studentised block bootstrap. Only block sums are resampled, whatever the number of requests.
 
 Blocks are Carlstein's (1986, Annals of Statistics 14:1171); studentising makes the interval
 second-order correct for skewed data (Götze and Künsch 1996, Annals of Statistics 24:1914). The
@@ -27,8 +26,7 @@ SEED = 0
 LOW, HIGH = 0.025, 0.975
 
 Statistic = Callable[[Values], Values]
-"""[…, k] totals → […]; homogeneous of degree 0, so that it is independent of the number of
-blocks."""
+"""[…, k] totals → […]; homogeneous of degree 0: independent of the number of blocks."""
 Gradient = Callable[[Values], Values]
 """[…, k] totals → […, k]."""
 

@@ -37,7 +37,7 @@ def test_no_number_ends_in_anything_but_a_refusal_of_one_line(key: str, name: st
         ({"time_scale": 1e30}, r"time_scale 1e\+30: azure-bursty8 lasts 14400 s.*1.44e\+07 times"),
         ({"functions": 400}, "'azure-bursty8' has 8 functions, not 400"),
         ({"start_s": 14400}, "lasts 14400 s"),
-        ({"expansion": "poisson"}, "expansion applies only to real slices"),
+        ({"expansion": "poisson"}, "expansion applies only to azure-slice:NAME"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused_with_what_can(

@@ -68,7 +68,7 @@ def load(name: str, *, seed: int, **overrides: Any) -> Workload:
     an override is unknown."""
     changes = Overrides.model_validate(overrides)
     if changes.expansion is not None and not name.startswith(SLICE):
-        raise WorkloadError(f"workload {name!r}: expansion applies only to real slices ({SLICE}NAME)")
+        raise WorkloadError(f"workload {name!r}: expansion applies only to {SLICE}NAME")
     found, prompt, output = _source(name)(name, seed, changes)
     workload = play(found, changes)
     if changes.lengths is not None:
@@ -87,8 +87,7 @@ def _known() -> list[str]:
 
 
 _Found = tuple[Workload, Lengths | None, Lengths | None]
-"""Arrivals, and the distributions of prompt and output lengths; None if the workload has its
-own."""
+"""Arrivals, and the distributions of prompt and output lengths (None: it has its own lengths)."""
 _Source = Callable[[str, int, Overrides], _Found]
 
 

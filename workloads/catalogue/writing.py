@@ -1,5 +1,4 @@
-"""Writes fitted workloads as TOML entries of this folder; the shipped azure-* and llm-* were made
-so."""
+"""Writes fitted workloads as TOML entries of this folder, such as the shipped azure-* and llm-*."""
 
 from __future__ import annotations
 

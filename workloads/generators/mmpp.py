@@ -20,8 +20,7 @@ from .process import Process, Times
 
 @dataclass(frozen=True, slots=True)
 class States:
-    """Rates of the two states and the rates of leaving them, all in 1/s; the first state is
-    busy."""
+    """Rates of the two states, busy first, and the rates of leaving them, all in 1/s."""
 
     busy_rps: float
     quiet_rps: float

@@ -1,5 +1,4 @@
-"""Turns rows into a workload: handles bad rows, sorts arrivals, sets the origin to 0, writes the
-provenance."""
+"""Turns rows into a workload: handles bad rows, sorts arrivals from 0, writes the provenance."""
 
 from __future__ import annotations
 

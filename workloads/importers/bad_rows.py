@@ -1,5 +1,4 @@
-"""Rows that cannot be read: counted, the first few shown, and refused unless skipping is
-requested."""
+"""Bad rows: counted, the first few shown, and refused unless skipping is requested."""
 
 from __future__ import annotations
 
@@ -26,8 +25,7 @@ class BadRows:
         self.add_all(np.array([line]), [reason])
 
     def add_all(self, lines: NDArray[np.int64], reasons: list[str]) -> None:
-        """Add lines, with reasons for the first few of them; a line may be bad for several
-        reasons."""
+        """Add lines, with reasons for the first few; a line may have several reasons."""
         self._lines.append(lines)
         for line, reason in zip(lines.tolist(), reasons, strict=False):
             self._reasons.setdefault(line, reason)

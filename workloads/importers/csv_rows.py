@@ -26,8 +26,7 @@ class CsvRows:
     dictionaries, so that a hash of 64 characters takes four bytes per row."""
 
     def __init__(self, path: Path, texts: Sequence[str], names: Sequence[str] = ()) -> None:
-        """Read the columns. Raises ``WorkloadError`` if the file cannot be read or a column is
-        missing."""
+        """Read the columns. Raises ``WorkloadError`` if file or column cannot be read."""
         self.bad = BadRows(path)
         types = dict.fromkeys(names, pa.dictionary(pa.int32(), pa.string()))
         types.update(dict.fromkeys(texts, pa.string()))
@@ -73,8 +72,7 @@ class CsvRows:
         return owners, tuple(TraceFunction(id=each) for each in names)
 
     def codes(self, name: str) -> tuple[Ints, list[str]]:
-        """Return a column of names as indices into the distinct names; an empty name is a bad
-        row."""
+        """Return a column of names as indices into the distinct names; empty names are bad rows."""
         column = self._column(name)
         self._note(np.array(pc.equal(column.cast(pa.string()), "")), column, f"{name} is empty")
         return np.array(column.indices, dtype=np.int64), column.dictionary.to_pylist()

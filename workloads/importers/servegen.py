@@ -164,8 +164,7 @@ def _check(path: Path, windows: dict[str, list[Window]]) -> None:
 
 
 def _arrivals(client: str, found: list[Window], begin: float, length: float, seed: int) -> Counts:
-    """Each window's gaps have their own random stream, so that they do not depend on the
-    stretch."""
+    """Each window's gaps have their own random stream, independent of the selected stretch."""
     times = [np.empty(0)]
     for window in found:
         gaps = process({"kind": window.kind, "rate_rps": window.rate_rps, "cv": window.cv})
@@ -178,8 +177,7 @@ def _arrivals(client: str, found: list[Window], begin: float, length: float, see
 def _with_lengths(
     workload: Workload, known: dict[str, ClientLengths], begin: float, options: Options
 ) -> Workload:
-    """Give clients without lengths those of ``options``, or leave them out if others have
-    lengths."""
+    """Give clients without lengths those of ``options``, or drop them if others have lengths."""
     told = {each.id for each in workload.functions} & known.keys()
     if len(told) < len(workload.functions):
         drops = bool(told) and options.lengths is None
