@@ -34,8 +34,8 @@ class MMPP2(Process):
 
     With stationary shares π, s the sum of the two leaving rates, m the mean rate and d the CV of
     the rate itself (Fischer & Meier-Hellstern, "The MMPP cookbook", 1993):
-      I - 1 = 2·m·d²/s and (I - 1)/(CV² - 1) = 1 + λ₁λ₂/(s·m). Solved for d and s this is a
-      quadratic; the rates follow. Needs 1 < CV² ≤ I.
+      I - 1 = 2·m·d²/s and (I - 1)/(CV² - 1) = 1 + λ₁λ₂/(s·m).
+    Solved for d and s this is a quadratic; the rates follow. Needs 1 < CV² ≤ I.
     """
 
     kind: Literal["mmpp-2"] = "mmpp-2"
