@@ -53,7 +53,7 @@ def test_a_server_that_behaves_passes_by_its_url(server: ReferenceServer) -> Non
         ("ref.fail-500", "deploys what was asked", "HTTP 500"),
         ("ref.error-0", "deploys what was asked", "out of memory"),
         ("ref.premature-3", "streams", "without a finish reason"),
-        ("ref.burst-50.gap-0", "streams", "no earlier"),
+        ("ref.burst-50.gap-0", "streams", "did not arrive before"),
         ("ref.pack-50", "streams", "1 pieces"),
         ("ref.short-1", "honours max_tokens", "2 tokens asked for"),
         ("ref.busy-1", "survives clients that leave", "429"),
@@ -92,7 +92,7 @@ def _told(*stages: tuple[int, int]) -> Callable[[], Evidence]:
         ([(0, 500), (400, 900)], "within the stage before"),
         ([(0, 500), (9_000, 9_500)], "in no stage"),
         ([(500, 0)], "ends before it starts"),
-        ([(0, 900_000)], "after the answer"),
+        ([(0, 900_000)], "after the response"),
     ],
 )
 def test_spans_that_do_not_add_up_are_found(

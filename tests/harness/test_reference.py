@@ -97,7 +97,7 @@ def test_a_sweep_at_other_values_gives_numbers_and_what_deciding_took(tmp_path: 
 
 
 def test_only_a_sweep_takes_values() -> None:
-    with pytest.raises(HarnessError, match="no sweep"):
+    with pytest.raises(HarnessError, match="not a sweep"):
         studies()["evaluation"].over_values([1])
 
 

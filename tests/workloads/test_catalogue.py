@@ -127,7 +127,7 @@ def test_a_broken_count_is_refused_with_its_file(tmp_path: Path) -> None:
     with pytest.raises(WorkloadError, match=r"counts\.csv"):
         read_minutes(path)
     path.write_text("function,0,1\n")
-    with pytest.raises(WorkloadError, match="no azure-functions-2019 row"):
+    with pytest.raises(WorkloadError, match="no readable azure-functions-2019 row"):
         read_minutes(path)
 
 

@@ -74,7 +74,7 @@ def test_percentiles_are_drawn_as_they_were_found() -> None:
     percents = (10, 25, 50, 75, 90)
     wanted = np.percentile(tokens, percents)
     assert np.percentile(drawn, percents) == pytest.approx(wanted, rel=0.05)
-    with pytest.raises(ValidationError, match="never falling"):
+    with pytest.raises(ValidationError, match="do not decrease"):
         Percentiles(percent=(0, 50, 100), tokens=(1, 9, 3))
 
 
