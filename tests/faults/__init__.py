@@ -1,2 +1,2 @@
-"""Faults at seeded moments, bad input, endurance and neighbours: how each is inflicted, what is
-checked after it, and the records that RELIABILITY.md is made of."""
+"""Reliability tests: fault injection at seeded moments, bad input, endurance and noisy neighbours.
+Each module injects and checks; RELIABILITY.md is generated from the records that they write."""

@@ -1,7 +1,7 @@
-"""Faults at seeded moments: ``python -m tests.faults.campaign --moments N --seed S --out FILE``.
+"""Fault injection: ``python -m tests.faults.campaign --moments N --seed S --out FILE``.
 
-Writes FILE (JSON) after each moment, so that what was seen outlives an interrupt, and goes on with
-what FILE lacks. Exit status 1 where a moment had problems.
+Injects one fault at each of N seeded moments. Writes FILE (JSON) after each moment, so the next
+call continues an interrupted campaign. Exits with status 1 if a moment had problems.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from .fault import Fault, Seen
 _IN_NAMESPACE = "SLBENCH_CAMPAIGN_MOUNTS"
 _TRIES = 5
 _SHARE_STAGE = 12
-"""Moments after which a platform is taken down and looked at for what it leaves."""
+"""Number of moments after which the platform is stopped and checked for leftovers."""
 
 
 @dataclass(frozen=True)
 class Player:
-    """A fault in its scene; ``play`` gives None where it missed."""
+    """A fault and the function that injects it; ``play`` returns None if the fault missed."""
 
     name: str
     limit_s: float
@@ -51,7 +51,7 @@ def main() -> int:
     options = parser.parse_args()
     mounts = _own_mounts()
     kin.adopt_orphans()
-    # Ray's sockets lie deep below it, and their paths may not be long.
+    # Ray creates its sockets deep below this folder, and the length of a socket path is limited.
     name, parent = ("c-", "/tmp") if options.nodes else ("campaign-", "/var/tmp")
     with tempfile.TemporaryDirectory(prefix=name, dir=parent, ignore_cleanup_errors=True) as folder:
         platform_stage = stage.Stage(stage.temporary(Path(folder) / "t"))
@@ -66,8 +66,8 @@ def main() -> int:
 
 
 def _own_mounts() -> bool:
-    """Whether file systems can be mounted that only this process and its children see; restarts
-    the process there where they can."""
+    """Return whether this process has a mount namespace of its own. As root, restart the process
+    in a new one first."""
     if _IN_NAMESPACE not in os.environ and os.geteuid() == 0:
         _restart_in_a_namespace()
     return _IN_NAMESPACE in os.environ
@@ -82,7 +82,7 @@ def _restart_in_a_namespace() -> None:
 def _players(
     folder: Path, mounts: bool, words: list[str], platform_stage: stage.Stage
 ) -> list[Player]:
-    """A turn of the campaign: every fault once."""
+    """Return the faults of one turn of the campaign: every fault once."""
     faults = [*signals.faults(), *shortages.faults(), *clients.faults()]
     if mounts:
         shortages.mount_small(Path("/dev/shm"), "256k")
@@ -102,7 +102,8 @@ def _players(
 
 
 def _of_nodes(mounts: bool, platform_stage: stage.Stage) -> list[Player]:
-    """With room for Ray's object store, and nobody else's files there."""
+    """Return the faults of a cluster. If possible, mount an empty /dev/shm that is large enough for
+    Ray's object store."""
     if mounts:
         shortages.mount_small(Path("/dev/shm"), "1g")
     return _on_platform(signals.faults_of_nodes(), platform_stage)
@@ -119,7 +120,7 @@ def _play_run(
     platform_stage: stage.Stage, scene: run_scene.RunScene, fault: run_scene.RunFault,
     moment: int, random: np.random.Generator,
 ) -> Seen:  # fmt: skip
-    """What is left is looked for among all descendants, so that nothing else may be up."""
+    """Stop the platform first: the check for leftovers looks at all descendants."""
     platform_stage.down()
     return scene.play(fault, moment, random)
 
@@ -132,7 +133,7 @@ def campaign(
     record: dict[str, Any],
     out: Path,
 ) -> None:
-    """Turn after turn, in an order drawn anew for each."""
+    """Play the faults in turns; each turn has its own random order."""
     for moment in range(len(record["moments"]), moments):
         random = np.random.default_rng([seed, moment])
         player = _order(players, seed, moment // len(players))[moment % len(players)]

@@ -1,4 +1,4 @@
-"""Clients that are slow, half there, or gone."""
+"""Clients that read slowly, send half a request, or disconnect."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COUNT = 60
 
 
 def half_open() -> Inflict:
-    """Connections on which nothing comes, half of the headers, or half of the body; left so."""
+    """Open connections, send nothing, half of the headers or half of the body, and keep them."""
 
     async def inflict(stage: Stage, random: np.random.Generator) -> Undo:
         head, body = _message(Request(0, "f0", 8, stream=True))
@@ -28,7 +28,7 @@ def half_open() -> Inflict:
 
 
 def slow_readers() -> Inflict:
-    """Long streams of which nobody reads a byte, through as small a window as there is."""
+    """Request long streams with the smallest receive window, and read no byte of them."""
 
     async def inflict(stage: Stage, random: np.random.Generator) -> Undo:
         message = b"".join(_message(Request(0, "f0", 480, stream=True)))
@@ -38,7 +38,7 @@ def slow_readers() -> Inflict:
 
 
 def leavers() -> Inflict:
-    """Clients that ask for a long stream and are gone, some with a reset."""
+    """Request long streams and close the connection at once, every second time with a reset."""
 
     async def inflict(stage: Stage, random: np.random.Generator) -> None:
         message = b"".join(_message(Request(0, "f1", 480, stream=True)))
@@ -82,7 +82,7 @@ async def _held(connections: list[socket.socket]) -> Undo:
 
 
 def faults() -> list[Fault]:
-    """The platform owes the others their answers while these hold on to what they have."""
+    """The platform must answer all other requests while these clients hold their connections."""
     return [
         Fault("half-open clients", half_open(), frozenset(), 60, pause_s=2.0),
         Fault("slow readers", slow_readers(), frozenset(), 60, pause_s=2.0),

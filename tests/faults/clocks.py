@@ -1,8 +1,8 @@
-"""The wall clock stepped by an hour, forth and back, under what a campaign starts.
+"""Step the wall clock by an hour, forward and back, for the processes that a campaign starts.
 
-Stepping the machine's own would hurt whatever else runs on it, and no namespace has a wall clock of
-its own: a library is preloaded that steps it for these processes, kernel's stamps on what came over
-a socket included (``wall_clock.c``)."""
+Stepping the machine's clock would disturb other programs, and Linux has no namespace for the wall
+clock. So a preloaded library (``wall_clock.c``) steps it for these processes, including the
+kernel's timestamps on data received from a socket."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NAMES = {"the clock an hour forward": _HOUR_NS, "the clock an hour back": -_HOUR
 
 
 class WallClock:
-    """Of all processes that are started once it is there."""
+    """The wall clock of all processes that are started after this object was made."""
 
     def __init__(self, folder: Path) -> None:
         library, steps = folder / "wall_clock.so", folder / "steps"
@@ -38,7 +38,8 @@ class WallClock:
         self._offset_ns = 0
 
     def step(self, by_ns: int) -> None:
-        """From now on. The offset before is told first, so that no reader mixes the two."""
+        """Step by ``by_ns``. Write the old offset and the time of the step before the new offset,
+        so that no reader mixes the two."""
         now_ns = time.time_ns()
         self._steps[8:16] = struct.pack("=q", self._offset_ns)
         self._steps[0:8] = struct.pack("=q", now_ns)

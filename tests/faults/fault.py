@@ -1,4 +1,4 @@
-"""What a fault is, and what was seen of one."""
+"""A fault to inject, and the result of injecting it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ Inflict = Callable[[Stage, np.random.Generator], Awaitable[Undo | None]]
 
 
 class MissedError(Exception):
-    """What the fault was meant for was not there at its moment."""
+    """The target of the fault did not exist at the moment of the injection."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """``allowed``: how requests may end beside well. ``recovers_s``: how long after it every
-    function must have answered a request that was sent after it. ``cold``: it comes while the
-    platform starts rather than while it serves. ``ends``: the platform is gone with it.
-    ``awaited_s``: for how long what it is meant for may take to come up. ``brief``: nothing is kept
-    alive for longer than a moment. ``cluster``: it comes to a cluster of two nodes.
-    ``patience_s``: how long a client waits; None: for longer than
-    the gateway lets a request take.
-    ``pause_s``: after how long it is undone. ``prepare``: what has to be so before the platform
-    is up; it gives what makes it not so any more."""
+    """``allowed``: outcomes that a request may have besides ok. ``recovers_s``: time limit for
+    every function to answer a request that was sent after the fault.
+    ``cold``: inject it while the platform starts, not while it serves. ``ends``: the fault ends
+    the platform. ``awaited_s``: how long the target may take to appear. ``brief``: use a very
+    short keep-alive for everything. ``cluster``: inject it into a cluster of two nodes.
+    ``patience_s``: client timeout; None: longer than the gateway's request timeout.
+    ``pause_s``: time until the fault is undone. ``prepare``: called before the platform starts;
+    returns the function that undoes it."""
 
     name: str
     inflict: Inflict
@@ -46,8 +45,8 @@ class Fault:
 
 @dataclass(frozen=True)
 class Seen:
-    """One moment. ``answers``: how many requests ended how. ``problems``: what should not have
-    been, none where all is well."""
+    """Result of one moment. ``answers``: number of requests by outcome. ``problems``: violations
+    of what is required; empty if there were none."""
 
     moment: int
     fault: str

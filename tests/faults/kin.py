@@ -1,5 +1,4 @@
-"""Every process that comes of this one, whoever started it, and what is left when they ought to be
-gone."""
+"""The process tree below this process, and the check that nothing of it is left after a stop."""
 
 from __future__ import annotations
 
@@ -18,14 +17,14 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def adopt_orphans() -> None:
-    """From now on a descendant whose parent ends becomes a child of this process, so that none
-    can get out of sight."""
+    """Make this process the parent of descendants whose parent ends, so that none gets lost.
+    Raises OSError if the kernel refuses."""
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "PR_SET_CHILD_SUBREAPER")
 
 
 def living() -> list[psutil.Process]:
-    """All descendants that have not ended."""
+    """Return all descendants that have not ended."""
     return [each for each in psutil.Process().children(recursive=True) if is_alive(each)]
 
 
@@ -36,7 +35,7 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def command_of(process: psutil.Process) -> str:
-    """Empty once it is gone, which it may be at any moment."""
+    """Return the command line, or "" if the process has ended."""
     try:
         return " ".join(process.cmdline())
     except (psutil.NoSuchProcess, psutil.ZombieProcess, FileNotFoundError):
@@ -44,9 +43,9 @@ def command_of(process: psutil.Process) -> str:
 
 
 def leftovers(folder: Path, ports: Iterable[int], within_s: float) -> list[str]:
-    """What is still there ``within_s`` after it should have gone: processes, listening ports,
-    shared memory by name, files in ``folder``. Unnamed memory and sockets go with their
-    processes."""
+    """Wait up to ``within_s`` for everything to be released, and return what is left: processes,
+    listening ports, named shared memory, files in ``folder``. The kernel releases unnamed memory
+    and sockets with their processes."""
     deadline = time.monotonic() + within_s
     while (found := list(_found(folder, ports))) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -68,7 +67,7 @@ def _found(folder: Path, ports: Iterable[int]) -> Iterator[str]:
 
 
 FILLER = "filler"
-"""The file that a full file system is full of."""
+"""Name of the file that fills up a file system."""
 
 
 def _answers(port: int) -> bool:
@@ -77,7 +76,7 @@ def _answers(port: int) -> bool:
 
 
 def end_all(folder: Path) -> None:
-    """After a moment that left something: the next one starts from nothing."""
+    """Kill all descendants and delete their files, so that the next moment starts clean."""
     for process in living():
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()

@@ -1,4 +1,4 @@
-"""Open-loop load on an endpoint: each request that was sent ends somehow, and is told how."""
+"""Open-loop load on an endpoint; returns one outcome for each request that was sent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """``at_s`` from the load's start."""
+    """A request; ``at_s``: seconds after the start of the load."""
 
     at_s: float
     function: str
@@ -25,14 +25,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``how``: ok, http_NNN, error_event, cut, refused, or timeout, which is the client's own."""
+    """Outcome of a request. ``how``: ok, short, http_NNN, error_event, cut, refused, or timeout
+    (the client's own timeout)."""
 
     function: str
     sent_s: float
     took_s: float
     how: str
     first_s: float | None = None
-    """To the first token, where it was streamed."""
+    """Seconds to the first token of a streamed response."""
 
     @property
     def ended_s(self) -> float:
@@ -42,7 +43,7 @@ class Answer:
 def poisson(
     random: np.random.Generator, functions: Sequence[str], rate_rps: float, seconds: float
 ) -> list[Request]:
-    """Requests of all functions alike, short and long, half of them streamed."""
+    """Draw Poisson arrivals: functions with equal probability, short and long, half streamed."""
     count = int(random.poisson(rate_rps * seconds))
     return [
         Request(
@@ -58,7 +59,7 @@ def poisson(
 async def send_all(
     url: str, requests: Sequence[Request], limit_s: float, start: float
 ) -> list[Answer]:
-    """Each at its time after ``start`` (of ``time.monotonic``), whatever the others do."""
+    """Send each request at its time after ``start`` (``time.monotonic``), in open loop."""
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as session:
         return await asyncio.gather(
@@ -131,5 +132,5 @@ def _verdict(events: list[str], request: Request) -> str:
 
 
 def _counted(usage: dict[str, int], request: Request) -> str:
-    """An answer with too few tokens would be no answer."""
+    """Return ok, or "short" for a response with a wrong number of tokens."""
     return "ok" if usage["completion_tokens"] == request.tokens else "short"

@@ -1,10 +1,10 @@
-"""A noisy neighbour: ``python -m tests.faults.neighbour --out FILE [--live]``.
+"""Measure a noisy neighbour: ``python -m tests.faults.neighbour --out FILE [--live]``.
 
-Four functions of one backbone, each at its share; then again, the first at ten times its share and
-the others sending what they sent before. How far may that move the 95th percentile of the others'
-TTFT? Fill-or-expire holds a batch that is not full for as long as its slack allows, SLO − M·T(b),
-on a device that is busy: the law then promises the SLO and no better. Where the others were past it
-by themselves, it promises what they had. A fifth more is allowed.
+Four functions of one backbone send at their share. In a second run the first function sends at ten
+times its share and the others send the same requests as before. The test bounds the p95 TTFT of the
+others. On a busy device, fill-or-expire batching delays a batch that is not full until its slack,
+SLO − M·T(b), is used up. So it guarantees only the SLO, or the p95 without the neighbour if that is
+longer. A fifth more than this bound is allowed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def arrivals(share_rps: float, seconds: float, seed: int, flooded: bool) -> list[tuple[float, str]]:
-    """Poisson; what a function sends does not depend on what another does."""
+    """Draw Poisson arrivals; those of a function do not depend on the other functions."""
     found = [(0.0, name) for name in NAMES]
     for index, name in enumerate(NAMES):
         rate = share_rps * (FLOOD if flooded and index == 0 else 1)
@@ -57,7 +57,7 @@ def arrivals(share_rps: float, seconds: float, seed: int, flooded: bool) -> list
 
 
 def verdict(alone: Ttfts, flooded: Ttfts, slo_s: float) -> dict[str, Any]:
-    """Of each function but the first."""
+    """Compare the p95 TTFT of each function except the first with its bound (seconds)."""
     rows = []
     for name in NAMES[1:]:
         p95 = [float(np.percentile(each[name], 95)) for each in (alone, flooded)]
@@ -80,7 +80,7 @@ def verdict(alone: Ttfts, flooded: Ttfts, slo_s: float) -> dict[str, Any]:
 
 
 def simulated(seeds: int, share_rps: float) -> dict[str, Any]:
-    """Llama2-7B on one L40S, by the profile of that name."""
+    """Simulate Llama2-7B on one L40S, with the latency profile of that name."""
     pooled: list[dict[str, list[float]]] = [{name: [] for name in NAMES} for _ in range(2)]
     for seed in range(seeds):
         for flooded in (False, True):
@@ -126,7 +126,7 @@ LIVE_SHARE_RPS, LIVE_SECONDS, LIVE_SLO_S = 1.0, 40.0, 0.5
 
 
 def live(rounds: int) -> dict[str, Any]:
-    """Rounds alone and flooded in turn, so that a drift of the machine favours neither."""
+    """Alternate rounds without and with the flood, so that machine drift favours neither."""
     from systems.registry import system_class
 
     wanted = stage.deployment()

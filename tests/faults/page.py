@@ -1,4 +1,4 @@
-"""Makes the tables of RELIABILITY.md anew from the records: ``python -m tests.faults.page``."""
+"""Regenerate the tables of RELIABILITY.md from the records: ``python -m tests.faults.page``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Record = dict[str, Any]
 
 
 def records(kind: str, folder: Path = RECORDS) -> list[Record]:
-    """Those of a kind: ``kind.json``, ``kind-….json``."""
+    """Read the records of one kind: ``kind.json`` and ``kind-….json``."""
     paths = sorted([*folder.glob(f"{kind}.json"), *folder.glob(f"{kind}-*.json")])
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 

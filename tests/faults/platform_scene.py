@@ -1,6 +1,6 @@
-"""A fault inflicted on a platform under load at a moment drawn from a seed, and what is checked
-after it: every request is answered within its time, every function answers again, nothing is
-left."""
+"""Inject a fault into a platform under load, at a moment drawn from a seed. Then check that every
+request is answered within its time limit, that every function answers again and that nothing is
+left over."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from .load import Answer, Request, poisson, send_all
 from .stage import FUNCTIONS, REQUEST_TIMEOUT_S, Stage, brief, deployment, two_nodes
 
 AFTER_S = 2.5
-"""How long the load goes on after the fault."""
+"""Duration of the load after the fault."""
 SLACK_S = 3.0
-"""Past the gateway's time limit; by then it must have said something."""
+"""Time after the gateway's request timeout by which the gateway must have responded."""
 GONE_S = 8.0
 _IDLE_DESCRIPTORS = 4
 GIVEN_UP_S = 15.0
-"""Within which a process that is stopped must have been ended, so that its end is seen in this
-moment and not in the next."""
+"""Time limit for the platform to end a stopped process, so that this moment sees the end and not
+the next one."""
 _AWAITED_S = 145.0
-"""In a start, for what the fault is meant for to come up."""
+"""Time limit for the target of the fault to appear during a start."""
 
 
 @dataclass
 class Watched:
-    """What went on around a fault; times from the load's start."""
+    """Answers around a fault; times in seconds after the start of the load."""
 
     answers: list[Answer]
     at_s: float
@@ -41,7 +41,7 @@ class Watched:
 
 
 def play(stage: Stage, fault: Fault, moment: int, random: np.random.Generator) -> Seen | None:
-    """One moment; None where the fault missed."""
+    """Play one moment; return None if the fault missed."""
     undo = fault.prepare(stage) if fault.prepare else None
     try:
         seen = _play(stage, fault, moment, random)
@@ -95,7 +95,7 @@ def _play(stage: Stage, fault: Fault, moment: int, random: np.random.Generator) 
 
 
 def _given_up(stage: Stage) -> list[str]:
-    """What a fault stopped and nobody ended."""
+    """Return the processes that the fault stopped and that the platform did not end in time."""
     deadline = time.monotonic() + GIVEN_UP_S
     while any(map(kin.is_alive, stage.stopped)) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -105,13 +105,13 @@ def _given_up(stage: Stage) -> list[str]:
 
 
 async def _round(stage: Stage, start: float) -> list[Answer]:
-    """A request to every function at once."""
+    """Send one request to every function at the same time."""
     requests = [Request(0, name, 4, stream=False) for name in FUNCTIONS]
     return await send_all(stage.url, requests, REQUEST_TIMEOUT_S + SLACK_S, start)
 
 
 async def _again(stage: Stage, start: float, within_s: float) -> list[Answer]:
-    """Rounds until one is answered by all."""
+    """Send rounds until all functions answer in one of them, for at most ``within_s``."""
     found: list[Answer] = []
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
@@ -146,7 +146,8 @@ async def _under_load(
 async def _inflict(
     stage: Stage, fault: Fault, random: np.random.Generator, start: float
 ) -> tuple[Undo | None, float]:
-    """Now, or in a start as soon as what it is meant for is there; and when that was."""
+    """Inject the fault as soon as its target exists; return the undo function and the time.
+    Raises MissedError after the time limit."""
     deadline = time.monotonic() + max(fault.awaited_s, _AWAITED_S if fault.cold else 0.0)
     while True:
         try:
@@ -170,8 +171,8 @@ def _unaccounted(stage: Stage, fault: Fault, answers: Sequence[Answer]) -> Itera
 
 
 def _unrecorded(stage: Stage, answers: Sequence[Answer], *, lossy: bool) -> Iterator[str]:
-    """Every request that reached the gateway is in its evidence, or the evidence says that lines
-    are lost."""
+    """Check that the system trace has every request that the gateway answered. Skipped for faults
+    that may lose lines of the trace."""
     assert stage.system is not None
     if lossy:
         return
@@ -182,8 +183,8 @@ def _unrecorded(stage: Stage, answers: Sequence[Answer], *, lossy: bool) -> Iter
 
 
 def _recovered(answers: Sequence[Answer], at_s: float) -> float | None:
-    """Seconds from the fault (where it ended the platform: from its new start) until each function
-    had answered a request that was sent after it."""
+    """Return the seconds from the fault (if it ended the platform: from the new start) until each
+    function had answered a request that was sent after it; None if one never did."""
     ends = []
     for name in FUNCTIONS:
         mine = [a.ended_s for a in answers if a.function == name and a.how == "ok"
@@ -195,7 +196,7 @@ def _recovered(answers: Sequence[Answer], at_s: float) -> float | None:
 
 
 def _descriptors_kept(gateway: psutil.Process, before: int) -> list[str]:
-    """Descriptors of the gateway that it had not before and keeps."""
+    """Check that the gateway has closed the descriptors that it opened during the fault."""
     deadline = time.monotonic() + GONE_S
     most = before + _IDLE_DESCRIPTORS
     while (now := gateway.num_fds()) > most and time.monotonic() < deadline:

@@ -1,5 +1,5 @@
-"""A fault inflicted on `slbench run` at a moment drawn from a seed: what was finished stays as it
-was, `--resume` does the rest, and every request of the schedule is a row."""
+"""Inject a fault into `slbench run` at a moment drawn from a seed. Finished cells must stay
+unchanged, `--resume` must run the rest, and every request of the schedule must have a row."""
 
 from __future__ import annotations
 
@@ -49,17 +49,18 @@ EXPERIMENT = {
     "figures": [],
 }
 ENDS_S = 300.0
-"""A run that was hurt must have ended by then: its time-outs, and what it takes to start."""
+"""Time limit for a run after a fault: its timeouts plus the time to start."""
 GONE_S = 15.0
 _DONE = (0, 1)
-"""1 where the machine was too busy for the run to be valid, which is no fault of the fault's."""
+"""Accepted exit statuses. 1: the machine was too busy for a valid run, which the fault did not
+cause."""
 
 
 @dataclass(frozen=True)
 class RunFault:
-    """``inflict`` gets the run's process and gives what undoes it, ``pause_s`` later. ``dies``:
-    whether the run is gone with it; it then says nothing, and in any other case in one line what
-    went wrong, if anything did."""
+    """``inflict`` gets the process of the run and returns the undo function, which is called after
+    ``pause_s``. ``dies``: the fault ends the run without a message; otherwise the run must report
+    an error in one line."""
 
     name: str
     inflict: Callable[[psutil.Process, Path], Undo | None]
@@ -69,7 +70,8 @@ class RunFault:
 
 
 def send(number: signal.Signals, *words: str) -> Callable[[psutil.Process, Path], None]:
-    """To one of the run's processes whose command line has these words, or to the run itself."""
+    """Send a signal to a process of the run whose command line has all these words; without words,
+    to the run itself."""
 
     def inflict(run: psutil.Process, folder: Path) -> None:
         family = run.children(recursive=True) if words else [run]
@@ -103,7 +105,7 @@ def faults() -> list[RunFault]:
 
 
 class RunScene:
-    """Runs with both cells done, of which each moment takes a copy and leaves one cell to do."""
+    """A run with both cells finished. Each moment copies it and deletes one cell, to be rerun."""
 
     def __init__(self, folder: Path, temporary: Path) -> None:
         self._folder, self._temporary = folder, temporary
@@ -111,9 +113,9 @@ class RunScene:
         self._base: Path | None = None
 
     def _whole(self) -> Path:
-        """A finished run, made once."""
+        """Return the finished run; make it on the first call."""
         if self._base is None:
-            # JSON is YAML.
+            # Every JSON document is also a YAML document.
             self._experiment.write_text(json.dumps(EXPERIMENT), encoding="utf-8")
             base = self._folder / "base"
             done = self._start("run", str(self._experiment), "--out", str(base)).wait(ENDS_S)
@@ -173,7 +175,7 @@ class RunScene:
             time.sleep(0.02)
 
     def _hurt(self, process: subprocess.Popen[str], fault: RunFault, at_s: float) -> Iterator[str]:
-        """Inflict it, and wait for the run's end."""
+        """Inject the fault and wait for the end of the run."""
         time.sleep(at_s)
         if process.poll() is None:
             undo = fault.inflict(psutil.Process(process.pid), self._folder)
@@ -192,7 +194,7 @@ class RunScene:
             yield f"exit status {status}"
 
     def _complete(self, run: Path, todo: Path, fault: RunFault) -> Iterator[str]:
-        """Resume what was not finished; the cell must then be there, every request a row."""
+        """Resume an unfinished run; then the cell must exist and have a row for every request."""
         if not (todo / "manifest.json").exists():
             status = self._resume(run).wait(ENDS_S)
             if status not in _DONE:

@@ -1,4 +1,4 @@
-"""Resources used up under the platform's feet: descriptors, address space, disk, shared memory."""
+"""Exhaust a resource of the platform: descriptors, address space, disk or shared memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNREACHABLE = frozenset({"refused", "cut"})
 
 
 def limit(number: int, value: Callable[[psutil.Process], int], role: str) -> Inflict:
-    """A soft limit of a process lowered, until it is undone."""
+    """Lower a soft resource limit of a process until the fault is undone."""
 
     async def inflict(stage: Stage, random: np.random.Generator) -> Undo:
         found = {"gateway": stage.gateways, "instance": stage.instances}[role]()
@@ -44,7 +44,7 @@ def _address_space(process: psutil.Process) -> int:
 
 
 def fill(folder: Path) -> Undo:
-    """Leave no room on the file system of ``folder``, which must be a small one of its own."""
+    """Fill the file system of ``folder``, which must be a small separate one."""
     filler = folder / kin.FILLER
     with filler.open("wb", buffering=0) as file:
         size = 1 << 16
@@ -66,7 +66,7 @@ def full_disk() -> Inflict:
 
 
 async def _nothing(stage: Stage, random: np.random.Generator) -> None:
-    """The fault was there before the platform."""
+    """Do nothing: ``prepare`` injected the fault before the platform started."""
 
 
 def faults() -> list[Fault]:
@@ -112,7 +112,7 @@ def faults() -> list[Fault]:
 
 
 def faults_of_file_systems() -> list[Fault]:
-    """Where small file systems could be mounted."""
+    """Return the faults that need small mounted file systems."""
     return [
         Fault("disk full", full_disk(), frozenset(), 60, pause_s=1.5),
         Fault(
@@ -130,7 +130,7 @@ def faults_of_file_systems() -> list[Fault]:
 
 
 def mount_small(folder: Path, size: str) -> None:
-    """A file system of its own at ``folder``; gone with the mount namespace."""
+    """Mount a tmpfs at ``folder``; it ends with the mount namespace. Raises OSError on failure."""
     folder.mkdir(parents=True, exist_ok=True)
     status = os.spawnlp(
         os.P_WAIT, "mount", "mount", "-t", "tmpfs", "-o", f"size={size}", "slbench", str(folder)

@@ -1,4 +1,4 @@
-"""Processes of the platform killed, and stopped for good."""
+"""Kill processes of the platform, or stop them (SIGSTOP) without continuing them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INSTANCE = frozenset({"http_502", "error_event"})
 STARTING = frozenset({"http_502", "http_503", "error_event"})
 GATEWAY = frozenset({"cut", "refused"})
 RESTARTS_S = 150.0
-"""With libraries to import again: about ten seconds of a processor of one's own."""
+"""Recovery limit if libraries are imported again: that takes about ten seconds on a free core."""
 
 
 def send(number: signal.Signals, role: str) -> Inflict:
@@ -43,8 +43,8 @@ def send(number: signal.Signals, role: str) -> Inflict:
 
 
 def faults() -> list[Fault]:
-    """A process that is stopped is given up after some seconds of silence (``live/watch.py``), so
-    that what waits for it waits for as long."""
+    """The platform ends a stopped process after some seconds without a heartbeat
+    (``live/watch.py``), so requests that wait for it wait that long."""
     kill, stop = signal.SIGKILL, signal.SIGSTOP
     return [
         Fault("kill -9, an instance", send(kill, "instance"), INSTANCE, 60),
@@ -102,8 +102,8 @@ def faults() -> list[Fault]:
 
 
 def faults_of_nodes() -> list[Fault]:
-    """A node that is stopped is given up by the gateway; its process stays, as a machine that
-    hangs would, until the platform is taken down."""
+    """The gateway stops using a node whose agent is stopped. The process stays until the platform
+    is stopped, like a machine that hangs."""
     kill, stop = signal.SIGKILL, signal.SIGSTOP
     return [
         Fault(
@@ -118,6 +118,6 @@ def faults_of_nodes() -> list[Fault]:
 
 
 def _of_a_loader(name: str, number: signal.Signals) -> Fault:
-    """Few requests and nothing kept alive, so that most of them load the backbone anew."""
+    """Use few requests and no keep-alive, so that most requests load the backbone again."""
     inflict = send(number, "loader")
     return Fault(name, inflict, STARTING, RESTARTS_S, awaited_s=20.0, brief=True, rate_rps=1.5)

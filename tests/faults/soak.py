@@ -1,8 +1,8 @@
 """Endurance: ``python -m tests.faults.soak --minutes M --functions N --rate R --out FILE``.
 
-A steady rate over many functions, most of which are not up when they are called, so that instances
-come and go all the time. Every few seconds it is written down what the platform holds; whether that
-grows is told by the slope of each series (Theil and Sen) and its 95 % interval.
+Sends at a constant rate to many functions, most of which have no instance when they are called, so
+that instances start and end all the time. Samples the resources of the platform every few seconds.
+The Theil-Sen slope of each series and its 95 % interval show whether it grows.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from .load import Answer, Request, ask
 
 EVERY_S = 5.0
 WARM_UP = 0.2
-"""Of the time, before anything is held against it: caches fill, pools grow."""
+"""Share of the time that is not evaluated, because caches and pools still fill."""
 GROWS = {"gateway_mb": 0.02, "template_mb": 0.02, "descriptors": 0.05, "ttft_ms": 0.10}
-"""By how much of its median a series may grow over the measured time before it is said to."""
+"""Growth over the measured time, as a share of the median, up to which a series counts as flat."""
 _LIMITS = stage.LIMITS.model_copy(update={"keep_alive_s": 2.0})
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """``t_s`` from the start. Memory is what a process has to itself (USS)."""
+    """``t_s``: seconds from the start. Memory is the unique set size (USS) of a process."""
 
     t_s: float
     gateway_mb: float
@@ -65,7 +65,7 @@ def main() -> int:
 def soak(minutes: float, functions: int, rate: float, seed: int) -> dict[str, Any]:
     names = [f"f{index}" for index in range(functions)]
     wanted = stage.deployment(names, limits=_LIMITS)
-    # No container is kept: each call of a function that rested starts a process.
+    # No container is kept alive: each call of an idle function starts a process.
     wanted = wanted.model_copy(update={"options": {"container_keep_alive_s": 0.0}})
     with system_class("serverless-lora")() as system:
         endpoint = system.deploy(wanted)
@@ -93,7 +93,7 @@ async def _load(
     url: str, names: list[str], seconds: float, rate: float, random: np.random.Generator,
     start: float,
 ) -> list[Answer]:  # fmt: skip
-    """At a steady rate, to a function drawn anew each time, whatever became of the last."""
+    """Send at a constant rate (open loop), each request to a randomly drawn function."""
     tasks = []
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         for number in range(int(seconds * rate)):
@@ -158,9 +158,9 @@ def _series(answers: list[Answer], samples: list[Sample], seconds: float) -> dic
 
 
 def slope(times: list[float], values: list[float], seconds: float, most: float) -> dict[str, Any]:
-    """Growth over ``seconds`` by the median of slopes, with its 95 % interval, and whether that
-    leaves it below ``most`` of the median: flat, unless even its lower end is above."""
-    every = max(1, len(values) // 600)  # pairs of all would be too many
+    """Return the growth over ``seconds`` by the median of slopes, with its 95 % interval. Flat
+    means: the lower end of the interval is at most ``most`` times the median."""
+    every = max(1, len(values) // 600)  # all pairs would be too many
     fit = stats.theilslopes(values[::every], times[::every], 0.95)
     median = float(np.median(values))
     growth, low, high = (

@@ -1,4 +1,4 @@
-"""A platform on the tiny backbone to inflict faults on, and its processes by their roles."""
+"""A platform on the tiny backbone for fault injection, and its processes by role."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LIMITS = Limits(
 
 
 BRIEF = LIMITS.model_copy(update={"keep_alive_s": 0.2})
-"""Everything goes as soon as it rests, and is loaded anew."""
+"""Limits under which idle instances are evicted almost at once and loaded again."""
 _BRIEF_OPTIONS = {"shared_keep_alive_s": 0.2, "container_keep_alive_s": 0.0}
 
 
@@ -35,7 +35,7 @@ _AGENT = "systems.serverless.live.cluster.agent"
 
 
 def two_nodes() -> Deployment:
-    """Of a cluster on this machine, each with a device like the one there else is."""
+    """Return the deployment on a cluster of two nodes on this machine, with one device each."""
     return deployment().model_copy(update={"cluster": "local:2"})
 
 
@@ -61,16 +61,16 @@ def deployment(
 
 @dataclass
 class Stage:
-    """Brings the system up when it is needed; ``folder`` is where its temporary files go."""
+    """Deploys the system when a test needs it; ``folder``: directory of its temporary files."""
 
     folder: Path
     deployment: Deployment | None = None
     system: ServingSystem | None = None
     endpoint: Endpoint | None = None
     ports: list[int] = field(default_factory=list)
-    """Of all deployments so far."""
+    """Ports of all deployments so far."""
     stopped: list[psutil.Process] = field(default_factory=list)
-    """By a fault, for good."""
+    """Processes that a fault stopped without continuing them."""
 
     def up(self, wanted: Deployment) -> None:
         if self.deployment != wanted:
@@ -107,15 +107,15 @@ class Stage:
         return [p for p in self._below("roles zygote") if p.ppid() == self.gateway.pid]
 
     def instances(self) -> list[psutil.Process]:
-        """Forks of the template; a loader that is forked is one for its few milliseconds."""
+        """Return the forks of the template; includes a loader during its few milliseconds."""
         return [p for p in self._below("roles zygote") if p.ppid() != self.gateway.pid]
 
     def agents(self) -> list[psutil.Process]:
-        """Of a cluster's nodes."""
+        """Return the agent processes of the nodes of a cluster."""
         return [p for p in kin.living() if _AGENT in kin.command_of(p).split()]
 
     def loaders(self) -> list[psutil.Process]:
-        """Forks of the template that map a backbone to write it, for their few milliseconds."""
+        """Return the forks of the template that map a backbone writable, for milliseconds each."""
         return [
             psutil.Process(pid)
             for template in self.templates()
@@ -141,12 +141,12 @@ def _writes_backbone(pid: int) -> bool:
 
 
 def temporary(folder: Path) -> Path:
-    """From now on, temporary files of this process and its children are made in ``folder``."""
+    """Make this process and its children create their temporary files in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["TMPDIR"] = str(folder)
     import tempfile
 
     tempfile.tempdir = None
-    # What torch keeps of its own between processes is no leftover of the platform's.
+    # Torch's own cache between processes is not a leftover of the platform.
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder.parent / "inductor")
     return folder

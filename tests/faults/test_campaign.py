@@ -1,4 +1,4 @@
-"""A short campaign, as the long one is run, and the page that is made of the long one."""
+"""Run a short campaign with the command of the long one, and check the page of the long one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_short_campaign_finds_everything_as_it_should_be(tmp_path: Path) -> No
 
 
 def test_what_should_not_be_is_noticed(tmp_path: Path) -> None:
-    """Else a campaign could not fail."""
+    """The checks of a campaign report violations; otherwise a campaign could not fail."""
     fault = next(each for each in signals.faults() if each.ends)
     stage = Stage(tmp_path)
     hung = Answer("f0", 0.0, 1000.0, "ok")

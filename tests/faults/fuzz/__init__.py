@@ -1,3 +1,3 @@
-"""Bad input: bytes, files and requests that nobody should send, and what became of them.
+"""Fuzzing with invalid bytes, files and requests, and counts of how each was handled.
 
 ``python -m tests.faults.fuzz --examples N --seed S --out FILE`` tries N of each kind."""

@@ -1,4 +1,4 @@
-"""Tries so many bad inputs of each kind, and keeps what became of them."""
+"""Try ``--examples`` bad inputs of each kind, and write the counts of their outcomes."""
 
 from __future__ import annotations
 

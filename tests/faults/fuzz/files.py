@@ -1,4 +1,4 @@
-"""Adapters and checkpoints: cut short, of wrong shapes, with huge headers, pickled."""
+"""Invalid adapters and checkpoints: truncated, with wrong shapes or huge headers, pickled."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .tally import Tally, spread
 
 
 class _Bomb:
-    """What a pickle can do when it is loaded."""
+    """An object whose pickle runs code when it is loaded."""
 
     def __init__(self, marker: Path) -> None:
         self._marker = marker
@@ -47,13 +47,13 @@ def _spoil_header(random: Random, raw: bytes) -> bytes:
 
 
 def _lie_about_the_header(random: Random, raw: bytes) -> bytes:
-    """Its length: none, more than there is, more than there could be."""
+    """Change the length of the header: zero, more than the file has, more than is possible."""
     lengths = (0, 1, len(raw), len(raw) * 2, 100 << 20, 2**63, 2**64 - 1)
     return struct.pack("<Q", lengths[int(random.integers(len(lengths)))]) + raw[8:]
 
 
 def _overlap(random: Random, raw: bytes) -> bytes:
-    """Two tensors in one place, or one where there is nothing."""
+    """Make two tensors overlap, or let one point outside the data."""
     header, data = header_of(raw)
     names = [name for name in header if name != "__metadata__"]
     one, other = random.choice(names, 2)
@@ -72,7 +72,7 @@ WEIGHTS: Mapping[str, Callable[[Random, bytes], bytes]] = {
 
 
 def adapters(examples: int, seed: int, folder: Path) -> Tally:
-    """Each is inspected, and loaded where that found nothing."""
+    """Inspect each spoilt adapter, and load it if the inspection finds no fault."""
     tiny = ensure_backbone("tiny")
     config = read_config(tiny)
     good = ensure_adapters(tiny, ["f0"], rank=8)["f0"]
@@ -83,7 +83,7 @@ def adapters(examples: int, seed: int, folder: Path) -> Tally:
 
 
 def checkpoints(examples: int, seed: int, folder: Path) -> Tally:
-    """Each is planned, and read where that found nothing."""
+    """Plan the layout of each spoilt checkpoint, and read it if the plan finds no fault."""
     good = ensure_backbone("tiny")
     shard = min(path.name for path in good.glob("*.safetensors"))
     spoilt = _Folder(good, folder / "checkpoint", shard, "config.json")
@@ -98,7 +98,7 @@ def checkpoints(examples: int, seed: int, folder: Path) -> Tally:
 
 
 class _Folder:
-    """A copy of a good folder, one of whose files is spoilt at a time."""
+    """A copy of a valid folder; spoils one of its files at a time."""
 
     def __init__(self, good: Path, path: Path, weights: str, settings: str) -> None:
         shutil.copytree(good, path)
@@ -108,7 +108,7 @@ class _Folder:
         self._marker = path.parent / f"{path.name}.ran"
 
     def tally(self, kind: str, examples: int, seed: int, load: Callable[[], Any]) -> Tally:
-        load()  # whatever is imported at first is not to be counted
+        load()  # the first call imports modules, which must not count
         tally = Tally(kind)
         for number, way in spread(examples, ("weights", "settings", "settings' bytes", "pickle")):
             random = np.random.default_rng([seed, number])
@@ -144,7 +144,7 @@ class _Folder:
             self._pickle(random)
 
     def _pickle(self, random: Random) -> None:
-        """In the place of the weights under their own name, or under the name of pickles."""
+        """Replace the weights by a pickle, under their own name or under a name for pickles."""
         bomb = pickle.dumps(_Bomb(self._marker), protocol=int(random.integers(6)))
         if random.integers(2):
             self._weights.write_bytes(bomb)

@@ -1,5 +1,5 @@
-"""The HTTP surface: requests made from its OpenAPI document, right and wrong ones, and bytes that
-are hardly HTTP. A real platform answers."""
+"""Fuzz the HTTP API of a real platform: valid and invalid requests made from its OpenAPI document,
+and corrupted HTTP bytes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _PATIENCE_S = 0.1
 
 @contextmanager
 def platform() -> Iterator[str]:
-    """Its address, each function up."""
+    """Start a platform with an instance of each function, and yield its URL."""
     with system_class("serverless-lora")() as system:
         url = system.deploy(deployment(limits=_SMALL)).base_url
         for name in FUNCTIONS:
@@ -52,8 +52,8 @@ def platform() -> Iterator[str]:
 
 
 def documented(examples: int, number: int, url: str) -> Tally:
-    """Half of them as the document allows, half as it does not; most name a function that there is,
-    since all else is refused for that alone."""
+    """Send requests, half of them valid by the document and half not. Most name an existing
+    function, since any other name is already a reason to refuse."""
     document = requests.get(f"{url}/openapi.json", timeout=10).json()
     schema = schemathesis.openapi.from_dict(document)
     operations = [found.ok() for found in schema.get_all_operations()]
@@ -117,8 +117,8 @@ def _time(tally: Tally, about: str, started: float) -> None:
 
 
 def raw(examples: int, number: int, url: str) -> Tally:
-    """A good request with its bytes spoilt; soon after, the writing end is closed. Whatever comes
-    back is an HTTP answer or nothing, and the connection ends."""
+    """Send valid requests with corrupted bytes, and close the sending side soon after. The server
+    must return an HTTP response or nothing, and close the connection."""
     tally = Tally("spoilt HTTP")
     port = int(url.rpartition(":")[2])
     for index, way in spread(examples, SPOIL):

@@ -1,4 +1,4 @@
-"""Ways to spoil bytes, text and JSON, each by a seeded generator."""
+"""Mutations of bytes, text and JSON, each drawn from a seeded generator."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def cut(random: Random, raw: bytes) -> bytes:
 
 
 def flip(random: Random, raw: bytes) -> bytes:
-    """A few bytes changed, most of them in the front, where headers are."""
+    """Change a few bytes, most of them at the start, where headers are."""
     spoilt = bytearray(raw)
     for _ in range(int(random.integers(1, 9))):
         reach = len(raw) if random.integers(3) == 0 else min(len(raw), 400)
@@ -32,7 +32,7 @@ def flip(random: Random, raw: bytes) -> bytes:
 
 
 def splice(random: Random, raw: bytes) -> bytes:
-    """A piece taken out, doubled, or replaced by noise."""
+    """Remove a piece, double it, or replace it by noise."""
     start, stop = sorted(int(at) for at in random.integers(0, len(raw) + 1, 2))
     stop = min(stop, start + 200)
     middle = [b"", raw[start:stop] * 2, random.bytes(stop - start)][int(random.integers(3))]
@@ -52,7 +52,7 @@ SPOIL: Mapping[str, Callable[[Random, bytes], bytes]] = {
 
 
 def some_leaf(random: Random, content: Any) -> Any:
-    """A copy of a JSON value with one thing in it exchanged, taken out, or added."""
+    """Return a copy of a JSON value with one element replaced, removed or added."""
     content = copy.deepcopy(content)
     place, keys = content, []
     while isinstance(place, dict | list) and place and (not keys or random.integers(3)):

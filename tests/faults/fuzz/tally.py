@@ -1,4 +1,4 @@
-"""What became of so many inputs of one kind."""
+"""Counts of the outcomes of fuzzed inputs of one kind."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from harness.errors import HarnessError  # isort: skip
 
 REFUSALS = (SystemsError, HarnessError, WorkloadError)
 HANGS_S = 10.0
-"""Of processor time where nothing is waited for, since the machine may be busy."""
+"""Time limit of one input. Processor time for code that does not wait, since the machine may be
+busy."""
 _SHOWN = 20
 
 
 @dataclass
 class Tally:
-    """``taken``: inputs that were none the worse; ``refused``: with one clear error. ``problems``:
-    the rest, the first few in words."""
+    """``taken``: inputs that were still valid; ``refused``: inputs refused with one clear error.
+    ``problems``: descriptions of the first few others."""
 
     kind: str
     tried: int = 0
@@ -38,7 +39,7 @@ class Tally:
             self.problems.append(text[:400])
 
     def attempt(self, about: str, action: Callable[[], Any]) -> None:
-        """One input: ``action`` may take it or refuse it in a line; nothing else, and soon."""
+        """Try one input: ``action`` must accept it or raise a one-line refusal within HANGS_S."""
         self.tried += 1
         started = time.process_time()
         try:
@@ -72,6 +73,6 @@ class Tally:
 
 
 def spread(examples: int, parts: Iterable[str]) -> Iterable[tuple[int, str]]:
-    """So many numbers, each with one of ``parts`` in turn."""
+    """Yield the numbers below ``examples``, each with the next of ``parts`` (round robin)."""
     names = list(parts)
     return ((number, names[number % len(names)]) for number in range(examples))

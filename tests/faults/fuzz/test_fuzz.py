@@ -1,4 +1,4 @@
-"""A few of each kind of bad input; ``make fuzz`` tries ten thousand."""
+"""Try a few bad inputs of each kind; ``make fuzz`` tries ten thousand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_files_are_taken_or_refused_in_a_line(kind: str, tmp_path: Path) -> None
     tally = OF_FILES[kind](FEW[kind], 1, tmp_path)
     assert tally.problems == []
     assert tally.tried == FEW[kind] == tally.taken + tally.refused
-    assert tally.taken, "some are none the worse"
+    assert tally.taken, "some inputs are still valid"
     assert tally.refused
 
 

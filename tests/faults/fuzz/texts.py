@@ -1,4 +1,4 @@
-"""Experiments, workloads of one's own, and traces of every format."""
+"""Invalid experiment files, workload files and traces of every format."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from .tally import Tally, spread
 
 
 def experiments(examples: int, seed: int, folder: Path) -> Tally:
-    """Those that ship, spoilt in a value or in their text."""
+    """Spoil a value or the text of the shipped experiments."""
     return _texts("experiments", [p.read_bytes() for p in shipped().values()], ".yaml", examples,
                   seed, folder, lambda path: load(str(path)))  # fmt: skip
 
 
 def workloads(examples: int, seed: int, folder: Path) -> Tally:
-    """Those of the catalogue, of a minute, spoilt."""
+    """Spoil the workloads of the catalogue, each cut to one minute."""
     entries = [path.read_bytes() for path in sorted(catalogue.FOLDER.glob("*.toml"))]
     return _texts("workloads", entries, ".toml", examples, seed, folder,
                   lambda path: catalogue.load(str(path), seed=0, duration_s=60.0))  # fmt: skip
 
 
 def traces(examples: int, seed: int, folder: Path) -> Tally:
-    """A sample of each format, spoilt; the format is found by looking."""
+    """Spoil a sample of each trace format; the importer detects the format."""
     return _texts("traces", [text.encode() for _, text in EVERY], ".csv", examples, seed,
                   folder, import_file)  # fmt: skip
 
@@ -52,13 +52,13 @@ def _spoilt(random: Random, original: bytes, way: str, suffix: str) -> bytes:
         return SPOIL[way](random, original)
     if suffix == ".yaml":
         content = some_leaf(random, yaml.safe_load(original))
-        # JSON is YAML, but for what only JSON calls a number.
+        # JSON is YAML, except for some numbers that only JSON accepts.
         return json.dumps(content).encode("utf-8", "surrogatepass")
     return _a_field(random, original)
 
 
 def _a_field(random: Random, original: bytes) -> bytes:
-    """A number or a word of the text exchanged for one that nobody would write."""
+    """Replace a number or a word of the text by an unusual one."""
     words = original.decode().split(" " if b"=" in original else ",")
     odd = ("-1", "1e308", "nan", "inf", "0", "", '"', "9" * 400, "x", "-0.0", "1e-320", "2e9")
     words[int(random.integers(len(words)))] = odd[int(random.integers(len(odd)))]
