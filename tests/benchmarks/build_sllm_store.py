@@ -1,10 +1,10 @@
-"""Builds ServerlessLLM's checkpoint store from its source distribution (PyPI: serverless-llm-store
-0.8.0), without its own build, which would fetch glog and googletest from the network:
+"""Build ServerlessLLM's checkpoint store from its source distribution (PyPI: serverless-llm-store
+0.8.0), without its own build script, which would download glog and googletest:
 
     python -m tests.benchmarks.build_sllm_store serverless_llm_store-0.8.0.tar.gz FOLDER
 
-Needs g++, ninja and CUDA's headers. With FOLDER on PYTHONPATH, ``sllm_store._checkpoint_store`` is
-there, and ``tests.benchmarks.cuda_loader`` measures it too.
+Needs g++, ninja and CUDA's headers. With FOLDER on PYTHONPATH, ``sllm_store._checkpoint_store`` can
+be imported, and ``tests.benchmarks.cuda_loader`` measures it too.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Line {
 
 
 def unpacked(archive: Path, folder: Path) -> Path:
-    """The C++ sources of the store, with the header that they lack."""
+    """Unpack the C++ sources of the store, and add the header that they lack."""
     with tarfile.open(archive) as content:
         content.extractall(folder, filter="data")
     (sources,) = folder.glob("*/csrc/sllm_store")

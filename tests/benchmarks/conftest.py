@@ -1,4 +1,4 @@
-"""Where nothing is measured, all that is of interest is that it runs: on the smallest model."""
+"""The model of the benchmarks. If nothing is measured, the smallest one shows that they run."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""The batch law T_eff = M·T (paper, Eq. 4) on a card: M processes that prefill at once.
+"""Measure the batch law T_eff = M·T (paper, Eq. 4) on a card: M processes that prefill at once.
 
     python -m tests.benchmarks.cuda_contention RESULT.json [--mps]
 
-M engines in M processes, each with a small backbone of its own at the width of Llama-2-7B (eight of
-its layers), prefill 512 tokens again and again for a while; the median time of one prefill, by M.
-By default processes take turns on the card. With --mps all is measured once more side by side,
-under a daemon of CUDA's MPS that is started for it, and RESULT.json has both.
+M engines in M processes prefill 512 tokens repeatedly for a while, each with a private backbone of
+eight layers at the width of Llama-2-7B. The result is the median time of one prefill for each M. By
+default, the card time-slices the processes. With --mps the program measures again under a CUDA MPS
+daemon that it starts, and RESULT.json has both results.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LAYERS, PROMPT, SECONDS = 8, 512, 2.0
 
 
 def prefills(barrier: Barrier, answers: Queue[list[float]]) -> None:
-    """In a process of its own: the time of each prefill, in ms."""
+    """Run in a separate process; return the time of each prefill (ms)."""
     import torch
 
     from systems.engine.cuda.engine import CudaEngine
@@ -53,7 +53,7 @@ def prefills(barrier: Barrier, answers: Queue[list[float]]) -> None:
 
 
 def at_once(count: int) -> list[float]:
-    """Times of the prefills of ``count`` processes, ms."""
+    """Run ``count`` processes at once; return the times of their prefills (ms)."""
     context = multiprocessing.get_context("spawn")
     barrier, answers = context.Barrier(count), context.Queue()
     running = [context.Process(target=prefills, args=(barrier, answers)) for _ in range(count)]

@@ -1,8 +1,8 @@
-"""The engine on a card, at the shapes of Llama-2-7B with random weights and an adapter of rank 16:
+"""Time the engine on a card, at Llama-2-7B shapes with random weights and an adapter of rank 16:
 
     python -m tests.benchmarks.cuda_engine [RESULT.json]
 
-Medians of 20 after warm-up, wall time of whole engine calls, in ms. Token ids in, token ids out.
+Reports the median wall time (ms) of 20 engine calls after warm-up, from token ids to token ids.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SEVEN_B = ModelConfig.model_validate(
 
 
 def weights(config: ModelConfig) -> BackboneWeights:
-    """Random halves, made on the card."""
+    """Make random float16 weights on the card."""
 
     def matrix(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, dtype=torch.float16, device="cuda").mul_(0.02)

@@ -1,9 +1,9 @@
-"""What an instance forked of the template does on a card before its first token, piece by piece,
-and the device memory it then has; at the shapes of Llama-2-7B:
+"""Measure the steps of an instance, forked from the template, before its first token on a card, and
+the device memory after each; at the shapes of Llama-2-7B:
 
     python -m tests.benchmarks.cuda_instance
 
-The first fork of a machine compiles kernels, which the second finds on disk.
+The first fork on a machine compiles kernels; the second finds them on disk.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LIMITS = {"max_batch_size": 4, "max_context_tokens": 1024}
 
 
 class Marks:
-    """Lines of milliseconds since the last mark and since the start, and device memory used."""
+    """Prints the time since the last mark and since the start (ms), and the device memory used."""
 
     def __init__(self) -> None:
         self._start = self._last = time.perf_counter()

@@ -1,12 +1,12 @@
-"""A checkpoint from disk or page cache to a card and to the host, beside dd and safetensors:
+"""Load a checkpoint from disk or page cache to a card and to the host; compare dd and safetensors:
 
     python -m tests.benchmarks.cuda_loader MODEL [RESULT.json] [ROUNDS]
 
-MODEL is a preset's name or a directory, which is made where it is missing. Each way is taken ROUNDS
-times, in turns, after its files were put into the page cache or evicted from it; the table has
-the median of each. Without a card, what needs one is left out. dd reads the same files one after
-the other, 16 MiB at a time, past the cache. On a card also: page-locked memory to the card, and
-ServerlessLLM's own store where ``build_sllm_store`` put it on PYTHONPATH.
+MODEL is the name of a preset or a directory; a missing preset is made. Each method runs ROUNDS
+times in turn, after its files were read into the page cache or evicted from it; the table has the
+medians. Methods that need a card are skipped without one. dd reads the same files one after the
+other, 16 MiB at a time, with direct I/O. On a card, the program also measures page-locked memory to
+the card, and ServerlessLLM's own store if ``build_sllm_store`` put it on PYTHONPATH.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ LOCKED_BYTES = 4 << 30
 
 @dataclass(frozen=True)
 class Loaded:
-    """What is loaded, and where to."""
+    """The checkpoint to load and the target buffers."""
 
     model_dir: Path
     files: tuple[Path, ...]
@@ -58,7 +58,7 @@ def by_dd(it: Loaded) -> None:
 
 
 def to_host(it: Loaded, *, past_cache: bool) -> None:
-    """Into a memory file as the loader of the CPU makes it."""
+    """Load into a memory file, as the CPU loader makes it."""
     fd = store.create("loaded", it.layout.nbytes)
     try:
         with store.map_writable(fd) as mapping, memoryview(mapping) as buffer:
@@ -77,7 +77,7 @@ def by_safetensors(it: Loaded, device: str) -> None:
     held = [load_file(path, device=device) for path in it.files]
     if device == "cuda":
         torch.cuda.synchronize()
-    else:  # it maps the files: touch what it mapped
+    else:  # safetensors maps the files: read the mapped pages
         for tensors in held:
             for tensor in tensors.values():
                 tensor.clone()
@@ -101,7 +101,7 @@ def evict(files: tuple[Path, ...]) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     if share_cached(files) < 0.01:
         return
-    with contextlib.suppress(OSError):  # root's, and only where /proc may be written
+    with contextlib.suppress(OSError):  # needs root and a writable /proc
         Path("/proc/sys/vm/drop_caches").write_text("1", encoding="ascii")
 
 
@@ -113,7 +113,7 @@ def warm(files: tuple[Path, ...]) -> None:
 
 
 def share_cached(files: tuple[Path, ...]) -> float:
-    """Of a thousand pages a file, which share is in the page cache."""
+    """Return the share of a thousand sampled pages per file that is in the page cache."""
     found = []
     for path in files:
         with path.open("rb") as file:
@@ -171,8 +171,8 @@ def from_locked_memory(card: torch.Tensor) -> list[dict[str, object]]:
 
 
 def by_sllm_store(it: Loaded, rounds: int) -> list[dict[str, object]]:
-    """From disk into its page-locked memory and on to the card, and once more from that memory;
-    what arrives is checked."""
+    """Load from disk to its page-locked memory and to the card, then again from that memory only;
+    check the loaded bytes."""
     assert it.card is not None
     nbytes, card = it.layout.nbytes, str(torch.cuda.get_device_properties(0).uuid)
     target, handle = cuda_ipc.create(nbytes)
@@ -216,7 +216,7 @@ def loaded(name: str) -> Loaded:
 
 
 def main() -> None:
-    """What was measured is printed and kept as soon as it is there."""
+    """Print and save each measurement as soon as it is complete."""
     name, *rest = sys.argv[1:]
     it = loaded(name)
     rounds = int(rest[1]) if len(rest) > 1 else 3

@@ -1,11 +1,11 @@
-"""What a new instance takes beside others at work: a card's processes take turns, and a start is a
-long row of small launches, each of which may have to wait for a turn.
+"""Measure the start of an instance while others use the card: processes are time-sliced, and a
+start has many small kernel launches, each of which may wait for a time slice.
 
     python -m tests.benchmarks.cuda_start_beside RESULT.json
 
-M = 0 … 3 processes decode for eight requests each, at the shapes of Llama-2-7B, while another is
-forked, prepares itself as an instance does, and runs prompts. RESULT.json has its stages by M, and
-what the others' steps took meanwhile.
+M = 0 … 3 processes decode eight requests each, at the shapes of Llama-2-7B, while another process
+is forked, prepares itself like an instance, and runs prompts. RESULT.json has its stages for each M
+and the step times of the others meanwhile.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Files:
 
 
 def _engine(files: Files, marks: dict[str, int]) -> Any:
-    """As an instance makes one, its weights never filled: times do not depend on them."""
+    """Make an engine as an instance does, with zero weights: times do not depend on them."""
     import torch
 
     from systems.engine.checkpoint import plan_layout
@@ -69,7 +69,7 @@ def _engine(files: Files, marks: dict[str, int]) -> Any:
 
 
 def busy(files: Files, pipe: Connection) -> None:
-    """Decodes until it is told to stop; sends when each step began, and how long it took."""
+    """Decode until told to stop; then send the start and the duration of each step."""
     from .cuda_engine import request
 
     engine = _engine(files, {})
@@ -87,7 +87,7 @@ def busy(files: Files, pipe: Connection) -> None:
 
 
 def starting(files: Files, pipe: Connection) -> None:
-    """A new instance: its marks, and its prompts of 64 and 256 tokens when it is prepared, ms."""
+    """Run a new instance; send its marks, and the time (ms) of prompts of 64 and 256 tokens."""
     from .cuda_engine import request
 
     marks = {"fork": time.monotonic_ns()}

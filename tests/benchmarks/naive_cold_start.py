@@ -1,9 +1,9 @@
-"""What a function's first token costs where nothing is pre-loaded or shared, by the libraries as
-most would use them: a new interpreter, transformers' and peft's own loaders, one generated token.
+"""Measure a cold start without pre-loading and sharing, with the usual libraries: a new
+interpreter, the loaders of transformers and peft, one generated token.
 
     python -m tests.benchmarks.naive_cold_start RESULT.json BACKBONE ADAPTER [SAMPLES]
 
-Seconds a stage; each sample is a process of its own, from its start to its first token.
+Reports the seconds of each stage. Each sample is a new process, from its start to its first token.
 """
 
 from __future__ import annotations

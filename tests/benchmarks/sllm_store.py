@@ -1,7 +1,7 @@
-"""ServerlessLLM's checkpoint store as ``cuda_loader`` measures it: their code, in a process of its
-own as theirs is, with their defaults for threads and chunks, asked over a pipe instead of gRPC.
+"""ServerlessLLM's checkpoint store for ``cuda_loader``: their code in a separate process, with
+their defaults for threads and chunks, called over a pipe instead of gRPC.
 
-Its format is raw bytes beside an index, so a backbone's flat layout is a checkpoint of theirs.
+Its format is raw bytes with an index, so the flat layout of a backbone is a valid checkpoint.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pathlib import Path
 
 THREADS, CHUNK = 4, 32 << 20  # sllm_store/cli.py
 ALLOCATES_S = 0.01
-"""Between the two requests of a first load, since the second relies on what the first allocates
-in a thread; theirs has a round trip of gRPC there."""
+"""Pause between the two requests of a first load: the second needs memory that the first allocates
+in a thread. ServerlessLLM has a gRPC round trip there."""
 NAME = "backbone"
 
 
@@ -57,13 +57,13 @@ def _serve(pipe: Connection, folder: str, nbytes: int, card: str) -> None:
 
 
 class SllmStore:
-    """``load`` copies what lies in ``folder`` to the memory behind a cudaIpc handle."""
+    """Client of the store; ``load`` copies the checkpoint to the memory of a cudaIpc handle."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
 
     def load(self, handle: bytes, *, from_disk: bool) -> float:
-        """Seconds that it took; ``RuntimeError`` where theirs says that it failed."""
+        """Load and return the seconds. Raises RuntimeError if the store reports a failure."""
         self._pipe.send((handle, from_disk))
         status, seconds = self._pipe.recv()
         if status:
@@ -73,7 +73,7 @@ class SllmStore:
 
 @contextmanager
 def running(folder: Path, nbytes: int, card: str) -> Iterator[SllmStore]:
-    """``folder`` holds ``backbone/tensor.data_0``; ``card`` is the device's UUID."""
+    """Start the store. ``folder`` has ``backbone/tensor.data_0``; ``card``: UUID of the device."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, str(folder), nbytes, card))

@@ -1,13 +1,13 @@
-"""A simulated matrix over all cores, killed on its way and resumed.
+"""Time a simulated matrix on all cores that is killed and resumed.
 
     python -m tests.benchmarks.sweep RESULT.json [--seeds 48] [--folder /dev/shm]
 
-The evaluation's seven systems and three patterns with 48 seeds are 1,008 cells of four hours each.
-One process takes a part of the seeds, first and last, which gives the time of a cell: the shorter
-of the two, since a first run also warms what all use. As many processes as there are cores, which
-share nothing, take as much each, which gives what the machine can do at once: cores share caches,
-memory and the disk. In between one run takes all seeds on all cores, is killed (SIGKILL) at four
-tenths, and goes on; its time has both starts, and what the kill lost, in it.
+The seven systems and three patterns of the evaluation with 48 seeds are 1,008 cells of four hours
+each. First and last, one process runs a part of the seeds, which gives the time of a cell (the
+shorter of the two, since the first run also warms caches). Then one independent process per core
+runs as many seeds each, which gives the limit of the machine: cores share caches, memory and disk.
+Between these, one run of all seeds on all cores is killed (SIGKILL) at four tenths and resumed. Its
+time includes both starts and the work that the kill lost.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ENDS_S = 10.0
 
 def begin(folder: Path, *more: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "harness", "run", "evaluation", "--out", str(folder), *more]
-    # As a sweep's workers have it: libraries compute in one thread.
+    # Libraries use one thread, as in the workers of a sweep.
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
@@ -54,7 +54,7 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 
 
 def killed(folder: Path, at: int, arguments: list[str]) -> tuple[float, dict[Path, int]]:
-    """How long it had, and what it had finished."""
+    """Kill a run after ``at`` cells; return its time (s) and the manifests that it finished."""
     began = time.perf_counter()
     process = begin(folder, *arguments)
     while len(manifests(folder)) < at:
@@ -72,7 +72,7 @@ def killed(folder: Path, at: int, arguments: list[str]) -> tuple[float, dict[Pat
 
 
 def alone(folder: Path, part: int, processes: int) -> float:
-    """Seconds for so many runs of one process, all at once."""
+    """Run this number of one-process runs at once; return the seconds until all have ended."""
     began = time.perf_counter()
     runs = [
         begin(folder / str(number), *asked(range(number * part, (number + 1) * part), 1))

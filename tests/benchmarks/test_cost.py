@@ -1,4 +1,4 @@
-"""The bill of a million batches of 64 functions on 8 devices."""
+"""Time the bill of a million batches of 64 functions on 8 devices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GB = 10**9
 
 
 def batches(count: int) -> list[Activity]:
-    """Poisson, of exponential length, on devices and of functions drawn evenly."""
+    """Draw batches with Poisson starts, exponential lengths, and uniform devices and functions."""
     draw = stream(7, "bill", count)
     start = np.cumsum(draw.exponential(MEAN_GAP_NS, count).astype(int))
     length = draw.exponential(MEAN_BATCH_NS, count).astype(int) + 1
@@ -34,7 +34,7 @@ def batches(count: int) -> list[Activity]:
 
 
 def holdings() -> list[MemoryStep]:
-    """A backbone on each device, shared, and each function's context and adapter beside it."""
+    """Make memory steps: per device a shared backbone, and each function's context and adapter."""
     own = ((MemoryOwner.CONTEXT, 473 * 10**6), (MemoryOwner.ADAPTERS, 34 * 10**6))
     return [
         step

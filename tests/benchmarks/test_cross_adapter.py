@@ -1,19 +1,19 @@
-"""What it costs to serve several adapters at once, and what merging one saves.
+"""Measure the cost of serving several adapters at once, and what merging one saves.
 
-Run with ``pytest tests/benchmarks/test_cross_adapter.py --benchmark-enable``; rows of a group are
-to be compared with one another. Means nothing on a machine that is doing something else.
+Run with ``pytest tests/benchmarks/test_cross_adapter.py --benchmark-enable``, on an idle machine
+only. Compare the rows of a group with each other.
 
-Seen on one AVX2 core that was shared with other work (2026-11-24, SmolLM2-135M, float32, rank 16 on
-q, k, v, o unless said otherwise), as ratios of medians, and of steps taken in turn where paired:
+Measured on one AVX2 core that was shared with other work (2026-11-24, SmolLM2-135M, float32, rank
+16 on q, k, v, o unless stated otherwise). Ratios of medians; "paired": of steps run in turn.
 
-- Adding adapters to a decode step of 8 rows, to grouped rows = 1: gathered by row 2.4 to 5.8, all
-  under a mask 1.05 (8 adapters) to 2.3 (2 adapters); to a prefill of 256 rows of 4 adapters: 81
-  and 6.9. So rows are grouped.
-- A batch of 8 adapters to one of 1, paired: 1.13 (quartiles 1.01 to 1.20); of 4 to 1: 1.06.
-- One hot adapter, merged to unmerged, paired: 0.92 at 1 row, 0.94 at 8; rank 64 on all seven
-  projections: 0.79 and 0.85. Merged wins, by little, since B·A is little work on a CPU. Stored in
-  bfloat16: 0.95 at 1 row, 0.995 at 8.
-- A token for each of 8 requests of 2, 4, 8 adapters, merged in turn to unmerged: 2.2, 4.7, 6.3.
+- Adding adapters to a decode step of 8 rows, relative to grouped rows: gathered by row 2.4 to 5.8,
+  masked 1.05 (8 adapters) to 2.3 (2 adapters); to a prefill of 256 rows of 4 adapters: 81 and 6.9.
+  So rows are grouped.
+- A batch of 8 adapters / of 1, paired: 1.13 (quartiles 1.01 to 1.20); of 4 / of 1: 1.06.
+- One hot adapter, merged / unmerged, paired: 0.92 at 1 row, 0.94 at 8; rank 64 on all seven
+  projections: 0.79 and 0.85. Merged wins, but by little, since B·A is little work on a CPU. Stored
+  in bfloat16: 0.95 at 1 row, 0.995 at 8.
+- A token for each of 8 requests of 2, 4, 8 adapters, merged in turn / unmerged: 2.2, 4.7, 6.3.
   Unmerged wins.
 - A switch takes about as long as an unmerged step at batch 1.
 """
@@ -56,7 +56,7 @@ def _threads() -> Iterator[None]:
 
 
 class Made:
-    """A model in float32, which is what dLoRA stores on the CPU, and eight adapters."""
+    """A model in float32, the dtype that dLoRA stores on the CPU, and eight adapters."""
 
     def __init__(self, model: Path) -> None:
         paths: dict[str, Path] = ensure_adapters(model, NAMES)
@@ -82,7 +82,7 @@ def made(backbone: Path) -> Made:
 
 
 def started(engine: MultiEngine, names: int) -> MultiEngine:
-    """A batch of requests of ``names`` adapters in turn, all past their prefill."""
+    """Prefill a batch of requests that use the first ``names`` adapters in turn."""
     for number, name in enumerate(islice(cycle(NAMES[:names]), BATCH)):
         asked = GenerationRequest(number, PROMPT, 400, ignore_eos=True, adapter=name)
         engine.prefill([asked])
@@ -93,8 +93,8 @@ def started(engine: MultiEngine, names: int) -> MultiEngine:
 
 
 class Stacked:
-    """Every adapter's matrices in one: (adapters, ranks, in) and, block by block, (adapters, ranks,
-    out). The two ways that were not taken."""
+    """The two rejected methods. Stacks the matrices of all adapters: (adapters, ranks, in) and,
+    block by block, (adapters, ranks, out)."""
 
     def __init__(self, deltas: list[Delta], out: int) -> None:
         self.a = torch.stack([delta.a for delta in deltas])
@@ -140,7 +140,7 @@ ROWS = {
 @pytest.mark.parametrize("way", ["grouped", "gathered", "masked"])
 @pytest.mark.parametrize("rows", ROWS)
 def test_adding_adapters(rows: str, way: str, made: Made, benchmark: Benchmark) -> None:
-    """One projection (q, k, v) of one layer."""
+    """Time one projection (q, k, v) of one layer."""
     benchmark.group = rows
     add = ways(made, ROWS[rows])
     x = torch.randn(len(ROWS[rows]), made.weights.layers[0].qkv.shape[1])
@@ -156,7 +156,7 @@ def test_adding_adapters(rows: str, way: str, made: Made, benchmark: Benchmark) 
 @pytest.mark.parametrize("mode", ["merged", "unmerged"])
 @pytest.mark.parametrize("batch", [1, BATCH])
 def test_a_step_of_one_hot_adapter(batch: int, mode: str, made: Made, benchmark: Benchmark) -> None:
-    """Merged wins: nothing is added beside the products."""
+    """Merged wins: no adapter is added to the products."""
     benchmark.group = f"a step for {batch} of one adapter"
     engine = started(made.engine(), 1)
     engine.merge(NAMES[0] if mode == "merged" else None)
@@ -168,8 +168,8 @@ def test_a_step_of_one_hot_adapter(batch: int, mode: str, made: Made, benchmark:
 def test_merged_and_unmerged_in_turn(
     batch: int, backbone: Path, made: Made, benchmark: Benchmark
 ) -> None:
-    """Steps of one hot adapter on two engines, each with its own weights, so that what else the
-    machine does meets both: ``merged_to_unmerged`` is the median of their ratios."""
+    """Alternate steps of one hot adapter on two engines with private weights, so that other load on
+    the machine affects both. ``merged_to_unmerged`` is the median of the ratios."""
     benchmark.group = f"pairs of steps for {batch} of one adapter"
     merged, unmerged = started(made.engine(), 1), started(Made(backbone).engine(), 1)
     merged.merge(NAMES[0])
@@ -192,7 +192,7 @@ def test_merged_and_unmerged_in_turn(
 def test_a_token_for_each_of_many_adapters(
     adapters: int, mode: str, made: Made, benchmark: Benchmark
 ) -> None:
-    """Unmerged wins: one batch for all; merged, each adapter has a switch and a step of its own."""
+    """Unmerged wins: one batch serves all; merged, each adapter needs a switch and its own step."""
     benchmark.group = f"a token for {BATCH} requests of {adapters} adapters"
     engine = started(made.engine(), adapters)
 
@@ -207,7 +207,7 @@ def test_a_token_for_each_of_many_adapters(
 
 
 def test_a_switch(made: Made, benchmark: Benchmark) -> None:
-    """One adapter out and another in."""
+    """Time a switch: unmerge one adapter and merge another."""
     benchmark.group = "a switch"
     engine = made.engine()
     turns = cycle(NAMES[:2])

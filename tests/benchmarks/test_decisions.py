@@ -1,7 +1,7 @@
-"""How long the controller takes to decide, and the simulator to run, as deployments grow.
+"""Time the decisions of the controller and the simulator, for deployments of growing size.
 
-The paper reports up to 6 ms of decisions at 8 functions. ``extra_info`` holds the percentiles of
-single decisions in µs, and requests per second of simulation.
+The paper reports up to 6 ms per decision at 8 functions. ``extra_info`` has the percentiles of
+single decisions (µs) and the simulated requests per second.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ GIGA = 10**9
 
 
 def platform(functions: int, devices: int) -> Platform:
-    """Functions over four 7B backbones; each device holds one of them with a score of instances,
-    so that under many functions something must always give way."""
+    """Make a platform with functions on four 7B backbones. A device holds one backbone and about
+    twenty instances, so that with many functions every start must evict something."""
     names = [f"f{i}" for i in range(functions)]
     paths = {f"b{i}": Path(f"b{i}") for i in range(4)}
     deployment = Deployment(
@@ -51,7 +51,8 @@ def platform(functions: int, devices: int) -> Platform:
 
 
 def arrivals(functions: int, requests: int, per_second: float) -> list[Arrival]:
-    """Poisson, functions by Zipf's law with exponent 1, as in S-LoRA's synthetic workloads."""
+    """Draw Poisson arrivals of functions by Zipf's law with exponent 1, as S-LoRA's synthetic
+    workloads do."""
     draw = stream(7, "decisions", functions)
     at_s = np.cumsum(draw.exponential(1 / per_second, requests))
     weights = 1 / np.arange(1, functions + 1)
@@ -67,7 +68,7 @@ def play(target: Platform, load: list[Arrival], took_ns: list[int] | None) -> No
         handle = target.controller.handle
 
         def timed(event: Any, now_ns: int) -> Any:
-            # Of this thread: what else runs on the machine is not the controller's doing.
+            # Time of this thread only, since other programs also use the machine.
             start = time.thread_time_ns()
             actions = handle(event, now_ns)
             took_ns.append(time.thread_time_ns() - start)
@@ -82,7 +83,7 @@ def play(target: Platform, load: list[Arrival], took_ns: list[int] | None) -> No
 
 
 def _scaled(benchmark: Any, requests: int) -> int:
-    """Few where nothing is measured and only that it runs is of interest."""
+    """Return a small number of requests if nothing is measured and the test only has to run."""
     return 200 if benchmark.disabled else requests
 
 

@@ -1,5 +1,6 @@
-"""What the HTTP surface adds to a request: a backend that answers at once, one client after the
-other over one connection. By prompt: token ids, a short text, a long one beside the event loop."""
+"""Time that the HTTP server adds to a request: the backend answers at once, and requests follow
+each other on one connection. By prompt: token ids, a short text, a long text (tokenized off the
+event loop)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The engine beside transformers + peft on the same weights, adapter, prompts and threads.
+"""Compare the engine with transformers + peft on the same weights, adapter, prompts and threads.
 
-Run with ``pytest tests/benchmarks/test_engine.py --benchmark-enable``; rows of a group are to be
-compared with one another. Means nothing on a machine that is doing something else.
+Run with ``pytest tests/benchmarks/test_engine.py --benchmark-enable``, on an idle machine only.
+Compare the rows of a group with each other.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def adapter(backbone: Path) -> Path:
 
 
 class Ours:
-    """A session is the engine, after its prefill."""
+    """Runs our engine; a session is an engine after its prefill."""
 
     def __init__(self, backbone: Path, adapter: Path, dtype: str) -> None:
         layout = plan_layout(backbone, dtype)
@@ -70,8 +70,8 @@ class Ours:
 
 
 class Theirs:
-    """transformers' model under peft's adapter, its own dynamic cache, greedy by hand: without
-    what ``generate`` adds around each step."""
+    """Runs transformers' model with peft's adapter and its dynamic cache. Decodes greedily without
+    ``generate``, to exclude its overhead per step."""
 
     def __init__(self, backbone: Path, adapter: Path, dtype: str) -> None:
         from peft import PeftModel
@@ -116,7 +116,7 @@ def prompts(batch: int) -> Prompts:
 
 
 def _only_where_measured(batch: int, benchmark: Benchmark) -> None:
-    """A larger batch runs no line that a batch of one does not."""
+    """Skip larger batches if nothing is measured: they run the same code as a batch of one."""
     if benchmark.disabled and batch > 1:
         pytest.skip("nothing is measured")
 

@@ -1,5 +1,5 @@
-"""A file of the size of Azure Functions 2021 (1,980,951 calls, 305 MB): read by a process of its
-own, which reports its seconds and its peak of memory."""
+"""Import a file of the size of Azure Functions 2021 (1,980,951 calls, 305 MB) in a process that
+reports its seconds and its peak memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ print(json.dumps({"n": len(workload), "functions": len(workload.functions),
 
 @pytest.fixture
 def calls(tmp_path: Path, benchmark: Any) -> Path:
-    """Uniform arrivals of functions drawn by Zipf's law, in the published columns."""
+    """Draw uniform arrivals of functions by Zipf's law, in the published columns."""
     count = CALLS // 100 if benchmark.disabled else CALLS
     draw = stream(1, "azure-2021")
     names = [f"{draw.bytes(32).hex()},{draw.bytes(32).hex()}" for _ in range(FUNCTIONS)]

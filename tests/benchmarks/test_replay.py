@@ -1,4 +1,4 @@
-"""What the client costs: per event decoded, per request encoded, per event end to end."""
+"""Time of the client per decoded event, per encoded request, and per event end to end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A million requests and four million spans: read from Parquet and summarised."""
+"""Read a million requests and four million spans from Parquet and summarise them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def cell(tmp_path: Path, benchmark: Any) -> Path:
 
 
 def test_a_million_requests(benchmark: Any, cell: Path) -> None:
-    """In a process of its own, whose peak is that of reading and summarising alone."""
+    """Use a separate process, so that its peak memory is that of reading and summarising only."""
 
     def read() -> dict[str, Any]:
         command = [sys.executable, "-c", READER, str(cell)]

@@ -1,7 +1,6 @@
-"""How much faster simulated cells come over more processes; the target is 0.8 × the cores.
+"""Speed-up of simulated cells with more processes; the target is 0.8 × the number of cores.
 
-Only on a machine that does nothing else is the number worth anything; ``extra_info`` says how busy
-it was before."""
+The number is valid only on an idle machine; ``extra_info`` has the load before."""
 
 from __future__ import annotations
 
@@ -22,7 +21,7 @@ CELLS_A_CORE = 12
 
 
 def execute(folder: Path, workers: int, seeds: int, duration_s: int) -> float:
-    """Seconds for a system under so much load, ``seeds`` times."""
+    """Run one system with this load for ``seeds`` seeds; return the seconds."""
     experiment = load(
         "evaluation",
         {

@@ -1,1 +1,1 @@
-"""Load clients side by side, against the reference server: ``make bench-client``."""
+"""Comparison of load clients against the reference server: ``make bench-client``."""

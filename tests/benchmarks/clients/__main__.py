@@ -1,5 +1,5 @@
-"""``python -m tests.benchmarks.clients [TOKENIZER]``: every client in turn against the reference
-server, ``ROUNDS`` times, a line each. TOKENIZER is a local folder that peers can load."""
+"""``python -m tests.benchmarks.clients [TOKENIZER]``: run each client ``ROUNDS`` times in turn
+against the reference server, and print a line for each. TOKENIZER: a local folder for the peers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _measure(client: Client, tokenizer: Path) -> Outcome:
 
 
 def _line(name: str, found: list[Outcome]) -> str:
-    """The median of the rounds, figure by figure."""
+    """Format the median over the rounds for each number."""
 
     def middle(values: list[float]) -> str:
         return f"{statistics.median(values):9.3f}"

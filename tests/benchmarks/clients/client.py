@@ -1,4 +1,4 @@
-"""What every client measured here has to say of itself."""
+"""The interface of a measured client."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Load(NamedTuple):
-    """``requests``, ``1/rate_rps`` s apart, each for ``tokens`` tokens."""
+    """``requests`` requests, ``1/rate_rps`` s apart, each for ``tokens`` output tokens."""
 
     base_url: str
     model: str
@@ -21,7 +21,7 @@ class Load(NamedTuple):
 
 
 class Timed(NamedTuple):
-    """One request by the client's own account: when it began, on any clock, and its TTFT."""
+    """One request as the client reports it: its start (any clock) and its TTFT."""
 
     start_s: float
     ttft_ms: float
@@ -29,8 +29,8 @@ class Timed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """``command(load, folder)`` to be run in ``folder``; ``read(folder)`` what it exported, a
-    request each. ``program`` is what must be there for it to run."""
+    """``command(load, folder)``: the command to run in ``folder``. ``read(folder)``: the exported
+    requests. ``program``: the file that must exist."""
 
     name: str
     program: Path

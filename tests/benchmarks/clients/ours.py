@@ -1,4 +1,4 @@
-"""This client as a program of its own: URL MODEL RATE COUNT PROMPT_TOKENS TOKENS."""
+"""This suite's client as a program: URL MODEL RATE COUNT PROMPT_TOKENS TOKENS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client's account against the server's log of the same requests."""
+"""Compare the numbers of a client with the server's log of the same requests."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .client import Load, Timed
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """``lateness_ms``: arrivals at the server behind the grid of ``1/rate`` s that starts with the
-    promptest of them, for tools do not tell their own. ``skew_ms``: TTFT as reported less the
-    server's, from receiving the request to sending its first token. p50 and p99 of each.
-    ``cpu_us_per_event``: of the process tree between first arrival and last token, over tokens;
-    starting, tokenizing beforehand and reporting do not count."""
+    """``lateness_ms``: arrival at the server minus the grid of ``1/rate`` s, which starts at the
+    least late arrival, since tools do not report their lateness. ``skew_ms``: reported TTFT minus
+    the server's TTFT (request received to first token sent). p50 and p99 of each.
+    ``cpu_us_per_event``: processor time of the process tree per token, between first arrival and
+    last token; excludes start, tokenization and reporting."""
 
     delivered_rps: float
     lateness_ms: tuple[float, float]
@@ -31,8 +31,8 @@ def outcome(
     timed: Sequence[Timed],
     cpu: Sequence[tuple[int, float]],
 ) -> Outcome:
-    """``cpu``: (monotonic ns, seconds of the tree so far), sampled. Requests are paired in order
-    of start, which a constant rate keeps. ValueError where the two disagree on how many."""
+    """``cpu``: samples of (monotonic ns, processor seconds of the tree so far). Pairs requests in
+    order of start, which a constant rate keeps. Raises ValueError if the counts differ."""
     served = sorted((entry for entry in entries if entry["sent"]), key=lambda e: e["received_ns"])
     if len(served) != len(timed):
         raise ValueError(f"{len(served)} requests were served and {len(timed)} reported")

@@ -1,7 +1,7 @@
-"""Locust as it comes, FastHttpUser with ``iter_lines``: URL MODEL RATE COUNT PROMPT_TOKENS TOKENS.
+"""Unmodified Locust, FastHttpUser with ``iter_lines``: URL MODEL RATE COUNT PROMPT_TOKENS TOKENS.
 
-A hundred users, each with its share of the rate (``constant_throughput``), as Locust's manual has
-it. Requests begin when a user's turn comes; nobody holds a schedule."""
+Uses a hundred users, each with its share of the rate (``constant_throughput``), as in Locust's
+manual. Each user decides when its next request starts; there is no common schedule."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from locust.env import Environment
 
 _USERS = 100
 _REST_S = 2.0
-"""In which the last answers end."""
+"""Time for the last responses to end."""
 _TIMED: list[tuple[float, float]] = []
 
 

@@ -1,5 +1,5 @@
-"""The clients that are compared. A peer lives in an environment of its own under ``ROOT``, made by
-``make bench-client``; one that is not there is named as missing."""
+"""The compared clients. Each peer has its own environment under ``ROOT``, made by
+``make bench-client``; a peer without one is reported as missing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HERE = Path(sys.executable)
 
 
 def _module(name: str) -> Client:
-    """A program of this package, with the arguments that they all take."""
+    """Make a client from a program of this package; all take the same arguments."""
 
     def command(load: Load, folder: Path) -> Sequence[str]:
         numbers = (load.rate_rps, load.requests, load.prompt_tokens, load.tokens)
@@ -57,7 +57,7 @@ def _guidellm(load: Load, folder: Path) -> Sequence[str]:
     return [
         str(GUIDELLM.program),
         "run",
-        # The reference server has no /health to be validated by.
+        # The reference server has no /health endpoint for the validation.
         *("--backend", f"{backend},request_format=/v1/completions,validate_backend=false"),
         *("--profile", f"kind=constant,rate={load.rate_rps}"),
         *("--constraint", f"kind=max_requests,count={load.requests}"),

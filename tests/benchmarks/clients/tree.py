@@ -1,4 +1,4 @@
-"""Processor time of a process and everything below it, while it lives."""
+"""Processor time of a process tree while it runs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _EVERY_S = 0.1
 def run(
     command: Sequence[str], folder: Path, environment: dict[str, str], timeout_s: float
 ) -> list[tuple[int, float]]:
-    """(monotonic ns, seconds used so far, the ended included) every 0.1 s. RuntimeError with the
-    output's last line where it fails or does not end in time."""
+    """Run the command and sample (monotonic ns, processor seconds so far) every 0.1 s, including
+    ended processes. Raises RuntimeError with the last line of output on failure or timeout."""
     samples: list[tuple[int, float]] = []
     used: dict[int, float] = {}
     deadline = time.monotonic() + timeout_s
