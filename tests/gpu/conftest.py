@@ -1,4 +1,4 @@
-"""Tests of this folder need a CUDA device: `make test-gpu`."""
+"""The tests of this folder need a CUDA device: `make test-gpu`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What other processes do with a shared copy: run as programs, since a process whose CUDA context
-is lost, or that may not start one after a fork, must not be the one that tests."""
+"""Programs that use a shared copy of weights in other processes. The test process cannot do this
+itself: it could lose its CUDA context, and a fork of it cannot create one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from systems.serverless.live.weights.handle import Export
 
 
 def owner(sock: socket.socket, size: int) -> None:
-    """Make a copy of known bytes, send its descriptor, and end."""
+    """Make a copy of known bytes, send its checksum and descriptor, and end when told to."""
     mapping, fd = cuda_store.create(size)
     flat = mapping.tensor()
     flat[:size].copy_(torch.arange(size, device="cuda", dtype=torch.int64).to(torch.uint8))
@@ -27,7 +27,7 @@ def owner(sock: socket.socket, size: int) -> None:
 
 
 def reader(sock: socket.socket, size: int) -> None:
-    """Map it, tell its checksum and how long mapping took in ms."""
+    """Map the copy, and send its checksum and the mapping time (ms); send the checksum again."""
     torch.zeros(1, device="cuda")
     _, fds, _, _ = socket.recv_fds(sock, 64, 1)
     start = time.monotonic()
@@ -50,7 +50,7 @@ def keeper(sock: socket.socket, size: int) -> None:
 
 
 def borrower(sock: socket.socket, size: int) -> None:
-    """Map a copy by its handle, tell its checksum, and (told to) store into it."""
+    """Map a copy by its handle, send its checksum, and store into it if told to."""
     handle = sock.recv(256).decode()
     flat = cuda_copies.map_shared(Export(handle=handle), size)
     sock.send(str(cuda_copies.checksum(flat)).encode())
@@ -61,8 +61,8 @@ def borrower(sock: socket.socket, size: int) -> None:
 
 
 def lodger(sock: socket.socket, size: int) -> None:
-    """Map a copy and let go of it while a view is left, then of the view: what the card has free
-    before and after."""
+    """Map a copy and drop it while a view of it remains; then drop the view. The test reads the
+    free memory of the card before and after."""
     _, fds, _, _ = socket.recv_fds(sock, 64, 1)
     flat = cuda_copies.map_shared(Export(fds[0]), size)
     view = flat[: size // 4].view(torch.float16)
@@ -76,7 +76,7 @@ def lodger(sock: socket.socket, size: int) -> None:
 
 
 def writer(sock: socket.socket, size: int) -> None:
-    """Map it and store into it: the last thing that this process's context does."""
+    """Map the copy and store into it, which ends the CUDA context of this process."""
     _, fds, _, _ = socket.recv_fds(sock, 64, 1)
     flat = cuda_store.map_shared(fds[0], size).tensor()
     try:

@@ -1,4 +1,4 @@
-"""What an instance on a card is held to leaves CUDA, and the compiler of kernels, at work."""
+"""CUDA and the kernel compiler work inside the sandbox of an instance."""
 
 from __future__ import annotations
 

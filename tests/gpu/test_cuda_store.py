@@ -1,4 +1,4 @@
-"""One copy on the card, mapped read-only by many: what they see, and what a store does."""
+"""One copy of weights on the card, mapped read-only by many processes: reads and stores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Start = Callable[[str], socket.socket]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """A program of ``programs`` in a process of its own; ours is the other end of its socket."""
+    """Return a function that starts a role of ``programs`` in a process and returns its socket."""
     running: list[subprocess.Popen[bytes]] = []
     sockets: list[socket.socket] = []
 
@@ -102,7 +102,7 @@ def test_by_ipc_a_store_is_not_refused_as_the_documentation_says(start: Start) -
 
 
 def test_memory_comes_back_once_nobody_maps_it(start: Start) -> None:
-    """The copy is dropped while an instance still has a view of it."""
+    """Drop the copy while an instance still has a view of it."""
 
     def used() -> int:
         import pynvml

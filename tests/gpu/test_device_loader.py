@@ -1,4 +1,4 @@
-"""A checkpoint read to the card piece by piece is the one read to the host."""
+"""A checkpoint read to the card piece by piece equals the one read to the host."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from systems.engine.cuda.loading import fill_device
 from systems.models import ensure_backbone
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16"])  # as it is stored, and converted
+@pytest.mark.parametrize("dtype", ["float32", "float16"])  # as stored, and converted
 def test_what_arrives_is_the_checkpoint(dtype: str) -> None:
     tiny = ensure_backbone("tiny")
     layout = plan_layout(tiny, dtype)

@@ -1,4 +1,4 @@
-"""The engine as it runs on the card: Triton kernels and graphs against plain torch without."""
+"""The engine on the card, with Triton kernels and CUDA graphs, against plain torch without them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""On the card: every kernel that requests launch is in the cache before the endpoint answers."""
+"""On the card: every kernel that requests need is compiled before the endpoint answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .test_shared_on_card import ask, deployment
 
 
 async def _many(url: str) -> None:
-    """Batches of several sizes on both functions, and on the backbone without an adapter."""
+    """Send batches of several sizes to both functions and to the backbone without an adapter."""
     for together in (1, 2, 4):
         names = ("f0", "f1", "tiny") * together
         await asyncio.gather(*(ask(url, name) for name in names))

@@ -1,5 +1,5 @@
-"""Several adapters on the card: graphs that outlive every change of the batch, the table and the
-merged weights, against the CPU engine of each adapter alone."""
+"""Several adapters on the card, against a CPU engine for each adapter alone: CUDA graphs stay
+correct after every change of the batch, the adapter table and the merged weights."""
 
 from __future__ import annotations
 

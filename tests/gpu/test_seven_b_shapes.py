@@ -1,8 +1,8 @@
-"""At the shapes of Llama-2-7B, in halves, with an adapter: what the benchmark times is right.
+"""At the shapes of Llama-2-7B, in float16, with an adapter: the benchmarked engine is correct.
 
-The reference is transformers' own Llama in float32 over the same (rounded) weights, the adapter
-merged into them. Two layers of the 32: every shape of the kernels is there, and rounding does not
-pile up to hide a mistake.
+The reference is transformers' Llama in float32 with the same (rounded) weights and the adapter
+merged into them. Two of the 32 layers suffice: they use every kernel shape, and the rounding errors
+stay too small to hide a mistake.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from tests.benchmarks.cuda_engine import RANK, SEVEN_B, TARGETS, adapter, weight
 
 CONFIG = SEVEN_B.model_copy(update={"num_layers": 2})
 TOLERANCE = 0.02
-"""Of the logits' standard deviation; halves have three digits."""
+"""As a share of the logits' standard deviation; float16 has three digits."""
 
 
 def merged(fused: Tensor, layer: AdapterWeights, index: int, name: str) -> Tensor:
-    """W + B·A in float32."""
+    """Return W + B·A in float32."""
     delta = getattr(layer.layers[index], name)
     full = fused.float()
     for part in delta.parts if delta else ():
@@ -87,7 +87,7 @@ def both() -> tuple[CudaEngine, torch.nn.Module]:
 def test_logits_of_a_prompt_and_of_the_steps_after_it(
     both: tuple[CudaEngine, torch.nn.Module], length: int
 ) -> None:
-    """Three times each, since a graph is first run as it is, then captured, then replayed."""
+    """Each step runs three times: a CUDA graph is run eagerly, then captured, then replayed."""
     engine, model = both
     for turn in range(3):
         ids = torch.randint(100, 30_000, (length + 3,)).tolist()

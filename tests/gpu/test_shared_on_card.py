@@ -1,5 +1,5 @@
-"""A whole platform on the card: each way to share a backbone answers alike, is audited where it
-lies, and gives its memory back."""
+"""A whole platform on the card: all ways to share a backbone return the same tokens, are audited in
+device memory and release their memory."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def ask(url: str, model: str) -> Any:
 def until(condition: Any, seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it never came true"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.05)
 
 
@@ -84,7 +84,7 @@ def test_by_ipc_the_loader_stays_and_goes_with_the_copy() -> None:
 
         until(lambda: forks() == 1)
         time.sleep(1)
-        assert forks() == 1, "the loader, the instances being gone"
+        assert forks() == 1, "only the loader is left after the instances ended"
         until(lambda: forks() == 0)
 
 
