@@ -1,4 +1,4 @@
-"""Rules 12, 13 and 17: what is concluded from records, and from which of them."""
+"""Rules 12, 13 and 17: conclusions from records, and the choice of the records."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Planner = Callable[[Experiment], Iterator[CellPlan]]
 
 
 def bursts(name: str, trials: int = 200, count: int = 800) -> Array:
-    """[trials, count] with a mean of 1: requests of a burst of eight share their delay."""
+    """Draw delays [trials, count] with mean 1; the eight requests of a burst share their delay."""
     delays = stream(0, "museum", name).exponential(1.0, (trials, count // 8))
     return np.asarray(delays.repeat(8, axis=1))
 
@@ -34,7 +34,7 @@ def bursts(name: str, trials: int = 200, count: int = 800) -> Array:
 def says_where_samples_are_too_few(summary: Callable[[Array], dict[str, Any]]) -> None:
     document = summary(np.arange(1.0, 51.0))
     assert document["p95"] is not None
-    assert document["p99"] is None, "of 50 samples"
+    assert document["p99"] is None, "p99 of 50 samples"
 
 
 def whatever_comes_out(values: Array) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def as_if_of_other_requests(ours: Array, theirs: Array) -> Interval | None:
 
 
 def cells(**changes: Any) -> list[Cell]:
-    """One of each of two systems, the second with ``changes``."""
+    """Make one cell of each of two systems; ``changes`` apply to the second."""
     common: dict[str, Any] = {
         "run_id": "r", "mode": "live", "experiment": "e", "workload": {"name": "w", "sha256": "1"},
         "schedule_sha256": "1", "deployment": {"dtype": "bfloat16"}, "seed": 0,
@@ -111,7 +111,7 @@ def refuses_what_differs(match: Callable[[Sequence[Cell]], Any]) -> None:
 
 
 def refusal(match: Callable[[Sequence[Cell]], Any], chosen: Sequence[Cell]) -> str:
-    """Empty where nobody minded."""
+    """Return the message of the refusal, or "" if the cells were accepted."""
     try:
         match(chosen)
     except HarnessError as error:
@@ -128,7 +128,7 @@ def by_name_alone(chosen: Sequence[Cell]) -> Any:
 
 
 def of_one_system(*changes: dict[str, Any]) -> list[Cell]:
-    """Cells of one system, name of load and seed, that came out differently."""
+    """Make cells with the same system, workload name and seed, but different results."""
     first, _ = cells()
     return [
         Cell(Path("r") / str(index), first.manifest.model_copy(update=each), {"n": index})
@@ -180,8 +180,8 @@ def systems_take_turns(plan: Planner) -> None:
     )
     order = [cell.system.name for cell in plan(experiment)]
     rounds = ["".join(order[start : start + 3]) for start in range(0, len(order), 3)]
-    assert all(sorted(each) == ["a", "b", "c"] for each in rounds), "one system, then the next"
-    assert len({each[0] for each in rounds}) > 1, "the same one first every time"
+    assert all(sorted(each) == ["a", "b", "c"] for each in rounds), "systems do not take turns"
+    assert len({each[0] for each in rounds}) > 1, "the same system is always first"
 
 
 def system_by_system(experiment: Experiment) -> Iterator[CellPlan]:

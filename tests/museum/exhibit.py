@@ -1,4 +1,4 @@
-"""A defect on display: a check that the sound part passes and the planted one fails."""
+"""A regression mutant: a check that our code passes and a planted defect fails."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Exhibit:
-    """``check(subject)`` raises AssertionError where the subject has the defect."""
+    """``check(subject)`` raises AssertionError if the subject has the defect."""
 
     rule: int
-    """Of the measurement rules."""
+    """Number of the measurement rule."""
     defect: str
     check: Callable[[Any], None]
     sound: Any

@@ -1,6 +1,7 @@
-"""Rules 2 to 4 on real clocks and sockets: open loop, and a reader that holds nothing back.
+"""Rules 2 to 4 on real clocks and sockets: open loop, and a reader that delays no token.
 
-Limits are a third of what the planted defect costs, so that a busy machine is not taken for it.
+A limit is a third of the delay that the planted defect causes, so that a busy machine does not
+look like the defect.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ TOLERANCE_S = 0.08
 
 
 def walk(dispatcher: Any) -> list[tuple[int, float, float]]:
-    """Index, due and sent seconds of 60 requests 5 ms apart; the sixth holds the client up for
-    240 ms."""
+    """Send 60 requests 5 ms apart; the sixth blocks the client for 240 ms. Return the index, due
+    time and send time (s) of each."""
     sent: list[tuple[int, float, float]] = []
 
     async def run() -> None:
@@ -74,7 +75,7 @@ def is_never_early(dispatcher: Any) -> None:
 
 
 class Planted:
-    """A dispatcher on the loop's own timers."""
+    """Base of the planted dispatchers; uses the timers of the event loop."""
 
     def __init__(self, loop: Any, due_ns: list[int], send: Callable[[int], None]) -> None:
         self.loop, self.due_ns, self.send = loop, due_ns, send
@@ -90,7 +91,7 @@ class Planted:
 
 
 class ReAnchoring(Planted):
-    """Waits for gaps, not for times: what is late once is late for good."""
+    """Waits for gaps instead of absolute times: after one delay, all later requests are late."""
 
     async def run(self) -> None:
         await self.until(self.due_ns[0])
@@ -100,7 +101,7 @@ class ReAnchoring(Planted):
 
 
 class Dropping(Planted):
-    """Leaves out what it is too late for."""
+    """Drops requests that are already late."""
 
     async def run(self) -> None:
         for index, due_ns in enumerate(self.due_ns):
@@ -110,7 +111,7 @@ class Dropping(Planted):
 
 
 class Throttling(Planted):
-    """Catches up no faster than a worker may send."""
+    """Limits its send rate, also while it catches up after a delay."""
 
     async def run(self) -> None:
         for index, due_ns in enumerate(self.due_ns):
@@ -120,7 +121,7 @@ class Throttling(Planted):
 
 
 class Batching(Planted):
-    """Ticks, and sends what is due before the next tick."""
+    """Sends at each tick all requests that are due before the next tick."""
 
     async def run(self) -> None:
         for first in range(0, COUNT, 10):
@@ -135,7 +136,7 @@ def encoded(url: str, model: str, count: int, tokens: int) -> list[bytes]:
 
 
 def send_all(url: str, requests: list[bytes], wait_s: float) -> list[Captured]:
-    """With our pool, as fast as it goes; whatever ended within ``wait_s``."""
+    """Send with our pool, as fast as possible; return the answers that ended within ``wait_s``."""
     captured: list[Captured] = []
 
     async def run() -> None:
@@ -152,7 +153,7 @@ def send_all(url: str, requests: list[bytes], wait_s: float) -> list[Captured]:
 
 
 def four_users(url: str, requests: list[bytes], wait_s: float) -> None:
-    """Closed loop: a user sends its next request when it has the answer to its last."""
+    """Closed loop: a user sends its next request after it received the last response."""
 
     async def user(waiting: list[bytes]) -> None:
         target = Target.parse(url)
@@ -183,7 +184,7 @@ def first_token_seen(url: str) -> dict[int, int]:
 
 
 def first_token_in_blocks(url: str) -> dict[int, int]:
-    """Reads 1,024 bytes at a time, which is not over before several tokens have come."""
+    """Read blocks of 1,024 bytes; such a read returns only after several tokens have arrived."""
     target = Target.parse(url)
     seen = {}
     for row, request in enumerate(encoded(url, "ref.ttft-10.gap-30", 3, 30)):

@@ -1,4 +1,4 @@
-"""The reference server's answers on a virtual clock: what a reader would be given, and when."""
+"""The responses of the reference server on a virtual clock, as a reader would receive them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _SPLIT_NS = 1_000_000
 
 
 def play(model: str, max_tokens: int = 6) -> tuple[Captured, Expected]:
-    """What arrives of the answer that ``model`` asks for, with no time spent on the way, and what
-    the oracle says of it."""
+    """Return the captured response of ``model``, with no network delay, and the oracle's expected
+    record of it."""
     request = Request("7", model, PROMPT, max_tokens, include_usage=True)
     script = script_for(request)
     reads, sent, now_ns = _reads(script)

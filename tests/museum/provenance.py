@@ -1,4 +1,4 @@
-"""Rules 9, 10, 14 and 15: what times, counts, labels and bills are made of."""
+"""Rules 9, 10, 11, 14 and 15: the sources of times, counts, estimators, labels and bills."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def keeps_each_minute_of_each_function(expand: Expand) -> None:
 
 
 def by_rate_alone(minutes: MinuteCounts, seed: int) -> Workload:
-    """As many calls, spread over the whole trace: the mean rate is kept, the bursts are not."""
+    """Spread the same number of calls over the whole trace: keeps the mean rate, not the bursts."""
     total = int(minutes.counts["f"].sum())
     even = np.full(4, total // 4)
     return expand(MinuteCounts("museum", minutes.functions, {"f": even}), seed)

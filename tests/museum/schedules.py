@@ -1,6 +1,6 @@
-"""Rule 1: the schedule is what was asked for, whatever number of workers sends it.
+"""Rule 1: the schedule is the requested one, for any number of load workers.
 
-A subject gives the send times, in nanoseconds, of all workers together for a seed.
+A subject returns the send times (ns) of all workers together for a seed.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ def ours(seed: int, workers: int) -> Times:
 
 
 def a_generator_each_with_the_same_seed(seed: int, workers: int) -> Times:
-    """Every gap is repeated once per worker, which makes the load burstier than asked."""
+    """Every worker repeats the same gaps, which makes the load burstier than requested."""
     return merged([poisson(stream(seed, "arrivals"), RATE_RPS / workers)] * workers)
 
 
 def a_generator_each(seed: int, workers: int) -> Times:
-    """Poisson for any number of workers, yet another schedule for each number."""
+    """Poisson for any number of workers, but a different schedule for each number."""
     parts = [poisson(stream(seed, worker), RATE_RPS / workers) for worker in range(workers)]
     return merged(parts)
 
@@ -65,7 +65,7 @@ def unseeded(seed: int, workers: int) -> Times:
 
 
 def overlapping_shares(seed: int, workers: int) -> Times:
-    """Blocks that each begin with the last request of the one before."""
+    """Make blocks that each start with the last request of the previous block."""
     whole = poisson(stream(seed, "arrivals"), RATE_RPS)
     blocks = np.array_split(whole, workers)
     return merged([blocks[0], *(np.append(a[-1:], b) for a, b in itertools.pairwise(blocks))])
@@ -79,7 +79,7 @@ def gaps_stay_exponential(subject: Subject) -> None:
 
 
 def dispersion(times: Times, window_s: int) -> float:
-    """Variance over mean of the counts per window."""
+    """Return the variance of the counts per window divided by their mean."""
     windows = int(times[-1] // (window_s * NS))
     counts = np.bincount(times // (window_s * NS), minlength=windows)[:windows]
     return float(counts.var() / counts.mean())

@@ -1,6 +1,6 @@
-"""Rules 6 and 8: what a stream says and when it first says something.
+"""Rules 3, 6 and 8: the content of a stream, its first token and its end.
 
-A subject reads a captured exchange and returns a record. Planted readers are ours but for one
+A subject reads a captured exchange and returns a record. Planted readers are our reader with one
 defect.
 """
 
@@ -26,7 +26,7 @@ def ours(captured: Captured) -> Record:
 
 
 def agrees(model: str) -> Callable[[Reader], None]:
-    """The record says what the oracle says of the answer."""
+    """Return a check that the record of a reader equals the oracle's expectation."""
 
     def check(reader: Reader) -> None:
         captured, expected = play(model)
@@ -64,7 +64,7 @@ def _with_chunks(captured: Captured, change: Callable[[bytes], bytes]) -> Record
 
 
 def only_line_feeds(captured: Captured) -> Record:
-    """Looks for LF LF, which never comes in CR LF CR LF."""
+    """Looks for LF LF, which CR LF CR LF does not contain."""
     return _with_chunks(captured, lambda chunk: chunk.replace(b"\r\n\r\n", b""))
 
 
@@ -73,7 +73,7 @@ def decodes_each_read(captured: Captured) -> Record:
 
 
 def expects_a_choice_in_every_event(captured: Captured) -> Record:
-    """Stops at the trailing usage record, which has none."""
+    """Stops at the trailing usage record, which has no choice."""
 
     def without_usage(chunk: bytes) -> bytes:
         return b"" if b'"choices":[]' in chunk else chunk
@@ -92,7 +92,7 @@ def whatever_ended_is_ok(captured: Captured) -> Record:
 
 
 def stops_the_clock_at_the_headers(captured: Captured) -> Record:
-    """As a client's response time does when it is told to stream."""
+    """End the response time at the headers, as some HTTP clients do for streamed responses."""
     record = ours(captured)
     return dataclasses.replace(record, end_ns=record.first_byte_ns)
 
@@ -109,7 +109,7 @@ def any_refusal_is_a_server_error(captured: Captured) -> Record:
 
 
 def one_event_a_read(captured: Captured) -> Record:
-    """Takes the first line of a read for all of it."""
+    """Uses only the first event of each read."""
     return _with_chunks(captured, lambda chunk: chunk.split(b"\n\n")[0] + b"\n\n")
 
 

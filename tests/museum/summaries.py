@@ -1,4 +1,4 @@
-"""Rules 2, 3, 5, 8 and 18: what is made of the records, and what is left out of them."""
+"""Rules 2, 3, 5, 8 and 18: summaries of records, and what they may not leave out."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def four_requests() -> Schedule:
 
 
 def told(models: list[str]) -> pa.Table:
-    """What a worker tells of the first rows, sent a quarter of a millisecond late."""
+    """Return a worker's records of the first rows, each sent 0.25 ms late."""
     rows = []
     for row, model in enumerate(models):
         record = decode(play(model)[0]._replace(row=row), START_NS)
@@ -62,8 +62,8 @@ def counted_from_the_send(schedule: Schedule, parts: list[pa.Table]) -> pa.Table
 
 
 def sent_late() -> pa.Table:
-    """Three requests with an objective of 500 ms, answered 400 ms after their send; the client sent
-    the first in time, the second 50 ms late and the third 300 ms late."""
+    """Make three requests with a TTFT SLO of 500 ms, answered 400 ms after their send. The client
+    sent the first in time, the second 50 ms late and the third 300 ms late."""
     late = [0, 50, 300]
     columns = {
         "request_id": [0, 1, 2],
@@ -122,7 +122,7 @@ def keeps_its_digits(tail: Callable[[Any], Tail]) -> None:
 
 
 def two_digits(delays: Any) -> Tail:
-    """As response times are rounded to make fewer keys of a histogram."""
+    """Round to two digits, as some tools do to limit the number of histogram keys."""
     rounded = [float(f"{delay:.1e}") for delay in delays]
     return Tail.of(rounded)
 

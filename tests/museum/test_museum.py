@@ -1,6 +1,6 @@
-"""Every defect of the measurement rules that is on display, caught.
+"""Regression mutants: defects that the measurement rules forbid, each planted and caught.
 
-Each exhibit's check is shown to pass on our part and to fail on a planted version of the defect.
+The check of each exhibit must pass on our code and fail on the planted defect.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rule 7: tokens are counted by the server, and time passes between tokens, not chunks."""
+"""Rule 7: the server's token count is used, and ITL is measured between tokens, not chunks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def gaps_between_chunks(captured: Captured) -> Record:
 
 
 def admits_that_gaps_are_unknown(reader: Reader) -> None:
-    """Several tokens a chunk and no ids: nobody can tell which gap is whose."""
+    """With several tokens per chunk and no token ids, the gaps between tokens are unknown."""
     captured, _ = play("ref.pack-3.no-ids")
     assert reader(captured).itl_ns is None
 
@@ -44,7 +44,7 @@ def takes_chunks_for_tokens(captured: Captured) -> Record:
 
 
 def leaves_the_count_open(reader: Reader) -> None:
-    """Neither usage nor ids: the number of tokens is not known."""
+    """Without usage and token ids, the number of tokens is unknown."""
     captured, _ = play("ref.no-ids.no-usage")
     assert reader(captured).output_tokens is None
 
