@@ -1,1 +1,1 @@
-"""Machines made of namespaces: own network, processes, mounts and clock. For root, on Linux."""
+"""Machines made of Linux namespaces (network, PID, mount, time). Needs root."""

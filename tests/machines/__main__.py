@@ -1,7 +1,7 @@
-"""``python -m tests.machines [EXPERIMENT]``: the commands of docs/cluster.md on two machines, and
-what they must leave: a valid run, made by both.
+"""``python -m tests.machines [EXPERIMENT]``: run the commands of docs/cluster.md on two machines,
+and check that they make a valid run in which both took part.
 
-EXPERIMENT takes the place of the guide's own.
+EXPERIMENT replaces the experiment of the guide.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _LIMIT_S = 540
 
 
 def commands() -> list[tuple[str, str]]:
-    """Of the guide: on which machine, and the command."""
+    """Return the machine and the command of each line of the guide."""
     _, _, rest = GUIDE.read_text(encoding="utf-8").partition("<!-- commands")
     return re.findall(r"^    ([AB])\$ (.*)$", rest.partition("<!-- end of commands")[0], re.M)
 
 
 def main() -> int:
     experiment = sys.argv[1] if len(sys.argv) > 1 else EXPERIMENT
-    # Below this folder, since the machines' /tmp is their own.
+    # Create it in the working directory, since each machine has its own /tmp.
     with tempfile.TemporaryDirectory(prefix=".machines-", dir=Path()) as folder:
         out = Path(folder)
         _follow_the_guide(experiment, out)
@@ -70,7 +70,7 @@ def _tokens(folder: Path) -> Path:
 
 
 def _until_it_listens(command: str) -> str:
-    """Tried again while nobody answers, as somebody would who has two terminals."""
+    """Retry the command until the server listens (exit status 2 means it does not)."""
     return f"until {command}; do [ $? = 2 ] && sleep 1 || exit 1; done"
 
 
@@ -84,7 +84,7 @@ def _wait(on: Machine, command: str, environment: dict[str, str]) -> int:
 
 
 def _about(path: Path) -> dict[str, Any]:
-    """What must be so of a cell, and what the manifest says of the machines."""
+    """Check a cell, and return what its manifest records about the machines."""
     manifest = json.loads(path.read_text(encoding="utf-8"))
     nodes, hosts = manifest["nodes"], manifest["load_hosts"]
     assert manifest["valid"], manifest["problems"]

@@ -1,4 +1,4 @@
-"""One machine of two: an address on a wire, processes and a clock of its own."""
+"""One of two machines: has its own network address, processes and clock."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UP = (
 
 @dataclass(frozen=True)
 class Machine:
-    """``init`` is the process that its others are below; they end with it."""
+    """``init``: pid of the root process of the machine; all its other processes end with it."""
 
     name: str
     address: str
@@ -27,7 +27,7 @@ class Machine:
     def start(
         self, command: str, environment: Mapping[str, str], out: IO[str] | int
     ) -> subprocess.Popen[str]:
-        """A shell command there."""
+        """Start a shell command on this machine."""
         inside = ["nsenter", "--target", str(self.init), "--net", "--mount", "--pid", "--time"]
         here = f"--wd={os.getcwd()}"
         return subprocess.Popen(
@@ -42,7 +42,7 @@ class Machine:
 
 @contextmanager
 def machine(name: str, address: str, clock_ahead_s: int) -> Iterator[Machine]:
-    """Up, on no wire yet; nothing of it is left on leaving."""
+    """Start a machine without a network link; remove all of it on exit."""
     ip("netns", "add", name)
     try:
         ip("-n", name, "link", "set", "lo", "up")
@@ -64,7 +64,7 @@ def machine(name: str, address: str, clock_ahead_s: int) -> Iterator[Machine]:
 
 @contextmanager
 def two_machines(clock_ahead_s: int) -> Iterator[tuple[Machine, Machine]]:
-    """A and B on one wire; B's clock is ahead of A's."""
+    """Start A and B on one link; B's monotonic clock is ``clock_ahead_s`` ahead of A's."""
     with ExitStack() as stack:
         a = stack.enter_context(machine("slbench-a", "10.0.0.1", 0))
         b = stack.enter_context(machine("slbench-b", "10.0.0.2", clock_ahead_s))
