@@ -1,4 +1,4 @@
-"""Runs of the kinds that figures must be drawn of, or skip with a line."""
+"""Runs of every kind. A figure must be drawn from them, or skipped with a one-line reason."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def endpoint(root: Path) -> Run:
 
 
 def beside(root: Path) -> Run:
-    """An endpoint beside systems whose inside is known."""
+    """Make a run with an external endpoint and two systems that record a system trace."""
     run = made_run(root)
     made_cell(run, "openai-endpoint", unseen_tables())
     return run
 
 
 def unanswered(root: Path) -> Run:
-    """No request of an endpoint ever had a token."""
+    """Make a run of an external endpoint in which no request received a token."""
     content = unseen_tables()
     requests = content["requests"]
     for name in ("first_byte_ns", "first_token_ns", "last_token_ns", "output_tokens"):
@@ -46,7 +46,7 @@ def unanswered(root: Path) -> Run:
 
 
 def simulated(root: Path) -> Run:
-    """The main experiment in virtual time, twenty minutes of one pattern."""
+    """Run the main experiment in virtual time, with twenty minutes of one pattern."""
     workload = {"name": "azure-normal8", "overrides": {"duration_s": 1200}}
     experiment = load("main", {"mode": "simulated", "workloads": [workload]})
     run = new_run(experiment.model_dump(mode="json"), root)

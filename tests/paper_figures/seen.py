@@ -1,4 +1,4 @@
-"""What a reader sees of a figure: whether its axes hold all that is drawn, and its words."""
+"""Inspect a drawn figure: its text, empty axes, and artists outside the limits of the axes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def words(figure: Any) -> list[str]:
 
 
 def empty(axis: Any) -> bool:
-    """A grid without data that does not say so either."""
+    """Return whether the axis has neither data nor a "not known" note."""
     said = any("not known" in text.get_text() for text in axis.texts)
     shown = any(np.isfinite(points).all(axis=1).any() for points, _ in _drawn(axis))
     return not shown and not said
 
 
 def cut_off(axis: Any) -> list[str]:
-    """Artists that reach beyond the axis' limits, a direction each."""
+    """Describe the artists that extend beyond the limits of the axis, one line per direction."""
     found = []
     limits = (axis.get_xlim(), axis.get_ylim())
     for points, artist in _drawn(axis):
@@ -41,7 +41,7 @@ def cut_off(axis: Any) -> list[str]:
 
 
 def _drawn(axis: Any) -> Iterator[tuple[np.ndarray[Any, Any], Any]]:
-    """Of each artist the points, [n, 2]."""
+    """Yield the points [n, 2] of each artist, and the artist."""
     for line in axis.lines:
         yield np.asarray(line.get_xydata(), dtype=float), line
     for patch in axis.patches:

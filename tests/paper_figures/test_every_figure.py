@@ -1,4 +1,4 @@
-"""Every figure of every kind of record is drawn whole, or says in a line why it is not."""
+"""Every figure of every kind of run is drawn completely, or skipped with a one-line reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .seen import cut_off, empty, words
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 LONE = {"ablation"}
-"""What a run without ablations cannot feed."""
+"""Figures that cannot be drawn from a run without ablations."""
 INSIDE = {"time-breakdown", "memory-over-time"}
 BILLED = {"cost-by-pattern", "cost-of-serving", "cost-against-ttft"}
 TIMED = {"ttft-by-pattern", "ttft-distribution", "tpot-and-e2e"}
@@ -40,7 +40,7 @@ MADE: dict[str, tuple[Callable[[Path], Run], set[str]]] = {
     "main, simulated": (simulated, LONE | {"time-breakdown"}),
     "no cell": (_nothing, set(figure_names())),
 }
-"""Kinds of record, and the figures that they cannot feed."""
+"""Kinds of run, and the figures that cannot be drawn from each."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Figures come from records alone, and say what they rest on."""
+"""Figures use only records, and their captions state the run, mode and samples."""
 
 from __future__ import annotations
 
