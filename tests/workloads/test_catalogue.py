@@ -1,4 +1,4 @@
-"""Workloads by name; the fitted ones against the data they were fitted to."""
+"""Workloads by name; fitted workloads are compared with the data they were fitted to."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def test_the_shipped_workloads_are_what_the_fit_makes_of_the_data(kind: str) -> 
 
 @pytest.mark.parametrize("kind", FITTED)
 def test_the_generator_comes_close_to_the_real_slice(kind: str) -> None:
-    """Of the median over seeds: rate within 15 %, and the others within a factor, which the
-    TOMLs state function by function."""
+    """Medians over seeds: the rate is within 15 %, the other statistics within a factor. The TOML
+    files state the factor for each function."""
     real = read_minutes(slice_of(kind))
     simulated = [catalogue.load(f"azure-{kind}8", seed=s) for s in range(10)]
     distances = []

@@ -1,4 +1,4 @@
-"""Three estimators of the CV: by hand, and against the published numbers of the slices."""
+"""Three estimators of the CV, checked by hand and against the published numbers of the slices."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SLICES = ("predictable8_w720", "normal8_w720", "bursty8_w720", "burstyhot3_w720"
 
 
 def test_instainfers_gaps_by_hand() -> None:
-    """Minutes 2, 0, 0, 3, 1: two halves; then 3 minutes, two halves; then a whole one."""
+    """Counts 2, 0, 0, 3, 1: gaps of 0.5, 0.5 min; then 3 min, 0.5, 0.5; then 1 min."""
     gaps = np.array([0.5, 0.5, 3.0, 0.5, 0.5, 1.0])
     found = instainfer_cv(np.array([2, 0, 0, 3, 1]))
     assert found == pytest.approx(gaps.std() / gaps.mean())

@@ -1,4 +1,4 @@
-"""The generator's processes have the rate, size and spread that they are asked for."""
+"""Cluster processes have the requested rate, cluster size and spread."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_timer_ticks_at_its_period() -> None:
 
 
 def test_clusters_of_poisson_parents_have_neyman_scotts_dispersion() -> None:
-    """For windows much longer than the spread the index is E[S²]/E[S]."""
+    """For windows much longer than the spread, the dispersion index is E[S²]/E[S]."""
     process = Clusters(period_s=100, period_cv=1.0, size=5, size_cv=0.8, spread_s=1)
     times = process.arrivals(stream(1, "ns"), HOURS * 5)
     assert dispersion(times, 1000, HOURS * 5) == pytest.approx(5 * (1 + 0.8**2), rel=0.1)

@@ -1,4 +1,4 @@
-"""``slbench workloads``: what it prints, and what it refuses."""
+"""``slbench workloads``: its output and its errors."""
 
 from __future__ import annotations
 

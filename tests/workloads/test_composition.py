@@ -1,4 +1,4 @@
-"""Workloads out of workloads, and populations out of shares."""
+"""Workloads composed of workloads, and populations made from shares."""
 
 from __future__ import annotations
 

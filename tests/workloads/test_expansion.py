@@ -1,4 +1,4 @@
-"""Each rule keeps every count and never lets two calls of a function tie."""
+"""Each expansion rule keeps every count, and no two calls of a function have the same time."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_counts_are_kept_and_nothing_ties(
 
 def test_calls_too_many_for_their_nanoseconds_still_do_not_tie() -> None:
     class Late:
-        """A generator whose every draw is the last moment of the minute."""
+        """A generator that always draws the last moment of the minute."""
 
         def uniform(self, size: int) -> np.ndarray:
             return np.full(size, np.nextafter(1.0, 0.0))

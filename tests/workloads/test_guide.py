@@ -1,4 +1,4 @@
-"""docs/workloads.md is run: its entry, its commands and its importer."""
+"""Run docs/workloads.md: its entry, its commands and its importer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def block(language: str, containing: str) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the files that the guide names."""
+    """Make a folder with the files that the guide names."""
     (tmp_path / "mine.toml").write_text(block("toml", "[population]"))
     (tmp_path / "trace.csv").write_text(
         "arrival_s,function,prompt_tokens,output_tokens\n"

@@ -1,4 +1,4 @@
-"""What is changed of a workload by ``--set`` is honoured or refused in one line."""
+"""Changes to a workload by ``--set`` take effect or are refused in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every process has the rate, the CV and the dispersion that it is asked for, over many seeds."""
+"""Every arrival process has the requested rate, CV and dispersion, over many seeds."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def test_gaps_have_the_cv_that_was_asked_for(shape: Process) -> None:
 
 @pytest.mark.parametrize("shape", RENEWAL, ids=repr)
 def test_the_first_gap_is_no_more_special_than_any_other(shape: Process) -> None:
-    """A stationary process has as many arrivals in its first seconds as in any others; one that
-    begins with a whole gap has fewer, and one that begins at an arrival more."""
+    """A stationary process has as many arrivals in its first seconds as in any others. A process
+    that starts with a whole gap has fewer, one that starts at an arrival has more."""
     first = [len(shape.arrivals(stream(s, "start"), 2.0)) for s in range(4000)]
     error = np.std(first) / np.sqrt(len(first))
     assert np.mean(first) == pytest.approx(1.4, abs=5 * error)

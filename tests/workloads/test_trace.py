@@ -1,4 +1,4 @@
-"""A workload is frozen, checked, hashed by content, and says what was done to it."""
+"""A workload is immutable, validated, hashed by content, and records its transforms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A few rows in each format, exactly as its publisher writes them; the values are made up."""
+"""A few rows of each format, exactly as its publisher writes them, with made-up values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ o1,a1,aaaa,http,2,0,1
 o1,a1,bbbb,timer,0,3,0
 """
 
-# The second call ended last and arrived first; both apps have a function of one name.
+# The second call ended last and arrived first; both apps have a function with the same name.
 CALLS_2021 = """app,func,end_timestamp,duration
 a1,g1,0.07949090003967285,0.078
 a2,g1,57.15786004066467,57.158

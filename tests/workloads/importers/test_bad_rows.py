@@ -1,4 +1,4 @@
-"""A bad row is never dropped in silence: refused with file and line, or skipped and counted."""
+"""A bad row is refused with file and line, or skipped and counted; never dropped silently."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BAD = {
 
 
 def with_row(text: str, row: str) -> str:
-    """The row put third, where some rows come before it and some after."""
+    """Insert the row as the third, so that there are rows before and after it."""
     lines = text.splitlines()
     return "\n".join([*lines[:2], row, *lines[2:]]) + "\n"
 

@@ -1,4 +1,4 @@
-"""Each published format becomes the workload that its description says."""
+"""Each published format is imported as its description defines."""
 
 from __future__ import annotations
 

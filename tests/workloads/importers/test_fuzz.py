@@ -1,4 +1,4 @@
-"""Whatever a file holds, an importer gives a workload or one line, never another error."""
+"""For any file content, an importer returns a workload or raises a one-line WorkloadError."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workloads.importers import Options, import_file, importer, names
 
 from . import samples
 
-# The folder is shared by the examples of a test; each overwrites the file of the last.
+# The examples of a test share one folder; each overwrites the file of the previous one.
 FUZZ = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 PIECES = (
     b'|\n|\r|,|"|{|-1|1e400|1e-05|1e9999999999999999999|NaN|null|1_0|2023-02-30|"\\ud800"|'
@@ -38,7 +38,7 @@ def outcome(path: Path, name: str | None, skip: bool) -> None:
 
 @st.composite
 def mutated(draw: st.DrawFn, text: str) -> bytes:
-    """The sample with a few stretches replaced by something odd, or by bytes at random."""
+    """Replace a few parts of the sample by unusual values or random bytes."""
     data = text.encode()
     for _ in range(draw(st.integers(1, 3))):
         at, length = draw(st.integers(0, len(data))), draw(st.integers(0, 6))

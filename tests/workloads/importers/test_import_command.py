@@ -1,4 +1,4 @@
-"""``slbench workloads import``: prints what was found, or one line and exit status 2."""
+"""``slbench workloads import`` prints what it found, or one line with exit status 2."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""No import makes one-token requests in silence: lengths that a source does not have are drawn from
-what is named, left out, or said to be placeholders."""
+"""No import makes one-token requests silently. Requests without lengths in the source get lengths
+from a named distribution, are left out, or are marked as placeholders."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ INVOCATIONS = "app,func,end_timestamp,duration\na,b,1.5,0.5\na,c,3.5,0.5\na,b,7.
 
 
 def pool(path: Path, told: Sequence[int]) -> Path:
-    """Two clients of one rate; those in ``told`` with lengths."""
+    """Write an archive with two clients of the same rate; those in ``told`` have lengths."""
     files = {f"data/small/chunk-{client}-trace.csv": samples.SERVEGEN for client in (0, 1)}
     files |= {f"data/small/chunk-{client}-dataset.json": DATASET for client in told}
     with tarfile.open(path, "w") as archive:

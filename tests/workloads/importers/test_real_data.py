@@ -1,5 +1,5 @@
-"""The published files themselves, where they are at hand: counts and spans as their publishers
-give them, and no tie that the source does not have."""
+"""The published files, if present: counts and spans are those of the publishers, and no arrivals
+tie that do not tie in the source."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_the_2019_sample_has_its_times_and_memory() -> None:
 
 @pytest.mark.parametrize(("days", "functions"), [("top10", 10), ("top5", 5)])
 def test_the_busiest_functions_of_a_day(days: str, functions: int) -> None:
-    """1,440 columns; a day of the five busiest is more than fits, an hour of it is not."""
+    """1,440 columns. A day of the five busiest functions is too large to expand, an hour is not."""
     path = real(f"azure_functions_2019_top14_24h/{days}_invocations.csv")
     minutes = read_minutes(path)
     assert (len(minutes.functions), minutes.minutes) == (functions, 1440)
@@ -127,8 +127,8 @@ def test_a_day_too_large_says_what_to_ask_for() -> None:
 
 @pytest.mark.slow
 def test_servegens_pools() -> None:
-    """Clients and windows as the data's README counts them; requests within the noise of their
-    rates; lengths from the archive beside."""
+    """Clients and windows match the README of the data; the number of requests matches the rates
+    within noise; lengths come from the datasets in the archive."""
     path = real("servegen/all_trace_csv.tar.xz")
     with pytest.raises(WorkloadError, match="reason/deepseek-r1"):
         import_file(path)
@@ -148,7 +148,7 @@ def test_servegens_pools() -> None:
     assert len(workload) == pytest.approx(expected, abs=4 * noise)
 
 
-# Statistics of the published files as they were first read here: a change of the importers shows.
+# Statistics of the published files at their first import; they show changes of the importers.
 @pytest.mark.parametrize(
     ("name", "prompt", "output", "rate", "gap_cv", "iod"),
     [

@@ -1,4 +1,4 @@
-"""Formats by name; a third party's comes in through an entry point."""
+"""Formats by name; third-party formats are registered by an entry point."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..test_guide import block
 from . import samples
 from .samples import written
 
-STRANGER = block("python", "FORMAT")  # of the guide
+STRANGER = block("python", "FORMAT")  # from the guide
 
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package of a stranger's, as an installer leaves it."""
+    """Install a third-party package, as an installer does."""
     (tmp_path / "stranger_importer.py").write_text(STRANGER, encoding="utf-8")
     about = tmp_path / "stranger-1.0.dist-info"
     about.mkdir()

@@ -1,4 +1,4 @@
-"""Times and counts are parsed exactly, never through floating point."""
+"""Times and counts are parsed exactly, never as floating point."""
 
 from __future__ import annotations
 
