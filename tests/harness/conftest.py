@@ -1,4 +1,4 @@
-"""What tests of the client and of the checks send their requests to."""
+"""The reference server, to which tests of the client and of the checks send their requests."""
 
 from collections.abc import Iterator
 

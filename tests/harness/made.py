@@ -1,4 +1,4 @@
-"""A small run made by hand, so that its records can be checked against what went in."""
+"""A small run made by hand, so that tests can check records against known input."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ DEPLOYMENT = Deployment(
 
 
 def client() -> pa.Table:
-    """A answers cold and then hot, B fails, in times of the run; milliseconds."""
+    """Make the client's table: A answers after a cold and then a hot start, B fails. Times are
+    relative to the start of the run."""
     columns: dict[str, Any] = {
         "request_id": [0, 1, 2],
         "function_id": ["A", "A", "B"],
@@ -68,7 +69,7 @@ def client() -> pa.Table:
 
 
 def evidence() -> Evidence:
-    """The same, as the system saw it, on the absolute clock."""
+    """Make the system trace of the same requests, in absolute times."""
 
     def at(ms: int) -> int:
         return START + ms * MS
@@ -100,7 +101,7 @@ def evidence() -> Evidence:
 
 
 def tables(told: Evidence | None = None) -> dict[str, pa.Table]:
-    """``told``: by the system; default, ``evidence()``."""
+    """Make the tables of a cell. ``told``: the system trace; default: ``evidence()``."""
     seen = assemble.relative(evidence() if told is None else told, START)
     return {
         "requests": assemble.requests_table(client(), seen, DEPLOYMENT),
@@ -114,7 +115,7 @@ def tables(told: Evidence | None = None) -> dict[str, pa.Table]:
 
 
 def unseen_tables() -> dict[str, pa.Table]:
-    """Of an endpoint that tells nothing of its inside and sends no bill."""
+    """Make the tables of an external endpoint, which has no system trace and no bill."""
     found = tables(Evidence())
     return found | {"billing": found["billing"].slice(0, 0)}
 
@@ -143,7 +144,7 @@ def made_run(root: Path, systems: tuple[str, ...] = ("serverless-lora", "serverl
 
 
 def made_cell(run: Run, system: str, content: Mapping[str, pa.Table] | None = None) -> Cell:
-    """``content``: its tables; default, ``tables()``."""
+    """Write a cell with the tables ``content``; default: ``tables()``."""
     content = content or tables()
     path = run.path / system / "time-breakdown" / "0"
     return write_cell(path, manifest(run, system), content, metrics.summary(content, END / 1e9))

@@ -1,4 +1,4 @@
-"""Records of many requests, drawn; for what needs more of them than can be made by hand."""
+"""Randomly drawn records of many requests, for tests that need more than a few."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ MS = 1_000_000
 
 
 def many_requests(count: int, seed: int = 0, slower: float = 1.0) -> pa.Table:
-    """Arrivals in bursts of eight, each with a level of its own that TTFT follows; all of it
-    ``slower`` by as much. One seed is one schedule."""
+    """Draw requests in bursts of eight; the requests of a burst share a TTFT level. ``slower``
+    multiplies all TTFTs. The same seed gives the same schedule."""
     random = stream(seed, "many requests")
     due = np.cumsum(random.exponential(2 * MS, count)).astype(np.int64)
     level = random.lognormal(0.0, 0.7, count // 8 + 1).repeat(8)[:count]
@@ -44,7 +44,7 @@ def many_requests(count: int, seed: int = 0, slower: float = 1.0) -> pa.Table:
 
 
 def spans_of(requests: pa.Table) -> pa.Table:
-    """Four stages a request, one after the other from its send to its end."""
+    """Make four consecutive stages per request, from its send to its last token."""
     sent, last = (requests[name].to_numpy() for name in ("sent_ns", "last_token_ns"))
     marks = sent[:, None] + (last - sent)[:, None] * np.arange(5) // 4
     count = len(sent)

@@ -1,4 +1,4 @@
-"""The shell commands of a page, as a reader would type them."""
+"""Extract the shell commands of a page, as a reader would type them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def pages() -> list[Path]:
 
 
 def commands(text: str) -> list[str]:
-    """Of its indented and fenced blocks, continued lines joined, prompts and remarks taken off."""
+    """Return the commands of indented and fenced blocks; join continued lines, and strip prompts
+    and comments."""
     indented = re.findall(r"^    (\S.*(?:(?<=\\)\n +.*)*)$", text, re.MULTILINE)
     fenced = [line for block in _BLOCK.findall(text) for line in block.splitlines()]
     lines = [_PROMPT.sub("", line).replace("\\\n", " ") for line in (*indented, *fenced)]
@@ -30,6 +31,6 @@ def _without_remark(line: str) -> str:
 
 
 def words(command: str) -> list[str]:
-    """The program without the folder of its environment, and its arguments."""
+    """Return the program, without the folder of its environment, and its arguments."""
     first, *rest = shlex.split(command)
     return [first.removeprefix(".venv/bin/"), *rest]

@@ -1,4 +1,4 @@
-"""Cost at equal SLO attainment: interpolated between loads, or said not to be shown by them."""
+"""Cost at equal SLO attainment: interpolated between two loads, or None with a reason."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(tmp_path: Path) -> Run:
 def point(
     run: Run, system: str, rps: float, attained: float, usd: float, **changes: object
 ) -> Cell:
-    """A cell of 101 requests, evenly spread at ``rps``."""
+    """Write a cell of 101 requests at a constant rate ``rps``."""
     requests = many_requests(COUNT, 0, 1.0)
     even = pa.array([round(index / rps * 1e9) for index in range(COUNT)], pa.int64())
     requests = requests.set_column(

@@ -1,4 +1,4 @@
-"""Published results: each has ours beside it, judged by rules that know no system."""
+"""Published results: each is compared with ours by rules that do not depend on the system."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def test_a_verdict_follows_from_the_numbers(
 
 
 def test_an_interval_counts_against_a_claim_and_never_for_it() -> None:
-    """Within a tenth of what is published; a wide interval makes nothing hold, and one that
-    reaches neutral leaves no direction."""
+    """A claim holds within a tenth of the published value. A wide interval never makes it hold,
+    and an interval that includes "no effect" also removes the direction."""
     claim = _claim("speed-up", 2.0)
     assert judge(claim, replace(_ours(1.95), ci95=(1.7, 2.1))) == "holds"
     assert judge(claim, replace(_ours(1.8), ci95=(1.1, 9.0))) == "direction-holds"
@@ -96,14 +96,14 @@ _CITED = ("figure", "paper", "data sheet", "Amazon EC2")
 
 @pytest.mark.parametrize("name", profile_names())
 def test_a_profile_number_was_measured_or_cites_its_source(name: str) -> None:
-    """Measured: what was measured, on or with what. Published: who says so. Derived: from numbers
-    that are given, or from what was seen."""
+    """The source names, if measured: what was measured and with what; if published: the
+    publication; if derived: the numbers it was computed from."""
     for key, number in load_profile(name):
         if not isinstance(number, Number):
             continue
         words = number.source.split()
         assert len(words) >= 4, f"{name}.{key}: {number.source!r} names no source"
         if number.kind == "published":
-            assert any(c in number.source for c in _CITED), f"{name}.{key} cites nobody"
+            assert any(c in number.source for c in _CITED), f"{name}.{key} cites no publication"
         if number.kind == "derived" and number.value:
             assert any(c.isdigit() for c in number.source), f"{name}.{key} derives from no number"

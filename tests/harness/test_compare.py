@@ -1,4 +1,4 @@
-"""Systems are compared where they differ in the declared factor alone, and with what certainty."""
+"""Comparisons: only of cells that differ in nothing but the declared factor, with intervals."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def run(tmp_path: Path) -> Run:
 
 
 def cell(run: Run, of: str, seed: int = 0, repeat: int = 0, **changes: Any) -> Cell:
-    """Of 400 requests; serverless-llm is three times slower under the same schedule. Repeats are
-    live ones: no two take equally long."""
+    """Write a cell of 400 requests; serverless-llm is three times slower under the same schedule.
+    Repeats differ slightly in TTFT, as live ones do."""
     slower = (3.0 if of == BASE else 1.0) * (1 + repeat / 1000)
     requests = many_requests(COUNT, seed, slower)
     content = {**made_tables(), "requests": requests, "spans": spans_of(requests)}
@@ -67,7 +67,7 @@ def test_a_ratio_is_to_the_baseline_and_its_interval_holds_it(run: Run) -> None:
         assert ratio.value == pytest.approx(1 / 3, rel=0.05)
         low, high = ratio.ci95 or (0, 0)
         assert low < ratio.value < high
-        # On the same schedule the two systems' bursts are the same: the ratio is all but certain.
+        # Both systems have the same schedule and bursts, so the interval of the ratio is narrow.
         assert high / low < 1.1
     assert row(found, "ttft_s.mean", BASE).ratio is None
 
@@ -159,7 +159,7 @@ def test_a_total_has_an_interval_only_over_repeats(run: Run) -> None:
 
 
 def load(**steps: dict[str, Any]) -> dict[str, Any]:
-    """A workload as a manifest tells of it, made by these steps."""
+    """Return the workload entry of a manifest, made by these transform steps."""
     made = [{"name": "generate", "parameters": {"seed": 0, "rate": 1.0}}]
     made += [{"name": name, "parameters": parameters} for name, parameters in steps.items()]
     digest = hashlib.sha256(json.dumps(made).encode()).hexdigest()
@@ -168,7 +168,7 @@ def load(**steps: dict[str, Any]) -> dict[str, Any]:
 
 
 def loads(run: Run, *factors: float) -> list[Cell]:
-    """The same workload, played faster by these factors."""
+    """Write cells of the same workload, compressed in time by these factors."""
     return [
         cell(run, OURS, repeat=number, workload=told, schedule_sha256=told["sha256"])
         for number, factor in enumerate(factors)
@@ -177,7 +177,7 @@ def loads(run: Run, *factors: float) -> list[Cell]:
 
 
 def test_loads_that_differ_in_time_scale_alone_are_refused_by_it(run: Run) -> None:
-    """552, 1,056 and 5,257 ms became 2,288 ms of 22,104 requests."""
+    """Once, cells of 552, 1,056 and 5,257 ms were pooled into 2,288 ms of 22,104 requests."""
     for cells in (loads(run, 20, 60), loads(run, 1, 60)):
         with pytest.raises(HarnessError, match=r"^workload\.provenance\.compress\.factor: .* 60"):
             compare(cells)
@@ -261,8 +261,8 @@ def test_the_machine_that_computed_a_simulation_has_no_part_in_it(run: Run) -> N
 
 
 def versions(run: Run, **changes: Any) -> list[Cell]:
-    """A cell of each of two commits; the later one calls a policy by another name, has an option
-    more, and tells of devices what they are."""
+    """Write a cell of each of two commits; the later one has another policy name, one more option,
+    and the kind of its devices."""
     device = {"name": "cuda:0", "memory_bytes": 1}
     before = {
         "system": {"name": OURS, "policies": {"batching": "fill"}, "options": {"shed": False}},
@@ -310,7 +310,7 @@ def test_versions_may_not_differ_in_what_was_asked_of_them(run: Run) -> None:
 
 
 def test_the_evaluation_is_shown_over_all_its_segments_and_the_kept_one_by_name() -> None:
-    """Its tables said 474 ms where the claims, of the same record, say 550."""
+    """Its tables once showed 474 ms where the claims, from the same record, had 550 ms."""
     cells = [
         each
         for each in open_run(EVALUATION).cells()

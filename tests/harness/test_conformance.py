@@ -1,4 +1,4 @@
-"""The conformance suite: it passes what is right and catches what is planted."""
+"""The conformance suite passes a correct system and catches planted defects."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def test_an_answer_that_is_no_http_fails_its_check_and_the_others_go_on(
 
 
 def _told(*stages: tuple[int, int]) -> Callable[[], Evidence]:
-    """Evidence of the check's own request, with stages from and to these microseconds after the
-    first; received at the time of asking."""
+    """Make the system trace of the check's own request. ``stages``: start and end (µs) of each
+    stage, relative to the arrival of the request 20 ms before the trace is read."""
 
     def evidence() -> Evidence:
         now = time.monotonic_ns() - 20_000_000

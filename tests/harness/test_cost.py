@@ -1,4 +1,4 @@
-"""The bill is what was held, for how long, at which price; nothing twice, nothing left out."""
+"""The bill is amount × time × price of everything that was held, each counted once."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_shared_bytes_are_active_while_anyone_runs() -> None:
 
 
 def test_cores_are_those_that_an_activity_has_or_else_the_deployments() -> None:
-    """A server of eight threads beside an instance of two, each busy for three seconds."""
+    """A server with eight threads and an instance with two, each busy for three seconds."""
     server = replace(busy(0, 3, "f0"), threads=8)
     table = bill([], [server, busy(1, 4, "f1")], {}, SHEET, end_ns=4 * S, threads=2)
     quantity = {row["function_id"]: row["quantity"] for row in table.to_pylist()}
@@ -63,7 +63,7 @@ def used(seconds: float, end_s: float = 10) -> ProcessorUse:
 
 
 def test_processor_time_that_the_kernel_counted_is_billed_whatever_an_instance_said() -> None:
-    """One that answered after 0.13 s, and then computed for itself: 7.2 s were billed as 0.13."""
+    """An instance answered after 0.13 s and then computed on: 7.2 s were once billed as 0.13 s."""
     rows = bill(
         [], [busy(1, 1.13)], {}, SHEET, end_ns=10 * S, threads=1, processor=[used(7.2)]
     ).to_pylist()
@@ -73,7 +73,7 @@ def test_processor_time_that_the_kernel_counted_is_billed_whatever_an_instance_s
 
 
 def test_threads_that_are_held_are_paid_for_whether_they_are_used_or_not() -> None:
-    """So what the kernel counted changes nothing where it is no more than what is paid for."""
+    """So the kernel's processor time changes the bill only if it exceeds the billed threads."""
     without = bill([], [busy(1, 4)], {}, SHEET, end_ns=10 * S, threads=2)
     seen = bill([], [busy(1, 4)], {}, SHEET, end_ns=10 * S, threads=2, processor=[used(6)])
     assert seen.equals(without)
@@ -115,7 +115,7 @@ def test_the_parts_sum_to_the_bill_and_to_what_was_held(
 
 
 def _integral(memory: list[MemoryStep]) -> float:
-    """GB·s over [0, 100 s], by stepping through time rather than through intervals."""
+    """Return the GB·s over [0, 100 s], computed step by step for each function."""
     total = 0.0
     for function in ("f0", "f1", None):
         own = sorted((m for m in memory if m.function_id == function), key=lambda m: m.t_ns)
@@ -137,7 +137,7 @@ functions = st.sampled_from(["f0", "f1"])
 def test_memory_is_active_in_exactly_the_seconds_in_which_it_was_used(
     steps: list[tuple[int, int, str, str | None]], runs: list[tuple[int, int, str, str]]
 ) -> None:
-    """Against a bill made by looking at every second on its own."""
+    """Compare with a bill that looks at every second separately."""
     memory = [
         MemoryStep(t * S, device, MemoryOwner.WEIGHTS, function, size * GB)
         for t, size, device, function in steps

@@ -1,4 +1,4 @@
-"""What a system says that it saw is looked at before anything is computed from it."""
+"""The harness validates a system trace before it computes anything from it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from systems.interface import (
 
 
 class Mistimed(ServingSystem):
-    """One whose ledger has a word for a time."""
+    """A system whose memory ledger has a string as a time."""
 
     name = "mistimed"
     kind = "external"
@@ -52,7 +52,7 @@ class Mistimed(ServingSystem):
 def test_a_malformed_time_ends_a_run_in_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The command says what a SystemsError says, and no traceback."""
+    """The command prints the message of the SystemsError and no traceback."""
     loaded = SimpleNamespace(table=None, schedule_sha256="", start_ns=5, problems=(), hosts=())
     monkeypatch.setattr(LiveExecutor, "_load", lambda *told: loaded)
     executor = LiveExecutor(RunContext(load("quickstart"), Run(tmp_path, {}), Progress()))

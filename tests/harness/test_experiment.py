@@ -1,4 +1,4 @@
-"""Experiment files: complete, strict, and every shipped one valid."""
+"""Experiment files: complete and strict; every shipped one is valid."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_baseline_must_take_part() -> None:
 
 
 def test_a_baseline_is_dropped_with_its_system_and_one_that_is_asked_for_must_take_part() -> None:
-    """The first recipe of docs/your-system.md exchanges the systems of quickstart."""
+    """The first recipe of docs/your-system.md replaces the systems of quickstart."""
     others = [{"name": "openai-endpoint"}, {"name": "vllm"}]
     assert load("quickstart", {"systems": others}).against == "vllm"
     both = [{"name": "serverless-llm"}, {"name": "vllm"}]

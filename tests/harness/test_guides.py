@@ -1,7 +1,7 @@
-"""Guides are run: the commands of docs/reproduce-a-figure.md, docs/your-system.md and
-docs/your-policy.md, and of README.md's sections about them. What wants a card, a cluster or minutes
-is read by its program. (docs/workloads.md is run in tests/workloads/test_guide.py, docs/cluster.md
-by tests.machines.)"""
+"""Run the commands of docs/reproduce-a-figure.md, docs/your-system.md and docs/your-policy.md, and of
+the sections of README.md about them. Commands that need a card, a cluster or minutes are only parsed
+by the CLI. (tests/workloads/test_guide.py runs docs/workloads.md, tests.machines runs
+docs/cluster.md.)"""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def section(title: str) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout's pages and records, without its code."""
+    """Make a folder with the pages and records of a checkout, without its code."""
     folder = tmp_path_factory.mktemp("guide")
     (folder / "results").mkdir()
     (folder / "results" / "reference").symlink_to(ROOT / "results" / "reference")
@@ -101,7 +101,7 @@ def test_what_the_readme_has_beyond_the_guide_is_run(folder: Path) -> None:
 
 @pytest.mark.live
 def test_a_system_that_is_up_is_checked_by_the_commands_of_readme_and_guide(folder: Path) -> None:
-    """With the suite's own reference server in the place of host and models."""
+    """The suite's reference server replaces the host and the models of the commands."""
     told = [
         *commands(section("Compare your system")),
         *commands(YOURS.read_text(encoding="utf-8")),
@@ -136,7 +136,7 @@ def test_a_section_of_the_readme_is_short_and_leads_to_its_guide(title: str, gui
 
 
 def read_by_the_cli(command: str) -> dict[str, Any]:
-    """The command's options as the CLI takes them, without what it does. Raises click's errors."""
+    """Parse the command with the CLI without running it. Raises click's errors."""
     _, *arguments = words(command.partition(" > ")[0])
     found: Any = typer.main.get_command(build(arguments[:1]))
     name = "slbench"

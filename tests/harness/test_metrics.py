@@ -1,4 +1,4 @@
-"""Every metric is what its page says, on records small enough to work out by hand."""
+"""Every metric matches its page, on records that are small enough to compute by hand."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_records_without_gaps_have_no_inter_token_latency() -> None:
 
 def test_failures_stay_in_the_denominator() -> None:
     assert value("success_share") == pytest.approx(2 / 3)
-    # Of the three, one answered within 500 ms of its intended send.
+    # One of the three answered within 500 ms of its scheduled time.
     assert value("slo_attainment") == pytest.approx(1 / 3)
     assert value("slo_violation_rate") == pytest.approx(2 / 3)
     assert value("goodput_rps") == pytest.approx(1 / DURATION_S)
@@ -173,7 +173,8 @@ def test_every_scalar_of_a_summary_has_its_interval() -> None:
     requests = many_requests(500)
     content = {**tables(), "requests": requests, "spans": spans_of(requests)}
     document = summary(content, 10.0)
-    # Nobody failed and nobody's start type varied, which has bounds too; totals have none.
+    # No request failed and the start type did not vary: such shares have intervals too. Totals
+    # of one run have none.
     for name in ("goodput_rps", "slo_attainment", "cost_effectiveness", "output_tokens_per_s"):
         low, high = document["ci95"][name]
         assert low < document[name] < high

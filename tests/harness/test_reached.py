@@ -1,4 +1,4 @@
-"""``slbench systems check --url``: what is wrong with a server that cannot be checked is said."""
+"""``slbench systems check --url``: errors for servers that cannot be checked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Nothing on standard error."""
+        """Log nothing."""
 
 
 @pytest.fixture(scope="module")

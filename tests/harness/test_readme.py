@@ -1,4 +1,4 @@
-"""Every number of README.md is made from a record, or is of a kind that no record could give."""
+"""Every number of README.md is generated from a record, or of a kind that is not measured."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_every_block_names_its_record() -> None:
 
 
 def by_hand(text: str) -> str:
-    """Prose without code, links' targets and what is allowed by kind."""
+    """Return the prose without code, link targets and the allowed kinds of numbers."""
     code = re.compile(r"```.*?```|^    [^\n]*$", flags=re.S | re.M)
     text = code.sub("", without_blocks(text, "README.md"))
     text = re.sub(r"`[^`]*`|\]\([^)]*\)", "", text)

@@ -1,4 +1,4 @@
-"""A cell is whole or absent, checked against its schema, and derived numbers are never stored."""
+"""A cell is complete or absent and checked against its schema; derived numbers are not stored."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_summary_counts_errors_in_its_denominators() -> None:
 def test_stages_and_transport_leave_a_residual_that_is_stated() -> None:
     content = tables()
     document = metrics.summary(content, END / 1e9)
-    # Of both answers 2 ms were on the way there and back, and 1 ms was nobody's.
+    # In both answers, transport took 2 ms and 1 ms stays unexplained.
     assert document["residual_s"]["n"] == 2
     assert document["residual_s"]["median"] == pytest.approx(0.001)
     assert document["residual_s"]["p95"] == pytest.approx(0.001)
@@ -79,7 +79,7 @@ def test_a_server_that_notes_its_end_after_the_client_leaves_no_residual() -> No
     at = requests.schema.get_field_index("responded_ns")
     content["requests"] = requests.set_column(at, "responded_ns", late)
     spans = content["spans"].to_pandas()
-    # Its last stage ends as much later: what it gains, the way back loses.
+    # Its last stage ends later by the same time, which the way back loses.
     spans.loc[spans["stage"] == "decode", "end_ns"] += 2_000_000
     content["spans"] = pa.Table.from_pandas(spans, content["spans"].schema, preserve_index=False)
     document = metrics.summary(content, END / 1e9)
@@ -168,7 +168,7 @@ def changed(cell: Cell, **changes: object) -> Path:
 
 
 def flipped(file: Path, places: np.ndarray[Any, Any]) -> Iterator[int]:
-    """The file with one bit the other way, at each of these places in turn."""
+    """Flip one bit of the file at each of these places in turn; yield the place."""
     content = file.read_bytes()
     for bit in (places % (8 * len(content))).tolist():
         changed = bytearray(content)
@@ -179,7 +179,7 @@ def flipped(file: Path, places: np.ndarray[Any, Any]) -> Iterator[int]:
 
 
 def test_a_bit_that_flipped_in_any_file_of_a_cell_is_noticed(tmp_path: Path) -> None:
-    """Undetected, it gave another number in 10 to 23 % of cases, and no word of it."""
+    """Before checksums, a flipped bit changed a number silently in 10 to 23 % of cases."""
     cell = made_run(tmp_path, ("serverless-lora",)).cells()[0]
     places = stream(0, "flips").integers(0, 1 << 40, 64)
     for name in TABLES:
@@ -239,7 +239,7 @@ def test_a_repository_counts_only_where_it_tracks_the_code(tmp_path: Path) -> No
     source.write_text("")
     run_git("init", "-q")
     run_git("commit", "-q", "--allow-empty", "-m", "empty")
-    assert git(source) is None, "the repository only lies around the code"
+    assert git(source) is None, "the repository does not track the code"
     run_git("add", ".")
     run_git("commit", "-q", "-m", "code")
     found = git(source)

@@ -1,4 +1,4 @@
-"""Whoever writes records may be killed at any moment: what is there is whole."""
+"""A process that writes records may be killed at any moment: the records on disk are complete."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def test_killed_at_any_moment_it_loses_at_most_the_cell_it_was_writing(tmp_path:
     for _ in range(KILLS):
         said |= _killed_while_writing(run.path, float(random.uniform(0.001, 0.03)))
         found = {int(cell.path.name) for cell in run.cells()}
-        assert said <= found, "a cell that was said to be written is there"
+        assert said <= found, "every cell reported as written exists"
         for cell in run.cells():
             assert cell.summary == {"number": int(cell.path.name)}
             assert cell.table("requests").num_rows == 3
     run.sweep()
-    assert not list(run.path.glob("**/.*")), "nothing half written is left"
+    assert not list(run.path.glob("**/.*")), "no partly written file is left"
 
 
 def _killed_while_writing(path: Path, after_s: float) -> set[int]:
-    """Fork a writer, kill it; the cells that it said were written."""
+    """Fork a writer and kill it; return the numbers of the cells that it reported as written."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:

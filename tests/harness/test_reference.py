@@ -1,4 +1,4 @@
-"""Reference records: small enough to be committed, and the same numbers as before they were."""
+"""Reference records: compacted to be committed, with the same numbers as the full records."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_every_study_has_left_its_records(name: str) -> None:
 
 
 def small(name: str) -> Study:
-    """A study cut down to what a test has time for."""
+    """Return a study that is reduced to two systems, three seeds and 900 s for a quick test."""
     short = [{"name": "azure-bursty8", "overrides": {"duration_s": 900}}]
     return studies()[name].model_copy(
         update={
@@ -56,7 +56,7 @@ def test_a_study_of_several_segments_keeps_one_and_the_numbers_of_all(tmp_path: 
     rows = segments(run)
     assert set(rows["segment"]) == {"1", "2", "3"}
     assert set(rows["system"]) == {"serverless-lora", "serverless-llm"}
-    assert list((tmp_path / "runs" / ".reference").iterdir()) == [], "nothing is left half done"
+    assert list((tmp_path / "runs" / ".reference").iterdir()) == [], "no unfinished study is left"
     kept = place / "segments.parquet"
     kept.write_bytes(kept.read_bytes()[:-20] + b"!" + kept.read_bytes()[-19:])
     with pytest.raises(RecordError, match=r"segments\.parquet: has changed since it was written"):

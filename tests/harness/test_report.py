@@ -1,4 +1,4 @@
-"""The report is one page that needs nothing else, and says first what must be known first."""
+"""The report is one self-contained page, with the most important facts first."""
 
 from __future__ import annotations
 

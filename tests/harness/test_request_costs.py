@@ -1,4 +1,4 @@
-"""Every dollar of the bill is some request's, or nobody's."""
+"""Every dollar of the bill is either assigned to a request or counted as idle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ DEVICES = ("gpu:0", "gpu:1")
 
 
 def requests_of(served: list[tuple[str, str, float, float]]) -> tuple[pa.Table, pa.Table]:
-    """Tables of requests: function, device, seconds from its prefill to its end."""
+    """Make the tables of requests and spans. ``served``: function, device, start of prefill and
+    end (s)."""
     count = len(served)
     columns: dict[str, Any] = {
         "request_id": range(count),
@@ -45,7 +46,7 @@ def requests_of(served: list[tuple[str, str, float, float]]) -> tuple[pa.Table, 
 
 
 def observed(requests: pa.Table, spells: list[tuple[float, float] | None]) -> pa.Table:
-    """``requests`` with the seconds between which the system saw each of them served."""
+    """Return ``requests`` with the times (s) from which and until which the system served each."""
     for column, name in enumerate(("placed_ns", "done_ns")):
         values = [None if spell is None else round(spell[column] * S) for spell in spells]
         index = requests.column_names.index(name)
@@ -87,7 +88,7 @@ def test_a_shared_backbone_is_paid_by_whoever_is_served_on_its_device() -> None:
 
 
 def test_a_functions_own_cost_is_paid_by_no_neighbour_on_its_device() -> None:
-    """Otherwise a tenant with a large adapter would have the others pay for it."""
+    """Otherwise the others would pay for a tenant with a large adapter."""
     served = [("f0", "gpu:0", 0.0, 2.0), ("f1", "gpu:0", 0.0, 2.0)]
     activity = [run("f0", "gpu:0", 0, 2)]
     billing = bill([step("f0", 0, 1)], activity, {}, SHEET, end_ns=2 * S, threads=1)
@@ -97,7 +98,7 @@ def test_a_functions_own_cost_is_paid_by_no_neighbour_on_its_device() -> None:
 
 
 def test_what_an_instance_says_of_time_moves_no_cost_to_its_neighbour() -> None:
-    """f1 says that its prefill took 1 ns, and nothing more; both were on the device for 2 s."""
+    """f1 reports only a prefill of 1 ns, but both were on the device for 2 s."""
     requests, spans = requests_of([("f0", "gpu:0", 0.0, 2.0), ("f1", "gpu:0", 1.0, 1.0 + 1e-9)])
     requests = observed(requests, [(0, 2), (0, 2)])
     activity = [run(function, "gpu:0", 0, 2) for function in FUNCTIONS]
@@ -107,7 +108,7 @@ def test_what_an_instance_says_of_time_moves_no_cost_to_its_neighbour() -> None:
 
 
 def test_a_request_without_a_token_pays_for_as_long_as_it_was_served() -> None:
-    """An instance that never answers tells no stages, and holds the device all the same."""
+    """An instance that never answers reports no stages, but holds the device."""
     requests, spans = requests_of([("f0", "gpu:0", 0.0, 2.0), ("f1", "gpu:0", 0.0, 0.0)])
     requests = observed(requests, [None, (0, 2)])
     silent = spans.filter(pc.equal(spans["request_id"], 0))
@@ -127,10 +128,10 @@ def test_host_memory_has_a_price_of_its_own() -> None:
 def test_an_instance_is_paid_by_the_hour_and_by_whoever_is_served() -> None:
     sheet = instance_sheet("aws-p5-48xlarge")
     billing = bill_instances(9, sheet, end_ns=3600 * S)
-    assert total(billing) == pytest.approx(9 / 8 * 55.04), "nine devices of instances of eight"
+    assert total(billing) == pytest.approx(9 / 8 * 55.04), "nine devices, eight per instance"
     served = [("f0", "gpu:0", 0.0, 900.0), ("f1", "gpu:1", 0.0, 1800.0)]
     costs, idle = request_costs(billing, *requests_of(served))
-    assert idle == pytest.approx(total(billing) / 2), "half of the hour nobody was served"
+    assert idle == pytest.approx(total(billing) / 2), "no request was served for half of the hour"
     assert costs[1] == pytest.approx(3 * costs[0])
 
 

@@ -1,4 +1,4 @@
-"""Intervals cover what they claim to, and too few samples say nothing."""
+"""Intervals have their nominal coverage; too few samples give no interval."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_change_of_unit_changes_the_unit_only(seed: int, unit: float) -> None:
 
 
 def correlated(seed: int, strength: float, count: int = N, trials: int = 1) -> Array:
-    """[trials, count] of an autoregressive process of variance 1."""
+    """Draw an autoregressive process of variance 1; shape [trials, count]."""
     shocks = stream(seed, "correlated", str(strength)).standard_normal((count, trials))
     series = np.empty((count, trials))
     level = shocks[0]
@@ -98,8 +98,8 @@ def correlated(seed: int, strength: float, count: int = N, trials: int = 1) -> A
 
 
 def bursts(seed: int, trials: int) -> Array:
-    """[trials, N]: requests in bursts of six on average, each with an exponential delay of its own
-    (mean 1) that all its requests share, and one of each request (mean 1/2)."""
+    """Draw delays [trials, N] of requests in bursts of six on average: an exponential delay per
+    burst (mean 1) plus one per request (mean 1/2)."""
     random = stream(seed, "bursts")
     begins = random.random((trials, N)) < 1 / 6
     which = np.cumsum(begins, axis=1)
@@ -118,7 +118,7 @@ def test_effective_n_is_n_over_the_integrated_autocorrelation_time() -> None:
         assert np.median(found) == pytest.approx(expected, rel=0.15)
 
 
-# The true mean, p50 and p95 of each. Of bursts, P(sum ≤ x) = (1 − e^−x)².
+# True mean, p50 and p95 of each process. For bursts, P(sum ≤ x) = (1 − e^−x)².
 PROCESSES: dict[str, tuple[Callable[[], Array], tuple[float, float, float]]] = {
     "independent": (
         lambda: stream(2, "exponential").exponential(1.0, (TRIALS, N)),
@@ -138,7 +138,7 @@ PROCESSES: dict[str, tuple[Callable[[], Array], tuple[float, float, float]]] = {
 
 @pytest.mark.parametrize("process", PROCESSES)
 def test_nominal_95_percent_intervals_cover_93_to_97_percent(process: str) -> None:
-    """Of 500 seeded series of 3,000 requests, for the mean, the median and p95."""
+    """500 seeded series of 3,000 requests each, for the mean, the median and p95."""
     draw, truths = PROCESSES[process]
     hits = np.zeros((TRIALS, 3))
     for trial, values in enumerate(draw()):
@@ -156,8 +156,8 @@ def test_nominal_95_percent_intervals_cover_93_to_97_percent(process: str) -> No
 
 
 def cold_now_and_then(trials: int, count: int) -> Array:
-    """[trials, count] seconds: bursts of six on average, of which one in 25 waits for 6 s instead
-    of 0.2 s."""
+    """Draw latencies [trials, count] in seconds: bursts of six on average; one burst in 25 waits
+    for 6 s instead of 0.2 s."""
     random = stream(9, "cold now and then")
     which = np.cumsum(random.random((trials, count)) < 1 / 6, axis=1)
     cold = random.random((trials, count + 1)) < 0.04
@@ -166,16 +166,17 @@ def cold_now_and_then(trials: int, count: int) -> Array:
 
 
 def test_the_interval_of_a_latency_ends_above_zero() -> None:
-    """Of 124 requests with a few cold bursts it went down to minus 4,334 ms."""
+    """For 124 requests with a few cold bursts, the lower end was once −4,334 ms."""
     found = [mean_interval(Series.of(values)) for values in cold_now_and_then(100, 124)]
     assert all(low > 0 and low < high for low, high in filter(None, found))
     assert sum(each is not None for each in found) > 90
     below = mean_interval(Series.of(stream(10, "differences").normal(0.0, 1.0, 100))) or (0, 0)
-    assert below[0] < 0, "of what may be negative it is the plain one"
+    assert below[0] < 0, "values that may be negative get the plain interval"
 
 
 def test_the_interval_of_a_total_over_repeats_ends_above_zero_and_covers() -> None:
-    """Student's t itself covers 90 % here, and is negative in up to 60 % of cases."""
+    """A plain Student's t interval covers 90 % here, and its lower end is negative in up to 60 % of
+    cases."""
     truth = math.exp(0.6**2 / 2)
     for repeats in (3, 4, 5):
         draws = stream(11, "totals", repeats).lognormal(0.0, 0.6, (2000, repeats))
@@ -205,14 +206,14 @@ def test_shares_of_bursts_are_less_certain_than_of_independent_requests() -> Non
 
 
 def twice_as_slow(trials: int) -> tuple[Array, Array]:
-    """The same bursts under two systems, the second twice as slow, and noise of its own."""
+    """Draw the same bursts under two systems; the second is twice as slow and has extra noise."""
     ours = np.exp(0.6 * correlated(7, 0.7, trials=trials))
     noise = stream(8, "noise").normal(0.0, 0.3, ours.shape)
     return ours, 2 * ours * np.exp(noise)
 
 
 def test_intervals_of_paired_ratios_cover_the_ratio() -> None:
-    """Of means, medians and p95; 250 seeded pairs of series of 3,000 requests."""
+    """250 seeded pairs of series of 3,000 requests, for means, medians and p95."""
     spread = math.sqrt(0.6**2 + 0.3**2)
     truths = (math.exp(-(0.3**2) / 2) / 2, 0.5, math.exp(Z95 * (0.6 - spread)) / 2)
     hits = np.zeros(3)
@@ -250,7 +251,7 @@ def test_a_ratio_to_nothing_is_none() -> None:
 
 
 def test_a_ratio_over_segments_is_paired_and_covers_what_it_claims_to() -> None:
-    """Segments differ more than systems do in one: paired, that difference cancels."""
+    """Segments differ more than the systems within one; pairing cancels that difference."""
     draw = stream(0, "segments")
     covered = 0
     for _ in range(TRIALS):

@@ -1,4 +1,4 @@
-"""A calibration tells what it should of a real client on this machine."""
+"""Calibrate a real client on this machine and check the reported numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A library without bytecode is noticed, since it makes every cold start longer."""
+"""A library without bytecode gives a warning, since it makes every cold start slower."""
 
 from __future__ import annotations
 

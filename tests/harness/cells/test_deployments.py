@@ -1,4 +1,4 @@
-"""Which device a deployment is for: what was asked, or what is here."""
+"""The device of a deployment: the requested one, else the one that this machine has."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TINY = DeploymentChoice(backbone="tiny", dtype="float32", device_memory_gib=4)
 
 @pytest.fixture
 def cards(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Stands in for /dev; a card is a file of its name."""
+    """Return a folder that replaces /dev; a file named like a card stands for the card."""
     real = Path
     monkeypatch.setattr(
         deployments, "Path", lambda *parts: tmp_path if parts == ("/dev",) else real(*parts)

@@ -1,4 +1,4 @@
-"""Probes recover what they measure: run in virtual time by a known profile, they must find it."""
+"""Probes that run in virtual time with a known latency profile must recover that profile."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The reference server, read with nothing but a socket: what it sends is what its log and its
-oracle say, so that a mistake of ours cannot cancel itself out."""
+"""The reference server, read with a plain socket: it sends what its log and its oracle say. The
+test uses none of our client code, so that two mistakes cannot cancel each other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROMPT = [5, 6, 7]
 
 
 def ask(server: ReferenceServer, model: str, tokens: int = 5, wait_s: float = 5.0) -> bytes:
-    """The raw response, up to its end or until nothing came for ``wait_s``."""
+    """Return the raw response, up to its end or until nothing arrives for ``wait_s``."""
     port = int(server.base_url.rsplit(":", 1)[1])
     body = json.dumps(
         {
@@ -48,7 +48,7 @@ def ask(server: ReferenceServer, model: str, tokens: int = 5, wait_s: float = 5.
 
 
 def body_of(response: bytes) -> bytes:
-    """Chunks joined, their sizes checked by hand."""
+    """Join the HTTP chunks of a response and check their sizes."""
     _, _, rest = response.partition(b"\r\n\r\n")
     body = b""
     while rest:
