@@ -1,4 +1,4 @@
-"""A deployment of four functions over the tiny backbone, for tests of every kind of system."""
+"""A deployment of four functions on the tiny backbone, for tests of every kind of system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AccessTokens: where they are kept, who is let in, and that they are told to nobody."""
+"""AccessTokens: where they are stored, which requests they admit, and that none is disclosed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evidence that is none is refused in one line, and never computed with."""
+"""A malformed system trace is refused in one line, and never used for computation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Systems by name: a third party's that is broken says why, and spoils none of the others."""
+"""Systems by name: a broken third-party system shows its error and does not affect the others."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ BROKEN = {
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Packages of strangers, as an installer leaves them."""
+    """Install third-party packages, as an installer does."""
     for name, text in MODULES.items():
         (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
     about = tmp_path / "strangers-1.0.dist-info"

@@ -1,4 +1,4 @@
-"""SECURITY.md names tests that there are, and for every measure at least one."""
+"""SECURITY.md names at least one test for every measure, and every named test exists."""
 
 from __future__ import annotations
 

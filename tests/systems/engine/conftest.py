@@ -1,4 +1,4 @@
-"""The tiny preset, its adapters, and the oracle: transformers and peft."""
+"""Fixtures: the tiny preset, its adapters, and the oracle (transformers and peft)."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def make_engine(
 
 
 def load_oracle(model_dir: Path, adapter: Path | None = None, rounded: str = "float32") -> Any:
-    """transformers' own model in float32, with peft's adapter on it. ``rounded``: the dtype that
-    the backbone's weights went through."""
+    """Load transformers' model in float32, with the adapter applied by peft. ``rounded``: dtype to
+    which the weights of the backbone are rounded first."""
     from peft import PeftModel
     from transformers import LlamaForCausalLM
 

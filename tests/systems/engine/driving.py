@@ -1,4 +1,4 @@
-"""Prompts, and ways to have them answered by an engine or by the oracle."""
+"""Make prompts, and run them on an engine or on the oracle."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def drain(engine: Engine, answers: dict[int, list[int]]) -> None:
 
 
 def answer(engine: Engine, batch: Sequence[Prompt], tokens: int, **more: Any) -> list[list[int]]:
-    """All prompts as one prefill batch, decoded to the end."""
+    """Prefill all prompts as one batch, decode to the end, and return the tokens of each."""
     answers: dict[int, list[int]] = {}
     requests = [request(number, prompt, tokens, **more) for number, prompt in enumerate(batch)]
     collect(answers, engine.prefill(requests))
@@ -45,7 +45,7 @@ def answer(engine: Engine, batch: Sequence[Prompt], tokens: int, **more: Any) ->
 
 @torch.inference_mode()
 def left_padded(model: Any, batch: Sequence[Prompt], tokens: int) -> list[list[int]]:
-    """transformers' own ``generate`` over the batch, padded on the left."""
+    """Run transformers' ``generate`` on the batch, padded on the left."""
     width = max(map(len, batch))
     ids = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in batch])
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in batch])
@@ -64,7 +64,7 @@ def left_padded(model: Any, batch: Sequence[Prompt], tokens: int) -> list[list[i
 
 @torch.inference_mode()
 def right_padded(model: Any, batch: Sequence[Prompt], tokens: int) -> list[list[int]]:
-    """The whole text anew for every token, padded on the right: no cache is involved."""
+    """Recompute the whole text for every token, padded on the right, without a KV cache."""
     texts = [list(prompt) for prompt in batch]
     for _ in range(tokens):
         width = max(map(len, texts))

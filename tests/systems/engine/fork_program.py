@@ -1,5 +1,5 @@
-"""Run as a program: imports what instances import, fills and seals a backbone in a memfd, forks
-children that map it read-only, and prints their tokens as JSON."""
+"""A program that imports the libraries of an instance, writes and seals a backbone in a memfd,
+forks children that map it read-only, and prints their tokens as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An adapter is loaded by peft's own code, or refused in one line."""
+"""An adapter is loaded with peft's own loader, or refused in one line."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_targets_that_a_llama_lacks_are_refused_when_made(tiny: Path) -> None:
 
 
 def spoil(folder: Path, half: str, value: float, dtype: torch.dtype = torch.float32) -> None:
-    """Set one weight, and store all of them as ``dtype``."""
+    """Set one weight of the adapter to ``value``, and store all weights as ``dtype``."""
     tensors = load_file(folder / WEIGHTS)
     name = f"base_model.model.model.layers.2.self_attn.v_proj.{half}.weight"
     tensors[name][1, 1] = value
@@ -177,7 +177,7 @@ def test_weights_that_are_no_finite_numbers_are_refused(
 def test_weights_that_become_infinite_when_they_are_loaded_are_refused(
     value: float, copy: Path, config: ModelConfig
 ) -> None:
-    """Scaled by two, or stored in halves, where they are fine as they lie."""
+    """The stored weights are finite, but not after scaling by two or conversion to float16."""
     spoil(copy, "lora_B", value)
     loaded, files = load_adapter(copy, config, "float32"), inspect_adapter(copy, config)
     check_values(files, "float32", "cuda")
@@ -196,14 +196,14 @@ def test_the_values_of_a_good_adapter_are_good(
 
 
 def exchange(copy: Path, tiny: Path) -> None:
-    """For one of a larger rank."""
+    """Replace the adapter by one with a larger rank."""
     larger = ensure_adapters(tiny, ["f0"], rank=64)["f0"]
     shutil.rmtree(copy)
     shutil.copytree(larger, copy)
 
 
 def rewrite(copy: Path, tiny: Path) -> None:
-    """In place, to the same length, with the times put back."""
+    """Rewrite the weights in place, with the same length and the old timestamps."""
     path = copy / WEIGHTS
     before = path.stat()
     raw = path.read_bytes()
@@ -212,7 +212,7 @@ def rewrite(copy: Path, tiny: Path) -> None:
 
 
 def resettle(copy: Path, tiny: Path) -> None:
-    """Its factor on all weights."""
+    """Change the scaling factor of the adapter."""
     set_config(copy, lora_alpha=1e6)
 
 

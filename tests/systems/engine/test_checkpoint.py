@@ -1,4 +1,4 @@
-"""A checkpoint is laid out for sharing, read exactly, or refused in one line."""
+"""A checkpoint gets a layout for sharing and is read exactly, or is refused in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an engine promises of its requests, its memory and its samples."""
+"""Guarantees of an engine about requests, memory and sampling."""
 
 from __future__ import annotations
 

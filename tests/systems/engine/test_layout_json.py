@@ -1,4 +1,4 @@
-"""A layout survives the trip to another process unchanged, rotary base and all."""
+"""A layout is unchanged after it is sent to another process as JSON, including the rotary base."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions that share an engine answer as each would alone, whoever is beside them or merged."""
+"""Functions that share an engine return the same tokens as each alone, for any batch and merge."""
 
 from __future__ import annotations
 

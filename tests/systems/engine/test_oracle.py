@@ -1,4 +1,4 @@
-"""The engine's tokens are those of transformers and peft, whatever the batch."""
+"""The engine returns the tokens of transformers and peft, for any batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Bytes arrive the same whichever way they take, and a way past the cache leaves nothing in it."""
+"""Reads through the page cache and with direct I/O return the same bytes; direct I/O leaves nothing
+in the page cache."""
 
 from __future__ import annotations
 
@@ -55,7 +56,7 @@ def test_any_range_is_what_the_file_holds(source: Source, file: Path, warm: bool
             evict(file)
         piece, wanted = Piece(file, offset, 0, nbytes), content[offset : offset + nbytes]
         target = bytearray(nbytes + 1)
-        source.read(piece, memoryview(target)[1:])  # lies anywhere
+        source.read(piece, memoryview(target)[1:])  # an unaligned target
         assert target[1:] == wanted
         start = source.fetch(piece, buffer)
         assert buffer[start : start + nbytes] == wanted
@@ -98,7 +99,7 @@ def test_a_file_system_that_refuses_is_read_through_the_cache(
     assert target == file.read_bytes()
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16"])  # as it is stored, and converted
+@pytest.mark.parametrize("dtype", ["float32", "float16"])  # as stored, and converted
 def test_a_checkpoint_is_the_same_past_the_cache(dtype: str, tiny: Path) -> None:
     layout = plan_layout(tiny, dtype)
     through, past = bytearray(layout.nbytes), bytearray(layout.nbytes)

@@ -1,4 +1,4 @@
-"""The nucleus, by its definition; and draws that follow the distribution."""
+"""Nucleus sampling follows its definition, and the draws follow the distribution."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forked instances share one sealed backbone and answer as if each had its own."""
+"""Forked instances share one sealed backbone and return the same tokens as with private copies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real model: logits and greedy tokens beside transformers, answers that differ."""
+"""The real model: logits and tokens equal transformers and peft; adapters change the answers."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Files that are no files, that never end or that say what no parser expects: one clear line each,
-in bounded time and memory."""
+"""Paths that are no regular files, endless files and malformed content: each is refused in one
+clear line, in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOT_A_FILE = "not a regular file"
 
 @pytest.fixture(autouse=True)
 def _bounded() -> Iterator[None]:
-    """An open that waits ends after some seconds, a read without end where memory does."""
+    """Limit time to 20 s and additional memory to 1 GiB, so that no test hangs or fills memory."""
 
     def late(number: int, frame: object) -> None:
         raise AssertionError("it waits")
@@ -54,7 +54,7 @@ def adapter(adapters: dict[str, Path], tmp_path: Path) -> Path:
 
 @pytest.fixture
 def model(tiny: Path, tmp_path: Path) -> Path:
-    """Its shards are links, so that it costs no copy."""
+    """Copy the model; its shards are links, so that no weights are copied."""
     return shutil.copytree(tiny, tmp_path / "model", copy_function=_link)
 
 
@@ -67,7 +67,7 @@ def _link(source: str, target: str) -> None:
 
 
 def line_of(look: Callable[[], Any]) -> str:
-    """What is said of a file that is refused."""
+    """Return the one-line error with which ``look`` refuses a file."""
     with pytest.raises(SystemsError) as refusal:
         look()
     line = str(refusal.value)

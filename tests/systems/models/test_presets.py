@@ -1,4 +1,4 @@
-"""Presets and adapters are made once, whole, and the same everywhere."""
+"""Presets and adapters are made once and completely, with the same bytes on every machine."""
 
 from __future__ import annotations
 
@@ -105,8 +105,8 @@ def test_a_cache_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch
 def test_a_full_disk_is_one_line_and_leaves_no_half_model(
     what: str, kilobytes: int, cache: Path
 ) -> None:
-    """Neither safetensors nor tokenizers raise an ``OSError``; a limit on files stands in for the
-    disk."""
+    """Neither safetensors nor tokenizers raise ``OSError``. A limit on the file size simulates the
+    full disk."""
     make = {
         "a file of weights": "systems.models.ensure_backbone('tiny')",
         "the tokenizer": "make_once(cache_root() / 'words', lambda f: save_tokenizer(f, 32000))",

@@ -1,4 +1,4 @@
-"""Virtual time and work that shares a resource."""
+"""The virtual clock, and tasks that share a resource."""
 
 from __future__ import annotations
 

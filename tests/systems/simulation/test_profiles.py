@@ -1,4 +1,4 @@
-"""Profiles: every number has a source."""
+"""Latency profiles: every number has a source."""
 
 from __future__ import annotations
 

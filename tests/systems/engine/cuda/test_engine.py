@@ -1,4 +1,4 @@
-"""The device engine, on the CPU in float32, says what the CPU engine and the oracle say."""
+"""The device engine, on the CPU in float32, returns the tokens of the CPU engine and the oracle."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 
 
 class Made:
-    """Engines over one backbone, and the packed adapters of their slots."""
+    """Makes engines on one backbone, and the packed adapters for their slots."""
 
     def __init__(self, backbone: Backbone, adapters: dict[str, Path]) -> None:
         self.layout, self.weights = backbone

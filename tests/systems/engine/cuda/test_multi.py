@@ -1,4 +1,4 @@
-"""The device engine for several functions, on the CPU in float32, says what each alone says."""
+"""The device engine for several functions, on the CPU in float32, equals a CPU engine for each."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_place_is_taken_by_another_adapter_under_its_own_name(
 def test_a_running_request_goes_on_in_another_kind_of_engine(
     shared: CudaMultiEngine, make_engine: MakeEngine
 ) -> None:
-    """Its keys and values, its token and its random stream are all there is of it."""
+    """A request consists of its keys and values, its last token and its random stream."""
     batch = prompts((20, 7))
     asked = {"temperature": 1.0, "seed": 3}
     wanted = answer(make_engine("f1"), batch[:1], 12, **asked)[0]

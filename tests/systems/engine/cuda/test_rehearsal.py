@@ -1,4 +1,4 @@
-"""One layer of zeros goes through every shape that the engine of the whole model prepares."""
+"""The rehearsal runs one layer of zeros with every shape that the whole model's engine prepares."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Each kernel does what the reference does: on a card where there is one, else in Triton's
-interpreter (``TRITON_INTERPRET=1``), where Triton is installed."""
+"""Each kernel equals its reference. Runs on a card if there is one, else in Triton's interpreter
+(``TRITON_INTERPRET=1``) if Triton is installed."""
 
 from __future__ import annotations
 
