@@ -1,8 +1,8 @@
-/* A wall clock that can be stepped while a process runs, as an administrator or NTP would step it.
-   Preloaded into every process of a campaign. What is shared is a file of three numbers: a real time
-   in nanoseconds, and the offset before and from then on. The monotonic clock is left alone, as the
-   kernel leaves it alone. Stamps of the kernel's on what came over a socket are on the stepped clock
-   too: each by the offset that held when it was made. */
+/* A wall clock that is stepped while processes run, as an administrator or NTP would step it. This
+   library is preloaded into every process of a campaign. The processes share a file of three
+   numbers (ns): the real time of the step, and the offsets before and after it. The monotonic clock
+   does not change, as in the kernel. Kernel timestamps of received data follow the stepped clock:
+   each gets the offset that was valid when the kernel made it. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
