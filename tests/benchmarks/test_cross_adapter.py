@@ -32,12 +32,12 @@ import torch
 from torch import Tensor
 
 from systems.engine.adapter import AdapterWeights, Delta, load_adapter
-from systems.engine.checkpoint import BackboneLayout, fill, plan_layout
 from systems.engine.crossing import CrossDelta, rows_of
 from systems.engine.multi import MultiEngine
 from systems.engine.requests import GenerationRequest
-from systems.engine.weights import BackboneWeights
 from systems.models import ensure_adapters
+from tests.systems.engine.conftest import load_backbone
+from tests.torch_threads import torch_threads
 
 THREADS = 1
 NAMES = tuple(f"f{index}" for index in range(8))
@@ -49,10 +49,8 @@ Benchmark = Any
 
 @pytest.fixture(scope="module", autouse=True)
 def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(THREADS)
-    yield
-    torch.set_num_threads(before)
+    with torch_threads(THREADS):
+        yield
 
 
 class Made:
@@ -60,10 +58,7 @@ class Made:
 
     def __init__(self, model: Path) -> None:
         paths: dict[str, Path] = ensure_adapters(model, NAMES)
-        self.layout: BackboneLayout = plan_layout(model, "float32")
-        buffer = bytearray(self.layout.nbytes)
-        fill(self.layout, model, memoryview(buffer))
-        self.weights = BackboneWeights.from_buffer(self.layout, buffer)
+        self.layout, self.weights = load_backbone(model, "float32")
         self.adapters: dict[str, AdapterWeights] = {
             name: load_adapter(path, self.layout.config, "float32") for name, path in paths.items()
         }

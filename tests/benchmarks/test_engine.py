@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from systems.engine.adapter import load_adapter
-from systems.engine.checkpoint import fill, plan_layout
 from systems.engine.engine import Engine, GenerationRequest
-from systems.engine.weights import BackboneWeights
 from systems.models import ensure_adapters
+from tests.systems.engine.conftest import load_backbone
+from tests.torch_threads import torch_threads
 
 PROMPT_TOKENS, STEPS = 128, 16
 THREADS = min(2, len(os.sched_getaffinity(0)))
@@ -31,10 +31,8 @@ Prompts = list[list[int]]
 
 @pytest.fixture(scope="module", autouse=True)
 def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(THREADS)
-    yield
-    torch.set_num_threads(before)
+    with torch_threads(THREADS):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +44,10 @@ class Ours:
     """Runs our engine; a session is an engine after its prefill."""
 
     def __init__(self, backbone: Path, adapter: Path, dtype: str) -> None:
-        layout = plan_layout(backbone, dtype)
-        buffer = bytearray(layout.nbytes)
-        fill(layout, backbone, memoryview(buffer))
+        layout, weights = load_backbone(backbone, dtype)
         self._engine = Engine(
             layout.config,
-            BackboneWeights.from_buffer(layout, buffer),
+            weights,
             load_adapter(adapter, layout.config, dtype),
             max_batch_size=max(BATCHES),
             max_context_tokens=PROMPT_TOKENS + STEPS + 2,

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import psutil
 
-from systems.interface import Deployment, Device, Endpoint, Function, Limits, ServingSystem
-from systems.models import ensure_adapters, ensure_backbone
+from systems.interface import Deployment, Endpoint, Limits, ServingSystem
 from systems.registry import system_class
+from tests.deployments import FUNCTIONS, tiny_deployment
 
 from . import kin
 
-FUNCTIONS = ("f0", "f1", "f2", "f3")
 REQUEST_TIMEOUT_S = 150.0
 LIMITS = Limits(
     max_batch_size=4,
@@ -46,17 +45,7 @@ def brief() -> Deployment:
 def deployment(
     functions: Iterable[str] = FUNCTIONS, gib: float = 2, limits: Limits = LIMITS
 ) -> Deployment:
-    tiny = ensure_backbone("tiny")
-    adapters = ensure_adapters(tiny, list(functions), rank=8)
-    return Deployment(
-        functions=tuple(
-            Function(id=name, backbone="tiny", adapter=path) for name, path in adapters.items()
-        ),
-        backbones={"tiny": tiny},
-        dtype="float32",
-        devices=(Device(name="cpu:0", memory_bytes=round(gib * 2**30)),),
-        limits=limits,
-    )
+    return tiny_deployment(limits, functions, gib)
 
 
 @dataclass

@@ -11,22 +11,16 @@ import aiohttp
 import psutil
 import pytest
 
-from systems.interface import Deployment, Device, Function, Limits, ServingSystem
-from systems.models import ensure_adapters, ensure_backbone
+from systems.interface import Deployment, Limits, ServingSystem
 from systems.registry import system_class
+from tests.deployments import tiny_deployment
+from tests.systems.serverless.live.conftest import wait_until
 
 
 def deployment(options: dict[str, Any]) -> Deployment:
-    tiny = ensure_backbone("tiny")
-    adapters = ensure_adapters(tiny, ["f0", "f1"], rank=8)
-    return Deployment(
-        functions=tuple(Function(id=n, backbone="tiny", adapter=adapters[n]) for n in adapters),
-        backbones={"tiny": tiny},
-        dtype="float32",
-        devices=(Device(name="cuda:0", memory_bytes=8 << 30),),
-        limits=Limits(max_batch_size=4, max_context_tokens=512, keep_alive_s=1),
-        options=options,
-    )
+    limits = Limits(max_batch_size=4, max_context_tokens=512, keep_alive_s=1)
+    wanted = tiny_deployment(limits, ("f0", "f1"), gib=8, device="cuda:0")
+    return wanted.model_copy(update={"options": options})
 
 
 async def ask(url: str, model: str) -> Any:
@@ -37,13 +31,6 @@ async def ask(url: str, model: str) -> Any:
     ):
         assert response.status == 200, await response.text()
         return (await response.json())["choices"][0]["text"]
-
-
-def until(condition: Any, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not become true in time"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +49,7 @@ def test_it_answers_and_audits_find_no_change(sharing: str, texts: dict[str, Any
     with system_class("serverless-lora")() as system:
         options = {"cuda_sharing": sharing, "audit_s": 0.5}
         texts[sharing], _ = answers(system, options)
-        until(lambda: system.evidence().measured["audits"] >= 3)
+        wait_until(lambda: system.evidence().measured["audits"] >= 3, 30)
         evidence = system.evidence()
     assert evidence.problems == ()
     assert evidence.measured["audits_changed"] == evidence.measured["audits_failed"] == 0
@@ -82,10 +69,10 @@ def test_by_ipc_the_loader_stays_and_goes_with_the_copy() -> None:
         def forks() -> int:
             return len(psutil.Process(gateway).children(recursive=True)) - 1
 
-        until(lambda: forks() == 1)
+        wait_until(lambda: forks() == 1, 30)
         time.sleep(1)
         assert forks() == 1, "only the loader is left after the instances ended"
-        until(lambda: forks() == 0)
+        wait_until(lambda: forks() == 0, 30)
 
 
 def test_mps_serves_and_is_gone_after_the_end() -> None:

@@ -27,6 +27,7 @@ from systems.access import AccessTokens
 from systems.openai_endpoint import Options
 from systems.registry import system_names
 from systems.runtime.http.schema import ChatRequest
+from tests.packages import install
 from workloads import catalogue
 
 from .pages import ROOT, commands, pages, words
@@ -200,12 +201,8 @@ def test_the_system_of_the_guide_is_installed_and_checked_as_it_is_printed(
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(code.splitlines()) < 60
     (group, entry) = re.findall(r"^    \[project.entry-points.\"(.*)\"\]\n    (.*)$", text, re.M)[0]
-    (tmp_path / "my_package").mkdir()
-    (tmp_path / "my_package" / "my_module.py").write_text(code, encoding="utf-8")
-    about = tmp_path / "mine-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text(f"[{group}]\n{entry.replace(chr(34), '')}\n")
+    entries = f"[{group}]\n{entry.replace(chr(34), '')}\n"
+    install(tmp_path, "mine", {"my_package/my_module.py": code}, entries)
     (check,) = [each for each in commands(text) if each == "slbench systems check my-system"]
     said = json.loads(run(f"{check} --json", folder, tmp_path))
     assert said["failed"] == []

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from harness.commands.systems import app
 from systems.errors import BrokenSystemError, UnknownSystemError
 from systems.registry import system_class
+from tests.packages import install
 
 MODULES = {
     "stranger_good": """
@@ -41,14 +42,10 @@ BROKEN = {
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Install third-party packages, as an installer does."""
-    for name, text in MODULES.items():
-        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
-    about = tmp_path / "strangers-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: strangers\nVersion: 1.0\n")
     entries = [f"{name} = {target}" for name, (target, _) in BROKEN.items()]
     text = "\n".join(["[slbench.systems]", "good = stranger_good:Good", *entries])
-    (about / "entry_points.txt").write_text(text + "\n")
+    modules = {f"{name}.py": content for name, content in MODULES.items()}
+    install(tmp_path, "strangers", modules, text + "\n")
     monkeypatch.syspath_prepend(str(tmp_path))
 
 

@@ -14,7 +14,8 @@ from systems.engine.adapter import load_adapter
 from systems.engine.checkpoint import BackboneLayout, fill, plan_layout
 from systems.engine.engine import Engine
 from systems.engine.weights import BackboneWeights
-from systems.models import ensure_adapters, ensure_backbone
+from systems.models import ensure_adapters
+from tests.torch_threads import torch_threads
 
 ADAPTERS = tuple(f"f{index}" for index in range(8))
 FUNCTIONS = (None, *ADAPTERS)
@@ -22,15 +23,8 @@ FUNCTIONS = (None, *ADAPTERS)
 
 @pytest.fixture(scope="session", autouse=True)
 def _few_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="session")
-def tiny() -> Path:
-    return ensure_backbone("tiny")
+    with torch_threads(1):
+        yield
 
 
 @pytest.fixture(scope="session")

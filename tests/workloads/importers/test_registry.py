@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.packages import install
 from workloads.errors import WorkloadError
 from workloads.importers import Options, import_file, importer, names
 
@@ -19,14 +20,16 @@ STRANGER = block("python", "FORMAT")  # from the guide
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Install a third-party package, as an installer does."""
-    (tmp_path / "stranger_importer.py").write_text(STRANGER, encoding="utf-8")
-    about = tmp_path / "stranger-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
-    (tmp_path / "raises_importer.py").write_text("raise RuntimeError('no licence file')\n")
-    (about / "entry_points.txt").write_text(
+    modules = {
+        "stranger_importer.py": STRANGER,
+        "raises_importer.py": "raise RuntimeError('no licence file')\n",
+    }
+    install(
+        tmp_path,
+        "stranger",
+        modules,
         "[slbench.importers]\npipes = stranger_importer\nbroken = stranger_importer:gone\n"
-        "empty = json\nraises = raises_importer\n"
+        "empty = json\nraises = raises_importer\n",
     )
     monkeypatch.syspath_prepend(str(tmp_path))
 

@@ -15,7 +15,7 @@ from systems.engine.checkpoint import fill, plan_layout
 from systems.engine.engine import Engine, GenerationRequest
 from systems.engine.weights import BackboneWeights
 from systems.interface import Deployment, MemoryOwner, RequestEvidence, Stage, StartType
-from tests.systems.conftest import NAMES
+from tests.deployments import FUNCTIONS as NAMES
 
 from .conftest import SERVERLESS, Running, events
 
