@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +60,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(command: str, folder: Path, *packages: Path) -> str:
+def on_one_core() -> None:
+    """Make the CLI simulate without worker processes: starting them takes longer than the cells."""
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def run(
+    command: str, folder: Path, *packages: Path, before: Callable[[], None] | None = None
+) -> str:
     line = command.replace("slbench ", "python -m harness ", 1).replace("python", sys.executable, 1)
     environment = {**os.environ, "PYTHONPATH": ":".join(map(str, (ROOT, *packages)))}
     done = subprocess.run(
         ["bash", "-c", line], cwd=folder, env=environment, capture_output=True, text=True,
-        timeout=300, check=False,
+        timeout=300, check=False, preexec_fn=before,
     )  # fmt: skip
     assert done.returncode == 0, (command, done.stderr)
     return done.stdout
@@ -74,7 +82,7 @@ def test_the_commands_of_the_guide_do_what_they_say(folder: Path) -> None:
     found = commands(GUIDE.read_text(encoding="utf-8"))
     assert len(found) >= 8
     for command in found:
-        run(command, folder)
+        run(command, folder, before=on_one_core)
     for file in ("figures/ttft-by-pattern.csv", "figures-l40s/time-breakdown.png",
                  "mine/time-breakdown.svg", "made-anew/weak-scaling/numbers.parquet",
                  "mine/weak-scaling.png"):  # fmt: skip
@@ -95,7 +103,7 @@ def test_what_the_readme_has_beyond_the_guide_is_run(folder: Path) -> None:
         if command.startswith("slbench run time-breakdown --simulated")
     ]
     for command in beyond:
-        run(command, folder)
+        run(command, folder, before=on_one_core)
     assert list((folder / "results" / "runs").glob("*/*/*/*/decisions.parquet"))
     assert (folder / "report.html").stat().st_size > 0
 

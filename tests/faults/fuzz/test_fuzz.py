@@ -26,7 +26,7 @@ def test_files_are_taken_or_refused_in_a_line(kind: str, tmp_path: Path) -> None
 @pytest.mark.live
 def test_requests_are_answered_as_the_document_says() -> None:
     with http.platform() as url:
-        found = [http.documented(60, 1, url), http.raw(60, 1, url)]
+        found = [http.documented(24, 1, url), http.raw(40, 1, url)]
     for tally in found:
         assert tally.problems == []
         assert tally.refused

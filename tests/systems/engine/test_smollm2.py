@@ -72,7 +72,7 @@ def test_the_base_model_answers_in_sense(ask: Callable[..., list[int]], tokenize
 
 def test_each_function_answers_differently(ask: Callable[..., list[int]], tokenizer: Any) -> None:
     prompt = chat(tokenizer, QUESTION)
-    answers = {tuple(ask(function, prompt, 16)) for function in (None, *ADAPTERS)}
+    answers = {tuple(ask(function, prompt, 8)) for function in (None, *ADAPTERS)}
     assert len(answers) == 1 + len(ADAPTERS)
 
 
