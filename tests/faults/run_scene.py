@@ -59,8 +59,8 @@ cause."""
 @dataclass(frozen=True)
 class RunFault:
     """``inflict`` gets the process of the run and returns the undo function, which is called after
-    ``pause_s``. ``dies``: the fault ends the run without a message; otherwise the run must report
-    an error in one line."""
+    ``pause_s``. ``dies``: the fault ends the run without a message; otherwise the run reports what
+    went wrong, if anything, in one line."""
 
     name: str
     inflict: Callable[[psutil.Process, Path], Undo | None]

@@ -128,7 +128,7 @@ def test_a_day_too_large_says_what_to_ask_for() -> None:
 @pytest.mark.slow
 def test_servegens_pools() -> None:
     """Clients and windows match the README of the data; the number of requests matches the rates
-    within noise; lengths come from the datasets in the archive."""
+    within noise; lengths come from the dataset archive in the same folder."""
     path = real("servegen/all_trace_csv.tar.xz")
     with pytest.raises(WorkloadError, match="reason/deepseek-r1"):
         import_file(path)
