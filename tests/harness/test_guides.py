@@ -1,6 +1,6 @@
-"""Run the commands of docs/reproduce-a-figure.md, docs/your-system.md and docs/your-policy.md, and of
-the sections of README.md about them. Commands that need a card, a cluster or minutes are only parsed
-by the CLI. (tests/workloads/test_guide.py runs docs/workloads.md, tests.machines runs
+"""Run the commands of docs/reproduce-a-figure.md, docs/your-system.md and docs/your-policy.md, and
+of the sections of README.md about them. Commands that need a card, a cluster or minutes are only
+parsed by the CLI. (tests/workloads/test_guide.py runs docs/workloads.md, tests.machines runs
 docs/cluster.md.)"""
 
 from __future__ import annotations
