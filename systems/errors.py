@@ -44,7 +44,7 @@ class AdapterError(SystemsError):
     """An adapter directory is missing or corrupt, or belongs to another backbone."""
 
 
-class EvidenceError(SystemsError):
+class SystemTraceError(SystemsError):
     """A system trace contains a value of the wrong type or range."""
 
 

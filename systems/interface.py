@@ -1,7 +1,7 @@
 """The interface of every serving system, and the types that the harness exchanges with it.
 
 The harness uses a system only through this module: ``check`` validates a deployment, ``deploy``
-starts an OpenAI-compatible endpoint, ``evidence`` returns the system trace, ``stop`` frees
+starts an OpenAI-compatible endpoint, ``system_trace`` returns the system trace, ``stop`` frees
 everything. All times are integer nanoseconds of ``time.monotonic_ns`` on the system's host.
 """
 
@@ -174,7 +174,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class RequestEvidence:
+class RequestTrace:
     """The system's record of one request. ``request_id`` is the ``X-Request-Id`` that the client
     sent. A field that the system cannot measure is None."""
 
@@ -278,10 +278,10 @@ class NodeMemoryStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class SystemTrace:
     """The system trace: all that the system recorded, by its own clock. Empty if unobservable."""
 
-    requests: tuple[RequestEvidence, ...] = ()
+    requests: tuple[RequestTrace, ...] = ()
     memory: tuple[MemoryStep, ...] = ()
     activity: tuple[Activity, ...] = ()
     processor: tuple[ProcessorUse, ...] = ()
@@ -315,7 +315,7 @@ class SystemInfo:
     confinement: tuple[str, ...] = ()
     """Restrictions of each instance; empty if there are none or before ``deploy``."""
     exposures: tuple[str, ...] = ()
-    """Isolation gaps, as in ``Evidence.exposures``."""
+    """Isolation gaps, as in ``SystemTrace.exposures``."""
 
 
 class ServingSystem(ABC):
@@ -355,7 +355,7 @@ class ServingSystem(ABC):
     def info(self) -> SystemInfo: ...
 
     @abstractmethod
-    def evidence(self) -> Evidence:
+    def system_trace(self) -> SystemTrace:
         """Return the system trace since ``deploy``. Callable while serving and after ``stop``."""
 
     @abstractmethod

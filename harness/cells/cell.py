@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from systems.interface import Deployment, Evidence, ServingSystem
+from systems.interface import Deployment, ServingSystem, SystemTrace
 
 from .plan import CellPlan
 from .sample import Sample
@@ -37,7 +37,7 @@ class Seen:
 
     client: pa.Table
     schedule_sha256: str
-    evidence: Evidence
+    system_trace: SystemTrace
     samples: list[Sample] = field(default_factory=list)
     telemetry: Mapping[str, Any] | None = None
     start_ns: int = 0

@@ -13,9 +13,9 @@ from harness.cost import InstanceSheet, PriceSheet, bill, bill_instances, instan
 from harness.experiment import Experiment
 from harness.records import Manifest, Run, write_cell
 from harness.records.schema import BILLING
-from systems.interface import Deployment, Evidence
+from systems.interface import Deployment, SystemTrace
 
-from . import tables as assemble
+from . import tables as cell_tables
 from .cell import Prepared, Seen
 from .conditions import RunConditions
 from .ttft_check import disagreement
@@ -37,18 +37,18 @@ class CellRecords:
 
     def write(self, cell: Prepared, seen: Seen, started_at: str) -> None:
         """``started_at``: when it began, ISO 8601."""
-        evidence = seen.evidence
+        system_trace = seen.system_trace
         end_ns = _end_of(seen.client, cell.workload)
         tables = {
-            "requests": assemble.requests_table(seen.client, evidence, cell.deployment),
-            "spans": assemble.spans_table(seen.client, evidence),
-            "memory": assemble.memory_table(
-                evidence.memory,
+            "requests": cell_tables.requests_table(seen.client, system_trace, cell.deployment),
+            "spans": cell_tables.spans_table(seen.client, system_trace),
+            "memory": cell_tables.memory_table(
+                system_trace.memory,
                 seen.samples,
                 seen.start_ns,
                 end_ns,
                 gridded=self.conditions.ledger_grid,
-                node_memory=evidence.node_memory,
+                node_memory=system_trace.node_memory,
             ),
             "billing": self._bill(cell, seen, end_ns),
         }
@@ -56,25 +56,25 @@ class CellRecords:
         residual = metrics.residual_problem(document)
         problems = (*seen.problems, *([residual] if residual else []))
         manifest = self._manifest(cell, seen, started_at, problems)
-        said = evidence.decisions
-        extra = {"decisions": assemble.decisions_table(said)} if said else {}
+        said = system_trace.decisions
+        extra = {"decisions": cell_tables.decisions_table(said)} if said else {}
         path = self.run.path / cell.plan.path
-        write_cell(path, manifest, tables, document, extra, evidence.files)
+        write_cell(path, manifest, tables, document, extra, system_trace.files)
 
     def _bill(self, cell: Prepared, seen: Seen, end_ns: int) -> pa.Table:
-        if cell.system.kind == "external" and not seen.evidence.activity:
+        if cell.system.kind == "external" and not seen.system_trace.activity:
             # What a server of somebody else costs cannot be seen from here: missing, not zero.
             return BILLING.empty_table()
         if isinstance(sheet := self._sheet(cell), InstanceSheet):
-            return bill_instances(_rented(cell.deployment, seen.evidence), sheet, end_ns=end_ns)
+            return bill_instances(_rented(cell.deployment, seen.system_trace), sheet, end_ns=end_ns)
         return bill(
-            seen.evidence.memory,
-            seen.evidence.activity,
+            seen.system_trace.memory,
+            seen.system_trace.activity,
             _calls(seen.client),
             sheet,
             end_ns=end_ns,
             threads=cell.deployment.instance_threads(self.conditions.cores),
-            processor=seen.evidence.processor,
+            processor=seen.system_trace.processor,
         )
 
     def _sheet(self, cell: Prepared) -> PriceSheet | InstanceSheet:
@@ -108,24 +108,24 @@ class CellRecords:
             profile=self.conditions.profile,
             calibration=self.conditions.calibration,
             telemetry=seen.telemetry,
-            nodes=_nodes(seen.evidence),
+            nodes=_nodes(seen.system_trace),
             load_hosts=tuple(asdict(host) for host in seen.hosts) or None,
             started_at=started_at,
             valid=not problems,
             problems=problems,
             doubts=(
-                *disagreement(seen.client, seen.evidence.measured),
+                *disagreement(seen.client, seen.system_trace.measured),
                 *seen.warnings,
-                *seen.evidence.doubts,
+                *seen.system_trace.doubts,
                 *_length_doubts(cell.workload),
             ),
-            measured=seen.evidence.measured,
+            measured=seen.system_trace.measured,
         )
 
 
-def _rented(deployment: Deployment, evidence: Evidence) -> int:
+def _rented(deployment: Deployment, system_trace: SystemTrace) -> int:
     """Devices that a server is seen to hold; where that cannot be seen, all that it was given."""
-    return len({each.device for each in evidence.activity}) or len(deployment.devices)
+    return len({each.device for each in system_trace.activity}) or len(deployment.devices)
 
 
 def _portable(deployment: Deployment) -> dict[str, Any]:
@@ -140,16 +140,16 @@ def _portable(deployment: Deployment) -> dict[str, Any]:
     return content
 
 
-def _nodes(evidence: Evidence) -> tuple[Mapping[str, Any], ...] | None:
+def _nodes(system_trace: SystemTrace) -> tuple[Mapping[str, Any], ...] | None:
     """The machines of a cluster, how their clocks were related, and what was not measured there;
     where they are is nobody's business."""
-    told = {step.host for step in evidence.node_memory if step.pss_bytes is not None}
+    told = {step.host for step in system_trace.node_memory if step.pss_bytes is not None}
     said = [
         {
             **{name: value for name, value in asdict(node).items() if name != "address"},
             "missing": ["nvml", *(["pss and uss"] if node.host not in told else [])],
         }
-        for node in evidence.nodes
+        for node in system_trace.nodes
     ]
     return tuple(said) or None
 

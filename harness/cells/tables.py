@@ -19,10 +19,10 @@ from systems.interface import (
     Activity,
     Decision,
     Deployment,
-    Evidence,
     MemoryStep,
     NodeMemoryStep,
     ProcessorUse,
+    SystemTrace,
 )
 
 from .sample import Sample
@@ -39,10 +39,10 @@ _FROM_CLIENT = (
 )  # fmt: skip
 
 
-def relative(evidence: Evidence, start_ns: int) -> Evidence:
+def relative(system_trace: SystemTrace, start_ns: int) -> SystemTrace:
     """The same evidence with every time counted from ``start_ns``."""
     return replace(
-        evidence,
+        system_trace,
         requests=tuple(
             replace(
                 r,
@@ -55,22 +55,22 @@ def relative(evidence: Evidence, start_ns: int) -> Evidence:
                     for s in r.spans
                 ),
             )
-            for r in evidence.requests
+            for r in system_trace.requests
         ),
-        memory=tuple(replace(step, t_ns=step.t_ns - start_ns) for step in evidence.memory),
-        activity=tuple(_shifted(each, start_ns) for each in evidence.activity),
-        processor=tuple(_shifted(each, start_ns) for each in evidence.processor),
-        decisions=tuple(replace(d, t_ns=d.t_ns - start_ns) for d in evidence.decisions),
+        memory=tuple(replace(step, t_ns=step.t_ns - start_ns) for step in system_trace.memory),
+        activity=tuple(_shifted(each, start_ns) for each in system_trace.activity),
+        processor=tuple(_shifted(each, start_ns) for each in system_trace.processor),
+        decisions=tuple(replace(d, t_ns=d.t_ns - start_ns) for d in system_trace.decisions),
         nodes=tuple(
             replace(
                 node,
                 joined_ns=node.joined_ns - start_ns,
                 left_ns=_since(start_ns, node.left_ns),
             )
-            for node in evidence.nodes
+            for node in system_trace.nodes
         ),
         node_memory=tuple(
-            replace(step, t_ns=step.t_ns - start_ns) for step in evidence.node_memory
+            replace(step, t_ns=step.t_ns - start_ns) for step in system_trace.node_memory
         ),
     )
 
@@ -83,11 +83,11 @@ def _shifted(spell: Spell, start_ns: int) -> Spell:
     return replace(spell, start_ns=spell.start_ns - start_ns, end_ns=spell.end_ns - start_ns)
 
 
-def requests_table(client: pa.Table, evidence: Evidence, deployment: Deployment) -> pa.Table:
+def requests_table(client: pa.Table, system_trace: SystemTrace, deployment: Deployment) -> pa.Table:
     """A row per request of the schedule, with what the system said of it where it said anything."""
     functions = {function.id: function for function in deployment.functions}
-    seen = {request.request_id: request for request in evidence.requests}
-    homes = {each.instance_id: each.device for each in evidence.activity}
+    seen = {request.request_id: request for request in system_trace.requests}
+    homes = {each.instance_id: each.device for each in system_trace.activity}
     columns: dict[str, list[Any]] = {name: [] for name in REQUESTS.names}
     missing = dict.fromkeys(REQUESTS.names)
     for row in client.select([n for n in _FROM_CLIENT if n in client.column_names]).to_pylist():
@@ -111,12 +111,12 @@ def requests_table(client: pa.Table, evidence: Evidence, deployment: Deployment)
     return pa.table(columns, schema=REQUESTS)
 
 
-def spans_table(client: pa.Table, evidence: Evidence) -> pa.Table:
+def spans_table(client: pa.Table, system_trace: SystemTrace) -> pa.Table:
     """Every stage of every request of the schedule that the system accounted for."""
     known = {str(request) for request in client["request_id"].to_pylist()}
     rows = [
         (int(request.request_id), span.stage.value, span.start_ns, span.end_ns)
-        for request in evidence.requests
+        for request in system_trace.requests
         if request.request_id in known
         for span in request.spans
     ]

@@ -11,7 +11,7 @@ import typer
 from ..errors import HarnessError
 
 if TYPE_CHECKING:
-    from systems.interface import Evidence, ServingSystem
+    from systems.interface import ServingSystem, SystemTrace
 
 
 Named = Annotated[str, typer.Argument(help="Name of a system; see slbench systems list.")]
@@ -97,7 +97,7 @@ def serve(
             signal.pause()
         except KeyboardInterrupt:
             print("stopping", file=sys.stderr)
-    _tell(running.evidence())
+    _tell(running.system_trace())
 
 
 def _auditable(cls: type[ServingSystem], every_s: float) -> float:
@@ -106,15 +106,15 @@ def _auditable(cls: type[ServingSystem], every_s: float) -> float:
     return every_s
 
 
-def _tell(evidence: Evidence) -> None:
+def _tell(system_trace: SystemTrace) -> None:
     """Print the number of audits and the problems; exit with status 1 if there are any."""
     import sys
 
-    if "audits" in evidence.measured:
-        print(f"audited {evidence.measured['audits']} times", file=sys.stderr)
-    for problem in evidence.problems:
+    if "audits" in system_trace.measured:
+        print(f"audited {system_trace.measured['audits']} times", file=sys.stderr)
+    for problem in system_trace.problems:
         print(f"problem: {problem}", file=sys.stderr)
-    if evidence.problems:
+    if system_trace.problems:
         raise typer.Exit(1)
 
 

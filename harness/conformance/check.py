@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from systems.interface import Endpoint, Evidence
+from systems.interface import Endpoint, SystemTrace
 
 
 class NotConformingError(Exception):
@@ -18,13 +18,13 @@ class NotTestableError(Exception):
 
 @dataclass(frozen=True)
 class Subject:
-    """A running system. ``functions``: the deployed ones. ``evidence``: returns the system trace.
+    """A running system. ``functions``: the deployed ones. ``system_trace``: returns its trace.
     ``batch``: maximum batch size of a function."""
 
     endpoint: Endpoint
     functions: Sequence[str]
     batch: int
-    evidence: Callable[[], Evidence]
+    system_trace: Callable[[], SystemTrace]
 
 
 Check = Callable[[Subject], None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from systems.interface import RequestEvidence
+from systems.interface import RequestTrace
 
 from .check import NotTestableError, Subject, check, require
 from .talk import complete
@@ -29,17 +29,17 @@ def spans_add_up(subject: Subject) -> None:
     _check_spans(said[0], after_ns)
 
 
-def _said(subject: Subject, request_id: str) -> list[RequestEvidence]:
+def _said(subject: Subject, request_id: str) -> list[RequestTrace]:
     """Return a request's records. They may be written after the client has read the last byte."""
     deadline = time.monotonic() + _WRITTEN_S
     while True:
-        said = [each for each in subject.evidence().requests if each.request_id == request_id]
+        said = [each for each in subject.system_trace().requests if each.request_id == request_id]
         if said or time.monotonic() > deadline:
             return said
         time.sleep(_WRITTEN_S / 50)
 
 
-def _check_spans(said: RequestEvidence, after_ns: int) -> None:
+def _check_spans(said: RequestTrace, after_ns: int) -> None:
     end_ns, gaps_ns = said.received_ns, 0
     for span in said.spans:
         require(span.start_ns <= span.end_ns, f"{span.stage.value} ends before it starts")

@@ -44,7 +44,7 @@ def examine(system: ServingSystem, deployment: Deployment) -> Iterator[Result]:
             endpoint=endpoint,
             functions=[function.id for function in deployment.functions],
             batch=deployment.limits.max_batch_size,
-            evidence=system.evidence,
+            system_trace=system.system_trace,
         )
         for name, check in CHECKS.items():
             yield _run(name, check, subject)

@@ -12,8 +12,8 @@ from harness.cells.cell import Prepared, Seen
 from harness.cells.conditions import RunConditions
 from harness.cells.deployments import check_machines, deployment_for
 from harness.cells.plan import CellPlan
-from systems.evidence import check
 from systems.interface import Deployment, Endpoint, ServingSystem
+from systems.system_trace import check
 
 from .executor import RunContext
 from .telemetry import Sampler
@@ -58,15 +58,15 @@ class LiveExecutor:
                 result = self._load(cell, endpoint, title)
         # Read once the system has stopped: it then includes what was still running for clients
         # that gave up.
-        evidence = check(system.evidence(), system.name)
+        system_trace = check(system.system_trace(), system.name)
         return Seen(
             client=result.table,
             schedule_sha256=result.schedule_sha256,
-            evidence=tables.relative(evidence, result.start_ns),
+            system_trace=tables.relative(system_trace, result.start_ns),
             samples=sampler.samples,
             telemetry=sampler.about(),
             start_ns=result.start_ns,
-            problems=(*result.problems, *evidence.problems),
+            problems=(*result.problems, *system_trace.problems),
             warnings=bytecode.doubts(),
             hosts=result.hosts,
         )

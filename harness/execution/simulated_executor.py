@@ -59,7 +59,7 @@ class SimulatedExecutor:
         """Simulate in this process. Times count from the start of the run."""
         choice = self.context.experiment.deployment
         with self.context.progress.bar(title, "requests") as advance:
-            table, evidence = simulate_cell(
+            table, system_trace = simulate_cell(
                 cell.plan.system.name,
                 cell.deployment,
                 cell.schedule,
@@ -67,4 +67,4 @@ class SimulatedExecutor:
                 choice.adapter_rank,
             )
             advance(table.num_rows, table.num_rows)
-        return Seen(table, cell.schedule.sha256, evidence)
+        return Seen(table, cell.schedule.sha256, system_trace)

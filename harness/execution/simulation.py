@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from harness.errors import HarnessError
 from harness.replay.records import CLIENT_SCHEMA
-from systems.interface import Deployment, Evidence
+from systems.interface import Deployment, SystemTrace
 from systems.registry import system_class
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Outcome(Protocol):
     def seen(self, request: int) -> Mapping[str, Any]:
         """What the client sees of a request, times in ns: columns of the client's table."""
 
-    def evidence(self) -> Evidence: ...
+    def system_trace(self) -> SystemTrace: ...
 
     def deciding(self) -> Mapping[str, float]:
         """What deciding took on this machine."""
@@ -48,7 +48,7 @@ def simulate_cell(
     schedule: Schedule,
     profile: Profile,
     adapter_rank: int,
-) -> tuple[pa.Table, Evidence]:
+) -> tuple[pa.Table, SystemTrace]:
     """Run one cell. Times count from the run's start; the client is never late."""
     from systems.simulation.arrival import Arrival
 
@@ -69,10 +69,12 @@ def simulate_cell(
     with _uncollected():
         simulated = cast("Any", system_class(system)).simulate
         outcome: Outcome = simulated(deployment, profile, arrivals, adapter_rank)
-    evidence = outcome.evidence()
+    system_trace = outcome.system_trace()
     took = {"simulation_s": time.process_time() - began, "peak_rss_bytes": _peak_rss_bytes()}
-    evidence = replace(evidence, measured={**evidence.measured, **outcome.deciding(), **took})
-    return _client_table(schedule, lengths, outcome), evidence
+    system_trace = replace(
+        system_trace, measured={**system_trace.measured, **outcome.deciding(), **took}
+    )
+    return _client_table(schedule, lengths, outcome), system_trace
 
 
 @contextmanager

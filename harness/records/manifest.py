@@ -52,7 +52,7 @@ class Manifest(BaseModel):
     doubts: tuple[str, ...] = ()
     """Warnings; they do not make the cell invalid."""
     measured: Mapping[str, float] = Field(default_factory=dict)
-    """What the system measured itself, from ``Evidence.measured``."""
+    """What the system measured itself, from ``SystemTrace.measured``."""
     files: Mapping[str, str] | None = None
     """SHA-256 of the cell's other files by name; None for cells from before digests existed."""
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from .parting import Parted
+from .migration import RequestSnapshot
 from .requests import Finish, GenerationRequest, TokenEvent
 from .sampling import Sampler
 
@@ -109,7 +109,7 @@ class Batching(ABC):
                 return True
         return False
 
-    def part(self, request_id: int) -> Parted:
+    def part(self, request_id: int) -> RequestSnapshot:
         """Remove a running request so that another engine of the same backbone can continue it."""
         ids = self.running
         slot = ids.index(request_id)
@@ -118,9 +118,9 @@ class Batching(ABC):
         draws = None if generator is None else generator.get_state()
         kv = self._slots.take(slot, running.cached)
         self._free(slot)
-        return Parted(running.request, running.token, running.produced, draws, kv)
+        return RequestSnapshot(running.request, running.token, running.produced, draws, kv)
 
-    def join(self, parted: Parted) -> None:
+    def join(self, parted: RequestSnapshot) -> None:
         """Continue a request of another engine where it stopped. Raise ``ValueError`` if all slots
         are in use."""
         self._check([parted.request])

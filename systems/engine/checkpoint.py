@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict
 from systems.errors import CheckpointError
 
 from .config import ModelConfig, read_config
+from .direct_io import PAGE, STEP, Piece, Source
 from .dtypes import ITEMSIZE, torch_dtype
-from .reading import PAGE, STEP, Piece, Source
 from .safetensors_files import StoredTensor, find_shards, read_headers
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector load

@@ -15,7 +15,7 @@ from peft.utils.save_and_load import load_peft_weights
 from . import adapter, checkpoint, engine, weights
 
 if Path("/dev/nvidiactl").exists():
-    from .cuda import ahead
+    from .cuda import pre_import as ahead
 
     ahead.load()
 

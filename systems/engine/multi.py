@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from .adapter import AdapterWeights, LayerAdapter
 from .batching import Running
 from .config import ModelConfig
-from .crossing import cross, rows_of
 from .engine import Engine
+from .grouped_lora import cross, rows_of
 from .merging import Merging
 from .weights import BackboneWeights
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from systems.interface import RequestEvidence, Span, Stage
+from systems.interface import RequestTrace, Span, Stage
 
 from . import stages
 from .messages import RequestFields, Sampling
@@ -75,11 +75,11 @@ class Call:
         self.last_token_ns = clamp(step.end_ns, earliest_ns, step.heard_ns)
 
 
-def evidence_of(call: Call, responded_ns: int | None) -> RequestEvidence:
+def request_trace(call: Call, responded_ns: int | None) -> RequestTrace:
     """What was seen of a request, answered or not."""
     spans = tuple(_spans(call))
     placed = call.instance is not None
-    return RequestEvidence(
+    return RequestTrace(
         request_id=call.client_id,
         function_id=call.function,
         received_ns=call.received_ns,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .channel import AsyncChannel
-from .liveness import Pulse
+from .liveness import Heartbeat
 from .messages import Message, Ping
 from .output import Output
 
@@ -32,7 +32,7 @@ class Child:
     ended: bool = False
     doomed: bool = False
     """To be killed as soon as it is known to have begun."""
-    pulse: Pulse = field(default_factory=Pulse)
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)
     verdict: str = ""
     """Why the node ended it."""
     used_ns: int | None = None

@@ -9,20 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from systems.errors import EvidenceError
+from systems.errors import SystemTraceError
 from systems.interface import (
     Activity,
     Decision,
-    Evidence,
     MemoryOwner,
     MemoryStep,
     NodeMemoryStep,
     NodeSeen,
     ProcessorUse,
-    RequestEvidence,
+    RequestTrace,
     Span,
     Stage,
     StartType,
+    SystemTrace,
 )
 
 
@@ -34,9 +34,11 @@ class Journal:
         self._size = self._file.tell()
         self._lost = 0
 
-    def request(self, evidence: RequestEvidence) -> None:
-        spans = [(span.stage.value, span.start_ns, span.end_ns) for span in evidence.spans]
-        self._write("request", **{name: getattr(evidence, name) for name in _REQUEST}, spans=spans)
+    def request(self, system_trace: RequestTrace) -> None:
+        spans = [(span.stage.value, span.start_ns, span.end_ns) for span in system_trace.spans]
+        self._write(
+            "request", **{name: getattr(system_trace, name) for name in _REQUEST}, spans=spans
+        )
 
     def memory(self, step: MemoryStep) -> None:
         self._write("memory", **{name: getattr(step, name) for name in MemoryStep.__slots__})
@@ -64,7 +66,7 @@ class Journal:
         self._write("problem", text=text)
 
     def measured(self, name: str, value: float) -> None:
-        """As in ``Evidence.measured``; the last value of a name counts."""
+        """As in ``SystemTrace.measured``; the last value of a name counts."""
         self._write("measured", name=name, value=value)
 
     def exposure(self, text: str) -> None:
@@ -93,18 +95,18 @@ class Journal:
         self._file.close()
 
 
-_REQUEST = tuple(name for name in RequestEvidence.__slots__ if name != "spans")
+_REQUEST = tuple(name for name in RequestTrace.__slots__ if name != "spans")
 
 
-def read(path: Path) -> Evidence:
+def read(path: Path) -> SystemTrace:
     """Everything a journal holds; a last line cut short is left out. Raises
-    :class:`EvidenceError` for a line that no journal writes."""
+    :class:`SystemTraceError` for a line that no journal writes."""
     found: dict[str, list[Any]] = {kind: [] for kind in _READERS}
     if path.exists():
         for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
             kind, item = _read_line(line, f"{path.name}, line {number}")
             found[kind].append(item)
-    return Evidence(
+    return SystemTrace(
         requests=tuple(found["request"]),
         memory=tuple(found["memory"]),
         activity=tuple(found["activity"]),
@@ -125,13 +127,13 @@ def _read_line(line: bytes, place: str) -> tuple[str, Any]:
         return kind, _READERS[kind](fields)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise EvidenceError(f"{place}: is no line of a journal ({reason})") from error
+        raise SystemTraceError(f"{place}: is no line of a journal ({reason})") from error
 
 
-def _read_request(fields: dict[str, Any]) -> RequestEvidence:
+def _read_request(fields: dict[str, Any]) -> RequestTrace:
     spans = tuple(Span(Stage(stage), start, end) for stage, start, end in fields.pop("spans"))
     start_type = fields.pop("start_type")
-    return RequestEvidence(
+    return RequestTrace(
         **fields, spans=spans, start_type=StartType(start_type) if start_type else None
     )
 

@@ -28,7 +28,7 @@ _BUSY = frozenset("RD")
 
 
 @dataclass(slots=True)
-class Pulse:
+class Heartbeat:
     """What was last seen of a process."""
 
     answers: bool = True
@@ -41,11 +41,11 @@ class Pulse:
         self.asked, self.silent = False, 0
 
 
-class Watched(Protocol):
+class Monitored(Protocol):
     """A process on a channel; ``pid`` is None until it is known."""
 
     pid: int | None
-    pulse: Pulse
+    heartbeat: Heartbeat
 
     def ask(self) -> None:
         """Send a question that a live process answers."""
@@ -61,12 +61,14 @@ class Activity:
     threads: int = 0
 
 
-class Watch:
+class LivenessMonitor:
     """Looks at ``processes()`` every second; ``give_up`` gets those that are silent too long or
     run too many threads, and which of it."""
 
     def __init__(
-        self, processes: Callable[[], Iterable[Watched]], give_up: Callable[[Watched, str], None]
+        self,
+        processes: Callable[[], Iterable[Monitored]],
+        give_up: Callable[[Monitored, str], None],
     ) -> None:
         self._processes = processes
         self._give_up = give_up
@@ -83,18 +85,18 @@ class Watch:
             if process.pid is not None:
                 self._look(process, process.pid)
 
-    def _look(self, process: Watched, pid: int) -> None:
-        pulse, seen = process.pulse, activity(pid)
-        if seen.busy or seen.worked != pulse.worked:
-            pulse.worked, pulse.silent = seen.worked, 0
+    def _look(self, process: Monitored, pid: int) -> None:
+        heartbeat, seen = process.heartbeat, activity(pid)
+        if seen.busy or seen.worked != heartbeat.worked:
+            heartbeat.worked, heartbeat.silent = seen.worked, 0
         else:
-            pulse.silent += 1
-        if pulse.answers and not pulse.asked:
-            pulse.asked = True
+            heartbeat.silent += 1
+        if heartbeat.answers and not heartbeat.asked:
+            heartbeat.asked = True
             process.ask()
         if seen.threads > self._most_threads:
             self._give_up(process, f"{seen.threads} threads; at most {self._most_threads} may run")
-        elif pulse.silent >= SILENT_ROUNDS:
+        elif heartbeat.silent >= SILENT_ROUNDS:
             self._give_up(process, f"silent for {EVERY_S * SILENT_ROUNDS:g} s")
 
 

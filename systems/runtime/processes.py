@@ -153,7 +153,7 @@ class Processes:
         child: Child
 
         def hear(message: Message, fds: list[int]) -> None:
-            child.pulse.heard()
+            child.heartbeat.heard()
             if not isinstance(message, Pong):
                 child.on_message(message, fds)
 

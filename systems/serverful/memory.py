@@ -17,7 +17,7 @@ _EVERY_S = 4.0
 """Each reading walks all page tables of the process tree: milliseconds of the server per GB."""
 
 
-class Watched(NamedTuple):
+class Monitored(NamedTuple):
     """A server, the device that its memory counts on, and its function (None: several)."""
 
     server: ServerProcess
@@ -29,7 +29,7 @@ class PssWatch:
     """Proportional set sizes (PSS) of process trees, as steps. The shares of weights, KV cache and
     others cannot be observed from outside, so the owner is ``other``."""
 
-    def __init__(self, watched: Sequence[Watched]) -> None:
+    def __init__(self, watched: Sequence[Monitored]) -> None:
         self._watched = watched
         self._steps: list[MemoryStep] = []
         self._end = threading.Event()

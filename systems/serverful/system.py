@@ -20,16 +20,16 @@ from systems.interface import (
     Activity,
     Deployment,
     Endpoint,
-    Evidence,
     Route,
     ServingSystem,
+    SystemTrace,
 )
 
-from .broom import SweptFolder
 from .http import get, served_models
-from .memory import PssWatch, Watched
+from .memory import Monitored, PssWatch
 from .process import ServerProcess
 from .prometheus import ttft
+from .temporary_directory import SweptFolder
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class ServerSystem(ServingSystem):
         self._startup_s = 0.0
         self._ready_ns = 0
         self._before: dict[str, str] = {}
-        self._evidence: Evidence | None = None
+        self._evidence: SystemTrace | None = None
         self._hidden: Mapping[str, str] = {}
 
     @abstractmethod
@@ -93,7 +93,7 @@ class ServerSystem(ServingSystem):
         self._ready_ns = time.monotonic_ns()
         self._watch = PssWatch(
             [
-                Watched(server, plan.device, plan.function_id)
+                Monitored(server, plan.device, plan.function_id)
                 for plan, server in self._servers
                 if plan.device
             ]
@@ -133,21 +133,21 @@ class ServerSystem(ServingSystem):
         found = {plan.name: get(f"{plan.base_url}/metrics", self._headers) for plan in self._plans}
         return {name: text for name, text in found.items() if text}
 
-    def evidence(self) -> Evidence:
+    def system_trace(self) -> SystemTrace:
         return self._evidence or self._told(self._seen())
 
-    def _told(self, seen: Evidence) -> Evidence:
+    def _told(self, seen: SystemTrace) -> SystemTrace:
         """Add what the servers recorded themselves to what was observed from outside."""
         return seen
 
-    def _seen(self) -> Evidence:
+    def _seen(self) -> SystemTrace:
         now_ns = time.monotonic_ns()
         after = self._scrape()
         scraped = {f"metrics-before-{name}.txt": text for name, text in self._before.items()}
         scraped |= {f"metrics-after-{name}.txt": text for name, text in after.items()}
         startup = {"startup_s": self._startup_s} if self._servers else {}
         ttfts, warnings = self._ttft(after)
-        return Evidence(
+        return SystemTrace(
             memory=self._watch.steps if self._watch else (),
             activity=tuple(
                 Activity(
@@ -193,7 +193,7 @@ class ServerSystem(ServingSystem):
     def stop(self) -> None:
         if self._folder is None:
             return
-        seen = self._seen() if self._ready_ns else Evidence()
+        seen = self._seen() if self._ready_ns else SystemTrace()
         if self._watch is not None:
             self._watch.stop()
         for _, server in self._servers:

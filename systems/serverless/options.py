@@ -14,8 +14,8 @@ from pydantic import (
     PositiveInt,
 )
 
+from .core.cluster_spec import FunctionSpec
 from .core.estimates import RATES, Rate
-from .core.world import FunctionSpec
 
 
 class Options(BaseModel):
@@ -46,7 +46,7 @@ class Options(BaseModel):
     template_at_deployment: bool = False
     """Start the template before the endpoint is ready, as a provider would keep one warm; its
     memory counts from then on. Otherwise the first fork starts it."""
-    spares: NonNegativeInt = 0
+    prewarmed: NonNegativeInt = 0
     """GPU only: size of the warm pool of each resident shared backbone. Its prewarmed processes are
     forked from the template, hold context, kernels and graphs, and become instances of functions.
     Their device memory is reserved with the template's."""
@@ -87,7 +87,7 @@ class Options(BaseModel):
     """Reserved once for the template: its proportional memory with eight forks, including their
     share of it."""
 
-    def spares_bytes(self, specs: Mapping[str, FunctionSpec]) -> int:
+    def prewarmed_bytes(self, specs: Mapping[str, FunctionSpec]) -> int:
         """Return the memory of all warm pools: each process as large as its backbone's largest idle
         function, plus one request's KV cache for the process in preparation."""
         at_rest: dict[str, int] = {}
@@ -96,7 +96,7 @@ class Options(BaseModel):
             own = spec.context_bytes + spec.adapter_bytes
             at_rest[spec.backbone] = max(own, at_rest.get(spec.backbone, 0))
             slot[spec.backbone] = max(spec.kv_slot_bytes, slot.get(spec.backbone, 0))
-        return self.spares * sum(at_rest.values()) + bool(self.spares) * sum(slot.values())
+        return self.prewarmed * sum(at_rest.values()) + bool(self.prewarmed) * sum(slot.values())
 
     def new_rate(self) -> Rate:
         return RATES[self.rate](round(self.rate_window_s * 1e9))

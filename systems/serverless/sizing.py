@@ -13,7 +13,14 @@ from systems.engine.cuda.buckets import slot_bytes
 from systems.interface import Deployment, Function
 
 from .core.artifacts import Artifact
-from .core.world import BackboneSpec, BatchLaw, DeviceSpec, FunctionSpec, Settings, World
+from .core.cluster_spec import (
+    BackboneSpec,
+    BatchLatency,
+    ClusterSpec,
+    DeviceSpec,
+    FunctionSpec,
+    Settings,
+)
 from .options import Options
 
 
@@ -23,7 +30,7 @@ class FunctionSize:
 
     adapter_bytes: int
     kv_bytes_per_token: int
-    law: BatchLaw = field(default_factory=BatchLaw)
+    law: BatchLatency = field(default_factory=BatchLatency)
     delay_ns: Mapping[Artifact, int] = field(default_factory=dict)
 
 
@@ -46,7 +53,7 @@ class MachineSize:
     """Memory of each device that no instance may use."""
 
 
-def world_of(
+def make_cluster_spec(
     deployment: Deployment,
     options: Options,
     machine: MachineSize,
@@ -54,7 +61,7 @@ def world_of(
     functions: Mapping[Function, FunctionSize],
     *,
     forks: bool,
-) -> World:
+) -> ClusterSpec:
     """Build the cluster spec. ``backbones``: bytes of the weights by name; ``forks``: whether
     instances are forked from a template."""
     limits = deployment.limits
@@ -62,7 +69,7 @@ def world_of(
         function.id: _function(function, size, machine, limits.max_context_tokens)
         for function, size in functions.items()
     }
-    return World(
+    return ClusterSpec(
         backbones={name: BackboneSpec(name, size) for name, size in backbones.items()},
         functions=specs,
         devices={
@@ -104,7 +111,7 @@ def _settings(
     forks: bool,
 ) -> Settings:
     limits = deployment.limits
-    spares_bytes = options.spares_bytes(specs) if deployment.devices[0].kind == "cuda" else 0
+    prewarmed_bytes = options.prewarmed_bytes(specs) if deployment.devices[0].kind == "cuda" else 0
     return Settings(
         max_batch_size=limits.max_batch_size,
         max_context_tokens=limits.max_context_tokens,
@@ -112,7 +119,7 @@ def _settings(
         shared_keep_alive_ns=round(options.shared_keep_alive_s * 1e9),
         container_keep_alive_ns=round(options.container_keep_alive_s * 1e9),
         container_memory_bytes=round(options.container_memory_gib * 2**30),
-        template_bytes=machine.template_bytes + spares_bytes if forks else 0,
+        template_bytes=machine.template_bytes + prewarmed_bytes if forks else 0,
         template_host_bytes=machine.template_host_bytes if forks else 0,
         template_at_deployment=options.template_at_deployment,
         release_grace_ns=round(options.release_grace_s * 1e9),

@@ -10,7 +10,7 @@ from .profile import Profile
 
 
 @dataclass(frozen=True)
-class Laws:
+class LatencyModel:
     """Durations of one function's work. ``tiered``: checkpoints are in the host's memory tier."""
 
     profile: Profile

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .clock import Clock, Job, Shared
-from .latency_model import Laws
+from .latency_model import LatencyModel
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class Worker:
 
     clock: Clock
     compute: Shared
-    laws: Laws
+    latency: LatencyModel
     prefilled: Callable[[int], None]
     finished: Callable[[int], None]
     extra_ns: float = 0.0
@@ -75,13 +75,13 @@ class Worker:
             for work in requests:
                 work.prefill_ns = start
             tokens = sum(work.prompt_tokens for work in requests)
-            duration = self.laws.prefill_ns(len(requests), tokens) + self.extra_ns
+            duration = self.latency.prefill_ns(len(requests), tokens) + self.extra_ns
             self.extra_ns = 0.0
             self.job = self.compute.start(duration, lambda: self._prefill_done(batch, requests))
         elif self.decoding:
             self._decoding_now = True
             self._steps = min(work.left for work in self.decoding.values())
-            self._step_ns = self.laws.step_ns(len(self.decoding))
+            self._step_ns = self.latency.step_ns(len(self.decoding))
             self.job = self.compute.start(self._steps * self._step_ns, self._steps_done)
 
     def _prefill_done(self, batch: int, requests: list[Work]) -> None:

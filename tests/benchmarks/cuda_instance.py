@@ -51,7 +51,7 @@ def instance(model: Path, adapter: Path) -> None:
     marks = Marks()
     placing.start_cuda()
     layout = plan_layout(model, "float16")
-    stored = placing.PLACES["cuda"].adapter(adapter, layout, stamps_of(adapter))
+    stored = placing.BACKENDS["cuda"].adapter(adapter, layout, stamps_of(adapter))
     marks.mark("context, adapter read beside it")
     flat = torch.empty(layout.nbytes, dtype=torch.uint8, device="cuda")
     weights = BackboneWeights.from_flat(layout, flat)
@@ -67,13 +67,13 @@ def instance(model: Path, adapter: Path) -> None:
     while engine.prepare():
         pass
     marks.mark(f"all else prepared, {engine.graphs} graphs")
-    again = placing.PLACES["cuda"].adapter(adapter, layout, stamps_of(adapter))
+    again = placing.BACKENDS["cuda"].adapter(adapter, layout, stamps_of(adapter))
     marks.mark("another adapter read")
-    assert placing.PLACES["cuda"].adapt(engine, again)
+    assert placing.BACKENDS["cuda"].adapt(engine, again)
     marks.mark("and in the first one's place")
     del engine, slot
     gc.collect()
-    placing.PLACES["cuda"].give_back()
+    placing.BACKENDS["cuda"].give_back()
     marks.mark("engine and adapter given up")
     sys.stdout.flush()
 

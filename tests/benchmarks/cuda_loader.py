@@ -28,9 +28,9 @@ from safetensors.torch import load_file
 
 from systems.engine.checkpoint import BackboneLayout, fill, plan_layout
 from systems.engine.cuda.loading import fill_device, load, registered
+from systems.engine.direct_io import PAGE
+from systems.engine.page_cache import Residency
 from systems.engine.private_memory import map_private
-from systems.engine.reading import PAGE
-from systems.engine.residency import Residency
 from systems.engine.safetensors_files import read_headers
 from systems.errors import CheckpointError
 from systems.models import ensure_backbone

@@ -50,7 +50,7 @@ def _engine(files: Files, marks: dict[str, int]) -> Any:
 
     placing.start_cuda()
     layout = plan_layout(files.model, "float16")
-    stored = placing.PLACES["cuda"].adapter(files.adapter, layout, stamps_of(files.adapter))
+    stored = placing.BACKENDS["cuda"].adapter(files.adapter, layout, stamps_of(files.adapter))
     marks["context"] = time.monotonic_ns()
     flat = torch.zeros(layout.nbytes, dtype=torch.uint8, device="cuda")
     torch.cuda.synchronize()

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 
 from systems.engine.adapter import AdapterWeights, Delta, load_adapter
-from systems.engine.crossing import CrossDelta, rows_of
+from systems.engine.grouped_lora import GroupedLora, rows_of
 from systems.engine.multi import MultiEngine
 from systems.engine.requests import GenerationRequest
 from systems.models import ensure_adapters
@@ -119,7 +119,7 @@ def ways(made: Made, rows: list[str]) -> dict[str, Callable[[Tensor, Tensor], Te
     by_name = dict(zip(NAMES, kept, strict=True))
     grouped = tuple((each, by_name[name]) for name, each in rows_of(rows, [1] * len(rows)).items())
     return {
-        "grouped": CrossDelta(grouped).add_to,
+        "grouped": GroupedLora(grouped).add_to,
         "gathered": lambda y, x: stacked.gathered(y, x, index),
         "masked": lambda y, x: stacked.masked(y, x, index),
     }

@@ -17,10 +17,10 @@ from systems.interface import Deployment, Device, Function, Limits
 from systems.models.sizes import model_size
 from systems.serverless.options import Options
 from systems.serverless.simulated.platform import Platform
-from systems.serverless.simulated.run import build_world
+from systems.serverless.simulated.run import build_cluster_spec
 from systems.serverless_lora import ServerlessLoRA
 from systems.simulation.arrival import Arrival
-from systems.simulation.latency_model import Laws
+from systems.simulation.latency_model import LatencyModel
 from systems.simulation.profile import load_profile
 from workloads.streams import stream
 
@@ -44,10 +44,10 @@ def platform(functions: int, devices: int) -> Platform:
     )
     profile = load_profile("l40s")
     size = model_size("llama2-7b", "float16", 16, "cuda")
-    laws = {name: Laws(profile, size, tiered=False) for name in names}
+    latency = {name: LatencyModel(profile, size, tiered=False) for name in names}
     policies = ServerlessLoRA.policies(Options())
-    world = build_world(deployment, policies, profile, laws)
-    return Platform(world, policies, profile, laws, timeout_ns=600 * GIGA)
+    cluster = build_cluster_spec(deployment, policies, profile, latency)
+    return Platform(cluster, policies, profile, latency, timeout_ns=600 * GIGA)
 
 
 def arrivals(functions: int, requests: int, per_second: float) -> list[Arrival]:

@@ -15,7 +15,7 @@ from harness.replay.frames import pack
 from harness.replay.requests import Encoder
 from harness.replay.sse import EventParser
 from harness.replay.target import Target
-from tests.museum.playback import START_NS, play
+from tests.regression_mutants.playback import START_NS, play
 
 TOKENS = 200
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from . import clients, clocks, kin, platform_scene, run_scene, shortages, signals, stage
+from . import clients, clocks, platform_scene, process_tree, run_scene, shortages, signals, stage
 from .fault import Fault, Seen
 
 _IN_NAMESPACE = "SLBENCH_CAMPAIGN_MOUNTS"
@@ -50,7 +50,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=[], help="patterns of faults' names")
     options = parser.parse_args()
     mounts = _own_mounts()
-    kin.adopt_orphans()
+    process_tree.adopt_orphans()
     # Ray creates its sockets deep below this folder, and the length of a socket path is limited.
     name, parent = ("c-", "/tmp") if options.nodes else ("campaign-", "/var/tmp")
     with tempfile.TemporaryDirectory(prefix=name, dir=parent, ignore_cleanup_errors=True) as folder:
@@ -159,9 +159,11 @@ def _until_it_hits(player: Player, moment: int, random: np.random.Generator) -> 
 
 def _take_down(platform_stage: stage.Stage) -> tuple[str, ...]:
     platform_stage.down()
-    left = kin.leftovers(platform_stage.folder, platform_stage.ports, platform_scene.GONE_S)
+    left = process_tree.leftovers(
+        platform_stage.folder, platform_stage.ports, platform_scene.GONE_S
+    )
     if left:
-        kin.end_all(platform_stage.folder)
+        process_tree.end_all(platform_stage.folder)
     return tuple(left)
 
 

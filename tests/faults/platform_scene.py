@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import psutil
 
-from . import kin
+from . import process_tree
 from .fault import Fault, MissedError, Seen, Undo
 from .load import Answer, Request, poisson, send_all
 from .stage import FUNCTIONS, REQUEST_TIMEOUT_S, Stage, brief, deployment, two_nodes
@@ -32,7 +32,7 @@ _AWAITED_S = 145.0
 
 
 @dataclass
-class Watched:
+class Monitored:
     """Answers around a fault; times in seconds after the start of the load."""
 
     answers: list[Answer]
@@ -66,7 +66,7 @@ def _play(stage: Stage, fault: Fault, moment: int, random: np.random.Generator) 
     problems, since_s = list(_unaccounted(stage, fault, watched.answers)), watched.at_s
     if fault.ends:
         stage.down()
-        problems += kin.leftovers(stage.folder, stage.ports, GONE_S)
+        problems += process_tree.leftovers(stage.folder, stage.ports, GONE_S)
         since_s = time.monotonic() - start
         stage.up(wanted)
     if not fault.cluster:
@@ -81,7 +81,7 @@ def _play(stage: Stage, fault: Fault, moment: int, random: np.random.Generator) 
     if fault.cluster and stage.stopped:
         stage.stopped.clear()
         stage.down()
-        problems += kin.leftovers(stage.folder, stage.ports, GONE_S)
+        problems += process_tree.leftovers(stage.folder, stage.ports, GONE_S)
     return Seen(
         moment=moment,
         fault=fault.name,
@@ -97,9 +97,9 @@ def _play(stage: Stage, fault: Fault, moment: int, random: np.random.Generator) 
 def _given_up(stage: Stage) -> list[str]:
     """Return the processes that the fault stopped and that the platform did not end in time."""
     deadline = time.monotonic() + GIVEN_UP_S
-    while any(map(kin.is_alive, stage.stopped)) and time.monotonic() < deadline:
+    while any(map(process_tree.is_alive, stage.stopped)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    left = [process for process in stage.stopped if kin.is_alive(process)]
+    left = [process for process in stage.stopped if process_tree.is_alive(process)]
     stage.stopped.clear()
     return [f"process {process.pid} stays, stopped" for process in left]
 
@@ -125,7 +125,7 @@ async def _again(stage: Stage, start: float, within_s: float) -> list[Answer]:
 
 async def _under_load(
     stage: Stage, fault: Fault, random: np.random.Generator, start: float
-) -> Watched:
+) -> Monitored:
     at_s = float(random.uniform(0.1, 2.5 if fault.cold else 1.5))
     requests = poisson(random, FUNCTIONS, fault.rate_rps, at_s + fault.awaited_s + AFTER_S)
     if fault.cold:
@@ -136,11 +136,11 @@ async def _under_load(
     try:
         undo, at_s = await _inflict(stage, fault, random, start)
     except MissedError as error:
-        return Watched(await load, 0, str(error))
+        return Monitored(await load, 0, str(error))
     if undo is not None:
         await asyncio.sleep(fault.pause_s)
         undo()
-    return Watched(await load, at_s)
+    return Monitored(await load, at_s)
 
 
 async def _inflict(
@@ -176,7 +176,7 @@ def _unrecorded(stage: Stage, answers: Sequence[Answer], *, lossy: bool) -> Iter
     assert stage.system is not None
     if lossy:
         return
-    recorded = len(stage.system.evidence().requests)
+    recorded = len(stage.system.system_trace().requests)
     answered = sum(answer.how not in {"refused", "timeout", "cut"} for answer in answers)
     if recorded < answered:
         yield f"{answered} requests were answered, {recorded} recorded"

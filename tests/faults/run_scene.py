@@ -20,7 +20,7 @@ import psutil
 
 from harness.records import open_run
 
-from . import kin
+from . import process_tree
 from .fault import Seen, Undo
 
 SYSTEMS = ("serverless-lora", "serverless-lora-no-offloading")
@@ -75,7 +75,7 @@ def send(number: signal.Signals, *words: str) -> Callable[[psutil.Process, Path]
 
     def inflict(run: psutil.Process, folder: Path) -> None:
         family = run.children(recursive=True) if words else [run]
-        found = [p for p in family if all(word in kin.command_of(p) for word in words)]
+        found = [p for p in family if all(word in process_tree.command_of(p) for word in words)]
         for process in found[:1]:
             process.send_signal(number)
 
@@ -147,9 +147,9 @@ class RunScene:
         self._until_loading(hurt)
         at_s, began = float(random.uniform(0.0, 9.0)), time.monotonic()
         problems = list(self._hurt(hurt, fault, at_s))
-        problems += kin.leftovers(self._temporary, (), GONE_S)
+        problems += process_tree.leftovers(self._temporary, (), GONE_S)
         if problems:
-            kin.end_all(self._temporary)
+            process_tree.end_all(self._temporary)
         slowest_s = time.monotonic() - began
         problems += self._complete(run, todo, fault)
         if not kept <= _digest(run):

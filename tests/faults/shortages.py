@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from . import kin
+from . import process_tree
 from .fault import Fault, Inflict, MissedError, Undo
 from .signals import RESTARTS_S
 from .stage import Stage
@@ -31,7 +31,7 @@ def limit(number: int, value: Callable[[psutil.Process], int], role: str) -> Inf
         resource.prlimit(process.pid, number, (value(process), before[1]))
 
         def undo() -> None:
-            if kin.is_alive(process):
+            if process_tree.is_alive(process):
                 resource.prlimit(process.pid, number, before)
 
         return undo
@@ -45,7 +45,7 @@ def _address_space(process: psutil.Process) -> int:
 
 def fill(folder: Path) -> Undo:
     """Fill the file system of ``folder``, which must be a small separate one."""
-    filler = folder / kin.FILLER
+    filler = folder / process_tree.FILLER
     with filler.open("wb", buffering=0) as file:
         size = 1 << 16
         while size:

@@ -73,7 +73,7 @@ def soak(minutes: float, functions: int, rate: float, seed: int) -> dict[str, An
         answers, samples = asyncio.run(
             _run(endpoint.base_url, gateway, names, minutes * 60, rate, seed)
         )
-        seen = system.evidence()
+        seen = system.system_trace()
     started = len({request.instance_id for request in seen.requests})
     return _record(answers, samples, minutes, functions, rate, seed, started)
 

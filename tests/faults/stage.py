@@ -13,7 +13,7 @@ from systems.interface import Deployment, Endpoint, Limits, ServingSystem
 from systems.registry import system_class
 from tests.deployments import FUNCTIONS, tiny_deployment
 
-from . import kin
+from . import process_tree
 
 REQUEST_TIMEOUT_S = 150.0
 LIMITS = Limits(
@@ -86,8 +86,8 @@ class Stage:
         return psutil.Process(self.endpoint.pids[0])
 
     def _below(self, word: str) -> list[psutil.Process]:
-        children = [p for p in self.gateway.children(recursive=True) if kin.is_alive(p)]
-        return [child for child in children if word in kin.command_of(child)]
+        children = [p for p in self.gateway.children(recursive=True) if process_tree.is_alive(p)]
+        return [child for child in children if word in process_tree.command_of(child)]
 
     def gateways(self) -> list[psutil.Process]:
         return [self.gateway]
@@ -101,7 +101,7 @@ class Stage:
 
     def agents(self) -> list[psutil.Process]:
         """Return the agent processes of the nodes of a cluster."""
-        return [p for p in kin.living() if _AGENT in kin.command_of(p).split()]
+        return [p for p in process_tree.living() if _AGENT in process_tree.command_of(p).split()]
 
     def loaders(self) -> list[psutil.Process]:
         """Return the forks of the template that map a backbone writable, for milliseconds each."""

@@ -11,14 +11,14 @@ import time
 
 import torch
 
-from systems.engine.cuda import device_mapping as cuda_store
+from systems.engine.cuda import device_mapping
 from systems.serverless.live.weights import cuda_copies
-from systems.serverless.live.weights.handle import Export
+from systems.serverless.live.weights.handle import SharedWeightsHandle
 
 
 def owner(sock: socket.socket, size: int) -> None:
     """Make a copy of known bytes, send its checksum and descriptor, and end when told to."""
-    mapping, fd = cuda_store.create(size)
+    mapping, fd = device_mapping.create(size)
     flat = mapping.tensor()
     flat[:size].copy_(torch.arange(size, device="cuda", dtype=torch.int64).to(torch.uint8))
     torch.cuda.synchronize()
@@ -31,7 +31,7 @@ def reader(sock: socket.socket, size: int) -> None:
     torch.zeros(1, device="cuda")
     _, fds, _, _ = socket.recv_fds(sock, 64, 1)
     start = time.monotonic()
-    flat = cuda_store.map_shared(fds[0], size).tensor()
+    flat = device_mapping.map_shared(fds[0], size).tensor()
     took_ms = (time.monotonic() - start) * 1e3
     sock.send(f"{cuda_copies.checksum(flat[:size])} {took_ms:.3f}".encode())
     sock.recv(1)
@@ -40,10 +40,10 @@ def reader(sock: socket.socket, size: int) -> None:
 
 def keeper(sock: socket.socket, size: int) -> None:
     """Make a copy of known bytes for cudaIpc, send its handle, and stay until told to end."""
-    flat, export = cuda_copies.make(size, "cuda-ipc")
+    flat, weights_handle = cuda_copies.make(size, "cuda-ipc")
     flat.copy_(torch.arange(size, device="cuda", dtype=torch.int64).to(torch.uint8))
     torch.cuda.synchronize()
-    sock.send(f"{cuda_copies.checksum(flat)} {export.handle}".encode())
+    sock.send(f"{cuda_copies.checksum(flat)} {weights_handle.handle}".encode())
     sock.recv(1)
     torch.cuda.synchronize()
     sock.send(str(cuda_copies.checksum(flat)).encode())
@@ -52,7 +52,7 @@ def keeper(sock: socket.socket, size: int) -> None:
 def borrower(sock: socket.socket, size: int) -> None:
     """Map a copy by its handle, send its checksum, and store into it if told to."""
     handle = sock.recv(256).decode()
-    flat = cuda_copies.map_shared(Export(handle=handle), size)
+    flat = cuda_copies.map_shared(SharedWeightsHandle(handle=handle), size)
     sock.send(str(cuda_copies.checksum(flat)).encode())
     if sock.recv(1) == b"w":
         flat[size // 2] += 1
@@ -64,7 +64,7 @@ def lodger(sock: socket.socket, size: int) -> None:
     """Map a copy and drop it while a view of it remains; then drop the view. The test reads the
     free memory of the card before and after."""
     _, fds, _, _ = socket.recv_fds(sock, 64, 1)
-    flat = cuda_copies.map_shared(Export(fds[0]), size)
+    flat = cuda_copies.map_shared(SharedWeightsHandle(fds[0]), size)
     view = flat[: size // 4].view(torch.float16)
     del flat
     sock.send(str(float(view[:8].float().sum())).encode())
@@ -78,7 +78,7 @@ def lodger(sock: socket.socket, size: int) -> None:
 def writer(sock: socket.socket, size: int) -> None:
     """Map the copy and store into it, which ends the CUDA context of this process."""
     _, fds, _, _ = socket.recv_fds(sock, 64, 1)
-    flat = cuda_store.map_shared(fds[0], size).tensor()
+    flat = device_mapping.map_shared(fds[0], size).tensor()
     try:
         flat[: size // 2].fill_(7)
         torch.cuda.synchronize()

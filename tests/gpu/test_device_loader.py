@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from systems.engine.checkpoint import fill, pieces, plan_layout
-from systems.engine.cuda import loading as device_loader
+from systems.engine.cuda import loading
 from systems.engine.cuda.loading import fill_device
 from systems.models import ensure_backbone
 
@@ -30,6 +30,6 @@ def test_more_pieces_than_buffers_keep_their_places() -> None:
     fill_device(layout, tiny, whole)
     found = pieces(layout, tiny, 50_000)
     assert found is not None
-    assert len(found) > 2 * device_loader.READERS * device_loader.BUFFERS
-    device_loader.stream(found, flat)
+    assert len(found) > 2 * loading.READERS * loading.BUFFERS
+    loading.stream(found, flat)
     assert torch.equal(flat, whole)

@@ -49,10 +49,10 @@ def test_it_answers_and_audits_find_no_change(sharing: str, texts: dict[str, Any
     with system_class("serverless-lora")() as system:
         options = {"cuda_sharing": sharing, "audit_s": 0.5}
         texts[sharing], _ = answers(system, options)
-        wait_until(lambda: system.evidence().measured["audits"] >= 3, 30)
-        evidence = system.evidence()
-    assert evidence.problems == ()
-    assert evidence.measured["audits_changed"] == evidence.measured["audits_failed"] == 0
+        wait_until(lambda: system.system_trace().measured["audits"] >= 3, 30)
+        system_trace = system.system_trace()
+    assert system_trace.problems == ()
+    assert system_trace.measured["audits_changed"] == system_trace.measured["audits_failed"] == 0
     assert bool(system.info().exposures) == (sharing == "cuda-ipc")
     assert len(set(texts.values())) == 1, "the same tokens however it is shared"
 

@@ -9,21 +9,21 @@ from typing import Any
 import pyarrow as pa
 
 from harness import metrics
-from harness.cells import tables as assemble
+from harness.cells import tables as cell_tables
 from harness.cost import bill, price_sheet
 from harness.records import Cell, Manifest, Run, new_run, write_cell
 from systems.interface import (
     Activity,
     Deployment,
     Device,
-    Evidence,
     Function,
     MemoryOwner,
     MemoryStep,
-    RequestEvidence,
+    RequestTrace,
     Span,
     Stage,
     StartType,
+    SystemTrace,
 )
 
 MS = 1_000_000
@@ -68,7 +68,7 @@ def client() -> pa.Table:
     )
 
 
-def evidence() -> Evidence:
+def system_trace() -> SystemTrace:
     """Make the system trace of the same requests, in absolute times."""
 
     def at(ms: int) -> int:
@@ -86,10 +86,10 @@ def evidence() -> Evidence:
         Span(Stage.PREFILL, at(1002), at(1099)),
         Span(Stage.DECODE, at(1099), at(1299)),
     )
-    return Evidence(
+    return SystemTrace(
         requests=(
-            RequestEvidence("0", "A", at(2), at(901), StartType.COLD, "0", 1, cold),
-            RequestEvidence("1", "A", at(1001), at(1300), StartType.HOT, "0", 1, hot),
+            RequestTrace("0", "A", at(2), at(901), StartType.COLD, "0", 1, cold),
+            RequestTrace("1", "A", at(1001), at(1300), StartType.HOT, "0", 1, hot),
         ),
         memory=(
             MemoryStep(at(2), "cpu:0", MemoryOwner.WEIGHTS, None, 100_000_000),
@@ -100,13 +100,13 @@ def evidence() -> Evidence:
     )
 
 
-def tables(told: Evidence | None = None) -> dict[str, pa.Table]:
-    """Make the tables of a cell. ``told``: the system trace; default: ``evidence()``."""
-    seen = assemble.relative(evidence() if told is None else told, START)
+def tables(told: SystemTrace | None = None) -> dict[str, pa.Table]:
+    """Make the tables of a cell. ``told``: the system trace; default: ``system_trace()``."""
+    seen = cell_tables.relative(system_trace() if told is None else told, START)
     return {
-        "requests": assemble.requests_table(client(), seen, DEPLOYMENT),
-        "spans": assemble.spans_table(client(), seen),
-        "memory": assemble.memory_table(seen.memory, [], START, END),
+        "requests": cell_tables.requests_table(client(), seen, DEPLOYMENT),
+        "spans": cell_tables.spans_table(client(), seen),
+        "memory": cell_tables.memory_table(seen.memory, [], START, END),
         "billing": bill(
             seen.memory, seen.activity, {"A": 2, "B": 1}, price_sheet("alibaba-fc"),
             end_ns=END, threads=1,
@@ -116,7 +116,7 @@ def tables(told: Evidence | None = None) -> dict[str, pa.Table]:
 
 def unseen_tables() -> dict[str, pa.Table]:
     """Make the tables of an external endpoint, which has no system trace and no bill."""
-    found = tables(Evidence())
+    found = tables(SystemTrace())
     return found | {"billing": found["billing"].slice(0, 0)}
 
 

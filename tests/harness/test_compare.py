@@ -273,7 +273,7 @@ def versions(run: Run, **changes: Any) -> list[Cell]:
         "system": {
             "name": OURS,
             "policies": {"batching": "fill-or-expire"},
-            "options": {"shed": True, "spares": 0},
+            "options": {"shed": True, "prewarmed": 0},
         },
         "git": {"commit": "decade", "dirty": False},
         "deployment": {"dtype": "bfloat16", "devices": [{**device, "kind": "cuda"}]},
@@ -288,7 +288,7 @@ def test_versions_may_differ_in_policies_options_and_schema_and_say_in_which(run
     assert listed == {
         "system.policies.batching": {"c0ffee": "fill", "decade": "fill-or-expire"},
         "system.options.shed": {"c0ffee": False, "decade": True},
-        "system.options.spares": {"c0ffee": None, "decade": 0},
+        "system.options.prewarmed": {"c0ffee": None, "decade": 0},
         "deployment.devices.0.kind": {"c0ffee": None, "decade": "cuda"},
     }
     text = printed([differences_table(found)])

@@ -17,12 +17,12 @@ from systems.interface import (
     Deployment,
     Device,
     Endpoint,
-    Evidence,
     Function,
     Limits,
-    RequestEvidence,
+    RequestTrace,
     Span,
     Stage,
+    SystemTrace,
 )
 from systems.openai_endpoint import OpenAIEndpoint
 
@@ -63,7 +63,7 @@ def test_what_is_planted_is_found(
     server: ReferenceServer, model: str, check: str, words: str
 ) -> None:
     with pytest.raises(NotConformingError, match=words):
-        CHECKS[check](Subject(Endpoint(server.base_url, (model,)), [model], 2, Evidence))
+        CHECKS[check](Subject(Endpoint(server.base_url, (model,)), [model], 2, SystemTrace))
 
 
 def test_an_answer_that_is_no_http_fails_its_check_and_the_others_go_on(
@@ -74,16 +74,16 @@ def test_an_answer_that_is_no_http_fails_its_check_and_the_others_go_on(
     assert "BadStatusLine" in next(each.why for each in results if each.check == "streams")
 
 
-def _told(*stages: tuple[int, int]) -> Callable[[], Evidence]:
+def _told(*stages: tuple[int, int]) -> Callable[[], SystemTrace]:
     """Make the system trace of the check's own request. ``stages``: start and end (µs) of each
     stage, relative to the arrival of the request 20 ms before the trace is read."""
 
-    def evidence() -> Evidence:
+    def system_trace() -> SystemTrace:
         now = time.monotonic_ns() - 20_000_000
         spans = tuple(Span(Stage.PREFILL, now + a * 1000, now + b * 1000) for a, b in stages)
-        return Evidence((RequestEvidence("424242", "ref", now, spans=spans),))
+        return SystemTrace((RequestTrace("424242", "ref", now, spans=spans),))
 
-    return evidence
+    return system_trace
 
 
 @pytest.mark.parametrize(

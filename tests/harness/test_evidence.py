@@ -13,15 +13,15 @@ from harness.execution.live_executor import LiveExecutor
 from harness.execution.progress import Progress
 from harness.experiment import load
 from harness.records import Run
-from systems.errors import EvidenceError
+from systems.errors import SystemTraceError
 from systems.interface import (
     Deployment,
     Endpoint,
-    Evidence,
     MemoryOwner,
     MemoryStep,
     ServingSystem,
     SystemInfo,
+    SystemTrace,
 )
 
 
@@ -41,9 +41,9 @@ class Mistimed(ServingSystem):
     def info(self) -> SystemInfo:
         return SystemInfo(self.name, "1")
 
-    def evidence(self) -> Evidence:
+    def system_trace(self) -> SystemTrace:
         word: Any = "x"
-        return Evidence(memory=(MemoryStep(word, "cpu:0", MemoryOwner.KV, None, 1),))
+        return SystemTrace(memory=(MemoryStep(word, "cpu:0", MemoryOwner.KV, None, 1),))
 
     def stop(self) -> None:
         pass
@@ -57,5 +57,5 @@ def test_a_malformed_time_ends_a_run_in_one_line(
     monkeypatch.setattr(LiveExecutor, "_load", lambda *told: loaded)
     executor = LiveExecutor(RunContext(load("quickstart"), Run(tmp_path, {}), Progress()))
     cell: Any = SimpleNamespace(system=Mistimed(), deployment=None)
-    with pytest.raises(EvidenceError, match=r"^mistimed: evidence: memory\[0\]\.t_ns: "):
+    with pytest.raises(SystemTraceError, match=r"^mistimed: evidence: memory\[0\]\.t_ns: "):
         executor.run(cell, "a cell")

@@ -9,25 +9,25 @@ from typing import Any
 
 import pytest
 
-from systems import evidence
-from systems.errors import EvidenceError
+from systems import system_trace
+from systems.errors import SystemTraceError
 from systems.interface import (
     Activity,
     Decision,
-    Evidence,
     MemoryOwner,
     MemoryStep,
     ProcessorUse,
-    RequestEvidence,
+    RequestTrace,
     Span,
     Stage,
     StartType,
+    SystemTrace,
 )
 from systems.runtime.journal import Journal, read
 
 SPAN = Span(Stage.PREFILL, 5, 9)
-WHOLE = Evidence(
-    requests=(RequestEvidence("0", "f0", 1, 10, StartType.HOT, "0", 1, (SPAN,), 4, 9),),
+WHOLE = SystemTrace(
+    requests=(RequestTrace("0", "f0", 1, 10, StartType.HOT, "0", 1, (SPAN,), 4, 9),),
     memory=(MemoryStep(3, "cpu:0", MemoryOwner.KV, None, 100),),
     activity=(Activity(4, 9, "cpu:0", "0", "f0", 2),),
     processor=(ProcessorUse(4, 9, "cpu:0", "0", "f0", 7),),
@@ -37,15 +37,15 @@ WHOLE = Evidence(
 REQUEST, STEP, ACTIVITY = WHOLE.requests[0], WHOLE.memory[0], WHOLE.activity[0]
 
 
-def with_request(**fields: Any) -> Evidence:
+def with_request(**fields: Any) -> SystemTrace:
     return replace(WHOLE, requests=(replace(REQUEST, **fields),))
 
 
-def with_span(start_ns: Any, end_ns: Any) -> Evidence:
+def with_span(start_ns: Any, end_ns: Any) -> SystemTrace:
     return with_request(spans=(Span(Stage.PREFILL, start_ns, end_ns),))
 
 
-WRONG: dict[str, tuple[Evidence, str]] = {
+WRONG: dict[str, tuple[SystemTrace, str]] = {
     "a word": (with_span("x", 9), r"requests\[0\]\.spans\[0\]\.start_ns: "),
     "not a number": (with_span(5, float("nan")), r"requests\[0\]\.spans\[0\]\.end_ns: "),
     "too large": (with_request(received_ns=10**30), r"requests\[0\]\.received_ns: .* less than"),
@@ -64,17 +64,17 @@ WRONG: dict[str, tuple[Evidence, str]] = {
 
 
 def test_evidence_as_its_types_say_is_taken() -> None:
-    assert evidence.check(WHOLE, "a system") is WHOLE
+    assert system_trace.check(WHOLE, "a system") is WHOLE
 
 
 @pytest.mark.parametrize(("wrong", "words"), WRONG.values(), ids=WRONG)
-def test_evidence_of_another_type_is_refused_in_one_line(wrong: Evidence, words: str) -> None:
-    with pytest.raises(EvidenceError, match=r"^a system: evidence: " + words) as refused:
-        evidence.check(wrong, "a system")
+def test_evidence_of_another_type_is_refused_in_one_line(wrong: SystemTrace, words: str) -> None:
+    with pytest.raises(SystemTraceError, match=r"^a system: evidence: " + words) as refused:
+        system_trace.check(wrong, "a system")
     assert "\n" not in str(refused.value)
 
 
-WRITE: dict[str, Callable[[Journal, Evidence], None]] = {
+WRITE: dict[str, Callable[[Journal, SystemTrace], None]] = {
     "request": lambda written, seen: written.request(seen.requests[0]),
     "memory": lambda written, seen: written.memory(seen.memory[0]),
     "activity": lambda written, seen: written.activity(seen.activity[0]),
@@ -89,7 +89,7 @@ def test_a_journal_gives_back_what_was_written(tmp_path: Path) -> None:
     for write in WRITE.values():
         write(written, WHOLE)
     written.close()
-    assert evidence.check(read(tmp_path / "journal.jsonl"), "a system") == WHOLE
+    assert system_trace.check(read(tmp_path / "journal.jsonl"), "a system") == WHOLE
 
 
 @pytest.mark.parametrize(
@@ -102,5 +102,5 @@ def test_a_line_that_no_journal_writes_is_named(tmp_path: Path, line: str) -> No
     path = tmp_path / "journal.jsonl"
     good = b'{"kind":"problem","text":"one"}\n'
     path.write_bytes(good + line.encode(errors="surrogateescape") + b"\n")
-    with pytest.raises(EvidenceError, match=r"^journal\.jsonl, line 2: is no line of a journal"):
+    with pytest.raises(SystemTraceError, match=r"^journal\.jsonl, line 2: is no line of a journal"):
         read(path)

@@ -7,7 +7,7 @@ The link carries the schedule there, Locust's own messages both ways and the rec
 relates the clocks. What a worker sends to the system under test goes straight from its host.
 """
 
-from .gate import LoadHosts
+from .registry import LoadHosts
 from .seen import LoadHost
 
 __all__ = ["LoadHost", "LoadHosts"]

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from systems.engine.cuda import device_memory as cuda_driver
+from systems.engine.cuda import device_memory
 from systems.engine.cuda.virtual import access, call, driver, properties
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ class DeviceMapping:
 
     def tensor(self) -> Tensor:
         """Return all bytes without a copy; do not use the tensor after :meth:`close`."""
-        return cuda_driver.tensor(self._address, self._size)
+        return device_memory.tensor(self._address, self._size)
 
     def given_up(self) -> Tensor:
         """Return the tensor and hand over ownership: unmapped when no tensor or view is left."""
-        return cuda_driver.tensor(self._address, self._size, self.close)
+        return device_memory.tensor(self._address, self._size, self.close)
 
     def close(self) -> None:
         """Unmap. The memory is freed with its last descriptor and mapping."""
@@ -53,7 +53,7 @@ class DeviceMapping:
 def create(size: int, device: int = 0) -> tuple[DeviceMapping, int]:
     """Allocate at least ``size`` bytes of device memory. Return its writable mapping and a
     descriptor. Raise ``DeploymentError`` if the driver refuses, for example when out of memory."""
-    cuda = cuda_driver.started()
+    cuda = device_memory.started()
     wanted = _exportable(device)
     handle = call(cuda.cuMemCreate(_rounded(size, wanted), wanted, 0))
     kind = cuda.CUmemAllocationHandleType.CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR
@@ -65,7 +65,7 @@ def create(size: int, device: int = 0) -> tuple[DeviceMapping, int]:
 def own(size: int, device: int = 0) -> DeviceMapping:
     """Allocate device memory for this process alone. Bypasses torch's allocator, which would keep
     the whole allocation while a tensor occupies the rest left by rounding."""
-    cuda = cuda_driver.started()
+    cuda = device_memory.started()
     wanted = properties(device)
     handle = call(cuda.cuMemCreate(_rounded(size, wanted), wanted, 0))
     return DeviceMapping(handle, _rounded(size, wanted), device, writable=True)
@@ -73,7 +73,7 @@ def own(size: int, device: int = 0) -> DeviceMapping:
 
 def map_shared(fd: int, size: int, device: int = 0) -> DeviceMapping:
     """Map a shared copy read-only, and close its descriptor, which grants more."""
-    cuda = cuda_driver.started()
+    cuda = device_memory.started()
     kind = cuda.CUmemAllocationHandleType.CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR
     handle = call(cuda.cuMemImportFromShareableHandle(fd, kind))
     os.close(fd)

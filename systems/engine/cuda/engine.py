@@ -11,7 +11,7 @@ from torch import Tensor
 
 from systems.engine.batching import Batching, Running, start_sequence
 from systems.engine.config import ModelConfig
-from systems.engine.parting import Parted
+from systems.engine.migration import RequestSnapshot
 from systems.engine.requests import GenerationRequest, TokenEvent
 from systems.engine.weights import BackboneWeights
 
@@ -94,7 +94,7 @@ class CudaEngine(Batching):
             tokens += _choose(group, *outputs)
         return self._advance(joined, tokens)
 
-    def join(self, parted: Parted) -> None:
+    def join(self, parted: RequestSnapshot) -> None:
         self._slab.hold(len(self._sequences) + 1)
         super().join(parted)
 

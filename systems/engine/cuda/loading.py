@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from systems.engine.checkpoint import BackboneLayout, fill, open_sources, pieces
+from systems.engine.direct_io import PAGE, STEP, Piece, Source
 from systems.engine.private_memory import map_private
-from systems.engine.reading import PAGE, STEP, Piece, Source
 from systems.errors import DeploymentError
 
 CHUNK = STEP

@@ -17,8 +17,7 @@ from systems.runtime.calls import Call, Failure, Tokens
 from systems.runtime.messages import Sampling
 
 from . import body as bodies
-from . import schema
-from . import timeouts as patience
+from . import schema, timeouts
 from .completion import DONE, Answer, ChatShape, CompletionShape, Shape, event
 from .prompts import Prompts
 from .refusal import RefusalError
@@ -145,7 +144,7 @@ class Api:
         decoder = text.decoder(skip_special=body.skip_special_tokens)
         answer = Answer(shape, _new_id(shape), body.model, decoder, body.stops, len(prompt))
         try:
-            async with asyncio.timeout(self._limits.request_timeout_s + patience.WRITE_S):
+            async with asyncio.timeout(self._limits.request_timeout_s + timeouts.WRITE_S):
                 if body.stream:
                     usage = body.stream_options.include_usage
                     return await self._stream(request, call, answer, usage=usage)
@@ -154,7 +153,7 @@ class Api:
             return response
         except TimeoutError:
             # The client does not read its response, so it cannot be told either.
-            patience.abort(request.protocol)
+            timeouts.abort(request.protocol)
             raise ConnectionResetError("the client does not read") from None
         finally:
             self._settle(call, None)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from . import timeouts as patience
+from . import timeouts
 from .refusal import RefusalError
 
 T = TypeVar("T", bound=BaseModel)
@@ -16,14 +16,14 @@ T = TypeVar("T", bound=BaseModel)
 
 async def read(request: web.Request) -> bytes:
     """Read the whole body. ``RefusalError`` if it is larger than the application's
-    ``client_max_size`` or takes longer than ``patience.BODY_S``."""
+    ``client_max_size`` or takes longer than ``timeouts.BODY_S``."""
     if (request.content_length or 0) > request.client_max_size:
         raise _too_large(request)
     try:
-        async with asyncio.timeout(patience.BODY_S):
+        async with asyncio.timeout(timeouts.BODY_S):
             return await request.read()
     except TimeoutError:
-        message = f"the body did not arrive within {patience.BODY_S:g} s"
+        message = f"the body did not arrive within {timeouts.BODY_S:g} s"
         raise RefusalError(408, message, "body_too_slow") from None
     except web.HTTPRequestEntityTooLarge:
         raise _too_large(request) from None

@@ -18,8 +18,7 @@ from pathlib import Path
 
 from systems.errors import ConfinementError
 
-from . import landlock, seccomp, system_calls
-from . import paths as view
+from . import landlock, paths, seccomp, system_calls
 
 MAX_DESCRIPTORS = 256
 """For an instance on the CPU: its socket, a backbone, and what its libraries open and close."""
@@ -156,7 +155,7 @@ def check_files(kind: str, folders: Iterable[Path]) -> None:
     own files."""
     if _SIGHT in MEASURES_OF_A_FUNCTION[kind]:
         for folder in folders:
-            view.check_links(folder)
+            paths.check_links(folder)
 
 
 def settle_in(kind: str, own: Collection[Path], memory_bytes: int | None = None) -> None:
@@ -167,7 +166,7 @@ def settle_in(kind: str, own: Collection[Path], memory_bytes: int | None = None)
     if _SPACE in later and memory_bytes is not None:
         _bound_memory(memory_bytes)
     if _SIGHT in later and _sees_less():
-        view.narrow_to(own)
+        paths.narrow_to(own)
 
 
 def _bound_memory(nbytes: int) -> None:

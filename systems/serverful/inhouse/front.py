@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from systems.interface import Decision
-from systems.runtime.calls import Call, Failure, Tokens, evidence_of
+from systems.runtime.calls import Call, Failure, Tokens, request_trace
 from systems.runtime.channel import AsyncChannel, close_all
 from systems.runtime.incoming import BadMessageError
 from systems.runtime.journal import Journal
 from systems.runtime.messages import Cancel, Message, Request, RequestFields, StepToken
 from systems.runtime.times import Step
 
-from .deck import Deck
-from .messages import Drop, Hold, Join, Joined, Parted, Release, Stepped, Switched
+from .backbone_deployment import BackboneDeployment
+from .messages import Drop, Hold, Join, Joined, Release, Released, Stepped, Switched
 from .placement import Place, Placement
 
 
@@ -39,7 +39,7 @@ class Front:
     """What the HTTP surface asks. Lives in the event loop, which is its only thread.
     ``plan`` is what is deployed; ``channels`` lead to the replicas, in their order."""
 
-    def __init__(self, plan: Deck, placement: Placement, journal: Journal) -> None:
+    def __init__(self, plan: BackboneDeployment, placement: Placement, journal: Journal) -> None:
         self.plan = plan
         self._placement = placement
         self._journal = journal
@@ -80,7 +80,7 @@ class Front:
         """The answer's last bytes go out now (None: it never gets there); keep the evidence."""
         if call.deadline is not None:
             call.deadline.cancel()
-        self._journal.request(evidence_of(call, responded_ns))
+        self._journal.request(request_trace(call, responded_ns))
 
     def _time_out(self, call: Call, limit_s: float) -> None:
         call.answers.put_nowait(Failure(504, f"no answer within request_timeout_s={limit_s:g}"))
@@ -112,13 +112,13 @@ class Front:
 
     def heard(self, replica: int, message: Message, fds: list[int]) -> None:
         """What a replica says. Raise ``BadMessageError`` where that was not asked for."""
-        if not isinstance(message, Parted):
+        if not isinstance(message, Released):
             close_all(fds)
         match message:
             case Stepped():
                 step = Step.of(message.start_ns, message.t_ns, time.monotonic_ns())
                 self._deliver(replica, message.tokens, step)
-            case Parted():
+            case Released():
                 self._parted(replica, message, fds)
             case Joined():
                 self._joined(replica, message)
@@ -162,7 +162,7 @@ class Front:
         for place in places:  # after all have left: none of an adapter's own runs as it is dropped
             self._bring(place)
 
-    def _parted(self, replica: int, message: Parted, fds: list[int]) -> None:
+    def _parted(self, replica: int, message: Released, fds: list[int]) -> None:
         """Send it on, unless it has ended or nobody waits for it any more."""
         request = message.request
         move = self._moving.get(request)

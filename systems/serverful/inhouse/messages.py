@@ -68,7 +68,7 @@ class Drop(Message, frozen=True):
     adapter: Name
 
 
-class RequestSnapshot(Part, frozen=True):
+class SnapshotMessage(Part, frozen=True):
     """What a running request has come to; its keys and values come along as a memory file of
     ``shape`` and ``dtype``. ``draws``: the state of its random stream, in hexadecimal."""
 
@@ -89,7 +89,7 @@ class Join(Message, frozen=True):
     """Hands over a request that ran on another replica."""
 
     request: RequestFields
-    state: RequestSnapshot
+    state: SnapshotMessage
 
 
 class Ready(Message, frozen=True):
@@ -114,13 +114,13 @@ class Switched(Message, frozen=True):
     t_ns: Nanoseconds
 
 
-class Parted(Message, frozen=True):
+class Released(Message, frozen=True):
     """Gives a request back, unless it has ended (not ``there``). One that ran comes with its
     ``state``, and a descriptor."""
 
     request: RequestId
     there: bool
-    state: RequestSnapshot | None = None
+    state: SnapshotMessage | None = None
 
 
 class Joined(Message, frozen=True):
@@ -129,7 +129,7 @@ class Joined(Message, frozen=True):
     request: RequestId
 
 
-REPLICA_SAYS = Incoming(Ready | Stepped | Switched | Parted | Joined | Failed, descriptors=1)
+REPLICA_SAYS = Incoming(Ready | Stepped | Switched | Released | Joined | Failed, descriptors=1)
 REPLICA_HEARS = Incoming(
     Configure | Hold | Drop | Request | Cancel | Release | Join | Stop,
     descriptors=1,

@@ -123,24 +123,24 @@ class Replica:
     def _release(self, message: m.Release, fds: list[int]) -> None:  # noqa: ARG002
         """Give a request back: as it came, or with all it has come to. One that has ended
         meanwhile has said so already."""
-        from . import parcels
+        from . import snapshots
 
         request = message.request
         queued = self._queue.pop(request, None)
         if queued is None:
-            self._channel.send(m.Parted(request, there=False))
+            self._channel.send(m.Released(request, there=False))
         elif self._waiting.pop(request, None) is not None:
-            self._channel.send(m.Parted(request, there=True))
+            self._channel.send(m.Released(request, there=True))
         else:
-            state, fd = parcels.pack(self._engine.part(request))
-            self._channel.send(m.Parted(request, there=True, state=state), [fd])
+            state, fd = snapshots.pack(self._engine.part(request))
+            self._channel.send(m.Released(request, there=True, state=state), [fd])
             os.close(fd)
 
     def _join(self, message: m.Join, fds: list[int]) -> None:
-        from . import parcels
+        from . import snapshots
 
         request = message.request.for_engine()
-        self._engine.join(parcels.unpack(request, message.state, fds[0]))
+        self._engine.join(snapshots.unpack(request, message.state, fds[0]))
         self._queue[request.request_id] = Queued(request.request_id, request.adapter, True)
         self._channel.send(m.Joined(request.request_id))
 

@@ -33,7 +33,7 @@ from systems.runtime.journal import Journal
 from systems.runtime.messages import Message
 
 from . import replica as replicas
-from .deck import make_deck
+from .backbone_deployment import make_deck
 from .front import Front
 from .messages import Configure, Ready, TableShape
 from .options import Options
@@ -127,15 +127,17 @@ class Server:
         )
         theirs.close()
         channel = self._channel(ours, replica)
-        deck, limits = self._deck, self._deck.deployment.limits
+        deployed, limits = self._deck, self._deck.deployment.limits
         told = Configure(
             scheme=self._config["scheme"],
             device=device,
-            model_dir=str(deck.deployment.backbones[deck.backbone]),
-            layout=deck.layout.to_json(),
-            adapters={name: str(deck.functions[name].adapter) for name in held},
+            model_dir=str(deployed.deployment.backbones[deployed.backbone]),
+            layout=deployed.layout.to_json(),
+            adapters={name: str(deployed.functions[name].adapter) for name in held},
             # Places for all: where none of its adapters is idle, a replica takes one more.
-            table=TableShape(deck.rank, tuple(sorted(deck.targets)), len(deck.adapters)),
+            table=TableShape(
+                deployed.rank, tuple(sorted(deployed.targets)), len(deployed.adapters)
+            ),
             threads=self._options.replica_threads(),
             slots=batch,
             max_context_tokens=limits.max_context_tokens,

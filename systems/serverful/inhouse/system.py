@@ -16,15 +16,15 @@ from systems.interface import (
     Activity,
     Decision,
     Deployment,
-    Evidence,
-    RequestEvidence,
+    RequestTrace,
     SystemInfo,
+    SystemTrace,
 )
 from systems.runtime import journal
 from systems.serverful.ports import ports
 from systems.serverful.system import ServerPlan, ServerSystem
 
-from .deck import make_deck
+from .backbone_deployment import make_deck
 from .options import Options
 from .schemes import PROFILED
 
@@ -89,13 +89,13 @@ class InHouse(ServerSystem):
         )
 
     def _plan(self, deployment: Deployment, backbone: str, port: int) -> ServerPlan:
-        deck = make_deck(deployment, backbone)
+        deployed = make_deck(deployment, backbone)
         on_cpu = deployment.devices[0].kind == "cpu"
         return ServerPlan(
             name=backbone,
             command=[sys.executable, "-m", "systems.serverful.inhouse.server"],
             base_url=f"http://{deployment.host}:{port}",
-            models={name: name for name in deck.functions},
+            models={name: name for name in deployed.functions},
             threads=self._options.replica_threads() * self._options.replicas,
             device=deployment.devices[0].name if on_cpu else None,
         )
@@ -119,7 +119,7 @@ class InHouse(ServerSystem):
         self._plans = plans
         super()._start(folder)
 
-    def _told(self, seen: Evidence) -> Evidence:
+    def _told(self, seen: SystemTrace) -> SystemTrace:
         if self._folder is None:
             return seen
         folder = self._folder.path
@@ -142,7 +142,7 @@ class InHouse(ServerSystem):
                 yield replace(each, instance_id=name, threads=threads)
 
 
-def _named(request: RequestEvidence, server: str) -> RequestEvidence:
+def _named(request: RequestTrace, server: str) -> RequestTrace:
     """Its replica by its server's name too."""
     replica = request.instance_id
     return replace(request, instance_id=f"{server}/{replica}") if replica else request

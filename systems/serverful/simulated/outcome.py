@@ -9,10 +9,10 @@ from typing import Any
 from systems.interface import (
     Activity,
     Decision,
-    Evidence,
     MemoryStep,
-    RequestEvidence,
+    RequestTrace,
     StartType,
+    SystemTrace,
 )
 
 from .front import Call
@@ -46,10 +46,10 @@ class Outcome:
             "status": call.status,
         }
 
-    def evidence(self) -> Evidence:
+    def system_trace(self) -> SystemTrace:
         of = {name: each.server.backbone for each in self.servers for name in each.server.adapters}
         calls = self.calls.values()
-        return Evidence(
+        return SystemTrace(
             requests=tuple(_request(call, of[call.function]) for call in calls),
             memory=tuple(self.memory),
             activity=tuple(self._held()),
@@ -71,7 +71,7 @@ class Outcome:
         """Return the start-up time of the slowest server; all start at once."""
         found: dict[str, float] = {}
         for server in (each.server for each in self.servers):
-            startup_s = server.laws.startup_s(len(server.held))
+            startup_s = server.latency.startup_s(len(server.held))
             for name, value in {"startup_s": startup_s, **server.timings}.items():
                 found[name] = max(value, found.get(name, 0.0))
         return found
@@ -81,9 +81,9 @@ def _name(backbone: str, replica: int) -> str:
     return f"{backbone}/{replica}"
 
 
-def _request(call: Call, backbone: str) -> RequestEvidence:
+def _request(call: Call, backbone: str) -> RequestTrace:
     ok = call.status == "ok"
-    return RequestEvidence(
+    return RequestTrace(
         request_id=str(call.work.id),
         function_id=call.function,
         received_ns=call.received_ns,

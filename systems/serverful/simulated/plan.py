@@ -13,7 +13,7 @@ from systems.serverful.inhouse.schemes import Scheme
 from systems.simulation.profile import Profile
 
 from .holdings import ReplicaBytes
-from .laws import ReplicaLaws
+from .latency import ReplicaLatencyModel
 from .sizing import Fitted, Needs, fit
 
 
@@ -24,7 +24,7 @@ class Server:
 
     backbone: str
     adapters: Mapping[str, str | None]
-    laws: ReplicaLaws
+    latency: ReplicaLatencyModel
     timings: Mapping[str, float]
 
     @property
@@ -39,12 +39,12 @@ class Server:
     @property
     def weights_bytes(self) -> int:
         """Weights of a replica; one that merges (and was timed) holds a copy of what it writes."""
-        size = self.laws.size
+        size = self.latency.size
         return size.weights_bytes + (size.adapted_bytes if self.timings else 0)
 
     @property
     def process_bytes(self) -> int:
-        return round(self.laws.servers.process_bytes.value)
+        return round(self.latency.servers.process_bytes.value)
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,14 @@ def servers(
     kind = deployment.devices[0].kind
     found = []
     for backbone in dict.fromkeys(function.backbone for function in deployment.functions):
-        laws = ReplicaLaws.of(profile, model_size(backbone, dtype, rank, kind), dtype)
+        latency = ReplicaLatencyModel.of(profile, model_size(backbone, dtype, rank, kind), dtype)
         adapters = {
             each.id: each.id if each.adapter else None
             for each in deployment.functions
             if each.backbone == backbone
         }
-        timings = laws.timings() if scheme.profile and any(adapters.values()) else {}
-        found.append(Server(backbone, {**adapters, backbone: None}, laws, timings))
+        timings = latency.timings() if scheme.profile and any(adapters.values()) else {}
+        found.append(Server(backbone, {**adapters, backbone: None}, latency, timings))
     return found
 
 
@@ -94,7 +94,7 @@ def staff(
 
 
 def _needs(server: Server, deployment: Deployment, options: Options, profile: Profile) -> Needs:
-    size = server.laws.size
+    size = server.latency.size
     capacity = options.max_adapters or server.capacity
     return Needs(
         server.backbone,
@@ -107,7 +107,7 @@ def _needs(server: Server, deployment: Deployment, options: Options, profile: Pr
 
 def _request_bytes(server: Server, deployment: Deployment, profile: Profile) -> int:
     """Return the KV cache of the longest request in bytes."""
-    tokens, each = deployment.limits.max_context_tokens, server.laws.size.kv_bytes_per_token
+    tokens, each = deployment.limits.max_context_tokens, server.latency.size.kv_bytes_per_token
     return slot_bytes(each, tokens) if profile.kv_slots else tokens * each
 
 

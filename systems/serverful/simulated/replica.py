@@ -13,7 +13,7 @@ from systems.serverful.inhouse.batcher import Batcher, Choice, Queued
 from systems.simulation.clock import Shared
 from systems.simulation.worker import Work
 
-from .laws import ReplicaLaws
+from .latency import ReplicaLatencyModel
 
 Message = Callable[[], float]
 """Processed between two iterations; returns the ns by which it delays the next one."""
@@ -25,7 +25,7 @@ class Replica:
     time; ``switched`` gets the adapter now merged and the start time of the switch."""
 
     compute: Shared
-    laws: ReplicaLaws
+    latency: ReplicaLatencyModel
     batcher: Batcher
     slots: int
     deciding: AbstractContextManager[None]
@@ -49,18 +49,18 @@ class Replica:
     def request(self, work: Work, adapter: str | None, *, started: bool = False) -> float:
         self.work[work.id] = work
         self._queue[work.id] = Queued(work.id, adapter, started)
-        return self.laws.move_ns(work.prompt_tokens + work.output_tokens - work.left) * started
+        return self.latency.move_ns(work.prompt_tokens + work.output_tokens - work.left) * started
 
     def hold(self) -> float:
         """Load an adapter."""
-        return self.laws.laws.adapter_ns()
+        return self.latency.latency.adapter_ns()
 
     def drop(self, adapter: str) -> float:
         """Remove an adapter, which must not be merged."""
         if adapter != self.merged:
             return 0.0
         self.merged = None
-        return self.laws.switch_ns(adapter, None)
+        return self.latency.switch_ns(adapter, None)
 
     def part(self, request: int, parted: Callable[[Work, bool], None]) -> float:
         """Hand a request to ``parted``, with whether it had started; nothing if it has ended."""
@@ -70,7 +70,7 @@ class Replica:
         work = self.work.pop(request)
         parted(work, queued.started)
         done = work.prompt_tokens + work.output_tokens - work.left
-        return self.laws.move_ns(done) * queued.started
+        return self.latency.move_ns(done) * queued.started
 
     def cancel(self, request: int) -> float:
         self._queue.pop(request, None)
@@ -100,7 +100,7 @@ class Replica:
         if choice.merged == self.merged:
             self._run(choice)
             return
-        switch_ns = self.laws.switch_ns(self.merged, choice.merged)
+        switch_ns = self.latency.switch_ns(self.merged, choice.merged)
         self.merged = choice.merged
         self.compute.start(switch_ns, partial(self._switched, choice, self.now()))
 
@@ -117,9 +117,9 @@ class Replica:
         merged = choice.merged is not None
         if fresh:
             tokens = [self.work[each.id].prompt_tokens for each in batch]
-            takes_ns = self.laws.prefill_ns(tokens, adapters, merged)
+            takes_ns = self.latency.prefill_ns(tokens, adapters, merged)
         else:
-            takes_ns = self.laws.step_ns(len(batch), adapters, merged)
+            takes_ns = self.latency.step_ns(len(batch), adapters, merged)
         ids = [each.id for each in batch]
         self.compute.start(takes_ns, partial(self._stepped, ids, self.now()))
 

@@ -41,22 +41,22 @@ def simulate(
     options, scheme = Options.model_validate(dict(deployment.options)), SCHEMES[name]
     planned = servers(scheme, deployment, profile, dtype, adapter_rank)
     staffed = staff(planned, deployment, options, profile)
-    world = _World(deployment, options, scheme, profile)
-    fronts = [world.front(each) for each in staffed]
+    cluster = _World(deployment, options, scheme, profile)
+    fronts = [cluster.front(each) for each in staffed]
     found = {
         function: front
         for each, front in zip(staffed, fronts, strict=True)
         for function in each.server.adapters
     }
-    calls = world.replay(found, arrivals)
+    calls = cluster.replay(found, arrivals)
     return Outcome(
         calls,
         staffed,
         sorted((s for front in fronts for s in front.holdings.steps), key=attrgetter("t_ns")),
         sorted((d for front in fronts for d in front.decisions), key=attrgetter("t_ns")),
         round(profile.response_s.value * 1e9),
-        world.threads,
-        world.deciding.measured(),
+        cluster.threads,
+        cluster.deciding.measured(),
     )
 
 
@@ -98,7 +98,7 @@ class _World:
         front = Front(
             self._clock,
             placement,
-            Holdings(lambda: self._clock.now, server.laws.size, staffed.bytes),
+            Holdings(lambda: self._clock.now, server.latency.size, staffed.bytes),
             timeout_ns=round(self._deployment.limits.request_timeout_s * 1e9),
             interval_ns=round(options.migration_interval_s * 1e9) if migrates else None,
         )
@@ -111,7 +111,7 @@ class _World:
         server = staffed.server
         return Replica(
             self._compute[staffed.replicas[number].device.name],
-            server.laws,
+            server.latency,
             self._scheme.batcher(staffed.batch, server.held, server.timings),
             staffed.batch,
             self.deciding,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .artifacts import Artifact, CopyKey, Timer
-from .world import HOST
+from .cluster_spec import HOST
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from typing import Any
 from . import actions as act
 from . import events as ev
 from .artifacts import AWAKE, Artifact, CopyKey, Release
-from .keeping import Keeping
+from .cluster_spec import ClusterSpec
+from .keep_alive_manager import KeepAliveManager
 from .memory import Holding
 from .policies import PolicySet
 from .policies.batching import Batch
@@ -29,7 +30,6 @@ from .state import (
     State,
     TemplatePhase,
 )
-from .world import World
 
 
 def _unwatched(device: str, holding: Holding, size: int) -> None:
@@ -41,16 +41,16 @@ class Controller:
 
     def __init__(
         self,
-        world: World,
+        cluster: ClusterSpec,
         policy_set: PolicySet,
         watch_memory: MemoryWatcher = _unwatched,
         explain: Explain | None = None,
     ) -> None:
         self.policies = policies = policy_set.make()
-        self.state = State(world, watch_memory, policy_set.new_rate, Notices(policies), explain)
+        self.state = State(cluster, watch_memory, policy_set.new_rate, Notices(policies), explain)
         self._out: list[act.Action] = []
         self._provisioning = Provisioning(self.state, policies, self._out)
-        self._keeping = Keeping(self.state, policies, self._provisioning, self._out)
+        self._keeping = KeepAliveManager(self.state, policies, self._provisioning, self._out)
         self._batches = 0
         self._handlers: dict[type, Callable[[Any, int], None]] = {
             ev.Deployed: self._deployed,
@@ -83,7 +83,7 @@ class Controller:
     # -- requests ---------------------------------------------------------------------------
 
     def _arrived(self, event: ev.RequestArrived, now: int) -> None:
-        function = self.state.world.functions[event.function]
+        function = self.state.cluster.functions[event.function]
         self.state.estimates(function.id).rate.observe(now)
         retry_after_ns = self.policies.admission.retry_after_ns(function.id, self.state, now)
         if retry_after_ns is not None:
@@ -117,7 +117,7 @@ class Controller:
         request.cancelled = True
         self._out.append(act.CancelRequest(instance, request.id))
         timer = Release(instance, request.id, request.batch)
-        until_ns = now + self.state.world.settings.release_grace_ns
+        until_ns = now + self.state.cluster.settings.release_grace_ns
         self._out.append(act.SetTimer(timer, until_ns))
 
     def _nobody_waits(self, function: str, now: int) -> None:
@@ -460,7 +460,7 @@ class Controller:
             return
         if timer.request not in instance.running and instance.prefilling != timer.batch:
             return
-        grace_s = self.state.world.settings.release_grace_ns / 1e9
+        grace_s = self.state.cluster.settings.release_grace_ns / 1e9
         self._fail_running(instance, f"it kept a cancelled request for {grace_s:g} s")
         self.state.not_waiting(instance)
         self._provisioning.stop(instance)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from .artifacts import PRECEDENCE, Artifact
-from .world import BatchLaw, FunctionSpec
+from .cluster_spec import BatchLatency, FunctionSpec
 
 _FORGET = 0.9
 """Weight that an observation loses to the next."""
@@ -77,12 +77,12 @@ RATES: dict[str, Callable[[int], Rate]] = {
 }
 
 
-class LearntLaw:
+class LearntLatency:
     """T(b) by least squares over what was observed, older observations counting less."""
 
     __slots__ = ("_b", "_bb", "_bt", "_n", "_t")
 
-    def __init__(self, prior: BatchLaw) -> None:
+    def __init__(self, prior: BatchLatency) -> None:
         self._n = self._b = self._bb = self._t = self._bt = 0.0
         if prior.first_ns:
             for batch in (1, _PRIOR_BATCH):
@@ -122,7 +122,7 @@ class Estimates:
 
     def __init__(self, function: FunctionSpec, rate: Rate) -> None:
         self.rate = rate
-        self.law = LearntLaw(function.law)
+        self.law = LearntLatency(function.law)
         self.delay_ns = {a: float(function.delay_ns.get(a, 0)) for a in PRECEDENCE}
 
     def loaded(self, artifact: Artifact, delay_ns: int) -> None:

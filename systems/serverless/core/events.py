@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .artifacts import Artifact, CopyKey, Timer
-from .world import HOST, DeviceSpec
+from .cluster_spec import HOST, DeviceSpec
 
 
 @dataclass(frozen=True, slots=True)

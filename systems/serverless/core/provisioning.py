@@ -80,7 +80,7 @@ class Provisioning:
                 return
 
     def _new_instance(self, function_id: str, now: int) -> Instance:
-        function = self._state.world.functions[function_id]
+        function = self._state.cluster.functions[function_id]
         device = self._policies.placement.choose(function, self._state, now)
         key = self._policies.sharing.copy_for(
             function.backbone, device.spec.id, self._next_instance
@@ -105,7 +105,7 @@ class Provisioning:
             for owner, size in self._shape(instance, goal).items()
         )
         if instance.copy not in self._state.copies:
-            need += self._state.world.backbones[instance.function.backbone].bytes
+            need += self._state.cluster.backbones[instance.function.backbone].bytes
         return need + self._template_need(instance)
 
     def _shape(self, instance: Instance, goal: Residency) -> dict[MemoryOwner, int]:
@@ -155,7 +155,7 @@ class Provisioning:
 
     def template_early(self, host_id: str) -> None:
         """Start a host's template before anybody needs it, where that is wanted."""
-        if self._state.world.settings.template_at_deployment and self._policies.preloading.forks:
+        if self._state.cluster.settings.template_at_deployment and self._policies.preloading.forks:
             host = self._state.hosts[host_id]
             self._hold_template(host, self._state.devices_of(host_id)[0])
             self._start_template(host_id)
@@ -171,7 +171,7 @@ class Provisioning:
         host."""
         if host.template_device is not None:
             return
-        settings = self._state.world.settings
+        settings = self._state.cluster.settings
         host.template_device = device.spec.id
         device.memory.resize(TEMPLATE, settings.template_bytes)
         self._state.host_memory.resize(_on_host(device), settings.template_host_bytes)
@@ -179,7 +179,7 @@ class Provisioning:
     def _template_need(self, instance: Instance) -> int:
         """Bytes of its host's template, where ``instance`` is the first to be forked from it."""
         held = self._state.host_of(instance).template_device is not None
-        return 0 if held or not instance.forked else self._state.world.settings.template_bytes
+        return 0 if held or not instance.forked else self._state.cluster.settings.template_bytes
 
     def lose_template(self, host: Host) -> str | None:
         """The template is gone, its memory with it; the device that held it, if any did."""
@@ -204,7 +204,7 @@ class Provisioning:
         del self._state.hosts[host_id]
 
     def _new_copy(self, device: Device, instance: Instance) -> BackboneCopy:
-        size = self._state.world.backbones[instance.function.backbone].bytes
+        size = self._state.cluster.backbones[instance.function.backbone].bytes
         owner = None if instance.copy.shared else instance.function.id
         copy = BackboneCopy(instance.copy, size, owner_function=owner)
         device.memory.resize(copy.holding, size)
@@ -216,7 +216,9 @@ class Provisioning:
         if instance.phase is not Phase.STARTING or not self._process_asked(instance):
             return False
         copy = self._state.copies[instance.copy]
-        ready = self._state.world.settings.eager_backbone or Artifact.LIBRARIES in instance.in_place
+        ready = (
+            self._state.cluster.settings.eager_backbone or Artifact.LIBRARIES in instance.in_place
+        )
         if copy.key.shared and copy.load is None and ready:
             self._loads += 1
             copy.load, copy.asked_ns = self._loads, now
@@ -250,7 +252,7 @@ class Provisioning:
     def may_retry(self, function: str) -> bool:
         """A start of ``function`` failed; whether another may be tried."""
         self._failed_starts[function] = self._failed_starts.get(function, 0) + 1
-        return self._failed_starts[function] < self._state.world.settings.start_attempts
+        return self._failed_starts[function] < self._state.cluster.settings.start_attempts
 
     def forgive(self, function: str) -> None:
         self._failed_starts.pop(function, None)
@@ -290,7 +292,7 @@ class Provisioning:
     def offload(self, instance: Instance, residency: Residency) -> None:
         """Have an idle or sleeping instance keep no more than ``residency``. A container is kept
         only where the host has room for it."""
-        settings, size = self._state.world.settings, instance.function.dormant_bytes
+        settings, size = self._state.cluster.settings, instance.function.dormant_bytes
         host = self._state.host_of(instance)
         if residency == DORMANT and host.dormant_bytes + size > settings.container_memory_bytes:
             residency = GONE

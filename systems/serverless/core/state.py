@@ -11,10 +11,10 @@ from typing import Any
 from systems.interface import MemoryOwner
 
 from .artifacts import AWAKE, PRECEDENCE, Artifact, CopyKey, Residency
+from .cluster_spec import HOST, ClusterSpec, DeviceSpec, FunctionSpec
 from .estimates import Estimates, Rate
 from .memory import Holding, MemoryLedger
 from .policy import Notices
-from .world import HOST, DeviceSpec, FunctionSpec, World
 
 _ON_DEVICE = (MemoryOwner.CONTEXT, MemoryOwner.ADAPTERS, MemoryOwner.KV)
 _ON_HOST = MemoryOwner.HOST_TIER
@@ -200,19 +200,19 @@ class State:
 
     def __init__(
         self,
-        world: World,
+        cluster: ClusterSpec,
         watch: MemoryWatcher,
         new_rate: Callable[[], Rate],
         notices: Notices,
         explain: Explain | None = None,
     ) -> None:
-        self.world = world
+        self.cluster = cluster
         self.explain = explain
         self._notices = notices
         self._watch = watch
         self.devices: dict[str, Device] = {}
         self.hosts: dict[str, Host] = {}
-        self.add_devices(world.devices.values())
+        self.add_devices(cluster.devices.values())
         self.host_memory = MemoryLedger(1 << 62, partial(watch, HOST))
         """Of all hosts together."""
         self.copies: dict[CopyKey, BackboneCopy] = {}
@@ -243,7 +243,7 @@ class State:
         """What was learnt of ``function``."""
         found = self._estimates.get(function)
         if found is None:
-            spec = self.world.functions[function]
+            spec = self.cluster.functions[function]
             found = self._estimates[function] = Estimates(spec, self._new_rate())
         return found
 
@@ -331,7 +331,7 @@ class State:
             del self.homes[copy.key.backbone][copy.key.device]
 
     def shared_copies_on(self, device: str) -> Iterator[BackboneCopy]:
-        for backbone in self.world.backbones:
+        for backbone in self.cluster.backbones:
             copy = self.copies.get(CopyKey(backbone, device))
             if copy is not None:
                 yield copy

@@ -19,7 +19,7 @@ def resting(device: Device, state: State) -> list[Instance]:
 
 def kv_floor(instance: Instance, state: State) -> int:
     """The KV cache of one request of full length: what an instance that can serve holds."""
-    return instance.function.kv_bytes(state.world.settings.max_context_tokens)
+    return instance.function.kv_bytes(state.cluster.settings.max_context_tokens)
 
 
 def items(instances: Sequence[Instance], state: State, now_ns: int) -> list[Item]:
@@ -40,7 +40,7 @@ def items(instances: Sequence[Instance], state: State, now_ns: int) -> list[Item
         value = rate * max(learnt.delay_ns[Artifact.ADAPTER], 1.0)
         found.append(Item(instance.id, value, spec.parked_bytes, instance.device, after))
     for key, value in roots.items():
-        size = state.world.backbones[key.backbone].bytes
+        size = state.cluster.backbones[key.backbone].bytes
         found.append(Item(key, value, size, key.device))
     return found
 

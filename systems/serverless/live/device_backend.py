@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.artifacts import Artifact
 from .messages import Configure
 from .weights import store
-from .weights.handle import Export
+from .weights.handle import SharedWeightsHandle
 
 if TYPE_CHECKING:
     from systems.engine.adapter import AdapterWeights, StoredAdapter
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DeviceBackend:
     """The functions of one kind of device."""
 
-    weights: Callable[[BackboneLayout, Path, Export], BackboneWeights]
+    weights: Callable[[BackboneLayout, Path, SharedWeightsHandle], BackboneWeights]
     """Returns the weights of a checkpoint directory: mapped from the shared copy, or, if the handle
     is empty, read into private memory."""
     adapter: Callable[[Path, BackboneLayout, Stamps], Any]
@@ -47,7 +47,9 @@ class Place:
     """Artifacts that stay in the process when offloaded, since they take no device memory."""
 
 
-def _weights_on_cpu(layout: BackboneLayout, model_dir: Path, shared: Export) -> BackboneWeights:
+def _weights_on_cpu(
+    layout: BackboneLayout, model_dir: Path, shared: SharedWeightsHandle
+) -> BackboneWeights:
     from systems.engine import private_weights
     from systems.engine.weights import BackboneWeights
 
@@ -84,7 +86,9 @@ def _engine_on_cpu(
     )
 
 
-def _weights_on_cuda(layout: BackboneLayout, model_dir: Path, shared: Export) -> BackboneWeights:
+def _weights_on_cuda(
+    layout: BackboneLayout, model_dir: Path, shared: SharedWeightsHandle
+) -> BackboneWeights:
     from systems.engine import private_weights
     from systems.engine.weights import BackboneWeights
 
@@ -173,15 +177,15 @@ def _empty_cache() -> None:
     torch.cuda.empty_cache()
 
 
-PLACES: Mapping[str, Place] = {
-    "cpu": Place(
+BACKENDS: Mapping[str, DeviceBackend] = {
+    "cpu": DeviceBackend(
         _weights_on_cpu,
         _adapter_on_cpu,
         _engine_on_cpu,
         adapt=lambda engine, adapter: False,  # noqa: ARG005
         give_back=lambda: None,
     ),
-    "cuda": Place(
+    "cuda": DeviceBackend(
         _weights_on_cuda,
         _adapter_on_cuda,
         _engine_on_cuda,

@@ -35,10 +35,10 @@ from systems.runtime.links import secret
 from systems.runtime.sandbox import confine
 from systems.serverless.options import Options
 
+from ..core.cluster_spec import HOST
 from ..core.policies.registry import policy_set
-from ..core.world import HOST
 from . import kernel_cache, mps
-from .cluster.gate import Gate, offer_of
+from .cluster.registry import AgentRegistry, offer_of
 from .node import Node
 from .plan import Plan, make_plan, without_devices
 from .platform import Platform
@@ -58,7 +58,7 @@ async def serve(config: dict[str, Any]) -> None:
     if plan.options.mps:
         journal.exposure(mps.EXPOSURE)
     account = Account(journal, audited=plan.options.audit_s is not None)
-    gate: Gate | None = None
+    gate: AgentRegistry | None = None
     if deployment.cluster is None:
         platform = Platform(plan, policies, journal)
         node = Node(
@@ -74,7 +74,7 @@ async def serve(config: dict[str, Any]) -> None:
     else:
         platform = Platform(without_devices(plan), policies, journal)
         offer = offer_of(plan, forks=policies.forks)
-        gate = Gate(platform, journal, account, offer, secret.take())
+        gate = AgentRegistry(platform, journal, account, offer, secret.take())
     app = Api(platform, texts, tokens).application()
     runner = PatientRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
     stop = _stop_event()

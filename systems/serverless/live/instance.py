@@ -31,9 +31,9 @@ from systems.runtime.messages import (
 from systems.runtime.sandbox import confine
 
 from ..core.artifacts import Artifact
-from . import device_backend as placing
+from . import device_backend
 from . import messages as m
-from .weights.handle import Export
+from .weights.handle import SharedWeightsHandle
 
 if TYPE_CHECKING:
     from systems.engine.batching import Batching
@@ -54,7 +54,7 @@ class Instance:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._config: m.Configure
-        self._place: placing.Place
+        self._place: device_backend.DeviceBackend
         self._layout: BackboneLayout
         self._weights: BackboneWeights | None = None
         self._adapter: Any = None  # in the form that its place takes it in
@@ -120,7 +120,7 @@ class Instance:
 
     def _configure(self, message: m.Configure, fds: list[int]) -> None:  # noqa: ARG002
         self._config = message
-        self._place = placing.PLACES[message.device]
+        self._place = device_backend.BACKENDS[message.device]
 
     def _load(self, message: m.LoadArtifact, fds: list[int]) -> None:
         artifact = message.artifact
@@ -158,7 +158,9 @@ class Instance:
         if self._place.start is not None:
             self._place.start()
             self._read_adapter()
-        self._weights = self._place.weights(self._layout, model_dir, Export.of(message.handle, fds))
+        self._weights = self._place.weights(
+            self._layout, model_dir, SharedWeightsHandle.of(message.handle, fds)
+        )
 
     def _load_adapter(self, message: m.LoadArtifact, fds: list[int]) -> None:  # noqa: ARG002
         """Nothing is left of it where a device had to be waited for anyway, or where it stayed in

@@ -28,7 +28,7 @@ from systems.runtime import process
 from .plan import Plan
 
 ENTRIES = "kernel_cache_entries"
-"""Key in ``Evidence.measured``: cache entries when the endpoint became ready."""
+"""Key in ``SystemTrace.measured``: cache entries when the endpoint became ready."""
 _STAMP = "slbench-"
 
 
@@ -42,7 +42,7 @@ class Filled:
 
     @property
     def measured(self) -> Mapping[str, float]:
-        """Return the values for ``Evidence.measured``."""
+        """Return the values for ``SystemTrace.measured``."""
         return {
             ENTRIES: self.entries,
             "kernels_compiled": self.compiled,

@@ -14,7 +14,7 @@ from systems.runtime import processor
 from systems.runtime.channel import close_all
 from systems.runtime.children import GRACE_S, Child, kill, why
 from systems.runtime.incoming import BadMessageError
-from systems.runtime.liveness import Watch, Watched
+from systems.runtime.liveness import LivenessMonitor, Monitored
 from systems.runtime.messages import Failed, Message, Started, Stop
 from systems.runtime.processes import Processes
 from systems.runtime.processor import Metered
@@ -27,10 +27,10 @@ from . import messages as m
 from . import roles
 from .nodes import Provisioned
 from .plan import Plan
-from .spares import Spares
+from .prewarmed import PrewarmedProcesses
 from .weights import cuda_ipc, mappings, store
 from .weights.auditing import Audit, Audits, Sum
-from .weights.handle import Export
+from .weights.handle import SharedWeightsHandle
 
 
 @dataclass(slots=True, eq=False)
@@ -62,7 +62,7 @@ class StoredCopy:
     """A shared backbone: what it is mapped by (on a device nothing until it is loaded), and the
     loading of it."""
 
-    export: Export
+    weights_handle: SharedWeightsHandle
     load: int
     """Which loading of it this is."""
     loader: Child | None = None
@@ -97,9 +97,9 @@ class Node:
         self._on_tokens = on_tokens
         self._processes = Processes(plan.device, roles.TEMPLATE)
         fork = partial(self._processes.fork, roles.INSTANCE)
-        self._spares = Spares(plan, self.copies, fork, kill)
+        self._prewarmed = PrewarmedProcesses(plan, self.copies, fork, kill)
         self.threads: int | None = None
-        self._watch = Watch(self._children, self._give_up)
+        self._watch = LivenessMonitor(self._children, self._give_up)
         self._on_exposure = on_exposure
         self._on_metered = on_metered
         self._on_problem = on_problem
@@ -121,12 +121,12 @@ class Node:
     def _children(self) -> list[Child]:
         found = [live.child for live in self.instances.values() if live.child]
         found += [copy.loader for copy in self.copies.values() if copy.loader]
-        found += self._spares.children
+        found += self._prewarmed.children
         found += [self._auditor] if self._auditor else []
         template = self._processes.template
         return found if template is None else [*found, template]
 
-    def _give_up(self, child: Watched, reason: str) -> None:
+    def _give_up(self, child: Monitored, reason: str) -> None:
         assert isinstance(child, Child)
         child.verdict = reason
         kill(child)
@@ -149,7 +149,7 @@ class Node:
         self.instances[instance.id] = instance
         instance.timeline.begin(Stage.WARMING, time.monotonic_ns())
         try:
-            instance.child = self._take_spare(instance, action) or self._begin(instance, action)
+            instance.child = self._take_prewarmed(instance, action) or self._begin(instance, action)
         except OSError as error:
             instance.reason = str(error)
             self._instance_ended(instance, None)
@@ -164,24 +164,24 @@ class Node:
             partial(self._instance_ended, instance),
         )
 
-    def _take_spare(self, instance: LiveInstance, action: act.StartInstance) -> Child | None:
+    def _take_prewarmed(self, instance: LiveInstance, action: act.StartInstance) -> Child | None:
         """A process that is there, and says so again."""
         backbone = self._plan.functions[action.function].backbone
-        spare = self._spares.take(backbone, action.device) if action.forked else None
-        if spare is None:
+        prewarmed_process = self._prewarmed.take(backbone, action.device) if action.forked else None
+        if prewarmed_process is None:
             return None
-        instance.timeline = spare.timeline
+        instance.timeline = prewarmed_process.timeline
         instance.timeline.begin(Stage.WARMING, time.monotonic_ns())
-        child = spare.become(
+        child = prewarmed_process.become(
             partial(self._instance_says, instance), partial(self._instance_ended, instance)
         )
         child.channel.send(m.Begin())
         return child
 
-    def _refill_spares(self, instance: LiveInstance) -> None:
+    def _refill_prewarmed(self, instance: LiveInstance) -> None:
         """Spares are made when an instance is ready: before, they would be in its way."""
         if instance.copy is not None and self._processes.template is not None:
-            self._spares.refill(instance.copy)
+            self._prewarmed.refill(instance.copy)
 
     def _instance_says(self, instance: LiveInstance, message: Message, fds: list[int]) -> None:  # noqa: ARG002
         now = time.monotonic_ns()
@@ -193,7 +193,7 @@ class Node:
                 instance.timeline.end(Stage(artifact.value), now)
                 self._post(ev.ArtifactLoaded(instance.id, artifact))
                 if artifact is Artifact.KERNELS:
-                    self._refill_spares(instance)
+                    self._refill_prewarmed(instance)
             case m.Offloaded():
                 instance.offloaded()
                 self._offloaded(instance)
@@ -205,7 +205,7 @@ class Node:
     def _offloaded(self, instance: LiveInstance) -> None:
         """Its bytes count as free if they are: it is seen to have let go of a shared copy."""
         copy = self.copies.get(instance.copy) if instance.copy is not None else None
-        fd = copy.export.fd if copy and self._plan.device == "cpu" else None
+        fd = copy.weights_handle.fd if copy and self._plan.device == "cpu" else None
         pid = instance.child.pid if instance.child else None
         given = Artifact.BACKBONE in instance.giving_back
         if given and fd is not None and pid is not None and mappings.holds(pid, fd):
@@ -259,14 +259,14 @@ class Node:
         if instance.metered_from is None and action.artifact is not Artifact.LIBRARIES:
             before_ns = processor.used_ns(instance.child.pid) if instance.child.pid else 0
             instance.metered_from = time.monotonic_ns(), before_ns or 0
-        layout, export = None, Export()
+        layout, weights_handle = None, SharedWeightsHandle()
         if action.copy is not None:
             instance.copy = action.copy
             layout = self._plan.layout(action.copy.backbone)
             if action.copy.shared:
-                export = self.copies[action.copy].export
-        told = m.LoadArtifact(action.artifact, layout, export.handle)
-        instance.child.channel.send(told, export.fds)
+                weights_handle = self.copies[action.copy].weights_handle
+        told = m.LoadArtifact(action.artifact, layout, weights_handle.handle)
+        instance.child.channel.send(told, weights_handle.fds)
 
     def _offload_artifacts(self, action: act.OffloadArtifacts) -> None:
         self.send(action.instance, m.OffloadArtifacts(tuple(action.artifacts)))
@@ -312,9 +312,12 @@ class Node:
 
     def _start_loader(self, key: CopyKey, load: int) -> None:
         name = f"backbone:{key.backbone}"
-        size = self._plan.world.backbones[key.backbone].bytes
+        size = self._plan.cluster.backbones[key.backbone].bytes
         on_host = self._plan.device == "cpu"
-        stored = StoredCopy(Export(store.create(name, size)) if on_host else Export(), load)
+        stored = StoredCopy(
+            SharedWeightsHandle(store.create(name, size)) if on_host else SharedWeightsHandle(),
+            load,
+        )
         self.copies[key] = stored
         stored.timeline.begin(Stage.BACKBONE, time.monotonic_ns())
         stored.loader = self._processes.begin(
@@ -322,7 +325,7 @@ class Node:
             partial(self._loader_says, key, stored),
             partial(self._loader_ended, key, stored),
         )
-        stored.loader.pulse.answers = False
+        stored.loader.heartbeat.answers = False
         told = m.FillCopy(
             device=self._plan.device,
             sharing=self._plan.options.cuda_sharing,
@@ -330,7 +333,7 @@ class Node:
             layout=self._plan.layout(key.backbone),
             model_dir=str(self._plan.model_dir(key.backbone)),
         )
-        stored.loader.channel.send(told, stored.export.fds)
+        stored.loader.channel.send(told, stored.weights_handle.fds)
 
     def _loader_says(
         self,
@@ -352,15 +355,15 @@ class Node:
     def _loaded(
         self, stored: StoredCopy, loader: Child, message: m.CopyLoaded, fds: list[int]
     ) -> None:
-        made = Export.of(message.handle, fds)
-        if bool(made) == bool(stored.export):
+        made = SharedWeightsHandle.of(message.handle, fds)
+        if bool(made) == bool(stored.weights_handle):
             close_all(fds)
             raise BadMessageError("loaded: a descriptor or a handle on a card, none on the host")
-        stored.export = made or stored.export
+        stored.weights_handle = made or stored.weights_handle
         stored.sum = Sum.of(message.sum) if message.sum else None
         stored.timeline.end(Stage.BACKBONE, time.monotonic_ns())
         stored.loader = None
-        if stored.export.handle:
+        if stored.weights_handle.handle:
             stored.keeper = loader
             self._on_exposure(cuda_ipc.EXPOSURE)
         else:
@@ -375,7 +378,7 @@ class Node:
             self._post(ev.BackboneFailed(key, stored.load, reason))
 
     def _drop_backbone(self, action: act.DropBackbone) -> None:
-        self._spares.drop(action.copy)
+        self._prewarmed.drop(action.copy)
         self._close(action.copy)
 
     def _close(self, key: CopyKey) -> None:
@@ -383,7 +386,7 @@ class Node:
         stored = self.copies.pop(key, None)
         if stored is None:
             return
-        close_all(stored.export.fds)
+        close_all(stored.weights_handle.fds)
         loader, stored.loader = stored.loader, None
         keeper, stored.keeper = stored.keeper, None
         if loader is not None:
@@ -405,11 +408,11 @@ class Node:
             lambda message, fds: said(message),  # noqa: ARG005
             over,
         )
-        self._auditor.pulse.answers = False
-        export = self.copies[key].export
+        self._auditor.heartbeat.answers = False
+        weights_handle = self.copies[key].weights_handle
         nbytes = self._plan.layouts[key.backbone].nbytes
-        told = m.SumCopy(self._plan.device, nbytes, export.handle)
-        self._auditor.channel.send(told, export.fds)
+        told = m.SumCopy(self._plan.device, nbytes, weights_handle.handle)
+        self._auditor.channel.send(told, weights_handle.fds)
 
     # -- the end ----------------------------------------------------------------------------
 

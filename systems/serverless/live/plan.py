@@ -13,9 +13,9 @@ from systems.errors import DeploymentError
 from systems.interface import Deployment, Function
 from systems.runtime.sandbox import confine
 
-from ..core.world import World
+from ..core.cluster_spec import ClusterSpec
 from ..options import Options
-from ..sizing import FunctionSize, MachineSize, world_of
+from ..sizing import FunctionSize, MachineSize, make_cluster_spec
 from .apart import check_apart, folders
 from .messages import Configure, SlotShape
 
@@ -29,7 +29,7 @@ class Plan:
     layouts: Mapping[str, BackboneLayout]
     adapters: Mapping[str, AdapterFiles]
     functions: Mapping[str, Function]
-    world: World
+    cluster: ClusterSpec
 
     @property
     def device(self) -> str:
@@ -81,14 +81,14 @@ def make_plan(deployment: Deployment, *, forks: bool) -> Plan:
         for function in deployment.functions
         if function.adapter is not None
     }
-    world = _world(deployment, options, layouts, adapters, functions, forks)
-    _check_memory(world)
-    return Plan(deployment, options, layouts, adapters, functions, world)
+    cluster = _world(deployment, options, layouts, adapters, functions, forks)
+    _check_memory(cluster)
+    return Plan(deployment, options, layouts, adapters, functions, cluster)
 
 
 def without_devices(plan: Plan) -> Plan:
     """Return the plan for a platform whose nodes provide the devices."""
-    return replace(plan, world=replace(plan.world, devices={}))
+    return replace(plan, cluster=replace(plan.cluster, devices={}))
 
 
 def _world(
@@ -98,7 +98,7 @@ def _world(
     adapters: Mapping[str, AdapterFiles],
     functions: Mapping[str, Function],
     forks: bool,
-) -> World:
+) -> ClusterSpec:
     kind = deployment.devices[0].kind
 
     def size(function: Function) -> FunctionSize:
@@ -108,7 +108,7 @@ def _world(
             kv_bytes_per_token=layout.config.kv_bytes_per_token(layout.dtype, kind),
         )
 
-    return world_of(
+    return make_cluster_spec(
         deployment,
         options,
         _machine(deployment, options, forks=forks),
@@ -144,14 +144,14 @@ def _slots(deployment: Deployment) -> int:
     return max(1, cores // deployment.instance_threads(cores))
 
 
-def _check_memory(world: World) -> None:
+def _check_memory(cluster: ClusterSpec) -> None:
     """Check that each function fits each device alone; several functions take turns."""
-    for function in world.functions.values():
-        kv = function.kv_bytes(world.settings.max_context_tokens)
-        weights = world.backbones[function.backbone].bytes
+    for function in cluster.functions.values():
+        kv = function.kv_bytes(cluster.settings.max_context_tokens)
+        weights = cluster.backbones[function.backbone].bytes
         own = function.adapter_bytes + function.context_bytes + kv
-        need = weights + own + world.settings.template_bytes
-        for device in world.devices.values():
+        need = weights + own + cluster.settings.template_bytes
+        for device in cluster.devices.values():
             if need > device.memory_bytes:
                 raise DeploymentError(
                     f"device {device.id}: {device.memory_bytes / 2**30:.2f} GiB cannot hold"

@@ -18,7 +18,7 @@ from systems.interface import (
     MemoryStep,
     ProcessorUse,
 )
-from systems.runtime.calls import Call, Failure, Tokens, evidence_of
+from systems.runtime.calls import Call, Failure, Tokens, request_trace
 from systems.runtime.journal import Journal
 from systems.runtime.messages import Cancel, Request, StepToken
 from systems.runtime.processor import Metered
@@ -26,11 +26,11 @@ from systems.runtime.times import Step
 
 from ..core import actions as act
 from ..core import events as ev
+from ..core.cluster_spec import DeviceSpec
 from ..core.controller import Controller
 from ..core.memory import Holding
 from ..core.policies import PolicySet
 from ..core.state import TemplatePhase
-from ..core.world import DeviceSpec
 from .messages import Cancelled, Decoded, Prefilled, Progress, RunBatch
 from .nodes import AnyNode
 from .plan import Plan
@@ -48,7 +48,7 @@ class Platform:
         self.nodes: dict[str, AnyNode] = {}
         """By host."""
         explain = self._explain if plan.options.trace_decisions else None
-        self.controller = Controller(plan.world, policies, self._memory_changed, explain)
+        self.controller = Controller(plan.cluster, policies, self._memory_changed, explain)
         self._calls: dict[int, Call] = {}
         self._ids = itertools.count()
         self._events: deque[ev.Event] = deque()
@@ -104,7 +104,7 @@ class Platform:
             call.deadline.cancel()
         if call.done_ns is None:
             call.done_ns = time.monotonic_ns()
-        self._journal.request(evidence_of(call, responded_ns))
+        self._journal.request(request_trace(call, responded_ns))
 
     # -- events and actions -----------------------------------------------------------------
 

@@ -22,7 +22,7 @@ import psutil
 
 from systems import errors
 from systems.access import AccessTokens, check_address, headers
-from systems.interface import Deployment, Endpoint, Evidence, ServingSystem, SystemInfo
+from systems.interface import Deployment, Endpoint, ServingSystem, SystemInfo, SystemTrace
 from systems.runtime import journal
 from systems.runtime.links import secret
 from systems.runtime.links.address import ClusterAddress
@@ -63,7 +63,7 @@ class LiveServerless(ServingSystem):
         self._directory: Path | None = None
         self._gateway: subprocess.Popen[str] | None = None
         self._nodes: Nodes | None = None
-        self._evidence: Evidence | None = None
+        self._evidence: SystemTrace | None = None
         self._options = Options()
         self._policies = self._chosen(self._options, {})
         self._confinement: tuple[str, ...] = ()
@@ -131,7 +131,7 @@ class LiveServerless(ServingSystem):
             policies,
             options,
             self._confinement,
-            self.evidence().exposures,
+            self.system_trace().exposures,
         )
 
     def deploy(self, deployment: Deployment) -> Endpoint:
@@ -193,12 +193,12 @@ class LiveServerless(ServingSystem):
             f"{self.name}: the gateway ended before it answered; its last words are on stderr"
         )
 
-    def evidence(self) -> Evidence:
+    def system_trace(self) -> SystemTrace:
         if self._evidence is not None:
             return self._evidence
-        return self._read() if self._directory else Evidence()
+        return self._read() if self._directory else SystemTrace()
 
-    def _read(self) -> Evidence:
+    def _read(self) -> SystemTrace:
         found = journal.read(self._journal)
         return replace(found, doubts=kernel_cache.doubts(found.measured))
 

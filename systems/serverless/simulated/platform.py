@@ -13,50 +13,50 @@ from systems.runtime.stages import Timeline
 from systems.simulation.clock import Clock
 from systems.simulation.decision_times import DecisionTimes
 from systems.simulation.hardware import hardware
-from systems.simulation.latency_model import Laws
+from systems.simulation.latency_model import LatencyModel
 from systems.simulation.profile import Profile
 from systems.simulation.worker import Work, Worker
 
 from ..core import actions as act
 from ..core import events as ev
 from ..core.artifacts import DORMANT, PARKED, Artifact, CopyKey
+from ..core.cluster_spec import ClusterSpec
 from ..core.controller import Controller
 from ..core.memory import Holding
 from ..core.policies import PolicySet
-from ..core.world import World
+from .prewarmed import PrewarmedProcesses
 from .running import Call, Copy, Process
-from .spares import Spares
 
 _NS = 1e9
 
 
 class Platform:
-    """One controller in virtual time. ``laws``: latency models by function; ``timeout_ns``: when a
-    waiting request fails."""
+    """One controller in virtual time. ``latency``: latency models by function; ``timeout_ns``: when
+    a waiting request fails."""
 
     def __init__(
         self,
-        world: World,
+        cluster: ClusterSpec,
         policies: PolicySet,
         profile: Profile,
-        laws: Mapping[str, Laws],
+        latency: Mapping[str, LatencyModel],
         *,
         timeout_ns: int,
-        spares: int = 0,
+        prewarmed: int = 0,
         trace_decisions: bool = False,
     ) -> None:
         self.clock = Clock()
         self.calls: dict[int, Call] = {}
         self.memory: list[MemoryStep] = []
         self.activity: list[Activity] = []
-        self._profile, self._laws, self._timeout_ns = profile, laws, timeout_ns
+        self._profile, self._laws, self._timeout_ns = profile, latency, timeout_ns
         self.decisions: list[Decision] = []
         explain = self._explain if trace_decisions else None
-        self.controller = Controller(world, policies, self._memory_changed, explain)
-        self._hardware = hardware(world.devices, self.clock, profile)
+        self.controller = Controller(cluster, policies, self._memory_changed, explain)
+        self._hardware = hardware(cluster.devices, self.clock, profile)
         self._template_cores = next(iter(self._hardware.values())).cores
         self._template = Timeline.empty()
-        self._spares = Spares(spares, self.clock, profile, self._hardware)
+        self._prewarmed = PrewarmedProcesses(prewarmed, self.clock, profile, self._hardware)
         self._processes: dict[int, Process] = {}
         self._copies: dict[CopyKey, Copy] = {}
         self._events: deque[ev.Event] = deque()
@@ -138,32 +138,32 @@ class Platform:
         self._post(ev.TemplateReady())
 
     def _start_instance(self, action: act.StartInstance) -> None:
-        laws = self._laws[action.function]
+        latency = self._laws[action.function]
         worker = Worker(
             self.clock,
             self._hardware[action.device].compute,
-            laws,
+            latency,
             partial(self._prefilled, action.instance),
             partial(self._finished, action.instance),
         )
-        process = Process(action.instance, action.device, laws, action.function, worker)
+        process = Process(action.instance, action.device, latency, action.function, worker)
         self._processes[process.id] = process
-        if action.forked and self._take_spare(process):
+        if action.forked and self._take_prewarmed(process):
             return
         process.timeline.begin(Stage.WARMING, self.clock.now)
         profile = self._profile
         seconds = profile.fork_s.value if action.forked else profile.process_s.value
         self._hardware[process.device].cores.start(seconds * _NS, partial(self._started, process))
 
-    def _take_spare(self, process: Process) -> bool:
+    def _take_prewarmed(self, process: Process) -> bool:
         """Use a prewarmed process for ``process``; return whether there was one."""
-        backbone = self.controller.state.world.functions[process.function].backbone
-        spare = self._spares.take(backbone, process.device)
-        if spare is None:
+        backbone = self.controller.state.cluster.functions[process.function].backbone
+        prewarmed_process = self._prewarmed.take(backbone, process.device)
+        if prewarmed_process is None:
             return False
-        process.spare, process.timeline = True, spare.timeline
+        process.prewarmed_process, process.timeline = True, prewarmed_process.timeline
         process.timeline.begin(Stage.WARMING, self.clock.now)
-        spare.become(lambda: self._after(0, partial(self._started, process)))
+        prewarmed_process.become(lambda: self._after(0, partial(self._started, process)))
         return True
 
     def _started(self, process: Process) -> None:
@@ -193,20 +193,20 @@ class Platform:
             cores.start(profile.libraries_s.value * _NS, loaded)
         elif artifact is Artifact.BACKBONE:
             process.copy = action.copy
-            if process.spare:
+            if process.prewarmed_process:
                 self._after(0, loaded)
             elif action.copy is not None and action.copy.shared:
                 self._hardware[process.device].link.start(profile.map_s.value * _NS, loaded)
             else:
-                self._hardware[process.device].disk.start(process.laws.backbone_ns(), loaded)
+                self._hardware[process.device].disk.start(process.latency.backbone_ns(), loaded)
         elif artifact is Artifact.ADAPTER:
-            if process.laws.size.adapter_bytes:
-                self._hardware[process.device].link.start(process.laws.adapter_ns(), loaded)
+            if process.latency.size.adapter_bytes:
+                self._hardware[process.device].link.start(process.latency.adapter_ns(), loaded)
             else:
                 self._after(0, loaded)
-        elif process.spare:
+        elif process.prewarmed_process:
             assert profile.spare_s is not None
-            process.spare = False
+            process.prewarmed_process = False
             self._hardware[process.device].compute.start(profile.spare_s.value * _NS, loaded)
         else:
             parked = process.residency == PARKED
@@ -222,7 +222,7 @@ class Platform:
         process.last_ready_ns = self.clock.now
         self._post(ev.ArtifactLoaded(process.id, artifact))
         if artifact is Artifact.KERNELS and process.copy is not None and process.copy.shared:
-            self._spares.refill(process.copy)
+            self._prewarmed.refill(process.copy)
 
     def _offload_artifacts(self, action: act.OffloadArtifacts) -> None:
         process = self._processes[action.instance]
@@ -237,13 +237,13 @@ class Platform:
     def _load_backbone(self, action: act.LoadBackbone) -> None:
         copy = self._copies[action.copy] = Copy()
         copy.timeline.begin(Stage.BACKBONE, self.clock.now)
-        laws = next(
-            laws
-            for function, laws in self._laws.items()
-            if self.controller.state.world.functions[function].backbone == action.copy.backbone
+        latency = next(
+            latency
+            for function, latency in self._laws.items()
+            if self.controller.state.cluster.functions[function].backbone == action.copy.backbone
         )
         disk = self._hardware[action.copy.device].disk
-        disk.start(laws.backbone_ns(), partial(self._backbone_loaded, action, copy))
+        disk.start(latency.backbone_ns(), partial(self._backbone_loaded, action, copy))
 
     def _backbone_loaded(self, action: act.LoadBackbone, copy: Copy) -> None:
         if not copy.dropped:
@@ -251,7 +251,7 @@ class Platform:
             self._post(ev.BackboneLoaded(action.copy, action.load))
 
     def _drop_backbone(self, action: act.DropBackbone) -> None:
-        self._spares.drop(action.copy)
+        self._prewarmed.drop(action.copy)
         self._copies.pop(action.copy).dropped = True
 
     # -- batches ----------------------------------------------------------------------------

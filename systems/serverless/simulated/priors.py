@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from systems.simulation.latency_model import Laws
+from systems.simulation.latency_model import LatencyModel
 
 from ..core.artifacts import Artifact
-from ..core.world import BatchLaw
+from ..core.cluster_spec import BatchLatency
 
 
-def batch_law(laws: Laws, prompt_tokens: int) -> BatchLaw:
+def batch_law(latency: LatencyModel, prompt_tokens: int) -> BatchLatency:
     """Return T(b) = T0 + α(b − 1) for prompts of this length, in ns."""
-    first, second = (laws.prefill_ns(b, b * prompt_tokens) for b in (1, 2))
-    return BatchLaw(round(first), round(second - first))
+    first, second = (latency.prefill_ns(b, b * prompt_tokens) for b in (1, 2))
+    return BatchLatency(round(first), round(second - first))
 
 
-def delays_ns(laws: Laws) -> dict[Artifact, int]:
+def delays_ns(latency: LatencyModel) -> dict[Artifact, int]:
     """Return the loading delay of each artifact in ns."""
-    profile = laws.profile
+    profile = latency.profile
     kernels_s = profile.kernels_s.value + profile.first_batch_s.value
     return {
         Artifact.LIBRARIES: round(profile.libraries_s.value * 1e9),
-        Artifact.BACKBONE: round(laws.backbone_ns()),
-        Artifact.ADAPTER: round(laws.adapter_ns()),
+        Artifact.BACKBONE: round(latency.backbone_ns()),
+        Artifact.ADAPTER: round(latency.adapter_ns()),
         Artifact.KERNELS: round(kernels_s * 1e9),
     }

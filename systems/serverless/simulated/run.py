@@ -6,23 +6,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from systems.interface import Deployment, Evidence, RequestEvidence
+from systems.interface import Deployment, RequestTrace, SystemTrace
 from systems.models.sizes import model_size
 from systems.runtime import stages
 from systems.simulation.arrival import Arrival
-from systems.simulation.latency_model import Laws
+from systems.simulation.latency_model import LatencyModel
 from systems.simulation.number import Number
 from systems.simulation.profile import Profile
 
+from ..core.cluster_spec import ClusterSpec
 from ..core.policies import PolicySet
-from ..core.world import World
 from ..options import Options
-from ..sizing import FunctionSize, MachineSize, world_of
+from ..sizing import FunctionSize, MachineSize, make_cluster_spec
 from . import priors
 from .platform import Platform
 from .running import Call
 
-LAW_TOKENS = 128
+PRIOR_PROMPT_TOKENS = 128
 """Prompt length for which the controller's T(b) is profiled."""
 
 
@@ -47,8 +47,8 @@ class Outcome:
             "status": call.status,
         }
 
-    def evidence(self) -> Evidence:
-        return Evidence(
+    def system_trace(self) -> SystemTrace:
+        return SystemTrace(
             requests=tuple(self._request(call) for call in self.platform.calls.values()),
             memory=tuple(self.platform.memory),
             activity=tuple(self.platform.activity),
@@ -59,10 +59,10 @@ class Outcome:
         """Return the decision times on this machine. Not part of the reproducible system trace."""
         return self.platform.decision_times.measured()
 
-    def _request(self, call: Call) -> RequestEvidence:
+    def _request(self, call: Call) -> RequestTrace:
         ok = call.status == "ok"
         spans = tuple(self.platform.waited(call)) if ok else ()
-        return RequestEvidence(
+        return RequestTrace(
             request_id=str(call.work.id),
             function_id=call.function,
             received_ns=call.received_ns,
@@ -92,20 +92,20 @@ def simulate(
         name: model_size(name, deployment.dtype, adapter_rank, kind)
         for name in deployment.backbones
     }
-    laws = {
-        function.id: Laws(profile, sizes[function.backbone], tiered)
+    latency = {
+        function.id: LatencyModel(profile, sizes[function.backbone], tiered)
         for function in deployment.functions
     }
-    world = build_world(deployment, policies, profile, laws)
+    cluster = build_cluster_spec(deployment, policies, profile, latency)
     timeout_ns = round(deployment.limits.request_timeout_s * 1e9)
     options = Options.model_validate(dict(deployment.options))
     platform = Platform(
-        world,
+        cluster,
         policies,
         profile,
-        laws,
+        latency,
         timeout_ns=timeout_ns,
-        spares=options.spares if policies.forks and kind == "cuda" else 0,
+        prewarmed=options.prewarmed if policies.forks and kind == "cuda" else 0,
         trace_decisions=options.trace_decisions,
     )
     platform.deploy()
@@ -117,26 +117,29 @@ def simulate(
     return Outcome(platform, profile)
 
 
-def build_world(
-    deployment: Deployment, policies: PolicySet, profile: Profile, laws: Mapping[str, Laws]
-) -> World:
+def build_cluster_spec(
+    deployment: Deployment,
+    policies: PolicySet,
+    profile: Profile,
+    latency: Mapping[str, LatencyModel],
+) -> ClusterSpec:
     """Build the cluster spec, which the controller decides by, from the profile."""
     forks = policies.forks
 
-    def size(law: Laws) -> FunctionSize:
+    def size(law: LatencyModel) -> FunctionSize:
         return FunctionSize(
             adapter_bytes=law.size.adapter_bytes,
             kv_bytes_per_token=law.size.kv_bytes_per_token,
-            law=priors.batch_law(law, LAW_TOKENS),
+            law=priors.batch_law(law, PRIOR_PROMPT_TOKENS),
             delay_ns=priors.delays_ns(law),
         )
 
-    return world_of(
+    return make_cluster_spec(
         deployment,
         Options.model_validate(dict(deployment.options)),
         _machine(deployment, profile, forks=forks),
-        {each.backbone: laws[each.id].size.weights_bytes for each in deployment.functions},
-        {each: size(laws[each.id]) for each in deployment.functions},
+        {each.backbone: latency[each.id].size.weights_bytes for each in deployment.functions},
+        {each: size(latency[each.id]) for each in deployment.functions},
         forks=forks,
     )
 

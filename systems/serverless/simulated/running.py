@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from systems.interface import Span
 from systems.runtime.stages import Timeline
-from systems.simulation.latency_model import Laws
+from systems.simulation.latency_model import LatencyModel
 from systems.simulation.worker import Work, Worker
 
 from ..core.artifacts import GONE, CopyKey, Residency
@@ -34,7 +34,7 @@ class Process:
 
     id: int
     device: str
-    laws: Laws
+    latency: LatencyModel
     function: str
     worker: Worker
     copy: CopyKey | None = None
@@ -46,7 +46,7 @@ class Process:
     busy_since_ns: int = 0
     calls: int = 0
     stopping: bool = False
-    spare: bool = False
+    prewarmed_process: bool = False
     """It was a prewarmed process and has not loaded its adapter yet."""
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from harness.replay.decode import decode
 from harness.replay.frames import Captured, Ending
-from tests.museum.playback import START_NS, play
-from tests.museum.streams import agrees, ours
+from tests.regression_mutants.playback import START_NS, play
+from tests.regression_mutants.streams import agrees, ours
 
 BEHAVIOURS = (
     "ref",

@@ -21,7 +21,7 @@ from systems.engine.checkpoint import (
     plan_layout,
     validate_checkpoint,
 )
-from systems.engine.reading import read
+from systems.engine.direct_io import read
 from systems.engine.weights import BackboneWeights
 from systems.errors import CheckpointError
 

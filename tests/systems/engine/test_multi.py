@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from systems.engine.adapter import AdapterWeights, load_adapter
 from systems.engine.checkpoint import BackboneLayout
-from systems.engine.crossing import rows_of
 from systems.engine.engine import Engine
+from systems.engine.grouped_lora import rows_of
 from systems.engine.merging import Merger
 from systems.engine.multi import MultiEngine
 from systems.engine.weights import BackboneWeights

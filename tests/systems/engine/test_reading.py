@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from systems.engine.checkpoint import fill, plan_layout
-from systems.engine.reading import PAGE, STEP, Piece, Source
-from systems.engine.residency import Residency
+from systems.engine.direct_io import PAGE, STEP, Piece, Source
+from systems.engine.page_cache import Residency
 from systems.errors import CheckpointError
 
 SIZE = 5 * PAGE + 1234

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from systems.runtime.calls import Call, evidence_of
+from systems.runtime.calls import Call, request_trace
 from systems.runtime.incoming import BadMessageError
 from systems.runtime.messages import Sampling
 from systems.runtime.times import Step
@@ -58,14 +58,14 @@ def test_evidence_has_when_a_request_was_served_by_our_own_clock() -> None:
     made = call()
     made.done_ns = 1_000
     made.stepped(Step.of(998, 999, 1_000))
-    said = evidence_of(made, 1_001)
+    said = request_trace(made, 1_001)
     assert (said.placed_ns, said.done_ns) == (PLACED, 1_000)
 
 
 def test_a_request_that_no_instance_was_given_was_not_served() -> None:
     waiting = call(placed_ns=None)
     waiting.done_ns = 500
-    said = evidence_of(waiting, None)
+    said = request_trace(waiting, None)
     assert (said.placed_ns, said.done_ns) == (None, None)
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from systems.errors import AdapterError
 from systems.interface import Deployment, Device, Function
 from systems.models import ensure_adapters, ensure_backbone
-from systems.serverful.inhouse.deck import make_deck
+from systems.serverful.inhouse.backbone_deployment import make_deck
 
 WEIGHTS = "adapter_model.safetensors"
 

@@ -11,7 +11,7 @@ from harness.conformance import examine
 from harness.conformance.talk import complete
 from systems.dlora import DLoRA
 from systems.errors import DeploymentError
-from systems.interface import Deployment, Device, Evidence, Function, Limits, Stage
+from systems.interface import Deployment, Device, Function, Limits, Stage, SystemTrace
 from systems.models import ensure_adapters, ensure_backbone
 from systems.multi_lora import MultiLoRA
 from systems.registry import system_class
@@ -45,7 +45,7 @@ def test_it_conforms(name: str, deployment: Deployment) -> None:
 
 
 @pytest.fixture(scope="module")
-def migrated(deployment: Deployment) -> tuple[dict[str, str], Evidence]:
+def migrated(deployment: Deployment) -> tuple[dict[str, str], SystemTrace]:
     """Answers alone and amid a crowd that moves between two replicas, and what was seen."""
     system = DLoRA()
     moving = deployment.model_copy(update={"options": MIGRATING})
@@ -70,30 +70,30 @@ def migrated(deployment: Deployment) -> tuple[dict[str, str], Evidence]:
         alone = [answer(item) for item in crowd]
         with ThreadPoolExecutor(len(crowd)) as pool:
             together = list(pool.map(answer, crowd))
-        evidence = system.evidence()
-    return {"alone": str(alone), "together": str(together)}, evidence
+        system_trace = system.system_trace()
+    return {"alone": str(alone), "together": str(together)}, system_trace
 
 
 def test_answers_survive_being_moved(
-    migrated: tuple[dict[str, str], Evidence],
+    migrated: tuple[dict[str, str], SystemTrace],
 ) -> None:
-    answers, evidence = migrated
-    assert any(each.kind == "migrate" for each in evidence.decisions), "nothing was moved"
+    answers, system_trace = migrated
+    assert any(each.kind == "migrate" for each in system_trace.decisions), "nothing was moved"
     assert answers["together"] == answers["alone"]
 
 
 def test_every_request_is_told_of_in_stages(
-    migrated: tuple[dict[str, str], Evidence],
+    migrated: tuple[dict[str, str], SystemTrace],
 ) -> None:
-    _, evidence = migrated
-    assert len(evidence.requests) == 2 * 24
-    for each in evidence.requests:
+    _, system_trace = migrated
+    assert len(system_trace.requests) == 2 * 24
+    for each in system_trace.requests:
         stages = [span.stage for span in each.spans]
         assert stages[-2:] == [Stage.PREFILL, Stage.DECODE]
-    assert evidence.memory
-    replicas = {each.instance_id for each in evidence.activity}
-    assert replicas == {"tiny/0", "tiny/1"} == {each.instance_id for each in evidence.requests}
-    assert evidence.measured["unmerged_s"] > 0, "dLoRA's own, before it served"
+    assert system_trace.memory
+    replicas = {each.instance_id for each in system_trace.activity}
+    assert replicas == {"tiny/0", "tiny/1"} == {each.instance_id for each in system_trace.requests}
+    assert system_trace.measured["unmerged_s"] > 0, "dLoRA's own, before it served"
 
 
 def test_a_second_device_is_refused(deployment: Deployment) -> None:

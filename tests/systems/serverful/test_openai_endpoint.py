@@ -67,7 +67,7 @@ def test_a_key_goes_with_every_request_and_is_told_nobody(
         assert endpoint.headers["Authorization"] == f"Bearer {KEY}"
         assert {endpoint.route(f).model for f in ("f0", "f1", "f2")} == {"theirs"}
         assert set(shown) == {f"Bearer {KEY}"}
-        assert KEY not in repr(endpoint) + repr(system.info()) + repr(system.evidence())
+        assert KEY not in repr(endpoint) + repr(system.info()) + repr(system.system_trace())
 
 
 def test_a_model_that_is_not_served_is_named(guarded: tuple[str, list[str | None]]) -> None:

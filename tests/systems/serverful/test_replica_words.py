@@ -21,7 +21,7 @@ from systems.models import ensure_adapters, ensure_backbone
 from systems.runtime import channel as wire
 from systems.runtime.messages import Sampling
 from systems.serverful.inhouse.front import Front
-from systems.serverful.inhouse.messages import REPLICA_SAYS, Joined, Parted
+from systems.serverful.inhouse.messages import REPLICA_SAYS, Joined, Released
 from systems.serverful.inhouse.placement import Costs, Placement
 from systems.serverful.inhouse.server import Server
 from systems.serverless.live.roles import INSTANCE, TEMPLATE
@@ -138,9 +138,9 @@ def test_any_words_of_a_replica_end_at_most_its_server(
     check()
 
 
-@pytest.mark.parametrize("message", [Parted(0, there=True), Joined(0)], ids=["parted", "joined"])
+@pytest.mark.parametrize("message", [Released(0, there=True), Joined(0)], ids=["parted", "joined"])
 def test_a_request_that_was_not_asked_back_ends_the_server_by_name(
-    message: Parted | Joined, deployment: Deployment
+    message: Released | Joined, deployment: Deployment
 ) -> None:
     ended, raised, _ = hear(deployment, [(msgspec.json.encode(message), 0)])
     assert ended.startswith("replica 0 ended: it said ")

@@ -50,7 +50,7 @@ def test_one_server_holds_every_adapter_of_a_backbone(
         endpoint = system.deploy(deployment)
         assert len(endpoint.pids) == 1
         assert {endpoint.route(name).base_url for name in NAMES} == {endpoint.base_url}
-        (log,) = (t for n, t in system.evidence().files.items() if n.endswith(".log"))
+        (log,) = (t for n, t in system.system_trace().files.items() if n.endswith(".log"))
     said = log.splitlines()[0].split()
     assert said[said.index("--max-loras") + 1] == "2"
     assert said[said.index("--max-cpu-loras") + 1] == "2"
@@ -64,7 +64,7 @@ def test_dedicated_is_a_server_a_function(recorded: Path, deployment: Deployment
         endpoint = system.deploy(deployment)
         assert len(endpoint.pids) == 2
         assert len({endpoint.route(name).base_url for name in NAMES}) == 2
-        held = {each.function_id for each in system.evidence().activity}
+        held = {each.function_id for each in system.system_trace().activity}
     assert held == set(NAMES)
 
 
@@ -73,10 +73,10 @@ def test_it_is_held_all_the_time_and_measures_its_ttft(
 ) -> None:
     with Vllm() as system:
         endpoint = system.deploy(deployment)
-        assert "ttft_n" not in system.evidence().measured, "nothing was asked yet"
+        assert "ttft_n" not in system.system_trace().measured, "nothing was asked yet"
         reply = complete(endpoint, "f0", 4)
         assert (reply.status, reply.answer.output_tokens) == (200, 4)
-        seen = system.evidence()
+        seen = system.system_trace()
     assert seen.measured["ttft_n"] == 1
     assert seen.measured["ttft_mean_s"] == pytest.approx(_recorded_ttft_s())
     assert seen.problems == ()
@@ -121,11 +121,11 @@ def test_a_recorded_death_in_a_stream_is_an_error_to_the_client_and_a_problem_of
         assert 1 <= len(answer.text_ns) < 300
         assert "EngineCore" in (answer.error or ""), "told in the stream, which is then ended"
         _gone(endpoint.pids)
-        evidence = system.evidence()
-    (problem,) = evidence.problems
+        system_trace = system.system_trace()
+    (problem,) = system_trace.problems
     assert "server smollm2-135m ended while it served, status 0" in problem
     assert "EngineDeadError" in problem
-    assert "ttft_n" not in evidence.measured, "it is not there to be asked"
+    assert "ttft_n" not in system_trace.measured, "it is not there to be asked"
 
 
 def test_what_vllm_refuses_is_recorded_as_a_refusal(recorded: Path, deployment: Deployment) -> None:

@@ -33,8 +33,8 @@ class ShedHopeless(Admission):
 
     def retry_after_ns(self, function: str, state: State, now_ns: int) -> int | None:  # noqa: ARG002
         learnt = state.estimates(function)
-        spec = state.world.functions[function]
-        limit = state.world.settings.max_batch_size
+        spec = state.cluster.functions[function]
+        limit = state.cluster.settings.max_batch_size
         serving = state.serving(function)
         ready_ns = 0.0 if serving else sum(learnt.delay_ns[a] for a in PRECEDENCE)
         servers = max(len(serving), 1)

@@ -36,7 +36,7 @@ class Batching(Policy, ABC):
 def able(device: Device, state: State) -> Iterator[Instance]:
     """Instances that could take a batch now. A function joins at most one new batch at a time to
     those it is decoding."""
-    limit = state.world.settings.max_batch_size
+    limit = state.cluster.settings.max_batch_size
     for instance in device.waiting.values():
         if instance.prefilling is None and len(instance.running) < limit:
             yield instance
@@ -62,7 +62,7 @@ class FirstComeFirstServed(Batching):
         if oldest is None:
             return None
         queue = state.queue(oldest.function.id)
-        room = state.world.settings.max_batch_size - len(oldest.running)
+        room = state.cluster.settings.max_batch_size - len(oldest.running)
         return Batch(oldest, tuple(islice(queue.values(), room)))
 
 
@@ -124,7 +124,7 @@ class FillOrExpire(Batching):
     ) -> tuple[float, float, int]:
         """Margin, when the batch is due, and its size."""
         queue = state.queue(instance.function.id)
-        room = state.world.settings.max_batch_size - len(instance.running)
+        room = state.cluster.settings.max_batch_size - len(instance.running)
         size = min(len(queue), room)
         oldest = next(iter(queue.values()))
         ttft_ns = slowdown * state.estimates(instance.function.id).law.ttft_ns(size)

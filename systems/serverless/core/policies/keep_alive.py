@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from ..cluster_spec import FunctionSpec, Settings
 from ..policy import Policy
-from ..world import FunctionSpec, Settings
 
 
 class KeepAlive(Policy, ABC):

@@ -8,9 +8,9 @@ from itertools import islice
 from typing import Any
 
 from ..artifacts import Artifact
+from ..cluster_spec import FunctionSpec
 from ..policy import Policy
 from ..state import Device, State
-from ..world import FunctionSpec
 
 
 class Placement(Policy, ABC):
@@ -42,8 +42,8 @@ class EarliestStart(Placement):
         learnt = state.estimates(function.id)
         load_ns = max(learnt.delay_ns[Artifact.BACKBONE], 1.0)
         ttft_ns = max(learnt.law.ttft_ns(1), 1.0)
-        weights = state.world.backbones[function.backbone].bytes
-        kv_bytes = function.kv_bytes(state.world.settings.max_context_tokens)
+        weights = state.cluster.backbones[function.backbone].bytes
+        kv_bytes = function.kv_bytes(state.cluster.settings.max_context_tokens)
         own = function.adapter_bytes + function.context_bytes + kv_bytes
         homes = state.homes.get(function.backbone, {})
         best: tuple[float, int] | None = None

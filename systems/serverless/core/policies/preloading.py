@@ -68,7 +68,7 @@ class ByDensity(Preloading):
         self._plans.pop(device, None)
 
     def residency(self, instance: Instance, state: State, now_ns: int) -> Residency:
-        settings = state.world.settings
+        settings = state.cluster.settings
         if now_ns - instance.idle_since_ns >= settings.container_keep_alive_ns:
             return GONE
         device = state.devices[instance.device]
@@ -83,7 +83,7 @@ class ByDensity(Preloading):
     def _plan(self, device: Device, state: State, now_ns: int) -> _Plan:
         """The plan of ``device``, made again once it is a keep-alive old."""
         plan = self._plans.get(device.spec.id)
-        if plan is None or now_ns - plan.made_ns >= state.world.settings.keep_alive_ns:
+        if plan is None or now_ns - plan.made_ns >= state.cluster.settings.keep_alive_ns:
             plan = _Plan(now_ns, residencies(device, state, now_ns))
             self._plans[device.spec.id] = plan
         return plan
@@ -96,7 +96,7 @@ class ByExpectedArrival(Preloading):
     name = "opportunistic-by-expected-arrival"
 
     def residency(self, instance: Instance, state: State, now_ns: int) -> Residency:
-        settings = state.world.settings
+        settings = state.cluster.settings
         idle_ns = now_ns - instance.idle_since_ns
         if idle_ns >= settings.container_keep_alive_ns:
             return GONE

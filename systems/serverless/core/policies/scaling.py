@@ -30,7 +30,7 @@ class WaitedAsLong(Scaling):
         queue = state.queue(function)
         if len(instances) >= len(state.devices):
             return False
-        if len(queue) > state.world.settings.max_batch_size * len(instances):
+        if len(queue) > state.cluster.settings.max_batch_size * len(instances):
             return True
         if any(instance.phase is Phase.STARTING for instance in instances.values()):
             return False

@@ -108,7 +108,7 @@ class Agent:
         )
         devices = tuple(
             msg.OfferedDevice(device.id, device.memory_bytes, device.slots)
-            for device in plan.world.devices.values()
+            for device in plan.cluster.devices.values()
         )
         self._heard = self._loop.time()
         self.link.expect(self._as_a_node())

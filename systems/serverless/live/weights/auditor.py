@@ -11,7 +11,7 @@ from systems.runtime.messages import Failed
 
 from ..messages import CopySum, SumCopy, Summed
 from . import store
-from .handle import Export
+from .handle import SharedWeightsHandle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ def main(channel: Channel) -> int:
     assert isinstance(message, SumCopy)
     start_ns = time.monotonic_ns()
     try:
-        found = _SUM[message.device](Export.of(message.handle, fds), message.nbytes)
+        found = _SUM[message.device](SharedWeightsHandle.of(message.handle, fds), message.nbytes)
     except (SystemsError, OSError, RuntimeError) as error:
         channel.send(Failed(str(error)))
         return 1
@@ -32,12 +32,12 @@ def main(channel: Channel) -> int:
     return 0
 
 
-def _on_host(copy: Export, nbytes: int) -> int:
+def _on_host(copy: SharedWeightsHandle, nbytes: int) -> int:
     assert copy.fd is not None, "a copy on the host is a memory file"
     return store.checksum(store.map_readable(copy.fd), nbytes)
 
 
-def _on_device(copy: Export, nbytes: int) -> int:
+def _on_device(copy: SharedWeightsHandle, nbytes: int) -> int:
     from systems.engine.cuda import context
 
     from . import cuda_copies
@@ -46,4 +46,4 @@ def _on_device(copy: Export, nbytes: int) -> int:
     return cuda_copies.checksum(cuda_copies.map_shared(copy, nbytes))
 
 
-_SUM: dict[str, Callable[[Export, int], int]] = {"cpu": _on_host, "cuda": _on_device}
+_SUM: dict[str, Callable[[SharedWeightsHandle, int], int]] = {"cpu": _on_host, "cuda": _on_device}

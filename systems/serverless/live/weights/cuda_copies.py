@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from systems.engine.cuda import device_mapping as cuda_store
-from systems.engine.cuda import device_memory as cuda_driver
+from systems.engine.cuda import device_mapping, device_memory
 from systems.engine.cuda.virtual import call
 
 from . import cuda_ipc
-from .handle import Export
+from .handle import SharedWeightsHandle
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def make(size: int, how: str) -> tuple[Tensor, Export]:
+def make(size: int, how: str) -> tuple[Tensor, SharedWeightsHandle]:
     """Allocate writable device memory for a copy; return it and the shared-weights handle. ``how``:
     ``descriptor``, ``cuda-ipc``, or ``auto`` (descriptors if the driver supports them)."""
     if how == "auto":
@@ -24,17 +23,17 @@ def make(size: int, how: str) -> tuple[Tensor, Export]:
     return _MAKE[how](size)
 
 
-def map_shared(copy: Export, size: int) -> Tensor:
+def map_shared(copy: SharedWeightsHandle, size: int) -> Tensor:
     """Return a copy as bytes for reading. A descriptor's mapping is enforced to be read-only, a
     cudaIpc handle's is not. Unmapped when no tensor or view of it is left."""
     if copy.fd is not None:
-        return cuda_store.map_shared(copy.fd, size).given_up()[:size]
+        return device_mapping.map_shared(copy.fd, size).given_up()[:size]
     return cuda_ipc.map_shared(copy.handle, size).given_up()
 
 
 def has_descriptors(device: int = 0) -> bool:
     """Whether the driver exports device memory as file descriptors."""
-    cuda: Any = cuda_driver.started()
+    cuda: Any = device_memory.started()
     attribute = cuda.CUdevice_attribute
     asked = attribute.CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED
     return bool(call(cuda.cuDeviceGetAttribute(asked, device)))
@@ -49,17 +48,17 @@ def checksum(flat: Tensor) -> int:
     return total % 2**64
 
 
-def _by_descriptor(size: int) -> tuple[Tensor, Export]:
-    mapping, fd = cuda_store.create(size)
-    return mapping.tensor()[:size], Export(fd=fd)
+def _by_descriptor(size: int) -> tuple[Tensor, SharedWeightsHandle]:
+    mapping, fd = device_mapping.create(size)
+    return mapping.tensor()[:size], SharedWeightsHandle(fd=fd)
 
 
-def _by_handle(size: int) -> tuple[Tensor, Export]:
+def _by_handle(size: int) -> tuple[Tensor, SharedWeightsHandle]:
     flat, handle = cuda_ipc.create(size)
-    return flat, Export(handle=handle)
+    return flat, SharedWeightsHandle(handle=handle)
 
 
-_MAKE: Mapping[str, Callable[[int], tuple[Tensor, Export]]] = {
+_MAKE: Mapping[str, Callable[[int], tuple[Tensor, SharedWeightsHandle]]] = {
     "descriptor": _by_descriptor,
     "cuda-ipc": _by_handle,
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from systems.engine.cuda import device_memory as cuda_driver
+from systems.engine.cuda import device_memory
 from systems.engine.cuda.virtual import call, driver
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class IpcMapping:
     def given_up(self) -> Tensor:
         """Return all bytes without a copy, and hand over ownership: unmapped when no tensor or view
         of it is left."""
-        return cuda_driver.tensor(self._address, self._size, self.close)
+        return device_memory.tensor(self._address, self._size, self.close)
 
     def close(self) -> None:
         call(driver().cuIpcCloseMemHandle(self._address))
@@ -40,15 +40,15 @@ class IpcMapping:
 def create(size: int) -> tuple[Tensor, str]:
     """Allocate ``size`` bytes of device memory for the lifetime of this process; return it and its
     handle in hexadecimal. ``DeploymentError`` if the driver refuses, such as when out of memory."""
-    cuda = cuda_driver.started()
+    cuda = device_memory.started()
     address = call(cuda.cuMemAlloc(-(-size // BLOCK) * BLOCK))
     handle = call(cuda.cuIpcGetMemHandle(address))
-    return cuda_driver.tensor(address, size), bytes(handle.reserved).hex()
+    return device_memory.tensor(address, size), bytes(handle.reserved).hex()
 
 
 def map_shared(handle: str, size: int) -> IpcMapping:
     """Map the copy of a handle, writable. Not possible in the process that created it."""
-    cuda = cuda_driver.started()
+    cuda = device_memory.started()
     opened = cuda.CUipcMemHandle()
     opened.reserved = bytes.fromhex(handle)
     lazily = cuda.CUipcMem_flags.CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS

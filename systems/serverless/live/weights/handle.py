@@ -8,7 +8,7 @@ from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
-class Export:
+class SharedWeightsHandle:
     """Either a file descriptor, which is sent beside a message, or the 64 bytes of a cudaIpc
     handle (in hexadecimal), which are sent in it."""
 

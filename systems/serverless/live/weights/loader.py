@@ -18,7 +18,7 @@ from systems.runtime.sandbox import confine
 
 from ..messages import CopyLoaded, CopySum, FillCopy
 from . import store
-from .handle import Export
+from .handle import SharedWeightsHandle
 
 if TYPE_CHECKING:
     from systems.engine.checkpoint import BackboneLayout
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Filled:
     """A filled copy."""
 
-    export: Export | None
+    weights_handle: SharedWeightsHandle | None
     """None: the other processes already have the handle."""
     checksum: Callable[[], int]
     kept: bool = False
@@ -51,8 +51,8 @@ def main(channel: Channel) -> int:
     except (SystemsError, OSError, RuntimeError) as error:
         channel.send(Failed(str(error)))
         return 1
-    export = filled.export or Export()
-    channel.send(CopyLoaded(export.handle, summed), export.fds)
+    weights_handle = filled.weights_handle or SharedWeightsHandle()
+    channel.send(CopyLoaded(weights_handle.handle, summed), weights_handle.fds)
     if filled.kept:
         channel.receive()  # the request to drop the copy, or the end of the gateway
     return 0
@@ -82,10 +82,12 @@ def _to_device(layout: BackboneLayout, message: FillCopy, fds: list[int]) -> Fil
 
     from . import cuda_copies
 
-    flat, export = cuda_copies.make(layout.nbytes, message.sharing)
+    flat, weights_handle = cuda_copies.make(layout.nbytes, message.sharing)
     fill_device(layout, Path(message.model_dir), flat, past_cache=True)
     torch.cuda.synchronize()
-    return Filled(export, lambda: cuda_copies.checksum(flat), kept=bool(export.handle))
+    return Filled(
+        weights_handle, lambda: cuda_copies.checksum(flat), kept=bool(weights_handle.handle)
+    )
 
 
 _LOAD = {"cpu": _to_host, "cuda": _to_device}

@@ -17,7 +17,7 @@ from systems.runtime.http.text import Text
 from .endpoint import Endpoint, endpoint
 
 
-class Watched(Text):
+class Monitored(Text):
     """Counts what it is given, and works until it may go on."""
 
     def __init__(self, model_dir: Path) -> None:
@@ -33,14 +33,14 @@ class Watched(Text):
 
 
 @pytest.fixture
-def text(tiny: Path) -> Watched:
-    return Watched(tiny)
+def text(tiny: Path) -> Monitored:
+    return Monitored(tiny)
 
 
 LONG = "hello " * 1000
 
 
-def test_what_cannot_fit_is_never_tokenised(deployment: Deployment, text: Watched) -> None:
+def test_what_cannot_fit_is_never_tokenised(deployment: Deployment, text: Monitored) -> None:
     text.longest = 5
     text.may_go_on.set()
     most = 5 * deployment.limits.max_context_tokens
@@ -94,7 +94,7 @@ def test_a_body_without_a_length_is_bounded_all_the_same(deployment: Deployment)
 
 @pytest.mark.parametrize("path", ["completions", "chat/completions"])
 def test_others_are_answered_while_a_long_prompt_is_worked_on(
-    deployment: Deployment, text: Watched, path: str
+    deployment: Deployment, text: Monitored, path: str
 ) -> None:
     messages = [{"role": "user", "content": LONG}]
     fields: Any = {"prompt": LONG} if path == "completions" else {"messages": messages}
@@ -112,7 +112,7 @@ def test_others_are_answered_while_a_long_prompt_is_worked_on(
 
 
 def test_only_so_many_long_prompts_wait(
-    deployment: Deployment, text: Watched, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, text: Monitored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(offloop, "MOST_UNDER_WAY", 3)
 
@@ -139,7 +139,7 @@ async def _refused(at: Endpoint) -> Any:
         return response.status, code, response.headers["Retry-After"]
 
 
-async def _under_way(text: Watched, count: int) -> None:
+async def _under_way(text: Monitored, count: int) -> None:
     async with asyncio.timeout(10):
         while len(text.given) < count:
             await asyncio.sleep(0.01)

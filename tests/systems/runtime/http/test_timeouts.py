@@ -13,8 +13,7 @@ from aiohttp import web
 
 from systems.interface import Deployment
 from systems.runtime.calls import Tokens
-from systems.runtime.http import api, body
-from systems.runtime.http import timeouts as patience
+from systems.runtime.http import api, body, timeouts
 from systems.runtime.http.text import Text
 
 from .endpoint import endpoint
@@ -29,12 +28,12 @@ def served(
 ) -> Any:
     """What ``client`` gives, on a connection to a server that waits for a moment only."""
     for name in ("HEADERS_S", "BODY_S"):
-        monkeypatch.setattr(patience, name, 0.2)
+        monkeypatch.setattr(timeouts, name, 0.2)
 
     async def serve() -> Any:
         app = web.Application(middlewares=[api._errors_as_openai])
         app.router.add_route("*", "/", handler)
-        runner = patience.PatientRunner(app, access_log=None, shutdown_timeout=0.1)
+        runner = timeouts.PatientRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
@@ -81,7 +80,7 @@ def test_one_that_said_what_it_wants_may_rest(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("said", [b"", REQUEST[:-2]])
 def test_it_may_not_rest_for_ever(monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
-    monkeypatch.setattr(patience, "IDLE_S", 0.2)
+    monkeypatch.setattr(timeouts, "IDLE_S", 0.2)
 
     async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         writer.write(REQUEST)
@@ -95,7 +94,7 @@ def test_it_may_not_rest_for_ever(monkeypatch: pytest.MonkeyPatch, said: bytes) 
 def test_a_body_that_comes_after_its_answer_is_no_reason_to_wait_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(patience, "IDLE_S", 0.2)
+    monkeypatch.setattr(timeouts, "IDLE_S", 0.2)
 
     async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         writer.write(b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 4\r\n\r\n")
@@ -110,7 +109,7 @@ def test_an_answer_that_takes_longer_than_any_of_this_is_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("IDLE_S", "WRITE_S"):
-        monkeypatch.setattr(patience, name, 0.1)
+        monkeypatch.setattr(timeouts, name, 0.1)
 
     async def slow(request: web.Request) -> web.Response:
         await asyncio.sleep(0.5)
@@ -145,7 +144,7 @@ STATES = {
 def test_only_so_many_connections_are_waited_for_and_the_oldest_goes_first(
     monkeypatch: pytest.MonkeyPatch, deployment: Deployment, state: str
 ) -> None:
-    monkeypatch.setattr(patience, "MOST_WAITING", 3)
+    monkeypatch.setattr(timeouts, "MOST_WAITING", 3)
     said = (
         STATES[state].replace(b"GET /", b"GET /health").replace(b"POST /", b"POST /v1/completions")
     )
@@ -181,7 +180,7 @@ async def _ended(reader: asyncio.StreamReader) -> bool:
 def test_connections_that_ended_are_not_counted(
     monkeypatch: pytest.MonkeyPatch, deployment: Deployment
 ) -> None:
-    monkeypatch.setattr(patience, "MOST_WAITING", 3)
+    monkeypatch.setattr(timeouts, "MOST_WAITING", 3)
 
     async def come_and_go() -> bool:
         async with endpoint(deployment) as at:
@@ -208,7 +207,7 @@ def test_a_client_that_does_not_read_its_answer_is_cut_off(
     monkeypatch: pytest.MonkeyPatch, deployment: Deployment, tiny: Path
 ) -> None:
     """Its connection is gone for the server at once, with what is left to send."""
-    monkeypatch.setattr(patience, "WRITE_S", 0.1)
+    monkeypatch.setattr(timeouts, "WRITE_S", 0.1)
     limits = deployment.limits.model_copy(update={"request_timeout_s": 0.1})
     short = deployment.model_copy(update={"limits": limits})
     body = b'{"model": "f0", "prompt": [5], "stream": true}'

@@ -73,7 +73,7 @@ def test_every_request_is_answered_and_its_stages_add_up(
 ) -> None:
     outcome = run(name, MIXED, options=options)
     assert {call.status for call in outcome.calls.values()} == {"ok"}
-    for request in outcome.evidence().requests:
+    for request in outcome.system_trace().requests:
         assert request.responded_ns is not None
         total_ns = sum(span.end_ns - span.start_ns for span in request.spans)
         assert total_ns == request.responded_ns - request.received_ns
@@ -83,21 +83,21 @@ def test_every_request_is_answered_and_its_stages_add_up(
 
 def test_a_request_alone_takes_its_prefill_and_its_steps() -> None:
     (call,) = run("multi-lora", [("f0", 1.0)], tokens=11).calls.values()
-    laws = run("multi-lora", [("f0", 1.0)]).servers[0].server.laws
+    latency = run("multi-lora", [("f0", 1.0)]).servers[0].server.latency
     assert call.work.first_ns - call.received_ns == pytest.approx(
-        laws.prefill_ns([64], {"f0"}, merged=False), abs=2
+        latency.prefill_ns([64], {"f0"}, merged=False), abs=2
     )
     assert call.work.last_ns - call.work.first_ns == pytest.approx(
-        10 * laws.step_ns(1, {"f0"}, merged=False), abs=20
+        10 * latency.step_ns(1, {"f0"}, merged=False), abs=20
     )
 
 
 def test_rows_of_further_adapters_make_a_step_longer_and_merging_makes_it_shorter() -> None:
-    laws = run("dlora", [("f0", 0.0)]).servers[0].server.laws
-    one, eight = (laws.step_ns(8, set(NAMES[:n]), merged=False) for n in (1, 8))
+    latency = run("dlora", [("f0", 0.0)]).servers[0].server.latency
+    one, eight = (latency.step_ns(8, set(NAMES[:n]), merged=False) for n in (1, 8))
     assert eight / one == pytest.approx(10.6 / 8.2, rel=0.01), "as measured of vLLM"
-    assert laws.step_ns(8, {"f0"}, merged=True) < one < eight
-    assert laws.step_ns(8, set(), merged=False) == laws.step_ns(8, {"f0"}, merged=True)
+    assert latency.step_ns(8, {"f0"}, merged=True) < one < eight
+    assert latency.step_ns(8, set(), merged=False) == latency.step_ns(8, {"f0"}, merged=True)
 
 
 def test_dlora_merges_one_hot_adapter_and_wins_and_many_run_unmerged_together() -> None:
@@ -118,7 +118,7 @@ def test_requests_move_with_their_adapters_and_nothing_is_computed_twice() -> No
         options={**options, "migration_interval_s": 1e6},
     )  # fmt: skip
     assert kinds(moved)["migrate"] > 0 == kinds(stay)["migrate"]
-    assert {each.instance_id for each in moved.evidence().requests} == {
+    assert {each.instance_id for each in moved.system_trace().requests} == {
         "llama2-7b/0",
         "llama2-7b/1",
     }
@@ -127,35 +127,35 @@ def test_requests_move_with_their_adapters_and_nothing_is_computed_twice() -> No
 
 def test_what_a_server_holds_is_held_idle_or_not_and_keys_and_values_come_back() -> None:
     outcome = run("dlora", MIXED)
-    evidence = outcome.evidence()
+    system_trace = outcome.system_trace()
     final: dict[MemoryOwner, int] = {}
-    for step in evidence.memory:
+    for step in system_trace.memory:
         final[step.owner] = step.bytes
-    size = outcome.servers[0].server.laws.size
+    size = outcome.servers[0].server.latency.size
     assert final[MemoryOwner.WEIGHTS] == size.weights_bytes + size.adapted_bytes
     assert final[MemoryOwner.ADAPTERS] == 8 * size.adapter_bytes
     assert final[MemoryOwner.KV] == 0
-    peak = max(step.bytes for step in evidence.memory if step.owner is MemoryOwner.KV)
+    peak = max(step.bytes for step in system_trace.memory if step.owner is MemoryOwner.KV)
     assert peak <= 40 * (64 + 40) * size.kv_bytes_per_token
-    (held,) = evidence.activity
+    (held,) = system_trace.activity
     assert held.device == "cuda:0"
     assert held.end_ns > outcome.calls[39].work.last_ns
-    assert evidence.measured["startup_s"] > 7
-    assert evidence.measured["merged_s"] < evidence.measured["unmerged_s"]
+    assert system_trace.measured["startup_s"] > 7
+    assert system_trace.measured["merged_s"] < system_trace.measured["unmerged_s"]
 
 
 def test_each_backbone_has_a_server_on_a_device_of_its_own() -> None:
     outcome = run("multi-lora", MIXED, backbones=("llama2-7b", "llama2-13b"), devices=4)
     assert [each.replicas[0].device.name for each in outcome.servers] == ["cuda:0", "cuda:1"]
-    assert {each.device for each in outcome.evidence().activity} == {"cuda:0", "cuda:1"}
+    assert {each.device for each in outcome.system_trace().activity} == {"cuda:0", "cuda:1"}
 
 
 def test_a_batch_is_what_fits_beside_the_weights_and_one_that_does_not_is_refused() -> None:
     crowd = [("f0", 0.0)] * 64
     outcome = run("multi-lora", crowd, gigabytes=16)
-    size = outcome.servers[0].server.laws.size
+    size = outcome.servers[0].server.latency.size
     assert 1 <= outcome.servers[0].batch < 16
-    for step in outcome.evidence().memory:
+    for step in outcome.system_trace().memory:
         if step.owner is MemoryOwner.KV:
             assert step.bytes <= outcome.servers[0].batch * 512 * size.kv_bytes_per_token
     with pytest.raises(DeploymentError, match=r"cuda:0.*llama2-7b.*max_num_seqs"):
@@ -179,5 +179,5 @@ def test_a_request_that_waits_too_long_is_given_up_and_its_place_is_free_again()
 
 
 def test_the_same_arrivals_give_the_same_evidence() -> None:
-    one, two = (run("dlora", MIXED, options=MOVING).evidence() for _ in range(2))
+    one, two = (run("dlora", MIXED, options=MOVING).system_trace() for _ in range(2))
     assert one == two

@@ -13,7 +13,7 @@ from systems.serverless.core.policies.offloading import NoOffloading
 from systems.serverless.core.policies.preloading import NoPreloading
 from systems.serverless.core.policies.sharing import PrivatePerInstance
 
-from .machine import BUNDLES, SHARING, Machine, world
+from .machine import BUNDLES, SHARING, Machine, cluster
 
 ALL: dict[str, PolicySet] = {
     **BUNDLES,
@@ -73,7 +73,7 @@ def random_script(seed: int) -> Script:
 
 def play(script: Script) -> Machine:
     """Return the machine as ``script`` leaves it, with actions that are not yet done."""
-    deployed = world(
+    deployed = cluster(
         backbones=2,
         devices=script.devices,
         memory=script.memory,
@@ -120,7 +120,7 @@ def _fail(machine: Machine, which: int) -> None:
 
 
 def _part(machine: Machine, which: int) -> None:
-    there = sorted({device.host for device in machine.world.devices.values()} - machine.left)
+    there = sorted({device.host for device in machine.cluster.devices.values()} - machine.left)
     if there:
         machine.host_leaves(there[which % len(there)])
 
@@ -187,7 +187,7 @@ def check_all_answer_again(script: Script) -> None:
     machine.settle()
     for request in list(machine.waiting):
         machine.cancel(request)
-    asked = [machine.arrive(function) for function in machine.world.functions]
+    asked = [machine.arrive(function) for function in machine.cluster.functions]
     quiesce(machine)
     silent = [request for request in asked if machine.answers.get(request) != "ok"]
     assert not silent, f"never answered: {silent}"

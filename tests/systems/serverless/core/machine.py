@@ -9,6 +9,15 @@ from functools import partial
 from systems.serverless.core import actions as act
 from systems.serverless.core import events as ev
 from systems.serverless.core.artifacts import PRECEDENCE, Artifact, CopyKey, Timer
+from systems.serverless.core.cluster_spec import (
+    HOST,
+    BackboneSpec,
+    BatchLatency,
+    ClusterSpec,
+    DeviceSpec,
+    FunctionSpec,
+    Settings,
+)
 from systems.serverless.core.controller import Controller
 from systems.serverless.core.memory import Holding
 from systems.serverless.core.policies import PolicySet
@@ -21,15 +30,6 @@ from systems.serverless.core.policies.offloading import (
 )
 from systems.serverless.core.policies.preloading import ByDensity, ByExpectedArrival, NoPreloading
 from systems.serverless.core.policies.sharing import PrivatePerInstance, SharedPerDevice
-from systems.serverless.core.world import (
-    HOST,
-    BackboneSpec,
-    BatchLaw,
-    DeviceSpec,
-    FunctionSpec,
-    Settings,
-    World,
-)
 
 SHARING = PolicySet(
     sharing=SharedPerDevice,
@@ -77,7 +77,7 @@ DELAYS = {
 }
 
 
-def world(
+def cluster(
     *,
     functions: int = 4,
     backbones: int = 1,
@@ -85,11 +85,11 @@ def world(
     memory: int = 1000,
     apart: bool = False,
     card: bool = False,
-) -> World:
+) -> ClusterSpec:
     """Small numbers: a backbone weighs 100, an instance's own bytes 30 to start with. ``apart``:
     each device has a host of its own. ``card``: a process holds 3 bytes of its device until it
     ends, and a request takes a slot of 20, however short it is."""
-    return World(
+    return ClusterSpec(
         backbones={f"b{i}": BackboneSpec(f"b{i}", 100) for i in range(backbones)},
         functions={
             f"f{i}": FunctionSpec(
@@ -103,7 +103,7 @@ def world(
                 slo_ttft_ns=2_500,
                 host_bytes=3,
                 dormant_bytes=2,
-                law=BatchLaw(100, 10),
+                law=BatchLatency(100, 10),
                 delay_ns=DELAYS,
             )
             for i in range(functions)
@@ -143,10 +143,10 @@ class Process:
 class Machine:
     """Keeps what was asked and not yet done; ``possible`` lists what could happen next."""
 
-    def __init__(self, world: World, policies: PolicySet) -> None:
-        self.world = world
+    def __init__(self, cluster: ClusterSpec, policies: PolicySet) -> None:
+        self.cluster = cluster
         self.now = 0
-        self.controller = Controller(world, policies, self._memory)
+        self.controller = Controller(cluster, policies, self._memory)
         self.held: dict[tuple[str, Holding], int] = {}
         self.processes: dict[int, Process] = {}
         self.stopping: set[int] = set()
@@ -194,7 +194,7 @@ class Machine:
         if device == HOST:
             return
         used = sum(amount for (name, _), amount in self.held.items() if name == device)
-        assert used <= self.world.devices[device].memory_bytes
+        assert used <= self.cluster.devices[device].memory_bytes
 
     def _start_template(self, action: act.StartTemplate) -> None:
         assert action.host not in self.templates
@@ -203,7 +203,7 @@ class Machine:
 
     def _start_instance(self, action: act.StartInstance) -> None:
         assert action.instance not in self.seen_instances
-        host = self.world.devices[action.device].host
+        host = self.cluster.devices[action.device].host
         assert host not in self.left
         assert not action.forked or self.templates[host] == "ready"
         self.seen_instances.add(action.instance)
@@ -258,7 +258,7 @@ class Machine:
         process.batch = action.batch
         process.fresh |= set(action.requests)
         running = len(process.fresh) + len(process.decoding)
-        assert running <= self.world.settings.max_batch_size
+        assert running <= self.cluster.settings.max_batch_size
 
     def _cancel_request(self, action: act.CancelRequest) -> None:
         self.cancelling.add(action.request)
@@ -305,7 +305,7 @@ class Machine:
                 self.dies(instance)
 
     def _on(self, host: str) -> list[int]:
-        devices = self.world.devices
+        devices = self.cluster.devices
         return [i for i, p in self.processes.items() if devices[p.device].host == host]
 
     def host_leaves(self, host: str) -> None:
@@ -315,13 +315,13 @@ class Machine:
         for instance in self._on(host):
             self.stopping.discard(instance)
             self._gone(instance)
-        for copy in [c for c in self.copies if self.world.devices[c.device].host == host]:
+        for copy in [c for c in self.copies if self.cluster.devices[c.device].host == host]:
             del self.copies[copy]
         self.post(ev.HostLeft(host, "lost"))
 
     def host_joins(self, host: str) -> None:
         self.left.discard(host)
-        devices = tuple(d for d in self.world.devices.values() if d.host == host)
+        devices = tuple(d for d in self.cluster.devices.values() if d.host == host)
         self.post(ev.HostJoined(devices))
 
     def starts(self, instance: int) -> None:
@@ -421,7 +421,7 @@ class Machine:
             (d.memory.used, [*d.waiting], [*d.starved], [*d.blocked], d.prefilling, d.leaving_bytes)
             for d in state.devices.values()
         ]
-        learnt = [state.estimates(function).delay_ns for function in state.world.functions]
+        learnt = [state.estimates(function).delay_ns for function in state.cluster.functions]
         there = (state.instances, state.requests, state.queues, state.copies, state.hosts)
         return repr((there, devices, learnt))
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from systems.serverless.core.policies.batching import Batch, able
 
-from .machine import SHARING, Machine, world
+from .machine import SHARING, Machine, cluster
 
 arrivals = st.lists(
     st.tuples(st.sampled_from(["f0", "f1", "f2", "f3"]), st.integers(0, 900)), max_size=25
@@ -16,7 +16,7 @@ arrivals = st.lists(
 
 def ready() -> Machine:
     """Four functions, each with an instance that is there."""
-    machine = Machine(world(), SHARING)
+    machine = Machine(cluster(), SHARING)
     for function in ("f0", "f1", "f2", "f3"):
         machine.arrive(function)
         machine.settle()
@@ -29,11 +29,11 @@ def slack_ends_ns(machine: Machine, function: str) -> float:
     state = machine.controller.state
     device = state.devices["cpu:0"]
     queue = state.queue(function)
-    size = min(len(queue), state.world.settings.max_batch_size)
+    size = min(len(queue), state.cluster.settings.max_batch_size)
     oldest = next(iter(queue.values()))
     slowdown = device.slowdown(device.prefilling + 1)
     took = slowdown * state.estimates(function).law.ttft_ns(size)
-    return oldest.arrived_ns + state.world.functions[function].slo_ttft_ns - took
+    return oldest.arrived_ns + state.cluster.functions[function].slo_ttft_ns - took
 
 
 @given(arrivals)

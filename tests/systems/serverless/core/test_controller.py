@@ -10,10 +10,10 @@ from systems.interface import MemoryOwner
 from systems.serverless.core import actions as act
 from systems.serverless.core import events as ev
 from systems.serverless.core.artifacts import CopyKey
+from systems.serverless.core.cluster_spec import HOST
 from systems.serverless.core.estimates import SlidingWindow
-from systems.serverless.core.world import HOST
 
-from .machine import BUNDLES, PRIVATE, SHARING, SHEDDING, Machine, world
+from .machine import BUNDLES, PRIVATE, SHARING, SHEDDING, Machine, cluster
 
 
 def kinds(actions: list[act.Action]) -> list[type]:
@@ -22,14 +22,14 @@ def kinds(actions: list[act.Action]) -> list[type]:
 
 @pytest.mark.parametrize("bundle", BUNDLES)
 def test_a_request_is_served_from_nothing(bundle: str) -> None:
-    machine = Machine(world(), BUNDLES[bundle])
+    machine = Machine(cluster(), BUNDLES[bundle])
     request = machine.arrive("f0")
     machine.settle()
     assert machine.answers == {request: "ok"}
 
 
 def test_the_second_function_shares_the_backbone_and_the_libraries() -> None:
-    machine = Machine(world(), SHARING)
+    machine = Machine(cluster(), SHARING)
     machine.arrive("f0")
     machine.settle()
     before = dict(machine.copies)
@@ -43,7 +43,7 @@ def test_the_second_function_shares_the_backbone_and_the_libraries() -> None:
 
 
 def test_without_sharing_each_instance_holds_its_own() -> None:
-    machine = Machine(world(memory=1000), PRIVATE)
+    machine = Machine(cluster(memory=1000), PRIVATE)
     for function in ("f0", "f1", "f2"):
         machine.arrive(function)
     machine.settle()
@@ -52,7 +52,7 @@ def test_without_sharing_each_instance_holds_its_own() -> None:
 
 
 def test_requests_that_wait_while_a_batch_is_prefilled_form_the_next() -> None:
-    machine = Machine(world(), SHARING)
+    machine = Machine(cluster(), SHARING)
     machine.arrive("f0")
     machine.settle()
     (instance,) = machine.processes
@@ -68,7 +68,7 @@ def test_requests_that_wait_while_a_batch_is_prefilled_form_the_next() -> None:
 
 
 def test_an_idle_instance_is_stopped_after_its_keep_alive_and_not_before() -> None:
-    machine = Machine(world(), PRIVATE)
+    machine = Machine(cluster(), PRIVATE)
     machine.arrive("f0")
     machine.settle()
     (instance,) = machine.processes
@@ -84,7 +84,7 @@ def test_an_idle_instance_is_stopped_after_its_keep_alive_and_not_before() -> No
 
 def test_an_instance_that_is_not_called_any_more_sleeps_and_then_ends() -> None:
     policies = replace(SHARING, new_rate=lambda: SlidingWindow(1500))
-    machine = Machine(world(), policies)
+    machine = Machine(cluster(), policies)
     machine.arrive("f0")
     machine.settle()
     (instance,) = machine.processes
@@ -108,7 +108,7 @@ def test_an_instance_that_is_not_called_any_more_sleeps_and_then_ends() -> None:
 
 
 def test_under_pressure_the_least_value_for_its_bytes_is_offloaded_first() -> None:
-    machine = Machine(world(memory=210), SHARING)
+    machine = Machine(cluster(memory=210), SHARING)
     for function in ("f0", "f0", "f1", "f2"):
         machine.arrive(function)
         machine.settle()
@@ -124,7 +124,7 @@ def test_under_pressure_the_least_value_for_its_bytes_is_offloaded_first() -> No
 
 
 def test_what_a_mere_process_holds_of_a_card_can_be_had_by_ending_it() -> None:
-    machine = Machine(world(functions=2, memory=142, card=True), SHARING)
+    machine = Machine(cluster(functions=2, memory=142, card=True), SHARING)
     machine.arrive("f0")
     machine.settle()
     (first,) = machine.processes
@@ -138,7 +138,7 @@ def test_what_a_mere_process_holds_of_a_card_can_be_had_by_ending_it() -> None:
 
 
 def test_a_request_on_a_card_takes_a_whole_slot_and_gives_it_back() -> None:
-    machine = Machine(world(functions=1, card=True), SHARING)
+    machine = Machine(cluster(functions=1, card=True), SHARING)
     machine.arrive("f0", 1, 1)
     machine.settle()
     machine.arrive("f0", 1, 1)
@@ -155,7 +155,7 @@ def test_a_request_on_a_card_takes_a_whole_slot_and_gives_it_back() -> None:
 
 
 def test_a_template_may_be_there_before_the_first_call() -> None:
-    early = replace(world(), settings=replace(world().settings, template_at_deployment=True))
+    early = replace(cluster(), settings=replace(cluster().settings, template_at_deployment=True))
     machine = Machine(early, SHARING)
     machine.post(ev.Deployed())
     assert machine.templates == {HOST: "starting"}
@@ -169,7 +169,7 @@ def test_a_template_may_be_there_before_the_first_call() -> None:
 
 
 def test_a_backbone_leaves_only_after_its_adapters() -> None:
-    machine = Machine(world(functions=2, backbones=2, memory=150), SHARING)
+    machine = Machine(cluster(functions=2, backbones=2, memory=150), SHARING)
     machine.arrive("f0")
     machine.settle()
     machine.arrive("f1")
@@ -182,7 +182,7 @@ def test_a_backbone_leaves_only_after_its_adapters() -> None:
 
 
 def test_while_another_batch_is_prefilled_a_request_is_held_until_its_slack_is_used_up() -> None:
-    machine = Machine(world(), SHARING)
+    machine = Machine(cluster(), SHARING)
     for function in ("f0", "f1"):
         machine.arrive(function)
         machine.settle()
@@ -196,7 +196,7 @@ def test_while_another_batch_is_prefilled_a_request_is_held_until_its_slack_is_u
 
 
 def test_a_full_batch_is_not_held_and_the_smallest_margin_goes_first() -> None:
-    machine = Machine(world(), SHARING)
+    machine = Machine(cluster(), SHARING)
     for function in ("f0", "f1"):
         machine.arrive(function)
         machine.settle()
@@ -209,7 +209,7 @@ def test_a_full_batch_is_not_held_and_the_smallest_margin_goes_first() -> None:
 
 
 def test_a_queue_that_can_meet_no_deadline_sheds_with_a_time_to_retry() -> None:
-    machine = Machine(world(), SHEDDING)
+    machine = Machine(cluster(), SHEDDING)
     for _ in range(120):
         machine.arrive("f0")
     shed = [request for request, how in machine.answers.items() if how == "shed"]
@@ -219,7 +219,7 @@ def test_a_queue_that_can_meet_no_deadline_sheds_with_a_time_to_retry() -> None:
 
 
 def test_a_function_that_floods_one_device_gets_another() -> None:
-    machine = Machine(world(functions=1, devices=2), SHARING)
+    machine = Machine(cluster(functions=1, devices=2), SHARING)
     for _ in range(9):
         machine.arrive("f0")
     assert {p.device for p in machine.processes.values()} == set()
@@ -230,7 +230,7 @@ def test_a_function_that_floods_one_device_gets_another() -> None:
 
 
 def test_a_function_whose_oldest_request_has_waited_as_long_as_a_start_takes_gets_another() -> None:
-    machine = Machine(world(functions=1, devices=2), SHARING)
+    machine = Machine(cluster(functions=1, devices=2), SHARING)
     machine.arrive("f0")
     machine.settle()
     machine.arrive("f0")  # in its prefill from now on, so that those after it wait
@@ -248,7 +248,7 @@ def test_a_function_whose_oldest_request_has_waited_as_long_as_a_start_takes_get
 
 
 def test_a_device_where_requests_have_waited_longer_than_a_load_takes_gets_no_more() -> None:
-    machine = Machine(world(functions=3, devices=2), SHARING)
+    machine = Machine(cluster(functions=3, devices=2), SHARING)
     machine.arrive("f0")
     machine.settle()
     machine.arrive("f0")
@@ -262,7 +262,7 @@ def test_a_device_where_requests_have_waited_longer_than_a_load_takes_gets_no_mo
 
 
 def test_the_shared_backbone_outlives_its_last_instance_by_its_own_keep_alive() -> None:
-    machine = Machine(world(), SHARING)
+    machine = Machine(cluster(), SHARING)
     machine.arrive("f0")
     machine.settle()
     (instance,) = machine.processes
@@ -276,7 +276,7 @@ def test_the_shared_backbone_outlives_its_last_instance_by_its_own_keep_alive() 
 
 
 def test_a_full_device_makes_room_by_stopping_who_is_idle_longest() -> None:
-    machine = Machine(world(memory=300), PRIVATE)
+    machine = Machine(cluster(memory=300), PRIVATE)
     for function in ("f0", "f1"):
         machine.arrive(function)
         machine.settle()
@@ -289,7 +289,7 @@ def test_a_full_device_makes_room_by_stopping_who_is_idle_longest() -> None:
 
 
 def test_memory_that_only_a_busy_instance_holds_is_waited_for() -> None:
-    machine = Machine(world(memory=140), PRIVATE)
+    machine = Machine(cluster(memory=140), PRIVATE)
     machine.arrive("f0")
     machine.arrive("f1")
     assert [p.function for p in machine.processes.values()] == ["f0"]
@@ -298,7 +298,7 @@ def test_memory_that_only_a_busy_instance_holds_is_waited_for() -> None:
 
 
 def test_a_death_takes_only_its_running_requests() -> None:
-    machine = Machine(world(), SHARING)
+    machine = Machine(cluster(), SHARING)
     machine.arrive("f0"), machine.arrive("f1")
     machine.settle()
     machine.answers.clear()
@@ -311,7 +311,7 @@ def test_a_death_takes_only_its_running_requests() -> None:
 
 
 def test_requests_fail_once_starting_has_failed_too_often() -> None:
-    machine = Machine(world(), SHARING)
+    machine = Machine(cluster(), SHARING)
     request = machine.arrive("f0")
     machine.template_ready()
     (first,) = machine.processes
@@ -324,7 +324,7 @@ def test_requests_fail_once_starting_has_failed_too_often() -> None:
 
 
 def test_a_backbone_that_cannot_be_loaded_fails_who_waits_for_it() -> None:
-    machine = Machine(world(), SHARING)
+    machine = Machine(cluster(), SHARING)
     request = machine.arrive("f0")
     machine.template_ready()
     for _ in range(2):
@@ -335,7 +335,7 @@ def test_a_backbone_that_cannot_be_loaded_fails_who_waits_for_it() -> None:
 
 
 def test_a_cancelled_request_frees_its_place() -> None:
-    machine = Machine(world(), SHARING)
+    machine = Machine(cluster(), SHARING)
     running = machine.arrive("f0")
     waiting = machine.arrive("f0")
     machine.cancel(waiting)
@@ -346,7 +346,7 @@ def test_a_cancelled_request_frees_its_place() -> None:
 
 def test_the_same_events_give_the_same_actions() -> None:
     def play() -> list[list[act.Action]]:
-        machine = Machine(world(functions=3), SHARING)
+        machine = Machine(cluster(functions=3), SHARING)
         log: list[list[act.Action]] = []
         post = machine.post
         machine.post = lambda event: log.append(post(event)) or log[-1]  # type: ignore[assignment,func-returns-value]
@@ -363,7 +363,7 @@ def test_functions_of_one_backbone_spread_once_their_device_is_worth_another_cop
     """A prefill takes 100 ns alone and M + 1 times that beside M at work; a backbone elsewhere
     takes 400. So the fourth function is as well off beside three as on a device of its own, and the
     fifth better off there, though all have only just begun to start."""
-    machine = Machine(world(functions=8, devices=2, memory=2000), SHARING)
+    machine = Machine(cluster(functions=8, devices=2, memory=2000), SHARING)
     for index in range(8):
         machine.arrive(f"f{index}")
     machine.template_ready()
@@ -375,20 +375,20 @@ def test_functions_of_one_backbone_spread_once_their_device_is_worth_another_cop
 
 
 def test_a_host_that_leaves_takes_what_ran_there_and_what_waited_is_placed_elsewhere() -> None:
-    machine = Machine(world(functions=2, devices=2, apart=True), SHARING)
+    machine = Machine(cluster(functions=2, devices=2, apart=True), SHARING)
     doomed = machine.arrive("f0")
     while not any(p.fresh for p in machine.processes.values()):
         assert machine.step()
     (process,) = machine.processes.values()
     waiting = machine.arrive("f0")
-    machine.host_leaves(machine.world.devices[process.device].host)
+    machine.host_leaves(machine.cluster.devices[process.device].host)
     assert machine.answers == {doomed: "failed"}
     machine.settle()
     assert machine.answers == {doomed: "failed", waiting: "ok"}
 
 
 def test_requests_wait_while_no_host_is_there_and_run_on_one_that_joins() -> None:
-    machine = Machine(world(functions=1, devices=1, apart=True), SHARING)
+    machine = Machine(cluster(functions=1, devices=1, apart=True), SHARING)
     machine.host_leaves("h0")
     request = machine.arrive("f0")
     machine.settle()
@@ -399,9 +399,9 @@ def test_requests_wait_while_no_host_is_there_and_run_on_one_that_joins() -> Non
 
 
 def test_each_host_has_a_template_of_its_own() -> None:
-    machine = Machine(world(functions=2, devices=2, apart=True), SHARING)
+    machine = Machine(cluster(functions=2, devices=2, apart=True), SHARING)
     for function in ("f0", "f1"):
         machine.arrive(function)
     machine.settle()
-    hosts = {machine.world.devices[p.device].host for p in machine.processes.values()}
+    hosts = {machine.cluster.devices[p.device].host for p in machine.processes.values()}
     assert set(machine.templates) == hosts

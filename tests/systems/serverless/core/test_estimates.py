@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from systems.serverless.core.artifacts import Artifact
+from systems.serverless.core.cluster_spec import BatchLatency, FunctionSpec
 from systems.serverless.core.estimates import (
     Estimates,
     ExponentiallyWeighted,
-    LearntLaw,
+    LearntLatency,
     SlidingWindow,
 )
-from systems.serverless.core.world import BatchLaw, FunctionSpec
 
 S = 1_000_000_000
 
@@ -34,7 +34,7 @@ def test_the_exponential_rate_settles_at_the_rate_there_is() -> None:
 
 
 def test_the_law_starts_from_the_profile_and_is_corrected() -> None:
-    law = LearntLaw(BatchLaw(100, 10))
+    law = LearntLatency(BatchLatency(100, 10))
     assert law.ttft_ns(1) == pytest.approx(100)
     assert law.ttft_ns(5) == pytest.approx(140)
     for batch in (1, 4, 8) * 20:
@@ -44,14 +44,14 @@ def test_the_law_starts_from_the_profile_and_is_corrected() -> None:
 
 
 def test_a_law_that_knows_nothing_says_so_and_learns_from_one_batch() -> None:
-    law = LearntLaw(BatchLaw())
+    law = LearntLatency(BatchLatency())
     assert law.ttft_ns(8) == 0
     law.observe(2, 50)
     assert law.ttft_ns(1) == law.ttft_ns(8) == 50
 
 
 def test_larger_batches_are_never_said_to_be_faster() -> None:
-    law = LearntLaw(BatchLaw(100, 10))
+    law = LearntLatency(BatchLatency(100, 10))
     for _ in range(50):
         law.observe(1, 500)
         law.observe(8, 100)

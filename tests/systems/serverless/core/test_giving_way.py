@@ -8,25 +8,25 @@ from dataclasses import replace
 import pytest
 
 from systems.serverless.core.artifacts import DORMANT, PARKED, Artifact
+from systems.serverless.core.cluster_spec import ClusterSpec
 from systems.serverless.core.estimates import SlidingWindow
 from systems.serverless.core.policies import PolicySet
 from systems.serverless.core.value import residencies
-from systems.serverless.core.world import World
 
 from .liveness import ALL
-from .machine import DELAYS, PRIVATE, SHARING, Machine, world
+from .machine import DELAYS, PRIVATE, SHARING, Machine, cluster
 
 PRIVATE_BY_VALUE = ALL["no-sharing"]
 
 
-def costly(deployed: World, function: str, artifact: Artifact) -> World:
+def costly(deployed: ClusterSpec, function: str, artifact: Artifact) -> ClusterSpec:
     """``artifact`` of ``function`` takes ten times as long to load as that of the others."""
     delays: Mapping[Artifact, int] = {**DELAYS, artifact: 10 * DELAYS[artifact]}
     spec = replace(deployed.functions[function], delay_ns=delays)
     return replace(deployed, functions={**deployed.functions, function: spec})
 
 
-def called(deployed: World, policies: PolicySet, *functions: str) -> Machine:
+def called(deployed: ClusterSpec, policies: PolicySet, *functions: str) -> Machine:
     """Each function was called once, in turn, and is idle since."""
     machine = Machine(deployed, policies)
     for function in functions:
@@ -46,7 +46,7 @@ def test_of_equally_called_functions_the_one_that_is_quickest_to_load_gives_way(
 ) -> None:
     """Rates and bytes alone would take f0's, which rests longest, and its next caller would wait
     ten times as long."""
-    deployed = costly(world(functions=3, memory=290), "f0", artifact)
+    deployed = costly(cluster(functions=3, memory=290), "f0", artifact)
     machine = called(deployed, PRIVATE_BY_VALUE, "f0", "f1")
     machine.arrive("f2")
     assert set(machine.offloads) == {instance_of(machine, "f1")}
@@ -58,7 +58,7 @@ def test_of_equally_called_functions_the_one_that_is_slowest_to_load_is_kept_in_
     slow: str, artifact: Artifact
 ) -> None:
     """The device has room for one of the two."""
-    deployed = costly(world(functions=2, memory=145), slow, artifact)
+    deployed = costly(cluster(functions=2, memory=145), slow, artifact)
     machine = called(deployed, PRIVATE_BY_VALUE, "f0", "f1")
     state = machine.controller.state
     plan = residencies(state.devices["cpu:0"], state, machine.now)
@@ -69,7 +69,7 @@ def test_of_equally_called_functions_the_one_that_is_slowest_to_load_is_kept_in_
 def test_a_shared_backbone_comes_free_with_the_last_that_maps_it_and_not_the_first() -> None:
     """f1 needs b0's bytes. Told to offload one of the two, it would wait for bytes that do not
     come, and then for another offloading."""
-    machine = called(world(functions=3, backbones=2, memory=200), SHARING, "f0", "f2")
+    machine = called(cluster(functions=3, backbones=2, memory=200), SHARING, "f0", "f2")
     machine.arrive("f1")
     assert {machine.processes[i].function for i in machine.offloads} == {"f0", "f2"}
     assert all(Artifact.BACKBONE in told.artifacts for told in machine.offloads.values())
@@ -86,7 +86,7 @@ def test_who_leaves_a_backbone_to_others_gives_back_its_own_bytes_alone(
 ) -> None:
     """f0 is on its way and f2 still maps the backbone: what comes back is not enough for f1, so
     that f2 gives way at once, and not only when f0 is gone."""
-    machine = called(world(functions=3, backbones=2, memory=200), policies, "f0", "f2")
+    machine = called(cluster(functions=3, backbones=2, memory=200), policies, "f0", "f2")
     machine.now += 3000
     machine.fires(instance_of(machine, "f0"))
     (device,) = machine.controller.state.devices.values()
@@ -100,7 +100,7 @@ def test_who_leaves_a_backbone_to_others_gives_back_its_own_bytes_alone(
 def test_a_plan_does_not_spend_the_bytes_of_a_backbone_that_a_busy_instance_maps() -> None:
     """f1 sleeps, is slow to load and called as often, but its backbone's room is that of b0, which
     f2 computes with. What f0 needs beside b0 there is room for."""
-    deployed = costly(world(functions=3, backbones=2, memory=200), "f1", Artifact.BACKBONE)
+    deployed = costly(cluster(functions=3, backbones=2, memory=200), "f1", Artifact.BACKBONE)
     machine = called(deployed, SHARING, "f1", "f0")
     machine.arrive("f2")
     while not any(process.fresh for process in machine.processes.values()):
@@ -112,7 +112,7 @@ def test_a_plan_does_not_spend_the_bytes_of_a_backbone_that_a_busy_instance_maps
 
 def test_nothing_gives_way_for_bytes_that_are_coming_back_anyway() -> None:
     """f0 is about to be gone, and its bytes are all that f2 needs: f1 is left to its callers."""
-    machine = called(world(functions=3, memory=280), PRIVATE, "f0", "f1")
+    machine = called(cluster(functions=3, memory=280), PRIVATE, "f0", "f1")
     machine.fires(instance_of(machine, "f0"))
     assert machine.stopping == {instance_of(machine, "f0")}
     machine.arrive("f2")
@@ -125,7 +125,7 @@ def test_nothing_gives_way_for_bytes_that_are_coming_back_anyway() -> None:
 def test_a_batch_that_grows_takes_nothing_beyond_the_bytes_that_are_coming_back() -> None:
     """The same of keys and values: f2's second request needs 20 bytes, and 130 are on their
     way."""
-    machine = called(world(functions=3, memory=390), PRIVATE, "f0", "f1", "f2")
+    machine = called(cluster(functions=3, memory=390), PRIVATE, "f0", "f1", "f2")
     machine.fires(instance_of(machine, "f0"))
     machine.arrive("f2", 10, 10)
     machine.prefills(instance_of(machine, "f2"))

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from systems.serverless.core.artifacts import DORMANT
 from systems.serverless.core.state import Phase
 
-from .machine import BUNDLES, Machine, world
+from .machine import BUNDLES, Machine, cluster
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -31,7 +31,7 @@ class AnyOrder(RuleBasedStateMachine):
     def deploy(
         self, bundle: str, memory: int, backbones: int, devices: int, apart: bool, card: bool
     ) -> None:
-        deployed = world(
+        deployed = cluster(
             functions=4,
             backbones=backbones,
             devices=devices,
@@ -79,7 +79,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def a_host_leaves(self, data: Any) -> None:
-        there = {d.host for d in self.machine.world.devices.values()} - self.machine.left
+        there = {d.host for d in self.machine.cluster.devices.values()} - self.machine.left
         self._one(data, list(there), self.machine.host_leaves)
 
     @rule(data=st.data())
@@ -137,7 +137,7 @@ class AnyOrder(RuleBasedStateMachine):
                 dormant[host] += instance.function.dormant_bytes
             assert instance.running_kv_bytes == sum(r.kv_bytes for r in instance.running.values())
         assert {name: host.dormant_bytes for name, host in state.hosts.items()} == dormant
-        assert max(dormant.values(), default=0) <= state.world.settings.container_memory_bytes
+        assert max(dormant.values(), default=0) <= state.cluster.settings.container_memory_bytes
 
     def teardown(self) -> None:
         if not hasattr(self, "machine"):

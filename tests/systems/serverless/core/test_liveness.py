@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from .liveness import ALL, Script, check, random_script, smallest, stops
-from .machine import POOL, SHARING, Machine, world
+from .machine import POOL, SHARING, Machine, cluster
 
 SCRIPTS = 150
 """For each bundle; the defects that the examples keep were found in as many."""
@@ -91,7 +91,7 @@ def test_no_random_script_stops_a_device(bundle: str) -> None:
 
 def test_the_last_caller_who_gives_up_lets_the_next_in_line_go_on() -> None:
     """f1 is the first in line and waits for f0's keep-alive; f2 would find f0's backbone there."""
-    machine = Machine(world(functions=3, backbones=2, memory=200), ALL["no-offloading"])
+    machine = Machine(cluster(functions=3, backbones=2, memory=200), ALL["no-offloading"])
     machine.arrive("f0")
     machine.settle()
     first, behind = machine.arrive("f1"), machine.arrive("f2")
@@ -106,7 +106,7 @@ def test_the_last_caller_who_gives_up_lets_the_next_in_line_go_on() -> None:
 def test_a_failed_start_takes_its_function_out_of_every_line() -> None:
     """A second instance is started beside one that holds a batch back, and dies: the callers of
     both are told, and the first has no more to run."""
-    deployed = world(functions=1, devices=2)
+    deployed = cluster(functions=1, devices=2)
     once = replace(deployed, settings=replace(deployed.settings, start_attempts=1))
     machine = Machine(once, POOL)
     machine.arrive("f0")
@@ -124,7 +124,7 @@ def test_a_failed_start_takes_its_function_out_of_every_line() -> None:
 
 def test_a_sleeper_that_is_the_next_to_be_woken_keeps_what_it_has() -> None:
     """What it gave back when its keep-alive ends, it would have to load again at once."""
-    machine = Machine(world(functions=2, memory=160), SHARING)
+    machine = Machine(cluster(functions=2, memory=160), SHARING)
     machine.arrive("f0")
     machine.settle()
     (sleeper,) = machine.processes

@@ -18,7 +18,7 @@ from systems.serverless.core.policies.preloading import ByDensity
 from systems.serverless.core.state import Instance, State
 
 from .liveness import ALL, Script, pass_time, random_script, take
-from .machine import SHARING, Machine, world
+from .machine import SHARING, Machine, cluster
 
 SCRIPTS = 40
 Decisions = list[Any]
@@ -27,7 +27,7 @@ Decisions = list[Any]
 def machine(policies: PolicySet, script: Script, decided: Decisions) -> Machine:
     """A machine for ``script`` that writes down what its controller decides."""
     found = Machine(
-        world(backbones=2, devices=script.devices, memory=script.memory, card=script.card),
+        cluster(backbones=2, devices=script.devices, memory=script.memory, card=script.card),
         policies,
     )
     handle = found.controller.handle
@@ -102,14 +102,14 @@ def test_a_policy_that_controllers_share_is_noticed(planted: Callable[[], Policy
 
 def test_the_cursor_of_placement_is_its_own() -> None:
     policies = replace(SHARING, placement=partial(EarliestStart, candidates=2))
-    first, second = (Machine(world(devices=6), policies) for _ in range(2))
+    first, second = (Machine(cluster(devices=6), policies) for _ in range(2))
     chosen = [(_placed(first), _placed(second)) for _ in range(3)]
     assert chosen == [("cpu:0", "cpu:0"), ("cpu:2", "cpu:2"), ("cpu:4", "cpu:4")]
 
 
 def _placed(machine: Machine) -> str:
     state = machine.controller.state
-    function = state.world.functions["f0"]
+    function = state.cluster.functions["f0"]
     return machine.controller.policies.placement.choose(function, state, 0).spec.id
 
 
@@ -139,7 +139,7 @@ def test_a_policy_is_told_of_all_that_rests_and_of_nothing_else() -> None:
     parted = 0
     for seed in range(SCRIPTS):
         script = replace(random_script(seed), apart=True)
-        deployed = world(backbones=2, devices=script.devices, memory=script.memory, apart=True)
+        deployed = cluster(backbones=2, devices=script.devices, memory=script.memory, apart=True)
         playing = Machine(deployed, replace(SHARING, offloading=Listening))
         listening = playing.controller.policies.offloading
         assert isinstance(listening, Listening)
@@ -159,7 +159,7 @@ def test_a_policy_is_told_of_all_that_rests_and_of_nothing_else() -> None:
 
 @pytest.mark.parametrize("bundle", sorted(ALL))
 def test_a_policy_keeps_nothing_of_a_device_that_left(bundle: str) -> None:
-    playing = Machine(world(devices=2, apart=True), ALL[bundle])
+    playing = Machine(cluster(devices=2, apart=True), ALL[bundle])
     for _ in range(2):
         for function in ("f0", "f1"):
             playing.arrive(function)

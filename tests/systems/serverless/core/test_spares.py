@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from systems.serverless.core.artifacts import CopyKey
-from systems.serverless.core.spares import SparePool
+from systems.serverless.core.warm_pool import WarmPool
 
 KEY = CopyKey("b", "cuda:0")
 
@@ -36,22 +36,22 @@ class Maker:
 @pytest.mark.parametrize("how", ["taken", "dropped"])
 def test_one_that_is_a_spare_no_longer_calls_for_no_other_when_it_is_ready(how: str) -> None:
     make = Maker()
-    pool = SparePool(2, make)
+    pool = WarmPool(2, make)
     pool.refill(KEY)
-    (spare,) = make.made
+    (prewarmed_process,) = make.made
     if how == "taken":
-        assert pool.take("b", "cuda:0") is spare
+        assert pool.take("b", "cuda:0") is prewarmed_process
     else:
-        assert pool.drop(KEY) == [spare]
-    spare.done = 2
-    pool.became_ready(spare)
-    assert make.made == [spare]
+        assert pool.drop(KEY) == [prewarmed_process]
+    prewarmed_process.done = 2
+    pool.became_ready(prewarmed_process)
+    assert make.made == [prewarmed_process]
 
 
 def test_none_is_kept_where_none_is_asked_for_and_none_where_none_can_be_made() -> None:
     make = Maker()
-    SparePool(0, make).refill(KEY)
+    WarmPool(0, make).refill(KEY)
     assert make.made == []
-    pool: SparePool[Step] = SparePool(1, lambda _: None)
+    pool: WarmPool[Step] = WarmPool(1, lambda _: None)
     pool.refill(KEY)
-    assert pool.spares == []
+    assert pool.prewarmed == []

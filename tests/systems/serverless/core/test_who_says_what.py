@@ -11,7 +11,7 @@ from systems.serverless.core import events as ev
 from systems.serverless.core.artifacts import CopyKey, Release
 from systems.serverless.core.policies.batching import FirstComeFirstServed
 
-from .machine import BUNDLES, SHARING, Machine, world
+from .machine import BUNDLES, SHARING, Machine, cluster
 
 GRACE_NS = 800
 COPY = CopyKey("b0", "cpu:0")
@@ -20,7 +20,7 @@ AT_ONCE = replace(SHARING, batching=FirstComeFirstServed)
 
 def prefilling(*functions: str, memory: int = 1000) -> Machine:
     """Each function's instance has just been given a request."""
-    machine = Machine(world(memory=memory), AT_ONCE)
+    machine = Machine(cluster(memory=memory), AT_ONCE)
     for function in functions:
         machine.arrive(function)
         while not any(p.fresh for p in machine.processes.values() if p.function == function):
@@ -34,7 +34,7 @@ def instance_of(machine: Machine, function: str) -> int:
 
 @pytest.mark.parametrize("bundle", BUNDLES)
 def test_nothing_that_was_not_asked_for_is_believed_at_any_moment(bundle: str) -> None:
-    machine = Machine(world(functions=2), BUNDLES[bundle])
+    machine = Machine(cluster(functions=2), BUNDLES[bundle])
     for function in ("f0", "f1", "f0"):
         machine.arrive(function)
         machine.cancel(machine.arrive(function))
@@ -44,7 +44,7 @@ def test_nothing_that_was_not_asked_for_is_believed_at_any_moment(bundle: str) -
 
 
 def test_the_loader_of_a_copy_that_was_dropped_is_not_believed_for_the_next() -> None:
-    machine = Machine(world(), SHARING)
+    machine = Machine(cluster(), SHARING)
     machine.arrive("f0")
     machine.template_ready()
     (first,) = machine.asked[COPY]

@@ -29,12 +29,12 @@ from systems.runtime.incoming import as_content
 from systems.runtime.journal import Journal
 from systems.runtime.messages import Sampling
 from systems.runtime.roles import Role
+from systems.serverless.core.cluster_spec import HOST
 from systems.serverless.core.policies import PolicySet
 from systems.serverless.core.policies.batching import FirstComeFirstServed
 from systems.serverless.core.policies.offloading import ValueDensity
 from systems.serverless.core.policies.preloading import NoPreloading
 from systems.serverless.core.policies.sharing import SharedPerDevice
-from systems.serverless.core.world import HOST
 from systems.serverless.live import node as node_module
 from systems.serverless.live import roles
 from systems.serverless.live.node import Node

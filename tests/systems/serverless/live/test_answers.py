@@ -14,7 +14,7 @@ from systems.engine.adapter import load_adapter
 from systems.engine.checkpoint import fill, plan_layout
 from systems.engine.engine import Engine, GenerationRequest
 from systems.engine.weights import BackboneWeights
-from systems.interface import Deployment, MemoryOwner, RequestEvidence, Stage, StartType
+from systems.interface import Deployment, MemoryOwner, RequestTrace, Stage, StartType
 from tests.deployments import FUNCTIONS as NAMES
 
 from .conftest import SERVERLESS, Running, events
@@ -61,13 +61,13 @@ def test_the_second_function_owes_no_import_and_no_checkpoint_load(up: Up) -> No
     second = _seen_of(running, "f1")[0]
     assert second.start_type is StartType.COLD
     assert Stage.LIBRARIES not in {span.stage for span in second.spans}
-    held = [s for s in running.system.evidence().memory if s.owner is MemoryOwner.WEIGHTS]
+    held = [s for s in running.system.system_trace().memory if s.owner is MemoryOwner.WEIGHTS]
     assert held
     assert all(step.t_ns < second.received_ns for step in held), "it was there before"
 
 
-def _seen_of(running: Running, function: str) -> list[RequestEvidence]:
-    return [each for each in running.system.evidence().requests if each.function_id == function]
+def _seen_of(running: Running, function: str) -> list[RequestTrace]:
+    return [each for each in running.system.system_trace().requests if each.function_id == function]
 
 
 def expected_ids(deployment: Deployment, prompt: list[int], tokens: int) -> dict[str, list[int]]:

@@ -18,7 +18,7 @@ from systems.serverless.live.node import Node, StoredCopy
 from systems.serverless.live.plan import make_plan
 from systems.serverless.live.weights import cuda_copies, store
 from systems.serverless.live.weights.auditing import Account, Audit, Audits, Sum, problem
-from systems.serverless.live.weights.handle import Export
+from systems.serverless.live.weights.handle import SharedWeightsHandle
 
 KEY = CopyKey("tiny", "cpu:0")
 
@@ -53,7 +53,7 @@ def test_a_copy_that_is_changed_underneath_is_reported_once(deployment: Deployme
     async def watch() -> None:
         node = Node(plan, print, print, print, found.append, print, print)
         sum_ = Sum(store.checksum(mapping, nbytes), 0, 0)
-        node.copies[KEY] = StoredCopy(Export(os.dup(fd)), 1, sum=sum_)
+        node.copies[KEY] = StoredCopy(SharedWeightsHandle(os.dup(fd)), 1, sum=sum_)
         await _until(lambda: len(found) == 1)
         mapping[nbytes // 2] ^= 1
         await _until(lambda: found[-1].changed)
@@ -75,7 +75,7 @@ def test_a_copy_that_is_changed_underneath_is_reported_once(deployment: Deployme
 def test_an_auditor_that_nobody_waits_for_any_more_is_no_problem(closed: bool) -> None:
     found: list[Audit] = []
     ends: list[Callable[[str], None]] = []
-    copies = {KEY: StoredCopy(Export(), 1, sum=Sum(1, 0, 1))}
+    copies = {KEY: StoredCopy(SharedWeightsHandle(), 1, sum=Sum(1, 0, 1))}
 
     async def watch() -> None:
         audits = Audits(0.001, copies, lambda key, said, ended: ends.append(ended), found.append)
@@ -113,8 +113,8 @@ def test_audits_that_fail_and_changes_are_problems_and_counted(tmp_path: Path) -
     same, other = Sum(1, 0, 1), Sum(2, 2, 3)
     for now, reason in ((same, ""), (other, ""), (None, "killed by SIGKILL")):
         account.take(Audit(KEY, same, now, reason))
-    evidence = journal.read(path)
-    assert evidence.measured == {"audits": 2, "audits_changed": 1, "audits_failed": 1}
-    changed, failed = evidence.problems
+    system_trace = journal.read(path)
+    assert system_trace.measured == {"audits": 2, "audits_changed": 1, "audits_failed": 1}
+    changed, failed = system_trace.problems
     assert "changed between" in changed
     assert "could not be summed: killed by SIGKILL" in failed

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from harness.cost import bill, price_sheet
-from systems.interface import Deployment, Evidence
+from systems.interface import Deployment, SystemTrace
 from systems.runtime import journal, processor
 from systems.runtime.calls import Failure, Tokens
 from systems.runtime.journal import Journal
@@ -24,12 +24,12 @@ from systems.runtime.messages import Sampling
 from systems.serverless.core import actions as act
 from systems.serverless.core import events as ev
 from systems.serverless.core.artifacts import Artifact, CopyKey
+from systems.serverless.core.cluster_spec import HOST
 from systems.serverless.core.policies import PolicySet
 from systems.serverless.core.policies.batching import FirstComeFirstServed
 from systems.serverless.core.policies.offloading import ValueDensity
 from systems.serverless.core.policies.preloading import NoPreloading
 from systems.serverless.core.policies.sharing import SharedPerDevice
-from systems.serverless.core.world import HOST
 from systems.serverless.live.node import Node
 from systems.serverless.live.plan import Plan, make_plan
 from systems.serverless.live.platform import Platform
@@ -225,7 +225,7 @@ class Scene:
 
 def ask_once(
     plan: Plan, path: Path, then: Callable[[Scene], Awaitable[None]] | None = None
-) -> tuple[Tokens | Failure, Evidence]:
+) -> tuple[Tokens | Failure, SystemTrace]:
     """What a call of f0 was answered, and the evidence of it after ``then``."""
 
     async def scene() -> Tokens | Failure:
@@ -261,12 +261,12 @@ def test_an_instance_that_answers_and_then_computes_for_itself_pays_for_it(
 ) -> None:
     plan = make_plan(deployment, forks=False)
     impostor.in_place(monkeypatch, tmp_path, "burner")
-    _, evidence = ask_once(plan, tmp_path / "journal", Scene.burn)
-    (activity,), (use,) = evidence.activity, evidence.processor
+    _, system_trace = ask_once(plan, tmp_path / "journal", Scene.burn)
+    (activity,), (use,) = system_trace.activity, system_trace.processor
     assert (use.instance_id, use.function_id) == (activity.instance_id, "f0")
     billed = bill(
-        [], evidence.activity, {}, price_sheet("alibaba-fc"),
-        end_ns=use.end_ns, threads=1, processor=evidence.processor,
+        [], system_trace.activity, {}, price_sheet("alibaba-fc"),
+        end_ns=use.end_ns, threads=1, processor=system_trace.processor,
     )  # fmt: skip
     assert sum(billed["quantity"].to_pylist()) >= 0.9 * impostor.BURNT_S
 
@@ -279,11 +279,11 @@ def test_a_time_that_is_none_ends_its_instance_and_fails_its_call_alone(
 ) -> None:
     plan = make_plan(deployment, forks=False)
     impostor.in_place(monkeypatch, tmp_path, "mistimed")
-    answer, evidence = ask_once(plan, tmp_path / "journal")
+    answer, system_trace = ask_once(plan, tmp_path / "journal")
     assert isinstance(answer, Failure)
     assert answer.status == 502
     assert "at `$.t_ns`" in answer.reason
-    (request,) = evidence.requests
+    (request,) = system_trace.requests
     assert request.spans == ()
     assert request.placed_ns is not None
     assert request.done_ns is not None

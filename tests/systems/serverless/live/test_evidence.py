@@ -116,7 +116,7 @@ def test_a_request_that_is_cut_off_by_the_end_is_told_of(deploy: Callable[..., R
             running.system.stop()
 
     asyncio.run(leave())
-    evidence = running.system.evidence()
-    (request,), (activity,) = evidence.requests, evidence.activity
+    system_trace = running.system.system_trace()
+    (request,), (activity,) = system_trace.requests, system_trace.activity
     assert request.responded_ns is None
     assert activity.end_ns > request.spans[-1].start_ns

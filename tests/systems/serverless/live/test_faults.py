@@ -121,7 +121,7 @@ def _once(running: Running) -> Any:
 
 def _held(running: Running, device: str) -> int:
     """Bytes that f0 holds now by the ledger."""
-    steps = running.system.evidence().memory
+    steps = running.system.system_trace().memory
     mine = [step for step in steps if step.function_id == "f0" and step.device == device]
     return sum({step.owner: step.bytes for step in mine}.values())
 
@@ -150,7 +150,7 @@ def test_a_sleeping_instance_lets_go_of_its_artifacts_and_wakes_with_them(
     again = _once(running)
     assert again["choices"] == first["choices"]
     assert running.instances() == [instance], "the same process was woken"
-    stages = {span.stage.value for span in running.system.evidence().requests[-1].spans}
+    stages = {span.stage.value for span in running.system.system_trace().requests[-1].spans}
     assert {"adapter", "kernels"} <= stages
     assert not stages & {"warming", "libraries"}
     wait_until(lambda: not running.instances() and _held(running, "host") == 0)

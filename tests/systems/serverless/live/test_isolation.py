@@ -135,7 +135,7 @@ def test_the_instances_together_hold_one_backbone(up: Callable[..., Running], ti
         assert mapped == pytest.approx(copies * size, rel=0.01)
         weights = [
             step
-            for step in running.system.evidence().memory
+            for step in running.system.system_trace().memory
             if step.owner is MemoryOwner.WEIGHTS and step.bytes
         ]
         assert [step.bytes for step in weights] == [size] * (1 if copies else len(asked))

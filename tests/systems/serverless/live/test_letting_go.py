@@ -26,7 +26,7 @@ from systems.serverless.live.messages import (
     Offloaded,
 )
 from systems.serverless.live.weights import store
-from systems.serverless.live.weights.handle import Export
+from systems.serverless.live.weights.handle import SharedWeightsHandle
 
 LOADS = (Artifact.BACKBONE, Artifact.ADAPTER, Artifact.KERNELS)
 
@@ -89,7 +89,7 @@ def test_a_shared_copy_is_let_go_of_with_its_weights() -> None:
     ours = store.create("backbone:test", layout.nbytes)
     store.seal(ours)
     before = _open_on(ours)
-    weights = placing.PLACES["cpu"].weights(layout, tiny, Export(os.dup(ours)))
+    weights = placing.BACKENDS["cpu"].weights(layout, tiny, SharedWeightsHandle(os.dup(ours)))
     del weights
     assert _open_on(ours) == before
     os.close(ours)

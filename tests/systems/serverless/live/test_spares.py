@@ -13,8 +13,8 @@ from systems.runtime.messages import Failed, Message, Started
 from systems.serverless.core.artifacts import Artifact, CopyKey
 from systems.serverless.live.messages import ArtifactLoaded, Configure, LoadArtifact
 from systems.serverless.live.plan import make_plan
-from systems.serverless.live.spares import Spares, slot_shape
-from systems.serverless.live.weights.handle import Export
+from systems.serverless.live.prewarmed import PrewarmedProcesses, slot_shape
+from systems.serverless.live.weights.handle import SharedWeightsHandle
 
 KEY = CopyKey("tiny", "cuda:0")
 
@@ -42,11 +42,11 @@ class Process:
 
 @dataclass
 class Resident:
-    export: Export = field(default_factory=lambda: Export(fd=7))
+    weights_handle: SharedWeightsHandle = field(default_factory=lambda: SharedWeightsHandle(fd=7))
 
 
 class Machine:
-    def __init__(self, spares: int) -> None:
+    def __init__(self, prewarmed: int) -> None:
         tiny = ensure_backbone("tiny")
         adapters = ensure_adapters(tiny, ["f0", "f1"], rank=8)
         deployment = Deployment(
@@ -55,12 +55,14 @@ class Machine:
             dtype="float32",
             devices=(Device(name="cuda:0", memory_bytes=32 << 30),),
             limits=Limits(max_batch_size=4, max_context_tokens=512),
-            options={"spares": spares},
+            options={"prewarmed": prewarmed},
         )
         self.plan = make_plan(deployment, forks=True)
         self.forked: list[Process] = []
         self.ended: list[Any] = []
-        self.spares = Spares(self.plan, {KEY: Resident()}, self._fork, self.ended.append)  # type: ignore[arg-type]
+        self.prewarmed = PrewarmedProcesses(
+            self.plan, {KEY: Resident()}, self._fork, self.ended.append
+        )  # type: ignore[arg-type]
 
     def _fork(self, on_message: Any, on_exit: Any) -> Process:
         self.forked.append(Process(on_message, on_exit))
@@ -73,30 +75,30 @@ def kind_of(message: Message) -> str:
 
 def taken(machine: Machine, heard: list[str]) -> Process:
     """A spare's process that an instance took over, with what the instance hears."""
-    spare = machine.spares.take("tiny", "cuda:0")
-    assert spare is not None
-    return spare.become(  # type: ignore[return-value]
+    prewarmed_process = machine.prewarmed.take("tiny", "cuda:0")
+    assert prewarmed_process is not None
+    return prewarmed_process.become(  # type: ignore[return-value]
         lambda message, _: heard.append(kind_of(message)), lambda _: heard.append("exit")
     )
 
 
 def test_the_furthest_is_taken_and_another_made_in_its_place() -> None:
-    machine = Machine(spares=2)
-    machine.spares.refill(KEY)
+    machine = Machine(prewarmed=2)
+    machine.prewarmed.refill(KEY)
     machine.forked[0].loads_everything()
     first, second = machine.forked
-    assert machine.spares.take("tiny", "cuda:1") is None
+    assert machine.prewarmed.take("tiny", "cuda:1") is None
     assert taken(machine, []) is first
-    machine.spares.refill(KEY)
+    machine.prewarmed.refill(KEY)
     assert machine.forked == [first, second], "one is being made already"
     assert taken(machine, []) is second
-    machine.spares.refill(KEY)
+    machine.prewarmed.refill(KEY)
     assert len(machine.forked) == 3
 
 
 def test_they_are_made_one_after_the_other() -> None:
-    machine = Machine(spares=2)
-    machine.spares.refill(KEY)
+    machine = Machine(prewarmed=2)
+    machine.prewarmed.refill(KEY)
     assert len(machine.forked) == 1
     machine.forked[0].loads_everything()
     assert len(machine.forked) == 2
@@ -105,8 +107,8 @@ def test_they_are_made_one_after_the_other() -> None:
 
 
 def test_one_that_is_ready_speaks_as_an_instance_at_once() -> None:
-    machine, heard = Machine(spares=1), list[str]()
-    machine.spares.refill(KEY)
+    machine, heard = Machine(prewarmed=1), list[str]()
+    machine.prewarmed.refill(KEY)
     machine.forked[0].loads_everything()
     process = taken(machine, heard)
     process.on_message(Started(1), [])
@@ -115,26 +117,26 @@ def test_one_that_is_ready_speaks_as_an_instance_at_once() -> None:
 
 
 def test_what_one_still_owes_as_a_spare_its_instance_does_not_hear() -> None:
-    machine, heard = Machine(spares=1), list[str]()
-    machine.spares.refill(KEY)
+    machine, heard = Machine(prewarmed=1), list[str]()
+    machine.prewarmed.refill(KEY)
     (process,) = machine.forked
     process.on_message(Started(1), [])
-    spare = machine.spares.take("tiny", "cuda:0")
-    assert spare is not None
-    spare.become(lambda message, _: heard.append(kind_of(message)), lambda _: None)
+    prewarmed_process = machine.prewarmed.take("tiny", "cuda:0")
+    assert prewarmed_process is not None
+    prewarmed_process.become(lambda message, _: heard.append(kind_of(message)), lambda _: None)
     process.loads_everything()
     assert heard == []
     process.on_message(Started(1), [])
     process.on_message(ArtifactLoaded(Artifact.ADAPTER), [])
     assert heard == ["started", "loaded"]
-    assert [span.stage.value for span in spare.timeline.spans] == [
+    assert [span.stage.value for span in prewarmed_process.timeline.spans] == [
         "warming", "libraries", "backbone", "kernels",
     ]  # fmt: skip
 
 
 def test_one_that_fails_when_it_is_taken_fails_its_instance() -> None:
-    machine, heard = Machine(spares=1), list[str]()
-    machine.spares.refill(KEY)
+    machine, heard = Machine(prewarmed=1), list[str]()
+    machine.prewarmed.refill(KEY)
     (process,) = machine.forked
     taken(machine, heard)
     process.on_message(Failed("no memory"), [])
@@ -142,8 +144,8 @@ def test_one_that_fails_when_it_is_taken_fails_its_instance() -> None:
 
 
 def test_one_is_told_of_the_backbone_alone_with_a_slot_as_most_adapters_need() -> None:
-    machine = Machine(spares=1)
-    machine.spares.refill(KEY)
+    machine = Machine(prewarmed=1)
+    machine.prewarmed.refill(KEY)
     told, _ = machine.forked[0].channel.sent[0]
     assert isinstance(told, Configure)
     assert told.adapter is None, "it knows no function's"
@@ -156,19 +158,19 @@ def test_one_is_told_of_the_backbone_alone_with_a_slot_as_most_adapters_need() -
 
 
 def test_they_go_with_the_copy_that_they_map_and_by_themselves() -> None:
-    machine = Machine(spares=2)
-    machine.spares.refill(KEY)
+    machine = Machine(prewarmed=2)
+    machine.prewarmed.refill(KEY)
     machine.forked[0].loads_everything()
     dying, living = machine.forked
     dying.on_exit(-9)
-    assert machine.spares.children == [living]
-    machine.spares.drop(KEY)
+    assert machine.prewarmed.children == [living]
+    machine.prewarmed.drop(KEY)
     assert machine.ended == [living]
-    assert machine.spares.children == []
+    assert machine.prewarmed.children == []
 
 
 def test_their_memory_is_the_templates() -> None:
-    with_two, without = Machine(spares=2).plan.world, Machine(spares=0).plan.world
+    with_two, without = Machine(prewarmed=2).plan.cluster, Machine(prewarmed=0).plan.cluster
     functions = with_two.functions.values()
     at_rest = max(f.context_bytes + f.adapter_bytes for f in functions)
     slot = max(f.kv_slot_bytes for f in functions)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from systems.runtime.liveness import Pulse, Watch
+from systems.runtime.liveness import Heartbeat, LivenessMonitor
 
 SILENCE_S = 5.0
 """After which a process is given up that neither answers nor works."""
@@ -41,7 +41,7 @@ class Subject:
 
     pid: int | None
     answers: Callable[[Subject], None] = lambda subject: None
-    pulse: Pulse = field(default_factory=Pulse)
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)
 
     def ask(self) -> None:
         self.answers(self)
@@ -63,8 +63,10 @@ def given_up(subject: Subject, seconds: float) -> list[tuple[float, str]]:
     clock = Clock()
     found: list[tuple[float, str]] = []
 
-    async def begin() -> Watch:
-        return Watch(lambda: [subject], lambda _, reason: found.append((clock.now, reason)))
+    async def begin() -> LivenessMonitor:
+        return LivenessMonitor(
+            lambda: [subject], lambda _, reason: found.append((clock.now, reason))
+        )
 
     watch = clock.run_until_complete(begin())
     clock.pass_(seconds)
@@ -83,7 +85,7 @@ def test_one_that_neither_answers_nor_works_is_given_up_after_five_seconds(
 
 
 def test_one_that_answers_is_not(idle: subprocess.Popen[bytes]) -> None:
-    assert given_up(Subject(idle.pid, lambda subject: subject.pulse.heard()), LONG_S) == []
+    assert given_up(Subject(idle.pid, lambda subject: subject.heartbeat.heard()), LONG_S) == []
 
 
 def test_one_that_works_is_not() -> None:
@@ -107,6 +109,6 @@ def test_one_with_too_many_threads_is_given_up_at_the_first_look() -> None:
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as popen:
             assert popen.stdout is not None
             popen.stdout.readline()
-            found = given_up(Subject(popen.pid, lambda subject: subject.pulse.heard()), 1.5)
+            found = given_up(Subject(popen.pid, lambda subject: subject.heartbeat.heard()), 1.5)
             popen.communicate()
         assert [reason.split(";")[0] for _, reason in found] == expected

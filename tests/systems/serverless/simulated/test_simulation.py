@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from systems.interface import Deployment, Device, Function, Limits, RequestEvidence, StartType
+from systems.interface import Deployment, Device, Function, Limits, RequestTrace, StartType
 from systems.registry import system_class
 from systems.serverless.options import Options
 from systems.serverless.simulated.run import Outcome, simulate
@@ -61,7 +61,7 @@ def run(
     )
 
 
-def stages(request: RequestEvidence) -> dict[str, float]:
+def stages(request: RequestTrace) -> dict[str, float]:
     """Seconds by stage."""
     found: dict[str, float] = {}
     for span in request.spans:
@@ -73,9 +73,9 @@ def stages(request: RequestEvidence) -> dict[str, float]:
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_every_request_is_answered_and_its_stages_add_up(name: str) -> None:
     outcome = run(name, LOAD)
-    evidence = outcome.evidence()
-    assert len(evidence.requests) == len(LOAD)
-    for request in evidence.requests:
+    system_trace = outcome.system_trace()
+    assert len(system_trace.requests) == len(LOAD)
+    for request in system_trace.requests:
         assert request.responded_ns is not None
         total_ns = sum(span.end_ns - span.start_ns for span in request.spans)
         assert total_ns == request.responded_ns - request.received_ns
@@ -83,7 +83,7 @@ def test_every_request_is_answered_and_its_stages_add_up(name: str) -> None:
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_memory_stays_within_the_device_and_comes_back(name: str) -> None:
-    steps = run(name, LOAD, gigabytes=20).evidence().memory
+    steps = run(name, LOAD, gigabytes=20).system_trace().memory
     held: dict[tuple[Any, ...], int] = {}
     for step in steps:
         held[step.device, step.owner, step.function_id] = step.bytes
@@ -92,11 +92,13 @@ def test_memory_stays_within_the_device_and_comes_back(name: str) -> None:
 
 
 def test_the_same_arrivals_give_the_same_evidence() -> None:
-    assert run("serverless-lora", LOAD).evidence() == run("serverless-lora", LOAD).evidence()
+    assert (
+        run("serverless-lora", LOAD).system_trace() == run("serverless-lora", LOAD).system_trace()
+    )
 
 
 def test_a_second_function_shares_the_backbone_that_is_there() -> None:
-    first, second = run("serverless-lora", [("f0", 0), ("f1", 30)]).evidence().requests
+    first, second = run("serverless-lora", [("f0", 0), ("f1", 30)]).system_trace().requests
     assert stages(first)["backbone"] > 3
     assert stages(second)["backbone"] == pytest.approx(0.022)
     assert second.start_type is StartType.COLD
@@ -109,8 +111,8 @@ def test_two_prefills_at_once_take_twice_as_long_each() -> None:
     both = run(
         "serverless-lora-no-adaptive-batching", [*warm, ("f0", 15), ("f1", 15)], options=options
     )
-    once = stages(alone.evidence().requests[2])["prefill"]
-    assert stages(both.evidence().requests[2])["prefill"] == pytest.approx(2 * once, rel=0.01)
+    once = stages(alone.system_trace().requests[2])["prefill"]
+    assert stages(both.system_trace().requests[2])["prefill"] == pytest.approx(2 * once, rel=0.01)
 
 
 def test_a_request_that_waits_too_long_is_timed_out_and_forgotten() -> None:
@@ -129,5 +131,5 @@ def test_a_queue_past_hope_is_shed_where_that_is_asked_for() -> None:
 
 
 def test_a_flood_is_spread_over_devices() -> None:
-    requests = run("serverless-lora", [("f0", 0.0)] * 64, devices=2).evidence().requests
+    requests = run("serverless-lora", [("f0", 0.0)] * 64, devices=2).system_trace().requests
     assert len({request.instance_id for request in requests}) == 2

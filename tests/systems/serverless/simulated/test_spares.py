@@ -16,9 +16,9 @@ from systems.simulation.profile import ProfileError, load_profile
 LORA = system_class("serverless-lora")
 
 
-def run(spares: int, at_s: list[float], *, profile: str = "h100") -> Outcome:
+def run(prewarmed: int, at_s: list[float], *, profile: str = "h100") -> Outcome:
     """A first call of another function at each time; the first also loads the backbone."""
-    options = {"spares": spares, "template_at_deployment": True}
+    options = {"prewarmed": prewarmed, "template_at_deployment": True}
     deployment = Deployment(
         functions=tuple(
             Function(id=f"f{i}", backbone="llama2-7b", adapter=Path(f"f{i}"))
@@ -49,7 +49,7 @@ def test_a_spare_saves_a_first_call_what_starting_takes() -> None:
     saved = ttft_s(without, 1) - ttft_s(with_one, 1)
     assert saved == pytest.approx(kept, rel=0.05)
     assert ttft_s(with_one, 0) == pytest.approx(ttft_s(without, 0), rel=0.05), "none is there yet"
-    cold = [request.start_type for request in with_one.evidence().requests]
+    cold = [request.start_type for request in with_one.system_trace().requests]
     assert [each and each.value for each in cold] == ["cold", "cold"]
 
 
@@ -60,17 +60,17 @@ def test_one_that_is_not_ready_is_taken_and_what_it_owes_is_waited_for() -> None
     late = run(1, [0, there_s + 10, there_s + 10.05])
     assert ttft_s(late, 1) < ttft_s(late, 2) < ttft_s(alone, 0)
     assert ttft_s(early, 2) > ttft_s(late, 1)
-    stages = {span.stage.value for span in early.evidence().requests[2].spans}
+    stages = {span.stage.value for span in early.system_trace().requests[2].spans}
     assert "kernels" in stages
 
 
 def test_their_memory_is_held_with_the_templates() -> None:
     held = {
-        spares: max(
-            step.bytes for step in run(spares, [0]).platform.memory if step.device == "cuda:0"
+        prewarmed: max(
+            step.bytes for step in run(prewarmed, [0]).platform.memory if step.device == "cuda:0"
             and step.owner.value == "context"
         )
-        for spares in (0, 2)
+        for prewarmed in (0, 2)
     }  # fmt: skip
     assert held[2] > held[0]
 

@@ -35,7 +35,7 @@ def bars(system: str, options: dict[str, object]) -> list[tuple[float, ...]]:
             arrivals["function"].to_pylist(), arrivals["arrival_ns"].to_pylist(), strict=True
         )
     ]
-    found = [stages(r) for r in run(system, load, options=options).evidence().requests]
+    found = [stages(r) for r in run(system, load, options=options).system_trace().requests]
     groups = (("warming",), ("libraries", "kernels"), ("backbone", "adapter"), ("prefill",))
     return [tuple(sum(one.get(s, 0.0) for s in group) for group in groups) for one in found]
 

@@ -93,11 +93,11 @@ def _worth(instance: Instance, state: State, now_ns: int) -> list[tuple[Artifact
     delay_ns, copy = learnt.delay_ns, instance.copy
     found = []
     if Artifact.KERNELS in instance.in_place:
-        cache = spec.kv_bytes(state.world.settings.max_context_tokens)
+        cache = spec.kv_bytes(state.cluster.settings.max_context_tokens)
         found.append((Artifact.KERNELS, rate * max(delay_ns[Artifact.KERNELS], 1.0), cache))
     size, value = spec.parked_bytes, rate * max(delay_ns[Artifact.ADAPTER], 1.0)
     if not copy.shared:
-        size += state.world.backbones[copy.backbone].bytes
+        size += state.cluster.backbones[copy.backbone].bytes
         value += rate * delay_ns[Artifact.BACKBONE]
     found.append((Artifact.ADAPTER, value, size))
     if spec.bare_bytes:

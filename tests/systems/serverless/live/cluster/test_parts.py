@@ -21,7 +21,7 @@ from systems.runtime.messages import Cancel
 from systems.serverless.core import actions as act
 from systems.serverless.core import events as ev
 from systems.serverless.core.artifacts import Artifact, CopyKey
-from systems.serverless.core.world import HOST
+from systems.serverless.core.cluster_spec import HOST
 from systems.serverless.live.cluster import messages as msg
 from systems.serverless.live.cluster import models
 from systems.serverless.live.cluster.remote import RemoteNode

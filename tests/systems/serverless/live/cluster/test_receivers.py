@@ -19,7 +19,7 @@ from systems.serverless.core import actions as act
 from systems.serverless.core.artifacts import Artifact, CopyKey
 from systems.serverless.live.cluster import messages as msg
 from systems.serverless.live.cluster.agent import Agent
-from systems.serverless.live.cluster.gate import Guest
+from systems.serverless.live.cluster.registry import Session
 from tests.systems.runtime.links.receivers import (
     Wire,
     kinds,
@@ -68,7 +68,7 @@ class Gateway:
     def __init__(self) -> None:
         self.reached: list[Any] = []
         self.told: list[str] = []
-        self.guests: dict[str, Guest] = {}
+        self.guests: dict[str, Session] = {}
         self.closing = False
         self.offer = msg.Welcome()
         self.tell = self.told.append
@@ -103,7 +103,7 @@ def running() -> Iterator[None]:
 
 def stranger(gateway: Gateway | None = None) -> Wire:
     gate: Any = gateway or Gateway()
-    return Wire(Guest(gate).link)
+    return Wire(Session(gate).link)
 
 
 def introduced(gateway: Gateway | None = None) -> Wire:

@@ -10,7 +10,7 @@ from typing import Any
 from systems.runtime import journal
 from systems.runtime.processor import Metered
 from systems.serverless.live.cluster.agent import Agent
-from systems.serverless.live.cluster.gate import Guest
+from systems.serverless.live.cluster.registry import Session
 
 
 def test_processor_time_and_problems_of_a_node_are_told(tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_processor_time_and_problems_of_a_node_are_told(tmp_path: Path) -> None:
 
     async def tell() -> None:
         gate: Any = SimpleNamespace(platform=platform, journal=written)
-        guest, agent = Guest(gate), Agent("node-0")
+        guest, agent = Session(gate), Agent("node-0")
         guest.name = "node-0"
         guest._clock.heard(0, 1_000, 0)
         guest._node = SimpleNamespace(hears={}, check_instance=lambda instance: None)  # type: ignore[assignment]

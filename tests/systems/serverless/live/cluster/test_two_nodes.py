@@ -11,7 +11,7 @@ import aiohttp
 import psutil
 import pytest
 
-from systems.interface import Deployment, Evidence
+from systems.interface import Deployment, SystemTrace
 from systems.registry import system_class
 
 from ..conftest import Running, command_of, wait_until
@@ -60,21 +60,21 @@ def ask_all(running: Running, **fields: object) -> dict[str, int]:
     return asyncio.run(asked())
 
 
-def nodes_that_served(evidence: Evidence) -> set[str]:
-    return {each.device.split("/")[0] for each in evidence.activity}
+def nodes_that_served(system_trace: SystemTrace) -> set[str]:
+    return {each.device.split("/")[0] for each in system_trace.activity}
 
 
 def test_both_nodes_serve(cluster: Running) -> None:
     assert set(ask_all(cluster).values()) == {200}
-    evidence = cluster.system.evidence()
-    assert nodes_that_served(evidence) == {"node-0", "node-1"}
-    assert {node.host for node in evidence.nodes} == {"node-0", "node-1"}
-    assert all(node.same_clock for node in evidence.nodes)
-    assert all(abs(node.offset_ns) <= node.error_ns for node in evidence.nodes)
+    system_trace = cluster.system.system_trace()
+    assert nodes_that_served(system_trace) == {"node-0", "node-1"}
+    assert {node.host for node in system_trace.nodes} == {"node-0", "node-1"}
+    assert all(node.same_clock for node in system_trace.nodes)
+    assert all(abs(node.offset_ns) <= node.error_ns for node in system_trace.nodes)
 
 
 def test_stages_of_a_node_add_up_on_the_gateways_clock(cluster: Running) -> None:
-    for request in cluster.system.evidence().requests:
+    for request in cluster.system.system_trace().requests:
         ends = [request.received_ns, *(span.end_ns for span in request.spans)]
         assert [span.start_ns for span in request.spans] == ends[:-1]
         assert request.responded_ns is not None
@@ -82,7 +82,7 @@ def test_stages_of_a_node_add_up_on_the_gateways_clock(cluster: Running) -> None
 
 
 def test_memory_is_measured_on_each_node(cluster: Running) -> None:
-    wait_until(lambda: len({s.host for s in cluster.system.evidence().node_memory}) == 2)
+    wait_until(lambda: len({s.host for s in cluster.system.system_trace().node_memory}) == 2)
 
 
 def test_a_node_that_is_killed_takes_only_what_ran_there(cluster: Running) -> None:
@@ -111,12 +111,12 @@ def test_what_ran_there_is_served_elsewhere(cluster: Running) -> None:
 
 def test_the_node_that_comes_in_its_place_is_used(cluster: Running) -> None:
     def there() -> set[str]:
-        return {node.host for node in cluster.system.evidence().nodes if node.left_ns is None}
+        return {node.host for node in cluster.system.system_trace().nodes if node.left_ns is None}
 
     wait_until(lambda: there() == {"node-1", "node-2"}, timeout_s=150)
     agents()["node-1"].kill()
     wait_until(lambda: "node-1" not in there())
     assert set(ask_all(cluster).values()) == {200}
-    evidence = cluster.system.evidence()
-    assert "node-2" in nodes_that_served(evidence)
-    assert any(problem.startswith("node node-0 was lost") for problem in evidence.problems)
+    system_trace = cluster.system.system_trace()
+    assert "node-2" in nodes_that_served(system_trace)
+    assert any(problem.startswith("node node-0 was lost") for problem in system_trace.problems)

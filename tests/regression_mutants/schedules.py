@@ -15,7 +15,7 @@ from scipy import stats
 from harness.replay.schedule import Schedule
 from workloads.streams import stream
 
-from .exhibit import Exhibit
+from .mutant import Mutant
 
 Times = np.ndarray[Any, np.dtype[np.int64]]
 Subject = Callable[[int, int], Times]
@@ -127,16 +127,16 @@ def redrawn_around_the_mean(arrivals: Times) -> Times:
 
 
 EXHIBITS = [
-    Exhibit(1, "workers repeat each other's gaps", gaps_stay_exponential, ours,
+    Mutant(1, "workers repeat each other's gaps", gaps_stay_exponential, ours,
             a_generator_each_with_the_same_seed),
-    Exhibit(1, "more workers, burstier load", dispersion_stays, ours,
+    Mutant(1, "more workers, burstier load", dispersion_stays, ours,
             a_generator_each_with_the_same_seed),
-    Exhibit(1, "another schedule for each number of workers", same_times_for_any_number, ours,
+    Mutant(1, "another schedule for each number of workers", same_times_for_any_number, ours,
             a_generator_each),
-    Exhibit(1, "shares overlap", same_times_for_any_number, ours, overlapping_shares),
-    Exhibit(1, "unseeded", same_times_every_time, ours, unseeded),
-    Exhibit(1, "last arrival pinned to a whole second", keeps_every_nanosecond, scheduled,
+    Mutant(1, "shares overlap", same_times_for_any_number, ours, overlapping_shares),
+    Mutant(1, "unseeded", same_times_every_time, ours, unseeded),
+    Mutant(1, "last arrival pinned to a whole second", keeps_every_nanosecond, scheduled,
             last_on_a_whole_second),
-    Exhibit(1, "constant that is exponential", keeps_constant_gaps, scheduled,
+    Mutant(1, "constant that is exponential", keeps_constant_gaps, scheduled,
             redrawn_around_the_mean),
 ]  # fmt: skip

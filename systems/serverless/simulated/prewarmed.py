@@ -1,4 +1,4 @@
-"""Prewarmed processes in virtual time, like those of ``live/spares.py`` on a GPU."""
+"""Prewarmed processes in virtual time, like those of ``live/prewarmed.py`` on a GPU."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from systems.simulation.hardware import Hardware
 from systems.simulation.profile import Profile, ProfileError
 
 from ..core.artifacts import CopyKey
-from ..core.spares import SparePool
+from ..core.warm_pool import WarmPool
 
 _STAGES = (Stage.WARMING, Stage.BACKBONE, Stage.KERNELS)
 
 
 @dataclass(slots=True, eq=False)
-class Spare:
+class PrewarmedProcess:
     """A prewarmed process. ``done``: completed stages. ``timeline``: of the process; an instance
     that takes it continues this timeline."""
 
@@ -38,7 +38,7 @@ class Spare:
         return self.done == len(_STAGES)
 
 
-class Spares:
+class PrewarmedProcesses:
     """Keeps ``count`` prewarmed processes per shared copy. Raises ``ProfileError`` if the profile
     does not say how long it takes to turn one into an instance."""
 
@@ -52,26 +52,28 @@ class Spares:
             )
         self._clock, self._hardware = clock, hardware
         self._takes = (profile.fork_s, profile.map_s, profile.kernels_s)
-        self._pool: SparePool[Spare] = SparePool(count, self._make)
+        self._pool: WarmPool[PrewarmedProcess] = WarmPool(count, self._make)
         self.refill, self.take, self.drop = self._pool.refill, self._pool.take, self._pool.drop
 
-    def _make(self, key: CopyKey) -> Spare:
-        spare = Spare(key)
-        self._go_on(spare)
-        return spare
+    def _make(self, key: CopyKey) -> PrewarmedProcess:
+        prewarmed_process = PrewarmedProcess(key)
+        self._go_on(prewarmed_process)
+        return prewarmed_process
 
-    def _go_on(self, spare: Spare) -> None:
-        spare.timeline.begin(_STAGES[spare.done], self._clock.now)
-        there = self._hardware[spare.copy.device]
-        resource = (there.cores, there.link, there.compute)[spare.done]  # of _STAGES
-        resource.start(self._takes[spare.done].value * 1e9, lambda: self._ended(spare))
+    def _go_on(self, prewarmed_process: PrewarmedProcess) -> None:
+        prewarmed_process.timeline.begin(_STAGES[prewarmed_process.done], self._clock.now)
+        there = self._hardware[prewarmed_process.copy.device]
+        resource = (there.cores, there.link, there.compute)[prewarmed_process.done]  # of _STAGES
+        resource.start(
+            self._takes[prewarmed_process.done].value * 1e9, lambda: self._ended(prewarmed_process)
+        )
 
-    def _ended(self, spare: Spare) -> None:
-        spare.timeline.end(_STAGES[spare.done], self._clock.now)
-        spare.done += 1
-        if not spare.ready:
-            self._go_on(spare)
+    def _ended(self, prewarmed_process: PrewarmedProcess) -> None:
+        prewarmed_process.timeline.end(_STAGES[prewarmed_process.done], self._clock.now)
+        prewarmed_process.done += 1
+        if not prewarmed_process.ready:
+            self._go_on(prewarmed_process)
             return
-        if spare.then is not None:
-            spare.then()
-        self._pool.became_ready(spare)
+        if prewarmed_process.then is not None:
+            prewarmed_process.then()
+        self._pool.became_ready(prewarmed_process)

@@ -11,7 +11,7 @@ from systems.interface import Deployment, Function
 
 
 @dataclass(frozen=True)
-class Deck:
+class BackboneDeployment:
     """``functions`` of one ``backbone``, the bare one under the backbone's own name among them."""
 
     deployment: Deployment
@@ -29,7 +29,7 @@ class Deck:
         return tuple(name for name, each in self.functions.items() if each.adapter)
 
 
-def make_deck(deployment: Deployment, backbone: str) -> Deck:
+def make_deck(deployment: Deployment, backbone: str) -> BackboneDeployment:
     """``CheckpointError`` or ``AdapterError`` where a file cannot be served. One that computes in
     numbers that are none would do so in every batch, and merged, to every function."""
     layout = plan_layout(deployment.backbones[backbone], deployment.dtype)
@@ -37,7 +37,7 @@ def make_deck(deployment: Deployment, backbone: str) -> Deck:
     files = [inspect_adapter(f.adapter, layout.config) for f in functions.values() if f.adapter]
     for each in files:
         check_values(each, deployment.dtype, deployment.devices[0].kind)
-    return Deck(
+    return BackboneDeployment(
         deployment,
         backbone,
         layout,

@@ -15,7 +15,7 @@ from harness.replay.decode import decode
 from harness.replay.frames import Captured
 from harness.replay.records import Record
 
-from .exhibit import Exhibit
+from .mutant import Mutant
 from .playback import START_NS, play
 
 Reader = Callable[[Captured], Record]
@@ -138,27 +138,27 @@ def drops_the_reason(captured: Captured) -> Record:
 
 
 EXHIBITS = [
-    Exhibit(3, "response time ends at the headers", ends_with_its_last_byte, ours,
+    Mutant(3, "response time ends at the headers", ends_with_its_last_byte, ours,
             stops_the_clock_at_the_headers),
-    Exhibit(6, "TTFT of the headers", agrees("ref.headers-first"), ours,
+    Mutant(6, "TTFT of the headers", agrees("ref.headers-first"), ours,
             first_byte_is_first_token),
-    Exhibit(6, "TTFT of a role-only chunk", agrees("ref.role-first"), ours,
+    Mutant(6, "TTFT of a role-only chunk", agrees("ref.role-first"), ours,
             first_event_is_first_token),
-    Exhibit(6, "TTFT of an empty chunk", agrees("ref.empty-chunks"), ours,
+    Mutant(6, "TTFT of an empty chunk", agrees("ref.empty-chunks"), ours,
             first_event_is_first_token),
-    Exhibit(6, "TTFT of a ping", agrees("ref.pings"), ours, first_read_is_first_token),
-    Exhibit(8, "CRLF", agrees("ref.crlf"), ours, only_line_feeds),
-    Exhibit(8, "split UTF-8", agrees("ref.split-utf8"), ours, decodes_each_read),
-    Exhibit(8, "trailing usage chunk", agrees("ref.no-ids"), ours,
+    Mutant(6, "TTFT of a ping", agrees("ref.pings"), ours, first_read_is_first_token),
+    Mutant(8, "CRLF", agrees("ref.crlf"), ours, only_line_feeds),
+    Mutant(8, "split UTF-8", agrees("ref.split-utf8"), ours, decodes_each_read),
+    Mutant(8, "trailing usage chunk", agrees("ref.no-ids"), ours,
             expects_a_choice_in_every_event),
-    Exhibit(8, "several events in a read", tells_every_event_of_a_read, ours, one_event_a_read),
-    Exhibit(8, "HTTP 200, then an error", agrees("ref.error-2"), ours, believes_the_http_status),
-    Exhibit(8, "cut mid-stream", agrees("ref.cut-2"), ours, whatever_ended_is_ok),
-    Exhibit(8, "ends without having said so", agrees("ref.premature-2"), ours,
+    Mutant(8, "several events in a read", tells_every_event_of_a_read, ours, one_event_a_read),
+    Mutant(8, "HTTP 200, then an error", agrees("ref.error-2"), ours, believes_the_http_status),
+    Mutant(8, "cut mid-stream", agrees("ref.cut-2"), ours, whatever_ended_is_ok),
+    Mutant(8, "ends without having said so", agrees("ref.premature-2"), ours,
             whatever_ended_is_ok),
-    Exhibit(8, "stalls", agrees("ref.stall-2"), ours, believes_the_http_status),
-    Exhibit(8, "empty completion", agrees("ref.short-0"), ours, no_text_is_an_error),
-    Exhibit(8, "429 is not a failure of the server", agrees("ref.busy-3"), ours,
+    Mutant(8, "stalls", agrees("ref.stall-2"), ours, believes_the_http_status),
+    Mutant(8, "empty completion", agrees("ref.short-0"), ours, no_text_is_an_error),
+    Mutant(8, "429 is not a failure of the server", agrees("ref.busy-3"), ours,
             any_refusal_is_a_server_error),
-    Exhibit(8, "the reason of a refusal is lost", carries_the_reason, ours, drops_the_reason),
+    Mutant(8, "the reason of a refusal is lost", carries_the_reason, ours, drops_the_reason),
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from .provisioning import Provisioning
 from .state import Instance, Phase, State
 
 
-class Keeping:
+class KeepAliveManager:
     """Keep-alive of instances and of shared copies; appends the timers for it to ``out``."""
 
     def __init__(
@@ -32,7 +32,7 @@ class Keeping:
         return bool(device.blocked or device.starved)
 
     def _keep_ns(self, instance: Instance) -> int:
-        settings = self._state.world.settings
+        settings = self._state.cluster.settings
         return self._policies.keep_alive.instance_ns(instance.function, settings)
 
     def _set_timer(self, instance: Instance, since_ns: int, now: int) -> None:
@@ -73,13 +73,13 @@ class Keeping:
             self._provisioning.drop(copy)
             return
         copy.unused_since_ns = now
-        keep = self._policies.keep_alive.copy_ns(self._state.world.settings)
+        keep = self._policies.keep_alive.copy_ns(self._state.cluster.settings)
         self._out.append(act.SetTimer(key, now + keep))
 
     def copy_timer(self, key: CopyKey, now: int) -> bool:
         """Whether the copy's time had passed, so that its bytes came free."""
         copy = self._state.copies.get(key)
-        keep = self._policies.keep_alive.copy_ns(self._state.world.settings)
+        keep = self._policies.keep_alive.copy_ns(self._state.cluster.settings)
         if copy is None or copy.users or now - copy.unused_since_ns < keep:
             return False
         self._provisioning.drop(copy)

@@ -10,29 +10,29 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from .errors import EvidenceError
-from .interface import Evidence
+from systems.errors import SystemTraceError
+from systems.interface import SystemTrace
 
 _PARTS = ("requests", "memory", "activity", "processor", "decisions", "nodes", "node_memory")
 
 
-def check(evidence: Evidence, source: str) -> Evidence:
-    """Return ``evidence`` unchanged. Raise :class:`EvidenceError`, naming ``source`` and the first
-    item with a wrong type, a number beyond 64 bits, or an end before its start."""
-    for place, item in _items(evidence):
+def check(system_trace: SystemTrace, source: str) -> SystemTrace:
+    """Return ``system_trace`` unchanged. Raise :class:`SystemTraceError`, naming ``source`` and the
+    first item with a wrong type, a number beyond 64 bits, or an end before its start."""
+    for place, item in _items(system_trace):
         reason = _mistake(item)
         if reason:
-            raise EvidenceError(f"{source}: evidence: {place}.{reason}")
-    for name, value in evidence.measured.items():
+            raise SystemTraceError(f"{source}: evidence: {place}.{reason}")
+    for name, value in system_trace.measured.items():
         if type(value) not in (int, float) or not math.isfinite(value):
-            raise EvidenceError(f"{source}: evidence: measured.{name}: {value!r} is no number")
-    return evidence
+            raise SystemTraceError(f"{source}: evidence: measured.{name}: {value!r} is no number")
+    return system_trace
 
 
-def _items(evidence: Evidence) -> Iterator[tuple[str, Any]]:
+def _items(system_trace: SystemTrace) -> Iterator[tuple[str, Any]]:
     for part in _PARTS:
-        yield from _numbered(part, getattr(evidence, part))
-    for index, request in enumerate(evidence.requests):
+        yield from _numbered(part, getattr(system_trace, part))
+    for index, request in enumerate(system_trace.requests):
         yield from _numbered(f"requests[{index}].spans", request.spans)
 
 

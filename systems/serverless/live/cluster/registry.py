@@ -16,8 +16,8 @@ from systems.runtime.links.offset import ClockOffset, Exchange, Questions, clock
 from systems.runtime.links.tls import HANDSHAKE_S
 from systems.runtime.processor import Metered
 
+from ...core.cluster_spec import DeviceSpec
 from ...core.state import TemplatePhase
-from ...core.world import DeviceSpec
 from ..plan import Plan
 from ..platform import Platform
 from ..weights.auditing import Account, Audit, Sum
@@ -46,7 +46,7 @@ def _tell(line: str) -> None:
     print(f"cluster: {line}", file=sys.stderr, flush=True)
 
 
-class Gate:
+class AgentRegistry:
     """Listens for agents that know ``key``, and tells ``platform`` which are there. Reports every
     peer that is not admitted in one line on standard error."""
 
@@ -55,11 +55,11 @@ class Gate:
     ) -> None:
         self.platform, self.offer = platform, offer
         self.journal, self.account = journal, account
-        self.guests: dict[str, Guest] = {}
+        self.guests: dict[str, Session] = {}
         """By name; of one that is lost what was seen of it."""
         self.closing = False
         self.tell = _tell
-        self._listener = Listener(key, lambda: Guest(self).link, _tell)
+        self._listener = Listener(key, lambda: Session(self).link, _tell)
 
     async def open(self, host: str) -> int:
         """Listen on ``host``; the port."""
@@ -73,10 +73,10 @@ class Gate:
             guest.keep()
 
 
-class Guest:
+class Session:
     """A connection of a peer that has the run's key: introduced, then a node, then gone."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: AgentRegistry) -> None:
         first: Expected = {msg.AgentHello: self._introduced}
         self.link = Link(msg.FromAgent, first, self._closed, HANDSHAKE_S)
         self._gate = gate

@@ -10,7 +10,7 @@ from .requests import GenerationRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Parted:
+class RequestSnapshot:
     """The snapshot of a request. ``kv``: (layers, 2, kv heads, cached tokens, head_dim). ``draws``:
     the state of the request's random stream; None for greedy decoding."""
 

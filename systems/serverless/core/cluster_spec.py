@@ -20,7 +20,7 @@ class BackboneSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchLaw:
+class BatchLatency:
     """T(b) = T0 + α(b − 1): how long a batch of b takes to its first tokens, alone on its
     device."""
 
@@ -51,7 +51,7 @@ class FunctionSpec:
     """What its process holds of the host's memory beside its device, while it is awake."""
     dormant_bytes: int = 0
     """The same while nothing of it is on a device: the container that is left."""
-    law: BatchLaw = BatchLaw()
+    law: BatchLatency = BatchLatency()
     """As profiled; corrected by what is observed."""
     delay_ns: Mapping[Artifact, int] = field(default_factory=dict)
     """Loading delay of each artifact as profiled; corrected by what is observed."""
@@ -109,7 +109,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class World:
+class ClusterSpec:
     """Everything that is deployed and everything it may use."""
 
     backbones: Mapping[str, BackboneSpec]

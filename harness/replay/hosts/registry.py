@@ -10,10 +10,10 @@ from concurrent.futures import CancelledError
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from harness.errors import HarnessError
 from systems.runtime.links.connecting import Listener
 from systems.runtime.links.link import Link
 
-from ...errors import HarnessError
 from ..plan import Plan
 from .messages import Bye
 from .seen import LoadHost

@@ -1,7 +1,7 @@
 """Sees to it, by Ray, that every machine of a cluster has an agent: those there at the start, those
 that join later, and those whose agent has died.
 
-    python -m systems.serverless.live.cluster.steward
+    python -m systems.serverless.live.cluster.supervisor
 
 Takes its orders as one line of JSON on standard input, whose end is its own. Tells on standard
 output, once, ``{"ready": [NAME…]}`` when every node there at the start is in use, or
@@ -36,7 +36,7 @@ _BACKOFF_S = (1.0, 60.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class AgentSlot:
     """Where one agent belongs: a machine by Ray's id, and (several on one) the cores it is held
     to."""
 
@@ -46,7 +46,7 @@ class Place:
 
 
 @dataclass(slots=True)
-class Tenure:
+class AgentHandle:
     """An agent at its place, from when it was started until it has ended."""
 
     name: str
@@ -57,13 +57,13 @@ class Tenure:
 
 
 @dataclass(slots=True)
-class Steward:
+class NodeSupervisor:
     """``ray`` is the module, connected."""
 
     ray: Any
     address: ClusterAddress
     orders: Mapping[str, Any]
-    tenures: dict[str, Tenure] = field(default_factory=dict)
+    tenures: dict[str, AgentHandle] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
     not_before: dict[str, float] = field(default_factory=dict)
     ready: bool = False
@@ -86,21 +86,21 @@ class Steward:
             return {"ready": [tenure.name for tenure in self.tenures.values()]}
         return None
 
-    def _places(self) -> list[Place]:
+    def _places(self) -> list[AgentSlot]:
         alive = [node for node in self.ray.nodes() if node["Alive"]]
         if self.address.local:
             count = self.address.local
             return [
-                Place(str(index), alive[0]["NodeID"], cores)
+                AgentSlot(str(index), alive[0]["NodeID"], cores)
                 for index, cores in zip(range(count), _dealt_cores(count), strict=True)
             ]
         return [
-            Place(node["NodeID"], node["NodeID"])
+            AgentSlot(node["NodeID"], node["NodeID"])
             for node in alive
             if node["Resources"].get("CPU", 0) >= 1
         ]
 
-    def _start(self, place: Place) -> Tenure:
+    def _start(self, place: AgentSlot) -> AgentHandle:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         strategy = NodeAffinitySchedulingStrategy(place.node_id, soft=False)
@@ -110,7 +110,7 @@ class Steward:
         name = next(self.names)
         gateway, port, key = (self.orders[each] for each in ("gateway", "port", "secret"))
         started = actor.start.remote(gateway, port, name, key, place.cores)
-        return Tenure(name, actor, started, actor.wait.remote())
+        return AgentHandle(name, actor, started, actor.wait.remote())
 
     def _look(self, key: str) -> str | None:
         """What went wrong with the agent at a place, if it has ended."""
@@ -156,7 +156,7 @@ def serve(orders: Mapping[str, Any], out: IO[str], end: threading.Event) -> None
     except DeploymentError as error:
         print(json.dumps({"error": str(error)}), file=out, flush=True)
         return
-    steward = Steward(ray, address, orders)
+    steward = NodeSupervisor(ray, address, orders)
     try:
         while not end.wait(EVERY_S):
             told = steward.round()

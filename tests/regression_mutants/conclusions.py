@@ -18,7 +18,7 @@ from harness.records.samples import samples
 from harness.stats import Series, mean_interval, mean_ratio_interval, summarise
 from workloads.streams import stream
 
-from .exhibit import Exhibit
+from .mutant import Mutant
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Interval = tuple[float, float]
@@ -195,20 +195,20 @@ def in_the_order_given(experiment: Experiment) -> Iterator[CellPlan]:
 
 
 EXHIBITS = [
-    Exhibit(12, "percentiles of too few samples", says_where_samples_are_too_few, summarise,
+    Mutant(12, "percentiles of too few samples", says_where_samples_are_too_few, summarise,
             whatever_comes_out),
-    Exhibit(12, "numbers without intervals", every_number_has_an_interval, summarise,
+    Mutant(12, "numbers without intervals", every_number_has_an_interval, summarise,
             numbers_alone),
-    Exhibit(12, "intervals as if bursts were independent", covers_the_mean_of_bursts, by_block,
+    Mutant(12, "intervals as if bursts were independent", covers_the_mean_of_bursts, by_block,
             as_if_independent),
-    Exhibit(12, "ratios as if of other requests", sees_a_difference_of_five_percent, paired,
+    Mutant(12, "ratios as if of other requests", sees_a_difference_of_five_percent, paired,
             as_if_of_other_requests),
-    Exhibit(13, "runs compared by name alone", refuses_what_differs, ours_or_nothing,
+    Mutant(13, "runs compared by name alone", refuses_what_differs, ours_or_nothing,
             by_name_alone),
-    Exhibit(13, "one system after the other", systems_take_turns, plan_cells, system_by_system),
-    Exhibit(13, "always in the same order", systems_take_turns, plan_cells, in_the_order_given),
-    Exhibit(17, "loads of one name pooled", pools_one_load_only, ours_or_nothing,
+    Mutant(13, "one system after the other", systems_take_turns, plan_cells, system_by_system),
+    Mutant(13, "always in the same order", systems_take_turns, plan_cells, in_the_order_given),
+    Mutant(17, "loads of one name pooled", pools_one_load_only, ours_or_nothing,
             by_system_and_name_of_the_load),
-    Exhibit(17, "one deterministic cell counted as repeats", counts_what_came_out_the_same_once,
+    Mutant(17, "one deterministic cell counted as repeats", counts_what_came_out_the_same_once,
             samples, every_cell),
 ]  # fmt: skip

@@ -23,10 +23,10 @@ from systems.runtime.messages import Failed, Message, Started
 from systems.runtime.stages import Timeline
 
 from ..core.artifacts import Artifact, CopyKey
-from ..core.spares import SparePool
+from ..core.warm_pool import WarmPool
 from .messages import ArtifactLoaded, LoadArtifact, SlotShape
 from .plan import Plan
-from .weights.handle import Export
+from .weights.handle import SharedWeightsHandle
 
 Says = Callable[[Message, list[int]], None]
 Fork = Callable[[Says, Callable[[int | None], None]], Child]
@@ -37,11 +37,11 @@ _STAGES = (Stage.WARMING, *(Stage(artifact.value) for artifact in _LOADS))
 class Copy(Protocol):
     """A shared backbone as the node keeps it."""
 
-    export: Export
+    weights_handle: SharedWeightsHandle
 
 
 @dataclass(slots=True, eq=False)
-class Spare:
+class PrewarmedProcess:
     """``timeline``: what its process went through, which is its instance's once it is taken."""
 
     copy: CopyKey
@@ -86,55 +86,59 @@ class Spare:
             self.timeline.begin(follows[0], now)
 
 
-class Spares:
-    """Keeps ``plan.options.spares`` of them for each of ``copies``. ``fork`` makes a process that
-    will be an instance; ``end`` takes one away."""
+class PrewarmedProcesses:
+    """Keeps ``plan.options.prewarmed`` processes for each of ``copies``. ``fork`` starts a process
+    that can become an instance; ``end`` ends one."""
 
     def __init__(
         self, plan: Plan, copies: Mapping[CopyKey, Copy], fork: Fork, end: Callable[[Child], None]
     ) -> None:
         self._plan, self._copies, self._fork, self._end = plan, copies, fork, end
-        self._pool: SparePool[Spare] = SparePool(plan.options.spares, self._make)
+        self._pool: WarmPool[PrewarmedProcess] = WarmPool(plan.options.prewarmed, self._make)
         self.take = self._pool.take
 
     @property
     def children(self) -> list[Child]:
-        return [spare.child for spare in self._pool.spares if spare.child is not None]
+        return [
+            prewarmed_process.child
+            for prewarmed_process in self._pool.prewarmed
+            if prewarmed_process.child is not None
+        ]
 
     def refill(self, key: CopyKey) -> None:
         if key in self._copies:
             self._pool.refill(key)
 
     def drop(self, key: CopyKey) -> None:
-        for spare in self._pool.drop(key):
-            if spare.child is not None:
-                self._end(spare.child)
+        for prewarmed_process in self._pool.drop(key):
+            if prewarmed_process.child is not None:
+                self._end(prewarmed_process.child)
 
-    def _make(self, key: CopyKey) -> Spare | None:
-        spare = Spare(key)
-        spare.timeline.begin(Stage.WARMING, time.monotonic_ns())
+    def _make(self, key: CopyKey) -> PrewarmedProcess | None:
+        prewarmed_process = PrewarmedProcess(key)
+        prewarmed_process.timeline.begin(Stage.WARMING, time.monotonic_ns())
         try:
-            spare.child = self._fork(
-                partial(self._says, spare),
-                lambda returncode: self._pool.lose(spare),  # noqa: ARG005
+            prewarmed_process.child = self._fork(
+                partial(self._says, prewarmed_process),
+                lambda returncode: self._pool.lose(prewarmed_process),  # noqa: ARG005
             )
         except OSError:
             return None  # an instance will have to start the longer way
         shape = slot_shape(self._plan, key.backbone)
-        channel = spare.child.channel
+        channel = prewarmed_process.child.channel
         channel.send(self._plan.configuration(key.backbone, shape))
         for artifact in _LOADS:
             backbone = artifact is Artifact.BACKBONE
-            export = self._copies[key].export if backbone else Export()
+            weights_handle = self._copies[key].weights_handle if backbone else SharedWeightsHandle()
             layout = self._plan.layout(key.backbone) if backbone else None
-            channel.send(LoadArtifact(artifact, layout, export.handle), export.fds)
-        return spare
+            channel.send(LoadArtifact(artifact, layout, weights_handle.handle), weights_handle.fds)
+        return prewarmed_process
 
-    def _says(self, spare: Spare, message: Message, fds: list[int]) -> None:
-        was_ready = spare.ready
-        spare.says(message, fds)
-        if spare.ready and not was_ready:
-            self._pool.became_ready(spare)
+    def _says(self, prewarmed_process: PrewarmedProcess, message: Message, fds: list[int]) -> None:
+        was_ready = prewarmed_process.ready
+        prewarmed_process.says(message, fds)
+        if prewarmed_process.ready and not was_ready:
+            self._pool.became_ready(prewarmed_process)
 
 
 def slot_shape(plan: Plan, backbone: str) -> SlotShape | None:

@@ -6,34 +6,34 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from systems.models.sizes import ModelSize
-from systems.simulation.latency_model import Laws
+from systems.simulation.latency_model import LatencyModel
 from systems.simulation.profile import Profile
 from systems.simulation.servers import Servers
 
 
 @dataclass(frozen=True)
-class ReplicaLaws:
-    """For the replicas of one backbone. ``laws``: for a batch with one adapter, unmerged."""
+class ReplicaLatencyModel:
+    """For the replicas of one backbone. ``latency``: for a batch with one adapter, unmerged."""
 
-    laws: Laws
+    latency: LatencyModel
     servers: Servers
 
     @classmethod
-    def of(cls, profile: Profile, size: ModelSize, dtype: str) -> ReplicaLaws:
+    def of(cls, profile: Profile, size: ModelSize, dtype: str) -> ReplicaLatencyModel:
         servers, own = profile.of_servers(dtype)
-        return cls(Laws(own, size, tiered=False), servers)
+        return cls(LatencyModel(own, size, tiered=False), servers)
 
     @property
     def size(self) -> ModelSize:
-        return self.laws.size
+        return self.latency.size
 
     def prefill_ns(self, tokens: Collection[int], adapters: Collection[str], merged: bool) -> float:
         """Return the prefill time of prompts of ``tokens`` lengths for these ``adapters``."""
-        alone = self.laws.prefill_ns(len(tokens), sum(tokens))
+        alone = self.latency.prefill_ns(len(tokens), sum(tokens))
         return alone * self._share(adapters, merged)
 
     def step_ns(self, requests: int, adapters: Collection[str], merged: bool) -> float:
-        return self.laws.step_ns(requests) * self._share(adapters, merged)
+        return self.latency.step_ns(requests) * self._share(adapters, merged)
 
     def _share(self, adapters: Collection[str], merged: bool) -> float:
         """A merged batch computes no additions, and neither does a batch of the bare backbone, so
@@ -45,26 +45,26 @@ class ReplicaLaws:
     def switch_ns(self, before: str | None, after: str | None) -> float:
         """Return the time to unmerge ``before`` and merge ``after``; None: no adapter."""
         moves = (before is not None) + (after is not None)
-        return moves * self.servers.switch_steps.value * self.laws.step_ns(1)
+        return moves * self.servers.switch_steps.value * self.latency.step_ns(1)
 
     def move_ns(self, tokens: int) -> float:
         """Return the time to move the keys and values of ``tokens`` between replicas, over the link
         that also loads adapters."""
-        link = self.laws.profile.adapter_bytes_per_s.value
+        link = self.latency.profile.adapter_bytes_per_s.value
         return tokens * self.size.kv_bytes_per_token / link * 1e9
 
     def timings(self) -> Mapping[str, float]:
         """Return what a replica measures before it serves (``inhouse/profiling.py``)."""
-        step_ns = self.laws.step_ns(1)
+        step_ns = self.latency.step_ns(1)
         return {
             "merged_s": step_ns * self.servers.merged_share.value / 1e9,
             "unmerged_s": step_ns / 1e9,
             "switch_s": step_ns * self.servers.switch_steps.value / 1e9,
-            "load_s": self.laws.adapter_ns() / 1e9,
+            "load_s": self.latency.adapter_ns() / 1e9,
         }
 
     def startup_s(self, adapters: int) -> float:
         """Return the time from start to ready with ``adapters`` adapters."""
-        profile = self.laws.profile
+        profile = self.latency.profile
         fixed_s = profile.process_s.value + profile.libraries_s.value + profile.kernels_s.value
-        return fixed_s + (self.laws.backbone_ns() + adapters * self.laws.adapter_ns()) / 1e9
+        return fixed_s + (self.latency.backbone_ns() + adapters * self.latency.adapter_ns()) / 1e9

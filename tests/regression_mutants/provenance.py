@@ -20,7 +20,7 @@ from workloads.minutes import MinuteCounts
 from workloads.statistics import describe
 from workloads.trace import TraceFunction, Workload
 
-from .exhibit import Exhibit
+from .mutant import Mutant
 
 S = 1_000_000_000
 
@@ -146,14 +146,14 @@ def each_pays_for_the_whole_copy(
 
 
 EXHIBITS = [
-    Exhibit(9, "times that lose their nanoseconds", keeps_nanoseconds, ours, by_float_seconds),
-    Exhibit(9, "arrivals that tie on the source's grid", leaves_no_ties, by_the_rule, as_they_come),
-    Exhibit(10, "counts expanded by their mean rate", keeps_each_minute_of_each_function,
+    Mutant(9, "times that lose their nanoseconds", keeps_nanoseconds, ours, by_float_seconds),
+    Mutant(9, "arrivals that tie on the source's grid", leaves_no_ties, by_the_rule, as_they_come),
+    Mutant(10, "counts expanded by their mean rate", keeps_each_minute_of_each_function,
      expand, by_rate_alone),
-    Exhibit(11, "a CV without its estimator", names_the_estimator_of_its_cv, describe,
+    Mutant(11, "a CV without its estimator", names_the_estimator_of_its_cv, describe,
      by_number_alone),
-    Exhibit(14, "simulated numbers without a label", says_that_it_is_simulated, caption,
+    Mutant(14, "simulated numbers without a label", says_that_it_is_simulated, caption,
      by_run_alone),
-    Exhibit(15, "a shared copy paid for by each of its users", sums_to_the_bill, request_costs,
+    Mutant(15, "a shared copy paid for by each of its users", sums_to_the_bill, request_costs,
      each_pays_for_the_whole_copy),
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Exhibit:
+class Mutant:
     """``check(subject)`` raises AssertionError if the subject has the defect."""
 
     rule: int

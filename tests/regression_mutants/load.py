@@ -23,7 +23,7 @@ from harness.replay.pool import Pool
 from harness.replay.requests import Encoder
 from harness.replay.target import Target
 
-from .exhibit import Exhibit
+from .mutant import Mutant
 
 NS = 1_000_000_000
 COUNT, GAP_S, STALL_AT, STALL_S = 60, 0.005, 5, 0.24
@@ -210,11 +210,11 @@ def holds_no_token_back(reader: Callable[[str], dict[int, int]]) -> None:
 
 
 EXHIBITS = [
-    Exhibit(2, "late requests dropped", drops_nothing, Dispatcher, Dropping),
-    Exhibit(2, "re-anchored after a delay", keeps_to_absolute_times, Dispatcher, ReAnchoring),
-    Exhibit(2, "throttled while catching up", sends_late_ones_at_once, Dispatcher, Throttling),
-    Exhibit(2, "closed loop", does_not_wait_for_answers, send_all, four_users),
-    Exhibit(3, "requests sent by the tick", is_never_early, Dispatcher, Batching),
-    Exhibit(4, "tokens held back in blocks", holds_no_token_back, first_token_seen,
+    Mutant(2, "late requests dropped", drops_nothing, Dispatcher, Dropping),
+    Mutant(2, "re-anchored after a delay", keeps_to_absolute_times, Dispatcher, ReAnchoring),
+    Mutant(2, "throttled while catching up", sends_late_ones_at_once, Dispatcher, Throttling),
+    Mutant(2, "closed loop", does_not_wait_for_answers, send_all, four_users),
+    Mutant(3, "requests sent by the tick", is_never_early, Dispatcher, Batching),
+    Mutant(4, "tokens held back in blocks", holds_no_token_back, first_token_seen,
             first_token_in_blocks),
 ]  # fmt: skip

@@ -19,7 +19,7 @@ from harness.replay.records import PART_SCHEMA, client_table
 from harness.replay.schedule import Schedule
 from tests.harness.made import unseen_tables
 
-from .exhibit import Exhibit
+from .mutant import Mutant
 from .playback import START_NS, play
 
 Joiner = Callable[[Schedule, list[pa.Table]], pa.Table]
@@ -189,21 +189,21 @@ def counts_the_untold(tables: dict[str, pa.Table], duration_s: float) -> dict[st
 
 
 EXHIBITS = [
-    Exhibit(2, "latency from the actual send alone", keeps_the_intended_time, joined,
+    Mutant(2, "latency from the actual send alone", keeps_the_intended_time, joined,
             counted_from_the_send),
-    Exhibit(2, "SLO counted from the actual send by metrics",
+    Mutant(2, "SLO counted from the actual send by metrics",
             counts_the_objective_from_the_intended_send, met_by_metrics, met_from_the_send),
-    Exhibit(2, "SLO counted from the actual send by records",
+    Mutant(2, "SLO counted from the actual send by records",
             counts_the_objective_from_the_intended_send, met_by_records, met_from_the_send),
-    Exhibit(2, "lateness that invalidates nothing", says_when_it_is_late, overrun, never_late),
-    Exhibit(2, "lateness judged by its median", says_when_it_is_late, overrun,
+    Mutant(2, "lateness that invalidates nothing", says_when_it_is_late, overrun, never_late),
+    Mutant(2, "lateness judged by its median", says_when_it_is_late, overrun,
             looks_at_the_median),
-    Exhibit(3, "percentiles of two digits", keeps_its_digits, Tail.of, two_digits),
-    Exhibit(5, "a client that is not asked about its tail", judges_the_client,
+    Mutant(3, "percentiles of two digits", keeps_its_digits, Tail.of, two_digits),
+    Mutant(5, "a client that is not asked about its tail", judges_the_client,
             Calibration.problems, trusts_the_median),
-    Exhibit(8, "failures left out", keeps_every_request, joined, only_the_good_ones),
-    Exhibit(8, "requests that were never sent left out", keeps_every_request, joined,
+    Mutant(8, "failures left out", keeps_every_request, joined, only_the_good_ones),
+    Mutant(8, "requests that were never sent left out", keeps_every_request, joined,
             only_those_told_of),
-    Exhibit(18, "what an endpoint does not tell counted as zero", leaves_out_what_is_not_told,
+    Mutant(18, "what an endpoint does not tell counted as zero", leaves_out_what_is_not_told,
             summary, counts_the_untold),
 ]  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 from harness.replay.frames import Captured
 from harness.replay.records import Record
 
-from .exhibit import Exhibit
+from .mutant import Mutant
 from .playback import play
 from .streams import Reader, agrees, ours
 
@@ -50,10 +50,10 @@ def leaves_the_count_open(reader: Reader) -> None:
 
 
 EXHIBITS = [
-    Exhibit(7, "chunks counted as tokens", agrees("ref.pack-4"), ours, counts_chunks),
-    Exhibit(7, "tokens asked for counted as given", agrees("ref.short-3"), ours,
+    Mutant(7, "chunks counted as tokens", agrees("ref.pack-4"), ours, counts_chunks),
+    Mutant(7, "tokens asked for counted as given", agrees("ref.short-3"), ours,
             counts_what_was_asked_for),
-    Exhibit(7, "ITL per chunk", has_a_gap_for_every_token, ours, gaps_between_chunks),
-    Exhibit(7, "ITL invented", admits_that_gaps_are_unknown, ours, takes_chunks_for_tokens),
-    Exhibit(7, "chunks stand in for a missing count", leaves_the_count_open, ours, counts_chunks),
+    Mutant(7, "ITL per chunk", has_a_gap_for_every_token, ours, gaps_between_chunks),
+    Mutant(7, "ITL invented", admits_that_gaps_are_unknown, ours, takes_chunks_for_tokens),
+    Mutant(7, "chunks stand in for a missing count", leaves_the_count_open, ours, counts_chunks),
 ]  # fmt: skip

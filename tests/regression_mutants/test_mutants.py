@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from . import conclusions, load, provenance, schedules, streams, summaries, tokens
-from .exhibit import Exhibit
+from .mutant import Mutant
 
 pytestmark = pytest.mark.timed
 EXHIBITS = [
@@ -23,15 +23,15 @@ EXHIBITS = [
 
 
 @pytest.mark.parametrize("exhibit", EXHIBITS, ids=str)
-def test_our_client_does_not_have_the_defect(exhibit: Exhibit) -> None:
-    exhibit.check(exhibit.sound)
+def test_our_client_does_not_have_the_defect(mutant: Mutant) -> None:
+    mutant.check(mutant.sound)
 
 
 @pytest.mark.parametrize("exhibit", EXHIBITS, ids=str)
-def test_a_planted_defect_is_caught(exhibit: Exhibit) -> None:
+def test_a_planted_defect_is_caught(mutant: Mutant) -> None:
     with pytest.raises(AssertionError):
-        exhibit.check(exhibit.planted)
+        mutant.check(mutant.planted)
 
 
 def test_every_rule_that_can_be_broken_by_code_is_on_display() -> None:
-    assert {exhibit.rule for exhibit in EXHIBITS} == {*range(1, 16), 17, 18}
+    assert {mutant.rule for mutant in EXHIBITS} == {*range(1, 16), 17, 18}

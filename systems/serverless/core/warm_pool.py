@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 from .artifacts import CopyKey
 
 
-class Spare(Protocol):
+class PrewarmedProcess(Protocol):
     """A process of a shared copy that is nobody's yet."""
 
     copy: CopyKey
@@ -22,47 +22,61 @@ class Spare(Protocol):
     def ready(self) -> bool: ...
 
 
-S = TypeVar("S", bound=Spare)
+S = TypeVar("S", bound=PrewarmedProcess)
 
 
-class SparePool(Generic[S]):
+class WarmPool(Generic[S]):
     """Keeps ``count`` for each shared copy. ``make`` begins one; None where it cannot."""
 
     def __init__(self, count: int, make: Callable[[CopyKey], S | None]) -> None:
         self._count, self._make = count, make
-        self.spares: list[S] = []
+        self.prewarmed: list[S] = []
 
     def refill(self, key: CopyKey) -> None:
         """``key`` is resident and there may be too few spares of it. They are made one after the
         other: at once, each would take as long as all of them."""
-        there = [spare for spare in self.spares if spare.copy == key]
-        if len(there) < self._count and all(spare.ready for spare in there):
-            spare = self._make(key)
-            if spare is not None:
-                self.spares.append(spare)
+        there = [
+            prewarmed_process
+            for prewarmed_process in self.prewarmed
+            if prewarmed_process.copy == key
+        ]
+        if len(there) < self._count and all(prewarmed_process.ready for prewarmed_process in there):
+            prewarmed_process = self._make(key)
+            if prewarmed_process is not None:
+                self.prewarmed.append(prewarmed_process)
 
-    def became_ready(self, spare: S) -> None:
+    def became_ready(self, prewarmed_process: S) -> None:
         """The next one may be made, unless it was taken meanwhile or its copy is gone."""
-        if spare in self.spares:
-            self.refill(spare.copy)
+        if prewarmed_process in self.prewarmed:
+            self.refill(prewarmed_process.copy)
 
     def take(self, backbone: str, device: str) -> S | None:
         """The furthest, no longer a spare; one that is not ready is still ahead of a new fork, and
         leaves the device to itself."""
-        fitting = [s for s in self.spares if (s.copy.backbone, s.copy.device) == (backbone, device)]
+        fitting = [
+            s for s in self.prewarmed if (s.copy.backbone, s.copy.device) == (backbone, device)
+        ]
         if not fitting:
             return None
-        taken = max(fitting, key=lambda spare: spare.done)
-        self.spares.remove(taken)
+        taken = max(fitting, key=lambda prewarmed_process: prewarmed_process.done)
+        self.prewarmed.remove(taken)
         return taken
 
-    def lose(self, spare: S) -> None:
+    def lose(self, prewarmed_process: S) -> None:
         """It has ended, whoever's it is by now."""
-        if spare in self.spares:
-            self.spares.remove(spare)
+        if prewarmed_process in self.prewarmed:
+            self.prewarmed.remove(prewarmed_process)
 
     def drop(self, key: CopyKey) -> list[S]:
         """The copy goes: so does whatever maps it. Those that were there."""
-        gone = [spare for spare in self.spares if spare.copy == key]
-        self.spares = [spare for spare in self.spares if spare.copy != key]
+        gone = [
+            prewarmed_process
+            for prewarmed_process in self.prewarmed
+            if prewarmed_process.copy == key
+        ]
+        self.prewarmed = [
+            prewarmed_process
+            for prewarmed_process in self.prewarmed
+            if prewarmed_process.copy != key
+        ]
         return gone

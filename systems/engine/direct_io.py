@@ -20,7 +20,7 @@ from typing import Any
 
 from systems.errors import CheckpointError
 
-from .residency import Residency
+from .page_cache import Residency
 
 PAGE = 4096
 """Direct reads start and end on a multiple of it, in the file and in memory."""

@@ -19,7 +19,7 @@ Rows = slice | Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class CrossDelta:
+class GroupedLora:
     """The adapters of one fused projection, each with the rows that it applies to."""
 
     parts: tuple[tuple[Rows, Delta], ...]
@@ -65,10 +65,10 @@ def cross(
 
 def _of(
     adapters: Mapping[str, AdapterWeights], rows: Mapping[str, Rows], layer: int, part: str
-) -> CrossDelta | None:
+) -> GroupedLora | None:
     parts = tuple(
         (each, delta)
         for name, each in rows.items()
         if isinstance(delta := getattr(adapters[name].layers[layer], part), Delta)
     )
-    return CrossDelta(parts) if parts else None
+    return GroupedLora(parts) if parts else None

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 import torch
 
 from systems.engine.dtypes import torch_dtype
-from systems.engine.parting import Parted
+from systems.engine.migration import RequestSnapshot
 from systems.engine.requests import GenerationRequest
 
-from .messages import RequestSnapshot, SnapshotDtype
+from .messages import SnapshotDtype, SnapshotMessage
 
 _DTYPES: Mapping[torch.dtype, SnapshotDtype] = {
     torch.float32: "float32",
@@ -21,7 +21,7 @@ _DTYPES: Mapping[torch.dtype, SnapshotDtype] = {
 }
 
 
-def pack(parted: Parted) -> tuple[RequestSnapshot, int]:
+def pack(parted: RequestSnapshot) -> tuple[SnapshotMessage, int]:
     """What to send beside the request itself, and the descriptor to go with it."""
     kv = parted.kv.contiguous()
     fd = os.memfd_create("kv", os.MFD_CLOEXEC)
@@ -31,7 +31,7 @@ def pack(parted: Parted) -> tuple[RequestSnapshot, int]:
         view.copy_(kv.view(torch.uint8).flatten())
         del view  # the mapping cannot be closed while a tensor looks into it
     draws = None if parted.draws is None else bytes(parted.draws.tolist()).hex()
-    state = RequestSnapshot(
+    state = SnapshotMessage(
         token=parted.token,
         produced=parted.produced,
         draws=draws,
@@ -41,13 +41,13 @@ def pack(parted: Parted) -> tuple[RequestSnapshot, int]:
     return state, fd
 
 
-def unpack(request: GenerationRequest, state: RequestSnapshot, fd: int) -> Parted:
+def unpack(request: GenerationRequest, state: SnapshotMessage, fd: int) -> RequestSnapshot:
     """Closes ``fd``."""
     with mmap.mmap(fd, 0) as memory:
         raw = torch.frombuffer(memory, dtype=torch.uint8).clone()
     os.close(fd)
     draws = state.draws
-    return Parted(
+    return RequestSnapshot(
         request,
         state.token,
         state.produced,
