@@ -143,8 +143,8 @@ def caption(cells: Sequence[Cell], more: str) -> str:
     grounds = " and ".join(sorted({ground(cell.manifest) for cell in cells}))
     runs = ", ".join(sorted({cell.manifest.run_id for cell in cells}))
     invalid = sum(not cell.manifest.valid for cell in cells)
-    doubt = f"INVALID: {invalid} of {len(cells)} cells" if invalid else ""
-    return "; ".join(part for part in (grounds, f"run {runs}", more, doubt) if part)
+    warning = f"INVALID: {invalid} of {len(cells)} cells" if invalid else ""
+    return "; ".join(part for part in (grounds, f"run {runs}", more, warning) if part)
 
 
 def ground(about: Manifest) -> str:

@@ -290,12 +290,12 @@ class SystemTrace:
     """Only if decision logging was requested."""
     problems: tuple[str, ...] = ()
     """Internal failures that no client saw, one line each."""
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     """Warnings, one line each: what makes this run less comparable without making it wrong."""
     measured: Mapping[str, float] = field(default_factory=dict)
     """The system's own measurements; the name contains the unit: ``startup_s``, and where the
     system measures TTFT, ``ttft_mean_s`` over ``ttft_n`` requests."""
-    exposures: tuple[str, ...] = ()
+    isolation_gaps: tuple[str, ...] = ()
     """Isolation gaps of this run: protections that other runs have and this one lacks."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Files to store with the records, by name: logs and scraped metrics."""
@@ -314,8 +314,8 @@ class SystemInfo:
     options: Mapping[str, Any] = field(default_factory=dict)
     confinement: tuple[str, ...] = ()
     """Restrictions of each instance; empty if there are none or before ``deploy``."""
-    exposures: tuple[str, ...] = ()
-    """Isolation gaps, as in ``SystemTrace.exposures``."""
+    isolation_gaps: tuple[str, ...] = ()
+    """Isolation gaps, as in ``SystemTrace.isolation_gaps``."""
 
 
 class ServingSystem(ABC):

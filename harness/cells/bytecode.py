@@ -20,7 +20,7 @@ def uncompiled() -> list[str]:
     return found
 
 
-def doubts() -> tuple[str, ...]:
+def warnings() -> tuple[str, ...]:
     """What a live run must say of its cold starts."""
     names = ", ".join(uncompiled())
     told = f"{names}: no bytecode here, so every new process compiles what it imports"

@@ -44,6 +44,6 @@ class Seen:
     """Of the run, on the clock of ``samples``."""
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    """What the machine makes one doubt of the cell, without making it invalid."""
+    """Reasons to question the cell that the machine gives; they do not make it invalid."""
     hosts: tuple[LoadHost, ...] = ()
     """Others that load came from."""

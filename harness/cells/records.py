@@ -113,11 +113,11 @@ class CellRecords:
             started_at=started_at,
             valid=not problems,
             problems=problems,
-            doubts=(
+            warnings=(
                 *disagreement(seen.client, seen.system_trace.measured),
                 *seen.warnings,
-                *seen.system_trace.doubts,
-                *_length_doubts(cell.workload),
+                *seen.system_trace.warnings,
+                *_length_warnings(cell.workload),
             ),
             measured=seen.system_trace.measured,
         )
@@ -160,7 +160,7 @@ def _end_of(client: pa.Table, workload: Workload) -> int:
     return max(workload.duration_ns, *ends, 0) if ends else workload.duration_ns
 
 
-def _length_doubts(workload: Workload) -> Iterator[str]:
+def _length_warnings(workload: Workload) -> Iterator[str]:
     from workloads.lengths import lacks_lengths
 
     if lacks_lengths(workload):

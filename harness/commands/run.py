@@ -196,19 +196,19 @@ def _document(record: Run) -> dict[str, Any]:
         "mode": record.experiment.get("mode", "live"),
         "valid": all(cell.manifest.valid for cell in cells),
         "problems": problems,
-        "doubts": _doubts(cells),
+        "warnings": _warnings(cells),
         "systems": systems,
     }
 
 
-def _doubts(cells: list[Cell]) -> list[str]:
+def _warnings(cells: list[Cell]) -> list[str]:
     """Collect the warnings: missed targets of the calibration, and the cells' own warnings."""
     calibrations = [cell.manifest.calibration or {} for cell in cells]
     found = {problem for each in calibrations for problem in each.get("problems", ())}
     found |= {
-        f"{cell.system}/{cell.workload}: {doubt}"
+        f"{cell.system}/{cell.workload}: {warning}"
         for cell in cells
-        for doubt in cell.manifest.doubts
+        for warning in cell.manifest.warnings
     }
     return sorted(found)
 
@@ -237,8 +237,8 @@ def _show(record: Run, chosen: Experiment, document: dict[str, Any], figures: Dr
             console.print(comparison_table(group, chosen.against))
     for problem in document["problems"]:
         console.print(f"[red]invalid:[/] {problem}")
-    for doubt in document["doubts"]:
-        console.print(f"[yellow]doubt:[/] {doubt}")
+    for warning in document["warnings"]:
+        console.print(f"[yellow]warning:[/] {warning}")
     for path in figures.paths:
         console.print(f"figure  {path}", soft_wrap=True)
     for line in figures.skipped:

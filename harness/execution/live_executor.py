@@ -67,7 +67,7 @@ class LiveExecutor:
             telemetry=sampler.about(),
             start_ns=result.start_ns,
             problems=(*result.problems, *system_trace.problems),
-            warnings=bytecode.doubts(),
+            warnings=bytecode.warnings(),
             hosts=result.hosts,
         )
 

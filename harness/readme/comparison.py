@@ -36,20 +36,20 @@ def _table(block: Block, group: Sequence[Row], baseline: str | None) -> str:
         if first is not None:
             lines.append([_label(first), *_cells(mine, systems, baseline)])
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    doubts = "".join(f"\nWarning: {each}.\n" for each in _doubts(group, systems))
-    return f"*{group[0].entry.workload}*, {_about(group[0], block)}:\n\n{table}{doubts}"
+    warnings = "".join(f"\nWarning: {each}.\n" for each in _warnings(group, systems))
+    return f"*{group[0].entry.workload}*, {_about(group[0], block)}:\n\n{table}{warnings}"
 
 
-def _doubts(group: Sequence[Row], systems: Sequence[str]) -> list[str]:
+def _warnings(group: Sequence[Row], systems: Sequence[str]) -> list[str]:
     """Return each warning of the shown systems' runs once."""
     entries = {row.entry.system: row.entry for row in group}
     return list(
         dict.fromkeys(
-            f"{system}, {doubt}"
+            f"{system}, {warning}"
             for system in systems
             if system in entries
             for cell in entries[system].cells
-            for doubt in cell.manifest.doubts
+            for warning in cell.manifest.warnings
         )
     )
 

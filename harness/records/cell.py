@@ -130,7 +130,7 @@ def read_cell(path: Path) -> Cell:
     try:
         document, summary = _read_object(path / MANIFEST), _read_object(path / SUMMARY)
         names = names_of(document.get("schema"))
-        manifest = Manifest.model_validate(document)
+        manifest = Manifest.model_validate(names.current_manifest(document))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

@@ -49,7 +49,7 @@ class Manifest(BaseModel):
     started_at: str
     valid: bool
     problems: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     """Warnings; they do not make the cell invalid."""
     measured: Mapping[str, float] = Field(default_factory=dict)
     """What the system measured itself, from ``SystemTrace.measured``."""

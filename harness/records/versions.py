@@ -20,6 +20,10 @@ class SchemaNames:
     """By table."""
     summary: Mapping[str, str] = field(default_factory=dict)
     """Top-level keys of ``summary.json``."""
+    manifest: Mapping[str, str] = field(default_factory=dict)
+    """Top-level keys of ``manifest.json``."""
+    system: Mapping[str, str] = field(default_factory=dict)
+    """Keys of the manifest's ``system``."""
 
     def stored_columns(self, table: str, columns: Sequence[str] | None) -> list[str] | None:
         """Give the names under which ``columns`` of ``table`` are stored; None (all) stays None."""
@@ -33,8 +37,19 @@ class SchemaNames:
 
     def current_summary(self, stored: Mapping[str, Any]) -> dict[str, Any]:
         """Give a stored summary with the current names of its keys, in the stored order."""
-        current = _inverse(self.summary)
-        return {current.get(key, key): value for key, value in stored.items()}
+        return _renamed(stored, self.summary)
+
+    def current_manifest(self, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """Give a stored manifest with the current names of its keys, in the stored order."""
+        found = _renamed(stored, self.manifest)
+        if isinstance(found.get("system"), Mapping):
+            found["system"] = _renamed(found["system"], self.system)
+        return found
+
+
+def _renamed(stored: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    current = _inverse(names)
+    return {current.get(key, key): value for key, value in stored.items()}
 
 
 def _inverse(names: Mapping[str, str]) -> dict[str, str]:
@@ -45,6 +60,8 @@ SCHEMAS: Mapping[int, SchemaNames] = {
     1: SchemaNames(
         columns={"requests": {"start_type": "temperature"}},
         summary={"ttft_by_start_type": "ttft_by_temperature"},
+        manifest={"warnings": "doubts"},
+        system={"isolation_gaps": "exposures"},
     ),
     VERSION: SchemaNames(),
 }

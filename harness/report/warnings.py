@@ -15,7 +15,7 @@ def warnings(run: Run, cells: list[Cell]) -> list[str]:
     """List invalid cells first, then warnings about the client, missing sensors, simulations."""
     found = [
         *(f"invalid: {_place(c)}: {text}" for c in cells for text in c.manifest.problems),
-        *(f"doubt: {text}" for text in dict.fromkeys(_doubts(cells))),
+        *(f"warning: {text}" for text in dict.fromkeys(_warnings(cells))),
         *dict.fromkeys(f"missing sensor: {name}" for cell in cells for name in _missing(cell)),
         *(text for cell in cells for text in _of_cell(cell)),
         *dict.fromkeys(_simulations(cells)),
@@ -23,11 +23,11 @@ def warnings(run: Run, cells: list[Cell]) -> list[str]:
     return [f"{run.id}: {text}" for text in found]
 
 
-def _doubts(cells: list[Cell]) -> Iterator[str]:
+def _warnings(cells: list[Cell]) -> Iterator[str]:
     """Yield the warnings about the client on this machine, and those of the system itself."""
     for cell in cells:
         yield from (cell.manifest.calibration or {}).get("problems", ())
-        yield from (f"{_place(cell)}: {doubt}" for doubt in cell.manifest.doubts)
+        yield from (f"{_place(cell)}: {warning}" for warning in cell.manifest.warnings)
 
 
 def _missing(cell: Cell) -> Iterator[str]:

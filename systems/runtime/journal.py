@@ -69,8 +69,8 @@ class Journal:
         """As in ``SystemTrace.measured``; the last value of a name counts."""
         self._write("measured", name=name, value=value)
 
-    def exposure(self, text: str) -> None:
-        self._write("exposure", text=text)
+    def isolation_gap(self, text: str) -> None:
+        self._write("isolation_gap", text=text)
 
     def _write(self, kind: str, **fields: Any) -> None:
         if self._lost and self._append("problem", {"text": f"{self._lost} lines of evidence lost"}):
@@ -114,7 +114,7 @@ def read(path: Path) -> SystemTrace:
         decisions=tuple(found["decision"]),
         problems=tuple(found["problem"]),
         measured=dict(found["measured"]),
-        exposures=tuple(dict.fromkeys(found["exposure"])),
+        isolation_gaps=tuple(dict.fromkeys(found["isolation_gap"])),
         nodes=tuple({node.host: node for node in found["node"]}.values()),
         node_memory=tuple(found["node_memory"]),
     )
@@ -152,5 +152,5 @@ _READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "node_memory": lambda fields: NodeMemoryStep(**fields),
     "problem": lambda fields: fields["text"],
     "measured": lambda fields: (fields["name"], fields["value"]),
-    "exposure": lambda fields: fields["text"],
+    "isolation_gap": lambda fields: fields["text"],
 }

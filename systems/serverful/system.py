@@ -157,7 +157,7 @@ class ServerSystem(ServingSystem):
                 if plan.device and self._ready_ns
             ),
             problems=tuple(self._deaths()),
-            doubts=warnings,
+            warnings=warnings,
             measured={**startup, **ttfts},
             files={**scraped, **self._logs()},
         )

@@ -28,7 +28,7 @@ def test_a_cold_cache_is_filled_before_the_first_call(
         with system_class("serverless-lora")() as system:
             asyncio.run(_many(system.deploy(deployment({})).base_url))
             system_trace = system.system_trace()
-        assert system_trace.doubts == ()
+        assert system_trace.warnings == ()
         measured.append(system_trace.measured)
     assert measured[0]["kernels_compiled"] > 0
     assert measured[1]["kernels_compiled"] == 0

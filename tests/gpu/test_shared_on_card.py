@@ -53,7 +53,7 @@ def test_it_answers_and_audits_find_no_change(sharing: str, texts: dict[str, Any
         system_trace = system.system_trace()
     assert system_trace.problems == ()
     assert system_trace.measured["audits_changed"] == system_trace.measured["audits_failed"] == 0
-    assert bool(system.info().exposures) == (sharing == "cuda-ipc")
+    assert bool(system.info().isolation_gaps) == (sharing == "cuda-ipc")
     assert len(set(texts.values())) == 1, "the same tokens however it is shared"
 
 
@@ -82,6 +82,6 @@ def test_mps_serves_and_is_gone_after_the_end() -> None:
         pytest.skip("no MPS here")
     with system_class("serverless-lora")() as system:
         answers(system, {"mps": True})
-    assert any("MPS" in each for each in system.info().exposures)
+    assert any("MPS" in each for each in system.info().isolation_gaps)
     names = {process.name() for process in psutil.process_iter()}
     assert not {name for name in names if name.startswith("nvidia-cuda-mps")}

@@ -89,13 +89,15 @@ def test_an_invalid_cell_and_a_hostile_text_are_shown_as_text(tmp_path: Path) ->
     assert "invalid: serverless-lora/time-breakdown/0: &lt;/script&gt;" in content
 
 
-def test_what_a_system_says_itself_is_among_the_doubts(tmp_path: Path) -> None:
+def test_what_a_system_says_itself_is_among_the_warnings(tmp_path: Path) -> None:
     run = new_run({"name": "made"}, tmp_path)
-    manifest = made.manifest(run, "serverless-lora").model_copy(update={"doubts": ("TTFT: apart",)})
+    manifest = made.manifest(run, "serverless-lora").model_copy(
+        update={"warnings": ("TTFT: apart",)}
+    )
     tables = made.tables()
     summary = made.metrics.summary(tables, made.END / 1e9)
     write_cell(run.path / "serverless-lora" / "time-breakdown" / "0", manifest, tables, summary)
-    assert "doubt: serverless-lora/time-breakdown/0: TTFT: apart" in page([run])
+    assert "warning: serverless-lora/time-breakdown/0: TTFT: apart" in page([run])
 
 
 def test_a_run_without_cells_is_refused(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ async def serve(config: dict[str, Any]) -> None:
     texts = {name: Text(path) for name, path in deployment.backbones.items()}
     journal = Journal(Path(config["journal"]))
     if plan.options.mps:
-        journal.exposure(mps.EXPOSURE)
+        journal.isolation_gap(mps.ISOLATION_GAP)
     account = Account(journal, audited=plan.options.audit_s is not None)
     gate: AgentRegistry | None = None
     if deployment.cluster is None:
@@ -65,7 +65,7 @@ async def serve(config: dict[str, Any]) -> None:
             plan,
             platform.post,
             platform.tokens,
-            journal.exposure,
+            journal.isolation_gap,
             account.take,
             platform.metered,
             journal.problem,

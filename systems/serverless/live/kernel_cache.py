@@ -63,7 +63,7 @@ def entries() -> int:
     return 0
 
 
-def doubts(measured: Mapping[str, float]) -> tuple[str, ...]:
+def warnings(measured: Mapping[str, float]) -> tuple[str, ...]:
     """Return a warning if kernels were compiled while the run of ``measured`` served requests."""
     late = entries() - int(measured[ENTRIES]) if ENTRIES in measured else 0
     told = f"{late} kernels were compiled while requests were served: the kernel cache was cold"

@@ -22,7 +22,7 @@ from pathlib import Path
 from systems.errors import DeploymentError
 
 PROGRAM = "nvidia-cuda-mps-control"
-EXPOSURE = "MPS: a fault of one process on the card ends the others' contexts"
+ISOLATION_GAP = "MPS: a fault of one process on the card ends the others' contexts"
 _END_S = 5
 _SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 

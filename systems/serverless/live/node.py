@@ -76,7 +76,7 @@ class StoredCopy:
 
 class Node:
     """Processes and memory files of one machine. ``post`` takes the events it sees;
-    ``on_tokens`` the tokens of an instance (its id and the message); ``on_exposure`` what
+    ``on_tokens`` the tokens of an instance (its id and the message); ``on_isolation_gap`` what
     isolation lacks; ``on_audit`` each audit of a shared copy; ``on_metered`` the processor time of
     an instance (by id) so far; ``on_problem`` what went wrong that no client saw."""
 
@@ -85,7 +85,7 @@ class Node:
         plan: Plan,
         post: Callable[[ev.Event], None],
         on_tokens: Callable[[int, m.Progress], None],
-        on_exposure: Callable[[str], None],
+        on_isolation_gap: Callable[[str], None],
         on_audit: Callable[[Audit], None],
         on_metered: Callable[[int, Metered], None],
         on_problem: Callable[[str], None],
@@ -100,7 +100,7 @@ class Node:
         self._prewarmed = PrewarmedProcesses(plan, self.copies, fork, kill)
         self.threads: int | None = None
         self._watch = LivenessMonitor(self._children, self._give_up)
-        self._on_exposure = on_exposure
+        self._on_isolation_gap = on_isolation_gap
         self._on_metered = on_metered
         self._on_problem = on_problem
         self._auditor: Child | None = None
@@ -365,7 +365,7 @@ class Node:
         stored.loader = None
         if stored.weights_handle.handle:
             stored.keeper = loader
-            self._on_exposure(cuda_ipc.EXPOSURE)
+            self._on_isolation_gap(cuda_ipc.ISOLATION_GAP)
         else:
             # Nobody watches it any more, and it has nothing to do but to end.
             asyncio.get_running_loop().call_later(GRACE_S, kill, loader)

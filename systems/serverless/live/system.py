@@ -131,7 +131,7 @@ class LiveServerless(ServingSystem):
             policies,
             options,
             self._confinement,
-            self.system_trace().exposures,
+            self.system_trace().isolation_gaps,
         )
 
     def deploy(self, deployment: Deployment) -> Endpoint:
@@ -200,7 +200,7 @@ class LiveServerless(ServingSystem):
 
     def _read(self) -> SystemTrace:
         found = journal.read(self._journal)
-        return replace(found, doubts=kernel_cache.doubts(found.measured))
+        return replace(found, warnings=kernel_cache.warnings(found.measured))
 
     def stop(self) -> None:
         if self._gateway is not None:

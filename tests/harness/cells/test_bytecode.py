@@ -11,7 +11,7 @@ import pytest
 from harness.cells import bytecode
 
 
-def test_a_library_that_each_process_would_compile_is_doubted(
+def test_a_library_that_each_process_would_compile_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "bare_library").mkdir()
@@ -19,10 +19,10 @@ def test_a_library_that_each_process_would_compile_is_doubted(
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(bytecode, "LIBRARIES", ("bare_library", "no_such_library"))
     assert bytecode.uncompiled() == ["bare_library"]
-    (doubt,) = bytecode.doubts()
-    assert doubt.startswith("bare_library: no bytecode")
+    (warning,) = bytecode.warnings()
+    assert warning.startswith("bare_library: no bytecode")
     compileall.compile_dir(str(tmp_path), quiet=1)
-    assert bytecode.doubts() == ()
+    assert bytecode.warnings() == ()
 
 
 def test_a_library_that_is_not_there_is_none_of_its_business(

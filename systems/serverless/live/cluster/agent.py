@@ -101,7 +101,7 @@ class Agent:
             plan,
             self._post,
             self._tokens,
-            self._exposed,
+            self._isolation_gap,
             self._audited,
             self._metered,
             self._problem,
@@ -148,8 +148,8 @@ class Agent:
     def _tokens(self, instance: int, message: Progress) -> None:
         self.link.send(msg.Tokens(instance, msgspec.json.encode(message)))
 
-    def _exposed(self, text: str) -> None:
-        self.link.send(msg.Exposure(text))
+    def _isolation_gap(self, text: str) -> None:
+        self.link.send(msg.IsolationGap(text))
 
     def _metered(self, instance: int, seen: Metered) -> None:
         self.link.send(msg.Metered(instance, seen.start_ns, seen.end_ns, seen.used_ns))

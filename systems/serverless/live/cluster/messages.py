@@ -162,7 +162,7 @@ class Declined(Message, frozen=True):
     reason: Text
 
 
-class Exposure(Message, frozen=True):
+class IsolationGap(Message, frozen=True):
     """Tells what isolation lacks on the node."""
 
     text: Text
@@ -308,7 +308,7 @@ FromAgent = (
     | Ready
     | Declined
     | Pong
-    | Exposure
+    | IsolationGap
     | Problem
     | Memory
     | Metered

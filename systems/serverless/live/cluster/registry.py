@@ -133,7 +133,7 @@ class Session:
         self._ask()
 
     def _while_relating(self) -> Expected:
-        return {Pong: self._pong, msg.Exposure: self._exposure, msg.Problem: self._problem}
+        return {Pong: self._pong, msg.IsolationGap: self._exposure, msg.Problem: self._problem}
 
     def _in_use(self, node: RemoteNode) -> Expected:
         return {
@@ -210,8 +210,8 @@ class Session:
         step = NodeMemoryStep(t_ns, self.name, message.pss_bytes, message.uss_bytes)
         self._gate.journal.node_memory(step)
 
-    def _exposure(self, message: msg.Exposure) -> None:
-        self._gate.journal.exposure(message.text)
+    def _exposure(self, message: msg.IsolationGap) -> None:
+        self._gate.journal.isolation_gap(message.text)
 
     def _problem(self, message: msg.Problem) -> None:
         self._gate.journal.problem(f"{self.name}: {message.text}")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 BLOCK = 2 << 20
 """Allocation granularity: memory that is not a multiple of it may share a block with other memory,
 and a handle covers the whole block."""
-EXPOSURE = "backbone shared by cudaIpc: every instance can write it"
+ISOLATION_GAP = "backbone shared by cudaIpc: every instance can write it"
 
 
 class IpcMapping:

@@ -245,7 +245,7 @@ def play(
                 plan,
                 platform.post,
                 platform.tokens,
-                journal.exposure,
+                journal.isolation_gap,
                 print,
                 platform.metered,
                 journal.problem,

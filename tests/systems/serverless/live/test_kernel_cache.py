@@ -73,11 +73,11 @@ def test_nothing_is_compiled_for_cores(deployment: Deployment, cache: Path) -> N
     assert not cache.exists()
 
 
-def test_what_is_compiled_while_it_serves_is_a_doubt(cache: Path) -> None:
-    assert kernel_cache.doubts({}) == (), "a run on cores says nothing"
+def test_what_is_compiled_while_it_serves_is_a_warning(cache: Path) -> None:
+    assert kernel_cache.warnings({}) == (), "a run on cores says nothing"
     for name in ("a", "b"):
         os.makedirs(cache / name)
     measured = {kernel_cache.ENTRIES: 2.0}
-    assert kernel_cache.doubts(measured) == ()
+    assert kernel_cache.warnings(measured) == ()
     (cache / "c").mkdir()
-    assert kernel_cache.doubts(measured)[0].startswith("1 kernels were compiled while")
+    assert kernel_cache.warnings(measured)[0].startswith("1 kernels were compiled while")

@@ -41,7 +41,7 @@ OF_AN_AGENT: dict[type[Message], Message] = {
         READY,
         msg.Declined("no such model"),
         Pong(0, 5),
-        msg.Exposure("no Landlock"),
+        msg.IsolationGap("no Landlock"),
         msg.Problem("something"),
         msg.Memory(5, 1 << 20, None),
         msg.Metered(3, 1, 2, 1),
@@ -58,7 +58,7 @@ OF_AN_AGENT: dict[type[Message], Message] = {
         msg.BackboneFailed(COPY, 1, "no file"),
     )
 }
-RELATING = {Pong, msg.Exposure, msg.Problem}
+RELATING = {Pong, msg.IsolationGap, msg.Problem}
 IN_USE = {*RELATING, msg.Memory, msg.Metered, msg.Audited, msg.Tokens, *msg.EVENTS}
 
 
@@ -73,7 +73,9 @@ class Gateway:
         self.offer = msg.Welcome()
         self.tell = self.told.append
         note = lambda *what: self.reached.append(what)  # noqa: E731
-        self.journal = SimpleNamespace(problem=note, node=note, node_memory=note, exposure=note)
+        self.journal = SimpleNamespace(
+            problem=note, node=note, node_memory=note, isolation_gap=note
+        )
         self.account = SimpleNamespace(take=note)
         self.platform = SimpleNamespace(
             post=note,
