@@ -184,7 +184,7 @@ def test_a_bit_that_flipped_in_any_file_of_a_cell_is_noticed(tmp_path: Path) -> 
     places = stream(0, "flips").integers(0, 1 << 40, 64)
     for name in TABLES:
         for bit in flipped(cell.path / f"{name}.parquet", places):
-            with pytest.raises(RecordError, match=rf"{name}\.parquet: is not what was") as refused:
+            with pytest.raises(RecordError, match=rf"{name}\.parquet: has changed") as refused:
                 cell.table(name)
             assert "\n" not in str(refused.value), bit
     for _ in flipped(cell.path / "summary.json", places[:8]):
