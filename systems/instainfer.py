@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from systems.serverless.live.system import LiveServerless
+from systems.serverless.system import ServerlessSystem
 
 
-class InstaInfer(LiveServerless):
+class InstaInfer(ServerlessSystem):
     name = "instainfer"
     summary = "libraries and models pre-loaded into warm containers, no sharing"
     policy_names: ClassVar = {

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from systems.serverless.live.system import LiveServerless
+from systems.serverless.system import ServerlessSystem
 
 
-class ServerlessLLM(LiveServerless):
+class ServerlessLLM(ServerlessSystem):
     name = "serverless-llm"
     checkpoint_tier = True
     summary = "a copy of the backbone per instance, loaded from host memory on demand"

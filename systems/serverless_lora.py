@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from systems.serverless.live.system import LiveServerless
+from systems.serverless.system import ServerlessSystem
 
 
-class ServerlessLoRA(LiveServerless):
+class ServerlessLoRA(ServerlessSystem):
     name = "serverless-lora"
     summary = "one shared backbone, pre-loading, contention-aware batching and offloading"
     policy_names: ClassVar = {

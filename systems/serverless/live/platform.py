@@ -6,16 +6,10 @@ import asyncio
 import itertools
 import math
 import time
-from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 from systems.interface import (
-    Activity,
-    Decision,
-    MemoryOwner,
-    MemoryStep,
     ProcessorUse,
 )
 from systems.runtime.calls import Call, Failure, Tokens, request_trace
@@ -27,10 +21,9 @@ from systems.runtime.times import Step
 from ..core import actions as act
 from ..core import events as ev
 from ..core.cluster_spec import DeviceSpec
-from ..core.controller import Controller
-from ..core.memory import Holding
 from ..core.policies import PolicySet
 from ..core.state import TemplatePhase
+from ..platform_base import PlatformBase
 from .messages import Cancelled, Decoded, Prefilled, Progress, RunBatch
 from .nodes import AnyNode
 from .plan import Plan
@@ -38,7 +31,7 @@ from .plan import Plan
 _LOOK_S = 0.01
 
 
-class Platform:
+class Platform(PlatformBase):
     """One controller and its nodes. Lives in the gateway's event loop, which is its only thread."""
 
     def __init__(self, plan: Plan, policies: PolicySet, journal: Journal) -> None:
@@ -47,16 +40,17 @@ class Platform:
         self._loop = asyncio.get_running_loop()
         self.nodes: dict[str, AnyNode] = {}
         """By host."""
-        explain = self._explain if plan.options.trace_decisions else None
-        self.controller = Controller(plan.cluster, policies, self._memory_changed, explain)
         self._calls: dict[int, Call] = {}
         self._ids = itertools.count()
-        self._events: deque[ev.Event] = deque()
-        self._busy = False
-        self._active: dict[int, Activity] = {}
-        self._held: Counter[tuple[str, MemoryOwner, str | None]] = Counter()
-        self._sizes: dict[tuple[str, Holding], int] = {}
-        self._do: dict[type, Callable[[Any], None]] = {
+        super().__init__(
+            plan.cluster, policies, journal, trace_decisions=plan.options.trace_decisions
+        )
+
+    def _now(self) -> int:
+        return time.monotonic_ns()
+
+    def _carry_out(self) -> dict[type, Callable[[Any], None]]:
+        return {
             act.StartTemplate: lambda action: self._on_host(action.host, action),
             act.StartInstance: lambda action: self._on_device(action.device, action),
             act.StopInstance: lambda action: self._on_instance(action),
@@ -106,26 +100,11 @@ class Platform:
             call.done_ns = time.monotonic_ns()
         self._journal.request(request_trace(call, responded_ns))
 
-    # -- events and actions -----------------------------------------------------------------
-
-    def post(self, event: ev.Event) -> None:
-        """Let the controller decide about ``event``. Events that an action brings about at once
-        are taken after it, never inside it."""
-        self._events.append(event)
-        if self._busy:
-            return
-        self._busy = True
-        try:
-            while self._events:
-                now = time.monotonic_ns()
-                for action in self.controller.handle(self._events.popleft(), now):
-                    self._do[type(action)](action)
-        finally:
-            self._busy = False
+    # -- actions ----------------------------------------------------------------------------
 
     def _run_batch(self, action: act.RunBatch) -> None:
-        self._begin_activity(action.instance)
         node = self._node_of(action.instance)
+        self._begin_activity(action.instance, node.threads if node else None)
         if node is None:
             return
         spans, up_ns = node.provisioned(action.instance)
@@ -234,38 +213,6 @@ class Platform:
                 call.done_ns = time.monotonic_ns()
                 self._settle_activity(call.instance)
 
-    # -- evidence ---------------------------------------------------------------------------
-
-    def _begin_activity(self, instance_id: int) -> None:
-        instance = self.controller.state.instances[instance_id]
-        now = time.monotonic_ns()
-        node = self._node_of(instance_id)
-        activity = Activity(
-            now,
-            now,
-            instance.device,
-            str(instance_id),
-            instance.function.id,
-            node.threads if node else None,
-        )
-        self._active.setdefault(instance_id, activity)
-
-    def _settle_activity(self, instance_id: int | None) -> None:
-        """Close the interval in which an instance was busy, if it no longer is."""
-        if instance_id is None or instance_id not in self._active:
-            return
-        instance = self.controller.state.instances.get(instance_id)
-        if instance is None or not instance.running:
-            activity = self._active.pop(instance_id)
-            self._journal.activity(replace(activity, end_ns=time.monotonic_ns()))
-
-    def _end_activity(self) -> None:
-        """Whatever is still busy has been so until now."""
-        now = time.monotonic_ns()
-        for activity in self._active.values():
-            self._journal.activity(replace(activity, end_ns=now))
-        self._active.clear()
-
     def metered(self, instance_id: int, seen: Metered) -> None:
         """What the kernel counted of an instance's processor time, by its node."""
         instance = self.controller.state.instances.get(instance_id)
@@ -281,14 +228,3 @@ class Platform:
                     seen.used_ns,
                 )
             )
-
-    def _explain(self, kind: str, numbers: dict[str, Any]) -> None:
-        self._journal.decision(Decision(time.monotonic_ns(), kind, numbers))
-
-    def _memory_changed(self, device: str, holding: Holding, size: int) -> None:
-        """Sum holdings (a function may have one instance going and one coming)."""
-        key = (device, holding.owner, holding.function)
-        self._held[key] += size - self._sizes.pop((device, holding), 0)
-        if size:
-            self._sizes[device, holding] = size
-        self._journal.memory(MemoryStep(time.monotonic_ns(), *key, self._held[key]))

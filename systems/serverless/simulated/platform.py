@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from systems.interface import Activity, Decision, MemoryOwner, MemoryStep, Span, Stage
+from systems.interface import Span, Stage
 from systems.runtime import stages
 from systems.runtime.stages import Timeline
 from systems.simulation.clock import Clock
@@ -21,16 +20,15 @@ from ..core import actions as act
 from ..core import events as ev
 from ..core.artifacts import DORMANT, PARKED, Artifact, CopyKey
 from ..core.cluster_spec import ClusterSpec
-from ..core.controller import Controller
-from ..core.memory import Holding
 from ..core.policies import PolicySet
+from ..platform_base import PlatformBase
 from .prewarmed import PrewarmedProcesses
-from .running import Call, Copy, Process
+from .running import Call, Copy, KeptTrace, Process
 
 _NS = 1e9
 
 
-class Platform:
+class Platform(PlatformBase):
     """One controller in virtual time. ``latency``: latency models by function; ``timeout_ns``: when
     a waiting request fails."""
 
@@ -47,24 +45,22 @@ class Platform:
     ) -> None:
         self.clock = Clock()
         self.calls: dict[int, Call] = {}
-        self.memory: list[MemoryStep] = []
-        self.activity: list[Activity] = []
-        self._profile, self._laws, self._timeout_ns = profile, latency, timeout_ns
-        self.decisions: list[Decision] = []
-        explain = self._explain if trace_decisions else None
-        self.controller = Controller(cluster, policies, self._memory_changed, explain)
+        self.kept = KeptTrace()
+        self._profile, self._latency, self._timeout_ns = profile, latency, timeout_ns
         self._hardware = hardware(cluster.devices, self.clock, profile)
         self._template_cores = next(iter(self._hardware.values())).cores
         self._template = Timeline.empty()
         self._prewarmed = PrewarmedProcesses(prewarmed, self.clock, profile, self._hardware)
         self._processes: dict[int, Process] = {}
         self._copies: dict[CopyKey, Copy] = {}
-        self._events: deque[ev.Event] = deque()
-        self._busy = False
         self.decision_times = DecisionTimes()
-        self._held: Counter[tuple[str, MemoryOwner, str | None]] = Counter()
-        self._sizes: dict[tuple[str, Holding], int] = {}
-        self._do: dict[type, Callable[[Any], None]] = {
+        super().__init__(cluster, policies, self.kept, trace_decisions=trace_decisions)
+
+    def _now(self) -> int:
+        return self.clock.now
+
+    def _carry_out(self) -> dict[type, Callable[[Any], None]]:
+        return {
             act.StartTemplate: self._start_template,
             act.StartInstance: self._start_instance,
             act.StopInstance: self._stop_instance,
@@ -78,10 +74,14 @@ class Platform:
             act.SetTimer: self._set_timer,
         }
 
+    def _decide(self, event: ev.Event) -> list[act.Action]:
+        with self.decision_times:
+            return self.controller.handle(event, self.clock.now)
+
     def deploy(self) -> None:
         """Start what must exist before the first call; it is ready when the clock starts."""
-        self._do[act.StartTemplate] = lambda _: self._post(ev.TemplateReady())
-        self._post(ev.Deployed())
+        self._do[act.StartTemplate] = lambda _: self.post(ev.TemplateReady())
+        self.post(ev.Deployed())
         self._do[act.StartTemplate] = self._start_template
 
     # -- requests ---------------------------------------------------------------------------
@@ -90,7 +90,7 @@ class Platform:
         """Handle a request that arrives now."""
         call = Call(Work(request, prompt_tokens, output_tokens), function, self.clock.now)
         self.calls[request] = call
-        self._post(ev.RequestArrived(request, function, prompt_tokens, output_tokens))
+        self.post(ev.RequestArrived(request, function, prompt_tokens, output_tokens))
         if call.instance is None and call.status == "waiting":
             due = self.clock.now + self._timeout_ns
             self.clock.at(due, partial(self._time_out, request))
@@ -99,23 +99,9 @@ class Platform:
         call = self.calls[request]
         if call.status == "waiting" and not call.work.first_ns:
             call.status = "timeout"
-            self._post(ev.RequestCancelled(request))
+            self.post(ev.RequestCancelled(request))
 
-    # -- events and actions -----------------------------------------------------------------
-
-    def _post(self, event: ev.Event) -> None:
-        self._events.append(event)
-        if self._busy:
-            return
-        self._busy = True
-        events, handle, do = self._events, self.controller.handle, self._do
-        timed = self.decision_times
-        while events:
-            with timed:
-                actions = handle(events.popleft(), self.clock.now)
-            for action in actions:
-                do[type(action)](action)
-        self._busy = False
+    # -- actions ----------------------------------------------------------------------------
 
     def _after(self, seconds: float, then: Callable[[], None]) -> None:
         self.clock.at(self.clock.now + round(seconds * _NS), then)
@@ -127,7 +113,7 @@ class Platform:
     def _template_up(self) -> None:
         self._template.end(Stage.WARMING, self.clock.now)
         if not self.controller.policies.preloading.template_libraries:
-            self._post(ev.TemplateReady())
+            self.post(ev.TemplateReady())
             return
         self._template.begin(Stage.LIBRARIES, self.clock.now)
         work = self._profile.libraries_s.value * _NS
@@ -135,10 +121,10 @@ class Platform:
 
     def _template_ready(self) -> None:
         self._template.end(Stage.LIBRARIES, self.clock.now)
-        self._post(ev.TemplateReady())
+        self.post(ev.TemplateReady())
 
     def _start_instance(self, action: act.StartInstance) -> None:
-        latency = self._laws[action.function]
+        latency = self._latency[action.function]
         worker = Worker(
             self.clock,
             self._hardware[action.device].compute,
@@ -170,7 +156,7 @@ class Platform:
         if process.id in self._processes and not process.stopping:
             process.up_ns = self.clock.now
             process.timeline.end(Stage.WARMING, self.clock.now)
-            self._post(ev.InstanceStarted(process.id))
+            self.post(ev.InstanceStarted(process.id))
 
     def _stop_instance(self, action: act.StopInstance) -> None:
         process = self._processes[action.instance]
@@ -179,7 +165,7 @@ class Platform:
 
     def _stopped(self, process: Process) -> None:
         del self._processes[process.id]
-        self._post(ev.InstanceStopped(process.id))
+        self.post(ev.InstanceStopped(process.id))
 
     # -- artifacts --------------------------------------------------------------------------
 
@@ -220,7 +206,7 @@ class Platform:
             return
         process.timeline.end(Stage(artifact.value), self.clock.now)
         process.last_ready_ns = self.clock.now
-        self._post(ev.ArtifactLoaded(process.id, artifact))
+        self.post(ev.ArtifactLoaded(process.id, artifact))
         if artifact is Artifact.KERNELS and process.copy is not None and process.copy.shared:
             self._prewarmed.refill(process.copy)
 
@@ -232,14 +218,14 @@ class Platform:
 
     def _offloaded(self, process: Process) -> None:
         if process.id in self._processes and not process.stopping:
-            self._post(ev.ArtifactsOffloaded(process.id))
+            self.post(ev.ArtifactsOffloaded(process.id))
 
     def _load_backbone(self, action: act.LoadBackbone) -> None:
         copy = self._copies[action.copy] = Copy()
         copy.timeline.begin(Stage.BACKBONE, self.clock.now)
         latency = next(
             latency
-            for function, latency in self._laws.items()
+            for function, latency in self._latency.items()
             if self.controller.state.cluster.functions[function].backbone == action.copy.backbone
         )
         disk = self._hardware[action.copy.device].disk
@@ -248,7 +234,7 @@ class Platform:
     def _backbone_loaded(self, action: act.LoadBackbone, copy: Copy) -> None:
         if not copy.dropped:
             copy.timeline.end(Stage.BACKBONE, self.clock.now)
-            self._post(ev.BackboneLoaded(action.copy, action.load))
+            self.post(ev.BackboneLoaded(action.copy, action.load))
 
     def _drop_backbone(self, action: act.DropBackbone) -> None:
         self._prewarmed.drop(action.copy)
@@ -258,9 +244,7 @@ class Platform:
 
     def _run_batch(self, action: act.RunBatch) -> None:
         process = self._processes[action.instance]
-        if not process.calls:
-            process.busy_since_ns = self.clock.now
-        process.calls += len(action.requests)
+        self._begin_activity(action.instance)
         size = len(action.requests)
         work: list[Work] = []
         for request in action.requests:
@@ -284,46 +268,26 @@ class Platform:
         )
 
     def _prefilled(self, instance: int, batch: int) -> None:
-        self._post(ev.BatchPrefilled(instance, batch))
+        self.post(ev.BatchPrefilled(instance, batch))
 
     def _finished(self, instance: int, request: int) -> None:
         call = self.calls[request]
         call.status = "ok"
-        self._post(ev.RequestFinished(instance, request))
-        self._settle(call)
-
-    def _settle(self, call: Call) -> None:
-        """Close the busy interval of the request's instance if it has become idle."""
-        process = self._processes.get(call.instance) if call.instance is not None else None
-        if process is None:
-            return
-        process.calls -= 1
-        if not process.calls:
-            self.activity.append(
-                Activity(
-                    process.busy_since_ns,
-                    self.clock.now,
-                    process.device,
-                    str(process.id),
-                    process.function,
-                )
-            )
+        self.post(ev.RequestFinished(instance, request))
+        self._settle_activity(instance)
 
     def _cancel(self, action: act.CancelRequest) -> None:
         self._processes[action.instance].worker.forget(action.request)
-        self._post(ev.RequestFinished(action.instance, action.request))
-        self._settle(self.calls[action.request])
+        self.post(ev.RequestFinished(action.instance, action.request))
+        self._settle_activity(action.instance)
 
     def _fail(self, action: act.FailRequest) -> None:
         self.calls[action.request].status = f"http_{action.status}"
 
     def _set_timer(self, action: act.SetTimer) -> None:
-        self.clock.at(action.at_ns, lambda: self._post(ev.TimerFired(action.timer)))
+        self.clock.at(action.at_ns, lambda: self.post(ev.TimerFired(action.timer)))
 
-    # -- evidence ---------------------------------------------------------------------------
-
-    def _explain(self, kind: str, numbers: dict[str, Any]) -> None:
-        self.decisions.append(Decision(self.clock.now, kind, numbers))
+    # -- the system trace -------------------------------------------------------------------
 
     def waited(self, call: Call) -> Sequence[Span]:
         """Return the stages of a request from receipt to last token."""
@@ -333,11 +297,3 @@ class Platform:
         if work.last_ns > work.first_ns:
             spans.append(Span(Stage.DECODE, work.first_ns, work.last_ns))
         return spans
-
-    def _memory_changed(self, device: str, holding: Holding, size: int) -> None:
-        """Sum the instances of a function (one may be stopping while another starts)."""
-        key = (device, holding.owner, holding.function)
-        self._held[key] += size - self._sizes.pop((device, holding), 0)
-        if size:
-            self._sizes[device, holding] = size
-        self.memory.append(MemoryStep(self.clock.now, *key, self._held[key]))

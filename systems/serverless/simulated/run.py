@@ -50,9 +50,9 @@ class Outcome:
     def system_trace(self) -> SystemTrace:
         return SystemTrace(
             requests=tuple(self._request(call) for call in self.platform.calls.values()),
-            memory=tuple(self.platform.memory),
-            activity=tuple(self.platform.activity),
-            decisions=tuple(self.platform.decisions),
+            memory=tuple(self.platform.kept.memory_steps),
+            activity=tuple(self.platform.kept.activities),
+            decisions=tuple(self.platform.kept.decisions),
         )
 
     def deciding(self) -> Mapping[str, float]:

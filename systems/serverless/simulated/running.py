@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from systems.interface import Span
+from systems.interface import Activity, Decision, MemoryStep, Span
 from systems.runtime.stages import Timeline
 from systems.simulation.latency_model import LatencyModel
 from systems.simulation.worker import Work, Worker
@@ -43,8 +43,6 @@ class Process:
     """What remained at its last offloading."""
     up_ns: int = 0
     last_ready_ns: int = 0
-    busy_since_ns: int = 0
-    calls: int = 0
     stopping: bool = False
     prewarmed_process: bool = False
     """It was a prewarmed process and has not loaded its adapter yet."""
@@ -54,3 +52,21 @@ class Process:
 class Copy:
     timeline: Timeline = field(default_factory=Timeline.empty)
     dropped: bool = False
+
+
+@dataclass(slots=True)
+class KeptTrace:
+    """The parts of a system trace that grow while a platform runs, in order of time."""
+
+    memory_steps: list[MemoryStep] = field(default_factory=list)
+    activities: list[Activity] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+
+    def memory(self, step: MemoryStep) -> None:
+        self.memory_steps.append(step)
+
+    def activity(self, activity: Activity) -> None:
+        self.activities.append(activity)
+
+    def decision(self, decision: Decision) -> None:
+        self.decisions.append(decision)

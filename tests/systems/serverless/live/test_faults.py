@@ -18,7 +18,7 @@ from systems.errors import AdapterError, CheckpointError, DeploymentError
 from systems.interface import Deployment, Device, Function
 from systems.models import ensure_adapters
 from systems.registry import system_class
-from systems.serverless.live.system import LiveServerless
+from systems.serverless.system import ServerlessSystem
 
 from .conftest import Running, looks_inside, wait_until
 
@@ -87,8 +87,9 @@ def test_a_killed_template_takes_its_forks_and_is_started_again(up: Deploy) -> N
 def test_a_gateway_whose_starter_is_going_removes_its_files(deploy: Deploy) -> None:
     """Of a process that is killed the files are closed first; it still is the parent then."""
     system = deploy().system
-    assert isinstance(system, LiveServerless)
-    folder, gateway = system._journal.parent, system._gateway
+    assert isinstance(system, ServerlessSystem)
+    assert system._live is not None
+    folder, gateway = system._live._journal.parent, system._live._gateway
     assert gateway is not None
     assert gateway.stdin is not None
     assert folder.exists()

@@ -67,7 +67,7 @@ def test_one_that_is_not_ready_is_taken_and_what_it_owes_is_waited_for() -> None
 def test_their_memory_is_held_with_the_templates() -> None:
     held = {
         prewarmed: max(
-            step.bytes for step in run(prewarmed, [0]).platform.memory if step.device == "cuda:0"
+            step.bytes for step in run(prewarmed, [0]).platform.kept.memory_steps if step.device == "cuda:0"
             and step.owner.value == "context"
         )
         for prewarmed in (0, 2)

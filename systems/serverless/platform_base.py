@@ -1,0 +1,111 @@
+"""What a live and a simulated platform share: events to the controller, its actions handed out, and
+the part of the system trace that follows from its decisions."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Protocol
+
+from systems.interface import Activity, Decision, MemoryOwner, MemoryStep
+
+from .core import actions as act
+from .core import events as ev
+from .core.cluster_spec import ClusterSpec
+from .core.controller import Controller
+from .core.memory import Holding
+from .core.policies import PolicySet
+
+
+class TraceSink(Protocol):
+    """Where a system trace is kept while it grows."""
+
+    def memory(self, step: MemoryStep) -> None: ...
+
+    def activity(self, activity: Activity) -> None: ...
+
+    def decision(self, decision: Decision) -> None: ...
+
+
+class PlatformBase(ABC):
+    """One controller and its surroundings. ``sink`` receives memory steps, busy intervals and,
+    with ``trace_decisions``, decisions."""
+
+    def __init__(
+        self, cluster: ClusterSpec, policies: PolicySet, sink: TraceSink, *, trace_decisions: bool
+    ) -> None:
+        explain = self._explain if trace_decisions else None
+        self.controller = Controller(cluster, policies, self._memory_changed, explain)
+        self._sink = sink
+        self._events: deque[ev.Event] = deque()
+        self._handling = False
+        self._busy_instances: dict[int, Activity] = {}
+        self._held: Counter[tuple[str, MemoryOwner, str | None]] = Counter()
+        self._sizes: dict[tuple[str, Holding], int] = {}
+        self._do = self._carry_out()
+
+    @abstractmethod
+    def _carry_out(self) -> dict[type, Callable[[Any], None]]:
+        """Return, for each type of action, what carries it out. It returns at once."""
+
+    @abstractmethod
+    def _now(self) -> int:
+        """Return the platform's time in ns."""
+
+    def _decide(self, event: ev.Event) -> list[act.Action]:
+        return self.controller.handle(event, self._now())
+
+    def post(self, event: ev.Event) -> None:
+        """Let the controller decide about ``event``. Events that an action causes at once are
+        handled after that action, never inside it."""
+        self._events.append(event)
+        if self._handling:
+            return
+        self._handling = True
+        events, decide, do = self._events, self._decide, self._do
+        try:
+            while events:
+                for action in decide(events.popleft()):
+                    do[type(action)](action)
+        finally:
+            self._handling = False
+
+    # -- the system trace -------------------------------------------------------------------
+
+    def _begin_activity(self, instance_id: int, threads: int | None = None) -> None:
+        """An instance is given work; ``threads``: CPU threads of it, None if unknown."""
+        if instance_id in self._busy_instances:
+            return
+        instance, now = self.controller.state.instances[instance_id], self._now()
+        self._busy_instances[instance_id] = Activity(
+            now, now, instance.device, str(instance_id), instance.function.id, threads
+        )
+
+    def _settle_activity(self, instance_id: int | None) -> None:
+        """Close the busy interval of an instance if it no longer runs anything."""
+        if instance_id is None or instance_id not in self._busy_instances:
+            return
+        instance = self.controller.state.instances.get(instance_id)
+        if instance is None or not instance.running:
+            activity = self._busy_instances.pop(instance_id)
+            self._sink.activity(replace(activity, end_ns=self._now()))
+
+    def _end_activity(self) -> None:
+        """Close the interval of every instance that is still busy."""
+        now = self._now()
+        for activity in self._busy_instances.values():
+            self._sink.activity(replace(activity, end_ns=now))
+        self._busy_instances.clear()
+
+    def _explain(self, kind: str, numbers: dict[str, Any]) -> None:
+        self._sink.decision(Decision(self._now(), kind, numbers))
+
+    def _memory_changed(self, device: str, holding: Holding, size: int) -> None:
+        """Sum the holdings of a function (one instance may be stopping while another starts)."""
+        key = (device, holding.owner, holding.function)
+        self._held[key] += size - self._sizes.pop((device, holding), 0)
+        if size:
+            self._sizes[device, holding] = size
+        self._sink.memory(MemoryStep(self._now(), *key, self._held[key]))
