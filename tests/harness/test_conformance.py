@@ -55,7 +55,7 @@ def test_a_server_that_behaves_passes_by_its_url(server: ReferenceServer) -> Non
         ("ref.premature-3", "streams", "without a finish reason"),
         ("ref.burst-50.gap-0", "streams", "did not arrive before"),
         ("ref.pack-50", "streams", "1 pieces"),
-        ("ref.short-1", "honours max_tokens", "2 tokens asked for"),
+        ("ref.short-1", "honours max_tokens", "2 tokens requested"),
         ("ref.busy-1", "survives clients that leave", "429"),
     ],
 )

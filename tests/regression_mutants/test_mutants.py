@@ -1,6 +1,6 @@
 """Regression mutants: defects that the measurement rules forbid, each planted and caught.
 
-The check of each exhibit must pass on our code and fail on the planted defect.
+The check of each mutant must pass on our code and fail on the planted defect.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ EXHIBITS = [
 ]
 
 
-@pytest.mark.parametrize("exhibit", EXHIBITS, ids=str)
+@pytest.mark.parametrize("mutant", EXHIBITS, ids=str)
 def test_our_client_does_not_have_the_defect(mutant: Mutant) -> None:
     mutant.check(mutant.sound)
 
 
-@pytest.mark.parametrize("exhibit", EXHIBITS, ids=str)
+@pytest.mark.parametrize("mutant", EXHIBITS, ids=str)
 def test_a_planted_defect_is_caught(mutant: Mutant) -> None:
     with pytest.raises(AssertionError):
         mutant.check(mutant.planted)

@@ -52,8 +52,8 @@ class Nodes:
     def __init__(self, cluster: str, gateway: str, port: int, key: str) -> None:
         # A short name: Ray's sockets lie below it, and their paths may not be long.
         self._folder = tempfile.mkdtemp(prefix="slbench-ray-")
-        command = [sys.executable, "-m", f"{__package__}.steward"]
-        self._steward = subprocess.Popen(
+        command = [sys.executable, "-m", f"{__package__}.supervisor"]
+        self._supervisor = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -67,35 +67,37 @@ class Nodes:
             "secret": key,
             "folder": self._folder,
         }
-        assert self._steward.stdin is not None, "asked for a pipe"
+        assert self._supervisor.stdin is not None, "asked for a pipe"
         with suppress(BrokenPipeError):
-            self._steward.stdin.write(f"{json.dumps(orders)}\n")
-            self._steward.stdin.flush()
+            self._supervisor.stdin.write(f"{json.dumps(orders)}\n")
+            self._supervisor.stdin.flush()
 
     def await_ready(self) -> tuple[str, ...]:
         """Names of the nodes there at the start, once all are in use. ``DeploymentError``."""
-        assert self._steward.stdout is not None, "asked for a pipe"
-        timer = threading.Timer(_START_S, self._steward.kill)
+        assert self._supervisor.stdout is not None, "asked for a pipe"
+        timer = threading.Timer(_START_S, self._supervisor.kill)
         timer.start()
-        line = self._steward.stdout.readline()
+        line = self._supervisor.stdout.readline()
         timer.cancel()
         answer: dict[str, Any] = json.loads(line) if line else {}
         if "ready" in answer:
             return tuple(answer["ready"])
         raise DeploymentError(
-            answer.get("error", "the steward of the cluster ended; its last words are on stderr")
+            answer.get(
+                "error", "the node supervisor of the cluster ended; its last words are on stderr"
+            )
         )
 
     def stop(self) -> None:
         """End the agents, and Ray where it was started here; nothing of either is left."""
-        for pipe in (self._steward.stdin, self._steward.stdout):
+        for pipe in (self._supervisor.stdin, self._supervisor.stdout):
             if pipe is not None:
                 with suppress(BrokenPipeError):
                     pipe.close()
         try:
-            self._steward.wait(_STOP_S)
+            self._supervisor.wait(_STOP_S)
         except subprocess.TimeoutExpired:
-            self._steward.kill()
-            self._steward.wait()
-        end_session(self._steward.pid)
+            self._supervisor.kill()
+            self._supervisor.wait()
+        end_session(self._supervisor.pid)
         shutil.rmtree(self._folder, ignore_errors=True)

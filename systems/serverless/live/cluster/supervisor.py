@@ -156,10 +156,10 @@ def serve(orders: Mapping[str, Any], out: IO[str], end: threading.Event) -> None
     except DeploymentError as error:
         print(json.dumps({"error": str(error)}), file=out, flush=True)
         return
-    steward = NodeSupervisor(ray, address, orders)
+    supervisor = NodeSupervisor(ray, address, orders)
     try:
         while not end.wait(EVERY_S):
-            told = steward.round()
+            told = supervisor.round()
             if told is not None:
                 print(json.dumps(told), file=out, flush=True)
     finally:

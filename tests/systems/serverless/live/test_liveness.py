@@ -17,7 +17,7 @@ import pytest
 from systems.interface import Decision
 from systems.runtime import journal
 
-from ..serverless.live.conftest import Running
+from .conftest import Running
 
 pytestmark = pytest.mark.live
 Deploy = Callable[..., Running]
