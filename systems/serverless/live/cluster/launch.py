@@ -83,9 +83,7 @@ class Nodes:
         if "ready" in answer:
             return tuple(answer["ready"])
         raise DeploymentError(
-            answer.get(
-                "error", "the node supervisor of the cluster ended; its last words are on stderr"
-            )
+            answer.get("error", "the node supervisor ended; its last words are on stderr")
         )
 
     def stop(self) -> None:
