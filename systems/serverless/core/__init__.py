@@ -1,1 +1,1 @@
-"""Decisions only: no clock, no I/O, no torch, no asyncio. See ``controller.Controller``."""
+"""Decisions only: no clock, no I/O, no torch, no asyncio. Start at ``controller.Controller``."""

@@ -1,4 +1,4 @@
-"""What a controller may ask of its world. Each is carried out live or in virtual time."""
+"""The actions that a controller requests, executed live or in virtual time."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from .cluster_spec import HOST
 
 @dataclass(frozen=True, slots=True)
 class StartTemplate:
-    """Start the process that imports the libraries once and that a host's instances are forked
-    from."""
+    """Start the template of a host: it imports the libraries, and instances are forked from it."""
 
     host: str = HOST
 
 
 @dataclass(frozen=True, slots=True)
 class StartInstance:
-    """Start a process for ``function`` on ``device``, by fork of the template or from nothing."""
+    """Start a process for ``function`` on ``device``: a fork of the template, or a new process."""
 
     instance: int
     function: str
@@ -33,8 +32,8 @@ class StopInstance:
 
 @dataclass(frozen=True, slots=True)
 class LoadArtifact:
-    """Put an artifact in place on an instance; a backbone is read into ``copy``, or mapped
-    from it where it is shared."""
+    """Load an artifact on an instance. A backbone is read into ``copy``, or mapped from it if it is
+    shared."""
 
     instance: int
     artifact: Artifact
@@ -43,7 +42,7 @@ class LoadArtifact:
 
 @dataclass(frozen=True, slots=True)
 class OffloadArtifacts:
-    """Give these back, the last loaded first; libraries and the process stay."""
+    """Release the artifacts, the last loaded first; libraries and the process stay."""
 
     instance: int
     artifacts: tuple[Artifact, ...]
@@ -51,8 +50,8 @@ class OffloadArtifacts:
 
 @dataclass(frozen=True, slots=True)
 class LoadBackbone:
-    """Read a backbone into a copy that the instances of its device share. ``load`` is this one
-    loading: a copy that was dropped may be loaded again while the first loader still speaks."""
+    """Read a backbone into a copy that the instances of its device share. ``load`` identifies the
+    loading: a dropped copy may be loaded again before the events of its first loading end."""
 
     copy: CopyKey
     load: int
@@ -60,14 +59,14 @@ class LoadBackbone:
 
 @dataclass(frozen=True, slots=True)
 class DropBackbone:
-    """Free a shared copy that no instance maps, and end the loading of it."""
+    """Free a shared copy that no instance maps, and end its loading."""
 
     copy: CopyKey
 
 
 @dataclass(frozen=True, slots=True)
 class RunBatch:
-    """Prefill these requests together; they then decode beside those already running."""
+    """Prefill the requests together; then decode them with those that already run."""
 
     instance: int
     batch: int
@@ -76,7 +75,7 @@ class RunBatch:
 
 @dataclass(frozen=True, slots=True)
 class CancelRequest:
-    """Stop generating for a request that nobody waits for."""
+    """Stop generating for a request whose client no longer waits."""
 
     instance: int
     request: int
@@ -84,8 +83,8 @@ class CancelRequest:
 
 @dataclass(frozen=True, slots=True)
 class FailRequest:
-    """Answer a request with an error; ``status`` is the HTTP status. ``retry_after_ns``: how long
-    from now another try may be worth it."""
+    """Answer a request with an error. ``status``: the HTTP status; ``retry_after_ns``: after which
+    time from now a retry may succeed."""
 
     request: int
     status: int

@@ -1,4 +1,4 @@
-"""What must be in place before a function can answer (the paper's *artifacts*), and where."""
+"""What must be loaded before a function can answer (the paper's *artifacts*), and where."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Artifact(enum.StrEnum):
-    """In order of precedence: each needs all those before it on the same instance."""
+    """In order of precedence: each requires all those before it on the same instance."""
 
     LIBRARIES = "libraries"
     BACKBONE = "backbone"
@@ -18,18 +18,18 @@ class Artifact(enum.StrEnum):
 PRECEDENCE = tuple(Artifact)
 
 Residency = frozenset[Artifact]
-"""What of an instance is in place; closed under precedence."""
+"""The artifacts in place on an instance; closed under precedence."""
 
 GONE: Residency = frozenset()
 DORMANT: Residency = frozenset({Artifact.LIBRARIES})
-"""A container: its process lives, nothing of it is on a device."""
+"""A container: its process lives and holds nothing on a device."""
 PARKED: Residency = DORMANT | {Artifact.BACKBONE, Artifact.ADAPTER}
-"""Weights and adapter stay on the device; kernels, workspaces and KV cache were given back."""
+"""Weights and adapter are on the device; kernels, workspaces and KV cache were released."""
 AWAKE: Residency = frozenset(Artifact)
 
 
 class CopyKey(NamedTuple):
-    """One resident copy of a backbone: shared by a device's instances, or one instance's own."""
+    """A copy of a backbone: shared by the instances of a device, or of one instance only."""
 
     backbone: str
     device: str
@@ -41,7 +41,7 @@ class CopyKey(NamedTuple):
 
 
 class Release(NamedTuple):
-    """The time that an instance has to let go of a request that was cancelled in ``batch``."""
+    """The time limit for an instance to release a request that was cancelled in ``batch``."""
 
     instance: int
     request: int
@@ -49,5 +49,5 @@ class Release(NamedTuple):
 
 
 Timer = int | CopyKey | Release | str
-"""The keep-alive of an instance (by id) or of a shared copy; the end of the time to let go of a
-request; the expiry of what a device's batching holds back (by the device's id)."""
+"""What a timer is for: the keep-alive of an instance (its id) or of a shared copy, the release of a
+request, or the time until which a device's batching holds requests (the device's id)."""

@@ -1,7 +1,7 @@
-"""The one decision core: events in, actions out, live and simulated alike.
+"""The decision core of live and simulated platforms: receives events, returns actions.
 
-Everything about time is the ``now_ns`` that comes with an event; everything about the world
-comes as an event. The same events at the same times give the same actions.
+It reads no clock and does no I/O: time is the ``now_ns`` of each event, and all other facts arrive
+as events. The same events at the same times give the same actions.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from .state import (
 
 
 def _unwatched(device: str, holding: Holding, size: int) -> None:
-    """Nobody keeps account of memory."""
+    """Ignore changes of memory."""
 
 
 class Controller:
-    """The state machine of a platform, with policies made new from ``policy_set``."""
+    """The state machine of a platform. Creates its own policies from ``policy_set``."""
 
     def __init__(
         self,
@@ -73,8 +73,8 @@ class Controller:
         }
 
     def handle(self, event: ev.Event, now_ns: int) -> list[act.Action]:
-        """What to do about ``event``. Events about what is no longer there are ignored: a
-        process may report while word of its end is under way."""
+        """Return the actions that ``event`` requires. Ignore events about what no longer exists: a
+        process may send one while its end is being reported."""
         self._handlers[type(event)](event, now_ns)
         out = self._out[:]
         self._out.clear()
@@ -111,7 +111,7 @@ class Controller:
             self._nobody_waits(request.function, now)
 
     def _forget(self, request: Request, instance: int, now: int) -> None:
-        """Have ``instance`` let go of a request, in time."""
+        """Make ``instance`` release a request, within the release grace."""
         if request.cancelled or request.batch is None:
             return
         request.cancelled = True
@@ -121,8 +121,8 @@ class Controller:
         self._out.append(act.SetTimer(timer, until_ns))
 
     def _nobody_waits(self, function: str, now: int) -> None:
-        """The last request that waited for ``function`` does no longer: its idle instances may
-        give way, and those behind it in a device's line go on."""
+        """Handle that no request of ``function`` waits any more: its idle instances may be evicted,
+        and functions queued behind it for memory of a device may start."""
         for instance in self.state.serving(function):
             self.state.not_waiting(instance)
             self._rest(instance, now)
@@ -150,11 +150,11 @@ class Controller:
 
     @staticmethod
     def _may_finish(request: Request, instance: Instance) -> bool:
-        """Not before its prefill, which would be counted for as long as ``instance`` lives."""
+        """Refuse an end during its prefill, which would then count while ``instance`` lives."""
         return request.cancelled or request.batch != instance.prefilling
 
     def _serve(self, function: str, now: int) -> None:
-        """Requests of ``function`` wait: give them to its instances, or start one."""
+        """Dispatch the waiting requests of ``function`` to its instances, or start one."""
         instances = self.state.serving(function)
         queue = self.state.queue(function)
         for instance in sorted(instances, key=lambda i: len(i.running)):
@@ -166,8 +166,8 @@ class Controller:
             if not queue:
                 return
         if not instances:
-            # One that is on its way to sleep is woken when it is there; a function that waits
-            # for memory is started when there is some.
+            # An instance that is offloading is woken once it sleeps. A function that waits for
+            # memory is started when some comes free.
             if not self.state.offloading(function) and function not in self.state.blocked_on:
                 self._provisioning.start(function, now)
         else:
@@ -178,7 +178,7 @@ class Controller:
             self._provisioning.start_beside(function, now)
 
     def _dispatch(self, device: Device, now: int) -> None:
-        """Run batches on a device until its batching policy has no more to run now."""
+        """Run batches on a device until its batching policy returns none to run now."""
         while device.waiting:
             choice = self.policies.batching.choose(device, self.state, now)
             if choice is None:
@@ -240,12 +240,12 @@ class Controller:
             self._provisioning.template_early(host)
 
     def _instances_on(self, host: str) -> list[Instance]:
-        """In the order in which they were started."""
+        """Return the instances on ``host`` in the order in which they were started."""
         found = [i for device in self.state.devices_of(host) for i in device.instances.values()]
         return sorted(found, key=lambda instance: instance.id)
 
     def _joined(self, event: ev.HostJoined, now: int) -> None:
-        """Whoever waits for memory elsewhere, or for any device at all, may find room here."""
+        """Add the devices. Requests that wait for memory or for a device may now run on them."""
         self.state.add_devices(event.devices)
         for host in {device.host: None for device in event.devices}:
             self._provisioning.template_early(host)
@@ -255,8 +255,8 @@ class Controller:
             self._serve(function, now)
 
     def _left(self, event: ev.HostLeft, now: int) -> None:
-        """What ran there fails; what waited for it is started elsewhere. No function is to blame
-        for it."""
+        """Fail the requests that ran on the host, and start elsewhere the functions with waiting
+        requests. This does not count as a failed start."""
         if event.host not in self.state.hosts:
             return
         devices, lost = self.state.devices_of(event.host), self._instances_on(event.host)
@@ -338,7 +338,7 @@ class Controller:
         self._freed(instance, now)
 
     def _loading(self, event: ev.BackboneLoaded | ev.BackboneFailed) -> BackboneCopy | None:
-        """The copy that ``event`` is about, where its loading is the one that was asked for."""
+        """Return the copy of ``event``, if its loading is the one requested last."""
         copy = self.state.copies.get(event.copy)
         return copy if copy is not None and copy.load == event.load else None
 
@@ -373,7 +373,7 @@ class Controller:
     def _stopped(self, event: ev.InstanceStopped, now: int) -> None:
         instance = self.state.instances.get(event.instance)
         if instance is not None:
-            self._fail_running(instance, "it was told to stop")
+            self._fail_running(instance, "it was stopped")
             self._remove(instance, now)
 
     def _died(self, event: ev.ProcessDied, now: int) -> None:
@@ -382,7 +382,7 @@ class Controller:
             self._lost(instance, event.reason, now)
 
     def _lost(self, instance: Instance, reason: str, now: int) -> None:
-        """``instance`` is gone unasked: its running requests fail, the waiting ones go on."""
+        """Remove an instance that ended on its own; fail its running requests only."""
         self._fail_running(instance, reason)
         if instance.phase is Phase.STARTING:
             self._blame(instance, reason, now)
@@ -397,7 +397,7 @@ class Controller:
         self._not_prefilling(instance)
 
     def _blame(self, instance: Instance, reason: str, now: int) -> None:
-        """A start failed: after too many, the requests that wait for one fail too."""
+        """Count a failed start. After too many, fail the requests that wait for an instance."""
         function = instance.function.id
         if self._provisioning.may_retry(function):
             return
@@ -416,13 +416,13 @@ class Controller:
         self._freed(instance, now)
 
     def _freed(self, instance: Instance, now: int) -> None:
-        """Bytes of ``instance`` came free; its own function may have waited for just that."""
+        """Use the bytes that ``instance`` freed; its own function may be waiting for them."""
         if self.state.queue(instance.function.id):
             self._serve(instance.function.id, now)
         self._after_release(instance.device, now)
 
     def _after_release(self, device_id: str, now: int) -> None:
-        """Bytes came free on a device, or can be freed: whoever waited for them may go on."""
+        """Retry what waits for memory of a device: some came free or can now be freed."""
         device = self.state.devices[device_id]
         if device.blocked:
             self._provisioning.retry(device_id, now)
@@ -434,7 +434,7 @@ class Controller:
     # -- time -------------------------------------------------------------------------------
 
     def _rest(self, instance: Instance, now: int) -> None:
-        """``instance`` may be idle or asleep now."""
+        """Start the keep-alive of ``instance`` if it is idle or asleep; it may now be evicted."""
         if self._keeping.rest(instance, now):
             self._after_release(instance.device, now)
 
@@ -454,14 +454,14 @@ class Controller:
             self._keeping.instance_timer(self.state.instances[timer], now)
 
     def _not_released(self, timer: Release, now: int) -> None:
-        """End an instance that still runs a cancelled request, or is still in its prefill."""
+        """End an instance that still runs a cancelled request or the prefill of its batch."""
         instance = self.state.instances.get(timer.instance)
         if instance is None or instance.phase is Phase.STOPPING:
             return
         if timer.request not in instance.running and instance.prefilling != timer.batch:
             return
         grace_s = self.state.cluster.settings.release_grace_ns / 1e9
-        self._fail_running(instance, f"it kept a cancelled request for {grace_s:g} s")
+        self._fail_running(instance, f"it did not release a cancelled request within {grace_s:g} s")
         self.state.not_waiting(instance)
         self._provisioning.stop(instance)
         if self.state.queue(instance.function.id):

@@ -1,6 +1,6 @@
-"""What a controller learns while it runs: request rates, batch laws, loading delays.
+"""What a controller learns at run time: request rates, batch latencies, loading delays.
 
-Each starts from what was profiled, where anything was, and is corrected by what is observed.
+Each estimate starts from the profile, if there is one, and is corrected by observations.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from .artifacts import PRECEDENCE, Artifact
 from .cluster_spec import BatchLatency, FunctionSpec
 
 _FORGET = 0.9
-"""Weight that an observation loses to the next."""
+"""Factor on the weight of older observations at each new one."""
 _PRIOR_BATCH = 8
-"""The profile counts as one observation at a batch of one and one at this."""
+"""The profile counts as two observations: one of a batch of 1, one of a batch of this size."""
 
 
 class Rate(Protocol):
@@ -28,7 +28,7 @@ class Rate(Protocol):
 
 
 class SlidingWindow:
-    """Arrivals of the last ``window_ns``, divided by it: 0 once the last is older."""
+    """The arrivals of the last ``window_ns``, divided by it; 0 if the last one is older."""
 
     __slots__ = ("_arrivals", "_window_ns")
 
@@ -51,7 +51,7 @@ class SlidingWindow:
 
 
 class ExponentiallyWeighted:
-    """Arrivals weighted by e^(−age / ``window_ns``); never quite 0."""
+    """The arrivals weighted by e^(−age / ``window_ns``); never exactly 0."""
 
     __slots__ = ("_last_ns", "_weight", "_window_ns")
 
@@ -78,7 +78,7 @@ RATES: dict[str, Callable[[int], Rate]] = {
 
 
 class LearntLatency:
-    """T(b) by least squares over what was observed, older observations counting less."""
+    """T(b) by weighted least squares over the observations; older ones count less."""
 
     __slots__ = ("_b", "_bb", "_bt", "_n", "_t")
 
@@ -105,7 +105,8 @@ class LearntLatency:
         self._bt += x * ttft_ns
 
     def ttft_ns(self, batch: int) -> float:
-        """0 while nothing is known. A slope below 0 is noise: larger batches are not faster."""
+        """Return 0 without observations. A slope below 0 is noise: larger batches are not
+        faster."""
         if not self._n:
             return 0.0
         spread = self._n * self._bb - self._b * self._b
@@ -116,7 +117,7 @@ class LearntLatency:
 
 
 class Estimates:
-    """All that is learnt of one function."""
+    """All estimates of one function."""
 
     __slots__ = ("delay_ns", "law", "rate")
 
@@ -126,7 +127,7 @@ class Estimates:
         self.delay_ns = {a: float(function.delay_ns.get(a, 0)) for a in PRECEDENCE}
 
     def loaded(self, artifact: Artifact, delay_ns: int) -> None:
-        """A loading of ``artifact`` took ``delay_ns``."""
+        """Update the loading delay: loading ``artifact`` took ``delay_ns``."""
         known = self.delay_ns[artifact]
         self.delay_ns[artifact] = (
             _FORGET * known + (1 - _FORGET) * delay_ns if known else float(delay_ns)

@@ -1,6 +1,6 @@
-"""What may happen to a controller. Times are the ``now`` that ``handle`` is called with.
+"""The events that a controller receives. Their time is the ``now_ns`` given to ``handle``.
 
-What an instance or a loader says carries who says it, and counts only for what that one was asked.
+Events of an instance or loader name it. The controller ignores those that it did not request.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ class RequestArrived:
 
 @dataclass(frozen=True, slots=True)
 class RequestCancelled:
-    """The client went away, or its time is up."""
+    """The client disconnected, or its request timed out."""
 
     request: int
 
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """What is deployed is complete; nobody has called it yet."""
+    """The deployment is complete; no request has arrived yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostJoined:
-    """A machine came up with these devices, nothing on them; from now on they are used."""
+    """A machine with these devices joined; they are empty and used from now on."""
 
     devices: tuple[DeviceSpec, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class HostLeft:
-    """A machine is gone, and with it its template, its copies, its instances and what they ran."""
+    """A machine is gone, with its template, copies, instances and their requests."""
 
     host: str
     reason: str
@@ -48,7 +48,7 @@ class HostLeft:
 
 @dataclass(frozen=True, slots=True)
 class TemplateReady:
-    """The process that instances are forked from holds the libraries."""
+    """The template of the host has imported the libraries."""
 
     host: str = HOST
 
@@ -74,14 +74,14 @@ class ArtifactLoaded:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactsOffloaded:
-    """An instance gave back what it was told to."""
+    """The instance released the artifacts that it was told to."""
 
     instance: int
 
 
 @dataclass(frozen=True, slots=True)
 class BackboneLoaded:
-    """A shared copy is complete on its device and can be mapped, says its loading ``load``."""
+    """The loading ``load`` of a shared copy is complete; the copy can be mapped."""
 
     copy: CopyKey
     load: int
@@ -96,7 +96,7 @@ class BackboneFailed:
 
 @dataclass(frozen=True, slots=True)
 class BatchPrefilled:
-    """Every request of the batch has its first token; decoding goes on."""
+    """Every request of the batch has its first token; decoding continues."""
 
     instance: int
     batch: int
@@ -104,7 +104,7 @@ class BatchPrefilled:
 
 @dataclass(frozen=True, slots=True)
 class RequestFinished:
-    """``instance`` is done with a request: it has all its tokens, or was told to forget it."""
+    """``instance`` finished a request: it has all its tokens, or was cancelled."""
 
     instance: int
     request: int
@@ -112,14 +112,14 @@ class RequestFinished:
 
 @dataclass(frozen=True, slots=True)
 class InstanceStopped:
-    """A process that was told to stop is gone, its memory with it."""
+    """A process that was told to stop is gone, and its memory is free."""
 
     instance: int
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessDied:
-    """A process that was not told to stop is gone, its memory and running requests with it."""
+    """A process ended on its own; its memory is free and its running requests are lost."""
 
     instance: int
     reason: str

@@ -1,4 +1,4 @@
-"""How long what is idle is kept, and what becomes of it then."""
+"""Keeps idle instances and unused copies for a time, then offloads or drops them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .state import Instance, Phase, State
 
 
 class KeepAliveManager:
-    """Keep-alive of instances and of shared copies; appends the timers for it to ``out``."""
+    """Applies the keep-alive of instances and shared copies; appends its timers to ``out``."""
 
     def __init__(
         self, state: State, policies: Policies, provisioning: Provisioning, out: list[act.Action]
@@ -21,8 +21,8 @@ class KeepAliveManager:
         self._out = out
 
     def rest(self, instance: Instance, now: int) -> bool:
-        """``instance`` may be idle or asleep now: its time runs. True where it may give way to
-        something that waits for its device's memory."""
+        """Set the keep-alive timer of ``instance`` if it is idle or asleep. Return True if requests
+        wait for memory of its device, for which it may be evicted."""
         if not (instance.idle or instance.phase is Phase.ASLEEP):
             return False
         if not instance.timer_set:
@@ -40,8 +40,8 @@ class KeepAliveManager:
         self._out.append(act.SetTimer(instance.id, max(since_ns + self._keep_ns(instance), now)))
 
     def instance_timer(self, instance: Instance, now: int) -> None:
-        """Its keep-alive may have passed, if it was at rest all the while. One that sleeps and is
-        the next to be woken keeps what it has."""
+        """Weigh ``instance`` if its keep-alive has passed and it may be evicted; otherwise set the
+        timer again. A sleeping instance that is the next to be woken keeps its artifacts."""
         instance.timer_set = False
         at_rest, asleep = self._state.at_rest(instance), instance.phase is Phase.ASLEEP
         kept_ns = now - instance.idle_since_ns
@@ -51,8 +51,8 @@ class KeepAliveManager:
             self._set_timer(instance, now if asleep else instance.idle_since_ns, now)
 
     def _weigh(self, instance: Instance, now: int) -> None:
-        """An idle or sleeping instance is given what pre-loading wants in place, or gives back
-        what it does not."""
+        """Load on an idle or sleeping instance what the pre-loading policy wants, or offload what
+        it does not want."""
         wanted = self._policies.preloading.residency(instance, self._state, now)
         if wanted == GONE or not instance.in_place <= wanted:
             self._provisioning.offload(instance, wanted & instance.in_place)
@@ -64,8 +64,8 @@ class KeepAliveManager:
             self._set_timer(instance, now, now)
 
     def unused(self, key: CopyKey, now: int) -> None:
-        """Keep a copy for its own time where nobody maps it; one that was private, or is not
-        even loaded, goes."""
+        """Start the keep-alive of a copy that no instance maps. Drop it if it was private or is not
+        loaded."""
         copy = self._state.copies.get(key)
         if copy is None or copy.users:
             return
@@ -77,7 +77,7 @@ class KeepAliveManager:
         self._out.append(act.SetTimer(key, now + keep))
 
     def copy_timer(self, key: CopyKey, now: int) -> bool:
-        """Whether the copy's time had passed, so that its bytes came free."""
+        """Drop the copy if its keep-alive has passed. Return whether it was dropped."""
         copy = self._state.copies.get(key)
         keep = self._policies.keep_alive.copy_ns(self._state.cluster.settings)
         if copy is None or copy.users or now - copy.unused_since_ns < keep:

@@ -1,13 +1,13 @@
-"""The precedence-constrained knapsack of pre-loading (PCKP): which artifacts are worth their bytes.
+"""The precedence-constrained knapsack of pre-loading (PCKP): selects the artifacts to hold.
 
-Value v = loading delay × request rate, weight w = bytes, density ρ = v/w. An item may need one
-other in place first, so that the items form a forest: libraries → backbone → adapter → kernels,
-the backbone's node having a branch for each adapter that shares it (coupling: an adapter is worth
-something only on the device that holds its backbone).
+Value v = loading delay × request rate, weight w = bytes, density ρ = v/w. An item may require
+another one to be in place first, so the items form a forest: libraries → backbone → adapter →
+kernels. A backbone has one branch for each adapter that shares it (coupling: an adapter has value
+only on a device that holds its backbone).
 
 The order is Horn's for out-forests (SIAM J. Appl. Math. 23, 1972): the densest item is joined to
-the one it needs until the densest needs nothing. Taken from the front it is the greedy solution of
-the knapsack; taken from the back it says what to give up first.
+the item it requires, until the densest requires none. From the front, it is the greedy solution of
+the knapsack; from the back, it is the order of eviction.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ Key = Hashable
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One artifact in one place. ``after`` are the items that must be in place before it; the
-    first of them is the branch it is ordered with."""
+    """An artifact in one place. ``after``: the items that must be in place before it; the first of
+    them determines the branch in which it is ordered."""
 
     key: Key
     value: float
@@ -34,7 +34,7 @@ class Item:
 
 @dataclass(slots=True, eq=False)
 class Block:
-    """Items that go together, in an order that keeps precedence."""
+    """Consecutive items, in an order that respects precedence."""
 
     items: list[Item]
     value: float
@@ -54,8 +54,8 @@ class Block:
 
 
 def ordered(items: Sequence[Item], capacity: Mapping[str, int]) -> list[Block]:
-    """Every item, in blocks of non-increasing density, none before what it needs. Bytes count as
-    shares of their place's capacity, so that places of different sizes can be weighed."""
+    """Return all items in blocks of non-increasing density, none before an item that it requires.
+    Bytes count as shares of the place's capacity, so that places of different sizes compare."""
     block_of: dict[Key, Block] = {
         item.key: Block([item], item.value, item.bytes / max(capacity[item.place], 1))
         for item in items
@@ -82,8 +82,8 @@ def ordered(items: Sequence[Item], capacity: Mapping[str, int]) -> list[Block]:
 
 
 def fill(blocks: Iterable[Block], capacity: Mapping[str, int]) -> set[Key]:
-    """Greedy: each item in turn that fits and whose needs are met, and again for those whose need
-    came later. Precedence and capacity hold."""
+    """Choose items greedily: in order, each that fits and whose required items are chosen. Repeat
+    for items whose required items were chosen later. Respects precedence and capacity."""
     free = dict(capacity)
     chosen: set[Key] = set()
     left = [item for block in blocks for item in block.items if item.value > 0]

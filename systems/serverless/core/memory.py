@@ -1,4 +1,4 @@
-"""What each device holds, for whom; it never exceeds the device."""
+"""Accounts for the memory of a device; reservations never exceed it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from .artifacts import CopyKey
 
 
 class Holding(NamedTuple):
-    """Who holds bytes and what for: an instance (by id) or a copy of a backbone."""
+    """What bytes are held for, and by which holder: an instance (its id) or a backbone copy."""
 
     owner: MemoryOwner
     holder: int | CopyKey
     function: str | None
-    """None where several functions share it."""
+    """None if several functions share it."""
 
 
 Watcher = Callable[[Holding, int], None]
-"""Told a holding and its new size whenever it changes."""
+"""Called with a holding and its new size whenever it changes."""
 
 
 class MemoryLedger:
@@ -40,13 +40,13 @@ class MemoryLedger:
         return self._held.get(holding, 0)
 
     def resize(self, holding: Holding, size: int) -> None:
-        """Hold ``size`` bytes as ``holding``, 0 gives it back; ``MemoryError`` rather than
-        exceed the device."""
+        """Set the size of ``holding`` in bytes; 0 releases it. Raise ``MemoryError`` if the
+        device's capacity would be exceeded."""
         change = size - self._held.get(holding, 0)
         if not change:
             return
         if change > self.capacity - self.used:
-            raise MemoryError(f"{holding}: {change} bytes asked, {self.free} free")
+            raise MemoryError(f"{holding}: {change} bytes requested, {self.free} free")
         self.used += change
         if size:
             self._held[holding] = size

@@ -1,5 +1,5 @@
-"""From nothing to an instance that can serve, and back: memory first, then artifacts in order
-of precedence (libraries → backbone → adapter → kernels)."""
+"""Starts, wakes, offloads and stops instances. Reserves memory first, then requests artifacts in
+order of precedence (libraries → backbone → adapter → kernels)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ TEMPLATE = Holding(MemoryOwner.CONTEXT, -1, None)
 
 
 def _on_host(device: Device) -> Holding:
-    """Of the template whose bytes on a device are held there."""
+    """Return the holding for the host memory of a template that ``device`` holds."""
     return Holding(MemoryOwner.HOST_TIER, CopyKey("", device.spec.id), None)
 
 
 class Provisioning:
-    """Starts, readies, sizes, puts to sleep and stops instances; appends the actions for it to
-    ``out``."""
+    """Starts, loads, resizes, offloads and stops instances; appends the actions to ``out``."""
 
     def __init__(self, state: State, policies: Policies, out: list[act.Action]) -> None:
         self._state = state
@@ -38,8 +37,8 @@ class Provisioning:
     # -- starting ---------------------------------------------------------------------------
 
     def start(self, function_id: str, now: int) -> None:
-        """Wake the function's sleeping instance or start one, or note that it waits for memory.
-        While there is no device at all it waits for a host to join."""
+        """Wake a sleeping instance of the function or start one; if memory is short, queue the
+        function at the device. Without a device, do nothing until a host joins."""
         if not self._state.devices:
             return
         instance = self._state.wakeable(function_id) or self._new_instance(function_id, now)
@@ -53,8 +52,7 @@ class Provisioning:
             self._state.block(function_id, device)
 
     def start_beside(self, function_id: str, now: int) -> None:
-        """One more instance of the function, where there is room for it now: one that sleeps, or
-        a new one."""
+        """Add an instance of the function, a sleeping or a new one, if there is room for it now."""
         instance = self._state.wakeable(function_id) or self._new_instance(function_id, now)
         device = self._state.devices[instance.device]
         if not device.blocked and self._make_room(device, instance, now):
@@ -62,14 +60,14 @@ class Provisioning:
             self.advance(instance, now)
 
     def preload(self, instance: Instance, goal: Residency, now: int) -> None:
-        """Give a sleeping instance what it lacks of ``goal``, where it fits as things are."""
+        """Load what a sleeping instance lacks of ``goal``, if it fits without an eviction."""
         device = self._state.devices[instance.device]
         if not device.blocked and self._need(instance, goal) <= device.memory.free:
             self._give(device, instance, goal)
             self.advance(instance, now)
 
     def retry(self, device_id: str, now: int) -> None:
-        """Memory came free: start what waits for it, strictly in turn."""
+        """Start the functions that wait for memory of a device, strictly in order."""
         device = self._state.devices[device_id]
         for function in list(device.blocked):
             if self._state.serving(function):
@@ -89,8 +87,8 @@ class Provisioning:
         return Instance(self._next_instance, function, device.spec.id, key, forked)
 
     def _make_room(self, device: Device, instance: Instance, now: int) -> bool:
-        """Whether everything ``instance`` needs fits, evicting what it takes. What was told to
-        stop counts as soon as it is gone, and not twice."""
+        """Return whether all that ``instance`` needs fits now; otherwise evict. Bytes that are
+        being freed count as free only when they are, but nothing more is evicted for them."""
         need = self._need(instance, AWAKE)
         short = need - device.memory.free - device.leaving_bytes
         if short > 0:
@@ -98,7 +96,7 @@ class Provisioning:
         return need <= device.memory.free
 
     def _need(self, instance: Instance, goal: Residency) -> int:
-        """Bytes that its device must still find for ``instance`` to have all of ``goal``."""
+        """Return the bytes still to be reserved for ``instance`` to have all of ``goal``."""
         device = self._state.devices[instance.device]
         need = sum(
             size - device.memory.held(instance.holding(owner))
@@ -109,9 +107,9 @@ class Provisioning:
         return need + self._template_need(instance)
 
     def _shape(self, instance: Instance, goal: Residency) -> dict[MemoryOwner, int]:
-        """Its own bytes with ``goal`` in place. The KV cache of one request of full length is
-        among those of an instance that serves, so that whatever started can always serve: no two
-        instances can wait for each other's memory."""
+        """Return the instance's own bytes with ``goal`` in place. One that can serve always holds
+        the KV cache of one full-length request, so that it can always serve one: no two instances
+        can wait for each other's memory."""
         function, on_device = instance.function, Artifact.ADAPTER in goal
         bare = function.bare_bytes if goal else 0
         return {
@@ -129,7 +127,7 @@ class Provisioning:
             self.offload(self._state.instances[victim], residency)
 
     def _give(self, device: Device, instance: Instance, goal: Residency) -> None:
-        """Reserve what ``instance`` needs for ``goal``, and set out for it."""
+        """Reserve what ``instance`` needs for ``goal`` and set it as the goal."""
         if instance.forked:
             self._hold_template(self._state.host_of(instance), device)
         self._awake_again(instance)
@@ -144,7 +142,7 @@ class Provisioning:
             self._state.add_instance(instance)
 
     def _hold(self, device: Device, instance: Instance, residency: Residency) -> None:
-        """Hold what ``instance`` holds with ``residency`` in place, on its device and its host."""
+        """Reserve on device and host what ``instance`` holds with ``residency`` in place."""
         for owner, size in self._shape(instance, residency).items():
             device.memory.resize(instance.holding(owner), size)
         asleep = residency == DORMANT
@@ -154,7 +152,7 @@ class Provisioning:
         self._state.host_memory.resize(holding, size)
 
     def template_early(self, host_id: str) -> None:
-        """Start a host's template before anybody needs it, where that is wanted."""
+        """Start a host's template before the first request, if settings and policies say so."""
         if self._state.cluster.settings.template_at_deployment and self._policies.preloading.forks:
             host = self._state.hosts[host_id]
             self._hold_template(host, self._state.devices_of(host_id)[0])
@@ -167,8 +165,8 @@ class Provisioning:
             self._out.append(act.StartTemplate(host_id))
 
     def _hold_template(self, host: Host, device: Device) -> None:
-        """Its bytes, on the first device that is forked to; of the host's memory, anew for each
-        host."""
+        """Reserve the template's bytes, once per host: on the first device that is forked to, and
+        in host memory."""
         if host.template_device is not None:
             return
         settings = self._state.cluster.settings
@@ -177,12 +175,12 @@ class Provisioning:
         self._state.host_memory.resize(_on_host(device), settings.template_host_bytes)
 
     def _template_need(self, instance: Instance) -> int:
-        """Bytes of its host's template, where ``instance`` is the first to be forked from it."""
+        """Return the template's bytes if ``instance`` is the first fork on its host, else 0."""
         held = self._state.host_of(instance).template_device is not None
         return 0 if held or not instance.forked else self._state.cluster.settings.template_bytes
 
     def lose_template(self, host: Host) -> str | None:
-        """The template is gone, its memory with it; the device that held it, if any did."""
+        """Release the memory of a template that ended; return the device that held it, if any."""
         home, host.template_device = host.template_device, None
         if home is not None:
             device = self._state.devices[home]
@@ -192,8 +190,8 @@ class Provisioning:
         return home
 
     def lose_host(self, host_id: str) -> None:
-        """A host of which every instance was taken away: its copies, template and devices go,
-        and nobody waits for their memory any more."""
+        """Remove a host whose instances were removed before: its copies, its template, its devices
+        and the queues for their memory."""
         self.lose_template(self._state.hosts[host_id])
         for device in self._state.devices_of(host_id):
             for copy in [c for c in self._state.copies.values() if c.key.device == device.spec.id]:
@@ -212,7 +210,7 @@ class Provisioning:
         return copy
 
     def advance(self, instance: Instance, now: int) -> bool:
-        """Ask for whatever ``instance`` lacks next; True once nothing of its goal is missing."""
+        """Request the next artifact that ``instance`` lacks. Return True if its goal is reached."""
         if instance.phase is not Phase.STARTING or not self._process_asked(instance):
             return False
         copy = self._state.copies[instance.copy]
@@ -250,7 +248,7 @@ class Provisioning:
         return True
 
     def may_retry(self, function: str) -> bool:
-        """A start of ``function`` failed; whether another may be tried."""
+        """Count a failed start of ``function``; return whether another may be tried."""
         self._failed_starts[function] = self._failed_starts.get(function, 0) + 1
         return self._failed_starts[function] < self._state.cluster.settings.start_attempts
 
@@ -260,7 +258,7 @@ class Provisioning:
     # -- running ----------------------------------------------------------------------------
 
     def admit(self, instance: Instance, requests: Sequence[Request], now: int) -> list[Request]:
-        """The first of ``requests`` whose KV caches fit, their bytes reserved."""
+        """Return the first of ``requests`` whose KV caches fit; reserve their bytes."""
         device = self._state.devices[instance.device]
         holding = instance.holding(MemoryOwner.KV)
         held, floor = device.memory.held(holding), kv_floor(instance, self._state)
@@ -282,7 +280,7 @@ class Provisioning:
         return taken
 
     def size_kv(self, instance: Instance) -> None:
-        """Give back the KV cache of requests that are done."""
+        """Release the KV cache of finished requests."""
         size = max(instance.running_kv_bytes, kv_floor(instance, self._state))
         device = self._state.devices[instance.device]
         device.memory.resize(instance.holding(MemoryOwner.KV), size)
@@ -290,8 +288,8 @@ class Provisioning:
     # -- sleeping and stopping --------------------------------------------------------------
 
     def offload(self, instance: Instance, residency: Residency) -> None:
-        """Have an idle or sleeping instance keep no more than ``residency``. A container is kept
-        only where the host has room for it."""
+        """Reduce an idle or sleeping instance to at most ``residency``. Keep a container only if
+        its host has room for it; otherwise stop the instance."""
         settings, size = self._state.cluster.settings, instance.function.dormant_bytes
         host = self._state.host_of(instance)
         if residency == DORMANT and host.dormant_bytes + size > settings.container_memory_bytes:
@@ -317,7 +315,7 @@ class Provisioning:
         self._out.append(act.OffloadArtifacts(instance.id, surplus))
 
     def offloaded(self, instance: Instance) -> None:
-        """It gave back what it was told to."""
+        """Record that ``instance`` released the artifacts it was told to."""
         device = self._state.devices[instance.device]
         self._leave(device, instance, 0)
         self._hold(device, instance, instance.goal)
@@ -336,7 +334,7 @@ class Provisioning:
         instance.leaving_bytes = amount
 
     def stop(self, instance: Instance) -> None:
-        """Tell a process to go; its bytes come back when it is gone."""
+        """Stop the process of ``instance``; its bytes come free when it is gone."""
         device = self._state.devices[instance.device]
         self._awake_again(instance)
         self._state.leave_rest(instance)
@@ -345,13 +343,13 @@ class Provisioning:
         self._out.append(act.StopInstance(instance.id))
 
     def _awake_again(self, instance: Instance) -> None:
-        """It is no longer, or no longer going to be, a container on the host."""
+        """Stop counting ``instance`` as a container on its host, if it is or was becoming one."""
         dormant = instance.phase in (Phase.ASLEEP, Phase.OFFLOADING) and instance.goal == DORMANT
         if dormant:
             self._state.host_of(instance).dormant_bytes -= instance.function.dormant_bytes
 
     def release(self, instance: Instance) -> None:
-        """``instance`` is gone: give back all it held."""
+        """Release all that ``instance`` held, since it is gone."""
         device = self._state.devices[instance.device]
         self._awake_again(instance)
         self._leave(device, instance, 0)
@@ -361,7 +359,7 @@ class Provisioning:
             copy.users.discard(instance.id)
 
     def drop(self, copy: BackboneCopy) -> None:
-        """Free a copy that nobody uses. A private one went with its process."""
+        """Free a copy that no instance uses. A private copy was freed with its process."""
         if copy.key.shared and copy.load is not None:
             self._out.append(act.DropBackbone(copy.key))
         self._forget(copy)

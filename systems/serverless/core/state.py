@@ -1,4 +1,4 @@
-"""What a controller knows at this moment: devices, backbone copies, instances, requests."""
+"""The state of a controller: devices, backbone copies, instances, requests."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _ON_HOST = MemoryOwner.HOST_TIER
 
 
 class Phase(enum.Enum):
-    """Of an instance."""
+    """The phase of an instance."""
 
     STARTING = enum.auto()
-    """Its process or artifacts are on the way."""
+    """Its process is starting or its artifacts are being loaded."""
     READY = enum.auto()
-    """It can serve."""
+    """It can serve requests."""
     OFFLOADING = enum.auto()
-    """It gives artifacts back, to be asleep."""
+    """It is releasing artifacts and will then be asleep."""
     ASLEEP = enum.auto()
-    """Its process lives and keeps what its residency says; it must be woken to serve."""
+    """Its process lives and holds only part of its artifacts; it must be woken to serve."""
     STOPPING = enum.auto()
 
 
@@ -50,14 +50,14 @@ class Request:
     arrived_ns: int
     instance: int | None = None
     batch: int | None = None
-    """The one that it was, or is being, prefilled in."""
+    """The batch that it is or was prefilled in."""
     cancelled: bool = False
-    """Its instance was told to forget it."""
+    """Its instance was told to release it."""
 
 
 @dataclass(slots=True, eq=False)
 class Instance:
-    """A live process of a function, from the decision to start it until it is gone."""
+    """A process of a function, from the decision to start it until it is gone."""
 
     id: int
     function: FunctionSpec
@@ -66,25 +66,25 @@ class Instance:
     forked: bool
     phase: Phase = Phase.STARTING
     asked: bool = False
-    """Its process was asked for; ``started`` once it is up."""
+    """Its process was requested; ``started`` is set once it is up."""
     started: bool = False
     goal: Residency = AWAKE
-    """What it is being given while it starts; less than all where it is pre-loaded in part."""
+    """The artifacts to load while it starts; not all of them for a partial pre-load."""
     in_place: set[Artifact] = field(default_factory=set)
     loading: Artifact | None = None
     loading_since_ns: int = 0
     running: dict[int, Request] = field(default_factory=dict)
     running_kv_bytes: int = 0
     prefilling: int | None = None
-    """The batch that has no first tokens yet, of ``prefilling_size`` requests."""
+    """The batch that is in its prefill, of ``prefilling_size`` requests."""
     prefilling_size: int = 0
     prefilling_since_ns: int = 0
     slowed: float = 1.0
-    """How much longer than alone its prefill was to take, when it began."""
+    """The factor by which its prefill was expected to be slowed down when it began."""
     idle_since_ns: int = 0
     timer_set: bool = False
     leaving_bytes: int = 0
-    """What it will give back, once it was told to."""
+    """The bytes that it will release, once it was told to."""
 
     _holding: dict[MemoryOwner, Holding] = field(init=False)
 
@@ -96,17 +96,17 @@ class Instance:
 
     @property
     def holdings(self) -> tuple[Holding, ...]:
-        """All that is its own on the device; the backbone is held by its copy."""
+        """Its own holdings on the device; its copy holds the backbone."""
         return tuple(self._holding[owner] for owner in _ON_DEVICE)
 
     @property
     def missing(self) -> Artifact | None:
-        """The next artifact by precedence that its goal wants, or None where all are in place."""
+        """The next artifact by precedence that its goal includes and it lacks, or None."""
         return next((a for a in PRECEDENCE if a in self.goal and a not in self.in_place), None)
 
     @property
     def busy(self) -> bool:
-        """A batch may be in its prefill although all its requests were cancelled."""
+        """True also while its batch is in its prefill although all requests were cancelled."""
         return bool(self.running) or self.prefilling is not None
 
     @property
@@ -115,29 +115,29 @@ class Instance:
 
     @property
     def serving(self) -> bool:
-        """Serves, or will without anything more being decided."""
+        """Whether it serves or will serve without a further decision."""
         return self.phase is Phase.READY or (self.phase is Phase.STARTING and self.goal == AWAKE)
 
     @property
     def wakeable(self) -> bool:
-        """Could serve if it were given what it lacks."""
+        """Whether it could serve if the artifacts it lacks were loaded."""
         return self.phase is Phase.ASLEEP or (self.phase is Phase.STARTING and self.goal != AWAKE)
 
 
 @dataclass(slots=True, eq=False)
 class BackboneCopy:
-    """A resident copy and the instances that map it (or the one that owns it)."""
+    """A copy of a backbone and the instances that map it (or the one that owns it)."""
 
     key: CopyKey
     bytes: int
     loaded: bool = False
     load: int | None = None
-    """The loading of it that was asked for last; no other is believed."""
+    """The loading that was requested last; events of other loadings are ignored."""
     asked_ns: int = 0
     users: set[int] = field(default_factory=set)
     unused_since_ns: int = 0
     owner_function: str | None = None
-    """Whose it is, where it is not shared."""
+    """The function that owns it, if it is not shared."""
 
     @property
     def holding(self) -> Holding:
@@ -146,57 +146,57 @@ class BackboneCopy:
 
 @dataclass(slots=True, eq=False)
 class Device:
-    """A device with its ledger and who lives there."""
+    """A device, its memory ledger and its instances."""
 
     spec: DeviceSpec
     memory: MemoryLedger
     instances: dict[int, Instance] = field(default_factory=dict)
     waiting: dict[int, Instance] = field(default_factory=dict)
-    """Ready instances whose function has requests waiting, in the order they came to wait."""
+    """Ready instances whose function has waiting requests, in the order they began to wait."""
     starved: dict[int, Instance] = field(default_factory=dict)
-    """Of those, the ones whose next request's KV cache does not fit now."""
+    """The same, but the KV cache of their next request does not fit now."""
     blocked: dict[str, None] = field(default_factory=dict)
-    """Functions that cannot be started here for want of memory, first come first."""
+    """Functions that cannot be started here for lack of memory, first come first."""
     resting: set[int] = field(default_factory=set)
-    """Ids of the instances that policies were told rest."""
+    """Ids of the idle and sleeping instances, as policies were notified."""
     leaving_bytes: int = 0
-    """What instances that were told to stop or to offload will give back."""
+    """The bytes that instances told to stop or offload will release."""
     prefilling: int = 0
-    """M: how many batches are in their prefill here."""
+    """M: the number of batches in their prefill here."""
     hold_until_ns: int | None = None
-    """When the first of what batching holds back expires, where a timer is set for it."""
+    """When the first batch that is held back is due, if a timer is set for it."""
 
     @property
     def at_work(self) -> int:
-        """Instances that run requests or are on their way to: all but the resting."""
+        """The number of instances that run requests or will: all that are not in ``resting``."""
         return len(self.instances) - len(self.resting)
 
     def slowdown(self, batches: int) -> float:
-        """The M of T_eff = M·T for so many batches in their prefill at once: on a device of one
-        slot their number."""
+        """Return M of T_eff = M·T for this many batches in their prefill: the number of batches per
+        slot, at least 1."""
         return max(1.0, batches / self.spec.slots)
 
 
 @dataclass(slots=True, eq=False)
 class Host:
-    """A machine: what its instances share beside devices."""
+    """A machine: what its instances share in addition to devices."""
 
     template: TemplatePhase = TemplatePhase.ABSENT
     template_device: str | None = None
-    """Where the template's bytes are held, while they are."""
+    """The device that holds the template's bytes, if one does."""
     dormant_bytes: int = 0
-    """Of its memory, held by instances of which nothing is on a device."""
+    """Host memory of the instances that hold nothing on a device."""
 
 
 MemoryWatcher = Callable[[str, Holding, int], None]
-"""Told the device, the holding and its new size in bytes whenever a ledger changes."""
+"""Called with device, holding and its new size in bytes whenever a ledger changes."""
 
 Explain = Callable[[str, dict[str, Any]], None]
-"""Told what kind of decision was made, and the numbers that made it."""
+"""Called with the kind of a decision and the numbers it was based on."""
 
 
 class State:
-    """All of it, with the indices that keep every decision local."""
+    """The whole state, with indices so that no decision has to search all of it."""
 
     def __init__(
         self,
@@ -217,30 +217,30 @@ class State:
         """Of all hosts together."""
         self.copies: dict[CopyKey, BackboneCopy] = {}
         self.homes: dict[str, dict[str, None]] = {}
-        """By backbone, the devices that hold a shared copy of it."""
+        """By backbone: the devices that hold a shared copy of it."""
         self.instances: dict[int, Instance] = {}
         self.of_function: dict[str, dict[int, Instance]] = {}
         self.requests: dict[int, Request] = {}
         self.queues: dict[str, dict[int, Request]] = {}
         self.blocked_on: dict[str, str] = {}
-        """By function that waits for memory, the device it waits at."""
+        """By function that waits for memory: the device that it waits for."""
         self._estimates: dict[str, Estimates] = {}
         self._new_rate = new_rate
 
     def queue(self, function: str) -> dict[int, Request]:
-        """Requests of ``function`` that wait, oldest first."""
+        """Return the waiting requests of ``function``, oldest first."""
         found = self.queues.get(function)
         if found is None:
             found = self.queues[function] = {}
         return found
 
     def waited_ns(self, function: str, now_ns: int) -> int:
-        """For how long the oldest request that waits for ``function`` has; 0 where none does."""
+        """Return how long the oldest request of ``function`` has waited; 0 if none waits."""
         queue = self.queue(function)
         return now_ns - next(iter(queue.values())).arrived_ns if queue else 0
 
     def estimates(self, function: str) -> Estimates:
-        """What was learnt of ``function``."""
+        """Return the estimates of ``function``."""
         found = self._estimates.get(function)
         if found is None:
             spec = self.cluster.functions[function]
@@ -248,29 +248,29 @@ class State:
         return found
 
     def serving(self, function: str) -> list[Instance]:
-        """The instances that serve ``function``, or will once they have started."""
+        """Return the instances that serve ``function``, or will once they have started."""
         return [i for i in self.of_function.get(function, {}).values() if i.serving]
 
     def wakeable(self, function: str) -> Instance | None:
-        """An instance of ``function`` that lives and lacks artifacts: the one that lacks least."""
+        """Return the instance of ``function`` that can be woken and lacks the fewest artifacts."""
         found = [i for i in self.of_function.get(function, {}).values() if i.wakeable]
         return max(found, key=lambda i: len(i.in_place), default=None)
 
     def offloading(self, function: str) -> bool:
-        """Whether an instance of ``function`` is on its way to sleep."""
+        """Return whether an instance of ``function`` is offloading."""
         instances = self.of_function.get(function, {}).values()
         return any(i.phase is Phase.OFFLOADING for i in instances)
 
     def at_rest(self, instance: Instance) -> bool:
-        """Whether ``instance`` may give way: it is idle and no request waits for it, or asleep and
-        not the first that its device will wake. What waits behind the first gives way to it, or
-        both would wait for good."""
+        """Return whether ``instance`` may be evicted: it is idle and no request waits for its
+        function, or it is asleep and not first in the queue for memory of its device. The first may
+        evict those behind it; otherwise all of them would wait forever."""
         if instance.phase is Phase.ASLEEP:
             return next(iter(self.devices[instance.device].blocked), None) != instance.function.id
         return instance.idle and not self.queues.get(instance.function.id)
 
     def add_devices(self, specs: Iterable[DeviceSpec]) -> None:
-        """Devices that are there from now on, and their hosts."""
+        """Add devices and their hosts."""
         for spec in specs:
             ledger = MemoryLedger(spec.memory_bytes, partial(self._watch, spec.id))
             self.devices[spec.id] = Device(spec, ledger)
@@ -302,13 +302,13 @@ class State:
         self.not_waiting(instance)
 
     def rest(self, instance: Instance, now_ns: int) -> None:
-        """Tell policies that ``instance`` is idle or asleep, or is to be weighed again."""
+        """Notify policies that ``instance`` is idle or asleep, or is to be weighed again."""
         self.devices[instance.device].resting.add(instance.id)
         for tell in self._notices.rested:
             tell(instance, self, now_ns)
 
     def leave_rest(self, instance: Instance) -> None:
-        """Tell policies that ``instance`` no longer rests, if it did."""
+        """Notify policies that ``instance`` is no longer idle or asleep, if it was."""
         resting = self.devices[instance.device].resting
         if instance.id in resting:
             resting.remove(instance.id)
@@ -337,7 +337,7 @@ class State:
                 yield copy
 
     def block(self, function: str, device: Device) -> None:
-        """``function`` waits for memory on ``device``, in turn."""
+        """Add ``function`` to the queue for memory of ``device``."""
         before = self.blocked_on.get(function)
         if before is not None and before != device.spec.id:
             del self.devices[before].blocked[function]
@@ -350,7 +350,7 @@ class State:
             del self.devices[before].blocked[function]
 
     def note(self, kind: str, **numbers: Any) -> None:
-        """Tell whoever wants decisions explained; callers ask ``explain`` first where the numbers
-        themselves cost something."""
+        """Report a decision to ``explain``, if set. Callers test ``explain`` first where computing
+        the numbers is costly."""
         if self.explain is not None:
             self.explain(kind, numbers)

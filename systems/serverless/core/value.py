@@ -1,5 +1,5 @@
-"""What artifacts on a device are worth, by loading delay × rate over bytes, in the order that the
-knapsack gives them; read from the front to pre-load, from the back to offload."""
+"""The value of artifacts on a device: loading delay × rate over bytes. The knapsack orders them;
+pre-loading reads its order from the front, offloading from the back."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from .state import Device, Instance, State
 
 
 def resting(device: Device, state: State) -> list[Instance]:
-    """Instances that may give way, the last used first."""
+    """Return the instances that may be evicted, the last used first."""
     found = [instance for instance in device.instances.values() if state.at_rest(instance)]
     found.sort(key=lambda instance: -instance.idle_since_ns)
     return found
 
 
 def kv_floor(instance: Instance, state: State) -> int:
-    """The KV cache of one request of full length: what an instance that can serve holds."""
+    """Return the KV cache size of one full-length request: the minimum of a serving instance."""
     return instance.function.kv_bytes(state.cluster.settings.max_context_tokens)
 
 
 def items(instances: Sequence[Instance], state: State, now_ns: int) -> list[Item]:
-    """A tree for each backbone copy that only these instances use: the copy, then the adapter of
-    each of them with its context. A copy that others use too needs no item: it stays."""
+    """Build a tree for each backbone copy that only these instances use: the copy, then the adapter
+    of each instance with its context. A copy that others use too needs no item: it stays."""
     ids = {instance.id for instance in instances}
     found: list[Item] = []
     roots: dict[CopyKey, float] = {}
@@ -46,9 +46,9 @@ def items(instances: Sequence[Instance], state: State, now_ns: int) -> list[Item
 
 
 def residencies(device: Device, state: State, now_ns: int) -> Mapping[int, Residency]:
-    """What the greedy knapsack puts on the device, of all that rests there: ``PARKED`` or
-    ``DORMANT``. What is busy stays, and its bytes are not to be had. A KV cache is no artifact:
-    past its keep-alive nobody holds one for a request that is not there."""
+    """Return ``PARKED`` for the instances that the greedy knapsack selects, of those on the device
+    that may be evicted, and ``DORMANT`` for the others. Bytes of busy instances are not available.
+    A KV cache is no artifact: past its keep-alive, an instance holds none for future requests."""
     instances = resting(device, state)
     able = items(instances, state, now_ns)
     capacity = {device.spec.id: device.memory.free + _held(device, instances, state)}
@@ -67,8 +67,8 @@ def residencies(device: Device, state: State, now_ns: int) -> Mapping[int, Resid
 
 
 def _held(device: Device, instances: Iterable[Instance], state: State) -> int:
-    """Bytes on the device that these instances could give back and live, copies that nobody else
-    uses included."""
+    """Return the bytes on the device that these instances could release without ending, including
+    copies that no other instance uses."""
     ids = {instance.id for instance in instances}
     own = sum(
         sum(device.memory.held(holding) for holding in instance.holdings)

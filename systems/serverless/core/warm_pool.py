@@ -1,5 +1,5 @@
-"""Which spare processes there are to be: how many, which is taken, when the next is made. The same
-live and in virtual time; what a spare is, and how it is made, is theirs."""
+"""The warm pool: how many prewarmed processes to keep, which one is taken, when the next is made.
+Live and simulated platforms define what a prewarmed process is and how it is made."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .artifacts import CopyKey
 
 
 class PrewarmedProcess(Protocol):
-    """A process of a shared copy that is nobody's yet."""
+    """A process that maps a shared copy and belongs to no instance yet."""
 
     copy: CopyKey
 
     @property
     def done(self) -> int:
-        """Steps towards being ready that are behind it."""
+        """Completed steps towards being ready."""
 
     @property
     def ready(self) -> bool: ...
@@ -26,15 +26,16 @@ S = TypeVar("S", bound=PrewarmedProcess)
 
 
 class WarmPool(Generic[S]):
-    """Keeps ``count`` for each shared copy. ``make`` begins one; None where it cannot."""
+    """Keeps ``count`` processes per shared copy. ``make`` starts one, or returns None if it
+    cannot."""
 
     def __init__(self, count: int, make: Callable[[CopyKey], S | None]) -> None:
         self._count, self._make = count, make
         self.prewarmed: list[S] = []
 
     def refill(self, key: CopyKey) -> None:
-        """``key`` is resident and there may be too few spares of it. They are made one after the
-        other: at once, each would take as long as all of them."""
+        """Start a process of ``key``, which is loaded, if there are too few. They are made one
+        after another: in parallel, each would take as long as all of them."""
         there = [
             prewarmed_process
             for prewarmed_process in self.prewarmed
@@ -46,13 +47,13 @@ class WarmPool(Generic[S]):
                 self.prewarmed.append(prewarmed_process)
 
     def became_ready(self, prewarmed_process: S) -> None:
-        """The next one may be made, unless it was taken meanwhile or its copy is gone."""
+        """Start the next process, unless this one was taken meanwhile or its copy was dropped."""
         if prewarmed_process in self.prewarmed:
             self.refill(prewarmed_process.copy)
 
     def take(self, backbone: str, device: str) -> S | None:
-        """The furthest, no longer a spare; one that is not ready is still ahead of a new fork, and
-        leaves the device to itself."""
+        """Remove and return the most complete process, or None. One that is not ready is still
+        faster than a new fork, and no longer shares the device with it."""
         fitting = [
             s for s in self.prewarmed if (s.copy.backbone, s.copy.device) == (backbone, device)
         ]
@@ -63,12 +64,12 @@ class WarmPool(Generic[S]):
         return taken
 
     def lose(self, prewarmed_process: S) -> None:
-        """It has ended, whoever's it is by now."""
+        """Remove a process that ended, if it is still in the pool."""
         if prewarmed_process in self.prewarmed:
             self.prewarmed.remove(prewarmed_process)
 
     def drop(self, key: CopyKey) -> list[S]:
-        """The copy goes: so does whatever maps it. Those that were there."""
+        """Remove and return the processes of a copy that is dropped."""
         gone = [
             prewarmed_process
             for prewarmed_process in self.prewarmed

@@ -47,8 +47,8 @@ class PrewarmedProcesses:
     ) -> None:
         if count and profile.spare_s is None:
             raise ProfileError(
-                f"profile {profile.name} has no spare_s, the time to turn a spare into an"
-                " instance; omit the option spares, or use a profile that has it"
+                f"profile {profile.name} has no spare_s, the time to turn a prewarmed process into"
+                " an instance; omit the option prewarmed, or use a profile that has it"
             )
         self._clock, self._hardware = clock, hardware
         self._takes = (profile.fork_s, profile.map_s, profile.kernels_s)

@@ -1,4 +1,4 @@
-"""A system is a choice of policies. One file a seam, a variant is a class in it."""
+"""A system is a policy set. One file per seam; each variant is a class in it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .sharing import Sharing
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """The policies of one controller, a field a seam."""
+    """The policies of one controller, one field per seam."""
 
     sharing: Sharing
     preloading: Preloading

@@ -1,4 +1,4 @@
-"""Whether a request is taken in at all."""
+"""Whether a request is accepted."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..state import State
 class Admission(Policy, ABC):
     @abstractmethod
     def retry_after_ns(self, function: str, state: State, now_ns: int) -> int | None:
-        """None takes the request in; otherwise when another try could meet its deadline."""
+        """Return None to accept the request, else after how long a retry could succeed."""
 
 
 class AdmitAll(Admission):
-    """As in the paper: whatever comes waits its turn."""
+    """Accepts every request, as in the paper."""
 
     name = "all"
 
@@ -25,9 +25,9 @@ class AdmitAll(Admission):
 
 
 class ShedHopeless(Admission):
-    """Turns a request away where its function's queue cannot meet any deadline: when what waits
-    before it takes longer than its SLO allows, M batches at a time, what must be loaded first
-    included."""
+    """Rejects a request if its function's queue cannot meet any deadline: if the requests before it
+    take longer than its SLO allows, including what must be loaded first. M batches at a time slow
+    each other down."""
 
     name = "shed-hopeless"
 
@@ -44,7 +44,7 @@ class ShedHopeless(Admission):
         full_ns, own_ns = learnt.law.ttft_ns(limit), learnt.law.ttft_ns(1)
         waits_ns = before * full_ns * slowdown
         late_ns = ready_ns + waits_ns + own_ns * slowdown - spec.slo_ttft_ns
-        # An empty queue is never hopeless: turning its first request away would help nobody.
+        # The first request of an empty queue is accepted: to reject it would help no other.
         if not before or late_ns <= 0:
             return None
         return round(late_ns)

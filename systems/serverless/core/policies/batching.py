@@ -1,4 +1,4 @@
-"""Which waiting requests are prefilled together, where, and when."""
+"""Which waiting requests are prefilled together, on which instance, and when."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Nothing should run before ``until_ns``, unless something happens first."""
+    """Run no batch before ``until_ns``, unless an event occurs first."""
 
     until_ns: int
 
@@ -29,13 +29,13 @@ class Hold:
 class Batching(Policy, ABC):
     @abstractmethod
     def choose(self, device: Device, state: State, now_ns: int) -> Batch | Hold | None:
-        """The batch to run next on ``device``; or until when to hold what waits; or None where
-        nothing can run. Asked again until it names no batch."""
+        """Return the batch to run next on ``device``; or until when to hold the waiting requests;
+        or None if nothing can run. Called again until it returns no batch."""
 
 
 def able(device: Device, state: State) -> Iterator[Instance]:
-    """Instances that could take a batch now. A function joins at most one new batch at a time to
-    those it is decoding."""
+    """Yield the instances that could take a batch now. An instance prefills at most one batch at a
+    time, beside the requests that it decodes."""
     limit = state.cluster.settings.max_batch_size
     for instance in device.waiting.values():
         if instance.prefilling is None and len(instance.running) < limit:
@@ -44,7 +44,7 @@ def able(device: Device, state: State) -> Iterator[Instance]:
 
 @dataclass
 class FirstComeFirstServed(Batching):
-    """Whatever waits for the function whose request is oldest, at once, up to the batch limit.
+    """Runs at once the requests of the function whose request is oldest, up to the batch limit.
 
     At most ``max_prefills`` batches are in their prefill on a device (0: any number)."""
 
@@ -68,16 +68,16 @@ class FirstComeFirstServed(Batching):
 
 @dataclass
 class FillOrExpire(Batching):
-    """ServerlessLoRA's two levels of batching.
+    """ServerlessLoRA's batching on two levels.
 
-    *Local*: a function's batch is due when N requests wait, N being the batch limit, or when the
-    slack of its oldest one, SLO − M·T(n), is used up; with ``max_delay_ns`` (the other reading,
-    a fixed d) when the oldest has waited that long. *Global*: of the batches that are due, the one
-    with the smallest margin Δ = SLO − (w + M·T(n)) runs first, w the time it has waited and M the
-    batches in their prefill, this one among them; at most ``max_prefills`` run at once (0: any).
+    *Local*: a function's batch is due when N requests wait (N: the batch limit) or the slack of the
+    oldest one, SLO − M·T(n), is used up; with ``max_delay_ns`` (the other reading, a fixed d), when
+    the oldest has waited that long. *Global*: of the due batches, the one with the smallest margin
+    Δ = SLO − (w + M·T(n)) runs first. w is the time it has waited; M counts the batches in their
+    prefill and this one. At most ``max_prefills`` run at once (0: any).
 
-    ``hold``: ``contended`` holds nothing back while the device would not be slowed down by one
-    batch more, since waiting would then buy nothing; ``always`` holds even then."""
+    ``hold``: ``contended`` holds no batch while one more would not slow down the device, since
+    waiting would gain nothing; ``always`` holds batches even then."""
 
     name = "fill-or-expire-smallest-margin"
     max_prefills: int = 0
@@ -122,7 +122,7 @@ class FillOrExpire(Batching):
     def _weigh(
         self, instance: Instance, slowdown: float, state: State, now_ns: int
     ) -> tuple[float, float, int]:
-        """Margin, when the batch is due, and its size."""
+        """Return the batch's margin in ns, the time when it is due, and its size."""
         queue = state.queue(instance.function.id)
         room = state.cluster.settings.max_batch_size - len(instance.running)
         size = min(len(queue), room)

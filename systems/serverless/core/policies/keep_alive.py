@@ -1,4 +1,4 @@
-"""How long what is idle stays."""
+"""How long idle instances and unused copies are kept."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ..policy import Policy
 class KeepAlive(Policy, ABC):
     @abstractmethod
     def instance_ns(self, function: FunctionSpec, settings: Settings) -> int:
-        """How long an idle instance of ``function`` stays ready before its artifacts are weighed,
-        and between two weighings of one that sleeps."""
+        """Return how long an idle instance of ``function`` stays ready before its artifacts are
+        weighed, and the time between two weighings of a sleeping one."""
 
     @abstractmethod
     def copy_ns(self, settings: Settings) -> int:
-        """How long a shared backbone outlives its last instance."""
+        """Return how long a shared backbone is kept after its last instance."""
 
 
 class FixedKeepAlive(KeepAlive):
-    """The deployment's own times, the same for all."""
+    """The times in the deployment's settings, the same for all functions."""
 
     name = "fixed"
 

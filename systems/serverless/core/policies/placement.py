@@ -1,4 +1,4 @@
-"""On which device a function's instance is started."""
+"""On which device an instance of a function is started."""
 
 from __future__ import annotations
 
@@ -16,21 +16,19 @@ from ..state import Device, State
 class Placement(Policy, ABC):
     @abstractmethod
     def choose(self, function: FunctionSpec, state: State, now_ns: int) -> Device:
-        """The device to start an instance of ``function`` on."""
+        """Return the device to start an instance of ``function`` on."""
 
 
 class EarliestStart(Placement):
-    """Where the first token is due soonest: the loading of the backbone where it has to be loaded,
-    and the device's batches beside this one (M + 1 at T each, M being the instances at work there:
-    whoever decodes or starts now contends as well), or as long as the oldest request there has
-    waited, where that is longer: what a queue's head has waited tells what the next will
-    (Ibrahim & Whitt 2009). Among equals, where most memory
-    is free; where nothing fits, something must give way, which is counted as a loading too. A
-    device that has an instance of the function is taken only where all have.
+    """Chooses the device where the first token is due soonest. The estimate adds the backbone's
+    loading, unless the device holds it, to the larger of two times: T for each of M + 1 batches, M
+    being the instances at work there (those that decode or start contend too), and the wait of the
+    oldest request there, since the wait of a queue's head predicts the next (Ibrahim & Whitt 2009).
+    If memory is short, an eviction counts as another loading. Of equals, the one with most free
+    memory is chosen. A device with an instance of the function is chosen only if all have one.
 
-    In a large cluster ``candidates`` devices that hold the backbone are looked at and as many of
-    all, the next in turn each time: enough choices to be near the best, at a bounded cost
-    (Mitzenmacher 2001)."""
+    A large cluster is sampled: up to ``candidates`` devices that hold the backbone and as many of
+    all devices, in rotation: enough to be near the best, at a bounded cost (Mitzenmacher 2001)."""
 
     name = "earliest-start"
 
@@ -58,7 +56,7 @@ class EarliestStart(Placement):
             score = (due_ns, -free)
             if best is None or score < best:
                 best, found = score, device
-        assert found is not None, "a world has devices"
+        assert found is not None, "placement requires a device"
         if state.explain is not None and best is not None:
             state.note("place", function=function.id, device=found.spec.id, due_ns=best[0])
         return found
@@ -75,7 +73,7 @@ class EarliestStart(Placement):
         return free or [devices[id_] for id_ in ids]
 
     def _in_turn(self, among: Mapping[str, Any]) -> list[str]:
-        """Up to ``candidates`` keys, those after the last ones taken."""
+        """Return up to ``candidates`` keys, those after the ones returned last."""
         count = self.candidates
         if len(among) <= count:
             return list(among)
@@ -86,6 +84,6 @@ class EarliestStart(Placement):
 
 
 def _waited_ns(device: Device, state: State, now_ns: int) -> int:
-    """By the oldest request that waits for an instance on ``device``."""
+    """Return the wait of the oldest request that waits for an instance on ``device``."""
     waits = (state.waited_ns(i.function.id, now_ns) for i in device.waiting.values())
     return max(waits, default=0)

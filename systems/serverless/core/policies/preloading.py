@@ -1,6 +1,6 @@
-"""Which artifacts are put, and left, in place before a request needs them.
+"""Which artifacts are loaded, and kept, before a request needs them.
 
-Only instances that exist and are idle or asleep are pre-loaded; none is created for it.
+Only existing instances that are idle or asleep are pre-loaded; no instance is created for it.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from ..value import residencies
 
 class Preloading(Policy, ABC):
     forks: bool = False
-    """Whether instances are forked from a template, and not started from nothing."""
+    """Whether instances are forked from a template; otherwise each is a new process."""
     template_libraries: bool = False
-    """Whether the template holds the libraries, so that its forks have them at once."""
+    """Whether the template holds the libraries, so that its forks have them immediately."""
 
     @abstractmethod
     def residency(self, instance: Instance, state: State, now_ns: int) -> Residency:
-        """What of an instance, idle past its keep-alive or asleep, should be in place from now
-        on; ``GONE`` ends it."""
+        """Return the artifacts that an instance, idle past its keep-alive or asleep, should hold
+        from now on; ``GONE`` ends it."""
 
 
 class NoPreloading(Preloading):
-    """Every instance is a fresh process that imports its libraries itself, and ends with its
-    keep-alive."""
+    """Every instance is a new process that imports its libraries itself, and ends when its
+    keep-alive does."""
 
     name = "none"
 
@@ -40,18 +40,18 @@ class NoPreloading(Preloading):
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What was decided for the idle and the sleeping of one device."""
+    """The residencies planned for the idle and sleeping instances of a device."""
 
     made_ns: int
     residency: Mapping[int, Residency]
 
 
 class ByDensity(Preloading):
-    """ServerlessLoRA: of what rests on a device, what the precedence-constrained knapsack chooses
-    by loading delay × rate over bytes; a container is kept for its own time.
+    """ServerlessLoRA: pre-loads, of a device's idle and sleeping instances, what the knapsack
+    selects by loading delay × rate over bytes. A container has its own keep-alive.
 
-    ``libraries``: whether the template holds them. Without, it is a pool of warm containers, as
-    the paper's figure shows it: the second function's first call owes libraries, no container."""
+    ``libraries``: whether the template holds them. If not, it is a pool of warm containers, as in
+    the paper's figure: a second function's first call waits for libraries, not for a container."""
 
     name = "knapsack-by-density"
     forks = True
@@ -75,13 +75,13 @@ class ByDensity(Preloading):
         planned = self._plan(device, state, now_ns).residency.get(instance.id)
         if planned is not None:
             return planned
-        # It came to rest since the plan was made: it holds its bytes already, and keeps them
-        # while it is called at all and nobody waits for them.
+        # It became idle after the plan was made: it keeps the bytes that it holds while its
+        # function is called at all and no function waits for memory.
         called = state.estimates(instance.function.id).rate.per_second(now_ns) > 0
         return PARKED if called and not device.blocked else DORMANT
 
     def _plan(self, device: Device, state: State, now_ns: int) -> _Plan:
-        """The plan of ``device``, made again once it is a keep-alive old."""
+        """Return the plan of ``device``; make a new one when it is one keep-alive old."""
         plan = self._plans.get(device.spec.id)
         if plan is None or now_ns - plan.made_ns >= state.cluster.settings.keep_alive_ns:
             plan = _Plan(now_ns, residencies(device, state, now_ns))
@@ -90,8 +90,8 @@ class ByDensity(Preloading):
 
 
 class ByExpectedArrival(Preloading):
-    """InstaInfer: libraries and model are in a warm container whenever its next call is expected
-    within a keep-alive, by its mean time between calls; otherwise the container alone is kept."""
+    """InstaInfer: libraries and model are in a warm container when its next call is expected within
+    a keep-alive, by its mean time between calls; otherwise only the container is kept."""
 
     name = "opportunistic-by-expected-arrival"
 

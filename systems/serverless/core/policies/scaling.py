@@ -1,4 +1,4 @@
-"""When a function gets another instance beside those it has."""
+"""When a function gets an additional instance."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from ..state import Phase, State
 class Scaling(Policy, ABC):
     @abstractmethod
     def wants_another(self, function: str, state: State, now_ns: int) -> bool:
-        """Asked where every instance of ``function`` is starting or full and requests wait."""
+        """Return whether to add one. Called if requests wait and all instances start or are
+        full."""
 
 
 class WaitedAsLong(Scaling):
-    """One more, on a device that has none of the function's, for each full batch that waits beyond
-    what the present ones will take; and one once the oldest request has waited as long as a start
-    from nothing takes, while none is on its way.
+    """Adds an instance, on a device that has none of the function's, for each full batch that waits
+    beyond what the present instances will take. Adds one, too, if the oldest request has waited as
+    long as a new start takes and no instance is starting.
 
-    The second is the rule for renting skis: who waits as long as the alternative costs, and then
-    takes it, loses at most as much again against who knows the future (Karlin et al. 1988)."""
+    The second is the ski-rental rule: waiting for as long as the alternative costs, then taking it,
+    costs at most twice the optimum of one who knows the future (Karlin et al. 1988)."""
 
     name = "waited-as-long-as-a-start"
 

@@ -11,11 +11,11 @@ from ..policy import Policy
 class Sharing(Policy, ABC):
     @abstractmethod
     def copy_for(self, backbone: str, device: str, instance: int) -> CopyKey:
-        """The copy that ``instance`` on ``device`` reads its backbone's weights from."""
+        """Return the copy that ``instance`` on ``device`` reads its backbone's weights from."""
 
 
 class SharedPerDevice(Sharing):
-    """One read-only copy a device, mapped by every instance there (ServerlessLoRA)."""
+    """One read-only copy per device, mapped by all its instances (ServerlessLoRA)."""
 
     name = "one-copy-per-device"
 
@@ -24,7 +24,7 @@ class SharedPerDevice(Sharing):
 
 
 class PrivatePerInstance(Sharing):
-    """Each instance loads a copy of its own (InstaInfer, ServerlessLLM)."""
+    """Each instance loads its own copy (InstaInfer, ServerlessLLM)."""
 
     name = "copy-per-instance"
 

@@ -16,7 +16,7 @@ def test_what_would_exceed_the_device_is_refused_and_changes_nothing() -> None:
     told: list[tuple[Holding, int]] = []
     ledger = MemoryLedger(100, lambda holding, size: told.append((holding, size)))
     ledger.resize(FIRST, 60)
-    with pytest.raises(MemoryError, match="41 bytes asked, 40 free"):
+    with pytest.raises(MemoryError, match="41 bytes requested, 40 free"):
         ledger.resize(SECOND, 41)
     with pytest.raises(MemoryError):
         ledger.resize(FIRST, 101)

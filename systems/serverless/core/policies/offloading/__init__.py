@@ -1,4 +1,4 @@
-"""What gives way when a device must hold something new. A file a policy."""
+"""What is evicted when a device needs memory. One file per policy."""
 
 from .base import Eviction, Need, NoOffloading, Offloading, held_by
 from .least_recently_used import LeastRecentlyUsed

@@ -1,4 +1,4 @@
-"""What gives way when a device must hold something new."""
+"""What is evicted when a device needs memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...state import BackboneCopy, Device, Instance, State
 
 @dataclass(frozen=True, slots=True)
 class Eviction:
-    """What instances are left with (``GONE`` ends them), and unused shared copies to drop."""
+    """What instances keep (``GONE`` ends them), and the unused shared copies to drop."""
 
     residency: Mapping[int, Residency] = field(default_factory=dict)
     copies: tuple[BackboneCopy, ...] = ()
@@ -21,7 +21,7 @@ class Eviction:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """``amount`` bytes on ``device``, for ``function`` over ``backbone``: neither gives way."""
+    """``amount`` bytes on ``device`` for ``function`` over ``backbone``; both are not evicted."""
 
     device: Device
     amount: int
@@ -32,12 +32,12 @@ class Need:
 class Offloading(Policy, ABC):
     @abstractmethod
     def choose(self, need: Need, state: State, now_ns: int) -> Eviction:
-        """What to free of at least the bytes needed, never what a running batch uses; less than
-        that where less can be freed."""
+        """Choose what to evict to free at least the bytes needed, or less if less can be freed.
+        Never choose what a running batch uses."""
 
 
 class NoOffloading(Offloading):
-    """Nothing gives way before its keep-alive ends."""
+    """Evicts nothing before its keep-alive ends."""
 
     name = "none"
 
@@ -46,7 +46,7 @@ class NoOffloading(Offloading):
 
 
 def unused_copies(need: Need, state: State) -> list[BackboneCopy]:
-    """Loaded shared copies that nobody maps, but the needed one, longest unused first."""
+    """Return the loaded shared copies without users, but the needed one, longest unused first."""
     unused = [
         copy
         for copy in state.shared_copies_on(need.device.spec.id)
@@ -56,8 +56,8 @@ def unused_copies(need: Need, state: State) -> list[BackboneCopy]:
 
 
 def held_by(instance: Instance, device: Device, state: State) -> int:
-    """Bytes that go with ``instance``: its own, and a copy of the backbone that nobody else
-    maps (a shared one can be dropped once its last instance is gone)."""
+    """Return the bytes freed with ``instance``: its own, and its backbone copy if no other instance
+    maps it (a shared copy can be dropped once its last instance is gone)."""
     own = sum(device.memory.held(holding) for holding in instance.holdings)
     copy = state.copies.get(instance.copy)
     alone = copy is not None and copy.users == {instance.id}

@@ -1,8 +1,8 @@
-"""The pieces of the instances that rest on a device, in the order in which they give way.
+"""The artifacts of a device's idle and sleeping instances, in the order of their eviction.
 
-Kept as it changes rather than sorted when needed: a decision under pressure then costs as much as
-the number of victims, not of tenants. Densities are those of the moment an instance came to rest or
-was last weighed, hence at most one keep-alive old.
+The order is updated at each change, not sorted at each decision: under memory pressure, the cost of
+a decision grows with the number of victims, not of functions. Densities are of the time when an
+instance became idle or asleep or was last weighed, so at most one keep-alive old.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from ...artifacts import Artifact
 from ...state import Instance, State
 
 _PIECES = 4
-"""Turns are this far apart: an instance has fewer pieces, and they follow one another."""
+"""The distance between turns. An instance has fewer pieces; they take consecutive turns."""
 _STALE_SHARE = 3
-"""Entries are swept when there are more than this many for each that counts."""
+"""Stale entries are removed when there are more than this many entries per instance."""
 
 
 class Piece(NamedTuple):
-    """A part of an instance that can be given up: ``KERNELS`` with the KV cache, then ``ADAPTER``
-    with the workspaces (and the backbone, where it is its own), then, where its device has to hold
-    something for a process that merely lives, ``LIBRARIES``. ``density`` is value per byte."""
+    """A part of an instance that can be evicted: ``KERNELS`` with the KV cache, then ``ADAPTER``
+    with the workspaces (and the backbone, if private), then ``LIBRARIES``, if the bare process
+    holds device memory. ``density`` is value per byte."""
 
     density: float
     turn: int
@@ -33,7 +33,7 @@ class Piece(NamedTuple):
 
 
 class EvictionQueue:
-    """Pieces of one device by value density, least first; of equals, the longest at rest."""
+    """The pieces of one device by value density, least first; of equals, the longest idle first."""
 
     __slots__ = ("_pieces", "_turn_of", "_turns")
 
@@ -43,7 +43,7 @@ class EvictionQueue:
         self._turns = itertools.count(0, _PIECES)
 
     def put(self, instance: Instance, state: State, now_ns: int) -> None:
-        """Weigh the pieces of ``instance``; those weighed before no longer count."""
+        """Weigh the pieces of ``instance``; they replace those weighed before."""
         turn = next(self._turns)
         self._turn_of[instance.id] = turn
         for piece in pieces(instance, state, now_ns, turn):
@@ -52,11 +52,11 @@ class EvictionQueue:
             self._pieces = [piece for piece in self._pieces if self._counts(piece)]
 
     def remove(self, instance: Instance) -> None:
-        """Count no piece of ``instance``."""
+        """Remove the pieces of ``instance``."""
         self._turn_of.pop(instance.id, None)
 
     def __iter__(self) -> Iterator[Piece]:
-        """Least density first."""
+        """Yield the pieces, least density first."""
         return filter(self._counts, self._pieces)
 
     def _counts(self, piece: Piece) -> bool:
@@ -64,8 +64,8 @@ class EvictionQueue:
 
 
 def pieces(instance: Instance, state: State, now_ns: int, turn: int) -> list[Piece]:
-    """Libraries before adapter before kernels by precedence, so kernels go first: where what goes
-    earlier is the denser, it and the next are one block of their joint density (as in
+    """Return the pieces in order of eviction, the reverse of precedence: kernels go first. If a
+    piece is denser than the next, the two form one block with their joint density (as in
     ``core/knapsack.py``)."""
     blocks: list[tuple[list[Artifact], float, int]] = []
     for artifact, value, size in _worth(instance, state, now_ns):
@@ -86,7 +86,7 @@ def _density(block: tuple[list[Artifact], float, int]) -> float:
 
 
 def _worth(instance: Instance, state: State, now_ns: int) -> list[tuple[Artifact, float, int]]:
-    """Of what is in place, in the order in which it can go: value (delay × rate) and bytes."""
+    """Return value (delay × rate) and bytes of what is in place, in the order of eviction."""
     spec = instance.function
     learnt = state.estimates(spec.id)
     rate = learnt.rate.per_second(now_ns)

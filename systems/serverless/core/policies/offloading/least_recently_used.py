@@ -1,4 +1,4 @@
-"""Offloading of whole instances, the longest idle first."""
+"""Evicts whole instances, the longest idle first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .base import Eviction, Need, Offloading, held_by, unused_copies
 
 
 class LeastRecentlyUsed(Offloading):
-    """Shared copies that nobody maps, then resting instances, longest idle first; they end."""
+    """Drops unused shared copies, then ends idle or sleeping instances, longest idle first."""
 
     name = "least-recently-used"
 
@@ -51,7 +51,7 @@ class LeastRecentlyUsed(Offloading):
 
 
 class _IdleOrder:
-    """Resting instances of one device, the longest idle first; of equals, the youngest."""
+    """Idle and sleeping instances of one device, the longest idle first; of equals, the newest."""
 
     __slots__ = ("_entries", "_entry_of")
 

@@ -11,9 +11,9 @@ from .eviction_queue import EvictionQueue, Piece
 
 
 class ValueDensity(Offloading):
-    """ServerlessLoRA's dynamic offloader: artifacts outside the running batches, the least value
-    for its bytes first, to the container; a backbone only after all its adapters. A copy that
-    nobody maps is worth nothing to anyone here and goes first."""
+    """ServerlessLoRA's dynamic offloader. Evicts artifacts outside the running batches, the least
+    value per byte first, down to the container; a backbone only after all its adapters. A copy that
+    no instance maps has no value on this device and goes first."""
 
     name = "least-value-density"
 
@@ -66,7 +66,7 @@ class ValueDensity(Offloading):
 
 
 def _gives(instance: Instance, piece: Piece, need: Need, state: State) -> bool:
-    """Whether the piece is still there and nothing needs it."""
+    """Return whether the piece is still in place and not needed."""
     return (
         piece.artifact in instance.in_place
         and instance.function.id != need.function
@@ -77,8 +77,8 @@ def _gives(instance: Instance, piece: Piece, need: Need, state: State) -> bool:
 def _give_up(
     instance: Instance, piece: Piece, left: dict[int, Residency], need: Need, state: State
 ) -> int:
-    """Take the piece; the bytes that this frees. A shared backbone goes with the last of those
-    that map it, unless it is the one that is needed."""
+    """Evict the piece; return the bytes that this frees. A shared backbone is freed with the last
+    instance that maps it, unless it is the one that is needed."""
     held = need.device.memory.held
     context, adapter, cache = instance.holdings
     bare = instance.function.bare_bytes
