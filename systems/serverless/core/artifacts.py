@@ -41,7 +41,7 @@ class CopyKey(NamedTuple):
 
 
 class Release(NamedTuple):
-    """The time limit for an instance to release a request that was cancelled in ``batch``."""
+    """Names the timer for an instance to release a request that was cancelled in ``batch``."""
 
     instance: int
     request: int

@@ -150,7 +150,7 @@ class Controller:
 
     @staticmethod
     def _may_finish(request: Request, instance: Instance) -> bool:
-        """Refuse an end during its prefill, which would then count while ``instance`` lives."""
+        """Refuse to end an uncancelled request in its prefill: the prefill would never end."""
         return request.cancelled or request.batch != instance.prefilling
 
     def _serve(self, function: str, now: int) -> None:

@@ -14,7 +14,7 @@ from .artifacts import PRECEDENCE, Artifact
 from .cluster_spec import BatchLatency, FunctionSpec
 
 _FORGET = 0.9
-"""Factor on the weight of older observations at each new one."""
+"""Each new observation multiplies the weight of the older ones by this."""
 _PRIOR_BATCH = 8
 """The profile counts as two observations: one of a batch of 1, one of a batch of this size."""
 

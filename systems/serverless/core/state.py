@@ -214,7 +214,7 @@ class State:
         self.hosts: dict[str, Host] = {}
         self.add_devices(cluster.devices.values())
         self.host_memory = MemoryLedger(1 << 62, partial(watch, HOST))
-        """Of all hosts together."""
+        """The memory held on all hosts together, without a limit."""
         self.copies: dict[CopyKey, BackboneCopy] = {}
         self.homes: dict[str, dict[str, None]] = {}
         """By backbone: the devices that hold a shared copy of it."""

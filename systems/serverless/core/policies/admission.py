@@ -25,9 +25,9 @@ class AdmitAll(Admission):
 
 
 class ShedHopeless(Admission):
-    """Rejects a request if its function's queue cannot meet any deadline: if the requests before it
-    take longer than its SLO allows, including what must be loaded first. M batches at a time slow
-    each other down."""
+    """Rejects a request if its function's queue cannot meet any deadline: if loading what is
+    missing and prefilling the requests before it, slowed down by the device's M batches, take
+    longer than its SLO allows."""
 
     name = "shed-hopeless"
 

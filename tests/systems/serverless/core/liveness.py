@@ -1,5 +1,5 @@
-"""Scripts of calls, departures and time against a controller, and what must hold after any of
-them: no request waits for good, and every function answers again."""
+"""Scripts of calls, cancellations, failures and time for a controller. After any script, no request
+may wait forever and every function must answer again."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ ALL: dict[str, PolicySet] = {
     "no-offloading": replace(SHARING, offloading=NoOffloading),
     "no-adaptive-batching": replace(SHARING, batching=FirstComeFirstServed),
 }
-"""The bundles of the other tests, and the ablations."""
+"""The policy sets of the other tests, and the ablations."""
 
 Step = tuple[str, int]
-"""What happens, and a number: of a function that is called (``call``), of a request whose caller
-gives up (``leave``), of nanoseconds that pass (``wait``); else which of those that are there,
-round and round: one of the actions that were asked for is done (``do``), an instance dies
-(``die``), a backbone cannot be loaded (``fail``), a host leaves (``part``); ``join`` brings back
-all hosts that left."""
+"""A step and its number. ``call``: the index of the function; ``leave``: of the request whose
+client disconnects; ``wait``: nanoseconds. Otherwise an index modulo the number of candidates: a
+requested action is done (``do``), an instance dies (``die``), a backbone fails to load (``fail``),
+a host leaves (``part``). ``join`` brings back all hosts that left."""
 
 _KINDS = {
     "call": (30, 3),
@@ -41,12 +40,12 @@ _KINDS = {
     "part": (1, 2),
     "join": (1, 0),
 }
-"""How often each happens, and the largest number that it comes with."""
+"""By kind: its relative frequency, and the largest number it takes."""
 
 
 @dataclass(frozen=True)
 class Script:
-    """Four functions over two backbones, ``memory`` bytes for each device, and what happens."""
+    """Four functions over two backbones, ``memory`` bytes per device, and the steps."""
 
     bundle: str
     memory: int
@@ -57,7 +56,7 @@ class Script:
 
 
 def random_script(seed: int) -> Script:
-    """Most of the devices hold one of the two backbones, since functions wait for those."""
+    """Most devices have memory for one backbone only, so that functions wait for it."""
     draw = random.Random(seed)
     kinds, weights = list(_KINDS), [weight for weight, _ in _KINDS.values()]
     drawn = draw.choices(kinds, weights, k=draw.randint(5, 80))
@@ -72,7 +71,7 @@ def random_script(seed: int) -> Script:
 
 
 def play(script: Script) -> Machine:
-    """Return the machine as ``script`` leaves it, with actions that are not yet done."""
+    """Run ``script``; return its machine, with actions that are not done yet."""
     deployed = cluster(
         backbones=2,
         devices=script.devices,
@@ -87,7 +86,7 @@ def play(script: Script) -> Machine:
 
 
 def take(machine: Machine, step: Step) -> None:
-    """Have ``step`` happen."""
+    """Apply ``step``."""
     kind, number = step
     _DO[kind](machine, number)
 
@@ -131,7 +130,7 @@ def _join(machine: Machine, which: int = 0) -> None:
 
 
 def pass_time(machine: Machine, duration_ns: int) -> None:
-    """Fire the timers that are due within ``duration_ns``; no action is done meanwhile."""
+    """Fire the timers that are due within ``duration_ns``; do no action meanwhile."""
     end_ns = machine.now + duration_ns
     while machine.timers:
         timer = min(machine.timers, key=machine.timers.__getitem__)
@@ -154,7 +153,7 @@ _DO: dict[str, Callable[[Machine, int], None]] = {
 
 
 def quiesce(machine: Machine) -> None:
-    """Do all actions and fire all timers, until there are none."""
+    """Do all actions and fire all timers until none is left."""
     machine.settle()
     for _ in range(400):
         if not machine.timers:
@@ -165,23 +164,23 @@ def quiesce(machine: Machine) -> None:
 
 
 def check_nobody_waits(script: Script) -> None:
-    """``AssertionError`` where a request still waits once all actions are done (where nothing
-    gives way, and all timers fired), or an instance is there for good."""
+    """Raise ``AssertionError`` if a request still waits after all actions (without offloading:
+    after all timers, too), or an instance never ends."""
     machine = play(script)
     _join(machine)
     machine.settle()
     state, offloading = machine.controller.state, machine.controller.policies.offloading
-    assert all(state.queue(function) for function in state.blocked_on), "in line without a caller"
+    assert all(state.queue(function) for function in state.blocked_on), "blocked without a request"
     if offloading.name != "none":
         assert not machine.waiting, f"wait for a keep-alive: {machine.waiting}"
     quiesce(machine)
-    assert not machine.waiting, f"wait for good: {machine.waiting}"
-    assert not machine.processes, f"there for good: {list(machine.processes)}"
+    assert not machine.waiting, f"wait forever: {machine.waiting}"
+    assert not machine.processes, f"never end: {list(machine.processes)}"
 
 
 def check_all_answer_again(script: Script) -> None:
-    """``AssertionError`` where a function does not answer, once all callers that waited gave
-    up."""
+    """Raise ``AssertionError`` if a function does not answer after all waiting requests were
+    cancelled."""
     machine = play(script)
     _join(machine)
     machine.settle()
@@ -194,13 +193,13 @@ def check_all_answer_again(script: Script) -> None:
 
 
 def check(script: Script) -> None:
-    """Both of the above."""
+    """Run both checks."""
     check_nobody_waits(script)
     check_all_answer_again(script)
 
 
 def stops(script: Script) -> bool:
-    """Whether ``script`` fails its check."""
+    """Return whether ``script`` fails a check."""
     try:
         check(script)
     except AssertionError:
@@ -209,7 +208,7 @@ def stops(script: Script) -> bool:
 
 
 def smallest(script: Script) -> Script:
-    """Leave out steps of a script that fails for as long as it does."""
+    """Shrink a failing script: remove steps while it still fails."""
     shorter = next((each for each in _shorter(script) if stops(each)), None)
     return script if shorter is None else smallest(shorter)
 

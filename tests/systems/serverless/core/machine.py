@@ -1,4 +1,4 @@
-"""A world to drive a controller in: it carries actions out in any order, and watches its rules."""
+"""A platform for tests of the controller: does its actions in any order and checks its rules."""
 
 from __future__ import annotations
 
@@ -86,9 +86,9 @@ def cluster(
     apart: bool = False,
     card: bool = False,
 ) -> ClusterSpec:
-    """Small numbers: a backbone weighs 100, an instance's own bytes 30 to start with. ``apart``:
-    each device has a host of its own. ``card``: a process holds 3 bytes of its device until it
-    ends, and a request takes a slot of 20, however short it is."""
+    """Build a cluster spec of small numbers: a backbone has 100 bytes, an instance initially 30 of
+    its own. ``apart``: each device has its own host. ``card``: a process holds 3 bytes of its
+    device until it ends, and every request takes a slot of 20 bytes."""
     return ClusterSpec(
         backbones={f"b{i}": BackboneSpec(f"b{i}", 100) for i in range(backbones)},
         functions={
@@ -127,7 +127,7 @@ def cluster(
 
 @dataclass
 class Process:
-    """An instance as the world sees it."""
+    """An instance, as the platform sees it."""
 
     function: str
     device: str
@@ -141,7 +141,7 @@ class Process:
 
 
 class Machine:
-    """Keeps what was asked and not yet done; ``possible`` lists what could happen next."""
+    """Stores actions that are not done yet; ``outstanding`` yields what may happen next."""
 
     def __init__(self, cluster: ClusterSpec, policies: PolicySet) -> None:
         self.cluster = cluster
@@ -151,10 +151,10 @@ class Machine:
         self.processes: dict[int, Process] = {}
         self.stopping: set[int] = set()
         self.templates: dict[str, str] = {}
-        """By host, ``starting`` or ``ready``."""
+        """By host: ``starting`` or ``ready``."""
         self.copies: dict[CopyKey, str] = {}
         self.asked: dict[CopyKey, list[int]] = {}
-        """By copy, every loading of it, the last one last."""
+        """By copy: all its loadings, the latest last."""
         self.loads: dict[int, act.LoadArtifact] = {}
         self.offloads: dict[int, act.OffloadArtifacts] = {}
         self.timers: dict[Timer, int] = {}
@@ -164,9 +164,9 @@ class Machine:
         self.seen_instances: set[int] = set()
         self.ended_instances: set[int] = set()
         self.left: set[str] = set()
-        """Hosts that are not there now."""
+        """Hosts that left."""
         self.arrived = 0
-        """Requests, whose ids are 1 to this."""
+        """The number of requests; their ids are 1 to this."""
         self._do = {
             act.StartTemplate: self._start_template,
             act.StartInstance: self._start_instance,
@@ -187,7 +187,7 @@ class Machine:
             self._do[type(action)](action)
         return actions
 
-    # -- what the controller asks -----------------------------------------------------------
+    # -- the controller's actions ------------------------------------------------------------
 
     def _memory(self, device: str, holding: Holding, size: int) -> None:
         self.held[device, holding] = size
@@ -278,7 +278,7 @@ class Machine:
         assert request not in self.answers, "answered twice"
         self.answers[request] = how
 
-    # -- what may happen --------------------------------------------------------------------
+    # -- events ----------------------------------------------------------------------------
 
     def arrive(self, function: str, prompt: int = 5, max_tokens: int = 5) -> int:
         self.arrived += 1
@@ -297,7 +297,7 @@ class Machine:
         self.post(ev.TemplateReady(host))
 
     def template_dies(self, host: str = HOST) -> None:
-        """Its forks go with it, as the kernel sees to."""
+        """End the template and its forks, which the kernel kills with it."""
         del self.templates[host]
         self.post(ev.TemplateDied("killed", host))
         for instance in self._on(host):
@@ -309,7 +309,7 @@ class Machine:
         return [i for i, p in self.processes.items() if devices[p.device].host == host]
 
     def host_leaves(self, host: str) -> None:
-        """Everything there goes at once, without a word."""
+        """End everything on the host at once, without further events."""
         self.left.add(host)
         self.templates.pop(host, None)
         for instance in self._on(host):
@@ -370,17 +370,17 @@ class Machine:
         return self.processes[instance].fresh | self.processes[instance].decoding
 
     def lets_go(self, request: int) -> None:
-        """The instance that runs a cancelled request forgets it."""
+        """Make the instance that runs a cancelled request release it."""
         (instance,) = (i for i in self.processes if request in self.running(i))
         self.processes[instance].fresh.discard(request)
         self.processes[instance].decoding.discard(request)
         self._answer(request, "cancelled")
         self.post(ev.RequestFinished(instance, request))
 
-    # -- what must not count ----------------------------------------------------------------
+    # -- events to be ignored ------------------------------------------------------------------
 
     def forgeries(self) -> list[ev.Event]:
-        """All that some instance or loader could say although it was not asked for it."""
+        """Return the events that instances or loaders could send without having been asked."""
         found: list[ev.Event] = []
         for instance in [*self.processes, -1]:
             found += self._forged_by(instance)
@@ -449,7 +449,7 @@ class Machine:
         return [i for i in self.processes if i not in self.stopping]
 
     def outstanding(self) -> Iterator[Callable[[], None]]:
-        """What was asked for and may happen next, timers aside."""
+        """Yield the requested actions that may be done next, except timers."""
         for host, state in self.templates.items():
             if state == "starting":
                 yield partial(self.template_ready, host)
@@ -471,14 +471,14 @@ class Machine:
                 yield partial(self.backbone_loads, copy)
 
     def step(self) -> bool:
-        """Do the first thing that was asked for, timers aside; False where none is left."""
+        """Do the first requested action, except timers; return False if none is left."""
         first = next(self.outstanding(), None)
         if first is not None:
             first()
         return first is not None
 
     def settle(self) -> None:
-        """Let everything that was asked for come to its end, time standing still."""
+        """Do all requested actions; no time passes."""
         for _ in range(100_000):
             if self.step():
                 continue

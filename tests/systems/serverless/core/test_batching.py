@@ -1,4 +1,4 @@
-"""Who runs first, and how long anyone is held back."""
+"""Which batch runs first, and how long batches are held."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ arrivals = st.lists(
 
 
 def ready() -> Machine:
-    """Four functions, each with an instance that is there."""
+    """Return a machine with four functions, each with a ready instance."""
     machine = Machine(cluster(), SHARING)
     for function in ("f0", "f1", "f2", "f3"):
         machine.arrive(function)
@@ -24,8 +24,8 @@ def ready() -> Machine:
 
 
 def slack_ends_ns(machine: Machine, function: str) -> float:
-    """The last moment at which the oldest waiting request of ``function`` could still be sent off
-    in time, beside what is being prefilled."""
+    """Return the latest time at which the oldest waiting request of ``function`` can start and meet
+    its SLO, beside the batches in their prefill."""
     state = machine.controller.state
     device = state.devices["cpu:0"]
     queue = state.queue(function)
@@ -48,14 +48,14 @@ def test_nobody_is_held_past_the_moment_at_which_it_could_still_be_in_time(
         held = [i.function.id for i in able(device, machine.controller.state)]
         if not held:
             continue
-        assert device.hold_until_ns is not None, "what waits and could run has a timer"
+        assert device.hold_until_ns is not None, "a timer is set for a held batch"
         first = min(slack_ends_ns(machine, name) for name in held)
         assert device.hold_until_ns <= max(first, machine.now) + 1
 
 
 def test_of_two_alike_the_one_whose_oldest_request_waited_longer_runs_first() -> None:
-    """The margin is what is left of the deadline. Without the time that is spent already, the
-    later caller could go first, again and again, until the earlier one is late."""
+    """The margin is the remaining time to the deadline. Without the time already waited, later
+    requests could run first again and again, until the earlier one is late."""
     machine = ready()
     machine.arrive("f2")
     older = machine.arrive("f1")

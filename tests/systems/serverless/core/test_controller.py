@@ -1,4 +1,4 @@
-"""What the controller decides, in the order in which a function lives."""
+"""The controller's decisions, in the order of a function's life."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_what_a_mere_process_holds_of_a_card_can_be_had_by_ending_it() -> None:
     assert first in machine.processes, "its container is kept"
     machine.arrive("f1")
     machine.settle()
-    assert first not in machine.processes, "three bytes were wanting"
+    assert first not in machine.processes, "three bytes were missing"
     assert machine.answers == {1: "ok", 2: "ok"}
 
 
@@ -189,7 +189,7 @@ def test_while_another_batch_is_prefilled_a_request_is_held_until_its_slack_is_u
     machine.arrive("f0")
     held = machine.arrive("f1")
     assert held in machine.waiting
-    # SLO 2500, two prefills at once, T(1) = 100 as profiled and partly unlearnt.
+    # SLO 2500, two prefills at once, T(1) = 100 as profiled and partly corrected.
     assert 2500 - 2 * 100 <= machine.timers["cpu:0"] <= 2500
     machine.fires("cpu:0")
     assert held not in machine.waiting
@@ -233,7 +233,7 @@ def test_a_function_whose_oldest_request_has_waited_as_long_as_a_start_takes_get
     machine = Machine(cluster(functions=1, devices=2), SHARING)
     machine.arrive("f0")
     machine.settle()
-    machine.arrive("f0")  # in its prefill from now on, so that those after it wait
+    machine.arrive("f0")  # in its prefill, so that later ones wait
     machine.arrive("f0")
     start_ns = sum(machine.controller.state.estimates("f0").delay_ns.values())
     machine.now += round(start_ns) - 1
@@ -360,9 +360,9 @@ def test_the_same_events_give_the_same_actions() -> None:
 
 
 def test_functions_of_one_backbone_spread_once_their_device_is_worth_another_copy() -> None:
-    """A prefill takes 100 ns alone and M + 1 times that beside M at work; a backbone elsewhere
-    takes 400. So the fourth function is as well off beside three as on a device of its own, and the
-    fifth better off there, though all have only just begun to start."""
+    """A prefill takes 100 ns alone and M + 1 times that beside M at work; loading a backbone
+    elsewhere takes 400. So the fourth function is equally fast beside three others as on an empty
+    device, and the fifth is faster there, although all instances are still starting."""
     machine = Machine(cluster(functions=8, devices=2, memory=2000), SHARING)
     for index in range(8):
         machine.arrive(f"f{index}")

@@ -1,4 +1,4 @@
-"""What the controller learns of rates and batches."""
+"""Estimates of request rates, batch latencies and loading delays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What gives way to something new, how much that is said to free, and what it is worth to keep."""
+"""What is evicted for a new instance, how many bytes that frees, and what is kept."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PRIVATE_BY_VALUE = ALL["no-sharing"]
 
 
 def costly(deployed: ClusterSpec, function: str, artifact: Artifact) -> ClusterSpec:
-    """``artifact`` of ``function`` takes ten times as long to load as that of the others."""
+    """Make ``artifact`` of ``function`` take ten times as long to load as that of the others."""
     delays: Mapping[Artifact, int] = {**DELAYS, artifact: 10 * DELAYS[artifact]}
     spec = replace(deployed.functions[function], delay_ns=delays)
     return replace(deployed, functions={**deployed.functions, function: spec})
 
 
 def called(deployed: ClusterSpec, policies: PolicySet, *functions: str) -> Machine:
-    """Each function was called once, in turn, and is idle since."""
+    """Return a machine on which each function was called once, in turn, and is idle."""
     machine = Machine(deployed, policies)
     for function in functions:
         machine.arrive(function)
@@ -44,8 +44,8 @@ def instance_of(machine: Machine, function: str) -> int:
 def test_of_equally_called_functions_the_one_that_is_quickest_to_load_gives_way(
     artifact: Artifact,
 ) -> None:
-    """Rates and bytes alone would take f0's, which rests longest, and its next caller would wait
-    ten times as long."""
+    """By rates and bytes alone, f0 would be evicted, since it is idle longest. Its next request
+    would wait ten times as long."""
     deployed = costly(cluster(functions=3, memory=290), "f0", artifact)
     machine = called(deployed, PRIVATE_BY_VALUE, "f0", "f1")
     machine.arrive("f2")
@@ -67,8 +67,8 @@ def test_of_equally_called_functions_the_one_that_is_slowest_to_load_is_kept_in_
 
 
 def test_a_shared_backbone_comes_free_with_the_last_that_maps_it_and_not_the_first() -> None:
-    """f1 needs b0's bytes. Told to offload one of the two, it would wait for bytes that do not
-    come, and then for another offloading."""
+    """f1 needs b0's bytes. If only one of the two offloaded, f1 would wait for bytes that do not
+    come free, and then for a second offloading."""
     machine = called(cluster(functions=3, backbones=2, memory=200), SHARING, "f0", "f2")
     machine.arrive("f1")
     assert {machine.processes[i].function for i in machine.offloads} == {"f0", "f2"}
@@ -84,8 +84,8 @@ FORGETFUL = replace(SHARING, new_rate=lambda: SlidingWindow(1500))
 def test_who_leaves_a_backbone_to_others_gives_back_its_own_bytes_alone(
     policies: PolicySet,
 ) -> None:
-    """f0 is on its way and f2 still maps the backbone: what comes back is not enough for f1, so
-    that f2 gives way at once, and not only when f0 is gone."""
+    """f0 is being offloaded or ended, and f2 still maps the backbone. f0's bytes are not enough for
+    f1, so f2 is evicted at once, not only when f0 is gone."""
     machine = called(cluster(functions=3, backbones=2, memory=200), policies, "f0", "f2")
     machine.now += 3000
     machine.fires(instance_of(machine, "f0"))
@@ -98,8 +98,8 @@ def test_who_leaves_a_backbone_to_others_gives_back_its_own_bytes_alone(
 
 
 def test_a_plan_does_not_spend_the_bytes_of_a_backbone_that_a_busy_instance_maps() -> None:
-    """f1 sleeps, is slow to load and called as often, but its backbone's room is that of b0, which
-    f2 computes with. What f0 needs beside b0 there is room for."""
+    """f1 sleeps, is slow to load and is called as often as f0. But its backbone fits only in place
+    of b0, which the busy f2 uses. What f0 needs in addition to b0 fits."""
     deployed = costly(cluster(functions=3, backbones=2, memory=200), "f1", Artifact.BACKBONE)
     machine = called(deployed, SHARING, "f1", "f0")
     machine.arrive("f2")
@@ -111,7 +111,7 @@ def test_a_plan_does_not_spend_the_bytes_of_a_backbone_that_a_busy_instance_maps
 
 
 def test_nothing_gives_way_for_bytes_that_are_coming_back_anyway() -> None:
-    """f0 is about to be gone, and its bytes are all that f2 needs: f1 is left to its callers."""
+    """f0 is ending, and f2 needs no more than its bytes: f1 is not evicted."""
     machine = called(cluster(functions=3, memory=280), PRIVATE, "f0", "f1")
     machine.fires(instance_of(machine, "f0"))
     assert machine.stopping == {instance_of(machine, "f0")}
@@ -123,8 +123,7 @@ def test_nothing_gives_way_for_bytes_that_are_coming_back_anyway() -> None:
 
 
 def test_a_batch_that_grows_takes_nothing_beyond_the_bytes_that_are_coming_back() -> None:
-    """The same of keys and values: f2's second request needs 20 bytes, and 130 are on their
-    way."""
+    """The same for KV caches: f2's second request needs 20 bytes, and 130 are being freed."""
     machine = called(cluster(functions=3, memory=390), PRIVATE, "f0", "f1", "f2")
     machine.fires(instance_of(machine, "f0"))
     machine.arrive("f2", 10, 10)

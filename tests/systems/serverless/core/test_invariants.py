@@ -1,6 +1,6 @@
-"""Whatever happens, in whatever order, deaths included: no request is lost or answered twice,
-memory never exceeds a device, precedence holds, every instance is stopped or alive, and what an
-instance or a loader says without having been asked changes nothing."""
+"""Invariants under any order of events, failures included: no request is lost or answered twice,
+memory never exceeds a device, precedence holds, every instance is stopped or alive, and events that
+an instance or a loader sends without having been asked change nothing."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class AnyOrder(RuleBasedStateMachine):
                 break
             machine.fires(min(machine.timers, key=machine.timers.__getitem__))
             machine.settle()
-        assert not machine.waiting, "and where nothing gives way, after its keep-alive"
+        assert not machine.waiting, "without offloading, after the keep-alive"
         assert not machine.processes, "keep-alive ends every idle instance"
         assert not machine.copies
         assert sum(machine.held.values()) == 10 * len(machine.templates)

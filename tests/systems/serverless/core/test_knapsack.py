@@ -1,4 +1,4 @@
-"""Pre-loading's greedy against the exact optimum, and its constraints."""
+"""The greedy knapsack of pre-loading against the exact optimum, and its constraints."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ INSTANCES = 200
 
 
 def problem(seed: int) -> tuple[list[Item], dict[str, int]]:
-    """Three to eight functions over one or two backbones on one or two GPUs and one host, at
-    rates over several orders of magnitude; capacities of 30 to 90 % of all there is to hold."""
+    """Create three to eight functions over one or two backbones on one or two GPUs and one host,
+    with rates over several orders of magnitude. Capacities are 30 to 90 % of all items' bytes."""
     random = np.random.default_rng(seed)
     gpus, backbones = random.integers(1, 3, 2)
     functions = random.integers(3, 9)
@@ -47,7 +47,7 @@ def problem(seed: int) -> tuple[list[Item], dict[str, int]]:
 
 
 def optimum(items: Sequence[Item], capacity: Mapping[str, int]) -> float:
-    """The value of the best choice, by HiGHS."""
+    """Return the value of the best choice, computed by HiGHS."""
     index = {item.key: i for i, item in enumerate(items)}
     rows, bounds = [], []
     for place, size in capacity.items():

@@ -1,5 +1,5 @@
-"""A device never stops for good: whatever happened, no request waits once all that was asked for
-is done, and every function answers when it is called again."""
+"""No device stalls: after any script, no request waits once all requested actions are done, and
+every function answers its next call."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .liveness import ALL, Script, check, random_script, smallest, stops
 from .machine import POOL, SHARING, Machine, cluster
 
 SCRIPTS = 150
-"""For each bundle; the defects that the examples keep were found in as many."""
+"""The number of scripts per policy set; the defects of the examples were found with this many."""
 
 DO = (("do", 0),)
 KEPT = (("wait", 1000),)
-"""As long as the keep-alive."""
+"""The keep-alive."""
 
 FOUND = {
     "the first needs the weights of a sleeper whose callers wait behind it": Script(
@@ -90,7 +90,7 @@ def test_no_random_script_stops_a_device(bundle: str) -> None:
 
 
 def test_the_last_caller_who_gives_up_lets_the_next_in_line_go_on() -> None:
-    """f1 is the first in line and waits for f0's keep-alive; f2 would find f0's backbone there."""
+    """f1 is first in the queue and waits for f0's keep-alive; f2 could use f0's backbone."""
     machine = Machine(cluster(functions=3, backbones=2, memory=200), ALL["no-offloading"])
     machine.arrive("f0")
     machine.settle()
@@ -104,8 +104,8 @@ def test_the_last_caller_who_gives_up_lets_the_next_in_line_go_on() -> None:
 
 
 def test_a_failed_start_takes_its_function_out_of_every_line() -> None:
-    """A second instance is started beside one that holds a batch back, and dies: the callers of
-    both are told, and the first has no more to run."""
+    """A second instance starts beside one that holds a batch, and dies. All waiting requests fail,
+    and the first instance has none left to run."""
     deployed = cluster(functions=1, devices=2)
     once = replace(deployed, settings=replace(deployed.settings, start_attempts=1))
     machine = Machine(once, POOL)
@@ -123,7 +123,7 @@ def test_a_failed_start_takes_its_function_out_of_every_line() -> None:
 
 
 def test_a_sleeper_that_is_the_next_to_be_woken_keeps_what_it_has() -> None:
-    """What it gave back when its keep-alive ends, it would have to load again at once."""
+    """It would have to load again at once what it released at the end of its keep-alive."""
     machine = Machine(cluster(functions=2, memory=160), SHARING)
     machine.arrive("f0")
     machine.settle()
@@ -135,11 +135,11 @@ def test_a_sleeper_that_is_the_next_to_be_woken_keeps_what_it_has() -> None:
     while not any(process.fresh for process in machine.processes.values()):
         assert machine.step()
     request = machine.arrive("f0")
-    assert request in machine.waiting, "f1's keys and values are where f0's would be"
+    assert request in machine.waiting, "f1's KV cache takes the bytes that f0 needs"
     machine.fires(sleeper)
     machine.prefills(max(machine.processes))
     machine.arrive("f1", 10, 10)
     assert machine.offloads == {}, "neither for its keep-alive nor for a batch that grows"
-    assert sleeper in machine.timers, "it is asked again"
+    assert sleeper in machine.timers, "its timer is set again"
     machine.settle()
     assert machine.answers[request] == "ok"

@@ -1,4 +1,4 @@
-"""The account of a device's memory."""
+"""The memory ledger of a device."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ FIRST, SECOND = (Holding(MemoryOwner.KV, i, f"f{i}") for i in range(2))
 
 
 def test_what_would_exceed_the_device_is_refused_and_changes_nothing() -> None:
-    """An instance that was promised bytes which are not there is ended by the kernel, or by the
-    card, in the middle of its callers' answers."""
+    """If the ledger granted bytes that do not exist, the kernel or the GPU would end the instance
+    while it answers requests."""
     told: list[tuple[Holding, int]] = []
     ledger = MemoryLedger(100, lambda holding, size: told.append((holding, size)))
     ledger.resize(FIRST, 60)

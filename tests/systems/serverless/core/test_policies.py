@@ -1,5 +1,5 @@
-"""Policies own their state: controllers of one set share none, and a policy is told what it needs
-to keep its state."""
+"""Policies own their state: two controllers of one policy set share none, and a policy receives the
+notices that its state depends on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Decisions = list[Any]
 
 
 def machine(policies: PolicySet, script: Script, decided: Decisions) -> Machine:
-    """A machine for ``script`` that writes down what its controller decides."""
+    """Create a machine for ``script`` that records its controller's decisions in ``decided``."""
     found = Machine(
         cluster(backbones=2, devices=script.devices, memory=script.memory, card=script.card),
         policies,
@@ -50,7 +50,7 @@ def alone(policies: PolicySet, script: Script) -> Decisions:
 
 
 def side_by_side(policies: PolicySet, first: Script, second: Script) -> tuple[Decisions, Decisions]:
-    """What two controllers of ``policies`` decide whose events come in turns."""
+    """Return the decisions of two controllers of ``policies`` whose events alternate."""
     decided: tuple[Decisions, Decisions] = ([], [])
     playing = [
         machine(policies, script, told)
@@ -64,7 +64,7 @@ def side_by_side(policies: PolicySet, first: Script, second: Script) -> tuple[De
 
 
 def leaks(policies: PolicySet) -> bool:
-    """Whether controllers of ``policies`` ever decide otherwise beside one another than alone."""
+    """Return whether controllers of ``policies`` ever decide differently beside one another."""
     scripts = [replace(random_script(seed), devices=1) for seed in range(SCRIPTS)]
     return any(
         side_by_side(policies, one, two) != (alone(policies, one), alone(policies, two))
@@ -91,12 +91,12 @@ def one_for_all(policy: Any) -> Callable[[], Any]:
     ids=["plan", "density order", "idle order"],
 )
 def test_a_policy_that_controllers_share_is_noticed(planted: Callable[[], PolicySet]) -> None:
-    """Planted: a set that makes the same policy every time. What it keeps of one controller's
-    instances reaches another."""
+    """A planted defect: a set that creates the same policy every time. The state about one
+    controller's instances reaches another."""
     try:
         found = leaks(planted())
     except KeyError:
-        found = True  # it names an instance of the other controller
+        found = True  # it knows an instance of the other controller
     assert found
 
 
@@ -114,7 +114,7 @@ def _placed(machine: Machine) -> str:
 
 
 class Listening(ValueDensity):
-    """Keeps which instances it was told of as resting, by device."""
+    """Stores by device the instances that it was notified of as idle or asleep."""
 
     def __init__(self) -> None:
         super().__init__()

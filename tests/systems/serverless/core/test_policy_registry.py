@@ -1,4 +1,4 @@
-"""Policies by seam and name: what is unknown is refused in one line that lists what is known."""
+"""Policies by seam and name: an unknown one is rejected with one line that lists the known ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many spare processes there are to be, whatever they are."""
+"""The warm pool: the number of prewarmed processes, whatever their kind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEY = CopyKey("b", "cuda:0")
 
 @dataclass(eq=False)
 class Step:
-    """A spare of which a test says how far it is."""
+    """A prewarmed process whose progress the test sets."""
 
     copy: CopyKey
     done: int = 0

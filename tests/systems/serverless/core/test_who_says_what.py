@@ -1,4 +1,4 @@
-"""What an instance or a loader says counts only where it was asked; what was cancelled ends."""
+"""Only requested events of an instance or loader count; cancelled requests end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AT_ONCE = replace(SHARING, batching=FirstComeFirstServed)
 
 
 def prefilling(*functions: str, memory: int = 1000) -> Machine:
-    """Each function's instance has just been given a request."""
+    """Return a machine on which each function's instance has just received a request."""
     machine = Machine(cluster(memory=memory), AT_ONCE)
     for function in functions:
         machine.arrive(function)
@@ -96,8 +96,8 @@ def test_a_request_that_is_cancelled_twice_has_one_deadline() -> None:
 
 
 def test_letting_go_of_a_request_does_not_end_the_prefill_of_its_batch() -> None:
-    """Its instance says *cancelled* and never that the batch is done: others would be kept from
-    the device, which has so many batches in their prefill."""
+    """Its instance reports the cancellation and never the end of the prefill: the batch would count
+    as in its prefill on the device, and delay others."""
     machine = prefilling("f0")
     instance = instance_of(machine, "f0")
     machine.cancel(1)
@@ -111,13 +111,13 @@ def test_letting_go_of_a_request_does_not_end_the_prefill_of_its_batch() -> None
 
 
 def test_what_ran_on_one_that_was_told_to_stop_is_answered() -> None:
-    """The process that a copy goes with dies, and those that map it are told to stop."""
+    """The process that owns a copy dies, and the instances that map it are told to stop."""
     machine = prefilling("f0")
     instance, handle = instance_of(machine, "f0"), machine.controller.handle
     machine.cancel(1)
     (timer,) = [t for t in machine.timers if isinstance(t, Release)]
     handle(ev.BackboneFailed(COPY, machine.asked[COPY][-1], "its keeper died"), GRACE_NS)
-    assert handle(ev.TimerFired(timer), GRACE_NS) == [], "it was told to stop already"
+    assert handle(ev.TimerFired(timer), GRACE_NS) == [], "it is already stopping"
     actions = handle(ev.InstanceStopped(instance), GRACE_NS)
     assert [a.request for a in actions if isinstance(a, act.FailRequest)] == [1]
     assert not machine.controller.state.requests

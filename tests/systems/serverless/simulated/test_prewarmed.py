@@ -1,4 +1,4 @@
-"""Spare processes in virtual time: what they save a first call, what they hold, when they go."""
+"""Prewarmed processes in virtual time: the time they save, the memory they hold, when they end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LORA = system_class("serverless-lora")
 
 
 def run(prewarmed: int, at_s: list[float], *, profile: str = "h100") -> Outcome:
-    """A first call of another function at each time; the first also loads the backbone."""
+    """Run a first call of another function at each time; the first one also loads the backbone."""
     options = {"prewarmed": prewarmed, "template_at_deployment": True}
     deployment = Deployment(
         functions=tuple(

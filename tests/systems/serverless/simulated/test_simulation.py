@@ -1,4 +1,4 @@
-"""Systems in virtual time, by the decision core that also runs them live."""
+"""Systems in virtual time, with the decision core that also runs the live ones."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def run(
 
 
 def stages(request: RequestTrace) -> dict[str, float]:
-    """Seconds by stage."""
+    """Return the seconds of each stage."""
     found: dict[str, float] = {}
     for span in request.spans:
         seconds = (span.end_ns - span.start_ns) / 1e9

@@ -1,7 +1,7 @@
-"""The paper's time-breakdown figure, by the profile made of published numbers.
+"""The paper's time-breakdown figure, with the profile of published numbers.
 
-The profile takes its durations from the same figure, so what is tested here is that the decisions
-put each of them where the figure has it: that is what the core does, not the profile.
+The profile takes its durations from the same figure. The tests check that the core's decisions
+place each duration where the figure shows it.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ class Eviction:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """``amount`` bytes on ``device`` for ``function`` over ``backbone``; both are not evicted."""
+    """``amount`` bytes on ``device`` for ``function`` over ``backbone``; neither is evicted."""
 
     device: Device
     amount: int
