@@ -46,8 +46,8 @@ class Policy:
         """Note that ``instance`` is idle or asleep. Called again each time it is weighed again."""
 
     def left_rest(self, instance: Instance) -> None:
-        """Note that ``instance`` is no longer idle or asleep: it runs, starts, offloads, stops or
-        is gone."""
+        """Note that ``instance`` is not idle or asleep any more: it runs, starts, offloads or
+        ends."""
 
     def device_left(self, device: str) -> None:
         """Note that ``device`` is gone. Its instances were removed before."""

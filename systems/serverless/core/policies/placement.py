@@ -20,12 +20,13 @@ class Placement(Policy, ABC):
 
 
 class EarliestStart(Placement):
-    """Chooses the device where the first token is due soonest. The estimate adds the backbone's
-    loading, unless the device holds it, to the larger of two times: T for each of M + 1 batches, M
-    being the instances at work there (those that decode or start contend too), and the wait of the
-    oldest request there, since the wait of a queue's head predicts the next (Ibrahim & Whitt 2009).
-    If memory is short, an eviction counts as another loading. Of equals, the one with most free
-    memory is chosen. A device with an instance of the function is chosen only if all have one.
+    """Chooses the device where the first token is due soonest: where max(S, W) + L is smallest. S
+    is the time of M + 1 batches, T each; M counts the instances at work there, since those that
+    decode or start contend too. W is the wait of the oldest request there, since the wait of a
+    queue's head predicts the next (Ibrahim & Whitt 2009). L is the loading of the backbone, unless
+    the device holds it, and as much again if memory is short and something must be evicted. Of
+    equals, the one with most free memory is chosen. A device with an instance of the function is
+    chosen only if all have one.
 
     A large cluster is sampled: up to ``candidates`` devices that hold the backbone and as many of
     all devices, in rotation: enough to be near the best, at a bounded cost (Mitzenmacher 2001)."""

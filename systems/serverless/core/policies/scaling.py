@@ -17,8 +17,8 @@ class Scaling(Policy, ABC):
 
 
 class WaitedAsLong(Scaling):
-    """Adds an instance, on a device that has none of the function's, for each full batch that waits
-    beyond what the present instances will take. Adds one, too, if the oldest request has waited as
+    """Adds an instance for each full batch that waits beyond what the present instances will take,
+    on a device that has none of the function's. Also adds one if the oldest request has waited as
     long as a new start takes and no instance is starting.
 
     The second is the ski-rental rule: waiting for as long as the alternative costs, then taking it,

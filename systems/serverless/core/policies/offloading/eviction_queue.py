@@ -1,8 +1,8 @@
 """The artifacts of a device's idle and sleeping instances, in the order of their eviction.
 
 The order is updated at each change, not sorted at each decision: under memory pressure, the cost of
-a decision grows with the number of victims, not of functions. Densities are of the time when an
-instance became idle or asleep or was last weighed, so at most one keep-alive old.
+a decision grows with the number of victims, not of functions. A density is computed when an
+instance becomes idle or asleep or is weighed again, so it is at most one keep-alive old.
 """
 
 from __future__ import annotations
