@@ -1,4 +1,4 @@
-"""A request on its way through a gateway, and what was seen of it."""
+"""The state of a request in the gateway, and its trace."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .times import Step, clamp
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Token ids that came in one step; ``finished`` is None, ``stop`` or ``length``."""
+    """Token ids of one step; ``finished`` is None, ``stop`` or ``length``."""
 
     ids: tuple[int, ...]
     finished: str | None
@@ -22,7 +22,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A request that ends in an error; ``status`` as in HTTP, ``retry_after_s`` its header."""
+    """The error of a request: ``status`` is the HTTP status, ``retry_after_s`` its header."""
 
     status: int
     reason: str
@@ -31,7 +31,7 @@ class Failure:
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """A request on its way through the platform."""
+    """A request in the platform."""
 
     id: int
     client_id: str
@@ -46,26 +46,27 @@ class Call:
     batch_size: int | None = None
     provisioning: tuple[Span, ...] = ()
     started_for_it: bool = False
-    """Its instance came up while it waited."""
+    """Its instance started while the request waited."""
     prefill_ns: int | None = None
     first_token_ns: int | None = None
     last_token_ns: int | None = None
     placed_ns: int | None = None
-    """When it was given to its instance."""
+    """When it was sent to its instance."""
     done_ns: int | None = None
-    """When it was over: its instance was heard to be done with it, or its caller had left."""
+    """When it ended: its instance reported the end, or its caller disconnected."""
     tokens: int = 0
-    """Handed to the caller."""
+    """Number of tokens returned to the caller."""
     settled: bool = False
-    """Its evidence is kept; nothing more will be."""
+    """Its trace is in the journal; later events of the request are not written."""
 
     def fields(self, adapter: str | None = None) -> RequestFields:
-        """What its engine needs of it."""
+        """Return the fields that the engine needs."""
         prompt = tuple(self.prompt_ids)
         return RequestFields(self.id, prompt, self.max_tokens, self.sampling, adapter)
 
     def stepped(self, step: Step) -> None:
-        """A token of it came. Its stages never go back, and never beyond what was observed here."""
+        """Update its stage times after a step. They never decrease, and never exceed the time at
+        which the gateway received the step."""
         if self.first_token_ns is None:
             given_ns = self.received_ns if self.placed_ns is None else self.placed_ns
             start_ns = given_ns if step.start_ns is None else step.start_ns
@@ -76,7 +77,7 @@ class Call:
 
 
 def request_trace(call: Call, responded_ns: int | None) -> RequestTrace:
-    """What was seen of a request, answered or not."""
+    """Return the trace of a request, whether it got a response or not."""
     spans = tuple(_spans(call))
     placed = call.instance is not None
     return RequestTrace(

@@ -1,8 +1,8 @@
 """Messages between the gateway and its processes: JSON over Unix sequenced-packet sockets.
 
-A packet is a whole message and may carry file descriptors. JSON rather than pickle: an instance
-runs a tenant's adapter, and nothing it says may run in the gateway, nor hold it: what comes is
-bounded in length, in descriptors, and in how much of it is taken before others have their turn.
+A packet is a whole message and may carry file descriptors. The format is JSON, not pickle: an
+instance runs a tenant's adapter, so its messages must not execute code in the gateway or block it.
+The receiver limits their length, their descriptors, and how many it reads in one turn.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from .incoming import MOST_OF_A_MESSAGE, BadMessageError, Incoming
 from .messages import Message
 
 MESSAGES_A_TURN = 16
-"""Taken from a process before the others, and callers, have their turn."""
+"""Messages read from one process before the event loop serves other processes and callers."""
 _LOG = logging.getLogger(__name__)
 
-# Made once: to ask the allocator for the longest packet at every message leaves ever more of the
-# heap in pieces. One for all channels: a process reads them in one thread, message by message.
+# Allocated once: an allocation of the longest packet for every message fragments the heap. One
+# buffer serves all channels, because a process reads them in one thread, one message at a time.
 _buffer = memoryview(bytearray(MOST_OF_A_MESSAGE))
 _encode = msgspec.json.Encoder().encode
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
-    """Two connected ends, with room for prompts of a hundred thousand tokens in flight."""
+    """Return two connected sockets with buffers for prompts of a hundred thousand tokens."""
     ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in ends:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_OF_A_MESSAGE)
@@ -41,8 +41,8 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 def _receive(sock: socket.socket, incoming: Incoming) -> tuple[bytes, list[int]]:
-    """The next packet; ``BadMessageError`` for one that is longer or has more descriptors, none of
-    which stays open."""
+    """Receive the next packet and its descriptors. Raise ``BadMessageError`` if it is too long or
+    has too many descriptors; they are all closed then."""
     fds = array.array("i")
     most_bytes, descriptors = incoming.most_bytes, incoming.descriptors
     room = socket.CMSG_LEN(descriptors * fds.itemsize) if descriptors else 0
@@ -73,8 +73,8 @@ def _transmit(sock: socket.socket, data: bytes, fds: Sequence[int]) -> None:
 
 
 class Channel:
-    """The blocking end, for a process that has nothing else to wait for. ``incoming`` is what it
-    may receive."""
+    """The blocking end, for a process that waits for nothing else. ``incoming`` defines the
+    messages that it may receive."""
 
     def __init__(self, sock: socket.socket, incoming: Incoming) -> None:
         self._sock = sock
@@ -89,8 +89,9 @@ class Channel:
         _transmit(self._sock, _encode(message), fds)
 
     def receive(self, timeout_ms: int | None = None) -> tuple[Message, list[int]] | None:
-        """The next message and its descriptors, or None after ``timeout_ms`` (None: no end).
-        ``EOFError`` once the other end is closed, ``BadMessageError`` for no message of these."""
+        """Return the next message and its descriptors, or None after ``timeout_ms`` (None: wait
+        without limit). Raise ``EOFError`` if the other end is closed, ``BadMessageError`` for a
+        message that ``incoming`` does not define."""
         if not self._poll.poll(timeout_ms):
             return None
         data, fds = _receive(self._sock, self._incoming)
@@ -107,11 +108,11 @@ class Channel:
 
 
 class AsyncChannel:
-    """The gateway's end: callbacks on arrival, and a send that never blocks the loop.
+    """The gateway's end: it calls back for each message, and its send never blocks the loop.
 
-    ``incoming`` is what the other end may say; ``on_message`` gets nothing else, and owns the
-    descriptors that come along. ``on_close`` is called once, unless :meth:`close` came first: with
-    an empty text where the other end hung up, else with what was wrong with what it said.
+    ``incoming`` defines the messages that the other end may send; ``on_message`` gets only those
+    and owns their descriptors. ``on_close`` is called once, unless :meth:`close` was called before:
+    with an empty text if the other end closed the channel, else with the error of its message.
     """
 
     def __init__(
@@ -132,7 +133,7 @@ class AsyncChannel:
         self._loop.add_reader(sock, self._readable)
 
     def send(self, message: Message, fds: Sequence[int] = ()) -> None:
-        """Send now, or as soon as the other end has room; dropped once it is gone."""
+        """Send now, or when the other end has room; drop the message if the channel is closed."""
         if self._open:
             self._outbox.append((_encode(message), fds))
             self._flush()
@@ -146,13 +147,13 @@ class AsyncChannel:
             self._loop.add_writer(self._sock, self._flush)
             return
         except OSError:
-            # The reader sees the end as well, and is the one to tell.
+            # The reader also sees that the channel ended, and reports it.
             self._outbox.clear()
         self._loop.remove_writer(self._sock)
 
     def drain(self) -> None:
-        """Take at once whatever the other end had sent. Only of one that has ended: another could
-        send without end."""
+        """Read all that the other end sent. Call it only after that process has ended: a live one
+        could send without end."""
         while self._take():
             pass
 
@@ -162,7 +163,7 @@ class AsyncChannel:
                 return
 
     def _take(self) -> bool:
-        """Take one message; False where there is none now, or never will be."""
+        """Read one message; return False if none is pending or the channel is closed."""
         if not self._open:
             return False
         try:
@@ -170,7 +171,7 @@ class AsyncChannel:
         except BlockingIOError:
             return False
         except ConnectionResetError:
-            return True  # It ended with words of ours unread; what it had said before comes next.
+            return True  # It ended without reading all our messages; its own messages come next.
         except BadMessageError as error:
             self._hang_up(str(error))
             return False
@@ -183,7 +184,7 @@ class AsyncChannel:
         return self._open
 
     def _hear(self, data: bytes, fds: list[int]) -> None:
-        """Nothing that comes may raise out of here, where nobody would know whose it was."""
+        """Handle one message. No error leaves this function: the loop would not know the sender."""
         try:
             message = self._incoming.decode(data)
         except BadMessageError as error:

@@ -1,4 +1,4 @@
-"""A process of the platform as its gateway knows it."""
+"""The gateway's handle of a child process."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .messages import Message, Ping
 from .output import Output
 
 GRACE_S = 2.0
-"""How long a process that closed its channel or was told to stop may take to end."""
+"""Time for a process to end after it closed its channel or was told to stop."""
 
 
 @dataclass(slots=True, eq=False)
 class Child:
-    """A process and the gateway's ends of its channel and of what it prints."""
+    """A process, and the gateway's ends of its channel and its output pipe."""
 
     role: str
     channel: AsyncChannel
@@ -31,19 +31,19 @@ class Child:
     popen: subprocess.Popen[bytes] | None = None
     ended: bool = False
     doomed: bool = False
-    """To be killed as soon as it is known to have begun."""
+    """Kill it as soon as its pid is known."""
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
     verdict: str = ""
     """Why the node ended it."""
     used_ns: int | None = None
-    """Processor time of all its life, once it has ended; None where nobody could tell."""
+    """Processor time of its whole life, set when it has ended; None if it is unknown."""
 
     def ask(self) -> None:
         self.channel.send(Ping())
 
 
 def kill(child: Child) -> None:
-    """Unless it has ended; one that is not known to have begun, as soon as it is."""
+    """Kill ``child`` unless it has ended; if its pid is not known yet, as soon as it is."""
     child.doomed = True
     if not child.ended and child.pid is not None:
         with contextlib.suppress(ProcessLookupError):
@@ -51,7 +51,7 @@ def kill(child: Child) -> None:
 
 
 def why(returncode: int | None) -> str:
-    """In words; None: the word came from nobody."""
+    """Describe an exit status; None: no process could wait for the child."""
     if returncode is None:
         return "ended with the process it was forked from"
     if returncode < 0:

@@ -1,4 +1,4 @@
-"""What one end of a channel may receive: types of messages, and how long and with what."""
+"""The messages that one end of a channel may receive: types, length and descriptors."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _MOST_OF_AN_ERROR = 200
 
 
 class BadMessageError(ValueError):
-    """A message that its sender may not send; the text says why, in one line."""
+    """A message that its sender must not send; the text gives the reason in one line."""
 
 
 class Incoming:
-    """``messages`` is a type of :class:`Message` or a union of them; with a message come at most
-    ``descriptors``, and it has at most ``most_bytes``."""
+    """``messages`` is a subclass of :class:`Message` or a union of them. A message has at most
+    ``descriptors`` file descriptors and ``most_bytes`` bytes."""
 
     def __init__(self, messages: Any, *, descriptors: int = 0, most_bytes: int = 64 << 10) -> None:
         self.messages = messages
@@ -28,14 +28,14 @@ class Incoming:
         self._decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(messages)
 
     def decode(self, data: bytes) -> Message:
-        """Raise ``BadMessageError`` for what is none of these messages."""
+        """Decode JSON. Raise ``BadMessageError`` if it is none of these messages."""
         try:
             return self._decoder.decode(data)
         except (msgspec.DecodeError, RecursionError) as error:
             raise BadMessageError(_brief(error)) from error
 
     def convert(self, content: Any) -> Message:
-        """Check a message that came as part of another one, as :func:`as_content` made it."""
+        """Check a message that :func:`as_content` put into another message."""
         try:
             message: Message = msgspec.convert(content, self.messages)
         except (msgspec.ValidationError, RecursionError) as error:
@@ -44,11 +44,11 @@ class Incoming:
 
 
 def as_content(message: Message) -> dict[str, Any]:
-    """A message as JSON values, to be sent inside another one."""
+    """Return a message as JSON values, to send it inside another message."""
     content: dict[str, Any] = msgspec.to_builtins(message)
     return content
 
 
 def _brief(error: Exception) -> str:
-    """The error's text quotes the sender: printable, and cut off."""
+    """Return the error's text in printable characters and shortened, since it quotes the sender."""
     return ascii(str(error))[1:-1][:_MOST_OF_AN_ERROR]

@@ -1,6 +1,6 @@
-"""What a platform saw, written as it happens: one JSON object a line, so that a platform that
-dies leaves all but its last line to be read. On a full disk the platform serves on: lines are lost
-whole, and how many is written as soon as there is room."""
+"""The journal of a platform: one JSON object per line, written at each event, so that after a crash
+all lines but the last can be read. If the disk is full the platform continues to serve: it drops
+whole lines and writes their number as soon as there is room."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from systems.interface import (
 
 
 class Journal:
-    """Append-only, and with the kernel line by line: whoever reads it sees all there is so far."""
+    """Append-only and unbuffered: a reader sees every line written so far."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("ab", buffering=0)
@@ -55,7 +55,7 @@ class Journal:
         )
 
     def node(self, seen: NodeSeen) -> None:
-        """What is known of a node by now; the last word counts."""
+        """Write the state of a node; a later line replaces an earlier one."""
         self._write("node", **{name: getattr(seen, name) for name in NodeSeen.__slots__})
 
     def node_memory(self, step: NodeMemoryStep) -> None:
@@ -66,7 +66,7 @@ class Journal:
         self._write("problem", text=text)
 
     def measured(self, name: str, value: float) -> None:
-        """As in ``SystemTrace.measured``; the last value of a name counts."""
+        """Write a value of ``SystemTrace.measured``; the last value of a name counts."""
         self._write("measured", name=name, value=value)
 
     def isolation_gap(self, text: str) -> None:
@@ -79,7 +79,7 @@ class Journal:
             self._lost += 1
 
     def _append(self, kind: str, fields: dict[str, Any]) -> bool:
-        """Write a whole line or nothing."""
+        """Write a whole line or nothing; return whether it was written."""
         line = json.dumps({"kind": kind, **fields}, separators=(",", ":")).encode() + b"\n"
         try:
             written = self._file.write(line)
@@ -99,8 +99,8 @@ _REQUEST = tuple(name for name in RequestTrace.__slots__ if name != "spans")
 
 
 def read(path: Path) -> SystemTrace:
-    """Everything a journal holds; a last line cut short is left out. Raises
-    :class:`SystemTraceError` for a line that no journal writes."""
+    """Read a whole journal, without an incomplete last line. Raise :class:`SystemTraceError` for a
+    line that no journal writes."""
     found: dict[str, list[Any]] = {kind: [] for kind in _READERS}
     if path.exists():
         for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):

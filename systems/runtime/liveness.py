@@ -1,9 +1,9 @@
-"""Notices a process that is there and yet gone: stopped, or waiting for what never comes; and one
-that starts threads without end, which no limit of the kernel's bounds for one process.
+"""Detects child processes that are alive but stopped or deadlocked, and processes that start too
+many threads, for which the kernel has no limit per process.
 
-A process is asked whether it is there, and is busy, and so alive, as long as it uses the processor
-or waits for a disk, however long a step takes: no deadline depends on the size of a model. Rounds
-are counted and not seconds, so that a gateway that was itself stopped blames nobody for it.
+The monitor pings each process. A process counts as alive as long as it uses the processor or waits
+for a disk, however long a step takes: no deadline depends on the size of a model. The monitor
+counts rounds, not seconds, so that a pause of the gateway itself is not blamed on its children.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from typing import Protocol
 
 EVERY_S = 1.0
 SILENT_ROUNDS = 5
-"""Rounds in a row without a word and without work, after which a process is given up."""
+"""Rounds in a row without a message and without work, after which a process is given up."""
 
 THREADS = 64
-"""Of one process, beside ``THREADS_PER_CORE``: readers, drivers, libraries."""
+"""Threads that one process may have besides ``THREADS_PER_CORE``: readers, drivers, libraries."""
 THREADS_PER_CORE = 4
-"""Pools have as many as there are cores; there are several kinds of them."""
+"""Thread pools have one thread per core, and a process has several kinds of pools."""
 
 _BUSY = frozenset("RD")
 
 
 @dataclass(slots=True)
 class Heartbeat:
-    """What was last seen of a process."""
+    """The last observed state of a process."""
 
     answers: bool = True
-    """It listens while it works; one that does not owes its result all the time."""
+    """Whether it answers pings while it works. One that does not must be busy until its result."""
     asked: bool = False
     silent: int = 0
     worked: int = -1
@@ -48,13 +48,13 @@ class Monitored(Protocol):
     heartbeat: Heartbeat
 
     def ask(self) -> None:
-        """Send a question that a live process answers."""
+        """Send a ping that a live process answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Of a process right now: whether it runs or waits for a disk, the processor time it has used,
-    in clock ticks, and its threads."""
+    """The current state of a process: whether it runs or waits for a disk, its processor time in
+    clock ticks, and its number of threads."""
 
     busy: bool = False
     worked: int = 0
@@ -62,8 +62,8 @@ class Activity:
 
 
 class LivenessMonitor:
-    """Looks at ``processes()`` every second; ``give_up`` gets those that are silent too long or
-    run too many threads, and which of it."""
+    """Checks ``processes()`` every second. It calls ``give_up`` with each process that is silent
+    too long or runs too many threads, and with the reason."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class LivenessMonitor:
 
 
 def activity(pid: int) -> Activity:
-    """Fields of proc_pid_stat(5); nothing where there is no such process."""
+    """Read proc_pid_stat(5); return an empty ``Activity`` if there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:

@@ -1,8 +1,8 @@
-"""The base of every message between processes of one machine, and those that several roles share.
+"""The base class of messages between processes of one machine, and messages that roles share.
 
-A message is a frozen struct whose type is named by ``kind``. Fields that a type does not have are
-refused, and each field states its bounds, so that the receiver's decoder checks a whole message.
-Whether its sender may say it is decided where it is known what was asked of that process.
+A message is a frozen struct; its field ``kind`` names the type. Unknown fields are refused and each
+field has bounds, so the receiver's decoder checks the whole message. Whether a process may send a
+message now is checked by the code that knows what was asked of the process.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 from systems.engine.requests import GenerationRequest
 
 MOST_TOKENS = 4096
-"""Of one step: one for each request that runs."""
+"""Maximum number of tokens of one step: one for each running request."""
 MOST_PROMPT_TOKENS = 1 << 20
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -25,22 +25,22 @@ Nanoseconds = Count
 TokenId = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Seconds = Annotated[float, Meta(ge=0.0)]
 Name = Annotated[str, Meta(max_length=4096)]
-"""Of a file, a function, a device or a scheme."""
+"""Name of a file, a function, a device or a scheme."""
 Document = Annotated[str, Meta(max_length=2 << 20)]
 """JSON of another schema, such as a backbone's layout."""
 Reason = Annotated[str, Meta(max_length=32 << 10)]
 
 
 class Part(Struct, frozen=True, forbid_unknown_fields=True):
-    """A structure inside messages."""
+    """Base class of structures inside messages."""
 
 
 class Message(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag=str.lower):
-    """``kind`` is the class's name in lower case, unless the class says otherwise."""
+    """``kind`` is the class name in lower case, unless the class sets another tag."""
 
 
 class StepToken(Part, frozen=True, array_like=True):
-    """A token that a step gave a request; ``finished`` says whether and why it was the last."""
+    """A token of a request from one step; ``finished`` is the reason if it is the last token."""
 
     request: RequestId
     id: TokenId
@@ -51,7 +51,7 @@ StepTokens = Annotated[tuple[StepToken, ...], Meta(max_length=MOST_TOKENS)]
 
 
 class Sampling(Part, frozen=True):
-    """How a request's tokens are chosen; see :class:`GenerationRequest`."""
+    """Sampling parameters of a request; see :class:`GenerationRequest`."""
 
     temperature: Annotated[float, Meta(ge=0.0)] = 0.0
     top_p: Annotated[float, Meta(gt=0.0, le=1.0)] = 1.0
@@ -61,7 +61,7 @@ class Sampling(Part, frozen=True):
 
 
 class RequestFields(Part, frozen=True):
-    """A request as its engine needs it; ``adapter`` is for engines that hold several."""
+    """A request in the form that the engine takes; ``adapter`` is for engines with several."""
 
     id: RequestId
     prompt_ids: Annotated[tuple[TokenId, ...], Meta(max_length=MOST_PROMPT_TOKENS)]
@@ -85,7 +85,7 @@ class RequestFields(Part, frozen=True):
 
 
 class Ping(Message, frozen=True):
-    """Asks whether the process still reads its channel."""
+    """Checks that the process still reads its channel."""
 
 
 class Pong(Message, frozen=True):
@@ -93,25 +93,25 @@ class Pong(Message, frozen=True):
 
 
 class Started(Message, frozen=True):
-    """The process runs its role's code, since ``t_ns``."""
+    """The process began to run its role's code at ``t_ns``."""
 
     t_ns: Nanoseconds
 
 
 class Failed(Message, frozen=True):
-    """The process cannot do what it was asked to, and ends."""
+    """The process cannot do what it was asked to do, and ends."""
 
     reason: Reason
 
 
 class Request(Message, frozen=True):
-    """Hands a request over."""
+    """Sends a request to an instance."""
 
     request: RequestFields
 
 
 class Cancel(Message, frozen=True):
-    """Withdraws a request."""
+    """Cancels a request."""
 
     request: RequestId
 

@@ -1,7 +1,7 @@
-"""What a process of the platform prints: it goes into a pipe, of which the platform keeps the end.
+"""Output of child processes: each prints into a pipe, and the platform keeps the last bytes.
 
-An instance may print without end. It fills a pipe and then waits; the platform reads a pipeful at a
-time, with pauses, so that this costs neither a disk nor the platform's own time.
+An instance may print without end. It then fills the pipe and blocks; the platform reads one pipeful
+at a time, with pauses, so that the output takes no disk space and little time of the platform.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ import sys
 from collections.abc import Iterable
 
 KEPT_BYTES = 16 << 10
-"""Of each process, the last."""
+"""Bytes kept of each process: the last ones."""
 TOLD_BYTES = 4 << 20
-"""Of all processes together, as long as the platform runs."""
+"""Bytes shown of all processes together during one run of the platform."""
 
 _PIPEFUL = 64 << 10
 _PAUSE_S = 0.05
 _MOST_PIPEFULS = 16
-"""To which a process may enlarge its pipe (``fs.pipe-max-size``)."""
+"""Size to which a process may enlarge its pipe (``fs.pipe-max-size``)."""
 
 
 class Output:
-    """The reading end of a pipe. ``writer`` is the other, which whoever starts the process hands to
-    it and then closes. Raises ``OSError`` where there is no pipe to be had."""
+    """The reading end of a pipe. ``writer`` is the other end: the code that starts the process
+    passes it on and then closes it. Raises ``OSError`` if no pipe can be made."""
 
     def __init__(self) -> None:
         self._reader, writer = os.pipe2(os.O_CLOEXEC)
@@ -36,7 +36,7 @@ class Output:
         self._loop.add_reader(self._reader, self._readable)
 
     def close(self) -> str:
-        """Read no more; the last that was printed, as text without control characters."""
+        """Stop reading; return the last output as text without control characters."""
         self.writer.close()
         self._loop.remove_reader(self._reader)
         if self._pause is not None:
@@ -57,7 +57,7 @@ class Output:
         self._loop.add_reader(self._reader, self._readable)
 
     def _take(self) -> bool:
-        """Whether there was something."""
+        """Read one pipeful; return whether there was data."""
         try:
             data = os.read(self._reader, _PIPEFUL)
         except BlockingIOError:
@@ -67,14 +67,14 @@ class Output:
 
 
 def redirect(writer: int) -> None:
-    """Have this process print into a pipe."""
+    """Redirect standard output and standard error of this process into a pipe."""
     for standard in (1, 2):
         os.dup2(writer, standard)
     os.close(writer)
 
 
 class Told:
-    """Passes on what processes printed, to the platform's own standard error."""
+    """Copies the output of processes to the platform's own standard error."""
 
     def __init__(self) -> None:
         self._left = TOLD_BYTES
@@ -84,7 +84,7 @@ class Told:
             try:
                 print(line, file=sys.stderr, flush=True)
             except OSError:
-                return  # a full disk takes no more, and ends nothing
+                return  # a full disk must not end the platform
 
     def _lines(self, who: str, printed: str) -> Iterable[str]:
         if self._left <= 0 or not printed:

@@ -1,4 +1,4 @@
-"""What every process of the platform does first, whatever its role."""
+"""Startup of every child process, whatever its role."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ PR_SET_PDEATHSIG = 1
 
 
 def environment() -> dict[str, str]:
-    """For processes that start from nothing. One thread until the *kernels* artifact says
-    otherwise, since a template must not run any; hubs are never asked."""
+    """Return the environment of a new interpreter. It sets one thread, since a template must not
+    run more; the *kernels* artifact changes that later. It forbids access to model hubs."""
     return {
         **context.ENVIRONMENT,
         **confine.environment(os.environ),
         "OMP_NUM_THREADS": "1",
         "OMP_WAIT_POLICY": "PASSIVE",
         "OPENBLAS_NUM_THREADS": "1",
-        # pyarrow, where transformers brings it in, may start a thread of its allocator's.
+        # pyarrow, which transformers may import, can start a thread for its allocator.
         "ARROW_DEFAULT_MEMORY_POOL": "system",
         "JE_ARROW_MALLOC_CONF": "background_thread:false",
         "HF_HUB_OFFLINE": "1",
@@ -39,8 +39,8 @@ def environment() -> dict[str, str]:
 
 
 def settle(parent: int) -> None:
-    """Die with ``parent`` (a pid), whatever its end, and leave terminal signals to it. Whatever
-    it starts has no more privileges than it."""
+    """Make this process die with ``parent`` (a pid), and leave terminal signals to it. Its children
+    cannot gain more privileges than it has."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     confine.gain_nothing()
@@ -51,19 +51,19 @@ def settle(parent: int) -> None:
 
 
 def import_libraries() -> None:
-    """The *libraries* artifact: all that a function's process imports before it can load."""
+    """Load the *libraries* artifact: all modules that a function's process needs."""
     import systems.engine.libraries  # noqa: F401
 
-    # What was imported stays: freeze it, so that a collection in a child touches (and so
-    # copies) none of the pages it shares with the process it was forked from.
+    # Imported objects are never freed. Freeze them, so that a garbage collection in a fork does not
+    # write to (and so copy) the pages that it shares with the template.
     gc.collect()
     gc.freeze()
 
 
 def become(role: Role, sock: socket.socket, device: str) -> NoReturn:
-    """Run ``role`` on ``sock`` to its end, confined as its kind of device allows. Ends the
-    process itself: an interpreter that was forked has nothing to tidy, and unwinding torch takes
-    longer than the kernel does."""
+    """Run ``role`` on ``sock`` to its end, in the sandbox for its kind of device. Exit directly: a
+    forked interpreter has nothing to clean up, and the kernel frees torch faster than torch does
+    itself."""
     status = 1
     channel = Channel(sock, role.hears)
     try:
@@ -83,12 +83,12 @@ def become(role: Role, sock: socket.socket, device: str) -> NoReturn:
 
 
 def start_of(role: Role, fd: int, device: str) -> list[str]:
-    """The command that starts ``role`` from nothing, with its channel as ``fd``."""
+    """Return the command that starts ``role`` in a new interpreter, with its channel as ``fd``."""
     return [sys.executable, "-m", role.module, role.name, str(fd), str(os.getpid()), device]
 
 
 def main(*roles: Role) -> NoReturn:
-    """``python -m MODULE ROLE FD PARENT DEVICE``: one of the module's roles from nothing."""
+    """Entry point of ``python -m MODULE ROLE FD PARENT DEVICE``: run one of the module's roles."""
     name, fd, parent, device = sys.argv[1:]
     settle(int(parent))
     become(by_name(*roles)[name], socket.socket(fileno=int(fd)), device)

@@ -1,4 +1,4 @@
-"""The processes of one node: made from nothing or by fork of the template, heard, and reaped."""
+"""The processes of one node: spawns them or forks them from the template, and reaps them."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ OnExit = Callable[[int | None], None]
 
 
 class Processes:
-    """``device``: what the node's devices are; ``template_role``: of the process that is forked.
-    Every child's ``on_exit`` is called once."""
+    """``device``: kind of the node's devices; ``template_role``: role of the template process.
+    Calls ``on_exit`` of every child once."""
 
     def __init__(self, device: str, template_role: Role) -> None:
         self.template: Child | None = None
@@ -51,12 +51,12 @@ class Processes:
         return [*self._by_pid.values(), *self._forks.values()]
 
     def begin(self, role: Role, on_message: OnMessage, on_exit: OnExit) -> Child:
-        """The shorter way: by fork where there is a template."""
+        """Fork the template if there is one, else spawn a new interpreter."""
         start = self.fork if self.template is not None else self.spawn
         return start(role, on_message, on_exit)
 
     def spawn(self, role: Role, on_message: OnMessage, on_exit: OnExit) -> Child:
-        """A process for ``role`` from nothing: a new interpreter."""
+        """Start ``role`` in a new interpreter."""
         with contextlib.ExitStack() as undo:
             ours, theirs = wire.pair()
             undo.callback(ours.close)
@@ -81,7 +81,7 @@ class Processes:
         return child
 
     def fork(self, role: Role, on_message: OnMessage, on_exit: OnExit) -> Child:
-        """A process for ``role`` by fork of the template, libraries in place."""
+        """Start ``role`` as a fork of the template, with all libraries imported."""
         assert self.template is not None, "the controller forks only from a ready template"
         ours, theirs = wire.pair()
         output = Output()
@@ -94,7 +94,7 @@ class Processes:
         return child
 
     def start_template(self, on_ready: Callable[[], None], on_died: Callable[[str], None]) -> None:
-        """``on_died`` is told why. Raises ``OSError`` where no process can be made."""
+        """Call ``on_died`` with the reason. Raise ``OSError`` if no process can be started."""
         self.template_timeline.begin(Stage.WARMING, time.monotonic_ns())
         self.template = self.spawn(
             self._template_role,
@@ -167,14 +167,14 @@ class Processes:
         return child
 
     def _condemn(self, child: Child, why: str) -> None:
-        """It said what it may not say, and is not heard any more."""
+        """Kill a child that sent an invalid message."""
         child.verdict = f"it said what it may not say: {why}"
         _LOG.warning("%s %s is ended: %s", child.role, child.pid, child.verdict)
         kill(child)
 
     def _hung_up(self, child: Child) -> None:
-        """Its channel closed: it has ended, or will be ended. Where nobody is left to reap it
-        (the template is gone, and takes its forks along), this is all the word there will be."""
+        """Handle a closed channel: the child has ended, or is killed after a grace period. Without
+        a template (which ends with its forks) no process reaps a fork, so it counts as ended now."""
         if child.popen is None and self.template is None:
             self._ended(child, None)
         else:

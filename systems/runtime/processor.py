@@ -1,4 +1,4 @@
-"""Processor time of a process tree, as the kernel counts it."""
+"""Processor time of a process tree, from the kernel's counters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TICK_NS = _NS // os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Metered:
-    """``used_ns`` of processor time between two moments of the monotonic clock."""
+    """Processor time ``used_ns`` between two times of the monotonic clock."""
 
     start_ns: int
     end_ns: int
@@ -22,20 +22,20 @@ class Metered:
 
 
 def used_ns(pid: int) -> int | None:
-    """Since a process began: of its threads, of the children that it has waited for, and of its
-    descendants that run. One that has ended is known until it is waited for; None after that.
-    Right to 10 ms a process."""
+    """Return the processor time since a process began: of its threads, of the children that it has
+    waited for, and of its running descendants. None once the process has been waited for. Accurate
+    to 10 ms per process."""
     found = [each for each in map(_own_ns, _tree(pid)) if each is not None]
     return sum(found) if found else None
 
 
 def of_usage(usage: resource.struct_rusage) -> int:
-    """The same, of a process that was waited for with ``os.wait4``."""
+    """Return the same for a process that was waited for with ``os.wait4``."""
     return round((usage.ru_utime + usage.ru_stime) * _NS)
 
 
 def _own_ns(pid: int) -> int | None:
-    """utime, stime, cutime and cstime of proc_pid_stat(5)."""
+    """Return utime + stime + cutime + cstime of proc_pid_stat(5)."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:

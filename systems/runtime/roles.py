@@ -1,4 +1,4 @@
-"""What a process can be: its messages, its confinement and its code."""
+"""The role of a process: its messages, its sandbox and its code."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def unconfined(device: str) -> None:
-    """For roles that read nothing of a tenant's."""
+    """No sandbox, for roles that read no data of a tenant."""
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """``module`` is run to start a process of this role from nothing (see :func:`process.main`);
-    ``says`` and ``hears`` are its messages to and from whoever started it; ``main`` returns the
-    exit status. ``confine`` is called with the kind of device before ``main``, and raises
+    """``module`` starts this role in a new interpreter (see :func:`process.main`). ``says`` and
+    ``hears`` define the messages to and from the process that started it. ``main`` returns the exit
+    status. ``confine`` is called before ``main`` with the kind of device, and raises
     ``ConfinementError``."""
 
     name: str
@@ -32,7 +32,7 @@ class Role:
 
 
 def by_name(*roles: Role) -> dict[str, Role]:
-    """Raise ``ValueError`` where two roles have one name."""
+    """Index roles by name. Raise ``ValueError`` if two have the same name."""
     found = {role.name: role for role in roles}
     if len(found) < len(roles):
         raise ValueError(f"a role is named twice: {', '.join(role.name for role in roles)}")

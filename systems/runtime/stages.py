@@ -1,4 +1,4 @@
-"""From what went on while a request waited to the stages it is said to have waited for."""
+"""The stages of a request's waiting time, and its start type."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PROVISIONING = frozenset(
 
 @dataclass(slots=True)
 class Timeline:
-    """Stages that were gone through, by their owner's clock, the one under way last."""
+    """Finished stages, by their owner's clock, and the start times of those in progress."""
 
     spans: list[Span]
     _open: dict[Stage, int]
@@ -27,7 +27,7 @@ class Timeline:
         self._open[stage] = now_ns
 
     def ended_ns(self, stage: Stage) -> int:
-        """When ``stage`` last ended; 0 where it never did."""
+        """Return when ``stage`` last ended; 0 if it never did."""
         return max((span.end_ns for span in self.spans if span.stage is stage), default=0)
 
     def end(self, stage: Stage, now_ns: int) -> None:
@@ -37,8 +37,8 @@ class Timeline:
 
 
 def waited_for(provisioning: Iterable[Span], start_ns: int, end_ns: int) -> list[Span]:
-    """Cover [start, end] without gap or overlap: with the provisioning that went on in it, the
-    earlier begun first where two ran at once, and ``queue`` for the rest."""
+    """Cover [start, end] without gap or overlap: with the provisioning spans inside it (where two
+    overlap, the earlier one takes the overlap), and with ``queue`` for the rest."""
     spans: list[Span] = []
     cursor = start_ns
     for span in sorted(provisioning, key=lambda span: span.start_ns):
@@ -55,9 +55,9 @@ def waited_for(provisioning: Iterable[Span], start_ns: int, end_ns: int) -> list
 
 
 def start_type(spans: Iterable[Span], *, started_for_it: bool) -> StartType:
-    """Cold where no live instance could take it, so that one had to come up while it waited; warm
-    where one was there and lacked artifacts; hot where everything was in place. Told from the
-    evidence, never from what was meant."""
+    """Return cold if an instance had to start while the request waited, warm if a live instance
+    lacked artifacts, hot if everything was loaded. Derived from the measured spans, never from the
+    platform's intention."""
     if started_for_it:
         return StartType.COLD
     return StartType.WARM if {span.stage for span in spans} & PROVISIONING else StartType.HOT

@@ -1,4 +1,4 @@
-"""What the template and its starter say to each other."""
+"""Messages between the template and the process that started it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from .messages import (
 
 
 class Ready(Message, frozen=True):
-    """The libraries are imported, since ``t_ns``: it can be forked."""
+    """The libraries are imported since ``t_ns``; the template can be forked."""
 
     t_ns: Nanoseconds
 
 
 class Forked(Message, frozen=True):
-    """The fork that was asked for as ``token`` is process ``pid``."""
+    """The fork requested with ``token`` is process ``pid``."""
 
     token: Count
     pid: ProcessId
@@ -42,7 +42,7 @@ class Exited(Message, frozen=True):
 
 
 class Fork(Message, frozen=True):
-    """Asks for a process of ``role``. Comes with its channel and with what it prints to."""
+    """Requests a process of ``role``. Its channel and its output pipe are sent as descriptors."""
 
     token: Count
     role: Name

@@ -1,7 +1,7 @@
-"""Times that other processes state, held to what was observed here.
+"""Limits the times in messages of other processes to the times observed by the gateway.
 
-An instance may be a tenant's by now. What it says of time (whole numbers, see messages.py) counts
-only between when it was asked and when its answer was heard.
+A tenant may control an instance. Its times (integers, see messages.py) are clamped to the interval
+from the gateway's request to the receipt of the instance's message.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ def clamp(t_ns: int, earliest_ns: int, latest_ns: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of an engine: when its process says that it began (None: it does not say) and ended,
-    neither later than ``heard_ns``, when this was heard."""
+    """A step of an engine: its start (None: not reported) and its end as reported by its process,
+    neither later than ``heard_ns``, when the gateway received the report."""
 
     start_ns: int | None
     end_ns: int
@@ -25,7 +25,7 @@ class Step:
 
     @classmethod
     def of(cls, start_ns: int | None, end_ns: int, heard_ns: int) -> Self:
-        """From the times that a message states."""
+        """Make a step from the times in a message."""
         end_ns = min(end_ns, heard_ns)
         return cls(None if start_ns is None else min(start_ns, end_ns), end_ns, heard_ns)
 

@@ -1,7 +1,7 @@
-"""The template: imports the libraries once, then forks instances that have them in place.
+"""The template: imports the libraries once, then forks instances that have them imported.
 
-Single-threaded, always: a fork copies only the thread that calls it, and a lock that another
-one held would stay locked in the child for good.
+It always has a single thread: a fork copies only the calling thread, so a lock held by another
+thread would stay locked in the child forever.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .template_messages import Exited, Fork, Forked, Ready
 
 
 def role_of(module: str, *forked: Role) -> Role:
-    """The role of a template that is started with ``module`` and forks any of ``forked``."""
+    """Return the role of a template that ``module`` starts and that forks the roles ``forked``."""
     return Role(
         "zygote",
         module,
@@ -59,7 +59,7 @@ def _check_single_threaded() -> None:
 
 
 def _wake_on_child() -> int:
-    """A descriptor that becomes readable when a child ends."""
+    """Return a descriptor that becomes readable when a child ends."""
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, _woken)
@@ -95,7 +95,7 @@ def _serve(roles: Mapping[str, Role], channel: Channel, wakeup: int) -> None:
 def _fork(
     role: Role, device: str, channel: Channel, wakeup: int, channel_fd: int, printed_fd: int
 ) -> int:
-    """The process id of a fork that is ``role``, on the channel ``channel_fd``."""
+    """Fork a process that runs ``role`` on the channel ``channel_fd``; return its process id."""
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
@@ -110,4 +110,4 @@ def _fork(
 
 
 def _woken(number: int, frame: object) -> None:
-    """A handler must be there for the wake-up descriptor to be written."""
+    """Does nothing; without a handler Python does not write to the wake-up descriptor."""

@@ -1,2 +1,2 @@
-"""How machines of one run talk: typed messages over mutual TLS, between ends that share a secret,
-and clocks that are related by asking."""
+"""Communication between the machines of one run: typed messages over mutual TLS between ends that
+share a secret, and estimates of clock offsets."""

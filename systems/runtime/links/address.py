@@ -1,4 +1,4 @@
-"""Which cluster: ``local:N``, nodes on this machine alone, or the address of a Ray head."""
+"""The address of a cluster: ``local:N`` for N nodes on this machine, or that of a Ray head."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _REACH_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class ClusterAddress:
-    """``local`` nodes here, or (0) whatever nodes a Ray cluster has whose head is at ``host``."""
+    """``local`` nodes on this machine, or (0) all nodes of the Ray cluster with head ``host``."""
 
     local: int = 0
     host: str = LOOPBACK
@@ -36,7 +36,7 @@ class ClusterAddress:
         return f"local:{self.local}" if self.local else f"{self.host}:{self.port}"
 
     def check_reachable(self) -> None:
-        """Ray itself would try for a minute."""
+        """Raise ``DeploymentError`` if the head does not answer; Ray would try for a minute."""
         if self.local:
             return
         try:
@@ -48,8 +48,8 @@ class ClusterAddress:
             ) from error
 
     def our_address(self) -> str:
-        """Under which its nodes reach this machine: that of the way to its head. Nothing is
-        sent."""
+        """Return the address of this machine on the route to the head, where nodes can connect to
+        it. Nothing is sent."""
         if self.local:
             return LOOPBACK
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

@@ -1,4 +1,4 @@
-"""Connects the machines of a run. A link is up only once both ends have shown the run's key."""
+"""Connects the machines of a run. A link is up once both ends have proved the run's key."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from .link import Link
 from .tls import CLOSE_S, HANDSHAKE_S, client_context, server_context, why
 
 _MOST_STRANGERS = 64
-"""In their handshakes at once; the one that came first gives way to the next."""
+"""Concurrent handshakes; a further connection cancels the oldest one."""
 _MOST_TOLD = 100
-"""Lines about peers that were refused; more would fill the log."""
+"""Log lines about refused peers; more would fill the log."""
 _BACKLOG = 128
 _RETRY_S = 0.1
-"""After a connection could not be accepted, for want of descriptors for one."""
+"""Pause after a connection could not be accepted, for example without free descriptors."""
 
 
 class StrangerError(ConnectionError):
-    """The other end did not show the key of the run; the text says what it did."""
+    """The other end did not prove the key of the run; the text says what it did."""
 
 
 async def connect(link: Link, host: str, port: int, secret: str) -> None:
-    """``StrangerError`` where the other end does not have the run's key, ``OSError`` where there
-    is none."""
+    """Connect ``link``. Raise ``StrangerError`` if the other end does not have the run's key,
+    ``OSError`` if it does not answer."""
     try:
         await asyncio.get_running_loop().create_connection(
             lambda: link,
@@ -41,8 +41,8 @@ async def connect(link: Link, host: str, port: int, secret: str) -> None:
 
 
 class Listener:
-    """Accepts peers that know ``secret``; ``make`` makes the link of each. ``on_refused`` gets one
-    line for every other peer."""
+    """Accepts peers that know ``secret`` and calls ``make`` for the link of each. It calls
+    ``on_refused`` with one line for every other peer."""
 
     def __init__(
         self, secret: str, make: Callable[[], Link], on_refused: Callable[[str], None]
@@ -55,7 +55,7 @@ class Listener:
         self._accepting: asyncio.Task[None] | None = None
 
     async def open(self, host: str, port: int = 0) -> int:
-        """Listen; the port. ``OSError``."""
+        """Listen and return the port. Raise ``OSError`` if that fails."""
         listening = socket.create_server((host, port), backlog=_BACKLOG)
         listening.setblocking(False)
         self._socket = listening
@@ -63,7 +63,7 @@ class Listener:
         return int(listening.getsockname()[1])
 
     def close(self) -> None:
-        """Accept no more, and hang up on who has not shown the key. Links that are up stay."""
+        """Stop accepting and close connections in their handshake. Established links stay open."""
         for task in (self._accepting, *self._strangers):
             if task is not None:
                 task.cancel()

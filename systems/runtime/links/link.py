@@ -1,4 +1,4 @@
-"""Whole messages over a connection, the length of each first, and who may say what when."""
+"""Length-prefixed messages over a connection, and which messages a peer may send when."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from .tls import CLOSE_S
 
 _PREFIX = 4
 MOST = 64 << 20
-"""Bytes of a message, and of what may wait to be sent; a peer beyond either is given up."""
+"""Maximum bytes of a message and of the send buffer; a peer that exceeds either is closed."""
 MOST_OF_A_STRANGER = 4 << 10
 
 Expected = Mapping[type[Message], Callable[[Any], None]]
-"""What the other end may say now, and what is done with it."""
+"""The messages that the other end may send now, and their handlers."""
 
 
 class Frames:
-    """Contents of messages out of bytes as they come, however they are cut."""
+    """Splits received bytes, in chunks of any size, into the contents of messages."""
 
     def __init__(self, most: int = MOST_OF_A_STRANGER) -> None:
         self.most = most
         self._buffer = bytearray()
 
     def take(self, data: bytes) -> Iterator[bytes]:
-        """``ValueError`` at the first that is longer than ``most``."""
+        """Yield complete messages. Raise ``ValueError`` at one longer than ``most``."""
         self._buffer += data
         while len(self._buffer) >= _PREFIX:
             length = int.from_bytes(self._buffer[:_PREFIX], "big")
@@ -46,8 +46,8 @@ def pack(message: Message) -> bytes:
 
 
 class Link(asyncio.Protocol):
-    """One end, whose other end speaks ``vocabulary``, a union of messages. At first that end may
-    say what is ``expected``, in short messages. ``on_close`` is called once, with the reason."""
+    """One end of a connection. The peer sends messages of the union ``vocabulary``, at first only
+    short ones of ``expected``. ``on_close`` is called once, with the reason."""
 
     def __init__(
         self,
@@ -66,13 +66,13 @@ class Link(asyncio.Protocol):
         self._room.set()
         self.closed = asyncio.Event()
         self.peer = ""
-        """The other end's address, once the link is up. A closed TLS connection has lost it."""
+        """The peer's address, stored when the link is up: a closed TLS connection has lost it."""
 
     def expect(
         self, expected: Expected, *, most: int = MOST, within_s: float | None = None
     ) -> None:
-        """Take these messages from now on and no others, of at most ``most`` bytes. The link is
-        closed after ``within_s`` seconds, unless something else is expected by then."""
+        """Accept only these messages from now on, of at most ``most`` bytes. Close the link after
+        ``within_s`` seconds, unless ``expect`` is called again before."""
         self._expected, self._frames.most = expected, most
         if self._limit is not None:
             self._limit.cancel()
@@ -82,7 +82,7 @@ class Link(asyncio.Protocol):
             self._limit = asyncio.get_running_loop().call_later(within_s, self.close, late)
 
     def send(self, message: Message) -> None:
-        """Send as soon as there is room; dropped once the other end is gone."""
+        """Send as soon as there is room; drop the message if the link is closed."""
         if self._transport is None or self._transport.is_closing():
             return
         self._transport.write(pack(message))
@@ -90,13 +90,13 @@ class Link(asyncio.Protocol):
             self.close("it does not read what it is sent")
 
     def close(self, why: str = "closed") -> None:
-        """At once; what was not sent yet is lost."""
+        """Close at once; unsent messages are lost."""
         self._why = self._why or why
         if self._transport is not None:
             self._transport.abort()
 
     async def finish(self) -> None:
-        """Hang up once everything is sent, or could not be for a while."""
+        """Close once everything is sent, or after ``CLOSE_S``."""
         if self._transport is not None:
             self._transport.close()
             with contextlib.suppress(TimeoutError):
@@ -104,7 +104,7 @@ class Link(asyncio.Protocol):
             self._transport.abort()
 
     async def drain(self) -> None:
-        """Wait until most of what was sent has left."""
+        """Wait until the send buffer is nearly empty."""
         await self._room.wait()
 
     def pause_writing(self) -> None:

@@ -1,7 +1,7 @@
-"""What every channel between machines is made of: tagged messages, and the bounds of their fields.
+"""Base classes of the messages between machines, and the bounds of their fields.
 
-A channel lists its messages in a file of its own. Unknown fields are refused, and so are values out
-of bounds.
+Each protocol defines its messages in its own file. Unknown fields and values out of bounds are
+refused.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ MOST_TEXT = 128 << 10
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Ns = Count
-"""A time of the monotonic clock of the machine that tells it, in nanoseconds."""
+"""A time of the sender's monotonic clock, in nanoseconds."""
 Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z")]
 Label = Annotated[str, Meta(min_length=1, max_length=4096)]
-"""Names a function, a device or a file."""
+"""Name of a function, a device or a file."""
 Text = Annotated[str, Meta(max_length=MOST_TEXT)]
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A part of messages."""
+    """Base class of structures inside messages."""
 
 
 class Message(Part, frozen=True, tag_field="kind", tag=True):
@@ -32,13 +32,13 @@ class Message(Part, frozen=True, tag_field="kind", tag=True):
 
 
 class Ping(Message, frozen=True):
-    """Asks for the time; ``asked_ns`` by the clock of who asks."""
+    """Asks for the time; ``asked_ns`` is by the sender's clock."""
 
     asked_ns: Ns
 
 
 class Pong(Message, frozen=True):
-    """Answers :class:`Ping` with the time ``t_ns`` by the clock of who answers."""
+    """Answers :class:`Ping` with the time ``t_ns`` by the sender's clock; repeats ``asked_ns``."""
 
     asked_ns: Ns
     t_ns: Ns
@@ -49,7 +49,7 @@ def encode(message: Message) -> bytes:
 
 
 def decoder(vocabulary: Any) -> msgspec.msgpack.Decoder[Any]:
-    """Decodes the messages of ``vocabulary``, a union. It raises ``ValueError`` for all others."""
+    """Return a decoder of the union ``vocabulary``; it raises ``ValueError`` for all others."""
     return msgspec.msgpack.Decoder(vocabulary, dec_hook=_model)
 
 
@@ -58,7 +58,7 @@ def one_line(error: Exception) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A pydantic model travels as plain data, and is validated again where it arrives."""
+    """Convert a pydantic model to plain data; the receiver validates it again."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     raise NotImplementedError(f"{type(value).__name__} does not travel between machines")

@@ -1,8 +1,8 @@
-"""Another machine's clock against ours, by questions and answers.
+"""Estimates the offset of another machine's clock by pings.
 
-An answer that left at t by the other clock was sent between our question and its arrival: half the
-time between the two bounds the error, so the quickest exchange tells most (Cristian 1989). Clocks
-drift by parts in a million: only exchanges of the last minute count.
+The other machine reads its clock between our ping and the receipt of its pong. Half of that round
+trip bounds the error, so the fastest exchange is the most accurate (Cristian 1989). Clocks drift by
+parts in a million, so only exchanges of the last minute count.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ WINDOW = 64
 
 
 class Exchange(NamedTuple):
-    """``offset_ns``: their clock less ours, right to ``error_ns``."""
+    """``offset_ns``: their clock minus ours, with an error of at most ``error_ns``."""
 
     offset_ns: int
     error_ns: int
@@ -29,8 +29,8 @@ class Exchange(NamedTuple):
 
 
 class ClockOffset:
-    """The best of the last exchanges. ``same``: it is known to be our very clock, so that nothing
-    is to be corrected and an offset that is measured all the same is a check."""
+    """The best of the last exchanges. ``same``: both ends use the same clock, so times need no
+    correction and the measured offset serves as a check."""
 
     def __init__(self, *, same: bool = False, window: int = WINDOW) -> None:
         self.same = same
@@ -44,24 +44,24 @@ class ClockOffset:
 
     @property
     def measured(self) -> Exchange:
-        """There must have been an exchange."""
+        """The exchange with the smallest error; there must be at least one."""
         return min(self._exchanges, key=lambda exchange: exchange.error_ns)
 
     def ours(self, theirs_ns: int) -> int:
-        """A time of theirs on our clock."""
+        """Convert a time of their clock to ours."""
         return theirs_ns if self.same else theirs_ns - self.measured.offset_ns
 
 
 class Questions:
-    """Asks the other end for its time. What is not an answer to the oldest open question is
-    refused, since it would shift the clock."""
+    """Makes pings and checks the pongs. It accepts only a pong that answers the oldest open ping,
+    since any other would shift the clock."""
 
     def __init__(self, clock: ClockOffset) -> None:
         self.clock = clock
         self._open: deque[int] = deque()
 
     def __len__(self) -> int:
-        """Questions without an answer so far."""
+        """Number of open pings."""
         return len(self._open)
 
     def ask(self, now_ns: int) -> Ping:
@@ -69,15 +69,15 @@ class Questions:
         return Ping(now_ns)
 
     def answered(self, pong: Pong, now_ns: int) -> None:
-        """``ValueError`` for an answer to another question."""
+        """Take a pong. Raise ``ValueError`` if it does not answer the oldest open ping."""
         if not self._open or self._open[0] != pong.asked_ns:
             raise ValueError("an answer to a question that was not asked")
         self.clock.heard(self._open.popleft(), pong.t_ns, now_ns)
 
 
 def clock_id() -> str:
-    """Of this machine's CLOCK_MONOTONIC: the same wherever it is the same clock, which counts from
-    the boot, and may be shifted for a time namespace."""
+    """Identify this machine's CLOCK_MONOTONIC; processes with the same clock get the same text. The
+    clock counts from boot, and a time namespace may shift it."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     try:
         namespace = Path("/proc/self/ns/time").readlink()

@@ -1,4 +1,4 @@
-"""Ray, started here for a run or joined where it runs. It reports nothing to its makers."""
+"""Starts a local Ray for a run, or joins a running one. Usage reports to Ray's makers are off."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from systems.errors import DeploymentError
 from .address import LOOPBACK, ClusterAddress
 
 _LEAST_STORE = 80 << 20
-"""Nothing large passes through Ray's store of objects here; it wants as much."""
+"""Minimum size that Ray accepts for its object store; nothing large passes through it here."""
 _ATTEMPTS = 4
-"""At starting Ray here: it gives itself half a minute, which is not always enough where all cores
-are taken."""
+"""Attempts to start a local Ray: its own timeout of half a minute can be too short when all cores
+are busy."""
 
 
 def check_installed(address: ClusterAddress) -> None:
@@ -27,8 +27,8 @@ def check_installed(address: ClusterAddress) -> None:
 
 
 def connect(address: ClusterAddress, folder: str, cpus: int = 0) -> Any:
-    """The module, connected. A local Ray has its files in ``folder``, listens on loopback to who
-    knows a secret of its own, and has room for ``cpus`` tasks at once. ``DeploymentError``."""
+    """Return the module, connected. A local Ray has its files in ``folder``, listens on loopback,
+    requires a secret token, and runs ``cpus`` tasks at once. Raise ``DeploymentError``."""
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_COLOR_PREFIX": "0"}
     if address.local:
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
@@ -40,7 +40,7 @@ def connect(address: ClusterAddress, folder: str, cpus: int = 0) -> Any:
         try:
             ray.init(**_settings(address, folder, cpus))
             break
-        except Exception as error:  # of any class, as Ray raises them
+        except Exception as error:  # Ray raises errors of any class
             if left:
                 continue
             why = next(iter(str(error).strip().splitlines()), type(error).__name__)

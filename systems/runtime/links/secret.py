@@ -1,5 +1,5 @@
-"""The secret of a run, which its machines share: each derives the run's key and certificate from
-it (:mod:`.tls`)."""
+"""The secret that the machines of a run share; each derives the run's key and certificate from it
+(:mod:`.tls`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import secrets
 
 VARIABLE = "SLBENCH_CLUSTER_SECRET"
-"""Of the environment, since a command line is everybody's to read."""
+"""Environment variable of the secret; every user could read it on a command line."""
 
 
 def make() -> str:
@@ -15,5 +15,5 @@ def make() -> str:
 
 
 def take() -> str:
-    """The secret of this process's environment, which its children are not given."""
+    """Return the secret and remove it from the environment, so that children do not get it."""
     return os.environ.pop(VARIABLE)

@@ -1,8 +1,8 @@
 """Mutual TLS with one key for a run.
 
-Every machine derives the same key and the same self-signed certificate from the secret of the run,
-so that the secret is all that is handed out, and it is never sent. Both ends present this
-certificate and accept no other.
+Every machine derives the same key and the same self-signed certificate from the secret of the run.
+Only the secret is distributed; it is never sent over a link. Both ends present this certificate and
+accept no other.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-# The standard library speaks TLS and cannot make certificates.
+# The standard library supports TLS but cannot make certificates.
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
 HANDSHAKE_S = 10.0
-"""For a peer to prove that it has the key, and for it to introduce itself after that."""
+"""Timeout for a peer to prove that it has the key, and again for its introduction after that."""
 CLOSE_S = 2.0
-"""For a peer to confirm the end of a connection."""
+"""Timeout for a peer to confirm the end of a connection."""
 
 _NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "slbench run")])
 _VALID = datetime(2000, 1, 1), datetime(9999, 12, 31, 23, 59, 59)
-"""Always (RFC 5280, 4.1.2.5): a key lives as long as its run, and calendars of machines differ."""
+"""Always valid (RFC 5280, 4.1.2.5): a key is used for one run only, and machines' dates differ."""
 _SALT = b"slbench: key of a run"
 
 
@@ -56,8 +56,8 @@ def _context(protocol: int, secret: str) -> ssl.SSLContext:
 
 @functools.lru_cache(maxsize=4)
 def _pair(secret: str) -> tuple[bytes, bytes]:
-    """Certificate and key, as PEM. Ed25519 signs deterministically, so that equal secrets make
-    equal certificates. Scrypt makes a secret that was typed costly to guess from the public key."""
+    """Return certificate and key as PEM. Ed25519 signs deterministically, so equal secrets give
+    equal certificates. Scrypt makes a typed secret costly to guess from the public key."""
     seed = hashlib.scrypt(secret.encode(), salt=_SALT, n=1 << 14, r=8, p=1, dklen=32)
     key = Ed25519PrivateKey.from_private_bytes(seed)
     certificate = (
@@ -71,7 +71,7 @@ def _pair(secret: str) -> tuple[bytes, bytes]:
 
 @contextmanager
 def _in_memory(content: bytes) -> Iterator[str]:
-    """A path to ``content``: ``ssl`` reads keys from files only, and this one touches no disk."""
+    """Yield a path to ``content`` in memory: ``ssl`` reads keys only from files."""
     fd = os.memfd_create("slbench-tls")
     try:
         os.write(fd, content)
@@ -89,7 +89,7 @@ _FOREIGN = {
 
 
 def why(error: OSError) -> str:
-    """Why a handshake failed, as a sentence about the other end."""
+    """Explain why a handshake failed, in a sentence about the other end."""
     if isinstance(error, ssl.SSLError):
         known = error.reason in _FOREIGN
         detail = (error.reason or "no reason given").lower().replace("_", " ")

@@ -1,9 +1,10 @@
-"""The platform's front process: ``python -m systems.serverless.live.gateway CONFIG``.
+"""The gateway process: ``python -m systems.serverless.live.gateway CONFIG``.
 
 CONFIG is a JSON file in a folder of its own: {policies, deployment, journal}, the policies by seam.
-Once the endpoint answers, one line of JSON goes to standard output, ``{"port": …}`` or
-``{"error": …}``; after that, nothing. Ends on SIGTERM, on SIGINT, and when the process that started
-it is gone. On a cluster nodes come to ``nodes_port``; requests wait for the first.
+Once the endpoint accepts requests, the gateway prints one line of JSON to standard output,
+``{"port": …}`` or ``{"error": …}``, and nothing after that. It ends on SIGTERM, on SIGINT, and when
+its parent process ends. On a cluster, agents connect to ``nodes_port``; requests wait for the first
+node.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from .weights.auditing import Account
 
 
 async def serve(config: dict[str, Any]) -> None:
-    """Bring the platform up, answer until told to stop, and take it down."""
+    """Start the platform, serve until told to stop, and shut it down."""
     deployment = Deployment.model_validate(config["deployment"])
     tokens = AccessTokens.of_environment()
     check_address(deployment, tokens)
@@ -93,7 +94,7 @@ async def serve(config: dict[str, Any]) -> None:
 
 
 async def _fill_kernel_cache(plan: Plan, journal: Journal) -> None:
-    """On this machine; the agents of a cluster do it on theirs."""
+    """Fill the kernel cache of this machine; on a cluster each agent fills its own."""
     filled = await kernel_cache.fill(plan) if plan.deployment.cluster is None else None
     for name, value in (filled.measured if filled else {}).items():
         journal.measured(name, value)
@@ -118,7 +119,7 @@ def _stop_event() -> asyncio.Event:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    # The starter holds our standard input open; its end means that it is gone.
+    # The parent process holds our standard input open; end of file means that it has ended.
     loop.add_reader(0, _read_stdin, loop, stop)
     return stop
 
@@ -130,22 +131,23 @@ def _read_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
 
 
 def _beside_mps(config: dict[str, Any]) -> AbstractContextManager[dict[str, str]]:
-    """MPS where it is asked for, up before the first of CUDA's processes and until the last."""
+    """Run MPS, if it is configured, from before the first CUDA process until after the last."""
     if not config["deployment"]["options"].get("mps"):
         return nullcontext({})
     return mps.running(Path(config["journal"]).parent / "mps")
 
 
 def _tidy_up(config: Path) -> None:
-    """Whoever started this process removes its files, unless it is gone. It holds our standard
-    input open for as long as we live; that it is still our parent says less, for files are closed
-    before children are handed over."""
+    """Remove the files of this process if its parent has ended; a live parent removes them itself.
+    End of file on standard input, which the parent holds open, tells it. The parent pid is no test:
+    a dying process closes its files before its children get a new parent."""
     if select.select([0], [], [], 0)[0] and not os.read(0, 1):
         shutil.rmtree(config.parent, ignore_errors=True)
 
 
 def _is_our_fault(record: logging.LogRecord) -> bool:
-    """Not what a client got wrong: it has its answer, and the log would quote its prompt."""
+    """Drop client errors from the log: the client has its response, and a log line would quote its
+    prompt."""
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, HttpProcessingError)
 
@@ -163,7 +165,7 @@ def main() -> int:
 def _main(config: dict[str, Any]) -> int:
     try:
         with _beside_mps(config) as variables:
-            os.environ |= variables  # what the node's processes are started with
+            os.environ |= variables  # the environment of the node's processes
             uvloop.run(serve(config))
     except SystemsError as error:
         print(json.dumps({"error": str(error), "kind": type(error).__name__}), flush=True)

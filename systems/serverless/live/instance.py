@@ -1,8 +1,8 @@
-"""One function's process: loads what it is told to, prefills batches, decodes the rest.
+"""The process of one function: loads artifacts, prefills batches and decodes running requests.
 
-Between two steps it looks at its channel, so a new batch joins those being decoded after at most
-one step. With nothing to do it prepares its engine for what may come, a little
-at a time. It answers with token ids; text is the gateway's business.
+It polls its channel between two steps, so a new batch waits for at most one decode step. When idle
+it prepares its engine for later requests in small steps. It returns token ids; the gateway converts
+them to text.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main(channel: Channel) -> int:
 
 
 class Instance:
-    """State of the process: artifacts as they come, then an engine and its batches."""
+    """State of the process: loaded artifacts, the engine and its batches."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -57,7 +57,7 @@ class Instance:
         self._place: device_backend.DeviceBackend
         self._layout: BackboneLayout
         self._weights: BackboneWeights | None = None
-        self._adapter: Any = None  # in the form that its place takes it in
+        self._adapter: Any = None  # in the form that its device backend takes
         self._engine: Batching | None = None
         self._arrived: dict[int, GenerationRequest] = {}
         self._batches: deque[tuple[int, Sequence[int]]] = deque()
@@ -86,7 +86,7 @@ class Instance:
         self._channel.send(Started(time.monotonic_ns()))
 
     def run(self) -> int:
-        """Serve until told to stop; the exit status."""
+        """Serve until told to stop; return the exit status."""
         while not self._stopped:
             self._listen()
             if self._batches:
@@ -98,8 +98,8 @@ class Instance:
         return 0
 
     def _listen(self) -> None:
-        """Take every message there is; where there is nothing to do, wait for one. Nothing here
-        may hold the engine: a message may be to let go of it."""
+        """Handle all pending messages; when idle, wait for one. This function keeps no reference to
+        the engine, because a message may release it."""
         received = self._channel.receive(0 if self._busy() else None)
         while received is not None and not self._stopped:
             message, fds = received
@@ -115,7 +115,7 @@ class Instance:
     # -- artifacts --------------------------------------------------------------------------
 
     def _begin(self, message: m.Begin, fds: list[int]) -> None:  # noqa: ARG002
-        """A spare is made an instance."""
+        """Turn a prewarmed process into an instance."""
         self.begin()
 
     def _configure(self, message: m.Configure, fds: list[int]) -> None:  # noqa: ARG002
@@ -135,7 +135,8 @@ class Instance:
             self._channel.send(m.ArtifactLoaded(artifact))
 
     def _settle_in(self) -> None:
-        """Before anything of a tenant's is read; libraries, when imported, want to see more."""
+        """Tighten the sandbox before the process reads any file of a tenant, but after it imported
+        the libraries, which need access to more paths."""
         own = (self._config.model_dir, self._config.adapter)
         paths = [Path(path) for path in own if path]
         confine.settle_in(self._config.device, paths, self._config.memory_bytes)
@@ -145,8 +146,8 @@ class Instance:
         process.import_libraries()
 
     def _load_backbone(self, message: m.LoadArtifact, fds: list[int]) -> None:
-        """Map the shared copy that came along, or read one of its own. A spare that was made an
-        instance has mapped it."""
+        """Map the shared copy that came with the message, or read a private one. An instance made
+        from a prewarmed process has already mapped it."""
         from systems.engine.checkpoint import BackboneLayout
 
         if self._weights is not None:
@@ -163,18 +164,18 @@ class Instance:
         )
 
     def _load_adapter(self, message: m.LoadArtifact, fds: list[int]) -> None:  # noqa: ARG002
-        """Nothing is left of it where a device had to be waited for anyway, or where it stayed in
-        the container when it was offloaded."""
+        """Read the adapter, unless it was read during device startup or is still in the container
+        after an offload."""
         self._read_adapter()
 
     def _read_adapter(self) -> None:
-        """As it was deployed: what is in the ledger is its size of then."""
+        """Read the adapter as it was deployed: the memory ledger holds its size at deployment."""
         if self._adapter is None and self._config.adapter:
             folder = Path(self._config.adapter)
             self._adapter = self._place.adapter(folder, self._layout, self._config.stamps)
 
     def _load_kernels(self, message: m.LoadArtifact, fds: list[int]) -> None:  # noqa: ARG002
-        """Make ready whatever the first request would otherwise wait for, and build the engine."""
+        """Build the engine and prepare all that the first request would otherwise wait for."""
         assert self._weights is not None, "artifacts are loaded in order of precedence"
         if self._engine is not None and self._place.adapt(self._engine, self._adapter):
             return
@@ -182,8 +183,8 @@ class Instance:
         self._unprepared = True
 
     def _offload(self, message: m.OffloadArtifacts, fds: list[int]) -> None:  # noqa: ARG002
-        """Let go of artifacts; what they held goes back with the last reference to it: the
-        engine's slabs, the adapter's tensors, the mapping of the backbone."""
+        """Release artifacts. Dropping the last reference frees their memory: the engine's slabs,
+        the adapter's tensors, the mapping of the backbone."""
         for artifact in set(message.artifacts) - self._place.in_container:
             setattr(self, _HELD_AS[artifact], None)
         gc.collect()
@@ -199,7 +200,7 @@ class Instance:
         self._batches.append((message.batch, message.requests))
 
     def _cancel(self, message: Cancel, fds: list[int]) -> None:  # noqa: ARG002
-        """Forget a request, whether it is being decoded or its batch has yet to run."""
+        """Cancel a request that is being decoded or waits in a batch."""
         request = message.request
         if self._arrived.pop(request, None) is None and self._engine is not None:
             self._engine.cancel(request)

@@ -1,4 +1,4 @@
-"""What the gateway and its instances, loaders and auditors say to each other."""
+"""Messages between the gateway and its instances, loaders and auditors."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from systems.runtime.messages import (
 from ..core.artifacts import Artifact
 
 IpcHandle = Annotated[str, Meta(max_length=128)]
-"""64 bytes of a cudaIpc handle in hexadecimal; empty where there is none."""
+"""The 64 bytes of a cudaIpc handle in hexadecimal; empty if there is none."""
 Stamp = tuple[int, ...]
 
 
 class CopySum(Part, frozen=True):
-    """A shared copy's checksum, below 2^64, and when the copy was read for it."""
+    """Checksum of a shared copy, below 2^64, and the time span in which the copy was read."""
 
     checksum: Annotated[int, Meta(ge=0)]
     start_ns: Nanoseconds
@@ -49,16 +49,16 @@ class CopySum(Part, frozen=True):
 
 
 class SlotShape(Part, frozen=True):
-    """The adapter slot that an engine is built around before its adapter is known."""
+    """Shape of the adapter slot of an engine that is built before its adapter is known."""
 
     rank: PositiveCount
     targets: tuple[Name, ...]
 
 
 class Configure(Message, frozen=True):
-    """Tells an instance which function it serves. ``stamps`` are those of the adapter's files
-    when it was deployed; ``memory_bytes`` is what the instance may take (None: unbounded);
-    ``slot`` is for a prewarmed process, which has no adapter yet."""
+    """Tells an instance which function it serves. ``stamps`` identify the adapter's files at
+    deployment; ``memory_bytes`` limits the instance's memory (None: unbounded); ``slot`` is for a
+    prewarmed process, which has no adapter yet."""
 
     function: Name
     model_dir: Name
@@ -73,12 +73,12 @@ class Configure(Message, frozen=True):
 
 
 class Begin(Message, frozen=True):
-    """Makes a prewarmed process an instance."""
+    """Turns a prewarmed process into an instance."""
 
 
 class LoadArtifact(Message, frozen=True, tag="load"):
-    """Tells to load ``artifact``; ``layout`` of a backbone, and ``handle`` of a shared copy where
-    no descriptor comes along."""
+    """Load ``artifact``. ``layout`` is for a backbone; ``handle`` is for a shared copy that is not
+    sent as a descriptor."""
 
     artifact: Artifact
     layout: Document | None = None
@@ -86,13 +86,13 @@ class LoadArtifact(Message, frozen=True, tag="load"):
 
 
 class OffloadArtifacts(Message, frozen=True, tag="offload"):
-    """Tells to let go of ``artifacts``."""
+    """Release ``artifacts``."""
 
     artifacts: tuple[Artifact, ...]
 
 
 class RunBatch(Message, frozen=True, tag="run"):
-    """Tells to prefill requests that were handed over, as one batch."""
+    """Prefill requests, sent before with ``Request``, as one batch."""
 
     batch: Count
     requests: tuple[RequestId, ...]
@@ -102,23 +102,23 @@ class RunBatch(Message, frozen=True, tag="run"):
 
 
 class ArtifactLoaded(Message, frozen=True, tag="loaded"):
-    """``artifact`` is in place."""
+    """``artifact`` is loaded."""
 
     artifact: Artifact
 
 
 class Offloaded(Message, frozen=True):
-    """Artifacts were let go of, as told."""
+    """The artifacts of an ``OffloadArtifacts`` are released."""
 
 
 class Cancelled(Message, frozen=True):
-    """A withdrawn request is forgotten."""
+    """A request was cancelled and its state removed."""
 
     request: RequestId
 
 
 class Prefilled(Message, frozen=True):
-    """A batch had its prefill, which gave each of its requests a token."""
+    """The prefill of a batch ended; it produced one token for each request."""
 
     batch: Count
     start_ns: Nanoseconds
@@ -134,14 +134,14 @@ class Decoded(Message, frozen=True):
 
 
 Progress = Prefilled | Decoded | Cancelled
-"""What an instance says of its requests."""
+"""Messages of an instance about its requests."""
 
 # -- loaders and auditors ---------------------------------------------------------------------
 
 
 class FillCopy(Message, frozen=True, tag="load"):
-    """Tells a loader to read a checkpoint into a shared copy: the memory file that comes along, or
-    device memory that is shared by ``sharing``. ``audited``: sum it when it is filled."""
+    """Read a checkpoint into a shared copy: the memory file sent with the message, or device memory
+    shared by the method ``sharing``. ``audited``: compute the checksum of the filled copy."""
 
     device: Name
     sharing: Name
@@ -151,18 +151,18 @@ class FillCopy(Message, frozen=True, tag="load"):
 
 
 class DropCopy(Message, frozen=True, tag="drop"):
-    """Tells a loader whose memory the copy is to let go of it."""
+    """Tells the loader that owns the copy's memory to release it."""
 
 
 class CopyLoaded(Message, frozen=True, tag="loaded"):
-    """The copy is filled. Device memory comes as a descriptor or as ``handle``."""
+    """The copy is filled. Device memory is returned as a descriptor or as ``handle``."""
 
     handle: IpcHandle = ""
     sum: CopySum | None = None
 
 
 class SumCopy(Message, frozen=True, tag="sum"):
-    """Tells an auditor to sum ``nbytes`` of the copy that comes along, or is behind ``handle``."""
+    """Compute the checksum of ``nbytes`` of the copy, sent as a descriptor or as ``handle``."""
 
     device: Name
     nbytes: Count
@@ -170,7 +170,7 @@ class SumCopy(Message, frozen=True, tag="sum"):
 
 
 class Summed(Message, frozen=True):
-    """A copy was summed."""
+    """The checksum of a copy."""
 
     sum: CopySum
 

@@ -1,4 +1,4 @@
-"""Carries the controller's actions out on this machine, and reports what came of them."""
+"""Carries out the controller's actions on this machine and reports the results as events."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from .weights.handle import SharedWeightsHandle
 
 @dataclass(slots=True, eq=False)
 class LiveInstance:
-    """What the node knows of an instance: its process, and what it went through to be ready."""
+    """The node's state of one instance: its process, and the stages of its provisioning."""
 
     id: int
     function: str
@@ -43,12 +43,12 @@ class LiveInstance:
     child: Child | None = None
     timeline: Timeline = field(default_factory=Timeline.empty)
     metered_from: tuple[int, int] | None = None
-    """When it was first told to load something of its function's, and the processor time that its
-    process had used by then; from there on it is the function's."""
+    """When it was first told to load an artifact of its function, and the processor time that its
+    process had used until then. Later processor time counts for the function."""
     giving_back: frozenset[Artifact] = frozenset()
     stopping: bool = False
     offloading: asyncio.TimerHandle | None = None
-    """The end of its time to give artifacts back."""
+    """Timeout for releasing the offloaded artifacts."""
     reason: str = ""
 
     def offloaded(self) -> None:
@@ -59,26 +59,26 @@ class LiveInstance:
 
 @dataclass(slots=True, eq=False)
 class StoredCopy:
-    """A shared backbone: what it is mapped by (on a device nothing until it is loaded), and the
-    loading of it."""
+    """A shared backbone: the handle that maps it (empty for device memory until it is loaded), and
+    its loader."""
 
     weights_handle: SharedWeightsHandle
     load: int
-    """Which loading of it this is."""
+    """Number of this load; a dropped copy that is loaded again has another."""
     loader: Child | None = None
     keeper: Child | None = None
-    """Its loader once it is loaded, where the memory would go with that."""
+    """The loader of a loaded copy, where the memory is freed when the loader ends."""
     sum: Sum | None = None
-    """Made last, where there are audits."""
+    """The latest checksum, if audits are on."""
     timeline: Timeline = field(default_factory=Timeline.empty)
     reason: str = ""
 
 
 class Node:
-    """Processes and memory files of one machine. ``post`` takes the events it sees;
-    ``on_tokens`` the tokens of an instance (its id and the message); ``on_isolation_gap`` what
-    isolation lacks; ``on_audit`` each audit of a shared copy; ``on_metered`` the processor time of
-    an instance (by id) so far; ``on_problem`` what went wrong that no client saw."""
+    """Processes and memory files of one machine. It calls ``post`` with each event, ``on_tokens``
+    with the id of an instance and its tokens, ``on_isolation_gap`` with each isolation gap,
+    ``on_audit`` with each audit of a shared copy, ``on_metered`` with the id of an instance and its
+    processor time so far, and ``on_problem`` with each failure that no client sees."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class Node:
             act.DropBackbone: self._drop_backbone,
         }
 
-    # -- those that are given up ------------------------------------------------------------
+    # -- processes that the liveness monitor gives up ---------------------------------------
 
     def _children(self) -> list[Child]:
         found = [live.child for live in self.instances.values() if live.child]
@@ -165,7 +165,7 @@ class Node:
         )
 
     def _take_prewarmed(self, instance: LiveInstance, action: act.StartInstance) -> Child | None:
-        """A process that is there, and says so again."""
+        """Turn a prewarmed process into the instance; it sends ``Started`` a second time."""
         backbone = self._plan.functions[action.function].backbone
         prewarmed_process = self._prewarmed.take(backbone, action.device) if action.forked else None
         if prewarmed_process is None:
@@ -179,7 +179,7 @@ class Node:
         return child
 
     def _refill_prewarmed(self, instance: LiveInstance) -> None:
-        """Spares are made when an instance is ready: before, they would be in its way."""
+        """Start prewarmed processes once the instance is ready; earlier they would slow it."""
         if instance.copy is not None and self._processes.template is not None:
             self._prewarmed.refill(instance.copy)
 
@@ -203,7 +203,7 @@ class Node:
                 self._on_tokens(instance.id, message)
 
     def _offloaded(self, instance: LiveInstance) -> None:
-        """Its bytes count as free if they are: it is seen to have let go of a shared copy."""
+        """Report the memory as free. Kill an instance that still maps the shared copy."""
         copy = self.copies.get(instance.copy) if instance.copy is not None else None
         fd = copy.weights_handle.fd if copy and self._plan.device == "cpu" else None
         pid = instance.child.pid if instance.child else None
@@ -214,7 +214,7 @@ class Node:
             self._post(ev.ArtifactsOffloaded(instance.id))
 
     def _distrust(self, instance: LiveInstance, verdict: str) -> None:
-        """End an instance; nothing that it has still to say counts."""
+        """Kill an instance and ignore all further messages from it."""
         assert instance.child is not None
         self._on_problem(f"{instance.function}: its instance {verdict}; it was ended")
         instance.child.verdict = verdict
@@ -222,7 +222,7 @@ class Node:
         kill(instance.child)
 
     def _meter(self, instance: LiveInstance) -> None:
-        """Tell of the processor time that it has used since it is its function's."""
+        """Report the processor time that counts for the instance's function."""
         child = instance.child
         if child is None or child.pid is None or instance.metered_from is None:
             return
@@ -277,19 +277,19 @@ class Node:
             live.offloading = asyncio.get_running_loop().call_later(grace_s, self._overdue, live)
 
     def _overdue(self, live: LiveInstance) -> None:
-        """Others wait for the memory that it was told to give back."""
+        """Kill an instance that did not release its artifacts: others wait for that memory."""
         if live.child is not None:
             live.child.verdict = "it kept artifacts that it was told to give back"
             kill(live.child)
 
     def send(self, instance: int, message: Message) -> None:
-        """A message to an instance; lost with it where it is gone."""
+        """Send a message to an instance; drop it if the instance has ended."""
         live = self.instances.get(instance)
         if live is not None and live.child is not None:
             live.child.channel.send(message)
 
     def provisioned(self, instance: int) -> Provisioned:
-        """All that had to happen before it could run."""
+        """Return the stages of the template, the shared copy and the instance itself."""
         live = self.instances.get(instance)
         if live is None:
             return Provisioned()
@@ -342,7 +342,7 @@ class Node:
         message: Message,
         fds: list[int],
     ) -> None:
-        """One word counts, as long as the copy is wanted."""
+        """Take the loader's first result; ignore it if the copy was dropped."""
         if stored.loader is None or stored.reason:
             close_all(fds)
         elif isinstance(message, Failed):
@@ -367,7 +367,7 @@ class Node:
             stored.keeper = loader
             self._on_isolation_gap(cuda_ipc.ISOLATION_GAP)
         else:
-            # Nobody watches it any more, and it has nothing to do but to end.
+            # The liveness monitor no longer includes this loader, and it should end by itself.
             asyncio.get_running_loop().call_later(GRACE_S, kill, loader)
 
     def _loader_ended(self, key: CopyKey, stored: StoredCopy, returncode: int | None) -> None:
@@ -382,7 +382,7 @@ class Node:
         self._close(action.copy)
 
     def _close(self, key: CopyKey) -> None:
-        """Let go of a copy: what its loader says from now on is about nothing."""
+        """Release a copy and end its loader, whose later messages are ignored."""
         stored = self.copies.pop(key, None)
         if stored is None:
             return
@@ -417,7 +417,7 @@ class Node:
     # -- the end ----------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """End every process, forks before the template that reaps them."""
+        """Kill every process, forks before the template that reaps them."""
         self._watch.close()
         if self._audits:
             self._audits.close()

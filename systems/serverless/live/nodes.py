@@ -1,4 +1,4 @@
-"""What the platform asks of a machine, be it this one or another."""
+"""The interface of a node to the platform, for this machine and for remote ones."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from systems.runtime.messages import Message
 
 
 class Provisioned(NamedTuple):
-    """All that had to happen before an instance could run, whoever asked for it, on the gateway's
-    clock; ``up_ns``: since when its process is up, 0 where it is not."""
+    """All stages before an instance could run, also those started for others, on the gateway's
+    clock; ``up_ns`` is when its process came up, 0 if it is not up."""
 
     spans: tuple[Span, ...] = ()
     up_ns: int = 0
 
 
 class AnyNode(Protocol):
-    """Carries actions out on one machine. What it sees of them goes to whoever made it."""
+    """Carries out actions on one machine. It reports results through callbacks of its creator."""
 
     @property
     def do(self) -> Mapping[type, Callable[[Any], None]]:
-        """By type of action: takes it and returns at once."""
+        """Handlers by type of action; each returns at once."""
 
     @property
     def threads(self) -> int | None:
-        """CPU threads of an instance there; None: as the deployment says."""
+        """CPU threads of an instance on this node; None: the number in the deployment."""
 
     def send(self, instance: int, message: Message) -> None:
-        """A message to an instance; lost with it where it is gone."""
+        """Send a message to an instance; drop it if the instance has ended."""
 
     def provisioned(self, instance: int) -> Provisioned: ...
 
     async def close(self) -> None:
-        """End every process there."""
+        """End every process of the node."""

@@ -1,10 +1,10 @@
-"""Processes on a card that hold context, kernels and graphs, and belong to no function yet: the
-*kernels* artifact, ready before it is called for.
+"""Prewarmed processes: they hold the device context, kernels and graphs (the *kernels* artifact)
+before a request needs them, and belong to no function yet.
 
-A spare is forked of the template, maps a shared backbone, and builds its engine around an empty
-adapter slot. An instance that starts takes over the one that is furthest, and owes its adapter
-beside what that one still owes; another spare is made in its place. One has never served anybody,
-so nothing of a function can be left in it.
+A prewarmed process is forked from the template, maps a shared backbone, and builds its engine
+around an empty adapter slot. A starting instance takes over the one with most artifacts loaded,
+then loads the rest and its adapter; a new prewarmed process replaces it. A prewarmed process has
+never served a request, so it holds no data of a function.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _STAGES = (Stage.WARMING, *(Stage(artifact.value) for artifact in _LOADS))
 
 
 class Copy(Protocol):
-    """A shared backbone as the node keeps it."""
+    """A shared backbone of the node."""
 
     weights_handle: SharedWeightsHandle
 
 
 @dataclass(slots=True, eq=False)
 class PrewarmedProcess:
-    """``timeline``: what its process went through, which is its instance's once it is taken."""
+    """``timeline``: stages of its process, which the instance that takes it inherits."""
 
     copy: CopyKey
     child: Child | None = None
@@ -59,8 +59,8 @@ class PrewarmedProcess:
         return Artifact.KERNELS in self.loaded
 
     def become(self, on_message: Says, on_exit: Callable[[int | None], None]) -> Child:
-        """Taken: from now on it is an instance's process. What it still owes as a spare comes
-        first, and its instance hears nothing of that but of a failure."""
+        """Turn it into an instance's process. It first loads its remaining prewarm artifacts; until
+        then the instance receives only failures from it."""
         assert self.child is not None
         self._owner = on_message
         self.child.on_exit = on_exit
@@ -78,7 +78,7 @@ class PrewarmedProcess:
             self.loaded.append(message.artifact)
 
     def _next(self, stage: Stage) -> None:
-        """``stage`` is over; what it loads next has begun, since all was asked for at once."""
+        """End ``stage`` and begin the next: all loads are requested at once and run in order."""
         now = time.monotonic_ns()
         self.timeline.end(stage, now)
         follows = _STAGES[_STAGES.index(stage) + 1 :]
@@ -88,7 +88,7 @@ class PrewarmedProcess:
 
 class PrewarmedProcesses:
     """Keeps ``plan.options.prewarmed`` processes for each of ``copies``. ``fork`` starts a process
-    that can become an instance; ``end`` ends one."""
+    that can become an instance; ``end`` kills one."""
 
     def __init__(
         self, plan: Plan, copies: Mapping[CopyKey, Copy], fork: Fork, end: Callable[[Child], None]
@@ -123,7 +123,7 @@ class PrewarmedProcesses:
                 lambda returncode: self._pool.lose(prewarmed_process),  # noqa: ARG005
             )
         except OSError:
-            return None  # an instance will have to start the longer way
+            return None  # the next instance starts without a prewarmed process
         shape = slot_shape(self._plan, key.backbone)
         channel = prewarmed_process.child.channel
         channel.send(self._plan.configuration(key.backbone, shape))
@@ -142,7 +142,7 @@ class PrewarmedProcesses:
 
 
 def slot_shape(plan: Plan, backbone: str) -> SlotShape | None:
-    """Rank and targets that most adapters of ``backbone`` have; None where it has no adapter."""
+    """Return the most common rank and targets of the adapters of ``backbone``; None without any."""
     found = Counter(
         (files.rank, tuple(sorted(files.targets)))
         for name, files in plan.adapters.items()

@@ -1,4 +1,4 @@
-"""The processes of a node, and the entry point that starts one from nothing.
+"""The process roles of a node, and the entry point that starts one in a new interpreter.
 
 python -m systems.serverless.live.roles ROLE FD PARENT DEVICE
 """
