@@ -73,7 +73,7 @@ class Journal:
         self._write("isolation_gap", text=text)
 
     def _write(self, kind: str, **fields: Any) -> None:
-        if self._lost and self._append("problem", {"text": f"{self._lost} lines of evidence lost"}):
+        if self._lost and self._append("problem", {"text": f"{self._lost} journal lines lost"}):
             self._lost = 0
         if self._lost or not self._append(kind, fields):
             self._lost += 1
@@ -127,7 +127,7 @@ def _read_line(line: bytes, place: str) -> tuple[str, Any]:
         return kind, _READERS[kind](fields)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise SystemTraceError(f"{place}: is no line of a journal ({reason})") from error
+        raise SystemTraceError(f"{place}: is not a journal line ({reason})") from error
 
 
 def _read_request(fields: dict[str, Any]) -> RequestTrace:

@@ -168,13 +168,13 @@ class Processes:
 
     def _condemn(self, child: Child, why: str) -> None:
         """Kill a child that sent an invalid message."""
-        child.verdict = f"it said what it may not say: {why}"
+        child.verdict = f"it sent an invalid message: {why}"
         _LOG.warning("%s %s is ended: %s", child.role, child.pid, child.verdict)
         kill(child)
 
     def _hung_up(self, child: Child) -> None:
-        """Handle a closed channel: the child has ended, or is killed after a grace period. Without
-        a template (which ends with its forks) no process reaps a fork, so it counts as ended now."""
+        """Handle a closed channel: the child has ended, or is killed after a grace period. If the
+        template has ended, its forks die with it and cannot be reaped: the fork counts as ended."""
         if child.popen is None and self.template is None:
             self._ended(child, None)
         else:

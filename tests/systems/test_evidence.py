@@ -102,5 +102,5 @@ def test_a_line_that_no_journal_writes_is_named(tmp_path: Path, line: str) -> No
     path = tmp_path / "journal.jsonl"
     good = b'{"kind":"problem","text":"one"}\n'
     path.write_bytes(good + line.encode(errors="surrogateescape") + b"\n")
-    with pytest.raises(SystemTraceError, match=r"^journal\.jsonl, line 2: is no line of a journal"):
+    with pytest.raises(SystemTraceError, match=r"^journal\.jsonl, line 2: is not a journal line"):
         read(path)

@@ -43,7 +43,7 @@ class ClusterAddress:
             socket.create_connection((self.host, self.port), _REACH_S).close()
         except OSError as error:
             raise DeploymentError(
-                f"cluster {self.text}: nobody answers there ({error}); start its head with"
+                f"cluster {self.text}: cannot connect to its head ({error}); start it with"
                 f" ray start --head --node-ip-address={self.host} --port={self.port}"
             ) from error
 

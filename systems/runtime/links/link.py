@@ -78,7 +78,7 @@ class Link(asyncio.Protocol):
             self._limit.cancel()
             self._limit = None
         if within_s is not None:
-            late = f"it did not say within {within_s:g} s what it was expected to"
+            late = f"it did not send an expected message within {within_s:g} s"
             self._limit = asyncio.get_running_loop().call_later(within_s, self.close, late)
 
     def send(self, message: Message) -> None:

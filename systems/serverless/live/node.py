@@ -209,7 +209,7 @@ class Node:
         pid = instance.child.pid if instance.child else None
         given = Artifact.BACKBONE in instance.giving_back
         if given and fd is not None and pid is not None and mappings.holds(pid, fd):
-            self._distrust(instance, "said that it had let go of its backbone, and still holds it")
+            self._distrust(instance, "reported that it released its backbone, but still maps it")
         else:
             self._post(ev.ArtifactsOffloaded(instance.id))
 

@@ -1,8 +1,8 @@
-"""Nodes beyond the gateway's process: agents on other machines, and the gateway's way to them.
+"""Nodes outside the gateway's process: agents on other machines, and their links to the gateway.
 
-    gateway ── TLS, a connection a node: actions and prompts out, events and tokens back ── agent
-    steward ── Ray: an actor on each machine, which starts that machine's agent ── actor
+    gateway ── TLS, one connection per node: actions, prompts out; events, tokens back ── agent
+    node supervisor ── Ray: an actor on each machine, which starts that machine's agent ── actor
 
-Ray finds the machines, starts agents there and ends them; nothing of a request passes through it.
-Only the steward's process and the actors' import it.
+Ray finds the machines, starts agents on them and ends them; no data of a request passes through it.
+Only the node supervisor and the actors import it.
 """

@@ -1,7 +1,7 @@
-"""What Ray runs on each machine: an actor that starts that machine's agent and waits for its end.
+"""The Ray actor on each machine: it starts that machine's agent and waits for its end.
 
-The agent is a process of its own, so that Ray's threads take nothing from it and it inherits none
-of Ray's environment; it ends with its actor, by the kernel's hand.
+The agent is a process of its own, so that it shares no processor time with Ray's threads and does
+not inherit Ray's environment. The kernel kills it when its actor ends.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from systems.runtime.links import secret
 
 
 class NodeAgent:
-    """One agent's life: ``start`` once, then ``wait``."""
+    """Runs one agent: call ``start`` once, then ``wait``."""
 
     def __init__(self) -> None:
         self._agent: subprocess.Popen[str] | None = None
@@ -26,8 +26,9 @@ class NodeAgent:
     def start(
         self, gateway: str, port: int, name: str, key: str, cores: Sequence[int]
     ) -> dict[str, Any]:
-        """``{"joined": NAME}`` once the gateway uses it, ``{"error": …}`` where it does not.
-        ``cores``: those it and its instances are held to; none: all that this process has."""
+        """Start the agent. Return ``{"joined": NAME}`` once the gateway uses it, or
+        ``{"error": …}``. ``cores`` limits the cores of the agent and its instances; empty: all
+        cores of this process."""
         command = [sys.executable, "-m", f"{__package__}.agent", gateway, str(port), name]
         held = [",".join(map(str, cores))] if cores else []
         self._agent = subprocess.Popen(
@@ -42,6 +43,6 @@ class NodeAgent:
         return json.loads(line) if line else {"error": f"{name}: its agent ended at once"}
 
     def wait(self) -> int:
-        """The agent's exit status, once it has ended."""
+        """Wait for the agent's end and return its exit status."""
         assert self._agent is not None, "start comes first"
         return self._agent.wait()

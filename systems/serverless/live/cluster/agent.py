@@ -1,10 +1,11 @@
-"""The agent of one machine: a node, told what to do over a link to the gateway.
+"""The agent of one machine: runs a node that the gateway controls over a link.
 
     python -m systems.serverless.live.cluster.agent GATEWAY PORT NAME PARENT [CORES]
 
-The secret of the run is in the environment. Once the gateway uses this node, or will not, one line
-of JSON goes to standard output: ``{"joined": NAME}`` or ``{"error": …}``. Ends with its link, with
-its parent, and when it has not heard of the gateway for a while; whatever it started ends with it.
+The secret of the run is in the environment. Once the gateway accepts or refuses this node, the
+agent prints one line of JSON: ``{"joined": NAME}`` or ``{"error": …}``. It ends when its link
+closes, when its parent ends, and after ``SILENCE_S`` without a message from the gateway; all
+processes that it started end with it.
 """
 
 from __future__ import annotations
@@ -45,15 +46,14 @@ from . import models
 from .memory import EVERY_S, read_memory
 
 SILENCE_S = 15.0
-"""Without a word from the gateway, which asks for the time every second."""
+"""Timeout without a message from the gateway, which sends a ping every second."""
 
 
 class Agent:
-    """``ended`` is set once there is nothing more to do, with the reason in ``why``, empty where
-    all went well."""
+    """``ended`` is set at the end; ``why`` is the reason then, empty for a normal end."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.why = name, "it never came to be used"
+        self.name, self.why = name, "the gateway did not use it"
         self.ended = asyncio.Event()
         self.node: Node | None = None
         self.link = Link(msg.FromGateway, self._at_first(), self._closed)
@@ -61,10 +61,10 @@ class Agent:
         self._heard = self._loop.time()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    # -- being let in -----------------------------------------------------------------------
+    # -- joining ----------------------------------------------------------------------------
 
     def introduce(self) -> None:
-        """Say who this is, once the gateway has shown that it has the key of the run."""
+        """Send the hello, once the gateway has proved that it has the key of the run."""
         self.link.expect(self._at_first())
         self.link.send(msg.AgentHello(msg.VERSION, self.name, clock_id()))
 
@@ -88,7 +88,7 @@ class Agent:
         self._spawn(self._prepare(offer))
 
     async def _prepare(self, offer: msg.Offer) -> None:
-        """Look into every file here, make what a seed makes, and offer what this machine has."""
+        """Check all model files, make those that come from a seed, and offer the devices."""
         try:
             plan = await asyncio.to_thread(_plan, offer)
             await kernel_cache.fill(plan)
@@ -124,7 +124,7 @@ class Agent:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    # -- being a node -----------------------------------------------------------------------
+    # -- serving as a node ------------------------------------------------------------------
 
     def _carry_out(self, message: msg.Carried) -> None:
         assert self.node is not None, "a node is told what to do once it is ready"
@@ -179,7 +179,7 @@ class Agent:
         self._end("")
 
     def _closed(self, why: str) -> None:
-        """Once it was used, the gateway's end is the end of the run."""
+        """End. If the gateway used this node, a closed link is the normal end of the run."""
         self._end(self.why and f"{self.name}: {why}")
 
     def _end(self, why: str) -> None:
@@ -188,7 +188,7 @@ class Agent:
             self.ended.set()
 
     async def until_the_end(self) -> None:
-        """Serve until the link is gone, or silent."""
+        """Serve until the link is closed or silent."""
         while not self.ended.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.ended.wait(), SILENCE_S / 3)
@@ -206,7 +206,7 @@ def _span(span: Span) -> msg.StageSpan:
 
 
 def _plan(offer: msg.Offer) -> Plan:
-    """Of the deployment as it is on this machine, once it is known to be the gateway's."""
+    """Make the plan for this machine, and check that its models are the same as the gateway's."""
     plan = make_plan(models.here(offer.deployment, Path(offer.cache)), forks=offer.forks)
     check_machine(plan.deployment)
     models.check_same(models.prints(plan), offer.prints)
@@ -214,7 +214,7 @@ def _plan(offer: msg.Offer) -> Plan:
 
 
 async def run(gateway: str, port: int, name: str, key: str) -> str:
-    """An agent to its end; why it failed, or nothing. ``key`` is the secret of the run."""
+    """Run an agent to its end; return its error, or "". ``key`` is the secret of the run."""
     agent = Agent(name)
     try:
         await connect(agent.link, gateway, port, key)

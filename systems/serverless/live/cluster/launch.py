@@ -1,4 +1,4 @@
-"""A cluster's nodes for one run: the steward, started, waited for and ended."""
+"""Starts and stops the nodes of a cluster for one run, through the node supervisor."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from systems.runtime.links.rays import check_installed
 from .session import end_session
 
 _START_S = 240.0
-"""For Ray to start here, and for nodes to make their models."""
+"""Timeout for Ray to start on this machine and for nodes to make their models."""
 _STOP_S = 15.0
 
 
 def check_cluster(deployment: Deployment) -> None:
-    """Refuse what could not be deployed on the cluster, before anything starts."""
+    """Raise ``DeploymentError``, before any process starts, if the cluster cannot be used."""
     assert deployment.cluster is not None, "asked of a deployment on a cluster"
     address = ClusterAddress.parse(deployment.cluster)
     check_installed(address)
@@ -35,7 +35,7 @@ def check_cluster(deployment: Deployment) -> None:
 
 
 def _check_budget(deployment: Deployment, nodes: int) -> None:
-    """Nodes that share this machine share its memory."""
+    """Check that the nodes on this machine, which share its memory, fit into it."""
     budget = nodes * sum(device.memory_bytes for device in deployment.devices)
     available = psutil.virtual_memory().available
     if budget > available:
@@ -47,10 +47,11 @@ def _check_budget(deployment: Deployment, nodes: int) -> None:
 
 
 class Nodes:
-    """The agents of a run, by their steward. ``orders`` names the gateway and the secret."""
+    """The agents of a run, started by the node supervisor. ``gateway`` and ``port`` are the address
+    that they connect to, ``key`` is the secret of the run."""
 
     def __init__(self, cluster: str, gateway: str, port: int, key: str) -> None:
-        # A short name: Ray's sockets lie below it, and their paths may not be long.
+        # A short name: it contains Ray's sockets, whose paths have a maximum length.
         self._folder = tempfile.mkdtemp(prefix="slbench-ray-")
         command = [sys.executable, "-m", f"{__package__}.supervisor"]
         self._supervisor = subprocess.Popen(
@@ -73,7 +74,7 @@ class Nodes:
             self._supervisor.stdin.flush()
 
     def await_ready(self) -> tuple[str, ...]:
-        """Names of the nodes there at the start, once all are in use. ``DeploymentError``."""
+        """Wait until all initial nodes run; return their names, or raise ``DeploymentError``."""
         assert self._supervisor.stdout is not None, "asked for a pipe"
         timer = threading.Timer(_START_S, self._supervisor.kill)
         timer.start()
@@ -83,11 +84,11 @@ class Nodes:
         if "ready" in answer:
             return tuple(answer["ready"])
         raise DeploymentError(
-            answer.get("error", "the node supervisor ended; its last words are on stderr")
+            answer.get("error", "the node supervisor ended; its last output is on stderr")
         )
 
     def stop(self) -> None:
-        """End the agents, and Ray where it was started here; nothing of either is left."""
+        """End all agents, and Ray if it was started here, and remove their files."""
         for pipe in (self._supervisor.stdin, self._supervisor.stdout):
             if pipe is not None:
                 with suppress(BrokenPipeError):

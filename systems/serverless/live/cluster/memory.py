@@ -1,4 +1,4 @@
-"""What an agent's processes hold of their machine's memory, as the kernel tells it."""
+"""Memory of an agent's processes, from the kernel's counters."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import NamedTuple
 import psutil
 
 EVERY_S = 4.0
-"""Reading walks every page table of the tree: milliseconds a gigabyte, taken from its instances."""
+"""Interval of reading. A read walks all page tables of the tree, which takes the instances
+milliseconds per gigabyte."""
 
 
 class NodeMemory(NamedTuple):
-    """Proportional and unique set size of a tree of processes, in bytes; None where the kernel
-    does not tell."""
+    """Proportional and unique set size of a process tree, in bytes; None if unknown."""
 
     pss_bytes: int | None
     uss_bytes: int | None
 
 
 def read_memory(root: int) -> NodeMemory:
-    """Of a process and all below it."""
+    """Return the memory of the process ``root`` and all its descendants."""
     try:
         family = [psutil.Process(root), *psutil.Process(root).children(recursive=True)]
     except psutil.NoSuchProcess:

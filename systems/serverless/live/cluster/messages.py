@@ -1,7 +1,7 @@
-"""All that the gateway and the agent of a node say to each other.
+"""The messages between the gateway and the agent of a node.
 
-Actions and events of the core travel as messages of the same name, with bounds: ``of`` makes the
-message, ``core`` the action or event again.
+Actions and events of the core are sent as messages of the same name, with bounds: ``of`` makes the
+message, ``core`` converts it back to the action or event.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ...core.artifacts import Artifact, CopyKey
 from ..messages import INSTANCE_SAYS
 
 VERSION = 3
-"""Of these messages."""
+"""Version of these messages."""
 _MOST_DEVICES = 256
 _MOST_SPANS = 1 << 16
 _MOST_MODELS = 1 << 16
@@ -29,14 +29,14 @@ _MOST_MODELS = 1 << 16
 ToInstance = Annotated[bytes, Meta(max_length=32 << 20)]
 """A message to an instance, as JSON; the node passes it on."""
 OfInstance = Annotated[bytes, Meta(max_length=8 * INSTANCE_SAYS.most_bytes)]
-"""A message of an instance, as JSON; it may be longer here than as the instance wrote it."""
+"""A message of an instance, as JSON; the agent encodes it again, so it may become longer."""
 Residents = Annotated[tuple[Artifact, ...], Meta(max_length=len(Artifact))]
 Prints = Annotated[dict[Label, Label], Meta(max_length=_MOST_MODELS)]
 """Digests by backbone and function."""
 
 
 class Carried(Message, frozen=True):
-    """An action or an event of the core, ``carries``."""
+    """Base class of a message with an action or event of the core, of type ``carries``."""
 
     carries: ClassVar[type]
 
@@ -48,8 +48,8 @@ class Carried(Message, frozen=True):
 
 
 class Offer(Message, frozen=True):
-    """What every node of a run is told: the deployment, and what makes its models the same.
-    ``cache``: the gateway's folder of models that a seed makes."""
+    """Sends the deployment to a node, with digests that its models must match. ``cache``: the
+    gateway's folder of models made from seeds."""
 
     deployment: Deployment
     forks: bool
@@ -68,11 +68,11 @@ class Welcome(Message, frozen=True):
 
 
 class Stop(Message, frozen=True):
-    """End everything and hang up."""
+    """End all processes and close the link."""
 
 
 class Say(Message, frozen=True):
-    """Pass a message on to an instance."""
+    """Forward a message to an instance."""
 
     instance: Count
     said: ToInstance
@@ -136,7 +136,7 @@ FromGateway = Offer | Refused | Welcome | Stop | Ping | Say | Action
 
 
 class AgentHello(Message, frozen=True):
-    """Introduces a node; ``version``: :data:`VERSION` of its messages."""
+    """Introduces a node. ``version``: its :data:`VERSION`; ``clock``: its ``clock_id()``."""
 
     version: Count
     name: Name
@@ -150,32 +150,32 @@ class OfferedDevice(Part, frozen=True):
 
 
 class Ready(Message, frozen=True):
-    """The node has what is deployed, and offers its devices. ``threads``: of each instance."""
+    """The node has all models and offers its devices. ``threads``: CPU threads per instance."""
 
     devices: Annotated[tuple[OfferedDevice, ...], Meta(min_length=1, max_length=_MOST_DEVICES)]
     threads: Annotated[int, Meta(ge=1, le=1 << 16)]
 
 
 class Declined(Message, frozen=True):
-    """The node cannot serve what is deployed."""
+    """The node cannot serve the deployment."""
 
     reason: Text
 
 
 class IsolationGap(Message, frozen=True):
-    """Tells what isolation lacks on the node."""
+    """Reports an isolation gap of the node."""
 
     text: Text
 
 
 class Problem(Message, frozen=True):
-    """Tells what went wrong on the node that no client saw."""
+    """Reports a failure on the node that no client sees."""
 
     text: Text
 
 
 class Memory(Message, frozen=True):
-    """Memory of all processes of the node; None where the kernel does not tell."""
+    """Memory of all processes of the node; None if unknown."""
 
     t_ns: Ns
     pss_bytes: Count | None
@@ -192,7 +192,7 @@ class Metered(Message, frozen=True):
 
 
 class Summed(Part, frozen=True):
-    """Of an audit: a checksum, and when the copy was read for it."""
+    """Checksum of a shared copy, and the time span in which the copy was read."""
 
     checksum: Annotated[int, Meta(ge=0)]
     start_ns: Ns
@@ -200,7 +200,7 @@ class Summed(Part, frozen=True):
 
 
 class Audited(Message, frozen=True):
-    """A shared copy was summed again."""
+    """The result of an audit of a shared copy."""
 
     copy: CopyKey
     last: Summed
@@ -209,14 +209,14 @@ class Audited(Message, frozen=True):
 
 
 class Tokens(Message, frozen=True):
-    """Passes on what an instance says of its requests."""
+    """Forwards a message of an instance about its requests."""
 
     instance: Count
     said: OfInstance
 
 
 class StageSpan(Part, frozen=True):
-    """A stage that an instance went through."""
+    """A finished stage of an instance."""
 
     stage: Stage
     start_ns: Ns
@@ -230,15 +230,15 @@ class OfAnInstance(Carried, frozen=True):
 
 
 class Settled(OfAnInstance, frozen=True):
-    """After it the instance may be able to run: ``spans`` are what it went through until then,
-    ``up_ns`` is since when its process is up, 0 where it is not."""
+    """An event after which the instance may be able to run. ``spans`` are its stages so far;
+    ``up_ns`` is when its process came up, 0 if it is not up."""
 
     spans: Annotated[tuple[StageSpan, ...], Meta(max_length=_MOST_SPANS)] = ()
     up_ns: Ns = 0
 
 
 class Ended(OfAnInstance, frozen=True):
-    """The instance is no more."""
+    """The instance has ended."""
 
 
 class OfACopy(Carried, frozen=True):
@@ -323,5 +323,5 @@ _OF_CORE: Mapping[type, type[Carried]] = {each.carries: each for each in (*ACTIO
 
 
 def of(item: Any) -> Carried:
-    """The message that carries an action or an event."""
+    """Return the message for an action or an event."""
     return msgspec.convert(item, _OF_CORE[type(item)], from_attributes=True)

@@ -1,7 +1,7 @@
-"""What is deployed, as it lies on another machine.
+"""The models of a deployment on another machine.
 
-A node finds models where the gateway has them, by the same path; what was made from a seed is made
-there as well, in that machine's own cache. It serves only what is the same as the gateway's.
+A node looks for each model at the same path as on the gateway's machine; it makes models that come
+from a seed in its own cache. It serves only models that are the same as the gateway's.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ Prints = Mapping[str, str]
 
 
 def here(deployment: Deployment, cache: Path) -> Deployment:
-    """``deployment``, as a machine whose cache is at ``cache`` has it, with this machine's paths;
-    what comes from a seed is made if need be. ``SystemsError`` where something is missing."""
+    """Return ``deployment``, from a machine with its cache at ``cache``, with the paths of this
+    machine. Make missing models that come from a seed. Raise ``SystemsError`` for others."""
     backbones = {name: _backbone(name, path, cache) for name, path in deployment.backbones.items()}
     functions = tuple(
         function.model_copy(update={"adapter": _adapter(function, backbones, cache)})
@@ -50,13 +50,13 @@ def _adapter(function: Function, backbones: Mapping[str, Path], cache: Path) -> 
 
 def _there(what: str, path: Path) -> Path:
     if not path.is_dir():
-        raise DeploymentError(f"{what}: {path} is not there; copy it to the same place")
+        raise DeploymentError(f"{what}: {path} does not exist; copy it to the same path here")
     return path
 
 
 def prints(plan: Plan) -> Prints:
-    """Of the layouts, and of the beginning and the end of each file of weights that no seed made:
-    enough to tell one model from another, without reading all of either."""
+    """Digest the layouts, and the first and last MiB of each weight file that does not come from a
+    seed: enough to distinguish models without reading whole files."""
     backbones = {
         f"backbone {name}": _digest(plan.layout(name), _files(plan.model_dir(name)))
         for name in plan.layouts
@@ -69,7 +69,7 @@ def prints(plan: Plan) -> Prints:
 
 
 def check_same(ours: Prints, theirs: Prints) -> None:
-    """``DeploymentError`` names the first that is not what the gateway has."""
+    """Raise ``DeploymentError`` for the first model that differs from the gateway's."""
     for what, digest in theirs.items():
         if ours.get(what) != digest:
             raise DeploymentError(f"{what} is not the one that the gateway has; copy that one here")
@@ -80,7 +80,8 @@ def _shape(files: AdapterFiles) -> str:
 
 
 def _files(folder: Path) -> Iterable[Path]:
-    """Weights made from a seed may differ in the last bit from one processor to the next."""
+    """Return the weight files to digest. Weights made from a seed are left out: they may differ in
+    the last bit between processors."""
     made = folder.resolve().is_relative_to(cache_root().resolve())
     return () if made else sorted(folder.glob("*.safetensors"))
 

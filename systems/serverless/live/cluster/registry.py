@@ -1,4 +1,4 @@
-"""Where agents come to be let in, on the gateway's side: one guest a connection."""
+"""The gateway's registry of agents, with one session per connection."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from .remote import RemoteNode
 
 EVERY_S = 1.0
 SILENT_ROUNDS = 10
-"""Questions in a row that got no answer, after which a node is lost."""
+"""Unanswered pings in a row after which a node counts as lost."""
 _FIRST = 8
-"""Exchanges before a node is used: its times are corrected from the first on."""
+"""Pings before a node is used, so that even its first times can be corrected."""
 _LOOK_S = 0.05
 _NEEDED = {"functions", "backbones", "devices", "limits", "dtype", "options"}
 
 
 def offer_of(plan: Plan, *, forks: bool) -> msg.Offer:
-    """Of the gateway's own plan. A node is told nothing that it does not need."""
+    """Make the offer from the gateway's plan. It contains only what a node needs."""
     needed = plan.deployment.model_dump(mode="json", include=_NEEDED)
     return msg.Offer(
         Deployment.model_validate(needed), forks, dict(models.prints(plan)), str(cache_root())
@@ -47,8 +47,8 @@ def _tell(line: str) -> None:
 
 
 class AgentRegistry:
-    """Listens for agents that know ``key``, and tells ``platform`` which are there. Reports every
-    peer that is not admitted in one line on standard error."""
+    """Listens for agents that know ``key``, and adds their nodes to ``platform``. Reports every
+    peer that it refuses in one line on standard error."""
 
     def __init__(
         self, platform: Platform, journal: Journal, account: Account, offer: msg.Offer, key: str
@@ -56,17 +56,17 @@ class AgentRegistry:
         self.platform, self.offer = platform, offer
         self.journal, self.account = journal, account
         self.guests: dict[str, Session] = {}
-        """By name; of one that is lost what was seen of it."""
+        """Sessions by node name, including those of lost nodes."""
         self.closing = False
         self.tell = _tell
         self._listener = Listener(key, lambda: Session(self).link, _tell)
 
     async def open(self, host: str) -> int:
-        """Listen on ``host``; the port."""
+        """Listen on ``host``; return the port."""
         return await self._listener.open(host)
 
     def close(self) -> None:
-        """Take nobody more in, and keep what was seen of those who are there."""
+        """Stop accepting agents, and write the state of the connected nodes to the journal."""
         self.closing = True
         self._listener.close()
         for guest in self.guests.values():
@@ -74,7 +74,7 @@ class AgentRegistry:
 
 
 class Session:
-    """A connection of a peer that has the run's key: introduced, then a node, then gone."""
+    """The connection of a peer that has the run's key: it joins, serves as a node, and leaves."""
 
     def __init__(self, gate: AgentRegistry) -> None:
         first: Expected = {msg.AgentHello: self._introduced}
@@ -89,7 +89,7 @@ class Session:
         self._node: RemoteNode | None = None
         self.name = ""
 
-    # -- being let in -----------------------------------------------------------------------
+    # -- joining ----------------------------------------------------------------------------
 
     def _introduced(self, hello: msg.AgentHello) -> None:
         problem = self._unfit(hello)
@@ -105,7 +105,7 @@ class Session:
 
     def _unfit(self, hello: msg.AgentHello) -> str:
         if hello.version != msg.VERSION:
-            return f"speaks version {hello.version}, the gateway {msg.VERSION}; install the same"
+            return f"has version {hello.version}, the gateway {msg.VERSION}; install the same"
         if hello.name in self._gate.guests:
             return "another node has that name; choose another"
         return "the platform is about to end" if self._gate.closing else ""
@@ -115,7 +115,7 @@ class Session:
         self._expect_nothing()
 
     def _expect_nothing(self) -> None:
-        """It ends by itself, or is hung up on."""
+        """Wait for the peer to close the link; close it after a timeout."""
         self.link.expect({}, most=MOST_OF_A_STRANGER, within_s=HANDSHAKE_S)
 
     # -- a node -----------------------------------------------------------------------------
@@ -125,7 +125,7 @@ class Session:
         return self._questions.clock
 
     def _take(self, ready: msg.Ready) -> None:
-        """It is ready: relate the clocks, then use it."""
+        """Take a ready node: measure its clock offset, then use it."""
         if len({device.name for device in ready.devices}) < len(ready.devices):
             raise ValueError("two devices of one name")
         self._ready = ready
@@ -174,7 +174,7 @@ class Session:
         self._welcome()
 
     def _welcome(self) -> None:
-        """Once what is to be there before the first call is there."""
+        """Send the welcome once all that must exist before the first request exists."""
         platform = self._gate.platform
         host = platform.controller.state.hosts.get(self.name)
         early = platform.plan.options.template_at_deployment
@@ -237,10 +237,10 @@ class Session:
         ours = self._clock.ours
         return Sum(made.checksum, ours(made.start_ns), ours(made.end_ns))
 
-    # -- gone -------------------------------------------------------------------------------
+    # -- leaving ----------------------------------------------------------------------------
 
     def keep(self, reason: str = "") -> None:
-        """Write what is known of it."""
+        """Write the node's state to the journal; ``reason`` if it was lost."""
         if self._seen is not None and self._seen.left_ns is None:
             self._seen = self._now(self._seen.devices, self._seen.joined_ns, reason)
             self._gate.journal.node(self._seen)

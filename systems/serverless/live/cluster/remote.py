@@ -1,4 +1,4 @@
-"""A node on the other end of a link, with the face of one that is here."""
+"""A node at the other end of a link, with the same interface as a local node."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from . import messages as msg
 
 _PROGRESS = Incoming(Progress)
 _END_S = 4.0
-"""Until its processes have ended: what a node allows them, and the way there and back."""
+"""Timeout for its processes to end: the node's own grace period and the round trip."""
 
 
 class RemoteNode:
-    """``post`` takes the events of the node as events of ``host``; ``on_tokens`` the tokens of its
-    instances. Times are on our clock once they are here. A node speaks for the instances that it
-    was told to start and the copies that it was told to load, and for no others."""
+    """Calls ``post`` with the node's events as events of ``host``, and ``on_tokens`` with its
+    instances' tokens. Converts all times to our clock. Accepts messages only about instances that
+    the node was told to start and copies that it was told to load."""
 
     def __init__(
         self,
@@ -50,7 +50,8 @@ class RemoteNode:
             **dict.fromkeys(msg.EVENTS, self._hear),
             msg.Tokens: self._hear_tokens,
         }
-        """Events and tokens of what is there; each raises ``ValueError`` for what is not."""
+        """Handlers of events and tokens. They raise ``ValueError`` for a message about an instance,
+        copy or template that does not belong to the node."""
         self._link, self._clock = link, clock
         self._post, self._on_tokens = post, on_tokens
         self._provisioned: dict[int, Provisioned] = {}
@@ -100,15 +101,15 @@ class RemoteNode:
 
     def check_instance(self, instance: int) -> None:
         if instance not in self._instances:
-            raise ValueError(f"instance {instance} is none of {self.host}")
+            raise ValueError(f"instance {instance} does not belong to {self.host}")
 
     def check_copy(self, copy: CopyKey) -> None:
         if copy not in self._copies:
-            raise ValueError(f"{copy} is no copy of {self.host}")
+            raise ValueError(f"{copy} is not a copy of {self.host}")
 
     def _check_template(self) -> None:
         if not self._template:
-            raise ValueError(f"no template was asked of {self.host}")
+            raise ValueError(f"no template was requested on {self.host}")
 
     def _read(self, message: msg.Settled) -> Provisioned:
         ours = self._clock.ours
@@ -128,7 +129,7 @@ class RemoteNode:
         return told
 
     async def close(self) -> None:
-        """End every process there and hang up."""
+        """End every process of the node and close the link."""
         self._link.send(msg.Stop())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._link.closed.wait(), _END_S)

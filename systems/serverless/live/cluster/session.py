@@ -1,7 +1,6 @@
-"""The end of everything in a session, whoever its parent became.
+"""Ends all processes of a session, whatever their parent is now.
 
-Ray's agents outlive a driver that is killed; what was started below a session's leader is found by
-the session.
+Ray's agents outlive a killed driver; the session still identifies all descendants of its leader.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ _GRACE_S = 3.0
 
 
 def end_session(leader: int) -> None:
-    """Kill what is left of the session of ``leader`` after a moment, but not the caller."""
+    """Kill all processes of the session of ``leader`` after a grace period, except the caller."""
     left = _members(leader)
     _, alive = psutil.wait_procs(left, timeout=_GRACE_S)
     for process in alive:

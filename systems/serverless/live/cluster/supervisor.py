@@ -1,12 +1,11 @@
-"""Sees to it, by Ray, that every machine of a cluster has an agent: those there at the start, those
-that join later, and those whose agent has died.
+"""The node supervisor: keeps, through Ray, one agent running on every machine of a cluster. It also
+starts agents on machines that join later, and restarts agents that died.
 
     python -m systems.serverless.live.cluster.supervisor
 
-Takes its orders as one line of JSON on standard input, whose end is its own. Tells on standard
-output, once, ``{"ready": [NAME…]}`` when every node there at the start is in use, or
-``{"error": …}``. Its agents end with it, and Ray where it was started here: it is the leader of a
-session that all of that is in.
+It reads its orders as one line of JSON from standard input and ends at end of file. It prints one
+line: ``{"ready": [NAME…]}`` when every initial node is in use, or ``{"error": …}``. Its agents end
+with it, and so does Ray if it was started here: the supervisor leads a session with all of them.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ from .session import end_session
 
 EVERY_S = 0.5
 _BACKOFF_S = (1.0, 60.0)
-"""Between an agent's end and the next on its machine: at first, and at most."""
+"""First and longest pause between an agent's end and its restart."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentSlot:
-    """Where one agent belongs: a machine by Ray's id, and (several on one) the cores it is held
-    to."""
+    """A place for one agent: a machine by Ray's id and, if it runs several agents, the cores of
+    this one."""
 
     key: str
     node_id: str
@@ -47,7 +46,7 @@ class AgentSlot:
 
 @dataclass(slots=True)
 class AgentHandle:
-    """An agent at its place, from when it was started until it has ended."""
+    """An agent in its slot, from its start to its end."""
 
     name: str
     actor: Any
@@ -58,7 +57,7 @@ class AgentHandle:
 
 @dataclass(slots=True)
 class NodeSupervisor:
-    """``ray`` is the module, connected."""
+    """``ray`` is the connected module."""
 
     ray: Any
     address: ClusterAddress
@@ -70,8 +69,7 @@ class NodeSupervisor:
     names: Any = field(default_factory=lambda: map("node-{}".format, itertools.count()))
 
     def round(self) -> dict[str, Any] | None:
-        """Start agents where there are none, and see what became of the others: what is to be
-        told, if anything."""
+        """Start missing agents and check the others; return the message to print, or None."""
         places = {place.key: place for place in self._places()}
         for key, place in places.items():
             if key not in self.tenures and time.monotonic() >= self.not_before.get(key, 0.0):
@@ -113,7 +111,7 @@ class NodeSupervisor:
         return AgentHandle(name, actor, started, actor.wait.remote())
 
     def _look(self, key: str) -> str | None:
-        """What went wrong with the agent at a place, if it has ended."""
+        """Check the agent in a slot; return its error if it has ended."""
         tenure, error = self.tenures[key], None
         if not tenure.joined and self._over(tenure.started):
             error = self._outcome(tenure.started, tenure.name).get("error")
@@ -141,7 +139,7 @@ class NodeSupervisor:
 
 
 def _dealt_cores(count: int) -> list[tuple[int, ...]]:
-    """Cores of this machine for each of ``count`` nodes; where there are too few, all have all."""
+    """Divide this machine's cores among ``count`` nodes; with too few, every node gets all."""
     ours = sorted(os.sched_getaffinity(0))
     if len(ours) < count:
         return [()] * count
@@ -149,7 +147,7 @@ def _dealt_cores(count: int) -> list[tuple[int, ...]]:
 
 
 def serve(orders: Mapping[str, Any], out: IO[str], end: threading.Event) -> None:
-    """Until ``end``."""
+    """Supervise until ``end`` is set."""
     address = ClusterAddress.parse(orders["cluster"])
     try:
         ray = connect(address, orders["folder"])
@@ -174,7 +172,7 @@ def _read_to_the_end(end: threading.Event) -> None:
 
 def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # What Ray has to say goes to standard error, and its processes hold no pipe of ours.
+    # Ray's output goes to standard error, and its processes hold no pipe of ours.
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     orders = json.loads(sys.stdin.readline())

@@ -70,7 +70,7 @@ def test_who_does_not_say_in_time_what_is_expected_is_hung_up_on() -> None:
         await asyncio.wait_for(wire.link.closed.wait(), 5)
         return closed
 
-    assert asyncio.run(silent()) == ["it did not say within 0.01 s what it was expected to"]
+    assert asyncio.run(silent()) == ["it did not send an expected message within 0.01 s"]
 
 
 def test_what_has_come_in_time_stands() -> None:

@@ -87,7 +87,7 @@ def test_what_is_given_back_in_words_alone_is_not_free(
     plan = make_plan(deployment, forks=False)
     impostor.in_place(monkeypatch, tmp_path, "liar")
     posted, problems = give_back(plan)
-    reason = "said that it had let go of its backbone, and still holds it"
+    reason = "reported that it released its backbone, but still maps it"
     assert ev.ArtifactsOffloaded(0) not in posted
     assert ev.ProcessDied(0, reason) in posted
     assert problems == [f"f0: its instance {reason}; it was ended"]

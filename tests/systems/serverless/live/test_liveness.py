@@ -136,4 +136,4 @@ def test_a_journal_on_a_full_disk_loses_whole_lines_and_says_how_many(tmp_path: 
     book.close()
     found = journal.read(path)
     assert [each.kind for each in found.decisions] == ["first", "fourth"]
-    assert found.problems == ("2 lines of evidence lost",)
+    assert found.problems == ("2 journal lines lost",)
