@@ -65,8 +65,7 @@ class Call:
         return RequestFields(self.id, prompt, self.max_tokens, self.sampling, adapter)
 
     def stepped(self, step: Step) -> None:
-        """Update its stage times after a step. They never decrease, and never exceed the time at
-        which the gateway received the step."""
+        """Update its stage times. They never decrease or exceed the time of receipt of a step."""
         if self.first_token_ns is None:
             given_ns = self.received_ns if self.placed_ns is None else self.placed_ns
             start_ns = given_ns if step.start_ns is None else step.start_ns

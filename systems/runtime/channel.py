@@ -89,9 +89,8 @@ class Channel:
         _transmit(self._sock, _encode(message), fds)
 
     def receive(self, timeout_ms: int | None = None) -> tuple[Message, list[int]] | None:
-        """Return the next message and its descriptors, or None after ``timeout_ms`` (None: wait
-        without limit). Raise ``EOFError`` if the other end is closed, ``BadMessageError`` for a
-        message that ``incoming`` does not define."""
+        """Return the next message and its descriptors, or None after ``timeout_ms`` (None: no
+        limit). Raise ``EOFError`` on a closed channel, ``BadMessageError`` on a bad message."""
         if not self._poll.poll(timeout_ms):
             return None
         data, fds = _receive(self._sock, self._incoming)

@@ -1,10 +1,9 @@
 """The gateway process: ``python -m systems.serverless.live.gateway CONFIG``.
 
 CONFIG is a JSON file in a folder of its own: {policies, deployment, journal}, the policies by seam.
-Once the endpoint accepts requests, the gateway prints one line of JSON to standard output,
-``{"port": …}`` or ``{"error": …}``, and nothing after that. It ends on SIGTERM, on SIGINT, and when
-its parent process ends. On a cluster, agents connect to ``nodes_port``; requests wait for the first
-node.
+Once the endpoint accepts requests, the gateway prints one line of JSON, ``{"port": …}`` or
+``{"error": …}``, and nothing after that. It ends on SIGTERM, on SIGINT, and when its parent process
+ends. On a cluster, agents connect to ``nodes_port``; requests wait for the first node.
 """
 
 from __future__ import annotations
@@ -146,8 +145,7 @@ def _tidy_up(config: Path) -> None:
 
 
 def _is_our_fault(record: logging.LogRecord) -> bool:
-    """Drop client errors from the log: the client has its response, and a log line would quote its
-    prompt."""
+    """Keep client errors out of the log: the client is informed, and they quote its prompt."""
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, HttpProcessingError)
 

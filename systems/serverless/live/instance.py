@@ -135,8 +135,8 @@ class Instance:
             self._channel.send(m.ArtifactLoaded(artifact))
 
     def _settle_in(self) -> None:
-        """Tighten the sandbox before the process reads any file of a tenant, but after it imported
-        the libraries, which need access to more paths."""
+        """Tighten the sandbox after the import of libraries, which needs more, and before any read
+        of a tenant's files."""
         own = (self._config.model_dir, self._config.adapter)
         paths = [Path(path) for path in own if path]
         confine.settle_in(self._config.device, paths, self._config.memory_bytes)
@@ -146,8 +146,7 @@ class Instance:
         process.import_libraries()
 
     def _load_backbone(self, message: m.LoadArtifact, fds: list[int]) -> None:
-        """Map the shared copy that came with the message, or read a private one. An instance made
-        from a prewarmed process has already mapped it."""
+        """Map the shared copy of the message or read a private one, unless done when prewarmed."""
         from systems.engine.checkpoint import BackboneLayout
 
         if self._weights is not None:

@@ -1,4 +1,4 @@
-"""Every receiver takes what its types say and refuses everything else, in one line."""
+"""Every receiver accepts the messages of its types and refuses all others with a one-line error."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_anything_else_is_refused_in_one_printable_line(incoming: Incoming) -> N
 
 
 def outcome(incoming: Incoming, data: bytes) -> tuple[type | None, str]:
-    """The type of the message that was taken, or why none was."""
+    """The type of the accepted message, or the error."""
     try:
         return type(incoming.decode(data)), ""
     except BadMessageError as error:

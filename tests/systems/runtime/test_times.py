@@ -1,4 +1,4 @@
-"""What an instance says of time counts between when it was asked and when it was heard."""
+"""Times reported by an instance are clamped to the interval from request to receipt."""
 
 from __future__ import annotations
 

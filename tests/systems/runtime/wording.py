@@ -1,4 +1,4 @@
-"""Strategies for what a process may say: well-formed messages of given types, and what is none."""
+"""Strategies for messages of a process: valid ones of given types, and invalid ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JUNK = st.one_of(
 
 
 def values(kind: inspect.Type) -> st.SearchStrategy[Any]:
-    """Values of a type within its bounds, small ones most of all: these collide with real ids."""
+    """Values of a type within its bounds, mostly small ones, which collide with real ids."""
     match kind:
         case inspect.IntType(ge=least, le=most):
             low, high = least or 0, 2**63 - 1 if most is None else most
@@ -54,13 +54,13 @@ def values(kind: inspect.Type) -> st.SearchStrategy[Any]:
 
 
 def messages(incoming: Incoming) -> st.SearchStrategy[Message]:
-    """Well-formed messages of every type that may be received."""
+    """Valid messages of every type that may be received."""
     return values(inspect.type_info(incoming.messages))
 
 
 def malformed(incoming: Incoming) -> st.SearchStrategy[bytes]:
-    """What is no JSON, no object, too deep, too long, or a message with a field that is missing,
-    not known, or not what it should be."""
+    """Bytes that are no JSON, no object, too deeply nested or too long, or a message with a
+    missing, unknown or wrong field."""
     broken = st.sampled_from([b"", b"\xff{", b"[1]", b"{}", b"[" * 50_000]).filter(bool)
     long = st.just(json.dumps({"kind": "failed", "reason": "x" * incoming.most_bytes}).encode())
     return st.one_of(st.binary(min_size=1, max_size=64), broken, long, _changed(incoming))
@@ -79,5 +79,5 @@ def _changed(draw: st.DrawFn, incoming: Incoming) -> bytes:
 
 
 def foreign(*others: Incoming) -> st.SearchStrategy[bytes]:
-    """Well-formed messages of other channels."""
+    """Valid messages of other channels."""
     return st.one_of(*map(messages, others)).map(msgspec.json.encode)

@@ -26,9 +26,8 @@ class NodeAgent:
     def start(
         self, gateway: str, port: int, name: str, key: str, cores: Sequence[int]
     ) -> dict[str, Any]:
-        """Start the agent. Return ``{"joined": NAME}`` once the gateway uses it, or
-        ``{"error": …}``. ``cores`` limits the cores of the agent and its instances; empty: all
-        cores of this process."""
+        """Return ``{"joined": NAME}`` once the gateway uses the agent, or ``{"error": …}``.
+        ``cores``: the only cores of the agent and its instances; empty: all of this process."""
         command = [sys.executable, "-m", f"{__package__}.agent", gateway, str(port), name]
         held = [",".join(map(str, cores))] if cores else []
         self._agent = subprocess.Popen(

@@ -21,7 +21,7 @@ from systems.runtime.links.rays import check_installed
 from .session import end_session
 
 _START_S = 240.0
-"""Timeout for Ray to start on this machine and for nodes to make their models."""
+"""Timeout for Ray to start here and for nodes to make their models."""
 _STOP_S = 15.0
 
 
@@ -47,8 +47,7 @@ def _check_budget(deployment: Deployment, nodes: int) -> None:
 
 
 class Nodes:
-    """The agents of a run, started by the node supervisor. ``gateway`` and ``port`` are the address
-    that they connect to, ``key`` is the secret of the run."""
+    """Runs the agents through the node supervisor. ``key`` is the secret of the run."""
 
     def __init__(self, cluster: str, gateway: str, port: int, key: str) -> None:
         # A short name: it contains Ray's sockets, whose paths have a maximum length.

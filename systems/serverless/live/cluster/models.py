@@ -80,8 +80,7 @@ def _shape(files: AdapterFiles) -> str:
 
 
 def _files(folder: Path) -> Iterable[Path]:
-    """Return the weight files to digest. Weights made from a seed are left out: they may differ in
-    the last bit between processors."""
+    """Omit weights made from a seed: they may differ in the last bit between processors."""
     made = folder.resolve().is_relative_to(cache_root().resolve())
     return () if made else sorted(folder.glob("*.safetensors"))
 

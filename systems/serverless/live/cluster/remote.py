@@ -50,8 +50,7 @@ class RemoteNode:
             **dict.fromkeys(msg.EVENTS, self._hear),
             msg.Tokens: self._hear_tokens,
         }
-        """Handlers of events and tokens. They raise ``ValueError`` for a message about an instance,
-        copy or template that does not belong to the node."""
+        """Handlers of events and tokens; ``ValueError`` for what does not belong to the node."""
         self._link, self._clock = link, clock
         self._post, self._on_tokens = post, on_tokens
         self._provisioned: dict[int, Provisioned] = {}

@@ -1,4 +1,4 @@
-"""The HTTP surface over a backend whose answers are known beforehand: no process is started."""
+"""The HTTP endpoint on a fake backend with fixed responses; it starts no process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ANSWER: tuple[Tokens | Failure, ...] = (Tokens((70,), None), Tokens((71,), "leng
 
 @dataclass
 class Backend:
-    """Answers every request alike, at once."""
+    """Returns the same response to every request, at once."""
 
     plan: Any
     answers: tuple[Tokens | Failure, ...]
@@ -52,13 +52,13 @@ class Endpoint:
     runner: PatientRunner
 
     def connections(self) -> int:
-        """Those that the server holds."""
+        """The server's open connections."""
         server = self.runner.server
         assert server is not None
         return len(server.connections)
 
     async def ask(self, path: str = "completions", **fields: Any) -> tuple[int, Any]:
-        """Status and content of one answer that is not streamed."""
+        """Send one request; return status and content of the response, which is not streamed."""
         wanted: dict[str, Any] = {"prompt": [5, 6, 7]} if path == "completions" else {}
         async with self.session.post(
             f"/v1/{path}", json={"model": "f0", **wanted, **fields}
@@ -76,7 +76,7 @@ async def endpoint(
     answers: tuple[Tokens | Failure, ...] = ANSWER,
     texts: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Endpoint]:
-    """``texts``: by backbone; None: the deployment's own."""
+    """``texts`` by backbone; None: those of the deployment."""
     functions = {function.id: function for function in deployment.functions}
     backend = Backend(SimpleNamespace(deployment=deployment, functions=functions), answers)
     found = texts if texts is not None else _texts(deployment.backbones)

@@ -1,4 +1,4 @@
-"""Stop strings end an answer wherever they come, in one step or over several."""
+"""Stop strings end a completion wherever they occur, in one step or across several."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_an_answer_is_cut_where_its_first_stop_string_is_whole(
 
 
 def test_a_stop_string_is_looked_for_once_in_each_part_of_an_answer() -> None:
-    """Searching all of it after each token took a time that grew with the square of its length."""
+    """A search of the whole text after each token took time quadratic in its length."""
 
     class Text(str):
         looked_at = 0

@@ -1,4 +1,4 @@
-"""A long prompt is refused before it is worked on, or worked on beside the event loop."""
+"""A long prompt is refused before it is tokenised, or tokenised outside the event loop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .endpoint import Endpoint, endpoint
 
 
 class Monitored(Text):
-    """Counts what it is given, and works until it may go on."""
+    """Counts its calls, and blocks until the test releases it."""
 
     def __init__(self, model_dir: Path) -> None:
         super().__init__(model_dir)
@@ -59,7 +59,7 @@ def test_what_cannot_fit_is_never_tokenised(deployment: Deployment, text: Monito
 
 
 def test_a_body_that_no_prompt_can_need_is_refused_unread(deployment: Deployment) -> None:
-    """By its header alone: nothing of the body has been sent when the answer is there."""
+    """The header alone suffices: the response comes before any byte of the body is sent."""
 
     async def ask() -> bytes:
         async with endpoint(deployment) as at:
@@ -120,7 +120,7 @@ def test_only_so_many_long_prompts_wait(
         async with endpoint(deployment, texts={"tiny": text}) as at:
             waiting = [asyncio.create_task(at.ask(prompt=LONG)) for _ in range(3)]
             await _under_way(text, offloop.THREADS)
-            await at.health()  # by now the third has come, too
+            await at.health()  # by now the third has arrived, too
             refused = await _refused(at)
             assert (await at.ask())[0] == 200, "token ids need no tokenising"
             text.may_go_on.set()
@@ -146,7 +146,7 @@ async def _under_way(text: Monitored, count: int) -> None:
 
 
 def test_tokenising_lets_other_threads_run(tiny: Path) -> None:
-    """It would not if it held the interpreter's lock: a thread alone helps nobody."""
+    """A separate thread is not enough: tokenising must also release the interpreter lock."""
     text = Text(tiny)
     work = threading.Thread(target=text.encode, args=("hello world " * 60_000,))
     turns = 0

@@ -1,4 +1,4 @@
-"""What is asked for is carried out or refused, in one line, before any work."""
+"""Every request parameter is applied, or refused with a one-line error before any work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that do not come to the point are not waited for; those that do are left alone."""
+"""Connections of stalled clients time out; those of active clients do not."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def served(
     handler: Any,
     client: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Any]],
 ) -> Any:
-    """What ``client`` gives, on a connection to a server that waits for a moment only."""
+    """The result of ``client`` on a connection to a server with short timeouts."""
     for name in ("HEADERS_S", "BODY_S"):
         monkeypatch.setattr(timeouts, name, 0.2)
 
@@ -166,7 +166,7 @@ def test_only_so_many_connections_are_waited_for_and_the_oldest_goes_first(
 
 
 async def _ended(reader: asyncio.StreamReader) -> bool:
-    """Whether the other end is gone, once all that it said before is read."""
+    """Read all remaining data; return whether the other end has closed."""
     try:
         async with asyncio.timeout(0.1):
             await reader.read()
@@ -197,7 +197,7 @@ def test_connections_that_ended_are_not_counted(
 
 
 class Loud(Text):
-    """Each of its tokens is a megabyte of text: more than sockets hold between them, soon."""
+    """Each of its tokens is a megabyte of text, which soon fills the socket buffers."""
 
     def decoder(self, *, skip_special: bool) -> Any:
         return SimpleNamespace(text=lambda token: "x" * (1 << 20))
@@ -206,7 +206,7 @@ class Loud(Text):
 def test_a_client_that_does_not_read_its_answer_is_cut_off(
     monkeypatch: pytest.MonkeyPatch, deployment: Deployment, tiny: Path
 ) -> None:
-    """Its connection is gone for the server at once, with what is left to send."""
+    """The server closes the connection at once and drops the unsent data."""
     monkeypatch.setattr(timeouts, "WRITE_S", 0.1)
     limits = deployment.limits.model_copy(update={"request_timeout_s": 0.1})
     short = deployment.model_copy(update={"limits": limits})

@@ -1,4 +1,4 @@
-"""A receiver without a network, and all the ways in which a message can be wrong."""
+"""A receiver without a network, and all kinds of invalid messages."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from systems.runtime.links.link import Link, pack
 from systems.runtime.links.message import Message
 
 NOWHERE = {"": [[]]}
-"""A value that no field takes."""
+"""A value that no field accepts."""
 
 
 class Wire(asyncio.Transport):
-    """The connection of a link whose other end is the test."""
+    """The transport of a link; the test plays the other end."""
 
     def __init__(self, link: Link, vocabulary: Any = None) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Wire(asyncio.Transport):
 
     @property
     def heard(self) -> list[Any]:
-        """What the link has sent, as plain data."""
+        """The messages that the link has sent, as plain data."""
         return [msgspec.msgpack.decode(data[4:]) for data in self.written]
 
 
@@ -67,7 +67,7 @@ def _dumped(value: Any) -> Any:
 
 
 def wrong(message: Message) -> Iterator[tuple[str, bytes]]:
-    """Contents that are almost ``message``, each with what is wrong about it."""
+    """Variants of ``message`` with one error each, and a description of the error."""
     right = plain(message)
     made = msgspec.msgpack.encode
     fields = msgspec.structs.fields(message)
@@ -95,11 +95,11 @@ def kinds(vocabulary: Any) -> set[type[Message]]:
 
 
 Reached = Callable[[], Wire]
-"""Makes a receiver in the stage that is tried."""
+"""Makes a receiver in the tested stage."""
 
 
 def refuses_what_is_wrong(reach: Reached, message: Message) -> None:
-    """``message`` is taken in that stage, and nothing that is almost it."""
+    """Check that the stage accepts ``message`` and refuses its invalid variants."""
     wire = reach()
     wire.say(message)
     assert not wire.link._why, f"{message} is right, and was refused: {wire.link._why}"
@@ -117,7 +117,7 @@ def refuses_what_is_wrong(reach: Reached, message: Message) -> None:
 def refuses_what_is_out_of_order(
     reach: Reached, samples: dict[type[Message], Message], expected: set[type[Message]]
 ) -> None:
-    """In that stage ``expected`` is taken, and no other message of ``samples``."""
+    """Check that the stage accepts ``expected`` and refuses all other messages of ``samples``."""
     for kind, message in samples.items():
         wire = reach()
         wire.say(message)

@@ -1,4 +1,4 @@
-"""Messages over a link: framing, and who may say what when."""
+"""Messages over a link: framing, and which messages a peer may send when."""
 
 from __future__ import annotations
 

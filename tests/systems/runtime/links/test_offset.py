@@ -1,4 +1,4 @@
-"""Another clock against ours: the error that is stated is never passed."""
+"""The offset of another clock is never wrong by more than the stated error."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_time_of_theirs_is_told_on_our_clock() -> None:
 
 
 def test_an_exchange_too_long_ago_no_longer_counts() -> None:
-    """Clocks drift: the quickest exchange ever may be of another offset."""
+    """Clocks drift, so the fastest exchange of all may be outdated."""
     clock = ClockOffset(window=2)
     clock.heard(0, 50, 1)
     clock.heard(10, 80, 20)

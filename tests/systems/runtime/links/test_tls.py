@@ -1,4 +1,4 @@
-"""Between machines: who listens learns nothing, and who has not the key is no peer."""
+"""TLS between machines: an eavesdropper reads nothing, and a peer without the key is refused."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SPOKEN = Words | Silence
 
 
 class Ends:
-    """A listener on loopback, and what was heard on its side."""
+    """A listener on loopback, and the messages that it received."""
 
     def __init__(self) -> None:
         self.heard: list[Message] = []
@@ -75,7 +75,7 @@ async def until(true: Callable[[], Any]) -> None:
 
 
 class Tap:
-    """A TCP proxy that keeps all bytes, both ways."""
+    """A TCP proxy that records all bytes in both directions."""
 
     def __init__(self, port: int) -> None:
         self.seen = bytearray()
@@ -124,7 +124,7 @@ def test_who_listens_sees_no_prompt_and_no_secret(loop: Any) -> None:
 
 @LOOPS
 def test_large_messages_pass_both_ways(loop: Any) -> None:
-    """Above what sockets, TLS records and buffers hold at once."""
+    """Messages larger than sockets, TLS records and buffers."""
     text = "x" * 100_000
 
     async def story(ends: Ends, port: int) -> None:
@@ -155,7 +155,7 @@ def test_a_guest_of_another_run_is_refused_and_named(loop: Any) -> None:
 
 
 def bare(certificates_of: str | None) -> ssl.SSLContext:
-    """What a guest has that trusts everybody, with the key of another run or without any."""
+    """A TLS context of a client that trusts every host and has another run's key, or none."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if certificates_of is not None:
@@ -167,7 +167,7 @@ def bare(certificates_of: str | None) -> ssl.SSLContext:
 @LOOPS
 @pytest.mark.parametrize("key", [None, "of another run"], ids=["no key", "another key"])
 def test_the_listening_end_checks_the_key_of_who_comes(loop: Any, key: str | None) -> None:
-    """Also of who trusts it: one that looks for a host to tell it something."""
+    """Even if the client trusts the host and wants to send it something."""
 
     async def story(ends: Ends, port: int) -> None:
         link = guest()
@@ -185,7 +185,7 @@ def test_the_listening_end_checks_the_key_of_who_comes(loop: Any, key: str | Non
 
 @LOOPS
 def test_the_end_that_comes_checks_the_key_of_who_listens(loop: Any) -> None:
-    """An impostor with another run's key accepts everybody, and hears nothing."""
+    """An impostor with another run's key accepts every client, but receives nothing."""
     heard: list[bytes] = []
 
     async def impostor(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -256,7 +256,7 @@ def test_a_host_that_stalls_in_the_handshake_is_given_up(
 
 @contextlib.contextmanager
 def silent() -> Iterator[int]:
-    """A port that accepts and says nothing."""
+    """A port that accepts a connection and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         accepted: list[socket.socket] = []
         thread = threading.Thread(target=lambda: accepted.append(server.accept()[0]))

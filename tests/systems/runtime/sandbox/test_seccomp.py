@@ -1,5 +1,5 @@
-"""The filter as a program, run here step by step over every call of both machines, and in force in
-a process. Names, numbers and commands are stated here and not taken from the module."""
+"""The seccomp filter: an interpreter runs it over every system call of both architectures, and a
+real process runs under it. Names and numbers are stated here, independently of the module."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ X86_64, AARCH64 = 0xC000003E, 0xC00000B7  # AUDIT_ARCH_X86_64, AUDIT_ARCH_AARCH6
 AUDIT = {"x86_64": X86_64, "aarch64": AARCH64}
 ALLOWED, KILLED = "allowed", "killed"
 
-# Calls that an instance on cores is denied whatever their arguments: x86-64's number and aarch64's,
-# None where it has no such call. From linux/unistd.h of both, Linux 6.17.
+# Calls that a CPU instance is denied with any arguments: number on x86-64 and on aarch64 (None: no
+# such call). From linux/unistd.h of both, Linux 6.17.
 DENIED: dict[str, tuple[int, int | None]] = {
     "accept": (43, 202), "accept4": (288, 242), "acct": (163, 89), "add_key": (248, 217),
     "adjtimex": (159, 171), "bind": (49, 200), "bpf": (321, 280), "chmod": (90, None),
@@ -59,13 +59,13 @@ DENIED: dict[str, tuple[int, int | None]] = {
     "utimes": (235, None), "vfork": (58, None),
 }  # fmt: skip
 
-# Calls that are looked into further.
+# Calls whose arguments are inspected.
 CLONE, CLONE3, SOCKET = (56, 220), (435, 435), (41, 198)
 KILL, TGKILL, PRLIMIT, SET_AFFINITY = (62, 129), (234, 131), (302, 261), (203, 122)
 FCNTL, IOCTL, PRCTL = (72, 25), (16, 29), (157, 167)
 LOOKED_INTO = (CLONE, CLONE3, SOCKET, KILL, TGKILL, PRLIMIT, SET_AFFINITY, FCNTL, IOCTL, PRCTL)
 
-# What of these is denied: the call, which argument, its value.
+# Denied uses of these calls: the call, the index of the argument, its value.
 DENIED_COMMANDS = {
     "F_SETOWN": (FCNTL, 1, 8),
     "F_SETSIG": (FCNTL, 1, 10),
@@ -91,7 +91,7 @@ machines = st.sampled_from(["x86_64", "aarch64"])
 
 
 def verdict(code: bytes, machine: int, number: int, *arguments: int) -> str:
-    """What the kernel would answer: classic BPF as in its Documentation/networking/filter.rst."""
+    """The kernel's result: classic BPF as in its Documentation/networking/filter.rst."""
     given = [each & (2**64 - 1) for each in (*arguments, 0, 0)][:2]
     data = struct.pack("=IIQQQ", number, machine, 0, *given)
     steps = list(struct.iter_unpack("=HBBI", code))
@@ -114,7 +114,7 @@ def verdict(code: bytes, machine: int, number: int, *arguments: int) -> str:
 
 
 def answer(machine: str, call: tuple[int, int | None], *arguments: int, **changes: Any) -> str:
-    """Of the filter of an instance on cores, with ``changes``, to a call of either machine."""
+    """The result of a CPU instance's filter, with ``changes``, for a call of an architecture."""
     number = call[list(AUDIT).index(machine)]
     assert number is not None
     families = changes.get("families", frozenset())
@@ -124,7 +124,7 @@ def answer(machine: str, call: tuple[int, int | None], *arguments: int, **change
 
 
 def numbers(machine: str) -> set[int]:
-    """Of every call that this test knows as denied or looked into."""
+    """Numbers of all calls that this test lists as denied or inspected."""
     at = list(AUDIT).index(machine)
     found = {each[at] for each in (*DENIED.values(), *LOOKED_INTO)}
     return {number for number in found if number is not None}
@@ -149,7 +149,7 @@ def test_what_is_not_named_is_allowed(machine: str, number: int, first: int) -> 
 def test_commands_that_reach_others_are_denied_and_others_are_not(machine: str) -> None:
     for commands, expected in ((DENIED_COMMANDS, "EPERM"), (ALLOWED_COMMANDS, ALLOWED)):
         for name, (call, at, value) in commands.items():
-            # The kernel looks at the lower half alone.
+            # The kernel reads only the lower half.
             for told in (value, value | 7 << 32):
                 arguments = (told,) if at == 0 else (0, told)
                 assert answer(machine, call, *arguments) == expected, name
@@ -173,7 +173,7 @@ def test_sockets_are_of_the_families_told(machine: str, family: int) -> None:
 
 @pytest.mark.parametrize("machine", AUDIT)
 def test_threads_start_and_user_namespaces_do_not(machine: str) -> None:
-    thread = 0x3D0F00  # CLONE_VM and what else the C library sets for a thread
+    thread = 0x3D0F00  # CLONE_VM and all other flags that the C library sets for a thread
     assert answer(machine, CLONE, thread) == ALLOWED
     assert answer(machine, CLONE, thread | 0x10000000) == "EPERM"
     assert answer(machine, CLONE3) == "ENOSYS", "so the C library turns to clone"
@@ -192,7 +192,7 @@ def test_processes_start_only_where_they_may(machine: str) -> None:
 
 @given(machines, st.integers(0, 600))
 def test_no_other_door_of_the_kernel_is_open(machine: str, number: int) -> None:
-    """Calls of the 32-bit machines, which have other numbers, and of x32."""
+    """Calls of the 32-bit architectures, which have other numbers, and of x32."""
     i386 = 0x40000003
     code = seccomp.program(MACHINES[machine], UNUSED, COMMANDS, frozenset(), PID)
     assert verdict(code, i386, number) == KILLED
@@ -200,7 +200,7 @@ def test_no_other_door_of_the_kernel_is_open(machine: str, number: int) -> None:
 
 
 def from_a_child(work: Callable[[], Any]) -> Any:
-    """What ``work`` gives in a process of its own."""
+    """The result of ``work`` in a separate process."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -214,7 +214,7 @@ def from_a_child(work: Callable[[], Any]) -> Any:
 
 
 def error_of(call: int, *arguments: int) -> int:
-    """The kernel's error number, 0 where there is none; further arguments make no sense."""
+    """The kernel's error number, 0 on success; the other arguments are meaningless."""
     libc = ctypes.CDLL(None, use_errno=True)
     given = [ctypes.c_long(each) for each in (*arguments, *[-1] * (6 - len(arguments)))]
     return ctypes.get_errno() if libc.syscall(call, *given) == -1 else 0

@@ -1,6 +1,6 @@
-"""What an instance that a tenant has taken over would try: run in place of an instance's main.
+"""Attacks from an instance under a tenant's control; they run in place of the instance's main.
 
-Each attack does the real thing and raises ``OSError`` where it is refused.
+Each attack is a real one and raises ``OSError`` if it is refused.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ SECRET = ctypes.create_string_buffer(b"the prompt of another tenant")
 
 
 class Up(Message, frozen=True):
-    """The attacker is there, with what others would need to attack it."""
+    """The attacker runs; ``pid`` and ``address`` are what others need to attack it."""
 
     pid: int
     address: int
 
 
 class Outcome(Message, frozen=True):
-    """``content`` is as :func:`attempt` returns it."""
+    """``content`` is the result of :func:`attempt`."""
 
     content: dict[str, Any]
 
@@ -58,7 +58,7 @@ SAYS = Incoming(Up | Outcome | Failed, most_bytes=MOST_OF_A_MESSAGE)
 
 
 def main(channel: Channel) -> int:
-    # Where Yama bounds ptrace, it must not be Yama that refuses.
+    # Lift the limits of Yama, so that a refusal of ptrace comes from the sandbox.
     _LIBC.prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0)
     channel.send(Up(os.getpid(), ctypes.addressof(SECRET)))
     while (received := channel.receive()) is not None:
@@ -69,7 +69,7 @@ def main(channel: Channel) -> int:
 
 
 def attempt(attack: str, victim: dict[str, Any]) -> dict[str, Any]:
-    """``got``, or ``refused`` with the error's name."""
+    """Run an attack; return ``got``, or ``refused`` with the name of the error."""
     try:
         return {"got": ATTACKS[attack](victim)}
     except OSError as error:
@@ -77,12 +77,12 @@ def attempt(attack: str, victim: dict[str, Any]) -> dict[str, Any]:
 
 
 def _be_open(victim: dict[str, int]) -> None:
-    """Undo what a fork has from its template."""
+    """Undo the memory protection that a fork inherits from its template."""
     _check(_LIBC.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
 
 
 def _settle_in(victim: dict[str, Any]) -> None:
-    """What an instance does when it is told whose it is."""
+    """Tighten the sandbox as an instance does once it knows its function."""
     confine.settle_in("cpu", [Path(victim["own"])], BUDGET)
 
 
@@ -103,12 +103,12 @@ def _remove(victim: dict[str, Any]) -> None:
 
 
 def _set_user_id(victim: dict[str, Any]) -> None:
-    """Have a program run as its owner, whoever starts it."""
+    """Set the set-user-id bit of a program."""
     os.chmod(victim["path"], 0o4755)
 
 
 def _open_to_all(victim: dict[str, Any]) -> None:
-    """By a descriptor that gives no right but to say which file it is."""
+    """Change the mode through a path-only descriptor, which grants no access to the file."""
     fd = os.open(victim["path"], os.O_PATH)
     try:
         os.chmod(f"/proc/self/fd/{fd}", 0o644)
@@ -130,7 +130,7 @@ def _attach(victim: dict[str, Any]) -> None:
 
 
 def _signals_by_descriptor(victim: dict[str, Any]) -> None:
-    """Have the kernel signal another process whenever something can be read."""
+    """Make the kernel signal another process when a descriptor becomes readable."""
     reader, writer = os.pipe()
     try:
         fcntl.fcntl(reader, fcntl.F_SETOWN, victim["pid"])
@@ -140,7 +140,7 @@ def _signals_by_descriptor(victim: dict[str, Any]) -> None:
 
 
 def _outlive(victim: dict[str, Any]) -> None:
-    """Go on when the platform has ended."""
+    """Continue to run after the platform has ended."""
     _check(_LIBC.prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0))
 
 
@@ -152,7 +152,7 @@ def _fork(victim: dict[str, Any]) -> None:
 
 
 def _take_memory(victim: dict[str, Any]) -> None:
-    """Ten times the budget, so much that no library could want it."""
+    """Allocate ten times the budget, more than any library could need."""
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
     mmap.mmap(-1, 10 * BUDGET, flags=flags).close()
 
@@ -246,7 +246,7 @@ def _more_descriptors(victim: dict[str, int]) -> None:
 
 
 def _exhaust_descriptors(victim: dict[str, int]) -> int:
-    """How many there were to be had; given back, so that the attacker can tell."""
+    """Open as many descriptors as possible; close them, to be able to report, and count them."""
     held: list[int] = []
     try:
         while True:
@@ -300,8 +300,8 @@ ATTACKS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "exhaust descriptors": _exhaust_descriptors,
 }
 
-# The platform's own start of a process, with this for the instance; "free" is the same code
-# unconfined, to show that each attack works where nothing stands in its way.
+# The platform's own process start, with this module as the instance; "free" is the same code
+# without a sandbox, to show that each attack works there.
 _MODULE = "tests.systems.serverless.live.attacks"
 INSTANCE = Role("instance", _MODULE, SAYS, Incoming(Try), main, confine.confine)
 FREE = Role("free", _MODULE, SAYS, Incoming(Try), main)

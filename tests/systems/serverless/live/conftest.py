@@ -1,4 +1,4 @@
-"""Real systems on the tiny backbone: every test here starts processes and leaves none."""
+"""Real systems on the tiny backbone: tests here start processes, and all end with the test."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SERVERLESS = ("serverless-lora", "serverless-llm")
 
 
 def _sees_hidden_memory() -> bool:
-    """Whether this process may look into those that hide their memory."""
+    """Whether this process may read the memory of processes that hide it."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     (line,) = (line for line in status.splitlines() if line.startswith("CapEff:"))
     return bool(int(line.split()[1], 16) >> 19 & 1)  # CAP_SYS_PTRACE
@@ -34,7 +34,7 @@ looks_inside = pytest.mark.skipif(
 
 @dataclass
 class Running:
-    """A deployed system and a way to ask it."""
+    """A deployed system, and methods to send requests to it."""
 
     system: ServingSystem
     endpoint: Endpoint
@@ -44,7 +44,7 @@ class Running:
         return self.endpoint.base_url
 
     async def ask(self, session: aiohttp.ClientSession, model: str, **fields: Any) -> Any:
-        """One completion, not streamed; the decoded answer, its status under ``status``."""
+        """Request one completion, not streamed; return the decoded response and its ``status``."""
         body = {"model": model, "prompt": [5, 6, 7], "max_tokens": 4, "temperature": 0, **fields}
         async with session.post(f"{self.url}/v1/completions", json=body) as response:
             return {**await response.json(), "status": response.status}
@@ -52,8 +52,8 @@ class Running:
     async def begin(
         self, session: aiohttp.ClientSession, model: str, **fields: Any
     ) -> asyncio.Task[Any]:
-        """A streamed completion whose first piece has come, so that it runs now; the task gives the
-        error that it ends with, or None."""
+        """Start a streamed completion and wait for its first chunk, so that it runs; the returned
+        task results in the error of its end, or None."""
         body = {"model": model, "prompt": [5, 6, 7], "temperature": 0, "stream": True, **fields}
         response = await session.post(f"{self.url}/v1/completions", json=body)
         assert response.status == 200
@@ -61,12 +61,12 @@ class Running:
         return asyncio.create_task(_error_of(response))
 
     def processes(self, word: str = "") -> list[psutil.Process]:
-        """Its processes below the gateway whose command line holds ``word``."""
+        """The gateway's descendants whose command line contains ``word``."""
         children = psutil.Process(self.endpoint.pids[0]).children(recursive=True)
         return [child for child in children if word in command_of(child)]
 
     def instances(self) -> list[psutil.Process]:
-        """Processes of functions: forks of the template, or those started as instances."""
+        """Instance processes: forks of the template, or processes spawned as instances."""
         forks = [p for p in self.processes("zygote") if p.ppid() != self.endpoint.pids[0]]
         return forks + self.processes("roles instance")
 
@@ -79,7 +79,7 @@ async def _error_of(response: aiohttp.ClientResponse) -> Any:
 
 
 def command_of(process: psutil.Process) -> str:
-    """Empty once it is gone, which it may be at any moment."""
+    """The command line; empty if the process has ended, which can happen at any time."""
     try:
         return " ".join(process.cmdline())
     except (psutil.NoSuchProcess, FileNotFoundError):
@@ -95,7 +95,7 @@ def _stop(running: Running) -> None:
 
 @pytest.fixture
 def deploy(deployment: Deployment) -> Iterator[Callable[..., Running]]:
-    """Start a system for one test alone."""
+    """Start a system for a single test."""
     running: list[Running] = []
 
     def start(name: str = "serverless-lora", **changes: Any) -> Running:
@@ -111,7 +111,7 @@ def deploy(deployment: Deployment) -> Iterator[Callable[..., Running]]:
 
 @pytest.fixture(scope="module")
 def up(deployment: Deployment) -> Iterator[Callable[[str], Running]]:
-    """A system that the tests of a module share, since none of them harms it."""
+    """A system that the tests of a module share, since none of them damages it."""
     running: dict[str, Running] = {}
 
     def get(name: str = "serverless-lora") -> Running:
@@ -133,7 +133,7 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 60) -> None:
 
 
 def events(raw: bytes) -> list[Any]:
-    """The decoded data of a stream of server-sent events, ``[DONE]`` left out."""
+    """The decoded data of a stream of server-sent events, without ``[DONE]``."""
     lines = [line[6:] for line in raw.decode().split("\n\n") if line.startswith("data: ")]
     assert lines[-1] == "[DONE]"
     return [json.loads(line) for line in lines[:-1]]

@@ -1,7 +1,7 @@
-"""Instances that are somebody else's by now: real processes in the place of the platform's own.
+"""Instances under an attacker's control: real processes in place of the platform's own.
 
-``in_place`` has a node start this file instead of an interpreter for each role; how it behaves is
-said by a word in the name of the file that is started.
+``in_place`` makes a node start this file instead of an interpreter for each role; a word in the
+name of the started file selects the behaviour.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     import pytest
 
 BURNT_S = 0.2
-"""Processor time of the one that computes for itself, by two threads together."""
+"""Processor time that ``burner`` uses for itself, in two threads together."""
 
 
 def in_place(monkeypatch: pytest.MonkeyPatch, folder: Path, behaviour: str) -> None:
-    """``behaviour``: ``liar`` (keeps what it gives back), ``honest``, ``burner`` (answers at once
-    and then computes for itself), ``mistimed`` (its steps end in no time that there is)."""
+    """``behaviour``: ``liar`` (keeps memory that it reports as released), ``honest``, ``burner``
+    (responds at once, then computes for itself), ``mistimed`` (reports impossible step times)."""
     program = folder / behaviour
     root = Path(__file__).parents[4]
     program.write_text(f"#!{sys.executable}\n{_START.format(root=root)}", encoding="utf-8")
@@ -48,14 +48,14 @@ main(sys.argv)
 
 
 class Impostor(Channel):
-    """A channel on which anything can be said."""
+    """A channel that sends any message."""
 
     def says(self, kind: str, **fields: Any) -> None:
         os.write(self.fileno(), json.dumps({"kind": kind, **fields}).encode())
 
 
 def main(argv: Sequence[str]) -> None:
-    """As ``python -m MODULE ROLE FD PARENT DEVICE`` is started."""
+    """Entry point with the arguments of ``python -m MODULE ROLE FD PARENT DEVICE``."""
     import socket
 
     behaviour, role, fd = Path(argv[0]).name, argv[3], int(argv[4])
@@ -98,7 +98,7 @@ def _offload(
     if behaviour != "liar":
         held.clear()
     channel.says("offloaded")
-    channel.says("offloaded")  # once more, should the first not count
+    channel.says("offloaded")  # again, in case the first is ignored
 
 
 def _run(

@@ -1,5 +1,5 @@
-"""A platform whose processes are puppets: real processes and real sockets, and every word on them
-is the test's. Unless told otherwise a puppet does as an honest process does."""
+"""A platform whose processes are puppets: real processes and sockets, but the test sends every
+message. By default a puppet behaves like an honest process."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ PATIENCE_S = 20.0
 
 @dataclass(eq=False)
 class Puppet:
-    """The far end of a process's channel, which says anything. What it hears is decoded as its role
-    does. ``does``: the kinds of message that it carries out."""
+    """The process's end of a channel, which can send any message. It decodes what it receives as
+    its role does. ``does``: the kinds of message that it carries out."""
 
     role: Role
     child: Child
@@ -77,13 +77,13 @@ class Puppet:
         os.kill(self.child.pid, signal.SIGKILL)
 
     def ends(self) -> None:
-        """Leave nothing behind: a puppet does not end with its gateway as real processes do."""
+        """Kill the process: a puppet does not end with its gateway as real processes do."""
         assert self.child.popen is not None
         self.child.popen.kill()
         self.child.popen.wait()
 
     def obey(self) -> None:
-        """Take what has come, and do it."""
+        """Read all pending messages and carry them out."""
         with contextlib.suppress(OSError, EOFError):
             while (received := self._channel.receive(0)) is not None:
                 message, fds = received
@@ -111,7 +111,7 @@ class Puppet:
         return [message for message in self.heard if message["kind"] == kind]
 
     def prefills(self, token: int = 7, finished: str | None = None) -> list[int]:
-        """Give every request of the last batch its first token; these requests."""
+        """Send the first token of every request of the last batch; return these requests."""
         run = self.asked("run")[-1]
         tokens = [(request, token, finished) for request in run["requests"]]
         now = time.monotonic_ns()
@@ -124,7 +124,7 @@ class Puppet:
 
 @dataclass(eq=False)
 class Stage:
-    """The platform with its node, and all puppets in the order in which they came."""
+    """The platform with its node, and all puppets in the order of their start."""
 
     platform: Platform
     node: Node
@@ -147,7 +147,7 @@ class Stage:
                 await asyncio.sleep(0.002)
 
     async def all_heard(self) -> None:
-        """Until everything that puppets said has been taken."""
+        """Wait until the platform has read all messages of the puppets."""
         for _ in range(20):
             self.obey()
             await asyncio.sleep(0.002)
@@ -157,7 +157,7 @@ class Stage:
             puppet.obey()
 
     async def up(self, function: str) -> tuple[Puppet, Call]:
-        """A call to ``function``, and its instance that was just told to run it."""
+        """A call to ``function``, and its instance, which was just told to run it."""
         call = self.call(function)
         await self.until(lambda: self._running(call))
         puppet = self.of(function)
@@ -165,7 +165,7 @@ class Stage:
         return puppet, call
 
     async def idle(self, function: str) -> Puppet:
-        """An instance of ``function`` that has answered a call."""
+        """An idle instance of ``function`` that has completed a call."""
         puppet, _ = await self.up(function)
         puppet.prefills(finished="stop")
         await self.until(lambda: not self.platform.controller.state.requests)
@@ -176,7 +176,7 @@ class Stage:
         return request is not None and request.instance is not None
 
     def of(self, function: str) -> Puppet:
-        """The puppet that is the last instance of ``function``."""
+        """The puppet of the last instance of ``function``."""
         instances = self.node.instances.values()
         (child,) = [live.child for live in instances if live.function == function][-1:]
         return next(puppet for puppet in self.puppets if puppet.child is child)
@@ -186,12 +186,12 @@ class Stage:
         return [puppet for puppet in self.puppets if puppet.role is roles.LOADER]
 
     def held(self) -> int:
-        """Bytes that the ledgers of all devices hold."""
+        """Bytes in the memory ledgers of all devices."""
         return sum(d.memory.used for d in self.platform.controller.state.devices.values())
 
 
 def said(call: Call) -> list[Tokens | Failure]:
-    """What the caller has read by now."""
+    """The results that the caller has received so far."""
     found = []
     while not call.answers.empty():
         found.append(call.answers.get_nowait())
@@ -200,7 +200,7 @@ def said(call: Call) -> list[Tokens | Failure]:
 
 @contextmanager
 def _puppets(stub: Path, patch: pytest.MonkeyPatch) -> Iterator[list[Puppet]]:
-    """Processes run ``stub``; the other ends of their channels are kept here."""
+    """Makes processes run ``stub`` and keeps the other ends of their channels."""
     ends: list[socket.socket] = []
     puppets: list[Puppet] = []
     honest = wire.pair
@@ -231,7 +231,7 @@ def _puppets(stub: Path, patch: pytest.MonkeyPatch) -> Iterator[list[Puppet]]:
 def play(
     deployment: Deployment, folder: Path, scene: Callable[[Stage], Any], **options: Any
 ) -> None:
-    """Run ``scene``, a coroutine function, on a stage; everything ends with it."""
+    """Run ``scene``, a coroutine function, on a stage; end all processes after it."""
     stub = folder / "stub"
     stub.write_text("#!/bin/sh\nexec sleep 600\n", encoding="ascii")
     stub.chmod(0o755)

@@ -1,4 +1,4 @@
-"""What a client sees of a live system: right answers, and errors in OpenAI's form."""
+"""The responses of a live system: correct completions, and errors in OpenAI's format."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.live
 Up = Callable[..., Running]
 
 
-# These two come first: they are of systems that nothing was asked yet.
+# These two come first: they need systems that have not received a request yet.
 
 
 @pytest.mark.parametrize("name", SERVERLESS)
@@ -71,7 +71,7 @@ def _seen_of(running: Running, function: str) -> list[RequestTrace]:
 
 
 def expected_ids(deployment: Deployment, prompt: list[int], tokens: int) -> dict[str, list[int]]:
-    """What each function must answer, by the engine alone (itself held to transformers + peft)."""
+    """Expected tokens by function, by the engine alone (itself checked by transformers + peft)."""
     backbone: Path = deployment.backbones["tiny"]
     layout = plan_layout(backbone, "float32")
     buffer = bytearray(layout.nbytes)

@@ -1,4 +1,4 @@
-"""Whatever a process says, in whatever order: it ends at most itself, and says so in one line."""
+"""Any messages of a process, in any order, end at most that process, with one log line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ...runtime.wording import foreign, malformed, messages
 from .puppets import Puppet, Stage, play, said
 
 Word = tuple[bytes, int]
-"""Bytes of a message, and how many descriptors come along."""
+"""Bytes of a message, and the number of its descriptors."""
 
 
 async def _instance(stage: Stage) -> Puppet:
@@ -64,7 +64,7 @@ SPEAKERS: dict[str, tuple[Role, Callable[[Stage], Awaitable[Puppet]]]] = {
 
 
 def words(role: Role) -> st.SearchStrategy[list[Word]]:
-    """Mostly what the role may say, in any order; also what it may not."""
+    """Mostly messages that the role may send, in any order; also invalid ones."""
     own = messages(role.says).map(msgspec.json.encode)
     others = [each.says for each in (INSTANCE, LOADER, AUDITOR, TEMPLATE, REPLICA)]
     word = st.one_of(own, own, malformed(role.says), foreign(*others))
@@ -73,8 +73,8 @@ def words(role: Role) -> st.SearchStrategy[list[Word]]:
 
 
 def _say(puppet: Puppet, said: Sequence[Word]) -> int:
-    """The end of a pipe whose other end is every descriptor that came along. A process that was
-    ended already is not heard any more."""
+    """Send the messages, each descriptor being the writing end of one pipe; return its reading end.
+    The kernel refuses messages of a process that was already ended."""
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     with contextlib.suppress(OSError):
         for data, count in said:
@@ -124,7 +124,7 @@ def test_any_words_end_at_most_their_process(
 
 
 def _check_lines(puppet: Puppet, lines: list[str]) -> None:
-    """One line where its process was ended for what it said, and no other."""
+    """Check for one log line if the process was ended for its messages, and for no other line."""
     assert len(lines) == bool(puppet.child.verdict), lines
     assert all(f"{puppet.role.name} {puppet.child.pid} is ended" in line for line in lines)
     assert all(line.isprintable() for line in lines)

@@ -1,4 +1,4 @@
-"""Folders that one instance could read and that hold what is another's are refused."""
+"""A folder that one instance can read must not contain files of another; it is refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from systems.serverless.live.plan import make_plan
 
 @pytest.fixture
 def room(deployment: Deployment, tmp_path: Path) -> Path:
-    """With a backbone and two adapters, apart."""
+    """A folder with a backbone and two adapters in separate folders."""
     shutil.copytree(deployment.backbones["tiny"], tmp_path / "backbone")
     for function in deployment.functions[:2]:
         assert function.adapter is not None
@@ -100,7 +100,7 @@ def test_the_layout_of_the_hugging_face_cache_is_fine(
 
 
 def cached(folder: Path) -> Path:
-    """``folder`` as the cache would have it."""
+    """``folder`` in the layout of the cache."""
     repository = folder.with_name(f"models--me--{folder.name}")
     snapshot, blobs = repository / "snapshots" / "c0ffee", repository / "blobs"
     snapshot.mkdir(parents=True)

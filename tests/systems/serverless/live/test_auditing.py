@@ -1,4 +1,4 @@
-"""Shared copies are summed while they are used, and one that changes is found out."""
+"""Audits compute checksums of shared copies in use, and detect a changed copy."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_any_changed_byte_changes_the_sum() -> None:
 
 @pytest.mark.live
 def test_a_copy_that_is_changed_underneath_is_reported_once(deployment: Deployment) -> None:
-    """By real auditors, of a copy that (only here) was never sealed."""
+    """With real auditors, on a copy that (only in this test) is not sealed."""
     plan = make_plan(deployment.model_copy(update={"options": {"audit_s": 0.2}}), forks=True)
     nbytes = plan.layouts["tiny"].nbytes
     fd = store.create("backbone:test", nbytes)

@@ -1,4 +1,4 @@
-"""Who computes and who holds memory is for the kernel to say, and not for an instance."""
+"""Processor time and memory come from the kernel's counters, not from an instance's reports."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def give_back(plan: Plan) -> tuple[list[ev.Event], list[str]]:
-    """Have an instance map a shared copy and give it back: the events of its node, and problems."""
+    """Make an instance map and release a shared copy; return its node's events and problems."""
     posted: list[ev.Event] = []
     problems: list[str] = []
 
@@ -104,7 +104,7 @@ def test_what_is_given_back_is_free(
 
 
 def _hidden(fd: int, body: str) -> subprocess.Popen[str]:
-    """A process that hides its memory and runs ``body`` with the descriptor ``fd``."""
+    """Start a process that hides its memory and runs ``body`` with the descriptor ``fd``."""
     program = f"""
 import mmap, os, sys
 from systems.runtime.sandbox import confine
@@ -190,7 +190,7 @@ if os.fork() == 0:
 
 
 def test_processor_time_is_that_of_threads_and_children_also_of_one_that_ended() -> None:
-    """Two threads, a child that was waited for and one that runs, 0.1 s each."""
+    """Two threads, a child that was waited for and a running child, 0.1 s each."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", BURNS + "os.wait()"], **pipes) as child:  # type: ignore[call-overload]
         assert child.stdout.readline() == b"ready\n"
@@ -206,12 +206,12 @@ def test_processor_time_is_that_of_threads_and_children_also_of_one_that_ended()
 
 @dataclass(eq=False)
 class Scene:
-    """A platform in this process, asked once."""
+    """A platform in this process that receives one request."""
 
     node: Node
 
     async def burn(self) -> None:
-        """Wait until its instance has computed for itself, and kill it."""
+        """Wait until the instance has computed for itself, and kill it."""
         (instance,) = self.node.instances.values()
         assert instance.child is not None
         assert instance.child.pid is not None
@@ -226,7 +226,7 @@ class Scene:
 def ask_once(
     plan: Plan, path: Path, then: Callable[[Scene], Awaitable[None]] | None = None
 ) -> tuple[Tokens | Failure, SystemTrace]:
-    """What a call of f0 was answered, and the evidence of it after ``then``."""
+    """The response to a call of f0, and its system trace after ``then``."""
 
     async def scene() -> Tokens | Failure:
         written = Journal(path)

@@ -1,4 +1,4 @@
-"""What a confined instance is refused: each claim of SECURITY.md by the attack on it."""
+"""The sandbox of an instance: each claim of SECURITY.md is tested by an attack on it."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from systems.serverless.live import roles
 from .attacks import FREE, INSTANCE, SAYS, SECRET, TEMPLATE, Outcome, Try, Up
 from .conftest import Running
 
-_TIMEOUT_MS = 240_000  # a busy machine imports the libraries in minutes
+_TIMEOUT_MS = 240_000  # the import of the libraries takes minutes on a busy machine
 
 sees_less = pytest.mark.skipif(not landlock.version(), reason="this kernel has no Landlock")
 
 
 class Attacker:
-    """A process of the platform that does what it is told."""
+    """A process of the platform that runs the attacks it receives."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.channel = Channel(sock, SAYS)
@@ -57,7 +57,7 @@ class Attacker:
 
 
 def start_process(role: Role) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """As the platform does, its roles being the attacker's."""
+    """Start a process as the platform does, with the attacker's roles."""
     ours, theirs = wire.pair()
     popen = subprocess.Popen(
         process.start_of(role, theirs.fileno(), "cpu"),
@@ -70,7 +70,7 @@ def start_process(role: Role) -> tuple[subprocess.Popen[bytes], socket.socket]:
 
 @pytest.fixture(scope="module")
 def template() -> Iterator[tuple[int, Channel]]:
-    """The real template; its forks are attackers."""
+    """The real template, whose forks are attackers."""
     popen, sock = start_process(TEMPLATE)
     channel = Channel(sock, TEMPLATE.says)
     for kind in (Started, Ready):
@@ -84,16 +84,16 @@ def template() -> Iterator[tuple[int, Channel]]:
 
 @dataclass(frozen=True)
 class Sides:
-    """Two instances, and the same two unconfined, to show that an attack works as such."""
+    """Two instances, and two without a sandbox, to show that an attack works there."""
 
     confined: tuple[Attacker, Attacker]
     free: tuple[Attacker, Attacker]
     adapters: tuple[Path, Path]
-    """Of the attacker and of its sibling."""
+    """Adapters of the attacker and of its sibling."""
 
     def refused(self, attack: str, on: dict[str, Any] | None = None) -> bool:
-        """Whether ``attack`` on a sibling, or ``on`` something else, is refused to an instance,
-        and works where nothing stands in its way."""
+        """Whether ``attack`` on a sibling, or on the victim ``on``, is refused to an instance;
+        asserts that it works without a sandbox."""
         attacker, victim = self.free
         assert "got" in attacker.tries(attack, on or victim.about)
         attacker, victim = self.confined
@@ -101,8 +101,8 @@ class Sides:
 
 
 def link_as_a_cache(snapshot: Path, name: str, place: str) -> None:
-    """``name`` in a snapshot as the Hugging Face cache has it, the file itself being in ``place``
-    of its repository."""
+    """Make ``name`` in a snapshot as in the Hugging Face cache: a link to a file in the folder
+    ``place`` of its repository."""
     folder = snapshot.parents[1] / place
     folder.mkdir(exist_ok=True)
     (folder / "0123abcd").write_text(place, encoding="utf-8")
@@ -113,7 +113,7 @@ def link_as_a_cache(snapshot: Path, name: str, place: str) -> None:
 def sides(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Sides]:
-    """By both ways in which instances come to be."""
+    """Instances started in both ways: spawned and forked."""
     repository = tmp_path_factory.mktemp("hub") / "models--me--mine"
     (repository / "blobs").mkdir(parents=True)
     adapters = (repository / "snapshots" / "c0ffee", tmp_path_factory.mktemp("theirs"))
@@ -338,7 +338,7 @@ def test_where_a_measure_cannot_be_taken_no_instance_runs(
 def test_what_the_manifest_says_is_in_force_in_each_instance(
     deploy: Callable[..., Running],
 ) -> None:
-    """By the kernel's account of the processes that serve."""
+    """Read from the kernel's data on the serving processes."""
     running = deploy()
 
     async def warm() -> None:

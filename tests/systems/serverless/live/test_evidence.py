@@ -1,4 +1,4 @@
-"""Who has read all of an answer finds the evidence of it; what is cut off by an end is told of."""
+"""A response's trace is in the journal before its last bytes are sent; a cut-off one has one too."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ ANSWERS: dict[str, list[Tokens | Failure]] = {
 
 @dataclass
 class Order(AbstractStreamWriter):
-    """A backend whose answers are known beforehand, one a turn of the loop, and a socket: what
-    they were given, in order."""
+    """A fake backend, with fixed results one per turn of the loop, and a fake socket; records the
+    order of their calls."""
 
     plan: Any
     answers: list[Tokens | Failure]

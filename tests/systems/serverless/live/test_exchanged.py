@@ -1,4 +1,4 @@
-"""An adapter that is not what was deployed, or no numbers, is refused; others are served on."""
+"""An adapter that changed since deployment, or is not finite, is refused; others still run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deaths, disconnects and refusals: each takes what it must and no more."""
+"""Crashes, disconnects and refusals: each affects only the requests that it must."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_client_that_leaves_frees_its_place(up: Deploy) -> None:
         async with aiohttp.ClientSession() as session:
             await running.ask(session, "f0")
             tasks = [await running.begin(session, "f0", **LONG) for _ in range(4)]
-            await asyncio.sleep(0)  # each reads on before it is cut off
+            await asyncio.sleep(0)  # each reads more before it is cut off
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -85,7 +85,7 @@ def test_a_killed_template_takes_its_forks_and_is_started_again(up: Deploy) -> N
 
 
 def test_a_gateway_whose_starter_is_going_removes_its_files(deploy: Deploy) -> None:
-    """Of a process that is killed the files are closed first; it still is the parent then."""
+    """The kernel closes the files of a killed process first, while it still is the parent."""
     system = deploy().system
     assert isinstance(system, ServerlessSystem)
     assert system._live is not None
@@ -121,7 +121,7 @@ def _once(running: Running) -> Any:
 
 
 def _held(running: Running, device: str) -> int:
-    """Bytes that f0 holds now by the ledger."""
+    """Bytes of f0 in the memory ledger now."""
     steps = running.system.system_trace().memory
     mine = [step for step in steps if step.function_id == "f0" and step.device == device]
     return sum({step.owner: step.bytes for step in mine}.values())

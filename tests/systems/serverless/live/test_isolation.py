@@ -1,4 +1,4 @@
-"""The shared backbone cannot be written by those who map it, and is held once."""
+"""Processes that map the shared backbone cannot write to it, and it is in memory only once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def sealed(content: bytes) -> int:
 
 
 def end_of(child: Callable[[], None]) -> int:
-    """How a forked process that runs ``child`` ends, as ``waitstatus_to_exitcode`` says it."""
+    """Run ``child`` in a forked process; return its exit code (``waitstatus_to_exitcode``)."""
     pid = os.fork()
     if pid == 0:
         faulthandler.disable()
@@ -41,7 +41,7 @@ def end_of(child: Callable[[], None]) -> int:
 
 
 def address_of(mapping: mmap.mmap) -> int:
-    """Where a read-only mapping lies; ctypes hands out writable buffers only."""
+    """The address of a read-only mapping; ctypes supports only writable buffers."""
 
     class PyBuffer(ctypes.Structure):
         _fields_ = (
@@ -119,7 +119,7 @@ def test_instances_of_a_shared_backbone_map_the_same_pages(
 @looks_inside
 @pytest.mark.live
 def test_the_instances_together_hold_one_backbone(up: Callable[..., Running], tiny: Path) -> None:
-    """By the kernel's own account: the proportional sizes of their mappings of it sum to one."""
+    """From the kernel's counters: the proportional sizes of all mappings sum to one backbone."""
     size = plan_layout(tiny, "float32").nbytes
     asked = ("f0", "f1", "f2")
     for name, copies in (("serverless-lora", 1), ("serverless-llm", 0)):
@@ -142,7 +142,7 @@ def test_the_instances_together_hold_one_backbone(up: Callable[..., Running], ti
 
 
 def mapped_pss(pid: int) -> int:
-    """Bytes of the shared backbone that fall to this process."""
+    """This process's proportional share of the shared backbone, in bytes."""
     lines = iter(Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8").splitlines())
     for line in lines:
         if "memfd:backbone" in line:

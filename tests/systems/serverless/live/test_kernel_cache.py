@@ -1,5 +1,5 @@
-"""Kernels are compiled before the endpoint answers, once for each shape; what is compiled later is
-told. The compiler itself runs on a card (tests/gpu)."""
+"""Kernels are compiled before the endpoint accepts requests, once per shape; later compilations are
+reported. The compiler itself is tested on a GPU (tests/gpu)."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def plan(deployment: Deployment) -> Plan:
-    """As if its device were a card."""
+    """A plan as if its device were a GPU."""
     card = deployment.devices[0].model_copy(update={"name": "cuda:0"})
     found = make_plan(deployment, forks=True)
     return replace(found, deployment=deployment.model_copy(update={"devices": (card,)}))
 
 
 def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
-    """A compiler that runs ``body`` in a shell, its standard input being what is asked of it."""
+    """A fake compiler that runs ``body`` in a shell, with the request on standard input."""
     program = folder / "compiler"
     program.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""An instance that is told to offload has let go of it all by the time it says so."""
+"""An instance has released all offloaded artifacts when it sends ``Offloaded``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LOADS = (Artifact.BACKBONE, Artifact.ADAPTER, Artifact.KERNELS)
 
 
 class Script:
-    """A channel whose messages are known beforehand; ``engines`` are looked at when it answers."""
+    """A channel with fixed messages; at ``Offloaded`` it records what the instance still holds."""
 
     def __init__(self, messages: list[Message]) -> None:
         self.messages = deque(messages)
@@ -59,7 +59,7 @@ class Script:
 
 
 def test_what_is_offloaded_is_gone_when_it_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    # It would hold this very process to it, for good.
+    # The sandbox would confine the test process itself, permanently.
     monkeypatch.setattr(confine, "settle_in", lambda *told: None)
     tiny = ensure_backbone("tiny")
     adapter: Path = ensure_adapters(tiny, ["f0"], rank=8)["f0"]
@@ -83,7 +83,7 @@ def test_what_is_offloaded_is_gone_when_it_is_said_to_be(monkeypatch: pytest.Mon
 
 
 def test_a_shared_copy_is_let_go_of_with_its_weights() -> None:
-    """A descriptor that stays open holds the memory of a copy as a mapping does."""
+    """An open descriptor keeps the memory of a copy, as a mapping does."""
     tiny = ensure_backbone("tiny")
     layout = plan_layout(tiny, "float32")
     ours = store.create("backbone:test", layout.nbytes)
@@ -96,12 +96,12 @@ def test_a_shared_copy_is_let_go_of_with_its_weights() -> None:
 
 
 def _open_on(fd: int) -> int:
-    """How many descriptors of this process are of the same file."""
+    """The number of descriptors of this process on the same file."""
     same = os.fstat(fd)
     found = 0
     for name in os.listdir("/proc/self/fd"):
         try:
             found += os.path.samestat(os.fstat(int(name)), same)
         except OSError:
-            continue  # that of the folder itself
+            continue  # the descriptor of the folder itself
     return found

@@ -1,4 +1,4 @@
-"""A process that is stopped, rather than dead, is noticed too; one that pauses is left alone."""
+"""A stopped process is detected like a dead one; a process that only pauses is not ended."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ pytestmark = pytest.mark.live
 Deploy = Callable[..., Running]
 LONG = {"max_tokens": 480, "ignore_eos": True}
 SILENCE_S = 5.0
-"""Of silence and idleness a process is given up; ARCHITECTURE.md and callers' errors say so."""
+"""Timeout of a silent and idle process, as in ARCHITECTURE.md and in the errors of callers."""
 NOTICED_S = SILENCE_S + 120
-"""With what a loaded machine adds."""
+"""The same with a margin for a loaded machine."""
 PAUSE_S = 2.0
 
 
 def _asked_after(running: Running, signals: Callable[[], Any]) -> tuple[Any, Any]:
-    """With what a request that was running at the fault ended, and the answer of the next one."""
+    """The end of a request that ran at the fault, and the response to the next request."""
 
     async def ask() -> tuple[Any, Any]:
         async with aiohttp.ClientSession() as session:

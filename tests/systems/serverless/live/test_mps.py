@@ -1,5 +1,5 @@
-"""The daemon of MPS, here a program that takes its place: up before anyone needs it, told where,
-and gone however the platform ends."""
+"""The MPS daemon, here a stand-in: it starts before the first CUDA process, gets its folders from
+the environment, and ends however the platform ends."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def test_it_is_there_while_inside_and_told_to_go_after(folder: Path) -> None:
 
 
 def test_its_guard_reaps_it_where_nothing_else_would(folder: Path) -> None:
-    """Where the machine's first process reaps no orphans, a dead daemon stayed for good."""
+    """If the machine's init process reaps no orphans, a dead daemon stayed a zombie forever."""
     libc = ctypes.CDLL(None)
-    libc.prctl(SET_CHILD_SUBREAPER, 1)  # orphans come to this process, which reaps none
+    libc.prctl(SET_CHILD_SUBREAPER, 1)  # this process becomes the parent of orphans and reaps none
     try:
         with mps.running(folder):
             there = daemon(folder)

@@ -1,4 +1,4 @@
-"""What processes print is drained, bounded, and told once."""
+"""The output of processes is drained, bounded, and shown once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEPT = 16 << 10
 
 
 async def end_of(processes: Processes, role: Role, after_s: float | None = None) -> int | None:
-    """How a process of ``role`` ends, killed ``after_s`` where it is given."""
+    """The exit code of a process of ``role``, which is killed ``after_s`` if given."""
     ended: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
     child = processes.spawn(role, lambda message, fds: None, ended.set_result)
     if after_s is not None:
@@ -47,7 +47,7 @@ def test_why_a_process_ended_badly_is_told_and_nothing_goes_past_the_pipe(
 
 
 def test_one_that_prints_without_end_waits() -> None:
-    """A thread of this process prints, as a process would, for as long as the pipe takes it."""
+    """A thread of this process prints, in place of a process, until the pipe is full."""
     written = 0
 
     async def run() -> str:

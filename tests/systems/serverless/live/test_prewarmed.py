@@ -1,4 +1,4 @@
-"""Processes that are ready before a function is called for: made, taken, made again, and let go."""
+"""Prewarmed processes: they are started, taken by instances, replaced, and dropped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Channel:
 
 @dataclass(eq=False)
 class Process:
-    """A fork as the spares know it."""
+    """A fake fork of the warm pool."""
 
     on_message: Callable[[Message, list[int]], None]
     on_exit: Callable[[int | None], None]
@@ -74,7 +74,7 @@ def kind_of(message: Message) -> str:
 
 
 def taken(machine: Machine, heard: list[str]) -> Process:
-    """A spare's process that an instance took over, with what the instance hears."""
+    """A prewarmed process taken by an instance, and the messages that the instance receives."""
     prewarmed_process = machine.prewarmed.take("tiny", "cuda:0")
     assert prewarmed_process is not None
     return prewarmed_process.become(  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""Where there are tokens, nobody calls a function without one of its own."""
+"""If access tokens are set, a caller needs a token of the function."""
 
 from __future__ import annotations
 

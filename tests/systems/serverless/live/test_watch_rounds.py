@@ -1,4 +1,4 @@
-"""The watch, round by round: its own clock, and real processes that it looks at."""
+"""The liveness monitor, round by round, with a fake clock and real processes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import pytest
 from systems.runtime.liveness import Heartbeat, LivenessMonitor
 
 SILENCE_S = 5.0
-"""After which a process is given up that neither answers nor works."""
+"""Time after which a process that neither answers nor works is given up."""
 LONG_S = 60.0
 
 
 class Clock(asyncio.SelectorEventLoop):
-    """An event loop whose time passes only in :meth:`pass_`."""
+    """An event loop whose time advances only in :meth:`pass_`."""
 
     now = 0.0
 
@@ -28,7 +28,7 @@ class Clock(asyncio.SelectorEventLoop):
         return self.now
 
     def pass_(self, seconds: float) -> None:
-        """In tenths of a second, whatever is due being run."""
+        """Advance the time in steps of 0.1 s and run all due callbacks."""
         for _ in range(round(seconds * 10)):
             self.now += 0.1
             self.call_soon(self.stop)
@@ -37,7 +37,7 @@ class Clock(asyncio.SelectorEventLoop):
 
 @dataclass
 class Subject:
-    """A process as the watch knows it; ``answers`` how it takes a question."""
+    """A process for the monitor; ``answers`` handles a ping."""
 
     pid: int | None
     answers: Callable[[Subject], None] = lambda subject: None
@@ -49,7 +49,7 @@ class Subject:
 
 @pytest.fixture
 def idle() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that does nothing: it is stopped."""
+    """A stopped process."""
     popen = subprocess.Popen(["sleep", "600"])
     popen.send_signal(signal.SIGSTOP)
     os.waitpid(popen.pid, os.WUNTRACED)
@@ -59,7 +59,7 @@ def idle() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def given_up(subject: Subject, seconds: float) -> list[tuple[float, str]]:
-    """When the watch gave ``subject`` up within ``seconds``, and why."""
+    """Times within ``seconds`` at which the monitor gave ``subject`` up, with the reasons."""
     clock = Clock()
     found: list[tuple[float, str]] = []
 
@@ -78,7 +78,7 @@ def given_up(subject: Subject, seconds: float) -> list[tuple[float, str]]:
 def test_one_that_neither_answers_nor_works_is_given_up_after_five_seconds(
     idle: subprocess.Popen[bytes],
 ) -> None:
-    # The first round sees how much it has worked, and nothing yet of whether it goes on.
+    # The first round reads its processor time; only the second can see that it is idle.
     (at_s, reason), *_ = given_up(Subject(idle.pid), SILENCE_S + 3)
     assert SILENCE_S <= at_s <= SILENCE_S + 2
     assert reason == "silent for 5 s"
@@ -89,7 +89,7 @@ def test_one_that_answers_is_not(idle: subprocess.Popen[bytes]) -> None:
 
 
 def test_one_that_works_is_not() -> None:
-    """This process: it runs whenever it is looked at."""
+    """Monitors this process, which runs at every check."""
     assert given_up(Subject(os.getpid()), LONG_S) == []
 
 

@@ -1,4 +1,4 @@
-"""An instance that a tenant has taken over says what it likes: nobody else notices."""
+"""An instance under a tenant's control sends any message: other requests are not affected."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_cancellation_by_another_instance_ends_nothing(on_stage: Play) -> None
 
 
 def test_words_about_requests_that_wait_leave_the_queue_whole(on_stage: Play) -> None:
-    """They left ids in it that no longer exist, and the function never answered again."""
+    """Such messages left stale ids in the queue, and the function never responded again."""
 
     async def scene(stage: Stage) -> None:
         mine, _ = await stage.up("f0")
@@ -104,7 +104,7 @@ def test_a_call_gets_no_more_tokens_than_it_asked_for(on_stage: Play) -> None:
 def test_an_answer_that_ends_before_its_prefill_holds_no_place_in_the_device(
     on_stage: Play,
 ) -> None:
-    """The batch would count as one in its prefill for as long as its instance lives."""
+    """Otherwise the batch would count as prefilling as long as its instance lives."""
 
     async def scene(stage: Stage) -> None:
         mine, call = await stage.up("f0")
@@ -125,7 +125,7 @@ def test_an_answer_that_ends_before_its_prefill_holds_no_place_in_the_device(
 
 
 def test_a_backbone_that_was_not_asked_for_is_not_loaded(on_stage: Play) -> None:
-    """The others were sent to map a copy that was still being read."""
+    """Other instances were told to map a copy that was still being read."""
 
     async def scene(stage: Stage) -> None:
         stage.call("f0")
@@ -147,8 +147,8 @@ def test_a_backbone_that_was_not_asked_for_is_not_loaded(on_stage: Play) -> None
 
 
 def test_a_loader_whose_copy_is_not_wanted_any_more_is_not_believed(on_stage: Play) -> None:
-    """An instance that died while it started left its loader behind: what that said was taken
-    for the second copy, which was then mapped before it was sealed."""
+    """An instance that died during its start left its loader running: its message was taken for
+    the second copy, which was then mapped before it was sealed."""
 
     async def scene(stage: Stage) -> None:
         first = stage.call("f0")
@@ -172,7 +172,7 @@ def test_a_loader_whose_copy_is_not_wanted_any_more_is_not_believed(on_stage: Pl
 
 
 def test_a_descriptor_that_comes_too_late_is_closed(on_stage: Play) -> None:
-    """On a card it keeps a whole backbone's memory."""
+    """On a GPU an open descriptor keeps the memory of a whole backbone."""
 
     async def scene(stage: Stage) -> None:
         stage.call("f0")
@@ -195,7 +195,7 @@ def test_a_descriptor_that_comes_too_late_is_closed(on_stage: Play) -> None:
 
 
 def _try(say: Callable[[], None]) -> None:
-    """What is said by one that nobody hears any more is refused by the kernel."""
+    """Ignore the kernel's refusal of a message on a closed channel."""
     with contextlib.suppress(OSError):
         say()
 
@@ -204,7 +204,7 @@ def _try(say: Callable[[], None]) -> None:
 
 
 def _fill(puppet: Puppet) -> int:
-    """Say as much as the socket takes; how much that is."""
+    """Send messages until the socket is full; return their number."""
     puppet.sock.setblocking(False)
     content = json.dumps({"kind": "cancelled", "request": 10**6}).encode()
     for count in itertools.count():
@@ -216,7 +216,7 @@ def _fill(puppet: Puppet) -> int:
 
 
 def test_a_flood_is_taken_in_turns_with_everything_else(on_stage: Play) -> None:
-    """The loop went on for as long as there was anything to read, and answered nobody else."""
+    """The loop read as long as messages were pending, and served nothing else."""
 
     async def scene(stage: Stage) -> None:
         mine = await stage.idle("f0")
@@ -240,7 +240,7 @@ def test_a_flood_is_taken_in_turns_with_everything_else(on_stage: Play) -> None:
 
 
 def test_one_that_was_to_end_before_it_was_known_to_have_begun_ends(on_stage: Play) -> None:
-    """A fork may say what it may not say before the template has told which process it is."""
+    """A fork may send an invalid message before the template has reported its pid."""
 
     async def scene(stage: Stage) -> None:
         forks = stage.node._processes
@@ -262,7 +262,7 @@ def test_one_that_was_to_end_before_it_was_known_to_have_begun_ends(on_stage: Pl
 
 
 def test_descriptors_of_an_instance_are_not_taken(on_stage: Play) -> None:
-    """Twenty thousand of them, and the gateway could open nothing any more."""
+    """After twenty thousand descriptors the gateway could open no file any more."""
 
     async def scene(stage: Stage) -> None:
         mine = await stage.idle("f0")
@@ -329,7 +329,7 @@ def test_a_malformed_message_ends_its_process_and_no_more(
 
 @pytest.mark.parametrize("data", [b"\xff{", b'{"kind": "decoded"}'])
 def test_the_end_of_a_process_is_heard_whatever_it_said_last(on_stage: Play, data: bytes) -> None:
-    """Said and gone, so that it is read only when the process has ended."""
+    """The process sends a message and ends, so that it is read only after the end."""
 
     async def scene(stage: Stage) -> None:
         mine, _ = await stage.up("f0")
@@ -349,7 +349,7 @@ def test_the_end_of_a_process_is_heard_whatever_it_said_last(on_stage: Play, dat
 
 
 def test_a_message_that_breaks_its_handler_ends_its_process(on_stage: Play) -> None:
-    """Whatever checks have missed: the end is heard, and heard once."""
+    """Even for errors that no check finds, the end is reported, and only once."""
 
     async def scene(stage: Stage) -> None:
         mine, call = await stage.up("f0")
@@ -372,7 +372,7 @@ def test_a_message_that_breaks_its_handler_ends_its_process(on_stage: Play) -> N
 
 
 async def _beside(stage: Stage, function: str) -> tuple[Puppet, Any, Any]:
-    """An instance that decodes two requests."""
+    """Start an instance that decodes two requests."""
     puppet, first = await stage.up(function)
     puppet.prefills()
     second = stage.call(function)
@@ -383,7 +383,7 @@ async def _beside(stage: Stage, function: str) -> tuple[Puppet, Any, Any]:
 
 
 def test_one_that_does_not_let_go_of_a_cancelled_request_is_ended(on_stage: Play) -> None:
-    """It answered every question whether it was there, and kept a device from everybody."""
+    """The instance answered every ping and blocked its device for all others."""
 
     async def scene(stage: Stage) -> None:
         mine, left, other = await _beside(stage, "f0")
@@ -419,7 +419,7 @@ def test_one_that_lets_go_in_time_lives_on(on_stage: Play) -> None:
 
 
 def test_one_that_does_not_give_artifacts_back_is_ended(on_stage: Play) -> None:
-    """Its memory was counted as on its way, and waited for in vain."""
+    """Its memory counted as being released, and others waited for it without end."""
 
     async def scene(stage: Stage) -> None:
         mine = await stage.idle("f0")

@@ -1,4 +1,4 @@
-"""What crosses between gateway and node, and what a node serves; no process is started."""
+"""Messages between gateway and node, and the models of a node; no process is started."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def test_everything_that_crosses_is_tried() -> None:
 
 
 def carried(message: Message) -> Any:
-    """``message``, as it is at the other end."""
+    """``message`` after encoding and decoding."""
     return decoder(msg.FromAgent | msg.FromGateway).decode(encode(message))
 
 
 @pytest.mark.parametrize("item", SAID, ids=lambda item: type(item).__name__)
 def test_it_survives_the_way(item: Any) -> None:
-    # A node's template is the node's, wherever it says that it is.
+    # The host of a template event is not sent: the gateway knows the node.
     expected = replace(item, host=HOST) if isinstance(item, TEMPLATE) else item
     assert carried(msg.of(item)).core() == expected
 
@@ -87,7 +87,7 @@ def test_a_node_tells_nothing_else(name: str) -> None:
 
 
 class Sent:
-    """A link that keeps what is sent."""
+    """A link that records the sent messages."""
 
     def __init__(self) -> None:
         self.messages: list[Any] = []

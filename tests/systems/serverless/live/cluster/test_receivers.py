@@ -1,4 +1,4 @@
-"""What gateway and agent take from each other: every message, malformed, out of order, foreign."""
+"""How gateway and agent handle every message of the other: malformed, out of order, foreign."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ IN_USE = {*RELATING, msg.Memory, msg.Metered, msg.Audited, msg.Tokens, *msg.EVEN
 
 
 class Gateway:
-    """A gate with whatever a guest reaches of it, and what has reached it."""
+    """A fake agent registry with all that a session uses; it records what it receives."""
 
     def __init__(self) -> None:
         self.reached: list[Any] = []
@@ -95,7 +95,7 @@ class Gateway:
 
 @pytest.fixture(scope="module", autouse=True)
 def running() -> Iterator[None]:
-    """Receivers set timers, so there is a loop; it never runs."""
+    """Provides an event loop, since receivers set timers; it never runs."""
     loop = asyncio.new_event_loop()
     asyncio.events._set_running_loop(loop)
     yield
@@ -115,7 +115,7 @@ def introduced(gateway: Gateway | None = None) -> Wire:
 
 
 def asked(wire: Wire) -> int:
-    """The question that is open."""
+    """The open ping."""
     return int(next(each for each in reversed(wire.heard) if each["kind"] == "Ping")["asked_ns"])
 
 
@@ -154,7 +154,7 @@ def test_an_agent_says_what_its_stage_allows(stage: Any, expected: set[type[Mess
 def test_what_is_almost_a_message_of_an_agent_ends_it(
     stage: Any, expected: set[type[Message]]
 ) -> None:
-    for kind in expected - {Pong}:  # what a right one is, only the question tells
+    for kind in expected - {Pong}:  # a valid pong depends on the ping
         refuses_what_is_wrong(stage, OF_AN_AGENT[kind])
 
 
@@ -274,7 +274,7 @@ OF_THE_GATEWAY: dict[type[Message], Message] = {
 
 
 class Doing:
-    """A node that notes what it is told."""
+    """A node that records the actions that it receives."""
 
     def __init__(self) -> None:
         self.done: list[Any] = []
@@ -285,7 +285,7 @@ class Doing:
 
 
 class Still(Agent):
-    """An agent that begins nothing."""
+    """An agent that starts no tasks."""
 
     def _spawn(self, work: Any) -> None:
         work.close()

@@ -1,4 +1,4 @@
-"""What a node tells of its instances besides events reaches the gateway's evidence."""
+"""A node's reports on its instances, besides events, reach the gateway's system trace."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from systems.serverless.live.cluster.registry import Session
 
 
 def test_processor_time_and_problems_of_a_node_are_told(tmp_path: Path) -> None:
-    """From the agent's link to the guest's handlers, clocks 1,000 ns apart."""
+    """From the agent's link to the session's handlers, with clocks 1,000 ns apart."""
     heard: list[tuple[int, Metered]] = []
     written = journal.Journal(tmp_path / "journal.jsonl")
     platform = SimpleNamespace(metered=lambda *told: heard.append(told))

@@ -1,5 +1,5 @@
-"""Two nodes on Ray, live: both serve; one that is killed takes its running requests along and no
-more; the one that comes in its place is used. One cluster for all, since Ray takes its time."""
+"""Two live nodes on Ray: both serve; when one is killed only its running requests fail; its
+replacement is used. All tests share one cluster, since Ray starts slowly."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ AGENT = "systems.serverless.live.cluster.agent"
 
 
 def agents() -> dict[str, psutil.Process]:
-    """By node, the agents below this process."""
+    """The agents below this process, by node."""
     found = {}
     for process in psutil.Process().children(recursive=True):
         command = command_of(process).split()
@@ -48,7 +48,7 @@ def agents() -> dict[str, psutil.Process]:
 
 
 def ask_all(running: Running, **fields: object) -> dict[str, int]:
-    """One request of each function at once; status by function."""
+    """Send one request to each function at once; return status by function."""
 
     async def asked() -> dict[str, int]:
         async with aiohttp.ClientSession() as session:
