@@ -138,8 +138,8 @@ def _beside_mps(config: dict[str, Any]) -> AbstractContextManager[dict[str, str]
 
 def _tidy_up(config: Path) -> None:
     """Remove the files of this process if its parent has ended; a live parent removes them itself.
-    End of file on standard input, which the parent holds open, tells it. The parent pid is no test:
-    a dying process closes its files before its children get a new parent."""
+    The parent holds standard input open, so its end of file tells that the parent has ended. The
+    parent pid does not: a dying process closes its files before its children get a new parent."""
     if select.select([0], [], [], 0)[0] and not os.read(0, 1):
         shutil.rmtree(config.parent, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""A response's trace is in the journal before its last bytes are sent; a cut-off one has one too."""
+"""A response's trace is in the journal before its last bytes; a cut-off response has one too."""
 
 from __future__ import annotations
 
