@@ -100,7 +100,7 @@ class RemoteNode:
 
     def check_instance(self, instance: int) -> None:
         if instance not in self._instances:
-            raise ValueError(f"instance {instance} does not belong to {self.host}")
+            raise ValueError(f"instance {instance} is not an instance of {self.host}")
 
     def check_copy(self, copy: CopyKey) -> None:
         if copy not in self._copies:
@@ -108,7 +108,7 @@ class RemoteNode:
 
     def _check_template(self) -> None:
         if not self._template:
-            raise ValueError(f"no template was requested on {self.host}")
+            raise ValueError(f"no template of {self.host} was requested")
 
     def _read(self, message: msg.Settled) -> Provisioned:
         ours = self._clock.ours

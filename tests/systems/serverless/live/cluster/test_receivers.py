@@ -193,7 +193,7 @@ def test_what_ended_is_spoken_of_no_more() -> None:
     wire.say(msg.InstanceStopped(3))
     assert not wire.gone
     wire.say(TOKENS)
-    assert "instance 3 does not belong to node-0" in wire.link._why
+    assert "instance 3 is not an instance of node-0" in wire.link._why
 
 
 def test_one_answer_does_for_one_question() -> None:
