@@ -1,6 +1,6 @@
-"""The platform's decisions carried out by real processes.
+"""The live platform: real processes carry out the controller's decisions.
 
-``gateway`` is the process that listens; inside it ``platform`` feeds the controller and ``node``
-carries its actions out. ``zygote``, ``instance`` and ``loader`` are the processes it starts, and
-``wire`` is how they talk.
+``gateway`` is the process with the endpoint; in it ``platform`` sends events to the controller, and
+``node`` carries out its actions. The node starts the processes of ``roles`` (``instance``,
+``loader``, ``auditor`` and the template); ``messages`` are the messages between them.
 """

@@ -108,7 +108,7 @@ class RemoteNode:
 
     def _check_template(self) -> None:
         if not self._template:
-            raise ValueError(f"no template of {self.host} was requested")
+            raise ValueError(f"no template was requested of {self.host}")
 
     def _read(self, message: msg.Settled) -> Provisioned:
         ours = self._clock.ours

@@ -123,8 +123,8 @@ class Audits:
 
 
 def _outcome(found: Iterable[Message], why: str) -> tuple[Sum | None, str]:
-    """The sum, or why there is none, by the first thing that an auditor said before it ended,
-    for ``why``."""
+    """Return the sum, or the reason that there is none: from the auditor's first message, else
+    ``why`` it ended."""
     match next(iter(found), None):
         case Summed(sum=told):
             return Sum.of(told), ""

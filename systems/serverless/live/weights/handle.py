@@ -17,7 +17,7 @@ class SharedWeightsHandle:
 
     @classmethod
     def of(cls, handle: str, fds: Sequence[int]) -> Self:
-        """From what came in a message and beside it."""
+        """Make the handle from the fields and descriptors of a message."""
         return cls(fds[0] if fds else None, handle)
 
     @property
