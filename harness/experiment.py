@@ -1,5 +1,5 @@
-"""What to run: systems × workloads × seeds on one deployment. Unknown keys are refused, because a
-misspelt key that is ignored makes a run that is not what its file says."""
+"""An experiment: systems × workloads × seeds on one deployment. Unknown keys are errors: if a
+misspelt key were ignored, the run would differ from what its file says."""
 
 from __future__ import annotations
 
@@ -21,56 +21,56 @@ class _Strict(BaseModel):
 
 
 class SystemChoice(_Strict):
-    """A system under test and the options that are its own."""
+    """A system under test and its options."""
 
     name: str
     options: Mapping[str, Any] = Field(default_factory=dict)
     policies: Mapping[str, str] = Field(default_factory=dict)
-    """Policies in place of the system's own: seam → name or ``package.module:Class``."""
+    """Policies that replace the system's own: seam → name or ``package.module:Class``."""
 
 
 class WorkloadChoice(_Strict):
-    """A workload by catalogue name or path, and what to change of it."""
+    """A workload by catalogue name or path, and the parameters to override."""
 
     name: str
     overrides: Mapping[str, Any] = Field(default_factory=dict)
 
     @property
     def label(self) -> str:
-        """A name fit for a directory."""
+        """A name that is valid as a directory name."""
         return Path(self.name).name.split(".")[0].replace(":", "-")
 
 
 class DeploymentChoice(_Strict):
-    """What every system is given alike. Functions come with the workload."""
+    """The deployment that all systems get. The functions come with the workload."""
 
     backbone: str = "smollm2-135m"
     """A preset's name or a Hugging Face Llama directory."""
     backbones: tuple[str, ...] = ()
-    """Several in its place: the functions are dealt out to them in turn."""
+    """Several backbones instead of ``backbone``; functions are assigned to them in turn."""
     adapters: tuple[Path, ...] = ()
-    """peft directories, dealt out to the functions in turn; none: seeded ones are made."""
+    """peft directories, assigned to the functions in turn; empty: adapters are made from seeds."""
     adapter_rank: PositiveInt = 16
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """What it runs on, live; auto: a card where there is one."""
+    """Kind of device of a live run; auto: a GPU if the machine has enough, else the CPU."""
     devices: PositiveInt = 1
     device_memory_gib: PositiveFloat = 12.0
     slo_ttft_s: PositiveFloat = 2.5
     slo_ttft_s_by_backbone: Mapping[str, PositiveFloat] = Field(default_factory=dict)
-    """Where it differs for one of several backbones."""
+    """Backbone → its TTFT limit in seconds, where that is not ``slo_ttft_s``."""
     limits: Limits = Limits()
     cluster: str | None = None
-    """Nodes that have these devices, each its own: ``local:N`` for N on this machine, or a Ray
-    cluster's HOST:PORT; None: this machine is all there is."""
+    """Nodes, each with these devices: ``local:N`` for N nodes on this machine, or a Ray cluster's
+    HOST:PORT; None: this machine only."""
 
     def slo_of(self, backbone: str) -> float:
-        """Seconds to the first token that a function of ``backbone`` is allowed."""
+        """Return the TTFT limit in seconds of a function of ``backbone``."""
         return self.slo_ttft_s_by_backbone.get(backbone, self.slo_ttft_s)
 
 
 class Experiment(_Strict):
-    """One comparison, complete: the same file gives the same run."""
+    """One complete comparison: the same file gives the same run."""
 
     name: str
     summary: str = ""
@@ -78,22 +78,22 @@ class Experiment(_Strict):
     workloads: tuple[WorkloadChoice, ...] = Field(min_length=1)
     deployment: DeploymentChoice = DeploymentChoice()
     baseline: str | None = None
-    """The system that ratios are against; None: the last one."""
+    """The system that ratios are relative to; None: the last one."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     repeats: PositiveInt = 1
     prices: str = "alibaba-fc"
-    """What serverless systems are billed by."""
+    """Price sheet of serverless systems."""
     instance_prices: str | None = None
-    """What serverful systems are billed by, by the hour; None: what the profile names, and live an
-    instance of H100."""
+    """Price sheet of serverful systems, by the hour; None: the profile's, and in live runs that of
+    an instance with H100 GPUs."""
     request_timeout_s: PositiveFloat = 120.0
     lateness_budget_s: PositiveFloat = 0.010
-    """p99 of the client's lateness past which a cell is invalid."""
+    """A cell is invalid if the p99 of the client's lateness exceeds this, in seconds."""
     load_workers: PositiveInt = 1
     figures: tuple[str, ...] = ("time-breakdown", "memory-over-time")
     mode: Literal["live", "simulated"] = "live"
     profile: str = "cpu-small"
-    """The device profile of a simulated run: a shipped one's name or a .toml file."""
+    """Device profile of a simulated run: the name of a shipped one, or a .toml file."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -108,7 +108,7 @@ class Experiment(_Strict):
         return self
 
     def tracing(self) -> Experiment:
-        """The same with every system asked to keep its decisions."""
+        """Return a copy in which every system records its decisions."""
         systems = tuple(
             each.model_copy(update={"options": {**each.options, "trace_decisions": True}})
             for each in self.systems
@@ -116,8 +116,8 @@ class Experiment(_Strict):
         return self.model_copy(update={"systems": systems})
 
     def auditing(self, every_s: float) -> Experiment:
-        """The same with every system that shares backbones asked to sum them every so often.
-        ``HarnessError`` where none of them does, or nothing is there to be summed."""
+        """Return a copy in which every system that shares backbones computes their checksums every
+        ``every_s`` seconds. Raise ``HarnessError`` if no system does, or in simulated mode."""
         from systems.registry import system_class
 
         if self.mode == "simulated":
@@ -125,7 +125,7 @@ class Experiment(_Strict):
         audited = [each.name for each in self.systems if system_class(each.name).audits]
         if not audited:
             names = ", ".join(each.name for each in self.systems)
-            raise HarnessError(f"--audit: of {names} none can audit what it shares")
+            raise HarnessError(f"--audit: none of the systems ({names}) can audit its weights")
         systems = tuple(
             each.model_copy(update={"options": {**each.options, "audit_s": every_s}})
             if each.name in audited
@@ -135,7 +135,7 @@ class Experiment(_Strict):
         return self.model_copy(update={"systems": systems})
 
     def with_baseline_if_present(self, name: str) -> Experiment:
-        """The same with ratios against the system ``name``, where that takes part."""
+        """Return a copy with the system ``name`` as baseline, if the experiment has it."""
         if name not in [system.name for system in self.systems]:
             return self
         return self.model_copy(update={"baseline": name})
@@ -146,16 +146,16 @@ class Experiment(_Strict):
 
 
 def shipped() -> dict[str, Path]:
-    """Experiments that come with the suite, by name."""
+    """Return the paths of the experiments that come with the suite, by name."""
     folder = Path(str(files("harness") / "experiments"))
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def load(name: str, changes: Mapping[str, Any] | None = None) -> Experiment:
-    """An experiment by name or ``.yaml`` path, with ``changes`` (dotted key → value) laid over
-    it; in simulated mode its section ``simulated`` first. Its baseline is dropped where ``changes``
-    replace the systems by others. ``HarnessError`` where there is none, pydantic's where it is
-    malformed."""
+    """Load an experiment by name or ``.yaml`` path. ``changes`` (dotted key → value) override its
+    keys; in simulated mode its section ``simulated`` does so first. The baseline is dropped if
+    ``changes`` replace the systems and it is not among them. Raise ``HarnessError`` if the
+    experiment does not exist, and pydantic's error if it is malformed."""
     path = _find(name)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -193,7 +193,7 @@ def _find(name: str) -> Path:
 
 
 def _merge(content: dict[str, Any], over: Mapping[str, Any]) -> None:
-    """Lay ``over`` over ``content``: mappings key by key, all else as a whole."""
+    """Override ``content`` with ``over``: mappings key by key, other values as a whole."""
     for key, value in over.items():
         if isinstance(value, Mapping) and isinstance(content.get(key), dict):
             _merge(content[key], value)
@@ -212,7 +212,7 @@ def _lay_over(content: dict[str, Any], key: str, value: Any) -> None:
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """``key=value`` of ``--set``, the value read as YAML."""
+    """Parse ``key=value`` of ``--set``; the value is YAML."""
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise HarnessError(f"--set {text}: write key=value, such as deployment.dtype=bfloat16")

@@ -319,7 +319,7 @@ class SystemInfo:
 
 
 class ServingSystem(ABC):
-    """A system under test. Use an object once: check, deploy, load, evidence, stop."""
+    """A system under test. Use an object once: check, deploy, send load, stop, system trace."""
 
     name: ClassVar[str]
     kind: ClassVar[Literal["serverless", "serverful", "external"]]

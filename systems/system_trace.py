@@ -22,10 +22,12 @@ def check(system_trace: SystemTrace, source: str) -> SystemTrace:
     for place, item in _items(system_trace):
         reason = _mistake(item)
         if reason:
-            raise SystemTraceError(f"{source}: evidence: {place}.{reason}")
+            raise SystemTraceError(f"{source}: system trace: {place}.{reason}")
     for name, value in system_trace.measured.items():
         if type(value) not in (int, float) or not math.isfinite(value):
-            raise SystemTraceError(f"{source}: evidence: measured.{name}: {value!r} is no number")
+            raise SystemTraceError(
+                f"{source}: system trace: measured.{name}: {value!r} is no number"
+            )
     return system_trace
 
 

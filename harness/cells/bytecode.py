@@ -1,6 +1,6 @@
-"""Libraries that lie here without compiled bytecode: each new process then compiles them anew, so
-that imports, and with them cold starts, take longer than they need (1.6 times, where it was seen:
-a container image whose packages were installed with ``--no-compile``)."""
+"""Finds libraries that are installed without compiled bytecode. Each new process compiles them
+again, so imports and cold starts take longer (1.6 times in a container image whose packages were
+installed with ``--no-compile``)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LIBRARIES = ("torch", "transformers", "peft")
 
 
 def uncompiled() -> list[str]:
-    """Names of those that this interpreter would compile."""
+    """Return the names of the libraries that this interpreter would compile."""
     found = []
     for name in LIBRARIES:
         spec = find_spec(name)
@@ -21,7 +21,7 @@ def uncompiled() -> list[str]:
 
 
 def warnings() -> tuple[str, ...]:
-    """What a live run must say of its cold starts."""
+    """Return the warnings about cold starts for the records of a live run."""
     names = ", ".join(uncompiled())
     told = f"{names}: no bytecode here, so every new process compiles what it imports"
     return (told,) if names else ()

@@ -1,4 +1,4 @@
-"""A cell on its way to its records: ready to run, and what was seen of it."""
+"""A cell before and after its run: ready to run, and its observations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A cell ready to run: nothing that the user could have got wrong is left to go wrong."""
+    """A cell that is ready to run: all input of the user has been checked."""
 
     plan: CellPlan
     workload: Workload
@@ -32,8 +32,8 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Seen:
-    """All that was seen of a cell, times counted from the run's start: the client's table, the
-    system's evidence, samples from outside."""
+    """The observations of a cell, with times relative to the run's start: the client's table, the
+    system trace, memory samples from outside."""
 
     client: pa.Table
     schedule_sha256: str
@@ -41,9 +41,9 @@ class Seen:
     samples: list[Sample] = field(default_factory=list)
     telemetry: Mapping[str, Any] | None = None
     start_ns: int = 0
-    """Of the run, on the clock of ``samples``."""
+    """Start of the run on the clock of ``samples``."""
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    """Reasons to question the cell that the machine gives; they do not make it invalid."""
+    """Conditions of the machine that question the cell but do not make it invalid."""
     hosts: tuple[LoadHost, ...] = ()
-    """Others that load came from."""
+    """Other hosts that sent load."""

@@ -1,4 +1,4 @@
-"""Where the cells of a run are executed, as their records state it."""
+"""The conditions under which a run's cells are executed, as stated in their records."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ INSTANCE_PRICES = "aws-p5-48xlarge"
 
 @dataclass(frozen=True, slots=True)
 class RunConditions:
-    """What is the same for all cells of a run, by the executor that runs them."""
+    """The conditions that all cells of a run share. The executor sets them."""
 
     cores: int
-    """Of the machine that runs the cells, or that is simulated."""
+    """Cores of the machine that runs the cells or is simulated."""
     ledger_grid: bool
-    """Whether the memory ledger is recorded at 10 Hz as well as at its changes. In virtual time it
-    misses nothing between them."""
+    """Whether the memory ledger is recorded at 10 Hz as well as at its changes. In virtual time the
+    changes are enough."""
     instance_prices: str = INSTANCE_PRICES
-    """Price sheet by the hour, where the experiment names none."""
+    """Price sheet of hourly instance prices, if the experiment names none."""
     profile: Mapping[str, Any] | None = None
-    """For the manifest: the device profile of a simulation."""
+    """The device profile of a simulation, for the manifest."""
     calibration: Mapping[str, Any] | None = None
-    """For the manifest: of the client, before the first cell."""
+    """The calibration of the client before the first cell, for the manifest."""

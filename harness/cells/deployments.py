@@ -1,4 +1,4 @@
-"""From what an experiment asks for to a deployment: models found or made, functions named."""
+"""Makes deployments from an experiment's choices: finds or creates models, assigns functions."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def deployment_for(
     choice: DeploymentChoice, system: SystemChoice, functions: Sequence[str], **more: Any
 ) -> Deployment:
-    """Functions of these ids, each with an adapter of its own over one backbone. Models that are
-    missing are made. ``more`` goes to the deployment as it is (host, port)."""
+    """Deploy a function per id, each with its own adapter on one backbone. Missing models are
+    created. ``more`` is passed to the deployment unchanged (host, port)."""
     from systems.models import ensure_adapters
 
     paths = {_name(each): found_or_made(each) for each in _backbones(choice)}
@@ -36,8 +36,8 @@ def deployment_for(
 
 
 def found_or_made(backbone: str) -> Path:
-    """The directory of ``backbone``. Before a preset is made, a line on standard error says how
-    much is written and where. Raises what ``ensure_backbone`` does."""
+    """Return the directory of ``backbone``, created if missing. Before that, a line on standard
+    error states how much is written and where. Raises what ``ensure_backbone`` does."""
     from systems.models import ensure_backbone, presets
 
     preset = presets().get(backbone)
@@ -53,7 +53,7 @@ def found_or_made(backbone: str) -> Path:
 def simulated_deployment(
     choice: DeploymentChoice, system: SystemChoice, functions: Sequence[str], kind: str
 ) -> Deployment:
-    """The same on devices of ``kind`` that need not exist, with models that need not be made."""
+    """Deploy on devices of ``kind`` that need not exist, with models that need not exist."""
     dealt = _dealt(choice, functions)
     paths = {name: Path(name) for name in dict.fromkeys(dealt.values())}
     adapters = {id_: Path(id_) for id_ in functions}
@@ -90,7 +90,7 @@ def _deployment(
 
 
 def _kind(choice: DeploymentChoice) -> str:
-    """The kind of device asked for, or the one that is here."""
+    """Return the kind of device: the chosen one, or for "auto" the one of this machine."""
     from harness.errors import HarnessError
 
     cards = len(list(Path("/dev").glob("nvidia[0-9]*")))
@@ -106,13 +106,13 @@ def _backbones(choice: DeploymentChoice) -> tuple[str, ...]:
 
 
 def _dealt(choice: DeploymentChoice, functions: Sequence[str]) -> dict[str, str]:
-    """Function → backbone, in turn."""
+    """Assign backbones to functions in turn. Return function → backbone."""
     names = [_name(each) for each in _backbones(choice)]
     return dict(zip(functions, cycle(names), strict=False))
 
 
 def check_machines(system: type[ServingSystem], cluster: str | None) -> None:
-    """``HarnessError`` for a cluster under a system that knows one machine."""
+    """Raise ``HarnessError`` for a cluster with a system that runs on one machine only."""
     from harness.errors import HarnessError
 
     if cluster is not None and not system.clusters:
@@ -124,5 +124,5 @@ def function_ids(workload: Workload) -> list[str]:
 
 
 def _name(backbone: str) -> str:
-    """A backbone goes by its preset's name, or by its directory's."""
+    """Return the backbone's name: its preset's, or its directory's."""
     return Path(backbone).name

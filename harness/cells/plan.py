@@ -1,4 +1,4 @@
-"""The cells of an experiment, in the order in which they are run."""
+"""Plans the cells of an experiment, in their run order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.experiment import Experiment, SystemChoice, WorkloadChoice
 
 @dataclass(frozen=True, slots=True)
 class CellPlan:
-    """What one cell runs."""
+    """The inputs of one cell."""
 
     system: SystemChoice
     workload: WorkloadChoice
@@ -20,7 +20,7 @@ class CellPlan:
 
     @property
     def path(self) -> Path:
-        """Its folder within the run's."""
+        """The cell's folder, relative to the run's folder."""
         suffix = f"-r{self.repeat}" if self.repeat else ""
         return Path(self.system.name) / self.workload.label / f"{self.seed}{suffix}"
 
@@ -30,7 +30,7 @@ class CellPlan:
 
 
 def plan_cells(experiment: Experiment) -> Iterator[CellPlan]:
-    """Every cell, systems in an order drawn anew for each workload, seed and repeat."""
+    """Yield every cell. The order of the systems is drawn again per workload, seed and repeat."""
     from workloads.streams import stream
 
     for repeat in range(experiment.repeats):
@@ -42,8 +42,8 @@ def plan_cells(experiment: Experiment) -> Iterator[CellPlan]:
 
 
 def samples(experiment: Experiment) -> Iterator[CellPlan]:
-    """Cells that have every system and every workload among them: what can be wrong with a
-    simulated cell is wrong with one of these."""
+    """Yield few cells that include every system and every workload. Checking them finds every
+    mistake that a simulated cell can have."""
     seed, first = experiment.seeds[0], experiment.workloads[0]
     for system in experiment.systems:
         yield CellPlan(system, first, seed, 0)

@@ -11,8 +11,8 @@ COMPARED = ("ttft_mean_s", "ttft_p95_s", "cold", "cost_usd")
 
 
 def last_check(profile: str, root: Path = CHECKS) -> dict[str, Any] | None:
-    """Give the errors that the shipped check of ``profile`` found, by system; None where no check
-    ships."""
+    """Return the errors that the shipped check of ``profile`` found, by "system/workload"; None if
+    the profile has no check."""
     path = root / f"fidelity-{profile}.json"
     if not path.exists():
         return None

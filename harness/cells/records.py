@@ -1,4 +1,4 @@
-"""What is kept of a cell: its tables, its bill, its manifest."""
+"""Makes the records of a cell: its tables, its bill, its manifest."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CellRecords:
     conditions: RunConditions
 
     def write(self, cell: Prepared, seen: Seen, started_at: str) -> None:
-        """``started_at``: when it began, ISO 8601."""
+        """Write a cell's records. ``started_at``: start of the cell in ISO 8601."""
         system_trace = seen.system_trace
         end_ns = _end_of(seen.client, cell.workload)
         tables = {
@@ -63,7 +63,7 @@ class CellRecords:
 
     def _bill(self, cell: Prepared, seen: Seen, end_ns: int) -> pa.Table:
         if cell.system.kind == "external" and not seen.system_trace.activity:
-            # What a server of somebody else costs cannot be seen from here: missing, not zero.
+            # The cost of an external server is unknown: missing, not zero.
             return BILLING.empty_table()
         if isinstance(sheet := self._sheet(cell), InstanceSheet):
             return bill_instances(_rented(cell.deployment, seen.system_trace), sheet, end_ns=end_ns)
@@ -78,9 +78,10 @@ class CellRecords:
         )
 
     def _sheet(self, cell: Prepared) -> PriceSheet | InstanceSheet:
-        """No instance is on offer by the hour for the budget of memory that stands in for a GPU on
-        the CPU: a serverful system is billed there as everyone is, by the memory and the cores
-        that it holds, and since it holds them all the time, as active all the time."""
+        """Return the price sheet. Serverful systems on GPUs are billed by the hour. On the CPU, a
+        memory budget stands in for a GPU, and no hourly price exists for it. There serverful
+        systems are billed like all others, by the memory and cores that they hold; they hold them
+        all the time, so they count as active all the time."""
         whole = cell.system.kind == "serverful" and cell.deployment.devices[0].kind == "cuda"
         hourly = self.experiment.instance_prices or self.conditions.instance_prices
         return instance_sheet(hourly) if whole else self.prices
@@ -124,13 +125,12 @@ class CellRecords:
 
 
 def _rented(deployment: Deployment, system_trace: SystemTrace) -> int:
-    """Devices that a server is seen to hold; where that cannot be seen, all that it was given."""
+    """Count the devices that the servers hold by the system trace, else the deployment's."""
     return len({each.device for each in system_trace.activity}) or len(deployment.devices)
 
 
 def _portable(deployment: Deployment) -> dict[str, Any]:
-    """What was deployed, models by their names: where they lay on this machine is nobody's
-    business."""
+    """Return the deployment without this machine's paths and addresses; models by their names."""
     content = deployment.model_dump(mode="json", exclude={"options", "policies", "host", "port"})
     if (cluster := content.pop("cluster")) is not None:
         content["cluster"] = cluster if cluster.startswith("local:") else "ray"
@@ -141,8 +141,8 @@ def _portable(deployment: Deployment) -> dict[str, Any]:
 
 
 def _nodes(system_trace: SystemTrace) -> tuple[Mapping[str, Any], ...] | None:
-    """The machines of a cluster, how their clocks were related, and what was not measured there;
-    where they are is nobody's business."""
+    """Return the nodes of a cluster with their clock offsets and missing sensors, but without their
+    addresses."""
     told = {step.host for step in system_trace.node_memory if step.pss_bytes is not None}
     said = [
         {
@@ -155,7 +155,7 @@ def _nodes(system_trace: SystemTrace) -> tuple[Mapping[str, Any], ...] | None:
 
 
 def _end_of(client: pa.Table, workload: Workload) -> int:
-    """The run lasts as long as its trace, or until the last answer."""
+    """Return the end of the run: the end of its trace, or the last response if that is later."""
     ends = [end for end in client["end_ns"].to_pylist() if end is not None]
     return max(workload.duration_ns, *ends, 0) if ends else workload.duration_ns
 
@@ -171,6 +171,6 @@ def _length_warnings(workload: Workload) -> Iterator[str]:
 
 
 def _calls(client: pa.Table) -> dict[str, int]:
-    """How many requests were sent, by function."""
+    """Count the requests that were sent, by function."""
     sent = client["sent_ns"].is_valid().to_pylist()
     return Counter(f for f, out in zip(client["function_id"].to_pylist(), sent, strict=True) if out)

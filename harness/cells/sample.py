@@ -1,4 +1,4 @@
-"""A sample of a system's memory, taken from outside."""
+"""A sample of a system's memory, measured from outside."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 
 class Sample(NamedTuple):
-    """Of all processes together, absolute monotonic time. A reading is None between its turns, and
-    where nobody tells. ``gpu_bytes`` by device: of the trees' processes where the driver tells
-    whose memory it is, of the whole device otherwise."""
+    """Sums over all processes, at a time of the monotonic clock. A value is None if it was not read
+    at this tick or cannot be read. ``gpu_bytes``: by device, of the trees' processes if the driver
+    reports memory by process, else of the whole device."""
 
     t_ns: int
     anonymous_bytes: int | None

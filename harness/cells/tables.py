@@ -1,7 +1,7 @@
-"""Joins what the client, the system and the telemetry saw into the tables of a cell.
+"""Joins the observations of client, system and telemetry into the tables of a cell.
 
-All arrive on one monotonic clock; all leave counted from the run's start. The client's rows are the
-frame: a request that the system never heard of still has its row.
+Input times are on one monotonic clock; output times are relative to the run's start. The rows are
+the client's: a request that never reached the system still has a row.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from systems.interface import (
 from .sample import Sample
 
 GRID_NS = 100_000_000
-"""The ledger is sampled at 10 Hz besides at its every change."""
+"""The ledger is sampled at 10 Hz and at each of its changes."""
 
 Spell = TypeVar("Spell", Activity, ProcessorUse)
 
@@ -40,7 +40,7 @@ _FROM_CLIENT = (
 
 
 def relative(system_trace: SystemTrace, start_ns: int) -> SystemTrace:
-    """The same evidence with every time counted from ``start_ns``."""
+    """Return the system trace with all times relative to ``start_ns``."""
     return replace(
         system_trace,
         requests=tuple(
@@ -84,7 +84,7 @@ def _shifted(spell: Spell, start_ns: int) -> Spell:
 
 
 def requests_table(client: pa.Table, system_trace: SystemTrace, deployment: Deployment) -> pa.Table:
-    """A row per request of the schedule, with what the system said of it where it said anything."""
+    """Make a row per request of the schedule, with the system's trace of it if there is one."""
     functions = {function.id: function for function in deployment.functions}
     seen = {request.request_id: request for request in system_trace.requests}
     homes = {each.instance_id: each.device for each in system_trace.activity}
@@ -112,7 +112,7 @@ def requests_table(client: pa.Table, system_trace: SystemTrace, deployment: Depl
 
 
 def spans_table(client: pa.Table, system_trace: SystemTrace) -> pa.Table:
-    """Every stage of every request of the schedule that the system accounted for."""
+    """Make a row per stage of every request of the schedule that the system traced."""
     known = {str(request) for request in client["request_id"].to_pylist()}
     rows = [
         (int(request.request_id), span.stage.value, span.start_ns, span.end_ns)
@@ -132,8 +132,8 @@ def memory_table(
     gridded: bool = True,
     node_memory: Sequence[NodeMemoryStep] = (),
 ) -> pa.Table:
-    """The ledger at its changes and (``gridded``) at 10 Hz, and what was measured from outside
-    beside it. A ledger in virtual time misses nothing between its changes."""
+    """Make rows of the ledger, at its changes and (``gridded``) at 10 Hz, and of memory measured
+    from outside. In virtual time the changes are enough."""
     holdings: dict[tuple[str, Any, str | None], list[MemoryStep]] = {}
     for step in sorted(ledger, key=lambda step: step.t_ns):
         holdings.setdefault((step.device, step.owner, step.function_id), []).append(step)
@@ -164,8 +164,8 @@ def _sampled(steps: Sequence[MemoryStep], end_ns: int, grid: range) -> list[tupl
 
 
 def _measured(sample: Sample, t_ns: int) -> list[tuple[Any, ...]]:
-    """What was measured from outside: by the operating system of the processes, by the driver of
-    the devices. Whose it is within them, only the ledger knows."""
+    """Make rows of a sample: the operating system measures processes, the driver devices. Only the
+    ledger has the owners within them."""
     readings = [
         ("host", sample.anonymous_bytes, "measured-anonymous"),
         ("host", sample.pss_bytes, "measured-pss"),
@@ -180,7 +180,7 @@ def _measured(sample: Sample, t_ns: int) -> list[tuple[Any, ...]]:
 
 
 def _measured_there(step: NodeMemoryStep) -> list[tuple[Any, ...]]:
-    """What a node measured of its own processes."""
+    """Make rows of a node's measurement of its own processes."""
     readings = [("measured-pss", step.pss_bytes), ("measured-uss", step.uss_bytes)]
     return [
         (step.t_ns, step.host, "other", None, size, source)
@@ -195,7 +195,7 @@ def _table(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
 
 
 def decisions_table(decisions: Sequence[Decision]) -> pa.Table:
-    """What was decided, when, and by which numbers (a JSON object each)."""
+    """Make a row per decision: time, kind, and its numbers as a JSON object."""
     return pa.table(
         {
             "t_ns": pa.array([each.t_ns for each in decisions], pa.int64()),

@@ -1,4 +1,4 @@
-"""Where a system measures TTFT too, its mean is held against the client's."""
+"""The TTFT cross-check: compares the mean of a system that measures TTFT with the client's."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TOLERANCE_S = 0.002
-"""Between two means of the same requests: transport on one host, parsing, and the clocks' steps."""
+"""Allowed difference of the two means: transport on one host, parsing, and clock resolution."""
 
 
 def disagreement(client: pa.Table, measured: Mapping[str, float]) -> Iterator[str]:
-    """A line where the means, or the numbers of requests behind them, differ by more than they may.
+    """Yield a warning if the numbers of requests differ, or the means by more than ``TOLERANCE_S``.
 
-    Both count from the request to the first token: the client from its send, the system
-    (``ttft_mean_s`` over ``ttft_n``) from when it took the request in."""
+    Both measure up to the first token: the client from its send, the system (``ttft_mean_s`` over
+    ``ttft_n``) from when it received the request."""
     if "ttft_mean_s" not in measured:
         return
     rows = zip(client["first_token_ns"].to_pylist(), client["sent_ns"].to_pylist(), strict=True)

@@ -1,4 +1,4 @@
-"""One cell of a run after another: prepared, executed, recorded."""
+"""Prepares, executes and records the cells of a run."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .executor import Executor, RunContext
 
 
 class CellRunner:
-    """Prepares and runs cells by ``executor``, and records them in the context's run. Raises where
-    the experiment names price sheets that are not there, before any load is sent."""
+    """Runs cells on ``executor`` and records them in the context's run. The constructor raises if
+    the experiment names unknown price sheets, before any load is sent."""
 
     def __init__(self, context: RunContext, executor: Executor) -> None:
         self.context = context
@@ -32,8 +32,8 @@ class CellRunner:
         return (self.context.run.path / plan.path).exists()
 
     def prepare(self, plan: CellPlan) -> Prepared:
-        """Load the workload, deploy on paper, make the schedule. Raises for everything that the
-        user can have got wrong."""
+        """Load the workload, check the deployment and make the schedule. Raise for every mistake
+        that a user can make."""
         from harness.replay import build_schedule
         from systems.models.sizes import model_size
         from workloads import catalogue
@@ -51,14 +51,14 @@ class CellRunner:
         return Prepared(plan, workload, schedule, deployment, system)
 
     def run(self, cell: Prepared, title: str) -> None:
-        """Run a cell and write its records, whole or not at all."""
+        """Run a cell and write its records, either all or none."""
         records = self._records
         started_at = datetime.now(UTC).isoformat(timespec="seconds")
         records.write(cell, self._executor.run(cell, title), started_at)
 
     @cached_property
     def _records(self) -> CellRecords:
-        """Made before the first cell runs: the conditions are measured now."""
+        """Measure the run's conditions; called before the first cell runs."""
         context = self.context
         conditions = self._executor.conditions()
         return CellRecords(context.experiment, context.run, self._prices, conditions)

@@ -1,4 +1,4 @@
-"""A simulated cell as a task of another process or machine."""
+"""A simulated cell as a task for another process or machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .simulated_executor import SimulatedExecutor
 
 @dataclass(frozen=True, slots=True)
 class CellTask:
-    """All that another process needs to simulate a cell; ``path`` is the run's folder."""
+    """What another process needs to simulate a cell. ``path``: the run's folder."""
 
     experiment: Experiment
     path: Path
@@ -27,7 +27,7 @@ class CellTask:
 
 
 def run_cell(task: CellTask) -> None:
-    """Simulate a cell into its run's folder, unless it is there."""
+    """Simulate a cell and write it to its run's folder, unless its records exist."""
     context = RunContext(task.experiment, Run(task.path, {}), Progress(io.StringIO()))
     cells = CellRunner(context, SimulatedExecutor(context))
     if not cells.is_done(task.plan):
@@ -35,8 +35,8 @@ def run_cell(task: CellTask) -> None:
 
 
 def run_remote_cell(task: CellTask) -> dict[str, bytes]:
-    """Simulate a cell on a machine that does not see the run's folder. Returns its files by
-    name."""
+    """Simulate a cell on a machine without access to the run's folder. Return the contents of its
+    files by name."""
     with tempfile.TemporaryDirectory(prefix="slbench-cell-") as folder:
         there = replace(task, path=Path(folder) / task.path.name)
         run_cell(there)

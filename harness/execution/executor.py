@@ -1,4 +1,4 @@
-"""What runs the cells of an experiment, live or simulated: one interface for both."""
+"""The interface of what runs an experiment's cells, live or simulated."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """An experiment and the run that it is carried out into."""
+    """An experiment and the run that stores its records."""
 
     experiment: Experiment
     run: Run
     progress: Progress
     web_port: int | None = None
-    """Of Locust's page while load is sent; None: no page."""
+    """Port of Locust's page while load is sent; None: no page."""
     hosts: LoadHosts | None = None
-    """Other hosts that send load; None: this one alone."""
+    """Other hosts that send load; None: only this host does."""
 
 
 class Executor(Protocol):
     """Runs prepared cells, one at a time."""
 
     def deployment(self, plan: CellPlan, functions: Sequence[str]) -> Deployment:
-        """Make what a cell deploys, with ``functions``. ``HarnessError`` where the system cannot
+        """Make a cell's deployment of ``functions``. Raise ``HarnessError`` if the system cannot
         run in this mode."""
 
     def check(self, system: ServingSystem, deployment: Deployment) -> None:
-        """Raise ``HarnessError`` or ``SystemsError`` where ``system`` cannot serve ``deployment``
+        """Raise ``HarnessError`` or ``SystemsError`` if ``system`` cannot serve ``deployment``
         here."""
 
     def conditions(self) -> RunConditions:
-        """Measure what the records of all cells state of where they run. Called once, before the
-        first cell runs."""
+        """Measure the conditions that the records of all cells state. Called once, before the first
+        cell runs."""
 
     def run(self, cell: Prepared, title: str) -> Seen:
         """Run one cell under a progress bar with ``title``."""

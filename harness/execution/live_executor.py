@@ -1,4 +1,4 @@
-"""Cells in real time: systems deployed on this machine or a cluster, load sent by Locust."""
+"""Runs cells in real time: deploys systems on this machine or a cluster; Locust sends the load."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class LiveExecutor:
     context: RunContext
 
     def deployment(self, plan: CellPlan, functions: Sequence[str]) -> Deployment:
-        """Deploy with models on disk; missing ones are made."""
+        """Make the deployment, with models on disk. Missing models are created."""
         hosts = self.context.hosts
         # Load hosts must reach the endpoint.
         more = {"host": hosts.address} if hosts else {}
@@ -37,12 +37,12 @@ class LiveExecutor:
         return deployment_for(choice, plan.system, functions, **more)
 
     def check(self, system: ServingSystem, deployment: Deployment) -> None:
-        """Ask the system whether this machine, or the cluster, can serve the deployment."""
+        """Check that this machine, or the cluster, can serve the deployment."""
         check_machines(type(system), deployment.cluster)
         system.check(deployment)
 
     def conditions(self) -> RunConditions:
-        """Calibrate the client against known send times."""
+        """Calibrate the client with known send times."""
         from harness.calibration import calibrate
 
         with self.context.progress.bar("calibrating the client", "requests"):
@@ -51,13 +51,13 @@ class LiveExecutor:
         return RunConditions(cores=cores, ledger_grid=True, calibration=calibration)
 
     def run(self, cell: Prepared, title: str) -> Seen:
-        """Deploy, send load, stop, read the evidence."""
+        """Deploy, send load, stop, and read the system trace."""
         with cell.system as system:
             endpoint = system.deploy(cell.deployment)
             with Sampler(endpoint.pids) as sampler:
                 result = self._load(cell, endpoint, title)
-        # Read once the system has stopped: it then includes what was still running for clients
-        # that gave up.
+        # Read after the system has stopped, so that the trace includes requests that still ran
+        # after their clients gave up.
         system_trace = check(system.system_trace(), system.name)
         return Seen(
             client=result.table,

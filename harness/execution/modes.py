@@ -1,4 +1,4 @@
-"""The modes of an experiment: what executes its cells, and in which order."""
+"""The modes of an experiment: its executor, and the order of its cells."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .simulated_executor import SimulatedExecutor
 
 @dataclass(frozen=True, slots=True)
 class ExecutionMode:
-    """``order`` runs all cells that are missing; its second argument is the number of processes
-    for those that may run side by side, None: one a core."""
+    """``order`` runs all missing cells. Its second argument is the number of processes for cells
+    that may run in parallel; None: one per core."""
 
     executor: Callable[[RunContext], Executor]
     order: Callable[[CellRunner, int | None], None]

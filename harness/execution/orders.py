@@ -1,5 +1,5 @@
-"""The order in which the missing cells of a run are executed. Each checks the request before the
-first cell starts, so that a wrong one fails at once."""
+"""Runs the missing cells of a run in an order. Each order checks the experiment before the first
+cell starts, so that an invalid one fails at once."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .sweeps import cores, spread
 
 
 def in_turn(cells: CellRunner, workers: int | None) -> None:
-    """Run one cell after another in this process: each has the machine to itself, whatever
-    ``workers`` says."""
+    """Run one cell after another in this process, so that each has the machine to itself.
+    ``workers`` is ignored."""
     del workers
     checked = [cells.prepare(plan) for plan in plan_cells(cells.context.experiment)]
     todo = [cell for cell in checked if not cells.is_done(cell.plan)]
@@ -27,8 +27,8 @@ def in_turn(cells: CellRunner, workers: int | None) -> None:
 
 
 def spread_out(cells: CellRunner, workers: int | None) -> None:
-    """Simulate cells in ``workers`` processes (None: one a core), or on the cluster that the
-    experiment names."""
+    """Simulate cells in ``workers`` processes (None: one per core), or on the experiment's
+    cluster."""
     context = cells.context
     for plan in samples(context.experiment):
         cells.prepare(plan)
@@ -43,7 +43,7 @@ def spread_out(cells: CellRunner, workers: int | None) -> None:
 
 
 def _simulate(context: RunContext, todo: Sequence[CellTask], workers: int) -> Iterator[CellTask]:
-    """Each task as it ends."""
+    """Yield each task when it ends."""
     cluster = context.experiment.deployment.cluster
     if cluster is None:
         yield from (task for task, _ in spread(run_cell, todo, workers))

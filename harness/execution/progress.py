@@ -1,5 +1,5 @@
-"""Progress on standard error: a bar with rate and time left on a terminal, a line a step elsewhere.
-Standard output stays free for the answer."""
+"""Reports progress on standard error: on a terminal a bar with elapsed and remaining time,
+elsewhere one line per step. Standard output is left for results."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any, Protocol
 
 
 class Advance(Protocol):
-    """Told how much is done of how much."""
+    """Sets the progress bar to ``done`` of ``total``."""
 
     def __call__(self, done: float, total: float) -> None: ...
 
 
 def _quietly(done: float, total: float) -> None:
-    """Nobody watches."""
+    """Do nothing: there is no terminal."""
     del done, total
 
 
 class Progress:
-    """What the runner is doing, for whoever watches."""
+    """Prints what the runner is doing."""
 
     def __init__(self, stream: Any = None) -> None:
         self._stream = stream or sys.stderr
@@ -31,7 +31,7 @@ class Progress:
 
     @contextmanager
     def bar(self, title: str, unit: str) -> Iterator[Advance]:
-        """A bar while something countable goes on."""
+        """Show a bar while the block runs. Yield the function that advances it."""
         if not self._stream.isatty():
             self.say(title)
             yield _quietly

@@ -1,7 +1,7 @@
-"""Independent pieces of work over the machines of a Ray cluster; ``sweeps`` is the same on one.
+"""Runs independent tasks on the machines of a Ray cluster; ``sweeps`` does the same on one machine.
 
-What a piece is told and what it gives travel with it, since the machines share no folder. A machine
-that is lost has its pieces done by another; they leave their results whole or not at all.
+Inputs and results are sent with each task, since the machines share no folder. If a machine is
+lost, another repeats its tasks; a task leaves its whole result or none.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _AHEAD = 2
-"""Pieces that are under way or wait, for every core: none idles, and few are lost with Ray."""
+"""Tasks submitted per core: no core is idle, and few tasks are lost if Ray fails."""
 
 
 def spread_over(
     address: ClusterAddress, work: Callable[[Task], Result], tasks: Sequence[Task]
 ) -> Iterator[tuple[Task, Result]]:
-    """Each task with its result, as they come to an end. ``local:N`` starts Ray here with room for
-    N at once. ``work`` and what it takes and gives must be picklable, and the code the same on
-    every machine. The first error of a task ends the rest and is raised."""
+    """Yield each task with its result, in the order in which they end. ``local:N`` starts Ray on
+    this machine with N tasks at once. ``work``, its argument and its result must be picklable, and
+    the code must be the same on every machine. The first error of a task is raised and ends the
+    others."""
     if not tasks:
         return
     check_installed(address)
@@ -62,7 +63,8 @@ def _as_they_end(
 
 
 def _outcome(ray: Any, reference: Any) -> Any:
-    """What a task gave; its own error where it is one of ours."""
+    """Return a task's result. Raise the task's own error if it is a ``ValueError``, else
+    ``HarnessError``."""
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:

@@ -1,7 +1,7 @@
-"""Runs an experiment cell by cell: deploy, load, evidence, records, stop.
+"""Runs an experiment cell by cell: deploy, send load, stop, read the system trace, write records.
 
-A cell is one system under one workload with one seed. Systems take turns in an order drawn anew
-for each workload and repeat, so that no drift of the machine favours one (measurement rule 13).
+A cell is one system under one workload with one seed. The order of the systems is drawn again for
+each workload, seed and repeat, so that no drift of the machine favours one (measurement rule 13).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 class Runner:
-    """Carries an experiment out into a run's folder, in the experiment's mode. ``web_port``:
-    Locust's page while load is sent; ``hosts``: others that load comes from."""
+    """Runs an experiment in its mode and stores its records in a run's folder. ``web_port``: of
+    Locust's page while load is sent; ``hosts``: other hosts that send load."""
 
     def __init__(
         self,
@@ -40,8 +40,8 @@ class Runner:
         self._cells = CellRunner(context, mode.executor(context))
 
     def execute(self, workers: int | None = None) -> None:
-        """Run every cell that is not there yet. Raises before the first starts where the request
-        is wrong. ``workers``: processes over which simulated cells are spread; None is one a core.
-        Live cells always have the machine to themselves."""
+        """Run every cell that has no records yet. Raise before the first cell starts if the
+        experiment is invalid. ``workers``: processes for simulated cells; None: one per core. Live
+        cells always run one at a time."""
         self._run.sweep()
         self._order(self._cells, workers)

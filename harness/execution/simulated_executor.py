@@ -1,4 +1,4 @@
-"""Cells in virtual time, by a device profile."""
+"""Runs cells in virtual time, with a device profile."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SimulatedExecutor:
-    """Runs cells on devices that need not exist, with models that need not be made."""
+    """Runs cells without the devices and without models on disk."""
 
     context: RunContext
 
@@ -35,17 +35,17 @@ class SimulatedExecutor:
         return load_profile(self.context.experiment.profile)
 
     def deployment(self, plan: CellPlan, functions: Sequence[str]) -> Deployment:
-        """Deploy on the profile's kind of device, with models by their names alone."""
+        """Make the deployment on the profile's kind of device. Models are names only."""
         check_simulable(plan.system.name)
         kind = "cuda" if self.profile.device_slots.value else "cpu"
         choice = self.context.experiment.deployment
         return simulated_deployment(choice, plan.system, functions, kind)
 
     def check(self, system: ServingSystem, deployment: Deployment) -> None:
-        """Accept every deployment: no machine has to serve it."""
+        """Accept every deployment, since no machine has to serve it."""
 
     def conditions(self) -> RunConditions:
-        """State the profile, its last check against a live run, and its machine."""
+        """Return the profile, its last check against a live run, and its machine."""
         profile = self.profile
         check = last_check(profile.name)
         return RunConditions(
@@ -56,7 +56,7 @@ class SimulatedExecutor:
         )
 
     def run(self, cell: Prepared, title: str) -> Seen:
-        """Simulate in this process. Times count from the start of the run."""
+        """Simulate in this process. Times are relative to the start of the run."""
         choice = self.context.experiment.deployment
         with self.context.progress.bar(title, "requests") as advance:
             table, system_trace = simulate_cell(

@@ -1,4 +1,4 @@
-"""A cell in virtual time, seen as a live one is seen: the client's table, the system's evidence."""
+"""Simulates a cell and returns what a live cell gives: the client's table and the system trace."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 
 class Outcome(Protocol):
-    """What a system's simulation came to."""
+    """The result of a system's simulation."""
 
     def seen(self, request: int) -> Mapping[str, Any]:
-        """What the client sees of a request, times in ns: columns of the client's table."""
+        """Return the client's view of a request, times in ns: columns of the client's table."""
 
     def system_trace(self) -> SystemTrace: ...
 
     def deciding(self) -> Mapping[str, float]:
-        """What deciding took on this machine."""
+        """Return the decision times on this machine."""
 
 
 def check_simulable(name: str) -> None:
-    """``HarnessError`` for a system that has no virtual time of its own."""
+    """Raise ``HarnessError`` for a system that cannot be simulated."""
     if not hasattr(system_class(name), "simulate"):
         raise HarnessError(
             f"system {name} runs live only; --simulated needs one that decides in this suite"
@@ -49,7 +49,7 @@ def simulate_cell(
     profile: Profile,
     adapter_rank: int,
 ) -> tuple[pa.Table, SystemTrace]:
-    """Run one cell. Times count from the run's start; the client is never late."""
+    """Run one cell. Times are relative to the run's start; the client is never late."""
     from systems.simulation.arrival import Arrival
 
     columns = schedule.table
@@ -79,8 +79,8 @@ def simulate_cell(
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Without the cycle collector, which finds nothing here: its walks over all that was simulated
-    would be counted as the decisions that they interrupt."""
+    """Disable the cyclic garbage collector. It finds nothing here, and its passes over all objects
+    would count as time of the decisions that they interrupt."""
     gc.disable()
     try:
         yield
@@ -89,7 +89,7 @@ def _uncollected() -> Iterator[None]:
 
 
 def _peak_rss_bytes() -> int:
-    """Of this process since it began. Not ru_maxrss, which a process inherits from its parent."""
+    """Return the peak of this process. Not ru_maxrss, which a process inherits from its parent."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024

@@ -1,7 +1,7 @@
-"""Independent pieces of work over processes: the cells of a simulated run, the values of a study.
+"""Runs independent tasks in processes: the cells of a simulated run, the values of a study.
 
-Each piece is told all it needs and leaves its result whole or not at all, so that how many
-processes there are, in which order they end, and whether they are killed changes no result.
+Each task receives all its inputs and leaves its whole result or none. So the number of processes,
+the order in which they end, and whether they are killed change no result.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
@@ -31,12 +31,12 @@ def spread(
     *,
     fresh: bool = False,
 ) -> Iterator[tuple[Task, Result]]:
-    """Each task with its result, as they come to an end; in this process where one worker, or one
-    task, is all there is. ``work`` and what it takes and gives must be picklable. ``fresh``: a new
-    process for each task, so that what it measures of its process is its own.
+    """Yield each task with its result, in the order in which they end. One worker or one task runs
+    in this process. ``work``, its argument and its result must be picklable. ``fresh``: a new
+    process for each task, so that it measures only itself.
 
-    The first exception ends what has not begun and is raised once the rest has ended; an interrupt,
-    or a caller that wants no more, ends what has begun too."""
+    The first exception cancels the tasks that have not started, and is raised when the others have
+    ended. An interrupt, or closing the generator, also ends the tasks that have started."""
     if not fresh and min(workers, len(tasks)) <= 1:
         yield from ((task, work(task)) for task in tasks)
         return
@@ -66,9 +66,9 @@ def _as_they_end(
 
 
 def _begin(parent: int) -> None:
-    """A worker ends with its parent, and leaves an interrupt from the keyboard to it. It has one
-    core: threads of libraries, not yet imported, would only wait for each other on those of the
-    others, three times the work on 16 cores."""
+    """Initialize a worker: it ends with its parent, and ignores keyboard interrupts, which the
+    parent handles. Libraries, which are imported later, get one thread: with more, the workers'
+    threads would wait for each other (three times the work on 16 cores)."""
     end_with_parent(parent)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     signal.signal(signal.SIGINT, signal.SIG_IGN)

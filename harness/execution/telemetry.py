@@ -1,10 +1,10 @@
-"""Memory of process trees and GPUs, measured from outside on the request clock.
+"""Samples the memory of process trees and GPUs from outside, on the request clock.
 
-Every tick reads two counters a process, which cost microseconds: anonymous and shared resident
-pages. The proportional set size (PSS), in which a shared page counts once over all who map it,
-and the unique set size (USS), of pages that nobody else maps, cost a walk of every page table, so
-they are read every few seconds only; who belongs to the trees is looked up twice a second. What
-cannot be read is said to be missing, and is never 0.
+Every tick reads two counters per process, which takes microseconds: anonymous and shared resident
+pages. Two sizes need a walk of every page table, so they are read every few seconds only: the
+proportional set size (PSS), which divides a shared page among the processes that map it, and the
+unique set size (USS), the pages that no other process maps. The members of the trees are listed
+twice a second. A value that cannot be read is reported as missing, never as 0.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Sampler:
-    """Samples from ``start`` to ``stop``, in a thread of its own. Children come and go freely."""
+    """Context manager that samples in a thread. Child processes may start and end meanwhile."""
 
     def __init__(self, roots: Sequence[int], tick_s: float = TICK_S, pss_s: float = PSS_S) -> None:
         self.samples: list[Sample] = []
         self.missing: list[str] = []
-        """Sensors that are not there, with the reason."""
+        """Sensors that cannot be read, with the reason."""
         self._roots = tuple(roots)
         self._tick_s = tick_s
         self._pss_s = pss_s
@@ -56,8 +56,8 @@ class Sampler:
         self._thread.join()
 
     def about(self) -> dict[str, Any]:
-        """How it was sampled, for the manifest: rate, ticks that came more than half a period
-        late, the sampler's own share of a core, sensors that were missing."""
+        """Return how it sampled, for the manifest: rate, ticks more than half a period late, the
+        sampler's own share of a core, missing sensors."""
         wall_s = max(self._wall_s, 1e-9)
         return {
             "hz": round(len(self.samples) / wall_s, 2),
@@ -67,7 +67,7 @@ class Sampler:
         }
 
     def _run(self) -> None:
-        """Ticks are absolute: one that is late moves none of those after it."""
+        """Sample at absolute times, so that a late tick delays no later tick."""
         start = due = time.monotonic()
         next_pss = next_tree = start
         family: list[int] = []
@@ -95,7 +95,7 @@ class Sampler:
 
 
 class _Gpus:
-    """NVML, where there is any."""
+    """Reads GPU memory through NVML, if available."""
 
     def __init__(self, missing: list[str]) -> None:
         import pynvml
@@ -119,7 +119,7 @@ class _Gpus:
             mine = [each.usedGpuMemory for each in told if each.pid in family]
             if mine and None not in mine:
                 return int(sum(mine))
-            # Inside a container the driver names no processes of ours: the whole device it is.
+            # Inside a container the driver lists none of our processes: read the whole device.
             return int(self._nvml.nvmlDeviceGetMemoryInfo(handle).used)
         except self._nvml.NVMLError:
             return None
@@ -131,7 +131,7 @@ def _sum(readings: Iterable[int | None]) -> int | None:
 
 
 def tree(root: int) -> Iterator[int]:
-    """``root`` and its descendants, as the kernel lists them."""
+    """Yield ``root`` and its descendants, as the kernel lists them."""
     yield root
     try:
         tasks = os.listdir(f"/proc/{root}/task")
@@ -144,8 +144,8 @@ def tree(root: int) -> Iterator[int]:
 
 
 def anonymous_bytes(pid: int) -> int | None:
-    """Resident memory of a process that no file backs; what a fork has yet to copy counts for
-    parent and child both. None once it is gone."""
+    """Return the resident memory of a process that no file backs. Pages that a fork has not copied
+    yet count for both parent and child. None if the process has ended."""
     try:
         resident, shared = Path(f"/proc/{pid}/statm").read_text().split()[1:3]
     except (OSError, ValueError):
@@ -161,7 +161,7 @@ class Shares(NamedTuple):
 
 
 def shares(pid: int) -> Shares | None:
-    """As the kernel sums them up over all mappings; None where that cannot be read."""
+    """Return the kernel's sums over all mappings; None if they cannot be read."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         # After a line for the range of addresses: "Pss:      1234 kB" and so on.

@@ -61,7 +61,7 @@ class Frame:
 
     @cached_property
     def tells_start_types(self) -> bool:
-        """Whether the system told the start type of any request."""
+        """Whether the system reported the start type of any request."""
         column = self.requests["start_type"]
         return bool(column.null_count < len(column))
 

@@ -1,4 +1,4 @@
-"""Measure the batch law T_eff = M·T (paper, Eq. 4) on a card: M processes that prefill at once.
+"""Measure the batch latency T_eff = M·T (paper, Eq. 4) on a GPU: M processes prefill at once.
 
     python -m tests.benchmarks.cuda_contention RESULT.json [--mps]
 

@@ -69,7 +69,7 @@ def _engine(files: Files, marks: dict[str, int]) -> Any:
 
 
 def busy(files: Files, pipe: Connection) -> None:
-    """Decode until told to stop; then send the start and the duration of each step."""
+    """Decode until stopped; then send the start and the duration of each step."""
     from .cuda_engine import request
 
     engine = _engine(files, {})

@@ -57,5 +57,5 @@ def test_a_malformed_time_ends_a_run_in_one_line(
     monkeypatch.setattr(LiveExecutor, "_load", lambda *told: loaded)
     executor = LiveExecutor(RunContext(load("quickstart"), Run(tmp_path, {}), Progress()))
     cell: Any = SimpleNamespace(system=Mistimed(), deployment=None)
-    with pytest.raises(SystemTraceError, match=r"^mistimed: evidence: memory\[0\]\.t_ns: "):
+    with pytest.raises(SystemTraceError, match=r"^mistimed: system trace: memory\[0\]\.t_ns: "):
         executor.run(cell, "a cell")

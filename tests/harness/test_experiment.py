@@ -96,7 +96,7 @@ def test_those_are_asked_to_audit_that_can_and_where_none_can_it_is_refused() ->
     assert ours.options["audit_s"] == 2.5
     assert theirs.options == {}
     content["systems"] = content["systems"][1:]
-    with pytest.raises(HarnessError, match="of vllm none can audit"):
+    with pytest.raises(HarnessError, match=r"none of the systems \(vllm\) can audit"):
         Experiment.model_validate(content).auditing(2.5)
     with pytest.raises(HarnessError, match="run it live"):
         load("main", {"mode": "simulated"}).auditing(2.5)

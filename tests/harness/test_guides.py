@@ -84,7 +84,7 @@ def test_the_commands_of_the_guide_do_what_they_say(folder: Path) -> None:
     for command in found:
         run(command, folder, before=on_one_core)
     for file in ("figures/ttft-by-pattern.csv", "figures-l40s/time-breakdown.png",
-                 "mine/time-breakdown.svg", "made-anew/weak-scaling/numbers.parquet",
+                 "mine/time-breakdown.svg", "remade/weak-scaling/numbers.parquet",
                  "mine/weak-scaling.png"):  # fmt: skip
         assert (folder / file).stat().st_size > 0
     assert (folder / "README.md").read_bytes() == (ROOT / "README.md").read_bytes()

@@ -69,7 +69,7 @@ def test_evidence_as_its_types_say_is_taken() -> None:
 
 @pytest.mark.parametrize(("wrong", "words"), WRONG.values(), ids=WRONG)
 def test_evidence_of_another_type_is_refused_in_one_line(wrong: SystemTrace, words: str) -> None:
-    with pytest.raises(SystemTraceError, match=r"^a system: evidence: " + words) as refused:
+    with pytest.raises(SystemTraceError, match=r"^a system: system trace: " + words) as refused:
         system_trace.check(wrong, "a system")
     assert "\n" not in str(refused.value)
 

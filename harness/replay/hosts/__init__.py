@@ -3,8 +3,8 @@
     replay() ── LoadHosts ══ TLS, a link a host ══ LoadWorker ── driver (Locust worker) ── sender
                     └─ Locust's master, on loopback ◄── its workers' connections, through the link
 
-The link carries the schedule there, Locust's own messages both ways and the records back, and
-relates the clocks. What a worker sends to the system under test goes straight from its host.
+The link carries the schedule to the worker, Locust's messages both ways and the records back, and
+measures the clock offset. A worker's requests go directly from its host to the system under test.
 """
 
 from .registry import LoadHosts

@@ -1,4 +1,4 @@
-"""Files over a link, piece by piece."""
+"""Sends and receives files over a link, in pieces."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .messages import PIECE, Piece
 
 
 async def send_file(link: Link, path: Path) -> None:
-    """Under its own name."""
+    """Send the file under its own name."""
     with path.open("rb") as file:
         while True:
             data = file.read(PIECE)
@@ -22,7 +22,7 @@ async def send_file(link: Link, path: Path) -> None:
 
 
 class Incoming:
-    """One file from the other end, one of ``names``, into ``folder``."""
+    """Receives one file, with one of the ``names``, into ``folder``."""
 
     def __init__(self, folder: Path, names: frozenset[str]) -> None:
         self.folder, self._names = folder, names
@@ -30,9 +30,9 @@ class Incoming:
         self.complete = False
 
     def take(self, piece: Piece) -> bool:
-        """Add a piece; whether it was the last. ``ValueError`` for another file."""
+        """Append a piece. Return whether it was the last. Raise ``ValueError`` for another file."""
         if piece.name not in self._names or self.complete:
-            raise ValueError(f"a file {piece.name!r} that nobody asked for")
+            raise ValueError(f"file {piece.name!r} was not requested")
         self._names = frozenset({piece.name})
         self.path = self.folder / piece.name
         with self.path.open("ab") as file:

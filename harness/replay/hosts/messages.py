@@ -1,4 +1,4 @@
-"""All that the harness and a load worker on another host say to each other."""
+"""The messages between the harness and a load worker on another host."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from systems.runtime.links.message import Count, Label, Message, Name, Ping, Pon
 from ..plan import Plan
 
 PIECE = 1 << 20
-"""Bytes of a file, or of a carried connection, in one message."""
+"""Largest number of bytes of a file, or of a carried connection, in one message."""
 
 Bytes = Annotated[bytes, Meta(max_length=PIECE)]
 
@@ -44,13 +44,13 @@ class Shut(Message, frozen=True):
 
 
 class Share(Message, frozen=True):
-    """A part in a replay; its schedule follows as a file."""
+    """Assigns a part of a replay; the schedule follows as a file."""
 
     plan: Plan
 
 
 class Stop(Message, frozen=True):
-    """End the part that is under way, and tell what was recorded so far."""
+    """End the running part and send what was recorded so far."""
 
 
 class Bye(Message, frozen=True):
@@ -64,7 +64,7 @@ FromHarness = Ping | Share | Piece | Data | Shut | Stop | Bye
 
 
 class WorkerHello(Message, frozen=True):
-    """Introduces a load worker by the clock of its host."""
+    """Introduces a load worker with the identity of its host's clock."""
 
     clock: Label
 
@@ -76,7 +76,7 @@ class Open(Message, frozen=True):
 
 
 class Ended(Message, frozen=True):
-    """Its part is over, and what it recorded was sent. ``status``: of Locust's worker."""
+    """The part has ended and its records were sent. ``status``: exit status of Locust's worker."""
 
     status: Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 

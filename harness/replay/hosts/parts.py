@@ -1,4 +1,4 @@
-"""What load workers on other hosts recorded, taken for their own requests only."""
+"""Accepts the records of load workers on other hosts, for their own requests only."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ..records import read_part
 
 
 def take_part(path: Path, plan: Plan) -> None:
-    """Move what a load worker recorded to where its part of ``plan`` belongs. ``ValueError`` where
-    another worker has that part, or where it tells of requests that are not of its part."""
+    """Move a load worker's records to the path of its part of ``plan``. Raise ``ValueError`` if
+    another worker has that part, or if they contain requests of another part."""
     target = plan.out_dir / path.name
     if target.exists():
         raise ValueError(f"{path.name} is of another load worker")

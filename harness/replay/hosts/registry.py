@@ -1,4 +1,4 @@
-"""The harness's side: where load hosts come to, and what each is given."""
+"""The harness's side: accepts load hosts and gives each its part of a replay."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .seen import LoadHost
 from .session import COLLECT_S, LoadSession
 
 _JOIN_S = 600.0
-"""For all hosts to come: whoever starts them has to type."""
+"""Timeout for all hosts to connect. Long, because people may start them by hand."""
 
 T = TypeVar("T")
 
@@ -30,8 +30,8 @@ def _tell(line: str) -> None:
 
 
 class LoadHosts:
-    """``count`` hosts that know ``key``, at ``address``. A thread of its own: replays wait for
-    their driver meanwhile. ``tell`` gets a line about every host that is refused or lost."""
+    """Accepts ``count`` hosts that know ``key``, at ``address``. Runs in its own thread, because
+    replays block while their driver runs. ``tell`` gets a line per host that is refused or lost."""
 
     def __init__(
         self,
@@ -92,12 +92,13 @@ class LoadHosts:
     # -- from the thread that replays -------------------------------------------------------
 
     def await_all(self) -> None:
-        """Until all are there, their clocks related. ``HarnessError`` where they do not come."""
+        """Wait until all hosts are connected and their clock offsets are measured. Raise
+        ``HarnessError`` if they do not connect in time."""
         try:
             self._do(self._all_there(), _JOIN_S)
         except (TimeoutError, CancelledError) as error:
             raise HarnessError(
-                f"load hosts: {len(self._sessions)} of {self.count} came to"
+                f"load hosts: {len(self._sessions)} of {self.count} connected to"
                 f" {self.address}:{self.port}; start slbench load-worker on the others"
             ) from error
 
@@ -113,7 +114,7 @@ class LoadHosts:
             self._do(session.give(plan, on_lost), _JOIN_S)
 
     def collect(self) -> tuple[LoadHost, ...]:
-        """Bring what they recorded to the replay's folder; whoever is still at it ends now."""
+        """End the parts that still run and collect all records in the replay's folder."""
         return tuple(
             self._do(session.collect(f"load-{index}"), COLLECT_S + 10)
             for index, session in enumerate(self._given)

@@ -1,4 +1,4 @@
-"""What a run keeps of a host that load came from."""
+"""The record of a load host in a run."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class LoadHost:
-    """``offset_ns``: its clock less the harness's as it was when the run began, right to
-    ``error_ns``; every time that it tells has that error. ``last_offset_ns``: as the run ended.
-    ``same_clock``: it is the harness's own clock, and nothing was corrected."""
+    """``offset_ns``: its clock minus the harness's at the start of the run, with an error of up to
+    ``error_ns``, which all its times have. ``last_offset_ns``: the offset at the end of the run.
+    ``same_clock``: both use one clock, so no times were corrected."""
 
     name: str
     same_clock: bool
@@ -17,4 +17,4 @@ class LoadHost:
     error_ns: int
     last_offset_ns: int
     lost: bool = False
-    """It was gone before its share was done."""
+    """It disconnected before its part had ended."""

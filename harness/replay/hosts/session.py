@@ -1,4 +1,4 @@
-"""One load host, seen from the harness: what it is given, and what it may say."""
+"""The harness's session with one load host: its part, and the messages that it may send."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from .tunnel import Tunnel
 
 _EVERY_S = 1.0
 _FIRST = 8
-"""Exchanges before a host counts as there."""
+"""Clock exchanges before a host counts as connected."""
 COLLECT_S = 60.0
-"""For what a host recorded to arrive, once the run is over."""
+"""Timeout for a host's records to arrive after the run."""
 
 
 class LoadSession:
-    """A connection of a load host, in the loop of its :class:`.LoadHosts`: introduced, its clock
-    related, then one of ``sessions`` until it is gone."""
+    """A load host's connection, in the event loop of :class:`.LoadHosts`. The host introduces
+    itself and its clock offset is measured; then it is in ``sessions`` until it disconnects."""
 
     def __init__(self, sessions: list[LoadSession], tell: Callable[[str], None]) -> None:
         first: Expected = {WorkerHello: self._introduced}
@@ -128,7 +128,7 @@ class LoadSession:
         )
 
     def _take_part(self) -> None:
-        """Keep what it recorded where that is of its own requests; else its part is lost."""
+        """Accept the host's records if they are of its own requests; else mark its part as lost."""
         if self._plan is None or self._incoming is None:
             return
         try:

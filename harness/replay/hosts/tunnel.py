@@ -1,4 +1,4 @@
-"""TCP connections carried over a link: accepted at one end, made at the other."""
+"""Carries TCP connections over a link: one end accepts them, the other end opens them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .messages import PIECE, Data, Open, Shut
 
 _LOOPBACK = "127.0.0.1"
 _MOST = 64
-"""Connections at once."""
+"""Largest number of connections at once."""
 
 
 class Tunnel:
-    """One end. ``port`` gives where connections that the other end accepted are made to, on this
-    host's loopback; None at the end that accepts them. ``carries``: what may come for connections
-    that there are, or were; ``opens``: what opens another."""
+    """One end of the tunnel. ``port`` returns the loopback port to which connections are opened
+    that the other end accepted; None at the end that accepts them. ``carries``: handlers of
+    messages for existing or ended connections; ``opens``: the handler that opens a connection."""
 
     def __init__(self, link: Link, port: Callable[[], int] | None = None) -> None:
         self._link, self._port = link, port
@@ -30,7 +30,7 @@ class Tunnel:
         self.opens: Expected = {Open: self._hear_open}
 
     async def listen(self) -> int:
-        """Accept connections on a port of this host's loopback; the port."""
+        """Accept connections on a loopback port of this host. Return the port."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._accepted, _LOOPBACK, 0)
         return int(self._server.sockets[0].getsockname()[1])
@@ -51,7 +51,7 @@ class Tunnel:
         task.add_done_callback(self._tasks.discard)
 
     def _hear_data(self, message: Data) -> None:
-        """Lost where the connection has ended here meanwhile."""
+        """Write the data; drop it if the connection has ended at this end."""
         self._check(message.id)
         if message.id in self._waiting:
             self._waiting[message.id].append(message.data)
@@ -94,7 +94,7 @@ class Tunnel:
 
 
 class _Carried(asyncio.Protocol):
-    """A connection whose bytes go over the link."""
+    """A TCP connection whose bytes are sent over the link."""
 
     def __init__(self, number: int, link: Link, gone: Callable[[int], None]) -> None:
         self._number, self._link, self._gone = number, link, gone

@@ -1,4 +1,4 @@
-"""A load host's side: waits for shares, and runs a Locust worker for each."""
+"""The load host's side: waits for parts of replays and runs a Locust worker for each."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from .messages import Bye, Ended, FromHarness, Piece, Share, Stop, WorkerHello
 from .tunnel import Tunnel
 
 SILENCE_S = 15.0
-"""Without a word from the harness, which asks for the time every second."""
+"""Timeout without a message of the harness, which asks for the time every second."""
 
 
 class LoadWorker:
-    """One run's work on this host. ``say`` tells people what goes on."""
+    """Serves one run from this host. ``say`` prints progress for the user."""
 
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         self.link = Link(FromHarness, {}, self._closed)
@@ -45,8 +45,8 @@ class LoadWorker:
         self._shares = 0
 
     async def serve(self, host: str, port: int, key: str) -> None:
-        """Until the harness has no more to do. ``HarnessError`` where it does not answer, or does
-        not know ``key``, the secret of the run."""
+        """Serve until the harness has no more parts. Raise ``HarnessError`` if it does not answer
+        or does not know ``key``, the secret of the run."""
         try:
             await connect(self.link, host, port, key)
         except StrangerError as error:
@@ -54,7 +54,7 @@ class LoadWorker:
                 f"load-worker: lost the harness at {host}:{port}: {error}"
             ) from error
         except OSError as error:
-            raise HarnessError(f"load-worker: nobody answers at {host}:{port}: {error}") from error
+            raise HarnessError(f"load-worker: cannot connect to {host}:{port}: {error}") from error
         self._port = await self._tunnel.listen()
         self.link.expect(self._between_shares())
         self.link.send(WorkerHello(clock_id()))
@@ -80,7 +80,7 @@ class LoadWorker:
         self.link.send(Pong(ping.asked_ns, time.monotonic_ns()))
 
     def _share(self, share: Share) -> None:
-        """Take a part in a replay."""
+        """Prepare for a part of a replay; its schedule follows."""
         self._shares += 1
         here = self._folder / str(self._shares)
         here.mkdir()
@@ -108,7 +108,7 @@ class LoadWorker:
         task.add_done_callback(self._tasks.discard)
 
     async def _run(self, plan: Plan) -> None:
-        """A Locust worker to its end; then what it recorded."""
+        """Run a Locust worker to its end, then send what it recorded."""
         self._say(f"share {self._shares}: one of {plan.workers} load workers")
         with plan.log.open("wb") as log:
             self._driver = subprocess.Popen(
@@ -128,7 +128,7 @@ class LoadWorker:
         self.link.send(Ended(status))
 
     def _stop(self, message: Stop | None = None) -> None:  # noqa: ARG002
-        """End what is under way; what was recorded so far is told."""
+        """End the running part; what was recorded so far is sent."""
         if self._driver is not None and self._driver.poll() is None:
             self._driver.terminate()
 

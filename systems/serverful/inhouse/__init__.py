@@ -1,2 +1,2 @@
-"""Serverful systems on our own engine: a front with the HTTP endpoint, and replicas of a backbone
-that batch across its adapters."""
+"""Serverful systems on our own engine: a front serves the HTTP endpoint, and replicas of a backbone
+run batches across its adapters."""

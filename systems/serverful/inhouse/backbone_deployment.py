@@ -1,4 +1,4 @@
-"""The deployment of one backbone, as its front and its replicas are told of it."""
+"""The deployment of one backbone, which its front and its replicas are configured from."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from systems.interface import Deployment, Function
 
 @dataclass(frozen=True)
 class BackboneDeployment:
-    """``functions`` of one ``backbone``, the bare one under the backbone's own name among them."""
+    """``functions`` of one ``backbone``. They include the bare backbone under its own name."""
 
     deployment: Deployment
     backbone: str
     layout: BackboneLayout
     functions: Mapping[str, Function]
     targets: frozenset[str] = field(default=frozenset())
-    """Projections that any of the adapters changes."""
+    """Projections that at least one adapter changes."""
     rank: int = 1
-    """The largest of the adapters'."""
+    """The largest rank of the adapters."""
 
     @property
     def adapters(self) -> tuple[str, ...]:
-        """Functions that have one: an adapter goes by its function's name."""
+        """The functions with an adapter; an adapter has its function's name."""
         return tuple(name for name, each in self.functions.items() if each.adapter)
 
 
 def make_deck(deployment: Deployment, backbone: str) -> BackboneDeployment:
-    """``CheckpointError`` or ``AdapterError`` where a file cannot be served. One that computes in
-    numbers that are none would do so in every batch, and merged, to every function."""
+    """Raise ``CheckpointError`` or ``AdapterError`` if a file cannot be served. Values are checked,
+    because NaN or infinity from one adapter would spread to its whole batch and, when merged, to
+    every function."""
     layout = plan_layout(deployment.backbones[backbone], deployment.dtype)
     functions = {each.id: each for each in deployment.functions if each.backbone == backbone}
     files = [inspect_adapter(f.adapter, layout.config) for f in functions.values() if f.adapter]

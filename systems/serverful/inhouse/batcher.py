@@ -1,5 +1,5 @@
-"""What a replica runs next, decided anew before every iteration (Orca's iteration-level
-scheduling, Yu et al., OSDI 2022). Pure: it sees the queue and no clock."""
+"""Decides what a replica runs next, before every iteration (Orca's iteration-level scheduling,
+Yu et al., OSDI 2022). Pure: a decision depends on the queue and on no clock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A request that is not finished. ``started``: it has had its prefill, and holds a slot."""
+    """An unfinished request. ``started``: its prefill has run, and it holds a slot."""
 
     id: int
     adapter: str | None
@@ -19,21 +19,22 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Requests to run now; with ``merged`` in the weights, whose they then all are."""
+    """Requests to run now. ``merged``: the adapter to merge into the weights, which all of them
+    then use; None: run unmerged."""
 
     ids: tuple[int, ...]
     merged: str | None = None
 
 
 class Batcher(Protocol):
-    """``queued`` in the order of arrival, none twice, at least one; ``room``: slots for requests
-    that have not started."""
+    """``queued``: at least one request, in order of arrival, each once; ``room``: free slots for
+    requests that have not started."""
 
     def choose(self, queued: Sequence[Queued], room: int) -> Choice: ...
 
 
 class FirstCome:
-    """All that run, and the first of those that wait, whatever their adapters."""
+    """Choose requests in order of arrival, whatever their adapters."""
 
     def __init__(self, batch: int) -> None:
         self._batch = batch
@@ -43,7 +44,7 @@ class FirstCome:
 
 
 def admissible(queued: Sequence[Queued], room: int) -> list[Queued]:
-    """Those with a slot, and as many without as there is ``room``."""
+    """Return the requests that hold a slot, and the first ``room`` of those that hold none."""
     found = []
     for each in queued:
         if each.started or room > 0:

@@ -1,15 +1,15 @@
 """dLoRA's choice between merged and unmerged batches, with credits against starvation (Wu et al.,
 OSDI 2024, §4; the authors' artifact, LLMServe/dLoRA-artifact, for what the text leaves open).
 
-A batch in which one adapter's requests are frequent enough runs merged, and others wait. What
-"enough" is lies between two thresholds, as parts of the batch that would run first come first
-served: above ``enter`` an adapter is merged, above ``stay`` it stays so. They adapt whenever the
-mode changes: the rate of requests in the mode that ends is held against what the other mode's
-would have been, and the way into it becomes easier or harder.
+If one adapter has enough of the queued requests, the batch runs merged and the other requests wait.
+Two thresholds define "enough", as fractions of the first-come-first-served batch: an adapter is
+merged at ``enter`` or more, and stays merged at ``stay`` or more. Both adapt when the mode changes:
+the request rate of the mode that ends is compared with the estimated rate of the other mode, and
+entering the ended mode becomes easier or harder.
 
-Whoever runs before its turn pays, whoever is passed over is paid, so that credits add up to the
-same for ever. An adapter that has none left cannot be merged; one whose credit exceeds all that
-was its own runs at once, unmerged, until it is back to where it was.
+Requests that run early pay credits to the requests they pass over, so the sum of all credits is
+constant. An adapter without credit cannot be merged. An adapter whose credit reaches twice its
+initial value runs at once, unmerged, until its credit is back at the initial value.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from dataclasses import dataclass
 from .batcher import Choice, Queued, admissible
 
 _EASIER, _HARDER = 0.05, 1.1
-"""Additive towards a mode that pays, multiplicative away from one that does not; as in the
-artifact (``aimd_add``, ``aimd_mul``)."""
+"""A mode that paid off becomes easier by addition, one that did not harder by multiplication; as in
+the artifact (``aimd_add``, ``aimd_mul``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepTimes:
-    """Seconds, measured: of a batch merged, of the same unmerged, of a switch, of bringing an
-    adapter to a replica."""
+    """Measured times in seconds: of a merged batch, of the same batch unmerged, of a switch, and of
+    loading an adapter into a replica."""
 
     merged_s: float
     unmerged_s: float
@@ -37,15 +37,15 @@ class StepTimes:
 
     @property
     def ratio(self) -> float:
-        """Of merged to unmerged; at most 1, since merged work is a part of unmerged work and a
-        greater one is noise."""
+        """Merged time divided by unmerged time. At most 1: merged work is a part of unmerged work,
+        so a greater value is noise."""
         return min(1.0, self.merged_s / self.unmerged_s)
 
 
 @dataclass(slots=True)
 class _Period:
-    """Since the last switch: iterations, and requests that advanced in them, and that would have
-    in the other mode."""
+    """Counts since the last switch: iterations, requests that advanced in them, and requests that
+    would have advanced in the other mode."""
 
     iterations: int = 0
     advanced: int = 0
@@ -53,7 +53,7 @@ class _Period:
 
 
 class CreditBatcher:
-    """``patience``: how many batches an adapter can be passed over before it must run."""
+    """``patience``: for how many batches an adapter can be passed over before it must run."""
 
     def __init__(
         self, batch: int, adapters: Iterable[str | None], times: StepTimes, patience: int
@@ -82,7 +82,7 @@ class CreditBatcher:
         return Choice(tuple(each.id for each in run), merged)
 
     def _starved(self, present: set[str | None]) -> frozenset[str | None]:
-        """Those past the limit, and those that were and are not back yet."""
+        """Return adapters that reached the limit now, or earlier without being back since."""
         limit, back = 2 * self._patience, self._patience
         return frozenset(
             adapter
@@ -92,7 +92,7 @@ class CreditBatcher:
         )
 
     def _candidate(self, able: Sequence[Queued], first: int) -> str | None:
-        """Which adapter to run merged, None: all unmerged."""
+        """Return the adapter to run merged; None: run unmerged."""
         counts = self._counts(able)
         if self._merged is not None and counts[self._merged] >= max(1, self.stay * first):
             return self._merged
@@ -100,7 +100,7 @@ class CreditBatcher:
         return hot if count and count >= self.enter * first else None
 
     def _counts(self, able: Sequence[Queued]) -> Counter[str]:
-        """Requests of each adapter that may be merged; the backbone alone needs no merging."""
+        """Count the requests of each adapter that may be merged (the bare backbone needs none)."""
         return Counter(
             each.adapter for each in able if each.adapter and self._credit(each.adapter) > 0
         )
@@ -126,7 +126,8 @@ class CreditBatcher:
         self._period.otherwise += len(first) if merged else min(hottest, self._batch)
 
     def _adapt(self) -> None:
-        """At the end of a period, by what it came to and what the other mode would have."""
+        """Adapt a threshold at the end of a period: compare its request rate with the rate that the
+        other mode would have had."""
         times, period = self._times, self._period
         if not period.iterations:
             return
@@ -146,7 +147,7 @@ class CreditBatcher:
     # -- credits ----------------------------------------------------------------------------
 
     def _pay(self, first: Sequence[Queued], run: Sequence[Queued]) -> None:
-        """A batch's worth of requests passed over is one credit."""
+        """Transfer credits. One credit is a full batch of requests passed over."""
         running, due = {each.id for each in run}, {each.id for each in first}
         early = [each for each in run if each.id not in due]
         passed = [each for each in first if each.id not in running]

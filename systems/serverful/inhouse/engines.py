@@ -1,4 +1,4 @@
-"""Engines for several adapters, by the kind of device that they run on."""
+"""Makes multi-adapter engines, by the kind of device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .messages import Configure
 
 
 def hold(engine: Any, name: str, path: Path) -> float:
-    """Bring an adapter to where ``engine`` computes; how many seconds that took."""
+    """Load an adapter into ``engine``. Return how many seconds that took."""
     start = time.perf_counter()
     engine.hold(name, load_adapter(path, engine.config, engine.stored))
     return time.perf_counter() - start
@@ -39,7 +39,7 @@ def _on_cpu(message: Configure) -> MultiEngine:
 
 
 def _on_cuda(message: Configure) -> Any:
-    """All shapes are prepared before the server is ready: it has the time."""
+    """Prepare all shapes before the server is ready, so that no request waits for them."""
     from systems.engine.cuda.multi import CudaMultiEngine
     from systems.engine.cuda.slot import SlotShape
     from systems.engine.cuda.table import AdapterTable

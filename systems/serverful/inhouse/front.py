@@ -1,4 +1,4 @@
-"""The front of a backbone's replicas: takes requests in, places them, hands their tokens out."""
+"""The front of a backbone's replicas: accepts requests, places them, and returns their tokens."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from .placement import Place, Placement
 
 
 class Move(NamedTuple):
-    """A request on its way from one replica to another."""
+    """A request that migrates from the replica ``source`` to the replica ``target``."""
 
     source: int
     target: int
 
 
 class Parcel(NamedTuple):
-    """Descriptors on their way to the replica ``target``."""
+    """Descriptors that are being sent to the replica ``target``."""
 
     target: int
     fds: list[int]
 
 
 class Front:
-    """What the HTTP surface asks. Lives in the event loop, which is its only thread.
-    ``plan`` is what is deployed; ``channels`` lead to the replicas, in their order."""
+    """Serves the HTTP API's requests. Runs in the event loop, its only thread. ``channels`` connect
+    to the replicas, in order of their numbers."""
 
     def __init__(self, plan: BackboneDeployment, placement: Placement, journal: Journal) -> None:
         self.plan = plan
@@ -47,7 +47,7 @@ class Front:
         self._calls: dict[int, Call] = {}
         self._moving: dict[int, Move] = {}
         self._parcels: dict[int, Parcel] = {}
-        """Descriptors on their way: a message may leave later than it is sent."""
+        """Kept open until the target confirms: a channel may transmit a message after ``send``."""
         self._ids = itertools.count()
         self._loop = asyncio.get_running_loop()
 
@@ -57,7 +57,7 @@ class Front:
     # -- callers ----------------------------------------------------------------------------
 
     def submit(self, **fields: Any) -> Call:
-        """Take a request in; its answers come on ``call.answers`` until one is the last."""
+        """Accept a request. Its tokens, or a failure, arrive on ``call.answers``."""
         call = Call(next(self._ids), **fields)
         self._calls[call.id] = call
         limit_s = self.plan.deployment.limits.request_timeout_s
@@ -68,7 +68,8 @@ class Front:
         return call
 
     def abandon(self, call: Call) -> None:
-        """Nobody waits for it any more. One on its way is let go of when it has parted."""
+        """Cancel a request that its client gave up. If it is migrating, it is released when its
+        source has sent it."""
         if self._calls.pop(call.id, None) is None:
             return
         if call.id not in self._moving:
@@ -77,7 +78,8 @@ class Front:
             self._placement.finished(call.id)
 
     def answered(self, call: Call, responded_ns: int | None) -> None:
-        """The answer's last bytes go out now (None: it never gets there); keep the evidence."""
+        """Journal the request's trace. ``responded_ns``: when the last bytes of its response are
+        written; None: they never reach the client."""
         if call.deadline is not None:
             call.deadline.cancel()
         self._journal.request(request_trace(call, responded_ns))
@@ -95,7 +97,7 @@ class Front:
         return call.function if self.plan.functions[call.function].adapter else None
 
     def _bring(self, place: Place) -> None:
-        """Messages arrive in order: the adapter is there when its request is."""
+        """Send the adapter first: messages arrive in order, so it is loaded before its request."""
         channel = self._channels[place.replica]
         if place.evicted is not None:
             channel.send(Drop(place.evicted))
@@ -111,7 +113,7 @@ class Front:
         return call.fields(self._adapter(call))
 
     def heard(self, replica: int, message: Message, fds: list[int]) -> None:
-        """What a replica says. Raise ``BadMessageError`` where that was not asked for."""
+        """Handle a replica's message. Raise ``BadMessageError`` if it was not asked for."""
         if not isinstance(message, Released):
             close_all(fds)
         match message:
@@ -148,7 +150,7 @@ class Front:
     # -- migration --------------------------------------------------------------------------
 
     def rebalance(self) -> None:
-        """Move what should be elsewhere, with the adapters it needs."""
+        """Migrate requests where that pays off, with the adapters that they need."""
         if self._moving:
             return
         before = {id_: self._placement.replica_of(id_) for id_ in self._calls}
@@ -159,16 +161,16 @@ class Front:
             self._channels[before[place.request]].send(Release(place.request))
             numbers = {"source": before[place.request], "target": place.replica}
             self._journal.decision(Decision(time.monotonic_ns(), "migrate", numbers))
-        for place in places:  # after all have left: none of an adapter's own runs as it is dropped
+        for place in places:  # only after all requests have left, so no dropped adapter is in use
             self._bring(place)
 
     def _parted(self, replica: int, message: Released, fds: list[int]) -> None:
-        """Send it on, unless it has ended or nobody waits for it any more."""
+        """Send the request to its target, unless it has ended or its client gave up."""
         request = message.request
         move = self._moving.get(request)
         if move is None or move.source != replica or len(fds) != (message.state is not None):
             close_all(fds)
-            raise BadMessageError(f"parted: request {request} as it was not asked for")
+            raise BadMessageError(f"released: request {request} does not match a release")
         del self._moving[request]
         call = self._calls.get(request)
         if call is None or not message.there:
@@ -186,6 +188,6 @@ class Front:
     def _joined(self, replica: int, message: Joined) -> None:
         parcel = self._parcels.get(message.request)
         if parcel is None or parcel.target != replica:
-            raise BadMessageError(f"joined: request {message.request} was not handed over")
+            raise BadMessageError(f"joined: request {message.request} was not sent to it")
         del self._parcels[message.request]
         close_all(parcel.fds)

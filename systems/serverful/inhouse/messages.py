@@ -1,4 +1,4 @@
-"""What the front and its replicas say to each other."""
+"""The messages between a front and its replicas."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from systems.runtime.messages import (
 
 SnapshotDtype = Literal["float32", "bfloat16", "float16"]
 Timings = dict[Name, Seconds]
-"""What a scheme's profile measured, by name with its unit."""
+"""Measurements of a scheme's profile; a name ends in its unit."""
 
 
 class TableShape(Part, frozen=True):
-    """The table of adapters on a card: the largest rank, the projections that any adapter changes,
-    and for how many adapters there is room."""
+    """The table of adapters on a GPU: the largest rank, the projections that at least one adapter
+    changes, and the number of adapters that fit."""
 
     rank: PositiveCount
     targets: tuple[Name, ...]
@@ -41,8 +41,8 @@ class TableShape(Part, frozen=True):
 
 
 class Configure(Message, frozen=True):
-    """Tells a replica what it serves, and with which of the ``adapters`` (folders by name) it
-    begins. ``slots``: requests that it may run at once."""
+    """Configures a replica. ``adapters``: the adapters it loads first, name → folder; ``slots``:
+    requests that it may run at once."""
 
     scheme: Name
     device: Name
@@ -56,20 +56,20 @@ class Configure(Message, frozen=True):
 
 
 class Hold(Message, frozen=True):
-    """Tells to load the adapter in the folder ``path``."""
+    """Asks to load the adapter in the folder ``path``."""
 
     adapter: Name
     path: Name
 
 
 class Drop(Message, frozen=True):
-    """Tells to let go of an adapter."""
+    """Asks to unload an adapter."""
 
     adapter: Name
 
 
 class SnapshotMessage(Part, frozen=True):
-    """What a running request has come to; its keys and values come along as a memory file of
+    """The state of a running request. Its keys and values are sent along as a memory file of
     ``shape`` and ``dtype``. ``draws``: the state of its random stream, in hexadecimal."""
 
     token: TokenId
@@ -80,7 +80,7 @@ class SnapshotMessage(Part, frozen=True):
 
 
 class Release(Message, frozen=True, tag="part"):
-    """Asks for a request back, so that another replica can go on with it."""
+    """Asks for a request back, so that another replica can continue it."""
 
     request: RequestId
 
@@ -99,7 +99,7 @@ class Ready(Message, frozen=True):
 
 
 class Stepped(Message, frozen=True):
-    """An iteration gave these tokens."""
+    """An iteration produced these tokens."""
 
     start_ns: Nanoseconds
     t_ns: Nanoseconds
@@ -107,7 +107,7 @@ class Stepped(Message, frozen=True):
 
 
 class Switched(Message, frozen=True):
-    """The weights now contain the adapter ``merged`` (None: none of them)."""
+    """The adapter ``merged`` is now merged into the weights (None: no adapter is)."""
 
     merged: Name | None
     start_ns: Nanoseconds
@@ -115,8 +115,8 @@ class Switched(Message, frozen=True):
 
 
 class Released(Message, frozen=True):
-    """Gives a request back, unless it has ended (not ``there``). One that ran comes with its
-    ``state``, and a descriptor."""
+    """Returns a request, unless it has ended (``there`` is false). For one that had started,
+    ``state`` and a descriptor are sent along."""
 
     request: RequestId
     there: bool
@@ -124,7 +124,7 @@ class Released(Message, frozen=True):
 
 
 class Joined(Message, frozen=True):
-    """A request that was handed over goes on."""
+    """A request from another replica has been taken over."""
 
     request: RequestId
 

@@ -1,4 +1,4 @@
-"""What the in-tree serverful systems let one set."""
+"""The options of the in-tree serverful systems."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from systems.interface import Deployment
 
 
 class Options(BaseModel):
-    """None: sized for the deployment."""
+    """An option that is None is chosen for the deployment."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     replicas: PositiveInt = 1
-    """Processes of a backbone, each with all of its weights."""
+    """Processes per backbone, each with its own copy of the weights."""
     max_num_seqs: PositiveInt | None = None
-    """Requests in one batch; None: the batch limit times the backbone's functions, as for vLLM."""
+    """Requests in one batch; None: batch limit × functions of the backbone, as for vLLM."""
     max_adapters: PositiveInt | None = None
-    """Adapters that a replica holds at once; None: all of them."""
+    """Adapters that a replica holds at once; None: all."""
     threads: PositiveInt | None = None
-    """CPU threads of a replica; None: the machine's cores, shared out among the replicas."""
+    """CPU threads of a replica; None: the machine's cores divided by the replicas."""
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
-    """In which weights are stored; None: what the system needs, else the deployment's."""
+    """Data type of the stored weights; None: what the system needs, else the deployment's."""
     migration_interval_s: PositiveFloat = 1.0
-    """How often a scheme that migrates looks whether it should."""
+    """Time between two checks for migration, in a scheme that migrates."""
     start_timeout_s: PositiveFloat = 120.0
 
     def batch(self, deployment: Deployment, functions: int) -> int:

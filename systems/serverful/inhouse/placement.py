@@ -1,4 +1,4 @@
-"""Which replica holds which adapters and serves which requests."""
+"""Decides which replica holds which adapters and serves which requests."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """In batches that run unmerged. ``merged``: a batch of one adapter; ``load``: bringing an
-    adapter to a replica."""
+    """Costs, in units of one unmerged batch. ``merged``: a merged batch; ``load``: loading an
+    adapter into a replica."""
 
     merged: float
     load: float
@@ -18,7 +18,8 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a request goes. ``brought``: its adapter comes along, and ``evicted`` leaves for it."""
+    """The replica of a request. ``brought``: the adapter to load for it; ``evicted``: the adapter
+    to unload first."""
 
     request: int
     replica: int
@@ -27,8 +28,8 @@ class Place:
 
 
 class Placement:
-    """Adapters and requests by replica; ``capacity`` adapters fit in each. Requests of no adapter
-    go anywhere."""
+    """Tracks adapters and requests by replica; each replica holds up to ``capacity`` adapters.
+    Requests without an adapter can run on any replica."""
 
     def __init__(
         self, adapters: Sequence[str], replicas: int, capacity: int, batch: int, costs: Costs
@@ -44,21 +45,22 @@ class Placement:
                     held[adapter] = None
 
     def held(self, replica: int) -> tuple[str, ...]:
-        """The least recently used first."""
+        """Return the adapters of a replica, least recently used first."""
         return tuple(self._held[replica])
 
     def replica_of(self, request: int) -> int:
         return self._requests[request][1]
 
     def cost(self, replica: int) -> float:
-        """Batches to come: full ones of one adapter merged, what is left over mixed."""
+        """Return the cost of the queued batches: full batches of one adapter run merged, the
+        remaining requests in mixed batches."""
         counts = self._counts[replica].values()
         full = sum(count // self._batch for count in counts)
         rest = sum(count % self._batch for count in counts)
         return full * self._costs.merged + rest / self._batch
 
     def admit(self, request: int, adapter: str | None) -> Place:
-        """The cheapest replica for it, bringing its adapter there counted in."""
+        """Place a request on the cheapest replica, including the cost of loading its adapter."""
         able = [r for r in self._all() if self._evictable(r, adapter) is not _FULL]
         where = min(able or self._all(), key=lambda r: (self._price(r, adapter), r))
         self._requests[request] = adapter, where
@@ -70,9 +72,9 @@ class Placement:
         self._counts[replica][adapter] -= 1
 
     def rebalance(self, started: frozenset[int]) -> Iterator[Place]:
-        """Requests to move, each once, with their adapters where the target lacks them, until no
-        move makes the busiest replica less busy by more than it costs. Those that have not
-        ``started`` move first: they bring no keys and values along."""
+        """Yield requests to move, each at most once, with their adapters where the target lacks
+        them, until no move lowers the cost of the busiest replica. Requests that have not
+        ``started`` move first: they have no keys and values to transfer."""
         left = dict(self._requests)
         while left:
             source = max(self._all(), key=self.cost)
@@ -90,7 +92,7 @@ class Placement:
     def _moves(
         self, adapters: set[str | None], source: int, target: int
     ) -> Iterator[tuple[float, str | None, int]]:
-        """(what the busier of the two then costs, adapter, target) of moves that pay."""
+        """Yield (cost of the busier of the two afterwards, adapter, target) of moves that pay."""
         before = self.cost(source)
         for adapter in adapters:
             if self._evictable(target, adapter) is not _FULL:
@@ -118,14 +120,15 @@ class Placement:
         return adapter is None or adapter in self._held[replica]
 
     def _evictable(self, replica: int, adapter: str | None) -> str | None:
-        """None: nothing has to go; ``_FULL``: nothing can."""
+        """Return the adapter to evict. None: none has to be; ``_FULL``: none can be."""
         held = self._held[replica]
         if self._has(replica, adapter) or len(held) < self._capacity:
             return None
         return next((each for each in held if not self._counts[replica][each]), _FULL)
 
     def _take(self, replica: int, adapter: str | None) -> tuple[str | None, str | None]:
-        """What is brought and what is evicted. Where nothing is idle, it is over its capacity."""
+        """Return the adapter to load and the one to evict. If no adapter is idle, none is evicted,
+        and the replica exceeds its capacity."""
         if adapter is None:
             return None, None
         held = self._held[replica]

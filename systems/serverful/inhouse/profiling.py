@@ -1,4 +1,4 @@
-"""What a merged batch saves, and what a switch costs, measured on the engine before it serves."""
+"""Measures the engine before it serves: what a merged batch saves, and what a switch costs."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _STEPS, _SWITCHES = 6, 3
 
 
 def step_times(engine: Any, loads_s: Mapping[str, float]) -> Mapping[str, float]:
-    """``merged_s``, ``unmerged_s`` of a decode step of one request of the first adapter,
-    ``switch_s`` and ``load_s`` (of ``loads_s``, by adapter): medians, in seconds. Empty where
-    there is no adapter. Leaves nothing behind."""
+    """Measure medians in seconds: ``merged_s`` and ``unmerged_s`` of a decode step of one request
+    of the first adapter, ``switch_s``, and ``load_s`` (of ``loads_s``, by adapter). Empty if there
+    is no adapter. The engine's state is unchanged afterwards."""
     if not loads_s:
         return {}
     name = next(iter(loads_s))
@@ -45,12 +45,12 @@ def _step_s(engine: Any, name: str) -> float:
 
 
 def _switch_s(engine: Any, name: str) -> float:
-    """Half of the way there and back."""
+    """Return half the time to merge the adapter and to unmerge it again."""
     return (_timed(lambda: engine.merge(name)) + _timed(lambda: engine.merge(None))) / 2
 
 
 def _timed(act: Callable[[], Any]) -> float:
-    """A device works on after it was told to: to the end of that."""
+    """Return the seconds of ``act``, including the work that it starts on a GPU."""
     start = time.perf_counter()
     act()
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]

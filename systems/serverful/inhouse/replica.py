@@ -1,7 +1,8 @@
-"""A replica: one process, one backbone, the adapters it was told to hold, batches across them.
+"""A replica: one process that serves one backbone and runs batches across its adapters.
 
-Before every iteration it takes what has come and lets its batcher choose: those chosen that have
-not started are prefilled as one batch, else those that have advance by a token.
+Before every iteration it handles the messages that have arrived and lets its batcher choose
+requests. The chosen ones that have not started are prefilled as one batch; if there are none, the
+chosen ones decode one token each.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Replica:
         }
 
     def run(self) -> int:
-        """Serve until told to stop; the exit status."""
+        """Serve until a ``Stop`` message arrives. Return the exit status."""
         while not self._stopped:
             received = self._channel.receive(0 if self._queue else None)
             while received is not None and not self._stopped:
@@ -81,11 +82,10 @@ class Replica:
                 del self._queue[event.request_id]
         self._channel.send(m.Stepped(start_ns, time.monotonic_ns(), _tokens(events)))
 
-    # -- what the front says ----------------------------------------------------------------
+    # -- messages of the front --------------------------------------------------------------
 
     def _configure(self, message: m.Configure, fds: list[int]) -> None:  # noqa: ARG002
-        """Load the backbone into this process's own memory, and make the engine and its batcher
-        ready."""
+        """Load the backbone into this process's own memory and create the engine and batcher."""
         process.import_libraries()
         from . import engines
         from .schemes import SCHEMES
@@ -121,8 +121,8 @@ class Replica:
             self._engine.cancel(request)
 
     def _release(self, message: m.Release, fds: list[int]) -> None:  # noqa: ARG002
-        """Give a request back: as it came, or with all it has come to. One that has ended
-        meanwhile has said so already."""
+        """Return a request to the front: as it came if it has not started, else with its state. If
+        it has ended, the front already has its last token."""
         from . import snapshots
 
         request = message.request

@@ -1,4 +1,4 @@
-"""Ways to run a replica and to place requests, by name: what a system on this machinery is."""
+"""Schemes by name: how replicas batch and how requests are placed. Each scheme is one system."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ Timings = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """``batcher``: of a replica, from the largest batch, the adapters and what was profiled.
-    ``profile``: measures an engine before it serves (names with their units), told how many
-    seconds each adapter took to load; None: nothing.
-    ``costs``: what placing weighs. ``migrates``: whether requests and adapters move between
-    replicas while they run."""
+    """``batcher``: makes a replica's batcher from the batch limit, the adapters and the profile.
+    ``profile``: measures an engine before it serves (names end in their units), given the seconds
+    that each adapter took to load; None: nothing is measured. ``costs``: the costs that placement
+    compares. ``migrates``: whether requests and adapters move between replicas at run time."""
 
     batcher: Callable[[int, Iterable[str], Timings], Batcher]
     costs: Callable[[Timings], Costs]
@@ -32,7 +31,7 @@ def _first_come(batch: int, adapters: Iterable[str], timings: Timings) -> Batche
 
 
 def _even(timings: Timings) -> Costs:  # noqa: ARG001
-    """Requests are what counts."""
+    """Compare replicas by their numbers of requests alone."""
     return Costs(merged=1.0, load=0.0)
 
 
@@ -60,7 +59,7 @@ PATIENCE = 8
 tens of milliseconds, long against a switch. Ours; the artifact's is bound to its test bed."""
 
 PROFILED = "profiled"
-"""The decision that writes down what a scheme's profile came to."""
+"""The kind of the decision that records the result of a scheme's profile."""
 
 SCHEMES: Mapping[str, Scheme] = {
     "multi-lora": Scheme(_first_come, _even),

@@ -1,7 +1,7 @@
 """A backbone's server: ``python -m systems.serverful.inhouse.server CONFIG``.
 
-CONFIG is a JSON file: {scheme, deployment, backbone, options, port, journal}. Answers once every
-replica is ready; ends on SIGTERM, and when a replica does.
+CONFIG is a JSON file: {scheme, deployment, backbone, options, port, journal}. The server listens
+once every replica is ready. It ends on SIGTERM, or when a replica ends.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from .schemes import PROFILED, SCHEMES, Scheme
 
 
 class Server:
-    """The front, its replicas as processes, and the end of all of them."""
+    """Starts the replica processes and the front, and stops them."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         self._config = config
@@ -56,14 +56,14 @@ class Server:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     async def serve(self) -> None:
-        """Until told to stop. ``DeploymentError`` where a replica ends before that."""
+        """Serve until SIGTERM. Raise ``DeploymentError`` if a replica ends before that."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._ended, "")
         count = self._options.replicas
         batch = self._options.batch(self._deck.deployment, len(self._deck.functions) - 1)
         held = self._options.max_adapters or max(1, len(self._deck.adapters))
         placement = partial(Placement, self._deck.adapters, count, held, batch)
-        # Who holds what at first depends on no cost.
+        # The initial placement of the adapters depends on no cost.
         first = placement(Costs(merged=1.0, load=0.0))
         channels = [self._start(replica, first.held(replica), batch) for replica in range(count)]
         timings = await self._all_ready(count)
@@ -101,7 +101,7 @@ class Server:
             self._front.rebalance()
 
     async def _all_ready(self, count: int) -> dict[str, float]:
-        """What the slowest replica measured."""
+        """Wait for all replicas. Return the largest of their measurements, by name."""
         found: dict[str, float] = {}
         for _ in range(count):
             ready = asyncio.ensure_future(self._ready.get())
@@ -109,7 +109,7 @@ class Server:
             if self._end.done():
                 ready.cancel()
                 self.close()
-                raise DeploymentError(self._end.result() or "told to stop before it answered")
+                raise DeploymentError(self._end.result() or "stopped before it was ready")
             for name, value in ready.result().items():
                 found[name] = max(value, found.get(name, value))
         return found
@@ -134,7 +134,7 @@ class Server:
             model_dir=str(deployed.deployment.backbones[deployed.backbone]),
             layout=deployed.layout.to_json(),
             adapters={name: str(deployed.functions[name].adapter) for name in held},
-            # Places for all: where none of its adapters is idle, a replica takes one more.
+            # Room for all adapters: a replica without an idle adapter exceeds its capacity.
             table=TableShape(
                 deployed.rank, tuple(sorted(deployed.targets)), len(deployed.adapters)
             ),
@@ -154,7 +154,7 @@ class Server:
                 self._front.heard(replica, message, fds)
 
         def closed(why: str) -> None:
-            self._ended(f"replica {replica} ended" + (why and f": it said {why}"))
+            self._ended(f"replica {replica} ended" + (why and f": invalid message: {why}"))
 
         return AsyncChannel(ours, replicas.ROLE.says, heard, closed)
 

@@ -1,4 +1,4 @@
-"""A parted request as a message: its numbers in JSON, its keys and values in a memory file."""
+"""Turns a request snapshot into a message: numbers in JSON, keys and values in a memory file."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _DTYPES: Mapping[torch.dtype, SnapshotDtype] = {
 
 
 def pack(parted: RequestSnapshot) -> tuple[SnapshotMessage, int]:
-    """What to send beside the request itself, and the descriptor to go with it."""
+    """Return the message for the request's state, and the descriptor to send with it."""
     kv = parted.kv.contiguous()
     fd = os.memfd_create("kv", os.MFD_CLOEXEC)
     os.ftruncate(fd, kv.nbytes)
     with mmap.mmap(fd, kv.nbytes) as memory:
         view = torch.frombuffer(memory, dtype=torch.uint8)
         view.copy_(kv.view(torch.uint8).flatten())
-        del view  # the mapping cannot be closed while a tensor looks into it
+        del view  # the mapping cannot be closed while a tensor references it
     draws = None if parted.draws is None else bytes(parted.draws.tolist()).hex()
     state = SnapshotMessage(
         token=parted.token,
@@ -42,7 +42,7 @@ def pack(parted: RequestSnapshot) -> tuple[SnapshotMessage, int]:
 
 
 def unpack(request: GenerationRequest, state: SnapshotMessage, fd: int) -> RequestSnapshot:
-    """Closes ``fd``."""
+    """Rebuild the snapshot of ``request``. Closes ``fd``."""
     with mmap.mmap(fd, 0) as memory:
         raw = torch.frombuffer(memory, dtype=torch.uint8).clone()
     os.close(fd)

@@ -1,4 +1,4 @@
-"""A serverful system of our own: a server for each backbone, with replicas across its adapters."""
+"""An in-tree serverful system: a server per backbone, whose replicas batch across its adapters."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 
 class InHouse(ServerSystem):
-    """A subclass is its name, its scheme's name being the same, and what it needs."""
+    """A subclass sets its name, which is also its scheme's name, and its requirements."""
 
     dtype_on_cpu: ClassVar[Literal["float32"] | None] = None
-    """In which it stores weights there, where not in the deployment's."""
+    """Data type of the weights on a CPU; None: the deployment's."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class InHouse(ServerSystem):
         arrivals: Iterable[Arrival],
         adapter_rank: int,
     ) -> Outcome:
-        """In virtual time: systems/serverful/simulated."""
+        """Simulate the system in virtual time (systems/serverful/simulated)."""
         from systems.serverful.simulated.run import simulate
 
         dtype = cls._stored(deployment, Options.model_validate(dict(deployment.options)))
@@ -101,7 +101,7 @@ class InHouse(ServerSystem):
         )
 
     def _start(self, folder: Path) -> None:
-        """Every server is told what to do by a file of its own."""
+        """Write a configuration file for each server, then start the servers."""
         assert self._deployment is not None, "servers are planned before they are started"
         plans = []
         for plan in self._plans:
@@ -134,7 +134,7 @@ class InHouse(ServerSystem):
         )
 
     def _by_replica(self, servers: Iterable[Activity]) -> Iterator[Activity]:
-        """Each server's, as its replicas', which is where requests ran."""
+        """Yield each server's activity once per replica, since requests ran in the replicas."""
         threads = self._options.replica_threads()
         for each in servers:
             for number in range(self._options.replicas):
@@ -143,13 +143,13 @@ class InHouse(ServerSystem):
 
 
 def _named(request: RequestTrace, server: str) -> RequestTrace:
-    """Its replica by its server's name too."""
+    """Prefix the request's replica with its server's name."""
     replica = request.instance_id
     return replace(request, instance_id=f"{server}/{replica}") if replica else request
 
 
 def _timed(decisions: Iterable[Decision]) -> dict[str, float]:
-    """What replicas measured of their engine before they served, as the slowest did."""
+    """Return what replicas measured before they served: the largest value by name."""
     found: dict[str, float] = {}
     for each in (each for each in decisions if each.kind == PROFILED):
         for name, value in each.numbers.items():
@@ -160,4 +160,4 @@ def _timed(decisions: Iterable[Decision]) -> dict[str, float]:
 def _check_devices(deployment: Deployment) -> None:
     if len(deployment.devices) > 1:
         names = ", ".join(device.name for device in deployment.devices)
-        raise DeploymentError(f"devices {names}: a server of our own runs on one; give it one")
+        raise DeploymentError(f"devices {names}: in-tree servers run on one device; configure one")

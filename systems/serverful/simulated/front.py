@@ -57,7 +57,7 @@ class Front:
         self._waiting: dict[int, Call] = {}
         self._moving: dict[int, int] = {}
         self._keeping: dict[int, int] = {}
-        """Requests with a KV cache, and the replica that holds it."""
+        """Request with a KV cache → the replica that holds it."""
         self._looking = False
         self.decisions: list[Decision] = []
 

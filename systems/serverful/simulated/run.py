@@ -85,7 +85,7 @@ class _World:
         return self._options.threads or max(1, cores // self._options.replicas)
 
     def front(self, staffed: Staffed) -> Front:
-        """Build the front of one backbone with its replicas."""
+        """Create the front of one backbone with its replicas."""
         server, options = staffed.server, self._options
         placement = Placement(
             server.held,

@@ -1,4 +1,4 @@
-"""A run that is told to end, or cannot begin, leaves no empty folder, and offers no resuming."""
+"""A run that is interrupted or cannot start leaves no empty folder and offers no resuming."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""``policies`` of an experiment's system take the place of the system's own, and the manifest says
-so."""
+"""``policies`` of an experiment's system replace the system's own, and the manifest records it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stream's bytes amount to, beyond what the museum shows."""
+"""Decoding a stream's bytes, beyond the cases of the regression mutants."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def another_host(hosts: LoadHosts, key: str = KEY) -> subprocess.Popen[str]:
 
 
 def end_of(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Its exit status and what it said."""
+    """Return its exit status and its output."""
     said = process.communicate(timeout=20)[1]
     return process.returncode, said
 
@@ -132,5 +132,5 @@ def test_files_arrive_as_they_were(tmp_path: Path, size: int) -> None:
 
 def test_a_file_that_nobody_asked_for_is_not_written(tmp_path: Path) -> None:
     piece = Piece("../a.arrows", b"", last=True)
-    with pytest.raises(ValueError, match="nobody asked for"):
+    with pytest.raises(ValueError, match="was not requested"):
         Incoming(tmp_path, frozenset({"a.arrows"})).take(piece)

