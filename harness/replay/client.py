@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import psutil
 import pyarrow as pa
@@ -24,6 +24,7 @@ from systems.interface import Route
 from ..errors import HarnessError
 from .free_port import check_free, free_port
 from .hosts import LoadHost, LoadHosts
+from .messages import Advanced, Done, Started, WorkerDone, read_line
 from .plan import Plan
 from .process import command, environment
 from .records import client_table, read_part
@@ -186,18 +187,22 @@ class _Run:
     ) -> None:
         self._total, self._on_progress, self._limit_s = total, on_progress, limit_s
         self._start_ns: int | None = None
-        self._end: dict[str, Any] | None = None
+        self._end: Done | None = None
 
     def follow(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None, "asked for a pipe"
         limit = _limit(process, _START_S)
         try:
             for line in process.stdout:
-                message = json.loads(line)
-                if message["kind"] == "started":
-                    limit.cancel()
-                    limit = _limit(process, self._limit_s)
-                getattr(self, f"_{message.pop('kind')}")(**message)
+                match _message(line):
+                    case Started(start_ns):
+                        limit.cancel()
+                        limit = _limit(process, self._limit_s)
+                        self._start_ns = start_ns
+                    case Advanced(done, failed):
+                        self._progress(done, failed)
+                    case Done() as end:
+                        self._end = end
         finally:
             limit.cancel()
 
@@ -205,21 +210,15 @@ class _Run:
     def started(self) -> bool:
         return self._start_ns is not None
 
-    def _started(self, start_ns: int) -> None:
-        self._start_ns = start_ns
-
-    def _progress(self, done: int, failed: int, events: int) -> None:  # noqa: ARG002
+    def _progress(self, done: int, failed: int) -> None:
         if self._on_progress is not None:
             self._on_progress(Progress(done, failed, self._total))
 
-    def _done(self, **end: Any) -> None:
-        self._end = end
-
     def result(self, table: pa.Table, schedule: Schedule, budget_s: float) -> ReplayResult:
         assert self._start_ns is not None, "asked for the result of a run that started"
-        ended = self._end["workers"] if self._end else []
+        ended = self._end.workers if self._end else []
         lateness = Tail.of(_lateness(table))
-        read_lag = Tail.of(np.concatenate([np.zeros(0), *(end["lags_ns"] for end in ended)]))
+        read_lag = Tail.of(np.concatenate([np.zeros(0), *(end.lags_ns for end in ended)]))
         problems = [
             *overrun(lateness, "requests were sent", budget_s),
             *overrun(read_lag, "answers were read", budget_s),
@@ -236,22 +235,31 @@ class _Run:
             locust=version("locust"),
         )
 
-    def _losses(self, ended: list[dict[str, Any]], table: pa.Table) -> Iterator[str]:
+    def _losses(self, ended: list[WorkerDone], table: pa.Table) -> Iterator[str]:
         if self._end is None:
             yield "the load generator ended before it was done"
-        lost = (self._end or {}).get("lost", 0) + sum(not end["complete"] for end in ended)
+        lost = (self._end.lost if self._end else 0) + sum(not end.complete for end in ended)
         if lost:
             yield f"{lost} load workers ended before they were done"
         unsent = sum(status == "unsent" for status in table["status"].to_pylist())
         if unsent:
             yield f"{unsent} of {self._total} requests were not sent"
 
-    def _cpu_us_per_event(self, ended: list[dict[str, Any]]) -> float | None:
-        events = sum(int(end["events"]) for end in ended)
+    def _cpu_us_per_event(self, ended: list[WorkerDone]) -> float | None:
+        events = sum(end.events for end in ended)
         if not events or self._end is None:
             return None
-        shares = sum(int(end["cpu_ns"]) + int(end["sender_cpu_ns"]) for end in ended)
-        return float(int(self._end["cpu_ns"]) + shares) / events / 1e3
+        shares = sum(end.cpu_ns + end.sender_cpu_ns for end in ended)
+        return float(self._end.cpu_ns + shares) / events / 1e3
+
+
+def _message(line: bytes) -> Started | Advanced | Done:
+    try:
+        return read_line(line)
+    except msgspec.DecodeError as error:
+        raise HarnessError(
+            f"replay: the load generator sent an invalid message: {error}"
+        ) from error
 
 
 def _lateness(table: pa.Table) -> Any:

@@ -11,18 +11,30 @@ from __future__ import annotations
 # Locust patches the standard library on import; later imports must see it patched.
 import locust  # noqa: F401  # isort: skip
 
-import json
 import logging
 import signal
 import subprocess
 import sys
 import time
-from typing import Any
+from collections.abc import Collection
+from typing import Any, TypeVar
 
 import gevent
+import msgspec
 from gevent.event import Event
 from locust.env import Environment
 
+from .messages import (
+    Advanced,
+    Done,
+    DriverMessage,
+    StartAt,
+    Started,
+    WorkerCounts,
+    WorkerDone,
+    as_data,
+    taken,
+)
 from .plan import Plan
 from .process import command, end_with_parent, environment
 from .user import ReplayUser, Share
@@ -31,6 +43,8 @@ _HOST = "127.0.0.1"
 _NS = 1_000_000_000
 _CONNECT_S = 60.0
 _STOP_S = 5.0
+
+Counts = TypeVar("Counts", bound=WorkerCounts)
 
 
 class Worker:
@@ -61,7 +75,7 @@ class Worker:
         self._share.stop()
 
     def _start(self, msg: Any, **_: Any) -> None:
-        self._share.start(msg.data["start_ns"] + self._offset_ns)
+        self._share.start(taken(msg.data, StartAt).start_ns + self._offset_ns)
 
 
 class Controller:
@@ -70,8 +84,11 @@ class Controller:
     def __init__(self, plan: Plan, env: Environment) -> None:
         self._plan, self._runner = plan, env.runner
         self._ready = 0
-        self._told: dict[int, dict[str, Any]] = {}
-        self._ended: dict[int, dict[str, Any]] = {}
+        self._worker_of: dict[str, int] = {}
+        """By Locust's node: the worker whose share it has."""
+        self._refused: set[str] = set()
+        self._told: dict[int, WorkerCounts] = {}
+        self._ended: dict[int, WorkerDone] = {}
         self._processes: list[subprocess.Popen[bytes]] = []
         self._lost = 0
         self._all_ended = Event()
@@ -89,7 +106,7 @@ class Controller:
         self._runner.start(self._plan.workers, spawn_rate=self._plan.workers)
         self._all_ended.wait()
         self._runner.quit()
-        _say("done", workers=list(self._ended.values()), lost=self._lost, cpu_ns=self._cpu_ns)
+        _say(Done(list(self._ended.values()), self._lost, self._cpu_ns))
         for process in self._processes:
             _see_off(process)
 
@@ -127,23 +144,56 @@ class Controller:
         self._lost += 1
         self._check_ended()
 
-    def _on_ready(self, **_: Any) -> None:
+    def _on_ready(self, msg: Any, **_: Any) -> None:
+        if self._counts(msg, WorkerCounts) is None:
+            return
         self._ready += 1
         if self._ready == self._plan.workers:
             self._cpu_ns = -time.process_time_ns()
             start_ns = time.monotonic_ns() + int(self._plan.lead_s * _NS)
-            _say("started", start_ns=start_ns)
-            self._runner.send_message("replay_start", {"start_ns": start_ns})
+            _say(Started(start_ns))
+            self._runner.send_message("replay_start", as_data(StartAt(start_ns)))
 
     def _on_progress(self, msg: Any, **_: Any) -> None:
-        self._told[msg.data["worker"]] = msg.data
-        counts = {name: sum(told[name] for told in self._told.values()) for name in _COUNTS}
-        _say("progress", **counts)
+        self._tell(self._counts(msg, WorkerCounts))
 
     def _on_done(self, msg: Any, **_: Any) -> None:
-        self._on_progress(msg)
-        self._ended[msg.data["worker"]] = msg.data
-        self._check_ended()
+        ended = self._counts(msg, WorkerDone)
+        self._tell(ended)
+        if ended is not None:
+            self._ended[ended.worker] = ended
+            self._check_ended()
+
+    def _counts(self, msg: Any, expected: type[Counts]) -> Counts | None:
+        """Check a worker's message: its form, and that it is about the share of its sender. None
+        for one that is refused; its worker counts as lost."""
+        try:
+            found = taken(msg.data, expected)
+            if found.worker not in self._shares_of(msg.node_id):
+                raise ValueError(f"worker {found.worker} is not its share")
+        except ValueError as error:
+            self._refuse(msg.node_id, error)
+            return None
+        self._worker_of[msg.node_id] = found.worker
+        return None if msg.node_id in self._refused else found
+
+    def _shares_of(self, node: str) -> Collection[int]:
+        """Return the shares that a node may report: its own, or at first those of no other."""
+        if node in self._worker_of:
+            return (self._worker_of[node],)
+        return set(range(self._plan.workers)) - set(self._worker_of.values())
+
+    def _refuse(self, node: str, error: ValueError) -> None:
+        if node not in self._refused:
+            self._refused.add(node)
+            print(f"replay: load worker {node} sent an invalid message: {error}", file=sys.stderr)
+            self.lose()
+
+    def _tell(self, counts: WorkerCounts | None) -> None:
+        if counts is not None:
+            self._told[counts.worker] = counts
+            told = self._told.values()
+            _say(Advanced(*(sum(getattr(each, name) for each in told) for name in _COUNTS)))
 
     def _check_ended(self) -> None:
         if self._ready < self._plan.workers:
@@ -167,8 +217,8 @@ def _see_off(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _say(kind: str, **content: Any) -> None:
-    print(json.dumps({"kind": kind, **content}), flush=True)
+def _say(message: DriverMessage) -> None:
+    print(msgspec.json.encode(message).decode(), flush=True)
 
 
 def _solo(plan: Plan, env: Environment) -> None:

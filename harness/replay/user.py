@@ -28,6 +28,7 @@ from .frames import (
     pack,
     read,
 )
+from .messages import WorkerCounts, WorkerDone, as_data
 from .plan import Plan
 from .process import command, environment
 from .records import PartWriter, Record
@@ -56,7 +57,7 @@ class Share:
         self._functions: list[str] = []
         self._sender: subprocess.Popen[bytes] | None = None
         self._start_ns = self._cpu_ns = 0
-        self._counts = {"worker": worker, "done": 0, "failed": 0, "events": 0}
+        self._done_count = self._failed = self._stream_events = 0
         self._told = 0.0
         self._stopped = False
         self.ended = Event()
@@ -71,13 +72,7 @@ class Share:
                 finished = self._record(sender.stdout)
         finally:
             self.stop()
-            self._tell(
-                "replay_done",
-                cpu_ns=time.process_time_ns() - self._cpu_ns if self._start_ns else 0,
-                sender_cpu_ns=finished.cpu_ns if finished else 0,
-                lags_ns=finished.read_lags_ns if finished else [],
-                complete=finished is not None,
-            )
+            self._tell("replay_done", self._done(finished))
             self.ended.set()
 
     def start(self, start_ns: int) -> None:
@@ -129,14 +124,14 @@ class Share:
                     part.add(record)
                     self._count(message, record)
                 elif isinstance(message, Ready):
-                    self._tell("replay_ready")
+                    self._tell("replay_ready", self._counts())
                 else:
                     return message if isinstance(message, Finished) else None
 
     def _count(self, captured: Captured, record: Record) -> None:
-        self._counts["done"] += 1
-        self._counts["failed"] += record.status != "ok"
-        self._counts["events"] += record.events
+        self._done_count += 1
+        self._failed += record.status != "ok"
+        self._stream_events += record.events
         self._events.request.fire(
             request_type="POST",
             name=self._functions[record.row],
@@ -146,11 +141,26 @@ class Share:
             context={"record": record},
         )
         if time.monotonic() - self._told > _TELL_EVERY_S:
-            self._tell("replay_progress")
+            self._tell("replay_progress", self._counts())
 
-    def _tell(self, kind: str, **more: Any) -> None:
+    def _counts(self) -> WorkerCounts:
+        return WorkerCounts(self._worker, self._done_count, self._failed, self._stream_events)
+
+    def _done(self, finished: Finished | None) -> WorkerDone:
+        return WorkerDone(
+            self._worker,
+            self._done_count,
+            self._failed,
+            self._stream_events,
+            cpu_ns=time.process_time_ns() - self._cpu_ns if self._start_ns else 0,
+            sender_cpu_ns=finished.cpu_ns if finished else 0,
+            lags_ns=list(finished.read_lags_ns) if finished else [],
+            complete=finished is not None,
+        )
+
+    def _tell(self, kind: str, message: WorkerCounts) -> None:
         self._told = time.monotonic()
-        self._say(kind, {**self._counts, **more})
+        self._say(kind, as_data(message))
 
 
 class ReplayUser(User):  # type: ignore[misc]

@@ -1,0 +1,94 @@
+"""What a load worker sends is checked by the driver, and what the driver writes by its caller."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.replay.client import _message
+from harness.replay.messages import Done, Started
+
+# In a process of its own, since the driver's modules patch the standard library.
+DRIVER = """
+import contextlib, io, json, sys, types
+from harness.replay import driver
+from harness.replay.messages import WorkerCounts, WorkerDone, as_data
+
+class Runner:
+    def register_message(self, kind, listener): setattr(self, kind, listener)
+    def send_message(self, kind, data=None): pass
+
+def counts(worker): return as_data(WorkerCounts(worker, 3, 1, 9))
+def done(worker): return as_data(WorkerDone(worker, 3, 1, 9, 5, 5, [1, 2], True))
+
+def outcome(bad):
+    runner = Runner()
+    plan = types.SimpleNamespace(workers=2, lead_s=0.0, solo=False)
+    controller = driver.Controller(plan, types.SimpleNamespace(runner=runner))
+    def say(kind, node, data):
+        getattr(runner, kind)(environment=None, msg=types.SimpleNamespace(data=data, node_id=node))
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        say("replay_ready", "a", counts(0))
+        eval(bad, {"say": say, "counts": counts, "done": done})
+        eval(bad, {"say": say, "counts": counts, "done": done})
+        say("replay_ready", "b", counts(1))
+        say("replay_done", "a", done(0))
+    ended = len(controller._ended), controller._lost, controller._all_ended.is_set()
+    return [said.getvalue().splitlines(), *ended]
+
+print(json.dumps({bad: outcome(bad) for bad in json.load(sys.stdin)}))
+"""
+NOTHING = "None"
+BAD = {
+    "say('replay_progress', 'b', {'worker': 1})": "missing required field",
+    "say('replay_progress', 'b', counts(1) | {'done': -1})": "Expected `int` >= 0",
+    "say('replay_progress', 'b', counts(1) | {'more': 1})": "unknown field `more`",
+    "say('replay_progress', 'b', 'x')": "Expected `object`",
+    "say('replay_done', 'b', done(0))": "worker 0 is not its share",
+    "say('replay_progress', 'b', counts(7))": "worker 7 is not its share",
+}
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> Any:
+    ran = subprocess.run(
+        [sys.executable, "-c", DRIVER],
+        input=json.dumps([NOTHING, *BAD]),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        cwd=Path(__file__).parents[3],
+    )
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_a_worker_that_sends_what_it_may_not_is_lost_and_named_once(
+    bad: str, outcomes: Any
+) -> None:
+    lines, ended, lost, over = outcomes[bad]
+    assert len(lines) == 1
+    assert lines[0].startswith("replay: load worker b sent an invalid message: ")
+    assert BAD[bad] in lines[0]
+    assert (ended, lost, over) == (1, 1, True)
+
+
+def test_without_a_bad_message_nothing_is_lost(outcomes: Any) -> None:
+    assert outcomes[NOTHING] == [[], 1, 0, False]
+
+
+def test_a_line_that_no_driver_writes_is_an_error_of_one_line() -> None:
+    assert _message(b'{"kind":"started","start_ns":5}') == Started(5)
+    end = {"kind": "done", "workers": [], "lost": 0, "cpu_ns": 1}
+    assert _message(json.dumps(end).encode()) == Done([], 0, 1)
+    for line in (b"x", b"{}", b'{"kind":"started","start_ns":"5"}', b'{"kind":"gone"}'):
+        with pytest.raises(HarnessError, match="sent an invalid message"):
+            _message(line)
