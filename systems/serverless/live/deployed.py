@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -14,11 +13,10 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import psutil
 
-from systems import errors
 from systems.access import AccessTokens, headers
 from systems.interface import Deployment, Endpoint, SystemTrace
 from systems.runtime import journal
@@ -27,6 +25,7 @@ from systems.runtime.links.address import ClusterAddress
 
 from . import kernel_cache
 from .cluster.launch import Nodes
+from .start_messages import GatewayConfig, Listening, StartFailed, read
 
 _START_S = 120.0
 _STOP_S = 10.0
@@ -46,25 +45,24 @@ class LiveDeployment:
     def start(self, deployment: Deployment) -> Endpoint:
         """Return once the endpoint answers. Raises :class:`SystemsError`; nothing is left then."""
         config = self._directory / "config.json"
-        content: dict[str, Any] = {
-            "policies": self._policies,
-            "deployment": deployment.model_dump(mode="json"),
-            "journal": str(self._journal),
-        }
         key, environment = secret.make(), dict(os.environ)
+        nodes_host = None
         if deployment.cluster is not None:
-            content["nodes_host"] = ClusterAddress.parse(deployment.cluster).our_address()
+            nodes_host = ClusterAddress.parse(deployment.cluster).our_address()
             environment[secret.VARIABLE] = key
-        config.write_text(json.dumps(content), encoding="utf-8")
+        content = GatewayConfig(
+            self._policies, deployment.model_dump(mode="json"), str(self._journal), nodes_host
+        )
+        config.write_bytes(msgspec.json.encode(content))
         command = [sys.executable, "-m", "systems.serverless.live.gateway", str(config)]
         self._gateway = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
         answer = self._await_answer()
-        if deployment.cluster is not None:
-            self._gather(deployment.cluster, content["nodes_host"], answer["nodes_port"], key)
+        if deployment.cluster is not None and nodes_host and answer.nodes_port:
+            self._gather(deployment.cluster, nodes_host, answer.nodes_port, key)
         names = (*(f.id for f in deployment.functions), *deployment.backbones)
-        url = f"http://{deployment.host}:{answer['port']}"
+        url = f"http://{deployment.host}:{answer.port}"
         operator = headers(AccessTokens.of_environment())
         return Endpoint(url, names, (self._gateway.pid,), headers=operator)
 
@@ -81,7 +79,7 @@ class LiveDeployment:
     def _journal(self) -> Path:
         return self._directory / "journal.jsonl"
 
-    def _await_answer(self) -> dict[str, Any]:
+    def _await_answer(self) -> Listening:
         """Read the line in which the gateway gives its port, or raise the error that it gives."""
         assert self._gateway is not None
         assert self._gateway.stdout is not None
@@ -89,15 +87,12 @@ class LiveDeployment:
         timer.start()
         line = self._gateway.stdout.readline()
         timer.cancel()
-        answer: dict[str, Any] = json.loads(line) if line else {}
-        if "port" in answer:
+        ended = f"{self._name}: the gateway ended before it answered; its last output is on stderr"
+        answer: Listening | StartFailed = read(line, Listening | StartFailed, ended)
+        if isinstance(answer, Listening):
             return answer
         self.stop()
-        if "error" in answer:
-            raise getattr(errors, answer["kind"])(answer["error"])
-        raise errors.DeploymentError(
-            f"{self._name}: the gateway ended before it answered; its last words are on stderr"
-        )
+        raise answer.exception()
 
     def trace(self) -> SystemTrace:
         """What the gateway has seen so far, after :meth:`stop` too."""

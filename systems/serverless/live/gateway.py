@@ -1,15 +1,14 @@
 """The gateway process: ``python -m systems.serverless.live.gateway CONFIG``.
 
-CONFIG is a JSON file in a folder of its own: {policies, deployment, journal}, the policies by seam.
-Once the endpoint accepts requests, the gateway prints one line of JSON, ``{"port": …}`` or
-``{"error": …}``, and nothing after that. It ends on SIGTERM, on SIGINT, and when its parent process
-ends. On a cluster, agents connect to ``nodes_port``; requests wait for the first node.
+CONFIG is a file in a folder of its own that holds a ``GatewayConfig``.
+Once the endpoint accepts requests, the gateway prints one line, a ``Listening`` or a
+``StartFailed``, and nothing after that. It ends on SIGTERM, on SIGINT, and when its parent ends. On
+a cluster, agents connect to ``nodes_port``; requests wait for the first node.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import select
@@ -18,8 +17,8 @@ import signal
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import uvloop
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -42,19 +41,20 @@ from .cluster.registry import AgentRegistry, offer_of
 from .node import Node
 from .plan import Plan, make_plan, without_devices
 from .platform import Platform
+from .start_messages import GatewayConfig, Listening, StartFailed, write
 from .weights.auditing import Account
 
 
-async def serve(config: dict[str, Any]) -> None:
+async def serve(config: GatewayConfig) -> None:
     """Start the platform, serve until told to stop, and shut it down."""
-    deployment = Deployment.model_validate(config["deployment"])
+    deployment = Deployment.model_validate(config.deployment)
     tokens = AccessTokens.of_environment()
     check_address(deployment, tokens)
     options = Options.model_validate(dict(deployment.options))
-    policies = policy_set(config["policies"], options)
+    policies = policy_set(config.policies, options)
     plan = make_plan(deployment, forks=policies.forks)
     texts = {name: Text(path) for name, path in deployment.backbones.items()}
-    journal = Journal(Path(config["journal"]))
+    journal = Journal(Path(config.journal))
     if plan.options.mps:
         journal.isolation_gap(mps.ISOLATION_GAP)
     account = Account(journal, audited=plan.options.audit_s is not None)
@@ -81,8 +81,8 @@ async def serve(config: dict[str, Any]) -> None:
     try:
         port = await _listen(runner, deployment)
         await asyncio.gather(platform.deploy(), _fill_kernel_cache(plan, journal))
-        nodes_port = await gate.open(config["nodes_host"]) if gate else None
-        print(json.dumps({"port": port, "nodes_port": nodes_port}), flush=True)
+        nodes_port = await gate.open(config.nodes_host or "") if gate else None
+        write(Listening(port, nodes_port), sys.stdout)
         await stop.wait()
     finally:
         await runner.cleanup()
@@ -129,11 +129,11 @@ def _read_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
         stop.set()
 
 
-def _beside_mps(config: dict[str, Any]) -> AbstractContextManager[dict[str, str]]:
+def _beside_mps(config: GatewayConfig) -> AbstractContextManager[dict[str, str]]:
     """Run MPS, if it is configured, from before the first CUDA process until after the last."""
-    if not config["deployment"]["options"].get("mps"):
+    if not config.deployment["options"].get("mps"):
         return nullcontext({})
-    return mps.running(Path(config["journal"]).parent / "mps")
+    return mps.running(Path(config.journal).parent / "mps")
 
 
 def _tidy_up(config: Path) -> None:
@@ -155,18 +155,18 @@ def main() -> int:
     logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
     path = Path(sys.argv[1])
     try:
-        return _main(json.loads(path.read_text(encoding="utf-8")))
+        return _main(msgspec.json.decode(path.read_bytes(), type=GatewayConfig))
     finally:
         _tidy_up(path)
 
 
-def _main(config: dict[str, Any]) -> int:
+def _main(config: GatewayConfig) -> int:
     try:
         with _beside_mps(config) as variables:
             os.environ |= variables  # the environment of the node's processes
             uvloop.run(serve(config))
     except SystemsError as error:
-        print(json.dumps({"error": str(error), "kind": type(error).__name__}), flush=True)
+        write(StartFailed(str(error), type(error).__name__), sys.stdout)
         return 2
     return 0
 

@@ -6,12 +6,10 @@ not inherit Ray's environment. The kernel kills it when its actor ends.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from systems.runtime import process
 from systems.runtime.links import secret
@@ -23,10 +21,8 @@ class NodeAgent:
     def __init__(self) -> None:
         self._agent: subprocess.Popen[str] | None = None
 
-    def start(
-        self, gateway: str, port: int, name: str, key: str, cores: Sequence[int]
-    ) -> dict[str, Any]:
-        """Return ``{"joined": NAME}`` once the gateway uses the agent, or ``{"error": …}``.
+    def start(self, gateway: str, port: int, name: str, key: str, cores: Sequence[int]) -> str:
+        """Return the agent's line: ``Joined`` once the gateway uses it, or ``StartFailed``.
         ``cores``: the only cores of the agent and its instances; empty: all of this process."""
         command = [sys.executable, "-m", f"{__package__}.agent", gateway, str(port), name]
         held = [",".join(map(str, cores))] if cores else []
@@ -38,8 +34,7 @@ class NodeAgent:
             text=True,
         )
         assert self._agent.stdout is not None, "asked for a pipe"
-        line = self._agent.stdout.readline()
-        return json.loads(line) if line else {"error": f"{name}: its agent ended at once"}
+        return self._agent.stdout.readline()
 
     def wait(self) -> int:
         """Wait for the agent's end and return its exit status."""

@@ -3,7 +3,7 @@
     python -m systems.serverless.live.cluster.agent GATEWAY PORT NAME PARENT [CORES]
 
 The secret of the run is in the environment. Once the gateway accepts or refuses this node, the
-agent prints one line of JSON: ``{"joined": NAME}`` or ``{"error": …}``. It ends when its link
+agent prints one line of JSON: ``Joined`` or ``StartFailed``. It ends when its link
 closes, when its parent ends, and after ``SILENCE_S`` without a message from the gateway; all
 processes that it started end with it.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import sys
 import time
@@ -40,6 +39,7 @@ from ..machine import check_machine
 from ..messages import INSTANCE_HEARS, Progress
 from ..node import Node
 from ..plan import Plan, make_plan
+from ..start_messages import Joined, StartFailed, write
 from ..weights.auditing import Audit
 from . import messages as msg
 from . import models
@@ -116,7 +116,7 @@ class Agent:
 
     def _welcome(self, message: msg.Welcome) -> None:  # noqa: ARG002
         self.why = ""
-        print(json.dumps({"joined": self.name}), flush=True)
+        write(Joined(self.name), sys.stdout)
         self._spawn(self._tell_memory())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -235,7 +235,7 @@ def main() -> int:
         os.sched_setaffinity(0, map(int, sys.argv[5].split(",")))
     why = uvloop.run(run(gateway, int(port), name, secret.take()))
     if why:
-        print(json.dumps({"error": why}), flush=True)
+        write(StartFailed(why), sys.stdout)
     return 1 if why else 0
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 from contextlib import suppress
-from typing import Any
 
 import psutil
 
@@ -18,6 +16,7 @@ from systems.interface import Deployment
 from systems.runtime.links.address import ClusterAddress
 from systems.runtime.links.rays import check_installed
 
+from ..start_messages import NodesReady, Orders, StartFailed, read, write
 from .session import end_session
 
 _START_S = 240.0
@@ -60,17 +59,10 @@ class Nodes:
             text=True,
             start_new_session=True,
         )
-        orders = {
-            "cluster": cluster,
-            "gateway": gateway,
-            "port": port,
-            "secret": key,
-            "folder": self._folder,
-        }
+        orders = Orders(cluster, gateway, port, key, self._folder)
         assert self._supervisor.stdin is not None, "asked for a pipe"
         with suppress(BrokenPipeError):
-            self._supervisor.stdin.write(f"{json.dumps(orders)}\n")
-            self._supervisor.stdin.flush()
+            write(orders, self._supervisor.stdin)
 
     def await_ready(self) -> tuple[str, ...]:
         """Wait until all initial nodes run; return their names, or raise ``DeploymentError``."""
@@ -79,12 +71,11 @@ class Nodes:
         timer.start()
         line = self._supervisor.stdout.readline()
         timer.cancel()
-        answer: dict[str, Any] = json.loads(line) if line else {}
-        if "ready" in answer:
-            return tuple(answer["ready"])
-        raise DeploymentError(
-            answer.get("error", "the node supervisor ended; its last output is on stderr")
-        )
+        ended = "the node supervisor ended; its last output is on stderr"
+        answer: NodesReady | StartFailed = read(line, NodesReady | StartFailed, ended)
+        if isinstance(answer, StartFailed):
+            raise answer.exception()
+        return answer.names
 
     def stop(self) -> None:
         """End all agents, and Ray if it was started here, and remove their files."""

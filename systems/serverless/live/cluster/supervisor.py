@@ -4,28 +4,29 @@ starts agents on machines that join later, and restarts agents that died.
     python -m systems.serverless.live.cluster.supervisor
 
 It reads its orders as one line of JSON from standard input and ends at end of file. It prints one
-line: ``{"ready": [NAME…]}`` when every initial node is in use, or ``{"error": …}``. Its agents end
+line: a ``NodesReady`` when every initial node is in use, or a ``StartFailed``. Its agents end
 with it, and so does Ray if it was started here: the supervisor leads a session with all of them.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import shutil
 import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
+
+import msgspec
 
 from systems.errors import DeploymentError
 from systems.runtime.links.address import ClusterAddress
 from systems.runtime.links.rays import connect
 
+from ..start_messages import Joined, NodesReady, Orders, StartFailed, read, write
 from .actor import NodeAgent
 from .session import end_session
 
@@ -61,14 +62,14 @@ class NodeSupervisor:
 
     ray: Any
     address: ClusterAddress
-    orders: Mapping[str, Any]
+    orders: Orders
     tenures: dict[str, AgentHandle] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
     not_before: dict[str, float] = field(default_factory=dict)
     ready: bool = False
     names: Any = field(default_factory=lambda: map("node-{}".format, itertools.count()))
 
-    def round(self) -> dict[str, Any] | None:
+    def round(self) -> NodesReady | StartFailed | None:
         """Start missing agents and check the others; return the message to print, or None."""
         places = {place.key: place for place in self._places()}
         for key, place in places.items():
@@ -78,10 +79,10 @@ class NodeSupervisor:
         if self.ready:
             return None
         if errors:
-            return {"error": errors[0]}
+            return StartFailed(errors[0])
         if self.tenures and all(tenure.joined for tenure in self.tenures.values()):
             self.ready = True
-            return {"ready": [tenure.name for tenure in self.tenures.values()]}
+            return NodesReady(tuple(tenure.name for tenure in self.tenures.values()))
         return None
 
     def _places(self) -> list[AgentSlot]:
@@ -106,15 +107,16 @@ class NodeSupervisor:
             self.ray.remote(NodeAgent).options(num_cpus=0, scheduling_strategy=strategy).remote()
         )
         name = next(self.names)
-        gateway, port, key = (self.orders[each] for each in ("gateway", "port", "secret"))
-        started = actor.start.remote(gateway, port, name, key, place.cores)
+        orders = self.orders
+        started = actor.start.remote(orders.gateway, orders.port, name, orders.secret, place.cores)
         return AgentHandle(name, actor, started, actor.wait.remote())
 
     def _look(self, key: str) -> str | None:
         """Check the agent in a slot; return its error if it has ended."""
         tenure, error = self.tenures[key], None
         if not tenure.joined and self._over(tenure.started):
-            error = self._outcome(tenure.started, tenure.name).get("error")
+            outcome = self._outcome(tenure.started, tenure.name)
+            error = outcome.reason if isinstance(outcome, StartFailed) else None
             tenure.joined = error is None
         if error is None and not self._over(tenure.ended):
             self.failures.pop(key, None) if tenure.joined and self.ready else None
@@ -129,12 +131,15 @@ class NodeSupervisor:
     def _over(self, reference: Any) -> bool:
         return bool(self.ray.wait([reference], timeout=0)[0])
 
-    def _outcome(self, reference: Any, name: str) -> dict[str, Any]:
+    def _outcome(self, reference: Any, name: str) -> Joined | StartFailed:
         try:
-            found: dict[str, Any] = self.ray.get(reference)
+            line: str = self.ray.get(reference)
         except self.ray.exceptions.RayError as error:
             last = str(error).strip().splitlines()[-1]
-            return {"error": f"{name}: its agent could not be started: {last}"}
+            return StartFailed(f"{name}: its agent could not be started: {last}")
+        found: Joined | StartFailed = read(
+            line, Joined | StartFailed, f"{name}: its agent ended at once"
+        )
         return found
 
 
@@ -146,20 +151,20 @@ def _dealt_cores(count: int) -> list[tuple[int, ...]]:
     return [tuple(ours[index::count]) for index in range(count)]
 
 
-def serve(orders: Mapping[str, Any], out: IO[str], end: threading.Event) -> None:
+def serve(orders: Orders, out: IO[str], end: threading.Event) -> None:
     """Supervise until ``end`` is set."""
-    address = ClusterAddress.parse(orders["cluster"])
+    address = ClusterAddress.parse(orders.cluster)
     try:
-        ray = connect(address, orders["folder"])
+        ray = connect(address, orders.folder)
     except DeploymentError as error:
-        print(json.dumps({"error": str(error)}), file=out, flush=True)
+        write(StartFailed(str(error)), out)
         return
     supervisor = NodeSupervisor(ray, address, orders)
     try:
         while not end.wait(EVERY_S):
             told = supervisor.round()
             if told is not None:
-                print(json.dumps(told), file=out, flush=True)
+                write(told, out)
     finally:
         ray.shutdown()
 
@@ -175,13 +180,13 @@ def main() -> int:
     # Ray's output goes to standard error, and its processes hold no pipe of ours.
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    orders = json.loads(sys.stdin.readline())
+    orders = msgspec.json.decode(sys.stdin.readline(), type=Orders)
     end = threading.Event()
     threading.Thread(target=_read_to_the_end, args=(end,), daemon=True).start()
     try:
         serve(orders, out, end)
     finally:
-        shutil.rmtree(orders["folder"], ignore_errors=True)
+        shutil.rmtree(orders.folder, ignore_errors=True)
         end_session(os.getpid())
     return 0
 
