@@ -132,23 +132,35 @@ class AsyncChannel:
         self._loop.add_reader(sock, self._readable)
 
     def send(self, message: Message, fds: Sequence[int] = ()) -> None:
-        """Send now, or when the other end has room; drop the message if the channel is closed."""
-        if self._open:
-            self._outbox.append((_encode(message), fds))
-            self._flush()
+        """Send now, or when the other end has room; drop the message if the channel is closed. The
+        caller may close ``fds`` at once."""
+        if not self._open:
+            return
+        data = _encode(message)
+        if not self._outbox:
+            try:
+                _transmit(self._sock, data, fds)
+                return
+            except BlockingIOError:
+                self._loop.add_writer(self._sock, self._flush)
+            except OSError:
+                return  # The reader also sees that the channel ended, and reports it.
+        self._outbox.append((data, [os.dup(fd) for fd in fds]))
 
     def _flush(self) -> None:
         try:
             while self._outbox:
                 _transmit(self._sock, *self._outbox[0])
-                self._outbox.popleft()
+                close_all(self._outbox.popleft()[1])
         except BlockingIOError:
-            self._loop.add_writer(self._sock, self._flush)
             return
         except OSError:
-            # The reader also sees that the channel ended, and reports it.
-            self._outbox.clear()
+            self._drop_outbox()
         self._loop.remove_writer(self._sock)
+
+    def _drop_outbox(self) -> None:
+        while self._outbox:
+            close_all(self._outbox.popleft()[1])
 
     def drain(self) -> None:
         """Read all that the other end sent. Call it only after that process has ended: a live one
@@ -209,4 +221,5 @@ class AsyncChannel:
             self._open = False
             self._loop.remove_reader(self._sock)
             self._loop.remove_writer(self._sock)
+            self._drop_outbox()
             self._sock.close()

@@ -1,11 +1,15 @@
 """The memory that a message takes in its receiver."""
 
+import asyncio
+import contextlib
+import os
+import socket
 import tracemalloc
 from contextlib import closing
 
 import pytest
 
-from systems.runtime.channel import Channel, pair
+from systems.runtime.channel import AsyncChannel, Channel, pair
 from systems.runtime.incoming import Incoming
 from systems.runtime.messages import Message
 from systems.runtime.roles import by_name
@@ -48,3 +52,32 @@ def test_a_message_is_its_own_and_not_the_next_ones() -> None:
 def test_no_two_roles_have_one_name() -> None:
     with pytest.raises(ValueError, match="named twice: instance, instance"):
         by_name(INSTANCE, INSTANCE)
+
+
+def test_a_descriptor_may_be_closed_once_its_message_was_sent_however_late_that_leaves() -> None:
+    """The number of a closed descriptor is soon another file's, which the other end would get."""
+
+    async def sent() -> list[bytes]:
+        ours, theirs = pair()
+        theirs.setblocking(False)
+        near = AsyncChannel(ours, TOKENS, lambda message, fds: None, lambda why: None)
+        with closing(near), closing(theirs):
+            while not near._outbox:
+                near.send(Token("x" * 100_000))
+            reader, writer = os.pipe()
+            near.send(Token("file"), [writer])
+            os.close(writer)
+            with open(os.devnull, "wb"):  # takes the number
+                found: list[bytes] = []
+                while not found or near._outbox:
+                    await asyncio.sleep(0)
+                    with contextlib.suppress(BlockingIOError):
+                        _, fds, _, _ = socket.recv_fds(theirs, 200_000, 1)
+                        for fd in fds:
+                            os.write(fd, b"here")
+                            os.close(fd)
+                            found.append(os.read(reader, 4))
+            os.close(reader)
+            return found
+
+    assert asyncio.run(asyncio.wait_for(sent(), 20)) == [b"here"]
