@@ -98,5 +98,5 @@ def test_every_request_is_told_of_in_stages(
 
 def test_a_second_device_is_refused(deployment: Deployment) -> None:
     two = tuple(Device(name=f"cpu:{n}", memory_bytes=1 << 30) for n in range(2))
-    with pytest.raises(DeploymentError, match="runs on one"):
+    with pytest.raises(DeploymentError, match="run on one device"):
         MultiLoRA().check(deployment.model_copy(update={"devices": two}))
