@@ -11,9 +11,7 @@ from typing import Any
 
 from systems.interface import Stage
 from systems.runtime import processor
-from systems.runtime.channel import close_all
 from systems.runtime.children import GRACE_S, Child, kill, why
-from systems.runtime.incoming import BadMessageError
 from systems.runtime.liveness import LivenessMonitor, Monitored
 from systems.runtime.messages import Failed, Message, Started, Stop
 from systems.runtime.processes import Processes
@@ -28,8 +26,9 @@ from . import roles
 from .nodes import Provisioned
 from .plan import Plan
 from .prewarmed import PrewarmedProcesses
-from .weights import cuda_ipc, mappings, store
-from .weights.auditing import Audit, Audits, Sum
+from .weights import mappings
+from .weights.auditing import Audit, Audits
+from .weights.copies import SharedCopies
 from .weights.handle import SharedWeightsHandle
 
 
@@ -57,23 +56,6 @@ class LiveInstance:
             self.offloading = None
 
 
-@dataclass(slots=True, eq=False)
-class StoredCopy:
-    """A shared backbone: the handle that maps it (empty for device memory until it is loaded), and
-    its loader."""
-
-    weights_handle: SharedWeightsHandle
-    load: int
-    """Number of this load; a dropped copy that is loaded again has another."""
-    loader: Child | None = None
-    keeper: Child | None = None
-    """The loader of a loaded copy, where the memory is freed when the loader ends."""
-    sum: Sum | None = None
-    """The latest checksum, if audits are on."""
-    timeline: Timeline = field(default_factory=Timeline.empty)
-    reason: str = ""
-
-
 class Node:
     """Processes and memory files of one machine. It calls ``post`` with each event, ``on_tokens``
     with the id of an instance and its tokens, ``on_isolation_gap`` with each isolation gap,
@@ -91,28 +73,29 @@ class Node:
         on_problem: Callable[[str], None],
     ) -> None:
         self.instances: dict[int, LiveInstance] = {}
-        self.copies: dict[CopyKey, StoredCopy] = {}
         self._plan = plan
         self._post = post
         self._on_tokens = on_tokens
         self._processes = Processes(plan.device, roles.TEMPLATE)
+        self._shared = SharedCopies(plan, self._processes, post, on_isolation_gap)
+        self.copies = self._shared.held
         fork = partial(self._processes.fork, roles.INSTANCE)
         self._prewarmed = PrewarmedProcesses(plan, self.copies, fork, kill)
         self.threads: int | None = None
         self._watch = LivenessMonitor(self._children, self._give_up)
-        self._on_isolation_gap = on_isolation_gap
         self._on_metered = on_metered
         self._on_problem = on_problem
-        self._auditor: Child | None = None
         every_s = plan.options.audit_s
-        self._audits = every_s and Audits(every_s, self.copies, self._start_auditor, on_audit)
+        self._audits = every_s and Audits(
+            every_s, self.copies, self._shared.start_auditor, on_audit
+        )
         self.do: dict[type, Callable[[Any], None]] = {
             act.StartTemplate: self._start_template,
             act.StartInstance: self._start_instance,
             act.StopInstance: self._stop_instance,
             act.LoadArtifact: self._load_artifact,
             act.OffloadArtifacts: self._offload_artifacts,
-            act.LoadBackbone: self._load_backbone,
+            act.LoadBackbone: self._shared.load,
             act.DropBackbone: self._drop_backbone,
         }
 
@@ -120,9 +103,8 @@ class Node:
 
     def _children(self) -> list[Child]:
         found = [live.child for live in self.instances.values() if live.child]
-        found += [copy.loader for copy in self.copies.values() if copy.loader]
+        found += self._shared.working
         found += self._prewarmed.children
-        found += [self._auditor] if self._auditor else []
         template = self._processes.template
         return found if template is None else [*found, template]
 
@@ -301,118 +283,9 @@ class Node:
         )
         return Provisioned(spans, live.timeline.ended_ns(Stage.WARMING))
 
-    # -- shared backbones -------------------------------------------------------------------
-
-    def _load_backbone(self, action: act.LoadBackbone) -> None:
-        try:
-            self._start_loader(action.copy, action.load)
-        except OSError as error:
-            self._close(action.copy)
-            self._post(ev.BackboneFailed(action.copy, action.load, str(error)))
-
-    def _start_loader(self, key: CopyKey, load: int) -> None:
-        name = f"backbone:{key.backbone}"
-        size = self._plan.cluster.backbones[key.backbone].bytes
-        on_host = self._plan.device == "cpu"
-        stored = StoredCopy(
-            SharedWeightsHandle(store.create(name, size)) if on_host else SharedWeightsHandle(),
-            load,
-        )
-        self.copies[key] = stored
-        stored.timeline.begin(Stage.BACKBONE, time.monotonic_ns())
-        stored.loader = self._processes.begin(
-            roles.LOADER,
-            partial(self._loader_says, key, stored),
-            partial(self._loader_ended, key, stored),
-        )
-        stored.loader.heartbeat.answers = False
-        told = m.FillCopy(
-            device=self._plan.device,
-            sharing=self._plan.options.cuda_sharing,
-            audited=self._plan.options.audit_s is not None,
-            layout=self._plan.layout(key.backbone),
-            model_dir=str(self._plan.model_dir(key.backbone)),
-        )
-        stored.loader.channel.send(told, stored.weights_handle.fds)
-
-    def _loader_says(
-        self,
-        key: CopyKey,
-        stored: StoredCopy,
-        message: Message,
-        fds: list[int],
-    ) -> None:
-        """Take the loader's first result; ignore it if the copy was dropped."""
-        if stored.loader is None or stored.reason:
-            close_all(fds)
-        elif isinstance(message, Failed):
-            close_all(fds)
-            stored.reason = message.reason
-        elif isinstance(message, m.CopyLoaded):
-            self._loaded(stored, stored.loader, message, fds)
-            self._post(ev.BackboneLoaded(key, stored.load))
-
-    def _loaded(
-        self, stored: StoredCopy, loader: Child, message: m.CopyLoaded, fds: list[int]
-    ) -> None:
-        made = SharedWeightsHandle.of(message.handle, fds)
-        if bool(made) == bool(stored.weights_handle):
-            close_all(fds)
-            raise BadMessageError("loaded: a descriptor or a handle on a card, none on the host")
-        stored.weights_handle = made or stored.weights_handle
-        stored.sum = Sum.of(message.sum) if message.sum else None
-        stored.timeline.end(Stage.BACKBONE, time.monotonic_ns())
-        stored.loader = None
-        if stored.weights_handle.handle:
-            stored.keeper = loader
-            self._on_isolation_gap(cuda_ipc.ISOLATION_GAP)
-        else:
-            # The liveness monitor no longer includes this loader, and it should end by itself.
-            asyncio.get_running_loop().call_later(GRACE_S, kill, loader)
-
-    def _loader_ended(self, key: CopyKey, stored: StoredCopy, returncode: int | None) -> None:
-        gone = stored.loader or stored.keeper
-        if gone is not None:
-            reason = stored.reason or gone.verdict or why(returncode)
-            self._close(key)
-            self._post(ev.BackboneFailed(key, stored.load, reason))
-
     def _drop_backbone(self, action: act.DropBackbone) -> None:
         self._prewarmed.drop(action.copy)
-        self._close(action.copy)
-
-    def _close(self, key: CopyKey) -> None:
-        """Release a copy and end its loader, whose later messages are ignored."""
-        stored = self.copies.pop(key, None)
-        if stored is None:
-            return
-        close_all(stored.weights_handle.fds)
-        loader, stored.loader = stored.loader, None
-        keeper, stored.keeper = stored.keeper, None
-        if loader is not None:
-            kill(loader)
-        if keeper is not None:
-            keeper.channel.send(m.DropCopy())
-            asyncio.get_running_loop().call_later(GRACE_S, kill, keeper)
-
-    def _start_auditor(
-        self, key: CopyKey, said: Callable[[Message], None], ended: Callable[[str], None]
-    ) -> None:
-        def over(returncode: int | None) -> None:
-            verdict = self._auditor.verdict if self._auditor else ""
-            self._auditor = None
-            ended(verdict or why(returncode))
-
-        self._auditor = self._processes.begin(
-            roles.AUDITOR,
-            lambda message, fds: said(message),  # noqa: ARG005
-            over,
-        )
-        self._auditor.heartbeat.answers = False
-        weights_handle = self.copies[key].weights_handle
-        nbytes = self._plan.layouts[key.backbone].nbytes
-        told = m.SumCopy(self._plan.device, nbytes, weights_handle.handle)
-        self._auditor.channel.send(told, weights_handle.fds)
+        self._shared.close(action.copy)
 
     # -- the end ----------------------------------------------------------------------------
 
@@ -424,9 +297,7 @@ class Node:
         for live in self.instances.values():
             self._meter(live)
         children = [live.child for live in self.instances.values() if live.child]
-        for copy in self.copies.values():
-            children += [child for child in (copy.loader, copy.keeper) if child]
-        children += [self._auditor] if self._auditor else []
+        children += self._shared.children
         children += self._processes.forked
         if self._processes.template is not None:
             children.append(self._processes.template)
@@ -436,4 +307,4 @@ class Node:
         while not all(child.ended for child in children) and time.monotonic() < deadline:
             await asyncio.sleep(0.005)
         for key in list(self.copies):
-            self._close(key)
+            self._shared.close(key)

@@ -46,7 +46,9 @@ async def _loader(stage: Stage) -> Puppet:
 
 async def _auditor(stage: Stage) -> Puppet:
     await stage.idle("f0")
-    stage.node._start_auditor(CopyKey("tiny", "cpu:0"), lambda message: None, lambda why: None)
+    stage.node._shared.start_auditor(
+        CopyKey("tiny", "cpu:0"), lambda message: None, lambda why: None
+    )
     return stage.puppets[-1]
 
 

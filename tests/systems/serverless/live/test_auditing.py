@@ -14,10 +14,11 @@ import torch
 from systems.interface import Deployment
 from systems.runtime import journal
 from systems.serverless.core.artifacts import CopyKey
-from systems.serverless.live.node import Node, StoredCopy
+from systems.serverless.live.node import Node
 from systems.serverless.live.plan import make_plan
 from systems.serverless.live.weights import cuda_copies, store
 from systems.serverless.live.weights.auditing import Account, Audit, Audits, Sum, problem
+from systems.serverless.live.weights.copies import StoredCopy
 from systems.serverless.live.weights.handle import SharedWeightsHandle
 
 KEY = CopyKey("tiny", "cpu:0")

@@ -1,0 +1,182 @@
+"""The shared backbones of a node: loaded by processes of their own, summed on request, released."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from systems.interface import Stage
+from systems.runtime.channel import close_all
+from systems.runtime.children import GRACE_S, Child, kill, why
+from systems.runtime.incoming import BadMessageError
+from systems.runtime.messages import Failed, Message
+from systems.runtime.processes import Processes
+from systems.runtime.stages import Timeline
+
+from ...core import actions as act
+from ...core import events as ev
+from ...core.artifacts import CopyKey
+from .. import messages as m
+from .. import roles
+from ..plan import Plan
+from . import cuda_ipc, store
+from .auditing import Sum
+from .handle import SharedWeightsHandle
+
+
+@dataclass(slots=True, eq=False)
+class StoredCopy:
+    """A shared backbone: the handle that maps it (empty for device memory until it is loaded), and
+    its loader."""
+
+    weights_handle: SharedWeightsHandle
+    load: int
+    """Number of this load; a dropped copy that is loaded again has another."""
+    loader: Child | None = None
+    keeper: Child | None = None
+    """The loader of a loaded copy, where the memory is freed when the loader ends."""
+    sum: Sum | None = None
+    """The latest checksum, if audits are on."""
+    timeline: Timeline = field(default_factory=Timeline.empty)
+    reason: str = ""
+
+
+class SharedCopies:
+    """The copies of one node by their keys. It calls ``post`` with each event and
+    ``on_isolation_gap`` with each isolation gap."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        processes: Processes,
+        post: Callable[[ev.Event], None],
+        on_isolation_gap: Callable[[str], None],
+    ) -> None:
+        self.held: dict[CopyKey, StoredCopy] = {}
+        self._plan, self._processes = plan, processes
+        self._post, self._on_isolation_gap = post, on_isolation_gap
+        self._auditor: Child | None = None
+
+    @property
+    def working(self) -> list[Child]:
+        """Loaders that still load, and the auditor: processes that must give signs of life."""
+        found = [copy.loader for copy in self.held.values() if copy.loader]
+        return [*found, self._auditor] if self._auditor else found
+
+    @property
+    def children(self) -> list[Child]:
+        """All processes of the copies."""
+        return [*self.working, *(copy.keeper for copy in self.held.values() if copy.keeper)]
+
+    def load(self, action: act.LoadBackbone) -> None:
+        """Start the loader of a copy; post how that ended."""
+        try:
+            self._start_loader(action.copy, action.load)
+        except OSError as error:
+            self.close(action.copy)
+            self._post(ev.BackboneFailed(action.copy, action.load, str(error)))
+
+    def _start_loader(self, key: CopyKey, load: int) -> None:
+        name = f"backbone:{key.backbone}"
+        size = self._plan.cluster.backbones[key.backbone].bytes
+        on_host = self._plan.device == "cpu"
+        stored = StoredCopy(
+            SharedWeightsHandle(store.create(name, size)) if on_host else SharedWeightsHandle(),
+            load,
+        )
+        self.held[key] = stored
+        stored.timeline.begin(Stage.BACKBONE, time.monotonic_ns())
+        stored.loader = self._processes.begin(
+            roles.LOADER,
+            partial(self._loader_says, key, stored),
+            partial(self._loader_ended, key, stored),
+        )
+        stored.loader.heartbeat.answers = False
+        told = m.FillCopy(
+            device=self._plan.device,
+            sharing=self._plan.options.cuda_sharing,
+            audited=self._plan.options.audit_s is not None,
+            layout=self._plan.layout(key.backbone),
+            model_dir=str(self._plan.model_dir(key.backbone)),
+        )
+        stored.loader.channel.send(told, stored.weights_handle.fds)
+
+    def _loader_says(
+        self,
+        key: CopyKey,
+        stored: StoredCopy,
+        message: Message,
+        fds: list[int],
+    ) -> None:
+        """Take the loader's first result; ignore it if the copy was dropped."""
+        if stored.loader is None or stored.reason:
+            close_all(fds)
+        elif isinstance(message, Failed):
+            close_all(fds)
+            stored.reason = message.reason
+        elif isinstance(message, m.CopyLoaded):
+            self._loaded(stored, stored.loader, message, fds)
+            self._post(ev.BackboneLoaded(key, stored.load))
+
+    def _loaded(
+        self, stored: StoredCopy, loader: Child, message: m.CopyLoaded, fds: list[int]
+    ) -> None:
+        made = SharedWeightsHandle.of(message.handle, fds)
+        if bool(made) == bool(stored.weights_handle):
+            close_all(fds)
+            raise BadMessageError("loaded: a descriptor or a handle on a card, none on the host")
+        stored.weights_handle = made or stored.weights_handle
+        stored.sum = Sum.of(message.sum) if message.sum else None
+        stored.timeline.end(Stage.BACKBONE, time.monotonic_ns())
+        stored.loader = None
+        if stored.weights_handle.handle:
+            stored.keeper = loader
+            self._on_isolation_gap(cuda_ipc.ISOLATION_GAP)
+        else:
+            # The liveness monitor no longer includes this loader, and it should end by itself.
+            asyncio.get_running_loop().call_later(GRACE_S, kill, loader)
+
+    def _loader_ended(self, key: CopyKey, stored: StoredCopy, returncode: int | None) -> None:
+        gone = stored.loader or stored.keeper
+        if gone is not None:
+            reason = stored.reason or gone.verdict or why(returncode)
+            self.close(key)
+            self._post(ev.BackboneFailed(key, stored.load, reason))
+
+    def close(self, key: CopyKey) -> None:
+        """Release a copy and end its loader, whose later messages are ignored."""
+        stored = self.held.pop(key, None)
+        if stored is None:
+            return
+        close_all(stored.weights_handle.fds)
+        loader, stored.loader = stored.loader, None
+        keeper, stored.keeper = stored.keeper, None
+        if loader is not None:
+            kill(loader)
+        if keeper is not None:
+            keeper.channel.send(m.DropCopy())
+            asyncio.get_running_loop().call_later(GRACE_S, kill, keeper)
+
+    def start_auditor(
+        self, key: CopyKey, said: Callable[[Message], None], ended: Callable[[str], None]
+    ) -> None:
+        """Have a held copy summed in place by a process of its own."""
+
+        def over(returncode: int | None) -> None:
+            verdict = self._auditor.verdict if self._auditor else ""
+            self._auditor = None
+            ended(verdict or why(returncode))
+
+        self._auditor = self._processes.begin(
+            roles.AUDITOR,
+            lambda message, fds: said(message),  # noqa: ARG005
+            over,
+        )
+        self._auditor.heartbeat.answers = False
+        weights_handle = self.held[key].weights_handle
+        nbytes = self._plan.layouts[key.backbone].nbytes
+        told = m.SumCopy(self._plan.device, nbytes, weights_handle.handle)
+        self._auditor.channel.send(told, weights_handle.fds)
