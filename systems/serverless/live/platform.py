@@ -1,4 +1,4 @@
-"""The controller, fed from the node and from callers, and its actions handed out."""
+"""The live platform: passes events of nodes and callers to the controller, and its actions on."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Platform(PlatformBase):
         }
 
     async def deploy(self) -> None:
-        """Have in place what is to be there before the first call."""
+        """Start what must exist before the first call, and wait until it does."""
         self.post(ev.Deployed())
         hosts = self.controller.state.hosts
         while any(host.template is TemplatePhase.STARTING for host in hosts.values()):
@@ -74,7 +74,7 @@ class Platform(PlatformBase):
     # -- callers ----------------------------------------------------------------------------
 
     def submit(self, **fields: Any) -> Call:
-        """Take a request in; its answers come on ``call.answers`` until one is the last."""
+        """Accept a request; ``call.answers`` receives its tokens, or a failure."""
         call = Call(next(self._ids), **fields)
         self._calls[call.id] = call
         limit_s = self.plan.deployment.limits.request_timeout_s
@@ -83,7 +83,7 @@ class Platform(PlatformBase):
         return call
 
     def abandon(self, call: Call) -> None:
-        """Nobody waits for it any more."""
+        """Cancel a request whose caller has left."""
         if call.id in self._calls:
             self.post(ev.RequestCancelled(call.id))
             if call.instance is None:
@@ -93,7 +93,7 @@ class Platform(PlatformBase):
         call.answers.put_nowait(Failure(504, f"no answer within request_timeout_s={limit_s:g}"))
 
     def answered(self, call: Call, responded_ns: int | None) -> None:
-        """The answer's last bytes go out now (None: it never gets there); keep the evidence."""
+        """Journal the request as its last bytes are sent (None: the caller has left)."""
         if call.deadline is not None:
             call.deadline.cancel()
         if call.done_ns is None:
@@ -140,13 +140,13 @@ class Platform(PlatformBase):
     # -- nodes ------------------------------------------------------------------------------
 
     def join(self, host: str, node: AnyNode, devices: tuple[DeviceSpec, ...] = ()) -> None:
-        """Use a machine from now on; ``devices``: those that the world does not name yet."""
+        """Use a machine from now on; ``devices``: those that the cluster spec does not have yet."""
         self.nodes[host] = node
         if devices:
             self.post(ev.HostJoined(devices))
 
     def leave(self, host: str, reason: str) -> None:
-        """A machine is gone with all that ran there."""
+        """Remove a machine and all that ran there."""
         if self.nodes.pop(host, None) is not None:
             self.post(ev.HostLeft(host, reason))
 
@@ -155,7 +155,7 @@ class Platform(PlatformBase):
         await asyncio.gather(*(node.close() for node in self.nodes.values()))
 
     def _on_host(self, host: str, action: act.Action) -> None:
-        """What is meant for a host that is gone is lost with it."""
+        """Pass an action to its host; drop it if the host has left."""
         node = self.nodes.get(host)
         if node is not None:
             node.do[type(action)](action)
@@ -178,7 +178,7 @@ class Platform(PlatformBase):
     # -- what instances say -----------------------------------------------------------------
 
     def tokens(self, instance: int, message: Progress) -> None:
-        """What an instance answered: counts only for requests that run there."""
+        """Take tokens of an instance; only those of requests that run on it count."""
         now = time.monotonic_ns()
         match message:
             case Cancelled():
@@ -214,7 +214,7 @@ class Platform(PlatformBase):
                 self._settle_activity(call.instance)
 
     def metered(self, instance_id: int, seen: Metered) -> None:
-        """What the kernel counted of an instance's processor time, by its node."""
+        """Journal the processor time that the kernel counted for an instance."""
         instance = self.controller.state.instances.get(instance_id)
         if instance is not None:
             function = instance.function.id
