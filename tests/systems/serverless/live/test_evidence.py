@@ -113,6 +113,8 @@ def test_a_request_that_is_cut_off_by_the_end_is_told_of(deploy: Callable[..., R
         async with ClientSession() as session:
             async with session.post(f"{running.url}/v1/completions", json=body) as response:
                 await response.content.readany()
+            (instance,) = running.instances()
+            instance.suspend()  # so that it cannot finish before the end
             running.system.stop()
 
     asyncio.run(leave())
