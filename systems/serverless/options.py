@@ -14,8 +14,10 @@ from pydantic import (
     PositiveInt,
 )
 
-from .core.cluster_spec import FunctionSpec
+from .core.cluster_spec import GroupSpec
 from .core.estimates import RATES, Rate
+
+_SHARED_BATCH = 64
 
 
 class Options(BaseModel):
@@ -50,6 +52,12 @@ class Options(BaseModel):
     """GPU only: size of the warm pool of each resident shared backbone. Its prewarmed processes are
     forked from the template, hold context, kernels and graphs, and become instances of functions.
     Their device memory is reserved with the template's."""
+    adapter_places: PositiveInt = 64
+    """The largest number of adapters that an instance of several functions holds on its device at
+    the same time; it has no more places than its group has functions."""
+    shared_batch_size: PositiveInt | None = None
+    """The largest number of requests that an instance of several functions runs at the same time;
+    None: the batch limit times its functions, at most 64."""
     overlap_loading: bool = True
     """Whether a shared backbone is read while its first instance still starts; without it, the
     paper's order of precedence holds, libraries first."""
@@ -87,13 +95,20 @@ class Options(BaseModel):
     """Reserved once for the template: its proportional memory with eight forks, including their
     share of it."""
 
-    def prewarmed_bytes(self, specs: Mapping[str, FunctionSpec]) -> int:
+    def batch_limit(self, of_one: int, functions: int) -> int:
+        """Return how many requests an instance of ``functions`` functions runs at the same time;
+        ``of_one``: one of a single function."""
+        if functions == 1:
+            return of_one
+        return self.shared_batch_size or min(of_one * functions, _SHARED_BATCH)
+
+    def prewarmed_bytes(self, groups: Mapping[str, GroupSpec]) -> int:
         """Return the memory of all warm pools: each process as large as its backbone's largest idle
-        function, plus one request's KV cache for the process in preparation."""
+        instance, plus one request's KV cache for the process in preparation."""
         at_rest: dict[str, int] = {}
         slot: dict[str, int] = {}
-        for spec in specs.values():
-            own = spec.context_bytes + spec.adapter_bytes
+        for spec in groups.values():
+            own = spec.context_bytes + spec.adapter_bytes + spec.places_bytes
             at_rest[spec.backbone] = max(own, at_rest.get(spec.backbone, 0))
             slot[spec.backbone] = max(spec.kv_slot_bytes, slot.get(spec.backbone, 0))
         return self.prewarmed * sum(at_rest.values()) + bool(self.prewarmed) * sum(slot.values())

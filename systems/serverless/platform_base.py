@@ -80,7 +80,7 @@ class PlatformBase(ABC):
             return
         instance, now = self.controller.state.instances[instance_id], self._now()
         self._busy_instances[instance_id] = Activity(
-            now, now, instance.device, str(instance_id), instance.function.id, threads
+            now, now, instance.device, str(instance_id), instance.group.function, threads
         )
 
     def _settle_activity(self, instance_id: int | None) -> None:

@@ -6,11 +6,11 @@ its profile.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from systems.engine.cuda.buckets import slot_bytes
-from systems.interface import Deployment, Function
+from systems.interface import Deployment, Function, Limits
 
 from .core.artifacts import Artifact
 from .core.cluster_spec import (
@@ -19,6 +19,7 @@ from .core.cluster_spec import (
     ClusterSpec,
     DeviceSpec,
     FunctionSpec,
+    GroupSpec,
     Settings,
 )
 from .options import Options
@@ -37,7 +38,7 @@ class FunctionSize:
 @dataclass(frozen=True, slots=True)
 class MachineSize:
     """Capacity of a machine, and memory of a process without weights, adapter, keys and values.
-    Bytes; as in :class:`FunctionSpec` and :class:`Settings`."""
+    Bytes; as in :class:`GroupSpec` and :class:`Settings`."""
 
     slots: int
     """Batches that a device computes at full speed at once."""
@@ -64,39 +65,62 @@ def make_cluster_spec(
 ) -> ClusterSpec:
     """Build the cluster spec. ``backbones``: bytes of the weights by name; ``forks``: whether
     instances are forked from a template."""
-    limits = deployment.limits
-    specs = {
-        function.id: _function(function, size, machine, limits.max_context_tokens)
-        for function, size in functions.items()
+    made = {
+        name: _group(name, members, functions, machine, deployment.limits, options)
+        for name, members in _groups(functions).items()
     }
     return ClusterSpec(
         backbones={name: BackboneSpec(name, size) for name, size in backbones.items()},
-        functions=specs,
+        groups=made,
+        functions={
+            member.id: FunctionSpec(
+                member.id, name, round(member.slo_ttft_s * 1e9), functions[member].adapter_bytes
+            )
+            for name, members in _groups(functions).items()
+            for member in members
+        },
         devices={
             device.name: DeviceSpec(
                 device.name, device.memory_bytes - machine.reserved_bytes, machine.slots
             )
             for device in deployment.devices
         },
-        settings=_settings(deployment, options, machine, specs, forks=forks),
+        settings=_settings(deployment, options, machine, made, forks=forks),
     )
 
 
-def _function(
-    function: Function, size: FunctionSize, machine: MachineSize, context_tokens: int
-) -> FunctionSpec:
-    slot = slot_bytes(size.kv_bytes_per_token, context_tokens) if machine.kv_slots else 0
-    return FunctionSpec(
-        id=function.id,
-        backbone=function.backbone,
-        adapter_bytes=size.adapter_bytes,
+def _groups(functions: Iterable[Function]) -> Mapping[str, tuple[Function, ...]]:
+    return {function.id: (function,) for function in functions}
+
+
+def _group(
+    name: str,
+    members: Sequence[Function],
+    functions: Mapping[Function, FunctionSize],
+    machine: MachineSize,
+    limits: Limits,
+    options: Options,
+) -> GroupSpec:
+    """Build the spec of a group. All its functions have one backbone, so the sizes of the first
+    hold for all, except that a place takes the largest adapter."""
+    size, shared = functions[members[0]], len(members) > 1
+    adapter_bytes = max(functions[member].adapter_bytes for member in members)
+    places = min(options.adapter_places, len(members)) if shared else 0
+    slot = slot_bytes(size.kv_bytes_per_token, limits.max_context_tokens)
+    return GroupSpec(
+        id=name,
+        backbone=members[0].backbone,
+        functions=tuple(member.id for member in members),
+        batch_limit=options.batch_limit(limits.max_batch_size, len(members)),
+        places=places,
+        adapter_bytes=0 if shared else adapter_bytes,
+        places_bytes=places * adapter_bytes,
         kv_bytes_per_token=size.kv_bytes_per_token,
-        kv_slot_bytes=slot,
+        kv_slot_bytes=slot if machine.kv_slots else 0,
         context_bytes=machine.context_bytes,
         bare_bytes=machine.bare_bytes,
         host_bytes=machine.host_bytes,
         dormant_bytes=machine.dormant_bytes,
-        slo_ttft_ns=round(function.slo_ttft_s * 1e9),
         law=size.law,
         delay_ns=size.delay_ns,
     )
@@ -106,14 +130,13 @@ def _settings(
     deployment: Deployment,
     options: Options,
     machine: MachineSize,
-    specs: Mapping[str, FunctionSpec],
+    groups: Mapping[str, GroupSpec],
     *,
     forks: bool,
 ) -> Settings:
     limits = deployment.limits
-    prewarmed_bytes = options.prewarmed_bytes(specs) if deployment.devices[0].kind == "cuda" else 0
+    prewarmed_bytes = options.prewarmed_bytes(groups) if deployment.devices[0].kind == "cuda" else 0
     return Settings(
-        max_batch_size=limits.max_batch_size,
         max_context_tokens=limits.max_context_tokens,
         keep_alive_ns=round(limits.keep_alive_s * 1e9),
         shared_keep_alive_ns=round(options.shared_keep_alive_s * 1e9),

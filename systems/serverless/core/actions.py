@@ -17,10 +17,10 @@ class StartTemplate:
 
 @dataclass(frozen=True, slots=True)
 class StartInstance:
-    """Start a process for ``function`` on ``device``: a fork of the template, or a new process."""
+    """Start a process for ``group`` on ``device``: a fork of the template, or a new process."""
 
     instance: int
-    function: str
+    group: str
     device: str
     forked: bool
 
@@ -46,6 +46,23 @@ class OffloadArtifacts:
 
     instance: int
     artifacts: tuple[Artifact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadAdapter:
+    """Load the adapter of ``function`` into a free place of an instance that serves a group."""
+
+    instance: int
+    function: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropAdapter:
+    """Free the place of an adapter that no running request uses. Done before any later action of
+    the instance; no event follows."""
+
+    instance: int
+    function: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +123,8 @@ Action = (
     | StopInstance
     | LoadArtifact
     | OffloadArtifacts
+    | LoadAdapter
+    | DropAdapter
     | LoadBackbone
     | DropBackbone
     | RunBatch

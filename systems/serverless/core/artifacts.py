@@ -16,6 +16,8 @@ class Artifact(enum.StrEnum):
 
 
 PRECEDENCE = tuple(Artifact)
+SHARED = (Artifact.LIBRARIES, Artifact.BACKBONE, Artifact.KERNELS)
+"""The same for an instance of several functions, whose adapters come and go while it serves."""
 
 Residency = frozenset[Artifact]
 """The artifacts in place on an instance; closed under precedence."""
@@ -40,6 +42,12 @@ class CopyKey(NamedTuple):
         return self.instance is None
 
 
+class Places(NamedTuple):
+    """Names the timer to look again for a place of ``instance`` that an adapter may be put in."""
+
+    instance: int
+
+
 class Release(NamedTuple):
     """Names the timer for an instance to release a request that was cancelled in ``batch``."""
 
@@ -48,6 +56,7 @@ class Release(NamedTuple):
     batch: int
 
 
-Timer = int | CopyKey | Release | str
+Timer = int | CopyKey | Release | Places | str
 """What a timer is for: the keep-alive of an instance (its id) or of a shared copy, the release of a
-request, or the time until which a device's batching holds requests (the device's id)."""
+request, the places of an instance, or the time until which a device's batching holds requests (the
+device's id)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .artifacts import Artifact
+from .artifacts import PRECEDENCE, SHARED, Artifact
 
 HOST = "host"
 """The host of devices that name none."""
@@ -32,15 +32,34 @@ class BatchLatency:
 
 @dataclass(frozen=True, slots=True)
 class FunctionSpec:
-    """A LoRA function, or a bare backbone where ``adapter_bytes`` is 0."""
+    """A LoRA function, or a bare backbone where ``adapter_bytes`` is 0. ``group``: the group whose
+    instances serve it."""
+
+    id: str
+    group: str
+    slo_ttft_ns: int
+    adapter_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSpec:
+    """The functions that share instances, and what one instance needs. Without ``places`` it is one
+    function, whose adapter is an artifact of its instances."""
 
     id: str
     backbone: str
-    adapter_bytes: int
+    functions: tuple[str, ...]
     kv_bytes_per_token: int
     context_bytes: int
     """Device memory of a process before any weights: context and workspaces."""
-    slo_ttft_ns: int
+    batch_limit: int
+    """The largest number of requests that an instance runs at the same time."""
+    places: int = 0
+    """The number of adapters that an instance can hold at the same time."""
+    adapter_bytes: int = 0
+    """Device memory of the adapter of a group without places; it is held beside the weights."""
+    places_bytes: int = 0
+    """Device memory of all places of an instance; it is held beside the kernels."""
     kv_slot_bytes: int = 0
     """The bytes of a KV slot if every request takes one of the same size; else 0."""
     bare_bytes: int = 0
@@ -57,6 +76,21 @@ class FunctionSpec:
     def kv_bytes(self, tokens: int) -> int:
         """Return the KV cache size of a request with this many tokens."""
         return self.kv_slot_bytes or tokens * self.kv_bytes_per_token
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """The artifacts of an instance, in order of precedence."""
+        return SHARED if self.places else PRECEDENCE
+
+    @property
+    def function(self) -> str | None:
+        """The only function; None if there are several."""
+        return None if self.places else self.functions[0]
+
+    @property
+    def label(self) -> str:
+        """What error messages call it."""
+        return f"function {self.id}" if self.function else f"the functions of {self.id}"
 
     @property
     def parked_bytes(self) -> int:
@@ -81,7 +115,6 @@ class DeviceSpec:
 class Settings:
     """Limits and timeouts that belong to no policy."""
 
-    max_batch_size: int = 8
     max_context_tokens: int = 1024
     keep_alive_ns: int = 10_000_000_000
     """How long an idle instance stays ready to serve."""
@@ -110,6 +143,11 @@ class ClusterSpec:
     """All that is deployed, and the devices it may use."""
 
     backbones: Mapping[str, BackboneSpec]
+    groups: Mapping[str, GroupSpec]
     functions: Mapping[str, FunctionSpec]
     devices: Mapping[str, DeviceSpec]
     settings: Settings = Settings()
+
+    def group_of(self, function: str) -> GroupSpec:
+        """Return the group whose instances serve ``function``."""
+        return self.groups[self.functions[function].group]

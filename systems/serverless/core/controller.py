@@ -11,8 +11,9 @@ from typing import Any
 
 from . import actions as act
 from . import events as ev
-from .artifacts import AWAKE, Artifact, CopyKey, Release
-from .cluster_spec import ClusterSpec
+from .adapters import AdapterManager
+from .artifacts import Artifact, CopyKey, Places, Release
+from .cluster_spec import ClusterSpec, GroupSpec
 from .keep_alive_manager import KeepAliveManager
 from .memory import Holding
 from .policies import PolicySet
@@ -26,10 +27,10 @@ from .state import (
     Instance,
     MemoryWatcher,
     Phase,
-    Request,
     State,
     TemplatePhase,
 )
+from .waiting import Request
 
 
 def _unwatched(device: str, holding: Holding, size: int) -> None:
@@ -51,6 +52,7 @@ class Controller:
         self._out: list[act.Action] = []
         self._provisioning = Provisioning(self.state, policies, self._out)
         self._keeping = KeepAliveManager(self.state, policies, self._provisioning, self._out)
+        self._adapters = AdapterManager(self.state, policies, self._out)
         self._batches = 0
         self._handlers: dict[type, Callable[[Any, int], None]] = {
             ev.Deployed: self._deployed,
@@ -63,6 +65,8 @@ class Controller:
             ev.InstanceStarted: self._started,
             ev.ArtifactLoaded: self._loaded,
             ev.ArtifactsOffloaded: self._offloaded,
+            ev.AdapterLoaded: self._adapter_loaded,
+            ev.AdapterFailed: self._adapter_failed,
             ev.BackboneLoaded: self._backbone_loaded,
             ev.BackboneFailed: self._backbone_failed,
             ev.BatchPrefilled: self._prefilled,
@@ -84,18 +88,21 @@ class Controller:
 
     def _arrived(self, event: ev.RequestArrived, now: int) -> None:
         function = self.state.cluster.functions[event.function]
-        self.state.estimates(function.id).rate.observe(now)
+        group = self.state.cluster.groups[function.group]
+        self.state.estimates(group.id).rate.observe(now)
+        if group.places:
+            self.state.rate_of(function.id).observe(now)
         retry_after_ns = self.policies.admission.retry_after_ns(function.id, self.state, now)
         if retry_after_ns is not None:
             self._out.append(
                 act.FailRequest(event.request, 429, "no deadline can be met", retry_after_ns)
             )
             return
-        kv_bytes = function.kv_bytes(event.prompt_tokens + event.max_tokens)
-        request = Request(event.request, event.function, kv_bytes, now)
+        kv_bytes = group.kv_bytes(event.prompt_tokens + event.max_tokens)
+        request = Request(event.request, function.id, group.id, kv_bytes, now, function.slo_ttft_ns)
         self.state.requests[request.id] = request
-        self.state.queue(request.function)[request.id] = request
-        self._serve(request.function, now)
+        self.state.queue(group.id).add(request)
+        self._serve(group.id, now)
 
     def _cancelled(self, event: ev.RequestCancelled, now: int) -> None:
         request = self.state.requests.get(event.request)
@@ -105,10 +112,10 @@ class Controller:
             self._forget(request, request.instance, now)
             return
         del self.state.requests[request.id]
-        queue = self.state.queue(request.function)
-        del queue[request.id]
+        queue = self.state.queue(request.group)
+        queue.remove(request)
         if not queue:
-            self._nobody_waits(request.function, now)
+            self._nobody_waits(request.group, now)
 
     def _forget(self, request: Request, instance: int, now: int) -> None:
         """Make ``instance`` release a request, within the release grace."""
@@ -120,15 +127,15 @@ class Controller:
         until_ns = now + self.state.cluster.settings.release_grace_ns
         self._out.append(act.SetTimer(timer, until_ns))
 
-    def _nobody_waits(self, function: str, now: int) -> None:
-        """Handle that no request of ``function`` waits any more: its idle instances may be evicted,
-        and functions queued behind it for memory of a device may start."""
-        for instance in self.state.serving(function):
+    def _nobody_waits(self, group: str, now: int) -> None:
+        """Handle that no request of ``group`` waits any more: its idle instances may be evicted,
+        and groups queued behind it for memory of a device may start."""
+        for instance in self.state.serving(group):
             self.state.not_waiting(instance)
             self._rest(instance, now)
-        device = self.state.blocked_on.get(function)
+        device = self.state.blocked_on.get(group)
         if device is not None:
-            self.state.unblock(function)
+            self.state.unblock(group)
             self._after_release(device, now)
 
     def _finished(self, event: ev.RequestFinished, now: int) -> None:
@@ -137,15 +144,15 @@ class Controller:
         if instance is None or request is None or not self._may_finish(request, instance):
             return
         del self.state.requests[request.id]
-        del instance.running[request.id]
-        instance.running_kv_bytes -= request.kv_bytes
+        instance.end(request, now)
         self._provisioning.size_kv(instance)
         instance.idle_since_ns = now
         self._rest(instance, now)
-        if self.state.queue(instance.function.id):
+        if self.state.queue(instance.group.id):
             device = self.state.devices[instance.device]
             device.waiting.setdefault(instance.id, instance)
-            self._scale(instance.function.id, now)
+            self._request_adapters(instance.group, now)
+            self._scale(instance.group.id, now)
         self._after_release(instance.device, now)
 
     @staticmethod
@@ -153,10 +160,11 @@ class Controller:
         """Refuse to end an uncancelled request in its prefill: the prefill would never end."""
         return request.cancelled or request.batch != instance.prefilling
 
-    def _serve(self, function: str, now: int) -> None:
-        """Dispatch the waiting requests of ``function`` to its instances, or start one."""
-        instances = self.state.serving(function)
-        queue = self.state.queue(function)
+    def _serve(self, group: str, now: int) -> None:
+        """Dispatch the waiting requests of ``group`` to its instances, or start one."""
+        instances = self.state.serving(group)
+        queue = self.state.queue(group)
+        self._request_adapters(self.state.cluster.groups[group], now)
         for instance in sorted(instances, key=lambda i: len(i.running)):
             if instance.phase is Phase.READY:
                 device = self.state.devices[instance.device]
@@ -166,16 +174,20 @@ class Controller:
             if not queue:
                 return
         if not instances:
-            # An instance that is offloading is woken once it sleeps. A function that waits for
+            # An instance that is offloading is woken once it sleeps. A group that waits for
             # memory is started when some comes free.
-            if not self.state.offloading(function) and function not in self.state.blocked_on:
-                self._provisioning.start(function, now)
+            if not self.state.offloading(group) and group not in self.state.blocked_on:
+                self._provisioning.start(group, now)
         else:
-            self._scale(function, now)
+            self._scale(group, now)
 
-    def _scale(self, function: str, now: int) -> None:
-        if self.policies.scaling.wants_another(function, self.state, now):
-            self._provisioning.start_beside(function, now)
+    def _request_adapters(self, group: GroupSpec, now: int) -> None:
+        if group.places:
+            self._adapters.request(group.id, self.state.queue(group.id).of_function, now)
+
+    def _scale(self, group: str, now: int) -> None:
+        if self.policies.scaling.wants_another(group, self.state, now):
+            self._provisioning.start_beside(group, now)
 
     def _dispatch(self, device: Device, now: int) -> None:
         """Run batches on a device until its batching policy returns none to run now."""
@@ -206,23 +218,22 @@ class Controller:
         instance.prefilling, instance.prefilling_size = self._batches, len(batch)
         instance.prefilling_since_ns = now
         instance.slowed = device.slowdown(device.prefilling)
-        queue = self.state.queue(instance.function.id)
+        queue = self.state.queue(instance.group.id)
         for request in batch:
-            del queue[request.id]
+            queue.remove(request)
             request.instance, request.batch = instance.id, self._batches
-            instance.running[request.id] = request
-            instance.running_kv_bytes += request.kv_bytes
+            instance.begin(request)
         ids = tuple(request.id for request in batch)
         self._out.append(act.RunBatch(instance.id, self._batches, ids))
         if not queue:
-            self._nobody_waits(instance.function.id, now)
+            self._nobody_waits(instance.group.id, now)
 
     def _prefilled(self, event: ev.BatchPrefilled, now: int) -> None:
         instance = self.state.instances.get(event.instance)
         if instance is None or instance.prefilling != event.batch:
             return
         alone_ns = (now - instance.prefilling_since_ns) / instance.slowed
-        law = self.state.estimates(instance.function.id).law
+        law = self.state.estimates(instance.group.id).law
         law.observe(instance.prefilling_size, alone_ns)
         self._not_prefilling(instance)
         self._rest(instance, now)
@@ -249,27 +260,27 @@ class Controller:
         self.state.add_devices(event.devices)
         for host in {device.host: None for device in event.devices}:
             self._provisioning.template_early(host)
-        for function in list(self.state.blocked_on):
-            self.state.unblock(function)
-        for function in [name for name, queue in self.state.queues.items() if queue]:
-            self._serve(function, now)
+        for group in list(self.state.blocked_on):
+            self.state.unblock(group)
+        for group in [name for name, queue in self.state.queues.items() if queue]:
+            self._serve(group, now)
 
     def _left(self, event: ev.HostLeft, now: int) -> None:
-        """Fail the requests that ran on the host, and start elsewhere the functions with waiting
+        """Fail the requests that ran on the host, and start elsewhere the groups with waiting
         requests. This does not count as a failed start."""
         if event.host not in self.state.hosts:
             return
         devices, lost = self.state.devices_of(event.host), self._instances_on(event.host)
-        waiting = {instance.function.id for instance in lost}
-        waiting.update(function for device in devices for function in device.blocked)
+        waiting = {instance.group.id for instance in lost}
+        waiting.update(group for device in devices for group in device.blocked)
         for instance in lost:
-            self._fail_running(instance, event.reason)
+            self._fail_running(instance, event.reason, now)
             self._provisioning.release(instance)
             self.state.remove_instance(instance)
         self._provisioning.lose_host(event.host)
-        for function in sorted(waiting):
-            if self.state.queue(function):
-                self._serve(function, now)
+        for group in sorted(waiting):
+            if self.state.queue(group):
+                self._serve(group, now)
 
     # -- instances --------------------------------------------------------------------------
 
@@ -311,7 +322,7 @@ class Controller:
         instance.loading = None
         if not (event.artifact is Artifact.BACKBONE and instance.copy.shared):
             took_ns = now - instance.loading_since_ns
-            self.state.estimates(instance.function.id).loaded(event.artifact, took_ns)
+            self.state.estimates(instance.group.id).loaded(event.artifact, took_ns)
         if event.artifact is Artifact.BACKBONE and not instance.copy.shared:
             self.state.copies[instance.copy].loaded = True
         self._advance(instance, now)
@@ -319,14 +330,43 @@ class Controller:
     def _advance(self, instance: Instance, now: int) -> None:
         if not self._provisioning.advance(instance, now):
             return
-        awake = instance.goal == AWAKE
+        awake = instance.to_serve
         instance.phase = Phase.READY if awake else Phase.ASLEEP
-        self._provisioning.forgive(instance.function.id)
+        self._provisioning.forgive(instance.group.id)
         if not instance.idle_since_ns:
             instance.idle_since_ns = now
-        if awake and self.state.queue(instance.function.id):
-            self._serve(instance.function.id, now)
+        if awake and self.state.queue(instance.group.id):
+            self._serve(instance.group.id, now)
         self._rest(instance, now)
+        self._preload_adapter(instance, now)
+
+    def _preload_adapter(self, instance: Instance, now: int) -> None:
+        if instance.group.places and instance.phase is Phase.READY:
+            self._adapters.preload(instance, now)
+
+    def _adapter_loaded(self, event: ev.AdapterLoaded, now: int) -> None:
+        instance = self._adapters.loaded(event, now)
+        if instance is not None:
+            self._dispatch(self.state.devices[instance.device], now)
+            self._preload_adapter(instance, now)
+
+    def _adapter_failed(self, event: ev.AdapterFailed, now: int) -> None:
+        """Fail the requests that wait for the adapter; those of other functions go on."""
+        instance = self._adapters.failed(event)
+        if instance is None:
+            return
+        self._fail_waiting(instance.group.id, event.function, event.reason)
+        if self.state.queue(instance.group.id):
+            self._request_adapters(instance.group, now)
+        else:
+            self._nobody_waits(instance.group.id, now)
+
+    def _fail_waiting(self, group: str, function: str, reason: str) -> None:
+        queue = self.state.queue(group)
+        for request in list(queue.of_function.get(function, {}).values()):
+            queue.remove(request)
+            del self.state.requests[request.id]
+            self._out.append(act.FailRequest(request.id, 503, f"cannot start: {reason}"))
 
     def _offloaded(self, event: ev.ArtifactsOffloaded, now: int) -> None:
         instance = self.state.instances.get(event.instance)
@@ -349,7 +389,7 @@ class Controller:
         copy.loaded = True
         for user in list(copy.users):
             instance = self.state.instances[user]
-            learnt = self.state.estimates(instance.function.id)
+            learnt = self.state.estimates(instance.group.id)
             learnt.loaded(Artifact.BACKBONE, now - copy.asked_ns)
             self._provisioning.advance(instance, now)
         self._keeping.unused(copy.key, now)
@@ -373,7 +413,7 @@ class Controller:
     def _stopped(self, event: ev.InstanceStopped, now: int) -> None:
         instance = self.state.instances.get(event.instance)
         if instance is not None:
-            self._fail_running(instance, "it was stopped")
+            self._fail_running(instance, "it was stopped", now)
             self._remove(instance, now)
 
     def _died(self, event: ev.ProcessDied, now: int) -> None:
@@ -383,31 +423,30 @@ class Controller:
 
     def _lost(self, instance: Instance, reason: str, now: int) -> None:
         """Remove an instance that ended on its own; fail its running requests only."""
-        self._fail_running(instance, reason)
+        self._fail_running(instance, reason, now)
         if instance.phase is Phase.STARTING:
             self._blame(instance, reason, now)
         self._remove(instance, now)
 
-    def _fail_running(self, instance: Instance, reason: str) -> None:
-        for request in instance.running.values():
+    def _fail_running(self, instance: Instance, reason: str, now: int) -> None:
+        for request in list(instance.running.values()):
             del self.state.requests[request.id]
+            instance.end(request, now)
             self._out.append(act.FailRequest(request.id, 502, f"instance lost: {reason}"))
-        instance.running.clear()
-        instance.running_kv_bytes = 0
         self._not_prefilling(instance)
 
     def _blame(self, instance: Instance, reason: str, now: int) -> None:
         """Count a failed start. After too many, fail the requests that wait for an instance."""
-        function = instance.function.id
-        if self._provisioning.may_retry(function):
+        group = instance.group.id
+        if self._provisioning.may_retry(group):
             return
-        self._provisioning.forgive(function)
-        queue = self.state.queue(function)
-        for request in queue.values():
+        self._provisioning.forgive(group)
+        queue = self.state.queue(group)
+        for request in queue:
             del self.state.requests[request.id]
             self._out.append(act.FailRequest(request.id, 503, f"cannot start: {reason}"))
         queue.clear()
-        self._nobody_waits(function, now)
+        self._nobody_waits(group, now)
 
     def _remove(self, instance: Instance, now: int) -> None:
         self._provisioning.release(instance)
@@ -416,9 +455,9 @@ class Controller:
         self._freed(instance, now)
 
     def _freed(self, instance: Instance, now: int) -> None:
-        """Use the bytes that ``instance`` freed; its own function may be waiting for them."""
-        if self.state.queue(instance.function.id):
-            self._serve(instance.function.id, now)
+        """Use the bytes that ``instance`` freed; its own group may be waiting for them."""
+        if self.state.queue(instance.group.id):
+            self._serve(instance.group.id, now)
         self._after_release(instance.device, now)
 
     def _after_release(self, device_id: str, now: int) -> None:
@@ -442,6 +481,8 @@ class Controller:
         timer = event.timer
         if isinstance(timer, Release):
             self._not_released(timer, now)
+        elif isinstance(timer, Places):
+            self._look_at_places(timer.instance, now)
         elif isinstance(timer, CopyKey):
             if self._keeping.copy_timer(timer, now):
                 self._after_release(timer.device, now)
@@ -453,6 +494,12 @@ class Controller:
         elif timer in self.state.instances:
             self._keeping.instance_timer(self.state.instances[timer], now)
 
+    def _look_at_places(self, instance_id: int, now: int) -> None:
+        instance = self.state.instances.get(instance_id)
+        if instance is not None:
+            instance.places_timer = False
+            self._request_adapters(instance.group, now)
+
     def _not_released(self, timer: Release, now: int) -> None:
         """End an instance that still runs a cancelled request or the prefill of its batch."""
         instance = self.state.instances.get(timer.instance)
@@ -461,8 +508,9 @@ class Controller:
         if timer.request not in instance.running and instance.prefilling != timer.batch:
             return
         grace_s = self.state.cluster.settings.release_grace_ns / 1e9
-        self._fail_running(instance, f"it did not release a cancelled request within {grace_s:g} s")
+        reason = f"it did not release a cancelled request within {grace_s:g} s"
+        self._fail_running(instance, reason, now)
         self.state.not_waiting(instance)
         self._provisioning.stop(instance)
-        if self.state.queue(instance.function.id):
-            self._serve(instance.function.id, now)
+        if self.state.queue(instance.group.id):
+            self._serve(instance.group.id, now)

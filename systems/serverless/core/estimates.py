@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from .artifacts import PRECEDENCE, Artifact
-from .cluster_spec import BatchLatency, FunctionSpec
+from .cluster_spec import BatchLatency, GroupSpec
 
 _FORGET = 0.9
 """Each new observation multiplies the weight of the older ones by this."""
@@ -117,14 +117,14 @@ class LearntLatency:
 
 
 class Estimates:
-    """All estimates of one function."""
+    """All estimates of one group."""
 
     __slots__ = ("delay_ns", "law", "rate")
 
-    def __init__(self, function: FunctionSpec, rate: Rate) -> None:
+    def __init__(self, group: GroupSpec, rate: Rate) -> None:
         self.rate = rate
-        self.law = LearntLatency(function.law)
-        self.delay_ns = {a: float(function.delay_ns.get(a, 0)) for a in PRECEDENCE}
+        self.law = LearntLatency(group.law)
+        self.delay_ns = {a: float(group.delay_ns.get(a, 0)) for a in PRECEDENCE}
 
     def loaded(self, artifact: Artifact, delay_ns: int) -> None:
         """Update the loading delay: loading ``artifact`` took ``delay_ns``."""

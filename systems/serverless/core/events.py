@@ -80,6 +80,23 @@ class ArtifactsOffloaded:
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterLoaded:
+    """The adapter of ``function`` is in a place of the instance."""
+
+    instance: int
+    function: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterFailed:
+    """The adapter of ``function`` cannot be loaded."""
+
+    instance: int
+    function: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class BackboneLoaded:
     """The loading ``load`` of a shared copy is complete; the copy can be mapped."""
 
@@ -141,6 +158,8 @@ Event = (
     | InstanceStarted
     | ArtifactLoaded
     | ArtifactsOffloaded
+    | AdapterLoaded
+    | AdapterFailed
     | BackboneLoaded
     | BackboneFailed
     | BatchPrefilled

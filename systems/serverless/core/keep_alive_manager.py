@@ -33,7 +33,7 @@ class KeepAliveManager:
 
     def _keep_ns(self, instance: Instance) -> int:
         settings = self._state.cluster.settings
-        return self._policies.keep_alive.instance_ns(instance.function, settings)
+        return self._policies.keep_alive.instance_ns(instance.group, settings)
 
     def _set_timer(self, instance: Instance, since_ns: int, now: int) -> None:
         instance.timer_set = True
@@ -54,6 +54,7 @@ class KeepAliveManager:
         """Load on an idle or sleeping instance what the pre-loading policy wants, or offload what
         it does not want."""
         wanted = self._policies.preloading.residency(instance, self._state, now)
+        wanted &= frozenset(instance.group.artifacts)
         if wanted == GONE or not instance.in_place <= wanted:
             self._provisioning.offload(instance, wanted & instance.in_place)
             return

@@ -12,8 +12,9 @@ from .artifacts import AWAKE, DORMANT, GONE, PRECEDENCE, Artifact, CopyKey, Resi
 from .memory import Holding
 from .policies import Policies
 from .policies.offloading import Need, held_by
-from .state import BackboneCopy, Device, Host, Instance, Phase, Request, State, TemplatePhase
+from .state import BackboneCopy, Device, Host, Instance, Phase, State, TemplatePhase
 from .value import kv_floor
+from .waiting import Request
 
 TEMPLATE = Holding(MemoryOwner.CONTEXT, -1, None)
 
@@ -36,24 +37,24 @@ class Provisioning:
 
     # -- starting ---------------------------------------------------------------------------
 
-    def start(self, function_id: str, now: int) -> None:
-        """Wake a sleeping instance of the function or start one; if memory is short, queue the
-        function at the device. Without a device, do nothing until a host joins."""
+    def start(self, group_id: str, now: int) -> None:
+        """Wake a sleeping instance of the group or start one; if memory is short, queue the group
+        at the device. Without a device, do nothing until a host joins."""
         if not self._state.devices:
             return
-        instance = self._state.wakeable(function_id) or self._new_instance(function_id, now)
+        instance = self._state.wakeable(group_id) or self._new_instance(group_id, now)
         device = self._state.devices[instance.device]
-        first_in_line = next(iter(device.blocked), function_id)
-        if first_in_line == function_id and self._make_room(device, instance, now):
-            self._state.unblock(function_id)
+        first_in_line = next(iter(device.blocked), group_id)
+        if first_in_line == group_id and self._make_room(device, instance, now):
+            self._state.unblock(group_id)
             self._give(device, instance, AWAKE)
             self.advance(instance, now)
         else:
-            self._state.block(function_id, device)
+            self._state.block(group_id, device)
 
-    def start_beside(self, function_id: str, now: int) -> None:
-        """Add an instance of the function, a sleeping or a new one, if there is room for it now."""
-        instance = self._state.wakeable(function_id) or self._new_instance(function_id, now)
+    def start_beside(self, group_id: str, now: int) -> None:
+        """Add an instance of the group, a sleeping or a new one, if there is room for it now."""
+        instance = self._state.wakeable(group_id) or self._new_instance(group_id, now)
         device = self._state.devices[instance.device]
         if not device.blocked and self._make_room(device, instance, now):
             self._give(device, instance, AWAKE)
@@ -67,24 +68,22 @@ class Provisioning:
             self.advance(instance, now)
 
     def retry(self, device_id: str, now: int) -> None:
-        """Start the functions that wait for memory of a device, strictly in order."""
+        """Start the groups that wait for memory of a device, strictly in order."""
         device = self._state.devices[device_id]
-        for function in list(device.blocked):
-            if self._state.serving(function):
-                self._state.unblock(function)
+        for group in list(device.blocked):
+            if self._state.serving(group):
+                self._state.unblock(group)
                 continue
-            self.start(function, now)
-            if function in device.blocked:
+            self.start(group, now)
+            if group in device.blocked:
                 return
 
-    def _new_instance(self, function_id: str, now: int) -> Instance:
-        function = self._state.cluster.functions[function_id]
-        device = self._policies.placement.choose(function, self._state, now)
-        key = self._policies.sharing.copy_for(
-            function.backbone, device.spec.id, self._next_instance
-        )
+    def _new_instance(self, group_id: str, now: int) -> Instance:
+        group = self._state.cluster.groups[group_id]
+        device = self._policies.placement.choose(group, self._state, now)
+        key = self._policies.sharing.copy_for(group.backbone, device.spec.id, self._next_instance)
         forked = self._policies.preloading.forks
-        return Instance(self._next_instance, function, device.spec.id, key, forked)
+        return Instance(self._next_instance, group, device.spec.id, key, forked)
 
     def _make_room(self, device: Device, instance: Instance, now: int) -> bool:
         """Return whether all that ``instance`` needs fits now; otherwise evict. Bytes that are
@@ -103,23 +102,25 @@ class Provisioning:
             for owner, size in self._shape(instance, goal).items()
         )
         if instance.copy not in self._state.copies:
-            need += self._state.cluster.backbones[instance.function.backbone].bytes
+            need += self._state.cluster.backbones[instance.group.backbone].bytes
         return need + self._template_need(instance)
 
     def _shape(self, instance: Instance, goal: Residency) -> dict[MemoryOwner, int]:
         """Return the instance's own bytes with ``goal`` in place. One that can serve always holds
         the KV cache of one full-length request, so that it can always serve one: no two instances
         can wait for each other's memory."""
-        function, on_device = instance.function, Artifact.ADAPTER in goal
-        bare = function.bare_bytes if goal else 0
+        group, on_device = instance.group, Artifact.BACKBONE in goal
+        serves = Artifact.KERNELS in goal
+        bare = group.bare_bytes if goal else 0
+        adapters = (group.adapter_bytes if on_device else 0) + (group.places_bytes if serves else 0)
         return {
-            MemoryOwner.CONTEXT: function.context_bytes if on_device else bare,
-            MemoryOwner.ADAPTERS: function.adapter_bytes if on_device else 0,
-            MemoryOwner.KV: kv_floor(instance, self._state) if Artifact.KERNELS in goal else 0,
+            MemoryOwner.CONTEXT: group.context_bytes if on_device else bare,
+            MemoryOwner.ADAPTERS: adapters,
+            MemoryOwner.KV: kv_floor(instance, self._state) if serves else 0,
         }
 
     def _evict(self, device: Device, amount: int, instance: Instance, now: int) -> None:
-        need = Need(device, amount, instance.function.id, instance.function.backbone)
+        need = Need(device, amount, instance.group.id, instance.group.backbone)
         eviction = self._policies.offloading.choose(need, self._state, now)
         for copy in eviction.copies:
             self.drop(copy)
@@ -145,9 +146,8 @@ class Provisioning:
         """Reserve on device and host what ``instance`` holds with ``residency`` in place."""
         for owner, size in self._shape(instance, residency).items():
             device.memory.resize(instance.holding(owner), size)
-        asleep = residency == DORMANT
-        function = instance.function
-        size = function.dormant_bytes if asleep else function.host_bytes if residency else 0
+        asleep, group = residency == DORMANT, instance.group
+        size = group.dormant_bytes if asleep else group.host_bytes if residency else 0
         holding = instance.holding(MemoryOwner.HOST_TIER)
         self._state.host_memory.resize(holding, size)
 
@@ -196,14 +196,14 @@ class Provisioning:
         for device in self._state.devices_of(host_id):
             for copy in [c for c in self._state.copies.values() if c.key.device == device.spec.id]:
                 self._forget(copy)
-            for function in list(device.blocked):
-                self._state.unblock(function)
+            for group in list(device.blocked):
+                self._state.unblock(group)
             self._state.remove_device(device)
         del self._state.hosts[host_id]
 
     def _new_copy(self, device: Device, instance: Instance) -> BackboneCopy:
-        size = self._state.cluster.backbones[instance.function.backbone].bytes
-        owner = None if instance.copy.shared else instance.function.id
+        size = self._state.cluster.backbones[instance.group.backbone].bytes
+        owner = None if instance.copy.shared else instance.group.function
         copy = BackboneCopy(instance.copy, size, owner_function=owner)
         device.memory.resize(copy.holding, size)
         self._state.add_copy(copy)
@@ -243,17 +243,17 @@ class Provisioning:
             return False
         instance.asked = True
         self._out.append(
-            act.StartInstance(instance.id, instance.function.id, instance.device, instance.forked)
+            act.StartInstance(instance.id, instance.group.id, instance.device, instance.forked)
         )
         return True
 
-    def may_retry(self, function: str) -> bool:
-        """Count a failed start of ``function``; return whether another may be tried."""
-        self._failed_starts[function] = self._failed_starts.get(function, 0) + 1
-        return self._failed_starts[function] < self._state.cluster.settings.start_attempts
+    def may_retry(self, group: str) -> bool:
+        """Count a failed start of ``group``; return whether another may be tried."""
+        self._failed_starts[group] = self._failed_starts.get(group, 0) + 1
+        return self._failed_starts[group] < self._state.cluster.settings.start_attempts
 
-    def forgive(self, function: str) -> None:
-        self._failed_starts.pop(function, None)
+    def forgive(self, group: str) -> None:
+        self._failed_starts.pop(group, None)
 
     # -- running ----------------------------------------------------------------------------
 
@@ -290,7 +290,7 @@ class Provisioning:
     def offload(self, instance: Instance, residency: Residency) -> None:
         """Reduce an idle or sleeping instance to at most ``residency``. Keep a container only if
         its host has room for it; otherwise stop the instance."""
-        settings, size = self._state.cluster.settings, instance.function.dormant_bytes
+        settings, size = self._state.cluster.settings, instance.group.dormant_bytes
         host = self._state.host_of(instance)
         if residency == DORMANT and host.dormant_bytes + size > settings.container_memory_bytes:
             residency = GONE
@@ -302,6 +302,7 @@ class Provisioning:
         self._state.leave_rest(instance)
         instance.phase = Phase.OFFLOADING
         instance.goal = residency
+        instance.places.clear()  # kernels, which every offloading releases, hold them
         self._state.not_waiting(instance)
         if residency == DORMANT:
             host.dormant_bytes += size
@@ -346,7 +347,7 @@ class Provisioning:
         """Stop counting ``instance`` as a container on its host, if it is or was becoming one."""
         dormant = instance.phase in (Phase.ASLEEP, Phase.OFFLOADING) and instance.goal == DORMANT
         if dormant:
-            self._state.host_of(instance).dormant_bytes -= instance.function.dormant_bytes
+            self._state.host_of(instance).dormant_bytes -= instance.group.dormant_bytes
 
     def release(self, instance: Instance) -> None:
         """Release all that ``instance`` held, since it is gone."""

@@ -10,11 +10,12 @@ from typing import Any
 
 from systems.interface import MemoryOwner
 
-from .artifacts import AWAKE, PRECEDENCE, Artifact, CopyKey, Residency
-from .cluster_spec import HOST, ClusterSpec, DeviceSpec, FunctionSpec
+from .artifacts import AWAKE, Artifact, CopyKey, Residency
+from .cluster_spec import HOST, ClusterSpec, DeviceSpec, FunctionSpec, GroupSpec
 from .estimates import Estimates, Rate
 from .memory import Holding, MemoryLedger
 from .policy import Notices
+from .waiting import Request, WaitingRequests
 
 _ON_DEVICE = (MemoryOwner.CONTEXT, MemoryOwner.ADAPTERS, MemoryOwner.KV)
 _ON_HOST = MemoryOwner.HOST_TIER
@@ -41,26 +42,23 @@ class TemplatePhase(enum.Enum):
 
 
 @dataclass(slots=True, eq=False)
-class Request:
-    """A request that is waiting (``instance`` is None) or running."""
+class Place:
+    """A place of an instance and the adapter in it. ``running``: the running requests that use
+    it."""
 
-    id: int
     function: str
-    kv_bytes: int
-    arrived_ns: int
-    instance: int | None = None
-    batch: int | None = None
-    """The batch that it is or was prefilled in."""
-    cancelled: bool = False
-    """Its instance was told to release it."""
+    asked_ns: int
+    used_ns: int
+    loaded: bool = False
+    running: int = 0
 
 
 @dataclass(slots=True, eq=False)
 class Instance:
-    """A process of a function, from the decision to start it until it is gone."""
+    """A process of a group, from the decision to start it until it is gone."""
 
     id: int
-    function: FunctionSpec
+    group: GroupSpec
     device: str
     copy: CopyKey
     forked: bool
@@ -81,6 +79,9 @@ class Instance:
     prefilling_since_ns: int = 0
     slowed: float = 1.0
     """The factor by which its prefill was expected to be slowed down when it began."""
+    places: dict[str, Place] = field(default_factory=dict)
+    """By function: the adapters in its places; empty if its group has none."""
+    places_timer: bool = False
     idle_since_ns: int = 0
     timer_set: bool = False
     leaving_bytes: int = 0
@@ -89,7 +90,8 @@ class Instance:
     _holding: dict[MemoryOwner, Holding] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._holding = {o: Holding(o, self.id, self.function.id) for o in (*_ON_DEVICE, _ON_HOST)}
+        function = self.group.function
+        self._holding = {o: Holding(o, self.id, function) for o in (*_ON_DEVICE, _ON_HOST)}
 
     def holding(self, owner: MemoryOwner) -> Holding:
         return self._holding[owner]
@@ -102,7 +104,8 @@ class Instance:
     @property
     def missing(self) -> Artifact | None:
         """The next artifact by precedence that its goal includes and it lacks, or None."""
-        return next((a for a in PRECEDENCE if a in self.goal and a not in self.in_place), None)
+        artifacts = self.group.artifacts
+        return next((a for a in artifacts if a in self.goal and a not in self.in_place), None)
 
     @property
     def busy(self) -> bool:
@@ -114,14 +117,52 @@ class Instance:
         return self.phase is Phase.READY and not self.busy
 
     @property
+    def to_serve(self) -> bool:
+        """Whether its goal is to serve: kernels are the last artifact."""
+        return Artifact.KERNELS in self.goal
+
+    @property
     def serving(self) -> bool:
         """Whether it serves or will serve without a further decision."""
-        return self.phase is Phase.READY or (self.phase is Phase.STARTING and self.goal == AWAKE)
+        return self.phase is Phase.READY or (self.phase is Phase.STARTING and self.to_serve)
 
     @property
     def wakeable(self) -> bool:
         """Whether it could serve if the artifacts it lacks were loaded."""
-        return self.phase is Phase.ASLEEP or (self.phase is Phase.STARTING and self.goal != AWAKE)
+        return self.phase is Phase.ASLEEP or (self.phase is Phase.STARTING and not self.to_serve)
+
+    @property
+    def places_settled(self) -> bool:
+        """Whether no adapter is being loaded into its places."""
+        return all(place.loaded for place in self.places.values())
+
+    @property
+    def room(self) -> int:
+        """The number of requests that it can run in addition."""
+        return self.group.batch_limit - len(self.running)
+
+    def can_run(self, function: FunctionSpec) -> bool:
+        """Whether the adapter of ``function`` is in place, or none is needed."""
+        if not self.group.places or not function.adapter_bytes:
+            return True
+        place = self.places.get(function.id)
+        return place is not None and place.loaded
+
+    def begin(self, request: Request) -> None:
+        """Add a running request."""
+        self.running[request.id] = request
+        self.running_kv_bytes += request.kv_bytes
+        if request.function in self.places:
+            self.places[request.function].running += 1
+
+    def end(self, request: Request, now_ns: int) -> None:
+        """Remove a running request."""
+        del self.running[request.id]
+        self.running_kv_bytes -= request.kv_bytes
+        place = self.places.get(request.function)
+        if place is not None:
+            place.running -= 1
+            place.used_ns = now_ns
 
 
 @dataclass(slots=True, eq=False)
@@ -137,7 +178,7 @@ class BackboneCopy:
     users: set[int] = field(default_factory=set)
     unused_since_ns: int = 0
     owner_function: str | None = None
-    """The function that owns it, if it is not shared."""
+    """The function that owns it, if it is neither shared nor of a group of several."""
 
     @property
     def holding(self) -> Holding:
@@ -152,11 +193,11 @@ class Device:
     memory: MemoryLedger
     instances: dict[int, Instance] = field(default_factory=dict)
     waiting: dict[int, Instance] = field(default_factory=dict)
-    """Ready instances whose function has waiting requests, in the order they began to wait."""
+    """Ready instances whose group has waiting requests, in the order they began to wait."""
     starved: dict[int, Instance] = field(default_factory=dict)
     """The same, but the KV cache of their next request does not fit now."""
     blocked: dict[str, None] = field(default_factory=dict)
-    """Functions that cannot be started here for lack of memory, first come first."""
+    """Groups that cannot be started here for lack of memory, first come first."""
     resting: set[int] = field(default_factory=set)
     """Ids of the idle and sleeping instances, as policies were notified."""
     leaving_bytes: int = 0
@@ -219,55 +260,63 @@ class State:
         self.homes: dict[str, dict[str, None]] = {}
         """By backbone: the devices that hold a shared copy of it."""
         self.instances: dict[int, Instance] = {}
-        self.of_function: dict[str, dict[int, Instance]] = {}
+        self.of_group: dict[str, dict[int, Instance]] = {}
         self.requests: dict[int, Request] = {}
-        self.queues: dict[str, dict[int, Request]] = {}
+        self.queues: dict[str, WaitingRequests] = {}
         self.blocked_on: dict[str, str] = {}
-        """By function that waits for memory: the device that it waits for."""
+        """By group that waits for memory: the device that it waits for."""
         self._estimates: dict[str, Estimates] = {}
+        self._rates: dict[str, Rate] = {}
         self._new_rate = new_rate
 
-    def queue(self, function: str) -> dict[int, Request]:
-        """Return the waiting requests of ``function``, oldest first."""
-        found = self.queues.get(function)
+    def queue(self, group: str) -> WaitingRequests:
+        """Return the waiting requests of ``group``."""
+        found = self.queues.get(group)
         if found is None:
-            found = self.queues[function] = {}
+            found = self.queues[group] = WaitingRequests()
         return found
 
-    def waited_ns(self, function: str, now_ns: int) -> int:
-        """Return how long the oldest request of ``function`` has waited; 0 if none waits."""
-        queue = self.queue(function)
-        return now_ns - next(iter(queue.values())).arrived_ns if queue else 0
+    def waited_ns(self, group: str, now_ns: int) -> int:
+        """Return how long the oldest request of ``group`` has waited; 0 if none waits."""
+        queue = self.queue(group)
+        return now_ns - queue.oldest.arrived_ns if queue else 0
 
-    def estimates(self, function: str) -> Estimates:
-        """Return the estimates of ``function``."""
-        found = self._estimates.get(function)
+    def estimates(self, group: str) -> Estimates:
+        """Return the estimates of ``group``."""
+        found = self._estimates.get(group)
         if found is None:
-            spec = self.cluster.functions[function]
-            found = self._estimates[function] = Estimates(spec, self._new_rate())
+            spec = self.cluster.groups[group]
+            found = self._estimates[group] = Estimates(spec, self._new_rate())
         return found
 
-    def serving(self, function: str) -> list[Instance]:
-        """Return the instances that serve ``function``, or will once they have started."""
-        return [i for i in self.of_function.get(function, {}).values() if i.serving]
+    def rate_of(self, function: str) -> Rate:
+        """Return the request rate of one function of a group that has places."""
+        found = self._rates.get(function)
+        if found is None:
+            found = self._rates[function] = self._new_rate()
+        return found
 
-    def wakeable(self, function: str) -> Instance | None:
-        """Return the instance of ``function`` that can be woken and lacks the fewest artifacts."""
-        found = [i for i in self.of_function.get(function, {}).values() if i.wakeable]
+    def serving(self, group: str) -> list[Instance]:
+        """Return the instances that serve ``group``, or will once they have started."""
+        return [i for i in self.of_group.get(group, {}).values() if i.serving]
+
+    def wakeable(self, group: str) -> Instance | None:
+        """Return the instance of ``group`` that can be woken and lacks the fewest artifacts."""
+        found = [i for i in self.of_group.get(group, {}).values() if i.wakeable]
         return max(found, key=lambda i: len(i.in_place), default=None)
 
-    def offloading(self, function: str) -> bool:
-        """Return whether an instance of ``function`` is offloading."""
-        instances = self.of_function.get(function, {}).values()
+    def offloading(self, group: str) -> bool:
+        """Return whether an instance of ``group`` is offloading."""
+        instances = self.of_group.get(group, {}).values()
         return any(i.phase is Phase.OFFLOADING for i in instances)
 
     def at_rest(self, instance: Instance) -> bool:
         """Return whether ``instance`` may be evicted: it is idle and no request waits for its
-        function, or it is asleep and not first in the queue for memory of its device. The first may
+        group, or it is asleep and not first in the queue for memory of its device. The first may
         evict those behind it; otherwise all of them would wait forever."""
         if instance.phase is Phase.ASLEEP:
-            return next(iter(self.devices[instance.device].blocked), None) != instance.function.id
-        return instance.idle and not self.queues.get(instance.function.id)
+            return next(iter(self.devices[instance.device].blocked), None) != instance.group.id
+        return instance.idle and not self.queues.get(instance.group.id)
 
     def add_devices(self, specs: Iterable[DeviceSpec]) -> None:
         """Add devices and their hosts."""
@@ -290,12 +339,12 @@ class State:
 
     def add_instance(self, instance: Instance) -> None:
         self.instances[instance.id] = instance
-        self.of_function.setdefault(instance.function.id, {})[instance.id] = instance
+        self.of_group.setdefault(instance.group.id, {})[instance.id] = instance
         self.devices[instance.device].instances[instance.id] = instance
 
     def remove_instance(self, instance: Instance) -> None:
         del self.instances[instance.id]
-        del self.of_function[instance.function.id][instance.id]
+        del self.of_group[instance.group.id][instance.id]
         device = self.devices[instance.device]
         del device.instances[instance.id]
         self.leave_rest(instance)
@@ -336,18 +385,18 @@ class State:
             if copy is not None:
                 yield copy
 
-    def block(self, function: str, device: Device) -> None:
-        """Add ``function`` to the queue for memory of ``device``."""
-        before = self.blocked_on.get(function)
+    def block(self, group: str, device: Device) -> None:
+        """Add ``group`` to the queue for memory of ``device``."""
+        before = self.blocked_on.get(group)
         if before is not None and before != device.spec.id:
-            del self.devices[before].blocked[function]
-        device.blocked.setdefault(function)
-        self.blocked_on[function] = device.spec.id
+            del self.devices[before].blocked[group]
+        device.blocked.setdefault(group)
+        self.blocked_on[group] = device.spec.id
 
-    def unblock(self, function: str) -> None:
-        before = self.blocked_on.pop(function, None)
+    def unblock(self, group: str) -> None:
+        before = self.blocked_on.pop(group, None)
         if before is not None:
-            del self.devices[before].blocked[function]
+            del self.devices[before].blocked[group]
 
     def note(self, kind: str, **numbers: Any) -> None:
         """Report a decision to ``explain``, if set. Callers test ``explain`` first where computing

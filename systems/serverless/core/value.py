@@ -19,7 +19,7 @@ def resting(device: Device, state: State) -> list[Instance]:
 
 def kv_floor(instance: Instance, state: State) -> int:
     """Return the KV cache size of one full-length request: the minimum of a serving instance."""
-    return instance.function.kv_bytes(state.cluster.settings.max_context_tokens)
+    return instance.group.kv_bytes(state.cluster.settings.max_context_tokens)
 
 
 def items(instances: Sequence[Instance], state: State, now_ns: int) -> list[Item]:
@@ -29,7 +29,7 @@ def items(instances: Sequence[Instance], state: State, now_ns: int) -> list[Item
     found: list[Item] = []
     roots: dict[CopyKey, float] = {}
     for instance in instances:
-        spec, learnt = instance.function, state.estimates(instance.function.id)
+        spec, learnt = instance.group, state.estimates(instance.group.id)
         rate = learnt.rate.per_second(now_ns)
         key = instance.copy
         copy = state.copies.get(key)
@@ -72,7 +72,7 @@ def _held(device: Device, instances: Iterable[Instance], state: State) -> int:
     ids = {instance.id for instance in instances}
     own = sum(
         sum(device.memory.held(holding) for holding in instance.holdings)
-        - instance.function.bare_bytes
+        - instance.group.bare_bytes
         for instance in instances
     )
     keys = {instance.copy for instance in instances}

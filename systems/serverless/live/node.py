@@ -37,7 +37,7 @@ class LiveInstance:
     """The node's state of one instance: its process, and the stages of its provisioning."""
 
     id: int
-    function: str
+    group: str
     copy: CopyKey | None = None
     child: Child | None = None
     timeline: Timeline = field(default_factory=Timeline.empty)
@@ -127,7 +127,7 @@ class Node:
     # -- instances --------------------------------------------------------------------------
 
     def _start_instance(self, action: act.StartInstance) -> None:
-        instance = LiveInstance(action.instance, action.function)
+        instance = LiveInstance(action.instance, action.group)
         self.instances[instance.id] = instance
         instance.timeline.begin(Stage.WARMING, time.monotonic_ns())
         try:
@@ -136,7 +136,7 @@ class Node:
             instance.reason = str(error)
             self._instance_ended(instance, None)
             return
-        instance.child.channel.send(self._plan.configuration(action.function))
+        instance.child.channel.send(self._plan.configuration(action.group))
 
     def _begin(self, instance: LiveInstance, action: act.StartInstance) -> Child:
         start = self._processes.fork if action.forked else self._processes.spawn
@@ -148,7 +148,7 @@ class Node:
 
     def _take_prewarmed(self, instance: LiveInstance, action: act.StartInstance) -> Child | None:
         """Turn a prewarmed process into the instance; it sends ``Started`` a second time."""
-        backbone = self._plan.functions[action.function].backbone
+        backbone = self._plan.cluster.groups[action.group].backbone
         prewarmed_process = self._prewarmed.take(backbone, action.device) if action.forked else None
         if prewarmed_process is None:
             return None
@@ -198,7 +198,7 @@ class Node:
     def _distrust(self, instance: LiveInstance, verdict: str) -> None:
         """Kill an instance and ignore all further messages from it."""
         assert instance.child is not None
-        self._on_problem(f"{instance.function}: its instance {verdict}; it was ended")
+        self._on_problem(f"{instance.group}: its instance {verdict}; it was ended")
         instance.child.verdict = verdict
         instance.child.on_message = lambda message, fds: None  # noqa: ARG005
         kill(instance.child)

@@ -146,15 +146,15 @@ def _slots(deployment: Deployment) -> int:
 
 def _check_memory(cluster: ClusterSpec) -> None:
     """Check that each function fits each device alone; several functions take turns."""
-    for function in cluster.functions.values():
-        kv = function.kv_bytes(cluster.settings.max_context_tokens)
-        weights = cluster.backbones[function.backbone].bytes
-        own = function.adapter_bytes + function.context_bytes + kv
+    for group in cluster.groups.values():
+        kv = group.kv_bytes(cluster.settings.max_context_tokens)
+        weights = cluster.backbones[group.backbone].bytes
+        own = group.adapter_bytes + group.places_bytes + group.context_bytes + kv
         need = weights + own + cluster.settings.template_bytes
         for device in cluster.devices.values():
             if need > device.memory_bytes:
                 raise DeploymentError(
                     f"device {device.id}: {device.memory_bytes / 2**30:.2f} GiB cannot hold"
-                    f" function {function.id}, which needs {need / 2**30:.2f} GiB alone;"
+                    f" {group.label}, which needs {need / 2**30:.2f} GiB alone;"
                     " give it more memory or a shorter max_context_tokens"
                 )

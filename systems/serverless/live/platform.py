@@ -217,7 +217,7 @@ class Platform(PlatformBase):
         """Journal the processor time that the kernel counted for an instance."""
         instance = self.controller.state.instances.get(instance_id)
         if instance is not None:
-            function = instance.function.id
+            function = instance.group.function
             self._journal.processor(
                 ProcessorUse(
                     seen.start_ns,

@@ -124,7 +124,8 @@ class Platform(PlatformBase):
         self.post(ev.TemplateReady())
 
     def _start_instance(self, action: act.StartInstance) -> None:
-        latency = self._latency[action.function]
+        group = self.controller.state.cluster.groups[action.group]
+        latency = self._latency[group.functions[0]]
         worker = Worker(
             self.clock,
             self._hardware[action.device].compute,
@@ -132,7 +133,7 @@ class Platform(PlatformBase):
             partial(self._prefilled, action.instance),
             partial(self._finished, action.instance),
         )
-        process = Process(action.instance, action.device, latency, action.function, worker)
+        process = Process(action.instance, action.device, latency, group.backbone, worker)
         self._processes[process.id] = process
         if action.forked and self._take_prewarmed(process):
             return
@@ -143,8 +144,7 @@ class Platform(PlatformBase):
 
     def _take_prewarmed(self, process: Process) -> bool:
         """Use a prewarmed process for ``process``; return whether there was one."""
-        backbone = self.controller.state.cluster.functions[process.function].backbone
-        prewarmed_process = self._prewarmed.take(backbone, process.device)
+        prewarmed_process = self._prewarmed.take(process.backbone, process.device)
         if prewarmed_process is None:
             return False
         process.prewarmed_process, process.timeline = True, prewarmed_process.timeline
@@ -226,7 +226,7 @@ class Platform(PlatformBase):
         latency = next(
             latency
             for function, latency in self._latency.items()
-            if self.controller.state.cluster.functions[function].backbone == action.copy.backbone
+            if self.controller.state.cluster.group_of(function).backbone == action.copy.backbone
         )
         disk = self._hardware[action.copy.device].disk
         disk.start(latency.backbone_ns(), partial(self._backbone_loaded, action, copy))

@@ -35,7 +35,7 @@ class Process:
     id: int
     device: str
     latency: LatencyModel
-    function: str
+    backbone: str
     worker: Worker
     copy: CopyKey | None = None
     timeline: Timeline = field(default_factory=Timeline.empty)

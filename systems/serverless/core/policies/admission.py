@@ -32,13 +32,12 @@ class ShedHopeless(Admission):
     name = "shed-hopeless"
 
     def retry_after_ns(self, function: str, state: State, now_ns: int) -> int | None:  # noqa: ARG002
-        learnt = state.estimates(function)
-        spec = state.cluster.functions[function]
-        limit = state.cluster.settings.max_batch_size
-        serving = state.serving(function)
+        spec, group = state.cluster.functions[function], state.cluster.group_of(function)
+        learnt, limit = state.estimates(group.id), group.batch_limit
+        serving = state.serving(group.id)
         ready_ns = 0.0 if serving else sum(learnt.delay_ns[a] for a in PRECEDENCE)
         servers = max(len(serving), 1)
-        before = len(state.queue(function)) // (limit * servers)
+        before = len(state.queue(group.id)) // (limit * servers)
         devices = [state.devices[instance.device] for instance in serving]
         slowdown = max((d.slowdown(d.prefilling + 1) for d in devices), default=1.0)
         full_ns, own_ns = learnt.law.ttft_ns(limit), learnt.law.ttft_ns(1)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, Self
 
 from ..policy import Policy, PolicyOptions
-from ..state import Device, Instance, Request, State
+from ..state import Device, Instance, State
+from ..waiting import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +38,32 @@ class Batching(Policy, ABC):
 def able(device: Device, state: State) -> Iterator[Instance]:
     """Yield the instances that could take a batch now. An instance prefills at most one batch at a
     time, beside the requests that it decodes."""
-    limit = state.cluster.settings.max_batch_size
     for instance in device.waiting.values():
-        if instance.prefilling is None and len(instance.running) < limit:
+        if instance.prefilling is None and instance.room > 0 and _of_functions(instance, state):
             yield instance
+
+
+def _of_functions(instance: Instance, state: State) -> list[Mapping[int, Request]]:
+    """Return the waiting requests that ``instance`` can run now, by function: those whose adapter
+    is in place."""
+    queue, functions = state.queue(instance.group.id), state.cluster.functions
+    return [
+        requests
+        for function, requests in queue.of_function.items()
+        if instance.can_run(functions[function])
+    ]
+
+
+def runnable(instance: Instance, state: State, key: Callable[[Request], int]) -> list[Request]:
+    """Return the waiting requests that ``instance`` has room for and can run now, in the order of
+    ``key``; within a function it must not decrease from one request to the next."""
+    waiting = (requests.values() for requests in _of_functions(instance, state))
+    return list(islice(heapq.merge(*waiting, key=key), instance.room))
 
 
 @dataclass
 class FirstComeFirstServed(Batching):
-    """Runs at once the requests of the function whose request is oldest, up to the batch limit.
+    """Runs at once the requests of the group whose request is oldest, up to the batch limit.
 
     At most ``max_prefills`` batches are in their prefill on a device (0: any number)."""
 
@@ -58,23 +77,21 @@ class FirstComeFirstServed(Batching):
     def choose(self, device: Device, state: State, now_ns: int) -> Batch | None:  # noqa: ARG002
         if self.max_prefills and device.prefilling >= self.max_prefills:
             return None
-        oldest = min(able(device, state), key=lambda i: _oldest_arrival(i, state), default=None)
-        if oldest is None:
+        first = min(able(device, state), key=lambda i: _oldest_arrival(i, state), default=None)
+        if first is None:
             return None
-        queue = state.queue(oldest.function.id)
-        room = state.cluster.settings.max_batch_size - len(oldest.running)
-        return Batch(oldest, tuple(islice(queue.values(), room)))
+        return Batch(first, tuple(runnable(first, state, _arrival)))
 
 
 @dataclass
 class FillOrExpire(Batching):
     """ServerlessLoRA's batching on two levels.
 
-    *Local*: a function's batch is due when N requests wait (N: the batch limit) or the slack of the
-    oldest one, SLO − M·T(n), is used up; with ``max_delay_ns`` (the other reading, a fixed d), when
-    the oldest has waited that long. *Global*: of the due batches, the one with the smallest margin
-    Δ = SLO − (w + M·T(n)) runs first. w is the time it has waited; M counts the batches in their
-    prefill and this one. At most ``max_prefills`` run at once (0: any).
+    *Local*: a group's batch is due when N requests wait (N: the room of its instance) or the slack
+    of the most urgent one, SLO − M·T(n), is used up; with ``max_delay_ns`` (the other reading, a
+    fixed d), when it has waited that long. *Global*: of the due batches, the one with the smallest
+    margin Δ = SLO − (w + M·T(n)) runs first. w is the time it has waited; M counts the batches in
+    their prefill and this one. At most ``max_prefills`` run at once (0: any).
 
     ``hold``: ``contended`` holds no batch while one more would not slow down the device, since
     waiting would gain nothing; ``always`` holds batches even then."""
@@ -95,47 +112,54 @@ class FillOrExpire(Batching):
             return None
         slowdown = device.slowdown(device.prefilling + 1)
         free = self.hold == "contended" and device.prefilling < device.spec.slots
-        best: tuple[float, int, Instance, int] | None = None
+        best: tuple[float, int, Instance, list[Request]] | None = None
         expires_ns: float | None = None
         for instance in able(device, state):
-            margin, due_ns, size = self._weigh(instance, slowdown, state, now_ns)
+            margin, due_ns, requests = self._weigh(instance, slowdown, state, now_ns)
             if free or due_ns <= now_ns:
                 if best is None or (margin, instance.id) < best[:2]:
-                    best = margin, instance.id, instance, size
+                    best = margin, instance.id, instance, requests
             elif expires_ns is None or due_ns < expires_ns:
                 expires_ns = due_ns
         if best is None:
             return None if expires_ns is None else Hold(math.ceil(expires_ns))
-        margin, _, instance, size = best
+        margin, _, instance, requests = best
         if state.explain is not None:
             state.note(
                 "batch",
                 device=device.spec.id,
-                function=instance.function.id,
-                size=size,
+                group=instance.group.id,
+                size=len(requests),
                 margin_ns=margin,
                 prefills=device.prefilling + 1,
             )
-        queue = state.queue(instance.function.id)
-        return Batch(instance, tuple(islice(queue.values(), size)))
+        return Batch(instance, tuple(requests))
 
     def _weigh(
         self, instance: Instance, slowdown: float, state: State, now_ns: int
-    ) -> tuple[float, float, int]:
-        """Return the batch's margin in ns, the time when it is due, and its size."""
-        queue = state.queue(instance.function.id)
-        room = state.cluster.settings.max_batch_size - len(instance.running)
-        size = min(len(queue), room)
-        oldest = next(iter(queue.values()))
-        ttft_ns = slowdown * state.estimates(instance.function.id).law.ttft_ns(size)
-        slack_ns = instance.function.slo_ttft_ns - ttft_ns
-        margin = slack_ns - (now_ns - oldest.arrived_ns)
-        if size == room:
-            return margin, now_ns, size
+    ) -> tuple[float, float, list[Request]]:
+        """Return the batch's margin in ns, the time when it is due, and its requests. The first of
+        them has the smallest margin of all: the earliest deadline."""
+        requests = runnable(instance, state, _deadline)
+        first, size = requests[0], len(requests)
+        ttft_ns = slowdown * state.estimates(instance.group.id).law.ttft_ns(size)
+        slack_ns = first.slo_ns - ttft_ns
+        margin = slack_ns - (now_ns - first.arrived_ns)
+        if size == instance.room:
+            return margin, now_ns, requests
         delay_ns = slack_ns if self.max_delay_ns is None else self.max_delay_ns
-        return margin, oldest.arrived_ns + delay_ns, size
+        return margin, first.arrived_ns + delay_ns, requests
+
+
+def _deadline(request: Request) -> int:
+    return request.deadline_ns
+
+
+def _arrival(request: Request) -> int:
+    return request.arrived_ns
 
 
 def _oldest_arrival(instance: Instance, state: State) -> tuple[int, int]:
-    request = next(iter(state.queue(instance.function.id).values()))
-    return request.arrived_ns, request.id
+    heads = (next(iter(requests.values())) for requests in _of_functions(instance, state))
+    oldest = min(heads, key=_arrival)
+    return oldest.arrived_ns, oldest.id

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from ..cluster_spec import FunctionSpec, Settings
+from ..cluster_spec import GroupSpec, Settings
 from ..policy import Policy
 
 
 class KeepAlive(Policy, ABC):
     @abstractmethod
-    def instance_ns(self, function: FunctionSpec, settings: Settings) -> int:
+    def instance_ns(self, group: GroupSpec, settings: Settings) -> int:
         """Return how long an idle instance of ``function`` stays ready before its artifacts are
         weighed, and the time between two weighings of a sleeping one."""
 
@@ -24,7 +24,7 @@ class FixedKeepAlive(KeepAlive):
 
     name = "fixed"
 
-    def instance_ns(self, function: FunctionSpec, settings: Settings) -> int:  # noqa: ARG002
+    def instance_ns(self, group: GroupSpec, settings: Settings) -> int:  # noqa: ARG002
         return settings.keep_alive_ns
 
     def copy_ns(self, settings: Settings) -> int:

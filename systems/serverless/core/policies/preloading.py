@@ -27,6 +27,11 @@ class Preloading(Policy, ABC):
         """Return the artifacts that an instance, idle past its keep-alive or asleep, should hold
         from now on; ``GONE`` ends it."""
 
+    def adapter(self, instance: Instance, state: State, now_ns: int) -> str | None:  # noqa: ARG002
+        """Return the function whose adapter a ready instance should load into a free place before
+        it is called; by default None."""
+        return None
+
 
 class NoPreloading(Preloading):
     """Every instance is a new process that imports its libraries itself, and ends when its
@@ -77,8 +82,17 @@ class ByDensity(Preloading):
             return planned
         # It became idle after the plan was made: it keeps the bytes that it holds while its
         # function is called at all and no function waits for memory.
-        called = state.estimates(instance.function.id).rate.per_second(now_ns) > 0
+        called = state.estimates(instance.group.id).rate.per_second(now_ns) > 0
         return PARKED if called and not device.blocked else DORMANT
+
+    def adapter(self, instance: Instance, state: State, now_ns: int) -> str | None:
+        """Return the function of the greatest density that is called at all and not in place:
+        loading delays and places are equal within a group, so the rate decides."""
+        functions = state.cluster.functions
+        missing = (f for f in instance.group.functions if not instance.can_run(functions[f]))
+        rates = {f: state.rate_of(f).per_second(now_ns) for f in missing}
+        best = max(rates, key=lambda function: rates[function], default=None)
+        return best if best is not None and rates[best] > 0 else None
 
     def _plan(self, device: Device, state: State, now_ns: int) -> _Plan:
         """Return the plan of ``device``; make a new one when it is one keep-alive old."""
@@ -100,7 +114,7 @@ class ByExpectedArrival(Preloading):
         idle_ns = now_ns - instance.idle_since_ns
         if idle_ns >= settings.container_keep_alive_ns:
             return GONE
-        rate = state.estimates(instance.function.id).rate.per_second(now_ns)
+        rate = state.estimates(instance.group.id).rate.per_second(now_ns)
         if not rate:
             return DORMANT
         expected_ns = 1e9 / rate - idle_ns

@@ -16,6 +16,7 @@ from systems.serverless.core.cluster_spec import (
     ClusterSpec,
     DeviceSpec,
     FunctionSpec,
+    GroupSpec,
     Settings,
 )
 from systems.serverless.core.controller import Controller
@@ -69,6 +70,7 @@ BUNDLES = {
     "pool": POOL,
     "shedding": SHEDDING,
 }
+NOBODY = GroupSpec("", "", (), 0, 0, 0)
 DELAYS = {
     Artifact.LIBRARIES: 300,
     Artifact.BACKBONE: 400,
@@ -85,35 +87,30 @@ def cluster(
     memory: int = 1000,
     apart: bool = False,
     card: bool = False,
+    shared: bool = False,
+    places: int = 2,
 ) -> ClusterSpec:
     """Build a cluster spec of small numbers: a backbone has 100 bytes, an instance initially 30 of
     its own. ``apart``: each device has its own host. ``card``: a process holds 3 bytes of its
-    device until it ends, and every request takes a slot of 20 bytes."""
+    device until it ends, and every request takes a slot of 20 bytes. ``shared``: the functions of a
+    backbone share instances, which have up to ``places`` places."""
+    groups = {
+        name: _group(name, members, backbones, card=card, places=places)
+        for name, members in _members(functions, backbones, shared).items()
+    }
     return ClusterSpec(
         backbones={f"b{i}": BackboneSpec(f"b{i}", 100) for i in range(backbones)},
+        groups=groups,
         functions={
-            f"f{i}": FunctionSpec(
-                f"f{i}",
-                f"b{i % backbones}",
-                adapter_bytes=5,
-                kv_bytes_per_token=1,
-                context_bytes=5,
-                kv_slot_bytes=20 if card else 0,
-                bare_bytes=3 if card else 0,
-                slo_ttft_ns=2_500,
-                host_bytes=3,
-                dormant_bytes=2,
-                law=BatchLatency(100, 10),
-                delay_ns=DELAYS,
-            )
-            for i in range(functions)
+            function: FunctionSpec(function, group.id, slo_ttft_ns=2_500, adapter_bytes=5)
+            for group in groups.values()
+            for function in group.functions
         },
         devices={
             f"cpu:{i}": DeviceSpec(f"cpu:{i}", memory, host=f"h{i}" if apart else HOST)
             for i in range(devices)
         },
         settings=Settings(
-            max_batch_size=4,
             max_context_tokens=20,
             keep_alive_ns=1000,
             shared_keep_alive_ns=5000,
@@ -125,11 +122,44 @@ def cluster(
     )
 
 
+def _members(functions: int, backbones: int, shared: bool) -> dict[str, tuple[str, ...]]:
+    if not shared:
+        return {f"f{i}": (f"f{i}",) for i in range(functions)}
+    return {
+        f"*@b{b}": tuple(f"f{i}" for i in range(b, functions, backbones))
+        for b in range(min(backbones, functions))
+    }
+
+
+def _group(
+    name: str, members: tuple[str, ...], backbones: int, *, card: bool, places: int
+) -> GroupSpec:
+    shared = name not in members
+    taken = min(places, len(members)) if shared else 0
+    return GroupSpec(
+        name,
+        f"b{int(members[0][1:]) % backbones}",
+        members,
+        batch_limit=4,
+        places=taken,
+        adapter_bytes=0 if shared else 5,
+        places_bytes=5 * taken,
+        kv_bytes_per_token=1,
+        context_bytes=5,
+        kv_slot_bytes=20 if card else 0,
+        bare_bytes=3 if card else 0,
+        host_bytes=3,
+        dormant_bytes=2,
+        law=BatchLatency(100, 10),
+        delay_ns=DELAYS,
+    )
+
+
 @dataclass
 class Process:
     """An instance, as the platform sees it."""
 
-    function: str
+    group: GroupSpec
     device: str
     forked: bool
     up: bool = False
@@ -138,6 +168,8 @@ class Process:
     fresh: set[int] = field(default_factory=set)
     decoding: set[int] = field(default_factory=set)
     copy: CopyKey | None = None
+    adapters: dict[str, bool] = field(default_factory=dict)
+    """In its places: whether loaded."""
 
 
 class Machine:
@@ -165,6 +197,8 @@ class Machine:
         self.ended_instances: set[int] = set()
         self.left: set[str] = set()
         """Hosts that left."""
+        self.of: dict[int, str] = {}
+        """By request: its function."""
         self.arrived = 0
         """The number of requests; their ids are 1 to this."""
         self._do = {
@@ -173,6 +207,8 @@ class Machine:
             act.StopInstance: self._stop_instance,
             act.LoadArtifact: self._load_artifact,
             act.OffloadArtifacts: self._offload_artifacts,
+            act.LoadAdapter: self._load_adapter,
+            act.DropAdapter: self._drop_adapter,
             act.LoadBackbone: self._load_backbone,
             act.DropBackbone: self._drop_backbone,
             act.RunBatch: self._run_batch,
@@ -207,7 +243,9 @@ class Machine:
         assert host not in self.left
         assert not action.forked or self.templates[host] == "ready"
         self.seen_instances.add(action.instance)
-        self.processes[action.instance] = Process(action.function, action.device, action.forked)
+        self.processes[action.instance] = Process(
+            self.cluster.groups[action.group], action.device, action.forked
+        )
 
     def _stop_instance(self, action: act.StopInstance) -> None:
         process = self.processes[action.instance]
@@ -220,7 +258,7 @@ class Machine:
         process = self.processes[action.instance]
         assert process.up
         assert action.instance not in self.loads
-        expected = next(a for a in PRECEDENCE if a not in process.in_place)
+        expected = next(a for a in process.group.artifacts if a not in process.in_place)
         assert action.artifact is expected
         if action.copy is not None and action.copy.shared:
             assert self.copies[action.copy] == "loaded"
@@ -237,6 +275,22 @@ class Machine:
         assert tuple(reversed(process.in_place[kept:])) == action.artifacts, "the last loaded first"
         assert Artifact.LIBRARIES not in action.artifacts
         self.offloads[action.instance] = action
+        process.adapters.clear()
+
+    def _load_adapter(self, action: act.LoadAdapter) -> None:
+        process = self.processes[action.instance]
+        assert process.in_place == list(process.group.artifacts)
+        assert action.instance not in self.stopping
+        assert action.function in process.group.functions
+        assert action.function not in process.adapters
+        process.adapters[action.function] = False
+        assert len(process.adapters) <= process.group.places
+
+    def _drop_adapter(self, action: act.DropAdapter) -> None:
+        process = self.processes[action.instance]
+        running = process.fresh | process.decoding
+        assert all(self.of[request] != action.function for request in running), "an adapter in use"
+        assert process.adapters.pop(action.function), "one that is loaded"
 
     def _load_backbone(self, action: act.LoadBackbone) -> None:
         assert action.copy not in self.copies
@@ -249,16 +303,18 @@ class Machine:
 
     def _run_batch(self, action: act.RunBatch) -> None:
         process = self.processes[action.instance]
-        assert process.in_place == list(PRECEDENCE)
+        assert process.in_place == list(process.group.artifacts)
         assert process.batch is None
         assert action.instance not in self.stopping
         assert action.requests
         for request in action.requests:
-            assert self.waiting.pop(request) == process.function
+            function = self.waiting.pop(request)
+            assert function in process.group.functions
+            assert not process.group.places or process.adapters[function], "its own adapter"
         process.batch = action.batch
         process.fresh |= set(action.requests)
         running = len(process.fresh) + len(process.decoding)
-        assert running <= self.cluster.settings.max_batch_size
+        assert running <= process.group.batch_limit
 
     def _cancel_request(self, action: act.CancelRequest) -> None:
         self.cancelling.add(action.request)
@@ -282,7 +338,7 @@ class Machine:
 
     def arrive(self, function: str, prompt: int = 5, max_tokens: int = 5) -> int:
         self.arrived += 1
-        self.waiting[self.arrived] = function
+        self.waiting[self.arrived] = self.of[self.arrived] = function
         self.post(ev.RequestArrived(self.arrived, function, prompt, max_tokens))
         return self.arrived
 
@@ -335,6 +391,23 @@ class Machine:
         action = self.loads.pop(instance)
         self.processes[instance].in_place.append(action.artifact)
         self.post(ev.ArtifactLoaded(instance, action.artifact))
+
+    def loads_adapter(self, instance: int, function: str) -> None:
+        self.processes[instance].adapters[function] = True
+        self.post(ev.AdapterLoaded(instance, function))
+
+    def adapter_fails(self, instance: int, function: str) -> None:
+        del self.processes[instance].adapters[function]
+        self.post(ev.AdapterFailed(instance, function, "not finite"))
+
+    def loading(self) -> list[tuple[int, str]]:
+        """Return the adapters that are being loaded, with their instances."""
+        return [
+            (instance, function)
+            for instance in self.busy()
+            for function, loaded in self.processes[instance].adapters.items()
+            if not loaded
+        ]
 
     def offloads_artifacts(self, instance: int) -> None:
         process, action = self.processes[instance], self.offloads.pop(instance)
@@ -393,7 +466,7 @@ class Machine:
         return found
 
     def _forged_by(self, instance: int) -> list[ev.Event]:
-        process = self.processes.get(instance, Process("", "", forked=False, up=True))
+        process = self.processes.get(instance, Process(NOBODY, "", forked=False, up=True))
         done = process.decoding | (process.fresh & self.cancelling)
         asked = self.loads[instance].artifact if instance in self.loads else None
         found: list[ev.Event] = [
@@ -403,6 +476,10 @@ class Machine:
         ]
         found += [ev.ArtifactLoaded(instance, a) for a in PRECEDENCE if a is not asked]
         found += [ev.BatchPrefilled(instance, b) for b in (0, 1, 2, 3) if b != process.batch]
+        for function in self.cluster.functions:
+            if process.adapters.get(function, True):
+                found += [ev.AdapterLoaded(instance, function)]
+                found += [ev.AdapterFailed(instance, function, "no")]
         if process.up:
             found.append(ev.InstanceStarted(instance))
         if instance not in self.offloads:
@@ -421,7 +498,7 @@ class Machine:
             (d.memory.used, [*d.waiting], [*d.starved], [*d.blocked], d.prefilling, d.leaving_bytes)
             for d in state.devices.values()
         ]
-        learnt = [state.estimates(function).delay_ns for function in state.cluster.functions]
+        learnt = [state.estimates(group).delay_ns for group in state.cluster.groups]
         there = (state.instances, state.requests, state.queues, state.copies, state.hosts)
         return repr((there, devices, learnt))
 
@@ -462,6 +539,9 @@ class Machine:
                 yield partial(self.loads_artifact, instance)
             elif instance in self.offloads:
                 yield partial(self.offloads_artifacts, instance)
+            elif not all(process.adapters.values()):
+                function = next(f for f, loaded in process.adapters.items() if not loaded)
+                yield partial(self.loads_adapter, instance, function)
             elif process.batch is not None:
                 yield partial(self.prefills, instance)
             elif process.decoding:

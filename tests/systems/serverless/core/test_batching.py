@@ -29,8 +29,8 @@ def slack_ends_ns(machine: Machine, function: str) -> float:
     state = machine.controller.state
     device = state.devices["cpu:0"]
     queue = state.queue(function)
-    size = min(len(queue), state.cluster.settings.max_batch_size)
-    oldest = next(iter(queue.values()))
+    size = min(len(queue), state.cluster.groups[function].batch_limit)
+    oldest = queue.oldest
     slowdown = device.slowdown(device.prefilling + 1)
     took = slowdown * state.estimates(function).law.ttft_ns(size)
     return oldest.arrived_ns + state.cluster.functions[function].slo_ttft_ns - took
@@ -45,7 +45,7 @@ def test_nobody_is_held_past_the_moment_at_which_it_could_still_be_in_time(
         machine.now += later
         machine.arrive(function)
         device = machine.controller.state.devices["cpu:0"]
-        held = [i.function.id for i in able(device, machine.controller.state)]
+        held = [i.group.id for i in able(device, machine.controller.state)]
         if not held:
             continue
         assert device.hold_until_ns is not None, "a timer is set for a held batch"
@@ -81,10 +81,10 @@ def test_of_what_is_due_the_smallest_margin_runs_first(load: list[tuple[str, int
         machine.arrive(function)
         choice = choose(device, state, machine.now)
         if isinstance(choice, Batch):
-            rivals = [i.function.id for i in able(device, state)]
+            rivals = [i.group.id for i in able(device, state)]
             due = [name for name in rivals if margin(name) <= 0]
             if due:
-                assert margin(choice.instance.function.id) <= min(map(margin, due)) + 1e-6
+                assert margin(choice.instance.group.id) <= min(map(margin, due)) + 1e-6
         if device.prefilling:
             running = next(i for i, p in machine.processes.items() if p.batch is not None)
             machine.prefills(running)

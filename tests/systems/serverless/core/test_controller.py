@@ -34,7 +34,7 @@ def test_the_second_function_shares_the_backbone_and_the_libraries() -> None:
     machine.settle()
     before = dict(machine.copies)
     machine.arrive("f1")
-    (instance,) = [i for i, p in machine.processes.items() if p.function == "f1"]
+    (instance,) = [i for i, p in machine.processes.items() if p.group.id == "f1"]
     machine.starts(instance)
     assert machine.copies == before == {CopyKey("b0", "cpu:0"): "loaded"}
     assert machine.loads[instance].artifact == "backbone"
@@ -113,10 +113,10 @@ def test_under_pressure_the_least_value_for_its_bytes_is_offloaded_first() -> No
         machine.arrive(function)
         machine.settle()
         machine.now += 10
-    before = {p.function: i for i, p in machine.processes.items()}
+    before = {p.group.id: i for i, p in machine.processes.items()}
     assert len(before) == 3, "all that fits"
     machine.arrive("f3")
-    victims = {machine.processes[i].function for i in machine.offloads}
+    victims = {machine.processes[i].group.id for i in machine.offloads}
     assert before["f0"] not in machine.offloads, "it is called twice as often"
     assert victims <= {"f1", "f2"}
     machine.settle()
@@ -257,7 +257,7 @@ def test_a_device_where_requests_have_waited_longer_than_a_load_takes_gets_no_mo
     machine.arrive("f1")
     machine.now += 500
     machine.arrive("f2")
-    homes = {p.function: p.device for p in machine.processes.values()}
+    homes = {p.group.id: p.device for p in machine.processes.values()}
     assert homes == {"f0": "cpu:0", "f1": "cpu:0", "f2": "cpu:1"}
 
 
@@ -292,7 +292,7 @@ def test_memory_that_only_a_busy_instance_holds_is_waited_for() -> None:
     machine = Machine(cluster(memory=140), PRIVATE)
     machine.arrive("f0")
     machine.arrive("f1")
-    assert [p.function for p in machine.processes.values()] == ["f0"]
+    assert [p.group.id for p in machine.processes.values()] == ["f0"]
     machine.settle()
     assert set(machine.answers.values()) == {"ok"}
 
@@ -303,7 +303,7 @@ def test_a_death_takes_only_its_running_requests() -> None:
     machine.settle()
     machine.answers.clear()
     first, other, waiting = (machine.arrive(name) for name in ("f0", "f1", "f0"))
-    victim = next(i for i, p in machine.processes.items() if p.function == "f0")
+    victim = next(i for i, p in machine.processes.items() if p.group.id == "f0")
     machine.dies(victim)
     assert machine.answers == {first: "failed"}
     machine.settle()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from systems.serverless.core.artifacts import Artifact
-from systems.serverless.core.cluster_spec import BatchLatency, FunctionSpec
+from systems.serverless.core.cluster_spec import BatchLatency, GroupSpec
 from systems.serverless.core.estimates import (
     Estimates,
     ExponentiallyWeighted,
@@ -59,7 +59,7 @@ def test_larger_batches_are_never_said_to_be_faster() -> None:
 
 
 def test_delays_follow_what_is_seen() -> None:
-    spec = FunctionSpec("f", "b", 1, 1, 1, S, delay_ns={Artifact.ADAPTER: 100})
+    spec = GroupSpec("f", "b", ("f",), 1, 1, 1, delay_ns={Artifact.ADAPTER: 100})
     learnt = Estimates(spec, SlidingWindow(S))
     learnt.loaded(Artifact.ADAPTER, 200)
     learnt.loaded(Artifact.KERNELS, 70)

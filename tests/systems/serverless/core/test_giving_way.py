@@ -22,8 +22,8 @@ PRIVATE_BY_VALUE = ALL["no-sharing"]
 def costly(deployed: ClusterSpec, function: str, artifact: Artifact) -> ClusterSpec:
     """Make ``artifact`` of ``function`` take ten times as long to load as that of the others."""
     delays: Mapping[Artifact, int] = {**DELAYS, artifact: 10 * DELAYS[artifact]}
-    spec = replace(deployed.functions[function], delay_ns=delays)
-    return replace(deployed, functions={**deployed.functions, function: spec})
+    spec = replace(deployed.groups[function], delay_ns=delays)
+    return replace(deployed, groups={**deployed.groups, function: spec})
 
 
 def called(deployed: ClusterSpec, policies: PolicySet, *functions: str) -> Machine:
@@ -37,7 +37,7 @@ def called(deployed: ClusterSpec, policies: PolicySet, *functions: str) -> Machi
 
 
 def instance_of(machine: Machine, function: str) -> int:
-    return next(i for i, p in machine.processes.items() if p.function == function)
+    return next(i for i, p in machine.processes.items() if p.group.id == function)
 
 
 @pytest.mark.parametrize("artifact", [Artifact.BACKBONE, Artifact.ADAPTER, Artifact.KERNELS])
@@ -62,7 +62,7 @@ def test_of_equally_called_functions_the_one_that_is_slowest_to_load_is_kept_in_
     machine = called(deployed, PRIVATE_BY_VALUE, "f0", "f1")
     state = machine.controller.state
     plan = residencies(state.devices["cpu:0"], state, machine.now)
-    kept = {state.instances[i].function.id: residency for i, residency in plan.items()}
+    kept = {state.instances[i].group.id: residency for i, residency in plan.items()}
     assert kept == {f: PARKED if f == slow else DORMANT for f in ("f0", "f1")}
 
 
@@ -71,7 +71,7 @@ def test_a_shared_backbone_comes_free_with_the_last_that_maps_it_and_not_the_fir
     come free, and then for a second offloading."""
     machine = called(cluster(functions=3, backbones=2, memory=200), SHARING, "f0", "f2")
     machine.arrive("f1")
-    assert {machine.processes[i].function for i in machine.offloads} == {"f0", "f2"}
+    assert {machine.processes[i].group.id for i in machine.offloads} == {"f0", "f2"}
     assert all(Artifact.BACKBONE in told.artifacts for told in machine.offloads.values())
 
 
@@ -118,7 +118,7 @@ def test_nothing_gives_way_for_bytes_that_are_coming_back_anyway() -> None:
     machine.arrive("f2")
     assert machine.stopping == {instance_of(machine, "f0")}
     machine.settle()
-    assert {p.function for p in machine.processes.values()} == {"f1", "f2"}
+    assert {p.group.id for p in machine.processes.values()} == {"f1", "f2"}
     assert machine.answers == {1: "ok", 2: "ok", 3: "ok"}
 
 

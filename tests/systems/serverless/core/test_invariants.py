@@ -27,9 +27,19 @@ class AnyOrder(RuleBasedStateMachine):
         devices=st.integers(1, 2),
         apart=st.booleans(),
         card=st.booleans(),
+        shared=st.booleans(),
+        places=st.integers(1, 3),
     )
     def deploy(
-        self, bundle: str, memory: int, backbones: int, devices: int, apart: bool, card: bool
+        self,
+        bundle: str,
+        memory: int,
+        backbones: int,
+        devices: int,
+        apart: bool,
+        card: bool,
+        shared: bool,
+        places: int,
     ) -> None:
         deployed = cluster(
             functions=4,
@@ -38,6 +48,8 @@ class AnyOrder(RuleBasedStateMachine):
             memory=memory,
             apart=apart,
             card=card,
+            shared=shared,
+            places=places,
         )
         self.machine = Machine(deployed, BUNDLES[bundle])
 
@@ -92,6 +104,14 @@ class AnyOrder(RuleBasedStateMachine):
         self._one(data, loading, self.machine.backbone_fails)
 
     @rule(data=st.data())
+    def an_adapter_is_loaded(self, data: Any) -> None:
+        self._one(data, self.machine.loading(), lambda each: self.machine.loads_adapter(*each))
+
+    @rule(data=st.data())
+    def an_adapter_fails_to_load(self, data: Any) -> None:
+        self._one(data, self.machine.loading(), lambda each: self.machine.adapter_fails(*each))
+
+    @rule(data=st.data())
     def a_timer_fires(self, data: Any) -> None:
         self._one(data, list(self.machine.timers), self.machine.fires)
 
@@ -134,7 +154,10 @@ class AnyOrder(RuleBasedStateMachine):
             sleeping = instance.phase in (Phase.ASLEEP, Phase.OFFLOADING)
             if sleeping and instance.goal == DORMANT:
                 host = state.devices[instance.device].spec.host
-                dormant[host] += instance.function.dormant_bytes
+                dormant[host] += instance.group.dormant_bytes
+            for place in instance.places.values():
+                running = [r for r in instance.running.values() if r.function == place.function]
+                assert place.running == len(running)
             assert instance.running_kv_bytes == sum(r.kv_bytes for r in instance.running.values())
         assert {name: host.dormant_bytes for name, host in state.hosts.items()} == dormant
         assert max(dormant.values(), default=0) <= state.cluster.settings.container_memory_bytes

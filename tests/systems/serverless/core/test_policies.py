@@ -109,7 +109,7 @@ def test_the_cursor_of_placement_is_its_own() -> None:
 
 def _placed(machine: Machine) -> str:
     state = machine.controller.state
-    function = state.cluster.functions["f0"]
+    function = state.cluster.groups["f0"]
     return machine.controller.policies.placement.choose(function, state, 0).spec.id
 
 

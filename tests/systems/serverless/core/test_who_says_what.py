@@ -23,13 +23,13 @@ def prefilling(*functions: str, memory: int = 1000) -> Machine:
     machine = Machine(cluster(memory=memory), AT_ONCE)
     for function in functions:
         machine.arrive(function)
-        while not any(p.fresh for p in machine.processes.values() if p.function == function):
+        while not any(p.fresh for p in machine.processes.values() if p.group.id == function):
             assert machine.step()
     return machine
 
 
 def instance_of(machine: Machine, function: str) -> int:
-    return next(i for i, p in machine.processes.items() if p.function == function)
+    return next(i for i, p in machine.processes.items() if p.group.id == function)
 
 
 @pytest.mark.parametrize("bundle", BUNDLES)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ...artifacts import Residency
 from ...policy import Policy
-from ...state import BackboneCopy, Device, Instance, State
+from ...state import BackboneCopy, Device, Instance, Place, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,11 @@ class Eviction:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """``amount`` bytes on ``device`` for ``function`` over ``backbone``; neither is evicted."""
+    """``amount`` bytes on ``device`` for ``group`` over ``backbone``; neither is evicted."""
 
     device: Device
     amount: int
-    function: str
+    group: str
     backbone: str
 
 
@@ -35,6 +35,11 @@ class Offloading(Policy, ABC):
         """Choose what to evict to free at least the bytes needed, or less if less can be freed.
         Never choose what a running batch uses."""
 
+    def adapter(self, places: Sequence[Place], state: State, now_ns: int) -> Place | None:  # noqa: ARG002
+        """Choose which of the unused adapters ``places`` of an instance gives its place to another
+        one; None: wait. By default the one that was used least recently."""
+        return min(places, key=lambda place: place.used_ns)
+
 
 class NoOffloading(Offloading):
     """Evicts nothing before its keep-alive ends."""
@@ -43,6 +48,12 @@ class NoOffloading(Offloading):
 
     def choose(self, need: Need, state: State, now_ns: int) -> Eviction:  # noqa: ARG002
         return Eviction()
+
+    def adapter(self, places: Sequence[Place], state: State, now_ns: int) -> Place | None:
+        oldest = super().adapter(places, state, now_ns)
+        assert oldest is not None
+        kept = now_ns - oldest.used_ns >= state.cluster.settings.keep_alive_ns
+        return oldest if kept else None
 
 
 def unused_copies(need: Need, state: State) -> list[BackboneCopy]:

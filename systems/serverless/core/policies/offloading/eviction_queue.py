@@ -17,14 +17,17 @@ from ...state import Instance, State
 
 _PIECES = 4
 """The distance between turns. An instance has fewer pieces; they take consecutive turns."""
+_PARKED_AS = (Artifact.ADAPTER, Artifact.BACKBONE)
+"""The last artifact of a parked instance: of one with places, the backbone that it maps."""
 _STALE_SHARE = 3
 """Stale entries are removed when there are more than this many entries per instance."""
 
 
 class Piece(NamedTuple):
-    """A part of an instance that can be evicted: ``KERNELS`` with the KV cache, then ``ADAPTER``
-    with the workspaces (and the backbone, if private), then ``LIBRARIES``, if the bare process
-    holds device memory. ``density`` is value per byte."""
+    """A part of an instance that can be evicted: ``KERNELS`` with the KV cache and the places of
+    adapters, then ``ADAPTER`` (``BACKBONE`` where adapters have places) with the workspaces (and
+    the backbone, if private), then ``LIBRARIES``, if the bare process holds device memory.
+    ``density`` is value per byte."""
 
     density: float
     turn: int
@@ -87,19 +90,20 @@ def _density(block: tuple[list[Artifact], float, int]) -> float:
 
 def _worth(instance: Instance, state: State, now_ns: int) -> list[tuple[Artifact, float, int]]:
     """Return value (delay × rate) and bytes of what is in place, in the order of eviction."""
-    spec = instance.function
+    spec = instance.group
     learnt = state.estimates(spec.id)
     rate = learnt.rate.per_second(now_ns)
     delay_ns, copy = learnt.delay_ns, instance.copy
     found = []
     if Artifact.KERNELS in instance.in_place:
         cache = spec.kv_bytes(state.cluster.settings.max_context_tokens)
-        found.append((Artifact.KERNELS, rate * max(delay_ns[Artifact.KERNELS], 1.0), cache))
+        size = cache + spec.places_bytes
+        found.append((Artifact.KERNELS, rate * max(delay_ns[Artifact.KERNELS], 1.0), size))
     size, value = spec.parked_bytes, rate * max(delay_ns[Artifact.ADAPTER], 1.0)
     if not copy.shared:
         size += state.cluster.backbones[copy.backbone].bytes
         value += rate * delay_ns[Artifact.BACKBONE]
-    found.append((Artifact.ADAPTER, value, size))
+    found.append((_PARKED_AS[bool(spec.places)], value, size))
     if spec.bare_bytes:
         value = rate * max(delay_ns[Artifact.LIBRARIES], 1.0)
         found.append((Artifact.LIBRARIES, value, spec.bare_bytes))

@@ -41,7 +41,7 @@ class LeastRecentlyUsed(Offloading):
             if amount <= 0:
                 break
             instance = state.instances[id_]
-            if instance.function.id == need.function or not state.at_rest(instance):
+            if instance.group.id == need.group or not state.at_rest(instance):
                 continue
             freed = held_by(instance, need.device, state)
             if freed:

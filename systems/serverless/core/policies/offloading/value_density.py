@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 from ...artifacts import DORMANT, GONE, PARKED, Artifact, Residency
-from ...state import BackboneCopy, Instance, State
+from ...state import BackboneCopy, Instance, Place, State
 from .base import Eviction, Need, Offloading, unused_copies
 from .eviction_queue import EvictionQueue, Piece
 
@@ -41,6 +42,15 @@ class ValueDensity(Offloading):
             return Eviction(copies=tuple(copies))
         return Eviction(self._offloaded(need, amount, state), tuple(copies))
 
+    def adapter(self, places: Sequence[Place], state: State, now_ns: int) -> Place | None:
+        """Choose the adapter of the least value: loading delays and places are equal within a
+        group, so the rate decides; of equals, the one used least recently."""
+
+        def value(place: Place) -> tuple[float, int]:
+            return state.rate_of(place.function).per_second(now_ns), place.used_ns
+
+        return min(places, key=value)
+
     def _offloaded(self, need: Need, amount: int, state: State) -> dict[int, Residency]:
         left: dict[int, Residency] = {}
         for piece in self._queues[need.device.spec.id]:
@@ -56,7 +66,7 @@ class ValueDensity(Offloading):
                     "offload",
                     device=need.device.spec.id,
                     instance=instance.id,
-                    function=instance.function.id,
+                    group=instance.group.id,
                     artifact=piece.artifact.value,
                     density=piece.density,
                     bytes=freed,
@@ -69,7 +79,7 @@ def _gives(instance: Instance, piece: Piece, need: Need, state: State) -> bool:
     """Return whether the piece is still in place and not needed."""
     return (
         piece.artifact in instance.in_place
-        and instance.function.id != need.function
+        and instance.group.id != need.group
         and state.at_rest(instance)
     )
 
@@ -80,16 +90,16 @@ def _give_up(
     """Evict the piece; return the bytes that this frees. A shared backbone is freed with the last
     instance that maps it, unless it is the one that is needed."""
     held = need.device.memory.held
-    context, adapter, cache = instance.holdings
-    bare = instance.function.bare_bytes
+    context, adapters, cache = instance.holdings
+    bare = instance.group.bare_bytes
     if piece.artifact is Artifact.KERNELS:
         left[instance.id] = PARKED
-        return held(cache)
+        return held(cache) + instance.group.places_bytes
     if piece.artifact is Artifact.LIBRARIES:
         left[instance.id] = GONE
         return bare
     left[instance.id] = DORMANT
-    freed = held(context) - bare + held(adapter)
+    freed = held(context) - bare + min(held(adapters), instance.group.adapter_bytes)
     copy = state.copies.get(instance.copy)
     if (copy is not None and copy.key.backbone != need.backbone) or not instance.copy.shared:
         assert copy is not None

@@ -1,0 +1,104 @@
+"""Adapters in the places of instances that serve a group: loaded on demand or beforehand, replaced
+by value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from . import actions as act
+from . import events as ev
+from .artifacts import Artifact, Places
+from .policies import Policies
+from .state import Instance, Phase, Place, State
+
+
+class AdapterManager:
+    """Decides which adapters are in which places; appends the actions to ``out``."""
+
+    def __init__(self, state: State, policies: Policies, out: list[act.Action]) -> None:
+        self._state = state
+        self._policies = policies
+        self._out = out
+
+    def request(self, group: str, functions: Iterable[str], now: int) -> None:
+        """Load the adapters of ``functions``, which have waiting requests, where they are missing,
+        until no place is left."""
+        ready = [i for i in self._state.serving(group) if i.phase is Phase.READY and i.room > 0]
+        ready.sort(key=lambda instance: len(instance.running))
+        for function in functions:
+            if any(self._there(instance, function) for instance in ready):
+                continue
+            if not any(self._place(instance, function, now) for instance in ready):
+                return
+
+    def _there(self, instance: Instance, function: str) -> bool:
+        """Return whether the adapter is in place, is being loaded, or is not needed."""
+        spec = self._state.cluster.functions[function]
+        return function in instance.places or instance.can_run(spec)
+
+    def _place(self, instance: Instance, function: str, now: int) -> bool:
+        """Load the adapter into a place of ``instance``; return False if none can be freed now."""
+        if len(instance.places) >= instance.group.places:
+            victim = self._victim(instance, now)
+            if victim is None:
+                return False
+            del instance.places[victim.function]
+            self._out.append(act.DropAdapter(instance.id, victim.function))
+        instance.places[function] = Place(function, asked_ns=now, used_ns=now)
+        self._out.append(act.LoadAdapter(instance.id, function))
+        return True
+
+    def _victim(self, instance: Instance, now: int) -> Place | None:
+        waiting = self._state.queue(instance.group.id).of_function
+        idle = [
+            place
+            for place in instance.places.values()
+            if place.loaded and not place.running and place.function not in waiting
+        ]
+        victim = self._policies.offloading.adapter(idle, self._state, now) if idle else None
+        if victim is None and idle:
+            self._look_again(instance, min(place.used_ns for place in idle), now)
+        elif victim is not None:
+            self._state.note(
+                "replace", instance=instance.id, function=victim.function, of=len(idle)
+            )
+        return victim
+
+    def _look_again(self, instance: Instance, used_ns: int, now: int) -> None:
+        """Set a timer for the end of the keep-alive of the adapter that is unused longest."""
+        if not instance.places_timer:
+            instance.places_timer = True
+            until_ns = max(used_ns + self._state.cluster.settings.keep_alive_ns, now)
+            self._out.append(act.SetTimer(Places(instance.id), until_ns))
+
+    def preload(self, instance: Instance, now: int) -> None:
+        """Load one more adapter into a free place before it is called, if the policy wants one.
+        One after another, so that one that is called does not wait behind many."""
+        group = instance.group
+        if len(instance.places) >= group.places or not instance.places_settled:
+            return
+        wanted = self._policies.preloading.adapter(instance, self._state, now)
+        if wanted is not None:
+            self._place(instance, wanted, now)
+
+    def loaded(self, event: ev.AdapterLoaded, now: int) -> Instance | None:
+        """Record that an adapter is in place; return its instance, or None if it was not asked."""
+        instance = self._asked(event)
+        if instance is not None:
+            place = instance.places[event.function]
+            place.loaded = True
+            learnt = self._state.estimates(instance.group.id)
+            learnt.loaded(Artifact.ADAPTER, now - place.asked_ns)
+        return instance
+
+    def failed(self, event: ev.AdapterFailed) -> Instance | None:
+        """Free the place of an adapter that cannot be loaded; return its instance, or None."""
+        instance = self._asked(event)
+        if instance is not None:
+            del instance.places[event.function]
+        return instance
+
+    def _asked(self, event: ev.AdapterLoaded | ev.AdapterFailed) -> Instance | None:
+        instance = self._state.instances.get(event.instance)
+        place = instance.places.get(event.function) if instance is not None else None
+        return instance if place is not None and not place.loaded else None

@@ -1,0 +1,162 @@
+"""Adapters in the places of an instance that several functions share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from systems.serverless.core import events as ev
+from systems.serverless.core.policies import PolicySet
+from systems.serverless.core.policies.offloading import LeastRecentlyUsed, NoOffloading
+from systems.serverless.core.policies.preloading import NoPreloading
+from systems.serverless.core.state import Phase
+
+from .machine import SHARING, Machine, cluster
+
+ON_DEMAND = replace(SHARING, preloading=NoPreloading)
+
+
+def up(*functions: str, places: int = 2, policies: PolicySet = ON_DEMAND) -> Machine:
+    """Return a machine whose shared instance has answered a request of each of ``functions``."""
+    machine = Machine(cluster(functions=4, shared=True, places=places), policies)
+    for function in functions:
+        machine.now += 10
+        machine.arrive(function)
+        machine.settle()
+    return machine
+
+
+def held(machine: Machine) -> set[str]:
+    (process,) = machine.processes.values()
+    return set(process.adapters)
+
+
+def test_functions_of_a_group_share_one_instance_and_one_batch() -> None:
+    machine = up("f0", "f1")
+    (instance,) = machine.processes
+    blocking = machine.arrive("f0")
+    pair = [machine.arrive("f1"), machine.arrive("f0")]
+    assert machine.processes[instance].fresh == {blocking}
+    machine.prefills(instance)
+    assert machine.processes[instance].fresh == set(pair)
+
+
+def test_a_request_waits_for_its_own_adapter_only() -> None:
+    machine = up("f0")
+    (instance,) = machine.processes
+    missing = machine.arrive("f1")
+    assert machine.loading() == [(instance, "f1")]
+    present = machine.arrive("f0")
+    assert machine.processes[instance].fresh == {present}
+    machine.prefills(instance)
+    machine.loads_adapter(instance, "f1")
+    assert machine.processes[instance].fresh == {missing}
+
+
+def test_the_most_urgent_request_of_any_function_comes_first() -> None:
+    machine = up("f0", "f1")
+    state = machine.controller.state
+    functions = dict(state.cluster.functions)
+    functions["f1"] = replace(functions["f1"], slo_ttft_ns=100)
+    state.cluster = replace(state.cluster, functions=functions)
+    (instance,) = machine.processes
+    machine.arrive("f0")
+    waiting = [machine.arrive("f0") for _ in range(4)]
+    machine.now += 1
+    urgent = machine.arrive("f1")
+    machine.prefills(instance)
+    assert machine.processes[instance].fresh == {urgent, *waiting[:2]}, "a batch of 4 at most"
+
+
+@pytest.mark.parametrize(
+    ("policies", "victim"),
+    [
+        (ON_DEMAND, "f1"),
+        (replace(ON_DEMAND, offloading=LeastRecentlyUsed), "f0"),
+    ],
+)
+def test_the_offloading_policy_chooses_whose_place_is_given_away(
+    policies: PolicySet, victim: str
+) -> None:
+    machine = up("f0", "f0", "f0", "f1", policies=policies)
+    assert held(machine) == {"f0", "f1"}
+    machine.arrive("f2")
+    assert held(machine) == {"f0", "f1", "f2"} - {victim}
+
+
+def test_without_offloading_an_adapter_keeps_its_place_for_a_keep_alive() -> None:
+    machine = up("f0", "f1", policies=replace(ON_DEMAND, offloading=NoOffloading))
+    machine.arrive("f2")
+    assert held(machine) == {"f0", "f1"}
+    (timer,) = [timer for timer in machine.timers if type(timer).__name__ == "Places"]
+    machine.fires(timer)
+    assert held(machine) == {"f1", "f2"}
+
+
+def test_an_adapter_in_use_or_waited_for_keeps_its_place() -> None:
+    machine = up("f0", "f1")
+    (instance,) = machine.processes
+    machine.arrive("f0")
+    machine.arrive("f1")
+    machine.arrive("f2")
+    assert held(machine) == {"f0", "f1"}
+    machine.prefills(instance)
+    machine.finishes(instance)
+    assert held(machine) == {"f1", "f2"}
+
+
+def test_a_place_is_filled_beforehand_by_the_most_called_function_that_has_none() -> None:
+    machine = up("f0", "f1", "f1", places=3, policies=SHARING)
+    (instance,) = machine.processes
+    assert held(machine) == {"f0", "f1"}
+    machine.dies(instance)
+    machine.arrive("f2")
+    while not machine.loading():
+        machine.step()
+    (again,) = machine.processes
+    machine.loads_adapter(again, "f2")
+    assert machine.loading() == [(again, "f1")]
+
+
+def test_an_adapter_that_cannot_be_loaded_fails_its_own_requests() -> None:
+    machine = up("f0")
+    (instance,) = machine.processes
+    bad, also = machine.arrive("f1"), machine.arrive("f1")
+    machine.adapter_fails(instance, "f1")
+    assert {machine.answers[bad], machine.answers[also]} == {"failed"}
+    good = machine.arrive("f0")
+    machine.settle()
+    assert machine.answers[good] == "ok"
+
+
+def test_an_adapter_that_was_not_asked_for_changes_nothing() -> None:
+    machine = up("f0")
+    (instance,) = machine.processes
+    assert machine.post(ev.AdapterLoaded(instance, "f1")) == []
+    assert held(machine) == {"f0"}
+
+
+def test_a_sleeping_instance_holds_no_adapter_and_loads_them_again() -> None:
+    machine = up("f0", "f1", policies=SHARING)
+    (instance,) = machine.processes
+    for _ in range(2):  # at first it has not been idle for long enough
+        machine.fires(instance)
+        machine.settle()
+    state = machine.controller.state.instances[instance]
+    assert state.phase is Phase.ASLEEP
+    assert not state.places
+    later = machine.arrive("f1")
+    machine.settle()
+    assert machine.answers[later] == "ok"
+
+
+def test_a_full_instance_gets_a_second_one_beside_it() -> None:
+    machine = Machine(cluster(functions=2, shared=True, devices=2), ON_DEMAND)
+    machine.arrive("f0")
+    machine.settle()
+    for _ in range(12):
+        machine.arrive("f1")
+    machine.settle()
+    assert len(machine.processes) == 2
+    assert set(machine.answers.values()) == {"ok"}
