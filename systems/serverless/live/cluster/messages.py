@@ -20,7 +20,7 @@ from ...core import events as ev
 from ...core.artifacts import Artifact, CopyKey
 from ..messages import INSTANCE_SAYS
 
-VERSION = 3
+VERSION = 4
 """Version of these messages."""
 _MOST_DEVICES = 256
 _MOST_SPANS = 1 << 16
@@ -86,7 +86,7 @@ class StartTemplate(Carried, frozen=True):
 class StartInstance(Carried, frozen=True):
     carries = act.StartInstance
     instance: Count
-    function: Label
+    group: Label
     device: Label
     forked: bool
 
@@ -109,6 +109,18 @@ class OffloadArtifacts(Carried, frozen=True):
     artifacts: Residents
 
 
+class LoadAdapter(Carried, frozen=True):
+    carries = act.LoadAdapter
+    instance: Count
+    function: Label
+
+
+class DropAdapter(Carried, frozen=True):
+    carries = act.DropAdapter
+    instance: Count
+    function: Label
+
+
 class LoadBackbone(Carried, frozen=True):
     carries = act.LoadBackbone
     copy: CopyKey
@@ -126,6 +138,8 @@ Action = (
     | StopInstance
     | LoadArtifact
     | OffloadArtifacts
+    | LoadAdapter
+    | DropAdapter
     | LoadBackbone
     | DropBackbone
 )
@@ -274,6 +288,17 @@ class ArtifactsOffloaded(OfAnInstance, frozen=True):
     carries = ev.ArtifactsOffloaded
 
 
+class AdapterLoaded(Settled, frozen=True, kw_only=True):
+    carries = ev.AdapterLoaded
+    function: Label
+
+
+class AdapterFailed(OfAnInstance, frozen=True):
+    carries = ev.AdapterFailed
+    function: Label
+    reason: Text
+
+
 class InstanceStopped(Ended, frozen=True):
     carries = ev.InstanceStopped
 
@@ -298,6 +323,8 @@ Event = (
     | InstanceStarted
     | ArtifactLoaded
     | ArtifactsOffloaded
+    | AdapterLoaded
+    | AdapterFailed
     | InstanceStopped
     | ProcessDied
     | BackboneLoaded
