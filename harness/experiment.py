@@ -6,12 +6,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    model_validator,
+)
 
-from systems.interface import Limits
+from systems.interface import Isolation, Limits, Name
 
 from .errors import HarnessError
 
@@ -20,13 +29,28 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
+Tenants = Annotated[
+    Annotated[PositiveInt, Tag("number")] | Annotated[Mapping[str, Name], Tag("by-function")],
+    Discriminator(lambda given: "by-function" if isinstance(given, Mapping) else "number"),
+]
+"""The discriminator makes an error name the form that was meant."""
+
+
 class SystemChoice(_Strict):
     """A system under test and its options."""
 
     name: str
+    label: Label = Field(default_factory=lambda choice: choice.get("name", ""))
+    """The name of this choice in folders, tables and figures; default: the system's name. With
+    different labels, a system can be chosen several times."""
     options: Mapping[str, Any] = Field(default_factory=dict)
     policies: Mapping[str, str] = Field(default_factory=dict)
     """Policies that replace the system's own: seam → name or ``package.module:Class``."""
+    isolation: Isolation | None = None
+    """The isolation level of this choice; None: the deployment's."""
+    tenants: Tenants | None = None
+    """The tenants that this choice knows; None: the deployment's."""
 
 
 class WorkloadChoice(_Strict):
@@ -60,6 +84,11 @@ class DeploymentChoice(_Strict):
     slo_ttft_s_by_backbone: Mapping[str, PositiveFloat] = Field(default_factory=dict)
     """Backbone → its TTFT limit in seconds, where that is not ``slo_ttft_s``."""
     limits: Limits = Limits()
+    isolation: Isolation = "function"
+    """Which functions may share an instance. Systems without isolation levels ignore it."""
+    tenants: Tenants | None = None
+    """Who owns the functions: a number of tenants t0, t1, …, assigned to the functions in turn; or
+    function → tenant. A function without a tenant is its own tenant; None: all are."""
     cluster: str | None = None
     """Nodes, each with these devices: ``local:N`` for N nodes on this machine, or a Ray cluster's
     HOST:PORT; None: this machine only."""
@@ -78,7 +107,7 @@ class Experiment(_Strict):
     workloads: tuple[WorkloadChoice, ...] = Field(min_length=1)
     deployment: DeploymentChoice = DeploymentChoice()
     baseline: str | None = None
-    """The system that ratios are relative to; None: the last one."""
+    """The label of the system that ratios are relative to; None: the last one."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     repeats: PositiveInt = 1
     prices: str = "alibaba-fc"
@@ -97,14 +126,27 @@ class Experiment(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        names = [system.name for system in self.systems]
-        if len(set(names)) != len(names):
-            raise ValueError(f"systems: each at most once, got {names}")
+        systems = [system.label for system in self.systems]
+        if len(set(systems)) != len(systems):
+            raise ValueError(f"systems: each label at most once, got {systems}; set label")
         labels = [workload.label for workload in self.workloads]
         if len(set(labels)) != len(labels):
             raise ValueError(f"workloads: each at most once, got {labels}")
-        if self.baseline is not None and self.baseline not in names:
-            raise ValueError(f"baseline: {self.baseline!r} is not among the systems {names}")
+        if self.baseline is not None and self.baseline not in systems:
+            raise ValueError(f"baseline: {self.baseline!r} is not among the systems {systems}")
+        return self
+
+    @model_validator(mode="after")
+    def _labels_tell_the_truth(self) -> Self:
+        """Refuse a label that names another system: its results would be taken for that one's."""
+        from systems.registry import system_names
+
+        for system in self.systems:
+            if system.label != system.name and system.label in system_names():
+                raise ValueError(
+                    f"systems: {system.name} has the label {system.label!r}, the name of another"
+                    " system; choose another label"
+                )
         return self
 
     def tracing(self) -> Experiment:
@@ -135,14 +177,15 @@ class Experiment(_Strict):
         return self.model_copy(update={"systems": systems})
 
     def with_baseline_if_present(self, name: str) -> Experiment:
-        """Return a copy with the system ``name`` as baseline, if the experiment has it."""
-        if name not in [system.name for system in self.systems]:
+        """Return a copy with the system labelled ``name`` as baseline, if the experiment has it."""
+        if name not in [system.label for system in self.systems]:
             return self
         return self.model_copy(update={"baseline": name})
 
     @property
     def against(self) -> str:
-        return self.baseline or self.systems[-1].name
+        """The label of the system that ratios are relative to."""
+        return self.baseline or self.systems[-1].label
 
 
 def shipped() -> dict[str, Path]:

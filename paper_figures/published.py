@@ -16,7 +16,7 @@ DURATION_S = 14_400.0
 
 def belongs(cells: Sequence[Cell]) -> bool:
     """Whether all cells are conditions of the paper's main evaluation: its backbones under its load
-    patterns, four hours without compression."""
+    patterns, four hours without compression, each function isolated from all others."""
     return all(_of_the_evaluation(cell.manifest) for cell in cells)
 
 
@@ -25,6 +25,7 @@ def _of_the_evaluation(about: Manifest) -> bool:
     made = {each["name"]: each["parameters"] for each in transforms}
     return (
         about.workload["name"] in PATTERNS
+        and about.isolation in (None, "function")
         and set(about.deployment["backbones"]) <= BACKBONES
         and "compress" not in made
         and any(each.get("duration_s") == DURATION_S for each in made.values())

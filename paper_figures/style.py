@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ OWNERS = {
 
 SYSTEMS = {
     "serverless-lora": ("ServerlessLoRA", "#0b3c6f", "o"),
+    "serverless-lora-tenant": ("ServerlessLoRA, tenant", "#4f86c6", "h"),
+    "serverless-lora-backbone": ("ServerlessLoRA, backbone", "#a8c8e8", "H"),
     "serverless-llm": ("ServerlessLLM", "#e69f00", "s"),
     "instainfer": ("InstaInfer", "#56b4e9", "^"),
     "serverless-lora-no-sharing": ("− sharing", "#cc79a7", "D"),
@@ -48,15 +51,19 @@ SYSTEMS = {
     "dlora": ("dLoRA", "#8c6bb1", "P"),
     "vllm-dedicated": ("vLLM, one server a function", "#f0c9a8", ">"),
 }
-"""Display name, colour (neighbours differ in lightness) and marker of each system."""
-ABLATIONS = tuple(name for name in SYSTEMS if name.startswith("serverless-lora-"))
+"""Display name, colour (neighbours differ in lightness) and marker by label. For
+``serverless-lora-tenant`` and ``-backbone`` see "Isolation levels and tenants" in README.md."""
+OTHERS = (("#6b6b6b", "*"), ("#a6761d", "p"), ("#7570b3", "d"), ("#66a61e", "8"))
+"""Colour and marker of labels without an entry of their own."""
+ABLATIONS = tuple(name for name in SYSTEMS if name.startswith("serverless-lora-no-"))
 UNKNOWN = "not known"
 """Label for missing data, so that it is not taken for zero."""
 
 
 def look(system: str) -> tuple[str, str, str]:
-    """Return name, colour and marker; an unknown system has its own name in grey."""
-    return SYSTEMS.get(system, (system, "#6b6b6b", "*"))
+    """Return name, colour and marker of the label ``system``. An unknown label is its own name, and
+    has one of the other looks, always the same."""
+    return SYSTEMS.get(system) or (system, *OTHERS[zlib.crc32(system.encode()) % len(OTHERS)])
 
 
 def in_order(systems: Iterable[str]) -> list[str]:

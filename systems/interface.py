@@ -16,10 +16,14 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
-from .errors import PolicyError
+from .errors import DeploymentError, PolicyError
 
 Int64 = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
 """An integer that fits a signed 64-bit column."""
+Name = Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")]
+"""The name of a function or of a tenant."""
+Isolation = Literal["function", "tenant", "backbone"]
+"""An isolation level: which functions may share an instance (``systems/grouping.py``)."""
 
 
 class Stage(enum.StrEnum):
@@ -62,10 +66,12 @@ class _Frozen(BaseModel):
 class Function(_Frozen):
     """A LoRA function: a backbone, its adapter (None: the bare backbone) and its TTFT SLO."""
 
-    id: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
+    id: Name
     backbone: str
     adapter: Path | None = None
     slo_ttft_s: PositiveFloat = 2.5
+    tenant: Name | None = None
+    """Who owns the function; None: the function is its own tenant."""
 
     @property
     def adapter_id(self) -> str:
@@ -103,6 +109,9 @@ class Deployment(_Frozen):
     devices: tuple[Device, ...] = Field(min_length=1)
     limits: Limits = Limits()
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    isolation: Isolation = "function"
+    """Which functions may share an instance. Levels other than the default need a system that has
+    them (``ServingSystem.isolation_levels``)."""
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
     """0 selects a free port."""
@@ -329,6 +338,9 @@ class ServingSystem(ABC):
     memory that its processes share. A changed checksum fails the run."""
     clusters: ClassVar[bool] = False
     """Whether the system can be deployed on several machines."""
+    isolation_levels: ClassVar[tuple[Isolation, ...]] = ()
+    """The isolation levels at which the system can be deployed. Empty: the
+    system has no levels, and ``Deployment.isolation`` must be the default."""
 
     @classmethod
     def known_policies(cls) -> Mapping[str, Sequence[str]]:
@@ -336,9 +348,20 @@ class ServingSystem(ABC):
         system without policies."""
         return {}
 
+    @classmethod
+    def check_isolation(cls, level: Isolation) -> None:
+        """Raise ``DeploymentError`` if the system cannot be deployed at this isolation level."""
+        if level not in (cls.isolation_levels or ("function",)):
+            levels = ", ".join(cls.isolation_levels) or "none (serverless systems have levels)"
+            raise DeploymentError(
+                f"isolation {level}: system {cls.name} does not have this level; it has {levels}"
+            )
+
     def configure(self, deployment: Deployment) -> None:
         """Take the options and policies of this system from ``deployment``; :meth:`info` reports
-        them from then on. Raise ``PolicyError`` if the system has no such policies."""
+        them from then on. Raise ``PolicyError`` if the system has no such policies, and
+        ``DeploymentError`` if it does not have the deployment's isolation level."""
+        self.check_isolation(deployment.isolation)
         if deployment.policies:
             seams = ", ".join(deployment.policies)
             raise PolicyError(f"system {self.name} has no policies that can be replaced: {seams}")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from harness.experiment import DeploymentChoice, SystemChoice
 from systems.interface import Deployment, Device, Function, ServingSystem
 
+from .isolation import isolation_of, tenants_of
+
 if TYPE_CHECKING:
     from workloads.trace import Workload
 
@@ -22,6 +24,7 @@ def deployment_for(
     created. ``more`` is passed to the deployment unchanged (host, port)."""
     from systems.models import ensure_adapters
 
+    more = {"cluster": choice.cluster, "isolation": isolation_of(choice, system), **more}
     paths = {_name(each): found_or_made(each) for each in _backbones(choice)}
     dealt = _dealt(choice, functions)
     adapters: dict[str, Path] = {}
@@ -31,7 +34,6 @@ def deployment_for(
         for name, path in paths.items():
             mine = [id_ for id_ in functions if dealt[id_] == name]
             adapters |= ensure_adapters(path, mine, rank=choice.adapter_rank)
-    more = {"cluster": choice.cluster, **more}
     return _deployment(choice, system, dealt, paths, adapters, _kind(choice), **more)
 
 
@@ -57,7 +59,8 @@ def simulated_deployment(
     dealt = _dealt(choice, functions)
     paths = {name: Path(name) for name in dict.fromkeys(dealt.values())}
     adapters = {id_: Path(id_) for id_ in functions}
-    return _deployment(choice, system, dealt, paths, adapters, kind)
+    isolation = isolation_of(choice, system)
+    return _deployment(choice, system, dealt, paths, adapters, kind, isolation=isolation)
 
 
 def _deployment(
@@ -70,10 +73,15 @@ def _deployment(
     **more: Any,
 ) -> Deployment:
     memory = round(choice.device_memory_gib * 2**30)
+    tenants = tenants_of(choice, system, list(dealt))
     return Deployment(
         functions=tuple(
             Function(
-                id=id_, backbone=backbone, adapter=adapters[id_], slo_ttft_s=choice.slo_of(backbone)
+                id=id_,
+                backbone=backbone,
+                adapter=adapters[id_],
+                slo_ttft_s=choice.slo_of(backbone),
+                tenant=tenants.get(id_),
             )
             for id_, backbone in dealt.items()
         ),

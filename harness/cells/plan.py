@@ -22,11 +22,11 @@ class CellPlan:
     def path(self) -> Path:
         """The cell's folder, relative to the run's folder."""
         suffix = f"-r{self.repeat}" if self.repeat else ""
-        return Path(self.system.name) / self.workload.label / f"{self.seed}{suffix}"
+        return Path(self.system.label) / self.workload.label / f"{self.seed}{suffix}"
 
     @property
     def title(self) -> str:
-        return f"{self.system.name} under {self.workload.label}, seed {self.seed}"
+        return f"{self.system.label} under {self.workload.label}, seed {self.seed}"
 
 
 def plan_cells(experiment: Experiment) -> Iterator[CellPlan]:

@@ -18,6 +18,7 @@ from systems.interface import Deployment, SystemTrace
 from . import tables as cell_tables
 from .cell import Prepared, Seen
 from .conditions import RunConditions
+from .isolation import groups_of
 from .ttft_check import disagreement
 
 if TYPE_CHECKING:
@@ -89,12 +90,11 @@ class CellRecords:
     def _manifest(
         self, cell: Prepared, seen: Seen, started_at: str, problems: tuple[str, ...]
     ) -> Manifest:
-        info = cell.system.info()
         return Manifest(
             run_id=self.run.id,
             mode=self.experiment.mode,
             experiment=self.experiment.name,
-            system=asdict(info),
+            system={**asdict(cell.system.info()), "label": cell.plan.system.label},
             workload={
                 "name": cell.plan.workload.label,
                 "sha256": cell.workload.sha256,
@@ -103,6 +103,8 @@ class CellRecords:
             },
             schedule_sha256=seen.schedule_sha256,
             deployment=_portable(cell.deployment),
+            isolation=cell.deployment.isolation if cell.system.isolation_levels else None,
+            groups=groups_of(type(cell.system), cell.deployment),
             seed=cell.plan.seed,
             repeat=cell.plan.repeat,
             prices=self._sheet(cell).model_dump(include={"name", "date", "sha256"}),
@@ -131,7 +133,8 @@ def _rented(deployment: Deployment, system_trace: SystemTrace) -> int:
 
 def _portable(deployment: Deployment) -> dict[str, Any]:
     """Return the deployment without this machine's paths and addresses; models by their names."""
-    content = deployment.model_dump(mode="json", exclude={"options", "policies", "host", "port"})
+    of_the_system = {"options", "policies", "isolation"}
+    content = deployment.model_dump(mode="json", exclude={*of_the_system, "host", "port"})
     if (cluster := content.pop("cluster")) is not None:
         content["cluster"] = cluster if cluster.startswith("local:") else "ray"
     content["backbones"] = {name: Path(path).name for name, path in content["backbones"].items()}

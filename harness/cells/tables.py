@@ -96,6 +96,7 @@ def requests_table(client: pa.Table, system_trace: SystemTrace, deployment: Depl
         more = {
             "adapter_id": function.adapter_id,
             "backbone": function.backbone,
+            "tenant": function.tenant,
             "slo_ttft_ns": round(function.slo_ttft_s * 1e9),
             "start_type": said.start_type.value if said and said.start_type else None,
             "instance_id": said.instance_id if said else None,

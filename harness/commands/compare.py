@@ -38,6 +38,7 @@ def compare(
     """
     from ..compare import compare as compared
     from ..compare import factor as factor_named
+    from ..compare import level_names
     from ..records import open_run
 
     chosen = factor_named(factor)
@@ -48,7 +49,8 @@ def compare(
         _show_sustained(cells, at_slo / 100, as_json=json_)
         raise typer.Exit(0 if valid else 1)
     if baseline is None and chosen.name == "system":
-        baseline = _declared([run.experiment for run in opened], {cell.system for cell in cells})
+        levels = set(level_names(chosen, [cell.manifest for cell in cells]))
+        baseline = _declared([run.experiment for run in opened], levels)
     found = compared(cells, baseline, chosen)
     if json_:
         print(json.dumps(found.as_dict()))
@@ -80,8 +82,9 @@ def _show_sustained(cells: Sequence[Cell], level: float, *, as_json: bool) -> No
     Console().print(sustained_table(found, level))
 
 
-def _declared(experiments: Sequence[Mapping[str, Any]], systems: set[str]) -> str | None:
-    """Return the baseline of the first run's experiment, or else its last system."""
+def _declared(experiments: Sequence[Mapping[str, Any]], levels: set[str]) -> str | None:
+    """Return the baseline of the first run's experiment, or else its last system, that is a level
+    of the comparison; None if none is."""
     first = experiments[0]
-    names = [first.get("baseline"), *(each["name"] for each in reversed(first.get("systems", ())))]
-    return next((name for name in names if name in systems), None)
+    systems = [each.get("label", each["name"]) for each in reversed(first.get("systems", ()))]
+    return next((name for name in (first.get("baseline"), *systems) if name in levels), None)

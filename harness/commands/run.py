@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 Named = Annotated[str, typer.Argument(help="A shipped experiment, or a .yaml file.")]
-System = Annotated[list[str] | None, typer.Option(help="Only this system; repeat for more.")]
+System = Annotated[
+    list[str] | None, typer.Option(help="Only this system, by label or name; repeat for more.")
+]
 Workload = Annotated[list[str] | None, typer.Option(help="Only this workload; repeat for more.")]
 Seed = Annotated[list[int] | None, typer.Option(help="Seed; repeat for more.")]
 Repeats = Annotated[int | None, typer.Option(min=1, help="Times each cell is run.")]
@@ -167,14 +169,15 @@ def _choose(
     # Checked below against the systems that are left.
     baseline = changes.pop("baseline", None)
     content = load(name, changes).model_dump()
-    for key, wanted in (("systems", systems), ("workloads", workloads)):
+    for key, named, wanted in (("systems", "label", systems), ("workloads", "name", workloads)):
         if wanted:
-            known = {each["name"]: each for each in content[key]}
+            known = {each[named]: each for each in content[key]}
             unknown = [each for each in wanted if each not in known and key == "workloads"]
             if unknown and not known:
                 raise HarnessError(f"--{key[:-1]} {unknown[0]}: not in {name}")
             content[key] = [known.get(each, {"name": each}) for each in wanted]
-    if baseline or content["baseline"] not in [each["name"] for each in content["systems"]]:
+    left = [each.get("label", each["name"]) for each in content["systems"]]
+    if baseline or content["baseline"] not in left:
         content["baseline"] = baseline
     return Experiment.model_validate(content)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +28,13 @@ Tokens = Annotated[
     Path | None,
     typer.Option(help="File of tokens by function; sets SLBENCH_TOKENS."),
 ]
+IsolationLevel = Annotated[
+    str | None, typer.Option("--isolation", help="Isolation level; see slbench systems show.")
+]
+Tenants = Annotated[
+    list[str] | None,
+    typer.Option("--tenant", help="FUNCTION=TENANT; repeat. Others are their own tenants."),
+]
 Cluster = Annotated[
     str | None,
     typer.Option(help="local:N for N nodes on this machine, or HOST:PORT of a Ray cluster."),
@@ -37,6 +45,7 @@ Settings = Annotated[
 Audit = Annotated[
     float | None, typer.Option(min=0.1, help="Seconds between checksums of each shared backbone.")
 ]
+_MOST_GROUPS = 4
 AsJson = Annotated[bool, typer.Option("--json", help="The endpoint as JSON.")]
 
 
@@ -48,6 +57,8 @@ def serve(
     host: str = "127.0.0.1",
     port: Port = 8000,
     tokens: Tokens = None,
+    isolation: IsolationLevel = None,
+    tenant: Tenants = None,
     cluster: Cluster = None,
     set_: Settings = None,
     audit: Audit = None,
@@ -63,6 +74,7 @@ def serve(
     import sys
 
     from harness.cells.deployments import check_machines, deployment_for
+    from harness.cells.isolation import groups_of
     from systems.access import VARIABLE
     from systems.registry import system_class
 
@@ -72,9 +84,9 @@ def serve(
         os.environ[VARIABLE] = str(tokens.resolve())
     settings = dict(parse_setting(text) for text in set_ or [])
     own = {key: settings.pop(key, {}) for key in ("options", "policies")}
-    choice = DeploymentChoice.model_validate(
-        {"backbone": backbone, "adapters": adapter or (), "cluster": cluster, **settings}
-    )
+    own["isolation"] = settings.pop("isolation", isolation)
+    given = {"adapters": adapter or (), "cluster": cluster, "tenants": _tenants(tenant)}
+    choice = DeploymentChoice.model_validate({"backbone": backbone, **given, **settings})
     cls = system_class(system)
     check_machines(cls, choice.cluster)
     if audit is not None:
@@ -83,16 +95,19 @@ def serve(
     deployment = deployment_for(
         choice, SystemChoice(name=system, **own), names, host=host, port=port
     )
+    groups = groups_of(cls, deployment)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     with cls() as running:
         running.configure(deployment)
         endpoint = running.deploy(deployment)
         if json_:
-            print(json.dumps({"base_url": endpoint.base_url, "models": endpoint.models}))
-            sys.stdout.flush()
+            document = {"base_url": endpoint.base_url, "models": endpoint.models}
+            print(json.dumps({**document, "groups": groups}), flush=True)
         asked = VARIABLE in os.environ
         print(_greeting(endpoint.base_url, endpoint.models, asked), file=sys.stderr)
+        if groups is not None:
+            print(_grouped(deployment.isolation, groups), file=sys.stderr)
         try:
             signal.pause()
         except KeyboardInterrupt:
@@ -120,6 +135,26 @@ def _tell(system_trace: SystemTrace) -> None:
 
 def _names(adapters: list[Path], count: int) -> list[str]:
     return [path.name for path in adapters] or [f"f{index}" for index in range(count)]
+
+
+def _tenants(pairs: list[str] | None) -> dict[str, str] | None:
+    """Parse FUNCTION=TENANT; None if there are none."""
+    found = dict(text.partition("=")[::2] for text in pairs or [])
+    for function, tenant in found.items():
+        if not (function and tenant):
+            raise HarnessError(f"--tenant {function}: write FUNCTION=TENANT, such as f0=acme")
+    return found or None
+
+
+def _grouped(level: str, groups: Mapping[str, tuple[str, ...]]) -> str:
+    """Describe in one line which functions share instances."""
+    shared = [f"{id_} ({len(each)} functions)" for id_, each in groups.items() if len(each) > 1]
+    if not shared:
+        return f"isolation level {level}: no two functions share an instance"
+    more = f" and {len(shared) - _MOST_GROUPS} more" if len(shared) > _MOST_GROUPS else ""
+    alone = len(groups) - len(shared)
+    others = f"; {alone} functions share with no other" if alone else ""
+    return f"isolation level {level}: shared by {', '.join(shared[:_MOST_GROUPS])}{more}{others}"
 
 
 def _greeting(url: str, models: tuple[str, ...], asked: bool) -> str:

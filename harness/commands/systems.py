@@ -48,12 +48,13 @@ def _row(name: str) -> dict[str, Any]:
 
 @app.command()
 def show(name: str, json_: Json = False) -> None:
-    """What a system is, the policies that make it by seam, and all that are known.
+    """What a system is, its policies by seam and all that are known, and its isolation levels.
 
     Example: slbench systems show serverless-lora
     """
     import inspect
 
+    from systems.grouping import LEVELS
     from systems.registry import system_class
 
     cls = system_class(name)
@@ -65,6 +66,7 @@ def show(name: str, json_: Json = False) -> None:
         "about": inspect.getdoc(inspect.getmodule(cls)) or inspect.getdoc(cls) or "",
         "policies": dict(info.policies),
         "known_policies": {seam: list(names) for seam, names in cls.known_policies().items()},
+        "isolation_levels": {level: LEVELS[level].promise for level in cls.isolation_levels},
         "options": dict(info.options),
     }
     if json_:
@@ -76,6 +78,8 @@ def show(name: str, json_: Json = False) -> None:
     for seam, policy in document["policies"].items():
         others = [name for name in document["known_policies"].get(seam, ()) if name != policy]
         print(f"  {seam:20} {policy}" + (f" (or {', '.join(others)})" if others else ""))
+    for level, promise in document["isolation_levels"].items():
+        print(f"  isolation: {level:9} {promise}")
     for key, value in document["options"].items():
         print(f"  {key:20} {value}")
 

@@ -1,7 +1,7 @@
 """Comparison of cells that differ in one declared factor and nothing else."""
 
 from .attainment import Sustained, at_attainment
-from .factors import FACTORS, Factor, factor
+from .factors import FACTORS, Factor, factor, level_names
 from .listed import Difference
 from .match import matched
 from .row import Row
@@ -17,5 +17,6 @@ __all__ = [
     "at_attainment",
     "compare",
     "factor",
+    "level_names",
     "matched",
 ]

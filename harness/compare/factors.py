@@ -35,12 +35,16 @@ VERSIONED = (
 )  # fmt: skip
 """Parts that depend on the code: policies and their names, option defaults, device profiles."""
 
+ISOLATION = ("system.isolation", "system.tenants")
+"""Parts from which it follows which functions share instances."""
+
 # A schedule depends on workload, seed and the backbone's vocabulary, so another deployment may
 # change it. The deployed functions depend on the workload.
 FACTORS = {
     each.name: each
     for each in (
-        Factor("system", ("system.name",), ("system",)),
+        Factor("system", ("system.label", "system.isolation"), ("system",)),
+        Factor("isolation", ISOLATION, ISOLATION),
         Factor("options", ("system.options",), ("system.options", "system.policies")),
         Factor("policies", ("system.policies",), ("system.policies",)),
         Factor(
@@ -89,11 +93,11 @@ def _told_further(told: Sequence[Leaves], root: str, names: Sequence[str]) -> li
 
 
 def _telling(told: Sequence[Leaves], root: str) -> list[str]:
-    """For each, the values under ``root`` that are not equal in all; empty if there are none."""
+    """For each, the values under ``root`` that are not equal in all; empty if it has none."""
     paths = dict.fromkeys(path for each in told for path in each if under(path, (root,)))
     telling = [path for path in paths if len({str(each.get(path)) for each in told}) > 1]
     if telling == [root]:
-        return [str(each.get(root)) for each in told]
+        return ["" if each.get(root) is None else str(each[root]) for each in told]
     return [", ".join(_shown(root, path, each.get(path)) for path in telling) for each in told]
 
 

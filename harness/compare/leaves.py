@@ -21,7 +21,8 @@ Leaves = Mapping[str, Any]
 
 
 def content(manifest: Manifest) -> dict[str, Any]:
-    """Return the manifest's content; its load is described by how it was made (without seeds). A
+    """Return the manifest's content; its load is described by how it was made (without seeds). To
+    ``system`` are added its label and, where known, its isolation level and the tenants. A
     simulated cell depends on its profile, not on the machine that computed it, so ``machine`` is
     removed."""
     found = manifest.model_dump(mode="json", by_alias=True)
@@ -29,7 +30,19 @@ def content(manifest: Manifest) -> dict[str, Any]:
         del found["machine"]
     if "provenance" in found["workload"]:
         found["workload"]["provenance"] = made(found["workload"]["provenance"])
+    found["system"] |= {"label": manifest.label, **_separated(found)}
     return found
+
+
+def _separated(found: dict[str, Any]) -> dict[str, Any]:
+    """Take out the isolation level and the tenant of each function; those that are not None."""
+    functions = found["deployment"].get("functions", ())
+    tenants = {each["id"]: each.pop("tenant", None) for each in functions}
+    level = found.pop("isolation")
+    return {
+        **({"isolation": level} if level else {}),
+        "tenants": {function: tenant for function, tenant in tenants.items() if tenant},
+    }
 
 
 def leaves(manifest: Manifest, roots: Sequence[str] = CHECKED) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ..records.segments import segment_names
 from .factors import FACTORS, VERSIONED, Factor, level_names
 from .leaves import content, differences, leaves, part
 
-GROUP = ("system.name", "workload.name")
+GROUP = ("system.label", "workload.name")
 """Keys of a table, except the factor; cells with different values are never pooled."""
 REPEATS = Factor("repeat", ("repeat",), ())
 SEEDS = Factor("seed", ("seed",), ("seed", "schedule_sha256", "workload.sha256"))

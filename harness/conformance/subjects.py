@@ -19,12 +19,14 @@ _SMALL = {
     "device_memory_gib": 2,
     "limits": {"max_context_tokens": 256, "keep_alive_s": 60, "threads_per_instance": 1},
 }
+_OF_THE_SYSTEM = ("options", "policies", "isolation")
+"""Keys of ``settings`` that belong to the system's choice."""
 
 
 def deployed(system: str, backbone: str, functions: int, settings: Sequence[str]) -> Deployment:
     """Build a deployment of ``functions`` with an adapter each; ``settings`` as in ``--set``."""
     changes = dict(parse_setting(text) for text in settings)
-    asked = {key: changes.pop(key, {}) for key in ("options", "policies")}
+    asked = {key: changes.pop(key) for key in _OF_THE_SYSTEM if key in changes}
     choice = DeploymentChoice.model_validate({"backbone": backbone, **_SMALL, **changes})
     ids = [f"f{index}" for index in range(functions)]
     return deployment_for(choice, SystemChoice(name=system, **asked), ids)

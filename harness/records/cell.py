@@ -36,7 +36,8 @@ class Cell:
 
     @property
     def system(self) -> str:
-        return str(self.manifest.system["name"])
+        """The label of the system's choice in its experiment."""
+        return self.manifest.label
 
     @property
     def workload(self) -> str:

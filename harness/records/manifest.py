@@ -30,6 +30,11 @@ class Manifest(BaseModel):
     workload: Mapping[str, Any]
     schedule_sha256: str
     deployment: Mapping[str, Any]
+    isolation: str | None = None
+    """The isolation level; None for a system without levels, and in cells from before levels."""
+    groups: Mapping[str, tuple[str, ...]] | None = None
+    """The functions of each group, which may share an instance, by the group's id; None as for
+    ``isolation``."""
     seed: int
     repeat: int = 0
     prices: Mapping[str, Any]
@@ -55,6 +60,11 @@ class Manifest(BaseModel):
     """What the system measured itself, from ``SystemTrace.measured``."""
     files: Mapping[str, str] | None = None
     """SHA-256 of the cell's other files by name; None for cells from before digests existed."""
+
+    @property
+    def label(self) -> str:
+        """The label of the system's choice. In cells from before labels, the system's name."""
+        return str(self.system.get("label", self.system["name"]))
 
 
 def machine() -> dict[str, Any]:

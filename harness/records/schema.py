@@ -43,6 +43,8 @@ REQUESTS = pa.schema(
         # The interval that is billed to the request, if the system observes its instances.
         ("placed_ns", pa.int64()),
         ("done_ns", pa.int64()),
+        # Of the contract since schema 2, whose first cells lack it. Null: the function is its own.
+        ("tenant", pa.string()),
     ]
 )
 SPANS = pa.schema(

@@ -8,7 +8,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from systems.access import AccessTokens, check_address
-from systems.interface import Deployment, Endpoint, ServingSystem, SystemInfo, SystemTrace
+from systems.interface import (
+    Deployment,
+    Endpoint,
+    Isolation,
+    ServingSystem,
+    SystemInfo,
+    SystemTrace,
+)
 from systems.runtime.sandbox import confine
 
 from .core.policies import PolicySet
@@ -35,6 +42,7 @@ class ServerlessSystem(ServingSystem):
     kind: ClassVar[Literal["serverless", "serverful", "external"]] = "serverless"
     audits: ClassVar[bool] = True
     clusters: ClassVar[bool] = True
+    isolation_levels: ClassVar[tuple[Isolation, ...]] = ("function", "tenant", "backbone")
     checkpoint_tier: ClassVar[bool] = False
     """Whether checkpoints are in the host's memory beforehand. Simulations use it; live, the page
     cache does this for all systems."""
@@ -80,6 +88,7 @@ class ServerlessSystem(ServingSystem):
         )
 
     def configure(self, deployment: Deployment) -> None:
+        self.check_isolation(deployment.isolation)
         options = Options.model_validate(dict(deployment.options))
         self.policies(options, deployment.policies)
         self._options, self._policies = options, self._chosen(options, deployment.policies)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,80 @@ def test_those_are_asked_to_audit_that_can_and_where_none_can_it_is_refused() ->
         Experiment.model_validate(content).auditing(2.5)
     with pytest.raises(HarnessError, match="run it live"):
         load("main", {"mode": "simulated"}).auditing(2.5)
+
+
+LEVELS = [
+    {"name": "serverless-lora"},
+    {"name": "serverless-lora", "label": "by-tenant", "isolation": "tenant", "tenants": 2},
+    {"name": "serverless-lora", "label": "by-backbone", "isolation": "backbone"},
+]
+
+
+def test_a_system_is_chosen_several_times_under_labels_which_name_its_cells() -> None:
+    chosen = load("quickstart", {"systems": LEVELS})
+    assert [system.label for system in chosen.systems] == [
+        "serverless-lora",
+        "by-tenant",
+        "by-backbone",
+    ]
+    cells = list(plan_cells(chosen))
+    assert {cell.path.parts[0] for cell in cells} == {each.label for each in chosen.systems}
+    assert {cell.system.name for cell in cells} == {"serverless-lora"}
+    assert load("quickstart", {"systems": LEVELS, "baseline": "by-tenant"}).against == "by-tenant"
+    assert Experiment.model_validate(chosen.model_dump(mode="json")) == chosen
+
+
+def test_an_experiment_of_a_run_from_before_labels_is_resumed() -> None:
+    content = load("quickstart").model_dump(mode="json")
+    for system in content["systems"]:
+        del system["label"], system["isolation"], system["tenants"]
+    del content["deployment"]["isolation"], content["deployment"]["tenants"]
+    assert Experiment.model_validate(content) == load("quickstart")
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("serverless-lora", "each label at most once"),
+        ("serverless-llm", "name of another system"),
+        ("../elsewhere", "label"),
+        (".draft", "label"),
+        ("", "label"),
+    ],
+)
+def test_a_label_that_misleads_or_names_no_folder_is_refused(label: str, words: str) -> None:
+    systems = [LEVELS[0], {"name": "serverless-lora", "label": label}]
+    with pytest.raises(ValidationError, match=words):
+        load("quickstart", {"systems": systems, "baseline": "serverless-lora"})
+
+
+def test_the_command_line_chooses_systems_by_label() -> None:
+    settings = [f"systems={json.dumps(LEVELS)}"]
+    chosen = _choose("quickstart", ["by-tenant", "vllm"], None, {}, settings)
+    assert [(each.label, each.name) for each in chosen.systems] == [
+        ("by-tenant", "serverless-lora"),
+        ("vllm", "vllm"),
+    ]
+    assert chosen.systems[0].isolation == "tenant"
+
+
+def test_isolation_and_tenants_are_set_from_the_command_line() -> None:
+    asked = ["deployment.tenants=2", "deployment.isolation=tenant"]
+    chosen = _choose("quickstart", None, None, {}, asked).deployment
+    assert (chosen.tenants, chosen.isolation) == (2, "tenant")
+    named = _choose("quickstart", None, None, {}, ["deployment.tenants={f0: acme}"]).deployment
+    assert named.tenants == {"f0": "acme"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "place"),
+    [
+        ("tenants=0", r"deployment\.tenants\.number"),
+        ("tenants=many", r"deployment\.tenants\.number"),
+        ("tenants={f0: a b}", r"deployment\.tenants\.by-function\.f0"),
+        ("isolation=process", r"deployment\.isolation"),
+    ],
+)
+def test_tenants_and_levels_that_do_not_exist_are_refused(setting: str, place: str) -> None:
+    with pytest.raises(ValidationError, match=place):
+        _choose("quickstart", None, None, {}, [f"deployment.{setting}"])

@@ -25,8 +25,17 @@ def old() -> Cell:
 
 @pytest.fixture
 def new(old: Cell, tmp_path: Path) -> Cell:
-    """The same records, written today by other code."""
-    told = old.manifest.model_copy(update={"git": {"commit": "decade", "dirty": False}})
+    """The same records, written today by other code, which knows labels, levels and tenants."""
+    about = old.manifest
+    functions = [{**each, "tenant": "acme"} for each in about.deployment["functions"]]
+    told = about.model_copy(
+        update={
+            "git": {"commit": "decade", "dirty": False},
+            "system": {**about.system, "label": old.system},
+            "isolation": "function",
+            "deployment": {**about.deployment, "functions": functions},
+        }
+    )
     tables = {name: old.table(name) for name in TABLES}
     path = tmp_path / old.system / old.workload / "0"
     write_cell(path, told, tables, old.summary)
@@ -57,7 +66,8 @@ def test_versions_of_both_schemas_compare_as_versions_do(old: Cell, new: Cell) -
     found = compare([old, new], None, factor("version"))
     ratios = {row.name: row.ratio for group in found.groups for row in group if row.ratio}
     assert ratios["ttft_by_start_type.cold.mean"].value == 1.0
-    assert found.differences == ()
+    tenants = {f"system.tenants.{each['id']}" for each in old.manifest.deployment["functions"]}
+    assert {each.key for each in found.differences} == {"system.isolation", *tenants}
 
 
 @pytest.mark.parametrize("schema", [0, 3, "1", True, None, [1]])
