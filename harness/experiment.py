@@ -87,7 +87,7 @@ class DeploymentChoice(_Strict):
     isolation: Isolation = "function"
     """Which functions may share an instance. Systems without isolation levels ignore it."""
     tenants: Tenants | None = None
-    """Who owns the functions: a number of tenants t0, t1, …, assigned to the functions in turn; or
+    """The functions' owners: a number of tenants t0, t1, …, assigned to the functions in turn; or
     function → tenant. A function without a tenant is its own tenant; None: all are."""
     cluster: str | None = None
     """Nodes, each with these devices: ``local:N`` for N nodes on this machine, or a Ray cluster's

@@ -71,7 +71,7 @@ class Function(_Frozen):
     adapter: Path | None = None
     slo_ttft_s: PositiveFloat = 2.5
     tenant: Name | None = None
-    """Who owns the function; None: the function is its own tenant."""
+    """The function's owner; None: the function is its own tenant."""
 
     @property
     def adapter_id(self) -> str:

@@ -153,8 +153,9 @@ def _grouped(level: str, groups: Mapping[str, tuple[str, ...]]) -> str:
         return f"isolation level {level}: no two functions share an instance"
     more = f" and {len(shared) - _MOST_GROUPS} more" if len(shared) > _MOST_GROUPS else ""
     alone = len(groups) - len(shared)
-    others = f"; {alone} functions share with no other" if alone else ""
-    return f"isolation level {level}: shared by {', '.join(shared[:_MOST_GROUPS])}{more}{others}"
+    others = f"; functions that share with no other: {alone}" if alone else ""
+    named = ", ".join(shared[:_MOST_GROUPS])
+    return f"isolation level {level}: instances are shared within {named}{more}{others}"
 
 
 def _greeting(url: str, models: tuple[str, ...], asked: bool) -> str:

@@ -86,6 +86,12 @@ def test_cells_that_differ_in_more_than_system_and_load_are_refused(run: Run) ->
         at_attainment(cells, 0.9)
 
 
+def test_cells_of_one_label_at_two_isolation_levels_are_refused(run: Run) -> None:
+    cells = [point(run, "a", 1 + at, 1, 1, isolation=("function", "tenant")[at]) for at in (0, 1)]
+    with pytest.raises(HarnessError, match=r"^system\.isolation: 'function' in .* and 'tenant'"):
+        at_attainment(cells, 0.9)
+
+
 def test_the_command_says_it_as_a_table_and_as_json(run: Run) -> None:
     for rps, got in ((1, 1.0), (2, 0.5)):
         point(run, "a", rps, got, 1)

@@ -23,7 +23,9 @@ import yaml
 from harness.cells.plan import plan_cells
 from harness.cli import build
 from harness.commands.run import _choose
+from harness.experiment import load
 from harness.reference_server import running_reference_server
+from paper_figures.style import SYSTEMS
 from systems.access import AccessTokens
 from systems.openai_endpoint import Options
 from systems.registry import system_names
@@ -175,6 +177,16 @@ def test_every_run_of_every_page_is_an_experiment_of_what_there_is(command: str)
             assert Options.model_validate(each.options).url == "http://host:8000"
     for plan in {(cell.workload.name, cell.seed): cell for cell in plan_cells(chosen)}.values():
         assert len(catalogue.load(plan.workload.name, seed=plan.seed, **plan.workload.overrides))
+
+
+def test_the_systems_of_the_readme_are_chosen_at_every_isolation_level() -> None:
+    (example,) = re.findall(
+        r"```yaml\n(.*?)```", section("Isolation levels and tenants"), re.DOTALL
+    )
+    chosen = load("quickstart", {**yaml.safe_load(example), "baseline": None}).systems
+    assert {each.name for each in chosen} == {"serverless-lora"}
+    assert [each.isolation for each in chosen] == [None, "tenant", "backbone"]
+    assert {each.label for each in chosen} <= set(SYSTEMS), "the figures have a look for each"
 
 
 def test_modules_and_targets_that_pages_name_are_there() -> None:

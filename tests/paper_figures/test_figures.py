@@ -15,7 +15,7 @@ import pytest
 
 from harness.commands.figures import figures
 from harness.errors import HarnessError
-from harness.records import new_run, open_run
+from harness.records import new_run, open_run, read_cell
 from harness.records.segments import rows as rows_of
 from harness.records.segments import segments
 from paper_figures import (
@@ -28,6 +28,7 @@ from paper_figures import (
 )
 from paper_figures.published import belongs
 from paper_figures.registry import drawings, sources
+from paper_figures.style import ABLATIONS, look
 from paper_figures.sweep import open_sweep
 from paper_figures.ttft_distribution import _curve
 from tests.harness.made import MS, made_cell, made_run, tables
@@ -249,3 +250,18 @@ def test_only_what_is_not_beaten_in_both_is_joined(tmp_path: Path) -> None:
         front = rows[rows["undominated"]].sort_values("ttft_s")
         assert front["cost_usd"].is_monotonic_decreasing
         assert len(front) >= 1
+
+
+def test_labels_of_isolation_levels_are_systems_and_no_ablations() -> None:
+    labels = {"serverless-lora", "serverless-lora-tenant", "serverless-lora-backbone"}
+    assert len({look(label) for label in labels}) == 3
+    assert not labels & set(ABLATIONS)
+    assert len(ABLATIONS) == 4
+    assert look("mine") == ("mine", *look("mine")[1:])
+
+
+def test_a_system_at_another_level_is_no_condition_of_the_paper() -> None:
+    cell = read_cell(next((REFERENCE / "evaluation").glob("serverless-lora/*/*")))
+    assert belongs([cell])
+    shared = cell.manifest.model_copy(update={"isolation": "tenant"})
+    assert not belongs([replace(cell, manifest=shared)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,14 @@ def test_naming_a_broken_one_says_why_and_an_unknown_one_lists_the_known() -> No
         system_class("raises")
     with pytest.raises(UnknownSystemError, match=r"known: .*serverless-lora"):
         system_class("nothing")
+
+
+@pytest.mark.parametrize("name", ["serverless-lora", "multi-lora"])
+def test_a_system_is_shown_with_its_isolation_levels_and_what_each_promises(name: str) -> None:
+    done = CliRunner().invoke(app, ["show", name, "--json"], catch_exceptions=False)
+    levels = json.loads(done.stdout)["isolation_levels"]
+    assert list(levels) == list(system_class(name).isolation_levels)
+    shown = CliRunner().invoke(app, ["show", name], catch_exceptions=False).stdout
+    for level, promise in levels.items():
+        assert re.search(rf"^ *isolation: {level} +{re.escape(promise)}$", shown, re.MULTILINE)
+    assert ("isolation: function" in shown) == bool(levels)

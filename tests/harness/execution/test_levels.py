@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from harness.commands.compare import _declared
 from harness.compare import Comparison, compare, factor
 from harness.errors import HarnessError
 from harness.execution.cell_runner import CellRunner
@@ -102,6 +103,14 @@ def test_labels_are_the_levels_of_a_comparison(cells: dict[str, Cell]) -> None:
     found = compare(serverless, "by-tenant")
     assert levels(found) == {"serverless-lora", "by-tenant", "instainfer"}
     assert comparison_table(list(cells.values()), "by-tenant").renderables
+
+
+def test_the_last_system_that_is_compared_is_the_baseline_by_its_label(run: Run) -> None:
+    experiment = {**run.experiment, "baseline": None}
+    assert _declared([experiment], {"by-tenant", "serverless-lora"}) == "by-tenant"
+    assert _declared([{**experiment, "baseline": "serverless-lora"}], {"by-tenant"}) == "by-tenant"
+    before_labels = {"systems": [{"name": "vllm"}]}
+    assert _declared([before_labels], {"vllm"}) == "vllm"
 
 
 def test_one_label_at_two_levels_is_two_systems(make: Callable[..., Run]) -> None:

@@ -1,0 +1,39 @@
+"""``slbench serve``: tenants and isolation levels, as they are given and as it tells them."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from harness.cli import build
+from harness.commands.serve import _grouped, _tenants
+from harness.errors import HarnessError
+from systems.errors import DeploymentError
+
+
+@pytest.mark.parametrize("level", [["--isolation", "tenant"], ["--set", "isolation=tenant"]])
+def test_a_system_without_levels_refuses_one_before_models_are_made(level: list[str]) -> None:
+    command = ["serve", "multi-lora", "--backbone", "/nowhere", *level]
+    with pytest.raises(DeploymentError, match="isolation tenant: system multi-lora") as refused:
+        CliRunner().invoke(build(["serve"]), command, catch_exceptions=False)
+    assert "\n" not in str(refused.value)
+
+
+def test_tenants_are_given_by_function() -> None:
+    assert _tenants(["f0=acme", "f1=acme"]) == {"f0": "acme", "f1": "acme"}
+    assert _tenants(None) is None
+    for wrong in ("f0", "f0=", "=acme"):
+        with pytest.raises(HarnessError, match="such as f0=acme"):
+            _tenants([wrong])
+
+
+def test_the_start_up_output_says_which_functions_share_instances() -> None:
+    alone = {f"f{index}": (f"f{index}",) for index in range(3)}
+    assert "no two functions share an instance" in _grouped("function", alone)
+    some = {"acme@tiny": ("f0", "f1"), "f2": ("f2",)}
+    assert _grouped("tenant", some) == (
+        "isolation level tenant: instances are shared within acme@tiny (2 functions);"
+        " functions that share with no other: 1"
+    )
+    many = {f"t{index}@tiny": ("f", "g") for index in range(1000)}
+    assert "t3@tiny (2 functions) and 996 more" in _grouped("tenant", many)
