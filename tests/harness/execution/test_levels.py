@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -121,6 +122,15 @@ def test_one_label_at_two_levels_is_two_systems(make: Callable[..., Run]) -> Non
     assert levels(compare(cells, None, factor("isolation"))) == {"function", "backbone"}
     with pytest.raises(HarnessError, match=r"system\.isolation: 'function' in .* and 'backbone'"):
         compare(cells, None, factor("workload"))
+
+
+def test_a_cell_from_before_levels_is_not_pooled_with_one_at_a_level(
+    cells: dict[str, Cell],
+) -> None:
+    new = cells["serverless-lora"]
+    old = replace(new, manifest=new.manifest.model_copy(update={"isolation": None}))
+    found = levels(compare([old, new], strict=False))
+    assert found == {"serverless-lora", "serverless-lora, function"}
 
 
 def test_one_label_with_other_tenants_is_not_pooled(
