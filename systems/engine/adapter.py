@@ -17,6 +17,7 @@ from torch import Tensor
 
 from systems.errors import AdapterError
 
+from .adapter_files import FUSED as FUSED
 from .adapter_files import (
     NOT_FINITE,
     AdapterFiles,
@@ -28,14 +29,6 @@ from .adapter_files import (
 )
 from .config import ModelConfig
 from .dtypes import compute_dtype, torch_dtype
-
-# The targets of each fused projection, in row order.
-FUSED = {
-    "qkv": ("q_proj", "k_proj", "v_proj"),
-    "o": ("o_proj",),
-    "gate_up": ("gate_proj", "up_proj"),
-    "down": ("down_proj",),
-}
 
 
 @dataclass(frozen=True, slots=True)

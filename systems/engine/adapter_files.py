@@ -40,6 +40,14 @@ _KEY = re.compile(
 )
 
 
+FUSED = {
+    "qkv": ("q_proj", "k_proj", "v_proj"),
+    "o": ("o_proj",),
+    "gate_up": ("gate_proj", "up_proj"),
+    "down": ("down_proj",),
+}
+"""The targets of each fused projection, in row order."""
+
 NOT_FINITE = "values that are not finite numbers"
 _LARGEST = {"float32": 3.4028234e38, "bfloat16": 3.3895313e38, "float16": 65504.0}
 

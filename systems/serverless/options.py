@@ -31,6 +31,8 @@ class Options(BaseModel):
     """How long after its last request a container may hold any artifact."""
     container_memory_gib: NonNegativeFloat = 64.0
     """Host memory for containers that hold nothing on a device."""
+    adapter_tier_gib: NonNegativeFloat = 32.0
+    """Live, shared groups: host memory for parsed adapters, least recently used out first."""
     rate: Literal["sliding-window", "exponential"] = "sliding-window"
     rate_window_s: PositiveFloat = 60.0
     """Window of the rate estimator, or its time constant."""

@@ -10,6 +10,8 @@ from systems.runtime.roles import Role
 from systems.runtime.sandbox.confine import confine
 
 from . import instance, messages
+from .adapters import parser
+from .adapters.messages import PARSER_HEARS, PARSER_SAYS
 from .weights import auditor, loader
 
 INSTANCE = Role(
@@ -36,7 +38,15 @@ AUDITOR = Role(
     auditor.main,
     confine,
 )
-TEMPLATE = zygote.role_of(__name__, INSTANCE, LOADER, AUDITOR)
+PARSER = Role(
+    "parser",
+    __name__,
+    PARSER_SAYS,
+    PARSER_HEARS,
+    parser.main,
+    parser.shut_in,
+)
+TEMPLATE = zygote.role_of(__name__, INSTANCE, LOADER, AUDITOR, PARSER)
 
 if __name__ == "__main__":
-    process.main(INSTANCE, LOADER, AUDITOR, TEMPLATE)
+    process.main(INSTANCE, LOADER, AUDITOR, PARSER, TEMPLATE)

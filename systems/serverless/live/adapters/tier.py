@@ -1,0 +1,131 @@
+"""The host tier of a node's adapters: packed, in sealed memory files.
+
+Each adapter is parsed at its first use by a process of its own (:mod:`.parser`). Later uses get the
+same memory file, from which an instance copies it into a place.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from systems.runtime.children import Child
+
+from .messages import ParseAdapter
+from .parsing import OnFailed, Parsing, Start
+
+MOST_PARSERS = 4
+"""Parsers of a node at the same time; other functions wait."""
+_MOST_OF_A_REASON = 500
+
+OnReady = Callable[[int, int], None]
+"""Takes the descriptor of a sealed memory file and its size in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    fd: int
+    nbytes: int
+
+
+class AdapterTier:
+    """Keeps up to ``limit_bytes`` of packed adapters, least recently used out first; those being
+    parsed are not counted. ``request`` returns what a parser of a function's adapter is told;
+    ``start`` starts a parser."""
+
+    def __init__(
+        self, request: Callable[[str], ParseAdapter], start: Start, limit_bytes: int
+    ) -> None:
+        self._request, self._start, self._limit_bytes = request, start, limit_bytes
+        self._packed: OrderedDict[str, _Packed] = OrderedDict()
+        self._parsing: dict[str, Parsing] = {}
+        self._queued: deque[str] = deque()
+        self._waiting: dict[str, list[tuple[OnReady, OnFailed]]] = {}
+
+    @property
+    def adapters(self) -> int:
+        """The number of adapters that are held."""
+        return len(self._packed)
+
+    @property
+    def nbytes(self) -> int:
+        """The host memory of adapters that are held or being parsed."""
+        return self._packed_bytes + sum(each.nbytes for each in self._parsing.values())
+
+    @property
+    def children(self) -> list[Child]:
+        """Parsers, which must give signs of life."""
+        return [each.child for each in self._parsing.values()]
+
+    def get(self, function: str, on_ready: OnReady, on_failed: OnFailed) -> None:
+        """Call ``on_ready`` with the adapter of ``function``, at once if it is held, else when it
+        is parsed; or ``on_failed`` with a line that names the function. The descriptor is valid
+        during the call only: send it or duplicate it there."""
+        held = self._packed.get(function)
+        if held is not None:
+            self._packed.move_to_end(function)
+            on_ready(held.fd, held.nbytes)
+        elif function in self._waiting:
+            self._waiting[function].append((on_ready, on_failed))
+        else:
+            self._waiting[function] = [(on_ready, on_failed)]
+            self._queued.append(function)
+            self._start_parsers()
+
+    def close(self) -> None:
+        """End all parsers and close all descriptors; call nobody back."""
+        self._queued.clear()
+        self._waiting.clear()
+        for parsing in self._parsing.values():
+            parsing.cancel()
+        self._parsing.clear()
+        self._limit_bytes = 0
+        self._evict()
+
+    def _start_parsers(self) -> None:
+        while self._queued and len(self._parsing) < MOST_PARSERS:
+            function = self._queued.popleft()
+            on_parsed = partial(self._parsed, function)
+            on_failed = partial(self._failed, function)
+            try:
+                parsing = Parsing(self._request(function), self._start, on_parsed, on_failed)
+            except OSError as error:
+                self._tell_failed(function, f"no parser can be started: {error}")
+            else:
+                self._parsing[function] = parsing
+
+    def _parsed(self, function: str, fd: int) -> None:
+        packed = _Packed(fd, self._parsing.pop(function).nbytes)
+        self._packed[function] = packed
+        for on_ready, _ in self._waiting.pop(function):
+            on_ready(packed.fd, packed.nbytes)
+        self._evict()
+        self._start_parsers()
+
+    def _failed(self, function: str, reason: str) -> None:
+        del self._parsing[function]
+        self._tell_failed(function, reason)
+        self._start_parsers()
+
+    def _tell_failed(self, function: str, reason: str) -> None:
+        line = f"{function}: its adapter cannot be used: {_in_a_line(reason)}"
+        for _, on_failed in self._waiting.pop(function):
+            on_failed(line)
+
+    def _evict(self) -> None:
+        while self._packed and self._packed_bytes > self._limit_bytes:
+            _, packed = self._packed.popitem(last=False)
+            os.close(packed.fd)
+
+    @property
+    def _packed_bytes(self) -> int:
+        return sum(each.nbytes for each in self._packed.values())
+
+
+def _in_a_line(reason: str) -> str:
+    """Return printable text in one line, shortened: a parser may have been taken over."""
+    words = "".join(each if each.isprintable() else " " for each in reason).split()
+    return " ".join(words)[:_MOST_OF_A_REASON]
