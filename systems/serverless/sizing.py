@@ -6,10 +6,11 @@ its profile.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from systems.engine.cuda.buckets import slot_bytes
+from systems.grouping import groups
 from systems.interface import Deployment, Function, Limits
 
 from .core.artifacts import Artifact
@@ -65,9 +66,10 @@ def make_cluster_spec(
 ) -> ClusterSpec:
     """Build the cluster spec. ``backbones``: bytes of the weights by name; ``forks``: whether
     instances are forked from a template."""
+    members_of = groups(functions, deployment.isolation)
     made = {
         name: _group(name, members, functions, machine, deployment.limits, options)
-        for name, members in _groups(functions).items()
+        for name, members in members_of.items()
     }
     return ClusterSpec(
         backbones={name: BackboneSpec(name, size) for name, size in backbones.items()},
@@ -76,7 +78,7 @@ def make_cluster_spec(
             member.id: FunctionSpec(
                 member.id, name, round(member.slo_ttft_s * 1e9), functions[member].adapter_bytes
             )
-            for name, members in _groups(functions).items()
+            for name, members in members_of.items()
             for member in members
         },
         devices={
@@ -87,10 +89,6 @@ def make_cluster_spec(
         },
         settings=_settings(deployment, options, machine, made, forks=forks),
     )
-
-
-def _groups(functions: Iterable[Function]) -> Mapping[str, tuple[Function, ...]]:
-    return {function.id: (function,) for function in functions}
 
 
 def _group(
@@ -104,8 +102,11 @@ def _group(
     """Build the spec of a group. All its functions have one backbone, so the sizes of the first
     hold for all, except that a place takes the largest adapter."""
     size, shared = functions[members[0]], len(members) > 1
-    adapter_bytes = max(functions[member].adapter_bytes for member in members)
-    places = min(options.adapter_places, len(members)) if shared else 0
+    adapters = [
+        size.adapter_bytes for member in members if (size := functions[member]).adapter_bytes
+    ]
+    adapter_bytes = max(adapters, default=0)
+    places = max(1, min(options.adapter_places, len(adapters))) if shared else 0
     slot = slot_bytes(size.kv_bytes_per_token, limits.max_context_tokens)
     return GroupSpec(
         id=name,
@@ -130,12 +131,12 @@ def _settings(
     deployment: Deployment,
     options: Options,
     machine: MachineSize,
-    groups: Mapping[str, GroupSpec],
+    made: Mapping[str, GroupSpec],
     *,
     forks: bool,
 ) -> Settings:
     limits = deployment.limits
-    prewarmed_bytes = options.prewarmed_bytes(groups) if deployment.devices[0].kind == "cuda" else 0
+    prewarmed_bytes = options.prewarmed_bytes(made) if deployment.devices[0].kind == "cuda" else 0
     return Settings(
         max_context_tokens=limits.max_context_tokens,
         keep_alive_ns=round(limits.keep_alive_s * 1e9),

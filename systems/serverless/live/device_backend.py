@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from systems.engine.adapter_files import Stamps
     from systems.engine.batching import Batching
     from systems.engine.checkpoint import BackboneLayout
+    from systems.engine.cross import CrossEngine
+    from systems.engine.cuda.cross import CudaCrossEngine
     from systems.engine.cuda.engine import CudaEngine
     from systems.engine.cuda.slot import AdapterSlot
+    from systems.engine.packed import SlotShape as PackedShape
     from systems.engine.weights import BackboneWeights
 
 
@@ -37,6 +40,8 @@ class DeviceBackend:
     engine: Callable[[Configure, BackboneLayout, BackboneWeights, Any], Batching]
     """Returns an engine that is ready to serve; :meth:`Batching.prepare` does the rest of what
     first requests need."""
+    cross_engine: Callable[[Configure, BackboneLayout, BackboneWeights], Any]
+    """Returns an engine with places for adapters, which ``hold`` and ``drop`` fill and free."""
     adapt: Callable[[Any, Any], bool]
     """Replaces the adapter of a running engine; returns whether that is possible."""
     give_back: Callable[[], None]
@@ -69,21 +74,46 @@ def _adapter_on_cpu(folder: Path, layout: BackboneLayout, stamps: Stamps) -> Ada
 def _engine_on_cpu(
     config: Configure, layout: BackboneLayout, weights: BackboneWeights, adapter: Any
 ) -> Batching:
-    """Build the engine; a first parallel operation starts the math library's threads."""
-    import torch
-
     from systems.engine.engine import Engine
 
-    torch.set_num_threads(config.threads)
+    _start_threads(config.threads)
+    return Engine(layout.config, weights, adapter, **_limits(config))
+
+
+def _start_threads(threads: int) -> None:
+    """Let a first parallel operation start the math library's threads."""
+    import torch
+
+    torch.set_num_threads(threads)
     square = torch.ones(256, 256)
     torch.mm(square, square)
-    return Engine(
-        layout.config,
-        weights,
-        adapter,
-        max_batch_size=config.max_batch_size,
-        max_context_tokens=config.max_context_tokens,
-    )
+
+
+def _limits(config: Configure) -> dict[str, int]:
+    return {
+        "max_batch_size": config.max_batch_size,
+        "max_context_tokens": config.max_context_tokens,
+    }
+
+
+def _shape(config: Configure, layout: BackboneLayout, device: str) -> PackedShape:
+    """Return the shape of the places of an instance that has some."""
+    from systems.engine.dtypes import compute_dtype, torch_dtype
+    from systems.engine.packed import SlotShape as PackedShape
+
+    assert config.slot is not None, "places have a shape"
+    dtype = torch_dtype(compute_dtype(layout.dtype, device))
+    return PackedShape.of(layout.config, config.slot.rank, config.slot.targets, dtype)
+
+
+def _cross_engine_on_cpu(
+    config: Configure, layout: BackboneLayout, weights: BackboneWeights
+) -> CrossEngine:
+    from systems.engine.cross import CrossEngine
+
+    _start_threads(config.threads)
+    shape = _shape(config, layout, "cpu")
+    return CrossEngine(layout.config, weights, shape, config.places, **_limits(config))
 
 
 def _weights_on_cuda(
@@ -141,6 +171,18 @@ def _engine_on_cuda(
     return engine
 
 
+def _cross_engine_on_cuda(
+    config: Configure, layout: BackboneLayout, weights: BackboneWeights
+) -> CudaCrossEngine:
+    from systems.engine.cuda.cross import CudaCrossEngine
+    from systems.engine.cuda.table import AdapterTable
+
+    table = AdapterTable(_shape(config, layout, "cuda"), config.places, "cuda")
+    engine = CudaCrossEngine(layout.config, weights, table, **_limits(config))
+    engine.prepare()
+    return engine
+
+
 def _adapt_on_cuda(engine: CudaEngine, adapter: StoredAdapter | None) -> bool:
     """Graphs record the slot's address, so an adapter of the slot's shape only has to be copied."""
     from systems.engine.cuda.slot import AdapterSlot
@@ -182,6 +224,7 @@ BACKENDS: Mapping[str, DeviceBackend] = {
         _weights_on_cpu,
         _adapter_on_cpu,
         _engine_on_cpu,
+        _cross_engine_on_cpu,
         adapt=lambda engine, adapter: False,  # noqa: ARG005
         give_back=lambda: None,
     ),
@@ -189,6 +232,7 @@ BACKENDS: Mapping[str, DeviceBackend] = {
         _weights_on_cuda,
         _adapter_on_cuda,
         _engine_on_cuda,
+        _cross_engine_on_cuda,
         _adapt_on_cuda,
         _empty_cache,
         start_cuda,

@@ -1,4 +1,4 @@
-"""The process of one function: loads artifacts, prefills batches and decodes running requests.
+"""The process of a group: loads artifacts, prefills batches and decodes running requests.
 
 It polls its channel between two steps, so a new batch waits for at most one decode step. When idle
 it prepares its engine for later requests in small steps. It returns token ids; the gateway converts
@@ -33,6 +33,7 @@ from systems.runtime.sandbox import confine
 from ..core.artifacts import Artifact
 from . import device_backend
 from . import messages as m
+from .adapters import memory_file
 from .weights.handle import SharedWeightsHandle
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Instance:
         self._weights: BackboneWeights | None = None
         self._adapter: Any = None  # in the form that its device backend takes
         self._engine: Batching | None = None
+        self._cross: Any = None
+        """The engine, if it has places for adapters."""
         self._arrived: dict[int, GenerationRequest] = {}
         self._batches: deque[tuple[int, Sequence[int]]] = deque()
         self._unprepared = False
@@ -69,6 +72,8 @@ class Instance:
             m.Configure: self._configure,
             m.LoadArtifact: self._load,
             m.OffloadArtifacts: self._offload,
+            m.HoldAdapter: self._hold,
+            m.DropAdapter: self._drop,
             Request: self._request,
             m.RunBatch: self._run,
             Cancel: self._cancel,
@@ -176,19 +181,44 @@ class Instance:
     def _load_kernels(self, message: m.LoadArtifact, fds: list[int]) -> None:  # noqa: ARG002
         """Build the engine and prepare all that the first request would otherwise wait for."""
         assert self._weights is not None, "artifacts are loaded in order of precedence"
-        if self._engine is not None and self._place.adapt(self._engine, self._adapter):
-            return
-        self._engine = self._place.engine(self._config, self._layout, self._weights, self._adapter)
-        self._unprepared = True
+        config = self._config
+        if config.places:
+            if self._cross is None:  # a prewarmed process has one
+                self._cross = self._place.cross_engine(config, self._layout, self._weights)
+                self._engine, self._unprepared = self._cross, True
+        elif self._engine is None or not self._place.adapt(self._engine, self._adapter):
+            self._engine = self._place.engine(config, self._layout, self._weights, self._adapter)
+            self._unprepared = True
 
     def _offload(self, message: m.OffloadArtifacts, fds: list[int]) -> None:  # noqa: ARG002
         """Release artifacts. Dropping the last reference frees their memory: the engine's slabs,
         the adapter's tensors, the mapping of the backbone."""
         for artifact in set(message.artifacts) - self._place.in_container:
-            setattr(self, _HELD_AS[artifact], None)
+            for held in _HELD_AS[artifact]:
+                setattr(self, held, None)
         gc.collect()
         self._place.give_back()
         self._channel.send(m.Offloaded())
+
+    # -- adapters in places ----------------------------------------------------------------
+
+    def _hold(self, message: m.HoldAdapter, fds: list[int]) -> None:
+        """Put an adapter into a place. Its parser has checked its values."""
+        import torch
+
+        try:
+            mapping = memory_file.map_sealed(fds[0], message.nbytes)
+            self._cross.hold(message.function, torch.frombuffer(mapping, dtype=torch.uint8))
+        except (SystemsError, OSError, ValueError, MemoryError) as error:
+            self._channel.send(Failed(str(error)))
+            self._stopped = True
+        else:
+            self._channel.send(m.AdapterHeld(message.function))
+        finally:
+            close_all(fds)
+
+    def _drop(self, message: m.DropAdapter, fds: list[int]) -> None:  # noqa: ARG002
+        self._cross.drop(message.function)
 
     # -- requests ---------------------------------------------------------------------------
 
@@ -225,9 +255,9 @@ class Instance:
 
 
 _HELD_AS = {
-    Artifact.KERNELS: "_engine",
-    Artifact.ADAPTER: "_adapter",
-    Artifact.BACKBONE: "_weights",
+    Artifact.KERNELS: ("_engine", "_cross"),
+    Artifact.ADAPTER: ("_adapter",),
+    Artifact.BACKBONE: ("_weights",),
 }
 
 

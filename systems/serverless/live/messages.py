@@ -49,18 +49,19 @@ class CopySum(Part, frozen=True):
 
 
 class SlotShape(Part, frozen=True):
-    """Shape of the adapter slot of an engine that is built before its adapter is known."""
+    """Shape of adapter slots of an engine that is built before its adapters are known."""
 
     rank: PositiveCount
     targets: tuple[Name, ...]
 
 
 class Configure(Message, frozen=True):
-    """Tells an instance which function it serves. ``stamps`` identify the adapter's files at
-    deployment; ``memory_bytes`` limits the instance's memory (None: unbounded); ``slot`` is for a
-    prewarmed process, which has no adapter yet."""
+    """Tells an instance which group it serves. ``adapter`` and its ``stamps`` at deployment are of
+    a group of one function; one of several has ``places`` for adapters, which come later.
+    ``memory_bytes`` limits the instance's memory (None: unbounded); ``slot`` is the shape of the
+    places, or of the slot of a prewarmed process, which has no adapter yet."""
 
-    function: Name
+    group: Name
     model_dir: Name
     adapter: Name | None
     stamps: tuple[Stamp, ...]
@@ -70,6 +71,7 @@ class Configure(Message, frozen=True):
     max_batch_size: PositiveCount
     max_context_tokens: PositiveCount
     slot: SlotShape | None = None
+    places: Count = 0
 
 
 class Begin(Message, frozen=True):
@@ -91,6 +93,20 @@ class OffloadArtifacts(Message, frozen=True, tag="offload"):
     artifacts: tuple[Artifact, ...]
 
 
+class HoldAdapter(Message, frozen=True, tag="hold"):
+    """Put the adapter of ``function`` into a free place: packed for the shape of the places, in the
+    sealed memory file of ``nbytes`` sent with the message."""
+
+    function: Name
+    nbytes: PositiveCount
+
+
+class DropAdapter(Message, frozen=True, tag="release"):
+    """Free the place of the adapter of ``function``. None of its requests is running."""
+
+    function: Name
+
+
 class RunBatch(Message, frozen=True, tag="run"):
     """Prefill requests, sent before with ``Request``, as one batch."""
 
@@ -105,6 +121,12 @@ class ArtifactLoaded(Message, frozen=True, tag="loaded"):
     """``artifact`` is loaded."""
 
     artifact: Artifact
+
+
+class AdapterHeld(Message, frozen=True, tag="held"):
+    """The adapter of ``function`` is in a place."""
+
+    function: Name
 
 
 class Offloaded(Message, frozen=True):
@@ -175,9 +197,21 @@ class Summed(Message, frozen=True):
     sum: CopySum
 
 
-INSTANCE_SAYS = Incoming(Started | Failed | Pong | ArtifactLoaded | Offloaded | Progress)
+INSTANCE_SAYS = Incoming(
+    Started | Failed | Pong | ArtifactLoaded | AdapterHeld | Offloaded | Progress
+)
 INSTANCE_HEARS = Incoming(
-    Configure | Begin | LoadArtifact | OffloadArtifacts | Request | RunBatch | Cancel | Ping | Stop,
+    Configure
+    | Begin
+    | LoadArtifact
+    | OffloadArtifacts
+    | HoldAdapter
+    | DropAdapter
+    | Request
+    | RunBatch
+    | Cancel
+    | Ping
+    | Stop,
     descriptors=1,
     most_bytes=MOST_OF_A_MESSAGE,
 )

@@ -23,6 +23,9 @@ from ..core import events as ev
 from ..core.artifacts import Artifact, CopyKey
 from . import messages as m
 from . import roles
+from .adapters.messages import ParseAdapter
+from .adapters.requests import parse_request
+from .adapters.tier import AdapterTier
 from .nodes import Provisioned
 from .plan import Plan
 from .prewarmed import PrewarmedProcesses
@@ -44,6 +47,8 @@ class LiveInstance:
     metered_from: tuple[int, int] | None = None
     """When it was first told to load an artifact of its function, and the processor time that its
     process had used until then. Later processor time counts for the function."""
+    adapters: dict[str, Timeline] = field(default_factory=dict)
+    """By function: the stages of the adapters that it holds in places or waits for."""
     giving_back: frozenset[Artifact] = frozenset()
     stopping: bool = False
     offloading: asyncio.TimerHandle | None = None
@@ -81,6 +86,11 @@ class Node:
         self.copies = self._shared.held
         fork = partial(self._processes.fork, roles.INSTANCE)
         self._prewarmed = PrewarmedProcesses(plan, self.copies, fork, kill)
+        self.adapters = AdapterTier(
+            self._parse_request,
+            partial(self._processes.begin, roles.PARSER),
+            round(plan.options.adapter_tier_gib * 2**30),
+        )
         self.threads: int | None = None
         self._watch = LivenessMonitor(self._children, self._give_up)
         self._on_metered = on_metered
@@ -95,6 +105,8 @@ class Node:
             act.StopInstance: self._stop_instance,
             act.LoadArtifact: self._load_artifact,
             act.OffloadArtifacts: self._offload_artifacts,
+            act.LoadAdapter: self._load_adapter,
+            act.DropAdapter: self._drop_adapter,
             act.LoadBackbone: self._shared.load,
             act.DropBackbone: self._drop_backbone,
         }
@@ -104,6 +116,7 @@ class Node:
     def _children(self) -> list[Child]:
         found = [live.child for live in self.instances.values() if live.child]
         found += self._shared.working
+        found += self.adapters.children
         found += self._prewarmed.children
         template = self._processes.template
         return found if template is None else [*found, template]
@@ -112,6 +125,10 @@ class Node:
         assert isinstance(child, Child)
         child.verdict = reason
         kill(child)
+
+    def _parse_request(self, function: str) -> ParseAdapter:
+        group = self._plan.cluster.group_of(function)
+        return parse_request(self._plan, function, self._plan.places_shape(group.functions))
 
     # -- the template -----------------------------------------------------------------------
 
@@ -176,6 +193,10 @@ class Node:
                 self._post(ev.ArtifactLoaded(instance.id, artifact))
                 if artifact is Artifact.KERNELS:
                     self._refill_prewarmed(instance)
+            case m.AdapterHeld(function=function):
+                if function in instance.adapters:
+                    instance.adapters[function].end(Stage.ADAPTER, now)
+                    self._post(ev.AdapterLoaded(instance.id, function))
             case m.Offloaded():
                 instance.offloaded()
                 self._offloaded(instance)
@@ -250,10 +271,49 @@ class Node:
         told = m.LoadArtifact(action.artifact, layout, weights_handle.handle)
         instance.child.channel.send(told, weights_handle.fds)
 
+    # -- adapters in places -----------------------------------------------------------------
+
+    def _load_adapter(self, action: act.LoadAdapter) -> None:
+        """Hand the adapter to the instance as soon as the host tier has it."""
+        live = self.instances.get(action.instance)
+        if live is not None:
+            timeline = live.adapters[action.function] = Timeline.empty()
+            timeline.begin(Stage.ADAPTER, time.monotonic_ns())
+            wanted = partial(self._still_wanted, live, action.function, timeline)
+            self.adapters.get(
+                action.function,
+                partial(self._hand_over, live, action.function, wanted),
+                partial(self._adapter_failed, live, action.function, wanted),
+            )
+
+    def _still_wanted(self, live: LiveInstance, function: str, timeline: Timeline) -> bool:
+        """Return whether the instance still waits for the adapter, and this is its last request."""
+        there = self.instances.get(live.id) is live
+        return there and live.adapters.get(function) is timeline
+
+    def _hand_over(
+        self, live: LiveInstance, function: str, wanted: Callable[[], bool], fd: int, nbytes: int
+    ) -> None:
+        if wanted() and live.child is not None:
+            live.child.channel.send(m.HoldAdapter(function, nbytes), [fd])
+
+    def _adapter_failed(
+        self, live: LiveInstance, function: str, wanted: Callable[[], bool], reason: str
+    ) -> None:
+        if wanted():
+            del live.adapters[function]
+            self._post(ev.AdapterFailed(live.id, function, reason))
+
+    def _drop_adapter(self, action: act.DropAdapter) -> None:
+        live = self.instances.get(action.instance)
+        if live is not None and live.adapters.pop(action.function, None) is not None:
+            self.send(action.instance, m.DropAdapter(action.function))
+
     def _offload_artifacts(self, action: act.OffloadArtifacts) -> None:
         self.send(action.instance, m.OffloadArtifacts(tuple(action.artifacts)))
         live = self.instances.get(action.instance)
         if live is not None:
+            live.adapters.clear()
             live.giving_back = frozenset(action.artifacts)
             grace_s = self._plan.options.release_grace_s
             live.offloading = asyncio.get_running_loop().call_later(grace_s, self._overdue, live)
@@ -270,8 +330,9 @@ class Node:
         if live is not None and live.child is not None:
             live.child.channel.send(message)
 
-    def provisioned(self, instance: int) -> Provisioned:
-        """Return the stages of the template, the shared copy and the instance itself."""
+    def provisioned(self, instance: int, function: str | None = None) -> Provisioned:
+        """Return the stages of the template, the shared copy, the instance itself and, in a place
+        of it, the adapter of ``function``."""
         live = self.instances.get(instance)
         if live is None:
             return Provisioned()
@@ -280,6 +341,7 @@ class Node:
             *self._processes.template_timeline.spans,
             *(copy.timeline.spans if copy else ()),
             *live.timeline.spans,
+            *(live.adapters[function].spans if function in live.adapters else ()),
         )
         return Provisioned(spans, live.timeline.ended_ns(Stage.WARMING))
 
@@ -298,6 +360,8 @@ class Node:
             self._meter(live)
         children = [live.child for live in self.instances.values() if live.child]
         children += self._shared.children
+        children += self.adapters.children
+        self.adapters.close()
         children += self._processes.forked
         if self._processes.template is not None:
             children.append(self._processes.template)

@@ -31,7 +31,8 @@ class AnyNode(Protocol):
     def send(self, instance: int, message: Message) -> None:
         """Send a message to an instance; drop it if the instance has ended."""
 
-    def provisioned(self, instance: int) -> Provisioned: ...
+    def provisioned(self, instance: int, function: str | None = None) -> Provisioned:
+        """Return the stages of ``instance`` that a request of ``function`` may have waited for."""
 
     async def close(self) -> None:
         """End every process of the node."""

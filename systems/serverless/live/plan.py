@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from systems.engine.adapter_files import AdapterFiles, inspect_adapter
 from systems.engine.checkpoint import BackboneLayout, plan_layout
+from systems.engine.dtypes import compute_dtype
+from systems.engine.packed_size import packed_bytes
 from systems.errors import DeploymentError
+from systems.grouping import groups
 from systems.interface import Deployment, Function
 from systems.runtime.sandbox import confine
 
@@ -46,22 +49,27 @@ class Plan:
     def layout(self, backbone: str) -> str:
         return self.layouts[backbone].to_json()
 
-    def configuration(self, function_id: str, slot: SlotShape | None = None) -> Configure:
-        """Return the first message to an instance of the function."""
-        function = self.functions[function_id]
-        limits = self.deployment.limits
+    def configuration(self, group_id: str) -> Configure:
+        """Return the first message to an instance of the group."""
+        group = self.cluster.groups[group_id]
+        files = self.adapters.get(group.function) if group.function else None
         return Configure(
-            function=function.id,
-            model_dir=str(self.model_dir(function.backbone)),
-            adapter=str(function.adapter) if function.adapter else None,
-            stamps=self.adapters[function_id].stamps if function.adapter else (),
+            group=group.id,
+            model_dir=str(self.model_dir(group.backbone)),
+            adapter=str(self.functions[group.functions[0]].adapter) if files else None,
+            stamps=files.stamps if files else (),
             device=self.device,
             threads=self.threads,
             memory_bytes=max(each.memory_bytes for each in self.deployment.devices),
-            max_batch_size=limits.max_batch_size,
-            max_context_tokens=limits.max_context_tokens,
-            slot=slot,
+            max_batch_size=group.batch_limit,
+            max_context_tokens=self.deployment.limits.max_context_tokens,
+            slot=self.places_shape(group.functions) if group.places else None,
+            places=group.places,
         )
+
+    def places_shape(self, functions: Iterable[str]) -> SlotShape:
+        """Return the shape of places that any adapter of ``functions`` fits."""
+        return _places_shape(self.adapters[each] for each in functions if each in self.adapters)
 
 
 def make_plan(deployment: Deployment, *, forks: bool) -> Plan:
@@ -86,6 +94,12 @@ def make_plan(deployment: Deployment, *, forks: bool) -> Plan:
     return Plan(deployment, options, layouts, adapters, functions, cluster)
 
 
+def _places_shape(adapters: Iterable[AdapterFiles]) -> SlotShape:
+    found = list(adapters)
+    targets = {target for files in found for target in files.targets} or {"q_proj"}
+    return SlotShape(max((files.rank for files in found), default=1), tuple(sorted(targets)))
+
+
 def without_devices(plan: Plan) -> Plan:
     """Return the plan for a platform whose nodes provide the devices."""
     return replace(plan, cluster=replace(plan.cluster, devices={}))
@@ -100,11 +114,27 @@ def _world(
     forks: bool,
 ) -> ClusterSpec:
     kind = deployment.devices[0].kind
+    shared = {
+        member.id: _places_shape(adapters[each.id] for each in members if each.id in adapters)
+        for members in groups(functions.values(), deployment.isolation).values()
+        for member in members
+        if len(members) > 1
+    }
+
+    def adapter_bytes(function: Function) -> int:
+        layout, files = layouts[function.backbone], adapters.get(function.id)
+        if files is None:
+            return 0
+        if function.id in shared:
+            dtype = compute_dtype(layout.dtype, kind)
+            shape = shared[function.id]
+            return packed_bytes(layout.config, shape.rank, shape.targets, dtype)
+        return files.nbytes(layout.dtype)
 
     def size(function: Function) -> FunctionSize:
-        layout, adapter = layouts[function.backbone], adapters.get(function.id)
+        layout = layouts[function.backbone]
         return FunctionSize(
-            adapter_bytes=adapter.nbytes(layout.dtype) if adapter else 0,
+            adapter_bytes=adapter_bytes(function),
             kv_bytes_per_token=layout.config.kv_bytes_per_token(layout.dtype, kind),
         )
 

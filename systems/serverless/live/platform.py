@@ -107,16 +107,24 @@ class Platform(PlatformBase):
         self._begin_activity(action.instance, node.threads if node else None)
         if node is None:
             return
-        spans, up_ns = node.provisioned(action.instance)
         for request in action.requests:
             call = self._calls[request]
+            spans, up_ns = node.provisioned(action.instance, call.function)
             call.instance = action.instance
             call.placed_ns = time.monotonic_ns()
             call.batch_size = len(action.requests)
             call.provisioning = spans
             call.started_for_it = up_ns > call.received_ns
-            node.send(action.instance, Request(call.fields()))
+            node.send(action.instance, Request(call.fields(self._adapter_in_place(call))))
         node.send(action.instance, RunBatch(action.batch, action.requests))
+
+    def _adapter_in_place(self, call: Call) -> str | None:
+        """Return the name of the adapter that the call uses, of several that its instance holds."""
+        cluster = self.plan.cluster
+        in_place = cluster.group_of(call.function).places and (
+            cluster.functions[call.function].adapter_bytes
+        )
+        return call.function if in_place else None
 
     def _cancel(self, action: act.CancelRequest) -> None:
         node = self._node_of(action.instance)

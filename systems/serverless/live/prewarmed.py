@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from systems.interface import Stage
 from systems.runtime.children import Child
 from systems.runtime.incoming import BadMessageError
@@ -24,7 +26,7 @@ from systems.runtime.stages import Timeline
 
 from ..core.artifacts import Artifact, CopyKey
 from ..core.warm_pool import WarmPool
-from .messages import ArtifactLoaded, LoadArtifact, SlotShape
+from .messages import ArtifactLoaded, Configure, LoadArtifact, SlotShape
 from .plan import Plan
 from .weights.handle import SharedWeightsHandle
 
@@ -124,9 +126,8 @@ class PrewarmedProcesses:
             )
         except OSError:
             return None  # the next instance starts without a prewarmed process
-        shape = slot_shape(self._plan, key.backbone)
         channel = prewarmed_process.child.channel
-        channel.send(self._plan.configuration(key.backbone, shape))
+        channel.send(configuration(self._plan, key.backbone))
         for artifact in _LOADS:
             backbone = artifact is Artifact.BACKBONE
             weights_handle = self._copies[key].weights_handle if backbone else SharedWeightsHandle()
@@ -139,6 +140,16 @@ class PrewarmedProcesses:
         prewarmed_process.says(message, fds)
         if prewarmed_process.ready and not was_ready:
             self._pool.became_ready(prewarmed_process)
+
+
+def configuration(plan: Plan, backbone: str) -> Configure:
+    """Return the first message to a prewarmed process: as for an instance of the backbone's largest
+    group, but without an adapter."""
+    groups = [group for group in plan.cluster.groups.values() if group.backbone == backbone]
+    largest = max(groups, key=lambda group: (group.places, group.batch_limit))
+    told = plan.configuration(largest.id)
+    slot = told.slot if largest.places else slot_shape(plan, backbone)
+    return replace(told, group=backbone, adapter=None, stamps=(), slot=slot)
 
 
 def slot_shape(plan: Plan, backbone: str) -> SlotShape | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from systems.engine.adapter_files import FUSED, target_shapes
-from systems.engine.config import ModelConfig
-from systems.engine.dtypes import ITEMSIZE, compute_dtype
+from systems.engine.dtypes import compute_dtype
+from systems.engine.packed_size import packed_bytes
 
 from ..messages import SlotShape
 from ..plan import Plan
@@ -17,7 +16,7 @@ def parse_request(plan: Plan, function_id: str, shape: SlotShape) -> ParseAdapte
     layout = plan.layouts[plan.functions[function_id].backbone]
     files = plan.adapters[function_id]
     dtype = compute_dtype(layout.dtype, plan.device)
-    nbytes = packed_bytes(layout.config, shape, dtype)
+    nbytes = packed_bytes(layout.config, shape.rank, shape.targets, dtype)
     return ParseAdapter(
         folder=str(files.path),
         stamps=files.stamps,
@@ -28,13 +27,3 @@ def parse_request(plan: Plan, function_id: str, shape: SlotShape) -> ParseAdapte
         # The packed adapter twice; as float32: the mapped file, what peft loads, and A and B.
         memory_bytes=2 * nbytes + 4 * files.nbytes("float32"),
     )
-
-
-def packed_bytes(config: ModelConfig, shape: SlotShape, dtype: str) -> int:
-    """Return the size of a packed adapter, without torch, which the gateway does not import."""
-    sizes = target_shapes(config)
-    elements = 0
-    for members in FUSED.values():
-        ranks = shape.rank * sum(target in shape.targets for target in members)
-        elements += ranks * (sizes[members[0]][1] + sum(sizes[target][0] for target in members))
-    return config.num_layers * elements * ITEMSIZE[dtype]

@@ -140,7 +140,8 @@ class Agent:
     def _post(self, event: ev.Event) -> None:
         message = msg.of(event)
         if isinstance(message, msg.Settled) and self.node is not None:
-            spans, up_ns = self.node.provisioned(message.instance)
+            function = message.function if isinstance(message, msg.AdapterLoaded) else None
+            spans, up_ns = self.node.provisioned(message.instance, function)
             gone_through = tuple(map(_span, spans))
             message = msgspec.structs.replace(message, spans=gone_through, up_ns=up_ns)
         self.link.send(message)

@@ -53,7 +53,8 @@ class RemoteNode:
         """Handlers of events and tokens; ``ValueError`` for what does not belong to the node."""
         self._link, self._clock = link, clock
         self._post, self._on_tokens = post, on_tokens
-        self._provisioned: dict[int, Provisioned] = {}
+        self._provisioned: dict[int, dict[str | None, Provisioned]] = {}
+        """By instance: its own stages (None), and by function those with its adapter in place."""
         self._instances: set[int] = set()
         self._copies: set[CopyKey] = set()
         self._template = False
@@ -70,8 +71,9 @@ class RemoteNode:
     def send(self, instance: int, message: ProcessMessage) -> None:
         self._link.send(msg.Say(instance, msgspec.json.encode(message)))
 
-    def provisioned(self, instance: int) -> Provisioned:
-        return self._provisioned.get(instance, Provisioned())
+    def provisioned(self, instance: int, function: str | None = None) -> Provisioned:
+        known = self._provisioned.get(instance, {})
+        return known.get(function, known.get(None, Provisioned()))
 
     def _hear_tokens(self, message: msg.Tokens) -> None:
         self.check_instance(message.instance)
@@ -92,8 +94,11 @@ class RemoteNode:
         self._post(event)
 
     def _note(self, message: msg.OfAnInstance) -> None:
-        if isinstance(message, msg.Settled):
-            self._provisioned[message.instance] = self._read(message)
+        if isinstance(message, msg.AdapterLoaded):
+            known = self._provisioned.setdefault(message.instance, {})
+            known[message.function] = self._read(message)
+        elif isinstance(message, msg.Settled):
+            self._provisioned[message.instance] = {None: self._read(message)}
         elif isinstance(message, msg.Ended):
             self._provisioned.pop(message.instance, None)
             self._instances.discard(message.instance)

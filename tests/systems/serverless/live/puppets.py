@@ -178,7 +178,7 @@ class Stage:
     def of(self, function: str) -> Puppet:
         """The puppet of the last instance of ``function``."""
         instances = self.node.instances.values()
-        (child,) = [live.child for live in instances if live.function == function][-1:]
+        (child,) = [live.child for live in instances if live.group == function][-1:]
         return next(puppet for puppet in self.puppets if puppet.child is child)
 
     @property

@@ -65,7 +65,7 @@ def test_what_is_offloaded_is_gone_when_it_is_said_to_be(monkeypatch: pytest.Mon
     adapter: Path = ensure_adapters(tiny, ["f0"], rank=8)["f0"]
     layout = plan_layout(tiny, "float32").to_json()
     configure = Configure(
-        function="f0",
+        group="f0",
         model_dir=str(tiny),
         adapter=str(adapter),
         stamps=stamps_of(adapter),

@@ -85,7 +85,7 @@ def test_words_about_requests_that_wait_leave_the_queue_whole(on_stage: Play) ->
 
 
 def _told_to_run(stage: Stage, function: str) -> bool:
-    there = [live for live in stage.node.instances.values() if live.function == function]
+    there = [live for live in stage.node.instances.values() if live.group == function]
     return bool(there) and bool(stage.of(function).asked("run"))
 
 
