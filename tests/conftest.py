@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from pathlib import Path
 
 from hypothesis import settings
 
@@ -10,6 +12,11 @@ from hypothesis import settings
 # interrupt the processes that they start, so restore the default handler.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Without a GPU, Triton runs kernels in its interpreter. It decides when it is first imported, which
+# any library may do.
+if not Path("/dev/nvidiactl").exists():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 # The duration of an example depends on the load of the machine, so it must not fail a test.
 settings.register_profile("patient", deadline=None)

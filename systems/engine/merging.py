@@ -9,6 +9,7 @@ of the projections that adapters target.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -64,14 +65,17 @@ class Merger:
         self._written.clear()
 
 
-class Merging:
+class Merging(ABC):
     """For engines whose requests name their adapters: which adapter is merged, and which remain to
     be added."""
 
     def __init__(self, weights: BackboneWeights) -> None:
         self._merger = Merger(weights)
         self._merged: str | None = None
-        self._adapters: dict[str, AdapterWeights] = {}
+
+    @abstractmethod
+    def _adapter(self, name: str) -> AdapterWeights:
+        """Return the adapter that is held as ``name``."""
 
     @property
     def merged(self) -> str | None:
@@ -84,18 +88,13 @@ class Merging:
         if adapter is None:
             self._merger.unmerge()
         else:
-            self._merger.merge(self._adapters[adapter])
+            self._merger.merge(self._adapter(adapter))
         self._merged = adapter
 
-    def _keep(self, name: str, adapter: AdapterWeights) -> None:
+    def _unmerge(self, name: str) -> None:
+        """Restore the backbone if ``name`` is merged into it."""
         if name == self._merged:
             self.merge(None)
-        self._adapters[name] = adapter
-
-    def _forget(self, name: str) -> None:
-        if name == self._merged:
-            self.merge(None)
-        del self._adapters[name]
 
     def _unmerged(self, sequences: Sequence[Running]) -> list[str | None]:
         """Return the adapter to add to each sequence's rows. Raise ``ValueError`` if a sequence has

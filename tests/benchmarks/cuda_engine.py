@@ -17,10 +17,12 @@ from typing import Any
 
 import torch
 
-from systems.engine.adapter import AdapterWeights, Delta, LayerAdapter, Part
+from systems.engine.adapter import StoredAdapter
+from systems.engine.adapter_files import target_shapes
 from systems.engine.config import ModelConfig
 from systems.engine.cuda.engine import CudaEngine
-from systems.engine.cuda.slot import AdapterSlot, SlotShape, pack
+from systems.engine.cuda.slot import AdapterSlot
+from systems.engine.packed import SlotShape, pack
 from systems.engine.requests import GenerationRequest
 from systems.engine.weights import BackboneWeights, LayerWeights
 
@@ -68,22 +70,19 @@ def weights(config: ModelConfig) -> BackboneWeights:
     )
 
 
-def adapter(config: ModelConfig) -> AdapterWeights:
+def adapter(config: ModelConfig, rank: int = RANK, device: str = "cpu") -> StoredAdapter:
+    """Make a random float16 adapter on ``TARGETS``."""
+
     def half(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape).mul_(0.02).half()
+        return torch.randn(*shape, dtype=torch.float16, device=device).mul_(0.02)
 
-    def layer() -> LayerAdapter:
-        sizes = (config.q_size, config.kv_size, config.kv_size)
-        parts, start = [], 0
-        for index, size in enumerate(sizes):
-            low = index * RANK
-            parts.append(Part(start, start + size, low, low + RANK, half(RANK, size)))
-            start += size
-        qkv = Delta(half(3 * RANK, config.hidden_size), tuple(parts))
-        o_part = Part(0, config.hidden_size, 0, RANK, half(RANK, config.hidden_size))
-        return LayerAdapter(qkv=qkv, o=Delta(half(RANK, config.q_size), (o_part,)))
-
-    return AdapterWeights(tuple(layer() for _ in range(config.num_layers)), 0, RANK, TARGETS)
+    pairs = {}
+    for layer in range(config.num_layers):
+        for target in TARGETS:
+            out, inner = target_shapes(config)[target]
+            pairs[layer, target, "A"] = half(rank, inner)
+            pairs[layer, target, "B"] = half(out, rank)
+    return StoredAdapter(f"rank {rank}", pairs, 1.0, rank, TARGETS)
 
 
 def request(number: int, prompt: int, tokens: int = 400) -> GenerationRequest:
@@ -133,7 +132,7 @@ def main() -> None:
     config = SEVEN_B
     shape = SlotShape.of(config, RANK, TARGETS, torch.float16)
     slot = AdapterSlot(shape, "cuda")
-    packed = [pack(adapter(config), shape, pin=True) for _ in range(2)]
+    packed = [pack(adapter(config), shape).pin_memory() for _ in range(2)]
     slot.put(packed[0])
     made = weights(config)
     engine = CudaEngine(config, made, slot, max_batch_size=32, max_context_tokens=1024)

@@ -45,7 +45,8 @@ def instance(model: Path, adapter: Path) -> None:
 
     from systems.engine.checkpoint import plan_layout
     from systems.engine.cuda.engine import CudaEngine
-    from systems.engine.cuda.slot import AdapterSlot, SlotShape
+    from systems.engine.cuda.slot import AdapterSlot
+    from systems.engine.packed import SlotShape
     from systems.engine.weights import BackboneWeights
 
     marks = Marks()

@@ -45,7 +45,8 @@ def _engine(files: Files, marks: dict[str, int]) -> Any:
 
     from systems.engine.checkpoint import plan_layout
     from systems.engine.cuda.engine import CudaEngine
-    from systems.engine.cuda.slot import AdapterSlot, SlotShape
+    from systems.engine.cuda.slot import AdapterSlot
+    from systems.engine.packed import SlotShape
     from systems.engine.weights import BackboneWeights
 
     placing.start_cuda()

@@ -36,7 +36,7 @@ from systems.engine.grouped_lora import GroupedLora, rows_of
 from systems.engine.multi import MultiEngine
 from systems.engine.requests import GenerationRequest
 from systems.models import ensure_adapters
-from tests.systems.engine.conftest import load_backbone
+from tests.systems.engine.conftest import load_backbone, pack_all
 from tests.torch_threads import torch_threads
 
 THREADS = 1
@@ -62,12 +62,13 @@ class Made:
         self.adapters: dict[str, AdapterWeights] = {
             name: load_adapter(path, self.layout.config, "float32") for name, path in paths.items()
         }
+        self.shape, self.packed = pack_all(paths, self.layout)
 
     def engine(self) -> MultiEngine:
         limits = {"max_batch_size": BATCH, "max_context_tokens": 512}
-        engine = MultiEngine(self.layout.config, self.weights, **limits)
-        for name, adapter in self.adapters.items():
-            engine.hold(name, adapter)
+        engine = MultiEngine(self.layout.config, self.weights, self.shape, len(NAMES), **limits)
+        for name, flat in self.packed.items():
+            engine.hold(name, flat)
         return engine
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from systems.engine.adapter import load_adapter
+from systems.engine.adapter import load_adapter, read_adapter
 from systems.engine.checkpoint import fill, plan_layout
 from systems.engine.cuda.engine import CudaEngine
 from systems.engine.cuda.ops import TorchOps
-from systems.engine.cuda.slot import AdapterSlot, SlotShape, pack
+from systems.engine.cuda.slot import AdapterSlot
 from systems.engine.engine import Engine
+from systems.engine.packed import SlotShape, pack
 from systems.engine.weights import BackboneWeights
 from systems.models import ensure_adapters, ensure_backbone
 from tests.systems.engine.driving import answer, drain, prompts, request
@@ -43,7 +44,7 @@ def test_tokens_in_float32_are_those_of_the_cpu_engine(
     loaded = load_adapter(adapter, layout.config, "float32")
     shape = SlotShape.of(layout.config, 64, TARGETS, torch.float32)
     slot = AdapterSlot(shape, "cuda")
-    slot.put(pack(loaded, shape, pin=True))
+    slot.put(pack(read_adapter(adapter, layout.config), shape))
     limits = {"max_batch_size": 8, "max_context_tokens": 600}
     weights = BackboneWeights.from_flat(layout, host.cuda())
     device = CudaEngine(layout.config, weights, slot, ops=ops, graphs=graphs, **limits)

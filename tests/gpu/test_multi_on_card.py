@@ -8,19 +8,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from systems.engine.adapter import AdapterWeights, load_adapter
+from systems.engine.adapter import AdapterWeights, load_adapter, read_adapter
 from systems.engine.checkpoint import BackboneLayout, fill, plan_layout
 from systems.engine.cuda.multi import CudaMultiEngine
-from systems.engine.cuda.slot import SlotShape
 from systems.engine.cuda.table import AdapterTable
 from systems.engine.engine import Engine
+from systems.engine.packed import SlotShape, pack
 from systems.engine.weights import BackboneWeights
 from systems.models import ensure_adapters, ensure_backbone
 from tests.systems.engine.driving import answer, collect, drain, prompts, request
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 LIMITS = {"max_batch_size": 8, "max_context_tokens": 600}
-NAMES = ("f0", "f1", "f2", "f3")
+RANKS = {"f0": 64, "f1": 4, "f2": 16, "f3": 24}
+NAMES = tuple(RANKS)
 
 
 class Made:
@@ -30,9 +31,16 @@ class Made:
         buffer = bytearray(self.layout.nbytes)
         fill(self.layout, tiny, memoryview(buffer))
         self.host = torch.frombuffer(buffer, dtype=torch.uint8)
-        paths = ensure_adapters(tiny, NAMES)
+        paths = {
+            name: ensure_adapters(tiny, [name], rank=rank)[name] for name, rank in RANKS.items()
+        }
         self.adapters: dict[str, AdapterWeights] = {
             name: load_adapter(path, self.layout.config, "float32") for name, path in paths.items()
+        }
+        self.shape = SlotShape.of(self.layout.config, 64, TARGETS, torch.float32)
+        self.packed = {
+            name: pack(read_adapter(path, self.layout.config), self.shape)
+            for name, path in paths.items()
         }
 
     def alone(self, name: str | None, prompt: tuple[int, ...], tokens: int) -> list[int]:
@@ -50,11 +58,11 @@ def made() -> Made:
 def shared(request: pytest.FixtureRequest, made: Made) -> CudaMultiEngine:
     torch.backends.cuda.matmul.allow_tf32 = False
     config = made.layout.config
-    table = AdapterTable(SlotShape.of(config, 64, TARGETS, torch.float32), 3, "cuda")
+    table = AdapterTable(made.shape, 3, "cuda")
     weights = BackboneWeights.from_flat(made.layout, made.host.cuda())
     engine = CudaMultiEngine(config, weights, table, graphs=request.param, **LIMITS)
     for name in NAMES[:3]:
-        engine.hold(name, made.adapters[name])
+        engine.hold(name, made.packed[name])
     while engine.prepare():
         pass
     return engine
@@ -91,7 +99,7 @@ def test_a_place_changes_hands_under_captured_graphs(shared: CudaMultiEngine, ma
     for _ in range(3):
         assert answer(shared, [prompt], 8, adapter="f1") == [made.alone("f1", prompt, 8)]
     shared.drop("f1")
-    shared.hold("f3", made.adapters["f3"])
+    shared.hold("f3", made.packed["f3"])
     assert answer(shared, [prompt], 8, adapter="f3") == [made.alone("f3", prompt, 8)]
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from systems.engine.adapter import AdapterWeights
 from systems.engine.cuda.engine import CudaEngine
-from systems.engine.cuda.slot import AdapterSlot, SlotShape, pack
+from systems.engine.cuda.slot import ONLY, AdapterSlot
+from systems.engine.packed import SlotShape, pack, unpack
 from systems.engine.weights import BackboneWeights
 from tests.benchmarks.cuda_engine import RANK, SEVEN_B, TARGETS, adapter, weights
 
@@ -74,12 +75,13 @@ def reference(made: BackboneWeights, loaded: AdapterWeights) -> torch.nn.Module:
 def both() -> tuple[CudaEngine, torch.nn.Module]:
     torch.manual_seed(0)
     torch.backends.cuda.matmul.allow_tf32 = False
-    made, loaded = weights(CONFIG), adapter(CONFIG)
+    made = weights(CONFIG)
     shape = SlotShape.of(CONFIG, RANK, TARGETS, torch.float16)
+    packed = pack(adapter(CONFIG), shape)
     slot = AdapterSlot(shape, "cuda")
-    slot.put(pack(loaded, shape, pin=True))
+    slot.put(packed)
     engine = CudaEngine(CONFIG, made, slot, max_batch_size=8, max_context_tokens=1024)
-    return engine, reference(made, loaded)
+    return engine, reference(made, unpack(packed, shape))
 
 
 @pytest.mark.parametrize("length", [1, 100, 128, 512, 590])
@@ -92,10 +94,10 @@ def test_logits_of_a_prompt_and_of_the_steps_after_it(
     for turn in range(3):
         ids = torch.randint(100, 30_000, (length + 3,)).tolist()
         wanted = model(torch.tensor([ids], device="cuda")).logits[0].cpu()
-        found = [engine._run_prompts([ids[:length]], [0], first_slot=0)[0][0].float().cpu()]
+        found = [engine._run_prompts([ids[:length]], [ONLY], first_slot=0)[0][0].float().cpu()]
         for step in range(3):
             at = length + step
-            found.append(engine._run_step([ids[at]], [at], [0])[0][0].float().cpu())
+            found.append(engine._run_step([ids[at]], [at], [ONLY])[0][0].float().cpu())
         for step, logits in enumerate(found):
             right = wanted[length - 1 + step]
             apart = float((logits - right).abs().max() / right.std())
@@ -108,9 +110,10 @@ def test_rows_of_a_batch_are_those_of_each_alone(both: tuple[CudaEngine, torch.n
     rows = [torch.randint(100, 30_000, (length,)).tolist() for length in (600, 30, 300, 599, 7)]
     for _ in range(3):
         for slot, ids in enumerate(rows):
-            engine._run_prompts([ids[:-1]], [0], first_slot=slot)
+            engine._run_prompts([ids[:-1]], [ONLY], first_slot=slot)
         last = [ids[-1] for ids in rows]
-        logits = engine._run_step(last, [len(ids) - 1 for ids in rows], [0] * len(rows))[0].float()
+        at = [len(ids) - 1 for ids in rows]
+        logits = engine._run_step(last, at, [ONLY] * len(rows))[0].float()
         for found, ids in zip(logits, rows, strict=True):
             right = model(torch.tensor([ids], device="cuda")).logits[0, -1]
             assert float((found - right).abs().max() / right.std()) < TOLERANCE

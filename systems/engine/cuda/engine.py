@@ -199,6 +199,7 @@ class CudaEngine(Batching):
         step.host[IDS, : len(ids)] = torch.tensor(ids)
         step.host[POSITIONS].fill_(PADDING)
         step.host[POSITIONS, : len(ids)] = torch.tensor(positions)
+        step.host[ADAPTERS].zero_()
         step.host[ADAPTERS, : len(ids)] = torch.tensor(numbers or [0] * len(ids))
         logits, tokens = step.run()
         return logits[: len(ids)], tokens[: len(ids)]

@@ -13,7 +13,7 @@ from systems.engine.config import ModelConfig
 from systems.engine.rope import rope_tables
 from systems.engine.weights import BackboneWeights
 
-from .ops import TorchOps
+from .ops import Adapter, TorchOps
 from .slab import SlabCache
 from .slot import AdapterSlot
 from .table import AdapterTable
@@ -51,7 +51,7 @@ class DeviceForward:
     ) -> Tensor:
         """Return logits (sequences, vocabulary) after prompts padded to one length and
         concatenated. ``slots``: of each token; ``last``: the row of each prompt's last token;
-        ``adapters``: the number of each prompt's adapter (None: the backbone alone). Padding
+        ``adapters``: the place of each prompt's adapter (None: the backbone alone). Padding
         follows the prompt, so the causal mask excludes it; what it writes to the cache is
         overwritten before a step reads it."""
         heads, kv_heads = self._config.num_heads, self._config.num_kv_heads
@@ -98,18 +98,15 @@ class DeviceForward:
         """Run one row with as few launches as possible; it is bound by reading the weights."""
         weights, row, eps = self._weights, self._ops.row_product, self._config.rms_norm_eps
         for index, layer in enumerate(weights.layers):
-            qkv_pair, o_pair, gate_up_pair, down_pair = (
-                None
-                if self._slot is None or adapters is None
-                else self._slot.pair(name, index, adapters)
-                for name in ("qkv", "o", "gate_up", "down")
+            of_qkv, of_o, of_gate_up, of_down = (
+                self._adapter(name, index, adapters) for name in ("qkv", "o", "gate_up", "down")
             )
-            qkv = row(x, layer.qkv, norm=layer.input_norm, eps=eps, adapter=qkv_pair)
+            qkv = row(x, layer.qkv, norm=layer.input_norm, eps=eps, adapter=of_qkv)
             attended = attend(index, qkv.view(1, -1, self._config.head_dim))
-            row(attended, layer.o, adapter=o_pair, onto=x)
+            row(attended, layer.o, adapter=of_o, onto=x)
             norm = layer.post_norm
-            inner = row(x, layer.gate_up, norm=norm, eps=eps, adapter=gate_up_pair, gate=True)
-            row(inner, layer.down, adapter=down_pair, onto=x)
+            inner = row(x, layer.gate_up, norm=norm, eps=eps, adapter=of_gate_up, gate=True)
+            row(inner, layer.down, adapter=of_down, onto=x)
         return row(x, weights.head, norm=weights.norm, eps=eps)
 
     def _many(
@@ -138,6 +135,11 @@ class DeviceForward:
         self, name: str, index: int, x: Tensor, weight: Tensor, adapters: Tensor | None
     ) -> Tensor:
         y = linear(x, weight)
+        adapter = self._adapter(name, index, adapters)
+        return y if adapter is None else self._ops.add_lora(y, x, *adapter)
+
+    def _adapter(self, name: str, index: int, adapters: Tensor | None) -> Adapter | None:
         if self._slot is None or adapters is None:
-            return y
-        return self._slot.add_to(y, x, name, index, adapters)
+            return None
+        lora = self._slot.at(name, index)
+        return None if lora is None else (lora, adapters)

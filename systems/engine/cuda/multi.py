@@ -1,44 +1,51 @@
-"""The GPU engine for several functions: adapters in a table, or one of them merged."""
+"""The cross-adapter GPU engine with one adapter merged."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from torch import Tensor
+
 from systems.engine.adapter import AdapterWeights
 from systems.engine.batching import Running
 from systems.engine.config import ModelConfig
 from systems.engine.merging import Merging
+from systems.engine.packed import unpack
 from systems.engine.weights import BackboneWeights
 
-from .engine import CudaEngine, Numbers
-from .graphs import is_cuda
-from .slot import pack
+from .cross import CudaCrossEngine
+from .engine import Numbers
 from .table import AdapterTable
 
 
-class CudaMultiEngine(Merging, CudaEngine):
-    """Merging writes ``weights`` in place, so graphs stay valid; they must be private. Host copies
+class CudaMultiEngine(Merging, CudaCrossEngine):
+    """Merging writes ``weights`` in place, so graphs stay valid; they must be private. The buffers
     of the adapters are kept for merging."""
 
     def __init__(
         self, config: ModelConfig, weights: BackboneWeights, table: AdapterTable, **settings: Any
     ) -> None:
-        CudaEngine.__init__(self, config, weights, table, **settings)
+        CudaCrossEngine.__init__(self, config, weights, table, **settings)
         Merging.__init__(self, weights)
-        self.config, self.stored = config, str(weights.dtype).removeprefix("torch.")
-        self._table = table
-        self._pin = is_cuda(str(weights.embedding.device))
+        self._buffers: dict[str, Tensor] = {}
 
-    def hold(self, name: str, adapter: AdapterWeights) -> None:
-        """Add an adapter as ``name``. Raise ``ValueError`` if the table is full."""
-        self._table.hold(name, pack(adapter, self._table.shape, pin=self._pin))
-        self._keep(name, adapter)
+    def hold(self, name: str, flat: Tensor) -> None:
+        super().hold(name, flat)
+        self._buffers[name] = flat
 
     def drop(self, name: str) -> None:
-        """Remove an adapter. None of its requests may be running."""
-        self._forget(name)
-        self._table.drop(name)
+        self._unmerge(name)
+        super().drop(name)
+        del self._buffers[name]
+
+    def _adapter(self, name: str) -> AdapterWeights:
+        return unpack(self._buffers[name], self.shape)
 
     def _numbers(self, sequences: Sequence[Running]) -> Numbers:
-        return self._table.numbers(self._unmerged(sequences))
+        """None: no sequence has an addition, so the step runs without any."""
+        names = self._unmerged(sequences)
+        return self._table.numbers(names) if any(names) else None
+
+    def _modes(self, sequences: int) -> list[Numbers]:
+        return [None, *super()._modes(sequences)]

@@ -6,12 +6,29 @@ and softmax are computed in float32 and rounded once.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, silu
 
-Pair = tuple[Tensor, Tensor]
-"""A (ranks, in) and B (ranks, out) of an adapter."""
+from systems.engine.packed import Span
+
+
+@dataclass(frozen=True, slots=True)
+class LoraPlaces:
+    """The adapters of one fused projection in one layer, by place: ``a`` (places, ranks, in), ``b``
+    (places, rank, columns). ``bounds`` (places, spans + 1): the row of A at which each span begins,
+    and where the last one ends. Place numbers count from 1; 0: no adapter."""
+
+    a: Tensor
+    b: Tensor
+    bounds: Tensor
+    spans: tuple[Span, ...]
+
+
+Adapter = tuple[LoraPlaces, Tensor]
+"""Adapters, and the place number (1,) of the only row."""
 
 
 class TorchOps:
@@ -41,7 +58,7 @@ class TorchOps:
         *,
         norm: Tensor | None = None,
         eps: float = 0.0,
-        adapter: Pair | None = None,
+        adapter: Adapter | None = None,
         gate: bool = False,
         onto: Tensor | None = None,
     ) -> Tensor:
@@ -51,9 +68,30 @@ class TorchOps:
         x = x if norm is None else self.norm(x, norm, eps)
         y = linear(x, weight)
         if adapter is not None:
-            y.addmm_(torch.mm(x, adapter[0].t()), adapter[1])
+            self.add_lora(y, x, *adapter)
         y = self.silu_mul(y) if gate else y
         return y if onto is None else onto.add_(y)
+
+    def add_lora(self, y: Tensor, x: Tensor, lora: LoraPlaces, numbers: Tensor) -> Tensor:
+        """Add each sequence's own B·A·``x`` (rows, in) to ``y`` (rows, out) in place and return it.
+        ``numbers`` (sequences,): place numbers; all sequences have equally many rows. The result of
+        a row depends on that row and its adapter alone."""
+        place, count = (numbers - 1).clamp(min=0), len(numbers)
+        bounds = lora.bounds[place].long() * (numbers > 0)[:, None]
+        a, b = lora.a[place], lora.b[place]
+        rows, sums = x.view(count, -1, x.shape[1]), y.view(count, -1, y.shape[1])
+        low = torch.bmm(rows, a.transpose(1, 2))
+        rank = torch.arange(b.shape[1], device=x.device)
+        for index, span in enumerate(lora.spans):
+            row = bounds[:, index, None] + rank
+            inside = row < bounds[:, index + 1, None]
+            row = row.clamp(max=a.shape[1] - 1)[:, None].expand(-1, rows.shape[1], -1)
+            # What lies outside is chosen away, not multiplied by zero: it may be infinite.
+            mine = torch.where(inside[:, None], low.gather(2, row), 0)
+            columns = b[:, :, span.first : span.first + span.size]
+            added = torch.bmm(mine, torch.where(inside[..., None], columns, 0))
+            sums[..., span.start : span.start + span.size].add_(added)
+        return y
 
     def rotate_and_store(
         self,

@@ -14,10 +14,11 @@ import torch
 from systems.engine.checkpoint import lay_out
 from systems.engine.config import ModelConfig
 from systems.engine.dtypes import torch_dtype
+from systems.engine.packed import SlotShape
 from systems.engine.weights import BackboneWeights
 
 from .engine import CudaEngine
-from .slot import AdapterSlot, SlotShape
+from .slot import AdapterSlot
 
 Slot = tuple[int, tuple[str, ...]] | None
 """Rank and targets of an adapter slot; None: an engine without one."""

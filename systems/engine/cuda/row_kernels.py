@@ -16,15 +16,25 @@ def row_product(
     norm,
     eps,
     weight,
+    number,
     low,
     b,
+    bounds,
     out,
     outputs,
-    ranks,
+    place_stride,
     INNER: tl.constexpr,
     NORM: tl.constexpr,
     GATE: tl.constexpr,
     RANKS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    SPANS: tl.constexpr,
+    START_0: tl.constexpr,
+    START_1: tl.constexpr,
+    START_2: tl.constexpr,
+    SIZE_0: tl.constexpr,
+    SIZE_1: tl.constexpr,
+    SIZE_2: tl.constexpr,
     ADD: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
@@ -32,8 +42,9 @@ def row_product(
     """out = W·x for ``x`` (INNER,) and W (outputs, INNER); each program computes BLOCK_N outputs.
 
     NORM: x is first normalized (RMS) with ``norm`` (INNER,). GATE: W is (2·outputs, INNER) and
-    out = silu(W₁·x) · W₂·x. RANKS: add bᵀ·low, ``low`` (ranks,) float32, ``b`` (ranks, outputs);
-    RANKS is the power of two ≥ ranks, or 0. ADD: add to out instead of overwriting it."""
+    out = silu(W₁·x) · W₂·x. RANKS: add B·low of the adapter in place ``number``, with ``low``
+    (ranks,) float32 and ``b`` (places, rank, COLUMNS); RANKS is the power of two ≥ rank, or 0. ADD:
+    add to out instead of overwriting it."""
     row = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     there = row < outputs
     start = weight + row.to(tl.int64)[:, None] * INNER
@@ -62,11 +73,21 @@ def row_product(
     if GATE:
         found = found * tl.sigmoid(found) * tl.sum(second, 1) * scale
     if RANKS > 0:
-        rank = tl.arange(0, RANKS)
-        h = tl.load(low + rank, mask=rank < ranks, other=0.0)
-        place = b + rank[:, None] * outputs + row[None, :]
-        up = tl.load(place, mask=(rank < ranks)[:, None] & there[None, :], other=0.0)
-        found += tl.sum(up.to(tl.float32) * h[:, None], 0)
+        place = tl.load(number) - 1
+        second, third = (row >= START_1) & (SPANS > 1), (row >= START_2) & (SPANS > 2)
+        span = second.to(tl.int32) + third.to(tl.int32)
+        column = row - tl.where(third, START_2, tl.where(second, START_1, START_0))
+        size = tl.where(third, SIZE_2, tl.where(second, SIZE_1, SIZE_0))
+        first = tl.where(third, SIZE_0 + SIZE_1, tl.where(second, SIZE_0, 0))
+        mine = there & (column >= 0) & (column < size) & (place >= 0)
+        begin = tl.load(bounds + place * (SPANS + 1) + span, mask=mine, other=0)
+        end = tl.load(bounds + place * (SPANS + 1) + span + 1, mask=mine, other=0)
+        rank = tl.arange(0, RANKS)[:, None]
+        used = rank < (end - begin)[None, :]
+        h = tl.load(low + begin[None, :] + rank, mask=used, other=0.0)
+        at = b + place * place_stride + rank * COLUMNS + (first + column)[None, :]
+        up = tl.load(at, mask=used, other=0.0)
+        found += tl.sum(up.to(tl.float32) * h, 0)
     if ADD:
         found += tl.load(out + row, mask=there, other=0.0).to(tl.float32)
     tl.store(out + row, found.to(out.dtype.element_ty), mask=there)

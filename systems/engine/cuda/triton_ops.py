@@ -6,16 +6,15 @@ import torch
 from torch import Tensor
 
 from . import triton_kernels as kernels
-from .ops import Pair, TorchOps
+from .ops import Adapter, LoraPlaces, TorchOps
 from .row_kernels import row_product
+from .triton_lora import add_lora, inner_block, power_of_two, shrink_rows, span_constants
 
 ATTENTION_BLOCK = 64
 WANTED_PROGRAMS = 264  # two per multiprocessor of an H100
-ROWS, COLUMNS = 2, 2048  # a program's matrix block: about the best of 14 for each matrix of a 7B
-
-
-def _power_of_two(size: int) -> int:
-    return 1 << (size - 1).bit_length()
+# A program's matrix block, with inner_block(): about the best of 14 for each matrix of a 7B.
+ROWS = 2
+NO_SPANS = {"SPANS": 0} | {f"{what}_{index}": 0 for what in ("START", "SIZE") for index in range(3)}
 
 
 class TritonOps(TorchOps):
@@ -27,7 +26,7 @@ class TritonOps(TorchOps):
         rows, hidden = x.shape
         out = torch.empty_like(x)
         kernels.rms_norm[(rows,)](
-            x, x, weight, out, hidden, eps, ADD=False, BLOCK=_power_of_two(hidden), num_warps=8
+            x, x, weight, out, hidden, eps, ADD=False, BLOCK=power_of_two(hidden), num_warps=8
         )
         return out
 
@@ -35,7 +34,7 @@ class TritonOps(TorchOps):
         rows, hidden = x.shape
         out = torch.empty_like(x)
         kernels.rms_norm[(rows,)](
-            x, y, weight, out, hidden, eps, ADD=True, BLOCK=_power_of_two(hidden), num_warps=8
+            x, y, weight, out, hidden, eps, ADD=True, BLOCK=power_of_two(hidden), num_warps=8
         )
         return out
 
@@ -53,7 +52,7 @@ class TritonOps(TorchOps):
         *,
         norm: Tensor | None = None,
         eps: float = 0.0,
-        adapter: Pair | None = None,
+        adapter: Adapter | None = None,
         gate: bool = False,
         onto: Tensor | None = None,
     ) -> Tensor:
@@ -63,13 +62,11 @@ class TritonOps(TorchOps):
             return y if onto is None else onto.add_(y)
         outputs = weight.shape[0] // (2 if gate else 1)
         out = x.new_empty(1, outputs) if onto is None else onto
-        low, b, ranks = weight, weight, 0
-        if adapter is not None:
-            b, ranks = adapter[1], len(adapter[1])
-            low = x.new_empty(ranks, dtype=torch.float32)
-            _launch(x, norm, eps, adapter[0], (weight, weight, 0), low)
-        _launch(x, norm, eps, weight, (low, b, ranks), out, gate=gate, add=onto is not None)
+        _launch(x, norm, eps, weight, adapter, out, gate=gate, add=onto is not None)
         return out
+
+    def add_lora(self, y: Tensor, x: Tensor, lora: LoraPlaces, numbers: Tensor) -> Tensor:
+        return add_lora(y, x, lora, numbers)
 
     def rotate_and_store(
         self,
@@ -95,7 +92,7 @@ class TritonOps(TorchOps):
             kv.stride(1),
             kv.stride(2),
             HALF=head_dim // 2,
-            BLOCK=_power_of_two(head_dim // 2),
+            BLOCK=power_of_two(head_dim // 2),
             num_warps=1,
         )
 
@@ -108,7 +105,7 @@ class TritonOps(TorchOps):
         partial = q.new_empty(rows, heads, parts, head_dim, dtype=torch.float32)
         weights = q.new_empty(rows, heads, parts, 2, dtype=torch.float32)
         out = q.new_empty(rows, heads * head_dim)
-        group, block = heads // kv_heads, _power_of_two(head_dim)
+        group, block = heads // kv_heads, power_of_two(head_dim)
         kernels.attend_part[(rows, kv_heads, parts)](
             q,
             kv,
@@ -137,7 +134,7 @@ class TritonOps(TorchOps):
             parts,
             HEAD_DIM=head_dim,
             BLOCK_D=block,
-            BLOCK_P=_power_of_two(parts),
+            BLOCK_P=power_of_two(parts),
             num_warps=1,
         )
         return out
@@ -148,31 +145,39 @@ def _launch(
     norm: Tensor | None,
     eps: float,
     weight: Tensor,
-    adapter: tuple[Tensor, Tensor, int],
+    adapter: Adapter | None,
     out: Tensor,
     *,
-    gate: bool = False,
-    add: bool = False,
+    gate: bool,
+    add: bool,
 ) -> None:
-    """``adapter``: the product of A and the row, B, and their ranks; ranks 0: none, any tensors."""
-    inner, outputs, (low, b, ranks) = weight.shape[1], out.numel(), adapter
-    columns = min(_power_of_two(inner), COLUMNS if inner % COLUMNS == 0 else COLUMNS // 2)
+    inner, outputs = weight.shape[1], out.numel()
+    number = low = b = bounds = weight  # not read without an adapter
+    stride, of_adapter = 0, {"RANKS": 0, "COLUMNS": 0, **NO_SPANS}
+    if adapter is not None:
+        lora, number = adapter
+        low, b, bounds = shrink_rows(x, lora, number, norm, eps), lora.b, lora.bounds
+        stride = b.stride(0)
+        sizes = {"RANKS": power_of_two(b.shape[1]), "COLUMNS": b.shape[2]}
+        of_adapter = {**sizes, **span_constants(lora)}
     row_product[(-(-outputs // ROWS),)](
         x,
         x if norm is None else norm,
         eps,
         weight,
+        number,
         low,
         b,
+        bounds,
         out,
         outputs,
-        ranks,
+        stride,
         INNER=inner,
         NORM=norm is not None,
         GATE=gate,
-        RANKS=_power_of_two(ranks) if ranks else 0,
+        **of_adapter,
         ADD=add,
         BLOCK_N=ROWS,
-        BLOCK_K=columns,
+        BLOCK_K=inner_block(inner),
         num_warps=4,
     )

@@ -9,9 +9,11 @@ from typing import Any
 
 import torch
 
-from systems.engine.adapter import load_adapter
+from systems.engine.adapter import read_adapter
 from systems.engine.checkpoint import BackboneLayout
+from systems.engine.dtypes import compute_dtype, torch_dtype
 from systems.engine.multi import MultiEngine
+from systems.engine.packed import SlotShape, pack
 from systems.engine.private_weights import READ
 
 from .messages import Configure
@@ -20,7 +22,7 @@ from .messages import Configure
 def hold(engine: Any, name: str, path: Path) -> float:
     """Load an adapter into ``engine``. Return how many seconds that took."""
     start = time.perf_counter()
-    engine.hold(name, load_adapter(path, engine.config, engine.stored))
+    engine.hold(name, pack(read_adapter(path, engine.shape.config), engine.shape))
     return time.perf_counter() - start
 
 
@@ -31,24 +33,27 @@ def _limits(message: Configure) -> dict[str, int]:
     }
 
 
+def _shape(message: Configure, layout: BackboneLayout, device: str) -> SlotShape:
+    dtype = torch_dtype(compute_dtype(layout.dtype, device))
+    return SlotShape.of(layout.config, message.table.rank, message.table.targets, dtype)
+
+
 def _on_cpu(message: Configure) -> MultiEngine:
     torch.set_num_threads(message.threads)
     layout = BackboneLayout.from_json(message.layout)
     weights = READ["cpu"](layout, Path(message.model_dir))
-    return MultiEngine(layout.config, weights, **_limits(message))
+    shape = _shape(message, layout, "cpu")
+    return MultiEngine(layout.config, weights, shape, message.table.count, **_limits(message))
 
 
 def _on_cuda(message: Configure) -> Any:
     """Prepare all shapes before the server is ready, so that no request waits for them."""
     from systems.engine.cuda.multi import CudaMultiEngine
-    from systems.engine.cuda.slot import SlotShape
     from systems.engine.cuda.table import AdapterTable
 
     layout = BackboneLayout.from_json(message.layout)
     weights = READ["cuda"](layout, Path(message.model_dir))
-    table_of = message.table
-    shape = SlotShape.of(layout.config, table_of.rank, table_of.targets, weights.dtype)
-    table = AdapterTable(shape, table_of.count, "cuda")
+    table = AdapterTable(_shape(message, layout, "cuda"), message.table.count, "cuda")
     engine = CudaMultiEngine(layout.config, weights, table, **_limits(message))
     while engine.prepare():
         pass

@@ -32,8 +32,8 @@ Timings = dict[Name, Seconds]
 
 
 class TableShape(Part, frozen=True):
-    """The table of adapters on a GPU: the largest rank, the projections that at least one adapter
-    changes, and the number of adapters that fit."""
+    """The places for adapters: the largest rank, the projections that at least one adapter changes,
+    and the number of places."""
 
     rank: PositiveCount
     targets: tuple[Name, ...]

@@ -136,8 +136,9 @@ def _adapter_on_cuda(folder: Path, layout: BackboneLayout, stamps: Stamps) -> St
 
 
 def _slot(layout: BackboneLayout, rank: int, targets: Sequence[str]) -> AdapterSlot:
-    from systems.engine.cuda.slot import AdapterSlot, SlotShape
+    from systems.engine.cuda.slot import AdapterSlot
     from systems.engine.dtypes import torch_dtype
+    from systems.engine.packed import SlotShape
 
     shape = SlotShape.of(layout.config, rank, targets, torch_dtype(layout.dtype))
     return AdapterSlot(shape, "cuda")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-from systems.engine.adapter import load_adapter
+from systems.engine.adapter import load_adapter, read_adapter
 from systems.engine.checkpoint import BackboneLayout, fill, plan_layout
 from systems.engine.engine import Engine
+from systems.engine.packed import SlotShape, pack
 from systems.engine.weights import BackboneWeights
 from systems.models import ensure_adapters
 from tests.torch_threads import torch_threads
@@ -42,6 +44,18 @@ def load_backbone(model_dir: Path, dtype: str) -> tuple[BackboneLayout, Backbone
 @pytest.fixture(scope="session")
 def backbone(tiny: Path) -> tuple[BackboneLayout, BackboneWeights]:
     return load_backbone(tiny, "float32")
+
+
+def pack_all(
+    paths: Mapping[str, Path], layout: BackboneLayout, rank: int | None = None
+) -> tuple[SlotShape, dict[str, Tensor]]:
+    """Pack adapters for one shape, in the dtype that the CPU computes with. ``rank``: of the shape;
+    None: the largest."""
+    stored = {name: read_adapter(path, layout.config) for name, path in paths.items()}
+    targets = {target for adapter in stored.values() for target in adapter.targets}
+    most = rank or max(adapter.rank for adapter in stored.values())
+    shape = SlotShape.of(layout.config, most, targets, torch.float32)
+    return shape, {name: pack(adapter, shape) for name, adapter in stored.items()}
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,8 @@ from systems.engine.adapter_files import (
     validate_adapter,
 )
 from systems.engine.config import ModelConfig, read_config
-from systems.engine.cuda.slot import AdapterSlot, SlotShape, pack
+from systems.engine.cuda.slot import AdapterSlot
+from systems.engine.packed import SlotShape, pack
 from systems.errors import AdapterError
 from systems.models import ensure_adapters
 
@@ -179,13 +180,14 @@ def test_weights_that_become_infinite_when_they_are_loaded_are_refused(
 ) -> None:
     """The stored weights are finite, but not after scaling by two or conversion to float16."""
     spoil(copy, "lora_B", value)
-    loaded, files = load_adapter(copy, config, "float32"), inspect_adapter(copy, config)
+    load_adapter(copy, config, "float32")
+    stored, files = read_adapter(copy, config), inspect_adapter(copy, config)
     check_values(files, "float32", "cuda")
     with pytest.raises(AdapterError, match="not finite numbers in float16"):
         check_values(files, "float16", "cuda")
-    shape = SlotShape.of(config, loaded.rank, loaded.targets, torch.float16)
+    shape = SlotShape.of(config, stored.rank, stored.targets, torch.float16)
     with pytest.raises(AdapterError, match=r"not finite numbers in torch\.float16"):
-        pack(loaded, shape)
+        pack(stored, shape)
 
 
 def test_the_values_of_a_good_adapter_are_good(

@@ -18,7 +18,7 @@ from systems.engine.merging import Merger
 from systems.engine.multi import MultiEngine
 from systems.engine.weights import BackboneWeights
 
-from .conftest import load_backbone
+from .conftest import load_backbone, pack_all
 from .driving import answer, collect, drain, prompts, request
 
 MakeEngine = Callable[..., Engine]
@@ -39,13 +39,13 @@ def loaded(
 
 
 @pytest.fixture
-def shared(
-    own: tuple[BackboneLayout, BackboneWeights], loaded: dict[str, AdapterWeights]
-) -> MultiEngine:
+def shared(own: tuple[BackboneLayout, BackboneWeights], adapters: dict[str, Path]) -> MultiEngine:
     layout, weights = own
-    engine = MultiEngine(layout.config, weights, max_batch_size=16, max_context_tokens=128)
-    for name, adapter in loaded.items():
-        engine.hold(name, adapter)
+    shape, packed = pack_all({name: adapters[name] for name in NAMES[1:]}, layout)
+    limits = {"max_batch_size": 16, "max_context_tokens": 128}
+    engine = MultiEngine(layout.config, weights, shape, len(packed), **limits)
+    for name, flat in packed.items():
+        engine.hold(name, flat)
     return engine
 
 

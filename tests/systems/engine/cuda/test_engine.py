@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from systems.engine.adapter import load_adapter, read_adapter
+from systems.engine.adapter import read_adapter
 from systems.engine.adapter_files import inspect_adapter
 from systems.engine.checkpoint import BackboneLayout
 from systems.engine.cuda.engine import CudaEngine
-from systems.engine.cuda.slot import AdapterSlot, SlotShape, pack
+from systems.engine.cuda.slot import AdapterSlot
 from systems.engine.engine import Engine
+from systems.engine.packed import SlotShape, pack
 from systems.engine.weights import BackboneWeights
 from systems.errors import AdapterError
 from tests.systems.engine.conftest import FUNCTIONS
@@ -36,7 +37,7 @@ class Made:
 
     def packed(self, function: str) -> torch.Tensor:
         path = self.adapters[function]
-        return pack(load_adapter(path, self.layout.config, self.layout.dtype), self.shape)
+        return pack(read_adapter(path, self.layout.config), self.shape)
 
     def engine(self, function: str | None = None, **limits: int) -> tuple[CudaEngine, AdapterSlot]:
         slot = AdapterSlot(self.shape, "cpu")
@@ -96,31 +97,27 @@ def test_a_slot_serves_one_adapter_after_another_from_the_same_addresses(
 
 def test_an_adapter_too_large_for_the_slot_is_refused(made: Made) -> None:
     config = made.layout.config
-    adapter = load_adapter(made.adapters["f0"], config, made.layout.dtype)
+    adapter = read_adapter(made.adapters["f0"], config)
     with pytest.raises(AdapterError, match="slot of rank 1 "):
         pack(adapter, SlotShape.of(config, 1, TARGETS, torch.float32))
 
 
 @pytest.mark.parametrize("stored_as", [torch.float32, torch.float16])
-def test_an_adapter_as_it_is_stored_comes_to_what_packing_makes_of_it(
+def test_a_slot_loads_from_the_stored_form_what_packing_makes_of_it(
     made: Made, stored_as: torch.dtype
 ) -> None:
     stored = read_adapter(made.adapters["f1"], made.layout.config)
     pairs = {key: tensor.to(stored_as) for key, tensor in stored.pairs.items()}
     packed, placed = AdapterSlot(made.shape, "cpu"), AdapterSlot(made.shape, "cpu")
-    packed.put(made.packed("f1"))
+    packed.put(pack(replace(stored, pairs=pairs), made.shape))
     placed.rehearse()
     placed.load(replace(stored, pairs=pairs))
-    close = torch.float16 if stored_as is torch.float16 else torch.float32
-    for index in range(made.layout.config.num_layers):
-        for name in made.shape.matrices:
-            chosen = torch.tensor([0])
-            for found, wanted in zip(
-                placed.pair(name, index, chosen) or (),
-                packed.pair(name, index, chosen) or (),
-                strict=True,
-            ):
-                torch.testing.assert_close(found.to(close), wanted.to(close))
+    for name in made.shape.matrices:
+        found, wanted = placed.at(name, 1), packed.at(name, 1)
+        assert found is not None
+        assert wanted is not None
+        for half in ("a", "b", "bounds"):
+            assert torch.equal(getattr(found, half), getattr(wanted, half))
 
 
 def test_batch_mates_that_come_and_go_change_nothing(

@@ -6,31 +6,29 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
-from systems.engine.adapter import load_adapter
+from systems.engine.adapter import read_adapter
 from systems.engine.cuda.multi import CudaMultiEngine
-from systems.engine.cuda.slot import SlotShape
 from systems.engine.cuda.table import AdapterTable
 from systems.engine.engine import Engine
-from tests.systems.engine.conftest import load_backbone
-from tests.systems.engine.cuda.test_engine import TARGETS
+from systems.engine.packed import pack
+from tests.systems.engine.conftest import load_backbone, pack_all
 from tests.systems.engine.driving import answer, collect, drain, prompts, request
 
 MakeEngine = Callable[..., Engine]
+HELD = ("f0", "f1", "f2")
 NAMES = ("f1", None, "f0", "f1", "f2")
 
 
 @pytest.fixture(scope="module")
 def shared(tiny: Path, adapters: dict[str, Path]) -> CudaMultiEngine:
     layout, weights = load_backbone(tiny, "float32")
-    loaded = {n: load_adapter(adapters[n], layout.config, "float32") for n in ("f0", "f1", "f2")}
-    rank = max(adapter.rank for adapter in loaded.values())
-    table = AdapterTable(SlotShape.of(layout.config, rank, TARGETS, torch.float32), 3, "cpu")
+    shape, packed = pack_all({name: adapters[name] for name in HELD}, layout)
     limits = {"max_batch_size": 8, "max_context_tokens": 128}
+    table = AdapterTable(shape, len(packed), "cpu")
     engine = CudaMultiEngine(layout.config, weights, table, **limits)
-    for name, adapter in loaded.items():
-        engine.hold(name, adapter)
+    for name, flat in packed.items():
+        engine.hold(name, flat)
     return engine
 
 
@@ -64,13 +62,15 @@ def test_a_place_is_taken_by_another_adapter_under_its_own_name(
     shared: CudaMultiEngine, make_engine: MakeEngine, adapters: dict[str, Path]
 ) -> None:
     (prompt,) = prompts((9,))
+    config = shared.shape.config
+    f2, f5 = (pack(read_adapter(adapters[name], config), shared.shape) for name in ("f2", "f5"))
     with pytest.raises(ValueError, match="all 3 places are taken"):
-        shared.hold("f5", load_adapter(adapters["f5"], shared.config, "float32"))
+        shared.hold("f5", f5)
     shared.drop("f2")
-    shared.hold("f5", load_adapter(adapters["f5"], shared.config, "float32"))
+    shared.hold("f5", f5)
     assert answer(shared, [prompt], 6, adapter="f5") == answer(make_engine("f5"), [prompt], 6)
     shared.drop("f5")
-    shared.hold("f2", load_adapter(adapters["f2"], shared.config, "float32"))
+    shared.hold("f2", f2)
 
 
 def test_a_running_request_goes_on_in_another_kind_of_engine(

@@ -7,8 +7,9 @@ import pytest
 from systems.engine.checkpoint import BackboneLayout
 from systems.engine.cuda import rehearsal
 from systems.engine.cuda.engine import CudaEngine
-from systems.engine.cuda.slot import AdapterSlot, SlotShape
+from systems.engine.cuda.slot import AdapterSlot
 from systems.engine.dtypes import torch_dtype
+from systems.engine.packed import SlotShape
 from systems.engine.weights import BackboneWeights
 
 LIMITS = {"max_batch_size": 4, "max_context_tokens": 300}
