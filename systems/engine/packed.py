@@ -29,9 +29,7 @@ from .adapter import (
 )
 from .adapter_files import target_shapes
 from .config import ModelConfig
-
-HEADER = ALIGNMENT = 256
-"""Bytes. The header holds an int32 rank per target."""
+from .packed_size import HEADER, packed_bytes, packed_elements
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +75,12 @@ class SlotShape:
 
     @property
     def elements(self) -> int:
-        return sum(math.prod(shape) for pair in self.matrices.values() for shape in pair)
+        return packed_elements(self.config, self.rank, self.targets)
 
     @property
     def nbytes(self) -> int:
         """Bytes of a packed adapter."""
-        return -(-(HEADER + self.elements * self.dtype.itemsize) // ALIGNMENT) * ALIGNMENT
+        return packed_bytes(self.elements, str(self.dtype).removeprefix("torch."))
 
     def _spans(self, name: str) -> tuple[Span, ...]:
         spans: list[Span] = []

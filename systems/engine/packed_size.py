@@ -1,4 +1,5 @@
-"""The size of a packed adapter, without torch, which the gateway does not import."""
+"""The size of a packed adapter (:mod:`.packed`), without torch, which the gateway does not
+import."""
 
 from __future__ import annotations
 
@@ -8,17 +9,21 @@ from .adapter_files import FUSED, target_shapes
 from .config import ModelConfig
 from .dtypes import ITEMSIZE
 
+HEADER = ALIGNMENT = 256
+"""Bytes. The header holds an int32 rank per target."""
+
 
 def packed_elements(config: ModelConfig, rank: int, targets: Collection[str]) -> int:
     """Return the number of elements of A and B, for ranks up to ``rank`` on ``targets``."""
     sizes = target_shapes(config)
     elements = 0
     for members in FUSED.values():
-        ranks = rank * sum(target in targets for target in members)
-        elements += ranks * (sizes[members[0]][1] + sum(sizes[target][0] for target in members))
+        there = [target for target in members if target in targets]
+        inputs = len(there) * sizes[members[0]][1]
+        elements += rank * (inputs + sum(sizes[target][0] for target in there))
     return config.num_layers * elements
 
 
-def packed_bytes(config: ModelConfig, rank: int, targets: Collection[str], dtype: str) -> int:
-    """Return the bytes of a packed adapter with elements of ``dtype``."""
-    return packed_elements(config, rank, targets) * ITEMSIZE[dtype]
+def packed_bytes(elements: int, dtype: str) -> int:
+    """Return the bytes of a packed adapter of so many elements of ``dtype``."""
+    return -(-(HEADER + elements * ITEMSIZE[dtype]) // ALIGNMENT) * ALIGNMENT

@@ -10,7 +10,7 @@ from pathlib import Path
 from systems.engine.adapter_files import AdapterFiles, inspect_adapter
 from systems.engine.checkpoint import BackboneLayout, plan_layout
 from systems.engine.dtypes import compute_dtype
-from systems.engine.packed_size import packed_bytes
+from systems.engine.packed_size import packed_bytes, packed_elements
 from systems.errors import DeploymentError
 from systems.grouping import groups
 from systems.interface import Deployment, Function
@@ -128,7 +128,7 @@ def _world(
         if function.id in shared:
             dtype = compute_dtype(layout.dtype, kind)
             shape = shared[function.id]
-            return packed_bytes(layout.config, shape.rank, shape.targets, dtype)
+            return packed_bytes(packed_elements(layout.config, shape.rank, shape.targets), dtype)
         return files.nbytes(layout.dtype)
 
     def size(function: Function) -> FunctionSize:

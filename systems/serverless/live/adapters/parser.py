@@ -46,16 +46,14 @@ def _parse(message: ParseAdapter, fd: int) -> None:
     """Fill the memory file, and unmap it: it cannot be sealed otherwise."""
     import torch
 
-    from systems.engine.adapter import load_adapter
+    from systems.engine.adapter import read_adapter
     from systems.engine.config import ModelConfig
-    from systems.engine.cuda.slot import SlotShape, pack
     from systems.engine.dtypes import torch_dtype
+    from systems.engine.packed import SlotShape, pack
 
     config = ModelConfig.model_validate_json(message.config)
     dtype = torch_dtype(message.dtype)
     shape = SlotShape.of(config, message.shape.rank, message.shape.targets, dtype)
-    adapter = load_adapter(Path(message.folder), config, message.dtype, message.stamps)
+    stored = read_adapter(Path(message.folder), config, message.stamps)
     with store.map_writable(fd) as mapping:
-        flat = torch.frombuffer(mapping, dtype=dtype)
-        flat.copy_(pack(adapter, shape))
-        del flat
+        pack(stored, shape, torch.frombuffer(mapping, dtype=torch.uint8))
