@@ -121,8 +121,10 @@ def _silent(channel: Channel) -> int:
     return 0
 
 
-def _killed(channel: Channel) -> int:
+def _crashing(channel: Channel) -> int:
+    """Say that all is well, then crash."""
     _hear(channel)
+    channel.send(Parsed())
     ctypes.string_at(0)
     return 0
 
@@ -159,7 +161,7 @@ LEAVING = _role("leaving", _leaving, lambda device: None)
 LINGERING = _role("lingering", _lingering, parser.shut_in)
 SEALING = _role("sealing", _sealing, parser.shut_in)
 SILENT = _role("silent", _silent, parser.shut_in)
-KILLED = _role("killed", _killed, parser.shut_in)
+CRASHING = _role("crashing", _crashing, parser.shut_in)
 REPEATING = _role("repeating", _repeating, parser.shut_in)
 SAYING_NOTHING = _role("saying nothing", _saying_nothing, parser.shut_in)
 SAYING_SOMETHING_ELSE = _role("saying something else", _saying_something_else, parser.shut_in)
@@ -173,7 +175,7 @@ TEMPLATE = zygote.role_of(
     LINGERING,
     SEALING,
     SILENT,
-    KILLED,
+    CRASHING,
     REPEATING,
     SAYING_NOTHING,
     SAYING_SOMETHING_ELSE,

@@ -7,6 +7,7 @@ import mmap
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -27,6 +28,8 @@ from systems.runtime.children import Child, kill
 from systems.runtime.incoming import Incoming
 from systems.runtime.liveness import LivenessMonitor, Monitored
 from systems.runtime.messages import Failed
+from systems.runtime.processes import Processes
+from systems.serverless.live import roles
 from systems.serverless.live.adapters import memory_file, parsing
 from systems.serverless.live.adapters.messages import ParseAdapter
 from systems.serverless.live.adapters.tier import MOST_PARSERS, AdapterTier
@@ -34,7 +37,7 @@ from systems.serverless.live.plan import Plan
 from systems.serverless.live.roles import PARSER
 
 from . import flawed
-from .conftest import SHAPE, Forks, use, uses
+from .conftest import PATIENCE_S, SHAPE, Forks, use, uses
 
 GIB = 1 << 30
 Request = Callable[[str], ParseAdapter]
@@ -69,6 +72,18 @@ def test_what_it_holds_is_what_packing_here_gives(
         assert (tier.adapters, tier.nbytes) == (0, 0)
 
     forks.play(scene())
+
+
+@pytest.mark.live
+def test_a_system_that_does_not_fork_parses_in_a_new_interpreter(
+    plan: Plan, request_of: Request
+) -> None:
+    async def scene() -> None:
+        tier = AdapterTier(request_of, partial(Processes("cpu", roles.TEMPLATE).begin, PARSER), GIB)
+        assert await use(tier, "f0") == packed_here(plan, "f0")
+        tier.close()
+
+    asyncio.run(asyncio.wait_for(scene(), PATIENCE_S))
 
 
 def test_it_packs_in_the_dtype_in_which_a_card_computes(
@@ -202,7 +217,7 @@ def test_an_exchanged_adapter_is_refused(
 @pytest.mark.parametrize(
     ("role", "reason"),
     [
-        (flawed.KILLED, "killed by SIGSEGV"),
+        (flawed.CRASHING, "killed by SIGSEGV"),
         (flawed.SAYING_NOTHING, "exit status 0"),
         (flawed.SAYING_SOMETHING_ELSE, "it sent an invalid message"),
         (flawed.REPEATING, "a second result"),
