@@ -67,7 +67,7 @@ ATTACKS["grow"] = _grow
 
 
 def _attacking(channel: Channel) -> int:
-    adapter.load_adapter = _exploit  # type: ignore[assignment]
+    adapter.read_adapter = _exploit  # type: ignore[assignment]
     return parser.main(channel)
 
 

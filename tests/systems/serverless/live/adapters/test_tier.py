@@ -14,12 +14,12 @@ import msgspec
 import pytest
 from safetensors.torch import load_file, save_file
 
-from systems.engine.adapter import load_adapter
+from systems.engine.adapter import read_adapter
 from systems.engine.adapter_files import CONFIG, WEIGHTS
 from systems.engine.config import ModelConfig
-from systems.engine.cuda.slot import SlotShape as EngineShape
-from systems.engine.cuda.slot import pack
-from systems.engine.dtypes import ITEMSIZE, torch_dtype
+from systems.engine.dtypes import torch_dtype
+from systems.engine.packed import SlotShape as EngineShape
+from systems.engine.packed import pack
 from systems.engine.packed_size import packed_bytes, packed_elements
 from systems.runtime import channel as wire
 from systems.runtime import liveness
@@ -46,8 +46,8 @@ Request = Callable[[str], ParseAdapter]
 def packed_here(plan: Plan, function: str, dtype: str = "float32") -> bytes:
     config = plan.layouts["tiny"].config
     shape = EngineShape.of(config, SHAPE.rank, SHAPE.targets, torch_dtype(dtype))
-    adapter = load_adapter(plan.adapters[function].path, config, dtype)
-    return pack(adapter, shape).numpy().tobytes()
+    stored = read_adapter(plan.adapters[function].path, config)
+    return pack(stored, shape).numpy().tobytes()
 
 
 @pytest.mark.parametrize("targets", [("q_proj",), ("gate_proj", "down_proj"), SHAPE.targets])
@@ -56,7 +56,7 @@ def test_the_size_is_known_without_torch(plan: Plan, targets: tuple[str, ...]) -
     for dtype in ("float32", "float16"):
         shape = EngineShape.of(config, 4, targets, torch_dtype(dtype))
         known = packed_bytes(packed_elements(config, 4, targets), dtype)
-        assert known == shape.elements * ITEMSIZE[dtype]
+        assert known == shape.nbytes
 
 
 def test_what_it_holds_is_what_packing_here_gives(
@@ -91,7 +91,8 @@ def test_it_packs_in_the_dtype_in_which_a_card_computes(
 ) -> None:
     def halved(function: str) -> ParseAdapter:
         asked = request_of(function)
-        return msgspec.structs.replace(asked, dtype="float16", nbytes=asked.nbytes // 2)
+        nbytes = len(packed_here(plan, function, "float16"))
+        return msgspec.structs.replace(asked, dtype="float16", nbytes=nbytes)
 
     async def scene() -> None:
         tier = AdapterTier(halved, forks.of(), GIB)
