@@ -103,11 +103,12 @@ def serve(
         endpoint = running.deploy(deployment)
         if json_:
             document = {"base_url": endpoint.base_url, "models": endpoint.models}
-            print(json.dumps({**document, "groups": groups}), flush=True)
-        asked = VARIABLE in os.environ
-        print(_greeting(endpoint.base_url, endpoint.models, asked), file=sys.stderr)
+            level = None if groups is None else deployment.isolation
+            print(json.dumps({**document, "isolation": level, "groups": groups}), flush=True)
         if groups is not None:
             print(_grouped(deployment.isolation, groups), file=sys.stderr)
+        asked = VARIABLE in os.environ
+        print(_greeting(endpoint.base_url, endpoint.models, asked), file=sys.stderr)
         try:
             signal.pause()
         except KeyboardInterrupt:
