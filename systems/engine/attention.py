@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,32 +11,44 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from .config import ModelConfig
 from .kv_cache import KVCache
+from .pieces import Piece
 
 
 @dataclass(frozen=True, slots=True)
 class PromptAttention:
-    """Causal attention of whole prompts, concatenated: ``lengths[i]`` tokens go to slot
-    ``first_slot`` + i. Each prompt is computed separately, so that none is padded."""
+    """Causal attention of pieces of prompts, concatenated. A piece attends to itself and to what
+    the cache holds of its prompt before it. Each is computed separately, so that none is padded."""
 
     config: ModelConfig
     cache: KVCache
-    first_slot: int
-    lengths: tuple[int, ...]
+    pieces: Sequence[Piece]
 
     def __call__(self, layer: int, qkv: Tensor) -> Tensor:
         """``qkv``: (tokens, q + k + v heads, head_dim), rotated → (tokens, q_size)."""
-        heads, kv_heads = self.config.num_heads, self.config.num_kv_heads
+        heads = self.config.num_heads
         out = torch.empty(qkv.shape[0], heads, self.config.head_dim)
-        start = 0
-        for index, length in enumerate(self.lengths):
-            rows = qkv[start : start + length]
-            kv = rows[:, heads:].view(length, 2, kv_heads, -1)
-            self.cache.write_prompt(layer, self.first_slot + index, kv)
-            q, k, v = (part.transpose(0, 1)[None] for part in (rows[:, :heads], kv[:, 0], kv[:, 1]))
-            attended = scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-            out[start : start + length] = attended[0].transpose(0, 1)
-            start += length
+        lengths = [len(piece.ids) for piece in self.pieces]
+        parts = zip(self.pieces, torch.split(qkv, lengths), torch.split(out, lengths), strict=True)
+        for piece, rows, attended in parts:
+            kv = rows[:, heads:].view(len(rows), 2, self.config.num_kv_heads, -1)
+            self.cache.write_piece(layer, piece.slot, piece.start, kv)
+            if piece.start:
+                kv = self.cache.read_slot(layer, piece.slot, piece.stop).permute(2, 0, 1, 3)
+            attended.copy_(_attend(rows[:, :heads], kv))
         return out.view(qkv.shape[0], -1)
+
+
+def _attend(q: Tensor, kv: Tensor) -> Tensor:
+    """Attend with the last tokens of ``kv`` (tokens, 2, kv heads, head_dim); ``q``: (n, heads,
+    head_dim) → the same."""
+    tokens, new = len(kv), len(q)
+    q, k, v = (part.transpose(0, 1)[None] for part in (q, kv[:, 0], kv[:, 1]))
+    if tokens == new:
+        attended = scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+    else:
+        reach = torch.ones(new, tokens, dtype=torch.bool).tril_(tokens - new)
+        attended = scaled_dot_product_attention(q, k, v, reach, enable_gqa=True)
+    return attended[0].transpose(0, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,72 +5,100 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from typing import Protocol
-
-from torch import Tensor
 
 from .migration import RequestSnapshot
+from .pieces import Piece
 from .requests import Finish, GenerationRequest, TokenEvent
 from .sampling import Sampler
-
-
-class Cache(Protocol):
-    """Keys and values, one slot per request; slots 0 … n-1 are in use."""
-
-    bytes_per_token: int
-
-    @property
-    def nbytes(self) -> int: ...
-
-    def touch(self, slot: int, tokens: int) -> None: ...
-
-    def move(self, source: int, target: int, tokens: int) -> None: ...
-
-    def take(self, slot: int, tokens: int) -> Tensor: ...
-
-    def put(self, slot: int, kv: Tensor) -> None: ...
-
-    def swap(self, first: int, second: int, tokens: int) -> None: ...
-
-    def release(self) -> None: ...
+from .slots import Slots
 
 
 @dataclass(slots=True, eq=False)
 class Running:
-    """A running request: ``cached`` tokens have keys and values; ``token`` is the next input."""
+    """A request in a slot: ``cached`` tokens have keys and values; ``token`` is the next input once
+    the prompt is complete."""
 
     request: GenerationRequest
     sampler: Sampler
-    cached: int
+    cached: int = 0
     token: int = -1
     produced: int = 0
 
 
 class Batching(ABC):
-    """Continuous batching, independent of the device."""
+    """Continuous batching, independent of the device. Prompts may be computed in pieces, between
+    which the running requests decode. ``piece_tokens``: the most prompt tokens of a piece; None:
+    prompts are computed whole."""
 
-    def __init__(self, slots: Cache, max_batch_size: int, max_context_tokens: int) -> None:
+    def __init__(
+        self, slots: Slots, max_batch_size: int, max_context_tokens: int, piece_tokens: int | None
+    ) -> None:
         self._slots = slots
         self._max_batch_size = max_batch_size
         self._max_context_tokens = max_context_tokens
-        self._sequences: list[Running] = []  # the index is the slot in the cache
+        self._piece_tokens = piece_tokens
+        # The index is the slot in the cache. The first ``_ready`` run; the prompts of the others
+        # are being computed, in this order.
+        self._sequences: list[Running] = []
+        self._ready = 0
 
-    @abstractmethod
     def prefill(self, requests: Sequence[GenerationRequest]) -> list[TokenEvent]:
-        """Run the prompts as one batch, add them to the running requests and return the first
-        token of each. Raise ``ValueError``, changing nothing, if a batch or prompt does not fit."""
+        """Run the prompts whole as one batch, add them to the running requests and return the first
+        token of each. Raise ``ValueError`` as :meth:`begin` does."""
+        self.begin(requests)
+        return self.advance(whole=True)
+
+    def begin(self, requests: Sequence[GenerationRequest]) -> None:
+        """Give each request a slot; :meth:`advance` computes their prompts. Raise ``ValueError``,
+        changing nothing, if a batch or prompt does not fit."""
+        self._check(requests)
+        joined = [start_sequence(request) for request in requests]
+        self._admit(joined)
+        self._sequences += joined
+
+    def advance(self, *, whole: bool = False) -> list[TokenEvent]:
+        """Compute the next piece of the prompts that were begun, or, if ``whole``, all that is left
+        of them. Return the first tokens of the requests whose prompts are complete; they run from
+        now on."""
+        most = None if whole else self._piece_tokens
+        events = self._compute(most) if self.prefilling else []
+        while most is None and self.prefilling:
+            events += self._compute(most)
+        return events
 
     @abstractmethod
     def decode(self, only: Container[int] | None = None) -> list[TokenEvent]:
         """Produce one more token of every running request, or only of those whose ids are in
         ``only``; the others do not change."""
 
+    @abstractmethod
+    def _compute(self, most: int | None) -> list[TokenEvent]:
+        """Run one pass over the next prompts, at most ``most`` tokens of them (None: as many as is
+        efficient). Return the first tokens of those that are complete."""
+
+    @abstractmethod
+    def _admit(self, sequences: Sequence[Running]) -> None:
+        """Raise an error if the adapter of a sequence cannot be used now."""
+
+    def _complete(self, pieces: Sequence[Piece]) -> list[Running]:
+        """Record that the first pieces were computed; return the sequences whose prompts are
+        complete, which run from now on. Only the last piece may leave a prompt incomplete."""
+        complete = []
+        for piece in pieces:
+            sequence = self._sequences[piece.slot]
+            sequence.cached = piece.stop
+            self._slots.touch(piece.slot, piece.stop)
+            if piece.final:
+                complete.append(sequence)
+        self._ready += len(complete)
+        return complete
+
     def _first(self, only: Container[int] | None) -> list[Running]:
         """Move the requests to advance to the first slots, where a step works; return them."""
         if only is None:
-            return list(self._sequences)
+            return self._sequences[: self._ready]
         front = 0
-        for slot, sequence in enumerate(self._sequences):
+        for slot, sequence in enumerate(self._sequences[: self._ready]):
             if sequence.request.request_id in only:
                 if slot != front:
                     self._swap(front, slot)
@@ -79,7 +107,7 @@ class Batching(ABC):
 
     def _swap(self, first: int, second: int) -> None:
         held = self._sequences
-        self._slots.swap(first, second, max(held[first].cached, held[second].cached))
+        self._slots.swap(first, second)
         held[first], held[second] = held[second], held[first]
 
     def prepare(self) -> bool:
@@ -90,11 +118,16 @@ class Batching(ABC):
     @property
     def running(self) -> tuple[int, ...]:
         """Ids of the running requests, which :meth:`decode` advances."""
-        return tuple(sequence.request.request_id for sequence in self._sequences)
+        return tuple(each.request.request_id for each in self._sequences[: self._ready])
+
+    @property
+    def prefilling(self) -> tuple[int, ...]:
+        """Ids of the requests whose prompts are not complete, which :meth:`advance` computes."""
+        return tuple(each.request.request_id for each in self._sequences[self._ready :])
 
     @property
     def kv_bytes(self) -> int:
-        """Memory of keys and values in bytes; 0 when no request runs."""
+        """Bytes of keys and values in use."""
         return self._slots.nbytes
 
     @property
@@ -102,7 +135,7 @@ class Batching(ABC):
         return self._slots.bytes_per_token
 
     def cancel(self, request_id: int) -> bool:
-        """Stop a request and free its slot; return whether it was running."""
+        """Stop a request and free its slot; return whether it had one."""
         for slot, sequence in enumerate(self._sequences):
             if sequence.request.request_id == request_id:
                 self._free(slot)
@@ -129,10 +162,11 @@ class Batching(ABC):
         running.produced = parted.produced
         if running.sampler.generator is not None and parted.draws is not None:
             running.sampler.generator.set_state(parted.draws)
-        slot = len(self._sequences)
-        self._slots.put(slot, parted.kv)
-        self._slots.touch(slot, parted.cached)
+        self._slots.put(len(self._sequences), parted.kv)
         self._sequences.append(running)
+        if self.prefilling:
+            self._swap(self._ready, len(self._sequences) - 1)
+        self._ready += 1
 
     def _check(self, requests: Sequence[GenerationRequest]) -> None:
         room = self._max_batch_size - len(self._sequences)
@@ -147,17 +181,21 @@ class Batching(ABC):
             if request.max_tokens < 1:
                 raise ValueError(f"request {request.request_id}: max_tokens must be positive")
 
-    def _advance(self, sequences: Sequence[Running], tokens: list[int]) -> list[TokenEvent]:
+    def _stepped(self, sequences: Sequence[Running]) -> None:
+        """Record that a step stored one more token in each of the first slots."""
+        for slot, sequence in enumerate(sequences):
+            sequence.cached += 1
+            self._slots.touch(slot, sequence.cached)
+
+    def _produce(self, sequences: Sequence[Running], tokens: list[int]) -> list[TokenEvent]:
         events = []
         for sequence, token in zip(sequences, tokens, strict=True):
             sequence.token = token
             sequence.produced += 1
             finished = self._finished(sequence)
             events.append(TokenEvent(sequence.request.request_id, token, finished))
-            slot = self._sequences.index(sequence)
-            self._slots.touch(slot, sequence.cached)
             if finished:
-                self._free(slot)
+                self._free(self._sequences.index(sequence))
         return events
 
     def _finished(self, sequence: Running) -> Finish | None:
@@ -168,13 +206,24 @@ class Batching(ABC):
         return "length" if full or sequence.produced >= request.max_tokens else None
 
     def _free(self, slot: int) -> None:
-        """Move the last slot's sequence into the freed slot, so that used slots stay contiguous."""
-        last = self._sequences.pop()
-        if slot < len(self._sequences):
-            self._slots.move(len(self._sequences), slot, last.cached)
-            self._sequences[slot] = last
-        if not self._sequences:
+        """Free a slot and clear it. Later sequences move up, so that used slots stay contiguous and
+        those of running requests come first."""
+        if slot < self._ready:
+            self._ready -= 1
+            slot = self._fill(slot, self._ready)
+        slot = self._fill(slot, len(self._sequences) - 1)
+        self._sequences.pop()
+        if self._sequences:
+            self._slots.clear(slot)
+        else:
             self._slots.release()
+
+    def _fill(self, target: int, source: int) -> int:
+        """Move the sequence of slot ``source`` to slot ``target``; return ``source``."""
+        if target != source:
+            self._slots.move(source, target)
+            self._sequences[target] = self._sequences[source]
+        return source
 
 
 def samplers_of(sequences: Sequence[Running]) -> list[Sampler]:
@@ -183,4 +232,4 @@ def samplers_of(sequences: Sequence[Running]) -> list[Sampler]:
 
 def start_sequence(request: GenerationRequest) -> Running:
     sampler = Sampler.of(request.temperature, request.top_p, request.seed)
-    return Running(request, sampler, cached=len(request.prompt_ids))
+    return Running(request, sampler)

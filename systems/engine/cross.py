@@ -32,9 +32,10 @@ class CrossEngine(ByName, Engine):
         *,
         max_batch_size: int,
         max_context_tokens: int,
+        piece_tokens: int | None = None,
     ) -> None:
         limits = {"max_batch_size": max_batch_size, "max_context_tokens": max_context_tokens}
-        super().__init__(config, weights, None, **limits)
+        super().__init__(config, weights, None, piece_tokens=piece_tokens, **limits)
         self.shape = shape
         self._places = Places(places)
         self._adapters: dict[str, AdapterWeights] = {}

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from systems.engine.adapter import AdapterWeights
+from systems.engine.cuda.buckets import LONGEST_PIECE
 from systems.engine.cuda.engine import CudaEngine
 from systems.engine.cuda.slot import ONLY, AdapterSlot
 from systems.engine.packed import SlotShape, pack, unpack
+from systems.engine.pieces import Piece
 from systems.engine.weights import BackboneWeights
 from tests.benchmarks.cuda_engine import RANK, SEVEN_B, TARGETS, adapter, weights
 
@@ -84,6 +86,15 @@ def both() -> tuple[CudaEngine, torch.nn.Module]:
     return engine, reference(made, unpack(packed, shape))
 
 
+def prompt(engine: CudaEngine, ids: list[int], slot: int) -> torch.Tensor:
+    """Run a prompt in pieces; return the logits after it."""
+    start, logits = 0, torch.empty(0)
+    while start < len(ids):
+        piece = Piece.of(slot, tuple(ids), start, LONGEST_PIECE)
+        logits, start = engine._prompts.run([piece], [ONLY])[0][0].float().cpu(), piece.stop
+    return logits
+
+
 @pytest.mark.parametrize("length", [1, 100, 128, 512, 590])
 @torch.inference_mode()
 def test_logits_of_a_prompt_and_of_the_steps_after_it(
@@ -94,7 +105,7 @@ def test_logits_of_a_prompt_and_of_the_steps_after_it(
     for turn in range(3):
         ids = torch.randint(100, 30_000, (length + 3,)).tolist()
         wanted = model(torch.tensor([ids], device="cuda")).logits[0].cpu()
-        found = [engine._run_prompts([ids[:length]], [ONLY], first_slot=0)[0][0].float().cpu()]
+        found = [prompt(engine, ids[:length], slot=0)]
         for step in range(3):
             at = length + step
             found.append(engine._run_step([ids[at]], [at], [ONLY])[0][0].float().cpu())
@@ -110,7 +121,8 @@ def test_rows_of_a_batch_are_those_of_each_alone(both: tuple[CudaEngine, torch.n
     rows = [torch.randint(100, 30_000, (length,)).tolist() for length in (600, 30, 300, 599, 7)]
     for _ in range(3):
         for slot, ids in enumerate(rows):
-            engine._run_prompts([ids[:-1]], [ONLY], first_slot=slot)
+            engine._slab.hold(slot + 1)
+            prompt(engine, ids[:-1], slot)
         last = [ids[-1] for ids in rows]
         at = [len(ids) - 1 for ids in rows]
         logits = engine._run_step(last, at, [ONLY] * len(rows))[0].float()

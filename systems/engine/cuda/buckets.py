@@ -7,7 +7,7 @@ LONG_STEP = 256
 SMALLEST_CONTEXT = 256
 GRANULE = 2 << 20  # bytes: the unit of device memory allocation
 TOGETHER = 1024  # prompt tokens: enough to fill a GPU; more would need larger lasting workspaces
-GRAPH_TOKENS = SHORT_PROMPTS[-1]  # in longer prefills, computation hides the launch overhead
+LONGEST_PIECE = SHORT_PROMPTS[-1]  # a longer prompt fills the GPU with each of its pieces
 
 
 def batch_bucket(rows: int) -> int:
@@ -21,6 +21,19 @@ def prompt_bucket(tokens: int) -> int:
         if tokens <= length:
             return length
     return -(-tokens // LONG_STEP) * LONG_STEP
+
+
+def piece_bucket(tokens: int) -> int:
+    """Return the longest padded length of at most ``tokens``; if there is none, the shortest."""
+    return max((each for each in SHORT_PROMPTS if each <= tokens), default=SHORT_PROMPTS[0])
+
+
+def prompts_together(most: int) -> list[tuple[int, int]]:
+    """Return the numbers and padded lengths of prompts, two or more and up to a batch of ``most``,
+    that one pass computes together, by the number of tokens."""
+    shapes = [(count, length) for count in batch_buckets(most)[1:] for length in SHORT_PROMPTS]
+    together = [shape for shape in shapes if shape[0] * shape[1] <= TOGETHER]
+    return sorted(together, key=lambda shape: shape[0] * shape[1])
 
 
 def context_bucket(tokens: int, capacity: int) -> int:

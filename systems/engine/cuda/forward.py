@@ -4,6 +4,7 @@ allocation depends on values, and nothing is copied back to the host."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,25 +49,54 @@ class DeviceForward:
         slots: Tensor,
         last: Tensor,
         adapters: Tensor | None,
+        context: int,
     ) -> Tensor:
-        """Return logits (sequences, vocabulary) after prompts padded to one length and
-        concatenated. ``slots``: of each token; ``last``: the row of each prompt's last token;
-        ``adapters``: the place of each prompt's adapter (None: the backbone alone). Padding
-        follows the prompt, so the causal mask excludes it; what it writes to the cache is
-        overwritten before a step reads it."""
-        heads, kv_heads = self._config.num_heads, self._config.num_kv_heads
-        sequences = len(last)
+        """Return logits (sequences, vocabulary) after pieces of prompts, padded to one length and
+        concatenated. ``slots``: of each token; ``last``: the row of each piece's last token;
+        ``adapters``: the place of each prompt's adapter (None: the backbone alone). ``context``:
+        pieces attend to the first ``context`` cached tokens, themselves included; 0: they are the
+        first of their prompts and attend to themselves alone. Padding follows the piece, so the
+        causal mask excludes it, and is not stored."""
+        attend = self._among(len(last), positions, slots)
+        if context:
+            attend = self._after(len(last), positions, slots, context)
+        return self._run(ids, attend, last, adapters)
+
+    def _among(self, sequences: int, positions: Tensor, slots: Tensor) -> Attend:
+        """Attention of first pieces."""
 
         def attend(layer: int, qkv: Tensor) -> Tensor:
             self._store(layer, qkv, positions, slots)
-            each = qkv.view(sequences, -1, *qkv.shape[1:]).transpose(1, 2)
-            q, k, v = torch.split(each, [heads, kv_heads, kv_heads], 1)
-            done = scaled_dot_product_attention(
-                q, k, v, is_causal=True, enable_gqa=heads != kv_heads
-            )
-            return done.transpose(1, 2).reshape(qkv.shape[0], -1)
+            q, k, v = self._heads(qkv, sequences)
+            return self._attend(q, k, v, is_causal=True)
 
-        return self._run(ids, attend, last, adapters)
+        return attend
+
+    def _after(self, sequences: int, positions: Tensor, slots: Tensor, context: int) -> Attend:
+        """Attention of later pieces, to copies of the cached tokens: a graph's addresses are fixed,
+        its slots are not."""
+        reach = torch.arange(context, device=positions.device) <= positions.clamp(min=0)[:, None]
+        mask = torch.zeros(reach.shape, dtype=self._weights.dtype, device=positions.device)
+        mask = mask.masked_fill(~reach, -torch.inf).view(sequences, 1, -1, context)
+        chosen = slots.view(sequences, -1)[:, 0]
+
+        def attend(layer: int, qkv: Tensor) -> Tensor:
+            self._store(layer, qkv, positions, slots)
+            keys, values = self._cache.layers[layer][..., :context, :].index_select(1, chosen)
+            return self._attend(self._heads(qkv, sequences)[0], keys, values, attn_mask=mask)
+
+        return attend
+
+    def _heads(self, qkv: Tensor, sequences: int) -> tuple[Tensor, ...]:
+        """Return q, k and v, each (sequences, heads, tokens, head_dim)."""
+        heads, kv_heads = self._config.num_heads, self._config.num_kv_heads
+        each = qkv.view(sequences, -1, *qkv.shape[1:]).transpose(1, 2)
+        return torch.split(each, [heads, kv_heads, kv_heads], 1)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, **masked: Any) -> Tensor:
+        grouped = self._config.num_heads != self._config.num_kv_heads
+        done = scaled_dot_product_attention(q, k, v, enable_gqa=grouped, **masked)
+        return done.transpose(1, 2).reshape(q.shape[0] * q.shape[2], -1)
 
     def step(
         self,

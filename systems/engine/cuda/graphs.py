@@ -53,6 +53,11 @@ def _stream(device: torch.device) -> Any:
     return torch.cuda.ExternalStream(int(made), device)  # type: ignore[no-untyped-call]
 
 
+def with_tokens(logits: Tensor) -> Outputs:
+    """Return ``logits`` (n, vocabulary) and the greedy tokens."""
+    return logits, logits.argmax(1)
+
+
 class Step:
     """``body``: inputs (k, n) int64 → logits (n, vocabulary) and their argmax. The inputs are one
     tensor, copied at once, and so are the tokens. Without ``capture`` there is no graph."""

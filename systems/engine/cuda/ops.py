@@ -37,7 +37,8 @@ class TorchOps:
     is undefined."""
 
     leaves_padding = False
-    """Whether operations leave the KV slots of padding untouched, so that they need no memory."""
+    """Whether operations leave the KV slots of padding untouched, so that they need no memory. If
+    not, its keys and values go to the last slot of ``kv``, which no request has."""
 
     def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         return rms_norm(x, weight.shape, weight, eps)
@@ -105,6 +106,7 @@ class TorchOps:
         """Rotate q and k of ``qkv`` (tokens, q + k + v heads, head_dim) in place and store k and v
         of each token at its slot and position. ``cos``, ``sin``: (positions, head_dim)."""
         kv_heads, head_dim = kv.shape[2], kv.shape[4]
+        slots = slots.where(positions >= 0, kv.shape[1] - 1)
         positions = positions.clamp(min=0)
         turned = qkv[:, :-kv_heads].float()
         swapped = turned.roll(head_dim // 2, -1)

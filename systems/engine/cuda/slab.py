@@ -11,17 +11,16 @@ import torch
 from torch import Tensor
 
 from systems.engine.config import ModelConfig
-from systems.engine.kv_cache import exchange
+from systems.engine.slots import Slots
 
 from .buckets import slot_bytes
 from .virtual import BackedSlots
 
 
-class SlabCache:
+class SlabCache(Slots):
     """Slots 0 … n-1 are in use. ``backed``: memory is mapped per slot, which requires operations
-    that do not touch the slots of padding; otherwise all memory is allocated and zeroed once, since
-    a masked position must not be NaN. ``layers``: per layer (2, slots, kv heads, tokens,
-    head_dim)."""
+    that do not touch the slots of padding; otherwise all memory is allocated, and ``layers`` has
+    one more slot, the last, for what such operations store of padding."""
 
     def __init__(
         self,
@@ -33,70 +32,40 @@ class SlabCache:
         *,
         backed: bool = False,
     ) -> None:
-        self.bytes_per_token = 2 * config.num_layers * config.kv_size * dtype.itemsize
-        self.slot_bytes = slot_bytes(self.bytes_per_token, tokens)
+        bytes_per_token = 2 * config.num_layers * config.kv_size * dtype.itemsize
+        self.slot_bytes = slot_bytes(bytes_per_token, tokens)
         self._memory = BackedSlots(slots, self.slot_bytes) if backed else None
-        flat = (
-            torch.zeros(slots * self.slot_bytes, dtype=torch.uint8, device=device)
-            if self._memory is None
-            else self._memory.tensor()
-        )
+        self._flat = self._all(slots, device).view(-1, self.slot_bytes)
         inside = (config.num_layers, 2, config.num_kv_heads, tokens, config.head_dim)
-        each = flat.view(slots, -1)[:, : tokens * self.bytes_per_token].view(dtype)
-        apart = (slots, *inside)
-        self._slab: Tensor = each.view(apart).permute(1, 2, 0, 3, 4, 5)
-        self._slots = slots
-        self._touched = [0] * slots
-        self.tokens = tokens
-        self.layers = tuple(self._slab)
+        each = self._flat[:, : tokens * bytes_per_token].view(dtype).view(-1, *inside)
+        super().__init__(each.permute(1, 2, 0, 3, 4, 5), slots, bytes_per_token)
+        self._flat[: self._held].zero_()
+
+    def _all(self, slots: int, device: str) -> Tensor:
+        if self._memory is not None:
+            return self._memory.tensor()
+        return torch.empty((slots + 1) * self.slot_bytes, dtype=torch.uint8, device=device)
 
     @property
-    def nbytes(self) -> int:
-        """Bytes of token positions in use, now or since the slab was last empty."""
-        return sum(self._touched) * self.bytes_per_token
+    def _held(self) -> int:
+        """The number of slots that have memory."""
+        return len(self._flat) if self._memory is None else self._memory.held
 
     @property
     def reserved_bytes(self) -> int:
         """Bytes of device memory allocated now."""
-        return self.slot_bytes * (self._slots if self._memory is None else self._memory.held)
+        return self.slot_bytes * self._held
 
     def hold(self, slots: int) -> None:
-        """Map memory for the first ``slots``, which are or will be used. No work in progress on the
-        device may use the others."""
+        """Map memory for the first ``slots``, which are or will be used; new memory is set to zero.
+        No work in progress on the device may use the others."""
         if self._memory is not None:
+            before = self._memory.held
             self._memory.hold(max(slots, 1))
+            self._flat[before : self._memory.held].zero_()
 
     def give_back(self, slots: int) -> None:
         """Unmap all but the first ``slots`` after the device has finished its queued work."""
         if self._memory is not None and self._memory.held > max(slots, 1):
             torch.cuda.synchronize()
             self._memory.hold(max(slots, 1))
-
-    def touch(self, slot: int, tokens: int) -> None:
-        """Record that the first ``tokens`` of a slot were written."""
-        self._touched[slot] = max(self._touched[slot], tokens)
-
-    def move(self, source: int, target: int, tokens: int) -> None:
-        """Copy the first ``tokens`` of slot ``source`` to slot ``target``."""
-        used = self._slab[..., :tokens, :]
-        used[:, :, target].copy_(used[:, :, source])
-        self.touch(target, tokens)
-
-    def take(self, slot: int, tokens: int) -> Tensor:
-        """Return a host copy of a slot's first ``tokens``: (layers, 2, kv heads, tokens,
-        head_dim)."""
-        return self._slab[:, :, slot, :, :tokens].clone().cpu()
-
-    def put(self, slot: int, kv: Tensor) -> None:
-        """Store in a slot what :meth:`take` returned, on this engine or another."""
-        self._slab[:, :, slot, :, : kv.shape[3]].copy_(kv)
-
-    def swap(self, first: int, second: int, tokens: int) -> None:
-        """Exchange the first ``tokens`` of two slots."""
-        exchange(self._slab[..., :tokens, :], first, second)
-        self.touch(first, tokens)
-        self.touch(second, tokens)
-
-    def release(self) -> None:
-        """Mark all slots as unused; their contents are never read again."""
-        self._touched = [0] * len(self._touched)

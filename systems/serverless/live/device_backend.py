@@ -89,10 +89,11 @@ def _start_threads(threads: int) -> None:
     torch.mm(square, square)
 
 
-def _limits(config: Configure) -> dict[str, int]:
+def _limits(config: Configure) -> dict[str, Any]:
     return {
         "max_batch_size": config.max_batch_size,
         "max_context_tokens": config.max_context_tokens,
+        "piece_tokens": config.piece_tokens,
     }
 
 
@@ -161,13 +162,7 @@ def _engine_on_cuda(
     elif config.slot is not None:
         slot = _slot(layout, config.slot.rank, config.slot.targets)
         slot.rehearse()
-    engine = CudaEngine(
-        layout.config,
-        weights,
-        slot,
-        max_batch_size=config.max_batch_size,
-        max_context_tokens=config.max_context_tokens,
-    )
+    engine = CudaEngine(layout.config, weights, slot, **_limits(config))
     engine.prepare()
     return engine
 

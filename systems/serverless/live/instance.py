@@ -1,8 +1,9 @@
 """The process of a group: loads artifacts, prefills batches and decodes running requests.
 
-It polls its channel between two steps, so a new batch waits for at most one decode step. When idle
-it prepares its engine for later requests in small steps. It returns token ids; the gateway converts
-them to text.
+It computes the prompts of a batch in pieces, with a decode step of the running requests between
+two, and polls its channel each time. So a new batch waits for at most one piece and one decode
+step, and running requests for at most one piece. When idle it prepares its engine for later
+requests in small steps. It returns token ids; the gateway converts them to text.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from ..core.artifacts import Artifact
 from . import device_backend
 from . import messages as m
 from .adapters import memory_file
+from .prefill import Prefill
 from .weights.handle import SharedWeightsHandle
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ class Instance:
         """The engine, if it has places for adapters."""
         self._arrived: dict[int, GenerationRequest] = {}
         self._batches: deque[tuple[int, Sequence[int]]] = deque()
+        self._prefill: Prefill | None = None  # the batch whose prompts are being computed
         self._unprepared = False
         self._stopped = False
         self._settled = False
@@ -94,13 +97,19 @@ class Instance:
         """Serve until told to stop; return the exit status."""
         while not self._stopped:
             self._listen()
-            if self._batches:
-                self._prefill(*self._batches.popleft())
-            elif self._engine is not None and self._engine.running:
-                self._decode()
-            elif self._engine is not None and self._unprepared:
-                self._unprepared = self._engine.prepare()
+            self._step()
         return 0
+
+    def _step(self) -> None:
+        """Compute a piece of prompts and a decode step; if there is neither, prepare the engine."""
+        if self._prefill is None and self._batches:
+            self._begin_batch(*self._batches.popleft())
+        if self._prefill is not None:
+            self._advance(self._prefill)
+        if self._engine is not None and self._engine.running:
+            self._decode()
+        elif self._engine is not None and self._unprepared and self._prefill is None:
+            self._unprepared = self._engine.prepare()
 
     def _listen(self) -> None:
         """Handle all pending messages; when idle, wait for one. This function keeps no reference to
@@ -113,7 +122,7 @@ class Instance:
 
     def _busy(self) -> bool:
         engine = self._engine
-        return bool(self._batches) or (
+        return bool(self._batches or self._prefill) or (
             engine is not None and (bool(engine.running) or self._unprepared)
         )
 
@@ -229,8 +238,10 @@ class Instance:
         self._batches.append((message.batch, message.requests))
 
     def _cancel(self, message: Cancel, fds: list[int]) -> None:  # noqa: ARG002
-        """Cancel a request that is being decoded or waits in a batch."""
+        """Cancel a request that waits in a batch, is being prefilled or decodes."""
         request = message.request
+        if self._prefill is not None:
+            self._prefill.cancel(request)
         if self._arrived.pop(request, None) is None and self._engine is not None:
             self._engine.cancel(request)
         self._channel.send(m.Cancelled(request))
@@ -241,17 +252,26 @@ class Instance:
     def _stop(self, message: Stop, fds: list[int]) -> None:  # noqa: ARG002
         self._stopped = True
 
-    def _prefill(self, batch: int, ids: Sequence[int]) -> None:
+    def _begin_batch(self, batch: int, ids: Sequence[int]) -> None:
         assert self._engine is not None, "a batch runs only where all artifacts are in place"
         requests = [self._arrived.pop(request) for request in ids if request in self._arrived]
-        start_ns = time.monotonic_ns()
-        events = self._engine.prefill(requests) if requests else []
-        self._channel.send(m.Prefilled(batch, start_ns, time.monotonic_ns(), _tokens(events)))
+        self._prefill = Prefill(batch, frozenset(ids), time.monotonic_ns())
+        if requests:
+            self._engine.begin(requests)
+
+    def _advance(self, prefill: Prefill) -> None:
+        assert self._engine is not None
+        if prefill.advance(self._engine):
+            now_ns, tokens = time.monotonic_ns(), _tokens(prefill.events)
+            self._channel.send(m.Prefilled(prefill.batch, prefill.start_ns, now_ns, tokens))
+            self._prefill = None
 
     def _decode(self) -> None:
         assert self._engine is not None
-        events = self._engine.decode()
-        self._channel.send(m.Decoded(time.monotonic_ns(), _tokens(events)))
+        only = None if self._prefill is None else self._prefill.others(self._engine)
+        if only is None or only:
+            events = self._engine.decode(only)
+            self._channel.send(m.Decoded(time.monotonic_ns(), _tokens(events)))
 
 
 _HELD_AS = {

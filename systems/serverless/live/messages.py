@@ -58,7 +58,8 @@ class SlotShape(Part, frozen=True):
 class Configure(Message, frozen=True):
     """Tells an instance which group it serves. ``adapter`` and its ``stamps`` at deployment are of
     a group of one function; one of several has ``places`` for adapters, which come later.
-    ``memory_bytes`` limits the instance's memory (None: unbounded); ``slot`` is the shape of the
+    ``memory_bytes`` limits the instance's memory (None: unbounded); ``piece_tokens`` limits the
+    prompt tokens between two decode steps (None: whole prompts); ``slot`` is the shape of the
     places, or of the slot of a prewarmed process, which has no adapter yet."""
 
     group: Name
@@ -70,6 +71,7 @@ class Configure(Message, frozen=True):
     memory_bytes: PositiveCount | None
     max_batch_size: PositiveCount
     max_context_tokens: PositiveCount
+    piece_tokens: PositiveCount | None = None
     slot: SlotShape | None = None
     places: Count = 0
 

@@ -63,6 +63,7 @@ class Plan:
             memory_bytes=max(each.memory_bytes for each in self.deployment.devices),
             max_batch_size=group.batch_limit,
             max_context_tokens=self.deployment.limits.max_context_tokens,
+            piece_tokens=self.options.piece_tokens(self.device),
             slot=self.places_shape(group.functions) if group.places else None,
             places=group.places,
         )

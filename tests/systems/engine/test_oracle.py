@@ -138,6 +138,7 @@ def test_weights_in_halves_stay_close_to_the_same_weights_widened(
     from systems.engine.attention import PromptAttention, StepAttention
     from systems.engine.forward import Forward
     from systems.engine.kv_cache import KVCache
+    from systems.engine.pieces import Piece
 
     layout, weights = load_backbone(tiny, dtype)
     model = load_oracle(tiny, adapters["f0"], rounded=dtype)
@@ -148,9 +149,8 @@ def test_weights_in_halves_stay_close_to_the_same_weights_widened(
     ids = torch.tensor(prompts((20,))[0])
     with torch.inference_mode():
         expected = model(input_ids=ids[None]).logits[0]
-        prompt = forward(
-            ids[:19], torch.arange(19), PromptAttention(layout.config, cache, 0, (19,))
-        )
+        pieces = [Piece(0, 0, tuple(ids[:19].tolist()), final=True)]
+        prompt = forward(ids[:19], torch.arange(19), PromptAttention(layout.config, cache, pieces))
         step = forward(ids[19:], torch.tensor([19]), StepAttention.at(layout.config, cache, [19]))
     spread = float(expected.std())
     assert float((prompt - expected[:19]).abs().max()) < 1e-4 * spread

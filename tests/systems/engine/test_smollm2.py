@@ -15,6 +15,7 @@ from systems.engine.checkpoint import BackboneLayout
 from systems.engine.engine import Engine
 from systems.engine.forward import Forward
 from systems.engine.kv_cache import KVCache
+from systems.engine.pieces import Piece
 from systems.engine.weights import BackboneWeights
 from systems.errors import CheckpointError
 from systems.models import ensure_adapters, ensure_backbone
@@ -86,7 +87,8 @@ def test_logits_and_tokens_are_those_of_transformers_and_peft(
     batch = [chat(tokenizer, QUESTION), chat(tokenizer, "Hello"), tuple(tokenizer("The").input_ids)]
     ids = torch.tensor(batch[0])
     with torch.inference_mode():
-        attention = PromptAttention(layout.config, KVCache(layout.config, 1, 64), 0, (len(ids),))
+        pieces = [Piece(0, 0, tuple(ids), final=True)]
+        attention = PromptAttention(layout.config, KVCache(layout.config, 1, 64), pieces)
         ours = Forward(layout.config, weights, adapter, 64)(ids, torch.arange(len(ids)), attention)
         theirs = model(input_ids=ids[None]).logits[0]
     assert torch.allclose(ours, theirs, atol=2e-3, rtol=1e-4)

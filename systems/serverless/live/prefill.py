@@ -1,0 +1,36 @@
+"""The batch of an instance whose prompts are being computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from systems.engine.batching import Batching
+    from systems.engine.requests import TokenEvent
+
+
+@dataclass(slots=True)
+class Prefill:
+    """``requests``: ids of the batch; ``start_ns``: the start of its first piece. The batch is
+    reported as a whole, so its first tokens are kept, and its requests do not decode, until all
+    prompts are complete."""
+
+    batch: int
+    requests: frozenset[int]
+    start_ns: int
+    events: list[TokenEvent] = field(default_factory=list)
+
+    def others(self, engine: Batching) -> frozenset[int]:
+        """Return the running requests that are not of this batch."""
+        return frozenset(engine.running) - self.requests
+
+    def advance(self, engine: Batching) -> bool:
+        """Compute the next piece, or all that is left if no other request waits for it. Return
+        whether all prompts are complete."""
+        self.events += engine.advance(whole=not self.others(engine))
+        return not engine.prefilling
+
+    def cancel(self, request: int) -> None:
+        """Drop the first token of a request that was cancelled."""
+        self.events = [event for event in self.events if event.request_id != request]

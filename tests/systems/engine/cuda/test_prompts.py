@@ -1,0 +1,63 @@
+"""Which passes a device engine computes prompts in, and that all of them are prepared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from systems.engine.checkpoint import BackboneLayout
+from systems.engine.cuda.prompts import next_pieces
+from systems.engine.pieces import Piece
+from systems.engine.weights import BackboneWeights
+from tests.systems.engine.cuda.test_engine import Made
+from tests.systems.engine.driving import prompts, request
+
+
+def taken(lengths: tuple[int, ...], most: int) -> list[int]:
+    """The lengths of the pieces of the next pass over new prompts."""
+    longest = min(most, 512)
+    each = (Piece.of(slot, (1,) * length, 0, longest) for slot, length in enumerate(lengths))
+    return [len(piece.ids) for piece in next_pieces(each, most)]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "most", "wanted"),
+    [
+        ((30,) * 16, 1024, [30] * 16),
+        ((30,) * 17, 1024, [30] * 16),
+        ((30,) * 16, 512, [30] * 8),
+        ((100, 500, 20), 1024, [100, 500]),
+        ((30, 30, 512), 1024, [30, 30]),
+        ((513, 30), 1024, [512]),
+        ((30, 513), 1024, [30]),
+        ((65,), 64, [64]),
+    ],
+)
+def test_short_prompts_run_together_and_long_ones_in_pieces(
+    lengths: tuple[int, ...], most: int, wanted: list[int]
+) -> None:
+    assert taken(lengths, most) == wanted
+
+
+@pytest.mark.parametrize("piece", [64, 512])
+def test_no_load_has_a_shape_that_was_not_prepared(
+    piece: int,
+    backbone: tuple[BackboneLayout, BackboneWeights],
+    adapters: dict[str, Path],
+) -> None:
+    """The first pass of a shape loads kernels, for which all requests would wait."""
+    limits = {"max_batch_size": 4, "max_context_tokens": 700, "piece_tokens": piece}
+    engine, _ = Made(backbone, adapters).engine("f1", **limits)
+    while engine.prepare():
+        pass
+    prepared = set(engine._prompts._steps), set(engine._steps)
+    for lengths in ((1,), (64, 3), (65, 9, 120), (200,) * 4, (512, 400), (513, 8), (699, 690)):
+        for whole in (True, False):
+            engine.begin([request(n, p, 3) for n, p in enumerate(prompts(lengths))])
+            while engine.prefilling:
+                engine.advance(whole=whole)
+                engine.decode()
+            while engine.running:
+                engine.decode()
+    assert (set(engine._prompts._steps), set(engine._steps)) == prepared

@@ -1,0 +1,159 @@
+"""Prompts in pieces: the tokens of whole prompts, on both engines, whatever runs beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from systems.engine.batching import Batching
+from systems.engine.checkpoint import BackboneLayout
+from systems.engine.engine import Engine
+from systems.engine.weights import BackboneWeights
+
+from .cuda.test_engine import Made
+from .driving import answer, collect, drain, prompts, request
+from .neighbours import free_positions_hold_zeros
+
+LIMITS = {"max_batch_size": 8, "max_context_tokens": 900}
+TOKENS = 5
+PROMPTS = prompts((1, 40, 65, 130, 520, 580))
+
+MakeEngine = Callable[[int | None], Batching]
+
+
+@pytest.fixture(scope="module")
+def engines(
+    backbone: tuple[BackboneLayout, BackboneWeights],
+    adapters: dict[str, Path],
+    make_engine: Callable[..., Engine],
+) -> dict[str, MakeEngine]:
+    """Both engines, of one adapter, by the tokens of a piece."""
+    made = Made(backbone, adapters)
+    return {
+        "cpu": lambda piece: make_engine("f1", piece_tokens=piece, **LIMITS),
+        "cuda": lambda piece: made.engine("f1", piece_tokens=piece, **LIMITS)[0],
+    }
+
+
+@pytest.fixture(scope="module", params=["cpu", "cuda"])
+def make(request: pytest.FixtureRequest, engines: dict[str, MakeEngine]) -> MakeEngine:
+    made: MakeEngine = engines[request.param]
+    return made
+
+
+@pytest.fixture(scope="module")
+def alone(make_engine: Callable[..., Engine]) -> Callable[[tuple[int, ...]], list[int]]:
+    engine = make_engine("f1", **LIMITS)
+    return cache(lambda prompt: answer(engine, [prompt], TOKENS)[0])
+
+
+@pytest.mark.parametrize("piece", [64, 128, 512])
+def test_pieces_give_the_tokens_of_whole_prompts_beside_running_requests(
+    piece: int, make: MakeEngine, alone: Callable[[tuple[int, ...]], list[int]]
+) -> None:
+    batch = prompts((9, 30, 700, 65, 1, 64, 590))
+    engine = make(piece)
+    answers: dict[int, list[int]] = {}
+    asked = [request(n, prompt, TOKENS) for n, prompt in enumerate(batch)]
+    collect(answers, engine.prefill(asked[:2]))
+    engine.begin(asked[2:5])
+    pieces = 0
+    while engine.prefilling:
+        collect(answers, engine.advance())
+        if pieces == 1:
+            engine.begin(asked[5:])
+        collect(answers, engine.decode())
+        pieces += 1
+    assert pieces >= (700 + 590) // piece
+    drain(engine, answers)
+    assert answers == {n: alone(prompt) for n, prompt in enumerate(batch)}
+    assert engine.kv_bytes == 0
+
+
+@pytest.mark.parametrize("length", [150, 700])
+def test_pieces_compute_the_keys_and_values_of_whole_prompts(length: int, make: MakeEngine) -> None:
+    """They show every layer's hidden states, where a token would hide a small mistake."""
+    (prompt,) = prompts((length,))
+    parted = []
+    for whole in (True, False):
+        engine = make(64)
+        engine.begin([request(0, prompt, TOKENS)])
+        while engine.prefilling:
+            engine.advance(whole=whole)
+        parted.append(engine.part(0))
+    assert parted[0].token == parted[1].token
+    torch.testing.assert_close(parted[1].kv, parted[0].kv, rtol=1e-4, atol=1e-4)
+
+
+def test_a_piece_computes_no_more_tokens_than_it_may(make: MakeEngine) -> None:
+    engine = make(64)
+    engine.begin([request(n, prompt, TOKENS) for n, prompt in enumerate(prompts((150, 40, 20)))])
+    held = [0]
+    while engine.prefilling:
+        engine.advance()
+        held.append(engine.kv_bytes // engine.kv_bytes_per_token)
+    assert held[-1] == 150 + 40 + 20
+    assert max(after - before for before, after in pairwise(held)) <= 64
+
+
+def test_whole_prompts_are_advanced_at_once(make: MakeEngine) -> None:
+    for engine, whole in ((make(64), True), (make(None), False)):
+        engine.begin([request(n, prompt, 1) for n, prompt in enumerate(prompts((700, 40)))])
+        assert {event.request_id for event in engine.advance(whole=whole)} == {0, 1}
+        assert not engine.prefilling
+
+
+def test_a_batch_that_does_not_fit_beside_prompts_in_pieces_is_refused(make: MakeEngine) -> None:
+    engine = make(64)
+    engine.begin([request(n, prompt, 1) for n, prompt in enumerate(prompts((200,) * 6))])
+    with pytest.raises(ValueError, match="a batch of 3 requests, free slots: 2"):
+        engine.begin([request(9 + n, prompt, 1) for n, prompt in enumerate(prompts((5,) * 3))])
+    assert engine.prefilling == tuple(range(6))
+
+
+@settings(max_examples=12)
+@given(data=st.data())
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_any_order_of_pieces_steps_and_cancellations(
+    kind: str,
+    engines: dict[str, MakeEngine],
+    alone: Callable[[tuple[int, ...]], list[int]],
+    data: st.DataObject,
+) -> None:
+    """Answers are those of each request alone, or the beginning of it if it was cancelled; no slot
+    is lost, and none keeps anything."""
+    engine = engines[kind](data.draw(st.sampled_from([64, 100, 512])))
+    answers: dict[int, list[int]] = {}
+    asked: dict[int, tuple[int, ...]] = {}
+    cancelled: set[int] = set()
+    for _ in range(data.draw(st.integers(4, 12))):
+        act = data.draw(st.sampled_from(["begin", "advance", "advance", "decode", "cancel"]))
+        held = (*engine.running, *engine.prefilling)
+        if act == "begin" and len(held) <= 6:
+            drawn = data.draw(st.lists(st.sampled_from(PROMPTS), min_size=1, max_size=2))
+            new = {len(asked) + n: prompt for n, prompt in enumerate(drawn)}
+            asked |= new
+            engine.begin([request(n, prompt, TOKENS) for n, prompt in new.items()])
+        elif act == "advance":
+            collect(answers, engine.advance())
+        elif act == "decode":
+            collect(answers, engine.decode())
+        elif act == "cancel" and held:
+            victim = data.draw(st.sampled_from(held))
+            assert engine.cancel(victim)
+            cancelled.add(victim)
+        assert free_positions_hold_zeros(engine)
+    while engine.prefilling:
+        collect(answers, engine.advance())
+    drain(engine, answers)
+    for number, prompt in asked.items():
+        wanted, found = alone(prompt), answers.get(number, [])
+        assert found == (wanted[: len(found)] if number in cancelled else wanted)
+    assert engine.kv_bytes == 0

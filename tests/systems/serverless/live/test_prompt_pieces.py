@@ -1,0 +1,113 @@
+"""An instance computes prompts in pieces, and the running requests decode between two."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from systems.engine.engine import Engine
+from systems.models import ensure_backbone
+from systems.runtime.messages import Cancel, Message, Request, RequestFields, Sampling, Stop
+from systems.serverless.live.instance import Instance
+from systems.serverless.live.messages import Cancelled, Decoded, Prefilled, RunBatch
+from tests.systems.engine.conftest import load_backbone
+from tests.systems.engine.driving import answer, prompts
+
+PROMPTS = prompts((20, 10, 300))
+RUNNING, SHORT, LONG = 0, 1, 2
+PIECES = 5  # of 64 tokens, for both later prompts together
+
+
+class Polls:
+    """A channel with the messages of each poll; afterwards it says ``Stop``."""
+
+    def __init__(self, polls: Sequence[Sequence[Message]]) -> None:
+        self._polls = deque([deque(poll) for poll in polls])
+        self.sent: list[Any] = []
+
+    def receive(self, timeout: float | None) -> tuple[Message, list[int]] | None:
+        if not self._polls:
+            return Stop(), []
+        if self._polls[0]:
+            return self._polls[0].popleft(), []
+        self._polls.popleft()
+        return None
+
+    def send(self, message: Message, fds: Any = ()) -> None:
+        self.sent.append(message)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    layout, weights = load_backbone(ensure_backbone("tiny"), "float32")
+    limits = {"max_batch_size": 4, "max_context_tokens": 400, "piece_tokens": 64}
+    return Engine(layout.config, weights, None, **limits)
+
+
+def asked(number: int) -> Request:
+    fields = RequestFields(number, PROMPTS[number], 12, Sampling(ignore_eos=True))
+    return Request(fields)
+
+
+FIRST = [asked(RUNNING), RunBatch(0, (RUNNING,))]
+SECOND = [asked(SHORT), asked(LONG), RunBatch(1, (SHORT, LONG))]
+
+
+def serve(engine: Engine, polls: Sequence[Sequence[Message]]) -> list[Any]:
+    """Serve until the script ends; return what the instance sent, up to a last token."""
+    channel = Polls(polls)
+    instance = Instance(channel)  # type: ignore[arg-type]
+    instance._engine = engine
+    instance.run()
+    for number in (*engine.running, *engine.prefilling):
+        engine.cancel(number)
+    return channel.sent
+
+
+def ids(message: Prefilled | Decoded) -> set[int]:
+    return {token.request for token in message.tokens}
+
+
+def test_running_requests_decode_between_the_pieces_of_a_batch(engine: Engine) -> None:
+    sent = serve(engine, [FIRST, SECOND, *[[]] * 16])
+    first, step, *between = sent[: 1 + PIECES]
+    assert (first.batch, ids(first), ids(step)) == (0, {RUNNING}, {RUNNING})
+    assert [ids(each) for each in between] == [{RUNNING}] * (PIECES - 1)
+    assert all(isinstance(each, Decoded) for each in between)
+    batch, after = sent[1 + PIECES :][:2]
+    assert (batch.batch, ids(batch)) == (1, {SHORT, LONG})
+    assert step.t_ns <= batch.start_ns <= between[0].t_ns <= batch.t_ns
+    assert ids(after) == {RUNNING, SHORT, LONG}
+    found: dict[int, list[int]] = {}
+    for message in sent:
+        for token in message.tokens:
+            found.setdefault(token.request, []).append(token.id)
+    assert found == {n: answer(engine, [prompt], 12)[0] for n, prompt in enumerate(PROMPTS)}
+
+
+def test_prompts_are_whole_while_nothing_decodes(engine: Engine) -> None:
+    batch, step, *_ = serve(engine, [SECOND, []])
+    assert (type(batch), ids(batch)) == (Prefilled, {SHORT, LONG})
+    assert (type(step), ids(step)) == (Decoded, {SHORT, LONG})
+
+
+@pytest.mark.parametrize(("cancelled", "left"), [(LONG, SHORT), (SHORT, LONG)])
+def test_a_request_is_cancelled_while_its_batch_is_in_pieces(
+    cancelled: int, left: int, engine: Engine
+) -> None:
+    """The short prompt is complete by then; its first token is not reported."""
+    sent = serve(engine, [FIRST, SECOND, [Cancel(cancelled)], *[[]] * PIECES])
+    assert Cancelled(cancelled) in sent
+    batch = next(each for each in sent if isinstance(each, Prefilled) and each.batch == 1)
+    assert ids(batch) == {left}
+    later = [each for each in sent[sent.index(batch) :] if isinstance(each, Decoded)]
+    assert ids(later[0]) == {RUNNING, left}
+    assert all(cancelled not in ids(each) for each in sent if not isinstance(each, Cancelled))
+
+
+def test_a_batch_whose_requests_are_all_cancelled_ends(engine: Engine) -> None:
+    sent = serve(engine, [FIRST, SECOND, [Cancel(SHORT), Cancel(LONG)], []])
+    assert [ids(each) for each in sent if isinstance(each, Prefilled)] == [{RUNNING}, set()]
