@@ -49,7 +49,6 @@ class CrossEngine(ByName, Engine):
         adapter = unpack(flat, self.shape)
         self._places.take(name)
         self._adapters[name] = adapter
-        self._seen = ()
 
     def drop(self, name: str) -> None:
         """Remove an adapter. Raise ``ValueError`` if it is not held, or a request that uses it is

@@ -3,6 +3,9 @@ ranks and targets come and go, and each function gets what it gets alone."""
 
 from __future__ import annotations
 
+import gc
+import mmap
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -166,3 +169,21 @@ def test_values_that_are_no_numbers_stay_with_their_own(
         collect(answers, shared.prefill([request(n, batch[n], 8, adapter=names[n])]))
     drain(shared, answers)
     assert {n: answers[n] for n in (0, 2, 3)} == {n: alone(names[n], batch[n]) for n in (0, 2, 3)}
+
+
+def test_a_dropped_adapter_is_let_go_and_its_name_given_to_another(
+    shared: Cross, packed: dict[str, Tensor], alone: Callable[..., list[int]]
+) -> None:
+    """With a prompt of one token, every pass has the shape of the last one."""
+    (prompt,) = prompts((1,))
+    shared.drop("f2")
+    for real in ("f0", "f1", "f2"):
+        memory = mmap.mmap(-1, packed[real].nbytes)
+        memory.write(packed[real].numpy())
+        shared.hold("f2", torch.frombuffer(memory, dtype=torch.uint8))
+        assert answer(shared, [prompt], 4, adapter="f2") == [alone(real, prompt, 4)]
+        mapped = weakref.ref(memory)
+        shared.drop("f2")
+        del memory
+        gc.collect()
+        assert mapped() is None
