@@ -26,3 +26,9 @@ def index(*values: int) -> Tensor:
 
 def close(found: Tensor, wanted: Tensor) -> None:
     torch.testing.assert_close(found, wanted, **TOLERANCE)
+
+
+def close_in_scale(found: Tensor, wanted: Tensor) -> None:
+    """Compare relative to the largest value, since small ones can be sums of large ones."""
+    scale = float(wanted.abs().max())
+    close(found / scale, wanted / scale)

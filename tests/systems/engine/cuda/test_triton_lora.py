@@ -11,7 +11,7 @@ from torch import Tensor
 from systems.engine.cuda.ops import LoraPlaces, TorchOps
 from systems.engine.packed import Span
 
-from .kernels import CUDA, close, draw, index
+from .kernels import CUDA, close_in_scale, draw, index
 from .placed import places, spans_of
 
 from systems.engine.cuda.triton_ops import TritonOps  # isort: skip
@@ -58,7 +58,7 @@ def test_every_row_gets_its_adapter_at_its_rank(
     x, y = draw(sequences * length, INNER, seed=3), draw(sequences * length, OUT, seed=4)
     wanted = by_hand(y, x, lora, numbers)
     assert ops.add_lora(y, x, lora, numbers) is y
-    close(y, wanted)
+    close_in_scale(y, wanted)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 16, 33])
@@ -66,7 +66,7 @@ def test_batches_of_any_size(rows: int) -> None:
     lora, numbers = placed(ONE), mixed(rows)
     x, y = draw(rows, INNER, seed=3), draw(rows, OUT, seed=4)
     wanted = by_hand(y, x, lora, numbers)
-    close(TritonOps().add_lora(y, x, lora, numbers), wanted)
+    close_in_scale(TritonOps().add_lora(y, x, lora, numbers), wanted)
 
 
 @pytest.mark.parametrize("length", [1, 9])
@@ -76,8 +76,7 @@ def test_more_columns_and_ranks_than_a_block_has(length: int) -> None:
     x, y = draw(2 * length, inner, seed=3), draw(2 * length, out, seed=4)
     wanted = by_hand(y, x, lora, index(2, 1))
     found = TritonOps().add_lora(y, x, lora, index(2, 1))
-    scale = float(wanted.abs().max())
-    close(found / scale, wanted / scale)
+    close_in_scale(found, wanted)
 
 
 @pytest.mark.parametrize(
@@ -138,5 +137,4 @@ def test_products_of_one_row_with_an_adapter(
             "gate": gate,
         }
         found, wanted = (ops.row_product(x, weight, **given) for ops in (TritonOps(), TorchOps()))
-        scale = float(wanted.abs().max())
-        close(found / scale, wanted / scale)
+        close_in_scale(found, wanted)
