@@ -15,6 +15,7 @@ import json
 import os
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -25,8 +26,11 @@ import systems.engine.cuda
 from systems.errors import DeploymentError
 from systems.runtime import process
 
+from ..core.cluster_spec import GroupSpec
 from .plan import Plan
 
+Slot = tuple[int, tuple[str, ...]] | None
+"""Rank and targets of the adapter slots of an engine; None: it has none."""
 ENTRIES = "kernel_cache_entries"
 """Key in ``SystemTrace.measured``: cache entries when the endpoint became ready."""
 _STAMP = "slbench-"
@@ -86,26 +90,28 @@ async def fill(plan: Plan) -> Filled | None:
 
 
 def _wanted(plan: Plan) -> list[dict[str, Any]]:
-    """Return the arguments of :func:`~systems.engine.cuda.rehearsal.rehearse` for each backbone.
-    Includes the backbone's own function without adapter, since it can always be called."""
-    limits = plan.deployment.limits
-    found = []
-    for name, layout in plan.layouts.items():
-        slots = {
-            (files.rank, tuple(sorted(files.targets)))
-            for function, files in plan.adapters.items()
-            if plan.functions[function].backbone == name
+    """Return the arguments of :func:`~systems.engine.cuda.rehearsal.rehearse` for each backbone and
+    batch limit of its groups. Includes the backbone's own function without adapter, since it can
+    always be called."""
+    slots: defaultdict[tuple[str, int], set[Slot]] = defaultdict(set)
+    for group in plan.cluster.groups.values():
+        slots[group.backbone, group.batch_limit].add(_slot(plan, group))
+    return [
+        {
+            "config": plan.layouts[backbone].config.model_dump_json(),
+            "dtype": plan.layouts[backbone].dtype,
+            "slots": sorted(found, key=str),
+            "max_batch_size": batch_limit,
+            "max_context_tokens": plan.deployment.limits.max_context_tokens,
         }
-        found.append(
-            {
-                "config": layout.config.model_dump_json(),
-                "dtype": layout.dtype,
-                "slots": [None, *sorted(slots)],
-                "max_batch_size": limits.max_batch_size,
-                "max_context_tokens": limits.max_context_tokens,
-            }
-        )
-    return found
+        for (backbone, batch_limit), found in slots.items()
+    ]
+
+
+def _slot(plan: Plan, group: GroupSpec) -> Slot:
+    shape = plan.places_shape(group.functions)
+    there = group.places or group.adapter_bytes
+    return (shape.rank, shape.targets) if there else None
 
 
 def _digest(wanted: list[dict[str, Any]]) -> str:
