@@ -14,6 +14,10 @@ from systems.runtime.processes import OnExit, OnMessage
 from . import memory_file
 from .messages import ParseAdapter
 
+MOST_S = 300.0
+"""Seconds after which a parser is ended, however busy it is: others may wait for it. A fork takes
+less than a second; a new interpreter on a busy machine takes minutes to import its libraries."""
+
 Start = Callable[[OnMessage, OnExit], Child]
 """Starts a parser; calls back with its messages and its exit status."""
 OnParsed = Callable[[int], None]
@@ -39,6 +43,7 @@ class Parsing:
             os.close(self._fd)
             raise
         self.child.heartbeat.answers = False
+        self._end_after(MOST_S, f"it was not done after {MOST_S:g} s")
         self.child.channel.send(request, [self._fd])
 
     def cancel(self) -> None:
@@ -51,14 +56,18 @@ class Parsing:
         if self._result is not None:
             raise BadMessageError("a second result")
         self._result = message
-        asyncio.get_running_loop().call_later(GRACE_S, self._overdue)
+        self._timer.cancel()
+        self._end_after(GRACE_S, "it did not end after its result")
 
-    def _overdue(self) -> None:
-        if not self.child.ended:
-            self.child.verdict = self.child.verdict or "it did not end after its result"
-            kill(self.child)
+    def _end_after(self, delay_s: float, verdict: str) -> None:
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._give_up, verdict)
+
+    def _give_up(self, verdict: str) -> None:
+        self.child.verdict = self.child.verdict or verdict
+        kill(self.child)
 
     def _ended(self, returncode: int | None) -> None:
+        self._timer.cancel()
         if self._cancelled:
             return
         reason = self._reason(returncode) or self._seal()

@@ -121,6 +121,12 @@ def _silent(channel: Channel) -> int:
     return 0
 
 
+def _busy(channel: Channel) -> int:
+    _hear(channel)
+    while True:
+        pass
+
+
 def _crashing(channel: Channel) -> int:
     """Say that all is well, then crash."""
     _hear(channel)
@@ -161,6 +167,7 @@ LEAVING = _role("leaving", _leaving, lambda device: None)
 LINGERING = _role("lingering", _lingering, parser.shut_in)
 SEALING = _role("sealing", _sealing, parser.shut_in)
 SILENT = _role("silent", _silent, parser.shut_in)
+BUSY = _role("busy", _busy, parser.shut_in)
 CRASHING = _role("crashing", _crashing, parser.shut_in)
 REPEATING = _role("repeating", _repeating, parser.shut_in)
 SAYING_NOTHING = _role("saying nothing", _saying_nothing, parser.shut_in)
@@ -175,6 +182,7 @@ TEMPLATE = zygote.role_of(
     LINGERING,
     SEALING,
     SILENT,
+    BUSY,
     CRASHING,
     REPEATING,
     SAYING_NOTHING,

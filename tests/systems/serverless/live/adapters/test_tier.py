@@ -266,6 +266,21 @@ def test_a_silent_parser_is_given_up(
     forks.play(scene())
 
 
+def test_a_parser_that_is_busy_without_end_is_ended(
+    forks: Forks, request_of: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The liveness monitor takes it for alive; four of them would keep all others waiting."""
+    monkeypatch.setattr(parsing, "MOST_S", 0.2)
+
+    async def scene() -> None:
+        tier = AdapterTier(request_of, forks.of(flawed.BUSY), GIB)
+        line = await use(tier, "f1")
+        assert line == "f1: its adapter cannot be used: its parser: it was not done after 0.2 s"
+        tier.close()
+
+    forks.play(scene())
+
+
 def test_what_a_parser_gives_as_its_reason_is_one_printable_line_of_a_bounded_length(
     forks: Forks, folders: dict[str, Path], request_of: Request
 ) -> None:
