@@ -52,7 +52,7 @@ def test_it_is_filled_once_for_the_same_shapes(
     assert second.measured["kernel_cache_entries"] == 2
     asked = Path(f"{cache}.asked").read_text(encoding="utf-8")
     assert asked.count('"max_batch_size"') == len(plan.layouts), "asked once"
-    limits = plan.deployment.limits.model_copy(update={"max_batch_size": 2})
+    limits = plan.deployment.limits.model_copy(update={"max_context_tokens": 256})
     other = replace(plan, deployment=plan.deployment.model_copy(update={"limits": limits}))
     third = asyncio.run(kernel_cache.fill(other))
     assert third is not None
