@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .machine import STEPS, Fit, Frames, Probe, batches_from, fit_batches, median
+from .machine import STEPS, Fit, Probe, batches_from, fit_batches, median
 from .machine import frames as frames_of
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ FOR_SYSTEM = {"bfloat16": "multi-lora", "float32": "dlora"}
 def measure_servers(
     backbone: str, threads: int, progress: Progress, *, by_profile: str | None = None
 ) -> dict[str, tuple[float, str]]:
-    """Measure ``servers.<dtype>.<field>``, value and source, for every dtype in which a serverful
-    system of this suite stores weights on the CPU. About six minutes. ``by_profile`` as in
-    :func:`~harness.profiling.machine.measure`."""
+    """Measure ``servers.<dtype>.<field>`` and ``grouped.<dtype>.adapter_share``, value and source,
+    for every dtype in which a serverful system of this suite stores weights on the CPU. About six
+    minutes. ``by_profile`` as in :func:`~harness.profiling.machine.measure`."""
     from systems.models.sizes import model_size
 
     found: dict[str, tuple[float, str]] = {}
@@ -48,6 +48,7 @@ def measure_servers(
             size = model_size(backbone, dtype, 16, "cpu")
             numbers = {**_computing(cell, size), **merging, **_held(cell, size)}
             found |= {f"servers.{dtype}.{name}": each for name, each in numbers.items()}
+            found[f"grouped.{dtype}.adapter_share"] = _share(cell)
     return found
 
 
@@ -75,7 +76,6 @@ def _computing(cell: Cell, size: ModelSize) -> dict[str, tuple[float, str]]:
     seen = frames_of(cell)
     requests = seen.requests.sort_values("scheduled_ns")
     hot = requests.iloc[CROWD : -2 * ROUNDS * CROWD]
-    crowds = requests.iloc[-2 * ROUNDS * CROWD :]
     fit: Fit = fit_batches(seen, hot)
     how = (
         f"a server of one replica, least squares over {fit.batches} batches of up to"
@@ -87,12 +87,13 @@ def _computing(cell: Cell, size: ModelSize) -> dict[str, tuple[float, str]]:
         "prefill_token_s_per_gparam": (fit.token / (size.parameters / 1e9), how),
         "decode_s": (fit.step, how),
         "decode_request_s": (fit.more, how),
-        "adapter_share": _share(seen, crowds),
     }
 
 
-def _share(seen: Frames, crowds: Any) -> tuple[float, str]:
+def _share(cell: Cell) -> tuple[float, str]:
     """Compare pairs of concurrent requests: one adapter against as many as requests."""
+    seen = frames_of(cell)
+    crowds = seen.requests.sort_values("scheduled_ns").iloc[-2 * ROUNDS * CROWD :]
     spans = seen.spans[seen.spans["stage"] == "decode"].set_index("request_id")
     steps = []
     for _, crowd in crowds.groupby("scheduled_ns"):

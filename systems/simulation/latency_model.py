@@ -6,42 +6,66 @@ from dataclasses import dataclass
 
 from systems.models.sizes import ModelSize
 
+from .engine_numbers import Grouped
 from .profile import Profile
 
 
 @dataclass(frozen=True)
 class LatencyModel:
-    """Durations of one function's work. ``tiered``: checkpoints are in the host's memory tier."""
+    """Durations of an instance's work. ``tiered``: checkpoints are in the host's memory tier.
+    ``adapter_share``: see :class:`Grouped`; an instance of one function needs none."""
 
     profile: Profile
     size: ModelSize
     tiered: bool
+    adapter_share: float = 0.0
+    parse_s: float = 0.0
+    """Parsing an adapter before it can be copied; 0 if loading it includes that."""
 
-    def prefill_ns(self, requests: int, tokens: int) -> float:
-        """Return the prefill time of ``requests`` with ``tokens`` prompt tokens in total."""
+    @classmethod
+    def of_grouped(
+        cls, numbers: Grouped, own: Profile, size: ModelSize, *, tiered: bool
+    ) -> LatencyModel:
+        """Return the model of an instance that batches across adapters. ``own``: the profile with
+        ``numbers`` in place."""
+        parse_s = numbers.parse_s.value if numbers.parse_s else 0.0
+        return cls(own, size, tiered, numbers.adapter_share.value, parse_s)
+
+    def prefill_ns(self, requests: int, tokens: int, adapters: int = 1) -> float:
+        """Return the prefill time of ``requests`` with ``tokens`` prompt tokens in total and this
+        many different adapters."""
         profile = self.profile
         token_s = profile.prefill_token_s_per_gparam.value * self.size.parameters / 1e9
         seconds = (
             profile.prefill_s.value + profile.prefill_request_s.value * requests + token_s * tokens
         )
-        return seconds * 1e9
+        return seconds * 1e9 * self._share(adapters)
 
-    def step_ns(self, requests: int) -> float:
-        """Return the time of one decode step for ``requests``."""
+    def step_ns(self, requests: int, adapters: int = 1) -> float:
+        """Return the time of one decode step for ``requests`` with this many different adapters."""
         profile = self.profile
         seconds = (
             profile.decode_s.value
             + profile.decode_request_s.value * requests
             + self.size.weights_bytes / profile.decode_bytes_per_s.value
         )
-        return seconds * 1e9
+        return seconds * 1e9 * self._share(adapters)
+
+    def _share(self, adapters: int) -> float:
+        """Return the time of a batch of ``adapters`` in units of that of one adapter."""
+        return 1 + self.adapter_share * max(adapters - 1, 0)
 
     def backbone_ns(self) -> float:
         profile = self.profile
         bandwidth = profile.tier_bytes_per_s if self.tiered else profile.disk_bytes_per_s
         return self.size.weights_bytes / bandwidth.value * 1e9
 
+    def parse_ns(self) -> float:
+        """Return the time of one core to parse an adapter."""
+        return self.parse_s * 1e9
+
     def adapter_ns(self) -> float:
+        """Return the time to load an adapter over the device's link."""
         profile = self.profile
         copy_s = self.size.adapter_bytes / profile.adapter_bytes_per_s.value
         return (profile.adapter_s.value + copy_s) * 1e9

@@ -7,14 +7,16 @@ import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError
 
 from systems.errors import SystemsError
 
+from .engine_numbers import EngineNumbers, Grouped, Servers
 from .number import Frozen, Number
-from .servers import Servers
+
+N = TypeVar("N", bound=EngineNumbers)
 
 
 class ProfileError(SystemsError):
@@ -93,23 +95,37 @@ class Profile(Frozen):
 
     instance_prices: str = ""
     """The price sheet of an instance with such devices, for systems that hold them permanently."""
+    grouped: Mapping[str, Grouped] = Field(default_factory=dict)
+    """By the dtype of the stored weights: instances that several functions share."""
     servers: Mapping[str, Servers] = Field(default_factory=dict)
     """By the dtype of the stored weights."""
 
-    def of_servers(self, dtype: str) -> tuple[Servers, Profile]:
-        """Return the numbers of servers that store ``dtype``, and this profile with their numbers
-        in place of an instance's. Raise ``ProfileError`` if the profile has none."""
-        if dtype not in self.servers:
-            known = ", ".join(sorted(self.servers)) or "none"
-            raise ProfileError(
-                f"profile {self.name} has no numbers for servers that store {dtype}; it has"
-                f" [servers.…] for: {known}"
-            )
-        servers = self.servers[dtype]
-        own = {name: getattr(servers, name) for name in Servers.model_fields}
+    def of_grouped(self, dtype: str) -> tuple[Grouped, Profile]:
+        """Return the numbers of shared instances that store ``dtype``, and this profile with them
+        in place of those of one function. Raise ``ProfileError`` if the profile has none."""
+        numbers = self._of("grouped", self.grouped, dtype)
+        return numbers, self._with(numbers)
+
+    def of_servers(self, dtype: str) -> tuple[Servers, Grouped, Profile]:
+        """The same for servers that store ``dtype``, whose batches are grouped too."""
+        servers = self._of("servers", self.servers, dtype)
+        grouped, own = self.of_grouped(dtype)
+        return servers, grouped, own._with(servers)
+
+    def _of(self, table: str, numbers: Mapping[str, N], dtype: str) -> N:
+        if dtype in numbers:
+            return numbers[dtype]
+        known = ", ".join(sorted(numbers)) or "none"
+        raise ProfileError(
+            f"profile {self.name} has no numbers of [{table}.{dtype}]; it has [{table}.…] for:"
+            f" {known}"
+        )
+
+    def _with(self, numbers: EngineNumbers) -> Profile:
+        """Return this profile with those of ``numbers`` that it has too and that are known."""
         fields = type(self).model_fields
-        return servers, self.model_copy(
-            update={name: number for name, number in own.items() if number and name in fields}
+        return self.model_copy(
+            update={name: number for name, number in numbers if number and name in fields}
         )
 
 

@@ -1,4 +1,5 @@
-"""An instance in virtual time: one task at a time; a new batch starts between two decode steps."""
+"""An instance in virtual time: one task at a time; a new batch starts between two decode steps, and
+the running requests decode a step between two pieces of its prompts."""
 
 from __future__ import annotations
 
@@ -6,34 +7,25 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from .clock import Clock, Job, Shared
 from .latency_model import LatencyModel
-
-
-@dataclass(slots=True)
-class Work:
-    """A request inside an instance; times are filled in during the simulation."""
-
-    id: int
-    prompt_tokens: int
-    output_tokens: int
-    left: int = 0
-    prefill_ns: int = 0
-    first_ns: int = 0
-    last_ns: int = 0
+from .work import Prefill, Work, adapters
 
 
 @dataclass(slots=True, eq=False)
 class Worker:
     """Callbacks: ``prefilled`` gets a batch's number when it has its first tokens, ``finished`` a
-    request's id when it has its last token."""
+    request's id when it has its last token. ``piece_tokens``: the most prompt tokens between two
+    steps of running requests; None: whole batches."""
 
     clock: Clock
     compute: Shared
     latency: LatencyModel
     prefilled: Callable[[int], None]
     finished: Callable[[int], None]
+    piece_tokens: int | None = None
     extra_ns: float = 0.0
     """Additional time of the next batch."""
     batches: deque[tuple[int, list[Work]]] = field(default_factory=deque)
@@ -43,6 +35,7 @@ class Worker:
     _steps: int = 0
     _step_ns: float = 0.0
     _decoding_now: bool = False
+    _prefill: Prefill | None = None
 
     def run(self, batch: int, requests: list[Work]) -> None:
         """Prefill ``requests`` as soon as the current step ends."""
@@ -68,27 +61,40 @@ class Worker:
         self.job = None
         if self.dead:
             return
-        if self.batches:
-            self._decoding_now = False
-            batch, requests = self.batches.popleft()
-            start = self.clock.now
-            for work in requests:
-                work.prefill_ns = start
-            tokens = sum(work.prompt_tokens for work in requests)
-            duration = self.latency.prefill_ns(len(requests), tokens) + self.extra_ns
-            self.extra_ns = 0.0
-            self.job = self.compute.start(duration, lambda: self._prefill_done(batch, requests))
+        if self._prefill is None and self.batches:
+            self._prefill = self._begin(*self.batches.popleft())
+        stepped, self._decoding_now = self._decoding_now, False
+        if self._prefill is not None and (stepped or not self._prefill.begun or not self.decoding):
+            self._compute(self._prefill)
         elif self.decoding:
-            self._decoding_now = True
-            self._steps = min(work.left for work in self.decoding.values())
-            self._step_ns = self.latency.step_ns(len(self.decoding))
-            self.job = self.compute.start(self._steps * self._step_ns, self._steps_done)
+            self._decode()
 
-    def _prefill_done(self, batch: int, requests: list[Work]) -> None:
-        now = self.clock.now
-        self.job = None
-        done: list[Work] = []
+    def _compute(self, prefill: Prefill) -> None:
+        piece = prefill.take(self.piece_tokens if self.decoding else None)
+        of = piece.requests
+        duration = self.latency.prefill_ns(len(of), piece.tokens, adapters(of)) + self.extra_ns
+        self.extra_ns = 0.0
+        then = partial(self._prefill_done, prefill) if prefill.complete else self._next
+        self.job = self.compute.start(duration, then)
+
+    def _decode(self) -> None:
+        """Decode up to the end of a request, or one step between two pieces of prompts."""
+        running = self.decoding.values()
+        self._decoding_now = True
+        self._steps = 1 if self._prefill else min(work.left for work in running)
+        self._step_ns = self.latency.step_ns(len(running), adapters(running))
+        self.job = self.compute.start(self._steps * self._step_ns, self._steps_done)
+
+    def _begin(self, batch: int, requests: list[Work]) -> Prefill:
         for work in requests:
+            work.prefill_ns = self.clock.now
+        return Prefill(batch, requests)
+
+    def _prefill_done(self, prefill: Prefill) -> None:
+        now = self.clock.now
+        self.job = self._prefill = None
+        done: list[Work] = []
+        for work in prefill.requests:
             work.first_ns = work.last_ns = now
             work.left = work.output_tokens - 1
             if work.left > 0:
@@ -96,7 +102,7 @@ class Worker:
             else:
                 done.append(work)
         self._next()
-        self.prefilled(batch)
+        self.prefilled(prefill.batch)
         for work in done:
             self.finished(work.id)
 

@@ -10,7 +10,7 @@ from functools import partial
 from systems.interface import Decision, Span, Stage
 from systems.serverful.inhouse.placement import Place, Placement
 from systems.simulation.clock import Clock
-from systems.simulation.worker import Work
+from systems.simulation.work import Work
 
 from .holdings import Holdings
 from .replica import Replica

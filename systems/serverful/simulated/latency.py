@@ -6,22 +6,22 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from systems.models.sizes import ModelSize
+from systems.simulation.engine_numbers import Servers
 from systems.simulation.latency_model import LatencyModel
 from systems.simulation.profile import Profile
-from systems.simulation.servers import Servers
 
 
 @dataclass(frozen=True)
 class ReplicaLatencyModel:
-    """For the replicas of one backbone. ``latency``: for a batch with one adapter, unmerged."""
+    """For the replicas of one backbone. ``latency``: of unmerged batches."""
 
     latency: LatencyModel
     servers: Servers
 
     @classmethod
     def of(cls, profile: Profile, size: ModelSize, dtype: str) -> ReplicaLatencyModel:
-        servers, own = profile.of_servers(dtype)
-        return cls(LatencyModel(own, size, tiered=False), servers)
+        servers, grouped, own = profile.of_servers(dtype)
+        return cls(LatencyModel.of_grouped(grouped, own, size, tiered=False), servers)
 
     @property
     def size(self) -> ModelSize:
@@ -29,18 +29,16 @@ class ReplicaLatencyModel:
 
     def prefill_ns(self, tokens: Collection[int], adapters: Collection[str], merged: bool) -> float:
         """Return the prefill time of prompts of ``tokens`` lengths for these ``adapters``."""
-        alone = self.latency.prefill_ns(len(tokens), sum(tokens))
-        return alone * self._share(adapters, merged)
+        unmerged = self.latency.prefill_ns(len(tokens), sum(tokens), len(adapters))
+        return unmerged * self._share(adapters, merged)
 
     def step_ns(self, requests: int, adapters: Collection[str], merged: bool) -> float:
-        return self.latency.step_ns(requests) * self._share(adapters, merged)
+        return self.latency.step_ns(requests, len(adapters)) * self._share(adapters, merged)
 
     def _share(self, adapters: Collection[str], merged: bool) -> float:
         """A merged batch computes no additions, and neither does a batch of the bare backbone, so
         both take the same share."""
-        if merged or not adapters:
-            return self.servers.merged_share.value
-        return 1 + self.servers.adapter_share.value * (len(adapters) - 1)
+        return self.servers.merged_share.value if merged or not adapters else 1.0
 
     def switch_ns(self, before: str | None, after: str | None) -> float:
         """Return the time to unmerge ``before`` and merge ``after``; None: no adapter."""
@@ -53,6 +51,10 @@ class ReplicaLatencyModel:
         link = self.latency.profile.adapter_bytes_per_s.value
         return tokens * self.size.kv_bytes_per_token / link * 1e9
 
+    def hold_ns(self) -> float:
+        """Return the time to parse an adapter and load it."""
+        return self.latency.parse_ns() + self.latency.adapter_ns()
+
     def timings(self) -> Mapping[str, float]:
         """Return what a replica measures before it serves (``inhouse/profiling.py``)."""
         step_ns = self.latency.step_ns(1)
@@ -60,11 +62,11 @@ class ReplicaLatencyModel:
             "merged_s": step_ns * self.servers.merged_share.value / 1e9,
             "unmerged_s": step_ns / 1e9,
             "switch_s": step_ns * self.servers.switch_steps.value / 1e9,
-            "load_s": self.latency.adapter_ns() / 1e9,
+            "load_s": self.hold_ns() / 1e9,
         }
 
     def startup_s(self, adapters: int) -> float:
         """Return the time from start to ready with ``adapters`` adapters."""
         profile = self.latency.profile
         fixed_s = profile.process_s.value + profile.libraries_s.value + profile.kernels_s.value
-        return fixed_s + (self.latency.backbone_ns() + adapters * self.latency.adapter_ns()) / 1e9
+        return fixed_s + (self.latency.backbone_ns() + adapters * self.hold_ns()) / 1e9

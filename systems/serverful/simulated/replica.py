@@ -11,7 +11,7 @@ from functools import partial
 
 from systems.serverful.inhouse.batcher import Batcher, Choice, Queued
 from systems.simulation.clock import Shared
-from systems.simulation.worker import Work
+from systems.simulation.work import Work
 
 from .latency import ReplicaLatencyModel
 
@@ -53,7 +53,7 @@ class Replica:
 
     def hold(self) -> float:
         """Load an adapter."""
-        return self.latency.latency.adapter_ns()
+        return self.latency.hold_ns()
 
     def drop(self, adapter: str) -> float:
         """Remove an adapter, which must not be merged."""

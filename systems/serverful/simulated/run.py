@@ -13,7 +13,7 @@ from systems.serverful.inhouse.placement import Placement
 from systems.serverful.inhouse.schemes import SCHEMES, Scheme
 from systems.simulation.clock import Clock, Shared
 from systems.simulation.decision_times import DecisionTimes
-from systems.simulation.worker import Work
+from systems.simulation.work import Work
 
 from .front import Call, Front
 from .holdings import Holdings

@@ -14,7 +14,8 @@ from systems.simulation.decision_times import DecisionTimes
 from systems.simulation.hardware import hardware
 from systems.simulation.latency_model import LatencyModel
 from systems.simulation.profile import Profile
-from systems.simulation.worker import Work, Worker
+from systems.simulation.work import Work
+from systems.simulation.worker import Worker
 
 from ..core import actions as act
 from ..core import events as ev
@@ -22,6 +23,7 @@ from ..core.artifacts import DORMANT, PARKED, Artifact, CopyKey
 from ..core.cluster_spec import ClusterSpec
 from ..core.policies import PolicySet
 from ..platform_base import PlatformBase
+from .adapters import AdapterLoader
 from .prewarmed import PrewarmedProcesses
 from .running import Call, Copy, KeptTrace, Process
 
@@ -29,8 +31,8 @@ _NS = 1e9
 
 
 class Platform(PlatformBase):
-    """One controller in virtual time. ``latency``: latency models by function; ``timeout_ns``: when
-    a waiting request fails."""
+    """One controller in virtual time. ``latency``: latency models by group; ``timeout_ns``: when a
+    waiting request fails; ``piece_tokens`` as in :class:`Worker`."""
 
     def __init__(
         self,
@@ -41,16 +43,19 @@ class Platform(PlatformBase):
         *,
         timeout_ns: int,
         prewarmed: int = 0,
+        piece_tokens: int | None = None,
         trace_decisions: bool = False,
     ) -> None:
         self.clock = Clock()
         self.calls: dict[int, Call] = {}
         self.kept = KeptTrace()
         self._profile, self._latency, self._timeout_ns = profile, latency, timeout_ns
+        self._piece_tokens = piece_tokens
         self._hardware = hardware(cluster.devices, self.clock, profile)
         self._template_cores = next(iter(self._hardware.values())).cores
         self._template = Timeline.empty()
         self._prewarmed = PrewarmedProcesses(prewarmed, self.clock, profile, self._hardware)
+        self._adapters = AdapterLoader(self.clock, self._hardware)
         self._processes: dict[int, Process] = {}
         self._copies: dict[CopyKey, Copy] = {}
         self.decision_times = DecisionTimes()
@@ -66,6 +71,8 @@ class Platform(PlatformBase):
             act.StopInstance: self._stop_instance,
             act.LoadArtifact: self._load_artifact,
             act.OffloadArtifacts: self._offload_artifacts,
+            act.LoadAdapter: self._load_adapter,
+            act.DropAdapter: self._drop_adapter,
             act.LoadBackbone: self._load_backbone,
             act.DropBackbone: self._drop_backbone,
             act.RunBatch: self._run_batch,
@@ -88,7 +95,8 @@ class Platform(PlatformBase):
 
     def submit(self, request: int, function: str, prompt_tokens: int, output_tokens: int) -> None:
         """Handle a request that arrives now."""
-        call = Call(Work(request, prompt_tokens, output_tokens), function, self.clock.now)
+        work = Work(request, prompt_tokens, output_tokens, adapter=function)
+        call = Call(work, function, self.clock.now)
         self.calls[request] = call
         self.post(ev.RequestArrived(request, function, prompt_tokens, output_tokens))
         if call.instance is None and call.status == "waiting":
@@ -125,13 +133,14 @@ class Platform(PlatformBase):
 
     def _start_instance(self, action: act.StartInstance) -> None:
         group = self.controller.state.cluster.groups[action.group]
-        latency = self._latency[group.functions[0]]
+        latency = self._latency[group.id]
         worker = Worker(
             self.clock,
             self._hardware[action.device].compute,
             latency,
             partial(self._prefilled, action.instance),
             partial(self._finished, action.instance),
+            self._piece_tokens,
         )
         process = Process(action.instance, action.device, latency, group.backbone, worker)
         self._processes[process.id] = process
@@ -161,6 +170,7 @@ class Platform(PlatformBase):
     def _stop_instance(self, action: act.StopInstance) -> None:
         process = self._processes[action.instance]
         process.stopping = True
+        process.drop_adapters()
         self._after(self._profile.stop_s.value, partial(self._stopped, process))
 
     def _stopped(self, process: Process) -> None:
@@ -212,6 +222,7 @@ class Platform(PlatformBase):
 
     def _offload_artifacts(self, action: act.OffloadArtifacts) -> None:
         process = self._processes[action.instance]
+        process.drop_adapters()
         backbone = Artifact.BACKBONE in action.artifacts
         process.residency = DORMANT if backbone else PARKED
         self._after(self._profile.offload_s.value, partial(self._offloaded, process))
@@ -223,13 +234,11 @@ class Platform(PlatformBase):
     def _load_backbone(self, action: act.LoadBackbone) -> None:
         copy = self._copies[action.copy] = Copy()
         copy.timeline.begin(Stage.BACKBONE, self.clock.now)
-        latency = next(
-            latency
-            for function, latency in self._latency.items()
-            if self.controller.state.cluster.group_of(function).backbone == action.copy.backbone
-        )
+        groups = self.controller.state.cluster.groups.values()
+        group = next(group for group in groups if group.backbone == action.copy.backbone)
         disk = self._hardware[action.copy.device].disk
-        disk.start(latency.backbone_ns(), partial(self._backbone_loaded, action, copy))
+        loaded = partial(self._backbone_loaded, action, copy)
+        disk.start(self._latency[group.id].backbone_ns(), loaded)
 
     def _backbone_loaded(self, action: act.LoadBackbone, copy: Copy) -> None:
         if not copy.dropped:
@@ -239,6 +248,19 @@ class Platform(PlatformBase):
     def _drop_backbone(self, action: act.DropBackbone) -> None:
         self._prewarmed.drop(action.copy)
         self._copies.pop(action.copy).dropped = True
+
+    def _load_adapter(self, action: act.LoadAdapter) -> None:
+        process = self._processes[action.instance]
+        loaded = partial(self._adapter_loaded, action)
+        process.adapters[action.function] = self._adapters.load(
+            action.function, process.device, process.latency, loaded
+        )
+
+    def _adapter_loaded(self, action: act.LoadAdapter) -> None:
+        self.post(ev.AdapterLoaded(action.instance, action.function))
+
+    def _drop_adapter(self, action: act.DropAdapter) -> None:
+        self._processes[action.instance].adapters.pop(action.function).drop()
 
     # -- batches ----------------------------------------------------------------------------
 
@@ -251,21 +273,20 @@ class Platform(PlatformBase):
             call = self.calls[request]
             call.instance, call.batch_size = process.id, size
             call.started_for_it = process.up_ns >= call.received_ns
-            if process.last_ready_ns > call.received_ns:
-                call.spans = self._provisioning(process, call.received_ns)
+            if process.ready_ns(call.function) > call.received_ns:
+                call.spans = self._provisioning(process, call)
             work.append(call.work)
         process.worker.run(action.batch, work)
 
-    def _provisioning(self, process: Process, since_ns: int) -> tuple[Span, ...]:
-        """Return the spans since ``since_ns`` of all that this instance had to wait for."""
+    def _provisioning(self, process: Process, call: Call) -> tuple[Span, ...]:
+        """Return the spans of all that this instance had to wait for since the request came, and
+        of the request's own adapter."""
         copy = self._copies.get(process.copy) if process.copy is not None else None
-        return tuple(
-            span
-            for timeline in (self._template, copy.timeline if copy else None, process.timeline)
-            if timeline is not None
-            for span in timeline.spans
-            if span.end_ns > since_ns
-        )
+        timelines = (self._template, copy.timeline if copy else None, process.timeline)
+        spans = [span for timeline in timelines if timeline for span in timeline.spans]
+        own = process.adapters.get(call.function)
+        spans += [own.span] if own else []
+        return tuple(span for span in spans if span.end_ns > call.received_ns)
 
     def _prefilled(self, instance: int, batch: int) -> None:
         self.post(ev.BatchPrefilled(instance, batch))

@@ -15,7 +15,8 @@ def batch_law(latency: LatencyModel, prompt_tokens: int) -> BatchLatency:
 
 
 def delays_ns(latency: LatencyModel) -> dict[Artifact, int]:
-    """Return the loading delay of each artifact in ns."""
+    """Return the loading delay of each artifact in ns. That of an adapter is of one that is parsed
+    already, if adapters are parsed at all."""
     profile = latency.profile
     kernels_s = profile.kernels_s.value + profile.first_batch_s.value
     return {

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from systems.interface import Deployment, RequestTrace, SystemTrace
+from systems.grouping import group_id, groups
+from systems.interface import Deployment, Function, RequestTrace, SystemTrace
 from systems.models.sizes import model_size
 from systems.runtime import stages
 from systems.simulation.arrival import Arrival
@@ -88,14 +89,7 @@ def simulate(
     """Send ``arrivals`` (in order of time) to a system with ``policies``, deployed on the machine
     that ``profile`` describes."""
     kind = deployment.devices[0].kind
-    sizes = {
-        name: model_size(name, deployment.dtype, adapter_rank, kind)
-        for name in deployment.backbones
-    }
-    latency = {
-        function.id: LatencyModel(profile, sizes[function.backbone], tiered)
-        for function in deployment.functions
-    }
+    latency = _latency_models(deployment, profile, adapter_rank, tiered=tiered)
     cluster = build_cluster_spec(deployment, policies, profile, latency)
     timeout_ns = round(deployment.limits.request_timeout_s * 1e9)
     options = Options.model_validate(dict(deployment.options))
@@ -117,14 +111,34 @@ def simulate(
     return Outcome(platform, profile)
 
 
+def _latency_models(
+    deployment: Deployment, profile: Profile, adapter_rank: int, *, tiered: bool
+) -> Mapping[str, LatencyModel]:
+    """Return the latency models by group. Raise ``ProfileError`` if functions share instances and
+    the profile has no numbers for that."""
+    kind, dtype = deployment.devices[0].kind, deployment.dtype
+    sizes = {name: model_size(name, dtype, adapter_rank, kind) for name in deployment.backbones}
+
+    def model(members: Sequence[Function]) -> LatencyModel:
+        size = sizes[members[0].backbone]
+        if len(members) == 1:
+            return LatencyModel(profile, size, tiered)
+        return LatencyModel.of_grouped(*profile.of_grouped(dtype), size, tiered=tiered)
+
+    members_of = groups(deployment.functions, deployment.isolation)
+    return {name: model(members) for name, members in members_of.items()}
+
+
 def build_cluster_spec(
     deployment: Deployment,
     policies: PolicySet,
     profile: Profile,
     latency: Mapping[str, LatencyModel],
 ) -> ClusterSpec:
-    """Build the cluster spec, which the controller decides by, from the profile."""
+    """Build the cluster spec, which the controller decides by, from the profile and the latency
+    models by group."""
     forks = policies.forks
+    of = {each: latency[group_id(each, deployment.isolation)] for each in deployment.functions}
 
     def size(law: LatencyModel) -> FunctionSize:
         return FunctionSize(
@@ -138,8 +152,8 @@ def build_cluster_spec(
         deployment,
         Options.model_validate(dict(deployment.options)),
         _machine(deployment, profile, forks=forks),
-        {each.backbone: latency[each.id].size.weights_bytes for each in deployment.functions},
-        {each: size(latency[each.id]) for each in deployment.functions},
+        {each.backbone: law.size.weights_bytes for each, law in of.items()},
+        {each: size(law) for each, law in of.items()},
         forks=forks,
     )
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from systems.interface import Activity, Decision, MemoryStep, Span
 from systems.runtime.stages import Timeline
 from systems.simulation.latency_model import LatencyModel
-from systems.simulation.worker import Work, Worker
+from systems.simulation.work import Work
+from systems.simulation.worker import Worker
 
 from ..core.artifacts import GONE, CopyKey, Residency
+from .adapters import AdapterLoad
 
 
 @dataclass(slots=True, eq=False)
@@ -46,6 +48,19 @@ class Process:
     stopping: bool = False
     prewarmed_process: bool = False
     """It was a prewarmed process and has not loaded its adapter yet."""
+    adapters: dict[str, AdapterLoad] = field(default_factory=dict)
+    """By function: what is in its places or being loaded into them."""
+
+    def ready_ns(self, function: str) -> int:
+        """Return when what a request of ``function`` needs was complete."""
+        own = self.adapters.get(function)
+        return max(self.last_ready_ns, own.ended_ns) if own else self.last_ready_ns
+
+    def drop_adapters(self) -> None:
+        """Free all places."""
+        for load in self.adapters.values():
+            load.drop()
+        self.adapters.clear()
 
 
 @dataclass(slots=True, eq=False)

@@ -18,18 +18,30 @@ from systems.simulation.profile import (
 def test_every_number_says_where_it_comes_from(name: str) -> None:
     profile = load_profile(name)
     numbers = {k: v for k, v in profile if isinstance(v, Number)}
-    told = {"name", "summary", "date", "sha256", "kv_slots", "instance_prices", "servers"}
+    told = {
+        "name",
+        "summary",
+        "date",
+        "sha256",
+        "kv_slots",
+        "instance_prices",
+        "grouped",
+        "servers",
+    }
     unsaid = {name for name, value in profile if value is None}
     assert numbers.keys() == type(profile).model_fields.keys() - told - unsaid
     assert profile.name == name
-    of_servers = [v for each in profile.servers.values() for _, v in each if v is not None]
-    assert all(len(n.source.split()) >= 3 for n in (*numbers.values(), *of_servers))
-    assert of_servers, "serverful systems can be simulated by every profile that ships"
+    tables = (*profile.servers.values(), *profile.grouped.values())
+    in_tables = [number for table in tables for _, number in table if number is not None]
+    assert all(len(n.source.split()) >= 3 for n in (*numbers.values(), *in_tables))
+    assert profile.servers.keys() == profile.grouped.keys() != set(), "every profile has both"
 
 
-def test_servers_of_a_dtype_that_was_not_measured_are_refused() -> None:
-    with pytest.raises(ProfileError, match=r"l40s has no numbers.*float32.*float16"):
-        load_profile("l40s").of_servers("float32")
+def test_engines_of_a_dtype_that_was_not_measured_are_refused() -> None:
+    profile = load_profile("l40s")
+    for table, numbers_of in (("servers", profile.of_servers), ("grouped", profile.of_grouped)):
+        with pytest.raises(ProfileError, match=rf"l40s has no numbers.*{table}.float32.*float16"):
+            numbers_of("float32")
 
 
 def test_a_number_without_a_source_is_refused(tmp_path: Path) -> None:
