@@ -19,6 +19,8 @@ from .core.estimates import RATES, Rate
 
 _SHARED_BATCH = 64
 _PIECE_TOKENS = {"cpu": 64, "cuda": 512}
+MOST_PARSERS = 4
+"""Parsers of adapters of a host at the same time; other functions wait."""
 
 
 class Options(BaseModel):
@@ -33,7 +35,7 @@ class Options(BaseModel):
     container_memory_gib: NonNegativeFloat = 64.0
     """Host memory for containers that hold nothing on a device."""
     adapter_tier_gib: NonNegativeFloat = 32.0
-    """Live, shared groups: host memory for parsed adapters, least recently used out first."""
+    """Shared groups: host memory for parsed adapters, least recently used out first."""
     rate: Literal["sliding-window", "exponential"] = "sliding-window"
     rate_window_s: PositiveFloat = 60.0
     """Window of the rate estimator, or its time constant."""

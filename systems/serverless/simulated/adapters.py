@@ -1,76 +1,86 @@
-"""Adapters of shared instances in virtual time: each is parsed once on a host, then copied into the
-places of its instances."""
+"""Adapters of shared instances in virtual time: each is parsed into its host's tier, then copied
+into the places of instances. Does what ``live/adapters/tier.py`` and instances do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import OrderedDict, deque
+from collections.abc import Callable
 from functools import partial
 
 from systems.interface import Span, Stage
 from systems.simulation.clock import Clock, Job, Shared
-from systems.simulation.hardware import Hardware
 from systems.simulation.latency_model import LatencyModel
+
+from ..options import MOST_PARSERS
 
 Then = Callable[[], None]
 
 
+class AdapterTier:
+    """The parsed adapters of a host, up to ``limit_bytes``, least recently used out first.
+    ``cores``: of the host; parsers take turns on them with other work."""
+
+    def __init__(self, cores: Shared, limit_bytes: int) -> None:
+        self._cores, self._limit_bytes = cores, limit_bytes
+        self._held: OrderedDict[str, int] = OrderedDict()
+        self._waiting: dict[str, list[Then]] = {}
+        self._queued: deque[tuple[str, LatencyModel]] = deque()
+        self._parsers = 0
+
+    def get(self, function: str, latency: LatencyModel, then: Then) -> None:
+        """Call ``then`` at once if the adapter is held, else when it is parsed."""
+        if function in self._held:
+            self._held.move_to_end(function)
+            then()
+        elif function in self._waiting:
+            self._waiting[function].append(then)
+        else:
+            self._waiting[function] = [then]
+            self._queued.append((function, latency))
+            self._start_parsers()
+
+    def _start_parsers(self) -> None:
+        while self._queued and self._parsers < MOST_PARSERS:
+            function, latency = self._queued.popleft()
+            self._parsers += 1
+            self._cores.start(latency.parse_ns(), partial(self._parsed, function, latency))
+
+    def _parsed(self, function: str, latency: LatencyModel) -> None:
+        self._parsers -= 1
+        self._held[function] = latency.size.adapter_bytes
+        for then in self._waiting.pop(function):
+            then()
+        while sum(self._held.values()) > self._limit_bytes:
+            self._held.popitem(last=False)
+        self._start_parsers()
+
+
 class AdapterLoad:
-    """The loading of an adapter into a place, which stays until the place is freed."""
+    """An adapter in a place, or on its way there: parsed by the host's ``tier`` if it does not hold
+    it, then copied over the device's ``link``. Calls ``then`` when it is in place."""
 
-    __slots__ = ("_clock", "_job", "_link", "_then", "began_ns", "dropped", "ended_ns")
-
-    def __init__(self, clock: Clock, link: Shared, then: Then) -> None:
+    def __init__(self, clock: Clock, link: Shared, latency: LatencyModel, then: Then) -> None:
         self._clock, self._link, self._then = clock, link, then
+        self._copy_ns = latency.adapter_ns()
         self._job: Job | None = None
-        self.began_ns, self.ended_ns, self.dropped = clock.now, 0, False
+        self._dropped = False
+        self._began_ns, self.ended_ns = clock.now, 0
 
     @property
     def span(self) -> Span:
-        return Span(Stage.ADAPTER, self.began_ns, self.ended_ns)
+        return Span(Stage.ADAPTER, self._began_ns, self.ended_ns)
 
-    def copy(self, copy_ns: float) -> None:
+    def copy(self) -> None:
         """Copy the adapter, which is parsed, unless its place was freed meanwhile."""
-        if not self.dropped:
-            self._job = self._link.start(copy_ns, self._copied)
+        if not self._dropped:
+            self._job = self._link.start(self._copy_ns, self._copied)
 
     def _copied(self) -> None:
         self._job, self.ended_ns = None, self._clock.now
         self._then()
 
     def drop(self) -> None:
-        """Free the place. A parsing goes on, since others may use its result."""
-        self.dropped = True
+        """Free the place. A parser goes on, since its result stays on the host."""
+        self._dropped = True
         if self._job is not None:
             self._link.cancel(self._job)
-
-
-class AdapterLoader:
-    """Loads adapters into places. Remembers which ones each host has parsed."""
-
-    def __init__(self, clock: Clock, hardware: Mapping[str, Hardware]) -> None:
-        self._clock, self._hardware = clock, hardware
-        self._waiting: dict[tuple[Shared, str], list[Then] | None] = {}
-        """By the cores of a host and function: who waits for the parsing; None: it is done."""
-
-    def load(self, function: str, device: str, latency: LatencyModel, then: Then) -> AdapterLoad:
-        """Load the adapter of ``function`` on ``device``; call ``then`` when it is in place."""
-        hardware = self._hardware[device]
-        load = AdapterLoad(self._clock, hardware.link, then)
-        parsed = partial(load.copy, latency.adapter_ns())
-        self._parse((hardware.cores, function), latency.parse_ns(), parsed)
-        return load
-
-    def _parse(self, key: tuple[Shared, str], parse_ns: float, then: Then) -> None:
-        """Call ``then`` once the adapter is parsed on this host."""
-        waiting = self._waiting.setdefault(key, [])
-        if waiting is None:
-            then()
-            return
-        waiting.append(then)
-        if len(waiting) == 1:
-            key[0].start(parse_ns, partial(self._parsed, key))
-
-    def _parsed(self, key: tuple[Shared, str]) -> None:
-        waiting, self._waiting[key] = self._waiting[key], None
-        for then in waiting or ():
-            then()

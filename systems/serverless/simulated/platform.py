@@ -23,7 +23,7 @@ from ..core.artifacts import DORMANT, PARKED, Artifact, CopyKey
 from ..core.cluster_spec import ClusterSpec
 from ..core.policies import PolicySet
 from ..platform_base import PlatformBase
-from .adapters import AdapterLoader
+from .adapters import AdapterLoad, AdapterTier
 from .prewarmed import PrewarmedProcesses
 from .running import Call, Copy, KeptTrace, Process
 
@@ -44,6 +44,7 @@ class Platform(PlatformBase):
         timeout_ns: int,
         prewarmed: int = 0,
         piece_tokens: int | None = None,
+        adapter_tier_bytes: int = 1 << 62,
         trace_decisions: bool = False,
     ) -> None:
         self.clock = Clock()
@@ -55,7 +56,8 @@ class Platform(PlatformBase):
         self._template_cores = next(iter(self._hardware.values())).cores
         self._template = Timeline.empty()
         self._prewarmed = PrewarmedProcesses(prewarmed, self.clock, profile, self._hardware)
-        self._adapters = AdapterLoader(self.clock, self._hardware)
+        cores = {hardware.cores for hardware in self._hardware.values()}
+        self._tiers = {each: AdapterTier(each, adapter_tier_bytes) for each in cores}
         self._processes: dict[int, Process] = {}
         self._copies: dict[CopyKey, Copy] = {}
         self.decision_times = DecisionTimes()
@@ -251,10 +253,11 @@ class Platform(PlatformBase):
 
     def _load_adapter(self, action: act.LoadAdapter) -> None:
         process = self._processes[action.instance]
+        hardware, latency = self._hardware[process.device], process.latency
         loaded = partial(self._adapter_loaded, action)
-        process.adapters[action.function] = self._adapters.load(
-            action.function, process.device, process.latency, loaded
-        )
+        load = AdapterLoad(self.clock, hardware.link, latency, loaded)
+        process.adapters[action.function] = load
+        self._tiers[hardware.cores].get(action.function, latency, load.copy)
 
     def _adapter_loaded(self, action: act.LoadAdapter) -> None:
         self.post(ev.AdapterLoaded(action.instance, action.function))

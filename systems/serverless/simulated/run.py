@@ -100,6 +100,7 @@ def simulate(
         latency,
         timeout_ns=timeout_ns,
         prewarmed=options.prewarmed if policies.forks and kind == "cuda" else 0,
+        adapter_tier_bytes=round(options.adapter_tier_gib * 2**30),
         trace_decisions=options.trace_decisions,
     )
     platform.deploy()

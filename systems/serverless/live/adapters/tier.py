@@ -14,11 +14,10 @@ from functools import partial
 
 from systems.runtime.children import Child
 
+from ...options import MOST_PARSERS
 from .messages import ParseAdapter
 from .parsing import OnFailed, Parsing, Start
 
-MOST_PARSERS = 4
-"""Parsers of a node at the same time; other functions wait."""
 _MOST_OF_A_REASON = 500
 
 OnReady = Callable[[int, int], None]

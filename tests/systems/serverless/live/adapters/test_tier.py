@@ -32,9 +32,10 @@ from systems.runtime.processes import Processes
 from systems.serverless.live import roles
 from systems.serverless.live.adapters import memory_file, parsing
 from systems.serverless.live.adapters.messages import ParseAdapter
-from systems.serverless.live.adapters.tier import MOST_PARSERS, AdapterTier
+from systems.serverless.live.adapters.tier import AdapterTier
 from systems.serverless.live.plan import Plan
 from systems.serverless.live.roles import PARSER
+from systems.serverless.options import MOST_PARSERS
 
 from . import flawed
 from .conftest import PATIENCE_S, SHAPE, Forks, use, uses

@@ -1,0 +1,144 @@
+"""Functions that share instances, in virtual time: what their requests wait for, what their batches
+cost, and what policies make of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from systems.interface import RequestTrace, StartType
+from systems.models.sizes import model_size
+from systems.serverless.core.policies.offloading import LeastRecentlyUsed, NoOffloading
+from systems.serverless.core.policies.preloading import ByDensity
+from systems.serverless.simulated.adapters import AdapterLoad
+from systems.simulation.clock import Clock, Shared
+from systems.simulation.latency_model import LatencyModel
+from systems.simulation.profile import ProfileError, load_profile
+
+from .shared import H100, arrivals, hot, run, tpot_s, ttft_s, zipf
+
+MODEL = LatencyModel.of_grouped(
+    *H100.of_grouped("float16"), model_size("llama2-7b", "float16", 16, "cuda"), tiered=False
+)
+
+
+class OnDemandAdapters(ByDensity):
+    """ServerlessLoRA's pre-loading, but of no adapters into free places."""
+
+    name = "on-demand-adapters"
+
+    def adapter(self, *_: Any) -> None:
+        return None
+
+
+def adapter_ns(request: RequestTrace) -> int:
+    spans = [span for span in request.spans if span.stage.value == "adapter"]
+    return sum(span.end_ns - span.start_ns for span in spans)
+
+
+def test_a_request_waits_for_its_own_adapter_only() -> None:
+    first, missing, present = (
+        run(arrivals([("f0", 0), ("f1", 5), ("f0", 5.01)])).system_trace().requests
+    )
+    assert first.start_type is StartType.COLD
+    assert missing.start_type is StartType.WARM
+    assert adapter_ns(missing) == pytest.approx(MODEL.parse_ns() + MODEL.adapter_ns(), abs=2)
+    assert present.start_type is StartType.HOT
+    assert adapter_ns(present) == 0
+    assert {missing.instance_id, present.instance_id} == {first.instance_id}
+
+
+def test_an_adapter_is_parsed_once_on_a_host_and_then_copied() -> None:
+    outcome = run(arrivals([("f0", 0), ("f1", 5), ("f0", 10)]), options={"adapter_places": 1})
+    again = outcome.system_trace().requests[2]
+    assert again.start_type is StartType.WARM
+    assert adapter_ns(again) == pytest.approx(MODEL.adapter_ns(), abs=2)
+
+
+def test_an_adapter_that_left_the_host_tier_is_parsed_again() -> None:
+    tiny = {"adapter_places": 1, "adapter_tier_gib": 0.0}
+    outcome = run(arrivals([("f0", 0), ("f1", 5), ("f0", 10)]), options=tiny)
+    again = outcome.system_trace().requests[2]
+    assert adapter_ns(again) == pytest.approx(MODEL.parse_ns() + MODEL.adapter_ns(), abs=2)
+
+
+def test_a_place_that_is_freed_leaves_the_link_to_others() -> None:
+    clock, ended = Clock(), []
+    link = Shared(clock, 1)
+    first, second = (
+        AdapterLoad(clock, link, MODEL, lambda: ended.append(clock.now)) for _ in range(2)
+    )
+    first.copy()
+    second.copy()
+    clock.run_until(round(MODEL.adapter_ns()))
+    first.drop()
+    clock.run()
+    assert ended == [pytest.approx(1.5 * MODEL.adapter_ns(), abs=3)], "half its way shared"
+
+
+def test_places_are_lost_with_sleep_and_filled_again() -> None:
+    """The request that wakes an instance after its keep-alive also needs its adapter."""
+    woken = run(arrivals([("f0", 0), ("f0", 20)])).system_trace().requests[1]
+    assert woken.start_type is StartType.WARM
+    assert adapter_ns(woken) == pytest.approx(MODEL.adapter_ns(), abs=2)
+
+
+def test_a_batch_of_several_adapters_takes_longer_than_of_one() -> None:
+    warm = [("f0", 0.0), ("f1", 5.0)]
+    of_one = run(arrivals([*warm, ("f0", 10), ("f0", 10)], 32)).platform.calls
+    of_two = run(arrivals([*warm, ("f0", 10), ("f1", 10)], 32)).platform.calls
+    steps = [calls[2].work.last_ns - calls[3].work.first_ns for calls in (of_one, of_two)]
+    assert steps[1] / steps[0] == pytest.approx(1 + MODEL.adapter_share, rel=1e-3)
+
+
+def test_a_profile_that_does_not_know_shared_instances_says_so() -> None:
+    with pytest.raises(ProfileError, match=r"cpu-small has no numbers of \[grouped.float16\]"):
+        run(arrivals([("f0", 0)]), profile=load_profile("cpu-small"))
+    run(arrivals([("f0", 0)]), profile=load_profile("cpu-small"), isolation="function")
+
+
+def test_fewer_tenants_answer_sooner() -> None:
+    """The price of isolation: eight functions as eight, four, two tenants and one."""
+    load = arrivals(zipf(8, 200, per_second=8), 32)
+    runs = [run(load, functions=8, isolation="tenant", tenants=n) for n in (8, 4, 2, 1)]
+    ttfts, tpots = [ttft_s(each) for each in runs], [tpot_s(each) for each in runs]
+    assert ttfts == sorted(ttfts, reverse=True)
+    assert tpots == sorted(tpots, reverse=True)
+    one = run(load, functions=8, isolation="backbone")
+    assert (ttft_s(one), tpot_s(one)) == (ttfts[-1], tpots[-1]), "one tenant is all of the backbone"
+
+
+@pytest.fixture(scope="module")
+def bursts() -> dict[str, Any]:
+    """1,000 functions over 64 places, ten seconds of load in every thirty-five: the instance sleeps
+    between. ServerlessLoRA, and with one policy replaced."""
+    load = [(name, at_s + 25 * (at_s // 10)) for name, at_s in zipf(1000, 1200, per_second=20)]
+    variants = {
+        "full": {},
+        "least-recently-used": {"offloading": LeastRecentlyUsed},
+        "no-offloading": {"offloading": NoOffloading},
+        "on-demand": {"preloading": OnDemandAdapters},
+    }
+    return {
+        name: run(arrivals(load, 32), functions=1000, policies=policies)
+        for name, policies in variants.items()
+    }
+
+
+def test_a_thousand_functions_share_the_places_of_an_instance(bursts: dict[str, Any]) -> None:
+    for outcome in bursts.values():
+        assert {call.status for call in outcome.platform.calls.values()} == {"ok"}
+    functions = {call.function for call in bursts["full"].platform.calls.values()}
+    assert len(functions) > 5 * 64, "places turn over"
+
+
+def test_value_density_keeps_the_adapters_that_are_called_again(bursts: dict[str, Any]) -> None:
+    full, recent, none = (bursts[n] for n in ("full", "least-recently-used", "no-offloading"))
+    assert hot(full) > hot(recent) + 0.02
+    assert ttft_s(full) < ttft_s(recent) < ttft_s(none) / 5
+
+
+def test_adapters_are_in_place_before_they_are_called(bursts: dict[str, Any]) -> None:
+    assert hot(bursts["full"]) > hot(bursts["on-demand"]) + 0.05
+    assert ttft_s(bursts["full"]) < ttft_s(bursts["on-demand"])

@@ -1,0 +1,53 @@
+"""An instance in virtual time: batches between decode steps, prompts in pieces."""
+
+from __future__ import annotations
+
+import pytest
+
+from systems.models.sizes import model_size
+from systems.simulation.clock import Clock, Shared
+from systems.simulation.latency_model import LatencyModel
+from systems.simulation.profile import load_profile
+from systems.simulation.work import Prefill, Work
+from systems.simulation.worker import Worker
+
+MODEL = LatencyModel(
+    load_profile("h100"), model_size("llama2-7b", "float16", 16, "cuda"), tiered=False
+)
+
+
+def both(piece_tokens: int | None) -> tuple[Work, Work]:
+    """Run a request of 20 tokens and, while it decodes, one whose prompt has 400."""
+    clock = Clock()
+    worker = Worker(
+        clock, Shared(clock, 1), MODEL, lambda _: None, lambda _: None, piece_tokens=piece_tokens
+    )
+    running, late = Work(0, 128, 20), Work(1, 400, 4)
+    worker.run(0, [running])
+    clock.at(
+        round(MODEL.prefill_ns(1, 128) + 4.5 * MODEL.step_ns(1)), lambda: worker.run(1, [late])
+    )
+    clock.run()
+    return running, late
+
+
+def test_running_requests_decode_a_step_between_two_pieces_of_a_prompt() -> None:
+    _, whole = both(None)
+    _, pieces = both(128)
+    assert whole.first_ns - whole.prefill_ns == pytest.approx(MODEL.prefill_ns(1, 400), abs=2)
+    expected = 3 * MODEL.prefill_ns(1, 128) + MODEL.prefill_ns(1, 16) + 3 * MODEL.step_ns(1)
+    assert pieces.first_ns - pieces.prefill_ns == pytest.approx(expected, abs=8)
+
+
+def test_prompts_are_computed_whole_while_no_request_decodes() -> None:
+    running, _ = both(16)
+    assert running.first_ns - running.prefill_ns == pytest.approx(MODEL.prefill_ns(1, 128), abs=2)
+
+
+def test_every_token_of_a_batch_is_in_one_piece_in_order() -> None:
+    prefill = Prefill(0, [Work(0, 100, 1), Work(1, 100, 1), Work(2, 10, 1)])
+    pieces = []
+    while not prefill.complete:
+        piece = prefill.take(64)
+        pieces.append(([work.id for work in piece.requests], piece.tokens))
+    assert pieces == [([0], 64), ([0, 1], 64), ([1], 64), ([1, 2], 18)]
