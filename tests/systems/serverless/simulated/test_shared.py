@@ -49,6 +49,14 @@ def test_a_request_waits_for_its_own_adapter_only() -> None:
     assert {missing.instance_id, present.instance_id} == {first.instance_id}
 
 
+def test_what_others_load_while_a_request_is_queued_is_no_stage_of_it() -> None:
+    """Two adapters are loaded while a large batch is in its prefill."""
+    load = [("f0", 0.0), ("f1", 5.0), ("f2", 5.01), *[("f0", 5.11)] * 30]
+    waited = run(arrivals(load), functions=3).system_trace().requests[1]
+    assert adapter_ns(waited) == pytest.approx(MODEL.parse_ns() + MODEL.adapter_ns(), abs=2)
+    assert "queue" in {span.stage.value for span in waited.spans}
+
+
 def test_an_adapter_is_parsed_once_on_a_host_and_then_copied() -> None:
     outcome = run(arrivals([("f0", 0), ("f1", 5), ("f0", 10)]), options={"adapter_places": 1})
     again = outcome.system_trace().requests[2]
