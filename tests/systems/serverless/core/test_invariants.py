@@ -45,7 +45,7 @@ class AnyOrder(RuleBasedStateMachine):
             functions=4,
             backbones=backbones,
             devices=devices,
-            memory=memory,
+            memory=memory + (5 * (places - 1) if shared else 0),  # room for one instance at least
             apart=apart,
             card=card,
             shared=shared,
