@@ -3,13 +3,14 @@ by value."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from . import actions as act
 from . import events as ev
 from .artifacts import Artifact, Places
 from .policies import Policies
 from .state import Instance, Phase, Place, State
+from .waiting import Request
 
 
 class AdapterManager:
@@ -20,16 +21,31 @@ class AdapterManager:
         self._policies = policies
         self._out = out
 
-    def request(self, group: str, functions: Iterable[str], now: int) -> None:
-        """Load the adapters of ``functions``, which have waiting requests, where they are missing,
-        until no place is left."""
-        ready = [i for i in self._state.serving(group) if i.phase is Phase.READY and i.room > 0]
+    def request(self, group: str, now: int) -> None:
+        """Load the adapters that waiting requests of ``group`` need where they are missing, until
+        no place is left. Of several instances, the least busy one gets an adapter. One more gets it
+        if those that hold it have too little room for what they can run and it has room to spare;
+        otherwise others would take its room, and the adapter be replaced before it is used."""
+        waiting = self._state.queue(group).of_function
+        ready = [i for i in self._state.serving(group) if i.phase is Phase.READY]
         ready.sort(key=lambda instance: len(instance.running))
-        for function in functions:
-            if any(self._there(instance, function) for instance in ready):
+        spare = {instance.id: self._spare(instance, waiting) for instance in ready}
+        for function, requests in waiting.items():
+            holders = [instance for instance in ready if self._there(instance, function)]
+            if any(spare[instance.id] >= 0 for instance in holders):
                 continue
-            if not any(self._place(instance, function, now) for instance in ready):
+            able = [i for i in ready if not holders or spare[i.id] > 0]
+            taker = next((i for i in able if self._place(i, function, now)), None)
+            if taker is not None:
+                spare[taker.id] -= len(requests)
+            elif able:
                 return
+
+    def _spare(self, instance: Instance, waiting: Mapping[str, Mapping[int, Request]]) -> int:
+        """Return the room of ``instance`` beyond the waiting requests whose adapters it holds or
+        loads; below 0 if it has too little."""
+        there = (function for function in waiting if self._there(instance, function))
+        return instance.room - sum(len(waiting[function]) for function in there)
 
     def _there(self, instance: Instance, function: str) -> bool:
         """Return whether the adapter is in place, is being loaded, or is not needed."""

@@ -183,7 +183,7 @@ class Controller:
 
     def _request_adapters(self, group: GroupSpec, now: int) -> None:
         if group.places:
-            self._adapters.request(group.id, self.state.queue(group.id).of_function, now)
+            self._adapters.request(group.id, now)
 
     def _scale(self, group: str, now: int) -> None:
         if self.policies.scaling.wants_another(group, self.state, now):

@@ -160,3 +160,55 @@ def test_a_full_instance_gets_a_second_one_beside_it() -> None:
     machine.settle()
     assert len(machine.processes) == 2
     assert set(machine.answers.values()) == {"ok"}
+
+
+def two(waiting: int) -> tuple[Machine, int, int]:
+    """Return a machine with two idle instances, the first with f0's adapter, and then as many
+    requests of f0, one of which is in its prefill."""
+    machine = Machine(cluster(functions=3, shared=True, devices=2, places=3), ON_DEMAND)
+    for _ in range(13):
+        machine.arrive("f0")
+    machine.settle()
+    for _ in range(waiting):
+        machine.arrive("f0")
+    first, second = machine.processes
+    assert [len(machine.running(instance)) for instance in (first, second)] == [1, 0]
+    return machine, first, second
+
+
+def full() -> tuple[Machine, int, int]:
+    """The same, when both hold f0's adapter and run all they can; one request of f0 waits."""
+    machine, first, second = two(9)
+    machine.loads_adapter(second, "f0")
+    for instance in (first, first, second):
+        machine.prefills(instance)
+    assert [len(machine.running(instance)) for instance in (first, second)] == [4, 4]
+    assert len(machine.waiting) == 1
+    return machine, first, second
+
+
+def test_a_second_instance_loads_an_adapter_if_the_first_has_too_little_room() -> None:
+    machine, *_ = two(4)
+    assert machine.loading() == [], "the first one has room for all"
+    machine, _, second = two(5)
+    assert machine.loading() == [(second, "f0")]
+
+
+def test_a_full_instance_loads_the_adapter_for_its_next_free_slot() -> None:
+    machine, *_ = full()
+    machine.arrive("f1")
+    ((_, function),) = machine.loading()
+    assert function == "f1"
+
+
+def test_a_second_instance_loads_an_adapter_only_with_room_beyond_what_it_can_run() -> None:
+    machine, *instances = full()
+    machine.arrive("f1")
+    ((holder, _),) = machine.loading()
+    (other,) = (instance for instance in instances if instance != holder)
+    machine.loads_adapter(holder, "f1")
+    machine.finishes(other)
+    assert machine.loading() == [], "the waiting request of f0 takes the room"
+    machine.prefills(other)
+    machine.finishes(other)
+    assert machine.loading() == [(other, "f1")]
