@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -93,7 +93,7 @@ def _computing(cell: Cell, size: ModelSize) -> dict[str, tuple[float, str]]:
 def _share(cell: Cell) -> tuple[float, str]:
     """Compare pairs of concurrent requests: one adapter against as many as requests."""
     seen = frames_of(cell)
-    crowds = seen.requests.sort_values("scheduled_ns").iloc[-2 * ROUNDS * CROWD :]
+    crowds: Any = seen.requests.sort_values("scheduled_ns").iloc[-2 * ROUNDS * CROWD :]
     spans = seen.spans[seen.spans["stage"] == "decode"].set_index("request_id")
     steps = []
     for _, crowd in crowds.groupby("scheduled_ns"):
