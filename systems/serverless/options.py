@@ -46,10 +46,10 @@ class Options(BaseModel):
     batch_delay_s: PositiveFloat | None = None
     """The longest wait of a batch (the reading *d*); None: until its slack is used up."""
     prompt_piece_tokens: PositiveInt | Literal["auto", "whole"] = "auto"
-    """Live: the most prompt tokens that an instance computes between two decode steps of its
-    running requests. auto: 512 on a GPU (about 15 ms for 7B on an H100), 64 on the CPU (about
-    0.15 s for SmolLM2-135M on two cores; eight such pieces take a quarter longer than their prompt
-    at once). While no request decodes, prompts are computed whole."""
+    """The most prompt tokens that an instance computes between two decode steps of its running
+    requests. auto: live 512 on a GPU (about 15 ms for 7B on an H100), 64 on the CPU (about 0.15 s
+    for SmolLM2-135M on two cores; eight such pieces take a quarter longer than their prompt at
+    once); simulated, whole prompts. While no request decodes, prompts are computed whole."""
     shed: bool = False
     """Reject requests that cannot meet their SLO (429); off, as in the paper."""
     template: Literal["libraries", "containers"] = "libraries"

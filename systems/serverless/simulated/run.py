@@ -93,6 +93,7 @@ def simulate(
     cluster = build_cluster_spec(deployment, policies, profile, latency)
     timeout_ns = round(deployment.limits.request_timeout_s * 1e9)
     options = Options.model_validate(dict(deployment.options))
+    pieces = options.prompt_piece_tokens
     platform = Platform(
         cluster,
         policies,
@@ -100,6 +101,7 @@ def simulate(
         latency,
         timeout_ns=timeout_ns,
         prewarmed=options.prewarmed if policies.forks and kind == "cuda" else 0,
+        piece_tokens=pieces if isinstance(pieces, int) else None,
         adapter_tier_bytes=round(options.adapter_tier_gib * 2**30),
         trace_decisions=options.trace_decisions,
     )

@@ -100,6 +100,17 @@ def test_a_batch_of_several_adapters_takes_longer_than_of_one() -> None:
     assert steps[1] / steps[0] == pytest.approx(1 + MODEL.adapter_share, rel=1e-3)
 
 
+def test_prompts_are_computed_in_pieces_where_a_number_is_given() -> None:
+    load = arrivals([("f0", 0), ("f1", 5), ("f0", 10), ("f1", 10.02)], 32)
+    prefill = {}
+    for pieces in ("auto", 64):
+        late = run(load, options={"prompt_piece_tokens": pieces}).platform.calls[3].work
+        prefill[pieces] = late.first_ns - late.prefill_ns
+    assert prefill["auto"] == pytest.approx(MODEL.prefill_ns(1, 128), abs=2)
+    expected = 2 * MODEL.prefill_ns(1, 64) + MODEL.step_ns(1)
+    assert prefill[64] == pytest.approx(expected, abs=4)
+
+
 def test_a_profile_that_does_not_know_shared_instances_says_so() -> None:
     with pytest.raises(ProfileError, match=r"cpu-small has no numbers of \[grouped.float16\]"):
         run(arrivals([("f0", 0)]), profile=load_profile("cpu-small"))
