@@ -7,7 +7,7 @@ a 7B model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 
@@ -32,8 +32,10 @@ def rehearse(
     *,
     max_batch_size: int,
     max_context_tokens: int,
+    on_shape: Callable[[], object] = lambda: None,
 ) -> int:
-    """Run all shapes of an engine for each of ``slots``; return the number of shapes."""
+    """Run all shapes of an engine for each of ``slots``; return the number of shapes. Call
+    ``on_shape`` after each, which takes seconds if its kernels are not compiled yet."""
     one_layer = config.model_copy(update={"num_layers": 1})
     layout = lay_out(one_layer, dtype)
     flat = torch.zeros(layout.nbytes, dtype=torch.uint8, device=device)
@@ -53,5 +55,5 @@ def rehearse(
         )
         shapes += engine.unprepared
         while engine.prepare():
-            pass
+            on_shape()
     return shapes

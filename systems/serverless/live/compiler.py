@@ -1,8 +1,8 @@
 """``python -m systems.serverless.live.compiler PARENT``: compile kernels into Triton's cache.
 
 Reads a list of JSON objects from standard input, each with the arguments of
-:func:`~systems.engine.cuda.rehearsal.rehearse`. Reads no tenant data. Ends when PARENT (a pid)
-ends.
+:func:`~systems.engine.cuda.rehearsal.rehearse`. Prints an empty line for each shape that it has
+run. Reads no tenant data. Ends when PARENT (a pid) ends.
 """
 
 from __future__ import annotations
@@ -23,8 +23,12 @@ def main() -> int:
     for each in json.load(sys.stdin):
         slots = [slot and (slot[0], tuple(slot[1])) for slot in each.pop("slots")]
         config = ModelConfig.model_validate_json(each.pop("config"))
-        rehearse(config, each.pop("dtype"), slots, "cuda", **each)
+        rehearse(config, each.pop("dtype"), slots, "cuda", on_shape=_tell, **each)
     return 0
+
+
+def _tell() -> None:
+    print(flush=True)
 
 
 if __name__ == "__main__":

@@ -25,9 +25,11 @@ from systems.runtime.links.address import ClusterAddress
 
 from . import kernel_cache
 from .cluster.launch import Nodes
-from .start_messages import GatewayConfig, Listening, StartFailed, read
+from .start_messages import Compiling, GatewayConfig, Listening, StartFailed, read
 
 _START_S = 120.0
+"""Timeout for the gateway's next line. One shape of kernels takes seconds to compile; a deployment
+with many adapter ranks has hundreds."""
 _STOP_S = 10.0
 
 
@@ -80,19 +82,26 @@ class LiveDeployment:
         return self._directory / "journal.jsonl"
 
     def _await_answer(self) -> Listening:
-        """Read the line in which the gateway gives its port, or raise the error that it gives."""
-        assert self._gateway is not None
-        assert self._gateway.stdout is not None
-        timer = threading.Timer(_START_S, self._gateway.kill)
-        timer.start()
-        line = self._gateway.stdout.readline()
-        timer.cancel()
+        """Read lines until the one in which the gateway gives its port, or raise the error that it
+        gives."""
         ended = f"{self._name}: the gateway ended before it answered; its last output is on stderr"
-        answer: Listening | StartFailed = read(line, Listening | StartFailed, ended)
+        answer: Compiling | Listening | StartFailed = Compiling()
+        while isinstance(answer, Compiling):
+            answer = read(self._next_line(), Compiling | Listening | StartFailed, ended)
         if isinstance(answer, Listening):
             return answer
         self.stop()
         raise answer.exception()
+
+    def _next_line(self) -> str:
+        assert self._gateway is not None
+        assert self._gateway.stdout is not None
+        timer = threading.Timer(_START_S, self._gateway.kill)
+        timer.start()
+        try:
+            return self._gateway.stdout.readline()
+        finally:
+            timer.cancel()
 
     def trace(self) -> SystemTrace:
         """What the gateway has seen so far, after :meth:`stop` too."""

@@ -2,8 +2,9 @@
 
 CONFIG is a file in a folder of its own that holds a ``GatewayConfig``.
 Once the endpoint accepts requests, the gateway prints one line, a ``Listening`` or a
-``StartFailed``, and nothing after that. It ends on SIGTERM, on SIGINT, and when its parent ends. On
-a cluster, agents connect to ``nodes_port``; requests wait for the first node.
+``StartFailed``, and nothing after that; before, a ``Compiling`` for each shape of kernels that is
+compiled. It ends on SIGTERM, on SIGINT, and when its parent ends. On a cluster, agents connect to
+``nodes_port``; requests wait for the first node.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from .cluster.registry import AgentRegistry, offer_of
 from .node import Node
 from .plan import Plan, make_plan, without_devices
 from .platform import Platform
-from .start_messages import GatewayConfig, Listening, StartFailed, write
+from .start_messages import Compiling, GatewayConfig, Listening, StartFailed, write
 from .weights.auditing import Account
 
 
@@ -94,7 +95,9 @@ async def serve(config: GatewayConfig) -> None:
 
 async def _fill_kernel_cache(plan: Plan, journal: Journal) -> None:
     """Fill the kernel cache of this machine; on a cluster each agent fills its own."""
-    filled = await kernel_cache.fill(plan) if plan.deployment.cluster is None else None
+    if plan.deployment.cluster is not None:
+        return
+    filled = await kernel_cache.fill(plan, lambda: write(Compiling(), sys.stdout))
     for name, value in (filled.measured if filled else {}).items():
         journal.measured(name, value)
 

@@ -16,7 +16,7 @@ import os
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -74,15 +74,15 @@ def warnings(measured: Mapping[str, float]) -> tuple[str, ...]:
     return (told,) if late > 0 else ()
 
 
-async def fill(plan: Plan) -> Filled | None:
-    """Compile all kernels that instances of ``plan`` will launch; return None on CPU devices. Raise
-    ``DeploymentError`` if a kernel does not compile."""
+async def fill(plan: Plan, on_progress: Callable[[], object] = lambda: None) -> Filled | None:
+    """Compile all kernels that instances of ``plan`` will launch; return None on CPU devices. Call
+    ``on_progress`` after each shape. Raise ``DeploymentError`` if a kernel does not compile."""
     if plan.device != "cuda":
         return None
     start, before, wanted = time.monotonic(), entries(), _wanted(plan)
     stamp = folder() / f"{_STAMP}{_digest(wanted)}"
     if not stamp.exists():
-        await _compile(wanted)
+        await _compile(wanted, on_progress)
         stamp.parent.mkdir(parents=True, exist_ok=True)
         stamp.touch()
     now = entries()
@@ -125,16 +125,20 @@ def _digest(wanted: list[dict[str, Any]]) -> str:
     return found.hexdigest()[:16]
 
 
-async def _compile(wanted: list[dict[str, Any]]) -> None:
+async def _compile(wanted: list[dict[str, Any]], on_progress: Callable[[], object]) -> None:
     command = [sys.executable, "-m", "systems.serverless.live.compiler", str(os.getpid())]
     child = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=process.environment(),
     )
     try:
-        _, said = await child.communicate(json.dumps(wanted).encode())
+        _, said = await asyncio.gather(
+            _feed(child, json.dumps(wanted).encode(), on_progress), _of(child.stderr).read()
+        )
+        await child.wait()
     except asyncio.CancelledError:
         with contextlib.suppress(ProcessLookupError):
             child.kill()
@@ -143,3 +147,21 @@ async def _compile(wanted: list[dict[str, Any]]) -> None:
         words = said.decode(errors="replace").strip().splitlines()
         last = words[-1] if words else f"exit status {child.returncode}"
         raise DeploymentError(f"the GPU kernels cannot be compiled: {last}")
+
+
+async def _feed(
+    child: asyncio.subprocess.Process, wanted: bytes, on_progress: Callable[[], object]
+) -> None:
+    """Send the compiler its request and read its progress to the end."""
+    assert child.stdin is not None
+    with contextlib.suppress(ConnectionError):
+        child.stdin.write(wanted)
+        await child.stdin.drain()
+        child.stdin.close()
+    async for _ in _of(child.stdout):
+        on_progress()
+
+
+def _of(pipe: asyncio.StreamReader | None) -> asyncio.StreamReader:
+    assert pipe is not None, "asked for a pipe"
+    return pipe

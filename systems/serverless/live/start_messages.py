@@ -22,6 +22,10 @@ class GatewayConfig(Message, frozen=True):
     nodes_host: str | None = None
 
 
+class Compiling(Message, frozen=True):
+    """The gateway compiles kernels and has finished another shape; its start goes on."""
+
+
 class Listening(Message, frozen=True):
     """The gateway answers on ``port``; ``nodes_port``: on a cluster, for nodes."""
 

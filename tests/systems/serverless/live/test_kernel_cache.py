@@ -68,6 +68,15 @@ def test_one_that_does_not_compile_is_told_and_tried_again(
             asyncio.run(kernel_cache.fill(plan))
 
 
+def test_each_shape_is_progress(
+    plan: Plan, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[None] = []
+    stand_in(tmp_path, monkeypatch, "cat > /dev/null; echo; echo; echo")
+    asyncio.run(kernel_cache.fill(plan, lambda: told.append(None)))
+    assert len(told) == 3
+
+
 def test_nothing_is_compiled_for_cores(deployment: Deployment, cache: Path) -> None:
     assert asyncio.run(kernel_cache.fill(make_plan(deployment, forks=True))) is None
     assert not cache.exists()
