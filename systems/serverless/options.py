@@ -60,8 +60,9 @@ class Options(BaseModel):
     memory counts from then on. Otherwise the first fork starts it."""
     prewarmed: NonNegativeInt = 0
     """GPU only: size of the warm pool of each resident shared backbone. Its prewarmed processes are
-    forked from the template, hold context, kernels and graphs, and become instances of functions.
-    Their device memory is reserved with the template's."""
+    forked from the template, hold context, kernels and graphs, and become instances of functions
+    that start or wake. Their device memory is reserved with the template's and billed from its
+    start, so none by default; as many as functions start or wake within seconds are of use."""
     adapter_places: PositiveInt = 64
     """The largest number of adapters that an instance of several functions holds on its device at
     the same time; it has no more places than its group has functions."""

@@ -42,6 +42,8 @@ class PlatformBase(ABC):
         self._events: deque[ev.Event] = deque()
         self._handling = False
         self._busy_instances: dict[int, Activity] = {}
+        self._busy_on: Counter[str] = Counter()
+        """The number of busy instances by device."""
         self._held: Counter[tuple[str, MemoryOwner, str | None]] = Counter()
         self._sizes: dict[tuple[str, Holding], int] = {}
         self._do = self._carry_out()
@@ -49,6 +51,11 @@ class PlatformBase(ABC):
     @abstractmethod
     def _carry_out(self) -> dict[type, Callable[[Any], None]]:
         """Return, for each type of action, what carries it out. It returns at once."""
+
+    @abstractmethod
+    def _device_work(self, device: str, *, busy: bool) -> None:
+        """Take note that the first instance of ``device`` began to run requests, or the last
+        ended."""
 
     @abstractmethod
     def _now(self) -> int:
@@ -82,6 +89,9 @@ class PlatformBase(ABC):
         self._busy_instances[instance_id] = Activity(
             now, now, instance.device, str(instance_id), instance.group.function, threads
         )
+        self._busy_on[instance.device] += 1
+        if self._busy_on[instance.device] == 1:
+            self._device_work(instance.device, busy=True)
 
     def _settle_activity(self, instance_id: int | None) -> None:
         """Close the busy interval of an instance if it no longer runs anything."""
@@ -91,6 +101,9 @@ class PlatformBase(ABC):
         if instance is None or not instance.running:
             activity = self._busy_instances.pop(instance_id)
             self._sink.activity(replace(activity, end_ns=self._now()))
+            self._busy_on[activity.device] -= 1
+            if not self._busy_on[activity.device]:
+                self._device_work(activity.device, busy=False)
 
     def _end_activity(self) -> None:
         """Close the interval of every instance that is still busy."""

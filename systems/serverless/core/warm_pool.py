@@ -3,7 +3,9 @@ Live and simulated platforms define what a prewarmed process is and how it is ma
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from .artifacts import CopyKey
@@ -24,27 +26,68 @@ class PrewarmedProcess(Protocol):
 
 S = TypeVar("S", bound=PrewarmedProcess)
 
+Later = Callable[[float, Callable[[], None]], object]
+
+PATIENCE_S = 0.5
+"""For each ready process, how long the next one waits for its device to be idle. An empty pool does
+not wait: without a process, the next instance builds an engine itself, beside the same work."""
+
 
 class WarmPool(Generic[S]):
     """Keeps ``count`` processes per shared copy. ``make`` starts one, or returns None if it
-    cannot."""
+    cannot; ``later`` calls a function after a number of seconds."""
 
-    def __init__(self, count: int, make: Callable[[CopyKey], S | None]) -> None:
-        self._count, self._make = count, make
+    def __init__(
+        self,
+        count: int,
+        make: Callable[[CopyKey], S | None],
+        later: Later,
+    ) -> None:
+        self._count, self._make, self._later = count, make, later
         self.prewarmed: list[S] = []
+        self.busy: set[str] = set()
+        """Devices on which instances run requests."""
+        self._postponed: set[CopyKey] = set()
+        self._replaced: Counter[CopyKey] = Counter()
 
     def refill(self, key: CopyKey) -> None:
         """Start a process of ``key``, which is loaded, if there are too few. They are made one
-        after another: in parallel, each would take as long as all of them."""
-        there = [
-            prewarmed_process
-            for prewarmed_process in self.prewarmed
-            if prewarmed_process.copy == key
-        ]
-        if len(there) < self._count and all(prewarmed_process.ready for prewarmed_process in there):
-            prewarmed_process = self._make(key)
-            if prewarmed_process is not None:
-                self.prewarmed.append(prewarmed_process)
+        after another: in parallel, each would take as long as all of them. A replaced process that
+        has not ended counts, since it holds memory that is reserved for the pool."""
+        patience_s = len(self._of(key)) * PATIENCE_S if key.device in self.busy else 0
+        if not self._wants(key) or (patience_s and key in self._postponed):
+            return
+        if patience_s:
+            self._postponed.add(key)
+            self._later(patience_s, partial(self._patience_over, key))
+        else:
+            self._start(key)
+
+    def _wants(self, key: CopyKey) -> bool:
+        there = self._of(key)
+        count = len(there) + self._replaced[key]
+        return count < self._count and all(prewarmed_process.ready for prewarmed_process in there)
+
+    def _patience_over(self, key: CopyKey) -> None:
+        if key in self._postponed:
+            self._start(key)
+
+    def _start(self, key: CopyKey) -> None:
+        self._postponed.discard(key)
+        prewarmed_process = self._make(key) if self._wants(key) else None
+        if prewarmed_process is not None:
+            self.prewarmed.append(prewarmed_process)
+
+    def device_work(self, device: str, *, busy: bool) -> None:
+        """Record whether instances run requests on ``device``. Making a process takes the GPU from
+        them, so it waits, within limits, until there are none."""
+        (self.busy.add if busy else self.busy.discard)(device)
+        for key in [key for key in self._postponed if key.device == device and not busy]:
+            self._start(key)
+
+    def close(self) -> None:
+        """Make no more processes."""
+        self._count = 0
 
     def became_ready(self, prewarmed_process: S) -> None:
         """Start the next process, unless this one was taken meanwhile or its copy was dropped."""
@@ -63,6 +106,26 @@ class WarmPool(Generic[S]):
         self.prewarmed.remove(taken)
         return taken
 
+    def replace(self, key: CopyKey) -> S | None:
+        """Remove and return a ready process that replaces the process of an instance, or None.
+        Until :meth:`replaced_ended`, the replaced process takes its place in the pool's memory."""
+        ready = next((s for s in self._of(key) if s.ready), None)
+        if ready is not None:
+            self.prewarmed.remove(ready)
+            self._replaced[key] += 1
+        return ready
+
+    def replaced_ended(self, key: CopyKey) -> None:
+        """Record that a process that was replaced by one of ``key`` has ended."""
+        self._replaced[key] -= 1
+
+    def _of(self, key: CopyKey) -> list[S]:
+        return [
+            prewarmed_process
+            for prewarmed_process in self.prewarmed
+            if prewarmed_process.copy == key
+        ]
+
     def lose(self, prewarmed_process: S) -> None:
         """Remove a process that ended, if it is still in the pool."""
         if prewarmed_process in self.prewarmed:
@@ -70,11 +133,8 @@ class WarmPool(Generic[S]):
 
     def drop(self, key: CopyKey) -> list[S]:
         """Remove and return the processes of a copy that is dropped."""
-        gone = [
-            prewarmed_process
-            for prewarmed_process in self.prewarmed
-            if prewarmed_process.copy == key
-        ]
+        self._postponed.discard(key)
+        gone = self._of(key)
         self.prewarmed = [
             prewarmed_process
             for prewarmed_process in self.prewarmed

@@ -36,6 +36,7 @@ from . import device_backend
 from . import messages as m
 from .adapters import memory_file
 from .prefill import Prefill
+from .preparation import Pace
 from .weights.handle import SharedWeightsHandle
 
 if TYPE_CHECKING:
@@ -68,10 +69,12 @@ class Instance:
         self._batches: deque[tuple[int, Sequence[int]]] = deque()
         self._prefill: Prefill | None = None  # the batch whose prompts are being computed
         self._unprepared = False
+        self._pace = Pace()
         self._stopped = False
         self._settled = False
         self._on: dict[type[Message], Callable[[Any, list[int]], None]] = {
             m.Begin: self._begin,
+            m.AllowPreparation: self._allow_preparation,
             m.Configure: self._configure,
             m.LoadArtifact: self._load,
             m.OffloadArtifacts: self._offload,
@@ -95,9 +98,10 @@ class Instance:
 
     def run(self) -> int:
         """Serve until told to stop; return the exit status."""
+        self._listen()
         while not self._stopped:
-            self._listen()
             self._step()
+            self._listen()
         return 0
 
     def _step(self) -> None:
@@ -108,29 +112,38 @@ class Instance:
             self._advance(self._prefill)
         if self._engine is not None and self._engine.running:
             self._decode()
-        elif self._engine is not None and self._unprepared and self._prefill is None:
+        elif self._unprepared and self._prefill is None and not self._pace.wait_ms():
+            self._prepare()
+
+    def _prepare(self) -> None:
+        if self._engine is not None:
             self._unprepared = self._engine.prepare()
+            self._pace.prepared()
 
     def _listen(self) -> None:
         """Handle all pending messages; when idle, wait for one. This function keeps no reference to
         the engine, because a message may release it."""
-        received = self._channel.receive(0 if self._busy() else None)
+        received = self._channel.receive(self._idle_ms())
         while received is not None and not self._stopped:
             message, fds = received
             self._on[type(message)](message, fds)
             received = self._channel.receive(0)
 
-    def _busy(self) -> bool:
+    def _idle_ms(self) -> int | None:
+        """Return how long to wait for a message; None: until one arrives."""
         engine = self._engine
-        return bool(self._batches or self._prefill) or (
-            engine is not None and (bool(engine.running) or self._unprepared)
-        )
+        if self._batches or self._prefill or (engine is not None and engine.running):
+            return 0
+        return self._pace.wait_ms() if engine is not None and self._unprepared else None
 
     # -- artifacts --------------------------------------------------------------------------
 
     def _begin(self, message: m.Begin, fds: list[int]) -> None:  # noqa: ARG002
         """Turn a prewarmed process into an instance."""
         self.begin()
+
+    def _allow_preparation(self, message: m.AllowPreparation, fds: list[int]) -> None:  # noqa: ARG002
+        self._pace.allowed = message.allowed
 
     def _configure(self, message: m.Configure, fds: list[int]) -> None:  # noqa: ARG002
         self._config = message
@@ -191,6 +204,7 @@ class Instance:
         """Build the engine and prepare all that the first request would otherwise wait for."""
         assert self._weights is not None, "artifacts are loaded in order of precedence"
         config = self._config
+        self._pace.loaded()
         if config.places:
             if self._cross is None:  # a prewarmed process has one
                 self._cross = self._place.cross_engine(config, self._layout, self._weights)

@@ -80,6 +80,13 @@ class Begin(Message, frozen=True):
     """Turns a prewarmed process into an instance."""
 
 
+class AllowPreparation(Message, frozen=True):
+    """Allows an idle process to prepare its engine for later requests, which is the default, or
+    suspends this while others work on the device."""
+
+    allowed: bool
+
+
 class LoadArtifact(Message, frozen=True, tag="load"):
     """Load ``artifact``. ``layout`` is for a backbone; ``handle`` is for a shared copy that is not
     sent as a descriptor."""
@@ -205,6 +212,7 @@ INSTANCE_SAYS = Incoming(
 INSTANCE_HEARS = Incoming(
     Configure
     | Begin
+    | AllowPreparation
     | LoadArtifact
     | OffloadArtifacts
     | HoldAdapter

@@ -26,9 +26,10 @@ from . import roles
 from .adapters.messages import ParseAdapter
 from .adapters.requests import parse_request
 from .adapters.tier import AdapterTier
-from .nodes import Provisioned
+from .nodes import DeviceWork, Provisioned
 from .plan import Plan
 from .prewarmed import PrewarmedProcesses
+from .takeover import take_over
 from .weights import mappings
 from .weights.auditing import Audit, Audits
 from .weights.copies import SharedCopies
@@ -49,6 +50,8 @@ class LiveInstance:
     process had used until then. Later processor time counts for the function."""
     adapters: dict[str, Timeline] = field(default_factory=dict)
     """By function: the stages of the adapters that it holds in places or waits for."""
+    prewarmed: bool = False
+    """Whether its process has had its engine since it was prewarmed."""
     giving_back: frozenset[Artifact] = frozenset()
     stopping: bool = False
     offloading: asyncio.TimerHandle | None = None
@@ -84,8 +87,8 @@ class Node:
         self._processes = Processes(plan.device, roles.TEMPLATE)
         self._shared = SharedCopies(plan, self._processes, post, on_isolation_gap)
         self.copies = self._shared.held
-        fork = partial(self._processes.fork, roles.INSTANCE)
-        self._prewarmed = PrewarmedProcesses(plan, self.copies, fork, kill)
+        later = asyncio.get_running_loop().call_later
+        self._prewarmed = PrewarmedProcesses(plan, self.copies, self._fork_prewarmed, kill, later)
         self.adapters = AdapterTier(
             self._parse_request,
             partial(self._processes.begin, roles.PARSER),
@@ -109,6 +112,7 @@ class Node:
             act.DropAdapter: self._drop_adapter,
             act.LoadBackbone: self._shared.load,
             act.DropBackbone: self._drop_backbone,
+            DeviceWork: self._device_work,
         }
 
     # -- processes that the liveness monitor gives up ---------------------------------------
@@ -169,6 +173,7 @@ class Node:
         prewarmed_process = self._prewarmed.take(backbone, action.device) if action.forked else None
         if prewarmed_process is None:
             return None
+        instance.prewarmed = True
         instance.timeline = prewarmed_process.timeline
         instance.timeline.begin(Stage.WARMING, time.monotonic_ns())
         child = prewarmed_process.become(
@@ -177,10 +182,42 @@ class Node:
         child.channel.send(m.Begin())
         return child
 
+    def _take_over(self, instance: LiveInstance) -> None:
+        """Let a ready prewarmed process, if there is one, become an instance that has no engine."""
+        key = instance.copy
+        if instance.prewarmed or key is None:
+            return
+        prewarmed_process = self._prewarmed.replace(instance.group, key)
+        if prewarmed_process is not None:
+            instance.prewarmed = True
+            take_over(
+                instance,
+                prewarmed_process,
+                self._plan.configuration(instance.group),
+                partial(self._instance_says, instance),
+                partial(self._instance_ended, instance),
+                partial(self._replaced_ended, key),
+            )
+
+    def _replaced_ended(self, key: CopyKey) -> None:
+        self._prewarmed.replaced_ended(key)
+        self._prewarmed.refill(key)
+
     def _refill_prewarmed(self, instance: LiveInstance) -> None:
         """Start prewarmed processes once the instance is ready; earlier they would slow it."""
-        if instance.copy is not None and self._processes.template is not None:
+        if instance.copy is not None:
             self._prewarmed.refill(instance.copy)
+
+    def _fork_prewarmed(self, *told: Any) -> Child:
+        if self._processes.template is None:
+            raise OSError("the template has ended")
+        return self._processes.fork(roles.INSTANCE, *told)
+
+    def _device_work(self, work: DeviceWork) -> None:
+        self._prewarmed.device_work(work)
+        for live in self.instances.values():
+            if live.copy is not None and live.copy.device == work.device:
+                self.send(live.id, m.AllowPreparation(not work.busy))
 
     def _instance_says(self, instance: LiveInstance, message: Message, fds: list[int]) -> None:  # noqa: ARG002
         now = time.monotonic_ns()
@@ -258,6 +295,8 @@ class Node:
         instance = self.instances.get(action.instance)
         if instance is None or instance.child is None:
             return
+        if action.artifact is Artifact.KERNELS:
+            self._take_over(instance)
         instance.timeline.begin(Stage(action.artifact.value), time.monotonic_ns())
         if instance.metered_from is None and action.artifact is not Artifact.LIBRARIES:
             before_ns = processor.used_ns(instance.child.pid) if instance.child.pid else 0
@@ -269,6 +308,8 @@ class Node:
             if action.copy.shared:
                 weights_handle = self.copies[action.copy].weights_handle
         told = m.LoadArtifact(action.artifact, layout, weights_handle.handle)
+        if action.artifact is Artifact.KERNELS and instance.copy is not None:
+            self._prewarmed.tell_preparation(instance.child, instance.copy.device)
         instance.child.channel.send(told, weights_handle.fds)
 
     # -- adapters in places -----------------------------------------------------------------
@@ -314,7 +355,7 @@ class Node:
         live = self.instances.get(action.instance)
         if live is not None:
             live.adapters.clear()
-            live.giving_back = frozenset(action.artifacts)
+            live.giving_back, live.prewarmed = frozenset(action.artifacts), False
             grace_s = self._plan.options.release_grace_s
             live.offloading = asyncio.get_running_loop().call_later(grace_s, self._overdue, live)
 
@@ -354,6 +395,7 @@ class Node:
     async def close(self) -> None:
         """Kill every process, forks before the template that reaps them."""
         self._watch.close()
+        self._prewarmed.close()
         if self._audits:
             self._audits.close()
         for live in self.instances.values():

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from systems.interface import Span
 from systems.runtime.messages import Message
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceWork:
+    """Tells a node, as actions do, whether instances run requests on a device. While they do, no
+    process of the device prepares shapes for later requests."""
+
+    device: str
+    busy: bool
 
 
 class Provisioned(NamedTuple):

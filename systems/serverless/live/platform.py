@@ -25,7 +25,7 @@ from ..core.policies import PolicySet
 from ..core.state import TemplatePhase
 from ..platform_base import PlatformBase
 from .messages import Cancelled, Decoded, Prefilled, Progress, RunBatch
-from .nodes import AnyNode
+from .nodes import AnyNode, DeviceWork
 from .plan import Plan
 
 _LOOK_S = 0.01
@@ -164,13 +164,18 @@ class Platform(PlatformBase):
         self._end_activity()
         await asyncio.gather(*(node.close() for node in self.nodes.values()))
 
-    def _on_host(self, host: str, action: act.Action) -> None:
+    def _device_work(self, device: str, *, busy: bool) -> None:
+        """Tell the node. On the CPU an idle process prepares nothing."""
+        if self.plan.device == "cuda":
+            self._on_device(device, DeviceWork(device, busy))
+
+    def _on_host(self, host: str, action: act.Action | DeviceWork) -> None:
         """Pass an action to its host; drop it if the host has left."""
         node = self.nodes.get(host)
         if node is not None:
             node.do[type(action)](action)
 
-    def _on_device(self, device: str, action: act.Action) -> None:
+    def _on_device(self, device: str, action: act.Action | DeviceWork) -> None:
         found = self.controller.state.devices.get(device)
         if found is not None:
             self._on_host(found.spec.host, action)

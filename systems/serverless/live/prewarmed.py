@@ -3,8 +3,9 @@ before a request needs them, and belong to no function yet.
 
 A prewarmed process is forked from the template, maps a shared backbone, and builds its engine
 around an empty adapter slot. A starting instance takes over the one with most artifacts loaded,
-then loads the rest and its adapter; a new prewarmed process replaces it. A prewarmed process has
-never served a request, so it holds no data of a function.
+then loads the rest and its adapter; a new prewarmed process replaces it. A ready one also takes
+over an instance that wakes (:mod:`.takeover`). A prewarmed process has never served a request, so
+it holds no data of a function.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
+from systems.engine.adapter_files import AdapterFiles
 from systems.interface import Stage
 from systems.runtime.children import Child
 from systems.runtime.incoming import BadMessageError
@@ -25,8 +27,9 @@ from systems.runtime.messages import Failed, Message, Started
 from systems.runtime.stages import Timeline
 
 from ..core.artifacts import Artifact, CopyKey
-from ..core.warm_pool import WarmPool
-from .messages import ArtifactLoaded, Configure, LoadArtifact, SlotShape
+from ..core.warm_pool import Later, WarmPool
+from .messages import AllowPreparation, ArtifactLoaded, Configure, LoadArtifact, SlotShape
+from .nodes import DeviceWork
 from .plan import Plan
 from .weights.handle import SharedWeightsHandle
 
@@ -90,14 +93,21 @@ class PrewarmedProcess:
 
 class PrewarmedProcesses:
     """Keeps ``plan.options.prewarmed`` processes for each of ``copies``. ``fork`` starts a process
-    that can become an instance; ``end`` kills one."""
+    that can become an instance, or raises ``OSError``; ``end`` kills one; ``later`` calls a
+    function after a number of seconds."""
 
     def __init__(
-        self, plan: Plan, copies: Mapping[CopyKey, Copy], fork: Fork, end: Callable[[Child], None]
+        self,
+        plan: Plan,
+        copies: Mapping[CopyKey, Copy],
+        fork: Fork,
+        end: Callable[[Child], None],
+        later: Later,
     ) -> None:
         self._plan, self._copies, self._fork, self._end = plan, copies, fork, end
-        self._pool: WarmPool[PrewarmedProcess] = WarmPool(plan.options.prewarmed, self._make)
-        self.take = self._pool.take
+        self._pool: WarmPool[PrewarmedProcess] = WarmPool(plan.options.prewarmed, self._make, later)
+        self.take, self.refill, self.close = self._pool.take, self._pool.refill, self._pool.close
+        self.replaced_ended = self._pool.replaced_ended
 
     @property
     def children(self) -> list[Child]:
@@ -107,9 +117,23 @@ class PrewarmedProcesses:
             if prewarmed_process.child is not None
         ]
 
-    def refill(self, key: CopyKey) -> None:
-        if key in self._copies:
-            self._pool.refill(key)
+    def replace(self, group: str, key: CopyKey) -> PrewarmedProcess | None:
+        """Remove and return a ready process for an instance of ``group`` that has no engine; None
+        if there is none or its engine does not fit: it would build one as well."""
+        fits = _serves(self._plan, configuration(self._plan, key.backbone), group)
+        return self._pool.replace(key) if fits else None
+
+    def device_work(self, work: DeviceWork) -> None:
+        """Let the processes of a device prepare shapes only while no instance works there."""
+        self._pool.device_work(work.device, busy=work.busy)
+        for prewarmed_process in self._pool.prewarmed:
+            if prewarmed_process.child is not None and prewarmed_process.copy.device == work.device:
+                prewarmed_process.child.channel.send(AllowPreparation(not work.busy))
+
+    def tell_preparation(self, child: Child, device: str) -> None:
+        """Tell a process that prepares next what :meth:`device_work` told the others."""
+        if device in self._pool.busy:
+            child.channel.send(AllowPreparation(False))
 
     def drop(self, key: CopyKey) -> None:
         for prewarmed_process in self._pool.drop(key):
@@ -117,6 +141,8 @@ class PrewarmedProcesses:
                 self._end(prewarmed_process.child)
 
     def _make(self, key: CopyKey) -> PrewarmedProcess | None:
+        if key not in self._copies:
+            return None
         prewarmed_process = PrewarmedProcess(key)
         prewarmed_process.timeline.begin(Stage.WARMING, time.monotonic_ns())
         try:
@@ -128,6 +154,7 @@ class PrewarmedProcesses:
             return None  # the next instance starts without a prewarmed process
         channel = prewarmed_process.child.channel
         channel.send(configuration(self._plan, key.backbone))
+        self.tell_preparation(prewarmed_process.child, key.device)
         for artifact in _LOADS:
             backbone = artifact is Artifact.BACKBONE
             weights_handle = self._copies[key].weights_handle if backbone else SharedWeightsHandle()
@@ -152,14 +179,24 @@ def configuration(plan: Plan, backbone: str) -> Configure:
     return replace(told, group=backbone, adapter=None, stamps=(), slot=slot)
 
 
+def _serves(plan: Plan, prewarmed: Configure, group: str) -> bool:
+    """Return whether an engine that was built for ``prewarmed`` serves ``group``."""
+    told = plan.configuration(group)
+    files = plan.adapters.get(plan.cluster.groups[group].functions[0])
+    slot = told.slot if told.places else _shape(files) if files else None
+    there = prewarmed.slot, prewarmed.places, prewarmed.max_batch_size
+    return slot is not None and there == (slot, told.places, told.max_batch_size)
+
+
 def slot_shape(plan: Plan, backbone: str) -> SlotShape | None:
     """Return the most common rank and targets of the adapters of ``backbone``; None without any."""
     found = Counter(
-        (files.rank, tuple(sorted(files.targets)))
+        _shape(files)
         for name, files in plan.adapters.items()
         if plan.functions[name].backbone == backbone
     )
-    if not found:
-        return None
-    (rank, targets), _ = found.most_common(1)[0]
-    return SlotShape(rank, targets)
+    return found.most_common(1)[0][0] if found else None
+
+
+def _shape(files: AdapterFiles) -> SlotShape:
+    return SlotShape(files.rank, tuple(sorted(files.targets)))

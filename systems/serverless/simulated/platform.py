@@ -66,6 +66,9 @@ class Platform(PlatformBase):
     def _now(self) -> int:
         return self.clock.now
 
+    def _device_work(self, device: str, *, busy: bool) -> None:
+        self._prewarmed.device_work(device, busy=busy)
+
     def _carry_out(self) -> dict[type, Callable[[Any], None]]:
         return {
             act.StartTemplate: self._start_template,
@@ -206,12 +209,36 @@ class Platform(PlatformBase):
             assert profile.spare_s is not None
             process.prewarmed_process = False
             self._hardware[process.device].compute.start(profile.spare_s.value * _NS, loaded)
-        else:
+        elif not self._take_over(process, loaded):
             parked = process.residency == PARKED
             extra = profile.parked_batch_s if parked else profile.first_batch_s
             process.worker.extra_ns = extra.value * _NS
             work = 0.0 if parked else profile.kernels_s.value * _NS
             self._hardware[process.device].compute.start(work, loaded)
+
+    def _take_over(self, process: Process, loaded: Callable[[], None]) -> bool:
+        """Let a ready prewarmed process, if there is one, replace that of an instance that has no
+        engine, as ``live/takeover.py`` does. It needs the adapter; the old process ends."""
+        copy, there, spare_s = process.copy, self._hardware[process.device], self._profile.spare_s
+        if copy is None or spare_s is None or not process.latency.size.adapter_bytes:
+            return False
+        if self._prewarmed.replace(copy) is None:
+            return False
+
+        def adapter_loaded() -> None:
+            process.timeline.end(Stage.ADAPTER, self.clock.now)
+            there.compute.start(spare_s.value * _NS, loaded)
+
+        process.worker.extra_ns = 0.0
+        process.timeline.begin(Stage.ADAPTER, self.clock.now)
+        there.link.start(process.latency.adapter_ns(), adapter_loaded)
+        self._after(self._profile.stop_s.value, partial(self._replaced_ended, copy))
+        return True
+
+    def _replaced_ended(self, copy: CopyKey) -> None:
+        self._prewarmed.replaced_ended(copy)
+        if copy in self._copies:
+            self._prewarmed.refill(copy)
 
     def _loaded(self, process: Process, artifact: Artifact) -> None:
         if process.id not in self._processes or process.stopping:

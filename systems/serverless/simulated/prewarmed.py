@@ -52,8 +52,13 @@ class PrewarmedProcesses:
             )
         self._clock, self._hardware = clock, hardware
         self._takes = (profile.fork_s, profile.map_s, profile.kernels_s)
-        self._pool: WarmPool[PrewarmedProcess] = WarmPool(count, self._make)
+        self._pool: WarmPool[PrewarmedProcess] = WarmPool(count, self._make, self._later)
+        self.device_work = self._pool.device_work
         self.refill, self.take, self.drop = self._pool.refill, self._pool.take, self._pool.drop
+        self.replace, self.replaced_ended = self._pool.replace, self._pool.replaced_ended
+
+    def _later(self, seconds: float, then: Callable[[], None]) -> None:
+        self._clock.at(self._clock.now + round(seconds * 1e9), then)
 
     def _make(self, key: CopyKey) -> PrewarmedProcess:
         prewarmed_process = PrewarmedProcess(key)

@@ -19,6 +19,7 @@ from ...core import actions as act
 from ...core import events as ev
 from ...core.artifacts import Artifact, CopyKey
 from ..messages import INSTANCE_SAYS
+from ..nodes import DeviceWork as NodeDeviceWork
 
 VERSION = 4
 """Version of these messages."""
@@ -132,6 +133,12 @@ class DropBackbone(Carried, frozen=True):
     copy: CopyKey
 
 
+class DeviceWork(Carried, frozen=True):
+    carries = NodeDeviceWork
+    device: Label
+    busy: bool
+
+
 Action = (
     StartTemplate
     | StartInstance
@@ -142,6 +149,7 @@ Action = (
     | DropAdapter
     | LoadBackbone
     | DropBackbone
+    | DeviceWork
 )
 FromGateway = Offer | Refused | Welcome | Stop | Ping | Say | Action
 

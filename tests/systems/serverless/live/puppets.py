@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,12 @@ from systems.runtime.incoming import as_content
 from systems.runtime.journal import Journal
 from systems.runtime.messages import Sampling
 from systems.runtime.roles import Role
+from systems.serverless.core import events as ev
 from systems.serverless.core.cluster_spec import HOST
 from systems.serverless.core.policies import PolicySet
 from systems.serverless.core.policies.batching import FirstComeFirstServed
 from systems.serverless.core.policies.offloading import ValueDensity
-from systems.serverless.core.policies.preloading import NoPreloading
+from systems.serverless.core.policies.preloading import ByDensity, NoPreloading
 from systems.serverless.core.policies.sharing import SharedPerDevice
 from systems.serverless.live import node as node_module
 from systems.serverless.live import roles
@@ -63,8 +64,10 @@ class Puppet:
 
     def __post_init__(self) -> None:
         self._channel = Channel(self.sock, self.role.hears)
-        if self.role is roles.INSTANCE:
+        if self.role in (roles.INSTANCE, roles.TEMPLATE):
             self.says("started", t_ns=time.monotonic_ns())
+        if self.role is roles.TEMPLATE:
+            self.says("ready", t_ns=time.monotonic_ns())
 
     def says(self, kind: str, fds: Sequence[int] = (), **fields: Any) -> None:
         socket.send_fds(self.sock, [json.dumps({"kind": kind, **fields}).encode()], fds)
@@ -97,7 +100,10 @@ class Puppet:
     def _do(self, message: dict[str, Any]) -> None:
         match message["kind"]:
             case "load" if self.role is roles.LOADER:
-                self.says("loaded")
+                on_card = message["device"] == "cuda"
+                self.says("loaded", fds=[self.sock.fileno()] if on_card else ())
+            case "begin":
+                self.says("started", t_ns=time.monotonic_ns())
             case "load":
                 self.says("loaded", artifact=message["artifact"])
             case "offload":
@@ -199,9 +205,10 @@ def said(call: Call) -> list[Tokens | Failure]:
 
 
 @contextmanager
-def _puppets(stub: Path, patch: pytest.MonkeyPatch) -> Iterator[list[Puppet]]:
+def _puppets(stub: Path, patch: pytest.MonkeyPatch, *, forking: bool) -> Iterator[list[Puppet]]:
     """Makes processes run ``stub`` and keeps the other ends of their channels."""
     ends: list[socket.socket] = []
+    forks: list[Child] = []
     puppets: list[Puppet] = []
     honest = wire.pair
 
@@ -216,9 +223,20 @@ def _puppets(stub: Path, patch: pytest.MonkeyPatch) -> Iterator[list[Puppet]]:
             puppets.append(Puppet(role, child, ends[-1]))
             return child
 
+    class Forks(Puppets):
+        """Spawns forks: a puppet template forks nothing."""
+
+        def fork(self, *told: Any) -> Child:
+            forks.append(self.spawn(*told))
+            return forks[-1]
+
+        @property
+        def forked(self) -> list[Child]:
+            return [child for child in forks if not child.ended]
+
     patch.setattr(wire, "pair", pair)
     patch.setattr(sys, "executable", str(stub))
-    patch.setattr(node_module, "Processes", Puppets)
+    patch.setattr(node_module, "Processes", Forks if forking else Puppets)
     try:
         yield puppets
     finally:
@@ -229,18 +247,25 @@ def _puppets(stub: Path, patch: pytest.MonkeyPatch) -> Iterator[list[Puppet]]:
 
 
 def play(
-    deployment: Deployment, folder: Path, scene: Callable[[Stage], Any], **options: Any
+    deployment: Deployment,
+    folder: Path,
+    scene: Callable[[Stage], Any],
+    *,
+    forks: bool = False,
+    **options: Any,
 ) -> None:
-    """Run ``scene``, a coroutine function, on a stage; end all processes after it."""
+    """Run ``scene``, a coroutine function, on a stage; end all processes after it. ``forks``: with
+    a template, and instances that sleep after their keep-alive."""
     stub = folder / "stub"
     stub.write_text("#!/bin/sh\nexec sleep 600\n", encoding="ascii")
     stub.chmod(0o755)
-    plan = make_plan(deployment.model_copy(update={"options": options}), forks=False)
+    plan = make_plan(deployment.model_copy(update={"options": options}), forks=forks)
+    policies = replace(POLICIES, preloading=ByDensity) if forks else POLICIES
 
     async def run() -> None:
         journal = Journal(folder / "journal")
-        platform = Platform(plan, POLICIES, journal)
-        with pytest.MonkeyPatch.context() as patch, _puppets(stub, patch) as puppets:
+        platform = Platform(plan, policies, journal)
+        with pytest.MonkeyPatch.context() as patch, _puppets(stub, patch, forking=forks) as puppets:
             node = Node(
                 plan,
                 platform.post,
@@ -251,6 +276,7 @@ def play(
                 journal.problem,
             )
             platform.join(HOST, node)
+            platform.post(ev.Deployed())
             try:
                 await scene(Stage(platform, node, puppets))
             finally:

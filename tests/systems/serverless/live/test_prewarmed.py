@@ -11,7 +11,13 @@ from systems.models import ensure_adapters, ensure_backbone
 from systems.runtime.incoming import as_content
 from systems.runtime.messages import Failed, Message, Started
 from systems.serverless.core.artifacts import Artifact, CopyKey
-from systems.serverless.live.messages import ArtifactLoaded, Configure, LoadArtifact
+from systems.serverless.live.messages import (
+    AllowPreparation,
+    ArtifactLoaded,
+    Configure,
+    LoadArtifact,
+)
+from systems.serverless.live.nodes import DeviceWork
 from systems.serverless.live.plan import make_plan
 from systems.serverless.live.prewarmed import PrewarmedProcesses, slot_shape
 from systems.serverless.live.weights.handle import SharedWeightsHandle
@@ -60,9 +66,14 @@ class Machine:
         self.plan = make_plan(deployment, forks=True)
         self.forked: list[Process] = []
         self.ended: list[Any] = []
+        self.waiting: list[tuple[float, Callable[[], None]]] = []
         self.prewarmed = PrewarmedProcesses(
-            self.plan, {KEY: Resident()}, self._fork, self.ended.append
-        )  # type: ignore[arg-type]
+            self.plan,
+            {KEY: Resident()},
+            self._fork,  # type: ignore[arg-type]
+            self.ended.append,
+            lambda seconds, then: self.waiting.append((seconds, then)),
+        )
 
     def _fork(self, on_message: Any, on_exit: Any) -> Process:
         self.forked.append(Process(on_message, on_exit))
@@ -169,10 +180,42 @@ def test_they_go_with_the_copy_that_they_map_and_by_themselves() -> None:
     assert machine.prewarmed.children == []
 
 
+def test_they_prepare_shapes_only_while_no_instance_works_on_their_device() -> None:
+    machine = Machine(prewarmed=2)
+    machine.prewarmed.refill(KEY)
+    first = machine.forked[0]
+    machine.prewarmed.device_work(DeviceWork("cuda:1", busy=True))
+    machine.prewarmed.device_work(DeviceWork("cuda:0", busy=True))
+    assert first.channel.sent[-1][0] == AllowPreparation(False)
+    assert len([told for told, _ in first.channel.sent if isinstance(told, AllowPreparation)]) == 1
+    first.loads_everything()
+    (_, patience_over), *_ = machine.waiting
+    patience_over()
+    told = [message for message, _ in machine.forked[1].channel.sent]
+    assert AllowPreparation(False) in told, "it was made while an instance worked"
+    machine.prewarmed.device_work(DeviceWork("cuda:0", busy=False))
+    assert [each.channel.sent[-1][0] for each in machine.forked] == [AllowPreparation(True)] * 2
+
+
+def test_none_is_made_once_the_copy_is_dropped_or_the_node_closed() -> None:
+    for end in ("drop", "close"):
+        machine = Machine(prewarmed=2)
+        machine.prewarmed.refill(KEY)
+        machine.prewarmed.device_work(DeviceWork("cuda:0", busy=True))
+        machine.forked[0].loads_everything()
+        if end == "drop":
+            machine.prewarmed.drop(KEY)
+        else:
+            machine.prewarmed.close()
+        machine.waiting[0][1]()
+        machine.prewarmed.device_work(DeviceWork("cuda:0", busy=False))
+        assert len(machine.forked) == 1, end
+
+
 def test_their_memory_is_the_templates() -> None:
     with_two, without = Machine(prewarmed=2).plan.cluster, Machine(prewarmed=0).plan.cluster
-    functions = with_two.functions.values()
-    at_rest = max(f.context_bytes + f.adapter_bytes for f in functions)
-    slot = max(f.kv_slot_bytes for f in functions)
+    groups = with_two.groups.values()
+    at_rest = max(group.context_bytes + group.adapter_bytes for group in groups)
+    slot = max(group.kv_slot_bytes for group in groups)
     assert with_two.settings.template_bytes == 2 * at_rest + slot
     assert without.settings.template_bytes == 0

@@ -16,8 +16,9 @@ from systems.simulation.profile import ProfileError, load_profile
 LORA = system_class("serverless-lora")
 
 
-def run(prewarmed: int, at_s: list[float], *, profile: str = "h100") -> Outcome:
-    """Run a first call of another function at each time; the first one also loads the backbone."""
+def run(prewarmed: int, at_s: list[float], *, profile: str = "h100", called: str = "") -> Outcome:
+    """Run a first call of another function at each time, or a call of the function ``called``; the
+    first one also loads the backbone."""
     options = {"prewarmed": prewarmed, "template_at_deployment": True}
     deployment = Deployment(
         functions=tuple(
@@ -30,7 +31,7 @@ def run(prewarmed: int, at_s: list[float], *, profile: str = "h100") -> Outcome:
         limits=Limits(keep_alive_s=13, max_context_tokens=512),
         options=options,
     )
-    arrivals = [Arrival(i, round(s * 1e9), f"f{i}", 128, 8) for i, s in enumerate(at_s)]
+    arrivals = [Arrival(i, round(s * 1e9), called or f"f{i}", 128, 8) for i, s in enumerate(at_s)]
     policies = LORA.policies(Options.model_validate(options))
     return simulate(deployment, policies, load_profile(profile), arrivals, tiered=True)
 
@@ -51,6 +52,25 @@ def test_a_spare_saves_a_first_call_what_starting_takes() -> None:
     assert ttft_s(with_one, 0) == pytest.approx(ttft_s(without, 0), rel=0.05), "none is there yet"
     cold = [request.start_type for request in with_one.system_trace().requests]
     assert [each and each.value for each in cold] == ["cold", "cold"]
+
+
+def test_a_ready_one_takes_over_an_instance_that_wakes() -> None:
+    number = load_profile("h100")
+    asleep = [0, 5, 20, 40]  # the second call is hot; the keep-alive is 13 s
+    woken, taken_over = run(0, asleep, called="f0"), run(1, asleep, called="f0")
+    assert number.spare_s is not None
+    for call in (2, 3):
+        woken_s = ttft_s(woken, call) - ttft_s(woken, 1)
+        assert woken_s == pytest.approx(number.parked_batch_s.value, rel=0.05)
+        request = taken_over.system_trace().requests[call]
+        took_s = {span.stage.value: (span.end_ns - span.start_ns) / 1e9 for span in request.spans}
+        assert took_s["kernels"] == pytest.approx(number.spare_s.value, rel=0.05)
+        assert took_s["adapter"] > 0
+        assert ttft_s(taken_over, call) - ttft_s(taken_over, 1) == pytest.approx(
+            took_s["kernels"] + took_s["adapter"], rel=0.05
+        )
+        assert request.start_type is not None
+        assert request.start_type.value == "warm"
 
 
 def test_one_that_is_not_ready_is_taken_and_what_it_owes_is_waited_for() -> None:

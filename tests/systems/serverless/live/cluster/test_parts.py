@@ -26,7 +26,7 @@ from systems.serverless.live.cluster import messages as msg
 from systems.serverless.live.cluster import models
 from systems.serverless.live.cluster.remote import RemoteNode
 from systems.serverless.live.messages import Prefilled
-from systems.serverless.live.nodes import Provisioned
+from systems.serverless.live.nodes import DeviceWork, Provisioned
 from systems.serverless.live.plan import make_plan
 from systems.serverless.live.weights.auditing import Audit, Sum
 
@@ -44,6 +44,7 @@ SAID = [
     act.LoadBackbone(COPY, 4),
     act.DropBackbone(COPY),
     act.StopInstance(3),
+    DeviceWork("cuda:0", busy=True),
     ev.TemplateReady("node-0"),
     ev.TemplateDied("killed by SIGKILL"),
     ev.InstanceStarted(3),
