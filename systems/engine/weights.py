@@ -47,7 +47,7 @@ class BackboneWeights:
         alive. Buffers are host memory; raise ``ValueError`` for another ``device`` than cpu."""
         if device != "cpu":
             raise ValueError(f"device {device!r}: a host buffer gives weights on cpu only")
-        return cls.from_flat(layout, _as_bytes(buffer))
+        return cls.from_flat(layout, bytes_of(buffer))
 
     @classmethod
     def from_flat(cls, layout: BackboneLayout, flat: Tensor) -> BackboneWeights:
@@ -94,7 +94,8 @@ class _Views:
         return self._elements[start : start + math.prod(shape)].view(shape)
 
 
-def _as_bytes(buffer: Any) -> Tensor:
+def bytes_of(buffer: Any) -> Tensor:
+    """Return a buffer, which may be read-only, as a tensor of bytes without copying it."""
     with warnings.catch_warnings():
         # torch has no read-only tensors and warns about it. Nothing here writes, and a mapping
         # without PROT_WRITE enforces that.

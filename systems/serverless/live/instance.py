@@ -227,11 +227,11 @@ class Instance:
 
     def _hold(self, message: m.HoldAdapter, fds: list[int]) -> None:
         """Put an adapter into a place. Its parser has checked its values."""
-        import torch
+        from systems.engine.weights import bytes_of
 
         try:
             mapping = memory_file.map_sealed(fds[0], message.nbytes)
-            self._cross.hold(message.function, torch.frombuffer(mapping, dtype=torch.uint8))
+            self._cross.hold(message.function, bytes_of(mapping))
         except (SystemsError, OSError, ValueError, MemoryError) as error:
             self._channel.send(Failed(str(error)))
             self._stopped = True
