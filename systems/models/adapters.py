@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from systems.engine.safetensors_files import find_shards, read_headers
 from systems.errors import AdapterError, CheckpointError
 from workloads.streams import stream
 
-from .cache import cache_root, make_once
+from .cache import adapters_root, make_once
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,7 +46,7 @@ def ensure_adapters(
         )
     letters = "".join(target[0] for target in targets)
     folder = f"r{REVISION}-rank{rank}-{letters}-seed{seed}"
-    root = cache_root() / "adapters" / _key(backbone_dir) / folder
+    root = adapters_root(backbone_dir) / folder
     return {
         name: make_once(
             root / name, partial(_make, backbone_dir, config, name, rank, targets, seed)
@@ -56,24 +55,16 @@ def ensure_adapters(
     }
 
 
-def remake_adapter(made: Path, backbone_dir: Path) -> Path:
+def remake_seeded(made: Path, backbone_dir: Path) -> Path | None:
     """Generate on this machine the adapter that :func:`ensure_adapters` made at ``made``, maybe on
-    another machine, for ``backbone_dir``. ``AdapterError`` if it was not made by that function."""
+    another machine, for ``backbone_dir``. Return None if it was not made by that function."""
     found = re.fullmatch(rf"r{REVISION}-rank(\d+)-([a-z]+)-seed(\d+)", made.parent.name)
     if found is None:
-        raise AdapterError(f"adapter {made}: not made from a seed; copy it to the same place")
+        return None
     rank, letters, seed = found.groups()
     known = {target[0]: target for target in target_shapes(validate_checkpoint(backbone_dir))}
     targets = [known[letter] for letter in letters]
     return ensure_adapters(backbone_dir, [made.name], int(rank), targets, int(seed))[made.name]
-
-
-def _key(backbone_dir: Path) -> str:
-    """Return the backbone's name in the cache: its own and a digest of its path and config.json."""
-    resolved = backbone_dir.resolve()
-    digest = hashlib.blake2b(str(resolved).encode(), digest_size=4)
-    digest.update((resolved / "config.json").read_bytes())
-    return f"{resolved.name}-{digest.hexdigest()}"
 
 
 def _make(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -19,6 +20,15 @@ def cache_root() -> Path:
     """Return ``SLBENCH_CACHE``, or ``~/.cache/slbench`` if it is not set."""
     named = os.environ.get("SLBENCH_CACHE")
     return Path(named).expanduser() if named else Path.home() / ".cache" / "slbench"
+
+
+def adapters_root(backbone_dir: Path) -> Path:
+    """Return the directory for adapters of a backbone: its name is the backbone's and a digest of
+    its path and config.json."""
+    resolved = backbone_dir.resolve()
+    digest = hashlib.blake2b(str(resolved).encode(), digest_size=4)
+    digest.update((resolved / "config.json").read_bytes())
+    return cache_root() / "adapters" / f"{resolved.name}-{digest.hexdigest()}"
 
 
 def make_once(target: Path, make: Callable[[Path], None], nbytes: int = 0) -> Path:

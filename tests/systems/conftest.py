@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from systems.errors import CheckpointError
 from systems.interface import Deployment, Limits
 from systems.models import ensure_backbone
 from tests.deployments import tiny_deployment
@@ -14,6 +15,14 @@ from tests.deployments import tiny_deployment
 @pytest.fixture(scope="session")
 def tiny() -> Path:
     return ensure_backbone("tiny")
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    try:
+        return ensure_backbone("smollm2-135m")
+    except CheckpointError as missing:
+        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="session")

@@ -17,21 +17,12 @@ from systems.engine.forward import Forward
 from systems.engine.kv_cache import KVCache
 from systems.engine.pieces import Piece
 from systems.engine.weights import BackboneWeights
-from systems.errors import CheckpointError
-from systems.models import ensure_adapters, ensure_backbone
+from systems.models import ensure_adapters
 
 from .conftest import ADAPTERS, load_backbone, load_oracle
 from .driving import answer, left_padded
 
 QUESTION = "What is the capital of France?"
-
-
-@pytest.fixture(scope="module")
-def smollm2() -> Path:
-    try:
-        return ensure_backbone("smollm2-135m")
-    except CheckpointError as missing:
-        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="module")
