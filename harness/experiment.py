@@ -72,8 +72,9 @@ class DeploymentChoice(_Strict):
     """A preset's name or a Hugging Face Llama directory."""
     backbones: tuple[str, ...] = ()
     """Several backbones instead of ``backbone``; functions are assigned to them in turn."""
-    adapters: tuple[Path, ...] = ()
-    """peft directories, assigned to the functions in turn; empty: adapters are made from seeds."""
+    adapters: Literal["skills"] | tuple[Path, ...] = ()
+    """peft directories, assigned to the functions in turn; empty: adapters are made from seeds;
+    ``skills``: those of SmolLM2-135M that ``slbench models skills`` lists."""
     adapter_rank: PositiveInt = 16
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -22,19 +22,26 @@ def deployment_for(
 ) -> Deployment:
     """Deploy a function per id, each with its own adapter on one backbone. Missing models are
     created. ``more`` is passed to the deployment unchanged (host, port)."""
-    from systems.models import ensure_adapters
-
     more = {"cluster": choice.cluster, "isolation": isolation_of(choice, system), **more}
     paths = {_name(each): found_or_made(each) for each in _backbones(choice)}
     dealt = _dealt(choice, functions)
     adapters: dict[str, Path] = {}
-    if choice.adapters:
+    if isinstance(choice.adapters, tuple) and choice.adapters:
         adapters = dict(zip(functions, cycle(choice.adapters), strict=False))
     else:
         for name, path in paths.items():
             mine = [id_ for id_ in functions if dealt[id_] == name]
-            adapters |= ensure_adapters(path, mine, rank=choice.adapter_rank)
+            adapters |= _made(choice, path, mine)
     return _deployment(choice, system, dealt, paths, adapters, _kind(choice), **more)
+
+
+def _made(choice: DeploymentChoice, backbone: Path, functions: Sequence[str]) -> dict[str, Path]:
+    """Return an adapter for each of the functions of ``backbone``: skills in turn, or seeded."""
+    from systems.models import ensure_adapters, ensure_skills
+
+    if choice.adapters == "skills":
+        return dict(zip(functions, cycle(ensure_skills(backbone).values()), strict=False))
+    return ensure_adapters(backbone, functions, rank=choice.adapter_rank)
 
 
 def found_or_made(backbone: str) -> Path:

@@ -51,6 +51,39 @@ def list_(json_: Json = False) -> None:
     Console().print(table)
 
 
+@app.command("skills")
+def skills_(json_: Json = False) -> None:
+    """List the trained adapters of smollm2-135m, with a question that each answers.
+
+    Example: slbench models skills
+    """
+    from systems.models.skills import skills
+
+    rows: list[dict[str, Any]] = [
+        {
+            "name": skill.name,
+            "summary": skill.summary,
+            "prompt": skill.example.prompt,
+            "answer": skill.example.answer,
+            "path": str(skill.packaged),
+            "training": skill.training_record,
+            "measured": skill.measured,
+        }
+        for skill in skills().values()
+    ]
+    if json_:
+        print(json.dumps({"skills": rows}))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("function", "what it does", "prompt", "answer", "right", box=None)
+    for row in rows:
+        right = f"{row['measured']['accuracy']['engine, bfloat16']:.0%}"
+        table.add_row(row["name"], row["summary"], row["prompt"], row["answer"], right)
+    Console().print(table)
+
+
 @app.command()
 def make(
     backbone: Backbone = "smollm2-135m",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import HarnessError
+from .greeting import greeting
 
 if TYPE_CHECKING:
     from systems.interface import ServingSystem, SystemTrace
@@ -21,7 +22,12 @@ Adapters = Annotated[
     list[Path] | None, typer.Option(help="peft directory; repeat for more functions.")
 ]
 Functions = Annotated[
-    int, typer.Option(min=1, help="Functions with seeded adapters, where none are named.")
+    int | None,
+    typer.Option(
+        min=1,
+        help="Functions with seeded adapters, where none are named. Default: one for each skill of"
+        " smollm2-135m (slbench models skills), 8 on other backbones.",
+    ),
 ]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")]
 Tokens = Annotated[
@@ -53,7 +59,7 @@ def serve(
     system: Named,
     backbone: Backbone = "smollm2-135m",
     adapter: Adapters = None,
-    functions: Functions = 8,
+    functions: Functions = None,
     host: str = "127.0.0.1",
     port: Port = 8000,
     tokens: Tokens = None,
@@ -82,16 +88,16 @@ def serve(
 
     if tokens is not None:
         os.environ[VARIABLE] = str(tokens.resolve())
-    settings = dict(parse_setting(text) for text in set_ or [])
+    settings = {"backbone": backbone, **dict(parse_setting(text) for text in set_ or [])}
     own = {key: settings.pop(key, {}) for key in ("options", "policies")}
     own["isolation"] = settings.pop("isolation", isolation)
-    given = {"adapters": adapter or (), "cluster": cluster, "tenants": _tenants(tenant)}
-    choice = DeploymentChoice.model_validate({"backbone": backbone, **given, **settings})
+    adapters, names = _functions(adapter or [], functions, settings)
+    given = {"adapters": adapters, "cluster": cluster, "tenants": _tenants(tenant)}
+    choice = DeploymentChoice.model_validate({**given, **settings})
     cls = system_class(system)
     check_machines(cls, choice.cluster)
     if audit is not None:
         own["options"] = {**own["options"], "audit_s": _auditable(cls, audit)}
-    names = _names(adapter or [], functions)
     deployment = deployment_for(
         choice, SystemChoice(name=system, **own), names, host=host, port=port
     )
@@ -108,7 +114,8 @@ def serve(
         if groups is not None:
             print(_grouped(deployment.isolation, groups), file=sys.stderr)
         asked = VARIABLE in os.environ
-        print(_greeting(endpoint.base_url, endpoint.models, asked), file=sys.stderr)
+        skilled = names[0] if choice.adapters == "skills" else None
+        print(greeting(endpoint.base_url, endpoint.models, asked, skilled), file=sys.stderr)
         try:
             signal.pause()
         except KeyboardInterrupt:
@@ -134,8 +141,17 @@ def _tell(system_trace: SystemTrace) -> None:
         raise typer.Exit(1)
 
 
-def _names(adapters: list[Path], count: int) -> list[str]:
-    return [path.name for path in adapters] or [f"f{index}" for index in range(count)]
+def _functions(
+    adapters: list[Path], count: int | None, settings: Mapping[str, Any]
+) -> tuple[list[Path] | str, list[str]]:
+    """Return the deployment's choice of adapters, and the names of the functions."""
+    from systems.models.skills import BACKBONE, skills
+
+    if adapters:
+        return adapters, [path.name for path in adapters]
+    if count is None and settings["backbone"] == BACKBONE and not settings.get("backbones"):
+        return "skills", list(skills())
+    return [], [f"f{index}" for index in range(count or 8)]
 
 
 def _tenants(pairs: list[str] | None) -> dict[str, str] | None:
@@ -157,13 +173,3 @@ def _grouped(level: str, groups: Mapping[str, tuple[str, ...]]) -> str:
     others = f"; functions that share with no other: {alone}" if alone else ""
     named = ", ".join(shared[:_MOST_GROUPS])
     return f"isolation level {level}: instances are shared within {named}{more}{others}"
-
-
-def _greeting(url: str, models: tuple[str, ...], asked: bool) -> str:
-    token = " -H 'Authorization: Bearer …'" if asked else ""
-    body = json.dumps({"model": models[-1], "messages": [{"role": "user", "content": "Hello"}]})
-    return (
-        f"answering at {url}/v1 as {', '.join(models)}\n"
-        f"  curl {url}/v1/chat/completions -H 'Content-Type: application/json'{token} -d '{body}'\n"
-        "Ctrl-C stops it"
-    )

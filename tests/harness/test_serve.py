@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
 from harness.cli import build
-from harness.commands.serve import _grouped, _tenants
+from harness.commands.serve import _functions, _grouped, _tenants
 from harness.errors import HarnessError
 from systems.errors import DeploymentError
+from systems.models.skills import BACKBONE, skills
 
 
 @pytest.mark.parametrize("level", [["--isolation", "tenant"], ["--set", "isolation=tenant"]])
@@ -37,3 +40,12 @@ def test_the_start_up_output_says_which_functions_share_instances() -> None:
     )
     many = {f"t{index}@tiny": ("f", "g") for index in range(1000)}
     assert "t3@tiny (2 functions) and 996 more" in _grouped("tenant", many)
+
+
+def test_functions_are_the_named_adapters_the_skills_or_as_many_as_asked_for() -> None:
+    default = {"backbone": BACKBONE}
+    assert _functions([Path("/a/mine")], None, default) == ([Path("/a/mine")], ["mine"])
+    assert _functions([], None, default) == ("skills", list(skills()))
+    assert _functions([], 2, default) == ([], ["f0", "f1"])
+    for other in ({"backbone": "tiny"}, {**default, "backbones": [BACKBONE, "tiny"]}):
+        assert _functions([], None, other) == ([], [f"f{index}" for index in range(8)])

@@ -10,6 +10,7 @@ from harness.cells import deployments
 from harness.errors import HarnessError
 from harness.experiment import DeploymentChoice, SystemChoice
 from systems.errors import DeploymentError
+from systems.models.skills import skills
 from systems.serverless_lora import ServerlessLoRA
 
 TINY = DeploymentChoice(backbone="tiny", dtype="float32", device_memory_gib=4)
@@ -52,3 +53,11 @@ def test_the_platform_refuses_a_card_that_does_not_answer(cards: Path) -> None:
     made = deployments.deployment_for(choice, SystemChoice(name="serverless-lora"), ["f0"])
     with pytest.raises(DeploymentError, match="no GPU responds"):
         ServerlessLoRA().check(made)
+
+
+def test_functions_get_the_skills_in_turn() -> None:
+    choice = DeploymentChoice(adapters="skills", device="cpu")
+    names = [f"f{index}" for index in range(len(skills()) + 1)]
+    made = deployments.deployment_for(choice, SystemChoice(name="serverless-lora"), names)
+    adapters = [each.adapter.name for each in made.functions if each.adapter]
+    assert adapters == [*skills(), next(iter(skills()))]
