@@ -114,7 +114,9 @@ class Controller:
         del self.state.requests[request.id]
         queue = self.state.queue(request.group)
         queue.remove(request)
-        if not queue:
+        if queue:
+            self._request_adapters(self.state.cluster.groups[request.group], now)
+        else:
             self._nobody_waits(request.group, now)
 
     def _forget(self, request: Request, instance: int, now: int) -> None:
@@ -348,6 +350,7 @@ class Controller:
         instance = self._adapters.loaded(event, now)
         if instance is not None:
             self._dispatch(self.state.devices[instance.device], now)
+            self._request_adapters(instance.group, now)
             self._preload_adapter(instance, now)
 
     def _adapter_failed(self, event: ev.AdapterFailed, now: int) -> None:

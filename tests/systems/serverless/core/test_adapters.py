@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from systems.interface import MemoryOwner
 from systems.serverless.core import events as ev
 from systems.serverless.core.policies import PolicySet
 from systems.serverless.core.policies.offloading import LeastRecentlyUsed, NoOffloading
@@ -212,3 +213,43 @@ def test_a_second_instance_loads_an_adapter_only_with_room_beyond_what_it_can_ru
     machine.prefills(other)
     machine.finishes(other)
     assert machine.loading() == [(other, "f1")]
+
+
+def test_an_adapter_that_nobody_waits_for_any_more_gives_way_once_it_is_loaded() -> None:
+    machine = up("f0", places=1)
+    (instance,) = machine.processes
+    gone = machine.arrive("f1")
+    machine.cancel(gone)
+    later = machine.arrive("f2")
+    assert machine.loading() == [(instance, "f1")], "one that is being loaded keeps its place"
+    machine.loads_adapter(instance, "f1")
+    assert machine.loading() == [(instance, "f2")]
+    machine.settle()
+    assert machine.answers[later] == "ok"
+
+
+def test_a_place_is_free_for_others_when_its_last_waiting_request_is_cancelled() -> None:
+    machine = up("f0", "f1")
+    machine.arrive("f1")
+    waits = machine.arrive("f0")
+    machine.arrive("f2")
+    assert held(machine) == {"f0", "f1"}
+    machine.cancel(waits)
+    assert held(machine) == {"f1", "f2"}
+
+
+def test_an_adapter_in_place_cannot_be_said_to_have_failed() -> None:
+    machine = up("f0")
+    (instance,) = machine.processes
+    machine.disbelieves([ev.AdapterFailed(instance, "f0", "no"), ev.AdapterLoaded(instance, "f0")])
+
+
+def test_all_places_are_reserved_while_an_instance_can_serve() -> None:
+    machine = up("f0", policies=SHARING)
+    (instance,) = machine.processes
+    reserved = machine.controller.state.instances[instance].holding(MemoryOwner.ADAPTERS)
+    assert machine.held["cpu:0", reserved] == 2 * 5
+    for _ in range(2):  # at first it has not been idle for long enough
+        machine.fires(instance)
+        machine.settle()
+    assert machine.held["cpu:0", reserved] == 0
