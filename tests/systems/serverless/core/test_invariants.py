@@ -162,6 +162,25 @@ class AnyOrder(RuleBasedStateMachine):
         assert {name: host.dormant_bytes for name, host in state.hosts.items()} == dormant
         assert max(dormant.values(), default=0) <= state.cluster.settings.container_memory_bytes
 
+    @invariant()
+    def no_place_stays_unused_that_a_waiting_function_could_have(self) -> None:
+        if (
+            not hasattr(self, "machine")
+            or self.machine.controller.policies.offloading.name == "none"
+        ):
+            return
+        state = self.machine.controller.state
+        for group in state.cluster.groups.values():
+            waiting = state.queue(group.id).of_function
+            ready = [i for i in state.serving(group.id) if i.phase is Phase.READY]
+            missing = [f for f in waiting if all(f not in i.places for i in ready)]
+            for instance in ready if group.places and missing else ():
+                assert len(instance.places) == group.places
+                assert all(
+                    not place.loaded or place.running or place.function in waiting
+                    for place in instance.places.values()
+                )
+
     def teardown(self) -> None:
         if not hasattr(self, "machine"):
             return
