@@ -28,8 +28,7 @@ def told_to_end(out: Path, number: signal.Signals, *more: str) -> tuple[int, str
         [*command, *more],
         stderr=subprocess.PIPE,
         text=True,
-        # A shell's background jobs, this test among them, are started with it ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=_default_signals,
     )
     deadline = time.monotonic() + START_S
     while not list(out.glob("*/run.json")):
@@ -37,6 +36,12 @@ def told_to_end(out: Path, number: signal.Signals, *more: str) -> tuple[int, str
         time.sleep(0.02)
     os.kill(process.pid, number)
     return process.wait(START_S), process.communicate()[1]
+
+
+def _default_signals() -> None:
+    """Undo what a shell ignores in its background jobs, and nohup, this test perhaps among them."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
