@@ -31,9 +31,15 @@ class Batching(ABC):
     prompts are computed whole."""
 
     def __init__(
-        self, slots: Slots, max_batch_size: int, max_context_tokens: int, piece_tokens: int | None
+        self,
+        slots: Slots,
+        vocab_size: int,
+        max_batch_size: int,
+        max_context_tokens: int,
+        piece_tokens: int | None,
     ) -> None:
         self._slots = slots
+        self._vocab_size = vocab_size
         self._max_batch_size = max_batch_size
         self._max_context_tokens = max_context_tokens
         self._piece_tokens = piece_tokens
@@ -177,6 +183,13 @@ class Batching(ABC):
                 raise ValueError(
                     f"request {request.request_id}: a prompt of {len(request.prompt_ids)} tokens;"
                     f" 1 to {self._max_context_tokens - 1} are allowed"
+                )
+            lowest, highest = min(request.prompt_ids), max(request.prompt_ids)
+            if lowest < 0 or highest >= self._vocab_size:
+                # A kernel would read the embedding of such an id from another place in memory.
+                raise ValueError(
+                    f"request {request.request_id}: token ids {lowest} to {highest};"
+                    f" 0 to {self._vocab_size - 1} are allowed"
                 )
             if request.max_tokens < 1:
                 raise ValueError(f"request {request.request_id}: max_tokens must be positive")

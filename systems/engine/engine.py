@@ -38,7 +38,9 @@ class Engine(Batching):
         self._config = config
         self._forward = Forward(config, weights, adapter, max_context_tokens)
         self._cache = KVCache(config, max_batch_size, max_context_tokens)
-        super().__init__(self._cache, max_batch_size, max_context_tokens, piece_tokens)
+        super().__init__(
+            self._cache, config.vocab_size, max_batch_size, max_context_tokens, piece_tokens
+        )
 
     def _prepare(self, sequences: Sequence[Running], lengths: Sequence[int]) -> None:
         """Called before a pass over ``lengths[i]`` rows of each sequence."""

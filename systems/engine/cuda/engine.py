@@ -77,7 +77,9 @@ class CudaEngine(Batching):
             self._device,
             backed=chosen.leaves_padding and is_cuda(self._device),
         )
-        super().__init__(self._slab, max_batch_size, max_context_tokens, piece_tokens)
+        super().__init__(
+            self._slab, config.vocab_size, max_batch_size, max_context_tokens, piece_tokens
+        )
         self._forward = DeviceForward(config, weights, slot, self._slab, chosen)
         self._slot = slot
         self._capture = Capture(self._device) if graphs and is_cuda(self._device) else None

@@ -226,15 +226,15 @@ class Instance:
     # -- adapters in places ----------------------------------------------------------------
 
     def _hold(self, message: m.HoldAdapter, fds: list[int]) -> None:
-        """Put an adapter into a place. Its parser has checked its values."""
+        """Put an adapter into a place. Its parser may have been taken over by the adapter's files,
+        so a memory file that the engine cannot use fails its function alone."""
         from systems.engine.weights import bytes_of
 
         try:
             mapping = memory_file.map_sealed(fds[0], message.nbytes)
             self._cross.hold(message.function, bytes_of(mapping))
         except (SystemsError, OSError, ValueError, MemoryError) as error:
-            self._channel.send(Failed(str(error)))
-            self._stopped = True
+            self._channel.send(m.AdapterRefused(message.function, str(error)))
         else:
             self._channel.send(m.AdapterHeld(message.function))
         finally:

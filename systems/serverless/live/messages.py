@@ -19,6 +19,7 @@ from systems.runtime.messages import (
     Ping,
     Pong,
     PositiveCount,
+    Reason,
     Request,
     RequestId,
     Started,
@@ -138,6 +139,13 @@ class AdapterHeld(Message, frozen=True, tag="held"):
     function: Name
 
 
+class AdapterRefused(Message, frozen=True, tag="refused"):
+    """The adapter of ``function`` is in no place: its memory file is not what the engine takes."""
+
+    function: Name
+    reason: Reason
+
+
 class Offloaded(Message, frozen=True):
     """The artifacts of an ``OffloadArtifacts`` are released."""
 
@@ -207,7 +215,14 @@ class Summed(Message, frozen=True):
 
 
 INSTANCE_SAYS = Incoming(
-    Started | Failed | Pong | ArtifactLoaded | AdapterHeld | Offloaded | Progress
+    Started
+    | Failed
+    | Pong
+    | ArtifactLoaded
+    | AdapterHeld
+    | AdapterRefused
+    | Offloaded
+    | Progress
 )
 INSTANCE_HEARS = Incoming(
     Configure

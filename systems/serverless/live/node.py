@@ -25,7 +25,7 @@ from . import messages as m
 from . import roles
 from .adapters.messages import ParseAdapter
 from .adapters.requests import parse_request
-from .adapters.tier import AdapterTier
+from .adapters.tier import AdapterTier, unusable
 from .nodes import DeviceWork, Provisioned
 from .plan import Plan
 from .prewarmed import PrewarmedProcesses
@@ -234,6 +234,8 @@ class Node:
                 if function in instance.adapters:
                     instance.adapters[function].end(Stage.ADAPTER, now)
                     self._post(ev.AdapterLoaded(instance.id, function))
+            case m.AdapterRefused(function=function, reason=reason):
+                self._adapter_refused(instance, function, unusable(function, reason))
             case m.Offloaded():
                 instance.offloaded()
                 self._offloaded(instance)
@@ -342,7 +344,10 @@ class Node:
         self, live: LiveInstance, function: str, wanted: Callable[[], bool], reason: str
     ) -> None:
         if wanted():
-            del live.adapters[function]
+            self._adapter_refused(live, function, reason)
+
+    def _adapter_refused(self, live: LiveInstance, function: str, reason: str) -> None:
+        if live.adapters.pop(function, None) is not None:
             self._post(ev.AdapterFailed(live.id, function, reason))
 
     def _drop_adapter(self, action: act.DropAdapter) -> None:

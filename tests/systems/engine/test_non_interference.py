@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from systems.engine.checkpoint import BackboneLayout
 from systems.engine.cross import CrossEngine
 from systems.engine.cuda.cross import CudaCrossEngine
 from systems.engine.cuda.table import AdapterTable
+from systems.engine.requests import GenerationRequest
 from systems.engine.weights import BackboneWeights
 
 from .conftest import pack_all
 from .driving import prompts
 from .neighbours import (
+    MINE,
     Neighbour,
     beside,
     free_positions_hold_zeros,
@@ -88,3 +91,58 @@ def test_the_checked_bits_are_those_of_the_request(engine: Any) -> None:
 
 def test_what_a_slot_held_reaches_nobody(engine: Any) -> None:
     what_a_slot_held_reaches_nobody(engine)
+
+
+# -- requests that no caller of the endpoint can make -------------------------------------------
+
+HOSTILE: dict[str, dict[str, Any]] = {
+    "an id below zero": {"prompt_ids": (5, -1, 6)},
+    "an id beyond the vocabulary": {"prompt_ids": (5, 1024)},
+    "an id of 2^40": {"prompt_ids": (1 << 40,)},
+    "no prompt": {"prompt_ids": ()},
+    "a prompt longer than the context": {"prompt_ids": (5,) * 300},
+    "no tokens": {"max_tokens": 0},
+    "tokens below zero": {"max_tokens": -1},
+    "an adapter that is not held": {"adapter": "f2"},
+    "an adapter of no name": {"adapter": ""},
+    "an adapter by its place": {"adapter": "1"},
+}
+TAKEN: dict[str, dict[str, Any]] = {
+    "tokens without end": {"max_tokens": 1 << 60},
+    "almost no temperature": {"temperature": 1e-300},
+    "an endless temperature": {"temperature": float("inf")},
+    "a temperature that is no number": {"temperature": float("nan")},
+    "almost no nucleus": {"temperature": 1.0, "top_p": 1e-300},
+    "stops outside the vocabulary": {"stop_token_ids": (-1, 1 << 40), "ignore_eos": False},
+}
+
+
+def beside_one(engine: Any, other: GenerationRequest, *attacks: GenerationRequest) -> Any:
+    """Run a request beside ``other`` and return its tokens, keys and values. Between two steps,
+    each of ``attacks`` is begun together with a request that is as it should be."""
+    events = engine.prefill([Neighbour("f0", OWN[:40]).asked(MINE), other])
+    for attack in attacks:
+        running = engine.running
+        with pytest.raises(ValueError, match=r"request 9|no place holds its adapter"):
+            engine.begin([Neighbour("f1", FIRST).asked(8), attack])
+        assert (engine.running, engine.prefilling) == (running, ())
+    for _ in range(4):
+        events += engine.decode()
+    parted = engine.part(MINE)
+    for number in engine.running:
+        engine.cancel(number)
+    return [each.token_id for each in events if each.request_id == MINE], parted.kv
+
+
+def test_a_hostile_request_is_refused_before_anything_changes(engine: Any) -> None:
+    other, plain = Neighbour("f1", FIRST).asked(1), Neighbour("f1", FIRST).asked(9)
+    attacks = [replace(plain, **fields) for fields in HOSTILE.values()]
+    assert same_bits(beside_one(engine, other, *attacks), beside_one(engine, other))
+
+
+@pytest.mark.parametrize("fields", TAKEN.values(), ids=TAKEN)
+def test_values_that_no_caller_can_send_stay_with_their_request(
+    fields: dict[str, Any], engine: Any
+) -> None:
+    other = Neighbour("f1", FIRST).asked(1)
+    assert same_bits(beside_one(engine, replace(other, **fields)), beside_one(engine, other))

@@ -110,7 +110,7 @@ class AdapterTier:
         self._start_parsers()
 
     def _tell_failed(self, function: str, reason: str) -> None:
-        line = f"{function}: its adapter cannot be used: {_in_a_line(reason)}"
+        line = unusable(function, reason)
         for _, on_failed in self._waiting.pop(function):
             on_failed(line)
 
@@ -124,7 +124,8 @@ class AdapterTier:
         return sum(each.nbytes for each in self._packed.values())
 
 
-def _in_a_line(reason: str) -> str:
-    """Return printable text in one line, shortened: a parser may have been taken over."""
+def unusable(function: str, reason: str) -> str:
+    """Return the line that its callers receive. Only what is printable of ``reason`` is in it,
+    shortened: the process that gave it may have been taken over."""
     words = "".join(each if each.isprintable() else " " for each in reason).split()
-    return " ".join(words)[:_MOST_OF_A_REASON]
+    return f"{function}: its adapter cannot be used: {' '.join(words)[:_MOST_OF_A_REASON]}"
