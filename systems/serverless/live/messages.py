@@ -215,14 +215,7 @@ class Summed(Message, frozen=True):
 
 
 INSTANCE_SAYS = Incoming(
-    Started
-    | Failed
-    | Pong
-    | ArtifactLoaded
-    | AdapterHeld
-    | AdapterRefused
-    | Offloaded
-    | Progress
+    Started | Failed | Pong | ArtifactLoaded | AdapterHeld | AdapterRefused | Offloaded | Progress
 )
 INSTANCE_HEARS = Incoming(
     Configure

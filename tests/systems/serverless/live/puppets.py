@@ -59,7 +59,9 @@ class Puppet:
     role: Role
     child: Child
     sock: socket.socket
-    does: set[str] = field(default_factory=lambda: {"begin", "load", "offload", "ping", "stop"})
+    does: set[str] = field(
+        default_factory=lambda: {"begin", "load", "hold", "offload", "ping", "stop"}
+    )
     heard: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -106,6 +108,8 @@ class Puppet:
                 self.says("started", t_ns=time.monotonic_ns())
             case "load":
                 self.says("loaded", artifact=message["artifact"])
+            case "hold":
+                self.says("held", function=message["function"])
             case "offload":
                 self.says("offloaded")
             case "ping":
@@ -182,9 +186,10 @@ class Stage:
         return request is not None and request.instance is not None
 
     def of(self, function: str) -> Puppet:
-        """The puppet of the last instance of ``function``."""
+        """The puppet of the last instance that serves ``function``."""
         instances = self.node.instances.values()
-        (child,) = [live.child for live in instances if live.group == function][-1:]
+        group = self.platform.plan.cluster.group_of(function).id
+        (child,) = [live.child for live in instances if live.group == group][-1:]
         return next(puppet for puppet in self.puppets if puppet.child is child)
 
     @property
