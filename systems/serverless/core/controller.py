@@ -67,6 +67,7 @@ class Controller:
             ev.ArtifactsOffloaded: self._offloaded,
             ev.AdapterLoaded: self._adapter_loaded,
             ev.AdapterFailed: self._adapter_failed,
+            ev.AdapterTierResized: self._tier_resized,
             ev.BackboneLoaded: self._backbone_loaded,
             ev.BackboneFailed: self._backbone_failed,
             ev.BatchPrefilled: self._prefilled,
@@ -363,6 +364,9 @@ class Controller:
             self._request_adapters(instance.group, now)
         else:
             self._nobody_waits(instance.group.id, now)
+
+    def _tier_resized(self, event: ev.AdapterTierResized, now: int) -> None:  # noqa: ARG002
+        self._provisioning.hold_tier(event.host, event.nbytes)
 
     def _fail_waiting(self, group: str, function: str, reason: str) -> None:
         queue = self.state.queue(group)

@@ -97,6 +97,14 @@ class AdapterFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterTierResized:
+    """The host holds ``nbytes`` of parsed adapters in memory that no device counts."""
+
+    nbytes: int
+    host: str = HOST
+
+
+@dataclass(frozen=True, slots=True)
 class BackboneLoaded:
     """The loading ``load`` of a shared copy is complete; the copy can be mapped."""
 
@@ -160,6 +168,7 @@ Event = (
     | ArtifactsOffloaded
     | AdapterLoaded
     | AdapterFailed
+    | AdapterTierResized
     | BackboneLoaded
     | BackboneFailed
     | BatchPrefilled

@@ -24,6 +24,11 @@ def _on_host(device: Device) -> Holding:
     return Holding(MemoryOwner.HOST_TIER, CopyKey("", device.spec.id), None)
 
 
+def _tier(host_id: str) -> Holding:
+    """Return the holding for the host tier of adapters."""
+    return Holding(MemoryOwner.HOST_TIER, CopyKey("adapters", host_id), None)
+
+
 class Provisioning:
     """Starts, loads, resizes, offloads and stops instances; appends the actions to ``out``."""
 
@@ -174,6 +179,11 @@ class Provisioning:
         device.memory.resize(TEMPLATE, settings.template_bytes)
         self._state.host_memory.resize(_on_host(device), settings.template_host_bytes)
 
+    def hold_tier(self, host_id: str, nbytes: int) -> None:
+        """Count the host tier of adapters of a host that is there."""
+        if host_id in self._state.hosts:
+            self._state.host_memory.resize(_tier(host_id), nbytes)
+
     def _template_need(self, instance: Instance) -> int:
         """Return the template's bytes if ``instance`` is the first fork on its host, else 0."""
         held = self._state.host_of(instance).template_device is not None
@@ -193,6 +203,7 @@ class Provisioning:
         """Remove a host whose instances were removed before: its copies, its template, its devices
         and the queues for their memory."""
         self.lose_template(self._state.hosts[host_id])
+        self.hold_tier(host_id, 0)
         for device in self._state.devices_of(host_id):
             for copy in [c for c in self._state.copies.values() if c.key.device == device.spec.id]:
                 self._forget(copy)

@@ -93,6 +93,7 @@ class Node:
             self._parse_request,
             partial(self._processes.begin, roles.PARSER),
             round(plan.options.adapter_tier_gib * 2**30),
+            self._tier_resized,
         )
         self.threads: int | None = None
         self._watch = LivenessMonitor(self._children, self._give_up)
@@ -133,6 +134,13 @@ class Node:
     def _parse_request(self, function: str) -> ParseAdapter:
         group = self._plan.cluster.group_of(function)
         return parse_request(self._plan, function, self._plan.places_shape(group.functions))
+
+    def _tier_resized(self, nbytes: int) -> None:
+        """Report the host tier on a node with GPUs: its pages are mapped by no process, so no
+        measurement of processes has them. On cores instances map these pages as their places, whose
+        bytes the device counts already; counting them here too would count them twice."""
+        if self._plan.device != "cpu":
+            self._post(ev.AdapterTierResized(nbytes))
 
     # -- the template -----------------------------------------------------------------------
 

@@ -33,12 +33,17 @@ class _Packed:
 class AdapterTier:
     """Keeps up to ``limit_bytes`` of packed adapters, least recently used out first; those being
     parsed are not counted. ``request`` returns what a parser of a function's adapter is told;
-    ``start`` starts a parser."""
+    ``start`` starts a parser; ``on_resized`` is called with ``nbytes`` when it has changed."""
 
     def __init__(
-        self, request: Callable[[str], ParseAdapter], start: Start, limit_bytes: int
+        self,
+        request: Callable[[str], ParseAdapter],
+        start: Start,
+        limit_bytes: int,
+        on_resized: Callable[[int], None] = lambda nbytes: None,  # noqa: ARG005
     ) -> None:
         self._request, self._start, self._limit_bytes = request, start, limit_bytes
+        self._on_resized, self._told_bytes = on_resized, 0
         self._packed: OrderedDict[str, _Packed] = OrderedDict()
         self._parsing: dict[str, Parsing] = {}
         self._queued: deque[str] = deque()
@@ -95,6 +100,7 @@ class AdapterTier:
                 self._tell_failed(function, f"no parser can be started: {error}")
             else:
                 self._parsing[function] = parsing
+        self._tell_size()
 
     def _parsed(self, function: str, fd: int) -> None:
         packed = _Packed(fd, self._parsing.pop(function).nbytes)
@@ -113,6 +119,11 @@ class AdapterTier:
         line = unusable(function, reason)
         for _, on_failed in self._waiting.pop(function):
             on_failed(line)
+
+    def _tell_size(self) -> None:
+        if self.nbytes != self._told_bytes:
+            self._told_bytes = self.nbytes
+            self._on_resized(self._told_bytes)
 
     def _evict(self) -> None:
         while self._packed and self._packed_bytes > self._limit_bytes:

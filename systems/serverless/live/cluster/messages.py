@@ -21,7 +21,7 @@ from ...core.artifacts import Artifact, CopyKey
 from ..messages import INSTANCE_SAYS
 from ..nodes import DeviceWork as NodeDeviceWork
 
-VERSION = 4
+VERSION = 5
 """Version of these messages."""
 _MOST_DEVICES = 256
 _MOST_SPANS = 1 << 16
@@ -274,6 +274,11 @@ class OfTheTemplate(Carried, frozen=True):
     """An event of the node's template."""
 
 
+class AdapterTierResized(Carried, frozen=True):
+    carries = ev.AdapterTierResized
+    nbytes: Count
+
+
 class TemplateReady(OfTheTemplate, frozen=True):
     carries = ev.TemplateReady
 
@@ -333,6 +338,7 @@ Event = (
     | ArtifactsOffloaded
     | AdapterLoaded
     | AdapterFailed
+    | AdapterTierResized
     | InstanceStopped
     | ProcessDied
     | BackboneLoaded

@@ -31,7 +31,7 @@ SILENT_ROUNDS = 10
 _FIRST = 8
 """Pings before a node is used, so that even its first times can be corrected."""
 _LOOK_S = 0.05
-_NEEDED = {"functions", "backbones", "devices", "limits", "dtype", "options"}
+_NEEDED = {"functions", "backbones", "devices", "limits", "dtype", "isolation", "options"}
 
 
 def offer_of(plan: Plan, *, forks: bool) -> msg.Offer:

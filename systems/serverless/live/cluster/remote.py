@@ -86,6 +86,8 @@ class RemoteNode:
             case msg.OfTheTemplate():
                 self._check_template()
                 event = replace(event, host=self.host)
+            case msg.AdapterTierResized():
+                event = replace(event, host=self.host)
             case msg.OfACopy():
                 self.check_copy(message.copy)
             case msg.OfAnInstance():
