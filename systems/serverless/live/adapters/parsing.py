@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 
 from systems.runtime.children import GRACE_S, Child, kill, why
@@ -33,6 +34,7 @@ class Parsing:
         self, request: ParseAdapter, start: Start, on_parsed: OnParsed, on_failed: OnFailed
     ) -> None:
         self.nbytes = request.nbytes
+        self.began_s = time.monotonic()
         self._on_parsed, self._on_failed = on_parsed, on_failed
         self._result: Message | None = None
         self._cancelled = False

@@ -7,6 +7,7 @@ same memory file, from which an instance copies it into a place.
 from __future__ import annotations
 
 import os
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from ...options import MOST_PARSERS
 from .messages import ParseAdapter
 from .parsing import OnFailed, Parsing, Start
 
+REST = 9.0
+"""An adapter whose parser failed is parsed again after this many times what that took: so it uses at
+most a tenth of one parser's time, however often it is called."""
 _MOST_OF_A_REASON = 500
 
 OnReady = Callable[[int, int], None]
@@ -28,6 +32,13 @@ OnReady = Callable[[int, int], None]
 class _Packed:
     fd: int
     nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    line: str
+    until_s: float
+    """On the monotonic clock: when the adapter is parsed again."""
 
 
 class AdapterTier:
@@ -46,6 +57,7 @@ class AdapterTier:
         self._on_resized, self._told_bytes = on_resized, 0
         self._packed: OrderedDict[str, _Packed] = OrderedDict()
         self._parsing: dict[str, Parsing] = {}
+        self._failures: dict[str, _Failure] = {}
         self._queued: deque[str] = deque()
         self._waiting: dict[str, list[tuple[OnReady, OnFailed]]] = {}
 
@@ -66,12 +78,15 @@ class AdapterTier:
 
     def get(self, function: str, on_ready: OnReady, on_failed: OnFailed) -> None:
         """Call ``on_ready`` with the adapter of ``function``, at once if it is held, else when it
-        is parsed; or ``on_failed`` with a line that names the function. The descriptor is valid
-        during the call only: send it or duplicate it there."""
-        held = self._packed.get(function)
+        is parsed; or ``on_failed`` with a line that names the function, at once if it failed a
+        short time ago. The descriptor is valid during the call only: send it or duplicate it
+        there."""
+        held, failure = self._packed.get(function), self._failures.get(function)
         if held is not None:
             self._packed.move_to_end(function)
             on_ready(held.fd, held.nbytes)
+        elif failure is not None and time.monotonic() < failure.until_s:
+            on_failed(failure.line)
         elif function in self._waiting:
             self._waiting[function].append((on_ready, on_failed))
         else:
@@ -97,7 +112,7 @@ class AdapterTier:
             try:
                 parsing = Parsing(self._request(function), self._start, on_parsed, on_failed)
             except OSError as error:
-                self._tell_failed(function, f"no parser can be started: {error}")
+                self._tell_failed(function, unusable(function, f"no parser starts: {error}"))
             else:
                 self._parsing[function] = parsing
         self._tell_size()
@@ -105,18 +120,20 @@ class AdapterTier:
     def _parsed(self, function: str, fd: int) -> None:
         packed = _Packed(fd, self._parsing.pop(function).nbytes)
         self._packed[function] = packed
+        self._failures.pop(function, None)
         for on_ready, _ in self._waiting.pop(function):
             on_ready(packed.fd, packed.nbytes)
         self._evict()
         self._start_parsers()
 
     def _failed(self, function: str, reason: str) -> None:
-        del self._parsing[function]
-        self._tell_failed(function, reason)
+        now_s, line = time.monotonic(), unusable(function, reason)
+        took_s = now_s - self._parsing.pop(function).began_s
+        self._failures[function] = _Failure(line, now_s + REST * took_s)
+        self._tell_failed(function, line)
         self._start_parsers()
 
-    def _tell_failed(self, function: str, reason: str) -> None:
-        line = unusable(function, reason)
+    def _tell_failed(self, function: str, line: str) -> None:
         for _, on_failed in self._waiting.pop(function):
             on_failed(line)
 

@@ -8,6 +8,7 @@ import pytest
 
 from systems.interface import MemoryOwner
 from systems.serverless.core import events as ev
+from systems.serverless.core.cluster_spec import HOST
 from systems.serverless.core.policies import PolicySet
 from systems.serverless.core.policies.offloading import LeastRecentlyUsed, NoOffloading
 from systems.serverless.core.policies.preloading import NoPreloading
@@ -253,3 +254,20 @@ def test_all_places_are_reserved_while_an_instance_can_serve() -> None:
         machine.fires(instance)
         machine.settle()
     assert machine.held["cpu:0", reserved] == 0
+
+
+def test_the_host_tier_of_adapters_is_host_memory_until_its_host_leaves() -> None:
+    machine = Machine(cluster(devices=2, apart=True), ON_DEMAND)
+
+    def on_host() -> int:
+        return sum(size for (device, _), size in machine.held.items() if device == HOST)
+
+    before = on_host()
+    (first, second) = machine.controller.state.hosts
+    machine.post(ev.AdapterTierResized(70, first))
+    machine.post(ev.AdapterTierResized(5, second))
+    machine.post(ev.AdapterTierResized(40, first))
+    machine.post(ev.AdapterTierResized(9, "no host of ours"))
+    assert on_host() - before == 45
+    machine.host_leaves(first)
+    assert on_host() - before == 5

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -31,6 +32,7 @@ from systems.runtime.messages import Failed
 from systems.runtime.processes import Processes
 from systems.serverless.live import roles
 from systems.serverless.live.adapters import memory_file, parsing
+from systems.serverless.live.adapters import tier as tier_module
 from systems.serverless.live.adapters.messages import ParseAdapter
 from systems.serverless.live.adapters.tier import AdapterTier
 from systems.serverless.live.plan import Plan
@@ -64,8 +66,11 @@ def test_what_it_holds_is_what_packing_here_gives(
     forks: Forks, plan: Plan, request_of: Request
 ) -> None:
     async def scene() -> None:
-        tier = AdapterTier(request_of, forks.of(), GIB)
+        sizes = [0]
+        tier = AdapterTier(request_of, forks.of(), GIB, sizes.append)
         found = await uses(tier, "f0", "f1", "f2", "f3")
+        assert sizes[-1] == tier.nbytes
+        assert sizes == sorted(set(sizes)), "adapters count while they are parsed, and once"
         assert found == [packed_here(plan, name) for name in ("f0", "f1", "f2", "f3")]
         assert (tier.adapters, tier.nbytes) == (4, sum(map(len, found)))
         assert tier.children == []
@@ -200,6 +205,40 @@ def test_an_adapter_that_cannot_be_parsed_fails_its_function_alone(
     forks.play(scene())
 
 
+def test_an_adapter_that_always_fails_costs_a_tenth_of_a_parser_however_often_it_is_called(
+    forks: Forks, folders: dict[str, Path], request_of: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a high rate its calls kept all parsers busy, and first uses of others waited."""
+    _corrupt(folders["f1"])
+    clock = SimpleNamespace(now_s=100.0, monotonic=lambda: clock.now_s)
+    for module in (tier_module, parsing):
+        monkeypatch.setattr(module, "time", clock)
+    asked: list[str] = []
+
+    def request(function: str) -> ParseAdapter:
+        asked.append(function)
+        return request_of(function)
+
+    async def scene() -> None:
+        tier = AdapterTier(request, forks.of(), GIB)
+        failing = asyncio.ensure_future(use(tier, "f1"))
+        await asyncio.sleep(0)
+        clock.now_s += 2
+        line = await failing
+        for clock.now_s in (102.0, 110.0, 119.9):
+            found = await uses(tier, "f1", "f1", "f0")
+            assert found[:2] == [line, line]
+            assert isinstance(found[2], bytes)
+            assert tier.children == []
+        assert asked == ["f1", "f0"]
+        clock.now_s = 120.1
+        assert await use(tier, "f1") == line
+        assert asked == ["f1", "f0", "f1"]
+        tier.close()
+
+    forks.play(scene())
+
+
 def test_an_exchanged_adapter_is_refused(
     forks: Forks, folders: dict[str, Path], request_of: Request
 ) -> None:
@@ -228,8 +267,15 @@ def test_an_exchanged_adapter_is_refused(
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_a_parser_that_ends_badly_fails_its_function_once(
-    role: flawed.Role, reason: str, forks: Forks, plan: Plan, request_of: Request
+    role: flawed.Role,
+    reason: str,
+    forks: Forks,
+    plan: Plan,
+    request_of: Request,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(tier_module, "REST", 0.0)
+
     async def scene() -> None:
         tier = AdapterTier(request_of, forks.of(role), GIB)
         before = len(os.listdir("/proc/self/fd"))

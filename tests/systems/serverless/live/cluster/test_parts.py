@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from systems.errors import DeploymentError, SystemsError
-from systems.interface import Deployment, Device, Function, Span, Stage
+from systems.interface import Deployment, Device, Function, Isolation, Span, Stage
 from systems.models import cache_root, ensure_adapters
 from systems.runtime.links.address import ClusterAddress
 from systems.runtime.links.message import Message, decoder, encode
@@ -24,6 +24,7 @@ from systems.serverless.core.artifacts import Artifact, CopyKey
 from systems.serverless.core.cluster_spec import HOST
 from systems.serverless.live.cluster import messages as msg
 from systems.serverless.live.cluster import models
+from systems.serverless.live.cluster.registry import offer_of
 from systems.serverless.live.cluster.remote import RemoteNode
 from systems.serverless.live.messages import Prefilled
 from systems.serverless.live.nodes import DeviceWork, Provisioned
@@ -31,7 +32,7 @@ from systems.serverless.live.plan import make_plan
 from systems.serverless.live.weights.auditing import Audit, Sum
 
 COPY = CopyKey("tiny", "node-0/cpu:0")
-TEMPLATE = (ev.TemplateReady, ev.TemplateDied)
+OF_THE_HOST = (ev.TemplateReady, ev.TemplateDied, ev.AdapterTierResized)
 STARTS = act.StartInstance(3, "f0", "node-0/cpu:0", forked=True)
 SAID = [
     act.StartTemplate("node-0"),
@@ -51,6 +52,7 @@ SAID = [
     ev.ArtifactLoaded(3, Artifact.KERNELS),
     ev.AdapterLoaded(3, "f1"),
     ev.AdapterFailed(3, "f1", "not finite"),
+    ev.AdapterTierResized(5 << 20, "node-0"),
     ev.ArtifactsOffloaded(3),
     ev.BackboneLoaded(COPY, 4),
     ev.BackboneFailed(COPY, 4, "a reason"),
@@ -74,8 +76,8 @@ def carried(message: Message) -> Any:
 
 @pytest.mark.parametrize("item", SAID, ids=lambda item: type(item).__name__)
 def test_it_survives_the_way(item: Any) -> None:
-    # The host of a template event is not sent: the gateway knows the node.
-    expected = replace(item, host=HOST) if isinstance(item, TEMPLATE) else item
+    # The host of such an event is not sent: the gateway knows the node.
+    expected = replace(item, host=HOST) if isinstance(item, OF_THE_HOST) else item
     assert carried(msg.of(item)).core() == expected
 
 
@@ -130,6 +132,7 @@ def test_what_a_node_tells_is_of_its_host_and_on_our_clock() -> None:
     remote.do[act.StartTemplate](act.StartTemplate("node-7"))
     remote.do[act.StartInstance](STARTS)
     hear(remote, msg.TemplateReady())
+    hear(remote, msg.AdapterTierResized(7))
     spans = (
         msg.StageSpan(Stage.WARMING, 1_100, 1_200),
         msg.StageSpan(Stage.LIBRARIES, 1_200, 1_500),
@@ -139,7 +142,11 @@ def test_what_a_node_tells_is_of_its_host_and_on_our_clock() -> None:
     said = {"kind": "prefilled", "batch": 1, "t_ns": 1_900, "start_ns": 1_800, "tokens": []}
     hear(remote, tokens_of(3, said))
 
-    assert posted == [ev.TemplateReady("node-7"), ev.ArtifactLoaded(3, Artifact.LIBRARIES)]
+    assert posted == [
+        ev.TemplateReady("node-7"),
+        ev.AdapterTierResized(7, "node-7"),
+        ev.ArtifactLoaded(3, Artifact.LIBRARIES),
+    ]
     expected = (Span(Stage.WARMING, 100, 200), Span(Stage.LIBRARIES, 200, 500))
     assert remote.provisioned(3) == Provisioned(expected, 200)
     assert tokens == [(3, Prefilled(1, t_ns=900, start_ns=800, tokens=()))]
@@ -278,3 +285,14 @@ def test_what_is_no_cluster_is_refused_in_one_line(text: str) -> None:
 def test_a_head_that_does_not_answer_is_told_before_anything_starts() -> None:
     with pytest.raises(DeploymentError, match="cannot connect to its head"):
         ClusterAddress.parse("127.0.0.1:1").check_reachable()
+
+
+@pytest.mark.parametrize("level", ["function", "tenant", "backbone"])
+def test_a_node_has_the_groups_of_the_gateway(level: Isolation, deployment: Deployment) -> None:
+    """At another level it would not know the group of an instance that it is to start."""
+    functions = tuple(each.model_copy(update={"tenant": "acme"}) for each in deployment.functions)
+    asked = deployment.model_copy(update={"functions": functions, "isolation": level})
+    plan = make_plan(asked, forks=True)
+    offer = carried(offer_of(plan, forks=True))
+    there = make_plan(offer.deployment, forks=True)
+    assert there.cluster.groups == plan.cluster.groups

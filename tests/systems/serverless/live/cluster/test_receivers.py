@@ -54,6 +54,7 @@ OF_AN_AGENT: dict[type[Message], Message] = {
         msg.ArtifactsOffloaded(3),
         msg.AdapterLoaded(3, SPANS, 2, function="f1"),
         msg.AdapterFailed(3, "f1", "not finite"),
+        msg.AdapterTierResized(5),
         msg.InstanceStopped(3),
         msg.ProcessDied(3, "killed"),
         msg.BackboneLoaded(COPY, 1),
