@@ -16,10 +16,12 @@ from .interface import Function, Isolation
 @dataclass(frozen=True, slots=True)
 class Level:
     """An isolation level. ``group_of``: returns the group id of a function. ``promise``: what
-    separates two functions, in one line."""
+    separates two functions, in one line. ``gaps``: what it gives up compared with ``function``, a
+    line each; SECURITY.md has more about them."""
 
     group_of: Callable[[Function], str]
     promise: str
+    gaps: tuple[str, ...] = ()
 
 
 def _by_function(function: Function) -> str:
@@ -35,6 +37,17 @@ def _by_backbone(function: Function) -> str:
     return f"*@{function.backbone}"
 
 
+def _gaps_among(sharers: str) -> tuple[str, ...]:
+    return (
+        f"one process holds the adapters, prompts, keys and values of {sharers}; the engine's"
+        " bookkeeping alone separates them",
+        f"a flaw in the engine or a kernel that one of {sharers} exploits reaches the others",
+        f"a process that ends fails the running requests of {sharers}",
+        f"limits of memory, threads and processor time hold for {sharers} together",
+        f"latency shows one of {sharers} what runs beside it in a batch",
+    )
+
+
 LEVELS: Mapping[Isolation, Level] = {
     "function": Level(
         _by_function,
@@ -44,11 +57,17 @@ LEVELS: Mapping[Isolation, Level] = {
         _by_tenant,
         "an instance serves one tenant's functions over one backbone; processes and sandboxes"
         " separate tenants, the engine alone the functions of one",
+        _gaps_among("a tenant's functions over one backbone"),
     ),
     "backbone": Level(
         _by_backbone,
         "an instance serves all functions over one backbone; the engine alone separates them, and"
         " a confined parser reads their adapters",
+        (
+            *_gaps_among("all functions over one backbone"),
+            "tenants take each other's places: one that calls many functions has the adapters of"
+            " others loaded again",
+        ),
     ),
 }
 """By name, the strictest first."""

@@ -7,7 +7,7 @@ from itertools import cycle
 
 from harness.errors import HarnessError
 from harness.experiment import DeploymentChoice, SystemChoice
-from systems.grouping import groups
+from systems.grouping import LEVELS, groups
 from systems.interface import Deployment, Isolation, ServingSystem
 
 
@@ -51,3 +51,9 @@ def groups_of(
         return None
     found = groups(deployment.functions, deployment.isolation)
     return {id_: tuple(each.id for each in group) for id_, group in found.items()}
+
+
+def level_gaps_of(system: type[ServingSystem], deployment: Deployment) -> tuple[str, ...] | None:
+    """Return what the isolation level gives up compared with ``function``, a line each; None if the
+    system has no levels."""
+    return LEVELS[deployment.isolation].gaps if system.isolation_levels else None

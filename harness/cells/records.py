@@ -18,7 +18,7 @@ from systems.interface import Deployment, SystemTrace
 from . import tables as cell_tables
 from .cell import Prepared, Seen
 from .conditions import RunConditions
-from .isolation import groups_of
+from .isolation import groups_of, level_gaps_of
 from .ttft_check import disagreement
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ class CellRecords:
             deployment=_portable(cell.deployment),
             isolation=cell.deployment.isolation if cell.system.isolation_levels else None,
             groups=groups_of(type(cell.system), cell.deployment),
+            level_gaps=level_gaps_of(type(cell.system), cell.deployment),
             seed=cell.plan.seed,
             repeat=cell.plan.repeat,
             prices=self._sheet(cell).model_dump(include={"name", "date", "sha256"}),

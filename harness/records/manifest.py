@@ -35,6 +35,9 @@ class Manifest(BaseModel):
     groups: Mapping[str, tuple[str, ...]] | None = None
     """The functions of each group, which may share an instance, by the group's id; None as for
     ``isolation``."""
+    level_gaps: tuple[str, ...] | None = None
+    """What the isolation level gives up compared with ``function``, a line each; None as for
+    ``isolation``, and in cells from before this field."""
     seed: int
     repeat: int = 0
     prices: Mapping[str, Any]

@@ -83,6 +83,15 @@ def test_every_level_of_the_interface_has_a_promise_of_one_line() -> None:
         assert "\n" not in level.promise
 
 
+def test_every_level_but_the_strictest_says_what_it_gives_up_in_lines_of_its_own() -> None:
+    assert not LEVELS["function"].gaps
+    lines = [line for level in LEVELS.values() for line in level.gaps]
+    assert len(lines) == len(set(lines))
+    assert all(line.isprintable() for line in lines)
+    assert LEVELS["tenant"].gaps
+    assert len(LEVELS["backbone"].gaps) > len(LEVELS["tenant"].gaps), "it gives up more"
+
+
 @pytest.mark.parametrize("tenant", ["", "a b", "a@b", "*", "a/b"])
 def test_a_tenant_is_named_as_a_function_is(tenant: str) -> None:
     with pytest.raises(ValidationError, match="tenant"):

@@ -19,6 +19,7 @@ from harness.execution.simulated_executor import SimulatedExecutor
 from harness.experiment import Experiment, load
 from harness.records import Cell, Run, new_run, open_run
 from harness.report.table import comparison_table
+from systems.grouping import LEVELS
 
 SYSTEMS = [
     {"name": "serverless-lora"},
@@ -84,6 +85,14 @@ def test_a_manifest_has_the_level_the_tenants_and_the_groups(cells: dict[str, Ce
         owners = {each["id"]: each["tenant"] for each in cell.manifest.deployment["functions"]}
         assert owners == (dict.fromkeys(OWNERS, "t0") if name == "instainfer" else OWNERS)
         assert "isolation" not in cell.manifest.deployment
+
+
+def test_a_manifest_says_what_its_level_gives_up(cells: dict[str, Cell]) -> None:
+    gaps = {name: cell.manifest.level_gaps for name, cell in cells.items()}
+    assert gaps["serverless-lora"] == gaps["instainfer"] == ()
+    assert gaps["by-tenant"] == LEVELS["tenant"].gaps
+    assert gaps["multi-lora"] is None
+    assert all(not cell.manifest.system["isolation_gaps"] for cell in cells.values())
 
 
 def test_every_request_has_its_tenant(cells: dict[str, Cell]) -> None:

@@ -20,8 +20,8 @@ from .messages import ParseAdapter
 from .parsing import OnFailed, Parsing, Start
 
 REST = 9.0
-"""An adapter whose parser failed is parsed again after this many times what that took: so it uses at
-most a tenth of one parser's time, however often it is called."""
+"""An adapter whose parser failed is parsed again after this many times what that took. So it uses
+at most a tenth of one parser's time, however often it is called."""
 _MOST_OF_A_REASON = 500
 
 OnReady = Callable[[int, int], None]
