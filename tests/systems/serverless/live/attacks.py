@@ -17,7 +17,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import msgspec
 
 from systems.runtime import process, zygote
 from systems.runtime.channel import Channel
@@ -25,6 +27,8 @@ from systems.runtime.incoming import MOST_OF_A_MESSAGE, Incoming
 from systems.runtime.messages import Failed, Message
 from systems.runtime.roles import Role
 from systems.runtime.sandbox import confine
+from systems.serverless.live.instance import Instance
+from systems.serverless.live.messages import Configure
 
 PR_SET_PTRACER, PR_SET_PTRACER_ANY = 0x59616D61, ctypes.c_ulong(-1)
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
@@ -84,6 +88,13 @@ def _be_open(victim: dict[str, int]) -> None:
 def _settle_in(victim: dict[str, Any]) -> None:
     """Tighten the sandbox as an instance does once it knows its function."""
     confine.settle_in("cpu", [Path(victim["own"])], BUDGET)
+
+
+def _settle_in_as_told(victim: dict[str, Any]) -> None:
+    """The instance's own code, on the ``Configure`` in ``victim``; it sends nothing."""
+    instance = Instance(cast("Channel", None))
+    instance._configure(msgspec.convert(victim, Configure), [])
+    instance._settle_in()
 
 
 def _read(victim: dict[str, Any]) -> str:
@@ -268,6 +279,7 @@ def _check(result: int) -> None:
 ATTACKS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "be open": _be_open,
     "settle in": _settle_in,
+    "settle in as told": _settle_in_as_told,
     "read": _read,
     "list": _list,
     "write": _write,

@@ -17,6 +17,7 @@ import aiohttp
 import psutil
 import pytest
 
+from systems.interface import Deployment, Isolation
 from systems.runtime import channel as wire
 from systems.runtime import process
 from systems.runtime.channel import Channel
@@ -26,6 +27,8 @@ from systems.runtime.roles import Role
 from systems.runtime.sandbox import confine, landlock
 from systems.runtime.template_messages import Fork, Ready
 from systems.serverless.live import roles
+from systems.serverless.live.adapters import memory_file
+from systems.serverless.live.plan import make_plan
 
 from .attacks import FREE, INSTANCE, SAYS, SECRET, TEMPLATE, Outcome, Try, Up
 from .conftest import Running
@@ -100,6 +103,15 @@ class Sides:
         return attacker.tries(attack, on or victim.about).get("refused") in {"EPERM", "EACCES"}
 
 
+def fork_of(template: Channel, role: Role) -> Attacker:
+    ours, theirs = wire.pair()
+    prints = os.dup(2)
+    template.send(Fork(0, role.name, "cpu"), [theirs.fileno(), prints])
+    os.close(prints)
+    theirs.close()
+    return Attacker(ours)
+
+
 def link_as_a_cache(snapshot: Path, name: str, place: str) -> None:
     """Make ``name`` in a snapshot as in the Hugging Face cache: a link to a file in the folder
     ``place`` of its repository."""
@@ -130,13 +142,7 @@ def sides(
         return Attacker(sock)
 
     def fork(role: Role) -> Attacker:
-        _, channel = request.getfixturevalue("template")
-        ours, theirs = wire.pair()
-        prints = os.dup(2)
-        channel.send(Fork(0, role.name, "cpu"), [theirs.fileno(), prints])
-        os.close(prints)
-        theirs.close()
-        return Attacker(ours)
+        return fork_of(request.getfixturevalue("template")[1], role)
 
     start = spawn if request.param == "new interpreter" else fork
     confined, free = (start(INSTANCE), start(INSTANCE)), (start(FREE), start(FREE))
@@ -222,6 +228,37 @@ def test_the_adapter_of_another_is_neither_read_nor_listed(sides: Sides) -> None
     link = mine / "link"
     link.symlink_to(theirs / "adapter")
     assert sides.refused("read", {"path": str(link)})
+
+
+@sees_less
+@pytest.mark.parametrize("level", ["tenant", "backbone"])
+def test_an_instance_of_several_functions_reads_no_adapter_not_even_those_it_serves(
+    level: Isolation, template: tuple[int, Channel], deployment: Deployment
+) -> None:
+    """It settles in as it is told to at this level. The memory file of an adapter, which only a
+    descriptor gives access to, is that of another tenant."""
+    functions = tuple(each.model_copy(update={"tenant": "acme"}) for each in deployment.functions)
+    shared = deployment.model_copy(update={"functions": functions, "isolation": level})
+    plan = make_plan(shared, forks=True)
+    told = plan.configuration(plan.cluster.group_of("f0").id)
+    fd = memory_file.create(64)
+    memory_file.seal(fd)
+    victims = [("read", {"path": f"/proc/{os.getpid()}/fd/{fd}"})]
+    for function in functions:
+        assert function.adapter is not None
+        victims.append(("list", {"path": str(function.adapter)}))
+        victims.append(("read", {"path": str(function.adapter / "adapter_config.json")}))
+    attacker, free = (fork_of(template[1], role) for role in (INSTANCE, FREE))
+    free.tries("be open")
+    assert all("got" in free.tries(attack, victim) for attack, victim in victims)
+    assert attacker.tries("settle in as told", as_content(told)) == {"got": None}
+    backbone = attacker.tries("list", {"path": told.model_dir})
+    assert "config.json" in backbone["got"], "its backbone it reads"
+    for attack, victim in victims:
+        assert attacker.tries(attack, victim).get("refused") in {"EPERM", "EACCES"}, victim
+    for one in (attacker, free):
+        one.channel.close()
+    os.close(fd)
 
 
 @sees_less
