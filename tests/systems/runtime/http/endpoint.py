@@ -12,6 +12,7 @@ from typing import Any
 
 from aiohttp import ClientSession, web
 
+from systems.access import AccessTokens
 from systems.interface import Deployment
 from systems.runtime.calls import Call, Failure, Tokens
 from systems.runtime.http.api import Api
@@ -57,11 +58,15 @@ class Endpoint:
         assert server is not None
         return len(server.connections)
 
-    async def ask(self, path: str = "completions", **fields: Any) -> tuple[int, Any]:
+    async def ask(
+        self, path: str = "completions", token: str | None = None, **fields: Any
+    ) -> tuple[int, Any]:
         """Send one request; return status and content of the response, which is not streamed."""
         wanted: dict[str, Any] = {"prompt": [5, 6, 7]} if path == "completions" else {}
         async with self.session.post(
-            f"/v1/{path}", json={"model": "f0", **wanted, **fields}
+            f"/v1/{path}",
+            json={"model": "f0", **wanted, **fields},
+            headers={} if token is None else {"Authorization": f"Bearer {token}"},
         ) as response:
             return response.status, await response.json()
 
@@ -75,13 +80,14 @@ async def endpoint(
     deployment: Deployment,
     answers: tuple[Tokens | Failure, ...] = ANSWER,
     texts: Mapping[str, Any] | None = None,
+    tokens: AccessTokens | None = None,
 ) -> AsyncIterator[Endpoint]:
-    """``texts`` by backbone; None: those of the deployment."""
+    """``texts`` by backbone; None: those of the deployment. ``tokens``: None: callers need none."""
     functions = {function.id: function for function in deployment.functions}
     backend = Backend(SimpleNamespace(deployment=deployment, functions=functions), answers)
     found = texts if texts is not None else _texts(deployment.backbones)
     runner = PatientRunner(
-        Api(backend, found).application(),
+        Api(backend, found, tokens).application(),
         access_log=None,
         handler_cancellation=True,
         shutdown_timeout=0.1,
