@@ -57,6 +57,8 @@ async def two(stage: Stage) -> tuple[Puppet, Puppet, Any]:
     mine.prefills(finished="stop")
     await stage.all_heard()
     assert said(call) == [Tokens((7,), "stop")]
+    used = [puppet.asked("request")[0]["request"]["adapter"] for puppet in (mine, theirs)]
+    assert used == ["f0", "f2"], "the function decides, not the caller"
     return mine, theirs, victim
 
 
