@@ -94,7 +94,7 @@ class AdapterManager:
         if len(instance.places) >= group.places or not instance.places_settled:
             return
         wanted = self._policies.preloading.adapter(instance, self._state, now)
-        if wanted is not None:
+        if wanted is not None and wanted not in self._state.failing:
             self._place(instance, wanted, now)
 
     def loaded(self, event: ev.AdapterLoaded, now: int) -> Instance | None:
@@ -103,6 +103,7 @@ class AdapterManager:
         if instance is not None:
             place = instance.places[event.function]
             place.loaded = True
+            self._state.failing.discard(event.function)
             learnt = self._state.estimates(instance.group.id)
             learnt.loaded(Artifact.ADAPTER, now - place.asked_ns)
         return instance
@@ -112,6 +113,7 @@ class AdapterManager:
         instance = self._asked(event)
         if instance is not None:
             del instance.places[event.function]
+            self._state.failing.add(event.function)
         return instance
 
     def _asked(self, event: ev.AdapterLoaded | ev.AdapterFailed) -> Instance | None:

@@ -364,6 +364,7 @@ class Controller:
             self._request_adapters(instance.group, now)
         else:
             self._nobody_waits(instance.group.id, now)
+        self._preload_adapter(instance, now)
 
     def _tier_resized(self, event: ev.AdapterTierResized, now: int) -> None:  # noqa: ARG002
         self._provisioning.hold_tier(event.host, event.nbytes)

@@ -263,6 +263,8 @@ class State:
         self.of_group: dict[str, dict[int, Instance]] = {}
         self.requests: dict[int, Request] = {}
         self.queues: dict[str, WaitingRequests] = {}
+        self.failing: set[str] = set()
+        """Functions whose adapters could not be loaded the last time; they are not preloaded."""
         self.blocked_on: dict[str, str] = {}
         """By group that waits for memory: the device that it waits for."""
         self._estimates: dict[str, Estimates] = {}

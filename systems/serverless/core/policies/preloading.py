@@ -89,7 +89,11 @@ class ByDensity(Preloading):
         """Return the function of the greatest density that is called at all and not in place:
         loading delays and places are equal within a group, so the rate decides."""
         functions = state.cluster.functions
-        missing = (f for f in instance.group.functions if not instance.can_run(functions[f]))
+        missing = (
+            f
+            for f in instance.group.functions
+            if f not in state.failing and not instance.can_run(functions[f])
+        )
         rates = {f: state.rate_of(f).per_second(now_ns) for f in missing}
         best = max(rates, key=lambda function: rates[function], default=None)
         return best if best is not None and rates[best] > 0 else None

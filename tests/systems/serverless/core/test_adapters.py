@@ -271,3 +271,22 @@ def test_the_host_tier_of_adapters_is_host_memory_until_its_host_leaves() -> Non
     assert on_host() - before == 45
     machine.host_leaves(first)
     assert on_host() - before == 5
+
+
+def test_an_adapter_that_always_fails_does_not_keep_others_from_being_preloaded() -> None:
+    """It was called most, so it was the next to be preloaded after every failure, and the last."""
+    machine = up("f0", places=4, policies=SHARING)
+    (instance,) = machine.processes
+    for function in ("f2", "f1", "f1", "f1"):
+        machine.controller.state.rate_of(function).observe(machine.now)
+    bad = machine.arrive("f1")
+    machine.adapter_fails(instance, "f1")
+    assert machine.answers[bad] == "failed"
+    assert machine.loading() == [(instance, "f2")]
+    machine.loads_adapter(instance, "f2")
+    assert machine.loading() == []
+    again = machine.arrive("f1")
+    machine.loads_adapter(instance, "f1")
+    machine.settle()
+    assert machine.answers[again] == "ok"
+    assert held(machine) == {"f0", "f1", "f2"}
