@@ -6,6 +6,7 @@ import ast
 import re
 from pathlib import Path
 
+from systems.grouping import LEVELS
 from systems.runtime.sandbox import confine
 
 ROOT = Path(__file__).parents[2]
@@ -28,3 +29,9 @@ def test_every_claim_has_its_attack_and_every_measure_its_claim() -> None:
     measures = " ".join(measure for _, *between, _ in rows for measure in between)
     for name in confine.names("cpu"):
         assert name in measures, f"no claim rests on {name!r}"
+
+
+def test_it_says_of_each_level_what_the_manifest_says() -> None:
+    for name, level in LEVELS.items():
+        told = re.findall(rf"^\| `{name}` \| ([^|]+) \|$", PAGE, re.MULTILINE)
+        assert tuple(told) == level.gaps
