@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from systems.interface import Endpoint, SystemTrace
@@ -19,12 +19,14 @@ class NotTestableError(Exception):
 @dataclass(frozen=True)
 class Subject:
     """A running system. ``functions``: the deployed ones. ``system_trace``: returns its trace.
-    ``batch``: maximum batch size of a function."""
+    ``batch``: maximum batch size of a function. ``groups``: the functions that may share instances,
+    by group; None if the system has no isolation levels."""
 
     endpoint: Endpoint
     functions: Sequence[str]
     batch: int
     system_trace: Callable[[], SystemTrace]
+    groups: Mapping[str, Sequence[str]] | None = None
 
 
 Check = Callable[[Subject], None]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+
+from systems.interface import RequestTrace
 
 from .check import NotTestableError, Subject, check, require
 from .talk import complete
@@ -36,3 +39,33 @@ def unmoved_by_neighbours(subject: Subject) -> None:
             for each in load:
                 each.result()
             require(beside == alone, "a greedy response changed while neighbours were busy")
+
+
+@check("serves only functions of one group by an instance")
+def shares_within_groups_only(subject: Subject) -> None:
+    """Send a request to every function: by the system trace, functions of two groups of the
+    isolation level have no instance in common. At ``function`` level, a group is one function."""
+    groups = subject.groups
+    if groups is None:
+        raise NotTestableError("the system has no isolation levels")
+    if len(groups) < 2:
+        raise NotTestableError("all functions are of one group")
+    for function in subject.functions:
+        complete(subject.endpoint, function, 1)
+    group_of = {function: group for group, members in groups.items() for function in members}
+    served = _groups_by_instance(subject.system_trace().requests, group_of)
+    if not served:
+        raise NotTestableError("the system reports no instances")
+    for instance, found in served.items():
+        names = " and ".join(sorted(found))
+        require(len(found) == 1, f"instance {instance} served functions of {names}")
+
+
+def _groups_by_instance(
+    requests: tuple[RequestTrace, ...], group_of: Mapping[str, str]
+) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for request in requests:
+        if request.instance_id is not None and request.function_id in group_of:
+            found.setdefault(request.instance_id, set()).add(group_of[request.function_id])
+    return found

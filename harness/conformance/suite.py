@@ -13,6 +13,7 @@ import psutil
 
 from systems.interface import Deployment, Endpoint, ServingSystem
 
+from ..cells.isolation import groups_of
 from ..replay.target import Target
 from .check import CHECKS, Check, NotConformingError, NotTestableError, Subject
 
@@ -45,6 +46,7 @@ def examine(system: ServingSystem, deployment: Deployment) -> Iterator[Result]:
             functions=[function.id for function in deployment.functions],
             batch=deployment.limits.max_batch_size,
             system_trace=system.system_trace,
+            groups=groups_of(type(system), deployment),
         )
         for name, check in CHECKS.items():
             yield _run(name, check, subject)

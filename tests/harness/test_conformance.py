@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,31 @@ def test_spans_that_do_not_add_up_are_found(
     subject = Subject(Endpoint(server.base_url, ("ref",)), ["ref"], 2, _told(*stages))
     with pytest.raises(NotConformingError, match=words):
         CHECKS["reports spans that add up"](subject)
+
+
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [
+        ({"acme@b": ["ref"], "other@b": ["ref.gap-5"]}, "instance 1 served functions of acme@b"),
+        ({"*@b": ["ref", "ref.gap-5"], "f2": ["f2"]}, ""),
+    ],
+)
+def test_an_instance_that_serves_two_groups_is_found(
+    server: ReferenceServer, groups: dict[str, list[str]], words: str
+) -> None:
+    models = ("ref", "ref.gap-5")
+    traces = tuple(
+        RequestTrace(str(number), model, number, instance_id=instance)
+        for number, (model, instance) in enumerate(
+            [("ref", "0"), ("ref", "1"), ("ref.gap-5", "1"), ("of no group", "1")]
+        )
+    )
+    subject = Subject(
+        Endpoint(server.base_url, models), models, 2, lambda: SystemTrace(traces), groups
+    )
+    check = CHECKS["serves only functions of one group by an instance"]
+    with pytest.raises(NotConformingError, match=words) if words else nullcontext():
+        check(subject)
 
 
 def test_a_command_is_filled_in_started_and_stopped() -> None:
