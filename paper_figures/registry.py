@@ -1,6 +1,7 @@
 """Figures by name. A figure of a run is a module with ``draw_figure(run)``, which yields drawings;
-one of a sweep is a module with ``PANELS`` (and ``MORE`` for the caption). Each has a line here.
-sources.toml lists the reference records of each figure."""
+one of several runs side by side has ``draw_runs(runs)``; one of a sweep is a module with ``PANELS``
+(and ``MORE`` for the caption). Each has a line here. sources.toml lists the reference records of
+each figure."""
 
 from __future__ import annotations
 
@@ -36,6 +37,9 @@ _FIGURES = {
     "ablation": "paper_figures.ablation",
     "cost-against-ttft": "paper_figures.cost_against_ttft",
 }
+_SIDE_BY_SIDE = {
+    "price-of-isolation": "paper_figures.price_of_isolation",
+}
 _SWEEPS = {
     "throughput": "paper_figures.throughput",
     "strong-scaling": "paper_figures.strong_scaling",
@@ -57,7 +61,7 @@ class Drawn:
 
 def figure_names() -> list[str]:
     """List the figures of runs."""
-    return list(_FIGURES)
+    return [*_FIGURES, *_SIDE_BY_SIDE]
 
 
 def sweep_names() -> list[str]:
@@ -88,50 +92,89 @@ def names_for(record: Record) -> list[str]:
     return found
 
 
-def drawings(name: str, record: Record) -> Iterable[Drawing]:
-    """Yield the drawings of a figure. Raises ``HarnessError`` if the name is unknown, and
-    ``NothingToDrawError`` if the record lacks the data."""
+def drawings(name: str, record: Record, *beside: Record) -> Iterable[Drawing]:
+    """Yield the drawings of a figure. ``beside``: further runs, for a figure that draws runs side
+    by side. Raises ``HarnessError`` if the name is unknown, and ``NothingToDrawError`` if the
+    records lack the data."""
     from harness.records import Run
 
     from . import sweep_panels
 
     module = _module(name)
-    of_run = isinstance(record, Run)
-    if of_run != (name in _FIGURES):
-        raise NothingToDrawError(f"{record.id} is a {'run' if of_run else 'sweep'}")
+    for each in (record, *beside):
+        _check_kind(name, each)
     if isinstance(record, Run):
-        if not record.cells():
-            raise NothingToDrawError(f"run {record.id}: no finished cell")
-        found: Iterable[Drawing] = module.draw_figure(record)
+        several = name in _SIDE_BY_SIDE
+        found: Iterable[Drawing] = (
+            module.draw_runs((record, *beside)) if several else module.draw_figure(record)
+        )
         return found
     more = getattr(module, "MORE", "bands: 95 %")
     return [sweep_panels.draw(name, record, module.PANELS, more)]
 
 
-def draw(name: str, record: Record, folder: Path) -> list[Path]:
+def _check_kind(name: str, record: Record) -> None:
+    from harness.records import Run
+
+    of_run = isinstance(record, Run)
+    if of_run != (name not in _SWEEPS):
+        raise NothingToDrawError(f"{record.id} is a {'run' if of_run else 'sweep'}")
+    if isinstance(record, Run) and not record.cells():
+        raise NothingToDrawError(f"run {record.id}: no finished cell")
+
+
+def draw(name: str, record: Record, folder: Path, *beside: Record) -> list[Path]:
     """Draw a figure into ``folder`` as PNG, PDF and SVG, with a CSV of its data; return the PNGs.
     Raises as :func:`drawings` does."""
-    return [drawing.save(folder) for drawing in drawings(name, record)]
+    return [drawing.save(folder) for drawing in drawings(name, record, *beside)]
 
 
-def draw_each(names: Sequence[str], record: Record, folder: Path) -> Drawn:
-    """Draw the figures for which the record has data. Raises ``HarnessError`` if a name is unknown,
-    before drawing."""
+def draw_each(names: Sequence[str], record: Record, folder: Path, *beside: Record) -> Drawn:
+    """Draw the figures for which the records have data. Raises ``HarnessError`` if a name is
+    unknown, before drawing."""
     for name in names:
         _module(name)
     paths: list[Path] = []
     skipped: list[str] = []
     for name in names:
         try:
-            paths += draw(name, record, folder)
+            paths += draw(name, record, folder, *beside)
         except NothingToDrawError as reason:
             skipped.append(f"{name}: {reason}")
     return Drawn(paths, skipped)
 
 
+def draw_records(names: Sequence[str], records: Sequence[Record], folder: Path) -> Drawn:
+    """Draw the figures, or without names those of each record: from each record into a folder of
+    its own if there are several, and those that draw runs side by side from all runs at once."""
+    if len(records) == 1:
+        return draw_each(names or names_for(records[0]), records[0], folder)
+    drawn = []
+    for record in records:
+        own = [name for name in names or names_for(record) if name not in _SIDE_BY_SIDE]
+        drawn.append(draw_each(own, record, folder / record.id))
+    drawn.append(_drawn_side_by_side(names, records, folder))
+    return Drawn(
+        [path for each in drawn for path in each.paths],
+        [line for each in drawn for line in each.skipped],
+    )
+
+
+def _drawn_side_by_side(names: Sequence[str], records: Sequence[Record], folder: Path) -> Drawn:
+    from harness.records import Run
+
+    shared = [name for name in names or _SIDE_BY_SIDE if name in _SIDE_BY_SIDE]
+    runs = [record for record in records if names or isinstance(record, Run)]
+    return draw_each(shared, runs[0], folder, *runs[1:]) if runs else Drawn([])
+
+
 def draw_reference(name: str, reference: Path, folder: Path) -> list[Path]:
-    """Draw a figure from each record under ``reference`` that sources.toml lists for it."""
+    """Draw a figure from each record under ``reference`` that sources.toml lists for it, or from
+    all of them side by side."""
     _module(name)
+    if name in _SIDE_BY_SIDE:
+        first, *others = (open_record(reference / source) for source in sources()[name])
+        return draw(name, first, folder, *others)
     paths = []
     for index, source in enumerate(sources()[name]):
         for drawing in drawings(name, open_record(reference / source)):
@@ -151,7 +194,7 @@ def _joined(name: str, record: str) -> str:
 
 
 def _module(name: str) -> Any:
-    known = _FIGURES | _SWEEPS
+    known = _FIGURES | _SIDE_BY_SIDE | _SWEEPS
     if name not in known:
         raise HarnessError(f"figure {name!r} is unknown; known: {', '.join(known)}")
     return importlib.import_module(known[name])

@@ -72,15 +72,15 @@ def in_order(systems: Iterable[str]) -> list[str]:
     return sorted(set(systems), key=lambda s: (known.index(s) if s in known else 99, s))
 
 
-def legend(figure: Any, columns: int | None = None) -> None:
-    """Draw one legend above the panels, with every label once."""
+def legend(figure: Any, columns: int | None = None, title: str | None = None) -> None:
+    """Draw one legend above the panels, with every label once, and above it the figure's title."""
     found: dict[str, Any] = {}
     for axis in figure.axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
     figure.legend(
         found.values(), found, ncols=columns or max(len(found), 1), frameon=False,
-        loc="outside upper center",
+        loc="outside upper center", title=title,
     )  # fmt: skip
 
 

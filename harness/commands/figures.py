@@ -44,17 +44,9 @@ def figures(
 
 
 def _from_records(names: list[str] | None, records: list[str], out: Path) -> Drawn:
-    from paper_figures import Drawn, draw_each, names_for, open_record
+    from paper_figures import draw_records, open_record
 
-    opened = [open_record(name) for name in records]
-    found = [
-        draw_each(names or names_for(record), record, out / record.id if len(opened) > 1 else out)
-        for record in opened
-    ]
-    return Drawn(
-        [path for each in found for path in each.paths],
-        [line for each in found for line in each.skipped],
-    )
+    return draw_records(names or (), [open_record(name) for name in records], out)
 
 
 def _from_reference(names: list[str] | None, out: Path) -> Drawn:

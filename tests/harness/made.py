@@ -143,8 +143,12 @@ def made_run(root: Path, systems: tuple[str, ...] = ("serverless-lora", "serverl
     return run
 
 
-def made_cell(run: Run, system: str, content: Mapping[str, pa.Table] | None = None) -> Cell:
-    """Write a cell with the tables ``content``; default: ``tables()``."""
+def made_cell(
+    run: Run, label: str, content: Mapping[str, pa.Table] | None = None, **more: Any
+) -> Cell:
+    """Write a cell with the tables ``content``, default ``tables()``. ``more`` replaces values of
+    its manifest."""
     content = content or tables()
-    path = run.path / system / "time-breakdown" / "0"
-    return write_cell(path, manifest(run, system), content, metrics.summary(content, END / 1e9))
+    path = run.path / label / "time-breakdown" / "0"
+    about = manifest(run, label).model_copy(update=more)
+    return write_cell(path, about, content, metrics.summary(content, END / 1e9))

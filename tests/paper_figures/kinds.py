@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -51,4 +52,15 @@ def simulated(root: Path) -> Run:
     experiment = load("main", {"mode": "simulated", "workloads": [workload]})
     run = new_run(experiment.model_dump(mode="json"), root)
     Runner(experiment, run, Progress()).execute(1)
+    return run
+
+
+def levels(root: Path, **more: Any) -> Run:
+    """Make a run of a system with its two functions as two tenants and as one, and of a system
+    without isolation levels. ``more``: content of all manifests."""
+    run = new_run({"name": "levels"}, root)
+    for label, groups in (("apart", {"A": ("A",), "B": ("B",)}), ("together", {"*": ("A", "B")})):
+        system = {"name": "serverless-lora", "label": label}
+        made_cell(run, label, **{"system": system, "groups": groups, **more})
+    made_cell(run, "multi-lora", **more)
     return run

@@ -16,12 +16,12 @@ from paper_figures import NothingToDrawError, figure_names, open_record, sweep_n
 from paper_figures.registry import drawings, sources
 from tests.harness.made import made_run
 
-from .kinds import beside, endpoint, one, simulated, unanswered
+from .kinds import beside, endpoint, levels, one, simulated, unanswered
 from .seen import cut_off, empty, words
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
-LONE = {"ablation"}
-"""Figures that cannot be drawn from a run without ablations."""
+LONE = {"ablation", "price-of-isolation"}
+"""Figures that cannot be drawn from a run without ablations or isolation levels."""
 INSIDE = {"time-breakdown", "memory-over-time"}
 BILLED = {"cost-by-pattern", "cost-of-serving", "cost-against-ttft"}
 TIMED = {"ttft-by-pattern", "ttft-distribution", "tpot-and-e2e"}
@@ -38,6 +38,7 @@ MADE: dict[str, tuple[Callable[[Path], Run], set[str]]] = {
     "an endpoint beside others": (beside, LONE),
     "an endpoint that never answers": (unanswered, LONE | INSIDE | BILLED | TIMED),
     "main, simulated": (simulated, LONE | {"time-breakdown"}),
+    "isolation levels": (levels, {"ablation"}),
     "no cell": (_nothing, set(figure_names())),
 }
 """Kinds of run, and the figures that cannot be drawn from each."""

@@ -33,7 +33,7 @@ from paper_figures.sweep import open_sweep
 from paper_figures.ttft_distribution import _curve
 from tests.harness.made import MS, made_cell, made_run, tables
 
-from .kinds import beside, unanswered
+from .kinds import beside, levels, unanswered
 from .seen import words
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
@@ -41,7 +41,8 @@ REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 
 @pytest.mark.parametrize("name", figure_names())
 def test_the_same_records_give_the_same_bytes(name: str, tmp_path: Path) -> None:
-    run = made_run(tmp_path / "runs", ("serverless-lora", "serverless-lora-no-sharing"))
+    run = levels(tmp_path / "runs")
+    made_cell(run, "serverless-lora-no-sharing")
     first, second = (draw(name, run, tmp_path / folder) for folder in ("a", "b"))
     assert len(first) == 1
     for one, two in zip(first, second, strict=True):
