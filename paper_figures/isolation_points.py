@@ -24,9 +24,9 @@ CHECKED = ["at", "sent"]
 
 def points(runs: Sequence[Run], wanted: Sequence[str]) -> pd.DataFrame:
     """Return one row per load, mode, system, number of tenants and metric of ``wanted``, for loads
-    at which a system has two numbers of tenants. ``tenants``: the number of groups in the manifest;
-    missing for systems without isolation levels. Raises ``NothingToDrawError`` if there is no such
-    load, or if two runs of a load cannot stand side by side."""
+    at which a system has two numbers of tenants. ``tenants``: the number of groups in the manifest
+    (a tenant has one over each backbone); missing for systems without isolation levels. Raises
+    ``NothingToDrawError`` if there is no such load, or if two runs cannot stand side by side."""
     rows = pd.DataFrame([row for at, run in enumerate(runs) for row in _of_run(at, run, wanted)])
     told = ", ".join(run.id for run in runs)
     counts = rows.groupby([*LOAD, *SERIES])["tenants"].transform("nunique")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import LogFormatter
 
 from . import style
 from .conditions import prices
@@ -54,8 +55,9 @@ def _draw(name: str, cells: Sequence[Cell], rows: pd.DataFrame) -> style.Drawing
     counts = sorted(set(rows["tenants"].dropna()), reverse=True)
     axes[0, 0].set_xticks(_places(counts), [f"{count:g}" for count in counts])
     axes[0, 0].set_xlim(*_reach(counts))
+    several = len(cells[0].manifest.deployment["backbones"]) > 1
     for axis in axes[1]:
-        axis.set_xlabel("tenants")
+        axis.set_xlabel("tenants × backbones" if several else "tenants")
     style.legend(figure, columns=4, title=TITLE)
     figure.supxlabel(_caption(cells, rows), fontsize=6)
     return style.Drawing(name, figure, rows.drop(columns=CHECKED))
@@ -72,6 +74,8 @@ def _panel(axis: Any, panel: Panel, rows: pd.DataFrame) -> None:
             _series(axis, system, str(mode), mine, panel.scale)
     if panel.log_y:
         axis.set_yscale("log")
+        axis.yaxis.set_major_formatter(LogFormatter())
+        axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
     else:
         axis.set_ylim(bottom=0)
 

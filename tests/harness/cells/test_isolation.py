@@ -9,7 +9,7 @@ import pytest
 from harness.cells.deployments import simulated_deployment
 from harness.cells.isolation import groups_of, isolation_of, tenants_of
 from harness.errors import HarnessError
-from harness.experiment import DeploymentChoice, SystemChoice
+from harness.experiment import DeploymentChoice, SystemChoice, load
 from systems.errors import DeploymentError
 from systems.interface import Deployment, Device, Function
 from systems.registry import _SHIPPED, system_class
@@ -97,3 +97,19 @@ def test_a_deployment_has_its_level_its_tenants_and_so_its_groups() -> None:
         "b@llama2-13b": ("f3",),
     }
     assert groups_of(system_class("multi-lora"), made) is None
+
+
+@pytest.mark.parametrize("name", ["isolation", "isolation-h100"])
+@pytest.mark.parametrize("mode", ["live", "simulated"])
+def test_the_price_of_isolation_is_taken_at_8_4_2_and_1_tenants(name: str, mode: str) -> None:
+    experiment = load(name, {"mode": mode})
+    functions = [f"f{index}" for index in range(8)]
+    found = [
+        groups_of(
+            system_class(system.name),
+            simulated_deployment(experiment.deployment, system, functions, "cpu"),
+        )
+        for system in experiment.systems
+    ]
+    assert [len(groups) for groups in found if groups is not None] == [8, 4, 2, 1]
+    assert experiment.workloads == load(name).workloads, "so that both can stand side by side"
