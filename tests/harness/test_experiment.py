@@ -125,11 +125,11 @@ def test_a_system_is_chosen_several_times_under_labels_which_name_its_cells() ->
 
 
 def test_an_experiment_of_a_run_from_before_labels_is_resumed() -> None:
-    content = load("quickstart").model_dump(mode="json")
+    content = load("main").model_dump(mode="json")
     for system in content["systems"]:
         del system["label"], system["isolation"], system["tenants"]
     del content["deployment"]["isolation"], content["deployment"]["tenants"]
-    assert Experiment.model_validate(content) == load("quickstart")
+    assert Experiment.model_validate(content) == load("main")
 
 
 @pytest.mark.parametrize(
