@@ -58,6 +58,10 @@ class Options(BaseModel):
     template_at_deployment: bool = False
     """Start the template before the endpoint is ready, as a provider would keep one warm; its
     memory counts from then on. Otherwise the first fork starts it."""
+    adapters_at_deployment: bool = False
+    """Shared groups: parse adapters from deployment on, in the order of the functions, as many as
+    fit ``adapter_tier_gib``; also start the template, from which parsers are forked. The endpoint
+    does not wait for them. Otherwise an adapter is parsed when its function is first called."""
     prewarmed: NonNegativeInt = 0
     """GPU only: size of the warm pool of each resident shared backbone. Its prewarmed processes are
     forked from the template, hold context, kernels and graphs, and become instances of functions
@@ -105,6 +109,10 @@ class Options(BaseModel):
     template_bytes: NonNegativeInt = 400 << 20
     """Reserved once for the template: its proportional memory with eight forks, including their
     share of it."""
+
+    @property
+    def adapter_tier_bytes(self) -> int:
+        return round(self.adapter_tier_gib * 2**30)
 
     def piece_tokens(self, device: str) -> int | None:
         """Return ``prompt_piece_tokens`` for a kind of device; None: whole prompts."""

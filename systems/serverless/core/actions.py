@@ -49,6 +49,15 @@ class OffloadArtifacts:
 
 
 @dataclass(frozen=True, slots=True)
+class PrepareAdapter:
+    """Parse the adapter of ``function``, of a group that shares instances, into the adapter tier of
+    ``host`` before an instance needs it. No event follows; a failure shows when it is loaded."""
+
+    host: str
+    function: str
+
+
+@dataclass(frozen=True, slots=True)
 class LoadAdapter:
     """Load the adapter of ``function`` into a free place of an instance that serves a group."""
 
@@ -123,6 +132,7 @@ Action = (
     | StopInstance
     | LoadArtifact
     | OffloadArtifacts
+    | PrepareAdapter
     | LoadAdapter
     | DropAdapter
     | LoadBackbone

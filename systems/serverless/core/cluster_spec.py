@@ -132,6 +132,9 @@ class Settings:
     """Host memory of the template, unless host memory stands in for the device."""
     template_at_deployment: bool = False
     """Whether each host starts its template before the first request, not because of it."""
+    adapters_at_deployment_bytes: int = 0
+    """Each host parses as many adapters of shared groups before the first request as fit these
+    bytes."""
     release_grace_ns: int = 30_000_000_000
     """How long an instance may take to release a request that was cancelled or timed out."""
     start_attempts: int = 2

@@ -11,6 +11,7 @@ from typing import Any
 
 from . import actions as act
 from . import events as ev
+from .adapter_preparation import AdapterPreparation
 from .adapters import AdapterManager
 from .artifacts import Artifact, CopyKey, Places, Release
 from .cluster_spec import ClusterSpec, GroupSpec
@@ -50,7 +51,8 @@ class Controller:
         self.policies = policies = policy_set.make()
         self.state = State(cluster, watch_memory, policy_set.new_rate, Notices(policies), explain)
         self._out: list[act.Action] = []
-        self._provisioning = Provisioning(self.state, policies, self._out)
+        self._preparation = AdapterPreparation(self.state, self._out)
+        self._provisioning = Provisioning(self.state, policies, self._preparation, self._out)
         self._keeping = KeepAliveManager(self.state, policies, self._provisioning, self._out)
         self._adapters = AdapterManager(self.state, policies, self._out)
         self._batches = 0
@@ -187,6 +189,7 @@ class Controller:
     def _request_adapters(self, group: GroupSpec, now: int) -> None:
         if group.places:
             self._adapters.request(group.id, now)
+            self._preparation.for_waiting(group)
 
     def _scale(self, group: str, now: int) -> None:
         if self.policies.scaling.wants_another(group, self.state, now):
@@ -251,7 +254,12 @@ class Controller:
 
     def _deployed(self, event: ev.Deployed, now: int) -> None:  # noqa: ARG002
         for host in self.state.hosts:
-            self._provisioning.template_early(host)
+            self._before_requests(host)
+
+    def _before_requests(self, host: str) -> None:
+        """Start on ``host`` what settings ask for before the first request."""
+        self._provisioning.template_early(host)
+        self._preparation.at_deployment(host)
 
     def _instances_on(self, host: str) -> list[Instance]:
         """Return the instances on ``host`` in the order in which they were started."""
@@ -262,7 +270,7 @@ class Controller:
         """Add the devices. Requests that wait for memory or for a device may now run on them."""
         self.state.add_devices(event.devices)
         for host in {device.host: None for device in event.devices}:
-            self._provisioning.template_early(host)
+            self._before_requests(host)
         for group in list(self.state.blocked_on):
             self.state.unblock(group)
         for group in [name for name, queue in self.state.queues.items() if queue]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from systems.interface import MemoryOwner
 
 from . import actions as act
+from .adapter_preparation import AdapterPreparation
 from .artifacts import AWAKE, DORMANT, GONE, PRECEDENCE, Artifact, CopyKey, Residency
 from .memory import Holding
 from .policies import Policies
@@ -32,9 +33,16 @@ def _tier(host_id: str) -> Holding:
 class Provisioning:
     """Starts, loads, resizes, offloads and stops instances; appends the actions to ``out``."""
 
-    def __init__(self, state: State, policies: Policies, out: list[act.Action]) -> None:
+    def __init__(
+        self,
+        state: State,
+        policies: Policies,
+        preparation: AdapterPreparation,
+        out: list[act.Action],
+    ) -> None:
         self._state = state
         self._policies = policies
+        self._preparation = preparation
         self._out = out
         self._next_instance = 0
         self._loads = 0
@@ -142,6 +150,7 @@ class Provisioning:
         copy.users.add(instance.id)
         self._state.leave_rest(instance)
         instance.goal = goal
+        instance.prepared.clear()
         instance.phase = Phase.STARTING
         if instance.id not in self._state.instances:
             self._next_instance += 1
@@ -224,6 +233,7 @@ class Provisioning:
         """Request the next artifact that ``instance`` lacks. Return True if its goal is reached."""
         if instance.phase is not Phase.STARTING or not self._process_asked(instance):
             return False
+        self._preparation.for_waiting(instance.group)
         copy = self._state.copies[instance.copy]
         ready = (
             self._state.cluster.settings.eager_backbone or Artifact.LIBRARIES in instance.in_place

@@ -81,6 +81,8 @@ class Instance:
     """The factor by which its prefill was expected to be slowed down when it began."""
     places: dict[str, Place] = field(default_factory=dict)
     """By function: the adapters in its places; empty if its group has none."""
+    prepared: set[str] = field(default_factory=set)
+    """The functions whose adapters were prepared for its present start."""
     places_timer: bool = False
     idle_since_ns: int = 0
     timer_set: bool = False

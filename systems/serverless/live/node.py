@@ -92,7 +92,7 @@ class Node:
         self.adapters = AdapterTier(
             self._parse_request,
             partial(self._processes.begin, roles.PARSER),
-            round(plan.options.adapter_tier_gib * 2**30),
+            plan.options.adapter_tier_bytes,
             self._tier_resized,
         )
         self.threads: int | None = None
@@ -109,6 +109,7 @@ class Node:
             act.StopInstance: self._stop_instance,
             act.LoadArtifact: self._load_artifact,
             act.OffloadArtifacts: self._offload_artifacts,
+            act.PrepareAdapter: lambda action: self.adapters.prepare(action.function),
             act.LoadAdapter: self._load_adapter,
             act.DropAdapter: self._drop_adapter,
             act.LoadBackbone: self._shared.load,

@@ -56,6 +56,7 @@ class Platform(PlatformBase):
             act.StopInstance: lambda action: self._on_instance(action),
             act.LoadArtifact: lambda action: self._on_instance(action),
             act.OffloadArtifacts: lambda action: self._on_instance(action),
+            act.PrepareAdapter: lambda action: self._on_host(action.host, action),
             act.LoadAdapter: lambda action: self._on_instance(action),
             act.DropAdapter: lambda action: self._on_instance(action),
             act.LoadBackbone: lambda action: self._on_device(action.copy.device, action),

@@ -3,7 +3,7 @@ into the places of instances. Does what ``live/adapters/tier.py`` and instances 
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 
@@ -24,31 +24,46 @@ class AdapterTier:
         self._cores, self._limit_bytes = cores, limit_bytes
         self._held: OrderedDict[str, int] = OrderedDict()
         self._waiting: dict[str, list[Then]] = {}
-        self._queued: deque[tuple[str, LatencyModel]] = deque()
-        self._parsers = 0
+        self._wanted: dict[str, LatencyModel] = {}
+        self._ahead: dict[str, LatencyModel] = {}
+        self._parsing: set[str] = set()
 
     def get(self, function: str, latency: LatencyModel, then: Then) -> None:
         """Call ``then`` at once if the adapter is held, else when it is parsed."""
         if function in self._held:
             self._held.move_to_end(function)
             then()
-        elif function in self._waiting:
-            self._waiting[function].append(then)
         else:
-            self._waiting[function] = [then]
-            self._queued.append((function, latency))
+            self._waiting.setdefault(function, []).append(then)
+            self._want(function, latency)
+
+    def prepare(self, function: str, latency: LatencyModel) -> None:
+        """Parse the adapter unless it is held, after those that are used or prepared again."""
+        if function in self._held:
+            self._held.move_to_end(function)
+        elif function in self._ahead:
+            self._want(function, latency)
+        elif function not in self._parsing and function not in self._wanted:
+            self._ahead[function] = latency
+            self._start_parsers()
+
+    def _want(self, function: str, latency: LatencyModel) -> None:
+        self._ahead.pop(function, None)
+        if function not in self._parsing:
+            self._wanted[function] = latency
             self._start_parsers()
 
     def _start_parsers(self) -> None:
-        while self._queued and self._parsers < MOST_PARSERS:
-            function, latency = self._queued.popleft()
-            self._parsers += 1
+        while (queue := self._wanted or self._ahead) and len(self._parsing) < MOST_PARSERS:
+            function = next(iter(queue))
+            latency = queue.pop(function)
+            self._parsing.add(function)
             self._cores.start(latency.parse_ns(), partial(self._parsed, function, latency))
 
     def _parsed(self, function: str, latency: LatencyModel) -> None:
-        self._parsers -= 1
+        self._parsing.remove(function)
         self._held[function] = latency.size.adapter_bytes
-        for then in self._waiting.pop(function):
+        for then in self._waiting.pop(function, ()):
             then()
         while sum(self._held.values()) > self._limit_bytes:
             self._held.popitem(last=False)

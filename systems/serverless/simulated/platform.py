@@ -76,6 +76,7 @@ class Platform(PlatformBase):
             act.StopInstance: self._stop_instance,
             act.LoadArtifact: self._load_artifact,
             act.OffloadArtifacts: self._offload_artifacts,
+            act.PrepareAdapter: self._prepare_adapter,
             act.LoadAdapter: self._load_adapter,
             act.DropAdapter: self._drop_adapter,
             act.LoadBackbone: self._load_backbone,
@@ -277,6 +278,14 @@ class Platform(PlatformBase):
     def _drop_backbone(self, action: act.DropBackbone) -> None:
         self._prewarmed.drop(action.copy)
         self._copies.pop(action.copy).dropped = True
+
+    def _prepare_adapter(self, action: act.PrepareAdapter) -> None:
+        """Prepare it in each tier of the host: the core takes simulated nodes for one."""
+        state = self.controller.state
+        latency = self._latency[state.cluster.functions[action.function].group]
+        there = (self._hardware[device.spec.id].cores for device in state.devices_of(action.host))
+        for cores in dict.fromkeys(there):
+            self._tiers[cores].prepare(action.function, latency)
 
     def _load_adapter(self, action: act.LoadAdapter) -> None:
         process = self._processes[action.instance]

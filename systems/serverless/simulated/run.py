@@ -102,7 +102,7 @@ def simulate(
         timeout_ns=timeout_ns,
         prewarmed=options.prewarmed if policies.forks and kind == "cuda" else 0,
         piece_tokens=pieces if isinstance(pieces, int) else None,
-        adapter_tier_bytes=round(options.adapter_tier_gib * 2**30),
+        adapter_tier_bytes=options.adapter_tier_bytes,
         trace_decisions=options.trace_decisions,
     )
     platform.deploy()

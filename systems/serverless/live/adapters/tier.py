@@ -1,14 +1,14 @@
 """The host tier of a node's adapters: packed, in sealed memory files.
 
-Each adapter is parsed at its first use by a process of its own (:mod:`.parser`). Later uses get the
-same memory file, from which an instance copies it into a place.
+Each adapter is parsed once, ahead of its first use or at it, by a process of its own
+(:mod:`.parser`). All uses get the same memory file, from which an instance copies it into a place.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -58,7 +58,9 @@ class AdapterTier:
         self._packed: OrderedDict[str, _Packed] = OrderedDict()
         self._parsing: dict[str, Parsing] = {}
         self._failures: dict[str, _Failure] = {}
-        self._queued: deque[str] = deque()
+        self._wanted: dict[str, None] = {}
+        self._ahead: dict[str, None] = {}
+        """Queues of functions whose adapters are to be parsed: at first those that are wanted."""
         self._waiting: dict[str, list[tuple[OnReady, OnFailed]]] = {}
 
     @property
@@ -81,22 +83,45 @@ class AdapterTier:
         is parsed; or ``on_failed`` with a line that names the function, at once if it failed a
         short time ago. The descriptor is valid during the call only: send it or duplicate it
         there."""
-        held, failure = self._packed.get(function), self._failures.get(function)
+        held, failure = self._packed.get(function), self._recent_failure(function)
         if held is not None:
             self._packed.move_to_end(function)
             on_ready(held.fd, held.nbytes)
-        elif failure is not None and time.monotonic() < failure.until_s:
+        elif failure is not None:
             on_failed(failure.line)
-        elif function in self._waiting:
-            self._waiting[function].append((on_ready, on_failed))
         else:
-            self._waiting[function] = [(on_ready, on_failed)]
-            self._queued.append(function)
+            self._waiting.setdefault(function, []).append((on_ready, on_failed))
+            self._want(function)
+
+    def prepare(self, function: str) -> None:
+        """Parse the adapter of ``function`` ahead of its use, unless it is held or failed a short
+        time ago. Those that are used, or prepared again, are parsed before all others. A failure
+        is told at the first use."""
+        if function in self._packed:
+            self._packed.move_to_end(function)
+        elif self._recent_failure(function) is not None:
+            return
+        elif function in self._ahead:
+            self._want(function)
+        elif function not in self._parsing and function not in self._wanted:
+            self._ahead[function] = None
+            self._start_parsers()
+
+    def _recent_failure(self, function: str) -> _Failure | None:
+        """Return the failure after which the adapter is not parsed yet."""
+        failure = self._failures.get(function)
+        return failure if failure is not None and time.monotonic() < failure.until_s else None
+
+    def _want(self, function: str) -> None:
+        self._ahead.pop(function, None)
+        if function not in self._parsing:
+            self._wanted[function] = None
             self._start_parsers()
 
     def close(self) -> None:
         """End all parsers and close all descriptors; call nobody back."""
-        self._queued.clear()
+        self._wanted.clear()
+        self._ahead.clear()
         self._waiting.clear()
         for parsing in self._parsing.values():
             parsing.cancel()
@@ -105,8 +130,9 @@ class AdapterTier:
         self._evict()
 
     def _start_parsers(self) -> None:
-        while self._queued and len(self._parsing) < MOST_PARSERS:
-            function = self._queued.popleft()
+        while (queue := self._wanted or self._ahead) and len(self._parsing) < MOST_PARSERS:
+            function = next(iter(queue))
+            del queue[function]
             on_parsed = partial(self._parsed, function)
             on_failed = partial(self._failed, function)
             try:
@@ -121,7 +147,7 @@ class AdapterTier:
         packed = _Packed(fd, self._parsing.pop(function).nbytes)
         self._packed[function] = packed
         self._failures.pop(function, None)
-        for on_ready, _ in self._waiting.pop(function):
+        for on_ready, _ in self._waiting.pop(function, ()):
             on_ready(packed.fd, packed.nbytes)
         self._evict()
         self._start_parsers()
@@ -134,7 +160,7 @@ class AdapterTier:
         self._start_parsers()
 
     def _tell_failed(self, function: str, line: str) -> None:
-        for _, on_failed in self._waiting.pop(function):
+        for _, on_failed in self._waiting.pop(function, ()):
             on_failed(line)
 
     def _tell_size(self) -> None:

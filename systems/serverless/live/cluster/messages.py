@@ -110,6 +110,12 @@ class OffloadArtifacts(Carried, frozen=True):
     artifacts: Residents
 
 
+class PrepareAdapter(Carried, frozen=True):
+    carries = act.PrepareAdapter
+    host: Name
+    function: Label
+
+
 class LoadAdapter(Carried, frozen=True):
     carries = act.LoadAdapter
     instance: Count
@@ -145,6 +151,7 @@ Action = (
     | StopInstance
     | LoadArtifact
     | OffloadArtifacts
+    | PrepareAdapter
     | LoadAdapter
     | DropAdapter
     | LoadBackbone

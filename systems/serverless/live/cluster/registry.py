@@ -177,7 +177,7 @@ class Session:
         """Send the welcome once all that must exist before the first request exists."""
         platform = self._gate.platform
         host = platform.controller.state.hosts.get(self.name)
-        early = platform.plan.options.template_at_deployment
+        early = platform.plan.cluster.settings.template_at_deployment
         if early and host is not None and host.template is TemplatePhase.STARTING:
             self._loop.call_later(_LOOK_S, self._welcome)
         else:

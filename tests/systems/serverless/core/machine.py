@@ -170,6 +170,8 @@ class Process:
     copy: CopyKey | None = None
     adapters: dict[str, bool] = field(default_factory=dict)
     """In its places: whether loaded."""
+    prepared: set[str] = field(default_factory=set)
+    """What its host prepared for its present start."""
 
 
 class Machine:
@@ -201,12 +203,15 @@ class Machine:
         """By request: its function."""
         self.arrived = 0
         """The number of requests; their ids are 1 to this."""
+        self.early: list[tuple[str, str]] = []
+        """Host and function: the adapters that were prepared at deployment."""
         self._do = {
             act.StartTemplate: self._start_template,
             act.StartInstance: self._start_instance,
             act.StopInstance: self._stop_instance,
             act.LoadArtifact: self._load_artifact,
             act.OffloadArtifacts: self._offload_artifacts,
+            act.PrepareAdapter: self._prepare_adapter,
             act.LoadAdapter: self._load_adapter,
             act.DropAdapter: self._drop_adapter,
             act.LoadBackbone: self._load_backbone,
@@ -276,6 +281,24 @@ class Machine:
         assert Artifact.LIBRARIES not in action.artifacts
         self.offloads[action.instance] = action
         process.adapters.clear()
+        process.prepared.clear()
+
+    def _prepare_adapter(self, action: act.PrepareAdapter) -> None:
+        group = self.cluster.group_of(action.function)
+        assert group.places, "of a shared group"
+        assert action.host in {device.host for device in self.cluster.devices.values()} - self.left
+        if action.function not in self.waiting.values():
+            assert self.cluster.settings.adapters_at_deployment_bytes
+            self.early.append((action.host, action.function))
+            return
+        there = [self.processes[i] for i in self._on(action.host) if i not in self.stopping]
+        starting = next(
+            process
+            for process in there
+            if process.group == group and action.function not in process.prepared
+        )
+        assert starting.in_place != list(group.artifacts)
+        starting.prepared.add(action.function)
 
     def _load_adapter(self, action: act.LoadAdapter) -> None:
         process = self.processes[action.instance]

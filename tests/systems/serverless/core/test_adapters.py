@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from systems.interface import MemoryOwner
+from systems.serverless.core import actions as act
 from systems.serverless.core import events as ev
 from systems.serverless.core.cluster_spec import HOST
 from systems.serverless.core.policies import PolicySet
@@ -14,7 +15,7 @@ from systems.serverless.core.policies.offloading import LeastRecentlyUsed, NoOff
 from systems.serverless.core.policies.preloading import NoPreloading
 from systems.serverless.core.state import Phase
 
-from .machine import SHARING, Machine, cluster
+from .machine import PRIVATE, SHARING, Machine, cluster
 
 ON_DEMAND = replace(SHARING, preloading=NoPreloading)
 
@@ -151,6 +152,77 @@ def test_a_sleeping_instance_holds_no_adapter_and_loads_them_again() -> None:
     later = machine.arrive("f1")
     machine.settle()
     assert machine.answers[later] == "ok"
+
+
+def prepared(machine: Machine) -> list[set[str]]:
+    return [process.prepared for process in machine.processes.values()]
+
+
+def test_an_adapter_is_prepared_once_while_an_instance_starts() -> None:
+    machine = Machine(cluster(functions=4, shared=True), SHARING)
+    machine.arrive("f0")
+    assert not machine.processes, "parsers too are forked from the template"
+    machine.template_ready()
+    assert prepared(machine) == [{"f0"}]
+    machine.arrive("f0")
+    machine.arrive("f1")
+    assert prepared(machine) == [{"f0", "f1"}]
+    machine.settle()
+    machine.arrive("f2")
+    assert prepared(machine) == [{"f0", "f1"}], "an instance is ready and loads it"
+
+
+def test_an_adapter_is_prepared_on_the_host_of_the_starting_instance() -> None:
+    machine = Machine(cluster(functions=4, shared=True, devices=2, apart=True), PRIVATE)
+    machine.host_leaves("h0")
+    machine.arrive("f0")
+    (process,) = machine.processes.values()
+    assert (process.device, process.prepared) == ("cpu:1", {"f0"})
+
+
+def test_an_adapter_is_prepared_again_for_the_next_start() -> None:
+    machine = up("f0", "f1", policies=SHARING)
+    (instance,) = machine.processes
+    for _ in range(2):
+        machine.fires(instance)
+        machine.settle()
+    machine.arrive("f1")
+    assert prepared(machine) == [{"f1"}], "it wakes"
+    machine.dies(instance)
+    assert prepared(machine) == [{"f1"}], "another one starts"
+
+
+@pytest.mark.parametrize(("nbytes", "early"), [(0, 0), (14, 2), (1000, 4)])
+def test_adapters_are_prepared_at_deployment_as_far_as_the_tier_goes(
+    nbytes: int, early: int
+) -> None:
+    deployed = cluster(functions=4, shared=True)
+    settings = replace(
+        deployed.settings, template_at_deployment=True, adapters_at_deployment_bytes=nbytes
+    )
+    machine = Machine(replace(deployed, settings=settings), SHARING)
+    told = machine.post(ev.Deployed())
+    assert told[0] == act.StartTemplate(HOST), "before its forks"
+    assert machine.early == [(HOST, f"f{i}") for i in range(early)]
+
+
+def test_a_host_that_joins_prepares_adapters_too() -> None:
+    deployed = cluster(functions=2, shared=True, devices=2, apart=True)
+    settings = replace(deployed.settings, adapters_at_deployment_bytes=1000)
+    machine = Machine(replace(deployed, settings=settings), PRIVATE)
+    machine.host_leaves("h1")
+    machine.host_joins("h1")
+    assert machine.early == [("h1", "f0"), ("h1", "f1")]
+
+
+def test_a_group_without_places_prepares_nothing() -> None:
+    deployed = cluster(functions=4)
+    settings = replace(deployed.settings, adapters_at_deployment_bytes=1000)
+    machine = Machine(replace(deployed, settings=settings), SHARING)
+    assert machine.post(ev.Deployed()) == []
+    machine.arrive("f0")
+    machine.settle()
+    assert prepared(machine) == [set()]
 
 
 def test_a_full_instance_gets_a_second_one_beside_it() -> None:

@@ -64,6 +64,28 @@ def test_an_adapter_is_parsed_once_on_a_host_and_then_copied() -> None:
     assert adapter_ns(again) == pytest.approx(MODEL.adapter_ns(), abs=2)
 
 
+def test_an_adapter_is_parsed_while_its_instance_starts() -> None:
+    (first,) = run(arrivals([("f0", 0)])).system_trace().requests
+    assert first.start_type is StartType.COLD
+    assert adapter_ns(first) == pytest.approx(MODEL.adapter_ns(), abs=2)
+
+
+def test_adapters_may_be_parsed_at_deployment() -> None:
+    load = arrivals([("f0", 5), ("f1", 10)])
+    early = run(load, options={"adapters_at_deployment": True}).system_trace().requests[1]
+    assert early.start_type is StartType.WARM
+    assert adapter_ns(early) == pytest.approx(MODEL.adapter_ns(), abs=2)
+
+
+def test_an_adapter_that_is_called_is_parsed_before_those_of_deployment() -> None:
+    load, options = arrivals([("f50", 0)]), {"adapters_at_deployment": True}
+    called, alone = (
+        run(load, functions=functions, options=options).system_trace().requests[0]
+        for functions in (2000, 51)
+    )
+    assert adapter_ns(called) == adapter_ns(alone) == pytest.approx(MODEL.adapter_ns(), abs=2)
+
+
 def test_an_adapter_that_left_the_host_tier_is_parsed_again() -> None:
     tiny = {"adapter_places": 1, "adapter_tier_gib": 0.0}
     outcome = run(arrivals([("f0", 0), ("f1", 5), ("f0", 10)]), options=tiny)

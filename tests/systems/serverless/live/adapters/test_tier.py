@@ -125,6 +125,72 @@ def test_concurrent_and_later_uses_parse_once(forks: Forks, request_of: Request)
     forks.play(scene())
 
 
+def _recorded(request_of: Request) -> tuple[list[str], Request]:
+    asked: list[str] = []
+
+    def request(function: str) -> ParseAdapter:
+        asked.append(function)
+        return request_of(f"f{int(function[1:]) % 4}")
+
+    return asked, request
+
+
+def test_an_adapter_that_was_prepared_is_not_parsed_at_its_use(
+    forks: Forks, plan: Plan, request_of: Request
+) -> None:
+    asked, request = _recorded(request_of)
+
+    async def scene() -> None:
+        tier = AdapterTier(request, forks.of(), GIB)
+        tier.prepare("f0")
+        assert await use(tier, "f0") == packed_here(plan, "f0"), "it is being parsed"
+        tier.prepare("f0")
+        assert await use(tier, "f0") == packed_here(plan, "f0")
+        assert asked == ["f0"]
+        tier.close()
+
+    forks.play(scene())
+
+
+def test_what_is_used_or_prepared_again_is_parsed_first(forks: Forks, request_of: Request) -> None:
+    asked, request = _recorded(request_of)
+    ahead = [f"f{i}" for i in range(MOST_PARSERS + 4)]
+
+    async def scene() -> None:
+        tier = AdapterTier(request, forks.of(), GIB)
+        for function in ahead:
+            tier.prepare(function)
+        tier.prepare(ahead[-1])
+        found = await uses(tier, ahead[-2], "f99")
+        assert all(isinstance(each, bytes) for each in found)
+        assert asked[:MOST_PARSERS] == ahead[:MOST_PARSERS]
+        assert asked[MOST_PARSERS : MOST_PARSERS + 3] == [ahead[-1], ahead[-2], "f99"]
+        assert len(set(asked)) == len(asked)
+        tier.close()
+
+    forks.play(scene())
+
+
+def test_the_first_use_tells_why_an_adapter_could_not_be_prepared(
+    forks: Forks, folders: dict[str, Path], request_of: Request
+) -> None:
+    _of_no_numbers(folders["f1"])
+    asked, request = _recorded(request_of)
+
+    async def scene() -> None:
+        tier = AdapterTier(request, forks.of(), GIB)
+        tier.prepare("f1")
+        while tier.children:
+            await asyncio.sleep(0.005)
+        line = await use(tier, "f1")
+        assert isinstance(line, str)
+        assert "values that are not finite numbers" in line
+        assert asked == ["f1", "f1"]
+        tier.close()
+
+    forks.play(scene())
+
+
 def test_only_so_many_parse_at_the_same_time(
     forks: Forks, request_of: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,7 @@ SAID = [
     act.LoadArtifact(3, Artifact.BACKBONE, COPY),
     act.LoadArtifact(3, Artifact.BACKBONE, COPY._replace(instance=3)),
     act.OffloadArtifacts(3, (Artifact.KERNELS, Artifact.ADAPTER)),
+    act.PrepareAdapter("node-0", "f1"),
     act.LoadAdapter(3, "f1"),
     act.DropAdapter(3, "f1"),
     act.LoadBackbone(COPY, 4),

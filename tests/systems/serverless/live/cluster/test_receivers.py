@@ -17,6 +17,7 @@ from systems.interface import Deployment, Device, Function, Stage
 from systems.runtime.links.message import Message, Ping, Pong
 from systems.serverless.core import actions as act
 from systems.serverless.core.artifacts import Artifact, CopyKey
+from systems.serverless.core.cluster_spec import Settings
 from systems.serverless.live.cluster import messages as msg
 from systems.serverless.live.cluster.agent import Agent
 from systems.serverless.live.cluster.registry import Session
@@ -87,7 +88,7 @@ class Gateway:
             join=self._join,
             leave=note,
             controller=SimpleNamespace(state=SimpleNamespace(hosts={})),
-            plan=SimpleNamespace(options=SimpleNamespace(template_at_deployment=False)),
+            plan=SimpleNamespace(cluster=SimpleNamespace(settings=Settings())),
         )
 
     def _join(self, name: str, node: Any, devices: Any) -> None:
@@ -272,6 +273,7 @@ OF_THE_GATEWAY: dict[type[Message], Message] = {
         msg.StopInstance(3),
         msg.LoadArtifact(3, Artifact.BACKBONE, COPY),
         msg.OffloadArtifacts(3, (Artifact.KERNELS,)),
+        msg.PrepareAdapter("node-0", "f1"),
         msg.LoadAdapter(3, "f1"),
         msg.DropAdapter(3, "f1"),
         msg.LoadBackbone(COPY, 1),
