@@ -186,10 +186,10 @@ def test_an_adapter_is_prepared_again_for_the_next_start() -> None:
     for _ in range(2):
         machine.fires(instance)
         machine.settle()
-    machine.arrive("f1")
-    assert prepared(machine) == [{"f1"}], "it wakes"
+    machine.arrive("f0")
+    assert prepared(machine) == [{"f0"}], "it wakes"
     machine.dies(instance)
-    assert prepared(machine) == [{"f1"}], "another one starts"
+    assert prepared(machine) == [{"f0"}], "another one starts"
 
 
 @pytest.mark.parametrize(("nbytes", "early"), [(0, 0), (14, 2), (1000, 4)])

@@ -77,6 +77,12 @@ def test_adapters_may_be_parsed_at_deployment() -> None:
     assert adapter_ns(early) == pytest.approx(MODEL.adapter_ns(), abs=2)
 
 
+def test_the_template_is_there_for_adapters_at_deployment() -> None:
+    options = {"adapters_at_deployment": True, "template_at_deployment": False}
+    first, _ = run(arrivals([("f0", 5), ("f1", 10)]), options=options).system_trace().requests
+    assert "libraries" not in {span.stage.value for span in first.spans}
+
+
 def test_an_adapter_that_is_called_is_parsed_before_those_of_deployment() -> None:
     load, options = arrivals([("f50", 0)]), {"adapters_at_deployment": True}
     called, alone = (
