@@ -206,13 +206,15 @@ class RequestTrace:
 
 @dataclass(frozen=True, slots=True)
 class MemoryStep:
-    """From ``t_ns`` on, ``owner`` occupies ``bytes`` on ``device`` for ``function_id`` (None:
-    shared by functions), until the next step with the same device, owner and function."""
+    """From ``t_ns`` on, ``owner`` occupies ``bytes`` on ``device`` for ``function_id``, until the
+    next step with the same device, owner and function."""
 
     t_ns: Int64
     device: str
     owner: MemoryOwner
     function_id: str | None
+    """A function; for what the functions of a group share, the group (``systems/grouping.py``);
+    None: shared by all."""
     bytes: Int64
 
 
@@ -226,7 +228,7 @@ class Activity:
     device: str
     instance_id: str
     function_id: str | None
-    """None: several functions."""
+    """As in ``MemoryStep``: a function, a group, or None: all functions."""
     threads: int | None = None
     """CPU threads of the instance; None: the deployment's ``threads_per_instance``."""
 
@@ -242,6 +244,7 @@ class ProcessorUse:
     device: str
     instance_id: str
     function_id: str | None
+    """As in ``MemoryStep``."""
     used_ns: Int64
 
 

@@ -1,9 +1,10 @@
 """The bill of a run: resources held over time, multiplied by dated prices.
 
-Device memory is billed as *active* while an instance of its function runs a batch, and as *idle*
-otherwise. Bytes that several functions share are active while any instance on that device runs a
-batch. On a machine without a GPU, the device is a budget of host memory and is billed as the GPU
-memory that it stands for. Memory on the host itself is billed as host memory.
+Device memory is billed as *active* while an instance of its function, or of its group of functions
+that share instances, runs a batch, and as *idle* otherwise. Bytes that all share are active while
+any instance on that device runs a batch. On a machine without a GPU, the device is a budget of host
+memory and is billed as the GPU memory that it stands for. Memory on the host itself is billed as
+host memory.
 
 Processor time is that of the instance's threads while it runs batches, used or not, and at least
 what the kernel counted. An instance that computes after its requests finish, or with more threads
@@ -63,7 +64,7 @@ def bill_instances(devices: int, sheet: InstanceSheet, *, end_ns: int) -> pa.Tab
 
 
 class _Part(NamedTuple):
-    """Rows of one resource for one function on one device."""
+    """Rows of one resource for one function, or one group, on one device."""
 
     resource: str
     device: str | None

@@ -13,7 +13,8 @@ Times: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 """Nanoseconds from the run's start."""
 
 Key = tuple[str, str | None, int | None]
-"""Device, function (None: a server of all functions) and threads (None: the deployment's)."""
+"""Device, function or group (None: a server of all functions) and threads (None: the
+deployment's)."""
 
 
 class Intervals(NamedTuple):
@@ -64,7 +65,7 @@ def merge(intervals: Intervals) -> Intervals:
 
 
 class Business:
-    """When each function runs batches on each device, and when any function of a device does."""
+    """When each function or group runs batches on each device, and when any of a device does."""
 
     def __init__(self, activities: dict[Key, Intervals]) -> None:
         of: dict[tuple[str, str | None], list[Intervals]] = {}

@@ -1,7 +1,8 @@
 """Each request's share of the bill (measurement rule 15): shares plus idle cost equal the bill.
 
 Active cost is split equally, at each moment, over the requests in service: those of the billed
-function on that device; for resources that functions share, all requests on the device. A request
+function on that device; for what the functions of a group share, those of the group's functions;
+for resources that all share, all requests on the device. A request
 is in service from its assignment to an instance until the instance is done with it, both as
 observed by the system, so an instance cannot shift cost to others by reporting wrong times. If the
 system observes neither, it is from the start of prefill to the end of decode. A request pays for
@@ -10,9 +11,13 @@ its own call. Idle cost, and active cost while no request was in service, are no
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ..errors import HarnessError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,13 +25,20 @@ if TYPE_CHECKING:
 
 IDLE = "gpu_memory_idle"
 CALLS = "calls"
+Groups = Mapping[str, Sequence[str]]
+NO_GROUPS: Groups = MappingProxyType({})
 Values = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def request_costs(
-    billing: pa.Table, requests: pa.Table, spans: pa.Table
+    billing: pa.Table,
+    requests: pa.Table,
+    spans: pa.Table,
+    groups: Groups = NO_GROUPS,
 ) -> tuple[dict[int, float], float]:
-    """Return (dollars by request id, unassigned dollars). They sum to the bill."""
+    """Return (dollars by request id, unassigned dollars). They sum to the bill. ``groups``: the
+    functions of each group, from the manifest. Raise ``HarnessError`` if one that is billed is not
+    among them."""
     rows = billing.to_pandas()
     served = _served(requests.to_pandas(), spans.to_pandas())
     costs = dict.fromkeys(requests["request_id"].to_pylist(), 0.0)
@@ -35,19 +47,28 @@ def request_costs(
     idle += _calls(rows[calls], requests.to_pandas(), costs)
     active = rows[~calls & (rows["resource"] != IDLE)]
     keys = [active["device"].fillna(""), active["function_id"].fillna("")]
-    for (device, function), group in active.groupby(keys):
+    for (device, billed), group in active.groupby(keys):
         mine = served
-        if function:
-            mine = mine[mine["function_id"] == function]
+        if billed:
+            mine = mine[mine["function_id"].isin(_functions(billed, groups))]
         # Memory held on the host serves its function on any device, and a whole instance serves all
         # functions.
-        if device and (not function or (mine["device"] == device).any()):
+        if device and (not billed or (mine["device"] == device).any()):
             mine = mine[mine["device"] == device]
         shares, left = _shares(group, mine)
         for request, usd in zip(mine["request_id"], shares, strict=True):
             costs[request] += float(usd)
         idle += left
     return costs, idle
+
+
+def _functions(billed: str, groups: Groups) -> Sequence[str]:
+    """Return the functions of a group; of a function, itself."""
+    if "@" in billed and billed not in groups:
+        raise HarnessError(
+            f"billing: {billed} is a group of functions; give the groups of the cell's manifest"
+        )
+    return groups.get(billed, (billed,))
 
 
 def _served(requests: pd.DataFrame, spans: pd.DataFrame) -> pd.DataFrame:

@@ -87,7 +87,7 @@ class PlatformBase(ABC):
             return
         instance, now = self.controller.state.instances[instance_id], self._now()
         self._busy_instances[instance_id] = Activity(
-            now, now, instance.device, str(instance_id), instance.group.function, threads
+            now, now, instance.device, str(instance_id), instance.group.id, threads
         )
         self._busy_on[instance.device] += 1
         if self._busy_on[instance.device] == 1:
@@ -116,8 +116,8 @@ class PlatformBase(ABC):
         self._sink.decision(Decision(self._now(), kind, numbers))
 
     def _memory_changed(self, device: str, holding: Holding, size: int) -> None:
-        """Sum the holdings of a function (one instance may be stopping while another starts)."""
-        key = (device, holding.owner, holding.function)
+        """Sum the holdings of a group (one instance may be stopping while another starts)."""
+        key = (device, holding.owner, holding.group)
         self._held[key] += size - self._sizes.pop((device, holding), 0)
         if size:
             self._sizes[device, holding] = size

@@ -19,6 +19,7 @@ SHEET = price_sheet("alibaba-fc")
 S = 1_000_000_000
 FUNCTIONS = ("f0", "f1")
 DEVICES = ("gpu:0", "gpu:1")
+GROUPS = {"t0@b": ("f0", "f1"), "t1@b": ("f2",)}
 
 
 def requests_of(served: list[tuple[str, str, float, float]]) -> tuple[pa.Table, pa.Table]:
@@ -97,6 +98,31 @@ def test_a_functions_own_cost_is_paid_by_no_neighbour_on_its_device() -> None:
     assert idle == pytest.approx(0)
 
 
+def test_a_groups_cost_is_paid_by_its_functions_alone() -> None:
+    """A tenant's instances cost another one nothing, on the same device at the same time."""
+    served = [(function, "gpu:0", 0.0, 2.0) for function in ("f0", "f1", "f2")]
+    activity = [run("t0@b", "gpu:0", 0, 2)]
+    billing = bill([step("t0@b", 0, 1)], activity, {}, SHEET, end_ns=2 * S, threads=1)
+    costs, idle = request_costs(billing, *requests_of(served), GROUPS)
+    half = pytest.approx(total(billing) / 2)
+    assert costs == {0: half, 1: half, 2: 0.0}
+    assert idle == pytest.approx(0)
+
+
+def test_a_groups_memory_is_idle_while_only_others_run() -> None:
+    activity = [run("t1@b", "gpu:0", 0, 3), run("t0@b", "gpu:0", 3, 4)]
+    billing = bill([step("t0@b", 0, 1)], activity, {}, SHEET, end_ns=4 * S, threads=1)
+    seconds = {row["resource"]: row["quantity"] for row in billing.to_pylist()}
+    assert seconds["gpu_memory_idle"] == pytest.approx(3)
+    assert seconds["gpu_memory_active"] == pytest.approx(1)
+
+
+def test_a_group_that_is_billed_must_be_known() -> None:
+    billing = bill([], [run("t0@b", "gpu:0", 0, 2)], {}, SHEET, end_ns=2 * S, threads=1)
+    with pytest.raises(HarnessError, match="t0@b is a group of functions; give the groups"):
+        request_costs(billing, *requests_of([("f0", "gpu:0", 0.0, 2.0)]))
+
+
 def test_what_an_instance_says_of_time_moves_no_cost_to_its_neighbour() -> None:
     """f1 reports only a prefill of 1 ns, but both were on the device for 2 s."""
     requests, spans = requests_of([("f0", "gpu:0", 0.0, 2.0), ("f1", "gpu:0", 1.0, 1.0 + 1e-9)])
@@ -141,19 +167,22 @@ def test_a_sheet_of_the_other_kind_is_refused_in_one_line() -> None:
 
 
 seconds = st.floats(0, 50).map(lambda value: round(value, 3))
-spells = st.tuples(st.sampled_from(FUNCTIONS), st.sampled_from(DEVICES), seconds, seconds)
+spells = st.tuples(st.sampled_from((*FUNCTIONS, "f2")), st.sampled_from(DEVICES), seconds, seconds)
+busy_spells = st.tuples(
+    st.sampled_from((*FUNCTIONS, *GROUPS)), st.sampled_from(DEVICES), seconds, seconds
+)
 
 
 @given(
     steps=st.lists(
         st.tuples(
-            st.sampled_from([*FUNCTIONS, None]),
+            st.sampled_from([*FUNCTIONS, *GROUPS, None]),
             seconds,
             st.floats(0, 40),
             st.sampled_from([*DEVICES, "host"]),
         )
     ),
-    busy=st.lists(spells),
+    busy=st.lists(busy_spells),
     served=st.lists(spells),
     calls=st.dictionaries(st.sampled_from(FUNCTIONS), st.integers(0, 9)),
 )
@@ -168,6 +197,6 @@ def test_requests_and_idle_sum_to_the_bill(
     billing = bill(
         [step(*each) for each in steps], activity, calls, SHEET, end_ns=60 * S, threads=2
     )
-    costs, idle = request_costs(billing, *requests_of(spells))
+    costs, idle = request_costs(billing, *requests_of(spells), GROUPS)
     assert sum(costs.values()) + idle == pytest.approx(total(billing), rel=1e-9, abs=1e-15)
     assert min([idle, *costs.values()]) >= -1e-12

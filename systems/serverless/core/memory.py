@@ -15,8 +15,8 @@ class Holding(NamedTuple):
 
     owner: MemoryOwner
     holder: int | CopyKey
-    function: str | None
-    """None if several functions share it."""
+    group: str | None
+    """The group that it is held for, which at ``function`` level is a function; None: several."""
 
 
 Watcher = Callable[[Holding, int], None]

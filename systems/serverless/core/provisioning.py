@@ -223,8 +223,8 @@ class Provisioning:
 
     def _new_copy(self, device: Device, instance: Instance) -> BackboneCopy:
         size = self._state.cluster.backbones[instance.group.backbone].bytes
-        owner = None if instance.copy.shared else instance.group.function
-        copy = BackboneCopy(instance.copy, size, owner_function=owner)
+        owner = None if instance.copy.shared else instance.group.id
+        copy = BackboneCopy(instance.copy, size, owner_group=owner)
         device.memory.resize(copy.holding, size)
         self._state.add_copy(copy)
         return copy

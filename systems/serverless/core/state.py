@@ -92,8 +92,8 @@ class Instance:
     _holding: dict[MemoryOwner, Holding] = field(init=False)
 
     def __post_init__(self) -> None:
-        function = self.group.function
-        self._holding = {o: Holding(o, self.id, function) for o in (*_ON_DEVICE, _ON_HOST)}
+        group = self.group.id
+        self._holding = {o: Holding(o, self.id, group) for o in (*_ON_DEVICE, _ON_HOST)}
 
     def holding(self, owner: MemoryOwner) -> Holding:
         return self._holding[owner]
@@ -179,12 +179,12 @@ class BackboneCopy:
     asked_ns: int = 0
     users: set[int] = field(default_factory=set)
     unused_since_ns: int = 0
-    owner_function: str | None = None
-    """The function that owns it, if it is neither shared nor of a group of several."""
+    owner_group: str | None = None
+    """The group of the instance that owns it; None if instances share it."""
 
     @property
     def holding(self) -> Holding:
-        return Holding(MemoryOwner.WEIGHTS, self.key, self.owner_function)
+        return Holding(MemoryOwner.WEIGHTS, self.key, self.owner_group)
 
 
 @dataclass(slots=True, eq=False)

@@ -233,14 +233,13 @@ class Platform(PlatformBase):
         """Journal the processor time that the kernel counted for an instance."""
         instance = self.controller.state.instances.get(instance_id)
         if instance is not None:
-            function = instance.group.function
             self._journal.processor(
                 ProcessorUse(
                     seen.start_ns,
                     seen.end_ns,
                     instance.device,
                     str(instance_id),
-                    function,
+                    instance.group.id,
                     seen.used_ns,
                 )
             )

@@ -114,3 +114,5 @@ def test_tenants_share_no_instance_and_wait_for_their_own_adapters_only(
     waited = [{span.stage for span in each.spans} for each in seen]
     assert all(stages >= {Stage.ADAPTER} for stages in waited[2:4])
     assert Stage.ADAPTER not in waited[4]
+    trace = running.system.system_trace()
+    assert {each.function_id for each in trace.activity} == {"acme@tiny", "other@tiny"}

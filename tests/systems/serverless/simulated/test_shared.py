@@ -156,6 +156,20 @@ def test_fewer_tenants_answer_sooner() -> None:
     assert (ttft_s(one), tpot_s(one)) == (ttfts[-1], tpots[-1]), "one tenant is all of the backbone"
 
 
+def test_what_a_group_shares_is_recorded_under_its_id() -> None:
+    """Two tenants with two functions each: of the device, only backbone and template have no id."""
+    load = arrivals([("f0", 0), ("f1", 1), ("f2", 2), ("f3", 3)])
+    trace = run(load, functions=4, isolation="tenant", tenants=2).system_trace()
+    groups = {"t0@llama2-7b", "t1@llama2-7b"}
+    assert {each.function_id for each in trace.activity} == groups
+    by_owner: dict[str, set[str | None]] = {}
+    for step in trace.memory:
+        by_owner.setdefault(step.owner.value, set()).add(step.function_id)
+    assert by_owner["adapters"] == by_owner["kv"] == groups
+    assert by_owner["weights"] == {None}
+    assert by_owner["context"] - {None} == groups
+
+
 @pytest.fixture(scope="module")
 def bursts() -> dict[str, Any]:
     """1,000 functions over 64 places, ten seconds of load in every thirty-five: the instance sleeps
