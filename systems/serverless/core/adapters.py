@@ -3,6 +3,7 @@ by value."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 
 from . import actions as act
@@ -87,15 +88,21 @@ class AdapterManager:
             until_ns = max(used_ns + self._state.cluster.settings.keep_alive_ns, now)
             self._out.append(act.SetTimer(Places(instance.id), until_ns))
 
+    def fill(self, instance: Instance, now: int) -> None:
+        """Begin to load into free places of a ready instance what the policy wants there."""
+        instance.wanted = deque(self._policies.preloading.adapters(instance, self._state, now))
+        self.preload(instance, now)
+
     def preload(self, instance: Instance, now: int) -> None:
-        """Load one more adapter into a free place before it is called, if the policy wants one.
+        """Load one more adapter into a free place before it is called, if the policy wanted one.
         One after another, so that one that is called does not wait behind many."""
-        group = instance.group
-        if len(instance.places) >= group.places or not instance.places_settled:
+        if instance.phase is not Phase.READY or not instance.places_settled:
             return
-        wanted = self._policies.preloading.adapter(instance, self._state, now)
-        if wanted is not None and wanted not in self._state.failing:
-            self._place(instance, wanted, now)
+        while instance.wanted and len(instance.places) < instance.group.places:
+            function = instance.wanted.popleft()
+            if function not in self._state.failing and not self._there(instance, function):
+                self._place(instance, function, now)
+                return
 
     def loaded(self, event: ev.AdapterLoaded, now: int) -> Instance | None:
         """Record that an adapter is in place; return its instance, or None if it was not asked."""

@@ -349,18 +349,15 @@ class Controller:
         if awake and self.state.queue(instance.group.id):
             self._serve(instance.group.id, now)
         self._rest(instance, now)
-        self._preload_adapter(instance, now)
-
-    def _preload_adapter(self, instance: Instance, now: int) -> None:
-        if instance.group.places and instance.phase is Phase.READY:
-            self._adapters.preload(instance, now)
+        if awake and instance.group.places:
+            self._adapters.fill(instance, now)
 
     def _adapter_loaded(self, event: ev.AdapterLoaded, now: int) -> None:
         instance = self._adapters.loaded(event, now)
         if instance is not None:
             self._dispatch(self.state.devices[instance.device], now)
             self._request_adapters(instance.group, now)
-            self._preload_adapter(instance, now)
+            self._adapters.preload(instance, now)
 
     def _adapter_failed(self, event: ev.AdapterFailed, now: int) -> None:
         """Fail the requests that wait for the adapter; those of other functions go on."""
@@ -372,7 +369,7 @@ class Controller:
             self._request_adapters(instance.group, now)
         else:
             self._nobody_waits(instance.group.id, now)
-        self._preload_adapter(instance, now)
+        self._adapters.preload(instance, now)
 
     def _tier_resized(self, event: ev.AdapterTierResized, now: int) -> None:  # noqa: ARG002
         self._provisioning.hold_tier(event.host, event.nbytes)

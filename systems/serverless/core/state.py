@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -81,6 +82,8 @@ class Instance:
     """The factor by which its prefill was expected to be slowed down when it began."""
     places: dict[str, Place] = field(default_factory=dict)
     """By function: the adapters in its places; empty if its group has none."""
+    wanted: deque[str] = field(default_factory=deque)
+    """The functions whose adapters are to be loaded into free places, most wanted first."""
     prepared: set[str] = field(default_factory=set)
     """The functions whose adapters were prepared for its present start."""
     places_timer: bool = False
@@ -299,6 +302,12 @@ class State:
         if found is None:
             found = self._rates[function] = self._new_rate()
         return found
+
+    def called(self, group: GroupSpec, now_ns: int) -> dict[str, float]:
+        """Return the request rates of the functions of ``group`` that are called at all."""
+        known = ((function, self._rates.get(function)) for function in group.functions)
+        rates = ((function, rate.per_second(now_ns)) for function, rate in known if rate)
+        return {function: rate for function, rate in rates if rate > 0}
 
     def serving(self, group: str) -> list[Instance]:
         """Return the instances that serve ``group``, or will once they have started."""

@@ -6,8 +6,9 @@ Only existing instances that are idle or asleep are pre-loaded; no instance is c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from typing import Self
 
 from ..artifacts import AWAKE, DORMANT, GONE, PARKED, Residency
@@ -27,10 +28,10 @@ class Preloading(Policy, ABC):
         """Return the artifacts that an instance, idle past its keep-alive or asleep, should hold
         from now on; ``GONE`` ends it."""
 
-    def adapter(self, instance: Instance, state: State, now_ns: int) -> str | None:  # noqa: ARG002
-        """Return the function whose adapter a ready instance should load into a free place before
-        it is called; by default None."""
-        return None
+    def adapters(self, instance: Instance, state: State, now_ns: int) -> Sequence[str]:  # noqa: ARG002
+        """Return the functions whose adapters an instance that has become ready should load into
+        its free places before they are called, most wanted first; by default none."""
+        return ()
 
 
 class NoPreloading(Preloading):
@@ -85,18 +86,12 @@ class ByDensity(Preloading):
         called = state.estimates(instance.group.id).rate.per_second(now_ns) > 0
         return PARKED if called and not device.blocked else DORMANT
 
-    def adapter(self, instance: Instance, state: State, now_ns: int) -> str | None:
-        """Return the function of the greatest density that is called at all and not in place:
-        loading delays and places are equal within a group, so the rate decides."""
-        functions = state.cluster.functions
-        missing = (
-            f
-            for f in instance.group.functions
-            if f not in state.failing and not instance.can_run(functions[f])
-        )
-        rates = {f: state.rate_of(f).per_second(now_ns) for f in missing}
-        best = max(rates, key=lambda function: rates[function], default=None)
-        return best if best is not None and rates[best] > 0 else None
+    def adapters(self, instance: Instance, state: State, now_ns: int) -> Sequence[str]:
+        """Return the functions of the greatest density that are called at all: loading delays and
+        places are equal within a group, so the rate decides."""
+        rates = state.called(instance.group, now_ns)
+        able = (function for function in rates if function not in state.failing)
+        return nlargest(instance.group.places, able, key=rates.__getitem__)
 
     def _plan(self, device: Device, state: State, now_ns: int) -> _Plan:
         """Return the plan of ``device``; make a new one when it is one keep-alive old."""

@@ -122,6 +122,16 @@ def test_a_place_is_filled_beforehand_by_the_most_called_function_that_has_none(
     assert machine.loading() == [(again, "f1")]
 
 
+def test_no_place_is_filled_for_a_function_that_is_not_called_any_more() -> None:
+    machine = up("f0", "f1", places=3, policies=SHARING)
+    (instance,) = machine.processes
+    machine.dies(instance)
+    machine.now += 10**12
+    machine.arrive("f2")
+    machine.settle()
+    assert held(machine) == {"f2"}
+
+
 def test_an_adapter_that_cannot_be_loaded_fails_its_own_requests() -> None:
     machine = up("f0")
     (instance,) = machine.processes
@@ -347,15 +357,17 @@ def test_the_host_tier_of_adapters_is_host_memory_until_its_host_leaves() -> Non
 
 def test_an_adapter_that_always_fails_does_not_keep_others_from_being_preloaded() -> None:
     """It was called most, so it was the next to be preloaded after every failure, and the last."""
-    machine = up("f0", places=4, policies=SHARING)
-    (instance,) = machine.processes
-    for function in ("f2", "f1", "f1", "f1"):
-        machine.controller.state.rate_of(function).observe(machine.now)
+    machine = up("f0", "f2", "f1", "f1", places=4, policies=SHARING)
+    machine.dies(*machine.processes)
     bad = machine.arrive("f1")
+    while not machine.loading():
+        machine.step()
+    (instance,) = machine.processes
     machine.adapter_fails(instance, "f1")
     assert machine.answers[bad] == "failed"
-    assert machine.loading() == [(instance, "f2")]
-    machine.loads_adapter(instance, "f2")
+    for function in ("f0", "f2"):
+        assert machine.loading() == [(instance, function)]
+        machine.loads_adapter(instance, function)
     assert machine.loading() == []
     again = machine.arrive("f1")
     machine.loads_adapter(instance, "f1")

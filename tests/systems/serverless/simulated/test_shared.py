@@ -3,6 +3,7 @@ cost, and what policies make of it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -28,8 +29,8 @@ class OnDemandAdapters(ByDensity):
 
     name = "on-demand-adapters"
 
-    def adapter(self, *_: Any) -> None:
-        return None
+    def adapters(self, *_: Any) -> Sequence[str]:
+        return ()
 
 
 def adapter_ns(request: RequestTrace) -> int:
