@@ -109,7 +109,7 @@ def _wanted(plan: Plan) -> list[dict[str, Any]]:
 
 
 def _slot(plan: Plan, group: GroupSpec) -> Slot:
-    shape = plan.places_shape(group.functions)
+    shape = plan.places_shapes[group.id]
     there = group.places or group.adapter_bytes
     return (shape.rank, shape.targets) if there else None
 

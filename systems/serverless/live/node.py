@@ -133,8 +133,8 @@ class Node:
         kill(child)
 
     def _parse_request(self, function: str) -> ParseAdapter:
-        group = self._plan.cluster.group_of(function)
-        return parse_request(self._plan, function, self._plan.places_shape(group.functions))
+        shape = self._plan.places_shapes[self._plan.cluster.functions[function].group]
+        return parse_request(self._plan, function, shape)
 
     def _tier_resized(self, nbytes: int) -> None:
         """Report the host tier on a node with GPUs: its pages are mapped by no process, so no

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from systems.engine.adapter_files import AdapterFiles, inspect_adapter
@@ -12,7 +13,7 @@ from systems.engine.checkpoint import BackboneLayout, plan_layout
 from systems.engine.dtypes import compute_dtype
 from systems.engine.packed_size import packed_bytes, packed_elements
 from systems.errors import DeploymentError
-from systems.grouping import groups
+from systems.grouping import group_id, groups
 from systems.interface import Deployment, Function
 from systems.runtime.sandbox import confine
 
@@ -64,13 +65,17 @@ class Plan:
             max_batch_size=group.batch_limit,
             max_context_tokens=self.deployment.limits.max_context_tokens,
             piece_tokens=self.options.piece_tokens(self.device),
-            slot=self.places_shape(group.functions) if group.places else None,
+            slot=self.places_shapes[group.id] if group.places else None,
             places=group.places,
         )
 
-    def places_shape(self, functions: Iterable[str]) -> SlotShape:
-        """Return the shape of places that any adapter of ``functions`` fits."""
-        return _places_shape(self.adapters[each] for each in functions if each in self.adapters)
+    @cached_property
+    def places_shapes(self) -> Mapping[str, SlotShape]:
+        """By group: the shape of places that any adapter of its functions fits."""
+        return {
+            group.id: _places_shape(self.adapters[f] for f in group.functions if f in self.adapters)
+            for group in self.cluster.groups.values()
+        }
 
 
 def make_plan(deployment: Deployment, *, forks: bool) -> Plan:
@@ -115,10 +120,9 @@ def _world(
     forks: bool,
 ) -> ClusterSpec:
     kind = deployment.devices[0].kind
-    shared = {
-        member.id: _places_shape(adapters[each.id] for each in members if each.id in adapters)
-        for members in groups(functions.values(), deployment.isolation).values()
-        for member in members
+    shapes = {
+        group: _places_shape(adapters[each.id] for each in members if each.id in adapters)
+        for group, members in groups(functions.values(), deployment.isolation).items()
         if len(members) > 1
     }
 
@@ -126,9 +130,9 @@ def _world(
         layout, files = layouts[function.backbone], adapters.get(function.id)
         if files is None:
             return 0
-        if function.id in shared:
+        shape = shapes.get(group_id(function, deployment.isolation))
+        if shape is not None:
             dtype = compute_dtype(layout.dtype, kind)
-            shape = shared[function.id]
             return packed_bytes(packed_elements(layout.config, shape.rank, shape.targets), dtype)
         return files.nbytes(layout.dtype)
 
