@@ -368,7 +368,11 @@ def test_an_adapter_that_always_fails_does_not_keep_others_from_being_preloaded(
     for function in ("f0", "f2"):
         assert machine.loading() == [(instance, function)]
         machine.loads_adapter(instance, function)
-    assert machine.loading() == []
+    machine.dies(instance)
+    machine.arrive("f0")
+    machine.settle()
+    assert held(machine) == {"f0", "f2"}, "nor is it preloaded at the next start"
+    (instance,) = machine.processes
     again = machine.arrive("f1")
     machine.loads_adapter(instance, "f1")
     machine.settle()

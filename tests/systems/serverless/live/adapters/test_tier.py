@@ -185,7 +185,8 @@ def test_the_first_use_tells_why_an_adapter_could_not_be_prepared(
         line = await use(tier, "f1")
         assert isinstance(line, str)
         assert "values that are not finite numbers" in line
-        assert asked == ["f1", "f1"]
+        tier.prepare("f1")
+        assert asked == ["f1"], "it failed a short time ago"
         tier.close()
 
     forks.play(scene())
