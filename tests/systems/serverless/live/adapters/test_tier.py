@@ -143,6 +143,7 @@ def test_an_adapter_that_was_prepared_is_not_parsed_at_its_use(
     async def scene() -> None:
         tier = AdapterTier(request, forks.of(), GIB)
         tier.prepare("f0")
+        tier.prepare("f0")
         assert await use(tier, "f0") == packed_here(plan, "f0"), "it is being parsed"
         tier.prepare("f0")
         assert await use(tier, "f0") == packed_here(plan, "f0")
