@@ -49,7 +49,7 @@ def test_a_signal_before_the_first_cell_leaves_nothing(
     number: signal.Signals, tmp_path: Path
 ) -> None:
     status, said = told_to_end(tmp_path / "runs", number)
-    assert status == 3
+    assert status == 3, said
     assert said.splitlines()[-1] == (
         "slbench: interrupted; no cell was finished, and no folder is kept"
     )
