@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import sys
 from collections.abc import Iterable
 from typing import NoReturn
@@ -18,6 +17,7 @@ import typer
 from systems.errors import SystemsError
 from workloads.errors import WorkloadError
 
+from . import interrupts
 from .errors import HarnessError, InterruptedRunError
 
 DONE, INVALID, WRONG, INTERRUPTED = 0, 1, 2, 3
@@ -73,7 +73,7 @@ _root.__doc__ = _HELP
 def main() -> NoReturn:
     """Run the command and exit: 0 done, 1 invalid result, 2 wrong request, 3 interrupted."""
     asked = [word for word in sys.argv[1:2] if word in _COMMANDS]
-    _interrupt_on_request_to_end()
+    interrupts.listen()
     try:
         build(asked or _COMMANDS)()
     except (HarnessError, SystemsError, WorkloadError) as error:
@@ -101,14 +101,6 @@ def main() -> NoReturn:
         _say(_first_mistake(error))
         sys.exit(WRONG)
     sys.exit(DONE)
-
-
-def _interrupt_on_request_to_end() -> None:
-    """Handle SIGTERM and SIGHUP like Ctrl-C: started processes are stopped and unfinished output is
-    removed. An ignored signal stays ignored."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
 
 
 def _interrupted(why: str) -> NoReturn:

@@ -9,11 +9,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..errors import InterruptedRunError
+from ..interrupts import NUMBERS
 
 if TYPE_CHECKING:
     from ..records import Run
-
-_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
@@ -52,7 +51,7 @@ def _interrupts_held() -> Iterator[None]:
     assignment, or during its removal, an interrupt would leave the folder behind. An ignored signal
     stays ignored."""
     held: list[int] = []
-    heard = [number for number in _INTERRUPTS if callable(signal.getsignal(number))]
+    heard = [number for number in NUMBERS if callable(signal.getsignal(number))]
     before = {number: signal.signal(number, lambda got, _: held.append(got)) for number in heard}
     try:
         yield

@@ -13,10 +13,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from multiprocessing import active_children, get_context
 from typing import TypeVar
 
+from harness import interrupts
 from harness.replay.process import end_with_parent
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+_LOOK_S = 0.5
+"""Between looks for an interrupt that Python could not raise."""
 
 
 def cores() -> int:
@@ -61,7 +65,9 @@ def _as_they_end(
     pending: dict[Future[Result], Task],
 ) -> Iterator[tuple[Task, Result]]:
     while pending:
-        for future in wait(pending, return_when=FIRST_COMPLETED).done:
+        done = wait(pending, _LOOK_S, FIRST_COMPLETED).done
+        interrupts.check()
+        for future in done:
             yield pending.pop(future), future.result()
 
 

@@ -1,0 +1,47 @@
+"""A request to end is answered wherever it meets the main thread, with the same exit status."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+SWALLOWED = """
+class Last:
+    def __del__(self):
+        signal.raise_signal(number)  # raised in a finalizer, so only printed
+
+last = Last()
+del last
+"""
+
+
+def ended(body: str, number: str) -> int:
+    """Return the exit status of a process that listens, runs ``body``, checks, and ends with 3."""
+    script = f"""
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+from harness import interrupts
+number = signal.{number}
+interrupts.listen()
+try:
+    {body.strip().replace(chr(10), chr(10) + "    ")}
+    interrupts.check()
+except KeyboardInterrupt:
+    sys.exit(3)
+"""
+    return subprocess.run(
+        [sys.executable, "-c", script], check=False, capture_output=True
+    ).returncode
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_request_that_a_finalizer_swallows_is_raised_by_the_next_check(number: str) -> None:
+    assert ended(SWALLOWED, number) == 3
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    body = "signal.signal(number, signal.SIG_IGN); interrupts.listen(); signal.raise_signal(number)"
+    assert ended(body, "SIGHUP") == 0
