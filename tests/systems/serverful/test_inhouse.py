@@ -19,6 +19,8 @@ from systems.registry import system_class
 pytestmark = pytest.mark.live
 NAMES = ("f0", "f1", "f2")
 MIGRATING = {"replicas": 2, "max_adapters": 2, "migration_interval_s": 0.01, "threads": 1}
+ROUNDS = 8
+"""Crowds at most until one is moved: whether replicas drift apart depends on the machine."""
 ONE_GROUP = "serves only functions of one group by an instance"
 
 
@@ -70,17 +72,24 @@ def migrated(deployment: Deployment) -> tuple[dict[str, str], SystemTrace]:
 
         crowd = [(n, NAMES[0 if n % 4 else n % 3], float(n % 2)) for n in range(24)]
         alone = [answer(item) for item in crowd]
-        with ThreadPoolExecutor(len(crowd)) as pool:
-            together = list(pool.map(answer, crowd))
-        system_trace = system.system_trace()
+        for _ in range(ROUNDS):
+            with ThreadPoolExecutor(len(crowd)) as pool:
+                together = list(pool.map(answer, crowd))
+            system_trace = system.system_trace()
+            if _moved(system_trace):
+                break
     return {"alone": str(alone), "together": str(together)}, system_trace
+
+
+def _moved(system_trace: SystemTrace) -> bool:
+    return any(each.kind == "migrate" for each in system_trace.decisions)
 
 
 def test_answers_survive_being_moved(
     migrated: tuple[dict[str, str], SystemTrace],
 ) -> None:
     answers, system_trace = migrated
-    assert any(each.kind == "migrate" for each in system_trace.decisions), "nothing was moved"
+    assert _moved(system_trace), "nothing was moved"
     assert answers["together"] == answers["alone"]
 
 
@@ -88,7 +97,7 @@ def test_every_request_is_told_of_in_stages(
     migrated: tuple[dict[str, str], SystemTrace],
 ) -> None:
     _, system_trace = migrated
-    assert len(system_trace.requests) == 2 * 24
+    assert len(system_trace.requests) in range(2 * 24, (ROUNDS + 2) * 24, 24)
     for each in system_trace.requests:
         stages = [span.stage for span in each.spans]
         assert stages[-2:] == [Stage.PREFILL, Stage.DECODE]
