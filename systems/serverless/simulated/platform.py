@@ -56,8 +56,11 @@ class Platform(PlatformBase):
         self._template_cores = next(iter(self._hardware.values())).cores
         self._template = Timeline.empty()
         self._prewarmed = PrewarmedProcesses(prewarmed, self.clock, profile, self._hardware)
+        self._on_cards = all(each.startswith("cuda") for each in cluster.devices)
         cores = {hardware.cores for hardware in self._hardware.values()}
-        self._tiers = {each: AdapterTier(each, adapter_tier_bytes) for each in cores}
+        self._tiers = {
+            each: AdapterTier(each, adapter_tier_bytes, self._tier_resized) for each in cores
+        }
         self._processes: dict[int, Process] = {}
         self._copies: dict[CopyKey, Copy] = {}
         self.decision_times = DecisionTimes()
@@ -65,6 +68,11 @@ class Platform(PlatformBase):
 
     def _now(self) -> int:
         return self.clock.now
+
+    def _tier_resized(self) -> None:
+        """Report the host tiers as host memory where devices have memory of their own, as live."""
+        if self._on_cards:
+            self.post(ev.AdapterTierResized(sum(tier.nbytes for tier in self._tiers.values())))
 
     def _device_work(self, device: str, *, busy: bool) -> None:
         self._prewarmed.device_work(device, busy=busy)

@@ -10,6 +10,7 @@ import pytest
 
 from systems.interface import RequestTrace, StartType
 from systems.models.sizes import model_size
+from systems.serverless.core.cluster_spec import HOST
 from systems.serverless.core.policies.offloading import LeastRecentlyUsed, NoOffloading
 from systems.serverless.core.policies.preloading import ByDensity
 from systems.serverless.simulated.adapters import AdapterLoad
@@ -63,6 +64,14 @@ def test_an_adapter_is_parsed_once_on_a_host_and_then_copied() -> None:
     again = outcome.system_trace().requests[2]
     assert again.start_type is StartType.WARM
     assert adapter_ns(again) == pytest.approx(MODEL.adapter_ns(), abs=2)
+
+
+def test_parsed_adapters_are_host_memory_on_a_card() -> None:
+    outcome = run(arrivals([("f0", 0), ("f1", 60)]))
+    steps = outcome.system_trace().memory
+    template, *tier = [s.bytes for s in steps if s.device == HOST and s.function_id is None]
+    (latency,) = outcome.platform._latency.values()
+    assert [held - template for held in tier] == [n * latency.size.adapter_bytes for n in (1, 2)]
 
 
 def test_an_adapter_is_parsed_while_its_instance_starts() -> None:
