@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from harness.cells.sample import Sample
+from systems.runtime import cards
 
 TICK_S = 0.1
 PSS_S = 4.0
@@ -103,9 +104,8 @@ class _Gpus:
         self._nvml = pynvml
         self._handles: dict[str, Any] = {}
         try:
-            pynvml.nvmlInit()
-            for index in range(pynvml.nvmlDeviceGetCount()):
-                self._handles[f"cuda:{index}"] = pynvml.nvmlDeviceGetHandleByIndex(index)
+            for index, handle in enumerate(cards.handles()):
+                self._handles[f"cuda:{index}"] = handle
         except pynvml.NVMLError as error:
             missing.append(f"nvml: {error}")
 

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from systems.runtime import cards
+
 from .schema import VERSION
 
 _PACKAGES = ("serverless-lora-bench", "torch", "transformers", "peft", "locust", "aiohttp")
@@ -126,8 +128,7 @@ def _gpu() -> tuple[str | None, str | None]:
     import pynvml
 
     try:
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-        return str(pynvml.nvmlDeviceGetName(handle)), str(pynvml.nvmlSystemGetDriverVersion())
+        names = [str(pynvml.nvmlDeviceGetName(handle)) for handle in cards.handles()]
+        return next(iter(names), None), str(pynvml.nvmlSystemGetDriverVersion())
     except pynvml.NVMLError:
         return None, None

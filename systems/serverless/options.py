@@ -62,6 +62,11 @@ class Options(BaseModel):
     """Shared groups: parse adapters from deployment on, in the order of the functions, as many as
     fit ``adapter_tier_gib``; also start the template, from which parsers are forked. The endpoint
     does not wait for them. Otherwise an adapter is parsed when its function is first called."""
+    backbones_at_deployment: bool = False
+    """Before the endpoint is ready, load each shared backbone on one device of each host, devices
+    in turn, where it fits, and fill its warm pool; also start the template. Memory counts from then
+    on, and a backbone that stays unused is dropped after ``shared_keep_alive_s``. Otherwise the
+    first call of one of its functions loads it."""
     prewarmed: NonNegativeInt = 0
     """GPU only: size of the warm pool of each resident shared backbone. Its prewarmed processes are
     forked from the template, hold context, kernels and graphs, and become instances of functions
@@ -109,6 +114,15 @@ class Options(BaseModel):
     template_bytes: NonNegativeInt = 400 << 20
     """Reserved once for the template: its proportional memory with eight forks, including their
     share of it."""
+
+    @property
+    def early_template(self) -> bool:
+        """Whether each host starts its template before the first request."""
+        return (
+            self.template_at_deployment
+            or self.adapters_at_deployment
+            or self.backbones_at_deployment
+        )
 
     @property
     def adapter_tier_bytes(self) -> int:

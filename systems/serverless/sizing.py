@@ -145,7 +145,8 @@ def _settings(
         container_memory_bytes=round(options.container_memory_gib * 2**30),
         template_bytes=machine.template_bytes + prewarmed_bytes if forks else 0,
         template_host_bytes=machine.template_host_bytes if forks else 0,
-        template_at_deployment=options.template_at_deployment or options.adapters_at_deployment,
+        template_at_deployment=options.early_template,
+        backbones_at_deployment=options.backbones_at_deployment,
         adapters_at_deployment_bytes=(
             options.adapter_tier_bytes if options.adapters_at_deployment else 0
         ),

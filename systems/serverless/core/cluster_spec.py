@@ -132,6 +132,8 @@ class Settings:
     """Host memory of the template, unless host memory stands in for the device."""
     template_at_deployment: bool = False
     """Whether each host starts its template before the first request, not because of it."""
+    backbones_at_deployment: bool = False
+    """Whether each host loads the shared backbones that fit before the first request."""
     adapters_at_deployment_bytes: int = 0
     """Each host parses as many adapters of shared groups before the first request as fit these
     bytes."""

@@ -254,11 +254,12 @@ class Controller:
 
     def _deployed(self, event: ev.Deployed, now: int) -> None:  # noqa: ARG002
         for host in self.state.hosts:
-            self._before_requests(host)
+            self._before_requests(host, now)
 
-    def _before_requests(self, host: str) -> None:
+    def _before_requests(self, host: str, now: int) -> None:
         """Start on ``host`` what settings ask for before the first request."""
         self._provisioning.template_early(host)
+        self._provisioning.backbones_early(host, now)
         self._preparation.at_deployment(host)
 
     def _instances_on(self, host: str) -> list[Instance]:
@@ -270,7 +271,7 @@ class Controller:
         """Add the devices. Requests that wait for memory or for a device may now run on them."""
         self.state.add_devices(event.devices)
         for host in {device.host: None for device in event.devices}:
-            self._before_requests(host)
+            self._before_requests(host, now)
         for group in list(self.state.blocked_on):
             self.state.unblock(group)
         for group in [name for name, queue in self.state.queues.items() if queue]:

@@ -146,7 +146,9 @@ class Provisioning:
             self._hold_template(self._state.host_of(instance), device)
         self._awake_again(instance)
         self._hold(device, instance, goal)
-        copy = self._state.copies.get(instance.copy) or self._new_copy(device, instance)
+        copy = self._state.copies.get(instance.copy) or self._new_copy(
+            instance.copy, instance.group.id
+        )
         copy.users.add(instance.id)
         self._state.leave_rest(instance)
         instance.goal = goal
@@ -171,6 +173,18 @@ class Provisioning:
             host = self._state.hosts[host_id]
             self._hold_template(host, self._state.devices_of(host_id)[0])
             self._start_template(host_id)
+
+    def backbones_early(self, host_id: str, now: int) -> None:
+        """Load each shared backbone on a device of the host, devices in turn, before the first
+        request, if settings say so and it fits."""
+        if not self._state.cluster.settings.backbones_at_deployment:
+            return
+        devices = self._state.devices_of(host_id)
+        for number, backbone in enumerate(self._state.cluster.backbones.values()):
+            device = devices[number % len(devices)]
+            key = self._policies.sharing.copy_for(backbone.id, device.spec.id, self._next_instance)
+            if key.shared and backbone.bytes <= device.memory.free:
+                self._load(self._new_copy(key, None), now)
 
     def _start_template(self, host_id: str) -> None:
         host = self._state.hosts[host_id]
@@ -221,13 +235,18 @@ class Provisioning:
             self._state.remove_device(device)
         del self._state.hosts[host_id]
 
-    def _new_copy(self, device: Device, instance: Instance) -> BackboneCopy:
-        size = self._state.cluster.backbones[instance.group.backbone].bytes
-        owner = None if instance.copy.shared else instance.group.id
-        copy = BackboneCopy(instance.copy, size, owner_group=owner)
-        device.memory.resize(copy.holding, size)
+    def _new_copy(self, key: CopyKey, group: str | None) -> BackboneCopy:
+        """Reserve the memory of a copy; ``group`` is its owner's if it is private."""
+        size = self._state.cluster.backbones[key.backbone].bytes
+        copy = BackboneCopy(key, size, owner_group=None if key.shared else group)
+        self._state.devices[key.device].memory.resize(copy.holding, size)
         self._state.add_copy(copy)
         return copy
+
+    def _load(self, copy: BackboneCopy, now: int) -> None:
+        self._loads += 1
+        copy.load, copy.asked_ns = self._loads, now
+        self._out.append(act.LoadBackbone(copy.key, copy.load))
 
     def advance(self, instance: Instance, now: int) -> bool:
         """Request the next artifact that ``instance`` lacks. Return True if its goal is reached."""
@@ -239,9 +258,7 @@ class Provisioning:
             self._state.cluster.settings.eager_backbone or Artifact.LIBRARIES in instance.in_place
         )
         if copy.key.shared and copy.load is None and ready:
-            self._loads += 1
-            copy.load, copy.asked_ns = self._loads, now
-            self._out.append(act.LoadBackbone(copy.key, copy.load))
+            self._load(copy, now)
         if not instance.started or instance.loading:
             return False
         artifact = instance.missing

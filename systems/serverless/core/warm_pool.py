@@ -78,6 +78,11 @@ class WarmPool(Generic[S]):
         if prewarmed_process is not None:
             self.prewarmed.append(prewarmed_process)
 
+    @property
+    def settled(self) -> bool:
+        """Whether no process is being made or waits for that."""
+        return not self._postponed and all(each.ready for each in self.prewarmed)
+
     def device_work(self, device: str, *, busy: bool) -> None:
         """Record whether instances run requests on ``device``. Making a process takes the GPU from
         them, so it waits, within limits, until there are none."""

@@ -81,7 +81,9 @@ async def serve(config: GatewayConfig) -> None:
     stop = _stop_event()
     try:
         port = await _listen(runner, deployment)
-        await asyncio.gather(platform.deploy(), _fill_kernel_cache(plan, journal))
+        # One after the other: a warm pool is filled at deployment and would compile kernels too.
+        await _fill_kernel_cache(plan, journal)
+        await platform.deploy()
         nodes_port = await gate.open(config.nodes_host or "") if gate else None
         write(Listening(port, nodes_port), sys.stdout)
         await stop.wait()

@@ -6,6 +6,7 @@ import psutil
 
 from systems.errors import DeploymentError
 from systems.interface import Deployment
+from systems.runtime import cards
 
 from . import mps
 
@@ -35,8 +36,10 @@ def _check_card(deployment: Deployment) -> None:
 
     device = deployment.devices[0]
     try:
-        pynvml.nvmlInit()
-        total = pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0)).total
+        found = cards.handles()
+        if not found:
+            raise DeploymentError(f"device {device.name}: CUDA_VISIBLE_DEVICES names no GPU")
+        total = pynvml.nvmlDeviceGetMemoryInfo(found[0]).total
         pynvml.nvmlShutdown()
     except pynvml.NVMLError as error:
         raise DeploymentError(f"device {device.name}: no GPU responds ({error})") from error

@@ -85,7 +85,7 @@ class Node:
         self._post = post
         self._on_tokens = on_tokens
         self._processes = Processes(plan.device, roles.TEMPLATE)
-        self._shared = SharedCopies(plan, self._processes, post, on_isolation_gap)
+        self._shared = SharedCopies(plan, self._processes, self._of_a_copy, on_isolation_gap)
         self.copies = self._shared.held
         later = asyncio.get_running_loop().call_later
         self._prewarmed = PrewarmedProcesses(plan, self.copies, self._fork_prewarmed, kill, later)
@@ -211,6 +211,19 @@ class Node:
     def _replaced_ended(self, key: CopyKey) -> None:
         self._prewarmed.replaced_ended(key)
         self._prewarmed.refill(key)
+
+    def _of_a_copy(self, event: ev.Event) -> None:
+        """Post an event of a shared copy. Start its prewarmed processes now if it was loaded for no
+        instance, at deployment."""
+        self._post(event)
+        if isinstance(event, ev.BackboneLoaded) and not any(
+            live.copy in (None, event.copy) for live in self.instances.values()
+        ):
+            self._prewarmed.refill(event.copy)
+
+    @property
+    def settled(self) -> bool:
+        return self._prewarmed.settled
 
     def _refill_prewarmed(self, instance: LiveInstance) -> None:
         """Start prewarmed processes once the instance is ready; earlier they would slow it."""

@@ -38,6 +38,11 @@ class AnyNode(Protocol):
     def threads(self) -> int | None:
         """CPU threads of an instance on this node; None: the number in the deployment."""
 
+    @property
+    def settled(self) -> bool:
+        """Whether no warm pool of this node is being filled. Remote nodes wait for that before they
+        join."""
+
     def send(self, instance: int, message: Message) -> None:
         """Send a message to an instance; drop it if the instance has ended."""
 

@@ -70,9 +70,22 @@ class Platform(PlatformBase):
     async def deploy(self) -> None:
         """Start what must exist before the first call, and wait until it does."""
         self.post(ev.Deployed())
-        hosts = self.controller.state.hosts
-        while any(host.template is TemplatePhase.STARTING for host in hosts.values()):
+        while any(self.preparing(host) for host in self.nodes):
             await asyncio.sleep(_LOOK_S)
+
+    def preparing(self, host: str) -> bool:
+        """Return whether ``host`` still starts what must exist before its first request."""
+        state = self.controller.state
+        there = state.hosts.get(host)
+        if there is None or not self.plan.cluster.settings.template_at_deployment:
+            return False
+        loading = any(
+            copy.load and not copy.loaded
+            for copy in state.copies.values()
+            if state.devices[copy.key.device].spec.host == host
+        )
+        starting = there.template is TemplatePhase.STARTING
+        return starting or loading or not self.nodes[host].settled
 
     # -- callers ----------------------------------------------------------------------------
 

@@ -110,6 +110,10 @@ class PrewarmedProcesses:
         self.replaced_ended = self._pool.replaced_ended
 
     @property
+    def settled(self) -> bool:
+        return self._pool.settled
+
+    @property
     def children(self) -> list[Child]:
         return [
             prewarmed_process.child

@@ -102,8 +102,15 @@ class Platform(PlatformBase):
     def deploy(self) -> None:
         """Start what must exist before the first call; it is ready when the clock starts."""
         self._do[act.StartTemplate] = lambda _: self.post(ev.TemplateReady())
+        self._do[act.LoadBackbone] = self._backbone_there
         self.post(ev.Deployed())
         self._do[act.StartTemplate] = self._start_template
+        self._do[act.LoadBackbone] = self._load_backbone
+
+    def _backbone_there(self, action: act.LoadBackbone) -> None:
+        self._copies[action.copy] = Copy()
+        self.post(ev.BackboneLoaded(action.copy, action.load))
+        self._prewarmed.fill(action.copy)
 
     # -- requests ---------------------------------------------------------------------------
 

@@ -50,7 +50,7 @@ class PrewarmedProcesses:
                 f"profile {profile.name} has no spare_s, the time to turn a prewarmed process into"
                 " an instance; omit the option prewarmed, or use a profile that has it"
             )
-        self._clock, self._hardware = clock, hardware
+        self._count, self._clock, self._hardware = count, clock, hardware
         self._takes = (profile.fork_s, profile.map_s, profile.kernels_s)
         self._pool: WarmPool[PrewarmedProcess] = WarmPool(count, self._make, self._later)
         self.device_work = self._pool.device_work
@@ -64,6 +64,12 @@ class PrewarmedProcesses:
         prewarmed_process = PrewarmedProcess(key)
         self._go_on(prewarmed_process)
         return prewarmed_process
+
+    def fill(self, key: CopyKey) -> None:
+        """Add processes that were ready before the clock started."""
+        self._pool.prewarmed += (
+            PrewarmedProcess(key, done=len(_STAGES)) for _ in range(self._count)
+        )
 
     def _go_on(self, prewarmed_process: PrewarmedProcess) -> None:
         prewarmed_process.timeline.begin(_STAGES[prewarmed_process.done], self._clock.now)

@@ -45,6 +45,7 @@ from . import messages as msg
 from . import models
 from .memory import EVERY_S, read_memory
 
+_LOOK_S = 0.05
 SILENCE_S = 15.0
 """Timeout without a message from the gateway, which sends a ping every second."""
 
@@ -116,8 +117,15 @@ class Agent:
 
     def _welcome(self, message: msg.Welcome) -> None:  # noqa: ARG002
         self.why = ""
+        self._spawn(self._join())
+
+    async def _join(self) -> None:
+        """Say that the node has joined, once its warm pools are filled, and tell its memory."""
+        assert self.node is not None, "only a node is welcome"
+        while not self.node.settled:
+            await asyncio.sleep(_LOOK_S)
         write(Joined(self.name), sys.stdout)
-        self._spawn(self._tell_memory())
+        await self._tell_memory()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)

@@ -17,7 +17,6 @@ from systems.runtime.links.tls import HANDSHAKE_S
 from systems.runtime.processor import Metered
 
 from ...core.cluster_spec import DeviceSpec
-from ...core.state import TemplatePhase
 from ..plan import Plan
 from ..platform import Platform
 from ..weights.auditing import Account, Audit, Sum
@@ -175,10 +174,7 @@ class Session:
 
     def _welcome(self) -> None:
         """Send the welcome once all that must exist before the first request exists."""
-        platform = self._gate.platform
-        host = platform.controller.state.hosts.get(self.name)
-        early = platform.plan.cluster.settings.template_at_deployment
-        if early and host is not None and host.template is TemplatePhase.STARTING:
+        if self._gate.platform.preparing(self.name):
             self._loop.call_later(_LOOK_S, self._welcome)
         else:
             self.link.send(msg.Welcome())

@@ -43,7 +43,7 @@ class RemoteNode:
         post: Callable[[ev.Event], None],
         on_tokens: Callable[[int, Progress], None],
     ) -> None:
-        self.host, self.threads = host, threads
+        self.host, self.threads, self.settled = host, threads, True
         kinds = (kind.carries for kind in msg.ACTIONS)
         self.do: Mapping[type, Callable[[Any], None]] = dict.fromkeys(kinds, self._forward)
         self.hears: Expected = {

@@ -10,7 +10,7 @@ from systems.interface import MemoryOwner
 from systems.serverless.core import actions as act
 from systems.serverless.core import events as ev
 from systems.serverless.core.artifacts import CopyKey
-from systems.serverless.core.cluster_spec import HOST
+from systems.serverless.core.cluster_spec import HOST, ClusterSpec
 from systems.serverless.core.estimates import SlidingWindow
 
 from .machine import BUNDLES, PRIVATE, SHARING, SHEDDING, Machine, cluster
@@ -166,6 +166,33 @@ def test_a_template_may_be_there_before_the_first_call() -> None:
     private = Machine(early, PRIVATE)
     private.post(ev.Deployed())
     assert private.templates == {}, "nothing is forked there"
+
+
+def early_backbones(**shape: int) -> ClusterSpec:
+    spec = cluster(**shape)  # type: ignore[arg-type]
+    return replace(spec, settings=replace(spec.settings, backbones_at_deployment=True))
+
+
+def test_backbones_may_be_there_before_the_first_call() -> None:
+    machine = Machine(early_backbones(backbones=2, devices=2), SHARING)
+    machine.post(ev.Deployed())
+    first = CopyKey("b0", "cpu:0")
+    assert machine.copies == {first: "loading", CopyKey("b1", "cpu:1"): "loading"}, "in turn"
+    for copy in list(machine.copies):
+        machine.backbone_loads(copy)
+    machine.arrive("f0")
+    machine.settle()
+    assert machine.answers == {1: "ok"}
+    assert first in machine.copies
+
+
+def test_a_backbone_that_does_not_fit_or_is_private_waits_for_its_first_call() -> None:
+    machine = Machine(early_backbones(backbones=2, memory=150), SHARING)
+    machine.post(ev.Deployed())
+    assert list(machine.copies) == [CopyKey("b0", "cpu:0")]
+    private = Machine(early_backbones(), PRIVATE)
+    private.post(ev.Deployed())
+    assert private.copies == {}
 
 
 def test_a_backbone_leaves_only_after_its_adapters() -> None:

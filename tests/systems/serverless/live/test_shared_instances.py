@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from safetensors.torch import load_file, save_file
 
-from systems.interface import Deployment, Function, RequestTrace, Stage, StartType
+from systems.interface import Deployment, Function, MemoryOwner, RequestTrace, Stage, StartType
 from systems.runtime.http.text import Text
 
 from .conftest import Running
@@ -74,14 +74,21 @@ def traces(running: Running) -> list[RequestTrace]:
     return [each for each in running.system.system_trace().requests if each.spans]
 
 
+def held(running: Running) -> set[MemoryOwner]:
+    return {each.owner for each in running.system.system_trace().memory}
+
+
 def test_all_functions_of_a_backbone_share_an_instance_with_fewer_places(
     deploy: Callable[..., Running], deployment: Deployment, tmp_path: Path
 ) -> None:
     functions = list(with_tenants(deployment))
     functions[3] = spoilt(functions[3], tmp_path)
     running = deploy(
-        isolation="backbone", functions=tuple(functions), options={"adapter_places": 2}
+        isolation="backbone",
+        functions=tuple(functions),
+        options={"adapter_places": 2, "backbones_at_deployment": True},
     )
+    assert MemoryOwner.WEIGHTS in held(running), "the backbone is there before the first call"
     good = ("f0", "f1", "f2", "tiny")
     right = expected(deployment)
     found = answers(running, *good * 3, "f3")

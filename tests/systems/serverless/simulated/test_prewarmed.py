@@ -16,10 +16,21 @@ from systems.simulation.profile import ProfileError, load_profile
 LORA = system_class("serverless-lora")
 
 
-def run(prewarmed: int, at_s: list[float], *, profile: str = "h100", called: str = "") -> Outcome:
+def run(
+    prewarmed: int,
+    at_s: list[float],
+    *,
+    profile: str = "h100",
+    called: str = "",
+    backbones_at_deployment: bool = False,
+) -> Outcome:
     """Run a first call of another function at each time, or a call of the function ``called``; the
-    first one also loads the backbone."""
-    options = {"prewarmed": prewarmed, "template_at_deployment": True}
+    first one also loads the backbone, unless it is there from deployment on."""
+    options = {
+        "prewarmed": prewarmed,
+        "template_at_deployment": True,
+        "backbones_at_deployment": backbones_at_deployment,
+    }
     deployment = Deployment(
         functions=tuple(
             Function(id=f"f{i}", backbone="llama2-7b", adapter=Path(f"f{i}"))
@@ -52,6 +63,12 @@ def test_a_spare_saves_a_first_call_what_starting_takes() -> None:
     assert ttft_s(with_one, 0) == pytest.approx(ttft_s(without, 0), rel=0.05), "none is there yet"
     cold = [request.start_type for request in with_one.system_trace().requests]
     assert [each and each.value for each in cold] == ["cold", "cold"]
+
+
+def test_backbones_at_deployment_make_the_first_call_like_a_later_one() -> None:
+    early, late = run(1, [0, 5], backbones_at_deployment=True), run(1, [0, 5])
+    assert ttft_s(early, 0) == pytest.approx(ttft_s(late, 1), rel=0.05)
+    assert ttft_s(late, 0) > 5 * ttft_s(early, 0)
 
 
 def test_a_ready_one_takes_over_an_instance_that_wakes() -> None:

@@ -17,7 +17,6 @@ from systems.interface import Deployment, Device, Function, Stage
 from systems.runtime.links.message import Message, Ping, Pong
 from systems.serverless.core import actions as act
 from systems.serverless.core.artifacts import Artifact, CopyKey
-from systems.serverless.core.cluster_spec import Settings
 from systems.serverless.live.cluster import messages as msg
 from systems.serverless.live.cluster.agent import Agent
 from systems.serverless.live.cluster.registry import Session
@@ -87,8 +86,7 @@ class Gateway:
             metered=note,
             join=self._join,
             leave=note,
-            controller=SimpleNamespace(state=SimpleNamespace(hosts={})),
-            plan=SimpleNamespace(cluster=SimpleNamespace(settings=Settings())),
+            preparing=lambda host: False,
         )
 
     def _join(self, name: str, node: Any, devices: Any) -> None:
