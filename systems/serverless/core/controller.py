@@ -257,10 +257,12 @@ class Controller:
             self._before_requests(host, now)
 
     def _before_requests(self, host: str, now: int) -> None:
-        """Start on ``host`` what settings ask for before the first request."""
-        self._provisioning.template_early(host)
-        self._provisioning.backbones_early(host, now)
-        self._preparation.at_deployment(host)
+        """Start on ``host`` what settings ask for before the first request, if policies pre-load
+        what no instance asks for."""
+        if self.policies.preloading.forks:
+            self._provisioning.template_early(host)
+            self._provisioning.backbones_early(host, now)
+            self._preparation.at_deployment(host)
 
     def _instances_on(self, host: str) -> list[Instance]:
         """Return the instances on ``host`` in the order in which they were started."""

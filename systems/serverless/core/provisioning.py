@@ -168,8 +168,8 @@ class Provisioning:
         self._state.host_memory.resize(holding, size)
 
     def template_early(self, host_id: str) -> None:
-        """Start a host's template before the first request, if settings and policies say so."""
-        if self._state.cluster.settings.template_at_deployment and self._policies.preloading.forks:
+        """Start a host's template before the first request, if settings say so."""
+        if self._state.cluster.settings.template_at_deployment:
             host = self._state.hosts[host_id]
             self._hold_template(host, self._state.devices_of(host_id)[0])
             self._start_template(host_id)

@@ -219,7 +219,7 @@ def test_adapters_are_prepared_at_deployment_as_far_as_the_tier_goes(
 def test_a_host_that_joins_prepares_adapters_too() -> None:
     deployed = cluster(functions=2, shared=True, devices=2, apart=True)
     settings = replace(deployed.settings, adapters_at_deployment_bytes=1000)
-    machine = Machine(replace(deployed, settings=settings), PRIVATE)
+    machine = Machine(replace(deployed, settings=settings), SHARING)
     machine.host_leaves("h1")
     machine.host_joins("h1")
     assert machine.early == [("h1", "f0"), ("h1", "f1")]
