@@ -9,7 +9,7 @@ engines neither read nor multiply the rest.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -30,6 +30,9 @@ from .adapter import (
 from .adapter_files import target_shapes
 from .config import ModelConfig
 from .packed_size import HEADER, packed_bytes, packed_elements
+
+Move = Callable[[Tensor, torch.device], Tensor]
+"""Returns a copy of a tensor on a device, as it is, in time for later launches there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +97,25 @@ class SlotShape:
         return tuple(spans)
 
 
-def pack(stored: StoredAdapter, shape: SlotShape, flat: Tensor | None = None) -> Tensor:
+def pack(
+    stored: StoredAdapter, shape: SlotShape, flat: Tensor | None = None, move: Move = Tensor.to
+) -> Tensor:
     """Pack an adapter into ``flat``, a buffer of ``shape.nbytes`` on any device (None: a new one in
-    host memory), and return it. Matrices are moved as stored; the buffer's device converts, scales
-    and transposes them. Raise ``AdapterError`` if the adapter does not fit, or if a value is not
-    finite in the dtype of ``shape``."""
+    host memory), and return it. Matrices are moved as stored, by ``move``; the buffer's device
+    converts, scales and transposes them. Raise ``AdapterError`` if the adapter does not fit, or if
+    a value is not finite in the dtype of ``shape``."""
     _check_fits(stored, shape)
     flat = torch.empty(shape.nbytes, dtype=torch.uint8) if flat is None else as_bytes(flat, shape)
     flat.zero_()
-    ranks = [stored.rank if target in stored.targets else 0 for target in shape.targets]
-    _header(flat, shape).copy_(torch.tensor(ranks, dtype=torch.int32))
+    ranks = torch.tensor(list(ranks_in(stored, shape).values()), dtype=torch.int32)
+    _header(flat, shape).copy_(ranks, non_blocking=True)
     for name, (a, b) in packed_views(flat, shape).items():
         low = 0
         for span in shape.spans[name]:
             if span.target in stored.targets:
                 high = low + stored.rank
                 columns = b[:, : stored.rank, span.first : span.first + span.size]
-                _place(stored, span.target, a[:, low:high], columns)
+                _place(stored, span.target, a[:, low:high], columns, move)
                 low = high
     check_finite(_elements(flat, shape), stored.name)
     return flat
@@ -129,6 +134,11 @@ def packed_views(flat: Tensor, shape: SlotShape) -> dict[str, tuple[Tensor, Tens
             start = stop
         found[name] = (halves[0], halves[1])
     return found
+
+
+def ranks_in(stored: StoredAdapter, shape: SlotShape) -> dict[str, int]:
+    """Return the rank of ``stored`` on each target of ``shape``; 0: it lacks the target."""
+    return {target: stored.rank if target in stored.targets else 0 for target in shape.targets}
 
 
 def ranks_of(flat: Tensor, shape: SlotShape) -> dict[str, int]:
@@ -190,20 +200,20 @@ def _check_fits(stored: StoredAdapter, shape: SlotShape) -> None:
         )
 
 
-def _place(stored: StoredAdapter, target: str, a: Tensor, b: Tensor) -> None:
+def _place(stored: StoredAdapter, target: str, a: Tensor, b: Tensor, move: Move) -> None:
     """Place one target's ``a`` (layers, rank, in) and ``b`` (layers, rank, out)."""
     for layer in range(len(a)):
         if (layer, target, "A") in stored.pairs:
             # Multiplying also converts, and loads one kernel only.
-            torch.mul(_moved(stored.pairs[layer, target, "A"], a), 1.0, out=a[layer])
-            turned = _moved(stored.pairs[layer, target, "B"], b).t()
+            torch.mul(_moved(stored.pairs[layer, target, "A"], a, move), 1.0, out=a[layer])
+            turned = _moved(stored.pairs[layer, target, "B"], b, move).t()
             torch.mul(turned, stored.scaling, out=b[layer])
 
 
-def _moved(half: Tensor, target: Tensor) -> Tensor:
-    """Move to the device of ``target``; widened first if it is stored in a narrower dtype, so that
-    the product with the scaling is rounded once."""
-    return half.to(target.device, torch.promote_types(half.dtype, target.dtype))
+def _moved(half: Tensor, target: Tensor, move: Move) -> Tensor:
+    """Move to the device of ``target``; widen if it is stored in a narrower dtype, so that the
+    product with the scaling is rounded once."""
+    return move(half, target.device).to(torch.promote_types(half.dtype, target.dtype))
 
 
 def _delta(a: Tensor, b: Tensor, ranks: Mapping[str, int], spans: tuple[Span, ...]) -> Delta | None:

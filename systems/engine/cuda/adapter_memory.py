@@ -6,6 +6,8 @@ included, by that number. So graphs stay valid whatever is put into the places.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -50,15 +52,15 @@ class AdapterMemory:
         copy_to_device(self.place(number), as_bytes(packed, self._shape))
         self._set(number, ranks)
 
-    def bound(self, number: int) -> None:
-        """Take the ranks from the header that was written to a place."""
-        self._set(number, ranks_of(self.place(number), self._shape))
+    def bound(self, number: int, ranks: Mapping[str, int]) -> None:
+        """Set the ranks of an adapter that was packed into a place."""
+        self._set(number, ranks)
 
     def clear(self, number: int) -> None:
         """Empty a place: steps do not read what is left there."""
         self._set(number, dict.fromkeys(self._shape.targets, 0))
 
-    def _set(self, number: int, ranks: dict[str, int]) -> None:
+    def _set(self, number: int, ranks: Mapping[str, int]) -> None:
         for name, spans in self._spans.items():
             bounds = torch.tensor(bounds_of(ranks, spans), dtype=torch.int32)
             self._bounds[name][number - 1].copy_(bounds, non_blocking=True)

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from systems.engine.adapter import StoredAdapter
 from systems.engine.adapter_files import target_shapes
-from systems.engine.packed import SlotShape, pack
+from systems.engine.packed import SlotShape, pack, ranks_in
 
 from .adapter_memory import AdapterMemory
 from .ops import LoraPlaces
+from .staging import moved
 
 ONLY = 1  # the number of the slot's place
 
@@ -47,9 +48,10 @@ class AdapterSlot:
 
     def load(self, stored: StoredAdapter) -> None:
         """Load an adapter of this shape from its stored form, in a fraction of the time that
-        packing takes on the host. Raise ``AdapterError`` as :func:`pack`."""
-        pack(stored, self.shape, self._memory.place(ONLY))
-        self._memory.bound(ONLY)
+        packing takes on the host, and waiting for the device as rarely as possible. Raise
+        ``AdapterError`` as :func:`pack`."""
+        pack(stored, self.shape, self._memory.place(ONLY), moved)
+        self._memory.bound(ONLY, ranks_in(stored, self.shape))
 
     def rehearse(self) -> None:
         """Load the kernels that :meth:`load` needs, by loading an adapter of zeros."""
