@@ -36,6 +36,7 @@ _COMMANDS = (
     "load-worker",
     "calibrate",
     "profile",
+    "fidelity",
     "doctor",
 )
 

@@ -131,14 +131,17 @@ def run(
             page = 8089 if web else None
             Runner(chosen, record, progress, web_port=page, hosts=hosts).execute(workers)
     if check_simulation:
-        _check_simulation(chosen, record, check_simulation, progress)
+        _check_simulation(record, check_simulation, progress)
     raise typer.Exit(0 if _tell(record, chosen, as_json=json_) else 1)
 
 
-def _check_simulation(chosen: Experiment, record: Run, profile: str, progress: Progress) -> None:
-    from harness.profiling import fidelity
+def _check_simulation(record: Run, profile: str, progress: Progress) -> None:
+    from ..fidelity import checks
+    from ..fidelity.lines import lines
 
-    for line in fidelity.lines(fidelity.check(chosen, record, profile, progress)):
+    document = checks.check(record, profile, progress, keep=record.path / "simulated")
+    checks.write(document, record.path / checks.FILE)
+    for line in lines(document):
         progress.say(line)
 
 

@@ -1,51 +1,51 @@
-"""The table of differences between simulated and live runs, from the last check of a profile."""
+"""The table of simulated and live quantities, from the last check of a profile."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-from harness.cells.profile_check import COMPARED
+from harness.fidelity.quantities import QUANTITIES, Quantity
 
 from .block import Block
 
-HEADS = ("", "mean TTFT", "p95 TTFT", "cold starts", "cost")
+HEADS = ("record", "system", "level", *(each.title for each in QUANTITIES), "KS")
+LEFT = 3
+BEYOND = "†"
 
 
 def fidelity(block: Block, reference: Path) -> str:
-    """One row per system: (simulated − live) / live; cold starts as counts."""
+    """One row for each system and load: simulated / live, and the relative error; ``BEYOND`` marks
+    what is beyond its bounds. The last column has the KS statistic of the TTFT of requests, and in
+    brackets the largest one between two live repeats."""
     cells = json.loads((reference / block.record).read_bytes())["cells"]
-    by_system = {
-        name: _mean([cell for cell in cells if cell["system"] == name]) for name in block.systems
-    }
-    lines = [HEADS, ("---", *["--:"] * (len(HEADS) - 1))]
-    lines += [(system, *_row(by_system[system])) for system in block.systems]
+    lines = [HEADS, (*["---"] * LEFT, *["--:"] * (len(HEADS) - LEFT))]
+    lines += [_row(cell) for cell in cells if not block.systems or cell["system"] in block.systems]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _mean(cells: list[dict[str, Any]]) -> dict[str, Any]:
-    """Average the repeats of one cell; errors are those of the means."""
-    if len(cells) == 1:
-        return cells[0]
-    found = {}
-    for name in COMPARED:
-        live, simulated = (fmean(cell[name][of] for cell in cells) for of in ("live", "simulated"))
-        error = simulated / live - 1 if live else None
-        found[name] = {"live": f"{live:g}", "simulated": f"{simulated:g}", "error": error}
-    return found
+def _row(cell: Mapping[str, Any]) -> tuple[str, ...]:
+    record = f"{cell['record']}, {cell['workload']}"
+    values = (_quantity(each, cell[each.name]) for each in QUANTITIES)
+    return record, cell["system"], cell["level"] or "–", *values, _distance(cell["ttft_ks"])
 
 
-def _row(cell: dict[str, Any]) -> tuple[str, ...]:
-    cold = cell["cold"]
-    return (
-        _percent(cell["ttft_mean_s"]["error"]),
-        _percent(cell["ttft_p95_s"]["error"]),
-        f"{cold['simulated']} / {cold['live']}",
-        _percent(cell["cost_usd"]["error"]),
-    )
+def _quantity(quantity: Quantity, found: Mapping[str, Any]) -> str:
+    if found["live"] is None:
+        return "–"
+    simulated, live = (_number(quantity.scale * found[of]) for of in ("simulated", "live"))
+    error = "" if found["error"] is None else f", {100 * found['error']:+.0f} %"
+    return f"{simulated} / {live}{error}{'' if found['within'] else BEYOND}".replace("-", "−")
 
 
-def _percent(error: float | None) -> str:
-    return "–" if error is None else f"{100 * error:+.0f} %".replace("-", "−")
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _distance(found: Mapping[str, float | None]) -> str:
+    statistic, between = found["statistic"], found["between_repeats"]
+    if statistic is None:
+        return "–"
+    return f"{statistic:.2f}" + ("" if between is None else f" ({between:.2f})")

@@ -1,0 +1,1 @@
+"""How far simulated runs are from the live runs that they model."""

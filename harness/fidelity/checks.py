@@ -1,0 +1,64 @@
+"""The checks of the device profiles against the reference records."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from ..places import REFERENCE
+from .agreement import ALLOWED, compare
+from .twins import simulate
+
+if TYPE_CHECKING:
+    from harness.execution.progress import Progress
+    from harness.records import Run
+
+FILE = "fidelity.json"
+"""The check of a single live run, in its folder."""
+
+
+def reference_records() -> Mapping[str, tuple[str, ...]]:
+    """Return the live reference records that each profile is checked against."""
+    text = (files("harness") / "fidelity" / "records.toml").read_text(encoding="utf-8")
+    return {profile: tuple(about["records"]) for profile, about in tomllib.loads(text).items()}
+
+
+def check(live: Run, profile: str, progress: Progress, keep: Path | None = None) -> dict[str, Any]:
+    """Simulate what ``live`` ran and compare. ``keep``: folder for the simulated run, which is
+    otherwise removed."""
+    return check_all([live], profile, progress, keep)
+
+
+def check_all(
+    runs: Iterable[Run], profile: str, progress: Progress, keep: Path | None = None
+) -> dict[str, Any]:
+    """Check several runs against one profile; the rows of all are in one document."""
+    from systems.simulation.profile import load_profile
+
+    loaded = load_profile(profile)
+    rows = [
+        {"record": run.id, **row} for run in runs for row in _compared(run, profile, progress, keep)
+    ]
+    about = {"profile": loaded.name, "profile_sha256": loaded.sha256, "allowed": ALLOWED}
+    return {**about, "cells": rows}
+
+
+def _compared(
+    run: Run, profile: str, progress: Progress, keep: Path | None
+) -> list[dict[str, Any]]:
+    with TemporaryDirectory(prefix="slbench-fidelity-") as scratch:
+        return compare(run.cells(), simulate(run, profile, keep or Path(scratch), progress))
+
+
+def reference_file(profile: str, root: Path = REFERENCE) -> Path:
+    """Return where the check of a shipped profile is stored."""
+    return root / f"fidelity-{profile}.json"
+
+
+def write(document: Mapping[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

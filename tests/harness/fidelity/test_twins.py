@@ -1,0 +1,101 @@
+"""What is simulated of a live run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.execution.progress import Progress
+from harness.execution.runner import Runner
+from harness.experiment import load
+from harness.fidelity.checks import check, reference_records
+from harness.fidelity.twins import _check_schedules, twin_of
+from harness.places import REFERENCE
+from harness.records import Run, new_run, open_run
+
+ROOT = Path(__file__).parents[3]
+RECORD = ROOT / REFERENCE / "main-h100"
+
+
+def test_every_checked_record_exists_and_can_be_simulated() -> None:
+    for profile, records in reference_records().items():
+        for record in records:
+            twin = twin_of(open_run(ROOT / REFERENCE / record), profile)
+            assert (twin.mode, twin.profile) == ("simulated", profile)
+
+
+def test_options_have_their_names_of_today_and_live_only_systems_are_left_out() -> None:
+    live = open_run(RECORD)
+    systems = [*live.experiment["systems"], {"name": "vllm", "options": {}}]
+    twin = twin_of(Run(RECORD, {**live.experiment, "systems": systems}), "h100")
+    assert {each.name for each in twin.systems} == {
+        "serverless-lora",
+        "serverless-llm",
+        "instainfer",
+    }
+    assert all("spares" not in each.options for each in twin.systems)
+
+
+def changed(**changes: Any) -> Run:
+    return Run(RECORD, {**open_run(RECORD).experiment, **changes})
+
+
+def test_what_cannot_be_simulated_is_named() -> None:
+    deployment = {**open_run(RECORD).experiment["deployment"], "cluster": "local:2"}
+    with pytest.raises(HarnessError, match="main-h100: a run on a cluster"):
+        twin_of(changed(deployment=deployment), "h100")
+    with pytest.raises(HarnessError, match="main-h100: none of its systems"):
+        twin_of(changed(systems=[{"name": "vllm", "options": {}}]), "h100")
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A simulated run of one cell, which stands for a live one."""
+    changes = {"mode": "simulated", "systems": [{"name": "serverless-lora"}]}
+    experiment = load("time-breakdown", changes)
+    run = new_run(experiment.model_dump(mode="json"), tmp_path_factory.mktemp("runs"))
+    Runner(experiment, run, Progress()).execute()
+    return run
+
+
+def test_a_run_that_was_simulated_by_the_profile_agrees_with_its_twin(
+    simulated: Run, tmp_path: Path
+) -> None:
+    document = check(simulated, "l40s", Progress(), keep=tmp_path)
+    (row,) = document["cells"]
+    assert (row["record"], row["system"], row["level"]) == (
+        simulated.id, "serverless-lora", "function",
+    )  # fmt: skip
+    assert (row["ttft_mean_s"]["error"], row["ttft_ks"]["statistic"]) == (0.0, 0.0)
+    assert len(list(tmp_path.iterdir())) == 1, "the simulated run is kept where it was asked for"
+
+
+def test_another_schedule_is_not_compared(simulated: Run) -> None:
+    cells = simulated.cells()
+    other = [
+        type(cell)(
+            cell.path,
+            cell.manifest.model_copy(update={"schedule_sha256": "another"}),
+            cell.summary,
+        )
+        for cell in cells
+    ]
+    with pytest.raises(HarnessError, match="another schedule today"):
+        _check_schedules(simulated, other)
+
+
+def test_the_committed_checks_are_of_the_records_that_are_named() -> None:
+    for profile, records in reference_records().items():
+        document = json.loads((ROOT / REFERENCE / f"fidelity-{profile}.json").read_bytes())
+        assert {row["record"] for row in document["cells"]} == set(records)
+        for record in records:
+            live = {cell.system for cell in open_run(ROOT / REFERENCE / record).cells()}
+            simulable = {
+                each.label for each in twin_of(open_run(ROOT / REFERENCE / record), profile).systems
+            }
+            rows = {row["system"] for row in document["cells"] if row["record"] == record}
+            assert rows == live & simulable, record
