@@ -1,8 +1,8 @@
 """ServerlessLLM's policy (Fu et al., OSDI'24): serverless without sharing.
 
 Modelled: every instance is a separate process that imports its libraries and loads its own copy of
-the backbone from host memory (live: the page cache holds the checkpoint after the first load;
-simulated: the host tier of a node; both stand for the original's multi-tier loader). It is kept
+the backbone from host memory (the page cache holds the checkpoint after a node's first load, live
+and simulated, and stands for the original's multi-tier loader). It is kept
 for a fixed time after its last request, and placed where the first token is expected soonest. Not
 modelled: live migration and the original's checkpoint format.
 """
@@ -16,7 +16,6 @@ from systems.serverless.system import ServerlessSystem
 
 class ServerlessLLM(ServerlessSystem):
     name = "serverless-llm"
-    checkpoint_tier = True
     summary = "a copy of the backbone per instance, loaded from host memory on demand"
     policy_names: ClassVar = {
         "sharing": "copy-per-instance",

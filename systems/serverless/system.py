@@ -43,9 +43,6 @@ class ServerlessSystem(ServingSystem):
     audits: ClassVar[bool] = True
     clusters: ClassVar[bool] = True
     isolation_levels: ClassVar[tuple[Isolation, ...]] = ("function", "tenant", "backbone")
-    checkpoint_tier: ClassVar[bool] = False
-    """Whether checkpoints are in the host's memory beforehand. Simulations use it; live, the page
-    cache does this for all systems."""
 
     def __init__(self) -> None:
         self._live: LiveDeployment | None = None
@@ -83,7 +80,6 @@ class ServerlessSystem(ServingSystem):
             cls.policies(Options.model_validate(dict(deployment.options)), deployment.policies),
             profile,
             arrivals,
-            tiered=cls.checkpoint_tier,
             adapter_rank=adapter_rank,
         )
 

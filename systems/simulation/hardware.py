@@ -6,16 +6,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from .clock import Clock, Shared
+from .page_cache import PageCache
 from .profile import Profile
 
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """Resources of a device: its compute and link, its host's cores and disk (or checkpoint tier).
+    """Resources of a device: its compute and link, its host's cores and the files of its backbones.
     A device that computes on the host's cores also copies with them."""
 
     cores: Shared
-    disk: Shared
+    files: PageCache
     link: Shared
     compute: Shared
 
@@ -28,8 +29,8 @@ def hardware(devices: Iterable[str], clock: Clock, profile: Profile) -> Mapping[
     for index, device in enumerate(devices):
         if index % per_node == 0:
             cores = Shared(clock, profile.cores.value)
-            disk = Shared(clock, 1) if slots else cores
+            files = PageCache(Shared(clock, 1) if slots else cores)
         link = Shared(clock, 1) if slots else cores
         compute = Shared(clock, slots) if slots else cores
-        found[device] = Hardware(cores, disk, link, compute)
+        found[device] = Hardware(cores, files, link, compute)
     return found

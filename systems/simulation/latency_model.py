@@ -12,24 +12,21 @@ from .profile import Profile
 
 @dataclass(frozen=True)
 class LatencyModel:
-    """Durations of an instance's work. ``tiered``: checkpoints are in the host's memory tier.
-    ``adapter_share``: see :class:`Grouped`; an instance of one function needs none."""
+    """Durations of an instance's work. ``adapter_share``: see :class:`Grouped`; an instance of one
+    function needs none."""
 
     profile: Profile
     size: ModelSize
-    tiered: bool
     adapter_share: float = 0.0
     parse_s: float = 0.0
     """Parsing an adapter before it can be copied; 0 if loading it includes that."""
 
     @classmethod
-    def of_grouped(
-        cls, numbers: Grouped, own: Profile, size: ModelSize, *, tiered: bool
-    ) -> LatencyModel:
+    def of_grouped(cls, numbers: Grouped, own: Profile, size: ModelSize) -> LatencyModel:
         """Return the model of an instance that batches across adapters. ``own``: the profile with
         ``numbers`` in place."""
         parse_s = numbers.parse_s.value if numbers.parse_s else 0.0
-        return cls(own, size, tiered, numbers.adapter_share.value, parse_s)
+        return cls(own, size, numbers.adapter_share.value, parse_s)
 
     def prefill_ns(self, requests: int, tokens: int, adapters: int = 1) -> float:
         """Return the prefill time of ``requests`` with ``tokens`` prompt tokens in total and this
@@ -55,10 +52,13 @@ class LatencyModel:
         """Return the time of a batch of ``adapters`` in units of that of one adapter."""
         return 1 + self.adapter_share * max(adapters - 1, 0)
 
-    def backbone_ns(self) -> float:
-        profile = self.profile
-        bandwidth = profile.tier_bytes_per_s if self.tiered else profile.disk_bytes_per_s
-        return self.size.weights_bytes / bandwidth.value * 1e9
+    def disk_ns(self) -> float:
+        """Return the time to load the backbone from the disk."""
+        return self.size.weights_bytes / self.profile.disk_bytes_per_s.value * 1e9
+
+    def tier_ns(self) -> float:
+        """Return the time to load the backbone from host memory, which has its files."""
+        return self.size.weights_bytes / self.profile.tier_bytes_per_s.value * 1e9
 
     def parse_ns(self) -> float:
         """Return the time of one core to parse an adapter."""

@@ -57,8 +57,9 @@ class Profile(Frozen):
     stop_s: Number
 
     disk_bytes_per_s: Number
+    """Of a node's first load of a backbone."""
     tier_bytes_per_s: Number
-    """From the host's checkpoint tier to a device."""
+    """Of its later loads, from the files in host memory."""
     adapter_bytes_per_s: Number
 
     prefill_s: Number

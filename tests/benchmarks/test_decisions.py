@@ -44,7 +44,7 @@ def platform(functions: int, devices: int) -> Platform:
     )
     profile = load_profile("l40s")
     size = model_size("llama2-7b", "float16", 16, "cuda")
-    latency = {name: LatencyModel(profile, size, tiered=False) for name in names}
+    latency = {name: LatencyModel(profile, size) for name in names}
     policies = ServerlessLoRA.policies(Options())
     cluster = build_cluster_spec(deployment, policies, profile, latency)
     return Platform(cluster, policies, profile, latency, timeout_ns=600 * GIGA)

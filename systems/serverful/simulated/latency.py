@@ -21,7 +21,7 @@ class ReplicaLatencyModel:
     @classmethod
     def of(cls, profile: Profile, size: ModelSize, dtype: str) -> ReplicaLatencyModel:
         servers, grouped, own = profile.of_servers(dtype)
-        return cls(LatencyModel.of_grouped(grouped, own, size, tiered=False), servers)
+        return cls(LatencyModel.of_grouped(grouped, own, size), servers)
 
     @property
     def size(self) -> ModelSize:
@@ -69,4 +69,4 @@ class ReplicaLatencyModel:
         """Return the time from start to ready with ``adapters`` adapters."""
         profile = self.latency.profile
         fixed_s = profile.process_s.value + profile.libraries_s.value + profile.kernels_s.value
-        return fixed_s + (self.latency.backbone_ns() + adapters * self.hold_ns()) / 1e9
+        return fixed_s + (self.latency.disk_ns() + adapters * self.hold_ns()) / 1e9

@@ -215,7 +215,8 @@ class Platform(PlatformBase):
             elif action.copy is not None and action.copy.shared:
                 self._hardware[process.device].link.start(profile.map_s.value * _NS, loaded)
             else:
-                self._hardware[process.device].disk.start(process.latency.backbone_ns(), loaded)
+                files = self._hardware[process.device].files
+                files.read(process.backbone, process.latency, loaded)
         elif artifact is Artifact.ADAPTER:
             if process.latency.size.adapter_bytes:
                 self._hardware[process.device].link.start(process.latency.adapter_ns(), loaded)
@@ -281,9 +282,9 @@ class Platform(PlatformBase):
         copy.timeline.begin(Stage.BACKBONE, self.clock.now)
         groups = self.controller.state.cluster.groups.values()
         group = next(group for group in groups if group.backbone == action.copy.backbone)
-        disk = self._hardware[action.copy.device].disk
+        files = self._hardware[action.copy.device].files
         loaded = partial(self._backbone_loaded, action, copy)
-        disk.start(self._latency[group.id].backbone_ns(), loaded)
+        files.read(group.backbone, self._latency[group.id], loaded)
 
     def _backbone_loaded(self, action: act.LoadBackbone, copy: Copy) -> None:
         if not copy.dropped:

@@ -21,7 +21,7 @@ def delays_ns(latency: LatencyModel) -> dict[Artifact, int]:
     kernels_s = profile.kernels_s.value + profile.first_batch_s.value
     return {
         Artifact.LIBRARIES: round(profile.libraries_s.value * 1e9),
-        Artifact.BACKBONE: round(latency.backbone_ns()),
+        Artifact.BACKBONE: round(latency.disk_ns()),
         Artifact.ADAPTER: round(latency.adapter_ns()),
         Artifact.KERNELS: round(kernels_s * 1e9),
     }

@@ -83,13 +83,12 @@ def simulate(
     profile: Profile,
     arrivals: Iterable[Arrival],
     *,
-    tiered: bool = False,
     adapter_rank: int = 16,
 ) -> Outcome:
     """Send ``arrivals`` (in order of time) to a system with ``policies``, deployed on the machine
     that ``profile`` describes."""
     kind = deployment.devices[0].kind
-    latency = _latency_models(deployment, profile, adapter_rank, tiered=tiered)
+    latency = _latency_models(deployment, profile, adapter_rank)
     cluster = build_cluster_spec(deployment, policies, profile, latency)
     timeout_ns = round(deployment.limits.request_timeout_s * 1e9)
     options = Options.model_validate(dict(deployment.options))
@@ -115,7 +114,7 @@ def simulate(
 
 
 def _latency_models(
-    deployment: Deployment, profile: Profile, adapter_rank: int, *, tiered: bool
+    deployment: Deployment, profile: Profile, adapter_rank: int
 ) -> Mapping[str, LatencyModel]:
     """Return the latency models by group. Raise ``ProfileError`` if functions share instances and
     the profile has no numbers for that."""
@@ -125,8 +124,8 @@ def _latency_models(
     def model(members: Sequence[Function]) -> LatencyModel:
         size = sizes[members[0].backbone]
         if len(members) == 1:
-            return LatencyModel(profile, size, tiered)
-        return LatencyModel.of_grouped(*profile.of_grouped(dtype), size, tiered=tiered)
+            return LatencyModel(profile, size)
+        return LatencyModel.of_grouped(*profile.of_grouped(dtype), size)
 
     members_of = groups(deployment.functions, deployment.isolation)
     return {name: model(members) for name, members in members_of.items()}

@@ -44,7 +44,7 @@ def run(
     )
     arrivals = [Arrival(i, round(s * 1e9), called or f"f{i}", 128, 8) for i, s in enumerate(at_s)]
     policies = LORA.policies(Options.model_validate(options))
-    return simulate(deployment, policies, load_profile(profile), arrivals, tiered=True)
+    return simulate(deployment, policies, load_profile(profile), arrivals)
 
 
 def ttft_s(outcome: Outcome, request: int) -> float:

@@ -21,7 +21,7 @@ from systems.simulation.profile import ProfileError, load_profile
 from .shared import H100, arrivals, hot, run, tpot_s, ttft_s, zipf
 
 MODEL = LatencyModel.of_grouped(
-    *H100.of_grouped("float16"), model_size("llama2-7b", "float16", 16, "cuda"), tiered=False
+    *H100.of_grouped("float16"), model_size("llama2-7b", "float16", 16, "cuda")
 )
 
 

@@ -56,9 +56,7 @@ def run(
         for i, (function, at_s) in enumerate(load)
     ]
     policies = cls.policies(Options.model_validate(dict(options or {})))
-    return simulate(
-        deployment, policies, load_profile("l40s"), arrivals, tiered=cls.checkpoint_tier
-    )
+    return simulate(deployment, policies, load_profile("l40s"), arrivals)
 
 
 def stages(request: RequestTrace) -> dict[str, float]:
@@ -133,3 +131,13 @@ def test_a_queue_past_hope_is_shed_where_that_is_asked_for() -> None:
 def test_a_flood_is_spread_over_devices() -> None:
     requests = run("serverless-lora", [("f0", 0.0)] * 64, devices=2).system_trace().requests
     assert len({request.instance_id for request in requests}) == 2
+
+
+@pytest.mark.parametrize("name", ["serverless-lora", "serverless-llm", "instainfer"])
+def test_every_system_reads_a_backbone_from_the_disk_once_a_node(name: str) -> None:
+    """The instance and its copy are gone before the second call."""
+    keep = {"container_keep_alive_s": 1, "shared_keep_alive_s": 1}
+    outcome = run(name, [("f0", 0), ("f0", 60)], options=keep, keep_alive_s=1)
+    first, second = (stages(each) for each in outcome.system_trace().requests)
+    assert first["backbone"] == pytest.approx(13.48 / 3.217, rel=0.01)
+    assert second["backbone"] == pytest.approx(13.48 / 10.75, rel=0.05)

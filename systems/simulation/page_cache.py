@@ -1,0 +1,36 @@
+"""The page cache of a node: a checkpoint comes from the disk once."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from .clock import Callback, Shared
+from .latency_model import LatencyModel
+
+
+class PageCache:
+    """Reads checkpoints over ``disk``. The first reader of a backbone on the node reads the disk;
+    those that come meanwhile wait for it, and they and all later ones read host memory. Host memory
+    is assumed to hold the checkpoints of all backbones."""
+
+    def __init__(self, disk: Shared) -> None:
+        self._disk = disk
+        self._cached: set[str] = set()
+        self._waiting: dict[str, list[Callback]] = {}
+
+    def read(self, backbone: str, latency: LatencyModel, done: Callback) -> None:
+        """Read the weights of ``backbone``; call ``done`` when they are on the device."""
+        from_memory = partial(self._disk.start, latency.tier_ns(), done)
+        if backbone in self._cached:
+            from_memory()
+        elif backbone in self._waiting:
+            self._waiting[backbone].append(from_memory)
+        else:
+            self._waiting[backbone] = []
+            self._disk.start(latency.disk_ns(), partial(self._read, backbone, done))
+
+    def _read(self, backbone: str, done: Callback) -> None:
+        self._cached.add(backbone)
+        done()
+        for read_from_memory in self._waiting.pop(backbone):
+            read_from_memory()
