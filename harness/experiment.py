@@ -124,6 +124,9 @@ class Experiment(_Strict):
     mode: Literal["live", "simulated"] = "live"
     profile: str = "cpu-small"
     """Device profile of a simulated run: the name of a shipped one, or a .toml file."""
+    draw_durations: bool = True
+    """Simulated: durations are drawn from the distributions that the profile has, by seed and
+    repeat, the same for every system; false: each is its mean or median."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

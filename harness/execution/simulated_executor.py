@@ -55,6 +55,12 @@ class SimulatedExecutor:
             profile={"name": profile.name, "sha256": profile.sha256, "last_check": check},
         )
 
+    def _profile_of(self, plan: CellPlan) -> Profile:
+        """Return the profile with the cell's key of draws, which all systems share."""
+        drawn = self.context.experiment.draw_durations
+        key = f"{plan.seed}-{plan.repeat}" if drawn else None
+        return self.profile.model_copy(update={"draw_key": key})
+
     def run(self, cell: Prepared, title: str) -> Seen:
         """Simulate in this process. Times are relative to the start of the run."""
         choice = self.context.experiment.deployment
@@ -63,7 +69,7 @@ class SimulatedExecutor:
                 cell.plan.system.name,
                 cell.deployment,
                 cell.schedule,
-                self.profile,
+                self._profile_of(cell.plan),
                 choice.adapter_rank,
             )
             advance(table.num_rows, table.num_rows)

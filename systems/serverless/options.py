@@ -49,7 +49,8 @@ class Options(BaseModel):
     """The most prompt tokens that an instance computes between two decode steps of its running
     requests. auto: live 512 on a GPU (about 15 ms for 7B on an H100), 64 on the CPU (about 0.15 s
     for SmolLM2-135M on two cores; eight such pieces take a quarter longer than their prompt at
-    once); simulated, whole prompts. While no request decodes, prompts are computed whole."""
+    once); simulated, what the device profile says. While no request decodes, prompts are computed
+    whole."""
     shed: bool = False
     """Reject requests that cannot meet their SLO (429); off, as in the paper."""
     template: Literal["libraries", "containers"] = "libraries"

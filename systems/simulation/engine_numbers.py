@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .number import Frozen, Number
+from .number import Curve, Frozen, Number
 
 
 class EngineNumbers(Frozen):
@@ -13,6 +13,7 @@ class EngineNumbers(Frozen):
     prefill_token_s_per_gparam: Number | None = None
     decode_s: Number | None = None
     decode_request_s: Number | None = None
+    decode_rows_s: Curve | None = None
 
 
 class Grouped(EngineNumbers):
@@ -40,3 +41,24 @@ class Servers(EngineNumbers):
     process_bytes: Number
     """Memory of a server with one replica, where devices count it; without weights, adapters, keys
     and values."""
+
+
+class Graphs(Frozen):
+    """Numbers of an engine that pads batches to a few shapes and replays each as a graph
+    (``engine/cuda``). The first use of a shape loads its kernels, the second captures its graph."""
+
+    first_s: Number
+    """Additional time of the first use of a shape."""
+    capture_s: Number
+    """Additional time of the second."""
+    prepare_s: Number
+    """One call of the preparation in which an idle process goes through its shapes."""
+
+
+class Beside(Frozen):
+    """How work that is a long series of small launches shares a device with batches."""
+
+    share: Number
+    """What it takes of the device, in parts of what a batch takes."""
+    waits: Number
+    """How much longer it takes for each batch beside it, in parts of its time alone."""

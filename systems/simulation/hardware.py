@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from .clock import Clock, Shared
+from .cores import Cores
+from .number import value_of
 from .page_cache import PageCache
 from .profile import Profile
+from .turns import BATCH, Kind, take_turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,11 @@ class Hardware:
     files: PageCache
     link: Shared
     compute: Shared
+    """Batches."""
+    starts: Shared
+    """Engines being built."""
+    preparation: Shared
+    """Idle engines that prepare shapes."""
 
 
 def hardware(devices: Iterable[str], clock: Clock, profile: Profile) -> Mapping[str, Hardware]:
@@ -28,9 +36,20 @@ def hardware(devices: Iterable[str], clock: Clock, profile: Profile) -> Mapping[
     found: dict[str, Hardware] = {}
     for index, device in enumerate(devices):
         if index % per_node == 0:
-            cores = Shared(clock, profile.cores.value)
+            cores = Cores(clock, profile.cores.value, value_of(profile.core_beside))
             files = PageCache(Shared(clock, 1) if slots else cores)
         link = Shared(clock, 1) if slots else cores
-        compute = Shared(clock, slots) if slots else cores
-        found[device] = Hardware(cores, files, link, compute)
+        own = _compute(clock, profile) if slots else (cores,) * 3
+        found[device] = Hardware(cores, files, link, *own)
     return found
+
+
+def _compute(clock: Clock, profile: Profile) -> tuple[Shared, Shared, Shared]:
+    """Return the compute of a device for batches, starts and preparation. They are one resource if
+    the profile does not say how they differ."""
+    slots, beside = profile.device_slots.value, (profile.starts_beside, profile.preparation_beside)
+    kinds = [None if each is None else Kind(each.share.value, each.waits.value) for each in beside]
+    if slots != 1 or not any(kinds):
+        return (Shared(clock, slots),) * 3
+    batches, starts, preparation = take_turns(clock, [BATCH, *(kind or BATCH for kind in kinds)])
+    return batches, starts, preparation

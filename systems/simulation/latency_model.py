@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from systems.engine.cuda.buckets import batch_bucket
 from systems.models.sizes import ModelSize
 
 from .engine_numbers import Grouped
+from .passes import Pass, passes
 from .profile import Profile
 
 
@@ -28,9 +31,22 @@ class LatencyModel:
         parse_s = numbers.parse_s.value if numbers.parse_s else 0.0
         return cls(own, size, numbers.adapter_share.value, parse_s)
 
+    def prompts_ns(self, computed: Iterable[Pass], adapters: int = 1) -> float:
+        """Return the time of these passes over prompts with this many different adapters."""
+        return sum(self.prefill_ns(each.rows, each.tokens, adapters) for each in computed)
+
+    def batch_ns(self, lengths: Iterable[int], adapters: int = 1) -> float:
+        """Return the prefill time of a batch of whole prompts of these lengths."""
+        return self.prompts_ns(passes(lengths, pads=self.pads), adapters)
+
+    @property
+    def pads(self) -> bool:
+        """Whether the engine pads batches and prompts to a few shapes."""
+        return self.profile.graphs is not None
+
     def prefill_ns(self, requests: int, tokens: int, adapters: int = 1) -> float:
-        """Return the prefill time of ``requests`` with ``tokens`` prompt tokens in total and this
-        many different adapters."""
+        """Return the time of one pass over ``requests`` prompts with ``tokens`` tokens in total and
+        this many different adapters."""
         profile = self.profile
         token_s = profile.prefill_token_s_per_gparam.value * self.size.parameters / 1e9
         seconds = (
@@ -40,25 +56,28 @@ class LatencyModel:
 
     def step_ns(self, requests: int, adapters: int = 1) -> float:
         """Return the time of one decode step for ``requests`` with this many different adapters."""
+        weights_s = self.size.weights_bytes / self.profile.decode_bytes_per_s.value
+        rows = batch_bucket(requests) if self.pads else requests
+        return (self._rows_s(rows) + weights_s) * 1e9 * self._share(adapters)
+
+    def _rows_s(self, rows: int) -> float:
         profile = self.profile
-        seconds = (
-            profile.decode_s.value
-            + profile.decode_request_s.value * requests
-            + self.size.weights_bytes / profile.decode_bytes_per_s.value
-        )
-        return seconds * 1e9 * self._share(adapters)
+        if profile.decode_rows_s is not None:
+            return profile.decode_rows_s.at(rows)
+        return profile.decode_s.value + profile.decode_request_s.value * rows
 
     def _share(self, adapters: int) -> float:
         """Return the time of a batch of ``adapters`` in units of that of one adapter."""
         return 1 + self.adapter_share * max(adapters - 1, 0)
 
-    def disk_ns(self) -> float:
-        """Return the time to load the backbone from the disk."""
-        return self.size.weights_bytes / self.profile.disk_bytes_per_s.value * 1e9
-
-    def tier_ns(self) -> float:
-        """Return the time to load the backbone from host memory, which has its files."""
-        return self.size.weights_bytes / self.profile.tier_bytes_per_s.value * 1e9
+    def backbone_ns(self, *, cached: bool, private: bool) -> float:
+        """Return the time to load the backbone, whose files may be in host memory; ``private``: as
+        a copy of one instance."""
+        profile = self.profile
+        rate = (profile.tier_bytes_per_s if cached else profile.disk_bytes_per_s).value
+        if private and profile.private_bytes_per_s is not None:
+            rate = min(rate, profile.private_bytes_per_s.value)
+        return self.size.weights_bytes / rate * 1e9
 
     def parse_ns(self) -> float:
         """Return the time of one core to parse an adapter."""

@@ -18,16 +18,24 @@ class PageCache:
         self._cached: set[str] = set()
         self._waiting: dict[str, list[Callback]] = {}
 
-    def read(self, backbone: str, latency: LatencyModel, done: Callback) -> None:
-        """Read the weights of ``backbone``; call ``done`` when they are on the device."""
-        from_memory = partial(self._disk.start, latency.tier_ns(), done)
+    def cached(self, backbone: str) -> None:
+        """Record that the backbone was read before."""
+        self._cached.add(backbone)
+
+    def read(
+        self, backbone: str, latency: LatencyModel, done: Callback, *, private: bool = False
+    ) -> None:
+        """Read the weights of ``backbone``; call ``done`` when they are on the device. ``private``:
+        into a copy of one instance."""
+        took_ns = partial(latency.backbone_ns, private=private)
+        from_memory = partial(self._disk.start, took_ns(cached=True), done)
         if backbone in self._cached:
             from_memory()
         elif backbone in self._waiting:
             self._waiting[backbone].append(from_memory)
         else:
             self._waiting[backbone] = []
-            self._disk.start(latency.disk_ns(), partial(self._read, backbone, done))
+            self._disk.start(took_ns(cached=False), partial(self._read, backbone, done))
 
     def _read(self, backbone: str, done: Callback) -> None:
         self._cached.add(backbone)

@@ -13,8 +13,8 @@ from pydantic import Field, ValidationError
 
 from systems.errors import SystemsError
 
-from .engine_numbers import EngineNumbers, Grouped, Servers
-from .number import Frozen, Number
+from .engine_numbers import Beside, EngineNumbers, Graphs, Grouped, Servers
+from .number import Curve, Frozen, Number
 
 N = TypeVar("N", bound=EngineNumbers)
 
@@ -30,9 +30,15 @@ class Profile(Frozen):
     summary: str
     date: str
     sha256: str = ""
+    draw_key: str | None = None
+    """Key of the draws of durations from the numbers' spreads, set by who simulates (see
+    :class:`~systems.simulation.draws.Draws`); None: every duration is its number's value."""
 
     cores: Number
     """Cores of a node, for imports and, if devices have no compute of their own, for all work."""
+    core_beside: Number | None = None
+    """Additional time of work for each other core that is busy, as a fraction of its time alone;
+    None: cores do not slow each other down."""
     devices_per_node: Number
     device_slots: Number
     """Batches that a device computes at full speed at once; 0: it computes on the node's cores."""
@@ -60,20 +66,33 @@ class Profile(Frozen):
     """Of a node's first load of a backbone."""
     tier_bytes_per_s: Number
     """Of its later loads, from the files in host memory."""
+    private_bytes_per_s: Number | None = None
+    """The most at which an instance loads a copy of its own; None: as a copy that is shared."""
     adapter_bytes_per_s: Number
 
     prefill_s: Number
-    """Per batch, whatever its size."""
+    """Per pass over prompts, whatever its size."""
     prefill_request_s: Number
-    """Per request of a batch."""
+    """Per prompt of a pass."""
     prefill_token_s_per_gparam: Number
-    """Per token of a batch and 10⁹ parameters."""
+    """Per token of a pass and 10⁹ parameters."""
+    prompt_piece_tokens: int | None = Field(default=None, gt=0)
+    """The option ``prompt_piece_tokens: auto`` of this machine's engine; None: whole prompts."""
     decode_s: Number
     """One step of a batch, in addition to reading the weights once."""
     decode_request_s: Number
+    decode_rows_s: Curve | None = None
+    """In place of these two: what a step takes in addition to reading the weights, by the number of
+    its requests; None: a straight line."""
     decode_bytes_per_s: Number
     """The rate of reading the weights in a step."""
 
+    graphs: Graphs | None = None
+    """None: the engine has no shapes, and pads nothing."""
+    starts_beside: Beside | None = None
+    """Building an engine beside batches on its device; None: it shares the device as a batch."""
+    preparation_beside: Beside | None = None
+    """Preparing shapes beside batches; None: as a batch."""
     kv_slots: bool = False
     """Whether each request reserves a KV slot for a full context, as in this suite's GPU engine;
     otherwise it takes KV cache per token."""
@@ -123,11 +142,13 @@ class Profile(Frozen):
         )
 
     def _with(self, numbers: EngineNumbers) -> Profile:
-        """Return this profile with those of ``numbers`` that it has too and that are known."""
+        """Return this profile with those of ``numbers`` that it has too and that are known. A line
+        of steps takes the place of a curve as well."""
         fields = type(self).model_fields
-        return self.model_copy(
-            update={name: number for name, number in numbers if number and name in fields}
-        )
+        known = {name: number for name, number in numbers if number and name in fields}
+        if "decode_s" in known:
+            known.setdefault("decode_rows_s", None)
+        return self.model_copy(update=known)
 
 
 def profile_names() -> list[str]:

@@ -1,6 +1,6 @@
 """A device whose processes take turns, with work that occupies it fully and work that does not.
 
-A batch keeps its device busy for as long as it has the turn. The start of an engine is a long series
+A batch keeps its device busy while it has the turn. The start of an engine is a long series
 of small launches: each waits for the turns of the others, but takes little of the device. Such work
 is slowed down by more than the number of processes beside it, and slows them down by less.
 """

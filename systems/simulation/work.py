@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from .passes import Part, Pass, next_padded_pass, next_pass
+
 
 @dataclass(slots=True)
 class Work:
@@ -21,6 +23,11 @@ class Work:
     last_ns: int = 0
     adapter: str | None = None
 
+    @property
+    def context(self) -> int:
+        """The tokens whose keys and values are stored, while it decodes."""
+        return self.prompt_tokens + self.output_tokens - self.left - 1
+
 
 def adapters(work: Iterable[Work]) -> int:
     """Return the number of different adapters."""
@@ -29,38 +36,47 @@ def adapters(work: Iterable[Work]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of the prompts of a batch: the requests that it belongs to and its tokens."""
+    """A part of the prompts of a batch: the requests that it belongs to and its passes."""
 
     requests: Sequence[Work]
-    tokens: int
+    passes: Sequence[Pass]
+
+    @property
+    def tokens(self) -> int:
+        """The tokens that are computed, with padding."""
+        return sum(each.tokens for each in self.passes)
 
 
 class Prefill:
-    """The prompts of ``requests``, computed in order, in one or more pieces."""
+    """The prompts of ``requests``, computed in order, in one or more pieces by an engine that
+    ``pads`` or not."""
 
-    __slots__ = ("_left", "batch", "begun", "requests")
+    __slots__ = ("_left", "_next", "_parts", "batch", "begun", "requests")
 
-    def __init__(self, batch: int, requests: list[Work]) -> None:
+    def __init__(self, batch: int, requests: list[Work], *, pads: bool = False) -> None:
         self.batch, self.requests, self.begun = batch, requests, False
-        self._left = deque((work, work.prompt_tokens) for work in requests)
+        self._next = next_padded_pass if pads else next_pass
+        self._left = deque(requests)
+        self._parts = deque(Part(work.prompt_tokens) for work in requests)
 
     @property
     def complete(self) -> bool:
-        return not self._left
+        return not self._parts
 
     def take(self, most: int | None) -> Piece:
-        """Return the next piece, of up to ``most`` tokens; None: all that is left."""
+        """Return the next piece: a pass of up to ``most`` tokens; None: all that is left."""
         self.begun = True
-        if most is None:
-            piece = Piece([work for work, _ in self._left], sum(tokens for _, tokens in self._left))
-            self._left.clear()
-            return piece
-        requests: list[Work] = []
-        room = most
-        while self._left and room:
-            work, tokens = self._left.popleft()
-            requests.append(work)
-            if tokens > room:
-                self._left.appendleft((work, tokens - room))
-            room -= min(tokens, room)
-        return Piece(requests, most - room)
+        requests, made = self._pass(most)
+        passes = [made]
+        while most is None and self._parts:
+            more, made = self._pass(most)
+            requests += more
+            passes.append(made)
+        return Piece(requests, passes)
+
+    def _pass(self, most: int | None) -> tuple[list[Work], Pass]:
+        made = self._next(self._parts, most)
+        requests = [self._left.popleft() for _ in range(made.prompts)]
+        if len(self._left) < len(self._parts):  # the last prompt goes on in the next pass
+            self._left.appendleft(requests[-1])
+        return requests, made

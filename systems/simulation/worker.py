@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from .clock import Clock, Job, Shared
+from .draws import Draws
 from .latency_model import LatencyModel
+from .preparer import Preparer
 from .work import Prefill, Work, adapters
 
 
@@ -26,8 +28,11 @@ class Worker:
     prefilled: Callable[[int], None]
     finished: Callable[[int], None]
     piece_tokens: int | None = None
+    draws: Draws = field(default_factory=Draws)
     extra_ns: float = 0.0
     """Additional time of the next batch."""
+    preparer: Preparer | None = None
+    """Of an engine with shapes: prepares them while this is idle."""
     batches: deque[tuple[int, list[Work]]] = field(default_factory=deque)
     decoding: dict[int, Work] = field(default_factory=dict)
     job: Job | None = None
@@ -41,9 +46,16 @@ class Worker:
         """Prefill ``requests`` as soon as the current step ends."""
         self.batches.append((batch, requests))
         if self.job is None:
-            self._next()
+            self.interrupt(self._next)
         elif self._decoding_now and self._steps > 1:
             self._finish_step()
+
+    def interrupt(self, then: Callable[[], object]) -> None:
+        """Call ``then`` as soon as the idle process is not preparing."""
+        if self.preparer is None:
+            then()
+        else:
+            self.preparer.busy(then)
 
     def forget(self, request: int) -> None:
         """Stop generating for ``request``."""
@@ -56,6 +68,17 @@ class Worker:
         if self.job is not None:
             self.compute.cancel(self.job)
             self.job = None
+        self.drop_engine()
+
+    def rest(self) -> None:
+        """Prepare shapes, unless there is work."""
+        if self.job is None and self.preparer is not None:
+            self.preparer.idle()
+
+    def drop_engine(self) -> None:
+        if self.preparer is not None:
+            self.preparer.end()
+            self.preparer = None
 
     def _next(self) -> None:
         self.job = None
@@ -68,11 +91,16 @@ class Worker:
             self._compute(self._prefill)
         elif self.decoding:
             self._decode()
+        else:
+            self.rest()
 
     def _compute(self, prefill: Prefill) -> None:
         piece = prefill.take(self.piece_tokens if self.decoding else None)
         of = piece.requests
-        duration = self.latency.prefill_ns(len(of), piece.tokens, adapters(of)) + self.extra_ns
+        duration = self.latency.prompts_ns(piece.passes, adapters(of)) + self.extra_ns
+        duration *= self.draws.factor(self.latency.profile.prefill_s, "prefill", str(of[0].id))
+        if self.preparer is not None:
+            duration += self.preparer.shapes.prompts_ns(piece.passes)
         self.extra_ns = 0.0
         then = partial(self._prefill_done, prefill) if prefill.complete else self._next
         self.job = self.compute.start(duration, then)
@@ -83,12 +111,16 @@ class Worker:
         self._decoding_now = True
         self._steps = 1 if self._prefill else min(work.left for work in running)
         self._step_ns = self.latency.step_ns(len(running), adapters(running))
-        self.job = self.compute.start(self._steps * self._step_ns, self._steps_done)
+        duration = self._steps * self._step_ns
+        if self.preparer is not None:
+            context = max(work.context for work in running)
+            duration += self.preparer.shapes.steps_ns(len(running), context, self._steps)
+        self.job = self.compute.start(duration, self._steps_done)
 
     def _begin(self, batch: int, requests: list[Work]) -> Prefill:
         for work in requests:
             work.prefill_ns = self.clock.now
-        return Prefill(batch, requests)
+        return Prefill(batch, requests, pads=self.latency.pads)
 
     def _prefill_done(self, prefill: Prefill) -> None:
         now = self.clock.now

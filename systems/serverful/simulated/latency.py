@@ -29,7 +29,7 @@ class ReplicaLatencyModel:
 
     def prefill_ns(self, tokens: Collection[int], adapters: Collection[str], merged: bool) -> float:
         """Return the prefill time of prompts of ``tokens`` lengths for these ``adapters``."""
-        unmerged = self.latency.prefill_ns(len(tokens), sum(tokens), len(adapters))
+        unmerged = self.latency.batch_ns(tokens, len(adapters))
         return unmerged * self._share(adapters, merged)
 
     def step_ns(self, requests: int, adapters: Collection[str], merged: bool) -> float:
@@ -69,4 +69,8 @@ class ReplicaLatencyModel:
         """Return the time from start to ready with ``adapters`` adapters."""
         profile = self.latency.profile
         fixed_s = profile.process_s.value + profile.libraries_s.value + profile.kernels_s.value
-        return fixed_s + (self.latency.disk_ns() + adapters * self.hold_ns()) / 1e9
+        return (
+            fixed_s
+            + (self.latency.backbone_ns(cached=False, private=True) + adapters * self.hold_ns())
+            / 1e9
+        )

@@ -29,6 +29,7 @@ from systems.runtime.messages import (
     StepToken,
     Stop,
 )
+from systems.runtime.preparation_pace import Pace
 from systems.runtime.sandbox import confine
 
 from ..core.artifacts import Artifact
@@ -36,7 +37,6 @@ from . import device_backend
 from . import messages as m
 from .adapters import memory_file
 from .prefill import Prefill
-from .preparation import Pace
 from .weights.handle import SharedWeightsHandle
 
 if TYPE_CHECKING:

@@ -11,8 +11,10 @@ from systems.runtime import stages
 from systems.runtime.stages import Timeline
 from systems.simulation.clock import Clock
 from systems.simulation.decision_times import DecisionTimes
+from systems.simulation.draws import Draws
 from systems.simulation.hardware import hardware
 from systems.simulation.latency_model import LatencyModel
+from systems.simulation.preparer import Preparer
 from systems.simulation.profile import Profile
 from systems.simulation.work import Work
 from systems.simulation.worker import Worker
@@ -20,11 +22,12 @@ from systems.simulation.worker import Worker
 from ..core import actions as act
 from ..core import events as ev
 from ..core.artifacts import DORMANT, PARKED, Artifact, CopyKey
-from ..core.cluster_spec import ClusterSpec
+from ..core.cluster_spec import ClusterSpec, GroupSpec
 from ..core.policies import PolicySet
 from ..platform_base import PlatformBase
 from .adapters import AdapterLoad, AdapterTier
-from .prewarmed import PrewarmedProcesses
+from .engines import Engines
+from .prewarmed import PrewarmedProcess, PrewarmedProcesses
 from .running import Call, Copy, KeptTrace, Process
 
 _NS = 1e9
@@ -51,11 +54,15 @@ class Platform(PlatformBase):
         self.calls: dict[int, Call] = {}
         self.kept = KeptTrace()
         self._profile, self._latency, self._timeout_ns = profile, latency, timeout_ns
+        self._draws = Draws(profile.draw_key)
         self._piece_tokens = piece_tokens
         self._hardware = hardware(cluster.devices, self.clock, profile)
         self._template_cores = next(iter(self._hardware.values())).cores
         self._template = Timeline.empty()
-        self._prewarmed = PrewarmedProcesses(prewarmed, self.clock, profile, self._hardware)
+        self._engines = Engines(self.clock, profile, self._hardware)
+        self._prewarmed = PrewarmedProcesses(
+            prewarmed, self.clock, profile, self._draws, self._hardware, self._prewarmed_engine
+        )
         self._on_cards = all(each.startswith("cuda") for each in cluster.devices)
         cores = {hardware.cores for hardware in self._hardware.values()}
         self._tiers = {
@@ -76,6 +83,7 @@ class Platform(PlatformBase):
 
     def _device_work(self, device: str, *, busy: bool) -> None:
         self._prewarmed.device_work(device, busy=busy)
+        self._engines.device_work(device, busy=busy)
 
     def _carry_out(self) -> dict[type, Callable[[Any], None]]:
         return {
@@ -109,6 +117,7 @@ class Platform(PlatformBase):
 
     def _backbone_there(self, action: act.LoadBackbone) -> None:
         self._copies[action.copy] = Copy()
+        self._hardware[action.copy.device].files.cached(action.copy.backbone)
         self.post(ev.BackboneLoaded(action.copy, action.load))
         self._prewarmed.fill(action.copy)
 
@@ -137,7 +146,8 @@ class Platform(PlatformBase):
 
     def _start_template(self, action: act.StartTemplate) -> None:  # noqa: ARG002
         self._template.begin(Stage.WARMING, self.clock.now)
-        self._template_cores.start(self._profile.process_s.value * _NS, self._template_up)
+        work_ns = self._draws.ns(self._profile.process_s, "process", "template")
+        self._template_cores.start(work_ns, self._template_up)
 
     def _template_up(self) -> None:
         self._template.end(Stage.WARMING, self.clock.now)
@@ -145,8 +155,8 @@ class Platform(PlatformBase):
             self.post(ev.TemplateReady())
             return
         self._template.begin(Stage.LIBRARIES, self.clock.now)
-        work = self._profile.libraries_s.value * _NS
-        self._template_cores.start(work, self._template_ready)
+        work_ns = self._draws.ns(self._profile.libraries_s, "libraries", "template")
+        self._template_cores.start(work_ns, self._template_ready)
 
     def _template_ready(self) -> None:
         self._template.end(Stage.LIBRARIES, self.clock.now)
@@ -162,15 +172,19 @@ class Platform(PlatformBase):
             partial(self._prefilled, action.instance),
             partial(self._finished, action.instance),
             self._piece_tokens,
+            self._draws,
         )
-        process = Process(action.instance, action.device, latency, group.backbone, worker)
+        process = Process(
+            action.instance, action.device, latency, group.backbone, group.functions[0], worker
+        )
         self._processes[process.id] = process
         if action.forked and self._take_prewarmed(process):
             return
         process.timeline.begin(Stage.WARMING, self.clock.now)
         profile = self._profile
-        seconds = profile.fork_s.value if action.forked else profile.process_s.value
-        self._hardware[process.device].cores.start(seconds * _NS, partial(self._started, process))
+        number, what = (profile.fork_s, "fork") if action.forked else (profile.process_s, "process")
+        work_ns = self._draws.ns(number, what, process.drawn_for)
+        self._hardware[process.device].cores.start(work_ns, partial(self._started, process))
 
     def _take_prewarmed(self, process: Process) -> bool:
         """Use a prewarmed process for ``process``; return whether there was one."""
@@ -179,8 +193,23 @@ class Platform(PlatformBase):
             return False
         process.prewarmed_process, process.timeline = True, prewarmed_process.timeline
         process.timeline.begin(Stage.WARMING, self.clock.now)
-        prewarmed_process.become(lambda: self._after(0, partial(self._started, process)))
+        prewarmed_process.become(partial(self._became, process, prewarmed_process))
         return True
+
+    def _became(self, process: Process, prewarmed: PrewarmedProcess) -> None:
+        process.worker.preparer = prewarmed.preparer
+        process.worker.interrupt(partial(self._after, 0, partial(self._started, process)))
+
+    def _prewarmed_engine(self, copy: CopyKey) -> Preparer | None:
+        """Build the engine of a prewarmed process: as for the largest group of its backbone."""
+        cluster = self.controller.state.cluster
+        groups = (each for each in cluster.groups.values() if each.backbone == copy.backbone)
+        largest = max(groups, key=lambda each: (each.places, each.batch_limit))
+        return self._engine(copy.device, largest, new_process=True)
+
+    def _engine(self, device: str, group: GroupSpec, *, new_process: bool) -> Preparer | None:
+        context = self.controller.state.cluster.settings.max_context_tokens
+        return self._engines.build(device, group.batch_limit, context, new_process=new_process)
 
     def _started(self, process: Process) -> None:
         if process.id in self._processes and not process.stopping:
@@ -191,6 +220,7 @@ class Platform(PlatformBase):
     def _stop_instance(self, action: act.StopInstance) -> None:
         process = self._processes[action.instance]
         process.stopping = True
+        process.worker.drop_engine()
         process.drop_adapters()
         self._after(self._profile.stop_s.value, partial(self._stopped, process))
 
@@ -207,16 +237,18 @@ class Platform(PlatformBase):
         process.timeline.begin(Stage(artifact.value), self.clock.now)
         if artifact is Artifact.LIBRARIES:
             cores = self._hardware[process.device].cores
-            cores.start(profile.libraries_s.value * _NS, loaded)
+            work_ns = self._draws.ns(profile.libraries_s, "libraries", process.drawn_for)
+            cores.start(work_ns, loaded)
         elif artifact is Artifact.BACKBONE:
             process.copy = action.copy
             if process.prewarmed_process:
                 self._after(0, loaded)
             elif action.copy is not None and action.copy.shared:
-                self._hardware[process.device].link.start(profile.map_s.value * _NS, loaded)
+                work_ns = self._draws.ns(profile.map_s, "map", process.drawn_for)
+                self._hardware[process.device].link.start(work_ns, loaded)
             else:
                 files = self._hardware[process.device].files
-                files.read(process.backbone, process.latency, loaded)
+                files.read(process.backbone, process.latency, loaded, private=True)
         elif artifact is Artifact.ADAPTER:
             if process.latency.size.adapter_bytes:
                 self._hardware[process.device].link.start(process.latency.adapter_ns(), loaded)
@@ -225,13 +257,25 @@ class Platform(PlatformBase):
         elif process.prewarmed_process:
             assert profile.spare_s is not None
             process.prewarmed_process = False
-            self._hardware[process.device].compute.start(profile.spare_s.value * _NS, loaded)
+            work_ns = self._draws.ns(profile.spare_s, "spare", process.drawn_for)
+            self._hardware[process.device].starts.start(work_ns, loaded)
         elif not self._take_over(process, loaded):
-            parked = process.residency == PARKED
-            extra = profile.parked_batch_s if parked else profile.first_batch_s
-            process.worker.extra_ns = extra.value * _NS
-            work = 0.0 if parked else profile.kernels_s.value * _NS
-            self._hardware[process.device].compute.start(work, loaded)
+            self._load_kernels(process, loaded)
+
+    def _load_kernels(self, process: Process, loaded: Callable[[], None]) -> None:
+        """Build the engine of a process, which has the libraries' kernels if it was parked. An
+        engine without shapes takes its first batch for what the others take for their shapes."""
+        profile, parked = self._profile, process.residency == PARKED
+        group = self.controller.state.instances[process.id].group
+        process.worker.preparer = self._engine(process.device, group, new_process=not parked)
+        own = profile.parked_batch_s if parked else profile.first_batch_s
+        work_ns, extra_ns = 0.0, self._draws.ns(own, "first batch", process.drawn_for)
+        if not parked:
+            work_ns = self._draws.ns(profile.kernels_s, "kernels", process.drawn_for)
+        if process.worker.preparer is not None:
+            work_ns, extra_ns = extra_ns if parked else work_ns, 0.0
+        process.worker.extra_ns = extra_ns
+        self._hardware[process.device].starts.start(work_ns, loaded)
 
     def _take_over(self, process: Process, loaded: Callable[[], None]) -> bool:
         """Let a ready prewarmed process, if there is one, replace that of an instance that has no
@@ -239,16 +283,19 @@ class Platform(PlatformBase):
         copy, there, spare_s = process.copy, self._hardware[process.device], self._profile.spare_s
         if copy is None or spare_s is None or not process.latency.size.adapter_bytes:
             return False
-        if self._prewarmed.replace(copy) is None:
+        prewarmed = self._prewarmed.replace(copy)
+        if prewarmed is None:
             return False
 
         def adapter_loaded() -> None:
             process.timeline.end(Stage.ADAPTER, self.clock.now)
-            there.compute.start(spare_s.value * _NS, loaded)
+            work_ns = self._draws.ns(spare_s, "spare", process.drawn_for)
+            there.starts.start(work_ns, loaded)
 
-        process.worker.extra_ns = 0.0
+        process.worker.extra_ns, process.worker.preparer = 0.0, prewarmed.preparer
         process.timeline.begin(Stage.ADAPTER, self.clock.now)
-        there.link.start(process.latency.adapter_ns(), adapter_loaded)
+        load = partial(there.link.start, process.latency.adapter_ns(), adapter_loaded)
+        process.worker.interrupt(load)
         self._after(self._profile.stop_s.value, partial(self._replaced_ended, copy))
         return True
 
@@ -263,12 +310,15 @@ class Platform(PlatformBase):
         process.timeline.end(Stage(artifact.value), self.clock.now)
         process.last_ready_ns = self.clock.now
         self.post(ev.ArtifactLoaded(process.id, artifact))
+        if artifact is Artifact.KERNELS:
+            process.worker.rest()
         if artifact is Artifact.KERNELS and process.copy is not None and process.copy.shared:
             self._prewarmed.refill(process.copy)
 
     def _offload_artifacts(self, action: act.OffloadArtifacts) -> None:
         process = self._processes[action.instance]
         process.drop_adapters()
+        process.worker.drop_engine()
         backbone = Artifact.BACKBONE in action.artifacts
         process.residency = DORMANT if backbone else PARKED
         self._after(self._profile.offload_s.value, partial(self._offloaded, process))

@@ -10,7 +10,7 @@ from ..core.cluster_spec import BatchLatency
 
 def batch_law(latency: LatencyModel, prompt_tokens: int) -> BatchLatency:
     """Return T(b) = T0 + α(b − 1) for prompts of this length, in ns."""
-    first, second = (latency.prefill_ns(b, b * prompt_tokens) for b in (1, 2))
+    first, second = (latency.batch_ns([prompt_tokens] * b) for b in (1, 2))
     return BatchLatency(round(first), round(second - first))
 
 
@@ -21,7 +21,7 @@ def delays_ns(latency: LatencyModel) -> dict[Artifact, int]:
     kernels_s = profile.kernels_s.value + profile.first_batch_s.value
     return {
         Artifact.LIBRARIES: round(profile.libraries_s.value * 1e9),
-        Artifact.BACKBONE: round(latency.disk_ns()),
+        Artifact.BACKBONE: round(latency.backbone_ns(cached=False, private=False)),
         Artifact.ADAPTER: round(latency.adapter_ns()),
         Artifact.KERNELS: round(kernels_s * 1e9),
     }

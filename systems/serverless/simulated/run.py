@@ -92,7 +92,6 @@ def simulate(
     cluster = build_cluster_spec(deployment, policies, profile, latency)
     timeout_ns = round(deployment.limits.request_timeout_s * 1e9)
     options = Options.model_validate(dict(deployment.options))
-    pieces = options.prompt_piece_tokens
     platform = Platform(
         cluster,
         policies,
@@ -100,7 +99,7 @@ def simulate(
         latency,
         timeout_ns=timeout_ns,
         prewarmed=options.prewarmed if policies.forks and kind == "cuda" else 0,
-        piece_tokens=pieces if isinstance(pieces, int) else None,
+        piece_tokens=_piece_tokens(options, profile),
         adapter_tier_bytes=options.adapter_tier_bytes,
         trace_decisions=options.trace_decisions,
     )
@@ -172,6 +171,14 @@ def _machine(deployment: Deployment, profile: Profile, *, forks: bool) -> Machin
         template_bytes=round(profile.template_bytes.value),
         template_host_bytes=_value(profile.template_host_bytes),
     )
+
+
+def _piece_tokens(options: Options, profile: Profile) -> int | None:
+    """Return the most prompt tokens between two decode steps; None: whole prompts."""
+    chosen = options.prompt_piece_tokens
+    if chosen == "auto":
+        return profile.prompt_piece_tokens
+    return None if chosen == "whole" else chosen
 
 
 def _value(number: Number | None) -> int:

@@ -38,6 +38,8 @@ class Process:
     device: str
     latency: LatencyModel
     backbone: str
+    drawn_for: str
+    """Whose durations are drawn: a function's, at every isolation level the same one's."""
     worker: Worker
     copy: CopyKey | None = None
     timeline: Timeline = field(default_factory=Timeline.empty)

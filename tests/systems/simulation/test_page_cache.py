@@ -12,7 +12,7 @@ from systems.simulation.profile import load_profile
 
 L40S = load_profile("l40s")
 MODEL = LatencyModel(L40S, model_size("llama2-7b", "float16", 16, "cuda"))
-DISK_S, TIER_S = MODEL.disk_ns() / 1e9, MODEL.tier_ns() / 1e9
+DISK_S, TIER_S = (MODEL.backbone_ns(cached=cached, private=False) / 1e9 for cached in (False, True))
 DEVICES = [f"cuda:{number}" for number in range(16)]  # two nodes
 
 

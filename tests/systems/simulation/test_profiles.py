@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from systems.simulation.number import Number
+from systems.simulation.engine_numbers import Beside, Graphs
+from systems.simulation.number import Curve, Number
 from systems.simulation.profile import (
     ProfileError,
     load_profile,
@@ -17,22 +18,25 @@ from systems.simulation.profile import (
 @pytest.mark.parametrize("name", profile_names())
 def test_every_number_says_where_it_comes_from(name: str) -> None:
     profile = load_profile(name)
-    numbers = {k: v for k, v in profile if isinstance(v, Number)}
+    numbers = {k: v for k, v in profile if isinstance(v, Number | Curve)}
+    tables = {k: v for k, v in profile if isinstance(v, Graphs | Beside)}
     told = {
         "name",
         "summary",
         "date",
         "sha256",
         "kv_slots",
+        "prompt_piece_tokens",
         "instance_prices",
         "grouped",
         "servers",
+        *tables,
     }
     unsaid = {name for name, value in profile if value is None}
     assert numbers.keys() == type(profile).model_fields.keys() - told - unsaid
     assert profile.name == name
-    tables = (*profile.servers.values(), *profile.grouped.values())
-    in_tables = [number for table in tables for _, number in table if number is not None]
+    all_tables = (*profile.servers.values(), *profile.grouped.values(), *tables.values())
+    in_tables = [number for table in all_tables for _, number in table if number is not None]
     assert all(len(n.source.split()) >= 3 for n in (*numbers.values(), *in_tables))
     assert profile.servers.keys() == profile.grouped.keys() != set(), "every profile has both"
 

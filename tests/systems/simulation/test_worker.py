@@ -11,7 +11,8 @@ from systems.simulation.profile import load_profile
 from systems.simulation.work import Prefill, Work
 from systems.simulation.worker import Worker
 
-MODEL = LatencyModel(load_profile("h100"), model_size("llama2-7b", "float16", 16, "cuda"))
+SIZE = model_size("llama2-7b", "float16", 16, "cuda")
+MODEL = LatencyModel(load_profile("l40s"), SIZE)
 
 
 def both(piece_tokens: int | None) -> tuple[Work, Work]:

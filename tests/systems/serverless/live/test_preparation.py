@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from systems.interface import Limits
+from systems.runtime import preparation_pace
 from systems.runtime.messages import Message, Stop
+from systems.runtime.preparation_pace import ARRIVAL_S, PATIENCE_S, Pace
 from systems.serverless.live import messages as m
-from systems.serverless.live import preparation
 from systems.serverless.live.instance import Instance
-from systems.serverless.live.preparation import ARRIVAL_S, PATIENCE_S, Pace
 from tests.deployments import tiny_deployment
 
 from .puppets import Puppet, Stage, play
@@ -92,7 +92,7 @@ class Line:
 def test_an_instance_prepares_at_its_pace(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, allowed: tuple[bool, ...], prepared: int
 ) -> None:
-    monkeypatch.setattr(preparation.Pace.__init__, "__defaults__", (clock,))
+    monkeypatch.setattr(preparation_pace.Pace.__init__, "__defaults__", (clock,))
     told = [m.AllowPreparation(each) for each in allowed]
     instance = Instance(Line(clock, clock.s + 1.5 * PATIENCE_S, *told))  # type: ignore[arg-type]
     engine = Engine()

@@ -76,9 +76,11 @@ def test_a_ready_one_takes_over_an_instance_that_wakes() -> None:
     asleep = [0, 5, 20, 40]  # the second call is hot; the keep-alive is 13 s
     woken, taken_over = run(0, asleep, called="f0"), run(1, asleep, called="f0")
     assert number.spare_s is not None
+    assert number.graphs is not None
+    engine_s = number.parked_batch_s.value + number.graphs.first_s.value
     for call in (2, 3):
         woken_s = ttft_s(woken, call) - ttft_s(woken, 1)
-        assert woken_s == pytest.approx(number.parked_batch_s.value, rel=0.05)
+        assert woken_s == pytest.approx(engine_s, rel=0.05), "another engine: no shape is ready"
         request = taken_over.system_trace().requests[call]
         took_s = {span.stage.value: (span.end_ns - span.start_ns) / 1e9 for span in request.spans}
         assert took_s["kernels"] == pytest.approx(number.spare_s.value, rel=0.05)

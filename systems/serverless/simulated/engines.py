@@ -1,0 +1,43 @@
+"""Engines that replay graphs in virtual time, and when idle ones prepare their shapes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from systems.simulation.clock import Clock
+from systems.simulation.hardware import Hardware
+from systems.simulation.preparer import Preparer
+from systems.simulation.profile import Profile
+from systems.simulation.shapes import Shapes
+
+
+class Engines:
+    """As live, idle processes of a device prepare one after another while no instance works there,
+    and slowly otherwise (``runtime/preparation_pace.py``)."""
+
+    def __init__(self, clock: Clock, profile: Profile, hardware: Mapping[str, Hardware]) -> None:
+        self._clock, self._profile, self._hardware = clock, profile, hardware
+        self._preparing: dict[str, list[Preparer]] = defaultdict(list)
+        self._busy: set[str] = set()
+
+    def build(self, device: str, batch: int, context: int, *, new_process: bool) -> Preparer | None:
+        """Return what prepares an engine for batches of up to ``batch`` and contexts of up to
+        ``context`` tokens; None: the profile's engine has no shapes. ``new_process``: no prompt ran
+        in the process before."""
+        numbers, profile = self._profile.graphs, self._profile
+        if numbers is None:
+            return None
+        first_s = profile.first_batch_s.value if new_process else None
+        shapes = Shapes(numbers, batch, context, first_s)
+        preparer = Preparer(self._clock, self._hardware[device].preparation, shapes)
+        preparer.allow(device not in self._busy)
+        self._preparing[device].append(preparer)
+        return preparer
+
+    def device_work(self, device: str, *, busy: bool) -> None:
+        """Record whether instances run requests on ``device``."""
+        (self._busy.add if busy else self._busy.discard)(device)
+        self._preparing[device] = [each for each in self._preparing[device] if not each.complete]
+        for preparer in self._preparing[device]:
+            preparer.allow(not busy)

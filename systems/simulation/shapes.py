@@ -1,0 +1,98 @@
+"""The shapes of an engine that replays graphs: which are ready, and what the others take."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Hashable, Iterable, Iterator
+
+from systems.engine.cuda.buckets import (
+    SHORT_PROMPTS,
+    batch_bucket,
+    batch_buckets,
+    context_bucket,
+    context_buckets,
+    prompt_bucket,
+    prompts_together,
+)
+
+from .engine_numbers import Graphs
+from .passes import Pass
+
+TWICE = 2
+_NS = 1e9
+
+
+class Shapes:
+    """Of one engine. ``first_prompt_s``: additional time of the first prompt of its process, if
+    preparation did not come before; None: a prompt ran there already."""
+
+    def __init__(
+        self,
+        numbers: Graphs,
+        max_batch_size: int,
+        max_context_tokens: int,
+        first_prompt_s: float | None = None,
+    ) -> None:
+        self._numbers, self._first_prompt_s = numbers, first_prompt_s
+        self._capacity = prompt_bucket(max_context_tokens)
+        self._runs: Counter[Hashable] = Counter()
+        self._unprepared = deque(_preparations(max_batch_size, max_context_tokens))
+        self.prepared(1)  # the kernels artifact includes the first call
+
+    @property
+    def unprepared(self) -> int:
+        """The calls of preparation that remain."""
+        return len(self._unprepared)
+
+    @property
+    def prepare_ns(self) -> float:
+        """The time of one call of preparation."""
+        return self._numbers.prepare_s.value * _NS
+
+    def prepared(self, calls: int) -> None:
+        """Record that the next ``calls`` calls of preparation were made."""
+        for _ in range(calls):
+            self._runs[self._unprepared.popleft()] += 1
+
+    def prompts_ns(self, passes: Iterable[Pass]) -> float:
+        """Record passes over prompts; return the time that they take for their shapes."""
+        return sum(self._run(("prompts", each.rows, each.tokens)) for each in passes)
+
+    def steps_ns(self, requests: int, context: int, steps: int) -> float:
+        """Record ``steps`` of ``requests``, of which the longest has ``context`` tokens stored;
+        return the time that they take for their shapes."""
+        rows, left, extra_ns = batch_bucket(requests), steps, 0.0
+        while left > 0:
+            bucket = context_bucket(context + 1, self._capacity)
+            within = left if bucket == self._capacity else min(left, bucket - context)
+            extra_ns += self._steps(("steps", rows, bucket), within)
+            context, left = context + within, left - within
+        return extra_ns
+
+    def _steps(self, shape: Hashable, steps: int) -> float:
+        new = min(steps, max(TWICE - self._runs[shape], 0))
+        return sum(self._run(shape) for _ in range(new))
+
+    def _run(self, shape: Hashable) -> float:
+        """Record one run of ``shape``; return its additional time."""
+        self._runs[shape] += 1
+        numbers = self._numbers
+        if self._runs[shape] > TWICE:
+            return 0.0
+        if self._runs[shape] == TWICE:
+            return numbers.capture_s.value * _NS
+        first_s, self._first_prompt_s = self._first_prompt_s, None
+        return (first_s or numbers.first_s.value) * _NS
+
+
+def _preparations(max_batch_size: int, max_context_tokens: int) -> Iterator[Hashable]:
+    """Yield the shape of each call of preparation, in the order of ``engine/cuda/engine.py``."""
+    longest = max_context_tokens - 1
+    for tokens in dict.fromkeys(prompt_bucket(min(each, longest)) for each in SHORT_PROMPTS):
+        yield from [("prompts", 1, tokens)] * TWICE
+    for rows in batch_buckets(max_batch_size):
+        for context in context_buckets(prompt_bucket(max_context_tokens)):
+            yield from [("steps", rows, context)] * TWICE
+    for rows, tokens in prompts_together(max_batch_size):
+        if tokens <= prompt_bucket(longest):
+            yield "prompts", rows, rows * tokens
