@@ -19,7 +19,7 @@ def profile(
     threads: Annotated[int, typer.Option(min=1, help="Threads of an instance.")] = 1,
     json_: Annotated[bool, typer.Option("--json", help="The numbers as JSON.")] = False,
 ) -> None:
-    """Measure this machine by live probes, about nine minutes; run nothing else meanwhile.
+    """Measure this machine by live probes, about twelve minutes; run nothing else meanwhile.
 
     Example: slbench profile -o my-machine.toml && slbench run main --simulated --profile
     my-machine.toml

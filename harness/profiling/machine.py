@@ -7,9 +7,10 @@ measured conditions are those of a run. Every number is a fit or a median over t
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +28,13 @@ if TYPE_CHECKING:
 
 FUNCTIONS = tuple(f"f{index}" for index in range(5))
 COLD_APART_S = 4.0
-WARM_APART_S = 3.0
+WARM_APART_S = 5.0
 """Longer than a batch, so that batches do not overlap."""
-BATCHES, PROMPTS, ROUNDS, STEPS = (1, 2, 4), (8, 32, 128), 2, 8
+BATCHES, PROMPTS, ROUNDS, STEPS = (1, 2, 4, 8), (8, 32, 128), 2, 8
+PAIRS = 6
+MOST_TOKENS = 512
+"""Of a batch's prompts together."""
+SHORT = 8
 FAST = 1e15
 """Bytes per second for transfers whose time is included in another number."""
 
@@ -52,8 +57,8 @@ class Frames:
 
 def measure(
     backbone: str, threads: int, progress: Progress, *, by_profile: str | None = None
-) -> dict[str, tuple[float, str]]:
-    """Measure each profile field: value and source. Takes about three minutes on an otherwise idle
+) -> dict[str, Found]:
+    """Measure each profile field: value and source. Takes about five minutes on an otherwise idle
     machine. ``by_profile`` simulates the probes with a known profile instead; the result must then
     equal that profile."""
     from systems.models.sizes import model_size
@@ -61,12 +66,15 @@ def measure(
     size = model_size(backbone, "bfloat16", 16, "cpu")
     with tempfile.TemporaryDirectory(prefix="slbench-profile-") as folder:
         probe = Probe(Path(folder), backbone, threads, progress, by_profile)
-        shared = probe.frames("serverless-lora", _starts() + _batches(), keep_alive_s=120)
+        batches = _starts() + _batches()
+        pairs = _pairs(batches[-1][0] + WARM_APART_S)
+        shared = probe.frames("serverless-lora", batches + pairs, keep_alive_s=240)
         private = probe.frames("serverless-llm", _starts(3), keep_alive_s=2)
         sleepy = probe.frames("serverless-lora", _pauses(), keep_alive_s=1)
     hot = shared.requests.sort_values("scheduled_ns").iloc[len(FUNCTIONS) :]
-    fit = fit_batches(shared, hot)
+    fit = fit_batches(shared, hot.iloc[: -len(pairs)])
     return {
+        "core_beside": _beside(shared, hot.iloc[-len(pairs) :], fit),
         **_starting(shared, private, size),
         **_computing(fit, shared, size),
         **_resting(fit, sleepy),
@@ -74,6 +82,9 @@ def measure(
     }
 
 
+Points = tuple[tuple[float, float], ...]
+Found = tuple[float | Points, str]
+"""A number or a curve, and its source."""
 Request = tuple[float, str, int, int]
 """Time in s, function, prompt tokens, output tokens."""
 
@@ -98,14 +109,31 @@ def batches_from(
     prompts: Sequence[int] = PROMPTS,
     apart_s: float = WARM_APART_S,
 ) -> list[Request]:
-    """The same batches, starting at ``at_s``."""
+    """Batches, starting at ``at_s``. Before each, at the same instant, comes a request of a single
+    token: the others wait for its prefill and run as one batch, beside which nothing decodes. (A
+    request that decodes beside it would have the batch computed in pieces, with steps between.)"""
     requests: list[Request] = []
     for _ in range(ROUNDS):
-        for batch in batches:
-            for prompt in prompts:
+        for batch, prompt in product(batches, prompts):
+            if batch * prompt <= MOST_TOKENS:
+                requests += [(at_s, FUNCTIONS[0], SHORT, 1)]
                 requests += [(at_s, FUNCTIONS[0], prompt, STEPS)] * batch
                 at_s += apart_s
     return requests
+
+
+def _pairs(at_s: float) -> list[Request]:
+    """Requests of two functions at the same instant, whose instances work beside each other."""
+    times = [at_s + WARM_APART_S * number for number in range(PAIRS)]
+    return [(at, function, SHORT, STEPS) for at in times for function in FUNCTIONS[:2]]
+
+
+def _beside(shared: Frames, pairs: pd.DataFrame, fit: Fit) -> Found:
+    """Compare the steps of instances beside each other with those of one alone."""
+    steps_s = shared.seconds("decode", pairs["request_id"]) / (STEPS - 1)
+    alone_s = dict(fit.rows)[1]
+    beside, how = median(steps_s / alone_s - 1, "steps of two instances, to those of one")
+    return max(beside, 0.0), how
 
 
 def _pauses() -> list[Request]:
@@ -147,7 +175,7 @@ class Probe:
                 "deployment": {
                     "backbone": self.backbone,
                     "device_memory_gib": 8,
-                    "limits": {**limits, "max_context_tokens": 512},
+                    "limits": {**limits, "max_context_tokens": 512, "max_batch_size": 16},
                 },
                 "lateness_budget_s": 1.0,
                 "mode": "simulated" if self.by_profile else "live",
@@ -189,7 +217,7 @@ def median(values: Any, what: str) -> tuple[float, str]:
     return float(np.median(values)), f"{what}, median of {len(values)}"
 
 
-def _starting(shared: Frames, private: Frames, size: ModelSize) -> dict[str, tuple[float, str]]:
+def _starting(shared: Frames, private: Frames, size: ModelSize) -> dict[str, Found]:
     first, *others = shared.requests.sort_values("scheduled_ns")["request_id"].iloc[:5]
     backbone_s = shared.seconds("backbone", [first]).max()
     adapter = shared.seconds("adapter")
@@ -203,14 +231,16 @@ def _starting(shared: Frames, private: Frames, size: ModelSize) -> dict[str, tup
         "adapter_s": median(adapter, "adapter"),
         "kernels_s": median(shared.seconds("kernels"), "kernels"),
         "disk_bytes_per_s": (bandwidth, "shared backbone read from the page cache, one load"),
-        "tier_bytes_per_s": (float(own), "private backbone read from the page cache, median"),
+        "tier_bytes_per_s": (bandwidth, "the same: files are in the page cache from the start"),
+        "private_bytes_per_s": (float(own), "private backbone read from the page cache, median"),
         "adapter_bytes_per_s": (FAST, "the time is part of adapter_s"),
     }
 
 
 @dataclass(frozen=True)
 class Fit:
-    """prefill = fixed + request·b + token·k; step = step + more·b; fitted over ``batches``."""
+    """prefill = fixed + request·b + token·k; step = step + more·b; fitted over ``batches``.
+    ``rows``: the number of requests in a step and its median duration in s."""
 
     fixed: float
     request: float
@@ -218,6 +248,7 @@ class Fit:
     step: float
     more: float
     batches: int
+    rows: Points
 
     def beyond(self, frames: Frames, requests: Any) -> np.ndarray[Any, Any]:
         """Prefill time beyond the fit of these requests, each alone in its batch."""
@@ -227,28 +258,29 @@ class Fit:
 
 
 def fit_batches(shared: Frames, hot: pd.DataFrame) -> Fit:
-    """Fit the requests ``hot``; each batch was sent at one instant."""
+    """Fit the requests ``hot``, as :func:`batches_from` sends them."""
     spans = shared.spans.set_index(["request_id", "stage"])
     seconds = (spans["end_ns"] - spans["start_ns"]) / 1e9
-    rows, prefill, step_rows, steps = [], [], [], []
-    for _, batch in hot.groupby("scheduled_ns"):
-        # The first of one instant is prefilled at once and the others after it: two batches.
-        ids = batch["request_id"].to_numpy()
-        tokens = batch["prompt_tokens"].to_numpy()
-        starts = np.array([spans.loc[(one, "prefill"), "start_ns"] for one in ids])
-        for start in np.unique(starts):
-            members = starts == start
-            rows.append((1.0, members.sum(), tokens[members].sum()))
-            prefill.append(seconds.loc[(ids[members][0], "prefill")])
-        # All are in decode after the last one's first token.
-        step_rows.append((1.0, len(ids)))
-        steps.append(seconds.loc[(ids[starts.argmax()], "decode")] / (STEPS - 1))
+    rows, prefill, steps = [], [], []
+    for _, instant in hot.groupby("scheduled_ns"):
+        starts = [spans.loc[(one, "prefill"), "start_ns"] for one in instant["request_id"]]
+        for _, batch in instant.groupby(starts):
+            rows.append((1.0, len(batch), batch["prompt_tokens"].sum()))
+            prefill.append(seconds.loc[(batch["request_id"].iloc[0], "prefill")])
+            if batch["output_tokens"].iloc[0] > 1:
+                decode_s = seconds.loc[(batch["request_id"].iloc[0], "decode")]
+                steps.append((len(batch), decode_s / (STEPS - 1)))
     fixed, request, token = _fit(rows, prefill)
-    step, more = _fit(step_rows, steps)
-    return Fit(fixed, request, token, step, more, len(rows))
+    step, more = _fit([(1.0, count) for count, _ in steps], [each for _, each in steps])
+    return Fit(fixed, request, token, step, more, len(rows), _medians(steps))
 
 
-def _computing(fit: Fit, shared: Frames, size: ModelSize) -> dict[str, tuple[float, str]]:
+def _medians(steps: Sequence[tuple[int, float]]) -> Points:
+    counts = sorted({count for count, _ in steps})
+    return tuple((n, float(np.median([s for count, s in steps if count == n]))) for n in counts)
+
+
+def _computing(fit: Fit, shared: Frames, size: ModelSize) -> dict[str, Found]:
     first = shared.requests.sort_values("scheduled_ns")["request_id"].iloc[: len(FUNCTIONS)]
     how = f"least squares over {fit.batches} batches of up to {max(BATCHES)}"
     return {
@@ -258,7 +290,8 @@ def _computing(fit: Fit, shared: Frames, size: ModelSize) -> dict[str, tuple[flo
         "first_batch_s": median(fit.beyond(shared, first), "first prefill beyond the fit"),
         "decode_s": (fit.step, how),
         "decode_request_s": (fit.more, how),
-        "decode_bytes_per_s": (FAST, "the time is part of decode_s"),
+        "decode_rows_s": (fit.rows, "steps by the number of requests, medians"),
+        "decode_bytes_per_s": (FAST, "the time is part of decode_s and decode_rows_s"),
     }
 
 
@@ -270,7 +303,7 @@ def _fit(rows: list[Any], values: list[float]) -> tuple[float, ...]:
     return tuple(float(value) for value in found)
 
 
-def _resting(fit: Fit, sleepy: Frames) -> dict[str, tuple[float, str]]:
+def _resting(fit: Fit, sleepy: Frames) -> dict[str, Found]:
     """Measure an instance that is parked one second after each request and woken by the next."""
     _, *woken = sleepy.requests.sort_values("scheduled_ns")["request_id"]
     ends = sleepy.requests["responded_ns"].to_numpy()
@@ -287,7 +320,7 @@ def _resting(fit: Fit, sleepy: Frames) -> dict[str, tuple[float, str]]:
     }
 
 
-def _transport(shared: Frames) -> dict[str, tuple[float, str]]:
+def _transport(shared: Frames) -> dict[str, Found]:
     requests = shared.requests
     there = (requests["received_ns"] - requests["sent_ns"]).to_numpy() / 1e9
     prefill = shared.spans[shared.spans["stage"] == "prefill"].set_index("request_id")["end_ns"]
@@ -299,7 +332,7 @@ def _transport(shared: Frames) -> dict[str, tuple[float, str]]:
     }
 
 
-def settings(cores: int) -> dict[str, tuple[float, str]]:
+def settings(cores: int) -> dict[str, Found]:
     """Fields that follow from how the platform runs on a CPU, and from its options."""
     from systems.serverless.options import Options
 
@@ -317,7 +350,13 @@ def settings(cores: int) -> dict[str, tuple[float, str]]:
     }
 
 
-def to_toml(name: str, numbers: dict[str, tuple[float, str]], machine: str) -> str:
+def _content(value: float | Points) -> str:
+    if isinstance(value, tuple):
+        return f"points = [{', '.join(f'[{x:g}, {y:.6g}]' for x, y in value)}]"
+    return f"value = {value:.6g}"
+
+
+def to_toml(name: str, numbers: Mapping[str, Found], machine: str) -> str:
     """Format a profile for the simulator; tables (``table.field``) come last."""
     import json
 
@@ -336,5 +375,5 @@ def to_toml(name: str, numbers: dict[str, tuple[float, str]], machine: str) -> s
             table = within
             lines += ["", f"[{table}]"]
         about = json.dumps(f"slbench profile, {today}: {source}", ensure_ascii=False)
-        lines.append(f'{field} = {{ value = {value:.6g}, kind = "measured", source = {about} }}')
+        lines.append(f'{field} = {{ {_content(value)}, kind = "measured", source = {about} }}')
     return "\n".join(lines) + "\n"

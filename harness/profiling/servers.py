@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.records import Cell
     from systems.models.sizes import ModelSize
 
-    from .machine import Request
+    from .machine import Found, Request
 
 FIRST_S = 4.0
 """Time of the first batch: by then, everything that a first request loads is loaded."""
@@ -32,13 +32,13 @@ FOR_SYSTEM = {"bfloat16": "multi-lora", "float32": "dlora"}
 
 def measure_servers(
     backbone: str, threads: int, progress: Progress, *, by_profile: str | None = None
-) -> dict[str, tuple[float, str]]:
+) -> dict[str, Found]:
     """Measure ``servers.<dtype>.<field>`` and ``grouped.<dtype>.adapter_share``, value and source,
     for every dtype in which a serverful system of this suite stores weights on the CPU. About six
     minutes. ``by_profile`` as in :func:`~harness.profiling.machine.measure`."""
     from systems.models.sizes import model_size
 
-    found: dict[str, tuple[float, str]] = {}
+    found: dict[str, Found] = {}
     with tempfile.TemporaryDirectory(prefix="slbench-profile-") as folder:
         probe = Probe(Path(folder), backbone, threads, progress, by_profile)
         merging = _merging(probe.cell("dlora", _all_functions(1.0)))
@@ -72,7 +72,7 @@ def _crowds(at_s: float) -> list[Request]:
     return requests
 
 
-def _computing(cell: Cell, size: ModelSize) -> dict[str, tuple[float, str]]:
+def _computing(cell: Cell, size: ModelSize) -> dict[str, Found]:
     seen = frames_of(cell)
     requests = seen.requests.sort_values("scheduled_ns")
     hot = requests.iloc[CROWD : -2 * ROUNDS * CROWD]
@@ -87,6 +87,7 @@ def _computing(cell: Cell, size: ModelSize) -> dict[str, tuple[float, str]]:
         "prefill_token_s_per_gparam": (fit.token / (size.parameters / 1e9), how),
         "decode_s": (fit.step, how),
         "decode_request_s": (fit.more, how),
+        "decode_rows_s": (fit.rows, "steps by the number of requests, medians"),
     }
 
 
@@ -105,7 +106,7 @@ def _share(cell: Cell) -> tuple[float, str]:
     return median(more, f"steps of {CROWD} requests, {CROWD} adapters against one")
 
 
-def _merging(cell: Cell) -> dict[str, tuple[float, str]]:
+def _merging(cell: Cell) -> dict[str, Found]:
     """From dLoRA's own measurements before it serves."""
     timed = cell.manifest.measured
     step_s = timed["unmerged_s"]
@@ -116,7 +117,7 @@ def _merging(cell: Cell) -> dict[str, tuple[float, str]]:
     }
 
 
-def _held(cell: Cell, size: ModelSize) -> dict[str, tuple[float, str]]:
+def _held(cell: Cell, size: ModelSize) -> dict[str, Found]:
     memory = frames_of(cell).memory
     total = memory.pivot_table(index="t_ns", columns="owner", values="bytes").ffill().sum(axis=1)
     own = total - size.weights_bytes - CROWD * size.adapter_bytes

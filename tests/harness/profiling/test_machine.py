@@ -23,8 +23,8 @@ FOUND = (
     "disk_bytes_per_s",
     "prefill_s",
     "prefill_token_s_per_gparam",
-    "decode_s",
-    "decode_request_s",
+    "core_beside",
+    "private_bytes_per_s",
     "offload_s",
     "request_s",
     "response_s",
@@ -37,6 +37,13 @@ def test_the_probes_of_servers_find_the_profile_they_were_run_by(tmp_path: Path)
     assert {name.split(".")[1] for name in found} == set(known.servers) == {"bfloat16", "float32"}
     for name, (value, _) in found.items():
         table, dtype, field = name.split(".")
+        if field == "decode_rows_s":
+            model = known.servers[dtype]
+            assert model.decode_s is not None
+            assert model.decode_request_s is not None
+            line = {n: model.decode_s.value + n * model.decode_request_s.value for n, _ in value}
+            assert dict(value) == pytest.approx(line, rel=0.1), name
+            continue
         expected = getattr(getattr(known, table)[dtype], field).value
         assert value == pytest.approx(expected, rel=0.1, abs=1e-3), name
     path = tmp_path / "mine.toml"
@@ -56,8 +63,14 @@ def test_the_probes_find_the_profile_they_were_run_by(tmp_path: Path) -> None:
     for name in FOUND:
         expected = getattr(known, name).value
         assert numbers[name][0] == pytest.approx(expected, rel=0.1, abs=2e-3), name
+    curve = known.decode_rows_s
+    assert curve is not None
+    rows = dict(numbers["decode_rows_s"][0])
+    assert rows == pytest.approx({n: curve.at(n) for n in (1, 2, 4, 8)}, rel=0.02)
     path = tmp_path / "mine.toml"
     path.write_text(to_toml("mine", {**settings(2), **numbers}, "a machine"), encoding="utf-8")
     again = load_profile(str(path))
+    assert again.decode_rows_s is not None
+    assert again.decode_rows_s.at(3) == pytest.approx(curve.at(3), rel=0.02)
     assert all(number.kind == "measured" for _, number in again if isinstance(number, Number))
     assert tomllib.loads(path.read_text(encoding="utf-8"))["name"] == "mine"
