@@ -69,3 +69,24 @@ def test_a_page_without_a_blocks_marks_is_named() -> None:
     block = blocks()[0]
     with pytest.raises(HarnessError, match=block.name):
         put_into("no marks here", block, "content")
+
+
+CHECKED = {
+    "docs/simulation.md": ("## How far from live", "## Instances that several"),
+    "PERFORMANCE.md": ("Simulated with `profiles/h100.toml`", "## Sweeps"),
+}
+"""By page, the beginning and the end of what it says about how far simulations are from live."""
+
+
+def quoted(text: str) -> list[str]:
+    """Return the errors and durations that a text quotes."""
+    return re.findall(r"\d[\d,.]*\s*(?:%|m?s\b|times\b)", text)
+
+
+@pytest.mark.parametrize("page", CHECKED)
+def test_how_far_simulations_are_from_live_is_told_by_the_record_alone(page: str) -> None:
+    begin, end = CHECKED[page]
+    text = without_blocks((ROOT / page).read_text(encoding="utf-8"), page)
+    told = text[text.index(begin) : text.index(end)]
+    assert quoted(told) == []
+    assert quoted("its TTFT is 73 % off, 376 ms") == ["73 %", "376 ms"]

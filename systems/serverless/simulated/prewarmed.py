@@ -89,9 +89,7 @@ class PrewarmedProcesses:
             preparer = self._build(key)
             if preparer is not None:
                 preparer.shapes.prepared(preparer.shapes.unprepared)
-            self._pool.prewarmed.append(
-                PrewarmedProcess(key, done=len(_STAGES), preparer=preparer)
-            )
+            self._pool.prewarmed.append(PrewarmedProcess(key, done=len(_STAGES), preparer=preparer))
 
     def _go_on(self, prewarmed_process: PrewarmedProcess) -> None:
         prewarmed_process.timeline.begin(_STAGES[prewarmed_process.done], self._clock.now)
