@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ALLOWED = 0.10
 """The relative error that counts as agreement, unless the live repeats differ by more."""
-Samples = Sequence[Any]
+Samples = Sequence[Any] | np.ndarray[Any, Any]
 
 
 def compare(live: Iterable[Cell], simulated: Iterable[Cell]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from .clock import Callback, Shared
@@ -16,7 +17,7 @@ class PageCache:
     def __init__(self, disk: Shared) -> None:
         self._disk = disk
         self._cached: set[str] = set()
-        self._waiting: dict[str, list[Callback]] = {}
+        self._waiting: dict[str, list[Callable[[], object]]] = {}
 
     def cached(self, backbone: str) -> None:
         """Record that the backbone was read before."""
