@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .clock import Clock, Shared
 from .cores import Cores
+from .engine_numbers import Beside
 from .number import value_of
 from .page_cache import PageCache
 from .profile import Profile
@@ -25,6 +26,8 @@ class Hardware:
     """Batches."""
     starts: Shared
     """Engines being built."""
+    takeovers: Shared
+    """Prewarmed processes that become instances."""
     preparation: Shared
     """Idle engines that prepare shapes."""
 
@@ -39,17 +42,24 @@ def hardware(devices: Iterable[str], clock: Clock, profile: Profile) -> Mapping[
             cores = Cores(clock, profile.cores.value, value_of(profile.core_beside))
             files = PageCache(Shared(clock, 1) if slots else cores)
         link = Shared(clock, 1) if slots else cores
-        own = _compute(clock, profile) if slots else (cores,) * 3
+        own = _compute(clock, profile) if slots else (cores,) * 4
         found[device] = Hardware(cores, files, link, *own)
     return found
 
 
-def _compute(clock: Clock, profile: Profile) -> tuple[Shared, Shared, Shared]:
-    """Return the compute of a device for batches, starts and preparation. They are one resource if
-    the profile does not say how they differ."""
-    slots, beside = profile.device_slots.value, (profile.starts_beside, profile.preparation_beside)
-    kinds = [None if each is None else Kind(each.share.value, each.waits.value) for each in beside]
-    if slots != 1 or not any(kinds):
-        return (Shared(clock, slots),) * 3
-    batches, starts, preparation = take_turns(clock, [BATCH, *(kind or BATCH for kind in kinds)])
-    return batches, starts, preparation
+def _compute(clock: Clock, profile: Profile) -> Sequence[Shared]:
+    """Return the compute of a device for batches, starts, takeovers and preparation. They are one
+    resource if the profile does not say how they differ."""
+    beside = (
+        profile.batches_beside,
+        profile.starts_beside,
+        profile.takeover_beside,
+        profile.preparation_beside,
+    )
+    if profile.device_slots.value != 1 or not any(beside):
+        return (Shared(clock, profile.device_slots.value),) * len(beside)
+    return take_turns(clock, [_kind(each) for each in beside])
+
+
+def _kind(beside: Beside | None) -> Kind:
+    return BATCH if beside is None else Kind(beside.share.value, beside.waits.value)

@@ -54,17 +54,21 @@ class LatencyModel:
         )
         return seconds * 1e9 * self._share(adapters)
 
-    def step_ns(self, requests: int, adapters: int = 1) -> float:
-        """Return the time of one decode step for ``requests`` with this many different adapters."""
-        weights_s = self.size.weights_bytes / self.profile.decode_bytes_per_s.value
+    def step_ns(self, requests: int, adapters: int = 1, context: float = 0) -> float:
+        """Return the time of one decode step for ``requests`` with this many different adapters and
+        ``context`` cached tokens in total."""
+        read_s = self.size.weights_bytes / self.profile.decode_bytes_per_s.value
         rows = batch_bucket(requests) if self.pads else requests
-        return (self._rows_s(rows) + weights_s) * 1e9 * self._share(adapters)
+        return (self._rows_s(rows, context) + read_s) * 1e9 * self._share(adapters)
 
-    def _rows_s(self, rows: int) -> float:
+    def _rows_s(self, rows: int, context: float) -> float:
+        """Return what the rows of a step add to reading the weights. A line was measured with some
+        context, whose keys and values it includes."""
         profile = self.profile
-        if profile.decode_rows_s is not None:
-            return profile.decode_rows_s.at(rows)
-        return profile.decode_s.value + profile.decode_request_s.value * rows
+        if profile.decode_rows_s is None:
+            return profile.decode_s.value + profile.decode_request_s.value * rows
+        kv_s = context * self.size.kv_bytes_per_token / profile.decode_bytes_per_s.value
+        return profile.decode_rows_s.at(rows) + kv_s
 
     def _share(self, adapters: int) -> float:
         """Return the time of a batch of ``adapters`` in units of that of one adapter."""

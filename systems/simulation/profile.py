@@ -82,15 +82,19 @@ class Profile(Frozen):
     """One step of a batch, in addition to reading the weights once."""
     decode_request_s: Number
     decode_rows_s: Curve | None = None
-    """In place of these two: what a step takes in addition to reading the weights, by the number of
-    its requests; None: a straight line."""
+    """In place of these two: what a step takes in addition to reading the weights, keys and values,
+    by the number of its requests; None: a straight line."""
     decode_bytes_per_s: Number
-    """The rate of reading the weights in a step."""
+    """The rate of reading the weights in a step, and, beside a curve, keys and values."""
 
     graphs: Graphs | None = None
     """None: the engine has no shapes, and pads nothing."""
+    batches_beside: Beside | None = None
+    """Batches beside batches of other processes on their device; None: in proportion."""
     starts_beside: Beside | None = None
     """Building an engine beside batches on its device; None: it shares the device as a batch."""
+    takeover_beside: Beside | None = None
+    """Putting an adapter into a prewarmed process beside batches; None: as a batch."""
     preparation_beside: Beside | None = None
     """Preparing shapes beside batches; None: as a batch."""
     kv_slots: bool = False

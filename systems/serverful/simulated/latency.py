@@ -32,8 +32,12 @@ class ReplicaLatencyModel:
         unmerged = self.latency.batch_ns(tokens, len(adapters))
         return unmerged * self._share(adapters, merged)
 
-    def step_ns(self, requests: int, adapters: Collection[str], merged: bool) -> float:
-        return self.latency.step_ns(requests, len(adapters)) * self._share(adapters, merged)
+    def step_ns(
+        self, requests: int, adapters: Collection[str], merged: bool, context: int = 0
+    ) -> float:
+        """Return the time of a step with ``context`` cached tokens in total."""
+        unmerged = self.latency.step_ns(requests, len(adapters), context)
+        return unmerged * self._share(adapters, merged)
 
     def _share(self, adapters: Collection[str], merged: bool) -> float:
         """A merged batch computes no additions, and neither does a batch of the bare backbone, so

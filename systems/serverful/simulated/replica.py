@@ -119,7 +119,8 @@ class Replica:
             tokens = [self.work[each.id].prompt_tokens for each in batch]
             takes_ns = self.latency.prefill_ns(tokens, adapters, merged)
         else:
-            takes_ns = self.latency.step_ns(len(batch), adapters, merged)
+            context = sum(self.work[each.id].context for each in batch)
+            takes_ns = self.latency.step_ns(len(batch), adapters, merged, context)
         ids = [each.id for each in batch]
         self.compute.start(takes_ns, partial(self._stepped, ids, self.now()))
 

@@ -258,7 +258,7 @@ class Platform(PlatformBase):
             assert profile.spare_s is not None
             process.prewarmed_process = False
             work_ns = self._draws.ns(profile.spare_s, "spare", process.drawn_for)
-            self._hardware[process.device].starts.start(work_ns, loaded)
+            self._hardware[process.device].takeovers.start(work_ns, loaded)
         elif not self._take_over(process, loaded):
             self._load_kernels(process, loaded)
 
@@ -290,7 +290,7 @@ class Platform(PlatformBase):
         def adapter_loaded() -> None:
             process.timeline.end(Stage.ADAPTER, self.clock.now)
             work_ns = self._draws.ns(spare_s, "spare", process.drawn_for)
-            there.starts.start(work_ns, loaded)
+            there.takeovers.start(work_ns, loaded)
 
         process.worker.extra_ns, process.worker.preparer = 0.0, prewarmed.preparer
         process.timeline.begin(Stage.ADAPTER, self.clock.now)

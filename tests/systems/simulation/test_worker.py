@@ -50,3 +50,26 @@ def test_every_token_of_a_batch_is_in_one_piece_in_order() -> None:
         piece = prefill.take(64)
         pieces.append(([work.id for work in piece.requests], piece.tokens))
     assert pieces == [([0], 64), ([0, 1], 64), ([1], 64), ([1, 2], 18)]
+
+
+def test_a_step_reads_the_keys_and_values_of_its_requests() -> None:
+    """Eight requests of 600 tokens, as in cuda_engine, and of 100, on an H100."""
+    h100 = LatencyModel(load_profile("h100"), SIZE)
+    long_ms, short_ms = (h100.step_ns(8, context=8 * tokens) / 1e6 for tokens in (600, 100))
+    assert long_ms == pytest.approx(7.7, rel=0.01)
+    assert long_ms - short_ms == pytest.approx(8 * 500 * 0.524288 / 3.0e3, rel=0.01)
+    assert h100.step_ns(5) == h100.step_ns(8), "rows are padded"
+    assert h100.step_ns(9) > h100.step_ns(8)
+
+
+def test_a_long_context_makes_the_steps_of_a_worker_longer() -> None:
+    def tpot_ns(prompt_tokens: int) -> float:
+        clock, work = Clock(), Work(0, prompt_tokens, 100)
+        h100 = LatencyModel(load_profile("h100"), SIZE)
+        Worker(clock, Shared(clock, 1), h100, lambda _: None, lambda _: None).run(0, [work])
+        clock.run()
+        return (work.last_ns - work.first_ns) / 99
+
+    assert tpot_ns(3000) - tpot_ns(1000) == pytest.approx(
+        2000 * 0.524288e6 / 3.0e12 * 1e9, rel=0.01
+    )
