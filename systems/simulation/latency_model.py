@@ -47,11 +47,13 @@ class LatencyModel:
     def prefill_ns(self, requests: int, tokens: int, adapters: int = 1) -> float:
         """Return the time of one pass over ``requests`` prompts with ``tokens`` tokens in total and
         this many different adapters."""
-        profile = self.profile
-        token_s = profile.prefill_token_s_per_gparam.value * self.size.parameters / 1e9
-        seconds = (
-            profile.prefill_s.value + profile.prefill_request_s.value * requests + token_s * tokens
-        )
+        profile, gparams = self.profile, self.size.parameters / 1e9
+        if profile.prefill_pass_s_per_gparam is not None:
+            seconds = profile.prefill_pass_s_per_gparam.at(tokens) * gparams
+        else:
+            token_s = profile.prefill_token_s_per_gparam.value * gparams
+            fixed_s = profile.prefill_s.value + profile.prefill_request_s.value * requests
+            seconds = fixed_s + token_s * tokens
         return seconds * 1e9 * self._share(adapters)
 
     def step_ns(self, requests: int, adapters: int = 1, context: float = 0) -> float:

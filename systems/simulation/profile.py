@@ -17,6 +17,8 @@ from .engine_numbers import Beside, EngineNumbers, Graphs, Grouped, Servers
 from .number import Curve, Frozen, Number
 
 N = TypeVar("N", bound=EngineNumbers)
+_CURVES = {"prefill_s": "prefill_pass_s_per_gparam", "decode_s": "decode_rows_s"}
+"""Fields of straight lines → of the curves that replace them."""
 
 
 class ProfileError(SystemsError):
@@ -76,6 +78,9 @@ class Profile(Frozen):
     """Per prompt of a pass."""
     prefill_token_s_per_gparam: Number
     """Per token of a pass and 10⁹ parameters."""
+    prefill_pass_s_per_gparam: Curve | None = None
+    """In place of these three: a pass by its tokens, per 10⁹ parameters; None: linear. A pass over
+    few tokens takes as long as reading the weights."""
     prompt_piece_tokens: int | None = Field(default=None, gt=0)
     """The option ``prompt_piece_tokens: auto`` of this machine's engine; None: whole prompts."""
     decode_s: Number
@@ -147,11 +152,12 @@ class Profile(Frozen):
 
     def _with(self, numbers: EngineNumbers) -> Profile:
         """Return this profile with those of ``numbers`` that it has too and that are known. A line
-        of steps takes the place of a curve as well."""
+        takes the place of a curve as well."""
         fields = type(self).model_fields
         known = {name: number for name, number in numbers if number and name in fields}
-        if "decode_s" in known:
-            known.setdefault("decode_rows_s", None)
+        for line, curve in _CURVES.items():
+            if line in known:
+                known.setdefault(curve, None)
         return self.model_copy(update=known)
 
 

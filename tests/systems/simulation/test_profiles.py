@@ -62,3 +62,13 @@ def test_a_number_without_a_source_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_profile_lists_the_known_ones() -> None:
     with pytest.raises(ProfileError, match="l40s"):
         load_profile("a100")
+
+
+def test_a_tables_own_line_takes_the_place_of_the_profiles_curve() -> None:
+    profile = load_profile("cpu-small")
+    assert profile.decode_rows_s is not None
+    _, grouped = profile.of_grouped("bfloat16")
+    assert grouped.decode_rows_s not in (None, profile.decode_rows_s), "it has a curve of its own"
+    servers, _, own = profile.of_servers("bfloat16")
+    assert own.decode_s == servers.decode_s
+    assert own.decode_rows_s is None

@@ -73,3 +73,11 @@ def test_a_long_context_makes_the_steps_of_a_worker_longer() -> None:
     assert tpot_ns(3000) - tpot_ns(1000) == pytest.approx(
         2000 * 0.524288e6 / 3.0e12 * 1e9, rel=0.01
     )
+
+
+def test_a_pass_takes_what_was_measured_at_its_tokens() -> None:
+    """start-beside-h100 and cuda_engine: a pass over few tokens takes as long as the weights."""
+    h100 = LatencyModel(load_profile("h100"), SIZE)
+    for lengths, ms in (([60], 6.96), ([128], 7.37), ([200], 8.38), ([512], 14.01)):
+        assert h100.batch_ns(lengths) / 1e6 == pytest.approx(ms, rel=0.01)
+    assert h100.batch_ns([512] * 8) / 1e6 == pytest.approx(100, rel=0.01), "four passes"
