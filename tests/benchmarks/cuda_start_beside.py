@@ -4,8 +4,9 @@ start has many small kernel launches, each of which may wait for a time slice.
     python -m tests.benchmarks.cuda_start_beside RESULT.json
 
 M = 0 … 3 processes decode eight requests each, at the shapes of Llama-2-7B, while another process
-is forked, prepares itself like an instance, and runs prompts. RESULT.json has its stages for each M
-and the step times of the others meanwhile.
+is forked, prepares itself like an instance, runs prompts, and loads an adapter into its slot, as a
+prewarmed process that becomes an instance. RESULT.json has its stages for each M and the step times
+of the others meanwhile.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from systems.models import ensure_adapters, ensure_backbone
 from systems.runtime import process
 from systems.serverless.live import device_backend as placing
 
-MOST, BATCH, PROMPTS = 3, 8, 10
+MOST, BATCH, PROMPTS, LOADS = 3, 8, 10, 5
 LIMITS = {"max_batch_size": 8, "max_context_tokens": 512}
 SETTLES_S = 1.0
 
@@ -39,8 +40,9 @@ class Files:
     adapter: Path
 
 
-def _engine(files: Files, marks: dict[str, int]) -> Any:
-    """Make an engine as an instance does, with zero weights: times do not depend on them."""
+def _engine(files: Files, marks: dict[str, int]) -> tuple[Any, Any]:
+    """Make an engine as an instance does, with zero weights: times do not depend on them. Return it
+    and its adapter as it is stored."""
     import torch
 
     from systems.engine.checkpoint import plan_layout
@@ -66,14 +68,14 @@ def _engine(files: Files, marks: dict[str, int]) -> Any:
     while engine.prepare():
         pass
     marks["rest"] = time.monotonic_ns()
-    return engine
+    return engine, stored
 
 
 def busy(files: Files, pipe: Connection) -> None:
     """Decode until stopped; then send the start and the duration of each step."""
     from .cuda_engine import request
 
-    engine = _engine(files, {})
+    engine, _ = _engine(files, {})
     pipe.send("ready")
     steps = []
     while not pipe.poll():
@@ -88,11 +90,12 @@ def busy(files: Files, pipe: Connection) -> None:
 
 
 def starting(files: Files, pipe: Connection) -> None:
-    """Run a new instance; send its marks, and the time (ms) of prompts of 64 and 256 tokens."""
+    """Run a new instance; send its marks, the time (ms) of prompts of 64 and 256 tokens, and that of
+    loading an adapter."""
     from .cuda_engine import request
 
     marks = {"fork": time.monotonic_ns()}
-    engine = _engine(files, marks)
+    engine, stored = _engine(files, marks)
     prompts: dict[int, list[float]] = {64: [], 256: []}
     for tokens, found in prompts.items():
         for _ in range(PROMPTS):
@@ -100,7 +103,18 @@ def starting(files: Files, pipe: Connection) -> None:
             engine.prefill([request(0, tokens)])
             found.append((time.monotonic_ns() - began) / 1e6)
             engine.cancel(0)
-    pipe.send((marks, {tokens: statistics.median(found) for tokens, found in prompts.items()}))
+    medians = {tokens: statistics.median(found) for tokens, found in prompts.items()}
+    pipe.send((marks, medians, statistics.median(_load(engine, stored) for _ in range(LOADS))))
+
+
+def _load(engine: Any, stored: Any) -> float:
+    """Return the time (ms) of loading an adapter into the engine's slot."""
+    import torch
+
+    began = time.monotonic_ns()
+    engine.slot.load(stored)
+    torch.cuda.synchronize()
+    return (time.monotonic_ns() - began) / 1e6
 
 
 def measure(files: Files) -> list[dict[str, Any]]:
@@ -118,8 +132,8 @@ def measure(files: Files) -> list[dict[str, Any]]:
             others.append(begun(busy))
             assert others[-1].recv() == "ready"
         time.sleep(SETTLES_S)
-        marks, prompts = begun(starting).recv()
-        found.append((count, time.monotonic_ns(), marks, prompts))
+        marks, prompts, adapter_ms = begun(starting).recv()
+        found.append((count, time.monotonic_ns(), marks, prompts, adapter_ms))
     for other in others:
         other.send("stop")
     steps = [other.recv() for other in others]
@@ -128,13 +142,13 @@ def measure(files: Files) -> list[dict[str, Any]]:
 
 def _row(
     count: int, ended_ns: int, marks: dict[str, int], prompts: dict[int, float],
-    steps: list[list[tuple[int, int]]],
+    adapter_ms: float, steps: list[list[tuple[int, int]]],
 ) -> dict[str, Any]:  # fmt: skip
     names = ("fork", "context", "weights", "kernels", "rest")
     row: dict[str, Any] = {"beside": count}
     for before, name in pairwise(names):
         row[f"{name}_ms"] = (marks[name] - marks[before]) / 1e6
-    row["prompt_ms"] = prompts
+    row["prompt_ms"], row["adapter_ms"] = prompts, adapter_ms
     windows = {
         "before": (marks["fork"] - int(SETTLES_S * 1e9), marks["fork"]),
         "kernels": (marks["weights"], marks["kernels"]),
