@@ -90,7 +90,7 @@ def busy(files: Files, pipe: Connection) -> None:
 
 
 def starting(files: Files, pipe: Connection) -> None:
-    """Run a new instance; send its marks, the time (ms) of prompts of 64 and 256 tokens, and that of
+    """Run a new instance; send its marks, and the times (ms) of prompts of 64 and 256 tokens and of
     loading an adapter."""
     from .cuda_engine import request
 
