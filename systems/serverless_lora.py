@@ -5,8 +5,8 @@ backbone copy per device and run their adapter unmerged; pre-loading onto device
 precedence-constrained knapsack; fill-or-expire batches per function, smallest margin first across
 functions; offloading by value density, down to the container. Beyond the paper: instances are
 forked from a template that imported the libraries once (``template: containers`` is the paper's
-warm pool), batching within a function is continuous, and a batch waits only while the device
-prefills another one (with ``batch_hold: always`` it always waits).
+warm pool), batching within a function is continuous, and a batch waits only until it pays to
+delay what runs on its device (with ``batch_hold: always`` it always waits for its slack).
 
 Each ablation switches off exactly one of these four.
 """

@@ -42,7 +42,8 @@ class Options(BaseModel):
     max_prefills: NonNegativeInt = 0
     """Cap on M, the batches of a device in their prefill at the same time; 0: unbounded."""
     batch_hold: Literal["contended", "always"] = "contended"
-    """Whether a partial batch waits only while its device prefills another batch, or always."""
+    """Whether a partial batch waits only until it pays to delay what runs on its device, or always
+    for its slack."""
     batch_delay_s: PositiveFloat | None = None
     """The longest wait of a batch (the reading *d*); None: until its slack is used up."""
     prompt_piece_tokens: PositiveInt | Literal["auto", "whole"] = "auto"

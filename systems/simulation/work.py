@@ -49,12 +49,13 @@ class Piece:
 
 class Prefill:
     """The prompts of ``requests``, computed in order, in one or more pieces by an engine that
-    ``pads`` or not."""
+    ``pads`` or not. ``computed_ns``: how long they were computed until now."""
 
-    __slots__ = ("_left", "_next", "_parts", "batch", "begun", "requests")
+    __slots__ = ("_left", "_next", "_parts", "batch", "begun", "computed_ns", "requests")
 
     def __init__(self, batch: int, requests: list[Work], *, pads: bool = False) -> None:
         self.batch, self.requests, self.begun = batch, requests, False
+        self.computed_ns = 0
         self._next = next_padded_pass if pads else next_pass
         self._left = deque(requests)
         self._parts = deque(Part(work.prompt_tokens) for work in requests)

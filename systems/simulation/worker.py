@@ -18,14 +18,15 @@ from .work import Prefill, Work, adapters
 
 @dataclass(slots=True, eq=False)
 class Worker:
-    """Callbacks: ``prefilled`` gets a batch's number when it has its first tokens, ``finished`` a
-    request's id when it has its last token. ``piece_tokens``: the most prompt tokens between two
-    steps of running requests; None: whole batches."""
+    """Callbacks: ``prefilled`` gets a batch's number when it has its first tokens, and for how many
+    ns its prompts were computed; ``finished`` a request's id when it has its last token.
+    ``piece_tokens``: the most prompt tokens between two steps of running requests; None: whole
+    batches."""
 
     clock: Clock
     compute: Shared
     latency: LatencyModel
-    prefilled: Callable[[int], None]
+    prefilled: Callable[[int, int], None]
     finished: Callable[[int], None]
     piece_tokens: int | None = None
     draws: Draws = field(default_factory=Draws)
@@ -102,8 +103,7 @@ class Worker:
         if self.preparer is not None:
             duration += self.preparer.shapes.prompts_ns(piece.passes)
         self.extra_ns = 0.0
-        then = partial(self._prefill_done, prefill) if prefill.complete else self._next
-        self.job = self.compute.start(duration, then)
+        self.job = self.compute.start(duration, partial(self._computed, prefill, self.clock.now))
 
     def _decode(self) -> None:
         """Decode up to the end of a request, or one step between two pieces of prompts."""
@@ -123,6 +123,13 @@ class Worker:
             work.prefill_ns = self.clock.now
         return Prefill(batch, requests, pads=self.latency.pads)
 
+    def _computed(self, prefill: Prefill, began_ns: int) -> None:
+        prefill.computed_ns += self.clock.now - began_ns
+        if prefill.complete:
+            self._prefill_done(prefill)
+        else:
+            self._next()
+
     def _prefill_done(self, prefill: Prefill) -> None:
         now = self.clock.now
         self.job = self._prefill = None
@@ -135,7 +142,7 @@ class Worker:
             else:
                 done.append(work)
         self._next()
-        self.prefilled(prefill.batch)
+        self.prefilled(prefill.batch, prefill.computed_ns)
         for work in done:
             self.finished(work.id)
 

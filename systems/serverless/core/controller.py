@@ -20,6 +20,7 @@ from .memory import Holding
 from .policies import PolicySet
 from .policies.batching import Batch
 from .policy import Notices
+from .prefill import Prefill
 from .provisioning import Provisioning
 from .state import (
     BackboneCopy,
@@ -150,6 +151,7 @@ class Controller:
             return
         del self.state.requests[request.id]
         instance.end(request, now)
+        self._settle(instance, now)
         self._provisioning.size_kv(instance)
         instance.idle_since_ns = now
         self._rest(instance, now)
@@ -163,7 +165,7 @@ class Controller:
     @staticmethod
     def _may_finish(request: Request, instance: Instance) -> bool:
         """Refuse to end an uncancelled request in its prefill: the prefill would never end."""
-        return request.cancelled or request.batch != instance.prefilling
+        return request.cancelled or not instance.prefills(request.batch)
 
     def _serve(self, group: str, now: int) -> None:
         """Dispatch the waiting requests of ``group`` to its instances, or start one."""
@@ -221,9 +223,8 @@ class Controller:
         device = self.state.devices[instance.device]
         device.prefilling += 1
         self.state.leave_rest(instance)
-        instance.prefilling, instance.prefilling_size = self._batches, len(batch)
-        instance.prefilling_since_ns = now
-        instance.slowed = device.slowdown(device.prefilling)
+        device.contention.began(instance.id, now)
+        instance.prefilling = self._prefill(instance, len(batch), now)
         queue = self.state.queue(instance.group.id)
         for request in batch:
             queue.remove(request)
@@ -234,16 +235,43 @@ class Controller:
         if not queue:
             self._nobody_waits(instance.group.id, now)
 
+    def _prefill(self, instance: Instance, size: int, now: int) -> Prefill:
+        contention = self.state.devices[instance.device].contention
+        joins, learnt = bool(instance.running), self.state.estimates(instance.group.id)
+        return Prefill(
+            batch=self._batches,
+            size=size,
+            joins=joins,
+            first=not instance.prefilled_ns,
+            began_ns=now,
+            began_alone_ns=contention.read_ns(now),
+            expected_ns=learnt.prefills.expected_ns(
+                size, contention.with_work_of(instance.id), joins=joins
+            ),
+        )
+
     def _prefilled(self, event: ev.BatchPrefilled, now: int) -> None:
         instance = self.state.instances.get(event.instance)
-        if instance is None or instance.prefilling != event.batch:
+        if instance is None or not instance.prefills(event.batch):
             return
-        alone_ns = (now - instance.prefilling_since_ns) / instance.slowed
-        law = self.state.estimates(instance.group.id).law
-        law.observe(instance.prefilling_size, alone_ns)
+        self._learn(instance, event.computed_ns, now)
+        instance.prefilled_ns = now
         self._not_prefilling(instance)
+        self._settle(instance, now)
         self._rest(instance, now)
         self._dispatch(self.state.devices[instance.device], now)
+
+    def _learn(self, instance: Instance, computed_ns: int, now: int) -> None:
+        prefill, contention = instance.prefilling, self.state.devices[instance.device].contention
+        assert prefill is not None
+        alone_ns = contention.read_ns(now) - prefill.began_alone_ns
+        learnt = self.state.estimates(instance.group.id)
+        learnt.prefills.observe(prefill, now - prefill.began_ns, alone_ns, computed_ns)
+
+    def _settle(self, instance: Instance, now: int) -> None:
+        """Count ``instance`` among those at work on its device no longer, if it is not."""
+        if not instance.busy:
+            self.state.devices[instance.device].contention.ended(instance.id, now)
 
     def _not_prefilling(self, instance: Instance) -> None:
         if instance.prefilling is not None:
@@ -346,6 +374,7 @@ class Controller:
             return
         awake = instance.to_serve
         instance.phase = Phase.READY if awake else Phase.ASLEEP
+        instance.prefilled_ns = 0
         self._provisioning.forgive(instance.group.id)
         if not instance.idle_since_ns:
             instance.idle_since_ns = now
@@ -450,6 +479,7 @@ class Controller:
             instance.end(request, now)
             self._out.append(act.FailRequest(request.id, 502, f"instance lost: {reason}"))
         self._not_prefilling(instance)
+        self._settle(instance, now)
 
     def _blame(self, instance: Instance, reason: str, now: int) -> None:
         """Count a failed start. After too many, fail the requests that wait for an instance."""
@@ -521,7 +551,7 @@ class Controller:
         instance = self.state.instances.get(timer.instance)
         if instance is None or instance.phase is Phase.STOPPING:
             return
-        if timer.request not in instance.running and instance.prefilling != timer.batch:
+        if timer.request not in instance.running and not instance.prefills(timer.batch):
             return
         grace_s = self.state.cluster.settings.release_grace_ns / 1e9
         reason = f"it did not release a cancelled request within {grace_s:g} s"

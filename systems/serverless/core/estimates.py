@@ -12,11 +12,14 @@ from typing import Protocol
 
 from .artifacts import PRECEDENCE, Artifact
 from .cluster_spec import BatchLatency, GroupSpec
+from .prefill import Prefill
 
 _FORGET = 0.9
 """Each new observation multiplies the weight of the older ones by this."""
 _PRIOR_BATCH = 8
 """The profile counts as two observations: one of a batch of 1, one of a batch of this size."""
+_DEVIATIONS = 4
+"""How many mean deviations a prefill may take longer than expected, as in RFC 6298."""
 
 
 class Rate(Protocol):
@@ -77,6 +80,46 @@ RATES: dict[str, Callable[[int], Rate]] = {
 }
 
 
+class PrefillTimes:
+    """How long the batches of a group are in their prefill. ``law``: T(b), the time to compute
+    their prompts alone on a device."""
+
+    __slots__ = ("_deviation", "_stretch", "law")
+
+    def __init__(self, prior: BatchLatency) -> None:
+        self.law = LearntLatency(prior)
+        self._stretch = 1.0
+        self._deviation = 0.0
+
+    def expected_ns(self, size: int, slowdown: float, *, joins: bool) -> float:
+        """Return the expected time to the first tokens of a batch. One that joins requests that
+        decode also waits for their steps, before its prompts and between pieces of them."""
+        return self.law.ttft_ns(size) * slowdown * (self._stretch if joins else 1.0)
+
+    def error_ns(self, expected_ns: float) -> float:
+        """Return by how much a prefill may take longer than ``expected_ns``."""
+        return _DEVIATIONS * self._deviation * expected_ns
+
+    def observe(self, prefill: Prefill, took_ns: int, alone_ns: float, computed_ns: int) -> None:
+        """Update the estimates: ``prefill`` took ``took_ns``, or ``alone_ns`` on the contention
+        clock. Of this, ``computed_ns`` went into its prompts; its instance says so, and no more
+        than passed counts. A first batch also finishes its instance's preparation, so it teaches
+        nothing about the next ones."""
+        if prefill.first or not took_ns:
+            return
+        computed = min(computed_ns / took_ns, 1.0)
+        self.law.observe(prefill.size, alone_ns * computed)
+        if prefill.joins and computed:
+            self._stretch = _average(self._stretch, 1 / computed)
+        if prefill.expected_ns:
+            missed = abs(took_ns / prefill.expected_ns - 1)
+            self._deviation = _average(self._deviation, missed)
+
+
+def _average(known: float, observed: float) -> float:
+    return _FORGET * known + (1 - _FORGET) * observed
+
+
 class LearntLatency:
     """T(b) by weighted least squares over the observations; older ones count less."""
 
@@ -115,20 +158,24 @@ class LearntLatency:
         mean = self._t / self._n
         return max(mean + slope * (batch - 1 - self._b / self._n), 0.0)
 
+    @property
+    def fixed_ns(self) -> float:
+        """The part of T(b) that does not grow with b: what is gained if two batches are one."""
+        return max(2 * self.ttft_ns(1) - self.ttft_ns(2), 0.0)
+
 
 class Estimates:
     """All estimates of one group."""
 
-    __slots__ = ("delay_ns", "law", "rate")
+    __slots__ = ("delay_ns", "law", "prefills", "rate")
 
     def __init__(self, group: GroupSpec, rate: Rate) -> None:
         self.rate = rate
-        self.law = LearntLatency(group.law)
+        self.prefills = PrefillTimes(group.law)
+        self.law = self.prefills.law
         self.delay_ns = {a: float(group.delay_ns.get(a, 0)) for a in PRECEDENCE}
 
     def loaded(self, artifact: Artifact, delay_ns: int) -> None:
         """Update the loading delay: loading ``artifact`` took ``delay_ns``."""
         known = self.delay_ns[artifact]
-        self.delay_ns[artifact] = (
-            _FORGET * known + (1 - _FORGET) * delay_ns if known else float(delay_ns)
-        )
+        self.delay_ns[artifact] = _average(known, delay_ns) if known else float(delay_ns)

@@ -121,10 +121,12 @@ class BackboneFailed:
 
 @dataclass(frozen=True, slots=True)
 class BatchPrefilled:
-    """Every request of the batch has its first token; decoding continues."""
+    """Every request of the batch has its first token; decoding continues. ``computed_ns``: how long
+    the instance computed its prompts, without the steps of running requests between them."""
 
     instance: int
     batch: int
+    computed_ns: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,11 @@ from systems.interface import MemoryOwner
 
 from .artifacts import AWAKE, Artifact, CopyKey, Residency
 from .cluster_spec import HOST, ClusterSpec, DeviceSpec, FunctionSpec, GroupSpec
+from .contention import Contention
 from .estimates import Estimates, Rate
 from .memory import Holding, MemoryLedger
 from .policy import Notices
+from .prefill import Prefill
 from .waiting import Request, WaitingRequests
 
 _ON_DEVICE = (MemoryOwner.CONTEXT, MemoryOwner.ADAPTERS, MemoryOwner.KV)
@@ -74,12 +76,9 @@ class Instance:
     loading_since_ns: int = 0
     running: dict[int, Request] = field(default_factory=dict)
     running_kv_bytes: int = 0
-    prefilling: int | None = None
-    """The batch that is in its prefill, of ``prefilling_size`` requests."""
-    prefilling_size: int = 0
-    prefilling_since_ns: int = 0
-    slowed: float = 1.0
-    """The factor by which its prefill was expected to be slowed down when it began."""
+    prefilling: Prefill | None = None
+    prefilled_ns: int = 0
+    """When its last prefill since it was ready ended; 0: there was none."""
     places: dict[str, Place] = field(default_factory=dict)
     """By function: the adapters in its places; empty if its group has none."""
     wanted: deque[str] = field(default_factory=deque)
@@ -116,6 +115,10 @@ class Instance:
     def busy(self) -> bool:
         """True also while its batch is in its prefill although all requests were cancelled."""
         return bool(self.running) or self.prefilling is not None
+
+    def prefills(self, batch: int | None) -> bool:
+        """Whether ``batch`` is in its prefill here."""
+        return self.prefilling is not None and self.prefilling.batch == batch
 
     @property
     def idle(self) -> bool:
@@ -208,19 +211,22 @@ class Device:
     leaving_bytes: int = 0
     """The bytes that instances told to stop or offload will release."""
     prefilling: int = 0
-    """M: the number of batches in their prefill here."""
+    """The number of batches in their prefill here."""
     hold_until_ns: int | None = None
     """When the first batch that is held back is due, if a timer is set for it."""
+    contention: Contention = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.contention = Contention(self.spec.slots)
 
     @property
     def at_work(self) -> int:
         """The number of instances that run requests or will: all that are not in ``resting``."""
         return len(self.instances) - len(self.resting)
 
-    def slowdown(self, batches: int) -> float:
-        """Return M of T_eff = M·T for this many batches in their prefill: the number of batches per
-        slot, at least 1."""
-        return max(1.0, batches / self.spec.slots)
+    def slowdown(self, instances: int) -> float:
+        """Return M of T_eff = M·T for this many instances at work."""
+        return self.contention.slowdown(instances)
 
 
 @dataclass(slots=True, eq=False)

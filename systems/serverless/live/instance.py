@@ -275,9 +275,13 @@ class Instance:
 
     def _advance(self, prefill: Prefill) -> None:
         assert self._engine is not None
-        if prefill.advance(self._engine):
-            now_ns, tokens = time.monotonic_ns(), _tokens(prefill.events)
-            self._channel.send(m.Prefilled(prefill.batch, prefill.start_ns, now_ns, tokens))
+        began_ns = time.monotonic_ns()
+        complete = prefill.advance(self._engine)
+        now_ns = time.monotonic_ns()
+        prefill.computed_ns += now_ns - began_ns
+        if complete:
+            times = prefill.start_ns, now_ns, prefill.computed_ns
+            self._channel.send(m.Prefilled(prefill.batch, *times, _tokens(prefill.events)))
             self._prefill = None
 
     def _decode(self) -> None:

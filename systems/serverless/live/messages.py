@@ -157,11 +157,13 @@ class Cancelled(Message, frozen=True):
 
 
 class Prefilled(Message, frozen=True):
-    """The prefill of a batch ended; it produced one token for each request."""
+    """The prefill of a batch ended; it produced one token for each request. ``computed_ns``: how
+    long its prompts were computed, without the decode steps between pieces of them."""
 
     batch: Count
     start_ns: Nanoseconds
     t_ns: Nanoseconds
+    computed_ns: Nanoseconds
     tokens: StepTokens
 
 

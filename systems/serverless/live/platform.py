@@ -215,7 +215,7 @@ class Platform(PlatformBase):
             case Prefilled():
                 step = Step.of(message.start_ns, message.t_ns, now)
                 done = self._deliver(instance, message.tokens, step)
-                self.post(ev.BatchPrefilled(instance, message.batch))
+                self.post(ev.BatchPrefilled(instance, message.batch, message.computed_ns))
             case Decoded():
                 done = self._deliver(instance, message.tokens, Step.of(None, message.t_ns, now))
         for request in done:

@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Prefill:
-    """``requests``: ids of the batch; ``start_ns``: the start of its first piece. The batch is
+    """``requests``: ids of the batch; ``start_ns``: the start of its first piece; ``computed_ns``:
+    how long its pieces were computed, without the decode steps between them. The batch is
     reported as a whole, so its first tokens are kept, and its requests do not decode, until all
     prompts are complete."""
 
     batch: int
     requests: frozenset[int]
     start_ns: int
+    computed_ns: int = 0
     events: list[TokenEvent] = field(default_factory=list)
 
     def others(self, engine: Batching) -> frozenset[int]:

@@ -393,8 +393,8 @@ class Platform(PlatformBase):
         spans += [own.span] if own else []
         return tuple(span for span in spans if span.end_ns > call.received_ns)
 
-    def _prefilled(self, instance: int, batch: int) -> None:
-        self.post(ev.BatchPrefilled(instance, batch))
+    def _prefilled(self, instance: int, batch: int, computed_ns: int) -> None:
+        self.post(ev.BatchPrefilled(instance, batch, computed_ns))
 
     def _finished(self, instance: int, request: int) -> None:
         call = self.calls[request]

@@ -54,7 +54,7 @@ def test_every_batch_is_explained_by_the_numbers_that_chose_it(run: Run) -> None
     decisions = pq.read_table(cell.path / "decisions.parquet").to_pylist()
     batches = [json.loads(each["numbers"]) for each in decisions if each["kind"] == "batch"]
     assert len(batches) == 8
-    assert {"margin_ns", "size", "prefills", "group", "device"} <= set(batches[0])
+    assert {"margin_ns", "size", "at_work", "group", "device"} <= set(batches[0])
 
 
 def test_a_system_that_is_no_choice_of_policies_cannot_be_simulated(

@@ -25,9 +25,16 @@ def call(placed_ns: int | None = PLACED) -> Call:
 
 
 @pytest.mark.parametrize("said", ['"x"', "NaN", "1e30", "1" + "0" * 30, "true", "-1", "null", "[]"])
-@pytest.mark.parametrize("name", ["t_ns", "start_ns"])
+@pytest.mark.parametrize("name", ["t_ns", "start_ns", "computed_ns"])
 def test_a_time_that_is_none_is_no_message(name: str, said: str) -> None:
-    message = {"kind": "prefilled", "batch": 0, "start_ns": 1, "t_ns": 2, "tokens": []}
+    message = {
+        "kind": "prefilled",
+        "batch": 0,
+        "start_ns": 1,
+        "t_ns": 2,
+        "computed_ns": 1,
+        "tokens": [],
+    }
     INSTANCE_SAYS.decode(json.dumps(message).encode())
     bad = json.dumps({**message, name: "BAD"}).replace('"BAD"', said)
     with pytest.raises(BadMessageError, match=rf"at `\$\.{name}`|JSON is malformed"):

@@ -15,11 +15,13 @@ SIZE = model_size("llama2-7b", "float16", 16, "cuda")
 MODEL = LatencyModel(load_profile("l40s"), SIZE)
 
 
-def both(piece_tokens: int | None) -> tuple[Work, Work]:
-    """Run a request of 20 tokens and, while it decodes, one whose prompt has 400."""
+def both(piece_tokens: int | None) -> tuple[Work, Work, dict[int, int]]:
+    """Run a request of 20 tokens and, while it decodes, one whose prompt has 400. Return both, and
+    for how long the prompts of each batch were computed."""
     clock = Clock()
+    computed: dict[int, int] = {}
     worker = Worker(
-        clock, Shared(clock, 1), MODEL, lambda _: None, lambda _: None, piece_tokens=piece_tokens
+        clock, Shared(clock, 1), MODEL, computed.__setitem__, lambda _: None, piece_tokens
     )
     running, late = Work(0, 128, 20), Work(1, 400, 4)
     worker.run(0, [running])
@@ -27,19 +29,27 @@ def both(piece_tokens: int | None) -> tuple[Work, Work]:
         round(MODEL.prefill_ns(1, 128) + 4.5 * MODEL.step_ns(1)), lambda: worker.run(1, [late])
     )
     clock.run()
-    return running, late
+    return running, late, computed
 
 
 def test_running_requests_decode_a_step_between_two_pieces_of_a_prompt() -> None:
-    _, whole = both(None)
-    _, pieces = both(128)
+    _, whole, _ = both(None)
+    _, pieces, _ = both(128)
     assert whole.first_ns - whole.prefill_ns == pytest.approx(MODEL.prefill_ns(1, 400), abs=2)
     expected = 3 * MODEL.prefill_ns(1, 128) + MODEL.prefill_ns(1, 16) + 3 * MODEL.step_ns(1)
     assert pieces.first_ns - pieces.prefill_ns == pytest.approx(expected, abs=8)
 
 
+def test_the_steps_between_pieces_do_not_count_as_time_of_the_prompts() -> None:
+    *_, whole = both(None)
+    *_, pieces = both(128)
+    assert whole[1] == pytest.approx(MODEL.prefill_ns(1, 400), abs=2)
+    expected = 3 * MODEL.prefill_ns(1, 128) + MODEL.prefill_ns(1, 16)
+    assert pieces[1] == pytest.approx(expected, abs=8)
+
+
 def test_prompts_are_computed_whole_while_no_request_decodes() -> None:
-    running, _ = both(16)
+    running, *_ = both(16)
     assert running.first_ns - running.prefill_ns == pytest.approx(MODEL.prefill_ns(1, 128), abs=2)
 
 

@@ -26,8 +26,8 @@ class AdmitAll(Admission):
 
 class ShedHopeless(Admission):
     """Rejects a request if its function's queue cannot meet any deadline: if loading what is
-    missing and prefilling the requests before it, slowed down by the device's M batches, take
-    longer than its SLO allows."""
+    missing and prefilling the requests before it, slowed down by the device's M instances at work,
+    take longer than its SLO allows."""
 
     name = "shed-hopeless"
 
@@ -38,8 +38,9 @@ class ShedHopeless(Admission):
         ready_ns = 0.0 if serving else sum(learnt.delay_ns[a] for a in PRECEDENCE)
         servers = max(len(serving), 1)
         before = len(state.queue(group.id)) // (limit * servers)
-        devices = [state.devices[instance.device] for instance in serving]
-        slowdown = max((d.slowdown(d.prefilling + 1) for d in devices), default=1.0)
+        slowdown = max(
+            (state.devices[i.device].contention.with_work_of(i.id) for i in serving), default=1.0
+        )
         full_ns, own_ns = learnt.law.ttft_ns(limit), learnt.law.ttft_ns(1)
         waits_ns = before * full_ns * slowdown
         late_ns = ready_ns + waits_ns + own_ns * slowdown - spec.slo_ttft_ns

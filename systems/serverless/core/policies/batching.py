@@ -13,6 +13,7 @@ from typing import Literal, Self
 from ..policy import Policy, PolicyOptions
 from ..state import Device, Instance, State
 from ..waiting import Request
+from .joining import fitting, pays_ns, ready_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +89,16 @@ class FillOrExpire(Batching):
     """ServerlessLoRA's batching on two levels.
 
     *Local*: a group's batch is due when N requests wait (N: the room of its instance) or the slack
-    of the most urgent one, SLO − M·T(n), is used up; with ``max_delay_ns`` (the other reading, a
-    fixed d), when it has waited that long. *Global*: of the due batches, the one with the smallest
-    margin Δ = SLO − (w + M·T(n)) runs first. w is the time it has waited; M counts the batches in
-    their prefill and this one. At most ``max_prefills`` run at once (0: any).
+    of the most urgent one, SLO − M·T(n), is used up, less what T(n) is uncertain by; with
+    ``max_delay_ns`` (the other reading, a fixed d), when it has waited that long. *Global*: of the
+    due batches, the one with the smallest margin Δ = SLO − (w + M·T(n)) runs first. w is the time
+    it has waited; M counts the instances at work on the device and this one. At most
+    ``max_prefills`` batches are in their prefill at once (0: any).
 
-    ``hold``: ``contended`` holds no batch while one more would not slow down the device, since
-    waiting would gain nothing; ``always`` holds batches even then."""
+    A full batch is not due before it pays to delay the running requests for it (``joining.py``):
+    beside them it is as large as the room that a few of them just left. Nor is a batch that cannot
+    be in time any more. ``hold``: ``contended`` takes every batch as due once it pays, on an idle
+    device at once; ``always`` holds batches that are not full for their slack."""
 
     name = "fill-or-expire-smallest-margin"
     max_prefills: int = 0
@@ -110,13 +114,11 @@ class FillOrExpire(Batching):
     def choose(self, device: Device, state: State, now_ns: int) -> Batch | Hold | None:
         if self.max_prefills and device.prefilling >= self.max_prefills:
             return None
-        slowdown = device.slowdown(device.prefilling + 1)
-        free = self.hold == "contended" and device.prefilling < device.spec.slots
         best: tuple[float, int, Instance, list[Request]] | None = None
         expires_ns: float | None = None
         for instance in able(device, state):
-            margin, due_ns, requests = self._weigh(instance, slowdown, state, now_ns)
-            if free or due_ns <= now_ns:
+            margin, due_ns, requests = self._weigh(instance, device, state, now_ns)
+            if due_ns <= now_ns:
                 if best is None or (margin, instance.id) < best[:2]:
                     best = margin, instance.id, instance, requests
             elif expires_ns is None or due_ns < expires_ns:
@@ -131,24 +133,33 @@ class FillOrExpire(Batching):
                 group=instance.group.id,
                 size=len(requests),
                 margin_ns=margin,
-                prefills=device.prefilling + 1,
+                at_work=len(device.contention.at_work),
             )
         return Batch(instance, tuple(requests))
 
     def _weigh(
-        self, instance: Instance, slowdown: float, state: State, now_ns: int
+        self, instance: Instance, device: Device, state: State, now_ns: int
     ) -> tuple[float, float, list[Request]]:
         """Return the batch's margin in ns, the time when it is due, and its requests. The first of
         them has the smallest margin of all: the earliest deadline."""
         requests = runnable(instance, state, _deadline)
-        first, size = requests[0], len(requests)
-        ttft_ns = slowdown * state.estimates(instance.group.id).law.ttft_ns(size)
-        slack_ns = first.slo_ns - ttft_ns
-        margin = slack_ns - (now_ns - first.arrived_ns)
-        if size == instance.room:
-            return margin, now_ns, requests
-        delay_ns = slack_ns if self.max_delay_ns is None else self.max_delay_ns
-        return margin, first.arrived_ns + delay_ns, requests
+        batch = requests[: fitting(requests, instance, device)]
+        first, full = batch[0], len(requests) == instance.room
+        times = state.estimates(instance.group.id).prefills
+        slowdown = device.contention.with_work_of(instance.id)
+        ttft_ns = times.expected_ns(len(batch), slowdown, joins=bool(instance.running))
+        last_ns = first.deadline_ns - ttft_ns
+        grows = not full and len(batch) == len(requests)
+        due_ns = pays_ns(batch, instance, state, now_ns, grows=grows)
+        if last_ns >= ready_ns(first, instance):
+            expires_ns = self._expires_ns(first, last_ns - times.error_ns(ttft_ns))
+            due_ns = min(due_ns, expires_ns) if full or self.hold == "contended" else expires_ns
+        return last_ns - now_ns, due_ns, requests
+
+    def _expires_ns(self, first: Request, slack_ends_ns: float) -> float:
+        if self.max_delay_ns is None:
+            return slack_ends_ns
+        return first.arrived_ns + self.max_delay_ns
 
 
 def _deadline(request: Request) -> int:

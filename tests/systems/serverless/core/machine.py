@@ -165,6 +165,8 @@ class Process:
     up: bool = False
     in_place: list[Artifact] = field(default_factory=list)
     batch: int | None = None
+    began_ns: int = 0
+    """When this batch began."""
     fresh: set[int] = field(default_factory=set)
     decoding: set[int] = field(default_factory=set)
     copy: CopyKey | None = None
@@ -334,7 +336,7 @@ class Machine:
             function = self.waiting.pop(request)
             assert function in process.group.functions
             assert not process.group.places or process.adapters[function], "its own adapter"
-        process.batch = action.batch
+        process.batch, process.began_ns = action.batch, self.now
         process.fresh |= set(action.requests)
         running = len(process.fresh) + len(process.decoding)
         assert running <= process.group.batch_limit
@@ -447,13 +449,17 @@ class Machine:
         del self.copies[copy]
         self.post(ev.BackboneFailed(copy, self.asked[copy][-1], "corrupt"))
 
-    def prefills(self, instance: int) -> None:
+    def prefills(self, instance: int, computed_ns: int | None = None) -> None:
+        """End a prefill, of which ``computed_ns`` went into prompts; None: all of it."""
         process = self.processes[instance]
         batch, process.batch = process.batch, None
         process.decoding |= process.fresh
         process.fresh = set()
         assert batch is not None
-        self.post(ev.BatchPrefilled(instance, batch))
+        took_ns = self.now - process.began_ns
+        self.post(
+            ev.BatchPrefilled(instance, batch, took_ns if computed_ns is None else computed_ns)
+        )
 
     def finishes(self, instance: int) -> None:
         process = self.processes[instance]
@@ -498,7 +504,7 @@ class Machine:
             if request not in done
         ]
         found += [ev.ArtifactLoaded(instance, a) for a in PRECEDENCE if a is not asked]
-        found += [ev.BatchPrefilled(instance, b) for b in (0, 1, 2, 3) if b != process.batch]
+        found += [ev.BatchPrefilled(instance, b, 1) for b in (0, 1, 2, 3) if b != process.batch]
         for function in self.cluster.functions:
             if process.adapters.get(function, True):
                 found += [ev.AdapterLoaded(instance, function)]

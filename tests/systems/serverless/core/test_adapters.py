@@ -264,8 +264,10 @@ def full() -> tuple[Machine, int, int]:
     """The same, when both hold f0's adapter and run all they can; one request of f0 waits."""
     machine, first, second = two(9)
     machine.loads_adapter(second, "f0")
-    for instance in (first, first, second):
-        machine.prefills(instance)
+    machine.prefills(first)
+    machine.fires("cpu:0")
+    machine.prefills(first)
+    machine.prefills(second)
     assert [len(machine.running(instance)) for instance in (first, second)] == [4, 4]
     assert len(machine.waiting) == 1
     return machine, first, second
@@ -293,6 +295,7 @@ def test_a_second_instance_loads_an_adapter_only_with_room_beyond_what_it_can_ru
     machine.loads_adapter(holder, "f1")
     machine.finishes(other)
     assert machine.loading() == [], "the waiting request of f0 takes the room"
+    machine.fires(machine.processes[other].device)
     machine.prefills(other)
     machine.finishes(other)
     assert machine.loading() == [(other, "f1")]

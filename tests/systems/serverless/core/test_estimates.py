@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from systems.serverless.core.artifacts import Artifact
@@ -10,8 +12,10 @@ from systems.serverless.core.estimates import (
     Estimates,
     ExponentiallyWeighted,
     LearntLatency,
+    PrefillTimes,
     SlidingWindow,
 )
+from systems.serverless.core.prefill import Prefill
 
 S = 1_000_000_000
 
@@ -50,6 +54,11 @@ def test_a_law_that_knows_nothing_says_so_and_learns_from_one_batch() -> None:
     assert law.ttft_ns(1) == law.ttft_ns(8) == 50
 
 
+def test_the_fixed_part_is_what_two_batches_take_longer_than_one_of_their_size() -> None:
+    assert LearntLatency(BatchLatency(100, 10)).fixed_ns == pytest.approx(90)
+    assert LearntLatency(BatchLatency(100, 400)).fixed_ns == 0
+
+
 def test_larger_batches_are_never_said_to_be_faster() -> None:
     law = LearntLatency(BatchLatency(100, 10))
     for _ in range(50):
@@ -65,3 +74,39 @@ def test_delays_follow_what_is_seen() -> None:
     learnt.loaded(Artifact.KERNELS, 70)
     assert learnt.delay_ns[Artifact.ADAPTER] == pytest.approx(110)
     assert learnt.delay_ns[Artifact.KERNELS] == 70
+
+
+def prefill(size: int = 1, *, joins: bool = False, expected_ns: float = 100) -> Prefill:
+    return Prefill(1, size, joins, False, 0, 0.0, expected_ns)
+
+
+def test_steps_of_running_requests_are_no_part_of_t_but_of_the_wait_of_what_joins_them() -> None:
+    times = PrefillTimes(BatchLatency(100, 10))
+    for _ in range(60):
+        times.observe(prefill(joins=True), took_ns=250, alone_ns=250, computed_ns=100)
+    assert times.law.ttft_ns(1) == pytest.approx(100, rel=0.01)
+    assert times.expected_ns(1, 1.0, joins=False) == pytest.approx(100, rel=0.01)
+    assert times.expected_ns(1, 1.0, joins=True) == pytest.approx(250, rel=0.01)
+    assert times.expected_ns(1, 3.0, joins=True) == pytest.approx(750, rel=0.01)
+
+
+def test_an_instance_that_says_it_computed_for_longer_than_it_took_is_not_believed() -> None:
+    times = PrefillTimes(BatchLatency(100, 10))
+    for _ in range(60):
+        times.observe(prefill(), took_ns=200, alone_ns=100, computed_ns=10**12)
+    assert times.law.ttft_ns(1) == pytest.approx(100, rel=0.01)
+
+
+def test_a_first_batch_teaches_nothing_about_the_next_ones() -> None:
+    times = PrefillTimes(BatchLatency(100, 10))
+    times.observe(replace(prefill(), first=True), took_ns=900, alone_ns=900, computed_ns=900)
+    assert times.law.ttft_ns(1) == pytest.approx(100)
+    assert times.error_ns(100) == 0
+
+
+def test_the_error_is_four_mean_deviations() -> None:
+    times = PrefillTimes(BatchLatency(100, 10))
+    for took_ns in (80, 120) * 50:
+        times.observe(prefill(), took_ns=took_ns, alone_ns=took_ns, computed_ns=took_ns)
+    assert times.error_ns(100) == pytest.approx(4 * 0.2 * 100, rel=0.01)
+    assert times.error_ns(200) == pytest.approx(4 * 0.2 * 200, rel=0.01)

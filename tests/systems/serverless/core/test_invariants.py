@@ -145,6 +145,7 @@ class AnyOrder(RuleBasedStateMachine):
         for device in state.devices.values():
             there = device.instances.values()
             assert device.prefilling == sum(i.prefilling is not None for i in there)
+            assert {*device.contention.at_work} == {i.id for i in there if i.busy}
             assert device.leaving_bytes == sum(i.leaving_bytes for i in there)
             assert set(device.blocked) == {
                 f for f, where in state.blocked_on.items() if where == device.spec.id

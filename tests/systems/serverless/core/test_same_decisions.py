@@ -1,4 +1,4 @@
-"""At ``function`` level, the controller decides as it did before instances could be shared."""
+"""At ``function`` level, decisions change only where that is intended and recorded."""
 
 from __future__ import annotations
 

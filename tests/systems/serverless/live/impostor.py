@@ -107,7 +107,9 @@ def _run(
     tokens = [(request, 5, "stop") for request in message["requests"]]
     now = time.monotonic_ns()
     end_ns = 10**30 if behaviour == "mistimed" else now
-    channel.says("prefilled", batch=message["batch"], start_ns=now, t_ns=end_ns, tokens=tokens)
+    channel.says(
+        "prefilled", batch=message["batch"], start_ns=now, t_ns=end_ns, computed_ns=1, tokens=tokens
+    )
     if behaviour == "burner":
         both = [threading.Thread(target=_burn) for _ in range(2)]
         for thread in both:

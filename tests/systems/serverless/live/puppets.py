@@ -125,7 +125,9 @@ class Puppet:
         run = self.asked("run")[-1]
         tokens = [(request, token, finished) for request in run["requests"]]
         now = time.monotonic_ns()
-        self.says("prefilled", batch=run["batch"], start_ns=now, t_ns=now, tokens=tokens)
+        self.says(
+            "prefilled", batch=run["batch"], start_ns=now, t_ns=now, computed_ns=0, tokens=tokens
+        )
         return list(run["requests"])
 
     def decodes(self, *tokens: tuple[Any, Any, Any]) -> None:

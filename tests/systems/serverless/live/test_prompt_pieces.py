@@ -80,6 +80,7 @@ def test_running_requests_decode_between_the_pieces_of_a_batch(engine: Engine) -
     batch, after = sent[1 + PIECES :][:2]
     assert (batch.batch, ids(batch)) == (1, {SHORT, LONG})
     assert step.t_ns <= batch.start_ns <= between[0].t_ns <= batch.t_ns
+    assert 0 < batch.computed_ns < batch.t_ns - batch.start_ns, "without the steps between"
     assert ids(after) == {RUNNING, SHORT, LONG}
     found: dict[int, list[int]] = {}
     for message in sent:

@@ -89,7 +89,14 @@ def test_its_tokens_reach_no_request_of_another_group(on_stage: Play) -> None:
     async def scene(stage: Stage) -> None:
         mine, theirs, victim = await two(stage)
         mine.decodes((victim.id, 13, "stop"))
-        mine.says("prefilled", batch=2, start_ns=1, t_ns=2, tokens=[(victim.id, 13, "stop")])
+        mine.says(
+            "prefilled",
+            batch=2,
+            start_ns=1,
+            t_ns=2,
+            computed_ns=1,
+            tokens=[(victim.id, 13, "stop")],
+        )
         mine.says("cancelled", request=victim.id)
         mine.says("refused", function="f2", reason="mine")
         await stage.all_heard()

@@ -104,7 +104,7 @@ def test_what_the_old_process_says_later_changes_nothing(on_card: Play) -> None:
         call = stage.call("f0", max_tokens=4)
         await stage.until(lambda: ready.asked("run"))
         sleeper.says("prefilled", batch=ready.asked("run")[-1]["batch"], start_ns=1, t_ns=2,
-                     tokens=[(call.id, 13, "stop")])  # fmt: skip
+                     computed_ns=1, tokens=[(call.id, 13, "stop")])  # fmt: skip
         sleeper.says("loaded", artifact="kernels")
         sleeper.says("failed", reason="no memory")
         await stage.all_heard()

@@ -44,7 +44,14 @@ def test_tokens_for_a_request_of_another_instance_reach_nobody(on_stage: Play) -
         mine, _ = await stage.up("f0")
         theirs, victim = await stage.up("f1")
         mine.decodes((victim.id, 13, "stop"))
-        mine.says("prefilled", batch=2, start_ns=1, t_ns=2, tokens=[(victim.id, 13, "stop")])
+        mine.says(
+            "prefilled",
+            batch=2,
+            start_ns=1,
+            t_ns=2,
+            computed_ns=1,
+            tokens=[(victim.id, 13, "stop")],
+        )
         await stage.all_heard()
         assert said(victim) == []
         theirs.prefills(token=7, finished="stop")

@@ -140,7 +140,8 @@ def test_what_a_node_tells_is_of_its_host_and_on_our_clock() -> None:
     )
     artifact = Artifact.LIBRARIES
     hear(remote, msg.ArtifactLoaded(3, spans, 1_200, artifact=artifact))
-    said = {"kind": "prefilled", "batch": 1, "t_ns": 1_900, "start_ns": 1_800, "tokens": []}
+    said = {"kind": "prefilled", "batch": 1, "start_ns": 1_800, "t_ns": 1_900, "tokens": []}
+    said["computed_ns"] = 70
     hear(remote, tokens_of(3, said))
 
     assert posted == [
@@ -150,7 +151,7 @@ def test_what_a_node_tells_is_of_its_host_and_on_our_clock() -> None:
     ]
     expected = (Span(Stage.WARMING, 100, 200), Span(Stage.LIBRARIES, 200, 500))
     assert remote.provisioned(3) == Provisioned(expected, 200)
-    assert tokens == [(3, Prefilled(1, t_ns=900, start_ns=800, tokens=()))]
+    assert tokens == [(3, Prefilled(1, t_ns=900, start_ns=800, computed_ns=70, tokens=()))]
 
 
 def test_an_instance_that_ended_is_forgotten() -> None:
