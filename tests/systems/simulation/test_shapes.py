@@ -63,7 +63,7 @@ class Process:
         self.preparer = Preparer(self.clock, self.device, shapes())
         self.preparer.allow(allowed)
         self.worker = Worker(
-            self.clock, self.device, H100, lambda _: None, lambda _: None, preparer=self.preparer
+            self.clock, self.device, H100, lambda *_: None, lambda _: None, preparer=self.preparer
         )
         self.worker.rest()
 

@@ -76,7 +76,7 @@ def test_a_long_context_makes_the_steps_of_a_worker_longer() -> None:
     def tpot_ns(prompt_tokens: int) -> float:
         clock, work = Clock(), Work(0, prompt_tokens, 100)
         h100 = LatencyModel(load_profile("h100"), SIZE)
-        Worker(clock, Shared(clock, 1), h100, lambda _: None, lambda _: None).run(0, [work])
+        Worker(clock, Shared(clock, 1), h100, lambda *_: None, lambda _: None).run(0, [work])
         clock.run()
         return (work.last_ns - work.first_ns) / 99
 
