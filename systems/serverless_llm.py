@@ -2,9 +2,9 @@
 
 Modelled: every instance is a separate process that imports its libraries and loads its own copy of
 the backbone from host memory (the page cache holds the checkpoint after a node's first load, live
-and simulated, and stands for the original's multi-tier loader). It is kept
-for a fixed time after its last request, and placed where the first token is expected soonest. Not
-modelled: live migration and the original's checkpoint format.
+and simulated, and stands for the original's multi-tier loader). It is kept for a fixed time after
+its last request, and placed where a request is expected to complete soonest. Not modelled: live
+migration and the original's checkpoint format.
 """
 
 from __future__ import annotations

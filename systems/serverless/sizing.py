@@ -33,6 +33,7 @@ class FunctionSize:
     adapter_bytes: int
     kv_bytes_per_token: int
     law: BatchLatency = field(default_factory=BatchLatency)
+    step_ns: int = 0
     delay_ns: Mapping[Artifact, int] = field(default_factory=dict)
 
 
@@ -123,6 +124,7 @@ def _group(
         host_bytes=machine.host_bytes,
         dormant_bytes=machine.dormant_bytes,
         law=size.law,
+        step_ns=size.step_ns,
         delay_ns=size.delay_ns,
     )
 

@@ -70,6 +70,9 @@ class GroupSpec:
     """The same while it holds nothing on a device: the container that remains."""
     law: BatchLatency = BatchLatency()
     """From the profile; corrected by observations."""
+    step_ns: int = 0
+    """The time of one decode step of a request that is alone on its device, from the profile; 0:
+    unknown."""
     delay_ns: Mapping[Artifact, int] = field(default_factory=dict)
     """Loading delay of each artifact from the profile; corrected by observations."""
 

@@ -93,7 +93,7 @@ class Controller:
     def _arrived(self, event: ev.RequestArrived, now: int) -> None:
         function = self.state.cluster.functions[event.function]
         group = self.state.cluster.groups[function.group]
-        self.state.estimates(group.id).rate.observe(now)
+        self.state.estimates(group.id).arrived(event.max_tokens, now)
         if group.places:
             self.state.rate_of(function.id).observe(now)
         retry_after_ns = self.policies.admission.retry_after_ns(function.id, self.state, now)
@@ -149,6 +149,8 @@ class Controller:
         request = instance.running.get(event.request) if instance is not None else None
         if instance is None or request is None or not self._may_finish(request, instance):
             return
+        if not request.cancelled:
+            self._learn_service(request, instance, now)
         del self.state.requests[request.id]
         instance.end(request, now)
         self._settle(instance, now)
@@ -161,6 +163,11 @@ class Controller:
             self._request_adapters(instance.group, now)
             self._scale(instance.group.id, now)
         self._after_release(instance.device, now)
+
+    def _learn_service(self, request: Request, instance: Instance, now: int) -> None:
+        device = self.state.devices[instance.device]
+        alone_ns = (now - request.begun_ns) / device.slowdown(device.at_work)
+        self.state.estimates(instance.group.id).service.observe(alone_ns)
 
     @staticmethod
     def _may_finish(request: Request, instance: Instance) -> bool:
@@ -229,6 +236,7 @@ class Controller:
         for request in batch:
             queue.remove(request)
             request.instance, request.batch = instance.id, self._batches
+            request.begun_ns = now
             instance.begin(request)
         ids = tuple(request.id for request in batch)
         self._out.append(act.RunBatch(instance.id, self._batches, ids))
@@ -350,8 +358,7 @@ class Controller:
         if instance is None or not instance.asked or instance.started:
             return
         instance.started = True
-        if instance.forked and self.policies.preloading.template_libraries:
-            instance.in_place.add(Artifact.LIBRARIES)
+        instance.in_place |= instance.inherited
         self._advance(instance, now)
 
     def _loaded(self, event: ev.ArtifactLoaded, now: int) -> None:

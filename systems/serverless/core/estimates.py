@@ -1,4 +1,5 @@
-"""What a controller learns at run time: request rates, batch latencies, loading delays.
+"""What a controller learns at run time: request rates, batch latencies, service times, loading
+delays.
 
 Each estimate starts from the profile, if there is one, and is corrected by observations.
 """
@@ -164,18 +165,62 @@ class LearntLatency:
         return max(2 * self.ttft_ns(1) - self.ttft_ns(2), 0.0)
 
 
+class ServiceTime:
+    """The time from the start of a request's prefill to its last token, alone on its device.
+    Until one is observed, that of ``wider``, which learns from these observations too."""
+
+    __slots__ = ("_ns", "_wider")
+
+    def __init__(self, wider: ServiceTime | None = None) -> None:
+        self._ns: float | None = None
+        self._wider = wider
+
+    def observe(self, service_ns: float) -> None:
+        known = self.ns
+        self._ns = service_ns if known is None else _average(known, service_ns)
+        if self._wider is not None:
+            self._wider.observe(service_ns)
+
+    @property
+    def ns(self) -> float | None:
+        """None if nothing was observed."""
+        if self._ns is None and self._wider is not None:
+            return self._wider.ns
+        return self._ns
+
+
 class Estimates:
-    """All estimates of one group."""
+    """All estimates of one group. ``of_backbone``: the service time of all groups of its
+    backbone."""
 
-    __slots__ = ("delay_ns", "law", "prefills", "rate")
+    __slots__ = ("_step_ns", "_tokens", "delay_ns", "law", "prefills", "rate", "service")
 
-    def __init__(self, group: GroupSpec, rate: Rate) -> None:
+    def __init__(
+        self, group: GroupSpec, rate: Rate, of_backbone: ServiceTime | None = None
+    ) -> None:
         self.rate = rate
         self.prefills = PrefillTimes(group.law)
         self.law = self.prefills.law
+        self.service = ServiceTime(of_backbone)
+        self._step_ns = group.step_ns
+        self._tokens = 0.0
         self.delay_ns = {a: float(group.delay_ns.get(a, 0)) for a in PRECEDENCE}
 
     def loaded(self, artifact: Artifact, delay_ns: int) -> None:
         """Update the loading delay: loading ``artifact`` took ``delay_ns``."""
         known = self.delay_ns[artifact]
         self.delay_ns[artifact] = _average(known, delay_ns) if known else float(delay_ns)
+
+    def arrived(self, max_tokens: int, now_ns: int) -> None:
+        """Update the rate: a request arrived that asks for at most ``max_tokens``."""
+        self.rate.observe(now_ns)
+        self._tokens = _average(self._tokens, max_tokens) if self._tokens else float(max_tokens)
+
+    @property
+    def service_ns(self) -> float:
+        """The service time; before any is observed, that of the profile: T(1), and a decode step
+        for each token that requests ask for."""
+        observed = self.service.ns
+        if observed is None:
+            return self.law.ttft_ns(1) + self._step_ns * self._tokens
+        return observed

@@ -66,8 +66,11 @@ class Provisioning:
             self._state.block(group_id, device)
 
     def start_beside(self, group_id: str, now: int) -> None:
-        """Add an instance of the group, a sleeping or a new one, if there is room for it now."""
+        """Add an instance of the group, a sleeping or a new one, if it gains by that one and there
+        is room for it now."""
         instance = self._state.wakeable(group_id) or self._new_instance(group_id, now)
+        if not self._policies.scaling.gains(instance, self._state, now):
+            return
         device = self._state.devices[instance.device]
         if not device.blocked and self._make_room(device, instance, now):
             self._give(device, instance, AWAKE)
@@ -95,8 +98,11 @@ class Provisioning:
         group = self._state.cluster.groups[group_id]
         device = self._policies.placement.choose(group, self._state, now)
         key = self._policies.sharing.copy_for(group.backbone, device.spec.id, self._next_instance)
-        forked = self._policies.preloading.forks
-        return Instance(self._next_instance, group, device.spec.id, key, forked)
+        preloading = self._policies.preloading
+        inherited = DORMANT if preloading.forks and preloading.template_libraries else GONE
+        return Instance(
+            self._next_instance, group, device.spec.id, key, preloading.forks, inherited
+        )
 
     def _make_room(self, device: Device, instance: Instance, now: int) -> bool:
         """Return whether all that ``instance`` needs fits now; otherwise evict. Bytes that are

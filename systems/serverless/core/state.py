@@ -11,10 +11,10 @@ from typing import Any
 
 from systems.interface import MemoryOwner
 
-from .artifacts import AWAKE, Artifact, CopyKey, Residency
+from .artifacts import AWAKE, GONE, Artifact, CopyKey, Residency
 from .cluster_spec import HOST, ClusterSpec, DeviceSpec, FunctionSpec, GroupSpec
 from .contention import Contention
-from .estimates import Estimates, Rate
+from .estimates import Estimates, Rate, ServiceTime
 from .memory import Holding, MemoryLedger
 from .policy import Notices
 from .prefill import Prefill
@@ -65,6 +65,8 @@ class Instance:
     device: str
     copy: CopyKey
     forked: bool
+    inherited: Residency = GONE
+    """The artifacts that its process has from the start: those of its template."""
     phase: Phase = Phase.STARTING
     asked: bool = False
     """Its process was requested; ``started`` is set once it is up."""
@@ -188,6 +190,12 @@ class BackboneCopy:
     owner_group: str | None = None
     """The group of the instance that owns it; None if instances share it."""
 
+    def left_ns(self, load_ns: float, now_ns: int) -> float:
+        """Return the time until it is loaded, if its loading takes ``load_ns``."""
+        if self.loaded:
+            return 0.0
+        return load_ns if self.load is None else max(self.asked_ns + load_ns - now_ns, 0.0)
+
     @property
     def holding(self) -> Holding:
         return Holding(MemoryOwner.WEIGHTS, self.key, self.owner_group)
@@ -280,6 +288,8 @@ class State:
         """By group that waits for memory: the device that it waits for."""
         self._estimates: dict[str, Estimates] = {}
         self._rates: dict[str, Rate] = {}
+        self._services: dict[str, ServiceTime] = {}
+        """By backbone."""
         self._new_rate = new_rate
 
     def queue(self, group: str) -> WaitingRequests:
@@ -299,7 +309,8 @@ class State:
         found = self._estimates.get(group)
         if found is None:
             spec = self.cluster.groups[group]
-            found = self._estimates[group] = Estimates(spec, self._new_rate())
+            of_backbone = self._services.setdefault(spec.backbone, ServiceTime())
+            found = self._estimates[group] = Estimates(spec, self._new_rate(), of_backbone)
         return found
 
     def rate_of(self, function: str) -> Rate:

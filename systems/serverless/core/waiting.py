@@ -20,6 +20,8 @@ class Request:
     instance: int | None = None
     batch: int | None = None
     """The batch that it is or was prefilled in."""
+    begun_ns: int = 0
+    """When that batch was run."""
     cancelled: bool = False
     """Its instance was told to release it."""
 

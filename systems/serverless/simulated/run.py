@@ -146,6 +146,7 @@ def build_cluster_spec(
             adapter_bytes=law.size.adapter_bytes,
             kv_bytes_per_token=law.size.kv_bytes_per_token,
             law=priors.batch_law(law, PRIOR_PROMPT_TOKENS),
+            step_ns=round(law.step_ns(1)),
             delay_ns=priors.delays_ns(law),
         )
 

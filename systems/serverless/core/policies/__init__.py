@@ -11,7 +11,7 @@ from .admission import Admission, AdmitAll
 from .batching import Batching
 from .keep_alive import FixedKeepAlive, KeepAlive
 from .offloading import Offloading
-from .placement import EarliestStart, Placement
+from .placement import EarliestCompletion, Placement
 from .preloading import Preloading
 from .scaling import Scaling, WaitedAsLong
 from .sharing import Sharing
@@ -53,7 +53,7 @@ class PolicySet:
     batching: Callable[[], Batching]
     offloading: Callable[[], Offloading]
     keep_alive: Callable[[], KeepAlive] = FixedKeepAlive
-    placement: Callable[[], Placement] = EarliestStart
+    placement: Callable[[], Placement] = EarliestCompletion
     admission: Callable[[], Admission] = AdmitAll
     scaling: Callable[[], Scaling] = WaitedAsLong
     new_rate: Callable[[], Rate] = _last_minute

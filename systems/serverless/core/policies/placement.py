@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
-from ..artifacts import Artifact
+from ..artifacts import Artifact, CopyKey
 from ..cluster_spec import GroupSpec
 from ..policy import Policy
 from ..state import Device, State
@@ -19,40 +19,43 @@ class Placement(Policy, ABC):
         """Return the device to start an instance of ``group`` on."""
 
 
-class EarliestStart(Placement):
-    """Chooses the device where the first token is due soonest: where max(S, W) + L is smallest. S
-    is the time of M + 1 batches, T each; M counts the instances at work there, since those that
-    decode or start contend too. W is the wait of the oldest request there, since the wait of a
-    queue's head predicts the next (Ibrahim & Whitt 2009). L is the loading of the backbone, unless
-    the device holds it, and as much again if memory is short and something must be evicted. Of
-    equals, the one with most free memory is chosen. A device with an instance of the group is
-    chosen only if all have one.
+class EarliestCompletion(Placement):
+    """Chooses the device where the first request is due to complete soonest: where
+    L + max(S·(M + 1), W) is smallest. S is the service time of a request alone, from its prefill to
+    its last token. M counts the instances at work there, since those that decode or start contend
+    too. W is the wait of the oldest request there, since the wait of a queue's head predicts the
+    next (Ibrahim & Whitt 2009). L is what is left of the loading of the backbone, and a whole
+    loading more if memory is short and something must be evicted. Of equals, the one with most free
+    memory is chosen. A device with an instance of the group is chosen only if all have one.
 
     A large cluster is sampled: up to ``candidates`` devices that hold the backbone and as many of
-    all devices, in rotation: enough to be near the best, at a bounded cost (Mitzenmacher 2001)."""
+    all devices, each in rotation: enough to be near the best, at a bounded cost (Mitzenmacher
+    2001)."""
 
-    name = "earliest-start"
+    name = "earliest-completion"
 
     def __init__(self, candidates: int = 32) -> None:
         self.candidates = candidates
-        self._taken = 0
+        self._turns: dict[str | None, int] = {}
+        """How many devices were taken of those that hold a backbone; None: of all. With one number
+        for both, each would step over the devices that the other took."""
 
     def choose(self, group: GroupSpec, state: State, now_ns: int) -> Device:
         learnt = state.estimates(group.id)
         load_ns = max(learnt.delay_ns[Artifact.BACKBONE], 1.0)
-        ttft_ns = max(learnt.law.ttft_ns(1), 1.0)
+        service_ns = max(learnt.service_ns, 1.0)
         weights = state.cluster.backbones[group.backbone].bytes
         kv_bytes = group.kv_bytes(state.cluster.settings.max_context_tokens)
         own = group.adapter_bytes + group.places_bytes + group.context_bytes + kv_bytes
-        homes = state.homes.get(group.backbone, {})
         best: tuple[float, int] | None = None
         found: Device | None = None
         for device in self._looked_at(group, state):
-            home = device.spec.id in homes
+            copy = state.copies.get(CopyKey(group.backbone, device.spec.id))
             free = device.memory.capacity - device.memory.used
-            shared_ns = ttft_ns * device.slowdown(device.at_work + 1)
-            due_ns = max(shared_ns, _waited_ns(device, state, now_ns)) + (0.0 if home else load_ns)
-            if own + (0 if home else weights) > free:
+            shared_ns = service_ns * device.slowdown(device.at_work + 1)
+            due_ns = max(shared_ns, _waited_ns(device, state, now_ns))
+            due_ns += load_ns if copy is None else copy.left_ns(load_ns, now_ns)
+            if own + (weights if copy is None else 0) > free:
                 due_ns += load_ns
             score = (due_ns, -free)
             if best is None or score < best:
@@ -69,17 +72,18 @@ class EarliestStart(Placement):
             free = [device for id_, device in devices.items() if id_ not in taken]
             return free or list(devices.values())
         homes = state.homes.get(group.backbone, {})
-        ids = [*self._in_turn(homes), *self._in_turn(devices)]
+        ids = [*self._in_turn(homes, group.backbone), *self._in_turn(devices, None)]
         free = [devices[id_] for id_ in dict.fromkeys(ids) if id_ not in taken]
         return free or [devices[id_] for id_ in ids]
 
-    def _in_turn(self, among: Mapping[str, Any]) -> list[str]:
-        """Return up to ``candidates`` keys, those after the ones returned last."""
+    def _in_turn(self, among: Mapping[str, Any], turn: str | None) -> list[str]:
+        """Return up to ``candidates`` keys, those after the ones returned last for ``turn``."""
         count = self.candidates
         if len(among) <= count:
             return list(among)
-        start = self._taken % len(among)
-        self._taken += count
+        taken = self._turns.get(turn, 0)
+        self._turns[turn] = taken + count
+        start = taken % len(among)
         first = list(islice(among, start, start + count))
         return first + list(islice(among, count - len(first)))
 

@@ -16,7 +16,7 @@ from .admission import Admission, AdmitAll, ShedHopeless
 from .batching import Batching, FillOrExpire, FirstComeFirstServed
 from .keep_alive import FixedKeepAlive, KeepAlive
 from .offloading import LeastRecentlyUsed, NoOffloading, Offloading, ValueDensity
-from .placement import EarliestStart, Placement
+from .placement import EarliestCompletion, Placement
 from .preloading import ByDensity, ByExpectedArrival, NoPreloading, Preloading
 from .scaling import Scaling, WaitedAsLong
 from .sharing import PrivatePerInstance, SharedPerDevice, Sharing
@@ -82,7 +82,7 @@ SEAMS: Mapping[str, Seam[Any]] = {
         Seam[Batching]("batching", Batching, (FirstComeFirstServed, FillOrExpire)),
         Seam[Offloading]("offloading", Offloading, (NoOffloading, LeastRecentlyUsed, ValueDensity)),
         Seam[KeepAlive]("keep_alive", KeepAlive, (FixedKeepAlive,)),
-        Seam[Placement]("placement", Placement, (EarliestStart,)),
+        Seam[Placement]("placement", Placement, (EarliestCompletion,)),
         Seam[Admission]("admission", Admission, (AdmitAll, ShedHopeless)),
         Seam[Scaling]("scaling", Scaling, (WaitedAsLong,)),
     )

@@ -4,36 +4,66 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from ..artifacts import PRECEDENCE
+from ..artifacts import Artifact
 from ..policy import Policy
-from ..state import Phase, State
+from ..start_time import start_ns
+from ..state import Instance, Phase, State
 
 
 class Scaling(Policy, ABC):
     @abstractmethod
     def wants_another(self, group: str, state: State, now_ns: int) -> bool:
-        """Return whether to add one. Called if requests wait and all instances start or are
+        """Return whether to look for one. Called if requests wait and all instances start or are
         full."""
+
+    def gains(self, instance: Instance, state: State, now_ns: int) -> bool:  # noqa: ARG002
+        """Return whether to start ``instance``: the sleeping one that would be woken, or a new one
+        on the device that placement chose. Called if another is wanted; by default, always."""
+        return True
 
 
 class WaitedAsLong(Scaling):
     """Adds an instance for each full batch that waits beyond what the present instances will take,
     on a device that has none of the group's. Also adds one if the oldest request has waited as
-    long as a new start takes and no instance is starting.
+    long as this start will take, with what its device holds now, and no instance is starting.
 
     The second is the ski-rental rule: waiting for as long as the alternative costs, then taking it,
-    costs at most twice the optimum of one who knows the future (Karlin et al. 1988)."""
+    costs at most twice the optimum of one who knows the future (Karlin et al. 1988).
+
+    Neither adds one to a device where it would be slowed down no less than the instances that the
+    requests wait for: it would take its time from others and gain none."""
 
     name = "waited-as-long-as-a-start"
 
     def wants_another(self, group: str, state: State, now_ns: int) -> bool:
         instances = state.of_group.get(group, {})
-        queue = state.queue(group)
         if len(instances) >= len(state.devices):
             return False
-        if len(queue) > state.cluster.groups[group].batch_limit * len(instances):
+        if _overflows(group, state):
             return True
         if any(instance.phase is Phase.STARTING for instance in instances.values()):
             return False
-        delays = state.estimates(group).delay_ns
-        return state.waited_ns(group, now_ns) > sum(delays[each] for each in PRECEDENCE)
+        least_ns = state.estimates(group).delay_ns[Artifact.KERNELS]  # every start prepares them
+        return state.waited_ns(group, now_ns) > least_ns
+
+    def gains(self, instance: Instance, state: State, now_ns: int) -> bool:
+        group = instance.group.id
+        if not _less_contended(instance, state):
+            return False
+        long = state.waited_ns(group, now_ns) > start_ns(instance, state, now_ns)
+        return long or _overflows(group, state)
+
+
+def _overflows(group: str, state: State) -> bool:
+    """Return whether more requests wait than the group's instances can run."""
+    instances = state.of_group.get(group, {})
+    return len(state.queue(group)) > state.cluster.groups[group].batch_limit * len(instances)
+
+
+def _less_contended(instance: Instance, state: State) -> bool:
+    """Return whether ``instance`` would run at full speed, or slowed down less than each one of its
+    group that serves."""
+    device = state.devices[instance.device]
+    slowdown = device.slowdown(device.at_work + 1)
+    present = (state.devices[each.device] for each in state.serving(instance.group.id))
+    return slowdown <= 1.0 or all(slowdown < each.slowdown(each.at_work) for each in present)

@@ -13,7 +13,7 @@ import pytest
 
 from systems.serverless.core.policies import PolicySet
 from systems.serverless.core.policies.offloading import LeastRecentlyUsed, ValueDensity
-from systems.serverless.core.policies.placement import EarliestStart
+from systems.serverless.core.policies.placement import EarliestCompletion
 from systems.serverless.core.policies.preloading import ByDensity
 from systems.serverless.core.state import Instance, State
 
@@ -101,7 +101,7 @@ def test_a_policy_that_controllers_share_is_noticed(planted: Callable[[], Policy
 
 
 def test_the_cursor_of_placement_is_its_own() -> None:
-    policies = replace(SHARING, placement=partial(EarliestStart, candidates=2))
+    policies = replace(SHARING, placement=partial(EarliestCompletion, candidates=2))
     first, second = (Machine(cluster(devices=6), policies) for _ in range(2))
     chosen = [(_placed(first), _placed(second)) for _ in range(3)]
     assert chosen == [("cpu:0", "cpu:0"), ("cpu:2", "cpu:2"), ("cpu:4", "cpu:4")]
@@ -168,7 +168,8 @@ def test_a_policy_keeps_nothing_of_a_device_that_left(bundle: str) -> None:
     kept = [each for policy in playing.controller.policies for each in vars(policy).values()]
     by_device = [each for each in kept if isinstance(each, dict)]
     if bundle == "sharing":
-        assert [bool(each) for each in by_device] == [True, True], "a plan, and an order"
+        expected = [True, True, False]
+        assert [bool(each) for each in by_device] == expected, "a plan, an order, and no turns"
     for host in ("h0", "h1"):
         playing.host_leaves(host)
     assert not any(by_device)

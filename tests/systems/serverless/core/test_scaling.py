@@ -1,0 +1,99 @@
+"""When a group gets another instance, and where not."""
+
+from __future__ import annotations
+
+import pytest
+
+from systems.serverless.core.artifacts import AWAKE, DORMANT, PARKED, CopyKey
+from systems.serverless.core.start_time import start_ns
+from systems.serverless.core.state import Instance
+
+from .machine import PRIVATE, SHARING, Machine, cluster
+
+FORK_NS = 60 + 90
+"""Of a fork beside a resident copy: its adapter and its kernels."""
+
+
+def two_homes() -> Machine:
+    """Return a machine with f0 on the first of two devices and f1 on the second, both ready; no
+    loading has changed what is known of their durations."""
+    machine = Machine(cluster(functions=2, devices=2), SHARING)
+    machine.arrive("f0")
+    machine.arrive("f1")
+    machine.settle()
+    state = machine.controller.state
+    for function in ("f0", "f1"):
+        state.estimates(function).delay_ns.update(state.cluster.groups[function].delay_ns)
+    assert [p.device for p in machine.processes.values()] == ["cpu:0", "cpu:1"]
+    return machine
+
+
+def waits(machine: Machine, function: str = "f0") -> None:
+    """Let a request of ``function`` wait behind a prefill."""
+    machine.arrive(function)
+    machine.arrive(function)
+
+
+def devices_of(machine: Machine, group: str) -> list[str]:
+    return [p.device for p in machine.processes.values() if p.group.id == group]
+
+
+def test_another_waits_as_long_as_a_fork_beside_a_resident_copy_takes() -> None:
+    machine = two_homes()
+    waits(machine)
+    machine.now += FORK_NS
+    machine.arrive("f0")
+    assert devices_of(machine, "f0") == ["cpu:0"]
+    machine.now += 1
+    machine.arrive("f0")
+    assert devices_of(machine, "f0") == ["cpu:0", "cpu:1"], "neither libraries nor a backbone"
+
+
+@pytest.mark.parametrize("requests", [1, 9], ids=["one waits", "more than a batch waits"])
+def test_none_is_added_where_as_many_are_at_work(requests: int) -> None:
+    machine = two_homes()
+    machine.arrive("f1")  # at work on the other device
+    waits(machine)
+    machine.now += 100 * FORK_NS
+    for _ in range(requests):
+        machine.arrive("f0")
+    assert devices_of(machine, "f0") == ["cpu:0"]
+    other = next(i for i, p in machine.processes.items() if p.group.id == "f1")
+    machine.prefills(other)
+    machine.finishes(other)
+    machine.arrive("f0")
+    assert devices_of(machine, "f0") == ["cpu:0", "cpu:1"], "it is idle now"
+
+
+def test_a_start_takes_what_is_lacking_there() -> None:
+    machine = Machine(cluster(), SHARING)
+    state = machine.controller.state
+    group, copy = state.cluster.groups["f0"], CopyKey("b0", "cpu:0")
+    fork = Instance(7, group, "cpu:0", copy, forked=True, inherited=DORMANT)
+    process = Instance(8, group, "cpu:0", copy, forked=False)
+    assert start_ns(process, state, 0) == 300 + 400 + FORK_NS
+    assert start_ns(fork, state, 0) == 400 + FORK_NS
+    machine.arrive("f1")
+    machine.template_ready()
+    machine.now = 150
+    assert start_ns(fork, state, machine.now) == 250 + FORK_NS, "the copy is being loaded"
+    machine.settle()
+    assert start_ns(fork, state, machine.now) == FORK_NS
+    fork.in_place |= PARKED
+    assert start_ns(fork, state, machine.now) == 90
+    fork.in_place |= AWAKE
+    assert start_ns(fork, state, machine.now) == 0
+
+
+def test_a_process_with_a_copy_of_its_own_takes_a_whole_start() -> None:
+    machine = Machine(cluster(functions=1, devices=2), PRIVATE)
+    machine.arrive("f0")
+    machine.settle()
+    delay_ns = machine.controller.state.estimates("f0").delay_ns
+    waits(machine)
+    machine.now += round(sum(delay_ns.values())) - 1
+    machine.arrive("f0")
+    assert devices_of(machine, "f0") == ["cpu:0"]
+    machine.now += 2
+    machine.arrive("f0")
+    assert devices_of(machine, "f0") == ["cpu:0", "cpu:1"]
