@@ -66,15 +66,23 @@ class Provisioning:
             self._state.block(group_id, device)
 
     def start_beside(self, group_id: str, now: int) -> None:
-        """Add an instance of the group, a sleeping or a new one, if it gains by that one and there
-        is room for it now."""
-        instance = self._state.wakeable(group_id) or self._new_instance(group_id, now)
-        if not self._policies.scaling.gains(instance, self._state, now):
+        """Add an instance of the group, a sleeping or a new one, if the scaling policy says that
+        the group gains by it and there is room for it now."""
+        instance = self._gained(group_id, now)
+        if instance is None:
             return
         device = self._state.devices[instance.device]
         if not device.blocked and self._make_room(device, instance, now):
             self._give(device, instance, AWAKE)
             self.advance(instance, now)
+
+    def _gained(self, group_id: str, now: int) -> Instance | None:
+        gains = self._policies.scaling.gains
+        asleep = self._state.wakeable(group_id)
+        if asleep is not None and gains(asleep, self._state, now):
+            return asleep
+        new = self._new_instance(group_id, now)
+        return new if gains(new, self._state, now) else None
 
     def preload(self, instance: Instance, goal: Residency, now: int) -> None:
         """Load what a sleeping instance lacks of ``goal``, if it fits without an eviction."""

@@ -97,3 +97,25 @@ def test_a_process_with_a_copy_of_its_own_takes_a_whole_start() -> None:
     machine.now += 2
     machine.arrive("f0")
     assert devices_of(machine, "f0") == ["cpu:0", "cpu:1"]
+
+
+def test_a_new_one_is_added_elsewhere_if_the_sleeping_one_is_contended() -> None:
+    machine = Machine(cluster(functions=2, devices=3), SHARING)
+    for _ in range(2):
+        machine.arrive("f0")
+        machine.settle()
+    waits(machine)
+    machine.now += 10_000
+    machine.arrive("f0")
+    machine.settle()
+    assert devices_of(machine, "f0") == ["cpu:0", "cpu:1"]
+    second = max(machine.processes)
+    machine.fires(second)
+    machine.settle()
+    machine.arrive("f0")
+    machine.arrive("f1")
+    assert devices_of(machine, "f1") == ["cpu:1"], "beside the sleeping one"
+    waits(machine)
+    machine.now += 10_000
+    machine.arrive("f0")
+    assert devices_of(machine, "f0") == ["cpu:0", "cpu:1", "cpu:2"]
