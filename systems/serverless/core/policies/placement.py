@@ -21,12 +21,14 @@ class Placement(Policy, ABC):
 
 class EarliestCompletion(Placement):
     """Chooses the device where the first request is due to complete soonest: where
-    L + max(S·(M + 1), W) is smallest. S is the service time of a request alone, from its prefill to
-    its last token. M counts the instances at work there, since those that decode or start contend
-    too. W is the wait of the oldest request there, since the wait of a queue's head predicts the
-    next (Ibrahim & Whitt 2009). L is what is left of the loading of the backbone, and a whole
-    loading more if memory is short and something must be evicted. Of equals, the one with most free
-    memory is chosen. A device with an instance of the group is chosen only if all have one.
+    L + max(S·(1 + M/2), W) is smallest. S is the service time of a request alone, from its prefill
+    to its last token. M counts the instances at work there, since those that decode or start
+    contend too. Each of them takes an equal share until it or the request completes: S/2 on
+    average, if what is left of it is as long as a whole one (memoryless). W is the wait of the
+    oldest request there, since the wait of a queue's head predicts the next (Ibrahim & Whitt 2009).
+    L is what is left of the loading of the backbone, and a whole loading more if memory is short
+    and something must be evicted. Of equals, the one with most free memory is chosen. A device with
+    an instance of the group is chosen only if all have one.
 
     A large cluster is sampled: up to ``candidates`` devices that hold the backbone and as many of
     all devices, each in rotation: enough to be near the best, at a bounded cost (Mitzenmacher
@@ -52,7 +54,7 @@ class EarliestCompletion(Placement):
         for device in self._looked_at(group, state):
             copy = state.copies.get(CopyKey(group.backbone, device.spec.id))
             free = device.memory.capacity - device.memory.used
-            shared_ns = service_ns * device.slowdown(device.at_work + 1)
+            shared_ns = service_ns * (1 + device.slowdown(device.at_work + 1)) / 2
             due_ns = max(shared_ns, _waited_ns(device, state, now_ns))
             due_ns += load_ns if copy is None else copy.left_ns(load_ns, now_ns)
             if own + (weights if copy is None else 0) > free:
