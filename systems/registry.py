@@ -27,6 +27,7 @@ _SHIPPED = {
     "dlora": "systems.dlora:DLoRA",
     "vllm": "systems.vllm:Vllm",
     "vllm-dedicated": "systems.vllm:VllmDedicated",
+    "vllm-sleep": "systems.vllm_sleep:VllmSleep",
     "openai-endpoint": "systems.openai_endpoint:OpenAIEndpoint",
 }
 

@@ -17,7 +17,7 @@ import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -75,10 +75,11 @@ class Vllm(ServerSystem):
     name = "vllm"
     summary = "vLLM, one server with all adapters, kept up"
     ttft_histogram = "vllm:time_to_first_token_seconds"
+    known_options: ClassVar[type[Options]] = Options
 
     def __init__(self) -> None:
         super().__init__()
-        self._options = Options()
+        self._options = self.known_options()
 
     @property
     def start_timeout_s(self) -> float:
@@ -99,13 +100,18 @@ class Vllm(ServerSystem):
         return self._options.threads or len(os.sched_getaffinity(0))
 
     def servers(self, deployment: Deployment) -> Sequence[ServerPlan]:
-        self._options = Options.model_validate(dict(deployment.options))
-        path, groups = executable(), self.groups(deployment)
+        self._options = self.known_options.model_validate(dict(deployment.options))
+        groups = self.groups(deployment)
+        return self._plans_on(ports(deployment, len(groups)), deployment, groups)
+
+    def _plans_on(
+        self, free: Sequence[int], deployment: Deployment, groups: Mapping[str, Sequence[Function]]
+    ) -> Sequence[ServerPlan]:
+        """Return a server for each group, on the ports ``free``."""
+        path = executable()
         return [
             self._plan(path, deployment, name, functions, port)
-            for (name, functions), port in zip(
-                groups.items(), ports(deployment, len(groups)), strict=True
-            )
+            for (name, functions), port in zip(groups.items(), free, strict=True)
         ]
 
     def _plan(
@@ -127,7 +133,7 @@ class Vllm(ServerSystem):
             *("--host", deployment.host, "--port", str(port), "--dtype", dtype),
             *("--max-model-len", str(deployment.limits.max_context_tokens)),
             *("--max-num-seqs", str(seqs), *self._adapters(functions, config)),
-            *(() if on_cpu else self._gpu()),
+            *(() if on_cpu else ("--gpu-memory-utilization", str(self._utilization()))),
             *self._options.arguments,
         ]
         threads = self.threads(deployment)
@@ -158,8 +164,9 @@ class Vllm(ServerSystem):
             *("--lora-modules", *(f"{id_}={path}" for id_, path in files.items())),
         ]
 
-    def _gpu(self) -> Sequence[str]:
-        return ("--gpu-memory-utilization", str(self._options.gpu_memory_utilization))
+    def _utilization(self) -> float:
+        """Return the share of the card that a server may use."""
+        return self._options.gpu_memory_utilization
 
     def _cpu(
         self, path: Path, deployment: Deployment, config: ModelConfig, seqs: int, threads: int

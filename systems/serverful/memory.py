@@ -51,13 +51,14 @@ class PssWatch:
 
     def _read(self) -> None:
         for server, device, function in self._watched:
-            held = sum(map(_pss, server.family()))
+            held = sum(map(pss, server.family()))
             if held:
                 step = MemoryStep(time.monotonic_ns(), device, MemoryOwner.OTHER, function, held)
                 self._steps.append(step)
 
 
-def _pss(process: psutil.Process) -> int:
+def pss(process: psutil.Process) -> int:
+    """Return a process's proportional set size in bytes; 0 if it cannot be read."""
     try:
         return int(process.memory_full_info().pss)
     except psutil.Error:

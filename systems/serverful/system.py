@@ -183,11 +183,11 @@ class ServerSystem(ServingSystem):
     def _logs(self) -> dict[str, str]:
         """Return the logs with local model paths replaced by model names, for privacy."""
         logs = {}
-        for _, server in self._servers:
-            text = server.log.read_text(errors="replace")
+        for log in sorted(self._folder.path.glob("*.log")) if self._folder else ():
+            text = log.read_text(errors="replace")
             for path, name in self._hidden.items():
                 text = text.replace(path, name)
-            logs[f"{server.name}.log"] = text
+            logs[log.name] = text
         return logs
 
     def stop(self) -> None:

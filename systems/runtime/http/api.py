@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import time
 from collections.abc import Mapping
@@ -19,11 +18,10 @@ from systems.runtime.messages import Sampling
 from . import body as bodies
 from . import schema, timeouts
 from .completion import DONE, Answer, ChatShape, CompletionShape, Shape, event
+from .errors import errors_as_openai
 from .prompts import Prompts
 from .refusal import RefusalError
 from .text import Text
-
-_LEFT = 499  # nginx's status for a client that has disconnected
 
 
 class Served(Protocol):
@@ -64,7 +62,7 @@ class Api:
 
     def application(self) -> web.Application:
         app = web.Application(
-            client_max_size=self._prompts.body_bytes, middlewares=[_errors_as_openai]
+            client_max_size=self._prompts.body_bytes, middlewares=[errors_as_openai]
         )
         app.router.add_get("/health", self._health)
         app.router.add_get("/openapi.json", self._openapi)
@@ -248,19 +246,3 @@ def _failed(failure: Failure) -> web.Response:
     wait_s = failure.retry_after_s
     headers = {} if wait_s is None else {"Retry-After": str(wait_s)}
     return web.json_response(_body(failure), status=failure.status, headers=headers)
-
-
-@web.middleware
-async def _errors_as_openai(request: web.Request, handler: Any) -> web.StreamResponse:
-    try:
-        response: web.StreamResponse = await handler(request)
-    except RefusalError as refusal:
-        return web.json_response(refusal.body, status=refusal.status, headers=refusal.headers)
-    except ConnectionResetError:
-        return web.Response(status=_LEFT)  # received by no client
-    except web.HTTPException as error:
-        body = schema.error(error.reason, kind="invalid_request_error", code=str(error.status))
-        return web.Response(
-            body=json.dumps(body), status=error.status, content_type="application/json"
-        )
-    return response

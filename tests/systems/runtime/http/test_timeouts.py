@@ -13,7 +13,8 @@ from aiohttp import web
 
 from systems.interface import Deployment
 from systems.runtime.calls import Tokens
-from systems.runtime.http import api, body, timeouts
+from systems.runtime.http import body, timeouts
+from systems.runtime.http.errors import errors_as_openai
 from systems.runtime.http.text import Text
 
 from .endpoint import endpoint
@@ -31,7 +32,7 @@ def served(
         monkeypatch.setattr(timeouts, name, 0.2)
 
     async def serve() -> Any:
-        app = web.Application(middlewares=[api._errors_as_openai])
+        app = web.Application(middlewares=[errors_as_openai])
         app.router.add_route("*", "/", handler)
         runner = timeouts.PatientRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()

@@ -1,0 +1,105 @@
+"""The proxy: ``python -m systems.serverful.ondemand CONFIG``, a JSON file (``config.Config``).
+
+It listens once its servers sleep, or at once if they start at their first call. It ends on SIGTERM,
+with all its servers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import uvloop
+from aiohttp import web
+
+from systems.errors import DeploymentError, SystemsError
+from systems.runtime.http.timeouts import PatientRunner
+from systems.runtime.journal import Journal
+
+from .actions import Sleep, Start
+from .card import Card
+from .config import Config
+from .fleet import Fleet, Phase
+from .keeper import Keeper
+from .ledger import Ledger
+from .proxy import Proxy
+from .server import SleepingServer
+
+_NS = 1_000_000_000
+
+
+async def serve(config: Config) -> None:
+    """Serve until this task is cancelled. Raise ``SystemsError`` if a server does not start."""
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    async with aiohttp.ClientSession(
+        connector=connector, timeout=aiohttp.ClientTimeout(total=None), auto_decompress=False
+    ) as session:
+        servers = {each.name: SleepingServer(each, config, session) for each in config.servers}
+        journal = Journal(Path(config.journal))
+        ledger = Ledger(config.device, Card(config.device), journal)
+        keeper = Keeper(_fleet(config), servers, ledger, journal)
+        try:
+            if config.start == "deployment":
+                for name in servers:
+                    await keeper.transition(Start(name))
+                    await keeper.transition(Sleep(name))
+                    ledger.serving(servers[name])
+            async with _listening(config, Proxy(config, keeper, session)):
+                await asyncio.gather(keeper.watch(), keeper.meter())
+        finally:
+            keeper.close()
+            await keeper.read()
+            await asyncio.gather(*(each.end() for each in servers.values()))
+            journal.close()
+
+
+def _fleet(config: Config) -> Fleet:
+    return Fleet(
+        [each.name for each in config.servers],
+        Phase.ASLEEP if config.start == "deployment" else Phase.OFF,
+        slots=config.slots,
+        keep_alive_ns=round(config.keep_alive_s * _NS),
+        turn_ns=round(config.turn_s * _NS),
+    )
+
+
+@asynccontextmanager
+async def _listening(config: Config, proxy: Proxy) -> AsyncIterator[None]:
+    runner = PatientRunner(
+        proxy.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.5
+    )
+    try:
+        await runner.setup()
+        await web.TCPSite(runner, config.host, config.port).start()
+        yield
+    except OSError as error:
+        raise DeploymentError(f"cannot listen: {error.strerror or error}") from error
+    finally:
+        await runner.cleanup()
+
+
+async def _until_told(config: Config) -> None:
+    task = asyncio.ensure_future(serve(config))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def main() -> int:
+    config = Config.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    try:
+        uvloop.run(_until_told(config))
+    except SystemsError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

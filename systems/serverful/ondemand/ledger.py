@@ -1,0 +1,130 @@
+"""What the servers hold and use, written to the journal for the bill.
+
+Card: what the driver reports, read at the end of every transition and every few seconds. From the
+beginning of a wake a server holds what it held when it was last awake. Host: what the kernel counts
+of its processes (PSS), and once it has slept at least its weights, since vLLM keeps the page-locked
+buffers after a wake. It is active while it has calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from systems.errors import DeploymentError
+from systems.interface import Activity, MemoryOwner, MemoryStep, ProcessorUse
+from systems.runtime import processor
+from systems.runtime.journal import Journal
+from systems.serverful.memory import pss
+
+from .card import Card
+from .config import OnDemandServer
+from .meter import Meter
+from .server import SleepingServer
+
+_HOST = "host"
+
+
+class Ledger:
+    def __init__(self, device: str, card: Card, journal: Journal) -> None:
+        self._device, self._card, self._journal = device, card, journal
+        self._held: dict[tuple[str, str], int] = {}
+        """By device and server."""
+        self._awake: dict[str, int] = {}
+        """What a server held on the card when it was last awake."""
+        self._slept: set[str] = set()
+        self._busy_since: dict[str, int] = {}
+        self._pids: dict[str, frozenset[int]] = {}
+        self._meters: dict[str, Meter] = {}
+
+    def held(self, server: str) -> int:
+        """Return the bytes that a server holds on the card."""
+        return self._held.get((self._device, server), 0)
+
+    def has_slept(self, server: str) -> bool:
+        return server in self._slept
+
+    # -- transitions ------------------------------------------------------------------------
+
+    def wakes(self, server: OnDemandServer) -> None:
+        self._hold(self._device, server, self._awake.get(server.name, self.held(server.name)))
+
+    def awake(self, server: OnDemandServer) -> None:
+        self.read(server)
+        self._awake[server.name] = self.held(server.name)
+
+    def asleep(self, server: OnDemandServer) -> None:
+        self.read(server)
+        self._slept.add(server.name)
+        so_far = self._held.get((_HOST, server.name), 0)
+        self._hold(_HOST, server, max(so_far, server.weights_bytes))
+
+    def ended(self, server: OnDemandServer) -> None:
+        for device in (self._device, _HOST):
+            self._hold(device, server, 0)
+        self._slept.discard(server.name)
+        self._pids.pop(server.name, None)
+        self._meter(server.name).restart()
+
+    def read(self, server: OnDemandServer) -> None:
+        """Read what the server holds on the card."""
+        others = sum(
+            size
+            for (device, name), size in self._held.items()
+            if device == self._device and name != server.name
+        )
+        try:
+            held = self._card.held(self._pids.get(server.name, frozenset()), others)
+        except DeploymentError as error:
+            self._journal.problem(f"{server.name}: {error}")
+        else:
+            self._hold(self._device, server, held)
+
+    async def read_processes(self, server: SleepingServer) -> None:
+        """Read the server's processes: which they are, their memory and processor time. On another
+        thread, since the kernel walks their page tables."""
+        plan, process = server.plan, server.process
+        family = await server.family()
+        counted = await asyncio.to_thread(lambda: sum(map(pss, family)))
+        if process is None or server.process is not process or server.ended() is not None:
+            return
+        self._pids[plan.name] = frozenset(each.pid for each in family)
+        self._use(plan, process.pid)
+        least = plan.weights_bytes if plan.name in self._slept else 0
+        if max(counted, least):
+            self._hold(_HOST, plan, max(counted, least))
+
+    # -- work -------------------------------------------------------------------------------
+
+    def busy(self, server: str, now_ns: int) -> None:
+        self._busy_since.setdefault(server, now_ns)
+
+    def idle(self, server: OnDemandServer, now_ns: int) -> None:
+        since = self._busy_since.pop(server.name, None)
+        if since is not None:
+            self._journal.activity(
+                Activity(since, now_ns, self._device, server.name, server.function_id)
+            )
+
+    def serving(self, server: SleepingServer) -> None:
+        """Count processor time from here on; what it used before belongs to the deployment."""
+        before_ns = processor.used_ns(server.process.pid) if server.process else None
+        self._meters[server.plan.name] = Meter(time.monotonic_ns(), before_ns or 0)
+
+    def _meter(self, server: str) -> Meter:
+        return self._meters.setdefault(server, Meter(time.monotonic_ns(), 0))
+
+    def _use(self, server: OnDemandServer, pid: int) -> None:
+        used_ns, meter = processor.used_ns(pid), self._meter(server.name)
+        if used_ns is not None:
+            meter.read(used_ns)
+            ids = (self._device, server.name, server.function_id)
+            now_ns = time.monotonic_ns()
+            self._journal.processor(ProcessorUse(meter.start_ns, now_ns, *ids, meter.total_ns))
+
+    def _hold(self, device: str, server: OnDemandServer, size: int) -> None:
+        if self._held.get((device, server.name)) != size:
+            self._held[device, server.name] = size
+            owner = MemoryOwner.HOST_TIER if device == _HOST else MemoryOwner.OTHER
+            now_ns = time.monotonic_ns()
+            self._journal.memory(MemoryStep(now_ns, device, owner, server.function_id, size))

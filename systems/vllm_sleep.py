@@ -1,0 +1,195 @@
+"""vLLM that scales to zero: its sleep mode behind a proxy of ours.
+
+The proxy (``systems/serverful/ondemand``) wakes a server when a call comes and puts it to sleep
+(level 1: weights to host memory, KV cache dropped) after the deployment's keep-alive. One server
+has all adapters of a backbone; or, with ``one_per: function``, each function has a server, of which
+``awake`` may be awake at once. Servers start and go to sleep once before the endpoint answers; or,
+with ``start: first-call``, a server starts when the first call for it comes, which then waits for
+minutes.
+
+Billed by what it holds, awake and asleep, on the card and in host memory. The proxy sees these
+stages: ``queue``, ``warming`` (the server starts or wakes), ``prefill`` (from the call's dispatch
+to its first token, with vLLM's own queue) and ``decode``.
+
+Needs a card. Source of flags and endpoints: vLLM's page on sleep mode.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import psutil
+from pydantic import PositiveFloat, PositiveInt
+
+from systems.engine.checkpoint import plan_layout
+from systems.errors import DeploymentError
+from systems.interface import Decision, Deployment, Function, SystemTrace
+from systems.runtime import journal
+from systems.serverful.ondemand.config import Config, OnDemandServer, StartAt
+from systems.serverful.ondemand.room import Room
+from systems.serverful.ports import ports
+from systems.serverful.system import ServerPlan
+from systems.vllm import Options, Vllm
+
+_DEV_MODE = {"VLLM_SERVER_DEV_MODE": "1"}
+"""vLLM has the endpoints of sleep mode only with this."""
+
+
+class SleepOptions(Options):
+    """``gpu_memory_utilization`` is for all servers together."""
+
+    one_per: Literal["backbone", "function"] = "backbone"
+    start: StartAt = "deployment"
+    awake: PositiveInt | None = None
+    """Servers that may be awake at once; None: as many as fit the card."""
+    asleep_gib: PositiveFloat = 2.25
+    """What a sleeping server keeps on the card, set aside for those beyond ``awake``."""
+    turn_s: PositiveFloat = 2.0
+    """How long a server that always has calls stays awake while another waits for its place."""
+    sleep_timeout_s: PositiveFloat = 120.0
+    """For going to sleep and for waking. The first sleep takes longest."""
+
+
+class VllmSleep(Vllm):
+    name = "vllm-sleep"
+    kind: ClassVar[Literal["serverless", "serverful", "external"]] = "serverless"
+    summary = "vLLM with sleep mode, woken by calls, asleep after a keep-alive (needs a card)"
+    ttft_histogram = None
+    known_options = SleepOptions
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._options: SleepOptions = SleepOptions()
+        self._share = 0.0
+        self._config: Config | None = None
+
+    @property
+    def start_timeout_s(self) -> float:
+        """For the proxy, which starts the servers one after another."""
+        options, count = self._options, len(self._config.servers) if self._config else 0
+        return 60.0 + count * (options.start_timeout_s + options.sleep_timeout_s)
+
+    def groups(self, deployment: Deployment) -> Mapping[str, Sequence[Function]]:
+        if self._options.one_per == "function":
+            return {function.id: [function] for function in deployment.functions}
+        return super().groups(deployment)
+
+    def _utilization(self) -> float:
+        return self._share
+
+    def servers(self, deployment: Deployment) -> Sequence[ServerPlan]:
+        names = ", ".join(device.name for device in deployment.devices)
+        if deployment.devices[0].kind == "cpu":
+            raise DeploymentError(f"vllm-sleep: sleep mode needs a card; the devices are {names}")
+        if len(deployment.devices) > 1:
+            raise DeploymentError(f"devices {names}: vllm-sleep runs on one card; configure one")
+        self._options = SleepOptions.model_validate(dict(deployment.options))
+        groups = self.groups(deployment)
+        weights = self._divide(deployment, groups)
+        port, *free = ports(deployment, 1 + len(groups))
+        plans = self._plans_on(free, deployment, groups)
+        self._config = self._proxied(plans, weights, deployment, port)
+        models = {model: model for plan in plans for model in plan.models}
+        return [
+            ServerPlan(
+                name=self.name,
+                command=[sys.executable, "-m", "systems.serverful.ondemand"],
+                base_url=f"http://{deployment.host}:{port}",
+                models=models,
+                threads=1,
+                device=None,
+            )
+        ]
+
+    def _divide(
+        self, deployment: Deployment, groups: Mapping[str, Sequence[Function]]
+    ) -> Sequence[int]:
+        """Divide the card among the servers. Return the bytes of weights of each."""
+        options = self._options
+        sizes = {
+            name: plan_layout(path, deployment.dtype).nbytes
+            for name, path in deployment.backbones.items()
+        }
+        weights = [sizes[functions[0].backbone] for functions in groups.values()]
+        room = Room(
+            servers=len(weights),
+            weights_bytes=max(weights),
+            card_bytes=deployment.devices[0].memory_bytes,
+            utilization=options.gpu_memory_utilization,
+            asleep_bytes=round(options.asleep_gib * 2**30),
+        )
+        room.check_host(psutil.virtual_memory().available)
+        slots = room.slots(options.awake)
+        self._options = options.model_copy(update={"awake": slots})
+        self._share = room.share(slots)
+        return weights
+
+    def _proxied(
+        self,
+        plans: Sequence[ServerPlan],
+        weights: Sequence[int],
+        deployment: Deployment,
+        port: int,
+    ) -> Config:
+        options, limits = self._options, deployment.limits
+        return Config(
+            servers=tuple(
+                OnDemandServer(
+                    name=plan.name,
+                    command=(*plan.command, "--enable-sleep-mode"),
+                    environment={**plan.environment, **_DEV_MODE},
+                    base_url=plan.base_url,
+                    models=tuple(plan.models),
+                    function_id=plan.function_id,
+                    weights_bytes=nbytes,
+                )
+                for plan, nbytes in zip(plans, weights, strict=True)
+            ),
+            host=deployment.host,
+            port=port,
+            device=deployment.devices[0].name,
+            start=options.start,
+            slots=options.awake or len(plans),
+            turn_s=options.turn_s,
+            keep_alive_s=limits.keep_alive_s,
+            request_timeout_s=limits.request_timeout_s,
+            start_timeout_s=options.start_timeout_s,
+            sleep_timeout_s=options.sleep_timeout_s,
+            folder="",
+        )
+
+    def _start(self, folder: Path) -> None:
+        """Write the proxy's configuration file, then start it."""
+        assert self._config is not None, "servers are planned before they are started"
+        self._config = self._config.model_copy(update={"folder": str(folder)})
+        path = folder / "proxy.json"
+        path.write_text(self._config.model_dump_json(), encoding="utf-8")
+        (plan,) = self._plans
+        self._plans = [replace(plan, command=[*plan.command, str(path)])]
+        super()._start(folder)
+
+    def _told(self, seen: SystemTrace) -> SystemTrace:
+        if self._folder is None or self._config is None:
+            return seen
+        told = journal.read(Path(self._config.journal))
+        return replace(
+            told,
+            problems=(*seen.problems, *told.problems),
+            warnings=seen.warnings,
+            measured={**seen.measured, **_timed(told.decisions)},
+            files=seen.files,
+        )
+
+
+def _timed(decisions: Iterable[Decision]) -> dict[str, float]:
+    """Return the mean and the number of the transitions of each kind."""
+    took_s: dict[str, list[float]] = defaultdict(list)
+    for each in decisions:
+        took_s[each.kind].append(each.numbers["took_ns"] / 1e9)
+    means = {f"{kind}_mean_s": sum(times) / len(times) for kind, times in took_s.items()}
+    return means | {f"{kind}_n": float(len(times)) for kind, times in took_s.items()}
