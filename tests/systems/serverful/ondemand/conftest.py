@@ -19,6 +19,7 @@ from systems.vllm import EXECUTABLE
 HERE = Path(__file__).parent
 SERVER = HERE / "scripted_vllm.py"
 KEEP_ALIVE_S = 0.4
+Deploy = Callable[..., Deployment]
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,10 @@ def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scripted:
 
 
 @pytest.fixture(scope="session")
-def deployed() -> Callable[..., Deployment]:
+def deployed() -> Deploy:
     """Make a deployment: functions (their names choose their behaviour) and options."""
 
-    def make(
-        *names: str, keep_alive_s: float = KEEP_ALIVE_S, **options: Any
-    ) -> Deployment:
+    def make(*names: str, keep_alive_s: float = KEEP_ALIVE_S, **options: Any) -> Deployment:
         tiny = ensure_backbone("tiny")
         adapters = ensure_adapters(tiny, ["f0", "f1"], rank=8)
         paths = list(adapters.values())

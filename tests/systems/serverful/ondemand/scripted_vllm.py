@@ -1,9 +1,10 @@
-"""``vllm serve`` with sleep mode as a script: takes its arguments, answers like the reference server
-(an adapter's name chooses the behaviour), and sleeps and wakes by the three endpoints.
+"""``vllm serve`` with sleep mode as a script: takes its arguments, answers like the reference
+server (an adapter's name chooses the behaviour), and sleeps and wakes by the three endpoints.
 
-It prints VIOLATION if it is used as vLLM must not be: asked while it is not awake, put to sleep amid
-a stream, twice, or woken when it does not sleep. A file in the folder ``SCRIPTED_FAULTS`` makes the
-request of that name fail, once: ``wake_up``, ``sleep``, ``is_sleeping``; ``start`` ends it at once.
+It prints VIOLATION if it is used as vLLM must not be: asked while it is not awake, put to sleep
+amid a stream, or asked to sleep or wake when it does so already. A file in the folder
+``SCRIPTED_FAULTS`` makes the request of that name fail, once: ``wake_up``, ``sleep``,
+``is_sleeping``; ``start`` ends it at once.
 """
 
 from __future__ import annotations

@@ -35,6 +35,8 @@ class Machine(RuleBasedStateMachine):
         self.running: dict[int, str] = {}
         self.calls = 0
         self.last_end: dict[str, int] = {}
+        self.dead: set[str] = set()
+        """Servers whose process is gone, while the fleet may not know yet."""
 
     @initialize(slots=st.integers(1, 3), asleep=st.booleans())
     def deploy(self, slots: int, asleep: bool) -> None:
@@ -66,31 +68,34 @@ class Machine(RuleBasedStateMachine):
     def complete_one(self, data: st.DataObject, well: bool) -> None:
         self.complete(data.draw(st.sampled_from(sorted(self.begun))), well)
 
-    def complete(self, server: str, well: bool) -> None:
+    def complete(self, server: str, well: bool = True) -> None:
         begun = self.begun.pop(server)
         if isinstance(begun, End):
+            self.dead.discard(server)
             self.state[server] = "off"
-        elif well:
+        elif well and server not in self.dead:
             self.state[server] = "asleep" if isinstance(begun, Sleep) else "awake"
             self.last_end[server] = self.now
         else:
             self.state[server] = "broken"
-        broken = self.state[server] == "broken"
-        self.perform(
-            self.fleet.failed(server, "broken", self.now)
-            if broken
-            else self.fleet.done(server, self.now)
-        )
+            failures = self.fleet.failed(server, "broken", self.now)
+            return self.perform(failures)
+        return self.perform(self.fleet.done(server, self.now))
 
-    @precondition(lambda self: self.fleet.resting())
-    @rule(data=st.data())
-    def die(self, data: st.DataObject) -> None:
-        server = data.draw(st.sampled_from(sorted(self.fleet.resting())))
-        self.state[server] = "broken"
-        for call in [call for call, on in self.running.items() if on == server]:
-            del self.running[call]
-            self.perform(self.fleet.left(call, self.now))
-        self.perform(self.fleet.died(server, self.now))
+    @rule(server=st.sampled_from(NAMES))
+    def die(self, server: str) -> None:
+        if self.state[server] != "off":
+            self.dead.add(server)
+            for call in [call for call, on in self.running.items() if on == server]:
+                self.leave(call)
+
+    @precondition(lambda self: self.dead)
+    @rule()
+    def look(self) -> None:
+        """Tell of deaths outside of transitions, as a watch does."""
+        for server in self.dead.intersection(self.fleet.resting()):
+            self.state[server] = "broken"
+            self.perform(self.fleet.died(server, self.now))
 
     @rule(by=st.integers(1, 150))
     def advance(self, by: int) -> None:
@@ -151,7 +156,8 @@ class Machine(RuleBasedStateMachine):
         """Without further arrivals all calls are answered, and then every server sleeps."""
         for _ in range(4 * (len(self.waiting) + len(NAMES)) + 4):
             for server in list(self.begun):
-                self.complete(server, well=True)
+                self.complete(server)
+            self.look()
             for call in list(self.running):
                 self.leave(call)
             self.advance(TURN)
@@ -159,7 +165,7 @@ class Machine(RuleBasedStateMachine):
         for _ in range(2 * len(NAMES)):
             self.advance(2 * KEEP_ALIVE)
             for server in list(self.begun):
-                self.complete(server, well=True)
+                self.complete(server)
         assert "awake" not in self.state.values(), "a server without calls stays awake"
 
 

@@ -1,6 +1,6 @@
 """The driver's management library, for a card that the scripted vLLMs share: each writes what it
-holds into a file named by its pid. ``CARD_LISTS=1``: the driver lists the processes, as outside of a
-container."""
+holds into a file named by its pid. ``CARD_LISTS=1``: the driver lists the processes, as outside of
+a container."""
 
 from __future__ import annotations
 
