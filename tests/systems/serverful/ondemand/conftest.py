@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from systems.interface import Deployment, Device, Function, Limits
@@ -32,27 +32,34 @@ class Scripted:
         """Make the next request of this name fail."""
         (self.faults / request).touch()
 
-    @staticmethod
-    def servers(pids: tuple[int, ...]) -> list[psutil.Process]:
-        """Return the running servers of a proxy."""
-        found = [child for pid in pids for child in psutil.Process(pid).children(recursive=True)]
-        return [each for each in found if str(SERVER) in each.cmdline()]
 
-
-@pytest.fixture
-def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scripted:
-    path, faults, card = tmp_path / "vllm", tmp_path / "faults", tmp_path / "card"
+@contextmanager
+def scripted_vllms(folder: Path, more: Mapping[str, str]) -> Iterator[Scripted]:
+    """Have ``vllm`` and its card scripted, with ``more`` in the environment."""
+    path, faults, card = folder / "vllm", folder / "faults", folder / "card"
     path.write_text(f'#!/bin/sh\nexec {sys.executable} {SERVER} "$@"\n')
     path.chmod(0o755)
     faults.mkdir()
     card.mkdir()
-    monkeypatch.setenv(EXECUTABLE, str(path))
-    monkeypatch.setenv("SCRIPTED_FAULTS", str(faults))
-    monkeypatch.setenv("SCRIPTED_CARD", str(card))
     before = os.environ.get("PYTHONPATH")
     folders = [str(HERE / "card"), *([before] if before else [])]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(folders))
-    return Scripted(faults)
+    environment = {
+        EXECUTABLE: str(path),
+        "SCRIPTED_FAULTS": str(faults),
+        "SCRIPTED_CARD": str(card),
+        "PYTHONPATH": os.pathsep.join(folders),
+        **more,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield Scripted(faults)
+
+
+@pytest.fixture
+def scripted(tmp_path: Path) -> Iterator[Scripted]:
+    with scripted_vllms(tmp_path, {}) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

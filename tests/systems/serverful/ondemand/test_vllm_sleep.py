@@ -34,8 +34,9 @@ def test_it_holds_more_awake_than_asleep_and_pays_for_both(
     scripted: Scripted, deployed: Deploy
 ) -> None:
     with live(deployed("f0", "f1", keep_alive_s=0.05)) as here:
+        here.mark()
         here.call("f0", request_id="1")
-        here.until("asleep", 2)
+        here.hears("asleep")
         until(lambda: len(on_card(here.system.system_trace())) == 4)
         (request,) = here.system.system_trace().requests
         end_ns = time.monotonic_ns()
@@ -69,7 +70,7 @@ def test_a_server_for_each_function_of_which_one_is_awake(
     with live(asked) as here, ThreadPoolExecutor(8) as pool:
         replies = list(pool.map(here.call, ["f0", "f1"] * 4))
         assert {reply.status for reply in replies} == {200}
-        assert len(scripted.servers(here.endpoint.pids)) == 2
+        assert len(here.servers()) == 2
     told = here.system.system_trace()
     for function in ("f0", "f1"):
         held = [step.bytes for step in on_card(told) if step.function_id == function]
@@ -86,14 +87,14 @@ def test_a_server_for_each_function_of_which_one_is_awake(
 def test_a_server_may_start_at_its_first_call(scripted: Scripted, deployed: Deploy) -> None:
     asked = deployed("f0", "f1", one_per="function", start="first-call", keep_alive_s=60)
     with live(asked) as here:
-        assert scripted.servers(here.endpoint.pids) == []
+        assert here.servers() == []
         assert here.call("f0", request_id="1").status == 200
-        assert len(scripted.servers(here.endpoint.pids)) == 1
+        assert len(here.servers()) == 1
         request = here.trace("1")
         scripted.fail("start")
         assert here.call("f1").status == 503
         assert here.call("f1").status == 200
-        (problem,) = here.system.system_trace().problems
+        (problem,) = here.problems()
     assert request.start_type is StartType.COLD
     assert Stage.WARMING in {span.stage for span in request.spans}
     assert "f1: ended with status 1 before it answered: ValueError: No available mem" in problem
@@ -114,8 +115,9 @@ def test_a_call_that_no_server_answers_in_time_is_ended(
     asked = deployed("f0", keep_alive_s=60)
     limits = asked.limits.model_copy(update={"request_timeout_s": 0.3})
     with live(asked.model_copy(update={"limits": limits})) as here:
+        here.mark()
         assert here.call().status == 504
-        here.until("awake", 2)
+        here.hears("awake")
         assert here.call().status == 200
 
 
