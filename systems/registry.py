@@ -28,6 +28,7 @@ _SHIPPED = {
     "vllm": "systems.vllm:Vllm",
     "vllm-dedicated": "systems.vllm:VllmDedicated",
     "vllm-sleep": "systems.vllm_sleep:VllmSleep",
+    "naive": "systems.naive:Naive",
     "openai-endpoint": "systems.openai_endpoint:OpenAIEndpoint",
 }
 

@@ -74,7 +74,7 @@ def executable() -> Path:
 class Vllm(ServerSystem):
     name = "vllm"
     summary = "vLLM, one server with all adapters, kept up"
-    ttft_histogram = "vllm:time_to_first_token_seconds"
+    ttft_histogram: str | None = "vllm:time_to_first_token_seconds"
     known_options: ClassVar[type[Options]] = Options
 
     def __init__(self) -> None:

@@ -16,22 +16,18 @@ Needs a card. Source of flags and endpoints: vLLM's page on sleep mode.
 
 from __future__ import annotations
 
-import sys
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import psutil
 from pydantic import PositiveFloat, PositiveInt
 
 from systems.engine.checkpoint import plan_layout
 from systems.errors import DeploymentError
-from systems.interface import Decision, Deployment, Function, SystemTrace
-from systems.runtime import journal
+from systems.interface import Deployment, Function
 from systems.serverful.ondemand.config import Config, OnDemandServer, StartAt
 from systems.serverful.ondemand.room import Room
+from systems.serverful.ondemand.system import OnDemandSystem
 from systems.serverful.ports import ports
 from systems.serverful.system import ServerPlan
 from systems.vllm import Options, Vllm
@@ -55,9 +51,8 @@ class SleepOptions(Options):
     """For going to sleep and for waking. The first sleep takes longest."""
 
 
-class VllmSleep(Vllm):
+class VllmSleep(OnDemandSystem, Vllm):
     name = "vllm-sleep"
-    kind: ClassVar[Literal["serverless", "serverful", "external"]] = "serverless"
     summary = "vLLM with sleep mode, woken by calls, asleep after a keep-alive (needs a card)"
     ttft_histogram = None
     known_options = SleepOptions
@@ -66,13 +61,6 @@ class VllmSleep(Vllm):
         super().__init__()
         self._options: SleepOptions = SleepOptions()
         self._share = 0.0
-        self._config: Config | None = None
-
-    @property
-    def start_timeout_s(self) -> float:
-        """For the proxy, which starts the servers one after another."""
-        options, count = self._options, len(self._config.servers) if self._config else 0
-        return 60.0 + count * (options.start_timeout_s + options.sleep_timeout_s)
 
     def groups(self, deployment: Deployment) -> Mapping[str, Sequence[Function]]:
         if self._options.one_per == "function":
@@ -82,7 +70,7 @@ class VllmSleep(Vllm):
     def _utilization(self) -> float:
         return self._share
 
-    def servers(self, deployment: Deployment) -> Sequence[ServerPlan]:
+    def proxied(self, deployment: Deployment) -> Config:
         names = ", ".join(device.name for device in deployment.devices)
         if deployment.devices[0].kind == "cpu":
             raise DeploymentError(f"vllm-sleep: sleep mode needs a card; the devices are {names}")
@@ -93,18 +81,7 @@ class VllmSleep(Vllm):
         weights = self._divide(deployment, groups)
         port, *free = ports(deployment, 1 + len(groups))
         plans = self._plans_on(free, deployment, groups)
-        self._config = self._proxied(plans, weights, deployment, port)
-        models = {model: model for plan in plans for model in plan.models}
-        return [
-            ServerPlan(
-                name=self.name,
-                command=[sys.executable, "-m", "systems.serverful.ondemand"],
-                base_url=f"http://{deployment.host}:{port}",
-                models=models,
-                threads=1,
-                device=None,
-            )
-        ]
+        return self._over(plans, weights, deployment, port)
 
     def _divide(
         self, deployment: Deployment, groups: Mapping[str, Sequence[Function]]
@@ -129,7 +106,7 @@ class VllmSleep(Vllm):
         self._share = room.share(slots)
         return weights
 
-    def _proxied(
+    def _over(
         self,
         plans: Sequence[ServerPlan],
         weights: Sequence[int],
@@ -160,36 +137,5 @@ class VllmSleep(Vllm):
             request_timeout_s=limits.request_timeout_s,
             start_timeout_s=options.start_timeout_s,
             sleep_timeout_s=options.sleep_timeout_s,
-            folder="",
+            sleeps=True,
         )
-
-    def _start(self, folder: Path) -> None:
-        """Write the proxy's configuration file, then start it."""
-        assert self._config is not None, "servers are planned before they are started"
-        self._config = self._config.model_copy(update={"folder": str(folder)})
-        path = folder / "proxy.json"
-        path.write_text(self._config.model_dump_json(), encoding="utf-8")
-        (plan,) = self._plans
-        self._plans = [replace(plan, command=[*plan.command, str(path)])]
-        super()._start(folder)
-
-    def _told(self, seen: SystemTrace) -> SystemTrace:
-        if self._folder is None or self._config is None:
-            return seen
-        told = journal.read(Path(self._config.journal))
-        return replace(
-            told,
-            problems=(*seen.problems, *told.problems),
-            warnings=seen.warnings,
-            measured={**seen.measured, **_timed(told.decisions)},
-            files=seen.files,
-        )
-
-
-def _timed(decisions: Iterable[Decision]) -> dict[str, float]:
-    """Return the mean and the number of the transitions of each kind."""
-    took_s: dict[str, list[float]] = defaultdict(list)
-    for each in decisions:
-        took_s[each.kind].append(each.numbers["took_ns"] / 1e9)
-    means = {f"{kind}_mean_s": sum(times) / len(times) for kind, times in took_s.items()}
-    return means | {f"{kind}_n": float(len(times)) for kind, times in took_s.items()}

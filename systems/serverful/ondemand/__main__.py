@@ -42,7 +42,7 @@ async def serve(config: Config) -> None:
     ) as session:
         servers = {each.name: SleepingServer(each, config, session) for each in config.servers}
         journal = Journal(Path(config.journal))
-        ledger = Ledger(config.device, Card(config.device), journal)
+        ledger = Ledger(config.device, _card(config.device), journal)
         keeper = Keeper(_fleet(config), servers, ledger, journal)
         try:
             if config.start == "deployment":
@@ -59,6 +59,10 @@ async def serve(config: Config) -> None:
             journal.close()
 
 
+def _card(device: str) -> Card | None:
+    return Card(device) if device.startswith("cuda") else None
+
+
 def _fleet(config: Config) -> Fleet:
     return Fleet(
         [each.name for each in config.servers],
@@ -66,6 +70,7 @@ def _fleet(config: Config) -> Fleet:
         slots=config.slots,
         keep_alive_ns=round(config.keep_alive_s * _NS),
         turn_ns=round(config.turn_s * _NS),
+        sleeps=config.sleeps,
     )
 
 

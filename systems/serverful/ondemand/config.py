@@ -33,7 +33,10 @@ class Config(_Frozen):
     host: str
     port: PositiveInt
     device: str
+    sleeps: bool
+    """Whether the servers can sleep; those that cannot end instead."""
     start: StartAt
+    """``deployment``: before the proxy answers, each starts and is put to sleep."""
     slots: PositiveInt
     """Servers that may be awake at once."""
     turn_s: PositiveFloat
@@ -42,7 +45,7 @@ class Config(_Frozen):
     start_timeout_s: PositiveFloat
     sleep_timeout_s: PositiveFloat
     """For going to sleep and for waking."""
-    folder: str
+    folder: str = ""
     """Where the servers' logs and the journal are written."""
 
     @property

@@ -7,7 +7,8 @@ are nanoseconds of one clock.
   first. It takes the slot of the server that has been idle longest. If none is idle, the server
   that has been awake longest, and at least ``turn_ns``, takes no new calls and gives its slot up
   when its calls have ended.
-- A server without calls goes to sleep ``keep_alive_ns`` after its last call ended.
+- A server without calls goes to sleep ``keep_alive_ns`` after its last call ended. One that cannot
+  sleep ends instead.
 - Servers start, wake and go to sleep one at a time. They share the link to the host, so together
   they would not be faster; vLLM measures the card's free memory while it starts; and a change of
   the card's memory is then due to one server.
@@ -63,15 +64,24 @@ class _Server:
 
 
 class Fleet:
-    """The servers ``names``, all in ``phase`` (``OFF`` or ``ASLEEP``)."""
+    """The servers ``names``, all in ``phase`` (``OFF`` or ``ASLEEP``). ``sleeps``: whether they can
+    sleep."""
 
     def __init__(
-        self, names: Iterable[str], phase: Phase, *, slots: int, keep_alive_ns: int, turn_ns: int
+        self,
+        names: Iterable[str],
+        phase: Phase,
+        *,
+        slots: int,
+        keep_alive_ns: int,
+        turn_ns: int,
+        sleeps: bool = True,
     ) -> None:
         self._servers = {name: _Server(name, phase) for name in names}
         self._slots = slots
         self._keep_alive_ns = keep_alive_ns
         self._turn_ns = turn_ns
+        self._sleeps = sleeps
         self._server_of: dict[int, _Server] = {}
 
     # -- events -----------------------------------------------------------------------------
@@ -186,10 +196,9 @@ class Fleet:
         server.phase = Phase.STARTING if start else Phase.WAKING
         return Start(server.name) if start else Wake(server.name)
 
-    @staticmethod
-    def _rest(server: _Server) -> Transition:
-        server.phase = Phase.FALLING_ASLEEP
-        return Sleep(server.name)
+    def _rest(self, server: _Server) -> Transition:
+        server.phase = Phase.FALLING_ASLEEP if self._sleeps else Phase.ENDING
+        return Sleep(server.name) if self._sleeps else End(server.name)
 
     def _wanted(self) -> list[_Server]:
         """Return the servers that calls need to be woken, the longest wait first."""

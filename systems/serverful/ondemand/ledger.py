@@ -3,7 +3,8 @@
 Card: what the driver reports, read at the end of every transition and every few seconds. From the
 beginning of a wake a server holds what it held when it was last awake. Host: what the kernel counts
 of its processes (PSS), and once it has slept at least its weights, since vLLM keeps the page-locked
-buffers after a wake. It is active while it has calls.
+buffers after a wake. Without a card, the device is host memory. A server is active while it has
+calls.
 """
 
 from __future__ import annotations
@@ -26,8 +27,12 @@ _HOST = "host"
 
 
 class Ledger:
-    def __init__(self, device: str, card: Card, journal: Journal) -> None:
+    """``card``: the card that ``device`` is; None if it is host memory."""
+
+    def __init__(self, device: str, card: Card | None, journal: Journal) -> None:
         self._device, self._card, self._journal = device, card, journal
+        self._memory = _HOST if card else device
+        """The device that the memory of processes counts on."""
         self._held: dict[tuple[str, str], int] = {}
         """By device and server."""
         self._awake: dict[str, int] = {}
@@ -56,18 +61,20 @@ class Ledger:
     def asleep(self, server: OnDemandServer) -> None:
         self.read(server)
         self._slept.add(server.name)
-        so_far = self._held.get((_HOST, server.name), 0)
-        self._hold(_HOST, server, max(so_far, server.weights_bytes))
+        so_far = self._held.get((self._memory, server.name), 0)
+        self._hold(self._memory, server, max(so_far, server.weights_bytes))
 
     def ended(self, server: OnDemandServer) -> None:
-        for device in (self._device, _HOST):
+        for device in {self._device, self._memory}:
             self._hold(device, server, 0)
         self._slept.discard(server.name)
         self._pids.pop(server.name, None)
         self._meter(server.name).restart()
 
     def read(self, server: OnDemandServer) -> None:
-        """Read what the server holds on the card."""
+        """Read what the server holds on the card, if there is one."""
+        if self._card is None:
+            return
         others = sum(
             size
             for (device, name), size in self._held.items()
@@ -92,7 +99,7 @@ class Ledger:
         self._use(plan, process.pid)
         least = plan.weights_bytes if plan.name in self._slept else 0
         if max(counted, least):
-            self._hold(_HOST, plan, max(counted, least))
+            self._hold(self._memory, plan, max(counted, least))
 
     # -- work -------------------------------------------------------------------------------
 

@@ -38,12 +38,14 @@ class Machine(RuleBasedStateMachine):
         self.dead: set[str] = set()
         """Servers whose process is gone, while the fleet may not know yet."""
 
-    @initialize(slots=st.integers(1, 3), asleep=st.booleans())
-    def deploy(self, slots: int, asleep: bool) -> None:
-        self.slots = slots
+    @initialize(slots=st.integers(1, 3), asleep=st.booleans(), sleeps=st.booleans())
+    def deploy(self, slots: int, asleep: bool, sleeps: bool) -> None:
+        self.slots, self.sleeps = slots, sleeps
+        asleep = asleep and sleeps
         phase = Phase.ASLEEP if asleep else Phase.OFF
         self.state = dict.fromkeys(NAMES, "asleep" if asleep else "off")
-        self.fleet = Fleet(NAMES, phase, slots=slots, keep_alive_ns=KEEP_ALIVE, turn_ns=TURN)
+        times = {"keep_alive_ns": KEEP_ALIVE, "turn_ns": TURN}
+        self.fleet = Fleet(NAMES, phase, slots=slots, sleeps=sleeps, **times)
 
     # -- what happens -----------------------------------------------------------------------
 
@@ -127,15 +129,16 @@ class Machine(RuleBasedStateMachine):
                 self.begin(action)
 
     def begin(self, action: Transition) -> None:
-        server = action.server
+        server, rests = action.server, isinstance(action, Sleep if self.sleeps else End)
         before = {Start: "off", Wake: "asleep", Sleep: "awake", End: "broken"}[type(action)]
-        assert self.state[server] == before
-        if not isinstance(action, End):
+        rests = rests and self.state[server] != "broken"
+        assert self.state[server] == ("awake" if rests else before)
+        if self.state[server] != "broken":
             assert not self.begun, "two transitions at once"
         if isinstance(action, Start | Wake):
             assert server in self.waiting.values(), "nobody called it"
             assert list(self.state.values()).count("awake") < self.slots
-        if isinstance(action, Sleep):
+        if rests:
             assert server not in self.running.values(), "put to sleep amid a stream"
             idle = self.now - self.last_end[server]
             assert self.wanted() or idle >= KEEP_ALIVE, "asleep before its keep-alive is over"

@@ -1,0 +1,1 @@
+"""A server of one function with transformers and peft, as they come."""
