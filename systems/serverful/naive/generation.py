@@ -56,8 +56,8 @@ class _Following(BaseStreamer, StoppingCriteria):  # type: ignore[misc]
         self._finished: str | None = None
 
     def put(self, value: torch.Tensor) -> None:
-        """Take the prompt at first, then every token."""
-        if self._prompt:
+        """Take the prompt at first, then every token. ``generate`` may compute one too many."""
+        if self._prompt or self._finished is not None:
             self._prompt = False
             return
         for token in value.flatten().tolist():
@@ -66,14 +66,18 @@ class _Following(BaseStreamer, StoppingCriteria):  # type: ignore[misc]
             self._say(Tokens((token,), self._finished))
 
     def _reason(self, token: int) -> str | None:
-        sampling = self._call.sampling
-        if token in sampling.stop_token_ids and not sampling.ignore_eos:
+        if self._stops(token):
             return "stop"
         return "length" if self._left == 0 else None
+
+    def _stops(self, token: int) -> bool:
+        sampling = self._call.sampling
+        return token in sampling.stop_token_ids and not sampling.ignore_eos
 
     def end(self) -> None:
         """Do nothing: the last token said that it is the last."""
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:  # noqa: ARG002
-        over = self._finished is not None or self._abandoned()
+        last = int(input_ids[0, -1])
+        over = self._abandoned() or self._finished is not None or self._stops(last)
         return torch.full((len(input_ids),), over, dtype=torch.bool, device=input_ids.device)

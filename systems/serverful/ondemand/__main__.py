@@ -42,7 +42,7 @@ async def serve(config: Config) -> None:
     ) as session:
         servers = {each.name: SleepingServer(each, config, session) for each in config.servers}
         journal = Journal(Path(config.journal))
-        ledger = Ledger(config.device, _card(config.device), journal)
+        ledger = Ledger(config, _card(config.device), journal)
         keeper = Keeper(_fleet(config), servers, ledger, journal)
         try:
             if config.start == "deployment":

@@ -7,6 +7,8 @@ from typing import Any
 
 from systems.errors import DeploymentError
 
+_UNREADABLE = "memory on the card cannot be read ({})"
+
 
 class Card:
     """The card ``cuda:N``. Raises ``DeploymentError`` if the driver does not respond."""
@@ -25,19 +27,23 @@ class Card:
                 f"device {device}: its memory cannot be read ({error})"
             ) from error
 
-    def held(self, pids: Collection[int], others: int) -> int:
-        """Return the bytes that these processes hold. Inside a container the driver lists no
-        processes: then it is what the card's memory has grown by, less ``others``, the bytes that
-        other servers hold. Raise
-        ``DeploymentError`` if the driver does not respond."""
+    def listed(self, pids: Collection[int]) -> int | None:
+        """Return the bytes that these processes hold; None if the driver does not list them, as
+        inside a container. Raise ``DeploymentError`` if it does not respond."""
         try:
             told = self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)
-            mine = [each.usedGpuMemory for each in told if each.pid in pids]
-            if mine and None not in mine:
-                return int(sum(mine))
-            return max(0, self._used() - self._before - others)
         except self._nvml.NVMLError as error:
-            raise DeploymentError(f"its memory on the card cannot be read ({error})") from error
+            raise DeploymentError(_UNREADABLE.format(error)) from error
+        mine = [each.usedGpuMemory for each in told if each.pid in pids]
+        return int(sum(mine)) if mine and None not in mine else None
+
+    def grown(self) -> int:
+        """Return the bytes that the card's memory has grown by since this object was made. Raise
+        ``DeploymentError`` if the driver does not respond."""
+        try:
+            return max(0, self._used() - self._before)
+        except self._nvml.NVMLError as error:
+            raise DeploymentError(_UNREADABLE.format(error)) from error
 
     def _used(self) -> int:
         return int(self._nvml.nvmlDeviceGetMemoryInfo(self._handle).used)

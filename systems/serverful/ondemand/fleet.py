@@ -9,9 +9,9 @@ are nanoseconds of one clock.
   when its calls have ended.
 - A server without calls goes to sleep ``keep_alive_ns`` after its last call ended. One that cannot
   sleep ends instead.
-- Servers start, wake and go to sleep one at a time. They share the link to the host, so together
-  they would not be faster; vLLM measures the card's free memory while it starts; and a change of
-  the card's memory is then due to one server.
+- Servers that can sleep start, wake and go to sleep one at a time. They share the link to the host,
+  so together they would not be faster; vLLM measures the card's free memory while it starts; and a
+  change of the card's memory is then due to one server. Others start and end at any time.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ _DONE = {
     Phase.ENDING: Phase.OFF,
 }
 """The phase after a transition."""
+_LEAVING = (Phase.FALLING_ASLEEP, Phase.ENDING)
+"""A server in these phases is about to give its slot up."""
 
 
 @dataclass(slots=True)
@@ -155,8 +157,9 @@ class Fleet:
             if each.phase is Phase.AWAKE and each is not victim
             for call in self._admit(each)
         ]
-        step = self._step(victim, now)
-        return actions if step is None else [*actions, step]
+        while (step := self._step(now)) is not None:
+            actions.append(step)
+        return actions
 
     @staticmethod
     def _admit(server: _Server) -> list[int]:
@@ -165,23 +168,25 @@ class Fleet:
         server.running.update(calls)
         return calls
 
-    def _step(self, victim: _Server | None, now: int) -> Transition | None:
-        """Begin at most one transition, if none is in progress."""
-        if self.moving():
+    def _step(self, now: int) -> Transition | None:
+        """Begin a transition, if there is reason for one."""
+        if self._sleeps and self.moving():
             return None
         wanted = self._wanted()
-        if wanted and victim is None:
+        if wanted and self._up() < self._slots:
             return self._rouse(wanted[0])
+        victim = self._giving_up(now)
         if victim is not None:
             return self._rest(victim) if victim.idle else None
         expired = [e for e in self._all() if e.idle and e.idle_since + self._keep_alive_ns <= now]
         return self._rest(min(expired, key=_idle_since)) if expired else None
 
     def _giving_up(self, now: int) -> _Server | None:
-        """Return the server that gives its slot to one that is wanted; None if there is a free
-        slot, if no server is wanted, or if all have been awake for less than their turn."""
+        """Return the server that gives its slot to one that is wanted; None if there are slots for
+        those, now or soon, or if all servers have been awake for less than their turn."""
         awake = [each for each in self._all() if each.phase is Phase.AWAKE]
-        if not self._wanted() or len(awake) < self._slots or self.moving():
+        soon = sum(each.phase in _LEAVING for each in self._all()) + self._slots - self._up()
+        if len(self._wanted()) <= soon or not awake:
             return None
         idle = [each for each in awake if each.idle and not each.waiting]
         if idle:
@@ -189,9 +194,12 @@ class Fleet:
         longest = min(awake, key=lambda each: each.awake_since)
         return longest if longest.awake_since + self._turn_ns <= now else None
 
-    def _rouse(self, server: _Server) -> Transition | None:
-        if sum(each.phase is Phase.AWAKE for each in self._all()) >= self._slots:
-            return None
+    def _up(self) -> int:
+        """Return the number of slots that are taken."""
+        return sum(each.phase not in (Phase.OFF, Phase.ASLEEP) for each in self._all())
+
+    @staticmethod
+    def _rouse(server: _Server) -> Transition:
         start = server.phase is Phase.OFF
         server.phase = Phase.STARTING if start else Phase.WAKING
         return Start(server.name) if start else Wake(server.name)

@@ -1,7 +1,8 @@
 """What the servers hold and use, written to the journal for the bill.
 
-Card: what the driver reports, read at the end of every transition and every few seconds. From the
-beginning of a wake a server holds what it held when it was last awake. Host: what the kernel counts
+Card: what the driver reports, read at the end of every transition and every few seconds; where it
+lists no processes, what the card's memory has grown by. From the beginning of a wake a server holds
+what it held when it was last awake. Host: what the kernel counts
 of its processes (PSS), and once it has slept at least its weights, since vLLM keeps the page-locked
 buffers after a wake. Without a card, the device is host memory. A server is active while it has
 calls.
@@ -19,7 +20,7 @@ from systems.runtime.journal import Journal
 from systems.serverful.memory import pss
 
 from .card import Card
-from .config import OnDemandServer
+from .config import Config, OnDemandServer
 from .meter import Meter
 from .server import SleepingServer
 
@@ -27,11 +28,12 @@ _HOST = "host"
 
 
 class Ledger:
-    """``card``: the card that ``device`` is; None if it is host memory."""
+    """``card``: the card that the device is; None if the device is host memory."""
 
-    def __init__(self, device: str, card: Card | None, journal: Journal) -> None:
-        self._device, self._card, self._journal = device, card, journal
-        self._memory = _HOST if card else device
+    def __init__(self, config: Config, card: Card | None, journal: Journal) -> None:
+        self._config, self._card, self._journal = config, card, journal
+        self._device = config.device
+        self._memory = _HOST if card else config.device
         """The device that the memory of processes counts on."""
         self._held: dict[tuple[str, str], int] = {}
         """By device and server."""
@@ -50,6 +52,9 @@ class Ledger:
         return server in self._slept
 
     # -- transitions ------------------------------------------------------------------------
+
+    def runs(self, server: OnDemandServer, pids: frozenset[int]) -> None:
+        self._pids[server.name] = pids
 
     def wakes(self, server: OnDemandServer) -> None:
         self._hold(self._device, server, self._awake.get(server.name, self.held(server.name)))
@@ -75,17 +80,25 @@ class Ledger:
         """Read what the server holds on the card, if there is one."""
         if self._card is None:
             return
-        others = sum(
-            size
-            for (device, name), size in self._held.items()
-            if device == self._device and name != server.name
-        )
         try:
-            held = self._card.held(self._pids.get(server.name, frozenset()), others)
+            listed = self._card.listed(self._pids.get(server.name, frozenset()))
+            if listed is not None:
+                self._hold(self._device, server, listed)
+            else:
+                self._divide(server, self._card.grown())
         except DeploymentError as error:
             self._journal.problem(f"{server.name}: {error}")
-        else:
-            self._hold(self._device, server, held)
+
+    def _divide(self, server: OnDemandServer, grown: int) -> None:
+        """Divide what all servers hold together. Those that sleep change one at a time, so a
+        difference is due to ``server``; the others are all alike."""
+        if self._config.sleeps:
+            others = sum(self.held(each.name) for each in self._config.servers if each != server)
+            self._hold(self._device, server, max(0, grown - others))
+            return
+        running = [each for each in self._config.servers if each.name in self._pids]
+        for each in running:
+            self._hold(self._device, each, grown // len(running))
 
     async def read_processes(self, server: SleepingServer) -> None:
         """Read the server's processes: which they are, their memory and processor time. On another
@@ -95,7 +108,7 @@ class Ledger:
         counted = await asyncio.to_thread(lambda: sum(map(pss, family)))
         if process is None or server.process is not process or server.ended() is not None:
             return
-        self._pids[plan.name] = frozenset(each.pid for each in family)
+        self.runs(plan, frozenset(each.pid for each in family))
         self._use(plan, process.pid)
         least = plan.weights_bytes if plan.name in self._slept else 0
         if max(counted, least):

@@ -1,0 +1,125 @@
+"""What servers hold and use, as it is billed: on a card whose driver lists no processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from systems.errors import DeploymentError
+from systems.interface import MemoryOwner
+from systems.runtime import journal
+from systems.runtime.journal import Journal
+from systems.serverful.ondemand.config import Config, OnDemandServer
+from systems.serverful.ondemand.ledger import Ledger
+from systems.serverful.ondemand.meter import Meter
+from systems.serverful.ondemand.room import Room
+
+GIB = 2**30
+
+
+class Card:
+    """A card that has grown by what the test says."""
+
+    bytes = 0
+
+    def listed(self, pids: frozenset[int]) -> None:
+        return None
+
+    def grown(self) -> int:
+        return self.bytes
+
+
+def server(name: str) -> OnDemandServer:
+    return OnDemandServer(
+        name=name, command=("x",), environment={}, base_url="http://x", models=(name,),
+        function_id=name, weights_bytes=5 * GIB,
+    )  # fmt: skip
+
+
+def config(*, sleeps: bool) -> Config:
+    return Config(
+        servers=(server("a"), server("b")), host="127.0.0.1", port=1, device="cuda:0",
+        sleeps=sleeps, start="deployment", slots=2, turn_s=1, keep_alive_s=1, request_timeout_s=1,
+        start_timeout_s=1, sleep_timeout_s=1,
+    )  # fmt: skip
+
+
+Held = Callable[[], dict[tuple[str, str | None], list[float]]]
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Held:
+    """Return what was written: by device and function, in GiB."""
+
+    def read() -> dict[tuple[str, str | None], list[float]]:
+        found: dict[tuple[str, str | None], list[float]] = {}
+        for step in journal.read(tmp_path / "j").memory:
+            assert (step.device == "host") == (step.owner is MemoryOwner.HOST_TIER)
+            found.setdefault((step.device, step.function_id), []).append(step.bytes / GIB)
+        return found
+
+    return read
+
+
+def test_a_difference_is_of_the_server_that_changed(tmp_path: Path, held: Held) -> None:
+    card = Card()
+    ledger = Ledger(config(sleeps=True), card, Journal(tmp_path / "j"))
+    a, b = server("a"), server("b")
+    for change, whose, total in (
+        (ledger.awake, a, 20), (ledger.asleep, a, 2), (ledger.awake, b, 23), (ledger.asleep, b, 4),
+        (ledger.wakes, a, 4), (ledger.awake, a, 22), (ledger.ended, b, 22),
+    ):  # fmt: skip
+        card.bytes = total * GIB
+        change(whose)
+    assert held() == {
+        ("cuda:0", "a"): [20, 2, 20],
+        ("host", "a"): [5],
+        ("cuda:0", "b"): [21, 2, 0],
+        ("host", "b"): [5, 0],
+    }
+
+
+def test_servers_that_start_at_any_time_share_evenly(tmp_path: Path, held: Held) -> None:
+    card = Card()
+    ledger = Ledger(config(sleeps=False), card, Journal(tmp_path / "j"))
+    card.bytes = 10 * GIB
+    for name in ("a", "b"):
+        ledger.runs(server(name), frozenset({1}))
+        ledger.read(server(name))
+    ledger.ended(server("a"))
+    card.bytes = 6 * GIB
+    ledger.read(server("b"))
+    assert held()["cuda:0", "a"] == [10, 5, 0]
+    assert held()["cuda:0", "b"] == [5, 6]
+
+
+def test_processor_time_counts_over_processes_and_from_when_it_serves() -> None:
+    meter = Meter(100, before_ns=30)
+    meter.read(50)
+    assert meter.total_ns == 20
+    meter.restart()
+    assert meter.total_ns == 20
+    meter.read(7)
+    assert meter.total_ns == 27
+
+
+def test_a_card_has_room_for_as_many_awake_as_their_weights_leave() -> None:
+    room = Room(
+        8, weights_bytes=13 * GIB, card_bytes=80 * GIB, utilization=0.9, asleep_bytes=2 * GIB
+    )
+    slots = room.slots(None)
+    assert slots == 3
+    used = slots * room.share(slots) * 80 + (8 - slots) * 2
+    assert used == pytest.approx(0.9 * 80, abs=0.1)
+    assert room.share(slots) * 80 >= 13 + 4 > room.share(slots + 1) * 80
+    assert Room(1, 13 * GIB, 80 * GIB, 0.9, 2 * GIB).share(1) == 0.9
+
+
+def test_what_does_not_fit_is_refused_in_a_line() -> None:
+    room = Room(8, 13 * GIB, 80 * GIB, 0.9, 2 * GIB)
+    with pytest.raises(DeploymentError, match=r"4 awake at once, do not fit .*; at most 3 may be"):
+        room.slots(4)
+    with pytest.raises(DeploymentError, match=r"8 sleeping servers need 128\.0 GiB of host memory"):
+        room.check_host(120 * GIB)
