@@ -50,6 +50,8 @@ SYSTEMS = {
     "multi-lora": ("multi-lora", "#009e73", "X"),
     "dlora": ("dLoRA", "#8c6bb1", "P"),
     "vllm-dedicated": ("vLLM, one server a function", "#f0c9a8", ">"),
+    "vllm-sleep": ("vLLM, sleep mode", "#a63603", "d"),
+    "naive": ("transformers + peft", "#bdbdbd", "p"),
 }
 """Display name, colour (neighbours differ in lightness) and marker by label. For
 ``serverless-lora-tenant`` and ``-backbone`` see "Isolation levels and tenants" in README.md."""

@@ -76,6 +76,9 @@ class VllmSleep(OnDemandSystem, Vllm):
             raise DeploymentError(f"vllm-sleep: sleep mode needs a card; the devices are {names}")
         if len(deployment.devices) > 1:
             raise DeploymentError(f"devices {names}: vllm-sleep runs on one card; configure one")
+        for function in deployment.functions:
+            if function.adapter is None:
+                raise DeploymentError(f"vllm-sleep: function {function.id} needs an adapter")
         self._options = SleepOptions.model_validate(dict(deployment.options))
         groups = self.groups(deployment)
         weights = self._divide(deployment, groups)

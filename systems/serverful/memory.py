@@ -61,5 +61,5 @@ def pss(process: psutil.Process) -> int:
     """Return a process's proportional set size in bytes; 0 if it cannot be read."""
     try:
         return int(process.memory_full_info().pss)
-    except psutil.Error:
+    except (psutil.Error, OSError, AttributeError):  # psutil has no pss where there is no smaps
         return 0

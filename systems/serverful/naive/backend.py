@@ -7,7 +7,6 @@ import asyncio
 import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 from systems.runtime.calls import Call, Failure, Tokens
@@ -52,7 +51,10 @@ class Sequential:
         """On the worker's thread."""
         if call.id not in self._live:
             return
-        say = partial(self._loop.call_soon_threadsafe, call.answers.put_nowait)
+
+        def say(item: Tokens | Failure) -> None:
+            self._loop.call_soon_threadsafe(call.answers.put_nowait, item)
+
         try:
             self._generate(self._model, call, say, lambda: call.id not in self._live)
         except Exception as error:

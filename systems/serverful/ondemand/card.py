@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from systems.errors import DeploymentError
+from systems.runtime import cards
 
 _UNREADABLE = "memory on the card cannot be read ({})"
 
@@ -18,10 +19,10 @@ class Card:
 
         self._nvml: Any = pynvml
         try:
-            pynvml.nvmlInit()
-            index = int(device.partition(":")[2])
-            self._handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            self._handle = cards.handles()[int(device.partition(":")[2])]
             self._before = self._used()
+        except IndexError:
+            raise DeploymentError(f"device {device}: this machine has fewer cards") from None
         except pynvml.NVMLError as error:
             raise DeploymentError(
                 f"device {device}: its memory cannot be read ({error})"
