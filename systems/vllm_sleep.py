@@ -11,7 +11,8 @@ Billed by what it holds, awake and asleep, on the card and in host memory. The p
 stages: ``queue``, ``warming`` (the server starts or wakes), ``prefill`` (from the call's dispatch
 to its first token, with vLLM's own queue) and ``decode``.
 
-Needs a card. Source of flags and endpoints: vLLM's page on sleep mode.
+Needs a card. vLLM has the endpoints of sleep mode only in its development mode, which opens more to
+every process of this machine. Source of flags and endpoints: vLLM's page on sleep mode.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ from systems.serverful.system import ServerPlan
 from systems.vllm import Options, Vllm
 
 _DEV_MODE = {"VLLM_SERVER_DEV_MODE": "1"}
-"""vLLM has the endpoints of sleep mode only with this."""
 
 
 class SleepOptions(Options):

@@ -230,3 +230,18 @@ def test_a_wake_goes_on_when_a_client_that_waits_for_it_leaves(cancelled: int) -
     here.arrived(2, "a", 1)
     assert here.left(cancelled, 2) == []
     assert here.done("a", 3) == [Forward(3 - cancelled)]
+
+
+def test_servers_that_cannot_sleep_start_together_and_one_gives_way_to_one() -> None:
+    times = {"keep_alive_ns": KEEP_ALIVE, "turn_ns": TURN}
+    here = Fleet(NAMES, Phase.OFF, slots=2, sleeps=False, **times)
+    assert here.arrived(1, "a", 0) == [Start("a")]
+    assert here.arrived(2, "b", 1) == [Start("b")]
+    assert here.done("b", 5) == [Forward(2)]
+    assert here.done("a", 6) == [Forward(1)]
+    here.left(1, 7)
+    here.left(2, 8)
+    assert here.arrived(3, "c", 9) == [End("a")], "idle for longest"
+    assert here.arrived(4, "c", 10) == []
+    assert here.done("a", 11) == [Start("c")]
+    assert here.done("c", 12) == [Forward(3), Forward(4)]
