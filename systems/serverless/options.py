@@ -30,8 +30,10 @@ class Options(BaseModel):
 
     shared_keep_alive_s: PositiveFloat = 60.0
     """How long a shared backbone is kept after its last instance ends."""
-    container_keep_alive_s: NonNegativeFloat = 60.0
-    """How long after its last request a container may hold any artifact."""
+    container_keep_alive_s: NonNegativeFloat = 600.0
+    """How long after its last request a container may hold any artifact: what pre-loading has to
+    work with, since an instance that is not kept needs none. Ten minutes is OpenWhisk's default
+    (``idle-container``); it must exceed the keep-alive, or every container ends with it."""
     container_memory_gib: NonNegativeFloat = 64.0
     """Host memory for containers that hold nothing on a device."""
     adapter_tier_gib: NonNegativeFloat = 32.0

@@ -15,8 +15,8 @@ from systems.interface import Deployment, Device, Function
 from systems.registry import _SHIPPED, system_class
 
 FUNCTIONS = ["f0", "f1", "f2", "f3", "f4"]
-SERVERLESS = [name for name in _SHIPPED if system_class(name).kind == "serverless"]
-OTHERS = [name for name in _SHIPPED if name not in SERVERLESS]
+LEVELLED = [name for name in _SHIPPED if system_class(name).isolation_levels]
+OTHERS = [name for name in _SHIPPED if name not in LEVELLED]
 
 
 def level(system: str, isolation: str | None = None, of_all: str = "tenant") -> str:
@@ -26,8 +26,8 @@ def level(system: str, isolation: str | None = None, of_all: str = "tenant") -> 
     )
 
 
-@pytest.mark.parametrize("name", SERVERLESS)
-def test_the_deployments_level_applies_to_serverless_systems_unless_their_choice_has_one(
+@pytest.mark.parametrize("name", LEVELLED)
+def test_the_deployments_level_applies_unless_the_systems_choice_has_one(
     name: str,
 ) -> None:
     assert level(name) == "tenant"
@@ -35,14 +35,16 @@ def test_the_deployments_level_applies_to_serverless_systems_unless_their_choice
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_other_systems_ignore_the_deployments_level_and_refuse_one_of_their_own(name: str) -> None:
+def test_systems_without_levels_ignore_the_deployments_level_and_refuse_one_of_their_own(
+    name: str,
+) -> None:
     assert level(name) == "function"
     with pytest.raises(DeploymentError, match=f"isolation tenant: system {name} .* has none"):
         level(name, "tenant")
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_other_systems_refuse_a_deployment_at_a_level(name: str) -> None:
+def test_systems_without_levels_refuse_a_deployment_at_a_level(name: str) -> None:
     deployment = Deployment(
         functions=(Function(id="f0", backbone="tiny", tenant="acme"),),
         backbones={"tiny": Path("tiny")},
