@@ -7,12 +7,14 @@ from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 from systems.interface import Activity, Decision, MemoryOwner, MemoryStep
 
 from .core import actions as act
 from .core import events as ev
+from .core.artifacts import Timer
 from .core.cluster_spec import ClusterSpec
 from .core.controller import Controller
 from .core.memory import Holding
@@ -46,6 +48,8 @@ class PlatformBase(ABC):
         """The number of busy instances by device."""
         self._held: Counter[tuple[str, MemoryOwner, str | None]] = Counter()
         self._sizes: dict[tuple[str, Holding], int] = {}
+        self._timers: dict[Timer, int] = {}
+        """When each timer fires that is set."""
         self._do = self._carry_out()
 
     @abstractmethod
@@ -60,6 +64,10 @@ class PlatformBase(ABC):
     @abstractmethod
     def _now(self) -> int:
         """Return the platform's time in ns."""
+
+    @abstractmethod
+    def _at(self, at_ns: int, then: Callable[[], None]) -> None:
+        """Call ``then`` at the platform's time ``at_ns``, or soon after."""
 
     def _decide(self, event: ev.Event) -> list[act.Action]:
         return self.controller.handle(event, self._now())
@@ -78,6 +86,16 @@ class PlatformBase(ABC):
                     do[type(action)](action)
         finally:
             self._handling = False
+
+    def _set_timer(self, action: act.SetTimer) -> None:
+        self._timers[action.timer] = action.at_ns
+        self._at(action.at_ns, partial(self._fire, action.timer, action.at_ns))
+
+    def _fire(self, timer: Timer, at_ns: int) -> None:
+        """Let the controller know, unless the timer was set to another time or has fired."""
+        if self._timers.get(timer) == at_ns:
+            del self._timers[timer]
+            self.post(ev.TimerFired(timer))
 
     # -- the system trace -------------------------------------------------------------------
 

@@ -120,7 +120,7 @@ class FailRequest:
 
 @dataclass(frozen=True, slots=True)
 class SetTimer:
-    """Fire ``timer`` at the absolute time ``at_ns``."""
+    """Fire ``timer`` at the absolute time ``at_ns``, and not at the time that was set before."""
 
     timer: Timer
     at_ns: int

@@ -49,6 +49,11 @@ class Platform(PlatformBase):
     def _now(self) -> int:
         return time.monotonic_ns()
 
+    def _at(self, at_ns: int, then: Callable[[], None]) -> None:
+        delay_s = max(0.0, (at_ns - time.monotonic_ns()) / 1e9)
+        # No sooner than asked: the loop's clock is coarser than the controller's.
+        self._loop.call_later(delay_s + 1e-3, then)
+
     def _carry_out(self) -> dict[type, Callable[[Any], None]]:
         return {
             act.StartTemplate: lambda action: self._on_host(action.host, action),
@@ -155,11 +160,6 @@ class Platform(PlatformBase):
             call.done_ns = time.monotonic_ns()
             call.answers.put_nowait(Failure(action.status, action.reason, wait_s))
             self._settle_activity(call.instance)
-
-    def _set_timer(self, action: act.SetTimer) -> None:
-        delay_s = max(0.0, (action.at_ns - time.monotonic_ns()) / 1e9)
-        # Fire no sooner than asked: the loop's clock is coarser than the controller's.
-        self._loop.call_later(delay_s + 1e-3, self.post, ev.TimerFired(action.timer))
 
     # -- nodes ------------------------------------------------------------------------------
 

@@ -76,6 +76,9 @@ class Platform(PlatformBase):
     def _now(self) -> int:
         return self.clock.now
 
+    def _at(self, at_ns: int, then: Callable[[], None]) -> None:
+        self.clock.at(at_ns, then)
+
     def _tier_resized(self) -> None:
         """Report the host tiers as host memory where devices have memory of their own, as live."""
         if self._on_cards:
@@ -409,9 +412,6 @@ class Platform(PlatformBase):
 
     def _fail(self, action: act.FailRequest) -> None:
         self.calls[action.request].status = f"http_{action.status}"
-
-    def _set_timer(self, action: act.SetTimer) -> None:
-        self.clock.at(action.at_ns, lambda: self.post(ev.TimerFired(action.timer)))
 
     # -- the system trace -------------------------------------------------------------------
 
