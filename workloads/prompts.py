@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .streams import stream
+from .streams import Streams, stream
 from .trace import Workload
 
 RESERVED = 64
@@ -21,7 +21,7 @@ def prompt_ids(
     seed: int, request_id: int, length: int, vocab_size: int, *, reserved: int = RESERVED
 ) -> Ids:
     """Draw ``length`` ids uniformly from [reserved, vocab_size); depends only on the arguments."""
-    return _draw(seed, "prompt", request_id, length, vocab_size, reserved)
+    return _draw(stream(seed, "prompt", request_id), length, vocab_size, reserved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Prefixes:
         """Return the prefix of the prompt in that row: at most ``length`` ids."""
         wanted = -(-length // self.block_tokens)
         blocks = [
-            _draw(seed, "prefix", each, self.block_tokens, vocab_size, reserved)
+            _draw(stream(seed, "prefix", each), self.block_tokens, vocab_size, reserved)
             for each in (self.hashes[row] or ())[:wanted]
         ]
         return np.concatenate(blocks)[:length] if blocks else np.empty(0, dtype=np.int32)
@@ -59,17 +59,20 @@ def prompts(workload: Workload, seed: int, vocab_size: int) -> list[Ids]:
     ``seed``, the request's id and the length."""
     requests = workload.requests
     prefixes = Prefixes.of(workload)
-    found = []
+    streams = Streams()
     pairs = zip(requests["id"].to_pylist(), requests["prompt_tokens"].to_pylist(), strict=True)
-    for row, (request, length) in enumerate(pairs):
-        own = prompt_ids(seed, request, length, vocab_size)
-        shared = prefixes.ids(seed, row, length, vocab_size) if prefixes else own[:0]
-        found.append(np.concatenate((shared, own[len(shared) :])))
+    found = [
+        _draw(streams.stream(seed, "prompt", request), length, vocab_size, RESERVED)
+        for request, length in pairs
+    ]
+    if prefixes:
+        for row, own in enumerate(found):
+            shared = prefixes.ids(seed, row, len(own), vocab_size)
+            own[: len(shared)] = shared
     return found
 
 
-def _draw(seed: int, kind: str, key: int, length: int, vocab_size: int, reserved: int) -> Ids:
-    draws = stream(seed, kind, key).integers(
-        min(reserved, vocab_size // 2), vocab_size, size=length, dtype=np.int32
-    )
-    return np.asarray(draws, dtype=np.int32)
+def _draw(draws: np.random.Generator, length: int, vocab_size: int, reserved: int) -> Ids:
+    """Draw ids from the start of a stream."""
+    low = min(reserved, vocab_size // 2)
+    return draws.integers(low, vocab_size, size=length, dtype=np.int32)

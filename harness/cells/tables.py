@@ -12,8 +12,12 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from harness.cost.busy import Times
+from harness.cost.holdings import Holder, Sizes, by_holder
 from harness.records.schema import MEMORY, REQUESTS, SPANS
 from systems.interface import (
     Activity,
@@ -85,43 +89,67 @@ def _shifted(spell: Spell, start_ns: int) -> Spell:
 
 def requests_table(client: pa.Table, system_trace: SystemTrace, deployment: Deployment) -> pa.Table:
     """Make a row per request of the schedule, with the system's trace of it if there is one."""
-    functions = {function.id: function for function in deployment.functions}
+    names = [name for name in _FROM_CLIENT if name in client.column_names]
+    columns: dict[str, Any] = {
+        **{name: client[name] for name in names},
+        **_of_functions(client["function_id"], deployment),
+        **_of_system(client["request_id"], system_trace),
+    }
+    return pa.table(
+        [columns.get(field.name, pa.nulls(len(client), field.type)) for field in REQUESTS],
+        schema=REQUESTS,
+    )
+
+
+def _of_functions(called: pa.ChunkedArray, deployment: Deployment) -> dict[str, pa.Array]:
+    """Return the columns that follow from the function of each request."""
+    functions = deployment.functions
+    rows = pc.index_in(called.combine_chunks(), pa.array([each.id for each in functions]))
+    columns = {
+        "adapter_id": [each.adapter_id for each in functions],
+        "backbone": [each.backbone for each in functions],
+        "tenant": [each.tenant for each in functions],
+        "slo_ttft_ns": [round(each.slo_ttft_s * 1e9) for each in functions],
+    }
+    return {
+        name: pa.array(values, REQUESTS.field(name).type).take(rows)
+        for name, values in columns.items()
+    }
+
+
+_FROM_SYSTEM = (
+    "start_type", "instance_id", "batch_size", "received_ns", "responded_ns", "placed_ns",
+    "done_ns",
+)  # fmt: skip
+
+
+def _of_system(requests: pa.ChunkedArray, system_trace: SystemTrace) -> dict[str, Any]:
+    """Return the columns that the system reported of each request."""
     seen = {request.request_id: request for request in system_trace.requests}
+    said = [seen.get(str(request)) for request in requests.to_pylist()]
+    columns: dict[str, Any] = {
+        name: [None if each is None else getattr(each, name) for each in said]
+        for name in _FROM_SYSTEM
+    }
     homes = {each.instance_id: each.device for each in system_trace.activity}
-    columns: dict[str, list[Any]] = {name: [] for name in REQUESTS.names}
-    missing = dict.fromkeys(REQUESTS.names)
-    for row in client.select([n for n in _FROM_CLIENT if n in client.column_names]).to_pylist():
-        function = functions[row["function_id"]]
-        said = seen.get(str(row["request_id"]))
-        more = {
-            "adapter_id": function.adapter_id,
-            "backbone": function.backbone,
-            "tenant": function.tenant,
-            "slo_ttft_ns": round(function.slo_ttft_s * 1e9),
-            "start_type": said.start_type.value if said and said.start_type else None,
-            "instance_id": said.instance_id if said else None,
-            "device": homes.get(said.instance_id) if said and said.instance_id else None,
-            "batch_size": said.batch_size if said else None,
-            "received_ns": said.received_ns if said else None,
-            "responded_ns": said.responded_ns if said else None,
-            "placed_ns": said.placed_ns if said else None,
-            "done_ns": said.done_ns if said else None,
-        }
-        for name, value in {**missing, **row, **more}.items():
-            columns[name].append(value)
-    return pa.table(columns, schema=REQUESTS)
+    return {**columns, "device": [homes.get(instance) for instance in columns["instance_id"]]}
 
 
 def spans_table(client: pa.Table, system_trace: SystemTrace) -> pa.Table:
     """Make a row per stage of every request of the schedule that the system traced."""
     known = {str(request) for request in client["request_id"].to_pylist()}
-    rows = [
-        (int(request.request_id), span.stage.value, span.start_ns, span.end_ns)
-        for request in system_trace.requests
-        if request.request_id in known
-        for span in request.spans
-    ]
-    return _table(rows, SPANS)
+    traced = [request for request in system_trace.requests if request.request_id in known]
+    spans = [span for request in traced for span in request.spans]
+    columns: dict[str, Any] = {
+        "request_id": np.repeat(
+            np.array([int(request.request_id) for request in traced], np.int64),
+            [len(request.spans) for request in traced],
+        ),
+        "stage": [span.stage for span in spans],
+        "start_ns": [span.start_ns for span in spans],
+        "end_ns": [span.end_ns for span in spans],
+    }
+    return pa.table(columns, schema=SPANS)
 
 
 def memory_table(
@@ -135,33 +163,35 @@ def memory_table(
 ) -> pa.Table:
     """Make rows of the ledger, at its changes and (``gridded``) at 10 Hz, and of memory measured
     from outside. In virtual time the changes are enough."""
-    holdings: dict[tuple[str, Any, str | None], list[MemoryStep]] = {}
-    for step in sorted(ledger, key=lambda step: step.t_ns):
-        holdings.setdefault((step.device, step.owner, step.function_id), []).append(step)
-    grid = range(0, end_ns + 1, GRID_NS) if gridded else range(0)
-    rows = chain(
-        chain.from_iterable(_sampled(steps, end_ns, grid) for steps in holdings.values()),
+    grid = np.arange(0, end_ns + 1 if gridded else 0, GRID_NS)
+    parts = [
+        *(_sampled(holder, sizes, end_ns, grid) for holder, sizes in by_holder(ledger).items()),
+    ]
+    outside = chain(
         chain.from_iterable(_measured(sample, sample.t_ns - start_ns) for sample in samples),
         chain.from_iterable(map(_measured_there, node_memory)),
     )
-    return _table(sorted((row for row in rows if 0 <= row[0] <= end_ns), key=_by_time), MEMORY)
+    table = pa.concat_tables([_table(list(outside), MEMORY), *parts])
+    times = table["t_ns"].to_numpy()
+    table = table.filter(pa.array((times >= 0) & (times <= end_ns)))
+    # Rows without a function come first of those that are otherwise equal.
+    column = MEMORY.names.index("function_id")
+    known = table.set_column(column, "function_id", pc.fill_null(table["function_id"], ""))
+    return table.take(pc.sort_indices(known, [(name, "ascending") for name in MEMORY.names]))
 
 
-def _by_time(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple("" if value is None else value for value in row)
-
-
-def _sampled(steps: Sequence[MemoryStep], end_ns: int, grid: range) -> list[tuple[Any, ...]]:
-    times = sorted({*grid, *(step.t_ns for step in steps if step.t_ns <= end_ns)})
-    rows: list[tuple[Any, ...]] = []
-    index, held = 0, 0
-    for t_ns in times:
-        while index < len(steps) and steps[index].t_ns <= t_ns:
-            held = steps[index].bytes
-            index += 1
-        first = steps[0]
-        rows.append((t_ns, first.device, str(first.owner.value), first.function_id, held, "ledger"))
-    return rows
+def _sampled(holder: Holder, sizes: Sizes, end_ns: int, grid: Times) -> pa.Table:
+    """Make rows of what a holder of the ledger has at its changes and at the times of ``grid``."""
+    device, owner, function = holder
+    at, size = sizes
+    times = np.union1d(grid, at[at <= end_ns])
+    held = np.concatenate([[0], size])[np.searchsorted(at, times, side="right")]
+    values = (times, device, owner.value, function, held, "ledger")
+    columns = [
+        value if isinstance(value, np.ndarray) else pa.repeat(pa.scalar(value, kind), len(times))
+        for value, kind in zip(values, MEMORY.types, strict=True)
+    ]
+    return pa.table(columns, schema=MEMORY)
 
 
 def _measured(sample: Sample, t_ns: int) -> list[tuple[Any, ...]]:

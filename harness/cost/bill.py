@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +24,7 @@ from systems.interface import Activity, MemoryStep, ProcessorUse
 
 from ..records.schema import BILLING
 from .busy import Business, Intervals, Key, Times, by_function
+from .holdings import by_holder
 from .sheet import InstanceSheet, PriceSheet
 
 GB = 1e9
@@ -74,9 +74,7 @@ class _Part(NamedTuple):
 
 
 def _memory_parts(memory: Sequence[MemoryStep], business: Business, end_ns: int) -> Iterable[_Part]:
-    for (device, _, function), steps in _by_holding(memory).items():
-        at = np.array([step.t_ns for step in steps], np.int64)
-        size = np.array([step.bytes for step in steps], np.int64)
+    for (device, _, function), (at, size) in by_holder(memory).items():
         changes = np.empty(0, np.int64) if device == HOST else business.changes(device, function)
         when, held, active = _stretches(at, size, changes, end_ns)
         quantity = held / GB * (when.end_ns - when.start_ns) / 1e9
@@ -86,13 +84,6 @@ def _memory_parts(memory: Sequence[MemoryStep], business: Business, end_ns: int)
         for resource, chosen in (("gpu_memory_active", active), ("gpu_memory_idle", ~active)):
             chosen_when = Intervals(when.start_ns[chosen], when.end_ns[chosen])
             yield _Part(resource, device, function, chosen_when, quantity[chosen])
-
-
-def _by_holding(memory: Sequence[MemoryStep]) -> dict[tuple[str, str, str | None], Any]:
-    found: dict[tuple[str, str, str | None], list[MemoryStep]] = {}
-    for step in sorted(memory, key=attrgetter("t_ns")):
-        found.setdefault((step.device, step.owner, step.function_id), []).append(step)
-    return found
 
 
 def _stretches(

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from systems.interface import Deployment, Device, Function, Limits
+from systems.grouping import groups
+from systems.interface import Deployment, Device, Function, Isolation, Limits
 from systems.models.sizes import model_size
 from systems.serverless.options import Options
 from systems.serverless.simulated.platform import Platform
@@ -27,24 +28,36 @@ from workloads.streams import stream
 GIGA = 10**9
 
 
-def platform(functions: int, devices: int) -> Platform:
+TENANTS = 25
+
+
+def platform(functions: int, devices: int, isolation: Isolation = "function") -> Platform:
     """Make a platform with functions on four 7B backbones. A device holds one backbone and about
-    twenty instances, so that with many functions every start must evict something."""
+    twenty instances of one function, so that with many functions every start must evict something.
+    Functions belong to ``TENANTS`` tenants in turn; instances of several have 16 places."""
     names = [f"f{i}" for i in range(functions)]
     paths = {f"b{i}": Path(f"b{i}") for i in range(4)}
     deployment = Deployment(
         functions=tuple(
-            Function(id=name, backbone=f"b{i % 4}", adapter=Path(name))
+            Function(
+                id=name, backbone=f"b{i % 4}", adapter=Path(name), tenant=f"t{i // 4 % TENANTS}"
+            )
             for i, name in enumerate(names)
         ),
         backbones=paths,
         devices=tuple(Device(name=f"cuda:{i}", memory_bytes=44 * GIGA) for i in range(devices)),
         dtype="float16",
         limits=Limits(keep_alive_s=30, max_batch_size=16),
+        isolation=isolation,
     )
-    profile = load_profile("l40s")
+    profile = load_profile("h100")
     size = model_size("llama2-7b", "float16", 16, "cuda")
-    latency = {name: LatencyModel(profile, size) for name in names}
+    latency = {
+        group: LatencyModel(profile, size)
+        if len(members) == 1
+        else LatencyModel.of_grouped(*profile.of_grouped("float16"), size)
+        for group, members in groups(deployment.functions, isolation).items()
+    }
     policies = ServerlessLoRA.policies(Options())
     cluster = build_cluster_spec(deployment, policies, profile, latency)
     return Platform(cluster, policies, profile, latency, timeout_ns=600 * GIGA)
@@ -87,19 +100,25 @@ def _scaled(benchmark: Any, requests: int) -> int:
     return 200 if benchmark.disabled else requests
 
 
+@pytest.mark.parametrize("isolation", ["function", "tenant", "backbone"])
 @pytest.mark.parametrize(
     ("functions", "devices", "requests", "per_second"),
     [(8, 8, 2_000, 2), (1_000, 16, 20_000, 30), (10_000, 1_000, 60_000, 1_000)],
     ids=["8-functions-8-gpus", "1000-functions-16-gpus", "10000-functions-1000-gpus"],
 )
 def test_a_decision(
-    benchmark: Any, functions: int, devices: int, requests: int, per_second: float
+    benchmark: Any,
+    functions: int,
+    devices: int,
+    requests: int,
+    per_second: float,
+    isolation: Isolation,
 ) -> None:
     load = arrivals(functions, _scaled(benchmark, requests), per_second)
     took_ns: list[int] = []
     benchmark.pedantic(
         play,
-        setup=lambda: ((platform(functions, devices), load, took_ns), {}),
+        setup=lambda: ((platform(functions, devices, isolation), load, took_ns), {}),
         rounds=1,
     )
     p50, p99, most = np.percentile(np.array(took_ns) / 1e3, [50, 99, 100])

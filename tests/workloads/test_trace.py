@@ -15,6 +15,7 @@ from workloads.errors import WorkloadError
 from workloads.lengths import LogNormal, with_lengths
 from workloads.prompts import RESERVED, prompt_ids
 from workloads.statistics import cv
+from workloads.streams import Streams, stream
 from workloads.trace import Provenance, TraceFunction, Workload, from_arrivals
 
 SOURCE = Provenance(kind="synthetic", source="a test")
@@ -111,3 +112,12 @@ def test_optional_columns_are_hashed_only_where_they_are() -> None:
         for turns in ([1, 2], [1, 3])
     ]
     assert len({plain.sha256, *(each.sha256 for each in with_turns)}) == 3
+
+
+def test_a_single_generator_draws_the_same_streams() -> None:
+    """Whatever was drawn of one stream before, half a buffered word included, the next is whole."""
+    streams = Streams()
+    for key, count in ((1, 3), (2, 8), (1, 5), (-7, 1)):
+        drawn = streams.stream(9, "prompt", key).integers(0, 1000, size=count, dtype=np.int32)
+        expected = stream(9, "prompt", key).integers(0, 1000, size=count, dtype=np.int32)
+        assert drawn.tolist() == expected.tolist()
