@@ -60,4 +60,5 @@ def start_type(spans: Iterable[Span], *, started_for_it: bool) -> StartType:
     platform's intention."""
     if started_for_it:
         return StartType.COLD
-    return StartType.WARM if {span.stage for span in spans} & PROVISIONING else StartType.HOT
+    lacked = any(span.stage in PROVISIONING for span in spans)
+    return StartType.WARM if lacked else StartType.HOT

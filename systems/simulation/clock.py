@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable
 
 Callback = Callable[[], None]
@@ -86,7 +87,8 @@ class Shared:
         return max(job.end - self._virtual, 0.0)
 
     def _speed(self) -> float:
-        return 1.0 if self._jobs <= self._slots else self._slots / self._jobs
+        jobs, slots = self._jobs, self._slots
+        return 1.0 if jobs <= slots else slots / jobs
 
     def _advance(self) -> None:
         now = self._clock.now
@@ -103,19 +105,20 @@ class Shared:
             self._pending = -1
             return
         left = max(heap[0][0] - self._virtual, 0.0) / self._speed()
-        due = self._clock.now + int(left) + (left > int(left))
+        due = self._clock.now + math.ceil(left)
         if due != self._pending:
             self._pending = due
-            self._clock.at(due, lambda: self._end(due))
+            self._clock.at(due, self._end)
 
-    def _end(self, due: int) -> None:
-        if due != self._pending:
+    def _end(self) -> None:
+        """End the jobs that are due, unless another time is pending by now."""
+        if self._clock.now != self._pending:
             return
         self._pending = -1
         self._advance()
-        heap = self._heap
+        heap, until = self._heap, self._virtual + 1e-3
         ended: list[Callback] = []
-        while heap and (heap[0][2].done is None or heap[0][0] <= self._virtual + 1e-3):
+        while heap and (heap[0][2].done is None or heap[0][0] <= until):
             _, _, job = heapq.heappop(heap)
             if job.done is not None:
                 self._jobs -= 1

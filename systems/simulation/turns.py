@@ -55,9 +55,9 @@ class Jobs(Shared):
         self._wake_others()
         return left_ns
 
-    def _end(self, due: int) -> None:
+    def _end(self) -> None:
         self._settle_others()
-        super()._end(due)
+        super()._end()
         self._wake_others()
 
     def _settle_others(self) -> None:

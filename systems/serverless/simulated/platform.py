@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -52,6 +53,7 @@ class Platform(PlatformBase):
     ) -> None:
         self.clock = Clock()
         self.calls: dict[int, Call] = {}
+        self._timeouts: deque[Call] = deque()
         self.kept = KeptTrace()
         self._profile, self._latency, self._timeout_ns = profile, latency, timeout_ns
         self._draws = Draws(profile.draw_key)
@@ -133,14 +135,25 @@ class Platform(PlatformBase):
         self.calls[request] = call
         self.post(ev.RequestArrived(request, function, prompt_tokens, output_tokens))
         if call.instance is None and call.status == "waiting":
-            due = self.clock.now + self._timeout_ns
-            self.clock.at(due, partial(self._time_out, request))
+            self._timeouts.append(call)
+            if len(self._timeouts) == 1:
+                self._await_timeout()
 
-    def _time_out(self, request: int) -> None:
-        call = self.calls[request]
-        if call.status == "waiting" and not call.work.first_ns:
+    def _await_timeout(self) -> None:
+        """Set the only event for the timeouts of waiting requests, which are in order of arrival:
+        one for each would make every event wait behind thousands that come to nothing."""
+        waiting = self._timeouts
+        while waiting and not waiting[0].waits:
+            waiting.popleft()
+        if waiting:
+            self.clock.at(waiting[0].received_ns + self._timeout_ns, self._time_out)
+
+    def _time_out(self) -> None:
+        call = self._timeouts.popleft()
+        if call.waits:
             call.status = "timeout"
-            self.post(ev.RequestCancelled(request))
+            self.post(ev.RequestCancelled(call.work.id))
+        self._await_timeout()
 
     # -- actions ----------------------------------------------------------------------------
 

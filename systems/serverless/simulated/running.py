@@ -29,6 +29,11 @@ class Call:
     spans: tuple[Span, ...] = ()
     """The stages that it waited for before its prefill."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether it may time out: it has neither failed nor its first token."""
+        return self.status == "waiting" and not self.work.first_ns
+
 
 @dataclass(slots=True, eq=False)
 class Process:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, Self
@@ -44,13 +44,16 @@ def able(device: Device, state: State) -> Iterator[Instance]:
             yield instance
 
 
-def _of_functions(instance: Instance, state: State) -> list[Mapping[int, Request]]:
+def _of_functions(instance: Instance, state: State) -> Sequence[Mapping[int, Request]]:
     """Return the waiting requests that ``instance`` can run now, by function: those whose adapter
     is in place."""
-    queue, functions = state.queue(instance.group.id), state.cluster.functions
+    of_function = state.queue(instance.group.id).of_function
+    if not instance.group.places:
+        return tuple(of_function.values())
+    functions = state.cluster.functions
     return [
         requests
-        for function, requests in queue.of_function.items()
+        for function, requests in of_function.items()
         if instance.can_run(functions[function])
     ]
 
@@ -58,8 +61,9 @@ def _of_functions(instance: Instance, state: State) -> list[Mapping[int, Request
 def runnable(instance: Instance, state: State, key: Callable[[Request], int]) -> list[Request]:
     """Return the waiting requests that ``instance`` has room for and can run now, in the order of
     ``key``; within a function it must not decrease from one request to the next."""
-    waiting = (requests.values() for requests in _of_functions(instance, state))
-    return list(islice(heapq.merge(*waiting, key=key), instance.room))
+    waiting = [requests.values() for requests in _of_functions(instance, state)]
+    merged: Iterable[Request] = waiting[0] if len(waiting) == 1 else heapq.merge(*waiting, key=key)
+    return list(islice(merged, instance.room))
 
 
 @dataclass
