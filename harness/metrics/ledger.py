@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +27,20 @@ class Ledger:
 
 
 def read_ledger(memory: pa.Table, duration_s: float) -> Ledger:
-    frame: pd.DataFrame = memory.to_pandas()
     peaks: dict[str, dict[str, int]] = {}
     integrals: dict[str, dict[str, float]] = {}
-    for device, columns in _held(frame[frame["source"] == "ledger"]).items():
-        lasting_s = np.diff(columns.index.to_numpy(), append=duration_s * 1e9) / 1e9
-        owners = {str(owner): columns[owner] for owner in columns}
-        owners["all"] = columns.sum(axis=1)
+    for device, (times, owners) in _held(_of_source(memory, "ledger")).items():
+        lasting_s = np.diff(times, append=duration_s * 1e9) / 1e9
+        owners["all"] = np.sum(list(owners.values()), axis=0)
         peaks[device] = {owner: int(held.max()) for owner, held in owners.items()}
         integrals[device] = {
-            owner: float((held.to_numpy() * lasting_s).sum() / 1e9)
-            for owner, held in owners.items()
+            owner: float((held * lasting_s).sum() / 1e9) for owner, held in owners.items()
         }
-    return Ledger(peaks, integrals, _pss(frame[frame["source"] == "measured-pss"]))
+    return Ledger(peaks, integrals, _pss(_of_source(memory, "measured-pss").to_pandas()))
+
+
+def _of_source(memory: pa.Table, source: str) -> pa.Table:
+    return memory.filter(pc.equal(memory["source"], source))
 
 
 def _pss(readings: pd.DataFrame) -> dict[str, float] | None:
@@ -47,14 +52,38 @@ def _pss(readings: pd.DataFrame) -> dict[str, float] | None:
     return {"peak": int(together.max()), "mean": float(together.mean())}
 
 
-def _held(ledger: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """By device, one column per owner and one row per change: the bytes held from then on. Exact,
-    so that no peak between two samples is missed."""
-    ordered = ledger.sort_values("t_ns", kind="stable")
-    keys = ["device", "owner", "function_id"]
-    before = ordered.groupby(keys, dropna=False)["bytes"].shift(fill_value=0)
-    changes = ordered.assign(change=ordered["bytes"] - before)
-    return {
-        str(device): rows.groupby(["t_ns", "owner"])["change"].sum().unstack(fill_value=0).cumsum()
-        for device, rows in changes.groupby("device")
-    }
+def _held(ledger: pa.Table) -> dict[str, tuple[Integers, dict[str, Integers]]]:
+    """By device: the times of its changes, and by owner the bytes held from each on. Exact, so that
+    no peak between two samples is missed."""
+    ledger = ledger.take(np.argsort(ledger["t_ns"].to_numpy(), kind="stable"))
+    devices, device = _coded(ledger["device"])
+    owners, owner = _coded(ledger["owner"])
+    functions, function = _coded(ledger["function_id"])
+    holder = (device * len(owners) + owner) * len(functions) + function
+    t_ns, change = ledger["t_ns"].to_numpy(), _changes(ledger["bytes"].to_numpy(), holder)
+    found: dict[str, tuple[Integers, dict[str, Integers]]] = {}
+    for code, name in sorted(enumerate(devices), key=itemgetter(1)):
+        mine = device == code
+        times, at = np.unique(t_ns[mine], return_inverse=True)
+        columns = np.zeros((len(owners), len(times)), np.int64)
+        np.add.at(columns, (owner[mine], at), change[mine])
+        there = np.unique(owner[mine])
+        held = {owners[each]: np.cumsum(columns[each]) for each in there}
+        found[name] = times, dict(sorted(held.items()))
+    return found
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[list[str], Integers]:
+    """Return the different values, and for each row the index of its value; null counts as ""."""
+    coded = pc.fill_null(column, "").combine_chunks().dictionary_encode()
+    return coded.dictionary.to_pylist(), coded.indices.to_numpy().astype(np.int64)
+
+
+def _changes(size: Integers, holder: Integers) -> Integers:
+    """Return by how much each row, in order of time, changes what its holder held before."""
+    order = np.argsort(holder, kind="stable")
+    before = np.roll(size[order], 1)
+    before[np.diff(holder[order], prepend=-1) != 0] = 0
+    change = np.empty_like(size)
+    change[order] = size[order] - before
+    return change

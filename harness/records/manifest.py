@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -53,9 +54,10 @@ class Manifest(BaseModel):
     load_hosts: tuple[Mapping[str, Any], ...] | None = None
     """Other hosts that sent load: each clock's offset from the harness's and its error, which is
     also the error of every time that the host reported."""
-    machine: Mapping[str, Any] = Field(default_factory=lambda: machine())
-    versions: Mapping[str, str] = Field(default_factory=lambda: versions())
-    git: Mapping[str, Any] | None = Field(default_factory=lambda: git())
+    # Read once a process: none of them changes for the code that it runs.
+    machine: Mapping[str, Any] = Field(default_factory=cache(lambda: machine()))
+    versions: Mapping[str, str] = Field(default_factory=cache(lambda: versions()))
+    git: Mapping[str, Any] | None = Field(default_factory=cache(lambda: git()))
     started_at: str
     valid: bool
     problems: tuple[str, ...] = ()

@@ -6,7 +6,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -118,7 +117,7 @@ class PlatformBase(ABC):
         instance = self.controller.state.instances.get(instance_id)
         if instance is None or not instance.running:
             activity = self._busy_instances.pop(instance_id)
-            self._sink.activity(replace(activity, end_ns=self._now()))
+            self._sink.activity(_ended(activity, self._now()))
             self._busy_on[activity.device] -= 1
             if not self._busy_on[activity.device]:
                 self._device_work(activity.device, busy=False)
@@ -127,7 +126,7 @@ class PlatformBase(ABC):
         """Close the interval of every instance that is still busy."""
         now = self._now()
         for activity in self._busy_instances.values():
-            self._sink.activity(replace(activity, end_ns=now))
+            self._sink.activity(_ended(activity, now))
         self._busy_instances.clear()
 
     def _explain(self, kind: str, numbers: dict[str, Any]) -> None:
@@ -140,3 +139,9 @@ class PlatformBase(ABC):
         if size:
             self._sizes[device, holding] = size
         self._sink.memory(MemoryStep(self._now(), *key, self._held[key]))
+
+
+def _ended(begun: Activity, end_ns: int) -> Activity:
+    return Activity(
+        begun.start_ns, end_ns, begun.device, begun.instance_id, begun.function_id, begun.threads
+    )
