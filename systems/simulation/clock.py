@@ -43,10 +43,13 @@ class Clock:
 class Job:
     """A unit of work on a resource."""
 
-    __slots__ = ("done", "end")
+    __slots__ = ("done", "end", "ended")
 
     def __init__(self, end: float, done: Callback) -> None:
         self.end = end
+        self.ended = False
+        """It runs no more, but its callback may still come: after those of jobs that ended at the
+        same time."""
         self.done: Callback | None = done
 
 
@@ -79,9 +82,12 @@ class Shared:
         return job
 
     def cancel(self, job: Job) -> float:
-        """End a job early; return its remaining work in ns."""
-        self._advance()
+        """End a job early; return its remaining work in ns. Its callback is not called."""
         job.done = None
+        if job.ended:
+            return 0.0
+        self._advance()
+        job.ended = True
         self._jobs -= 1
         self._wait()
         return max(job.end - self._virtual, 0.0)
@@ -99,7 +105,7 @@ class Shared:
     def _wait(self) -> None:
         """Schedule the only event of this resource: the end of the job that ends first."""
         heap = self._heap
-        while heap and heap[0][2].done is None:
+        while heap and heap[0][2].ended:
             heapq.heappop(heap)
         if not heap:
             self._pending = -1
@@ -117,13 +123,14 @@ class Shared:
         self._pending = -1
         self._advance()
         heap, until = self._heap, self._virtual + 1e-3
-        ended: list[Callback] = []
-        while heap and (heap[0][2].done is None or heap[0][0] <= until):
+        over: list[Job] = []
+        while heap and (heap[0][2].ended or heap[0][0] <= until):
             _, _, job = heapq.heappop(heap)
-            if job.done is not None:
+            if not job.ended:
                 self._jobs -= 1
-                ended.append(job.done)
-                job.done = None
+                job.ended = True
+                over.append(job)
         self._wait()
-        for done in ended:
-            done()
+        for job in over:
+            if job.done is not None:
+                job.done()

@@ -68,3 +68,16 @@ def test_work_is_neither_lost_nor_done_faster_than_the_slots_can(
     assert all(end - at >= math.floor(work) for at, end, work in ends)
     first, last = min(at for at, _ in jobs), max(end for _, end, _ in ends)
     assert sum(work for _, work in jobs) <= slots * (last - first) + len(jobs)
+
+
+def test_a_job_is_cancelled_when_it_has_just_ended() -> None:
+    """Of two jobs that end at the same time, the callback of one cancels the other. It was counted
+    as gone twice, so that no later job of the resource ever ended."""
+    clock = Clock()
+    shared, told = Shared(clock, 1), []
+    shared.start(10, lambda: told.append(("first", shared.cancel(second), clock.now)))
+    second = shared.start(10, lambda: told.append(("second", None, clock.now)))
+    clock.run()
+    shared.start(5, lambda: told.append(("third", None, clock.now)))
+    clock.run_until(1000)
+    assert told == [("first", 0.0, 20), ("third", None, 25)]
