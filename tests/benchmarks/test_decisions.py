@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -100,11 +100,23 @@ def _scaled(benchmark: Any, requests: int) -> int:
     return 200 if benchmark.disabled else requests
 
 
-@pytest.mark.parametrize("isolation", ["function", "tenant", "backbone"])
+_SIZES = {
+    "8-functions-8-gpus": (8, 8, 2_000, 2),
+    "1000-functions-16-gpus": (1_000, 16, 20_000, 30),
+    "10000-functions-1000-gpus": (10_000, 1_000, 60_000, 1_000),
+}
+
+
 @pytest.mark.parametrize(
-    ("functions", "devices", "requests", "per_second"),
-    [(8, 8, 2_000, 2), (1_000, 16, 20_000, 30), (10_000, 1_000, 60_000, 1_000)],
-    ids=["8-functions-8-gpus", "1000-functions-16-gpus", "10000-functions-1000-gpus"],
+    ("functions", "devices", "requests", "per_second", "isolation"),
+    [
+        pytest.param(*size, isolation, id=f"{name}-{isolation}")
+        for name, size in _SIZES.items()
+        for isolation in get_args(Isolation)
+        # Every simulated node prepares every adapter that an instance waits for: at the other
+        # levels a thousand nodes do little else.
+        if isolation == "function" or size[1] < 1_000
+    ],
 )
 def test_a_decision(
     benchmark: Any,

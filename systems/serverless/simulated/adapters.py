@@ -19,20 +19,16 @@ Then = Callable[[], None]
 class AdapterTier:
     """The parsed adapters of a host, up to ``limit_bytes``, least recently used out first.
     ``cores``: of the host; parsers take turns on them with other work. ``on_resized`` is called
-    when ``nbytes`` has changed."""
+    with the change in bytes of the host memory of adapters that are held or being parsed."""
 
-    def __init__(self, cores: Shared, limit_bytes: int, on_resized: Then) -> None:
+    def __init__(self, cores: Shared, limit_bytes: int, on_resized: Callable[[int], None]) -> None:
         self._cores, self._limit_bytes, self._on_resized = cores, limit_bytes, on_resized
         self._held: OrderedDict[str, int] = OrderedDict()
+        self._held_bytes = 0
         self._waiting: dict[str, list[Then]] = {}
         self._wanted: dict[str, LatencyModel] = {}
         self._ahead: dict[str, LatencyModel] = {}
         self._parsing: dict[str, int] = {}
-
-    @property
-    def nbytes(self) -> int:
-        """The host memory of adapters that are held or being parsed."""
-        return sum(self._held.values()) + sum(self._parsing.values())
 
     def get(self, function: str, latency: LatencyModel, then: Then) -> None:
         """Call ``then`` at once if the adapter is held, else when it is parsed."""
@@ -63,17 +59,19 @@ class AdapterTier:
         while (queue := self._wanted or self._ahead) and len(self._parsing) < MOST_PARSERS:
             function = next(iter(queue))
             latency = queue.pop(function)
-            self._parsing[function] = latency.size.adapter_bytes
-            self._on_resized()
+            size = self._parsing[function] = latency.size.adapter_bytes
+            self._on_resized(size)
             self._cores.start(latency.parse_ns(), partial(self._parsed, function))
 
     def _parsed(self, function: str) -> None:
-        self._held[function] = self._parsing.pop(function)
+        size = self._held[function] = self._parsing.pop(function)
+        self._held_bytes += size
         for then in self._waiting.pop(function, ()):
             then()
-        while sum(self._held.values()) > self._limit_bytes:
-            self._held.popitem(last=False)
-            self._on_resized()
+        while self._held_bytes > self._limit_bytes:
+            _, size = self._held.popitem(last=False)
+            self._held_bytes -= size
+            self._on_resized(-size)
         self._start_parsers()
 
 

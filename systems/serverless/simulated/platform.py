@@ -67,6 +67,7 @@ class Platform(PlatformBase):
         )
         self._on_cards = all(each.startswith("cuda") for each in cluster.devices)
         cores = {hardware.cores for hardware in self._hardware.values()}
+        self._tier_bytes = 0
         self._tiers = {
             each: AdapterTier(each, adapter_tier_bytes, self._tier_resized) for each in cores
         }
@@ -81,10 +82,11 @@ class Platform(PlatformBase):
     def _at(self, at_ns: int, then: Callable[[], None]) -> None:
         self.clock.at(at_ns, then)
 
-    def _tier_resized(self) -> None:
+    def _tier_resized(self, change: int) -> None:
         """Report the host tiers as host memory where devices have memory of their own, as live."""
+        self._tier_bytes += change
         if self._on_cards:
-            self.post(ev.AdapterTierResized(sum(tier.nbytes for tier in self._tiers.values())))
+            self.post(ev.AdapterTierResized(self._tier_bytes))
 
     def _device_work(self, device: str, *, busy: bool) -> None:
         self._prewarmed.device_work(device, busy=busy)
