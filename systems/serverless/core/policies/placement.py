@@ -92,5 +92,7 @@ class EarliestCompletion(Placement):
 
 def _waited_ns(device: Device, state: State, now_ns: int) -> int:
     """Return the wait of the oldest request that waits for an instance on ``device``."""
+    if not device.waiting:
+        return 0
     waits = (state.waited_ns(i.group.id, now_ns) for i in device.waiting.values())
-    return max(waits, default=0)
+    return max(waits)
