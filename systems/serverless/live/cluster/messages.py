@@ -21,7 +21,7 @@ from ...core.artifacts import Artifact, CopyKey
 from ..messages import INSTANCE_SAYS
 from ..nodes import DeviceWork as NodeDeviceWork
 
-VERSION = 6
+VERSION = 7
 """Version of these messages."""
 _MOST_DEVICES = 256
 _MOST_SPANS = 1 << 16
