@@ -15,6 +15,7 @@ from systems.interface import Deployment, Function, Limits
 
 from .core.artifacts import Artifact
 from .core.cluster_spec import (
+    HOST,
     BackboneSpec,
     BatchLatency,
     ClusterSpec,
@@ -54,6 +55,14 @@ class MachineSize:
     template_host_bytes: int
     reserved_bytes: int = 0
     """Memory of each device that no instance may use."""
+    devices_per_host: int | None = None
+    """None: all devices are of one host."""
+
+    def host_of(self, index: int, devices: int) -> str:
+        """Return the host of the device with this index, of so many."""
+        if self.devices_per_host is None or devices <= self.devices_per_host:
+            return HOST
+        return f"{HOST}-{index // self.devices_per_host}"
 
 
 def make_cluster_spec(
@@ -84,9 +93,12 @@ def make_cluster_spec(
         },
         devices={
             device.name: DeviceSpec(
-                device.name, device.memory_bytes - machine.reserved_bytes, machine.slots
+                device.name,
+                device.memory_bytes - machine.reserved_bytes,
+                machine.slots,
+                machine.host_of(index, len(deployment.devices)),
             )
-            for device in deployment.devices
+            for index, device in enumerate(deployment.devices)
         },
         settings=_settings(deployment, options, machine, made, forks=forks),
     )

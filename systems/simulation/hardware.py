@@ -32,10 +32,14 @@ class Hardware:
     """Idle engines that prepare shapes."""
 
 
+def devices_per_node(profile: Profile) -> int:
+    return max(int(profile.devices_per_node.value), 1)
+
+
 def hardware(devices: Iterable[str], clock: Clock, profile: Profile) -> Mapping[str, Hardware]:
     """Return the resources by device; the profile says how many devices share a host."""
     slots = profile.device_slots.value
-    per_node = max(int(profile.devices_per_node.value), 1)
+    per_node = devices_per_node(profile)
     found: dict[str, Hardware] = {}
     for index, device in enumerate(devices):
         if index % per_node == 0:

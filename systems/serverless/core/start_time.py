@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from .artifacts import PRECEDENCE, Artifact
-from .state import Instance, State
+from .artifacts import GONE, PRECEDENCE, Artifact
+from .state import Instance, State, TemplatePhase
 
 
 def start_ns(instance: Instance, state: State, now_ns: int) -> float:
     """Return the expected time until a new or sleeping ``instance`` can serve: the loading delays
     of all that it lacks, one after another. A backbone that its device holds takes none, and one
-    that is being loaded takes the rest of its loading."""
+    that is being loaded takes the rest of its loading. A fork inherits nothing of a template that
+    is not ready."""
     delay_ns = state.estimates(instance.group.id).delay_ns
-    there = instance.in_place | instance.inherited
+    ready = state.host_of(instance).template is TemplatePhase.READY
+    there = instance.in_place | (instance.inherited if ready else GONE)
     lacks = [artifact for artifact in PRECEDENCE if artifact not in there]
     copy = state.copies.get(instance.copy)
     if copy is None or Artifact.BACKBONE not in lacks:

@@ -59,17 +59,19 @@ class Platform(PlatformBase):
         self._draws = Draws(profile.draw_key)
         self._piece_tokens = piece_tokens
         self._hardware = hardware(cluster.devices, self.clock, profile)
-        self._template_cores = next(iter(self._hardware.values())).cores
-        self._template = Timeline.empty()
+        self._cores = {
+            spec.host: self._hardware[device].cores for device, spec in cluster.devices.items()
+        }
+        self._templates = {host: Timeline.empty() for host in self._cores}
         self._engines = Engines(self.clock, profile, self._hardware)
         self._prewarmed = PrewarmedProcesses(
             prewarmed, self.clock, profile, self._draws, self._hardware, self._prewarmed_engine
         )
         self._on_cards = all(each.startswith("cuda") for each in cluster.devices)
-        cores = {hardware.cores for hardware in self._hardware.values()}
-        self._tier_bytes = 0
+        self._tier_bytes = dict.fromkeys(self._cores, 0)
         self._tiers = {
-            each: AdapterTier(each, adapter_tier_bytes, self._tier_resized) for each in cores
+            host: AdapterTier(cores, adapter_tier_bytes, partial(self._tier_resized, host))
+            for host, cores in self._cores.items()
         }
         self._processes: dict[int, Process] = {}
         self._copies: dict[CopyKey, Copy] = {}
@@ -82,11 +84,14 @@ class Platform(PlatformBase):
     def _at(self, at_ns: int, then: Callable[[], None]) -> None:
         self.clock.at(at_ns, then)
 
-    def _tier_resized(self, change: int) -> None:
-        """Report the host tiers as host memory where devices have memory of their own, as live."""
-        self._tier_bytes += change
+    def _tier_resized(self, host: str, change: int) -> None:
+        """Report a host tier as host memory where devices have memory of their own, as live."""
+        self._tier_bytes[host] += change
         if self._on_cards:
-            self.post(ev.AdapterTierResized(self._tier_bytes))
+            self.post(ev.AdapterTierResized(self._tier_bytes[host], host))
+
+    def _host_of(self, device: str) -> str:
+        return self.controller.state.devices[device].spec.host
 
     def _device_work(self, device: str, *, busy: bool) -> None:
         self._prewarmed.device_work(device, busy=busy)
@@ -116,7 +121,7 @@ class Platform(PlatformBase):
 
     def deploy(self) -> None:
         """Start what must exist before the first call; it is ready when the clock starts."""
-        self._do[act.StartTemplate] = lambda _: self.post(ev.TemplateReady())
+        self._do[act.StartTemplate] = lambda action: self.post(ev.TemplateReady(action.host))
         self._do[act.LoadBackbone] = self._backbone_there
         self.post(ev.Deployed())
         self._do[act.StartTemplate] = self._start_template
@@ -162,23 +167,24 @@ class Platform(PlatformBase):
     def _after(self, seconds: float, then: Callable[[], None]) -> None:
         self.clock.at(self.clock.now + round(seconds * _NS), then)
 
-    def _start_template(self, action: act.StartTemplate) -> None:  # noqa: ARG002
-        self._template.begin(Stage.WARMING, self.clock.now)
-        work_ns = self._draws.ns(self._profile.process_s, "process", "template")
-        self._template_cores.start(work_ns, self._template_up)
+    def _start_template(self, action: act.StartTemplate) -> None:
+        host = action.host
+        self._templates[host].begin(Stage.WARMING, self.clock.now)
+        work_ns = self._draws.ns(self._profile.process_s, "process", f"template of {host}")
+        self._cores[host].start(work_ns, partial(self._template_up, host))
 
-    def _template_up(self) -> None:
-        self._template.end(Stage.WARMING, self.clock.now)
+    def _template_up(self, host: str) -> None:
+        self._templates[host].end(Stage.WARMING, self.clock.now)
         if not self.controller.policies.preloading.template_libraries:
-            self.post(ev.TemplateReady())
+            self.post(ev.TemplateReady(host))
             return
-        self._template.begin(Stage.LIBRARIES, self.clock.now)
-        work_ns = self._draws.ns(self._profile.libraries_s, "libraries", "template")
-        self._template_cores.start(work_ns, self._template_ready)
+        self._templates[host].begin(Stage.LIBRARIES, self.clock.now)
+        work_ns = self._draws.ns(self._profile.libraries_s, "libraries", f"template of {host}")
+        self._cores[host].start(work_ns, partial(self._template_ready, host))
 
-    def _template_ready(self) -> None:
-        self._template.end(Stage.LIBRARIES, self.clock.now)
-        self.post(ev.TemplateReady())
+    def _template_ready(self, host: str) -> None:
+        self._templates[host].end(Stage.LIBRARIES, self.clock.now)
+        self.post(ev.TemplateReady(host))
 
     def _start_instance(self, action: act.StartInstance) -> None:
         group = self.controller.state.cluster.groups[action.group]
@@ -364,12 +370,8 @@ class Platform(PlatformBase):
         self._copies.pop(action.copy).dropped = True
 
     def _prepare_adapter(self, action: act.PrepareAdapter) -> None:
-        """Prepare it in each tier of the host: the core takes simulated nodes for one."""
-        state = self.controller.state
-        latency = self._latency[state.cluster.functions[action.function].group]
-        there = (self._hardware[device.spec.id].cores for device in state.devices_of(action.host))
-        for cores in dict.fromkeys(there):
-            self._tiers[cores].prepare(action.function, latency)
+        group = self.controller.state.cluster.functions[action.function].group
+        self._tiers[action.host].prepare(action.function, self._latency[group])
 
     def _load_adapter(self, action: act.LoadAdapter) -> None:
         process = self._processes[action.instance]
@@ -377,7 +379,7 @@ class Platform(PlatformBase):
         loaded = partial(self._adapter_loaded, action)
         load = AdapterLoad(self.clock, hardware.link, latency, loaded)
         process.adapters[action.function] = load
-        self._tiers[hardware.cores].get(action.function, latency, load.copy)
+        self._tiers[self._host_of(process.device)].get(action.function, latency, load.copy)
 
     def _adapter_loaded(self, action: act.LoadAdapter) -> None:
         self.post(ev.AdapterLoaded(action.instance, action.function))
@@ -405,7 +407,8 @@ class Platform(PlatformBase):
         """Return the spans of all that this instance had to wait for since the request came, and
         of the request's own adapter."""
         copy = self._copies.get(process.copy) if process.copy is not None else None
-        timelines = (self._template, copy.timeline if copy else None, process.timeline)
+        template = self._templates[self._host_of(process.device)]
+        timelines = (template, copy.timeline if copy else None, process.timeline)
         spans = [span for timeline in timelines if timeline for span in timeline.spans]
         own = process.adapters.get(call.function)
         spans += [own.span] if own else []

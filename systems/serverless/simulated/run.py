@@ -11,6 +11,7 @@ from systems.interface import Deployment, Function, RequestTrace, SystemTrace
 from systems.models.sizes import model_size
 from systems.runtime import stages
 from systems.simulation.arrival import Arrival
+from systems.simulation.hardware import devices_per_node
 from systems.simulation.latency_model import LatencyModel
 from systems.simulation.number import Number
 from systems.simulation.profile import Profile
@@ -171,6 +172,7 @@ def _machine(deployment: Deployment, profile: Profile, *, forks: bool) -> Machin
         dormant_bytes=round(profile.dormant_bytes.value),
         template_bytes=round(profile.template_bytes.value),
         template_host_bytes=_value(profile.template_host_bytes),
+        devices_per_host=devices_per_node(profile),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from ..artifacts import Artifact, CopyKey
 from ..cluster_spec import GroupSpec
 from ..policy import Policy
-from ..state import Device, State
+from ..state import Device, State, TemplatePhase
 
 
 class Placement(Policy, ABC):
@@ -26,9 +26,10 @@ class EarliestCompletion(Placement):
     contend too. Each of them takes an equal share until it or the request completes: S/2 on
     average, if what is left of it is as long as a whole one (memoryless). W is the wait of the
     oldest request there, since the wait of a queue's head predicts the next (Ibrahim & Whitt 2009).
-    L is what is left of the loading of the backbone, and a whole loading more if memory is short
-    and something must be evicted. Of equals, the one with most free memory is chosen. A device with
-    an instance of the group is chosen only if all have one.
+    L is what is left of the loading of the backbone, a whole loading more if memory is short and
+    something must be evicted, and the import of libraries if the host has no template ready. Of
+    equals, the one with most free memory is chosen. A device with an instance of the group is
+    chosen only if all have one.
 
     A large cluster is sampled: up to ``candidates`` devices that hold the backbone and as many of
     all devices, each in rotation: enough to be near the best, at a bounded cost (Mitzenmacher
@@ -45,6 +46,7 @@ class EarliestCompletion(Placement):
     def choose(self, group: GroupSpec, state: State, now_ns: int) -> Device:
         learnt = state.estimates(group.id)
         load_ns = max(learnt.delay_ns[Artifact.BACKBONE], 1.0)
+        import_ns = learnt.delay_ns[Artifact.LIBRARIES]
         service_ns = max(learnt.service_ns, 1.0)
         weights = state.cluster.backbones[group.backbone].bytes
         kv_bytes = group.kv_bytes(state.cluster.settings.max_context_tokens)
@@ -57,6 +59,8 @@ class EarliestCompletion(Placement):
             shared_ns = service_ns * (1 + device.slowdown(device.at_work + 1)) / 2
             due_ns = max(shared_ns, _waited_ns(device, state, now_ns))
             due_ns += load_ns if copy is None else copy.left_ns(load_ns, now_ns)
+            if state.hosts[device.spec.host].template is not TemplatePhase.READY:
+                due_ns += import_ns
             if own + (weights if copy is None else 0) > free:
                 due_ns += load_ns
             score = (due_ns, -free)

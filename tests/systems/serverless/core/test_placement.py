@@ -7,7 +7,9 @@ from functools import partial
 
 import pytest
 
+from systems.serverless.core.artifacts import CopyKey
 from systems.serverless.core.policies.placement import EarliestCompletion
+from systems.serverless.core.state import BackboneCopy, TemplatePhase
 
 from .machine import SHARING, Machine, cluster
 
@@ -70,6 +72,23 @@ def test_what_is_left_of_a_loading_counts() -> None:
     assert placed(machine, "f1") == "cpu:1", "360 + 150 ns there, 400 + 100 ns here"
     machine.now = 60
     assert placed(machine, "f1") == "cpu:0", "340 + 150 ns"
+
+
+def test_a_host_without_a_template_takes_as_much_longer_as_libraries_do() -> None:
+    """Decoding beside an instance costs less than the import of libraries on the other host."""
+    machine = Machine(cluster(functions=2, devices=2, apart=True), SHARING)
+    machine.arrive("f0")
+    machine.template_ready()
+    machine.settle()
+    machine.arrive("f0")
+    state = machine.controller.state
+    assert [host.template.name for host in state.hosts.values()] == ["READY", "ABSENT"]
+    state.copies[CopyKey("b0", "cpu:1")] = BackboneCopy(
+        CopyKey("b0", "cpu:1"), 100, loaded=True
+    )  # so that the hosts differ in their templates only
+    assert placed(machine, "f1") == "cpu:0"
+    state.hosts["h1"].template = TemplatePhase.READY
+    assert placed(machine, "f1") == "cpu:1"
 
 
 def test_a_service_time_is_divided_by_the_number_at_work() -> None:

@@ -72,7 +72,7 @@ def test_a_start_takes_what_is_lacking_there() -> None:
     fork = Instance(7, group, "cpu:0", copy, forked=True, inherited=DORMANT)
     process = Instance(8, group, "cpu:0", copy, forked=False)
     assert start_ns(process, state, 0) == 300 + 400 + FORK_NS
-    assert start_ns(fork, state, 0) == 400 + FORK_NS
+    assert start_ns(fork, state, 0) == 300 + 400 + FORK_NS, "there is no template yet"
     machine.arrive("f1")
     machine.template_ready()
     machine.now = 150

@@ -141,3 +141,19 @@ def test_every_system_reads_a_backbone_from_the_disk_once_a_node(name: str) -> N
     first, second = (stages(each) for each in outcome.system_trace().requests)
     assert first["backbone"] == pytest.approx(13.48 / 3.217, rel=0.01)
     assert second["backbone"] == pytest.approx(13.48 / 10.75, rel=0.05)
+
+
+def test_every_node_of_the_profile_is_a_host_with_a_template_of_its_own() -> None:
+    """Twelve devices are two nodes. Ten functions at once take ten devices, and those of the second
+    node wait for its own template."""
+    at_once = [(f"f{i}", 0.0) for i in range(10)]
+    outcome = run("serverless-lora", at_once, devices=12, max_batch_size=1)
+    state, processes = outcome.platform.controller.state, outcome.platform.kept.activities
+    hosts = {each: state.devices[each].spec.host for each in state.devices}
+    assert sorted(set(hosts.values())) == ["host-0", "host-1"]
+    used = {hosts[each.device] for each in processes}
+    started = {
+        host for host, template in outcome.platform._templates.items() if tuple(template.spans)
+    }
+    assert started == used == {"host-0", "host-1"}
+    assert set(run("serverless-lora", LOAD, devices=8).platform.controller.state.hosts) == {"host"}
