@@ -4,7 +4,8 @@ by value."""
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from . import actions as act
 from . import events as ev
@@ -30,23 +31,33 @@ class AdapterManager:
         waiting = self._state.queue(group).of_function
         ready = [i for i in self._state.serving(group) if i.phase is Phase.READY]
         ready.sort(key=lambda instance: len(instance.running))
-        spare = {instance.id: self._spare(instance, waiting) for instance in ready}
+        holders = self._holders(ready, waiting)
+        spare = _spare(ready, holders, waiting)
         for function, requests in waiting.items():
-            holders = [instance for instance in ready if self._there(instance, function)]
-            if any(spare[instance.id] >= 0 for instance in holders):
+            there = holders.get(function)
+            if there and any(spare[instance.id] >= 0 for instance in there):
                 continue
-            able = [i for i in ready if not holders or spare[i.id] > 0]
+            able = [i for i in ready if spare[i.id] > 0] if there else ready
             taker = next((i for i in able if self._place(i, function, now)), None)
             if taker is not None:
                 spare[taker.id] -= len(requests)
             elif able:
                 return
 
-    def _spare(self, instance: Instance, waiting: Mapping[str, Mapping[int, Request]]) -> int:
-        """Return the room of ``instance`` beyond the waiting requests whose adapters it holds or
-        loads; below 0 if it has too little."""
-        there = (function for function in waiting if self._there(instance, function))
-        return instance.room - sum(len(waiting[function]) for function in there)
+    def _holders(
+        self, ready: Sequence[Instance], waiting: Mapping[str, Any]
+    ) -> Mapping[str, Sequence[Instance]]:
+        """Return the instances of ``ready`` that hold or load the adapter of each waiting function
+        that has any; all of them if it needs none."""
+        found: dict[str, list[Instance]] = {}
+        for instance in ready:
+            for function in instance.places:
+                if function in waiting:
+                    found.setdefault(function, []).append(instance)
+        for function in waiting:
+            if not self._state.cluster.functions[function].adapter_bytes:
+                found[function] = list(ready)
+        return found
 
     def _there(self, instance: Instance, function: str) -> bool:
         """Return whether the adapter is in place, is being loaded, or is not needed."""
@@ -127,3 +138,17 @@ class AdapterManager:
         instance = self._state.instances.get(event.instance)
         place = instance.places.get(event.function) if instance is not None else None
         return instance if place is not None and not place.loaded else None
+
+
+def _spare(
+    ready: Iterable[Instance],
+    holders: Mapping[str, Iterable[Instance]],
+    waiting: Mapping[str, Mapping[int, Request]],
+) -> dict[int, int]:
+    """Return the room of each instance beyond the waiting requests whose adapters it holds or
+    loads; below 0 if it has too little."""
+    spare = {instance.id: instance.room for instance in ready}
+    for function, instances in holders.items():
+        for instance in instances:
+            spare[instance.id] -= len(waiting[function])
+    return spare

@@ -50,11 +50,12 @@ def _of_functions(instance: Instance, state: State) -> Sequence[Mapping[int, Req
     of_function = state.queue(instance.group.id).of_function
     if not instance.group.places:
         return tuple(of_function.values())
-    functions = state.cluster.functions
+    functions, places = state.cluster.functions, instance.places
     return [
         requests
         for function, requests in of_function.items()
-        if instance.can_run(functions[function])
+        if ((place := places.get(function)) and place.loaded)
+        or not functions[function].adapter_bytes
     ]
 
 
