@@ -3,76 +3,140 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
+    from ..compare import Comparison, Gate
     from ..records import Cell
+
+Format = Literal["table", "markdown", "csv", "json"]
 
 
 def compare(
     runs: Annotated[list[str], typer.Argument(help="Runs, by id or folder.")],
     baseline: Annotated[
-        str | None, typer.Option(help="Reference of the ratios; default: the experiment's.")
+        str | None,
+        typer.Option(help="Reference of the ratios; default: the experiment's, or the first run."),
     ] = None,
     factor: Annotated[
-        str, typer.Option(help="The one thing that may differ: system, workload, deployment, …")
-    ] = "system",
+        str | None,
+        typer.Option(
+            help="The one thing that may differ: run, system, version, …; default: run if two runs"
+            " have a system in common, else system."
+        ),
+    ] = None,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(help="Status 1 on this change, such as 'ttft_s.p95 > +10%'; repeat for more."),
+    ] = None,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option(help="Only these, such as ttft_s,cost_usd; repeat for more."),
+    ] = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Every metric; csv and json have all.")
+    ] = False,
+    format_: Annotated[
+        Format | None, typer.Option("--format", help="Default: table.", show_default=False)
+    ] = None,
     at_slo: Annotated[
         float | None,
         typer.Option(metavar="PERCENT", help="Show load and cost at this SLO attainment instead."),
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="As --format json.")] = False,
 ) -> None:
-    """Show every metric by system and workload with 95 % intervals, and ratios to a baseline.
+    """Show metrics by system and workload with 95 % intervals, and ratios to a baseline.
 
     Cells are pooled over seeds and repeats; cells with identical results count as one sample.
-    Refuses cells that differ in anything but the factor; with --factor version, lists what else
-    differs. Exits with status 1 if a cell is invalid. Example: slbench compare
+    Several runs are refused if they differ in anything but the factor; within one run, what differs
+    between its systems is told. Exits with status 1 if a cell is invalid. Example: slbench compare
     results/reference/quickstart
+
+    With --fail-if, exits with status 1 if a metric changed from the baseline by more than this: if
+    all of its 95 % interval is past the limit, or, without an interval, the value itself. Example:
+    slbench compare BEFORE AFTER --fail-if 'ttft_s.p95 > +10%' --fail-if 'slo_attainment < -2%'
 
     With --at-slo, each cell is one load level: shows for each system the highest load at which it
     still reaches this SLO attainment, and its cost there.
     """
-    from ..compare import compare as compared
-    from ..compare import factor as factor_named
-    from ..compare import level_names
-    from ..records import open_run
+    from ..compare import cells_of, gate, judge, open_runs
+    from ..report.brief import BRIEF
+    from ..report.formats import COMPLETE, PRINT
+    from ..report.verdicts import line
 
-    chosen = factor_named(factor)
-    opened = [open_run(name) for name in runs]
-    cells = [cell for run in opened for cell in run.cells()]
+    shape: Format = "json" if json_ else format_ or "table"
+    gates = [gate(text) for text in fail_if or ()]
+    names = [name.strip() for text in metrics or () for name in text.split(",")]
+    opened = open_runs(runs)
+    cells = cells_of(opened)
     valid = all(cell.manifest.valid for cell in cells)
     if at_slo is not None:
-        _show_sustained(cells, at_slo / 100, as_json=json_)
+        _show_sustained(cells, at_slo / 100, shape, others=bool(gates or names))
         raise typer.Exit(0 if valid else 1)
+    rows = names or (None if all_ or shape in COMPLETE else BRIEF)
+    experiments = [run.experiment for run in opened.values()]
+    found = _compared(cells, experiments, baseline, factor, rows, gates)
+    verdicts = judge(found, gates)
+    PRINT[shape](_chosen(found, rows), verdicts)
+    for verdict in verdicts:
+        print(f"slbench: {line(verdict)}", file=sys.stderr)
+    raise typer.Exit(0 if valid and not any(each.failed for each in verdicts) else 1)
+
+
+def _compared(
+    cells: Sequence[Cell],
+    experiments: Sequence[Mapping[str, Any]],
+    baseline: str | None,
+    factor: str | None,
+    rows: Sequence[str] | None,
+    gates: Sequence[Gate],
+) -> Comparison:
+    """Compare, strictly if there are several runs; the default baseline is the experiment's, or
+    the first run."""
+    from ..compare import compare as compared
+    from ..compare import factor as factor_named
+    from ..compare import level_names, metrics_of, usual_factor
+    from ..metrics import METRICS
+
+    chosen = usual_factor(cells) if factor is None else factor_named(factor)
+    levels = level_names(chosen, [cell.manifest for cell in cells])
     if baseline is None and chosen.name == "system":
-        levels = set(level_names(chosen, [cell.manifest for cell in cells]))
-        baseline = _declared([run.experiment for run in opened], levels)
-    found = compared(cells, baseline, chosen)
-    if json_:
-        print(json.dumps(found.as_dict()))
-    else:
-        from rich.console import Console
-
-        from ..report.differences import differences_table
-        from ..report.table import tables
-
-        console = Console()
-        for table in tables(found):
-            console.print(table)
-        if found.differences:
-            console.print(differences_table(found))
-    raise typer.Exit(0 if valid else 1)
+        baseline = _declared(experiments, set(levels))
+    if baseline is None and chosen.name == "run":
+        baseline = next(iter(levels), None)
+    needed = None if rows is None else [*rows, *(each.metric for each in gates)]
+    metrics = METRICS if needed is None else metrics_of(needed)
+    return compared(cells, baseline, chosen, strict=len(experiments) > 1, metrics=metrics)
 
 
-def _show_sustained(cells: Sequence[Cell], level: float, *, as_json: bool) -> None:
+def _chosen(found: Comparison, rows: Sequence[str] | None) -> Comparison:
+    """Keep these rows; None: all."""
+    from ..compare import only, require
+    from ..report.brief import BRIEF, abridged
+
+    if rows is None:
+        return found
+    if rows is BRIEF:
+        return abridged(found)
+    require(found, rows, "--metrics")
+    return only(found, rows)
+
+
+def _show_sustained(cells: Sequence[Cell], level: float, shape: Format, *, others: bool) -> None:
     from ..compare import at_attainment
+    from ..errors import HarnessError
 
+    if others or shape not in ("table", "json"):
+        raise HarnessError(
+            "--at-slo: shows load and cost alone, as a table or json; leave out --fail-if and"
+            " --metrics"
+        )
     found = at_attainment(cells, level)
-    if as_json:
+    if shape == "json":
         print(json.dumps({"slo_attainment": level, "systems": [each.as_dict() for each in found]}))
         return
     from rich.console import Console

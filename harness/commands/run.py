@@ -63,9 +63,9 @@ Web = Annotated[bool, typer.Option("--web", help="Locust's page on port 8089.")]
 Out = Annotated[Path, typer.Option(help="Folder for runs.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
-_MOST_TABLES = 24
-"""Limit of printed tables, one per workload and seed. More tables would scroll past and take longer
-to make than the cells of a sweep."""
+_MOST_LOADS = 24
+"""Limit of the workloads and seeds in printed tables. Tables of more would take longer to make than
+the cells of a sweep."""
 
 
 def run(
@@ -233,14 +233,12 @@ def _show(record: Run, chosen: Experiment, document: dict[str, Any], figures: Dr
     from ..report.table import comparison_table
 
     console = Console()
-    cells = sorted(record.cells(), key=lambda cell: (cell.workload, cell.path.name))
-    found = groupby(cells, key=lambda cell: (cell.workload, cell.path.name))
-    groups = [list(group) for _, group in found]
-    if len(groups) > _MOST_TABLES:
+    cells = sorted(record.cells(), key=lambda cell: cell.workload)
+    if len({(cell.workload, cell.path.name) for cell in cells}) > _MOST_LOADS:
         console.print(f"{len(cells)} cells; slbench compare {record.path} has them in tables")
     else:
-        for group in groups:
-            console.print(comparison_table(group, chosen.against))
+        for _, group in groupby(cells, key=lambda cell: cell.workload):
+            console.print(comparison_table(list(group), chosen.against, console.width), crop=False)
     for problem in document["problems"]:
         console.print(f"[red]invalid:[/] {problem}")
     for warning in document["warnings"]:

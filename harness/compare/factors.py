@@ -55,6 +55,7 @@ FACTORS = {
         Factor("deployment", ("deployment",), ("deployment", "schedule_sha256")),
         Factor("prices", ("prices.name",), ("prices",)),
         Factor("machine", ("machine",), ("machine", "versions")),
+        Factor("run", ("run_id",), VERSIONED, schemas=True, listed=True),
         Factor("version", ("git.commit",), VERSIONED, schemas=True, listed=True),
         Factor("mode", ("mode",), ("mode", "profile", "machine", "versions")),
     )

@@ -19,6 +19,9 @@ REPEATS = Factor("repeat", ("repeat",), ())
 SEEDS = Factor("seed", ("seed",), ("seed", "schedule_sha256", "workload.sha256"))
 RESUMED = (*VERSIONED, *FACTORS["machine"].frees)
 """Keys that may differ between cells of one run, because it may be resumed later."""
+ONE_RUN = ("system", "deployment", "prices", "profile", *RESUMED)
+"""Keys that may differ between the systems of one run, for example a price sheet by kind of system.
+Mode, load and schedule may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,9 @@ class Matched:
 
 def matched(cells: Sequence[Cell], chosen: Factor, *, strict: bool = True) -> list[list[Matched]]:
     """Return the groups to compare, each with one entry per level. Raises ``HarnessError`` if
-    pooled cells differ in more than seed and repeat; if ``strict``, also if levels differ outside
-    the factor or have different seeds."""
+    pooled cells differ in more than seed and repeat, or levels differ outside the factor or have
+    different seeds. Not ``strict``: cells of one run, whose levels may differ in ``ONE_RUN`` and in
+    their seeds."""
     names = level_names(chosen, [cell.manifest for cell in cells])
     pooled: dict[tuple[tuple[Any, ...], str], list[Cell]] = {}
     for cell, level in zip(cells, names, strict=True):
@@ -63,16 +67,17 @@ def matched(cells: Sequence[Cell], chosen: Factor, *, strict: bool = True) -> li
     groups: dict[tuple[Any, ...], list[Matched]] = {}
     for (group, level), found in pooled.items():
         groups.setdefault(group, []).append(_pooled(level, found, strict=strict))
-    if strict:
-        for entries in groups.values():
-            _refuse(entries, chosen)
+    for entries in groups.values():
+        if strict:
+            _refuse_seeds(entries)
+        _refuse(entries, chosen if strict else _freed(chosen, ONE_RUN))
     return list(groups.values())
 
 
 def _pooled(level: str, cells: list[Cell], *, strict: bool) -> Matched:
     """Pool cells; only seed and repeat may differ (measurement rule 17)."""
     cells.sort(key=lambda cell: (cell.manifest.seed, cell.manifest.repeat))
-    repeats, seeds = (each if strict else _resumed(each) for each in (REPEATS, SEEDS))
+    repeats, seeds = (each if strict else _freed(each, RESUMED) for each in (REPEATS, SEEDS))
     firsts: dict[int, Cell] = {}
     for cell in cells:
         same_seed = firsts.setdefault(cell.manifest.seed, cell)
@@ -84,11 +89,11 @@ def _pooled(level: str, cells: list[Cell], *, strict: bool) -> Matched:
     return Matched(level, cells[0].system, cells[0].workload, tuple(kept), again, names)
 
 
-def _resumed(chosen: Factor) -> Factor:
-    return replace(chosen, frees=(*chosen.frees, *RESUMED), schemas=True)
+def _freed(chosen: Factor, keys: Sequence[str]) -> Factor:
+    return replace(chosen, frees=(*chosen.frees, *keys), schemas=True)
 
 
-def _refuse(entries: Sequence[Matched], chosen: Factor) -> None:
+def _refuse_seeds(entries: Sequence[Matched]) -> None:
     first = entries[0]
     for entry in entries[1:]:
         if entry.seeds != first.seeds and _seeds(entry.cells) != _seeds(first.cells):
@@ -96,6 +101,11 @@ def _refuse(entries: Sequence[Matched], chosen: Factor) -> None:
                 f"seed: {first.level} was run with {_listed(first.seeds)} and {entry.level} with"
                 f" {_listed(entry.seeds)}; run both with the same seeds and repeats"
             )
+
+
+def _refuse(entries: Sequence[Matched], chosen: Factor) -> None:
+    first = entries[0]
+    for entry in entries[1:]:
         ours, theirs = first.by_seed, entry.by_seed
         for seed in ours.keys() & theirs.keys():
             _agree(ours[seed], theirs[seed], chosen)

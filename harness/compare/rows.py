@@ -23,8 +23,8 @@ Observations = Mapping[str, Observation | None]
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """``groups``: the rows of one table each. ``segments``: rows over all segments of a load, if a
-    run keeps the requests of the first segment only. ``differences``: other allowed differences, if
-    the factor lists them."""
+    run keeps the requests of the first segment only. ``differences``: other allowed differences of
+    the levels, if the factor lists them or they come from one run."""
 
     baseline: str | None
     factor: Factor
@@ -55,8 +55,8 @@ def compare(
     metrics: Sequence[Metric] = METRICS,
 ) -> Comparison:
     """Compare cells. ``baseline``: a level of the factor, by default the last; ratios refer to it.
-    Raises ``HarnessError`` if cells differ outside the factor; not ``strict``: cells of one
-    experiment."""
+    Raises ``HarnessError`` if cells differ outside the factor. Not ``strict``: cells of one run, of
+    which some differences are allowed and listed (``match.ONE_RUN``)."""
     if not cells:
         raise HarnessError("nothing to compare: the runs hold no finished cell")
     groups = matched(cells, chosen, strict=strict)
@@ -69,7 +69,7 @@ def compare(
         chosen,
         tuple(tuple(_rows(group, against, metrics)) for group in groups),
         tuple(tuple(rows) for group in groups if (rows := over_segments(group, against))),
-        listed(groups, chosen),
+        listed(groups, chosen, strict=strict),
     )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..compare import Row, compare
+from ..compare import Row, compare, metrics_of
 from ..records import Manifest, open_run
-from ..report.numbers import shown, unit_of
-from ..report.table import BRIEF, MISSING, brief_metrics
+from ..report.brief import BRIEF
+from ..report.grid import MISSING, label
+from ..report.numbers import shown
 from .block import Block
 
 SMALL = 0.095
@@ -16,7 +17,7 @@ SMALL = 0.095
 
 def comparison(block: Block, reference: Path) -> str:
     cells = open_run(reference / block.record).cells()
-    found = compare(cells, block.baseline, strict=False, metrics=brief_metrics())
+    found = compare(cells, block.baseline, strict=False, metrics=metrics_of(block.rows or BRIEF))
     groups = {group[0].entry.workload: group for group in found.groups}
     names = block.workloads or tuple(groups)
     return "\n".join(_table(block, groups[name], found.baseline) for name in names)
@@ -34,7 +35,7 @@ def _table(block: Block, group: Sequence[Row], baseline: str | None) -> str:
         mine = [rows.get((name, system)) for system in systems]
         first = next((row for row in mine if row and row.estimate.value is not None), None)
         if first is not None:
-            lines.append([_label(first), *_cells(mine, systems, baseline)])
+            lines.append([label(first), *_cells(mine, systems, baseline)])
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     warnings = "".join(f"\nWarning: {each}.\n" for each in _warnings(group, systems))
     return f"*{group[0].entry.workload}*, {_about(group[0], block)}:\n\n{table}{warnings}"
@@ -78,11 +79,6 @@ def _ratio(row: Row | None) -> str:
 def _two(ratio: float) -> str:
     """Two decimals, or two significant digits of a small number."""
     return f"{ratio:.2g}" if 0 < ratio < SMALL else f"{ratio:.2f}"
-
-
-def _label(row: Row) -> str:
-    part = "" if row.part == "value" else f" {row.part}"
-    return f"{row.metric.title}{part}, {unit_of(row.metric.unit)}"
 
 
 def _about(row: Row, block: Block) -> str:

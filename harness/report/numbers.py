@@ -24,8 +24,7 @@ def shown(value: float, interval: tuple[float, float] | None, unit: str = "") ->
     if interval is None:
         return f"{value * scale:,.{digits}f}"
     low, high = (f"{end * scale:,.{digits}f}" for end in interval)
-    # Escaped, because rich would parse [a–b] as markup.
-    return f"{value * scale:,.{digits}f} \\[{low}–{high}]"
+    return f"{value * scale:,.{digits}f} [{low}–{high}]"
 
 
 def _digits(value: float) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .grid import MISSING
 from .numbers import shown, unit_of
-from .table import MISSING
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,7 +19,7 @@ def sustained_table(found: Sequence[Sustained], level: float) -> Table:
     from rich.table import Table
 
     table = Table(title=f"highest load at which {level:.0%} of the requests meet their SLO")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     table.add_column("requests/s", justify="right")
     table.add_column(f"cost of 1,000 requests, {unit_of('$')}", justify="right")
     table.add_column("")

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from .brief import brief
+from .grid import MISSING
 from .numbers import shown, unit_of
-from .table import BRIEF, MISSING, brief_metrics
 from .title import remarks, title
 
 if TYPE_CHECKING:
@@ -20,18 +21,15 @@ _SAME_BY_NATURE = ("started_at", "run_id", "workload.provenance")
 
 def summary_table(cells: Sequence[Cell]) -> str:
     """One table per workload: metrics by system with 95 % intervals."""
-    from ..compare import compare
-
-    found = compare(cells, strict=False, metrics=brief_metrics())
-    segments = (_group(rows, found, None) for rows in found.segments)
-    return "".join([*segments, *(_group(rows, found, BRIEF) for rows in found.groups)])
+    found = brief(cells)
+    return "".join(_group(rows, found) for rows in (*found.segments, *found.groups))
 
 
-def _group(rows: Sequence[Row], comparison: Comparison, names: Sequence[str] | None) -> str:
+def _group(rows: Sequence[Row], comparison: Comparison) -> str:
     systems = list(dict.fromkeys(row.entry.level for row in rows))
     found = {(row.name, row.entry.level): row for row in rows}
     body = []
-    for name in names or dict.fromkeys(row.name for row in rows):
+    for name in dict.fromkeys(row.name for row in rows):
         mine = [found.get((name, system)) for system in systems]
         first = next((row for row in mine if row is not None), None)
         if first is None:
@@ -46,8 +44,7 @@ def _group(rows: Sequence[Row], comparison: Comparison, names: Sequence[str] | N
 def _number(row: Row | None) -> str:
     if row is None or row.estimate.value is None:
         return MISSING
-    text = shown(row.estimate.value, row.estimate.ci95, row.metric.unit)
-    return text.replace("\\[", "[")
+    return shown(row.estimate.value, row.estimate.ci95, row.metric.unit)
 
 
 def manifest_table(cells: Sequence[Cell]) -> str:

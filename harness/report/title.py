@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 def title(group: Sequence[Row], comparison: Comparison) -> str:
     """Title of rows over requests, or over the segments of a load (``Comparison.segments``)."""
+    entries = {row.entry.level: row.entry for row in group}
     entry = group[0].entry
-    what = entry.workload if comparison.factor.name == "system" else entry.system
+    what = subject(entry, comparison)
     over = any(group is rows for rows in comparison.segments)
-    amount, which = (_segments if over else _requests)(entry)
+    amount, which = _segments(entry) if over else _requests([*entries.values()])
     compares = any(row.ratio is not None for row in group)
     against = f"; beneath, ÷ {comparison.baseline}" if compares else ""
     manifests = [cell.manifest for row in group for cell in row.entry.cells]
@@ -25,17 +26,24 @@ def title(group: Sequence[Row], comparison: Comparison) -> str:
     return f"{what}: {amount}, {modes}, {which}{against}"
 
 
+def subject(entry: Matched, comparison: Comparison) -> str:
+    """System and workload of a table, without the one that is compared."""
+    parts = {"system": entry.system, "workload": entry.workload}
+    return ", ".join(text for part, text in parts.items() if part != comparison.factor.name)
+
+
 def _segments(entry: Matched) -> tuple[str, str]:
     return f"mean over {len(entry.segments)} segments", _span(entry.segments)
 
 
-def _requests(entry: Matched) -> tuple[str, str]:
-    """Number of requests, and their seeds."""
-    requests = sum(cell.summary["n"] for cell in entry.cells)
-    seeds = ", ".join(map(str, dict.fromkeys(entry.seeds)))
-    if entry.segments:
-        return f"{requests:,} requests", f"segment {seeds} alone of {_span(entry.segments)}"
-    return f"{requests:,} requests", f"seed {seeds}"
+def _requests(entries: Sequence[Matched]) -> tuple[str, str]:
+    """Number of requests of a level, or the fewest and the most, and their seeds."""
+    counts = {sum(cell.summary["n"] for cell in entry.cells) for entry in entries}
+    requests = "–".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
+    seeds = ", ".join(map(str, sorted({seed for entry in entries for seed in entry.seeds})))
+    segments = entries[0].segments
+    which = f"segment {seeds} alone of {_span(segments)}" if segments else f"seed {seeds}"
+    return f"{requests} requests", which
 
 
 def _span(names: Sequence[str]) -> str:

@@ -16,21 +16,16 @@ import pytest
 from rich.console import Console
 
 from harness.claims.evaluation import Evaluation
-from harness.compare import FACTORS, Comparison, Row, compare, factor
+from harness.compare import FACTORS, compare, factor
 from harness.errors import HarnessError
-from harness.metrics import metric, summary
-from harness.records import Cell, Manifest, Run, new_run, open_run, write_cell
-from harness.report.differences import differences_table
+from harness.metrics import metric
+from harness.records import Cell, Run, new_run, open_run
+from harness.report.differences import lines
 from harness.report.table import comparison_table, tables
 from harness.report.tables_html import summary_table
 
-from .made import manifest
-from .made import tables as made_tables
-from .many import many_requests, spans_of
+from .compared import BASE, COUNT, DURATION_S, OURS, cell, row
 
-COUNT = 400
-DURATION_S = 60.0
-OURS, BASE = "serverless-lora", "serverless-llm"
 MEAN = "ttft_from_schedule_s.mean"
 EVALUATION = Path(__file__).parents[2] / "results" / "reference" / "evaluation"
 
@@ -38,25 +33,6 @@ EVALUATION = Path(__file__).parents[2] / "results" / "reference" / "evaluation"
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     return new_run({"name": "made", "systems": [{"name": OURS}, {"name": BASE}]}, tmp_path)
-
-
-def cell(run: Run, of: str, seed: int = 0, repeat: int = 0, **changes: Any) -> Cell:
-    """Write a cell of 400 requests; serverless-llm is three times slower under the same schedule.
-    Repeats differ slightly in TTFT, as live ones do."""
-    slower = (3.0 if of == BASE else 1.0) * (1 + repeat / 1000)
-    requests = many_requests(COUNT, seed, slower)
-    content = {**made_tables(), "requests": requests, "spans": spans_of(requests)}
-    told: Manifest = manifest(run, of).model_copy(
-        update={"seed": seed, "repeat": repeat, "schedule_sha256": f"s{seed}", **changes}
-    )
-    number = len(list(run.path.rglob("manifest.json")))
-    place = run.path / of / told.workload["name"] / f"{seed}-{repeat}-{number}"
-    return write_cell(place, told, content, summary(content, DURATION_S))
-
-
-def row(found: Comparison, name: str, level: str) -> Row:
-    (one,) = [r for g in found.groups for r in g if (r.name, r.entry.level) == (name, level)]
-    return one
 
 
 def test_a_ratio_is_to_the_baseline_and_its_interval_holds_it(run: Run) -> None:
@@ -229,8 +205,8 @@ def test_cells_that_came_out_the_same_are_one_sample(run: Run, changes: dict[str
         assert row(thrice, name, OURS).estimate == row(alone, name, OURS).estimate
     assert row(thrice, "cost_usd", OURS).as_dict()["cells"] == 1
     assert row(thrice, "cost_usd", OURS).as_dict()["cells_again"] == 2
-    assert f"{OURS}: 1 of 3 cells are samples" in printed(tables(thrice))
-    assert "samples" not in printed(tables(alone))
+    assert f"{OURS}: 1 of 3 cells are samples" in printed(tables(thrice, 100))
+    assert "samples" not in printed(tables(alone, 100))
 
 
 def test_a_re_run_of_a_simulation_is_compared_with_one_run_of_another_system(run: Run) -> None:
@@ -291,9 +267,9 @@ def test_versions_may_differ_in_policies_options_and_schema_and_say_in_which(run
         "system.options.prewarmed": {"c0ffee": None, "decade": 0},
         "deployment.devices.0.kind": {"c0ffee": None, "decade": "cuda"},
     }
-    text = printed([differences_table(found)])
-    assert "what differs with version" in text
-    assert "fill-or-expire" in text
+    assert f"{OURS}: system.policies.batching differs: fill (c0ffee); fill-or-expire (decade)" in (
+        lines(found)
+    )
 
 
 def test_versions_may_not_differ_in_what_was_asked_of_them(run: Run) -> None:
@@ -325,7 +301,7 @@ def test_the_evaluation_is_shown_over_all_its_segments_and_the_kept_one_by_name(
     assert over[OURS].estimate.value == pytest.approx(np.mean(claimed))
     assert over[OURS].estimate.n == 8
     assert over[BASE].ratio is not None
-    text = printed(tables(found))
+    text = printed(tables(found, 100))
     assert "mean over 8 segments" in text
     assert "segment 92 alone of 92–99" in text
     html = summary_table(cells)
@@ -342,16 +318,16 @@ def printed(found: Any) -> str:
 def test_a_table_says_what_is_simulated_and_what_is_invalid(run: Run) -> None:
     changes = {"mode": "simulated", "profile": {"name": "h100", "sha256": "1"}}
     cells = [cell(run, OURS, **changes), cell(run, BASE, **changes, valid=False)]
-    text = printed(tables(compare(cells, BASE)))
-    title, header = text.splitlines()[:2]
+    text = printed(tables(compare(cells, BASE), 100))
+    title = text.splitlines()[0]
     assert "SIMULATED" in title
     assert "h100" in title
-    assert f"{BASE} (INVALID)" in header
-    assert f"{OURS} (INVALID)" not in header
+    assert f"{BASE} (INVALID)" in text
+    assert f"{OURS} (INVALID)" not in text
 
 
 def test_the_table_of_a_run_fits_into_100_columns_with_intervals(run: Run) -> None:
-    text = printed([comparison_table([cell(run, OURS), cell(run, BASE)], BASE)])
+    text = printed([comparison_table([cell(run, OURS), cell(run, BASE)], BASE, 100)])
     lines = text.splitlines()
     assert max(map(len, lines)) <= 100
     (line,) = [line for line in lines if line.startswith("TTFT mean, ms")]

@@ -112,7 +112,7 @@ def test_labels_are_the_levels_of_a_comparison(cells: dict[str, Cell]) -> None:
     serverless = [cells[name] for name in ("serverless-lora", "by-tenant", "instainfer")]
     found = compare(serverless, "by-tenant")
     assert levels(found) == {"serverless-lora", "by-tenant", "instainfer"}
-    assert comparison_table(list(cells.values()), "by-tenant").renderables
+    assert comparison_table(list(cells.values()), "by-tenant", 100).renderables
 
 
 def test_the_last_system_that_is_compared_is_the_baseline_by_its_label(run: Run) -> None:
