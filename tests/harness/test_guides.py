@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def test_a_section_of_the_readme_is_short_and_leads_to_its_guide(title: str, gui
 
 def read_by_the_cli(command: str) -> dict[str, Any]:
     """Parse the command with the CLI without running it. Raises click's errors."""
-    _, *arguments = words(command.partition(" > ")[0])
+    _, *arguments = takewhile(lambda word: word != ">", words(command))
     found: Any = typer.main.get_command(build(arguments[:1]))
     name = "slbench"
     while inside := getattr(found, "commands", None):
