@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NAME = "ablation"
 _WHOLE = "serverless-lora"
-_METRICS = {"ttft_from_schedule_s": "mean TTFT, s", "e2e_s": "mean E2E, s", "cost_usd": "cost, $"}
+METRICS = {"ttft_from_schedule_s": "mean TTFT, s", "e2e_s": "mean E2E, s", "cost_usd": "cost, $"}
 _NORMAL = "azure-normal8"
 PUBLISHED = {
     "serverless-lora": {"ttft_from_schedule_s": 0.576, "e2e_s": 2.977, "cost_usd": 7.53},
@@ -36,11 +36,11 @@ def draw_figure(run: Run) -> Iterator[style.Drawing]:
     if not set(systems) & set(style.ABLATIONS):
         raise NothingToDrawError(f"run {run.id}: no ablation of {_WHOLE}")
     cells = conditions.kept(run, systems)
-    data = conditions.totals(run, list(_METRICS), systems)
+    data = conditions.totals(run, list(METRICS), systems)
     normal = [cell for cell in cells if cell.workload == _NORMAL]
     hollow = bool(normal) and published.belongs(normal)
     figure, axes = plt.subplots(1, 3, figsize=(style.PAGE_IN, 2.4), layout="constrained")
-    for axis, (metric, unit) in zip(axes, _METRICS.items(), strict=True):
+    for axis, (metric, unit) in zip(axes, METRICS.items(), strict=True):
         rows = data[data["metric"] == metric]
         conditions.bars(axis, rows, unit)
         axis.tick_params("x", labelsize=6)

@@ -48,6 +48,7 @@ _SWEEPS = {
     "adapters": "paper_figures.adapters",
     "keep-alive": "paper_figures.keep_alive",
     "device-memory": "paper_figures.device_memory",
+    "regimes": "paper_figures.regimes",
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import LogLocator
 
 from harness.errors import RecordError
 from harness.records.files import read_kept
@@ -18,21 +19,27 @@ from . import style
 
 _ABOUT, _NUMBERS = "study.json", "numbers.parquet"
 _APART = 1.2
+_APART_OF_ALL = 0.07
+"""Part of a logarithmic axis that a tick's label takes."""
 _BELOW = 3.0
 """Factor between the smallest value and the lower end of a logarithmic axis."""
+_FEW_TICKS = 1000.0
+"""Factor between the ends of a logarithmic axis below which powers of ten alone are too few."""
 _VALUES = ("value", "low", "high")
 
 
 @dataclass(frozen=True)
 class Sweep:
     """``numbers``: one row per value of ``over``, system and metric, with 95 % intervals.
-    ``study``: name of its study."""
+    ``study``: name of its study. ``published_at``: the value in the paper's evaluation, if it has
+    one."""
 
     path: Path
     study: str
     over: str
     profile: Mapping[str, Any]
     numbers: pd.DataFrame
+    published_at: float | None = None
 
     @property
     def id(self) -> str:
@@ -52,7 +59,8 @@ def open_sweep(path: Path) -> Sweep:
         about = json.loads((path / _ABOUT).read_bytes())
         numbers = read_kept(path / _NUMBERS).to_pandas()
         study, profile = about["study"], about["profile"]
-        return Sweep(path, study["name"], study["over"], profile, numbers)
+        published_at = study.get("published_at")
+        return Sweep(path, study["name"], study["over"], profile, numbers, published_at)
     except (OSError, ValueError, KeyError) as error:
         raise RecordError(f"{path}: no sweep ({_ABOUT}, {_NUMBERS})") from error
 
@@ -88,13 +96,18 @@ def lines(
 def fit(axis: Any, rows: pd.DataFrame, *, log_y: bool) -> None:
     """Set the lower end of the axis, after everything is drawn."""
     axis.set_ylim(bottom=rows["value"].min() / _BELOW if log_y else 0)
+    bottom, top = axis.get_ylim()
+    if log_y and top < _FEW_TICKS * bottom:
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
 
 
 def ticks(axis: Any, values: Sequence[float]) -> None:
     """Set ticks at the values of the sweep, in plain numbers; overlapping ones are left out."""
     apart = [values[0]]
+    least = max(_APART, (values[-1] / values[0]) ** _APART_OF_ALL)
     for value in values[1:]:
-        if value >= _APART * apart[-1]:
+        if value >= least * apart[-1]:
             apart.append(value)
     axis.set_xticks(apart, [f"{value:g}" for value in apart])
     axis.minorticks_off()

@@ -25,6 +25,8 @@ class Panel:
     """Factor from the record's unit to the displayed one."""
     published_at: float | None = None
     """Value of the sweep to which ``published`` belongs."""
+    published_in: str = ""
+    """Study to which ``published`` belongs; empty: any."""
 
 
 KEEPING = (
@@ -56,6 +58,7 @@ def draw(name: str, sweep: Sweep, panels: Sequence[Panel], more: str) -> style.D
     cut = (rows["low"].notna() & ~rows["banded"]).any()
     told = [more, "no band where it reaches below the axis"] if cut else [more]
     told += ["hollow: as published"] if any(hollow for _, hollow in drawn) else []
+    told += [] if sweep.published_at is None else ["dotted: the paper's evaluation"]
     figure.supxlabel(sweep.caption("; ".join(told)), fontsize=6)
     return style.Drawing(name, figure, rows)
 
@@ -66,10 +69,13 @@ def _panel(axis: Any, sweep: Sweep, panel: Panel) -> tuple[pd.DataFrame, bool]:
     if not rows["value"].notna().any():
         style.say_unknown(axis)
         return rows, False
-    shown = set(rows["system"]) if panel.published_at in set(rows["at"]) else set()
+    if sweep.published_at is not None:
+        axis.axvline(sweep.published_at, color="black", lw=0.8, ls=":")
+    there = panel.published_at in set(rows["at"]) and panel.published_in in ("", sweep.study)
+    shown = set(rows["system"]) if there else set()
     marks = [(system, value) for system, value in panel.published if system in shown]
     for system, value in marks:
         _, colour, mark = style.look(system)
-        axis.plot(panel.published_at, value, mark, mfc="none", mec=colour, ms=6)
+        axis.plot(panel.published_at, value, mark, mfc="none", mec=colour, ms=6, clip_on=False)
     fit(axis, rows, log_y=panel.log_y)
     return rows, bool(marks)

@@ -14,6 +14,7 @@ from .cold_starts import cold_starts
 from .comparison import comparison
 from .fidelity import fidelity
 from .over_segments import over_segments
+from .ratios import ratios
 from .sweep import sweep
 
 KINDS: dict[str, Callable[[Block, Path], str]] = {
@@ -23,6 +24,7 @@ KINDS: dict[str, Callable[[Block, Path], str]] = {
     "cold-starts": cold_starts,
     "comparison": comparison,
     "fidelity": fidelity,
+    "ratios": ratios,
     "segments": over_segments,
     "sweep": sweep,
 }

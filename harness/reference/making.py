@@ -35,9 +35,10 @@ _KINDS = {".py", ".toml", ".yaml"}
 class NumbersTask:
     """A value of a sweep whose cells are finished."""
 
-    study: str
+    study: Study
     value: float
     path: Path
+    baseline: str
 
 
 def make(
@@ -104,7 +105,10 @@ def _sweep(
     for number, (task, _) in enumerate(spread(run_cell, tasks[::-1], workers, fresh=True), start=1):
         title = f"{study.over} {task.path.name}: {task.plan.title}"
         progress.say(f"[{number}/{len(tasks)}] {study.name}: {title}")
-    done = [NumbersTask(study.name, value, found[value].path) for value in study.values]
+    done = [
+        NumbersTask(study, value, found[value].path, experiments[value].against)
+        for value in study.values
+    ]
     tables = {task.value: table for task, table in spread(_numbers, done, workers)}
     table = [row for value in study.values for row in tables[value]]
     record = draft / "record"
@@ -116,7 +120,7 @@ def _sweep(
 
 
 def _numbers(task: NumbersTask) -> list[dict[str, Any]]:
-    return list(numbers(task.study, task.value, Run(task.path, {}).cells()))
+    return list(numbers(task.study, task.value, Run(task.path, {}).cells(), task.baseline))
 
 
 def _opened(experiment: Experiment, path: Path) -> Run:

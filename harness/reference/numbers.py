@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..records import Cell
+    from ..stats import Estimate
+    from .studies import Study
 
 _PARTS = ("mean", "p50", "p95", "p99", "value")
 METRICS = (
@@ -21,30 +23,37 @@ MEASURED = {
 }  # fmt: skip
 
 
-def numbers(study: str, value: float, cells: list[Cell]) -> Iterator[dict[str, Any]]:
-    """Yield a row per system, workload, metric and part: ``value`` with its interval and its n."""
+def numbers(
+    study: Study, value: float, cells: list[Cell], baseline: str
+) -> Iterator[dict[str, Any]]:
+    """Yield a row per system, workload, metric and part: ``value`` with its interval and its n. The
+    ratios to ``baseline`` that the study keeps are rows of their own, of metric ``ratio_of``."""
     from ..compare import compare
     from ..metrics import METRICS as ALL
 
     wanted = [metric for metric in ALL if metric.name in METRICS]
-    for row in (row for group in compare(cells, metrics=wanted).groups for row in group):
-        if row.part in _PARTS:
-            ci95 = row.estimate.ci95 or (None, None)
-            yield {
-                "study": study,
-                "at": value,
-                "system": row.entry.system,
-                "workload": row.entry.workload,
-                "metric": row.name,
-                "unit": row.metric.unit,
-                "value": row.estimate.value,
-                "low": ci95[0],
-                "high": ci95[1],
-                "n": row.estimate.n,
-            }
+    found = compare(cells, baseline, metrics=wanted).groups
+    for row in (row for group in found for row in group if row.part in _PARTS):
+        about = {
+            "study": study.name, "at": value, "system": row.entry.system,
+            "workload": row.entry.workload,
+        }  # fmt: skip
+        yield {**about, "metric": row.name, "unit": row.metric.unit, **_told(row.estimate)}
+        if row.ratio is not None and row.name in study.ratios:
+            yield {**about, "metric": ratio_of(row.name), "unit": "×", **_told(row.ratio)}
     for cell in cells:
-        yield from _batches(study, value, cell)
-        yield from _measured(study, value, cell)
+        yield from _batches(study.name, value, cell)
+        yield from _measured(study.name, value, cell)
+
+
+def ratio_of(metric: str) -> str:
+    """Name the rows of a metric's ratio to the baseline."""
+    return f"{metric}.ratio"
+
+
+def _told(estimate: Estimate) -> dict[str, Any]:
+    low, high = estimate.ci95 or (None, None)
+    return {"value": estimate.value, "low": low, "high": high, "n": estimate.n}
 
 
 def _measured(study: str, value: float, cell: Cell) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,8 @@ _FOLDER = Path(str(files("harness") / "reference"))
 class Study(BaseModel):
     """``values``: of the quantity that ``over`` describes; empty: one run, kept completely.
     ``workload`` is a template of this package, filled by ``substitute``; products (``2*$value``)
-    are evaluated."""
+    and quotients are evaluated. ``published_at``: the value in the paper's evaluation, if it has
+    one. ``ratios``: metrics of which the ratio to the experiment's baseline is kept as well."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,6 +36,8 @@ class Study(BaseModel):
     workload: str | None = None
     values: tuple[float, ...] = ()
     over: str = ""
+    published_at: float | None = None
+    ratios: tuple[str, ...] = ()
     set: Mapping[str, str] = Field(default_factory=dict)
     substitute: Mapping[str, str] = Field(default_factory=dict)
 
@@ -80,9 +84,10 @@ def _filled(text: str, value: float | None) -> str:
 
 
 def _worked_out(text: str) -> str:
-    """Evaluate a product: ``2*8`` is 16, the only operation that weak scaling needs."""
-    first, times, second = text.partition("*")
-    if not times:
-        return text
-    product = float(first) * float(second)
-    return f"{product:g}" if "." not in first else str(product)
+    """Evaluate a product or a quotient: ``2*8`` is 16; ``2.0*8`` is 16.0, as is ``32.0/2``."""
+    for sign, operation in (("*", operator.mul), ("/", operator.truediv)):
+        first, found, second = text.partition(sign)
+        if found:
+            result = operation(float(first), float(second))
+            return f"{result:g}" if "." not in first else str(result)
+    return text

@@ -11,6 +11,8 @@ from harness.errors import HarnessError
 from harness.places import REFERENCE
 from harness.readme import blocks, made_anew
 from harness.readme.pages import put_into, without_blocks
+from harness.readme.ratios import ratios
+from harness.records.files import read_kept
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,6 +39,18 @@ def test_every_page_says_what_the_records_say(anew: dict[Path, str]) -> None:
 def test_every_block_names_its_record() -> None:
     for block in blocks():
         assert (ROOT / REFERENCE / block.record).exists(), block.name
+
+
+def test_a_table_of_ratios_marks_the_published_value_and_says_how_sure_a_ratio_is() -> None:
+    (block,) = (block for block in blocks() if block.name == "regimes-devices")
+    cells = [line.split(" | ") for line in ratios(block, ROOT / REFERENCE).splitlines()]
+    assert [row[0] for row in cells[2::2]] == ["| 16 (published)", "| 4", "| 2", "| 1"]
+    numbers = read_kept(ROOT / REFERENCE / block.record / "numbers.parquet").to_pandas()
+    ttft = numbers[(numbers["metric"] == "ttft_from_schedule_s.mean") & (numbers["at"] == 1)]
+    mean = ttft.set_index("system")["value"]
+    times = mean["serverless-lora-no-sharing"] / mean["serverless-lora"]
+    (told,) = (row for row in cells if row[0] == "| 1")
+    assert re.match(rf"{times:.2f} \(\d\.\d\d–\d\.\d\d\)$", told[3])
 
 
 def by_hand(text: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tomllib
+from itertools import product
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -88,13 +90,19 @@ def _killed(*_: object) -> None:
 
 def test_a_sweep_at_other_values_gives_numbers_and_what_deciding_took(tmp_path: Path) -> None:
     systems = ("serverless-lora", "instainfer")
-    study = studies()["weak-scaling"].over_values([2, 1]).model_copy(update={"systems": systems})
+    ratio = {"systems": systems, "ratios": ("e2e_s.mean", "cost_usd")}
+    study = studies()["weak-scaling"].over_values([2, 1]).model_copy(update=ratio)
     place = make(study, tmp_path / "ref", Progress(), 2, tmp_path / "runs")
     numbers = pq.read_table(place / "numbers.parquet").to_pandas()
     assert list(dict.fromkeys(numbers["at"])) == [2, 1]
     measured = numbers[numbers["metric"].isin(["decision_p99_us", "peak_rss_bytes"])]
     assert len(measured) == 2 * 2 * 2
     assert (measured["value"] > 0).all()
+    value = numbers.set_index(["at", "system", "metric"])["value"]
+    for at, metric in product(study.values, study.ratios):
+        times = value[at, "serverless-lora", metric] / value[at, "instainfer", metric]
+        assert value[at, "serverless-lora", f"{metric}.ratio"] == pytest.approx(times)
+    assert len(numbers[numbers["metric"].str.endswith(".ratio")]) == 2 * 2, "none of the baseline"
 
 
 def test_only_a_sweep_takes_values() -> None:
@@ -123,3 +131,11 @@ def test_a_sweep_varies_its_number_and_its_workload() -> None:
         workload = Path(experiment.workloads[0].name)
         assert "functions = 8\n" in workload.read_text(encoding="utf-8")
     assert not workload.exists()
+
+
+def test_a_sweep_over_load_sends_as_many_requests_at_every_rate() -> None:
+    study = studies()["regimes-load"]
+    for value in study.values:
+        with study.at(value) as experiment:
+            about = tomllib.loads(Path(experiment.workloads[0].name).read_text(encoding="utf-8"))
+        assert about["population"]["rate_rps"] * about["duration_s"] == pytest.approx(4800)

@@ -7,6 +7,7 @@ import math
 import re
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -147,6 +148,26 @@ def test_published_marks_of_a_sweep_need_its_value(tmp_path: Path) -> None:
     for sweep, said in ((whole, True), (short, False)):
         (drawing,) = drawings("throughput", sweep)
         assert any("as published" in text for text in words(drawing.figure)) is said
+
+
+def test_published_ratios_belong_to_one_sweep_and_the_evaluation_is_marked_in_others() -> None:
+    for name, hollow, dotted in (
+        ("regimes-devices", True, True),
+        ("regimes-functions", False, True),
+        ("regimes-context", False, False),
+    ):
+        (drawing,) = drawings("regimes", open_sweep(REFERENCE / name))
+        said = " ".join(words(drawing.figure))
+        assert ("hollow: as published" in said) is hollow
+        assert ("dotted: the paper's evaluation" in said) is dotted
+
+
+def test_tick_labels_of_a_wide_sweep_are_apart() -> None:
+    (drawing,) = drawings("regimes", open_sweep(REFERENCE / "regimes-load"))
+    drawing.figure.draw_without_rendering()
+    labels = [text.get_window_extent() for text in drawing.figure.axes[0].get_xticklabels()]
+    assert len(labels) >= 5
+    assert all(left.x1 < right.x0 for left, right in pairwise(labels))
 
 
 def test_a_study_made_elsewhere_is_drawn_as_its_figures(tmp_path: Path) -> None:
