@@ -25,6 +25,7 @@ _SHELL_INTERRUPTED = 130
 
 _COMMANDS = (
     "run",
+    "capacity",
     "compare",
     "figures",
     "claims",

@@ -1,6 +1,7 @@
 """Figures by name. A figure of a run is a module with ``draw_figure(run)``, which yields drawings;
 one of several runs side by side has ``draw_runs(runs)``; one of a sweep is a module with ``PANELS``
-(and ``MORE`` for the caption). Each has a line here. sources.toml lists the reference records of
+(and ``MORE`` for the caption); one of a search for capacities has ``draw_search(record)``. Each has
+a line here. sources.toml lists the reference records of
 each figure."""
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from harness.errors import HarnessError
 from .errors import NothingToDrawError
 
 if TYPE_CHECKING:
+    from harness.capacity import CapacityRecord
     from harness.records import Run
 
     from .style import Drawing
     from .sweep import Sweep
 
-    Record = Run | Sweep
+    Record = Run | Sweep | CapacityRecord
 
 _FIGURES = {
     "time-breakdown": "paper_figures.time_breakdown",
@@ -50,6 +52,10 @@ _SWEEPS = {
     "device-memory": "paper_figures.device_memory",
     "regimes": "paper_figures.regimes",
 }
+_SEARCH = "search for capacities"
+_SEARCHES = {
+    "capacity": "paper_figures.capacity",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +77,26 @@ def sweep_names() -> list[str]:
 
 
 def open_record(name: str | Path) -> Record:
-    """Open a run by folder or id, or a sweep by folder. Raises ``RecordError`` if neither."""
+    """Open a run by folder or id, or a sweep or a search for capacities by folder. Raises
+    ``RecordError`` if it is none."""
+    from harness.capacity import is_capacity, open_capacity
     from harness.records import open_run
 
     from .sweep import is_sweep, open_sweep
 
-    return open_sweep(Path(name)) if is_sweep(Path(name)) else open_run(name)
+    path = Path(name)
+    if is_capacity(path):
+        return open_capacity(path)
+    return open_sweep(path) if is_sweep(path) else open_run(name)
 
 
 def names_for(record: Record) -> list[str]:
-    """List the figures of a record: all for a run, those of its study for a sweep. Raises
+    """List the figures of a record: all of its kind, for a sweep those of its study. Raises
     ``HarnessError`` if the study has none."""
-    from harness.records import Run
+    from .sweep import Sweep
 
-    if isinstance(record, Run):
-        return figure_names()
+    if not isinstance(record, Sweep):
+        return figure_names() if _kind(record) == "run" else list(_SEARCHES)
     found = [name for name in _SWEEPS if record.study in sources()[name]]
     if not found:
         every = ", ".join(_SWEEPS)
@@ -97,31 +108,42 @@ def drawings(name: str, record: Record, *beside: Record) -> Iterable[Drawing]:
     """Yield the drawings of a figure. ``beside``: further runs, for a figure that draws runs side
     by side. Raises ``HarnessError`` if the name is unknown, and ``NothingToDrawError`` if the
     records lack the data."""
-    from harness.records import Run
-
     from . import sweep_panels
+    from .sweep import Sweep
 
     module = _module(name)
     for each in (record, *beside):
         _check_kind(name, each)
-    if isinstance(record, Run):
-        several = name in _SIDE_BY_SIDE
-        found: Iterable[Drawing] = (
-            module.draw_runs((record, *beside)) if several else module.draw_figure(record)
-        )
-        return found
-    more = getattr(module, "MORE", "bands: 95 %")
-    return [sweep_panels.draw(name, record, module.PANELS, more)]
+    if isinstance(record, Sweep):
+        more = getattr(module, "MORE", "bands: 95 %")
+        return [sweep_panels.draw(name, record, module.PANELS, more)]
+    if name in _SIDE_BY_SIDE:
+        found: Iterable[Drawing] = module.draw_runs((record, *beside))
+    else:
+        found = (module.draw_search if name in _SEARCHES else module.draw_figure)(record)
+    return found
 
 
 def _check_kind(name: str, record: Record) -> None:
+    from .sweep import Sweep
+
+    kind = _kind(record)
+    if kind != _kind_drawn(name):
+        raise NothingToDrawError(f"{record.id} is a {kind}")
+    if not isinstance(record, Sweep) and not record.cells():
+        raise NothingToDrawError(f"{kind} {record.id}: no finished cell")
+
+
+def _kind(record: Record) -> str:
     from harness.records import Run
 
-    of_run = isinstance(record, Run)
-    if of_run != (name not in _SWEEPS):
-        raise NothingToDrawError(f"{record.id} is a {'run' if of_run else 'sweep'}")
-    if isinstance(record, Run) and not record.cells():
-        raise NothingToDrawError(f"run {record.id}: no finished cell")
+    from .sweep import Sweep
+
+    return "run" if isinstance(record, Run) else "sweep" if isinstance(record, Sweep) else _SEARCH
+
+
+def _kind_drawn(name: str) -> str:
+    return "sweep" if name in _SWEEPS else _SEARCH if name in _SEARCHES else "run"
 
 
 def draw(name: str, record: Record, folder: Path, *beside: Record) -> list[Path]:
@@ -195,7 +217,7 @@ def _joined(name: str, record: str) -> str:
 
 
 def _module(name: str) -> Any:
-    known = _FIGURES | _SIDE_BY_SIDE | _SWEEPS
+    known = _FIGURES | _SIDE_BY_SIDE | _SWEEPS | _SEARCHES
     if name not in known:
         raise HarnessError(f"figure {name!r} is unknown; known: {', '.join(known)}")
     return importlib.import_module(known[name])

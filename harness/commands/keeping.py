@@ -4,41 +4,58 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..errors import InterruptedRunError
 from ..interrupts import NUMBERS
 
 if TYPE_CHECKING:
-    from ..records import Run
+    from ..records import Cell
+
+
+class Kept(Protocol):
+    """A folder with cells: a run, or a search."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def experiment(self) -> Mapping[str, Any]: ...
+
+    def cells(self) -> list[Cell]: ...
+
+
+Record = TypeVar("Record", bound=Kept)
 
 
 @contextmanager
-def keeping(make: Callable[[], Run]) -> Iterator[Run]:
-    """Yield the run that ``make`` creates or opens. If the run ends without a finished cell, its
+def keeping(make: Callable[[], Record], command: str = "run NAME") -> Iterator[Record]:
+    """Yield the record that ``make`` creates or opens. If it ends without a finished cell, its
     folder is removed. An interrupt or an ``OSError`` is raised as ``InterruptedRunError``, which
-    says what is kept and how to resume."""
-    record: Run | None = None
+    says what is kept, and that ``slbench COMMAND --resume`` runs the rest. NAME stands for the
+    experiment's name."""
+    record: Record | None = None
     try:
         with _interrupts_held():
             record = make()
         yield record
     except (KeyboardInterrupt, OSError) as error:
         why = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
-        raise InterruptedRunError(f"{why}; {_left_of(record)}") from error
+        raise InterruptedRunError(f"{why}; {_left_of(record, command)}") from error
     except BaseException:
-        _left_of(record)
+        _left_of(record, command)
         raise
 
 
-def _left_of(record: Run | None) -> str:
+def _left_of(record: Kept | None, command: str) -> str:
     """Remove a folder without cells, and describe what is kept."""
     cells = len(record.cells()) if record is not None else 0
     if record is not None and cells:
-        name = record.experiment["name"]
-        return f"{cells} cells are kept; slbench run {name} --resume {record.path} runs the others"
+        again = command.replace("NAME", str(record.experiment["name"]))
+        return f"{cells} cells are kept; slbench {again} --resume {record.path} runs the others"
     if record is not None:
         with _interrupts_held():
             shutil.rmtree(record.path, ignore_errors=True)

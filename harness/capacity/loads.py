@@ -1,0 +1,53 @@
+"""An experiment at another load: the same requests, sent faster or slower."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..experiment import Experiment, SystemChoice, WorkloadChoice
+
+_SCALE = "time_scale"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What has a capacity: a system under a workload."""
+
+    system: SystemChoice
+    workload: WorkloadChoice
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.system.label, self.workload.label
+
+    @property
+    def title(self) -> str:
+        return f"{self.system.label} under {self.workload.label}"
+
+    def alone(self, experiment: Experiment) -> Experiment:
+        """Return ``experiment`` with this system and workload only."""
+        label = self.system.label
+        system = [each for each in experiment.systems if each.label == label]
+        workload = [each for each in experiment.workloads if each.label == self.workload.label]
+        return experiment.model_copy(
+            update={"systems": tuple(system), "workloads": tuple(workload), "baseline": None}
+        )
+
+
+def subjects(experiment: Experiment) -> Iterator[Subject]:
+    """Yield every system under every workload."""
+    for workload in experiment.workloads:
+        for system in experiment.systems:
+            yield Subject(system, workload)
+
+
+def at_load(experiment: Experiment, load: float) -> Experiment:
+    """Return ``experiment`` with every workload's time scale multiplied by ``load``."""
+    workloads = tuple(_scaled(each, load) for each in experiment.workloads)
+    return experiment.model_copy(update={"workloads": workloads})
+
+
+def _scaled(workload: WorkloadChoice, load: float) -> WorkloadChoice:
+    scale = workload.overrides.get(_SCALE, 1.0) * load
+    return workload.model_copy(update={"overrides": {**workload.overrides, _SCALE: scale}})

@@ -1,0 +1,133 @@
+"""``slbench capacity``: the highest load at which each system keeps stated goals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..places import RUNS
+from .run import Profile, Repeats, Seed, Setting, Simulated, System, Workers, Workload
+
+if TYPE_CHECKING:
+    from ..capacity import Capacity, CapacityRecord
+    from ..experiment import Experiment
+
+Named = Annotated[
+    str | None, typer.Argument(help="A shipped experiment, or a .yaml file.", show_default=False)
+]
+Goals = Annotated[
+    list[str] | None,
+    typer.Option("--goal", help="METRIC.PART <= NUMBER or METRIC >= NUMBER; repeat for more."),
+]
+Answered = Annotated[
+    float, typer.Option(min=0, max=1, help="Share of the requests that must be answered.")
+]
+Start = Annotated[float, typer.Option(help="First load, a factor of the experiment's own.")]
+Lowest = Annotated[float, typer.Option(help="Lowest load to test.")]
+Highest = Annotated[float, typer.Option(help="Highest load to test.")]
+Tolerance = Annotated[
+    float, typer.Option(help="Share by which the ends of the bracket may differ, 0.005 to 1.")
+]
+Checks = Annotated[
+    bool, typer.Option("--checks/--no-checks", help="Test a load on either side of the bracket.")
+]
+Resume = Annotated[
+    str | None, typer.Option(help="Continue this search, with its settings, instead.")
+]
+Out = Annotated[Path, typer.Option(help="Folder for runs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+
+_DEFAULT_GOAL = "slo_attainment >= 0.99"
+
+
+def capacity(
+    experiment: Named = None,
+    goal: Goals = None,
+    answered: Answered = 0.99,
+    start: Start = 1.0,
+    lowest: Lowest = 0.0625,
+    highest: Highest = 64.0,
+    tolerance: Tolerance = 0.05,
+    checks: Checks = True,
+    system: System = None,
+    workload: Workload = None,
+    seed: Seed = None,
+    repeats: Repeats = None,
+    workers: Workers = None,
+    set_: Setting = None,
+    simulated: Simulated = None,
+    profile: Profile = None,
+    resume: Resume = None,
+    out: Out = RUNS,
+    json_: AsJson = False,
+) -> None:
+    """Find the highest load at which each system of EXPERIMENT keeps every goal, by bisection.
+
+    A load is a factor of the workload's time scale: the same requests, sent faster. Without --goal:
+    slo_attainment >= 0.99. Every load that is tested is a run, kept in the search's folder. Exit
+    status 1 where a cell is invalid. Example: slbench capacity saturation --goal 'ttft_s.p95 <= 2'
+    """
+    from functools import partial
+
+    from harness.execution.progress import Progress
+
+    from ..capacity import Limits, find, new_capacity, open_capacity
+    from .keeping import keeping
+
+    if resume:
+        make = partial(open_capacity, resume, out)
+    else:
+        given = {
+            "seeds": seed,
+            "repeats": repeats,
+            "mode": None if simulated is None else "simulated" if simulated else "live",
+            "profile": profile,
+        }
+        chosen = _chosen(experiment, system, workload, given, set_)
+        limits = Limits(
+            start=start, lowest=lowest, highest=highest, tolerance=tolerance, checks=checks
+        )
+        goals = goal or [_DEFAULT_GOAL]
+        make = partial(new_capacity, chosen, goals, out, limits=limits, answered=answered)
+    with keeping(make, "capacity") as record:
+        found = find(record, Progress(), workers)
+    _tell(record, found, as_json=json_)
+    raise typer.Exit(0 if all(cell.manifest.valid for cell in record.cells()) else 1)
+
+
+def _chosen(
+    name: str | None,
+    system: list[str] | None,
+    workload: list[str] | None,
+    given: dict[str, Any],
+    settings: list[str] | None,
+) -> Experiment:
+    from ..errors import HarnessError
+    from .run import _choose
+
+    if name is None:
+        raise HarnessError("slbench capacity: name an EXPERIMENT, or a search with --resume")
+    return _choose(name, system, workload, given, settings)
+
+
+def _tell(record: CapacityRecord, found: list[Capacity], *, as_json: bool) -> None:
+    from paper_figures import draw_each
+
+    figures = draw_each(["capacity"], record, record.path / "figures")
+    if as_json:
+        print(json.dumps({"path": str(record.path), **record.result}))
+        return
+    from rich.console import Console
+
+    from ..report.capacities import capacity_lines, capacity_table
+
+    console = Console()
+    console.print(capacity_table(found, record.request.goals))
+    for line in capacity_lines(found):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    for path in figures.paths:
+        console.print(f"figure  {path}", soft_wrap=True)
+    console.print(f"search  {record.path}", soft_wrap=True)

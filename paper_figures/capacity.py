@@ -1,0 +1,112 @@
+"""The goals of a search for capacities over the offered load: the loads that passed (filled) and
+failed (hollow), the limit, and the bracket of each system as a band."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from . import style
+from .errors import NothingToDrawError
+
+if TYPE_CHECKING:
+    from harness.capacity import CapacityRecord, Goal
+
+NAME = "capacity"
+
+
+def draw_search(record: CapacityRecord) -> Iterator[style.Drawing]:
+    """Yield a drawing per workload, with a panel per goal. Raise ``NothingToDrawError`` if no load
+    was tested."""
+    found = record.result["systems"]
+    if not any(each["points"] for each in found):
+        raise NothingToDrawError(f"search {record.id}: no load was tested")
+    workloads = list(dict.fromkeys(each["workload"] for each in found))
+    for workload in workloads:
+        chosen = [each for each in found if each["workload"] == workload]
+        name = NAME if len(workloads) == 1 else f"{NAME}-{workload}"
+        yield _drawing(name, record, chosen)
+
+
+def _drawing(
+    name: str, record: CapacityRecord, found: Sequence[Mapping[str, Any]]
+) -> style.Drawing:
+    style.apply()
+    goals = record.request.parsed
+    rows = pd.DataFrame([row for each in found for row in _rows(each)])
+    figure, axes = plt.subplots(
+        1, len(goals), figsize=(style.PAGE_IN, 2.6), squeeze=False, layout="constrained"
+    )
+    for axis, goal in zip(axes[0], goals, strict=True):
+        _panel(axis, goal, rows[rows["goal"] == str(goal)], found)
+    style.legend(figure)
+    figure.supxlabel(_caption(record, rows), fontsize=6)
+    return style.Drawing(name, figure, rows)
+
+
+def _rows(each: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """One row per tested load and goal."""
+    for point in each["points"]:
+        for verdict in point["verdicts"]:
+            low, high = verdict["ci95"] or (np.nan, np.nan)
+            yield {
+                "system": each["system"],
+                "load": point["load"],
+                "requests_per_s": point["requests_per_s"],
+                "goal": verdict["goal"],
+                "value": np.nan if verdict["value"] is None else verdict["value"],
+                "low": low,
+                "high": high,
+                "feasible": point["feasible"],
+                "usd_per_1k_requests": point["usd_per_1k_requests"],
+            }
+
+
+def _panel(axis: Any, goal: Goal, rows: pd.DataFrame, found: Sequence[Mapping[str, Any]]) -> None:
+    for system in style.in_order(rows["system"]):
+        _line(axis, system, rows[rows["system"] == system].sort_values("requests_per_s"))
+    for each in found:
+        ends = (each["requests_per_s"], each["infeasible_requests_per_s"])
+        if None not in ends:
+            axis.axvspan(*ends, color=style.look(each["system"])[1], alpha=0.15, linewidth=0)
+    axis.axhline(goal.limit, color="black", lw=0.8, ls="--")
+    known = rows["value"].dropna()
+    if goal.metric.unit.startswith("s") and goal.limit > 0 and (known > 0).all():
+        _in_decades(axis, "y")
+    _in_decades(axis, "x")
+    axis.set(xlabel="offered requests/s", ylabel=str(goal))
+
+
+def _in_decades(axis: Any, which: str) -> None:
+    """Make the axis logarithmic, with ticks in plain numbers."""
+    getattr(axis, f"set_{which}scale")("log")
+    side = getattr(axis, f"{which}axis")
+    side.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    side.set_minor_formatter(NullFormatter())
+
+
+def _line(axis: Any, system: str, mine: pd.DataFrame) -> None:
+    name, colour, mark = style.look(system)
+    rate, value = mine["requests_per_s"], mine["value"]
+    axis.plot(rate, value, color=colour, lw=0.8, label=name)
+    reach = np.vstack([value - mine["low"], mine["high"] - value]).clip(min=0)
+    axis.errorbar(rate, value, reach, fmt="none", ecolor=colour, elinewidth=0.6)
+    passed = mine["feasible"].to_numpy(dtype=bool)
+    axis.plot(rate[passed], value[passed], mark, color=colour, ms=4)
+    axis.plot(rate[~passed], value[~passed], mark, mfc="white", mec=colour, ms=4)
+
+
+def _caption(record: CapacityRecord, rows: pd.DataFrame) -> str:
+    cells = record.cells()
+    grounds = " and ".join(sorted({style.ground(cell.manifest) for cell in cells}))
+    invalid = sum(not cell.manifest.valid for cell in cells)
+    told = [f"INVALID: {invalid} of {len(cells)} cells"] if invalid else []
+    told += ["whiskers: 95 %"] if rows["low"].notna().any() else []
+    more = "filled: every goal kept, hollow: not; band: between the two; dashed: the limit"
+    return "; ".join([grounds, f"run {record.id}", *told, more])
