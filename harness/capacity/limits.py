@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 Load = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -21,6 +21,9 @@ class Limits(BaseModel):
     """A bracket is narrow enough if its ends differ by this share at most."""
     checks: bool = True
     """Test a load below and one above the bracket, which a monotone system passes and fails."""
+
+    points: PositiveInt = 40
+    """Most loads to test; a search of a system that is not monotone may end with a wide bracket."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HarnessError
 from ..metrics import METRICS, Frame, Metric, Observation
 from ..metrics.observation import VALUE
 from ..records.samples import samples
-from ..stats import Estimate
+from ..stats import Estimate, student_interval
 from .goal import Goal, Verdict
 from .queue import grows
 from .search import Outcome
@@ -57,7 +57,7 @@ def point_of(load: float, cells: Sequence[Cell], goals: Sequence[Goal], answered
     must be answered. Raise ``HarnessError`` if a goal cannot be judged."""
     wanted = {each.metric.name for each in goals} | {_ANSWERED, _COST}
     frames = [_frame(cell) for cell in samples(cells)]
-    seen = {each.name: _pooled(each, frames) for each in METRICS if each.name in wanted}
+    seen = {each.name: _observed(each, frames) for each in METRICS if each.name in wanted}
     share = _estimate(seen[_ANSWERED], VALUE).value or 0.0
     verdicts = tuple(goal.judge(_estimate(seen[goal.metric.name], goal.part)) for goal in goals)
     problems = tuple(problem for cell in cells for problem in cell.manifest.problems)
@@ -105,11 +105,20 @@ def _offered_rps(frame: Frame) -> float:
     return float((len(due) - 1) / max((due[-1] - due[0]) / 1e9, 1e-9))
 
 
-def _pooled(each: Metric, frames: Sequence[Frame]) -> Observation | None:
-    """Pool the frames; None if one of them lacks the value."""
+def _observed(each: Metric, frames: Sequence[Frame]) -> list[Observation]:
+    """Observe the frames; nothing if one of them lacks the value."""
     seen = [found for frame in frames if (found := each.observe(frame)) is not None]
-    return type(seen[0]).pooled(seen) if seen and len(seen) == len(frames) else None
+    return seen if len(seen) == len(frames) else []
 
 
-def _estimate(seen: Observation | None, part: str) -> Estimate:
-    return Estimate(None, 0) if seen is None else seen.estimates[part]
+def _estimate(seen: Sequence[Observation], part: str) -> Estimate:
+    """Pool the cells. The interval is that of the pooled requests. Where they are too few or depend
+    on each other too much, it is Student's over the cells, if there are three."""
+    if not seen:
+        return Estimate(None, 0)
+    pooled = type(seen[0]).pooled(seen).estimates[part]
+    values = [each.estimates[part].value for each in seen]
+    known = [value for value in values if value is not None]
+    if pooled.ci95 is not None or len(known) < len(values):
+        return pooled
+    return replace(pooled, ci95=student_interval(known))

@@ -60,7 +60,7 @@ class Capacity:
 
     @property
     def why(self) -> str:
-        """Why the bracket is open, or not monotone; empty if it is neither."""
+        """Why the bracket is open, wide or not monotone; empty if it is neither."""
         found, tested = self.bracket, sorted(self.points)
         if not tested:
             return "no load tested yet"
@@ -70,6 +70,8 @@ class Capacity:
         lines = [f"not monotone: fails at the lower load {below} too"] if below else []
         if found.infeasible_min is None:
             lines.append(f"passes up to the highest load tested, {tested[-1]:g}")
+        if len(tested) >= self.limits.points:
+            lines.append(f"ended after {len(tested)} loads")
         return "; ".join(lines)
 
     def _at(self, load: float | None) -> Point | None:

@@ -57,6 +57,8 @@ def next_load(observed: Observed, limits: Limits) -> float | None:
     """Return the load to test next; None if the search is over. It is never a tested one."""
     if not observed:
         return limits.start
+    if len(observed) >= limits.points:
+        return None
     found = bracket({load: each.feasible for load, each in observed.items()})
     low, high = found.feasible_max, found.infeasible_min
     if low is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..places import RUNS
-from .run import Profile, Repeats, Seed, Setting, Simulated, System, Workers, Workload
+from .run import Profile, Repeats, Seed, Setting, Simulated, System, Workload
 
 if TYPE_CHECKING:
     from ..capacity import Capacity, CapacityRecord
@@ -34,6 +34,11 @@ Tolerance = Annotated[
 Checks = Annotated[
     bool, typer.Option("--checks/--no-checks", help="Test a load on either side of the bracket.")
 ]
+Points = Annotated[int, typer.Option(min=1, help="Most loads to test of a system.")]
+Workers = Annotated[
+    int,
+    typer.Option(min=1, help="Processes for the simulated cells of a load, if these are large."),
+]
 Resume = Annotated[
     str | None, typer.Option(help="Continue this search, with its settings, instead.")
 ]
@@ -52,11 +57,12 @@ def capacity(
     highest: Highest = 64.0,
     tolerance: Tolerance = 0.05,
     checks: Checks = True,
+    points: Points = 40,
     system: System = None,
     workload: Workload = None,
     seed: Seed = None,
     repeats: Repeats = None,
-    workers: Workers = None,
+    workers: Workers = 1,
     set_: Setting = None,
     simulated: Simulated = None,
     profile: Profile = None,
@@ -88,7 +94,12 @@ def capacity(
         }
         chosen = _chosen(experiment, system, workload, given, set_)
         limits = Limits(
-            start=start, lowest=lowest, highest=highest, tolerance=tolerance, checks=checks
+            start=start,
+            lowest=lowest,
+            highest=highest,
+            tolerance=tolerance,
+            checks=checks,
+            points=points,
         )
         goals = goal or [_DEFAULT_GOAL]
         make = partial(new_capacity, chosen, goals, out, limits=limits, answered=answered)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
 
 from harness.cells.cell import Prepared
+from harness.cells.conditions import RunConditions
 from harness.cells.deployments import function_ids
 from harness.cells.plan import CellPlan
 from harness.cells.records import CellRecords
@@ -15,14 +17,20 @@ from systems.registry import system_class
 
 from .executor import Executor, RunContext
 
+Conditions = Callable[[], RunConditions]
+
 
 class CellRunner:
-    """Runs cells on ``executor`` and records them in the context's run. The constructor raises if
+    """Runs cells on ``executor`` and records them in the context's run, with ``conditions``
+    (default: the executor's), which are measured before the first cell. The constructor raises if
     the experiment names unknown price sheets, before any load is sent."""
 
-    def __init__(self, context: RunContext, executor: Executor) -> None:
+    def __init__(
+        self, context: RunContext, executor: Executor, conditions: Conditions | None = None
+    ) -> None:
         self.context = context
         self._executor = executor
+        self._conditions = conditions or executor.conditions
         self._prices = price_sheet(context.experiment.prices)
         if context.experiment.instance_prices:
             instance_sheet(context.experiment.instance_prices)
@@ -60,5 +68,5 @@ class CellRunner:
     def _records(self) -> CellRecords:
         """Measure the run's conditions; called before the first cell runs."""
         context = self.context
-        conditions = self._executor.conditions()
+        conditions = self._conditions()
         return CellRecords(context.experiment, context.run, self._prices, conditions)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from harness.experiment import Experiment
 from harness.records import Run
 
-from .cell_runner import CellRunner
+from .cell_runner import CellRunner, Conditions
 from .executor import RunContext
 from .modes import MODES
 from .progress import Progress
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 class Runner:
     """Runs an experiment in its mode and stores its records in a run's folder. ``web_port``: of
-    Locust's page while load is sent; ``hosts``: other hosts that send load."""
+    Locust's page while load is sent; ``hosts``: other hosts that send load; ``conditions``: those
+    of a series of runs, measured once."""
 
     def __init__(
         self,
@@ -32,12 +33,13 @@ class Runner:
         *,
         web_port: int | None = None,
         hosts: LoadHosts | None = None,
+        conditions: Conditions | None = None,
     ) -> None:
         context = RunContext(experiment, run, progress, web_port, hosts)
         mode = MODES[experiment.mode]
         self._run = run
         self._order = mode.order
-        self._cells = CellRunner(context, mode.executor(context))
+        self._cells = CellRunner(context, mode.executor(context), conditions)
 
     def execute(self, workers: int | None = None) -> None:
         """Run every cell that has no records yet. Raise before the first cell starts if the

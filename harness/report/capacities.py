@@ -19,14 +19,17 @@ def capacity_table(found: Sequence[Capacity], goals: Sequence[str]) -> Table:
     experiment's load, its interval, the cost at the highest load that passed."""
     from rich.table import Table
 
-    table = Table(title=f"highest load with {' and '.join(goals)}")
-    table.add_column("", no_wrap=True)
-    table.add_column("requests/s", justify="right")
-    table.add_column("load", justify="right")
-    table.add_column("95 %", justify="right")
-    table.add_column(f"cost of 1,000 requests, {unit_of('$')}", justify="right")
+    workloads = list(dict.fromkeys(each.subject.workload.label for each in found))
+    of = f" under {workloads[0]}" if len(workloads) == 1 else ""
+    table = Table(title=f"highest load with {' and '.join(goals)}{of}")
+    table.add_column("", overflow="fold")
+    table.add_column("requests/s", justify="right", no_wrap=True)
+    table.add_column("load", justify="right", no_wrap=True)
+    table.add_column("load, 95 %", justify="right", no_wrap=True)
+    table.add_column(f"1,000 requests, {unit_of('$')}", justify="right")
     for each in found:
-        table.add_row(each.subject.title, *_row(each))
+        name = each.subject.system.label if of else each.subject.title
+        table.add_row(name, *_row(each))
     return table
 
 
@@ -53,7 +56,7 @@ def _row(each: Capacity) -> tuple[str, ...]:
 
 
 def _between(low: float | None, high: float | None) -> str:
-    """``low`` passed, ``high`` failed."""
-    if low is None and high is None:
-        return MISSING
-    return " to ".join(MISSING if end is None else f"{end:.3g}" for end in (low, high))
+    """Format the highest load that passed and the lowest that failed."""
+    if low is None:
+        return MISSING if high is None else f"< {high:.3g}"
+    return f"≥ {low:.3g}" if high is None else f"{low:.3g}–{high:.3g}"

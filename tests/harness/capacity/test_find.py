@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.capacity import CapacityRecord, Limits, find, new_capacity, open_capacity, parse_goal
-from harness.capacity.finder import _test
+from harness.capacity.finder import LoadTester
 from harness.capacity.loads import at_load, subjects
 from harness.capacity.point import point_of
 from harness.cli import build
@@ -47,7 +47,7 @@ def quiet() -> Progress:
 def record(tmp_path_factory: pytest.TempPathFactory) -> CapacityRecord:
     limits = Limits(lowest=0.5, highest=4, tolerance=0.2, checks=False)
     made = new_capacity(EXPERIMENT, [GOAL], tmp_path_factory.mktemp("runs"), limits=limits)
-    find(made, quiet(), 1)
+    find(made, quiet())
     return made
 
 
@@ -90,9 +90,7 @@ def test_an_interrupted_search_runs_only_what_is_missing(
     lost = copy / "x1" / "serverless-lora"
     shutil.rmtree(lost)
     kept = {path: path.stat().st_mtime_ns for path in copy.glob("x*/*/*/*/manifest.json")}
-    told = CliRunner().invoke(
-        build(["capacity"]), ["capacity", "--resume", str(copy), "--workers", "1", "--json"]
-    )
+    told = CliRunner().invoke(build(["capacity"]), ["capacity", "--resume", str(copy), "--json"])
     assert told.exit_code == 0, told.output
     assert lost.exists()
     assert all(path.stat().st_mtime_ns == at for path, at in kept.items())
@@ -119,7 +117,7 @@ def test_a_goal_that_too_few_requests_can_show_is_refused(record: CapacityRecord
     asked = CapacityRecord(record.path, request.model_dump(mode="json"))
     subject = next(subjects(request.experiment))
     with pytest.raises(HarnessError, match=r"not known of serverless-lora .* at load 1;"):
-        _test(asked, subject, 1, quiet(), 1)
+        LoadTester(asked, quiet()).point(subject, 1)
 
 
 def test_answers_that_are_missing_bound_a_load(record: CapacityRecord) -> None:

@@ -1,0 +1,48 @@
+"""The example of docs/capacity.md, as it is printed."""
+
+from __future__ import annotations
+
+import glob
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from harness.cli import build
+from tests.harness.pages import ROOT, commands
+
+GUIDE = (ROOT / "docs" / "capacity.md").read_text(encoding="utf-8")
+
+
+def typed(command: str) -> str:
+    """Run the command in this process, with the paths that the shell expands; return its output."""
+    words = shlex.split(command)[1:]
+    given = [path for word in words for path in (glob.glob(word) if "/*" in word else [word])]
+    done = CliRunner().invoke(build(given[:1]), given, catch_exceptions=False)
+    assert done.exit_code == 0, (command, done.output)
+    return done.output
+
+
+def test_the_example_of_the_guide_finds_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
+    assert len(example.splitlines()) <= 15
+    (tmp_path / "mine.yaml").write_text(example, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    said = [typed(command) for command in commands(GUIDE)]
+    assert len(said) == 3
+    (path,) = (tmp_path / "runs").glob("*/capacity.json")
+    function, backbone = json.loads(path.read_bytes())["systems"]
+    assert f"{function['requests_per_s']:.3g}" in said[0]
+    assert backbone["feasible_max"] > function["feasible_max"], "shared instances hold more"
+    assert (tmp_path / "mine" / "capacity.png").stat().st_size > 0
+    for each in (function, backbone):
+        low, high = each["interval"]
+        assert low is None or low <= each["feasible_max"]
+        assert high is None or high >= each["infeasible_min"]
+        rows = {key for key in each if f"`{key}`" in GUIDE}
+        assert rows >= set(each) - {"system", "workload", "finished", "infeasible_requests_per_s"}
