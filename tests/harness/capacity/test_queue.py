@@ -14,10 +14,10 @@ COUNT = 400
 
 def served(load: float, seed: int, *, burst: bool = False) -> Frame:
     """One server, a second for each request, Poisson arrivals at ``load`` per second; ``burst``:
-    half of them at once in the middle."""
+    half of them within ten seconds in the middle."""
     gaps = np.random.default_rng(seed).exponential(1 / load, COUNT)
     if burst:
-        gaps[COUNT // 4 : 3 * COUNT // 4] = 0
+        gaps[COUNT // 4 : 3 * COUNT // 4] = 0.05
     due = np.cumsum(gaps)
     end = 0.0
     ends = [end := max(end, at) + 1.0 for at in due]

@@ -108,6 +108,11 @@ def test_a_second_failure_below_the_bracket_is_found_by_the_check() -> None:
     assert failing_below(passed(unchecked)) == []
 
 
+def test_no_more_loads_are_tested_than_asked_for() -> None:
+    limits = Limits(points=5)
+    assert list(searched(lambda load: Outcome(load < 3), limits)) == [1, 2, 4, 2.828, 3.363]
+
+
 @pytest.mark.parametrize("wrong", [{"start": 100}, {"lowest": 2}, {"tolerance": 0.001}])
 def test_limits_that_leave_nothing_to_search_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
