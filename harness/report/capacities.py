@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .grid import MISSING
 from .numbers import shown, unit_of
-from .table import MISSING
 
 if TYPE_CHECKING:
     from rich.table import Table
