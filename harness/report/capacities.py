@@ -47,9 +47,9 @@ def _said(each: Capacity) -> list[str]:
 def _row(each: Capacity) -> tuple[str, ...]:
     rates = [None if point is None else point.requests_per_s for point in (each.best, each.bound)]
     cost = None if each.best is None else each.best.usd_per_1k_requests
+    ends = each.bracket.feasible_max, each.bracket.infeasible_min
     return (
-        _between(*rates),
-        _between(each.bracket.feasible_max, each.bracket.infeasible_min),
+        *("none" if each.best is None else _between(*pair) for pair in (rates, ends)),
         _between(*each.interval),
         MISSING if cost is None else shown(cost, None, "$"),
     )

@@ -16,7 +16,8 @@ from harness.capacity.finder import LoadTester
 from harness.capacity.loads import at_load, subjects
 from harness.capacity.point import point_of
 from harness.cli import build
-from harness.errors import HarnessError, RecordError
+from harness.commands.keeping import keeping
+from harness.errors import HarnessError, InterruptedRunError, RecordError
 from harness.execution.progress import Progress
 from harness.experiment import Experiment
 from harness.records import open_run
@@ -95,6 +96,14 @@ def test_an_interrupted_search_runs_only_what_is_missing(
     assert lost.exists()
     assert all(path.stat().st_mtime_ns == at for path, at in kept.items())
     assert json.loads((copy / "capacity.json").read_bytes()) == record.result
+
+
+def test_an_interrupted_search_says_how_it_goes_on(record: CapacityRecord) -> None:
+    with (
+        pytest.raises(InterruptedRunError, match=f"slbench capacity --resume {record.path} runs"),
+        keeping(lambda: open_capacity(record.path), "capacity"),
+    ):
+        raise KeyboardInterrupt
 
 
 def test_the_figure_shows_every_point_and_names_the_search(
