@@ -30,6 +30,8 @@ class _Strict(BaseModel):
 
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
+FileLabel = Annotated[str, Field(pattern=r"^[^./@][^/@]*$")]
+"""As wide as the names of workload files, from which it is made; ``@`` begins a sweep's point."""
 Tenants = Annotated[
     Annotated[PositiveInt, Tag("number")] | Annotated[Mapping[str, Name], Tag("by-function")],
     Discriminator(lambda given: "by-function" if isinstance(given, Mapping) else "number"),
@@ -53,16 +55,18 @@ class SystemChoice(_Strict):
     """The tenants that this choice knows; None: the deployment's."""
 
 
+def _file_label(workload: str) -> str:
+    return Path(workload).name.split(".")[0].replace(":", "-").replace("@", "-")
+
+
 class WorkloadChoice(_Strict):
     """A workload by catalogue name or path, and the parameters to override."""
 
     name: str
+    label: FileLabel = Field(default_factory=lambda choice: _file_label(choice.get("name", "w")))
+    """The name of this choice in folders, tables and figures; default: the workload's name without
+    its folder and suffix. With different labels, a workload can be chosen several times."""
     overrides: Mapping[str, Any] = Field(default_factory=dict)
-
-    @property
-    def label(self) -> str:
-        """A name that is valid as a directory name."""
-        return Path(self.name).name.split(".")[0].replace(":", "-")
 
 
 class DeploymentChoice(_Strict):
@@ -135,7 +139,7 @@ class Experiment(_Strict):
             raise ValueError(f"systems: each label at most once, got {systems}; set label")
         labels = [workload.label for workload in self.workloads]
         if len(set(labels)) != len(labels):
-            raise ValueError(f"workloads: each at most once, got {labels}")
+            raise ValueError(f"workloads: each label at most once, got {labels}; set label")
         if self.baseline is not None and self.baseline not in systems:
             raise ValueError(f"baseline: {self.baseline!r} is not among the systems {systems}")
         return self
@@ -150,6 +154,22 @@ class Experiment(_Strict):
                 raise ValueError(
                     f"systems: {system.name} has the label {system.label!r}, the name of another"
                     " system; choose another label"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _workload_labels_tell_the_truth(self) -> Self:
+        """Refuse a label that names another workload, as for systems."""
+        given = [each for each in self.workloads if each.label != _file_label(each.name)]
+        if not given:
+            return self
+        from workloads import catalogue
+
+        for workload in given:
+            if workload.label in catalogue.names():
+                raise ValueError(
+                    f"workloads: {workload.name} has the label {workload.label!r}, the name of"
+                    " another workload; choose another label"
                 )
         return self
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +23,9 @@ Named = Annotated[str, typer.Argument(help="A shipped experiment, or a .yaml fil
 System = Annotated[
     list[str] | None, typer.Option(help="Only this system, by label or name; repeat for more.")
 ]
-Workload = Annotated[list[str] | None, typer.Option(help="Only this workload; repeat for more.")]
+Workload = Annotated[
+    list[str] | None, typer.Option(help="Only this workload, by label or name; repeat for more.")
+]
 Seed = Annotated[list[int] | None, typer.Option(help="Seed; repeat for more.")]
 Repeats = Annotated[int | None, typer.Option(min=1, help="Times each cell is run.")]
 Workers = Annotated[
@@ -164,7 +167,6 @@ def _choose(
     settings: list[str] | None,
 ) -> Experiment:
     """Return the named experiment with the command-line options applied."""
-    from ..errors import HarnessError
     from ..experiment import Experiment, load, parse_setting
 
     changes: dict[str, Any] = dict(parse_setting(text) for text in settings or [])
@@ -172,17 +174,22 @@ def _choose(
     # Checked below against the systems that are left.
     baseline = changes.pop("baseline", None)
     content = load(name, changes).model_dump()
-    for key, named, wanted in (("systems", "label", systems), ("workloads", "name", workloads)):
+    for key, wanted in (("systems", systems), ("workloads", workloads)):
         if wanted:
-            known = {each[named]: each for each in content[key]}
-            unknown = [each for each in wanted if each not in known and key == "workloads"]
-            if unknown and not known:
-                raise HarnessError(f"--{key[:-1]} {unknown[0]}: not in {name}")
-            content[key] = [known.get(each, {"name": each}) for each in wanted]
+            picked = [each for named in wanted for each in _picked(named, content[key])]
+            content[key] = list({each.get("label", each["name"]): each for each in picked}.values())
     left = [each.get("label", each["name"]) for each in content["systems"]]
     if baseline or content["baseline"] not in left:
         content["baseline"] = baseline
     return Experiment.model_validate(content)
+
+
+def _picked(named: str, choices: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the choice with the label ``named``, else all with this name, else a new one."""
+    for key in ("label", "name"):
+        if found := [each for each in choices if each[key] == named]:
+            return found
+    return [{"name": named}]
 
 
 def _document(record: Run) -> dict[str, Any]:

@@ -128,6 +128,8 @@ def test_an_experiment_of_a_run_from_before_labels_is_resumed() -> None:
     content = load("main").model_dump(mode="json")
     for system in content["systems"]:
         del system["label"], system["isolation"], system["tenants"]
+    for workload in content["workloads"]:
+        del workload["label"]
     del content["deployment"]["isolation"], content["deployment"]["tenants"]
     assert Experiment.model_validate(content) == load("main")
 
@@ -156,6 +158,57 @@ def test_the_command_line_chooses_systems_by_label() -> None:
         ("vllm", "vllm"),
     ]
     assert chosen.systems[0].isolation == "tenant"
+
+
+LOADS = [
+    {"name": "steady", "label": "slow", "overrides": {"time_scale": 0.5}},
+    {"name": "steady", "label": "fast", "overrides": {"time_scale": 2}},
+]
+
+
+def test_a_workload_is_chosen_several_times_under_labels_which_name_its_cells() -> None:
+    chosen = load("quickstart", {"workloads": LOADS, "systems": LEVELS[:1], "baseline": None})
+    cells = {cell.path.parts[1]: cell for cell in plan_cells(chosen)}
+    assert {name: cell.workload.overrides["time_scale"] for name, cell in cells.items()} == {
+        "slow": 0.5,
+        "fast": 2,
+    }
+    assert Experiment.model_validate(chosen.model_dump(mode="json")) == chosen
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("steady", "each label at most once"),
+        ("azure-normal8", "name of another workload"),
+        ("../elsewhere", "label"),
+        (".draft", "label"),
+        ("a@b", "label"),
+        ("", "label"),
+    ],
+)
+def test_a_workload_label_that_misleads_or_names_no_folder_is_refused(
+    label: str, words: str
+) -> None:
+    workloads = [{"name": "steady"}, {"name": "steady", "label": label}]
+    with pytest.raises(ValidationError, match=words):
+        load("quickstart", {"workloads": workloads})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "labels"),
+    [
+        (["fast"], ["fast"]),
+        (["steady"], ["slow", "fast"]),
+        (["fast", "steady"], ["fast", "slow"]),
+        (["llm-code", "slow"], ["llm-code", "slow"]),
+    ],
+)
+def test_the_command_line_chooses_workloads_by_label_or_name(
+    wanted: list[str], labels: list[str]
+) -> None:
+    chosen = _choose("quickstart", None, wanted, {}, [f"workloads={json.dumps(LOADS)}"])
+    assert [each.label for each in chosen.workloads] == labels
 
 
 def test_isolation_and_tenants_are_set_from_the_command_line() -> None:
