@@ -3,7 +3,7 @@ misspelt key were ignored, the run would differ from what its file says."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -22,6 +23,7 @@ from pydantic import (
 
 from systems.interface import Isolation, Limits, Name
 
+from . import axes
 from .errors import HarnessError
 
 
@@ -111,6 +113,10 @@ class Experiment(_Strict):
     systems: tuple[SystemChoice, ...] = Field(min_length=1)
     workloads: tuple[WorkloadChoice, ...] = Field(min_length=1)
     deployment: DeploymentChoice = DeploymentChoice()
+    sweep: Annotated[tuple[axes.Axis, ...], BeforeValidator(axes.as_axes)] = ()
+    """Axes, whose values are crossed: a list of mappings from keys of ``workloads``, ``systems`` or
+    ``deployment`` to values, the keys of one mapping varying together; or one mapping, whose keys
+    are an axis each. Every cell is run at every point."""
     baseline: str | None = None
     """The label of the system that ratios are relative to; None: the last one."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
@@ -172,6 +178,23 @@ class Experiment(_Strict):
                     " another workload; choose another label"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _valid_at_every_point(self) -> Self:
+        axes.check(self.sweep)
+        if self.sweep:
+            for _ in self.points():
+                pass
+        return self
+
+    def points(self) -> Iterator[tuple[axes.Point, Experiment]]:
+        """Yield each point of the sweep with the experiment there, which has no sweep."""
+        for point in axes.points(self.sweep):
+            yield point, self._at(point) if point else self
+
+    def _at(self, point: axes.Point) -> Experiment:
+        content = self.model_dump(mode="json", exclude={"sweep"})
+        return Experiment.model_validate(axes.laid_over(content, point))
 
     def tracing(self) -> Experiment:
         """Return a copy in which every system records its decisions."""

@@ -96,7 +96,8 @@ class CellRecords:
             experiment=self.experiment.name,
             system={**asdict(cell.system.info()), "label": cell.plan.system.label},
             workload={
-                "name": cell.plan.workload.label,
+                "name": cell.plan.load,
+                "label": cell.plan.workload.label,
                 "sha256": cell.workload.sha256,
                 "kind": cell.workload.provenance.kind,
                 "provenance": cell.workload.provenance.model_dump(mode="json"),
@@ -108,6 +109,7 @@ class CellRecords:
             level_gaps=level_gaps_of(type(cell.system), cell.deployment),
             seed=cell.plan.seed,
             repeat=cell.plan.repeat,
+            sweep=cell.plan.point or None,
             prices=self._sheet(cell).model_dump(include={"name", "date", "sha256"}),
             profile=self.conditions.profile,
             calibration=self.conditions.calibration,

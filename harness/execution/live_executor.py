@@ -33,8 +33,7 @@ class LiveExecutor:
         hosts = self.context.hosts
         # Load hosts must reach the endpoint.
         more = {"host": hosts.address} if hosts else {}
-        choice = self.context.experiment.deployment
-        return deployment_for(choice, plan.system, functions, **more)
+        return deployment_for(plan.deployment, plan.system, functions, **more)
 
     def check(self, system: ServingSystem, deployment: Deployment) -> None:
         """Check that this machine, or the cluster, can serve the deployment."""

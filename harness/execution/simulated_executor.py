@@ -38,8 +38,7 @@ class SimulatedExecutor:
         """Make the deployment on the profile's kind of device. Models are names only."""
         check_simulable(plan.system.name)
         kind = "cuda" if self.profile.device_slots.value else "cpu"
-        choice = self.context.experiment.deployment
-        return simulated_deployment(choice, plan.system, functions, kind)
+        return simulated_deployment(plan.deployment, plan.system, functions, kind)
 
     def check(self, system: ServingSystem, deployment: Deployment) -> None:
         """Accept every deployment, since no machine has to serve it."""
@@ -63,14 +62,13 @@ class SimulatedExecutor:
 
     def run(self, cell: Prepared, title: str) -> Seen:
         """Simulate in this process. Times are relative to the start of the run."""
-        choice = self.context.experiment.deployment
         with self.context.progress.bar(title, "requests") as advance:
             table, system_trace = simulate_cell(
                 cell.plan.system.name,
                 cell.deployment,
                 cell.schedule,
                 self._profile_of(cell.plan),
-                choice.adapter_rank,
+                cell.plan.deployment.adapter_rank,
             )
             advance(table.num_rows, table.num_rows)
         return Seen(table, cell.schedule.sha256, system_trace)

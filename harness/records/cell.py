@@ -41,6 +41,7 @@ class Cell:
 
     @property
     def workload(self) -> str:
+        """The label of the workload's choice, with ``@`` and the point of a sweep."""
         return str(self.manifest.workload["name"])
 
     def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:

@@ -43,6 +43,9 @@ class Manifest(BaseModel):
     ``isolation``, and in cells from before this field."""
     seed: int
     repeat: int = 0
+    sweep: Mapping[str, bool | int | float | str | None] | None = None
+    """The cell's point of its experiment's sweep: key → value, which the workload's name includes.
+    None without a sweep, and in cells from before sweeps."""
     prices: Mapping[str, Any]
     profile: Mapping[str, Any] | None = None
     calibration: Mapping[str, Any] | None = None

@@ -209,6 +209,7 @@ def test_the_command_line_chooses_workloads_by_label_or_name(
 ) -> None:
     chosen = _choose("quickstart", None, wanted, {}, [f"workloads={json.dumps(LOADS)}"])
     assert [each.label for each in chosen.workloads] == labels
+    assert {each.name for each in chosen.workloads} <= {"steady", "llm-code"}
 
 
 def test_isolation_and_tenants_are_set_from_the_command_line() -> None:
