@@ -41,6 +41,11 @@ Tenants = Annotated[
 """The discriminator makes an error name the form that was meant."""
 
 
+FIGURES = ("time-breakdown", "memory-over-time")
+SWEPT = ("throughput",)
+"""The figures that a run draws by default; with a sweep."""
+
+
 class SystemChoice(_Strict):
     """A system under test and its options."""
 
@@ -130,7 +135,9 @@ class Experiment(_Strict):
     lateness_budget_s: PositiveFloat = 0.010
     """A cell is invalid if the p99 of the client's lateness exceeds this, in seconds."""
     load_workers: PositiveInt = 1
-    figures: tuple[str, ...] = ("time-breakdown", "memory-over-time")
+    figures: tuple[str, ...] = Field(
+        default_factory=lambda chosen: SWEPT if chosen.get("sweep") else FIGURES
+    )
     mode: Literal["live", "simulated"] = "live"
     profile: str = "cpu-small"
     """Device profile of a simulated run: the name of a shipped one, or a .toml file."""

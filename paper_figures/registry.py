@@ -1,8 +1,8 @@
 """Figures by name. A figure of a run is a module with ``draw_figure(run)``, which yields drawings;
-one of several runs side by side has ``draw_runs(runs)``; one of a sweep is a module with ``PANELS``
-(and ``MORE`` for the caption); one of a search for capacities has ``draw_search(record)``. Each has
-a line here. sources.toml lists the reference records of
-each figure."""
+one of several runs side by side has ``draw_runs(runs)``; one of a sweep, or of a run with one, is a
+module with ``PANELS`` (and ``MORE`` for the caption); one of a search for capacities has
+``draw_search(record)``. Each has a line here. sources.toml lists the reference records of each
+figure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from harness.errors import HarnessError
 
@@ -91,12 +91,17 @@ def open_record(name: str | Path) -> Record:
 
 
 def names_for(record: Record) -> list[str]:
-    """List the figures of a record: all of its kind, for a sweep those of its study. Raises
-    ``HarnessError`` if the study has none."""
+    """List the figures of a record: all of its kind, and the throughput for a run with a sweep; for
+    a study's sweep those of its study. Raises ``HarnessError`` if the study has none."""
+    from harness.records import Run
+
+    from .run_sweeps import is_swept
     from .sweep import Sweep
 
+    if isinstance(record, Run):
+        return [*figure_names(), *(["throughput"] if is_swept(record) else [])]
     if not isinstance(record, Sweep):
-        return figure_names() if _kind(record) == "run" else list(_SEARCHES)
+        return list(_SEARCHES)
     found = [name for name in _SWEEPS if record.study in sources()[name]]
     if not found:
         every = ", ".join(_SWEEPS)
@@ -119,16 +124,31 @@ def drawings(name: str, record: Record, *beside: Record) -> Iterable[Drawing]:
         return [sweep_panels.draw(name, record, module.PANELS, more)]
     if name in _SIDE_BY_SIDE:
         found: Iterable[Drawing] = module.draw_runs((record, *beside))
+    elif name in _SWEEPS:
+        found = _curves(name, cast("Run", record))
     else:
         found = (module.draw_search if name in _SEARCHES else module.draw_figure)(record)
     return found
+
+
+def _curves(name: str, run: Run) -> Iterable[Drawing]:
+    """Yield a drawing for each series of the run's sweep. What the paper published belongs to its
+    own sweep, and is not drawn."""
+    from . import sweep_panels
+    from .run_sweeps import sweeps
+
+    module = _module(name)
+    panels = [replace(panel, published=()) for panel in module.PANELS]
+    for series, sweep in sweeps(run):
+        told = f"{name}-{series}" if series else name
+        yield sweep_panels.draw(told, sweep, panels, getattr(module, "MORE", "bands: 95 %"))
 
 
 def _check_kind(name: str, record: Record) -> None:
     from .sweep import Sweep
 
     kind = _kind(record)
-    if kind != _kind_drawn(name):
+    if kind not in _kinds_drawn(name):
         raise NothingToDrawError(f"{record.id} is a {kind}")
     if not isinstance(record, Sweep) and not record.cells():
         raise NothingToDrawError(f"{kind} {record.id}: no finished cell")
@@ -142,8 +162,10 @@ def _kind(record: Record) -> str:
     return "run" if isinstance(record, Run) else "sweep" if isinstance(record, Sweep) else _SEARCH
 
 
-def _kind_drawn(name: str) -> str:
-    return "sweep" if name in _SWEEPS else _SEARCH if name in _SEARCHES else "run"
+def _kinds_drawn(name: str) -> tuple[str, ...]:
+    if name in _SWEEPS:
+        return ("sweep", "run")
+    return (_SEARCH,) if name in _SEARCHES else ("run",)
 
 
 def draw(name: str, record: Record, folder: Path, *beside: Record) -> list[Path]:

@@ -149,11 +149,20 @@ def _laid_out(figure: Any) -> Any:
 
 def caption(cells: Sequence[Cell], more: str) -> str:
     """Return the caption: the runs, live with the machine or simulated with the profile."""
-    grounds = " and ".join(sorted({ground(cell.manifest) for cell in cells}))
     runs = ", ".join(sorted({cell.manifest.run_id for cell in cells}))
-    invalid = sum(not cell.manifest.valid for cell in cells)
-    warning = f"INVALID: {invalid} of {len(cells)} cells" if invalid else ""
-    return "; ".join(part for part in (grounds, f"run {runs}", more, warning) if part)
+    parts = (grounds(cells), f"run {runs}", more, invalid(cells))
+    return "; ".join(part for part in parts if part)
+
+
+def grounds(cells: Sequence[Cell]) -> str:
+    """Describe the bases of the cells, each once."""
+    return " and ".join(sorted({ground(cell.manifest) for cell in cells}))
+
+
+def invalid(cells: Sequence[Cell]) -> str:
+    """Return a warning that counts the invalid cells; empty if there are none."""
+    count = sum(not cell.manifest.valid for cell in cells)
+    return f"INVALID: {count} of {len(cells)} cells" if count else ""
 
 
 def ground(about: Manifest) -> str:

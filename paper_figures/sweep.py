@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,22 +31,26 @@ _VALUES = ("value", "low", "high")
 @dataclass(frozen=True)
 class Sweep:
     """``numbers``: one row per value of ``over``, system and metric, with 95 % intervals.
-    ``study``: name of its study. ``published_at``: the value in the paper's evaluation, if it has
-    one."""
+    ``study``: name of its study, or of the run. ``ground``: live or simulated, on what.
+    ``published_at``: the value in the paper's evaluation, if it has one. ``load``: named in the
+    caption of a run's."""
 
     path: Path
     study: str
     over: str
-    profile: Mapping[str, Any]
+    ground: str
     numbers: pd.DataFrame
     published_at: float | None = None
+    load: str = ""
+    warning: str = ""
 
     @property
     def id(self) -> str:
         return self.path.name
 
     def caption(self, more: str) -> str:
-        return f"{style.simulated(self.profile)}; run {self.id}; {more}"
+        parts = (self.ground, f"run {self.id}", self.load, more, self.warning)
+        return "; ".join(filter(None, parts))
 
 
 def is_sweep(path: Path) -> bool:
@@ -58,9 +62,9 @@ def open_sweep(path: Path) -> Sweep:
     try:
         about = json.loads((path / _ABOUT).read_bytes())
         numbers = read_kept(path / _NUMBERS).to_pandas()
-        study, profile = about["study"], about["profile"]
+        study, ground = about["study"], style.simulated(about["profile"])
         published_at = study.get("published_at")
-        return Sweep(path, study["name"], study["over"], profile, numbers, published_at)
+        return Sweep(path, study["name"], study["over"], ground, numbers, published_at)
     except (OSError, ValueError, KeyError) as error:
         raise RecordError(f"{path}: no sweep ({_ABOUT}, {_NUMBERS})") from error
 
@@ -83,14 +87,22 @@ def lines(
             mine["at"], mine["low"].clip(lower=0), mine["high"], where=mine["banded"],
             color=colour, alpha=0.15, linewidth=0,
         )  # fmt: skip
-    axis.set_xscale("log", base=2)
     if log_y:
         axis.set_yscale("log")
     axis.set(xlabel=sweep.over, ylabel=unit)
     if len(rows):
-        ticks(axis, sorted(set(rows["at"])))
+        _scale_x(axis, sorted(set(rows["at"])))
     axis.tick_params("x", labelsize=6)
     return rows
+
+
+def _scale_x(axis: Any, values: Sequence[float]) -> None:
+    """Draw the values logarithmically, unless one is not positive."""
+    if values[0] > 0:
+        axis.set_xscale("log", base=2)
+        ticks(axis, values)
+    else:
+        axis.set_xticks(values, [f"{value:g}" for value in values])
 
 
 def fit(axis: Any, rows: pd.DataFrame, *, log_y: bool) -> None:

@@ -120,7 +120,8 @@ def _sweep(
 
 
 def _numbers(task: NumbersTask) -> list[dict[str, Any]]:
-    return list(numbers(task.study, task.value, Run(task.path, {}).cells(), task.baseline))
+    study, cells = task.study, Run(task.path, {}).cells()
+    return list(numbers(study.name, task.value, cells, task.baseline, study.ratios))
 
 
 def _opened(experiment: Experiment, path: Path) -> Run:

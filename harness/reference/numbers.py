@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..records import Cell
     from ..stats import Estimate
-    from .studies import Study
 
 _PARTS = ("mean", "p50", "p95", "p99", "value")
 METRICS = (
@@ -24,26 +23,33 @@ MEASURED = {
 
 
 def numbers(
-    study: Study, value: float, cells: list[Cell], baseline: str
+    study: str,
+    value: float,
+    cells: list[Cell],
+    baseline: str | None = None,
+    ratios: Sequence[str] = (),
+    *,
+    strict: bool = True,
 ) -> Iterator[dict[str, Any]]:
     """Yield a row per system, workload, metric and part: ``value`` with its interval and its n. The
-    ratios to ``baseline`` that the study keeps are rows of their own, of metric ``ratio_of``."""
+    ``ratios`` to ``baseline`` are rows of their own, of metric ``ratio_of``. ``strict``: as for
+    ``compare``."""
     from ..compare import compare
     from ..metrics import METRICS as ALL
 
     wanted = [metric for metric in ALL if metric.name in METRICS]
-    found = compare(cells, baseline, metrics=wanted).groups
+    found = compare(cells, baseline, strict=strict, metrics=wanted).groups
     for row in (row for group in found for row in group if row.part in _PARTS):
         about = {
-            "study": study.name, "at": value, "system": row.entry.system,
+            "study": study, "at": value, "system": row.entry.system,
             "workload": row.entry.workload,
         }  # fmt: skip
         yield {**about, "metric": row.name, "unit": row.metric.unit, **_told(row.estimate)}
-        if row.ratio is not None and row.name in study.ratios:
+        if row.ratio is not None and row.name in ratios:
             yield {**about, "metric": ratio_of(row.name), "unit": "×", **_told(row.ratio)}
     for cell in cells:
-        yield from _batches(study.name, value, cell)
-        yield from _measured(study.name, value, cell)
+        yield from _batches(study, value, cell)
+        yield from _measured(study, value, cell)
 
 
 def ratio_of(metric: str) -> str:

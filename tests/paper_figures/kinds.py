@@ -12,6 +12,7 @@ from harness.execution.runner import Runner
 from harness.experiment import load
 from harness.records import Run, new_run
 from tests.harness.made import made_cell, made_run, unseen_tables
+from tests.harness.swept import swept_run
 
 
 def one(root: Path) -> Run:
@@ -63,4 +64,24 @@ def levels(root: Path, **more: Any) -> Run:
         system = {"name": "serverless-lora", "label": label}
         made_cell(run, label, **{"system": system, "groups": groups, **more})
     made_cell(run, "multi-lora", **more)
+    return run
+
+
+def swept(root: Path) -> Run:
+    """Run two systems in virtual time over a grid of two numbers."""
+    grid = {"workloads.time_scale": [1, 64], "deployment.limits.keep_alive_s": [10, 60]}
+    return swept_run(root, grid)
+
+
+def swept_endpoint(root: Path) -> Run:
+    """Make a live run of an external endpoint at three points, the last of them invalid."""
+    values = [0, 1, 2]
+    together = {"workloads.rate": values, "deployment.devices": [1, 2, 3]}
+    run = new_run({"name": "swept-endpoint", "sweep": [together]}, root)
+    system = {"name": "openai-endpoint", "label": "openai-endpoint"}
+    for value in values:
+        load = {"name": f"mine@rate={value},devices={value + 1}", "label": "mine"}
+        point = {"workloads.rate": value, "deployment.devices": value + 1}
+        about = {"system": system, "workload": load, "sweep": point}
+        made_cell(run, f"at-{value}", unseen_tables(), valid=value < 2, **about)
     return run

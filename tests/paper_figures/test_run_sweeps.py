@@ -1,0 +1,99 @@
+"""The curve figures of a run of one's own that has a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pytest
+
+from harness.errors import HarnessError
+from harness.records import Run
+from paper_figures import NothingToDrawError, names_for
+from paper_figures.registry import drawings
+from paper_figures.run_sweeps import sweeps
+
+from .kinds import one, swept, swept_endpoint
+from .seen import words
+
+TIMES = "workloads.time_scale"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return swept(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+def test_a_curve_is_over_one_axis_and_each_value_of_the_other_has_its_own(run: Run) -> None:
+    found = {each.name: each for each in drawings("throughput", run)}
+    assert set(found) == {f"throughput-steady@keep_alive_s={kept}" for kept in (10, 60)}
+    for kept in (10, 60):
+        data = found[f"throughput-steady@keep_alive_s={kept}"].data
+        assert set(data["at"]) == {1, 64}
+        mean = data[data["metric"] == "ttft_from_schedule_s.mean"]
+        drawn = {(row.system, row.at): row.value for row in mean.itertuples()}
+        assert drawn == pytest.approx(
+            {
+                (cell.system, cell.manifest.sweep[TIMES]): cell.requests[
+                    "ttft_from_schedule_s"
+                ].mean()
+                for cell in run.cells()
+                if cell.manifest.sweep
+                and cell.manifest.sweep["deployment.limits.keep_alive_s"] == kept
+            }
+        )
+        assert len(drawn) == 4
+
+
+def test_what_the_paper_published_is_not_drawn_into_a_sweep_of_ones_own(run: Run) -> None:
+    """The paper's mark of the throughput is at 64 of its own sweep."""
+    for drawing in drawings("throughput", run):
+        said = words(drawing.figure)
+        assert not any("as published" in text for text in said)
+        assert any("steady@keep_alive_s=" in text and run.id in text for text in said)
+        assert "time_scale" in said
+
+
+def test_a_sweep_of_live_cells_says_so_and_counts_invalid_ones(tmp_path: Path) -> None:
+    (drawing,) = drawings("throughput", swept_endpoint(tmp_path))
+    assert drawing.name == "throughput"
+    (told,) = [text for text in words(drawing.figure) if "; run " in text]
+    assert told.startswith("live on ")
+    assert "INVALID: 1 of 3 cells" in told
+    assert "rate, and with it devices" in words(drawing.figure)
+    assert {axis.get_xscale() for axis in drawing.figure.axes} == {"linear"}, "a value is 0"
+
+
+def test_keys_that_vary_together_are_one_axis_and_a_run_without_numbers_has_no_curve(
+    tmp_path: Path,
+) -> None:
+    def refused(sweep: Any) -> str:
+        with pytest.raises(NothingToDrawError) as reason:
+            list(sweeps(Run(tmp_path, {"sweep": sweep})))
+        return str(reason.value)
+
+    assert "no sweep over a number" in refused([{"workloads.lengths": ["a", "b"]}])
+    assert "no sweep over a number" in refused([{"systems.mps": [True, False]}])
+    assert "\n" not in refused([{TIMES: [1]}])
+    assert (
+        list(sweeps(Run(tmp_path, {"sweep": [{TIMES: [1, 2], "systems.mps": [True, False]}]})))
+        == []
+    )
+
+
+def test_the_throughput_is_among_the_figures_of_a_run_with_a_sweep_only(
+    run: Run, tmp_path: Path
+) -> None:
+    plain = one(tmp_path)
+    assert "throughput" in names_for(run)
+    assert "throughput" not in names_for(plain)
+    with pytest.raises(HarnessError, match="no sweep over a number"):
+        list(drawings("throughput", plain))
