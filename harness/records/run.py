@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from ..errors import RecordError
 from ..places import RUNS
 from .cell import Cell, read_cell
 from .drafts import draft_of, scratch_in, sweep
+
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,22 @@ class Run:
         return scratch_in(self.path)
 
     def cells(self) -> list[Cell]:
-        """Read every finished cell, by system, workload, seed. Drafts begin with a dot."""
+        """Read every finished cell, by system, workload, seed; numbers within names by value, so
+        that the points of a sweep are in order. Drafts begin with a dot."""
         found = self.path.glob("*/*/*/manifest.json")
         return [
             read_cell(manifest.parent)
-            for manifest in sorted(found)
+            for manifest in sorted(found, key=_in_order)
             if not any(part.startswith(".") for part in manifest.parts[-4:])
         ]
+
+
+def _in_order(manifest: Path) -> list[list[str | float]]:
+    """Split the folders' names into text and numbers, in turn."""
+    return [
+        [float(part) if index % 2 else part for index, part in enumerate(_NUMBER.split(name))]
+        for name in manifest.parts[-4:]
+    ]
 
 
 def new_run(experiment: Mapping[str, Any], root: Path = RUNS) -> Run:

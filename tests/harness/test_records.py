@@ -33,6 +33,14 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         assert cells[0].table(name).equals(table)
 
 
+def test_numbers_in_names_are_in_order(tmp_path: Path) -> None:
+    run = new_run({"name": "made"}, tmp_path)
+    ordered = ["s@rate=0.5", "s@rate=2", "s@rate=16", "serverless-lora", "short"]
+    for label in reversed(ordered):
+        made_cell(run, label)
+    assert [cell.path.parts[-3] for cell in run.cells()] == ordered
+
+
 def test_every_request_of_the_schedule_has_its_row_and_missing_is_null() -> None:
     rows = tables()["requests"].to_pylist()
     assert [row["request_id"] for row in rows] == [0, 1, 2]
