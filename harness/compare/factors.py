@@ -35,6 +35,9 @@ VERSIONED = (
 )  # fmt: skip
 """Parts that depend on the code: policies and their names, option defaults, device profiles."""
 
+SWEPT = ("workload", "schedule_sha256", "deployment", "system.options", "system.policies")
+"""Parts in which two points of a sweep may differ, beside the isolation level and the tenants."""
+
 ISOLATION = ("system.isolation", "system.tenants")
 """Parts from which it follows which functions share instances."""
 
@@ -52,6 +55,7 @@ FACTORS = {
             ("workload.name", LOAD),
             ("workload", "schedule_sha256", "deployment.functions"),
         ),
+        Factor("sweep", ("workload.name",), (*SWEPT, *ISOLATION)),
         Factor("deployment", ("deployment",), ("deployment", "schedule_sha256")),
         Factor("prices", ("prices.name",), ("prices",)),
         Factor("machine", ("machine",), ("machine", "versions")),

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from harness.axes import as_axes, point_name, points
 from harness.cells.plan import plan_cells, samples
-from harness.compare import compare
+from harness.compare import compare, factor
+from harness.errors import HarnessError
 from harness.experiment import Experiment, load
 from harness.metrics import metric
 from harness.records import Run
@@ -136,3 +137,14 @@ def test_a_run_of_a_sweep_has_a_cell_a_point_and_never_pools_two(swept: Run) -> 
     assert len(told) == 3
     assert all(len({workload for _, workload in rows}) == 1 for rows in told)
     assert all(len(rows) == 2 for rows in told)
+
+
+def test_the_points_of_a_system_are_compared_side_by_side(swept: Run) -> None:
+    """Its points differ in the deployment too, which factor ``workload`` refuses."""
+    wanted = [metric("output_tokens_per_s")]
+    found = compare(swept.cells(), chosen=factor("sweep"), metrics=wanted)
+    told = {rows[0].entry.system: [row.entry.level for row in rows] for rows in found.groups}
+    levels = [f"steady@time_scale={each},devices={each}" for each in (1, 2, 4)]
+    assert told == {"instainfer": levels, "serverless-lora": levels}
+    with pytest.raises(HarnessError, match=r"deployment\.devices"):
+        compare(swept.cells(), chosen=factor("workload"), metrics=wanted)
