@@ -14,6 +14,9 @@ from harness.axes import as_axes, point_name, points
 from harness.cells.plan import plan_cells, samples
 from harness.compare import compare, factor
 from harness.errors import HarnessError
+from harness.execution.executor import RunContext
+from harness.execution.live_executor import LiveExecutor
+from harness.execution.progress import Progress
 from harness.experiment import Experiment, load
 from harness.metrics import metric
 from harness.records import Run
@@ -106,6 +109,15 @@ def test_a_key_of_the_choice_itself_is_no_option_and_no_override() -> None:
     scaled = load("saturation", {"sweep": {"workloads.overrides.time_scale": [3]}})
     (only,) = scaled.points()
     assert only[1].workloads[0].overrides == {"duration_s": 600, "time_scale": 3}
+
+
+def test_a_live_cell_is_deployed_as_its_point_says(tmp_path: Path) -> None:
+    changes = {"deployment.backbone": "tiny", "deployment.device": "cpu", "mode": "live"}
+    swept = load("quickstart", {**changes, "sweep": {DEVICES: [1, 3]}})
+    executor = LiveExecutor(RunContext(swept, Run(tmp_path, {}), Progress()))
+    for plan in samples(swept):
+        found = executor.deployment(plan, ["f0"])
+        assert len(found.devices) == plan.point[DEVICES]
 
 
 def test_the_examples_of_the_guide_are_what_it_says(tmp_path: Path) -> None:
