@@ -18,8 +18,16 @@ NAMES = ("name", "label")
 
 
 def as_axes(given: Any) -> Any:
-    """Return a mapping as one axis for each of its keys: a grid. A list is a list of axes."""
-    return [{key: values} for key, values in given.items()] if isinstance(given, Mapping) else given
+    """Return a mapping as one axis for each of its keys: a grid. A list is a list of axes. Raise
+    ``ValueError`` for what is neither, or where values are not in a list."""
+    axes = [{key: values} for key, values in given.items()] if isinstance(given, Mapping) else given
+    if not isinstance(axes, list | tuple) or not all(isinstance(each, Mapping) for each in axes):
+        raise ValueError(f"sweep: write it as key: [values], or as a list of such, not {given!r}")
+    for key, values in (item for axis in axes for item in axis.items()):
+        listed = values if isinstance(values, list | tuple) else [values]
+        if listed is not values or any(isinstance(each, list | Mapping) for each in listed):
+            raise ValueError(f"sweep: {key}: list its values, each a number, text or true/false")
+    return axes
 
 
 def check(axes: Sequence[Axis]) -> None:
