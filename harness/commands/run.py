@@ -233,19 +233,18 @@ def _figures(record: Run, chosen: Experiment) -> Drawn:
 
 
 def _show(record: Run, chosen: Experiment, document: dict[str, Any], figures: Drawn) -> None:
-    from itertools import groupby
-
     from rich.console import Console
 
     from ..report.table import comparison_table
 
     console = Console()
-    cells = sorted(record.cells(), key=lambda cell: cell.workload)
+    cells = record.cells()
     if len({(cell.workload, cell.path.name) for cell in cells}) > _MOST_LOADS:
         console.print(f"{len(cells)} cells; slbench compare {record.path} has them in tables")
     else:
-        for _, group in groupby(cells, key=lambda cell: cell.workload):
-            console.print(comparison_table(list(group), chosen.against, console.width), crop=False)
+        for load in dict.fromkeys(cell.workload for cell in cells):
+            group = [cell for cell in cells if cell.workload == load]
+            console.print(comparison_table(group, chosen.against, console.width), crop=False)
     for problem in document["problems"]:
         console.print(f"[red]invalid:[/] {problem}")
     for warning in document["warnings"]:
