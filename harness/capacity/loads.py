@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..errors import HarnessError
 from ..experiment import Experiment, SystemChoice, WorkloadChoice
 
 _SCALE = "time_scale"
@@ -36,7 +37,13 @@ class Subject:
 
 
 def subjects(experiment: Experiment) -> Iterator[Subject]:
-    """Yield every system under every workload."""
+    """Yield every system under every workload. Raise ``HarnessError`` for a sweep, whose points
+    would be loads of their own."""
+    if experiment.sweep:
+        raise HarnessError(
+            f"{experiment.name} has a sweep, which a search for capacities cannot follow; list its"
+            " systems or workloads under labels, and leave it out by --set 'sweep=[]'"
+        )
     for workload in experiment.workloads:
         for system in experiment.systems:
             yield Subject(system, workload)

@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from harness.axes import as_axes, point_name, points
+from harness.capacity.loads import subjects
 from harness.cells.plan import plan_cells, samples
 from harness.compare import compare, factor
 from harness.errors import HarnessError
@@ -104,6 +105,12 @@ def test_every_cell_is_planned_at_every_point_with_the_values_of_its_point() -> 
         (cell.system.label, cell.load) for cell in cells
     }
     assert Experiment.model_validate(swept.model_dump(mode="json")) == swept
+
+
+def test_a_search_for_capacities_refuses_a_sweep() -> None:
+    assert len(list(subjects(load("saturation", {"sweep": []})))) == 3
+    with pytest.raises(HarnessError, match="saturation has a sweep"):
+        list(subjects(load("saturation", {"sweep": {TIMES: [1, 2]}})))
 
 
 def test_a_key_of_the_choice_itself_is_no_option_and_no_override() -> None:
