@@ -272,6 +272,7 @@ class State:
         self._watch = watch
         self.devices: dict[str, Device] = {}
         self.hosts: dict[str, Host] = {}
+        self._of_host: dict[str, dict[str, Device]] = {}
         self.add_devices(cluster.devices.values())
         self.host_memory = MemoryLedger(1 << 62, partial(watch, HOST))
         """The memory held on all hosts together, without a limit."""
@@ -352,17 +353,19 @@ class State:
         """Add devices and their hosts."""
         for spec in specs:
             ledger = MemoryLedger(spec.memory_bytes, partial(self._watch, spec.id))
-            self.devices[spec.id] = Device(spec, ledger)
+            device = self.devices[spec.id] = Device(spec, ledger)
+            self._of_host.setdefault(spec.host, {})[spec.id] = device
             self.hosts.setdefault(spec.host, Host())
 
     def remove_device(self, device: Device) -> None:
         """Remove ``device``, whose instances and copies were removed before."""
         del self.devices[device.spec.id]
+        del self._of_host[device.spec.host][device.spec.id]
         for tell in self._notices.device_left:
             tell(device.spec.id)
 
     def devices_of(self, host: str) -> list[Device]:
-        return [device for device in self.devices.values() if device.spec.host == host]
+        return list(self._of_host.get(host, {}).values())
 
     def host_of(self, instance: Instance) -> Host:
         return self.hosts[self.devices[instance.device].spec.host]
