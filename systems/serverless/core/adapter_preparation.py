@@ -19,6 +19,8 @@ class AdapterPreparation:
         bytes that settings allow."""
         cluster = self._state.cluster
         left = cluster.settings.adapters_at_deployment_bytes
+        if not left:
+            return
         for function in cluster.functions.values():
             if cluster.groups[function.group].places and function.adapter_bytes:
                 left -= function.adapter_bytes
