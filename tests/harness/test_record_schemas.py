@@ -14,7 +14,7 @@ from harness.errors import RecordError
 from harness.records import Cell, read_cell, write_cell
 from harness.records.schema import TABLES
 
-CELLS = Path(__file__).parents[2] / "results" / "reference" / "time-breakdown-l40s"
+CELLS = Path(__file__).parents[2] / "results" / "reference" / "time-breakdown-h100"
 
 
 @pytest.fixture(scope="module")
