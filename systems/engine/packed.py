@@ -9,7 +9,7 @@ engines neither read nor multiply the rest.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -31,8 +31,17 @@ from .adapter_files import target_shapes
 from .config import ModelConfig
 from .packed_size import HEADER, packed_bytes, packed_elements
 
-Move = Callable[[Tensor, torch.device], Tensor]
-"""Returns a copy of a tensor on a device, as it is, in time for later launches there."""
+Move = Callable[[Sequence[Tensor], torch.device], Sequence[Tensor]]
+"""Returns copies of tensors on a device, as they are, in time for later launches there."""
+
+TOGETHER = 64 << 20  # bytes of matrices that are moved at once
+
+Placing = tuple[Tensor, float, Tensor]
+"""A stored matrix, what it is multiplied by, and its place in a packed buffer."""
+
+
+def _to(tensors: Sequence[Tensor], device: torch.device) -> Sequence[Tensor]:
+    return [tensor.to(device) for tensor in tensors]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,25 +107,25 @@ class SlotShape:
 
 
 def pack(
-    stored: StoredAdapter, shape: SlotShape, flat: Tensor | None = None, move: Move = Tensor.to
+    stored: StoredAdapter, shape: SlotShape, flat: Tensor | None = None, move: Move = _to
 ) -> Tensor:
     """Pack an adapter into ``flat``, a buffer of ``shape.nbytes`` on any device (None: a new one in
     host memory), and return it. Matrices are moved as stored, by ``move``; the buffer's device
-    converts, scales and transposes them. Raise ``AdapterError`` if the adapter does not fit, or if
-    a value is not finite in the dtype of ``shape``."""
+    converts, scales and transposes them. Many are moved at once: beside other processes on a GPU,
+    each change from copying to computing takes a turn of each of them. Raise ``AdapterError`` if
+    the adapter does not fit, or if a value is not finite in the dtype of ``shape``."""
     _check_fits(stored, shape)
     flat = torch.empty(shape.nbytes, dtype=torch.uint8) if flat is None else as_bytes(flat, shape)
     flat.zero_()
     ranks = torch.tensor(list(ranks_in(stored, shape).values()), dtype=torch.int32)
     _header(flat, shape).copy_(ranks, non_blocking=True)
-    for name, (a, b) in packed_views(flat, shape).items():
-        low = 0
-        for span in shape.spans[name]:
-            if span.target in stored.targets:
-                high = low + stored.rank
-                columns = b[:, : stored.rank, span.first : span.first + span.size]
-                _place(stored, span.target, a[:, low:high], columns, move)
-                low = high
+    for chunk in _chunks(_placings(stored, shape, flat)):
+        for half, (_, factor, out) in zip(
+            move([half for half, _, _ in chunk], flat.device), chunk, strict=True
+        ):
+            # Widened first, so that the product is rounded once. Multiplying also converts, and
+            # loads one kernel only.
+            torch.mul(half.to(torch.promote_types(half.dtype, out.dtype)), factor, out=out)
     check_finite(_elements(flat, shape), stored.name)
     return flat
 
@@ -200,20 +209,38 @@ def _check_fits(stored: StoredAdapter, shape: SlotShape) -> None:
         )
 
 
-def _place(stored: StoredAdapter, target: str, a: Tensor, b: Tensor, move: Move) -> None:
-    """Place one target's ``a`` (layers, rank, in) and ``b`` (layers, rank, out)."""
+def _placings(stored: StoredAdapter, shape: SlotShape, flat: Tensor) -> Iterator[Placing]:
+    """Yield every matrix of an adapter with its place in ``flat``."""
+    for name, (a, b) in packed_views(flat, shape).items():
+        low = 0
+        for span in shape.spans[name]:
+            if span.target in stored.targets:
+                high = low + stored.rank
+                columns = b[:, : stored.rank, span.first : span.first + span.size]
+                yield from _of_target(stored, span.target, a[:, low:high], columns)
+                low = high
+
+
+def _of_target(stored: StoredAdapter, target: str, a: Tensor, b: Tensor) -> Iterator[Placing]:
+    """Yield one target's places in ``a`` (layers, rank, in) and ``b`` (layers, rank, out)."""
     for layer in range(len(a)):
         if (layer, target, "A") in stored.pairs:
-            # Multiplying also converts, and loads one kernel only.
-            torch.mul(_moved(stored.pairs[layer, target, "A"], a, move), 1.0, out=a[layer])
-            turned = _moved(stored.pairs[layer, target, "B"], b, move).t()
-            torch.mul(turned, stored.scaling, out=b[layer])
+            yield stored.pairs[layer, target, "A"], 1.0, a[layer]
+            yield stored.pairs[layer, target, "B"], stored.scaling, b[layer].t()
 
 
-def _moved(half: Tensor, target: Tensor, move: Move) -> Tensor:
-    """Move to the device of ``target``; widen if it is stored in a narrower dtype, so that the
-    product with the scaling is rounded once."""
-    return move(half, target.device).to(torch.promote_types(half.dtype, target.dtype))
+def _chunks(placings: Iterable[Placing]) -> Iterator[list[Placing]]:
+    """Divide placings into chunks of about ``TOGETHER`` bytes."""
+    chunk: list[Placing] = []
+    size = 0
+    for each in placings:
+        chunk.append(each)
+        size += each[0].nbytes
+        if size >= TOGETHER:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
 def _delta(a: Tensor, b: Tensor, ranks: Mapping[str, int], spans: tuple[Span, ...]) -> Delta | None:

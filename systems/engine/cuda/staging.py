@@ -1,15 +1,17 @@
 """Copies pageable host memory to the device through page-locked buffers.
 
 The driver would copy pageable memory through a buffer of its own on one thread, and the host would
-wait for each copy. Here torch's threads fill one buffer while the device reads the other, and small
-copies share a buffer: the host waits once a buffer. While other processes compute on the GPU a wait
-takes a turn of each of them, which 256 waits for the matrices of one adapter made 1.6 s.
+wait for each copy. Here torch's threads fill one buffer while the device reads the other, and many
+tensors share a buffer and a copy. While other processes compute on the GPU, a wait of the host, and
+each change from copying to computing, takes a turn of each of them: 256 of those for the matrices
+of one adapter made 1.6 s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import accumulate
 from typing import Protocol
 
 import torch
@@ -34,19 +36,34 @@ class Staging:
         self._buffers, self._read = buffers, read
         self._current = self._used = 0
 
-    def copy(self, target: Tensor, source: Tensor) -> None:
-        """Copy bytes from host to device. ``source`` was read when this returns; later launches
-        wait for the rest."""
-        start = 0
-        while start < source.numel():
-            room = self._room()
-            piece = source[start : start + room.numel()]
-            filled = room[: piece.numel()]
-            filled.copy_(piece)
-            target[start : start + piece.numel()].copy_(filled, non_blocking=True)
+    def copy(self, target: Tensor, sources: Iterable[Tensor]) -> None:
+        """Copy the bytes of ``sources``, one after another, to the device. They were read when this
+        returns; later launches wait for the rest."""
+        sent = 0
+        for filled in self._filled(sources):
+            target[sent : sent + filled.numel()].copy_(filled, non_blocking=True)
             self._read[self._current].record()
-            self._used += piece.numel()
-            start += piece.numel()
+            sent += filled.numel()
+
+    def _filled(self, sources: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield parts of buffers that together hold the sources: full ones, and the last."""
+        room, filled = self._room(), 0
+        for source in sources:
+            start = 0
+            while start < source.numel():
+                if filled == room.numel():
+                    yield self._taken(room, filled)
+                    room, filled = self._room(), 0
+                piece = source[start : start + room.numel() - filled]
+                room[filled : filled + piece.numel()].copy_(piece)
+                filled += piece.numel()
+                start += piece.numel()
+        if filled:
+            yield self._taken(room, filled)
+
+    def _taken(self, room: Tensor, filled: int) -> Tensor:
+        self._used += filled
+        return room[:filled]
 
     def _room(self) -> Tensor:
         """Return the rest of the current buffer, or the next one once the device has read it."""
@@ -64,18 +81,28 @@ def _staging() -> Staging:
     )
 
 
-def copy_to_device(target: Tensor, source: Tensor) -> None:
-    """Copy bytes to ``target``, ordered before later launches on its device."""
-    pageable = target.is_cuda and not source.is_cuda and not source.is_pinned()
-    if pageable:
-        _staging().copy(target, source)
-    else:
-        target.copy_(source, non_blocking=True)
+def copy_to_device(target: Tensor, *sources: Tensor) -> None:
+    """Copy the bytes of ``sources``, one after another, to ``target``, ordered before later
+    launches on its device."""
+    if target.is_cuda and not any(source.is_cuda or source.is_pinned() for source in sources):
+        _staging().copy(target, sources)
+        return
+    for part, source in zip(_parts(target, sources), sources, strict=True):
+        part.copy_(source, non_blocking=True)
 
 
-def moved(source: Tensor, device: torch.device) -> Tensor:
-    """Return a copy of ``source`` on ``device``, ordered before later launches there."""
-    there = torch.empty(source.shape, dtype=source.dtype, device=device)
-    flat = source.contiguous().view(-1)
-    copy_to_device(there.view(-1).view(torch.uint8), flat.view(torch.uint8))
-    return there
+def _parts(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """Divide ``flat`` into parts as long as the tensors ``like``."""
+    stops = list(accumulate(len(each) for each in like))
+    return [flat[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
+
+
+def moved(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    """Return copies of host tensors on ``device``, ordered before later launches there."""
+    # The widest first, so that each begins at a multiple of its element's size.
+    order = sorted(range(len(tensors)), key=lambda index: -tensors[index].element_size())
+    flat = torch.empty(sum(each.nbytes for each in tensors), dtype=torch.uint8, device=device)
+    sources = [tensors[index].contiguous().view(-1).view(torch.uint8) for index in order]
+    copy_to_device(flat, *sources)
+    parts = dict(zip(order, _parts(flat, sources), strict=True))
+    return [parts[index].view(each.dtype).view(each.shape) for index, each in enumerate(tensors)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from systems.engine import packed
 from systems.engine.adapter import FUSED, load_adapter, read_adapter
 from systems.engine.adapter_files import target_shapes
 from systems.engine.config import ModelConfig, read_config
@@ -71,6 +72,27 @@ def test_what_is_packed_is_what_is_loaded_bit_for_bit(
             for part, other in zip(delta.parts, theirs.parts, strict=True):
                 assert replace(part, b=other.b) == other
                 assert torch.equal(part.b, other.b)
+
+
+@pytest.mark.parametrize("together", [packed.TOGETHER, 1])
+def test_matrices_are_moved_many_at_once(
+    together: int,
+    folders: dict[str, Path],
+    config: ModelConfig,
+    shape: SlotShape,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(packed, "TOGETHER", together)
+    moved: list[int] = []
+
+    def move(tensors: Sequence[Tensor], device: torch.device) -> Sequence[Tensor]:
+        moved.append(len(tensors))
+        return [tensor.to(device) for tensor in tensors]
+
+    stored = read_adapter(folders["small"], config)
+    flat = pack(stored, shape, move=move)
+    assert torch.equal(flat, pack(stored, shape))
+    assert moved == ([len(stored.pairs)] if together > 1 else [1] * len(stored.pairs))
 
 
 def test_unpacking_copies_nothing(

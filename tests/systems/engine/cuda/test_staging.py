@@ -44,7 +44,7 @@ def test_small_copies_share_a_buffer_and_wait_once_for_each() -> None:
     sources = [torch.full((16,), number, dtype=torch.uint8) for number in range(20)]
     targets = [torch.zeros(16, dtype=torch.uint8) for _ in sources]
     for target, source in zip(targets, sources, strict=True):
-        copies.copy(target, source)
+        copies.copy(target, [source])
     assert all(torch.equal(*pair) for pair in zip(targets, sources, strict=True))
     assert events.waits == [1, 0, 1, 0], "20 copies of a quarter of a buffer"
 
@@ -55,7 +55,7 @@ def test_large_copies_arrive_whole_and_no_buffer_is_filled_while_it_is_read(size
     for seed in range(3):
         source = torch.randint(256, (size,), generator=torch.Generator().manual_seed(seed))
         target = torch.zeros(size, dtype=torch.uint8)
-        copies.copy(target, source.to(torch.uint8))
+        copies.copy(target, [source.to(torch.uint8)])
         assert torch.equal(target, source.to(torch.uint8))
     before: int | None = None
     for what, buffer in events.log:
@@ -64,6 +64,18 @@ def test_large_copies_arrive_whole_and_no_buffer_is_filled_while_it_is_read(size
         before = buffer
 
 
-def test_what_is_moved_has_the_same_values_and_shape() -> None:
-    source = torch.arange(12, dtype=torch.float16).view(3, 4).t()
-    assert torch.equal(moved(source, torch.device("cpu")), source)
+def test_many_tensors_are_copied_a_buffer_at_a_time() -> None:
+    copies, events = staging(64)
+    sources = [torch.full((10,), number, dtype=torch.uint8) for number in range(20)]
+    target = torch.zeros(200, dtype=torch.uint8)
+    copies.copy(target, sources)
+    assert torch.equal(target, torch.cat(sources))
+    assert [what for what, _ in events.log].count("record") == 4, "200 bytes are four buffers"
+
+
+def test_what_is_moved_has_the_same_values_and_shapes() -> None:
+    turned = torch.arange(12, dtype=torch.float16).view(3, 4).t()
+    tensors = [turned, torch.rand(5), torch.tensor([1], dtype=torch.uint8), torch.rand(2, 3)]
+    there = moved(tensors, torch.device("cpu"))
+    assert all(torch.equal(*pair) for pair in zip(there, tensors, strict=True))
+    assert [each.dtype for each in there] == [each.dtype for each in tensors]
