@@ -54,7 +54,7 @@ SYSTEMS = {
     "naive": ("transformers + peft", "#bdbdbd", "p"),
 }
 """Display name, colour (neighbours differ in lightness) and marker by label. For
-``serverless-lora-tenant`` and ``-backbone`` see "Isolation levels and tenants" in README.md."""
+``serverless-lora-tenant`` and ``-backbone`` see docs/isolation.md."""
 OTHERS = (("#6b6b6b", "*"), ("#a6761d", "p"), ("#7570b3", "d"), ("#66a61e", "8"))
 """Colour and marker of labels without an entry of their own."""
 ABLATIONS = tuple(name for name in SYSTEMS if name.startswith("serverless-lora-no-"))

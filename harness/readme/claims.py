@@ -9,5 +9,7 @@ from ..claims.page import table
 from .block import Block
 
 
-def claims_table(block: Block, reference: Path) -> str:  # noqa: ARG001
-    return table(claims(reference))
+def claims_table(block: Block, reference: Path) -> str:
+    """``rows``: claims by id; empty means all."""
+    found = claims(reference)
+    return table([each for each in found if not block.rows or each.published.id in block.rows])

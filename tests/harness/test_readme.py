@@ -1,4 +1,5 @@
-"""Every number of README.md is generated from a record, or of a kind that is not measured."""
+"""Every number of README.md and RESULTS.md is generated from a record, or of a kind that is not
+measured."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ def anew() -> dict[Path, str]:
 
 
 def test_every_page_says_what_the_records_say(anew: dict[Path, str]) -> None:
-    assert {path.name for path in anew} == {"README.md", "simulation.md", "PERFORMANCE.md"}
+    pages = {"README.md", "RESULTS.md", "simulation.md", "PERFORMANCE.md"}
+    assert {path.name for path in anew} == pages
     for path, text in anew.items():
         stale = f"{path.name} is stale: python -m harness.readme"
         assert path.read_text(encoding="utf-8") == text, stale
@@ -53,19 +55,22 @@ def test_a_table_of_ratios_marks_the_published_value_and_says_how_sure_a_ratio_i
     assert re.match(rf"{times:.2f} \(\d\.\d\d–\d\.\d\d\)$", told[3])
 
 
-def by_hand(text: str) -> str:
+def by_hand(text: str, page: str = "README.md") -> str:
     """Return the prose without code, link targets and the allowed kinds of numbers."""
     code = re.compile(r"```.*?```|^    [^\n]*$", flags=re.S | re.M)
-    text = code.sub("", without_blocks(text, "README.md"))
+    text = code.sub("", without_blocks(text, page))
     text = re.sub(r"`[^`]*`|\]\([^)]*\)", "", text)
     for pattern in NOT_MEASURED.values():
         text = re.sub(pattern, "", text)
     return text
 
 
-def test_no_number_outside_the_blocks_could_have_been_measured() -> None:
-    left = by_hand((ROOT / "README.md").read_text(encoding="utf-8"))
-    assert re.findall(r"[^\n]*\d[^\n]*", left) == []
+PAGES = {page: (ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "RESULTS.md")}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_number_outside_the_blocks_could_have_been_measured(page: str) -> None:
+    assert re.findall(r"[^\n]*\d[^\n]*", by_hand(PAGES[page], page)) == []
 
 
 def test_a_number_written_by_hand_is_noticed() -> None:
@@ -73,10 +78,9 @@ def test_a_number_written_by_hand_is_noticed() -> None:
     assert "3.3" in by_hand("Python ≥ 3.11 is 3.3 times faster")
 
 
-def test_each_kind_of_number_is_on_the_page() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_each_kind_of_number_is_on_a_page() -> None:
     for kind, pattern in NOT_MEASURED.items():
-        assert re.search(pattern, text), kind
+        assert any(re.search(pattern, text) for text in PAGES.values()), kind
 
 
 def test_a_page_without_a_blocks_marks_is_named() -> None:
