@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict
 class Block(BaseModel):
     """A block. ``record``: a folder of the reference records; empty for kinds that read all of
     them. ``workloads``, ``systems``: which, in this order; empty means all. ``baseline``: reference
-    of the ratios. ``rows``: metric names as in ``slbench compare``, or claims by id. ``heads``: their column titles
-    in a sweep."""
+    of the ratios. ``rows``: metric names as in ``slbench compare``, or claims by id. ``heads``:
+    their column titles in a sweep."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
