@@ -92,8 +92,7 @@ def test_prompts_are_computed_in_the_pieces_of_the_live_engine(
     assert _piece_tokens(Options(), H100) == Options().piece_tokens("cuda")
 
 
-def test_an_adapter_waits_for_many_turns_on_its_way_into_a_prewarmed_process() -> None:
-    """A live run of 2026-11-28: 0.4 s for each instance at work, 21 ms without any."""
+def test_an_adapter_on_its_way_into_a_prewarmed_process_waits_as_the_profile_says() -> None:
     beside, spare = H100.takeover_beside, H100.spare_s
     assert beside is not None
     assert spare is not None
