@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from ..compare import Comparison, Gate
+    from ..comparison import Comparison, Gate
     from ..records import Cell
 
 Format = Literal["table", "markdown", "csv", "json"]
@@ -63,7 +63,7 @@ def compare(
     With --at-slo, each cell is one load level: shows for each system the highest load at which it
     still reaches this SLO attainment, and its cost there.
     """
-    from ..compare import cells_of, gate, judge, open_runs
+    from ..comparison import cells_of, gate, judge, open_runs
     from ..report.brief import BRIEF
     from ..report.formats import COMPLETE, PRINT
     from ..report.verdicts import line
@@ -97,9 +97,9 @@ def _compared(
 ) -> Comparison:
     """Compare, strictly if there are several runs; the default baseline is the experiment's, or
     the first run."""
-    from ..compare import compare as compared
-    from ..compare import factor as factor_named
-    from ..compare import level_names, metrics_of, usual_factor
+    from ..comparison import compare as compared
+    from ..comparison import factor as factor_named
+    from ..comparison import level_names, metrics_of, usual_factor
     from ..metrics import METRICS
 
     chosen = usual_factor(cells) if factor is None else factor_named(factor)
@@ -115,7 +115,7 @@ def _compared(
 
 def _chosen(found: Comparison, rows: Sequence[str] | None) -> Comparison:
     """Keep these rows; None: all."""
-    from ..compare import only, require
+    from ..comparison import only, require
     from ..report.brief import BRIEF, abridged
 
     if rows is None:
@@ -127,7 +127,7 @@ def _chosen(found: Comparison, rows: Sequence[str] | None) -> Comparison:
 
 
 def _show_sustained(cells: Sequence[Cell], level: float, shape: Format, *, others: bool) -> None:
-    from ..compare import at_attainment
+    from ..comparison import at_attainment
     from ..errors import HarnessError
 
     if others or shape not in ("table", "json"):

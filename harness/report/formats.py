@@ -13,7 +13,7 @@ from .differences import lines
 from .grid import Grid, grids
 
 if TYPE_CHECKING:
-    from ..compare import Comparison, Row, Verdict
+    from ..comparison import Comparison, Row, Verdict
 
 Verdicts = Sequence["Verdict"]
 

@@ -13,7 +13,7 @@ from .numbers import shown, unit_of
 from .title import remarks, title
 
 if TYPE_CHECKING:
-    from ..compare import Comparison, Row
+    from ..comparison import Comparison, Row
     from ..records import Cell
 
 _SAME_BY_NATURE = ("started_at", "run_id", "workload.provenance")

@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from harness.claims.evaluation import Evaluation
-from harness.compare import FACTORS, compare, factor
+from harness.comparison import FACTORS, compare, factor
 from harness.errors import HarnessError
 from harness.metrics import metric
 from harness.records import Cell, Run, new_run, open_run

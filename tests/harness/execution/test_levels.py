@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.commands.compare import _declared
-from harness.compare import Comparison, compare, factor
+from harness.comparison import Comparison, compare, factor
 from harness.errors import HarnessError
 from harness.execution.cell_runner import CellRunner
 from harness.execution.executor import RunContext

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ..records import Cell, Run, open_run
+from harness.records import Cell, Run, open_run
+
 from .factors import FACTORS, Factor
 
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from ..errors import HarnessError
-from ..stats import Interval
+from harness.errors import HarnessError
+from harness.stats import Interval
+
 from .gate import Gate
 from .match import Matched
 from .row import Row

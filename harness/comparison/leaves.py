@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from ..records import Manifest
+from harness.records import Manifest
+
 from .loads import made
 
 LOAD = "workload.provenance"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import HarnessError
-from ..records import Manifest
+from harness.errors import HarnessError
+from harness.records import Manifest
+
 from .leaves import LOAD, Leaves, leaves, under, unknown
 
 

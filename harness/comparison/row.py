@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..metrics import Metric
-from ..stats import Estimate
+from harness.metrics import Metric
+from harness.stats import Estimate
+
 from .match import Matched
 
 
