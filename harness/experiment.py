@@ -4,6 +4,7 @@ misspelt key were ignored, the run would differ from what its file says."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -249,10 +250,9 @@ def shipped() -> dict[str, Path]:
 
 
 def load(name: str, changes: Mapping[str, Any] | None = None) -> Experiment:
-    """Load an experiment by name or ``.yaml`` path. ``changes`` (dotted key → value) override its
-    keys; in simulated mode its section ``simulated`` does so first. The baseline is dropped if
-    ``changes`` replace the systems and it is not among them. Raise ``HarnessError`` if the
-    experiment does not exist, and pydantic's error if it is malformed."""
+    """Load an experiment by name or ``.yaml`` path, with ``changes`` as for ``from_content``. Raise
+    ``HarnessError`` if it does not exist or is no mapping, and pydantic's error if it is
+    malformed."""
     path = _find(name)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -260,14 +260,22 @@ def load(name: str, changes: Mapping[str, Any] | None = None) -> Experiment:
         raise HarnessError(f"{path}: {error}") from error
     if not isinstance(content, dict):
         raise HarnessError(f"{path}: an experiment is a mapping of keys, see the shipped ones")
-    changes = dict(changes or {})
+    return from_content({"name": path.stem, **content}, changes)
+
+
+def from_content(given: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Experiment:
+    """Build an experiment from the content of a file, which is not modified. ``changes`` (dotted
+    key → value) override its keys; in simulated mode its section ``simulated`` does so first. The
+    baseline is dropped if ``changes`` replace the systems and it is not among them. Raise
+    pydantic's error if it is malformed."""
+    content, changes = deepcopy(dict(given)), dict(changes or {})
     otherwise = content.pop("simulated", {})
     if changes.get("mode", content.get("mode")) == "simulated":
         _merge(content, otherwise)
     for key, value in changes.items():
         _lay_over(content, key, value)
     baseline = content.pop("baseline", None) if _replaces_baseline(changes) else None
-    experiment = Experiment.model_validate({"name": path.stem, **content})
+    experiment = Experiment.model_validate(content)
     return experiment if baseline is None else experiment.with_baseline_if_present(baseline)
 
 

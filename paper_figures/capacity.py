@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from harness.capacity.rows import goal_rows
+
 from . import style
 from .errors import NothingToDrawError
 
@@ -38,7 +40,7 @@ def _drawing(
 ) -> style.Drawing:
     style.apply()
     goals = record.request.parsed
-    rows = pd.DataFrame([row for each in found for row in _rows(each)])
+    rows = pd.DataFrame(list(goal_rows({"systems": found})))
     figure, axes = plt.subplots(
         1, len(goals), figsize=(style.PAGE_IN, 2.6), squeeze=False, layout="constrained"
     )
@@ -47,24 +49,6 @@ def _drawing(
     style.legend(figure)
     figure.supxlabel(_caption(record, rows), fontsize=6)
     return style.Drawing(name, figure, rows)
-
-
-def _rows(each: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """One row per tested load and goal."""
-    for point in each["points"]:
-        for verdict in point["verdicts"]:
-            low, high = verdict["ci95"] or (np.nan, np.nan)
-            yield {
-                "system": each["system"],
-                "load": point["load"],
-                "requests_per_s": point["requests_per_s"],
-                "goal": verdict["goal"],
-                "value": np.nan if verdict["value"] is None else verdict["value"],
-                "low": low,
-                "high": high,
-                "feasible": point["feasible"],
-                "usd_per_1k_requests": point["usd_per_1k_requests"],
-            }
 
 
 def _panel(axis: Any, goal: Goal, rows: pd.DataFrame, found: Sequence[Mapping[str, Any]]) -> None:

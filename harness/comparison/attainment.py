@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import HarnessError
-from harness.records import Cell
-from harness.records.samples import samples
-
+from ..errors import HarnessError
+from ..records import Cell
+from ..records.samples import samples
 from .leaves import differences, leaves, under
 
 FREE = ("workload", "schedule_sha256", "seed", "deployment.functions")

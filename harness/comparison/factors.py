@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.errors import HarnessError
-from harness.records import Manifest
-
+from ..errors import HarnessError
+from ..records import Manifest
 from .leaves import LOAD, Leaves, leaves, under, unknown
 
 

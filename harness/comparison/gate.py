@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from harness.errors import HarnessError
+from ..errors import HarnessError
 
 _FORM = re.compile(r"\s*([\w.]+)\s*([<>])\s*([+-]\d+(?:\.\d+)?)\s*%\s*")
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.records import Manifest
-
+from ..records import Manifest
 from .loads import made
 
 LOAD = "workload.provenance"

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.errors import HarnessError
-from harness.records import Cell
-from harness.records.samples import samples
-from harness.records.segments import segment_names
-
+from ..errors import HarnessError
+from ..records import Cell
+from ..records.samples import samples
+from ..records.segments import segment_names
 from .factors import FACTORS, VERSIONED, Factor, level_names
 from .leaves import content, differences, leaves, part
 

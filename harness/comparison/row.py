@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from harness.metrics import Metric
-from harness.stats import Estimate
-
+from ..metrics import Metric
+from ..stats import Estimate
 from .match import Matched
 
 

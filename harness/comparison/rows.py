@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import HarnessError
-from harness.metrics import METRICS, Frame, Metric, Observation
-from harness.records import Cell
-
+from ..errors import HarnessError
+from ..metrics import METRICS, Frame, Metric, Observation
+from ..records import Cell
 from .factors import FACTORS, Factor
 from .listed import Difference, listed
 from .match import Matched, matched

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from harness.metrics import METRICS, metric
-from harness.metrics.observation import VALUE, Total
-from harness.records.segments import MEANS, beside
-
+from ..metrics import METRICS, metric
+from ..metrics.observation import VALUE, Total
+from ..records.segments import MEANS, beside
 from .match import Matched
 from .row import Row
 

@@ -6,9 +6,8 @@ import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from harness.errors import HarnessError
-from harness.metrics import METRICS, Metric
-
+from ..errors import HarnessError
+from ..metrics import METRICS, Metric
 from .leaves import under
 from .row import Row
 from .rows import Comparison

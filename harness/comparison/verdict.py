@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from harness.errors import HarnessError
-from harness.stats import Interval
-
+from ..errors import HarnessError
+from ..stats import Interval
 from .gate import Gate
 from .match import Matched
 from .row import Row
