@@ -38,7 +38,7 @@ def draw_search(record: CapacityRecord) -> Iterator[style.Drawing]:
 def _drawing(
     name: str, record: CapacityRecord, found: Sequence[Mapping[str, Any]]
 ) -> style.Drawing:
-    style.apply()
+    style.apply(each["system"] for each in record.result["systems"])
     goals = record.request.parsed
     rows = pd.DataFrame(list(goal_rows({"systems": found})))
     figure, axes = plt.subplots(
@@ -47,7 +47,8 @@ def _drawing(
     for axis, goal in zip(axes[0], goals, strict=True):
         _panel(axis, goal, rows[rows["goal"] == str(goal)], found)
     style.legend(figure)
-    figure.supxlabel(_caption(record, rows), fontsize=6)
+    banded = any(None not in _ends(each) for each in found)
+    figure.supxlabel(_caption(record, rows, banded=banded), fontsize=6)
     return style.Drawing(name, figure, rows)
 
 
@@ -55,7 +56,7 @@ def _panel(axis: Any, goal: Goal, rows: pd.DataFrame, found: Sequence[Mapping[st
     for system in style.in_order(rows["system"]):
         _line(axis, system, rows[rows["system"] == system].sort_values("requests_per_s"))
     for each in found:
-        ends = (each["requests_per_s"], each["infeasible_requests_per_s"])
+        ends = _ends(each)
         if None not in ends:
             axis.axvspan(*ends, color=style.look(each["system"])[1], alpha=0.15, linewidth=0)
     axis.axhline(goal.limit, color="black", lw=0.8, ls="--")
@@ -64,6 +65,11 @@ def _panel(axis: Any, goal: Goal, rows: pd.DataFrame, found: Sequence[Mapping[st
         _in_decades(axis, "y")
     _in_decades(axis, "x")
     axis.set(xlabel="offered requests/s", ylabel=str(goal))
+
+
+def _ends(each: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """Return the requests per second of the bracket."""
+    return each["requests_per_s"], each["infeasible_requests_per_s"]
 
 
 def _in_decades(axis: Any, which: str) -> None:
@@ -86,11 +92,12 @@ def _line(axis: Any, system: str, mine: pd.DataFrame) -> None:
     axis.plot(rate[~passed], value[~passed], mark, mfc="white", mec=colour, ms=4)
 
 
-def _caption(record: CapacityRecord, rows: pd.DataFrame) -> str:
+def _caption(record: CapacityRecord, rows: pd.DataFrame, *, banded: bool) -> str:
     cells = record.cells()
     grounds = " and ".join(sorted({style.ground(cell.manifest) for cell in cells}))
     invalid = sum(not cell.manifest.valid for cell in cells)
     told = [f"INVALID: {invalid} of {len(cells)} cells"] if invalid else []
     told += ["whiskers: 95 %"] if rows["low"].notna().any() else []
-    more = "filled: every goal kept, hollow: not; band: between the two; dashed: the limit"
-    return "; ".join([grounds, f"run {record.id}", *told, more])
+    marks = "filled: every goal kept, hollow: not; dashed: the limit"
+    bands = ["band: between the highest load that passed and the lowest that failed"] * banded
+    return style.joined([grounds, f"run {record.id}", *told, marks, *bands])

@@ -120,8 +120,7 @@ def drawings(name: str, record: Record, *beside: Record) -> Iterable[Drawing]:
     for each in (record, *beside):
         _check_kind(name, each)
     if isinstance(record, Sweep):
-        more = getattr(module, "MORE", "bands: 95 %")
-        return [sweep_panels.draw(name, record, module.PANELS, more)]
+        return [sweep_panels.draw(name, record, module.PANELS, getattr(module, "MORE", ""))]
     if name in _SIDE_BY_SIDE:
         found: Iterable[Drawing] = module.draw_runs((record, *beside))
     elif name in _SWEEPS:
@@ -141,7 +140,7 @@ def _curves(name: str, run: Run) -> Iterable[Drawing]:
     panels = [replace(panel, published=()) for panel in module.PANELS]
     for series, sweep in sweeps(run):
         told = f"{name}-{series}" if series else name
-        yield sweep_panels.draw(told, sweep, panels, getattr(module, "MORE", "bands: 95 %"))
+        yield sweep_panels.draw(told, sweep, panels, getattr(module, "MORE", ""))
 
 
 def _check_kind(name: str, record: Record) -> None:
