@@ -35,7 +35,7 @@ def place_of(cell: Cell) -> dict[str, Any]:
     return {
         "run": about.run_id,
         "system": cell.system,
-        "workload": str(about.workload.get("label", cell.workload)),
+        "workload": cell.workload_label,
         "seed": about.seed,
         "repeat": about.repeat,
         **(about.sweep or {}),
