@@ -174,4 +174,6 @@ def _sorted(rows: pd.DataFrame) -> pd.DataFrame:
         "backbone": {name: index for index, name in enumerate(backbones)},
     }
     by = [column for column in ("workload", "backbone", "metric", "system") if column in rows]
-    return rows.sort_values(by, key=lambda c: c.map(places.get(c.name, str)), ignore_index=True)
+    return rows.sort_values(
+        by, key=lambda c: c.map(places.get(str(c.name), str)), ignore_index=True
+    )

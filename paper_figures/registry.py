@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from harness.errors import HarnessError
+from harness.places import located
 
 from .errors import NothingToDrawError
 
@@ -77,14 +78,14 @@ def sweep_names() -> list[str]:
 
 
 def open_record(name: str | Path) -> Record:
-    """Open a run by folder or id, or a sweep or a search for capacities by folder. Raises
-    ``RecordError`` if it is none."""
+    """Open a run, a sweep or a search for capacities by its folder or id. Raises ``RecordError`` if
+    it is none."""
     from harness.capacity import is_capacity, open_capacity
     from harness.records import open_run
 
     from .sweep import is_sweep, open_sweep
 
-    path = Path(name)
+    path = located(name)
     if is_capacity(path):
         return open_capacity(path)
     return open_sweep(path) if is_sweep(path) else open_run(name)

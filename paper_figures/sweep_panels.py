@@ -77,6 +77,7 @@ def _panel(axis: Any, sweep: Sweep, panel: Panel) -> tuple[pd.DataFrame, bool]:
     shown = set(rows["system"]) if there else set()
     marks = [(system, value) for system, value in panel.published if system in shown]
     for system, value in marks:
+        assert panel.published_at is not None, "marks are at this value"
         style.published_mark(axis, panel.published_at, value, system)
     fit(axis, rows, [value for _, value in marks], log_y=panel.log_y)
     return rows, bool(marks)

@@ -19,6 +19,7 @@ NAMES = MappingProxyType(
     }
 )
 """What a column holds → its name where no other is given."""
+LENGTHS = ("prompt_tokens", "output_tokens")
 TIME_UNITS: Mapping[str, Parser] = MappingProxyType(
     {
         **{unit: partial(times, unit_ns=ns)
@@ -53,7 +54,7 @@ class NamedColumns:
         there = {what: name for what, name in NAMES.items() if name in header} | dict(self.names)
         if "arrival" not in there:
             raise WorkloadError(f"--columns: name the column of the arrivals; {_has(header)}")
-        if len(there.keys() & {"prompt_tokens", "output_tokens"}) == 1:
+        if len(there.keys() & set(LENGTHS)) == 1:
             raise WorkloadError(
                 f"--columns: name prompt_tokens and output_tokens, or neither; {_has(header)}"
             )

@@ -16,7 +16,7 @@ from .csv_rows import CsvRows
 from .files import csv_header, stem
 from .files import head as first_bytes
 from .missing_lengths import filled
-from .named_columns import NAMES, NamedColumns
+from .named_columns import LENGTHS, NAMES, NamedColumns
 from .parse import decimal_seconds, tokens
 from .rows import Ints, Rows
 
@@ -39,8 +39,8 @@ def read(path: Path, options: Options) -> Workload:
         return _read_named(path, options, options.columns)
     source = CsvRows(path, [NAMES[each] for each in NAMES if each != "function"], ["function"])
     at = source.values("arrival_s", decimal_seconds, "a time in seconds")
-    lengths = (_lengths(source, NAMES[each]) for each in ("prompt_tokens", "output_tokens"))
-    rows = Rows(source.lines, at, *source.functions("function"), *lengths)
+    prompt, output = (_lengths(source, NAMES[each]) for each in LENGTHS)
+    rows = Rows(source.lines, at, *source.functions("function"), prompt, output)
     return assemble(FORMAT, options, rows, source.bad)
 
 
@@ -51,12 +51,12 @@ def _read_named(path: Path, options: Options, columns: NamedColumns) -> Workload
     at = source.values(there["arrival"], columns.parse_time, f"a time in {columns.time_unit}")
     owners = source.functions(function) if function else source.whole(stem(path))
     known = "prompt_tokens" in there
-    lengths = (
+    prompt, output = (
         _lengths(source, there[each]) if known else np.ones(len(at), dtype=np.int64)
-        for each in ("prompt_tokens", "output_tokens")
-    )  # fmt: skip
+        for each in LENGTHS
+    )
     form = replace(FORMAT, clock=f"wall clock or since any moment, in {columns.time_unit}")
-    workload = assemble(form, options, Rows(source.lines, at, *owners, *lengths), source.bad)
+    workload = assemble(form, options, Rows(source.lines, at, *owners, prompt, output), source.bad)
     return workload if known else filled(workload, options)
 
 
