@@ -79,6 +79,9 @@ class Options(BaseModel):
     adapter_places: PositiveInt = 64
     """The largest number of adapters that an instance of several functions holds on its device at
     the same time; it has no more places than its group has functions."""
+    max_adapter_rank: PositiveInt | None = None
+    """Live: the largest rank that an adapter may have on any projection; None: any. A place has the
+    largest rank of its group's adapters, so one adapter makes the places of all others larger."""
     shared_batch_size: PositiveInt | None = None
     """The largest number of requests that an instance of several functions runs at the same time;
     None: the batch limit times its functions, at most 64."""

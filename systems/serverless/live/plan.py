@@ -95,9 +95,19 @@ def make_plan(deployment: Deployment, *, forks: bool) -> Plan:
         for function in deployment.functions
         if function.adapter is not None
     }
+    for function_id, files in adapters.items():
+        _check_rank(function_id, files, options.max_adapter_rank)
     cluster = _world(deployment, options, layouts, adapters, functions, forks)
     _check_memory(cluster)
     return Plan(deployment, options, layouts, adapters, functions, cluster)
+
+
+def _check_rank(function: str, files: AdapterFiles, most: int | None) -> None:
+    if most is not None and files.rank > most:
+        raise DeploymentError(
+            f"{function}: its adapter needs max_adapter_rank {files.rank}; it is {most} in this"
+            " deployment"
+        )
 
 
 def _places_shape(adapters: Iterable[AdapterFiles]) -> SlotShape:
