@@ -6,8 +6,6 @@ included, by that number. So graphs stay valid whatever is put into the places.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -81,4 +79,5 @@ def _bytes(whole: Tensor) -> Tensor:
 
 
 def _rows(whole: Tensor, size: tuple[int, int, int]) -> Tensor:
-    return whole[:, : math.prod(size[1:])].unflatten(1, size[1:])
+    layers, places, bounds = size
+    return whole[:, : places * bounds].view(layers, places, bounds)
