@@ -91,7 +91,8 @@ def test_matrices_are_moved_many_at_once(
     stored = read_adapter(folders["small"], config)
     flat = pack(stored, shape, move=move)
     assert torch.equal(flat, pack(stored, shape))
-    assert moved == ([len(stored.pairs)] if together > 1 else [1] * len(stored.pairs))
+    halves = 2 * len(stored.pairs)
+    assert moved == ([halves] if together > 1 else [1] * halves)
 
 
 def test_unpacking_copies_nothing(
