@@ -146,7 +146,7 @@ def show(
         files = inspect_adapter(adapter, layout.config)
         document["adapter"] = {
             "path": str(adapter),
-            "ranks": sorted({lora.rank for lora in files.loras.values()}),
+            "rank": files.rank,
             "scalings": sorted({lora.scaling for lora in files.loras.values()}),
             "targets": files.targets,
             "layers": files.layers,
