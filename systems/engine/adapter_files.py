@@ -180,7 +180,7 @@ def _check_same(
     if missing:
         raise AdapterError(
             f"{adapter_dir}: has no weights of {module_name(missing[0])}, which its settings adapt;"
-            " it is incomplete, or an adapter of another backbone"
+            " it is an adapter of another backbone, or incomplete"
         )
     if unknown:
         raise AdapterError(
