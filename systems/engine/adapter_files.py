@@ -11,7 +11,8 @@ from pathlib import Path
 
 from systems.errors import AdapterError
 
-from .adapter_settings import CONFIG, Lora, adapted, read_settings
+from .adapter_rules import Lora, adapted
+from .adapter_settings import CONFIG, read_settings
 from .config import ModelConfig
 from .dtypes import ITEMSIZE, compute_dtype
 from .projections import BLOCKS, Projection, module_name, projections, target_shapes

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from systems.engine import adapter_settings
+from systems.engine import adapter_rules
 from systems.engine.adapter import load_adapter, read_adapter
 from systems.engine.adapter_files import WEIGHTS, inspect_adapter
 from systems.engine.adapter_settings import _FIELDS, _OF_TRAINING, CONFIG
@@ -277,7 +277,7 @@ def test_settings_that_say_something_else_than_the_weights_are_refused(
     micro: tuple[BackboneLayout, BackboneWeights],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(adapter_settings, "Steps", partial(Steps, 50_000))
+    monkeypatch.setattr(adapter_rules, "Steps", partial(Steps, 50_000))
     set_config(copy, **changes)
     assert says in refused(copy, micro[0])
 
