@@ -37,6 +37,14 @@ def index(device: str) -> int:
     return int(device.rpartition(":")[2])
 
 
+def number(device: str) -> str:
+    """Return how ``VISIBLE`` names the GPU of a device in this process's environment, for programs
+    that take no UUIDs. Raises ``IndexError`` if that shows fewer GPUs."""
+    named = os.environ.get(VISIBLE)
+    found = None if named is None else [each.strip() for each in named.split(",") if each.strip()]
+    return str(index(device)) if found is None else found[index(device)]
+
+
 @dataclass(frozen=True, slots=True)
 class Cards:
     """The GPUs of a node's devices, as UUIDs by the devices' names. Empty on the CPU."""

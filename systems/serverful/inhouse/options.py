@@ -16,7 +16,8 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     replicas: PositiveInt = 1
-    """Processes per backbone, each with its own copy of the weights."""
+    """Processes per backbone, each with its own copy of the weights; those of all backbones are on
+    the devices in turn."""
     max_num_seqs: PositiveInt | None = None
     """Requests in one batch; None: batch limit × functions of the backbone, as for vLLM."""
     max_adapters: PositiveInt | None = None
