@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
 from systems.engine.checkpoint import plan_layout
 from systems.errors import DeploymentError
 from systems.interface import Deployment, Function, SystemInfo
-from systems.serverful.cards import check_one_host_device, environment
+from systems.serverful.cards import environment
 from systems.serverful.naive.launch import Launch
 from systems.serverful.ondemand.config import Config, OnDemandServer
 from systems.serverful.ondemand.system import OnDemandSystem
@@ -58,7 +58,6 @@ class Naive(OnDemandSystem):
         return SystemInfo(self.name, versions, {}, self._options.model_dump())
 
     def proxied(self, deployment: Deployment) -> Config:
-        check_one_host_device("naive processes", deployment)
         options = Options.model_validate(dict(deployment.options))
         slots = _fitting(deployment, options)
         self._options = options.model_copy(update={"awake": options.awake or slots})

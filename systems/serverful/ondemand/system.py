@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 from systems.interface import Decision, Deployment, SystemTrace
 from systems.runtime import journal
-from systems.serverful.cards import by_card
+from systems.serverful.cards import by_card, check_one_host_device
 from systems.serverful.system import ServerPlan, ServerSystem
 
 from .config import Config
@@ -43,6 +43,7 @@ class OnDemandSystem(ServerSystem):
 
     def servers(self, deployment: Deployment) -> Sequence[ServerPlan]:
         """Return a proxy for each card."""
+        check_one_host_device(f"servers of {self.name}", deployment)
         configs = list(map(self.proxied, by_card(deployment)))
         self._configs = {f"{self.name}-{n}" if n else self.name: c for n, c in enumerate(configs)}
         return [
