@@ -62,7 +62,7 @@ class Server:
         """Serve until SIGTERM. Raise ``DeploymentError`` if a replica ends before that."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._ended, "")
-        count = self._options.replicas
+        count = self._options.count
         batch = self._options.batch(self._deck.deployment, len(self._deck.functions) - 1)
         held = self._options.max_adapters or max(1, len(self._deck.adapters))
         placement = partial(Placement, self._deck.adapters, count, held, batch)
@@ -99,7 +99,7 @@ class Server:
             raise DeploymentError(why)
 
     async def _migrate(self) -> None:
-        while self._scheme.migrates and self._options.replicas > 1:
+        while self._scheme.migrates and self._options.count > 1:
             await asyncio.sleep(self._options.migration_interval_s)
             self._front.rebalance()
 

@@ -57,7 +57,7 @@ class InHouse(ServerSystem):
         return SystemInfo(self.name, installed, {}, self._options.model_dump())
 
     def servers(self, deployment: Deployment) -> Sequence[ServerPlan]:
-        self._options = Options.model_validate(dict(deployment.options))
+        self._options = Options.of(deployment)
         dtype = self._stored(deployment, self._options)
         deployment = self._deployment = deployment.model_copy(update={"dtype": dtype})
         backbones = list(dict.fromkeys(each.backbone for each in deployment.functions))
@@ -83,7 +83,7 @@ class InHouse(ServerSystem):
         """Simulate the system in virtual time (systems/serverful/simulated)."""
         from systems.serverful.simulated.run import simulate
 
-        dtype = cls._stored(deployment, Options.model_validate(dict(deployment.options)))
+        dtype = cls._stored(deployment, Options.of(deployment))
         return simulate(
             cls.name, deployment, profile, arrivals, dtype=dtype, adapter_rank=adapter_rank
         )
@@ -96,7 +96,7 @@ class InHouse(ServerSystem):
             command=[sys.executable, "-m", "systems.serverful.inhouse.server"],
             base_url=f"http://{deployment.host}:{port}",
             models={name: name for name in deployed.functions},
-            threads=self._options.replica_threads() * self._options.replicas,
+            threads=self._options.replica_threads() * self._options.count,
             device=deployment.devices[0].name if on_cpu else None,
         )
 
@@ -112,7 +112,7 @@ class InHouse(ServerSystem):
                 "backbone": plan.name,
                 "options": self._options.model_dump(),
                 # Replicas of all servers are on the devices in turn.
-                "first_device": number * self._options.replicas,
+                "first_device": number * self._options.count,
                 "port": int(plan.base_url.rpartition(":")[2]),
                 "journal": str(folder / f"{plan.name}.jsonl"),
             }
@@ -139,7 +139,7 @@ class InHouse(ServerSystem):
         """Yield each server's activity once per replica, since requests ran in the replicas."""
         threads = self._options.replica_threads()
         for each in servers:
-            for number in range(self._options.replicas):
+            for number in range(self._options.count):
                 name = f"{each.instance_id}/{number}"
                 yield replace(each, instance_id=name, threads=threads)
 

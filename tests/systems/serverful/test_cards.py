@@ -14,6 +14,7 @@ from systems.interface import Deployment, Device, Function, Limits
 from systems.models import ensure_adapters, ensure_backbone
 from systems.naive import Naive
 from systems.serverful.cards import by_card, environment, place
+from systems.serverful.inhouse.options import Options
 from systems.vllm import EXECUTABLE, Vllm, VllmDedicated
 from systems.vllm_sleep import VllmSleep
 
@@ -138,3 +139,10 @@ def test_in_tree_servers_still_refuse_several_budgets_of_host_memory(
         with pytest.raises(DeploymentError, match=r"cpu:0, cpu:1: .* run on one device on the CPU"):
             system.servers(deployment.model_copy(update={"devices": budgets}))
     assert len(DLoRA().servers(deployment)) == 1, "one for a backbone, with replicas on both cards"
+
+
+def test_replicas_are_on_all_cards_if_there_is_one_for_each(deployment: Deployment) -> None:
+    per_device = deployment.model_copy(update={"options": {"replicas": "per-device"}})
+    assert Options.of(per_device).count == 2
+    assert Options.of(deployment).count == 1, "as before"
+    assert Options.of(on(per_device, 4)).count == 4
