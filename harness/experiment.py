@@ -100,8 +100,9 @@ class DeploymentChoice(_Strict):
     """Kind of device of a live run; auto: a GPU if the machine has enough, else the CPU."""
     devices: PositiveInt = 1
     """Devices of each node."""
-    device_memory_gib: PositiveFloat = 12.0
-    """Memory that each device offers; on a CPU a budget of host memory."""
+    device_memory_gib: PositiveFloat | tuple[PositiveFloat, ...] = 12.0
+    """Memory that each device offers; on a CPU a budget of host memory. A list, one number for
+    each, where devices differ."""
     slo_ttft_s: PositiveFloat = 2.5
     """Objective for the time to first token, from the intended send."""
     slo_ttft_s_by_backbone: Mapping[str, PositiveFloat] = Field(default_factory=dict)
@@ -116,6 +117,23 @@ class DeploymentChoice(_Strict):
     cluster: str | None = None
     """Nodes, each with these devices: ``local:N`` for N nodes on this machine, or a Ray cluster's
     HOST:PORT; None: this machine only."""
+
+    @model_validator(mode="after")
+    def _memory_of_each(self) -> Self:
+        told = self.device_memory_gib
+        if isinstance(told, tuple) and len(told) != self.devices:
+            raise ValueError(
+                f"device_memory_gib: {len(told)} numbers for {self.devices} devices; give one for"
+                " each, or one for all"
+            )
+        return self
+
+    @property
+    def memory_bytes(self) -> tuple[int, ...]:
+        """The memory of each device."""
+        told = self.device_memory_gib
+        gib = told if isinstance(told, tuple) else (told,) * self.devices
+        return tuple(round(each * 2**30) for each in gib)
 
     def slo_of(self, backbone: str) -> float:
         """Return the TTFT limit in seconds of a function of ``backbone``."""

@@ -16,6 +16,7 @@ from harness.records.schema import BILLING
 from systems.interface import Deployment, SystemTrace
 
 from . import tables as cell_tables
+from .card_check import misplaced
 from .cell import Prepared, Seen
 from .conditions import RunConditions
 from .isolation import groups_of, level_gaps_of
@@ -123,6 +124,7 @@ class CellRecords:
                 *disagreement(seen.client, seen.system_trace.measured),
                 *seen.warnings,
                 *seen.system_trace.warnings,
+                *misplaced(seen.system_trace.memory, seen.samples),
                 *_length_warnings(cell.workload),
             ),
             measured=seen.system_trace.measured,
