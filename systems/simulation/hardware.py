@@ -49,7 +49,7 @@ def hardware(devices: Iterable[str], clock: Clock, profile: Profile) -> Mapping[
             files = PageCache(Shared(clock, 1) if slots else cores)
         link = Shared(clock, 1) if slots else cores
         own = _compute(clock, profile) if slots else (cores,) * 4
-        found[device] = Hardware(cores, files, link, *own, Shared(clock, 1))
+        found[device] = Hardware(cores, files, link, *own, peers=Shared(clock, 1))
     return found
 
 
