@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     Tag,
@@ -174,6 +175,9 @@ class Experiment(_Strict):
     """A cell is invalid if the p99 of the client's lateness exceeds this, in seconds."""
     load_workers: PositiveInt = 1
     """Locust's worker processes."""
+    load_cores: NonNegativeInt = 0
+    """Live: cores of this machine for the load workers alone; the system gets the others. 0: both
+    run on all."""
     figures: tuple[str, ...] = Field(
         default_factory=lambda chosen: SWEPT if chosen.get("sweep") else FIGURES
     )
