@@ -69,13 +69,15 @@ def _load(channel: Channel) -> int:
 
 
 def _stood_by(channel: Channel, message: StandBy) -> tuple[Message, list[int]]:
-    """Start CUDA, which takes longer than copying a backbone from another device; return the next
-    message, which may come much later."""
-    from systems.engine.cuda import context, device_memory
+    """Start CUDA and import all that a copy needs, which takes longer than copying a backbone from
+    another device; return the next message, which may come much later."""
+    from systems.engine.cuda import context, device_mapping, loading, peers  # noqa: F401
+
+    from . import cuda_copies  # noqa: F401
 
     context.check_card(message.card)
     context.start()
-    device_memory.started()
+    device_mapping.own(1).close()  # also starts torch, and what maps memory
     channel.send(Started(time.monotonic_ns()))
     received = channel.receive()
     assert received is not None, "a receive without a time-out answers or raises"
