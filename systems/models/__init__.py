@@ -7,6 +7,7 @@ code as any others. Nothing is downloaded.
 from .adapter_forms import FORMS
 from .adapters import ensure_adapters, ensure_form
 from .cache import cache_root
+from .hub import model_name, snapshot
 from .presets import Preset, ensure_backbone, preset_names, presets
 from .remaking import remake_adapter
 from .skills import ensure_skills
@@ -19,7 +20,9 @@ __all__ = [
     "ensure_backbone",
     "ensure_form",
     "ensure_skills",
+    "model_name",
     "preset_names",
     "presets",
     "remake_adapter",
+    "snapshot",
 ]
