@@ -15,9 +15,10 @@ from systems.engine.architectures.architecture import Architecture
 from systems.engine.architectures.registry import ARCHITECTURES
 from systems.engine.architectures.windows import everywhere, nowhere
 
+from .matrix import EQUAL, NOT_RUN, recorded, unmeasured, verdicts
 from .traced import EXACT, compared, requests, run
 from .variants import VARIANTS, Model, make
-from .ways import WAYS, Loaded
+from .ways import CARD, CORES, LEVELS, WAYS, Loaded
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +32,30 @@ def loaded(model: Callable[[str], Model]) -> Callable[[str], Loaded]:
     return cache(lambda name: Loaded.of(model(name)))
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", VARIANTS)
-def test_logits_and_tokens_are_those_of_transformers_and_peft(
-    name: str, way: str, loaded: Callable[[str], Loaded]
+def test_on_cores_logits_and_tokens_are_those_of_transformers_and_peft(
+    name: str, level: str, loaded: Callable[[str], Loaded]
 ) -> None:
-    asked = requests()
-    furthest, same = compared(run(way, loaded(name), asked), asked, loaded(name))
-    assert furthest < EXACT
-    assert same
+    assert verdicts(level, CORES, loaded(name)) == recorded()["cores"][level][name]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", VARIANTS)
+def test_so_are_those_of_the_engine_for_a_device(
+    name: str, level: str, loaded: Callable[[str], Loaded]
+) -> None:
+    assert set(verdicts(level, CARD, loaded(name)).values()) == {EQUAL}
+
+
+def test_the_record_has_every_cell_and_all_that_were_run_are_equal() -> None:
+    found, wanted = recorded(), unmeasured()
+    for device, levels in wanted.items():
+        for level, names in levels.items():
+            for name, forms in names.items():
+                cells = found[device][level][name]
+                assert cells.keys() == forms.keys()
+                assert set(cells.values()) <= {EQUAL, NOT_RUN}
 
 
 Plant = Callable[[Architecture], Architecture]
@@ -74,15 +90,15 @@ PLANTED: dict[str, tuple[str, Plant]] = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", WAYS, ids=" on ".join)
 @pytest.mark.parametrize("bug", PLANTED)
 def test_a_bug_in_the_description_is_caught(
-    bug: str, way: str, model: Callable[[str], Model], monkeypatch: pytest.MonkeyPatch
+    bug: str, way: tuple[str, str], model: Callable[[str], Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, plant = PLANTED[bug]
     model_type, _, _ = name.partition("-")
     right = model(name)
     monkeypatch.setitem(ARCHITECTURES, model_type, plant(ARCHITECTURES[model_type]))
     asked, wrong = requests(), Loaded.of(right)
-    furthest, _ = compared(run(way, wrong, asked), asked, wrong)
-    assert furthest > 100 * EXACT
+    found = compared(run(WAYS[way], wrong, asked), asked, wrong)
+    assert all(each.furthest > 100 * EXACT for each in found.values())

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -17,19 +18,32 @@ import systems.engine.engine as on_cores
 from systems.engine.requests import TokenEvent
 from tests.systems.engine.driving import Prompt, prompts, request
 
-from .ways import OWN, SHARED, Loaded
+from .forms import FORMS, NONE
+from .ways import Loaded, Way
 
 TOKENS = 6
-FUNCTIONS = (None, "f0", "f1", "f0", None, "f1")
 LENGTHS = (30, 150, 1, 70, 12, 100)
-EXACT = 1e-4
-"""Of the logits' standard deviation: what float32 sums of another order differ by."""
+EXACT, CARD_EXACT = 1e-4, 1e-3
+"""Of the logits' standard deviation: what float32 sums of another order, and functions of a card,
+differ by."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    function: str | None
+    form: str
     prompt: Prompt
+
+
+@dataclass(frozen=True)
+class Compared:
+    """By how much any logit differs from the oracle's after the same tokens, in standard
+    deviations, and whether each token is the oracle's most likely one."""
+
+    furthest: float = 0.0
+    same: bool = True
+
+    def beside(self, other: Compared) -> Compared:
+        return Compared(max(self.furthest, other.furthest), self.same and other.same)
 
 
 @dataclass
@@ -46,48 +60,41 @@ class Trace:
         rows.clear()
 
 
-def requests(vocabulary: int = 1024) -> dict[int, Asked]:
-    batch = prompts(LENGTHS, vocabulary)
-    return {n: Asked(FUNCTIONS[n], prompt) for n, prompt in enumerate(batch)}
+def requests() -> dict[int, Asked]:
+    """Return two requests of each form, in turn, with prompts of mixed lengths."""
+    forms = (NONE, *FORMS) * 2
+    batch = prompts([length for length, _ in zip(cycle(LENGTHS), forms, strict=False)])
+    return {
+        n: Asked(form, prompt) for n, (form, prompt) in enumerate(zip(forms, batch, strict=True))
+    }
 
 
-def run(way: str, loaded: Loaded, asked: Mapping[int, Asked]) -> Trace:
+def run(way: Way, loaded: Loaded, asked: Mapping[int, Asked]) -> Trace:
     """Run the requests: prompts in pieces beside what decodes, and as one batch, then steps."""
     trace = Trace()
     with _recorded() as rows:
-        if way in SHARED:
-            _drive(SHARED[way](loaded), asked, trace, rows, named=True, prepared=loaded.graphs)
-            return trace
-        for function in dict.fromkeys(FUNCTIONS):
-            own = {n: each for n, each in asked.items() if each.function == function}
-            engine = OWN[way](loaded, function)
-            named = hasattr(engine, "merge")
-            _drive(engine, own, trace, rows, named=named, prepared=loaded.graphs)
+        for forms in [(NONE, *FORMS)] if way.shared else [(form,) for form in (NONE, *FORMS)]:
+            own = {n: each for n, each in asked.items() if each.form in forms}
+            engine = way.serve(loaded, forms[0])
+            while loaded.graphs and engine.prepare():
+                pass
+            _drive(engine, own, trace, rows, named=way.named)
     return trace
 
 
 def _drive(
-    engine: Any,
-    asked: Mapping[int, Asked],
-    trace: Trace,
-    rows: list[Tensor],
-    *,
-    named: bool,
-    prepared: bool,
+    engine: Any, asked: Mapping[int, Asked], trace: Trace, rows: list[Tensor], *, named: bool
 ) -> None:
     made = [
-        request(n, each.prompt, TOKENS, adapter=each.function if named else None)
+        request(n, each.prompt, TOKENS, adapter=each.form if named and each.form in FORMS else None)
         for n, each in asked.items()
     ]
     half = (len(made) + 1) // 2
-    while prepared and engine.prepare():
-        pass
     engine.begin(made[:half])
     while engine.prefilling:
         trace.add(engine.advance(), rows)
         trace.add(engine.decode(), rows)
-    if made[half:]:
-        trace.add(engine.prefill(made[half:]), rows)
+    trace.add(engine.prefill(made[half:]), rows)
     trace.add(engine.decode({made[-1].request_id}), rows)
     while engine.running:
         trace.add(engine.decode(), rows)
@@ -113,18 +120,21 @@ def _recorded() -> Iterator[list[Tensor]]:
         yield rows
 
 
-@torch.inference_mode()
-def compared(trace: Trace, asked: Mapping[int, Asked], loaded: Loaded) -> tuple[float, bool]:
-    """Compare with the oracle's logits after the same tokens. Return by how much any logit differs,
-    in standard deviations, and whether each token is the oracle's most likely one."""
-    worst, same = 0.0, True
+def compared(trace: Trace, asked: Mapping[int, Asked], loaded: Loaded) -> dict[str, Compared]:
+    """Compare with the oracle, by form."""
+    found: dict[str, Compared] = {}
     for number, each in asked.items():
-        found = trace.tokens[number]
-        assert len(found) == TOKENS
-        text = torch.tensor([[*each.prompt, *found[:-1]]])
-        logits = loaded.oracle(each.function)(input_ids=text).logits[0]
-        wanted = logits[len(each.prompt) - 1 :]
-        apart = (torch.stack(trace.logits[number]) - wanted).abs().max() / wanted.std()
-        worst = max(worst, float(apart))
-        same = same and found == wanted.argmax(1).tolist()
-    return worst, same
+        one = _one(
+            loaded.oracle(each.form), each.prompt, trace.tokens[number], trace.logits[number]
+        )
+        found[each.form] = found.get(each.form, Compared()).beside(one)
+    return found
+
+
+@torch.inference_mode()
+def _one(oracle: Any, prompt: Prompt, tokens: list[int], logits: list[Tensor]) -> Compared:
+    assert len(tokens) == TOKENS
+    text = torch.tensor([[*prompt, *tokens[:-1]]])
+    wanted = oracle(input_ids=text).logits[0, len(prompt) - 1 :]
+    apart = (torch.stack(logits) - wanted).abs().max() / wanted.std()
+    return Compared(float(apart), tokens == wanted.argmax(1).tolist())

@@ -11,11 +11,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from systems.models import ensure_adapters, ensure_backbone
+from systems.models import ensure_backbone
 from tests.systems.engine.conftest import load_oracle
 
-ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-ADAPTERS = {"f0": (8, ALL_LINEAR), "f1": (4, ("q_proj", "v_proj"))}
+from .forms import FORMS
+
 WINDOW = 24
 
 
@@ -48,12 +48,12 @@ VARIANTS = {
 
 @dataclass(frozen=True)
 class Model:
-    """A variant on disk, its adapters by function, and transformers' and peft's models of them in
-    float32, by function and by the dtype that the backbone's weights are rounded to first."""
+    """A variant on disk, its adapters by form, and transformers' and peft's models of them in
+    float32, by form and by the dtype that the backbone's weights are rounded to first."""
 
     path: Path
     adapters: Mapping[str, Path]
-    oracle: Callable[[str | None, str], Any]
+    oracle: Callable[[str, str], Any]
 
 
 def make(name: str, folder: Path) -> Model:
@@ -64,13 +64,10 @@ def make(name: str, folder: Path) -> Model:
         path = Path(shutil.copytree(preset, folder / name))
         fields = json.loads((path / "config.json").read_text())
         (path / "config.json").write_text(json.dumps(fields | dict(variant.changes)))
-    adapters = {
-        function: ensure_adapters(preset, [function], rank, targets)[function]
-        for function, (rank, targets) in ADAPTERS.items()
-    }
+    adapters = {form: make_one(preset, form) for form, make_one in FORMS.items()}
 
     @cache
-    def oracle(function: str | None, rounded: str) -> Any:
-        return load_oracle(path, function and adapters[function], rounded)
+    def oracle(form: str, rounded: str) -> Any:
+        return load_oracle(path, adapters.get(form), rounded)
 
     return Model(path, adapters, oracle)

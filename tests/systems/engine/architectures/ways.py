@@ -26,7 +26,7 @@ from systems.engine.weights import BackboneWeights
 
 from .variants import Model
 
-LIMITS = {"max_batch_size": 8, "max_context_tokens": 256}
+LIMITS = {"max_batch_size": 16, "max_context_tokens": 256}
 PIECE = {"piece_tokens": 64}
 
 
@@ -46,8 +46,8 @@ class Loaded:
     def graphs(self) -> bool:
         return self.device == "cuda"
 
-    def oracle(self, function: str | None) -> Any:
-        return self.model.oracle(function, self.layout.dtype)
+    def oracle(self, form: str) -> Any:
+        return self.model.oracle(form, self.layout.dtype)
 
     @classmethod
     def of(cls, model: Model, dtype: str = "float32", device: str = "cpu") -> Loaded:
@@ -68,21 +68,21 @@ class Loaded:
         return BackboneWeights.from_flat(self.layout, self.host.clone().to(device))
 
 
-Serving = Callable[[Loaded, str | None], Any]
-"""Returns the engine that serves a function, ready for it."""
+Serve = Callable[[Loaded, str], Any]
+"""Returns an engine that serves requests of a form."""
 
 
-def _own_on_cores(loaded: Loaded, function: str | None) -> Engine:
+def _own_on_cores(loaded: Loaded, form: str) -> Engine:
     config, weights = loaded.layout.config, loaded.weights("cpu")
-    path = loaded.model.adapters[function] if function else None
+    path = loaded.model.adapters.get(form)
     adapter = load_adapter(path, config, loaded.layout.dtype) if path else None
     return Engine(config, weights, adapter, **LIMITS, **PIECE)
 
 
-def _own_on_device(loaded: Loaded, function: str | None) -> CudaEngine:
+def _own_on_device(loaded: Loaded, form: str) -> CudaEngine:
     slot = AdapterSlot(loaded.shape, loaded.device)
-    if function:
-        slot.put(loaded.packed[function])
+    if form in loaded.packed:
+        slot.put(loaded.packed[form])
     config, weights = loaded.layout.config, loaded.weights(loaded.device)
     return CudaEngine(config, weights, slot, **LIMITS, **PIECE)
 
@@ -93,45 +93,52 @@ def _holding(engine: Any, loaded: Loaded) -> Any:
     return engine
 
 
-def _shared_on_cores(loaded: Loaded) -> CrossEngine:
+def _shared_on_cores(loaded: Loaded, form: str) -> CrossEngine:
     config, weights = loaded.layout.config, loaded.weights("cpu")
     engine = CrossEngine(config, weights, loaded.shape, len(loaded.packed), **LIMITS, **PIECE)
     return _holding(engine, loaded)
 
 
-def _shared_on_device(loaded: Loaded) -> CudaCrossEngine:
+def _shared_on_device(loaded: Loaded, form: str) -> CudaCrossEngine:
     table = AdapterTable(loaded.shape, len(loaded.packed), loaded.device)
     config, weights = loaded.layout.config, loaded.weights(loaded.device)
     return _holding(CudaCrossEngine(config, weights, table, **LIMITS, **PIECE), loaded)
 
 
-def _merged_on_cores(loaded: Loaded, function: str | None) -> MultiEngine:
+def _merged_on_cores(loaded: Loaded, form: str) -> MultiEngine:
     config, weights = loaded.layout.config, loaded.weights("cpu")
     engine = MultiEngine(config, weights, loaded.shape, len(loaded.packed), **LIMITS)
-    _holding(engine, loaded).merge(function)
+    _holding(engine, loaded).merge(form if form in loaded.packed else None)
     return engine
 
 
-def _merged_on_device(loaded: Loaded, function: str | None) -> CudaMultiEngine:
+def _merged_on_device(loaded: Loaded, form: str) -> CudaMultiEngine:
     table = AdapterTable(loaded.shape, len(loaded.packed), loaded.device)
     config, weights = loaded.layout.config, loaded.weights(loaded.device)
     engine = CudaMultiEngine(config, weights, table, **LIMITS)
-    _holding(engine, loaded).merge(function)
+    _holding(engine, loaded).merge(form if form in loaded.packed else None)
     return engine
 
 
-OWN: dict[str, Serving] = {
-    "function, cores": _own_on_cores,
-    "function, device": _own_on_device,
-    "merged, cores": _merged_on_cores,
-    "merged, device": _merged_on_device,
-}
-"""An engine serves one function."""
+@dataclass(frozen=True)
+class Way:
+    """``serve``: makes an engine for one form, or for all if ``shared``; ``named``: requests name
+    their adapter."""
 
-SHARED: dict[str, Callable[[Loaded], Any]] = {
-    "shared, cores": _shared_on_cores,
-    "shared, device": _shared_on_device,
-}
-"""An engine serves all functions: tenant and backbone level."""
+    serve: Serve
+    shared: bool = False
+    named: bool = True
 
-WAYS = (*OWN, *SHARED)
+
+CORES, CARD = "cores", "device"
+"""Which engine: the CPU's, or the one that runs on a device (also without one, in plain torch)."""
+
+WAYS = {
+    ("function", CORES): Way(_own_on_cores, named=False),
+    ("function", CARD): Way(_own_on_device, named=False),
+    ("tenant and backbone", CORES): Way(_shared_on_cores, shared=True),
+    ("tenant and backbone", CARD): Way(_shared_on_device, shared=True),
+    ("merged by dLoRA", CORES): Way(_merged_on_cores),
+    ("merged by dLoRA", CARD): Way(_merged_on_device),
+}
+LEVELS = tuple(dict.fromkeys(level for level, _ in WAYS))
