@@ -13,6 +13,7 @@ from systems.engine.config import ModelConfig, read_config
 from systems.engine.dtypes import ITEMSIZE
 from systems.errors import AdapterError
 
+from .hub import directory
 from .presets import ensure_backbone, preset_names
 
 DEVICES = ("cpu", "cuda")
@@ -52,10 +53,10 @@ def backbone_of(adapter_dir: Path) -> Path:
     if it names none that is here."""
     settings = read_json(adapter_dir / CONFIG, AdapterError)
     named = settings.get("base_model_name_or_path") if isinstance(settings, dict) else None
-    if isinstance(named, str) and (named in preset_names() or Path(named).is_dir()):
+    if isinstance(named, str) and (named in preset_names() or directory(named).is_dir()):
         return ensure_backbone(named)
     raise AdapterError(
-        f"{adapter_dir}: its backbone is {str(named)[:100]!r}, which is no directory here;"
+        f"{adapter_dir}: its backbone is {str(named)[:100]!r}, which is not here;"
         " name one with --backbone"
     )
 

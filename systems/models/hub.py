@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from systems.errors import CheckpointError
@@ -28,12 +29,27 @@ def snapshot(path: Path) -> Path:
     return next(iter(there.values()))
 
 
+def directory(name_or_path: str | Path) -> Path:
+    """Return the directory with the files of a model: of a path, as :func:`snapshot`, or of the
+    repository ``ORGANIZATION/NAME`` in this user's cache. Nothing is downloaded: the directory of
+    an unknown model does not exist. Raise ``CheckpointError`` as :func:`snapshot`."""
+    path = Path(name_or_path).expanduser()
+    organization, _, name = str(name_or_path).partition("/")
+    here = _cache() / f"{_REPOSITORY}{organization}--{name}"
+    return snapshot(here if not path.is_dir() and "/" not in name and here.is_dir() else path)
+
+
 def model_name(path: Path) -> str:
     """Return the name of a model: its directory's, or its repository's in the cache."""
     repository = path.parent.parent if path.parent.name == _SNAPSHOTS else path
     if repository.name.startswith(_REPOSITORY):
         return repository.name.rpartition("--")[2]
     return path.name
+
+
+def _cache() -> Path:
+    home = os.environ.get("HF_HOME") or "~/.cache/huggingface"
+    return Path(os.environ.get("HF_HUB_CACHE") or f"{home}/hub").expanduser()
 
 
 def _main(repository: Path) -> str | None:

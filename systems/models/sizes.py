@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 from systems.engine.checkpoint import tensor_groups
 from systems.engine.config import ModelConfig, read_config
 from systems.engine.dtypes import ITEMSIZE, compute_dtype
 from systems.engine.projections import target_shapes
 
-from .hub import snapshot
+from .hub import directory
 from .presets import ensure_backbone, preset_names
 from .shapes import SHAPES
 
@@ -60,7 +59,7 @@ def config_of(name: str) -> ModelConfig:
     shapes = {shape.name: shape for shape in SHAPES}
     if name in shapes:
         return ModelConfig.model_validate(shapes[name].fields)
-    folder = snapshot(Path(name).expanduser())
+    folder = directory(name)
     if name in preset_names() or not folder.is_dir():
         folder = ensure_backbone(name)
     return read_config(folder)

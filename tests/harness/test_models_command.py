@@ -89,7 +89,7 @@ def test_an_adapter_is_described_with_the_backbone_that_it_names(
     assert show(qwen2, "--adapter", adapter)["adapter"] == found
     config = "adapter_config.json"
     lost = copied(adapter, tmp_path / "a", config, base_model_name_or_path="Qwen/Qwen2.5-7B")
-    with pytest.raises(AdapterError, match=r"its backbone is 'Qwen/Qwen2.5-7B', which is no dir"):
+    with pytest.raises(AdapterError, match=r"its backbone is 'Qwen/Qwen2.5-7B', which is not here"):
         show(lost)
     assert show(lost, "--backbone", qwen2)["rank"] == 4
     with pytest.raises(AdapterError, match="it is an adapter of another backbone"):

@@ -9,6 +9,7 @@ import pytest
 
 from systems.errors import CheckpointError
 from systems.models import ensure_backbone, model_name, snapshot
+from systems.models.sizes import config_of
 
 
 @pytest.fixture
@@ -33,6 +34,17 @@ def test_a_repository_is_its_only_snapshot(repository: Path) -> None:
     found = repository / "snapshots" / "c0ffee"
     assert ensure_backbone(repository) == ensure_backbone(found) == found
     assert model_name(repository) == model_name(found) == "Tiny-1B"
+
+
+def test_a_repository_of_the_users_cache_is_found_by_its_name(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(repository.parent))
+    assert ensure_backbone("me/Tiny-1B") == repository / "snapshots" / "c0ffee"
+    assert config_of("me/Tiny-1B") == config_of("tiny")
+    for unknown in ("you/Tiny-1B", "me/Tiny-1B/snapshots", "Tiny-1B"):
+        with pytest.raises(CheckpointError, match="neither a preset"):
+            ensure_backbone(unknown)
 
 
 def test_among_several_snapshots_the_main_revision_is_taken(repository: Path) -> None:
