@@ -120,22 +120,25 @@ def attend_part(
     head_stride,
     SPAN: tl.constexpr,
     GROUP: tl.constexpr,
+    MEMBERS: tl.constexpr,
     HEAD_DIM: tl.constexpr,
     BLOCK_D: tl.constexpr,
     BLOCK_T: tl.constexpr,
 ):
-    """Attend with the queries of a head group, one after another, to a span of the context; one
-    program per row, key head and span. A span beyond the row's position gets weight zero, and so
-    do a span before its ``window`` and every span of a row at a position below zero."""
-    row, kv_head, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    """Attend with MEMBERS queries of a key head's GROUP, one after another, to a span of the
+    context; one program per row, MEMBERS heads and span. A span beyond the row's position gets
+    weight zero, and so do a span before its ``window`` and every span of a row at a position below
+    zero."""
+    row, lane, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    kv_head = lane * MEMBERS // GROUP
     length = tl.load(positions + row).to(tl.int32) + 1
     begin = tl.maximum(part * SPAN, length - window)
     end = tl.minimum(part * SPAN + SPAN, length)
     column = tl.arange(0, BLOCK_D)
     inside = column < HEAD_DIM
     base = kv + row.to(tl.int64) * slot_stride + kv_head.to(tl.int64) * head_stride
-    for member in tl.static_range(GROUP):
-        head = kv_head * GROUP + member
+    for member in range(MEMBERS):
+        head = lane * MEMBERS + member
         query = tl.load(q + row.to(tl.int64) * row_stride + head * HEAD_DIM + column, mask=inside)
         query = tl.where(inside, query.to(tl.float32) * scale, 0.0)
         highest = tl.full((), -1.0e30, tl.float32)

@@ -115,7 +115,9 @@ class TritonOps(TorchOps):
         weights = q.new_empty(rows, heads, parts, 2, dtype=torch.float32)
         out = q.new_empty(rows, heads * head_dim)
         group, block = heads // kv_heads, power_of_two(head_dim)
-        kernels.attend_part[(rows, kv_heads, parts)](
+        # The heads of a group share reads of keys and values where there are enough programs.
+        members = group if rows * kv_heads * parts >= WANTED_PROGRAMS else 1
+        kernels.attend_part[(rows, heads // members, parts)](
             q,
             kv,
             positions,
@@ -131,6 +133,7 @@ class TritonOps(TorchOps):
             kv.stride(2),
             SPAN=span,
             GROUP=group,
+            MEMBERS=members,
             HEAD_DIM=head_dim,
             BLOCK_D=block,
             BLOCK_T=ATTENTION_BLOCK,

@@ -9,6 +9,7 @@ from systems.engine.cuda.ops import HeadWeights, TorchOps
 
 from .kernels import DEVICE, DTYPE, close, close_in_scale, draw, index
 
+from systems.engine.cuda import triton_ops  # isort: skip
 from systems.engine.cuda.triton_ops import TritonOps  # isort: skip
 
 HEADS = [(4, 4), (6, 2)]
@@ -86,6 +87,17 @@ def test_attention_of_steps(
         for ops in (TritonOps(), TorchOps())
     )
     close(found, wanted)
+
+
+def test_heads_of_a_group_share_a_program_where_there_are_enough(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    qkv, kv = draw(2, 6 + 2 * 2, 24), draw(2, 3, 2, 130, 24, seed=1)
+    given = qkv[:, :6], kv, index(100, 70), 128, 80
+    wanted = TritonOps().attend(*given)
+    monkeypatch.setattr(triton_ops, "WANTED_PROGRAMS", 4)
+    close(TritonOps().attend(*given), wanted)
+    close(wanted, TorchOps().attend(*given))
 
 
 def test_a_position_below_zero_is_padding_whose_slot_is_never_touched() -> None:
