@@ -35,12 +35,12 @@ def test_logits_and_tokens_are_those_of_transformers_and_peft(
     assert set(verdicts(level, CARD, loaded).values()) == {EQUAL}
 
 
-@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("dtype", CLOSE)
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", ["qwen2-window", "qwen3"])
 def test_logits_in_half_precision_are_close(
-    name: str, dtype: str, level: str, model: Callable[[str], Model]
+    name: str, dtype: str, model: Callable[[str], Model]
 ) -> None:
+    """With adapters mixed in a batch; test_published_shapes.py has the widths of real models."""
     asked, loaded = requests(), Loaded.of(model(name), dtype, "cuda")
-    found = compared(run(WAYS[level, CARD], loaded, asked), asked, loaded)
+    found = compared(run(WAYS["tenant and backbone", CARD], loaded, asked), asked, loaded)
     assert all(each.furthest < CLOSE[dtype] for each in found.values()), found

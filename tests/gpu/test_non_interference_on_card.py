@@ -29,7 +29,7 @@ TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 LIMITS = {"max_batch_size": 8, "max_context_tokens": 900, "piece_tokens": 128}
 
 
-@pytest.fixture(scope="module", params=["tiny", "tiny-mistral", "tiny-qwen2", "tiny-qwen3"])
+@pytest.fixture(scope="module", params=["tiny", "tiny-mistral"])
 def preset(request: pytest.FixtureRequest) -> Path:
     return ensure_backbone(request.param)
 

@@ -33,7 +33,6 @@ CASES = {
     "llama3.1-8b": (torch.bfloat16, {}),
     "mistral-7b": (torch.bfloat16, {"sliding_window": 300}),
     "qwen2.5-7b": (torch.bfloat16, {}),
-    "qwen2.5-7b in float16": (torch.float16, {}),
     "qwen3-8b": (torch.bfloat16, {}),
 }
 
@@ -48,7 +47,7 @@ class Both:
 
 
 def fields_of(case: str) -> dict[str, Any]:
-    found = next(shape.fields for shape in SHAPES if shape.name == case.split()[0])
+    found = next(shape.fields for shape in SHAPES if shape.name == case)
     return {**found, "num_hidden_layers": 2, "dtype": "float32", **CASES[case][1]}
 
 

@@ -1,15 +1,17 @@
 """Measures which architecture runs on which device, at which isolation level, with which form of
 adapter as transformers and peft do, in float32, and records it for docs/models.md:
 
-    python -m tests.systems.engine.architectures.matrix && python -m harness.readme
+    python -m tests.systems.engine.architectures.matrix [cores] [card] && python -m harness.readme
 
-Measures the cells of the cores, and those of the card on a machine with one; the others stay.
+Measures the cells of the devices that are named, or of those of this machine; the others stay.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -22,6 +24,7 @@ from .variants import VARIANTS, make
 from .ways import CARD, CORES, LEVELS, WAYS, Loaded
 
 RECORD = REFERENCE / "models.json"
+DEVICES = ("cores", "card")
 EQUAL, NOT_RUN = "equal", "not run yet"
 Cells = dict[str, dict[str, dict[str, dict[str, str]]]]
 """Device → isolation level → architecture → form of adapter → verdict."""
@@ -57,19 +60,20 @@ def unmeasured() -> Cells:
     forms = dict.fromkeys((NONE, *FORMS), NOT_RUN)
     return {
         device: {level: {name: dict(forms) for name in VARIANTS} for level in LEVELS}
-        for device in ("cores", "card")
+        for device in DEVICES
     }
 
 
-def main() -> None:
+def main(devices: Sequence[str]) -> None:
     torch.set_num_threads(1)
     torch.backends.cuda.matmul.allow_tf32 = False
     cells = unmeasured() | (recorded() if RECORD.exists() else {})
-    for device in ("cores", "card") if torch.cuda.is_available() else ("cores",):
+    here = DEVICES if torch.cuda.is_available() else DEVICES[:1]
+    for device in devices or here:
         with tempfile.TemporaryDirectory() as folder:
             cells[device] = _measured(device, Path(folder))
     RECORD.write_text(json.dumps(cells, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
