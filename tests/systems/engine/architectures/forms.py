@@ -1,23 +1,17 @@
-"""The forms of adapters that are compared. To add one, add a line; then run :mod:`.matrix`."""
+"""The forms of adapters that are compared: all that the suite makes. After a change of these run
+:mod:`.matrix`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from systems.models import ensure_adapters
+from systems.models import FORMS as FORMS
+from systems.models import ensure_form
 
-Make = Callable[[Path, str], Path]
-"""Makes the adapter of a name for a backbone; returns its directory."""
-ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 NONE = "no-adapter"
+RANK = 8
 
 
-def seeded(rank: int, targets: Sequence[str]) -> Make:
-    return lambda backbone, name: ensure_adapters(backbone, [name], rank, targets)[name]
-
-
-FORMS: dict[str, Make] = {
-    "all-linear": seeded(8, ALL_LINEAR),
-    "q-and-v": seeded(4, ("q_proj", "v_proj")),
-}
+def make_adapter(backbone: Path, form: str) -> Path:
+    """Return the directory of a seeded adapter of a form, made once."""
+    return ensure_form(backbone, [form], form, RANK)[form]

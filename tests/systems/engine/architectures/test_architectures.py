@@ -15,6 +15,7 @@ from systems.engine.architectures.architecture import Architecture
 from systems.engine.architectures.registry import ARCHITECTURES
 from systems.engine.architectures.windows import everywhere, nowhere
 
+from .forms import NONE
 from .matrix import EQUAL, NOT_RUN, recorded, unmeasured, verdicts
 from .traced import EXACT, compared, requests, run
 from .variants import VARIANTS, Model, make
@@ -99,6 +100,6 @@ def test_a_bug_in_the_description_is_caught(
     model_type, _, _ = name.partition("-")
     right = model(name)
     monkeypatch.setitem(ARCHITECTURES, model_type, plant(ARCHITECTURES[model_type]))
-    asked, wrong = requests(), Loaded.of(right)
+    asked, wrong = requests((NONE, "all-linear")), Loaded.of(right)
     found = compared(run(WAYS[way], wrong, asked), asked, wrong)
     assert all(each.furthest > 100 * EXACT for each in found.values())

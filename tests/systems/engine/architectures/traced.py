@@ -60,9 +60,9 @@ class Trace:
         rows.clear()
 
 
-def requests() -> dict[int, Asked]:
+def requests(forms: Sequence[str] = (NONE, *FORMS)) -> dict[int, Asked]:
     """Return two requests of each form, in turn, with prompts of mixed lengths."""
-    forms = (NONE, *FORMS) * 2
+    forms = (*forms, *forms)
     batch = prompts([length for length, _ in zip(cycle(LENGTHS), forms, strict=False)])
     return {
         n: Asked(form, prompt) for n, (form, prompt) in enumerate(zip(forms, batch, strict=True))
@@ -73,7 +73,8 @@ def run(way: Way, loaded: Loaded, asked: Mapping[int, Asked]) -> Trace:
     """Run the requests: prompts in pieces beside what decodes, and as one batch, then steps."""
     trace = Trace()
     with _recorded() as rows:
-        for forms in [(NONE, *FORMS)] if way.shared else [(form,) for form in (NONE, *FORMS)]:
+        all_forms = tuple(dict.fromkeys(each.form for each in asked.values()))
+        for forms in [all_forms] if way.shared else [(form,) for form in all_forms]:
             own = {n: each for n, each in asked.items() if each.form in forms}
             engine = way.serve(loaded, forms[0])
             while loaded.graphs and engine.prepare():

@@ -14,7 +14,7 @@ from typing import Any
 from systems.models import ensure_backbone
 from tests.systems.engine.conftest import load_oracle
 
-from .forms import FORMS
+from .forms import FORMS, make_adapter
 
 WINDOW = 24
 
@@ -64,7 +64,7 @@ def make(name: str, folder: Path) -> Model:
         path = Path(shutil.copytree(preset, folder / name))
         fields = json.loads((path / "config.json").read_text())
         (path / "config.json").write_text(json.dumps(fields | dict(variant.changes)))
-    adapters = {form: make_one(preset, form) for form, make_one in FORMS.items()}
+    adapters = {form: make_adapter(preset, form) for form in FORMS}
 
     @cache
     def oracle(form: str, rounded: str) -> Any:
