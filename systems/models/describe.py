@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from systems.engine.adapter_files import CONFIG, AdapterFiles, inspect_adapter
+from systems.engine.adapter_files import AdapterFiles, inspect_adapter
+from systems.engine.adapter_settings import CONFIG
 from systems.engine.bounded_files import read_json
 from systems.engine.checkpoint import lay_out, stored_tensors
 from systems.engine.config import ModelConfig, read_config

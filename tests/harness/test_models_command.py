@@ -85,7 +85,11 @@ def test_an_adapter_is_described_with_the_backbone_that_it_names(
 ) -> None:
     found = show(adapter)
     assert (found["kind"], found["backbone"]) == ("adapter", str(qwen2))
-    assert (found["rank"], found["targets"], found["layers"]) == (4, ["q_proj", "v_proj"], [0, 1, 2])
+    assert (found["rank"], found["targets"], found["layers"]) == (
+        4,
+        ["q_proj", "v_proj"],
+        [0, 1, 2],
+    )
     assert show(qwen2, "--adapter", adapter)["adapter"] == found
     config = "adapter_config.json"
     lost = copied(adapter, tmp_path / "a", config, base_model_name_or_path="Qwen/Qwen2.5-7B")

@@ -19,6 +19,7 @@ from .conftest import Running
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 NAMES = ("mistral", "qwen2-window", "qwen3")
+FORMS = ("all-linear", "ranks-by-pattern")
 TOKENS = 6
 
 
@@ -30,14 +31,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
 
 def functions_of(models: dict[str, Model]) -> list[Function]:
     return [
-        Function(id=f"{function}.{name}", backbone=name, adapter=path)
+        Function(id=f"{form}.{name}", backbone=name, adapter=model.adapters[form])
         for name, model in models.items()
-        for function, path in model.adapters.items()
+        for form in FORMS
     ]
 
 
-def expected(model: Model, function: str, prompt: tuple[int, ...]) -> str:
-    (ids,) = left_padded(model.oracle(function, "float32"), [prompt], TOKENS)
+def expected(model: Model, form: str, prompt: tuple[int, ...]) -> str:
+    (ids,) = left_padded(model.oracle(form, "float32"), [prompt], TOKENS)
     decoder = Text(model.path).decoder(skip_special=False)
     return "".join(map(decoder.text, ids))
 
@@ -64,5 +65,5 @@ def test_each_function_answers_as_transformers_and_peft(
             return await asyncio.gather(*asked)
 
     for each, answer in zip(functions_of(models), asyncio.run(ask_all()), strict=True):
-        function, _, name = each.id.partition(".")
-        assert answer["choices"][0]["text"] == expected(models[name], function, prompt), each.id
+        form, _, name = each.id.partition(".")
+        assert answer["choices"][0]["text"] == expected(models[name], form, prompt), each.id
