@@ -77,7 +77,8 @@ def run(way: Way, loaded: Loaded, asked: Mapping[int, Asked]) -> Trace:
         for forms in [all_forms] if way.shared else [(form,) for form in all_forms]:
             own = {n: each for n, each in asked.items() if each.form in forms}
             engine = way.serve(loaded, forms[0])
-            while loaded.graphs and engine.prepare():
+            # Graphs of engines that are not prepared are captured at the second use of a shape.
+            while way.shared and loaded.graphs and engine.prepare():
                 pass
             _drive(engine, own, trace, rows, named=way.named)
     return trace

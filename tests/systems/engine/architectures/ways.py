@@ -32,8 +32,8 @@ PIECE = {"piece_tokens": 64}
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model as the engines take it. ``device``: of the device engines, which prepare their graphs
-    first if ``graphs``."""
+    """A model as the engines take it. ``device``: of the device engines; ``graphs``: whether they
+    have graphs."""
 
     model: Model
     layout: BackboneLayout
