@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+"""Names the GPUs that CUDA shows a process, in its order; read when the process starts CUDA."""
 
 
 def handles() -> list[Any]:
@@ -13,7 +17,7 @@ def handles() -> list[Any]:
     import pynvml
 
     pynvml.nvmlInit()
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    named = os.environ.get(VISIBLE)
     if named is None:
         return [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
     return [_handle(name.strip()) for name in named.split(",") if name.strip()]
@@ -25,3 +29,42 @@ def _handle(name: str) -> Any:
     if name.isdecimal():
         return pynvml.nvmlDeviceGetHandleByIndex(int(name))
     return pynvml.nvmlDeviceGetHandleByUUID(name)
+
+
+def index(device: str) -> int:
+    """Return N of a device's name, ``cuda:N`` or, on a node of a cluster, ``HOST/cuda:N``."""
+    return int(device.rpartition(":")[2])
+
+
+@dataclass(frozen=True, slots=True)
+class Cards:
+    """The GPUs of a node by UUID: device ``cuda:N`` is ``uuids[N]``. Empty on the CPU."""
+
+    uuids: tuple[str, ...] = ()
+
+    @classmethod
+    def here(cls, kind: str) -> Self:
+        """Return this machine's GPUs for devices of ``kind``. Raises as :func:`handles`."""
+        return cls(tuple(map(_uuid, handles())) if kind == "cuda" else ())
+
+    def uuid(self, device: str) -> str:
+        """Return the UUID of a device, whose name may begin with its host's; "" on the CPU."""
+        return self.uuids[index(device)] if self.uuids else ""
+
+    def all_from(self, device: str) -> str:
+        """Return all GPUs as :data:`VISIBLE` lists them, that of ``device`` first."""
+        first = self.uuid(device)
+        return ",".join([first, *(each for each in self.uuids if each != first)])
+
+
+def _uuid(handle: Any) -> str:
+    import pynvml
+
+    return str(pynvml.nvmlDeviceGetUUID(handle))
+
+
+def see_only(visible: str) -> None:
+    """Let CUDA show this process the GPUs ``visible`` (as :data:`VISIBLE`) only; "": those that its
+    parent saw. Without effect once this process has started CUDA."""
+    if visible:
+        os.environ[VISIBLE] = visible

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from pydantic import (
@@ -72,10 +72,11 @@ class Options(BaseModel):
     on, and a backbone that stays unused is dropped after ``shared_keep_alive_s``. Otherwise the
     first call of one of its functions loads it."""
     prewarmed: NonNegativeInt = 0
-    """GPU only: size of the warm pool of each resident shared backbone. Its prewarmed processes are
-    forked from the template, hold context, kernels and graphs, and become instances of functions
-    that start or wake. Their device memory is reserved with the template's and billed from its
-    start, so none by default; as many as functions start or wake within seconds are of use."""
+    """GPU only: size of the warm pool of each shared backbone on each GPU that holds it. Its
+    prewarmed processes are forked from the template, hold context, kernels and graphs, and become
+    instances of functions that start or wake. Their device memory is reserved and billed with the
+    copy that they map, so none by default; as many as functions start or wake within seconds are of
+    use."""
     adapter_places: PositiveInt = 64
     """The largest number of adapters that an instance of several functions holds on its device at
     the same time; it has no more places than its group has functions."""
@@ -149,16 +150,18 @@ class Options(BaseModel):
             return of_one
         return self.shared_batch_size or min(of_one * functions, _SHARED_BATCH)
 
-    def prewarmed_bytes(self, groups: Mapping[str, GroupSpec]) -> int:
-        """Return the memory of all warm pools: each process as large as its backbone's largest idle
-        instance, plus one request's KV cache for the process in preparation."""
+    def pool_bytes(self, groups: Iterable[GroupSpec]) -> Mapping[str, int]:
+        """Return the device memory of a warm pool by backbone: each process as large as the
+        backbone's largest idle instance, plus one request's KV cache for the process in
+        preparation."""
         at_rest: dict[str, int] = {}
         slot: dict[str, int] = {}
-        for spec in groups.values():
+        for spec in groups:
             own = spec.context_bytes + spec.adapter_bytes + spec.places_bytes
             at_rest[spec.backbone] = max(own, at_rest.get(spec.backbone, 0))
             slot[spec.backbone] = max(spec.kv_slot_bytes, slot.get(spec.backbone, 0))
-        return self.prewarmed * sum(at_rest.values()) + bool(self.prewarmed) * sum(slot.values())
+        count = self.prewarmed
+        return {name: count * own + bool(count) * slot[name] for name, own in at_rest.items()}
 
     def new_rate(self) -> Rate:
         return RATES[self.rate](round(self.rate_window_s * 1e9))

@@ -81,8 +81,13 @@ def make_cluster_spec(
         name: _group(name, members, functions, machine, deployment.limits, options)
         for name, members in members_of.items()
     }
+    on_cards = deployment.devices[0].kind == "cuda"
+    pool_bytes = options.pool_bytes(made.values()) if on_cards else {}
     return ClusterSpec(
-        backbones={name: BackboneSpec(name, size) for name, size in backbones.items()},
+        backbones={
+            name: BackboneSpec(name, size, pool_bytes.get(name, 0) if forks else 0)
+            for name, size in backbones.items()
+        },
         groups=made,
         functions={
             member.id: FunctionSpec(
@@ -100,7 +105,7 @@ def make_cluster_spec(
             )
             for index, device in enumerate(deployment.devices)
         },
-        settings=_settings(deployment, options, machine, made, forks=forks),
+        settings=_settings(deployment, options, machine, forks=forks),
     )
 
 
@@ -145,19 +150,17 @@ def _settings(
     deployment: Deployment,
     options: Options,
     machine: MachineSize,
-    made: Mapping[str, GroupSpec],
     *,
     forks: bool,
 ) -> Settings:
     limits = deployment.limits
-    prewarmed_bytes = options.prewarmed_bytes(made) if deployment.devices[0].kind == "cuda" else 0
     return Settings(
         max_context_tokens=limits.max_context_tokens,
         keep_alive_ns=round(limits.keep_alive_s * 1e9),
         shared_keep_alive_ns=round(options.shared_keep_alive_s * 1e9),
         container_keep_alive_ns=round(options.container_keep_alive_s * 1e9),
         container_memory_bytes=round(options.container_memory_gib * 2**30),
-        template_bytes=machine.template_bytes + prewarmed_bytes if forks else 0,
+        template_bytes=machine.template_bytes if forks else 0,
         template_host_bytes=machine.template_host_bytes if forks else 0,
         template_at_deployment=options.early_template,
         backbones_at_deployment=options.backbones_at_deployment,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .artifacts import PRECEDENCE, SHARED, Artifact
+from .artifacts import PRECEDENCE, SHARED, Artifact, CopyKey
 
 HOST = "host"
 """The host of devices that name none."""
@@ -13,10 +13,12 @@ HOST = "host"
 
 @dataclass(frozen=True, slots=True)
 class BackboneSpec:
-    """A base model. ``bytes``: the size of one copy of its weights on a device."""
+    """A base model. ``bytes``: the size of one copy of its weights on a device; ``pool_bytes``: of
+    the warm pool of each of its shared copies, on the copy's device."""
 
     id: str
     bytes: int
+    pool_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,3 +161,8 @@ class ClusterSpec:
     def group_of(self, function: str) -> GroupSpec:
         """Return the group whose instances serve ``function``."""
         return self.groups[self.functions[function].group]
+
+    def copy_bytes(self, key: CopyKey) -> int:
+        """Return the device memory of a copy: its weights and, if it is shared, its warm pool."""
+        backbone = self.backbones[key.backbone]
+        return backbone.bytes + (backbone.pool_bytes if key.shared else 0)

@@ -129,7 +129,7 @@ class Provisioning:
             for owner, size in self._shape(instance, goal).items()
         )
         if instance.copy not in self._state.copies:
-            need += self._state.cluster.backbones[instance.group.backbone].bytes
+            need += self._state.cluster.copy_bytes(instance.copy)
         return need + self._template_need(instance)
 
     def _shape(self, instance: Instance, goal: Residency) -> dict[MemoryOwner, int]:
@@ -197,7 +197,7 @@ class Provisioning:
         for number, backbone in enumerate(self._state.cluster.backbones.values()):
             device = devices[number % len(devices)]
             key = self._policies.sharing.copy_for(backbone.id, device.spec.id, self._next_instance)
-            if key.shared and backbone.bytes <= device.memory.free:
+            if key.shared and self._state.cluster.copy_bytes(key) <= device.memory.free:
                 self._load(self._new_copy(key, None), now)
 
     def _start_template(self, host_id: str) -> None:
@@ -251,9 +251,11 @@ class Provisioning:
 
     def _new_copy(self, key: CopyKey, group: str | None) -> BackboneCopy:
         """Reserve the memory of a copy; ``group`` is its owner's if it is private."""
-        size = self._state.cluster.backbones[key.backbone].bytes
-        copy = BackboneCopy(key, size, owner_group=None if key.shared else group)
-        self._state.devices[key.device].memory.resize(copy.holding, size)
+        size = self._state.cluster.copy_bytes(key)
+        pool = size - self._state.cluster.backbones[key.backbone].bytes
+        copy = BackboneCopy(key, size, pool, owner_group=None if key.shared else group)
+        for holding, held in copy.holdings.items():
+            self._state.devices[key.device].memory.resize(holding, held)
         self._state.add_copy(copy)
         return copy
 
@@ -418,5 +420,6 @@ class Provisioning:
         self._forget(copy)
 
     def _forget(self, copy: BackboneCopy) -> None:
-        self._state.devices[copy.key.device].memory.resize(copy.holding, 0)
+        for holding in copy.holdings:
+            self._state.devices[copy.key.device].memory.resize(holding, 0)
         self._state.remove_copy(copy)

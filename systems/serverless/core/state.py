@@ -181,6 +181,8 @@ class BackboneCopy:
 
     key: CopyKey
     bytes: int
+    """Freed with it: its weights, and its warm pool's ``pool_bytes``."""
+    pool_bytes: int = 0
     loaded: bool = False
     load: int | None = None
     """The loading that was requested last; events of other loadings are ignored."""
@@ -197,8 +199,11 @@ class BackboneCopy:
         return load_ns if self.load is None else max(self.asked_ns + load_ns - now_ns, 0.0)
 
     @property
-    def holding(self) -> Holding:
-        return Holding(MemoryOwner.WEIGHTS, self.key, self.owner_group)
+    def holdings(self) -> dict[Holding, int]:
+        """What it holds on its device, and for what."""
+        weights = Holding(MemoryOwner.WEIGHTS, self.key, self.owner_group)
+        pool = Holding(MemoryOwner.CONTEXT, self.key, None)
+        return {weights: self.bytes - self.pool_bytes, pool: self.pool_bytes}
 
 
 @dataclass(slots=True, eq=False)

@@ -40,8 +40,7 @@ def items(instances: Sequence[Instance], state: State, now_ns: int) -> list[Item
         value = rate * max(learnt.delay_ns[Artifact.ADAPTER], 1.0)
         found.append(Item(instance.id, value, spec.parked_bytes, instance.device, after))
     for key, value in roots.items():
-        size = state.cluster.backbones[key.backbone].bytes
-        found.append(Item(key, value, size, key.device))
+        found.append(Item(key, value, state.cluster.copy_bytes(key), key.device))
     return found
 
 

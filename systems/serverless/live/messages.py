@@ -61,7 +61,8 @@ class Configure(Message, frozen=True):
     a group of one function; one of several has ``places`` for adapters, which come later.
     ``memory_bytes`` limits the instance's memory (None: unbounded); ``piece_tokens`` limits the
     prompt tokens between two decode steps (None: whole prompts); ``slot`` is the shape of the
-    places, or of the slot of a prewarmed process, which has no adapter yet."""
+    places, or of the slot of a prewarmed process, which has no adapter yet. ``card``: the UUID of
+    its GPU; empty on the CPU."""
 
     group: Name
     model_dir: Name
@@ -75,6 +76,7 @@ class Configure(Message, frozen=True):
     piece_tokens: PositiveCount | None = None
     slot: SlotShape | None = None
     places: Count = 0
+    card: Name = ""
 
 
 class Begin(Message, frozen=True):
@@ -182,13 +184,15 @@ Progress = Prefilled | Decoded | Cancelled
 
 class FillCopy(Message, frozen=True, tag="load"):
     """Read a checkpoint into a shared copy: the memory file sent with the message, or device memory
-    shared by the method ``sharing``. ``audited``: compute the checksum of the filled copy."""
+    shared by the method ``sharing``. ``audited``: compute the checksum of the filled copy.
+    ``card``: as in ``Configure``."""
 
     device: Name
     sharing: Name
     audited: bool
     layout: Document
     model_dir: Name
+    card: Name = ""
 
 
 class DropCopy(Message, frozen=True, tag="drop"):
@@ -203,11 +207,13 @@ class CopyLoaded(Message, frozen=True, tag="loaded"):
 
 
 class SumCopy(Message, frozen=True, tag="sum"):
-    """Compute the checksum of ``nbytes`` of the copy, sent as a descriptor or as ``handle``."""
+    """Compute the checksum of ``nbytes`` of the copy, sent as a descriptor or as ``handle``.
+    ``card``: as in ``Configure``."""
 
     device: Name
     nbytes: Count
     handle: IpcHandle = ""
+    card: Name = ""
 
 
 class Summed(Message, frozen=True):

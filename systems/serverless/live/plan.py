@@ -183,9 +183,9 @@ def _check_memory(cluster: ClusterSpec) -> None:
     """Check that each function fits each device alone; several functions take turns."""
     for group in cluster.groups.values():
         kv = group.kv_bytes(cluster.settings.max_context_tokens)
-        weights = cluster.backbones[group.backbone].bytes
+        backbone = cluster.backbones[group.backbone]
         own = group.adapter_bytes + group.places_bytes + group.context_bytes + kv
-        need = weights + own + cluster.settings.template_bytes
+        need = backbone.bytes + backbone.pool_bytes + own + cluster.settings.template_bytes
         for device in cluster.devices.values():
             if need > device.memory_bytes:
                 raise DeploymentError(

@@ -48,20 +48,20 @@ class EarliestCompletion(Placement):
         load_ns = max(learnt.delay_ns[Artifact.BACKBONE], 1.0)
         import_ns = learnt.delay_ns[Artifact.LIBRARIES]
         service_ns = max(learnt.service_ns, 1.0)
-        weights = state.cluster.backbones[group.backbone].bytes
         kv_bytes = group.kv_bytes(state.cluster.settings.max_context_tokens)
         own = group.adapter_bytes + group.places_bytes + group.context_bytes + kv_bytes
         best: tuple[float, int] | None = None
         found: Device | None = None
         for device in self._looked_at(group, state):
-            copy = state.copies.get(CopyKey(group.backbone, device.spec.id))
+            key = CopyKey(group.backbone, device.spec.id)
+            copy = state.copies.get(key)
             free = device.memory.capacity - device.memory.used
             shared_ns = service_ns * (1 + device.slowdown(device.at_work + 1)) / 2
             due_ns = max(shared_ns, _waited_ns(device, state, now_ns))
             due_ns += load_ns if copy is None else copy.left_ns(load_ns, now_ns)
             if state.hosts[device.spec.host].template is not TemplatePhase.READY:
                 due_ns += import_ns
-            if own + (weights if copy is None else 0) > free:
+            if own + (state.cluster.copy_bytes(key) if copy is None else 0) > free:
                 due_ns += load_ns
             score = (due_ns, -free)
             if best is None or score < best:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from systems.interface import Stage
+from systems.runtime.cards import Cards
 from systems.runtime.channel import close_all
 from systems.runtime.children import GRACE_S, Child, kill, why
 from systems.runtime.incoming import BadMessageError
@@ -45,18 +46,19 @@ class StoredCopy:
 
 
 class SharedCopies:
-    """The copies of one node by their keys. It calls ``post`` with each event and
+    """The copies of one node by their keys, on ``cards``. It calls ``post`` with each event and
     ``on_isolation_gap`` with each isolation gap."""
 
     def __init__(
         self,
         plan: Plan,
         processes: Processes,
+        cards: Cards,
         post: Callable[[ev.Event], None],
         on_isolation_gap: Callable[[str], None],
     ) -> None:
         self.held: dict[CopyKey, StoredCopy] = {}
-        self._plan, self._processes = plan, processes
+        self._plan, self._processes, self._cards = plan, processes, cards
         self._post, self._on_isolation_gap = post, on_isolation_gap
         self._auditor: Child | None = None
 
@@ -93,6 +95,7 @@ class SharedCopies:
             roles.LOADER,
             partial(self._loader_says, key, stored),
             partial(self._loader_ended, key, stored),
+            self._cards.uuid(key.device),
         )
         stored.loader.heartbeat.answers = False
         told = m.FillCopy(
@@ -101,6 +104,7 @@ class SharedCopies:
             audited=self._plan.options.audit_s is not None,
             layout=self._plan.layout(key.backbone),
             model_dir=str(self._plan.model_dir(key.backbone)),
+            card=self._cards.uuid(key.device),
         )
         stored.loader.channel.send(told, stored.weights_handle.fds)
 
@@ -170,13 +174,15 @@ class SharedCopies:
             self._auditor = None
             ended(verdict or why(returncode))
 
+        card = self._cards.uuid(key.device)
         self._auditor = self._processes.begin(
             roles.AUDITOR,
             lambda message, fds: said(message),  # noqa: ARG005
             over,
+            card,
         )
         self._auditor.heartbeat.answers = False
         weights_handle = self.held[key].weights_handle
         nbytes = self._plan.layouts[key.backbone].nbytes
-        told = m.SumCopy(self._plan.device, nbytes, weights_handle.handle)
+        told = m.SumCopy(self._plan.device, nbytes, weights_handle.handle, card)
         self._auditor.channel.send(told, weights_handle.fds)

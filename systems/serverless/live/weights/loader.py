@@ -78,10 +78,12 @@ def _to_device(layout: BackboneLayout, message: FillCopy, fds: list[int]) -> Fil
     """Allocate device memory and fill it; return it with the handle for others."""
     import torch
 
+    from systems.engine.cuda import context
     from systems.engine.cuda.loading import fill_device
 
     from . import cuda_copies
 
+    context.check_card(message.card)
     flat, weights_handle = cuda_copies.make(layout.nbytes, message.sharing)
     fill_device(layout, Path(message.model_dir), flat, past_cache=True)
     torch.cuda.synchronize()

@@ -23,6 +23,7 @@ from systems.interface import Deployment
 from systems.runtime import channel as wire
 from systems.runtime import processes
 from systems.runtime.calls import Call, Failure, Tokens
+from systems.runtime.cards import Cards
 from systems.runtime.channel import Channel
 from systems.runtime.children import Child
 from systems.runtime.incoming import as_content
@@ -49,6 +50,7 @@ POLICIES = PolicySet(
     offloading=ValueDensity,
 )
 PATIENCE_S = 20.0
+CARDS = ("GPU-0", "GPU-1", "GPU-2", "GPU-3")
 
 
 @dataclass(eq=False)
@@ -59,6 +61,8 @@ class Puppet:
     role: Role
     child: Child
     sock: socket.socket
+    visible: str = ""
+    """The GPUs that its process was started to see."""
     does: set[str] = field(
         default_factory=lambda: {"begin", "load", "hold", "offload", "ping", "stop"}
     )
@@ -227,7 +231,7 @@ def _puppets(stub: Path, patch: pytest.MonkeyPatch, *, forking: bool) -> Iterato
     class Puppets(processes.Processes):
         def spawn(self, role: Role, *rest: Any, **more: Any) -> Child:
             child = super().spawn(role, *rest, **more)
-            puppets.append(Puppet(role, child, ends[-1]))
+            puppets.append(Puppet(role, child, ends[-1], "".join(rest[2:])))
             return child
 
     class Forks(Puppets):
@@ -275,6 +279,7 @@ def play(
         with pytest.MonkeyPatch.context() as patch, _puppets(stub, patch, forking=forks) as puppets:
             node = Node(
                 plan,
+                Cards(CARDS if plan.device == "cuda" else ()),
                 platform.post,
                 platform.tokens,
                 journal.isolation_gap,
