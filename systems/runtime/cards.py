@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -32,29 +33,32 @@ def _handle(name: str) -> Any:
 
 
 def index(device: str) -> int:
-    """Return N of a device's name, ``cuda:N`` or, on a node of a cluster, ``HOST/cuda:N``."""
+    """Return N of a device's name ``cuda:N``."""
     return int(device.rpartition(":")[2])
 
 
 @dataclass(frozen=True, slots=True)
 class Cards:
-    """The GPUs of a node by UUID: device ``cuda:N`` is ``uuids[N]``. Empty on the CPU."""
+    """The GPUs of a node's devices, as UUIDs by the devices' names. Empty on the CPU."""
 
-    uuids: tuple[str, ...] = ()
+    uuids: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def here(cls, kind: str) -> Self:
-        """Return this machine's GPUs for devices of ``kind``. Raises as :func:`handles`."""
-        return cls(tuple(map(_uuid, handles())) if kind == "cuda" else ())
+    def here(cls, devices: Iterable[str]) -> Self:
+        """Return the GPUs of ``devices``, all of one kind. Raises as :func:`handles`, and
+        ``IndexError`` if there are too few."""
+        names = [each for each in devices if each.startswith("cuda")]
+        found = handles() if names else []
+        return cls({name: _uuid(found[index(name)]) for name in names})
 
     def uuid(self, device: str) -> str:
-        """Return the UUID of a device, whose name may begin with its host's; "" on the CPU."""
-        return self.uuids[index(device)] if self.uuids else ""
+        """Return the UUID of a device, whose name may begin with its node's (``NODE/cuda:N``); ""
+        on the CPU."""
+        return self.uuids[device.rpartition("/")[2]] if self.uuids else ""
 
-    def all_from(self, device: str) -> str:
-        """Return all GPUs as :data:`VISIBLE` lists them, that of ``device`` first."""
-        first = self.uuid(device)
-        return ",".join([first, *(each for each in self.uuids if each != first)])
+    def all_from(self, first: str) -> str:
+        """Return all GPUs as :data:`VISIBLE` lists them, the one of UUID ``first`` first."""
+        return ",".join([first, *(each for each in self.uuids.values() if each != first)])
 
 
 def _uuid(handle: Any) -> str:

@@ -77,6 +77,12 @@ class Options(BaseModel):
     instances of functions that start or wake. Their device memory is reserved and billed with the
     copy that they map, so none by default; as many as functions start or wake within seconds are of
     use."""
+    peer_copies: bool = True
+    """Several GPUs of a machine: copy a shared backbone from a GPU that has it, over NVLink where
+    there is one, so that a machine reads it once. Otherwise, and where GPUs cannot reach each
+    other, each GPU's copy is read from the page cache. With ``prewarmed``, a loader stands by on
+    each GPU with its CUDA context started, which takes longer than the copy; its memory
+    (``cuda_bare_bytes``) is reserved and billed with the template's."""
     adapter_places: PositiveInt = 64
     """The largest number of adapters that an instance of several functions holds on its device at
     the same time; it has no more places than its group has functions."""

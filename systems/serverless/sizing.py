@@ -36,6 +36,7 @@ class FunctionSize:
     law: BatchLatency = field(default_factory=BatchLatency)
     step_ns: int = 0
     delay_ns: Mapping[Artifact, int] = field(default_factory=dict)
+    peer_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class MachineSize:
     template_host_bytes: int
     reserved_bytes: int = 0
     """Memory of each device that no instance may use."""
+    peer_access: bool = False
+    """Whether a device can copy from another one of its host."""
     devices_per_host: int | None = None
     """None: all devices are of one host."""
 
@@ -81,6 +84,7 @@ def make_cluster_spec(
         name: _group(name, members, functions, machine, deployment.limits, options)
         for name, members in members_of.items()
     }
+    peers = machine.peer_access and options.peer_copies and len(deployment.devices) > 1
     on_cards = deployment.devices[0].kind == "cuda"
     pool_bytes = options.pool_bytes(made.values()) if on_cards else {}
     return ClusterSpec(
@@ -105,7 +109,7 @@ def make_cluster_spec(
             )
             for index, device in enumerate(deployment.devices)
         },
-        settings=_settings(deployment, options, machine, forks=forks),
+        settings=_settings(deployment, options, machine, peers=peers, forks=forks),
     )
 
 
@@ -143,6 +147,7 @@ def _group(
         law=size.law,
         step_ns=size.step_ns,
         delay_ns=size.delay_ns,
+        peer_ns=size.peer_ns,
     )
 
 
@@ -151,8 +156,10 @@ def _settings(
     options: Options,
     machine: MachineSize,
     *,
+    peers: bool,
     forks: bool,
 ) -> Settings:
+    """``peers``: whether backbones are copied from device to device."""
     limits = deployment.limits
     return Settings(
         max_context_tokens=limits.max_context_tokens,
@@ -162,6 +169,8 @@ def _settings(
         container_memory_bytes=round(options.container_memory_gib * 2**30),
         template_bytes=machine.template_bytes if forks else 0,
         template_host_bytes=machine.template_host_bytes if forks else 0,
+        peer_copies=peers,
+        standby_bytes=machine.bare_bytes if peers and forks and options.prewarmed else 0,
         template_at_deployment=options.early_template,
         backbones_at_deployment=options.backbones_at_deployment,
         adapters_at_deployment_bytes=(

@@ -77,6 +77,8 @@ class GroupSpec:
     unknown."""
     delay_ns: Mapping[Artifact, int] = field(default_factory=dict)
     """Loading delay of each artifact from the profile; corrected by observations."""
+    peer_ns: int = 0
+    """The same of a backbone that another device of the host holds."""
 
     def kv_bytes(self, tokens: int) -> int:
         """Return the KV cache size of a request with this many tokens."""
@@ -142,6 +144,10 @@ class Settings:
     adapters_at_deployment_bytes: int = 0
     """Each host parses as many adapters of shared groups before the first request as fit these
     bytes."""
+    peer_copies: bool = False
+    """Whether a backbone is copied from another device of the host that has it, not read again."""
+    standby_bytes: int = 0
+    """Bytes of the loader that stands by on each device of a host that has a template."""
     release_grace_ns: int = 30_000_000_000
     """How long an instance may take to release a request that was cancelled or timed out."""
     start_attempts: int = 2

@@ -10,6 +10,7 @@ from systems.interface import MemoryOwner
 from . import actions as act
 from .adapter_preparation import AdapterPreparation
 from .artifacts import AWAKE, DORMANT, GONE, PRECEDENCE, Artifact, CopyKey, Residency
+from .backbone_sources import lose_source, source_of
 from .memory import Holding
 from .policies import Policies
 from .policies.offloading import Need, held_by
@@ -18,6 +19,7 @@ from .value import kv_floor
 from .waiting import Request
 
 TEMPLATE = Holding(MemoryOwner.CONTEXT, -1, None)
+STANDBY = Holding(MemoryOwner.CONTEXT, -2, None)
 
 
 def _on_host(device: Device) -> Holding:
@@ -208,12 +210,14 @@ class Provisioning:
 
     def _hold_template(self, host: Host, device: Device) -> None:
         """Reserve the template's bytes, once per host: on the first device that is forked to, and
-        in host memory."""
+        in host memory. On each device, reserve those of the loader that stands by."""
         if host.template_device is not None:
             return
         settings = self._state.cluster.settings
         host.template_device = device.spec.id
         device.memory.resize(TEMPLATE, settings.template_bytes)
+        for each in self._state.devices_of(device.spec.host):
+            each.memory.resize(STANDBY, settings.standby_bytes)
         self._state.host_memory.resize(_on_host(device), settings.template_host_bytes)
 
     def hold_tier(self, host_id: str, nbytes: int) -> None:
@@ -222,9 +226,12 @@ class Provisioning:
             self._state.host_memory.resize(_tier(host_id), nbytes)
 
     def _template_need(self, instance: Instance) -> int:
-        """Return the template's bytes if ``instance`` is the first fork on its host, else 0."""
+        """Return the bytes of the template and of the loader that stands by, if ``instance`` is the
+        first fork on its host, else 0."""
         held = self._state.host_of(instance).template_device is not None
-        return 0 if held or not instance.forked else self._state.cluster.settings.template_bytes
+        settings = self._state.cluster.settings
+        alone = held or not instance.forked
+        return 0 if alone else settings.template_bytes + settings.standby_bytes
 
     def lose_template(self, host: Host) -> str | None:
         """Release the memory of a template that ended; return the device that held it, if any."""
@@ -232,6 +239,8 @@ class Provisioning:
         if home is not None:
             device = self._state.devices[home]
             device.memory.resize(TEMPLATE, 0)
+            for each in self._state.devices_of(device.spec.host):
+                each.memory.resize(STANDBY, 0)
             self._state.host_memory.resize(_on_host(device), 0)
         host.template = TemplatePhase.ABSENT
         return home
@@ -261,8 +270,13 @@ class Provisioning:
 
     def _load(self, copy: BackboneCopy, now: int) -> None:
         self._loads += 1
+        source = source_of(copy.key, self._state)
         copy.load, copy.asked_ns = self._loads, now
-        self._out.append(act.LoadBackbone(copy.key, copy.load))
+        copy.source = source.key if source else None
+        if copy.source is None:
+            self._out.append(act.LoadBackbone(copy.key, self._loads))
+        else:
+            self._out.append(act.CopyBackbone(copy.key, self._loads, copy.source))
 
     def advance(self, instance: Instance, now: int) -> bool:
         """Request the next artifact that ``instance`` lacks. Return True if its goal is reached."""
@@ -420,6 +434,7 @@ class Provisioning:
         self._forget(copy)
 
     def _forget(self, copy: BackboneCopy) -> None:
+        lose_source(copy.key, self._state)
         for holding in copy.holdings:
             self._state.devices[copy.key.device].memory.resize(holding, 0)
         self._state.remove_copy(copy)

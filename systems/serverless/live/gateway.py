@@ -65,7 +65,7 @@ async def serve(config: GatewayConfig) -> None:
         platform = Platform(plan, policies, journal)
         node = Node(
             plan,
-            Cards.here(plan.device),
+            Cards.here(plan.cluster.devices),
             platform.post,
             platform.tokens,
             journal.isolation_gap,

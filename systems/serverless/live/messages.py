@@ -185,14 +185,24 @@ Progress = Prefilled | Decoded | Cancelled
 class FillCopy(Message, frozen=True, tag="load"):
     """Read a checkpoint into a shared copy: the memory file sent with the message, or device memory
     shared by the method ``sharing``. ``audited``: compute the checksum of the filled copy.
-    ``card``: as in ``Configure``."""
+    On a card, a descriptor is that of a copy on another one, whose bytes are the same.
+    ``keep_cached``: leave the files in the page cache, for loaders of other devices. ``card``: as
+    in ``Configure``."""
 
     device: Name
     sharing: Name
     audited: bool
     layout: Document
     model_dir: Name
+    keep_cached: bool = False
     card: Name = ""
+
+
+class StandBy(Message, frozen=True):
+    """Tells a loader on a card to start its CUDA context and to wait for a ``FillCopy``. ``card``:
+    as in ``Configure``."""
+
+    card: Name
 
 
 class DropCopy(Message, frozen=True, tag="drop"):
@@ -200,10 +210,12 @@ class DropCopy(Message, frozen=True, tag="drop"):
 
 
 class CopyLoaded(Message, frozen=True, tag="loaded"):
-    """The copy is filled. Device memory is returned as a descriptor or as ``handle``."""
+    """The copy is filled. Device memory is returned as a descriptor or as ``handle``. ``problem``:
+    why it was not made from the copy that was given."""
 
     handle: IpcHandle = ""
     sum: CopySum | None = None
+    problem: Reason = ""
 
 
 class SumCopy(Message, frozen=True, tag="sum"):
@@ -241,7 +253,7 @@ INSTANCE_HEARS = Incoming(
     descriptors=1,
     most_bytes=MOST_OF_A_MESSAGE,
 )
-LOADER_SAYS = Incoming(CopyLoaded | Failed, descriptors=1)
-LOADER_HEARS = Incoming(FillCopy | DropCopy, descriptors=1, most_bytes=MOST_OF_A_MESSAGE)
+LOADER_SAYS = Incoming(Started | CopyLoaded | Failed, descriptors=1)
+LOADER_HEARS = Incoming(StandBy | FillCopy | DropCopy, descriptors=1, most_bytes=MOST_OF_A_MESSAGE)
 AUDITOR_SAYS = Incoming(Summed | Failed)
 AUDITOR_HEARS = Incoming(SumCopy, descriptors=1)

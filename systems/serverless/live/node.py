@@ -90,7 +90,9 @@ class Node:
         self._post = post
         self._on_tokens = on_tokens
         self._processes = Processes(plan.device, roles.TEMPLATE)
-        self._shared = SharedCopies(plan, self._processes, cards, self._of_a_copy, on_isolation_gap)
+        self._shared = SharedCopies(
+            plan, self._processes, cards, self._of_a_copy, on_isolation_gap, on_problem
+        )
         self.copies = self._shared.held
         later = asyncio.get_running_loop().call_later
         self._prewarmed = PrewarmedProcesses(
@@ -120,6 +122,7 @@ class Node:
             act.LoadAdapter: self._load_adapter,
             act.DropAdapter: self._drop_adapter,
             act.LoadBackbone: self._shared.load,
+            act.CopyBackbone: self._shared.copy,
             act.DropBackbone: self._drop_backbone,
             DeviceWork: self._device_work,
         }
@@ -155,11 +158,15 @@ class Node:
     def _start_template(self, action: act.StartTemplate) -> None:  # noqa: ARG002
         try:
             self._processes.start_template(
-                lambda: self._post(ev.TemplateReady()),
+                self._template_ready,
                 lambda reason: self._post(ev.TemplateDied(reason)),
             )
         except OSError as error:
             self._post(ev.TemplateDied(str(error)))
+
+    def _template_ready(self) -> None:
+        self._shared.standby.fill()
+        self._post(ev.TemplateReady())
 
     # -- instances --------------------------------------------------------------------------
 
@@ -235,7 +242,7 @@ class Node:
 
     @property
     def settled(self) -> bool:
-        return self._prewarmed.settled
+        return self._prewarmed.settled and self._shared.standby.settled
 
     def _refill_prewarmed(self, instance: LiveInstance) -> None:
         """Start prewarmed processes once the instance is ready; earlier they would slow it."""
@@ -435,6 +442,7 @@ class Node:
         """Kill every process, forks before the template that reaps them."""
         self._watch.close()
         self._prewarmed.close()
+        self._shared.standby.close()
         if self._audits:
             self._audits.close()
         for live in self.instances.values():

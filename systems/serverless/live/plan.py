@@ -167,6 +167,7 @@ def _machine(deployment: Deployment, options: Options, *, forks: bool) -> Machin
         template_bytes=0 if on_card else options.template_bytes,
         template_host_bytes=options.template_bytes if on_card else 0,
         reserved_bytes=options.auditor_bytes if on_card and options.audit_s else 0,
+        peer_access=on_card,
     )
 
 

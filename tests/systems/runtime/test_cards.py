@@ -77,12 +77,12 @@ def test_a_card_of_another_name_is_an_error(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_device_is_the_card_of_its_number_on_any_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", Nvml())
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
-    here = cards.Cards.here("cuda")
+    here = cards.Cards.here(["cuda:0", "cuda:1"])
     assert [here.uuid(name) for name in ("cuda:0", "cuda:1", "node-3/cuda:1")] == [
         "GPU-b", "GPU-a", "GPU-a",
     ]  # fmt: skip
-    assert here.all_from("cuda:1") == "GPU-a,GPU-b"
-    assert cards.Cards.here("cpu").uuid("cpu:1") == ""
+    assert here.all_from(here.uuid("cuda:1")) == "GPU-a,GPU-b"
+    assert cards.Cards.here(["cpu:1"]).uuid("cpu:1") == ""
 
 
 def test_a_new_interpreter_sees_the_card_that_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,7 @@ class Agent:
             return
         self.node = Node(
             plan,
-            Cards.here(plan.device),
+            Cards.here(plan.cluster.devices),
             self._post,
             self._tokens,
             self._isolation_gap,

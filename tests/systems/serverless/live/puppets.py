@@ -40,7 +40,7 @@ from systems.serverless.core.policies.sharing import SharedPerDevice
 from systems.serverless.live import node as node_module
 from systems.serverless.live import roles
 from systems.serverless.live.node import Node
-from systems.serverless.live.plan import make_plan
+from systems.serverless.live.plan import Plan, make_plan
 from systems.serverless.live.platform import Platform
 
 POLICIES = PolicySet(
@@ -64,9 +64,11 @@ class Puppet:
     visible: str = ""
     """The GPUs that its process was started to see."""
     does: set[str] = field(
-        default_factory=lambda: {"begin", "load", "hold", "offload", "ping", "stop"}
+        default_factory=lambda: {"begin", "standby", "load", "hold", "offload", "ping", "stop"}
     )
     heard: list[dict[str, Any]] = field(default_factory=list)
+    fds: int = 0
+    """How many descriptors it was sent."""
 
     def __post_init__(self) -> None:
         self._channel = Channel(self.sock, self.role.hears)
@@ -96,6 +98,7 @@ class Puppet:
         with contextlib.suppress(OSError, EOFError):
             while (received := self._channel.receive(0)) is not None:
                 message, fds = received
+                self.fds += len(fds)
                 for fd in fds:
                     os.close(fd)
                 content = as_content(message)
@@ -105,6 +108,8 @@ class Puppet:
 
     def _do(self, message: dict[str, Any]) -> None:
         match message["kind"]:
+            case "standby":
+                self.says("started", t_ns=time.monotonic_ns())
             case "load" if self.role is roles.LOADER:
                 on_card = message["device"] == "cuda"
                 self.says("loaded", fds=[self.sock.fileno()] if on_card else ())
@@ -257,6 +262,11 @@ def _puppets(stub: Path, patch: pytest.MonkeyPatch, *, forking: bool) -> Iterato
             end.close()
 
 
+def _cards(plan: Plan) -> Cards:
+    names = plan.cluster.devices if plan.device == "cuda" else ()
+    return Cards(dict(zip(names, CARDS, strict=False)))
+
+
 def play(
     deployment: Deployment,
     folder: Path,
@@ -279,7 +289,7 @@ def play(
         with pytest.MonkeyPatch.context() as patch, _puppets(stub, patch, forking=forks) as puppets:
             node = Node(
                 plan,
-                Cards(CARDS if plan.device == "cuda" else ()),
+                _cards(plan),
                 platform.post,
                 platform.tokens,
                 journal.isolation_gap,

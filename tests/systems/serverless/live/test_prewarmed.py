@@ -70,7 +70,7 @@ class Machine:
         self.waiting: list[tuple[float, Callable[[], None]]] = []
         self.prewarmed = PrewarmedProcesses(
             self.plan,
-            Cards(("GPU-0", "GPU-1")),
+            Cards({"cuda:0": "GPU-0", "cuda:1": "GPU-1"}),
             {KEY: Resident()},
             self._fork,  # type: ignore[arg-type]
             self.ended.append,

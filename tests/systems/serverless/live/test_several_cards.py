@@ -22,10 +22,10 @@ Play = Callable[..., None]
 def on_cards(tmp_path: Path) -> Play:
     limits = Limits(max_batch_size=4, max_context_tokens=512, keep_alive_s=5)
     one = tiny_deployment(limits, ("f0", "f1", "f2"), gib=2, device="cuda:0")
-    devices = tuple(Device(name=f"cuda:{n}", memory_bytes=1700 << 20) for n in range(2))
-    two = one.model_copy(update={"devices": devices})
 
-    def run(scene: Callable[[Stage], Any], **options: Any) -> None:
+    def run(scene: Callable[[Stage], Any], mib: int = 2200, **options: Any) -> None:
+        devices = tuple(Device(name=f"cuda:{n}", memory_bytes=mib << 20) for n in range(2))
+        two = one.model_copy(update={"devices": devices})
         play(two, tmp_path, scene, forks=True, **{"prewarmed": 1, **options})
 
     return run
@@ -44,9 +44,10 @@ def test_every_process_sees_the_card_of_its_device_alone(on_cards: Play) -> None
         cards = [CARDS[int(home[-1])] for home in homes]
         assert [first.visible, second.visible] == cards
         assert [puppet.asked("configure")[0]["card"] for puppet in (first, second)] == cards
-        loaders = of_role(stage, roles.LOADER)
-        assert [puppet.asked("load")[0]["card"] for puppet in loaders] == cards
-        assert [puppet.visible.partition(",")[0] for puppet in loaders] == cards
+        loaders = {puppet.asked("load")[0]["card"]: puppet.visible for puppet in loads(stage)}
+        assert loaders == {
+            CARDS[0]: f"{CARDS[0]},{CARDS[1]}", CARDS[1]: f"{CARDS[1]},{CARDS[0]}",
+        }, "to copy from card to card"  # fmt: skip
         assert of_role(stage, roles.TEMPLATE)[0].visible == "", "it forks for all cards"
 
     on_cards(scene)
@@ -57,7 +58,8 @@ def test_each_card_has_a_warm_pool_of_its_own_in_its_own_ledger(on_cards: Play) 
         await stage.up("f0")
         devices = stage.platform.controller.state.devices
         pool = stage.platform.plan.cluster.backbones["tiny"].pool_bytes
-        assert devices["cuda:1"].memory.used == 0, "nothing is reserved where no copy is"
+        bare = stage.platform.plan.options.cuda_bare_bytes
+        assert devices["cuda:1"].memory.used == bare, "only the loader that stands by"
         used = devices["cuda:0"].memory.used
         await stage.up("f1")
         assert devices["cuda:1"].memory.used == used > pool > 0
@@ -70,3 +72,77 @@ def test_each_card_has_a_warm_pool_of_its_own_in_its_own_ledger(on_cards: Play) 
         }  # fmt: skip
 
     on_cards(scene)
+
+
+def loads(stage: Stage) -> list[Puppet]:
+    """The loaders that were told what to load."""
+    return [puppet for puppet in of_role(stage, roles.LOADER) if puppet.asked("load")]
+
+
+def test_a_loader_stands_by_on_each_card_and_the_next_when_it_has_ended(on_cards: Play) -> None:
+    async def scene(stage: Stage) -> None:
+        standby = stage.node._shared.standby
+        await stage.until(lambda: standby._ready == set(CARDS[:2]))
+        there = standby.children
+        await stage.up("f0")
+        (used,) = loads(stage)
+        assert used.child in there
+        assert len(standby.children) == 1, "its context is there until it has ended"
+        used.dies()
+        await stage.until(lambda: standby._ready == set(CARDS[:2]))
+        devices = stage.platform.controller.state.devices
+        bare = stage.platform.plan.options.cuda_bare_bytes
+        assert devices["cuda:1"].memory.used == bare
+
+    on_cards(scene, template_at_deployment=True)
+
+
+def test_the_second_card_copies_from_the_first_once_that_is_loaded(on_cards: Play) -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.until(lambda: len(stage.node._shared.standby._ready) == 2)
+        for puppet in of_role(stage, roles.LOADER):
+            puppet.does.discard("load")
+        stage.call("f0")
+        await stage.until(lambda: loads(stage))
+        stage.call("f1")
+        await stage.all_heard()
+        (first,) = loads(stage)
+        assert len(stage.node.copies) == 2, "the second waits for the first"
+        first.says("loaded", fds=[first.sock.fileno()])
+        await stage.until(lambda: len(loads(stage)) == 2)
+        (second,) = (puppet for puppet in loads(stage) if puppet is not first)
+        assert [first.fds, second.fds] == [0, 1], "the copy of the first card"
+
+    on_cards(scene, template_at_deployment=True)
+
+
+@pytest.mark.parametrize("lost", ["failed", "dies"])
+def test_if_the_first_card_fails_the_second_reads_the_checkpoint(on_cards: Play, lost: str) -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.until(lambda: len(stage.node._shared.standby._ready) == 2)
+        for puppet in of_role(stage, roles.LOADER):
+            puppet.does.discard("load")
+        stage.call("f0")
+        await stage.until(lambda: loads(stage))
+        stage.call("f1")
+        await stage.all_heard()
+        (first,) = loads(stage)
+        first.dies() if lost == "dies" else first.says("failed", reason="no memory")
+        first.dies()
+        card = first.visible[: len(CARDS[0])]
+        await stage.until(lambda: [p for p in loads(stage) if not p.visible.startswith(card)])
+        assert [p.fds for p in loads(stage) if not p.visible.startswith(card)] == [0]
+
+    on_cards(scene, template_at_deployment=True)
+
+
+def test_without_peer_copies_each_card_reads_files_that_stay_cached(on_cards: Play) -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.up("f0")
+        await stage.up("f1")
+        assert not stage.node._shared.standby.children
+        assert [puppet.fds for puppet in loads(stage)] == [0, 0]
+        assert sorted(puppet.visible for puppet in loads(stage)) == list(CARDS[:2])
+        assert all(puppet.asked("load")[0]["keep_cached"] for puppet in loads(stage))
+
+    on_cards(scene, mib=1700, peer_copies=False)
