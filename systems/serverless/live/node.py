@@ -17,7 +17,7 @@ from systems.runtime.cards import Cards
 from systems.runtime.children import GRACE_S, Child, kill, why
 from systems.runtime.liveness import LivenessMonitor, Monitored
 from systems.runtime.messages import Failed, Message, Started, Stop
-from systems.runtime.processes import Processes
+from systems.runtime.processes import OnExit, OnMessage, Processes
 from systems.runtime.processor import Metered
 from systems.runtime.stages import Timeline
 
@@ -249,10 +249,11 @@ class Node:
         if instance.copy is not None:
             self._prewarmed.refill(instance.copy)
 
-    def _fork_prewarmed(self, device: str, *told: Any) -> Child:
+    def _fork_prewarmed(self, device: str, on_message: OnMessage, on_exit: OnExit) -> Child:
         if self._processes.template is None:
             raise OSError("the template has ended")
-        return self._processes.fork(roles.INSTANCE, *told, self._cards.uuid(device))
+        card = self._cards.uuid(device)
+        return self._processes.fork(roles.INSTANCE, on_message, on_exit, card)
 
     def _device_work(self, work: DeviceWork) -> None:
         self._prewarmed.device_work(work)

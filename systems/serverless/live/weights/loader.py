@@ -40,6 +40,14 @@ class Filled:
 
 
 def main(channel: Channel) -> int:
+    try:
+        return _load(channel)
+    except (SystemsError, OSError, RuntimeError) as error:
+        channel.send(Failed(str(error)))
+        return 1
+
+
+def _load(channel: Channel) -> int:
     received = channel.receive()
     assert received is not None, "a receive without a time-out answers or raises"
     message, fds = received
@@ -51,12 +59,8 @@ def main(channel: Channel) -> int:
     from systems.engine.checkpoint import BackboneLayout
 
     layout = BackboneLayout.from_json(message.layout)
-    try:
-        filled = _LOAD[message.device](layout, message, fds)
-        summed = _summed(filled) if message.audited else None
-    except (SystemsError, OSError, RuntimeError) as error:
-        channel.send(Failed(str(error)))
-        return 1
+    filled = _LOAD[message.device](layout, message, fds)
+    summed = _summed(filled) if message.audited else None
     weights_handle = filled.weights_handle or SharedWeightsHandle()
     channel.send(CopyLoaded(weights_handle.handle, summed, filled.problem), weights_handle.fds)
     if filled.kept:

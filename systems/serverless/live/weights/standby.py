@@ -13,7 +13,7 @@ from functools import partial
 from systems.runtime.cards import Cards
 from systems.runtime.channel import close_all
 from systems.runtime.children import Child
-from systems.runtime.messages import Message, Started
+from systems.runtime.messages import Failed, Message, Started
 from systems.runtime.processes import Processes
 
 from .. import messages as m
@@ -21,10 +21,13 @@ from .. import roles
 
 
 class StandbyLoaders:
-    """Keeps a loader for each of ``cards``, by UUID."""
+    """Keeps a loader for each of ``cards``, by UUID. Calls ``on_problem`` if one cannot stand
+    by."""
 
-    def __init__(self, processes: Processes, cards: Cards) -> None:
-        self._processes, self._cards = processes, cards
+    def __init__(
+        self, processes: Processes, cards: Cards, on_problem: Callable[[str], None]
+    ) -> None:
+        self._processes, self._cards, self._on_problem = processes, cards, on_problem
         self._there: dict[str, Child] = {}
         self._ready: set[str] = set()
         self._closed = False
@@ -78,6 +81,8 @@ class StandbyLoaders:
         close_all(fds)
         if isinstance(message, Started):
             self._ready.add(card)
+        elif isinstance(message, Failed):
+            self._on_problem(f"no loader stands by on {card}: {message.reason}")
 
     def _ended(self, card: str, returncode: int | None) -> None:  # noqa: ARG002
         """Without it, the next copy of ``card`` is loaded by a new loader."""

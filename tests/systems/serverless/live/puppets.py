@@ -150,6 +150,8 @@ class Stage:
     platform: Platform
     node: Node
     puppets: list[Puppet]
+    folder: Path
+    """Where the file ``journal`` is."""
 
     def call(self, function: str, max_tokens: int = 8) -> Call:
         return self.platform.submit(
@@ -300,7 +302,7 @@ def play(
             platform.join(HOST, node)
             platform.post(ev.Deployed())
             try:
-                await scene(Stage(platform, node, puppets))
+                await scene(Stage(platform, node, puppets, folder))
             finally:
                 await platform.close()
                 journal.close()

@@ -136,6 +136,23 @@ def test_if_the_first_card_fails_the_second_reads_the_checkpoint(on_cards: Play,
     on_cards(scene, template_at_deployment=True)
 
 
+def test_a_loader_that_cannot_stand_by_is_told_and_done_without(on_cards: Play) -> None:
+    async def scene(stage: Stage) -> None:
+        standby = stage.node._shared.standby
+        await stage.until(lambda: len(standby._ready) == 2)
+        lost = of_role(stage, roles.LOADER)[0]
+        lost.says("failed", reason="this process was given another GPU")
+        lost.dies()
+        await stage.until(lambda: len(standby.children) == 1)
+        await stage.up("f0")
+        await stage.up("f1")
+        assert lost not in loads(stage)
+        journal = (stage.folder / "journal").read_text()
+        assert "no loader stands by on GPU-" in journal
+
+    on_cards(scene, template_at_deployment=True)
+
+
 def test_without_peer_copies_each_card_reads_files_that_stay_cached(on_cards: Play) -> None:
     async def scene(stage: Stage) -> None:
         await stage.up("f0")
