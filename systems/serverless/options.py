@@ -66,11 +66,11 @@ class Options(BaseModel):
     """Shared groups: parse adapters from deployment on, in the order of the functions, as many as
     fit ``adapter_tier_gib``; also start the template, from which parsers are forked. The endpoint
     does not wait for them. Otherwise an adapter is parsed when its function is first called."""
-    backbones_at_deployment: bool = False
+    backbones_at_deployment: bool | Literal["every-device"] = False
     """Before the endpoint is ready, load each shared backbone on one device of each host, devices
-    in turn, where it fits, and fill its warm pool; also start the template. Memory counts from then
-    on, and a backbone that stays unused is dropped after ``shared_keep_alive_s``. Otherwise the
-    first call of one of its functions loads it."""
+    in turn, or on every device, where it fits, and fill its warm pool there; also start the
+    template. Memory counts from then on, and a backbone that stays unused is dropped after
+    ``shared_keep_alive_s``. Otherwise the first call of one of its functions loads it."""
     prewarmed: NonNegativeInt = 0
     """GPU only: size of the warm pool of each shared backbone on each GPU that holds it. Its
     prewarmed processes are forked from the template, hold context, kernels and graphs, and become
@@ -132,7 +132,7 @@ class Options(BaseModel):
         return (
             self.template_at_deployment
             or self.adapters_at_deployment
-            or self.backbones_at_deployment
+            or bool(self.backbones_at_deployment)
         )
 
     @property

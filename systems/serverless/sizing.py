@@ -172,7 +172,8 @@ def _settings(
         peer_copies=peers,
         standby_bytes=machine.bare_bytes if peers and forks and options.prewarmed else 0,
         template_at_deployment=options.early_template,
-        backbones_at_deployment=options.backbones_at_deployment,
+        backbones_at_deployment=bool(options.backbones_at_deployment),
+        backbones_on_every_device=options.backbones_at_deployment == "every-device",
         adapters_at_deployment_bytes=(
             options.adapter_tier_bytes if options.adapters_at_deployment else 0
         ),

@@ -141,6 +141,8 @@ class Settings:
     """Whether each host starts its template before the first request, not because of it."""
     backbones_at_deployment: bool = False
     """Whether each host loads the shared backbones that fit before the first request."""
+    backbones_on_every_device: bool = False
+    """Whether it then loads them on all of its devices, not on one."""
     adapters_at_deployment_bytes: int = 0
     """Each host parses as many adapters of shared groups before the first request as fit these
     bytes."""

@@ -191,16 +191,19 @@ class Provisioning:
             self._start_template(host_id)
 
     def backbones_early(self, host_id: str, now: int) -> None:
-        """Load each shared backbone on a device of the host, devices in turn, before the first
-        request, if settings say so and it fits."""
-        if not self._state.cluster.settings.backbones_at_deployment:
-            return
-        devices = self._state.devices_of(host_id)
-        for number, backbone in enumerate(self._state.cluster.backbones.values()):
-            device = devices[number % len(devices)]
-            key = self._policies.sharing.copy_for(backbone.id, device.spec.id, self._next_instance)
-            if key.shared and self._state.cluster.copy_bytes(key) <= device.memory.free:
-                self._load(self._new_copy(key, None), now)
+        """Load each shared backbone before the first request, if settings say so and it fits, on a
+        device of the host, devices in turn, or on every device."""
+        settings, devices = self._state.cluster.settings, self._state.devices_of(host_id)
+        backbones = self._state.cluster.backbones if settings.backbones_at_deployment else ()
+        for number, backbone in enumerate(backbones):
+            one = [devices[number % len(devices)]]
+            for device in devices if settings.backbones_on_every_device else one:
+                self._load_early(backbone, device, now)
+
+    def _load_early(self, backbone: str, device: Device, now: int) -> None:
+        key = self._policies.sharing.copy_for(backbone, device.spec.id, self._next_instance)
+        if key.shared and self._state.cluster.copy_bytes(key) <= device.memory.free:
+            self._load(self._new_copy(key, None), now)
 
     def _start_template(self, host_id: str) -> None:
         host = self._state.hosts[host_id]

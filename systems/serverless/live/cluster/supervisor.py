@@ -108,7 +108,7 @@ class NodeSupervisor:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         strategy = NodeAffinitySchedulingStrategy(place.node_id, soft=False)
-        # Ray shows an actor the GPUs that it takes, and no other: two agents of a machine share none.
+        # Ray shows an actor the GPUs that it takes, so two agents of a machine share none.
         takes = {"num_cpus": 0, "num_gpus": self.orders.gpus}
         actor = self.ray.remote(NodeAgent).options(**takes, scheduling_strategy=strategy).remote()
         name = next(self.names)
