@@ -30,6 +30,8 @@ class Hardware:
     """Prewarmed processes that become instances."""
     preparation: Shared
     """Idle engines that prepare shapes."""
+    peers: Shared
+    """The link to other devices of the node, of those that copy from this one."""
 
 
 def devices_per_node(profile: Profile) -> int:
@@ -47,7 +49,7 @@ def hardware(devices: Iterable[str], clock: Clock, profile: Profile) -> Mapping[
             files = PageCache(Shared(clock, 1) if slots else cores)
         link = Shared(clock, 1) if slots else cores
         own = _compute(clock, profile) if slots else (cores,) * 4
-        found[device] = Hardware(cores, files, link, *own)
+        found[device] = Hardware(cores, files, link, *own, Shared(clock, 1))
     return found
 
 

@@ -167,6 +167,7 @@ def _machine(deployment: Deployment, options: Options, *, forks: bool) -> Machin
         template_bytes=0 if on_card else options.template_bytes,
         template_host_bytes=options.template_bytes if on_card else 0,
         reserved_bytes=options.auditor_bytes if on_card and options.audit_s else 0,
+        peer_access=on_card,
     )
 
 
@@ -183,9 +184,9 @@ def _check_memory(cluster: ClusterSpec) -> None:
     """Check that each function fits each device alone; several functions take turns."""
     for group in cluster.groups.values():
         kv = group.kv_bytes(cluster.settings.max_context_tokens)
-        weights = cluster.backbones[group.backbone].bytes
+        backbone = cluster.backbones[group.backbone]
         own = group.adapter_bytes + group.places_bytes + group.context_bytes + kv
-        need = weights + own + cluster.settings.template_bytes
+        need = backbone.bytes + backbone.pool_bytes + own + cluster.settings.template_bytes
         for device in cluster.devices.values():
             if need > device.memory_bytes:
                 raise DeploymentError(

@@ -13,6 +13,7 @@ import torch
 
 from systems.interface import Deployment
 from systems.runtime import journal
+from systems.runtime.cards import Cards
 from systems.serverless.core.artifacts import CopyKey
 from systems.serverless.live.node import Node
 from systems.serverless.live.plan import make_plan
@@ -52,7 +53,7 @@ def test_a_copy_that_is_changed_underneath_is_reported_once(deployment: Deployme
     found: list[Audit] = []
 
     async def watch() -> None:
-        node = Node(plan, print, print, print, found.append, print, print)
+        node = Node(plan, Cards(), print, print, print, found.append, print, print)
         sum_ = Sum(store.checksum(mapping, nbytes), 0, 0)
         node.copies[KEY] = StoredCopy(SharedWeightsHandle(os.dup(fd)), 1, sum=sum_)
         await _until(lambda: len(found) == 1)
