@@ -10,8 +10,9 @@ from pathlib import Path
 from systems.engine.checkpoint import validate_checkpoint
 from systems.errors import CheckpointError
 
-from . import random_llama, smollm2
+from . import random_weights, smollm2
 from .cache import cache_root, make_once
+from .shapes import SHAPES
 
 REVISION = 1  # of the generated files; a new revision uses a new directory
 
@@ -45,8 +46,8 @@ def presets() -> dict[str, Preset]:
             smollm2.make,
         ),
         *(
-            Preset(shape.name, shape.summary, shape.nbytes, partial(random_llama.make, shape))
-            for shape in random_llama.SHAPES
+            Preset(shape.name, shape.summary, shape.nbytes, partial(random_weights.make, shape))
+            for shape in SHAPES
         ),
     ]
     return {preset.name: preset for preset in found}
@@ -57,7 +58,7 @@ def preset_names() -> tuple[str, ...]:
 
 
 def ensure_backbone(name_or_path: str | Path) -> Path:
-    """Return the directory of a preset, made if necessary, or of any Hugging Face Llama by path.
+    """Return the directory of a preset, made if necessary, or of any Hugging Face model by path.
     Raise ``CheckpointError`` if it is neither or the engine cannot run it, and ``SystemsError``
     if there is no space to make it."""
     known = presets()

@@ -11,7 +11,7 @@ from systems.engine.config import ModelConfig, read_config
 from systems.engine.dtypes import ITEMSIZE, compute_dtype
 
 from .presets import ensure_backbone
-from .random_llama import SHAPES
+from .shapes import SHAPES
 
 ADAPTED = ("q_proj", "k_proj", "v_proj", "o_proj")
 """The projections that generated adapters change (those of the paper are unknown)."""
@@ -35,7 +35,7 @@ def model_size(name: str, dtype: str, adapter_rank: int, device: str) -> ModelSi
     need not have been generated."""
     shapes = {shape.name: shape for shape in SHAPES}
     if name in shapes:
-        config = ModelConfig.model_validate({"model_type": "llama", **shapes[name].config})
+        config = ModelConfig.model_validate(shapes[name].fields)
     else:
         config = read_config(ensure_backbone(name))
     parameters = sum(
