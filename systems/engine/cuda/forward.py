@@ -4,7 +4,6 @@ allocation depends on values, and nothing is copied back to the host."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -76,8 +75,7 @@ class DeviceForward:
         def attend(layer: int, qkv: Tensor) -> Tensor:
             self._store(layer, qkv, positions, slots)
             q, k, v = self._heads(qkv, sequences)
-            mask = masks.get(self._config.window_of(layer))
-            return self._attend(q, k, v, attn_mask=mask, is_causal=mask is None)
+            return self._attend(q, k, v, masks.get(self._config.window_of(layer)))
 
         return attend
 
@@ -94,8 +92,8 @@ class DeviceForward:
         def attend(layer: int, qkv: Tensor) -> Tensor:
             self._store(layer, qkv, positions, slots)
             keys, values = self._cache.layers[layer][..., :context, :].index_select(1, chosen)
-            mask = masks[self._config.window_of(layer)]
-            return self._attend(self._heads(qkv, sequences)[0], keys, values, attn_mask=mask)
+            q, mask = self._heads(qkv, sequences)[0], masks[self._config.window_of(layer)]
+            return self._attend(q, keys, values, mask)
 
         return attend
 
@@ -108,9 +106,14 @@ class DeviceForward:
         each = qkv.view(sequences, -1, *qkv.shape[1:]).transpose(1, 2)
         return torch.split(each, [heads, kv_heads, kv_heads], 1)
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, **masked: Any) -> Tensor:
-        grouped = self._config.num_heads != self._config.num_kv_heads
-        done = scaled_dot_product_attention(q, k, v, enable_gqa=grouped, **masked)
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        """Attend to the positions that ``mask`` allows; None: to all up to each token's own."""
+        group = self._config.num_heads // self._config.num_kv_heads
+        if mask is not None:  # with a mask and grouped heads, torch would materialize the scores
+            k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
+        done = scaled_dot_product_attention(
+            q, k, v, mask, is_causal=mask is None, enable_gqa=mask is None and group > 1
+        )
         return done.transpose(1, 2).reshape(q.shape[0] * q.shape[2], -1)
 
     def step(

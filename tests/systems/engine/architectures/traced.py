@@ -56,23 +56,32 @@ def run(way: str, loaded: Loaded, asked: Mapping[int, Asked]) -> Trace:
     trace = Trace()
     with _recorded() as rows:
         if way in SHARED:
-            _drive(SHARED[way](loaded), asked, trace, rows, named=True)
+            _drive(SHARED[way](loaded), asked, trace, rows, named=True, prepared=loaded.graphs)
             return trace
         for function in dict.fromkeys(FUNCTIONS):
             own = {n: each for n, each in asked.items() if each.function == function}
             engine = OWN[way](loaded, function)
-            _drive(engine, own, trace, rows, named=hasattr(engine, "merge"))
+            named = hasattr(engine, "merge")
+            _drive(engine, own, trace, rows, named=named, prepared=loaded.graphs)
     return trace
 
 
 def _drive(
-    engine: Any, asked: Mapping[int, Asked], trace: Trace, rows: list[Tensor], *, named: bool
+    engine: Any,
+    asked: Mapping[int, Asked],
+    trace: Trace,
+    rows: list[Tensor],
+    *,
+    named: bool,
+    prepared: bool,
 ) -> None:
     made = [
         request(n, each.prompt, TOKENS, adapter=each.function if named else None)
         for n, each in asked.items()
     ]
     half = (len(made) + 1) // 2
+    while prepared and engine.prepare():
+        pass
     engine.begin(made[:half])
     while engine.prefilling:
         trace.add(engine.advance(), rows)
@@ -113,7 +122,7 @@ def compared(trace: Trace, asked: Mapping[int, Asked], loaded: Loaded) -> tuple[
         found = trace.tokens[number]
         assert len(found) == TOKENS
         text = torch.tensor([[*each.prompt, *found[:-1]]])
-        logits = loaded.model.oracle(each.function)(input_ids=text).logits[0]
+        logits = loaded.oracle(each.function)(input_ids=text).logits[0]
         wanted = logits[len(each.prompt) - 1 :]
         apart = (torch.stack(trace.logits[number]) - wanted).abs().max() / wanted.std()
         worst = max(worst, float(apart))

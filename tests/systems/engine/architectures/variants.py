@@ -48,11 +48,12 @@ VARIANTS = {
 
 @dataclass(frozen=True)
 class Model:
-    """A variant on disk, its adapters by function, and transformers' and peft's models of them."""
+    """A variant on disk, its adapters by function, and transformers' and peft's models of them in
+    float32, by function and by the dtype that the backbone's weights are rounded to first."""
 
     path: Path
     adapters: Mapping[str, Path]
-    oracle: Callable[[str | None], Any]
+    oracle: Callable[[str | None, str], Any]
 
 
 def make(name: str, folder: Path) -> Model:
@@ -67,5 +68,9 @@ def make(name: str, folder: Path) -> Model:
         function: ensure_adapters(preset, [function], rank, targets)[function]
         for function, (rank, targets) in ADAPTERS.items()
     }
-    oracle = cache(lambda function: load_oracle(path, function and adapters[function]))
+
+    @cache
+    def oracle(function: str | None, rounded: str) -> Any:
+        return load_oracle(path, function and adapters[function], rounded)
+
     return Model(path, adapters, oracle)

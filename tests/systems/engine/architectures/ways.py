@@ -18,6 +18,7 @@ from systems.engine.cuda.engine import CudaEngine
 from systems.engine.cuda.multi import CudaMultiEngine
 from systems.engine.cuda.slot import AdapterSlot
 from systems.engine.cuda.table import AdapterTable
+from systems.engine.dtypes import torch_dtype
 from systems.engine.engine import Engine
 from systems.engine.multi import MultiEngine
 from systems.engine.packed import SlotShape, pack
@@ -31,7 +32,8 @@ PIECE = {"piece_tokens": 64}
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model as the engines take it. ``device``: of the device engines."""
+    """A model as the engines take it. ``device``: of the device engines, which prepare their graphs
+    first if ``graphs``."""
 
     model: Model
     layout: BackboneLayout
@@ -40,16 +42,23 @@ class Loaded:
     packed: Mapping[str, Tensor]
     device: str
 
+    @property
+    def graphs(self) -> bool:
+        return self.device == "cuda"
+
+    def oracle(self, function: str | None) -> Any:
+        return self.model.oracle(function, self.layout.dtype)
+
     @classmethod
     def of(cls, model: Model, dtype: str = "float32", device: str = "cpu") -> Loaded:
+        """``dtype``: of the weights, and of what the device engines compute in."""
         layout = plan_layout(model.path, dtype)
         buffer = bytearray(layout.nbytes)
         fill(layout, model.path, memoryview(buffer))
         stored = {name: read_adapter(path, layout.config) for name, path in model.adapters.items()}
         targets = {target for each in stored.values() for target in each.targets}
         most = max(each.rank for each in stored.values())
-        computed = getattr(torch, dtype) if device == "cuda" else torch.float32
-        shape = SlotShape.of(layout.config, most, targets, computed)
+        shape = SlotShape.of(layout.config, most, targets, torch_dtype(dtype))
         packed = {name: pack(each, shape) for name, each in stored.items()}
         host = torch.frombuffer(buffer, dtype=torch.uint8)
         return cls(model, layout, host, shape, packed, device)
