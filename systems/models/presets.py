@@ -12,6 +12,7 @@ from systems.errors import CheckpointError
 
 from . import random_weights, smollm2
 from .cache import cache_root, make_once
+from .hub import snapshot
 from .shapes import SHAPES
 
 REVISION = 1  # of the generated files; a new revision uses a new directory
@@ -58,14 +59,15 @@ def preset_names() -> tuple[str, ...]:
 
 
 def ensure_backbone(name_or_path: str | Path) -> Path:
-    """Return the directory of a preset, made if necessary, or of any Hugging Face model by path.
+    """Return the directory of a preset, made if necessary, or of any Hugging Face model by path,
+    which may be a repository of the Hugging Face cache.
     Raise ``CheckpointError`` if it is neither or the engine cannot run it, and ``SystemsError``
     if there is no space to make it."""
     known = presets()
     if str(name_or_path) in known:
         preset = known[str(name_or_path)]
         return make_once(preset.path, preset.make, preset.nbytes)
-    path = Path(name_or_path).expanduser()
+    path = snapshot(Path(name_or_path).expanduser())
     if not path.is_dir():
         raise CheckpointError(
             f"backbone {str(name_or_path)!r} is neither a preset ({', '.join(known)})"
