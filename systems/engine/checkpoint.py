@@ -180,6 +180,7 @@ def tensor_groups(config: ModelConfig) -> Iterator[dict[str, tuple[int, ...]]]:
             f"{attention}k_proj.weight": (config.kv_size, hidden),
             f"{attention}v_proj.weight": (config.kv_size, hidden),
         }
+        yield from _of_heads(config, attention)
         yield {f"{attention}o_proj.weight": (hidden, config.q_size)}
         yield {f"{layer}post_attention_layernorm.weight": (hidden,)}
         yield {f"{mlp}gate_proj.weight": (inner, hidden), f"{mlp}up_proj.weight": (inner, hidden)}
@@ -187,6 +188,15 @@ def tensor_groups(config: ModelConfig) -> Iterator[dict[str, tuple[int, ...]]]:
     yield {FINAL_NORM: (hidden,)}
     if not config.tie_word_embeddings:
         yield {HEAD: vocabulary}
+
+
+def _of_heads(config: ModelConfig, attention: str) -> Iterator[dict[str, tuple[int, ...]]]:
+    """Yield what the architecture applies to the heads of q, k and v."""
+    sizes = {"q": config.q_size, "k": config.kv_size, "v": config.kv_size}
+    if config.architecture.qkv_bias:
+        yield {f"{attention}{part}_proj.bias": (size,) for part, size in sizes.items()}
+    if config.architecture.qk_norm:
+        yield {f"{attention}{part}_norm.weight": (config.head_dim,) for part in "qk"}
 
 
 def _align(offset: int, to: int) -> int:

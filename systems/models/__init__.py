@@ -6,6 +6,7 @@ code as any others. Nothing is downloaded.
 
 from .adapters import ensure_adapters
 from .cache import cache_root
+from .hub import model_name, snapshot
 from .presets import Preset, ensure_backbone, preset_names, presets
 from .remaking import remake_adapter
 from .skills import ensure_skills
@@ -16,7 +17,9 @@ __all__ = [
     "ensure_adapters",
     "ensure_backbone",
     "ensure_skills",
+    "model_name",
     "preset_names",
     "presets",
     "remake_adapter",
+    "snapshot",
 ]

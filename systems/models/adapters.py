@@ -95,7 +95,7 @@ def _peft(
     import torch
     from peft import LoraConfig, LoraModel
     from peft.utils import get_peft_model_state_dict
-    from transformers import AutoConfig, LlamaForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     settings = LoraConfig(
         r=rank,
@@ -106,7 +106,9 @@ def _peft(
         base_model_name_or_path=str(backbone_dir),
     )
     with torch.device("meta"):
-        empty = LlamaForCausalLM(AutoConfig.from_pretrained(backbone_dir, local_files_only=True))
+        empty = AutoModelForCausalLM.from_config(
+            AutoConfig.from_pretrained(backbone_dir, local_files_only=True)
+        )
         # Not get_peft_model: it uses an API that transformers has deprecated, which warns.
         wrapped = LoraModel(empty, settings, "default", low_cpu_mem_usage=True)
     state = get_peft_model_state_dict(wrapped)
@@ -141,7 +143,7 @@ def _spread(backbone_dir: Path, config: ModelConfig, target: str) -> float:
 
     stored = read_headers(find_shards(backbone_dir, CheckpointError), CheckpointError)
     layer = f".layers.{config.num_layers // 2}."
-    name = next(name for name in stored if layer in name and f".{target}." in name)
+    name = next(name for name in stored if layer in name and name.endswith(f".{target}.weight"))
     with safe_open(stored[name].path, framework="pt") as file:
         weight: Tensor = file.get_tensor(name).float()
     return float(weight.std()) * math.sqrt(weight.shape[1])

@@ -1,0 +1,76 @@
+"""The models that are compared: a preset for each architecture, and other settings of its
+``config.json``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from systems.models import ensure_adapters, ensure_backbone
+from tests.systems.engine.conftest import load_oracle
+
+ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+ADAPTERS = {"f0": (8, ALL_LINEAR), "f1": (4, ("q_proj", "v_proj"))}
+WINDOW = 24
+
+
+@dataclass(frozen=True)
+class Variant:
+    preset: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+_LAST_LAYERS = {"use_sliding_window": True, "sliding_window": WINDOW, "max_window_layers": 2}
+_LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+
+VARIANTS = {
+    "llama": Variant("tiny"),
+    "llama3": Variant("tiny", {"rope_scaling": _LLAMA3}),
+    "mistral": Variant("tiny-mistral"),
+    "mistral-no-window": Variant("tiny-mistral", {"sliding_window": None}),
+    "qwen2": Variant("tiny-qwen2"),
+    "qwen2-window": Variant("tiny-qwen2", _LAST_LAYERS),
+    "qwen3": Variant("tiny-qwen3"),
+    "qwen3-window": Variant("tiny-qwen3", _LAST_LAYERS),
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A variant on disk, its adapters by function, and transformers' and peft's models of them in
+    float32, by function and by the dtype that the backbone's weights are rounded to first."""
+
+    path: Path
+    adapters: Mapping[str, Path]
+    oracle: Callable[[str | None, str], Any]
+
+
+def make(name: str, folder: Path) -> Model:
+    """Make a variant; ``folder`` is for a checkpoint whose ``config.json`` differs."""
+    variant = VARIANTS[name]
+    preset = path = ensure_backbone(variant.preset)
+    if variant.changes:
+        path = Path(shutil.copytree(preset, folder / name))
+        fields = json.loads((path / "config.json").read_text())
+        (path / "config.json").write_text(json.dumps(fields | dict(variant.changes)))
+    adapters = {
+        function: ensure_adapters(preset, [function], rank, targets)[function]
+        for function, (rank, targets) in ADAPTERS.items()
+    }
+
+    @cache
+    def oracle(function: str | None, rounded: str) -> Any:
+        return load_oracle(path, function and adapters[function], rounded)
+
+    return Model(path, adapters, oracle)
