@@ -4,7 +4,8 @@ Every model is a Hugging Face or peft directory on disk, so generated ones are l
 code as any others. Nothing is downloaded.
 """
 
-from .adapters import ensure_adapters
+from .adapter_forms import FORMS
+from .adapters import ensure_adapters, ensure_form
 from .cache import cache_root
 from .hub import model_name, snapshot
 from .presets import Preset, ensure_backbone, preset_names, presets
@@ -12,10 +13,12 @@ from .remaking import remake_adapter
 from .skills import ensure_skills
 
 __all__ = [
+    "FORMS",
     "Preset",
     "cache_root",
     "ensure_adapters",
     "ensure_backbone",
+    "ensure_form",
     "ensure_skills",
     "model_name",
     "preset_names",

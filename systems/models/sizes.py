@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from systems.engine.adapter_files import target_shapes
 from systems.engine.checkpoint import tensor_groups
 from systems.engine.config import ModelConfig, read_config
 from systems.engine.dtypes import ITEMSIZE, compute_dtype
+from systems.engine.projections import target_shapes
 
 from .hub import snapshot
 from .presets import ensure_backbone, preset_names

@@ -11,7 +11,7 @@ from pathlib import Path
 from systems.engine.adapter_files import AdapterFiles, inspect_adapter
 from systems.engine.checkpoint import BackboneLayout, plan_layout
 from systems.engine.dtypes import compute_dtype
-from systems.engine.packed_size import packed_bytes, packed_elements
+from systems.engine.packed_size import packed_bytes
 from systems.errors import DeploymentError
 from systems.grouping import group_id, groups
 from systems.interface import Deployment, Function
@@ -131,10 +131,10 @@ def _world(
         if files is None:
             return 0
         shape = shapes.get(group_id(function, deployment.isolation))
-        if shape is not None:
-            dtype = compute_dtype(layout.dtype, kind)
-            return packed_bytes(packed_elements(layout.config, shape.rank, shape.targets), dtype)
-        return files.nbytes(layout.dtype)
+        if shape is None and kind == "cpu":
+            return files.nbytes(layout.dtype)
+        rank, targets = (shape.rank, shape.targets) if shape else (files.rank, files.targets)
+        return packed_bytes(layout.config, rank, targets, compute_dtype(layout.dtype, kind))
 
     def size(function: Function) -> FunctionSize:
         layout = layouts[function.backbone]
