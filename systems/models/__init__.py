@@ -6,6 +6,7 @@ code as any others. Nothing is downloaded.
 
 from .adapters import ensure_adapters
 from .cache import cache_root
+from .describe import backbone_of, describe_adapter, describe_backbone, is_adapter
 from .hub import model_name, snapshot
 from .presets import Preset, ensure_backbone, preset_names, presets
 from .remaking import remake_adapter
@@ -13,10 +14,14 @@ from .skills import ensure_skills
 
 __all__ = [
     "Preset",
+    "backbone_of",
     "cache_root",
+    "describe_adapter",
+    "describe_backbone",
     "ensure_adapters",
     "ensure_backbone",
     "ensure_skills",
+    "is_adapter",
     "model_name",
     "preset_names",
     "presets",
