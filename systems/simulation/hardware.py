@@ -48,8 +48,12 @@ def hardware(devices: Iterable[str], clock: Clock, profile: Profile) -> Mapping[
             cores = Cores(clock, profile.cores.value, value_of(profile.core_beside))
             files = PageCache(Shared(clock, 1) if slots else cores)
         link = Shared(clock, 1) if slots else cores
-        own = _compute(clock, profile) if slots else (cores,) * 4
-        found[device] = Hardware(cores, files, link, *own, Shared(clock, 1))
+        batches, starts, takeovers, preparation = (
+            _compute(clock, profile) if slots else (cores,) * 4
+        )
+        found[device] = Hardware(
+            cores, files, link, batches, starts, takeovers, preparation, Shared(clock, 1)
+        )
     return found
 
 

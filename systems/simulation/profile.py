@@ -147,7 +147,7 @@ class Profile(Frozen):
         return servers, grouped, own._with(servers)
 
     def _of(self, table: str, numbers: Mapping[str, N], dtype: str) -> N:
-        for each in (dtype, self.alike.get(dtype)):
+        for each in (dtype, self.alike.get(dtype, dtype)):
             if each in numbers:
                 return numbers[each]
         known = ", ".join(sorted(numbers)) or "none"

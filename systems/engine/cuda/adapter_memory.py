@@ -81,4 +81,4 @@ def _bytes(whole: Tensor) -> Tensor:
 
 
 def _rows(whole: Tensor, size: tuple[int, int, int]) -> Tensor:
-    return whole[:, : math.prod(size[1:])].unflatten(1, size[1:])
+    return whole[:, : math.prod(size[1:])].view(size)

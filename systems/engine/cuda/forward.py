@@ -66,7 +66,7 @@ class DeviceForward:
         """Attention of first pieces. A window is no mask where no piece is longer."""
         length = len(positions) // sequences
         own = torch.arange(length, device=positions.device)
-        masks = {
+        masks: dict[int | None, Tensor] = {
             window: self._mask(reached(own, length, window))
             for window in self._config.windows
             if window is not None and window < length
