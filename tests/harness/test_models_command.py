@@ -85,14 +85,14 @@ def test_an_adapter_is_described_with_the_backbone_that_it_names(
 ) -> None:
     found = show(adapter)
     assert (found["kind"], found["backbone"]) == ("adapter", str(qwen2))
-    assert (found["rank"], found["targets"], found["layers"]) == (4, ["q_proj", "v_proj"], 3)
+    assert (found["ranks"], found["targets"], found["layers"]) == ([4], ["q_proj", "v_proj"], 3)
     assert show(qwen2, "--adapter", adapter)["adapter"] == found
     config = "adapter_config.json"
     lost = copied(adapter, tmp_path / "a", config, base_model_name_or_path="Qwen/Qwen2.5-7B")
     with pytest.raises(AdapterError, match=r"its backbone is 'Qwen/Qwen2.5-7B', which is no dir"):
         show(lost)
-    assert show(lost, "--backbone", qwen2)["rank"] == 4
-    with pytest.raises(AdapterError, match="it is an adapter of another backbone"):
+    assert show(lost, "--backbone", qwen2)["ranks"] == [4]
+    with pytest.raises(AdapterError, match="an adapter of another backbone"):
         show(lost, "--backbone", "tiny")
 
 
