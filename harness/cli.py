@@ -10,7 +10,7 @@ import importlib
 import os
 import sys
 from collections.abc import Iterable
-from typing import NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -22,6 +22,8 @@ from .errors import HarnessError, InterruptedRunError
 
 DONE, INVALID, WRONG, INTERRUPTED = 0, 1, 2, 3
 _SHELL_INTERRUPTED = 130
+_UsageError: Any = typer.BadParameter.__base__
+"""What typer raises for a wrong command line; it does not export the class."""
 
 _COMMANDS = (
     "run",
@@ -51,7 +53,6 @@ def build(commands: Iterable[str] = _COMMANDS) -> typer.Typer:
     root = typer.Typer(
         help=_HELP,
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
@@ -66,8 +67,25 @@ def build(commands: Iterable[str] = _COMMANDS) -> typer.Typer:
     return root
 
 
-def _root() -> None:
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"slbench {version('serverless-lora-bench')}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+    ),
+]
+
+
+def _root(version: Version = False) -> None:
     """Root callback. With it, typer keeps the name of a single subcommand."""
+    del version  # Its callback has shown it.
 
 
 _root.__doc__ = _HELP
@@ -78,18 +96,18 @@ def main() -> NoReturn:
     asked = [word for word in sys.argv[1:2] if word in _COMMANDS]
     interrupts.listen()
     try:
-        build(asked or _COMMANDS)()
+        status = build(asked or _COMMANDS)(prog_name="slbench", standalone_mode=False)
+        if status == _SHELL_INTERRUPTED:
+            _interrupted("interrupted")
+        sys.exit(status)
+    except _UsageError as error:
+        _wrong_usage(error)
     except (HarnessError, SystemsError, WorkloadError) as error:
         _say(str(error))
         sys.exit(WRONG)
     except InterruptedRunError as end:
         _interrupted(str(end))
     except KeyboardInterrupt:
-        _interrupted("interrupted")
-    except SystemExit as end:
-        # typer catches the interrupt and exits with the status that a shell reports.
-        if end.code != _SHELL_INTERRUPTED:
-            raise
         _interrupted("interrupted")
     except BrokenPipeError:
         # The reader of our output closed the pipe; any further write would fail.
@@ -105,7 +123,20 @@ def main() -> NoReturn:
 
         _say(first_mistake(error))  # type: ignore[arg-type]
         sys.exit(WRONG)
-    sys.exit(DONE)
+
+
+def _wrong_usage(error: Any) -> NoReturn:
+    """Say what is wrong with the command line, and the nearest option to an unknown one."""
+    command = error.ctx.command_path if error.ctx else "slbench"
+    near = getattr(error, "possibilities", None)
+    if near:
+        _say(f"{command}: no option {error.option_name}; did you mean {near[0]}?", name="")
+    elif "\n" in (text := error.format_message()):  # A group without a subcommand shows its help.
+        print(text, file=sys.stderr)
+    else:
+        end = "" if text.endswith("?") else f"; see {command} --help"
+        _say(f"{command}: {text.rstrip('.')}{end}", name="")
+    sys.exit(WRONG)
 
 
 def _interrupted(why: str) -> NoReturn:
@@ -113,5 +144,5 @@ def _interrupted(why: str) -> NoReturn:
     sys.exit(INTERRUPTED)
 
 
-def _say(text: str) -> None:
-    print(f"slbench: {' '.join(text.split())}", file=sys.stderr)
+def _say(text: str, name: str = "slbench: ") -> None:
+    print(f"{name}{' '.join(text.split())}", file=sys.stderr)

@@ -25,17 +25,18 @@ def deployment_for(
     from systems.models import snapshot
 
     more = {"cluster": choice.cluster, "isolation": isolation_of(choice, system), **more}
-    paths = {_name(each): found_or_made(each) for each in _backbones(choice)}
-    dealt = _dealt(choice, functions)
+    kind = device_kind(choice)  # Before any model is made.
+    paths = {_name(each): found_or_made(each) for each in backbones_of(choice)}
+    owners = dealt(choice, functions)
     adapters: dict[str, Path] = {}
     if isinstance(choice.adapters, tuple) and choice.adapters:
         own = [snapshot(path) for path in choice.adapters]
         adapters = dict(zip(functions, cycle(own), strict=False))
     else:
         for name, path in paths.items():
-            mine = [id_ for id_ in functions if dealt[id_] == name]
+            mine = [id_ for id_ in functions if owners[id_] == name]
             adapters |= _made(choice, path, mine)
-    return _deployment(choice, system, dealt, paths, adapters, _kind(choice), **more)
+    return _deployment(choice, system, owners, paths, adapters, kind, **more)
 
 
 def _made(choice: DeploymentChoice, backbone: Path, functions: Sequence[str]) -> dict[str, Path]:
@@ -67,24 +68,24 @@ def simulated_deployment(
 ) -> Deployment:
     """Deploy on devices of ``kind`` that need not exist, with models whose weights need not exist:
     a path is a preset's name, or a directory with a ``config.json``."""
-    dealt = _dealt(choice, functions)
-    used = set(dealt.values())
-    paths = {_name(each): Path(each) for each in _backbones(choice) if _name(each) in used}
+    owners = dealt(choice, functions)
+    used = set(owners.values())
+    paths = {_name(each): Path(each) for each in backbones_of(choice) if _name(each) in used}
     adapters = {id_: Path(id_) for id_ in functions}
     isolation = isolation_of(choice, system)
-    return _deployment(choice, system, dealt, paths, adapters, kind, isolation=isolation)
+    return _deployment(choice, system, owners, paths, adapters, kind, isolation=isolation)
 
 
 def _deployment(
     choice: DeploymentChoice,
     system: SystemChoice,
-    dealt: Mapping[str, str],
+    owners: Mapping[str, str],
     paths: Mapping[str, Path],
     adapters: Mapping[str, Path],
     kind: str,
     **more: Any,
 ) -> Deployment:
-    tenants = tenants_of(choice, system, list(dealt))
+    tenants = tenants_of(choice, system, list(owners))
     return Deployment(
         functions=tuple(
             Function(
@@ -94,7 +95,7 @@ def _deployment(
                 slo_ttft_s=choice.slo_of(backbone),
                 tenant=tenants.get(id_),
             )
-            for id_, backbone in dealt.items()
+            for id_, backbone in owners.items()
         ),
         backbones=paths,
         devices=tuple(
@@ -109,25 +110,32 @@ def _deployment(
     )
 
 
-def _kind(choice: DeploymentChoice) -> str:
-    """Return the kind of device: the chosen one, or for "auto" the one of this machine."""
+def device_kind(choice: DeploymentChoice) -> str:
+    """Return the kind of device: the chosen one, or for "auto" the one of this machine. Raise
+    ``HarnessError`` if this machine has too few."""
     from harness.errors import HarnessError
 
-    cards = len(list(Path("/dev").glob("nvidia[0-9]*")))
-    if choice.device == "cuda" and cards < choice.devices:
-        raise HarnessError(f"device cuda: {choice.devices} asked for, {cards} here")
+    here = cards()
+    if choice.device == "cuda" and here < choice.devices:
+        raise HarnessError(f"device cuda: {choice.devices} asked for, {here} here")
     if choice.device == "auto":
-        return "cuda" if cards >= choice.devices else "cpu"
+        return "cuda" if here >= choice.devices else "cpu"
     return choice.device
 
 
-def _backbones(choice: DeploymentChoice) -> tuple[str, ...]:
+def cards() -> int:
+    """Count the NVIDIA cards of this machine."""
+    return len(list(Path("/dev").glob("nvidia[0-9]*")))
+
+
+def backbones_of(choice: DeploymentChoice) -> tuple[str, ...]:
+    """Return the deployed backbones: presets' names or directories."""
     return choice.backbones or (choice.backbone,)
 
 
-def _dealt(choice: DeploymentChoice, functions: Sequence[str]) -> dict[str, str]:
+def dealt(choice: DeploymentChoice, functions: Sequence[str]) -> dict[str, str]:
     """Assign backbones to functions in turn. Return function → backbone."""
-    names = [_name(each) for each in _backbones(choice)]
+    names = [_name(each) for each in backbones_of(choice)]
     return dict(zip(functions, cycle(names), strict=False))
 
 

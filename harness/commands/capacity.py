@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..places import RUNS
-from .run import Profile, Repeats, Seed, Setting, Simulated, System, Workload
+from .consent import Yes
+from .run import Named, Profile, Repeats, Seed, Setting, Simulated, System, Workload
 
 if TYPE_CHECKING:
     from ..capacity import Capacity, CapacityRecord
     from ..experiment import Experiment
 
-Named = Annotated[
-    str | None, typer.Argument(help="A shipped experiment, or a .yaml file.", show_default=False)
-]
 Goals = Annotated[
     list[str] | None,
     typer.Option("--goal", help="METRIC.PART <= NUMBER or METRIC >= NUMBER; repeat for more."),
@@ -67,6 +65,7 @@ def capacity(
     simulated: Simulated = None,
     profile: Profile = None,
     resume: Resume = None,
+    yes: Yes = False,
     out: Out = RUNS,
     json_: AsJson = False,
 ) -> None:
@@ -81,6 +80,7 @@ def capacity(
     from harness.execution.progress import Progress
 
     from ..capacity import Limits, find, new_capacity, open_capacity
+    from .consent import check_experiment
     from .keeping import keeping
 
     if resume:
@@ -93,6 +93,7 @@ def capacity(
             "profile": profile,
         }
         chosen = _chosen(experiment, system, workload, given, set_)
+        check_experiment(chosen, yes=yes)
         limits = Limits(
             start=start,
             lowest=lowest,
@@ -120,7 +121,7 @@ def _chosen(
     from .run import _choose
 
     if name is None:
-        raise HarnessError("slbench capacity: name an EXPERIMENT, or a search with --resume")
+        raise HarnessError("capacity: name an EXPERIMENT, or a search with --resume")
     return _choose(name, system, workload, given, settings)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..errors import InterruptedRunError
 from ..interrupts import NUMBERS
@@ -22,9 +22,6 @@ class Kept(Protocol):
     @property
     def path(self) -> Path: ...
 
-    @property
-    def experiment(self) -> Mapping[str, Any]: ...
-
     def cells(self) -> list[Cell]: ...
 
 
@@ -32,11 +29,10 @@ Record = TypeVar("Record", bound=Kept)
 
 
 @contextmanager
-def keeping(make: Callable[[], Record], command: str = "run NAME") -> Iterator[Record]:
+def keeping(make: Callable[[], Record], command: str = "run") -> Iterator[Record]:
     """Yield the record that ``make`` creates or opens. If it ends without a finished cell, its
     folder is removed. An interrupt or an ``OSError`` is raised as ``InterruptedRunError``, which
-    says what is kept, and that ``slbench COMMAND --resume`` runs the rest. NAME stands for the
-    experiment's name."""
+    says what is kept, and that ``slbench COMMAND --resume`` runs the rest."""
     record: Record | None = None
     try:
         with _interrupts_held():
@@ -54,8 +50,7 @@ def _left_of(record: Kept | None, command: str) -> str:
     """Remove a folder without cells, and describe what is kept."""
     cells = len(record.cells()) if record is not None else 0
     if record is not None and cells:
-        again = command.replace("NAME", str(record.experiment["name"]))
-        return f"{cells} cells are kept; slbench {again} --resume {record.path} runs the others"
+        return f"{cells} cells are kept; slbench {command} --resume {record.path} runs the others"
     if record is not None:
         with _interrupts_held():
             shutil.rmtree(record.path, ignore_errors=True)

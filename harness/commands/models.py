@@ -9,13 +9,20 @@ from typing import Annotated, Any
 
 import typer
 
+from .consent import Yes, check_written
+from .names import backbone_names
+
 app = typer.Typer(
     help="Backbones and adapters: presets, and directories of your own.", no_args_is_help=True
 )
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Backbone = Annotated[
-    str, typer.Argument(help="Preset or Hugging Face directory; see slbench models list.")
+    str,
+    typer.Argument(
+        help="Preset or Hugging Face directory; see slbench models list.",
+        autocompletion=backbone_names,
+    ),
 ]
 Model = Annotated[
     str, typer.Argument(help="Preset, Hugging Face directory, or peft directory (an adapter's).")
@@ -97,6 +104,7 @@ def make(
     form: Annotated[
         str | None, typer.Option(help="Form of the adapters; docs/adapters.md lists them.")
     ] = None,
+    yes: Yes = False,
     json_: Json = False,
 ) -> None:
     """Make a preset, if it is not made yet, and adapters for it; downloads nothing.
@@ -104,12 +112,16 @@ def make(
     Example: slbench models make smollm2-135m --adapters 8
     """
     from harness.cells.deployments import found_or_made
+    from harness.cells.written import unmade
+    from harness.experiment import DeploymentChoice
     from systems.models import ensure_adapters, ensure_form
 
+    names = [f"f{index}" for index in range(adapters)]
+    choice = DeploymentChoice(backbone=backbone, adapter_rank=rank)
+    check_written(unmade(choice, names), yes=yes)
     with _working(f"making {backbone}"):
         path = found_or_made(backbone)
     with _working(f"making {adapters} adapters"):
-        names = [f"f{index}" for index in range(adapters)]
         if form is None:
             made = ensure_adapters(path, names, rank, seed=seed)
         else:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..places import RUNS
+from .consent import Yes
+from .names import experiment_names, system_names, workload_names
 
 if TYPE_CHECKING:
     from harness.execution.progress import Progress
@@ -19,12 +21,26 @@ if TYPE_CHECKING:
     from ..records import Cell, Run
 
 
-Named = Annotated[str, typer.Argument(help="A shipped experiment, or a .yaml file.")]
+Named = Annotated[
+    str | None,
+    typer.Argument(
+        help="A shipped experiment, or a .yaml file.",
+        show_default=False,
+        autocompletion=experiment_names,
+    ),
+]
 System = Annotated[
-    list[str] | None, typer.Option(help="Only this system, by label or name; repeat for more.")
+    list[str] | None,
+    typer.Option(
+        help="Only this system, by label or name; repeat for more.", autocompletion=system_names
+    ),
 ]
 Workload = Annotated[
-    list[str] | None, typer.Option(help="Only this workload, by label or name; repeat for more.")
+    list[str] | None,
+    typer.Option(
+        help="Only this workload, by label or name; repeat for more.",
+        autocompletion=workload_names,
+    ),
 ]
 Seed = Annotated[list[int] | None, typer.Option(help="Seed; repeat for more.")]
 Repeats = Annotated[int | None, typer.Option(min=1, help="Times each cell is run.")]
@@ -62,7 +78,10 @@ Cluster = Annotated[
     str | None,
     typer.Option(help="local:N for N nodes on this machine, or HOST:PORT of a Ray cluster."),
 ]
-Web = Annotated[bool, typer.Option("--web", help="Locust's page on port 8089.")]
+Web = Annotated[bool, typer.Option("--web", help="As --web-port 8089.")]
+WebPort = Annotated[
+    int | None, typer.Option(min=1, max=65535, help="Port of Locust's page while load is sent.")
+]
 Out = Annotated[Path, typer.Option(help="Folder for runs.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
@@ -72,7 +91,7 @@ the cells of a sweep."""
 
 
 def run(
-    experiment: Named,
+    experiment: Named = None,
     system: System = None,
     workload: Workload = None,
     seed: Seed = None,
@@ -91,6 +110,8 @@ def run(
     device: Device = None,
     cluster: Cluster = None,
     web: Web = False,
+    web_port: WebPort = None,
+    yes: Yes = False,
     out: Out = RUNS,
     json_: AsJson = False,
 ) -> None:
@@ -107,6 +128,7 @@ def run(
     from ..experiment import Experiment
     from ..records import new_run, open_run
     from . import listening
+    from .consent import check_experiment
     from .keeping import keeping
 
     if resume:
@@ -121,9 +143,10 @@ def run(
             "deployment.device": device,
             "deployment.cluster": cluster,
         }
-        chosen = _choose(experiment, system, workload, given, set_)
+        chosen = _choose(_asked(experiment), system, workload, given, set_)
         chosen = chosen.tracing() if trace_decisions else chosen
         chosen = chosen.auditing(audit) if audit is not None else chosen
+        check_experiment(chosen, yes=yes)
         make = partial(new_run, chosen.model_dump(mode="json"), out)
     progress = Progress()
     with keeping(make) as record:
@@ -131,7 +154,7 @@ def run(
         if check_simulation and chosen.deployment.cluster:
             raise HarnessError("--check-simulation: a cluster cannot be simulated")
         with listening.load_hosts(load_hosts, listen) as hosts:
-            page = 8089 if web else None
+            page = web_port or (8089 if web else None)
             Runner(chosen, record, progress, web_port=page, hosts=hosts).execute(workers)
     if check_simulation:
         _check_simulation(record, check_simulation, progress)
@@ -157,6 +180,14 @@ def _tell(record: Run, chosen: Experiment, *, as_json: bool) -> bool:
     else:
         _show(record, chosen, document, figures)
     return bool(document["valid"])
+
+
+def _asked(experiment: str | None) -> str:
+    from ..errors import HarnessError
+
+    if experiment is None:
+        raise HarnessError("run: name an EXPERIMENT, or a run with --resume")
+    return experiment
 
 
 def _choose(

@@ -10,14 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import HarnessError
+from .consent import Yes, check_written
 from .greeting import greeting
+from .names import backbone_names, system_names
 
 if TYPE_CHECKING:
     from systems.interface import ServingSystem, SystemTrace
 
 
-Named = Annotated[str, typer.Argument(help="Name of a system; see slbench systems list.")]
-Backbone = Annotated[str, typer.Option(help="Preset or Hugging Face directory.")]
+Named = Annotated[
+    str,
+    typer.Argument(help="Name of a system; see slbench systems list.", autocompletion=system_names),
+]
+Backbone = Annotated[
+    str,
+    typer.Option(help="Preset or Hugging Face directory.", autocompletion=backbone_names),
+]
 Adapters = Annotated[
     list[Path] | None, typer.Option(help="peft directory; repeat for more functions.")
 ]
@@ -68,6 +76,7 @@ def serve(
     cluster: Cluster = None,
     set_: Settings = None,
     audit: Audit = None,
+    yes: Yes = False,
     json_: AsJson = False,
 ) -> None:
     """Serve SYSTEM behind its OpenAI-compatible endpoint until Ctrl-C.
@@ -79,8 +88,9 @@ def serve(
     import signal
     import sys
 
-    from harness.cells.deployments import check_machines, deployment_for
+    from harness.cells.deployments import check_machines, deployment_for, device_kind
     from harness.cells.isolation import groups_of
+    from harness.cells.written import unmade
     from systems.access import VARIABLE
     from systems.registry import system_class
 
@@ -98,6 +108,8 @@ def serve(
     check_machines(cls, choice.cluster)
     if audit is not None:
         own["options"] = {**own["options"], "audit_s": _auditable(cls, audit)}
+    device_kind(choice)
+    check_written(unmade(choice, names), yes=yes)
     deployment = deployment_for(
         choice, SystemChoice(name=system, **own), names, host=host, port=port
     )

@@ -59,14 +59,17 @@ def import_(
     delimiter: Annotated[
         str | None, typer.Option(help="Delimiter of a CSV: one character, or tab.")
     ] = None,
+    lengths_of: Annotated[
+        str | None,
+        typer.Option(help="Workload whose pairs of lengths are taken if FILE has none."),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Import a trace: turn FILE into a workload that other commands take by its path.
 
-    Warns about requests without lengths (Azure Functions, some clients of ServeGen). They get
-    placeholders of one token, or are left out if other requests have lengths, unless --lengths
-    names a source. Example: slbench workloads import AzureLLMInferenceTrace_conv.csv -o
-    conv.parquet
+    A FILE without lengths (Azure Functions) needs --lengths-of or --lengths. Where only some
+    requests lack them (some clients of ServeGen), these are left out, unless --lengths is given.
+    Example: slbench workloads import AzureLLMInferenceTrace_conv.csv -o conv.parquet
     """
     from workloads import catalogue
     from workloads.importers import Options, import_file
@@ -85,8 +88,8 @@ def import_(
         lengths=catalogue.named_lengths(lengths) if lengths else None,
         columns=named_columns(columns or (), time_unit, delimiter),
     )
-    workload = import_file(file, options, format_)
-    _check_drawn(workload, file, lengths)
+    workload = _with_lengths_of(import_file(file, options, format_), lengths_of, seed)
+    _check_lengths(workload, file, lengths, lengths_of)
     write(workload, output)
     for remark in remarks(workload):
         print(f"{output}: {remark}", file=sys.stderr)
@@ -95,15 +98,40 @@ def import_(
     show_document(document, json_)
 
 
-def _check_drawn(workload: Workload, file: Path, lengths: str | None) -> None:
-    """Raise ``WorkloadError`` if ``--lengths`` is given but no request lacked lengths."""
-    from workloads.errors import WorkloadError
+def _with_lengths_of(workload: Workload, source: str | None, seed: int) -> Workload:
+    """Take the lengths of ``source``, where ``workload`` has none."""
+    from workloads.lengths import lacks_lengths, with_lengths_of
 
-    if lengths and all(step.name != "lengths" for step in workload.provenance.transforms):
+    from .workload_files import load
+
+    if source is None or not lacks_lengths(workload):
+        return workload
+    return with_lengths_of(workload, load(source, seed, None), seed=seed)
+
+
+def _check_lengths(
+    workload: Workload, file: Path, lengths: str | None, lengths_of: str | None
+) -> None:
+    """Raise ``WorkloadError`` if there are no lengths, or if some were named and none lacked."""
+    from workloads.errors import WorkloadError
+    from workloads.lengths import lacks_lengths
+
+    if lacks_lengths(workload):
         raise WorkloadError(
-            f"--lengths {lengths}: {file} has lengths of its own; slbench workloads generate …"
-            " --lengths-of replaces them"
+            f"{file}: has no lengths, and its {len(workload)} requests would be of one token in,"
+            " one token out; take those of a workload (--lengths-of llm-conv), or draw them"
+            " (--lengths sharegpt-like)"
         )
+    steps = {step.name for step in workload.provenance.transforms}
+    for option, name, step in (
+        ("--lengths", lengths, "lengths"),
+        ("--lengths-of", lengths_of, "lengths-of"),
+    ):
+        if name and step not in steps:
+            raise WorkloadError(
+                f"{option} {name}: {file} has lengths of its own; slbench workloads generate …"
+                " --lengths-of replaces them"
+            )
 
 
 def fit(

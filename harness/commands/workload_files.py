@@ -15,6 +15,15 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on standar
 Seed = Annotated[int, typer.Option(help="Seed of all random streams.")]
 
 
+def load(name: str, seed: int, settings: list[str] | None) -> Workload:
+    """Load a workload by name or path, with the ``--set`` overrides."""
+    from workloads import catalogue
+
+    from ..experiment import parse_setting
+
+    return catalogue.load(name, seed=seed, **dict(parse_setting(text) for text in settings or []))
+
+
 def write(workload: Workload, output: Path) -> None:
     """Write the workload to a file. Raises ``WorkloadError`` if that fails."""
     from workloads.errors import WorkloadError

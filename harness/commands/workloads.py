@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from .traces import add_to
-from .workload_files import Json, Seed, must_be_parquet, say_written, show_document, write
+from .workload_files import (
+    Json,
+    Seed,
+    load,
+    must_be_parquet,
+    say_written,
+    show_document,
+    write,
+)
 
 app = typer.Typer(help="Workloads: list, show, plot, generate, import.", no_args_is_help=True)
 
@@ -99,15 +107,6 @@ def generate(
         workload = compose.merge(output.stem, parts)
     write(workload, output)
     say_written(workload, output)
-
-
-def load(name: str, seed: int, settings: list[str] | None) -> Any:
-    """Load a workload by name or path, with the ``--set`` overrides."""
-    from workloads import catalogue
-
-    from ..experiment import parse_setting
-
-    return catalogue.load(name, seed=seed, **dict(parse_setting(text) for text in settings or []))
 
 
 add_to(app)

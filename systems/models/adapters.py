@@ -48,10 +48,22 @@ def ensure_adapters(
             f"adapters of rank {rank} on {', '.join(targets) or 'nothing'}: rank must be positive,"
             f" targets among {', '.join(target_shapes(config))}"
         )
-    letters = "".join(target[0] for target in targets)
-    folder = f"r{REVISION}-rank{rank}-{letters}-seed{seed}"
+    folder = _folder(rank, targets, seed)
     settings = {**FORMS["plain"].settings(rank, 0), "target_modules": list(targets)}
     return _ensure(backbone_dir, config, names, folder, settings, "float32", seed)
+
+
+def missing_adapters(
+    backbone_dir: Path, names: Sequence[str], rank: int = 16, seed: int = 0
+) -> list[str]:
+    """Return the names whose adapters :func:`ensure_adapters` would generate."""
+    root = adapters_root(backbone_dir) / _folder(rank, ATTENTION, seed)
+    return [name for name in names if not (root / name).is_dir()]
+
+
+def _folder(rank: int, targets: Sequence[str], seed: int) -> str:
+    letters = "".join(target[0] for target in targets)
+    return f"r{REVISION}-rank{rank}-{letters}-seed{seed}"
 
 
 def ensure_form(

@@ -2,14 +2,14 @@
 
 Requests of one prompt token and one output token would measure only first tokens, so no import
 creates them silently: lengths are drawn from a named distribution (``Options.lengths``), or the
-provenance and the import's remarks say that they are placeholders.
+provenance says that they are placeholders, and ``slbench workloads import`` refuses them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from ..lengths import MISSING, lacks_lengths, with_lengths
+from ..lengths import MISSING, with_lengths
 from ..trace import Workload
 from .base import Options
 
@@ -39,11 +39,6 @@ def without_unknown(workload: Workload, known: Collection[str]) -> Workload:
 
 def remarks(workload: Workload) -> Iterator[str]:
     """Yield remarks about missing lengths for the user, one per line."""
-    if lacks_lengths(workload):
-        yield (
-            f"the source has no lengths: all {len(workload)} requests are placeholders of one"
-            f" token in, one token out; {_ADVICE}"
-        )
     for step in workload.provenance.transforms:
         if step.name == LEFT_OUT:
             about = step.parameters

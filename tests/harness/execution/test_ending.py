@@ -76,7 +76,7 @@ def test_finished_cells_are_kept_and_the_command_that_goes_on_is_named(tmp_path:
     with pytest.raises(InterruptedRunError) as ended, keeping(lambda: record):
         raise full
     assert str(ended.value) == (
-        f"{full}; 2 cells are kept; slbench run made --resume {record.path} runs the others"
+        f"{full}; 2 cells are kept; slbench run --resume {record.path} runs the others"
     )
     assert len(record.cells()) == 2
 

@@ -33,7 +33,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     (path,) = out.iterdir()
     (kept,) = path.glob("*/*/0/manifest.json")
     written = kept.stat().st_mtime_ns
-    done = slbench("run", str(TINY), "--out", str(out), "--json", "--resume", path.name)
+    done = slbench("run", "--out", str(out), "--json", "--resume", path.name)
     assert done.returncode == 0, done.stderr
     assert kept.stat().st_mtime_ns == written, "what was finished is left as it was"
     return json.loads(done.stdout), path

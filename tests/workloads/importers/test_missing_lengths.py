@@ -93,20 +93,28 @@ def test_a_marked_file_is_known_once_it_is_named_with_lengths(tmp_path: Path) ->
         assert not lacks_lengths(catalogue.load(str(path), seed=0, **given))
 
 
-def test_the_command_says_so_in_one_line_and_names_the_option(tmp_path: Path) -> None:
+def test_the_command_asks_for_lengths_and_takes_those_that_are_named(tmp_path: Path) -> None:
+    output = tmp_path / "x.parquet"
+
     def brought(path: Path, *more: str) -> tuple[dict[str, Any], list[str]]:
-        arguments = ["import", str(path), "-o", str(tmp_path / "x.parquet"), "--json", *more]
+        arguments = ["import", str(path), "-o", str(output), "--json", *more]
         done = CliRunner().invoke(app, arguments, catch_exceptions=False)
         return json.loads(done.stdout), done.stderr.splitlines()
 
     counts = written(tmp_path, COUNTS)
-    document, (line,) = brought(counts)
-    assert (document["lengths_known"], document["lengths-missing"]) == (False, {"requests": 10})
-    assert "all 10 requests are placeholders" in line
-    assert "--lengths NAME" in line
+    with pytest.raises(ValueError, match=r"no lengths, and its 10 requests .*--lengths-of"):
+        brought(counts)
+    assert not output.exists()
     document, lines = brought(counts, "--lengths", "sharegpt-like")
     assert (document["lengths_known"], lines) == (True, [])
+    document, lines = brought(counts, "--lengths-of", "llm-conv")
+    assert (document["lengths_known"], lines) == (True, [])
+    pairs = {pair for function in lengths_by_function(Workload.read(output)).values()
+             for pair in function}  # fmt: skip
+    source = catalogue.load("llm-conv", seed=0)
+    assert pairs <= set().union(*lengths_by_function(source).values())
     _, (line,) = brought(pool(tmp_path / "b.tar", (0,)))
     assert "left out: 1 of 2 functions, with 5" in line
-    with pytest.raises(ValueError, match="has lengths of its own"):
-        brought(written(tmp_path, samples.PLAIN), "--lengths", "sharegpt-like")
+    for option, name in (("--lengths", "sharegpt-like"), ("--lengths-of", "llm-conv")):
+        with pytest.raises(ValueError, match="has lengths of its own"):
+            brought(written(tmp_path, samples.PLAIN), option, name)

@@ -1,0 +1,106 @@
+"""The command line: wrong words are answered in one line with the nearest right one; what writes
+gigabytes, or needs a card that is not here, is refused before anything is made."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from harness import cli, interrupts
+from harness.cells import deployments
+from systems.models import presets
+
+Say = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def slbench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
+    monkeypatch.setattr(interrupts, "listen", lambda: None)
+
+    def said(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["slbench", *words])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return said
+
+
+@pytest.fixture
+def empty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty cache and working directory on a machine without cards."""
+    monkeypatch.setenv("SLBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(deployments, "cards", lambda: 0)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("run main --systm x", "slbench run: no option --systm; did you mean --system?"),
+        ("models make --rnk 3", "slbench models make: no option --rnk; did you mean --rank?"),
+        ("run a b", "slbench run: Got unexpected extra argument(s) (b); see slbench run --help"),
+        ("run", "slbench: run: name an EXPERIMENT, or a run with --resume"),
+        ("run --resume /no", "slbench: /no: not a run directory (no readable run.json)"),
+    ],
+)
+def test_a_wrong_word_is_answered_in_one_line(slbench: Say, words: str, line: str) -> None:
+    assert slbench(*words.split()) == (2, "", f"{line}\n")
+
+
+def test_the_version_is_told(slbench: Say) -> None:
+    status, out, _ = slbench("--version")
+    assert (status, out.split()[0]) == (0, "slbench")
+    assert out.split()[1][0].isdigit()
+
+
+def test_a_group_without_a_command_shows_its_help(slbench: Say) -> None:
+    status, _, err = slbench("models")
+    assert (status, "skills" in err) == (2, True)
+
+
+def test_a_shell_completes_experiments_and_systems() -> None:
+    def completed(*words: str) -> set[str]:
+        line = " ".join(("slbench", *words))
+        given = {"_SLBENCH_COMPLETE": "complete_bash", "COMP_WORDS": line,
+                 "COMP_CWORD": str(len(words))}  # fmt: skip
+        done = CliRunner().invoke(cli.build(), [], env=given, prog_name="slbench")
+        return set(done.output.split())
+
+    assert {"main", "main-h100"} <= completed("run", "main")
+    assert "serverless-lora" in completed("run", "quickstart", "--system", "serverless-l")
+    assert completed("run", "--resu") == {"--resume"}
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("run", "cold-start-h100"), "device cuda: 1 asked for, 0 here"),
+        (("run", "cold-start-h100", "--yes"), "device cuda: 1 asked for, 0 here"),
+        (("serve", "serverless-lora", "--set", "device=cuda"), "device cuda: 1 asked for, 0 here"),
+        (("run", "cold-start-h100", "--device", "cpu"), "this makes llama2-7b (13.5 GB), "),
+        (("capacity", "cold-start-h100", "--set", "deployment.device=cpu"), "add --yes to write "),
+        (("models", "make", "llama2-13b"), "add --yes to write 26 GB"),
+        (("models", "make", "tiny", "--adapters", "100000"), "100000 adapters of tiny ("),
+        (("serve", "serverless-lora", "--backbone", "llama2-7b"), "this makes llama2-7b (13.5 GB)"),
+    ],
+)
+def test_nothing_is_made_before_it_is_agreed_to_or_where_it_cannot_run(
+    slbench: Say, empty: Path, words: tuple[str, ...], reason: str
+) -> None:
+    status, out, err = slbench(*words)
+    assert (status, out, reason in err) == (2, "", True), err
+    assert not any(empty.rglob("*"))
+
+
+def test_what_is_made_already_is_not_asked_about(slbench: Say, empty: Path) -> None:
+    presets()["llama2-7b"].path.mkdir(parents=True)
+    (presets()["llama2-7b"].path / "config.json").write_text("{}")
+    status, _, err = slbench("models", "make", "llama2-7b")
+    assert (status, "--yes" in err) == (2, False), "its config.json is refused, not its size"
