@@ -108,6 +108,10 @@ class DeploymentChoice(_Strict):
     """Objective for the time to first token, from the intended send."""
     slo_ttft_s_by_backbone: Mapping[str, PositiveFloat] = Field(default_factory=dict)
     """Backbone → its TTFT limit in seconds, where that is not ``slo_ttft_s``."""
+    slo_tpot_s: PositiveFloat | None = None
+    """Limit of the time per output token after the first; None: no such objective."""
+    slo_e2e_s: PositiveFloat | None = None
+    """Limit of the whole answer's time from the intended send; None: no such objective."""
     limits: Limits = Limits()
     """Bounds that are equal for all systems."""
     isolation: Isolation = "function"

@@ -64,12 +64,16 @@ class _Frozen(BaseModel):
 
 
 class Function(_Frozen):
-    """A LoRA function: a backbone, its adapter (None: the bare backbone) and its TTFT SLO."""
+    """A LoRA function: a backbone, its adapter (None: the bare backbone) and its SLOs."""
 
     id: Name
     backbone: str
     adapter: Path | None = None
     slo_ttft_s: PositiveFloat = 2.5
+    slo_tpot_s: PositiveFloat | None = None
+    """Limit of the time per output token; None: no such objective."""
+    slo_e2e_s: PositiveFloat | None = None
+    """Limit of the whole answer's time; None: no such objective."""
     tenant: Name | None = None
     """The function's owner; None: the function is its own tenant."""
 

@@ -93,6 +93,8 @@ def _deployment(
                 backbone=backbone,
                 adapter=adapters[id_],
                 slo_ttft_s=choice.slo_of(backbone),
+                slo_tpot_s=choice.slo_tpot_s,
+                slo_e2e_s=choice.slo_e2e_s,
                 tenant=tenants.get(id_),
             )
             for id_, backbone in owners.items()

@@ -109,12 +109,18 @@ def _of_functions(called: pa.ChunkedArray, deployment: Deployment) -> dict[str, 
         "adapter_id": [each.adapter_id for each in functions],
         "backbone": [each.backbone for each in functions],
         "tenant": [each.tenant for each in functions],
-        "slo_ttft_ns": [round(each.slo_ttft_s * 1e9) for each in functions],
+        "slo_ttft_ns": [_ns(each.slo_ttft_s) for each in functions],
+        "slo_tpot_ns": [_ns(each.slo_tpot_s) for each in functions],
+        "slo_e2e_ns": [_ns(each.slo_e2e_s) for each in functions],
     }
     return {
         name: pa.array(values, REQUESTS.field(name).type).take(rows)
         for name, values in columns.items()
     }
+
+
+def _ns(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1e9)
 
 
 _FROM_SYSTEM = (

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..records.objectives import Objectives, objectives
 from ..stats import Series
 from .ledger import Ledger, read_ledger
 
@@ -70,10 +71,18 @@ class Frame:
         return self.is_("status", "ok")
 
     @cached_property
+    def objectives(self) -> Objectives:
+        return objectives(self._number_or_nan, self.ok)
+
+    @property
     def slo_met(self) -> Flags:
-        """TTFT from the intended send meets the objective; False for every failure (rule 8)."""
-        waited = self.number("first_token_ns") - self.number("scheduled_ns")
-        return np.asarray(self.ok & (waited <= self.number("slo_ttft_ns")))
+        """Every objective is met, [n]; False for every failure (rule 8)."""
+        return self.objectives.all_met
+
+    def _number_or_nan(self, column: str) -> Floats:
+        """Return a column [n]; NaN if older records lack it."""
+        known = column in self.requests.column_names
+        return self.number(column) if known else np.full(self.n, np.nan)
 
     @cached_property
     def ttft_s(self) -> Floats:

@@ -27,7 +27,7 @@ This page is generated: `python -m harness.metrics > METRICS.md`.
 | n, n_ok | requests of the schedule, sent or not; those answered in full (status `ok`) |
 | T | duration: from the run's start to the end of its trace or of its last answer |
 | m(t) | bytes held on the devices at time t, by the system's own ledger |
-| SLO | the function's objective for TTFT* (`slo_ttft_ns`) |
+| SLO | objectives for TTFT*, TPOT and E2E* (`slo_ttft_ns`, `slo_tpot_ns`, `slo_e2e_ns`) |
 
 Latencies cover answered requests. Shares and rates have every request of the schedule in the
 denominator, failures included. A latency marked * counts from the intended send.

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import numpy as np
-
 from .frame import Frame
 from .metric import Metric
 from .observation import Observation, Scaled, Total
-from .service import answered_tokens, flagged_rate
+from .service import answered_tokens, flagged_rate, of_objectives
 
 
 def _all_devices(by_device: Mapping[str, Mapping[str, float]], per: float = 1.0) -> Total | None:
@@ -123,9 +121,9 @@ RESOURCES = (
         "goodput per dollar",
         "G_$",
         "1/$",
-        "Requests that met their objective per dollar of the bill.",
+        "Requests that met all their objectives per dollar of the bill.",
         "A · n / C",
         "higher",
-        _of_cost(lambda frame, usd: flagged_rate(frame, np.asarray(frame.slo_met), usd)),
+        of_objectives(_of_cost(lambda frame, usd: flagged_rate(frame, frame.slo_met, usd))),
     ),
 )

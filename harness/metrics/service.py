@@ -10,11 +10,38 @@ import numpy as np
 from ..stats import Series
 from .frame import Flags, Floats, Frame
 from .metric import Metric
-from .observation import Scaled
+from .observation import Observation, Scaled
 
 
 def _share(flags: Callable[[Frame], Flags]) -> Callable[[Frame], Scaled]:
     return lambda frame: Scaled(Series.of(flags(frame).astype(np.float64)), share=True)
+
+
+def of_objectives(
+    of: Callable[[Frame], Observation | None],
+) -> Callable[[Frame], Observation | None]:
+    """Apply ``of`` if it is known of every answer whether it met its objectives."""
+    return lambda frame: of(frame) if all(frame.objectives.known.values()) else None
+
+
+def _attainment(objective: str, title: str, limited: str, formula: str) -> Metric:
+    share = _share(lambda frame: frame.objectives.met[objective])
+
+    def observe(frame: Frame) -> Scaled | None:
+        found = frame.objectives
+        return share(frame) if found.set_[objective] and found.known[objective] else None
+
+    return Metric(
+        f"slo_{objective}_attainment",
+        f"{title} SLO attainment",
+        f"A_{title}",
+        "1",
+        f"Share of the requests that were answered and met their objective for {limited}; null if"
+        " none has one.",
+        f"|{{i : ok_i ∧ {formula} ≤ SLO_i}}| / n",
+        "higher",
+        observe,
+    )
 
 
 def _start_type(start_type: str, meaning: str) -> Metric:
@@ -59,31 +86,34 @@ SERVICE = (
         "SLO attainment",
         "A",
         "1",
-        "Share of the requests that were answered and whose first token arrived within their"
-        " objective, counted from the intended send.",
-        "|{i : ok_i ∧ TTFT*_i ≤ SLO_i}| / n",
+        "Share of the requests that were answered and met all their objectives: for TTFT, and for"
+        " TPOT and E2E where the deployment sets them.",
+        "|{i : ok_i ∧ TTFT*_i ≤ SLO_i ∧ TPOT_i ≤ SLO_i ∧ E2E*_i ≤ SLO_i}| / n",
         "higher",
-        _share(lambda frame: frame.slo_met),
+        of_objectives(_share(lambda frame: frame.slo_met)),
     ),
+    _attainment("ttft", "TTFT", "the first token, counted from the intended send", "TTFT*_i"),
+    _attainment("tpot", "TPOT", "the time per output token; one token meets it", "TPOT_i"),
+    _attainment("e2e", "E2E", "the last token, counted from the intended send", "E2E*_i"),
     Metric(
         "slo_violation_rate",
         "SLO violations",
         "V",
         "1",
-        "Share of the requests that failed or missed their objective.",
+        "Share of the requests that failed or missed an objective.",
         "1 − A",
         "lower",
-        _share(lambda frame: ~frame.slo_met),
+        of_objectives(_share(lambda frame: ~frame.slo_met)),
     ),
     Metric(
         "goodput_rps",
         "goodput",
         "G",
         "1/s",
-        "Requests per second that met their objective.",
+        "Requests per second that met all their objectives.",
         "A · n / T",
         "higher",
-        lambda frame: flagged_rate(frame, frame.slo_met, frame.duration_s),
+        of_objectives(lambda frame: flagged_rate(frame, frame.slo_met, frame.duration_s)),
     ),
     Metric(
         "requests_per_s",

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
 
@@ -16,6 +17,7 @@ from ..errors import RecordError
 from .drafts import draft_of
 from .files import MANIFEST, check, digests, read_table, write_table
 from .manifest import Manifest
+from .objectives import Floats, objectives
 from .schema import TABLES, VERSION, conform
 from .versions import SCHEMAS, names_of
 
@@ -80,9 +82,16 @@ def derive(requests: pa.Table) -> pd.DataFrame:
     frame["lateness_s"] = (sent - due) / 1e9
     gaps = (frame["output_tokens"] - 1).where(frame["output_tokens"] > 1)
     frame["tpot_s"] = (last - first) / 1e9 / gaps
-    ok = frame["status"] == "ok"
-    frame["slo_met"] = ok & (frame["ttft_from_schedule_s"] * 1e9 <= frame["slo_ttft_ns"])
+    ok = (frame["status"] == "ok").to_numpy(dtype=bool)
+    frame["slo_met"] = objectives(lambda name: _number(frame, name), ok).all_met
     return frame
+
+
+def _number(frame: pd.DataFrame, column: str) -> Floats:
+    """Return a column [n], NaN for null and for a column that older records lack."""
+    if column not in frame:
+        return np.full(len(frame), np.nan)
+    return frame[column].to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def write_cell(

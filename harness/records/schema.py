@@ -45,6 +45,9 @@ REQUESTS = pa.schema(
         ("done_ns", pa.int64()),
         # Of the contract since schema 2, whose first cells lack it. Null: the function is its own.
         ("tenant", pa.string()),
+        # Null: the request has no such objective; older cells lack them.
+        ("slo_tpot_ns", pa.int64()),
+        ("slo_e2e_ns", pa.int64()),
     ]
 )
 SPANS = pa.schema(

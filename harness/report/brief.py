@@ -10,8 +10,8 @@ from ..records import Cell
 
 BRIEF = (
     "ttft_s.mean", "ttft_s.p50", "ttft_s.p95", "ttft_s.p99", "ttft_cold_s.with_imports.mean",
-    "tpot_s.mean", "e2e_s.p95", "cold_share", "slo_attainment", "success_share", "memory_mean_gb",
-    "cost_usd", "cost_effectiveness",
+    "tpot_s.mean", "e2e_s.p95", "cold_share", "slo_attainment", "slo_tpot_attainment",
+    "slo_e2e_attainment", "success_share", "memory_mean_gb", "cost_usd", "cost_effectiveness",
 )  # fmt: skip
 """Rows of the tables of ``slbench run``, ``compare`` and ``report``."""
 

@@ -79,6 +79,37 @@ def test_failures_stay_in_the_denominator() -> None:
     assert value("requests_per_s") == pytest.approx(2 / DURATION_S)
 
 
+def test_objectives_of_tpot_and_e2e_count_alone_and_together() -> None:
+    assert value("slo_tpot_attainment") is None, "no request has one"
+    assert value("slo_e2e_attainment") is None
+    # The two answers took 50 ms per token; 901 and 300 ms in all, from their scheduled times.
+    strict = frame(
+        requests=with_column("slo_tpot_ns", pa.array([51 * MS, 49 * MS, 51 * MS]))
+        .drop_columns("slo_e2e_ns")
+        .append_column("slo_e2e_ns", pa.array([900 * MS, 301 * MS, None]))
+    )
+    assert value("slo_ttft_attainment", of=strict) == pytest.approx(1 / 3)
+    assert value("slo_tpot_attainment", of=strict) == pytest.approx(1 / 3)
+    assert value("slo_e2e_attainment", of=strict) == pytest.approx(1 / 3)
+    assert value("slo_attainment", of=strict) == 0.0
+    assert value("slo_violation_rate", of=strict) == 1.0
+
+
+def test_one_token_meets_an_objective_of_tpot_and_an_unknown_number_is_not_judged() -> None:
+    limited = with_column("slo_tpot_ns", pa.array([49 * MS] * 3))
+    at = limited.schema.get_field_index("output_tokens")
+
+    def counted(*tokens: int | None) -> Frame:
+        column = pa.array(tokens, limited.schema.field(at).type)
+        return frame(requests=limited.set_column(at, "output_tokens", column))
+
+    assert value("slo_tpot_attainment", of=counted(1, 5, None)) == pytest.approx(1 / 3)
+    unknown = counted(None, 5, None)
+    for name in ("slo_tpot_attainment", "slo_attainment", "goodput_rps", "goodput_per_usd"):
+        assert value(name, of=unknown) is None
+    assert value("slo_ttft_attainment", of=unknown) == pytest.approx(1 / 3)
+
+
 def test_start_types_are_shares_of_all_requests_and_have_latencies_of_their_own() -> None:
     assert [value(f"{t}_share") for t in ("cold", "warm", "hot")] == pytest.approx(
         [1 / 3, 0, 1 / 3]

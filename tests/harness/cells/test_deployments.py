@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
 from harness.cells import deployments
+from harness.cells.tables import requests_table
 from harness.errors import HarnessError
 from harness.experiment import DeploymentChoice, SystemChoice
 from systems.errors import DeploymentError
+from systems.interface import SystemTrace
 from systems.models.skills import skills
 from systems.serverless_lora import ServerlessLoRA
 
@@ -74,3 +77,15 @@ def test_devices_that_differ_are_told_by_their_memory() -> None:
     assert same.memory_bytes == (44 << 30,) * 2
     with pytest.raises(ValidationError, match="2 numbers for 3 devices; give one for each"):
         DeploymentChoice(devices=3, device_memory_gib=(76, 44))
+
+
+def test_the_objectives_of_a_deployment_reach_every_request() -> None:
+    choice = TINY.model_copy(update={"slo_tpot_s": 0.05, "device": "cpu"})
+    made = deployments.simulated_deployment(
+        choice, SystemChoice(name="serverless-lora"), ["f0", "f1"], "cpu"
+    )
+    client = pa.table({"request_id": [0, 1], "function_id": ["f1", "f0"]})
+    table = requests_table(client, SystemTrace(), made)
+    assert table["slo_ttft_ns"].to_pylist() == [2_500_000_000] * 2
+    assert table["slo_tpot_ns"].to_pylist() == [50_000_000] * 2
+    assert table["slo_e2e_ns"].null_count == 2
