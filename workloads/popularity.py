@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat
@@ -43,6 +43,19 @@ class Zipf(Popularity):
     def shares(self, functions: int) -> Shares:
         weights = np.arange(1, functions + 1) ** -self.exponent
         return np.asarray(weights / weights.sum())
+
+
+class Hot(Popularity):
+    """The first function has ``share`` of all requests; the others are equal."""
+
+    kind: Literal["hot"] = "hot"
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    def shares(self, functions: int) -> Shares:
+        others = (1 - self.share) / max(functions - 1, 1)
+        found = np.full(functions, others)
+        found[0] = 1 - others * (functions - 1)
+        return found
 
 
 class Power(Popularity):
@@ -82,6 +95,7 @@ class Traced(Popularity):
 LAWS: Mapping[str, type[Popularity]] = {
     "uniform": Uniform,
     "zipf": Zipf,
+    "hot": Hot,
     "power": Power,
     "traced": Traced,
 }

@@ -135,7 +135,8 @@ class Workload:
         table = self.requests
         for name, values in columns.items():
             table = _with(table, name, values)
-        return replace(self, requests=table, provenance=provenance)
+        counted = None if "function" in columns else self.minutes
+        return replace(self, requests=table, provenance=provenance, minutes=counted)
 
     def compress(self, factor: float) -> Workload:
         """Replay ``factor`` times as fast. Keeps every CV (measurement rule 10). Raises
@@ -154,6 +155,38 @@ class Workload:
             requests=_with(self.requests, "arrival_ns", times),
             duration_ns=round(self.duration_ns / factor),
             provenance=self.provenance.then("compress", factor=factor),
+        )
+
+    def ramped(self, start: float) -> Workload:
+        """Move the arrivals so that the rate, which was about constant, grows from ``start`` times
+        the mean to 2 − ``start`` times; number and duration stay. Raise ``WorkloadError`` if
+        ``start`` is not from 0 to 2."""
+        if not 0 <= start <= 2:
+            raise WorkloadError(f"ramp {start:g}: the rate at the start is 0 to 2 times the mean")
+        share = self.requests["arrival_ns"].to_numpy() / self.duration_ns
+        # The share of requests by time u is start·u + (1 − start)·u²; solve it for u.
+        growth = 1 - start
+        u = 2 * share / (start + np.sqrt(np.maximum(start**2 + 4 * growth * share, 0)))
+        u = np.where(share > 0, u, 0.0)
+        times = np.maximum.accumulate(np.rint(u * self.duration_ns).astype(np.int64))
+        return replace(
+            self,
+            requests=_with(self.requests, "arrival_ns", times),
+            provenance=self.provenance.then("ramp", start=start),
+            minutes=None,
+        )
+
+    def capped(self, requests: int) -> Workload:
+        """Keep the first ``requests``; the trace ends where the next one would come."""
+        if requests >= len(self):
+            return self
+        last, following = self.requests["arrival_ns"].slice(requests - 1, 2).to_pylist()
+        return replace(
+            self,
+            requests=self.requests.slice(0, requests),
+            duration_ns=max(following, last + 1),
+            provenance=self.provenance.then("cap", requests=requests),
+            minutes=None,
         )
 
     def window(self, start_s: float, duration_s: float) -> Workload:

@@ -101,7 +101,7 @@ def test_traced_shares_are_those_counted() -> None:
     assert shares * len(BURSTY) == pytest.approx(counts)
     with pytest.raises(WorkloadError, match="not 9 weights"):
         Traced.of(BURSTY).shares(9)
-    assert set(LAWS) == {"uniform", "zipf", "power", "traced"}
+    assert set(LAWS) == {"uniform", "zipf", "hot", "power", "traced"}
 
 
 def shape(**more: object) -> Population:

@@ -70,7 +70,7 @@ def load(name: str, *, seed: int, **overrides: Any) -> Workload:
     if changes.expansion is not None and not name.startswith(SLICE):
         raise WorkloadError(f"workload {name!r}: expansion applies only to {SLICE}NAME")
     found, prompt, output = _source(name)(name, seed, changes)
-    workload = play(found, changes)
+    workload = play(found, changes, seed)
     if changes.lengths is not None:
         prompt, output = named_lengths(changes.lengths)
     if prompt is None or output is None:

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFlo
 
 from ..errors import WorkloadError
 from ..lengths import COLUMNS, Lengths, LogNormal, with_lengths
+from ..skew import skewed
+from ..synthesis import MOST_REQUESTS
 from ..trace import Workload
 
 MOST_TOKENS = 1_000_000
@@ -19,7 +21,7 @@ Tokens = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
 
 class Overrides(BaseModel):
     """Overrides of a workload. Applied in this order: generate or read, window, first functions,
-    compress, lengths."""
+    skew, ramp, cap, compress, lengths."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -29,6 +31,13 @@ class Overrides(BaseModel):
     """Seconds of the trace's own time, before compression."""
     functions: PositiveInt | None = None
     """Only the first so many functions; their requests stay unchanged."""
+    skew: str | None = None
+    """How the same arrivals are distributed over the functions: ``uniform``, ``zipf-1.2``,
+    ``power-0.5``, ``hot-0.9`` or ``distinct``; None: as in the workload."""
+    ramp: Annotated[float, Field(ge=0, le=2)] = 1.0
+    """Rate at the start as a factor of the mean; it changes linearly to 2 minus this at the end."""
+    requests: Annotated[int, Field(ge=1, le=MOST_REQUESTS)] | None = None
+    """Only the first so many requests."""
     time_scale: PositiveFloat = 1.0
     """Speed-up: 60 replays an hour in a minute; keeps every CV."""
     lengths: str | None = None
@@ -46,11 +55,14 @@ class Overrides(BaseModel):
         return own_s if self.duration_s is None else self.start_s + self.duration_s
 
 
-def play(workload: Workload, changes: Overrides) -> Workload:
-    """Apply window, functions and time scale. Raises ``WorkloadError`` if the window is outside the
+def play(workload: Workload, changes: Overrides, seed: int) -> Workload:
+    """Apply the overrides up to compression. Raises ``WorkloadError`` if the window is outside the
     workload or no request is left."""
     workload = _stretch(workload, changes)
     workload = workload.first(changes.functions) if changes.functions else workload
+    workload = skewed(workload, changes.skew, seed=seed) if changes.skew else workload
+    workload = workload.ramped(changes.ramp) if changes.ramp != 1 else workload
+    workload = workload.capped(changes.requests) if changes.requests else workload
     workload = workload.compress(changes.time_scale) if changes.time_scale != 1 else workload
     if not len(workload):
         asked = changes.model_dump(exclude_unset=True)
