@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -28,6 +29,7 @@ from systems.interface import Isolation, Limits, Name
 
 from . import axes
 from .errors import HarnessError
+from .replay.closed_loop import ClosedLoop
 
 
 class _Strict(BaseModel):
@@ -81,6 +83,26 @@ class WorkloadChoice(_Strict):
     its folder and suffix. With different labels, a workload can be chosen several times."""
     overrides: Mapping[str, Any] = Field(default_factory=dict)
     """Parameters of the workload by name, such as ``duration_s``."""
+    users: PositiveInt | None = None
+    """Closed loop: so many users send the workload's requests in its order, each the next one once
+    it has its last answer. None: open loop, each request at its own time."""
+    think_s: NonNegativeFloat = 0.0
+    """Seconds between an answer and the same user's next request."""
+    ramp_s: NonNegativeFloat = 0.0
+    """Seconds over which the users begin, one after another."""
+
+    @property
+    def loop(self) -> ClosedLoop | None:
+        """The closed loop; None: open."""
+        if self.users is None:
+            return None
+        return ClosedLoop(users=self.users, think_s=self.think_s, ramp_s=self.ramp_s)
+
+    @model_validator(mode="after")
+    def _paced_by_users(self) -> Self:
+        if self.users is None and (self.think_s or self.ramp_s):
+            raise ValueError(f"{self.label}: think_s and ramp_s are of a closed loop; set users")
+        return self
 
 
 class DeploymentChoice(_Strict):

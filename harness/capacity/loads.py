@@ -38,11 +38,17 @@ class Subject:
 
 def subjects(experiment: Experiment) -> Iterator[Subject]:
     """Yield every system under every workload. Raise ``HarnessError`` for a sweep, whose points
-    would be loads of their own."""
+    would be loads of their own, and for a closed loop."""
     if experiment.sweep:
         raise HarnessError(
             f"{experiment.name} has a sweep, which a search for capacities cannot follow; list its"
             " systems or workloads under labels, and leave it out by --set 'sweep=[]'"
+        )
+    closed = next((each.label for each in experiment.workloads if each.loop), None)
+    if closed is not None:
+        raise HarnessError(
+            f"workload {closed} has users, whose number is its load; a search for capacities raises"
+            " the rate of an open load: leave users out, or sweep workloads.users"
         )
     for workload in experiment.workloads:
         for system in experiment.systems:

@@ -25,6 +25,7 @@ from .ttft_check import disagreement
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from harness.replay.closed_loop import ClosedLoop
     from workloads.trace import Workload
 
 
@@ -43,7 +44,7 @@ class CellRecords:
     def write(self, cell: Prepared, seen: Seen, started_at: str) -> None:
         """Write a cell's records. ``started_at``: start of the cell in ISO 8601."""
         system_trace = seen.system_trace
-        end_ns = _end_of(seen.client, cell.workload)
+        end_ns = _end_of(seen.client, cell)
         tables = {
             "requests": cell_tables.requests_table(seen.client, system_trace, cell.deployment),
             "spans": cell_tables.spans_table(seen.client, system_trace),
@@ -107,6 +108,7 @@ class CellRecords:
                 "provenance": cell.workload.provenance.model_dump(mode="json"),
             },
             schedule_sha256=seen.schedule_sha256,
+            load=_load(cell.plan.workload.loop),
             deployment=_portable(cell.deployment),
             isolation=cell.deployment.isolation if cell.system.isolation_levels else None,
             groups=groups_of(type(cell.system), cell.deployment),
@@ -174,10 +176,16 @@ def _nodes(system_trace: SystemTrace) -> tuple[Mapping[str, Any], ...] | None:
     return tuple(said) or None
 
 
-def _end_of(client: pa.Table, workload: Workload) -> int:
-    """Return the end of the run: the end of its trace, or the last response if that is later."""
+def _load(loop: ClosedLoop | None) -> dict[str, Any]:
+    return {"loop": "open"} if loop is None else {"loop": "closed", **loop.model_dump()}
+
+
+def _end_of(client: pa.Table, cell: Prepared) -> int:
+    """Return the end of the run: the end of its trace, or the last response if that is later. A
+    closed loop does not follow the trace's times."""
     ends = [end for end in client["end_ns"].to_pylist() if end is not None]
-    return max(workload.duration_ns, *ends, 0) if ends else workload.duration_ns
+    trace_ns = cell.workload.duration_ns if cell.plan.workload.loop is None else 0
+    return max(trace_ns, *ends, 0) if ends else cell.workload.duration_ns
 
 
 def _length_warnings(workload: Workload) -> Iterator[str]:

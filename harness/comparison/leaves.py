@@ -10,8 +10,8 @@ from .loads import made
 
 LOAD = "workload.provenance"
 CHECKED = (
-    "mode", "workload.name", "workload.kind", LOAD, "workload.sha256", "schedule_sha256", "seed",
-    "system", "deployment", "prices.sha256", "profile.name", "profile.sha256", "machine",
+    "mode", "workload.name", "workload.kind", LOAD, "workload.sha256", "schedule_sha256", "load",
+    "seed", "system", "deployment", "prices.sha256", "profile.name", "profile.sha256", "machine",
     "versions", "git.commit",
 )  # fmt: skip
 """Parts in which compared cells must agree; causes come before their consequences."""

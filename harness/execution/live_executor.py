@@ -90,6 +90,7 @@ class LiveExecutor:
                 web_port=context.web_port,
                 hosts=context.hosts,
                 cores=cores,
+                loop=cell.plan.workload.loop,
                 lateness_budget_s=experiment.lateness_budget_s,
                 headers=endpoint.headers,
                 routes=endpoint.routes,

@@ -69,6 +69,7 @@ class SimulatedExecutor:
                 cell.schedule,
                 self._profile_of(cell.plan),
                 cell.plan.deployment.adapter_rank,
+                cell.plan.workload.loop,
             )
             advance(table.num_rows, table.num_rows)
         return Seen(table, cell.schedule.sha256, system_trace)

@@ -19,6 +19,7 @@ from systems.registry import system_class
 
 if TYPE_CHECKING:
     from harness.replay import Schedule
+    from harness.replay.closed_loop import ClosedLoop
     from systems.simulation.profile import Profile
 
 
@@ -48,9 +49,11 @@ def simulate_cell(
     schedule: Schedule,
     profile: Profile,
     adapter_rank: int,
+    loop: ClosedLoop | None = None,
 ) -> tuple[pa.Table, SystemTrace]:
-    """Run one cell. Times are relative to the run's start; the client is never late."""
-    from systems.simulation.arrival import Arrival
+    """Run one cell. Times are relative to the run's start; the client is never late. ``loop``: of a
+    closed load; None: it is open."""
+    from systems.simulation.arrival import Arrival, ClosedLoad, OpenLoad
 
     columns = schedule.table
     lengths = pa.compute.list_value_length(columns["prompt_ids"]).to_pylist()
@@ -65,16 +68,18 @@ def simulate_cell(
             strict=True,
         )
     ]
+    load = ClosedLoad(arrivals, loop.starts_ns(), loop.think_ns) if loop else OpenLoad(arrivals)
     began = time.process_time()
     with _uncollected():
         simulated = cast("Any", system_class(system)).simulate
-        outcome: Outcome = simulated(deployment, profile, arrivals, adapter_rank)
+        outcome: Outcome = simulated(deployment, profile, load, adapter_rank)
     system_trace = outcome.system_trace()
     took = {"simulation_s": time.process_time() - began, "peak_rss_bytes": _peak_rss_bytes()}
     system_trace = replace(
         system_trace, measured={**system_trace.measured, **outcome.deciding(), **took}
     )
-    return _client_table(schedule, lengths, outcome), system_trace
+    sent_ns = [load.sent_ns(arrival) for arrival in arrivals]
+    return _client_table(schedule, lengths, sent_ns, outcome), system_trace
 
 
 @contextmanager
@@ -95,16 +100,18 @@ def _peak_rss_bytes() -> int:
     return int(line.split()[1]) * 1024
 
 
-def _client_table(schedule: Schedule, lengths: list[int], outcome: Outcome) -> pa.Table:
+def _client_table(
+    schedule: Schedule, lengths: list[int], sent_ns: list[int], outcome: Outcome
+) -> pa.Table:
     plan = schedule.table
     count = len(schedule)
     seen = [outcome.seen(request) for request in plan["request_id"].to_pylist()]
     columns: dict[str, Any] = {
         "request_id": plan["request_id"],
-        "scheduled_ns": plan["scheduled_ns"],
+        "scheduled_ns": sent_ns,
         "function_id": plan["function_id"],
         "wanted_output_tokens": plan["output_tokens"],
-        "sent_ns": plan["scheduled_ns"],
+        "sent_ns": sent_ns,
         "prompt_tokens": lengths,
         "first_byte_ns": [each["first_token_ns"] for each in seen],
         "end_ns": [each["last_token_ns"] for each in seen],

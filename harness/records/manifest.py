@@ -33,6 +33,9 @@ class Manifest(BaseModel):
     system: Mapping[str, Any]
     workload: Mapping[str, Any]
     schedule_sha256: str
+    load: Mapping[str, Any] = Field(default_factory=lambda: {"loop": "open"})
+    """``open``: each request at its own time; ``closed``: ``users`` with ``think_s``, ``ramp_s``.
+    Cells from before this field are open."""
     deployment: Mapping[str, Any]
     isolation: str | None = None
     """The isolation level; None for a system without levels, and in cells from before levels."""

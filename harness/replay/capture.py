@@ -22,6 +22,7 @@ class Exchange:
         "chunks",
         "connect_ns",
         "connection",
+        "due_ns",
         "finished",
         "first_byte_ns",
         "http_status",
@@ -32,8 +33,8 @@ class Exchange:
         "times",
     )
 
-    def __init__(self, row: int, sent_ns: int) -> None:
-        self.row, self.sent_ns = row, sent_ns
+    def __init__(self, row: int, due_ns: int, sent_ns: int) -> None:
+        self.row, self.due_ns, self.sent_ns = row, due_ns, sent_ns
         self.connect_ns = self.first_byte_ns = self.http_status = 0
         self.retry_after = ""
         self.times: list[int] = []
@@ -55,6 +56,7 @@ class Exchange:
             times=self.times,
             chunks=self.chunks,
             error=error,
+            due_ns=self.due_ns,
         )
 
     @property

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from systems.interface import Route
 
 from ..errors import HarnessError
+from .closed_loop import ClosedLoop
 from .free_port import check_free, free_port
 from .hosts import LoadHost, LoadHosts
 from .messages import Advanced, Done, Started, WorkerDone, read_line
@@ -101,6 +102,7 @@ def replay(
     routes: Mapping[str, Route] | None = None,
     hosts: LoadHosts | None = None,
     cores: Sequence[int] = (),
+    loop: ClosedLoop | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> ReplayResult:
     """Send ``schedule`` to ``base_url`` (functions in ``routes`` to their own server) and wait for
@@ -109,7 +111,8 @@ def replay(
     Writes ``schedule.parquet``, ``client.parquet`` and Locust's log to ``out_dir``. The run starts
     ``lead_s`` after the last worker is ready. ``headers`` are added to every request. Workers of
     ``hosts`` run on other hosts and are included in ``workers``; the others run on ``cores``, if
-    there are some. On ``KeyboardInterrupt`` the
+    there are some. With a ``loop``, users send the requests in the schedule's order, each once it
+    has its last answer. On ``KeyboardInterrupt`` the
     results so far are written, then it is raised again. Server errors go into the table. Raises
     :class:`HarnessError` if the client itself cannot run, or if ``web_port`` is in use.
     """
@@ -117,12 +120,15 @@ def replay(
         Target.parse(url)
     if web_port is not None:
         check_free(web_port)
+    count = max(workers, hosts.count) if hosts else workers
+    if loop is not None and loop.users < count:
+        raise HarnessError(f"users: {loop.users} are too few for {count} load workers")
     out_dir.mkdir(parents=True, exist_ok=True)
     plan = Plan(
         schedule=out_dir / "schedule.parquet",
         base_url=base_url,
         out_dir=out_dir,
-        workers=max(workers, hosts.count) if hosts else workers,
+        workers=count,
         elsewhere=hosts.count if hosts else 0,
         timeout_s=timeout_s,
         lead_s=lead_s,
@@ -130,12 +136,13 @@ def replay(
         headers=headers or {},
         routes=routes or {},
         cores=tuple(cores),
+        loop=loop,
     )
     if not plan.solo:
         plan = plan.model_copy(update={"master_port": free_port()})
     schedule.write(plan.schedule)
-    length_s = max(schedule.table["scheduled_ns"].to_pylist(), default=0) / 1e9
-    run = _Run(len(schedule), on_progress, lead_s + length_s + timeout_s + _STOP_S)
+    limit_s = lead_s + _longest_s(schedule, loop, timeout_s) + _STOP_S
+    run = _Run(len(schedule), on_progress, limit_s)
     seen: tuple[LoadHost, ...] = ()
     try:
         with _driver(plan) as process:
@@ -149,6 +156,13 @@ def replay(
     if not run.started:
         raise HarnessError(f"replay: the load generator did not start: {_last_words(plan)}")
     return replace(run.result(table, schedule, lateness_budget_s), hosts=seen)
+
+
+def _longest_s(schedule: Schedule, loop: ClosedLoop | None, timeout_s: float) -> float:
+    """Return the seconds after which every request has ended, however slow the answers are."""
+    if loop is None:
+        return schedule.duration_ns / 1e9 + timeout_s
+    return loop.ramp_s + len(schedule) * (timeout_s + loop.think_s)
 
 
 def _tell_lost(driver: subprocess.Popen[bytes]) -> None:

@@ -81,6 +81,9 @@ class Dispatcher:
         self._alarm.close()
         return self._next
 
+    def ended(self) -> None:
+        """Ignore that an exchange has ended: the load is open."""
+
     def _turn(self) -> None:
         if self._stopped or self._next == len(self._due_ns):
             return

@@ -120,6 +120,7 @@ def decode(captured: Captured, start_ns: int) -> Record:
         text_sha256=answer.text_sha256,
         itl_ns=answer.gaps_ns,
         events=answer.events,
+        due_ns=captured.due_ns - start_ns if captured.due_ns else None,
     )
 
 

@@ -28,6 +28,9 @@ class Settings(NamedTuple):
 
     base_urls: list[str]
     timeout_s: float
+    user_starts_ns: list[int]
+    """When each user of a closed loop begins, after the run's start; empty: the load is open."""
+    think_ns: int
 
 
 class Batch(NamedTuple):
@@ -68,6 +71,8 @@ class Captured(NamedTuple):
     times: list[int]
     chunks: list[bytes]
     error: str
+    due_ns: int = 0
+    """When the request was to be sent."""
 
 
 class Finished(NamedTuple):

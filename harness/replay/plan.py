@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 
 from systems.interface import Route
 
+from .closed_loop import ClosedLoop
+
 
 class Plan(BaseModel):
     """The settings of one run of the client."""
@@ -28,6 +30,8 @@ class Plan(BaseModel):
     headers: Mapping[str, str] = Field(default_factory=dict)
     routes: Mapping[str, Route] = Field(default_factory=dict)
     """Routes of functions that ``base_url`` does not serve under their own name."""
+    loop: ClosedLoop | None = None
+    """None: the load is open, by the schedule's times."""
     master_port: int = 0
     """Port of Locust's master for its workers; 0 if there is one process."""
 
@@ -49,6 +53,14 @@ class Plan(BaseModel):
     def cores_of(self, worker: int) -> tuple[int, ...]:
         """Return the cores of a worker; all of them if there are fewer than workers."""
         return self.cores[worker % self.workers :: self.workers] or self.cores
+
+    def user_starts_ns(self, worker: int) -> list[int]:
+        """Return when the users of a load worker begin; empty if the load is open."""
+        return self.loop.starts_ns(worker, self.workers) if self.loop else []
+
+    @property
+    def think_ns(self) -> int:
+        return self.loop.think_ns if self.loop else 0
 
     def part(self, worker: int) -> Path:
         return self.out_dir / f"client-{worker}.arrows"

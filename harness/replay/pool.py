@@ -33,10 +33,10 @@ class Pool:
         self._under_way: dict[Exchange, None] = {}
         self._opening: set[asyncio.Task[None]] = set()
 
-    def send(self, row: int, request: bytes) -> None:
+    def send(self, row: int, request: bytes, due_ns: int = 0) -> None:
         """Send on the most recently used idle connection, which the server is least likely to close
         now; open one if none is idle. ``sent_ns`` is taken here, before connecting."""
-        exchange = Exchange(row, time.monotonic_ns())
+        exchange = Exchange(row, due_ns, time.monotonic_ns())
         if self._idle:
             self._idle.popitem()[0].carry(exchange, request)
         else:

@@ -29,7 +29,7 @@ _MEASURED = [
     ("itl_ns", pa.list_(pa.int64())),
     ("events", pa.int32()),
 ]
-PART_SCHEMA = pa.schema([("row", pa.int64()), *_MEASURED])
+PART_SCHEMA = pa.schema([("row", pa.int64()), *_MEASURED, ("due_ns", pa.int64())])
 CLIENT_SCHEMA = pa.schema(
     [
         ("request_id", pa.int64()),
@@ -45,7 +45,8 @@ CLIENT_SCHEMA = pa.schema(
 class Record:
     """One request as the client saw it. Times in nanoseconds from the run's start. ``row``: in the
     whole schedule. ``connect_ns``: from sending to the established connection, 0 on a reused one.
-    ``itl_ns``: the gap before every token except the first."""
+    ``itl_ns``: the gap before every token except the first. ``due_ns``: the intended send; in a
+    closed loop, when a user was ready."""
 
     row: int
     sent_ns: int | None
@@ -62,6 +63,7 @@ class Record:
     text_sha256: str | None
     itl_ns: list[int] | None
     events: int
+    due_ns: int | None = None
 
 
 _NAMES = [entry.name for entry in fields(Record)]
@@ -116,8 +118,9 @@ def read_part(path: Path) -> pa.Table:
 
 
 def client_table(schedule: Schedule, parts: list[pa.Table], why_missing: str) -> pa.Table:
-    """Build a table with a row per request of ``schedule``, sent or not. ``why_missing`` is the
-    error of requests that no worker reported. Raises :class:`HarnessError` for duplicates."""
+    """Build a table with a row per request of ``schedule``, sent or not. ``scheduled_ns`` is the
+    intended send, which only the sender knows in a closed loop. ``why_missing`` is the error of
+    requests that no worker reported. Raises :class:`HarnessError` for duplicates."""
     told = pa.concat_tables(parts) if parts else PART_SCHEMA.empty_table()
     if len(set(told["row"].to_pylist())) != told.num_rows:
         raise HarnessError("replay: a request was recorded twice")
@@ -129,6 +132,9 @@ def client_table(schedule: Schedule, parts: list[pa.Table], why_missing: str) ->
     indices = pa.array([position.get(row) for row in rows["row"].to_pylist()], pa.int64())
     for name, type_ in _MEASURED:
         plan = plan.append_column(name, told[name].combine_chunks().take(indices).cast(type_))
+    due = told["due_ns"].combine_chunks().take(indices)
+    due = pa.compute.coalesce(due, plan["scheduled_ns"].combine_chunks())
+    plan = plan.set_column(plan.schema.get_field_index("scheduled_ns"), "scheduled_ns", due)
     return _with_missing(plan, why_missing).cast(CLIENT_SCHEMA)
 
 

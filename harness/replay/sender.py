@@ -21,6 +21,7 @@ from .frames import read_async as read
 from .pool import Pool
 from .process import end_with_parent, preempt_others
 from .target import Target
+from .user_loop import UserLoop
 
 
 class Sender:
@@ -30,11 +31,14 @@ class Sender:
         self._loop, self._out = loop, out
         self._rows: list[int] = []
         self._due_ns: list[int] = []
+        """After the start of the run; absolute once it has started."""
+        self._user_starts_ns: list[int] = []
+        self._think_ns = 0
         self._servers: list[int] = []
         self._requests: list[bytes] = []
         self._pools: list[Pool] = []
         self._probe = LagProbe(loop)
-        self._dispatcher: Dispatcher | None = None
+        self._dispatcher: Dispatcher | UserLoop | None = None
         self._told = 0
         self._cpu_ns = 0
         self._done: asyncio.Future[None] = loop.create_future()
@@ -62,7 +66,8 @@ class Sender:
     async def _listen(self, orders: asyncio.StreamReader) -> None:
         while True:
             match await read(orders):
-                case Settings(base_urls, timeout_s):
+                case Settings(base_urls, timeout_s, starts_ns, think_ns):
+                    self._user_starts_ns, self._think_ns = starts_ns, think_ns
                     targets = map(Target.parse, base_urls)
                     self._pools = [
                         Pool(self._loop, target, timeout_s, self._finished) for target in targets
@@ -83,19 +88,28 @@ class Sender:
 
     def _start(self, at_ns: int) -> None:
         self._cpu_ns = time.process_time_ns()
-        due_ns = [at_ns + offset for offset in self._due_ns]
-        self._dispatcher = Dispatcher(self._loop, due_ns, self._send)
+        self._due_ns = [at_ns + offset for offset in self._due_ns]
+        self._dispatcher = self._dispatcher_from(at_ns)
         self._probe.start(at_ns)
         self._dispatcher.start()
         self._check_done()
 
+    def _dispatcher_from(self, at_ns: int) -> Dispatcher | UserLoop:
+        if not self._user_starts_ns:
+            return Dispatcher(self._loop, self._due_ns, self._send)
+        starts_ns = [at_ns + offset for offset in self._user_starts_ns]
+        return UserLoop(self._loop, starts_ns, self._think_ns, self._due_ns, self._send)
+
     def _send(self, index: int) -> None:
         request, self._requests[index] = self._requests[index], b""
-        self._pools[self._servers[index]].send(self._rows[index], request)
+        row, due_ns = self._rows[index], self._due_ns[index]
+        self._pools[self._servers[index]].send(row, request, due_ns)
 
     def _finished(self, captured: Captured) -> None:
         self._told += 1
         self._tell(captured)
+        if self._dispatcher is not None:
+            self._dispatcher.ended()
         self._check_done()
 
     def _check_done(self) -> None:

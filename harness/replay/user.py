@@ -102,7 +102,8 @@ class Share:
         plan = self._plan
         schedule, router = Schedule.read(plan.schedule), Router(plan.base_url, plan.routes)
         self._functions = schedule.table["function_id"].to_pylist()
-        self._order(Settings(router.base_urls, plan.timeout_s))
+        starts_ns = plan.user_starts_ns(self._worker)
+        self._order(Settings(router.base_urls, plan.timeout_s, starts_ns, plan.think_ns))
         for batch in batches(schedule, self._worker, plan.workers, router, plan.headers):
             self._order(batch)
         self._order(Loaded())

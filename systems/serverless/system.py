@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -27,7 +27,7 @@ from .live.plan import make_plan
 from .options import Options
 
 if TYPE_CHECKING:
-    from systems.simulation.arrival import Arrival
+    from systems.simulation.arrival import Load
     from systems.simulation.profile import Profile
 
     from .simulated.run import Outcome
@@ -69,17 +69,17 @@ class ServerlessSystem(ServingSystem):
         cls,
         deployment: Deployment,
         profile: Profile,
-        arrivals: Iterable[Arrival],
+        load: Load,
         adapter_rank: int,
     ) -> Outcome:
-        """Run ``arrivals`` in virtual time."""
+        """Run ``load`` in virtual time."""
         from .simulated.run import simulate
 
         return simulate(
             deployment,
             cls.policies(Options.model_validate(dict(deployment.options)), deployment.policies),
             profile,
-            arrivals,
+            load,
             adapter_rank=adapter_rank,
         )
 

@@ -30,7 +30,7 @@ from .schemes import PROFILED
 
 if TYPE_CHECKING:
     from systems.serverful.simulated.outcome import Outcome
-    from systems.simulation.arrival import Arrival
+    from systems.simulation.arrival import Load
     from systems.simulation.profile import Profile
 
 
@@ -77,16 +77,14 @@ class InHouse(ServerSystem):
         cls,
         deployment: Deployment,
         profile: Profile,
-        arrivals: Iterable[Arrival],
+        load: Load,
         adapter_rank: int,
     ) -> Outcome:
         """Simulate the system in virtual time (systems/serverful/simulated)."""
         from systems.serverful.simulated.run import simulate
 
         dtype = cls._stored(deployment, Options.of(deployment))
-        return simulate(
-            cls.name, deployment, profile, arrivals, dtype=dtype, adapter_rank=adapter_rank
-        )
+        return simulate(cls.name, deployment, profile, load, dtype=dtype, adapter_rank=adapter_rank)
 
     def _plan(self, deployment: Deployment, backbone: str, port: int) -> ServerPlan:
         deployed = make_deck(deployment, backbone)

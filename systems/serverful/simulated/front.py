@@ -3,7 +3,7 @@ placement, without sockets."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -40,7 +40,8 @@ class Call:
 
 
 class Front:
-    """``interval_ns``: time between two checks for requests to migrate; None: never."""
+    """``interval_ns``: time between two checks for requests to migrate; None: never. ``ended`` is
+    called when a request has ended."""
 
     def __init__(
         self,
@@ -50,7 +51,9 @@ class Front:
         *,
         timeout_ns: int,
         interval_ns: int | None,
+        ended: Callable[[], None],
     ) -> None:
+        self._ended = ended
         self._clock, self._placement, self.holdings = clock, placement, holdings
         self._timeout_ns, self._interval_ns = timeout_ns, interval_ns
         self._replicas: Sequence[Replica] = ()
@@ -93,6 +96,7 @@ class Front:
         if self._waiting.pop(request, None) is None:
             return
         call.status = "error_event" if call.work.first_ns else "timeout"
+        self._ended()
         if request in self._moving:
             return
         replica = self._replicas[self._placement.replica_of(request)]
@@ -129,6 +133,7 @@ class Front:
         del self._waiting[call.work.id]
         self._moving.pop(call.work.id, None)
         self._let_go(call)
+        self._ended()
 
     def switched(self, replica: int, merged: str | None, began_ns: int) -> None:
         numbers = {"replica": replica, "merged": merged, "took_ns": self._clock.now - began_ns}

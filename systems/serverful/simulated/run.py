@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from .plan import Staffed, servers, staff
 from .replica import Replica
 
 if TYPE_CHECKING:
-    from systems.simulation.arrival import Arrival
+    from systems.simulation.arrival import Arrival, Load
     from systems.simulation.profile import Profile
 
 
@@ -30,25 +30,25 @@ def simulate(
     name: str,
     deployment: Deployment,
     profile: Profile,
-    arrivals: Iterable[Arrival],
+    load: Load,
     *,
     dtype: str,
     adapter_rank: int = 16,
 ) -> Outcome:
-    """Send ``arrivals`` (in order of time) to a running system of the scheme ``name`` that stores
+    """Send ``load`` to a running system of the scheme ``name`` that stores
     its weights in ``dtype``. Raise ``DeploymentError`` if it does not fit its devices and
     ``ProfileError`` if the profile has no numbers for it."""
     options, scheme = Options.of(deployment), SCHEMES[name]
     planned = servers(scheme, deployment, profile, dtype, adapter_rank)
     staffed = staff(planned, deployment, options, profile)
-    cluster = _World(deployment, options, scheme, profile)
+    cluster = _World(deployment, options, scheme, profile, load)
     fronts = [cluster.front(each) for each in staffed]
     found = {
         function: front
         for each, front in zip(staffed, fronts, strict=True)
         for function in each.server.adapters
     }
-    calls = cluster.replay(found, arrivals)
+    calls = cluster.replay(found)
     return Outcome(
         calls,
         staffed,
@@ -64,8 +64,14 @@ class _World:
     """The clock and the compute resources of the replicas."""
 
     def __init__(
-        self, deployment: Deployment, options: Options, scheme: Scheme, profile: Profile
+        self,
+        deployment: Deployment,
+        options: Options,
+        scheme: Scheme,
+        profile: Profile,
+        load: Load,
     ) -> None:
+        self._load = load
         self._deployment, self._options = deployment, options
         self._scheme, self._profile = scheme, profile
         self._clock, self.deciding = Clock(), DecisionTimes()
@@ -101,6 +107,7 @@ class _World:
             Holdings(lambda: self._clock.now, server.latency.size, staffed.bytes),
             timeout_ns=round(self._deployment.limits.request_timeout_s * 1e9),
             interval_ns=round(options.migration_interval_s * 1e9) if migrates else None,
+            ended=self._load.ended,
         )
         front.connect([self._replica(staffed, n, front) for n in range(options.count)])
         for number in range(options.count):
@@ -120,16 +127,20 @@ class _World:
             lambda: self._clock.now,
         )
 
-    def replay(self, fronts: Mapping[str, Front], arrivals: Iterable[Arrival]) -> dict[int, Call]:
+    def replay(self, fronts: Mapping[str, Front]) -> dict[int, Call]:
         """Send all requests and run until no work is left."""
-        there_ns = round(self._profile.request_s.value * 1e9)
+        profile = self._profile
         with_adapter = {f.id for f in self._deployment.functions if f.adapter}
         calls: dict[int, Call] = {}
-        for each in arrivals:
-            self._clock.run_until(each.at_ns + there_ns)
+
+        def submit(each: Arrival) -> None:
             work = Work(each.id, each.prompt_tokens, each.output_tokens)
             adapter = each.function if each.function in with_adapter else None
             calls[each.id] = call = Call(work, each.function, adapter, self._clock.now)
             fronts[each.function].submit(call)
-        self._clock.run()
+
+        there_ns, back_ns = (
+            round(each.value * 1e9) for each in (profile.request_s, profile.response_s)
+        )
+        self._load.drive(self._clock, submit, there_ns, back_ns)
         return calls

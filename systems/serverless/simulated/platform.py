@@ -10,6 +10,7 @@ from typing import Any
 from systems.interface import Span, Stage
 from systems.runtime import stages
 from systems.runtime.stages import Timeline
+from systems.simulation.arrival import Arrival
 from systems.simulation.clock import Clock
 from systems.simulation.decision_times import DecisionTimes
 from systems.simulation.draws import Draws
@@ -36,7 +37,8 @@ _NS = 1e9
 
 class Platform(PlatformBase):
     """One controller in virtual time. ``latency``: latency models by group; ``timeout_ns``: when a
-    waiting request fails; ``piece_tokens`` as in :class:`Worker`."""
+    waiting request fails; ``piece_tokens`` as in :class:`Worker`; ``ended`` is called when a
+    request has ended."""
 
     def __init__(
         self,
@@ -50,12 +52,14 @@ class Platform(PlatformBase):
         piece_tokens: int | None = None,
         adapter_tier_bytes: int = 1 << 62,
         trace_decisions: bool = False,
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
         self.clock = Clock()
         self.calls: dict[int, Call] = {}
         self._timeouts: deque[Call] = deque()
         self.kept = KeptTrace()
         self._profile, self._latency, self._timeout_ns = profile, latency, timeout_ns
+        self._ended = ended
         self._draws = Draws(profile.draw_key)
         self._piece_tokens = piece_tokens
         self._hardware = hardware(cluster.devices, self.clock, profile)
@@ -135,8 +139,10 @@ class Platform(PlatformBase):
 
     # -- requests ---------------------------------------------------------------------------
 
-    def submit(self, request: int, function: str, prompt_tokens: int, output_tokens: int) -> None:
+    def submit(self, arrival: Arrival) -> None:
         """Handle a request that arrives now."""
+        request, function = arrival.id, arrival.function
+        prompt_tokens, output_tokens = arrival.prompt_tokens, arrival.output_tokens
         work = Work(request, prompt_tokens, output_tokens, adapter=function)
         call = Call(work, function, self.clock.now)
         self.calls[request] = call
@@ -160,6 +166,7 @@ class Platform(PlatformBase):
         if call.waits:
             call.status = "timeout"
             self.post(ev.RequestCancelled(call.work.id))
+            self._ended()
         self._await_timeout()
 
     # -- actions ----------------------------------------------------------------------------
@@ -458,6 +465,7 @@ class Platform(PlatformBase):
         call.status = "ok"
         self.post(ev.RequestFinished(instance, request))
         self._settle_activity(instance)
+        self._ended()
 
     def _cancel(self, action: act.CancelRequest) -> None:
         self._processes[action.instance].worker.forget(action.request)
@@ -466,6 +474,7 @@ class Platform(PlatformBase):
 
     def _fail(self, action: act.FailRequest) -> None:
         self.calls[action.request].status = f"http_{action.status}"
+        self._ended()
 
     # -- the system trace -------------------------------------------------------------------
 

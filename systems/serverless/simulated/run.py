@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from systems.grouping import group_id, groups
 from systems.interface import Deployment, Function, RequestTrace, SystemTrace
 from systems.models.sizes import model_size
 from systems.runtime import stages
-from systems.simulation.arrival import Arrival
+from systems.simulation.arrival import Load
 from systems.simulation.hardware import devices_per_node
 from systems.simulation.latency_model import LatencyModel
 from systems.simulation.number import Number
@@ -82,11 +82,11 @@ def simulate(
     deployment: Deployment,
     policies: PolicySet,
     profile: Profile,
-    arrivals: Iterable[Arrival],
+    load: Load,
     *,
     adapter_rank: int = 16,
 ) -> Outcome:
-    """Send ``arrivals`` (in order of time) to a system with ``policies``, deployed on the machine
+    """Send ``load`` to a system with ``policies``, deployed on the machine
     that ``profile`` describes."""
     kind = deployment.devices[0].kind
     latency = _latency_models(deployment, profile, adapter_rank)
@@ -103,13 +103,13 @@ def simulate(
         piece_tokens=_piece_tokens(options, profile),
         adapter_tier_bytes=options.adapter_tier_bytes,
         trace_decisions=options.trace_decisions,
+        ended=load.ended,
     )
     platform.deploy()
-    there_ns = round(profile.request_s.value * 1e9)
-    for each in arrivals:
-        platform.clock.run_until(each.at_ns + there_ns)
-        platform.submit(each.id, each.function, each.prompt_tokens, each.output_tokens)
-    platform.clock.run()
+    there_ns, back_ns = (
+        round(each.value * 1e9) for each in (profile.request_s, profile.response_s)
+    )
+    load.drive(platform.clock, platform.submit, there_ns, back_ns)
     return Outcome(platform, profile)
 
 

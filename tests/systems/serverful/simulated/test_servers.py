@@ -13,7 +13,7 @@ from systems.errors import DeploymentError
 from systems.interface import Deployment, Device, Function, Limits, MemoryOwner
 from systems.registry import system_class
 from systems.serverful.simulated.outcome import Outcome
-from systems.simulation.arrival import Arrival
+from systems.simulation.arrival import Arrival, OpenLoad
 from systems.simulation.profile import load_profile
 
 NAMES = tuple(f"f{index}" for index in range(8))
@@ -52,7 +52,7 @@ def run(
         for i, (function, at_s) in enumerate(load)
     ]
     simulated: Any = system_class(name)
-    outcome: Outcome = simulated.simulate(deployment, load_profile("l40s"), arrivals, 16)
+    outcome: Outcome = simulated.simulate(deployment, load_profile("l40s"), OpenLoad(arrivals), 16)
     return outcome
 
 

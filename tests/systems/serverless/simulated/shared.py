@@ -13,7 +13,7 @@ from systems.interface import Deployment, Device, Function, Isolation, Limits, S
 from systems.registry import system_class
 from systems.serverless.options import Options
 from systems.serverless.simulated.run import Outcome, simulate
-from systems.simulation.arrival import Arrival
+from systems.simulation.arrival import Arrival, OpenLoad
 from systems.simulation.profile import Profile, load_profile
 from workloads.streams import stream
 
@@ -65,7 +65,7 @@ def run(
         options=options,
     )
     chosen = replace(LORA.policies(Options.model_validate(options)), **(policies or {}))
-    return simulate(deployment, chosen, profile, load)
+    return simulate(deployment, chosen, profile, OpenLoad(load))
 
 
 def ttft_s(outcome: Outcome) -> float:

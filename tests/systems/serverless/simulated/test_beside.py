@@ -11,7 +11,7 @@ from systems.interface import Deployment, Device, Function, Limits
 from systems.registry import system_class
 from systems.serverless.options import Options
 from systems.serverless.simulated.run import Outcome, _piece_tokens, simulate
-from systems.simulation.arrival import Arrival
+from systems.simulation.arrival import Arrival, OpenLoad
 from systems.simulation.profile import Profile, load_profile
 
 H100 = load_profile("h100")
@@ -37,7 +37,7 @@ def run(
     )
     arrivals = [Arrival(i, round(at * 1e9), f, 128, n) for i, (at, f, n) in enumerate(calls)]
     policies = system_class(system).policies(Options.model_validate(options))
-    return simulate(deployment, policies, profile, arrivals)
+    return simulate(deployment, policies, profile, OpenLoad(arrivals))
 
 
 def took_s(outcome: Outcome, request: int, stage: str) -> float:

@@ -10,7 +10,7 @@ from systems.interface import Deployment, Device, Function, Limits
 from systems.registry import system_class
 from systems.serverless.options import Options
 from systems.serverless.simulated.run import Outcome, simulate
-from systems.simulation.arrival import Arrival
+from systems.simulation.arrival import Arrival, OpenLoad
 from systems.simulation.profile import ProfileError, load_profile
 
 LORA = system_class("serverless-lora")
@@ -44,7 +44,7 @@ def run(
     )
     arrivals = [Arrival(i, round(s * 1e9), called or f"f{i}", 128, 8) for i, s in enumerate(at_s)]
     policies = LORA.policies(Options.model_validate(options))
-    return simulate(deployment, policies, load_profile(profile), arrivals)
+    return simulate(deployment, policies, load_profile(profile), OpenLoad(arrivals))
 
 
 def ttft_s(outcome: Outcome, request: int) -> float:

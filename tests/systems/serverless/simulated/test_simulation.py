@@ -12,7 +12,7 @@ from systems.interface import Deployment, Device, Function, Limits, RequestTrace
 from systems.registry import system_class
 from systems.serverless.options import Options
 from systems.serverless.simulated.run import Outcome, simulate
-from systems.simulation.arrival import Arrival
+from systems.simulation.arrival import Arrival, OpenLoad
 from systems.simulation.profile import load_profile
 
 SYSTEMS = (
@@ -56,7 +56,7 @@ def run(
         for i, (function, at_s) in enumerate(load)
     ]
     policies = cls.policies(Options.model_validate(dict(options or {})))
-    return simulate(deployment, policies, load_profile("l40s"), arrivals)
+    return simulate(deployment, policies, load_profile("l40s"), OpenLoad(arrivals))
 
 
 def stages(request: RequestTrace) -> dict[str, float]:
