@@ -29,6 +29,11 @@ class Prepared:
     deployment: Deployment
     system: ServingSystem
 
+    @property
+    def load_s(self) -> float:
+        """Seconds until the last request is due; 0 for a closed loop, which takes what it takes."""
+        return self.schedule.duration_ns / 1e9 if self.plan.workload.loop is None else 0.0
+
 
 @dataclass(frozen=True)
 class Seen:

@@ -45,17 +45,21 @@ class LiveExecutor:
         """Calibrate the client with known send times."""
         from harness.calibration import calibrate
 
-        with self.context.progress.bar("calibrating the client", "requests"):
-            calibration = calibrate(quick=True).as_dict()
+        self.context.progress.watch.phase("calibrating the client", told=True)
+        calibration = calibrate(quick=True).as_dict()
         cores = len(os.sched_getaffinity(0)) - self.context.experiment.load_cores
         return RunConditions(cores=cores, ledger_grid=True, calibration=calibration)
 
     def run(self, cell: Prepared, title: str) -> Seen:
         """Deploy, send load, stop, and read the system trace."""
+        del title  # Whoever watches the run shows it.
+        watch = self.context.progress.watch
+        watch.phase("deploying")
         with apart(self.context.experiment.load_cores) as own, cell.system as system:
             endpoint = system.deploy(cell.deployment)
             with Sampler(endpoint.pids) as sampler:
-                result = self._load(cell, endpoint, own, title)
+                result = self._load(cell, endpoint, own)
+            watch.phase("stopping")
         # Read after the system has stopped, so that the trace includes requests that still ran
         # after their clients gave up.
         system_trace = check(system.system_trace(), system.name)
@@ -71,14 +75,14 @@ class LiveExecutor:
             hosts=result.hosts,
         )
 
-    def _load(
-        self, cell: Prepared, endpoint: Endpoint, cores: Sequence[int], title: str
-    ) -> ReplayResult:
+    def _load(self, cell: Prepared, endpoint: Endpoint, cores: Sequence[int]) -> ReplayResult:
         from harness.replay import replay
 
         context, experiment = self.context, self.context.experiment
+        loop = cell.plan.workload.loop
+        watch = context.progress.watch
         with (
-            context.progress.bar(title, "requests") as advance,
+            watch.load(cell.schedule, endpoint, closed=loop is not None) as watcher,
             context.run.scratch() as folder,
         ):
             return replay(
@@ -90,9 +94,9 @@ class LiveExecutor:
                 web_port=context.web_port,
                 hosts=context.hosts,
                 cores=cores,
-                loop=cell.plan.workload.loop,
+                loop=loop,
                 lateness_budget_s=experiment.lateness_budget_s,
                 headers=endpoint.headers,
                 routes=endpoint.routes,
-                on_progress=lambda now: advance(now.done, now.total),
+                watcher=watcher,
             )

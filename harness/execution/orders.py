@@ -22,8 +22,11 @@ def in_turn(cells: CellRunner, workers: int | None) -> None:
     del workers
     checked = [cells.prepare(plan) for plan in plan_cells(cells.context.experiment)]
     todo = [cell for cell in checked if not cells.is_done(cell.plan)]
-    for number, cell in enumerate(todo, start=1):
-        cells.run(cell, f"[{number}/{len(todo)}] {cell.plan.title}")
+    lengths_s = [cell.load_s for cell in todo]
+    with cells.context.progress.watching(lengths_s) as watch:
+        for cell in todo:
+            with watch.cell(cell.plan.title):
+                cells.run(cell, cell.plan.title)
 
 
 def spread_out(cells: CellRunner, workers: int | None) -> None:

@@ -1,12 +1,14 @@
-"""Reports progress on standard error: on a terminal a bar with elapsed and remaining time,
-elsewhere one line per step. Standard output is left for results."""
+"""Reports progress on standard error: on a terminal a bar with elapsed and remaining time, or the
+live view of a run; elsewhere one line per step. Standard output is left for results."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
+
+from harness.watch import Watch, watch
 
 
 class Advance(Protocol):
@@ -25,9 +27,21 @@ class Progress:
 
     def __init__(self, stream: Any = None) -> None:
         self._stream = stream or sys.stderr
+        self.watch = Watch((), self._stream)
+        """What follows the run that goes on."""
 
     def say(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        self.watch.say(text)
+
+    @contextmanager
+    def watching(self, lengths_s: Sequence[float]) -> Iterator[Watch]:
+        """Show a run of cells, whose loads take ``lengths_s``, while the block runs."""
+        before = self.watch
+        with watch(lengths_s, self._stream) as self.watch:
+            try:
+                yield self.watch
+            finally:
+                self.watch = before
 
     @contextmanager
     def bar(self, title: str, unit: str) -> Iterator[Advance]:

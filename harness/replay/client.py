@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -25,7 +25,7 @@ from ..errors import HarnessError
 from .closed_loop import ClosedLoop
 from .free_port import check_free, free_port
 from .hosts import LoadHost, LoadHosts
-from .messages import Advanced, Done, Started, WorkerDone, read_line
+from .messages import Advanced, Done, Ended, Recent, Started, WorkerDone, read_line
 from .plan import Plan
 from .process import command, environment
 from .records import client_table, read_part
@@ -46,6 +46,16 @@ class Progress(NamedTuple):
     done: int
     failed: int
     total: int
+
+
+class Watcher(Protocol):
+    """Follows a run while it goes."""
+
+    def started(self, start_ns: int) -> None:
+        """The run's start on ``time.monotonic_ns``; it may be a moment ahead."""
+
+    def ended(self, requests: Sequence[Ended]) -> None:
+        """Requests that have ended since the last call."""
 
 
 class Tail(NamedTuple):
@@ -104,6 +114,7 @@ def replay(
     cores: Sequence[int] = (),
     loop: ClosedLoop | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    watcher: Watcher | None = None,
 ) -> ReplayResult:
     """Send ``schedule`` to ``base_url`` (functions in ``routes`` to their own server) and wait for
     every response, at most ``timeout_s`` each.
@@ -142,7 +153,7 @@ def replay(
         plan = plan.model_copy(update={"master_port": free_port()})
     schedule.write(plan.schedule)
     limit_s = lead_s + _longest_s(schedule, loop, timeout_s) + _STOP_S
-    run = _Run(len(schedule), on_progress, limit_s)
+    run = _Run(len(schedule), on_progress, limit_s, watcher)
     seen: tuple[LoadHost, ...] = ()
     try:
         with _driver(plan) as process:
@@ -200,8 +211,13 @@ class _Run:
     the start of the run is killed, because a stopped process cannot report that it is stopped."""
 
     def __init__(
-        self, total: int, on_progress: Callable[[Progress], None] | None, limit_s: float
+        self,
+        total: int,
+        on_progress: Callable[[Progress], None] | None,
+        limit_s: float,
+        watcher: Watcher | None = None,
     ) -> None:
+        self._watcher = watcher
         self._total, self._on_progress, self._limit_s = total, on_progress, limit_s
         self._start_ns: int | None = None
         self._end: Done | None = None
@@ -216,6 +232,11 @@ class _Run:
                         limit.cancel()
                         limit = _limit(process, self._limit_s)
                         self._start_ns = start_ns
+                        if self._watcher is not None:
+                            self._watcher.started(start_ns)
+                    case Recent(requests):
+                        if self._watcher is not None:
+                            self._watcher.ended(requests)
                     case Advanced(done, failed):
                         self._progress(done, failed)
                     case Done() as end:
@@ -270,7 +291,7 @@ class _Run:
         return float(self._end.cpu_ns + shares) / events / 1e3
 
 
-def _message(line: bytes) -> Started | Advanced | Done:
+def _message(line: bytes) -> Started | Advanced | Recent | Done:
     try:
         return read_line(line)
     except msgspec.DecodeError as error:

@@ -28,10 +28,13 @@ from .messages import (
     Advanced,
     Done,
     DriverMessage,
+    OfWorker,
+    Recent,
     StartAt,
     Started,
     WorkerCounts,
     WorkerDone,
+    WorkerRecent,
     as_data,
     taken,
 )
@@ -44,7 +47,7 @@ _NS = 1_000_000_000
 _CONNECT_S = 60.0
 _STOP_S = 5.0
 
-Counts = TypeVar("Counts", bound=WorkerCounts)
+Counts = TypeVar("Counts", bound=OfWorker)
 
 
 class Worker:
@@ -97,6 +100,7 @@ class Controller:
         for kind, listener in (
             ("replay_ready", self._on_ready),
             ("replay_progress", self._on_progress),
+            ("replay_recent", self._on_recent),
             ("replay_done", self._on_done),
         ):
             self._runner.register_message(kind, listener)
@@ -157,6 +161,11 @@ class Controller:
 
     def _on_progress(self, msg: Any, **_: Any) -> None:
         self._tell(self._counts(msg, WorkerCounts))
+
+    def _on_recent(self, msg: Any, **_: Any) -> None:
+        recent = self._counts(msg, WorkerRecent)
+        if recent is not None:
+            _say(Recent(recent.requests))
 
     def _on_done(self, msg: Any, **_: Any) -> None:
         ended = self._counts(msg, WorkerDone)

@@ -14,10 +14,13 @@ from msgspec import Meta, Struct
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
-class WorkerCounts(Struct, frozen=True, forbid_unknown_fields=True):
+class OfWorker(Struct, frozen=True, forbid_unknown_fields=True):
+    worker: Count
+
+
+class WorkerCounts(OfWorker, frozen=True):
     """Requests of one worker's share that ended, those of them that failed, and stream events."""
 
-    worker: Count
     done: Count
     failed: Count
     events: Count
@@ -31,6 +34,23 @@ class WorkerDone(WorkerCounts, frozen=True):
     sender_cpu_ns: Count
     lags_ns: list[int]
     complete: bool
+
+
+class Ended(Struct, frozen=True, forbid_unknown_fields=True):
+    """A request that ended, for a watcher of the run. ``row``: in the schedule; times in ns, None
+    if there are none; ``late_ns``: from the intended to the actual send."""
+
+    row: Count
+    status: Annotated[str, Meta(max_length=64)]
+    ttft_ns: int | None
+    tpot_ns: int | None
+    late_ns: int | None
+
+
+class WorkerRecent(OfWorker, frozen=True):
+    """The requests of a share that have ended since the last such message."""
+
+    requests: list[Ended]
 
 
 class StartAt(Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,6 +77,12 @@ class Advanced(DriverMessage, frozen=True):
     events: Count
 
 
+class Recent(DriverMessage, frozen=True):
+    """Requests that have ended."""
+
+    requests: list[Ended]
+
+
 class Done(DriverMessage, frozen=True):
     """The end of the run. ``lost``: workers that ended early; ``cpu_ns``: the driver's own."""
 
@@ -65,13 +91,13 @@ class Done(DriverMessage, frozen=True):
     cpu_ns: Count
 
 
-_FROM_DRIVER = msgspec.json.Decoder(Started | Advanced | Done)
+_FROM_DRIVER = msgspec.json.Decoder(Started | Advanced | Recent | Done)
 _Message = TypeVar("_Message", bound=Struct)
 
 
-def read_line(line: bytes) -> Started | Advanced | Done:
+def read_line(line: bytes) -> Started | Advanced | Recent | Done:
     """Decode a driver's line. Raises ``msgspec.DecodeError``."""
-    message: Started | Advanced | Done = _FROM_DRIVER.decode(line)
+    message: Started | Advanced | Recent | Done = _FROM_DRIVER.decode(line)
     return message
 
 
@@ -82,4 +108,5 @@ def taken(data: Any, expected: type[_Message]) -> _Message:
 
 def as_data(message: Struct) -> dict[str, Any]:
     """Give a message in the form in which Locust carries it."""
-    return {name: getattr(message, name) for name in message.__struct_fields__}
+    content: dict[str, Any] = msgspec.to_builtins(message)
+    return content

@@ -28,7 +28,7 @@ from .frames import (
     pack,
     read,
 )
-from .messages import WorkerCounts, WorkerDone, as_data
+from .messages import Ended, OfWorker, WorkerCounts, WorkerDone, WorkerRecent, as_data
 from .plan import Plan
 from .process import command, environment
 from .records import PartWriter, Record
@@ -59,6 +59,7 @@ class Share:
         self._start_ns = self._cpu_ns = 0
         self._done_count = self._failed = self._stream_events = 0
         self._told = 0.0
+        self._recent: list[Ended] = []
         self._stopped = False
         self.ended = Event()
 
@@ -72,6 +73,7 @@ class Share:
                 finished = self._record(sender.stdout)
         finally:
             self.stop()
+            self._tell_recent()
             self._tell("replay_done", self._done(finished))
             self.ended.set()
 
@@ -133,6 +135,7 @@ class Share:
         self._done_count += 1
         self._failed += record.status != "ok"
         self._stream_events += record.events
+        self._recent.append(_ended(record))
         self._events.request.fire(
             request_type="POST",
             name=self._functions[record.row],
@@ -142,6 +145,7 @@ class Share:
             context={"record": record},
         )
         if time.monotonic() - self._told > _TELL_EVERY_S:
+            self._tell_recent()
             self._tell("replay_progress", self._counts())
 
     def _counts(self) -> WorkerCounts:
@@ -159,9 +163,28 @@ class Share:
             complete=finished is not None,
         )
 
-    def _tell(self, kind: str, message: WorkerCounts) -> None:
+    def _tell_recent(self) -> None:
+        recent, self._recent = self._recent, []
+        self._tell("replay_recent", WorkerRecent(self._worker, recent))
+
+    def _tell(self, kind: str, message: OfWorker) -> None:
         self._told = time.monotonic()
         self._say(kind, as_data(message))
+
+
+def _ended(record: Record) -> Ended:
+    first, last, sent, due = (
+        record.first_token_ns, record.last_token_ns, record.sent_ns, record.due_ns,
+    )  # fmt: skip
+    tokens = record.output_tokens
+    several = first is not None and last is not None and tokens is not None and tokens > 1
+    return Ended(
+        record.row,
+        record.status,
+        None if first is None or sent is None else first - sent,
+        (last - first) // (tokens - 1) if several else None,  # type: ignore[operator]
+        None if sent is None or due is None else sent - due,
+    )
 
 
 class ReplayUser(User):  # type: ignore[misc]

@@ -25,22 +25,31 @@ from systems.interface import (
     SystemTrace,
 )
 
+from .metrics import Metrics
+
 
 class Journal:
-    """Append-only and unbuffered: a reader sees every line written so far."""
+    """Append-only and unbuffered: a reader sees every line written so far. ``metrics`` are told of
+    requests and memory too."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics
         self._file = path.open("ab", buffering=0)
         self._size = self._file.tell()
         self._lost = 0
 
-    def request(self, system_trace: RequestTrace) -> None:
+    def request(self, system_trace: RequestTrace, tokens: int | None = None) -> None:
+        """Write the end of a request. ``tokens``: of its answer, for the metrics alone."""
+        if self._metrics is not None:
+            self._metrics.ended(system_trace, tokens)
         spans = [(span.stage.value, span.start_ns, span.end_ns) for span in system_trace.spans]
         self._write(
             "request", **{name: getattr(system_trace, name) for name in _REQUEST}, spans=spans
         )
 
     def memory(self, step: MemoryStep) -> None:
+        if self._metrics is not None:
+            self._metrics.memory(step)
         self._write("memory", **{name: getattr(step, name) for name in MemoryStep.__slots__})
 
     def activity(self, activity: Activity) -> None:

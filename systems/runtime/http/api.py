@@ -14,11 +14,13 @@ from systems.access import AccessTokens
 from systems.interface import Deployment, Function
 from systems.runtime.calls import Call, Failure, Tokens
 from systems.runtime.messages import Sampling
+from systems.runtime.metrics import Metrics
 
 from . import body as bodies
 from . import schema, timeouts
 from .completion import DONE, Answer, ChatShape, CompletionShape, Shape, event
 from .errors import errors_as_openai
+from .observing import add_metrics
 from .prompts import Prompts
 from .refusal import RefusalError
 from .text import Text
@@ -49,11 +51,16 @@ class Backend(Protocol):
 
 class Api:
     """Routes and their handlers. ``texts``: by backbone. With ``tokens``, callers need a token of
-    the function."""
+    the function. ``metrics``: those of its gateway, for ``/metrics``; None: there is none."""
 
     def __init__(
-        self, platform: Backend, texts: Mapping[str, Text], tokens: AccessTokens | None = None
+        self,
+        platform: Backend,
+        texts: Mapping[str, Text],
+        tokens: AccessTokens | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
+        self._metrics = metrics
         self._platform = platform
         self._texts = texts
         self._tokens = tokens
@@ -69,6 +76,8 @@ class Api:
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/completions", self._completions)
         app.router.add_post("/v1/chat/completions", self._chat)
+        if self._metrics is not None:
+            add_metrics(app, self._metrics, self._tokens)
         return app
 
     async def _health(self, request: web.Request) -> web.Response:  # noqa: ARG002
@@ -139,6 +148,8 @@ class Api:
             sampling=_sampling(body, text),
             received_ns=received_ns,
         )
+        if self._metrics is not None:
+            self._metrics.received(body.model)
         decoder = text.decoder(skip_special=body.skip_special_tokens)
         answer = Answer(shape, _new_id(shape), body.model, decoder, body.stops, len(prompt))
         try:

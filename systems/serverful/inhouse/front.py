@@ -82,7 +82,7 @@ class Front:
         written; None: they never reach the client."""
         if call.deadline is not None:
             call.deadline.cancel()
-        self._journal.request(request_trace(call, responded_ns))
+        self._journal.request(request_trace(call, responded_ns), call.tokens)
 
     def _time_out(self, call: Call, limit_s: float) -> None:
         call.answers.put_nowait(Failure(504, f"no answer within request_timeout_s={limit_s:g}"))
@@ -141,6 +141,7 @@ class Front:
             if call.first_token_ns is None:
                 call.batch_size = len(tokens)
             call.stepped(step)
+            call.tokens += 1
             call.answers.put_nowait(Tokens((token.id,), token.finished))
             if token.finished:
                 del self._calls[request]

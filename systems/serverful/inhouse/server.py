@@ -33,6 +33,7 @@ from systems.runtime.http.text import Text
 from systems.runtime.http.timeouts import PatientRunner
 from systems.runtime.journal import Journal
 from systems.runtime.messages import Message
+from systems.runtime.metrics import Metrics
 
 from . import replica as replicas
 from .backbone_deployment import make_deck
@@ -52,7 +53,8 @@ class Server:
         self._options = Options.model_validate(config["options"])
         self._deck = make_deck(Deployment.model_validate(config["deployment"]), config["backbone"])
         self._cards = Cards.here(each.name for each in self._deck.deployment.devices)
-        self._journal = Journal(Path(config["journal"]))
+        self._metrics = Metrics()
+        self._journal = Journal(Path(config["journal"]), self._metrics)
         self._ready: asyncio.Queue[dict[str, float]] = asyncio.Queue()
         self._end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._front: Front
@@ -79,7 +81,7 @@ class Server:
 
     async def _answer(self) -> None:
         texts = {self._deck.backbone: Text(self._deck.deployment.backbones[self._deck.backbone])}
-        app = Api(self._front, texts).application()
+        app = Api(self._front, texts, metrics=self._metrics).application()
         runner = PatientRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5
         )

@@ -21,6 +21,7 @@ from aiohttp import web
 from systems.errors import DeploymentError, SystemsError
 from systems.runtime.http.timeouts import PatientRunner
 from systems.runtime.journal import Journal
+from systems.runtime.metrics import Metrics
 
 from .actions import Sleep, Start
 from .card import Card
@@ -41,7 +42,8 @@ async def serve(config: Config) -> None:
         connector=connector, timeout=aiohttp.ClientTimeout(total=None), auto_decompress=False
     ) as session:
         servers = {each.name: SleepingServer(each, config, session) for each in config.servers}
-        journal = Journal(Path(config.journal))
+        metrics = Metrics()
+        journal = Journal(Path(config.journal), metrics)
         ledger = Ledger(config, _card(config.device), journal)
         keeper = Keeper(_fleet(config), servers, ledger, journal)
         try:
@@ -50,7 +52,7 @@ async def serve(config: Config) -> None:
                     await keeper.transition(Start(name))
                     await keeper.transition(Sleep(name))
                     ledger.serving(servers[name])
-            async with _listening(config, Proxy(config, keeper, session)):
+            async with _listening(config, Proxy(config, keeper, session, metrics)):
                 await asyncio.gather(keeper.watch(), keeper.meter())
         finally:
             keeper.close()

@@ -13,7 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from systems.runtime.http import body as bodies
 from systems.runtime.http import schema
 from systems.runtime.http.errors import errors_as_openai
+from systems.runtime.http.observing import add_metrics
 from systems.runtime.http.refusal import RefusalError
+from systems.runtime.metrics import Metrics
 
 from .calls import ProxiedCall
 from .config import Config
@@ -33,7 +35,14 @@ class Addressed(BaseModel):
 
 
 class Proxy:
-    def __init__(self, config: Config, keeper: Keeper, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        config: Config,
+        keeper: Keeper,
+        session: aiohttp.ClientSession,
+        metrics: Metrics,
+    ) -> None:
+        self._metrics = metrics
         self._config, self._keeper, self._session = config, keeper, session
         self._servers = {model: each for each in config.servers for model in each.models}
         self._ids = itertools.count()
@@ -44,6 +53,7 @@ class Proxy:
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/completions", self._complete)
         app.router.add_post("/v1/chat/completions", self._complete)
+        add_metrics(app, self._metrics)
         return app
 
     async def _health(self, request: web.Request) -> web.Response:  # noqa: ARG002
@@ -64,6 +74,7 @@ class Proxy:
             raise RefusalError(404, message, "model_not_found", "model")
         client_id = request.headers.get("X-Request-Id", "")
         call = ProxiedCall(next(self._ids), client_id, model, server.name, received_ns)
+        self._metrics.received(model)
         limit_s = self._config.request_timeout_s
         try:
             async with asyncio.timeout(limit_s):

@@ -33,6 +33,7 @@ from systems.runtime.http.text import Text
 from systems.runtime.http.timeouts import PatientRunner
 from systems.runtime.journal import Journal
 from systems.runtime.links import secret
+from systems.runtime.metrics import Metrics
 from systems.runtime.sandbox import confine
 from systems.serverless.options import Options
 
@@ -56,7 +57,8 @@ async def serve(config: GatewayConfig) -> None:
     policies = policy_set(config.policies, options)
     plan = make_plan(deployment, forks=policies.forks)
     texts = {name: Text(path) for name, path in deployment.backbones.items()}
-    journal = Journal(Path(config.journal))
+    metrics = Metrics()
+    journal = Journal(Path(config.journal), metrics)
     if plan.options.mps:
         journal.isolation_gap(mps.ISOLATION_GAP)
     account = Account(journal, audited=plan.options.audit_s is not None)
@@ -78,7 +80,7 @@ async def serve(config: GatewayConfig) -> None:
         platform = Platform(without_devices(plan), policies, journal)
         offer = offer_of(plan, forks=policies.forks)
         gate = AgentRegistry(platform, journal, account, offer, secret.take())
-    app = Api(platform, texts, tokens).application()
+    app = Api(platform, texts, tokens, metrics).application()
     runner = PatientRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
     stop = _stop_event()
     try:

@@ -120,7 +120,7 @@ class Platform(PlatformBase):
             call.deadline.cancel()
         if call.done_ns is None:
             call.done_ns = time.monotonic_ns()
-        self._journal.request(request_trace(call, responded_ns))
+        self._journal.request(request_trace(call, responded_ns), call.tokens)
 
     # -- actions ----------------------------------------------------------------------------
 

@@ -15,6 +15,8 @@ from systems.interface import Deployment, Device, Function, Limits, Stage, Syste
 from systems.models import ensure_adapters, ensure_backbone
 from systems.multi_lora import MultiLoRA
 from systems.registry import system_class
+from systems.serverful.http import get
+from systems.serverful.prometheus import total
 
 pytestmark = pytest.mark.live
 NAMES = ("f0", "f1", "f2")
@@ -78,6 +80,9 @@ def migrated(deployment: Deployment) -> tuple[dict[str, str], SystemTrace]:
             system_trace = system.system_trace()
             if _moved(system_trace):
                 break
+        told = get(f"{endpoint.route('f0').base_url}/metrics") or ""
+        assert total(told, "slbench_requests_total") == len(system_trace.requests)
+        assert total(told, "slbench_tpot_seconds_count") > 0
     return {"alone": str(alone), "together": str(together)}, system_trace
 
 

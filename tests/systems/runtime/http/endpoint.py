@@ -18,6 +18,7 @@ from systems.runtime.calls import Call, Failure, Tokens
 from systems.runtime.http.api import Api
 from systems.runtime.http.text import Text
 from systems.runtime.http.timeouts import PatientRunner
+from systems.runtime.metrics import Metrics
 
 ANSWER: tuple[Tokens | Failure, ...] = (Tokens((70,), None), Tokens((71,), "length"))
 
@@ -81,13 +82,14 @@ async def endpoint(
     answers: tuple[Tokens | Failure, ...] = ANSWER,
     texts: Mapping[str, Any] | None = None,
     tokens: AccessTokens | None = None,
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[Endpoint]:
     """``texts`` by backbone; None: those of the deployment. ``tokens``: None: callers need none."""
     functions = {function.id: function for function in deployment.functions}
     backend = Backend(SimpleNamespace(deployment=deployment, functions=functions), answers)
     found = texts if texts is not None else _texts(deployment.backbones)
     runner = PatientRunner(
-        Api(backend, found, tokens).application(),
+        Api(backend, found, tokens, metrics).application(),
         access_log=None,
         handler_cancellation=True,
         shutdown_timeout=0.1,

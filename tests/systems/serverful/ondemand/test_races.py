@@ -16,6 +16,8 @@ import pytest
 
 from harness.conformance.talk import sending, stream_body
 from systems.interface import Stage, StartType
+from systems.serverful.http import get
+from systems.serverful.prometheus import total
 
 from .conftest import Deploy, Scripted, scripted_vllms
 from .live import LIMIT_S, Live, live, short_timeout, until
@@ -54,6 +56,9 @@ def test_a_call_wakes_the_server_and_its_wait_is_told(here: Live) -> None:
     assert queue.start_ns == woke.received_ns
     assert warming.end_ns - warming.start_ns > WAKE_S * 1e9 > queue.end_ns - queue.start_ns
     assert (woke.start_type, woke.instance_id) == (StartType.WARM, "tiny")
+    told = get(f"{here.endpoint.base_url}/metrics") or ""
+    assert total(told, "slbench_start_types_total") == total(told, "slbench_requests_total") > 0
+    assert total(told, "slbench_ttft_seconds_sum") > WAKE_S
 
 
 def test_calls_at_once_wake_it_once(here: Live) -> None:

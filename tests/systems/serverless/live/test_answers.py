@@ -15,6 +15,8 @@ from systems.engine.checkpoint import fill, plan_layout
 from systems.engine.engine import Engine, GenerationRequest
 from systems.engine.weights import BackboneWeights
 from systems.interface import Deployment, MemoryOwner, RequestTrace, Stage, StartType
+from systems.serverful.http import get
+from systems.serverful.prometheus import total
 from tests.deployments import FUNCTIONS as NAMES
 
 from .conftest import SERVERLESS, Running, events
@@ -44,6 +46,11 @@ def test_stages_cover_a_request_without_gap_and_tell_its_start_type(name: str, u
             assert before.end_ns == after.start_ns
         assert request.responded_ns is not None
         assert request.spans[-1].end_ns <= request.responded_ns
+    told = get(f"{running.url}/metrics") or ""
+    assert total(told, "slbench_ttft_seconds_count") == total(told, "slbench_requests_total") == 2
+    assert total(told, "slbench_requests_running") == 0
+    assert total(told, "slbench_memory_bytes") > 0
+    assert total(told, "slbench_tpot_seconds_sum") > 0
     stages = {span.stage for span in cold.spans}
     assert stages >= {Stage.WARMING, Stage.LIBRARIES, Stage.BACKBONE, Stage.PREFILL}
     assert {span.stage for span in hot.spans} <= {Stage.QUEUE, Stage.PREFILL, Stage.DECODE}

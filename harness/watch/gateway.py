@@ -1,0 +1,76 @@
+"""What a gateway of ours tells at ``/metrics`` while it serves: start types and memory by owner."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from systems.interface import Endpoint
+
+EVERY_S = 2.0
+MOST_FUNCTIONS = 64
+"""A gateway of more is not asked: its answer would take time from its requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayView:
+    """``start_types``: requests by start type. ``memory``: bytes by owner. Empty if unknown."""
+
+    start_types: Mapping[str, int] = field(default_factory=dict)
+    memory: Mapping[str, int] = field(default_factory=dict)
+
+
+def parse(text: str) -> GatewayView:
+    """Parse the text of ``/metrics``; other servers' metrics give an empty view. Raise
+    ``ValueError`` if it is not in Prometheus's form."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    start_types: Counter[str] = Counter()
+    memory: Counter[str] = Counter()
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == "slbench_start_types_total":
+                start_types[sample.labels["start_type"]] += int(sample.value)
+            elif sample.name == "slbench_memory_bytes":
+                memory[sample.labels["owner"]] += int(sample.value)
+    return GatewayView(start_types, +memory)
+
+
+class GatewayPoll:
+    """Context manager that asks an endpoint every ``EVERY_S`` in a thread; ``latest`` is what it
+    said last."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.latest = GatewayView()
+        self._endpoint = endpoint
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def __enter__(self) -> Self:
+        if len(self._endpoint.models) <= MOST_FUNCTIONS:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        from systems.serverful.http import get
+
+        while not self._stop.wait(EVERY_S):
+            text = get(f"{self._endpoint.base_url}/metrics", self._endpoint.headers)
+            try:
+                self.latest = parse(text or "")
+            except (ValueError, IndexError):
+                return  # Another server's page.
