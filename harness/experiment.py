@@ -30,6 +30,7 @@ from systems.interface import Isolation, Limits, Name
 from . import axes
 from .errors import HarnessError
 from .replay.closed_loop import ClosedLoop
+from .replay.form import RequestForm
 
 
 class _Strict(BaseModel):
@@ -90,6 +91,18 @@ class WorkloadChoice(_Strict):
     """Seconds between an answer and the same user's next request."""
     ramp_s: NonNegativeFloat = 0.0
     """Seconds over which the users begin, one after another."""
+
+    prompts: Literal["ids", "text", "chat"] = "ids"
+    """Prompts as token ids; or real text, with as many tokens by the backbone's tokenizer, sent as
+    a completion or as a chat. For servers that take no token ids."""
+    ignore_eos: bool = True
+    """Ask for exactly the wanted number of tokens. False, for servers that do not know the field:
+    answers end where the model ends them."""
+
+    @property
+    def form(self) -> RequestForm:
+        """The form of the requests."""
+        return RequestForm(prompts=self.prompts, ignore_eos=self.ignore_eos)
 
     @property
     def loop(self) -> ClosedLoop | None:

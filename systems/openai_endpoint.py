@@ -3,7 +3,8 @@
 Not observable from outside: stages and start types; for a server that was not started here, also
 memory, start-up time and cost. The load requests exact output lengths (``ignore_eos``) and sends
 prompts as token ids, which vLLM, SGLang and TGI's successors accept; the ids are drawn from the
-vocabulary of the deployment's backbone.
+vocabulary of the deployment's backbone. For other servers, workloads have ``prompts: chat`` (or
+``text``) and ``ignore_eos: false``.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import metrics
 from harness.cost import InstanceSheet, PriceSheet, bill, bill_instances, instance_sheet
-from harness.experiment import Experiment
+from harness.experiment import Experiment, WorkloadChoice
 from harness.records import Manifest, Run, write_cell
 from harness.records.schema import BILLING
 from systems.interface import Deployment, SystemTrace
@@ -25,7 +25,7 @@ from .ttft_check import disagreement
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from harness.replay.closed_loop import ClosedLoop
+    from harness.replay.form import RequestForm
     from workloads.trace import Workload
 
 
@@ -108,7 +108,7 @@ class CellRecords:
                 "provenance": cell.workload.provenance.model_dump(mode="json"),
             },
             schedule_sha256=seen.schedule_sha256,
-            load=_load(cell.plan.workload.loop),
+            load=_load(cell.plan.workload),
             deployment=_portable(cell.deployment),
             isolation=cell.deployment.isolation if cell.system.isolation_levels else None,
             groups=groups_of(type(cell.system), cell.deployment),
@@ -132,6 +132,7 @@ class CellRecords:
                 *misplaced(seen.system_trace.memory, seen.samples),
                 *saturated(seen.telemetry),
                 *_length_warnings(cell.workload),
+                *_form_warnings(seen.client, cell.plan.workload.form),
             ),
             measured=seen.system_trace.measured,
         )
@@ -176,8 +177,23 @@ def _nodes(system_trace: SystemTrace) -> tuple[Mapping[str, Any], ...] | None:
     return tuple(said) or None
 
 
-def _load(loop: ClosedLoop | None) -> dict[str, Any]:
-    return {"loop": "open"} if loop is None else {"loop": "closed", **loop.model_dump()}
+def _load(chosen: WorkloadChoice) -> dict[str, Any]:
+    """Describe how the load is sent; of the requests' form, only what is not the default."""
+    loop = chosen.loop
+    pace = {"loop": "open"} if loop is None else {"loop": "closed", **loop.model_dump()}
+    return {**pace, **chosen.form.model_dump(exclude_defaults=True)}
+
+
+def _form_warnings(client: pa.Table, form: RequestForm) -> Iterator[str]:
+    if form.ignore_eos:
+        return
+    wanted, given = (client[n].to_pylist() for n in ("wanted_output_tokens", "output_tokens"))
+    known = [(w, g) for w, g in zip(wanted, given, strict=True) if g is not None]
+    shorter = sum(g < w for w, g in known)
+    yield (
+        f"ignore_eos is not sent: {shorter} of {len(known)} answers whose tokens the server counts"
+        " are shorter than asked for"
+    )
 
 
 def _end_of(client: pa.Table, cell: Prepared) -> int:

@@ -55,7 +55,8 @@ class CellRunner:
             model_size(str(path), deployment.dtype, 1, "cpu").vocab_size
             for path in deployment.backbones.values()
         ]
-        schedule = build_schedule(workload, seed=plan.seed, vocab_size=min(vocabularies))
+        drawn = build_schedule(workload, seed=plan.seed, vocab_size=min(vocabularies))
+        schedule = self._executor.schedule(plan, drawn, deployment)
         return Prepared(plan, workload, schedule, deployment, system)
 
     def run(self, cell: Prepared, title: str) -> None:

@@ -16,6 +16,7 @@ from systems.interface import Deployment, ServingSystem
 from .progress import Progress
 
 if TYPE_CHECKING:
+    from harness.replay import Schedule
     from harness.replay.hosts import LoadHosts
 
 
@@ -42,6 +43,9 @@ class Executor(Protocol):
     def check(self, system: ServingSystem, deployment: Deployment) -> None:
         """Raise ``HarnessError`` or ``SystemsError`` if ``system`` cannot serve ``deployment``
         here."""
+
+    def schedule(self, plan: CellPlan, drawn: Schedule, deployment: Deployment) -> Schedule:
+        """Return the schedule of a cell, from one with drawn token ids."""
 
     def conditions(self) -> RunConditions:
         """Measure the conditions that the records of all cells state. Called once, before the first

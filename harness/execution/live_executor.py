@@ -20,7 +20,7 @@ from .load_cores import apart
 from .telemetry import Sampler
 
 if TYPE_CHECKING:
-    from harness.replay import ReplayResult
+    from harness.replay import ReplayResult, Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,17 @@ class LiveExecutor:
         calibration = calibrate(quick=True).as_dict()
         cores = len(os.sched_getaffinity(0)) - self.context.experiment.load_cores
         return RunConditions(cores=cores, ledger_grid=True, calibration=calibration)
+
+    def schedule(self, plan: CellPlan, drawn: Schedule, deployment: Deployment) -> Schedule:
+        """Give the requests text instead of token ids, if the workload has text."""
+        if plan.workload.prompts == "ids":
+            return drawn
+        from harness.replay.texts import with_texts
+        from systems.runtime.http.text import Text
+
+        texts = {name: Text(path) for name, path in deployment.backbones.items()}
+        of = {each.id: texts[each.backbone] for each in deployment.functions}
+        return with_texts(drawn, plan.seed, of.__getitem__)
 
     def run(self, cell: Prepared, title: str) -> Seen:
         """Deploy, send load, stop, and read the system trace."""
@@ -95,6 +106,7 @@ class LiveExecutor:
                 hosts=context.hosts,
                 cores=cores,
                 loop=loop,
+                form=cell.plan.workload.form,
                 lateness_budget_s=experiment.lateness_budget_s,
                 headers=endpoint.headers,
                 routes=endpoint.routes,

@@ -18,6 +18,7 @@ from .executor import RunContext
 from .simulation import check_simulable, simulate_cell
 
 if TYPE_CHECKING:
+    from harness.replay import Schedule
     from systems.simulation.profile import Profile
 
 
@@ -42,6 +43,10 @@ class SimulatedExecutor:
 
     def check(self, system: ServingSystem, deployment: Deployment) -> None:
         """Accept every deployment, since no machine has to serve it."""
+
+    def schedule(self, plan: CellPlan, drawn: Schedule, deployment: Deployment) -> Schedule:  # noqa: ARG002
+        """Return the schedule unchanged: of a prompt, only its length counts."""
+        return drawn
 
     def conditions(self) -> RunConditions:
         """Return the profile, its last check against a live run, and its machine."""

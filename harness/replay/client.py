@@ -23,6 +23,7 @@ from systems.interface import Route
 
 from ..errors import HarnessError
 from .closed_loop import ClosedLoop
+from .form import RequestForm
 from .free_port import check_free, free_port
 from .hosts import LoadHost, LoadHosts
 from .messages import Advanced, Done, Ended, Recent, Started, WorkerDone, read_line
@@ -113,6 +114,7 @@ def replay(
     hosts: LoadHosts | None = None,
     cores: Sequence[int] = (),
     loop: ClosedLoop | None = None,
+    form: RequestForm | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     watcher: Watcher | None = None,
 ) -> ReplayResult:
@@ -148,6 +150,7 @@ def replay(
         routes=routes or {},
         cores=tuple(cores),
         loop=loop,
+        form=form or RequestForm(),
     )
     if not plan.solo:
         plan = plan.model_copy(update={"master_port": free_port()})

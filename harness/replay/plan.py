@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 from systems.interface import Route
 
 from .closed_loop import ClosedLoop
+from .form import RequestForm
 
 
 class Plan(BaseModel):
@@ -32,6 +33,7 @@ class Plan(BaseModel):
     """Routes of functions that ``base_url`` does not serve under their own name."""
     loop: ClosedLoop | None = None
     """None: the load is open, by the schedule's times."""
+    form: RequestForm = RequestForm()
     master_port: int = 0
     """Port of Locust's master for its workers; 0 if there is one process."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
+from .form import RequestForm
 from .frames import Batch
 from .schedule import Schedule
 from .target import Router, Target
@@ -13,11 +14,16 @@ _BATCH = 2000
 
 
 def batches(
-    schedule: Schedule, worker: int, workers: int, router: Router, headers: Mapping[str, str]
+    schedule: Schedule,
+    worker: int,
+    workers: int,
+    router: Router,
+    headers: Mapping[str, str],
+    form: RequestForm,
 ) -> Iterator[Batch]:
     """Yield one worker's share. Uses about 7 bytes of memory per prompt token until it is sent."""
     share = schedule.share(worker, workers)
-    encoders = [Encoder(Target.parse(url), headers) for url in router.base_urls]
+    encoders = [Encoder(Target.parse(url), headers, form) for url in router.base_urls]
     for first in range(0, len(share), _BATCH):
         table = share.table.slice(first, _BATCH)
         rows = range(worker + first * workers, len(schedule), workers)[: table.num_rows]
@@ -32,9 +38,12 @@ def batches(
 class Encoder:
     """Encodes requests for one target."""
 
-    def __init__(self, target: Target, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, target: Target, headers: Mapping[str, str], form: RequestForm | None = None
+    ) -> None:
+        self._form = form or RequestForm()
         lines = [
-            f"POST {target.prefix}/v1/completions HTTP/1.1",
+            f"POST {target.prefix}{self._form.path} HTTP/1.1",
             f"Host: {target.host}:{target.port}",
             "Content-Type: application/json",
             "Accept: text/event-stream",
@@ -43,17 +52,21 @@ class Encoder:
         self._head = "".join(f"{line}\r\n" for line in lines)
 
     def encode(
-        self, request_id: int, model: str, prompt_ids: list[int], output_tokens: int
+        self,
+        request_id: int,
+        model: str,
+        prompt_ids: list[int],
+        output_tokens: int,
+        prompt_text: str | None = None,
     ) -> bytes:
         """Encode a streamed greedy request for ``output_tokens``, with a final usage record."""
         body = json.dumps(
             {
                 "model": model,
-                "prompt": prompt_ids,
+                **self._form.content(prompt_ids, prompt_text),
                 "max_tokens": output_tokens,
                 "stream": True,
                 "stream_options": {"include_usage": True},
-                "ignore_eos": True,
                 "temperature": 0,
                 "seed": request_id,
             },

@@ -29,6 +29,10 @@ SCHEMA = pa.schema(
 )
 
 
+TEXT = pa.field("prompt_text", pa.string())
+"""A further column, of schedules whose requests have text instead of token ids."""
+
+
 @dataclass(frozen=True)
 class Schedule:
     """A row per request, in send order. ``scheduled_ns`` counts from the run's start;
@@ -48,7 +52,7 @@ class Schedule:
     @classmethod
     def read(cls, path: Path) -> Schedule:
         try:
-            return cls(pq.read_table(path, schema=SCHEMA))
+            return cls(pq.read_table(path))
         except (OSError, pa.ArrowException) as error:
             raise HarnessError(f"{path}: not a schedule ({error})") from error
 
@@ -69,7 +73,7 @@ class Schedule:
         its name and little-endian values; strings and lists as their lengths, then their contents.
         """
         digest = hashlib.sha256(b"schedule 1")
-        for name in SCHEMA.names:
+        for name in self.table.schema.names:
             digest.update(name.encode())
             for part in _canonical(self.table[name]):
                 digest.update(part)
@@ -100,9 +104,9 @@ def _little_endian(column: pa.ChunkedArray) -> bytes:
 
 
 def _check(table: pa.Table) -> None:
-    if table.schema.remove_metadata() != SCHEMA:
+    if table.schema.remove_metadata() not in (SCHEMA, SCHEMA.append(TEXT)):
         raise HarnessError(f"schedule: columns must be {SCHEMA.names}, got {table.schema.names}")
-    for name in SCHEMA.names:
+    for name in table.schema.names:
         if table[name].null_count:
             raise HarnessError(f"schedule: {name} has {table[name].null_count} missing values")
     if not table.num_rows:

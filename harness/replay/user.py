@@ -106,7 +106,7 @@ class Share:
         self._functions = schedule.table["function_id"].to_pylist()
         starts_ns = plan.user_starts_ns(self._worker)
         self._order(Settings(router.base_urls, plan.timeout_s, starts_ns, plan.think_ns))
-        for batch in batches(schedule, self._worker, plan.workers, router, plan.headers):
+        for batch in batches(schedule, self._worker, plan.workers, router, plan.headers, plan.form):
             self._order(batch)
         self._order(Loaded())
 

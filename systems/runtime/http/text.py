@@ -40,6 +40,10 @@ class Text:
         ids: list[int] = found.ids
         return ids
 
+    def decode(self, ids: Sequence[int]) -> str:
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=False)
+        return text
+
     def chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
         """Return the token ids of a conversation, ready for the assistant's turn. ``ValueError`` if
         the model has no chat template or the template rejects the messages."""
