@@ -31,7 +31,7 @@ class Objectives:
     @property
     def all_met(self) -> Flags:
         """Whether each request met every objective that it has, [n]."""
-        return np.logical_and.reduce(list(self.met.values()))
+        return np.asarray(np.logical_and.reduce(list(self.met.values())))
 
 
 def objectives(number: Number, ok: Flags) -> Objectives:

@@ -25,7 +25,9 @@ class RequestForm(BaseModel):
 
     def content(self, prompt_ids: list[int], text: str | None) -> dict[str, Any]:
         """Return the fields of a body that hold the prompt and the end of the answer."""
-        chat = [{"role": "user", "content": text}]
-        prompts = {"ids": {"prompt": prompt_ids}, "text": {"prompt": text}}
-        found = prompts.get(self.prompts, {"messages": chat})
-        return {**found, **({"ignore_eos": True} if self.ignore_eos else {})}
+        prompts: dict[str, dict[str, Any]] = {
+            "ids": {"prompt": prompt_ids},
+            "text": {"prompt": text},
+            "chat": {"messages": [{"role": "user", "content": text}]},
+        }
+        return {**prompts[self.prompts], **({"ignore_eos": True} if self.ignore_eos else {})}
