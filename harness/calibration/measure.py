@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import HarnessError
 from ..reference_server import running_reference_server
 from ..replay.client import LATENESS_BUDGET_S, Progress, ReplayResult, replay
+from ..replay.generator import LoadGenerator
 from .machine import MachineProbe
 from .phases import TOKENS_PER_S, Phase, sending, streaming
 from .result import SKEW_P50_MS, SKEW_P99_MS, Calibration, Machine, Percentiles
@@ -109,6 +110,7 @@ def _highest(
 def _try(phase: Phase, on_progress: OnProgress) -> Trial:
     with (
         tempfile.TemporaryDirectory(prefix="slbench-calibrate-") as folder,
+        LoadGenerator(Path(folder)) as generator,
         running_reference_server() as server,
     ):
         with MachineProbe() as probe:
@@ -118,6 +120,7 @@ def _try(phase: Phase, on_progress: OnProgress) -> Trial:
                 Path(folder),
                 timeout_s=_TIMEOUT_S,
                 on_progress=on_progress,
+                generator=generator,
             )
         return _trial(result, server.log(), probe.machine())
 

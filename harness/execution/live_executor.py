@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from .telemetry import Sampler
 
 if TYPE_CHECKING:
     from harness.replay import ReplayResult, Schedule
+    from harness.replay.generator import LoadGenerator
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +68,14 @@ class LiveExecutor:
         del title  # Whoever watches the run shows it.
         watch = self.context.progress.watch
         watch.phase("deploying")
-        with apart(self.context.experiment.load_cores) as own, cell.system as system:
+        with (
+            apart(self.context.experiment.load_cores) as own,
+            self._generator() as generator,
+            cell.system as system,
+        ):
             endpoint = system.deploy(cell.deployment)
             with Sampler(endpoint.pids) as sampler:
-                result = self._load(cell, endpoint, own)
+                result = self._load(cell, endpoint, own, generator)
             watch.phase("stopping")
         # Read after the system has stopped, so that the trace includes requests that still ran
         # after their clients gave up.
@@ -86,20 +92,33 @@ class LiveExecutor:
             hosts=result.hosts,
         )
 
-    def _load(self, cell: Prepared, endpoint: Endpoint, cores: Sequence[int]) -> ReplayResult:
+    @contextmanager
+    def _generator(self) -> Iterator[LoadGenerator]:
+        """Start the load generator beside the system: both take a while to be there."""
+        from harness.replay.generator import LoadGenerator
+
+        context = self.context
+        solo = context.experiment.load_workers == 1 and context.hosts is None
+        with context.run.scratch() as folder, LoadGenerator(folder, solo=solo) as found:
+            yield found
+
+    def _load(
+        self,
+        cell: Prepared,
+        endpoint: Endpoint,
+        cores: Sequence[int],
+        generator: LoadGenerator,
+    ) -> ReplayResult:
         from harness.replay import replay
 
         context, experiment = self.context, self.context.experiment
         loop = cell.plan.workload.loop
         watch = context.progress.watch
-        with (
-            watch.load(cell.schedule, endpoint, closed=loop is not None) as watcher,
-            context.run.scratch() as folder,
-        ):
+        with watch.load(cell.schedule, endpoint, closed=loop is not None) as watcher:
             return replay(
                 cell.schedule,
                 endpoint.base_url,
-                folder,
+                generator.out_dir,
                 timeout_s=experiment.request_timeout_s,
                 workers=experiment.load_workers,
                 web_port=context.web_port,
@@ -111,4 +130,5 @@ class LiveExecutor:
                 headers=endpoint.headers,
                 routes=endpoint.routes,
                 watcher=watcher,
+                generator=generator,
             )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +13,6 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -25,10 +22,10 @@ from ..errors import HarnessError
 from .closed_loop import ClosedLoop
 from .form import RequestForm
 from .free_port import check_free, free_port
+from .generator import STOP_S, LoadGenerator, limit
 from .hosts import LoadHost, LoadHosts
 from .messages import Advanced, Done, Ended, Recent, Started, WorkerDone, read_line
 from .plan import Plan
-from .process import command, environment
 from .records import client_table, read_part
 from .schedule import Schedule
 from .target import Router, Target
@@ -36,7 +33,6 @@ from .target import Router, Target
 LATENESS_BUDGET_S = 0.010
 """Maximum p99 of the lateness, and of the reader's lag, of a valid run."""
 
-_STOP_S = 10.0
 _START_S = 120.0
 """Until every load worker is ready: one minute to connect, plus time on a loaded machine."""
 
@@ -117,6 +113,7 @@ def replay(
     form: RequestForm | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     watcher: Watcher | None = None,
+    generator: LoadGenerator | None = None,
 ) -> ReplayResult:
     """Send ``schedule`` to ``base_url`` (functions in ``routes`` to their own server) and wait for
     every response, at most ``timeout_s`` each.
@@ -125,9 +122,10 @@ def replay(
     ``lead_s`` after the last worker is ready. ``headers`` are added to every request. Workers of
     ``hosts`` run on other hosts and are included in ``workers``; the others run on ``cores``, if
     there are some. With a ``loop``, users send the requests in the schedule's order, each once it
-    has its last answer. On ``KeyboardInterrupt`` the
-    results so far are written, then it is raised again. Server errors go into the table. Raises
-    :class:`HarnessError` if the client itself cannot run, or if ``web_port`` is in use.
+    has its last answer. ``generator``: a process that was started for ``out_dir``, which ends by
+    itself; None: one is started here. On ``KeyboardInterrupt`` the results so far are written, then
+    it is raised again. Server errors go into the table. Raises :class:`HarnessError` if the client
+    itself cannot run, or if ``web_port`` is in use.
     """
     for url in Router(base_url, routes or {}).base_urls:
         Target.parse(url)
@@ -155,18 +153,22 @@ def replay(
     if not plan.solo:
         plan = plan.model_copy(update={"master_port": free_port()})
     schedule.write(plan.schedule)
-    limit_s = lead_s + _longest_s(schedule, loop, timeout_s) + _STOP_S
+    limit_s = lead_s + _longest_s(schedule, loop, timeout_s) + STOP_S
     run = _Run(len(schedule), on_progress, limit_s, watcher)
     seen: tuple[LoadHost, ...] = ()
-    try:
-        with _driver(plan) as process:
+    with ExitStack() as stack:
+        own = generator or stack.enter_context(LoadGenerator(out_dir, solo=plan.solo))
+        try:
+            own.send(plan)
             if hosts is not None:
-                hosts.begin(plan, lambda: _tell_lost(process))
-            run.follow(process)
-    finally:
-        if hosts is not None:
-            seen = hosts.collect()
-        table = _collect(schedule, plan)
+                hosts.begin(plan, lambda: _tell_lost(own.process))
+            run.follow(own.process)
+        finally:
+            if not run.done:
+                own.end()  # Until then its workers may write.
+            if hosts is not None:
+                seen = hosts.collect()
+            table = _collect(schedule, plan)
     if not run.started:
         raise HarnessError(f"replay: the load generator did not start: {_last_words(plan)}")
     return replace(run.result(table, schedule, lateness_budget_s), hosts=seen)
@@ -183,25 +185,6 @@ def _tell_lost(driver: subprocess.Popen[bytes]) -> None:
     """Signal a lost worker: Locust's master does not detect it by itself."""
     if driver.poll() is None:
         driver.send_signal(signal.SIGUSR1)
-
-
-def _session(leader: int) -> list[psutil.Process]:
-    """Return the live processes of the driver's session, even if the driver itself has ended."""
-    return [process for process in psutil.process_iter() if _is_of(process, leader)]
-
-
-def _is_of(process: psutil.Process, leader: int) -> bool:
-    with suppress(ProcessLookupError, psutil.NoSuchProcess):
-        if os.getsid(process.pid) == leader:
-            return bool(process.status() != psutil.STATUS_ZOMBIE)
-    return False
-
-
-def _kill(processes: list[psutil.Process]) -> None:
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(processes, timeout=_STOP_S)
 
 
 def _last_words(plan: Plan) -> str:
@@ -227,13 +210,13 @@ class _Run:
 
     def follow(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None, "asked for a pipe"
-        limit = _limit(process, _START_S)
+        timer = limit(process, _START_S)
         try:
             for line in process.stdout:
                 match _message(line):
                     case Started(start_ns):
-                        limit.cancel()
-                        limit = _limit(process, self._limit_s)
+                        timer.cancel()
+                        timer = limit(process, self._limit_s)
                         self._start_ns = start_ns
                         if self._watcher is not None:
                             self._watcher.started(start_ns)
@@ -244,8 +227,14 @@ class _Run:
                         self._progress(done, failed)
                     case Done() as end:
                         self._end = end
+                        return
         finally:
-            limit.cancel()
+            timer.cancel()
+
+    @property
+    def done(self) -> bool:
+        """Whether every record is written."""
+        return self._end is not None
 
     @property
     def started(self) -> bool:
@@ -326,55 +315,3 @@ def _collect(schedule: Schedule, plan: Plan) -> pa.Table:
     for path in paths:
         path.unlink(missing_ok=True)
     return table
-
-
-@contextmanager
-def _driver(plan: Plan) -> Iterator[subprocess.Popen[bytes]]:
-    """Start the Locust process in its own session, so that Ctrl-C reaches this process first. On
-    exit, end it and all its descendants."""
-    role = "solo" if plan.solo else "master"
-    with plan.log.open("wb") as log:
-        process = subprocess.Popen(
-            command("driver", role),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
-            env=environment(),
-        )
-    assert process.stdin is not None, "asked for a pipe"
-    assert process.stdout is not None, "asked for a pipe"
-    try:
-        with suppress(BrokenPipeError):  # the process has ended; its log has the reason
-            process.stdin.write(f"{plan.model_dump_json()}\n".encode())
-            process.stdin.flush()
-        yield process
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_S)
-    finally:
-        _end(process)
-
-
-def _limit(process: subprocess.Popen[bytes], seconds: float) -> threading.Timer:
-    """Kill the driver's whole session after ``seconds``, stopped processes included."""
-    timer = threading.Timer(seconds, lambda: _kill(_session(process.pid)))
-    timer.daemon = True
-    timer.start()
-    return timer
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Terminate the driver, then kill it. The kernel terminates its children when it ends; stopped
-    children do not react and are killed."""
-    process.terminate()
-    try:
-        process.wait(_STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    below = _session(process.pid)
-    _kill(psutil.wait_procs(below, timeout=_STOP_S if below else 0)[1])
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            with suppress(BrokenPipeError):
-                pipe.close()

@@ -50,7 +50,11 @@ class Plan(BaseModel):
     @property
     def log(self) -> Path:
         """File with the standard error of Locust and the senders."""
-        return self.out_dir / "locust.log"
+        return self.log_in(self.out_dir)
+
+    @staticmethod
+    def log_in(out_dir: Path) -> Path:
+        return out_dir / "locust.log"
 
     def cores_of(self, worker: int) -> tuple[int, ...]:
         """Return the cores of a worker; all of them if there are fewer than workers."""

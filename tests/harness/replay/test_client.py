@@ -13,7 +13,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.reference_server import ReferenceServer, expect
-from harness.replay import Progress, ReplayResult, Schedule, client, replay
+from harness.replay import Progress, ReplayResult, Schedule, generator, replay
 from harness.replay.records import CLIENT_SCHEMA
 from tests.harness.replay.test_decode import BEHAVIOURS
 
@@ -166,7 +166,7 @@ def test_a_load_generator_that_cannot_start_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = [sys.executable, "-c", "raise SystemExit('no room for greenlets')"]
-    monkeypatch.setattr(client, "command", lambda *_: broken)
+    monkeypatch.setattr(generator, "command", lambda *_: broken)
     with pytest.raises(HarnessError, match="did not start: no room for greenlets"):
         replay(schedule(["ref"] * 2), "http://127.0.0.1:9", tmp_path, timeout_s=1)
 
