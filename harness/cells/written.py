@@ -23,7 +23,8 @@ class Written:
 
 
 def unmade(choice: DeploymentChoice, functions: Sequence[str]) -> list[Written]:
-    """Return the backbones and the seeded adapters that a deployment of ``functions`` makes."""
+    """Return the backbones and the seeded adapters that a deployment of ``functions`` makes. A
+    backbone that does not exist makes nothing: the deployment is refused."""
     from systems.models import presets
 
     known, owners = presets(), dealt(choice, functions)
@@ -32,8 +33,8 @@ def unmade(choice: DeploymentChoice, functions: Sequence[str]) -> list[Written]:
         preset = known.get(name)
         if preset is not None and not preset.made:
             found.append(Written(name, preset.nbytes))
-        if not choice.adapters:
-            place = preset.path if preset else Path(name)
+        place = preset.path if preset else Path(name).expanduser()
+        if not choice.adapters and (preset is not None or place.is_dir()):
             mine = [id_ for id_ in functions if owners[id_] == place.name]
             found += _adapters(name, place, mine, choice.adapter_rank)
     return found
