@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from .frame import Frame
+from .ledger import is_host
 from .metric import Metric
 from .observation import Observation, Scaled, Total
 from .service import answered_tokens, flagged_rate, of_objectives
 
 
 def _all_devices(by_device: Mapping[str, Mapping[str, float]], per: float = 1.0) -> Total | None:
-    if not by_device:
-        return None
-    return Total((sum(owners["all"] for owners in by_device.values()) / per,))
+    """Sum over all devices, without host memory; None if the system has no ledger of any."""
+    held = [owners["all"] for device, owners in by_device.items() if not is_host(device)]
+    return Total((sum(held) / per,)) if held else None
 
 
 def _pss(frame: Frame) -> Total | None:

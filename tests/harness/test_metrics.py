@@ -12,6 +12,7 @@ import pytest
 from harness.errors import HarnessError
 from harness.metrics import METRICS, Frame, metric, summary
 from harness.metrics.page import page
+from harness.metrics.resources import _all_devices
 
 from .made import END, MS, tables, unseen_tables
 from .many import many_requests, spans_of
@@ -130,6 +131,14 @@ def test_memory_is_the_ledger_integrated() -> None:
     assert value("memory_mean_gb") == pytest.approx(held / 1e9 / DURATION_S, rel=1e-6)
     assert value("memory_peak_bytes") == 110_000_000
     assert value("measured_pss_bytes.peak") is None
+
+
+def test_host_memory_is_no_device_memory() -> None:
+    held = {"cuda:0": {"all": 2.0}, "host": {"all": 5.0}, "host-1": {"all": 7.0}}
+    total = _all_devices(held)
+    assert total is not None
+    assert total.cells == (2.0,)
+    assert _all_devices({"host": {"all": 5.0}}) is None, "unknown, not zero"
 
 
 def test_money_buys_answers() -> None:
