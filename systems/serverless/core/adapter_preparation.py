@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from . import actions as act
 from .cluster_spec import GroupSpec
-from .state import Instance, Phase, State
+from .instance import Instance, Phase
+from .state import State
 
 
 class AdapterPreparation:

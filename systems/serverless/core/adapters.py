@@ -10,8 +10,9 @@ from typing import Any
 from . import actions as act
 from . import events as ev
 from .artifacts import Artifact, Places
+from .instance import Instance, Phase, Place
 from .policies import Policies
-from .state import Instance, Phase, Place, State
+from .state import State
 from .waiting import Request
 
 

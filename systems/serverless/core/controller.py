@@ -15,6 +15,7 @@ from .adapter_preparation import AdapterPreparation
 from .adapters import AdapterManager
 from .artifacts import Artifact, CopyKey, Places, Release
 from .cluster_spec import ClusterSpec, GroupSpec
+from .instance import Instance, Phase
 from .keep_alive_manager import KeepAliveManager
 from .memory import Holding
 from .policies import PolicySet
@@ -22,16 +23,7 @@ from .policies.batching import Batch
 from .policy import Notices
 from .prefill import Prefill
 from .provisioning import Provisioning
-from .state import (
-    BackboneCopy,
-    Device,
-    Explain,
-    Instance,
-    MemoryWatcher,
-    Phase,
-    State,
-    TemplatePhase,
-)
+from .state import BackboneCopy, Device, Explain, MemoryWatcher, State, TemplatePhase
 from .waiting import Request
 
 
@@ -136,9 +128,15 @@ class Controller:
     def _nobody_waits(self, group: str, now: int) -> None:
         """Handle that no request of ``group`` waits any more: its idle instances may be evicted,
         and groups queued behind it for memory of a device may start."""
-        for instance in self.state.serving(group):
+        members = self.state.members(group)
+        for instance in list(members.waiting.values()):
             self.state.not_waiting(instance)
+        pressed = self.state.pressed(group)
+        again = members.ready if pressed else members.untimed
+        for _, instance in sorted(again.items()):
             self._rest(instance, now)
+        if not pressed:
+            self.state.group_rested(group, now)
         device = self.state.blocked_on.get(group)
         if device is not None:
             self.state.unblock(group)
@@ -158,8 +156,7 @@ class Controller:
         instance.idle_since_ns = now
         self._rest(instance, now)
         if self.state.queue(instance.group.id):
-            device = self.state.devices[instance.device]
-            device.waiting.setdefault(instance.id, instance)
+            self.state.waits(instance)
             self._request_adapters(instance.group, now)
             self._scale(instance.group.id, now)
         self._after_release(instance.device, now)
@@ -176,21 +173,22 @@ class Controller:
 
     def _serve(self, group: str, now: int) -> None:
         """Dispatch the waiting requests of ``group`` to its instances, or start one."""
-        instances = self.state.serving(group)
+        instances = list(self.state.serving(group))
         queue = self.state.queue(group)
         self._request_adapters(self.state.cluster.groups[group], now)
-        for instance in sorted(instances, key=lambda i: len(i.running)):
+        for instance in sorted(instances, key=lambda i: (len(i.running), i.id)):
             if instance.phase is Phase.READY:
                 device = self.state.devices[instance.device]
                 if instance.id not in device.starved:
-                    device.waiting.setdefault(instance.id, instance)
+                    self.state.waits(instance)
                 self._dispatch(device, now)
             if not queue:
                 return
         if not instances:
             # An instance that is offloading is woken once it sleeps. A group that waits for
             # memory is started when some comes free.
-            if not self.state.offloading(group) and group not in self.state.blocked_on:
+            offloading = self.state.members(group).offloading
+            if not offloading and group not in self.state.blocked_on:
                 self._provisioning.start(group, now)
         else:
             self._scale(group, now)
@@ -218,7 +216,7 @@ class Controller:
             if taken:
                 self._run(instance, taken, now)
             else:
-                device.starved[instance.id] = device.waiting.pop(instance.id)
+                self.state.starve(instance)
 
     def _hold(self, device: Device, until_ns: int) -> None:
         if device.hold_until_ns is None or until_ns < device.hold_until_ns:
@@ -380,11 +378,13 @@ class Controller:
         if not self._provisioning.advance(instance, now):
             return
         awake = instance.to_serve
-        instance.phase = Phase.READY if awake else Phase.ASLEEP
+        self.state.enter(instance, Phase.READY if awake else Phase.ASLEEP)
         instance.prefilled_ns = 0
         self._provisioning.forgive(instance.group.id)
         if not instance.idle_since_ns:
             instance.idle_since_ns = now
+        if awake and not instance.timer_set:
+            self.state.members(instance.group.id).untimed[instance.id] = instance
         if awake and self.state.queue(instance.group.id):
             self._serve(instance.group.id, now)
         self._rest(instance, now)

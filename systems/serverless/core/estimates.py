@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from .artifacts import PRECEDENCE, Artifact
@@ -204,12 +204,16 @@ class Estimates:
         self.service = ServiceTime(of_backbone)
         self._step_ns = group.step_ns
         self._tokens = 0.0
-        self.delay_ns = {a: float(group.delay_ns.get(a, 0)) for a in PRECEDENCE}
+        self.delay_ns: Mapping[Artifact, float] = {
+            a: float(group.delay_ns.get(a, 0)) for a in PRECEDENCE
+        }
+        """By artifact; replaced, not changed, when it is corrected."""
 
     def loaded(self, artifact: Artifact, delay_ns: int) -> None:
         """Update the loading delay: loading ``artifact`` took ``delay_ns``."""
         known = self.delay_ns[artifact]
-        self.delay_ns[artifact] = _average(known, delay_ns) if known else float(delay_ns)
+        observed = _average(known, delay_ns) if known else float(delay_ns)
+        self.delay_ns = {**self.delay_ns, artifact: observed}
 
     def arrived(self, max_tokens: int, now_ns: int) -> None:
         """Update the rate: a request arrived that asks for at most ``max_tokens``."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .artifacts import GONE, PRECEDENCE, Artifact
-from .state import Instance, State, TemplatePhase
+from .instance import Instance
+from .state import State, TemplatePhase
 
 
 def start_ns(instance: Instance, state: State, now_ns: int) -> float:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, Self
 
+from ..instance import Instance
 from ..policy import Policy, PolicyOptions
-from ..state import Device, Instance, State
+from ..state import Device, State
 from ..waiting import Request
 from .joining import fitting, pays_ns, ready_ns
 

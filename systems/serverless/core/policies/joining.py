@@ -7,7 +7,8 @@ from itertools import accumulate, takewhile
 
 from systems.interface import MemoryOwner
 
-from ..state import Device, Instance, State
+from ..instance import Instance
+from ..state import Device, State
 from ..waiting import Request
 
 

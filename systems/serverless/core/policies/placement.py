@@ -72,7 +72,7 @@ class EarliestCompletion(Placement):
         return found
 
     def _looked_at(self, group: GroupSpec, state: State) -> Iterable[Device]:
-        taken = {instance.device for instance in state.of_group.get(group.id, {}).values()}
+        taken = state.members(group.id).on_device
         devices = state.devices
         if len(devices) <= self.candidates:
             free = [device for id_, device in devices.items() if id_ not in taken]

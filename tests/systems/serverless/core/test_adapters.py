@@ -10,10 +10,10 @@ from systems.interface import MemoryOwner
 from systems.serverless.core import actions as act
 from systems.serverless.core import events as ev
 from systems.serverless.core.cluster_spec import HOST
+from systems.serverless.core.instance import Phase
 from systems.serverless.core.policies import PolicySet
 from systems.serverless.core.policies.offloading import LeastRecentlyUsed, NoOffloading
 from systems.serverless.core.policies.preloading import NoPreloading
-from systems.serverless.core.state import Phase
 
 from .machine import PRIVATE, SHARING, Machine, cluster
 

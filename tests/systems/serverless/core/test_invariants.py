@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from systems.serverless.core.artifacts import DORMANT
-from systems.serverless.core.state import Phase
+from systems.serverless.core.instance import Phase
 
 from .machine import BUNDLES, Machine, cluster
 
