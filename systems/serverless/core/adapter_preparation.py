@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import actions as act
 from .cluster_spec import GroupSpec
-from .instance import Instance, Phase
+from .instance import Instance
 from .state import State
 
 
@@ -33,19 +33,21 @@ class AdapterPreparation:
         """Prepare what waiting requests of ``group`` need while its first instance starts or wakes,
         each adapter once for each start. Not before the instance's process is requested: parsers
         are forked from the same template."""
-        if not group.places:
+        members = self._state.members(group.id)
+        if not group.places or members.ready:
             return
-        serving = self._state.serving(group.id)
-        if any(instance.phase is Phase.READY for instance in serving):
-            return
-        for instance in serving:
+        for _, instance in sorted(members.serving.items()):
             if instance.asked:
                 self._prepare(instance)
 
     def _prepare(self, instance: Instance) -> None:
+        queue = self._state.queue(instance.group.id)
+        if instance.prepared_until == queue.turn:
+            return
         host = self._state.devices[instance.device].spec.host
-        for function in self._state.queue(instance.group.id).of_function:
+        for function in queue.began_after(instance.prepared_until):
             spec = self._state.cluster.functions[function]
             if function not in instance.prepared and spec.adapter_bytes:
                 instance.prepared.add(function)
                 self._out.append(act.PrepareAdapter(host, function))
+        instance.prepared_until = queue.turn

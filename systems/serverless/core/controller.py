@@ -6,11 +6,12 @@ as events. The same events at the same times give the same actions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import actions as act
 from . import events as ev
+from .adapter_index import by_work
 from .adapter_preparation import AdapterPreparation
 from .adapters import AdapterManager
 from .artifacts import Artifact, CopyKey, Places, Release
@@ -97,8 +98,8 @@ class Controller:
         kv_bytes = group.kv_bytes(event.prompt_tokens + event.max_tokens)
         request = Request(event.request, function.id, group.id, kv_bytes, now, function.slo_ttft_ns)
         self.state.requests[request.id] = request
-        self.state.queue(group.id).add(request)
-        self._serve(group.id, now)
+        self.state.enqueue(request)
+        self._serve(group.id, now, request)
 
     def _cancelled(self, event: ev.RequestCancelled, now: int) -> None:
         request = self.state.requests.get(event.request)
@@ -108,9 +109,8 @@ class Controller:
             self._forget(request, request.instance, now)
             return
         del self.state.requests[request.id]
-        queue = self.state.queue(request.group)
-        queue.remove(request)
-        if queue:
+        self.state.dequeue(request)
+        if self.state.queue(request.group):
             self._request_adapters(self.state.cluster.groups[request.group], now)
         else:
             self._nobody_waits(request.group, now)
@@ -150,7 +150,7 @@ class Controller:
         if not request.cancelled:
             self._learn_service(request, instance, now)
         del self.state.requests[request.id]
-        instance.end(request, now)
+        self.state.end(instance, request, now)
         self._settle(instance, now)
         self._provisioning.size_kv(instance)
         instance.idle_since_ns = now
@@ -171,19 +171,18 @@ class Controller:
         """Refuse to end an uncancelled request in its prefill: the prefill would never end."""
         return request.cancelled or not instance.prefills(request.batch)
 
-    def _serve(self, group: str, now: int) -> None:
+    def _serve(self, group: str, now: int, arrived: Request | None = None) -> None:
         """Dispatch the waiting requests of ``group`` to its instances, or start one."""
-        instances = list(self.state.serving(group))
-        queue = self.state.queue(group)
+        queue, instances = self.state.queue(group), list(self.state.serving(group))
         self._request_adapters(self.state.cluster.groups[group], now)
-        for instance in sorted(instances, key=lambda i: (len(i.running), i.id)):
+        for instance in self._offered(group, arrived):
             if instance.phase is Phase.READY:
-                device = self.state.devices[instance.device]
-                if instance.id not in device.starved:
-                    self.state.waits(instance)
-                self._dispatch(device, now)
+                self._may_run(instance)
+                self._dispatch(self.state.devices[instance.device], now)
             if not queue:
                 return
+            if arrived is not None and arrived.instance is not None:
+                break
         if not instances:
             # An instance that is offloading is woken once it sleeps. A group that waits for
             # memory is started when some comes free.
@@ -192,6 +191,20 @@ class Controller:
                 self._provisioning.start(group, now)
         else:
             self._scale(group, now)
+
+    def _offered(self, group: str, arrived: Request | None) -> Sequence[Instance]:
+        """Return the instances that can run more requests of ``group`` than before, the least busy
+        first: all of a function's; of a group that has places, those that hold the adapter of the
+        request that arrived, since the others see no difference."""
+        if not self.state.cluster.groups[group].places:
+            return sorted(self.state.serving(group), key=by_work)
+        return self.state.adapters(group).offered(arrived.function) if arrived else ()
+
+    def _may_run(self, instance: Instance) -> None:
+        """Let a ready ``instance`` take batches, if requests of its group wait."""
+        starved = self.state.devices[instance.device].starved
+        if self.state.queue(instance.group.id) and instance.id not in starved:
+            self.state.waits(instance)
 
     def _request_adapters(self, group: GroupSpec, now: int) -> None:
         if group.places:
@@ -232,10 +245,10 @@ class Controller:
         instance.prefilling = self._prefill(instance, len(batch), now)
         queue = self.state.queue(instance.group.id)
         for request in batch:
-            queue.remove(request)
+            self.state.dequeue(request)
             request.instance, request.batch = instance.id, self._batches
             request.begun_ns = now
-            instance.begin(request)
+            self.state.begin(instance, request)
         ids = tuple(request.id for request in batch)
         self._out.append(act.RunBatch(instance.id, self._batches, ids))
         if not queue:
@@ -265,6 +278,7 @@ class Controller:
         self._not_prefilling(instance)
         self._settle(instance, now)
         self._rest(instance, now)
+        self._may_run(instance)
         self._dispatch(self.state.devices[instance.device], now)
 
     def _learn(self, instance: Instance, computed_ns: int, now: int) -> None:
@@ -394,6 +408,7 @@ class Controller:
     def _adapter_loaded(self, event: ev.AdapterLoaded, now: int) -> None:
         instance = self._adapters.loaded(event, now)
         if instance is not None:
+            self._may_run(instance)
             self._dispatch(self.state.devices[instance.device], now)
             self._request_adapters(instance.group, now)
             self._adapters.preload(instance, now)
@@ -416,7 +431,7 @@ class Controller:
     def _fail_waiting(self, group: str, function: str, reason: str) -> None:
         queue = self.state.queue(group)
         for request in list(queue.of_function.get(function, {}).values()):
-            queue.remove(request)
+            self.state.dequeue(request)
             del self.state.requests[request.id]
             self._out.append(act.FailRequest(request.id, 503, f"cannot start: {reason}"))
 
@@ -483,7 +498,7 @@ class Controller:
     def _fail_running(self, instance: Instance, reason: str, now: int) -> None:
         for request in list(instance.running.values()):
             del self.state.requests[request.id]
-            instance.end(request, now)
+            self.state.end(instance, request, now)
             self._out.append(act.FailRequest(request.id, 502, f"instance lost: {reason}"))
         self._not_prefilling(instance)
         self._settle(instance, now)
@@ -494,11 +509,10 @@ class Controller:
         if self._provisioning.may_retry(group):
             return
         self._provisioning.forgive(group)
-        queue = self.state.queue(group)
-        for request in queue:
+        for request in list(self.state.queue(group)):
+            self.state.dequeue(request)
             del self.state.requests[request.id]
             self._out.append(act.FailRequest(request.id, 503, f"cannot start: {reason}"))
-        queue.clear()
         self._nobody_waits(group, now)
 
     def _remove(self, instance: Instance, now: int) -> None:

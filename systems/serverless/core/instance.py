@@ -75,6 +75,8 @@ class Instance:
     """The functions whose adapters are to be loaded into free places, most wanted first."""
     prepared: set[str] = field(default_factory=set)
     """The functions whose adapters were prepared for its present start."""
+    prepared_until: int = 0
+    """All functions that began to wait until this turn of its group's queue are among them."""
     places_timer: bool = False
     idle_since_ns: int = 0
     timer_set: bool = False

@@ -167,6 +167,7 @@ class Provisioning:
         copy.users.add(instance.id)
         self._state.leave_rest(instance)
         instance.prepared.clear()
+        instance.prepared_until = 0
         self._state.enter(instance, Phase.STARTING, goal)
         if instance.id not in self._state.instances:
             self._next_instance += 1

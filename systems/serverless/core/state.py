@@ -10,6 +10,7 @@ from typing import Any
 
 from systems.interface import MemoryOwner
 
+from .adapter_index import AdapterIndex
 from .artifacts import CopyKey, Residency
 from .cluster_spec import HOST, ClusterSpec, DeviceSpec, GroupSpec
 from .contention import Contention
@@ -133,6 +134,7 @@ class State:
         """By backbone: the devices that hold a shared copy of it."""
         self.instances: dict[int, Instance] = {}
         self._members: dict[str, Members] = {}
+        self._adapters: dict[str, AdapterIndex] = {}
         self.requests: dict[int, Request] = {}
         self.queues: dict[str, WaitingRequests] = {}
         self.failing: set[str] = set()
@@ -153,6 +155,40 @@ class State:
         if found is None:
             found = self.queues[group] = WaitingRequests()
         return found
+
+    def adapters(self, group: str) -> AdapterIndex:
+        """Return the adapters in the places of the ready instances of ``group``."""
+        found = self._adapters.get(group)
+        if found is None:
+            functions = self.cluster.functions
+            members = self.cluster.groups[group].functions
+            without = (each for each in members if not functions[each].adapter_bytes)
+            found = self._adapters[group] = AdapterIndex(self.queue(group), without)
+        return found
+
+    def enqueue(self, request: Request) -> None:
+        """Add a waiting request."""
+        self.queue(request.group).add(request)
+        if self.cluster.groups[request.group].places:
+            self.adapters(request.group).queued(request.function, 1)
+
+    def dequeue(self, request: Request) -> None:
+        """Remove a request that waits no longer."""
+        self.queue(request.group).remove(request)
+        if self.cluster.groups[request.group].places:
+            self.adapters(request.group).queued(request.function, -1)
+
+    def begin(self, instance: Instance, request: Request) -> None:
+        """Let ``instance`` run a request."""
+        instance.begin(request)
+        if instance.group.places:
+            self.adapters(instance.group.id).runs(instance, 1)
+
+    def end(self, instance: Instance, request: Request, now_ns: int) -> None:
+        """Note that ``instance`` runs a request no longer."""
+        instance.end(request, now_ns)
+        if instance.group.places:
+            self.adapters(instance.group.id).runs(instance, -1)
 
     def waited_ns(self, group: str, now_ns: int) -> int:
         """Return how long the oldest request of ``group`` has waited; 0 if none waits."""
@@ -205,6 +241,11 @@ class State:
             instance.goal = goal
         if instance.id in self.instances:
             self.members(instance.group.id).sort(instance)
+        if instance.group.places:
+            index = self.adapters(instance.group.id)
+            index.left(instance)
+            if phase is Phase.READY:
+                index.joined(instance)
 
     def at_rest(self, instance: Instance) -> bool:
         """Return whether ``instance`` may be evicted: it is idle and no request waits for its
@@ -243,6 +284,8 @@ class State:
     def remove_instance(self, instance: Instance) -> None:
         del self.instances[instance.id]
         self.members(instance.group.id).remove(instance)
+        if instance.group.places:
+            self.adapters(instance.group.id).left(instance)
         device = self.devices[instance.device]
         del device.instances[instance.id]
         self.leave_rest(instance)

@@ -48,16 +48,13 @@ def able(device: Device, state: State) -> Iterator[Instance]:
 def _of_functions(instance: Instance, state: State) -> Sequence[Mapping[int, Request]]:
     """Return the waiting requests that ``instance`` can run now, by function: those whose adapter
     is in place."""
-    of_function = state.queue(instance.group.id).of_function
+    queue = state.queue(instance.group.id)
     if not instance.group.places:
-        return tuple(of_function.values())
-    functions, places = state.cluster.functions, instance.places
-    return [
-        requests
-        for function, requests in of_function.items()
-        if ((place := places.get(function)) and place.loaded)
-        or not functions[function].adapter_bytes
-    ]
+        return tuple(queue.of_function.values())
+    able = state.adapters(instance.group.id).without & queue.of_function.keys()
+    held = instance.places.keys() & queue.of_function.keys()
+    able |= {function for function in held if instance.places[function].loaded}
+    return [queue.of_function[function] for function in sorted(able, key=queue.since)]
 
 
 def runnable(instance: Instance, state: State, key: Callable[[Request], int]) -> list[Request]:
