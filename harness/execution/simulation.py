@@ -50,6 +50,17 @@ def simulate_cell(
     adapter_rank: int,
 ) -> tuple[pa.Table, SystemTrace]:
     """Run one cell. Times are relative to the run's start; the client is never late."""
+    with _uncollected():
+        return _simulated(system, deployment, schedule, profile, adapter_rank)
+
+
+def _simulated(
+    system: str,
+    deployment: Deployment,
+    schedule: Schedule,
+    profile: Profile,
+    adapter_rank: int,
+) -> tuple[pa.Table, SystemTrace]:
     from systems.simulation.arrival import Arrival
 
     columns = schedule.table
@@ -66,9 +77,8 @@ def simulate_cell(
         )
     ]
     began = time.process_time()
-    with _uncollected():
-        simulated = cast("Any", system_class(system)).simulate
-        outcome: Outcome = simulated(deployment, profile, arrivals, adapter_rank)
+    simulated = cast("Any", system_class(system)).simulate
+    outcome: Outcome = simulated(deployment, profile, arrivals, adapter_rank)
     system_trace = outcome.system_trace()
     took = {"simulation_s": time.process_time() - began, "peak_rss_bytes": _peak_rss_bytes()}
     system_trace = replace(

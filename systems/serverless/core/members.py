@@ -47,17 +47,12 @@ class Members:
             self.serving[instance.id] = instance
         if instance.wakeable:
             self.wakeable[instance.id] = instance
-        index = self._of_phase(instance)
-        if index is not None:
-            index[instance.id] = instance
-
-    def _of_phase(self, instance: Instance) -> dict[int, Instance] | None:
-        by_phase = {
-            Phase.READY: self.ready,
-            Phase.STARTING: self.starting,
-            Phase.OFFLOADING: self.offloading,
-        }
-        return by_phase.get(instance.phase)
+        if instance.phase is Phase.READY:
+            self.ready[instance.id] = instance
+        elif instance.phase is Phase.STARTING:
+            self.starting[instance.id] = instance
+        elif instance.phase is Phase.OFFLOADING:
+            self.offloading[instance.id] = instance
 
     def _take_out(self, id_: int) -> None:
         for index in (self.serving, self.ready, self.wakeable, self.starting, self.offloading):

@@ -329,6 +329,8 @@ class State:
 
     def pressed(self, group: str) -> bool:
         """Return whether requests wait for memory of a device with an instance of ``group``."""
+        if not self._pressed:
+            return False
         self._pressed = {id_: d for id_, d in self._pressed.items() if d.blocked or d.starved}
         on_device = self.members(group).on_device
         return any(id_ in on_device for id_ in self._pressed)

@@ -56,8 +56,9 @@ class EarliestCompletion(Placement):
         for device in self._looked_at(group, state):
             copy = state.copies.get(CopyKey(group.backbone, device.spec.id))
             free = device.memory.capacity - device.memory.used
-            shared_ns = service_ns * (1 + device.slowdown(device.at_work + 1)) / 2
-            due_ns = max(shared_ns, _waited_ns(device, state, now_ns))
+            due_ns = service_ns * (1 + device.slowdown(device.at_work + 1)) / 2
+            if device.waiting:
+                due_ns = max(due_ns, _waited_ns(device, state, now_ns))
             due_ns += load_ns if copy is None else copy.left_ns(load_ns, now_ns)
             if state.hosts[device.spec.host].template is not TemplatePhase.READY:
                 due_ns += import_ns
@@ -96,7 +97,5 @@ class EarliestCompletion(Placement):
 
 def _waited_ns(device: Device, state: State, now_ns: int) -> int:
     """Return the wait of the oldest request that waits for an instance on ``device``."""
-    if not device.waiting:
-        return 0
     waits = (state.waited_ns(i.group.id, now_ns) for i in device.waiting.values())
     return max(waits)
