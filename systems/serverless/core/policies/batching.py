@@ -41,8 +41,14 @@ def able(device: Device, state: State) -> Iterator[Instance]:
     """Yield the instances that could take a batch now. An instance prefills at most one batch at a
     time, beside the requests that it decodes."""
     for instance in device.waiting.values():
-        if instance.prefilling is None and instance.room > 0 and _of_functions(instance, state):
+        if instance.prefilling is None and instance.room > 0 and _has_work(instance, state):
             yield instance
+
+
+def _has_work(instance: Instance, state: State) -> bool:
+    if not instance.group.places:
+        return bool(state.queue(instance.group.id))
+    return bool(_of_functions(instance, state))
 
 
 def _of_functions(instance: Instance, state: State) -> Sequence[Mapping[int, Request]]:
@@ -60,6 +66,8 @@ def _of_functions(instance: Instance, state: State) -> Sequence[Mapping[int, Req
 def runnable(instance: Instance, state: State, key: Callable[[Request], int]) -> list[Request]:
     """Return the waiting requests that ``instance`` has room for and can run now, in the order of
     ``key``; within a function it must not decrease from one request to the next."""
+    if not instance.group.places:
+        return list(islice(state.queue(instance.group.id), instance.room))
     waiting = [requests.values() for requests in _of_functions(instance, state)]
     merged: Iterable[Request] = waiting[0] if len(waiting) == 1 else heapq.merge(*waiting, key=key)
     return list(islice(merged, instance.room))

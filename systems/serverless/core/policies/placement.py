@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -51,27 +52,27 @@ class EarliestCompletion(Placement):
         weights = state.cluster.backbones[group.backbone].bytes
         kv_bytes = group.kv_bytes(state.cluster.settings.max_context_tokens)
         own = group.adapter_bytes + group.places_bytes + group.context_bytes + kv_bytes
-        best = (0.0, 0)
+        best_ns, most_free = math.inf, 0
         found: Device | None = None
-        copies, hosts, ready = state.copies, state.hosts, TemplatePhase.READY
         for device in self._looked_at(group, state):
-            spec, memory = device.spec, device.memory
-            copy = copies.get(CopyKey(group.backbone, spec.id))
-            free = memory.capacity - memory.used
             at_work = len(device.instances) - len(device.resting) + 1
             due_ns = service_ns * (1 + device.contention.slowdown(at_work)) / 2
             if device.waiting:
                 due_ns = max(due_ns, _waited_ns(device, state, now_ns))
+            if due_ns > best_ns:  # what follows only adds to it
+                continue
+            copy = state.copies.get(CopyKey(group.backbone, device.spec.id))
+            free = device.memory.free
             due_ns += load_ns if copy is None else copy.left_ns(load_ns, now_ns)
-            if hosts[spec.host].template is not ready:
+            if state.hosts[device.spec.host].template is not TemplatePhase.READY:
                 due_ns += import_ns
             if own + (weights if copy is None else 0) > free:
                 due_ns += load_ns
-            if found is None or due_ns < best[0] or (due_ns == best[0] and -free < best[1]):
-                best, found = (due_ns, -free), device
+            if due_ns < best_ns or (due_ns == best_ns and free > most_free):
+                best_ns, most_free, found = due_ns, free, device
         assert found is not None, "placement requires a device"
         if state.explain is not None:
-            state.note("place", group=group.id, device=found.spec.id, due_ns=best[0])
+            state.note("place", group=group.id, device=found.spec.id, due_ns=best_ns)
         return found
 
     def _looked_at(self, group: GroupSpec, state: State) -> Iterable[Device]:
