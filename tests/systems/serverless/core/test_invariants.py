@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from systems.serverless.core.artifacts import DORMANT
 from systems.serverless.core.instance import Phase
 
+from . import indices
 from .machine import BUNDLES, Machine, cluster
 
 
@@ -162,6 +163,11 @@ class AnyOrder(RuleBasedStateMachine):
             assert instance.running_kv_bytes == sum(r.kv_bytes for r in instance.running.values())
         assert {name: host.dormant_bytes for name, host in state.hosts.items()} == dormant
         assert max(dormant.values(), default=0) <= state.cluster.settings.container_memory_bytes
+
+    @invariant()
+    def an_index_has_what_a_search_finds(self) -> None:
+        if hasattr(self, "machine"):
+            indices.check(self.machine.controller.state)
 
     @invariant()
     def no_place_stays_unused_that_a_waiting_function_could_have(self) -> None:
