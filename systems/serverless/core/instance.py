@@ -76,7 +76,7 @@ class Instance:
     prepared: set[str] = field(default_factory=set)
     """The functions whose adapters were prepared for its present start."""
     prepared_until: int = 0
-    """All functions that began to wait until this turn of its group's queue are among them."""
+    """The turn of its group's queue until which it was decided whether to prepare an adapter."""
     places_timer: bool = False
     idle_since_ns: int = 0
     timer_set: bool = False
