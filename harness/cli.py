@@ -25,6 +25,7 @@ _SHELL_INTERRUPTED = 130
 
 _COMMANDS = (
     "run",
+    "experiments",
     "capacity",
     "compare",
     "figures",
@@ -100,7 +101,9 @@ def main() -> NoReturn:
     except ValueError as error:
         if type(error).__name__ != "ValidationError":
             raise
-        _say(_first_mistake(error))
+        from .mistakes import first_mistake
+
+        _say(first_mistake(error))  # type: ignore[arg-type]
         sys.exit(WRONG)
     sys.exit(DONE)
 
@@ -112,11 +115,3 @@ def _interrupted(why: str) -> NoReturn:
 
 def _say(text: str) -> None:
     print(f"slbench: {' '.join(text.split())}", file=sys.stderr)
-
-
-def _first_mistake(error: ValueError) -> str:
-    """Format a pydantic error in one line: where, what, and how many more errors."""
-    mistakes = error.errors()  # type: ignore[attr-defined]
-    place = ".".join(str(part) for part in mistakes[0]["loc"])
-    more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
-    return f"{place}: {mistakes[0]['msg']}{more}" if place else f"{mistakes[0]['msg']}{more}"

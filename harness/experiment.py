@@ -4,6 +4,7 @@ misspelt key were ignored, the run would differ from what its file says."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -15,9 +16,11 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     Tag,
+    ValidationError,
     model_validator,
 )
 
@@ -50,10 +53,12 @@ class SystemChoice(_Strict):
     """A system under test and its options."""
 
     name: str
+    """A system's name: ``slbench systems list``."""
     label: Label = Field(default_factory=lambda choice: choice.get("name", ""))
     """The name of this choice in folders, tables and figures; default: the system's name. With
     different labels, a system can be chosen several times."""
     options: Mapping[str, Any] = Field(default_factory=dict)
+    """Options of the system by name: ``slbench systems show NAME``."""
     policies: Mapping[str, str] = Field(default_factory=dict)
     """Policies that replace the system's own: seam → name or ``package.module:Class``."""
     isolation: Isolation | None = None
@@ -70,10 +75,12 @@ class WorkloadChoice(_Strict):
     """A workload by catalogue name or path, and the parameters to override."""
 
     name: str
+    """A workload of the catalogue (``slbench workloads list``), or the path of a workload file."""
     label: FileLabel = Field(default_factory=lambda choice: _file_label(choice.get("name", "w")))
     """The name of this choice in folders, tables and figures; default: the workload's name without
     its folder and suffix. With different labels, a workload can be chosen several times."""
     overrides: Mapping[str, Any] = Field(default_factory=dict)
+    """Parameters of the workload by name, such as ``duration_s``."""
 
 
 class DeploymentChoice(_Strict):
@@ -87,15 +94,22 @@ class DeploymentChoice(_Strict):
     """peft directories, assigned to the functions in turn; empty: adapters are made from seeds;
     ``skills``: those of SmolLM2-135M that ``slbench models skills`` lists."""
     adapter_rank: PositiveInt = 16
+    """Rank of the adapters that are made from seeds."""
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    """Number format of weights and computation."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Kind of device of a live run; auto: a GPU if the machine has enough, else the CPU."""
     devices: PositiveInt = 1
-    device_memory_gib: PositiveFloat = 12.0
+    """Devices of each node."""
+    device_memory_gib: PositiveFloat | tuple[PositiveFloat, ...] = 12.0
+    """Memory that each device offers; on a CPU a budget of host memory. A list, one number for
+    each, where devices differ."""
     slo_ttft_s: PositiveFloat = 2.5
+    """Objective for the time to first token, from the intended send."""
     slo_ttft_s_by_backbone: Mapping[str, PositiveFloat] = Field(default_factory=dict)
     """Backbone → its TTFT limit in seconds, where that is not ``slo_ttft_s``."""
     limits: Limits = Limits()
+    """Bounds that are equal for all systems."""
     isolation: Isolation = "function"
     """Which functions may share an instance. Systems without isolation levels ignore it."""
     tenants: Tenants | None = None
@@ -104,6 +118,23 @@ class DeploymentChoice(_Strict):
     cluster: str | None = None
     """Nodes, each with these devices: ``local:N`` for N nodes on this machine, or a Ray cluster's
     HOST:PORT; None: this machine only."""
+
+    @model_validator(mode="after")
+    def _memory_of_each(self) -> Self:
+        told = self.device_memory_gib
+        if isinstance(told, tuple) and len(told) != self.devices:
+            raise ValueError(
+                f"device_memory_gib: {len(told)} numbers for {self.devices} devices; give one for"
+                " each, or one for all"
+            )
+        return self
+
+    @property
+    def memory_bytes(self) -> tuple[int, ...]:
+        """The memory of each device."""
+        told = self.device_memory_gib
+        gib = told if isinstance(told, tuple) else (told,) * self.devices
+        return tuple(round(each * 2**30) for each in gib)
 
     def slo_of(self, backbone: str) -> float:
         """Return the TTFT limit in seconds of a function of ``backbone``."""
@@ -114,10 +145,15 @@ class Experiment(_Strict):
     """One complete comparison: the same file gives the same run."""
 
     name: str
+    """Part of the run's id; default: the name of the file."""
     summary: str = ""
+    """A sentence for ``slbench experiments list``."""
     systems: tuple[SystemChoice, ...] = Field(min_length=1)
+    """The systems under test, each with the keys below."""
     workloads: tuple[WorkloadChoice, ...] = Field(min_length=1)
+    """The workloads that are sent to each system, each with the keys below."""
     deployment: DeploymentChoice = DeploymentChoice()
+    """What all systems get, with the keys below."""
     sweep: Annotated[tuple[axes.Axis, ...], BeforeValidator(axes.as_axes)] = ()
     """Axes, whose values are crossed: a list of mappings from keys of ``workloads``, ``systems`` or
     ``deployment`` to values, the keys of one mapping varying together; or one mapping, whose keys
@@ -125,20 +161,30 @@ class Experiment(_Strict):
     baseline: str | None = None
     """The label of the system that ratios are relative to; None: the last one."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    """Seeds of the workloads' and the prompts' random streams; every cell is run with each."""
     repeats: PositiveInt = 1
+    """Times that each cell is run with the same seed."""
     prices: str = "alibaba-fc"
     """Price sheet of serverless systems."""
     instance_prices: str | None = None
     """Price sheet of serverful systems, by the hour; None: the profile's, and in live runs that of
     an instance with H100 GPUs."""
     request_timeout_s: PositiveFloat = 120.0
+    """After this, the client gives a request up."""
     lateness_budget_s: PositiveFloat = 0.010
     """A cell is invalid if the p99 of the client's lateness exceeds this, in seconds."""
     load_workers: PositiveInt = 1
+    """Locust's worker processes."""
+    load_cores: NonNegativeInt = 0
+    """Live: cores of this machine for the load workers alone; the system gets the others. 0: both
+    run on all."""
     figures: tuple[str, ...] = Field(
         default_factory=lambda chosen: SWEPT if chosen.get("sweep") else FIGURES
     )
+    """Figures that the run draws; default: ``time-breakdown`` and ``memory-over-time``, and of a
+    sweep ``throughput``."""
     mode: Literal["live", "simulated"] = "live"
+    """With real processes on this machine, or in virtual time by a device profile."""
     profile: str = "cpu-small"
     """Device profile of a simulated run: the name of a shipped one, or a .toml file."""
     draw_durations: bool = True
@@ -249,10 +295,9 @@ def shipped() -> dict[str, Path]:
 
 
 def load(name: str, changes: Mapping[str, Any] | None = None) -> Experiment:
-    """Load an experiment by name or ``.yaml`` path. ``changes`` (dotted key → value) override its
-    keys; in simulated mode its section ``simulated`` does so first. The baseline is dropped if
-    ``changes`` replace the systems and it is not among them. Raise ``HarnessError`` if the
-    experiment does not exist, and pydantic's error if it is malformed."""
+    """Load an experiment by name or ``.yaml`` path, with ``changes`` as for ``from_content``. Raise
+    ``HarnessError`` if it does not exist or is no mapping, and pydantic's error, which notes the
+    path, if it is malformed."""
     path = _find(name)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -260,14 +305,26 @@ def load(name: str, changes: Mapping[str, Any] | None = None) -> Experiment:
         raise HarnessError(f"{path}: {error}") from error
     if not isinstance(content, dict):
         raise HarnessError(f"{path}: an experiment is a mapping of keys, see the shipped ones")
-    changes = dict(changes or {})
+    try:
+        return from_content({"name": path.stem, **content}, changes)
+    except ValidationError as error:
+        error.add_note(str(path))
+        raise
+
+
+def from_content(given: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Experiment:
+    """Build an experiment from the content of a file, which is not modified. ``changes`` (dotted
+    key → value) override its keys; in simulated mode its section ``simulated`` does so first. The
+    baseline is dropped if ``changes`` replace the systems and it is not among them. Raise
+    pydantic's error if it is malformed."""
+    content, changes = deepcopy(dict(given)), dict(changes or {})
     otherwise = content.pop("simulated", {})
     if changes.get("mode", content.get("mode")) == "simulated":
         _merge(content, otherwise)
     for key, value in changes.items():
         _lay_over(content, key, value)
     baseline = content.pop("baseline", None) if _replaces_baseline(changes) else None
-    experiment = Experiment.model_validate({"name": path.stem, **content})
+    experiment = Experiment.model_validate(content)
     return experiment if baseline is None else experiment.with_baseline_if_present(baseline)
 
 

@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 
 from . import conditions, published, style
 from .errors import NothingToDrawError
+from .labels import pattern
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,7 @@ PUBLISHED = {
 
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
-    style.apply()
+    style.apply(conditions.all_systems(run))
     systems = [name for name in conditions.all_systems(run) if name in (_WHOLE, *style.ABLATIONS)]
     if not set(systems) & set(style.ABLATIONS):
         raise NothingToDrawError(f"run {run.id}: no ablation of {_WHOLE}")
@@ -53,11 +54,10 @@ def draw_figure(run: Run) -> Iterator[style.Drawing]:
 
 def _published(axis: Any, metric: str, rows: pd.DataFrame) -> None:
     """Draw hollow marks over the corresponding bars."""
-    group = list(dict.fromkeys(rows["label"])).index(conditions.pattern(_NORMAL))
+    group = list(dict.fromkeys(rows["label"])).index(pattern(_NORMAL))
     shown = [system for system in PUBLISHED if system in set(rows["system"])]
     for system in shown:
-        _, _, mark = style.look(system)
         place = conditions.bar_places(rows, system)[0][group]
-        axis.plot(place, PUBLISHED[system][metric], mark, mfc="white", mec="black", mew=0.8, ms=4)
-    tops = [axis.get_ylim()[1], *(1.05 * PUBLISHED[system][metric] for system in shown)]
+        style.published_mark(axis, place, PUBLISHED[system][metric], system)
+    tops = [axis.get_ylim()[1], *(1.08 * PUBLISHED[system][metric] for system in shown)]
     axis.set_ylim(top=max(tops))

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from harness.capacity.rows import goal_rows
+
 from . import style
 from .errors import NothingToDrawError
 
@@ -36,42 +38,25 @@ def draw_search(record: CapacityRecord) -> Iterator[style.Drawing]:
 def _drawing(
     name: str, record: CapacityRecord, found: Sequence[Mapping[str, Any]]
 ) -> style.Drawing:
-    style.apply()
+    style.apply(each["system"] for each in record.result["systems"])
     goals = record.request.parsed
-    rows = pd.DataFrame([row for each in found for row in _rows(each)])
+    rows = pd.DataFrame(list(goal_rows({"systems": found})))
     figure, axes = plt.subplots(
         1, len(goals), figsize=(style.PAGE_IN, 2.6), squeeze=False, layout="constrained"
     )
     for axis, goal in zip(axes[0], goals, strict=True):
         _panel(axis, goal, rows[rows["goal"] == str(goal)], found)
     style.legend(figure)
-    figure.supxlabel(_caption(record, rows), fontsize=6)
+    banded = any(None not in _ends(each) for each in found)
+    figure.supxlabel(_caption(record, rows, banded=banded), fontsize=6)
     return style.Drawing(name, figure, rows)
-
-
-def _rows(each: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """One row per tested load and goal."""
-    for point in each["points"]:
-        for verdict in point["verdicts"]:
-            low, high = verdict["ci95"] or (np.nan, np.nan)
-            yield {
-                "system": each["system"],
-                "load": point["load"],
-                "requests_per_s": point["requests_per_s"],
-                "goal": verdict["goal"],
-                "value": np.nan if verdict["value"] is None else verdict["value"],
-                "low": low,
-                "high": high,
-                "feasible": point["feasible"],
-                "usd_per_1k_requests": point["usd_per_1k_requests"],
-            }
 
 
 def _panel(axis: Any, goal: Goal, rows: pd.DataFrame, found: Sequence[Mapping[str, Any]]) -> None:
     for system in style.in_order(rows["system"]):
         _line(axis, system, rows[rows["system"] == system].sort_values("requests_per_s"))
     for each in found:
-        ends = (each["requests_per_s"], each["infeasible_requests_per_s"])
+        ends = _ends(each)
         if None not in ends:
             axis.axvspan(*ends, color=style.look(each["system"])[1], alpha=0.15, linewidth=0)
     axis.axhline(goal.limit, color="black", lw=0.8, ls="--")
@@ -80,6 +65,11 @@ def _panel(axis: Any, goal: Goal, rows: pd.DataFrame, found: Sequence[Mapping[st
         _in_decades(axis, "y")
     _in_decades(axis, "x")
     axis.set(xlabel="offered requests/s", ylabel=str(goal))
+
+
+def _ends(each: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """Return the requests per second of the bracket."""
+    return each["requests_per_s"], each["infeasible_requests_per_s"]
 
 
 def _in_decades(axis: Any, which: str) -> None:
@@ -102,11 +92,12 @@ def _line(axis: Any, system: str, mine: pd.DataFrame) -> None:
     axis.plot(rate[~passed], value[~passed], mark, mfc="white", mec=colour, ms=4)
 
 
-def _caption(record: CapacityRecord, rows: pd.DataFrame) -> str:
+def _caption(record: CapacityRecord, rows: pd.DataFrame, *, banded: bool) -> str:
     cells = record.cells()
     grounds = " and ".join(sorted({style.ground(cell.manifest) for cell in cells}))
     invalid = sum(not cell.manifest.valid for cell in cells)
     told = [f"INVALID: {invalid} of {len(cells)} cells"] if invalid else []
     told += ["whiskers: 95 %"] if rows["low"].notna().any() else []
-    more = "filled: every goal kept, hollow: not; band: between the two; dashed: the limit"
-    return "; ".join([grounds, f"run {record.id}", *told, more])
+    marks = "filled: every goal kept, hollow: not; dashed: the limit"
+    bands = ["band: between the highest load that passed and the lowest that failed"] * banded
+    return style.joined([grounds, f"run {record.id}", *told, marks, *bands])

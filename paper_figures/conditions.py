@@ -12,14 +12,16 @@ from harness.stats import student_interval
 
 from . import style
 from .errors import NothingToDrawError
+from .labels import loads_in_order, natural, pattern, set_groups, short_backbone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.records import Cell, Run
 
-PATTERNS = ("azure-predictable8", "azure-normal8", "azure-bursty8")
 GAP = 0.8
+_LEAST_USD = 0.01
+COSTS = ("cost_usd", "cost_effectiveness")
 _KEYS = ["system", "workload", "backbone", "metric"]
 
 
@@ -45,7 +47,7 @@ def means(run: Run, metrics: Sequence[str], systems: Sequence[str]) -> pd.DataFr
     over the segments, if there are at least three. Raises ``NothingToDrawError`` if none of the
     metrics is known."""
     found = _over_segments(run, metrics, systems, per_backbone=True)
-    labels = found["workload"].map(pattern) + "\n" + found["backbone"].map(_short)
+    labels = found["workload"].map(pattern) + "\n" + found["backbone"].map(short_backbone)
     return found.assign(label=labels)
 
 
@@ -83,8 +85,10 @@ def over_segments(values: pd.Series[Any], counts: pd.Series[Any]) -> dict[str, A
     }  # fmt: skip
 
 
-def bars(axis: Any, rows: pd.DataFrame, unit: str) -> None:
-    """Draw groups by ``label`` with one bar per system, and whiskers if there is an interval."""
+def bars(axis: Any, rows: pd.DataFrame, unit: str, scale: float = 1.0) -> None:
+    """Draw groups by ``label`` with one bar per system, and whiskers if there is an interval.
+    ``scale``: factor from the rows' unit to the displayed one."""
+    rows = rows.assign(**{name: scale * rows[name] for name in ("value", "low", "high")})
     labels = list(dict.fromkeys(rows["label"]))
     for system in style.in_order(rows["system"]):
         name, colour, _ = style.look(system)
@@ -95,10 +99,18 @@ def bars(axis: Any, rows: pd.DataFrame, unit: str) -> None:
         reach = np.vstack([values - mine["low"].clip(lower=0), mine["high"] - values])
         axis.errorbar(places, values, reach, fmt="none", ecolor="black", elinewidth=0.6)
         _say_unknown(axis, places[(np.isnan(values) & mine["n"].notna()).to_numpy()], width)
-    axis.set_xticks(range(len(labels)), labels)
+    set_groups(axis, labels)
     axis.grid(visible=False, axis="x")
     axis.set_ylabel(unit)
     axis.set_ylim(bottom=0)
+
+
+def cost_bars(axes: Sequence[Any], data: pd.DataFrame) -> None:
+    """Draw cost and cost-effectiveness, a panel each."""
+    cost, effectiveness = (data[data["metric"] == metric] for metric in COSTS)
+    factor, unit = dollars(cost["value"])
+    bars(axes[0], cost, f"cost, {unit}", factor)
+    bars(axes[1], effectiveness, "1/(E2E × cost), 1/($·s)")
 
 
 def bar_places(rows: pd.DataFrame, system: str) -> tuple[np.ndarray[Any, Any], float]:
@@ -129,6 +141,12 @@ def together(cells: Sequence[Cell]) -> str:
     return f"{'both' if least == 2 else least} backbones served at once"
 
 
+def dollars(values: pd.Series[Any]) -> tuple[float, str]:
+    """Return the factor and the unit in which costs are shown: as in tables, millionths of a
+    dollar, unless they are larger."""
+    return (1.0, "$") if values.max() >= _LEAST_USD else (1e6, "millionths of $")
+
+
 def prices(cells: Sequence[Cell]) -> str:
     """Name the price sheets of the cells' bills."""
     names = {str(cell.manifest.prices["name"]) for cell in cells}
@@ -148,19 +166,14 @@ def finish(name: str, figure: Any, cells: Sequence[Cell], data: pd.DataFrame, mo
     return style.Drawing(name, figure, data)
 
 
-def pattern(workload: str) -> str:
-    """Display name of a workload: ``azure-normal8``, one of the paper's patterns, is *normal*."""
-    return workload.removeprefix("azure-").rstrip("8") if workload in PATTERNS else workload
-
-
-def _short(backbone: str) -> str:
-    return backbone.removeprefix("llama2-").upper() if backbone.startswith("llama2") else backbone
-
-
 def _sorted(rows: pd.DataFrame) -> pd.DataFrame:
-    known = [*PATTERNS, *sorted(set(rows["workload"]) - set(PATTERNS))]
-    places = {name: index for index, name in enumerate(known)}
+    loads = loads_in_order(rows["workload"])
+    backbones = sorted(set(rows.get("backbone", ())), key=natural)
+    places = {
+        "workload": {name: index for index, name in enumerate(loads)},
+        "backbone": {name: index for index, name in enumerate(backbones)},
+    }
     by = [column for column in ("workload", "backbone", "metric", "system") if column in rows]
     return rows.sort_values(
-        by, key=lambda c: c.map(places) if c.name == "workload" else c, ignore_index=True
+        by, key=lambda c: c.map(places.get(str(c.name), str)), ignore_index=True
     )

@@ -5,35 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import pandas as pd
 
 from . import conditions, style
 from .errors import NothingToDrawError
+from .labels import panel_columns, panels, pattern
 
 if TYPE_CHECKING:
     from harness.records import Run
 
 NAME = "cost-against-ttft"
+_ROOM = 1.1
+"""Factor between the largest value and the end of its axis."""
 _METRICS = {"cost_usd": "cost_usd", "ttft_from_schedule_s": "ttft_s"}
 
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
-    style.apply()
+    style.apply(conditions.all_systems(run))
     cells = conditions.kept(run, conditions.all_systems(run))
     data = tidy(run)
     workloads = list(dict.fromkeys(data["workload"]))
-    figure, axes = plt.subplots(
-        1, len(workloads), figsize=(style.PAGE_IN, 2.6), squeeze=False, layout="constrained"
-    )
-    for axis, workload in zip(axes[0], workloads, strict=True):
-        _panel(axis, data[data["workload"] == workload], conditions.pattern(workload))
-    axes[0, 0].set_ylabel("cost, $")
-    style.legend(figure, columns=4)
-    absent = sorted({cell.system for cell in cells} - set(data["system"]))
-    told = [f"{', '.join(absent)}: {style.UNKNOWN}"] if absent else []
-    more = "; ".join(["line: not beaten in both", *told])
-    yield conditions.finish(NAME, figure, cells, data, more)
+    figure, axes = panels(len(workloads), 1.7)
+    factor, unit = conditions.dollars(data["cost_usd"])
+    for axis, workload in zip(axes, workloads, strict=True):
+        _panel(axis, data[data["workload"] == workload], factor)
+        axis.set_title(pattern(workload), loc="left")
+    for axis in axes[:: panel_columns(len(workloads))]:
+        axis.set_ylabel(f"cost, {unit}")
+    style.legend(figure)
+    absent = style.in_order({cell.system for cell in cells} - set(data["system"]))
+    told = [f"{', '.join(style.look(each).name for each in absent)}: {style.UNKNOWN}"]
+    joined = data.groupby("workload")["undominated"].sum().max() > 1
+    more = [*(["line: not beaten in both"] if joined else []), *(told if absent else [])]
+    yield conditions.finish(NAME, figure, cells, data, "; ".join(more))
 
 
 def tidy(run: Run) -> pd.DataFrame:
@@ -59,14 +63,16 @@ def _undominated(rows: pd.DataFrame, row: pd.Series[Any]) -> bool:
     return not bool((no_worse & better).any())
 
 
-def _panel(axis: Any, rows: pd.DataFrame, title: str) -> None:
-    for system in reversed(style.in_order(rows["system"])):
+def _panel(axis: Any, rows: pd.DataFrame, factor: float) -> None:
+    """Draw later systems behind earlier ones and larger, so that equal points show."""
+    for index, system in enumerate(style.in_order(rows["system"])):
         name, colour, mark = style.look(system)
         mine = rows[rows["system"] == system]
-        axis.plot(mine["ttft_s"], mine["cost_usd"], mark, color=colour, label=name, ms=5)
+        axis.plot(
+            mine["ttft_s"], factor * mine["cost_usd"], mark, color=colour, label=name,
+            ms=5 + 0.8 * index, zorder=3 - 0.1 * index,
+        )  # fmt: skip
     front = rows[rows["undominated"]].sort_values("ttft_s")
-    axis.plot(front["ttft_s"], front["cost_usd"], color="black", lw=0.6, zorder=0)
-    room = 1.1
-    axis.set(xlabel="mean TTFT, s", ylim=(0, room * rows["cost_usd"].max()))
-    axis.set_xlim(0, room * rows["ttft_s"].max())
-    axis.set_title(title, loc="left")
+    axis.plot(front["ttft_s"], factor * front["cost_usd"], color="black", lw=0.6, zorder=0)
+    axis.set(xlabel="mean TTFT, s", ylim=(0, _ROOM * factor * rows["cost_usd"].max()))
+    axis.set_xlim(0, _ROOM * rows["ttft_s"].max())

@@ -16,14 +16,11 @@ NAME = "cost-by-pattern"
 
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
-    style.apply()
+    style.apply(conditions.all_systems(run))
     systems = conditions.systems_of(run)
     cells = conditions.kept(run, systems)
-    data = conditions.totals(run, ["cost_usd", "cost_effectiveness"], systems)
+    data = conditions.totals(run, conditions.COSTS, systems)
     figure, axes = plt.subplots(1, 2, figsize=(style.PAGE_IN, 2.3), layout="constrained")
-    conditions.bars(axes[0], data[data["metric"] == "cost_usd"], "cost, $")
-    conditions.bars(
-        axes[1], data[data["metric"] == "cost_effectiveness"], "1/(E2E × cost), 1/($·s)"
-    )
+    conditions.cost_bars(axes, data)
     style.legend(figure)
     yield conditions.finish(NAME, figure, cells, data, conditions.prices(cells))

@@ -14,16 +14,14 @@ if TYPE_CHECKING:
     from harness.records import Run
 
 NAME = "cost-of-serving"
-_METRICS = {"cost_usd": "cost, $", "cost_effectiveness": "1/(E2E × cost), 1/($·s)"}
 
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
-    style.apply()
+    style.apply(conditions.all_systems(run))
     systems = conditions.all_systems(run)
     cells = conditions.kept(run, systems)
-    data = conditions.totals(run, list(_METRICS), systems)
+    data = conditions.totals(run, conditions.COSTS, systems)
     figure, axes = plt.subplots(1, 2, figsize=(style.PAGE_IN, 2.3), layout="constrained")
-    for axis, (metric, unit) in zip(axes, _METRICS.items(), strict=True):
-        conditions.bars(axis, data[data["metric"] == metric], unit)
-    style.legend(figure, columns=4)
+    conditions.cost_bars(axes, data)
+    style.legend(figure)
     yield conditions.finish(NAME, figure, cells, data, conditions.prices(cells))

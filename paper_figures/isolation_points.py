@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from harness.compare import compare
+from harness.comparison import compare
 from harness.metrics import metric
 
 from .errors import NothingToDrawError
 
 if TYPE_CHECKING:
-    from harness.compare import Row
+    from harness.comparison import Row
     from harness.records import Cell, Run
 
 LOAD = ["backbones", "workload"]

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import pandas as pd
 
 from . import style
 from .errors import NothingToDrawError
+from .labels import panel_columns, panels
 
 if TYPE_CHECKING:
     from harness.records import Cell, Run
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 NAME = "memory-over-time"
 _GRID_NS = 100_000_000
 _SECOND_NS = 1_000_000_000
+_TITLES = {"kv": "KV cache", "host_tier": "host tier"}
 _MEASURED = {
     "measured-pss": ("measured PSS, all processes", "o-"),
     # The driver attributes a copy that processes share to no process.
@@ -73,22 +74,18 @@ def _each_second(samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def _draw(name: str, cells: list[Cell], data: pd.DataFrame) -> style.Drawing:
-    style.apply()
-    figure, axes = plt.subplots(
-        1,
-        len(cells),
-        figsize=(style.PAGE_IN, 2.4),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
-    for axis, cell in zip(axes[0], cells, strict=True):
+    style.apply(cell.system for cell in cells)
+    figure, axes = panels(len(cells), 1.5, sharex=True, sharey=True)
+    for axis, cell in zip(axes, cells, strict=True):
         _panel(axis, data[data["system"] == cell.system], cell.system)
-    axes[0, 0].set_ylabel("memory, GB")
+    columns = panel_columns(len(cells))
+    for axis in axes[::columns]:
+        axis.set_ylabel("memory, GB")
+    for axis in axes[-columns:]:
+        axis.set_xlabel("time, s")
     # Last, because setting limits disables autoscaling for all panels.
-    axes[0, 0].set_xlim(left=0)
-    axes[0, 0].set_ylim(bottom=0)
+    axes[0].set_xlim(left=0)
+    axes[0].set_ylim(bottom=0)
     style.legend(figure)
     figure.supxlabel(
         style.caption(cells, f"workload {cells[0].workload}, areas: reserved by the ledger"),
@@ -98,8 +95,7 @@ def _draw(name: str, cells: list[Cell], data: pd.DataFrame) -> style.Drawing:
 
 
 def _panel(axis: Any, rows: pd.DataFrame, system: str) -> None:
-    axis.set_xlabel("time, s")
-    axis.set_title(system, loc="left", fontweight="bold")
+    axis.set_title(style.look(system).name, loc="left", fontweight="bold")
     if rows.empty:
         style.say_unknown(axis)
         return
@@ -117,6 +113,7 @@ def _areas(axis: Any, held: pd.DataFrame) -> None:
     if owners:
         values = [columns[owner].to_numpy() / 1e9 for owner in owners]
         colours = [style.OWNERS[owner] for owner in owners]
+        titles = [_TITLES.get(owner, owner) for owner in owners]
         axis.stackplot(
-            columns.index, *values, labels=owners, colors=colours, linewidth=0, step="post"
+            columns.index, *values, labels=titles, colors=colours, linewidth=0, step="post"
         )

@@ -38,7 +38,7 @@ SHIFTS = {"live": -0.04, "simulated": 0.04}
 
 def draw_runs(runs: Sequence[Run]) -> Iterator[style.Drawing]:
     """Yield one figure per load. A live and a simulated run of a load share its panels."""
-    style.apply()
+    style.apply(cell.manifest.system["name"] for run in runs for cell in run.cells())
     data = points(runs, [panel.metric for panel in PANELS])
     cells = [cell for run in runs for cell in run.cells()]
     for (models, workload), rows in data.groupby(LOAD):
@@ -58,7 +58,7 @@ def _draw(name: str, cells: Sequence[Cell], rows: pd.DataFrame) -> style.Drawing
     several = len(cells[0].manifest.deployment["backbones"]) > 1
     for axis in axes[1]:
         axis.set_xlabel("tenants × backbones" if several else "tenants")
-    style.legend(figure, columns=4, title=TITLE)
+    style.legend(figure, title=TITLE)
     figure.supxlabel(_caption(cells, rows), fontsize=6)
     return style.Drawing(name, figure, rows.drop(columns=CHECKED))
 

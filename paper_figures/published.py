@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .conditions import PATTERNS
+from .labels import PATTERNS
 
 if TYPE_CHECKING:
     from harness.records import Cell, Manifest

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from harness.errors import HarnessError
+from harness.places import located
 
 from .errors import NothingToDrawError
 
@@ -77,14 +78,14 @@ def sweep_names() -> list[str]:
 
 
 def open_record(name: str | Path) -> Record:
-    """Open a run by folder or id, or a sweep or a search for capacities by folder. Raises
-    ``RecordError`` if it is none."""
+    """Open a run, a sweep or a search for capacities by its folder or id. Raises ``RecordError`` if
+    it is none."""
     from harness.capacity import is_capacity, open_capacity
     from harness.records import open_run
 
     from .sweep import is_sweep, open_sweep
 
-    path = Path(name)
+    path = located(name)
     if is_capacity(path):
         return open_capacity(path)
     return open_sweep(path) if is_sweep(path) else open_run(name)
@@ -120,8 +121,7 @@ def drawings(name: str, record: Record, *beside: Record) -> Iterable[Drawing]:
     for each in (record, *beside):
         _check_kind(name, each)
     if isinstance(record, Sweep):
-        more = getattr(module, "MORE", "bands: 95 %")
-        return [sweep_panels.draw(name, record, module.PANELS, more)]
+        return [sweep_panels.draw(name, record, module.PANELS, getattr(module, "MORE", ""))]
     if name in _SIDE_BY_SIDE:
         found: Iterable[Drawing] = module.draw_runs((record, *beside))
     elif name in _SWEEPS:
@@ -141,7 +141,7 @@ def _curves(name: str, run: Run) -> Iterable[Drawing]:
     panels = [replace(panel, published=()) for panel in module.PANELS]
     for series, sweep in sweeps(run):
         told = f"{name}-{series}" if series else name
-        yield sweep_panels.draw(told, sweep, panels, getattr(module, "MORE", "bands: 95 %"))
+        yield sweep_panels.draw(told, sweep, panels, getattr(module, "MORE", ""))
 
 
 def _check_kind(name: str, record: Record) -> None:

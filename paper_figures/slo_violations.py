@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.pyplot as plt
 
 from . import conditions, published, style
+from .labels import set_groups
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +21,7 @@ PUBLISHED = {"serverless-lora": 10.0, "serverless-llm": 45.0, "instainfer": 58.0
 
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
-    style.apply()
+    style.apply(conditions.all_systems(run))
     systems = conditions.systems_of(run)
     cells = conditions.kept(run, systems)
     data = conditions.means(run, ["slo_violation_rate"], systems)
@@ -40,9 +41,8 @@ def _published(axis: Any, data: pd.DataFrame) -> None:
     labels = list(dict.fromkeys(data["label"]))
     shown = [system for system in PUBLISHED if system in set(data["system"])]
     for system in shown:
-        _, colour, mark = style.look(system)
         place = conditions.bar_places(data, system)[0][-1] + 1
-        axis.plot(place, PUBLISHED[system], mark, mfc="none", mec=colour, ms=6)
-    axis.set_xticks(range(len(labels) + 1), [*labels, "worst, as\npublished"])
+        style.published_mark(axis, place, PUBLISHED[system], system)
+    set_groups(axis, [*labels, "worst, as\npublished"])
     highest = max(data[["value", "high"]].max().max(), *(PUBLISHED[each] for each in shown))
     axis.set_ylim(top=1.08 * highest)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import pandas as pd
 import seaborn as sns
+from matplotlib.lines import Line2D
+
+from .looks import ABLATIONS, SYSTEMS, Look, in_order, looks
 
 if TYPE_CHECKING:
     from harness.records import Cell, Manifest
 
+__all__ = ["ABLATIONS", "SYSTEMS", "in_order"]
+
 mpl.use("Agg")
 
 PAGE_IN, COLUMN_IN = 7.0, 3.3
+TICK_PT = 7
 
 # From Okabe and Ito's palette, ordered so that neighbours also differ in lightness.
 STAGES = {
@@ -36,63 +42,58 @@ OWNERS = {
     "other": "#999999",
 }
 
-SYSTEMS = {
-    "serverless-lora": ("ServerlessLoRA", "#0b3c6f", "o"),
-    "serverless-lora-tenant": ("ServerlessLoRA, tenant", "#4f86c6", "h"),
-    "serverless-lora-backbone": ("ServerlessLoRA, backbone", "#a8c8e8", "H"),
-    "serverless-llm": ("ServerlessLLM", "#e69f00", "s"),
-    "instainfer": ("InstaInfer", "#56b4e9", "^"),
-    "serverless-lora-no-sharing": ("− sharing", "#cc79a7", "D"),
-    "serverless-lora-no-preloading": ("− pre-loading", "#009e73", "v"),
-    "serverless-lora-no-offloading": ("− offloading", "#8c8c8c", "P"),
-    "serverless-lora-no-adaptive-batching": ("− adaptive batching", "#d9b38c", "X"),
-    "vllm": ("vLLM", "#d55e00", "<"),
-    "multi-lora": ("multi-lora", "#009e73", "X"),
-    "dlora": ("dLoRA", "#8c6bb1", "P"),
-    "vllm-dedicated": ("vLLM, one server a function", "#f0c9a8", ">"),
-    "vllm-sleep": ("vLLM, sleep mode", "#a63603", "d"),
-    "naive": ("transformers + peft", "#bdbdbd", "p"),
-}
-"""Display name, colour (neighbours differ in lightness) and marker by label. For
-``serverless-lora-tenant`` and ``-backbone`` see docs/isolation.md."""
-OTHERS = (("#6b6b6b", "*"), ("#a6761d", "p"), ("#7570b3", "d"), ("#66a61e", "8"))
-"""Colour and marker of labels without an entry of their own."""
-ABLATIONS = tuple(name for name in SYSTEMS if name.startswith("serverless-lora-no-"))
+PUBLISHED = "as published"
+_LINE = 165
+"""Characters that fit in a line of a caption."""
+_LEGEND, _KEY = 110, 6
+"""Characters that fit in a row of a legend, and those that a handle is as wide as."""
 UNKNOWN = "not known"
 """Label for missing data, so that it is not taken for zero."""
 
 
-def look(system: str) -> tuple[str, str, str]:
-    """Return name, colour and marker of the label ``system``. An unknown label is its own name, and
-    has one of the other looks, always the same."""
-    return SYSTEMS.get(system) or (system, *OTHERS[zlib.crc32(system.encode()) % len(OTHERS)])
+_LOOKS: dict[str, Look] = {}
+"""Of the systems of the figure that is drawn; set with the style, which is global too."""
 
 
-def in_order(systems: Iterable[str]) -> list[str]:
-    """Sort systems as in the legend: ServerlessLoRA, baselines, ablations, others."""
-    known = list(SYSTEMS)
-    return sorted(set(systems), key=lambda s: (known.index(s) if s in known else 99, s))
+def look(system: str) -> Look:
+    """Return the look of a label, among the systems that ``apply`` was given."""
+    return _LOOKS.get(system) or looks([system])[system]
 
 
-def legend(figure: Any, columns: int | None = None, title: str | None = None) -> None:
-    """Draw one legend above the panels, with every label once, and above it the figure's title."""
+def published_mark(axis: Any, at: float, value: float, system: str) -> None:
+    """Draw a published value of a system as a hollow mark, which the legend names."""
+    _, colour, mark = look(system)
+    axis.plot(at, value, mark, mfc="white", mec=colour, ms=6, label=PUBLISHED, zorder=3)
+
+
+def legend(figure: Any, title: str | None = None) -> None:
+    """Draw one legend above the panels, with every label once, in rows of equal length, and above
+    it the figure's title. Published marks come last."""
     found: dict[str, Any] = {}
     for axis in figure.axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
+    if found.pop(PUBLISHED, None):
+        found[PUBLISHED] = Line2D([], [], marker="o", mfc="white", mec="black", ms=6, ls="")
+    rows = -(-sum(len(label) + _KEY for label in found) // _LEGEND) or 1
     figure.legend(
-        found.values(), found, ncols=columns or max(len(found), 1), frameon=False,
+        found.values(), found, ncols=-(-len(found) // rows) or 1, frameon=False,
         loc="outside upper center", title=title,
     )  # fmt: skip
 
 
 def say_unknown(axis: Any, what: str = "") -> None:
-    """Label an empty panel: ``what`` is not known."""
+    """Label an empty panel, which has no scale: ``what`` is not known."""
+    axis.grid(visible=False)
+    axis.tick_params(bottom=False, left=False, labelbottom=False, labelleft=False, which="both")
     axis.text(0.5, 0.5, f"{what} {UNKNOWN}".strip(), transform=axis.transAxes, ha="center")
 
 
-def apply() -> None:
-    """Set the style; call before a figure is created."""
+def apply(systems: Iterable[str]) -> None:
+    """Set the style; call before a figure is created. ``systems``: all labels of its records, so
+    that a system looks the same in each of their figures."""
+    _LOOKS.clear()
+    _LOOKS.update(looks(systems))
     sns.set_theme(
         context="paper",
         style="whitegrid",
@@ -102,8 +103,8 @@ def apply() -> None:
             "axes.titlesize": 8,
             "axes.labelsize": 8,
             "legend.fontsize": 7,
-            "xtick.labelsize": 7,
-            "ytick.labelsize": 7,
+            "xtick.labelsize": TICK_PT,
+            "ytick.labelsize": TICK_PT,
             "pdf.fonttype": 42,
             "svg.fonttype": "none",
             "svg.hashsalt": "slbench",
@@ -150,8 +151,12 @@ def _laid_out(figure: Any) -> Any:
 def caption(cells: Sequence[Cell], more: str) -> str:
     """Return the caption: the runs, live with the machine or simulated with the profile."""
     runs = ", ".join(sorted({cell.manifest.run_id for cell in cells}))
-    parts = (grounds(cells), f"run {runs}", more, invalid(cells))
-    return "; ".join(part for part in parts if part)
+    return joined((grounds(cells), f"run {runs}", more, invalid(cells)))
+
+
+def joined(parts: Iterable[str]) -> str:
+    """Join the parts of a caption in lines that are no longer than a figure is wide."""
+    return fill("; ".join(part for part in parts if part), _LINE, break_long_words=False)
 
 
 def grounds(cells: Sequence[Cell]) -> str:

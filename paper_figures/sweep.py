@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from harness.errors import RecordError
 from harness.records.files import read_kept
@@ -25,6 +25,8 @@ _BELOW = 3.0
 """Factor between the smallest value and the lower end of a logarithmic axis."""
 _FEW_TICKS = 1000.0
 """Factor between the ends of a logarithmic axis below which powers of ten alone are too few."""
+_ROOM, _ROOM_LOG = 1.08, 1.4
+"""Factors between a published mark and the upper end of a linear and of a logarithmic axis."""
 _VALUES = ("value", "low", "high")
 
 
@@ -50,7 +52,7 @@ class Sweep:
 
     def caption(self, more: str) -> str:
         parts = (self.ground, f"run {self.id}", self.load, more, self.warning)
-        return "; ".join(filter(None, parts))
+        return style.joined(parts)
 
 
 def is_sweep(path: Path) -> bool:
@@ -105,13 +107,16 @@ def _scale_x(axis: Any, values: Sequence[float]) -> None:
         axis.set_xticks(values, [f"{value:g}" for value in values])
 
 
-def fit(axis: Any, rows: pd.DataFrame, *, log_y: bool) -> None:
-    """Set the lower end of the axis, after everything is drawn."""
+def fit(axis: Any, rows: pd.DataFrame, marks: Sequence[float], *, log_y: bool) -> None:
+    """Set the ends of the axis, after everything is drawn, with room above the published
+    ``marks``."""
     axis.set_ylim(bottom=rows["value"].min() / _BELOW if log_y else 0)
     bottom, top = axis.get_ylim()
+    axis.set_ylim(top=max([top, *(mark * (_ROOM_LOG if log_y else _ROOM) for mark in marks)]))
     if log_y and top < _FEW_TICKS * bottom:
         axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter(NullFormatter())
 
 
 def ticks(axis: Any, values: Sequence[float]) -> None:

@@ -43,20 +43,22 @@ SCALING = (
 )
 
 
-def draw(name: str, sweep: Sweep, panels: Sequence[Panel], more: str) -> style.Drawing:
+def draw(name: str, sweep: Sweep, panels: Sequence[Panel], more: str = "") -> style.Drawing:
     """Draw the panels. Raises ``NothingToDrawError`` if the sweep has none of their metrics."""
     metrics = [panel.metric for panel in panels]
     if not sweep.numbers["metric"].isin(metrics).any():
         raise NothingToDrawError(f"sweep {sweep.id}: no {', '.join(metrics)}")
-    style.apply()
+    style.apply(sweep.numbers["system"])
     figure, axes = plt.subplots(
         1, len(panels), figsize=(style.PAGE_IN, 2.5), squeeze=False, layout="constrained"
     )
     drawn = [_panel(axis, sweep, panel) for axis, panel in zip(axes[0], panels, strict=True)]
     style.legend(figure)
     rows = pd.concat([each for each, _ in drawn], ignore_index=True)
-    cut = (rows["low"].notna() & ~rows["banded"]).any()
-    told = [more, "no band where it reaches below the axis"] if cut else [more]
+    known = rows["low"].notna()
+    told = [more] if more else []
+    told += ["bands: 95 %"] if (known & rows["banded"]).any() else []
+    told += ["no band where it reaches below the axis"] if (known & ~rows["banded"]).any() else []
     told += ["hollow: as published"] if any(hollow for _, hollow in drawn) else []
     told += [] if sweep.published_at is None else ["dotted: the paper's evaluation"]
     figure.supxlabel(sweep.caption("; ".join(told)), fontsize=6)
@@ -75,7 +77,7 @@ def _panel(axis: Any, sweep: Sweep, panel: Panel) -> tuple[pd.DataFrame, bool]:
     shown = set(rows["system"]) if there else set()
     marks = [(system, value) for system, value in panel.published if system in shown]
     for system, value in marks:
-        _, colour, mark = style.look(system)
-        axis.plot(panel.published_at, value, mark, mfc="none", mec=colour, ms=6, clip_on=False)
-    fit(axis, rows, log_y=panel.log_y)
+        assert panel.published_at is not None, "marks are at this value"
+        style.published_mark(axis, panel.published_at, value, system)
+    fit(axis, rows, [value for _, value in marks], log_y=panel.log_y)
     return rows, bool(marks)

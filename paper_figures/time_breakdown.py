@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from harness.records import Cell, Run
 
 WORKLOAD = "time-breakdown"
+_ROOM = 0.1
+"""Part of the axis for the label of the last call."""
 PUBLISHED_MODEL = "llama2-7b"
 
 GROUPS = {
@@ -87,8 +89,8 @@ def tidy(cell: Cell) -> pd.DataFrame:
 
 
 def _draw(name: str, ordered: list[Cell], data: pd.DataFrame) -> style.Drawing:
-    style.apply()
-    model = next(iter(ordered[0].manifest.deployment["backbones"]))
+    style.apply(cell.system for cell in ordered)
+    model = " and ".join(ordered[0].manifest.deployment["backbones"])
     # Published durations are only comparable for the paper's own model.
     theirs = published([cell.system for cell in ordered]) if model == PUBLISHED_MODEL else {}
     data = pd.concat([data, *theirs.values()], ignore_index=True)
@@ -105,11 +107,12 @@ def _draw(name: str, ordered: list[Cell], data: pd.DataFrame) -> style.Drawing:
     for cell in ordered:
         rows = data[data["system"] == cell.system]
         unknown = f": stages {style.UNKNOWN}" if rows["queue"].isna().all() else ""
-        _panel(next(panels), rows, f"{cell.system}{unknown}")
+        _panel(next(panels), rows, f"{style.look(cell.system).name}{unknown}")
         if cell.system in theirs:
-            title = f"{cell.system}, as published"
+            title = f"{style.look(cell.system).name}, as published"
             _panel(next(panels), theirs[cell.system], title, hollow=True)
     axes[-1, 0].set_xlabel("time since the first arrival, s")
+    axes[-1, 0].margins(x=_ROOM)
     handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in style.STAGES.values()]
     figure.legend(
         handles,

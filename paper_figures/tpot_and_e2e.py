@@ -16,15 +16,13 @@ NAME = "tpot-and-e2e"
 
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
-    style.apply()
+    style.apply(conditions.all_systems(run))
     systems = conditions.systems_of(run)
     cells = conditions.kept(run, systems)
     data = conditions.means(run, ["tpot_s", "e2e_s"], systems)
     size = (style.PAGE_IN, 3.6)
     figure, axes = plt.subplots(2, 1, figsize=size, sharex=True, layout="constrained")
-    for axis, metric, unit in zip(
-        axes, ("tpot_s", "e2e_s"), ("mean TPOT, s", "mean E2E, s"), strict=True
-    ):
-        conditions.bars(axis, data[data["metric"] == metric], unit)
+    conditions.bars(axes[0], data[data["metric"] == "tpot_s"], "mean TPOT, ms", scale=1e3)
+    conditions.bars(axes[1], data[data["metric"] == "e2e_s"], "mean E2E, s")
     style.legend(figure)
     yield conditions.finish(NAME, figure, cells, data, conditions.together(cells))

@@ -16,7 +16,7 @@ NAME = "ttft-by-pattern"
 
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
-    style.apply()
+    style.apply(conditions.all_systems(run))
     systems = conditions.systems_of(run)
     cells = conditions.kept(run, systems)
     data = conditions.means(run, ["ttft_from_schedule_s"], systems)

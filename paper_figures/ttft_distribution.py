@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
@@ -14,37 +14,41 @@ from harness.stats import student_interval
 
 from . import conditions, style
 from .errors import NothingToDrawError
+from .labels import loads_in_order, natural, panel_columns, panels, title
 
 if TYPE_CHECKING:
     from harness.records import Cell, Run
 
 NAME = "ttft-distribution"
 _KEYS = ["system", "workload", "backbone"]
-_MOST_POINTS = 1_000
+_MOST_POINTS = 5_000
 
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
-    style.apply()
+    style.apply(conditions.all_systems(run))
     systems = conditions.systems_of(run)
     cells = conditions.kept(run, systems)
     data = tidy(run, cells, systems)
     columns = list(dict.fromkeys(data["workload"]))
-    rows = sorted(set(data["backbone"]))
-    figure, axes = plt.subplots(
-        len(rows), len(columns), figsize=(style.PAGE_IN, 1.5 * len(rows) + 0.9),
-        sharex=True, sharey=True, squeeze=False, layout="constrained",
-    )  # fmt: skip
+    rows = sorted(set(data["backbone"]), key=natural)
+    figure, axes = panels(len(columns), 1.5, len(rows), sharex=True, sharey=True)
     ends = _ends(data)
-    for row, backbone in enumerate(rows):
-        for column, workload in enumerate(columns):
-            part = data[(data["workload"] == workload) & (data["backbone"] == backbone)]
-            title = f"{conditions.pattern(workload)}, {backbone}"
-            _panel(axes[row, column], part, title, ends)
-        axes[row, 0].set_ylabel("share of requests")
-    for axis in axes[-1]:
+    for axis, (backbone, workload) in zip(axes, product(rows, columns), strict=True):
+        part = data[(data["workload"] == workload) & (data["backbone"] == backbone)]
+        _panel(axis, part, title(workload, backbone), ends)
+    for axis in axes[-panel_columns(len(columns)) :]:
         axis.set_xlabel("TTFT, s (log)")
+    figure.supylabel("share of requests", fontsize=8)
     style.legend(figure)
-    yield conditions.finish(NAME, figure, cells, data, "dashed: the SLO")
+    yield conditions.finish(NAME, figure, cells, data, "; ".join(_told(data)))
+
+
+def _told(data: pd.DataFrame) -> Iterator[str]:
+    yield "dashed: the SLO"
+    last = data.groupby(_KEYS)["share"].max()
+    if (short := last[last < 1]).size:
+        names = (style.look(name).name for name in style.in_order(short.index.unique("system")))
+        yield f"below 1 at the end: requests without a first token ({', '.join(names)})"
 
 
 def tidy(run: Run, cells: Sequence[Cell], systems: Sequence[str]) -> pd.DataFrame:
@@ -65,10 +69,10 @@ def tidy(run: Run, cells: Sequence[Cell], systems: Sequence[str]) -> pd.DataFram
     if not found:
         raise NothingToDrawError(f"run {run.id}: no request has a first token")
     data = pd.DataFrame(found)
-    order = {name: index for index, name in enumerate(conditions.PATTERNS)}
+    order = {name: index for index, name in enumerate(loads_in_order(data["workload"]))}
     return data.assign(slo_s=data["backbone"].map(slos)).sort_values(
         ["workload", "system", "backbone", "ttft_s"],
-        key=lambda c: c.map(lambda name: order.get(name, 9)) if c.name == "workload" else c,
+        key=lambda c: c.map(order) if c.name == "workload" else c,
         kind="stable",
         ignore_index=True,
     )
@@ -107,7 +111,7 @@ def _panel(axis: Any, rows: pd.DataFrame, title: str, ends: tuple[float, float])
         mine = _to_the_ends(rows[rows["system"] == system], ends)
         axis.plot(
             mine["ttft_s"], mine["share"], color=colour, label=name, lw=1.2,
-            marker=mark, markevery=0.2, ms=3, drawstyle="steps-post",
+            marker=mark, markevery=(0.1, 0.2), ms=3, drawstyle="steps-post",
         )  # fmt: skip
         axis.fill_between(
             mine["ttft_s"], mine["low"], mine["high"], color=colour, alpha=0.15, lw=0, step="post"

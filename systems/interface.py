@@ -93,9 +93,13 @@ class Limits(_Frozen):
     """Bounds that are equal for all systems of a comparison."""
 
     max_batch_size: PositiveInt = 8
+    """Requests that an instance runs at once."""
     max_context_tokens: PositiveInt = 1024
+    """Prompt and output of a request together."""
     keep_alive_s: PositiveFloat = 10.0
+    """Time that an instance without requests is kept."""
     request_timeout_s: PositiveFloat = 120.0
+    """After this, the gateway gives a request up."""
     threads_per_instance: PositiveInt | None = None
     """CPU threads of an instance's engine. None: all cores on a CPU device; on a GPU one thread,
     which launches the kernels."""

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
 from systems.engine.checkpoint import plan_layout
 from systems.errors import DeploymentError
 from systems.interface import Deployment, Function, SystemInfo
+from systems.serverful.cards import environment
 from systems.serverful.naive.launch import Launch
 from systems.serverful.ondemand.config import Config, OnDemandServer
 from systems.serverful.ondemand.system import OnDemandSystem
@@ -57,9 +58,6 @@ class Naive(OnDemandSystem):
         return SystemInfo(self.name, versions, {}, self._options.model_dump())
 
     def proxied(self, deployment: Deployment) -> Config:
-        if len(deployment.devices) > 1:
-            names = ", ".join(device.name for device in deployment.devices)
-            raise DeploymentError(f"devices {names}: naive runs on one device; configure one")
         options = Options.model_validate(dict(deployment.options))
         slots = _fitting(deployment, options)
         self._options = options.model_copy(update={"awake": options.awake or slots})
@@ -93,7 +91,11 @@ class Naive(OnDemandSystem):
         return OnDemandServer(
             name=function.id,
             command=(sys.executable, "-m", "systems.serverful.naive", launch.model_dump_json()),
-            environment={"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(launch.threads)},
+            environment={
+                "HF_HUB_OFFLINE": "1",
+                "OMP_NUM_THREADS": str(launch.threads),
+                **environment(deployment.devices[0]),
+            },
             base_url=f"http://{deployment.host}:{port}",
             models=(function.id,),
             function_id=function.id,

@@ -26,6 +26,7 @@ from systems.engine.config import ModelConfig, read_config
 from systems.engine.dtypes import compute_dtype
 from systems.errors import DeploymentError
 from systems.interface import Deployment, Function, SystemInfo
+from systems.serverful.cards import Placed, environment, place
 from systems.serverful.ports import ports
 from systems.serverful.system import ServerPlan, ServerSystem
 
@@ -73,7 +74,7 @@ def executable() -> Path:
 
 class Vllm(ServerSystem):
     name = "vllm"
-    summary = "vLLM, one server with all adapters, kept up"
+    summary = "vLLM, one server with all adapters on each card, kept up"
     ttft_histogram: str | None = "vllm:time_to_first_token_seconds"
     known_options: ClassVar[type[Options]] = Options
 
@@ -101,27 +102,27 @@ class Vllm(ServerSystem):
 
     def servers(self, deployment: Deployment) -> Sequence[ServerPlan]:
         self._options = self.known_options.model_validate(dict(deployment.options))
-        groups = self.groups(deployment)
-        return self._plans_on(ports(deployment, len(groups)), deployment, groups)
+        placed = place(self.groups(deployment), deployment.devices)
+        return self._plans_on(ports(deployment, len(placed)), deployment, placed)
 
     def _plans_on(
-        self, free: Sequence[int], deployment: Deployment, groups: Mapping[str, Sequence[Function]]
+        self, free: Sequence[int], deployment: Deployment, placed: Sequence[Placed]
     ) -> Sequence[ServerPlan]:
-        """Return a server for each group, on the ports ``free``."""
+        """Return the servers ``placed``, on the ports ``free``."""
         path = executable()
         return [
-            self._plan(path, deployment, name, functions, port)
-            for (name, functions), port in zip(groups.items(), free, strict=True)
+            self._plan(path, deployment, each, port)
+            for each, port in zip(placed, free, strict=True)
         ]
 
     def _plan(
         self,
         path: Path,
         deployment: Deployment,
-        name: str,
-        functions: Sequence[Function],
+        placed: Placed,
         port: int,
     ) -> ServerPlan:
+        functions = placed.functions
         backbone = functions[0].backbone
         on_cpu = deployment.devices[0].kind == "cpu"
         dtype = self._options.dtype or compute_dtype(deployment.dtype, deployment.devices[0].kind)
@@ -133,18 +134,20 @@ class Vllm(ServerSystem):
             *("--host", deployment.host, "--port", str(port), "--dtype", dtype),
             *("--max-model-len", str(deployment.limits.max_context_tokens)),
             *("--max-num-seqs", str(seqs), *self._adapters(functions, config)),
-            *(() if on_cpu else ("--gpu-memory-utilization", str(self._utilization()))),
+            *(() if on_cpu else ("--gpu-memory-utilization", str(self._utilization(placed)))),
             *self._options.arguments,
         ]
         threads = self.threads(deployment)
         return ServerPlan(
-            name=name,
+            name=placed.name,
             command=command,
             base_url=f"http://{deployment.host}:{port}",
             models={each.id: each.id if each.adapter else backbone for each in functions}
             | {backbone: backbone},
             threads=threads,
-            environment=self._cpu(path, deployment, config, seqs, threads) if on_cpu else _QUIET,
+            environment=self._cpu(path, deployment, config, seqs, threads)
+            if on_cpu
+            else {**_QUIET, **environment(placed.device)},
             function_id=functions[0].id if len(functions) == 1 else None,
             device=deployment.devices[0].name if on_cpu else None,
         )
@@ -164,9 +167,9 @@ class Vllm(ServerSystem):
             *("--lora-modules", *(f"{id_}={path}" for id_, path in files.items())),
         ]
 
-    def _utilization(self) -> float:
-        """Return the share of the card that a server may use."""
-        return self._options.gpu_memory_utilization
+    def _utilization(self, placed: Placed) -> float:
+        """Return the share of its card that a server may use."""
+        return round(self._options.gpu_memory_utilization / placed.beside, 4)
 
     def _cpu(
         self, path: Path, deployment: Deployment, config: ModelConfig, seqs: int, threads: int

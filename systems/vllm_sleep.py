@@ -26,6 +26,7 @@ from pydantic import PositiveFloat, PositiveInt
 from systems.engine.checkpoint import plan_layout
 from systems.errors import DeploymentError
 from systems.interface import Deployment, Function
+from systems.serverful.cards import Placed, place
 from systems.serverful.ondemand.config import Config, OnDemandServer, StartAt
 from systems.serverful.ondemand.room import Room
 from systems.serverful.ondemand.system import OnDemandSystem
@@ -67,15 +68,13 @@ class VllmSleep(OnDemandSystem, Vllm):
             return {function.id: [function] for function in deployment.functions}
         return super().groups(deployment)
 
-    def _utilization(self) -> float:
+    def _utilization(self, placed: Placed) -> float:  # noqa: ARG002
         return self._share
 
     def proxied(self, deployment: Deployment) -> Config:
-        names = ", ".join(device.name for device in deployment.devices)
+        name = deployment.devices[0].name
         if deployment.devices[0].kind == "cpu":
-            raise DeploymentError(f"vllm-sleep: sleep mode needs a card; the devices are {names}")
-        if len(deployment.devices) > 1:
-            raise DeploymentError(f"devices {names}: vllm-sleep runs on one card; configure one")
+            raise DeploymentError(f"vllm-sleep: sleep mode needs a card; the device is {name}")
         for function in deployment.functions:
             if function.adapter is None:
                 raise DeploymentError(f"vllm-sleep: function {function.id} needs an adapter")
@@ -83,7 +82,7 @@ class VllmSleep(OnDemandSystem, Vllm):
         groups = self.groups(deployment)
         weights = self._divide(deployment, groups)
         port, *free = ports(deployment, 1 + len(groups))
-        plans = self._plans_on(free, deployment, groups)
+        plans = self._plans_on(free, deployment, place(groups, deployment.devices))
         return self._over(plans, weights, deployment, port)
 
     def _divide(

@@ -65,13 +65,13 @@ class Capacity:
         if not tested:
             return "no load tested yet"
         if found.feasible_max is None:
-            return f"fails at every load from {tested[0]:g} to {tested[-1]:g}"
+            return f"fails at {_every(tested)}"
         below = ", ".join(f"{load:g}" for load in failing_below(self._feasible))
         lines = [f"not monotone: fails at the lower load {below} too"] if below else []
         if found.infeasible_min is None:
             lines.append(f"passes up to the highest load tested, {tested[-1]:g}")
         if len(tested) >= self.limits.points:
-            lines.append(f"ended after {len(tested)} loads")
+            lines.append(f"ended after {len(tested)} load{'s' * (len(tested) > 1)}")
         return "; ".join(lines)
 
     def _at(self, load: float | None) -> Point | None:
@@ -94,6 +94,13 @@ class Capacity:
             "why": self.why,
             "points": [self.points[load].as_dict() for load in sorted(self.points)],
         }
+
+
+def _every(loads: Sequence[float]) -> str:
+    """Name loads in ascending order by the first and the last."""
+    if len(loads) == 1:
+        return f"load {loads[0]:g}"
+    return f"every load from {loads[0]:g} to {loads[-1]:g}"
 
 
 def as_document(found: Sequence[Capacity], goals: Sequence[str]) -> dict[str, Any]:

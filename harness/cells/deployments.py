@@ -79,7 +79,6 @@ def _deployment(
     kind: str,
     **more: Any,
 ) -> Deployment:
-    memory = round(choice.device_memory_gib * 2**30)
     tenants = tenants_of(choice, system, list(dealt))
     return Deployment(
         functions=tuple(
@@ -94,7 +93,8 @@ def _deployment(
         ),
         backbones=paths,
         devices=tuple(
-            Device(name=f"{kind}:{index}", memory_bytes=memory) for index in range(choice.devices)
+            Device(name=f"{kind}:{index}", memory_bytes=memory)
+            for index, memory in enumerate(choice.memory_bytes)
         ),
         limits=choice.limits,
         dtype=choice.dtype,

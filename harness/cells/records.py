@@ -16,6 +16,7 @@ from harness.records.schema import BILLING
 from systems.interface import Deployment, SystemTrace
 
 from . import tables as cell_tables
+from .card_check import misplaced
 from .cell import Prepared, Seen
 from .conditions import RunConditions
 from .isolation import groups_of, level_gaps_of
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from workloads.trace import Workload
+
+
+_BUSY_SHARE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +127,20 @@ class CellRecords:
                 *disagreement(seen.client, seen.system_trace.measured),
                 *seen.warnings,
                 *seen.system_trace.warnings,
+                *misplaced(seen.system_trace.memory, seen.samples),
+                *saturated(seen.telemetry),
                 *_length_warnings(cell.workload),
             ),
             measured=seen.system_trace.measured,
         )
+
+
+def saturated(telemetry: Mapping[str, Any] | None) -> Iterator[str]:
+    """Yield a warning if a root process of the system, such as a gateway, used nearly a core: its
+    one thread may have been the limit."""
+    share = (telemetry or {}).get("root_cpu_share")
+    if share is not None and share >= _BUSY_SHARE:
+        yield f"a front process of the system used {share:.0%} of a core: it may be the limit"
 
 
 def _rented(deployment: Deployment, system_trace: SystemTrace) -> int:

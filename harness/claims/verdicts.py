@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import HarnessError
-from ..places import REFERENCE
+from ..places import reference_runs
 from ..records import open_run
 from .breakdown import stages_paid
 from .claim import Claim, Ours, published
@@ -15,10 +15,11 @@ from .others import Throughput, decision_time
 from .rules import judge
 
 
-def claims(reference: Path = REFERENCE) -> list[Claim]:
-    """Return one claim per published result, in the paper's order. Raises ``HarnessError`` if a
+def claims(reference: Path | None = None) -> list[Claim]:
+    """Return one claim per published result, in the paper's order. ``reference``: the folder of the
+    reference runs; None: those of the suite. Raises ``HarnessError`` if a
     reference record is missing."""
-    measures = _measures(reference)
+    measures = _measures(reference or reference_runs())
     found = []
     for each in published():
         if each.id not in measures:

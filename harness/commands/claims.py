@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..places import REFERENCE
-
 if TYPE_CHECKING:
     from ..claims import Claim
 
 
 def claims(
     from_: Annotated[
-        Path, typer.Option("--from", help="The folder of the reference runs.")
-    ] = REFERENCE,
+        Path | None,
+        typer.Option("--from", help="The folder of the reference runs; default: the suite's."),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Compare every published result with ours: holds, direction holds, does not, not testable.

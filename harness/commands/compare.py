@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
-    from ..compare import Comparison, Gate
+    from ..comparison import Comparison
     from ..records import Cell
 
 Format = Literal["table", "markdown", "csv", "json"]
@@ -63,7 +63,7 @@ def compare(
     With --at-slo, each cell is one load level: shows for each system the highest load at which it
     still reaches this SLO attainment, and its cost there.
     """
-    from ..compare import cells_of, gate, judge, open_runs
+    from ..comparison import cells_of, compare_runs, gate, judge, open_runs
     from ..report.brief import BRIEF
     from ..report.formats import COMPLETE, PRINT
     from ..report.verdicts import line
@@ -78,8 +78,8 @@ def compare(
         _show_sustained(cells, at_slo / 100, shape, others=bool(gates or names))
         raise typer.Exit(0 if valid else 1)
     rows = names or (None if all_ or shape in COMPLETE else BRIEF)
-    experiments = [run.experiment for run in opened.values()]
-    found = _compared(cells, experiments, baseline, factor, rows, gates)
+    needed = None if rows is None else [*rows, *(each.metric for each in gates)]
+    found = compare_runs(opened, baseline, factor, needed)
     verdicts = judge(found, gates)
     PRINT[shape](_chosen(found, rows), verdicts)
     for verdict in verdicts:
@@ -87,35 +87,9 @@ def compare(
     raise typer.Exit(0 if valid and not any(each.failed for each in verdicts) else 1)
 
 
-def _compared(
-    cells: Sequence[Cell],
-    experiments: Sequence[Mapping[str, Any]],
-    baseline: str | None,
-    factor: str | None,
-    rows: Sequence[str] | None,
-    gates: Sequence[Gate],
-) -> Comparison:
-    """Compare, strictly if there are several runs; the default baseline is the experiment's, or
-    the first run."""
-    from ..compare import compare as compared
-    from ..compare import factor as factor_named
-    from ..compare import level_names, metrics_of, usual_factor
-    from ..metrics import METRICS
-
-    chosen = usual_factor(cells) if factor is None else factor_named(factor)
-    levels = level_names(chosen, [cell.manifest for cell in cells])
-    if baseline is None and chosen.name == "system":
-        baseline = _declared(experiments, set(levels))
-    if baseline is None and chosen.name == "run":
-        baseline = next(iter(levels), None)
-    needed = None if rows is None else [*rows, *(each.metric for each in gates)]
-    metrics = METRICS if needed is None else metrics_of(needed)
-    return compared(cells, baseline, chosen, strict=len(experiments) > 1, metrics=metrics)
-
-
 def _chosen(found: Comparison, rows: Sequence[str] | None) -> Comparison:
     """Keep these rows; None: all."""
-    from ..compare import only, require
+    from ..comparison import only, require
     from ..report.brief import BRIEF, abridged
 
     if rows is None:
@@ -127,7 +101,7 @@ def _chosen(found: Comparison, rows: Sequence[str] | None) -> Comparison:
 
 
 def _show_sustained(cells: Sequence[Cell], level: float, shape: Format, *, others: bool) -> None:
-    from ..compare import at_attainment
+    from ..comparison import at_attainment
     from ..errors import HarnessError
 
     if others or shape not in ("table", "json"):
@@ -144,11 +118,3 @@ def _show_sustained(cells: Sequence[Cell], level: float, shape: Format, *, other
     from ..report.sustained import sustained_table
 
     Console().print(sustained_table(found, level))
-
-
-def _declared(experiments: Sequence[Mapping[str, Any]], levels: set[str]) -> str | None:
-    """Return the baseline of the first run's experiment, or else its last system, that is a level
-    of the comparison; None if none is."""
-    first = experiments[0]
-    systems = [each.get("label", each["name"]) for each in reversed(first.get("systems", ()))]
-    return next((name for name in (first.get("baseline"), *systems) if name in levels), None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..places import REFERENCE
+from ..places import REFERENCE, reference_runs
 
 if TYPE_CHECKING:
     from harness.execution.progress import Progress
@@ -45,7 +45,7 @@ def fidelity(
         raise HarnessError("fidelity: name one --profile for RUNS")
     documents = []
     for name in profile or known:
-        paths = runs or [REFERENCE / record for record in known.get(name, ())]
+        paths = runs or [reference_runs() / record for record in known.get(name, ())]
         if not paths:
             raise HarnessError(f"--profile {name}: no reference records; name RUNS")
         documents.append(_checked(paths, name, Progress()))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..places import REFERENCE
+from ..places import reference_runs
 
 if TYPE_CHECKING:
     from paper_figures import Drawn
@@ -53,4 +53,5 @@ def _from_reference(names: list[str] | None, out: Path) -> Drawn:
     from paper_figures import Drawn, draw_reference, figure_names, sweep_names
 
     wanted = names or [*figure_names(), *sweep_names()]
-    return Drawn([path for name in wanted for path in draw_reference(name, REFERENCE, out)])
+    reference = reference_runs()
+    return Drawn([path for name in wanted for path in draw_reference(name, reference, out)])

@@ -92,6 +92,9 @@ def make(
     ] = 0,
     rank: Annotated[int, typer.Option(min=1, help="Rank of the adapters.")] = 16,
     seed: Annotated[int, typer.Option(help="Seed of the adapters.")] = 0,
+    form: Annotated[
+        str | None, typer.Option(help="Form of the adapters; docs/adapters.md lists them.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Make a preset, if it is not made yet, and adapters for it; downloads nothing.
@@ -99,12 +102,16 @@ def make(
     Example: slbench models make smollm2-135m --adapters 8
     """
     from harness.cells.deployments import found_or_made
-    from systems.models import ensure_adapters
+    from systems.models import ensure_adapters, ensure_form
 
     with _working(f"making {backbone}"):
         path = found_or_made(backbone)
     with _working(f"making {adapters} adapters"):
-        made = ensure_adapters(path, [f"f{index}" for index in range(adapters)], rank, seed=seed)
+        names = [f"f{index}" for index in range(adapters)]
+        if form is None:
+            made = ensure_adapters(path, names, rank, seed=seed)
+        else:
+            made = ensure_form(path, names, form, rank, seed)
     if json_:
         print(json.dumps({"backbone": str(path), "adapters": {k: str(v) for k, v in made.items()}}))
         return
@@ -140,8 +147,9 @@ def show(
         document["adapter"] = {
             "path": str(adapter),
             "rank": files.rank,
-            "scaling": files.scaling,
+            "scalings": sorted({lora.scaling for lora in files.loras.values()}),
             "targets": files.targets,
+            "layers": files.layers,
             "parameters": files.elements,
         }
     if json_:

@@ -46,6 +46,19 @@ def import_(
         str | None,
         typer.Option(help="Source of lengths if FILE has none, such as llm-conv."),
     ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Columns of a CSV of your own: arrival=NAME,function=NAME,prompt_tokens=NAME,"
+            "output_tokens=NAME."
+        ),
+    ] = None,
+    time_unit: Annotated[
+        str | None, typer.Option(help="Unit of the arrivals of a CSV: s, ms, us, ns or date.")
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="Delimiter of a CSV: one character, or tab.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Import a trace: turn FILE into a workload that other commands take by its path.
@@ -58,6 +71,7 @@ def import_(
     from workloads import catalogue
     from workloads.importers import Options, import_file
     from workloads.importers.missing_lengths import remarks
+    from workloads.importers.named_columns import named_columns
     from workloads.statistics import describe
 
     must_be_parquet(output)
@@ -69,6 +83,7 @@ def import_(
         start_s=from_,
         duration_s=for_,
         lengths=catalogue.named_lengths(lengths) if lengths else None,
+        columns=named_columns(columns or (), time_unit, delimiter),
     )
     workload = import_file(file, options, format_)
     _check_drawn(workload, file, lengths)

@@ -16,6 +16,7 @@ from systems.interface import Deployment, Endpoint, ServingSystem
 from systems.system_trace import check
 
 from .executor import RunContext
+from .load_cores import apart
 from .telemetry import Sampler
 
 if TYPE_CHECKING:
@@ -46,15 +47,15 @@ class LiveExecutor:
 
         with self.context.progress.bar("calibrating the client", "requests"):
             calibration = calibrate(quick=True).as_dict()
-        cores = len(os.sched_getaffinity(0))
+        cores = len(os.sched_getaffinity(0)) - self.context.experiment.load_cores
         return RunConditions(cores=cores, ledger_grid=True, calibration=calibration)
 
     def run(self, cell: Prepared, title: str) -> Seen:
         """Deploy, send load, stop, and read the system trace."""
-        with cell.system as system:
+        with apart(self.context.experiment.load_cores) as own, cell.system as system:
             endpoint = system.deploy(cell.deployment)
             with Sampler(endpoint.pids) as sampler:
-                result = self._load(cell, endpoint, title)
+                result = self._load(cell, endpoint, own, title)
         # Read after the system has stopped, so that the trace includes requests that still ran
         # after their clients gave up.
         system_trace = check(system.system_trace(), system.name)
@@ -63,14 +64,16 @@ class LiveExecutor:
             schedule_sha256=result.schedule_sha256,
             system_trace=tables.relative(system_trace, result.start_ns),
             samples=sampler.samples,
-            telemetry=sampler.about(),
+            telemetry={**sampler.about(), "load_cores": len(own)},
             start_ns=result.start_ns,
             problems=(*result.problems, *system_trace.problems),
             warnings=bytecode.warnings(),
             hosts=result.hosts,
         )
 
-    def _load(self, cell: Prepared, endpoint: Endpoint, title: str) -> ReplayResult:
+    def _load(
+        self, cell: Prepared, endpoint: Endpoint, cores: Sequence[int], title: str
+    ) -> ReplayResult:
         from harness.replay import replay
 
         context, experiment = self.context, self.context.experiment
@@ -86,6 +89,7 @@ class LiveExecutor:
                 workers=experiment.load_workers,
                 web_port=context.web_port,
                 hosts=context.hosts,
+                cores=cores,
                 lateness_budget_s=experiment.lateness_budget_s,
                 headers=endpoint.headers,
                 routes=endpoint.routes,

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+import psutil
+
 from harness.cells.sample import Sample
 from systems.runtime import cards
 
@@ -40,6 +42,7 @@ class Sampler:
         self._pss_s = pss_s
         self._late = 0
         self._cpu_s = self._wall_s = 0.0
+        self._root_shares: dict[int, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
 
@@ -58,13 +61,15 @@ class Sampler:
 
     def about(self) -> dict[str, Any]:
         """Return how it sampled, for the manifest: rate, ticks more than half a period late, the
-        sampler's own share of a core, missing sensors."""
+        sampler's own share of a core, missing sensors; and the largest share of a core that a root
+        process used by itself, such as a gateway, whose one thread serves all requests."""
         wall_s = max(self._wall_s, 1e-9)
         return {
             "hz": round(len(self.samples) / wall_s, 2),
             "late_ticks": self._late,
             "cpu_share": round(self._cpu_s / wall_s, 4),
             "missing": list(self.missing),
+            "root_cpu_share": max(self._root_shares.values(), default=None),
         }
 
     def _run(self) -> None:
@@ -73,6 +78,7 @@ class Sampler:
         next_pss = next_tree = start
         family: list[int] = []
         gpus = _Gpus(self.missing)
+        before = {pid: _used_s(pid) for pid in self._roots}
         while not self._stop.wait(max(due - time.monotonic(), 0.0)):
             now = time.monotonic()
             self._late += now - due > self._tick_s / 2
@@ -85,6 +91,10 @@ class Sampler:
             due += self._tick_s * max(1, math.ceil((time.monotonic() - due) / self._tick_s))
         self._wall_s = time.monotonic() - start
         self._cpu_s = time.thread_time()
+        for pid, used_s in before.items():
+            now_s = _used_s(pid)
+            if used_s is not None and now_s is not None:
+                self._root_shares[pid] = round((now_s - used_s) / max(self._wall_s, 1e-9), 4)
 
     def _sample(self, family: Sequence[int], with_pss: bool, gpus: _Gpus) -> Sample:
         anonymous = _sum(anonymous_bytes(pid) for pid in family)
@@ -128,6 +138,15 @@ class _Gpus:
 def _sum(readings: Iterable[int | None]) -> int | None:
     known = [reading for reading in readings if reading is not None]
     return sum(known) if known else None
+
+
+def _used_s(pid: int) -> float | None:
+    """Return the processor time of a process without its children; None if it has ended."""
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.NoSuchProcess:
+        return None
+    return float(times.user + times.system)
 
 
 def tree(root: int) -> Iterator[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..compare import Row, compare, metrics_of
+from ..comparison import Row, compare, metrics_of
 from ..records import Manifest, open_run
 from ..report.brief import BRIEF
 from ..report.grid import MISSING, label

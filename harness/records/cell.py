@@ -44,6 +44,11 @@ class Cell:
         """The label of the workload's choice, with ``@`` and the point of a sweep."""
         return str(self.manifest.workload["name"])
 
+    @property
+    def workload_label(self) -> str:
+        """The label of the workload's choice; in cells from before labels, the workload's name."""
+        return str(self.manifest.workload.get("label", self.workload))
+
     def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Read ``requests``, ``spans``, ``memory`` or ``billing`` and check it against the schema;
         only ``columns``, if given."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -133,7 +134,8 @@ def _gpu() -> tuple[str | None, str | None]:
     import pynvml
 
     try:
-        names = [str(pynvml.nvmlDeviceGetName(handle)) for handle in cards.handles()]
-        return next(iter(names), None), str(pynvml.nvmlSystemGetDriverVersion())
+        names = Counter(str(pynvml.nvmlDeviceGetName(handle)) for handle in cards.handles())
+        told = [f"{count} × {name}" if count > 1 else name for name, count in names.items()]
+        return ", ".join(told) or None, str(pynvml.nvmlSystemGetDriverVersion())
     except pynvml.NVMLError:
         return None, None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RecordError
-from ..places import RUNS
+from ..places import RUNS, located
 from .cell import Cell, read_cell
 from .drafts import draft_of, scratch_in, sweep
 
@@ -87,8 +87,8 @@ def _new_run(experiment: Mapping[str, Any], root: Path) -> Run:
 
 
 def open_run(name: str | Path, root: Path = RUNS) -> Run:
-    """Open a run by its folder, or by its id under ``root``."""
-    path = Path(name) if Path(name).is_dir() else root / name
+    """Open a run by its folder, by its id under ``root``, or a reference run by its id."""
+    path = located(name, root)
     try:
         experiment = json.loads((path / "run.json").read_bytes())
     except (OSError, ValueError) as error:

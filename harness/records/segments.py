@@ -37,7 +37,7 @@ def segments(run: Run) -> pd.DataFrame:
     if kept.exists():
         found: pd.DataFrame = read_kept(kept).to_pandas()
         return found
-    return pd.DataFrame([row for cell in distinct(run.cells()) for row in rows(cell)])
+    return pd.DataFrame([row for cell in distinct(run.cells()) for row in rows(cell, None)])
 
 
 def distinct(cells: Sequence[Cell]) -> list[Cell]:
@@ -66,36 +66,36 @@ def _kept(cell: Cell) -> Path:
     return cell.path.parent.parent.parent / FILE
 
 
-def rows(cell: Cell) -> Iterator[dict[str, Any]]:
-    """Yield the rows of one cell."""
+def rows(cell: Cell, most: int | None = MOST_STEPS) -> Iterator[dict[str, Any]]:
+    """Yield the rows of one cell, with at most ``most`` steps of a distribution; None: all."""
     about = {"system": cell.system, "workload": cell.workload, "segment": cell.path.name}
     for name in TOTALS:
         yield {**about, **_row(ALL, name, cell.summary[name], cell.summary["n"])}
     requests = cell.requests
-    for row in _of(ALL, requests):
+    for row in _of(ALL, requests, most):
         yield {**about, **row}
     for backbone, part in requests.groupby("backbone"):
-        for row in _of(str(backbone), part):
+        for row in _of(str(backbone), part, most):
             yield {**about, **row}
 
 
-def _of(backbone: str, requests: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _of(backbone: str, requests: pd.DataFrame, most: int | None) -> Iterator[dict[str, Any]]:
     for name in MEANS:
         values = requests[name].dropna()
         yield _row(backbone, name, values.mean() if len(values) else None, len(values))
     yield _row(backbone, "slo_violation_rate", float((~requests["slo_met"]).mean()), len(requests))
     if backbone != ALL:
-        for at, share in _within(requests):
+        for at, share in _within(requests, most):
             yield _row(backbone, "ttft_within", share, len(requests), at)
 
 
-def _within(requests: pd.DataFrame) -> Iterator[tuple[float, float]]:
+def _within(requests: pd.DataFrame, most: int | None) -> Iterator[tuple[float, float]]:
     """Steps of the distribution, from 0 at 0 s to the share of requests with a first token."""
     there = requests["ttft_from_schedule_s"].dropna().to_numpy(dtype=np.float64)
     at, counts = np.unique(there, return_counts=True)
     shares = counts.cumsum() / len(requests)
     yield 0.0, 0.0
-    for step in evenly(len(at), MOST_STEPS):
+    for step in evenly(len(at), len(at) if most is None else most):
         yield float(at[step]), float(shares[step])
 
 

@@ -34,7 +34,7 @@ def numbers(
     """Yield a row per system, workload, metric and part: ``value`` with its interval and its n. The
     ``ratios`` to ``baseline`` are rows of their own, of metric ``ratio_of``. ``strict``: as for
     ``compare``."""
-    from ..compare import compare
+    from ..comparison import compare
     from ..metrics import METRICS as ALL
 
     wanted = [metric for metric in ALL if metric.name in METRICS]

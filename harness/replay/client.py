@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -100,6 +100,7 @@ def replay(
     headers: Mapping[str, str] | None = None,
     routes: Mapping[str, Route] | None = None,
     hosts: LoadHosts | None = None,
+    cores: Sequence[int] = (),
     on_progress: Callable[[Progress], None] | None = None,
 ) -> ReplayResult:
     """Send ``schedule`` to ``base_url`` (functions in ``routes`` to their own server) and wait for
@@ -107,7 +108,8 @@ def replay(
 
     Writes ``schedule.parquet``, ``client.parquet`` and Locust's log to ``out_dir``. The run starts
     ``lead_s`` after the last worker is ready. ``headers`` are added to every request. Workers of
-    ``hosts`` run on other hosts and are included in ``workers``. On ``KeyboardInterrupt`` the
+    ``hosts`` run on other hosts and are included in ``workers``; the others run on ``cores``, if
+    there are some. On ``KeyboardInterrupt`` the
     results so far are written, then it is raised again. Server errors go into the table. Raises
     :class:`HarnessError` if the client itself cannot run, or if ``web_port`` is in use.
     """
@@ -127,6 +129,7 @@ def replay(
         web_port=web_port,
         headers=headers or {},
         routes=routes or {},
+        cores=tuple(cores),
     )
     if not plan.solo:
         plan = plan.model_copy(update={"master_port": free_port()})

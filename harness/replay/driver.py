@@ -36,7 +36,7 @@ from .messages import (
     taken,
 )
 from .plan import Plan
-from .process import command, end_with_parent, environment
+from .process import command, end_with_parent, environment, pin
 from .user import ReplayUser, Share
 
 _HOST = "127.0.0.1"
@@ -53,6 +53,7 @@ class Worker:
     def __init__(self, plan: Plan, env: Environment) -> None:
         runner = env.runner
         self._offset_ns = plan.clock_offset_ns
+        pin(plan.cores_of(runner.worker_index))
         self._share = Share(plan, runner.worker_index, env.events, runner.send_message)
         runner.register_message("replay_start", self._start)
         runner.register_message("replay_stop", lambda **_: self.stop())

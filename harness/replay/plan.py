@@ -31,6 +31,8 @@ class Plan(BaseModel):
     master_port: int = 0
     """Port of Locust's master for its workers; 0 if there is one process."""
 
+    cores: tuple[int, ...] = ()
+    """Cores that the workers of this host are dealt; none: they run on any."""
     clock_offset_ns: int = 0
     """Clock of the host that reads this minus the clock of Locust's master."""
 
@@ -43,6 +45,10 @@ class Plan(BaseModel):
     def log(self) -> Path:
         """File with the standard error of Locust and the senders."""
         return self.out_dir / "locust.log"
+
+    def cores_of(self, worker: int) -> tuple[int, ...]:
+        """Return the cores of a worker; all of them if there are fewer than workers."""
+        return self.cores[worker % self.workers :: self.workers] or self.cores
 
     def part(self, worker: int) -> Path:
         return self.out_dir / f"client-{worker}.arrows"

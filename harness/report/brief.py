@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..compare import Comparison, compare, metrics_of, only
+from ..comparison import Comparison, compare, metrics_of, only
 from ..records import Cell
 
 BRIEF = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,12 +20,23 @@ MOST_STEPS = 400
 MOST_DECISIONS = 2_000
 
 
-def cell_data(run: Run, cell: Cell) -> dict[str, Any]:
-    """Return plain lists; times in seconds from the run's start, memory in GB."""
+def cell_data(run: Run, cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
+    """Yield the cells of a run, as plain lists: times in seconds from the run's start, memory in
+    GB. A system has the name and the colour that it has in figures."""
+    from paper_figures.looks import looks
+
+    found = looks({cell.system for cell in cells})
+    for cell in cells:
+        look = found[cell.system]
+        yield {**_cell(run, cell), "title": look.name, "colour": look.colour}
+
+
+def _cell(run: Run, cell: Cell) -> dict[str, Any]:
     requests = cell.requests.sort_values("scheduled_ns")
     shown = requests.iloc[evenly(len(requests), MOST_REQUESTS)]
     return {
         "name": f"{run.id} · {cell.system} · {cell.workload} · {cell.path.name}",
+        "run": run.id,
         "system": cell.system,
         "workload": f"{run.id} · {cell.workload} · {cell.path.name}",
         "mode": cell.manifest.mode,

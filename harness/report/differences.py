@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .title import subject
 
 if TYPE_CHECKING:
-    from ..compare import Comparison, Difference
+    from ..comparison import Comparison, Difference
 
 
 def lines(comparison: Comparison) -> Iterator[str]:

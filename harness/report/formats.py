@@ -13,7 +13,7 @@ from .differences import lines
 from .grid import Grid, grids
 
 if TYPE_CHECKING:
-    from ..compare import Comparison, Row, Verdict
+    from ..comparison import Comparison, Row, Verdict
 
 Verdicts = Sequence["Verdict"]
 
@@ -55,7 +55,7 @@ def _csv(comparison: Comparison, _: Verdicts) -> None:
 
 def csv_text(comparison: Comparison) -> str:
     """A row per number; what is unknown is empty. ``over``: requests, or segments of a load."""
-    rows = [{"over": over, **_flat(row)} for over, row in _rows(comparison)]
+    rows = [{"over": over, **flat(row)} for over, row in rows_of(comparison)]
     out = io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -63,13 +63,14 @@ def csv_text(comparison: Comparison) -> str:
     return out.getvalue()
 
 
-def _rows(comparison: Comparison) -> Iterator[tuple[str, Row]]:
+def rows_of(comparison: Comparison) -> Iterator[tuple[str, Row]]:
+    """Yield every row, and what it is over as in ``csv_text``."""
     for over, part in (("segments", comparison.segments), ("requests", comparison.groups)):
         yield from ((over, row) for group in part for row in group)
 
 
-def _flat(row: Row) -> dict[str, Any]:
-    """Intervals as two columns each."""
+def flat(row: Row) -> dict[str, Any]:
+    """Return the row's numbers, intervals as two each."""
     found: dict[str, Any] = {}
     for key, value in row.as_dict().items():
         if key.endswith("ci95"):

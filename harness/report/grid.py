@@ -11,7 +11,7 @@ from .numbers import shown, unit_of
 from .title import remarks, title
 
 if TYPE_CHECKING:
-    from ..compare import Comparison, Row
+    from ..comparison import Comparison, Row
 
 MISSING = "—"
 

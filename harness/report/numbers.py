@@ -17,9 +17,14 @@ def unit_of(unit: str) -> str:
     return _SHOWN.get(unit, (unit, 1.0))[0]
 
 
+def scale_of(unit: str) -> float:
+    """Return the factor from a record's unit to the one in which it is shown."""
+    return _SHOWN.get(unit, (unit, 1.0))[1]
+
+
 def shown(value: float, interval: tuple[float, float] | None, unit: str = "") -> str:
     """Format as ``123 [110–140]``; all three numbers have the precision of the value."""
-    scale = _SHOWN.get(unit, (unit, 1.0))[1]
+    scale = scale_of(unit)
     digits = _digits(value * scale)
     if interval is None:
         return f"{value * scale:,.{digits}f}"

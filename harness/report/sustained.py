@@ -11,7 +11,7 @@ from .numbers import shown, unit_of
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..compare import Sustained
+    from ..comparison import Sustained
 
 
 def sustained_table(found: Sequence[Sustained], level: float) -> Table:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from ..compare import Comparison
+    from ..comparison import Comparison
 
 _UNBOUNDED = 10_000
 

@@ -3,48 +3,37 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from .brief import brief
-from .grid import MISSING
-from .numbers import shown, unit_of
-from .title import remarks, title
+from .grid import MISSING, Grid, grids
 
 if TYPE_CHECKING:
-    from ..compare import Comparison, Row
+    from ..comparison import Comparison
     from ..records import Cell
 
+_JOINT = re.compile(r"([-_.,@=/](?=\w))")
+"""Between the words of a name."""
 _SAME_BY_NATURE = ("started_at", "run_id", "workload.provenance")
 
 
-def summary_table(cells: Sequence[Cell]) -> str:
-    """One table per workload: metrics by system with 95 % intervals."""
-    found = brief(cells)
-    return "".join(_group(rows, found) for rows in (*found.segments, *found.groups))
+def summary_table(found: Comparison) -> str:
+    """One table per load: metrics by system with 95 % intervals, and ratios to the baseline."""
+    return "".join(_table(grid) for grid in grids(found))
 
 
-def _group(rows: Sequence[Row], comparison: Comparison) -> str:
-    systems = list(dict.fromkeys(row.entry.level for row in rows))
-    found = {(row.name, row.entry.level): row for row in rows}
-    body = []
-    for name in dict.fromkeys(row.name for row in rows):
-        mine = [found.get((name, system)) for system in systems]
-        first = next((row for row in mine if row is not None), None)
-        if first is None:
-            continue
-        part = "" if first.part == "value" else f" {first.part}"
-        label = f"{first.metric.title}{part}, {unit_of(first.metric.unit)}"
-        body.append([label, *map(_number, mine)])
-    about = "; ".join([title(rows, comparison), *remarks(rows)])
-    return html_table(about, ["", *map(str, systems)], body)
+def _table(grid: Grid) -> str:
+    body = [
+        [broken(line.label), escape(line.n), *map(_number, line.values, line.ratios)]
+        for line in grid.lines
+    ]
+    return _html("; ".join([grid.title, *grid.remarks]), ["", "n", *grid.heads], body)
 
 
-def _number(row: Row | None) -> str:
-    if row is None or row.estimate.value is None:
-        return MISSING
-    return shown(row.estimate.value, row.estimate.ci95, row.metric.unit)
+def _number(value: str, ratio: str) -> str:
+    return f"{escape(value)}<br><small>{escape(ratio)}</small>" if ratio else escape(value)
 
 
 def manifest_table(cells: Sequence[Cell]) -> str:
@@ -75,14 +64,23 @@ def _flat(content: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, st
 
 
 def html_table(title: str, head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    top = "".join(f'<th scope="col">{escape(each)}</th>' for each in head)
+    """Return a table of texts."""
+    return _html(title, head, ([broken(cell) for cell in row] for row in body))
+
+
+def broken(text: str) -> str:
+    """Escape a text so that a line may end within a long name only where its words do."""
+    return _JOINT.sub(r"\1<wbr>", escape(text))
+
+
+def _html(title: str, head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    """Return a table; ``body`` is HTML."""
+    top = "".join(f'<th scope="col">{broken(each)}</th>' for each in head)
     rows = "".join(
-        f'<tr><th scope="row">{escape(first)}</th>'
-        + "".join(f"<td>{escape(each)}</td>" for each in rest)
-        + "</tr>"
+        f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{each}</td>" for each in rest) + "</tr>"
         for first, *rest in body
     )
     return (
-        f'<div class="scroll"><table><caption>{escape(title)}</caption>'
+        f'<div class="scroll"><table><caption><span>{broken(title)}</span></caption>'
         f"<thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table></div>"
     )

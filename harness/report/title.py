@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from ..records import Manifest
 
 if TYPE_CHECKING:
-    from ..compare import Comparison, Row
-    from ..compare.match import Matched
+    from ..comparison import Comparison, Row
+    from ..comparison.match import Matched
 
 
 def title(group: Sequence[Row], comparison: Comparison) -> str:

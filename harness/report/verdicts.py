@@ -9,7 +9,7 @@ from .grid import MISSING
 from .numbers import shown, unit_of
 
 if TYPE_CHECKING:
-    from ..compare import Row, Verdict
+    from ..comparison import Row, Verdict
 
 
 def line(verdict: Verdict) -> str:

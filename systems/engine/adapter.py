@@ -17,18 +17,18 @@ from torch import Tensor
 
 from systems.errors import AdapterError
 
-from .adapter_files import FUSED as FUSED
 from .adapter_files import (
     NOT_FINITE,
     AdapterFiles,
+    Key,
     Stamps,
     inspect_adapter,
     parse_key,
     stamps_of,
-    target_shapes,
 )
 from .config import ModelConfig
 from .dtypes import compute_dtype, torch_dtype
+from .projections import FUSED, Projection, target_shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +81,37 @@ class AdapterWeights:
 
     layers: tuple[LayerAdapter, ...]
     nbytes: int
-    rank: int
-    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPair:
+    """The LoRA of one projection: A (rank, in) and B (out, rank); ``scaling``: of B·A."""
+
+    a: Tensor
+    b: Tensor
+    scaling: float
+
+    @property
+    def rank(self) -> int:
+        return self.a.shape[0]
 
 
 @dataclass(frozen=True, slots=True)
 class StoredAdapter:
-    """A peft directory as stored, memory-mapped: A (rank, in) and B (out, rank) by layer, target
-    and half, in the stored dtype. Pages are read at first access."""
+    """A peft directory as stored, memory-mapped, in the stored dtype. Pages are read at first
+    access. A projection without a pair is not changed."""
 
     name: str
-    pairs: Mapping[tuple[int, str, str], Tensor]
-    scaling: float
-    rank: int
-    targets: tuple[str, ...]
+    pairs: Mapping[Projection, StoredPair]
+
+    @property
+    def rank(self) -> int:
+        """The largest rank of a projection."""
+        return max(pair.rank for pair in self.pairs.values())
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return tuple(sorted({target for _, target in self.pairs}))
 
 
 def read_adapter(
@@ -106,11 +123,14 @@ def read_adapter(
     files = inspect_adapter(adapter_dir, config)
     if deployed is not None and files.stamps != deployed:
         raise AdapterError(f"{adapter_dir}: changed since it was deployed; deploy it again")
-    pairs = _load_pairs(files)
+    halves = _load_halves(files)
     if stamps_of(adapter_dir) != files.stamps:
         raise AdapterError(f"{adapter_dir}: changed while it was being loaded")
-    targets = tuple(sorted({target for _, target, _ in pairs}))
-    return StoredAdapter(str(adapter_dir), pairs, files.scaling, files.rank, targets)
+    pairs = {
+        each: StoredPair(halves[*each, "A"], halves[*each, "B"], lora.scaling)
+        for each, lora in files.loras.items()
+    }
+    return StoredAdapter(str(adapter_dir), pairs)
 
 
 def load_adapter(
@@ -130,8 +150,8 @@ def load_adapter(
         )
         for index in range(config.num_layers)
     )
-    elements = sum(tensor.numel() for tensor in stored.pairs.values())
-    return AdapterWeights(layers, elements * wanted.itemsize, stored.rank, stored.targets)
+    elements = sum(pair.a.numel() + pair.b.numel() for pair in stored.pairs.values())
+    return AdapterWeights(layers, elements * wanted.itemsize)
 
 
 def check_finite(values: Tensor, what: str) -> None:
@@ -142,8 +162,8 @@ def check_finite(values: Tensor, what: str) -> None:
         raise AdapterError(f"{what}: the adapter has {NOT_FINITE} in {values.dtype}")
 
 
-def _load_pairs(files: AdapterFiles) -> dict[tuple[int, str, str], Tensor]:
-    """Load (layer, target, half) → tensor with peft."""
+def _load_halves(files: AdapterFiles) -> dict[Key, Tensor]:
+    """Load the tensors with peft."""
     from peft import PeftConfig
     from peft.utils.save_and_load import load_peft_weights
 
@@ -168,9 +188,10 @@ def _delta(
     start = low = 0
     for target in targets:
         stop = start + shapes[target][0]
-        if (layer, target, "A") in stored.pairs:
-            a = stored.pairs[layer, target, "A"].to(dtype)
-            b = (stored.pairs[layer, target, "B"].to(dtype) * stored.scaling).t().contiguous()
+        pair = stored.pairs.get((layer, target))
+        if pair is not None:
+            a = pair.a.to(dtype)
+            b = (pair.b.to(dtype) * pair.scaling).t().contiguous()
             for values in (a, b):
                 check_finite(values, stored.name)
             halves.append(a)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .adapter import FUSED, AdapterWeights, Delta, LayerAdapter
+from .adapter import AdapterWeights, Delta, LayerAdapter
+from .projections import FUSED
 
 Rows = slice | Tensor
 

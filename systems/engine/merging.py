@@ -15,8 +15,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .adapter import FUSED, AdapterWeights, Delta
+from .adapter import AdapterWeights, Delta
 from .batching import Running
+from .projections import FUSED
 from .weights import BackboneWeights
 
 

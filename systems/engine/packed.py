@@ -1,15 +1,15 @@
 """The packed layout: an adapter as one flat buffer that every engine of its group computes from.
 
-A header with the rank on each target; then per fused projection, over all layers, the A matrices of
-its targets stacked, (ranks, in), and their B side by side, (rank, out). The size depends on the
-group alone. An adapter of a lower rank or of fewer targets fills the first rows of each matrix, and
-engines neither read nor multiply the rest.
+A header with the rank of each layer and target; then per fused projection, over all layers, the A
+matrices of its targets stacked, (ranks, in), and their B side by side, (rank, out). The size
+depends on the group alone. An adapter of lower ranks, or without some layers or targets, fills the
+first rows of each matrix, and engines neither read nor multiply the rest.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -19,7 +19,6 @@ from torch import Tensor
 from systems.errors import AdapterError
 
 from .adapter import (
-    FUSED,
     AdapterWeights,
     Delta,
     LayerAdapter,
@@ -27,9 +26,9 @@ from .adapter import (
     StoredAdapter,
     check_finite,
 )
-from .adapter_files import target_shapes
 from .config import ModelConfig
-from .packed_size import HEADER, packed_bytes, packed_elements
+from .packed_size import header_bytes, packed_bytes, packed_elements
+from .projections import FUSED, target_shapes
 
 Move = Callable[[Sequence[Tensor], torch.device], Sequence[Tensor]]
 """Returns copies of tensors on a device, as they are, in time for later launches there."""
@@ -92,7 +91,13 @@ class SlotShape:
     @property
     def nbytes(self) -> int:
         """Bytes of a packed adapter."""
-        return packed_bytes(self.elements, str(self.dtype).removeprefix("torch."))
+        dtype = str(self.dtype).removeprefix("torch.")
+        return packed_bytes(self.config, self.rank, self.targets, dtype)
+
+    @property
+    def header(self) -> int:
+        """Bytes before the matrices."""
+        return header_bytes(self.config, self.targets)
 
     def _spans(self, name: str) -> tuple[Span, ...]:
         spans: list[Span] = []
@@ -117,8 +122,7 @@ def pack(
     _check_fits(stored, shape)
     flat = torch.empty(shape.nbytes, dtype=torch.uint8) if flat is None else as_bytes(flat, shape)
     flat.zero_()
-    ranks = torch.tensor(list(ranks_in(stored, shape).values()), dtype=torch.int32)
-    _header(flat, shape).copy_(ranks, non_blocking=True)
+    _header(flat, shape).copy_(ranks_in(stored, shape), non_blocking=True)
     for chunk in _chunks(_placings(stored, shape, flat)):
         for half, (_, factor, out) in zip(
             move([half for half, _, _ in chunk], flat.device), chunk, strict=True
@@ -145,43 +149,51 @@ def packed_views(flat: Tensor, shape: SlotShape) -> dict[str, tuple[Tensor, Tens
     return found
 
 
-def ranks_in(stored: StoredAdapter, shape: SlotShape) -> dict[str, int]:
-    """Return the rank of ``stored`` on each target of ``shape``; 0: it lacks the target."""
-    return {target: stored.rank if target in stored.targets else 0 for target in shape.targets}
+def ranks_in(stored: StoredAdapter, shape: SlotShape) -> Tensor:
+    """Return the ranks of ``stored``, (layers, targets of ``shape``) int32; 0: it lacks one."""
+    pairs, layers = stored.pairs, range(shape.config.num_layers)
+    ranks = [
+        [pairs[layer, each].rank if (layer, each) in pairs else 0 for each in shape.targets]
+        for layer in layers
+    ]
+    return torch.tensor(ranks, dtype=torch.int32)
 
 
-def ranks_of(flat: Tensor, shape: SlotShape) -> dict[str, int]:
-    """Return the rank on each target of ``shape``; 0: the adapter lacks it. The header may come
+def ranks_of(flat: Tensor, shape: SlotShape) -> Tensor:
+    """Return the ranks of a packed adapter in host memory, as :func:`ranks_in`. The header may come
     from another process: raise ``ValueError`` if it has a rank that does not fit."""
-    ranks = _header(as_bytes(flat, shape), shape).tolist()
-    if not all(0 <= rank <= shape.rank for rank in ranks):
-        raise ValueError(f"a packed adapter of ranks {ranks}; 0 to {shape.rank} are allowed")
-    return dict(zip(shape.targets, ranks, strict=True))
+    ranks = _header(as_bytes(flat, shape), shape)
+    least, most = (int(bound) for bound in torch.aminmax(ranks))
+    if least < 0 or most > shape.rank:
+        raise ValueError(
+            f"a packed adapter of ranks {least} to {most}; 0 to {shape.rank} are allowed"
+        )
+    return ranks
 
 
-def bounds_of(ranks: Mapping[str, int], spans: tuple[Span, ...]) -> list[int]:
+def bounds_of(ranks: Tensor, shape: SlotShape, name: str) -> Tensor:
     """Return the row of A at which each target of a fused projection begins, and where the last
-    one ends."""
-    bounds = [0]
-    for span in spans:
-        bounds.append(bounds[-1] + ranks[span.target])
+    one ends: (layers, targets of it + 1) int32."""
+    columns = [shape.targets.index(span.target) for span in shape.spans[name]]
+    bounds = torch.zeros(len(ranks), len(columns) + 1, dtype=torch.int32)
+    torch.cumsum(ranks[:, columns], 1, out=bounds[:, 1:])
     return bounds
 
 
 def unpack(flat: Tensor, shape: SlotShape) -> AdapterWeights:
     """Return a packed adapter as views of ``flat``. Raise ``ValueError`` as :func:`ranks_of`."""
     ranks, views = ranks_of(flat, shape), packed_views(as_bytes(flat, shape), shape)
+    bounds = {name: bounds_of(ranks, shape, name).tolist() for name in views}
     layers = tuple(
         LayerAdapter(
             **{
-                name: _delta(a[index], b[index], ranks, shape.spans[name])
+                name: _delta(a[index], b[index], bounds[name][index], shape.spans[name])
                 for name, (a, b) in views.items()
             }
         )
         for index in range(shape.config.num_layers)
     )
-    targets = tuple(target for target, rank in ranks.items() if rank)
-    return AdapterWeights(layers, shape.nbytes, max(ranks.values()), targets)
+    return AdapterWeights(layers, shape.nbytes)
 
 
 def as_bytes(flat: Tensor, shape: SlotShape) -> Tensor:
@@ -193,40 +205,42 @@ def as_bytes(flat: Tensor, shape: SlotShape) -> Tensor:
 
 
 def _header(flat: Tensor, shape: SlotShape) -> Tensor:
-    return flat[:HEADER].view(torch.int32)[: len(shape.targets)]
+    layers, targets = shape.config.num_layers, len(shape.targets)
+    return flat[: 4 * layers * targets].view(torch.int32).view(layers, targets)
 
 
 def _elements(flat: Tensor, shape: SlotShape) -> Tensor:
-    stop = HEADER + shape.elements * shape.dtype.itemsize
-    return flat[..., HEADER:stop].view(shape.dtype)
+    stop = shape.header + shape.elements * shape.dtype.itemsize
+    return flat[..., shape.header : stop].view(shape.dtype)
 
 
 def _check_fits(stored: StoredAdapter, shape: SlotShape) -> None:
     if stored.rank > shape.rank or not set(stored.targets) <= set(shape.targets):
         raise AdapterError(
-            f"{stored.name}: rank {stored.rank} on {', '.join(stored.targets)}; a slot of rank"
-            f" {shape.rank} on {', '.join(shape.targets)} cannot take it"
+            f"{stored.name}: needs a slot of rank {stored.rank} on {', '.join(stored.targets)};"
+            f" this one has rank {shape.rank} on {', '.join(shape.targets)}"
         )
 
 
 def _placings(stored: StoredAdapter, shape: SlotShape, flat: Tensor) -> Iterator[Placing]:
     """Yield every matrix of an adapter with its place in ``flat``."""
     for name, (a, b) in packed_views(flat, shape).items():
-        low = 0
-        for span in shape.spans[name]:
-            if span.target in stored.targets:
-                high = low + stored.rank
-                columns = b[:, : stored.rank, span.first : span.first + span.size]
-                yield from _of_target(stored, span.target, a[:, low:high], columns)
-                low = high
+        for layer in range(len(a)):
+            yield from _of_layer(stored, layer, shape.spans[name], a[layer], b[layer])
 
 
-def _of_target(stored: StoredAdapter, target: str, a: Tensor, b: Tensor) -> Iterator[Placing]:
-    """Yield one target's places in ``a`` (layers, rank, in) and ``b`` (layers, rank, out)."""
-    for layer in range(len(a)):
-        if (layer, target, "A") in stored.pairs:
-            yield stored.pairs[layer, target, "A"], 1.0, a[layer]
-            yield stored.pairs[layer, target, "B"], stored.scaling, b[layer].t()
+def _of_layer(
+    stored: StoredAdapter, layer: int, spans: Sequence[Span], a: Tensor, b: Tensor
+) -> Iterator[Placing]:
+    """Yield the places of one layer's targets in ``a`` (ranks, in) and ``b`` (rank, out)."""
+    low = 0
+    for span in spans:
+        pair = stored.pairs.get((layer, span.target))
+        if pair is not None:
+            high = low + pair.rank
+            yield pair.a, 1.0, a[low:high]
+            yield pair.b, pair.scaling, b[: pair.rank, span.first : span.first + span.size].t()
+            low = high
 
 
 def _chunks(placings: Iterable[Placing]) -> Iterator[list[Placing]]:
@@ -243,8 +257,7 @@ def _chunks(placings: Iterable[Placing]) -> Iterator[list[Placing]]:
         yield chunk
 
 
-def _delta(a: Tensor, b: Tensor, ranks: Mapping[str, int], spans: tuple[Span, ...]) -> Delta | None:
-    bounds = bounds_of(ranks, spans)
+def _delta(a: Tensor, b: Tensor, bounds: Sequence[int], spans: tuple[Span, ...]) -> Delta | None:
     parts = tuple(
         Part(
             span.start,

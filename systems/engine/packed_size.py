@@ -5,12 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from .adapter_files import FUSED, target_shapes
 from .config import ModelConfig
 from .dtypes import ITEMSIZE
+from .projections import FUSED, target_shapes
 
-HEADER = ALIGNMENT = 256
-"""Bytes. The header holds an int32 rank per target."""
+ALIGNMENT = 256
+
+
+def header_bytes(config: ModelConfig, targets: Collection[str]) -> int:
+    """Return the bytes of the header: an int32 rank for each layer and target."""
+    return _aligned(4 * config.num_layers * len(targets))
 
 
 def packed_elements(config: ModelConfig, rank: int, targets: Collection[str]) -> int:
@@ -24,6 +28,12 @@ def packed_elements(config: ModelConfig, rank: int, targets: Collection[str]) ->
     return config.num_layers * elements
 
 
-def packed_bytes(elements: int, dtype: str) -> int:
-    """Return the bytes of a packed adapter of so many elements of ``dtype``."""
-    return -(-(HEADER + elements * ITEMSIZE[dtype]) // ALIGNMENT) * ALIGNMENT
+def packed_bytes(config: ModelConfig, rank: int, targets: Collection[str], dtype: str) -> int:
+    """Return the bytes of a packed adapter of ranks up to ``rank`` on ``targets``, whose elements
+    are ``dtype``."""
+    elements = packed_elements(config, rank, targets) * ITEMSIZE[dtype]
+    return header_bytes(config, targets) + _aligned(elements)
+
+
+def _aligned(nbytes: int) -> int:
+    return -(-nbytes // ALIGNMENT) * ALIGNMENT

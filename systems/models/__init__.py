@@ -4,17 +4,20 @@ Every model is a Hugging Face or peft directory on disk, so generated ones are l
 code as any others. Nothing is downloaded.
 """
 
-from .adapters import ensure_adapters
+from .adapter_forms import FORMS
+from .adapters import ensure_adapters, ensure_form
 from .cache import cache_root
 from .presets import Preset, ensure_backbone, preset_names, presets
 from .remaking import remake_adapter
 from .skills import ensure_skills
 
 __all__ = [
+    "FORMS",
     "Preset",
     "cache_root",
     "ensure_adapters",
     "ensure_backbone",
+    "ensure_form",
     "ensure_skills",
     "preset_names",
     "presets",

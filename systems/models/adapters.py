@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from systems.engine.adapter_files import target_shapes
 from systems.engine.checkpoint import validate_checkpoint
 from systems.engine.config import ModelConfig
+from systems.engine.dtypes import torch_dtype
+from systems.engine.projections import target_shapes
 from systems.engine.safetensors_files import find_shards, read_headers
 from systems.errors import AdapterError, CheckpointError
 from workloads.streams import stream
 
+from .adapter_forms import ATTENTION, FORMS, AdapterForm
 from .cache import adapters_root, make_once
 
 if TYPE_CHECKING:
+    from numpy.random import Generator
     from torch import Tensor
 
 REVISION = 1
@@ -32,7 +36,7 @@ def ensure_adapters(
     backbone_dir: Path,
     names: Sequence[str],
     rank: int = 16,
-    targets: Sequence[str] = ("q_proj", "k_proj", "v_proj", "o_proj"),
+    targets: Sequence[str] = ATTENTION,
     seed: int = 0,
 ) -> dict[str, Path]:
     """Return a peft directory for each name, generated once. The adapter of a name depends on the
@@ -46,18 +50,34 @@ def ensure_adapters(
         )
     letters = "".join(target[0] for target in targets)
     folder = f"r{REVISION}-rank{rank}-{letters}-seed{seed}"
-    root = adapters_root(backbone_dir) / folder
-    return {
-        name: make_once(
-            root / name, partial(_make, backbone_dir, config, name, rank, targets, seed)
+    settings = {**FORMS["plain"].settings(rank, 0), "target_modules": list(targets)}
+    return _ensure(backbone_dir, config, names, folder, settings, "float32", seed)
+
+
+def ensure_form(
+    backbone_dir: Path, names: Sequence[str], form: str, rank: int = 16, seed: int = 0
+) -> dict[str, Path]:
+    """Return peft directories as :func:`ensure_adapters`, of one of ``FORMS``; ``rank`` is the
+    largest. Raise ``AdapterError`` if there is no such form."""
+    if form not in FORMS or rank < 1:
+        raise AdapterError(
+            f"adapters of form {form!r} and rank {rank}: rank must be positive, form one of"
+            f" {', '.join(FORMS)}"
         )
-        for name in names
-    }
+    chosen: AdapterForm = FORMS[form]
+    config = validate_checkpoint(backbone_dir)
+    settings = chosen.settings(rank, config.num_layers)
+    folder = f"r{REVISION}-{form}-rank{rank}-seed{seed}"
+    return _ensure(backbone_dir, config, names, folder, settings, chosen.dtype, seed)
 
 
 def remake_seeded(made: Path, backbone_dir: Path) -> Path | None:
-    """Generate on this machine the adapter that :func:`ensure_adapters` made at ``made``, maybe on
-    another machine, for ``backbone_dir``. Return None if it was not made by that function."""
+    """Generate on this machine the adapter that :func:`ensure_adapters` or :func:`ensure_form` made
+    at ``made``, maybe on another machine, for ``backbone_dir``. Return None if neither did."""
+    of_form = re.fullmatch(rf"r{REVISION}-([a-z-]+)-rank(\d+)-seed(\d+)", made.parent.name)
+    if of_form is not None and of_form[1] in FORMS:
+        form, rank, seed = of_form.groups()
+        return ensure_form(backbone_dir, [made.name], form, int(rank), int(seed))[made.name]
     found = re.fullmatch(rf"r{REVISION}-rank(\d+)-([a-z]+)-seed(\d+)", made.parent.name)
     if found is None:
         return None
@@ -67,72 +87,95 @@ def remake_seeded(made: Path, backbone_dir: Path) -> Path | None:
     return ensure_adapters(backbone_dir, [made.name], int(rank), targets, int(seed))[made.name]
 
 
+def _ensure(
+    backbone_dir: Path,
+    config: ModelConfig,
+    names: Sequence[str],
+    folder: str,
+    settings: Mapping[str, Any],
+    dtype: str,
+    seed: int,
+) -> dict[str, Path]:
+    """Make adapters with the arguments ``settings`` of peft's ``LoraConfig``."""
+    root = adapters_root(backbone_dir) / folder
+    make = partial(_make, backbone_dir, config, settings, dtype, seed)
+    return {name: make_once(root / name, partial(make, name)) for name in names}
+
+
 def _make(
     backbone_dir: Path,
     config: ModelConfig,
-    name: str,
-    rank: int,
-    targets: Sequence[str],
+    settings: Mapping[str, Any],
+    dtype: str,
     seed: int,
+    name: str,
     folder: Path,
 ) -> None:
     from safetensors.torch import save_file
 
-    settings, keys = _peft(backbone_dir, rank, targets)
+    chosen, halves = _peft(backbone_dir, settings)
+    targets = sorted({half.target for half in halves.values()})
     spreads = {target: _spread(backbone_dir, config, target) for target in targets}
     tensors = {
-        key: _half(key, shape, rank, spreads, seed, name) for key, shape in sorted(keys.items())
+        key: _values(half, spreads[half.target], stream(seed, "adapter", name, key), dtype)
+        for key, half in sorted(halves.items())
     }
-    settings.save_pretrained(folder)
+    chosen.save_pretrained(folder)
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
 
 
-def _peft(
-    backbone_dir: Path, rank: int, targets: Sequence[str]
-) -> tuple[Any, dict[str, tuple[int, ...]]]:
-    """Return peft's settings, and the names and shapes that it would save. Found by letting peft
-    wrap the backbone without weights."""
+@dataclass(frozen=True, slots=True)
+class _Half:
+    """A or B of a projection, as peft saves it."""
+
+    target: str
+    shape: tuple[int, ...]
+    scaling: float
+    is_a: bool
+
+
+def _peft(backbone_dir: Path, settings: Mapping[str, Any]) -> tuple[Any, dict[str, _Half]]:
+    """Return peft's settings, and what it would save by name. Found by letting peft wrap the
+    backbone without weights."""
     import torch
     from peft import LoraConfig, LoraModel
     from peft.utils import get_peft_model_state_dict
-    from transformers import AutoConfig, LlamaForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
-    settings = LoraConfig(
-        r=rank,
-        lora_alpha=2 * rank,
-        target_modules=list(targets),
+    chosen = LoraConfig(
+        **settings,
         task_type="CAUSAL_LM",
         inference_mode=True,
         base_model_name_or_path=str(backbone_dir),
     )
     with torch.device("meta"):
-        empty = LlamaForCausalLM(AutoConfig.from_pretrained(backbone_dir, local_files_only=True))
+        empty = AutoModelForCausalLM.from_config(
+            AutoConfig.from_pretrained(backbone_dir, local_files_only=True)
+        )
         # Not get_peft_model: it uses an API that transformers has deprecated, which warns.
-        wrapped = LoraModel(empty, settings, "default", low_cpu_mem_usage=True)
-    state = get_peft_model_state_dict(wrapped)
-    return settings, {f"base_model.{name}": tuple(each.shape) for name, each in state.items()}
+        wrapped = LoraModel(empty, chosen, "default", low_cpu_mem_usage=True)
+    scalings = {
+        name: module.scaling["default"]
+        for name, module in wrapped.named_modules()
+        if hasattr(module, "lora_A")
+    }
+    halves = {}
+    for name, tensor in get_peft_model_state_dict(wrapped).items():
+        module, _, half = name.removesuffix(".weight").rpartition(".")
+        target, shape = module.rpartition(".")[2], tuple(tensor.shape)
+        halves[f"base_model.{name}"] = _Half(target, shape, scalings[module], half == "lora_A")
+    return chosen, halves
 
 
-def _half(
-    key: str,
-    shape: tuple[int, ...],
-    rank: int,
-    spreads: dict[str, float],
-    seed: int,
-    name: str,
-) -> Tensor:
-    """Scale A so that A·x has the spread of x, and B so that B·A·x has ``STRENGTH`` times that of
-    W·x. (peft multiplies by alpha / rank = 2; a sum over the rank has √rank times its terms'.)"""
+def _values(half: _Half, spread: float, draws: Generator, dtype: str) -> Tensor:
+    """Scale A so that A·x has the spread of x, and B so that scaling·B·A·x has ``STRENGTH`` times
+    that of W·x, which is ``spread``. (A sum over the rank has √rank times its terms'.)"""
     import torch
 
-    inner = shape[1]
-    if "lora_A" in key:
-        std = inner**-0.5
-    else:
-        target = next(target for target in spreads if target in key)
-        std = STRENGTH * spreads[target] / (2 * rank**0.5)
-    values = stream(seed, "adapter", name, key).standard_normal(shape, dtype="float32")
-    return torch.from_numpy(values).mul_(std)
+    inner = half.shape[1]
+    std = inner**-0.5 if half.is_a else STRENGTH * spread / (half.scaling * inner**0.5)
+    values = draws.standard_normal(half.shape, dtype="float32")
+    return torch.from_numpy(values).mul_(std).to(torch_dtype(dtype))
 
 
 def _spread(backbone_dir: Path, config: ModelConfig, target: str) -> float:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from systems.engine.adapter_files import target_shapes
 from systems.engine.checkpoint import tensor_groups
 from systems.engine.config import ModelConfig, read_config
 from systems.engine.dtypes import ITEMSIZE, compute_dtype
+from systems.engine.projections import target_shapes
 
 from .presets import ensure_backbone
 from .random_llama import SHAPES

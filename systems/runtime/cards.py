@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+"""Names the GPUs that CUDA shows a process, in its order; read when the process starts CUDA."""
 
 
 def handles() -> list[Any]:
@@ -13,7 +18,7 @@ def handles() -> list[Any]:
     import pynvml
 
     pynvml.nvmlInit()
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    named = os.environ.get(VISIBLE)
     if named is None:
         return [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
     return [_handle(name.strip()) for name in named.split(",") if name.strip()]
@@ -25,3 +30,53 @@ def _handle(name: str) -> Any:
     if name.isdecimal():
         return pynvml.nvmlDeviceGetHandleByIndex(int(name))
     return pynvml.nvmlDeviceGetHandleByUUID(name)
+
+
+def index(device: str) -> int:
+    """Return N of a device's name ``cuda:N``."""
+    return int(device.rpartition(":")[2])
+
+
+def number(device: str) -> str:
+    """Return how ``VISIBLE`` names the GPU of a device in this process's environment, for programs
+    that take no UUIDs. Raises ``IndexError`` if that shows fewer GPUs."""
+    named = os.environ.get(VISIBLE)
+    found = None if named is None else [each.strip() for each in named.split(",") if each.strip()]
+    return str(index(device)) if found is None else found[index(device)]
+
+
+@dataclass(frozen=True, slots=True)
+class Cards:
+    """The GPUs of a node's devices, as UUIDs by the devices' names. Empty on the CPU."""
+
+    uuids: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def here(cls, devices: Iterable[str]) -> Self:
+        """Return the GPUs of ``devices``, all of one kind. Raises as :func:`handles`, and
+        ``IndexError`` if there are too few."""
+        names = [each for each in devices if each.startswith("cuda")]
+        found = handles() if names else []
+        return cls({name: _uuid(found[index(name)]) for name in names})
+
+    def uuid(self, device: str) -> str:
+        """Return the UUID of a device, whose name may begin with its node's (``NODE/cuda:N``); ""
+        on the CPU."""
+        return self.uuids[device.rpartition("/")[2]] if self.uuids else ""
+
+    def all_from(self, first: str) -> str:
+        """Return all GPUs as :data:`VISIBLE` lists them, the one of UUID ``first`` first."""
+        return ",".join([first, *(each for each in self.uuids.values() if each != first)])
+
+
+def _uuid(handle: Any) -> str:
+    import pynvml
+
+    return str(pynvml.nvmlDeviceGetUUID(handle))
+
+
+def see_only(visible: str) -> None:
+    """Let CUDA show this process the GPUs ``visible`` (as :data:`VISIBLE`) only; "": those that its
+    parent saw. Without effect once this process has started CUDA."""
+    if visible:
+        os.environ[VISIBLE] = visible

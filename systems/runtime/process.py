@@ -13,6 +13,7 @@ from typing import NoReturn
 from systems.engine.cuda import context
 from systems.errors import ConfinementError
 
+from . import cards
 from .channel import Channel
 from .messages import Failed
 from .roles import Role, by_name
@@ -21,9 +22,11 @@ from .sandbox import confine
 PR_SET_PDEATHSIG = 1
 
 
-def environment() -> dict[str, str]:
+def environment(visible: str = "") -> dict[str, str]:
     """Return the environment of a new interpreter. It sets one thread, since a template must not
-    run more; the *kernels* artifact changes that later. It forbids access to model hubs."""
+    run more; the *kernels* artifact changes that later. It forbids access to model hubs.
+    ``visible``: the only GPUs that it sees, as ``CUDA_VISIBLE_DEVICES``; "": as this process."""
+    seen = {cards.VISIBLE: visible} if visible else {}
     return {
         **context.ENVIRONMENT,
         **confine.environment(os.environ),
@@ -35,6 +38,7 @@ def environment() -> dict[str, str]:
         "JE_ARROW_MALLOC_CONF": "background_thread:false",
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        **seen,
     }
 
 

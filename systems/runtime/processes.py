@@ -50,12 +50,13 @@ class Processes:
         """Forks of the template that have not ended."""
         return [*self._by_pid.values(), *self._forks.values()]
 
-    def begin(self, role: Role, on_message: OnMessage, on_exit: OnExit) -> Child:
-        """Fork the template if there is one, else spawn a new interpreter."""
+    def begin(self, role: Role, on_message: OnMessage, on_exit: OnExit, visible: str = "") -> Child:
+        """Fork the template if there is one, else spawn a new interpreter. ``visible``: the only
+        GPUs that the process sees, as ``CUDA_VISIBLE_DEVICES``; "": as this process."""
         start = self.fork if self.template is not None else self.spawn
-        return start(role, on_message, on_exit)
+        return start(role, on_message, on_exit, visible)
 
-    def spawn(self, role: Role, on_message: OnMessage, on_exit: OnExit) -> Child:
+    def spawn(self, role: Role, on_message: OnMessage, on_exit: OnExit, visible: str = "") -> Child:
         """Start ``role`` in a new interpreter."""
         with contextlib.ExitStack() as undo:
             ours, theirs = wire.pair()
@@ -69,7 +70,7 @@ class Processes:
                     stdin=subprocess.DEVNULL,
                     stdout=printed,
                     stderr=printed,
-                    env=process.environment(),
+                    env=process.environment(visible),
                 )
             undo.callback(popen.wait)
             undo.callback(popen.kill)
@@ -80,7 +81,7 @@ class Processes:
         asyncio.get_running_loop().add_reader(end, self._spawned_ended, child, end)
         return child
 
-    def fork(self, role: Role, on_message: OnMessage, on_exit: OnExit) -> Child:
+    def fork(self, role: Role, on_message: OnMessage, on_exit: OnExit, visible: str = "") -> Child:
         """Start ``role`` as a fork of the template, with all libraries imported."""
         assert self.template is not None, "the controller forks only from a ready template"
         ours, theirs = wire.pair()
@@ -88,7 +89,7 @@ class Processes:
         child = self._adopt(role, ours, output, on_message, on_exit)
         self._tokens += 1
         self._forks[self._tokens] = child
-        asked = Fork(self._tokens, role.name, self._device)
+        asked = Fork(self._tokens, role.name, self._device, visible)
         with theirs, output.writer as printed:
             self.template.channel.send(asked, [theirs.fileno(), printed.fileno()])
         return child

@@ -42,11 +42,13 @@ class Exited(Message, frozen=True):
 
 
 class Fork(Message, frozen=True):
-    """Requests a process of ``role``. Its channel and its output pipe are sent as descriptors."""
+    """Requests a process of ``role``. Its channel and its output pipe are sent as descriptors.
+    ``visible``: the only GPUs that it sees, as ``CUDA_VISIBLE_DEVICES``; empty: as the template."""
 
     token: Count
     role: Name
     device: Name
+    visible: Name = ""
 
 
 SAYS = Incoming(Started | Ready | Forked | Exited | Failed | Pong)

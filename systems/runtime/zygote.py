@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 
-from . import output, process, processor, template_messages
+from . import cards, output, process, processor, template_messages
 from .channel import Channel, close_all
 from .messages import Ping, Pong, Started
 from .roles import Role, by_name
@@ -87,13 +87,13 @@ def _serve(roles: Mapping[str, Role], channel: Channel, wakeup: int) -> None:
         case Ping():
             channel.send(Pong())
         case Fork():
-            pid = _fork(roles[message.role], message.device, channel, wakeup, *fds)
+            pid = _fork(roles[message.role], message, channel, wakeup, *fds)
             close_all(fds)
             channel.send(Forked(message.token, pid))
 
 
 def _fork(
-    role: Role, device: str, channel: Channel, wakeup: int, channel_fd: int, printed_fd: int
+    role: Role, asked: Fork, channel: Channel, wakeup: int, channel_fd: int, printed_fd: int
 ) -> int:
     """Fork a process that runs ``role`` on the channel ``channel_fd``; return its process id."""
     parent = os.getpid()
@@ -105,7 +105,8 @@ def _fork(
         channel.close()
         output.redirect(printed_fd)
         process.settle(parent)
-        process.become(role, socket.socket(fileno=channel_fd), device)
+        cards.see_only(asked.visible)  # the template never starts CUDA, so this takes effect
+        process.become(role, socket.socket(fileno=channel_fd), asked.device)
     return pid
 
 

@@ -183,7 +183,7 @@ class ServerSystem(ServingSystem):
     def _logs(self) -> dict[str, str]:
         """Return the logs with local model paths replaced by model names, for privacy."""
         logs = {}
-        for log in sorted(self._folder.path.glob("*.log")) if self._folder else ():
+        for log in sorted(self._folder.path.rglob("*.log")) if self._folder else ():
             text = log.read_text(errors="replace")
             for path, name in self._hidden.items():
                 text = text.replace(path, name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from pydantic import (
@@ -66,19 +66,29 @@ class Options(BaseModel):
     """Shared groups: parse adapters from deployment on, in the order of the functions, as many as
     fit ``adapter_tier_gib``; also start the template, from which parsers are forked. The endpoint
     does not wait for them. Otherwise an adapter is parsed when its function is first called."""
-    backbones_at_deployment: bool = False
+    backbones_at_deployment: bool | Literal["every-device"] = False
     """Before the endpoint is ready, load each shared backbone on one device of each host, devices
-    in turn, where it fits, and fill its warm pool; also start the template. Memory counts from then
-    on, and a backbone that stays unused is dropped after ``shared_keep_alive_s``. Otherwise the
-    first call of one of its functions loads it."""
+    in turn, or on every device, where it fits, and fill its warm pool there; also start the
+    template. Memory counts from then on, and a backbone that stays unused is dropped after
+    ``shared_keep_alive_s``. Otherwise the first call of one of its functions loads it."""
     prewarmed: NonNegativeInt = 0
-    """GPU only: size of the warm pool of each resident shared backbone. Its prewarmed processes are
-    forked from the template, hold context, kernels and graphs, and become instances of functions
-    that start or wake. Their device memory is reserved with the template's and billed from its
-    start, so none by default; as many as functions start or wake within seconds are of use."""
+    """GPU only: size of the warm pool of each shared backbone on each GPU that holds it. Its
+    prewarmed processes are forked from the template, hold context, kernels and graphs, and become
+    instances of functions that start or wake. Their device memory is reserved and billed with the
+    copy that they map, so none by default; as many as functions start or wake within seconds are of
+    use."""
+    peer_copies: bool = True
+    """Several GPUs of a machine: copy a shared backbone from a GPU that has it, over NVLink where
+    there is one, so that a machine reads it once. Otherwise, and where GPUs cannot reach each
+    other, each GPU's copy is read from the page cache. With ``prewarmed``, a loader stands by on
+    each GPU with its CUDA context started, which takes longer than the copy; its memory
+    (``cuda_bare_bytes``) is reserved and billed with the template's."""
     adapter_places: PositiveInt = 64
     """The largest number of adapters that an instance of several functions holds on its device at
     the same time; it has no more places than its group has functions."""
+    max_adapter_rank: PositiveInt | None = None
+    """Live: the largest rank that an adapter may have on any projection; None: any. A place has the
+    largest rank of its group's adapters, so one adapter makes the places of all others larger."""
     shared_batch_size: PositiveInt | None = None
     """The largest number of requests that an instance of several functions runs at the same time;
     None: the batch limit times its functions, at most 64."""
@@ -125,7 +135,7 @@ class Options(BaseModel):
         return (
             self.template_at_deployment
             or self.adapters_at_deployment
-            or self.backbones_at_deployment
+            or bool(self.backbones_at_deployment)
         )
 
     @property
@@ -149,16 +159,18 @@ class Options(BaseModel):
             return of_one
         return self.shared_batch_size or min(of_one * functions, _SHARED_BATCH)
 
-    def prewarmed_bytes(self, groups: Mapping[str, GroupSpec]) -> int:
-        """Return the memory of all warm pools: each process as large as its backbone's largest idle
-        instance, plus one request's KV cache for the process in preparation."""
+    def pool_bytes(self, groups: Iterable[GroupSpec]) -> Mapping[str, int]:
+        """Return the device memory of a warm pool by backbone: each process as large as the
+        backbone's largest idle instance, plus one request's KV cache for the process in
+        preparation."""
         at_rest: dict[str, int] = {}
         slot: dict[str, int] = {}
-        for spec in groups.values():
+        for spec in groups:
             own = spec.context_bytes + spec.adapter_bytes + spec.places_bytes
             at_rest[spec.backbone] = max(own, at_rest.get(spec.backbone, 0))
             slot[spec.backbone] = max(spec.kv_slot_bytes, slot.get(spec.backbone, 0))
-        return self.prewarmed * sum(at_rest.values()) + bool(self.prewarmed) * sum(slot.values())
+        count = self.prewarmed
+        return {name: count * own + bool(count) * slot[name] for name, own in at_rest.items()}
 
     def new_rate(self) -> Rate:
         return RATES[self.rate](round(self.rate_window_s * 1e9))

@@ -36,6 +36,7 @@ class FunctionSize:
     law: BatchLatency = field(default_factory=BatchLatency)
     step_ns: int = 0
     delay_ns: Mapping[Artifact, int] = field(default_factory=dict)
+    peer_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class MachineSize:
     template_host_bytes: int
     reserved_bytes: int = 0
     """Memory of each device that no instance may use."""
+    peer_access: bool = False
+    """Whether a device can copy from another one of its host."""
     devices_per_host: int | None = None
     """None: all devices are of one host."""
 
@@ -81,8 +84,14 @@ def make_cluster_spec(
         name: _group(name, members, functions, machine, deployment.limits, options)
         for name, members in members_of.items()
     }
+    peers = machine.peer_access and options.peer_copies and len(deployment.devices) > 1
+    on_cards = deployment.devices[0].kind == "cuda"
+    pool_bytes = options.pool_bytes(made.values()) if on_cards else {}
     return ClusterSpec(
-        backbones={name: BackboneSpec(name, size) for name, size in backbones.items()},
+        backbones={
+            name: BackboneSpec(name, size, pool_bytes.get(name, 0) if forks else 0)
+            for name, size in backbones.items()
+        },
         groups=made,
         functions={
             member.id: FunctionSpec(
@@ -100,7 +109,7 @@ def make_cluster_spec(
             )
             for index, device in enumerate(deployment.devices)
         },
-        settings=_settings(deployment, options, machine, made, forks=forks),
+        settings=_settings(deployment, options, machine, peers=peers, forks=forks),
     )
 
 
@@ -138,6 +147,7 @@ def _group(
         law=size.law,
         step_ns=size.step_ns,
         delay_ns=size.delay_ns,
+        peer_ns=size.peer_ns,
     )
 
 
@@ -145,22 +155,25 @@ def _settings(
     deployment: Deployment,
     options: Options,
     machine: MachineSize,
-    made: Mapping[str, GroupSpec],
     *,
+    peers: bool,
     forks: bool,
 ) -> Settings:
+    """``peers``: whether backbones are copied from device to device."""
     limits = deployment.limits
-    prewarmed_bytes = options.prewarmed_bytes(made) if deployment.devices[0].kind == "cuda" else 0
     return Settings(
         max_context_tokens=limits.max_context_tokens,
         keep_alive_ns=round(limits.keep_alive_s * 1e9),
         shared_keep_alive_ns=round(options.shared_keep_alive_s * 1e9),
         container_keep_alive_ns=round(options.container_keep_alive_s * 1e9),
         container_memory_bytes=round(options.container_memory_gib * 2**30),
-        template_bytes=machine.template_bytes + prewarmed_bytes if forks else 0,
+        template_bytes=machine.template_bytes if forks else 0,
         template_host_bytes=machine.template_host_bytes if forks else 0,
+        peer_copies=peers,
+        standby_bytes=machine.bare_bytes if peers and forks and options.prewarmed else 0,
         template_at_deployment=options.early_template,
-        backbones_at_deployment=options.backbones_at_deployment,
+        backbones_at_deployment=bool(options.backbones_at_deployment),
+        backbones_on_every_device=options.backbones_at_deployment == "every-device",
         adapters_at_deployment_bytes=(
             options.adapter_tier_bytes if options.adapters_at_deployment else 0
         ),

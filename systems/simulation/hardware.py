@@ -22,6 +22,8 @@ class Hardware:
     cores: Shared
     files: PageCache
     link: Shared
+    peers: Shared
+    """The link to other devices of the node, for those that copy from this one."""
     compute: Shared
     """Batches."""
     starts: Shared
@@ -47,7 +49,7 @@ def hardware(devices: Iterable[str], clock: Clock, profile: Profile) -> Mapping[
             files = PageCache(Shared(clock, 1) if slots else cores)
         link = Shared(clock, 1) if slots else cores
         own = _compute(clock, profile) if slots else (cores,) * 4
-        found[device] = Hardware(cores, files, link, *own)
+        found[device] = Hardware(cores, files, link, Shared(clock, 1), *own)
     return found
 
 

@@ -108,6 +108,12 @@ class LatencyModel:
             rate = min(rate, profile.private_bytes_per_s.value)
         return self.size.weights_bytes / rate * 1e9
 
+    def peer_ns(self) -> float:
+        """Return the time to copy the backbone from another device of the node; 0 if the profile
+        does not say that this is possible."""
+        rate = self.profile.peer_bytes_per_s
+        return self.size.weights_bytes / rate.value * 1e9 if rate else 0.0
+
     def parse_ns(self) -> float:
         """Return the time of one core to parse an adapter."""
         return self.parse_s * 1e9

@@ -71,6 +71,9 @@ class Profile(Frozen):
     private_bytes_per_s: Number | None = None
     """The most at which an instance loads a copy of its own; None: as a copy that is shared."""
     adapter_bytes_per_s: Number
+    peer_bytes_per_s: Number | None = None
+    """Copying a backbone from another device of the node, by a loader that stands by; None: a
+    device cannot read another's memory."""
 
     prefill_s: Number
     """Per pass over prompts, whatever its size."""
@@ -167,7 +170,8 @@ def profile_names() -> list[str]:
 
 
 def load_profile(name: str) -> Profile:
-    """Load an included profile by name, or a TOML file by path. Raises :class:`ProfileError`."""
+    """Load an included profile by name, or a TOML file by path. One that ``extends`` another one
+    has all numbers of that one that it does not give itself. Raises :class:`ProfileError`."""
     path = Path(name) if name.endswith(".toml") else _folder() / f"{name}.toml"
     if not path.exists():
         known = ", ".join(profile_names())
@@ -175,8 +179,12 @@ def load_profile(name: str) -> Profile:
     content = path.read_bytes()
     try:
         document: dict[str, Any] = tomllib.loads(content.decode())
-        digest = hashlib.sha256(content).hexdigest()
-        return Profile.model_validate({**document, "sha256": digest})
+        digest = hashlib.sha256(content)
+        if "extends" in document:
+            base = load_profile(document.pop("extends"))
+            document = {**base.model_dump(exclude_unset=True), **document}
+            digest.update(base.sha256.encode())
+        return Profile.model_validate({**document, "sha256": digest.hexdigest()})
     except (ValidationError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProfileError(f"{path}: {str(error).splitlines()[0]}") from error
 

@@ -17,12 +17,12 @@ from typing import Any
 
 import torch
 
-from systems.engine.adapter import StoredAdapter
-from systems.engine.adapter_files import target_shapes
+from systems.engine.adapter import StoredAdapter, StoredPair
 from systems.engine.config import ModelConfig
 from systems.engine.cuda.engine import CudaEngine
 from systems.engine.cuda.slot import AdapterSlot
 from systems.engine.packed import SlotShape, pack
+from systems.engine.projections import target_shapes
 from systems.engine.requests import GenerationRequest
 from systems.engine.weights import BackboneWeights, LayerWeights
 
@@ -80,9 +80,8 @@ def adapter(config: ModelConfig, rank: int = RANK, device: str = "cpu") -> Store
     for layer in range(config.num_layers):
         for target in TARGETS:
             out, inner = target_shapes(config)[target]
-            pairs[layer, target, "A"] = half(rank, inner)
-            pairs[layer, target, "B"] = half(out, rank)
-    return StoredAdapter(f"rank {rank}", pairs, 1.0, rank, TARGETS)
+            pairs[layer, target] = StoredPair(half(rank, inner), half(out, rank), 1.0)
+    return StoredAdapter(f"rank {rank}", pairs)
 
 
 def request(number: int, prompt: int, tokens: int = 400) -> GenerationRequest:

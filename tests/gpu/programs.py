@@ -11,7 +11,7 @@ import time
 
 import torch
 
-from systems.engine.cuda import device_mapping
+from systems.engine.cuda import device_mapping, peers
 from systems.serverless.live.weights import cuda_copies
 from systems.serverless.live.weights.handle import SharedWeightsHandle
 
@@ -36,6 +36,17 @@ def reader(sock: socket.socket, size: int) -> None:
     sock.send(f"{cuda_copies.checksum(flat[:size])} {took_ms:.3f}".encode())
     sock.recv(1)
     sock.send(str(cuda_copies.checksum(flat[:size])).encode())
+
+
+def copier(sock: socket.socket, size: int) -> None:
+    """Copy a copy into memory of this process's first device, and send the checksum and the time
+    (ms) since the descriptor came."""
+    flat = device_mapping.create(size)[0].tensor()[:size]
+    _, fds, _, _ = socket.recv_fds(sock, 64, 1)
+    start = time.monotonic()
+    assert peers.copy_from(fds[0], flat), "the cards reach each other"
+    took_ms = (time.monotonic() - start) * 1e3
+    sock.send(f"{cuda_copies.checksum(flat)} {took_ms:.3f}".encode())
 
 
 def keeper(sock: socket.socket, size: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.compare import Comparison, Row
+from harness.comparison import Comparison, Row
 from harness.metrics import summary
 from harness.records import Cell, Manifest, Run, write_cell
 

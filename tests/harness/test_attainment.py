@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import build
-from harness.compare import at_attainment
+from harness.comparison import at_attainment
 from harness.errors import HarnessError
 from harness.metrics import summary
 from harness.records import Cell, Run, new_run, write_cell

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from harness.axes import as_axes, point_name, points
 from harness.capacity.loads import subjects
 from harness.cells.plan import plan_cells, samples
-from harness.compare import compare, factor
+from harness.comparison import compare, factor
 from harness.errors import HarnessError
 from harness.execution.executor import RunContext
 from harness.execution.live_executor import LiveExecutor

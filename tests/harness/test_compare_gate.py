@@ -15,7 +15,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from harness.cli import build
-from harness.compare import (
+from harness.comparison import (
     Comparison,
     Outcome,
     Row,

@@ -18,7 +18,9 @@ from harness.records.files import read_kept
 ROOT = Path(__file__).parents[2]
 
 NOT_MEASURED = {
-    "a name with a number in it": r"SmolLM2-135M-Instruct|Llama-?2-7B|13B|L40S|H[12]00|azure-bursty8",
+    "a name with a number in it": (
+        r"SmolLM2-135M-Instruct|Llama-?2-7B|13B|L40S|H[12]00|azure-bursty8"
+    ),
     "a publication": r"arXiv 2505\.14468|EuroSys'26|\bCC-BY 4\.0|Apache-2\.0",
     "a version that is needed": r"Python ≥ 3\.11",
     "an exit status": r"\b0 done, 1 invalid, 2 wrong\s+request, 3 interrupted",

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from pandas.testing import assert_frame_equal
 
-from harness.compare import compare, factor
+from harness.comparison import compare, factor
 from harness.errors import RecordError
 from harness.records import Cell, read_cell, write_cell
 from harness.records.schema import TABLES

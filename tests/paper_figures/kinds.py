@@ -85,3 +85,17 @@ def swept_endpoint(root: Path) -> Run:
         about = {"system": system, "workload": load, "sweep": point}
         made_cell(run, f"at-{value}", unseen_tables(), valid=value < 2, **about)
     return run
+
+
+def many_loads(root: Path) -> Run:
+    """Make a run of two labelled systems at twelve points of a sweep with long names."""
+    rates = list(range(1, 13))
+    run = new_run({"name": "many", "sweep": [{"workloads.requests_per_second": rates}]}, root)
+    for label, content in (("mine", None), ("yours", unseen_tables())):
+        system = {"name": "serverless-lora", "label": label}
+        for rate in rates:
+            load = {"name": f"steady@requests_per_second={rate}", "label": "steady"}
+            point = {"workloads.requests_per_second": rate}
+            about = {"system": system, "workload": load, "sweep": point}
+            made_cell(run, f"{label}-{rate}", content, **about)
+    return run

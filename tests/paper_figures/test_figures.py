@@ -123,7 +123,7 @@ def test_published_marks_stand_only_beside_the_conditions_that_they_are_of(
         for run in (evaluation, made_run(tmp_path))
         for drawing in drawings("slo-violations", run)
     )
-    assert len(own) == 2
+    assert len(own) == 3
     assert alone == set()
 
 

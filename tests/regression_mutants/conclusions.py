@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness.cells.plan import CellPlan, plan_cells
-from harness.compare import FACTORS, matched
+from harness.comparison import FACTORS, matched
 from harness.errors import HarnessError
 from harness.experiment import Experiment
 from harness.records import Cell, Manifest

@@ -28,6 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "arrival_s,function,prompt_tokens,output_tokens\n"
         + "".join(f"{i * i / 10},f{i % 2},{10 + i},{5 + i}\n" for i in range(40))
     )
+    (tmp_path / "own.csv").write_text("ts,user,in,out\n1715342400000,ann,12,34\n")
     minutes = range(480)
     rows = [f"f{i},{','.join(str(25 * (m % 80 == i)) for m in minutes)}" for i in range(9)]
     (tmp_path / "counts.csv").write_text(

@@ -17,10 +17,13 @@ from ..errors import WorkloadError
 from ..trace import Workload
 from .base import Format, Importer, Options
 from .files import head
+from .named_columns import EXAMPLE
 
 __all__ = ["GROUP", "Format", "Importer", "Options", "detect", "import_file", "importer", "names"]
 
 GROUP = "slbench.importers"
+OWN = "csv"
+"""The format whose columns can be named."""
 
 _SHIPPED = {
     "azure-functions-2019": "azure_functions_2019",
@@ -73,15 +76,18 @@ def detect(path: Path) -> str:
             broken.append(str(error))
     if not found:
         also = f"; broken: {'; '.join(broken)}" if broken else ""
-        raise WorkloadError(f"{path}: no known format; known: {', '.join(names())}{also}")
+        own = f"; a CSV of your own: {EXAMPLE}, with the names of its columns"
+        raise WorkloadError(f"{path}: no known format; known: {', '.join(names())}{own}{also}")
     if len(found) > 1:
         raise WorkloadError(f"{path}: could be {' or '.join(found)}; name one with --format")
     return found[0]
 
 
 def import_file(path: Path, options: Options | None = None, name: str | None = None) -> Workload:
-    """Import a file of format ``name``, or of the detected format. Raises ``WorkloadError``."""
-    return importer(name or detect(path)).read(path, options or Options())
+    """Import a file of format ``name``, or of the detected format; with named columns, a CSV.
+    Raises ``WorkloadError``."""
+    given = options or Options()
+    return importer(name or (OWN if given.columns else detect(path))).read(path, given)
 
 
 def _added() -> dict[str, EntryPoint]:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ..lengths import Lengths
 from ..trace import Workload
+from .named_columns import NamedColumns
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Options:
     start_s: float = 0.0
     duration_s: float | None = None
     """Stretch of a source that is too long to be read completely."""
+    columns: NamedColumns | None = None
+    """Names, time unit and delimiter of a CSV of one's own; None: the format's."""
     lengths: tuple[Lengths, Lengths] | None = None
     """Distributions of prompt and output lengths for requests without lengths. None: such requests
     are left out if others have lengths, else they are placeholders of one token."""

@@ -25,9 +25,12 @@ class CsvRows:
     """The rows of one file; parsing a column adds its bad rows to ``bad``. Names are read as
     dictionaries, so that a hash of 64 characters takes four bytes per row."""
 
-    def __init__(self, path: Path, texts: Sequence[str], names: Sequence[str] = ()) -> None:
+    def __init__(
+        self, path: Path, texts: Sequence[str], names: Sequence[str] = (), delimiter: str = ","
+    ) -> None:
         """Read the columns. Raises ``WorkloadError`` if file or column cannot be read."""
         self.bad = BadRows(path)
+        self._delimiter = delimiter
         types = dict.fromkeys(names, pa.dictionary(pa.int32(), pa.string()))
         types.update(dict.fromkeys(texts, pa.string()))
         self._table = self._read(path, types)
@@ -35,9 +38,11 @@ class CsvRows:
         self.lines: Ints = np.setdiff1d(np.arange(2, count + 2), self.bad.lines)
 
     def _read(self, path: Path, types: dict[str, pa.DataType]) -> pa.Table:
-        found = csv_header(head(path))
+        found = csv_header(head(path), self._delimiter)
         if missing := [name for name in types if found.count(name) != 1]:
-            raise WorkloadError(f"{path}: needs each of the columns {missing} once")
+            raise WorkloadError(
+                f"{path}: needs each of the columns {missing} once; it has: {', '.join(found)}"
+            )
         try:
             with opened(path) as file, self._reader(Utf8Checked(file), types) as reader:
                 return pa.Table.from_batches(reader, reader.schema).unify_dictionaries()
@@ -49,7 +54,11 @@ class CsvRows:
             file,
             # One thread: only then are rows of a wrong width numbered.
             pcsv.ReadOptions(use_threads=False, block_size=_BLOCK),
-            pcsv.ParseOptions(invalid_row_handler=self._wrong_width, ignore_empty_lines=False),
+            pcsv.ParseOptions(
+                delimiter=self._delimiter,
+                invalid_row_handler=self._wrong_width,
+                ignore_empty_lines=False,
+            ),
             pcsv.ConvertOptions(
                 column_types=types, include_columns=list(types), strings_can_be_null=False
             ),

@@ -77,11 +77,11 @@ def stem(path: Path) -> str:
     return path.name
 
 
-def csv_header(start: bytes) -> list[str]:
+def csv_header(start: bytes, delimiter: str = ",") -> list[str]:
     """Column names of the first line; empty if it is not text."""
     try:
         text = start.splitlines()[0].decode("utf-8-sig")
-        return next(csv.reader(io.StringIO(text)), [])
+        return next(csv.reader(io.StringIO(text), delimiter=delimiter), [])
     except (IndexError, UnicodeDecodeError, csv.Error):
         return []
 

@@ -52,6 +52,15 @@ def decimal_seconds(texts: pa.Array) -> Parsed:
     return values, ok
 
 
+def times(texts: pa.Array, unit_ns: int = SECOND_NS) -> Parsed:
+    """Times in units of ``unit_ns``, since any moment, such as milliseconds since 1970; rounded to
+    the nearest nanosecond."""
+    pairs = [_one(text, lambda each: exact_seconds(each, unit_ns, MOST_WALL_SECONDS))
+             for text in texts.to_pylist()]  # fmt: skip
+    values, ok = zip(*pairs, strict=True) if pairs else ((), ())
+    return np.array(values, dtype=np.int64), np.array(ok, dtype=bool)
+
+
 def wall_clock(texts: pa.Array) -> Parsed:
     """``2024-05-10 00:00:00.0099300+00:00`` and shorter, in nanoseconds since 1970; UTC if no zone
     is given. Fractions have up to nine digits, which may vary by row."""
@@ -65,15 +74,15 @@ def wall_clock(texts: pa.Array) -> Parsed:
     return np.where(ok, seconds, 0) * SECOND_NS + np.where(ok, _fraction_ns(parts), 0), ok
 
 
-def exact_seconds(value: Any, unit_ns: int = SECOND_NS) -> int:
+def exact_seconds(value: Any, unit_ns: int = SECOND_NS, most_s: int = MOST_SECONDS) -> int:
     """Convert one number or its text, in units of ``unit_ns``, to nanoseconds. Raises
-    ``ValueError`` if it is not a number or too far from 0."""
+    ``ValueError`` if it is not a number or more than ``most_s`` seconds from 0."""
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
         raise ValueError("not a number")
     if isinstance(value, str) and not _NUMBER.fullmatch(value):
         raise ValueError("not a number")
     number = Decimal(value)
-    most = MOST_SECONDS * SECOND_NS // unit_ns
+    most = most_s * SECOND_NS // unit_ns
     if not number.is_finite() or not -most <= number <= most:
         raise ValueError("out of range for a trace")
     return int((number * unit_ns).to_integral_value(ROUND_HALF_UP))

@@ -1,6 +1,7 @@
 "use strict";
 const DATA = JSON.parse(document.getElementById("data").textContent);
-const SYSTEMS = ["#1f77b4", "#e69f00", "#56b4e9", "#cc79a7", "#009e73", "#8c8c8c", "#d9b38c"];
+const SWEEPS = JSON.parse(document.getElementById("sweeps").textContent);
+const COLOURS = Object.fromEntries(DATA.map((cell) => [`${cell.run}/${cell.system}`, cell]));
 const STAGES = {
   queue: "#9a9a9a", warming: "#56b4e9", libraries: "#e69f00", kernels: "#f0c060",
   backbone: "#009e73", adapter: "#66c2a5", prefill: "#0072b2", decode: "#6a51a3",
@@ -24,10 +25,10 @@ function plot(id, traces, x, y, more = {}) {
   const axis = (title) => ({ title: { text: title }, gridcolor: line, zerolinecolor: line });
   const layout = {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink },
-    margin: { l: 60, r: 10, t: 10, b: 45 }, legend: { orientation: "h", y: 1.15 }, ...more,
+    margin: { l: 60, r: 10, t: 10, b: 45 }, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, ...more,
     xaxis: { ...axis(x), ...more.xaxis }, yaxis: { ...axis(y), ...more.yaxis },
   };
-  Plotly.react(id, traces, layout, { responsive: true, displaylogo: false });
+  Plotly.react(id, traces, layout, { responsive: true, displaylogo: false, displayModeBar: innerWidth > 600 });
 }
 
 const unknown = (traces) => traces.length ? [] : [
@@ -48,19 +49,48 @@ function drawLatencies() {
   const curves = cells.map((cell, n) => {
     const values = kept[n].map((i) => cell.requests.ttft[i]).sort((a, b) => a - b);
     return {
-      name: cell.system, x: values, y: values.map((_, i) => (i + 1) / asked[n].length),
-      mode: "lines", line: { color: SYSTEMS[n % SYSTEMS.length], shape: "hv" },
+      name: cell.title, x: values, y: values.map((_, i) => (i + 1) / asked[n].length),
+      mode: "lines", line: { color: cell.colour, shape: "hv" },
     };
   });
   const points = cells.map((cell, n) => ({
-    name: cell.system, mode: "markers", marker: { color: SYSTEMS[n % SYSTEMS.length], size: 5 },
+    name: cell.title, mode: "markers", marker: { color: cell.colour, size: 5 },
     x: kept[n].map((i) => cell.requests.at[i]), y: kept[n].map((i) => cell.requests.ttft[i]),
     text: kept[n].map((i) => `request ${cell.requests.id[i]}, ${cell.requests.function[i]}, ${cell.requests.start_type[i]}`),
   }));
   by("count").textContent = cells.map((cell, n) =>
-    `${cell.system}: ${kept[n].length} of ${cell.total} requests shown`).join(" · ");
+    `${cell.title}: ${kept[n].length} of ${cell.total} requests shown`).join(" · ");
   plot("cdf", curves, "TTFT from the schedule, s", "share of requests", { xaxis: { type: "log" } });
   plot("arrivals", points, "arrival, s", "TTFT, s", { yaxis: { type: "log" } });
+}
+
+const rest = (point, key) => Object.entries(point).filter(([name]) => name !== key)
+  .map(([name, value]) => `, ${name.split(".").pop()}=${value}`).join("");
+
+function chooseSweep() {
+  const rows = SWEEPS.filter((row) => row.run === by("sweep-run").value);
+  const numbers = (key) => rows.every((row) => typeof row.point[key] === "number");
+  fill("sweep-metric", unique(rows.map((row) => row.metric)));
+  fill("sweep-axis", unique(rows.flatMap((row) => Object.keys(row.point))).filter(numbers));
+  drawSweep();
+}
+
+function drawSweep() {
+  const [run, metric, key] = ["sweep-run", "sweep-metric", "sweep-axis"].map((id) => by(id).value);
+  const series = {};
+  const rows = SWEEPS.filter((row) => row.run === run && row.metric === metric);
+  const several = unique(rows.map((row) => row.workload)).length > 1;
+  for (const row of rows.sort((a, b) => a.point[key] - b.point[key])) {
+    const look = COLOURS[`${run}/${row.system}`];
+    const name = `${look.title}${several ? `, ${row.workload}` : ""}${rest(row.point, key)}`;
+    const line = series[name] ??= { name, x: [], y: [], mode: "lines+markers",
+      line: { color: look.colour }, error_y: { array: [], arrayminus: [], symmetric: false } };
+    line.x.push(row.point[key]);
+    line.y.push(row.value);
+    line.error_y.array.push(row.high === null ? 0 : row.high - row.value);
+    line.error_y.arrayminus.push(row.low === null ? 0 : row.value - row.low);
+  }
+  plot("sweep", Object.values(series), key, metric, { yaxis: { rangemode: "tozero" } });
 }
 
 function chooseWorkload() {
@@ -136,6 +166,15 @@ function start() {
   by("request").onchange = drawGantt;
   by("memory-cell").onchange = chooseMemory;
   by("device").onchange = drawMemory;
+  const runs = unique(SWEEPS.filter((row) => Object.values(row.point)
+    .some((value) => typeof value === "number")).map((row) => row.run));
+  by("sweeps-section").hidden = !runs.length;
+  if (runs.length) {
+    fill("sweep-run", runs);
+    by("sweep-run").onchange = chooseSweep;
+    by("sweep-metric").onchange = by("sweep-axis").onchange = drawSweep;
+    chooseSweep();
+  }
   chooseWorkload();
   chooseCell();
   chooseMemory();
@@ -147,10 +186,19 @@ function start() {
     chooseDecisions();
   }
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    if (runs.length) drawSweep();
     drawLatencies();
     drawGantt();
     drawMemory();
   });
 }
 
-start();
+async function unpack() {
+  const packed = Uint8Array.from(atob(by("library").textContent), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const script = document.createElement("script");
+  script.textContent = await new Response(stream).text();
+  document.head.append(script);
+}
+
+unpack().then(start);

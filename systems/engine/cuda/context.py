@@ -8,6 +8,10 @@ the same way, by an environment variable that it reads once.
 
 from __future__ import annotations
 
+from uuid import UUID
+
+from systems.errors import DeploymentError
+
 from .virtual import call, driver
 
 STACK_BYTES = 0
@@ -22,3 +26,13 @@ def start(device: int = 0) -> None:
     call(cuda.cuInit(0))
     call(cuda.cuCtxSetCurrent(call(cuda.cuDevicePrimaryCtxRetain(device))))
     call(cuda.cuCtxSetLimit(cuda.CUlimit.CU_LIMIT_STACK_SIZE, STACK_BYTES))
+
+
+def check_card(uuid: str, device: int = 0) -> None:
+    """Raise ``DeploymentError`` if this process's CUDA device is not the GPU ``uuid``, as NVML
+    writes it (``GPU-…``); "": any GPU will do. Allocates nothing on the device."""
+    cuda = driver()
+    call(cuda.cuInit(0))
+    found = UUID(bytes=bytes(call(cuda.cuDeviceGetUuid(call(cuda.cuDeviceGet(device)))).bytes))
+    if uuid and UUID(uuid.partition("-")[2]) != found:
+        raise DeploymentError(f"this process was given GPU {found}, its device is {uuid}")

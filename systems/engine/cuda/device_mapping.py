@@ -34,6 +34,10 @@ class DeviceMapping:
         rights = access(device, writable=writable)
         call(cuda.cuMemSetAccess(self._address, size, [rights], 1))
 
+    @property
+    def address(self) -> int:
+        return int(self._address)
+
     def tensor(self) -> Tensor:
         """Return all bytes without a copy; do not use the tensor after :meth:`close`."""
         return device_memory.tensor(self._address, self._size)

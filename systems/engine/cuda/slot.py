@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from systems.engine.adapter import StoredAdapter
-from systems.engine.adapter_files import target_shapes
+from systems.engine.adapter import StoredAdapter, StoredPair
 from systems.engine.packed import SlotShape, pack, ranks_in
+from systems.engine.projections import target_shapes
 
 from .adapter_memory import AdapterMemory
 from .ops import LoraPlaces
@@ -59,9 +59,8 @@ class AdapterSlot:
         out, inner = target_shapes(self.shape.config)[target]
         rank = self.shape.rank
         for dtype in {self.shape.dtype, torch.float32}:
-            halves = {"A": torch.zeros(rank, inner), "B": torch.zeros(out, rank)}
-            pairs = {(0, target, half): value.to(dtype) for half, value in halves.items()}
-            self.load(StoredAdapter("zeros", pairs, 1.0, rank, (target,)))
+            a, b = (torch.zeros(size, dtype=dtype) for size in ((rank, inner), (out, rank)))
+            self.load(StoredAdapter("zeros", {(0, target): StoredPair(a, b, 1.0)}))
 
     def clear(self) -> None:
         """Reset to the backbone alone."""

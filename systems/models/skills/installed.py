@@ -7,7 +7,8 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from systems.engine.adapter_files import CONFIG, WEIGHTS, validate_adapter
+from systems.engine.adapter_files import WEIGHTS, validate_adapter
+from systems.engine.adapter_settings import CONFIG
 from systems.engine.checkpoint import validate_checkpoint
 
 from ..cache import adapters_root, make_once

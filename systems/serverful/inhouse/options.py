@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
 
@@ -15,8 +15,9 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    replicas: PositiveInt = 1
-    """Processes per backbone, each with its own copy of the weights."""
+    replicas: PositiveInt | Literal["per-device"] = 1
+    """Processes per backbone, each with its own copy of the weights; those of all backbones are on
+    the devices in turn."""
     max_num_seqs: PositiveInt | None = None
     """Requests in one batch; None: batch limit × functions of the backbone, as for vLLM."""
     max_adapters: PositiveInt | None = None
@@ -29,8 +30,21 @@ class Options(BaseModel):
     """Time between two checks for migration, in a scheme that migrates."""
     start_timeout_s: PositiveFloat = 120.0
 
+    @classmethod
+    def of(cls, deployment: Deployment) -> Self:
+        """Return the options of a deployment, with the number of replicas on its devices."""
+        found = cls.model_validate(dict(deployment.options))
+        each = found.replicas == "per-device"
+        return found.model_copy(update={"replicas": len(deployment.devices)}) if each else found
+
+    @property
+    def count(self) -> int:
+        """The number of replicas of a backbone."""
+        assert self.replicas != "per-device", "options are those of a deployment"
+        return self.replicas
+
     def batch(self, deployment: Deployment, functions: int) -> int:
         return self.max_num_seqs or deployment.limits.max_batch_size * functions
 
     def replica_threads(self) -> int:
-        return self.threads or max(1, len(os.sched_getaffinity(0)) // self.replicas)
+        return self.threads or max(1, len(os.sched_getaffinity(0)) // self.count)

@@ -1,7 +1,8 @@
 """A backbone's server: ``python -m systems.serverful.inhouse.server CONFIG``.
 
-CONFIG is a JSON file: {scheme, deployment, backbone, options, port, journal}. The server listens
-once every replica is ready. It ends on SIGTERM, or when a replica ends.
+CONFIG is a JSON file: {scheme, deployment, backbone, options, first_device, port, journal}. Replica
+r is on the device of number first_device + r, counted around. The server listens once every replica
+is ready. It ends on SIGTERM, or when a replica ends.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from systems.errors import DeploymentError, SystemsError
 from systems.interface import Decision, Deployment
 from systems.runtime import channel as wire
 from systems.runtime import process
+from systems.runtime.cards import Cards
 from systems.runtime.channel import AsyncChannel, close_all
 from systems.runtime.http.api import Api
 from systems.runtime.http.text import Text
@@ -49,6 +51,7 @@ class Server:
         self._scheme: Scheme = SCHEMES[config["scheme"]]
         self._options = Options.model_validate(config["options"])
         self._deck = make_deck(Deployment.model_validate(config["deployment"]), config["backbone"])
+        self._cards = Cards.here(each.name for each in self._deck.deployment.devices)
         self._journal = Journal(Path(config["journal"]))
         self._ready: asyncio.Queue[dict[str, float]] = asyncio.Queue()
         self._end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -59,7 +62,7 @@ class Server:
         """Serve until SIGTERM. Raise ``DeploymentError`` if a replica ends before that."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._ended, "")
-        count = self._options.replicas
+        count = self._options.count
         batch = self._options.batch(self._deck.deployment, len(self._deck.functions) - 1)
         held = self._options.max_adapters or max(1, len(self._deck.adapters))
         placement = partial(Placement, self._deck.adapters, count, held, batch)
@@ -96,7 +99,7 @@ class Server:
             raise DeploymentError(why)
 
     async def _migrate(self) -> None:
-        while self._scheme.migrates and self._options.replicas > 1:
+        while self._scheme.migrates and self._options.count > 1:
             await asyncio.sleep(self._options.migration_interval_s)
             self._front.rebalance()
 
@@ -116,13 +119,15 @@ class Server:
 
     def _start(self, replica: int, held: tuple[str, ...], batch: int) -> AsyncChannel:
         ours, theirs = wire.pair()
-        device = self._deck.deployment.devices[0].kind
+        devices = self._deck.deployment.devices
+        home = devices[(self._config["first_device"] + replica) % len(devices)]
+        device = home.kind
         self._processes.append(
             subprocess.Popen(
                 process.start_of(replicas.ROLE, theirs.fileno(), device),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env=process.environment(),
+                env=process.environment(self._cards.uuid(home.name)),
             )
         )
         theirs.close()

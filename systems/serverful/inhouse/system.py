@@ -11,7 +11,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from systems.errors import DeploymentError
 from systems.interface import (
     Activity,
     Decision,
@@ -21,6 +20,7 @@ from systems.interface import (
     SystemTrace,
 )
 from systems.runtime import journal
+from systems.serverful.cards import check_one_host_device
 from systems.serverful.ports import ports
 from systems.serverful.system import ServerPlan, ServerSystem
 
@@ -57,11 +57,11 @@ class InHouse(ServerSystem):
         return SystemInfo(self.name, installed, {}, self._options.model_dump())
 
     def servers(self, deployment: Deployment) -> Sequence[ServerPlan]:
-        self._options = Options.model_validate(dict(deployment.options))
+        self._options = Options.of(deployment)
         dtype = self._stored(deployment, self._options)
         deployment = self._deployment = deployment.model_copy(update={"dtype": dtype})
         backbones = list(dict.fromkeys(each.backbone for each in deployment.functions))
-        _check_devices(deployment)
+        check_one_host_device("in-tree servers", deployment)
         return [
             self._plan(deployment, backbone, port)
             for backbone, port in zip(backbones, ports(deployment, len(backbones)), strict=True)
@@ -83,7 +83,7 @@ class InHouse(ServerSystem):
         """Simulate the system in virtual time (systems/serverful/simulated)."""
         from systems.serverful.simulated.run import simulate
 
-        dtype = cls._stored(deployment, Options.model_validate(dict(deployment.options)))
+        dtype = cls._stored(deployment, Options.of(deployment))
         return simulate(
             cls.name, deployment, profile, arrivals, dtype=dtype, adapter_rank=adapter_rank
         )
@@ -96,7 +96,7 @@ class InHouse(ServerSystem):
             command=[sys.executable, "-m", "systems.serverful.inhouse.server"],
             base_url=f"http://{deployment.host}:{port}",
             models={name: name for name in deployed.functions},
-            threads=self._options.replica_threads() * self._options.replicas,
+            threads=self._options.replica_threads() * self._options.count,
             device=deployment.devices[0].name if on_cpu else None,
         )
 
@@ -104,13 +104,15 @@ class InHouse(ServerSystem):
         """Write a configuration file for each server, then start the servers."""
         assert self._deployment is not None, "servers are planned before they are started"
         plans = []
-        for plan in self._plans:
+        for number, plan in enumerate(self._plans):
             config = folder / f"{plan.name}.json"
             content: dict[str, Any] = {
                 "scheme": self.name,
                 "deployment": self._deployment.model_dump(mode="json"),
                 "backbone": plan.name,
                 "options": self._options.model_dump(),
+                # Replicas of all servers are on the devices in turn.
+                "first_device": number * self._options.count,
                 "port": int(plan.base_url.rpartition(":")[2]),
                 "journal": str(folder / f"{plan.name}.jsonl"),
             }
@@ -137,7 +139,7 @@ class InHouse(ServerSystem):
         """Yield each server's activity once per replica, since requests ran in the replicas."""
         threads = self._options.replica_threads()
         for each in servers:
-            for number in range(self._options.replicas):
+            for number in range(self._options.count):
                 name = f"{each.instance_id}/{number}"
                 yield replace(each, instance_id=name, threads=threads)
 
@@ -155,9 +157,3 @@ def _timed(decisions: Iterable[Decision]) -> dict[str, float]:
         for name, value in each.numbers.items():
             found[name] = max(value, found.get(name, 0.0))
     return found
-
-
-def _check_devices(deployment: Deployment) -> None:
-    if len(deployment.devices) > 1:
-        names = ", ".join(device.name for device in deployment.devices)
-        raise DeploymentError(f"devices {names}: in-tree servers run on one device; configure one")

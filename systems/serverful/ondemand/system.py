@@ -7,11 +7,13 @@ from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from systems.interface import Decision, Deployment, SystemTrace
 from systems.runtime import journal
+from systems.serverful.cards import by_card, check_one_host_device
 from systems.serverful.system import ServerPlan, ServerSystem
 
 from .config import Config
@@ -26,55 +28,71 @@ class OnDemandSystem(ServerSystem):
 
     def __init__(self) -> None:
         super().__init__()
-        self._config: Config | None = None
+        self._configs: dict[str, Config] = {}
+        """By the name of its proxy."""
 
     @abstractmethod
     def proxied(self, deployment: Deployment) -> Config:
-        """Return the proxy's configuration, except for its folder. Raise ``SystemsError`` if the
-        deployment cannot be served."""
+        """Return the configuration of the proxy of a deployment on one device, except for its
+        folder. Raise ``SystemsError`` if the deployment cannot be served."""
 
     @property
     def start_timeout_s(self) -> float:
         """For the proxy, which starts servers one after another before it answers."""
-        if self._config is None or self._config.start == "first-call":
-            return _PROXY_START_S
-        each_s = self._config.start_timeout_s + self._config.sleep_timeout_s
-        return _PROXY_START_S + len(self._config.servers) * each_s
+        return max(map(_start_timeout_s, self._configs.values()), default=_PROXY_START_S)
 
     def servers(self, deployment: Deployment) -> Sequence[ServerPlan]:
-        config = self._config = self.proxied(deployment)
+        """Return a proxy for each card."""
+        check_one_host_device(f"servers of {self.name}", deployment)
+        configs = list(map(self.proxied, by_card(deployment)))
+        self._configs = {f"{self.name}-{n}" if n else self.name: c for n, c in enumerate(configs)}
         return [
             ServerPlan(
-                name=self.name,
+                name=name,
                 command=[sys.executable, "-m", "systems.serverful.ondemand"],
                 base_url=f"http://{config.host}:{config.port}",
                 models={model: model for each in config.servers for model in each.models},
                 threads=1,
                 device=None,
             )
+            for name, config in self._configs.items()
         ]
 
     def _start(self, folder: Path) -> None:
-        """Write the proxy's configuration file, then start it."""
-        assert self._config is not None, "servers are planned before they are started"
-        self._config = self._config.model_copy(update={"folder": str(folder)})
-        path = folder / "proxy.json"
-        path.write_text(self._config.model_dump_json(), encoding="utf-8")
-        (plan,) = self._plans
-        self._plans = [replace(plan, command=[*plan.command, str(path)])]
+        """Write the proxies' configuration files, then start them."""
+        plans = []
+        for plan in self._plans:
+            config = self._configs[plan.name].model_copy(update={"folder": str(folder / plan.name)})
+            self._configs[plan.name] = config
+            Path(config.folder).mkdir()
+            path = folder / f"{plan.name}.json"
+            path.write_text(config.model_dump_json(), encoding="utf-8")
+            plans.append(replace(plan, command=[*plan.command, str(path)]))
+        self._plans = plans
         super()._start(folder)
 
     def _told(self, seen: SystemTrace) -> SystemTrace:
-        if self._folder is None or self._config is None:
+        if self._folder is None or not self._configs:
             return seen
-        told = journal.read(Path(self._config.journal))
+        told = [journal.read(Path(config.journal)) for config in self._configs.values()]
+        decisions = tuple(chain.from_iterable(each.decisions for each in told))
         return replace(
-            told,
-            problems=(*seen.problems, *told.problems),
-            warnings=seen.warnings,
-            measured={**seen.measured, **_timed(told.decisions)},
-            files=seen.files,
+            seen,
+            requests=tuple(chain.from_iterable(each.requests for each in told)),
+            memory=tuple(chain.from_iterable(each.memory for each in told)),
+            activity=tuple(chain.from_iterable(each.activity for each in told)),
+            processor=tuple(chain.from_iterable(each.processor for each in told)),
+            decisions=decisions,
+            problems=(*seen.problems, *chain.from_iterable(each.problems for each in told)),
+            measured={**seen.measured, **_timed(decisions)},
         )
+
+
+def _start_timeout_s(config: Config) -> float:
+    if config.start == "first-call":
+        return _PROXY_START_S
+    each_s = config.start_timeout_s + config.sleep_timeout_s
+    return _PROXY_START_S + len(config.servers) * each_s
 
 
 def _timed(decisions: Iterable[Decision]) -> dict[str, float]:

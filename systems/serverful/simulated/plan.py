@@ -83,7 +83,7 @@ def staff(
 ) -> list[Staffed]:
     """Assign devices. Raise ``DeploymentError`` if the replicas do not fit their devices."""
     needs = [_needs(server, deployment, options, profile) for server in planned]
-    count = options.replicas
+    count = options.count
     fitted = fit([each for each in needs for _ in range(count)], deployment.devices)
     found = []
     for number, server in enumerate(planned):

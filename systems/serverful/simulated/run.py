@@ -38,7 +38,7 @@ def simulate(
     """Send ``arrivals`` (in order of time) to a running system of the scheme ``name`` that stores
     its weights in ``dtype``. Raise ``DeploymentError`` if it does not fit its devices and
     ``ProfileError`` if the profile has no numbers for it."""
-    options, scheme = Options.model_validate(dict(deployment.options)), SCHEMES[name]
+    options, scheme = Options.of(deployment), SCHEMES[name]
     planned = servers(scheme, deployment, profile, dtype, adapter_rank)
     staffed = staff(planned, deployment, options, profile)
     cluster = _World(deployment, options, scheme, profile)
@@ -82,19 +82,19 @@ class _World:
         """CPU threads of a replica."""
         on_cpu = self._deployment.devices[0].kind == "cpu"
         cores = int(self._profile.cores.value) if on_cpu else 1
-        return self._options.threads or max(1, cores // self._options.replicas)
+        return self._options.threads or max(1, cores // self._options.count)
 
     def front(self, staffed: Staffed) -> Front:
         """Create the front of one backbone with its replicas."""
         server, options = staffed.server, self._options
         placement = Placement(
             server.held,
-            options.replicas,
+            options.count,
             options.max_adapters or server.capacity,
             staffed.batch,
             self._scheme.costs(server.timings),
         )
-        migrates = self._scheme.migrates and options.replicas > 1
+        migrates = self._scheme.migrates and options.count > 1
         front = Front(
             self._clock,
             placement,
@@ -102,8 +102,8 @@ class _World:
             timeout_ns=round(self._deployment.limits.request_timeout_s * 1e9),
             interval_ns=round(options.migration_interval_s * 1e9) if migrates else None,
         )
-        front.connect([self._replica(staffed, n, front) for n in range(options.replicas)])
-        for number in range(options.replicas):
+        front.connect([self._replica(staffed, n, front) for n in range(options.count)])
+        for number in range(options.count):
             front.holdings.adapters(number, len(placement.held(number)))
         return front
 

@@ -84,6 +84,17 @@ class LoadBackbone:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyBackbone:
+    """As ``LoadBackbone``, but copy ``source``, a copy on another device of the same host, as soon
+    as it is loaded. Read the checkpoint if it never is, or if the devices cannot reach each
+    other."""
+
+    copy: CopyKey
+    load: int
+    source: CopyKey
+
+
+@dataclass(frozen=True, slots=True)
 class DropBackbone:
     """Free a shared copy that no instance maps, and end its loading."""
 
@@ -136,6 +147,7 @@ Action = (
     | LoadAdapter
     | DropAdapter
     | LoadBackbone
+    | CopyBackbone
     | DropBackbone
     | RunBatch
     | CancelRequest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .artifacts import PRECEDENCE, SHARED, Artifact
+from .artifacts import PRECEDENCE, SHARED, Artifact, CopyKey
 
 HOST = "host"
 """The host of devices that name none."""
@@ -13,10 +13,12 @@ HOST = "host"
 
 @dataclass(frozen=True, slots=True)
 class BackboneSpec:
-    """A base model. ``bytes``: the size of one copy of its weights on a device."""
+    """A base model. ``bytes``: the size of one copy of its weights on a device; ``pool_bytes``: of
+    the warm pool of each of its shared copies, on the copy's device."""
 
     id: str
     bytes: int
+    pool_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ class GroupSpec:
     unknown."""
     delay_ns: Mapping[Artifact, int] = field(default_factory=dict)
     """Loading delay of each artifact from the profile; corrected by observations."""
+    peer_ns: int = 0
+    """The same of a backbone that another device of the host holds."""
 
     def kv_bytes(self, tokens: int) -> int:
         """Return the KV cache size of a request with this many tokens."""
@@ -137,9 +141,15 @@ class Settings:
     """Whether each host starts its template before the first request, not because of it."""
     backbones_at_deployment: bool = False
     """Whether each host loads the shared backbones that fit before the first request."""
+    backbones_on_every_device: bool = False
+    """Whether it then loads them on all of its devices, not on one."""
     adapters_at_deployment_bytes: int = 0
     """Each host parses as many adapters of shared groups before the first request as fit these
     bytes."""
+    peer_copies: bool = False
+    """Whether a backbone is copied from another device of the host that has it, not read again."""
+    standby_bytes: int = 0
+    """Bytes of the loader that stands by on each device of a host that has a template."""
     release_grace_ns: int = 30_000_000_000
     """How long an instance may take to release a request that was cancelled or timed out."""
     start_attempts: int = 2
@@ -159,3 +169,8 @@ class ClusterSpec:
     def group_of(self, function: str) -> GroupSpec:
         """Return the group whose instances serve ``function``."""
         return self.groups[self.functions[function].group]
+
+    def copy_bytes(self, key: CopyKey) -> int:
+        """Return the device memory of a copy: its weights and, if it is shared, its warm pool."""
+        backbone = self.backbones[key.backbone]
+        return backbone.bytes + (backbone.pool_bytes if key.shared else 0)

@@ -14,8 +14,10 @@ from . import events as ev
 from .adapter_preparation import AdapterPreparation
 from .adapters import AdapterManager
 from .artifacts import Artifact, CopyKey, Places, Release
+from .backbone_sources import lose_source
 from .cluster_spec import ClusterSpec
 from .dispatching import Dispatching
+from .estimates import Estimates
 from .instance import Instance, Phase
 from .keep_alive_manager import KeepAliveManager
 from .memory import Holding
@@ -344,19 +346,26 @@ class Controller:
         copy = self._loading(event)
         if copy is None or copy.loaded:
             return
-        copy.loaded = True
+        copy.loaded, copy.loaded_ns = True, now
         for user in list(copy.users):
             instance = self.state.instances[user]
-            learnt = self.state.estimates(instance.group.id)
-            learnt.loaded(Artifact.BACKBONE, now - copy.asked_ns)
+            self._learn_loading(copy, self.state.estimates(instance.group.id), now)
             self._provisioning.advance(instance, now)
         self._keeping.unused(copy.key, now)
+
+    def _learn_loading(self, copy: BackboneCopy, learnt: Estimates, now: int) -> None:
+        if copy.source is None:
+            learnt.loaded(Artifact.BACKBONE, now - copy.asked_ns)
+        else:
+            source = self.state.copies.get(copy.source)
+            learnt.copied(now - copy.copied_since_ns(source))
 
     def _backbone_failed(self, event: ev.BackboneFailed, now: int) -> None:
         copy = self._loading(event)
         if copy is None:
             return
         copy.load, copy.loaded = None, False
+        lose_source(copy.key, self.state)
         for user in list(copy.users):
             instance = self.state.instances[user]
             if instance.phase is Phase.STOPPING:

@@ -201,7 +201,7 @@ class Estimates:
     """All estimates of one group. ``of_backbone``: the service time of all groups of its
     backbone."""
 
-    __slots__ = ("_step_ns", "_tokens", "delay_ns", "law", "prefills", "rate", "service")
+    __slots__ = ("_step_ns", "_tokens", "delay_ns", "law", "peer_ns", "prefills", "rate", "service")
 
     def __init__(
         self, group: GroupSpec, rate: Rate, of_backbone: ServiceTime | None = None
@@ -216,12 +216,18 @@ class Estimates:
             a: float(group.delay_ns.get(a, 0)) for a in PRECEDENCE
         }
         """By artifact; replaced, not changed, when it is corrected."""
+        self.peer_ns = float(group.peer_ns)
 
     def loaded(self, artifact: Artifact, delay_ns: int) -> None:
         """Update the loading delay: loading ``artifact`` took ``delay_ns``."""
         known = self.delay_ns[artifact]
         observed = _average(known, delay_ns) if known else float(delay_ns)
         self.delay_ns = {**self.delay_ns, artifact: observed}
+
+    def copied(self, delay_ns: int) -> None:
+        """Update the delay of copying the backbone from another device: it took ``delay_ns``."""
+        known = self.peer_ns
+        self.peer_ns = _average(known, delay_ns) if known else float(delay_ns)
 
     def arrived(self, max_tokens: int, now_ns: int) -> None:
         """Update the rate: a request arrived that asks for at most ``max_tokens``."""

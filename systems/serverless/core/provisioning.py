@@ -10,6 +10,7 @@ from systems.interface import MemoryOwner
 from . import actions as act
 from .adapter_preparation import AdapterPreparation
 from .artifacts import AWAKE, DORMANT, GONE, PRECEDENCE, Artifact, CopyKey, Residency
+from .backbone_sources import lose_source, source_of
 from .instance import Instance, Phase
 from .memory import Holding
 from .policies import Policies
@@ -19,6 +20,7 @@ from .value import kv_floor
 from .waiting import Request
 
 TEMPLATE = Holding(MemoryOwner.CONTEXT, -1, None)
+STANDBY = Holding(MemoryOwner.CONTEXT, -2, None)
 
 
 def _on_host(device: Device) -> Holding:
@@ -130,7 +132,7 @@ class Provisioning:
             for owner, size in self._shape(instance, goal).items()
         )
         if instance.copy not in self._state.copies:
-            need += self._state.cluster.backbones[instance.group.backbone].bytes
+            need += self._state.cluster.copy_bytes(instance.copy)
         return need + self._template_need(instance)
 
     def _shape(self, instance: Instance, goal: Residency) -> dict[MemoryOwner, int]:
@@ -190,16 +192,19 @@ class Provisioning:
             self._start_template(host_id)
 
     def backbones_early(self, host_id: str, now: int) -> None:
-        """Load each shared backbone on a device of the host, devices in turn, before the first
-        request, if settings say so and it fits."""
-        if not self._state.cluster.settings.backbones_at_deployment:
-            return
-        devices = self._state.devices_of(host_id)
-        for number, backbone in enumerate(self._state.cluster.backbones.values()):
-            device = devices[number % len(devices)]
-            key = self._policies.sharing.copy_for(backbone.id, device.spec.id, self._next_instance)
-            if key.shared and backbone.bytes <= device.memory.free:
-                self._load(self._new_copy(key, None), now)
+        """Load each shared backbone before the first request, if settings say so and it fits, on a
+        device of the host, devices in turn, or on every device."""
+        settings, devices = self._state.cluster.settings, self._state.devices_of(host_id)
+        backbones = self._state.cluster.backbones if settings.backbones_at_deployment else ()
+        for number, backbone in enumerate(backbones):
+            one = [devices[number % len(devices)]]
+            for device in devices if settings.backbones_on_every_device else one:
+                self._load_early(backbone, device, now)
+
+    def _load_early(self, backbone: str, device: Device, now: int) -> None:
+        key = self._policies.sharing.copy_for(backbone, device.spec.id, self._next_instance)
+        if key.shared and self._state.cluster.copy_bytes(key) <= device.memory.free:
+            self._load(self._new_copy(key, None), now)
 
     def _start_template(self, host_id: str) -> None:
         host = self._state.hosts[host_id]
@@ -209,12 +214,14 @@ class Provisioning:
 
     def _hold_template(self, host: Host, device: Device) -> None:
         """Reserve the template's bytes, once per host: on the first device that is forked to, and
-        in host memory."""
+        in host memory. On each device, reserve those of the loader that stands by."""
         if host.template_device is not None:
             return
         settings = self._state.cluster.settings
         host.template_device = device.spec.id
         device.memory.resize(TEMPLATE, settings.template_bytes)
+        for each in self._state.devices_of(device.spec.host):
+            each.memory.resize(STANDBY, settings.standby_bytes)
         self._state.host_memory.resize(_on_host(device), settings.template_host_bytes)
 
     def hold_tier(self, host_id: str, nbytes: int) -> None:
@@ -223,9 +230,12 @@ class Provisioning:
             self._state.host_memory.resize(_tier(host_id), nbytes)
 
     def _template_need(self, instance: Instance) -> int:
-        """Return the template's bytes if ``instance`` is the first fork on its host, else 0."""
+        """Return the bytes of the template and of the loader that stands by, if ``instance`` is the
+        first fork on its host, else 0."""
         held = self._state.host_of(instance).template_device is not None
-        return 0 if held or not instance.forked else self._state.cluster.settings.template_bytes
+        settings = self._state.cluster.settings
+        alone = held or not instance.forked
+        return 0 if alone else settings.template_bytes + settings.standby_bytes
 
     def lose_template(self, host: Host) -> str | None:
         """Release the memory of a template that ended; return the device that held it, if any."""
@@ -233,6 +243,8 @@ class Provisioning:
         if home is not None:
             device = self._state.devices[home]
             device.memory.resize(TEMPLATE, 0)
+            for each in self._state.devices_of(device.spec.host):
+                each.memory.resize(STANDBY, 0)
             self._state.host_memory.resize(_on_host(device), 0)
         host.template = TemplatePhase.ABSENT
         return home
@@ -252,16 +264,23 @@ class Provisioning:
 
     def _new_copy(self, key: CopyKey, group: str | None) -> BackboneCopy:
         """Reserve the memory of a copy; ``group`` is its owner's if it is private."""
-        size = self._state.cluster.backbones[key.backbone].bytes
-        copy = BackboneCopy(key, size, owner_group=None if key.shared else group)
-        self._state.devices[key.device].memory.resize(copy.holding, size)
+        size = self._state.cluster.copy_bytes(key)
+        pool = size - self._state.cluster.backbones[key.backbone].bytes
+        copy = BackboneCopy(key, size, pool, owner_group=None if key.shared else group)
+        for holding, held in copy.holdings.items():
+            self._state.devices[key.device].memory.resize(holding, held)
         self._state.add_copy(copy)
         return copy
 
     def _load(self, copy: BackboneCopy, now: int) -> None:
         self._loads += 1
+        source = source_of(copy.key, self._state)
         copy.load, copy.asked_ns = self._loads, now
-        self._out.append(act.LoadBackbone(copy.key, copy.load))
+        copy.source = source.key if source else None
+        if copy.source is None:
+            self._out.append(act.LoadBackbone(copy.key, self._loads))
+        else:
+            self._out.append(act.CopyBackbone(copy.key, self._loads, copy.source))
 
     def advance(self, instance: Instance, now: int) -> bool:
         """Request the next artifact that ``instance`` lacks. Return True if its goal is reached."""
@@ -418,5 +437,7 @@ class Provisioning:
         self._forget(copy)
 
     def _forget(self, copy: BackboneCopy) -> None:
-        self._state.devices[copy.key.device].memory.resize(copy.holding, 0)
+        lose_source(copy.key, self._state)
+        for holding in copy.holdings:
+            self._state.devices[copy.key.device].memory.resize(holding, 0)
         self._state.remove_copy(copy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .artifacts import GONE, PRECEDENCE, Artifact
+from .backbone_sources import load_ns
 from .instance import Instance
 from .state import State, TemplatePhase
 
@@ -12,13 +13,13 @@ def start_ns(instance: Instance, state: State, now_ns: int) -> float:
     of all that it lacks, one after another. A backbone that its device holds takes none, and one
     that is being loaded takes the rest of its loading. A fork inherits nothing of a template that
     is not ready."""
-    delay_ns = state.estimates(instance.group.id).delay_ns
+    learnt = state.estimates(instance.group.id)
+    delay_ns = learnt.delay_ns
     ready = state.host_of(instance).template is TemplatePhase.READY
     there = instance.in_place | (instance.inherited if ready else GONE)
     lacks = [artifact for artifact in PRECEDENCE if artifact not in there]
-    copy = state.copies.get(instance.copy)
-    if copy is None or Artifact.BACKBONE not in lacks:
+    if Artifact.BACKBONE not in lacks:
         return sum(delay_ns[artifact] for artifact in lacks)
     lacks.remove(Artifact.BACKBONE)
-    left_ns = copy.left_ns(delay_ns[Artifact.BACKBONE], now_ns)
+    left_ns = load_ns(instance.copy, learnt, state, now_ns)
     return left_ns + sum(delay_ns[artifact] for artifact in lacks)

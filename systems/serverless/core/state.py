@@ -34,24 +34,31 @@ class BackboneCopy:
 
     key: CopyKey
     bytes: int
+    """Freed with it: its weights, and its warm pool's ``pool_bytes``."""
+    pool_bytes: int = 0
     loaded: bool = False
     load: int | None = None
     """The loading that was requested last; events of other loadings are ignored."""
     asked_ns: int = 0
+    source: CopyKey | None = None
+    """The copy that this loading copies; None: it reads the checkpoint."""
+    loaded_ns: int = 0
     users: set[int] = field(default_factory=set)
     unused_since_ns: int = 0
     owner_group: str | None = None
     """The group of the instance that owns it; None if instances share it."""
 
-    def left_ns(self, load_ns: float, now_ns: int) -> float:
-        """Return the time until it is loaded, if its loading takes ``load_ns``."""
-        if self.loaded:
-            return 0.0
-        return load_ns if self.load is None else max(self.asked_ns + load_ns - now_ns, 0.0)
+    def copied_since_ns(self, source: BackboneCopy | None) -> int:
+        """Return since when it is being copied from ``source``, which may have been loaded later
+        than it was asked for; from None: since it was asked for."""
+        return max(self.asked_ns, source.loaded_ns if source else 0)
 
     @property
-    def holding(self) -> Holding:
-        return Holding(MemoryOwner.WEIGHTS, self.key, self.owner_group)
+    def holdings(self) -> dict[Holding, int]:
+        """What it holds on its device, and for what."""
+        weights = Holding(MemoryOwner.WEIGHTS, self.key, self.owner_group)
+        pool = Holding(MemoryOwner.CONTEXT, self.key, None)
+        return {weights: self.bytes - self.pool_bytes, pool: self.pool_bytes}
 
 
 @dataclass(slots=True, eq=False)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from .artifacts import DORMANT, PARKED, Artifact, CopyKey, Residency
+from .backbone_sources import reload_ns
 from .instance import Instance
 from .knapsack import Item, Key, fill, ordered
 from .state import Device, State
@@ -37,12 +38,11 @@ def items(instances: Sequence[Instance], state: State, now_ns: int) -> list[Item
         after: tuple[Key, ...] = ()
         if copy is None or copy.users <= ids:
             after = (key,)
-            roots[key] = roots.get(key, 0.0) + rate * learnt.delay_ns[Artifact.BACKBONE]
+            roots[key] = roots.get(key, 0.0) + rate * reload_ns(key, learnt, state, now_ns)
         value = rate * max(learnt.delay_ns[Artifact.ADAPTER], 1.0)
         found.append(Item(instance.id, value, spec.parked_bytes, instance.device, after))
     for key, value in roots.items():
-        size = state.cluster.backbones[key.backbone].bytes
-        found.append(Item(key, value, size, key.device))
+        found.append(Item(key, value, state.cluster.copy_bytes(key), key.device))
     return found
 
 

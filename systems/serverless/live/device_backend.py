@@ -48,6 +48,8 @@ class DeviceBackend:
     """Returns cached allocator memory after artifacts were offloaded."""
     start: Callable[[], None] | None = None
     """Starts slow work that needs no artifact, in the background."""
+    check_card: Callable[[str], None] = lambda card: None  # noqa: ARG005
+    """Raises ``DeploymentError`` if this process is not on the GPU of this UUID."""
     in_container: frozenset[Artifact] = frozenset()
     """Artifacts that stay in the process when offloaded, since they take no device memory."""
 
@@ -208,6 +210,12 @@ def _first_product() -> None:
     torch.aminmax(square)  # the kernel that checks adapter values
 
 
+def _check_card(card: str) -> None:
+    from systems.engine.cuda import context
+
+    context.check_card(card)
+
+
 def _empty_cache() -> None:
     import torch
 
@@ -232,6 +240,7 @@ BACKENDS: Mapping[str, DeviceBackend] = {
         _adapt_on_cuda,
         _empty_cache,
         start_cuda,
+        _check_card,
         frozenset({Artifact.ADAPTER}),
     ),
 }

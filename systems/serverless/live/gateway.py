@@ -27,6 +27,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from systems.access import AccessTokens, check_address
 from systems.errors import DeploymentError, SystemsError
 from systems.interface import Deployment
+from systems.runtime.cards import Cards
 from systems.runtime.http.api import Api
 from systems.runtime.http.text import Text
 from systems.runtime.http.timeouts import PatientRunner
@@ -64,6 +65,7 @@ async def serve(config: GatewayConfig) -> None:
         platform = Platform(plan, policies, journal)
         node = Node(
             plan,
+            Cards.here(plan.cluster.devices),
             platform.post,
             platform.tokens,
             journal.isolation_gap,

@@ -185,6 +185,7 @@ class Instance:
         if self._place.start is not None:
             self._place.start()
             self._read_adapter()
+        self._place.check_card(self._config.card)  # after the start, which it would wait for
         self._weights = self._place.weights(
             self._layout, model_dir, SharedWeightsHandle.of(message.handle, fds)
         )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+
 import psutil
 
 from systems.errors import DeploymentError
-from systems.interface import Deployment
+from systems.interface import Deployment, Device
 from systems.runtime import cards
 
 from . import mps
@@ -15,7 +18,7 @@ def check_machine(deployment: Deployment) -> None:
     """Raise ``DeploymentError`` if this machine lacks the devices. Starts nothing."""
     kinds = [device.kind for device in deployment.devices]
     if "cuda" in kinds:
-        _check_card(deployment)
+        _check_cards(deployment)
         return
     budget = sum(device.memory_bytes for device in deployment.devices)
     available = psutil.virtual_memory().available
@@ -26,27 +29,34 @@ def check_machine(deployment: Deployment) -> None:
         )
 
 
-def _check_card(deployment: Deployment) -> None:
-    """Check for a single GPU of at least the given size. Uses the driver's management library,
-    which starts no CUDA context in this process."""
-    if len(deployment.devices) > 1:
-        names = ", ".join(device.name for device in deployment.devices)
-        raise DeploymentError(f"devices {names}: the live platform uses one GPU, cuda:0")
+def _check_cards(deployment: Deployment) -> None:
+    """Check for a GPU of at least the given size for each device. Uses the driver's management
+    library, which starts no CUDA context in this process."""
     import pynvml
 
-    device = deployment.devices[0]
+    names = ", ".join(device.name for device in deployment.devices)
     try:
-        found = cards.handles()
-        if not found:
-            raise DeploymentError(f"device {device.name}: CUDA_VISIBLE_DEVICES names no GPU")
-        total = pynvml.nvmlDeviceGetMemoryInfo(found[0]).total
+        sizes = [pynvml.nvmlDeviceGetMemoryInfo(each).total for each in cards.handles()]
         pynvml.nvmlShutdown()
     except pynvml.NVMLError as error:
-        raise DeploymentError(f"device {device.name}: no GPU responds ({error})") from error
-    if device.memory_bytes > total:
+        raise DeploymentError(f"devices {names}: no GPU responds ({error})") from error
+    for device in deployment.devices:
+        _check_card(device, sizes)
+
+
+def _check_card(device: Device, sizes: Sequence[int]) -> None:
+    index = cards.index(device.name)
+    if index >= len(sizes):
+        visible = os.environ.get(cards.VISIBLE)
+        shown = "" if visible is None else f" ({cards.VISIBLE}={visible})"
+        raise DeploymentError(
+            f"device {device.name}: this machine has {len(sizes)} GPUs{shown}; give the deployment"
+            " no more devices"
+        )
+    if device.memory_bytes > sizes[index]:
         raise DeploymentError(
             f"device {device.name}: {device.memory_bytes / 2**30:.1f} GiB exceed the"
-            f" {total / 2**30:.1f} GiB of the GPU"
+            f" {sizes[index] / 2**30:.1f} GiB of the GPU"
         )
 
 

@@ -61,7 +61,8 @@ class Configure(Message, frozen=True):
     a group of one function; one of several has ``places`` for adapters, which come later.
     ``memory_bytes`` limits the instance's memory (None: unbounded); ``piece_tokens`` limits the
     prompt tokens between two decode steps (None: whole prompts); ``slot`` is the shape of the
-    places, or of the slot of a prewarmed process, which has no adapter yet."""
+    places, or of the slot of a prewarmed process, which has no adapter yet. ``card``: the UUID of
+    its GPU; empty on the CPU."""
 
     group: Name
     model_dir: Name
@@ -75,6 +76,7 @@ class Configure(Message, frozen=True):
     piece_tokens: PositiveCount | None = None
     slot: SlotShape | None = None
     places: Count = 0
+    card: Name = ""
 
 
 class Begin(Message, frozen=True):
@@ -182,13 +184,25 @@ Progress = Prefilled | Decoded | Cancelled
 
 class FillCopy(Message, frozen=True, tag="load"):
     """Read a checkpoint into a shared copy: the memory file sent with the message, or device memory
-    shared by the method ``sharing``. ``audited``: compute the checksum of the filled copy."""
+    shared by the method ``sharing``. ``audited``: compute the checksum of the filled copy.
+    On a card, a descriptor is that of a copy on another one, whose bytes are the same.
+    ``keep_cached``: leave the files in the page cache, for loaders of other devices. ``card``: as
+    in ``Configure``."""
 
     device: Name
     sharing: Name
     audited: bool
     layout: Document
     model_dir: Name
+    keep_cached: bool = False
+    card: Name = ""
+
+
+class StandBy(Message, frozen=True):
+    """Tells a loader on a card to start its CUDA context and to wait for a ``FillCopy``. ``card``:
+    as in ``Configure``."""
+
+    card: Name
 
 
 class DropCopy(Message, frozen=True, tag="drop"):
@@ -196,18 +210,22 @@ class DropCopy(Message, frozen=True, tag="drop"):
 
 
 class CopyLoaded(Message, frozen=True, tag="loaded"):
-    """The copy is filled. Device memory is returned as a descriptor or as ``handle``."""
+    """The copy is filled. Device memory is returned as a descriptor or as ``handle``. ``problem``:
+    why it was not made from the copy that was given."""
 
     handle: IpcHandle = ""
     sum: CopySum | None = None
+    problem: Reason = ""
 
 
 class SumCopy(Message, frozen=True, tag="sum"):
-    """Compute the checksum of ``nbytes`` of the copy, sent as a descriptor or as ``handle``."""
+    """Compute the checksum of ``nbytes`` of the copy, sent as a descriptor or as ``handle``.
+    ``card``: as in ``Configure``."""
 
     device: Name
     nbytes: Count
     handle: IpcHandle = ""
+    card: Name = ""
 
 
 class Summed(Message, frozen=True):
@@ -235,7 +253,7 @@ INSTANCE_HEARS = Incoming(
     descriptors=1,
     most_bytes=MOST_OF_A_MESSAGE,
 )
-LOADER_SAYS = Incoming(CopyLoaded | Failed, descriptors=1)
-LOADER_HEARS = Incoming(FillCopy | DropCopy, descriptors=1, most_bytes=MOST_OF_A_MESSAGE)
+LOADER_SAYS = Incoming(Started | CopyLoaded | Failed, descriptors=1)
+LOADER_HEARS = Incoming(StandBy | FillCopy | DropCopy, descriptors=1, most_bytes=MOST_OF_A_MESSAGE)
 AUDITOR_SAYS = Incoming(Summed | Failed)
 AUDITOR_HEARS = Incoming(SumCopy, descriptors=1)

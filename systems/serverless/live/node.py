@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
 from systems.interface import Stage
 from systems.runtime import processor
+from systems.runtime.cards import Cards
 from systems.runtime.children import GRACE_S, Child, kill, why
 from systems.runtime.liveness import LivenessMonitor, Monitored
 from systems.runtime.messages import Failed, Message, Started, Stop
-from systems.runtime.processes import Processes
+from systems.runtime.processes import OnExit, OnMessage, Processes
 from systems.runtime.processor import Metered
 from systems.runtime.stages import Timeline
 
@@ -42,6 +45,7 @@ class LiveInstance:
 
     id: int
     group: str
+    device: str
     copy: CopyKey | None = None
     child: Child | None = None
     timeline: Timeline = field(default_factory=Timeline.empty)
@@ -65,14 +69,15 @@ class LiveInstance:
 
 
 class Node:
-    """Processes and memory files of one machine. It calls ``post`` with each event, ``on_tokens``
-    with the id of an instance and its tokens, ``on_isolation_gap`` with each isolation gap,
+    """Processes and memory files of one machine, and its ``cards``. It calls ``post`` with each
+    event, ``on_tokens`` with an instance's id and tokens, ``on_isolation_gap`` with each such gap,
     ``on_audit`` with each audit of a shared copy, ``on_metered`` with the id of an instance and its
     processor time so far, and ``on_problem`` with each failure that no client sees."""
 
     def __init__(
         self,
         plan: Plan,
+        cards: Cards,
         post: Callable[[ev.Event], None],
         on_tokens: Callable[[int, m.Progress], None],
         on_isolation_gap: Callable[[str], None],
@@ -81,14 +86,18 @@ class Node:
         on_problem: Callable[[str], None],
     ) -> None:
         self.instances: dict[int, LiveInstance] = {}
-        self._plan = plan
+        self._plan, self._cards = plan, cards
         self._post = post
         self._on_tokens = on_tokens
         self._processes = Processes(plan.device, roles.TEMPLATE)
-        self._shared = SharedCopies(plan, self._processes, self._of_a_copy, on_isolation_gap)
+        self._shared = SharedCopies(
+            plan, self._processes, cards, self._of_a_copy, on_isolation_gap, on_problem
+        )
         self.copies = self._shared.held
         later = asyncio.get_running_loop().call_later
-        self._prewarmed = PrewarmedProcesses(plan, self.copies, self._fork_prewarmed, kill, later)
+        self._prewarmed = PrewarmedProcesses(
+            plan, cards, self.copies, self._fork_prewarmed, kill, later
+        )
         self.adapters = AdapterTier(
             self._parse_request,
             partial(self._processes.begin, roles.PARSER),
@@ -113,6 +122,7 @@ class Node:
             act.LoadAdapter: self._load_adapter,
             act.DropAdapter: self._drop_adapter,
             act.LoadBackbone: self._shared.load,
+            act.CopyBackbone: self._shared.copy,
             act.DropBackbone: self._drop_backbone,
             DeviceWork: self._device_work,
         }
@@ -148,16 +158,20 @@ class Node:
     def _start_template(self, action: act.StartTemplate) -> None:  # noqa: ARG002
         try:
             self._processes.start_template(
-                lambda: self._post(ev.TemplateReady()),
+                self._template_ready,
                 lambda reason: self._post(ev.TemplateDied(reason)),
             )
         except OSError as error:
             self._post(ev.TemplateDied(str(error)))
 
+    def _template_ready(self) -> None:
+        self._shared.standby.fill()
+        self._post(ev.TemplateReady())
+
     # -- instances --------------------------------------------------------------------------
 
     def _start_instance(self, action: act.StartInstance) -> None:
-        instance = LiveInstance(action.instance, action.group)
+        instance = LiveInstance(action.instance, action.group, action.device)
         self.instances[instance.id] = instance
         instance.timeline.begin(Stage.WARMING, time.monotonic_ns())
         try:
@@ -166,7 +180,11 @@ class Node:
             instance.reason = str(error)
             self._instance_ended(instance, None)
             return
-        instance.child.channel.send(self._plan.configuration(action.group))
+        instance.child.channel.send(self._configuration(instance))
+
+    def _configuration(self, instance: LiveInstance) -> m.Configure:
+        told = self._plan.configuration(instance.group)
+        return replace(told, card=self._cards.uuid(instance.device))
 
     def _begin(self, instance: LiveInstance, action: act.StartInstance) -> Child:
         start = self._processes.fork if action.forked else self._processes.spawn
@@ -174,6 +192,7 @@ class Node:
             roles.INSTANCE,
             partial(self._instance_says, instance),
             partial(self._instance_ended, instance),
+            self._cards.uuid(instance.device),
         )
 
     def _take_prewarmed(self, instance: LiveInstance, action: act.StartInstance) -> Child | None:
@@ -202,7 +221,7 @@ class Node:
             take_over(
                 instance,
                 prewarmed_process,
-                self._plan.configuration(instance.group),
+                self._configuration(instance),
                 partial(self._instance_says, instance),
                 partial(self._instance_ended, instance),
                 partial(self._replaced_ended, key),
@@ -223,17 +242,18 @@ class Node:
 
     @property
     def settled(self) -> bool:
-        return self._prewarmed.settled
+        return self._prewarmed.settled and self._shared.standby.settled
 
     def _refill_prewarmed(self, instance: LiveInstance) -> None:
         """Start prewarmed processes once the instance is ready; earlier they would slow it."""
         if instance.copy is not None:
             self._prewarmed.refill(instance.copy)
 
-    def _fork_prewarmed(self, *told: Any) -> Child:
+    def _fork_prewarmed(self, device: str, on_message: OnMessage, on_exit: OnExit) -> Child:
         if self._processes.template is None:
             raise OSError("the template has ended")
-        return self._processes.fork(roles.INSTANCE, *told)
+        card = self._cards.uuid(device)
+        return self._processes.fork(roles.INSTANCE, on_message, on_exit, card)
 
     def _device_work(self, work: DeviceWork) -> None:
         self._prewarmed.device_work(work)
@@ -423,6 +443,7 @@ class Node:
         """Kill every process, forks before the template that reaps them."""
         self._watch.close()
         self._prewarmed.close()
+        self._shared.standby.close()
         if self._audits:
             self._audits.close()
         for live in self.instances.values():

@@ -11,7 +11,7 @@ from pathlib import Path
 from systems.engine.adapter_files import AdapterFiles, inspect_adapter
 from systems.engine.checkpoint import BackboneLayout, plan_layout
 from systems.engine.dtypes import compute_dtype
-from systems.engine.packed_size import packed_bytes, packed_elements
+from systems.engine.packed_size import packed_bytes
 from systems.errors import DeploymentError
 from systems.grouping import group_id, groups
 from systems.interface import Deployment, Function
@@ -95,9 +95,19 @@ def make_plan(deployment: Deployment, *, forks: bool) -> Plan:
         for function in deployment.functions
         if function.adapter is not None
     }
+    for function_id, files in adapters.items():
+        _check_rank(function_id, files, options.max_adapter_rank)
     cluster = _world(deployment, options, layouts, adapters, functions, forks)
     _check_memory(cluster)
     return Plan(deployment, options, layouts, adapters, functions, cluster)
+
+
+def _check_rank(function: str, files: AdapterFiles, most: int | None) -> None:
+    if most is not None and files.rank > most:
+        raise DeploymentError(
+            f"{function}: its adapter needs max_adapter_rank {files.rank}; it is {most} in this"
+            " deployment"
+        )
 
 
 def _places_shape(adapters: Iterable[AdapterFiles]) -> SlotShape:
@@ -131,10 +141,10 @@ def _world(
         if files is None:
             return 0
         shape = shapes.get(group_id(function, deployment.isolation))
-        if shape is not None:
-            dtype = compute_dtype(layout.dtype, kind)
-            return packed_bytes(packed_elements(layout.config, shape.rank, shape.targets), dtype)
-        return files.nbytes(layout.dtype)
+        if shape is None and kind == "cpu":
+            return files.nbytes(layout.dtype)
+        rank, targets = (shape.rank, shape.targets) if shape else (files.rank, files.targets)
+        return packed_bytes(layout.config, rank, targets, compute_dtype(layout.dtype, kind))
 
     def size(function: Function) -> FunctionSize:
         layout = layouts[function.backbone]
@@ -167,6 +177,7 @@ def _machine(deployment: Deployment, options: Options, *, forks: bool) -> Machin
         template_bytes=0 if on_card else options.template_bytes,
         template_host_bytes=options.template_bytes if on_card else 0,
         reserved_bytes=options.auditor_bytes if on_card and options.audit_s else 0,
+        peer_access=on_card,
     )
 
 
@@ -183,9 +194,9 @@ def _check_memory(cluster: ClusterSpec) -> None:
     """Check that each function fits each device alone; several functions take turns."""
     for group in cluster.groups.values():
         kv = group.kv_bytes(cluster.settings.max_context_tokens)
-        weights = cluster.backbones[group.backbone].bytes
+        backbone = cluster.backbones[group.backbone]
         own = group.adapter_bytes + group.places_bytes + group.context_bytes + kv
-        need = weights + own + cluster.settings.template_bytes
+        need = backbone.bytes + backbone.pool_bytes + own + cluster.settings.template_bytes
         for device in cluster.devices.values():
             if need > device.memory_bytes:
                 raise DeploymentError(

@@ -65,6 +65,7 @@ class Platform(PlatformBase):
             act.LoadAdapter: lambda action: self._on_instance(action),
             act.DropAdapter: lambda action: self._on_instance(action),
             act.LoadBackbone: lambda action: self._on_device(action.copy.device, action),
+            act.CopyBackbone: lambda action: self._on_device(action.copy.device, action),
             act.DropBackbone: lambda action: self._on_device(action.copy.device, action),
             act.RunBatch: self._run_batch,
             act.CancelRequest: self._cancel,

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from systems.engine.adapter_files import AdapterFiles
 from systems.interface import Stage
+from systems.runtime.cards import Cards
 from systems.runtime.children import Child
 from systems.runtime.incoming import BadMessageError
 from systems.runtime.messages import Failed, Message, Started
@@ -34,7 +35,7 @@ from .plan import Plan
 from .weights.handle import SharedWeightsHandle
 
 Says = Callable[[Message, list[int]], None]
-Fork = Callable[[Says, Callable[[int | None], None]], Child]
+Fork = Callable[[str, Says, Callable[[int | None], None]], Child]
 _LOADS = (Artifact.LIBRARIES, Artifact.BACKBONE, Artifact.KERNELS)
 _STAGES = (Stage.WARMING, *(Stage(artifact.value) for artifact in _LOADS))
 
@@ -92,19 +93,21 @@ class PrewarmedProcess:
 
 
 class PrewarmedProcesses:
-    """Keeps ``plan.options.prewarmed`` processes for each of ``copies``. ``fork`` starts a process
-    that can become an instance, or raises ``OSError``; ``end`` kills one; ``later`` calls a
-    function after a number of seconds."""
+    """Keeps ``plan.options.prewarmed`` processes for each of ``copies``, on its device's card.
+    ``fork`` starts a process on a device that can become an instance, or raises ``OSError``;
+    ``end`` kills one; ``later`` calls a function after a number of seconds."""
 
     def __init__(
         self,
         plan: Plan,
+        cards: Cards,
         copies: Mapping[CopyKey, Copy],
         fork: Fork,
         end: Callable[[Child], None],
         later: Later,
     ) -> None:
         self._plan, self._copies, self._fork, self._end = plan, copies, fork, end
+        self._cards = cards
         self._pool: WarmPool[PrewarmedProcess] = WarmPool(plan.options.prewarmed, self._make, later)
         self.take, self.refill, self.close = self._pool.take, self._pool.refill, self._pool.close
         self.replaced_ended = self._pool.replaced_ended
@@ -151,13 +154,15 @@ class PrewarmedProcesses:
         prewarmed_process.timeline.begin(Stage.WARMING, time.monotonic_ns())
         try:
             prewarmed_process.child = self._fork(
+                key.device,
                 partial(self._says, prewarmed_process),
                 lambda returncode: self._pool.lose(prewarmed_process),  # noqa: ARG005
             )
         except OSError:
             return None  # the next instance starts without a prewarmed process
         channel = prewarmed_process.child.channel
-        channel.send(configuration(self._plan, key.backbone))
+        told = configuration(self._plan, key.backbone)
+        channel.send(replace(told, card=self._cards.uuid(key.device)))
         self.tell_preparation(prewarmed_process.child, key.device)
         for artifact in _LOADS:
             backbone = artifact is Artifact.BACKBONE

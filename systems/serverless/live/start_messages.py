@@ -35,13 +35,14 @@ class Listening(Message, frozen=True):
 
 class Orders(Message, frozen=True):
     """For a node supervisor: the cluster, the gateway's address for nodes, the secret of the run,
-    and a folder for Ray."""
+    and a folder for Ray. ``gpus``: GPUs of each node, which its agent takes from Ray."""
 
     cluster: Name
     gateway: Name
     port: int
     secret: Name
     folder: Name
+    gpus: int = 0
 
 
 class NodesReady(Message, frozen=True):

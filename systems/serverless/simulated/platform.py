@@ -108,6 +108,7 @@ class Platform(PlatformBase):
             act.LoadAdapter: self._load_adapter,
             act.DropAdapter: self._drop_adapter,
             act.LoadBackbone: self._load_backbone,
+            act.CopyBackbone: self._copy_backbone,
             act.DropBackbone: self._drop_backbone,
             act.RunBatch: self._run_batch,
             act.CancelRequest: self._cancel,
@@ -122,13 +123,12 @@ class Platform(PlatformBase):
     def deploy(self) -> None:
         """Start what must exist before the first call; it is ready when the clock starts."""
         self._do[act.StartTemplate] = lambda action: self.post(ev.TemplateReady(action.host))
-        self._do[act.LoadBackbone] = self._backbone_there
+        self._do[act.LoadBackbone] = self._do[act.CopyBackbone] = self._backbone_there
         self.post(ev.Deployed())
-        self._do[act.StartTemplate] = self._start_template
-        self._do[act.LoadBackbone] = self._load_backbone
+        self._do = self._carry_out()
 
-    def _backbone_there(self, action: act.LoadBackbone) -> None:
-        self._copies[action.copy] = Copy()
+    def _backbone_there(self, action: act.LoadBackbone | act.CopyBackbone) -> None:
+        self._copies[action.copy] = Copy(loaded=True)
         self._hardware[action.copy.device].files.cached(action.copy.backbone)
         self.post(ev.BackboneLoaded(action.copy, action.load))
         self._prewarmed.fill(action.copy)
@@ -352,22 +352,58 @@ class Platform(PlatformBase):
             self.post(ev.ArtifactsOffloaded(process.id))
 
     def _load_backbone(self, action: act.LoadBackbone) -> None:
-        copy = self._copies[action.copy] = Copy()
-        copy.timeline.begin(Stage.BACKBONE, self.clock.now)
-        groups = self.controller.state.cluster.groups.values()
-        group = next(group for group in groups if group.backbone == action.copy.backbone)
-        files = self._hardware[action.copy.device].files
-        loaded = partial(self._backbone_loaded, action, copy)
-        files.read(group.backbone, self._latency[group.id], loaded)
+        self._read_backbone(action, self._new_copy(action.copy))
 
-    def _backbone_loaded(self, action: act.LoadBackbone, copy: Copy) -> None:
+    def _copy_backbone(self, action: act.CopyBackbone) -> None:
+        """Copy from another device once that has the backbone, or read it if it never has."""
+        copy, source = self._new_copy(action.copy), self._copies.get(action.source)
+        begin = partial(self._begin_copy, action, copy)
+        if source is None or source.loaded:
+            begin(source is not None)
+        else:
+            source.waiting.append(begin)
+
+    def _begin_copy(self, action: act.CopyBackbone, copy: Copy, there: bool) -> None:
+        if copy.dropped:
+            return
+        if there:
+            work_ns = self._latency_of(action.copy.backbone).peer_ns()
+            loaded = partial(self._backbone_loaded, action, copy)
+            self._hardware[action.source.device].peers.start(work_ns, loaded)
+        else:
+            self._read_backbone(action, copy)
+
+    def _new_copy(self, key: CopyKey) -> Copy:
+        copy = self._copies[key] = Copy()
+        copy.timeline.begin(Stage.BACKBONE, self.clock.now)
+        return copy
+
+    def _latency_of(self, backbone: str) -> LatencyModel:
+        groups = self.controller.state.cluster.groups.values()
+        return self._latency[next(group.id for group in groups if group.backbone == backbone)]
+
+    def _read_backbone(self, action: act.LoadBackbone | act.CopyBackbone, copy: Copy) -> None:
+        name, files = action.copy.backbone, self._hardware[action.copy.device].files
+        files.read(name, self._latency_of(name), partial(self._backbone_loaded, action, copy))
+
+    def _backbone_loaded(self, action: act.LoadBackbone | act.CopyBackbone, copy: Copy) -> None:
         if not copy.dropped:
             copy.timeline.end(Stage.BACKBONE, self.clock.now)
+            copy.loaded = True
+            self._release(copy, there=True)
             self.post(ev.BackboneLoaded(action.copy, action.load))
+
+    def _release(self, copy: Copy, *, there: bool) -> None:
+        """Begin what waits for ``copy``."""
+        waiting, copy.waiting = copy.waiting, []
+        for begin in waiting:
+            begin(there)
 
     def _drop_backbone(self, action: act.DropBackbone) -> None:
         self._prewarmed.drop(action.copy)
-        self._copies.pop(action.copy).dropped = True
+        copy = self._copies.pop(action.copy)
+        copy.dropped = True
+        self._release(copy, there=False)
 
     def _prepare_adapter(self, action: act.PrepareAdapter) -> None:
         group = self.controller.state.cluster.functions[action.function].group

@@ -149,6 +149,7 @@ def build_cluster_spec(
             law=priors.batch_law(law, PRIOR_PROMPT_TOKENS),
             step_ns=round(law.step_ns(1)),
             delay_ns=priors.delays_ns(law),
+            peer_ns=round(law.peer_ns()),
         )
 
     return make_cluster_spec(
@@ -172,6 +173,7 @@ def _machine(deployment: Deployment, profile: Profile, *, forks: bool) -> Machin
         dormant_bytes=round(profile.dormant_bytes.value),
         template_bytes=round(profile.template_bytes.value),
         template_host_bytes=_value(profile.template_host_bytes),
+        peer_access=profile.peer_bytes_per_s is not None,
         devices_per_host=devices_per_node(profile),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from systems.interface import Activity, Decision, MemoryStep, Span
@@ -74,6 +75,9 @@ class Process:
 class Copy:
     timeline: Timeline = field(default_factory=Timeline.empty)
     dropped: bool = False
+    loaded: bool = False
+    waiting: list[Callable[[bool], None]] = field(default_factory=list)
+    """Begins the loading of copies that are made from this one; False: from the checkpoint."""
 
 
 @dataclass(slots=True)

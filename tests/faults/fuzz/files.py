@@ -15,7 +15,7 @@ import numpy as np
 from systems.engine.adapter import load_adapter
 from systems.engine.checkpoint import fill, plan_layout
 from systems.engine.config import read_config
-from systems.models import ensure_adapters, ensure_backbone
+from systems.models import ensure_backbone, ensure_form
 
 from .mutations import SPOIL, Random, some_leaf
 from .tally import Tally, spread
@@ -75,7 +75,7 @@ def adapters(examples: int, seed: int, folder: Path) -> Tally:
     """Inspect each spoilt adapter, and load it if the inspection finds no fault."""
     tiny = ensure_backbone("tiny")
     config = read_config(tiny)
-    good = ensure_adapters(tiny, ["f0"], rank=8)["f0"]
+    good = ensure_form(tiny, ["f0"], "ranks-by-pattern", 8)["f0"]
     spoilt = _Folder(good, folder / "adapter", "adapter_model.safetensors", "adapter_config.json")
     return spoilt.tally(
         "adapters", examples, seed, lambda: load_adapter(spoilt.path, config, "float32")

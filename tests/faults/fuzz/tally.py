@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from systems.errors import SystemsError
 from workloads.errors import WorkloadError
 
-from harness.cli import _first_mistake  # isort: skip
+from harness.mistakes import first_mistake  # isort: skip
 from harness.errors import HarnessError  # isort: skip
 
 REFUSALS = (SystemsError, HarnessError, WorkloadError)
@@ -55,7 +55,7 @@ class Tally:
             self.problem(f"{about}: took {took_s:.1f} s")
 
     def _refused(self, about: str, error: Exception) -> None:
-        said = _first_mistake(error) if isinstance(error, ValidationError) else str(error)
+        said = first_mistake(error) if isinstance(error, ValidationError) else str(error)
         if said.strip():
             self.refused += 1
         else:

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import re
-import shlex
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from harness.cli import build
 from tests.harness.pages import ROOT, commands
+from tests.harness.typed import typed
 
 GUIDE = (ROOT / "docs" / "capacity.md").read_text(encoding="utf-8")
-
-
-def typed(command: str) -> str:
-    """Run the command in this process, with the paths that the shell expands; return its output."""
-    words = shlex.split(command)[1:]
-    given = [path for word in words for path in (glob.glob(word) if "/*" in word else [word])]
-    done = CliRunner().invoke(build(given[:1]), given, catch_exceptions=False)
-    assert done.exit_code == 0, (command, done.output)
-    return done.output
 
 
 def test_the_example_of_the_guide_finds_what_it_says(

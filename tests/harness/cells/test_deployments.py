@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from harness.cells import deployments
 from harness.errors import HarnessError
@@ -61,3 +62,15 @@ def test_functions_get_the_skills_in_turn() -> None:
     made = deployments.deployment_for(choice, SystemChoice(name="serverless-lora"), names)
     adapters = [each.adapter.name for each in made.functions if each.adapter]
     assert adapters == [*skills(), next(iter(skills()))]
+
+
+def test_devices_that_differ_are_told_by_their_memory() -> None:
+    choice = DeploymentChoice(devices=2, device_memory_gib=(76, 44))
+    made = deployments.simulated_deployment(
+        choice, SystemChoice(name="serverless-lora"), ["f0"], "cuda"
+    )
+    assert [device.memory_bytes >> 30 for device in made.devices] == [76, 44]
+    same = DeploymentChoice(devices=2, device_memory_gib=44)
+    assert same.memory_bytes == (44 << 30,) * 2
+    with pytest.raises(ValidationError, match="2 numbers for 3 devices; give one for each"):
+        DeploymentChoice(devices=3, device_memory_gib=(76, 44))

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.commands.compare import _declared
-from harness.compare import Comparison, compare, factor
+from harness.comparison import Comparison, compare, declared_baseline, factor
 from harness.errors import HarnessError
 from harness.execution.cell_runner import CellRunner
 from harness.execution.executor import RunContext
@@ -117,10 +116,13 @@ def test_labels_are_the_levels_of_a_comparison(cells: dict[str, Cell]) -> None:
 
 def test_the_last_system_that_is_compared_is_the_baseline_by_its_label(run: Run) -> None:
     experiment = {**run.experiment, "baseline": None}
-    assert _declared([experiment], {"by-tenant", "serverless-lora"}) == "by-tenant"
-    assert _declared([{**experiment, "baseline": "serverless-lora"}], {"by-tenant"}) == "by-tenant"
+    assert declared_baseline(experiment, {"by-tenant", "serverless-lora"}) == "by-tenant"
+    assert (
+        declared_baseline({**experiment, "baseline": "serverless-lora"}, {"by-tenant"})
+        == "by-tenant"
+    )
     before_labels = {"systems": [{"name": "vllm"}]}
-    assert _declared([before_labels], {"vllm"}) == "vllm"
+    assert declared_baseline(before_labels, {"vllm"}) == "vllm"
 
 
 def test_one_label_at_two_levels_is_two_systems(make: Callable[..., Run]) -> None:

@@ -9,6 +9,7 @@ import time
 from subprocess import PIPE
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from harness.execution.telemetry import Sampler, _Gpus, anonymous_bytes, shares, tree
@@ -133,3 +134,29 @@ def test_a_sensor_that_is_not_there_is_said_to_be_missing(monkeypatch: pytest.Mo
     missing: list[str] = []
     assert _Gpus(missing).read([10]) == {}
     assert missing == ["nvml: Driver Not Loaded"]
+
+
+BUSY = "import sys,time; print(1,flush=True); t=time.monotonic()+60\nwhile time.monotonic()<t: pass"
+
+
+def test_the_share_of_a_core_of_a_root_process_is_told() -> None:
+    """A child of a root does not count: a gateway's thread is what may be the limit."""
+    command = [sys.executable, "-c", "import sys; print(1,flush=True); sys.stdin.read()"]
+    with (
+        subprocess.Popen([sys.executable, "-c", BUSY], stdout=PIPE) as busy,
+        subprocess.Popen(command, stdin=PIPE, stdout=PIPE) as idle,
+    ):
+        for each in (busy, idle):
+            assert each.stdout is not None
+            each.stdout.readline()
+        with Sampler([busy.pid, idle.pid]) as both, Sampler([idle.pid]) as one:
+            start, process = time.monotonic(), psutil.Process(busy.pid)
+            until_s = process.cpu_times().user + 0.4
+            while process.cpu_times().user < until_s:
+                time.sleep(0.02)
+        took_s = time.monotonic() - start
+        busy.kill()
+        idle.kill()
+    assert both.about()["root_cpu_share"] >= 0.3 / took_s
+    assert one.about()["root_cpu_share"] < both.about()["root_cpu_share"]
+    assert Sampler([]).about()["root_cpu_share"] is None

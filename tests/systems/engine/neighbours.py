@@ -13,11 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from systems.engine.packed_size import HEADER
+from systems.engine.packed_size import ALIGNMENT
 
 from .driving import Prompt, collect, drain, prompts, request
 
 MINE, STEPS = 0, 4
+HEADER = ALIGNMENT
+"""Bytes of the header of a packed adapter for the tiny preset."""
 HUGE = {torch.float32: 1e30, torch.float16: 6e4}
 
 

@@ -63,7 +63,7 @@ def test_its_size_is_known_before_it_is_loaded(
     }
     assert sum(held.values()) == loaded.nbytes
     assert files.rank == 16
-    assert files.scaling == 2.0
+    assert {lora.scaling for lora in files.loras.values()} == {2.0}
     assert files.targets == ("k_proj", "o_proj", "q_proj", "v_proj")
 
 
@@ -74,7 +74,7 @@ def test_its_size_is_known_before_it_is_loaded(
         ({"use_dora": True}, "use_dora"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
         ({"bias": "all"}, "bias"),
-        ({"rank_pattern": {"q_proj": 2}}, "rank_pattern"),
+        ({"rank_pattern": {"q_proj": 2}}, "rank 2 on this backbone"),
         ({"r": 8}, "rank 8"),
         ({"r": 0}, "r must be"),
         ({"lora_alpha": "much"}, "lora_alpha"),
@@ -233,12 +233,12 @@ def test_one_that_is_not_what_was_deployed_is_refused(
 def test_one_that_changes_while_it_is_loaded_is_refused(
     copy: Path, tiny: Path, config: ModelConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = adapter_module._load_pairs
+    load = adapter_module._load_halves
 
     def exchanging(files: Any) -> Any:
         exchange(copy, tiny)
         return load(files)
 
-    monkeypatch.setattr(adapter_module, "_load_pairs", exchanging)
+    monkeypatch.setattr(adapter_module, "_load_halves", exchanging)
     with pytest.raises(AdapterError, match="changed while it was being loaded"):
         read_adapter(copy, config, stamps_of(copy))

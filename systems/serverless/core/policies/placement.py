@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from ..artifacts import Artifact, CopyKey
+from ..backbone_sources import load_ns
 from ..cluster_spec import GroupSpec
 from ..policy import Policy
 from ..state import Device, State, TemplatePhase
@@ -27,8 +28,9 @@ class EarliestCompletion(Placement):
     contend too. Each of them takes an equal share until it or the request completes: S/2 on
     average, if what is left of it is as long as a whole one (memoryless). W is the wait of the
     oldest request there, since the wait of a queue's head predicts the next (Ibrahim & Whitt 2009).
-    L is what is left of the loading of the backbone, a whole loading more if memory is short and
-    something must be evicted, and the import of libraries if the host has no template ready. Of
+    L is what is left of the loading of the backbone, which takes little where another device of
+    the host has it, a whole loading more if memory is short and something must be evicted, and the
+    import of libraries if the host has no template ready. Of
     equals, the one with most free memory is chosen. A device with an instance of the group is
     chosen only if all have one.
 
@@ -46,10 +48,9 @@ class EarliestCompletion(Placement):
 
     def choose(self, group: GroupSpec, state: State, now_ns: int) -> Device:
         learnt = state.estimates(group.id)
-        load_ns = max(learnt.delay_ns[Artifact.BACKBONE], 1.0)
+        whole_ns = max(learnt.delay_ns[Artifact.BACKBONE], 1.0)
         import_ns = learnt.delay_ns[Artifact.LIBRARIES]
         service_ns = max(learnt.service_ns, 1.0)
-        weights = state.cluster.backbones[group.backbone].bytes
         kv_bytes = group.kv_bytes(state.cluster.settings.max_context_tokens)
         own = group.adapter_bytes + group.places_bytes + group.context_bytes + kv_bytes
         best_ns, most_free = math.inf, 0
@@ -61,13 +62,15 @@ class EarliestCompletion(Placement):
                 due_ns = max(due_ns, _waited_ns(device, state, now_ns))
             if due_ns > best_ns:  # what follows only adds to it
                 continue
-            copy = state.copies.get(CopyKey(group.backbone, device.spec.id))
+            key = CopyKey(group.backbone, device.spec.id)
+            copy = state.copies.get(key)
             free = device.memory.free
-            due_ns += load_ns if copy is None else copy.left_ns(load_ns, now_ns)
+            left_ns = load_ns(key, learnt, state, now_ns)
+            due_ns += max(left_ns, 1.0) if copy is None else left_ns
             if state.hosts[device.spec.host].template is not TemplatePhase.READY:
                 due_ns += import_ns
-            if own + (weights if copy is None else 0) > free:
-                due_ns += load_ns
+            if own + (state.cluster.copy_bytes(key) if copy is None else 0) > free:
+                due_ns += whole_ns
             if due_ns < best_ns or (due_ns == best_ns and free > most_free):
                 best_ns, most_free, found = due_ns, free, device
         assert found is not None, "placement requires a device"

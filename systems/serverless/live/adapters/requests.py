@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from systems.engine.dtypes import compute_dtype
-from systems.engine.packed_size import packed_bytes, packed_elements
+from systems.engine.packed_size import packed_bytes
 
 from ..messages import SlotShape
 from ..plan import Plan
@@ -16,7 +16,7 @@ def parse_request(plan: Plan, function_id: str, shape: SlotShape) -> ParseAdapte
     layout = plan.layouts[plan.functions[function_id].backbone]
     files = plan.adapters[function_id]
     dtype = compute_dtype(layout.dtype, plan.device)
-    nbytes = packed_bytes(packed_elements(layout.config, shape.rank, shape.targets), dtype)
+    nbytes = packed_bytes(layout.config, shape.rank, shape.targets, dtype)
     return ParseAdapter(
         folder=str(files.path),
         stamps=files.stamps,

@@ -25,6 +25,7 @@ import uvloop
 from systems.errors import SystemsError
 from systems.interface import Span
 from systems.runtime import process
+from systems.runtime.cards import Cards
 from systems.runtime.links import secret
 from systems.runtime.links.connecting import StrangerError, connect
 from systems.runtime.links.link import Expected, Link
@@ -100,6 +101,7 @@ class Agent:
             return
         self.node = Node(
             plan,
+            Cards.here(plan.cluster.devices),
             self._post,
             self._tokens,
             self._isolation_gap,

@@ -30,7 +30,8 @@ def check_cluster(deployment: Deployment) -> None:
     address = ClusterAddress.parse(deployment.cluster)
     check_installed(address)
     address.check_reachable()
-    _check_budget(deployment, address.local)
+    if deployment.devices[0].kind == "cpu":
+        _check_budget(deployment, address.local)
 
 
 def _check_budget(deployment: Deployment, nodes: int) -> None:
@@ -46,9 +47,10 @@ def _check_budget(deployment: Deployment, nodes: int) -> None:
 
 
 class Nodes:
-    """Runs the agents through the node supervisor. ``key`` is the secret of the run."""
+    """Runs the agents through the node supervisor. ``key`` is the secret of the run; ``gpus``: of
+    each node."""
 
-    def __init__(self, cluster: str, gateway: str, port: int, key: str) -> None:
+    def __init__(self, cluster: str, gateway: str, port: int, key: str, gpus: int = 0) -> None:
         # A short name: it contains Ray's sockets, whose paths have a maximum length.
         self._folder = tempfile.mkdtemp(prefix="slbench-ray-")
         command = [sys.executable, "-m", f"{__package__}.supervisor"]
@@ -59,7 +61,7 @@ class Nodes:
             text=True,
             start_new_session=True,
         )
-        orders = Orders(cluster, gateway, port, key, self._folder)
+        orders = Orders(cluster, gateway, port, key, self._folder, gpus)
         assert self._supervisor.stdin is not None, "asked for a pipe"
         with suppress(BrokenPipeError):
             write(orders, self._supervisor.stdin)

@@ -21,7 +21,7 @@ from ...core.artifacts import Artifact, CopyKey
 from ..messages import INSTANCE_SAYS
 from ..nodes import DeviceWork as NodeDeviceWork
 
-VERSION = 7
+VERSION = 8
 """Version of these messages."""
 _MOST_DEVICES = 256
 _MOST_SPANS = 1 << 16
@@ -134,6 +134,13 @@ class LoadBackbone(Carried, frozen=True):
     load: Count
 
 
+class CopyBackbone(Carried, frozen=True):
+    carries = act.CopyBackbone
+    copy: CopyKey
+    load: Count
+    source: CopyKey
+
+
 class DropBackbone(Carried, frozen=True):
     carries = act.DropBackbone
     copy: CopyKey
@@ -155,6 +162,7 @@ Action = (
     | LoadAdapter
     | DropAdapter
     | LoadBackbone
+    | CopyBackbone
     | DropBackbone
     | DeviceWork
 )

@@ -76,7 +76,8 @@ def check_same(ours: Prints, theirs: Prints) -> None:
 
 
 def _shape(files: AdapterFiles) -> str:
-    return json.dumps([files.rank, files.scaling, files.targets, files.layers, files.elements])
+    loras = sorted((*each, lora.rank, lora.scaling) for each, lora in files.loras.items())
+    return json.dumps([loras, files.elements])
 
 
 def _files(folder: Path) -> Iterable[Path]:

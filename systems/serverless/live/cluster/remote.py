@@ -62,7 +62,7 @@ class RemoteNode:
     def _forward(self, action: Any) -> None:
         if isinstance(action, act.StartInstance):
             self._instances.add(action.instance)
-        elif isinstance(action, act.LoadBackbone):
+        elif isinstance(action, act.LoadBackbone | act.CopyBackbone):
             self._copies.add(action.copy)
         elif isinstance(action, act.StartTemplate):
             self._template = True

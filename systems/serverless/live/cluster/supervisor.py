@@ -75,6 +75,9 @@ class NodeSupervisor:
         for key, place in places.items():
             if key not in self.tenures and time.monotonic() >= self.not_before.get(key, 0.0):
                 self.tenures[key] = self._start(place)
+        if not places and not self.ready:
+            gpus = self.orders.gpus * (self.address.local or 1)
+            return StartFailed(f"cluster: no machine has the {gpus} GPUs of its nodes, as Ray sees")
         errors = [error for key in list(self.tenures) if (error := self._look(key))]
         if self.ready:
             return None
@@ -87,7 +90,9 @@ class NodeSupervisor:
 
     def _places(self) -> list[AgentSlot]:
         alive = [node for node in self.ray.nodes() if node["Alive"]]
-        if self.address.local:
+        gpus = self.orders.gpus * (self.address.local or 1)
+        alive = [node for node in alive if node["Resources"].get("GPU", 0) >= gpus]
+        if self.address.local and alive:
             count = self.address.local
             return [
                 AgentSlot(str(index), alive[0]["NodeID"], cores)
@@ -103,9 +108,9 @@ class NodeSupervisor:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         strategy = NodeAffinitySchedulingStrategy(place.node_id, soft=False)
-        actor = (
-            self.ray.remote(NodeAgent).options(num_cpus=0, scheduling_strategy=strategy).remote()
-        )
+        # Ray shows an actor the GPUs that it takes, so two agents of a machine share none.
+        takes = {"num_cpus": 0, "num_gpus": self.orders.gpus}
+        actor = self.ray.remote(NodeAgent).options(**takes, scheduling_strategy=strategy).remote()
         name = next(self.names)
         orders = self.orders
         started = actor.start.remote(orders.gateway, orders.port, name, orders.secret, place.cores)

@@ -24,7 +24,7 @@ def main(channel: Channel) -> int:
     assert isinstance(message, SumCopy)
     start_ns = time.monotonic_ns()
     try:
-        found = _SUM[message.device](SharedWeightsHandle.of(message.handle, fds), message.nbytes)
+        found = _SUM[message.device](message, SharedWeightsHandle.of(message.handle, fds))
     except (SystemsError, OSError, RuntimeError) as error:
         channel.send(Failed(str(error)))
         return 1
@@ -32,18 +32,22 @@ def main(channel: Channel) -> int:
     return 0
 
 
-def _on_host(copy: SharedWeightsHandle, nbytes: int) -> int:
+def _on_host(message: SumCopy, copy: SharedWeightsHandle) -> int:
     assert copy.fd is not None, "a copy on the host is a memory file"
-    return store.checksum(store.map_readable(copy.fd), nbytes)
+    return store.checksum(store.map_readable(copy.fd), message.nbytes)
 
 
-def _on_device(copy: SharedWeightsHandle, nbytes: int) -> int:
+def _on_device(message: SumCopy, copy: SharedWeightsHandle) -> int:
     from systems.engine.cuda import context
 
     from . import cuda_copies
 
+    context.check_card(message.card)
     context.start()
-    return cuda_copies.checksum(cuda_copies.map_shared(copy, nbytes))
+    return cuda_copies.checksum(cuda_copies.map_shared(copy, message.nbytes))
 
 
-_SUM: dict[str, Callable[[SharedWeightsHandle, int], int]] = {"cpu": _on_host, "cuda": _on_device}
+_SUM: dict[str, Callable[[SumCopy, SharedWeightsHandle], int]] = {
+    "cpu": _on_host,
+    "cuda": _on_device,
+}

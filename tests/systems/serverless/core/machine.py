@@ -89,11 +89,13 @@ def cluster(
     card: bool = False,
     shared: bool = False,
     places: int = 2,
+    peers: bool = False,
 ) -> ClusterSpec:
     """Build a cluster spec of small numbers: a backbone has 100 bytes, an instance initially 30 of
     its own. ``apart``: each device has its own host. ``card``: a process holds 3 bytes of its
     device until it ends, and every request takes a slot of 20 bytes. ``shared``: the functions of a
-    backbone share instances, which have up to ``places`` places."""
+    backbone share instances, which have up to ``places`` places. ``peers``: devices of a host copy
+    backbones from each other, in 40 ns."""
     groups = {
         name: _group(name, members, backbones, card=card, places=places)
         for name, members in _members(functions, backbones, shared).items()
@@ -118,6 +120,7 @@ def cluster(
             container_memory_bytes=6,
             release_grace_ns=800,
             template_bytes=10,
+            peer_copies=peers,
         ),
     )
 
@@ -152,6 +155,7 @@ def _group(
         dormant_bytes=2,
         law=BatchLatency(100, 10),
         delay_ns=DELAYS,
+        peer_ns=40,
     )
 
 
@@ -191,6 +195,8 @@ class Machine:
         self.copies: dict[CopyKey, str] = {}
         self.asked: dict[CopyKey, list[int]] = {}
         """By copy: all its loadings, the latest last."""
+        self.sources: dict[CopyKey, CopyKey] = {}
+        """By copy: what its latest loading copied, if it copied."""
         self.loads: dict[int, act.LoadArtifact] = {}
         self.offloads: dict[int, act.OffloadArtifacts] = {}
         self.timers: dict[Timer, int] = {}
@@ -217,6 +223,7 @@ class Machine:
             act.LoadAdapter: self._load_adapter,
             act.DropAdapter: self._drop_adapter,
             act.LoadBackbone: self._load_backbone,
+            act.CopyBackbone: self._copy_backbone,
             act.DropBackbone: self._drop_backbone,
             act.RunBatch: self._run_batch,
             act.CancelRequest: self._cancel_request,
@@ -317,7 +324,15 @@ class Machine:
         assert all(self.of[request] != action.function for request in running), "an adapter in use"
         assert process.adapters.pop(action.function), "one that is loaded"
 
-    def _load_backbone(self, action: act.LoadBackbone) -> None:
+    def _copy_backbone(self, action: act.CopyBackbone) -> None:
+        assert action.source in self.copies, "it is there or on its way"
+        assert action.source.backbone == action.copy.backbone
+        hosts = {self.cluster.devices[k.device].host for k in (action.source, action.copy)}
+        assert len(hosts) == 1
+        self.sources[action.copy] = action.source
+        self._load_backbone(action)
+
+    def _load_backbone(self, action: act.LoadBackbone | act.CopyBackbone) -> None:
         assert action.copy not in self.copies
         self.copies[action.copy] = "loading"
         self.asked.setdefault(action.copy, []).append(action.load)

@@ -25,11 +25,12 @@ class AnyOrder(RuleBasedStateMachine):
         bundle=st.sampled_from(sorted(BUNDLES)),
         memory=st.integers(140, 420),
         backbones=st.integers(1, 2),
-        devices=st.integers(1, 2),
+        devices=st.integers(1, 3),
         apart=st.booleans(),
         card=st.booleans(),
         shared=st.booleans(),
         places=st.integers(1, 3),
+        peers=st.booleans(),
     )
     def deploy(
         self,
@@ -41,6 +42,7 @@ class AnyOrder(RuleBasedStateMachine):
         card: bool,
         shared: bool,
         places: int,
+        peers: bool,
     ) -> None:
         deployed = cluster(
             functions=4,
@@ -51,6 +53,7 @@ class AnyOrder(RuleBasedStateMachine):
             card=card,
             shared=shared,
             places=places,
+            peers=peers,
         )
         self.machine = Machine(deployed, BUNDLES[bundle])
 

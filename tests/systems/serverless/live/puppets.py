@@ -23,6 +23,7 @@ from systems.interface import Deployment
 from systems.runtime import channel as wire
 from systems.runtime import processes
 from systems.runtime.calls import Call, Failure, Tokens
+from systems.runtime.cards import Cards
 from systems.runtime.channel import Channel
 from systems.runtime.children import Child
 from systems.runtime.incoming import as_content
@@ -39,7 +40,7 @@ from systems.serverless.core.policies.sharing import SharedPerDevice
 from systems.serverless.live import node as node_module
 from systems.serverless.live import roles
 from systems.serverless.live.node import Node
-from systems.serverless.live.plan import make_plan
+from systems.serverless.live.plan import Plan, make_plan
 from systems.serverless.live.platform import Platform
 
 POLICIES = PolicySet(
@@ -49,6 +50,7 @@ POLICIES = PolicySet(
     offloading=ValueDensity,
 )
 PATIENCE_S = 20.0
+CARDS = ("GPU-0", "GPU-1", "GPU-2", "GPU-3")
 
 
 @dataclass(eq=False)
@@ -59,10 +61,14 @@ class Puppet:
     role: Role
     child: Child
     sock: socket.socket
+    visible: str = ""
+    """The GPUs that its process was started to see."""
     does: set[str] = field(
-        default_factory=lambda: {"begin", "load", "hold", "offload", "ping", "stop"}
+        default_factory=lambda: {"begin", "standby", "load", "hold", "offload", "ping", "stop"}
     )
     heard: list[dict[str, Any]] = field(default_factory=list)
+    fds: int = 0
+    """How many descriptors it was sent."""
 
     def __post_init__(self) -> None:
         self._channel = Channel(self.sock, self.role.hears)
@@ -92,6 +98,7 @@ class Puppet:
         with contextlib.suppress(OSError, EOFError):
             while (received := self._channel.receive(0)) is not None:
                 message, fds = received
+                self.fds += len(fds)
                 for fd in fds:
                     os.close(fd)
                 content = as_content(message)
@@ -101,6 +108,8 @@ class Puppet:
 
     def _do(self, message: dict[str, Any]) -> None:
         match message["kind"]:
+            case "standby":
+                self.says("started", t_ns=time.monotonic_ns())
             case "load" if self.role is roles.LOADER:
                 on_card = message["device"] == "cuda"
                 self.says("loaded", fds=[self.sock.fileno()] if on_card else ())
@@ -141,6 +150,8 @@ class Stage:
     platform: Platform
     node: Node
     puppets: list[Puppet]
+    folder: Path
+    """Where the file ``journal`` is."""
 
     def call(self, function: str, max_tokens: int = 8) -> Call:
         return self.platform.submit(
@@ -227,7 +238,7 @@ def _puppets(stub: Path, patch: pytest.MonkeyPatch, *, forking: bool) -> Iterato
     class Puppets(processes.Processes):
         def spawn(self, role: Role, *rest: Any, **more: Any) -> Child:
             child = super().spawn(role, *rest, **more)
-            puppets.append(Puppet(role, child, ends[-1]))
+            puppets.append(Puppet(role, child, ends[-1], "".join(rest[2:])))
             return child
 
     class Forks(Puppets):
@@ -253,6 +264,11 @@ def _puppets(stub: Path, patch: pytest.MonkeyPatch, *, forking: bool) -> Iterato
             end.close()
 
 
+def _cards(plan: Plan) -> Cards:
+    names = plan.cluster.devices if plan.device == "cuda" else ()
+    return Cards(dict(zip(names, CARDS, strict=False)))
+
+
 def play(
     deployment: Deployment,
     folder: Path,
@@ -275,6 +291,7 @@ def play(
         with pytest.MonkeyPatch.context() as patch, _puppets(stub, patch, forking=forks) as puppets:
             node = Node(
                 plan,
+                _cards(plan),
                 platform.post,
                 platform.tokens,
                 journal.isolation_gap,
@@ -285,7 +302,7 @@ def play(
             platform.join(HOST, node)
             platform.post(ev.Deployed())
             try:
-                await scene(Stage(platform, node, puppets))
+                await scene(Stage(platform, node, puppets, folder))
             finally:
                 await platform.close()
                 journal.close()

@@ -13,6 +13,7 @@ import torch
 
 from systems.interface import Deployment
 from systems.runtime import journal
+from systems.runtime.cards import Cards
 from systems.serverless.core.artifacts import CopyKey
 from systems.serverless.live.node import Node
 from systems.serverless.live.plan import make_plan
@@ -52,9 +53,11 @@ def test_a_copy_that_is_changed_underneath_is_reported_once(deployment: Deployme
     found: list[Audit] = []
 
     async def watch() -> None:
-        node = Node(plan, print, print, print, found.append, print, print)
+        node = Node(plan, Cards(), print, print, print, found.append, print, print)
         sum_ = Sum(store.checksum(mapping, nbytes), 0, 0)
-        node.copies[KEY] = StoredCopy(SharedWeightsHandle(os.dup(fd)), 1, sum=sum_)
+        node.copies[KEY] = StoredCopy(
+            "backbone tiny on cpu:0", SharedWeightsHandle(os.dup(fd)), 1, sum=sum_
+        )
         await _until(lambda: len(found) == 1)
         mapping[nbytes // 2] ^= 1
         await _until(lambda: found[-1].changed)
@@ -76,7 +79,7 @@ def test_a_copy_that_is_changed_underneath_is_reported_once(deployment: Deployme
 def test_an_auditor_that_nobody_waits_for_any_more_is_no_problem(closed: bool) -> None:
     found: list[Audit] = []
     ends: list[Callable[[str], None]] = []
-    copies = {KEY: StoredCopy(SharedWeightsHandle(), 1, sum=Sum(1, 0, 1))}
+    copies = {KEY: StoredCopy("backbone tiny on cpu:0", SharedWeightsHandle(), 1, sum=Sum(1, 0, 1))}
 
     async def watch() -> None:
         audits = Audits(0.001, copies, lambda key, said, ended: ends.append(ended), found.append)

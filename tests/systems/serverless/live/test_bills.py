@@ -19,6 +19,7 @@ from harness.cost import bill, price_sheet
 from systems.interface import Deployment, SystemTrace
 from systems.runtime import journal, processor
 from systems.runtime.calls import Failure, Tokens
+from systems.runtime.cards import Cards
 from systems.runtime.journal import Journal
 from systems.runtime.messages import Sampling
 from systems.serverless.core import actions as act
@@ -61,7 +62,9 @@ def give_back(plan: Plan) -> tuple[list[ev.Event], list[str]]:
     problems: list[str] = []
 
     async def scene() -> None:
-        node = Node(plan, posted.append, _ignore, _ignore, _ignore, _ignore, problems.append)
+        node = Node(
+            plan, Cards(), posted.append, _ignore, _ignore, _ignore, _ignore, problems.append
+        )
         node.do[act.LoadBackbone](act.LoadBackbone(KEY, 1))
         await until(lambda: ev.BackboneLoaded(KEY, 1) in posted)
         node.do[act.StartInstance](act.StartInstance(0, "f0", "cpu:0", forked=False))
@@ -232,7 +235,7 @@ def ask_once(
         written = Journal(path)
         platform = Platform(plan, POLICIES, written)
         node = Node(
-            plan, platform.post, platform.tokens, _ignore, _ignore, platform.metered,
+            plan, Cards(), platform.post, platform.tokens, _ignore, _ignore, platform.metered,
             written.problem,
         )  # fmt: skip
         platform.join(HOST, node)

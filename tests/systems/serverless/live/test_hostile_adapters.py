@@ -14,7 +14,6 @@ from torch import Tensor
 from systems.engine.cross import CrossEngine
 from systems.engine.cuda.cross import CudaCrossEngine
 from systems.engine.cuda.table import AdapterTable
-from systems.engine.packed_size import HEADER
 from systems.models import ensure_adapters, ensure_backbone
 from systems.runtime.messages import Message
 from systems.serverless.live.adapters import memory_file
@@ -22,7 +21,7 @@ from systems.serverless.live.instance import Instance
 from systems.serverless.live.messages import AdapterHeld, AdapterRefused, DropAdapter, HoldAdapter
 from tests.systems.engine.conftest import load_backbone, pack_all
 from tests.systems.engine.driving import prompts
-from tests.systems.engine.neighbours import Neighbour, beside, same_bits
+from tests.systems.engine.neighbours import HEADER, Neighbour, beside, same_bits
 from tests.torch_threads import torch_threads
 
 LIMITS = {"max_batch_size": 4, "max_context_tokens": 200}
@@ -113,7 +112,8 @@ HARMLESS: dict[str, Callable[[Tensor], Tensor]] = {
     "infinity": filled(torch.inf),
     "products that overflow": filled(1e30),
     "ranks that differ from its matrices": with_ranks(1, 16, 0, 3),
-    "no rank at all": with_ranks(0, 0, 0, 0),
+    "no rank at all": with_ranks(*[0] * 16),
+    "ranks that differ between layers": with_ranks(*[16] * 4, *[0] * 4, 3, 2, 1, 0),
     "random bytes as numbers": lambda flat: torch.cat(
         [flat[:HEADER], torch.arange(len(flat) - HEADER).mul(0x9E3779B1).to(torch.uint8)]
     ),

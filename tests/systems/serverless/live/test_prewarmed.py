@@ -8,6 +8,7 @@ from typing import Any
 
 from systems.interface import Deployment, Device, Function, Limits
 from systems.models import ensure_adapters, ensure_backbone
+from systems.runtime.cards import Cards
 from systems.runtime.incoming import as_content
 from systems.runtime.messages import Failed, Message, Started
 from systems.serverless.core.artifacts import Artifact, CopyKey
@@ -69,13 +70,15 @@ class Machine:
         self.waiting: list[tuple[float, Callable[[], None]]] = []
         self.prewarmed = PrewarmedProcesses(
             self.plan,
+            Cards({"cuda:0": "GPU-0", "cuda:1": "GPU-1"}),
             {KEY: Resident()},
             self._fork,  # type: ignore[arg-type]
             self.ended.append,
             lambda seconds, then: self.waiting.append((seconds, then)),
         )
 
-    def _fork(self, on_message: Any, on_exit: Any) -> Process:
+    def _fork(self, device: str, on_message: Any, on_exit: Any) -> Process:
+        assert device == KEY.device
         self.forked.append(Process(on_message, on_exit))
         return self.forked[-1]
 
@@ -160,6 +163,7 @@ def test_one_is_told_of_the_backbone_alone_with_a_slot_as_most_adapters_need() -
     told, _ = machine.forked[0].channel.sent[0]
     assert isinstance(told, Configure)
     assert told.adapter is None, "it knows no function's"
+    assert told.card == "GPU-0"
     assert told.slot == slot_shape(machine.plan, "tiny")
     assert told.slot is not None
     assert told.slot.rank == 8
@@ -212,10 +216,15 @@ def test_none_is_made_once_the_copy_is_dropped_or_the_node_closed() -> None:
         assert len(machine.forked) == 1, end
 
 
-def test_their_memory_is_the_templates() -> None:
+def test_their_memory_is_that_of_the_copy_that_they_map() -> None:
     with_two, without = Machine(prewarmed=2).plan.cluster, Machine(prewarmed=0).plan.cluster
     groups = with_two.groups.values()
     at_rest = max(group.context_bytes + group.adapter_bytes for group in groups)
     slot = max(group.kv_slot_bytes for group in groups)
-    assert with_two.settings.template_bytes == 2 * at_rest + slot
-    assert without.settings.template_bytes == 0
+    assert with_two.backbones["tiny"].pool_bytes == 2 * at_rest + slot
+    assert without.backbones["tiny"].pool_bytes == 0
+    weights = with_two.backbones["tiny"].bytes
+    for device in ("cuda:0", "cuda:1"):
+        assert with_two.copy_bytes(CopyKey("tiny", device)) == weights + 2 * at_rest + slot
+    assert with_two.copy_bytes(CopyKey("tiny", "cuda:0", instance=0)) == weights
+    assert with_two.settings.template_bytes == 0

@@ -1,4 +1,5 @@
-"""Functions that share instances: each is answered by its own adapter, and fails alone."""
+"""Functions that share instances: each is answered by its own adapter, whatever its form, and fails
+alone."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from systems.interface import Deployment, Function, MemoryOwner, RequestTrace, Stage, StartType
+from systems.models import ensure_form
 from systems.runtime.http.text import Text
 
 from .conftest import Running
@@ -23,10 +25,19 @@ PROMPT, TOKENS = [5, 6, 7], 6
 TENANTS = {"f0": "acme", "f1": "acme", "f2": "other", "f3": "other"}
 
 
-def with_tenants(deployment: Deployment) -> tuple[Function, ...]:
-    return tuple(
-        each.model_copy(update={"tenant": TENANTS[each.id]}) for each in deployment.functions
-    )
+FORMS = {"f0": "ranks-by-pattern", "f1": "some-layers", "f2": "by-regex", "f3": "half"}
+
+
+@pytest.fixture
+def mixed(deployment: Deployment) -> Deployment:
+    """Functions of two tenants, with adapters of different forms."""
+
+    def changed(function: Function) -> Function:
+        made = ensure_form(deployment.backbones["tiny"], [function.id], FORMS[function.id], 8)
+        changes = {"tenant": TENANTS[function.id], "adapter": made[function.id]}
+        return function.model_copy(update=changes)
+
+    return deployment.model_copy(update={"functions": tuple(map(changed, deployment.functions))})
 
 
 def spoilt(function: Function, folder: Path) -> Function:
@@ -79,9 +90,9 @@ def held(running: Running) -> set[MemoryOwner]:
 
 
 def test_all_functions_of_a_backbone_share_an_instance_with_fewer_places(
-    deploy: Callable[..., Running], deployment: Deployment, tmp_path: Path
+    deploy: Callable[..., Running], mixed: Deployment, tmp_path: Path
 ) -> None:
-    functions = list(with_tenants(deployment))
+    functions = list(mixed.functions)
     functions[3] = spoilt(functions[3], tmp_path)
     running = deploy(
         isolation="backbone",
@@ -90,7 +101,7 @@ def test_all_functions_of_a_backbone_share_an_instance_with_fewer_places(
     )
     assert MemoryOwner.WEIGHTS in held(running), "the backbone is there before the first call"
     good = ("f0", "f1", "f2", "tiny")
-    right = expected(deployment)
+    right = expected(mixed)
     found = answers(running, *good * 3, "f3")
     for model, answer in zip(good * 3, found[:-1], strict=True):
         assert text_of(answer) == right[model], model
@@ -103,10 +114,10 @@ def test_all_functions_of_a_backbone_share_an_instance_with_fewer_places(
 
 
 def test_tenants_share_no_instance_and_wait_for_their_own_adapters_only(
-    deploy: Callable[..., Running], deployment: Deployment
+    deploy: Callable[..., Running], mixed: Deployment
 ) -> None:
-    running = deploy(isolation="tenant", functions=with_tenants(deployment))
-    right = expected(deployment)
+    running = deploy(isolation="tenant", functions=mixed.functions)
+    right = expected(mixed)
     for model in ("f0", "f2", "f1", "f3", "f1"):
         assert text_of(answers(running, model)[0]) == right[model]
     seen = traces(running)

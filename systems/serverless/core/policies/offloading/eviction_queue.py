@@ -134,7 +134,7 @@ def _worth(instance: Instance, weights: Weights, state: State) -> list[tuple[Art
         found.append((Artifact.KERNELS, rate * max(delay_ns[Artifact.KERNELS], 1.0), size))
     size, value = spec.parked_bytes, rate * max(delay_ns[Artifact.ADAPTER], 1.0)
     if not copy.shared:
-        size += state.cluster.backbones[copy.backbone].bytes
+        size += state.cluster.copy_bytes(copy)
         value += rate * delay_ns[Artifact.BACKBONE]
     found.append((_PARKED_AS[bool(spec.places)], value, size))
     if spec.bare_bytes:

@@ -21,7 +21,7 @@ from systems.engine.config import ModelConfig
 from systems.engine.dtypes import torch_dtype
 from systems.engine.packed import SlotShape as EngineShape
 from systems.engine.packed import pack
-from systems.engine.packed_size import packed_bytes, packed_elements
+from systems.engine.packed_size import packed_bytes
 from systems.runtime import channel as wire
 from systems.runtime import liveness
 from systems.runtime.channel import AsyncChannel, Channel
@@ -58,7 +58,7 @@ def test_the_size_is_known_without_torch(plan: Plan, targets: tuple[str, ...]) -
     config: ModelConfig = plan.layouts["tiny"].config
     for dtype in ("float32", "float16"):
         shape = EngineShape.of(config, 4, targets, torch_dtype(dtype))
-        known = packed_bytes(packed_elements(config, 4, targets), dtype)
+        known = packed_bytes(config, 4, targets, dtype)
         assert known == shape.nbytes
 
 

@@ -44,6 +44,7 @@ SAID = [
     act.LoadAdapter(3, "f1"),
     act.DropAdapter(3, "f1"),
     act.LoadBackbone(COPY, 4),
+    act.CopyBackbone(COPY, 5, COPY._replace(device="node-0/cpu:1")),
     act.DropBackbone(COPY),
     act.StopInstance(3),
     DeviceWork("cuda:0", busy=True),

@@ -275,6 +275,7 @@ OF_THE_GATEWAY: dict[type[Message], Message] = {
         msg.LoadAdapter(3, "f1"),
         msg.DropAdapter(3, "f1"),
         msg.LoadBackbone(COPY, 1),
+        msg.CopyBackbone(COPY, 2, COPY._replace(device="node-0/cpu:1")),
         msg.DropBackbone(COPY),
         msg.DeviceWork("cuda:0", True),
     )

@@ -7,7 +7,7 @@ from .listed import Difference
 from .match import matched
 from .row import Row
 from .rows import Comparison, compare
-from .runs import cells_of, open_runs, usual_factor
+from .runs import cells_of, compare_runs, declared_baseline, open_runs, usual_factor
 from .selection import metrics_of, only, require
 from .verdict import Outcome, Verdict, judge
 
@@ -24,6 +24,8 @@ __all__ = [
     "at_attainment",
     "cells_of",
     "compare",
+    "compare_runs",
+    "declared_baseline",
     "factor",
     "gate",
     "judge",
