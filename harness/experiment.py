@@ -87,7 +87,7 @@ class DeploymentChoice(_Strict):
     """The deployment that all systems get. The functions come with the workload."""
 
     backbone: str = "smollm2-135m"
-    """A preset's name or a Hugging Face Llama directory."""
+    """A preset's name or a Hugging Face directory."""
     backbones: tuple[str, ...] = ()
     """Several backbones instead of ``backbone``; functions are assigned to them in turn."""
     adapters: Literal["skills"] | tuple[Path, ...] = ()

@@ -22,12 +22,15 @@ def deployment_for(
 ) -> Deployment:
     """Deploy a function per id, each with its own adapter on one backbone. Missing models are
     created. ``more`` is passed to the deployment unchanged (host, port)."""
+    from systems.models import snapshot
+
     more = {"cluster": choice.cluster, "isolation": isolation_of(choice, system), **more}
     paths = {_name(each): found_or_made(each) for each in _backbones(choice)}
     dealt = _dealt(choice, functions)
     adapters: dict[str, Path] = {}
     if isinstance(choice.adapters, tuple) and choice.adapters:
-        adapters = dict(zip(functions, cycle(choice.adapters), strict=False))
+        own = [snapshot(path) for path in choice.adapters]
+        adapters = dict(zip(functions, cycle(own), strict=False))
     else:
         for name, path in paths.items():
             mine = [id_ for id_ in functions if dealt[id_] == name]
@@ -62,9 +65,11 @@ def found_or_made(backbone: str) -> Path:
 def simulated_deployment(
     choice: DeploymentChoice, system: SystemChoice, functions: Sequence[str], kind: str
 ) -> Deployment:
-    """Deploy on devices of ``kind`` that need not exist, with models that need not exist."""
+    """Deploy on devices of ``kind`` that need not exist, with models whose weights need not exist:
+    a path is a preset's name, or a directory with a ``config.json``."""
     dealt = _dealt(choice, functions)
-    paths = {name: Path(name) for name in dict.fromkeys(dealt.values())}
+    used = set(dealt.values())
+    paths = {_name(each): Path(each) for each in _backbones(choice) if _name(each) in used}
     adapters = {id_: Path(id_) for id_ in functions}
     isolation = isolation_of(choice, system)
     return _deployment(choice, system, dealt, paths, adapters, kind, isolation=isolation)
@@ -139,5 +144,7 @@ def function_ids(workload: Workload) -> list[str]:
 
 
 def _name(backbone: str) -> str:
-    """Return the backbone's name: its preset's, or its directory's."""
-    return Path(backbone).name
+    """Return the backbone's name: its preset's, its directory's, or its repository's."""
+    from systems.models import model_name
+
+    return model_name(Path(backbone))

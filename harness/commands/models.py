@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +15,10 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Backbone = Annotated[
-    str, typer.Argument(help="Preset or Hugging Face Llama directory; see slbench models list.")
+    str, typer.Argument(help="Preset or Hugging Face directory; see slbench models list.")
+]
+Model = Annotated[
+    str, typer.Argument(help="Preset, Hugging Face directory, or peft directory (an adapter's).")
 ]
 
 
@@ -122,41 +124,53 @@ def make(
 
 @app.command()
 def show(
-    backbone: Backbone,
+    model: Model,
+    backbone: Annotated[
+        str | None, typer.Option(help="The backbone to check an adapter against.")
+    ] = None,
     adapter: Annotated[
-        Path | None, typer.Option(help="A peft directory to check against the backbone.")
+        Path | None, typer.Option(help="A peft directory to check against the backbone MODEL.")
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Show shape and size of a backbone and of an adapter; refuses what cannot be served.
+    """Show what a backbone or an adapter is and how it runs; one that cannot run is refused with
+    the reason (status 1).
 
     Example: slbench models show smollm2-135m
     """
-    from systems.engine.adapter_files import inspect_adapter
-    from systems.engine.checkpoint import plan_layout
+    from systems.engine.config import read_config
+    from systems.models import (
+        backbone_of,
+        describe_adapter,
+        describe_backbone,
+        is_adapter,
+        snapshot,
+    )
 
-    path = _find(backbone)
-    layout = plan_layout(path, "bfloat16")
-    document: dict[str, Any] = {
-        "path": str(path),
-        "parameters": sum(math.prod(shape) for _, shape in layout.tensors.values()),
-        **layout.config.model_dump(),
-    }
-    if adapter is not None:
-        files = inspect_adapter(adapter, layout.config)
-        document["adapter"] = {
-            "path": str(adapter),
-            "rank": files.rank,
-            "scalings": sorted({lora.scaling for lora in files.loras.values()}),
-            "targets": files.targets,
-            "layers": files.layers,
-            "parameters": files.elements,
-        }
+    given = snapshot(Path(model).expanduser())
+    if is_adapter(given):
+        found = _find(backbone) if backbone else backbone_of(given)
+        document = describe_adapter(given, found, read_config(found))
+    else:
+        found = _find(model)
+        document = describe_backbone(found)
+        if adapter is not None:
+            own = snapshot(adapter.expanduser())
+            document["adapter"] = describe_adapter(own, found, read_config(found))
     if json_:
         print(json.dumps(document))
         return
     for key, value in document.items():
-        print(f"{key:22} {value}")
+        print(f"{key:22} {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    """Return a value in one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_shown(each)}" for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return "; ".join(map(_shown, value))
+    return f"{value:,}" if type(value) is int else str(value)
 
 
 def _find(backbone: str) -> Path:

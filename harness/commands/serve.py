@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 Named = Annotated[str, typer.Argument(help="Name of a system; see slbench systems list.")]
-Backbone = Annotated[str, typer.Option(help="Preset or Hugging Face Llama directory.")]
+Backbone = Annotated[str, typer.Option(help="Preset or Hugging Face directory.")]
 Adapters = Annotated[
     list[Path] | None, typer.Option(help="peft directory; repeat for more functions.")
 ]
@@ -145,10 +145,11 @@ def _functions(
     adapters: list[Path], count: int | None, settings: Mapping[str, Any]
 ) -> tuple[list[Path] | str, list[str]]:
     """Return the deployment's choice of adapters, and the names of the functions."""
+    from systems.models import model_name
     from systems.models.skills import BACKBONE, skills
 
     if adapters:
-        return adapters, [path.name for path in adapters]
+        return adapters, [model_name(path) for path in adapters]
     if count is None and settings["backbone"] == BACKBONE and not settings.get("backbones"):
         return "skills", list(skills())
     return [], [f"f{index}" for index in range(count or 8)]

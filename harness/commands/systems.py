@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -95,7 +96,14 @@ def check(
         str | None, typer.Option(help="With --url: variable that holds its API key.")
     ] = None,
     backbone: Annotated[str, typer.Option(help="Preset or directory.")] = "tiny",
-    functions: Annotated[int, typer.Option(min=1, help="How many are deployed.")] = 3,
+    adapter: Annotated[
+        list[Path] | None,
+        typer.Option(help="peft directory; repeat for more functions. Default: seeded adapters."),
+    ] = None,
+    functions: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many are deployed. Default: one for each --adapter, or 3."),
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Deployment key=value: dtype=bfloat16.")
     ] = None,
@@ -118,7 +126,7 @@ def check(
     if url is not None:
         deployment = reached(url, model or [], api_key_env)
     else:
-        deployment = deployed(system, backbone, functions, set_ or [])
+        deployment = deployed(system, backbone, adapter or [], functions, set_ or [])
     results = show(examine(system_class(system)(), deployment))
     if json_:
         print(json.dumps(as_document(url or system, results)))

@@ -19,16 +19,26 @@ _SMALL = {
     "device_memory_gib": 2,
     "limits": {"max_context_tokens": 256, "keep_alive_s": 60, "threads_per_instance": 1},
 }
+_FUNCTIONS = 3
 _OF_THE_SYSTEM = ("options", "policies", "isolation")
 """Keys of ``settings`` that belong to the system's choice."""
 
 
-def deployed(system: str, backbone: str, functions: int, settings: Sequence[str]) -> Deployment:
-    """Build a deployment of ``functions`` with an adapter each; ``settings`` as in ``--set``."""
+def deployed(
+    system: str,
+    backbone: str,
+    adapters: Sequence[Path],
+    functions: int | None,
+    settings: Sequence[str],
+) -> Deployment:
+    """Build a deployment of ``functions`` (None: one for each of ``adapters``, or three) with an
+    adapter each: one of ``adapters``, or a seeded one if there are none. ``settings`` as in
+    ``--set``."""
     changes = dict(parse_setting(text) for text in settings)
     asked = {key: changes.pop(key) for key in _OF_THE_SYSTEM if key in changes}
-    choice = DeploymentChoice.model_validate({"backbone": backbone, **_SMALL, **changes})
-    ids = [f"f{index}" for index in range(functions)]
+    given = {"backbone": backbone, "adapters": tuple(adapters), **_SMALL}
+    choice = DeploymentChoice.model_validate({**given, **changes})
+    ids = [f"f{index}" for index in range(functions or len(adapters) or _FUNCTIONS)]
     return deployment_for(choice, SystemChoice(name=system, **asked), ids)
 
 

@@ -13,6 +13,7 @@ from .claims import claims_table
 from .cold_starts import cold_starts
 from .comparison import comparison
 from .fidelity import fidelity
+from .models import models
 from .over_segments import over_segments
 from .ratios import ratios
 from .sweep import sweep
@@ -24,6 +25,7 @@ KINDS: dict[str, Callable[[Block, Path], str]] = {
     "cold-starts": cold_starts,
     "comparison": comparison,
     "fidelity": fidelity,
+    "models": models,
     "ratios": ratios,
     "segments": over_segments,
     "sweep": sweep,

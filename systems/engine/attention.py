@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from .config import ModelConfig
 from .kv_cache import KVCache
 from .pieces import Piece
+from .reach import as_mask, reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +35,20 @@ class PromptAttention:
             self.cache.write_piece(layer, piece.slot, piece.start, kv)
             if piece.start:
                 kv = self.cache.read_slot(layer, piece.slot, piece.stop).permute(2, 0, 1, 3)
-            attended.copy_(_attend(rows[:, :heads], kv))
+            attended.copy_(_attend(rows[:, :heads], kv, self.config.window_of(layer)))
         return out.view(qkv.shape[0], -1)
 
 
-def _attend(q: Tensor, kv: Tensor) -> Tensor:
+def _attend(q: Tensor, kv: Tensor, window: int | None) -> Tensor:
     """Attend with the last tokens of ``kv`` (tokens, 2, kv heads, head_dim); ``q``: (n, heads,
     head_dim) → the same."""
     tokens, new = len(kv), len(q)
+    bound = window is not None and window < tokens
     q, k, v = (part.transpose(0, 1)[None] for part in (q, kv[:, 0], kv[:, 1]))
-    if tokens == new:
+    if tokens == new and not bound:
         attended = scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
     else:
-        reach = torch.ones(new, tokens, dtype=torch.bool).tril_(tokens - new)
+        reach = reached(torch.arange(tokens - new, tokens), tokens, window)
         attended = scaled_dot_product_attention(q, k, v, reach, enable_gqa=True)
     return attended[0].transpose(0, 1)
 
@@ -55,13 +57,13 @@ def _attend(q: Tensor, kv: Tensor) -> Tensor:
 class StepAttention:
     """Attention of one new token per slot 0 … n-1, over the used part of the cache.
 
-    ``mask``: (n·kv heads, 1, tokens), 0 or -inf. ``views``: the cache by layer.
+    ``masks``: by window, (n·kv heads, 1, tokens), 0 or -inf. ``views``: the cache by layer.
     """
 
     config: ModelConfig
     cache: KVCache
     rows: Tensor
-    mask: Tensor
+    masks: Mapping[int | None, Tensor]
     views: tuple[tuple[Tensor, Tensor], ...]
 
     @classmethod
@@ -69,10 +71,10 @@ class StepAttention:
         """``positions``: the position of each slot's new token."""
         where = torch.tensor(positions)
         tokens = max(positions) + 1
-        beyond = torch.arange(tokens) > where.repeat_interleave(config.num_kv_heads)[:, None]
-        mask = torch.zeros(beyond.shape).masked_fill_(beyond, -torch.inf)[:, None]
+        heads = where.repeat_interleave(config.num_kv_heads)
+        masks = {each: as_mask(reached(heads, tokens, each))[:, None] for each in config.windows}
         views = cache.read(len(positions), tokens)
-        return cls(config, cache, cache.rows_at(where), mask, views)
+        return cls(config, cache, cache.rows_at(where), masks, views)
 
     def __call__(self, layer: int, qkv: Tensor) -> Tensor:
         """``qkv``: (n, q + k + v heads, head_dim), rotated → (n, q_size). Two batched products: for
@@ -82,5 +84,6 @@ class StepAttention:
         self.cache.write_step(layer, self.rows, qkv[:, heads:])
         keys, values = self.views[layer]
         q = qkv[:, :heads].reshape(-1, heads // kv_heads, config.head_dim)
-        scores = torch.baddbmm(self.mask, q, keys, alpha=config.head_dim**-0.5)
+        mask = self.masks[config.window_of(layer)]
+        scores = torch.baddbmm(mask, q, keys, alpha=config.head_dim**-0.5)
         return torch.bmm(scores.softmax(-1), values).view(qkv.shape[0], -1)

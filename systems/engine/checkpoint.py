@@ -42,6 +42,10 @@ class BackboneLayout(BaseModel):
     nbytes: int
     tensors: Mapping[str, tuple[int, tuple[int, ...]]]
 
+    @property
+    def parameters(self) -> int:
+        return sum(math.prod(shape) for _, shape in self.tensors.values())
+
     def to_json(self) -> str:
         return self.model_dump_json()
 
@@ -56,7 +60,7 @@ def plan_layout(model_dir: Path, dtype: str) -> BackboneLayout:
     if dtype not in ITEMSIZE:
         raise CheckpointError(f"dtype {dtype!r} is unknown; known: {', '.join(ITEMSIZE)}")
     config = read_config(model_dir)
-    _stored(model_dir, config)
+    stored_tensors(model_dir, config)
     return lay_out(config, dtype)
 
 
@@ -77,7 +81,7 @@ def lay_out(config: ModelConfig, dtype: str) -> BackboneLayout:
 def validate_checkpoint(model_dir: Path) -> ModelConfig:
     """Return the model's shape. Raise ``CheckpointError`` if the headers show it cannot load."""
     config = read_config(model_dir)
-    _stored(model_dir, config)
+    stored_tensors(model_dir, config)
     return config
 
 
@@ -89,7 +93,7 @@ def fill(
     are not read again soon. Raise ``CheckpointError`` if it has changed since planning."""
     if buffer.nbytes < layout.nbytes:
         raise CheckpointError(f"buffer of {buffer.nbytes} bytes, the backbone has {layout.nbytes}")
-    stored = _stored(model_dir, layout.config)
+    stored = stored_tensors(model_dir, layout.config)
     flat = buffer.cast("B")
     with ExitStack() as files:
         sources = open_sources({stored[name].path for name in layout.tensors}, files, past_cache)
@@ -122,7 +126,7 @@ def _cores() -> int:
 def pieces(layout: BackboneLayout, model_dir: Path, most: int) -> list[Piece] | None:
     """Split the whole checkpoint into pieces of up to ``most`` bytes; None if a tensor is stored in
     another dtype and must be converted. Raises ``CheckpointError`` as :func:`fill`."""
-    stored = _stored(model_dir, layout.config)
+    stored = stored_tensors(model_dir, layout.config)
     if any(stored[name].dtype != layout.dtype for name in layout.tensors):
         return None
     found = []
@@ -152,7 +156,8 @@ def _read(source: Source, tensor: StoredTensor, target: memoryview) -> None:
         source.read(Piece(tensor.path, tensor.offset + done, done, len(part)), part)
 
 
-def _stored(model_dir: Path, config: ModelConfig) -> dict[str, StoredTensor]:
+def stored_tensors(model_dir: Path, config: ModelConfig) -> dict[str, StoredTensor]:
+    """Return every tensor of a checkpoint. Raise ``CheckpointError`` as :func:`plan_layout`."""
     found = read_headers(find_shards(model_dir, CheckpointError), CheckpointError)
     for group in tensor_groups(config):
         for name, shape in group.items():
@@ -180,6 +185,7 @@ def tensor_groups(config: ModelConfig) -> Iterator[dict[str, tuple[int, ...]]]:
             f"{attention}k_proj.weight": (config.kv_size, hidden),
             f"{attention}v_proj.weight": (config.kv_size, hidden),
         }
+        yield from _of_heads(config, attention)
         yield {f"{attention}o_proj.weight": (hidden, config.q_size)}
         yield {f"{layer}post_attention_layernorm.weight": (hidden,)}
         yield {f"{mlp}gate_proj.weight": (inner, hidden), f"{mlp}up_proj.weight": (inner, hidden)}
@@ -187,6 +193,15 @@ def tensor_groups(config: ModelConfig) -> Iterator[dict[str, tuple[int, ...]]]:
     yield {FINAL_NORM: (hidden,)}
     if not config.tie_word_embeddings:
         yield {HEAD: vocabulary}
+
+
+def _of_heads(config: ModelConfig, attention: str) -> Iterator[dict[str, tuple[int, ...]]]:
+    """Yield what the architecture applies to the heads of q, k and v."""
+    sizes = {"q": config.q_size, "k": config.kv_size, "v": config.kv_size}
+    if config.architecture.qkv_bias:
+        yield {f"{attention}{part}_proj.bias": (size,) for part, size in sizes.items()}
+    if config.architecture.qk_norm:
+        yield {f"{attention}{part}_norm.weight": (config.head_dim,) for part in "qk"}
 
 
 def _align(offset: int, to: int) -> int:

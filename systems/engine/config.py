@@ -1,4 +1,4 @@
-"""The shape of a Llama, read from a Hugging Face ``config.json``."""
+"""The shape of a decoder, read from a Hugging Face ``config.json``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -18,6 +19,8 @@ from pydantic import (
 
 from systems.errors import CheckpointError
 
+from .architectures.architecture import Architecture
+from .architectures.registry import ARCHITECTURES
 from .bounded_files import read_json
 from .dtypes import ITEMSIZE, compute_dtype
 
@@ -38,13 +41,29 @@ class Rope(BaseModel):
     original_max_position_embeddings: Count = 8192
 
 
+class Window(BaseModel):
+    """Sliding window: layers from ``first_layer`` on attend to the last ``tokens`` positions only,
+    a token's own included."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    tokens: Count = Field(alias="sliding_window")
+    first_layer: Annotated[int, Field(ge=0)] = Field(default=0, alias="max_window_layers")
+
+
+def _known(model_type: str) -> str:
+    if model_type not in ARCHITECTURES:
+        raise ValueError("unknown")
+    return model_type
+
+
 class ModelConfig(BaseModel):
-    """The parameters of a ``LlamaForCausalLM`` that the engine needs. Unknown keys are ignored,
-    since ``config.json`` has many that do not affect the forward pass."""
+    """The parameters of a decoder that the engine needs. Unknown keys are ignored, since
+    ``config.json`` has many that do not affect the forward pass."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, allow_inf_nan=False)
 
-    model_type: Literal["llama"]
+    model_type: Annotated[str, AfterValidator(_known)]
     vocab_size: Count
     hidden_size: Count
     intermediate_size: Count
@@ -60,6 +79,7 @@ class ModelConfig(BaseModel):
     mlp_bias: Literal[False] = False
     quantization_config: None = None
     rope: Rope = Rope()
+    window: Window | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -67,8 +87,10 @@ class ModelConfig(BaseModel):
         """Fill in Hugging Face's defaults, and accept both of its notations for rope."""
         if not isinstance(data, dict) or "rope" in data:
             return data
+        architecture = _architecture(data)
+        data = {**architecture.defaults, **data}
         heads, hidden = data.get("num_attention_heads"), data.get("hidden_size")
-        data = {"num_key_value_heads": heads, **_present(data)}
+        data = {"num_key_value_heads": heads, **_present(data), "window": architecture.window(data)}
         if isinstance(heads, int) and isinstance(hidden, int) and heads > 0:
             data.setdefault("head_dim", hidden // heads)
         scaling = data.get("rope_parameters") or data.get("rope_scaling") or {}
@@ -90,6 +112,21 @@ class ModelConfig(BaseModel):
         return self
 
     @property
+    def architecture(self) -> Architecture:
+        return ARCHITECTURES[self.model_type]
+
+    def window_of(self, layer: int) -> int | None:
+        """Return how many positions a layer attends to at most; None: all."""
+        if self.window is None or layer < self.window.first_layer:
+            return None
+        return self.window.tokens
+
+    @property
+    def windows(self) -> frozenset[int | None]:
+        """What :meth:`window_of` returns for one layer or another."""
+        return frozenset(self.window_of(layer) for layer in (0, self.num_layers - 1))
+
+    @property
     def q_size(self) -> int:
         return self.num_heads * self.head_dim
 
@@ -109,12 +146,19 @@ def read_config(model_dir: Path) -> ModelConfig:
         content = read_json(path, CheckpointError)
     except FileNotFoundError:
         raise CheckpointError(
-            f"{model_dir}: no config.json; a Hugging Face Llama directory or a preset is needed"
+            f"{model_dir}: no config.json; a Hugging Face directory or a preset is needed"
         ) from None
     try:
         return ModelConfig.model_validate(content)
     except ValidationError as error:
         raise CheckpointError(f"{path}: {_first_mistake(error, content)}") from error
+
+
+def _architecture(data: Mapping[str, Any]) -> Architecture:
+    """Return the architecture; one that is unknown is refused when its field is validated."""
+    model_type = data.get("model_type")
+    known = ARCHITECTURES.get(model_type) if isinstance(model_type, str) else None
+    return known or Architecture("", "")
 
 
 def _present(data: dict[str, Any]) -> dict[str, Any]:
@@ -125,7 +169,6 @@ def _first_mistake(error: ValidationError, content: Any) -> str:
     mistake = error.errors()[0]
     key = ".".join(str(part) for part in mistake["loc"])
     if key == "model_type" and isinstance(content, dict):
-        return (
-            f"model_type is {reprlib.repr(content.get('model_type'))}; the engine runs 'llama' only"
-        )
+        found = reprlib.repr(content.get("model_type"))
+        return f"model_type is {found}; the engine runs {', '.join(ARCHITECTURES)}"
     return f"{key}: {mistake['msg']}" if key else str(mistake["msg"])

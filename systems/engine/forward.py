@@ -1,4 +1,4 @@
-"""The forward pass of a Llama on plain tensors, with an unmerged adapter."""
+"""The forward pass of a decoder on plain tensors, with an unmerged adapter."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from torch.nn.functional import embedding, silu
 
 from .adapter import AdapterWeights, Addition, LayerAdapter
 from .config import ModelConfig
+from .heads import Heads
 from .linear import make_linear
 from .norm import rms_norm
-from .rope import rope_tables, rotate_
+from .rope import rope_tables
 from .weights import BackboneWeights, LayerWeights
 
 
@@ -40,6 +41,7 @@ class Forward:
         self._norms = [
             (layer.input_norm.float(), layer.post_norm.float()) for layer in weights.layers
         ]
+        self._heads = [Heads.of(config, layer) for layer in weights.layers]
         self._last_norm = weights.norm.float()
         self._linear = make_linear(weights.dtype, config)
         self._cos, self._sin = (table[:, None] for table in rope_tables(config, max_positions))
@@ -74,11 +76,9 @@ class Forward:
         sin: Tensor,
         attention: Attention,
     ) -> Tensor:
-        config = self._config
         qkv = self._project(x, layer.qkv, adapter.qkv).float().contiguous()
-        qkv = qkv.view(x.shape[0], -1, config.head_dim)
-        rotate_(qkv[:, : config.num_heads + config.num_kv_heads], cos, sin)
-        return self._project(attention(index, qkv), layer.o, adapter.o)
+        heads = self._heads[index](qkv, cos, sin)
+        return self._project(attention(index, heads), layer.o, adapter.o)
 
     def _feed(self, layer: LayerWeights, adapter: LayerAdapter, x: Tensor) -> Tensor:
         gate, up = self._project(x, layer.gate_up, adapter.gate_up).chunk(2, 1)

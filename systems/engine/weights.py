@@ -17,7 +17,9 @@ from .dtypes import torch_dtype
 
 @dataclass(frozen=True, slots=True)
 class LayerWeights:
-    """One decoder layer. Matrices are (out, in); ``qkv`` and ``gate_up`` are stacked by rows."""
+    """One decoder layer. Matrices are (out, in); ``qkv`` and ``gate_up`` are stacked by rows.
+    ``qkv_bias``: (out,); ``qk_norm``: (2, head_dim), of q and of k; None: the architecture has
+    none."""
 
     input_norm: Tensor
     qkv: Tensor
@@ -25,6 +27,8 @@ class LayerWeights:
     post_norm: Tensor
     gate_up: Tensor
     down: Tensor
+    qkv_bias: Tensor | None = None
+    qk_norm: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +63,13 @@ class BackboneWeights:
             config=config,
             dtype=torch_dtype(layout.dtype),
             embedding=embedding,
-            layers=tuple(_layer(views, index) for index in range(config.num_layers)),
+            layers=tuple(_layer(views, config, index) for index in range(config.num_layers)),
             norm=views.one(FINAL_NORM),
             head=embedding if config.tie_word_embeddings else views.one(HEAD),
         )
 
 
-def _layer(views: _Views, index: int) -> LayerWeights:
+def _layer(views: _Views, config: ModelConfig, index: int) -> LayerWeights:
     layer = f"model.layers.{index}."
     attention, mlp = f"{layer}self_attn.", f"{layer}mlp."
     return LayerWeights(
@@ -75,7 +79,18 @@ def _layer(views: _Views, index: int) -> LayerWeights:
         post_norm=views.one(f"{layer}post_attention_layernorm.weight"),
         gate_up=views.stacked(f"{mlp}gate_proj.weight", f"{mlp}up_proj.weight"),
         down=views.one(f"{mlp}down_proj.weight"),
+        **_of_heads(views, config, attention),
     )
+
+
+def _of_heads(views: _Views, config: ModelConfig, attention: str) -> dict[str, Tensor]:
+    found = {}
+    if config.architecture.qkv_bias:
+        found["qkv_bias"] = views.stacked(*(f"{attention}{part}_proj.bias" for part in "qkv"))
+    if config.architecture.qk_norm:
+        norms = views.stacked(*(f"{attention}{part}_norm.weight" for part in "qk"))
+        found["qk_norm"] = norms.view(2, config.head_dim)
+    return found
 
 
 class _Views:

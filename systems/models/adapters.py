@@ -184,7 +184,7 @@ def _spread(backbone_dir: Path, config: ModelConfig, target: str) -> float:
 
     stored = read_headers(find_shards(backbone_dir, CheckpointError), CheckpointError)
     layer = f".layers.{config.num_layers // 2}."
-    name = next(name for name in stored if layer in name and f".{target}." in name)
+    name = next(name for name in stored if layer in name and name.endswith(f".{target}.weight"))
     with safe_open(stored[name].path, framework="pt") as file:
         weight: Tensor = file.get_tensor(name).float()
     return float(weight.std()) * math.sqrt(weight.shape[1])

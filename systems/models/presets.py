@@ -10,8 +10,10 @@ from pathlib import Path
 from systems.engine.checkpoint import validate_checkpoint
 from systems.errors import CheckpointError
 
-from . import random_llama, smollm2
+from . import random_weights, smollm2
 from .cache import cache_root, make_once
+from .hub import directory
+from .shapes import SHAPES
 
 REVISION = 1  # of the generated files; a new revision uses a new directory
 
@@ -45,8 +47,8 @@ def presets() -> dict[str, Preset]:
             smollm2.make,
         ),
         *(
-            Preset(shape.name, shape.summary, shape.nbytes, partial(random_llama.make, shape))
-            for shape in random_llama.SHAPES
+            Preset(shape.name, shape.summary, shape.nbytes, partial(random_weights.make, shape))
+            for shape in SHAPES
         ),
     ]
     return {preset.name: preset for preset in found}
@@ -57,14 +59,14 @@ def preset_names() -> tuple[str, ...]:
 
 
 def ensure_backbone(name_or_path: str | Path) -> Path:
-    """Return the directory of a preset, made if necessary, or of any Hugging Face Llama by path.
-    Raise ``CheckpointError`` if it is neither or the engine cannot run it, and ``SystemsError``
-    if there is no space to make it."""
+    """Return the directory of a preset, made if necessary, or of any Hugging Face model, by path or
+    as ``ORGANIZATION/NAME`` in the Hugging Face cache. Raise ``CheckpointError`` if it is neither
+    or the engine cannot run it, and ``SystemsError`` if there is no space to make it."""
     known = presets()
     if str(name_or_path) in known:
         preset = known[str(name_or_path)]
         return make_once(preset.path, preset.make, preset.nbytes)
-    path = Path(name_or_path).expanduser()
+    path = directory(name_or_path)
     if not path.is_dir():
         raise CheckpointError(
             f"backbone {str(name_or_path)!r} is neither a preset ({', '.join(known)})"

@@ -10,8 +10,9 @@ from systems.engine.config import ModelConfig, read_config
 from systems.engine.dtypes import ITEMSIZE, compute_dtype
 from systems.engine.projections import target_shapes
 
-from .presets import ensure_backbone
-from .random_llama import SHAPES
+from .hub import directory
+from .presets import ensure_backbone, preset_names
+from .shapes import SHAPES
 
 ADAPTED = ("q_proj", "k_proj", "v_proj", "o_proj")
 """The projections that generated adapters change (those of the paper are unknown)."""
@@ -31,13 +32,9 @@ class ModelSize:
 
 
 def model_size(name: str, dtype: str, adapter_rank: int, device: str) -> ModelSize:
-    """Compute the sizes of a preset or directory on a ``cpu`` or ``cuda`` device; a seeded preset
-    need not have been generated."""
-    shapes = {shape.name: shape for shape in SHAPES}
-    if name in shapes:
-        config = ModelConfig.model_validate({"model_type": "llama", **shapes[name].config})
-    else:
-        config = read_config(ensure_backbone(name))
+    """Compute the sizes of a preset or directory on a ``cpu`` or ``cuda`` device. No weights are
+    read. Raise ``CheckpointError`` as :func:`config_of`."""
+    config = config_of(name)
     parameters = sum(
         math.prod(shape) for group in tensor_groups(config) for shape in group.values()
     )
@@ -53,3 +50,16 @@ def model_size(name: str, dtype: str, adapter_rank: int, device: str) -> ModelSi
         adapter * computed,
         adapted * ITEMSIZE[dtype],
     )
+
+
+def config_of(name: str) -> ModelConfig:
+    """Return the shape of a preset or of a directory with a ``config.json``. A preset with random
+    weights need not have been made, and a directory needs no weights. Raise ``CheckpointError`` for
+    what is neither, and if the engine cannot run such a model."""
+    shapes = {shape.name: shape for shape in SHAPES}
+    if name in shapes:
+        return ModelConfig.model_validate(shapes[name].fields)
+    folder = directory(name)
+    if name in preset_names() or not folder.is_dir():
+        folder = ensure_backbone(name)
+    return read_config(folder)

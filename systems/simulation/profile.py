@@ -131,6 +131,8 @@ class Profile(Frozen):
     """By the dtype of the stored weights: instances that several functions share."""
     servers: Mapping[str, Servers] = Field(default_factory=dict)
     """By the dtype of the stored weights."""
+    alike: Mapping[str, str] = Field(default_factory=dict)
+    """dtype → another of the same size and speed on this device, whose numbers it takes."""
 
     def of_grouped(self, dtype: str) -> tuple[Grouped, Profile]:
         """Return the numbers of shared instances that store ``dtype``, and this profile with them
@@ -145,8 +147,9 @@ class Profile(Frozen):
         return servers, grouped, own._with(servers)
 
     def _of(self, table: str, numbers: Mapping[str, N], dtype: str) -> N:
-        if dtype in numbers:
-            return numbers[dtype]
+        for each in (dtype, self.alike.get(dtype, dtype)):
+            if each in numbers:
+                return numbers[each]
         known = ", ".join(sorted(numbers)) or "none"
         raise ProfileError(
             f"profile {self.name} has no numbers of [{table}.{dtype}]; it has [{table}.…] for:"

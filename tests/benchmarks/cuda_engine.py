@@ -1,15 +1,15 @@
-"""Time the engine on a card, at Llama-2-7B shapes with random weights and an adapter of rank 16:
+"""Time the engine on a card, with random weights and an adapter of rank 16:
 
-    python -m tests.benchmarks.cuda_engine [RESULT.json]
+    python -m tests.benchmarks.cuda_engine [RESULT.json] [--shape llama2-7b] [--dtype float16]
 
 Reports the median wall time (ms) of 20 engine calls after warm-up, from token ids to token ids.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,60 +21,63 @@ from systems.engine.adapter import StoredAdapter, StoredPair
 from systems.engine.config import ModelConfig
 from systems.engine.cuda.engine import CudaEngine
 from systems.engine.cuda.slot import AdapterSlot
+from systems.engine.dtypes import torch_dtype
 from systems.engine.packed import SlotShape, pack
 from systems.engine.projections import target_shapes
 from systems.engine.requests import GenerationRequest
 from systems.engine.weights import BackboneWeights, LayerWeights
+from systems.models.shapes import SHAPES
 
 RANK, TARGETS = 16, ("q_proj", "k_proj", "v_proj", "o_proj")
-SEVEN_B = ModelConfig.model_validate(
-    {
-        "model_type": "llama",
-        "hidden_size": 4096,
-        "intermediate_size": 11008,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 32,
-        "head_dim": 128,
-        "vocab_size": 32000,
-        "rms_norm_eps": 1e-5,
-        "max_position_embeddings": 4096,
-    }
-)
 
 
-def weights(config: ModelConfig) -> BackboneWeights:
-    """Make random float16 weights on the card."""
+def shape_of(preset: str) -> ModelConfig:
+    """Return the shape of a preset with random weights."""
+    fields = next(shape.fields for shape in SHAPES if shape.name == preset)
+    return ModelConfig.model_validate(fields)
+
+
+SEVEN_B = shape_of("llama2-7b")
+
+
+def weights(config: ModelConfig, dtype: torch.dtype = torch.float16) -> BackboneWeights:
+    """Make random weights on the card."""
 
     def matrix(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, dtype=torch.float16, device="cuda").mul_(0.02)
+        return torch.randn(*shape, dtype=dtype, device="cuda").mul_(0.02)
 
-    def norm() -> torch.Tensor:
-        return torch.ones(config.hidden_size, dtype=torch.float16, device="cuda")
+    def norm(*shape: int) -> torch.Tensor:
+        return torch.ones(*shape, dtype=dtype, device="cuda")
 
-    hidden, inner = config.hidden_size, config.intermediate_size
-    layers = tuple(
-        LayerWeights(
-            norm(),
-            matrix(config.q_size + 2 * config.kv_size, hidden),
+    def layer() -> LayerWeights:
+        fused = config.q_size + 2 * config.kv_size
+        return LayerWeights(
+            norm(hidden),
+            matrix(fused, hidden),
             matrix(hidden, config.q_size),
-            norm(),
+            norm(hidden),
             matrix(2 * inner, hidden),
             matrix(hidden, inner),
+            matrix(fused) if config.architecture.qkv_bias else None,
+            norm(2, config.head_dim) if config.architecture.qk_norm else None,
         )
-        for _ in range(config.num_layers)
-    )
-    head = matrix(config.vocab_size, hidden)
-    return BackboneWeights(
-        config, torch.float16, matrix(config.vocab_size, hidden), layers, norm(), head
-    )
+
+    hidden, inner = config.hidden_size, config.intermediate_size
+    layers = tuple(layer() for _ in range(config.num_layers))
+    embedding, head = matrix(config.vocab_size, hidden), matrix(config.vocab_size, hidden)
+    return BackboneWeights(config, dtype, embedding, layers, norm(hidden), head)
 
 
-def adapter(config: ModelConfig, rank: int = RANK, device: str = "cpu") -> StoredAdapter:
-    """Make a random float16 adapter on ``TARGETS``."""
+def adapter(
+    config: ModelConfig,
+    rank: int = RANK,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float16,
+) -> StoredAdapter:
+    """Make a random adapter on ``TARGETS``."""
 
     def half(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, dtype=torch.float16, device=device).mul_(0.02)
+        return torch.randn(*shape, dtype=dtype, device=device).mul_(0.02)
 
     pairs = {}
     for layer in range(config.num_layers):
@@ -126,14 +129,15 @@ def tpot_ms(engine: CudaEngine, batch: int, prompt: int = 590) -> float:
 
 
 def main() -> None:
+    asked = _asked()
     torch.manual_seed(0)
     free = torch.cuda.mem_get_info()[0]
-    config = SEVEN_B
-    shape = SlotShape.of(config, RANK, TARGETS, torch.float16)
+    config, dtype = shape_of(asked.shape), torch_dtype(asked.dtype)
+    shape = SlotShape.of(config, RANK, TARGETS, dtype)
     slot = AdapterSlot(shape, "cuda")
-    packed = [pack(adapter(config), shape).pin_memory() for _ in range(2)]
+    packed = [pack(adapter(config, dtype=dtype), shape).pin_memory() for _ in range(2)]
     slot.put(packed[0])
-    made = weights(config)
+    made = weights(config, dtype)
     engine = CudaEngine(config, made, slot, max_batch_size=32, max_context_tokens=1024)
     start = time.perf_counter()
     while engine.prepare():
@@ -156,10 +160,19 @@ def main() -> None:
         print(f"{name:32} {value:9.2f} ms")
     for name, value in memory.items():
         print(f"{name:32} {value / 2**20:9.0f} MiB")
-    if len(sys.argv) > 1:
+    if asked.result is not None:
         about = {"card": torch.cuda.get_device_name(), "torch": torch.__version__}
-        document = {**about, "ms": rows, "bytes": memory}
-        Path(sys.argv[1]).write_text(json.dumps(document, indent=1), encoding="utf-8")
+        document = {**about, "shape": asked.shape, "dtype": asked.dtype, "ms": rows}
+        text = json.dumps({**document, "bytes": memory}, indent=1)
+        asked.result.write_text(text, encoding="utf-8")
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("result", nargs="?", type=Path)
+    parser.add_argument("--shape", default="llama2-7b")
+    parser.add_argument("--dtype", default="float16", choices=("float16", "bfloat16"))
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@ without, and a slot of keys and values is cleared before another function has it
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -27,14 +29,18 @@ TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 LIMITS = {"max_batch_size": 8, "max_context_tokens": 900, "piece_tokens": 128}
 
 
+@pytest.fixture(scope="module", params=["tiny", "tiny-mistral"])
+def preset(request: pytest.FixtureRequest) -> Path:
+    return ensure_backbone(request.param)
+
+
 @pytest.fixture(scope="module", params=[False, True], ids=["eager", "graphs"])
-def engine(request: pytest.FixtureRequest) -> CudaCrossEngine:
-    tiny = ensure_backbone("tiny")
-    layout = plan_layout(tiny, "float16")
+def engine(request: pytest.FixtureRequest, preset: Path) -> CudaCrossEngine:
+    layout = plan_layout(preset, "float16")
     buffer = bytearray(layout.nbytes)
-    fill(layout, tiny, memoryview(buffer))
+    fill(layout, preset, memoryview(buffer))
     weights = BackboneWeights.from_flat(layout, torch.frombuffer(buffer, dtype=torch.uint8).cuda())
-    paths = ensure_adapters(tiny, ("f0", "f1"))
+    paths = ensure_adapters(preset, ("f0", "f1"))
     stored = {name: read_adapter(path, layout.config) for name, path in paths.items()}
     rank = max(adapter.rank for adapter in stored.values())
     shape = SlotShape.of(layout.config, rank, TARGETS, weights.dtype)

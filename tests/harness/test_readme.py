@@ -33,7 +33,7 @@ def anew() -> dict[Path, str]:
 
 
 def test_every_page_says_what_the_records_say(anew: dict[Path, str]) -> None:
-    pages = {"README.md", "RESULTS.md", "simulation.md", "PERFORMANCE.md"}
+    pages = {"README.md", "RESULTS.md", "simulation.md", "models.md", "PERFORMANCE.md"}
     assert {path.name for path in anew} == pages
     for path, text in anew.items():
         stale = f"{path.name} is stale: python -m harness.readme"

@@ -4,17 +4,17 @@ allocation depends on values, and nothing is copied back to the host."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding, linear, scaled_dot_product_attention
 
 from systems.engine.config import ModelConfig
+from systems.engine.reach import as_mask, reached
 from systems.engine.rope import rope_tables
 from systems.engine.weights import BackboneWeights
 
-from .ops import Adapter, TorchOps
+from .ops import Adapter, HeadWeights, TorchOps
 from .slab import SlabCache
 from .slot import AdapterSlot
 from .table import AdapterTable
@@ -63,29 +63,42 @@ class DeviceForward:
         return self._run(ids, attend, last, adapters)
 
     def _among(self, sequences: int, positions: Tensor, slots: Tensor) -> Attend:
-        """Attention of first pieces."""
+        """Attention of first pieces. A window is no mask where no piece is longer."""
+        length = len(positions) // sequences
+        own = torch.arange(length, device=positions.device)
+        masks: dict[int | None, Tensor] = {
+            window: self._mask(reached(own, length, window))
+            for window in self._config.windows
+            if window is not None and window < length
+        }
 
         def attend(layer: int, qkv: Tensor) -> Tensor:
             self._store(layer, qkv, positions, slots)
             q, k, v = self._heads(qkv, sequences)
-            return self._attend(q, k, v, is_causal=True)
+            return self._attend(q, k, v, masks.get(self._config.window_of(layer)))
 
         return attend
 
     def _after(self, sequences: int, positions: Tensor, slots: Tensor, context: int) -> Attend:
         """Attention of later pieces, to copies of the cached tokens: a graph's addresses are fixed,
         its slots are not."""
-        reach = torch.arange(context, device=positions.device) <= positions.clamp(min=0)[:, None]
-        mask = torch.zeros(reach.shape, dtype=self._weights.dtype, device=positions.device)
-        mask = mask.masked_fill(~reach, -torch.inf).view(sequences, 1, -1, context)
+        own = positions.clamp(min=0)
+        masks = {
+            window: self._mask(reached(own, context, window)).view(sequences, 1, -1, context)
+            for window in self._config.windows
+        }
         chosen = slots.view(sequences, -1)[:, 0]
 
         def attend(layer: int, qkv: Tensor) -> Tensor:
             self._store(layer, qkv, positions, slots)
             keys, values = self._cache.layers[layer][..., :context, :].index_select(1, chosen)
-            return self._attend(self._heads(qkv, sequences)[0], keys, values, attn_mask=mask)
+            q, mask = self._heads(qkv, sequences)[0], masks[self._config.window_of(layer)]
+            return self._attend(q, keys, values, mask)
 
         return attend
+
+    def _mask(self, reach: Tensor) -> Tensor:
+        return as_mask(reach, self._weights.dtype)
 
     def _heads(self, qkv: Tensor, sequences: int) -> tuple[Tensor, ...]:
         """Return q, k and v, each (sequences, heads, tokens, head_dim)."""
@@ -93,9 +106,14 @@ class DeviceForward:
         each = qkv.view(sequences, -1, *qkv.shape[1:]).transpose(1, 2)
         return torch.split(each, [heads, kv_heads, kv_heads], 1)
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, **masked: Any) -> Tensor:
-        grouped = self._config.num_heads != self._config.num_kv_heads
-        done = scaled_dot_product_attention(q, k, v, enable_gqa=grouped, **masked)
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        """Attend to the positions that ``mask`` allows; None: to all up to each token's own."""
+        group = self._config.num_heads // self._config.num_kv_heads
+        if mask is not None:  # with a mask and grouped heads, torch would materialize the scores
+            k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
+        done = scaled_dot_product_attention(
+            q, k, v, mask, is_causal=mask is None, enable_gqa=mask is None and group > 1
+        )
         return done.transpose(1, 2).reshape(q.shape[0] * q.shape[2], -1)
 
     def step(
@@ -112,7 +130,8 @@ class DeviceForward:
 
         def attend(layer: int, qkv: Tensor) -> Tensor:
             self._store(layer, qkv, positions, slots)
-            return self._ops.attend(qkv[:, :heads], self._cache.layers[layer], positions, tokens)
+            kv, window = self._cache.layers[layer], self._config.window_of(layer)
+            return self._ops.attend(qkv[:, :heads], kv, positions, tokens, window)
 
         return self._run(ids, attend, None, adapters)
 
@@ -158,8 +177,9 @@ class DeviceForward:
         return linear(normed if last is None else embedding(last, normed), weights.head)
 
     def _store(self, layer: int, qkv: Tensor, positions: Tensor, slots: Tensor) -> None:
-        kv = self._cache.layers[layer]
-        self._ops.rotate_and_store(qkv, self._cos, self._sin, positions, slots, kv)
+        kv, of_layer = self._cache.layers[layer], self._weights.layers[layer]
+        extras = HeadWeights(of_layer.qkv_bias, of_layer.qk_norm, self._config.rms_norm_eps)
+        self._ops.rotate_and_store(qkv, self._cos, self._sin, positions, slots, kv, extras)
 
     def _project(
         self, name: str, index: int, x: Tensor, weight: Tensor, adapters: Tensor | None

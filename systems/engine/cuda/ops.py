@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, silu
 
 from systems.engine.packed import Span
+from systems.engine.reach import reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,19 @@ class LoraPlaces:
     bounds: Tensor
     spans: tuple[Span, ...]
 
+
+@dataclass(frozen=True, slots=True)
+class HeadWeights:
+    """What is applied to the heads of q, k and v before the rotation; None: nothing. ``bias``:
+    (q + k + v), added; ``norm``: (2, head_dim), with which each head of q, and of k, is
+    normalized (RMS)."""
+
+    bias: Tensor | None = None
+    norm: Tensor | None = None
+    eps: float = 0.0
+
+
+PLAIN_HEADS = HeadWeights()
 
 Adapter = tuple[LoraPlaces, Tensor]
 """Adapters, and the place number (1,) of the only row."""
@@ -102,29 +116,48 @@ class TorchOps:
         positions: Tensor,
         slots: Tensor,
         kv: Tensor,
+        extras: HeadWeights = PLAIN_HEADS,
     ) -> None:
-        """Rotate q and k of ``qkv`` (tokens, q + k + v heads, head_dim) in place and store k and v
-        of each token at its slot and position. ``cos``, ``sin``: (positions, head_dim)."""
+        """Apply ``extras`` to ``qkv`` (tokens, q + k + v heads, head_dim) and rotate q and k, in
+        place, and store k and v of each token at its slot and position. ``cos``, ``sin``:
+        (positions, head_dim)."""
         kv_heads, head_dim = kv.shape[2], kv.shape[4]
         slots = slots.where(positions >= 0, kv.shape[1] - 1)
         positions = positions.clamp(min=0)
-        turned = qkv[:, :-kv_heads].float()
+        whole = qkv.float()
+        if extras.bias is not None:
+            whole = whole + extras.bias.float().view(-1, head_dim)
+            qkv[:, -kv_heads:].copy_(whole[:, -kv_heads:])
+        turned = whole[:, :-kv_heads]
+        if extras.norm is not None:
+            turned = _norm_heads(turned, extras.norm.float(), kv_heads, extras.eps)
         swapped = turned.roll(head_dim // 2, -1)
         turned = turned * cos[positions][:, None] + swapped * sin[positions][:, None]
         qkv[:, :-kv_heads].copy_(turned)
         new = qkv[:, -2 * kv_heads :].reshape(-1, 2, kv_heads, head_dim)
         kv.permute(1, 3, 0, 2, 4).index_put_((slots, positions), new)
 
-    def attend(self, q: Tensor, kv: Tensor, positions: Tensor, tokens: int) -> Tensor:
-        """Attend with one query per slot 0 … n-1 to all positions up to its own, all below
-        ``tokens``. ``q``: (n, heads, head_dim), rows strided → (n, heads·head_dim)."""
+    def attend(
+        self, q: Tensor, kv: Tensor, positions: Tensor, tokens: int, window: int | None = None
+    ) -> Tensor:
+        """Attend with one query per slot 0 … n-1 to all positions up to its own, or to the last
+        ``window`` of them, all below ``tokens``. ``q``: (n, heads, head_dim), rows strided → (n,
+        heads·head_dim)."""
         rows = q.shape[0]
         keys, values = kv[:, :rows, :, :tokens]
-        reach = torch.arange(tokens, device=q.device) <= positions.clamp(min=0)[:, None]
+        reach = reached(positions.clamp(min=0), tokens, window)
         attended = scaled_dot_product_attention(
             q[:, :, None], keys, values, reach[:, None, None], enable_gqa=True
         )
         return attended.reshape(rows, -1)
+
+
+def _norm_heads(heads: Tensor, norm: Tensor, kv_heads: int, eps: float) -> Tensor:
+    """Normalize ``heads`` (tokens, q + k heads, head_dim) with the rows of ``norm``."""
+    q, k = heads[:, :-kv_heads], heads[:, -kv_heads:]
+    return torch.cat(
+        [rms_norm(q, norm[0].shape, norm[0], eps), rms_norm(k, norm[1].shape, norm[1], eps)], 1
+    )
 
 
 def ops_for(device: str) -> TorchOps:

@@ -49,43 +49,61 @@ def rotate_and_store(
     positions,
     slots,
     kv,
+    bias,
+    norm,
+    eps,
     heads,
     kv_heads,
     token_stride,
     kind_stride,
     slot_stride,
     head_stride,
+    BIAS: tl.constexpr,
+    NORM: tl.constexpr,
     HALF: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Rotate q and k in place and store k and v in the cache; one program per token and head. A
-    token at a position below zero is padding and is not touched."""
+    token at a position below zero is padding and is not touched. BIAS: first add ``bias`` (heads,
+    2·HALF) to q, k and v; NORM: then normalize q and k (RMS) with ``norm`` (2, 2·HALF)."""
     token, head = tl.program_id(0), tl.program_id(1)
     column = tl.arange(0, BLOCK)
     inside = column < HALF
     start = qkv + token.to(tl.int64) * token_stride + head * 2 * HALF + column
-    low = tl.load(start, mask=inside, other=0.0)
-    high = tl.load(start + HALF, mask=inside, other=0.0)
+    low = tl.load(start, mask=inside, other=0.0).to(tl.float32)
+    high = tl.load(start + HALF, mask=inside, other=0.0).to(tl.float32)
+    if BIAS:
+        added = bias + head * 2 * HALF + column
+        low += tl.load(added, mask=inside, other=0.0).to(tl.float32)
+        high += tl.load(added + HALF, mask=inside, other=0.0).to(tl.float32)
     position = tl.load(positions + token)
-    inside = inside & (position >= 0)
+    used = inside & (position >= 0)
     if head < heads + kv_heads:
+        first, second = low, high
+        if NORM:
+            factor = norm + tl.where(head < heads, 0, 2 * HALF) + column
+            scale = tl.rsqrt(tl.sum(low * low + high * high, 0) / (2 * HALF) + eps)
+            first = low * scale * tl.load(factor, mask=inside, other=0.0).to(tl.float32)
+            second = high * scale * tl.load(factor + HALF, mask=inside, other=0.0).to(tl.float32)
         table = position * 2 * HALF + column
-        c = tl.load(cos + table, mask=inside, other=0.0)
-        s = tl.load(sin + table + HALF, mask=inside, other=0.0)
-        first, second = low.to(tl.float32), high.to(tl.float32)
-        low = (first * c - second * s).to(qkv.dtype.element_ty)
-        high = (second * c + first * s).to(qkv.dtype.element_ty)
-        tl.store(start, low, mask=inside)
-        tl.store(start + HALF, high, mask=inside)
+        c = tl.load(cos + table, mask=used, other=0.0)
+        s = tl.load(sin + table + HALF, mask=used, other=0.0)
+        low = first * c - second * s
+        high = second * c + first * s
+        tl.store(start, low.to(qkv.dtype.element_ty), mask=used)
+        tl.store(start + HALF, high.to(qkv.dtype.element_ty), mask=used)
     if head >= heads:
         kind = (head - heads) // kv_heads
         place = kv + kind.to(tl.int64) * kind_stride + tl.load(slots + token) * slot_stride
         place += ((head - heads) % kv_heads) * head_stride + position * 2 * HALF + column
-        tl.store(place, low, mask=inside)
-        tl.store(place + HALF, high, mask=inside)
+        tl.store(place, low.to(kv.dtype.element_ty), mask=used)
+        tl.store(place + HALF, high.to(kv.dtype.element_ty), mask=used)
+        if BIAS:  # attention of prompts reads v from qkv too
+            tl.store(start, low.to(qkv.dtype.element_ty), mask=used)
+            tl.store(start + HALF, high.to(qkv.dtype.element_ty), mask=used)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["window"])
 def attend_part(
     q,
     kv,
@@ -93,6 +111,7 @@ def attend_part(
     partial,
     weights,
     scale,
+    window,
     heads,
     parts,
     row_stride,
@@ -101,22 +120,25 @@ def attend_part(
     head_stride,
     SPAN: tl.constexpr,
     GROUP: tl.constexpr,
+    MEMBERS: tl.constexpr,
     HEAD_DIM: tl.constexpr,
     BLOCK_D: tl.constexpr,
     BLOCK_T: tl.constexpr,
 ):
-    """Attend with the queries of a head group, one after another, to a span of the context; one
-    program per row, key head and span. A span beyond the row's position gets weight zero, and so
-    does every span of a row at a position below zero."""
-    row, kv_head, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    """Attend with MEMBERS queries of a key head's GROUP, one after another, to a span of the
+    context; one program per row, MEMBERS heads and span. A span beyond the row's position gets
+    weight zero, and so do a span before its ``window`` and every span of a row at a position below
+    zero."""
+    row, lane, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    kv_head = lane * MEMBERS // GROUP
     length = tl.load(positions + row).to(tl.int32) + 1
-    begin = part * SPAN
-    end = tl.minimum(begin + SPAN, length)
+    begin = tl.maximum(part * SPAN, length - window)
+    end = tl.minimum(part * SPAN + SPAN, length)
     column = tl.arange(0, BLOCK_D)
     inside = column < HEAD_DIM
     base = kv + row.to(tl.int64) * slot_stride + kv_head.to(tl.int64) * head_stride
-    for member in tl.static_range(GROUP):
-        head = kv_head * GROUP + member
+    for member in range(MEMBERS):
+        head = lane * MEMBERS + member
         query = tl.load(q + row.to(tl.int64) * row_stride + head * HEAD_DIM + column, mask=inside)
         query = tl.where(inside, query.to(tl.float32) * scale, 0.0)
         highest = tl.full((), -1.0e30, tl.float32)

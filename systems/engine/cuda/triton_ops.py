@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 
 from . import triton_kernels as kernels
-from .ops import Adapter, LoraPlaces, TorchOps
+from .ops import PLAIN_HEADS, Adapter, HeadWeights, LoraPlaces, TorchOps
 from .row_kernels import row_product
 from .triton_lora import add_lora, inner_block, power_of_two, shrink_rows, span_constants
 
 ATTENTION_BLOCK = 64
 WANTED_PROGRAMS = 264  # two per multiprocessor of an H100
+NO_WINDOW = 1 << 30  # positions
 # A program's matrix block, with inner_block(): about the best of 14 for each matrix of a 7B.
 ROWS = 2
 NO_SPANS = {"SPANS": 0} | {f"{what}_{index}": 0 for what in ("START", "SIZE") for index in range(3)}
@@ -76,6 +77,7 @@ class TritonOps(TorchOps):
         positions: Tensor,
         slots: Tensor,
         kv: Tensor,
+        extras: HeadWeights = PLAIN_HEADS,
     ) -> None:
         tokens, heads, head_dim = qkv.shape
         kernels.rotate_and_store[(tokens, heads)](
@@ -85,18 +87,25 @@ class TritonOps(TorchOps):
             positions,
             slots,
             kv,
+            qkv if extras.bias is None else extras.bias,
+            qkv if extras.norm is None else extras.norm,
+            extras.eps,
             heads - 2 * kv.shape[2],
             kv.shape[2],
             qkv.stride(0),
             kv.stride(0),
             kv.stride(1),
             kv.stride(2),
+            BIAS=extras.bias is not None,
+            NORM=extras.norm is not None,
             HALF=head_dim // 2,
             BLOCK=power_of_two(head_dim // 2),
             num_warps=1,
         )
 
-    def attend(self, q: Tensor, kv: Tensor, positions: Tensor, tokens: int) -> Tensor:
+    def attend(
+        self, q: Tensor, kv: Tensor, positions: Tensor, tokens: int, window: int | None = None
+    ) -> Tensor:
         rows, heads, head_dim = q.shape
         kv_heads = kv.shape[2]
         parts = -(-WANTED_PROGRAMS // (rows * kv_heads))
@@ -106,13 +115,16 @@ class TritonOps(TorchOps):
         weights = q.new_empty(rows, heads, parts, 2, dtype=torch.float32)
         out = q.new_empty(rows, heads * head_dim)
         group, block = heads // kv_heads, power_of_two(head_dim)
-        kernels.attend_part[(rows, kv_heads, parts)](
+        # The heads of a group share reads of keys and values where there are enough programs.
+        members = group if rows * kv_heads * parts >= WANTED_PROGRAMS else 1
+        kernels.attend_part[(rows, heads // members, parts)](
             q,
             kv,
             positions,
             partial,
             weights,
             head_dim**-0.5,
+            NO_WINDOW if window is None else window,
             heads,
             parts,
             q.stride(0),
@@ -121,6 +133,7 @@ class TritonOps(TorchOps):
             kv.stride(2),
             SPAN=span,
             GROUP=group,
+            MEMBERS=members,
             HEAD_DIM=head_dim,
             BLOCK_D=block,
             BLOCK_T=ATTENTION_BLOCK,

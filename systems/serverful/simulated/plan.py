@@ -67,7 +67,8 @@ def servers(
     kind = deployment.devices[0].kind
     found = []
     for backbone in dict.fromkeys(function.backbone for function in deployment.functions):
-        latency = ReplicaLatencyModel.of(profile, model_size(backbone, dtype, rank, kind), dtype)
+        size = model_size(str(deployment.backbones[backbone]), dtype, rank, kind)
+        latency = ReplicaLatencyModel.of(profile, size, dtype)
         adapters = {
             each.id: each.id if each.adapter else None
             for each in deployment.functions

@@ -119,7 +119,10 @@ def _latency_models(
     """Return the latency models by group. Raise ``ProfileError`` if functions share instances and
     the profile has no numbers for that."""
     kind, dtype = deployment.devices[0].kind, deployment.dtype
-    sizes = {name: model_size(name, dtype, adapter_rank, kind) for name in deployment.backbones}
+    sizes = {
+        name: model_size(str(path), dtype, adapter_rank, kind)
+        for name, path in deployment.backbones.items()
+    }
 
     def model(members: Sequence[Function]) -> LatencyModel:
         size = sizes[members[0].backbone]

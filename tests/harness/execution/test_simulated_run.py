@@ -16,12 +16,13 @@ from harness.execution.simulation import check_simulable
 from harness.experiment import Experiment, load
 from harness.fidelity.checks import reference_records
 from harness.records import Run, new_run
+from systems.models.shapes import SHAPES
 
 TABLES = ("requests", "spans", "memory", "billing", "decisions")
 
 
-def simulated(name: str, out: Path) -> Run:
-    experiment = load(name, {"mode": "simulated"}).tracing()
+def simulated(name: str, out: Path, **choice: str) -> Run:
+    experiment = load(name, {"mode": "simulated", **choice}).tracing()
     run = new_run(experiment.model_dump(mode="json"), out)
     Runner(experiment, run, Progress()).execute()
     return run
@@ -47,6 +48,19 @@ def test_the_same_seed_gives_the_same_bytes(run: Run, tmp_path: Path) -> None:
         for name in TABLES:
             first, second = (cell.path / f"{name}.parquet" for cell in (one, two))
             assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_directory_without_weights_is_simulated_as_the_preset_of_its_shape(
+    run: Run, tmp_path: Path
+) -> None:
+    (shape,) = (shape for shape in SHAPES if shape.name == "llama2-7b")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").write_text(json.dumps(shape.fields))
+    choice = {"mode": "simulated", "deployment.backbone": str(tmp_path / "mine")}
+    found = simulated("time-breakdown", tmp_path, **choice)
+    for one, two in zip(run.cells(), found.cells(), strict=True):
+        assert two.manifest.deployment["backbones"] == {"mine": "mine"}
+        assert two.summary == one.summary
 
 
 def test_every_batch_is_explained_by_the_numbers_that_chose_it(run: Run) -> None:

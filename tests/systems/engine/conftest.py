@@ -77,9 +77,9 @@ def load_oracle(model_dir: Path, adapter: Path | None = None, rounded: str = "fl
     """Load transformers' model in float32, with the adapter applied by peft. ``rounded``: dtype to
     which the weights of the backbone are rounded first."""
     from peft import PeftModel
-    from transformers import LlamaForCausalLM
+    from transformers import AutoModelForCausalLM
 
-    model = LlamaForCausalLM.from_pretrained(model_dir, dtype=getattr(torch, rounded)).float()
+    model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=getattr(torch, rounded)).float()
     return (PeftModel.from_pretrained(model, adapter) if adapter else model).eval()
 
 

@@ -125,7 +125,7 @@ def edited(tiny: Path, tmp_path: Path, **changes: object) -> Path:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"model_type": "mistral"}, "model_type is 'mistral'"),
+        ({"model_type": "gemma"}, "'gemma'; the engine runs llama, mistral, qwen2, qwen3"),
         ({"hidden_act": "gelu"}, "hidden_act"),
         ({"attention_bias": True}, "attention_bias"),
         ({"quantization_config": {"quant_method": "gptq"}}, "quantization_config"),

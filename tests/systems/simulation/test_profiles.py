@@ -28,6 +28,7 @@ def test_every_number_says_where_it_comes_from(name: str) -> None:
         "kv_slots",
         "prompt_piece_tokens",
         "instance_prices",
+        "alike",
         "grouped",
         "servers",
         *tables,
@@ -72,3 +73,12 @@ def test_a_tables_own_line_takes_the_place_of_the_profiles_curve() -> None:
     servers, _, own = profile.of_servers("bfloat16")
     assert own.decode_s == servers.decode_s
     assert own.decode_rows_s is None
+
+
+@pytest.mark.parametrize("name", ["h100", "l40s"])
+def test_on_a_card_bfloat16_is_as_fast_as_float16(name: str) -> None:
+    profile = load_profile(name)
+    assert profile.of_grouped("bfloat16") == profile.of_grouped("float16")
+    assert profile.of_servers("bfloat16") == profile.of_servers("float16")
+    with pytest.raises(ProfileError, match=r"no numbers of \[grouped.float32\]"):
+        profile.of_grouped("float32")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from systems.engine.cuda.ops import TorchOps
+from systems.engine.cuda.ops import HeadWeights, TorchOps
 
 from .kernels import DEVICE, DTYPE, close, close_in_scale, draw, index
 
+from systems.engine.cuda import triton_ops  # isort: skip
 from systems.engine.cuda.triton_ops import TritonOps  # isort: skip
 
 HEADS = [(4, 4), (6, 2)]
@@ -46,32 +47,57 @@ def test_products_of_one_row(outputs: int, inner: int, normed: bool, gate: bool)
         close_in_scale(found, wanted)
 
 
+def extras(kind: str, heads: int, head_dim: int) -> HeadWeights:
+    bias = draw(heads * head_dim, seed=2) if "bias" in kind else None
+    norm = draw(2, head_dim, seed=3) if "norm" in kind else None
+    return HeadWeights(bias, norm, 1e-3)
+
+
+@pytest.mark.parametrize("kind", ["plain", "bias", "norm", "bias and norm"])
 @pytest.mark.parametrize(("heads", "kv_heads"), HEADS)
 @pytest.mark.parametrize("head_dim", [16, 24])
-def test_rotations_and_stores(heads: int, kv_heads: int, head_dim: int) -> None:
+def test_rotations_and_stores(heads: int, kv_heads: int, head_dim: int, kind: str) -> None:
     angles = torch.arange(32, device=DEVICE)[:, None] * torch.rand(head_dim // 2, device=DEVICE)
     cos, sin = torch.cat([angles.cos()] * 2, 1), torch.cat([-angles.sin(), angles.sin()], 1)
     where = index(0, 7, 31), index(2, 0, 0)
+    weights = extras(kind, heads + 2 * kv_heads, head_dim)
     results = []
     for ops in (TritonOps(), TorchOps()):
         qkv = draw(3, heads + 2 * kv_heads, head_dim)
         kv = torch.zeros(2, 3, kv_heads, 32, head_dim, dtype=DTYPE, device=DEVICE)
-        ops.rotate_and_store(qkv, cos, sin, *where, kv)
+        ops.rotate_and_store(qkv, cos, sin, *where, kv, weights)
         results.append((qkv, kv))
     for found, wanted in zip(*results, strict=True):
         close(found, wanted)
 
 
 @pytest.mark.parametrize(("heads", "kv_heads"), HEADS)
-@pytest.mark.parametrize("positions", [(0,), (300,), (5, 511, 128, 63)])
-def test_attention_of_steps(heads: int, kv_heads: int, positions: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("positions", "window"),
+    [((0,), None), ((300,), None), ((300,), 1), ((5, 511, 128, 63), None), ((5, 511, 128, 63), 99)],
+)
+def test_attention_of_steps(
+    heads: int, kv_heads: int, positions: tuple[int, ...], window: int | None
+) -> None:
     rows = len(positions)
     qkv = draw(rows, heads + 2 * kv_heads, 24)
     kv = draw(2, 5, kv_heads, 520, 24, seed=1)
     found, wanted = (
-        ops.attend(qkv[:, :heads], kv, index(*positions), 512) for ops in (TritonOps(), TorchOps())
+        ops.attend(qkv[:, :heads], kv, index(*positions), 512, window)
+        for ops in (TritonOps(), TorchOps())
     )
     close(found, wanted)
+
+
+def test_heads_of_a_group_share_a_program_where_there_are_enough(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    qkv, kv = draw(2, 6 + 2 * 2, 24), draw(2, 3, 2, 130, 24, seed=1)
+    given = qkv[:, :6], kv, index(100, 70), 128, 80
+    wanted = TritonOps().attend(*given)
+    monkeypatch.setattr(triton_ops, "WANTED_PROGRAMS", 4)
+    close(TritonOps().attend(*given), wanted)
+    close(wanted, TorchOps().attend(*given))
 
 
 def test_a_position_below_zero_is_padding_whose_slot_is_never_touched() -> None:

@@ -1,4 +1,4 @@
-"""Llamas of a given shape with seeded random weights, one file per layer."""
+"""Backbones of a given shape with seeded random weights, one file per layer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,8 @@ from systems.engine.checkpoint import tensor_groups
 from systems.engine.config import read_config
 from workloads.streams import stream
 
-from .byte_tokenizer import BOS_ID, EOS_ID, PAD_ID, save_tokenizer
+from .byte_tokenizer import save_tokenizer
+from .shapes import SPECIAL, Shape
 
 if TYPE_CHECKING:
     import torch
@@ -24,60 +24,9 @@ SEED = 20260
 WRITERS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """The fields of a ``config.json``. ``std``: standard deviation of the weights."""
-
-    name: str
-    summary: str
-    dtype: str
-    std: float
-    nbytes: int
-    config: Mapping[str, Any] = field(default_factory=dict)
-
-
-def _config(
-    hidden: int, inner: int, layers: int, heads: int, kv: int, **more: Any
-) -> dict[str, Any]:
-    return {
-        "hidden_size": hidden,
-        "intermediate_size": inner,
-        "num_hidden_layers": layers,
-        "num_attention_heads": heads,
-        "num_key_value_heads": kv,
-        "head_dim": hidden // heads,
-        **more,
-    }
-
-
-_LLAMA2 = {"vocab_size": 32000, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5}
-
-SHAPES = (
-    Shape(
-        "tiny",
-        "seeded random Llama of 3.3 M parameters with grouped queries, for tests",
-        "float32",
-        0.08,
-        13_000_000,
-        _config(256, 688, 4, 8, 2, vocab_size=1024, max_position_embeddings=2048),
-    ),
-    Shape(
-        "llama2-7b",
-        "the shape of Llama-2-7B, seeded random weights",
-        "float16",
-        0.02,
-        13_480_000_000,
-        _config(4096, 11008, 32, 32, 32, **_LLAMA2),
-    ),
-    Shape(
-        "llama2-13b",
-        "the shape of Llama-2-13B, seeded random weights",
-        "float16",
-        0.02,
-        26_030_000_000,
-        _config(5120, 13824, 40, 40, 40, **_LLAMA2),
-    ),
-)
+_VECTORS = {".bias": (0.0, 0.5), "_norm.weight": (1.0, 0.2)}
+"""Mean and standard deviation of what is no matrix, by the end of its name. Large enough that
+tokens depend on it."""
 
 
 def make(shape: Shape, target: Path) -> None:
@@ -122,27 +71,24 @@ def _tensor(shape: Shape, name: str, size: tuple[int, ...]) -> torch.Tensor:
     import torch
 
     dtype: torch.dtype = getattr(torch, shape.dtype)
-    if len(size) == 1:
-        return torch.ones(size, dtype=dtype)
+    mean, std = _spread(shape, name, size)
+    if std == 0.0:
+        return torch.full(size, mean, dtype=dtype)
     seed = int(stream(SEED, shape.name, name).integers(2**63))
     generator = torch.Generator().manual_seed(seed)
-    return torch.empty(size).normal_(0, shape.std, generator=generator).to(dtype)
+    return torch.empty(size).normal_(mean, std, generator=generator).to(dtype)
+
+
+def _spread(shape: Shape, name: str, size: tuple[int, ...]) -> tuple[float, float]:
+    """Return mean and standard deviation of a tensor's values."""
+    if len(size) > 1:
+        return 0.0, shape.std
+    return next((found for end, found in _VECTORS.items() if name.endswith(end)), (1.0, 0.0))
 
 
 def _write_config(shape: Shape, target: Path) -> None:
-    common = {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "hidden_act": "silu",
-        "rms_norm_eps": 1e-5,
-        "rope_theta": 10000.0,
-        "tie_word_embeddings": False,
-        "initializer_range": shape.std,
-        "dtype": shape.dtype,
-    }
-    special = {"bos_token_id": BOS_ID, "eos_token_id": EOS_ID, "pad_token_id": PAD_ID}
-    _write_json(target / "config.json", {**common, **shape.config, **special})
-    _write_json(target / "generation_config.json", special)
+    _write_json(target / "config.json", shape.fields)
+    _write_json(target / "generation_config.json", SPECIAL)
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
