@@ -53,6 +53,18 @@ def simulate_cell(
 ) -> tuple[pa.Table, SystemTrace]:
     """Run one cell. Times are relative to the run's start; the client is never late. ``loop``: of a
     closed load; None: it is open."""
+    with _uncollected():
+        return _simulated(system, deployment, schedule, profile, adapter_rank, loop)
+
+
+def _simulated(
+    system: str,
+    deployment: Deployment,
+    schedule: Schedule,
+    profile: Profile,
+    adapter_rank: int,
+    loop: ClosedLoop | None,
+) -> tuple[pa.Table, SystemTrace]:
     from systems.simulation.arrival import Arrival, ClosedLoad, OpenLoad
 
     columns = schedule.table
@@ -70,9 +82,8 @@ def simulate_cell(
     ]
     load = ClosedLoad(arrivals, loop.starts_ns(), loop.think_ns) if loop else OpenLoad(arrivals)
     began = time.process_time()
-    with _uncollected():
-        simulated = cast("Any", system_class(system)).simulate
-        outcome: Outcome = simulated(deployment, profile, load, adapter_rank)
+    simulated = cast("Any", system_class(system)).simulate
+    outcome: Outcome = simulated(deployment, profile, load, adapter_rank)
     system_trace = outcome.system_trace()
     took = {"simulation_s": time.process_time() - began, "peak_rss_bytes": _peak_rss_bytes()}
     system_trace = replace(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Callable
+from heapq import heappop, heappush
 
 Callback = Callable[[], None]
 
@@ -21,14 +21,14 @@ class Clock:
 
     def at(self, time_ns: int, callback: Callback) -> None:
         """Run ``callback`` at ``time_ns``, or at the current time if that has passed."""
-        self._turn += 1
-        heapq.heappush(self._heap, (max(time_ns, self.now), self._turn, callback))
+        self._turn = turn = self._turn + 1
+        heappush(self._heap, (time_ns if time_ns > self.now else self.now, turn, callback))
 
     def run_until(self, time_ns: int) -> None:
         """Run every callback due before ``time_ns``, then set the clock to ``time_ns``."""
         heap = self._heap
         while heap and heap[0][0] < time_ns:
-            self.now, _, callback = heapq.heappop(heap)
+            self.now, _, callback = heappop(heap)
             callback()
         self.now = max(self.now, time_ns)
 
@@ -36,7 +36,7 @@ class Clock:
         """Run until no callback is left."""
         heap = self._heap
         while heap:
-            self.now, _, callback = heapq.heappop(heap)
+            self.now, _, callback = heappop(heap)
             callback()
 
 
@@ -59,13 +59,25 @@ class Shared:
     A virtual clock runs at the speed of each job, so a job's end on it never changes, and one
     pending event suffices for any number of jobs."""
 
-    __slots__ = ("_clock", "_heap", "_jobs", "_last_ns", "_pending", "_slots", "_turn", "_virtual")
+    __slots__ = (
+        "_clock",
+        "_heap",
+        "_jobs",
+        "_last_ns",
+        "_pending",
+        "_rate",
+        "_slots",
+        "_turn",
+        "_virtual",
+    )
 
     def __init__(self, clock: Clock, slots: float) -> None:
         self._clock = clock
         self._slots = slots
         self._heap: list[tuple[float, int, Job]] = []
         self._jobs = 0
+        self._rate = 1.0
+        """The speed of each job."""
         self._virtual = 0.0
         self._last_ns = 0
         self._turn = 0
@@ -76,8 +88,8 @@ class Shared:
         self._advance()
         job = Job(self._virtual + work_ns, done)
         self._turn += 1
-        heapq.heappush(self._heap, (job.end, self._turn, job))
-        self._jobs += 1
+        heappush(self._heap, (job.end, self._turn, job))
+        self._count(1)
         self._wait()
         return job
 
@@ -88,9 +100,14 @@ class Shared:
             return 0.0
         self._advance()
         job.ended = True
-        self._jobs -= 1
+        self._count(-1)
         self._wait()
         return max(job.end - self._virtual, 0.0)
+
+    def _count(self, change: int) -> None:
+        """Change the number of jobs, up to now at the speed before."""
+        self._jobs += change
+        self._rate = self._speed()
 
     def _speed(self) -> float:
         jobs, slots = self._jobs, self._slots
@@ -99,18 +116,18 @@ class Shared:
     def _advance(self) -> None:
         now = self._clock.now
         if self._jobs:
-            self._virtual += (now - self._last_ns) * self._speed()
+            self._virtual += (now - self._last_ns) * self._rate
         self._last_ns = now
 
     def _wait(self) -> None:
         """Schedule the only event of this resource: the end of the job that ends first."""
         heap = self._heap
         while heap and heap[0][2].ended:
-            heapq.heappop(heap)
+            heappop(heap)
         if not heap:
             self._pending = -1
             return
-        left = max(heap[0][0] - self._virtual, 0.0) / self._speed()
+        left = max(heap[0][0] - self._virtual, 0.0) / self._rate
         due = self._clock.now + math.ceil(left)
         if due != self._pending:
             self._pending = due
@@ -125,11 +142,11 @@ class Shared:
         heap, until = self._heap, self._virtual + 1e-3
         over: list[Job] = []
         while heap and (heap[0][2].ended or heap[0][0] <= until):
-            _, _, job = heapq.heappop(heap)
+            _, _, job = heappop(heap)
             if not job.ended:
-                self._jobs -= 1
                 job.ended = True
                 over.append(job)
+        self._count(-len(over))
         self._wait()
         for job in over:
             if job.done is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from systems.engine.cuda.buckets import batch_bucket
 from systems.models.sizes import ModelSize
@@ -23,6 +24,10 @@ class LatencyModel:
     adapter_share: float = 0.0
     parse_s: float = 0.0
     """Parsing an adapter before it can be copied; 0 if loading it includes that."""
+    _pass_s: dict[tuple[int, int], float] = field(default_factory=dict, init=False, compare=False)
+    """What was computed before of passes over prompts, by requests and tokens."""
+    _rows_s: dict[int, float] = field(default_factory=dict, init=False, compare=False)
+    """The same of decode steps, by requests."""
 
     @classmethod
     def of_grouped(cls, numbers: Grouped, own: Profile, size: ModelSize) -> LatencyModel:
@@ -39,7 +44,7 @@ class LatencyModel:
         """Return the prefill time of a batch of whole prompts of these lengths."""
         return self.prompts_ns(passes(lengths, pads=self.pads), adapters)
 
-    @property
+    @cached_property
     def pads(self) -> bool:
         """Whether the engine pads batches and prompts to a few shapes."""
         return self.profile.graphs is not None
@@ -47,30 +52,48 @@ class LatencyModel:
     def prefill_ns(self, requests: int, tokens: int, adapters: int = 1) -> float:
         """Return the time of one pass over ``requests`` prompts with ``tokens`` tokens in total and
         this many different adapters."""
+        key = (requests, tokens)
+        seconds = self._pass_s.get(key)
+        if seconds is None:
+            seconds = self._pass_s[key] = self._computed_s(requests, tokens)
+        return seconds * 1e9 * self._share(adapters)
+
+    def _computed_s(self, requests: int, tokens: int) -> float:
+        """Return the time of a pass over prompts of one adapter."""
         profile, gparams = self.profile, self.size.parameters / 1e9
         if profile.prefill_pass_s_per_gparam is not None:
-            seconds = profile.prefill_pass_s_per_gparam.at(tokens) * gparams
-        else:
-            token_s = profile.prefill_token_s_per_gparam.value * gparams
-            fixed_s = profile.prefill_s.value + profile.prefill_request_s.value * requests
-            seconds = fixed_s + token_s * tokens
-        return seconds * 1e9 * self._share(adapters)
+            return profile.prefill_pass_s_per_gparam.at(tokens) * gparams
+        token_s = profile.prefill_token_s_per_gparam.value * gparams
+        fixed_s = profile.prefill_s.value + profile.prefill_request_s.value * requests
+        return fixed_s + token_s * tokens
 
     def step_ns(self, requests: int, adapters: int = 1, context: float = 0) -> float:
         """Return the time of one decode step for ``requests`` with this many different adapters and
         ``context`` cached tokens in total."""
-        read_s = self.size.weights_bytes / self.profile.decode_bytes_per_s.value
-        rows = batch_bucket(requests) if self.pads else requests
-        return (self._rows_s(rows, context) + read_s) * 1e9 * self._share(adapters)
+        rows_s = self._rows_s.get(requests)
+        if rows_s is None:
+            rows_s = self._rows_s[requests] = self._stepped_s(requests)
+        if self.profile.decode_rows_s is not None:
+            rows_s += context * self.size.kv_bytes_per_token / self._bytes_per_s
+        return (rows_s + self._read_s) * 1e9 * self._share(adapters)
 
-    def _rows_s(self, rows: int, context: float) -> float:
+    def _stepped_s(self, requests: int) -> float:
         """Return what the rows of a step add to reading the weights. A line was measured with some
-        context, whose keys and values it includes."""
+        context, whose keys and values it includes; a curve, without."""
         profile = self.profile
-        if profile.decode_rows_s is None:
-            return profile.decode_s.value + profile.decode_request_s.value * rows
-        kv_s = context * self.size.kv_bytes_per_token / profile.decode_bytes_per_s.value
-        return profile.decode_rows_s.at(rows) + kv_s
+        rows = batch_bucket(requests) if self.pads else requests
+        if profile.decode_rows_s is not None:
+            return profile.decode_rows_s.at(rows)
+        return profile.decode_s.value + profile.decode_request_s.value * rows
+
+    @cached_property
+    def _bytes_per_s(self) -> float:
+        return self.profile.decode_bytes_per_s.value
+
+    @cached_property
+    def _read_s(self) -> float:
+        """The time to read the weights."""
+        return self.size.weights_bytes / self._bytes_per_s
 
     def _share(self, adapters: int) -> float:
         """Return the time of a batch of ``adapters`` in units of that of one adapter."""

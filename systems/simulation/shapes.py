@@ -70,16 +70,18 @@ class Shapes:
         return extra_ns
 
     def _steps(self, shape: Hashable, steps: int) -> float:
-        new = min(steps, max(TWICE - self._runs[shape], 0))
-        return sum(self._run(shape) for _ in range(new))
+        before = self._runs.get(shape, 0)
+        if before >= TWICE:
+            return 0.0
+        return sum(self._run(shape) for _ in range(min(steps, TWICE - before)))
 
     def _run(self, shape: Hashable) -> float:
         """Record one run of ``shape``; return its additional time."""
-        self._runs[shape] += 1
+        runs = self._runs[shape] = self._runs.get(shape, 0) + 1
         numbers = self._numbers
-        if self._runs[shape] > TWICE:
+        if runs > TWICE:
             return 0.0
-        if self._runs[shape] == TWICE:
+        if runs == TWICE:
             return numbers.capture_s.value * _NS
         first_s, self._first_prompt_s = self._first_prompt_s, None
         return (first_s or numbers.first_s.value) * _NS

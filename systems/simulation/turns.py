@@ -7,7 +7,7 @@ is slowed down by more than the number of processes beside it, and slows them do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .clock import Callback, Clock, Job, Shared
@@ -26,22 +26,20 @@ BATCH = Kind(share=1.0, waits=1.0)
 
 
 class Jobs(Shared):
-    """The jobs of one kind on a device. ``load``: the sum of the shares of all jobs there."""
+    """The jobs of one kind on a device."""
 
-    __slots__ = ("_changes", "_load", "kind")
+    __slots__ = ("_beside", "_device", "kind")
 
-    def __init__(self, clock: Clock, kind: Kind, load: Callable[[], float]) -> None:
+    def __init__(self, clock: Clock, kind: Kind) -> None:
         super().__init__(clock, 1)
-        self.kind, self._load = kind, load
-        self._changes: Sequence[Jobs] = ()
+        self.kind = kind
+        self._device: Sequence[Jobs] = ()
+        self._beside: Sequence[Jobs] = ()
 
-    def beside(self, others: Sequence[Jobs]) -> None:
-        """Name the other kinds on the device, whose speed depends on these jobs too."""
-        self._changes = others
-
-    @property
-    def taken(self) -> float:
-        return self._jobs * self.kind.share
+    def share(self, device: Sequence[Jobs]) -> None:
+        """Name all kinds on the device, whose speeds depend on the jobs of each other."""
+        self._device = device
+        self._beside = [other for other in device if other is not self]
 
     def start(self, work_ns: float, done: Callback) -> Job:
         self._settle_others()
@@ -61,26 +59,27 @@ class Jobs(Shared):
         self._wake_others()
 
     def _settle_others(self) -> None:
-        for other in self._changes:
-            other._advance()
+        for other in self._beside:
+            if other._jobs:
+                other._advance()
 
     def _wake_others(self) -> None:
-        for other in self._changes:
-            other._wait()
+        for other in self._beside:
+            if other._jobs:
+                other._wait()
 
-    def _speed(self) -> float:
-        beside = self._load() - self.kind.share
-        return 1 / (1 + self.kind.waits * max(beside, 0.0))
+    def _count(self, change: int) -> None:
+        self._jobs += change
+        working = [jobs for jobs in self._device if jobs._jobs]
+        load = sum([jobs._jobs * jobs.kind.share for jobs in working])
+        for jobs in working:
+            kind = jobs.kind
+            jobs._rate = 1 / (1 + kind.waits * max(load - kind.share, 0.0))
 
 
 def take_turns(clock: Clock, kinds: Sequence[Kind]) -> list[Jobs]:
     """Return the jobs of each kind on one device."""
-    device: list[Jobs] = []
-
-    def load() -> float:
-        return sum(jobs.taken for jobs in device)
-
-    device += [Jobs(clock, kind, load) for kind in kinds]
+    device = [Jobs(clock, kind) for kind in kinds]
     for jobs in device:
-        jobs.beside([other for other in device if other is not jobs])
+        jobs.share(device)
     return device

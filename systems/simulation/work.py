@@ -31,7 +31,8 @@ class Work:
 
 def adapters(work: Iterable[Work]) -> int:
     """Return the number of different adapters."""
-    return len({each.adapter for each in work} - {None})
+    found = {each.adapter for each in work}
+    return len(found) - (None in found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,13 +109,13 @@ class Worker:
         """Decode up to the end of a request, or one step between two pieces of prompts."""
         running = self.decoding.values()
         self._decoding_now = True
-        self._steps = 1 if self._prefill else min(work.left for work in running)
-        context = sum(work.context for work in running) + len(running) * (self._steps + 1) / 2
+        stored = [work.context for work in running]
+        self._steps = 1 if self._prefill else min([work.left for work in running])
+        context = sum(stored) + len(running) * (self._steps + 1) / 2
         self._step_ns = self.latency.step_ns(len(running), adapters(running), context)
         duration = self._steps * self._step_ns
         if self.preparer is not None:
-            longest = max(work.context for work in running)
-            duration += self.preparer.shapes.steps_ns(len(running), longest, self._steps)
+            duration += self.preparer.shapes.steps_ns(len(running), max(stored), self._steps)
         self.job = self.compute.start(duration, self._steps_done)
 
     def _begin(self, batch: int, requests: list[Work]) -> Prefill:

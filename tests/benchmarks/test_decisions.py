@@ -113,9 +113,6 @@ _SIZES = {
         pytest.param(*size, isolation, id=f"{name}-{isolation}")
         for name, size in _SIZES.items()
         for isolation in get_args(Isolation)
-        # Every simulated node prepares every adapter that an instance waits for: at the other
-        # levels a thousand nodes do little else.
-        if isolation == "function" or size[1] < 1_000
     ],
 )
 def test_a_decision(

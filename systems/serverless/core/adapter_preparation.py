@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from . import actions as act
 from .cluster_spec import GroupSpec
-from .state import Instance, Phase, State
+from .instance import Instance
+from .state import State
 
 
 class AdapterPreparation:
@@ -29,22 +32,29 @@ class AdapterPreparation:
                 self._out.append(act.PrepareAdapter(host, function.id))
 
     def for_waiting(self, group: GroupSpec) -> None:
-        """Prepare what waiting requests of ``group`` need while its first instance starts or wakes,
-        each adapter once for each start. Not before the instance's process is requested: parsers
-        are forked from the same template."""
-        if not group.places:
+        """Prepare what waiting requests of ``group`` need while its first instances start or wake:
+        each adapter for one of them, and no more for one than it has places. A host that parsed all
+        adapters for each of its instances would let those that are needed first wait behind the
+        others. Not before an instance's process is requested: parsers are forked from the same
+        template."""
+        members, queue = self._state.members(group.id), self._state.queue(group.id)
+        if not group.places or members.ready:
             return
-        serving = self._state.serving(group.id)
-        if any(instance.phase is Phase.READY for instance in serving):
-            return
-        for instance in serving:
-            if instance.asked:
-                self._prepare(instance)
+        asked = [each for _, each in sorted(members.serving.items()) if each.asked]
+        new = [each for each in asked if each.prepared_until != queue.turn]
+        prepared = {function for each in asked for function in each.prepared} if new else set()
+        for instance in new:
+            self._prepare(instance, queue.began_after(instance.prepared_until), prepared)
+            instance.prepared_until = queue.turn
 
-    def _prepare(self, instance: Instance) -> None:
+    def _prepare(self, instance: Instance, functions: Sequence[str], prepared: set[str]) -> None:
+        """Prepare those of ``functions`` that are not among ``prepared``, and add them."""
         host = self._state.devices[instance.device].spec.host
-        for function in self._state.queue(instance.group.id).of_function:
+        for function in functions:
+            if len(instance.prepared) >= instance.group.places:
+                return
             spec = self._state.cluster.functions[function]
-            if function not in instance.prepared and spec.adapter_bytes:
+            if function not in prepared and spec.adapter_bytes:
+                prepared.add(function)
                 instance.prepared.add(function)
                 self._out.append(act.PrepareAdapter(host, function))

@@ -4,15 +4,14 @@ by value."""
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from . import actions as act
 from . import events as ev
+from .adapter_index import by_work
 from .artifacts import Artifact, Places
+from .instance import Instance, Phase, Place
 from .policies import Policies
-from .state import Instance, Phase, Place, State
-from .waiting import Request
+from .state import State
 
 
 class AdapterManager:
@@ -28,36 +27,18 @@ class AdapterManager:
         no place is left. Of several instances, the least busy one gets an adapter. One more gets it
         if those that hold it have too little room for what they can run and it has room to spare;
         otherwise others would take its room, and the adapter be replaced before it is used."""
-        waiting = self._state.queue(group).of_function
-        ready = [i for i in self._state.serving(group) if i.phase is Phase.READY]
-        ready.sort(key=lambda instance: len(instance.running))
-        holders = self._holders(ready, waiting)
-        spare = _spare(ready, holders, waiting)
-        for function, requests in waiting.items():
-            there = holders.get(function)
-            if there and any(spare[instance.id] >= 0 for instance in there):
+        index, ready = self._state.adapters(group), self._state.members(group).ready
+        short = index.short() if ready else ()
+        ranked = sorted(ready.values(), key=by_work) if short else []
+        for function in short:
+            able = ranked
+            if function in index.crowded:
+                able = [instance for instance in ranked if instance.id in index.free]
+            elif function not in index.missing:
                 continue
-            able = [i for i in ready if spare[i.id] > 0] if there else ready
-            taker = next((i for i in able if self._place(i, function, now)), None)
-            if taker is not None:
-                spare[taker.id] -= len(requests)
-            elif able:
+            placed = any(self._place(instance, function, now) for instance in able)
+            if able and not placed:
                 return
-
-    def _holders(
-        self, ready: Sequence[Instance], waiting: Mapping[str, Any]
-    ) -> Mapping[str, Sequence[Instance]]:
-        """Return the instances of ``ready`` that hold or load the adapter of each waiting function
-        that has any; all of them if it needs none."""
-        found: dict[str, list[Instance]] = {}
-        for instance in ready:
-            for function in instance.places:
-                if function in waiting:
-                    found.setdefault(function, []).append(instance)
-        for function in waiting:
-            if not self._state.cluster.functions[function].adapter_bytes:
-                found[function] = list(ready)
-        return found
 
     def _there(self, instance: Instance, function: str) -> bool:
         """Return whether the adapter is in place, is being loaded, or is not needed."""
@@ -70,11 +51,16 @@ class AdapterManager:
             victim = self._victim(instance, now)
             if victim is None:
                 return False
-            del instance.places[victim.function]
+            self._drop(instance, victim.function)
             self._out.append(act.DropAdapter(instance.id, victim.function))
         instance.places[function] = Place(function, asked_ns=now, used_ns=now)
+        self._state.adapters(instance.group.id).holds(instance, function)
         self._out.append(act.LoadAdapter(instance.id, function))
         return True
+
+    def _drop(self, instance: Instance, function: str) -> None:
+        del instance.places[function]
+        self._state.adapters(instance.group.id).drops(instance, function)
 
     def _victim(self, instance: Instance, now: int) -> Place | None:
         waiting = self._state.queue(instance.group.id).of_function
@@ -130,7 +116,7 @@ class AdapterManager:
         """Free the place of an adapter that cannot be loaded; return its instance, or None."""
         instance = self._asked(event)
         if instance is not None:
-            del instance.places[event.function]
+            self._drop(instance, event.function)
             self._state.failing.add(event.function)
         return instance
 
@@ -138,17 +124,3 @@ class AdapterManager:
         instance = self._state.instances.get(event.instance)
         place = instance.places.get(event.function) if instance is not None else None
         return instance if place is not None and not place.loaded else None
-
-
-def _spare(
-    ready: Iterable[Instance],
-    holders: Mapping[str, Iterable[Instance]],
-    waiting: Mapping[str, Mapping[int, Request]],
-) -> dict[int, int]:
-    """Return the room of each instance beyond the waiting requests whose adapters it holds or
-    loads; below 0 if it has too little."""
-    spare = {instance.id: instance.room for instance in ready}
-    for function, instances in holders.items():
-        for instance in instances:
-            spare[instance.id] -= len(waiting[function])
-    return spare

@@ -36,8 +36,10 @@ class Contention:
 
     def read_ns(self, now_ns: int) -> float:
         """Return the reading of the clock."""
-        self._alone_ns += (now_ns - self._since_ns) / self.slowdown(len(self._at_work))
-        self._since_ns = now_ns
+        passed_ns = now_ns - self._since_ns
+        if passed_ns:
+            self._alone_ns += passed_ns / self.slowdown(len(self._at_work))
+            self._since_ns = now_ns
         return self._alone_ns
 
     def with_work_of(self, instance: int) -> float:
@@ -47,4 +49,4 @@ class Contention:
     def slowdown(self, instances: int) -> float:
         """Return M of T_eff = M·T for this many instances at work: the instances per slot, at
         least 1."""
-        return max(1.0, instances / self._slots)
+        return instances / self._slots if instances > self._slots else 1.0

@@ -15,25 +15,16 @@ from .adapter_preparation import AdapterPreparation
 from .adapters import AdapterManager
 from .artifacts import Artifact, CopyKey, Places, Release
 from .backbone_sources import lose_source
-from .cluster_spec import ClusterSpec, GroupSpec
+from .cluster_spec import ClusterSpec
+from .dispatching import Dispatching
 from .estimates import Estimates
+from .instance import Instance, Phase
 from .keep_alive_manager import KeepAliveManager
 from .memory import Holding
 from .policies import PolicySet
-from .policies.batching import Batch
 from .policy import Notices
-from .prefill import Prefill
 from .provisioning import Provisioning
-from .state import (
-    BackboneCopy,
-    Device,
-    Explain,
-    Instance,
-    MemoryWatcher,
-    Phase,
-    State,
-    TemplatePhase,
-)
+from .state import BackboneCopy, Explain, MemoryWatcher, State, TemplatePhase
 from .waiting import Request
 
 
@@ -58,7 +49,15 @@ class Controller:
         self._provisioning = Provisioning(self.state, policies, self._preparation, self._out)
         self._keeping = KeepAliveManager(self.state, policies, self._provisioning, self._out)
         self._adapters = AdapterManager(self.state, policies, self._out)
-        self._batches = 0
+        self._dispatching = Dispatching(
+            self.state,
+            policies,
+            self._provisioning,
+            self._keeping,
+            self._adapters,
+            self._preparation,
+            self._out,
+        )
         self._handlers: dict[type, Callable[[Any, int], None]] = {
             ev.Deployed: self._deployed,
             ev.RequestArrived: self._arrived,
@@ -107,8 +106,8 @@ class Controller:
         kv_bytes = group.kv_bytes(event.prompt_tokens + event.max_tokens)
         request = Request(event.request, function.id, group.id, kv_bytes, now, function.slo_ttft_ns)
         self.state.requests[request.id] = request
-        self.state.queue(group.id).add(request)
-        self._serve(group.id, now)
+        self.state.enqueue(request)
+        self._dispatching.serve(group.id, now, request)
 
     def _cancelled(self, event: ev.RequestCancelled, now: int) -> None:
         request = self.state.requests.get(event.request)
@@ -118,12 +117,11 @@ class Controller:
             self._forget(request, request.instance, now)
             return
         del self.state.requests[request.id]
-        queue = self.state.queue(request.group)
-        queue.remove(request)
-        if queue:
-            self._request_adapters(self.state.cluster.groups[request.group], now)
+        self.state.dequeue(request)
+        if self.state.queue(request.group):
+            self._dispatching.request_adapters(self.state.cluster.groups[request.group], now)
         else:
-            self._nobody_waits(request.group, now)
+            self._dispatching.nobody_waits(request.group, now)
 
     def _forget(self, request: Request, instance: int, now: int) -> None:
         """Make ``instance`` release a request, within the release grace."""
@@ -135,17 +133,6 @@ class Controller:
         until_ns = now + self.state.cluster.settings.release_grace_ns
         self._out.append(act.SetTimer(timer, until_ns))
 
-    def _nobody_waits(self, group: str, now: int) -> None:
-        """Handle that no request of ``group`` waits any more: its idle instances may be evicted,
-        and groups queued behind it for memory of a device may start."""
-        for instance in self.state.serving(group):
-            self.state.not_waiting(instance)
-            self._rest(instance, now)
-        device = self.state.blocked_on.get(group)
-        if device is not None:
-            self.state.unblock(group)
-            self._after_release(device, now)
-
     def _finished(self, event: ev.RequestFinished, now: int) -> None:
         instance = self.state.instances.get(event.instance)
         request = instance.running.get(event.request) if instance is not None else None
@@ -154,17 +141,16 @@ class Controller:
         if not request.cancelled:
             self._learn_service(request, instance, now)
         del self.state.requests[request.id]
-        instance.end(request, now)
+        self.state.end(instance, request, now)
         self._settle(instance, now)
         self._provisioning.size_kv(instance)
         instance.idle_since_ns = now
-        self._rest(instance, now)
+        self._dispatching.rest(instance, now)
         if self.state.queue(instance.group.id):
-            device = self.state.devices[instance.device]
-            device.waiting.setdefault(instance.id, instance)
-            self._request_adapters(instance.group, now)
-            self._scale(instance.group.id, now)
-        self._after_release(instance.device, now)
+            self.state.waits(instance)
+            self._dispatching.request_adapters(instance.group, now)
+            self._dispatching.scale(instance.group.id, now)
+        self._dispatching.after_release(instance.device, now)
 
     def _learn_service(self, request: Request, instance: Instance, now: int) -> None:
         device = self.state.devices[instance.device]
@@ -176,90 +162,6 @@ class Controller:
         """Refuse to end an uncancelled request in its prefill: the prefill would never end."""
         return request.cancelled or not instance.prefills(request.batch)
 
-    def _serve(self, group: str, now: int) -> None:
-        """Dispatch the waiting requests of ``group`` to its instances, or start one."""
-        instances = self.state.serving(group)
-        queue = self.state.queue(group)
-        self._request_adapters(self.state.cluster.groups[group], now)
-        for instance in sorted(instances, key=lambda i: len(i.running)):
-            if instance.phase is Phase.READY:
-                device = self.state.devices[instance.device]
-                if instance.id not in device.starved:
-                    device.waiting.setdefault(instance.id, instance)
-                self._dispatch(device, now)
-            if not queue:
-                return
-        if not instances:
-            # An instance that is offloading is woken once it sleeps. A group that waits for
-            # memory is started when some comes free.
-            if not self.state.offloading(group) and group not in self.state.blocked_on:
-                self._provisioning.start(group, now)
-        else:
-            self._scale(group, now)
-
-    def _request_adapters(self, group: GroupSpec, now: int) -> None:
-        if group.places:
-            self._adapters.request(group.id, now)
-            self._preparation.for_waiting(group)
-
-    def _scale(self, group: str, now: int) -> None:
-        if self.policies.scaling.wants_another(group, self.state, now):
-            self._provisioning.start_beside(group, now)
-
-    def _dispatch(self, device: Device, now: int) -> None:
-        """Run batches on a device until its batching policy returns none to run now."""
-        while device.waiting:
-            choice = self.policies.batching.choose(device, self.state, now)
-            if choice is None:
-                return
-            if not isinstance(choice, Batch):
-                self._hold(device, choice.until_ns)
-                return
-            instance = choice.instance
-            taken = self._provisioning.admit(instance, choice.requests, now)
-            if taken:
-                self._run(instance, taken, now)
-            else:
-                device.starved[instance.id] = device.waiting.pop(instance.id)
-
-    def _hold(self, device: Device, until_ns: int) -> None:
-        if device.hold_until_ns is None or until_ns < device.hold_until_ns:
-            device.hold_until_ns = until_ns
-            self._out.append(act.SetTimer(device.spec.id, until_ns))
-
-    def _run(self, instance: Instance, batch: list[Request], now: int) -> None:
-        self._batches += 1
-        device = self.state.devices[instance.device]
-        device.prefilling += 1
-        self.state.leave_rest(instance)
-        device.contention.began(instance.id, now)
-        instance.prefilling = self._prefill(instance, len(batch), now)
-        queue = self.state.queue(instance.group.id)
-        for request in batch:
-            queue.remove(request)
-            request.instance, request.batch = instance.id, self._batches
-            request.begun_ns = now
-            instance.begin(request)
-        ids = tuple(request.id for request in batch)
-        self._out.append(act.RunBatch(instance.id, self._batches, ids))
-        if not queue:
-            self._nobody_waits(instance.group.id, now)
-
-    def _prefill(self, instance: Instance, size: int, now: int) -> Prefill:
-        contention = self.state.devices[instance.device].contention
-        joins, learnt = bool(instance.running), self.state.estimates(instance.group.id)
-        return Prefill(
-            batch=self._batches,
-            size=size,
-            joins=joins,
-            first=not instance.prefilled_ns,
-            began_ns=now,
-            began_alone_ns=contention.read_ns(now),
-            expected_ns=learnt.prefills.expected_ns(
-                size, contention.with_work_of(instance.id), joins=joins
-            ),
-        )
-
     def _prefilled(self, event: ev.BatchPrefilled, now: int) -> None:
         instance = self.state.instances.get(event.instance)
         if instance is None or not instance.prefills(event.batch):
@@ -268,8 +170,9 @@ class Controller:
         instance.prefilled_ns = now
         self._not_prefilling(instance)
         self._settle(instance, now)
-        self._rest(instance, now)
-        self._dispatch(self.state.devices[instance.device], now)
+        self._dispatching.rest(instance, now)
+        self._dispatching.may_run(instance)
+        self._dispatching.dispatch(self.state.devices[instance.device], now)
 
     def _learn(self, instance: Instance, computed_ns: int, now: int) -> None:
         prefill, contention = instance.prefilling, self.state.devices[instance.device].contention
@@ -315,7 +218,7 @@ class Controller:
         for group in list(self.state.blocked_on):
             self.state.unblock(group)
         for group in [name for name, queue in self.state.queues.items() if queue]:
-            self._serve(group, now)
+            self._dispatching.serve(group, now)
 
     def _left(self, event: ev.HostLeft, now: int) -> None:
         """Fail the requests that ran on the host, and start elsewhere the groups with waiting
@@ -332,7 +235,7 @@ class Controller:
         self._provisioning.lose_host(event.host)
         for group in sorted(waiting):
             if self.state.queue(group):
-                self._serve(group, now)
+                self._dispatching.serve(group, now)
 
     # -- instances --------------------------------------------------------------------------
 
@@ -353,7 +256,7 @@ class Controller:
             if instance.forked and not instance.asked:
                 self._lost(instance, event.reason, now)
         if home is not None:
-            self._after_release(home, now)
+            self._dispatching.after_release(home, now)
 
     def _started(self, event: ev.InstanceStarted, now: int) -> None:
         instance = self.state.instances.get(event.instance)
@@ -382,22 +285,25 @@ class Controller:
         if not self._provisioning.advance(instance, now):
             return
         awake = instance.to_serve
-        instance.phase = Phase.READY if awake else Phase.ASLEEP
+        self.state.enter(instance, Phase.READY if awake else Phase.ASLEEP)
         instance.prefilled_ns = 0
         self._provisioning.forgive(instance.group.id)
         if not instance.idle_since_ns:
             instance.idle_since_ns = now
+        if awake and not instance.timer_set:
+            self.state.members(instance.group.id).untimed[instance.id] = instance
         if awake and self.state.queue(instance.group.id):
-            self._serve(instance.group.id, now)
-        self._rest(instance, now)
+            self._dispatching.serve(instance.group.id, now)
+        self._dispatching.rest(instance, now)
         if awake and instance.group.places:
             self._adapters.fill(instance, now)
 
     def _adapter_loaded(self, event: ev.AdapterLoaded, now: int) -> None:
         instance = self._adapters.loaded(event, now)
         if instance is not None:
-            self._dispatch(self.state.devices[instance.device], now)
-            self._request_adapters(instance.group, now)
+            self._dispatching.may_run(instance)
+            self._dispatching.dispatch(self.state.devices[instance.device], now)
+            self._dispatching.request_adapters(instance.group, now)
             self._adapters.preload(instance, now)
 
     def _adapter_failed(self, event: ev.AdapterFailed, now: int) -> None:
@@ -407,9 +313,9 @@ class Controller:
             return
         self._fail_waiting(instance.group.id, event.function, event.reason)
         if self.state.queue(instance.group.id):
-            self._request_adapters(instance.group, now)
+            self._dispatching.request_adapters(instance.group, now)
         else:
-            self._nobody_waits(instance.group.id, now)
+            self._dispatching.nobody_waits(instance.group.id, now)
         self._adapters.preload(instance, now)
 
     def _tier_resized(self, event: ev.AdapterTierResized, now: int) -> None:  # noqa: ARG002
@@ -418,7 +324,7 @@ class Controller:
     def _fail_waiting(self, group: str, function: str, reason: str) -> None:
         queue = self.state.queue(group)
         for request in list(queue.of_function.get(function, {}).values()):
-            queue.remove(request)
+            self.state.dequeue(request)
             del self.state.requests[request.id]
             self._out.append(act.FailRequest(request.id, 503, f"cannot start: {reason}"))
 
@@ -492,7 +398,7 @@ class Controller:
     def _fail_running(self, instance: Instance, reason: str, now: int) -> None:
         for request in list(instance.running.values()):
             del self.state.requests[request.id]
-            instance.end(request, now)
+            self.state.end(instance, request, now)
             self._out.append(act.FailRequest(request.id, 502, f"instance lost: {reason}"))
         self._not_prefilling(instance)
         self._settle(instance, now)
@@ -503,12 +409,11 @@ class Controller:
         if self._provisioning.may_retry(group):
             return
         self._provisioning.forgive(group)
-        queue = self.state.queue(group)
-        for request in queue:
+        for request in list(self.state.queue(group)):
+            self.state.dequeue(request)
             del self.state.requests[request.id]
             self._out.append(act.FailRequest(request.id, 503, f"cannot start: {reason}"))
-        queue.clear()
-        self._nobody_waits(group, now)
+        self._dispatching.nobody_waits(group, now)
 
     def _remove(self, instance: Instance, now: int) -> None:
         self._provisioning.release(instance)
@@ -519,25 +424,10 @@ class Controller:
     def _freed(self, instance: Instance, now: int) -> None:
         """Use the bytes that ``instance`` freed; its own group may be waiting for them."""
         if self.state.queue(instance.group.id):
-            self._serve(instance.group.id, now)
-        self._after_release(instance.device, now)
-
-    def _after_release(self, device_id: str, now: int) -> None:
-        """Retry what waits for memory of a device: some came free or can now be freed."""
-        device = self.state.devices[device_id]
-        if device.blocked:
-            self._provisioning.retry(device_id, now)
-        if device.starved:
-            device.waiting.update(device.starved)
-            device.starved.clear()
-        self._dispatch(device, now)
+            self._dispatching.serve(instance.group.id, now)
+        self._dispatching.after_release(instance.device, now)
 
     # -- time -------------------------------------------------------------------------------
-
-    def _rest(self, instance: Instance, now: int) -> None:
-        """Start the keep-alive of ``instance`` if it is idle or asleep; it may now be evicted."""
-        if self._keeping.rest(instance, now):
-            self._after_release(instance.device, now)
 
     def _timer(self, event: ev.TimerFired, now: int) -> None:
         timer = event.timer
@@ -547,12 +437,12 @@ class Controller:
             self._look_at_places(timer.instance, now)
         elif isinstance(timer, CopyKey):
             if self._keeping.copy_timer(timer, now):
-                self._after_release(timer.device, now)
+                self._dispatching.after_release(timer.device, now)
         elif isinstance(timer, str):
             device = self.state.devices.get(timer)
             if device is not None:
                 device.hold_until_ns = None
-                self._dispatch(device, now)
+                self._dispatching.dispatch(device, now)
         elif timer in self.state.instances:
             self._keeping.instance_timer(self.state.instances[timer], now)
 
@@ -560,7 +450,7 @@ class Controller:
         instance = self.state.instances.get(instance_id)
         if instance is not None:
             instance.places_timer = False
-            self._request_adapters(instance.group, now)
+            self._dispatching.request_adapters(instance.group, now)
 
     def _not_released(self, timer: Release, now: int) -> None:
         """End an instance that still runs a cancelled request or the prefill of its batch."""
@@ -575,4 +465,4 @@ class Controller:
         self.state.not_waiting(instance)
         self._provisioning.stop(instance)
         if self.state.queue(instance.group.id):
-            self._serve(instance.group.id, now)
+            self._dispatching.serve(instance.group.id, now)

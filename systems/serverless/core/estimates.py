@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from .artifacts import PRECEDENCE, Artifact
@@ -124,9 +124,11 @@ def _average(known: float, observed: float) -> float:
 class LearntLatency:
     """T(b) by weighted least squares over the observations; older ones count less."""
 
-    __slots__ = ("_b", "_bb", "_bt", "_n", "_t")
+    __slots__ = ("_b", "_bb", "_bt", "_fit", "_n", "_t")
 
     def __init__(self, prior: BatchLatency) -> None:
+        self._fit: tuple[float, float, float] | None = None
+        """The mean time, its slope, and the mean of b − 1; None: to be computed."""
         self._n = self._b = self._bb = self._t = self._bt = 0.0
         if prior.first_ns:
             for batch in (1, _PRIOR_BATCH):
@@ -142,6 +144,7 @@ class LearntLatency:
 
     def _add(self, batch: int, ttft_ns: float) -> None:
         x = batch - 1
+        self._fit = None
         self._n += 1
         self._b += x
         self._bb += x * x
@@ -153,11 +156,16 @@ class LearntLatency:
         faster."""
         if not self._n:
             return 0.0
+        if self._fit is None:
+            self._fit = self._fitted()
+        mean, slope, middle = self._fit
+        found = mean + slope * (batch - 1 - middle)
+        return found if found > 0.0 else 0.0
+
+    def _fitted(self) -> tuple[float, float, float]:
         spread = self._n * self._bb - self._b * self._b
         slope = (self._n * self._bt - self._b * self._t) / spread if spread > 1e-9 else 0.0
-        slope = max(slope, 0.0)
-        mean = self._t / self._n
-        return max(mean + slope * (batch - 1 - self._b / self._n), 0.0)
+        return self._t / self._n, max(slope, 0.0), self._b / self._n
 
     @property
     def fixed_ns(self) -> float:
@@ -204,13 +212,17 @@ class Estimates:
         self.service = ServiceTime(of_backbone)
         self._step_ns = group.step_ns
         self._tokens = 0.0
-        self.delay_ns = {a: float(group.delay_ns.get(a, 0)) for a in PRECEDENCE}
+        self.delay_ns: Mapping[Artifact, float] = {
+            a: float(group.delay_ns.get(a, 0)) for a in PRECEDENCE
+        }
+        """By artifact; replaced, not changed, when it is corrected."""
         self.peer_ns = float(group.peer_ns)
 
     def loaded(self, artifact: Artifact, delay_ns: int) -> None:
         """Update the loading delay: loading ``artifact`` took ``delay_ns``."""
         known = self.delay_ns[artifact]
-        self.delay_ns[artifact] = _average(known, delay_ns) if known else float(delay_ns)
+        observed = _average(known, delay_ns) if known else float(delay_ns)
+        self.delay_ns = {**self.delay_ns, artifact: observed}
 
     def copied(self, delay_ns: int) -> None:
         """Update the delay of copying the backbone from another device: it took ``delay_ns``."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from . import actions as act
 from .artifacts import GONE, CopyKey
+from .instance import Instance, Phase
 from .policies import Policies
 from .provisioning import Provisioning
-from .state import Instance, Phase, State
+from .state import State
 
 
 class KeepAliveManager:
@@ -37,12 +38,15 @@ class KeepAliveManager:
 
     def _set_timer(self, instance: Instance, since_ns: int, now: int) -> None:
         instance.timer_set = True
+        self._state.members(instance.group.id).untimed.pop(instance.id, None)
         self._out.append(act.SetTimer(instance.id, max(since_ns + self._keep_ns(instance), now)))
 
     def instance_timer(self, instance: Instance, now: int) -> None:
         """Weigh ``instance`` if its keep-alive has passed and it may be evicted; otherwise set the
         timer again. A sleeping instance that is the next to be woken keeps its artifacts."""
         instance.timer_set = False
+        if instance.phase is Phase.READY:
+            self._state.members(instance.group.id).untimed[instance.id] = instance
         at_rest, asleep = self._state.at_rest(instance), instance.phase is Phase.ASLEEP
         kept_ns = now - instance.idle_since_ns
         if at_rest and (asleep or kept_ns >= self._keep_ns(instance)):

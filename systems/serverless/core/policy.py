@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
 
 if TYPE_CHECKING:
     from .estimates import Rate
-    from .state import Instance, State
+    from .instance import Instance
+    from .state import State
 
 
 class PolicyOptions(Protocol):
@@ -45,6 +46,13 @@ class Policy:
     def rested(self, instance: Instance, state: State, now_ns: int) -> None:
         """Note that ``instance`` is idle or asleep. Called again each time it is weighed again."""
 
+    def group_rested(self, group: str, state: State, now_ns: int) -> None:
+        """Note that no request of ``group`` waits any more, so its idle instances are to be weighed
+        again. By default each one is, by :meth:`rested`."""
+        for _, instance in sorted(state.members(group).ready.items()):
+            if instance.idle:
+                self.rested(instance, state, now_ns)
+
     def left_rest(self, instance: Instance) -> None:
         """Note that ``instance`` is not idle or asleep any more: it runs, starts, offloads or
         ends."""
@@ -56,12 +64,17 @@ class Policy:
 class Notices:
     """Passes each notice to the policies that override it."""
 
-    __slots__ = ("device_left", "left_rest", "rested")
+    __slots__ = ("device_left", "group_rested", "left_rest", "rested")
 
     def __init__(self, policies: Iterable[Policy]) -> None:
         told = list(policies)
-        self.rested = [p.rested for p in told if type(p).rested is not Policy.rested]
-        self.left_rest = [p.left_rest for p in told if type(p).left_rest is not Policy.left_rest]
-        self.device_left = [
-            p.device_left for p in told if type(p).device_left is not Policy.device_left
+        self.rested = [p.rested for p in told if _overrides(p, "rested")]
+        self.group_rested = [
+            p.group_rested for p in told if _overrides(p, "rested", "group_rested")
         ]
+        self.left_rest = [p.left_rest for p in told if _overrides(p, "left_rest")]
+        self.device_left = [p.device_left for p in told if _overrides(p, "device_left")]
+
+
+def _overrides(policy: Policy, *notices: str) -> bool:
+    return any(getattr(type(policy), each) is not getattr(Policy, each) for each in notices)

@@ -11,10 +11,11 @@ from . import actions as act
 from .adapter_preparation import AdapterPreparation
 from .artifacts import AWAKE, DORMANT, GONE, PRECEDENCE, Artifact, CopyKey, Residency
 from .backbone_sources import lose_source, source_of
+from .instance import Instance, Phase
 from .memory import Holding
 from .policies import Policies
 from .policies.offloading import Need, held_by
-from .state import BackboneCopy, Device, Host, Instance, Phase, State, TemplatePhase
+from .state import BackboneCopy, Device, Host, State, TemplatePhase
 from .value import kv_floor
 from .waiting import Request
 
@@ -167,9 +168,9 @@ class Provisioning:
         )
         copy.users.add(instance.id)
         self._state.leave_rest(instance)
-        instance.goal = goal
         instance.prepared.clear()
-        instance.phase = Phase.STARTING
+        instance.prepared_until = 0
+        self._state.enter(instance, Phase.STARTING, goal)
         if instance.id not in self._state.instances:
             self._next_instance += 1
             self._state.add_instance(instance)
@@ -371,8 +372,7 @@ class Provisioning:
         surplus = tuple(a for a in reversed(PRECEDENCE) if a in instance.in_place - residency)
         device = self._state.devices[instance.device]
         self._state.leave_rest(instance)
-        instance.phase = Phase.OFFLOADING
-        instance.goal = residency
+        self._state.enter(instance, Phase.OFFLOADING, residency)
         instance.places.clear()  # kernels, which every offloading releases, hold them
         self._state.not_waiting(instance)
         if residency == DORMANT:
@@ -392,7 +392,7 @@ class Provisioning:
         self._leave(device, instance, 0)
         self._hold(device, instance, instance.goal)
         instance.in_place &= instance.goal
-        instance.phase = Phase.ASLEEP
+        self._state.enter(instance, Phase.ASLEEP)
         copy = self._state.copies.get(instance.copy)
         if copy is not None and Artifact.BACKBONE not in instance.goal:
             copy.users.discard(instance.id)
@@ -410,7 +410,7 @@ class Provisioning:
         device = self._state.devices[instance.device]
         self._awake_again(instance)
         self._state.leave_rest(instance)
-        instance.phase = Phase.STOPPING
+        self._state.enter(instance, Phase.STOPPING)
         self._leave(device, instance, held_by(instance, device, self._state))
         self._out.append(act.StopInstance(instance.id))
 

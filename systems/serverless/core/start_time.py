@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .artifacts import GONE, PRECEDENCE, Artifact
 from .backbone_sources import load_ns
-from .state import Instance, State, TemplatePhase
+from .instance import Instance
+from .state import State, TemplatePhase
 
 
 def start_ns(instance: Instance, state: State, now_ns: int) -> float:

@@ -3,176 +3,29 @@
 from __future__ import annotations
 
 import enum
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from systems.interface import MemoryOwner
 
-from .artifacts import AWAKE, GONE, Artifact, CopyKey, Residency
-from .cluster_spec import HOST, ClusterSpec, DeviceSpec, FunctionSpec, GroupSpec
+from .adapter_index import AdapterIndex
+from .artifacts import CopyKey, Residency
+from .cluster_spec import HOST, ClusterSpec, DeviceSpec, GroupSpec
 from .contention import Contention
 from .estimates import Estimates, Rate, ServiceTime
+from .instance import Instance, Phase
+from .members import Members
 from .memory import Holding, MemoryLedger
 from .policy import Notices
-from .prefill import Prefill
 from .waiting import Request, WaitingRequests
-
-_ON_DEVICE = (MemoryOwner.CONTEXT, MemoryOwner.ADAPTERS, MemoryOwner.KV)
-_ON_HOST = MemoryOwner.HOST_TIER
-
-
-class Phase(enum.Enum):
-    """The phase of an instance."""
-
-    STARTING = enum.auto()
-    """Its process is starting or its artifacts are being loaded."""
-    READY = enum.auto()
-    """It can serve requests."""
-    OFFLOADING = enum.auto()
-    """It is releasing artifacts and will then be asleep."""
-    ASLEEP = enum.auto()
-    """Its process lives and holds only part of its artifacts; it must be woken to serve."""
-    STOPPING = enum.auto()
 
 
 class TemplatePhase(enum.Enum):
     ABSENT = enum.auto()
     STARTING = enum.auto()
     READY = enum.auto()
-
-
-@dataclass(slots=True, eq=False)
-class Place:
-    """A place of an instance and the adapter in it. ``running``: the running requests that use
-    it."""
-
-    function: str
-    asked_ns: int
-    used_ns: int
-    loaded: bool = False
-    running: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class Instance:
-    """A process of a group, from the decision to start it until it is gone."""
-
-    id: int
-    group: GroupSpec
-    device: str
-    copy: CopyKey
-    forked: bool
-    inherited: Residency = GONE
-    """The artifacts that its process has from the start: those of its template."""
-    phase: Phase = Phase.STARTING
-    asked: bool = False
-    """Its process was requested; ``started`` is set once it is up."""
-    started: bool = False
-    goal: Residency = AWAKE
-    """The artifacts to load while it starts; not all of them for a partial pre-load."""
-    in_place: set[Artifact] = field(default_factory=set)
-    loading: Artifact | None = None
-    loading_since_ns: int = 0
-    running: dict[int, Request] = field(default_factory=dict)
-    running_kv_bytes: int = 0
-    prefilling: Prefill | None = None
-    prefilled_ns: int = 0
-    """When its last prefill since it was ready ended; 0: there was none."""
-    places: dict[str, Place] = field(default_factory=dict)
-    """By function: the adapters in its places; empty if its group has none."""
-    wanted: deque[str] = field(default_factory=deque)
-    """The functions whose adapters are to be loaded into free places, most wanted first."""
-    prepared: set[str] = field(default_factory=set)
-    """The functions whose adapters were prepared for its present start."""
-    places_timer: bool = False
-    idle_since_ns: int = 0
-    timer_set: bool = False
-    leaving_bytes: int = 0
-    """The bytes that it will release, once it was told to."""
-
-    _holding: dict[MemoryOwner, Holding] = field(init=False)
-
-    def __post_init__(self) -> None:
-        group = self.group.id
-        self._holding = {o: Holding(o, self.id, group) for o in (*_ON_DEVICE, _ON_HOST)}
-
-    def holding(self, owner: MemoryOwner) -> Holding:
-        return self._holding[owner]
-
-    @property
-    def holdings(self) -> tuple[Holding, ...]:
-        """Its own holdings on the device; its copy holds the backbone."""
-        return tuple(self._holding[owner] for owner in _ON_DEVICE)
-
-    @property
-    def missing(self) -> Artifact | None:
-        """The next artifact by precedence that its goal includes and it lacks, or None."""
-        artifacts = self.group.artifacts
-        return next((a for a in artifacts if a in self.goal and a not in self.in_place), None)
-
-    @property
-    def busy(self) -> bool:
-        """True also while its batch is in its prefill although all requests were cancelled."""
-        return bool(self.running) or self.prefilling is not None
-
-    def prefills(self, batch: int | None) -> bool:
-        """Whether ``batch`` is in its prefill here."""
-        return self.prefilling is not None and self.prefilling.batch == batch
-
-    @property
-    def idle(self) -> bool:
-        return self.phase is Phase.READY and not self.busy
-
-    @property
-    def to_serve(self) -> bool:
-        """Whether its goal is to serve: kernels are the last artifact."""
-        return Artifact.KERNELS in self.goal
-
-    @property
-    def serving(self) -> bool:
-        """Whether it serves or will serve without a further decision."""
-        return self.phase is Phase.READY or (self.phase is Phase.STARTING and self.to_serve)
-
-    @property
-    def wakeable(self) -> bool:
-        """Whether it could serve if the artifacts it lacks were loaded."""
-        return self.phase is Phase.ASLEEP or (self.phase is Phase.STARTING and not self.to_serve)
-
-    @property
-    def places_settled(self) -> bool:
-        """Whether no adapter is being loaded into its places."""
-        return all(place.loaded for place in self.places.values())
-
-    @property
-    def room(self) -> int:
-        """The number of requests that it can run in addition."""
-        return self.group.batch_limit - len(self.running)
-
-    def can_run(self, function: FunctionSpec) -> bool:
-        """Whether the adapter of ``function`` is in place, or none is needed."""
-        if not self.group.places or not function.adapter_bytes:
-            return True
-        place = self.places.get(function.id)
-        return place is not None and place.loaded
-
-    def begin(self, request: Request) -> None:
-        """Add a running request."""
-        self.running[request.id] = request
-        self.running_kv_bytes += request.kv_bytes
-        if request.function in self.places:
-            self.places[request.function].running += 1
-
-    def end(self, request: Request, now_ns: int) -> None:
-        """Remove a running request."""
-        del self.running[request.id]
-        self.running_kv_bytes -= request.kv_bytes
-        place = self.places.get(request.function)
-        if place is not None:
-            place.running -= 1
-            place.used_ns = now_ns
 
 
 @dataclass(slots=True, eq=False)
@@ -287,13 +140,16 @@ class State:
         self.homes: dict[str, dict[str, None]] = {}
         """By backbone: the devices that hold a shared copy of it."""
         self.instances: dict[int, Instance] = {}
-        self.of_group: dict[str, dict[int, Instance]] = {}
+        self._members: dict[str, Members] = {}
+        self._adapters: dict[str, AdapterIndex] = {}
         self.requests: dict[int, Request] = {}
         self.queues: dict[str, WaitingRequests] = {}
         self.failing: set[str] = set()
         """Functions whose adapters could not be loaded the last time; they are not preloaded."""
         self.blocked_on: dict[str, str] = {}
         """By group that waits for memory: the device that it waits for."""
+        self._pressed: dict[str, Device] = {}
+        """The devices for whose memory requests may wait."""
         self._estimates: dict[str, Estimates] = {}
         self._rates: dict[str, Rate] = {}
         self._services: dict[str, ServiceTime] = {}
@@ -306,6 +162,40 @@ class State:
         if found is None:
             found = self.queues[group] = WaitingRequests()
         return found
+
+    def adapters(self, group: str) -> AdapterIndex:
+        """Return the adapters in the places of the ready instances of ``group``."""
+        found = self._adapters.get(group)
+        if found is None:
+            functions = self.cluster.functions
+            members = self.cluster.groups[group].functions
+            without = (each for each in members if not functions[each].adapter_bytes)
+            found = self._adapters[group] = AdapterIndex(self.queue(group), without)
+        return found
+
+    def enqueue(self, request: Request) -> None:
+        """Add a waiting request."""
+        self.queue(request.group).add(request)
+        if self.cluster.groups[request.group].places:
+            self.adapters(request.group).queued(request.function, 1)
+
+    def dequeue(self, request: Request) -> None:
+        """Remove a request that waits no longer."""
+        self.queue(request.group).remove(request)
+        if self.cluster.groups[request.group].places:
+            self.adapters(request.group).queued(request.function, -1)
+
+    def begin(self, instance: Instance, request: Request) -> None:
+        """Let ``instance`` run a request."""
+        instance.begin(request)
+        if instance.group.places:
+            self.adapters(instance.group.id).runs(instance, 1)
+
+    def end(self, instance: Instance, request: Request, now_ns: int) -> None:
+        """Note that ``instance`` runs a request no longer."""
+        instance.end(request, now_ns)
+        if instance.group.places:
+            self.adapters(instance.group.id).runs(instance, -1)
 
     def waited_ns(self, group: str, now_ns: int) -> int:
         """Return how long the oldest request of ``group`` has waited; 0 if none waits."""
@@ -334,19 +224,35 @@ class State:
         rates = ((function, rate.per_second(now_ns)) for function, rate in known if rate)
         return {function: rate for function, rate in rates if rate > 0}
 
-    def serving(self, group: str) -> list[Instance]:
+    def members(self, group: str) -> Members:
+        """Return the instances of ``group``."""
+        found = self._members.get(group)
+        if found is None:
+            found = self._members[group] = Members()
+        return found
+
+    def serving(self, group: str) -> Collection[Instance]:
         """Return the instances that serve ``group``, or will once they have started."""
-        return [i for i in self.of_group.get(group, {}).values() if i.serving]
+        return self.members(group).serving.values()
 
     def wakeable(self, group: str) -> Instance | None:
-        """Return the instance of ``group`` that can be woken and lacks the fewest artifacts."""
-        found = [i for i in self.of_group.get(group, {}).values() if i.wakeable]
-        return max(found, key=lambda i: len(i.in_place), default=None)
+        """Return the instance of ``group`` that can be woken and lacks the fewest artifacts; of
+        equals, the oldest."""
+        found = self.members(group).wakeable.values()
+        return max(found, key=lambda i: (len(i.in_place), -i.id), default=None)
 
-    def offloading(self, group: str) -> bool:
-        """Return whether an instance of ``group`` is offloading."""
-        instances = self.of_group.get(group, {}).values()
-        return any(i.phase is Phase.OFFLOADING for i in instances)
+    def enter(self, instance: Instance, phase: Phase, goal: Residency | None = None) -> None:
+        """Set the phase of ``instance``, and its goal if one is given."""
+        instance.phase = phase
+        if goal is not None:
+            instance.goal = goal
+        if instance.id in self.instances:
+            self.members(instance.group.id).sort(instance)
+        if instance.group.places:
+            index = self.adapters(instance.group.id)
+            index.left(instance)
+            if phase is Phase.READY:
+                index.joined(instance)
 
     def at_rest(self, instance: Instance) -> bool:
         """Return whether ``instance`` may be evicted: it is idle and no request waits for its
@@ -379,12 +285,14 @@ class State:
 
     def add_instance(self, instance: Instance) -> None:
         self.instances[instance.id] = instance
-        self.of_group.setdefault(instance.group.id, {})[instance.id] = instance
+        self.members(instance.group.id).add(instance)
         self.devices[instance.device].instances[instance.id] = instance
 
     def remove_instance(self, instance: Instance) -> None:
         del self.instances[instance.id]
-        del self.of_group[instance.group.id][instance.id]
+        self.members(instance.group.id).remove(instance)
+        if instance.group.places:
+            self.adapters(instance.group.id).left(instance)
         device = self.devices[instance.device]
         del device.instances[instance.id]
         self.leave_rest(instance)
@@ -396,6 +304,11 @@ class State:
         for tell in self._notices.rested:
             tell(instance, self, now_ns)
 
+    def group_rested(self, group: str, now_ns: int) -> None:
+        """Notify policies that the idle instances of ``group`` are to be weighed again."""
+        for tell in self._notices.group_rested:
+            tell(group, self, now_ns)
+
     def leave_rest(self, instance: Instance) -> None:
         """Notify policies that ``instance`` is no longer idle or asleep, if it was."""
         resting = self.devices[instance.device].resting
@@ -404,10 +317,30 @@ class State:
             for tell in self._notices.left_rest:
                 tell(instance)
 
+    def waits(self, instance: Instance) -> None:
+        """Add ``instance``, for whose group requests wait, to those that wait on its device."""
+        self.devices[instance.device].waiting.setdefault(instance.id, instance)
+        self.members(instance.group.id).waiting[instance.id] = instance
+
+    def starve(self, instance: Instance) -> None:
+        """Let a waiting instance wait for memory of its device."""
+        device = self.devices[instance.device]
+        device.starved[instance.id] = device.waiting.pop(instance.id)
+        self._pressed[device.spec.id] = device
+
     def not_waiting(self, instance: Instance) -> None:
         device = self.devices[instance.device]
         device.waiting.pop(instance.id, None)
         device.starved.pop(instance.id, None)
+        self.members(instance.group.id).waiting.pop(instance.id, None)
+
+    def pressed(self, group: str) -> bool:
+        """Return whether requests wait for memory of a device with an instance of ``group``."""
+        if not self._pressed:
+            return False
+        self._pressed = {id_: d for id_, d in self._pressed.items() if d.blocked or d.starved}
+        on_device = self.members(group).on_device
+        return any(id_ in on_device for id_ in self._pressed)
 
     def add_copy(self, copy: BackboneCopy) -> None:
         self.copies[copy.key] = copy
@@ -431,6 +364,7 @@ class State:
         if before is not None and before != device.spec.id:
             del self.devices[before].blocked[group]
         device.blocked.setdefault(group)
+        self._pressed[device.spec.id] = device
         self.blocked_on[group] = device.spec.id
 
     def unblock(self, group: str) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from .artifacts import DORMANT, PARKED, Artifact, CopyKey, Residency
 from .backbone_sources import reload_ns
+from .instance import Instance
 from .knapsack import Item, Key, fill, ordered
-from .state import Device, Instance, State
+from .state import Device, State
 
 
 def resting(device: Device, state: State) -> list[Instance]:

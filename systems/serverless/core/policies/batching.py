@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, Self
 
+from ..instance import Instance
 from ..policy import Policy, PolicyOptions
-from ..state import Device, Instance, State
+from ..state import Device, State
 from ..waiting import Request
 from .joining import fitting, pays_ns, ready_ns
 
@@ -40,28 +41,33 @@ def able(device: Device, state: State) -> Iterator[Instance]:
     """Yield the instances that could take a batch now. An instance prefills at most one batch at a
     time, beside the requests that it decodes."""
     for instance in device.waiting.values():
-        if instance.prefilling is None and instance.room > 0 and _of_functions(instance, state):
+        if instance.prefilling is None and instance.room > 0 and _has_work(instance, state):
             yield instance
+
+
+def _has_work(instance: Instance, state: State) -> bool:
+    if not instance.group.places:
+        return bool(state.queue(instance.group.id))
+    return bool(_of_functions(instance, state))
 
 
 def _of_functions(instance: Instance, state: State) -> Sequence[Mapping[int, Request]]:
     """Return the waiting requests that ``instance`` can run now, by function: those whose adapter
     is in place."""
-    of_function = state.queue(instance.group.id).of_function
+    queue = state.queue(instance.group.id)
     if not instance.group.places:
-        return tuple(of_function.values())
-    functions, places = state.cluster.functions, instance.places
-    return [
-        requests
-        for function, requests in of_function.items()
-        if ((place := places.get(function)) and place.loaded)
-        or not functions[function].adapter_bytes
-    ]
+        return tuple(queue.of_function.values())
+    able = state.adapters(instance.group.id).without & queue.of_function.keys()
+    held = instance.places.keys() & queue.of_function.keys()
+    able |= {function for function in held if instance.places[function].loaded}
+    return [queue.of_function[function] for function in sorted(able, key=queue.since)]
 
 
 def runnable(instance: Instance, state: State, key: Callable[[Request], int]) -> list[Request]:
     """Return the waiting requests that ``instance`` has room for and can run now, in the order of
     ``key``; within a function it must not decrease from one request to the next."""
+    if not instance.group.places:
+        return list(islice(state.queue(instance.group.id), instance.room))
     waiting = [requests.values() for requests in _of_functions(instance, state)]
     merged: Iterable[Request] = waiting[0] if len(waiting) == 1 else heapq.merge(*waiting, key=key)
     return list(islice(merged, instance.room))

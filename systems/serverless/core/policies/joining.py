@@ -7,12 +7,15 @@ from itertools import accumulate, takewhile
 
 from systems.interface import MemoryOwner
 
-from ..state import Device, Instance, State
+from ..instance import Instance
+from ..state import Device, State
 from ..waiting import Request
 
 
 def fitting(requests: Sequence[Request], instance: Instance, device: Device) -> int:
     """Return how many of ``requests`` there is memory for without eviction, but at least 1."""
+    if len(requests) == 1:
+        return 1
     held = device.memory.held(instance.holding(MemoryOwner.KV))
     free = device.memory.free + held - instance.running_kv_bytes
     sizes = accumulate(request.kv_bytes for request in requests)
@@ -36,6 +39,8 @@ def pays_ns(
     alternative costs takes at most twice the least possible delay (Dooly, Goldman & Scott 2001)."""
     delays_ns = _delays_ns(instance, state)
     size = len(batch)
+    if grows and not delays_ns:
+        return now_ns
     if grows and size * (size + 1) >= 2 * delays_ns * _rate_per_ns(instance, state, now_ns):
         return now_ns
     return (sum(ready_ns(request, instance) for request in batch) + delays_ns) / size
@@ -51,7 +56,7 @@ def _delays_ns(instance: Instance, state: State) -> float:
         at_work = (device.instances[each] for each in device.contention.at_work)
         others = sum(len(each.running) for each in at_work if each is not instance)
         delayed += others / device.spec.slots
-    return state.estimates(instance.group.id).law.fixed_ns * delayed
+    return state.estimates(instance.group.id).law.fixed_ns * delayed if delayed else 0.0
 
 
 def _rate_per_ns(instance: Instance, state: State, now_ns: int) -> float:

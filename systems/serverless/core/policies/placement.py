@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -52,30 +53,33 @@ class EarliestCompletion(Placement):
         service_ns = max(learnt.service_ns, 1.0)
         kv_bytes = group.kv_bytes(state.cluster.settings.max_context_tokens)
         own = group.adapter_bytes + group.places_bytes + group.context_bytes + kv_bytes
-        best: tuple[float, int] | None = None
+        best_ns, most_free = math.inf, 0
         found: Device | None = None
         for device in self._looked_at(group, state):
+            at_work = len(device.instances) - len(device.resting) + 1
+            due_ns = service_ns * (1 + device.contention.slowdown(at_work)) / 2
+            if device.waiting:
+                due_ns = max(due_ns, _waited_ns(device, state, now_ns))
+            if due_ns > best_ns:  # what follows only adds to it
+                continue
             key = CopyKey(group.backbone, device.spec.id)
             copy = state.copies.get(key)
-            free = device.memory.capacity - device.memory.used
-            shared_ns = service_ns * (1 + device.slowdown(device.at_work + 1)) / 2
-            due_ns = max(shared_ns, _waited_ns(device, state, now_ns))
+            free = device.memory.free
             left_ns = load_ns(key, learnt, state, now_ns)
             due_ns += max(left_ns, 1.0) if copy is None else left_ns
             if state.hosts[device.spec.host].template is not TemplatePhase.READY:
                 due_ns += import_ns
             if own + (state.cluster.copy_bytes(key) if copy is None else 0) > free:
                 due_ns += whole_ns
-            score = (due_ns, -free)
-            if best is None or score < best:
-                best, found = score, device
+            if due_ns < best_ns or (due_ns == best_ns and free > most_free):
+                best_ns, most_free, found = due_ns, free, device
         assert found is not None, "placement requires a device"
-        if state.explain is not None and best is not None:
-            state.note("place", group=group.id, device=found.spec.id, due_ns=best[0])
+        if state.explain is not None:
+            state.note("place", group=group.id, device=found.spec.id, due_ns=best_ns)
         return found
 
     def _looked_at(self, group: GroupSpec, state: State) -> Iterable[Device]:
-        taken = {instance.device for instance in state.of_group.get(group.id, {}).values()}
+        taken = state.members(group.id).on_device
         devices = state.devices
         if len(devices) <= self.candidates:
             free = [device for id_, device in devices.items() if id_ not in taken]
@@ -99,7 +103,5 @@ class EarliestCompletion(Placement):
 
 def _waited_ns(device: Device, state: State, now_ns: int) -> int:
     """Return the wait of the oldest request that waits for an instance on ``device``."""
-    if not device.waiting:
-        return 0
     waits = (state.waited_ns(i.group.id, now_ns) for i in device.waiting.values())
     return max(waits)

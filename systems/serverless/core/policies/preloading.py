@@ -12,8 +12,9 @@ from heapq import nlargest
 from typing import Self
 
 from ..artifacts import AWAKE, DORMANT, GONE, PARKED, Residency
+from ..instance import Instance
 from ..policy import Policy, PolicyOptions
-from ..state import Device, Instance, State
+from ..state import Device, State
 from ..value import residencies
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from ..artifacts import Artifact
+from ..instance import Instance
 from ..policy import Policy
 from ..start_time import start_ns
-from ..state import Instance, Phase, State
+from ..state import State
 
 
 class Scaling(Policy, ABC):
@@ -36,12 +37,12 @@ class WaitedAsLong(Scaling):
     name = "waited-as-long-as-a-start"
 
     def wants_another(self, group: str, state: State, now_ns: int) -> bool:
-        instances = state.of_group.get(group, {})
-        if len(instances) >= len(state.devices):
+        members = state.members(group)
+        if len(members.all) >= len(state.devices):
             return False
         if _overflows(group, state):
             return True
-        if any(instance.phase is Phase.STARTING for instance in instances.values()):
+        if members.starting:
             return False
         least_ns = state.estimates(group).delay_ns[Artifact.KERNELS]  # every start prepares them
         return state.waited_ns(group, now_ns) > least_ns
@@ -56,8 +57,8 @@ class WaitedAsLong(Scaling):
 
 def _overflows(group: str, state: State) -> bool:
     """Return whether more requests wait than the group's instances can run."""
-    instances = state.of_group.get(group, {})
-    return len(state.queue(group)) > state.cluster.groups[group].batch_limit * len(instances)
+    instances = len(state.members(group).all)
+    return len(state.queue(group)) > state.cluster.groups[group].batch_limit * instances
 
 
 def _less_contended(instance: Instance, state: State) -> bool:

@@ -10,10 +10,10 @@ from systems.interface import MemoryOwner
 from systems.serverless.core import actions as act
 from systems.serverless.core import events as ev
 from systems.serverless.core.cluster_spec import HOST
+from systems.serverless.core.instance import Phase
 from systems.serverless.core.policies import PolicySet
 from systems.serverless.core.policies.offloading import LeastRecentlyUsed, NoOffloading
 from systems.serverless.core.policies.preloading import NoPreloading
-from systems.serverless.core.state import Phase
 
 from .machine import PRIVATE, SHARING, Machine, cluster
 
@@ -188,6 +188,16 @@ def test_an_adapter_is_prepared_on_the_host_of_the_starting_instance() -> None:
     machine.arrive("f0")
     (process,) = machine.processes.values()
     assert (process.device, process.prepared) == ("cpu:1", {"f0"})
+
+
+def test_each_waiting_adapter_is_prepared_for_one_of_the_instances_that_start() -> None:
+    """A host that parses all adapters for each of its instances parses those late that are needed
+    first: with 256 devices, requests waited for half a minute after the start."""
+    deployed = cluster(functions=4, shared=True, devices=2, apart=True, places=2)
+    machine = Machine(deployed, PRIVATE)
+    for function in ("f0", "f1", "f2", "f3", "f0"):
+        machine.arrive(function)
+    assert prepared(machine) == [{"f0", "f1"}, {"f2", "f3"}]
 
 
 def test_an_adapter_is_prepared_again_for_the_next_start() -> None:

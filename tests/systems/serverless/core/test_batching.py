@@ -8,9 +8,9 @@ from functools import partial
 from hypothesis import given
 from hypothesis import strategies as st
 
+from systems.serverless.core.instance import Instance
 from systems.serverless.core.policies import PolicySet
 from systems.serverless.core.policies.batching import Batch, FillOrExpire, able
-from systems.serverless.core.state import Instance
 
 from .machine import SHARING, Machine, cluster
 
@@ -29,7 +29,7 @@ def ready(policies: PolicySet = SHARING) -> Machine:
 
 
 def instance_of(machine: Machine, function: str) -> Instance:
-    (instance,) = machine.controller.state.of_group[function].values()
+    (instance,) = machine.controller.state.members(function).all.values()
     return instance
 
 

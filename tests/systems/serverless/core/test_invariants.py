@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from systems.serverless.core.artifacts import DORMANT
-from systems.serverless.core.state import Phase
+from systems.serverless.core.instance import Phase
 
+from . import indices
 from .machine import BUNDLES, Machine, cluster
 
 
@@ -165,6 +166,11 @@ class AnyOrder(RuleBasedStateMachine):
             assert instance.running_kv_bytes == sum(r.kv_bytes for r in instance.running.values())
         assert {name: host.dormant_bytes for name, host in state.hosts.items()} == dormant
         assert max(dormant.values(), default=0) <= state.cluster.settings.container_memory_bytes
+
+    @invariant()
+    def an_index_has_what_a_search_finds(self) -> None:
+        if hasattr(self, "machine"):
+            indices.check(self.machine.controller.state)
 
     @invariant()
     def no_place_stays_unused_that_a_waiting_function_could_have(self) -> None:

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from systems.serverless.core.estimates import SlidingWindow
+from systems.serverless.core.instance import Instance
 from systems.serverless.core.policies import PolicySet
 from systems.serverless.core.policies.batching import able
 from systems.serverless.core.policies.joining import fitting, pays_ns
-from systems.serverless.core.state import Instance
 from systems.serverless.core.waiting import Request
 
 from .machine import SHARING, Machine, cluster

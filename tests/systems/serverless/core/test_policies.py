@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from systems.serverless.core.instance import Instance
 from systems.serverless.core.policies import PolicySet
 from systems.serverless.core.policies.offloading import LeastRecentlyUsed, ValueDensity
 from systems.serverless.core.policies.placement import EarliestCompletion
 from systems.serverless.core.policies.preloading import ByDensity
-from systems.serverless.core.state import Instance, State
+from systems.serverless.core.state import State
 
 from .liveness import ALL, Script, pass_time, random_script, take
 from .machine import SHARING, Machine, cluster
@@ -165,8 +166,8 @@ def test_a_policy_keeps_nothing_of_a_device_that_left(bundle: str) -> None:
             playing.arrive(function)
             playing.settle()
         pass_time(playing, 1500)
-    kept = [each for policy in playing.controller.policies for each in vars(policy).values()]
-    by_device = [each for each in kept if isinstance(each, dict)]
+    kept = [each for policy in playing.controller.policies for each in vars(policy).items()]
+    by_device = [each for name, each in kept if isinstance(each, dict) and name != "_of_groups"]
     if bundle == "sharing":
         expected = [True, True, False]
         assert [bool(each) for each in by_device] == expected, "a plan, an order, and no turns"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from systems.serverless.core.artifacts import AWAKE, DORMANT, PARKED, CopyKey
+from systems.serverless.core.instance import Instance
 from systems.serverless.core.start_time import start_ns
-from systems.serverless.core.state import Instance
 
 from .machine import PRIVATE, SHARING, Machine, cluster
 

@@ -14,7 +14,7 @@ from systems.interface import Limits
 from systems.runtime import processor
 from systems.runtime.calls import Failure
 from systems.runtime.stages import start_type, waited_for
-from systems.serverless.core.state import Phase
+from systems.serverless.core.instance import Phase
 from tests.deployments import tiny_deployment
 
 from .puppets import Puppet, Stage, play, said
@@ -48,7 +48,7 @@ async def asleep(stage: Stage, function: str = "f0") -> Puppet:
     """A parked instance of ``function`` that has served a request, with a ready pool."""
     puppet = await stage.idle(function)
     await stage.until(lambda: pool_of(stage))
-    (instance,) = stage.platform.controller.state.of_group[function].values()
+    (instance,) = stage.platform.controller.state.members(function).all.values()
     await stage.until(lambda: instance.phase is Phase.ASLEEP)
     return puppet
 
@@ -185,7 +185,7 @@ def test_one_that_starts_from_the_pool_is_taken_over_only_when_it_wakes(on_card:
         started = await stage.idle("f1")
         stopped = [puppet for puppet in stage.puppets if puppet.asked("stop")]
         assert stopped == [], "it has its engine, whatever else is ready"
-        (instance,) = stage.platform.controller.state.of_group["f1"].values()
+        (instance,) = stage.platform.controller.state.members("f1").all.values()
         await stage.until(lambda: instance.phase is Phase.ASLEEP and pool_of(stage))
         stage.call("f1")
         await stage.until(lambda: stage.of("f1") is not started)

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ...artifacts import Residency
+from ...instance import Instance, Place
 from ...policy import Policy
-from ...state import BackboneCopy, Device, Instance, Place, State
+from ...state import BackboneCopy, Device, State
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,103 +1,136 @@
 """The artifacts of a device's idle and sleeping instances, in the order of their eviction.
 
-The order is updated at each change, not sorted at each decision: under memory pressure, the cost of
-a decision grows with the number of victims, not of functions. A density is computed when an
-instance becomes idle or asleep or is weighed again, so it is at most one keep-alive old.
+A density is that of the moment when an instance became idle or asleep or was weighed again, so it
+is at most one keep-alive old. It is computed when something must be evicted: instances become idle
+far more often than that.
 """
 
 from __future__ import annotations
 
-import itertools
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ...artifacts import Artifact
-from ...state import Instance, State
+from ...instance import Instance, Phase
+from ...state import State
 
-_PIECES = 4
-"""The distance between turns. An instance has fewer pieces; they take consecutive turns."""
 _PARKED_AS = (Artifact.ADAPTER, Artifact.BACKBONE)
 """The last artifact of a parked instance: of one with places, the backbone that it maps."""
+
 _STALE_SHARE = 3
 """Stale entries are removed when there are more than this many entries per instance."""
+
+
+class Weights(NamedTuple):
+    """What the value of a group's artifacts was computed by when one of its instances was weighed.
+    ``turn``: the number of that weighing."""
+
+    turn: int
+    rate: float
+    delay_ns: Mapping[Artifact, float]
 
 
 class Piece(NamedTuple):
     """A part of an instance that can be evicted: ``KERNELS`` with the KV cache and the places of
     adapters, then ``ADAPTER`` (``BACKBONE`` where adapters have places) with the workspaces (and
     the backbone, if private), then ``LIBRARIES``, if the bare process holds device memory.
-    ``density`` is value per byte."""
+    ``density`` is value per byte; ``number`` is the piece's own among those of the instance."""
 
     density: float
     turn: int
     instance: int
+    number: int
     artifact: Artifact
 
 
 class EvictionQueue:
     """The pieces of one device by value density, least first; of equals, the longest idle first."""
 
-    __slots__ = ("_pieces", "_turn_of", "_turns")
+    __slots__ = ("_idle", "_pieces", "_put", "_turn_of")
 
     def __init__(self) -> None:
         self._pieces: list[Piece] = []
+        """In order, with those of earlier weighings, which do not count."""
         self._turn_of: dict[int, int] = {}
-        self._turns = itertools.count(0, _PIECES)
+        """The weighing of an instance that its pieces are of."""
+        self._put: dict[int, tuple[Instance, Weights]] = {}
+        """What was weighed, and by what, since pieces were computed last."""
+        self._idle: dict[int, Instance] = {}
+        """Those that are not asleep, and are weighed with their group too."""
 
-    def put(self, instance: Instance, state: State, now_ns: int) -> None:
-        """Weigh the pieces of ``instance``; they replace those weighed before."""
-        turn = next(self._turns)
-        self._turn_of[instance.id] = turn
-        for piece in pieces(instance, state, now_ns, turn):
-            insort(self._pieces, piece)
-        if len(self._pieces) > _STALE_SHARE * len(self._turn_of) + 16:
-            self._pieces = [piece for piece in self._pieces if self._counts(piece)]
+    def put(self, instance: Instance, weights: Weights) -> None:
+        """Weigh ``instance``, which replaces what it was weighed by before."""
+        self._put[instance.id] = (instance, weights)
+        if instance.phase is Phase.READY:
+            self._idle[instance.id] = instance
 
     def remove(self, instance: Instance) -> None:
         """Remove the pieces of ``instance``."""
+        self._idle.pop(instance.id, None)
         self._turn_of.pop(instance.id, None)
+        self._put.pop(instance.id, None)
 
-    def __iter__(self) -> Iterator[Piece]:
-        """Yield the pieces, least density first."""
+    def order(self, of_groups: Mapping[str, Weights], state: State) -> Iterator[Piece]:
+        """Yield the pieces, least density first. ``of_groups``: by what all idle instances of a
+        group were weighed last."""
+        self._weigh_with_groups(of_groups)
+        for id_, (instance, weights) in self._put.items():
+            self._turn_of[id_] = weights.turn
+            for piece in pieces(instance, weights, state):
+                insort(self._pieces, piece)
+        self._put.clear()
+        if len(self._pieces) > _STALE_SHARE * len(self._turn_of) + 16:
+            self._pieces = [piece for piece in self._pieces if self._counts(piece)]
         return filter(self._counts, self._pieces)
 
+    def _weigh_with_groups(self, of_groups: Mapping[str, Weights]) -> None:
+        for id_, instance in self._idle.items():
+            together = of_groups.get(instance.group.id)
+            if together is not None:
+                own = self._put.get(id_)
+                if together.turn > (own[1].turn if own else self._turn_of[id_]):
+                    self._put[id_] = (instance, together)
+
     def _counts(self, piece: Piece) -> bool:
-        return self._turn_of.get(piece.instance) == piece.turn - piece.turn % _PIECES
+        return self._turn_of.get(piece.instance) == piece.turn
 
 
-def pieces(instance: Instance, state: State, now_ns: int, turn: int) -> list[Piece]:
+def pieces(instance: Instance, weights: Weights, state: State) -> list[Piece]:
     """Return the pieces in order of eviction, the reverse of precedence: kernels go first. If a
     piece is denser than the next, the two form one block with their joint density (as in
     ``core/knapsack.py``)."""
-    blocks: list[tuple[list[Artifact], float, int]] = []
-    for artifact, value, size in _worth(instance, state, now_ns):
-        block = ([artifact], value, size)
-        while blocks and _density(blocks[-1]) > _density(block):
-            members, more, bytes_ = blocks.pop()
-            block = (members + block[0], more + block[1], bytes_ + block[2])
-        blocks.append(block)
-    order = [(a, _density(block)) for block in blocks for a in block[0]]
+    worth = _worth(instance, weights, state)
+    turn, id_ = weights.turn, instance.id
     return [
-        Piece(density, turn + number, instance.id, artifact)
-        for number, (artifact, density) in enumerate(order)
+        Piece(density, turn, id_, number, worth[number][0])
+        for number, density in enumerate(_densities(worth))
     ]
 
 
-def _density(block: tuple[list[Artifact], float, int]) -> float:
-    return block[1] / max(block[2], 1)
+def _densities(worth: Sequence[tuple[Artifact, float, int]]) -> list[float]:
+    """Return the density of the block of each piece."""
+    found: list[float] = []
+    blocks: list[tuple[int, float, int]] = []
+    for _, value, size in worth:
+        count, density = 1, value / (size or 1)
+        while found and found[-1] > density:
+            before, more, bytes_ = blocks.pop()
+            count, value, size = before + count, more + value, bytes_ + size
+            del found[-before:]
+            density = value / (size or 1)
+        blocks.append((count, value, size))
+        found += [density] * count
+    return found
 
 
-def _worth(instance: Instance, state: State, now_ns: int) -> list[tuple[Artifact, float, int]]:
+def _worth(instance: Instance, weights: Weights, state: State) -> list[tuple[Artifact, float, int]]:
     """Return value (delay × rate) and bytes of what is in place, in the order of eviction."""
-    spec = instance.group
-    learnt = state.estimates(spec.id)
-    rate = learnt.rate.per_second(now_ns)
-    delay_ns, copy = learnt.delay_ns, instance.copy
+    spec, copy = instance.group, instance.copy
+    _, rate, delay_ns = weights
     found = []
     if Artifact.KERNELS in instance.in_place:
-        cache = spec.kv_bytes(state.cluster.settings.max_context_tokens)
-        size = cache + spec.places_bytes
+        size = spec.kv_bytes(state.cluster.settings.max_context_tokens) + spec.places_bytes
         found.append((Artifact.KERNELS, rate * max(delay_ns[Artifact.KERNELS], 1.0), size))
     size, value = spec.parked_bytes, rate * max(delay_ns[Artifact.ADAPTER], 1.0)
     if not copy.shared:

@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from ...artifacts import GONE, Residency
-from ...state import BackboneCopy, Instance, State
+from ...instance import Instance
+from ...state import BackboneCopy, State
 from .base import Eviction, Need, Offloading, held_by, unused_copies
 
 
@@ -21,6 +22,9 @@ class LeastRecentlyUsed(Offloading):
 
     def rested(self, instance: Instance, state: State, now_ns: int) -> None:  # noqa: ARG002
         self._orders[instance.device].put(instance)
+
+    def group_rested(self, group: str, state: State, now_ns: int) -> None:
+        """Do nothing: the instances are idle since the same times as before."""
 
     def left_rest(self, instance: Instance) -> None:
         self._orders[instance.device].remove(instance)
@@ -60,9 +64,11 @@ class _IdleOrder:
         self._entry_of: dict[int, tuple[int, int]] = {}
 
     def put(self, instance: Instance) -> None:
-        self.remove(instance)
-        entry = self._entry_of[instance.id] = (instance.idle_since_ns, -instance.id)
-        insort(self._entries, entry)
+        entry = (instance.idle_since_ns, -instance.id)
+        if self._entry_of.get(instance.id) != entry:
+            self.remove(instance)
+            self._entry_of[instance.id] = entry
+            insort(self._entries, entry)
 
     def remove(self, instance: Instance) -> None:
         entry = self._entry_of.pop(instance.id, None)

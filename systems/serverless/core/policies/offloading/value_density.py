@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 
 from ...artifacts import DORMANT, GONE, PARKED, Artifact, Residency
-from ...state import BackboneCopy, Instance, Place, State
+from ...instance import Instance, Place
+from ...state import BackboneCopy, State
 from .base import Eviction, Need, Offloading, unused_copies
-from .eviction_queue import EvictionQueue, Piece
+from .eviction_queue import EvictionQueue, Piece, Weights
 
 
 class ValueDensity(Offloading):
@@ -20,9 +22,19 @@ class ValueDensity(Offloading):
 
     def __init__(self) -> None:
         self._queues: defaultdict[str, EvictionQueue] = defaultdict(EvictionQueue)
+        self._of_groups: dict[str, Weights] = {}
+        self._turns = itertools.count()
 
     def rested(self, instance: Instance, state: State, now_ns: int) -> None:
-        self._queues[instance.device].put(instance, state, now_ns)
+        weights = self._weights(instance.group.id, state, now_ns)
+        self._queues[instance.device].put(instance, weights)
+
+    def group_rested(self, group: str, state: State, now_ns: int) -> None:
+        self._of_groups[group] = self._weights(group, state, now_ns)
+
+    def _weights(self, group: str, state: State, now_ns: int) -> Weights:
+        learnt = state.estimates(group)
+        return Weights(next(self._turns), learnt.rate.per_second(now_ns), learnt.delay_ns)
 
     def left_rest(self, instance: Instance) -> None:
         self._queues[instance.device].remove(instance)
@@ -53,7 +65,7 @@ class ValueDensity(Offloading):
 
     def _offloaded(self, need: Need, amount: int, state: State) -> dict[int, Residency]:
         left: dict[int, Residency] = {}
-        for piece in self._queues[need.device.spec.id]:
+        for piece in self._queues[need.device.spec.id].order(self._of_groups, state):
             if amount <= 0:
                 break
             instance = state.instances.get(piece.instance)

@@ -1,0 +1,69 @@
+"""What happens to idle instances of a group when no request of it waits any more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from systems.serverless.core.instance import Instance
+from systems.serverless.core.policies.batching import FillOrExpire
+from systems.serverless.core.policies.offloading import NoOffloading, ValueDensity
+from systems.serverless.core.state import State
+
+from .machine import SHARING, Machine, cluster
+
+
+def test_idle_instances_are_weighed_again_with_their_group() -> None:
+    machine = Machine(cluster(), SHARING)
+    machine.arrive("f0")
+    machine.settle()
+    state, offloading = machine.controller.state, machine.controller.policies.offloading
+    assert isinstance(offloading, ValueDensity)
+
+    def density() -> float:
+        order = offloading._queues["cpu:0"].order(offloading._of_groups, state)
+        return max(piece.density for piece in order)
+
+    before = density()
+    for _ in range(3):
+        state.estimates("f0").rate.observe(machine.now)
+    assert density() == before, "its value is that of the moment when it was weighed"
+    state.group_rested("f0", machine.now)
+    assert density() == 4 * before, "called four times as often"
+
+
+class Told(NoOffloading):
+    """Overrides one notice only."""
+
+    def __init__(self) -> None:
+        self.told: list[int] = []
+
+    def rested(self, instance: Instance, state: State, now_ns: int) -> None:
+        self.told.append(instance.id)
+
+
+def test_a_policy_without_a_notice_for_groups_is_told_of_each_instance() -> None:
+    machine = Machine(cluster(), replace(SHARING, offloading=Told))
+    machine.arrive("f0")
+    machine.settle()
+    offloading = machine.controller.policies.offloading
+    assert isinstance(offloading, Told)
+    offloading.told.clear()
+    machine.controller.state.group_rested("f0", machine.now)
+    assert offloading.told == list(machine.processes)
+
+
+def test_an_instance_gets_its_keep_alive_back_when_the_request_it_waited_for_is_cancelled() -> None:
+    """Its timer fired while a request waited, for which it must not end."""
+    holding = replace(SHARING, batching=partial(FillOrExpire, hold="always"))
+    machine = Machine(cluster(), holding)
+    machine.arrive("f0")
+    machine.settle()
+    (instance,) = machine.processes
+    machine.now += 1
+    held = machine.arrive("f0")
+    assert held in machine.waiting, "it is held for the slack of its batch"
+    machine.fires(instance)
+    assert instance not in machine.timers
+    machine.cancel(held)
+    assert instance in machine.timers
