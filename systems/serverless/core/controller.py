@@ -192,7 +192,8 @@ class Controller:
         if not instances:
             # An instance that is offloading is woken once it sleeps. A group that waits for
             # memory is started when some comes free.
-            if not self.state.offloading(group) and group not in self.state.blocked_on:
+            waits = self.state.offloading(group) or group in self.state.blocked_on
+            if not waits and not self._provisioning.take_over(group, now):
                 self._provisioning.start(group, now)
         else:
             self._scale(group, now)

@@ -14,14 +14,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from systems.serverless.core.artifacts import DORMANT
 from systems.serverless.core.state import Phase
 
-from .machine import BUNDLES, Machine, cluster
+from .machine import EVERY, Machine, cluster
 
 
 class AnyOrder(RuleBasedStateMachine):
     machine: Machine
 
     @initialize(
-        bundle=st.sampled_from(sorted(BUNDLES)),
+        bundle=st.sampled_from(sorted(EVERY)),
         memory=st.integers(140, 420),
         backbones=st.integers(1, 2),
         devices=st.integers(1, 3),
@@ -54,7 +54,7 @@ class AnyOrder(RuleBasedStateMachine):
             places=places,
             peers=peers,
         )
-        self.machine = Machine(deployed, BUNDLES[bundle])
+        self.machine = Machine(deployed, EVERY[bundle])
 
     def _one(self, data: Any, among: list[Any], do: Callable[[Any], None]) -> None:
         if among:
