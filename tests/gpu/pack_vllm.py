@@ -5,9 +5,6 @@ vLLM pins the torch that it was built with: 2.11 up to 0.26, 2.13 from 0.27, 2.1
 extensions of 0.32 and 0.33 need no symbol that torch 2.11 lacks, so it is packed without its torch.
 CUDA code of other architectures is blanked, and what an fp16 Llama with adapters never loads is
 left out (FA2, MLA, DeepGEMM, the Rust front end).
-
-Also packed: vllm-ipc-cache, a plugin with ``--load-format ipc_cache``, with which servers map the
-weights of one process (vLLM has its own from 0.31 on: ``vllm preload``).
 """
 
 from __future__ import annotations
