@@ -43,13 +43,13 @@ def draw_runs(records: Sequence[Run | Sweep]) -> Iterator[style.Drawing]:
 
 
 def _draw(name: str, first: Sweep, others: Sequence[Sweep]) -> style.Drawing:
-    style.apply()
+    style.apply(system for each in (first, *others) for system in each.numbers["system"])
     figure, axes = plt.subplots(1, len(PANELS), figsize=(style.PAGE_IN, 2.7), layout="constrained")
     data = [_panel(*each, first, others) for each in zip(axes, PANELS, strict=True)]
     turned = turns(first)
     for _, at in turned:
         axes[0].axvline(at, color="black", lw=0.8, ls=":")
-    style.legend(figure, columns=4)
+    style.legend(figure)
     figure.supxlabel(_caption(first, others, turned), fontsize=6)
     return style.Drawing(name, figure, pd.concat(data, ignore_index=True))
 
@@ -107,7 +107,7 @@ def _panel(axis: Any, panel: Panel, first: Sweep, others: Sequence[Sweep]) -> pd
             axis.plot(mine["at"], mine["value"], mark, mfc="none", mec=colour, ms=6, label=label)
         drawn.append(rows)
     rows = pd.concat(drawn, ignore_index=True)
-    fit(axis, rows, log_y=panel.log_y)
+    fit(axis, rows, (), log_y=panel.log_y)
     return rows
 
 
