@@ -10,7 +10,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 # Keep the order of modules: sorting by number of tests would not put the longest first.
 SPREAD := -n $(CORES) --dist loadscope --no-loadscope-reorder
 
-PEERS := aiperf guidellm
+PEERS := aiperf guidellm inference-perf
 TOKENIZER ?= $(HOME)/.cache/slbench/backbones/r1/smollm2-135m
 
 .PHONY: demo test test-gpu test-cluster lint bench bench-client faults soak fuzz environment vllm clean
@@ -58,12 +58,12 @@ fuzz: $(READY)
 	$(BIN)/python -W ignore -m tests.faults.fuzz --examples $(EXAMPLES) --out $(RECORDS)/fuzz.json
 
 # Each peer has a separate environment; `slbench models make` creates TOKENIZER.
-bench-client: $(READY) $(PEERS:%=.venv-clients/%/.ready)
+bench-client: $(READY) $(PEERS:%=.venv-clients/%/.ready) .venv-vllm/.ready
 	$(BIN)/python -m tests.benchmarks.clients $(TOKENIZER)
 
-.venv-clients/%/.ready:
+.venv-clients/%/.ready: tests/benchmarks/clients/install.py
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/pip install --quiet --disable-pip-version-check $*
+	$(@D)/bin/python $< $*
 	touch $@
 
 environment: $(READY)

@@ -3,7 +3,7 @@ misspelt key were ignored, the run would differ from what its file says."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from importlib.resources import files
 from pathlib import Path
@@ -289,9 +289,22 @@ class Experiment(_Strict):
         return Experiment.model_validate(axes.laid_over(content, point))
 
     def tracing(self) -> Experiment:
-        """Return a copy in which every system records its decisions."""
+        """Return a copy in which every system that can records its decisions. Raise
+        ``HarnessError`` if none can."""
+        from systems.registry import system_class
+
+        able = [each.name for each in self.systems if system_class(each.name).traces]
+        if not able:
+            names = ", ".join(each.name for each in self.systems)
+            raise HarnessError(f"--trace-decisions: none of the systems ({names}) has this option")
+        return self._with_option("trace_decisions", True, able)
+
+    def _with_option(self, option: str, value: Any, of: Sequence[str]) -> Experiment:
+        """Return a copy in which the systems named in ``of`` have ``option``."""
         systems = tuple(
-            each.model_copy(update={"options": {**each.options, "trace_decisions": True}})
+            each.model_copy(update={"options": {**each.options, option: value}})
+            if each.name in of
+            else each
             for each in self.systems
         )
         return self.model_copy(update={"systems": systems})
@@ -307,13 +320,7 @@ class Experiment(_Strict):
         if not audited:
             names = ", ".join(each.name for each in self.systems)
             raise HarnessError(f"--audit: none of the systems ({names}) can audit its weights")
-        systems = tuple(
-            each.model_copy(update={"options": {**each.options, "audit_s": every_s}})
-            if each.name in audited
-            else each
-            for each in self.systems
-        )
-        return self.model_copy(update={"systems": systems})
+        return self._with_option("audit_s", every_s, audited)
 
     def with_baseline_if_present(self, name: str) -> Experiment:
         """Return a copy with the system labelled ``name`` as baseline, if the experiment has it."""

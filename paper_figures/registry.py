@@ -1,8 +1,8 @@
 """Figures by name. A figure of a run is a module with ``draw_figure(run)``, which yields drawings;
-one of several runs side by side has ``draw_runs(runs)``; one of a sweep, or of a run with one, is a
-module with ``PANELS`` (and ``MORE`` for the caption); one of a search for capacities has
-``draw_search(record)``. Each has a line here. sources.toml lists the reference records of each
-figure."""
+one of several runs side by side has ``draw_runs(runs)``, and ``KINDS`` if it takes sweeps too; one
+of a sweep, or of a run with one, is a module with ``PANELS`` (and ``MORE`` for the caption); one of
+a search for capacities has ``draw_search(record)``. Each has a line here. sources.toml lists the
+reference records of each figure."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ _FIGURES = {
 }
 _SIDE_BY_SIDE = {
     "price-of-isolation": "paper_figures.price_of_isolation",
+    "crossing": "paper_figures.crossing",
 }
 _SWEEPS = {
     "throughput": "paper_figures.throughput",
@@ -103,7 +104,7 @@ def names_for(record: Record) -> list[str]:
         return [*figure_names(), *(["throughput"] if is_swept(record) else [])]
     if not isinstance(record, Sweep):
         return list(_SEARCHES)
-    found = [name for name in _SWEEPS if record.study in sources()[name]]
+    found = [name for name in [*_SWEEPS, *_SIDE_BY_SIDE] if record.study in sources()[name]]
     if not found:
         every = ", ".join(_SWEEPS)
         raise HarnessError(f"sweep {record.id}: its study has no figure; name one of {every}")
@@ -120,10 +121,10 @@ def drawings(name: str, record: Record, *beside: Record) -> Iterable[Drawing]:
     module = _module(name)
     for each in (record, *beside):
         _check_kind(name, each)
-    if isinstance(record, Sweep):
-        return [sweep_panels.draw(name, record, module.PANELS, getattr(module, "MORE", ""))]
     if name in _SIDE_BY_SIDE:
         found: Iterable[Drawing] = module.draw_runs((record, *beside))
+    elif isinstance(record, Sweep):
+        found = [sweep_panels.draw(name, record, module.PANELS, getattr(module, "MORE", ""))]
     elif name in _SWEEPS:
         found = _curves(name, cast("Run", record))
     else:
@@ -165,7 +166,9 @@ def _kind(record: Record) -> str:
 def _kinds_drawn(name: str) -> tuple[str, ...]:
     if name in _SWEEPS:
         return ("sweep", "run")
-    return (_SEARCH,) if name in _SEARCHES else ("run",)
+    if name in _SEARCHES:
+        return (_SEARCH,)
+    return getattr(_module(name), "KINDS", ("run",))
 
 
 def draw(name: str, record: Record, folder: Path, *beside: Record) -> list[Path]:

@@ -2,9 +2,11 @@
 
 Modelled: no sharing. After its keep-alive a container stays on the device with its libraries in
 place. Its model is pre-loaded again if the function's next call is expected within a keep-alive,
-estimated from the mean time between calls. Not modelled: passing a container from one function to
-another (in the paper's figure, which skips warming but not libraries and model), and the original
-prediction, whose public description says only that it expects arrivals.
+estimated from the mean time between calls. With the option ``takeover``, off by default, a function
+without a container takes over the one that another function left idle longest, as in the paper's
+figure: its call skips warming, but not libraries (unless the container keeps them) and model. What
+isolation this gives up is in SECURITY.md. Not modelled: the original prediction, whose public
+description says only that it expects arrivals.
 """
 
 from __future__ import annotations

@@ -344,6 +344,9 @@ class ServingSystem(ABC):
     name: ClassVar[str]
     kind: ClassVar[Literal["serverless", "serverful", "external"]]
     summary: ClassVar[str]
+    traces: ClassVar[bool] = False
+    """Whether it has the option ``trace_decisions``: to record decisions that it otherwise does
+    not."""
     audits: ClassVar[bool] = False
     """Whether the system supports the option ``audit_s``: seconds between checksums of the
     memory that its processes share. A changed checksum fails the run."""

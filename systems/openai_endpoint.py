@@ -19,6 +19,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Field,
     PositiveFloat,
     PositiveInt,
     model_validator,
@@ -41,8 +42,13 @@ class Options(BaseModel):
     command: str | None = None
     """Starts a server. ``{host}``, ``{port}`` and ``{backbone}`` (a directory) are substituted; a
     word ``{functions}`` becomes one word ``id=adapter`` per function."""
+    environment: Mapping[str, str] = Field(default_factory=dict)
+    """Variables of a started server, beside those of this process. They are recorded."""
     models: tuple[str, ...] = ()
     """Model names of the server, assigned to the functions in turn; empty: the function ids."""
+    listed: tuple[str, ...] = ()
+    """What ``/v1/models`` lists once the server is ready, if it lists other names than those that
+    requests name (SGLang: adapter ``f0`` is requested as ``base:f0``); empty: ``models``."""
     api_key_env: str | None = None
     """Environment variable with a key for ``Authorization: Bearer``; the key is never recorded."""
     ttft_histogram: str | None = None
@@ -55,6 +61,8 @@ class Options(BaseModel):
     def _one_of(self) -> Self:
         if (self.url is None) == (self.command is None):
             raise ValueError("give either url (a running server) or command (starts a server)")
+        if self.environment and self.command is None:
+            raise ValueError("environment is that of a server that command starts; give command")
         return self
 
 
@@ -91,6 +99,7 @@ class OpenAIEndpoint(ServerSystem):
                 command=_filled(options.command or "", deployment, port),
                 base_url=f"http://{deployment.host}:{port}",
                 models=models,
+                environment=options.environment,
                 threads=options.threads or len(os.sched_getaffinity(0)),
                 device=deployment.devices[0].name if _on_cpu(deployment) else None,
             )
@@ -98,9 +107,11 @@ class OpenAIEndpoint(ServerSystem):
 
     def ready(self, plan: ServerPlan) -> bool:
         """If the server lists no models, any response counts as ready."""
-        if served_models(plan.base_url, self._headers) is None:
+        listed = served_models(plan.base_url, self._headers)
+        if listed is None:
             return answers(plan.base_url, self._headers)
-        return super().ready(plan)
+        wanted = self._options.listed if self._options else ()
+        return set(wanted) <= listed if wanted else super().ready(plan)
 
 
 def _on_cpu(deployment: Deployment) -> bool:

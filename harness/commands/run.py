@@ -65,7 +65,10 @@ Profile = Annotated[
     str | None, typer.Option(help="Device profile of the simulation: a name or .toml file.")
 ]
 TraceDecisions = Annotated[
-    bool, typer.Option("--trace-decisions", help="Record each decision with its numbers.")
+    bool,
+    typer.Option(
+        "--trace-decisions", help="Record each decision with its numbers, where a system can."
+    ),
 ]
 Audit = Annotated[
     float | None, typer.Option(min=0.1, help="Seconds between checksums of each shared backbone.")

@@ -121,7 +121,9 @@ def _sweep(
 
 def _numbers(task: NumbersTask) -> list[dict[str, Any]]:
     study, cells = task.study, Run(task.path, {}).cells()
-    return list(numbers(study.name, task.value, cells, task.baseline, study.ratios))
+    # Cells of one run: servers that are billed by the hour have another price sheet.
+    found = numbers(study.name, task.value, cells, task.baseline, study.ratios, strict=False)
+    return list(found)
 
 
 def _opened(experiment: Experiment, path: Path) -> Run:

@@ -13,7 +13,7 @@ _PARTS = ("mean", "p50", "p95", "p99", "value")
 METRICS = (
     "ttft_from_schedule_s", "tpot_s", "e2e_s", "cold_share", "slo_violation_rate", "success_share",
     "output_tokens_per_s", "requests_per_s", "goodput_rps", "memory_mean_gb", "memory_peak_bytes",
-    "cost_usd", "cost_effectiveness",
+    "cost_usd", "usd_per_1k_requests", "cost_effectiveness",
 )  # fmt: skip
 MEASURED = {
     "decisions_total_s": "s", "decision_p50_us": "µs", "decision_p99_us": "µs",

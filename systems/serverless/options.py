@@ -59,6 +59,11 @@ class Options(BaseModel):
     template: Literal["libraries", "containers"] = "libraries"
     """What instances are forked from: a process that holds the libraries, or (as in the paper's
     figure) warm containers that import them at a function's first call."""
+    takeover: Literal["off", "container", "libraries"] = "off"
+    """InstaInfer: whether a function without a container takes over one that another function left
+    idle. *container*: the process passes over and loads libraries and model again, as in the
+    paper's figure, simulated only; *libraries*: it keeps the libraries, which all functions of a
+    live platform have in common. What isolation this gives up is in SECURITY.md."""
     template_at_deployment: bool = False
     """Start the template before the endpoint is ready, as a provider would keep one warm; its
     memory counts from then on. Otherwise the first fork starts it."""

@@ -40,6 +40,7 @@ class ServerlessSystem(ServingSystem):
     """Policies by seam, each by its name or as ``package.module:Class``. A seam that is missing
     here uses the default of ``PolicySet``."""
     kind: ClassVar[Literal["serverless", "serverful", "external"]] = "serverless"
+    traces: ClassVar[bool] = True
     audits: ClassVar[bool] = True
     clusters: ClassVar[bool] = True
     isolation_levels: ClassVar[tuple[Isolation, ...]] = ("function", "tenant", "backbone")

@@ -124,6 +124,19 @@ def test_a_system_is_chosen_several_times_under_labels_which_name_its_cells() ->
     assert Experiment.model_validate(chosen.model_dump(mode="json")) == chosen
 
 
+def test_decisions_are_traced_where_a_system_can() -> None:
+    content = {
+        "name": "mixed",
+        "systems": [{"name": "serverless-lora"}, {"name": "vllm"}, {"name": "vllm-sleep"}],
+        "workloads": [{"name": "time-breakdown"}],
+    }
+    options = [each.options for each in Experiment.model_validate(content).tracing().systems]
+    assert options == [{"trace_decisions": True}, {}, {}]
+    content["systems"] = content["systems"][1:]
+    with pytest.raises(HarnessError, match=r"none of the systems \(vllm, vllm-sleep\)"):
+        Experiment.model_validate(content).tracing()
+
+
 def test_an_experiment_of_a_run_from_before_labels_is_resumed() -> None:
     content = load("main").model_dump(mode="json")
     for system in content["systems"]:

@@ -20,8 +20,10 @@ from .kinds import beside, endpoint, levels, one, simulated, swept, swept_endpoi
 from .seen import cut_off, empty, words
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
-LONE = {"ablation", "price-of-isolation"}
+PLAIN = {"ablation", "price-of-isolation"}
 """Figures that cannot be drawn from a run without ablations or isolation levels."""
+LONE = PLAIN | {"crossing"}
+"""The same, of a run without a sweep."""
 INSIDE = {"time-breakdown", "memory-over-time"}
 BILLED = {"cost-by-pattern", "cost-of-serving", "cost-against-ttft"}
 TIMED = {"ttft-by-pattern", "ttft-distribution", "tpot-and-e2e"}
@@ -38,9 +40,9 @@ MADE: dict[str, tuple[Callable[[Path], Run], set[str]]] = {
     "an endpoint beside others": (beside, LONE),
     "an endpoint that never answers": (unanswered, LONE | INSIDE | BILLED | TIMED),
     "main, simulated": (simulated, LONE | {"time-breakdown"}),
-    "isolation levels": (levels, {"ablation"}),
+    "isolation levels": (levels, {"ablation", "crossing"}),
     "no cell": (_nothing, set(figure_names())),
-    "a sweep": (swept, LONE | {"time-breakdown", "regimes"}),
+    "a sweep": (swept, PLAIN | {"time-breakdown", "regimes"}),
     "a sweep of an endpoint": (
         swept_endpoint,
         LONE | INSIDE | BILLED | {"scheduler-overhead", "regimes"},

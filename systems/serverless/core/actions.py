@@ -17,12 +17,15 @@ class StartTemplate:
 
 @dataclass(frozen=True, slots=True)
 class StartInstance:
-    """Start a process for ``group`` on ``device``: a fork of the template, or a new process."""
+    """Start a process for ``group`` on ``device``: a fork of the template, or a new process; or the
+    process of the instance ``takes``, which stops and whose artifacts are released. If that process
+    has ended, a new one."""
 
     instance: int
     group: str
     device: str
     forked: bool
+    takes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,8 +56,8 @@ class Dispatching:
         if not instances:
             # An instance that is offloading is woken once it sleeps. A group that waits for
             # memory is started when some comes free.
-            offloading = self._state.members(group).offloading
-            if not offloading and group not in self._state.blocked_on:
+            waits = self._state.members(group).offloading or group in self._state.blocked_on
+            if not waits and not self._provisioning.take_over(group, now):
                 self._provisioning.start(group, now)
         else:
             self.scale(group, now)

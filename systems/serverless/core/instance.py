@@ -55,6 +55,8 @@ class Instance:
     forked: bool
     inherited: Residency = GONE
     """The artifacts that its process has from the start: those of its template."""
+    takes: int | None = None
+    """The instance whose process it takes over; None: it has a process of its own."""
     phase: Phase = Phase.STARTING
     asked: bool = False
     """Its process was requested; ``started`` is set once it is up."""

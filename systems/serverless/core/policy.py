@@ -30,6 +30,9 @@ class PolicyOptions(Protocol):
     @property
     def template(self) -> Literal["libraries", "containers"]: ...
 
+    @property
+    def takeover(self) -> Literal["off", "container", "libraries"]: ...
+
     def new_rate(self) -> Rate: ...
 
 

@@ -68,6 +68,38 @@ class Provisioning:
         else:
             self._state.block(group_id, device)
 
+    def take_over(self, group_id: str, now: int) -> bool:
+        """Start an instance of the group in the container of another group's instance, if the
+        pre-loading policy names one, the group has none that could be woken, and what it needs fits
+        in the place of the other without an eviction. Return whether it was started."""
+        victim = self._policies.preloading.container_for(group_id, self._state)
+        if victim is None or self._state.wakeable(group_id) is not None:
+            return False
+        device, instance = self._state.devices[victim.device], self._successor(victim, group_id)
+        more = self._need(instance, AWAKE) - held_by(victim, device, self._state)
+        if device.blocked or more > device.memory.free:
+            return False
+        self._vacate(victim)
+        self._give(device, instance, AWAKE)
+        self.advance(instance, now)
+        return True
+
+    def _successor(self, victim: Instance, group_id: str) -> Instance:
+        group, number = self._state.cluster.groups[group_id], self._next_instance
+        key = self._policies.sharing.copy_for(group.backbone, victim.device, number)
+        kept = frozenset(victim.in_place) & self._policies.preloading.kept_by_container
+        return Instance(number, group, victim.device, key, victim.forked, kept, victim.id)
+
+    def _vacate(self, victim: Instance) -> None:
+        """Release all that ``victim`` holds to the instance that takes over its process, which
+        releases it before it loads anything. It is removed when its end is reported."""
+        copy = self._state.copies.get(victim.copy)
+        self._state.leave_rest(victim)
+        self.release(victim)
+        self._state.enter(victim, Phase.STOPPING)
+        if copy is not None and not copy.users:
+            self.drop(copy)
+
     def start_beside(self, group_id: str, now: int) -> None:
         """Add an instance of the group, a sleeping or a new one, if the scaling policy says that
         the group gains by it and there is room for it now."""
@@ -315,7 +347,9 @@ class Provisioning:
             return False
         instance.asked = True
         self._out.append(
-            act.StartInstance(instance.id, instance.group.id, instance.device, instance.forked)
+            act.StartInstance(
+                instance.id, instance.group.id, instance.device, instance.forked, instance.takes
+            )
         )
         return True
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +74,7 @@ class Instance:
         self._settled = False
         self._on: dict[type[Message], Callable[[Any, list[int]], None]] = {
             m.Begin: self._begin,
+            m.Vacate: self._vacate,
             m.AllowPreparation: self._allow_preparation,
             m.Configure: self._configure,
             m.LoadArtifact: self._load,
@@ -142,6 +143,11 @@ class Instance:
         """Turn a prewarmed process into an instance."""
         self.begin()
 
+    def _vacate(self, message: m.Vacate, fds: list[int]) -> None:  # noqa: ARG002
+        """Drop what the function before had, so that another may use this process."""
+        self._unprepared = False
+        self._release(_HELD_AS)
+
     def _allow_preparation(self, message: m.AllowPreparation, fds: list[int]) -> None:  # noqa: ARG002
         self._pace.allowed = message.allowed
 
@@ -164,7 +170,7 @@ class Instance:
     def _settle_in(self) -> None:
         """Tighten the sandbox after the import of libraries, which needs more, and before any read
         of a tenant's files."""
-        own = (self._config.model_dir, self._config.adapter)
+        own = (self._config.model_dir, self._config.adapter, *self._config.later)
         paths = [Path(path) for path in own if path]
         confine.settle_in(self._config.device, paths, self._config.memory_bytes)
         self._settled = True
@@ -215,14 +221,17 @@ class Instance:
             self._unprepared = True
 
     def _offload(self, message: m.OffloadArtifacts, fds: list[int]) -> None:  # noqa: ARG002
-        """Release artifacts. Dropping the last reference frees their memory: the engine's slabs,
-        the adapter's tensors, the mapping of the backbone."""
-        for artifact in set(message.artifacts) - self._place.in_container:
+        self._release(set(message.artifacts) - self._place.in_container)
+        self._channel.send(m.Offloaded())
+
+    def _release(self, artifacts: Iterable[Artifact]) -> None:
+        """Drop the last references to artifacts, which frees their memory: the engine's slabs, the
+        adapter's tensors, the mapping of the backbone."""
+        for artifact in artifacts:
             for held in _HELD_AS[artifact]:
                 setattr(self, held, None)
         gc.collect()
         self._place.give_back()
-        self._channel.send(m.Offloaded())
 
     # -- adapters in places ----------------------------------------------------------------
 

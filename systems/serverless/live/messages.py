@@ -62,7 +62,8 @@ class Configure(Message, frozen=True):
     ``memory_bytes`` limits the instance's memory (None: unbounded); ``piece_tokens`` limits the
     prompt tokens between two decode steps (None: whole prompts); ``slot`` is the shape of the
     places, or of the slot of a prewarmed process, which has no adapter yet. ``card``: the UUID of
-    its GPU; empty on the CPU."""
+    its GPU; empty on the CPU. ``later``: the folders of functions that may take over the
+    process."""
 
     group: Name
     model_dir: Name
@@ -77,10 +78,16 @@ class Configure(Message, frozen=True):
     slot: SlotShape | None = None
     places: Count = 0
     card: Name = ""
+    later: tuple[Name, ...] = ()
 
 
 class Begin(Message, frozen=True):
     """Turns a prewarmed process into an instance."""
+
+
+class Vacate(Message, frozen=True):
+    """Release all that belongs to the function that an instance served: another function takes over
+    its process, whose ``Configure`` and ``Begin`` follow."""
 
 
 class AllowPreparation(Message, frozen=True):
@@ -240,6 +247,7 @@ INSTANCE_SAYS = Incoming(
 INSTANCE_HEARS = Incoming(
     Configure
     | Begin
+    | Vacate
     | AllowPreparation
     | LoadArtifact
     | OffloadArtifacts

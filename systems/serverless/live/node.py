@@ -175,7 +175,11 @@ class Node:
         self.instances[instance.id] = instance
         instance.timeline.begin(Stage.WARMING, time.monotonic_ns())
         try:
-            instance.child = self._take_prewarmed(instance, action) or self._begin(instance, action)
+            instance.child = (
+                self._take_container(instance, action)
+                or self._take_prewarmed(instance, action)
+                or self._begin(instance, action)
+            )
         except OSError as error:
             instance.reason = str(error)
             self._instance_ended(instance, None)
@@ -194,6 +198,21 @@ class Node:
             partial(self._instance_ended, instance),
             self._cards.uuid(instance.device),
         )
+
+    def _take_container(self, instance: LiveInstance, action: act.StartInstance) -> Child | None:
+        """Turn the process of an idle instance of another function into this one's. It releases
+        what it has before it starts; None if there is none, or it has ended."""
+        old = None if action.takes is None else self.instances.pop(action.takes, None)
+        if old is None or old.child is None:
+            return None
+        self._meter(old)
+        self._post(ev.InstanceStopped(old.id))
+        instance.timeline = Timeline.empty()  # its process was there: no warming
+        old.child.on_message = partial(self._instance_says, instance)
+        old.child.on_exit = partial(self._instance_ended, instance)
+        for message in (m.Vacate(), m.Begin()):
+            old.child.channel.send(message)
+        return old.child
 
     def _take_prewarmed(self, instance: LiveInstance, action: act.StartInstance) -> Child | None:
         """Turn a prewarmed process into the instance; it sends ``Started`` a second time."""

@@ -20,6 +20,7 @@ from systems.runtime.sandbox import confine
 from ..core.cluster_spec import ClusterSpec
 from ..options import Options
 from ..sizing import FunctionSize, MachineSize, make_cluster_spec
+from . import containers
 from .apart import check_apart, folders
 from .messages import Configure, SlotShape
 
@@ -67,6 +68,7 @@ class Plan:
             piece_tokens=self.options.piece_tokens(self.device),
             slot=self.places_shapes[group.id] if group.places else None,
             places=group.places,
+            later=containers.readable(self.options, self.deployment),
         )
 
     @cached_property
@@ -83,6 +85,7 @@ def make_plan(deployment: Deployment, *, forks: bool) -> Plan:
     forked from a template. Raise ``CheckpointError``, ``AdapterError``, or ``DeploymentError`` if a
     function does not fit its device or could read another's files."""
     options = Options.model_validate(dict(deployment.options))
+    containers.check(options)
     check_apart(deployment)
     confine.check_files(deployment.devices[0].kind, folders(deployment))
     layouts = {

@@ -209,6 +209,9 @@ class Platform(PlatformBase):
             action.instance, action.device, latency, group.backbone, group.functions[0], worker
         )
         self._processes[process.id] = process
+        if action.takes is not None:
+            self._take_container(process, action.takes)
+            return
         if action.forked and self._take_prewarmed(process):
             return
         process.timeline.begin(Stage.WARMING, self.clock.now)
@@ -216,6 +219,17 @@ class Platform(PlatformBase):
         number, what = (profile.fork_s, "fork") if action.forked else (profile.process_s, "process")
         work_ns = self._draws.ns(number, what, process.drawn_for)
         self._hardware[process.device].cores.start(work_ns, partial(self._started, process))
+
+    def _take_container(self, process: Process, before: int) -> None:
+        """Let ``process`` go on in that of an instance, which releases its artifacts first."""
+        old = self._processes.pop(before)
+        old.worker.drop_engine()
+        self.post(ev.InstanceStopped(before))
+        self._after(self._profile.offload_s.value, partial(self._vacated, process))
+
+    def _vacated(self, process: Process) -> None:
+        if process.id in self._processes and not process.stopping:
+            self.post(ev.InstanceStarted(process.id))
 
     def _take_prewarmed(self, process: Process) -> bool:
         """Use a prewarmed process for ``process``; return whether there was one."""

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+ENVIRONMENTS = Path(".venv-clients").absolute()
+"""Where ``make bench-client`` makes an environment for each peer."""
+
 
 class Load(NamedTuple):
     """``requests`` requests, ``1/rate_rps`` s apart, each for ``tokens`` output tokens."""

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,12 +76,45 @@ def test_a_model_that_is_not_served_is_named(guarded: tuple[str, list[str | None
         OpenAIEndpoint().deploy(deployment(url=guarded[0]))
 
 
+def test_a_server_may_list_other_names_than_it_is_asked_by(
+    guarded: tuple[str, list[str | None]],
+) -> None:
+    asked = ("theirs:f0", "theirs:f1", "theirs:f2")
+    with OpenAIEndpoint() as system:
+        endpoint = system.deploy(deployment(url=guarded[0], models=asked, listed=("theirs",)))
+        assert tuple(endpoint.route(f).model for f in ("f0", "f1", "f2")) == asked
+    with pytest.raises(DeploymentError, match="does not serve"):
+        OpenAIEndpoint().deploy(deployment(url=guarded[0], models=asked, listed=("other",)))
+
+
+def test_any_server_is_run_by_command_environment_and_names(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m harness.reference_server {{port}}"
+    names = ("ref.ttft-1", "ref.ttft-2", "ref.ttft-3")
+    options = {"command": command, "environment": {"MY_SERVER_MODE": "fast"}, "models": names}
+    with OpenAIEndpoint() as system:
+        endpoint = system.deploy(deployment(**options))
+        (pid,) = endpoint.pids
+        assert b"MY_SERVER_MODE=fast\0" in Path(f"/proc/{pid}/environ").read_bytes()
+        route = endpoint.route("f2")
+        body = {"model": route.model, "prompt": [1, 2], "max_tokens": 3, "stream": True}
+        asked = urllib.request.Request(
+            f"{route.base_url}/v1/completions",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(asked) as answer:
+            assert answer.read().endswith(b"data: [DONE]\n\n")
+        assert route.model == "ref.ttft-3"
+    assert not Path(f"/proc/{pid}").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({}, "url .* or command"),
         ({"url": "http://127.0.0.1:9", "command": "x"}, "url .* or command"),
         ({"url": "http://127.0.0.1:9", "api_key_env": "NO_SUCH_KEY"}, "NO_SUCH_KEY is not set"),
+        ({"url": "http://127.0.0.1:9", "environment": {"A": "1"}}, "give command"),
     ],
 )
 def test_what_cannot_be_reached_is_refused(options: dict[str, Any], words: str) -> None:

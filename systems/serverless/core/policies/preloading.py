@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
-from typing import Self
+from typing import Literal, Self
 
 from ..artifacts import AWAKE, DORMANT, GONE, PARKED, Residency
 from ..instance import Instance
@@ -23,6 +23,8 @@ class Preloading(Policy, ABC):
     """Whether instances are forked from a template; otherwise each is a new process."""
     template_libraries: bool = False
     """Whether the template holds the libraries, so that its forks have them immediately."""
+    kept_by_container: Residency = GONE
+    """What a container that another function takes over keeps."""
 
     @abstractmethod
     def residency(self, instance: Instance, state: State, now_ns: int) -> Residency:
@@ -33,6 +35,11 @@ class Preloading(Policy, ABC):
         """Return the functions whose adapters an instance that has become ready should load into
         its free places before they are called, most wanted first; by default none."""
         return ()
+
+    def container_for(self, group: str, state: State) -> Instance | None:  # noqa: ARG002
+        """Return the idle or sleeping instance of another group whose process ``group``, which has
+        no instance, should take over; by default None: a container belongs to its function."""
+        return None
 
 
 class NoPreloading(Preloading):
@@ -105,9 +112,32 @@ class ByDensity(Preloading):
 
 class ByExpectedArrival(Preloading):
     """InstaInfer: libraries and model are in a warm container when its next call is expected within
-    a keep-alive, by its mean time between calls; otherwise only the container is kept."""
+    a keep-alive, by its mean time between calls; otherwise only the container is kept.
+
+    With ``takeover``, a function without a container takes the one that another function left idle
+    longest, also within its keep-alive, as in the paper's figure: *container* without its
+    libraries, *libraries* with them. Only of instances that own their backbone's copy."""
 
     name = "opportunistic-by-expected-arrival"
+
+    def __init__(self, *, takeover: Literal["off", "container", "libraries"] = "off") -> None:
+        self._takes = takeover != "off"
+        self.kept_by_container = DORMANT if takeover == "libraries" else GONE
+
+    @classmethod
+    def from_options(cls, options: PolicyOptions) -> Self:
+        return cls(takeover=options.takeover)
+
+    def container_for(self, group: str, state: State) -> Instance | None:
+        if not self._takes:
+            return None
+        resting = (i for d in state.devices.values() for i in map(d.instances.get, d.resting) if i)
+        others = (
+            each
+            for each in resting
+            if each.group.id != group and not each.copy.shared and state.at_rest(each)
+        )
+        return min(others, key=lambda each: (each.idle_since_ns, each.id), default=None)
 
     def residency(self, instance: Instance, state: State, now_ns: int) -> Residency:
         settings = state.cluster.settings

@@ -90,6 +90,7 @@ class StartInstance(Carried, frozen=True):
     group: Label
     device: Label
     forked: bool
+    takes: Count | None = None
 
 
 class StopInstance(Carried, frozen=True):

@@ -13,10 +13,10 @@ from systems.serverless.core.policies.offloading import NoOffloading
 from systems.serverless.core.policies.preloading import NoPreloading
 from systems.serverless.core.policies.sharing import PrivatePerInstance
 
-from .machine import BUNDLES, SHARING, Machine, cluster
+from .machine import EVERY, SHARING, Machine, cluster
 
 ALL: dict[str, PolicySet] = {
-    **BUNDLES,
+    **EVERY,
     "no-sharing": replace(SHARING, sharing=PrivatePerInstance),
     "no-preloading": replace(SHARING, preloading=NoPreloading),
     "no-offloading": replace(SHARING, offloading=NoOffloading),

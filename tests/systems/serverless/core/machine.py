@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from systems.serverless.core import actions as act
@@ -50,6 +50,11 @@ OPPORTUNISTIC = PolicySet(
     batching=FirstComeFirstServed,
     offloading=LeastRecentlyUsed,
 )
+TAKING = replace(
+    OPPORTUNISTIC,
+    preloading=partial(ByExpectedArrival, takeover="libraries"),
+    batching=partial(FillOrExpire, hold="always"),
+)
 POOL = PolicySet(
     sharing=SharedPerDevice,
     preloading=partial(ByDensity, libraries=False),
@@ -70,6 +75,8 @@ BUNDLES = {
     "pool": POOL,
     "shedding": SHEDDING,
 }
+EVERY = {**BUNDLES, "taking": TAKING}
+"""Also those that no decisions were recorded of."""
 NOBODY = GroupSpec("", "", (), 0, 0, 0)
 DELAYS = {
     Artifact.LIBRARIES: 300,
@@ -176,6 +183,8 @@ class Process:
     copy: CopyKey | None = None
     adapters: dict[str, bool] = field(default_factory=dict)
     """In its places: whether loaded."""
+    had: list[Artifact] = field(default_factory=list)
+    """What the instance had whose process it took over."""
     prepared: set[str] = field(default_factory=set)
     """What its host prepared for its present start."""
 
@@ -257,9 +266,22 @@ class Machine:
         assert host not in self.left
         assert not action.forked or self.templates[host] == "ready"
         self.seen_instances.add(action.instance)
-        self.processes[action.instance] = Process(
-            self.cluster.groups[action.group], action.device, action.forked
-        )
+        group = self.cluster.groups[action.group]
+        process = self.processes[action.instance] = Process(group, action.device, action.forked)
+        if action.takes is not None:
+            process.had = self._vacated(self.processes[action.takes], action)
+
+    def _vacated(self, process: Process, action: act.StartInstance) -> list[Artifact]:
+        """Check that a container is idle, on the device and of another group, and return what it
+        had. That it stopped is reported later."""
+        assert action.takes is not None
+        assert not process.fresh | process.decoding
+        assert process.batch is None
+        assert process.device == action.device
+        assert process.group.id != action.group
+        assert action.takes not in self.stopping | set(self.loads) | set(self.offloads)
+        self.stopping.add(action.takes)
+        return process.in_place
 
     def _stop_instance(self, action: act.StopInstance) -> None:
         process = self.processes[action.instance]
@@ -423,8 +445,10 @@ class Machine:
     def starts(self, instance: int) -> None:
         process = self.processes[instance]
         process.up = True
-        if process.forked and self.controller.policies.preloading.template_libraries:
+        preloading = self.controller.policies.preloading
+        if process.forked and preloading.template_libraries:
             process.in_place.append(Artifact.LIBRARIES)
+        process.in_place += [a for a in process.had if a in preloading.kept_by_container]
         self.post(ev.InstanceStarted(instance))
 
     def loads_artifact(self, instance: int) -> None:

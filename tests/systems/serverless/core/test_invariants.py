@@ -15,14 +15,14 @@ from systems.serverless.core.artifacts import DORMANT
 from systems.serverless.core.instance import Phase
 
 from . import indices
-from .machine import BUNDLES, Machine, cluster
+from .machine import EVERY, Machine, cluster
 
 
 class AnyOrder(RuleBasedStateMachine):
     machine: Machine
 
     @initialize(
-        bundle=st.sampled_from(sorted(BUNDLES)),
+        bundle=st.sampled_from(sorted(EVERY)),
         memory=st.integers(140, 420),
         backbones=st.integers(1, 2),
         devices=st.integers(1, 3),
@@ -55,7 +55,7 @@ class AnyOrder(RuleBasedStateMachine):
             places=places,
             peers=peers,
         )
-        self.machine = Machine(deployed, BUNDLES[bundle])
+        self.machine = Machine(deployed, EVERY[bundle])
 
     def _one(self, data: Any, among: list[Any], do: Callable[[Any], None]) -> None:
         if among:

@@ -9,7 +9,7 @@ import pytest
 from systems.interface import Deployment, Device, Function, Limits, Stage
 from systems.models.sizes import model_size
 from systems.registry import system_class
-from systems.simulation.arrival import Arrival
+from systems.simulation.arrival import Arrival, OpenLoad
 from systems.simulation.latency_model import LatencyModel
 from systems.simulation.profile import load_profile
 
@@ -31,7 +31,7 @@ def backbone_s(at_s: list[float], **options: Any) -> list[float]:
     )
     calls = zip(at_s, names, strict=True)
     arrivals = [Arrival(n, round(at * 1e9), name, 64, 600) for n, (at, name) in enumerate(calls)]
-    outcome = system_class("serverless-lora").simulate(deployment, H100X4, arrivals, 16)
+    outcome = system_class("serverless-lora").simulate(deployment, H100X4, OpenLoad(arrivals), 16)
     spans = {each.function_id: each.spans for each in outcome.system_trace().requests}
     return [
         sum(s.end_ns - s.start_ns for s in spans[name] if s.stage is Stage.BACKBONE) / 1e9

@@ -57,3 +57,18 @@ def test_serverless_llm_too_has_the_stages_of_the_figure() -> None:
     cold, hot = (True, True, True, True), (False, False, False, True)
     ours = [tuple(x > 0 for x in row) for row in bars("serverless-llm", {})]
     assert ours == [cold, cold, hot, cold, cold, hot, cold, hot]
+
+
+def test_instainfer_takes_over_idle_containers_as_in_the_figure() -> None:
+    taken, cold, hot = (False, True, True, True), (True,) * 4, (False, False, False, True)
+    ours = [tuple(x > 0 for x in row) for row in bars("instainfer", {"takeover": "container"})]
+    assert ours == [cold, taken, hot, taken, taken, cold, cold, hot]
+
+
+def test_a_container_may_keep_its_libraries() -> None:
+    without, kept = (bars("instainfer", {"takeover": each}) for each in ("container", "libraries"))
+    libraries_s = 2.7
+    for call in (1, 3, 4):
+        assert without[call][0] == kept[call][0] == 0, "no warming"
+        assert without[call][1] - kept[call][1] > libraries_s
+        assert kept[call][2] > 1, "its model is loaded"
