@@ -90,7 +90,7 @@ def play(target: Platform, load: list[Arrival], took_ns: list[int] | None) -> No
         target.controller.handle = timed  # type: ignore[method-assign]
     for each in load:
         target.clock.run_until(each.at_ns)
-        target.submit(each.id, each.function, each.prompt_tokens, each.output_tokens)
+        target.submit(each)
     target.clock.run()
     assert all(call.status == "ok" for call in target.calls.values())
 

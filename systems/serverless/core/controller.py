@@ -294,6 +294,7 @@ class Controller:
             self.state.members(instance.group.id).untimed[instance.id] = instance
         if awake and self.state.queue(instance.group.id):
             self._dispatching.serve(instance.group.id, now)
+            self._dispatching.without_adapter(instance, now)
         self._dispatching.rest(instance, now)
         if awake and instance.group.places:
             self._adapters.fill(instance, now)

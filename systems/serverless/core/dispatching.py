@@ -70,6 +70,14 @@ class Dispatching:
             return sorted(self._state.serving(group), key=by_work)
         return self._state.adapters(group).offered(arrived.function) if arrived else ()
 
+    def without_adapter(self, instance: Instance, now: int) -> None:
+        """Let an instance that became ready run what needs no adapter, and so waits for none to be
+        loaded."""
+        index = self._state.adapters(instance.group.id) if instance.group.places else None
+        if index is not None and any(map(self._state.queue(instance.group.id).of, index.without)):
+            self.may_run(instance)
+            self.dispatch(self._state.devices[instance.device], now)
+
     def may_run(self, instance: Instance) -> None:
         """Let a ready ``instance`` take batches, if requests of its group wait."""
         starved = self._state.devices[instance.device].starved

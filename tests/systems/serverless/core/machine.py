@@ -97,12 +97,13 @@ def cluster(
     shared: bool = False,
     places: int = 2,
     peers: bool = False,
+    bare: bool = False,
 ) -> ClusterSpec:
     """Build a cluster spec of small numbers: a backbone has 100 bytes, an instance initially 30 of
     its own. ``apart``: each device has its own host. ``card``: a process holds 3 bytes of its
     device until it ends, and every request takes a slot of 20 bytes. ``shared``: the functions of a
     backbone share instances, which have up to ``places`` places. ``peers``: devices of a host copy
-    backbones from each other, in 40 ns."""
+    backbones from each other, in 40 ns. ``bare``: f0 has no adapter."""
     groups = {
         name: _group(name, members, backbones, card=card, places=places)
         for name, members in _members(functions, backbones, shared).items()
@@ -111,7 +112,12 @@ def cluster(
         backbones={f"b{i}": BackboneSpec(f"b{i}", 100) for i in range(backbones)},
         groups=groups,
         functions={
-            function: FunctionSpec(function, group.id, slo_ttft_ns=2_500, adapter_bytes=5)
+            function: FunctionSpec(
+                function,
+                group.id,
+                slo_ttft_ns=2_500,
+                adapter_bytes=0 if bare and function == "f0" else 5,
+            )
             for group in groups.values()
             for function in group.functions
         },
@@ -372,7 +378,8 @@ class Machine:
         for request in action.requests:
             function = self.waiting.pop(request)
             assert function in process.group.functions
-            assert not process.group.places or process.adapters[function], "its own adapter"
+            needs = process.group.places and self.cluster.functions[function].adapter_bytes
+            assert not needs or process.adapters[function], "its own adapter"
         process.batch, process.began_ns = action.batch, self.now
         process.fresh |= set(action.requests)
         running = len(process.fresh) + len(process.decoding)

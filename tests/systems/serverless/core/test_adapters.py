@@ -57,6 +57,13 @@ def test_a_request_waits_for_its_own_adapter_only() -> None:
     assert machine.processes[instance].fresh == {missing}
 
 
+def test_a_request_without_an_adapter_runs_once_an_instance_is_ready() -> None:
+    machine = Machine(cluster(functions=4, shared=True, bare=True), ON_DEMAND)
+    machine.arrive("f0")
+    machine.settle()
+    assert not machine.controller.state.requests, "it was answered"
+
+
 def test_the_most_urgent_request_of_any_function_comes_first() -> None:
     machine = up("f0", "f1")
     state = machine.controller.state

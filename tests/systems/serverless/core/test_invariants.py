@@ -31,6 +31,7 @@ class AnyOrder(RuleBasedStateMachine):
         shared=st.booleans(),
         places=st.integers(1, 3),
         peers=st.booleans(),
+        bare=st.booleans(),
     )
     def deploy(
         self,
@@ -43,6 +44,7 @@ class AnyOrder(RuleBasedStateMachine):
         shared: bool,
         places: int,
         peers: bool,
+        bare: bool,
     ) -> None:
         deployed = cluster(
             functions=4,
@@ -54,6 +56,7 @@ class AnyOrder(RuleBasedStateMachine):
             shared=shared,
             places=places,
             peers=peers,
+            bare=bare,
         )
         self.machine = Machine(deployed, EVERY[bundle])
 
@@ -183,7 +186,8 @@ class AnyOrder(RuleBasedStateMachine):
         for group in state.cluster.groups.values():
             waiting = state.queue(group.id).of_function
             ready = [i for i in state.serving(group.id) if i.phase is Phase.READY]
-            missing = [f for f in waiting if all(f not in i.places for i in ready)]
+            needing = [f for f in waiting if state.cluster.functions[f].adapter_bytes]
+            missing = [f for f in needing if all(f not in i.places for i in ready)]
             for instance in ready if group.places and missing else ():
                 assert len(instance.places) == group.places
                 assert all(

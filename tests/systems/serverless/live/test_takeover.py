@@ -170,7 +170,8 @@ def test_one_whose_slot_does_not_fit_the_adapter_takes_nothing_over(
     async def scene(stage: Stage) -> None:
         sleeper = await asleep(stage)
         adapters = stage.node._plan.adapters
-        monkeypatch.setitem(adapters, "f0", replace(adapters["f0"], rank=64))
+        wider = {at: replace(lora, rank=64) for at, lora in adapters["f0"].loras.items()}
+        monkeypatch.setitem(adapters, "f0", replace(adapters["f0"], loras=wider))
         stage.call("f0")
         await stage.until(lambda: len(sleeper.asked("run")) == 2)
         assert len(pool_of(stage)) == 1
