@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from systems.runtime.cards import handles
+
 SIZE = 1 << 30
 
 Start = Callable[[str], socket.socket]
@@ -107,8 +109,8 @@ def test_memory_comes_back_once_nobody_maps_it(start: Start) -> None:
     def used() -> int:
         import pynvml
 
-        pynvml.nvmlInit()
-        return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0)).used)
+        (card, *_) = handles()
+        return int(pynvml.nvmlDeviceGetMemoryInfo(card).used)
 
     owner, _, fd = made(start)
     lodger = start("lodger")
