@@ -16,8 +16,8 @@ def body(inputs: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def test_a_graph_that_nobody_holds_is_not_destroyed_during_a_capture() -> None:
+    inputs = torch.arange(8, device="cuda").reshape(2, 4)  # makes the context
     capture = Capture("cuda")
-    inputs = torch.arange(8, device="cuda").reshape(2, 4)
     body(inputs)
     gc.collect()
     ring: list[Any] = [capture.take(body, inputs)]
