@@ -21,7 +21,9 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt
 
-from systems.engine.adapter_files import inspect_adapter
+from systems.engine.adapter_files import AdapterFiles, inspect_adapter
+from systems.engine.adapter_rules import common_scaling
+from systems.engine.adapter_settings import read_settings
 from systems.engine.config import ModelConfig, read_config
 from systems.engine.dtypes import compute_dtype
 from systems.errors import DeploymentError
@@ -70,6 +72,18 @@ def executable() -> Path:
             f"vllm: {where}; `make vllm` installs it for the CPU, or set {EXECUTABLE} to a vllm"
         )
     return path
+
+
+def _inspect(id_: str, path: Path, config: ModelConfig) -> AdapterFiles:
+    """Refuse an adapter that vLLM would compute wrongly: it ignores patterns of ranks and alphas
+    (``vllm/lora/peft_helper.py``) and multiplies all projections by one scaling."""
+    found, common = inspect_adapter(path, config), common_scaling(read_settings(path))
+    if any(lora.scaling != common for lora in found.loras.values()):
+        raise DeploymentError(
+            f"vllm: {id_}: its rank_pattern or alpha_pattern scales projections differently; "
+            "vLLM ignores both"
+        )
+    return found
 
 
 class Vllm(ServerSystem):
@@ -156,7 +170,7 @@ class Vllm(ServerSystem):
         files = {each.id: each.adapter for each in functions if each.adapter}
         if not files:
             return ()
-        rank = max(inspect_adapter(path, config).rank for path in files.values())
+        rank = max(_inspect(id_, path, config).rank for id_, path in files.items())
         if rank > _RANKS[-1]:
             raise DeploymentError(f"vllm: adapters of rank {rank}; it takes {_RANKS[-1]} at most")
         loras = self._options.max_loras or len(files)

@@ -37,6 +37,15 @@ def adapted(
     return {name: rule.lora(name) for name in names if rule.adapts(name)}
 
 
+def common_scaling(settings: Mapping[str, Any]) -> float:
+    """Return the scaling of a projection that no pattern of the ``settings`` matches."""
+    return _scaling(settings, settings["r"], settings["lora_alpha"])
+
+
+def _scaling(settings: Mapping[str, Any], rank: int, alpha: float) -> float:
+    return alpha / (math.sqrt(rank) if settings.get("use_rslora") else rank)
+
+
 class _Rule:
     """peft's rule of which modules are adapted, and how."""
 
@@ -57,7 +66,7 @@ class _Rule:
     def lora(self, name: str) -> Lora:
         rank = self._first(self._ranks, name, self._settings["r"])
         alpha = self._first(self._alphas, name, self._settings["lora_alpha"])
-        return Lora(rank, alpha / (math.sqrt(rank) if self._settings.get("use_rslora") else rank))
+        return Lora(rank, _scaling(self._settings, rank, alpha))
 
     def _layer_fits(self, name: str) -> bool:
         if not self._layers:

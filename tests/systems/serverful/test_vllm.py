@@ -13,7 +13,7 @@ from harness.conformance import examine
 from harness.conformance.talk import complete
 from systems.errors import DeploymentError
 from systems.interface import Deployment, Device, Function, Limits, MemoryOwner
-from systems.models import ensure_adapters, ensure_backbone
+from systems.models import ensure_adapters, ensure_backbone, ensure_form
 from systems.vllm import EXECUTABLE, Vllm, VllmDedicated, executable
 
 PLAYBACK = Path(__file__).with_name("playback.py")
@@ -57,6 +57,18 @@ def test_one_server_holds_every_adapter_of_a_backbone(
     assert said[said.index("--max-lora-rank") + 1] == "8"
     assert said[said.index("--max-num-seqs") + 1] == "8", "two functions of four at once"
     assert "/" not in "".join(word for word in said if word.startswith("f0=")), "names, no paths"
+
+
+def test_an_adapter_whose_scalings_vllm_would_ignore_is_refused(
+    recorded: Path, deployment: Deployment
+) -> None:
+    tiny = deployment.backbones["smollm2-135m"]
+    forms = {form: ensure_form(tiny, [form], form)[form] for form in ("plain", "ranks-by-pattern")}
+    functions = tuple(Function(id=f, backbone="smollm2-135m", adapter=forms[f]) for f in forms)
+    with pytest.raises(DeploymentError, match=r"vllm: ranks-by-pattern: its rank_pattern"):
+        Vllm().servers(deployment.model_copy(update={"functions": functions}))
+    rest = Vllm().servers(deployment.model_copy(update={"functions": functions[:1]}))
+    assert "--enable-lora" in rest[0].command
 
 
 def test_dedicated_is_a_server_a_function(recorded: Path, deployment: Deployment) -> None:
