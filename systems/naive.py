@@ -16,11 +16,12 @@ import os
 import sys
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 
 from systems.engine.checkpoint import plan_layout
 from systems.errors import DeploymentError
 from systems.interface import Deployment, Function, SystemInfo
+from systems.options import SystemOptions
 from systems.serverful.cards import environment
 from systems.serverful.naive.launch import Launch
 from systems.serverful.ondemand.config import Config, OnDemandServer
@@ -28,9 +29,7 @@ from systems.serverful.ondemand.system import OnDemandSystem
 from systems.serverful.ports import ports
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class Options(SystemOptions):
     awake: PositiveInt | None = None
     """Processes at once; None: as many as fit the device."""
     process_gib: PositiveFloat | None = None
@@ -58,7 +57,7 @@ class Naive(OnDemandSystem):
         return SystemInfo(self.name, versions, {}, self._options.model_dump())
 
     def proxied(self, deployment: Deployment) -> Config:
-        options = Options.model_validate(dict(deployment.options))
+        options = Options.read(deployment, self.name)
         slots = _fitting(deployment, options)
         self._options = options.model_copy(update={"awake": options.awake or slots})
         port, *free = ports(deployment, 1 + len(deployment.functions))

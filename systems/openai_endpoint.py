@@ -17,8 +17,6 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     PositiveFloat,
     PositiveInt,
@@ -27,15 +25,14 @@ from pydantic import (
 
 from systems.errors import DeploymentError
 from systems.interface import Deployment, SystemInfo
+from systems.options import SystemOptions
 from systems.serverful.http import answers, checked_url, served_models
 from systems.serverful.ports import ports
 from systems.serverful.system import ServerPlan, ServerSystem
 
 
-class Options(BaseModel):
+class Options(SystemOptions):
     """Exactly one of ``url`` and ``command``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: Annotated[str, AfterValidator(checked_url)] | None = None
     """Of a running server, with or without a trailing ``/v1``."""
@@ -84,7 +81,7 @@ class OpenAIEndpoint(ServerSystem):
         return SystemInfo(self.name, "unknown", {}, options)
 
     def servers(self, deployment: Deployment) -> Sequence[ServerPlan]:
-        options = self._options = Options.model_validate(dict(deployment.options))
+        options = self._options = Options.read(deployment, self.name)
         self._headers = _authorization(options.api_key_env)
         self.ttft_histogram = options.ttft_histogram
         ids = [function.id for function in deployment.functions]

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from systems.engine.adapter_files import AdapterFiles, inspect_adapter
 from systems.engine.adapter_rules import common_scaling
@@ -28,6 +28,7 @@ from systems.engine.config import ModelConfig, read_config
 from systems.engine.dtypes import compute_dtype
 from systems.errors import DeploymentError
 from systems.interface import Deployment, Function, SystemInfo
+from systems.options import SystemOptions
 from systems.serverful.cards import Placed, environment, place
 from systems.serverful.ports import ports
 from systems.serverful.system import ServerPlan, ServerSystem
@@ -38,10 +39,8 @@ _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """The values that ``--max-lora-rank`` accepts."""
 
 
-class Options(BaseModel):
+class Options(SystemOptions):
     """An option that is None is derived from the deployment."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_loras: PositiveInt | None = None
     """Adapters in one batch; None: all adapters of the server."""
@@ -115,7 +114,7 @@ class Vllm(ServerSystem):
         return self._options.threads or len(os.sched_getaffinity(0))
 
     def servers(self, deployment: Deployment) -> Sequence[ServerPlan]:
-        self._options = self.known_options.model_validate(dict(deployment.options))
+        self._options = self.known_options.read(deployment, self.name)
         placed = place(self.groups(deployment), deployment.devices)
         return self._plans_on(ports(deployment, len(placed)), deployment, placed)
 

@@ -72,13 +72,13 @@ class VllmSleep(OnDemandSystem, Vllm):
         return self._share
 
     def proxied(self, deployment: Deployment) -> Config:
+        self._options = SleepOptions.read(deployment, self.name)
         name = deployment.devices[0].name
         if deployment.devices[0].kind == "cpu":
             raise DeploymentError(f"vllm-sleep: sleep mode needs a card; the device is {name}")
         for function in deployment.functions:
             if function.adapter is None:
                 raise DeploymentError(f"vllm-sleep: function {function.id} needs an adapter")
-        self._options = SleepOptions.model_validate(dict(deployment.options))
         groups = self.groups(deployment)
         weights = self._divide(deployment, groups)
         port, *free = ports(deployment, 1 + len(groups))

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
 )
+
+from systems.options import SystemOptions
 
 from .core.cluster_spec import GroupSpec
 from .core.estimates import RATES, Rate
@@ -23,10 +23,8 @@ MOST_PARSERS = 4
 """Parsers of adapters of a host at the same time; other functions wait."""
 
 
-class Options(BaseModel):
+class Options(SystemOptions):
     """Options of one serverless system, including parameters that the paper leaves open."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     shared_keep_alive_s: PositiveFloat = 60.0
     """How long a shared backbone is kept after its last instance ends."""

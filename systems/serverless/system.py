@@ -86,7 +86,7 @@ class ServerlessSystem(ServingSystem):
 
     def configure(self, deployment: Deployment) -> None:
         self.check_isolation(deployment.isolation)
-        options = Options.model_validate(dict(deployment.options))
+        options = Options.read(deployment, self.name)
         self.policies(options, deployment.policies)
         self._options, self._policies = options, self._chosen(options, deployment.policies)
 

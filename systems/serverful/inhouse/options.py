@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 
 from systems.interface import Deployment
+from systems.options import SystemOptions
 
 
-class Options(BaseModel):
+class Options(SystemOptions):
     """An option that is None is chosen for the deployment."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     replicas: PositiveInt | Literal["per-device"] = 1
     """Processes per backbone, each with its own copy of the weights; those of all backbones are on
@@ -31,9 +30,9 @@ class Options(BaseModel):
     start_timeout_s: PositiveFloat = 120.0
 
     @classmethod
-    def of(cls, deployment: Deployment) -> Self:
+    def of(cls, deployment: Deployment, system: str) -> Self:
         """Return the options of a deployment, with the number of replicas on its devices."""
-        found = cls.model_validate(dict(deployment.options))
+        found = cls.read(deployment, system)
         each = found.replicas == "per-device"
         return found.model_copy(update={"replicas": len(deployment.devices)}) if each else found
 

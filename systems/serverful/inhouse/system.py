@@ -57,7 +57,7 @@ class InHouse(ServerSystem):
         return SystemInfo(self.name, installed, {}, self._options.model_dump())
 
     def servers(self, deployment: Deployment) -> Sequence[ServerPlan]:
-        self._options = Options.of(deployment)
+        self._options = Options.of(deployment, self.name)
         dtype = self._stored(deployment, self._options)
         deployment = self._deployment = deployment.model_copy(update={"dtype": dtype})
         backbones = list(dict.fromkeys(each.backbone for each in deployment.functions))
@@ -83,7 +83,7 @@ class InHouse(ServerSystem):
         """Simulate the system in virtual time (systems/serverful/simulated)."""
         from systems.serverful.simulated.run import simulate
 
-        dtype = cls._stored(deployment, Options.of(deployment))
+        dtype = cls._stored(deployment, Options.of(deployment, cls.name))
         return simulate(cls.name, deployment, profile, load, dtype=dtype, adapter_rank=adapter_rank)
 
     def _plan(self, deployment: Deployment, backbone: str, port: int) -> ServerPlan:

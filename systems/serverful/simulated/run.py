@@ -38,7 +38,7 @@ def simulate(
     """Send ``load`` to a running system of the scheme ``name`` that stores
     its weights in ``dtype``. Raise ``DeploymentError`` if it does not fit its devices and
     ``ProfileError`` if the profile has no numbers for it."""
-    options, scheme = Options.of(deployment), SCHEMES[name]
+    options, scheme = Options.of(deployment, name), SCHEMES[name]
     planned = servers(scheme, deployment, profile, dtype, adapter_rank)
     staffed = staff(planned, deployment, options, profile)
     cluster = _World(deployment, options, scheme, profile, load)

@@ -143,6 +143,6 @@ def test_in_tree_servers_still_refuse_several_budgets_of_host_memory(
 
 def test_replicas_are_on_all_cards_if_there_is_one_for_each(deployment: Deployment) -> None:
     per_device = deployment.model_copy(update={"options": {"replicas": "per-device"}})
-    assert Options.of(per_device).count == 2
-    assert Options.of(deployment).count == 1, "as before"
-    assert Options.of(on(per_device, 4)).count == 4
+    assert Options.of(per_device, "dlora").count == 2
+    assert Options.of(deployment, "dlora").count == 1, "as before"
+    assert Options.of(on(per_device, 4), "dlora").count == 4
