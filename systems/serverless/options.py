@@ -52,6 +52,10 @@ class Options(SystemOptions):
     for SmolLM2-135M on two cores; eight such pieces take a quarter longer than their prompt at
     once); simulated, what the device profile says. While no request decodes, prompts are computed
     whole."""
+    regime: Literal["continuous", "run-to-completion"] = "continuous"
+    """How an engine runs batches. run-to-completion is presumed of the paper; simulated and at
+    isolation level function only: no request joins a batch that runs, each reserves a slot for a
+    full context until the batch ends, and decode steps do not grow with the batch."""
     shed: bool = False
     """Reject requests that cannot meet their SLO (429); off, as in the paper."""
     template: Literal["libraries", "containers"] = "libraries"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from systems.engine.cuda.buckets import slot_bytes
 from systems.grouping import groups
 from systems.interface import Deployment, Function, Limits
+from systems.simulation.regimes import REGIMES
 
 from .core.artifacts import Artifact
 from .core.cluster_spec import (
@@ -135,6 +136,7 @@ def _group(
         backbone=members[0].backbone,
         functions=tuple(member.id for member in members),
         batch_limit=options.batch_limit(limits.max_batch_size, len(members)),
+        joins=REGIMES[options.regime].joins,
         places=places,
         adapter_bytes=0 if shared else adapter_bytes,
         places_bytes=places * adapter_bytes,

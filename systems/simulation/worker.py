@@ -13,6 +13,7 @@ from .clock import Clock, Job, Shared
 from .draws import Draws
 from .latency_model import LatencyModel
 from .preparer import Preparer
+from .regimes import CONTINUOUS, Regime
 from .work import Prefill, Work, adapters
 
 
@@ -21,7 +22,7 @@ class Worker:
     """Callbacks: ``prefilled`` gets a batch's number when it has its first tokens, and for how many
     ns its prompts were computed; ``finished`` a request's id when it has its last token.
     ``piece_tokens``: the most prompt tokens between two steps of running requests; None: whole
-    batches."""
+    batches. ``regime``: if no batch joins others, the rows of a batch stay until its last token."""
 
     clock: Clock
     compute: Shared
@@ -30,6 +31,7 @@ class Worker:
     finished: Callable[[int], None]
     piece_tokens: int | None = None
     draws: Draws = field(default_factory=Draws)
+    regime: Regime = CONTINUOUS
     extra_ns: float = 0.0
     """Additional time of the next batch."""
     preparer: Preparer | None = None
@@ -110,7 +112,7 @@ class Worker:
         running = self.decoding.values()
         self._decoding_now = True
         stored = [work.context for work in running]
-        self._steps = 1 if self._prefill else min([work.left for work in running])
+        self._steps = 1 if self._prefill else min([work.left for work in running if work.left > 0])
         context = sum(stored) + len(running) * (self._steps + 1) / 2
         self._step_ns = self.latency.step_ns(len(running), adapters(running), context)
         duration = self._steps * self._step_ns
@@ -133,14 +135,11 @@ class Worker:
     def _prefill_done(self, prefill: Prefill) -> None:
         now = self.clock.now
         self.job = self._prefill = None
-        done: list[Work] = []
         for work in prefill.requests:
             work.first_ns = work.last_ns = now
             work.left = work.output_tokens - 1
-            if work.left > 0:
-                self.decoding[work.id] = work
-            else:
-                done.append(work)
+            self.decoding[work.id] = work
+        done = self._leaving()
         self._next()
         self.prefilled(prefill.batch, prefill.computed_ns)
         for work in done:
@@ -159,14 +158,20 @@ class Worker:
     def _steps_done(self) -> None:
         now = self.clock.now
         self.job = None
-        done: list[Work] = []
         for work in self.decoding.values():
-            work.left -= self._steps
-            work.last_ns = now
-            if work.left <= 0:
-                done.append(work)
-        for work in done:
-            del self.decoding[work.id]
+            if work.left > 0:
+                work.left -= self._steps
+                work.last_ns = now
+        done = self._leaving()
         self._next()
         for work in done:
             self.finished(work.id)
+
+    def _leaving(self) -> list[Work]:
+        """Remove and return what leaves: requests with their last token, or all at once."""
+        over = [work for work in self.decoding.values() if work.left <= 0]
+        if not self.regime.joins and len(over) < len(self.decoding):
+            return []
+        for work in over:
+            del self.decoding[work.id]
+        return over

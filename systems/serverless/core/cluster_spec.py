@@ -56,6 +56,8 @@ class GroupSpec:
     """Device memory of a process before any weights: context and workspaces."""
     batch_limit: int
     """The largest number of requests that an instance runs at the same time."""
+    joins: bool = True
+    """Whether a batch may join the requests that its instance runs; else it waits for them."""
     places: int = 0
     """The number of adapters that an instance can hold at the same time."""
     adapter_bytes: int = 0

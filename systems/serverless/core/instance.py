@@ -141,6 +141,8 @@ class Instance:
     @property
     def room(self) -> int:
         """The number of requests that it can run in addition."""
+        if self.running and not self.group.joins:
+            return 0
         return self.group.batch_limit - len(self.running)
 
     def can_run(self, function: FunctionSpec) -> bool:

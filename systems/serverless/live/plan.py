@@ -86,6 +86,7 @@ def make_plan(deployment: Deployment, *, forks: bool) -> Plan:
     function does not fit its device or could read another's files."""
     options = Options.model_validate(dict(deployment.options))
     containers.check(options)
+    _check_regime(options)
     check_apart(deployment)
     confine.check_files(deployment.devices[0].kind, folders(deployment))
     layouts = {
@@ -103,6 +104,14 @@ def make_plan(deployment: Deployment, *, forks: bool) -> Plan:
     cluster = _world(deployment, options, layouts, adapters, functions, forks)
     _check_memory(cluster)
     return Plan(deployment, options, layouts, adapters, functions, cluster)
+
+
+def _check_regime(options: Options) -> None:
+    if options.regime != "continuous":
+        raise DeploymentError(
+            f"regime={options.regime}: simulated only, live engines batch continuously; set"
+            " regime=continuous or run with --simulated"
+        )
 
 
 def _check_rank(function: str, files: AdapterFiles, most: int | None) -> None:

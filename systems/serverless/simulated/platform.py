@@ -18,6 +18,7 @@ from systems.simulation.hardware import hardware
 from systems.simulation.latency_model import LatencyModel
 from systems.simulation.preparer import Preparer
 from systems.simulation.profile import Profile
+from systems.simulation.regimes import CONTINUOUS, Regime
 from systems.simulation.work import Work
 from systems.simulation.worker import Worker
 
@@ -37,8 +38,8 @@ _NS = 1e9
 
 class Platform(PlatformBase):
     """One controller in virtual time. ``latency``: latency models by group; ``timeout_ns``: when a
-    waiting request fails; ``piece_tokens`` as in :class:`Worker`; ``ended`` is called when a
-    request has ended."""
+    waiting request fails; ``piece_tokens`` and ``regime`` as in :class:`Worker`; ``ended`` is
+    called when a request has ended."""
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class Platform(PlatformBase):
         timeout_ns: int,
         prewarmed: int = 0,
         piece_tokens: int | None = None,
+        regime: Regime = CONTINUOUS,
         adapter_tier_bytes: int = 1 << 62,
         trace_decisions: bool = False,
         ended: Callable[[], None] = lambda: None,
@@ -61,7 +63,7 @@ class Platform(PlatformBase):
         self._profile, self._latency, self._timeout_ns = profile, latency, timeout_ns
         self._ended = ended
         self._draws = Draws(profile.draw_key)
-        self._piece_tokens = piece_tokens
+        self._piece_tokens, self._regime = piece_tokens, regime
         self._hardware = hardware(cluster.devices, self.clock, profile)
         self._cores = {
             spec.host: self._hardware[device].cores for device, spec in cluster.devices.items()
@@ -204,6 +206,7 @@ class Platform(PlatformBase):
             partial(self._finished, action.instance),
             self._piece_tokens,
             self._draws,
+            self._regime,
         )
         process = Process(
             action.instance, action.device, latency, group.backbone, group.functions[0], worker

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from systems.errors import DeploymentError
 from systems.grouping import group_id, groups
 from systems.interface import Deployment, Function, RequestTrace, SystemTrace
 from systems.models.sizes import model_size
@@ -15,6 +16,7 @@ from systems.simulation.hardware import devices_per_node
 from systems.simulation.latency_model import LatencyModel
 from systems.simulation.number import Number
 from systems.simulation.profile import Profile
+from systems.simulation.regimes import REGIMES, Regime
 
 from ..core.cluster_spec import ClusterSpec
 from ..core.policies import PolicySet
@@ -87,12 +89,15 @@ def simulate(
     adapter_rank: int = 16,
 ) -> Outcome:
     """Send ``load`` to a system with ``policies``, deployed on the machine
-    that ``profile`` describes."""
+    that ``profile`` describes. Raise ``DeploymentError`` if its regime does not fit its isolation
+    level."""
     kind = deployment.devices[0].kind
+    options = Options.model_validate(dict(deployment.options))
+    regime = _regime(options, deployment)
+    profile = regime.applied(profile)
     latency = _latency_models(deployment, profile, adapter_rank)
     cluster = build_cluster_spec(deployment, policies, profile, latency)
     timeout_ns = round(deployment.limits.request_timeout_s * 1e9)
-    options = Options.model_validate(dict(deployment.options))
     platform = Platform(
         cluster,
         policies,
@@ -101,6 +106,7 @@ def simulate(
         timeout_ns=timeout_ns,
         prewarmed=options.prewarmed if policies.forks and kind == "cuda" else 0,
         piece_tokens=_piece_tokens(options, profile),
+        regime=regime,
         adapter_tier_bytes=options.adapter_tier_bytes,
         trace_decisions=options.trace_decisions,
         ended=load.ended,
@@ -111,6 +117,16 @@ def simulate(
     )
     load.drive(platform.clock, platform.submit, there_ns, back_ns)
     return Outcome(platform, profile)
+
+
+def _regime(options: Options, deployment: Deployment) -> Regime:
+    regime = REGIMES[options.regime]
+    if not regime.joins and deployment.isolation != "function":
+        raise DeploymentError(
+            f"regime={regime.name}: only functions with instances of their own run batches to"
+            f" completion, not isolation level {deployment.isolation}; set isolation=function"
+        )
+    return regime
 
 
 def _latency_models(
