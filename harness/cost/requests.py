@@ -40,7 +40,7 @@ def request_costs(
     functions of each group, from the manifest. Raise ``HarnessError`` if one that is billed is not
     among them."""
     rows = billing.to_pandas()
-    served = _served(requests.to_pandas(), spans.to_pandas())
+    in_service = served(requests.to_pandas(), spans.to_pandas())
     costs = dict.fromkeys(requests["request_id"].to_pylist(), 0.0)
     calls = rows["resource"] == CALLS
     idle = float(rows.loc[rows["resource"] == IDLE, "usd"].sum())
@@ -48,7 +48,7 @@ def request_costs(
     active = rows[~calls & (rows["resource"] != IDLE)]
     keys = [active["device"].fillna(""), active["function_id"].fillna("")]
     for (device, billed), group in active.groupby(keys):
-        mine = served
+        mine = in_service
         if billed:
             mine = mine[mine["function_id"].isin(_functions(billed, groups))]
         # Memory held on the host serves its function on any device, and a whole instance serves all
@@ -71,7 +71,7 @@ def _functions(billed: str, groups: Groups) -> Sequence[str]:
     return groups.get(billed, (billed,))
 
 
-def _served(requests: pd.DataFrame, spans: pd.DataFrame) -> pd.DataFrame:
+def served(requests: pd.DataFrame, spans: pd.DataFrame) -> pd.DataFrame:
     """Return served requests with their service interval [start_ns, end_ns)."""
     work = spans[spans["stage"].isin(("prefill", "decode"))]
     staged = work.groupby("request_id").agg(start_ns=("start_ns", "min"), end_ns=("end_ns", "max"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +12,9 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
 
 from ..errors import HarnessError
+
+BILLED = frozenset({"gpu_memory_active", "gpu_memory_idle", "vcpu_active", "host_memory", "calls"})
+"""The resources of the bill of a system that starts when it is called."""
 
 
 class PriceSheet(BaseModel):
@@ -46,9 +49,16 @@ class InstanceSheet(BaseModel):
     sha256: str = ""
 
 
-def price_sheet(name: str) -> PriceSheet:
-    """Load a shipped sheet of a serverless platform by name, or a TOML file by path."""
-    return _read(name, PriceSheet)
+def price_sheet(name: str, resources: Collection[str] = BILLED) -> PriceSheet:
+    """Load a shipped sheet of a serverless platform by name, or a TOML file by path. Raise
+    ``HarnessError`` if it lacks the price of one of ``resources``, by default those of a bill."""
+    sheet = _read(name, PriceSheet)
+    missing = [each for each in sorted(resources) if each not in sheet.cu]
+    if missing:
+        raise HarnessError(
+            f"prices {name!r} have no price of {', '.join(missing)}, only of {', '.join(sheet.cu)}"
+        )
+    return sheet
 
 
 def instance_sheet(name: str) -> InstanceSheet:

@@ -18,14 +18,17 @@ from harness.execution.progress import Progress
 from harness.execution.runner import Runner
 from harness.execution.sweeps import cores, spread
 
+from ..cost import accountings
 from ..experiment import Experiment
 from ..places import RUNS
 from ..records import Run
 from ..records.files import STUDY, digests, write_table
 from ..records.segments import FILE, distinct, rows
+from .accounted import accounted
 from .compact import compact
 from .numbers import numbers
 from .studies import Study
+from .windowed import windowed
 
 _SOURCES = ("harness", "systems", "workloads")
 _KINDS = {".py", ".toml", ".yaml"}
@@ -121,9 +124,13 @@ def _sweep(
 
 def _numbers(task: NumbersTask) -> list[dict[str, Any]]:
     study, cells = task.study, Run(task.path, {}).cells()
-    # Cells of one run: servers that are billed by the hour have another price sheet.
-    found = numbers(study.name, task.value, cells, task.baseline, study.ratios, strict=False)
-    return list(found)
+    known, of = accountings(), (study.name, task.value, cells)
+    return [
+        # Cells of one run: servers that are billed by the hour have another price sheet.
+        *numbers(*of, task.baseline, study.ratios, strict=False),
+        *windowed(*of, study.window_s),
+        *accounted(*of, task.baseline, [known[name] for name in study.accountings]),
+    ]
 
 
 def _opened(experiment: Experiment, path: Path) -> Run:

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..cost import accountings
 from ..errors import HarnessError
 from ..experiment import Experiment, load, shipped
 
@@ -25,7 +26,8 @@ class Study(BaseModel):
     """``values``: of the quantity that ``over`` describes; empty: one run, kept completely.
     ``workload`` is a template of this package, filled by ``substitute``; products (``2*$value``)
     and quotients are evaluated. ``published_at``: the value in the paper's evaluation, if it has
-    one. ``ratios``: metrics of which the ratio to the experiment's baseline is kept as well."""
+    one. ``ratios``: metrics of which the ratio to the experiment's baseline is kept as well;
+    ``window_s``: rates within so many seconds are, too; ``accountings``: the costs under these."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,6 +40,8 @@ class Study(BaseModel):
     over: str = ""
     published_at: float | None = None
     ratios: tuple[str, ...] = ()
+    window_s: float | None = None
+    accountings: tuple[str, ...] = ()
     set: Mapping[str, str] = Field(default_factory=dict)
     substitute: Mapping[str, str] = Field(default_factory=dict)
 
@@ -76,6 +80,9 @@ def studies() -> dict[str, Study]:
     unknown = {study.experiment for study in found.values()} - set(shipped())
     if unknown:
         raise HarnessError(f"studies.toml: no experiment {', '.join(sorted(unknown))}")
+    unknown = {name for study in found.values() for name in study.accountings} - set(accountings())
+    if unknown:
+        raise HarnessError(f"studies.toml: no accounting {', '.join(sorted(unknown))}")
     return found
 
 
