@@ -42,11 +42,10 @@ def stages_paid(run: Run) -> Ours:
     agree = sum(map(sum, same.values()))
     each = ", ".join(f"{name} {sum(calls)}/{len(calls)}" for name, calls in same.items())
     about = next(iter(cells.values())).manifest
-    why = (
-        f"{each}; the durations agree by construction, {ground(about.profile)} takes them from"
-        " this figure"
-    )
-    return Ours((agree / total,), f"{agree} of {total}", about.mode, why)
+    why, on = f"{each}; record {run.path.name}", f"one {about.machine['gpu']}"
+    if about.profile:
+        why, on = f"{each}; durations agree by construction, {ground(about.profile)} has them", ""
+    return Ours((agree / total,), f"{agree} of {total}", about.mode, why, on=on)
 
 
 def stage_seconds(cell: Cell) -> dict[tuple[str, float], dict[str, float]]:

@@ -1,4 +1,4 @@
-"""Data types: a published result, our result, and both with the verdict."""
+"""Data types: a published result, our result in a set-up with the verdict, and all of a result."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from pydantic import BaseModel, ConfigDict
 
 from ..stats import Interval
 
-Verdict = Literal["holds", "direction-holds", "does-not-hold", "not-testable"]
+Verdict = Literal["holds", "direction-holds", "does-not-hold"]
 
 
 class Published(BaseModel):
     """A published result. ``values``: in SI units and shares, in the form that ``rule`` expects.
-    ``stands``: where it is published, by the authors (a) or in a digest of their paper (d)."""
+    ``stands``: where it is published, by the authors (a) or in a digest of their paper (d).
+    ``priced``: whether it depends on how costs are computed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,6 +27,7 @@ class Published(BaseModel):
     values: tuple[float, ...]
     rule: Literal["gain", "speed-up", "penalty", "level", "order", "limit", "share"]
     stands: str
+    priced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,31 +43,53 @@ class Ours:
     ci95: Interval | None = None
     scale: float = 1.0
     """Factor from ``ci95`` to the unit of ``shown``."""
+    on: str = ""
+    """What a live result was measured on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Our result in one set-up and the verdict on it. ``title``, ``assumed``: the set-up in words,
+    and what had to be assumed for it."""
+
+    set_up: str
+    title: str
+    assumed: str
+    ours: Ours
+    verdict: Verdict
+
+    def as_dict(self) -> dict[str, Any]:
+        ours = self.ours
+        return {
+            "set_up": self.set_up,
+            "title": self.title,
+            "assumed": self.assumed,
+            "ours": ours.shown,
+            "ours_values": list(ours.values),
+            "ci95": ours.ci95 and list(ours.ci95),
+            "mode": ours.mode,
+            "on": ours.on or None,
+            "verdict": self.verdict,
+            "why": ours.why,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A row of ``slbench claims``."""
+    """A published result and what was found of it, in each set-up. The first finding is the one in
+    the paper's own set-up."""
 
     published: Published
-    ours: Ours | None
-    verdict: Verdict
-    why: str
+    findings: tuple[Finding, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        ours = self.ours
         return {
             "id": self.published.id,
             "claim": self.published.claim,
             "paper": self.published.paper,
             "paper_values": list(self.published.values),
             "stands": self.published.stands,
-            "ours": ours and ours.shown,
-            "ours_values": ours and list(ours.values),
-            "ci95": ours and ours.ci95 and list(ours.ci95),
-            "mode": ours and ours.mode,
-            "verdict": self.verdict,
-            "why": self.why,
+            "findings": [each.as_dict() for each in self.findings],
         }
 
 

@@ -7,13 +7,14 @@ segment, since every system received the same requests in a segment.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..records.segments import ALL, segments
 from ..stats import Interval, student_interval, student_ratio_interval
+from .best import Best, percent, times
 from .claim import Ours
 
 if TYPE_CHECKING:
@@ -22,22 +23,10 @@ if TYPE_CHECKING:
 OURS, NO_SHARING = "serverless-lora", "serverless-lora-no-sharing"
 BASELINES = ("serverless-llm", "instainfer")
 ABLATION = "azure-normal8"
+TTFT_OVER = {"serverless-llm": "ttft-serverlessllm", "instainfer": "ttft-instainfer"}
+EFFECTIVENESS_OVER = {"instainfer": "ce-instainfer", "serverless-llm": "ce-serverlessllm"}
+"""Claims by the baseline that they compare with."""
 _TTFT, _E2E, _COST = "ttft_from_schedule_s", "e2e_s", "cost_usd"
-
-
-@dataclass(frozen=True)
-class Best:
-    """The condition with the largest ratio of means, and the interval there. The interval does not
-    account for the choice of the largest of several."""
-
-    ratio: float
-    ci95: Interval | None
-    where: str
-
-    def inverse(self) -> tuple[float, Interval | None]:
-        """Convert to a reduction: 1 - 1/ratio."""
-        ends = self.ci95 and (1 - 1 / self.ci95[0], 1 - 1 / self.ci95[1])
-        return 1 - 1 / self.ratio, ends
 
 
 class Evaluation:
@@ -57,22 +46,35 @@ class Evaluation:
         count = frame["segment"].nunique()
         self.ground = f"{count} segments, {ground(about.profile)}"
 
+    def measures(self) -> Mapping[str, Callable[[], Ours]]:
+        """Return how each claim is measured, by its id."""
+        found: dict[str, Callable[[], Ours]] = {
+            "ttft-headline": self.ttft_gain,
+            "cost-headline": self.cost_gain,
+            "slo-worst": self.violations,
+            "tpot-penalty": self.tpot_penalty,
+            "ablation-full": self.ablation_full,
+            "ablation-no-sharing": self.ablation_no_sharing,
+        }
+        for each in BASELINES:
+            found[TTFT_OVER[each]] = partial(self.ttft_over, each)
+            found[EFFECTIVENESS_OVER[each]] = partial(self.effectiveness_over, each)
+        return found
+
     def ttft_gain(self) -> Ours:
         best = max((self._largest(b, OURS, _TTFT) for b in BASELINES), key=_ratio)
-        return self._ours(*best.inverse(), _percent, best.where)
+        return self._told(best.reduction(), percent)
 
     def ttft_over(self, baseline: str) -> Ours:
-        best = self._largest(baseline, OURS, _TTFT)
-        return self._ours(best.ratio, best.ci95, times, best.where)
+        return self._told(self._largest(baseline, OURS, _TTFT), times)
 
     def cost_gain(self) -> Ours:
         found = (self._largest(b, OURS, _COST, per_backbone=False) for b in BASELINES)
-        best = max(found, key=_ratio)
-        return self._ours(*best.inverse(), _percent, best.where)
+        return self._told(max(found, key=_ratio).reduction(), percent)
 
     def effectiveness_over(self, baseline: str) -> Ours:
         best = self._largest(OURS, baseline, "cost_effectiveness", per_backbone=False)
-        return self._ours(best.ratio, best.ci95, times, best.where)
+        return self._told(best, times)
 
     def violations(self) -> Ours:
         worst = [self._worst(system) for system in (OURS, *BASELINES)]
@@ -83,20 +85,19 @@ class Evaluation:
 
     def tpot_penalty(self) -> Ours:
         best = max((self._largest(OURS, b, "tpot_s") for b in BASELINES), key=_ratio)
-        ends = best.ci95 and (best.ci95[0] - 1, best.ci95[1] - 1)
-        return self._ours(best.ratio - 1, ends, _percent, best.where)
+        return self._told(best.increase(), percent)
 
     def ablation_full(self) -> Ours:
         values = [self._of(OURS, ABLATION, ALL, metric) for metric in (_TTFT, _E2E, _COST)]
         found = tuple(float(np.mean(each)) for each in values)
         shown = f"{1e3 * found[0]:,.0f} ms / {1e3 * found[1]:,.0f} ms / ${found[2]:.2f}"
-        why = f"{_words(ABLATION)}, {self.ground}"
+        why = f"{pattern(ABLATION)}, {self.ground}"
         return Ours(found, shown, self.mode, why, student_interval(values[0]), scale=1e3)
 
     def ablation_no_sharing(self) -> Ours:
         found = [self._ratio(NO_SHARING, OURS, ABLATION, ALL, m) for m in (_TTFT, _E2E, _COST)]
         shown = " / ".join(times(ratio) for ratio, _ in found)
-        why = f"{_words(ABLATION)}, {self.ground}"
+        why = f"{pattern(ABLATION)}, {self.ground}"
         return Ours(tuple(ratio for ratio, _ in found), shown, self.mode, why, found[0][1])
 
     def _worst(self, system: str) -> list[float]:
@@ -114,7 +115,7 @@ class Evaluation:
         found = []
         for workload in self.workloads:
             for backbone in self.backbones if per_backbone else (ALL,):
-                where = ", ".join(filter(None, (_words(workload), backbone, f"against {other}")))
+                where = ", ".join(filter(None, (pattern(workload), backbone, f"against {other}")))
                 found.append(Best(*self._ratio(top, bottom, workload, backbone, metric), where))
         return max(found, key=_ratio)
 
@@ -128,11 +129,8 @@ class Evaluation:
         """Return the values by segment, in order."""
         return self._values[system, workload, backbone, metric]
 
-    def _ours(
-        self, value: float, ci95: Interval | None, show: Callable[[float], str], where: str
-    ) -> Ours:
-        scale = 100.0 if show is _percent else 1.0
-        return Ours((value,), show(value), self.mode, f"{where}, {self.ground}", ci95, scale)
+    def _told(self, best: Best, show: Callable[[float], str]) -> Ours:
+        return best.told(show, self.mode, self.ground)
 
 
 def ground(profile: Mapping[str, Any] | None) -> str:
@@ -144,14 +142,6 @@ def _ratio(best: Best) -> float:
     return best.ratio
 
 
-def _words(workload: str) -> str:
+def pattern(workload: str) -> str:
     """Return the pattern of a workload: ``azure-normal8`` is "normal"."""
     return workload.removeprefix("azure-").rstrip("0123456789")
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.0f} %"
-
-
-def times(value: float) -> str:
-    return f"{value:.2f}×"

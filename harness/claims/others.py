@@ -3,43 +3,54 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..records.files import read_kept
+from ..reference.windowed import REQUESTS, TOKENS
+from .best import times
 from .claim import Ours
-from .evaluation import OURS, ground, times
+from .evaluation import OURS, ground
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 class Throughput:
-    """The highest rate of each system over all offered loads."""
+    """The highest rate of each system over all offered loads; ``windowed``: within the study's
+    window."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, windowed: bool = False) -> None:
         self._rows: pd.DataFrame = read_kept(folder / "numbers.parquet").to_pandas()
         about = json.loads((folder / "study.json").read_bytes())
         self._mode: Literal["live", "simulated"] = about["mode"]
         self._ground = ground(about["profile"])
+        whole = ("output_tokens_per_s", "requests_per_s")
+        self._tokens_per_s, self._requests_per_s = (TOKENS, REQUESTS) if windowed else whole
+
+    def measures(self) -> Mapping[str, Callable[[], Ours]]:
+        """Return how each claim is measured, by its id."""
+        return {
+            "throughput-tokens": self.tokens,
+            "throughput-requests": self.requests,
+            "batch-growth": self.batch,
+        }
 
     def tokens(self) -> Ours:
-        peaks = self._peaks("output_tokens_per_s")
+        peaks = self._peaks(self._tokens_per_s)
         others = peaks.drop(OURS)
         why = f"{peaks[OURS]:,.0f} against {others.max():,.0f} tokens/s of {others.idxmax()}"
         return self._ours(peaks[OURS] / others.max(), why)
 
     def requests(self) -> Ours:
-        peaks = self._peaks("requests_per_s")
+        peaks = self._peaks(self._requests_per_s)
         why = f"{peaks[OURS]:.1f} against {peaks['instainfer']:.1f} requests/s"
         return self._ours(peaks[OURS] / peaks["instainfer"], why)
 
     def batch(self) -> Ours:
         value = float(self._peaks("batch_size")[OURS])
-        why = (
-            "batching is continuous here: what is counted is the batch of a prefill, and requests "
-            f"join between decode steps; {self._ground}"
-        )
+        why = f"requests whose prompts are computed together, mean over batches; {self._ground}"
         return Ours((value,), f"{value:.1f}", self._mode, why)
 
     def _peaks(self, metric: str) -> pd.Series:
@@ -57,6 +68,7 @@ def decision_time(file: Path) -> Ours:
     value = numbers["max_us"] / 1e6
     why = (
         f"longest of {numbers['decisions']:,} single decisions at {load.replace('-', ' ')}, "
-        f"timed on {document['machine']['cpu']}; the paper gives the total of its two schedulers"
+        "in thread time; the paper gives the total of its two schedulers"
     )
-    return Ours((value,), f"{1e3 * value:.2f} ms", document["mode"], why)
+    on = f"{document['machine']['cpu']}"
+    return Ours((value,), f"{1e3 * value:.2f} ms", document["mode"], why, on=on)

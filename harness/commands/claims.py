@@ -19,9 +19,10 @@ def claims(
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
-    """Compare every published result with ours: holds, direction holds, does not, not testable.
+    """Compare every published result with ours: holds, direction holds, does not hold.
 
-    Shows whether ours is live or simulated, and the data behind it. Example: slbench claims
+    Shows, for each set-up, whether ours is live or simulated, the data behind it, and what was
+    assumed because the paper's digests do not say it. Example: slbench claims
     """
     from ..claims import claims as judged
 
@@ -35,14 +36,15 @@ def claims(
 def _show(found: list[Claim]) -> None:
     from rich.console import Console
 
-    from ..claims.page import interval
+    from ..claims.page import interval, where
 
     console = Console(highlight=False, soft_wrap=True)
     for claim in found:
-        ours, between = claim.ours, interval(claim)
-        shown = ours.shown if ours else "—"
-        mode = f", {ours.mode}" if ours else ""
-        console.print(f"[bold]{claim.published.claim}[/]: {claim.verdict.replace('-', ' ')}")
-        console.print(f"  paper {claim.published.paper}   ours {shown}", end="")
-        console.print(f" ({between}){mode}" if between else mode)
-        console.print(f"  [dim]{claim.why}[/]")
+        console.print(f"[bold]{claim.published.claim}[/]: {claim.published.paper} in the paper")
+        for each in claim.findings:
+            between = f" ({interval(each)})" if interval(each) else ""
+            verdict = each.verdict.replace("-", " ")
+            console.print(f"  {verdict}: {each.ours.shown}{between}, {where(each, '[i]', '[/]')}")
+            console.print(f"    in the set-up: {each.title}")
+            console.print(f"    [dim]{each.ours.why}[/]")
+            console.print(f"    [dim]assumed: {each.assumed}[/]")

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from ..errors import HarnessError
 from .ablation import ablation
+from .accountings import accountings_table
 from .block import Block, blocks
 from .breakdown import breakdown
-from .claims import claims_table
+from .claims import claims_in_full, claims_table
 from .cold_starts import cold_starts
 from .comparison import comparison
 from .fidelity import fidelity
@@ -20,8 +21,10 @@ from .sweep import sweep
 
 KINDS: dict[str, Callable[[Block, Path], str]] = {
     "ablation": ablation,
+    "accountings": accountings_table,
     "breakdown": breakdown,
     "claims": claims_table,
+    "claims-in-full": claims_in_full,
     "cold-starts": cold_starts,
     "comparison": comparison,
     "fidelity": fidelity,

@@ -21,7 +21,9 @@ def windowed(
 ) -> Iterator[dict[str, Any]]:
     """Yield, per cell, the output tokens and the complete answers a second until ``window_s`` after
     the start; None: nothing."""
-    for cell in cells if window_s is not None else ():
+    if window_s is None:
+        return
+    for cell in cells:
         rates = {
             (TOKENS, "tokens/s"): tokens_within(cell.requests, window_s) / window_s,
             (REQUESTS, "1/s"): answers_within(cell.requests, window_s) / window_s,

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
 
 from harness.claims import Claim, Ours, Published, claims, published
+from harness.claims.best import Best
+from harness.claims.evaluation import BASELINES, OURS
 from harness.claims.rules import judge
+from harness.claims.set_up import set_ups
+from harness.cost import accountings
 from harness.places import REFERENCE
+from harness.readme import blocks
+from harness.readme.accountings import accountings_table
+from harness.records import open_run
+from harness.records.files import read_kept
+from harness.reference import studies
 from systems.simulation.profile import Number, load_profile, profile_names
 
 ROOT = Path(__file__).parents[2]
@@ -27,12 +38,148 @@ def judged() -> list[Claim]:
 def test_every_published_result_has_ours_and_says_how_it_came_about(judged: list[Claim]) -> None:
     assert [claim.published.id for claim in judged] == [each.id for each in published()]
     for claim in judged:
-        assert claim.why
         assert claim.published.stands.startswith(("a: ", "d: "))
-        assert claim.ours is not None
-        assert claim.ours.mode in {"live", "simulated"}
-        assert len(claim.ours.values) == len(claim.published.values)
-        assert ("profile l40s" in claim.why) == (claim.ours.mode == "simulated")
+        assert claim.findings
+        for each in claim.findings:
+            assert len(each.ours.values) == len(claim.published.values)
+            assert each.ours.why
+            assert each.assumed
+            assert each.verdict == judge(claim.published, each.ours)
+
+
+def test_a_row_is_live_on_a_named_machine_or_simulated_with_a_named_profile(
+    judged: list[Claim],
+) -> None:
+    """Live and simulated rows stand beside each other, and none is both."""
+    found = [each for claim in judged for each in claim.findings]
+    assert {each.ours.mode for each in found} == {"live", "simulated"}
+    for each in found:
+        live = each.ours.mode == "live"
+        assert bool(each.ours.on) == live
+        assert ("profile l40s" in each.ours.why) == (not live)
+    for set_up in set_ups():
+        record = ROOT / REFERENCE / set_up.record
+        if (record / "run.json").exists():
+            manifest = open_run(record).cells()[0].manifest
+            mine = [each.ours for each in found if each.set_up == set_up.name]
+            assert {ours.mode for ours in mine} == {manifest.mode}, set_up.name
+            if manifest.mode == "live":
+                assert {ours.on for ours in mine} == {f"one {manifest.machine['gpu']}"}
+
+
+def test_a_claim_about_cost_says_what_is_paid_for_in_every_set_up(judged: list[Claim]) -> None:
+    titles = {each.title for each in accountings().values()}
+    for claim in judged:
+        told = [each.title.partition("; paid for: ")[2] for each in claim.findings]
+        priced = set(told) if claim.published.priced else set()
+        assert priced <= titles, claim.published.id
+        assert claim.published.priced == any(told), claim.published.id
+    (cost,) = (claim for claim in judged if claim.published.id == "cost-headline")
+    for title in titles:
+        assert any(each.title.endswith(title) for each in cost.findings), title
+
+
+def test_no_number_of_an_assumption_is_written_by_hand() -> None:
+    """Those that a row shows are of its record; H100 and E2E are names."""
+    titles = [each.title for each in accountings().values()]
+    for told in (*titles, *(text for each in set_ups() for text in (each.title, *each.assumes))):
+        assert not re.findall(r"\d", re.sub("H100|E2E", "", told)), told
+    (evaluation,) = (each for each in set_ups() if each.name == "evaluation")
+    limits = open_run(ROOT / REFERENCE / "evaluation").experiment["deployment"]["limits"]
+    assert f"keep-alive {limits['keep_alive_s']:g} s" in evaluation.assumed(ROOT / REFERENCE)
+    (by_duration,) = (each for each in set_ups() if each.name == "by-duration")
+    assert by_duration.at == limits["keep_alive_s"], "the ablation is told at the evaluation's"
+
+
+def test_the_regime_presumed_of_the_paper_is_tested_beside_ours(judged: list[Claim]) -> None:
+    """The two records differ in the regime and in nothing else."""
+    (claim,) = (claim for claim in judged if claim.published.id == "throughput-tokens")
+    ours, presumed = "throughput-uniform", "throughput-completion"
+    assert {ours, presumed} < {each.set_up for each in claim.findings}
+    rows = {each.set_up: each.title for each in claim.findings}
+    assert "presumed of the paper" in rows[presumed]
+    told = {}
+    for name in (ours, presumed):
+        study = studies()[name]
+        with study.at(study.values[0]) as experiment:
+            told[name] = experiment.model_dump(exclude={"name", "summary", "workloads"})
+        told[name] |= study.model_dump(exclude={"name", "experiment", "systems"})
+    regimes = {name: [each.pop("options") for each in told[name]["systems"]] for name in told}
+    assert regimes == {ours: [{}] * 3, presumed: [{"regime": "run-to-completion"}] * 3}
+    assert told[ours] == told[presumed]
+
+
+def test_rates_within_the_window_are_those_of_the_record(judged: list[Claim]) -> None:
+    for name in ("throughput-uniform", "throughput-completion"):
+        rows = read_kept(ROOT / REFERENCE / name / "numbers.parquet").to_pandas()
+        rates = rows[rows["metric"] == "window_tokens_per_s"].groupby("system")["value"].max()
+        lead = rates["serverless-lora"] / rates.drop("serverless-lora").max()
+        assert found_in(judged, "throughput-tokens", name).values == (pytest.approx(lead),)
+
+
+def found_in(judged: list[Claim], id_: str, set_up: str) -> Ours:
+    (claim,) = (claim for claim in judged if claim.published.id == id_)
+    (finding,) = (each for each in claim.findings if each.set_up == set_up)
+    return finding.ours
+
+
+def test_live_results_are_those_of_the_record(judged: list[Claim]) -> None:
+    """By the means of the repeats: TTFT, cost, and the seconds of all calls."""
+    cells = open_run(ROOT / REFERENCE / "main-h100").cells()
+    by_system = {
+        system: [cell for cell in cells if cell.system == system]
+        for system in ("serverless-lora", "instainfer", "serverless-llm")
+    }
+
+    def mean(of: Any) -> dict[str, float]:
+        return {name: fmean(map(of, mine)) for name, mine in by_system.items()}
+
+    ttft = mean(lambda cell: cell.requests["ttft_from_schedule_s"].mean())
+    usd = mean(lambda cell: cell.summary["cost_usd"])
+    busy = mean(lambda cell: cell.requests["e2e_s"].sum())
+    ours = "serverless-lora"
+    wanted = {
+        ("ttft-serverlessllm", "live"): ttft["serverless-llm"] / ttft[ours],
+        ("ttft-instainfer", "live"): ttft["instainfer"] / ttft[ours],
+        ("ttft-headline", "live"): 1 - ttft[ours] / max(ttft.values()),
+        ("cost-headline", "live"): 1 - usd[ours] / max(usd.values()),
+        ("cost-headline", "live-by-duration"): 1 - busy[ours] / max(busy.values()),
+    }
+    for (id_, set_up), value in wanted.items():
+        told = found_in(judged, id_, set_up)
+        assert told.values == (pytest.approx(value, rel=1e-2),), id_
+        assert told.ci95 is not None
+        assert told.ci95[0] < value < told.ci95[1]
+
+
+def test_costs_under_an_accounting_are_those_of_the_record(judged: list[Claim]) -> None:
+    rows = read_kept(ROOT / REFERENCE / "cost" / "numbers.parquet").to_pandas()
+    value = rows.set_index(["metric", "at", "workload", "system"])["value"]
+    for name, systems in (("by-card", BASELINES), ("by-card-kept-up", ("multi-lora", "dlora"))):
+        usd = value["cost_usd.by-card"]
+        gains = [
+            1 - usd[at, workload, OURS] / usd[at, workload, system]
+            for at, workload, system in usd.index if system in systems
+        ]  # fmt: skip
+        assert found_in(judged, "cost-headline", name).values == (pytest.approx(max(gains)),)
+    told = found_in(judged, "ablation-full", "by-duration")
+    at = (60, "azure-normal8", OURS)
+    metrics = ("ttft_from_schedule_s.mean", "e2e_s.mean", "cost_usd.by-duration")
+    assert told.values == tuple(value[metric][at] for metric in metrics)
+
+
+def test_the_table_of_accountings_is_the_records() -> None:
+    (block,) = (block for block in blocks() if block.name == "accountings")
+    lines = accountings_table(block, ROOT / REFERENCE).splitlines()
+    rows = read_kept(ROOT / REFERENCE / "cost" / "numbers.parquet").to_pandas()
+    value = rows.set_index(["metric", "at", "system", "workload"])["value"].sort_index()
+    usd = value["cost_usd.by-duration", 600]
+    cells = [cell.strip() for cell in lines[-1].strip("|").split("|")]
+    assert cells[1:3] == ["600", f"{usd[OURS, 'azure-normal8']:.2f}"]
+    for system, cell in zip(block.systems, cells[3:], strict=True):
+        gain = max(1 - usd[OURS, load] / usd[system, load] for load in usd[OURS].index)
+        assert cell.startswith(f"{100 * gain:.0f} % (".replace("-", "−")), system
+    assert len(lines) == 2 + len(accountings()) * 3
 
 
 def test_the_command_gives_every_claim_to_machines(judged: list[Claim]) -> None:
@@ -89,6 +236,14 @@ def test_an_interval_counts_against_a_claim_and_never_for_it() -> None:
     assert judge(claim, replace(_ours(1.8), ci95=(1.1, 9.0))) == "direction-holds"
     assert judge(claim, replace(_ours(1.8), ci95=(0.9, 9.0))) == "does-not-hold"
     assert judge(claim, replace(_ours(1.95), ci95=(0.9, 9.0))) == "does-not-hold"
+
+
+def test_an_interval_turns_with_its_ratio() -> None:
+    best = Best(4.0, (2.0, 5.0), "somewhere")
+    assert (best.inverse().ratio, best.inverse().ci95) == (0.25, (0.2, 0.5))
+    assert (best.reduction().ratio, best.reduction().ci95) == (0.75, (0.5, 0.8))
+    assert (best.increase().ratio, best.increase().ci95) == (3.0, (1.0, 4.0))
+    assert best.inverse().inverse() == best
 
 
 _CITED = ("figure", "paper", "data sheet", "Amazon EC2")
