@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from .claim import Claim, Finding
 
@@ -14,10 +14,14 @@ def table(claims: Sequence[Claim]) -> str:
 
 
 def in_full(claims: Sequence[Claim]) -> str:
-    """Return a row per finding, with its set-up and what was assumed."""
+    """Return a row per finding, with its set-up, and below what was assumed, by number."""
+    found = dict.fromkeys(each.assumed for claim in claims for each in claim.findings)
+    numbers = {assumed: number for number, assumed in enumerate(found, 1)}
     head = "| | paper | in the set-up | ours | 95 % | | verdict | assumed |\n"
-    rows = (row for claim in claims for row in _rows(claim))
-    return head + "|---|---|---|---|---|---|---|---|\n" + "".join(map(_line, rows))
+    rows = (row for claim in claims for row in _rows(claim, numbers))
+    notes = "".join(f"{number}. {assumed}\n" for assumed, number in numbers.items())
+    table = head + "|---|---|---|---|---|---|---|--:|\n" + "".join(map(_line, rows))
+    return f"{table}\nAssumed:\n\n{notes}"
 
 
 def _short(claim: Claim) -> tuple[str, ...]:
@@ -26,11 +30,11 @@ def _short(claim: Claim) -> tuple[str, ...]:
     return (*about, first.ours.shown, interval(first), first.ours.mode, _words(first))
 
 
-def _rows(claim: Claim) -> Iterator[tuple[str, ...]]:
+def _rows(claim: Claim, numbers: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
     about: tuple[str, ...] = (claim.published.claim, claim.published.paper)
     for each in claim.findings:
-        told = each.title, each.ours.shown, interval(each), where(each), _words(each), each.assumed
-        yield (*about, *told)
+        told = each.title, each.ours.shown, interval(each), where(each), _words(each)
+        yield (*about, *told, str(numbers[each.assumed]))
         about = ("", "")
 
 
