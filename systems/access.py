@@ -75,6 +75,11 @@ class AccessTokens:
         return _among(header, [*self.digests.get(function, ()), *self.digests.get(EVERY, ())])
 
 
+def caller(header: str | None) -> str:
+    """Return what tells callers apart: the digest of the token in an Authorization header."""
+    return _digest(_offered(header)).hex()
+
+
 def headers(tokens: AccessTokens | None) -> dict[str, str]:
     """Return the headers that authorize the deployer's own requests."""
     operator = tokens.operator if tokens else None
@@ -116,7 +121,12 @@ def _digest(token: str) -> bytes:
 
 def _among(header: str | None, digests: Iterable[bytes]) -> bool:
     """Take the same time wherever a token differs and whichever token matches."""
-    kind, _, token = (header or "").partition(" ")
-    offered = _digest(token.strip())
+    offered = _digest(_offered(header))
     found = [hmac.compare_digest(offered, digest) for digest in digests]
-    return kind.lower() == "bearer" and any(found)
+    return any(found)
+
+
+def _offered(header: str | None) -> str:
+    """Return the token in an Authorization header; empty if there is none."""
+    kind, _, token = (header or "").partition(" ")
+    return token.strip() if kind.lower() == "bearer" else ""

@@ -13,6 +13,7 @@ from pydantic import (
 )
 
 from systems.options import SystemOptions
+from systems.request_limits import RequestLimits
 
 from .core.cluster_spec import GroupSpec
 from .core.estimates import RATES, Rate
@@ -58,6 +59,23 @@ class Options(SystemOptions):
     full context until the batch ends, and decode steps do not grow with the batch."""
     shed: bool = False
     """Reject requests that cannot meet their SLO (429); off, as in the paper."""
+    function_in_flight: PositiveInt | None = None
+    """The most requests of each function that wait or run; further ones are rejected (429). None:
+    any number."""
+    function_waiting: PositiveInt | None = 2048
+    """The most requests of each function that wait for an instance; None: any number."""
+    function_rate: PositiveFloat | None = None
+    """The most requests a second to each function, after a burst; None: any number."""
+    function_burst: PositiveInt = 8
+    """With ``function_rate``: the requests that may come at once after a pause."""
+    caller_in_flight: PositiveInt | None = 8192
+    """The most requests that each caller may have in flight; further ones are rejected (429) before
+    they are read. A caller is a token; without tokens all requests are one caller's, as in a
+    simulation. None: any number."""
+    caller_rate: PositiveFloat | None = None
+    """The most requests a second of each caller, after a burst; None: any number."""
+    caller_burst: PositiveInt = 8
+    """With ``caller_rate``: the requests that may come at once after a pause."""
     template: Literal["libraries", "containers"] = "libraries"
     """What instances are forked from: a process that holds the libraries, or (as in the paper's
     figure) warm containers that import them at a function's first call."""
@@ -181,6 +199,18 @@ class Options(SystemOptions):
 
     def new_rate(self) -> Rate:
         return RATES[self.rate](round(self.rate_window_s * 1e9))
+
+    @property
+    def function_limits(self) -> RequestLimits:
+        """What each function may have in flight and waiting, and its rate."""
+        return RequestLimits(
+            self.function_in_flight, self.function_waiting, self.function_rate, self.function_burst
+        )
+
+    @property
+    def caller_limits(self) -> RequestLimits:
+        """What each caller may have in flight, and its rate."""
+        return RequestLimits(self.caller_in_flight, None, self.caller_rate, self.caller_burst)
 
     @property
     def admission(self) -> str:

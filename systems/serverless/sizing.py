@@ -181,5 +181,6 @@ def _settings(
         ),
         release_grace_ns=round(options.release_grace_s * 1e9),
         start_attempts=options.start_attempts,
+        function_limits=options.function_limits,
         eager_backbone=options.overlap_loading,
     )

@@ -5,25 +5,31 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from aiohttp import web
 
-from systems.access import AccessTokens
+from systems.access import AccessTokens, caller
 from systems.interface import Deployment, Function
+from systems.request_limits import UNLIMITED, RequestLimits
 from systems.runtime.calls import Call, Failure, Tokens
 from systems.runtime.messages import Sampling
 from systems.runtime.metrics import Metrics
 
 from . import body as bodies
 from . import schema, timeouts
+from .callers import Callers
 from .completion import DONE, Answer, ChatShape, CompletionShape, Shape, event
 from .errors import errors_as_openai
 from .observing import add_metrics
 from .prompts import Prompts
 from .refusal import RefusalError
 from .text import Text
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Generating = Callable[[web.Request, int], Awaitable[web.StreamResponse]]
+"""Also takes when the request was received, in ns."""
 
 
 class Served(Protocol):
@@ -51,7 +57,8 @@ class Backend(Protocol):
 
 class Api:
     """Routes and their handlers. ``texts``: by backbone. With ``tokens``, callers need a token of
-    the function. ``metrics``: those of its gateway, for ``/metrics``; None: there is none."""
+    the function. ``metrics``: those of its gateway, for ``/metrics``; None: there is none.
+    ``limits``: of each caller."""
 
     def __init__(
         self,
@@ -59,11 +66,13 @@ class Api:
         texts: Mapping[str, Text],
         tokens: AccessTokens | None = None,
         metrics: Metrics | None = None,
+        limits: RequestLimits = UNLIMITED,
     ) -> None:
         self._metrics = metrics
         self._platform = platform
         self._texts = texts
         self._tokens = tokens
+        self._callers = Callers(limits)
         self._limits = platform.plan.deployment.limits
         self._prompts = Prompts(texts, self._limits.max_context_tokens)
 
@@ -74,8 +83,8 @@ class Api:
         app.router.add_get("/health", self._health)
         app.router.add_get("/openapi.json", self._openapi)
         app.router.add_get("/v1/models", self._models)
-        app.router.add_post("/v1/completions", self._completions)
-        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/completions", self._admitted(self._completions))
+        app.router.add_post("/v1/chat/completions", self._admitted(self._chat))
         if self._metrics is not None:
             add_metrics(app, self._metrics, self._tokens)
         return app
@@ -95,17 +104,24 @@ class Api:
         ]
         return web.json_response({"object": "list", "data": models})
 
-    async def _completions(self, request: web.Request) -> web.StreamResponse:
-        received_ns = time.monotonic_ns()
-        self._know(request)
+    def _admitted(self, handler: Generating) -> Handler:
+        """Let ``handler`` answer requests of known callers within their limits."""
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            received_ns = time.monotonic_ns()
+            self._know(request)
+            with self._callers.admitted(self._caller(request), received_ns):
+                return await handler(request, received_ns)
+
+        return answer
+
+    async def _completions(self, request: web.Request, received_ns: int) -> web.StreamResponse:
         body = bodies.parse(schema.CompletionRequest, await bodies.read(request))
         text = self._text(request, body.model)
         prompt = await self._prompts.of_completion(body, text)
         return await self._generate(request, body, text, prompt, CompletionShape(), received_ns)
 
-    async def _chat(self, request: web.Request) -> web.StreamResponse:
-        received_ns = time.monotonic_ns()
-        self._know(request)
+    async def _chat(self, request: web.Request, received_ns: int) -> web.StreamResponse:
         body = bodies.parse(schema.ChatRequest, await bodies.read(request))
         text = self._text(request, body.model)
         prompt = await self._prompts.of_chat(body, text)
@@ -115,6 +131,10 @@ class Api:
         """Reject unknown tokens before reading the request body."""
         if self._tokens is not None and not self._tokens.known(_authorization(request)):
             raise RefusalError(401, "send a token: Authorization: Bearer …", "invalid_api_key")
+
+    def _caller(self, request: web.Request) -> str:
+        """Return whose limits hold. Without tokens nothing tells callers apart."""
+        return "" if self._tokens is None else caller(_authorization(request))
 
     def _may_call(self, request: web.Request, model: str) -> bool:
         return self._tokens is None or self._tokens.allow(_authorization(request), model)
@@ -250,7 +270,8 @@ def _authorization(request: web.Request) -> str | None:
 
 
 def _body(failure: Failure) -> Any:
-    return schema.error(failure.reason, kind="server_error", code=str(failure.status))
+    kind, code = schema.error_type(failure.status), schema.error_code(failure.status)
+    return schema.error(failure.reason, kind=kind, code=code)
 
 
 def _failed(failure: Failure) -> web.Response:

@@ -22,7 +22,8 @@ async def errors_as_openai(request: web.Request, handler: Any) -> web.StreamResp
     except ConnectionResetError:
         return web.Response(status=_LEFT)  # received by no client
     except web.HTTPException as error:
-        body = schema.error(error.reason, kind="invalid_request_error", code=str(error.status))
+        kind = schema.error_type(error.status)
+        body = schema.error(error.reason, kind=kind, code=str(error.status))
         return web.Response(
             body=json.dumps(body), status=error.status, content_type="application/json"
         )

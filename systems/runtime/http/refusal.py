@@ -19,4 +19,4 @@ class RefusalError(Exception):
         super().__init__(message)
         self.status = status
         self.headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
-        self.body = schema.error(message, kind="invalid_request_error", code=code, param=param)
+        self.body = schema.error(message, kind=schema.error_type(status), code=code, param=param)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -86,6 +87,23 @@ class ChatRequest(_Generation, UnsupportedOfChat):
         return self.max_completion_tokens or self.max_tokens
 
 
+def retry_after_s(wait_ns: int) -> int:
+    """Return ``wait_ns`` in whole seconds, at least 1, as a ``Retry-After`` header has it."""
+    return max(1, math.ceil(wait_ns / 1e9))
+
+
+def error_type(status: int) -> str:
+    """Return OpenAI's type of an error with this HTTP status."""
+    if status == 429:
+        return "requests"
+    return "server_error" if status >= 500 else "invalid_request_error"
+
+
+def error_code(status: int) -> str:
+    """Return the code of an error that the platform answers with."""
+    return "rate_limit_exceeded" if status == 429 else str(status)
+
+
 def error(message: str, *, kind: str, code: str | None = None, param: str | None = None) -> Any:
     """Return OpenAI's error object."""
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
@@ -109,7 +127,7 @@ _REFUSALS = {
     "404": "the model is not deployed",
     "408": "the body did not arrive in time",
     "413": "the body is larger than that of any prompt that fits",
-    "429": "no deadline can be met, or too many long prompts wait; see Retry-After",
+    "429": "a limit of the function or the caller is reached; see Retry-After",
     "502": "the instance was lost",
     "503": "no instance could be started",
     "504": "the request timed out",

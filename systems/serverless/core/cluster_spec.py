@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from systems.request_limits import UNLIMITED, RequestLimits
+
 from .artifacts import PRECEDENCE, SHARED, Artifact, CopyKey
 
 HOST = "host"
@@ -156,6 +158,8 @@ class Settings:
     """How long an instance may take to release a request that was cancelled or timed out."""
     start_attempts: int = 2
     """The number of failed starts after which the requests that wait for an instance fail."""
+    function_limits: RequestLimits = UNLIMITED
+    """What each function may have in flight and waiting, and how often it may be called."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from systems.request_limits import Limiter
+
 from . import actions as act
 from . import events as ev
 from .adapter_preparation import AdapterPreparation
@@ -44,6 +46,7 @@ class Controller:
     ) -> None:
         self.policies = policies = policy_set.make()
         self.state = State(cluster, watch_memory, policy_set.new_rate, Notices(policies), explain)
+        self._limiter = Limiter("function", cluster.settings.function_limits)
         self._out: list[act.Action] = []
         self._preparation = AdapterPreparation(self.state, self._out)
         self._provisioning = Provisioning(self.state, policies, self._preparation, self._out)
@@ -94,20 +97,32 @@ class Controller:
     def _arrived(self, event: ev.RequestArrived, now: int) -> None:
         function = self.state.cluster.functions[event.function]
         group = self.state.cluster.groups[function.group]
+        waiting = self.state.queue(group.id).of(function.id)
+        excess = self._limiter.excess(function.id, now, waiting)
+        if excess is not None:
+            self._reject(event.request, excess.reason, excess.retry_after_ns)
+            return
         self.state.estimates(group.id).arrived(event.max_tokens, now)
         if group.places:
             self.state.rate_of(function.id).observe(now)
         retry_after_ns = self.policies.admission.retry_after_ns(function.id, self.state, now)
         if retry_after_ns is not None:
-            self._out.append(
-                act.FailRequest(event.request, 429, "no deadline can be met", retry_after_ns)
-            )
+            self._reject(event.request, "no deadline can be met", retry_after_ns)
             return
+        self._limiter.begin(function.id, now)
         kv_bytes = group.kv_bytes(event.prompt_tokens + event.max_tokens)
         request = Request(event.request, function.id, group.id, kv_bytes, now, function.slo_ttft_ns)
         self.state.requests[request.id] = request
         self.state.enqueue(request)
         self._dispatching.serve(group.id, now, request)
+
+    def _reject(self, request: int, reason: str, retry_after_ns: int) -> None:
+        self._out.append(act.FailRequest(request, 429, reason, retry_after_ns))
+
+    def _drop(self, request: Request) -> None:
+        """Forget a request, which has ended."""
+        del self.state.requests[request.id]
+        self._limiter.end(request.function)
 
     def _cancelled(self, event: ev.RequestCancelled, now: int) -> None:
         request = self.state.requests.get(event.request)
@@ -116,7 +131,7 @@ class Controller:
         if request.instance is not None:
             self._forget(request, request.instance, now)
             return
-        del self.state.requests[request.id]
+        self._drop(request)
         self.state.dequeue(request)
         if self.state.queue(request.group):
             self._dispatching.request_adapters(self.state.cluster.groups[request.group], now)
@@ -140,7 +155,7 @@ class Controller:
             return
         if not request.cancelled:
             self._learn_service(request, instance, now)
-        del self.state.requests[request.id]
+        self._drop(request)
         self.state.end(instance, request, now)
         self._settle(instance, now)
         self._provisioning.size_kv(instance)
@@ -326,7 +341,7 @@ class Controller:
         queue = self.state.queue(group)
         for request in list(queue.of_function.get(function, {}).values()):
             self.state.dequeue(request)
-            del self.state.requests[request.id]
+            self._drop(request)
             self._out.append(act.FailRequest(request.id, 503, f"cannot start: {reason}"))
 
     def _offloaded(self, event: ev.ArtifactsOffloaded, now: int) -> None:
@@ -398,7 +413,7 @@ class Controller:
 
     def _fail_running(self, instance: Instance, reason: str, now: int) -> None:
         for request in list(instance.running.values()):
-            del self.state.requests[request.id]
+            self._drop(request)
             self.state.end(instance, request, now)
             self._out.append(act.FailRequest(request.id, 502, f"instance lost: {reason}"))
         self._not_prefilling(instance)
@@ -412,7 +427,7 @@ class Controller:
         self._provisioning.forgive(group)
         for request in list(self.state.queue(group)):
             self.state.dequeue(request)
-            del self.state.requests[request.id]
+            self._drop(request)
             self._out.append(act.FailRequest(request.id, 503, f"cannot start: {reason}"))
         self._dispatching.nobody_waits(group, now)
 

@@ -82,7 +82,7 @@ async def serve(config: GatewayConfig) -> None:
         platform = Platform(without_devices(plan), policies, journal)
         offer = offer_of(plan, forks=policies.forks)
         gate = AgentRegistry(platform, journal, account, offer, secret.take())
-    app = Api(platform, texts, tokens, metrics).application()
+    app = Api(platform, texts, tokens, metrics, options.caller_limits).application()
     runner = PatientRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
     stop = _stop_event()
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import math
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,6 +12,7 @@ from systems.interface import (
     ProcessorUse,
 )
 from systems.runtime.calls import Call, Failure, Tokens, request_trace
+from systems.runtime.http import schema
 from systems.runtime.journal import Journal
 from systems.runtime.messages import Cancel, Request, StepToken
 from systems.runtime.processor import Metered
@@ -157,7 +157,7 @@ class Platform(PlatformBase):
         call = self._calls.pop(action.request, None)
         if call is not None:
             wait_ns = action.retry_after_ns
-            wait_s = None if wait_ns is None else max(1, math.ceil(wait_ns / 1e9))
+            wait_s = None if wait_ns is None else schema.retry_after_s(wait_ns)
             call.done_ns = time.monotonic_ns()
             call.answers.put_nowait(Failure(action.status, action.reason, wait_s))
             self._settle_activity(call.instance)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from systems.interface import Span, Stage
+from systems.request_limits import UNLIMITED, Limiter, RequestLimits
 from systems.runtime import stages
 from systems.runtime.stages import Timeline
 from systems.simulation.arrival import Arrival
@@ -34,12 +35,14 @@ from .prewarmed import PrewarmedProcess, PrewarmedProcesses
 from .running import Call, Copy, KeptTrace, Process
 
 _NS = 1e9
+_CALLER = "the harness"
+"""Who sends all requests."""
 
 
 class Platform(PlatformBase):
     """One controller in virtual time. ``latency``: latency models by group; ``timeout_ns``: when a
     waiting request fails; ``piece_tokens`` and ``regime`` as in :class:`Worker`; ``ended`` is
-    called when a request has ended."""
+    called when a request has ended. ``caller_limits``: of the only caller."""
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class Platform(PlatformBase):
         regime: Regime = CONTINUOUS,
         adapter_tier_bytes: int = 1 << 62,
         trace_decisions: bool = False,
+        caller_limits: RequestLimits = UNLIMITED,
         ended: Callable[[], None] = lambda: None,
     ) -> None:
         self.clock = Clock()
@@ -61,7 +65,8 @@ class Platform(PlatformBase):
         self._timeouts: deque[Call] = deque()
         self.kept = KeptTrace()
         self._profile, self._latency, self._timeout_ns = profile, latency, timeout_ns
-        self._ended = ended
+        self._told_of_end = ended
+        self._caller = Limiter("caller", caller_limits)
         self._draws = Draws(profile.draw_key)
         self._piece_tokens, self._regime = piece_tokens, regime
         self._hardware = hardware(cluster.devices, self.clock, profile)
@@ -148,11 +153,20 @@ class Platform(PlatformBase):
         work = Work(request, prompt_tokens, output_tokens, adapter=function)
         call = Call(work, function, self.clock.now)
         self.calls[request] = call
+        if self._caller.excess(_CALLER, self.clock.now) is not None:
+            call.status = "http_429"
+            self._told_of_end()
+            return
+        self._caller.begin(_CALLER, self.clock.now)
         self.post(ev.RequestArrived(request, function, prompt_tokens, output_tokens))
         if call.instance is None and call.status == "waiting":
             self._timeouts.append(call)
             if len(self._timeouts) == 1:
                 self._await_timeout()
+
+    def _ended(self) -> None:
+        self._caller.end(_CALLER)
+        self._told_of_end()
 
     def _await_timeout(self) -> None:
         """Set the only event for the timeouts of waiting requests, which are in order of arrival:

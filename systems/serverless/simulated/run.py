@@ -109,6 +109,7 @@ def simulate(
         regime=regime,
         adapter_tier_bytes=options.adapter_tier_bytes,
         trace_decisions=options.trace_decisions,
+        caller_limits=options.caller_limits,
         ended=load.ended,
     )
     platform.deploy()
