@@ -59,6 +59,10 @@ class Options(SystemOptions):
     full context until the batch ends, and decode steps do not grow with the batch."""
     shed: bool = False
     """Reject requests that cannot meet their SLO (429); off, as in the paper."""
+    fair_shares: bool = False
+    """Under contention, serve the tenants whose requests wait for a device in turn, a request each,
+    and weigh margins only within a turn; off, as in the paper, where a tenant that sends more than
+    others has the smallest margins. A function without a tenant is its own tenant."""
     function_in_flight: PositiveInt | None = None
     """The most requests of each function that wait or run; further ones are rejected (429). None:
     any number."""

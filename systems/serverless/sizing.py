@@ -96,7 +96,11 @@ def make_cluster_spec(
         groups=made,
         functions={
             member.id: FunctionSpec(
-                member.id, name, round(member.slo_ttft_s * 1e9), functions[member].adapter_bytes
+                member.id,
+                name,
+                round(member.slo_ttft_s * 1e9),
+                functions[member].adapter_bytes,
+                (member.tenant or member.id) if options.fair_shares else "",
             )
             for name, members in members_of.items()
             for member in members

@@ -37,12 +37,14 @@ class BatchLatency:
 @dataclass(frozen=True, slots=True)
 class FunctionSpec:
     """A LoRA function, or a bare backbone where ``adapter_bytes`` is 0. ``group``: the group whose
-    instances serve it."""
+    instances serve it. ``tenant``: who gets a fair share with it; where all have the same, nothing
+    is shared fairly."""
 
     id: str
     group: str
     slo_ttft_ns: int
     adapter_bytes: int = 0
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)

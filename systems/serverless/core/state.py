@@ -15,6 +15,7 @@ from .artifacts import CopyKey, Residency
 from .cluster_spec import HOST, ClusterSpec, DeviceSpec, GroupSpec
 from .contention import Contention
 from .estimates import Estimates, Rate, ServiceTime
+from .fair_shares import Turns
 from .instance import Instance, Phase
 from .members import Members
 from .memory import Holding, MemoryLedger
@@ -83,6 +84,8 @@ class Device:
     hold_until_ns: int | None = None
     """When the first batch that is held back is due, if a timer is set for it."""
     contention: Contention = field(init=False)
+    turns: Turns = field(default_factory=Turns)
+    """Of the tenants, where there are several."""
 
     def __post_init__(self) -> None:
         self.contention = Contention(self.spec.slots)
@@ -127,6 +130,10 @@ class State:
         explain: Explain | None = None,
     ) -> None:
         self.cluster = cluster
+        self.tenants = {name: each.tenant for name, each in cluster.functions.items()}
+        """The tenant of each function; empty if there is only one, who needs no turns."""
+        if len(set(self.tenants.values())) == 1:
+            self.tenants.clear()
         self.explain = explain
         self._notices = notices
         self._watch = watch
@@ -188,6 +195,8 @@ class State:
     def begin(self, instance: Instance, request: Request) -> None:
         """Let ``instance`` run a request."""
         instance.begin(request)
+        if self.tenants:
+            self.devices[instance.device].turns.begin(self.tenants[request.function])
         if instance.group.places:
             self.adapters(instance.group.id).runs(instance, 1)
 
@@ -196,6 +205,11 @@ class State:
         instance.end(request, now_ns)
         if instance.group.places:
             self.adapters(instance.group.id).runs(instance, -1)
+
+    def turn(self, request: Request, device: Device) -> int:
+        """Return in which turn ``device`` serves a waiting request; all in the same if there is
+        only one tenant."""
+        return device.turns.of(self.tenants[request.function]) if self.tenants else 0
 
     def waited_ns(self, group: str, now_ns: int) -> int:
         """Return how long the oldest request of ``group`` has waited; 0 if none waits."""

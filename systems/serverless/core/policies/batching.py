@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, Self
 
+from ..fair_shares import in_turn
 from ..instance import Instance
 from ..policy import Policy, PolicyOptions
 from ..state import Device, State
 from ..waiting import Request
 from .joining import fitting, pays_ns, ready_ns
+
+Waiting = Mapping[int, Request]
+"""The waiting requests of a function by id, those of the longest wait first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ def _has_work(instance: Instance, state: State) -> bool:
     return bool(_of_functions(instance, state))
 
 
-def _of_functions(instance: Instance, state: State) -> Sequence[Mapping[int, Request]]:
+def _of_functions(instance: Instance, state: State) -> Sequence[Waiting]:
     """Return the waiting requests that ``instance`` can run now, by function: those whose adapter
     is in place."""
     queue = state.queue(instance.group.id)
@@ -65,12 +69,29 @@ def _of_functions(instance: Instance, state: State) -> Sequence[Mapping[int, Req
 
 def runnable(instance: Instance, state: State, key: Callable[[Request], int]) -> list[Request]:
     """Return the waiting requests that ``instance`` has room for and can run now, in the order of
-    ``key``; within a function it must not decrease from one request to the next."""
+    ``key``, of several tenants in that of their turns (``fair_shares.py``); within a function the
+    key must not decrease from one request to the next."""
     if not instance.group.places:
         return list(islice(state.queue(instance.group.id), instance.room))
-    waiting = [requests.values() for requests in _of_functions(instance, state)]
-    merged: Iterable[Request] = waiting[0] if len(waiting) == 1 else heapq.merge(*waiting, key=key)
-    return list(islice(merged, instance.room))
+    waiting = _of_functions(instance, state)
+    if state.tenants:
+        turns = state.devices[instance.device].turns
+        of_tenants = {t: _merged(those, key) for t, those in _by_tenant(waiting, state).items()}
+        return list(islice(in_turn(of_tenants, turns, key), instance.room))
+    return list(islice(_merged(waiting, key), instance.room))
+
+
+def _by_tenant(waiting: Iterable[Waiting], state: State) -> Mapping[str, Sequence[Waiting]]:
+    found: dict[str, list[Waiting]] = {}
+    for requests in waiting:
+        function = next(iter(requests.values())).function
+        found.setdefault(state.tenants[function], []).append(requests)
+    return found
+
+
+def _merged(waiting: Sequence[Waiting], key: Callable[[Request], int]) -> Iterable[Request]:
+    each = [requests.values() for requests in waiting]
+    return each[0] if len(each) == 1 else heapq.merge(*each, key=key)
 
 
 @dataclass
@@ -89,7 +110,7 @@ class FirstComeFirstServed(Batching):
     def choose(self, device: Device, state: State, now_ns: int) -> Batch | None:  # noqa: ARG002
         if self.max_prefills and device.prefilling >= self.max_prefills:
             return None
-        first = min(able(device, state), key=lambda i: _oldest_arrival(i, state), default=None)
+        first = min(able(device, state), key=lambda i: _first_come(i, device, state), default=None)
         if first is None:
             return None
         return Batch(first, tuple(runnable(first, state, _arrival)))
@@ -102,9 +123,9 @@ class FillOrExpire(Batching):
     *Local*: a group's batch is due when N requests wait (N: the room of its instance) or the slack
     of the most urgent one, SLO − M·T(n), is used up, less what T(n) is uncertain by; with
     ``max_delay_ns`` (the other reading, a fixed d), when it has waited that long. *Global*: of the
-    due batches, the one with the smallest margin Δ = SLO − (w + M·T(n)) runs first. w is the time
-    it has waited; M counts the instances at work on the device and this one. At most
-    ``max_prefills`` batches are in their prefill at once (0: any).
+    due batches, the one with the smallest margin Δ = SLO − (w + M·T(n)) runs first, of several
+    tenants in their turn. w is the time it has waited; M counts the instances at work on the device
+    and this one. At most ``max_prefills`` batches are in their prefill at once (0: any).
 
     A full batch is not due before it pays to delay the running requests for it (``joining.py``):
     beside them it is as large as the room that a few of them just left. Nor is a batch that cannot
@@ -125,18 +146,19 @@ class FillOrExpire(Batching):
     def choose(self, device: Device, state: State, now_ns: int) -> Batch | Hold | None:
         if self.max_prefills and device.prefilling >= self.max_prefills:
             return None
-        best: tuple[float, int, Instance, list[Request]] | None = None
+        best: tuple[int, float, int, Instance, list[Request]] | None = None
         expires_ns: float | None = None
         for instance in able(device, state):
             margin, due_ns, requests = self._weigh(instance, device, state, now_ns)
             if due_ns <= now_ns:
-                if best is None or (margin, instance.id) < best[:2]:
-                    best = margin, instance.id, instance, requests
+                turn = state.turn(requests[0], device)
+                if best is None or (turn, margin, instance.id) < best[:3]:
+                    best = turn, margin, instance.id, instance, requests
             elif expires_ns is None or due_ns < expires_ns:
                 expires_ns = due_ns
         if best is None:
             return None if expires_ns is None else Hold(math.ceil(expires_ns))
-        margin, _, instance, requests = best
+        _, margin, _, instance, requests = best
         if state.explain is not None:
             state.note(
                 "batch",
@@ -181,7 +203,7 @@ def _arrival(request: Request) -> int:
     return request.arrived_ns
 
 
-def _oldest_arrival(instance: Instance, state: State) -> tuple[int, int]:
+def _first_come(instance: Instance, device: Device, state: State) -> tuple[int, int, int]:
+    """Return the turn, the arrival and the id of the request that is first in both."""
     heads = (next(iter(requests.values())) for requests in _of_functions(instance, state))
-    oldest = min(heads, key=_arrival)
-    return oldest.arrived_ns, oldest.id
+    return min((state.turn(each, device), each.arrived_ns, each.id) for each in heads)
