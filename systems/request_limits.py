@@ -63,6 +63,10 @@ class Limiter:
         self._in_flight: Counter[str] = Counter()
         self._buckets: dict[str, TokenBucket] = {}
 
+    def in_flight(self, key: str) -> int:
+        """Return the number of requests of ``key`` that have begun and not ended."""
+        return self._in_flight[key]
+
     def excess(self, key: str, now_ns: int, waiting: int = 0) -> Excess | None:
         """Return which limit another request of ``key`` would exceed; None: it may begin.
         ``waiting``: the requests of ``key`` that wait already."""

@@ -46,7 +46,7 @@ class Controller:
     ) -> None:
         self.policies = policies = policy_set.make()
         self.state = State(cluster, watch_memory, policy_set.new_rate, Notices(policies), explain)
-        self._limiter = Limiter("function", cluster.settings.function_limits)
+        self.limiter = Limiter("function", cluster.settings.function_limits)
         self._out: list[act.Action] = []
         self._preparation = AdapterPreparation(self.state, self._out)
         self._provisioning = Provisioning(self.state, policies, self._preparation, self._out)
@@ -98,7 +98,7 @@ class Controller:
         function = self.state.cluster.functions[event.function]
         group = self.state.cluster.groups[function.group]
         waiting = self.state.queue(group.id).of(function.id)
-        excess = self._limiter.excess(function.id, now, waiting)
+        excess = self.limiter.excess(function.id, now, waiting)
         if excess is not None:
             self._reject(event.request, excess.reason, excess.retry_after_ns)
             return
@@ -109,7 +109,7 @@ class Controller:
         if retry_after_ns is not None:
             self._reject(event.request, "no deadline can be met", retry_after_ns)
             return
-        self._limiter.begin(function.id, now)
+        self.limiter.begin(function.id, now)
         kv_bytes = group.kv_bytes(event.prompt_tokens + event.max_tokens)
         request = Request(event.request, function.id, group.id, kv_bytes, now, function.slo_ttft_ns)
         self.state.requests[request.id] = request
@@ -122,7 +122,7 @@ class Controller:
     def _drop(self, request: Request) -> None:
         """Forget a request, which has ended."""
         del self.state.requests[request.id]
-        self._limiter.end(request.function)
+        self.limiter.end(request.function)
 
     def _cancelled(self, event: ev.RequestCancelled, now: int) -> None:
         request = self.state.requests.get(event.request)

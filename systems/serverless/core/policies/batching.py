@@ -16,6 +16,7 @@ from ..policy import Policy, PolicyOptions
 from ..state import Device, State
 from ..waiting import Request
 from .joining import fitting, pays_ns, ready_ns
+from .parity import Urgency, within_parity
 
 Waiting = Mapping[int, Request]
 """The waiting requests of a function by id, those of the longest wait first."""
@@ -43,10 +44,25 @@ class Batching(Policy, ABC):
 
 def able(device: Device, state: State) -> Iterator[Instance]:
     """Yield the instances that could take a batch now. An instance prefills at most one batch at a
-    time, beside the requests that it decodes."""
-    for instance in device.waiting.values():
-        if instance.prefilling is None and instance.room > 0 and _has_work(instance, state):
-            yield instance
+    time, beside the requests that it decodes. Of several tenants none exceeds its part of the
+    device (``parity.py``)."""
+    found = (
+        instance
+        for instance in device.waiting.values()
+        if instance.prefilling is None and instance.room > 0 and _has_work(instance, state)
+    )
+    if not state.tenants:
+        return found
+    return within_parity({each: _urgency(each, state) for each in found}, device, state)
+
+
+def _urgency(instance: Instance, state: State) -> Urgency:
+    found: dict[str, int] = {}
+    for requests in _of_functions(instance, state):
+        first = next(iter(requests.values()))
+        tenant = state.tenants[first.function]
+        found[tenant] = min(first.deadline_ns, found.get(tenant, first.deadline_ns))
+    return found
 
 
 def _has_work(instance: Instance, state: State) -> bool:

@@ -14,6 +14,7 @@ from aiohttp import ClientSession, web
 
 from systems.access import AccessTokens
 from systems.interface import Deployment
+from systems.request_limits import UNLIMITED, RequestLimits
 from systems.runtime.calls import Call, Failure, Tokens
 from systems.runtime.http.api import Api
 from systems.runtime.http.text import Text
@@ -83,13 +84,15 @@ async def endpoint(
     texts: Mapping[str, Any] | None = None,
     tokens: AccessTokens | None = None,
     metrics: Metrics | None = None,
+    limits: RequestLimits = UNLIMITED,
 ) -> AsyncIterator[Endpoint]:
-    """``texts`` by backbone; None: those of the deployment. ``tokens``: None: callers need none."""
+    """``texts`` by backbone; None: those of the deployment. ``tokens``: None: callers need none.
+    ``limits``: of each caller."""
     functions = {function.id: function for function in deployment.functions}
     backend = Backend(SimpleNamespace(deployment=deployment, functions=functions), answers)
     found = texts if texts is not None else _texts(deployment.backbones)
     runner = PatientRunner(
-        Api(backend, found, tokens, metrics).application(),
+        Api(backend, found, tokens, metrics, limits).application(),
         access_log=None,
         handler_cancellation=True,
         shutdown_timeout=0.1,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from systems.request_limits import UNLIMITED, RequestLimits
 from systems.serverless.core import actions as act
 from systems.serverless.core import events as ev
 from systems.serverless.core.artifacts import PRECEDENCE, Artifact, CopyKey, Timer
@@ -98,12 +99,15 @@ def cluster(
     places: int = 2,
     peers: bool = False,
     bare: bool = False,
+    tenants: int = 1,
+    limits: RequestLimits = UNLIMITED,
 ) -> ClusterSpec:
     """Build a cluster spec of small numbers: a backbone has 100 bytes, an instance initially 30 of
     its own. ``apart``: each device has its own host. ``card``: a process holds 3 bytes of its
     device until it ends, and every request takes a slot of 20 bytes. ``shared``: the functions of a
     backbone share instances, which have up to ``places`` places. ``peers``: devices of a host copy
-    backbones from each other, in 40 ns. ``bare``: f0 has no adapter."""
+    backbones from each other, in 40 ns. ``bare``: f0 has no adapter. ``tenants``: so many own the
+    functions in turn. ``limits``: of each function."""
     groups = {
         name: _group(name, members, backbones, card=card, places=places)
         for name, members in _members(functions, backbones, shared).items()
@@ -117,6 +121,7 @@ def cluster(
                 group.id,
                 slo_ttft_ns=2_500,
                 adapter_bytes=0 if bare and function == "f0" else 5,
+                tenant=f"t{int(function[1:]) % tenants}",
             )
             for group in groups.values()
             for function in group.functions
@@ -134,6 +139,7 @@ def cluster(
             release_grace_ns=800,
             template_bytes=10,
             peer_copies=peers,
+            function_limits=limits,
         ),
     )
 

@@ -4,6 +4,7 @@ an instance or a loader sends without having been asked change nothing."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from systems.request_limits import UNLIMITED, RequestLimits
 from systems.serverless.core.artifacts import DORMANT
 from systems.serverless.core.instance import Phase
 
@@ -32,6 +34,8 @@ class AnyOrder(RuleBasedStateMachine):
         places=st.integers(1, 3),
         peers=st.booleans(),
         bare=st.booleans(),
+        tenants=st.integers(1, 3),
+        limits=st.sampled_from([UNLIMITED, RequestLimits(3, 2, 1e6, 4)]),
     )
     def deploy(
         self,
@@ -45,6 +49,8 @@ class AnyOrder(RuleBasedStateMachine):
         places: int,
         peers: bool,
         bare: bool,
+        tenants: int,
+        limits: RequestLimits,
     ) -> None:
         deployed = cluster(
             functions=4,
@@ -57,6 +63,8 @@ class AnyOrder(RuleBasedStateMachine):
             places=places,
             peers=peers,
             bare=bare,
+            tenants=tenants,
+            limits=limits,
         )
         self.machine = Machine(deployed, EVERY[bundle])
 
@@ -138,6 +146,11 @@ class AnyOrder(RuleBasedStateMachine):
         known = set(machine.waiting) | running | set(machine.answers)
         assert known == set(range(1, machine.arrived + 1))
         assert set(machine.controller.state.requests) == set(machine.waiting) | running
+        limiter = machine.controller.limiter
+        held = Counter(machine.of[request] for request in machine.controller.state.requests)
+        assert {f: limiter.in_flight(f) for f in machine.cluster.functions} == {
+            f: held[f] for f in machine.cluster.functions
+        }
         assert machine.seen_instances == set(machine.processes) | machine.ended_instances
 
     @invariant()
