@@ -111,6 +111,15 @@ def test_where_one_batch_is_prefilled_at_a_time_others_wait_for_one_batch_of_eac
     assert batches_until(machine, "f1", "f2", "f3") <= 4
 
 
+@pytest.mark.parametrize("policies", [ONE_PREFILL, ONE_IN_ORDER], ids=["margin", "arrival"])
+def test_also_for_one_batch_alone_of_a_tenant_of_many_functions(policies: PolicySet) -> None:
+    machine = apart(policies, functions=8, tenants=2)
+    for function in ("f0", "f2", "f4", "f6") * 10:
+        machine.arrive(function)
+    machine.now += 10_000
+    assert batches_until(machine, "f1") == 1
+
+
 @few
 @given(st.lists(st.tuples(st.sampled_from(range(6)), st.integers(0, 120)), max_size=60))
 def test_a_tenant_of_many_functions_puts_no_more_instances_to_work_than_others(
@@ -139,19 +148,20 @@ def at_work(machine: Machine) -> Counter[str]:
 
 
 def test_functions_of_one_tenant_take_turns_in_its_share() -> None:
-    """While f1 is at work, f0 and f2 of the other tenant have one instance at work together, and
-    the one that is called without end does not keep it from the other."""
+    """While f1 is at work, f0 and f2 of the other tenant have one instance at work together. What
+    is called without end does not keep it from the other."""
     machine = apart(SHARING, functions=3, tenants=2)
-    machine.arrive("f1")
-    for _ in range(40):
-        machine.arrive("f0")
+    instance_of = {process.group.id: id_ for id_, process in machine.processes.items()}
+    for function in ("f1", "f0"):
+        machine.arrive(function)
+        machine.prefills(instance_of[function])
     patient = machine.arrive("f2")
-    for _ in range(200):
-        machine.arrive("f1")
-        machine.arrive("f0")
-        machine.now += 5
-        machine.step()
-    assert machine.answers.get(patient) == "ok"
+    assert patient in machine.waiting, "its tenant has its part of the device"
+    machine.now += 5
+    later = machine.arrive("f0")
+    assert later in machine.waiting, "the place is for the one that has waited longer"
+    machine.finishes(instance_of["f0"])
+    assert {patient, later} & set(machine.waiting) == {later}
 
 
 def test_where_nobody_waits_tenants_change_no_decision() -> None:
