@@ -82,6 +82,16 @@ SERVICE = (
         _share(lambda frame: frame.ok),
     ),
     Metric(
+        "rejected_share",
+        "rejected",
+        "f_429",
+        "1",
+        "Share of the requests that the system rejected for its limits, with HTTP status 429.",
+        "n_429 / n",
+        "lower",
+        _share(lambda frame: frame.is_("status", "http_429")),
+    ),
+    Metric(
         "slo_attainment",
         "SLO attainment",
         "A",

@@ -80,6 +80,13 @@ def test_failures_stay_in_the_denominator() -> None:
     assert value("requests_per_s") == pytest.approx(2 / DURATION_S)
 
 
+def test_what_a_limit_rejected_is_told_from_other_failures() -> None:
+    assert value("rejected_share") == 0.0, "one failed with http_5xx"
+    rejected = frame(requests=with_column("status", ["http_429", "ok", "http_429"]))
+    assert value("rejected_share", of=rejected) == pytest.approx(2 / 3)
+    assert summary(tables(), DURATION_S)["rejected_share"] == 0.0
+
+
 def test_objectives_of_tpot_and_e2e_count_alone_and_together() -> None:
     assert value("slo_tpot_attainment") is None, "no request has one"
     assert value("slo_e2e_attainment") is None
