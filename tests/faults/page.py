@@ -111,6 +111,8 @@ def neighbour(found: Sequence[Record]) -> str:
         ground = f"**{each['mode']}**, {each['backbone']}"
         ground += f", profile {each['profile']}" if "profile" in each else ""
         ground += f", {each['share_rps']:g}/s each"
+        ground += f", one instance, {each['shared']} at once" if each.get("shared") else ""
+        ground += ", fair shares" if each.get("fair_shares") else ""
         lines += [
             f"| {ground} | {row['function']} (n {row['n']}) | {row['alone_p95_s']:.3f} |"
             f" {row['flooded_p95_s']:.3f} | {row['law_s']:.3f} | {_yes(row['holds'])} |"
