@@ -37,6 +37,11 @@ class Metrics:
             ["function", "outcome"],
             registry=registry,
         )
+        self._rejected = Counter(
+            "slbench_rejected",
+            "Requests that were rejected for a limit of their caller, before they were read.",
+            registry=registry,
+        )
         self._started = Counter(
             "slbench_start_types",
             "Requests that reached an instance, by their start type.",
@@ -66,6 +71,10 @@ class Metrics:
     def received(self, function: str) -> None:
         """Count a request that was accepted; its ``ended`` follows."""
         self._running.labels(function).inc()
+
+    def rejected(self) -> None:
+        """Count a request that was rejected before its function was known."""
+        self._rejected.inc()
 
     def ended(self, trace: RequestTrace, tokens: int | None = None) -> None:
         """Count the end of a request. ``tokens``: of its answer; None: unknown."""

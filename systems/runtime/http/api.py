@@ -72,7 +72,7 @@ class Api:
         self._platform = platform
         self._texts = texts
         self._tokens = tokens
-        self._callers = Callers(limits)
+        self._callers = Callers(limits, metrics)
         self._limits = platform.plan.deployment.limits
         self._prompts = Prompts(texts, self._limits.max_context_tokens)
 

@@ -13,6 +13,7 @@ from systems.access import AccessTokens
 from systems.interface import Deployment
 from systems.request_limits import RequestLimits
 from systems.runtime.calls import Call
+from systems.runtime.metrics import Metrics
 
 from .endpoint import ANSWER, Endpoint, endpoint
 
@@ -29,12 +30,16 @@ def tokens(tmp_path: Any) -> AccessTokens:
 
 
 def played(
-    deployment: Deployment, scene: Scene, limits: RequestLimits, access: AccessTokens | None = None
+    deployment: Deployment,
+    scene: Scene,
+    limits: RequestLimits,
+    access: AccessTokens | None = None,
+    metrics: Metrics | None = None,
 ) -> Any:
     """Return the result of ``scene`` at an endpoint that answers when told to."""
 
     async def play() -> Any:
-        async with endpoint(deployment, (), tokens=access, limits=limits) as at:
+        async with endpoint(deployment, (), tokens=access, metrics=metrics, limits=limits) as at:
             return await asyncio.wait_for(scene(at), 20)
 
     return asyncio.run(play())
@@ -100,6 +105,8 @@ def test_a_rejection_is_an_error_of_openais_form_with_a_time_to_retry(
 
 
 def test_without_tokens_nobody_becomes_another_caller(deployment: Deployment) -> None:
+    metrics = Metrics()
+
     async def scene(at: Endpoint) -> None:
         running = await under_way(at, 2)
         flood = await asyncio.gather(*(at.ask(token=f"made-up-{n}") for n in range(20)))
@@ -107,7 +114,8 @@ def test_without_tokens_nobody_becomes_another_caller(deployment: Deployment) ->
         for task in running:
             task.cancel()
 
-    played(deployment, scene, TWO_AT_ONCE)
+    played(deployment, scene, TWO_AT_ONCE, metrics=metrics)
+    assert b"slbench_rejected_total 20.0" in metrics.text()
 
 
 def test_a_caller_that_leaves_may_call_again(deployment: Deployment) -> None:
