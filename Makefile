@@ -13,7 +13,7 @@ SPREAD := -n $(CORES) --dist loadscope --no-loadscope-reorder
 PEERS := aiperf guidellm inference-perf
 TOKENIZER ?= $(HOME)/.cache/slbench/backbones/r1/smollm2-135m
 
-.PHONY: demo test test-gpu test-cluster lint bench bench-client faults soak fuzz environment vllm clean
+.PHONY: demo test test-gpu test-cluster lint docs bench bench-client faults soak fuzz environment vllm clean
 
 demo: $(READY)
 	$(BIN)/slbench run quickstart
@@ -37,6 +37,14 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Builds the site of the documentation into build/site. A link that leads nowhere fails.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+$(VENV)/.docs: $(READY)
+	$(PIP) -c constraints.txt -e '.[docs]'
+	touch $@
 
 bench: $(READY)
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only

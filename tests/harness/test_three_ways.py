@@ -1,0 +1,99 @@
+"""docs/three-ways.md, command by command as it is printed: what a page shows of the output is in
+the output."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.cells.plan import plan_cells
+from harness.experiment import load
+from harness.reference_server import running_reference_server
+
+from .pages import ROOT, commands
+from .typed import typed
+
+PAGE = (ROOT / "docs" / "three-ways.md").read_text(encoding="utf-8")
+SERVER = "To a table with your server in it"
+FILES = re.compile(r"`(\S+\.(?:yaml|csv))`[^`]*?```(?:yaml|csv)\n(.*?)```", re.DOTALL)
+BESIDE = "slbench run server.yaml --out beside"
+
+
+def way(title: str) -> str:
+    """Return a section of the page."""
+    return PAGE.partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
+def saved(text: str, folder: Path) -> list[Path]:
+    """Save the files of a section under the names that it gives them."""
+    made = [folder / name for name, _ in FILES.findall(text)]
+    for path, (_, content) in zip(made, FILES.findall(text), strict=True):
+        path.write_text(content, encoding="utf-8")
+    return made
+
+
+def shown(text: str) -> list[str]:
+    """Return the lines of output that a section shows."""
+    blocks = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+@pytest.fixture
+def _on_one_core() -> Iterator[None]:
+    """Simulate without worker processes: starting them takes longer than the cells."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    yield
+    os.sched_setaffinity(0, cores)
+
+
+@pytest.mark.usefixtures("_on_one_core")
+@pytest.mark.parametrize(
+    ("title", "leaves"),
+    [
+        ("To the paper's figure", ("figures/time-breakdown.pdf", "mine/time-breakdown.csv")),
+        ("To a run on your trace", ("trace.png", "mine.html")),
+    ],
+)
+def test_a_way_does_and_says_what_it_shows(
+    title: str, leaves: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = way(title)
+    saved(text, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    said = "\n".join(map(typed, commands(text)))
+    assert [line for line in shown(text) if line not in said] == []
+    for name in leaves:
+        assert (tmp_path / name).stat().st_size > 0
+
+
+@pytest.mark.live
+def test_a_server_of_a_stranger_is_checked_and_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The suite's reference server stands for the stranger's; the run beside ServerlessLoRA is
+    planned only, as other tests run it live."""
+    monkeypatch.chdir(tmp_path)
+    with running_reference_server() as server:
+        text = way(SERVER).replace("http://host:8000", server.base_url)
+        text = text.replace("my-lora-a", "ref").replace("my-lora-b", "ref.gap-5")
+        (experiment,) = saved(text, tmp_path)
+        said = "\n".join(typed(each) for each in commands(text) if each != BESIDE)
+    assert BESIDE in commands(text)
+    assert [line for line in shown(text) if line not in said] == []
+    assert {cell.system.label for cell in plan_cells(load(str(experiment)))} == {
+        "serverless-lora",
+        "mine",
+    }
+
+
+def test_the_ways_are_short() -> None:
+    titles = re.findall(r"^## (.+)$", PAGE, re.MULTILINE)
+    assert len(titles) == 3
+    for title in titles:
+        assert len(commands(way(title))) <= 4
+        assert len(way(title).splitlines()) < 60
