@@ -12,10 +12,9 @@ from .markdown import prose, table
 
 _HEAD = f"""# The commands
 
-Generated from the command line by `python -m harness.manual`; `slbench COMMAND --help` prints the same.
-
-Exit status: {DONE} done, {INVALID} invalid result, {WRONG} wrong request, {INTERRUPTED} interrupted.
-`--json` prints one JSON document on standard output.
+Generated from the command line by `python -m harness.manual`. `slbench COMMAND --help` prints the
+same. Exit status: {DONE} done, {INVALID} invalid result, {WRONG} wrong request, {INTERRUPTED} \
+interrupted. `--json` prints one JSON document on standard output.
 """
 _HELP = "--help"
 

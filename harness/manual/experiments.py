@@ -10,9 +10,10 @@ from .markdown import table
 
 _HEAD = """# The shipped experiments
 
-Generated from `harness/experiments/*.yaml` by `python -m harness.manual`. Run one with `slbench run NAME`,
-see all of its keys with `slbench experiments show NAME`; [experiments.md](experiments.md) says how to write one.
-`--simulated` runs a live one in virtual time, except for systems that run live only.
+Generated from `harness/experiments/*.yaml` by `python -m harness.manual`. Run one with
+`slbench run NAME`, see all of its keys with `slbench experiments show NAME`;
+[experiments.md](experiments.md) says how to write one. `--simulated` runs a live one in virtual
+time, except for systems that run live only.
 
 """
 _HEADS = ("experiment", "mode", "cells", "systems", "workloads", "what")

@@ -11,9 +11,10 @@ from .markdown import prose, table
 
 _HEAD = """# The policies
 
-Generated from `systems/serverless/core/policies` by `python -m harness.manual`. A serverless system is a
-choice of one policy at each of these seams; an experiment replaces some with `policies: {SEAM: NAME}`, and
-[your-policy.md](your-policy.md) says how to write one. `slbench systems show NAME` prints those of a system.
+Generated from `systems/serverless/core/policies` by `python -m harness.manual`. A serverless system
+is a choice of one policy at each of these seams. An experiment replaces some with
+`policies: {SEAM: NAME}`, and [your-policy.md](your-policy.md) says how to write one.
+`slbench systems show NAME` prints those of a system.
 """
 _HEADS = ("policy", "what it does")
 

@@ -16,6 +16,7 @@ from .comparison import comparison
 from .fidelity import fidelity
 from .models import models
 from .over_segments import over_segments
+from .published import published_table
 from .ratios import ratios
 from .sweep import sweep
 
@@ -29,6 +30,7 @@ KINDS: dict[str, Callable[[Block, Path], str]] = {
     "comparison": comparison,
     "fidelity": fidelity,
     "models": models,
+    "published": published_table,
     "ratios": ratios,
     "segments": over_segments,
     "sweep": sweep,

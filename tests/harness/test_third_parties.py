@@ -30,9 +30,7 @@ def bundled() -> list[str]:
 
 def licence(file: str) -> str | None:
     """Return the licence by the first row whose patterns fit."""
-    found = (
-        licence for files, licence in ROWS if any(fnmatch(file, pattern) for pattern in files)
-    )
+    found = (licence for files, licence in ROWS if any(fnmatch(file, pattern) for pattern in files))
     return next(found, None)
 
 
