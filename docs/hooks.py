@@ -10,7 +10,7 @@ from typing import Any
 
 from mkdocs.structure.files import File, Files
 
-_PAGES = ("*.md", "docs/*.md", "docs/images/*.png", "harness/replay/README.md")
+_PAGES = ("*.md", "docs/*.md", "docs/*.css", "docs/images/*.png", "harness/replay/README.md")
 _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)")
 
 
