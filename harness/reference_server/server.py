@@ -144,7 +144,17 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received_ns = self._received_ns or time.monotonic_ns()
-        self._parser.feed_data(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError:
+            raise  # A defect of this class.
+        except httptools.HttpParserError as error:
+            self._refuse(error)
+
+    def _refuse(self, error: Exception) -> None:
+        assert self._transport is not None, "data come over a connection"
+        self._transport.write(wire.whole(400, json.dumps({"error": f"no HTTP: {error}"}).encode()))
+        self._transport.close()
 
     def on_url(self, url: bytes) -> None:
         self._url += url

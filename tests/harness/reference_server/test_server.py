@@ -154,3 +154,12 @@ def test_headers_come_first_or_late_as_asked(server: ReferenceServer) -> None:
 def test_what_it_cannot_do_it_refuses(server: ReferenceServer, model: str, status: bytes) -> None:
     tokens = 5 if status == b"404" else "many"
     assert ask(server, model, tokens).split(b" ")[1] == status  # type: ignore[arg-type]
+
+
+def test_what_is_no_http_is_refused(server: ReferenceServer) -> None:
+    port = int(server.base_url.rsplit(":", 1)[1])
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(b"nonsense\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
+        assert connection.recv(65536) == b"", "the connection is closed"
+    assert ask(server, "ref").split(b" ")[1] == b"200"
