@@ -51,4 +51,13 @@ def show_document(document: dict[str, Any], json_: bool) -> None:
         print(json.dumps(document))
         return
     for key, value in document.items():
-        print(f"{key:16} {value:.4g}" if isinstance(value, float) else f"{key:16} {value}")
+        print(f"{key:16} {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    """Return a value for a line: mappings as ``key value`` pairs, what is unknown as a dash."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_shown(each)}" for key, each in value.items())
+    if value is None:
+        return "—"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -20,6 +20,7 @@ from .typed import typed
 PAGE = (ROOT / "docs" / "three-ways.md").read_text(encoding="utf-8")
 SERVER = "To a table with your server in it"
 FILES = re.compile(r"`(\S+\.(?:yaml|csv))`[^`]*?```(?:yaml|csv)\n(.*?)```", re.DOTALL)
+HERE = {"my-lora-a": "ref", "my-lora-b": "ref.gap-5", "time_scale: 10": "time_scale: 40"}
 BESIDE = "slbench run server.yaml --out beside"
 
 
@@ -75,12 +76,14 @@ def test_a_way_does_and_says_what_it_shows(
 def test_a_server_of_a_stranger_is_checked_and_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The suite's reference server stands for the stranger's; the run beside ServerlessLoRA is
-    planned only, as other tests run it live."""
+    """The suite's reference server stands for the stranger's, and requests come four times as fast.
+    The run beside ServerlessLoRA is planned only, as other tests run it live."""
     monkeypatch.chdir(tmp_path)
     with running_reference_server() as server:
         text = way(SERVER).replace("http://host:8000", server.base_url)
-        text = text.replace("my-lora-a", "ref").replace("my-lora-b", "ref.gap-5")
+        for printed, here in HERE.items():
+            assert printed in text
+            text = text.replace(printed, here)
         (experiment,) = saved(text, tmp_path)
         said = "\n".join(typed(each) for each in commands(text) if each != BESIDE)
     assert BESIDE in commands(text)
