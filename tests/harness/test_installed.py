@@ -95,3 +95,9 @@ def test_a_run_is_named_by_folder_by_id_or_as_in_a_checkout(
     mine.mkdir(parents=True)
     assert places.located("quickstart") == places.RUNS / "quickstart", "one's own comes first"
     assert places.located("nothing") == places.RUNS / "nothing"
+
+
+def test_a_wheel_has_the_command_and_the_licences(site: Path) -> None:
+    (info,) = site.glob("*.dist-info")
+    assert "slbench = harness.cli:main" in (info / "entry_points.txt").read_text(encoding="utf-8")
+    assert {path.name for path in (info / "licenses").iterdir()} == {"LICENSE", "THIRD_PARTY.md"}
