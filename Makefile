@@ -100,4 +100,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) results/runs
+	rm -rf $(VENV) results/runs build/site
