@@ -350,6 +350,9 @@ class ServingSystem(ABC):
     audits: ClassVar[bool] = False
     """Whether the system supports the option ``audit_s``: seconds between checksums of the
     memory that its processes share. A changed checksum fails the run."""
+    served_with: ClassVar[Mapping[str, Any]] = {}
+    """Options of ``slbench serve`` unless its user gives others: what a person at a prompt expects.
+    Experiments have the defaults of the options."""
     clusters: ClassVar[bool] = False
     """Whether the system can be deployed on several machines."""
     isolation_levels: ClassVar[tuple[Isolation, ...]] = ()

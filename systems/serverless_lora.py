@@ -13,7 +13,8 @@ Each ablation switches off exactly one of these four.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from systems.serverless.system import ServerlessSystem
 
@@ -21,6 +22,7 @@ from systems.serverless.system import ServerlessSystem
 class ServerlessLoRA(ServerlessSystem):
     name = "serverless-lora"
     summary = "one shared backbone, pre-loading, contention-aware batching and offloading"
+    served_with: ClassVar[Mapping[str, Any]] = {"backbones_at_deployment": True}
     policy_names: ClassVar = {
         "sharing": "one-copy-per-device",
         "preloading": "knapsack-by-density",
@@ -32,12 +34,14 @@ class ServerlessLoRA(ServerlessSystem):
 class WithoutSharing(ServerlessLoRA):
     name = "serverless-lora-no-sharing"
     summary = "ablation: each instance holds a copy of the backbone"
+    served_with: ClassVar[Mapping[str, Any]] = {}
     policy_names: ClassVar = {**ServerlessLoRA.policy_names, "sharing": "copy-per-instance"}
 
 
 class WithoutPreloading(ServerlessLoRA):
     name = "serverless-lora-no-preloading"
     summary = "ablation: every instance starts from nothing and ends with its keep-alive"
+    served_with: ClassVar[Mapping[str, Any]] = {}
     policy_names: ClassVar = {**ServerlessLoRA.policy_names, "preloading": "none"}
 
 

@@ -81,6 +81,9 @@ def serve(
 ) -> None:
     """Serve SYSTEM behind its OpenAI-compatible endpoint until Ctrl-C.
 
+    Unlike an experiment, it loads the backbone of serverless-lora before it answers, so that the
+    first call does not wait for it (--set 'options={backbones_at_deployment: false}').
+
     Exits with status 1 if the system reports a problem. Example: slbench serve serverless-lora
     --port 8000
     """
@@ -105,6 +108,7 @@ def serve(
     given = {"adapters": adapters, "cluster": cluster, "tenants": _tenants(tenant)}
     choice = DeploymentChoice.model_validate({**given, **settings})
     cls = system_class(system)
+    own["options"] = {**cls.served_with, **own["options"]}
     check_machines(cls, choice.cluster)
     if audit is not None:
         own["options"] = {**own["options"], "audit_s": _auditable(cls, audit)}

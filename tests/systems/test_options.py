@@ -46,3 +46,18 @@ def test_the_line_says_what_would_be_right(options: Mapping[str, Any], line: str
 def test_every_system_names_itself(name: str) -> None:
     with pytest.raises(DeploymentError, match=f"^{name}: nonsense is not an option"):
         system_class(name)().check(deployment({"nonsense": 1}))
+
+
+@pytest.mark.parametrize(
+    "name", [each for each in system_names() if system_class(each).served_with]
+)
+def test_what_a_system_is_served_with_are_options_of_it(name: str) -> None:
+    system = system_class(name)()
+    system.configure(deployment(system.served_with))
+    assert system.info().options.items() >= dict(system.served_with).items()
+
+
+def test_ablations_of_what_serving_would_switch_on_keep_their_defaults() -> None:
+    for ablated in ("sharing", "preloading"):
+        assert not system_class(f"serverless-lora-no-{ablated}").served_with
+    assert system_class("serverless-lora").served_with
