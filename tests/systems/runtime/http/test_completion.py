@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, cast
 
 from hypothesis import given
@@ -55,3 +56,33 @@ def test_a_stop_string_is_looked_for_once_in_each_part_of_an_answer() -> None:
     for _ in range(1000):
         answer.take(Tokens((0,), None))
     assert Text.looked_at <= 2 * 2 * 1000
+
+
+@given(st.lists(st.integers(0, 1), min_size=1), st.lists(st.text("ab", min_size=1), max_size=3))
+def test_a_stream_sends_all_text_but_what_may_begin_a_stop_string(
+    ids: list[int], stops: list[str]
+) -> None:
+    answer = Answer(CompletionShape(), "id", "f0", cast(Any, Letters()), stops, 1)
+    sent = ""
+    for id_ in ids:
+        answer.take(Tokens((id_,), None))
+        sent += _text_of(answer.chunk())
+        assert answer.text.startswith(sent), "nothing is sent that is cut later"
+        if answer.finished:
+            assert sent == answer.text
+            return
+        held = answer.text[len(sent) :]
+        assert not held or any(stop.startswith(held) for stop in stops)
+        assert not _longer_begin(answer.text, held, stops)
+
+
+def _longer_begin(text: str, held: str, stops: list[str]) -> bool:
+    """Whether a longer end of ``text`` than ``held`` begins a stop string."""
+    ends = [text[-n:] for n in range(len(held) + 1, len(text) + 1)]
+    return any(stop.startswith(end) for stop in stops for end in ends)
+
+
+def _text_of(event: bytes | None) -> str:
+    if event is None:
+        return ""
+    return str(json.loads(event.removeprefix(b"data: "))["choices"][0]["text"])

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import resource
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import psutil
 import pytest
-
-from systems.interface import Decision
-from systems.runtime import journal
 
 from .conftest import Running
 
@@ -118,22 +113,3 @@ def test_a_gateway_past_a_limit_fails_requests_and_serves_on(deploy: Deploy, lim
     assert refused["status"] == 503
     assert "cannot start" in refused["error"]["message"]
     assert after["status"] == 200
-
-
-def test_a_journal_on_a_full_disk_loses_whole_lines_and_says_how_many(tmp_path: Path) -> None:
-    path = tmp_path / "journal.jsonl"
-    book = journal.Journal(path)
-    book.decision(Decision(1, "first", {}))
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    with contextlib.ExitStack() as undo:
-        undo.callback(signal.signal, signal.SIGXFSZ, ignored)
-        undo.callback(resource.setrlimit, resource.RLIMIT_FSIZE, limits)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, limits[1]))
-        book.decision(Decision(2, "second", {}))
-        book.decision(Decision(3, "third", {}))
-    book.decision(Decision(4, "fourth", {}))
-    book.close()
-    found = journal.read(path)
-    assert [each.kind for each in found.decisions] == ["first", "fourth"]
-    assert found.problems == ("2 journal lines lost",)
