@@ -19,6 +19,7 @@ from .files import MANIFEST, check, digests, read_table, write_table
 from .manifest import Manifest
 from .objectives import Floats, objectives
 from .schema import TABLES, VERSION, conform
+from .soundness import check_manifest, check_summary, check_table, first_problem
 from .versions import SCHEMAS, names_of
 
 if TYPE_CHECKING:
@@ -52,9 +53,11 @@ class Cell:
         return str(self.manifest.workload.get("label", self.workload))
 
     def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """Read ``requests``, ``spans``, ``memory`` or ``billing`` and check it against the schema;
-        only ``columns``, if given."""
-        return conform(self.stored(name, columns), name, self.path, columns)
+        """Read ``requests``, ``spans``, ``memory`` or ``billing`` and check it against the schema
+        and for values that nothing can be computed with; only ``columns``, if given."""
+        found = conform(self.stored(name, columns), name, self.path, columns)
+        check_table(found, name, self.path)
+        return found
 
     def stored(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Any table of the cell as it was written, columns by their current names.
@@ -144,21 +147,22 @@ def read_cell(path: Path) -> Cell:
     """Read a cell. Raises ``RecordError`` if the folder is not a complete cell of a known schema,
     or if the summary has changed. Tables are checked when they are read."""
     try:
-        document, summary = _read_object(path / MANIFEST), _read_object(path / SUMMARY)
+        document, stored = _read_object(path / MANIFEST), _read_object(path / SUMMARY)
         names = names_of(document.get("schema"))
-        manifest = Manifest.model_validate(names.current_manifest(document))
+        document, summary = names.current_manifest(document), names.current_summary(stored)
+        manifest = Manifest.model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise RecordError(f"{path}: manifest.json: {place}: {first['msg']}") from error
+        raise RecordError(f"{path}: manifest.json: {first_problem(error)}") from error
     except (OSError, ValueError) as error:
         first_line = str(error).splitlines()[0]
         raise RecordError(f"{path}: not a cell of this schema ({first_line})") from error
     check(path / SUMMARY, manifest.files)
+    check_manifest(path, document)
+    check_summary(path, summary)
     for name in TABLES:
         if not (path / f"{name}.parquet").exists():
             raise RecordError(f"{path}: {name}.parquet is missing")
-    return Cell(path, manifest, names.current_summary(summary))
+    return Cell(path, manifest, summary)
 
 
 def _read_object(file: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from systems.interface import Route
+from systems.runtime.links.message import one_line
 
 from ..errors import HarnessError
 from .closed_loop import ClosedLoop
@@ -286,9 +287,9 @@ class _Run:
 def _message(line: bytes) -> Started | Advanced | Recent | Done:
     try:
         return read_line(line)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise HarnessError(
-            f"replay: the load generator sent an invalid message: {error}"
+            f"replay: the load generator sent an invalid message: {one_line(error)}"
         ) from error
 
 

@@ -11,9 +11,14 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from systems.runtime.links.message import one_line
+
 from .frames import Captured, Ending
 from .records import Record
 from .sse import Event, EventParser
+
+_MOST_TOKENS = 2**31 - 1
+"""The records have 32 bits for a number of tokens."""
 
 
 @dataclass(slots=True)
@@ -45,11 +50,17 @@ class Answer:
         elif content.get("error") or event.type == b"error":
             self.error = self.error or _message(content)
         else:
+            self._take_object(content, event.data, at_ns)
+
+    def _take_object(self, content: dict[str, Any], data: bytes, at_ns: int) -> None:
+        try:
             self._take_piece(content, at_ns)
+        except (AttributeError, TypeError):  # A number where an object or a text belongs, …
+            self.error = self.error or f"an event is no piece of a completion: {_one_line(data)}"
 
     def _take_piece(self, content: dict[str, Any], at_ns: int) -> None:
-        if content.get("usage"):
-            self.usage = content["usage"]
+        if usage := content.get("usage"):
+            self.usage = {**usage}
         for choice in content.get("choices") or ():
             text = _text(choice)
             ids = choice.get("token_ids")
@@ -64,9 +75,9 @@ class Answer:
                     self.text_tokens.append(len(ids))
 
     def count(self, name: str) -> int | None:
-        """Return a count of the usage record; None if the server sent none."""
+        """Return a count of the usage record; None if the server sent none that can be one."""
         value = (self.usage or {}).get(name)
-        return value if isinstance(value, int) else None
+        return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
 
     @property
     def output_tokens(self) -> int | None:
@@ -186,4 +197,4 @@ def _message(content: dict[str, Any]) -> str:
 
 
 def _one_line(text: bytes, limit: int = 200) -> str:
-    return " ".join(text.decode("utf-8", "replace").split())[:limit]
+    return one_line(text.decode("utf-8", "replace"))[:limit]

@@ -17,12 +17,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection
+from functools import cached_property
 from typing import Any, TypeVar
 
 import gevent
 import msgspec
+import pyarrow.parquet as pq
 from gevent.event import Event
 from locust.env import Environment
+
+from systems.runtime.links.message import one_line
 
 from .messages import (
     Advanced,
@@ -181,11 +185,24 @@ class Controller:
             found = taken(msg.data, expected)
             if found.worker not in self._shares_of(msg.node_id):
                 raise ValueError(f"worker {found.worker} is not its share")
+            self._check_rows(found)
         except ValueError as error:
             self._refuse(msg.node_id, error)
             return None
         self._worker_of[msg.node_id] = found.worker
         return None if msg.node_id in self._refused else found
+
+    def _check_rows(self, found: OfWorker) -> None:
+        """Raise ``ValueError`` if a worker reports requests that are not in its share."""
+        rows = [each.row for each in found.requests] if isinstance(found, WorkerRecent) else []
+        strange = [r for r in rows if r >= self._total or r % self._plan.workers != found.worker]
+        if strange:
+            raise ValueError(f"request {strange[0]} is not in its share")
+
+    @cached_property
+    def _total(self) -> int:
+        """The number of requests of the schedule."""
+        return int(pq.read_metadata(self._plan.schedule).num_rows)
 
     def _shares_of(self, node: str) -> Collection[int]:
         """Return the shares that a node may report: its own, or at first those of no other."""
@@ -196,7 +213,8 @@ class Controller:
     def _refuse(self, node: str, error: ValueError) -> None:
         if node not in self._refused:
             self._refused.add(node)
-            print(f"replay: load worker {node} sent an invalid message: {error}", file=sys.stderr)
+            why = one_line(error)
+            print(f"replay: load worker {node} sent an invalid message: {why}", file=sys.stderr)
             self.lose()
 
     def _tell(self, counts: WorkerCounts | None) -> None:

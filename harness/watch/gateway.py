@@ -26,7 +26,15 @@ class GatewayView:
 
 def parse(text: str) -> GatewayView:
     """Parse the text of ``/metrics``; other servers' metrics give an empty view. Raise
-    ``ValueError`` if it is not in Prometheus's form."""
+    ``ValueError`` if it is not in Prometheus's form, or if our metrics are not as a gateway writes
+    them."""
+    try:
+        return _parse(text)
+    except (LookupError, OverflowError) as error:
+        raise ValueError(f"no page of a gateway: {error!r}") from error
+
+
+def _parse(text: str) -> GatewayView:
     from prometheus_client.parser import text_string_to_metric_families
 
     start_types: Counter[str] = Counter()
@@ -72,5 +80,5 @@ class GatewayPoll:
             text = get(f"{self._endpoint.base_url}/metrics", self._endpoint.headers)
             try:
                 self.latest = parse(text or "")
-            except (ValueError, IndexError):
+            except ValueError:
                 return  # Another server's page.

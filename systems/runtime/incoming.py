@@ -31,7 +31,7 @@ class Incoming:
         """Decode JSON. Raise ``BadMessageError`` if it is none of these messages."""
         try:
             return self._decoder.decode(data)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise BadMessageError(_brief(error)) from error
 
     def convert(self, content: Any) -> Message:

@@ -25,6 +25,7 @@ from systems.interface import (
     SystemTrace,
 )
 
+from .links.message import one_line
 from .metrics import Metrics
 
 
@@ -135,7 +136,7 @@ def _read_line(line: bytes, place: str) -> tuple[str, Any]:
         kind = fields.pop("kind")
         return kind, _READERS[kind](fields)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {one_line(error)}"
         raise SystemTraceError(f"{place}: is not a journal line ({reason})") from error
 
 

@@ -53,8 +53,10 @@ def decoder(vocabulary: Any) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(vocabulary, dec_hook=_model)
 
 
-def one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+def one_line(error: Exception | str) -> str:
+    """Return the error's text in one line of printable characters, shortened: it quotes a peer."""
+    text = " ".join(str(error).split())[:300]
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)[:300]
 
 
 def _plain(value: Any) -> Any:

@@ -27,6 +27,6 @@ def _has_text(event: bytes) -> bool:
     try:
         content: Any = json.loads(event.removeprefix(b"data:"))
         (choice,) = content["choices"]
-    except (ValueError, LookupError, TypeError):
-        return False
-    return bool(choice.get("text") or (choice.get("delta") or {}).get("content"))
+        return bool(choice.get("text") or (choice.get("delta") or {}).get("content"))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return False  # No piece of a completion: an error, or another server's.

@@ -9,6 +9,7 @@ from typing import IO, Any
 import msgspec
 
 from systems.errors import DeploymentError, SystemsError
+from systems.runtime.links.message import one_line
 from systems.runtime.messages import Message, Name, Reason
 
 
@@ -82,5 +83,5 @@ def read(line: str, expected: Any, otherwise: str) -> Any:
     ``otherwise`` if the line is empty or is none of them."""
     try:
         return msgspec.json.decode(line, type=expected)
-    except msgspec.DecodeError as error:
-        return StartFailed(f"{otherwise}: {error}" if line.strip() else otherwise)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        return StartFailed(f"{otherwise}: {one_line(error)}" if line.strip() else otherwise)

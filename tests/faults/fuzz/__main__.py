@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from . import files, http, texts
+from . import files, http, messages, runs, texts
 from .tally import Tally
 
 OF_FILES: Mapping[str, Callable[[int, int, Path], Tally]] = {
@@ -21,6 +21,8 @@ OF_FILES: Mapping[str, Callable[[int, int, Path], Tally]] = {
     "experiments": texts.experiments,
     "workloads": texts.workloads,
     "traces": texts.traces,
+    "runs": runs.runs,
+    "messages": messages.messages,
 }
 OF_ADDRESS: Mapping[str, Callable[[int, int, str], Tally]] = {
     "requests": http.documented,

@@ -10,7 +10,15 @@ from . import http
 from .__main__ import OF_FILES
 from .tally import Tally
 
-FEW = {"adapters": 100, "checkpoints": 60, "experiments": 120, "workloads": 60, "traces": 60}
+FEW = {
+    "adapters": 100,
+    "checkpoints": 60,
+    "experiments": 120,
+    "workloads": 60,
+    "traces": 60,
+    "runs": 35,
+    "messages": 720,
+}
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -33,6 +33,16 @@ def test_the_record_agrees_with_the_oracle(model: str) -> None:
     agrees(model)(ours)
 
 
+NO_PIECE = "an event is no piece of a completion: "
+
+
+@pytest.mark.parametrize("count", ["-1", "true", "1e3", "2147483648", "[]", '"5"'])
+def test_a_number_of_tokens_that_is_none_is_unknown(count: str) -> None:
+    body = b'data: {"usage": {"prompt_tokens": %s, "completion_tokens": 5}}\n\ndata: [DONE]\n\n'
+    record = decode(captured(body % count.encode()), START_NS)
+    assert (record.prompt_tokens, record.output_tokens) == (None, 5)
+
+
 def captured(body: bytes, *, status: int = 200, ending: Ending = Ending.COMPLETE) -> Captured:
     at = START_NS + 5
     chunks = [body] if body else []
@@ -48,6 +58,11 @@ def captured(body: bytes, *, status: int = 200, ending: Ending = Ending.COMPLETE
         (b"data: [1]\n\n", "error_event", "an event is not an object: [1]"),
         (b"event: error\ndata: {\"message\": \"no\\nroom\"}\n\n", "error_event", "no room"),
         (b"data: {\"error\": \"plain\"}\n\n", "error_event", "plain"),
+        (b"data: {\"choices\": [1]}\n\n", "error_event", NO_PIECE + '{"choices": [1]}'),
+        (b"data: {\"choices\": 1}\n\n", "error_event", NO_PIECE + '{"choices": 1}'),
+        (b"data: {\"usage\": 1}\n\n", "error_event", NO_PIECE + '{"usage": 1}'),
+        (b"data: {\"choices\": [{\"text\": 1}]}\n\n", "error_event",
+         NO_PIECE + '{"choices": [{"text": 1}]}'),
         (b"<html>hello</html>", "error_event", "no event stream: <html>hello</html>"),
         (b"", "cut", "the stream ended before a finish reason or [DONE]"),
         (b"data: [DONE]\n\n", "ok", "empty completion"),

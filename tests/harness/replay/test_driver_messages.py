@@ -16,28 +16,35 @@ from harness.replay.messages import Done, Started
 
 # In a process of its own, since the driver's modules patch the standard library.
 DRIVER = """
-import contextlib, io, json, sys, types
+import contextlib, io, json, sys, tempfile, types
+import pyarrow as pa, pyarrow.parquet as pq
 from harness.replay import driver
-from harness.replay.messages import WorkerCounts, WorkerDone, as_data
+from harness.replay.messages import Ended, WorkerCounts, WorkerDone, WorkerRecent, as_data
+
+schedule = tempfile.NamedTemporaryFile()
+pq.write_table(pa.table({"row": [0, 1, 2, 3]}), schedule.name)
 
 class Runner:
     def register_message(self, kind, listener): setattr(self, kind, listener)
     def send_message(self, kind, data=None): pass
 
 def counts(worker): return as_data(WorkerCounts(worker, 3, 1, 9))
+def recent(worker, row):
+    return as_data(WorkerRecent(worker, [Ended(row, "ok", None, None, None)]))
 def done(worker): return as_data(WorkerDone(worker, 3, 1, 9, 5, 5, [1, 2], True))
 
 def outcome(bad):
     runner = Runner()
-    plan = types.SimpleNamespace(workers=2, lead_s=0.0, solo=False)
+    plan = types.SimpleNamespace(workers=2, lead_s=0.0, solo=False, schedule=schedule.name)
     controller = driver.Controller(plan, types.SimpleNamespace(runner=runner))
     def say(kind, node, data):
         getattr(runner, kind)(environment=None, msg=types.SimpleNamespace(data=data, node_id=node))
+    names = {"say": say, "counts": counts, "recent": recent, "done": done}
     said = io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
         say("replay_ready", "a", counts(0))
-        eval(bad, {"say": say, "counts": counts, "done": done})
-        eval(bad, {"say": say, "counts": counts, "done": done})
+        eval(bad, names)
+        eval(bad, names)
         say("replay_ready", "b", counts(1))
         say("replay_done", "a", done(0))
     ended = len(controller._ended), controller._lost, controller._all_ended.is_set()
@@ -45,12 +52,14 @@ def outcome(bad):
 
 print(json.dumps({bad: outcome(bad) for bad in json.load(sys.stdin)}))
 """
-NOTHING = "None"
+NOTHING = "say('replay_recent', 'b', recent(1, 3))"
 BAD = {
     "say('replay_progress', 'b', {'worker': 1})": "missing required field",
     "say('replay_progress', 'b', counts(1) | {'done': -1})": "Expected `int` >= 0",
     "say('replay_progress', 'b', counts(1) | {'more': 1})": "unknown field `more`",
     "say('replay_progress', 'b', 'x')": "Expected `object`",
+    "say('replay_recent', 'b', recent(1, 2))": "request 2 is not in its share",
+    "say('replay_recent', 'b', recent(1, 5))": "request 5 is not in its share",
     "say('replay_done', 'b', done(0))": "worker 0 is not its share",
     "say('replay_progress', 'b', counts(7))": "worker 7 is not its share",
 }

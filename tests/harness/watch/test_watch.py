@@ -83,6 +83,13 @@ def test_the_gateway_is_read_by_its_own_names_and_others_tell_nothing() -> None:
     assert parse("# HELP vllm:x y\n# TYPE vllm:x counter\nvllm:x 3.0\n") == GatewayView()
 
 
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "1e400", "x"])
+@pytest.mark.parametrize("labels", ['{start_type="cold"}', "", "{"])
+def test_a_page_with_other_metrics_of_our_names_is_refused(value: str, labels: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse(f"slbench_start_types_total{labels} {value}\n")
+
+
 def moment() -> RunView:
     made = load()
     made.ended([ok(0), Ended(1, "timeout", None, None, 0)], 102 * S)

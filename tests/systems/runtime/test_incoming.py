@@ -13,11 +13,11 @@ from systems.runtime.incoming import BadMessageError, Incoming, as_content
 from systems.runtime.messages import MOST_TOKENS, StepToken
 from systems.serverful.inhouse.replica import ROLE as REPLICA
 from systems.serverless.live.messages import CopySum, Decoded, Summed
-from systems.serverless.live.roles import AUDITOR, INSTANCE, LOADER, TEMPLATE
+from systems.serverless.live.roles import AUDITOR, INSTANCE, LOADER, PARSER, TEMPLATE
 
 from .wording import foreign, malformed, messages
 
-ROLES = (INSTANCE, LOADER, AUDITOR, TEMPLATE, REPLICA)
+ROLES = (INSTANCE, LOADER, AUDITOR, PARSER, TEMPLATE, REPLICA)
 RECEIVERS = {
     f"{role.name} {way}": incoming
     for role in ROLES

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
 from msgspec import inspect
 
+from harness.replay.plan import Plan
+from systems.interface import Deployment, Device, Function
 from systems.runtime.incoming import Incoming, as_content
 from systems.runtime.messages import Message
 
@@ -18,6 +21,23 @@ JUNK = st.one_of(
     st.sampled_from([-1, 2**63, 10**30, 0.5, "", "x\n\x1b[2J", [], {}, [[[]]]]),
     st.text(max_size=8),
 )
+
+SAMPLES: dict[type, Any] = {
+    Deployment: Deployment(
+        functions=(Function(id="f0", backbone="tiny"),),
+        backbones={"tiny": Path("tiny")},
+        devices=(Device(name="cpu:0", memory_bytes=1 << 30),),
+    ),
+    Plan: Plan(
+        schedule=Path("schedule.parquet"),
+        base_url="http://127.0.0.1:1",
+        out_dir=Path("."),
+        workers=2,
+        timeout_s=1,
+        lead_s=1,
+    ),
+}
+"""Of the types that check themselves."""
 
 
 def values(kind: inspect.Type) -> st.SearchStrategy[Any]:
@@ -42,8 +62,16 @@ def values(kind: inspect.Type) -> st.SearchStrategy[Any]:
             return st.sampled_from(list(them))
         case inspect.UnionType(types=them):
             return st.one_of(*map(values, them))
+        case inspect.BytesType():
+            return st.binary(max_size=8)
         case inspect.VarTupleType(item_type=item):
             return st.lists(values(item), max_size=3).map(tuple)
+        case inspect.ListType(item_type=item):
+            return st.lists(values(item), max_size=3)
+        case inspect.NamedTupleType(cls=made, fields=them):
+            return st.builds(made, *(values(each.type) for each in them))
+        case inspect.CustomType(cls=made):
+            return st.just(SAMPLES[made])
         case inspect.DictType(key_type=key, value_type=value):
             return st.dictionaries(values(key), values(value), max_size=3)
         case inspect.StructType(cls=made, fields=them):
@@ -58,10 +86,13 @@ def messages(incoming: Incoming) -> st.SearchStrategy[Message]:
     return values(inspect.type_info(incoming.messages))
 
 
+NOT_UTF_8 = (b'{"kind":"\xf3"}', b'{"kind":"failed","reason":"\xf3"}', b'{"\xf3":1}')
+
+
 def malformed(incoming: Incoming) -> st.SearchStrategy[bytes]:
     """Bytes that are no JSON, no object, too deeply nested or too long, or a message with a
     missing, unknown or wrong field."""
-    broken = st.sampled_from([b"", b"\xff{", b"[1]", b"{}", b"[" * 50_000]).filter(bool)
+    broken = st.sampled_from([b"", b"\xff{", b"[1]", b"{}", b"[" * 50_000, *NOT_UTF_8]).filter(bool)
     long = st.just(json.dumps({"kind": "failed", "reason": "x" * incoming.most_bytes}).encode())
     return st.one_of(st.binary(min_size=1, max_size=64), broken, long, _changed(incoming))
 

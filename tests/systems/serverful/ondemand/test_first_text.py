@@ -22,6 +22,9 @@ NO_TEXT = (
     b'data: {"error": {"message": "text"}}\n\n',
     b"data: [DONE]\n\n",
     b"data: {\n\n",
+    b'data: {"choices": [1]}\n\n',
+    b'data: {"choices": [{"delta": "text"}]}\n\n',
+    b"data: " + b"[" * 100_000 + b"\n\n",
 )
 
 
