@@ -7,6 +7,7 @@ name. Only the requested module is imported, and no module has heavy imports at 
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Iterable
@@ -93,6 +94,7 @@ _root.__doc__ = _HELP
 
 def main() -> NoReturn:
     """Run the command and exit: 0 done, 1 invalid result, 2 wrong request, 3 interrupted."""
+    _print_anything()
     asked = [word for word in sys.argv[1:2] if word in _COMMANDS]
     interrupts.listen()
     try:
@@ -123,6 +125,13 @@ def main() -> NoReturn:
 
         _say(first_mistake(error))  # type: ignore[arg-type]
         sys.exit(WRONG)
+
+
+def _print_anything() -> None:
+    """Escape characters that the output's encoding lacks, instead of failing at the first one."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _wrong_usage(error: Any) -> NoReturn:
