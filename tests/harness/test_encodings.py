@@ -12,7 +12,6 @@ from harness import cli, interrupts
 
 from .made import made_run
 
-
 PRINTING = (
     ("experiments", "list"),
     ("experiments", "show", "quickstart"),
