@@ -209,6 +209,18 @@ def test_one_answer_does_for_one_question() -> None:
     assert "a question that was not asked" in wire.link._why
 
 
+def test_a_node_that_answers_nothing_is_lost_after_ten_questions() -> None:
+    gateway = Gateway()
+    wire = in_use(gateway)
+    asked_before = 0
+    while asked_before < 100:
+        gateway.guests["node-0"]._round()
+        if wire.gone:
+            break
+        asked_before += 1
+    assert (asked_before, wire.link._why) == (10, "silent for 10 s")
+
+
 def test_devices_of_one_name_are_refused() -> None:
     wire = introduced()
     wire.say(msg.Ready(READY.devices * 2, 2))
