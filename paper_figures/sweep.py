@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from matplotlib.ticker import LogLocator, NullFormatter
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from harness.errors import RecordError
 from harness.records.files import read_kept
@@ -28,6 +30,36 @@ _FEW_TICKS = 1000.0
 _ROOM, _ROOM_LOG = 1.08, 1.4
 """Factors between a published mark and the upper end of a linear and of a logarithmic axis."""
 _VALUES = ("value", "low", "high")
+
+_COLUMNS = pa.schema(
+    [
+        pa.field("system", pa.string(), nullable=False),
+        pa.field("metric", pa.string(), nullable=False),
+        pa.field("at", pa.float64(), nullable=False),
+        pa.field("value", pa.float64(), nullable=False),
+        pa.field("low", pa.float64()),
+        pa.field("high", pa.float64()),
+    ]
+)
+
+
+class _Profile(TypedDict):
+    name: str
+    last_check: NotRequired[Mapping[str, Mapping[str, float | None]] | None]
+
+
+class _Study(TypedDict):
+    name: str
+    over: str
+    published_at: NotRequired[float | None]
+
+
+class _About(TypedDict):
+    study: _Study
+    profile: _Profile
+
+
+_STUDIES: TypeAdapter[_About] = TypeAdapter(_About)
 
 
 @dataclass(frozen=True)
@@ -62,13 +94,24 @@ def is_sweep(path: Path) -> bool:
 def open_sweep(path: Path) -> Sweep:
     """Open a sweep. Raises ``RecordError`` if the folder has none."""
     try:
-        about = json.loads((path / _ABOUT).read_bytes())
-        numbers = read_kept(path / _NUMBERS).to_pandas()
+        about = _STUDIES.validate_json((path / _ABOUT).read_bytes())
+        numbers = _checked(read_kept(path / _NUMBERS))
         study, ground = about["study"], style.simulated(about["profile"])
         published_at = study.get("published_at")
         return Sweep(path, study["name"], study["over"], ground, numbers, published_at)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError) as error:
         raise RecordError(f"{path}: no sweep ({_ABOUT}, {_NUMBERS})") from error
+
+
+def _checked(numbers: pa.Table) -> pd.DataFrame:
+    """Raise ``ValueError`` if a column is missing, has another type, or lacks a value of a row."""
+    for field in _COLUMNS:
+        if field.name not in numbers.column_names or numbers[field.name].type != field.type:
+            raise ValueError(f"no column {field.name} of {field.type}")
+        if not field.nullable and numbers[field.name].null_count:
+            raise ValueError(f"rows without {field.name}")
+    frame: pd.DataFrame = numbers.to_pandas()
+    return frame
 
 
 def lines(

@@ -4,13 +4,14 @@ checksums protect cells without digests and tables that are rewritten."""
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from ..errors import RecordError
 
@@ -40,8 +41,23 @@ def read_kept(path: Path) -> pa.Table:
     ``study.json``. Raises ``RecordError`` as :func:`read_table` does."""
     study = path.parent / STUDY
     if study.exists():
-        check(path, json.loads(study.read_bytes()).get("files"))
+        check(path, _known(study))
     return read_table(path)
+
+
+class _Sealed(TypedDict):
+    files: NotRequired[Mapping[str, str] | None]
+
+
+_SEALED: TypeAdapter[_Sealed] = TypeAdapter(_Sealed)
+
+
+def _known(study: Path) -> Mapping[str, str] | None:
+    """Return the digests in a ``study.json``."""
+    try:
+        return _SEALED.validate_json(study.read_bytes()).get("files")
+    except (OSError, ValidationError) as error:
+        raise RecordError(f"{study}: has no readable digests") from error
 
 
 def digests(folder: Path) -> dict[str, str]:

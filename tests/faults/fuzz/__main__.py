@@ -22,6 +22,7 @@ OF_FILES: Mapping[str, Callable[[int, int, Path], Tally]] = {
     "workloads": texts.workloads,
     "traces": texts.traces,
     "runs": runs.runs,
+    "sweeps": runs.sweeps,
     "messages": messages.messages,
 }
 OF_ADDRESS: Mapping[str, Callable[[int, int, str], Tally]] = {

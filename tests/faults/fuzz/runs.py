@@ -21,6 +21,7 @@ from harness.api import load_run
 from harness.comparison import compare_runs, open_runs
 from harness.experiment import load
 from harness.fidelity.twins import twin_of
+from harness.places import REFERENCE
 from harness.records import open_run
 from harness.report.page import page
 from paper_figures import NothingToDrawError, names_for, open_record
@@ -30,7 +31,8 @@ from tests.harness.made import made_run
 from .mutations import SPOIL, Random, some_leaf
 from .tally import Tally, spread
 
-DOCUMENTS = ("run.json", "manifest.json", "summary.json")
+DOCUMENTS = ("run.json", "manifest.json", "summary.json", "study.json")
+SEALED = ("manifest.json", "study.json")
 HUGE = (0, -1, 1, 2**31, 2**62, -(2**63), 2**63 - 1)
 ODD = (float("nan"), float("inf"), -float("inf"), 1e308, -1.0, 0.0, 5e-324)
 
@@ -38,15 +40,27 @@ ODD = (float("nan"), float("inf"), -float("inf"), 1e308, -1.0, 0.0, 5e-324)
 def runs(examples: int, seed: int, folder: Path) -> Tally:
     """Read each corrupt run with each reader in turn. Digests are left out of most runs, since they
     would be the only thing that finds a change."""
-    tally, readers = Tally("runs"), list(READERS.values())
-    good = _good(folder / "good")
+    return _tally("runs", _good(folder / "good"), READERS, examples, seed)
+
+
+def sweeps(examples: int, seed: int, folder: Path) -> Tally:
+    """Draw each corrupt sweep."""
+    path = folder / "sweep"
+    shutil.copytree(REFERENCE / "device-memory", path)
+    return _tally("sweeps", path, {"figures": _draw}, examples, seed)
+
+
+def _tally(
+    kind: str, good: Path, readers: Mapping[str, Callable[[Path], None]], examples: int, seed: int
+) -> Tally:
+    tally, names, path = Tally(kind), list(readers), good.parent / "spoilt"
     for number, way in spread(examples, SPOILT):
         random = np.random.default_rng([seed, number])
-        path = folder / "spoilt"
         shutil.copytree(good, path)
         SPOILT[way](random, path)
-        reader = readers[(number // len(SPOILT)) % len(readers)]
-        tally.attempt(f"runs {number} of seed {seed} ({way})", partial(_quietly, reader, path))
+        name = names[(number // len(SPOILT)) % len(names)]
+        about = f"{kind} {number} of seed {seed}, {way}, {name}"
+        tally.attempt(about, partial(_quietly, readers[name], path))
         shutil.rmtree(path)
     return tally
 
@@ -114,9 +128,9 @@ def _document(random: Random, run: Path) -> Path:
 
 
 def _unsealed(run: Path) -> None:
-    for manifest in run.rglob("manifest.json"):
-        content = json.loads(manifest.read_bytes())
-        manifest.write_text(json.dumps({**content, "files": None}), encoding="utf-8")
+    for path in [path for name in SEALED for path in run.rglob(name)]:
+        content = json.loads(path.read_bytes())
+        path.write_text(json.dumps({**content, "files": None}), encoding="utf-8")
 
 
 def _spoil_a_value(random: Random, run: Path) -> None:
