@@ -15,6 +15,7 @@ FEW = {
     "checkpoints": 60,
     "experiments": 120,
     "workloads": 60,
+    "sweeps": 7,
     "traces": 60,
     "runs": 35,
     "messages": 720,

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from systems.interface import Decision
+from systems.interface import Decision, MemoryOwner, MemoryStep
 from systems.runtime import journal
+from systems.runtime.metrics import Metrics
+
+from .test_metrics import ANSWERED
 
 
 @contextmanager
@@ -50,3 +53,15 @@ def test_a_line_that_its_writer_did_not_end_is_not_read(tmp_path: Path) -> None:
     for length in range(len(whole) + 1):
         path.write_bytes(whole + whole[:length])
         assert len(journal.read(path).problems) == 1 + (length == len(whole))
+
+
+def test_what_is_journaled_of_requests_and_memory_is_counted_too(tmp_path: Path) -> None:
+    metrics = Metrics()
+    book = journal.Journal(tmp_path / "journal.jsonl", metrics)
+    metrics.received("f0")
+    book.request(ANSWERED, tokens=5)
+    book.memory(MemoryStep(1, "cpu:0", MemoryOwner.KV, None, 100))
+    book.close()
+    page = metrics.text().decode()
+    assert 'slbench_start_types_total{function="f0",start_type="cold"} 1.0' in page
+    assert 'owner="kv"} 100.0' in page
