@@ -13,7 +13,7 @@ SPREAD := -n $(CORES) --dist loadscope --no-loadscope-reorder
 PEERS := aiperf guidellm inference-perf
 TOKENIZER ?= $(HOME)/.cache/slbench/backbones/r1/smollm2-135m
 
-.PHONY: demo test test-gpu test-cluster lint docs bench bench-client faults soak fuzz environment vllm clean
+.PHONY: demo test test-gpu test-cluster lint docs bench bench-client faults soak fuzz mutate environment vllm clean
 
 demo: $(READY)
 	$(BIN)/slbench run quickstart
@@ -61,9 +61,23 @@ faults: $(READY)
 
 soak: faults
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --out $(RECORDS)/soak.json
+	$(BIN)/python -m tests.faults.virtual_soak --out $(RECORDS)/virtual-function.json
+	$(BIN)/python -m tests.faults.virtual_soak --isolation backbone \
+	  --out $(RECORDS)/virtual-backbone.json
 
 fuzz: $(READY)
 	$(BIN)/python -W ignore -m tests.faults.fuzz --examples $(EXAMPLES) --out $(RECORDS)/fuzz.json
+
+# Plants a sample of bugs and counts those that no test notices (hours; settings in pyproject.toml).
+mutate: .venv-mutate/.ready
+	nice -n 19 .venv-mutate/bin/python tests/faults/mutation.py --out $(RECORDS)/mutation.json
+
+.venv-mutate/.ready: $(READY)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet mutmut==3.8.1
+	for folder in $(abspath $(VENV))/lib/python3*/site-packages; do \
+	  echo $$folder > $(@D)/lib/$$(basename $$(dirname $$folder))/site-packages/project.pth; done
+	touch $@
 
 # Each peer has a separate environment; `slbench models make` creates TOKENIZER.
 bench-client: $(READY) $(PEERS:%=.venv-clients/%/.ready) .venv-vllm/.ready
