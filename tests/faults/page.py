@@ -79,6 +79,40 @@ def _series(name: str, series: Record) -> str:
     return f"| {SERIES[name]} | {series['median']:.1f} | {growth} | {series['may_grow']:.2f} |"
 
 
+def virtual(found: Sequence[Record]) -> str:
+    lines = [
+        "| isolation level | requests | hours | instances that ran | failed |"
+        " memory of the decision core, MB | growth (95 %) | at most |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for each in found:
+        memory = each["memory"]
+        low, high = memory["ci95"]
+        lines.append(
+            f"| {each['isolation']} | {each['requests']:,} | {each['hours']:.1f} |"
+            f" {each['instances_started']:,} | {each['failed']} | {memory['median']:.2f} |"
+            f" {memory['growth']:+.3f} ({low:+.3f} to {high:+.3f}) | {memory['may_grow']:.3f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def mutation(found: Sequence[Record]) -> str:
+    lines = [
+        "| day | mutants | tried | killed | hung or died | in no test | survived | killed of those"
+        " in a test |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for each in found:
+        ended, survived = each.get("killed", 0) + each.get("hung or died", 0), each["survived"]
+        tried = ended + survived + each.get("in no test", 0)
+        lines.append(
+            f"| {each['ended_at'][:10]} | {each['mutants']:,} | {tried} | {each.get('killed', 0)} |"
+            f" {each.get('hung or died', 0)} | {each.get('in no test', 0)} | {survived} |"
+            f" {ended / (ended + survived):.0%} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
 SERIES = {
     "gateway_mb": "memory of the gateway (USS), MB",
     "template_mb": "memory of the template (USS), MB",
@@ -131,6 +165,8 @@ KINDS: dict[str, Callable[[Sequence[Record]], str]] = {
     "soak": soak,
     "fuzz": fuzz,
     "neighbour": neighbour,
+    "virtual": virtual,
+    "mutation": mutation,
 }
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -255,3 +256,14 @@ def test_a_repository_counts_only_where_it_tracks_the_code(tmp_path: Path) -> No
     assert not found["dirty"]
     (tmp_path / "new.py").write_text("")
     assert git(source) == {**found, "dirty": True}
+
+
+def test_runs_of_one_second_are_named_by_time_and_experiment_and_numbered(tmp_path: Path) -> None:
+    began = datetime.now(UTC).replace(microsecond=0)
+    ids = [new_run({"name": "made"}, tmp_path).id for _ in range(3)]
+    for each in ids:
+        stamp, _, name = each.partition("-made")
+        at = datetime.strptime(stamp, "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+        assert began <= at <= datetime.now(UTC)
+        assert name in ("", "-2", "-3")
+    assert len(set(ids)) == 3

@@ -6,6 +6,7 @@ libFuzzer's. Ends with the input that is neither taken nor refused, if it finds 
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 import atheris
@@ -18,10 +19,8 @@ def main() -> None:
     read = PROTOCOLS[sys.argv[1]].read
 
     def attempt(data: bytes) -> None:
-        try:
+        with contextlib.suppress(RefusedError):
             read(data)
-        except RefusedError:
-            pass
 
     atheris.Setup([sys.argv[0], *sys.argv[2:]], attempt)
     atheris.Fuzz()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from systems.runtime.calls import Tokens
-from systems.runtime.http.completion import Answer, CompletionShape
+from systems.runtime.http.completion import Answer, ChatShape, CompletionShape
 
 
 class Letters:
@@ -86,3 +86,21 @@ def _text_of(event: bytes | None) -> str:
     if event is None:
         return ""
     return str(json.loads(event.removeprefix(b"data: "))["choices"][0]["text"])
+
+
+def test_a_chat_names_its_role_once_and_ends_with_its_reason() -> None:
+    answer = Answer(ChatShape(), "id", "f0", cast(Any, Letters()), [], 1)
+    chunks = []
+    for token, finished in ((0, None), (1, None), (0, "length")):
+        answer.take(Tokens((token,), finished))
+        chunks.append(json.loads((answer.chunk() or b"").removeprefix(b"data: ")))
+    assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
+    assert [chunk["choices"] for chunk in chunks] == [
+        [_piece({"role": "assistant", "content": "a"}, None)],
+        [_piece({"content": "b"}, None)],
+        [_piece({"content": "a"}, "length")],
+    ]
+
+
+def _piece(delta: dict[str, str], finished: str | None) -> dict[str, Any]:
+    return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finished}
