@@ -156,6 +156,8 @@ class SharedCopies:
             self._loaded(stored, stored.loader, message, fds)
             self._release(stored, stored)
             self._post(ev.BackboneLoaded(key, stored.load))
+        else:
+            close_all(fds)  # Only a loaded copy has one.
 
     def _release(self, stored: StoredCopy, source: StoredCopy | None) -> None:
         """Begin what waits for ``stored``."""

@@ -153,6 +153,27 @@ def test_a_backbone_that_was_not_asked_for_is_not_loaded(on_stage: Play) -> None
     on_stage(scene)
 
 
+@pytest.mark.parametrize("kind", ["started", "failed"])
+def test_a_descriptor_that_a_loader_sends_with_another_message_is_closed(
+    on_stage: Play, kind: str
+) -> None:
+    """Otherwise a loader could take all descriptors that the gateway may have."""
+
+    async def scene(stage: Stage) -> None:
+        stage.call("f0")
+        await stage.until(lambda: stage.loaders)
+        (loader,) = stage.loaders
+        loader.does.discard("load")
+        reader, writer = os.pipe2(os.O_NONBLOCK)
+        loader.says(kind, fds=[writer], **({"t_ns": 1} if kind == "started" else {"reason": "no"}))
+        os.close(writer)
+        await stage.all_heard()
+        assert os.read(reader, 1) == b"", "the gateway has closed it"
+        os.close(reader)
+
+    on_stage(scene)
+
+
 def test_a_loader_whose_copy_is_not_wanted_any_more_is_not_believed(on_stage: Play) -> None:
     """An instance that died during its start left its loader running: its message was taken for
     the second copy, which was then mapped before it was sealed."""
