@@ -34,7 +34,8 @@ def main() -> int:
     options = parser.parse_args()
     mutmut = Path(sys.executable).with_name("mutmut")
     if not MUTANTS.exists():
-        subprocess.run([mutmut, "run", _GENERATE], check=False)
+        # It makes every mutant, and times the tests, before it finds that none has this name.
+        subprocess.run([mutmut, "run", _GENERATE], check=False, stderr=subprocess.DEVNULL)
     sample = drawn(sorted(statuses()), options.sample, options.seed)
     subprocess.run([mutmut, "run", "--max-children", "1", *sample], check=False)
     record = told(sample, options.seed)
