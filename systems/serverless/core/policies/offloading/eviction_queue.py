@@ -7,8 +7,8 @@ far more often than that.
 
 from __future__ import annotations
 
-from bisect import insort
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ...artifacts import Artifact
@@ -17,10 +17,6 @@ from ...state import State
 
 _PARKED_AS = (Artifact.ADAPTER, Artifact.BACKBONE)
 """The last artifact of a parked instance: of one with places, the backbone that it maps."""
-
-_STALE_SHARE = 3
-"""Stale entries are removed when there are more than this many entries per instance."""
-
 
 class Weights(NamedTuple):
     """What the value of a group's artifacts was computed by when one of its instances was weighed.
@@ -47,13 +43,13 @@ class Piece(NamedTuple):
 class EvictionQueue:
     """The pieces of one device by value density, least first; of equals, the longest idle first."""
 
-    __slots__ = ("_idle", "_pieces", "_put", "_turn_of")
+    __slots__ = ("_idle", "_of", "_pieces", "_put")
 
     def __init__(self) -> None:
         self._pieces: list[Piece] = []
-        """In order, with those of earlier weighings, which do not count."""
-        self._turn_of: dict[int, int] = {}
-        """The weighing of an instance that its pieces are of."""
+        """In order."""
+        self._of: dict[int, list[Piece]] = {}
+        """Those of each instance, as they were computed last."""
         self._put: dict[int, tuple[Instance, Weights]] = {}
         """What was weighed, and by what, since pieces were computed last."""
         self._idle: dict[int, Instance] = {}
@@ -68,32 +64,32 @@ class EvictionQueue:
     def remove(self, instance: Instance) -> None:
         """Remove the pieces of ``instance``."""
         self._idle.pop(instance.id, None)
-        self._turn_of.pop(instance.id, None)
         self._put.pop(instance.id, None)
+        self._take_out(instance.id)
 
-    def order(self, of_groups: Mapping[str, Weights], state: State) -> Iterator[Piece]:
-        """Yield the pieces, least density first. ``of_groups``: by what all idle instances of a
+    def order(self, of_groups: Mapping[str, Weights], state: State) -> Iterable[Piece]:
+        """Return the pieces, least density first. ``of_groups``: by what all idle instances of a
         group were weighed last."""
         self._weigh_with_groups(of_groups)
         for id_, (instance, weights) in self._put.items():
-            self._turn_of[id_] = weights.turn
-            for piece in pieces(instance, weights, state):
+            self._take_out(id_)
+            self._of[id_] = found = pieces(instance, weights, state)
+            for piece in found:
                 insort(self._pieces, piece)
         self._put.clear()
-        if len(self._pieces) > _STALE_SHARE * len(self._turn_of) + 16:
-            self._pieces = [piece for piece in self._pieces if self._counts(piece)]
-        return filter(self._counts, self._pieces)
+        return self._pieces
+
+    def _take_out(self, id_: int) -> None:
+        for piece in self._of.pop(id_, ()):
+            del self._pieces[bisect_left(self._pieces, piece)]
 
     def _weigh_with_groups(self, of_groups: Mapping[str, Weights]) -> None:
         for id_, instance in self._idle.items():
             together = of_groups.get(instance.group.id)
             if together is not None:
                 own = self._put.get(id_)
-                if together.turn > (own[1].turn if own else self._turn_of[id_]):
+                if together.turn > (own[1].turn if own else self._of[id_][0].turn):
                     self._put[id_] = (instance, together)
-
-    def _counts(self, piece: Piece) -> bool:
-        return self._turn_of.get(piece.instance) == piece.turn
 
 
 def pieces(instance: Instance, weights: Weights, state: State) -> list[Piece]:
