@@ -55,15 +55,22 @@ def load_ns(key: CopyKey, learnt: Estimates, state: State, now_ns: int) -> float
     """Return the expected time until ``key`` is loaded: the rest of its loading, if that has begun,
     or a whole one."""
     copy = state.copies.get(key)
-    if copy is not None and copy.loaded:
-        return 0.0
-    if copy is None or copy.load is None:
+    if copy is None:
         return reload_ns(key, learnt, state, now_ns)
+    return rest_ns(copy, learnt, state, now_ns)
+
+
+def rest_ns(copy: BackboneCopy, learnt: Estimates, state: State, now_ns: int) -> float:
+    """Return the expected time until ``copy`` is loaded."""
+    if copy.loaded:
+        return 0.0
+    if copy.load is None:
+        return reload_ns(copy.key, learnt, state, now_ns)
     source = None if copy.source is None else state.copies.get(copy.source)
     if source is None:
         return max(copy.asked_ns + learnt.delay_ns[Artifact.BACKBONE] - now_ns, 0.0)
     if not source.loaded:
-        return load_ns(source.key, learnt, state, now_ns) + learnt.peer_ns
+        return rest_ns(source, learnt, state, now_ns) + learnt.peer_ns
     return max(copy.copied_since_ns(source) + learnt.peer_ns - now_ns, 0.0)
 
 
@@ -72,4 +79,4 @@ def reload_ns(key: CopyKey, learnt: Estimates, state: State, now_ns: int) -> flo
     source = source_of(key, state)
     if source is None:
         return learnt.delay_ns[Artifact.BACKBONE]
-    return load_ns(source.key, learnt, state, now_ns) + learnt.peer_ns
+    return rest_ns(source, learnt, state, now_ns) + learnt.peer_ns

@@ -138,14 +138,16 @@ class State:
         self._notices = notices
         self._watch = watch
         self.devices: dict[str, Device] = {}
+        self.device_ids: list[str] = []
+        """The keys of ``devices``, in their order."""
         self.hosts: dict[str, Host] = {}
         self._of_host: dict[str, dict[str, Device]] = {}
         self.add_devices(cluster.devices.values())
         self.host_memory = MemoryLedger(1 << 62, partial(watch, HOST))
         """The memory held on all hosts together, without a limit."""
         self.copies: dict[CopyKey, BackboneCopy] = {}
-        self.homes: dict[str, dict[str, None]] = {}
-        """By backbone: the devices that hold a shared copy of it."""
+        self.homes: dict[str, dict[str, BackboneCopy]] = {}
+        """By backbone: its shared copies by the device that holds them."""
         self.instances: dict[int, Instance] = {}
         self._members: dict[str, Members] = {}
         self._adapters: dict[str, AdapterIndex] = {}
@@ -283,10 +285,12 @@ class State:
             device = self.devices[spec.id] = Device(spec, ledger)
             self._of_host.setdefault(spec.host, {})[spec.id] = device
             self.hosts.setdefault(spec.host, Host())
+        self.device_ids = list(self.devices)
 
     def remove_device(self, device: Device) -> None:
         """Remove ``device``, whose instances and copies were removed before."""
         del self.devices[device.spec.id]
+        self.device_ids = list(self.devices)
         del self._of_host[device.spec.host][device.spec.id]
         for tell in self._notices.device_left:
             tell(device.spec.id)
@@ -359,7 +363,7 @@ class State:
     def add_copy(self, copy: BackboneCopy) -> None:
         self.copies[copy.key] = copy
         if copy.key.shared:
-            self.homes.setdefault(copy.key.backbone, {})[copy.key.device] = None
+            self.homes.setdefault(copy.key.backbone, {})[copy.key.device] = copy
 
     def remove_copy(self, copy: BackboneCopy) -> None:
         del self.copies[copy.key]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
-from itertools import islice
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..artifacts import Artifact, CopyKey
-from ..backbone_sources import load_ns
+from ..backbone_sources import reload_ns, rest_ns
 from ..cluster_spec import GroupSpec
 from ..policy import Policy
-from ..state import Device, State, TemplatePhase
+from ..state import BackboneCopy, Device, State, TemplatePhase
+
+_NO_HOMES: Mapping[str, BackboneCopy] = {}
 
 
 class Placement(Policy, ABC):
@@ -53,23 +53,29 @@ class EarliestCompletion(Placement):
         service_ns = max(learnt.service_ns, 1.0)
         kv_bytes = group.kv_bytes(state.cluster.settings.max_context_tokens)
         own = group.adapter_bytes + group.places_bytes + group.context_bytes + kv_bytes
+        absent = own + state.cluster.copy_bytes(CopyKey(group.backbone, ""))
+        homes = state.homes.get(group.backbone, _NO_HOMES)
+        peers = state.cluster.settings.peer_copies
         best_ns, most_free = math.inf, 0
         found: Device | None = None
-        for device in self._looked_at(group, state):
+        for device in self._looked_at(group, homes, state):
             at_work = len(device.instances) - len(device.resting) + 1
             due_ns = service_ns * (1 + device.contention.slowdown(at_work)) / 2
             if device.waiting:
                 due_ns = max(due_ns, _waited_ns(device, state, now_ns))
             if due_ns > best_ns:  # what follows only adds to it
                 continue
-            key = CopyKey(group.backbone, device.spec.id)
-            copy = state.copies.get(key)
-            free = device.memory.free
-            left_ns = load_ns(key, learnt, state, now_ns)
-            due_ns += max(left_ns, 1.0) if copy is None else left_ns
+            copy, free = homes.get(device.spec.id), device.memory.free
+            if copy is None:
+                key = CopyKey(group.backbone, device.spec.id)
+                due_ns += max(reload_ns(key, learnt, state, now_ns), 1.0) if peers else whole_ns
+            elif not copy.loaded:
+                due_ns += rest_ns(copy, learnt, state, now_ns)
+            if due_ns > best_ns:
+                continue
             if state.hosts[device.spec.host].template is not TemplatePhase.READY:
                 due_ns += import_ns
-            if own + (state.cluster.copy_bytes(key) if copy is None else 0) > free:
+            if (own if copy else absent) > free:
                 due_ns += whole_ns
             if due_ns < best_ns or (due_ns == best_ns and free > most_free):
                 best_ns, most_free, found = due_ns, free, device
@@ -78,27 +84,32 @@ class EarliestCompletion(Placement):
             state.note("place", group=group.id, device=found.spec.id, due_ns=best_ns)
         return found
 
-    def _looked_at(self, group: GroupSpec, state: State) -> Iterable[Device]:
+    def _looked_at(
+        self, group: GroupSpec, homes: Mapping[str, BackboneCopy], state: State
+    ) -> Iterable[Device]:
         taken = state.members(group.id).on_device
         devices = state.devices
         if len(devices) <= self.candidates:
             free = [device for id_, device in devices.items() if id_ not in taken]
             return free or list(devices.values())
-        homes = state.homes.get(group.backbone, {})
-        ids = [*self._in_turn(homes, group.backbone), *self._in_turn(devices, None)]
+        ids = [
+            *self._in_turn(list(homes), group.backbone),
+            *self._in_turn(state.device_ids, None),
+        ]
         free = [devices[id_] for id_ in dict.fromkeys(ids) if id_ not in taken]
         return free or [devices[id_] for id_ in ids]
 
-    def _in_turn(self, among: Mapping[str, Any], turn: str | None) -> list[str]:
-        """Return up to ``candidates`` keys, those after the ones returned last for ``turn``."""
+    def _in_turn(self, among: Sequence[str], turn: str | None) -> Sequence[str]:
+        """Return up to ``candidates`` of ``among``, those after the ones returned last for
+        ``turn``."""
         count = self.candidates
         if len(among) <= count:
-            return list(among)
+            return among
         taken = self._turns.get(turn, 0)
         self._turns[turn] = taken + count
         start = taken % len(among)
-        first = list(islice(among, start, start + count))
-        return first + list(islice(among, count - len(first)))
+        first = among[start : start + count]
+        return [*first, *among[: count - len(first)]]
 
 
 def _waited_ns(device: Device, state: State, now_ns: int) -> int:

@@ -83,9 +83,8 @@ def test_a_host_without_a_template_takes_as_much_longer_as_libraries_do() -> Non
     machine.arrive("f0")
     state = machine.controller.state
     assert [host.template.name for host in state.hosts.values()] == ["READY", "ABSENT"]
-    state.copies[CopyKey("b0", "cpu:1")] = BackboneCopy(
-        CopyKey("b0", "cpu:1"), 100, loaded=True
-    )  # so that the hosts differ in their templates only
+    # so that the hosts differ in their templates only
+    state.add_copy(BackboneCopy(CopyKey("b0", "cpu:1"), 100, loaded=True))
     assert placed(machine, "f1") == "cpu:0"
     state.hosts["h1"].template = TemplatePhase.READY
     assert placed(machine, "f1") == "cpu:1"
@@ -128,10 +127,11 @@ def test_every_device_of_a_large_cluster_is_looked_at_in_turn() -> None:
     state = machine.controller.state
     placement = machine.controller.policies.placement
     assert isinstance(placement, EarliestCompletion)
-    state.homes["b0"] = dict.fromkeys(f"cpu:{i}" for i in range(4))
+    keys = (CopyKey("b0", f"cpu:{i}") for i in range(4))
+    homes = {key.device: BackboneCopy(key, bytes=1) for key in keys}
     seen = [
         device.spec.id
         for _ in range(4)
-        for device in placement._looked_at(state.cluster.groups["f0"], state)
+        for device in placement._looked_at(state.cluster.groups["f0"], homes, state)
     ]
     assert set(seen) == set(state.devices)

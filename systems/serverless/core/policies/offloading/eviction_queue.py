@@ -18,6 +18,7 @@ from ...state import State
 _PARKED_AS = (Artifact.ADAPTER, Artifact.BACKBONE)
 """The last artifact of a parked instance: of one with places, the backbone that it maps."""
 
+
 class Weights(NamedTuple):
     """What the value of a group's artifacts was computed by when one of its instances was weighed.
     ``turn``: the number of that weighing."""
