@@ -85,19 +85,18 @@ class Instance:
     leaving_bytes: int = 0
     """The bytes that it will release, once it was told to."""
 
+    holdings: tuple[Holding, ...] = field(init=False)
+    """Its own holdings on the device; its copy holds the backbone."""
     _holding: dict[MemoryOwner, Holding] = field(init=False)
 
     def __post_init__(self) -> None:
         group = self.group.id
-        self._holding = {o: Holding(o, self.id, group) for o in (*_ON_DEVICE, _ON_HOST)}
+        self.holdings = tuple(Holding(owner, self.id, group) for owner in _ON_DEVICE)
+        host_tier = Holding(_ON_HOST, self.id, group)
+        self._holding = {each.owner: each for each in (*self.holdings, host_tier)}
 
     def holding(self, owner: MemoryOwner) -> Holding:
         return self._holding[owner]
-
-    @property
-    def holdings(self) -> tuple[Holding, ...]:
-        """Its own holdings on the device; its copy holds the backbone."""
-        return tuple(self._holding[owner] for owner in _ON_DEVICE)
 
     @property
     def missing(self) -> Artifact | None:

@@ -16,12 +16,12 @@ import heapq
 import itertools
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 Key = Hashable
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """An artifact in one place. ``after``: the items that must be in place before it; the first of
     them determines the branch in which it is ordered."""
 

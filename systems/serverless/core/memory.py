@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from systems.interface import MemoryOwner
@@ -38,6 +38,11 @@ class MemoryLedger:
 
     def held(self, holding: Holding) -> int:
         return self._held.get(holding, 0)
+
+    def held_by(self, holdings: Iterable[Holding]) -> int:
+        """Return the bytes of ``holdings`` together."""
+        held = self._held
+        return sum([held.get(holding, 0) for holding in holdings])
 
     def resize(self, holding: Holding, size: int) -> None:
         """Set the size of ``holding`` in bytes; 0 releases it. Raise ``MemoryError`` if the

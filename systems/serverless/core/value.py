@@ -29,18 +29,19 @@ def items(instances: Sequence[Instance], state: State, now_ns: int) -> list[Item
     of each instance with its context. A copy that others use too needs no item: it stays."""
     ids = {instance.id for instance in instances}
     found: list[Item] = []
+    after: dict[CopyKey, tuple[Key, ...]] = {}
     roots: dict[CopyKey, float] = {}
     for instance in instances:
-        spec, learnt = instance.group, state.estimates(instance.group.id)
+        spec, key = instance.group, instance.copy
+        learnt = state.estimates(spec.id)
         rate = learnt.rate.per_second(now_ns)
-        key = instance.copy
-        copy = state.copies.get(key)
-        after: tuple[Key, ...] = ()
-        if copy is None or copy.users <= ids:
-            after = (key,)
+        if key not in after:
+            copy = state.copies.get(key)
+            after[key] = (key,) if copy is None or copy.users <= ids else ()
+        if after[key]:
             roots[key] = roots.get(key, 0.0) + rate * reload_ns(key, learnt, state, now_ns)
         value = rate * max(learnt.delay_ns[Artifact.ADAPTER], 1.0)
-        found.append(Item(instance.id, value, spec.parked_bytes, instance.device, after))
+        found.append(Item(instance.id, value, spec.parked_bytes, instance.device, after[key]))
     for key, value in roots.items():
         found.append(Item(key, value, state.cluster.copy_bytes(key), key.device))
     return found
@@ -71,11 +72,8 @@ def _held(device: Device, instances: Iterable[Instance], state: State) -> int:
     """Return the bytes on the device that these instances could release without ending, including
     copies that no other instance uses."""
     ids = {instance.id for instance in instances}
-    own = sum(
-        sum(device.memory.held(holding) for holding in instance.holdings)
-        - instance.group.bare_bytes
-        for instance in instances
-    )
+    memory = device.memory
+    own = sum([memory.held_by(each.holdings) - each.group.bare_bytes for each in instances])
     keys = {instance.copy for instance in instances}
     keys |= {copy.key for copy in state.shared_copies_on(device.spec.id) if not copy.users}
     copies = (state.copies.get(key) for key in keys)

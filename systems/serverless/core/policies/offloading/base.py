@@ -70,7 +70,7 @@ def unused_copies(need: Need, state: State) -> list[BackboneCopy]:
 def held_by(instance: Instance, device: Device, state: State) -> int:
     """Return the bytes freed with ``instance``: its own, and its backbone copy if no other instance
     maps it (a shared copy can be dropped once its last instance is gone)."""
-    own = sum(device.memory.held(holding) for holding in instance.holdings)
+    own = device.memory.held_by(instance.holdings)
     copy = state.copies.get(instance.copy)
     alone = copy is not None and copy.users == {instance.id}
     return own + (copy.bytes if copy and alone else 0)
