@@ -127,7 +127,8 @@ class Shared:
         if not heap:
             self._pending = -1
             return
-        left = max(heap[0][0] - self._virtual, 0.0) / self._rate
+        left = heap[0][0] - self._virtual
+        left = left / self._rate if left > 0.0 else 0.0
         due = self._clock.now + math.ceil(left)
         if due != self._pending:
             self._pending = due
@@ -146,7 +147,8 @@ class Shared:
             if not job.ended:
                 job.ended = True
                 over.append(job)
-        self._count(-len(over))
+        if over:
+            self._count(-len(over))
         self._wait()
         for job in over:
             if job.done is not None:

@@ -28,11 +28,11 @@ BATCH = Kind(share=1.0, waits=1.0)
 class Jobs(Shared):
     """The jobs of one kind on a device."""
 
-    __slots__ = ("_beside", "_device", "kind")
+    __slots__ = ("_beside", "_device", "_share", "_waits")
 
     def __init__(self, clock: Clock, kind: Kind) -> None:
         super().__init__(clock, 1)
-        self.kind = kind
+        self._share, self._waits = kind.share, kind.waits
         self._device: Sequence[Jobs] = ()
         self._beside: Sequence[Jobs] = ()
 
@@ -70,11 +70,13 @@ class Jobs(Shared):
 
     def _count(self, change: int) -> None:
         self._jobs += change
-        working = [jobs for jobs in self._device if jobs._jobs]
-        load = sum([jobs._jobs * jobs.kind.share for jobs in working])
-        for jobs in working:
-            kind = jobs.kind
-            jobs._rate = 1 / (1 + kind.waits * max(load - kind.share, 0.0))
+        load = 0.0
+        for jobs in self._device:
+            load += jobs._jobs * jobs._share
+        for jobs in self._device:
+            if jobs._jobs:
+                beside = load - jobs._share
+                jobs._rate = 1 / (1 + jobs._waits * beside) if beside > 0.0 else 1.0
 
 
 def take_turns(clock: Clock, kinds: Sequence[Kind]) -> list[Jobs]:
