@@ -9,6 +9,10 @@ from systems.serverless.core.state import State
 
 def check(state: State) -> None:
     """Assert that every index of ``state`` has what a search finds."""
+    assert state.device_ids == list(state.devices)
+    for backbone, homes in state.homes.items():
+        shared = [c for k, c in state.copies.items() if k.shared and k.backbone == backbone]
+        assert homes == {copy.key.device: copy for copy in shared}
     for group in state.cluster.groups.values():
         _check_members(group, state)
         if group.places:

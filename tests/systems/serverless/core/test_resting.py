@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from systems.serverless.core.artifacts import Artifact
 from systems.serverless.core.instance import Instance
 from systems.serverless.core.policies.batching import FillOrExpire
 from systems.serverless.core.policies.offloading import NoOffloading, ValueDensity
+from systems.serverless.core.policies.offloading.eviction_queue import Weights
 from systems.serverless.core.state import State
 
 from .machine import SHARING, Machine, cluster
@@ -30,6 +32,24 @@ def test_idle_instances_are_weighed_again_with_their_group() -> None:
     assert density() == before, "its value is that of the moment when it was weighed"
     state.group_rested("f0", machine.now)
     assert density() == 4 * before, "called four times as often"
+
+
+def test_the_eviction_queue_has_the_last_pieces_of_an_instance_until_it_leaves() -> None:
+    machine = Machine(cluster(), SHARING)
+    machine.arrive("f0")
+    machine.settle()
+    state, offloading = machine.controller.state, machine.controller.policies.offloading
+    assert isinstance(offloading, ValueDensity)
+    (instance,) = state.instances.values()
+    queue = offloading._queues[instance.device]
+    for turn, rate in ((10, 2.0), (11, 1.0)):
+        queue.put(instance, Weights(turn, rate, state.estimates("f0").delay_ns))
+        order = list(queue.order({}, state))
+        assert order == sorted(order)
+        assert {piece.turn for piece in order} == {turn}
+        assert {piece.artifact for piece in order} == {Artifact.ADAPTER, Artifact.KERNELS}
+    queue.remove(instance)
+    assert not list(queue.order({}, state))
 
 
 class Told(NoOffloading):

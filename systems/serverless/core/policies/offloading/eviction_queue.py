@@ -11,7 +11,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from ...artifacts import Artifact
+from ...artifacts import DORMANT, Artifact
 from ...instance import Instance, Phase
 from ...state import State
 
@@ -94,14 +94,17 @@ class EvictionQueue:
 
 
 def pieces(instance: Instance, weights: Weights, state: State) -> list[Piece]:
-    """Return the pieces in order of eviction, the reverse of precedence: kernels go first. If a
-    piece is denser than the next, the two form one block with their joint density (as in
+    """Return the pieces in place in order of eviction, the reverse of precedence: kernels go first.
+    If a piece is denser than the next, the two form one block with their joint density (as in
     ``core/knapsack.py``)."""
+    if instance.in_place <= DORMANT and not instance.group.bare_bytes:
+        return []  # a container, which holds nothing on the device
     worth = _worth(instance, weights, state)
     turn, id_ = weights.turn, instance.id
     return [
         Piece(density, turn, id_, number, worth[number][0])
         for number, density in enumerate(_densities(worth))
+        if worth[number][0] in instance.in_place
     ]
 
 
@@ -122,7 +125,7 @@ def _densities(worth: Sequence[tuple[Artifact, float, int]]) -> list[float]:
 
 
 def _worth(instance: Instance, weights: Weights, state: State) -> list[tuple[Artifact, float, int]]:
-    """Return value (delay × rate) and bytes of what is in place, in the order of eviction."""
+    """Return value (delay × rate) and bytes of what can be evicted, in the order of eviction."""
     spec, copy = instance.group, instance.copy
     _, rate, delay_ns = weights
     found = []
