@@ -26,7 +26,8 @@ def kv_floor(instance: Instance, state: State) -> int:
 
 def items(instances: Sequence[Instance], state: State, now_ns: int) -> list[Item]:
     """Build a tree for each backbone copy that only these instances use: the copy, then the adapter
-    of each instance with its context. A copy that others use too needs no item: it stays."""
+    of each instance with its context. A copy that others use too needs no item: it stays. What is
+    not called has no value and no item."""
     ids = {instance.id for instance in instances}
     found: list[Item] = []
     after: dict[CopyKey, tuple[Key, ...]] = {}
@@ -35,6 +36,8 @@ def items(instances: Sequence[Instance], state: State, now_ns: int) -> list[Item
         spec, key = instance.group, instance.copy
         learnt = state.estimates(spec.id)
         rate = learnt.rate.per_second(now_ns)
+        if not rate:
+            continue
         if key not in after:
             copy = state.copies.get(key)
             after[key] = (key,) if copy is None or copy.users <= ids else ()
