@@ -159,10 +159,8 @@ class Provisioning:
     def _need(self, instance: Instance, goal: Residency) -> int:
         """Return the bytes still to be reserved for ``instance`` to have all of ``goal``."""
         device = self._state.devices[instance.device]
-        need = sum(
-            size - device.memory.held(instance.holding(owner))
-            for owner, size in self._shape(instance, goal).items()
-        )
+        need = sum(self._shape(instance, goal).values())
+        need -= device.memory.held_by(instance.holdings)
         if instance.copy not in self._state.copies:
             need += self._state.cluster.copy_bytes(instance.copy)
         return need + self._template_need(instance)
@@ -403,7 +401,8 @@ class Provisioning:
         if residency == GONE:
             self.stop(instance)
             return
-        surplus = tuple(a for a in reversed(PRECEDENCE) if a in instance.in_place - residency)
+        more = instance.in_place - residency
+        surplus = tuple([artifact for artifact in reversed(PRECEDENCE) if artifact in more])
         device = self._state.devices[instance.device]
         self._state.leave_rest(instance)
         self._state.enter(instance, Phase.OFFLOADING, residency)
@@ -411,13 +410,10 @@ class Provisioning:
         self._state.not_waiting(instance)
         if residency == DORMANT:
             host.dormant_bytes += size
-        shape = self._shape(instance, residency)
-        self._leave(
-            device,
-            instance,
-            sum(device.memory.held(instance.holding(o)) - size for o, size in shape.items())
-            + (self._alone(instance) if Artifact.BACKBONE in surplus else 0),
-        )
+        freed = device.memory.held_by(instance.holdings)
+        freed -= sum(self._shape(instance, residency).values())
+        freed += self._alone(instance) if Artifact.BACKBONE in more else 0
+        self._leave(device, instance, freed)
         self._out.append(act.OffloadArtifacts(instance.id, surplus))
 
     def offloaded(self, instance: Instance) -> None:
