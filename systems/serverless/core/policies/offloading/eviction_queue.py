@@ -44,13 +44,15 @@ class Piece(NamedTuple):
 class EvictionQueue:
     """The pieces of one device by value density, least first; of equals, the longest idle first."""
 
-    __slots__ = ("_idle", "_of", "_pieces", "_put")
+    __slots__ = ("_idle", "_of", "_pieces", "_put", "_turn_of")
 
     def __init__(self) -> None:
         self._pieces: list[Piece] = []
         """In order."""
         self._of: dict[int, list[Piece]] = {}
         """Those of each instance, as they were computed last."""
+        self._turn_of: dict[int, int] = {}
+        """The weighing of an instance that its pieces are of."""
         self._put: dict[int, tuple[Instance, Weights]] = {}
         """What was weighed, and by what, since pieces were computed last."""
         self._idle: dict[int, Instance] = {}
@@ -66,6 +68,7 @@ class EvictionQueue:
         """Remove the pieces of ``instance``."""
         self._idle.pop(instance.id, None)
         self._put.pop(instance.id, None)
+        self._turn_of.pop(instance.id, None)
         self._take_out(instance.id)
 
     def order(self, of_groups: Mapping[str, Weights], state: State) -> Iterable[Piece]:
@@ -74,6 +77,7 @@ class EvictionQueue:
         self._weigh_with_groups(of_groups)
         for id_, (instance, weights) in self._put.items():
             self._take_out(id_)
+            self._turn_of[id_] = weights.turn
             self._of[id_] = found = pieces(instance, weights, state)
             for piece in found:
                 insort(self._pieces, piece)
@@ -89,7 +93,7 @@ class EvictionQueue:
             together = of_groups.get(instance.group.id)
             if together is not None:
                 own = self._put.get(id_)
-                if together.turn > (own[1].turn if own else self._of[id_][0].turn):
+                if together.turn > (own[1].turn if own else self._turn_of[id_]):
                     self._put[id_] = (instance, together)
 
 
