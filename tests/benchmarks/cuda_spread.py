@@ -22,9 +22,11 @@ from tests.gpu.loaders import Loader, close
 DTYPE = "float16"
 
 
-async def _ready(processes: Processes, cards: Cards, devices: list[str]) -> dict[str, Loader]:
+async def _ready(
+    processes: Processes, cards: Cards, devices: list[str], model: Path
+) -> dict[str, Loader]:
     found = {name: Loader(processes, cards.all_from(cards.uuid(name))) for name in devices}
-    await asyncio.gather(*(each.stands_by(cards.uuid(n)) for n, each in found.items()))
+    await asyncio.gather(*(each.stands_by(cards.uuid(n), model) for n, each in found.items()))
     return found
 
 
@@ -39,7 +41,7 @@ async def main(backbone: str) -> None:
     cards, model = Cards.here(names), ensure_backbone(backbone)
     processes = Processes("cuda", roles.TEMPLATE)
     for at_once in (False, True):
-        loaders = await _ready(processes, cards, names)
+        loaders = await _ready(processes, cards, names, model)
         first, took_s = await _fill(loaders[names[0]], model, cards.uuid(names[0]), [])
         print(f"{names[0]}: read in {1e3 * took_s:.1f} ms", flush=True)
         copies = [_fill(loaders[n], model, cards.uuid(n), [first]) for n in names[1:]]

@@ -42,13 +42,13 @@ class Loader:
         assert isinstance(message, kind), message
         return message, fds
 
-    async def stands_by(self, card: str) -> None:
-        self.child.channel.send(m.StandBy(card))
+    async def stands_by(self, card: str, model: Path) -> None:
+        self.child.channel.send(m.StandBy(card, (str(model),)))
         await self.says(Started)
 
     async def fails_to_stand_by(self, card: str) -> str:
         """Return what a loader says that was told that its card is ``card`` and is on another."""
-        self.child.channel.send(m.StandBy(card))
+        self.child.channel.send(m.StandBy(card, ()))
         message, _ = await self.says(Failed)
         return str(message.reason)
 

@@ -11,7 +11,8 @@ import time
 
 import torch
 
-from systems.engine.cuda import device_mapping, peers
+from systems.engine.cuda import device_mapping, peers, virtual
+from systems.runtime.sandbox import confine
 from systems.serverless.live.weights import cuda_copies
 from systems.serverless.live.weights.handle import SharedWeightsHandle
 
@@ -23,7 +24,8 @@ def owner(sock: socket.socket, size: int) -> None:
     flat[:size].copy_(torch.arange(size, device="cuda", dtype=torch.int64).to(torch.uint8))
     torch.cuda.synchronize()
     socket.send_fds(sock, [str(cuda_copies.checksum(flat[:size])).encode()], [fd])
-    sock.recv(1)
+    if sock.recv(1) == b"s":
+        sock.send(str(cuda_copies.checksum(flat[:size])).encode())
 
 
 def reader(sock: socket.socket, size: int) -> None:
@@ -97,6 +99,31 @@ def writer(sock: socket.socket, size: int) -> None:
         sock.send(f"refused: {type(error).__name__}".encode())
     else:
         sock.send(b"written")
+
+
+def remapper(sock: socket.socket, size: int) -> None:
+    """As an instance, map the copy; then try to make it writable, by its address alone."""
+    confine.confine("cuda")
+    confine.settle_in("cuda", [])
+    torch.zeros(1, device="cuda")
+    _, fds, _, _ = socket.recv_fds(sock, 64, 1)
+    mapping = device_mapping.map_shared(fds[0], size)
+    flat, cuda = mapping.tensor(), virtual.driver()
+    found = {"before": int(flat[0])}
+    confine.complete("cuda")
+    status, *rest = cuda.cuMemRetainAllocationHandle(mapping.address)
+    found["retain"] = status.name
+    if rest:
+        address = virtual.call(cuda.cuMemAddressReserve(size, 0, 0, 0))
+        found["map again"] = cuda.cuMemMap(address, size, 0, rest[0], 0)[0].name
+        rights = [virtual.access(0, writable=True)]
+        found["again, writable"] = cuda.cuMemSetAccess(address, size, rights, 1)[0].name
+        if found["again, writable"] == "CUDA_SUCCESS":
+            found["store"] = cuda.cuMemsetD8(address, 9, 1)[0].name
+    rights = [virtual.access(0, writable=True)]
+    found["writable in place"] = cuda.cuMemSetAccess(mapping.address, size, rights, 1)[0].name
+    found["store in place"] = cuda.cuMemsetD8(mapping.address + 1, 9, 1)[0].name
+    sock.send(repr(found).encode())
 
 
 if __name__ == "__main__":

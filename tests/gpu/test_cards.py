@@ -55,7 +55,7 @@ def test_a_loader_that_stands_by_copies_from_a_copy_or_reads() -> None:
         card, tiny = cards.uuid("cuda:0"), ensure_backbone("tiny")
         first, second = Loader(processes, card), Loader(processes, card)
         for each in (first, second):
-            await each.stands_by(card)
+            await each.stands_by(card, tiny)
         read, fd, _ = await first.fills(tiny, "float32", card)
         copied, other, took_s = await second.fills(tiny, "float32", card, [fd])
         print(f"a loader that stood by answered in {1e3 * took_s:.1f} ms")
@@ -107,7 +107,7 @@ def test_a_process_takes_memory_of_its_own_card_alone() -> None:
         assert f"its device is {one}" in await planted.fails_to_stand_by(one)
         before = [used_bytes(card) for card in (one, other)]
         loader = Loader(processes, cards.all_from(other))
-        await loader.stands_by(other)
+        await loader.stands_by(other, ensure_backbone("tiny"))
         grown = [used_bytes(card) - then for card, then in zip((one, other), before, strict=True)]
         assert grown[0] < 64 << 20 < grown[1], "a context takes hundreds of MiB"
         loader.end()
@@ -122,8 +122,8 @@ def test_a_copy_reaches_another_card_with_the_same_bytes() -> None:
         one, other = (cards.uuid(f"cuda:{n}") for n in range(2))
         model = ensure_backbone("tiny")
         first, second = Loader(processes, one), Loader(processes, cards.all_from(other))
-        await first.stands_by(one)
-        await second.stands_by(other)
+        await first.stands_by(one, model)
+        await second.stands_by(other, model)
         read, fd, _ = await first.fills(model, "float32", one)
         before = used_bytes(one)
         copied, there, took_s = await second.fills(model, "float32", other, [fd])

@@ -1,9 +1,23 @@
-"""CUDA and the kernel compiler work inside the sandbox of an instance."""
+"""CUDA and the kernel compiler work inside the sandbox of an instance, and a whole platform serves
+with all measures in force. The attacks on each measure are those of
+``tests/systems/serverless/live/test_card_confinement.py``, which run on the card as well."""
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from systems.registry import system_class
+from systems.runtime.sandbox import confine
+from tests.systems.serverless.live.conftest import wait_until
+
+from .test_shared_on_card import ask, deployment
 
 _PROGRAM = """
 import socket, subprocess, sys
@@ -27,3 +41,54 @@ def test_a_confined_process_computes_and_makes_no_internet_socket() -> None:
         [sys.executable, "-c", _PROGRAM], capture_output=True, text=True, timeout=120, check=False
     )
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("isolation", "groups", "options"),
+    [("function", 2, {"prewarmed": 1, "audit_s": 1}), ("backbone", 1, {"prewarmed": 1})],
+)
+def test_a_platform_serves_with_what_the_manifest_says_in_force(
+    isolation: str, groups: int, options: dict[str, Any]
+) -> None:
+    """Read from the kernel's data on the processes that serve."""
+    told = deployment({"template_at_deployment": True, **options})
+    with system_class("serverless-lora")() as system:
+        endpoint = system.deploy(told.model_copy(update={"isolation": isolation}))
+        texts = [asyncio.run(ask(endpoint.base_url, name)) for name in ("f0", "f1", "f0")]
+        assert texts[0] == texts[2] != texts[1], "each by its own adapter"
+        assert system.info().confinement == confine.names("cuda")
+        wait_until(lambda: len(complete(endpoint.pids[0])) >= groups, 30)
+        for each in complete(endpoint.pids[0]):
+            check(each)
+        wait_until(lambda: "audit_s" not in options or _audits(system) >= 1, 30)
+        found = system.system_trace()
+    assert found.problems == ()
+    assert found.warnings == (), "no kernel was compiled while requests were served"
+
+
+def _audits(system: Any) -> float:
+    return float(system.system_trace().measured.get("audits", 0))
+
+
+def complete(gateway: int) -> list[psutil.Process]:
+    """Return the forks of the template that have applied all three steps."""
+    found = psutil.Process(gateway).children(recursive=True)
+    return [each for each in found if status_of(each).get("Seccomp_filters") == "3"]
+
+
+def status_of(process: psutil.Process) -> dict[str, str]:
+    """Return the kernel's data on a process; empty if it has ended."""
+    try:
+        text = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    return dict(line.split(":\t", 1) for line in text.splitlines())
+
+
+def check(instance: psutil.Process) -> None:
+    status = status_of(instance)
+    assert status["NoNewPrivs"] == "1"
+    assert status["Seccomp"] == "2", "SECCOMP_MODE_FILTER"
+    assert all(int(status[name], 16) == 0 for name in ("CapPrm", "CapEff", "CapInh"))
+    assert instance.rlimit(psutil.RLIMIT_NOFILE)[1] <= confine.MAX_DESCRIPTORS
+    assert instance.rlimit(psutil.RLIMIT_CORE) == (0, 0)

@@ -1,9 +1,12 @@
-"""Confinement of an instance before it reads tenant data, by kind of device.
+"""Confinement of an instance, by kind of device, in three steps.
 
 An instance parses a tenant's adapter. These measures limit what it can do if the adapter takes it
-over; SECURITY.md has the threat model and the attack that tests each measure. If a measure cannot
-be applied, the process ends with :class:`ConfinementError`: no measure is ever missing silently, so
-the measures listed for a kind of device are in force.
+over; SECURITY.md has the threat model and the attack that tests each measure. :func:`confine`
+applies the first when a process starts, :func:`settle_in` those that depend on its function, before
+it reads any of the function's files, and :func:`complete` the rest when its engine is built: the
+driver of a GPU needs more while it starts. If a measure cannot be applied, the process ends with
+:class:`ConfinementError`: no measure is ever missing silently, so the measures listed for a kind of
+device are in force.
 """
 
 from __future__ import annotations
@@ -11,14 +14,13 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
-import socket
 import struct
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from systems.errors import ConfinementError
 
-from . import landlock, paths, seccomp, system_calls
+from . import landlock, nvidia, paths, seccomp, system_calls
 
 MAX_DESCRIPTORS = 256
 """For an instance on the CPU: its socket, a backbone, and what its libraries open and close."""
@@ -108,14 +110,26 @@ def _filter_calls() -> None:
     seccomp.install(system_calls.UNUSED, system_calls.COMMANDS)
 
 
-def _filter_calls_beside_a_driver() -> None:
-    """Allow executing programs (the kernel compiler) and Unix sockets (CUDA MPS)."""
-    unix = frozenset({int(socket.AF_UNIX)})
+def _filter_calls_before_programs() -> None:
+    """Allow executing programs, which the import of libraries does on a card, and Unix sockets."""
     denied = system_calls.PROCESSES | system_calls.KERNEL
-    seccomp.install(denied, {}, families=unix, forks=True)
+    seccomp.install(denied, {}, families=seccomp.UNIX, forks=True)
+
+
+def _filter_calls_beside_a_driver() -> None:
+    """Deny what the start of a context does without."""
+    denied = system_calls.UNUSED - system_calls.OF_A_DRIVER
+    seccomp.install(denied, {}, families=seccomp.UNIX)
+
+
+def _filter_calls_of_a_driver() -> None:
+    """Deny what computing with a context does without. A client of MPS keeps its socket."""
+    families = seccomp.UNIX if nvidia.uses_mps() else frozenset[int]()
+    seccomp.install(system_calls.UNUSED, system_calls.COMMANDS, families=families)
 
 
 _ALWAYS, _HIDDEN = "environment scrubbed", "memory hidden"
+_REACH = "no network, programs or other processes"
 
 MEASURES: Mapping[str, Mapping[str, Callable[[], None]]] = {
     "cpu": {
@@ -124,26 +138,35 @@ MEASURES: Mapping[str, Mapping[str, Callable[[], None]]] = {
         "no core files": _leave_no_core,
         "descriptors bounded": _bound_descriptors,
         "no capabilities": _drop_capabilities,
-        "no network, programs or other processes": _filter_calls,
+        _REACH: _filter_calls,
     },
     "cuda": {
         "no new privileges": gain_nothing,
+        _HIDDEN: hide_memory,
         "no core files": _leave_no_core,
-        "no network or other processes": _filter_calls_beside_a_driver,
+        "descriptors bounded": _bound_descriptors,
+        "no capabilities": _drop_capabilities,
+        "no network or other processes": _filter_calls_before_programs,
     },
 }
 """By kind of device, in order of application."""
 
-_SIGHT, _SPACE = "files of its own only", "memory bounded"
-MEASURES_OF_A_FUNCTION = {"cpu": (_SIGHT, _SPACE), "cuda": ()}
+_SIGHT, _SPACE, _PROGRAMS = "files of its own only", "memory bounded", "no programs or forks"
+MEASURES_OF_A_FUNCTION = {"cpu": (_SIGHT, _SPACE), "cuda": (_SIGHT, _PROGRAMS)}
 """Applied when a process knows its function, before it reads any of the function's files."""
+
+MEASURES_OF_AN_ENGINE: Mapping[str, Mapping[str, Callable[[], None]]] = {
+    "cpu": {},
+    "cuda": {_REACH: _filter_calls_of_a_driver},
+}
+"""Applied when a process has built its engine, before it serves."""
 
 
 def names(kind: str) -> tuple[str, ...]:
     """Return the measures for instances on a kind of device; without Landlock if the kernel lacks
     it."""
     later = (each for each in MEASURES_OF_A_FUNCTION[kind] if each != _SIGHT or _sees_less())
-    return (_ALWAYS, *MEASURES[kind], *later)
+    return (_ALWAYS, *MEASURES[kind], *later, *MEASURES_OF_AN_ENGINE[kind])
 
 
 def _sees_less() -> bool:
@@ -160,13 +183,15 @@ def check_files(kind: str, folders: Iterable[Path]) -> None:
 
 def settle_in(kind: str, own: Collection[Path], memory_bytes: int | None = None) -> None:
     """Restrict file access to libraries and ``own``, and memory to ``memory_bytes`` beyond what
-    libraries need (None: unbounded), if the kind of device has these measures. Raises
-    :class:`ConfinementError`."""
+    libraries need (None: unbounded), if the kind of device has these measures. On a card, the
+    process must not have started CUDA. Raises :class:`ConfinementError`."""
     later = MEASURES_OF_A_FUNCTION[kind]
     if _SPACE in later and memory_bytes is not None:
         _bound_memory(memory_bytes)
     if _SIGHT in later and _sees_less():
-        paths.narrow_to(own)
+        paths.narrow_to(own, nvidia.rules() if kind == "cuda" else {})
+    if _PROGRAMS in later:
+        _filter_calls_beside_a_driver()
 
 
 def _bound_memory(nbytes: int) -> None:
@@ -179,8 +204,18 @@ def _bound_memory(nbytes: int) -> None:
 
 
 def confine(kind: str) -> None:
-    """Apply all measures irrevocably to this process. Raises :class:`ConfinementError`."""
-    for name, measure in MEASURES[kind].items():
+    """Apply the first measures irrevocably to this process. Raises :class:`ConfinementError`."""
+    _apply(MEASURES[kind])
+
+
+def complete(kind: str) -> None:
+    """Apply the last measures, once the engine is built: CUDA has a context and its libraries.
+    Raises :class:`ConfinementError`."""
+    _apply(MEASURES_OF_AN_ENGINE[kind])
+
+
+def _apply(measures: Mapping[str, Callable[[], None]]) -> None:
+    for name, measure in measures.items():
         try:
             measure()
         except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The files that an instance on the CPU can read: its libraries, its backbone and its adapter.
+"""The files that an instance can read: its libraries, its backbone and its adapter.
 
 Links in a directory are followed within it and, in the layout of the Hugging Face cache, into the
 ``blobs`` of the same repository. Links to other places are not: otherwise anyone who can write an
@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from systems.errors import DeploymentError
@@ -29,11 +29,14 @@ _READ = frozenset({".json", ".safetensors"})
 _DEVICES = ("/dev/null", "/dev/zero")
 
 
-def narrow_to(own: Collection[Path]) -> None:
-    """Restrict reading irrevocably to libraries and ``own``. Raises :class:`ConfinementError`."""
+def narrow_to(own: Collection[Path], rules: Mapping[Path, int]) -> None:
+    """Restrict file access irrevocably to reading libraries and ``own``, and to ``rules``
+    (Landlock's). Raises :class:`ConfinementError`."""
     linked = [target for folder in own for _, target in _links(folder) if _is_own(folder, target)]
     seen = [*map(Path, _SYSTEM), *_libraries(), *own, *linked]
-    landlock.see_only(dict.fromkeys(path.resolve() for path in seen), map(Path, _DEVICES))
+    read = dict.fromkeys((path.resolve() for path in seen), landlock.READ)
+    written = dict.fromkeys(map(Path, _DEVICES), landlock.WRITE)
+    landlock.see_only(read | written | rules)
 
 
 def check_links(folder: Path) -> None:

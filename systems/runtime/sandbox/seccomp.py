@@ -11,6 +11,7 @@ import ctypes
 import errno
 import os
 import platform
+import socket
 import struct
 from collections.abc import Iterable, Mapping
 
@@ -26,6 +27,7 @@ _X32_BIT = 0x40000000
 _CLONE_THREAD, _CLONE_NEWUSER = 0x00010000, 0x10000000
 _DENIED = _ERRNO | errno.EPERM
 _MISSING = _ERRNO | errno.ENOSYS
+UNIX = frozenset({int(socket.AF_UNIX)})
 
 
 def install(

@@ -109,6 +109,8 @@ KERNEL = frozenset(
 )
 UNUSED = NETWORK | PROGRAMS | PROCESSES | KERNEL | SCHEDULING | SHARING | FILES
 """Calls that an instance on the CPU never makes."""
+OF_A_DRIVER = NETWORK | SCHEDULING | SHARING | FILES
+"""Calls that a GPU's driver may make while it starts a context."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ from systems.serverless.options import Options
 
 from ..core.cluster_spec import HOST
 from ..core.policies.registry import policy_set
-from . import containers, kernel_cache, mps
+from . import containers, kernel_cache, mps, prewarmed
 from .cluster.registry import AgentRegistry, offer_of
 from .node import Node
 from .plan import Plan, make_plan, without_devices
@@ -63,6 +63,8 @@ async def serve(config: GatewayConfig) -> None:
         journal.isolation_gap(mps.ISOLATION_GAP)
     if plan.options.takeover != "off":
         journal.isolation_gap(containers.ISOLATION_GAP)
+    if plan.options.prewarmed and any(prewarmed.readable(plan, name) for name in plan.layouts):
+        journal.isolation_gap(prewarmed.ISOLATION_GAP)
     account = Account(journal, audited=plan.options.audit_s is not None)
     gate: AgentRegistry | None = None
     if deployment.cluster is None:

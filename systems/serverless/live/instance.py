@@ -71,7 +71,7 @@ class Instance:
         self._unprepared = False
         self._pace = Pace()
         self._stopped = False
-        self._settled = False
+        self._settled = self._completed = False
         self._on: dict[type[Message], Callable[[Any, list[int]], None]] = {
             m.Begin: self._begin,
             m.Vacate: self._vacate,
@@ -175,6 +175,12 @@ class Instance:
         confine.settle_in(self._config.device, paths, self._config.memory_bytes)
         self._settled = True
 
+    def _complete(self) -> None:
+        """Tighten the sandbox after the start of the device, which needs more."""
+        if not self._completed:
+            confine.complete(self._config.device)
+            self._completed = True
+
     def _load_libraries(self, message: m.LoadArtifact, fds: list[int]) -> None:  # noqa: ARG002
         process.import_libraries()
 
@@ -219,6 +225,7 @@ class Instance:
         elif self._engine is None or not self._place.adapt(self._engine, self._adapter):
             self._engine = self._place.engine(config, self._layout, self._weights, self._adapter)
             self._unprepared = True
+        self._complete()
 
     def _offload(self, message: m.OffloadArtifacts, fds: list[int]) -> None:  # noqa: ARG002
         self._release(set(message.artifacts) - self._place.in_container)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import systems.engine.cuda
+from systems.engine.cuda.kernel_folder import folder
 from systems.errors import DeploymentError
 from systems.runtime import process
 
@@ -52,12 +53,6 @@ class Filled:
             "kernels_compiled": self.compiled,
             "kernel_compilation_s": self.seconds,
         }
-
-
-def folder() -> Path:
-    """Return the directory in which Triton stores compiled kernels for this user."""
-    home = os.environ.get("TRITON_HOME") or Path.home()
-    return Path(os.environ.get("TRITON_CACHE_DIR") or Path(home) / ".triton" / "cache")
 
 
 def entries() -> int:

@@ -206,10 +206,11 @@ class FillCopy(Message, frozen=True, tag="load"):
 
 
 class StandBy(Message, frozen=True):
-    """Tells a loader on a card to start its CUDA context and to wait for a ``FillCopy``. ``card``:
-    as in ``Configure``."""
+    """Tells a loader on a card to start its CUDA context and to wait for a ``FillCopy`` of one of
+    ``model_dirs``: what it may read can only be chosen before. ``card``: as in ``Configure``."""
 
     card: Name
+    model_dirs: tuple[Name, ...]
 
 
 class DropCopy(Message, frozen=True, tag="drop"):

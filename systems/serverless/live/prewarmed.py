@@ -36,6 +36,10 @@ from .weights.handle import SharedWeightsHandle
 
 Says = Callable[[Message, list[int]], None]
 Fork = Callable[[str, Says, Callable[[int | None], None]], Child]
+ISOLATION_GAP = (
+    "prewarmed: a process that an instance of one function takes over may read the adapter files of"
+    " every such function over its backbone"
+)
 _LOADS = (Artifact.LIBRARIES, Artifact.BACKBONE, Artifact.KERNELS)
 _STAGES = (Stage.WARMING, *(Stage(artifact.value) for artifact in _LOADS))
 
@@ -185,7 +189,16 @@ def configuration(plan: Plan, backbone: str) -> Configure:
     largest = max(groups, key=lambda group: (group.places, group.batch_limit))
     told = plan.configuration(largest.id)
     slot = told.slot if largest.places else slot_shape(plan, backbone)
-    return replace(told, group=backbone, adapter=None, stamps=(), slot=slot)
+    later = told.later or readable(plan, backbone)
+    return replace(told, group=backbone, adapter=None, stamps=(), slot=slot, later=later)
+
+
+def readable(plan: Plan, backbone: str) -> tuple[str, ...]:
+    """Return the adapters that a process of ``backbone`` may have to read once it belongs to a
+    function: what a process may read can only be chosen before it starts CUDA."""
+    groups = [group for group in plan.cluster.groups.values() if group.backbone == backbone]
+    alone = [group.function for group in groups if group.function and not group.places]
+    return tuple(str(plan.adapters[name].path) for name in alone if name in plan.adapters)
 
 
 def _serves(plan: Plan, prewarmed: Configure, group: str) -> bool:

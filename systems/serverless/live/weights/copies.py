@@ -69,7 +69,9 @@ class SharedCopies:
         self._post, self._on_isolation_gap, self._on_problem = post, on_isolation_gap, on_problem
         self._auditor: Child | None = None
         stands_by = plan.cluster.settings.standby_bytes > 0
-        self.standby = StandbyLoaders(processes, cards if stands_by else Cards(), on_problem)
+        model_dirs = plan.deployment.backbones.values()
+        there = cards if stands_by else Cards()
+        self.standby = StandbyLoaders(processes, there, model_dirs, on_problem)
 
     @property
     def working(self) -> list[Child]:

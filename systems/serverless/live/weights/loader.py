@@ -54,8 +54,9 @@ def _load(channel: Channel) -> int:
     process.import_libraries()
     if isinstance(message, StandBy):
         message, fds = _stood_by(channel, message)
+    else:
+        _settle_in(message)
     assert isinstance(message, FillCopy), "it is told what to load"
-    confine.settle_in(message.device, [Path(message.model_dir)])
     from systems.engine.checkpoint import BackboneLayout
 
     layout = BackboneLayout.from_json(message.layout)
@@ -68,6 +69,11 @@ def _load(channel: Channel) -> int:
     return 0
 
 
+def _settle_in(message: Message) -> None:
+    assert isinstance(message, FillCopy), "it is told what to load"
+    confine.settle_in(message.device, [Path(message.model_dir)])
+
+
 def _stood_by(channel: Channel, message: StandBy) -> tuple[Message, list[int]]:
     """Start CUDA and import all that a copy needs, which takes longer than copying a backbone from
     another device; return the next message, which may come much later."""
@@ -75,6 +81,7 @@ def _stood_by(channel: Channel, message: StandBy) -> tuple[Message, list[int]]:
 
     from . import cuda_copies  # noqa: F401
 
+    confine.settle_in("cuda", [Path(each) for each in message.model_dirs])
     context.check_card(message.card)
     context.start()
     device_mapping.own(1).close()  # also starts torch, and what maps memory

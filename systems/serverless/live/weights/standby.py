@@ -7,8 +7,9 @@ taken and has ended, the next one is started. Its memory is ``Settings.standby_b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 
 from systems.runtime.cards import Cards
 from systems.runtime.channel import close_all
@@ -21,13 +22,18 @@ from .. import roles
 
 
 class StandbyLoaders:
-    """Keeps a loader for each of ``cards``, by UUID. Calls ``on_problem`` if one cannot stand
-    by."""
+    """Keeps a loader for each of ``cards``, by UUID, that may read ``model_dirs``. Calls
+    ``on_problem`` if one cannot stand by."""
 
     def __init__(
-        self, processes: Processes, cards: Cards, on_problem: Callable[[str], None]
+        self,
+        processes: Processes,
+        cards: Cards,
+        model_dirs: Iterable[Path],
+        on_problem: Callable[[str], None],
     ) -> None:
         self._processes, self._cards, self._on_problem = processes, cards, on_problem
+        self._model_dirs = tuple(map(str, model_dirs))
         self._there: dict[str, Child] = {}
         self._ready: set[str] = set()
         self._closed = False
@@ -57,7 +63,7 @@ class StandbyLoaders:
                 self._cards.all_from(card),
             )
             loader.heartbeat.answers = False
-            loader.channel.send(m.StandBy(card))
+            loader.channel.send(m.StandBy(card, self._model_dirs))
 
     def take(
         self,

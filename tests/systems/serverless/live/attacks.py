@@ -21,6 +21,7 @@ from typing import Any, cast
 
 import msgspec
 
+from systems.errors import SystemsError
 from systems.runtime import process, zygote
 from systems.runtime.channel import Channel
 from systems.runtime.incoming import MOST_OF_A_MESSAGE, Incoming
@@ -78,6 +79,8 @@ def attempt(attack: str, victim: dict[str, Any]) -> dict[str, Any]:
         return {"got": ATTACKS[attack](victim)}
     except OSError as error:
         return {"refused": errno.errorcode[error.errno or 0]}
+    except (SystemsError, RuntimeError, AssertionError) as error:
+        return {"failed": f"{type(error).__name__}: {error}"}
 
 
 def _be_open(victim: dict[str, int]) -> None:
@@ -87,7 +90,32 @@ def _be_open(victim: dict[str, int]) -> None:
 
 def _settle_in(victim: dict[str, Any]) -> None:
     """Tighten the sandbox as an instance does once it knows its function."""
-    confine.settle_in("cpu", [Path(victim["own"])], BUDGET)
+    confine.settle_in(victim["device"], [Path(each) for each in victim["own"]], BUDGET)
+
+
+_COMPUTING: list[Any] = []
+
+
+def _start_computing(victim: dict[str, Any]) -> None:
+    """Build an engine on ``device``, and tighten the sandbox of ``measures`` as an instance does
+    then."""
+    from tests.gpu.confinement.scenario import PREPARED, Scenario
+
+    _COMPUTING[:] = [Scenario(victim["device"]).steps()]
+    for name, step in _COMPUTING[0]:
+        step()
+        if name == PREPARED:
+            break
+    confine.complete(victim["measures"])
+
+
+def _go_on_computing(victim: dict[str, Any]) -> list[str]:
+    """Do all that an instance does once its engine is built; return the steps."""
+    done = []
+    for name, step in _COMPUTING[0]:
+        step()
+        done.append(name)
+    return done
 
 
 def _settle_in_as_told(victim: dict[str, Any]) -> None:
@@ -279,6 +307,8 @@ def _check(result: int) -> None:
 ATTACKS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "be open": _be_open,
     "settle in": _settle_in,
+    "start computing": _start_computing,
+    "go on computing": _go_on_computing,
     "settle in as told": _settle_in_as_told,
     "read": _read,
     "list": _list,

@@ -6,12 +6,9 @@ import asyncio
 import errno
 import os
 import resource
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import psutil
@@ -22,94 +19,31 @@ from systems.runtime import channel as wire
 from systems.runtime import process
 from systems.runtime.channel import Channel
 from systems.runtime.incoming import as_content
-from systems.runtime.messages import Failed, Message, Started
+from systems.runtime.messages import Failed
 from systems.runtime.roles import Role
 from systems.runtime.sandbox import confine, landlock
-from systems.runtime.template_messages import Fork, Ready
 from systems.serverless.live import roles
 from systems.serverless.live.adapters import memory_file
 from systems.serverless.live.plan import make_plan
 
-from .attacks import FREE, INSTANCE, SAYS, SECRET, TEMPLATE, Outcome, Try, Up
+from .attackers import (
+    TIMEOUT_MS,
+    Attacker,
+    Sides,
+    fork_of,
+    running_template,
+    start_process,
+)
+from .attacks import FREE, INSTANCE, SECRET
 from .conftest import Running
-
-_TIMEOUT_MS = 240_000  # the import of the libraries takes minutes on a busy machine
 
 sees_less = pytest.mark.skipif(not landlock.version(), reason="this kernel has no Landlock")
 
 
-class Attacker:
-    """A process of the platform that runs the attacks it receives."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.channel = Channel(sock, SAYS)
-        up = self._hear()
-        assert isinstance(up, Up)
-        self.about = as_content(up)
-
-    def tries(self, attack: str, victim: dict[str, Any] | None = None) -> dict[str, Any]:
-        self.channel.send(Try(attack, victim))
-        outcome = self._hear()
-        assert isinstance(outcome, Outcome)
-        return outcome.content
-
-    def _hear(self) -> Message:
-        received = self.channel.receive(_TIMEOUT_MS)
-        assert received is not None, "the attacker said nothing"
-        return received[0]
-
-
-def start_process(role: Role) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """Start a process as the platform does, with the attacker's roles."""
-    ours, theirs = wire.pair()
-    popen = subprocess.Popen(
-        process.start_of(role, theirs.fileno(), "cpu"),
-        pass_fds=[theirs.fileno()],
-        env=process.environment(),
-    )
-    theirs.close()
-    return popen, ours
-
-
 @pytest.fixture(scope="module")
 def template() -> Iterator[tuple[int, Channel]]:
-    """The real template, whose forks are attackers."""
-    popen, sock = start_process(TEMPLATE)
-    channel = Channel(sock, TEMPLATE.says)
-    for kind in (Started, Ready):
-        received = channel.receive(_TIMEOUT_MS)
-        assert received is not None
-        assert isinstance(received[0], kind)
-    yield popen.pid, channel
-    channel.close()
-    popen.wait()
-
-
-@dataclass(frozen=True)
-class Sides:
-    """Two instances, and two without a sandbox, to show that an attack works there."""
-
-    confined: tuple[Attacker, Attacker]
-    free: tuple[Attacker, Attacker]
-    adapters: tuple[Path, Path]
-    """Adapters of the attacker and of its sibling."""
-
-    def refused(self, attack: str, on: dict[str, Any] | None = None) -> bool:
-        """Whether ``attack`` on a sibling, or on the victim ``on``, is refused to an instance;
-        asserts that it works without a sandbox."""
-        attacker, victim = self.free
-        assert "got" in attacker.tries(attack, on or victim.about)
-        attacker, victim = self.confined
-        return attacker.tries(attack, on or victim.about).get("refused") in {"EPERM", "EACCES"}
-
-
-def fork_of(template: Channel, role: Role) -> Attacker:
-    ours, theirs = wire.pair()
-    prints = os.dup(2)
-    template.send(Fork(0, role.name, "cpu"), [theirs.fileno(), prints])
-    os.close(prints)
-    theirs.close()
-    return Attacker(ours)
+    with running_template() as found:
+        yield found
 
 
 def link_as_a_cache(snapshot: Path, name: str, place: str) -> None:
@@ -148,7 +82,7 @@ def sides(
     confined, free = (start(INSTANCE), start(INSTANCE)), (start(FREE), start(FREE))
     started = Sides(confined, free, adapters)
     for attacker, own in zip(confined, adapters, strict=True):
-        assert attacker.tries("settle in", {"own": str(own)}) == {"got": None}
+        assert attacker.tries("settle in", {"device": "cpu", "own": [str(own)]}) == {"got": None}
     for attacker in started.free:
         attacker.tries("be open")
     yield started
@@ -364,7 +298,7 @@ def test_where_a_measure_cannot_be_taken_no_instance_runs(
     if pid == 0:
         process.become(roles.INSTANCE, theirs, "cpu")
     theirs.close()
-    received = Channel(ours, roles.INSTANCE.says).receive(_TIMEOUT_MS)
+    received = Channel(ours, roles.INSTANCE.says).receive(TIMEOUT_MS)
     assert received is not None
     assert isinstance(received[0], Failed), "and never 'started'"
     assert "no core files" in received[0].reason
