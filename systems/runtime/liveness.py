@@ -9,20 +9,16 @@ counts rounds, not seconds, so that a pause of the gateway itself is not blamed 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from .sandbox.users import most_threads
+
 EVERY_S = 1.0
 SILENT_ROUNDS = 5
 """Rounds in a row without a message and without work, after which a process is given up."""
-
-THREADS = 64
-"""Threads that one process may have besides ``THREADS_PER_CORE``: readers, drivers, libraries."""
-THREADS_PER_CORE = 4
-"""Thread pools have one thread per core, and a process has several kinds of pools."""
 
 _BUSY = frozenset("RD")
 
@@ -72,7 +68,7 @@ class LivenessMonitor:
     ) -> None:
         self._processes = processes
         self._give_up = give_up
-        self._most_threads = THREADS + THREADS_PER_CORE * (os.cpu_count() or 1)
+        self._most_threads = most_threads()
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(EVERY_S, self._round)
 

@@ -17,7 +17,8 @@ from . import cards
 from .channel import Channel
 from .messages import Failed
 from .roles import Role, by_name
-from .sandbox import confine
+from .sandbox import environment as variables
+from .sandbox import measures
 
 PR_SET_PDEATHSIG = 1
 
@@ -29,7 +30,7 @@ def environment(visible: str = "") -> dict[str, str]:
     seen = {cards.VISIBLE: visible} if visible else {}
     return {
         **context.ENVIRONMENT,
-        **confine.environment(os.environ),
+        **variables.needed(os.environ),
         "OMP_NUM_THREADS": "1",
         "OMP_WAIT_POLICY": "PASSIVE",
         "OPENBLAS_NUM_THREADS": "1",
@@ -47,7 +48,7 @@ def settle(parent: int) -> None:
     cannot gain more privileges than it has."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    confine.gain_nothing()
+    measures.gain_nothing()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if os.getppid() != parent:

@@ -16,6 +16,7 @@ from systems.errors import ConfinementError
 
 _NAME = "slbench-"
 _TYPE = " - cgroup2 "
+_BOUND = "memory.max"
 
 
 @cache
@@ -26,22 +27,26 @@ def available() -> bool:
         return False
     trial = home / f"{_NAME}{os.getpid()}"
     try:
-        _make(trial, 1 << 40)
+        _make(trial)
         trial.rmdir()
     except OSError:
         return False
     return True
 
 
-def join(nbytes: int) -> None:
-    """Move this process, with all its threads, to a new group of ``nbytes`` of memory. What it has
-    used so far is not counted. Raise :class:`ConfinementError` if that is impossible."""
-    home = _home()
-    if home is None:
-        raise ConfinementError("no control group (version 2) bounds memory here")
-    group = home / f"{_NAME}{os.getpid()}"
-    _make(group, nbytes)
+def enter(user: int | None = None) -> None:
+    """Move this process to a group of its own, whose bound ``user`` may set (None: its own). What
+    it has used so far is not counted. Raise ``OSError`` if that is impossible."""
+    group = _own()
+    _make(group)
+    if user is not None:
+        os.chown(group / _BOUND, user, -1)
     (group / "cgroup.procs").write_text("0", encoding="ascii")
+
+
+def bound(nbytes: int) -> None:
+    """Bound the memory of the group that this process has entered."""
+    (_own() / _BOUND).write_text(str(nbytes), encoding="ascii")
 
 
 def remove(pid: int) -> None:
@@ -72,9 +77,16 @@ def _home() -> Path | None:
     return None
 
 
-def _make(group: Path, nbytes: int) -> None:
+def _own() -> Path:
+    home = _home()
+    if home is None:
+        raise ConfinementError("no control group (version 2) bounds memory here")
+    return home / f"{_NAME}{os.getpid()}"
+
+
+def _make(group: Path) -> None:
     (group.parent / "cgroup.subtree_control").write_text("+memory", encoding="ascii")
     group.mkdir(exist_ok=True)
-    (group / "memory.max").write_text(str(nbytes), encoding="ascii")
+    (group / _BOUND).write_text("max", encoding="ascii")
     with contextlib.suppress(FileNotFoundError):  # a machine without swap accounting
         (group / "memory.swap.max").write_text("0", encoding="ascii")

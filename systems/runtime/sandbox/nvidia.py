@@ -8,6 +8,7 @@ opens and calls.
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from systems.engine.cuda import kernel_folder
@@ -18,7 +19,14 @@ _READ = (
     "/proc/driver/nvidia", "/proc/devices", "/proc/modules", "/proc/sys/vm", "/proc/sys/kernel",
     "/sys/bus/pci", "/sys/devices", "/sys/module", "/etc/nvidia",
 )  # fmt: skip
+_ALL = stat.S_IROTH | stat.S_IWOTH
 _MPS = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"
+
+
+def is_open_to_all() -> bool:
+    """Whether every user may use the nodes of the driver; True without a GPU."""
+    nodes = (each for each in Path("/dev").glob("nvidia*") if each.is_char_device())
+    return all(each.stat().st_mode & _ALL == _ALL for each in nodes)
 
 
 def uses_mps() -> bool:

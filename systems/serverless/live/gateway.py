@@ -34,7 +34,7 @@ from systems.runtime.http.timeouts import PatientRunner
 from systems.runtime.journal import Journal
 from systems.runtime.links import secret
 from systems.runtime.metrics import Metrics
-from systems.runtime.sandbox import confine
+from systems.runtime.sandbox import measures
 from systems.serverless.options import Options
 
 from ..core.cluster_spec import HOST
@@ -164,7 +164,7 @@ def _is_our_fault(record: logging.LogRecord) -> bool:
 
 
 def main() -> int:
-    confine.hide_memory()
+    measures.hide_memory()
     logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
     path = Path(sys.argv[1])
     try:

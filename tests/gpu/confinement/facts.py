@@ -33,8 +33,8 @@ def _print_groups() -> None:
 def _print_limit() -> None:
     """Let a child without capabilities join a group of 256 MiB and take 1 GiB."""
     program = (
-        "from systems.runtime.sandbox import confine, control_group\n"
-        f"confine._drop_capabilities(); control_group.join({256 * _MIB})\n"
+        "from systems.runtime.sandbox import measures, control_group\n"
+        f"measures.keep_capabilities(); control_group.enter(); control_group.bound({256 * _MIB})\n"
         f"held = [bytearray({16 * _MIB}) for _ in range(64)]; print('took 1 GiB')"
     )
     command = [sys.executable, "-c", program]

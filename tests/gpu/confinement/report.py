@@ -89,13 +89,24 @@ def _settle_in(device: str) -> None:
     confine.settle_in(device, [ensure_backbone("tiny")])
 
 
+def _settle_in_as_root(device: str) -> None:
+    possible = {"a user of its own": lambda: False, "no capabilities": lambda: True}
+    confine._POSSIBLE = {**confine._POSSIBLE, **possible}
+    _settle_in(device)
+
+
 def print_trials(device: str) -> None:
     """Print all trials; of a group of calls that fails before the context, each call alone."""
     complete = partial(confine.complete, device)
     list(run([Trial("nothing")], device))  # kernels are compiled
-    alone = [Trial(f"{name}, alone", do) for name, do in confine.MEASURES[device].items()]
+    there = confine.names(device)
+    firsts = confine.MEASURES[device].items()
+    alone = [Trial(f"{name}, alone", do) for name, do in firsts if name in there]
     whole = [
         Trial("all measures", partial(_settle_in, device), complete),
+        Trial(
+            "all measures, as the platform's user", partial(_settle_in_as_root, device), complete
+        ),
         Trial("all measures but the last", partial(_settle_in, device)),
         Trial("the last measure alone", late=complete),
     ]

@@ -32,7 +32,7 @@ from systems.runtime.links.link import Expected, Link
 from systems.runtime.links.message import Ping, Pong
 from systems.runtime.links.offset import clock_id
 from systems.runtime.processor import Metered
-from systems.runtime.sandbox import confine
+from systems.runtime.sandbox import measures
 
 from ...core import events as ev
 from .. import kernel_cache
@@ -241,7 +241,7 @@ async def run(gateway: str, port: int, name: str, key: str) -> str:
 def main() -> int:
     gateway, port, name, parent = sys.argv[1:5]
     process.settle(int(parent))
-    confine.hide_memory()
+    measures.hide_memory()
     if len(sys.argv) > 5:
         os.sched_setaffinity(0, map(int, sys.argv[5].split(",")))
     why = uvloop.run(run(gateway, int(port), name, secret.take()))

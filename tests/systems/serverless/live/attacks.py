@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -196,6 +197,22 @@ def _take_memory(victim: dict[str, Any]) -> None:
     mmap.mmap(-1, 10 * BUDGET, flags=flags).close()
 
 
+def _start_threads(victim: dict[str, Any]) -> int:
+    """Start up to 300 threads; end them, and count them."""
+    go, threads = threading.Event(), []
+    try:
+        for _ in range(300):
+            thread = threading.Thread(target=go.wait)
+            thread.start()
+            threads.append(thread)
+    except RuntimeError:
+        pass
+    go.set()
+    for thread in threads:
+        thread.join()
+    return len(threads)
+
+
 def _take_memory_file(victim: dict[str, Any]) -> None:
     os.close(os.memfd_create("hoard"))
 
@@ -268,7 +285,7 @@ def _program(victim: dict[str, int]) -> None:
 
 
 def _signal(victim: dict[str, int]) -> None:
-    os.kill(victim["pid"], signal.SIGCONT)
+    os.kill(victim["pid"], signal.SIGURG)  # which it ignores
 
 
 def _their_limits(victim: dict[str, int]) -> None:
@@ -323,6 +340,7 @@ ATTACKS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "outlive": _outlive,
     "fork": _fork,
     "take memory": _take_memory,
+    "start threads": _start_threads,
     "take a memory file": _take_memory_file,
     "their priority": _their_priority,
     "their cores": _their_cores,

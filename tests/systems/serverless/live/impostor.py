@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from systems.runtime.channel import Channel
 from systems.runtime.incoming import as_content
-from systems.runtime.sandbox import confine
+from systems.runtime.sandbox import measures
 from systems.serverless.live import roles
 from systems.serverless.live.weights import store
 
@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> None:
     import socket
 
     behaviour, role, fd = Path(argv[0]).name, argv[3], int(argv[4])
-    confine.hide_memory()
+    measures.hide_memory()
     hears = {each.name: each.hears for each in (roles.INSTANCE, roles.LOADER)}[role]
     channel = Impostor(socket.socket(fileno=fd), hears)
     if role == "instance":

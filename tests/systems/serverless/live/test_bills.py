@@ -110,8 +110,8 @@ def _hidden(fd: int, body: str) -> subprocess.Popen[str]:
     """Start a process that hides its memory and runs ``body`` with the descriptor ``fd``."""
     program = f"""
 import mmap, os, sys
-from systems.runtime.sandbox import confine
-confine.hide_memory()
+from systems.runtime.sandbox import measures
+measures.hide_memory()
 fd = {fd}
 {body}
 print("ready", flush=True)
@@ -133,10 +133,10 @@ MAPS = "held = mmap.mmap(fd, 0, prot=mmap.PROT_READ, flags=mmap.MAP_SHARED | mma
 CASES = {"nothing": ("os.close(fd)", False), "mapped": (f"{MAPS}\nos.close(fd)", True)}
 OTHERS_SEE = """
 import sys
-from systems.runtime.sandbox import confine
+from systems.runtime.sandbox import measures
 from systems.serverless.live.weights import mappings
 if sys.argv[3] == "unprivileged":
-    confine._drop_capabilities()
+    measures.keep_capabilities()
 print(mappings.holds(int(sys.argv[1]), int(sys.argv[2])))
 """
 

@@ -12,7 +12,7 @@ import torch
 
 from systems.models import ensure_backbone
 from systems.runtime.channel import Channel
-from systems.runtime.sandbox import confine, landlock
+from systems.runtime.sandbox import landlock, measures
 
 from .attackers import REFUSALS, Attacker, Sides, fork_of, running_template
 from .attacks import FREE, INSTANCE, SECRET
@@ -127,7 +127,7 @@ def test_the_files_of_others_are_neither_read_nor_written(settled: Sides, tmp_pa
 
 def test_descriptors_end_at_a_bound_that_cannot_be_raised(settled: Sides) -> None:
     attacker, _ = settled.confined
-    assert attacker.tries("exhaust descriptors")["got"] < confine.MAX_DESCRIPTORS
+    assert attacker.tries("exhaust descriptors")["got"] < measures.MAX_DESCRIPTORS
     assert attacker.tries("more descriptors") == {"refused": "EPERM"}
 
 

@@ -21,7 +21,7 @@ from systems.runtime.channel import Channel
 from systems.runtime.incoming import as_content
 from systems.runtime.messages import Failed
 from systems.runtime.roles import Role
-from systems.runtime.sandbox import confine, landlock
+from systems.runtime.sandbox import confine, landlock, measures, users
 from systems.serverless.live import roles
 from systems.serverless.live.adapters import memory_file
 from systems.serverless.live.plan import make_plan
@@ -146,7 +146,7 @@ def test_the_limits_of_a_sibling_cannot_be_changed(sides: Sides) -> None:
 def test_exhausting_descriptors_ends_at_a_bound_that_cannot_be_raised(sides: Sides) -> None:
     attacker, sibling = sides.confined
     got = attacker.tries("exhaust descriptors")["got"]
-    assert got < confine.MAX_DESCRIPTORS
+    assert got < measures.MAX_DESCRIPTORS
     assert attacker.tries("more descriptors") == {"refused": "EPERM"}
     assert sibling.tries("exhaust descriptors") == {"got": got}, "its sibling has its own"
 
@@ -325,8 +325,11 @@ def test_what_the_manifest_says_is_in_force_in_each_instance(
         status = dict(line.split(":\t", 1) for line in text.splitlines())
         assert status["NoNewPrivs"] == "1"
         assert status["Seccomp"] == "2", "SECCOMP_MODE_FILTER"
-        assert all(int(status[name], 16) == 0 for name in ("CapPrm", "CapEff", "CapInh"))
-        assert instance.rlimit(psutil.RLIMIT_NOFILE)[1] <= confine.MAX_DESCRIPTORS
+        kept = 1 << 2 if users.available() else 0  # CAP_DAC_READ_SEARCH
+        assert all(int(status[name], 16) in (0, kept) for name in ("CapPrm", "CapEff", "CapInh"))
+        assert int(status["Uid"].split()[0]) in (os.getuid(), users.FIRST + instance.pid)
+        assert (int(status["CapEff"], 16) == 0) == (status["Uid"].split()[0] == str(os.getuid()))
+        assert instance.rlimit(psutil.RLIMIT_NOFILE)[1] <= measures.MAX_DESCRIPTORS
         assert instance.rlimit(psutil.RLIMIT_CORE) == (0, 0)
         assert instance.rlimit(psutil.RLIMIT_AS)[1] != resource.RLIM_INFINITY
         for standard in (1, 2):
