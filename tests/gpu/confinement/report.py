@@ -163,6 +163,6 @@ def _print_all(trials: list[Trial], device: str) -> set[str]:
 
 PARTS: Mapping[str, Callable[[str], None]] = {
     "trace": print_trace,
-    "trials": print_trials,
     "facts": facts.print_all,
+    "trials": print_trials,
 }
