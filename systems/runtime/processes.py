@@ -22,6 +22,7 @@ from .incoming import BadMessageError
 from .messages import Message, Pong, Started
 from .output import Output, Told
 from .roles import Role
+from .sandbox import control_group
 from .stages import Timeline
 from .template_messages import Exited, Fork, Forked, Ready
 
@@ -44,6 +45,7 @@ class Processes:
         self._by_pid: dict[int, Child] = {}
         self._tokens = 0
         self._told = Told()
+        control_group.sweep()
 
     @property
     def forked(self) -> list[Child]:
@@ -192,6 +194,8 @@ class Processes:
         if child.ended:
             return
         child.ended = True
+        if child.pid is not None:
+            control_group.remove(child.pid)
         child.channel.drain()
         child.channel.close()
         printed = child.output.close()

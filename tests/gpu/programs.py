@@ -4,6 +4,7 @@ itself: it could lose its CUDA context, and a fork of it cannot create one."""
 from __future__ import annotations
 
 import gc
+import json
 import os
 import socket
 import sys
@@ -109,7 +110,8 @@ def remapper(sock: socket.socket, size: int) -> None:
     _, fds, _, _ = socket.recv_fds(sock, 64, 1)
     mapping = device_mapping.map_shared(fds[0], size)
     flat, cuda = mapping.tensor(), virtual.driver()
-    found = {"before": int(flat[0])}
+    assert int(flat[0]) == 0
+    found = {}
     confine.complete("cuda")
     status, *rest = cuda.cuMemRetainAllocationHandle(mapping.address)
     found["retain"] = status.name
@@ -123,7 +125,7 @@ def remapper(sock: socket.socket, size: int) -> None:
     rights = [virtual.access(0, writable=True)]
     found["writable in place"] = cuda.cuMemSetAccess(mapping.address, size, rights, 1)[0].name
     found["store in place"] = cuda.cuMemsetD8(mapping.address + 1, 9, 1)[0].name
-    sock.send(repr(found).encode())
+    sock.send(json.dumps(found).encode())
 
 
 if __name__ == "__main__":

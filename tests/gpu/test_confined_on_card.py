@@ -17,6 +17,7 @@ from systems.registry import system_class
 from systems.runtime.sandbox import confine, measures, users
 from tests.systems.serverless.live.conftest import wait_until
 
+from .confinement.facts import remapped
 from .test_shared_on_card import ask, deployment
 
 _PROGRAM = """
@@ -93,3 +94,11 @@ def check(instance: psutil.Process) -> None:
     assert all(int(status[name], 16) in (0, kept) for name in ("CapPrm", "CapEff", "CapInh"))
     assert instance.rlimit(psutil.RLIMIT_NOFILE)[1] <= measures.MAX_DESCRIPTORS
     assert instance.rlimit(psutil.RLIMIT_CORE) == (0, 0)
+
+
+def test_a_copy_that_an_instance_maps_again_is_written_and_its_checksum_tells() -> None:
+    """The limit in SECURITY.md, measured: nothing refuses native code to map a copy on a card
+    again, writable. An audit compares the checksums."""
+    told, found, after = remapped(1 << 20)
+    assert found["store"] == found["store in place"] == "CUDA_SUCCESS"
+    assert after != told

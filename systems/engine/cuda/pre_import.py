@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 from collections.abc import Iterable
 
 _FIRST_USES = (
@@ -26,28 +27,43 @@ def load() -> None:
 
 
 def _ask_triton() -> None:
-    """Let Triton hash its own sources (0.4 s), and start the programs by which it finds the driver
-    and the version of its assembler: they are part of the names of cached kernels."""
+    """Let Triton hash its own sources (0.4 s), and start the programs by which it finds the driver,
+    the version of its assembler and the kind of this machine: they are part of the names of cached
+    kernels."""
     from triton.backends.compiler import GPUTarget
     from triton.backends.nvidia.driver import library_dirs
     from triton.compiler.compiler import make_backend
+    from triton.runtime.build import platform_key
     from triton.runtime.cache import triton_key
 
     triton_key()
+    platform_key()
     library_dirs()
     for capability in _capabilities():
         make_backend(GPUTarget("cuda", capability, 32)).hash()
 
 
 def _capabilities() -> Iterable[int]:
-    """Return the compute capabilities of the GPUs of this machine, as Triton writes them."""
+    """Return the compute capabilities of the GPUs of this machine, as Triton writes them. A fork
+    asks NVML, which starts a thread."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(Exception):
+            os.write(writer, bytes(_ask_nvml()))
+        os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        found = set(pipe.read())
+    os.waitpid(pid, 0)
+    return found
+
+
+def _ask_nvml() -> Iterable[int]:
     import pynvml
 
     pynvml.nvmlInit()
-    try:
-        for n in range(pynvml.nvmlDeviceGetCount()):
-            handle = pynvml.nvmlDeviceGetHandleByIndex(n)
-            major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
-            yield 10 * major + minor
-    finally:
-        pynvml.nvmlShutdown()
+    for n in range(pynvml.nvmlDeviceGetCount()):
+        handle = pynvml.nvmlDeviceGetHandleByIndex(n)
+        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+        yield 10 * major + minor

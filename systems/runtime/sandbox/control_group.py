@@ -16,29 +16,22 @@ from systems.errors import ConfinementError
 
 _NAME = "slbench-"
 _TYPE = " - cgroup2 "
-_BOUND = "memory.max"
+_BOUND, _CONTROL = "memory.max", "cgroup.subtree_control"
 
 
 @cache
 def available() -> bool:
     """Whether this process can make groups that bound memory."""
-    home = _home()
-    if home is None:
-        return False
-    trial = home / f"{_NAME}{os.getpid()}"
-    try:
-        _make(trial)
-        trial.rmdir()
-    except OSError:
-        return False
-    return True
+    return _home() is not None
 
 
 def enter(user: int | None = None) -> None:
     """Move this process to a group of its own, whose bound ``user`` may set (None: its own). What
     it has used so far is not counted. Raise ``OSError`` if that is impossible."""
-    group = _own()
-    _make(group)
+    group = _of(os.getpid())
+    group.mkdir(exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):  # a machine that does not count swap
+        (group / "memory.swap.max").write_text("0", encoding="ascii")
     if user is not None:
         os.chown(group / _BOUND, user, -1)
     (group / "cgroup.procs").write_text("0", encoding="ascii")
@@ -46,47 +39,58 @@ def enter(user: int | None = None) -> None:
 
 def bound(nbytes: int) -> None:
     """Bound the memory of the group that this process has entered."""
-    (_own() / _BOUND).write_text(str(nbytes), encoding="ascii")
+    (_of(os.getpid()) / _BOUND).write_text(str(nbytes), encoding="ascii")
 
 
 def remove(pid: int) -> None:
     """Remove the group of a process that has ended, if there is one."""
-    home = _home()
-    if home is not None:
+    if available():
         with contextlib.suppress(OSError):
-            (home / f"{_NAME}{pid}").rmdir()
+            _of(pid).rmdir()
 
 
 def sweep() -> None:
-    """Remove groups that processes of a platform left that was killed."""
+    """Remove groups that processes left whose platform was killed."""
     home = _home()
     for group in home.glob(f"{_NAME}*") if home else ():
         pid = group.name.removeprefix(_NAME)
-        if not Path("/proc", pid).exists():
+        if pid.isdecimal() and not Path("/proc", pid).exists():
             remove(int(pid))
+
+
+def _of(pid: int) -> Path:
+    home = _home()
+    if home is None:
+        raise ConfinementError("no control group (version 2) bounds memory here")
+    return home / f"{_NAME}{pid}"
 
 
 @cache
 def _home() -> Path | None:
-    """Return the root of the hierarchy as this process sees it, if it bounds memory."""
+    """Return the group below which groups are made: that of this process, or else its parent, since
+    a group that has processes cannot have groups that bound memory (except the root)."""
+    own = _own()
+    candidates = () if own is None else (own, own.parent)
+    return next((place for place in candidates if _bounds_memory(place)), None)
+
+
+def _bounds_memory(place: Path) -> bool:
+    trial = place / f"{_NAME}trial-{os.getpid()}"
+    try:
+        if "memory" not in (place / _CONTROL).read_text(encoding="ascii").split():
+            (place / _CONTROL).write_text("+memory", encoding="ascii")
+        trial.mkdir()
+        found = (trial / _BOUND).exists()
+        trial.rmdir()
+    except OSError:
+        return False
+    return found
+
+
+def _own() -> Path | None:
+    """Return the group of this process in the hierarchy of version 2; None if there is none."""
     lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
-    for place in (Path(line.split()[4]) for line in lines if _TYPE in line):
-        with contextlib.suppress(OSError):
-            if "memory" in (place / "cgroup.controllers").read_text(encoding="ascii").split():
-                return place
-    return None
-
-
-def _own() -> Path:
-    home = _home()
-    if home is None:
-        raise ConfinementError("no control group (version 2) bounds memory here")
-    return home / f"{_NAME}{os.getpid()}"
-
-
-def _make(group: Path) -> None:
-    (group.parent / "cgroup.subtree_control").write_text("+memory", encoding="ascii")
-    group.mkdir(exist_ok=True)
-    (group / _BOUND).write_text("max", encoding="ascii")
-    with contextlib.suppress(FileNotFoundError):  # a machine without swap accounting
-        (group / "memory.swap.max").write_text("0", encoding="ascii")
+    groups = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    mounts = [line.split()[4] for line in lines if _TYPE in line]
+    inside = [line.removeprefix("0::/") for line in groups if line.startswith("0::/")]
+    return Path(mounts[0], inside[0]) if mounts and inside else None

@@ -62,25 +62,31 @@ def bound_addresses(nbytes: int) -> None:
 
 
 def filter_calls() -> None:
-    seccomp.install(system_calls.UNUSED, system_calls.COMMANDS)
+    seccomp.allow_only(system_calls.ALLOWED, seccomp.Rules(system_calls.COMMANDS))
 
 
 def filter_calls_before_programs() -> None:
     """Allow executing programs, which the import of libraries does on a card, and Unix sockets."""
-    denied = system_calls.PROCESSES | system_calls.KERNEL
-    seccomp.install(denied, {}, families=seccomp.UNIX, forks=True)
+    rules = seccomp.Rules(families=seccomp.UNIX, forks=True)
+    seccomp.deny(system_calls.PROCESSES | system_calls.KERNEL, rules)
 
 
 def filter_calls_beside_a_driver() -> None:
-    """Deny what the start of a context does without."""
-    denied = system_calls.UNUSED - system_calls.OF_A_DRIVER
-    seccomp.install(denied, {}, families=seccomp.UNIX)
+    """Allow what the start of a context needs besides; a client of MPS connects to its daemon."""
+    allowed = system_calls.ALLOWED | system_calls.OF_A_DRIVER | _of_mps()
+    seccomp.allow_only(allowed, seccomp.Rules(system_calls.COMMANDS, seccomp.UNIX))
 
 
 def filter_calls_of_a_driver() -> None:
-    """Deny what computing with a context does without. A client of MPS keeps its socket."""
+    """Allow what computing with a context needs: no more than on cores, but for a client of MPS,
+    which may connect again."""
     families = seccomp.UNIX if nvidia.uses_mps() else frozenset[int]()
-    seccomp.install(system_calls.UNUSED, system_calls.COMMANDS, families=families)
+    rules = seccomp.Rules(system_calls.COMMANDS, families)
+    seccomp.allow_only(system_calls.ALLOWED | _of_mps(), rules)
+
+
+def _of_mps() -> frozenset[str]:
+    return frozenset({"connect"}) if nvidia.uses_mps() else frozenset()
 
 
 def prctl(option: int, value: int) -> None:

@@ -1,8 +1,8 @@
 """What the driver of an NVIDIA GPU needs inside the sandbox.
 
 Found on an H100 (driver 580): without write and truncate below ``/proc/self``, where the driver
-names its threads, a context ends in error 304. ``tests/gpu/driver_calls.py`` prints what a driver
-opens and calls.
+names its threads, a context ends in error 304. ``python -m tests.gpu.confinement`` prints what a
+driver opens and calls.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from systems.engine.cuda import kernel_folder
 from . import landlock
 
 _READ = (
-    "/proc/driver/nvidia", "/proc/devices", "/proc/modules", "/proc/sys/vm", "/proc/sys/kernel",
-    "/sys/bus/pci", "/sys/devices", "/sys/module", "/etc/nvidia",
+    "/proc/driver/nvidia", "/proc/devices", "/proc/sys/vm", "/sys/bus/pci", "/sys/devices",
+    "/etc/nvidia",
 )  # fmt: skip
 _ALL = stat.S_IROTH | stat.S_IWOTH
 _MPS = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"
@@ -39,7 +39,7 @@ def rules() -> dict[Path, int]:
     compiled kernels."""
     nodes = dict.fromkeys(Path("/dev").glob("nvidia*"), landlock.DEVICE)
     found = {Path(each): landlock.READ for each in _READ} | nodes
-    found[kernel_folder.folder()] = landlock.READ
+    found |= dict.fromkeys((kernel_folder.folder(), Path.home() / ".nv"), landlock.READ)
     found[Path("/proc/self").resolve()] = landlock.REWRITE
     return found | _of_mps()
 

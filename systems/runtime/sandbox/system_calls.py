@@ -1,9 +1,4 @@
-"""System calls that an instance does not need, by purpose, and their numbers by architecture.
-
-Numbers from the kernel's ``arch/x86/entry/syscalls/syscall_64.tbl`` and
-``include/uapi/asm-generic/unistd.h`` (aarch64). A call without a number on an architecture does not
-exist there: aarch64 has ``fchmodat`` but no ``chmod``.
-"""
+"""System calls by purpose: what an instance makes, and what it does not need."""
 
 from __future__ import annotations
 
@@ -107,10 +102,82 @@ KERNEL = frozenset(
         "open_by_handle_at",
     }
 )
-UNUSED = NETWORK | PROGRAMS | PROCESSES | KERNEL | SCHEDULING | SHARING | FILES
-"""Calls that an instance on the CPU never makes."""
-OF_A_DRIVER = NETWORK | SCHEDULING | SHARING | FILES
-"""Calls that a GPU's driver may make while it starts a context."""
+OF_A_DRIVER = frozenset({"bind", "listen"})
+"""Calls on a Unix socket without which the start of a context ends in SIGSEGV (driver 580). It also
+tries to connect one, and to make and remove files, and does without."""
+
+_READING = frozenset(
+    {
+        "open", "openat", "openat2", "read", "pread64", "readv", "preadv", "preadv2", "write",
+        "pwrite64", "writev", "pwritev", "pwritev2", "close", "close_range", "lseek", "stat",
+        "lstat", "fstat", "newfstatat", "statx", "statfs", "fstatfs", "access", "faccessat",
+        "faccessat2", "readlink", "readlinkat", "getdents", "getdents64", "getcwd", "dup", "dup2",
+        "dup3", "pipe", "pipe2", "fadvise64", "readahead", "flock", "fcntl", "ioctl",
+    }
+)  # fmt: skip
+"""Read files that are open or that Landlock lets be opened; write to what is open."""
+_MEMORY = frozenset(
+    {
+        "mmap", "munmap", "mprotect", "mremap", "madvise", "brk", "msync", "mincore", "mlock",
+        "munlock", "mbind", "get_mempolicy", "set_mempolicy", "membarrier",
+    }
+)  # fmt: skip
+"""Own memory."""
+_THREADS = frozenset(
+    {
+        "futex", "futex_waitv", "futex_wait", "futex_wake", "futex_requeue", "set_robust_list",
+        "get_robust_list", "rseq", "set_tid_address", "exit", "exit_group", "sched_yield",
+        "sched_getaffinity", "sched_getparam", "sched_getscheduler", "sched_get_priority_max",
+        "sched_get_priority_min", "getcpu", "gettid", "arch_prctl", "prctl", "getpriority",
+    }
+)  # fmt: skip
+"""Own threads. What ``clone`` may start is decided apart."""
+_SIGNALS = frozenset(
+    {
+        "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigpending", "rt_sigtimedwait",
+        "rt_sigsuspend", "sigaltstack", "pause", "restart_syscall", "wait4", "waitid",
+    }
+)  # fmt: skip
+"""Own signals and children. Whom a signal may reach is decided apart."""
+_TIME = frozenset(
+    {
+        "clock_gettime", "clock_getres", "gettimeofday", "time", "nanosleep", "clock_nanosleep",
+        "times", "setitimer", "getitimer", "alarm", "timerfd_create", "timerfd_settime",
+        "timerfd_gettime",
+    }
+)  # fmt: skip
+_WAITING = frozenset(
+    {
+        "poll", "ppoll", "select", "pselect6", "epoll_create", "epoll_create1", "epoll_ctl",
+        "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd", "eventfd2",
+    }
+)  # fmt: skip
+_MESSAGES = frozenset(
+    {
+        "sendto", "recvfrom", "sendmsg", "recvmsg", "sendmmsg", "recvmmsg", "shutdown",
+        "getsockopt", "setsockopt", "getsockname", "getpeername",
+    }
+)  # fmt: skip
+"""Over the sockets that it was started with."""
+_IDENTITY = frozenset(
+    {
+        "getpid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getgroups", "getresuid",
+        "getresgid", "getpgrp", "getpgid", "getsid", "uname", "sysinfo", "getrlimit", "setrlimit",
+        "getrusage", "capget", "getrandom",
+    }
+)  # fmt: skip
+"""What it is, which changes nothing."""
+_SANDBOX = frozenset(
+    {
+        "seccomp", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self",
+    }
+)  # fmt: skip
+"""To narrow itself further."""
+ALLOWED = (
+    _READING | _MEMORY | _THREADS | _SIGNALS | _TIME | _WAITING | _MESSAGES | _IDENTITY | _SANDBOX
+)
+"""All that an instance computes, reads and says with. A filter looks into the arguments of those of
+:data:`COMMANDS` and of those that start threads or name a process, which are not listed here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,63 +199,3 @@ COMMANDS: Mapping[str, Commands] = {
     "prctl": Commands(0, frozenset({1})),
 }
 """linux/fcntl.h, asm-generic/sockios.h, linux/fs.h, linux/prctl.h."""
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """An architecture: its ``AUDIT_ARCH`` (linux/audit.h) and its system-call numbers."""
-
-    audit: int
-    numbers: Mapping[str, int]
-
-
-_COMMON = {
-    "clone3": 435, "process_madvise": 440, "pidfd_getfd": 438, "pidfd_send_signal": 424,
-    "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "open_tree": 428,
-    "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433,
-    "mount_setattr": 442, "memfd_secret": 447, "fchmodat2": 452, "setxattrat": 463,
-    "removexattrat": 466, "file_setattr": 469,
-}  # fmt: skip
-_X86_64 = {
-    "socket": 41, "connect": 42, "accept": 43, "bind": 49, "listen": 50, "socketpair": 53,
-    "clone": 56, "execve": 59, "kill": 62, "ptrace": 101, "syslog": 103, "pivot_root": 155,
-    "adjtimex": 159, "chroot": 161,
-    "acct": 163, "settimeofday": 164, "mount": 165, "umount2": 166, "swapon": 167, "swapoff": 168,
-    "reboot": 169, "sethostname": 170, "setdomainname": 171, "init_module": 175,
-    "delete_module": 176, "quotactl": 179, "tkill": 200, "clock_settime": 227, "tgkill": 234,
-    "kexec_load": 246, "add_key": 248, "request_key": 249, "keyctl": 250, "unshare": 272,
-    "accept4": 288, "rt_sigqueueinfo": 129, "rt_tgsigqueueinfo": 297, "perf_event_open": 298,
-    "prlimit64": 302, "open_by_handle_at": 304, "clock_adjtime": 305, "setns": 308,
-    "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312, "finit_module": 313,
-    "fork": 57, "vfork": 58, "setpriority": 141, "sched_setparam": 142, "sched_setscheduler": 144,
-    "sched_setaffinity": 203, "ioprio_set": 251, "sched_setattr": 314, "memfd_create": 319,
-    "shmget": 29, "shmat": 30, "semget": 64, "msgget": 68, "mq_open": 240,
-    "seccomp": 317, "kexec_file_load": 320, "bpf": 321, "execveat": 322, "userfaultfd": 323,
-    "ioctl": 16, "fcntl": 72, "truncate": 76, "chmod": 90, "fchmod": 91, "chown": 92, "fchown": 93,
-    "lchown": 94, "utime": 132, "prctl": 157, "setxattr": 188, "lsetxattr": 189, "fsetxattr": 190,
-    "removexattr": 197, "lremovexattr": 198, "fremovexattr": 199, "utimes": 235, "fchownat": 260,
-    "futimesat": 261, "fchmodat": 268, "utimensat": 280,
-}  # fmt: skip
-_AARCH64 = {
-    "umount2": 39, "mount": 40, "pivot_root": 41, "chroot": 51, "quotactl": 60, "acct": 89,
-    "unshare": 97, "kexec_load": 104, "init_module": 105, "delete_module": 106,
-    "clock_settime": 112, "syslog": 116, "ptrace": 117, "kill": 129, "tkill": 130, "tgkill": 131,
-    "rt_sigqueueinfo": 138, "reboot": 142, "sethostname": 161, "setdomainname": 162,
-    "settimeofday": 170, "adjtimex": 171, "socket": 198, "socketpair": 199, "bind": 200,
-    "listen": 201, "accept": 202,
-    "connect": 203, "add_key": 217, "request_key": 218, "keyctl": 219, "clone": 220, "execve": 221,
-    "swapon": 224, "swapoff": 225, "rt_tgsigqueueinfo": 240, "perf_event_open": 241, "accept4": 242,
-    "prlimit64": 261, "open_by_handle_at": 265, "clock_adjtime": 266, "setns": 268,
-    "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272, "finit_module": 273,
-    "setpriority": 140, "sched_setparam": 118, "sched_setscheduler": 119,
-    "sched_setaffinity": 122, "ioprio_set": 30, "sched_setattr": 274, "memfd_create": 279,
-    "shmget": 194, "shmat": 196, "semget": 190, "msgget": 186, "mq_open": 180,
-    "seccomp": 277, "bpf": 280, "execveat": 281, "userfaultfd": 282, "kexec_file_load": 294,
-    "setxattr": 5, "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15,
-    "fremovexattr": 16, "fcntl": 25, "ioctl": 29, "truncate": 45, "fchmod": 52, "fchmodat": 53,
-    "fchownat": 54, "fchown": 55, "utimensat": 88, "prctl": 167,
-}  # fmt: skip
-MACHINES = {
-    "x86_64": Machine(0xC000003E, {**_COMMON, **_X86_64}),
-    "aarch64": Machine(0xC00000B7, {**_COMMON, **_AARCH64}),
-}

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from systems.runtime.sandbox.system_calls import MACHINES
+from systems.runtime.sandbox.machines import MACHINES
 
 _USER_NOTIF, _ALLOW = 0x7FC00000, 0x7FFF0000  # linux/seccomp.h
 _SET_MODE_FILTER, _NEW_LISTENER = 1, 8

@@ -9,8 +9,17 @@ from functools import partial
 from pathlib import Path
 
 from systems.models import ensure_backbone
-from systems.runtime.sandbox import confine, landlock, nvidia, paths, seccomp, system_calls
-from systems.runtime.sandbox.system_calls import COMMANDS, MACHINES
+from systems.runtime.sandbox import (
+    confine,
+    landlock,
+    measures,
+    nvidia,
+    paths,
+    seccomp,
+    system_calls,
+)
+from systems.runtime.sandbox.machines import MACHINES
+from systems.runtime.sandbox.system_calls import COMMANDS
 
 from . import facts
 from .notified import Marks, trace
@@ -27,6 +36,7 @@ GROUPS = {
     "sharing": system_calls.SHARING,
     "files": system_calls.FILES,
 }
+_BY_ARGUMENT = ("socket", "clone", "clone3", "prlimit64", "sched_setaffinity", "kill", "tgkill")
 _NAMES = {number: name for name, number in MACHINES[platform.machine()].numbers.items()}
 
 
@@ -66,11 +76,11 @@ def _denied(calls: Iterable[tuple[int, int, int]]) -> list[str]:
     for number, *arguments in calls:
         name = _NAMES.get(number, str(number))
         command = COMMANDS.get(name)
-        if name in system_calls.UNUSED:
+        if name not in system_calls.ALLOWED and name not in _BY_ARGUMENT:
             found.add(name)
         elif command and arguments[command.argument] in command.denied:
             found.add(f"{name}:{arguments[command.argument]:#x}")
-        elif name in ("socket", "clone", "clone3", "prlimit64", "sched_setaffinity", "kill"):
+        elif name in _BY_ARGUMENT:
             found.add(f"{name}({arguments[0]:#x})")
     return sorted(found)
 
@@ -80,8 +90,8 @@ def _narrow(rules: Mapping[Path, int]) -> None:
 
 
 def _deny(names: Iterable[str], *, forks: bool = True, commands: bool = False) -> None:
-    families = frozenset(range(46))
-    seccomp.install(names, COMMANDS if commands else {}, families=families, forks=forks)
+    rules = seccomp.Rules(COMMANDS if commands else {}, frozenset(range(46)), forks)
+    seccomp.deny(names, rules)
 
 
 def _settle_in(device: str) -> None:
@@ -113,9 +123,13 @@ def print_trials(device: str) -> None:
     _print_all([*whole, *alone, *_landlock_trials()], device)
     groups = [Trial(f"before the context: {name}", partial(_deny, GROUPS[name])) for name in GROUPS]
     groups += [
+        Trial("before the context: all but the allowed", measures.filter_calls),
+        Trial("before the context: the second filter", measures.filter_calls_beside_a_driver),
         Trial("before the context: forks", partial(_deny, (), forks=False)),
         Trial("before the context: commands", partial(_deny, (), commands=True)),
-        Trial("before the context: all sockets", partial(seccomp.install, (), {}, forks=True)),
+        Trial(
+            "before the context: all sockets", partial(seccomp.deny, (), seccomp.Rules(forks=True))
+        ),
     ]
     failed = _print_all(groups, device)
     for name in [name for name in GROUPS if f"before the context: {name}" in failed]:
