@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,18 @@ def _handle(name: str) -> Any:
     if name.isdecimal():
         return pynvml.nvmlDeviceGetHandleByIndex(int(name))
     return pynvml.nvmlDeviceGetHandleByUUID(name)
+
+
+def memory_by_process(uuid: str) -> Mapping[int, int]:
+    """Return the bytes that the driver counts on a GPU for each process id; empty where it cannot
+    tell, as in a container that has process ids of its own."""
+    import pynvml
+
+    with contextlib.suppress(pynvml.NVMLError):
+        pynvml.nvmlInit()
+        found = pynvml.nvmlDeviceGetComputeRunningProcesses(_handle(uuid))
+        return {each.pid: int(each.usedGpuMemory or 0) for each in found}
+    return {}
 
 
 def index(device: str) -> int:

@@ -5,8 +5,11 @@ with all measures in force. The attacks on each measure are those of
 from __future__ import annotations
 
 import asyncio
+import signal
+import socket
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,14 @@ import psutil
 import pytest
 
 from systems.registry import system_class
+from systems.runtime.cards import Cards, memory_by_process
+from systems.runtime.liveness import Heartbeat
 from systems.runtime.sandbox import confine, measures, users
+from systems.serverless.live.device_watch import DeviceWatch, Held
 from tests.systems.serverless.live.conftest import wait_until
 
-from .confinement.facts import remapped
+from .confinement.facts import program, remapped
+from .loaders import close
 from .test_shared_on_card import ask, deployment
 
 _PROGRAM = """
@@ -102,3 +109,31 @@ def test_a_copy_that_an_instance_maps_again_is_written_and_its_checksum_tells() 
     told, found, after = remapped(1 << 20)
     assert found["store"] == found["store in place"] == "CUDA_SUCCESS"
     assert after != told
+
+
+@dataclass(eq=False)
+class Greedy:
+    """A process as the node watches it."""
+
+    pid: int | None
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)
+
+    def ask(self) -> None: ...
+
+
+@pytest.mark.parametrize(("most", "ended"), [(1 << 40, False), (64 << 20, True)])
+def test_one_that_holds_more_device_memory_than_its_bound_is_ended(most: int, ended: bool) -> None:
+    popen, sock = program("owner", 64 << 20)
+    close(*socket.recv_fds(sock, 64, 1)[1])  # it has its memory
+    card = Cards.here(["cuda:0"]).uuid("cuda:0")
+    assert memory_by_process(card)[popen.pid] > 64 << 20
+
+    async def look() -> None:
+        held = Held(Greedy(popen.pid), card, most)
+        watch = DeviceWatch(lambda: [held], memory_by_process, lambda *rest: popen.kill())
+        await watch.look()
+        watch.close()
+
+    asyncio.run(look())
+    sock.close()
+    assert (popen.wait(20) == -signal.SIGKILL) == ended

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from systems.interface import Stage
 from systems.runtime import processor
-from systems.runtime.cards import Cards
+from systems.runtime.cards import Cards, memory_by_process
 from systems.runtime.children import GRACE_S, Child, kill, why
 from systems.runtime.liveness import LivenessMonitor, Monitored
 from systems.runtime.messages import Failed, Message, Started, Stop
@@ -29,6 +29,7 @@ from . import roles
 from .adapters.messages import ParseAdapter
 from .adapters.requests import parse_request
 from .adapters.tier import AdapterTier, unusable
+from .device_watch import DeviceWatch, Held, most_bytes
 from .nodes import DeviceWork, Provisioned
 from .plan import Plan
 from .prewarmed import PrewarmedProcesses
@@ -106,6 +107,7 @@ class Node:
         )
         self.threads: int | None = None
         self._watch = LivenessMonitor(self._children, self._give_up)
+        self._device_watch = DeviceWatch(self._on_cards, memory_by_process, self._give_up)
         self._on_metered = on_metered
         self._on_problem = on_problem
         every_s = plan.options.audit_s
@@ -136,6 +138,13 @@ class Node:
         found += self._prewarmed.children
         template = self._processes.template
         return found if template is None else [*found, template]
+
+    def _on_cards(self) -> Iterator[Held]:
+        """Return the instances on GPUs."""
+        for live in self.instances.values():
+            card = self._cards.uuid(live.device)
+            if card and live.child is not None:
+                yield Held(live.child, card, most_bytes(self._plan, live.group))
 
     def _give_up(self, child: Monitored, reason: str) -> None:
         assert isinstance(child, Child)
@@ -461,6 +470,7 @@ class Node:
     async def close(self) -> None:
         """Kill every process, forks before the template that reaps them."""
         self._watch.close()
+        self._device_watch.close()
         self._prewarmed.close()
         self._shared.standby.close()
         if self._audits:

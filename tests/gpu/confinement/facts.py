@@ -36,7 +36,7 @@ def _print_memory() -> None:
     import pynvml
 
     size = 1 << 30
-    processes, ends = zip(*(_program(role, size) for role in ("owner", "reader")), strict=True)
+    processes, ends = zip(*(program(role, size) for role in ("owner", "reader")), strict=True)
     _, fds, _, _ = socket.recv_fds(ends[0], 64, 1)
     socket.send_fds(ends[1], [b"map"], fds)
     os.close(fds[0])
@@ -55,7 +55,7 @@ def _print_memory() -> None:
         each.wait(20)
 
 
-def _program(role: str, size: int) -> tuple[subprocess.Popen[bytes], socket.socket]:
+def program(role: str, size: int) -> tuple[subprocess.Popen[bytes], socket.socket]:
     ours, theirs = socket.socketpair()
     with theirs:
         command = [
@@ -77,7 +77,7 @@ def _print_remapping() -> None:
 def remapped(size: int) -> tuple[int, dict[str, str], int]:
     """Let a confined reader of a copy make its mapping writable; return the copy's checksum before,
     what the driver answered, and the checksum after."""
-    processes, ends = zip(*(_program(role, size) for role in ("owner", "remapper")), strict=True)
+    processes, ends = zip(*(program(role, size) for role in ("owner", "remapper")), strict=True)
     told, fds, _, _ = socket.recv_fds(ends[0], 64, 1)
     socket.send_fds(ends[1], [b"map"], fds)
     os.close(fds[0])

@@ -27,6 +27,7 @@ from systems.serverless.live.adapters import memory_file
 from systems.serverless.live.plan import make_plan
 
 from .attackers import (
+    REFUSALS,
     TIMEOUT_MS,
     Attacker,
     Sides,
@@ -222,7 +223,7 @@ def test_no_file_is_written_or_removed(sides: Sides, tmp_path: Path) -> None:
     attacker, _ = sides.confined
     for path in (there, tmp_path / "new", sides.adapters[0] / "adapter"):
         assert attacker.tries("write", {"path": str(path)}) == {"refused": "EACCES"}
-    assert attacker.tries("remove", {"path": str(there)}) == {"refused": "EACCES"}
+    assert attacker.tries("remove", {"path": str(there)})["refused"] in REFUSALS
     assert there.read_text(encoding="utf-8") == "before"
     assert sides.refused("write", {"path": str(there)})
 
