@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 from . import cards, output, process, processor, template_messages
 from .channel import Channel, close_all
@@ -53,9 +54,10 @@ def _main(roles: Mapping[str, Role], channel: Channel) -> int:
 
 
 def _check_single_threaded() -> None:
-    threads = len(os.listdir("/proc/self/task"))
-    if threads > 1:
-        raise RuntimeError(f"the template runs {threads} threads; forking it is not safe")
+    threads = [each.read_text().strip() for each in Path("/proc/self/task").glob("*/comm")]
+    if len(threads) > 1:
+        told = ", ".join(threads)
+        raise RuntimeError(f"the template runs several threads ({told}); forking it is not safe")
 
 
 def _wake_on_child() -> int:

@@ -15,6 +15,14 @@ _FIRST_USES = (
     "triton.experimental.gluon",  # imported by the first specialization of a kernel
 )
 
+_ANSWERS = (
+    ("triton.runtime.cache", "triton_key"),
+    ("triton.runtime.build", "platform_key"),
+    ("triton.backends.nvidia.driver", "library_dirs"),
+)
+"""Triton hashes its own sources (0.4 s), and starts programs that tell the kind of this machine and
+the folder of the driver. The answers are part of the names of cached kernels; Triton keeps them."""
+
 
 def load() -> None:
     """Import the modules that are installed, and let Triton do what it caches and what a sandbox
@@ -22,23 +30,18 @@ def load() -> None:
     for name in _FIRST_USES:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    for module, function in _ANSWERS:
+        with contextlib.suppress(ImportError, AttributeError):
+            getattr(importlib.import_module(module), function)()
     with contextlib.suppress(ImportError):
-        _ask_triton()
+        _ask_for_the_assembler()
 
 
-def _ask_triton() -> None:
-    """Let Triton hash its own sources (0.4 s), and start the programs by which it finds the driver,
-    the version of its assembler and the kind of this machine: they are part of the names of cached
-    kernels."""
+def _ask_for_the_assembler() -> None:
+    """Let Triton start its assembler, whose version is part of these names too."""
     from triton.backends.compiler import GPUTarget
-    from triton.backends.nvidia.driver import library_dirs
     from triton.compiler.compiler import make_backend
-    from triton.runtime.build import platform_key
-    from triton.runtime.cache import triton_key
 
-    triton_key()
-    platform_key()
-    library_dirs()
     for capability in _capabilities():
         make_backend(GPUTarget("cuda", capability, 32)).hash()
 
