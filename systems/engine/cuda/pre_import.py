@@ -48,7 +48,7 @@ def _ask_for_the_assembler() -> None:
 
 def _capabilities() -> Iterable[int]:
     """Return the compute capabilities of the GPUs of this machine, as Triton writes them. A fork
-    asks NVML, which starts a thread."""
+    asks NVML, so that this process, which may be the template, keeps its single thread."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:

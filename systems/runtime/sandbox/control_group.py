@@ -28,7 +28,7 @@ def available() -> bool:
 def enter(user: int | None = None) -> None:
     """Move this process to a group of its own, whose bound ``user`` may set (None: its own). What
     it has used so far is not counted. Raise ``OSError`` if that is impossible."""
-    group = _of(os.getpid())
+    group = of(os.getpid())
     group.mkdir(exist_ok=True)
     with contextlib.suppress(FileNotFoundError):  # a machine that does not count swap
         (group / "memory.swap.max").write_text("0", encoding="ascii")
@@ -39,14 +39,14 @@ def enter(user: int | None = None) -> None:
 
 def bound(nbytes: int) -> None:
     """Bound the memory of the group that this process has entered."""
-    (_of(os.getpid()) / _BOUND).write_text(str(nbytes), encoding="ascii")
+    (of(os.getpid()) / _BOUND).write_text(str(nbytes), encoding="ascii")
 
 
 def remove(pid: int) -> None:
     """Remove the group of a process that has ended, if there is one."""
     if available():
         with contextlib.suppress(OSError):
-            _of(pid).rmdir()
+            of(pid).rmdir()
 
 
 def sweep() -> None:
@@ -58,7 +58,8 @@ def sweep() -> None:
             remove(int(pid))
 
 
-def _of(pid: int) -> Path:
+def of(pid: int) -> Path:
+    """Return the group of a process that has entered one."""
     home = _home()
     if home is None:
         raise ConfinementError("no control group (version 2) bounds memory here")

@@ -1,8 +1,9 @@
-"""python -m tests.gpu.confinement [trace|trials|facts] [--device cpu]
+"""python -m tests.gpu.confinement [measures] [trace] [facts] [trials] [--device cpu]
 
-trace: the system calls and files of a process on the card, by phase, and which of them the sandbox
-refuses. trials: which measures hold, each alone and all together. facts: control groups, device
-memory by process as the driver counts it. Without a name: all three.
+measures: which measures hold, all together and each alone. trace: the system calls and files of a
+process on the card, by phase, and which of them the sandbox refuses. facts: control groups, device
+memory by process as the driver counts it, a copy that is mapped again. trials: which rules and
+calls the driver needs; run with measures if those do not hold together. Without a name: all.
 """
 
 from __future__ import annotations

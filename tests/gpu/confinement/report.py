@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -105,31 +106,39 @@ def _settle_in_as_root(device: str) -> None:
     _settle_in(device)
 
 
-def print_trials(device: str) -> None:
-    """Print all trials; of a group of calls that fails before the context, each call alone."""
+def print_measures(device: str) -> None:
+    """Print which measures hold, all together and each alone; if they do not hold together, also
+    what :func:`print_trials` prints."""
     complete = partial(confine.complete, device)
     list(run([Trial("nothing")], device))  # kernels are compiled
-    there = confine.names(device)
-    firsts = confine.MEASURES[device].items()
-    alone = [Trial(f"{name}, alone", do) for name, do in firsts if name in there]
     whole = [
+        Trial("nothing"),
         Trial("all measures", partial(_settle_in, device), complete),
-        Trial(
-            "all measures, as the platform's user", partial(_settle_in_as_root, device), complete
-        ),
-        Trial("all measures but the last", partial(_settle_in, device)),
-        Trial("the last measure alone", late=complete),
+        Trial("all measures, no other user", partial(_settle_in_as_root, device), complete),
     ]
-    _print_all([*whole, *alone, *_landlock_trials()], device)
+    there = confine.names(device)
+    alone = [
+        *(Trial(name, do) for name, do in confine.MEASURES[device].items() if name in there),
+        Trial("files of its own only", partial(_narrow_to, {})),
+        Trial("no programs or forks", measures.filter_calls_beside_a_driver),
+        Trial("the last measure", late=complete),
+    ]
+    failed = _print_all(whole, device, at_once=1)
+    _print_all([replace(each, name=f"{each.name}, alone") for each in alone], device)
+    if failed:
+        print_trials(device)
+
+
+def print_trials(device: str) -> None:
+    """Print which files and groups of calls the driver needs; of a group that it needs, each call
+    alone."""
+    _print_all(_landlock_trials(), device)
     groups = [Trial(f"before the context: {name}", partial(_deny, GROUPS[name])) for name in GROUPS]
     groups += [
         Trial("before the context: all but the allowed", measures.filter_calls),
-        Trial("before the context: the second filter", measures.filter_calls_beside_a_driver),
         Trial("before the context: forks", partial(_deny, (), forks=False)),
         Trial("before the context: commands", partial(_deny, (), commands=True)),
-        Trial(
-            "before the context: all sockets", partial(seccomp.deny, (), seccomp.Rules(forks=True))
-        ),
+        Trial("before the context: sockets", partial(seccomp.deny, (), seccomp.Rules(forks=True))),
     ]
     failed = _print_all(groups, device)
     for name in [name for name in GROUPS if f"before the context: {name}" in failed]:
@@ -165,10 +174,10 @@ def _narrow_to(more: Mapping[Path, int]) -> None:
     _narrow(nvidia.rules() | more)
 
 
-def _print_all(trials: list[Trial], device: str) -> set[str]:
+def _print_all(trials: list[Trial], device: str, at_once: int = AT_ONCE) -> set[str]:
     """Print each result; return the names of those that failed."""
     failed = set()
-    for result in run(trials, device, AT_ONCE):
+    for result in run(trials, device, at_once):
         say(result)
         if result.failed:
             failed.add(result.name)
@@ -176,6 +185,7 @@ def _print_all(trials: list[Trial], device: str) -> set[str]:
 
 
 PARTS: Mapping[str, Callable[[str], None]] = {
+    "measures": print_measures,
     "trace": print_trace,
     "facts": facts.print_all,
     "trials": print_trials,

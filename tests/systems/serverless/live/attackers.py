@@ -17,6 +17,7 @@ from systems.runtime.channel import Channel
 from systems.runtime.incoming import as_content
 from systems.runtime.messages import Message, Started
 from systems.runtime.roles import Role
+from systems.runtime.sandbox import control_group
 from systems.runtime.template_messages import Fork, Ready
 
 from .attacks import SAYS, TEMPLATE, Outcome, Try, Up
@@ -70,6 +71,7 @@ def running_template(device: str = "cpu") -> Iterator[tuple[int, Channel]]:
     yield popen.pid, channel
     channel.close()
     popen.wait()
+    control_group.sweep()
 
 
 @dataclass(frozen=True)

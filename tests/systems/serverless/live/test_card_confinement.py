@@ -12,10 +12,10 @@ import torch
 
 from systems.models import ensure_backbone
 from systems.runtime.channel import Channel
-from systems.runtime.sandbox import landlock, measures
+from systems.runtime.sandbox import control_group, landlock, measures, users
 
 from .attackers import REFUSALS, Attacker, Sides, fork_of, running_template
-from .attacks import FREE, INSTANCE, SECRET
+from .attacks import BUDGET, FREE, INSTANCE, SECRET
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -129,6 +129,24 @@ def test_descriptors_end_at_a_bound_that_cannot_be_raised(settled: Sides) -> Non
     attacker, _ = settled.confined
     assert attacker.tries("exhaust descriptors")["got"] < measures.MAX_DESCRIPTORS
     assert attacker.tries("more descriptors") == {"refused": "EPERM"}
+
+
+@pytest.mark.skipif(
+    not control_group.available(), reason="no control group (version 2) bounds memory here"
+)
+def test_its_host_memory_is_bounded_by_a_control_group_of_its_own(settled: Sides) -> None:
+    """What the kernel does at the bound: ``test_control_group.py``."""
+    for attacker in settled.confined:
+        group = control_group.of(attacker.about["pid"])
+        assert str(attacker.about["pid"]) in (group / "cgroup.procs").read_text().split()
+        bound = int((group / "memory.max").read_text())
+        assert bound == measures.LIBRARY_SPACE + BUDGET
+
+
+@pytest.mark.skipif(not users.available(), reason="no users of their own here")
+def test_its_threads_end_at_a_bound(settled: Sides) -> None:
+    assert settled.free[0].tries("start threads") == {"got": 300}
+    assert settled.confined[1].tries("start threads")["got"] < users.most_threads()
 
 
 @pytest.mark.parametrize("attack", [*FROM_THE_FUNCTION_ON, *FROM_THE_ENGINE_ON])
