@@ -233,6 +233,12 @@ def _unix_socket(victim: dict[str, int]) -> None:
     socket.socket(socket.AF_UNIX, socket.SOCK_STREAM).close()
 
 
+def _connect(victim: dict[str, Any]) -> None:
+    """Connect to a service of this machine."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as ours:
+        ours.connect(victim["path"])
+
+
 def _internet_from_a_child(victim: dict[str, int]) -> None:
     pid = os.fork()
     if pid == 0:
@@ -346,6 +352,7 @@ ATTACKS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "their cores": _their_cores,
     "internet": _internet,
     "unix socket": _unix_socket,
+    "connect": _connect,
     "internet from a child": _internet_from_a_child,
     "trace": _trace,
     "memory file": _memory_file,

@@ -3,6 +3,7 @@ without one, the engine between the second and the third step runs on cores."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,16 +38,14 @@ FROM_THE_FUNCTION_ON = (
     "signal",
     "their limits",
     "their cores",
-)
-"""Refused before anything of a tenant's is read."""
-FROM_THE_ENGINE_ON = (
-    "unix socket",
     "their priority",
     "signals by descriptor",
     "outlive",
     "take a memory file",
 )
-"""Refused once the driver has started: until then it may need these calls itself."""
+"""Refused before anything of a tenant's is read."""
+FROM_THE_ENGINE_ON = "unix socket"
+"""Refused once the driver has started: until then it makes one, which it does not connect."""
 ON_FILES = ("set user id", "open to all", "give away", "change times", "attach")
 
 
@@ -108,6 +107,26 @@ def test_without_a_sandbox_the_memory_of_another_is_read(settled: Sides) -> None
         assert attacker.tries(attack, victim.about) == {"got": SECRET.value.decode()}
 
 
+@pytest.mark.parametrize("attack", ON_FILES)
+def test_modes_owners_times_and_attributes_stay_as_they_are(
+    attack: str, settled: Sides, tmp_path: Path
+) -> None:
+    for name in ("confined", "free"):
+        (tmp_path / name).write_text("secret", encoding="utf-8")
+    assert refused(settled.confined[0], attack, {"path": str(tmp_path / "confined")})
+    assert "got" in settled.free[0].tries(attack, {"path": str(tmp_path / "free")})
+
+
+def test_before_its_engine_is_built_a_unix_socket_connects_to_nobody(
+    settled: Sides, tmp_path: Path
+) -> None:
+    """The start of a context needs a socket (see ``system_calls.OF_A_DRIVER``)."""
+    with socket.socket(socket.AF_UNIX) as service:
+        service.bind(str(tmp_path / "service"))
+        service.listen()
+        assert settled.refused("connect", {"path": str(tmp_path / "service")})
+
+
 @sees_less
 def test_the_files_of_others_are_neither_read_nor_written(settled: Sides, tmp_path: Path) -> None:
     mine, theirs = settled.adapters
@@ -149,19 +168,9 @@ def test_its_threads_end_at_a_bound(settled: Sides) -> None:
     assert settled.confined[1].tries("start threads")["got"] < users.most_threads()
 
 
-@pytest.mark.parametrize("attack", [*FROM_THE_FUNCTION_ON, *FROM_THE_ENGINE_ON])
+@pytest.mark.parametrize("attack", [*FROM_THE_FUNCTION_ON, FROM_THE_ENGINE_ON])
 def test_it_reaches_no_other_process_once_it_has_an_engine(attack: str, prepared: Sides) -> None:
     assert prepared.refused(attack)
-
-
-@pytest.mark.parametrize("attack", ON_FILES)
-def test_modes_owners_times_and_attributes_stay_as_they_are(
-    attack: str, prepared: Sides, tmp_path: Path
-) -> None:
-    for name in ("confined", "free"):
-        (tmp_path / name).write_text("secret", encoding="utf-8")
-    assert refused(prepared.confined[0], attack, {"path": str(tmp_path / "confined")})
-    assert "got" in prepared.free[0].tries(attack, {"path": str(tmp_path / "free")})
 
 
 def test_it_computes_within_all_measures(prepared: Sides) -> None:
