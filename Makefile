@@ -26,7 +26,8 @@ test: $(READY)
 
 # Needs a CUDA device: tests of the engine, the Triton kernels and the store on it.
 test-gpu: $(READY)
-	$(BIN)/python -m pytest tests/gpu tests/systems/engine/cuda
+	$(BIN)/python -m pytest tests/gpu tests/systems/engine/cuda \
+		tests/systems/runtime/sandbox tests/systems/serverless/live/test_card_confinement.py
 
 # Runs the commands of docs/cluster.md on two machines made of namespaces; needs root.
 test-cluster: $(READY)

@@ -27,8 +27,10 @@ def test_every_claim_has_its_attack_and_every_measure_its_claim() -> None:
     rows = [row for row in rows if row]
     assert all("::test_" in row[-1] for row in rows)
     measures = " ".join(measure for _, *between, _ in rows for measure in between)
-    for name in confine.names("cpu"):
+    for name in confine.all_names("cpu"):
         assert name in measures, f"no claim rests on {name!r}"
+    for name in confine.all_names("cuda"):
+        assert name in measures or f"*{name}*" in " ".join(PAGE.split()), f"{name!r} is not told"
 
 
 def test_it_says_of_each_level_what_the_manifest_says() -> None:

@@ -107,9 +107,13 @@ _POSSIBLE: Mapping[str, Callable[[], bool]] = {
 
 def names(kind: str) -> tuple[str, ...]:
     """Return the measures for instances on a kind of device that are possible on this machine."""
+    return tuple(name for name in all_names(kind) if _is_possible(name))
+
+
+def all_names(kind: str) -> tuple[str, ...]:
+    """Return the measures for instances on a kind of device, possible here or not."""
     tables = (MEASURES, MEASURES_OF_A_FUNCTION, MEASURES_OF_AN_ENGINE)
-    found = (name for table in tables for name in table[kind] if _is_possible(name))
-    return (_ALWAYS, *found)
+    return (_ALWAYS, *(name for table in tables for name in table[kind]))
 
 
 def _is_possible(name: str) -> bool:
