@@ -36,7 +36,7 @@ def narrow_to(own: Collection[Path], rules: Mapping[Path, int]) -> None:
     seen = [*map(Path, _SYSTEM), *_libraries(), *own, *linked]
     read = dict.fromkeys((path.resolve() for path in seen), landlock.READ)
     written = dict.fromkeys(map(Path, _DEVICES), landlock.WRITE)
-    landlock.see_only(read | written | rules)
+    landlock.see_only({**read, **written, **rules})
 
 
 def check_links(folder: Path) -> None:
