@@ -100,6 +100,7 @@ def test_it_ends_with_its_parent() -> None:
         if pid == 0:
             users.become_one()
             os.write(writer, b"x")
+            os.closerange(3, 256)  # also the pipe to the test
             signal.pause()
         os.read(reader, 1)
         return pid
@@ -107,5 +108,8 @@ def test_it_ends_with_its_parent() -> None:
     pid = from_a_child(work)
     with contextlib.suppress(ProcessLookupError):  # it has ended already
         end = os.pidfd_open(pid)
-        assert select.select([end], [], [], 10)[0]
+        ended = bool(select.select([end], [], [], 5)[0])
         os.close(end)
+        if not ended:
+            os.kill(pid, signal.SIGKILL)
+        assert ended
