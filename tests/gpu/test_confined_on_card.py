@@ -19,7 +19,7 @@ import pytest
 from systems.registry import system_class
 from systems.runtime.cards import Cards, memory_by_process
 from systems.runtime.liveness import Heartbeat
-from systems.runtime.sandbox import confine, measures, users
+from systems.runtime.sandbox import confine, measures
 from systems.serverless.live.device_watch import DeviceWatch, Held
 from tests.systems.serverless.live.conftest import wait_until
 
@@ -97,8 +97,7 @@ def check(instance: psutil.Process) -> None:
     status = status_of(instance)
     assert status["NoNewPrivs"] == "1"
     assert status["Seccomp"] == "2", "SECCOMP_MODE_FILTER"
-    kept = 1 << 2 if users.available() else 0  # CAP_DAC_READ_SEARCH
-    assert all(int(status[name], 16) in (0, kept) for name in ("CapPrm", "CapEff", "CapInh"))
+    assert all(int(status[name], 16) == 0 for name in ("CapPrm", "CapEff", "CapInh"))
     assert instance.rlimit(psutil.RLIMIT_NOFILE)[1] <= measures.MAX_DESCRIPTORS
     assert instance.rlimit(psutil.RLIMIT_CORE) == (0, 0)
 

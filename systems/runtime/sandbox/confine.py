@@ -30,10 +30,6 @@ class Own:
     memory_bytes: int | None
 
 
-def _enter_group() -> None:
-    control_group.enter(users.own() if users.available() else None)
-
-
 def _bound_addresses(own: Own) -> None:
     if own.memory_bytes is not None:
         measures.bound_addresses(own.memory_bytes)
@@ -62,7 +58,6 @@ _REACH, _SIGHT = "no network, programs or other processes", "files of its own on
 _HOST_SPACE = "host memory bounded"
 
 _EVERYWHERE: Mapping[str, Callable[[], None]] = {
-    _USER: users.become_one,
     _NO_CAPABILITIES: measures.keep_capabilities,
     "no new privileges": measures.gain_nothing,
     _HIDDEN: measures.hide_memory,
@@ -70,14 +65,15 @@ _EVERYWHERE: Mapping[str, Callable[[], None]] = {
     "descriptors bounded": measures.bound_descriptors,
 }
 MEASURES: Mapping[str, Mapping[str, Callable[[], None]]] = {
-    "cpu": {**_EVERYWHERE, _REACH: measures.filter_calls},
+    "cpu": {_USER: users.become_one, **_EVERYWHERE, _REACH: measures.filter_calls},
     "cuda": {
-        _GROUP: _enter_group,
+        _GROUP: control_group.enter,
         **_EVERYWHERE,
         "no network or other processes": measures.filter_calls_before_programs,
     },
 }
-"""By kind of device, in order of application."""
+"""By kind of device, in order of application. On a card a process has no user of its own: the
+driver's cache below ``~/.nv`` belongs to the platform's."""
 
 MEASURES_OF_A_FUNCTION: Mapping[str, Mapping[str, Callable[[Own], None]]] = {
     "cpu": {"memory bounded": _bound_addresses, _SIGHT: _narrow_files},
@@ -95,19 +91,29 @@ MEASURES_OF_AN_ENGINE: Mapping[str, Mapping[str, Callable[[], None]]] = {
 }
 """Applied when a process has built its engine, before it serves."""
 
-_POSSIBLE: Mapping[str, Callable[[], bool]] = {
-    _GROUP: control_group.available,
-    _HOST_SPACE: control_group.available,
-    _USER: users.available,
-    _NO_CAPABILITIES: lambda: not users.available(),  # a user of its own keeps one, to read
-    _SIGHT: lambda: landlock.version() > 0,
+
+def _has_landlock() -> bool:
+    return landlock.version() > 0
+
+
+_POSSIBLE: Mapping[str, Mapping[str, Callable[[], bool]]] = {
+    "cpu": {
+        _USER: users.available,
+        _NO_CAPABILITIES: lambda: not users.available(),  # a user of its own keeps one, to read
+        _SIGHT: _has_landlock,
+    },
+    "cuda": {
+        _GROUP: control_group.available,
+        _HOST_SPACE: control_group.available,
+        _SIGHT: _has_landlock,
+    },
 }
 """Measures that depend on the machine, with what decides."""
 
 
 def names(kind: str) -> tuple[str, ...]:
     """Return the measures for instances on a kind of device that are possible on this machine."""
-    return tuple(name for name in all_names(kind) if _is_possible(name))
+    return tuple(name for name in all_names(kind) if _is_possible(kind, name))
 
 
 def all_names(kind: str) -> tuple[str, ...]:
@@ -116,8 +122,9 @@ def all_names(kind: str) -> tuple[str, ...]:
     return (_ALWAYS, *(name for table in tables for name in table[kind]))
 
 
-def _is_possible(name: str) -> bool:
-    return name not in _POSSIBLE or _POSSIBLE[name]()
+def _is_possible(kind: str, name: str) -> bool:
+    decides = _POSSIBLE[kind].get(name)
+    return decides is None or decides()
 
 
 def check_files(kind: str, folders: Iterable[Path]) -> None:
@@ -130,7 +137,7 @@ def check_files(kind: str, folders: Iterable[Path]) -> None:
 
 def confine(kind: str) -> None:
     """Apply the first measures irrevocably to this process. Raises :class:`ConfinementError`."""
-    _apply(MEASURES[kind])
+    _apply(kind, MEASURES[kind])
 
 
 def settle_in(kind: str, files: Collection[Path], memory_bytes: int | None = None) -> None:
@@ -139,19 +146,19 @@ def settle_in(kind: str, files: Collection[Path], memory_bytes: int | None = Non
     card, the process must not have started CUDA. Raises :class:`ConfinementError`."""
     own = Own(files, memory_bytes)
     later = MEASURES_OF_A_FUNCTION[kind]
-    _apply({name: partial(measure, own) for name, measure in later.items()})
+    _apply(kind, {name: partial(measure, own) for name, measure in later.items()})
 
 
 def complete(kind: str) -> None:
     """Apply the last measures, once the engine is built: CUDA has a context and its libraries.
     Raises :class:`ConfinementError`."""
-    _apply(MEASURES_OF_AN_ENGINE[kind])
+    _apply(kind, MEASURES_OF_AN_ENGINE[kind])
 
 
-def _apply(chosen: Mapping[str, Callable[[], None]]) -> None:
+def _apply(kind: str, chosen: Mapping[str, Callable[[], None]]) -> None:
     for name, measure in chosen.items():
         try:
-            if _is_possible(name):
+            if _is_possible(kind, name):
                 measure()
         except (OSError, ValueError) as error:
             raise ConfinementError(f"{name}: {error}") from error

@@ -25,15 +25,13 @@ def available() -> bool:
     return _home() is not None
 
 
-def enter(user: int | None = None) -> None:
-    """Move this process to a group of its own, whose bound ``user`` may set (None: its own). What
-    it has used so far is not counted. Raise ``OSError`` if that is impossible."""
+def enter() -> None:
+    """Move this process to a group of its own. What it has used so far is not counted. Raise
+    ``OSError`` if that is impossible."""
     group = of(os.getpid())
     group.mkdir(exist_ok=True)
     with contextlib.suppress(FileNotFoundError):  # a machine that does not count swap
         (group / "memory.swap.max").write_text("0", encoding="ascii")
-    if user is not None:
-        os.chown(group / _BOUND, user, -1)
     (group / "cgroup.procs").write_text("0", encoding="ascii")
 
 

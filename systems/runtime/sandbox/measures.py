@@ -72,9 +72,9 @@ def filter_calls_before_programs() -> None:
 
 
 def filter_calls_beside_a_driver() -> None:
-    """Allow what the start of a context needs besides; a client of MPS connects to its daemon."""
-    allowed = system_calls.ALLOWED | system_calls.OF_A_DRIVER | _of_mps()
-    seccomp.allow_only(allowed, seccomp.Rules(system_calls.COMMANDS, seccomp.UNIX))
+    """Deny what the start of a context does without; a client of MPS connects to its daemon."""
+    rules = seccomp.Rules(system_calls.COMMANDS, seccomp.UNIX)
+    seccomp.deny(system_calls.BEFORE_A_CONTEXT - _of_mps(), rules)
 
 
 def filter_calls_of_a_driver() -> None:

@@ -1,14 +1,14 @@
 """What the driver of an NVIDIA GPU needs inside the sandbox.
 
 Found on an H100 (driver 580): without write and truncate below ``/proc/self``, where the driver
-names its threads, a context ends in error 304. ``python -m tests.gpu.confinement`` prints what a
-driver opens and calls.
+names its threads, a context ends in error 304. Where it cannot write its cache below ``~/.nv``, it
+compiles code again in each process, for half a second. ``python -m tests.gpu.confinement`` prints
+what a driver opens and calls.
 """
 
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 from systems.engine.cuda import kernel_folder
@@ -19,14 +19,7 @@ _READ = (
     "/proc/driver/nvidia", "/proc/devices", "/proc/sys/vm", "/sys/bus/pci", "/sys/devices",
     "/etc/nvidia",
 )  # fmt: skip
-_ALL = stat.S_IROTH | stat.S_IWOTH
 _MPS = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"
-
-
-def is_open_to_all() -> bool:
-    """Whether every user may use the nodes of the driver; True without a GPU."""
-    nodes = (each for each in Path("/dev").glob("nvidia*") if each.is_char_device())
-    return all(each.stat().st_mode & _ALL == _ALL for each in nodes)
 
 
 def uses_mps() -> bool:
@@ -39,7 +32,8 @@ def rules() -> dict[Path, int]:
     compiled kernels."""
     nodes = dict.fromkeys(Path("/dev").glob("nvidia*"), landlock.DEVICE)
     found = {Path(each): landlock.READ for each in _READ} | nodes
-    found |= dict.fromkeys((kernel_folder.folder(), Path.home() / ".nv"), landlock.READ)
+    found[kernel_folder.folder()] = landlock.READ
+    found[Path.home() / ".nv"] = landlock.REWRITE
     found[Path("/proc/self").resolve()] = landlock.REWRITE
     return found | _of_mps()
 

@@ -102,9 +102,12 @@ KERNEL = frozenset(
         "open_by_handle_at",
     }
 )
-OF_A_DRIVER = frozenset({"bind", "listen"})
-"""Calls on a Unix socket without which the start of a context ends in SIGSEGV (driver 580). It also
-tries to connect one, and to make and remove files, and does without."""
+BEFORE_A_CONTEXT = (
+    (NETWORK - {"bind", "listen"}) | PROGRAMS | PROCESSES | KERNEL | SCHEDULING | SHARING | FILES
+)
+"""Calls that the start of a context does without (driver 580). Of these it makes only ``connect``.
+Without ``bind`` and ``listen`` on a Unix socket it ends in error 304 or SIGSEGV, and so it does if
+only the calls of :data:`ALLOWED` and these are left."""
 
 _READING = frozenset(
     {

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from systems.runtime import process
 from systems.runtime.sandbox import control_group
 
 _MIB = 1 << 20
@@ -66,7 +67,8 @@ def program(role: str, size: int) -> tuple[subprocess.Popen[bytes], socket.socke
             str(theirs.fileno()),
             str(size),
         ]
-        return subprocess.Popen(command, pass_fds=[theirs.fileno()]), ours
+        env = process.environment()  # no allocator may start a thread
+        return subprocess.Popen(command, pass_fds=[theirs.fileno()], env=env), ours
 
 
 def _print_remapping() -> None:

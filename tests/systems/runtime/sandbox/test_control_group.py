@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from systems.runtime.sandbox import control_group, users
+from systems.runtime.sandbox import control_group, measures
 
 pytestmark = pytest.mark.skipif(
     not control_group.available(), reason="no control group (version 2) bounds memory here"
@@ -40,15 +40,12 @@ def groups() -> set[Path]:
     return set(home.glob("slbench-*"))
 
 
-@pytest.mark.parametrize("other_user", [False, True])
-def test_a_process_that_takes_more_than_its_bound_is_killed(other_user: bool) -> None:
-    if other_user and not users.available():
-        pytest.skip("no users of their own here")
+def test_a_process_that_takes_more_than_its_bound_is_killed() -> None:
+    """It sets its bound without capabilities, as an instance does."""
 
     def settle() -> None:
-        control_group.enter(users.own() if other_user else None)
-        if other_user:
-            users.become_one()
+        control_group.enter()
+        measures.keep_capabilities()
         control_group.bound(MOST)
 
     def greedy() -> None:
