@@ -70,6 +70,8 @@ _X86_64 = {
     "sched_setattr": 314, "seccomp": 317, "getrandom": 318, "memfd_create": 319, "kexec_file_load":
     320, "bpf": 321, "execveat": 322, "userfaultfd": 323, "membarrier": 324, "preadv2": 327,
     "pwritev2": 328, "statx": 332, "rseq": 334,
+    "unlink": 87, "unlinkat": 263, "mkdir": 83, "mkdirat": 258, "rmdir": 84, "rename": 82,
+    "renameat": 264, "renameat2": 316, "ftruncate": 77,
 }  # fmt: skip
 _AARCH64 = {
     "setxattr": 5, "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15,
@@ -109,6 +111,7 @@ _AARCH64 = {
     "sched_setattr": 274, "seccomp": 277, "getrandom": 278, "memfd_create": 279, "bpf": 280,
     "execveat": 281, "userfaultfd": 282, "membarrier": 283, "preadv2": 286, "pwritev2": 287,
     "statx": 291, "rseq": 293, "kexec_file_load": 294,
+    "unlinkat": 35, "mkdirat": 34, "renameat": 38, "renameat2": 276, "ftruncate": 46,
 }  # fmt: skip
 MACHINES = {
     "x86_64": Machine(0xC000003E, {**_COMMON, **_X86_64}),

@@ -119,6 +119,13 @@ _READING = frozenset(
     }
 )  # fmt: skip
 """Read files that are open or that Landlock lets be opened; write to what is open."""
+_WRITING = frozenset(
+    {
+        "unlink", "unlinkat", "mkdir", "mkdirat", "rmdir", "rename", "renameat", "renameat2",
+        "ftruncate",
+    }
+)  # fmt: skip
+"""The import of libraries looks for a folder in which it can write. Later Landlock denies that."""
 _MEMORY = frozenset(
     {
         "mmap", "munmap", "mprotect", "mremap", "madvise", "brk", "msync", "mincore", "mlock",
@@ -177,7 +184,16 @@ _SANDBOX = frozenset(
 )  # fmt: skip
 """To narrow itself further."""
 ALLOWED = (
-    _READING | _MEMORY | _THREADS | _SIGNALS | _TIME | _WAITING | _MESSAGES | _IDENTITY | _SANDBOX
+    _READING
+    | _WRITING
+    | _MEMORY
+    | _THREADS
+    | _SIGNALS
+    | _TIME
+    | _WAITING
+    | _MESSAGES
+    | _IDENTITY
+    | _SANDBOX
 )
 """All that an instance computes, reads and says with. A filter looks into the arguments of those of
 :data:`COMMANDS` and of those that start threads or name a process, which are not listed here."""

@@ -6,10 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 from systems.errors import SystemsError
-from systems.runtime import process
 from systems.runtime.channel import Channel
 from systems.runtime.messages import Failed
-from systems.runtime.sandbox import confine
 
 from ..messages import CopySum, SumCopy, Summed
 from . import store
@@ -24,8 +22,6 @@ def main(channel: Channel) -> int:
     assert received is not None, "a receive without a time-out answers or raises"
     message, fds = received
     assert isinstance(message, SumCopy)
-    process.import_libraries()
-    confine.settle_in(message.device, ())
     start_ns = time.monotonic_ns()
     try:
         found = _SUM[message.device](message, SharedWeightsHandle.of(message.handle, fds))
