@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,14 @@ from tests.systems.serverless.live.conftest import wait_until
 from .confinement.facts import program, remapped
 from .loaders import close
 from .test_shared_on_card import ask, deployment
+
+
+@pytest.fixture(autouse=True, scope="module")
+def strict() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(confine.CHOICE, "strict")
+        yield
+
 
 _PROGRAM = """
 import socket, subprocess, sys

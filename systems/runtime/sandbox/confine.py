@@ -11,6 +11,7 @@ device are in force.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -55,7 +56,9 @@ def _filter_calls_beside_a_driver(own: Own) -> None:  # noqa: ARG001
 _ALWAYS, _HIDDEN, _GROUP = "environment scrubbed", "memory hidden", "a control group of its own"
 _USER, _NO_CAPABILITIES = "a user of its own", "no capabilities"
 _REACH, _SIGHT = "no network, programs or other processes", "files of its own only"
-_HOST_SPACE = "host memory bounded"
+_HOST_SPACE, _NO_OTHERS = "host memory bounded", "no network or other processes"
+_STRICT = "cuda-strict"
+CHOICE = "SLBENCH_CARD_CONFINEMENT"
 
 _EVERYWHERE: Mapping[str, Callable[[], None]] = {
     _NO_CAPABILITIES: measures.keep_capabilities,
@@ -67,17 +70,24 @@ _EVERYWHERE: Mapping[str, Callable[[], None]] = {
 MEASURES: Mapping[str, Mapping[str, Callable[[], None]]] = {
     "cpu": {_USER: users.become_one, **_EVERYWHERE, _REACH: measures.filter_calls},
     "cuda": {
+        "no new privileges": measures.gain_nothing,
+        "no core files": measures.leave_no_core,
+        _NO_OTHERS: measures.filter_calls_before_programs,
+    },
+    _STRICT: {
         _GROUP: control_group.enter,
         **_EVERYWHERE,
-        "no network or other processes": measures.filter_calls_before_programs,
+        _NO_OTHERS: measures.filter_calls_before_programs,
     },
 }
-"""By kind of device, in order of application. On a card a process has no user of its own: the
-driver's cache below ``~/.nv`` belongs to the platform's."""
+"""By kind of device, in order of application. Those of a card are ``cuda-strict`` if the variable
+:data:`CHOICE` is ``strict``: each has held on an H100, all together have not run there. On a card a
+process has no user of its own: the driver's cache below ``~/.nv`` belongs to the platform's."""
 
 MEASURES_OF_A_FUNCTION: Mapping[str, Mapping[str, Callable[[Own], None]]] = {
     "cpu": {"memory bounded": _bound_addresses, _SIGHT: _narrow_files},
-    "cuda": {
+    "cuda": {},
+    _STRICT: {
         _HOST_SPACE: _bound_host_memory,
         _SIGHT: _narrow_files_beside_a_driver,
         "no programs or forks": _filter_calls_beside_a_driver,
@@ -87,7 +97,8 @@ MEASURES_OF_A_FUNCTION: Mapping[str, Mapping[str, Callable[[Own], None]]] = {
 
 MEASURES_OF_AN_ENGINE: Mapping[str, Mapping[str, Callable[[], None]]] = {
     "cpu": {},
-    "cuda": {_REACH: measures.filter_calls_of_a_driver},
+    "cuda": {},
+    _STRICT: {_REACH: measures.filter_calls_of_a_driver},
 }
 """Applied when a process has built its engine, before it serves."""
 
@@ -102,7 +113,8 @@ _POSSIBLE: Mapping[str, Mapping[str, Callable[[], bool]]] = {
         _NO_CAPABILITIES: lambda: not users.available(),  # a user of its own keeps one, to read
         _SIGHT: _has_landlock,
     },
-    "cuda": {
+    "cuda": {},
+    _STRICT: {
         _GROUP: control_group.available,
         _HOST_SPACE: control_group.available,
         _SIGHT: _has_landlock,
@@ -111,33 +123,39 @@ _POSSIBLE: Mapping[str, Mapping[str, Callable[[], bool]]] = {
 """Measures that depend on the machine, with what decides."""
 
 
+def _chosen(kind: str) -> str:
+    """Return the name of the tables for a kind of device."""
+    return _STRICT if kind == "cuda" and os.environ.get(CHOICE) == "strict" else kind
+
+
 def names(kind: str) -> tuple[str, ...]:
     """Return the measures for instances on a kind of device that are possible on this machine."""
-    return tuple(name for name in all_names(kind) if _is_possible(kind, name))
+    tables = _chosen(kind)
+    return tuple(name for name in all_names(tables) if _is_possible(tables, name))
 
 
-def all_names(kind: str) -> tuple[str, ...]:
-    """Return the measures for instances on a kind of device, possible here or not."""
-    tables = (MEASURES, MEASURES_OF_A_FUNCTION, MEASURES_OF_AN_ENGINE)
-    return (_ALWAYS, *(name for table in tables for name in table[kind]))
+def all_names(tables: str) -> tuple[str, ...]:
+    """Return the measures of one key of :data:`MEASURES`, possible here or not."""
+    steps = (MEASURES, MEASURES_OF_A_FUNCTION, MEASURES_OF_AN_ENGINE)
+    return (_ALWAYS, *(name for table in steps for name in table[tables]))
 
 
-def _is_possible(kind: str, name: str) -> bool:
-    decides = _POSSIBLE[kind].get(name)
+def _is_possible(tables: str, name: str) -> bool:
+    decides = _POSSIBLE[tables].get(name)
     return decides is None or decides()
 
 
 def check_files(kind: str, folders: Iterable[Path]) -> None:
     """Raise ``DeploymentError`` if an instance on this kind of device could not read one of its
     own files."""
-    if _SIGHT in MEASURES_OF_A_FUNCTION[kind]:
+    if _SIGHT in MEASURES_OF_A_FUNCTION[_chosen(kind)]:
         for folder in folders:
             paths.check_links(folder)
 
 
 def confine(kind: str) -> None:
     """Apply the first measures irrevocably to this process. Raises :class:`ConfinementError`."""
-    _apply(kind, MEASURES[kind])
+    _apply(_chosen(kind), MEASURES[_chosen(kind)])
 
 
 def settle_in(kind: str, files: Collection[Path], memory_bytes: int | None = None) -> None:
@@ -145,20 +163,20 @@ def settle_in(kind: str, files: Collection[Path], memory_bytes: int | None = Non
     ``files``, and memory to ``memory_bytes`` beyond what libraries need (None: unbounded). On a
     card, the process must not have started CUDA. Raises :class:`ConfinementError`."""
     own = Own(files, memory_bytes)
-    later = MEASURES_OF_A_FUNCTION[kind]
-    _apply(kind, {name: partial(measure, own) for name, measure in later.items()})
+    later = MEASURES_OF_A_FUNCTION[_chosen(kind)]
+    _apply(_chosen(kind), {name: partial(measure, own) for name, measure in later.items()})
 
 
 def complete(kind: str) -> None:
     """Apply the last measures, once the engine is built: CUDA has a context and its libraries.
     Raises :class:`ConfinementError`."""
-    _apply(kind, MEASURES_OF_AN_ENGINE[kind])
+    _apply(_chosen(kind), MEASURES_OF_AN_ENGINE[_chosen(kind)])
 
 
-def _apply(kind: str, chosen: Mapping[str, Callable[[], None]]) -> None:
-    for name, measure in chosen.items():
+def _apply(tables: str, step: Mapping[str, Callable[[], None]]) -> None:
+    for name, measure in step.items():
         try:
-            if _is_possible(kind, name):
+            if _is_possible(tables, name):
                 measure()
         except (OSError, ValueError) as error:
             raise ConfinementError(f"{name}: {error}") from error
@@ -167,5 +185,5 @@ def _apply(kind: str, chosen: Mapping[str, Callable[[], None]]) -> None:
 def shelter(kind: str) -> None:
     """Hide a process that instances are forked from, if the measures hide instances from each
     other."""
-    if _HIDDEN in MEASURES[kind]:
+    if _HIDDEN in MEASURES[_chosen(kind)]:
         measures.hide_memory()

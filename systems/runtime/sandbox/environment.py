@@ -16,6 +16,7 @@ ENVIRONMENT = frozenset(
         "VIRTUAL_ENV",
         "XDG_CACHE_HOME",
         "SLBENCH_CACHE",
+        "SLBENCH_CARD_CONFINEMENT",
         "HF_HOME",
         "HF_HUB_CACHE",
         "HF_HUB_OFFLINE",

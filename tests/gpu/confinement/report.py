@@ -111,9 +111,9 @@ def print_measures(device: str) -> None:
         Trial("all measures", partial(_settle_in, device), complete),
         Trial("all measures but the last", partial(_settle_in, device)),
     ]
-    there = confine.names(device)
+    there, first = confine.names(device), confine.MEASURES[f"{device}-strict"]
     alone = [
-        *(Trial(name, do) for name, do in confine.MEASURES[device].items() if name in there),
+        *(Trial(name, do) for name, do in first.items() if name in there),
         Trial("a user of its own", users.become_one),
         Trial("files of its own only", partial(_narrow_to, {})),
         Trial("no programs or forks", measures.filter_calls_beside_a_driver),
