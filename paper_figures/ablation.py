@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
-
 from . import conditions, published, style
 from .errors import NothingToDrawError
-from .labels import pattern
+from .labels import pattern, wide_panels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,14 +38,13 @@ def draw_figure(run: Run) -> Iterator[style.Drawing]:
     data = conditions.totals(run, list(METRICS), systems)
     normal = [cell for cell in cells if cell.workload == _NORMAL]
     hollow = bool(normal) and published.belongs(normal)
-    figure, axes = plt.subplots(1, 3, figsize=(style.PAGE_IN, 2.4), layout="constrained")
+    figure, axes = wide_panels(len(METRICS), 1.5)
     for axis, (metric, unit) in zip(axes, METRICS.items(), strict=True):
         rows = data[data["metric"] == metric]
         conditions.bars(axis, rows, unit)
-        axis.tick_params("x", labelsize=6)
+        axis.tick_params("x", labelsize=style.SMALL_PT)
         if hollow:
             _published(axis, metric, rows)
-    style.legend(figure)
     more = "hollow: as published, for normal" if hollow else ""
     yield conditions.finish(NAME, figure, cells, data, more)
 

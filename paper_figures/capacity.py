@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -15,6 +14,8 @@ from harness.capacity.rows import goal_rows
 
 from . import style
 from .errors import NothingToDrawError
+from .frame import enclose
+from .labels import wide_panels
 
 if TYPE_CHECKING:
     from harness.capacity import CapacityRecord, Goal
@@ -41,14 +42,11 @@ def _drawing(
     style.apply(each["system"] for each in record.result["systems"])
     goals = record.request.parsed
     rows = pd.DataFrame(list(goal_rows({"systems": found})))
-    figure, axes = plt.subplots(
-        1, len(goals), figsize=(style.PAGE_IN, 2.6), squeeze=False, layout="constrained"
-    )
-    for axis, goal in zip(axes[0], goals, strict=True):
+    figure, axes = wide_panels(len(goals), 1.7)
+    for axis, goal in zip(axes, goals, strict=True):
         _panel(axis, goal, rows[rows["goal"] == str(goal)], found)
-    style.legend(figure)
     banded = any(None not in _ends(each) for each in found)
-    figure.supxlabel(_caption(record, rows, banded=banded), fontsize=6)
+    enclose(figure, _caption(record, rows, banded=banded))
     return style.Drawing(name, figure, rows)
 
 
@@ -58,7 +56,7 @@ def _panel(axis: Any, goal: Goal, rows: pd.DataFrame, found: Sequence[Mapping[st
     for each in found:
         ends = _ends(each)
         if None not in ends:
-            axis.axvspan(*ends, color=style.look(each["system"])[1], alpha=0.15, linewidth=0)
+            axis.axvspan(*ends, color=style.look(each["system"]).colour, alpha=0.15, linewidth=0)
     axis.axhline(goal.limit, color="black", lw=0.8, ls="--")
     known = rows["value"].dropna()
     if goal.metric.unit.startswith("s") and goal.limit > 0 and (known > 0).all():
@@ -82,9 +80,9 @@ def _in_decades(axis: Any, which: str) -> None:
 
 
 def _line(axis: Any, system: str, mine: pd.DataFrame) -> None:
-    name, colour, mark = style.look(system)
+    name, colour, mark, dashes, _ = style.look(system)
     rate, value = mine["requests_per_s"], mine["value"]
-    axis.plot(rate, value, color=colour, lw=0.8, label=name)
+    axis.plot(rate, value, color=colour, lw=0.8, ls=dashes, label=name)
     reach = np.vstack([value - mine["low"], mine["high"] - value]).clip(min=0)
     axis.errorbar(rate, value, reach, fmt="none", ecolor=colour, elinewidth=0.6)
     passed = mine["feasible"].to_numpy(dtype=bool)

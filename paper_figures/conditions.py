@@ -12,6 +12,7 @@ from harness.stats import student_interval
 
 from . import style
 from .errors import NothingToDrawError
+from .frame import enclose
 from .labels import loads_in_order, natural, pattern, set_groups, short_backbone
 
 if TYPE_CHECKING:
@@ -91,18 +92,18 @@ def bars(axis: Any, rows: pd.DataFrame, unit: str, scale: float = 1.0) -> None:
     rows = rows.assign(**{name: scale * rows[name] for name in ("value", "low", "high")})
     labels = list(dict.fromkeys(rows["label"]))
     for system in style.in_order(rows["system"]):
-        name, colour, _ = style.look(system)
+        look = style.look(system)
         mine = rows[rows["system"] == system].set_index("label").reindex(labels)
         places, width = bar_places(rows, system)
         values = mine["value"].to_numpy(dtype=float)
-        axis.bar(places, values, width, color=colour, label=name, linewidth=0)
+        axis.bar(places, values, width, label=look.name, **look.fill)
         reach = np.vstack([values - mine["low"].clip(lower=0), mine["high"] - values])
         axis.errorbar(places, values, reach, fmt="none", ecolor="black", elinewidth=0.6)
         _say_unknown(axis, places[(np.isnan(values) & mine["n"].notna()).to_numpy()], width)
     set_groups(axis, labels)
     axis.grid(visible=False, axis="x")
     axis.set_ylabel(unit)
-    axis.set_ylim(bottom=0)
+    style.from_zero(axis)
 
 
 def cost_bars(axes: Sequence[Any], data: pd.DataFrame) -> None:
@@ -126,7 +127,7 @@ def _say_unknown(axis: Any, places: np.ndarray[Any, Any], width: float) -> None:
     for place in places:
         axis.text(
             place, 0.03, style.UNKNOWN, transform=axis.get_xaxis_transform(),
-            rotation=90, size=6, ha="center", va="bottom",
+            rotation=90, size=style.SMALL_PT, ha="center", va="bottom",
         )  # fmt: skip
         axis.update_datalim([(place - width / 2, 0), (place + width / 2, 0)])
     axis.autoscale_view(scaley=False)
@@ -162,7 +163,7 @@ def finish(name: str, figure: Any, cells: Sequence[Cell], data: pd.DataFrame, mo
     count = str(most) if least == most else f"{least} to {most}"
     parts = [f"mean of {count} runs{between}"] if most > 1 else []
     told = "; ".join(part for part in [*parts, more] if part)
-    figure.supxlabel(style.caption(cells, told), fontsize=6)
+    enclose(figure, style.caption(cells, told))
     return style.Drawing(name, figure, data)
 
 

@@ -32,7 +32,6 @@ def draw_figure(run: Run) -> Iterator[style.Drawing]:
         axis.set_title(pattern(workload), loc="left")
     for axis in axes[:: panel_columns(len(workloads))]:
         axis.set_ylabel(f"cost, {unit}")
-    style.legend(figure)
     absent = style.in_order({cell.system for cell in cells} - set(data["system"]))
     told = [f"{', '.join(style.look(each).name for each in absent)}: {style.UNKNOWN}"]
     joined = data.groupby("workload")["undominated"].sum().max() > 1
@@ -66,7 +65,7 @@ def _undominated(rows: pd.DataFrame, row: pd.Series[Any]) -> bool:
 def _panel(axis: Any, rows: pd.DataFrame, factor: float) -> None:
     """Draw later systems behind earlier ones and larger, so that equal points show."""
     for index, system in enumerate(style.in_order(rows["system"])):
-        name, colour, mark = style.look(system)
+        name, colour, mark, *_ = style.look(system)
         mine = rows[rows["system"] == system]
         axis.plot(
             mine["ttft_s"], factor * mine["cost_usd"], mark, color=colour, label=name,

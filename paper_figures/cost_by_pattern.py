@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
-
 from . import conditions, style
+from .labels import wide_panels
 
 if TYPE_CHECKING:
     from harness.records import Run
@@ -20,7 +19,6 @@ def draw_figure(run: Run) -> Iterator[style.Drawing]:
     systems = conditions.systems_of(run)
     cells = conditions.kept(run, systems)
     data = conditions.totals(run, conditions.COSTS, systems)
-    figure, axes = plt.subplots(1, 2, figsize=(style.PAGE_IN, 2.3), layout="constrained")
+    figure, axes = wide_panels(2, 1.4)
     conditions.cost_bars(axes, data)
-    style.legend(figure)
     yield conditions.finish(NAME, figure, cells, data, conditions.prices(cells))

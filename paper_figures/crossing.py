@@ -8,14 +8,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 from . import style
 from .errors import NothingToDrawError
+from .frame import enclose
+from .labels import wide_panels
 from .run_sweeps import sweeps
-from .sweep import Sweep, fit, lines
+from .sweep import Sweep, bands_told, fit, lines
 from .sweep_panels import Panel
 
 if TYPE_CHECKING:
@@ -44,14 +45,18 @@ def draw_runs(records: Sequence[Run | Sweep]) -> Iterator[style.Drawing]:
 
 def _draw(name: str, first: Sweep, others: Sequence[Sweep]) -> style.Drawing:
     style.apply(system for each in (first, *others) for system in each.numbers["system"])
-    figure, axes = plt.subplots(1, len(PANELS), figsize=(style.PAGE_IN, 2.7), layout="constrained")
-    data = [_panel(*each, first, others) for each in zip(axes, PANELS, strict=True)]
+    figure, axes = wide_panels(len(PANELS), 1.8)
+    pairs = list(zip(axes, PANELS, strict=True))
+    drawn = pd.concat([_lines(axis, panel, first) for axis, panel in pairs], ignore_index=True)
+    points = [_points(axis, panel, others) for axis, panel in pairs]
+    data = pd.concat([drawn, *points], ignore_index=True)
+    for axis, panel in pairs:
+        fit(axis, data[data["metric"] == panel.metric], (), log_y=panel.log_y)
     turned = turns(first)
     for _, at in turned:
         axes[0].axvline(at, color="black", lw=0.8, ls=":")
-    style.legend(figure)
-    figure.supxlabel(_caption(first, others, turned), fontsize=6)
-    return style.Drawing(name, figure, pd.concat(data, ignore_index=True))
+    enclose(figure, _caption(first, others, turned, drawn))
+    return style.Drawing(name, figure, data)
 
 
 def turns(sweep: Sweep) -> list[tuple[str, float]]:
@@ -96,23 +101,34 @@ def _comparable(sweep: Sweep) -> Sweep:
     return replace(sweep, numbers=numbers, over="requests/s")
 
 
-def _panel(axis: Any, panel: Panel, first: Sweep, others: Sequence[Sweep]) -> pd.DataFrame:
-    """Draw the first sweep as lines and the others as points; return the drawn rows."""
-    drawn = [lines(axis, first, panel.metric, panel.unit, log_y=panel.log_y)]
+def _lines(axis: Any, panel: Panel, sweep: Sweep) -> pd.DataFrame:
+    return lines(axis, sweep, panel.metric, panel.unit, log_y=panel.log_y)
+
+
+def _points(axis: Any, panel: Panel, others: Sequence[Sweep]) -> pd.DataFrame:
+    """Draw the sweeps as points; return the drawn rows."""
+    drawn = []
     for sweep in others:
         rows = sweep.numbers[sweep.numbers["metric"] == panel.metric]
         for system, mine in rows.groupby("system"):
-            name, colour, mark = style.look(str(system))
-            label = f"{name}, {sweep.ground.partition(' ')[0].strip(',')}"
-            axis.plot(mine["at"], mine["value"], mark, mfc="none", mec=colour, ms=6, label=label)
+            look = style.look(str(system))
+            label = f"{look.name}, {sweep.ground.partition(' ')[0].strip(',')}"
+            axis.plot(
+                mine["at"], mine["value"], look.mark, mfc="none", mec=look.colour, ms=6, label=label
+            )
         drawn.append(rows)
-    rows = pd.concat(drawn, ignore_index=True)
-    fit(axis, rows, (), log_y=panel.log_y)
-    return rows
+    return pd.concat(drawn) if drawn else pd.DataFrame()
 
 
-def _caption(first: Sweep, others: Sequence[Sweep], turned: Sequence[tuple[str, float]]) -> str:
-    told = [first.caption("bands: 95 %"), *(f"hollow: {each.caption('')}" for each in others)]
-    where = ", ".join(f"{style.look(name)[0]} {at:.2g}/s" for name, at in turned)
-    crossed = [f"dotted: cost-effectiveness crosses that of {KEPT_UP}: {where}"] if where else []
+def _caption(
+    first: Sweep, others: Sequence[Sweep], turned: Sequence[tuple[str, float]], drawn: pd.DataFrame
+) -> str:
+    """``drawn``: the rows of the first sweep."""
+    told = [
+        first.caption("; ".join(bands_told(drawn))),
+        *(f"hollow: {each.caption('')}" for each in others),
+    ]
+    where = ", ".join(f"{style.look(name).name} {at:.2g}/s" for name, at in turned)
+    kept_up = style.look(KEPT_UP).name
+    crossed = [f"dotted: cost-effectiveness crosses that of {kept_up}: {where}"] if where else []
     return "\n".join([*told, *crossed])

@@ -17,9 +17,14 @@ _CHARACTER = 0.62
 _POINTS_PER_INCH = 72
 _PANEL_IN = 2.2
 """Height of a panel with bars, and its share of legend and caption."""
+_AROUND_IN = 0.9
+"""Height of legend and caption."""
 _PANELS = 3
 """Panels beside each other, if there are more than fit in one row."""
 _FITTING = 4
+_FITTING_COLUMN = 2
+_LOWER = 0.85
+"""Factor of the height of a panel that is as wide as a column."""
 
 
 def natural(text: str) -> list[Any]:
@@ -83,18 +88,37 @@ def _width_in(axis: Any) -> float:
 
 def panel_columns(count: int) -> int:
     """How many of ``count`` panels stand beside each other."""
+    if style.is_narrow():
+        return min(count, _FITTING_COLUMN)
     return count if count <= _FITTING else _PANELS
 
 
+def wide_panels(count: int, height_in: float, **shared: Any) -> tuple[Any, list[Any]]:
+    """Create ``count`` panels beside each other, in a column beneath each other. ``shared``:
+    arguments of ``subplots``."""
+    import matplotlib.pyplot as plt
+
+    deep, columns = (count, 1) if style.is_narrow() else (1, count)
+    height_in *= _LOWER if style.is_narrow() else 1
+    figure, axes = plt.subplots(
+        deep, columns, figsize=(style.width_in(), height_in * deep + _AROUND_IN),
+        squeeze=False, layout="constrained", **shared,
+    )  # fmt: skip
+    return figure, list(axes.ravel())
+
+
 def panels(count: int, height_in: float, rows: int = 1, **shared: Any) -> tuple[Any, list[Any]]:
-    """Create a figure of ``rows`` times ``count`` panels, each row broken where it is too long;
+    """Create a figure of ``rows`` times ``count`` panels, each row broken where it is too long,
+    in a column all one after the other;
     return it with the panels in order. ``shared``: arguments of ``subplots``."""
     import matplotlib.pyplot as plt
 
+    if style.is_narrow():
+        count, rows = count * rows, 1
     columns = panel_columns(count)
     deep = -(-count // columns)
     figure, axes = plt.subplots(
-        rows * deep, columns, figsize=(style.PAGE_IN, height_in * rows * deep + 0.9),
+        rows * deep, columns, figsize=(style.width_in(), height_in * rows * deep + _AROUND_IN),
         squeeze=False, layout="constrained", **shared,
     )  # fmt: skip
     kept = []

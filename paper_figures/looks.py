@@ -1,43 +1,78 @@
-"""How a system looks in every figure and on the report's page: display name, colour, marker."""
+"""How a system looks in every figure and on the report's page: display name, colour, and what tells
+it apart in grey: marker, dashes of a line, hatch of a bar."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from matplotlib.colors import to_rgb
+
+Dashes = tuple[int, tuple[float, ...]]
+SOLID: Dashes = (0, ())
+DASHED: Dashes = (0, (4, 1.5))
+DOTTED: Dashes = (0, (1, 1))
+DASH_DOT: Dashes = (0, (5, 1.2, 1, 1.2))
+LONG: Dashes = (0, (9, 1.5))
+"""Lengths of strokes and gaps, in widths of the line."""
+
+
+_GREY = (0.299, 0.587, 0.114)
+"""Parts of red, green and blue in the grey that a colour is printed as."""
+_LIGHT = 0.4
 
 
 class Look(NamedTuple):
     name: str
     colour: str
     mark: str
+    dashes: Dashes = SOLID
+    hatch: str = ""
+
+    @property
+    def fill(self) -> dict[str, Any]:
+        """Arguments of a filled patch."""
+        return fill(self.colour, self.hatch)
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Arguments of a line with markers."""
+        return {"color": self.colour, "marker": self.mark, "ls": self.dashes, "label": self.name}
 
 
 SYSTEMS = {
     "serverless-lora": Look("ServerlessLoRA", "#0b3c6f", "o"),
-    "serverless-lora-tenant": Look("ServerlessLoRA, tenant", "#4f86c6", "h"),
-    "serverless-lora-backbone": Look("ServerlessLoRA, backbone", "#a8c8e8", "H"),
-    "serverless-llm": Look("ServerlessLLM", "#e69f00", "s"),
-    "instainfer": Look("InstaInfer", "#56b4e9", "^"),
-    "serverless-lora-no-sharing": Look("− sharing", "#cc79a7", "D"),
-    "serverless-lora-no-preloading": Look("− pre-loading", "#009e73", "v"),
-    "serverless-lora-no-offloading": Look("− offloading", "#8c8c8c", "P"),
-    "serverless-lora-no-adaptive-batching": Look("− adaptive batching", "#d9b38c", "X"),
-    "vllm": Look("vLLM", "#d55e00", "<"),
-    "multi-lora": Look("multi-lora", "#44aa99", "X"),
-    "dlora": Look("dLoRA", "#8c6bb1", "P"),
-    "vllm-dedicated": Look("vLLM, one server a function", "#f0c9a8", ">"),
-    "vllm-sleep": Look("vLLM, sleep mode", "#a63603", "d"),
-    "naive": Look("transformers + peft", "#bdbdbd", "p"),
+    "serverless-lora-tenant": Look("ServerlessLoRA, tenant", "#4f86c6", "p", DASHED, "////"),
+    "serverless-lora-backbone": Look(
+        "ServerlessLoRA, backbone", "#a8c8e8", "*", DOTTED, "\\\\\\\\"
+    ),
+    "serverless-llm": Look("ServerlessLLM", "#e69f00", "s", DASHED, "///"),
+    "instainfer": Look("InstaInfer", "#56b4e9", "^", DOTTED, "...."),
+    "serverless-lora-no-sharing": Look("− sharing", "#cc79a7", "D", DASHED, "\\\\\\"),
+    "serverless-lora-no-preloading": Look("− pre-loading", "#009e73", "v", DOTTED, "xxxx"),
+    "serverless-lora-no-offloading": Look("− offloading", "#8c8c8c", "P", DASH_DOT, "----"),
+    "serverless-lora-no-adaptive-batching": Look(
+        "− adaptive batching", "#d9b38c", "X", LONG, "||||"
+    ),
+    "vllm": Look("vLLM", "#d55e00", "<", DASH_DOT, "xxx"),
+    "multi-lora": Look("multi-lora", "#44aa99", "X", LONG, "---"),
+    "dlora": Look("dLoRA", "#8c6bb1", "P", DOTTED, "+++"),
+    "vllm-dedicated": Look("vLLM, one server a function", "#f0c9a8", ">", LONG, "..."),
+    "vllm-sleep": Look("vLLM, sleep mode", "#a63603", "d", DASHED, "|||"),
+    "naive": Look("transformers + peft", "#bdbdbd", "p", DOTTED, "ooo"),
 }
 """By label; neighbours differ in lightness. For ``serverless-lora-tenant`` and ``-backbone`` see
 docs/isolation.md."""
 OTHERS = (
-    ("#6b6b6b", "*"), ("#a6761d", "p"), ("#7570b3", "d"), ("#66a61e", "8"), ("#e7298a", "h"),
-    ("#17becf", ">"), ("#7b3294", "s"), ("#d4b106", "D"), ("#3b5b2e", "^"), ("#b15928", "v"),
-    ("#f781bf", "o"), ("#1b7837", "<"),
+    Look("", "#6b6b6b", "*", DASHED, "oo"), Look("", "#a6761d", "p", LONG, "//"),
+    Look("", "#7570b3", "d", DOTTED, "\\\\"), Look("", "#66a61e", "8", DASHED, "xx"),
+    Look("", "#e7298a", "h", DASH_DOT, "--"), Look("", "#17becf", ">", DASHED, "||"),
+    Look("", "#7b3294", "s", LONG, "++"), Look("", "#d4b106", "D", DOTTED, ".."),
+    Look("", "#3b5b2e", "^", DASH_DOT, "/"), Look("", "#b15928", "v", LONG, "\\"),
+    Look("", "#f781bf", "o", DASHED, "**"), Look("", "#1b7837", "<", DOTTED, "x"),
 )  # fmt: skip
-"""Colour and marker of labels without an entry of their own."""
+"""Of labels without an entry of their own, which are their own names."""
 ABLATIONS = tuple(name for name in SYSTEMS if name.startswith("serverless-lora-no-"))
 
 
@@ -50,7 +85,7 @@ def looks(systems: Iterable[str]) -> Mapping[str, Look]:
         place = zlib.crc32(name.encode()) % len(OTHERS)
         chosen = min(free, key=lambda index: (index - place) % len(OTHERS)) if free else place
         free = [index for index in free if index != chosen]
-        found[name] = Look(name, *OTHERS[chosen])
+        found[name] = OTHERS[chosen]._replace(name=name)
     return found
 
 
@@ -58,3 +93,14 @@ def in_order(systems: Iterable[str]) -> list[str]:
     """Sort systems as in the legend: ServerlessLoRA, baselines, ablations, others."""
     known = list(SYSTEMS)
     return sorted(set(systems), key=lambda s: (known.index(s) if s in known else 99, s))
+
+
+def grey(colour: str) -> float:
+    """Return the grey that a colour is printed as: black is 0, white 1."""
+    return float(sum(part * value for part, value in zip(_GREY, to_rgb(colour), strict=True)))
+
+
+def fill(colour: str, hatch: str) -> dict[str, Any]:
+    """Return the arguments of a patch without an edge, whose hatch is visible on its colour."""
+    ink = "black" if grey(colour) > _LIGHT else "white"
+    return {"facecolor": colour, "edgecolor": ink, "hatch": hatch, "linewidth": 0}

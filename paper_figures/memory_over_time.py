@@ -10,7 +10,9 @@ import pandas as pd
 
 from . import style
 from .errors import NothingToDrawError
+from .frame import enclose
 from .labels import panel_columns, panels
+from .looks import fill
 
 if TYPE_CHECKING:
     from harness.records import Cell, Run
@@ -86,11 +88,8 @@ def _draw(name: str, cells: list[Cell], data: pd.DataFrame) -> style.Drawing:
     # Last, because setting limits disables autoscaling for all panels.
     axes[0].set_xlim(left=0)
     axes[0].set_ylim(bottom=0)
-    style.legend(figure)
-    figure.supxlabel(
-        style.caption(cells, f"workload {cells[0].workload}, areas: reserved by the ledger"),
-        fontsize=6,
-    )
+    areas = f"workload {cells[0].workload}, areas: reserved by the ledger"
+    enclose(figure, style.caption(cells, areas))
     return style.Drawing(name, figure, data)
 
 
@@ -104,7 +103,9 @@ def _panel(axis: Any, rows: pd.DataFrame, system: str) -> None:
         seen = rows[rows["owner"] == source].sort_values("t_s")
         if len(seen):
             gb = seen["bytes"] / 1e9
-            axis.plot(seen["t_s"], gb, line, color="black", ms=2, lw=0.6, label=label)
+            axis.plot(
+                seen["t_s"], gb, line, color="black", ms=2, lw=0.6, label=label, clip_on=False
+            )
 
 
 def _areas(axis: Any, held: pd.DataFrame) -> None:
@@ -112,8 +113,7 @@ def _areas(axis: Any, held: pd.DataFrame) -> None:
     owners = [owner for owner in style.OWNERS if owner in columns]
     if owners:
         values = [columns[owner].to_numpy() / 1e9 for owner in owners]
-        colours = [style.OWNERS[owner] for owner in owners]
         titles = [_TITLES.get(owner, owner) for owner in owners]
-        axis.stackplot(
-            columns.index, *values, labels=titles, colors=colours, linewidth=0, step="post"
-        )
+        areas = axis.stackplot(columns.index, *values, labels=titles, step="post")
+        for area, owner in zip(areas, owners, strict=True):
+            area.set(**fill(*style.OWNERS[owner]))

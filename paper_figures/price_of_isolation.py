@@ -4,15 +4,17 @@ more or fewer tenants. Systems without isolation levels are horizontal lines."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import LogFormatter
 
 from . import style
-from .conditions import prices
+from .conditions import dollars, prices
+from .frame import enclose
 from .isolation_points import CHECKED, LOAD, backbones, largest_differences, points
+from .labels import panel_columns, panels
 from .sweep_panels import Panel
 
 if TYPE_CHECKING:
@@ -22,13 +24,14 @@ if TYPE_CHECKING:
 
 NAME = "price-of-isolation"
 TITLE = "The price of isolation"
+_COST = "cost_usd"
 PANELS = (
     Panel("ttft_from_schedule_s.mean", "mean TTFT, ms", log_y=True, scale=1e3),
     Panel("ttft_from_schedule_s.p95", "p95 TTFT, ms", log_y=True, scale=1e3),
     Panel("tpot_s.mean", "mean TPOT, ms", scale=1e3),
     Panel("output_tokens_per_s", "tokens/s"),
     Panel("memory_mean_gb", "mean device memory, GB"),
-    Panel("cost_usd", "cost, millionths of $", scale=1e6),
+    Panel(_COST, "cost, $"),
 )
 LINES = {"live": "-", "simulated": "--"}
 FILLS = {"live": "full", "simulated": "none"}
@@ -47,23 +50,28 @@ def draw_runs(runs: Sequence[Run]) -> Iterator[style.Drawing]:
 
 
 def _draw(name: str, cells: Sequence[Cell], rows: pd.DataFrame) -> style.Drawing:
-    figure, axes = plt.subplots(
-        2, 3, figsize=(style.PAGE_IN, 4.2), sharex=True, layout="constrained"
-    )
-    for axis, panel in zip(axes.flat, PANELS, strict=True):
-        _panel(axis, panel, rows[rows["metric"] == panel.metric])
     counts = sorted(set(rows["tenants"].dropna()), reverse=True)
-    axes[0, 0].set_xticks(_places(counts), [f"{count:g}" for count in counts])
-    axes[0, 0].set_xlim(*_reach(counts))
+    figure, axes = panels(len(PANELS), 1.65, sharex=True)
+    for axis, panel in zip(axes, _panels(rows), strict=True):
+        _panel(axis, panel, rows[rows["metric"] == panel.metric], _ends(counts))
+    axes[0].set_xticks(_places(counts), [f"{count:g}" for count in counts])
     several = len(cells[0].manifest.deployment["backbones"]) > 1
-    for axis in axes[1]:
+    for axis in axes[-panel_columns(len(PANELS)) :]:
         axis.set_xlabel("tenants × backbones" if several else "tenants")
-    style.legend(figure, title=TITLE)
-    figure.supxlabel(_caption(cells, rows), fontsize=6)
+    enclose(figure, _caption(cells, rows), TITLE)
     return style.Drawing(name, figure, rows.drop(columns=CHECKED))
 
 
-def _panel(axis: Any, panel: Panel, rows: pd.DataFrame) -> None:
+def _panels(rows: pd.DataFrame) -> Iterator[Panel]:
+    """Yield the panels, costs in the unit that fits them."""
+    for panel in PANELS:
+        if panel.metric == _COST:
+            scale, unit = dollars(rows[rows["metric"] == _COST]["value"])
+            panel = replace(panel, unit=f"cost, {unit}", scale=scale)
+        yield panel
+
+
+def _panel(axis: Any, panel: Panel, rows: pd.DataFrame, ends: tuple[float, float]) -> None:
     axis.set_ylabel(panel.unit)
     known = rows[rows["value"].notna()]
     if known.empty:
@@ -71,20 +79,24 @@ def _panel(axis: Any, panel: Panel, rows: pd.DataFrame) -> None:
         return
     for system in style.in_order(known["system"]):
         for mode, mine in known[known["system"] == system].groupby("mode"):
-            _series(axis, system, str(mode), mine, panel.scale)
+            _series(axis, system, str(mode), mine, panel.scale, ends)
     if panel.log_y:
         axis.set_yscale("log")
         axis.yaxis.set_major_formatter(LogFormatter())
         axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
     else:
-        axis.set_ylim(bottom=0)
+        style.from_zero(axis)
 
 
-def _series(axis: Any, system: str, mode: str, rows: pd.DataFrame, scale: float) -> None:
-    name, colour, mark = style.look(system)
+def _series(
+    axis: Any, system: str, mode: str, rows: pd.DataFrame, scale: float, ends: tuple[float, float]
+) -> None:
+    """Draw the values of a system by the number of tenants, or a horizontal line if it has no
+    isolation levels."""
+    name, colour, mark, *_ = style.look(system)
     of = {"color": colour, "ls": LINES[mode], "label": f"{name}, {mode}", "lw": 1.2}
     for value in rows[rows["tenants"].isna()]["value"]:
-        axis.axhline(scale * value, **of)
+        axis.plot(ends, [scale * value] * 2, marker=mark, fillstyle=FILLS[mode], ms=4, **of)
     levels = rows[rows["tenants"].notna()].sort_values("tenants")
     if levels.empty:
         return
@@ -101,7 +113,8 @@ def _places(counts: Any) -> Any:
     return -np.log2(np.asarray(counts, dtype=float))
 
 
-def _reach(counts: Sequence[float]) -> tuple[float, float]:
+def _ends(counts: Sequence[float]) -> tuple[float, float]:
+    """Ends of the horizontal lines, beyond the outermost numbers of tenants."""
     most, least = _places([counts[0], counts[-1]])
     return most - 0.3, least + 0.3
 

@@ -1,10 +1,13 @@
-"""Each mechanism switched off, against the complete system, along load or memory."""
+"""Each mechanism switched off, against the complete system, along load or memory, and where each
+begins to matter."""
 
 from __future__ import annotations
 
 from . import ablation
 from .sweep_panels import Panel
 
+MATTERS = 1.1
+"""A mechanism matters where the system without it takes at least so many times as much."""
 _EVALUATION = "regimes-devices"
 _OFF = "serverless-lora-no-sharing"
 
@@ -15,8 +18,9 @@ def _panel(metric: str, of: str, *, log_y: bool = False) -> Panel:
     title = ablation.METRICS[of].partition(",")[0]
     return Panel(
         f"{metric}.ratio",
-        f"{title}, × complete",
+        f"{title}, ×\u00a0complete",
         log_y=log_y,
+        matters_from=MATTERS,
         published=((_OFF, ratio),),
         published_at=16,
         published_in=_EVALUATION,

@@ -26,13 +26,12 @@ def draw_figure(run: Run) -> Iterator[style.Drawing]:
     cells = conditions.kept(run, systems)
     data = conditions.means(run, ["slo_violation_rate"], systems)
     data[["value", "low", "high"]] *= 100
-    figure, axis = plt.subplots(figsize=(style.PAGE_IN, 2.4), layout="constrained")
+    figure, axis = plt.subplots(figsize=(style.width_in(), 2.4), layout="constrained")
     conditions.bars(axis, data, "SLO violations, %")
     more = ""
     if published.belongs(cells) and set(systems) & set(PUBLISHED):
         _published(axis, data)
         more = "hollow: the worst condition as published"
-    style.legend(figure)
     yield conditions.finish(NAME, figure, cells, data, more)
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import pandas as pd
 import seaborn as sns
-from matplotlib.lines import Line2D
+
+from harness.errors import HarnessError
 
 from .looks import ABLATIONS, SYSTEMS, Look, in_order, looks
 
@@ -22,37 +24,62 @@ __all__ = ["ABLATIONS", "SYSTEMS", "in_order"]
 
 mpl.use("Agg")
 
-PAGE_IN, COLUMN_IN = 7.0, 3.3
-TICK_PT = 7
+WIDTHS_IN = {"page": 7.0, "column": 3.35}
+"""The widths of a page and of one of its two columns (85 mm)."""
+PAGE_IN = WIDTHS_IN["page"]
+TICK_PT, SMALL_PT = 7, 6
 
 # From Okabe and Ito's palette, ordered so that neighbours also differ in lightness.
 STAGES = {
-    "queue": "#d9d9d9",
-    "warming": "#56b4e9",
-    "artifacts": "#e69f00",
-    "model": "#009e73",
-    "inference": "#0b3c6f",
+    "queue": ("#d9d9d9", ""),
+    "warming": ("#56b4e9", "\\\\\\\\\\\\"),
+    "artifacts": ("#e69f00", "////"),
+    "model": ("#009e73", "...."),
+    "inference": ("#0b3c6f", ""),
 }
+"""Colour and hatch."""
 OWNERS = {
-    "weights": "#0b3c6f",
-    "context": "#56b4e9",
-    "adapters": "#e69f00",
-    "kv": "#009e73",
-    "host_tier": "#cc79a7",
-    "other": "#999999",
+    "weights": ("#0b3c6f", ""),
+    "context": ("#56b4e9", "\\\\\\\\"),
+    "adapters": ("#e69f00", "////"),
+    "kv": ("#009e73", "...."),
+    "host_tier": ("#cc79a7", "xxxx"),
+    "other": ("#999999", "----"),
 }
 
 PUBLISHED = "as published"
-_LINE = 165
-"""Characters that fit in a line of a caption."""
-_LEGEND, _KEY = 110, 6
-"""Characters that fit in a row of a legend, and those that a handle is as wide as."""
+_HEAD_ROOM = 1.05
+"""Factor between the largest value and the end of an axis from zero."""
 UNKNOWN = "not known"
 """Label for missing data, so that it is not taken for zero."""
 
 
+_WIDTH_IN = ContextVar("width_in", default=PAGE_IN)
 _LOOKS: dict[str, Look] = {}
 """Of the systems of the figure that is drawn; set with the style, which is global too."""
+
+
+@contextmanager
+def drawn_for(width: str) -> Iterator[None]:
+    """Draw figures as wide as a ``page`` or a ``column``, with type of the same size. Raises
+    ``HarnessError`` if the width is neither."""
+    if width not in WIDTHS_IN:
+        known = " or ".join(WIDTHS_IN)
+        raise HarnessError(f"width {width!r} is unknown; choose {known}")
+    token = _WIDTH_IN.set(WIDTHS_IN[width])
+    try:
+        yield
+    finally:
+        _WIDTH_IN.reset(token)
+
+
+def width_in() -> float:
+    """Return the width of the figures that are being drawn, in inches."""
+    return _WIDTH_IN.get()
+
+
+def is_narrow() -> bool:
+    return width_in() < PAGE_IN
 
 
 def look(system: str) -> Look:
@@ -62,24 +89,14 @@ def look(system: str) -> Look:
 
 def published_mark(axis: Any, at: float, value: float, system: str) -> None:
     """Draw a published value of a system as a hollow mark, which the legend names."""
-    _, colour, mark = look(system)
-    axis.plot(at, value, mark, mfc="white", mec=colour, ms=6, label=PUBLISHED, zorder=3)
+    shown = look(system)
+    axis.plot(at, value, shown.mark, mfc="white", mec=shown.colour, ms=6, label=PUBLISHED, zorder=3)
 
 
-def legend(figure: Any, title: str | None = None) -> None:
-    """Draw one legend above the panels, with every label once, in rows of equal length, and above
-    it the figure's title. Published marks come last."""
-    found: dict[str, Any] = {}
-    for axis in figure.axes:
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    if found.pop(PUBLISHED, None):
-        found[PUBLISHED] = Line2D([], [], marker="o", mfc="white", mec="black", ms=6, ls="")
-    rows = -(-sum(len(label) + _KEY for label in found) // _LEGEND) or 1
-    figure.legend(
-        found.values(), found, ncols=-(-len(found) // rows) or 1, frameon=False,
-        loc="outside upper center", title=title,
-    )  # fmt: skip
+def from_zero(axis: Any) -> None:
+    """Let the vertical axis begin at zero, with room above everything that is drawn, so that no
+    mark at the top is cut in half."""
+    axis.set_ylim(0, _HEAD_ROOM * axis.dataLim.y1 if axis.dataLim.y1 > 0 else 1)
 
 
 def say_unknown(axis: Any, what: str = "") -> None:
@@ -105,6 +122,8 @@ def apply(systems: Iterable[str]) -> None:
             "legend.fontsize": 7,
             "xtick.labelsize": TICK_PT,
             "ytick.labelsize": TICK_PT,
+            "hatch.linewidth": 0.5,
+            "legend.handlelength": 3.0,
             "pdf.fonttype": 42,
             "svg.fonttype": "none",
             "svg.hashsalt": "slbench",
@@ -155,8 +174,7 @@ def caption(cells: Sequence[Cell], more: str) -> str:
 
 
 def joined(parts: Iterable[str]) -> str:
-    """Join the parts of a caption in lines that are no longer than a figure is wide."""
-    return fill("; ".join(part for part in parts if part), _LINE, break_long_words=False)
+    return "; ".join(part for part in parts if part)
 
 
 def grounds(cells: Sequence[Cell]) -> str:

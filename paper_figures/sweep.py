@@ -119,26 +119,35 @@ def lines(
 ) -> pd.DataFrame:
     """Draw one line per system with its interval as a band, and return the drawn rows. ``banded``:
     whether the band is drawn. On a logarithmic axis, a band that extends below the axis is not
-    drawn: cut off, it would seem to end at the axis."""
+    drawn: cut off, it would seem to end at the axis. Marks on an end of the axis are drawn
+    whole."""
     rows = sweep.numbers[sweep.numbers["metric"] == metric].sort_values(["system", "at"])
     rows = rows.assign(**{name: rows[name].astype(float) * scale for name in _VALUES})
     least = rows["value"].min() / _BELOW if log_y else -np.inf
     rows = rows.assign(banded=rows["low"] >= least)
     for system in style.in_order(rows["system"]):
-        name, colour, mark = style.look(system)
+        look = style.look(system)
         mine = rows[rows["system"] == system]
-        axis.plot(mine["at"], mine["value"], marker=mark, color=colour, label=name, ms=3.5, lw=1.2)
+        axis.plot(mine["at"], mine["value"], **look.line, ms=3.5, lw=1.2, clip_on=False)
         axis.fill_between(
             mine["at"], mine["low"].clip(lower=0), mine["high"], where=mine["banded"],
-            color=colour, alpha=0.15, linewidth=0,
+            color=look.colour, alpha=0.15, linewidth=0,
         )  # fmt: skip
     if log_y:
         axis.set_yscale("log")
     axis.set(xlabel=sweep.over, ylabel=unit)
     if len(rows):
         _scale_x(axis, sorted(set(rows["at"])))
-    axis.tick_params("x", labelsize=6)
+    axis.tick_params("x", labelsize=style.SMALL_PT)
     return rows
+
+
+def bands_told(rows: pd.DataFrame) -> list[str]:
+    """Say for the caption what the bands of drawn rows are, where there are some."""
+    known = rows["low"].notna()
+    told = ["bands: 95 %"] if (known & rows["banded"]).any() else []
+    left_out = ["no band where it reaches below the axis"]
+    return told + (left_out if (known & ~rows["banded"]).any() else [])
 
 
 def _scale_x(axis: Any, values: Sequence[float]) -> None:
@@ -153,7 +162,10 @@ def _scale_x(axis: Any, values: Sequence[float]) -> None:
 def fit(axis: Any, rows: pd.DataFrame, marks: Sequence[float], *, log_y: bool) -> None:
     """Set the ends of the axis, after everything is drawn, with room above the published
     ``marks``."""
-    axis.set_ylim(bottom=rows["value"].min() / _BELOW if log_y else 0)
+    if log_y:
+        axis.set_ylim(bottom=rows["value"].min() / _BELOW)
+    else:
+        style.from_zero(axis)
     bottom, top = axis.get_ylim()
     axis.set_ylim(top=max([top, *(mark * (_ROOM_LOG if log_y else _ROOM) for mark in marks)]))
     if log_y and top < _FEW_TICKS * bottom:

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib.pyplot as plt
 import pandas as pd
 
 from . import style
 from .errors import NothingToDrawError
-from .sweep import Sweep, fit, lines
+from .frame import enclose
+from .labels import wide_panels
+from .onset import ring
+from .sweep import Sweep, bands_told, fit, lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Panel:
     """Value of the sweep to which ``published`` belongs."""
     published_in: str = ""
     """Study to which ``published`` belongs; empty: any."""
+    matters_from: float | None = None
+    """Ratio from which a point is ringed, in a panel of ratios."""
 
 
 KEEPING = (
@@ -49,35 +53,35 @@ def draw(name: str, sweep: Sweep, panels: Sequence[Panel], more: str = "") -> st
     if not sweep.numbers["metric"].isin(metrics).any():
         raise NothingToDrawError(f"sweep {sweep.id}: no {', '.join(metrics)}")
     style.apply(sweep.numbers["system"])
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(style.PAGE_IN, 2.5), squeeze=False, layout="constrained"
-    )
-    drawn = [_panel(axis, sweep, panel) for axis, panel in zip(axes[0], panels, strict=True)]
-    style.legend(figure)
+    figure, axes = wide_panels(len(panels), 1.6)
+    drawn = [_panel(axis, sweep, panel) for axis, panel in zip(axes, panels, strict=True)]
     rows = pd.concat([each for each, _ in drawn], ignore_index=True)
-    known = rows["low"].notna()
-    told = [more] if more else []
-    told += ["bands: 95 %"] if (known & rows["banded"]).any() else []
-    told += ["no band where it reaches below the axis"] if (known & ~rows["banded"]).any() else []
-    told += ["hollow: as published"] if any(hollow for _, hollow in drawn) else []
-    told += [] if sweep.published_at is None else ["dotted: the paper's evaluation"]
-    figure.supxlabel(sweep.caption("; ".join(told)), fontsize=6)
+    told = dict.fromkeys(each for _, remarks in drawn for each in remarks)
+    enclose(figure, sweep.caption(style.joined([more, *bands_told(rows), *told])))
     return style.Drawing(name, figure, rows)
 
 
-def _panel(axis: Any, sweep: Sweep, panel: Panel) -> tuple[pd.DataFrame, bool]:
-    """Return the drawn rows, and whether published values were drawn."""
+def _panel(axis: Any, sweep: Sweep, panel: Panel) -> tuple[pd.DataFrame, list[str]]:
+    """Return the drawn rows, and what the caption says of marks and lines."""
     rows = lines(axis, sweep, panel.metric, panel.unit, log_y=panel.log_y, scale=panel.scale)
     if not rows["value"].notna().any():
         style.say_unknown(axis)
-        return rows, False
+        return rows, []
+    remarks = ring(axis, rows, panel.matters_from) if panel.matters_from else []
+    marks = _published(axis, sweep, panel, rows)
+    remarks += ["hollow: as published"] if marks else []
     if sweep.published_at is not None:
         axis.axvline(sweep.published_at, color="black", lw=0.8, ls=":")
-    there = panel.published_at in set(rows["at"]) and panel.published_in in ("", sweep.study)
-    shown = set(rows["system"]) if there else set()
-    marks = [(system, value) for system, value in panel.published if system in shown]
-    for system, value in marks:
-        assert panel.published_at is not None, "marks are at this value"
+        remarks.append("dotted: the paper's evaluation")
+    fit(axis, rows, marks, log_y=panel.log_y)
+    return rows, remarks
+
+
+def _published(axis: Any, sweep: Sweep, panel: Panel, rows: pd.DataFrame) -> list[float]:
+    """Draw the published values of the systems that are there, and return them."""
+    if panel.published_at not in set(rows["at"]) or panel.published_in not in ("", sweep.study):
+        return []
+    shown = [each for each in panel.published if each[0] in set(rows["system"])]
+    for system, value in shown:
         style.published_mark(axis, panel.published_at, value, system)
-    fit(axis, rows, [value for _, value in marks], log_y=panel.log_y)
-    return rows, bool(marks)
+    return [value for _, value in shown]

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.patches import Rectangle
 
 from harness.claims.breakdown import SYSTEMS, published_calls
 
 from . import style
 from .errors import NothingToDrawError
+from .frame import enclose
+from .looks import fill
 
 if TYPE_CHECKING:
     from harness.records import Cell, Run
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 WORKLOAD = "time-breakdown"
 _ROOM = 0.1
 """Part of the axis for the label of the last call."""
+_HALF = 0.3
+"""Half the height of a bar, in rows: what is left is for the label above it."""
 PUBLISHED_MODEL = "llama2-7b"
 
 GROUPS = {
@@ -98,7 +101,7 @@ def _draw(name: str, ordered: list[Cell], data: pd.DataFrame) -> style.Drawing:
     figure, axes = plt.subplots(
         count,
         1,
-        figsize=(style.PAGE_IN, 1.5 * count + 0.6),
+        figsize=(style.width_in(), 1.5 * count + 0.6),
         sharex=True,
         squeeze=False,
         layout="constrained",
@@ -113,16 +116,8 @@ def _draw(name: str, ordered: list[Cell], data: pd.DataFrame) -> style.Drawing:
             _panel(next(panels), theirs[cell.system], title, hollow=True)
     axes[-1, 0].set_xlabel("time since the first arrival, s")
     axes[-1, 0].margins(x=_ROOM)
-    handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in style.STAGES.values()]
-    figure.legend(
-        handles,
-        [_LABELS[group] for group in style.STAGES],
-        ncols=5,
-        frameon=False,
-        loc="outside upper center",
-    )
     more = f"{model}; hollow: as published, on L40S" if theirs else model
-    figure.supxlabel(style.caption(ordered, more), fontsize=6)
+    enclose(figure, style.caption(ordered, more))
     return style.Drawing(name, figure, data)
 
 
@@ -145,23 +140,30 @@ def _panel(axis: Any, rows: Any, title: str, *, hollow: bool = False) -> None:
     functions = sorted(rows["function_id"].unique())
     places = {function: len(functions) - 1 - index for index, function in enumerate(functions)}
     for row in rows.itertuples():
-        left, place = row.arrival_s, places[row.function_id]
-        for group, colour in style.STAGES.items():
-            width = getattr(row, group)
-            look = (
-                {"facecolor": "white", "edgecolor": colour, "linewidth": 1.0}
-                if hollow
-                else {"color": colour, "linewidth": 0}
-            )
-            axis.barh(place, width, 0.62, left=left, **look)
-            left += width
-        axis.plot([row.arrival_s] * 2, [place - 0.4, place + 0.4], color="black", lw=0.8)
-        seconds = row.ttft_s if pd.isna(left) else left - row.arrival_s
-        axis.annotate(_label(row, seconds), (row.arrival_s, place + 0.42), size=6, va="bottom")
+        place = places[row.function_id]
+        end = _bar(axis, row, place, hollow=hollow)
+        axis.plot([row.arrival_s] * 2, [place - _HALF, place + _HALF], color="black", lw=0.8)
+        seconds = row.ttft_s if pd.isna(end) else end - row.arrival_s
+        above = (row.arrival_s, place + 1.1 * _HALF)
+        axis.annotate(_label(row, seconds), above, size=style.SMALL_PT, va="bottom")
     axis.set_yticks(list(places.values()), list(places))
     axis.set_ylim(-0.6, len(functions) - 0.2)
     axis.grid(visible=False, axis="y")
     axis.set_title(title, loc="left", fontweight="bold")
+
+
+def _bar(axis: Any, row: Any, place: float, *, hollow: bool) -> float:
+    """Draw the stages of a call that took time, one after the other; return where they end."""
+    left = float(row.arrival_s)
+    for group, (colour, hatch) in style.STAGES.items():
+        width = getattr(row, group)
+        look = fill(colour, hatch)
+        if hollow:
+            look |= {"facecolor": "white", "edgecolor": colour, "linewidth": 1.0}
+        if width > 0:
+            axis.barh(place, width, 2 * _HALF, left=left, label=_LABELS[group], **look)
+        left += width
+    return left
 
 
 def _label(row: Any, seconds: float) -> str:

@@ -20,7 +20,6 @@ def draw_figure(run: Run) -> Iterator[style.Drawing]:
     systems = conditions.systems_of(run)
     cells = conditions.kept(run, systems)
     data = conditions.means(run, ["ttft_from_schedule_s"], systems)
-    figure, axis = plt.subplots(figsize=(style.PAGE_IN, 2.4), layout="constrained")
+    figure, axis = plt.subplots(figsize=(style.width_in(), 2.4), layout="constrained")
     conditions.bars(axis, data, "mean TTFT, s")
-    style.legend(figure)
     yield conditions.finish(NAME, figure, cells, data, conditions.together(cells))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 NAME = "ttft-distribution"
 _KEYS = ["system", "workload", "backbone"]
 _MOST_POINTS = 5_000
+_MARKS, _SHIFT = 4, 0.15
+"""Of a curve, and how far those of the next curve are from them."""
 
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
@@ -39,7 +41,6 @@ def draw_figure(run: Run) -> Iterator[style.Drawing]:
     for axis in axes[-panel_columns(len(columns)) :]:
         axis.set_xlabel("TTFT, s (log)")
     figure.supylabel("share of requests", fontsize=8)
-    style.legend(figure)
     yield conditions.finish(NAME, figure, cells, data, "; ".join(_told(data)))
 
 
@@ -106,21 +107,35 @@ def _ends(data: pd.DataFrame) -> tuple[float, float]:
 
 
 def _panel(axis: Any, rows: pd.DataFrame, title: str, ends: tuple[float, float]) -> None:
-    for system in style.in_order(rows["system"]):
-        name, colour, mark = style.look(system)
+    for order, system in enumerate(style.in_order(rows["system"])):
+        look = style.look(system)
         mine = _to_the_ends(rows[rows["system"] == system], ends)
         axis.plot(
-            mine["ttft_s"], mine["share"], color=colour, label=name, lw=1.2,
-            marker=mark, markevery=(0.1, 0.2), ms=3, drawstyle="steps-post",
+            mine["ttft_s"], mine["share"], **look.line, lw=1.2,
+            markevery=_marked(mine["ttft_s"], order), ms=3, drawstyle="steps-post", clip_on=False,
         )  # fmt: skip
         axis.fill_between(
-            mine["ttft_s"], mine["low"], mine["high"], color=colour, alpha=0.15, lw=0, step="post"
+            mine["ttft_s"],
+            mine["low"],
+            mine["high"],
+            color=look.colour,
+            alpha=0.15,
+            lw=0,
+            step="post",
         )
     if len(rows):
         axis.axvline(rows["slo_s"].iloc[0], color="black", ls="--", lw=0.6)
     axis.set_xscale("log")
     axis.set(ylim=(0, 1.02), xlim=ends)
     axis.set_title(title, loc="left")
+
+
+def _marked(times: pd.Series[float], order: int) -> list[int]:
+    """Return the steps to mark: evenly along the axis, elsewhere for each curve, and none at the
+    ends of the axis, which are no steps."""
+    among = np.geomspace(times.iloc[1], times.iloc[-2], _MARKS + 1) * (1 + _SHIFT * order)
+    found = np.searchsorted(times, among, side="right") - 1
+    return [int(each) for each in np.unique(found.clip(1, len(times) - 2))]
 
 
 def _to_the_ends(rows: pd.DataFrame, ends: tuple[float, float]) -> pd.DataFrame:

@@ -22,6 +22,9 @@ def figures(
         typer.Option("--from", help="A run or a sweep; repeat for more. Default: the reference."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Output folder.")] = Path("figures"),
+    width: Annotated[
+        str, typer.Option(help="As wide as a page, or as one of its two columns (85 mm): column.")
+    ] = "page",
     json_: Annotated[bool, typer.Option("--json", help="Print the paths as JSON.")] = False,
 ) -> None:
     """Draw figures, each as PNG, PDF, SVG and a CSV of its data.
@@ -29,9 +32,12 @@ def figures(
     Figures without the needed records are skipped with a message; exits with status 2 if such a
     figure was named. Example: slbench figures time-breakdown --from results/reference/quickstart
     """
+    from paper_figures.style import drawn_for
+
     from ..errors import HarnessError
 
-    drawn = _from_records(names, from_, out) if from_ else _from_reference(names, out)
+    with drawn_for(width):
+        drawn = _from_records(names, from_, out) if from_ else _from_reference(names, out)
     paths = [str(path) for path in drawn.paths]
     if json_:
         print(json.dumps({"figures": paths, "skipped": list(drawn.skipped)}))

@@ -12,8 +12,8 @@ import matplotlib.pyplot as plt
 import pytest
 
 from harness.records import Run, new_run
-from paper_figures import NothingToDrawError, figure_names, open_record, sweep_names
-from paper_figures.registry import drawings, sources
+from paper_figures import NothingToDrawError, figure_names, sweep_names
+from paper_figures.registry import drawings
 from tests.harness.made import made_run
 
 from .kinds import beside, endpoint, levels, one, simulated, swept, swept_endpoint, unanswered
@@ -89,11 +89,3 @@ def test_a_figure_of_a_run_is_whole_or_says_why_it_is_not(
     for drawing in found:
         _check(drawing.figure, run.id)
         assert len(drawing.data)
-
-
-@pytest.mark.parametrize(
-    ("name", "source"), [(name, source) for name in sources() for source in sources()[name]]
-)
-def test_a_figure_of_a_reference_record_is_whole(name: str, source: str) -> None:
-    for drawing in drawings(name, open_record(REFERENCE / source)):
-        _check(drawing.figure)
