@@ -56,7 +56,7 @@ SYSTEMS = {
         "− adaptive batching", "#d9b38c", "X", LONG, "||||"
     ),
     "vllm": Look("vLLM", "#d55e00", "<", DASH_DOT, "xxx"),
-    "multi-lora": Look("multi-lora", "#44aa99", "X", LONG, "---"),
+    "multi-lora": Look("multi-lora", "#44aa99", "X", DASH_DOT, "---"),
     "dlora": Look("dLoRA", "#8c6bb1", "P", DOTTED, "+++"),
     "vllm-dedicated": Look("vLLM, one server a function", "#f0c9a8", ">", LONG, "..."),
     "vllm-sleep": Look("vLLM, sleep mode", "#a63603", "d", DASHED, "|||"),

@@ -93,15 +93,17 @@ def open_record(name: str | Path) -> Record:
 
 
 def names_for(record: Record) -> list[str]:
-    """List the figures of a record: all of its kind, and the throughput for a run with a sweep; for
-    a study's sweep those of its study. Raises ``HarnessError`` if the study has none."""
+    """List the figures of a record: all of its kind; for a run with a sweep also those of sweeps
+    that its experiment names, or the throughput; for a study's sweep those of its study. Raises
+    ``HarnessError`` if the study has none."""
     from harness.records import Run
 
     from .run_sweeps import is_swept
     from .sweep import Sweep
 
     if isinstance(record, Run):
-        return [*figure_names(), *(["throughput"] if is_swept(record) else [])]
+        named = [name for name in record.experiment.get("figures", ()) if name in _SWEEPS]
+        return [*figure_names(), *((named or ["throughput"]) if is_swept(record) else [])]
     if not isinstance(record, Sweep):
         return list(_SEARCHES)
     found = [name for name in [*_SWEEPS, *_SIDE_BY_SIDE] if record.study in sources()[name]]

@@ -87,6 +87,20 @@ def swept_endpoint(root: Path) -> Run:
     return run
 
 
+def scaled(root: Path, name: str) -> Run:
+    """Make a live run of two systems on 1, 2 and 4 devices, with a load that grows with them."""
+    together = {"deployment.devices": [1, 2, 4], "workloads.time_scale": [30, 60, 120]}
+    run = new_run({"name": name, "sweep": [together], "figures": [name]}, root)
+    for label in ("serverless-lora", "multi-lora"):
+        for devices in (1, 2, 4):
+            point = {"deployment.devices": devices, "workloads.time_scale": 30 * devices}
+            load = {"name": f"steady@devices={devices}", "label": "steady"}
+            system = {"name": label, "label": label}
+            about = {"system": system, "workload": load, "sweep": point}
+            made_cell(run, f"{label}-{devices}", **about)
+    return run
+
+
 def many_loads(root: Path) -> Run:
     """Make a run of two labelled systems at twelve points of a sweep with long names."""
     rates = list(range(1, 13))

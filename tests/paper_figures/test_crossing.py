@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
@@ -61,7 +60,6 @@ def test_runs_of_other_lengths_are_compared_by_a_thousand_requests() -> None:
     assert "ServerlessLoRA, live" in said
     assert any("ServerlessLoRA 1.6/s" in text for text in said), "the lines turn there, not points"
     assert any("hollow: live on a card; run mine" in text for text in said)
-    plt.close("all")
 
 
 def test_each_series_of_a_run_is_drawn_too(tmp_path: Path) -> None:
@@ -71,4 +69,3 @@ def test_each_series_of_a_run_is_drawn_too(tmp_path: Path) -> None:
     assert "crossing" in names_for(open_sweep(REFERENCE / "crossing"))
     with pytest.raises(HarnessError, match="is a sweep"):
         list(drawings("price-of-isolation", made()))
-    plt.close("all")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import pytest
 
 from harness.records import Run, new_run
@@ -17,7 +16,7 @@ from paper_figures.registry import drawings
 from tests.harness.made import made_run
 
 from .kinds import beside, endpoint, levels, one, simulated, swept, swept_endpoint, unanswered
-from .seen import cut_off, empty, words
+from .seen import alike, cut_marks, cut_off, empty, illegible, words
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 PLAIN = {"ablation", "price-of-isolation"}
@@ -48,19 +47,15 @@ MADE: dict[str, tuple[Callable[[Path], Run], set[str]]] = {
         LONE | INSIDE | BILLED | {"scheduler-overhead", "regimes"},
     ),
 }
-SWEPT = {"a sweep", "a sweep of an endpoint"}
 """Kinds of run, and the figures that cannot be drawn from each."""
+SWEPT = {"a sweep", "a sweep of an endpoint"}
+LAID_OUT = {"a sweep", "an endpoint beside others"}
+"""Kinds of run whose figures are laid out too, as wide as a page."""
 
 
 @pytest.fixture(scope="module")
 def record(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
     return cache(lambda kind: MADE[kind][0](tmp_path_factory.mktemp("runs")))
-
-
-@pytest.fixture(autouse=True)
-def closed() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 def _check(figure: Any, run: str = "") -> None:
@@ -89,3 +84,7 @@ def test_a_figure_of_a_run_is_whole_or_says_why_it_is_not(
     for drawing in found:
         _check(drawing.figure, run.id)
         assert len(drawing.data)
+        if kind in LAID_OUT:
+            assert illegible(drawing.figure) == []
+            assert cut_marks(drawing.figure) == []
+            assert alike(drawing.figure) == []

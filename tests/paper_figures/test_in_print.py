@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from paper_figures import open_record
+from harness.errors import HarnessError
+from paper_figures import draw, open_record
+from paper_figures.onset import onsets
 from paper_figures.registry import drawings, sources
 from paper_figures.style import drawn_for
 
@@ -64,3 +67,37 @@ def test_a_label_has_one_look_in_all_figures(printed: Printed) -> None:
 
 def _of_a_system(label: str, looks: set[tuple[str, str]]) -> bool:
     return not label.startswith("_") and label != "as published" and len(looks) > 1
+
+
+def test_a_figure_for_a_column_is_as_wide_as_one(tmp_path: Path) -> None:
+    sweep = open_record(REFERENCE / "adapters")
+    with drawn_for("column"):
+        (narrow,) = draw("adapters", sweep, tmp_path)
+    (wide,) = draw("adapters", sweep, tmp_path / "page")
+    dpi = 160
+    assert plt.imread(narrow).shape[1] / dpi == pytest.approx(3.35, abs=0.25)
+    assert plt.imread(wide).shape[1] / dpi == pytest.approx(7.0, abs=0.25)
+    with pytest.raises(HarnessError, match="width 'poster' is unknown; choose page or column"):
+        drawn_for("poster").__enter__()
+
+
+def test_a_mechanism_begins_to_matter_where_its_ratio_is_surely_above_one() -> None:
+    rows = pd.DataFrame(
+        [("a", 1, 1.3, 0.9), ("a", 2, 1.05, 1.01), ("a", 4, 1.2, 1.1), ("a", 8, 2.0, 1.5),
+         ("b", 1, 1.0, 1.0), ("b", 2, 1.0, 1.0), ("c", 2, 3.0, None), ("c", 4, 3.0, None)],
+        columns=["system", "at", "value", "low"],
+    )  # fmt: skip
+    found = onsets(rows, 1.1)
+    assert dict(zip(found["system"], found["at"], strict=True)) == {"a": 4, "c": 2}
+
+
+def test_every_onset_of_the_regimes_is_ringed(printed: Printed) -> None:
+    (figure,) = printed(("regimes", "regimes-load"))
+    rings = [
+        [(x, y) for x, y in line.get_xydata()]
+        for axis in figure.axes
+        for line in axis.lines
+        if line.get_mfc() == "none"
+    ]
+    assert sorted(x for x, _ in rings[0]) == [0.077, 0.077, 16.0]
+    assert any("ring: the first point of at least 1.1" in text for text in words(figure))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import pytest
 
 from harness.errors import HarnessError
@@ -15,8 +14,8 @@ from paper_figures import NothingToDrawError, names_for
 from paper_figures.registry import drawings
 from paper_figures.run_sweeps import sweeps
 
-from .kinds import one, swept, swept_endpoint
-from .seen import words
+from .kinds import one, scaled, swept, swept_endpoint
+from .seen import alike, cut_off, illegible, words
 
 TIMES = "workloads.time_scale"
 
@@ -24,12 +23,6 @@ TIMES = "workloads.time_scale"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return swept(tmp_path_factory.mktemp("runs"))
-
-
-@pytest.fixture(autouse=True)
-def closed() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 def test_a_curve_is_over_one_axis_and_each_value_of_the_other_has_its_own(run: Run) -> None:
@@ -70,6 +63,21 @@ def test_a_sweep_of_live_cells_says_so_and_counts_invalid_ones(tmp_path: Path) -
     assert "INVALID: 1 of 3 cells" in told
     assert "rate, and with it devices" in words(drawing.figure)
     assert {axis.get_xscale() for axis in drawing.figure.axes} == {"linear"}, "a value is 0"
+
+
+@pytest.mark.parametrize("name", ["strong-scaling", "weak-scaling"])
+def test_scaling_is_drawn_from_a_live_run_on_several_devices(name: str, tmp_path: Path) -> None:
+    run = scaled(tmp_path, name)
+    assert name in names_for(run)
+    (drawing,) = drawings(name, run)
+    said = words(drawing.figure)
+    assert any(re.match(rf"live on .*; run {run.id}", text) for text in said)
+    assert "devices, and with it time_scale" in said
+    tokens, *_ = drawing.figure.axes
+    assert {line.get_label() for line in tokens.lines} == {"ServerlessLoRA", "multi-lora"}
+    assert all(line.get_xdata().tolist() == [1, 2, 4] for line in tokens.lines)
+    assert illegible(drawing.figure) == alike(drawing.figure) == []
+    assert not any(cut_off(axis) for axis in drawing.figure.axes)
 
 
 def test_keys_that_vary_together_are_one_axis_and_a_run_without_numbers_has_no_curve(

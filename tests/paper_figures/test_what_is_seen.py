@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import pytest
 from matplotlib.colors import to_hex
 
@@ -25,12 +23,6 @@ REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 ALIKE = ("alike", "alike18")
 """Two labels that would have the same colour if each had its own by itself."""
 PUBLISHED = "as published"
-
-
-@pytest.fixture(autouse=True)
-def closed() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +64,11 @@ def test_loads_of_a_sweep_are_in_the_order_of_their_numbers(crowded: Run) -> Non
     assert at == list(range(1, 13))
 
 
-def test_every_known_look_and_every_other_has_a_colour_of_its_own() -> None:
-    colours = [look.colour for look in SYSTEMS.values()] + [colour for colour, _ in OTHERS]
-    assert len(set(colours)) == len(colours)
+def test_every_known_look_and_every_other_can_be_told_apart() -> None:
+    every = [*SYSTEMS.values(), *OTHERS]
+    for kept in ("colour", "hatch"):
+        assert len({getattr(look, kept) for look in every}) == len(every), kept
+    assert len({(look.mark, look.dashes) for look in every}) == len(every)
     many = looks([f"label-{number}" for number in range(len(OTHERS))])
     assert len({look.colour for look in many.values()}) == len(OTHERS)
 
