@@ -42,14 +42,16 @@ def line(view: RunView) -> str:
 def screen(view: RunView) -> Group:
     """Return the whole view, for a terminal."""
     from rich.console import Group
+    from rich.padding import Padding
     from rich.progress_bar import ProgressBar
     from rich.text import Text
 
     head = Text(f"[{view.cell}] {view.title}", style="bold", no_wrap=True, overflow="ellipsis")
     status = f"{view.phase}, about {clock(view.left_s)} left of the whole run"
-    rows: list[Text | ProgressBar] = [head, Text(status)]
+    rows: list[Text | Padding] = [head, Text(status)]
     if view.load is not None:
-        rows += [ProgressBar(total=max(view.load.total, 1), completed=view.load.done, width=60)]
+        bar = ProgressBar(total=max(view.load.total, 1), completed=view.load.done, width=60)
+        rows += [Padding(bar, 0)]  # A bar alone does not end its line.
         rows += [Text(row) for row in _load_rows(view.load)]
     rows += [Text(row) for row in _gateway_rows(view.gateway)]
     if view.load is not None:

@@ -107,6 +107,7 @@ def test_a_terminal_shows_all_of_it() -> None:
         "f0 1+1", "f1 1+0", "2 cold, 1 hot", "kv 0.01 GB, weights 0.27 GB", "warning: 1 timeout",
     ):  # fmt: skip
         assert shown in text, shown
+    assert "\nrequests  " in text, "the bar has a line of its own"
 
 
 def test_elsewhere_it_is_a_line() -> None:
