@@ -13,7 +13,7 @@ SPREAD := -n $(CORES) --dist loadscope --no-loadscope-reorder
 PEERS := aiperf guidellm inference-perf
 TOKENIZER ?= $(HOME)/.cache/slbench/backbones/r1/smollm2-135m
 
-.PHONY: demo test test-gpu test-cluster lint docs bench bench-client faults soak fuzz mutate environment vllm clean
+.PHONY: demo test test-gpu test-cluster lint docs bench bench-client faults soak fuzz mutate pictures environment vllm clean
 
 demo: $(READY)
 	$(BIN)/slbench run quickstart
@@ -88,6 +88,10 @@ bench-client: $(READY) $(PEERS:%=.venv-clients/%/.ready) .venv-vllm/.ready
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python $< $*
 	touch $@
+
+# The pictures of README.md and docs, from the committed records; screenshots need chromium.
+pictures: $(READY)
+	$(BIN)/python -m tests.pictures
 
 environment: $(READY)
 
