@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from .style import PUBLISHED, SMALL_PT, width_in
 
-_CAPTION_PER_IN, _LABEL_PER_IN, _LEGEND_PER_IN = 23.5, 15.0, 16.5
+_CAPTION_PER_IN, _LABEL_PER_IN, _LEGEND_PER_IN = 22.0, 15.0, 16.5
 """Characters that fit in an inch."""
 _KEY = 8
 """Characters that a handle of the legend is as wide as."""

@@ -79,9 +79,10 @@ def _panel(axis: Any, sweep: Sweep, panel: Panel) -> tuple[pd.DataFrame, list[st
 
 def _published(axis: Any, sweep: Sweep, panel: Panel, rows: pd.DataFrame) -> list[float]:
     """Draw the published values of the systems that are there, and return them."""
-    if panel.published_at not in set(rows["at"]) or panel.published_in not in ("", sweep.study):
+    at = panel.published_at
+    if at is None or at not in set(rows["at"]) or panel.published_in not in ("", sweep.study):
         return []
     shown = [each for each in panel.published if each[0] in set(rows["system"])]
     for system, value in shown:
-        style.published_mark(axis, panel.published_at, value, system)
+        style.published_mark(axis, at, value, system)
     return [value for _, value in shown]

@@ -49,7 +49,7 @@ MADE: dict[str, tuple[Callable[[Path], Run], set[str]]] = {
 }
 """Kinds of run, and the figures that cannot be drawn from each."""
 SWEPT = {"a sweep", "a sweep of an endpoint"}
-LAID_OUT = {"a sweep", "an endpoint beside others"}
+LAID_OUT = {"an endpoint beside others"}
 """Kinds of run whose figures are laid out too, as wide as a page."""
 
 
