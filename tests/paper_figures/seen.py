@@ -19,6 +19,8 @@ from paper_figures.style import PUBLISHED, SMALL_PT
 _ROOM = 1e-9
 _APART_IN_GREY = 0.25
 _BLANK_PX = 1.0
+_LONGEST = 1.15
+"""Height of an axis' label, as a part of its panel's."""
 
 
 def words(figure: Any) -> list[str]:
@@ -63,7 +65,8 @@ def _drawn(axis: Any) -> Iterator[tuple[np.ndarray[Any, Any], Any]]:
 
 
 def illegible(figure: Any) -> list[str]:
-    """Describe the texts that are too small, leave the figure, or cover a text, a bar or a mark."""
+    """Describe the texts that are too small, leave the figure, are longer than their
+    panel, or cover a text or a bar."""
     shown = _texts(figure)
     whole = figure.bbox
     found = [f"{text!r} is too small" for text, size, _ in shown if size < SMALL_PT]
@@ -76,6 +79,9 @@ def illegible(figure: Any) -> list[str]:
         if _inside(box).overlaps(_inside(beside)):
             found.append(f"{one!r} covers {other!r}")
     for axis in figure.axes:
+        label = axis.yaxis.label.get_window_extent()
+        if label.height > _LONGEST * axis.bbox.height:
+            found.append(f"{axis.get_ylabel()!r} is longer than its panel")
         bars = [patch.get_window_extent() for patch in axis.patches]
         for text in axis.texts:
             box = _inside(text.get_window_extent())
