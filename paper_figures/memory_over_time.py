@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from matplotlib.patheffects import withStroke
 
 from . import style
 from .errors import NothingToDrawError
@@ -21,6 +22,8 @@ NAME = "memory-over-time"
 _GRID_NS = 100_000_000
 _SECOND_NS = 1_000_000_000
 _TITLES = {"kv": "KV cache", "host_tier": "host tier"}
+_OUTLINE = withStroke(linewidth=1.8, foreground="white")
+"""Around black lines, which would be invisible on dark areas."""
 _MEASURED = {
     "measured-pss": ("measured PSS, all processes", "o-"),
     # The driver attributes a copy that processes share to no process.
@@ -104,8 +107,9 @@ def _panel(axis: Any, rows: pd.DataFrame, system: str) -> None:
         if len(seen):
             gb = seen["bytes"] / 1e9
             axis.plot(
-                seen["t_s"], gb, line, color="black", ms=2, lw=0.6, label=label, clip_on=False
-            )
+                seen["t_s"], gb, line, color="black", ms=2, lw=0.6, label=label, clip_on=False,
+                path_effects=[_OUTLINE],
+            )  # fmt: skip
 
 
 def _areas(axis: Any, held: pd.DataFrame) -> None:

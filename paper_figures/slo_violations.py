@@ -42,6 +42,6 @@ def _published(axis: Any, data: pd.DataFrame) -> None:
     for system in shown:
         place = conditions.bar_places(data, system)[0][-1] + 1
         style.published_mark(axis, place, PUBLISHED[system], system)
-    set_groups(axis, [*labels, "worst, as\npublished"])
+    set_groups(axis, [*labels, "worst\nas published"])
     highest = max(data[["value", "high"]].max().max(), *(PUBLISHED[each] for each in shown))
     axis.set_ylim(top=1.08 * highest)
