@@ -271,7 +271,9 @@ def from_arrivals(
 ) -> Workload:
     """Build a workload from each function's arrival times; lengths are 1 until they are set."""
     times = np.concatenate([np.asarray(arrivals_ns[f.id], dtype=np.int64) for f in functions])
-    names, ranks = np.unique([f.id for f in functions], return_inverse=True)
+    names = sorted({f.id for f in functions})  # numpy would cut a name at a NUL
+    rank = {name: index for index, name in enumerate(names)}
+    ranks = np.array([rank[f.id] for f in functions], dtype=np.int64)
     # Ranks instead of names: millions of rows of 64-character hashes would not fit into memory.
     owners = np.repeat(ranks, [len(arrivals_ns[f.id]) for f in functions])
     order = np.lexsort((owners, times))

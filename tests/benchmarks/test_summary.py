@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness.records import new_run, write_cell
-from tests.harness.made import manifest, tables
+from tests.harness.made import SOUND, manifest, tables
 from tests.harness.many import many_requests, spans_of
 
 REQUESTS_N = 1_000_000
@@ -39,7 +39,7 @@ def cell(tmp_path: Path, benchmark: Any) -> Path:
     run = new_run({"name": "made"}, tmp_path)
     duration_s = max(requests["end_ns"].to_numpy()) / 1e9
     path = run.path / "made" / "made" / "0"
-    write_cell(path, manifest(run, "made"), content, {"duration_s": float(duration_s)})
+    write_cell(path, manifest(run, "made"), content, SOUND | {"duration_s": float(duration_s)})
     return path
 
 

@@ -143,6 +143,12 @@ def made_run(root: Path, systems: tuple[str, ...] = ("serverless-lora", "serverl
     return run
 
 
+SOUND: Mapping[str, Any] = {
+    "n": 3, "ok": 3, "duration_s": 1.0, "cost_usd": 0.0, "cost_effectiveness": None,
+}  # fmt: skip
+"""What every summary must have."""
+
+
 def made_cell(
     run: Run, label: str, content: Mapping[str, pa.Table] | None = None, **more: Any
 ) -> Cell:

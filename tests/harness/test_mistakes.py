@@ -111,6 +111,7 @@ def test_a_shipped_experiment_is_right_and_shown_complete() -> None:
 def test_the_command_line_ends_with_the_line_of_the_mistake(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("harness.interrupts.listen", lambda: None)
     monkeypatch.setattr(sys, "argv", ["slbench", "run", "saturation", "--set", "seedz=[1]"])
     with pytest.raises(SystemExit) as end:
         main()

@@ -15,7 +15,7 @@ import pytest
 from harness.errors import RecordError
 from harness.records import new_run, open_run, read_cell, write_cell
 from harness.records.drafts import draft_of, sweep
-from tests.harness.made import made_cell, made_run, manifest, tables
+from tests.harness.made import SOUND, made_cell, made_run, manifest, tables
 
 KILLS = 40
 EXPERIMENT = {"name": "made"}
@@ -30,7 +30,7 @@ def test_killed_at_any_moment_it_loses_at_most_the_cell_it_was_writing(tmp_path:
         found = {int(cell.path.name) for cell in run.cells()}
         assert said <= found, "every cell reported as written exists"
         for cell in run.cells():
-            assert cell.summary == {"number": int(cell.path.name)}
+            assert cell.summary == SOUND | {"number": int(cell.path.name)}
             assert cell.table("requests").num_rows == 3
     run.sweep()
     assert not list(run.path.glob("**/.*")), "no partly written file is left"
@@ -63,7 +63,7 @@ def _write_forever(path: Path, told: int) -> None:
     for number in range(10_000):
         if str(number) not in done:
             place = path / "serverless-lora" / "made" / str(number)
-            write_cell(place, manifest(run, "serverless-lora"), content, {"number": number})
+            write_cell(place, manifest(run, "serverless-lora"), content, SOUND | {"number": number})
             os.write(told, f"{number}\n".encode())
 
 

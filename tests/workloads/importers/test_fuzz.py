@@ -75,3 +75,11 @@ def test_damaged_compression(data: st.DataObject, tmp_path: Path) -> None:
     path = tmp_path / "trace"
     path.write_bytes(whole[:at] + data.draw(st.binary(max_size=4)))
     outcome(path, None, skip=True)
+
+
+def test_a_name_with_nul_stays_whole(tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    path.write_text("HashOwner,HashApp,HashFunction,Trigger,1\no,a,\0f,http,2\n", encoding="utf-8")
+    workload = import_file(path, Options(), "azure-functions-2019")
+    assert [each.id for each in workload.functions] == ["\0f"]
+    assert workload.requests["function"].to_pylist() == ["\0f", "\0f"]

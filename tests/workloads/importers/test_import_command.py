@@ -53,4 +53,4 @@ def test_bad_rows_are_skipped_where_asked_and_said(tmp_path: Path) -> None:
     path = written(tmp_path, samples.PLAIN + "x,f,1,1\n")
     done = slbench("import", path, "-o", tmp_path / "mine.parquet", "--skip-bad")
     assert done.returncode == 0
-    assert "'skipped': 1" in done.stdout
+    assert "skipped 1," in done.stdout
