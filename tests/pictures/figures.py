@@ -28,7 +28,7 @@ PICTURES = {
         "memory-over-time", ("quickstart",), "memory-over-time-azure-bursty8"
     ),
     "price-of-isolation": Picture(
-        "price-of-isolation", drawing="price-of-isolation-llama2-7b-azure-normal8"
+        "price-of-isolation", drawing="price-of-isolation-llama2-7b-azure-bursty8"
     ),
     "time-breakdown": Picture("time-breakdown", ("quickstart",)),
     "time-breakdown-h100": Picture("time-breakdown", ("time-breakdown-h100",)),
