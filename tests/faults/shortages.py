@@ -27,16 +27,37 @@ def limit(number: int, value: Callable[[psutil.Process], int], role: str) -> Inf
         if not found:
             raise MissedError(f"no {role}")
         process = found[int(random.integers(len(found)))]
-        before = resource.prlimit(process.pid, number)
-        resource.prlimit(process.pid, number, (value(process), before[1]))
+        before = _limit(process, number, value(process))
 
         def undo() -> None:
             if process_tree.is_alive(process):
-                resource.prlimit(process.pid, number, before)
+                _limit(process, number, before)
 
         return undo
 
     return inflict
+
+
+def _limit(process: psutil.Process, number: int, soft: int) -> int:
+    """Set a soft limit of a process; return what it was. Only its user may, if this one lacks
+    ``CAP_SYS_RESOURCE``, so a child becomes that user."""
+    uid, gid = process.uids().real, process.gids().real
+    reader, writer = os.pipe()
+    if (pid := os.fork()) == 0:
+        try:
+            if uid != os.getuid():
+                os.setresgid(gid, gid, gid)
+                os.setresuid(uid, uid, uid)
+            before, most = resource.prlimit(process.pid, number)
+            resource.prlimit(process.pid, number, (soft, most))
+            os.write(writer, str(before).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, encoding="ascii") as pipe:
+        told = pipe.read()
+    os.waitpid(pid, 0)
+    return int(told)
 
 
 def _address_space(process: psutil.Process) -> int:
