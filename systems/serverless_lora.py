@@ -22,7 +22,9 @@ from systems.serverless.system import ServerlessSystem
 class ServerlessLoRA(ServerlessSystem):
     name = "serverless-lora"
     summary = "one shared backbone, pre-loading, contention-aware batching and offloading"
-    served_with: ClassVar[Mapping[str, Any]] = {"backbones_at_deployment": True}
+    served_with: ClassVar[Mapping[str, Any]] = {
+        **ServerlessSystem.served_with, "backbones_at_deployment": True
+    }  # fmt: skip
     policy_names: ClassVar = {
         "sharing": "one-copy-per-device",
         "preloading": "knapsack-by-density",
@@ -34,14 +36,14 @@ class ServerlessLoRA(ServerlessSystem):
 class WithoutSharing(ServerlessLoRA):
     name = "serverless-lora-no-sharing"
     summary = "ablation: each instance holds a copy of the backbone"
-    served_with: ClassVar[Mapping[str, Any]] = {}
+    served_with: ClassVar[Mapping[str, Any]] = ServerlessSystem.served_with
     policy_names: ClassVar = {**ServerlessLoRA.policy_names, "sharing": "copy-per-instance"}
 
 
 class WithoutPreloading(ServerlessLoRA):
     name = "serverless-lora-no-preloading"
     summary = "ablation: every instance starts from nothing and ends with its keep-alive"
-    served_with: ClassVar[Mapping[str, Any]] = {}
+    served_with: ClassVar[Mapping[str, Any]] = ServerlessSystem.served_with
     policy_names: ClassVar = {**ServerlessLoRA.policy_names, "preloading": "none"}
 
 

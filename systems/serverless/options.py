@@ -66,13 +66,13 @@ class Options(SystemOptions):
     function_in_flight: PositiveInt | None = None
     """The most requests of each function that wait or run; further ones are rejected (429). None:
     any number."""
-    function_waiting: PositiveInt | None = 2048
+    function_waiting: PositiveInt | None = None
     """The most requests of each function that wait for an instance; None: any number."""
     function_rate: PositiveFloat | None = None
     """The most requests a second to each function, after a burst; None: any number."""
     function_burst: PositiveInt = 8
     """With ``function_rate``: the requests that may come at once after a pause."""
-    caller_in_flight: PositiveInt | None = 8192
+    caller_in_flight: PositiveInt | None = None
     """The most requests that each caller may have in flight; further ones are rejected (429) before
     they are read. A caller is a token; without tokens all requests are one caller's, as in a
     simulation. None: any number."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from systems.access import AccessTokens, check_address
 from systems.interface import (
@@ -40,6 +40,9 @@ class ServerlessSystem(ServingSystem):
     """Policies by seam, each by its name or as ``package.module:Class``. A seam that is missing
     here uses the default of ``PolicySet``."""
     kind: ClassVar[Literal["serverless", "serverful", "external"]] = "serverless"
+    served_with: ClassVar[Mapping[str, Any]] = MappingProxyType(
+        {"function_waiting": 2048, "caller_in_flight": 8192}
+    )
     traces: ClassVar[bool] = True
     audits: ClassVar[bool] = True
     clusters: ClassVar[bool] = True

@@ -59,5 +59,16 @@ def test_what_a_system_is_served_with_are_options_of_it(name: str) -> None:
 
 def test_ablations_of_what_serving_would_switch_on_keep_their_defaults() -> None:
     for ablated in ("sharing", "preloading"):
-        assert not system_class(f"serverless-lora-no-{ablated}").served_with
-    assert system_class("serverless-lora").served_with
+        assert (
+            "backbones_at_deployment"
+            not in system_class(f"serverless-lora-no-{ablated}").served_with
+        )
+    assert system_class("serverless-lora").served_with["backbones_at_deployment"]
+
+
+def test_limits_of_requests_hold_where_a_system_is_served_and_disturb_no_experiment() -> None:
+    for name in ("serverless-lora", "serverless-llm", "instainfer"):
+        cls = system_class(name)
+        for limit in ("function_waiting", "caller_in_flight"):
+            assert cls.served_with[limit] > 0
+            assert cls().info().options[limit] is None
