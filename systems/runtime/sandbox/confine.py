@@ -81,8 +81,9 @@ MEASURES: Mapping[str, Mapping[str, Callable[[], None]]] = {
     },
 }
 """By kind of device, in order of application. Those of a card are ``cuda-strict`` if the variable
-:data:`CHOICE` is ``strict``: each has held on an H100, all together have not run there. On a card a
-process has no user of its own: the driver's cache below ``~/.nv`` belongs to the platform's."""
+:data:`CHOICE` is ``strict``: alone, all but *no programs or forks* have held on an H100; that one
+was mended since, and all together have not held there. On a card a process has no user of its own:
+the driver's cache below ``~/.nv`` belongs to the platform's."""
 
 MEASURES_OF_A_FUNCTION: Mapping[str, Mapping[str, Callable[[Own], None]]] = {
     "cpu": {"memory bounded": _bound_addresses, _SIGHT: _narrow_files},
