@@ -59,8 +59,7 @@ class Accounted:
         account = accountings()[set_up.accounting]
         rows = pd.DataFrame(accounted("", math.nan, cells, set_up.ours, [account]))
         about = cells[0].manifest
-        on = f"one {about.machine['gpu']}"
-        return cls(rows, set_up, about.mode, f"record {run.path.name}", on)
+        return cls(rows, set_up, about.mode, f"record {run.path.name}", about.gpus)
 
     def measures(self) -> Mapping[str, Callable[[], Ours]]:
         """Return how each claim is measured, by its id."""

@@ -42,7 +42,7 @@ def stages_paid(run: Run) -> Ours:
     agree = sum(map(sum, same.values()))
     each = ", ".join(f"{name} {sum(calls)}/{len(calls)}" for name, calls in same.items())
     about = next(iter(cells.values())).manifest
-    why, on = f"{each}; record {run.path.name}", f"one {about.machine['gpu']}"
+    why, on = f"{each}; record {run.path.name}", about.gpus
     if about.profile:
         why, on = f"{each}; durations agree by construction, {ground(about.profile)} has them", ""
     return Ours((agree / total,), f"{agree} of {total}", about.mode, why, on=on)

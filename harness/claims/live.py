@@ -36,7 +36,7 @@ class Live:
             for each in baselines
         }
         about = cells[0].manifest
-        self._mode, self._on = about.mode, f"one {about.machine['gpu']}"
+        self._mode, self._on = about.mode, about.gpus
         self._ground = f"record {run.path.name}"
 
     def measures(self) -> Mapping[str, Callable[[], Ours]]:

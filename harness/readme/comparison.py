@@ -93,6 +93,6 @@ def _about(row: Row, block: Block) -> str:
 def _ground(about: Manifest) -> str:
     if about.profile:
         return f"**simulated**, profile {about.profile['name']}"
-    if gpu := about.machine.get("gpu"):
-        return f"**live** on one {gpu}"
+    if about.gpus:
+        return f"**live** on {about.gpus}"
     return f"**live** on {about.machine['cores']} CPU cores"

@@ -80,6 +80,19 @@ class Manifest(BaseModel):
         """The label of the system's choice. In cells from before labels, the system's name."""
         return str(self.system.get("label", self.system["name"]))
 
+    @property
+    def gpus(self) -> str:
+        """The GPUs of a live run's deployment in words, of those that its machine has; "": none."""
+        devices = self.deployment.get("devices", ())
+        used = sum(str(each["name"]).startswith("cuda") for each in devices)
+        told = str(self.machine.get("gpu") or "")
+        if not used or not told or self.mode == "simulated":
+            return ""
+        if "," in told:
+            return f"{used} of {told}"
+        kind = told.rpartition(" × ")[2]
+        return f"one {kind}" if used == 1 else f"{used} × {kind}"
+
 
 def machine() -> dict[str, Any]:
     """Describe the machine that runs this process; GPU and driver are None if there is none."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import psutil
@@ -31,7 +33,7 @@ class PssWatch:
 
     def __init__(self, watched: Sequence[Monitored]) -> None:
         self._watched = watched
-        self._steps: list[MemoryStep] = []
+        self._steps: list[list[MemoryStep]] = [[] for _ in watched]
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pss", daemon=True)
         self._read()
@@ -39,7 +41,7 @@ class PssWatch:
 
     @property
     def steps(self) -> tuple[MemoryStep, ...]:
-        return tuple(self._steps)
+        return tuple(together(self._steps))
 
     def stop(self) -> None:
         self._end.set()
@@ -50,11 +52,24 @@ class PssWatch:
             self._read()
 
     def _read(self) -> None:
-        for server, device, function in self._watched:
+        for (server, device, function), steps in zip(self._watched, self._steps, strict=True):
             held = sum(map(pss, server.family()))
             if held:
                 step = MemoryStep(time.monotonic_ns(), device, MemoryOwner.OTHER, function, held)
-                self._steps.append(step)
+                steps.append(step)
+
+
+def together(parts: Iterable[Iterable[MemoryStep]]) -> Iterator[MemoryStep]:
+    """Yield the steps of several servers in order of time. What they hold at once on a device for
+    the same owner and function is added up, since a step replaces the one before it."""
+    held: Counter[tuple[object, ...]] = Counter()
+    total: Counter[tuple[object, ...]] = Counter()
+    numbered = ((number, step) for number, part in enumerate(parts) for step in part)
+    for number, step in sorted(numbered, key=lambda each: each[1].t_ns):
+        key = (step.device, step.owner, step.function_id)
+        total[key] += step.bytes - held[number, *key]
+        held[number, *key] = step.bytes
+        yield replace(step, bytes=total[key])
 
 
 def pss(process: psutil.Process) -> int:

@@ -72,6 +72,11 @@ class Loader:
         message, fds = await self.says(m.CopyLoaded)
         return message, fds[0], time.monotonic() - start
 
+    async def ended(self) -> None:
+        """Wait until it has ended, and so holds nothing but its copy on its card."""
+        while not self.child.ended:
+            await asyncio.wait_for(self.heard.get(), PATIENCE_S)
+
     def end(self) -> None:
         kill(self.child)
 

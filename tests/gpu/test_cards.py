@@ -125,6 +125,7 @@ def test_a_copy_reaches_another_card_with_the_same_bytes() -> None:
         await first.stands_by(one, model)
         await second.stands_by(other, model)
         read, fd, _ = await first.fills(model, "float32", one)
+        await first.ended()  # or the end of its context would hide a new one
         before = used_bytes(one)
         copied, there, took_s = await second.fills(model, "float32", other, [fd])
         print(f"from card to card in {1e3 * took_s:.1f} ms")

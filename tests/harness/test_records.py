@@ -267,3 +267,15 @@ def test_runs_of_one_second_are_named_by_time_and_experiment_and_numbered(tmp_pa
         assert began <= at <= datetime.now(UTC)
         assert name in ("", "-2", "-3")
     assert len(set(ids)) == 3
+
+
+def test_a_manifest_tells_the_gpus_that_a_deployment_used(tmp_path: Path) -> None:
+    def told(machine: str | None, devices: int, kind: str = "cuda", mode: str = "live") -> str:
+        used = {"devices": [{"name": f"{kind}:{n}"} for n in range(devices)]}
+        about = {"deployment": used, "machine": {"gpu": machine}, "mode": mode}
+        return manifest(made_run(tmp_path, ()), "vllm").model_copy(update=about).gpus
+
+    assert told("H100", 1) == told("4 × H100", 1) == "one H100"
+    assert told("4 × H100", 4) == "4 × H100"
+    assert told("2 × H100, 1 × L40S", 2) == "2 of 2 × H100, 1 × L40S"
+    assert told("H100", 1, "cpu") == told(None, 1) == told("H100", 1, mode="simulated") == ""

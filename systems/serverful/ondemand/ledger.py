@@ -146,5 +146,7 @@ class Ledger:
         if self._held.get((device, server.name)) != size:
             self._held[device, server.name] = size
             owner = MemoryOwner.HOST_TIER if device == _HOST else MemoryOwner.OTHER
-            now_ns = time.monotonic_ns()
-            self._journal.memory(MemoryStep(now_ns, device, owner, server.function_id, size))
+            function, now_ns = server.function_id, time.monotonic_ns()
+            alike = (each.name for each in self._config.servers if each.function_id == function)
+            total = sum(self._held.get((device, name), 0) for name in alike)
+            self._journal.memory(MemoryStep(now_ns, device, owner, function, total))

@@ -14,6 +14,7 @@ from typing import ClassVar, Literal
 from systems.interface import Decision, Deployment, SystemTrace
 from systems.runtime import journal
 from systems.serverful.cards import by_card, check_one_host_device
+from systems.serverful.memory import together
 from systems.serverful.system import ServerPlan, ServerSystem
 
 from .config import Config
@@ -79,7 +80,7 @@ class OnDemandSystem(ServerSystem):
         return replace(
             seen,
             requests=tuple(chain.from_iterable(each.requests for each in told)),
-            memory=tuple(chain.from_iterable(each.memory for each in told)),
+            memory=tuple(together(each.memory for each in told)),
             activity=tuple(chain.from_iterable(each.activity for each in told)),
             processor=tuple(chain.from_iterable(each.processor for each in told)),
             decisions=decisions,

@@ -81,6 +81,20 @@ def test_a_difference_is_of_the_server_that_changed(tmp_path: Path, held: Held) 
     }
 
 
+def test_servers_of_several_functions_each_add_up(tmp_path: Path, held: Held) -> None:
+    alone = config(sleeps=True)
+    both = [each.model_copy(update={"function_id": None}) for each in alone.servers]
+    card = Card()
+    ledger = Ledger(
+        alone.model_copy(update={"servers": tuple(both)}), card, Journal(tmp_path / "j")
+    )
+    for server, total in zip(both, (20, 43), strict=True):
+        card.bytes = total * GIB
+        ledger.awake(server)
+        ledger.asleep(server)
+    assert held() == {("cuda:0", None): [20, 43], ("host", None): [5, 10]}
+
+
 def test_servers_that_start_at_any_time_share_evenly(tmp_path: Path, held: Held) -> None:
     card = Card()
     ledger = Ledger(config(sleeps=False), card, Journal(tmp_path / "j"))
