@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,14 +26,6 @@ from tests.systems.serverless.live.conftest import wait_until
 from .confinement.facts import program, remapped
 from .loaders import close
 from .test_shared_on_card import ask, deployment
-
-
-@pytest.fixture(autouse=True, scope="module")
-def strict() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(confine.CHOICE, "strict")
-        yield
-
 
 _PROGRAM = """
 import socket, subprocess, sys
@@ -114,7 +105,7 @@ def check(instance: psutil.Process) -> None:
 def test_a_copy_that_an_instance_maps_again_is_written_and_its_checksum_tells() -> None:
     """The limit in SECURITY.md, measured: nothing refuses native code to map a copy on a card
     again, writable. An audit compares the checksums."""
-    told, found, after = remapped(1 << 20)
+    told, found, after = remapped(2 << 20)  # a granule of device memory
     assert found["store"] == found["store in place"] == "CUDA_SUCCESS"
     assert after != told
 

@@ -57,7 +57,7 @@ _ALWAYS, _HIDDEN, _GROUP = "environment scrubbed", "memory hidden", "a control g
 _USER, _NO_CAPABILITIES = "a user of its own", "no capabilities"
 _REACH, _SIGHT = "no network, programs or other processes", "files of its own only"
 _HOST_SPACE, _NO_OTHERS = "host memory bounded", "no network or other processes"
-_STRICT = "cuda-strict"
+_BASIC = "cuda-basic"
 CHOICE = "SLBENCH_CARD_CONFINEMENT"
 
 _EVERYWHERE: Mapping[str, Callable[[], None]] = {
@@ -70,25 +70,24 @@ _EVERYWHERE: Mapping[str, Callable[[], None]] = {
 MEASURES: Mapping[str, Mapping[str, Callable[[], None]]] = {
     "cpu": {_USER: users.become_one, **_EVERYWHERE, _REACH: measures.filter_calls},
     "cuda": {
-        "no new privileges": measures.gain_nothing,
-        "no core files": measures.leave_no_core,
-        _NO_OTHERS: measures.filter_calls_before_programs,
-    },
-    _STRICT: {
         _GROUP: control_group.enter,
         **_EVERYWHERE,
         _NO_OTHERS: measures.filter_calls_before_programs,
     },
+    _BASIC: {
+        "no new privileges": measures.gain_nothing,
+        "no core files": measures.leave_no_core,
+        _NO_OTHERS: measures.filter_calls_before_programs,
+    },
 }
-"""By kind of device, in order of application. Those of a card are ``cuda-strict`` if the variable
-:data:`CHOICE` is ``strict``: alone, all but *no programs or forks* have held on an H100; that one
-was mended since, and all together have not held there. On a card a process has no user of its own:
-the driver's cache below ``~/.nv`` belongs to the platform's."""
+"""By kind of device, in order of application. On a card where the variable :data:`CHOICE` is
+``basic``, for a driver that needs more than those seen, they are ``cuda-basic``. No process on a card
+has a user of its own: the driver's cache below ``~/.nv`` belongs to the platform's."""
 
 MEASURES_OF_A_FUNCTION: Mapping[str, Mapping[str, Callable[[Own], None]]] = {
     "cpu": {"memory bounded": _bound_addresses, _SIGHT: _narrow_files},
-    "cuda": {},
-    _STRICT: {
+    _BASIC: {},
+    "cuda": {
         _HOST_SPACE: _bound_host_memory,
         _SIGHT: _narrow_files_beside_a_driver,
         "no programs or forks": _filter_calls_beside_a_driver,
@@ -98,8 +97,8 @@ MEASURES_OF_A_FUNCTION: Mapping[str, Mapping[str, Callable[[Own], None]]] = {
 
 MEASURES_OF_AN_ENGINE: Mapping[str, Mapping[str, Callable[[], None]]] = {
     "cpu": {},
-    "cuda": {},
-    _STRICT: {_REACH: measures.filter_calls_of_a_driver},
+    _BASIC: {},
+    "cuda": {_REACH: measures.filter_calls_of_a_driver},
 }
 """Applied when a process has built its engine, before it serves."""
 
@@ -114,8 +113,8 @@ _POSSIBLE: Mapping[str, Mapping[str, Callable[[], bool]]] = {
         _NO_CAPABILITIES: lambda: not users.available(),  # a user of its own keeps one, to read
         _SIGHT: _has_landlock,
     },
-    "cuda": {},
-    _STRICT: {
+    _BASIC: {},
+    "cuda": {
         _GROUP: control_group.available,
         _HOST_SPACE: control_group.available,
         _SIGHT: _has_landlock,
@@ -126,7 +125,7 @@ _POSSIBLE: Mapping[str, Mapping[str, Callable[[], bool]]] = {
 
 def _chosen(kind: str) -> str:
     """Return the name of the tables for a kind of device."""
-    return _STRICT if kind == "cuda" and os.environ.get(CHOICE) == "strict" else kind
+    return _BASIC if kind == "cuda" and os.environ.get(CHOICE) == "basic" else kind
 
 
 def names(kind: str) -> tuple[str, ...]:

@@ -202,6 +202,8 @@ class Keeper:
             self._ledger.read(self._servers[name].plan)
 
     def close(self) -> None:
-        """Cancel what is in progress."""
+        """Cancel what is in progress and what is due."""
+        if self._timer is not None:
+            self._timer.cancel()
         for task in self._tasks:
             task.cancel()

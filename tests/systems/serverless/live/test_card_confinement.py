@@ -13,7 +13,7 @@ import torch
 
 from systems.models import ensure_backbone
 from systems.runtime.channel import Channel
-from systems.runtime.sandbox import confine, control_group, landlock, measures
+from systems.runtime.sandbox import control_group, landlock, measures
 
 from .attackers import REFUSALS, Attacker, Sides, fork_of, running_template
 from .attacks import BUDGET, FREE, INSTANCE, SECRET
@@ -51,10 +51,8 @@ ON_FILES = ("set user id", "open to all", "give away", "change times", "attach")
 
 @pytest.fixture(scope="module")
 def template() -> Iterator[tuple[int, Channel]]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(confine.CHOICE, "strict")
-        with running_template("cuda") as found:
-            yield found
+    with running_template("cuda") as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
