@@ -9,27 +9,37 @@ from typing import Any
 
 from harness.fidelity.quantities import QUANTITIES, Quantity
 
+from ..records import open_run
 from .block import Block
 
-HEADS = ("record", "system", "level", *(each.title for each in QUANTITIES), "KS")
-LEFT = 3
+HEADS = ("record", "made", "system", "level", *(each.title for each in QUANTITIES), "KS")
+LEFT = 4
 BEYOND = "†"
 
 
 def fidelity(block: Block, reference: Path) -> str:
-    """One row for each system and load: simulated / live, and the relative error; ``BEYOND`` marks
-    what is beyond its bounds. The last column has the KS statistic of the TTFT of requests, and in
-    brackets the largest one between two live repeats."""
+    """One row for each system and load, newest records first: simulated / live, and the relative
+    error; ``BEYOND`` marks what is beyond its bounds. The last column has the KS statistic of the
+    TTFT of requests, and in brackets the largest one between two live repeats."""
     cells = json.loads((reference / block.record).read_bytes())["cells"]
     lines = [HEADS, (*["---"] * LEFT, *["--:"] * (len(HEADS) - LEFT))]
-    lines += [_row(cell) for cell in cells if not block.systems or cell["system"] in block.systems]
+    made = {cell["record"]: _made(reference / cell["record"]) for cell in cells}
+    cells.sort(key=lambda cell: made[cell["record"]], reverse=True)
+    lines += [_row(cell, made[cell["record"]]) for cell in cells]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _row(cell: Mapping[str, Any]) -> tuple[str, ...]:
+def _made(record: Path) -> str:
+    """Return when the first cell of a record was started, to the minute (UTC)."""
+    first = min(cell.manifest.started_at for cell in open_run(record).cells())
+    return first[:16].replace("T", " ")
+
+
+def _row(cell: Mapping[str, Any], made: str) -> tuple[str, ...]:
     record = f"{cell['record']}, {cell['workload']}"
     values = (_quantity(each, cell[each.name]) for each in QUANTITIES)
-    return record, cell["system"], cell["level"] or "–", *values, _distance(cell["ttft_ks"])
+    distance = _distance(cell["ttft_ks"])
+    return record, made, cell["system"], cell["level"] or "–", *values, distance
 
 
 def _quantity(quantity: Quantity, found: Mapping[str, Any]) -> str:

@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ..errors import HarnessError
 from .ablation import ablation
 from .accountings import accountings_table
+from .benchmark import benchmark
 from .block import Block, blocks
 from .breakdown import breakdown
 from .claims import claims_in_full, claims_table
 from .cold_starts import cold_starts
 from .comparison import comparison
 from .fidelity import fidelity
+from .ledger import ledger
 from .models import models
 from .over_segments import over_segments
 from .published import published_table
 from .ratios import ratios
 from .sweep import sweep
+from .unrecorded import unrecorded_table
 
 KINDS: dict[str, Callable[[Block, Path], str]] = {
     "ablation": ablation,
     "accountings": accountings_table,
+    "benchmark": benchmark,
     "breakdown": breakdown,
     "claims": claims_table,
     "claims-in-full": claims_in_full,
     "cold-starts": cold_starts,
     "comparison": comparison,
     "fidelity": fidelity,
+    "ledger": ledger,
     "models": models,
     "published": published_table,
     "ratios": ratios,
     "segments": over_segments,
     "sweep": sweep,
+    "unrecorded": unrecorded_table,
 }
 """Takes block and folder of the reference records, returns Markdown. One line per kind."""
 
@@ -57,9 +63,8 @@ def put_into(text: str, block: Block, content: str) -> str:
     return f"{before}{begin}\n{content}{end}{after}"
 
 
-def without_blocks(text: str, page: str) -> str:
-    """Return the handwritten text of a page."""
-    for block in blocks():
-        if block.page == page:
-            text = text.partition(block.begin)[0] + text.partition(block.end)[2]
+def without_blocks(text: str, generated: Iterable[Block]) -> str:
+    """Return the handwritten text of a page that has these blocks."""
+    for block in generated:
+        text = text.partition(block.begin)[0] + text.partition(block.end)[2]
     return text

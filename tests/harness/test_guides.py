@@ -60,8 +60,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "results").mkdir()
     (folder / "results" / "reference").symlink_to(ROOT / "results" / "reference")
     shutil.copytree(ROOT / "docs", folder / "docs")
-    for page in ROOT.glob("*.md"):
-        shutil.copy(page, folder)
+    for page in pages():
+        place = folder / page.relative_to(ROOT)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(page, place)
     return folder
 
 

@@ -1,8 +1,9 @@
-"""Every number of README.md and RESULTS.md is generated from a record, or of a kind that is not
-measured."""
+"""The generated blocks of the pages say what their records say. (test_traced.py: no number is
+outside of one.)"""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -10,21 +11,14 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.places import REFERENCE
-from harness.readme import blocks, made_anew
-from harness.readme.pages import put_into, without_blocks
+from harness.readme import Block, blocks, made_anew
+from harness.readme.benchmark import benchmark
+from harness.readme.pages import put_into
 from harness.readme.ratios import ratios
+from harness.readme.unrecorded import Unrecorded
 from harness.records.files import read_kept
 
 ROOT = Path(__file__).parents[2]
-
-NOT_MEASURED = {
-    "a name with a number in it": (
-        r"SmolLM2-135M-Instruct|Llama-?2-7B|13B|L40S|H[12]00|azure-bursty8"
-    ),
-    "a publication": r"arXiv 2505\.14468|EuroSys'26|\bCC-BY 4\.0|Apache-2\.0",
-    "a version that is needed": r"Python ≥ 3\.11",
-    "an exit status": r"\b0 done, 1 invalid, 2 wrong\s+request, 3 interrupted",
-}
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +27,9 @@ def anew() -> dict[Path, str]:
 
 
 def test_every_page_says_what_the_records_say(anew: dict[Path, str]) -> None:
-    pages = {"README.md", "RESULTS.md", "simulation.md", "models.md", "PERFORMANCE.md"}
-    assert {path.name for path in anew} == pages
+    pages = {"README.md", "RESULTS.md", "PERFORMANCE.md", "docs/simulation.md", "docs/models.md",
+             "harness/replay/README.md"}  # fmt: skip
+    assert {path.relative_to(ROOT).as_posix() for path in anew} == pages
     for path, text in anew.items():
         stale = f"{path.name} is stale: python -m harness.readme"
         assert path.read_text(encoding="utf-8") == text, stale
@@ -57,56 +52,47 @@ def test_a_table_of_ratios_marks_the_published_value_and_says_how_sure_a_ratio_i
     assert re.match(rf"{times:.2f} \(\d\.\d\d–\d\.\d\d\)$", told[3])
 
 
-def by_hand(text: str, page: str = "README.md") -> str:
-    """Return the prose without code, link targets and the allowed kinds of numbers."""
-    code = re.compile(r"```.*?```|^    [^\n]*$", flags=re.S | re.M)
-    text = code.sub("", without_blocks(text, page))
-    text = re.sub(r"`[^`]*`|\]\([^)]*\)", "", text)
-    for pattern in NOT_MEASURED.values():
-        text = re.sub(pattern, "", text)
-    return text
-
-
-PAGES = {page: (ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "RESULTS.md")}
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_no_number_outside_the_blocks_could_have_been_measured(page: str) -> None:
-    assert re.findall(r"[^\n]*\d[^\n]*", by_hand(PAGES[page], page)) == []
-
-
-def test_a_number_written_by_hand_is_noticed() -> None:
-    assert "399" in by_hand("answered 399 requests on an H100")
-    assert "3.3" in by_hand("Python ≥ 3.11 is 3.3 times faster")
-
-
-def test_each_kind_of_number_is_on_a_page() -> None:
-    for kind, pattern in NOT_MEASURED.items():
-        assert any(re.search(pattern, text) for text in PAGES.values()), kind
-
-
 def test_a_page_without_a_blocks_marks_is_named() -> None:
     block = blocks()[0]
     with pytest.raises(HarnessError, match=block.name):
         put_into("no marks here", block, "content")
 
 
-CHECKED = {
-    "docs/simulation.md": ("## How far from live", "## Instances that several"),
-    "PERFORMANCE.md": ("Simulated with `profiles/h100.toml`", "## Sweeps"),
-}
-"""By page, the beginning and the end of what it says about how far simulations are from live."""
+def made_of(tmp_path: Path, record: object, **columns: str) -> list[str]:
+    """Return the lines of the table of a benchmark's record, a column for each title."""
+    (tmp_path / "made.json").write_text(json.dumps(record), encoding="utf-8")
+    block = Block(
+        name="made", page="", kind="benchmark", record="made.json",
+        heads=tuple(columns), rows=tuple(columns.values()),
+    )  # fmt: skip
+    return benchmark(block, tmp_path).splitlines()
 
 
-def quoted(text: str) -> list[str]:
-    """Return the errors and durations that a text quotes."""
-    return re.findall(r"\d[\d,.]*\s*(?:%|m?s\b|times\b)", text)
+def test_the_rows_of_a_benchmark_are_keys_of_its_record_or_a_list(tmp_path: Path) -> None:
+    record = {"card": "a card", "by_m": {"1": {"ms": 3.519}, "2": {"ms": 7.3476}}}
+    about, _, heads, rule, *rows = made_of(tmp_path, record, M="by_m/*", ms="by_m/*/ms",
+                                           times="÷ by_m/*/ms")  # fmt: skip
+    assert about == "[made.json](results/reference/made.json), a card:"
+    assert (heads, rule) == ("| M | ms | times |", "| --: | --: | --: |")
+    assert rows == ["| 1 | 3.52 | 1.00 |", "| 2 | 7.35 | 2.09 |"]
+    listed = {"runs": [[], [{"what": "a", "n": 1008, "s": None}, {"what": "b", "n": 2}]]}
+    *_, rule, one, two = made_of(tmp_path, listed, what="runs/1/*/what", n="runs/1/*/n",
+                                 s="runs/1/*/s")  # fmt: skip
+    assert rule == "| --- | --: | --- |"
+    assert (one, two) == ("| a | 1,008 | — |", "| b | 2 | — |")
 
 
-@pytest.mark.parametrize("page", CHECKED)
-def test_how_far_simulations_are_from_live_is_told_by_the_record_alone(page: str) -> None:
-    begin, end = CHECKED[page]
-    text = without_blocks((ROOT / page).read_text(encoding="utf-8"), page)
-    told = text[text.index(begin) : text.index(end)]
-    assert quoted(told) == []
-    assert quoted("its TTFT is 73 % off, 376 ms") == ["73 %", "376 ms"]
+def test_the_newest_records_of_a_check_come_first(anew: dict[Path, str]) -> None:
+    page = anew[ROOT / "PERFORMANCE.md"]
+    (block,) = (block for block in blocks() if block.name == "fidelity-h100")
+    table = page.partition(block.begin)[2].partition(block.end)[0]
+    made = [line.split(" | ")[1] for line in table.strip().splitlines()[2:]]
+    assert made == sorted(made, reverse=True)
+    assert len(set(made)) > 1
+
+
+def test_a_measurement_without_a_record_has_a_cell_under_each_head() -> None:
+    about = {"what": "a", "source": "by hand", "on": "a card", "day": "2026-11-28"}
+    rows = [["x", "1", "2"], ["y", "1"]]
+    with pytest.raises(ValueError, match="y: 2 cells under 3 heads"):
+        Unrecorded.model_validate({**about, "heads": ["", "p", "q"], "rows": rows})
