@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from ..records import Cell, open_run
 from .block import Block
 
-HEADS = ("live, at the peak, MB", "reserved", "of this weights", "counted for processes")
+HEADS = ("live, peaks in MB", "reserved", "shared weights", "of processes", "reserved ÷ held")
 DRIVER = "measured-nvml"
 
 
 def ledger(block: Block, reference: Path) -> str:
-    """A row for each cell of the records of ``rows`` whose system has a ledger, with the peak of
-    the first device. The driver counts memory of processes, not a copy that they share."""
-    lines: list[tuple[str, ...]] = [HEADS, ("---", "--:", "--:", "--:")]
-    lines += [line for record in block.rows for line in _rows(record, reference)]
+    """A row for each cell of ``systems``, whose instances share a copy of the weights, in the
+    records of ``rows``, with the peaks of its first device. The driver counts the memory of
+    processes, not the copy: held is both."""
+    lines: list[tuple[str, ...]] = [HEADS, ("---", *["--:"] * (len(HEADS) - 1))]
+    for record in block.rows:
+        cells = open_run(reference / record).cells()
+        lines += [_row(cell, record) for cell in cells if cell.system in block.systems]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _rows(record: str, reference: Path) -> Iterator[tuple[str, ...]]:
+def _row(cell: Cell, record: str) -> tuple[str, ...]:
+    device, peak = next(iter(cell.summary["memory_peak_bytes"].items()))
+    told = (peak["all"], peak["weights"], _driver(cell, device))
+    shown = (f"{each / 1e6:,.0f}" for each in told)
     where = f"[{record}](results/reference/{record})"
-    for cell in open_run(reference / record).cells():
-        peak = cell.summary["memory_peak_bytes"]
-        if peak is not None:
-            device = next(iter(peak))
-            told = (peak[device]["all"], peak[device]["weights"], _driver(cell, device))
-            shown = (f"{each / 1e6:,.0f}" for each in told)
-            yield (f"{cell.system}, {cell.workload}; {where}", *shown)
+    ratio = told[0] / (told[1] + told[2])
+    return f"{cell.system}, {cell.workload}; {where}", *shown, f"{ratio:.2f}"
 
 
 def _driver(cell: Cell, device: str) -> int:
+    """Return the driver's largest count once the first token was there: before, a loader may hold
+    what it is about to share."""
+    first = cell.table("requests").to_pandas()["first_token_ns"].min()
     memory = cell.table("memory").to_pandas()
     counted = memory[(memory["source"] == DRIVER) & (memory["device"] == device)]
-    return int(counted["bytes"].max())
+    return int(counted.loc[counted["t_ns"] >= first, "bytes"].max())
