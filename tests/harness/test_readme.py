@@ -13,6 +13,7 @@ from harness.errors import HarnessError
 from harness.places import REFERENCE
 from harness.readme import Block, blocks, made_anew
 from harness.readme.benchmark import benchmark
+from harness.readme.ledger import ledger
 from harness.readme.pages import put_into
 from harness.readme.ratios import ratios
 from harness.readme.unrecorded import Unrecorded
@@ -80,6 +81,17 @@ def test_the_rows_of_a_benchmark_are_keys_of_its_record_or_a_list(tmp_path: Path
                                  s="runs/1/*/s")  # fmt: skip
     assert rule == "| --- | --: | --- |"
     assert (one, two) == ("| a | 1,008 | — |", "| b | 2 | — |")
+
+
+def test_what_a_loader_held_before_it_shared_a_copy_is_not_counted_twice() -> None:
+    """In isolation-card the driver counted the loader with its copy before the first token."""
+    block = Block(
+        name="made", page="", kind="ledger",
+        rows=("isolation-card",), systems=("serverless-lora-backbone",),
+    )  # fmt: skip
+    rows = ledger(block, ROOT / REFERENCE).splitlines()[2:]
+    assert len(rows) == 2
+    assert all(float(row.split(" | ")[-1].rstrip(" |")) >= 1 for row in rows)
 
 
 def test_the_newest_records_of_a_check_come_first(anew: dict[Path, str]) -> None:
