@@ -81,8 +81,8 @@ MEASURES: Mapping[str, Mapping[str, Callable[[], None]]] = {
     },
 }
 """By kind of device, in order of application. On a card where the variable :data:`CHOICE` is
-``basic``, for a driver that needs more than those seen, they are ``cuda-basic``. No process on a card
-has a user of its own: the driver's cache below ``~/.nv`` belongs to the platform's."""
+``basic``, for a driver that needs more than those seen, they are ``cuda-basic``. On no card does a
+process have a user of its own: the driver's cache below ``~/.nv`` belongs to the platform's."""
 
 MEASURES_OF_A_FUNCTION: Mapping[str, Mapping[str, Callable[[Own], None]]] = {
     "cpu": {"memory bounded": _bound_addresses, _SIGHT: _narrow_files},
