@@ -27,14 +27,17 @@ from systems.engine.adapter_settings import read_settings
 from systems.engine.config import ModelConfig, read_config
 from systems.engine.dtypes import compute_dtype
 from systems.errors import DeploymentError
-from systems.interface import Deployment, Function, SystemInfo
+from systems.interface import Deployment, Device, Function, SystemInfo
 from systems.options import SystemOptions
+from systems.runtime import cards
 from systems.serverful.cards import Placed, environment, place
 from systems.serverful.ports import ports
 from systems.serverful.system import ServerPlan, ServerSystem
 
 EXECUTABLE = "SLBENCH_VLLM"
 _OWN = Path(__file__).resolve().parents[1] / ".venv-vllm" / "bin" / "vllm"
+_UTILIZATION = 0.9
+"""vLLM's default of ``--gpu-memory-utilization``."""
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """The values that ``--max-lora-rank`` accepts."""
 
@@ -55,10 +58,19 @@ class Options(SystemOptions):
     """None: the deployment's dtype on a GPU; float32 on the CPU, in which the in-tree engine also
     computes. Without native half-precision arithmetic (AVX2), float32 halves vLLM's TTFT and
     leaves its TPOT unchanged."""
-    gpu_memory_utilization: PositiveFloat = 0.9
+    gpu_memory_utilization: PositiveFloat | None = None
+    """None: what the deployment has of the card, and at most vLLM's default."""
     start_timeout_s: PositiveFloat = 600.0
     arguments: tuple[str, ...] = ()
     """Additional arguments of ``vllm serve``."""
+
+    def of_card(self, device: Device) -> float:
+        """Return the share of a card that servers may use together: with all of a larger card, they
+        would be compared with systems that have less."""
+        if self.gpu_memory_utilization is not None:
+            return self.gpu_memory_utilization
+        there = cards.memory_of(device.name)
+        return min(_UTILIZATION, device.memory_bytes / there) if there else _UTILIZATION
 
 
 def executable() -> Path:
@@ -182,7 +194,7 @@ class Vllm(ServerSystem):
 
     def _utilization(self, placed: Placed) -> float:
         """Return the share of its card that a server may use."""
-        return round(self._options.gpu_memory_utilization / placed.beside, 4)
+        return round(self._options.of_card(placed.device) / placed.beside, 4)
 
     def _cpu(
         self, path: Path, deployment: Deployment, config: ModelConfig, seqs: int, threads: int

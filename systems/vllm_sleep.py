@@ -99,7 +99,7 @@ class VllmSleep(OnDemandSystem, Vllm):
             servers=len(weights),
             weights_bytes=max(weights),
             card_bytes=deployment.devices[0].memory_bytes,
-            utilization=options.gpu_memory_utilization,
+            utilization=options.of_card(deployment.devices[0]),
             asleep_bytes=round(options.asleep_gib * 2**30),
         )
         room.check_host(psutil.virtual_memory().available)

@@ -45,6 +45,15 @@ def memory_by_process(uuid: str) -> Mapping[int, int]:
     return {}
 
 
+def memory_of(device: str) -> int | None:
+    """Return the bytes of memory of the GPU of a device; None without a driver."""
+    import pynvml
+
+    with contextlib.suppress(pynvml.NVMLError):
+        return int(pynvml.nvmlDeviceGetMemoryInfo(handles()[index(device)]).total)
+    return None
+
+
 def index(device: str) -> int:
     """Return N of a device's name ``cuda:N``."""
     return int(device.rpartition(":")[2])

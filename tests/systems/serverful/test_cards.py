@@ -13,6 +13,7 @@ from systems.errors import DeploymentError
 from systems.interface import Deployment, Device, Function, Limits
 from systems.models import ensure_adapters, ensure_backbone
 from systems.naive import Naive
+from systems.runtime import cards
 from systems.serverful.cards import by_card, environment, place
 from systems.serverful.inhouse.options import Options
 from systems.vllm import EXECUTABLE, Vllm, VllmDedicated
@@ -96,6 +97,15 @@ def test_servers_of_one_card_divide_it(deployment: Deployment) -> None:
     plans = VllmDedicated().servers(deployment)
     shares = [plan.command[plan.command.index("--gpu-memory-utilization") + 1] for plan in plans]
     assert shares == ["0.45"] * 4, "two on each of two cards"
+
+
+def test_a_server_takes_no_more_of_a_larger_card_than_the_deployment_has(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (has,) = {each.memory_bytes for each in deployment.devices}
+    monkeypatch.setattr(cards, "memory_of", lambda _device: 2 * has)
+    plans = Vllm().servers(deployment)
+    assert {word for plan in plans for word in plan.command if word.startswith("0.")} == {"0.5"}
 
 
 def test_the_card_is_named_as_this_process_sees_it(monkeypatch: pytest.MonkeyPatch) -> None:
