@@ -346,16 +346,27 @@ def load(name: str, changes: Mapping[str, Any] | None = None) -> Experiment:
     path, if it is malformed."""
     path = _find(name)
     try:
+        return from_content({"name": path.stem, **_content(path)}, changes)
+    except ValidationError as error:
+        error.add_note(str(path))
+        raise
+
+
+def _content(path: Path, above: Sequence[Path] = ()) -> dict[str, Any]:
+    """Return the content of a file, laid over that of the experiment that it ``extends``."""
+    try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise HarnessError(f"{path}: {error}") from error
     if not isinstance(content, dict):
         raise HarnessError(f"{path}: an experiment is a mapping of keys, see the shipped ones")
-    try:
-        return from_content({"name": path.stem, **content}, changes)
-    except ValidationError as error:
-        error.add_note(str(path))
-        raise
+    if "extends" not in content:
+        return content
+    if path in above:
+        raise HarnessError(f"{path}: extends itself")
+    inherited = _content(_find(str(content.pop("extends"))), (*above, path))
+    _merge(inherited, content)
+    return inherited
 
 
 def from_content(given: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Experiment:

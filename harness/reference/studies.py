@@ -24,6 +24,8 @@ _FOLDER = Path(str(files("harness") / "reference"))
 
 class Study(BaseModel):
     """``values``: of the quantity that ``over`` describes; empty: one run, kept completely.
+    ``axis``: the key of the experiment's own sweep that has these values; empty: ``set`` and
+    ``substitute`` vary the experiment.
     ``workload`` is a template of this package, filled by ``substitute``; products (``2*$value``)
     and quotients are evaluated. ``published_at``: the value in the paper's evaluation, if it has
     one. ``ratios``: metrics of which the ratio to the experiment's baseline is kept as well;
@@ -38,6 +40,7 @@ class Study(BaseModel):
     workload: str | None = None
     values: tuple[float, ...] = ()
     over: str = ""
+    axis: str = ""
     published_at: float | None = None
     ratios: tuple[str, ...] = ()
     window_s: float | None = None
@@ -65,7 +68,13 @@ class Study(BaseModel):
                 path = Path(folder) / self.workload
                 path.write_text(self._workload(value), encoding="utf-8")
                 changes["workloads"] = [{"name": str(path)}]
-            yield load(self.experiment, changes)
+            yield self._point(load(self.experiment, changes), value)
+
+    def _point(self, experiment: Experiment, value: float | None) -> Experiment:
+        """Return the point of the experiment's sweep at ``value``; without an axis, all of it."""
+        if not self.axis:
+            return experiment
+        return next(each for point, each in experiment.points() if point[self.axis] == value)
 
     def _workload(self, value: float | None) -> str:
         text = (_FOLDER / "workloads" / str(self.workload)).read_text(encoding="utf-8")

@@ -31,6 +31,24 @@ def test_an_unknown_key_is_refused(tmp_path: Path) -> None:
         load(str(path))
 
 
+def test_a_file_that_extends_another_says_only_what_differs(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("extends: weak-scaling-h100\ndeployment: {dtype: bfloat16}\nseeds: [1, 2]")
+    base, mine = load("weak-scaling-h100"), load(str(path))
+    deployment = base.deployment.model_copy(update={"dtype": "bfloat16"})
+    changed = {"name": "mine", "deployment": deployment, "seeds": (1, 2)}
+    assert mine == base.model_copy(update=changed)
+    assert load(str(path), {"mode": "simulated"}).profile == "h100x4"
+
+
+def test_a_file_that_extends_itself_is_refused_in_a_line(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.yaml", tmp_path / "other.yaml"
+    one.write_text(f"extends: {other}")
+    other.write_text(f"extends: {one}")
+    with pytest.raises(HarnessError, match=r"one\.yaml: extends itself$"):
+        load(str(one))
+
+
 def test_settings_are_laid_over_the_file() -> None:
     experiment = load("quickstart", {"deployment.limits.keep_alive_s": 3, "seeds": [4]})
     assert experiment.deployment.limits.keep_alive_s == 3

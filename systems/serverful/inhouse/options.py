@@ -14,9 +14,10 @@ from systems.options import SystemOptions
 class Options(SystemOptions):
     """An option that is None is chosen for the deployment."""
 
-    replicas: PositiveInt | Literal["per-device"] = 1
+    replicas: PositiveInt | Literal["per-device", "one-a-device"] = 1
     """Processes per backbone, each with its own copy of the weights; those of all backbones are on
-    the devices in turn."""
+    the devices in turn. ``per-device``: one of each backbone on each device; ``one-a-device``: as
+    many of each backbone as put one on each device."""
     max_num_seqs: PositiveInt | None = None
     """Requests in one batch; None: batch limit × functions of the backbone, as for vLLM."""
     max_adapters: PositiveInt | None = None
@@ -33,13 +34,16 @@ class Options(SystemOptions):
     def of(cls, deployment: Deployment, system: str) -> Self:
         """Return the options of a deployment, with the number of replicas on its devices."""
         found = cls.read(deployment, system)
-        each = found.replicas == "per-device"
-        return found.model_copy(update={"replicas": len(deployment.devices)}) if each else found
+        devices = len(deployment.devices)
+        backbones = len({each.backbone for each in deployment.functions})
+        counts = {"per-device": devices, "one-a-device": max(1, devices // backbones)}
+        count = counts.get(str(found.replicas), found.replicas)
+        return found.model_copy(update={"replicas": count})
 
     @property
     def count(self) -> int:
         """The number of replicas of a backbone."""
-        assert self.replicas != "per-device", "options are those of a deployment"
+        assert isinstance(self.replicas, int), "options are those of a deployment"
         return self.replicas
 
     def batch(self, deployment: Deployment, functions: int) -> int:

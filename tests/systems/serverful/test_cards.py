@@ -156,3 +156,16 @@ def test_replicas_are_on_all_cards_if_there_is_one_for_each(deployment: Deployme
     assert Options.of(per_device, "dlora").count == 2
     assert Options.of(deployment, "dlora").count == 1, "as before"
     assert Options.of(on(per_device, 4), "dlora").count == 4
+
+
+def test_each_card_has_one_replica_if_backbones_share_the_cards(deployment: Deployment) -> None:
+    of = ("a", "b", "a", "b")
+    two = tuple(
+        f.model_copy(update={"backbone": b}) for f, b in zip(deployment.functions, of, strict=True)
+    )
+    alone = deployment.model_copy(update={"options": {"replicas": "one-a-device"}})
+    both = alone.model_copy(update={"functions": two})
+    counts = [
+        Options.of(on(each, cards), "dlora").count for each in (alone, both) for cards in (1, 2, 8)
+    ]
+    assert counts == [1, 2, 8, 1, 1, 4]
