@@ -1,4 +1,4 @@
-"""Our results from live runs: the systems of one record, on its card."""
+"""Our results from one record of cards, live or simulated: its systems, on its cards."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _Rows = Mapping[tuple[str, str, str], Row]
 
 
 class Live:
-    """Computes the numbers of claims from a live run of ``ours`` and ``baselines``."""
+    """Computes the numbers of claims from a run of ``ours`` and ``baselines``."""
 
     def __init__(self, run: Run, ours: str, baselines: tuple[str, ...]) -> None:
         cells = [cell for cell in run.cells() if cell.system in {ours, *baselines}]
