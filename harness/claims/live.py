@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..comparison import Row, compare, metrics_of
 from .best import Best, percent, times
 from .claim import Ours
-from .evaluation import BASELINES, EFFECTIVENESS_OVER, TTFT_OVER
+from .evaluation import BASELINES, EFFECTIVENESS_OVER, TTFT_OVER, ground
 
 if TYPE_CHECKING:
     from ..records import Run
@@ -37,7 +37,8 @@ class Live:
         }
         about = cells[0].manifest
         self._mode, self._on = about.mode, about.gpus
-        self._ground = f"record {run.path.name}"
+        basis = f", {ground(about.profile)}" if about.profile else ""
+        self._ground = f"record {run.path.name}{basis}"
 
     def measures(self) -> Mapping[str, Callable[[], Ours]]:
         """Return how each claim is measured, by its id."""

@@ -56,7 +56,7 @@ def test_a_row_is_live_on_a_named_machine_or_simulated_with_a_named_profile(
     for each in found:
         live = each.ours.mode == "live"
         assert bool(each.ours.on) == live
-        assert ("profile l40s" in each.ours.why) == (not live)
+        assert bool(re.search(r"profile (l40s|h100x8)\b", each.ours.why)) == (not live)
     for set_up in set_ups():
         record = ROOT / REFERENCE / set_up.record
         if (record / "run.json").exists():
@@ -64,7 +64,7 @@ def test_a_row_is_live_on_a_named_machine_or_simulated_with_a_named_profile(
             mine = [each.ours for each in found if each.set_up == set_up.name]
             assert {ours.mode for ours in mine} == {manifest.mode}, set_up.name
             if manifest.mode == "live":
-                assert {ours.on for ours in mine} == {f"one {manifest.machine['gpu']}"}
+                assert {ours.on for ours in mine} == {manifest.gpus}
 
 
 def test_a_claim_about_cost_says_what_is_paid_for_in_every_set_up(judged: list[Claim]) -> None:
