@@ -21,6 +21,7 @@ from .cell import Prepared, Seen
 from .conditions import RunConditions
 from .isolation import groups_of, level_gaps_of
 from .ttft_check import disagreement
+from .unanswered import unanswered
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -131,6 +132,7 @@ class CellRecords:
                 *seen.system_trace.warnings,
                 *misplaced(seen.system_trace.memory, seen.samples),
                 *saturated(seen.telemetry),
+                *unanswered(seen.client),
                 *_length_warnings(cell.workload),
                 *_form_warnings(seen.client, cell.plan.workload.form),
             ),
