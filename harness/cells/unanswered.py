@@ -17,5 +17,5 @@ def unanswered(client: pa.Table) -> Iterator[str]:
     failed = Counter((s, error) for s, error in zip(*columns, strict=True) if s != "ok")
     if 2 * failed.total() > client.num_rows:
         ((status, error), count) = failed.most_common(1)[0]
-        why = error or status
-        yield f"{failed.total()} of {client.num_rows} requests were not answered, {count} with: {why}"
+        share = f"{failed.total()} of {client.num_rows}"
+        yield f"{share} requests were not answered, {count} with: {error or status}"
