@@ -43,6 +43,8 @@ class Look(NamedTuple):
 
 SYSTEMS = {
     "serverless-lora": Look("ServerlessLoRA", "#0b3c6f", "o"),
+    "serverless-lora-4-tenants": Look("ServerlessLoRA, 4 tenants", "#7fb7be", "h", LONG, "+"),
+    "serverless-lora-2-tenants": Look("ServerlessLoRA, 2 tenants", "#2f6f77", "8", DASH_DOT, "|"),
     "serverless-lora-tenant": Look("ServerlessLoRA, tenant", "#4f86c6", "p", DASHED, "////"),
     "serverless-lora-backbone": Look(
         "ServerlessLoRA, backbone", "#a8c8e8", "*", DOTTED, "\\\\\\\\"

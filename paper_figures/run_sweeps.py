@@ -32,9 +32,17 @@ class Varied:
 
     @property
     def title(self) -> str:
-        short = short_keys((self.key, *self.beside))
-        others = ", ".join(short[key] for key in self.beside)
-        return f"{short[self.key]}, and with it {others}" if others else short[self.key]
+        return self._short[self.key]
+
+    @property
+    def along(self) -> str:
+        """What varies together with it, for the caption; empty if nothing does."""
+        others = " and ".join(self._short[key] for key in self.beside)
+        return f"with {self.title}, {others}" if others else ""
+
+    @property
+    def _short(self) -> Mapping[str, str]:
+        return short_keys((self.key, *self.beside))
 
     def at(self, cell: Cell) -> float:
         return float(_point(cell)[self.key])
@@ -88,7 +96,7 @@ def _sweep(run: Run, varied: Varied, load: str, cells: Sequence[Cell]) -> Sweep:
         over=varied.title,
         ground=style.grounds(cells),
         numbers=pd.DataFrame(rows),
-        load=load,
+        load=style.joined((load, varied.along)),
         warning=style.invalid(cells),
     )
 

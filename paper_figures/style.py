@@ -49,6 +49,7 @@ OWNERS = {
 
 PUBLISHED = "as published"
 _HEAD_ROOM = 1.05
+_ON = "live on "
 """Factor between the largest value and the end of an axis from zero."""
 UNKNOWN = "not known"
 """Label for missing data, so that it is not taken for zero."""
@@ -178,8 +179,21 @@ def joined(parts: Iterable[str]) -> str:
 
 
 def grounds(cells: Sequence[Cell]) -> str:
-    """Describe the bases of the cells, each once."""
-    return " and ".join(sorted({ground(cell.manifest) for cell in cells}))
+    """Describe the bases of the cells, each once, and one kind of GPU with all numbers of them."""
+    counts: dict[str, set[int]] = {}
+    for cell in cells:
+        count, _, gpu = str(cell.manifest.machine.get("gpu") or "").rpartition(" × ")
+        one = ground(cell.manifest).replace(f"{count} × {gpu}", gpu)
+        counts.setdefault(one, set()).add(int(count or 1))
+    return " and ".join(
+        each.replace(_ON, f"{_ON}{_listed(counts[each])}", 1) for each in sorted(counts)
+    )
+
+
+def _listed(counts: set[int]) -> str:
+    """Name the numbers of GPUs before their kind; empty if it is always one."""
+    *most, last = map(str, sorted(counts))
+    return "" if counts == {1} else " and ".join(filter(None, (", ".join(most), last))) + " × "
 
 
 def invalid(cells: Sequence[Cell]) -> str:
@@ -192,7 +206,7 @@ def ground(about: Manifest) -> str:
     """Describe a cell's basis: live with the machine, or simulated with profile and its error."""
     if about.mode == "live":
         if gpu := about.machine.get("gpu"):
-            return f"live on {gpu}"
+            return f"{_ON}{gpu}"
         return f"live on {about.machine['cores']} cores, {about.machine['cpu']}"
     assert about.profile is not None, "a simulated cell names its profile"
     return simulated(about.profile)
