@@ -36,6 +36,10 @@ class AdapterTable:
             self.places.leave(name)
             raise
 
+    def rehearse(self) -> None:
+        """Set up what :meth:`hold` copies through, page-locked memory among it, by a first copy."""
+        self.clear(1)
+
     def clear(self, number: int) -> None:
         """Empty a place that was left."""
         self._memory.clear(number)

@@ -176,6 +176,7 @@ def _cross_engine_on_cuda(
     from systems.engine.cuda.table import AdapterTable
 
     table = AdapterTable(_shape(config, layout, "cuda"), config.places, "cuda")
+    table.rehearse()
     engine = CudaCrossEngine(layout.config, weights, table, **_limits(config))
     engine.prepare()
     return engine

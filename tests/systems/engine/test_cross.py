@@ -64,6 +64,7 @@ def shared(
         engine = CrossEngine(layout.config, weights, shape, PLACES, **LIMITS)
     else:
         table = AdapterTable(shape, PLACES, "cpu")
+        table.rehearse()
         engine = CudaCrossEngine(layout.config, weights, table, **LIMITS)
     for name in ("f0", "f1", "f2"):
         engine.hold(name, packed[name])
