@@ -16,6 +16,8 @@ from systems.interface import (
     Decision,
     MemoryOwner,
     MemoryStep,
+    NodeMemoryStep,
+    NodeSeen,
     ProcessorUse,
     RequestTrace,
     Span,
@@ -32,7 +34,11 @@ WHOLE = SystemTrace(
     activity=(Activity(4, 9, "cpu:0", "0", "f0", 2),),
     processor=(ProcessorUse(4, 9, "cpu:0", "0", "f0", 7),),
     decisions=(Decision(4, "place", {"value": 0.5}),),
+    problems=("one instance ended",),
     measured={"startup_s": 1.5},
+    isolation_gaps=("memory is not locked",),
+    nodes=(NodeSeen("n1", "10.0.0.1:7000", ("cpu:0",), 1, 9, "left", False, 5, 2, 3),),
+    node_memory=(NodeMemoryStep(3, "n1", 200, None),),
 )
 REQUEST, STEP, ACTIVITY = WHOLE.requests[0], WHOLE.memory[0], WHOLE.activity[0]
 
@@ -80,7 +86,11 @@ WRITE: dict[str, Callable[[Journal, SystemTrace], None]] = {
     "activity": lambda written, seen: written.activity(seen.activity[0]),
     "processor": lambda written, seen: written.processor(seen.processor[0]),
     "decision": lambda written, seen: written.decision(seen.decisions[0]),
+    "problem": lambda written, seen: written.problem(seen.problems[0]),
     "measured": lambda written, seen: written.measured("startup_s", seen.measured["startup_s"]),
+    "isolation_gap": lambda written, seen: written.isolation_gap(seen.isolation_gaps[0]),
+    "node": lambda written, seen: written.node(seen.nodes[0]),
+    "node_memory": lambda written, seen: written.node_memory(seen.node_memory[0]),
 }
 
 

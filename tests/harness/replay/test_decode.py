@@ -64,6 +64,7 @@ def captured(body: bytes, *, status: int = 200, ending: Ending = Ending.COMPLETE
         (b"data: {\"choices\": [{\"text\": 1}]}\n\n", "error_event",
          NO_PIECE + '{"choices": [{"text": 1}]}'),
         (b"<html>hello</html>", "error_event", "no event stream: <html>hello</html>"),
+        (b"caf\xe9", "error_event", "no event stream: caf\N{REPLACEMENT CHARACTER}"),
         (b"", "cut", "the stream ended before a finish reason or [DONE]"),
         (b"data: [DONE]\n\n", "ok", "empty completion"),
     ],

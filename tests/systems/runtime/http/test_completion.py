@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from systems.runtime.calls import Tokens
-from systems.runtime.http.completion import Answer, ChatShape, CompletionShape
+from systems.runtime.http.completion import Answer, ChatShape, CompletionShape, Shape
 
 
 class Letters:
@@ -104,3 +105,19 @@ def test_a_chat_names_its_role_once_and_ends_with_its_reason() -> None:
 
 def _piece(delta: dict[str, str], finished: str | None) -> dict[str, Any]:
     return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finished}
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "said"),
+    [
+        (CompletionShape(), "text_completion", {"text": "ab"}),
+        (ChatShape(), "chat.completion", {"message": {"role": "assistant", "content": "ab"}}),
+    ],
+)
+def test_a_whole_answer_says_what_its_tokens_were(shape: Shape, kind: str, said: Any) -> None:
+    answer = Answer(shape, "id", "f0", cast(Any, Letters()), [], 3, created=7)
+    answer.take(Tokens((0, 1), "length"))
+    choice = {"index": 0, "logprobs": None, "finish_reason": "length", **said}
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    about = {"id": "id", "created": 7, "model": "f0"}
+    assert answer.whole() == {**about, "object": kind, "choices": [choice], "usage": usage}
