@@ -78,6 +78,17 @@ def test_a_replaced_process_that_lives_takes_a_place() -> None:
     assert len(make.made) == 2
 
 
+def test_a_process_that_ended_is_in_the_pool_no_more() -> None:
+    make = Maker()
+    pool = WarmPool(1, make, never)
+    pool.refill(KEY)
+    for _ in range(2):
+        pool.lose(make.made[0])
+        assert pool.prewarmed == []
+    pool.refill(KEY)
+    assert pool.prewarmed == make.made[1:]
+
+
 @dataclass
 class Busy:
     """A pool of three on a busy device, and its timers."""
