@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from scipy.stats import binomtest
+
 from harness.readme import Block
 from harness.readme.pages import put_into
 
@@ -99,16 +101,17 @@ def virtual(found: Sequence[Record]) -> str:
 def mutation(found: Sequence[Record]) -> str:
     lines = [
         "| day | mutants | tried | killed | hung or died | in no test | survived | killed of those"
-        " in a test |",
+        " in a test (95 %) |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for each in found:
         ended, survived = each.get("killed", 0) + each.get("hung or died", 0), each["survived"]
         tried = ended + survived + each.get("in no test", 0)
+        low, high = binomtest(ended, ended + survived).proportion_ci(method="wilson")
         lines.append(
             f"| {each['ended_at'][:10]} | {each['mutants']:,} | {tried} | {each.get('killed', 0)} |"
             f" {each.get('hung or died', 0)} | {each.get('in no test', 0)} | {survived} |"
-            f" {ended / (ended + survived):.0%} |"
+            f" {ended / (ended + survived):.0%} ({low:.0%} to {high:.0%}) |"
         )
     return "\n".join(lines) + "\n"
 
