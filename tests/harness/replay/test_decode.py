@@ -85,6 +85,12 @@ def test_a_refusal_that_is_no_json_still_says_something() -> None:
     assert (record.status, record.error) == ("http_5xx", "HTTP 502: <h1>Bad Gateway</h1>")
 
 
+def test_a_refusal_says_when_to_come_again() -> None:
+    refused = captured(b'{"error": {"message": "busy"}}', status=429)
+    record = decode(refused._replace(retry_after="3"), START_NS)
+    assert (record.status, record.error) == ("http_429", "HTTP 429 (Retry-After: 3): busy")
+
+
 def test_a_client_error_is_told_from_a_server_error() -> None:
     record = decode(captured(b'{"error": {"message": "no such model"}}', status=404), START_NS)
     assert (record.status, record.error) == ("http_4xx", "HTTP 404: no such model")
