@@ -8,6 +8,8 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
+from . import first_failure
+
 CALLS = "MUTATION_CALLS"
 """Environment variable: the folder into which the plugin ``calls`` writes."""
 
@@ -21,8 +23,9 @@ def settings(project: Path) -> tuple[list[str], list[str]]:
 
 def command(options: Iterable[str], tests: Iterable[str], temporary: Path) -> list[str]:
     """Return the command that runs the tests, the same examples of hypothesis each time."""
-    seeded = ("--hypothesis-seed=0", f"--basetemp={temporary}")
-    return [sys.executable, "-m", "pytest", "-q", "--rootdir=.", *seeded, *options, *tests]
+    examples = ("-p", first_failure.__name__, f"--hypothesis-profile={first_failure.PROFILE}")
+    same = ("--hypothesis-seed=0", "--rootdir=.", f"--basetemp={temporary}")
+    return [sys.executable, "-m", "pytest", "-q", *examples, *same, *options, *tests]
 
 
 def environment(project: Path, mutant: str, **more: str) -> dict[str, str]:

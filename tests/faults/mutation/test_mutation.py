@@ -19,6 +19,12 @@ pytest_add_cli_args_test_selection = ["test_one.py"]
 """
 TEST = """
 import os, signal
+from hypothesis import given, strategies as st
+@given(st.integers())
+def test_property(number):
+    with open("tried", "a") as file:
+        print(number, file=file)
+    assert abs(number) < 100
 def test_one():
     mutant = os.environ["MUTANT_UNDER_TEST"]
     assert mutant != "m.x_f__mutmut_1"
@@ -27,11 +33,13 @@ def test_one():
     if mutant == "m.x_f__mutmut_3":
         signal.pause()
 """
+ROOT = Path(__file__).parents[3]
 TESTS = ("test_one.py::test_one",)
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     (tmp_path / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
     (tmp_path / "test_one.py").write_text(TEST, encoding="utf-8")
     return tmp_path
@@ -51,6 +59,15 @@ def test_what_becomes_of_a_mutant(
     project: Path, mutant: str, tests: tuple[str, ...], outcome: str
 ) -> None:
     assert trial.run(project, Trial(mutant, tests, 1.0, 1.0), time.monotonic() + 250) == outcome
+
+
+def test_a_property_test_ends_at_its_first_failing_example(project: Path) -> None:
+    """It took 82 s to shrink the example that killed one mutant."""
+    property_test = Trial("m.x_f__mutmut_4", ("test_one.py::test_property",), 1.0, 1.0)
+    assert trial.run(project, property_test, time.monotonic() + 250) == KILLED
+    tried = [int(line) for line in (project / "tried").read_text(encoding="utf-8").splitlines()]
+    first = next(at for at, number in enumerate(tried) if abs(number) >= 100)
+    assert set(tried[first:]) == {tried[first]}, "it is repeated for the report only"
 
 
 def test_a_trial_that_the_deadline_ends_counts_as_not_tried(project: Path) -> None:
