@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,9 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert [cell.system for cell in cells] == ["serverless-llm", "serverless-lora"]
     for name, table in tables().items():
         assert cells[0].table(name).equals(table)
+    told = cells[0].manifest.versions
+    assert told["python"] == platform.python_version()
+    assert told["torch"] == version("torch")
 
 
 def test_numbers_in_names_are_in_order(tmp_path: Path) -> None:

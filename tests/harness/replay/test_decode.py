@@ -110,6 +110,7 @@ def test_chat_chunks_are_read_too() -> None:
     )
     record = decode(captured(body), START_NS)
     assert record.status == "ok"
+    assert record.events == 2
     assert record.first_token_ns == 5
 
 

@@ -387,6 +387,21 @@ def test_a_backbone_that_cannot_be_loaded_fails_who_waits_for_it() -> None:
     assert machine.answers == {request: "failed"}
 
 
+def test_a_backbone_that_fails_before_the_template_is_ready_fails_a_start() -> None:
+    """It is loaded at deployment, so an instance can wait for its template and for it."""
+    spec = cluster()
+    spec = replace(spec, settings=replace(spec.settings, backbones_at_deployment=True))
+    machine = Machine(spec, SHARING)
+    machine.post(ev.Deployed())
+    request = machine.arrive("f0")
+    machine.backbone_fails(CopyKey("b0", "cpu:0"))
+    instances = machine.controller.state.instances.values()
+    assert [(each.id, each.asked) for each in instances] == [(1, False)], "another is tried"
+    machine.template_ready()
+    machine.backbone_fails(CopyKey("b0", "cpu:0"))
+    assert machine.answers == {request: "failed"}
+
+
 def test_a_cancelled_request_frees_its_place() -> None:
     machine = Machine(cluster(), SHARING)
     running = machine.arrive("f0")
