@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -150,8 +150,13 @@ def _gpu() -> tuple[str | None, str | None]:
     import pynvml
 
     try:
-        names = Counter(str(pynvml.nvmlDeviceGetName(handle)) for handle in cards.handles())
-        told = [f"{count} × {name}" if count > 1 else name for name, count in names.items()]
-        return ", ".join(told) or None, str(pynvml.nvmlSystemGetDriverVersion())
+        names = [str(pynvml.nvmlDeviceGetName(handle)) for handle in cards.handles()]
+        return counted(names), str(pynvml.nvmlSystemGetDriverVersion())
     except pynvml.NVMLError:
         return None, None
+
+
+def counted(names: Iterable[str]) -> str | None:
+    """Name the cards of a machine, those of one name once with their number; None: it has none."""
+    told = [f"{count} × {name}" if count > 1 else name for name, count in Counter(names).items()]
+    return ", ".join(told) or None

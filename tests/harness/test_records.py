@@ -20,7 +20,7 @@ import pytest
 from harness import metrics
 from harness.errors import RecordError
 from harness.records import Cell, new_run, open_run, read_cell, write_cell
-from harness.records.manifest import git
+from harness.records.manifest import counted, git
 from harness.records.schema import BEYOND, TABLES
 from harness.reference.compact import compact
 from workloads.streams import stream
@@ -37,6 +37,11 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     told = cells[0].manifest.versions
     assert told["python"] == platform.python_version()
     assert told["torch"] == version("torch")
+
+
+def test_the_cards_of_a_machine_are_named_with_their_number() -> None:
+    assert counted(["H100", "H200", "H100"]) == "2 × H100, H200"
+    assert counted([]) is None
 
 
 def test_numbers_in_names_are_in_order(tmp_path: Path) -> None:
