@@ -69,9 +69,9 @@ soak: faults
 fuzz: $(READY)
 	$(BIN)/python -W ignore -m tests.faults.fuzz --examples $(EXAMPLES) --out $(RECORDS)/fuzz.json
 
-# Plants a sample of bugs and counts those that no test notices, on all cores (hours on two; settings
-# in pyproject.toml). An interrupted run continues. Tests that were written for the survivors of a
-# sample bias its figure, so the next record takes another seed.
+# Plants a sample of bugs and counts those that no test notices, on all cores (half an hour on two;
+# settings in pyproject.toml). An interrupted run continues. Tests that were written for the
+# survivors of a sample bias its figure, so the next record takes another seed.
 MUTANTS ?= 120
 MUTANT_SEED ?= 28
 

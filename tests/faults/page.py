@@ -100,8 +100,8 @@ def virtual(found: Sequence[Record]) -> str:
 
 def mutation(found: Sequence[Record]) -> str:
     lines = [
-        "| day | seed | mutants | tried | killed | hung or died | in no test | survived | killed of those"
-        " in a test (95 %) |",
+        "| day | seed | mutants | tried | killed | hung or died | in no test | survived |"
+        " killed of those in a test (95 %) |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for each in found:
@@ -110,7 +110,8 @@ def mutation(found: Sequence[Record]) -> str:
         low, high = binomtest(ended, ended + survived).proportion_ci(method="wilson")
         lines.append(
             f"| {each['ended_at'][:10]} | {each['seed']} | {each['mutants']:,} | {tried} |"
-            f" {each.get('killed', 0)} | {each.get('hung or died', 0)} | {each.get('in no test', 0)} | {survived} |"
+            f" {each.get('killed', 0)} | {each.get('hung or died', 0)} |"
+            f" {each.get('in no test', 0)} | {survived} |"
             f" {ended / (ended + survived):.0%} ({low:.0%} to {high:.0%}) |"
         )
     return "\n".join(lines) + "\n"
