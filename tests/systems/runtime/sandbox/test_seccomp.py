@@ -21,7 +21,7 @@ from systems.errors import ConfinementError
 from systems.runtime.sandbox import seccomp
 from systems.runtime.sandbox.machines import MACHINES
 from systems.runtime.sandbox.system_calls import ALLOWED as NAMES
-from systems.runtime.sandbox.system_calls import COMMANDS, KERNEL, PROCESSES
+from systems.runtime.sandbox.system_calls import BEFORE_A_CONTEXT, COMMANDS, KERNEL, PROCESSES
 
 PID = 4711
 X86_64, AARCH64 = 0xC000003E, 0xC00000B7  # AUDIT_ARCH_X86_64, AUDIT_ARCH_AARCH64
@@ -154,6 +154,15 @@ def answer_at_first(machine: str, call: tuple[int, int | None], *arguments: int)
     return verdict(code, AUDIT[machine], number, *arguments)
 
 
+def answer_beside_a_driver(machine: str, call: tuple[int, int | None], *arguments: int) -> str:
+    """The result of the filter under which an instance on a card starts its context."""
+    number = call[list(AUDIT).index(machine)]
+    assert number is not None
+    rules = seccomp.Rules(COMMANDS, seccomp.UNIX)
+    code = seccomp.denying(MACHINES[machine], BEFORE_A_CONTEXT, rules, PID)
+    return verdict(code, AUDIT[machine], number, *arguments)
+
+
 def numbers(machine: str) -> set[int]:
     """Numbers of all calls that this test lists as denied or inspected."""
     at = list(AUDIT).index(machine)
@@ -203,6 +212,18 @@ def test_at_first_on_a_card_programs_start_and_other_processes_are_out_of_reach(
     assert answer_at_first(machine, KILL, PID + 1) == "EPERM"
     assert answer_at_first(machine, SOCKET, int(socket.AF_UNIX)) == ALLOWED
     assert answer_at_first(machine, SOCKET, int(socket.AF_INET)) == "EPERM"
+
+
+@pytest.mark.parametrize("machine", AUDIT)
+def test_the_start_of_a_context_may_bind_a_unix_socket_and_make_no_other_denied_call(
+    machine: str,
+) -> None:
+    there = {name for name, call in DENIED.items() if call[list(AUDIT).index(machine)] is not None}
+    allowed = {n for n in there if answer_beside_a_driver(machine, DENIED[n]) == ALLOWED}
+    assert allowed == {"bind", "listen"}
+    assert answer_beside_a_driver(machine, SOCKET, int(socket.AF_UNIX)) == ALLOWED
+    assert answer_beside_a_driver(machine, SOCKET, int(socket.AF_INET)) == "EPERM"
+    assert answer_beside_a_driver(machine, CLONE, 17) == "EPERM"
 
 
 @pytest.mark.parametrize("machine", AUDIT)
