@@ -67,7 +67,7 @@ class Answer:
             if choice.get("finish_reason"):
                 self.done = True
             if text:
-                self._digest.update(text.encode("utf-8", "surrogatepass"))
+                self._digest.update(text.encode())
                 self.text_ns.append(at_ns)
                 if ids is None:
                     self.text_tokens = None

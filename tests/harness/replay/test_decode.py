@@ -63,6 +63,7 @@ def captured(body: bytes, *, status: int = 200, ending: Ending = Ending.COMPLETE
         (b"data: {\"usage\": 1}\n\n", "error_event", NO_PIECE + '{"usage": 1}'),
         (b"data: {\"choices\": [{\"text\": 1}]}\n\n", "error_event",
          NO_PIECE + '{"choices": [{"text": 1}]}'),
+        (b'data: "\\ud83d"\n\n', "error_event", 'an event is not JSON: "\\ud83d"'),
         (b"<html>hello</html>", "error_event", "no event stream: <html>hello</html>"),
         (b"caf\xe9", "error_event", "no event stream: caf\N{REPLACEMENT CHARACTER}"),
         (b"", "cut", "the stream ended before a finish reason or [DONE]"),

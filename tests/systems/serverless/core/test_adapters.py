@@ -207,6 +207,15 @@ def test_each_waiting_adapter_is_prepared_for_one_of_the_instances_that_start() 
     assert prepared(machine) == [{"f0", "f1"}, {"f2", "f3"}]
 
 
+def test_of_two_instances_that_start_one_prepares_a_new_adapter() -> None:
+    machine = Machine(cluster(functions=4, shared=True, devices=2, apart=True), PRIVATE)
+    for _ in range(5):
+        machine.arrive("f0")
+    assert prepared(machine) == [{"f0"}, set()]
+    machine.arrive("f1")
+    assert prepared(machine) == [{"f0", "f1"}, set()]
+
+
 def test_an_adapter_is_prepared_again_for_the_next_start() -> None:
     machine = up("f0", "f1", policies=SHARING)
     (instance,) = machine.processes
@@ -219,7 +228,7 @@ def test_an_adapter_is_prepared_again_for_the_next_start() -> None:
     assert prepared(machine) == [{"f0"}], "another one starts"
 
 
-@pytest.mark.parametrize(("nbytes", "early"), [(0, 0), (14, 2), (1000, 4)])
+@pytest.mark.parametrize(("nbytes", "early"), [(0, 0), (10, 2), (14, 2), (1000, 4)])
 def test_adapters_are_prepared_at_deployment_as_far_as_the_tier_goes(
     nbytes: int, early: int
 ) -> None:
