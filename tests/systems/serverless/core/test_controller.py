@@ -14,6 +14,7 @@ from systems.serverless.core import events as ev
 from systems.serverless.core.artifacts import Artifact, CopyKey
 from systems.serverless.core.cluster_spec import HOST, ClusterSpec
 from systems.serverless.core.estimates import SlidingWindow
+from systems.serverless.core.memory import Holding
 from systems.serverless.core.policies.batching import FillOrExpire
 
 from .machine import BUNDLES, PRIVATE, SHARING, SHEDDING, Machine, cluster
@@ -410,6 +411,18 @@ def test_a_cancelled_request_frees_its_place() -> None:
     machine.settle()
     assert machine.answers == {waiting: "cancelled", running: "ok"}
     assert machine.controller.state.requests == {}
+
+
+def test_a_template_holds_memory_of_its_host_until_it_ends() -> None:
+    spec = cluster()
+    spec = replace(spec, settings=replace(spec.settings, template_host_bytes=7))
+    machine = Machine(spec, SHARING)
+    machine.arrive("f0")
+    held = Holding(MemoryOwner.HOST_TIER, CopyKey("", "cpu:0"), None)
+    machine.settle()
+    assert machine.held[HOST, held] == 7
+    machine.template_dies()
+    assert machine.held[HOST, held] == 0
 
 
 def test_a_decision_is_explained_with_its_numbers() -> None:

@@ -78,6 +78,16 @@ def test_a_replaced_process_that_lives_takes_a_place() -> None:
     assert len(make.made) == 2
 
 
+def test_the_most_complete_process_is_taken() -> None:
+    make = Maker()
+    pool = WarmPool(3, make, never)
+    for done in (0, 2, 1):
+        make(KEY).done = done
+    pool.prewarmed = list(make.made)
+    assert [taken.done for _ in range(3) if (taken := pool.take("b", "cuda:0"))] == [2, 1, 0]
+    assert pool.take("b", "cuda:0") is None
+
+
 def test_a_process_that_ended_is_in_the_pool_no_more() -> None:
     make = Maker()
     pool = WarmPool(1, make, never)
