@@ -14,6 +14,7 @@ from systems.serverless.core import events as ev
 from systems.serverless.core.artifacts import Artifact, CopyKey
 from systems.serverless.core.cluster_spec import HOST, ClusterSpec
 from systems.serverless.core.estimates import SlidingWindow
+from systems.serverless.core.instance import Phase
 from systems.serverless.core.memory import Holding
 from systems.serverless.core.policies.batching import FillOrExpire
 
@@ -411,6 +412,26 @@ def test_a_cancelled_request_frees_its_place() -> None:
     machine.settle()
     assert machine.answers == {waiting: "cancelled", running: "ok"}
     assert machine.controller.state.requests == {}
+
+
+def test_a_copy_of_its_own_is_loaded_once_its_instance_has_the_backbone() -> None:
+    machine = Machine(cluster(), PRIVATE)
+    machine.arrive("f0")
+    (instance,) = machine.controller.state.instances.values()
+    copy = machine.controller.state.copies[instance.copy]
+    while instance.phase is Phase.STARTING:
+        assert copy.loaded is (Artifact.BACKBONE in instance.in_place)
+        assert machine.step()
+
+
+def test_a_stopped_instance_fails_what_it_ran_and_says_why() -> None:
+    machine = Machine(cluster(), SHARING)
+    request = machine.arrive("f0")
+    while not any(machine.running(each) for each in machine.processes):
+        machine.step()
+    (instance,) = machine.processes
+    told = machine.post(ev.InstanceStopped(instance))
+    assert act.FailRequest(request, 502, "instance lost: it was stopped") in told
 
 
 def test_a_template_holds_memory_of_its_host_until_it_ends() -> None:
