@@ -73,11 +73,11 @@ fuzz: $(READY)
 # settings in pyproject.toml). An interrupted run continues. Tests that were written for the
 # survivors of a sample bias its figure, so the next record takes another seed.
 MUTANTS ?= 120
-MUTANT_SEED ?= 28
+MUTANT_SEED ?= 29
 
 mutate: .venv-mutate/.ready
 	nice -n 19 .venv-mutate/bin/python -m tests.faults.mutation --sample $(MUTANTS) \
-	  --seed $(MUTANT_SEED) --out $(RECORDS)/mutation.json
+	  --seed $(MUTANT_SEED) --out $(RECORDS)/mutation-$(MUTANT_SEED).json
 
 .venv-mutate/.ready: $(READY)
 	$(PYTHON) -m venv $(@D)
