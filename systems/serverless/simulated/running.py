@@ -12,6 +12,7 @@ from systems.simulation.work import Work
 from systems.simulation.worker import Worker
 
 from ..core.artifacts import GONE, CopyKey, Residency
+from ..core.cluster_spec import GroupSpec
 from .adapters import AdapterLoad
 
 
@@ -43,9 +44,7 @@ class Process:
     id: int
     device: str
     latency: LatencyModel
-    backbone: str
-    drawn_for: str
-    """Whose durations are drawn: a function's, at every isolation level the same one's."""
+    group: GroupSpec
     worker: Worker
     copy: CopyKey | None = None
     timeline: Timeline = field(default_factory=Timeline.empty)
@@ -58,6 +57,11 @@ class Process:
     """It was a prewarmed process and has not loaded its adapter yet."""
     adapters: dict[str, AdapterLoad] = field(default_factory=dict)
     """By function: what is in its places or being loaded into them."""
+
+    @property
+    def drawn_for(self) -> str:
+        """Whose durations are drawn: a function's, at every isolation level the same one's."""
+        return self.group.functions[0]
 
     def ready_ns(self, function: str) -> int:
         """Return when what a request of ``function`` needs was complete."""

@@ -76,3 +76,8 @@ class PolicySet:
     def forks(self) -> bool:
         """Whether instances are forked from a template."""
         return self.preloading().forks
+
+    @property
+    def template_libraries(self) -> bool:
+        """Whether the template holds the libraries."""
+        return self.preloading().template_libraries

@@ -70,7 +70,7 @@ def test_parsed_adapters_are_host_memory_on_a_card() -> None:
     outcome = run(arrivals([("f0", 0), ("f1", 60)]))
     steps = outcome.system_trace().memory
     template, *tier = [s.bytes for s in steps if s.device == HOST and s.function_id is None]
-    (latency,) = outcome.platform._latency.values()
+    (latency,) = outcome.platform.machine.latency.values()
     assert [held - template for held in tier] == [n * latency.size.adapter_bytes for n in (1, 2)]
 
 

@@ -152,8 +152,7 @@ def test_every_node_of_the_profile_is_a_host_with_a_template_of_its_own() -> Non
     hosts = {each: state.devices[each].spec.host for each in state.devices}
     assert sorted(set(hosts.values())) == ["host-0", "host-1"]
     used = {hosts[each.device] for each in processes}
-    started = {
-        host for host, template in outcome.platform._templates.items() if tuple(template.spans)
-    }
+    timelines = outcome.platform.templates.timelines
+    started = {host for host, template in timelines.items() if tuple(template.spans)}
     assert started == used == {"host-0", "host-1"}
     assert set(run("serverless-lora", LOAD, devices=8).platform.controller.state.hosts) == {"host"}
