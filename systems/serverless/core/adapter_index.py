@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from heapq import nsmallest
 from itertools import islice
 
 from .instance import Instance
 from .waiting import WaitingRequests
+
+_NOBODY: Mapping[int, Instance] = {}
 
 _LOOKED_AT = 32
 """Of many instances that hold an adapter, so many are looked at for a request, in turn."""
@@ -75,8 +77,14 @@ class AdapterIndex:
 
     def queued(self, function: str, change: int) -> None:
         """Note that requests of ``function`` wait, or (``change`` below 0) wait no longer."""
-        for instance in self._holders.get(function, {}).values():
-            self._add_spare(instance, -change)
+        spare = self.spare
+        for id_, instance in self._holders.get(function, _NOBODY).items():
+            before = spare[id_]
+            after = spare[id_] = before - change
+            if (before > 0) != (after > 0):
+                self._sort_free(instance, after)
+            if (before >= 0) != (after >= 0):
+                self._sort_roomy(id_, after)
         self._sort(function)
 
     def runs(self, instance: Instance, change: int) -> None:
@@ -87,15 +95,22 @@ class AdapterIndex:
     def _add_spare(self, instance: Instance, more: int) -> None:
         before = self.spare[instance.id]
         after = self.spare[instance.id] = before + more
-        if after > 0:
+        if (before > 0) != (after > 0):
+            self._sort_free(instance, after)
+        if (before >= 0) != (after >= 0):
+            self._sort_roomy(instance.id, after)
+
+    def _sort_free(self, instance: Instance, spare: int) -> None:
+        if spare > 0:
             self.free[instance.id] = instance
         else:
-            self.free.pop(instance.id, None)
-        if (before >= 0) != (after >= 0):
-            change = 1 if after >= 0 else -1
-            for function in self._held[instance.id]:
-                self._roomy[function] += change
-                self._sort(function)
+            del self.free[instance.id]
+
+    def _sort_roomy(self, id_: int, spare: int) -> None:
+        change = 1 if spare >= 0 else -1
+        for function in self._held[id_]:
+            self._roomy[function] += change
+            self._sort(function)
 
     def _sort(self, function: str) -> None:
         """Put ``function`` into the index where it belongs."""

@@ -43,7 +43,7 @@ class Dispatching:
 
     def serve(self, group: str, now: int, arrived: Request | None = None) -> None:
         """Dispatch the waiting requests of ``group`` to its instances, or start one."""
-        queue, instances = self._state.queue(group), list(self._state.serving(group))
+        queue, served = self._state.queue(group), bool(self._state.serving(group))
         self.request_adapters(self._state.cluster.groups[group], now)
         for instance in self._offered(group, arrived):
             if instance.phase is Phase.READY:
@@ -53,7 +53,7 @@ class Dispatching:
                 return
             if arrived is not None and arrived.instance is not None:
                 break
-        if not instances:
+        if not served:
             # An instance that is offloading is woken once it sleeps. A group that waits for
             # memory is started when some comes free.
             waits = self._state.members(group).offloading or group in self._state.blocked_on

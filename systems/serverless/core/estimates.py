@@ -45,8 +45,12 @@ class SlidingWindow:
         self._forget(now_ns)
 
     def per_second(self, now_ns: int) -> float:
-        self._forget(now_ns)
-        return len(self._arrivals) * 1e9 / self._window_ns
+        arrivals = self._arrivals
+        if not arrivals:
+            return 0.0
+        if arrivals[0] <= now_ns - self._window_ns:
+            self._forget(now_ns)
+        return len(arrivals) * 1e9 / self._window_ns
 
     def _forget(self, now_ns: int) -> None:
         arrivals, oldest = self._arrivals, now_ns - self._window_ns

@@ -11,6 +11,7 @@ from . import actions as act
 from .adapter_preparation import AdapterPreparation
 from .artifacts import AWAKE, DORMANT, GONE, PRECEDENCE, Artifact, CopyKey, Residency
 from .backbone_sources import lose_source, source_of
+from .cluster_spec import GroupSpec
 from .instance import Instance, Phase
 from .memory import Holding
 from .policies import Policies
@@ -58,7 +59,11 @@ class Provisioning:
         at the device. Without a device, do nothing until a host joins."""
         if not self._state.devices:
             return
-        instance = self._state.wakeable(group_id) or self._new_instance(group_id, now)
+        instance = self._state.wakeable(group_id)
+        if instance is None:
+            group = self._state.cluster.groups[group_id]
+            device = self._policies.placement.choose(group, self._state, now)
+            instance = self._new_instance(group, device)
         device = self._state.devices[instance.device]
         first_in_line = next(iter(device.blocked), group_id)
         if first_in_line == group_id and self._make_room(device, instance, now):
@@ -112,12 +117,14 @@ class Provisioning:
             self.advance(instance, now)
 
     def _gained(self, group_id: str, now: int) -> Instance | None:
-        gains = self._policies.scaling.gains
-        asleep = self._state.wakeable(group_id)
-        if asleep is not None and gains(asleep, self._state, now):
+        scaling, state = self._policies.scaling, self._state
+        asleep = state.wakeable(group_id)
+        if asleep is not None and scaling.gains(asleep, state, now):
             return asleep
-        new = self._new_instance(group_id, now)
-        return new if gains(new, self._state, now) else None
+        group, most_ns = state.cluster.groups[group_id], scaling.most_ns(group_id, state, now)
+        device = self._policies.placement.choose_within(group, state, now, most_ns)
+        new = None if device is None else self._new_instance(group, device)
+        return new if new is not None and scaling.gains(new, state, now) else None
 
     def preload(self, instance: Instance, goal: Residency, now: int) -> None:
         """Load what a sleeping instance lacks of ``goal``, if it fits without an eviction."""
@@ -137,9 +144,7 @@ class Provisioning:
             if group in device.blocked:
                 return
 
-    def _new_instance(self, group_id: str, now: int) -> Instance:
-        group = self._state.cluster.groups[group_id]
-        device = self._policies.placement.choose(group, self._state, now)
+    def _new_instance(self, group: GroupSpec, device: Device) -> Instance:
         key = self._policies.sharing.copy_for(group.backbone, device.spec.id, self._next_instance)
         preloading = self._policies.preloading
         inherited = DORMANT if preloading.forks and preloading.template_libraries else GONE

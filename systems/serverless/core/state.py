@@ -148,6 +148,8 @@ class State:
         self.copies: dict[CopyKey, BackboneCopy] = {}
         self.homes: dict[str, dict[str, BackboneCopy]] = {}
         """By backbone: its shared copies by the device that holds them."""
+        self.home_ids: dict[str, list[str]] = {}
+        """The keys of ``homes``, in their order."""
         self.instances: dict[int, Instance] = {}
         self._members: dict[str, Members] = {}
         self._adapters: dict[str, AdapterIndex] = {}
@@ -364,11 +366,13 @@ class State:
         self.copies[copy.key] = copy
         if copy.key.shared:
             self.homes.setdefault(copy.key.backbone, {})[copy.key.device] = copy
+            self.home_ids.setdefault(copy.key.backbone, []).append(copy.key.device)
 
     def remove_copy(self, copy: BackboneCopy) -> None:
         del self.copies[copy.key]
         if copy.key.shared:
             del self.homes[copy.key.backbone][copy.key.device]
+            self.home_ids[copy.key.backbone].remove(copy.key.device)
 
     def shared_copies_on(self, device: str) -> Iterator[BackboneCopy]:
         for backbone in self.cluster.backbones:

@@ -66,9 +66,13 @@ def _urgency(instance: Instance, state: State) -> Urgency:
 
 
 def _has_work(instance: Instance, state: State) -> bool:
+    waiting, places = state.queue(instance.group.id).of_function, instance.places
     if not instance.group.places:
-        return bool(state.queue(instance.group.id))
-    return bool(_of_functions(instance, state))
+        return bool(waiting)
+    held = places.keys() & waiting.keys()
+    if any(places[each].loaded for each in held):
+        return True
+    return not state.adapters(instance.group.id).without.isdisjoint(waiting)
 
 
 def _of_functions(instance: Instance, state: State) -> Sequence[Waiting]:
@@ -77,10 +81,12 @@ def _of_functions(instance: Instance, state: State) -> Sequence[Waiting]:
     queue = state.queue(instance.group.id)
     if not instance.group.places:
         return tuple(queue.of_function.values())
-    able = state.adapters(instance.group.id).without & queue.of_function.keys()
-    held = instance.places.keys() & queue.of_function.keys()
-    able |= {function for function in held if instance.places[function].loaded}
-    return [queue.of_function[function] for function in sorted(able, key=queue.since)]
+    waiting, places = queue.of_function, instance.places
+    able = [each for each in places.keys() & waiting.keys() if places[each].loaded]
+    able += state.adapters(instance.group.id).without & waiting.keys()
+    if len(able) > 1:
+        able.sort(key=queue.since)
+    return [waiting[function] for function in able]
 
 
 def runnable(instance: Instance, state: State, key: Callable[[Request], int]) -> list[Request]:

@@ -20,6 +20,17 @@ class Placement(Policy, ABC):
     def choose(self, group: GroupSpec, state: State, now_ns: int) -> Device:
         """Return the device to start an instance of ``group`` on."""
 
+    def choose_within(
+        self,
+        group: GroupSpec,
+        state: State,
+        now_ns: int,
+        most_ns: float,  # noqa: ARG002
+    ) -> Device | None:
+        """Return the device that :meth:`choose` returns; or None if the start of an instance on it
+        takes at least ``most_ns``, should the policy see that sooner. By default it does not."""
+        return self.choose(group, state, now_ns)
+
 
 class EarliestCompletion(Placement):
     """Chooses the device where the first request is due to complete soonest: where
@@ -47,6 +58,19 @@ class EarliestCompletion(Placement):
         for both, each would step over the devices that the other took."""
 
     def choose(self, group: GroupSpec, state: State, now_ns: int) -> Device:
+        return self._earliest(group, self._looked_at(group, state), state, now_ns)
+
+    def choose_within(
+        self, group: GroupSpec, state: State, now_ns: int, most_ns: float
+    ) -> Device | None:
+        devices = self._looked_at(group, state)
+        if most_ns <= _least_start_ns(group, devices, state):
+            return None
+        return self._earliest(group, devices, state, now_ns)
+
+    def _earliest(
+        self, group: GroupSpec, devices: Iterable[Device], state: State, now_ns: int
+    ) -> Device:
         learnt = state.estimates(group.id)
         whole_ns = max(learnt.delay_ns[Artifact.BACKBONE], 1.0)
         import_ns = learnt.delay_ns[Artifact.LIBRARIES]
@@ -58,9 +82,9 @@ class EarliestCompletion(Placement):
         peers = state.cluster.settings.peer_copies
         best_ns, most_free = math.inf, 0
         found: Device | None = None
-        for device in self._looked_at(group, homes, state):
-            at_work = len(device.instances) - len(device.resting) + 1
-            due_ns = service_ns * (1 + device.contention.slowdown(at_work)) / 2
+        for device in devices:
+            at_work, slots = len(device.instances) - len(device.resting) + 1, device.spec.slots
+            due_ns = service_ns * (1 + (at_work / slots if at_work > slots else 1.0)) / 2
             if device.waiting:
                 due_ns = max(due_ns, _waited_ns(device, state, now_ns))
             if due_ns > best_ns:  # what follows only adds to it
@@ -84,16 +108,14 @@ class EarliestCompletion(Placement):
             state.note("place", group=group.id, device=found.spec.id, due_ns=best_ns)
         return found
 
-    def _looked_at(
-        self, group: GroupSpec, homes: Mapping[str, BackboneCopy], state: State
-    ) -> Iterable[Device]:
+    def _looked_at(self, group: GroupSpec, state: State) -> Sequence[Device]:
         taken = state.members(group.id).on_device
         devices = state.devices
         if len(devices) <= self.candidates:
             free = [device for id_, device in devices.items() if id_ not in taken]
             return free or list(devices.values())
         ids = [
-            *self._in_turn(list(homes), group.backbone),
+            *self._in_turn(state.home_ids.get(group.backbone, ()), group.backbone),
             *self._in_turn(state.device_ids, None),
         ]
         free = [devices[id_] for id_ in dict.fromkeys(ids) if id_ not in taken]
@@ -110,6 +132,17 @@ class EarliestCompletion(Placement):
         start = taken % len(among)
         first = among[start : start + count]
         return [*first, *among[: count - len(first)]]
+
+
+def _least_start_ns(group: GroupSpec, devices: Iterable[Device], state: State) -> float:
+    """Return how long a new instance takes at least to start on any of ``devices``."""
+    learnt, homes = state.estimates(group.id), state.homes.get(group.backbone, _NO_HOMES)
+    least_ns = learnt.delay_ns[Artifact.ADAPTER] + learnt.delay_ns[Artifact.KERNELS]
+    if any(device.spec.id in homes for device in devices):
+        return least_ns
+    reads_ns = learnt.delay_ns[Artifact.BACKBONE]
+    peers = state.cluster.settings.peer_copies
+    return least_ns + (min(reads_ns, learnt.peer_ns) if peers else reads_ns)
 
 
 def _waited_ns(device: Device, state: State, now_ns: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 from ..artifacts import Artifact
@@ -16,6 +17,10 @@ class Scaling(Policy, ABC):
     def wants_another(self, group: str, state: State, now_ns: int) -> bool:
         """Return whether to look for one. Called if requests wait and all instances start or are
         full."""
+
+    def most_ns(self, group: str, state: State, now_ns: int) -> float:  # noqa: ARG002
+        """Return from how long a start :meth:`gains` refuses it; by default, however long."""
+        return math.inf
 
     def gains(self, instance: Instance, state: State, now_ns: int) -> bool:  # noqa: ARG002
         """Return whether to start ``instance``: the sleeping one that would be woken, or a new one
@@ -46,6 +51,9 @@ class WaitedAsLong(Scaling):
             return False
         least_ns = state.estimates(group).delay_ns[Artifact.KERNELS]  # every start prepares them
         return state.waited_ns(group, now_ns) > least_ns
+
+    def most_ns(self, group: str, state: State, now_ns: int) -> float:
+        return math.inf if _overflows(group, state) else state.waited_ns(group, now_ns)
 
     def gains(self, instance: Instance, state: State, now_ns: int) -> bool:
         group = instance.group.id

@@ -13,6 +13,7 @@ def check(state: State) -> None:
     for backbone, homes in state.homes.items():
         shared = [c for k, c in state.copies.items() if k.shared and k.backbone == backbone]
         assert homes == {copy.key.device: copy for copy in shared}
+        assert state.home_ids[backbone] == list(homes)
     for group in state.cluster.groups.values():
         _check_members(group, state)
         if group.places:

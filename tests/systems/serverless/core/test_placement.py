@@ -128,10 +128,11 @@ def test_every_device_of_a_large_cluster_is_looked_at_in_turn() -> None:
     placement = machine.controller.policies.placement
     assert isinstance(placement, EarliestCompletion)
     keys = (CopyKey("b0", f"cpu:{i}") for i in range(4))
-    homes = {key.device: BackboneCopy(key, bytes=1) for key in keys}
+    for key in keys:
+        state.add_copy(BackboneCopy(key, bytes=1))
     seen = [
         device.spec.id
         for _ in range(4)
-        for device in placement._looked_at(state.cluster.groups["f0"], homes, state)
+        for device in placement._looked_at(state.cluster.groups["f0"], state)
     ]
     assert set(seen) == set(state.devices)

@@ -58,10 +58,10 @@ class ValueDensity(Offloading):
         """Choose the adapter of the least value: loading delays and places are equal within a
         group, so the rate decides; of equals, the one used least recently."""
 
-        def value(place: Place) -> tuple[float, int]:
-            return state.rate_of(place.function).per_second(now_ns), place.used_ns
-
-        return min(places, key=value)
+        rates = [state.rate_of(place.function).per_second(now_ns) for place in places]
+        least = min(rates)
+        able = [place for place, rate in zip(places, rates, strict=True) if rate == least]
+        return min(able, key=lambda place: place.used_ns)
 
     def _offloaded(self, need: Need, amount: int, state: State) -> dict[int, Residency]:
         left: dict[int, Residency] = {}
