@@ -7,7 +7,8 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
+from operator import attrgetter
 from typing import Literal, Self
 
 from ..fair_shares import in_turn
@@ -17,6 +18,9 @@ from ..state import Device, State
 from ..waiting import Request
 from .joining import fitting, pays_ns, ready_ns
 from .parity import Urgency, within_parity
+
+_DEADLINE = attrgetter("deadline_ns")
+_ARRIVAL = attrgetter("arrived_ns")
 
 Waiting = Mapping[int, Request]
 """The waiting requests of a function by id, those of the longest wait first."""
@@ -98,9 +102,12 @@ def runnable(instance: Instance, state: State, key: Callable[[Request], int]) ->
     waiting = _of_functions(instance, state)
     if state.tenants:
         turns = state.devices[instance.device].turns
-        of_tenants = {t: _merged(those, key) for t, those in _by_tenant(waiting, state).items()}
+        of_tenants = {
+            tenant: _merged(those, key, instance.room)
+            for tenant, those in _by_tenant(waiting, state).items()
+        }
         return list(islice(in_turn(of_tenants, turns, key), instance.room))
-    return list(islice(_merged(waiting, key), instance.room))
+    return list(islice(_merged(waiting, key, instance.room), instance.room))
 
 
 def _by_tenant(waiting: Iterable[Waiting], state: State) -> Mapping[str, Sequence[Waiting]]:
@@ -111,9 +118,16 @@ def _by_tenant(waiting: Iterable[Waiting], state: State) -> Mapping[str, Sequenc
     return found
 
 
-def _merged(waiting: Sequence[Waiting], key: Callable[[Request], int]) -> Iterable[Request]:
+def _merged(
+    waiting: Sequence[Waiting], key: Callable[[Request], int], most: int
+) -> Iterable[Request]:
+    """Return at least the first ``most`` requests in the order of ``key``."""
     each = [requests.values() for requests in waiting]
-    return each[0] if len(each) == 1 else heapq.merge(*each, key=key)
+    if len(each) == 1:
+        return each[0]
+    if sum(map(len, each)) <= most:  # the same order as a merge's, and sooner found
+        return sorted(chain.from_iterable(each), key=key)
+    return heapq.merge(*each, key=key)
 
 
 @dataclass
@@ -135,7 +149,7 @@ class FirstComeFirstServed(Batching):
         first = min(able(device, state), key=lambda i: _first_come(i, device, state), default=None)
         if first is None:
             return None
-        return Batch(first, tuple(runnable(first, state, _arrival)))
+        return Batch(first, tuple(runnable(first, state, _ARRIVAL)))
 
 
 @dataclass
@@ -197,7 +211,7 @@ class FillOrExpire(Batching):
     ) -> tuple[float, float, list[Request]]:
         """Return the batch's margin in ns, the time when it is due, and its requests. The first of
         them has the smallest margin of all: the earliest deadline."""
-        requests = runnable(instance, state, _deadline)
+        requests = runnable(instance, state, _DEADLINE)
         batch = requests[: fitting(requests, instance, device)]
         first, full = batch[0], len(requests) == instance.room
         times = state.estimates(instance.group.id).prefills
@@ -215,14 +229,6 @@ class FillOrExpire(Batching):
         if self.max_delay_ns is None:
             return slack_ends_ns
         return first.arrived_ns + self.max_delay_ns
-
-
-def _deadline(request: Request) -> int:
-    return request.deadline_ns
-
-
-def _arrival(request: Request) -> int:
-    return request.arrived_ns
 
 
 def _first_come(instance: Instance, device: Device, state: State) -> tuple[int, int, int]:

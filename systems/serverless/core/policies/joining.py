@@ -7,6 +7,7 @@ from itertools import accumulate, takewhile
 
 from systems.interface import MemoryOwner
 
+from ..estimates import Estimates
 from ..instance import Instance
 from ..state import Device, State
 from ..waiting import Request
@@ -37,16 +38,17 @@ def pays_ns(
     wait of (n − 1)/2λ for each of them, so n + 1 are better while n·(n + 1) < 2λC. But λ changes.
     So a batch pays in any case once it has waited for C in sum: to wait for as long as the
     alternative costs takes at most twice the least possible delay (Dooly, Goldman & Scott 2001)."""
-    delays_ns = _delays_ns(instance, state)
+    learnt = state.estimates(instance.group.id)
+    delays_ns = _delays_ns(instance, learnt, state)
     size = len(batch)
     if grows and not delays_ns:
         return now_ns
-    if grows and size * (size + 1) >= 2 * delays_ns * _rate_per_ns(instance, state, now_ns):
+    if grows and size * (size + 1) >= 2 * delays_ns * _rate_per_ns(instance, learnt, state, now_ns):
         return now_ns
     return (sum(ready_ns(request, instance) for request in batch) + delays_ns) / size
 
 
-def _delays_ns(instance: Instance, state: State) -> float:
+def _delays_ns(instance: Instance, learnt: Estimates, state: State) -> float:
     """Return C, the sum of the delays of all running requests by the fixed part of T(b): those of
     ``instance`` wait for it; those of others lose the share of the device that it gets."""
     device = state.devices[instance.device]
@@ -56,10 +58,9 @@ def _delays_ns(instance: Instance, state: State) -> float:
         at_work = (device.instances[each] for each in device.contention.at_work)
         others = sum(len(each.running) for each in at_work if each is not instance)
         delayed += others / device.spec.slots
-    return state.estimates(instance.group.id).law.fixed_ns * delayed if delayed else 0.0
+    return learnt.law.fixed_ns * delayed if delayed else 0.0
 
 
-def _rate_per_ns(instance: Instance, state: State, now_ns: int) -> float:
+def _rate_per_ns(instance: Instance, learnt: Estimates, state: State, now_ns: int) -> float:
     """Return λ, the requests of its group for each instance that serves it."""
-    group = instance.group.id
-    return state.estimates(group).rate.per_second(now_ns) / len(state.serving(group)) / 1e9
+    return learnt.rate.per_second(now_ns) / len(state.serving(instance.group.id)) / 1e9

@@ -64,7 +64,7 @@ class EarliestCompletion(Placement):
         self, group: GroupSpec, state: State, now_ns: int, most_ns: float
     ) -> Device | None:
         devices = self._looked_at(group, state)
-        if most_ns <= _least_start_ns(group, devices, state):
+        if most_ns <= least_start_ns(group, devices, state):
             return None
         return self._earliest(group, devices, state, now_ns)
 
@@ -134,7 +134,7 @@ class EarliestCompletion(Placement):
         return [*first, *among[: count - len(first)]]
 
 
-def _least_start_ns(group: GroupSpec, devices: Iterable[Device], state: State) -> float:
+def least_start_ns(group: GroupSpec, devices: Iterable[Device], state: State) -> float:
     """Return how long a new instance takes at least to start on any of ``devices``."""
     learnt, homes = state.estimates(group.id), state.homes.get(group.backbone, _NO_HOMES)
     least_ns = learnt.delay_ns[Artifact.ADAPTER] + learnt.delay_ns[Artifact.KERNELS]

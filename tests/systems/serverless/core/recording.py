@@ -14,6 +14,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from systems.serverless.core.cluster_spec import ClusterSpec
+from systems.serverless.core.policies import PolicySet
+
 from .machine import BUNDLES, Machine, cluster
 
 PATH = Path(__file__).with_name("recorded_decisions.json")
@@ -24,7 +27,9 @@ _EVENTS = 250
 class Recorder(Machine):
     """A machine that keeps every event with the actions that followed, as text."""
 
-    lines: list[str]
+    def __init__(self, cluster: ClusterSpec, policies: PolicySet) -> None:
+        super().__init__(cluster, policies)
+        self.lines: list[str] = []
 
     def post(self, event: Any) -> list[Any]:
         actions = super().post(event)
@@ -44,12 +49,17 @@ def play(seed: int) -> list[str]:
     """Play the script ``seed``; return its events and actions, a line each."""
     random = Random(seed)
     machine = _machine(random)
+    move(machine, random)
+    return machine.lines
+
+
+def move(machine: Recorder, random: Random) -> None:
+    """Let random events happen to ``machine``, and then all that is outstanding."""
     for _ in range(_EVENTS):
         random.choices(_MOVES, _WEIGHTS)[0](machine, random)
     for host in sorted(machine.left):
         machine.host_joins(host)
     machine.settle()
-    return machine.lines
 
 
 def _machine(random: Random) -> Recorder:
@@ -61,9 +71,7 @@ def _machine(random: Random) -> Recorder:
         apart=random.random() < 0.5,
         card=random.random() < 0.5,
     )
-    machine = Recorder(deployed, BUNDLES[random.choice(sorted(BUNDLES))])
-    machine.lines = []
-    return machine
+    return Recorder(deployed, BUNDLES[random.choice(sorted(BUNDLES))])
 
 
 def _one_of(random: Random, among: Sequence[Any], do: Callable[[Any], None]) -> None:

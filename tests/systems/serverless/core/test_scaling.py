@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from random import Random
+
 import pytest
 
 from systems.serverless.core.artifacts import AWAKE, DORMANT, PARKED, CopyKey
+from systems.serverless.core.cluster_spec import GroupSpec
 from systems.serverless.core.instance import Instance
+from systems.serverless.core.policies.placement import EarliestCompletion, least_start_ns
 from systems.serverless.core.start_time import start_ns
+from systems.serverless.core.state import Device, State
 
 from .machine import PRIVATE, SHARING, Machine, cluster
+from .recording import Recorder, move
 
 FORK_NS = 60 + 90
 """Of a fork beside a resident copy: its adapter and its kernels."""
@@ -119,3 +126,46 @@ def test_a_new_one_is_added_elsewhere_if_the_sleeping_one_is_contended() -> None
     machine.now += 10_000
     machine.arrive("f0")
     assert devices_of(machine, "f0") == ["cpu:0", "cpu:1", "cpu:2"]
+
+
+class Checked(EarliestCompletion):
+    """Compares the least time of a start with a start on each device, at each choice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.absent = 0
+        """How often none of the devices held the backbone."""
+
+    def choose(self, group: GroupSpec, state: State, now_ns: int) -> Device:
+        devices = self._looked_at(group, state)
+        least_ns = least_start_ns(group, devices, state)
+        copies = [CopyKey(group.backbone, device.spec.id) for device in devices]
+        for copy in copies:
+            new = Instance(-1, group, copy.device, copy, forked=True, inherited=DORMANT)
+            assert start_ns(new, state, now_ns) >= least_ns
+        self.absent += not any(copy in state.copies for copy in copies)
+        return super().choose(group, state, now_ns)
+
+
+@pytest.mark.parametrize("peers", [False, True], ids=["from files", "from peers"])
+def test_no_start_takes_less_than_what_is_expected_of_all_devices_together(peers: bool) -> None:
+    """A placement of which no device starts soon enough is not made."""
+    absent = 0
+    for seed in range(20):
+        deployed = cluster(functions=6, backbones=2, devices=3, memory=260, peers=peers)
+        machine = Recorder(deployed, replace(SHARING, placement=Checked))
+        move(machine, Random(seed))
+        placement = machine.controller.policies.placement
+        assert isinstance(placement, Checked)
+        absent += placement.absent
+    assert absent > 20
+
+
+def test_devices_are_taken_in_turn_also_where_none_is_chosen() -> None:
+    placements = [EarliestCompletion(candidates=2) for _ in range(2)]
+    machine = Machine(cluster(functions=9, devices=8), SHARING)
+    group, state = machine.controller.state.cluster.groups["f0"], machine.controller.state
+    weighs, leaves = placements
+    assert leaves.choose_within(group, state, 0, most_ns=1) is None
+    weighs.choose(group, state, 0)
+    assert leaves.choose(group, state, 0) is weighs.choose(group, state, 0)
