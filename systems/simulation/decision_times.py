@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+A = TypeVar("A")
+D = TypeVar("D")
 
 _SHARES = {"p50": 0.5, "p99": 0.99, "max": 1.0}
 
@@ -15,25 +19,26 @@ prime, since decisions of one kind may come at regular intervals."""
 
 
 class DecisionTimes:
-    """A context manager around each decision. Measures CPU time of this thread, so that other
-    processes of the machine do not count."""
+    """Measures decisions in CPU time of this thread, so that other processes of the machine do not
+    count."""
 
-    __slots__ = ("_began_ns", "_count", "_took_ns")
+    __slots__ = ("_count", "_took_ns")
 
     def __init__(self) -> None:
         self._took_ns = array("q")
-        self._began_ns: int | None = None
         self._count = 0
 
-    def __enter__(self) -> None:
-        if self._count % _EVERY == 0:
-            self._began_ns = time.thread_time_ns()
-        self._count += 1
-
-    def __exit__(self, *_: object) -> None:
-        if self._began_ns is not None:
-            self._took_ns.append(time.thread_time_ns() - self._began_ns)
-            self._began_ns = None
+    def of(self, decide: Callable[[A, int], D], about: A, number: int) -> D:
+        """Return the decision that ``decide`` makes from ``about`` and ``number``; time it if it is
+        its turn."""
+        count = self._count
+        self._count = count + 1
+        if count % _EVERY:
+            return decide(about, number)
+        began_ns = time.thread_time_ns()
+        decision = decide(about, number)
+        self._took_ns.append(time.thread_time_ns() - began_ns)
+        return decision
 
     def measured(self) -> Mapping[str, float]:
         """Return the number of decisions, percentiles of those that were timed, and the total that

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from systems.engine.cuda.buckets import LONGEST_PIECE, TOGETHER, batch_bucket, prompt_bucket
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """The tokens of a prompt that are left to compute. ``whole``: all of them."""
 
     tokens: int
     whole: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
+class Pass(NamedTuple):
     """A pass over ``prompts`` prompts, or a part of the last. ``rows`` and ``tokens`` are what the
     engine computes, with padding; an engine without padding computes what is there."""
 

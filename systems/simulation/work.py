@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .passes import Part, Pass, next_padded_pass, next_pass
 
@@ -35,8 +36,7 @@ def adapters(work: Iterable[Work]) -> int:
     return len(found) - (None in found)
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """A part of the prompts of a batch: the requests that it belongs to and its passes."""
 
     requests: Sequence[Work]

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from systems.serverful.inhouse.batcher import Batcher, Choice, Queued
 from systems.simulation.clock import Shared
+from systems.simulation.decision_times import DecisionTimes
 from systems.simulation.work import Work
 
 from .latency import ReplicaLatencyModel
@@ -28,7 +28,7 @@ class Replica:
     latency: ReplicaLatencyModel
     batcher: Batcher
     slots: int
-    deciding: AbstractContextManager[None]
+    deciding: DecisionTimes
     stepped: Callable[[Sequence[Work], int], None]
     switched: Callable[[str | None, int], None]
     now: Callable[[], int]
@@ -95,8 +95,7 @@ class Replica:
     def _iterate(self) -> None:
         queued = tuple(self._queue.values())
         running = sum(each.started for each in queued)
-        with self.deciding:
-            choice = self.batcher.choose(queued, self.slots - running)
+        choice = self.deciding.of(self.batcher.choose, queued, self.slots - running)
         if choice.merged == self.merged:
             self._run(choice)
             return

@@ -53,7 +53,8 @@ class AdapterManager:
                 return False
             self._drop(instance, victim.function)
             self._out.append(act.DropAdapter(instance.id, victim.function))
-        instance.places[function] = Place(function, asked_ns=now, used_ns=now)
+        rate = self._state.rate_of(function)
+        instance.places[function] = Place(function, rate, asked_ns=now, used_ns=now)
         self._state.adapters(instance.group.id).holds(instance, function)
         self._out.append(act.LoadAdapter(instance.id, function))
         return True

@@ -10,6 +10,7 @@ from systems.interface import MemoryOwner
 
 from .artifacts import AWAKE, GONE, Artifact, CopyKey, Residency
 from .cluster_spec import FunctionSpec, GroupSpec
+from .estimates import Rate
 from .memory import Holding
 from .prefill import Prefill
 from .waiting import Request
@@ -34,10 +35,11 @@ class Phase(enum.Enum):
 
 @dataclass(slots=True, eq=False)
 class Place:
-    """A place of an instance and the adapter in it. ``running``: the running requests that use
-    it."""
+    """A place of an instance and the adapter in it. ``rate``: of its function's requests.
+    ``running``: the running requests that use it."""
 
     function: str
+    rate: Rate
     asked_ns: int
     used_ns: int
     loaded: bool = False

@@ -91,7 +91,7 @@ def fill(blocks: Iterable[Block], capacity: Mapping[str, int]) -> set[Key]:
     while found:
         passed: list[Item] = []
         for item in left:
-            if item.bytes <= free[item.place] and all(need in chosen for need in item.after):
+            if item.bytes <= free[item.place] and chosen.issuperset(item.after):
                 free[item.place] -= item.bytes
                 chosen.add(item.key)
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import repeat
 from typing import NamedTuple
 
 from systems.interface import MemoryOwner
@@ -41,8 +42,7 @@ class MemoryLedger:
 
     def held_by(self, holdings: Iterable[Holding]) -> int:
         """Return the bytes of ``holdings`` together."""
-        held = self._held
-        return sum([held.get(holding, 0) for holding in holdings])
+        return sum(map(self._held.get, holdings, repeat(0)))
 
     def resize(self, holding: Holding, size: int) -> None:
         """Set the size of ``holding`` in bytes; 0 releases it. Raise ``MemoryError`` if the

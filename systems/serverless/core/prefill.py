@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Prefill:
+class Prefill(NamedTuple):
     """A batch of ``size`` requests as its prefill began. ``joins``: its instance decodes other
     requests. ``first``: it is the first of its instance since that was ready, and takes longer."""
 

@@ -4,6 +4,7 @@ pre-loading reads its order from the front, offloading from the back."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 
 from .artifacts import DORMANT, PARKED, Artifact, CopyKey, Residency
 from .backbone_sources import reload_ns
@@ -15,7 +16,7 @@ from .state import Device, State
 def resting(device: Device, state: State) -> list[Instance]:
     """Return the instances that may be evicted, the last used first."""
     found = [instance for instance in device.instances.values() if state.at_rest(instance)]
-    found.sort(key=lambda instance: -instance.idle_since_ns)
+    found.sort(key=attrgetter("idle_since_ns"), reverse=True)
     return found
 
 

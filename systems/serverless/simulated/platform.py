@@ -116,8 +116,7 @@ class Platform(PlatformBase):
         }
 
     def _decide(self, event: ev.Event) -> list[act.Action]:
-        with self.decision_times:
-            return self.controller.handle(event, self.clock.now)
+        return self.decision_times.of(self.controller.handle, event, self.clock.now)
 
     def deploy(self) -> None:
         """Start what must exist before the first call; it is ready when the clock starts."""

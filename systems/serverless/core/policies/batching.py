@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from operator import attrgetter
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from ..fair_shares import in_turn
 from ..instance import Instance
@@ -26,14 +26,12 @@ Waiting = Mapping[int, Request]
 """The waiting requests of a function by id, those of the longest wait first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     instance: Instance
     requests: tuple[Request, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(NamedTuple):
     """Run no batch before ``until_ns``, unless an event occurs first."""
 
     until_ns: int

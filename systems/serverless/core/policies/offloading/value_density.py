@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Sequence
+from operator import attrgetter
 
 from ...artifacts import DORMANT, GONE, PARKED, Artifact, Residency
 from ...instance import Instance, Place
@@ -54,14 +55,14 @@ class ValueDensity(Offloading):
             return Eviction(copies=tuple(copies))
         return Eviction(self._offloaded(need, amount, state), tuple(copies))
 
-    def adapter(self, places: Sequence[Place], state: State, now_ns: int) -> Place | None:
+    def adapter(self, places: Sequence[Place], state: State, now_ns: int) -> Place | None:  # noqa: ARG002
         """Choose the adapter of the least value: loading delays and places are equal within a
         group, so the rate decides; of equals, the one used least recently."""
 
-        rates = [state.rate_of(place.function).per_second(now_ns) for place in places]
+        rates = [place.rate.per_second(now_ns) for place in places]
         least = min(rates)
         able = [place for place, rate in zip(places, rates, strict=True) if rate == least]
-        return min(able, key=lambda place: place.used_ns)
+        return min(able, key=attrgetter("used_ns"))
 
     def _offloaded(self, need: Need, amount: int, state: State) -> dict[int, Residency]:
         left: dict[int, Residency] = {}
