@@ -25,11 +25,11 @@ from ..core import events as ev
 from ..core.cluster_spec import ClusterSpec, GroupSpec
 from ..core.policies import PolicySet
 from ..platform_base import PlatformBase
-from .artifacts import Artifacts
+from .adapter_places import AdapterPlaces
+from .artifact_loading import ArtifactLoading
 from .backbones import BackboneCopies
 from .engines import Engines
 from .machine import Machine
-from .places import Places
 from .prewarmed import PrewarmedProcesses
 from .processes import Processes
 from .running import Call, KeptTrace, Process
@@ -82,8 +82,8 @@ class Platform(PlatformBase):
         self._backbones = BackboneCopies(machine, pool)
         self._processes = Processes(machine, pool, self._running, self._worker)
         copies = self._backbones.copies
-        self._artifacts = Artifacts(machine, self._running, engines, pool, copies)
-        self._places = Places(machine, self._running, adapter_tier_bytes)
+        self._artifacts = ArtifactLoading(machine, self._running, engines, pool, copies)
+        self._places = AdapterPlaces(machine, self._running, adapter_tier_bytes)
         super().__init__(cluster, policies, self.kept, trace_decisions=trace_decisions)
 
     def _now(self) -> int:

@@ -89,7 +89,8 @@ class EarliestCompletion(Placement):
                 due_ns = max(due_ns, _waited_ns(device, state, now_ns))
             if due_ns > best_ns:  # what follows only adds to it
                 continue
-            copy, free = homes.get(device.spec.id), device.memory.free
+            copy, memory = homes.get(device.spec.id), device.memory
+            free = memory.capacity - memory.used
             if copy is None:
                 key = CopyKey(group.backbone, device.spec.id)
                 due_ns += max(reload_ns(key, learnt, state, now_ns), 1.0) if peers else whole_ns

@@ -12,7 +12,7 @@ from .machine import Machine
 from .running import Process
 
 
-class Places:
+class AdapterPlaces:
     """``processes``: the instances, by id. ``tier_bytes``: the limit of each host's tier."""
 
     def __init__(self, machine: Machine, processes: Mapping[int, Process], tier_bytes: int) -> None:

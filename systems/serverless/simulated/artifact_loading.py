@@ -18,7 +18,7 @@ from .running import Process
 Then = Callable[[], None]
 
 
-class Artifacts:
+class ArtifactLoading:
     """``processes``: the instances, by id. ``copies``: the shared copies of backbones."""
 
     def __init__(
