@@ -334,7 +334,8 @@ class Machine:
             assert self.cluster.settings.adapters_at_deployment_bytes
             self.early.append((action.host, action.function))
             return
-        there = [self.processes[i] for i in self._on(action.host) if i not in self.stopping]
+        leaving = self.stopping | set(self.offloads)
+        there = [self.processes[i] for i in self._on(action.host) if i not in leaving]
         starting = next(
             process
             for process in there

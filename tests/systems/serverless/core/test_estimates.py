@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from systems.serverless.core.artifacts import Artifact
@@ -99,7 +97,7 @@ def test_an_instance_that_says_it_computed_for_longer_than_it_took_is_not_believ
 
 def test_a_first_batch_teaches_nothing_about_the_next_ones() -> None:
     times = PrefillTimes(BatchLatency(100, 10))
-    times.observe(replace(prefill(), first=True), took_ns=900, alone_ns=900, computed_ns=900)
+    times.observe(prefill()._replace(first=True), took_ns=900, alone_ns=900, computed_ns=900)
     assert times.law.ttft_ns(1) == pytest.approx(100)
     assert times.error_ns(100) == 0
 
