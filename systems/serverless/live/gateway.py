@@ -42,6 +42,7 @@ from ..core.policies.registry import policy_set
 from . import containers, kernel_cache, mps, prewarmed
 from .cluster.registry import AgentRegistry, offer_of
 from .node import Node
+from .nodes import Reports
 from .plan import Plan, make_plan, without_devices
 from .platform import Platform
 from .start_messages import Compiling, GatewayConfig, Listening, StartFailed, write
@@ -72,12 +73,14 @@ async def serve(config: GatewayConfig) -> None:
         node = Node(
             plan,
             Cards.here(plan.cluster.devices),
-            platform.post,
-            platform.tokens,
-            journal.isolation_gap,
-            account.take,
-            platform.metered,
-            journal.problem,
+            Reports(
+                event=platform.post,
+                tokens=platform.tokens,
+                isolation_gap=journal.isolation_gap,
+                audit=account.take,
+                metered=platform.metered,
+                problem=journal.problem,
+            ),
         )
         platform.join(HOST, node)
     else:

@@ -8,6 +8,25 @@ from typing import Any, NamedTuple, Protocol
 
 from systems.interface import Span
 from systems.runtime.messages import Message
+from systems.runtime.processor import Metered
+
+from ..core import events as ev
+from .messages import Progress
+from .weights.auditing import Audit
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """What a node calls with each event, with an instance's id and its tokens, with each isolation
+    gap, with each audit of a shared copy, with the id of an instance and its processor time so far,
+    and with each failure that no client sees."""
+
+    event: Callable[[ev.Event], None]
+    tokens: Callable[[int, Progress], None]
+    isolation_gap: Callable[[str], None]
+    audit: Callable[[Audit], None]
+    metered: Callable[[int, Metered], None]
+    problem: Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from systems.runtime.cards import Cards
 from systems.runtime.children import Child
 from systems.runtime.incoming import BadMessageError
 from systems.runtime.messages import Failed, Message, Started
+from systems.runtime.processes import OnExit, OnMessage
 from systems.runtime.stages import Timeline
 
 from ..core.artifacts import Artifact, CopyKey
@@ -34,8 +35,7 @@ from .nodes import DeviceWork
 from .plan import Plan
 from .weights.handle import SharedWeightsHandle
 
-Says = Callable[[Message, list[int]], None]
-Fork = Callable[[str, Says, Callable[[int | None], None]], Child]
+Fork = Callable[[str, OnMessage, OnExit], Child]
 ISOLATION_GAP = (
     "prewarmed: a process that an instance of one function takes over may read the adapter files of"
     " every such function over its backbone"
@@ -58,7 +58,7 @@ class PrewarmedProcess:
     child: Child | None = None
     timeline: Timeline = field(default_factory=Timeline.empty)
     loaded: list[Artifact] = field(default_factory=list)
-    _owner: Says | None = None
+    _owner: OnMessage | None = None
 
     @property
     def done(self) -> int:
@@ -68,7 +68,7 @@ class PrewarmedProcess:
     def ready(self) -> bool:
         return Artifact.KERNELS in self.loaded
 
-    def become(self, on_message: Says, on_exit: Callable[[int | None], None]) -> Child:
+    def become(self, on_message: OnMessage, on_exit: OnExit) -> Child:
         """Turn it into an instance's process. It first loads its remaining prewarm artifacts; until
         then the instance receives only failures from it."""
         assert self.child is not None

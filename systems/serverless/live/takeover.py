@@ -15,27 +15,25 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from systems.interface import Stage
-from systems.runtime import processor
 from systems.runtime.children import GRACE_S, Child, kill
 from systems.runtime.messages import Message, Started, Stop
+from systems.runtime.processes import OnExit, OnMessage
 
 from ..core.artifacts import Artifact
+from .live_instance import LiveInstance
 from .messages import ArtifactLoaded, Begin, Configure, LoadArtifact
-from .prewarmed import PrewarmedProcess, Says
-
-if TYPE_CHECKING:
-    from .node import LiveInstance
+from .metering import used_ns
+from .prewarmed import PrewarmedProcess
 
 
 def take_over(
     instance: LiveInstance,
     prewarmed: PrewarmedProcess,
     configuration: Configure,
-    says: Says,
-    on_exit: Callable[[int | None], None],
+    says: OnMessage,
+    on_exit: OnExit,
     on_replaced_end: Callable[[], None],
 ) -> None:
     """Make the ready process ``prewarmed`` the process of ``instance`` and tell it to load the
@@ -46,7 +44,8 @@ def take_over(
     adapter = () if configuration.adapter is None else (LoadArtifact(Artifact.ADAPTER),)
     heard = _without_answers(instance, says, 1 + len(adapter))
     instance.child = new = prewarmed.become(heard, on_exit)
-    _continue_metering(instance, old, new)
+    if instance.meter is not None:
+        instance.meter.pass_on(old, new)
     _end(old, instance, on_replaced_end)
     if adapter:
         instance.timeline.begin(Stage.ADAPTER, time.monotonic_ns())
@@ -54,7 +53,7 @@ def take_over(
         new.channel.send(message)
 
 
-def _without_answers(instance: LiveInstance, says: Says, answers: int) -> Says:
+def _without_answers(instance: LiveInstance, says: OnMessage, answers: int) -> OnMessage:
     """Return ``says`` without the ``answers`` to :func:`take_over`: for the controller the instance
     has started and has its adapter. The request that wakes it waits for the adapter nonetheless."""
     expected = [Started, ArtifactLoaded][:answers]
@@ -72,28 +71,14 @@ def _without_answers(instance: LiveInstance, says: Says, answers: int) -> Says:
 def _end(old: Child, instance: LiveInstance, then: Callable[[], None]) -> None:
     """Stop the old process, whose messages and end no longer concern the instance; only its last
     processor time does."""
-    until_ns = _used_ns(old)
+    until_ns = used_ns(old)
 
     def ended(returncode: int | None) -> None:  # noqa: ARG001
-        if instance.metered_from is not None and old.used_ns is not None:
-            since_ns, before_ns = instance.metered_from
-            instance.metered_from = since_ns, before_ns - max(0, old.used_ns - until_ns)
+        if instance.meter is not None and old.used_ns is not None:
+            instance.meter.add(max(0, old.used_ns - until_ns))
         then()
 
     old.on_message = lambda message, fds: None  # noqa: ARG005
     old.on_exit = ended
     old.channel.send(Stop())
     asyncio.get_running_loop().call_later(GRACE_S, kill, old)
-
-
-def _continue_metering(instance: LiveInstance, old: Child, new: Child) -> None:
-    """Keep what the old process used for the function; processor time of the new one counts from
-    now on."""
-    if instance.metered_from is not None:
-        since_ns, before_ns = instance.metered_from
-        instance.metered_from = since_ns, _used_ns(new) - (_used_ns(old) - before_ns)
-
-
-def _used_ns(child: Child) -> int:
-    found = processor.used_ns(child.pid) if child.pid else None
-    return found or 0

@@ -39,6 +39,7 @@ from .. import kernel_cache
 from ..machine import check_machine
 from ..messages import INSTANCE_HEARS, Progress
 from ..node import Node
+from ..nodes import Reports
 from ..plan import Plan, make_plan
 from ..start_messages import Joined, StartFailed, write
 from ..weights.auditing import Audit
@@ -102,12 +103,14 @@ class Agent:
         self.node = Node(
             plan,
             Cards.here(plan.cluster.devices),
-            self._post,
-            self._tokens,
-            self._isolation_gap,
-            self._audited,
-            self._metered,
-            self._problem,
+            Reports(
+                event=self._post,
+                tokens=self._tokens,
+                isolation_gap=self._isolation_gap,
+                audit=self._audited,
+                metered=self._metered,
+                problem=self._problem,
+            ),
         )
         devices = tuple(
             msg.OfferedDevice(device.id, device.memory_bytes, device.slots)

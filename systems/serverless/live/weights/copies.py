@@ -22,6 +22,7 @@ from ...core import events as ev
 from ...core.artifacts import CopyKey
 from .. import messages as m
 from .. import roles
+from ..nodes import Reports
 from ..plan import Plan
 from . import cuda_ipc, store
 from .auditing import Sum
@@ -52,8 +53,7 @@ class StoredCopy:
 
 class SharedCopies:
     """The copies of one node by their keys, on ``cards``. It calls ``post`` with each event and
-    ``on_isolation_gap`` with each isolation gap, and ``on_problem`` with each failure that no
-    client sees."""
+    tells ``reports`` isolation gaps and problems."""
 
     def __init__(
         self,
@@ -61,17 +61,16 @@ class SharedCopies:
         processes: Processes,
         cards: Cards,
         post: Callable[[ev.Event], None],
-        on_isolation_gap: Callable[[str], None],
-        on_problem: Callable[[str], None],
+        reports: Reports,
     ) -> None:
         self.held: dict[CopyKey, StoredCopy] = {}
         self._plan, self._processes, self._cards = plan, processes, cards
-        self._post, self._on_isolation_gap, self._on_problem = post, on_isolation_gap, on_problem
+        self._post, self._reports = post, reports
         self._auditor: Child | None = None
         stands_by = plan.cluster.settings.standby_bytes > 0
         model_dirs = plan.deployment.backbones.values()
         there = cards if stands_by else Cards()
-        self.standby = StandbyLoaders(processes, there, model_dirs, on_problem)
+        self.standby = StandbyLoaders(processes, there, model_dirs, reports.problem)
 
     @property
     def working(self) -> list[Child]:
@@ -175,14 +174,14 @@ class SharedCopies:
             close_all(fds)
             raise BadMessageError("loaded: a descriptor or a handle on a card, none on the host")
         if message.problem:
-            self._on_problem(f"{stored.name} was read, not copied: {message.problem}")
+            self._reports.problem(f"{stored.name} was read, not copied: {message.problem}")
         stored.weights_handle = made or stored.weights_handle
         stored.sum = Sum.of(message.sum) if message.sum else None
         stored.timeline.end(Stage.BACKBONE, time.monotonic_ns())
         stored.loader, stored.loaded = None, True
         if stored.weights_handle.handle:
             stored.keeper = loader
-            self._on_isolation_gap(cuda_ipc.ISOLATION_GAP)
+            self._reports.isolation_gap(cuda_ipc.ISOLATION_GAP)
         else:
             # The liveness monitor no longer includes this loader, and it should end by itself.
             asyncio.get_running_loop().call_later(GRACE_S, kill, loader)

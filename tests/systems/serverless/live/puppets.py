@@ -40,6 +40,7 @@ from systems.serverless.core.policies.sharing import SharedPerDevice
 from systems.serverless.live import node as node_module
 from systems.serverless.live import roles
 from systems.serverless.live.node import Node
+from systems.serverless.live.nodes import Reports
 from systems.serverless.live.plan import Plan, make_plan
 from systems.serverless.live.platform import Platform
 
@@ -292,12 +293,14 @@ def play(
             node = Node(
                 plan,
                 _cards(plan),
-                platform.post,
-                platform.tokens,
-                journal.isolation_gap,
-                print,
-                platform.metered,
-                journal.problem,
+                Reports(
+                    event=platform.post,
+                    tokens=platform.tokens,
+                    isolation_gap=journal.isolation_gap,
+                    audit=print,
+                    metered=platform.metered,
+                    problem=journal.problem,
+                ),
             )
             platform.join(HOST, node)
             platform.post(ev.Deployed())

@@ -16,6 +16,7 @@ from systems.runtime import journal
 from systems.runtime.cards import Cards
 from systems.serverless.core.artifacts import CopyKey
 from systems.serverless.live.node import Node
+from systems.serverless.live.nodes import Reports
 from systems.serverless.live.plan import make_plan
 from systems.serverless.live.weights import cuda_copies, store
 from systems.serverless.live.weights.auditing import Account, Audit, Audits, Sum, problem
@@ -53,7 +54,7 @@ def test_a_copy_that_is_changed_underneath_is_reported_once(deployment: Deployme
     found: list[Audit] = []
 
     async def watch() -> None:
-        node = Node(plan, Cards(), print, print, print, found.append, print, print)
+        node = Node(plan, Cards(), Reports(print, print, print, found.append, print, print))
         sum_ = Sum(store.checksum(mapping, nbytes), 0, 0)
         node.copies[KEY] = StoredCopy(
             "backbone tiny on cpu:0", SharedWeightsHandle(os.dup(fd)), 1, sum=sum_

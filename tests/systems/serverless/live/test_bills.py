@@ -32,6 +32,7 @@ from systems.serverless.core.policies.offloading import ValueDensity
 from systems.serverless.core.policies.preloading import NoPreloading
 from systems.serverless.core.policies.sharing import SharedPerDevice
 from systems.serverless.live.node import Node
+from systems.serverless.live.nodes import Reports
 from systems.serverless.live.plan import Plan, make_plan
 from systems.serverless.live.platform import Platform
 from systems.serverless.live.weights import mappings, store
@@ -62,9 +63,8 @@ def give_back(plan: Plan) -> tuple[list[ev.Event], list[str]]:
     problems: list[str] = []
 
     async def scene() -> None:
-        node = Node(
-            plan, Cards(), posted.append, _ignore, _ignore, _ignore, _ignore, problems.append
-        )
+        reports = Reports(posted.append, _ignore, _ignore, _ignore, _ignore, problems.append)
+        node = Node(plan, Cards(), reports)
         node.do[act.LoadBackbone](act.LoadBackbone(KEY, 1))
         await until(lambda: ev.BackboneLoaded(KEY, 1) in posted)
         node.do[act.StartInstance](act.StartInstance(0, "f0", "cpu:0", forked=False))
@@ -218,9 +218,9 @@ class Scene:
         (instance,) = self.node.instances.values()
         assert instance.child is not None
         assert instance.child.pid is not None
-        assert instance.metered_from is not None
-        pid, (_, before_ns) = instance.child.pid, instance.metered_from
-        wanted_ns = before_ns + round(impostor.BURNT_S * 1e9)
+        assert instance.meter is not None
+        pid = instance.child.pid
+        wanted_ns = instance.meter.before_ns + round(impostor.BURNT_S * 1e9)
         await until(lambda: (processor.used_ns(pid) or 0) >= wanted_ns)
         os.kill(pid, signal.SIGKILL)
         await until(lambda: not self.node.instances)
@@ -234,10 +234,15 @@ def ask_once(
     async def scene() -> Tokens | Failure:
         written = Journal(path)
         platform = Platform(plan, POLICIES, written)
-        node = Node(
-            plan, Cards(), platform.post, platform.tokens, _ignore, _ignore, platform.metered,
-            written.problem,
-        )  # fmt: skip
+        reports = Reports(
+            event=platform.post,
+            tokens=platform.tokens,
+            isolation_gap=_ignore,
+            audit=_ignore,
+            metered=platform.metered,
+            problem=written.problem,
+        )
+        node = Node(plan, Cards(), reports)
         platform.join(HOST, node)
         now = time.monotonic_ns()
         call = platform.submit(

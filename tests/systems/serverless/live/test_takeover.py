@@ -223,7 +223,11 @@ def test_processor_time_of_both_counts_for_the_function(
 
     async def scene(stage: Stage) -> None:
         seen = []
-        stage.node._on_metered = lambda instance, metered: seen.append((instance, metered.used_ns))
+        lifecycle = stage.node._lifecycle
+        lifecycle._reports = replace(
+            lifecycle._reports,
+            metered=lambda instance, metered: seen.append((instance, metered.used_ns)),
+        )
         sleeper = await asleep(stage)
         (ready,) = pool_of(stage)
         assert sleeper.child.pid is not None
@@ -237,7 +241,7 @@ def test_processor_time_of_both_counts_for_the_function(
         await stage.until(lambda: sleeper.child.ended)
         used[ready.child.pid] += 300
         (instance,) = stage.node.instances.values()
-        stage.node._meter(instance)
+        lifecycle.meter(instance)
         assert seen == [(instance.id, 5_000 + 10 + 300)]
 
     on_card(scene)

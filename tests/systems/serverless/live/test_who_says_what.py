@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -251,14 +252,15 @@ def test_a_flood_is_taken_in_turns_with_everything_else(on_stage: Play) -> None:
         count = _fill(mine)
         assert count > 3 * MESSAGES_A_TURN
         taken: list[int] = []
-        real = stage.node._on_tokens
+        lifecycle = stage.node._lifecycle
+        real = lifecycle._reports.tokens
         turns = 0
 
         def count_and_take(instance: int, message: Any) -> None:
             taken.append(turns)
             real(instance, message)
 
-        stage.node._on_tokens = count_and_take
+        lifecycle._reports = replace(lifecycle._reports, tokens=count_and_take)
         while len(taken) < count:
             await asyncio.sleep(0)
             turns += 1
