@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import build
-from harness.commands.serve import _functions, _grouped, _tenants
+from harness.commands.greeting import grouped
+from harness.commands.served import functions, tenants
 from harness.errors import HarnessError
 from systems.errors import DeploymentError
 from systems.models.skills import BACKBONE, skills
@@ -23,29 +24,29 @@ def test_a_system_without_levels_refuses_one_before_models_are_made(level: list[
 
 
 def test_tenants_are_given_by_function() -> None:
-    assert _tenants(["f0=acme", "f1=acme"]) == {"f0": "acme", "f1": "acme"}
-    assert _tenants(None) is None
+    assert tenants(["f0=acme", "f1=acme"]) == {"f0": "acme", "f1": "acme"}
+    assert tenants(()) is None
     for wrong in ("f0", "f0=", "=acme"):
         with pytest.raises(HarnessError, match="such as f0=acme"):
-            _tenants([wrong])
+            tenants([wrong])
 
 
 def test_the_start_up_output_says_which_functions_share_instances() -> None:
     alone = {f"f{index}": (f"f{index}",) for index in range(3)}
-    assert "no two functions share an instance" in _grouped("function", alone)
+    assert "no two functions share an instance" in grouped("function", alone)
     some = {"acme@tiny": ("f0", "f1"), "f2": ("f2",)}
-    assert _grouped("tenant", some) == (
+    assert grouped("tenant", some) == (
         "isolation level tenant: instances are shared within acme@tiny (2 functions);"
         " functions that share with no other: 1"
     )
     many = {f"t{index}@tiny": ("f", "g") for index in range(1000)}
-    assert "t3@tiny (2 functions) and 996 more" in _grouped("tenant", many)
+    assert "t3@tiny (2 functions) and 996 more" in grouped("tenant", many)
 
 
 def test_functions_are_the_named_adapters_the_skills_or_as_many_as_asked_for() -> None:
     default = {"backbone": BACKBONE}
-    assert _functions([Path("/a/mine")], None, default) == ([Path("/a/mine")], ["mine"])
-    assert _functions([], None, default) == ("skills", list(skills()))
-    assert _functions([], 2, default) == ([], ["f0", "f1"])
+    assert functions([Path("/a/mine")], None, default) == ([Path("/a/mine")], ["mine"])
+    assert functions([], None, default) == ("skills", list(skills()))
+    assert functions([], 2, default) == ([], ["f0", "f1"])
     for other in ({"backbone": "tiny"}, {**default, "backbones": [BACKBONE, "tiny"]}):
-        assert _functions([], None, other) == ([], [f"f{index}" for index in range(8)])
+        assert functions([], None, other) == ([], [f"f{index}" for index in range(8)])
