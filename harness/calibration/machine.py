@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from types import TracebackType
 from typing import Self
 
 import psutil
@@ -26,12 +25,7 @@ class MachineProbe:
         )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         output, _ = self._sleeper.communicate()
         self._late_ns = json.loads(output or "[]")
         self._after = psutil.cpu_times()

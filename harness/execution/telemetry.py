@@ -10,30 +10,30 @@ twice a second. A value that cannot be read is reported as missing, never as 0.
 from __future__ import annotations
 
 import math
-import os
-import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import psutil
 
 from harness.cells.sample import Sample
-from systems.runtime import cards
+from systems.runtime.background import Background
+from systems.runtime.process_memory import anonymous_bytes, shares_of_all
+from systems.runtime.process_tree import tree
+
+from .gpu_memory import GpuMemory
 
 TICK_S = 0.1
 PSS_S = 4.0
 TREE_S = 0.5
 _NO_SHARES = "pss and uss: the kernel does not tell (smaps_rollup)"
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-class Sampler:
+class Sampler(Background):
     """Context manager that samples in a thread. Child processes may start and end meanwhile."""
 
     def __init__(self, roots: Sequence[int], tick_s: float = TICK_S, pss_s: float = PSS_S) -> None:
+        super().__init__("telemetry")
         self.samples: list[Sample] = []
         self.missing: list[str] = []
         """Sensors that cannot be read, with the reason."""
@@ -43,21 +43,6 @@ class Sampler:
         self._late = 0
         self._cpu_s = self._wall_s = 0.0
         self._root_shares: dict[int, float] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
 
     def about(self) -> dict[str, Any]:
         """Return how it sampled, for the manifest: rate, ticks more than half a period late, the
@@ -77,7 +62,7 @@ class Sampler:
         start = due = time.monotonic()
         next_pss = next_tree = start
         family: list[int] = []
-        gpus = _Gpus(self.missing)
+        gpus = GpuMemory(self.missing)
         before = {pid: _used_s(pid) for pid in self._roots}
         while not self._stop.wait(max(due - time.monotonic(), 0.0)):
             now = time.monotonic()
@@ -96,43 +81,13 @@ class Sampler:
             if used_s is not None and now_s is not None:
                 self._root_shares[pid] = round((now_s - used_s) / max(self._wall_s, 1e-9), 4)
 
-    def _sample(self, family: Sequence[int], with_pss: bool, gpus: _Gpus) -> Sample:
+    def _sample(self, family: Sequence[int], with_pss: bool, gpus: GpuMemory) -> Sample:
         anonymous = _sum(anonymous_bytes(pid) for pid in family)
-        found = [each for each in map(shares, family) if each] if with_pss else []
-        if with_pss and not found and _NO_SHARES not in self.missing:
+        found = shares_of_all(family) if with_pss else None
+        if with_pss and found is None and _NO_SHARES not in self.missing:
             self.missing.append(_NO_SHARES)
-        pss, uss = _sum(each.pss for each in found), _sum(each.uss for each in found)
+        pss, uss = found or (None, None)
         return Sample(time.monotonic_ns(), anonymous, pss, uss, len(family), gpus.read(family))
-
-
-class _Gpus:
-    """Reads GPU memory through NVML, if available."""
-
-    def __init__(self, missing: list[str]) -> None:
-        import pynvml
-
-        self._nvml = pynvml
-        self._handles: dict[str, Any] = {}
-        try:
-            for index, handle in enumerate(cards.handles()):
-                self._handles[f"cuda:{index}"] = handle
-        except pynvml.NVMLError as error:
-            missing.append(f"nvml: {error}")
-
-    def read(self, family: Sequence[int]) -> Mapping[str, int]:
-        found = {name: self._used(handle, set(family)) for name, handle in self._handles.items()}
-        return {name: used for name, used in found.items() if used is not None}
-
-    def _used(self, handle: Any, family: set[int]) -> int | None:
-        try:
-            told = self._nvml.nvmlDeviceGetComputeRunningProcesses(handle)
-            mine = [each.usedGpuMemory for each in told if each.pid in family]
-            if mine and None not in mine:
-                return int(sum(mine))
-            # Inside a container the driver lists none of our processes: read the whole device.
-            return int(self._nvml.nvmlDeviceGetMemoryInfo(handle).used)
-        except self._nvml.NVMLError:
-            return None
 
 
 def _sum(readings: Iterable[int | None]) -> int | None:
@@ -147,44 +102,3 @@ def _used_s(pid: int) -> float | None:
     except psutil.NoSuchProcess:
         return None
     return float(times.user + times.system)
-
-
-def tree(root: int) -> Iterator[int]:
-    """Yield ``root`` and its descendants, as the kernel lists them."""
-    yield root
-    try:
-        tasks = os.listdir(f"/proc/{root}/task")
-        lists = [Path(f"/proc/{root}/task/{task}/children").read_text() for task in tasks]
-    except OSError:
-        return
-    for text in lists:
-        for child in text.split():
-            yield from tree(int(child))
-
-
-def anonymous_bytes(pid: int) -> int | None:
-    """Return the resident memory of a process that no file backs. Pages that a fork has not copied
-    yet count for both parent and child. None if the process has ended."""
-    try:
-        resident, shared = Path(f"/proc/{pid}/statm").read_text().split()[1:3]
-    except (OSError, ValueError):
-        return None
-    return (int(resident) - int(shared)) * _PAGE
-
-
-class Shares(NamedTuple):
-    """Bytes of a process: proportional (PSS) and unique (USS, private pages) set size."""
-
-    pss: int
-    uss: int
-
-
-def shares(pid: int) -> Shares | None:
-    """Return the kernel's sums over all mappings; None if they cannot be read."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        # After a line for the range of addresses: "Pss:      1234 kB" and so on.
-        size = {name: int(kilo) * 1024 for name, kilo, _ in map(str.split, lines[1:])}
-        return Shares(size["Pss:"], size["Private_Clean:"] + size["Private_Dirty:"])
-    except (OSError, ValueError, KeyError):
-        return None

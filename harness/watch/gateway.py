@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 from systems.interface import Endpoint
+from systems.runtime.background import Background
 
 EVERY_S = 2.0
 MOST_FUNCTIONS = 64
@@ -48,35 +46,20 @@ def _parse(text: str) -> GatewayView:
     return GatewayView(start_types, +memory)
 
 
-class GatewayPoll:
+class GatewayPoll(Background):
     """Context manager that asks an endpoint every ``EVERY_S`` in a thread; ``latest`` is what it
     said last."""
 
     def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__("watch")
         self.latest = GatewayView()
         self._endpoint = endpoint
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
-
-    def __enter__(self) -> Self:
-        if len(self._endpoint.models) <= MOST_FUNCTIONS:
-            self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
 
     def _run(self) -> None:
         from systems.serverful.http import get
 
-        while not self._stop.wait(EVERY_S):
+        asked = len(self._endpoint.models) <= MOST_FUNCTIONS
+        while asked and not self._stop.wait(EVERY_S):
             text = get(f"{self._endpoint.base_url}/metrics", self._endpoint.headers)
             try:
                 self.latest = parse(text or "")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from .process_tree import tree
 
 _NS = 1_000_000_000
 _TICK_NS = _NS // os.sysconf("SC_CLK_TCK")
@@ -25,7 +26,7 @@ def used_ns(pid: int) -> int | None:
     """Return the processor time since a process began: of its threads, of the children that it has
     waited for, and of its running descendants. None once the process has been waited for. Accurate
     to 10 ms per process."""
-    found = [each for each in map(_own_ns, _tree(pid)) if each is not None]
+    found = [each for each in map(_own_ns, tree(pid)) if each is not None]
     return sum(found) if found else None
 
 
@@ -42,15 +43,3 @@ def _own_ns(pid: int) -> int | None:
         return None
     fields = stat[stat.rindex(")") + 2 :].split()
     return sum(map(int, fields[11:15])) * _TICK_NS
-
-
-def _tree(pid: int) -> Iterator[int]:
-    yield pid
-    try:
-        tasks = os.listdir(f"/proc/{pid}/task")
-        lists = [Path(f"/proc/{pid}/task/{task}/children").read_text() for task in tasks]
-    except OSError:
-        return
-    for text in lists:
-        for child in text.split():
-            yield from _tree(int(child))

@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from harness.errors import HarnessError
@@ -58,12 +57,7 @@ class LoadHosts:
             raise HarnessError(f"load hosts: cannot listen on {self.address}: {error}") from error
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._do(self._close(), 10)
         self._end()
 

@@ -12,7 +12,9 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from harness.execution.telemetry import Sampler, _Gpus, anonymous_bytes, shares, tree
+from harness.execution.gpu_memory import GpuMemory
+from harness.execution.telemetry import Sampler
+from systems.runtime.process_memory import anonymous_bytes
 
 pytestmark = pytest.mark.timed
 HOLD = "import sys,time; x=bytearray(64<<20); print('ready',flush=True); sys.stdin.read()"
@@ -40,36 +42,6 @@ def test_a_child_is_counted_while_it_lives() -> None:
     assert before.anonymous_bytes is not None
     assert during.anonymous_bytes - before.anonymous_bytes > 60 << 20
     assert any(sample.pss_bytes for sample in sampler.samples)
-
-
-def test_what_a_fork_shares_is_nobodys_own_and_half_of_each() -> None:
-    """A child that is forked after 64 MiB were touched and touches none of them."""
-    code = (
-        "import os,sys; x=bytearray(b'x')*(64<<20); pid=os.fork(); "
-        "pid and print(pid,flush=True); sys.stdin.read(1); pid and os.waitpid(pid,0)"
-    )
-    command = [sys.executable, "-c", code]
-    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as parent:
-        assert parent.stdout is not None
-        assert parent.stdin is not None
-        pids = (parent.pid, int(parent.stdout.readline()))
-        both = [shares(pid) for pid in pids]
-        resident = anonymous_bytes(parent.pid)
-        parent.stdin.close()
-    assert resident is not None
-    assert resident > 64 << 20
-    for each in both:
-        assert each is not None
-        assert 30 << 20 < each.pss < 64 << 20
-        assert each.uss < 20 << 20
-
-
-def test_a_process_that_is_gone_counts_for_nothing() -> None:
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    child.wait()
-    assert anonymous_bytes(child.pid) is None, "missing, not nothing"
-    assert shares(child.pid) is None
-    assert list(tree(child.pid)) == [child.pid]
 
 
 def test_samples_come_ten_times_a_second_and_do_not_drift() -> None:
@@ -125,14 +97,14 @@ def test_gpu_memory_is_the_trees_where_the_driver_tells(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(processes, 1000))
     missing: list[str] = []
-    assert _Gpus(missing).read([10, 11]) == expected
+    assert GpuMemory(missing).read([10, 11]) == expected
     assert missing == []
 
 
 def test_a_sensor_that_is_not_there_is_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(None, 0))
     missing: list[str] = []
-    assert _Gpus(missing).read([10]) == {}
+    assert GpuMemory(missing).read([10]) == {}
     assert missing == ["nvml: Driver Not Loaded"]
 
 

@@ -31,6 +31,8 @@ from systems.runtime.links.connecting import StrangerError, connect
 from systems.runtime.links.link import Expected, Link
 from systems.runtime.links.message import Ping, Pong
 from systems.runtime.links.offset import clock_id
+from systems.runtime.process_memory import shares_of_all
+from systems.runtime.process_tree import tree
 from systems.runtime.processor import Metered
 from systems.runtime.sandbox import measures
 
@@ -45,9 +47,10 @@ from ..start_messages import Joined, StartFailed, write
 from ..weights.auditing import Audit
 from . import messages as msg
 from . import models
-from .memory import EVERY_S, read_memory
 
 _LOOK_S = 0.05
+_MEMORY_S = 4.0
+"""Between readings of this machine's memory: each walks all page tables of the tree."""
 SILENCE_S = 15.0
 """Timeout without a message from the gateway, which sends a ping every second."""
 
@@ -180,9 +183,10 @@ class Agent:
 
     async def _tell_memory(self) -> None:
         while True:
-            found = await asyncio.to_thread(read_memory, os.getpid())
-            self.link.send(msg.Memory(time.monotonic_ns(), *found))
-            await asyncio.sleep(EVERY_S)
+            found = await asyncio.to_thread(lambda: shares_of_all(tree(os.getpid())))
+            pss_bytes, uss_bytes = found or (None, None)
+            self.link.send(msg.Memory(time.monotonic_ns(), pss_bytes, uss_bytes))
+            await asyncio.sleep(_MEMORY_S)
 
     # -- the end ----------------------------------------------------------------------------
 
