@@ -45,8 +45,11 @@ from ..nodes import Reports
 from ..plan import Plan, make_plan
 from ..start_messages import Joined, StartFailed, write
 from ..weights.auditing import Audit
+from . import action_messages as actions
+from . import event_messages as events
 from . import messages as msg
 from . import models
+from .carried import Carried
 
 _LOOK_S = 0.05
 _MEMORY_S = 4.0
@@ -85,7 +88,7 @@ class Agent:
             Ping: self._pong,
             msg.Welcome: self._welcome,
             msg.Say: self._say,
-            **dict.fromkeys(msg.ACTIONS, self._carry_out),
+            **dict.fromkeys(actions.ACTIONS, self._carry_out),
             **self._always(),
         }
 
@@ -142,7 +145,7 @@ class Agent:
 
     # -- serving as a node ------------------------------------------------------------------
 
-    def _carry_out(self, message: msg.Carried) -> None:
+    def _carry_out(self, message: Carried) -> None:
         assert self.node is not None, "a node is told what to do once it is ready"
         try:
             self.node.do[message.carries](message.core())
@@ -154,9 +157,9 @@ class Agent:
         self.node.send(message.instance, INSTANCE_HEARS.decode(message.said))
 
     def _post(self, event: ev.Event) -> None:
-        message = msg.of(event)
-        if isinstance(message, msg.Settled) and self.node is not None:
-            function = message.function if isinstance(message, msg.AdapterLoaded) else None
+        message = events.of(event)
+        if isinstance(message, events.Settled) and self.node is not None:
+            function = message.function if isinstance(message, events.AdapterLoaded) else None
             spans, up_ns = self.node.provisioned(message.instance, function)
             gone_through = tuple(map(_span, spans))
             message = msgspec.structs.replace(message, spans=gone_through, up_ns=up_ns)
@@ -219,8 +222,8 @@ class Agent:
         await self.link.finish()
 
 
-def _span(span: Span) -> msg.StageSpan:
-    return msg.StageSpan(span.stage, span.start_ns, span.end_ns)
+def _span(span: Span) -> events.StageSpan:
+    return events.StageSpan(span.stage, span.start_ns, span.end_ns)
 
 
 def _plan(offer: msg.Offer) -> Plan:

@@ -22,7 +22,10 @@ from ...core import events as ev
 from ...core.artifacts import CopyKey
 from ..messages import Cancelled, Decoded, Prefilled, Progress
 from ..nodes import Provisioned
+from . import action_messages as actions
+from . import event_messages as events
 from . import messages as msg
+from .carried import Carried
 
 _PROGRESS = Incoming(Progress)
 _END_S = 4.0
@@ -44,10 +47,10 @@ class RemoteNode:
         on_tokens: Callable[[int, Progress], None],
     ) -> None:
         self.host, self.threads, self.settled = host, threads, True
-        kinds = (kind.carries for kind in msg.ACTIONS)
+        kinds = (kind.carries for kind in actions.ACTIONS)
         self.do: Mapping[type, Callable[[Any], None]] = dict.fromkeys(kinds, self._forward)
         self.hears: Expected = {
-            **dict.fromkeys(msg.EVENTS, self._hear),
+            **dict.fromkeys(events.EVENTS, self._hear),
             msg.Tokens: self._hear_tokens,
         }
         """Handlers of events and tokens; ``ValueError`` for what does not belong to the node."""
@@ -66,7 +69,7 @@ class RemoteNode:
             self._copies.add(action.copy)
         elif isinstance(action, act.StartTemplate):
             self._template = True
-        self._link.send(msg.of(action))
+        self._link.send(actions.of(action))
 
     def send(self, instance: int, message: ProcessMessage) -> None:
         self._link.send(msg.Say(instance, msgspec.json.encode(message)))
@@ -80,28 +83,28 @@ class RemoteNode:
         told = _PROGRESS.decode(message.said)
         self._on_tokens(message.instance, self._on_our_clock(told))
 
-    def _hear(self, message: msg.Carried) -> None:
+    def _hear(self, message: Carried) -> None:
         event = message.core()
         match message:
-            case msg.OfTheTemplate():
+            case events.OfTheTemplate():
                 self._check_template()
                 event = replace(event, host=self.host)
-            case msg.AdapterTierResized():
+            case events.AdapterTierResized():
                 event = replace(event, host=self.host)
-            case msg.OfACopy():
+            case events.OfACopy():
                 self.check_copy(message.copy)
-            case msg.OfAnInstance():
+            case events.OfAnInstance():
                 self.check_instance(message.instance)
                 self._note(message)
         self._post(event)
 
-    def _note(self, message: msg.OfAnInstance) -> None:
-        if isinstance(message, msg.AdapterLoaded):
+    def _note(self, message: events.OfAnInstance) -> None:
+        if isinstance(message, events.AdapterLoaded):
             known = self._provisioned.setdefault(message.instance, {})
             known[message.function] = self._read(message)
-        elif isinstance(message, msg.Settled):
+        elif isinstance(message, events.Settled):
             self._provisioned[message.instance] = {None: self._read(message)}
-        elif isinstance(message, msg.Ended):
+        elif isinstance(message, events.Ended):
             self._provisioned.pop(message.instance, None)
             self._instances.discard(message.instance)
 
@@ -117,7 +120,7 @@ class RemoteNode:
         if not self._template:
             raise ValueError(f"no template was requested of {self.host}")
 
-    def _read(self, message: msg.Settled) -> Provisioned:
+    def _read(self, message: events.Settled) -> Provisioned:
         ours = self._clock.ours
         found = tuple(
             Span(span.stage, ours(span.start_ns), ours(span.end_ns)) for span in message.spans

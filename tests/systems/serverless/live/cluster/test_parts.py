@@ -22,6 +22,8 @@ from systems.serverless.core import actions as act
 from systems.serverless.core import events as ev
 from systems.serverless.core.artifacts import Artifact, CopyKey
 from systems.serverless.core.cluster_spec import HOST
+from systems.serverless.live.cluster import action_messages as actions
+from systems.serverless.live.cluster import event_messages as events
 from systems.serverless.live.cluster import messages as msg
 from systems.serverless.live.cluster import models
 from systems.serverless.live.cluster.registry import offer_of
@@ -34,7 +36,7 @@ from systems.serverless.live.weights.auditing import Audit, Sum
 COPY = CopyKey("tiny", "node-0/cpu:0")
 OF_THE_HOST = (ev.TemplateReady, ev.TemplateDied, ev.AdapterTierResized)
 STARTS = act.StartInstance(3, "f0", "node-0/cpu:0", forked=True)
-SAID = [
+ACTIONS = [
     act.StartTemplate("node-0"),
     STARTS,
     act.LoadArtifact(3, Artifact.BACKBONE, COPY),
@@ -48,6 +50,8 @@ SAID = [
     act.DropBackbone(COPY),
     act.StopInstance(3),
     DeviceWork("cuda:0", busy=True),
+]
+EVENTS = [
     ev.TemplateReady("node-0"),
     ev.TemplateDied("killed by SIGKILL"),
     ev.InstanceStarted(3),
@@ -68,7 +72,8 @@ AUDITS = [
 
 
 def test_everything_that_crosses_is_tried() -> None:
-    assert {type(item) for item in SAID} == {kind.carries for kind in (*msg.ACTIONS, *msg.EVENTS)}
+    assert {type(item) for item in ACTIONS} == {kind.carries for kind in actions.ACTIONS}
+    assert {type(item) for item in EVENTS} == {kind.carries for kind in events.EVENTS}
 
 
 def carried(message: Message) -> Any:
@@ -76,11 +81,16 @@ def carried(message: Message) -> Any:
     return decoder(msg.FromAgent | msg.FromGateway).decode(encode(message))
 
 
-@pytest.mark.parametrize("item", SAID, ids=lambda item: type(item).__name__)
-def test_it_survives_the_way(item: Any) -> None:
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: type(action).__name__)
+def test_an_action_survives_the_way(action: Any) -> None:
+    assert carried(actions.of(action)).core() == action
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_an_event_survives_the_way(event: Any) -> None:
     # The host of such an event is not sent: the gateway knows the node.
-    expected = replace(item, host=HOST) if isinstance(item, OF_THE_HOST) else item
-    assert carried(msg.of(item)).core() == expected
+    expected = replace(event, host=HOST) if isinstance(event, OF_THE_HOST) else event
+    assert carried(events.of(event)).core() == expected
 
 
 @pytest.mark.parametrize("audit", AUDITS)
@@ -133,14 +143,14 @@ def test_what_a_node_tells_is_of_its_host_and_on_our_clock() -> None:
     remote, _, posted, tokens = node(offset_ns=1_000)
     remote.do[act.StartTemplate](act.StartTemplate("node-7"))
     remote.do[act.StartInstance](STARTS)
-    hear(remote, msg.TemplateReady())
-    hear(remote, msg.AdapterTierResized(7))
+    hear(remote, events.TemplateReady())
+    hear(remote, events.AdapterTierResized(7))
     spans = (
-        msg.StageSpan(Stage.WARMING, 1_100, 1_200),
-        msg.StageSpan(Stage.LIBRARIES, 1_200, 1_500),
+        events.StageSpan(Stage.WARMING, 1_100, 1_200),
+        events.StageSpan(Stage.LIBRARIES, 1_200, 1_500),
     )
     artifact = Artifact.LIBRARIES
-    hear(remote, msg.ArtifactLoaded(3, spans, 1_200, artifact=artifact))
+    hear(remote, events.ArtifactLoaded(3, spans, 1_200, artifact=artifact))
     said = {"kind": "prefilled", "batch": 1, "start_ns": 1_800, "t_ns": 1_900, "tokens": []}
     said["computed_ns"] = 70
     hear(remote, tokens_of(3, said))
@@ -158,14 +168,14 @@ def test_what_a_node_tells_is_of_its_host_and_on_our_clock() -> None:
 def test_an_instance_that_ended_is_forgotten() -> None:
     remote, _, _, _ = node(offset_ns=0)
     remote.do[act.StartInstance](STARTS)
-    hear(remote, msg.InstanceStarted(3, (msg.StageSpan(Stage.WARMING, 1, 2),), 2))
-    hear(remote, msg.ProcessDied(3, "gone"))
+    hear(remote, events.InstanceStarted(3, (events.StageSpan(Stage.WARMING, 1, 2),), 2))
+    hear(remote, events.ProcessDied(3, "gone"))
     assert remote.provisioned(3) == Provisioned()
 
 
 TOKENS = {"kind": "decoded", "t_ns": 5, "tokens": [[1, 2, "stop"]]}
 FOREIGN: list[Message] = [
-    msg.of(event)
+    events.of(event)
     for event in (
         ev.InstanceStarted(4),
         ev.ArtifactLoaded(4, Artifact.KERNELS),
@@ -201,9 +211,9 @@ def test_what_instances_say_is_checked_again_where_it_arrives() -> None:
 
 def test_a_node_cannot_pass_an_action_for_an_event() -> None:
     remote, _, _, _ = node(offset_ns=0)
-    assert msg.StopInstance not in remote.hears
+    assert actions.StopInstance not in remote.hears
     with pytest.raises(ValueError, match="Invalid value 'StopInstance'"):
-        decoder(msg.FromAgent).decode(encode(msg.StopInstance(3)))
+        decoder(msg.FromAgent).decode(encode(actions.StopInstance(3)))
 
 
 def test_actions_and_requests_go_to_the_node() -> None:

@@ -17,6 +17,8 @@ from systems.interface import Deployment, Device, Function, Stage
 from systems.runtime.links.message import Message, Ping, Pong
 from systems.serverless.core import actions as act
 from systems.serverless.core.artifacts import Artifact, CopyKey
+from systems.serverless.live.cluster import action_messages as actions
+from systems.serverless.live.cluster import event_messages as events
 from systems.serverless.live.cluster import messages as msg
 from systems.serverless.live.cluster.agent import Agent
 from systems.serverless.live.cluster.registry import Session
@@ -32,7 +34,7 @@ HELLO = msg.AgentHello(msg.VERSION, "node-0", "its own clock")
 READY = msg.Ready((msg.OfferedDevice("cpu:0", 1 << 30, 1),), 2)
 DECODED = {"kind": "decoded", "t_ns": 5, "tokens": [[1, 2, "stop"]]}
 TOKENS = msg.Tokens(3, json.dumps(DECODED).encode())
-SPANS = (msg.StageSpan(Stage.WARMING, 1, 2),)
+SPANS = (events.StageSpan(Stage.WARMING, 1, 2),)
 SUM = msg.Summed(7, 1, 2)
 OF_AN_AGENT: dict[type[Message], Message] = {
     type(message): message
@@ -47,22 +49,22 @@ OF_AN_AGENT: dict[type[Message], Message] = {
         msg.Metered(3, 1, 2, 1),
         msg.Audited(COPY, SUM, SUM, ""),
         TOKENS,
-        msg.TemplateReady(),
-        msg.TemplateDied("killed"),
-        msg.InstanceStarted(3, SPANS, 2),
-        msg.ArtifactLoaded(3, SPANS, 2, artifact=Artifact.LIBRARIES),
-        msg.ArtifactsOffloaded(3),
-        msg.AdapterLoaded(3, SPANS, 2, function="f1"),
-        msg.AdapterFailed(3, "f1", "not finite"),
-        msg.AdapterTierResized(5),
-        msg.InstanceStopped(3),
-        msg.ProcessDied(3, "killed"),
-        msg.BackboneLoaded(COPY, 1),
-        msg.BackboneFailed(COPY, 1, "no file"),
+        events.TemplateReady(),
+        events.TemplateDied("killed"),
+        events.InstanceStarted(3, SPANS, 2),
+        events.ArtifactLoaded(3, SPANS, 2, artifact=Artifact.LIBRARIES),
+        events.ArtifactsOffloaded(3),
+        events.AdapterLoaded(3, SPANS, 2, function="f1"),
+        events.AdapterFailed(3, "f1", "not finite"),
+        events.AdapterTierResized(5),
+        events.InstanceStopped(3),
+        events.ProcessDied(3, "killed"),
+        events.BackboneLoaded(COPY, 1),
+        events.BackboneFailed(COPY, 1, "no file"),
     )
 }
 RELATING = {Pong, msg.IsolationGap, msg.Problem}
-IN_USE = {*RELATING, msg.Memory, msg.Metered, msg.Audited, msg.Tokens, *msg.EVENTS}
+IN_USE = {*RELATING, msg.Memory, msg.Metered, msg.Audited, msg.Tokens, *events.EVENTS}
 
 
 class Gateway:
@@ -167,15 +169,15 @@ FOREIGN = [
     msg.Tokens(3, b"{}"),
     msg.Tokens(3, b"no JSON"),
     msg.Tokens(3, b"[" * 100_000),
-    msg.InstanceStarted(4),
-    msg.ArtifactLoaded(4, artifact=Artifact.KERNELS),
-    msg.ArtifactsOffloaded(4),
-    msg.AdapterLoaded(4, function="f1"),
-    msg.AdapterFailed(4, "f1", "not finite"),
-    msg.InstanceStopped(4),
-    msg.ProcessDied(4, "another"),
-    msg.BackboneLoaded(COPY._replace(backbone="another"), 1),
-    msg.BackboneFailed(COPY._replace(instance=3), 1, "another"),
+    events.InstanceStarted(4),
+    events.ArtifactLoaded(4, artifact=Artifact.KERNELS),
+    events.ArtifactsOffloaded(4),
+    events.AdapterLoaded(4, function="f1"),
+    events.AdapterFailed(4, "f1", "not finite"),
+    events.InstanceStopped(4),
+    events.ProcessDied(4, "another"),
+    events.BackboneLoaded(COPY._replace(backbone="another"), 1),
+    events.BackboneFailed(COPY._replace(instance=3), 1, "another"),
     Pong(1, 5),
 ]
 
@@ -194,7 +196,7 @@ def test_what_is_not_its_own_ends_the_node_and_is_named(foreign: Message) -> Non
 
 def test_what_ended_is_spoken_of_no_more() -> None:
     wire = in_use()
-    wire.say(msg.InstanceStopped(3))
+    wire.say(events.InstanceStopped(3))
     assert not wire.gone
     wire.say(TOKENS)
     assert "instance 3 is not an instance of node-0" in wire.link._why
@@ -278,18 +280,18 @@ OF_THE_GATEWAY: dict[type[Message], Message] = {
         msg.Stop(),
         Ping(5),
         msg.Say(3, b'{"kind": "cancel", "request": 9}'),
-        msg.StartTemplate("node-0"),
-        msg.StartInstance(3, "f0", "cpu:0", True),
-        msg.StopInstance(3),
-        msg.LoadArtifact(3, Artifact.BACKBONE, COPY),
-        msg.OffloadArtifacts(3, (Artifact.KERNELS,)),
-        msg.PrepareAdapter("node-0", "f1"),
-        msg.LoadAdapter(3, "f1"),
-        msg.DropAdapter(3, "f1"),
-        msg.LoadBackbone(COPY, 1),
-        msg.CopyBackbone(COPY, 2, COPY._replace(device="node-0/cpu:1")),
-        msg.DropBackbone(COPY),
-        msg.DeviceWork("cuda:0", True),
+        actions.StartTemplate("node-0"),
+        actions.StartInstance(3, "f0", "cpu:0", True),
+        actions.StopInstance(3),
+        actions.LoadArtifact(3, Artifact.BACKBONE, COPY),
+        actions.OffloadArtifacts(3, (Artifact.KERNELS,)),
+        actions.PrepareAdapter("node-0", "f1"),
+        actions.LoadAdapter(3, "f1"),
+        actions.DropAdapter(3, "f1"),
+        actions.LoadBackbone(COPY, 1),
+        actions.CopyBackbone(COPY, 2, COPY._replace(device="node-0/cpu:1")),
+        actions.DropBackbone(COPY),
+        actions.DeviceWork("cuda:0", True),
     )
 }
 
@@ -299,7 +301,7 @@ class Doing:
 
     def __init__(self) -> None:
         self.done: list[Any] = []
-        self.do = dict.fromkeys((kind.carries for kind in msg.ACTIONS), self.done.append)
+        self.do = dict.fromkeys((kind.carries for kind in actions.ACTIONS), self.done.append)
 
     def send(self, instance: int, kind: str, **fields: Any) -> None:
         self.done.append((instance, kind, fields))
@@ -337,7 +339,7 @@ ENDS = {msg.Refused, msg.Stop}
 AGENT_STAGES = [
     (fresh, {msg.Offer, *ENDS}),
     (preparing, ENDS),
-    (serving, {Ping, msg.Welcome, msg.Say, *msg.ACTIONS, *ENDS}),
+    (serving, {Ping, msg.Welcome, msg.Say, *actions.ACTIONS, *ENDS}),
 ]
 
 
