@@ -19,11 +19,9 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import uvloop
 
 from systems.errors import SystemsError
-from systems.interface import Span
 from systems.runtime import process
 from systems.runtime.cards import Cards
 from systems.runtime.links import secret
@@ -33,23 +31,19 @@ from systems.runtime.links.message import Ping, Pong
 from systems.runtime.links.offset import clock_id
 from systems.runtime.process_memory import shares_of_all
 from systems.runtime.process_tree import tree
-from systems.runtime.processor import Metered
 from systems.runtime.sandbox import measures
 
-from ...core import events as ev
 from .. import kernel_cache
 from ..machine import check_machine
-from ..messages import INSTANCE_HEARS, Progress
+from ..messages import INSTANCE_HEARS
 from ..node import Node
-from ..nodes import Reports
 from ..plan import Plan, make_plan
 from ..start_messages import Joined, StartFailed, write
-from ..weights.auditing import Audit
 from . import action_messages as actions
-from . import event_messages as events
 from . import messages as msg
 from . import models
 from .carried import Carried
+from .reporting import Reporter
 
 _LOOK_S = 0.05
 _MEMORY_S = 4.0
@@ -106,18 +100,8 @@ class Agent:
             self.link.send(msg.Declined(reason))
             self._end(reason)
             return
-        self.node = Node(
-            plan,
-            Cards.here(plan.cluster.devices),
-            Reports(
-                event=self._post,
-                tokens=self._tokens,
-                isolation_gap=self._isolation_gap,
-                audit=self._audited,
-                metered=self._metered,
-                problem=self._problem,
-            ),
-        )
+        reporter = Reporter(self.link)
+        self.node = reporter.node = Node(plan, Cards.here(plan.cluster.devices), reporter.reports())
         devices = tuple(
             msg.OfferedDevice(device.id, device.memory_bytes, device.slots)
             for device in plan.cluster.devices.values()
@@ -155,30 +139,6 @@ class Agent:
     def _say(self, message: msg.Say) -> None:
         assert self.node is not None, "a node is told what to do once it is ready"
         self.node.send(message.instance, INSTANCE_HEARS.decode(message.said))
-
-    def _post(self, event: ev.Event) -> None:
-        message = events.of(event)
-        if isinstance(message, events.Settled) and self.node is not None:
-            function = message.function if isinstance(message, events.AdapterLoaded) else None
-            spans, up_ns = self.node.provisioned(message.instance, function)
-            gone_through = tuple(map(_span, spans))
-            message = msgspec.structs.replace(message, spans=gone_through, up_ns=up_ns)
-        self.link.send(message)
-
-    def _tokens(self, instance: int, message: Progress) -> None:
-        self.link.send(msg.Tokens(instance, msgspec.json.encode(message)))
-
-    def _isolation_gap(self, text: str) -> None:
-        self.link.send(msg.IsolationGap(text))
-
-    def _metered(self, instance: int, seen: Metered) -> None:
-        self.link.send(msg.Metered(instance, seen.start_ns, seen.end_ns, seen.used_ns))
-
-    def _problem(self, text: str) -> None:
-        self.link.send(msg.Problem(text))
-
-    def _audited(self, audit: Audit) -> None:
-        self.link.send(msgspec.convert(audit, msg.Audited, from_attributes=True))
 
     def _pong(self, ping: Ping) -> None:
         self._heard = self._loop.time()
@@ -220,10 +180,6 @@ class Agent:
         if self.node is not None:
             await self.node.close()
         await self.link.finish()
-
-
-def _span(span: Span) -> events.StageSpan:
-    return events.StageSpan(span.stage, span.start_ns, span.end_ns)
 
 
 def _plan(offer: msg.Offer) -> Plan:

@@ -18,7 +18,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -29,7 +29,7 @@ from systems.runtime.incoming import MOST_OF_A_MESSAGE, Incoming
 from systems.runtime.messages import Failed, Message
 from systems.runtime.roles import Role
 from systems.runtime.sandbox import confine
-from systems.serverless.live.instance import Instance
+from systems.serverless.live.instance_artifacts import InstanceArtifacts
 from systems.serverless.live.messages import Configure
 
 PR_SET_PTRACER, PR_SET_PTRACER_ANY = 0x59616D61, ctypes.c_ulong(-1)
@@ -120,10 +120,10 @@ def _go_on_computing(victim: dict[str, Any]) -> list[str]:
 
 
 def _settle_in_as_told(victim: dict[str, Any]) -> None:
-    """The instance's own code, on the ``Configure`` in ``victim``; it sends nothing."""
-    instance = Instance(cast("Channel", None))
-    instance._configure(msgspec.convert(victim, Configure), [])
-    instance._settle_in()
+    """The instance's own code, on the ``Configure`` in ``victim``."""
+    artifacts = InstanceArtifacts()
+    artifacts.configure(msgspec.convert(victim, Configure))
+    artifacts.settle_in()
 
 
 def _read(victim: dict[str, Any]) -> str:

@@ -50,7 +50,8 @@ class Shared:
     def __init__(self, engine: Any, packed: dict[str, Tensor]) -> None:
         self.packed, self.engine, self.sent = packed, engine, Sent()
         self.instance = Instance(self.sent)  # type: ignore[arg-type]
-        self.instance._engine = self.instance._cross = engine
+        artifacts = self.instance.artifacts
+        artifacts.engine = artifacts.cross = engine
         assert isinstance(self.holds("f0", packed["f0"]), AdapterHeld)
 
     def holds(self, function: str, flat: Tensor, nbytes: int = 0, *, sealed: bool = True) -> Any:

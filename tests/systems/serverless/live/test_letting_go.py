@@ -49,9 +49,9 @@ class Script:
     def send(self, message: Message, fds: Any = ()) -> None:
         assert self.instance is not None
         if message == ArtifactLoaded(Artifact.KERNELS):
-            self.engine = weakref.ref(self.instance._engine)
-            assert self.instance._weights is not None
-            self.weights = weakref.ref(self.instance._weights.embedding)
+            self.engine = weakref.ref(self.instance.artifacts.engine)
+            assert self.instance.artifacts.weights is not None
+            self.weights = weakref.ref(self.instance.artifacts.weights.embedding)
         if isinstance(message, Offloaded):
             assert self.engine is not None
             assert self.weights is not None

@@ -87,6 +87,9 @@ class Line:
         self._clock.s += (1e6 if timeout_ms is None else timeout_ms) / 1e3
         return (Stop(), []) if self._clock.s >= self._until_s else None
 
+    def send(self, message: Message) -> None:
+        raise AssertionError(f"nothing runs, so nothing is told: {message}")
+
 
 @pytest.mark.parametrize(("allowed", "prepared"), [((), 3), ((False,), 1), ((False, True), 3)])
 def test_an_instance_prepares_at_its_pace(
@@ -96,7 +99,8 @@ def test_an_instance_prepares_at_its_pace(
     told = [m.AllowPreparation(each) for each in allowed]
     instance = Instance(Line(clock, clock.s + 1.5 * PATIENCE_S, *told))  # type: ignore[arg-type]
     engine = Engine()
-    instance._engine, instance._unprepared = engine, True  # type: ignore[assignment]
+    artifacts = instance.artifacts
+    artifacts.engine, artifacts.unprepared = engine, True  # type: ignore[assignment]
     assert instance.run() == 0
     assert engine.prepared == prepared
 

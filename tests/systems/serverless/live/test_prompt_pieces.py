@@ -60,7 +60,7 @@ def serve(engine: Engine, polls: Sequence[Sequence[Message]]) -> list[Any]:
     """Serve until the script ends; return what the instance sent, up to a last token."""
     channel = Polls(polls)
     instance = Instance(channel)  # type: ignore[arg-type]
-    instance._engine = engine
+    instance.artifacts.engine = engine
     instance.run()
     for number in (*engine.running, *engine.prefilling):
         engine.cancel(number)

@@ -9,8 +9,8 @@ from typing import Any
 
 from systems.runtime import journal
 from systems.runtime.processor import Metered
-from systems.serverless.live.cluster.agent import Agent
 from systems.serverless.live.cluster.registry import Session
+from systems.serverless.live.cluster.reporting import Reporter
 
 
 def test_processor_time_and_problems_of_a_node_are_told(tmp_path: Path) -> None:
@@ -21,15 +21,15 @@ def test_processor_time_and_problems_of_a_node_are_told(tmp_path: Path) -> None:
 
     async def tell() -> None:
         gate: Any = SimpleNamespace(platform=platform, journal=written)
-        guest, agent = Session(gate), Agent("node-0")
+        guest = Session(gate)
         guest.name = "node-0"
         guest._clock.heard(0, 1_000, 0)
         guest._node = SimpleNamespace(hears={}, check_instance=lambda instance: None)  # type: ignore[assignment]
         guest.link.expect(guest._in_use(guest._node))  # type: ignore[arg-type]
         link: Any = SimpleNamespace(send=guest.link._hear)
-        agent.link = link
-        agent._metered(3, Metered(1_500, 2_500, 7))
-        agent._problem("f0: its instance did what it may not")
+        reports = Reporter(link).reports()
+        reports.metered(3, Metered(1_500, 2_500, 7))
+        reports.problem("f0: its instance did what it may not")
 
     asyncio.run(tell())
     written.close()

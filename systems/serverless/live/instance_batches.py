@@ -1,0 +1,97 @@
+"""The batches of an instance's process: their prompts in pieces, and the steps of what decodes."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from systems.runtime.messages import Message, StepToken
+
+from .instance_artifacts import InstanceArtifacts
+from .messages import Decoded, Prefilled
+from .prefill import Prefill
+
+if TYPE_CHECKING:
+    from systems.engine.requests import GenerationRequest, TokenEvent
+
+
+class InstanceBatches:
+    """Runs batches by the engine of ``artifacts``, of which it keeps no reference: a release of
+    artifacts frees it. Calls ``send`` with each message of tokens."""
+
+    def __init__(self, artifacts: InstanceArtifacts, send: Callable[[Message], None]) -> None:
+        self._artifacts, self._send = artifacts, send
+        self._arrived: dict[int, GenerationRequest] = {}
+        self._waiting: deque[tuple[int, Sequence[int]]] = deque()
+        self._prefill: Prefill | None = None  # the batch whose prompts are being computed
+
+    def take(self, request: GenerationRequest) -> None:
+        """Keep a request for the batch that will name it."""
+        self._arrived[request.request_id] = request
+
+    def run(self, batch: int, requests: Sequence[int]) -> None:
+        """Run a batch of requests after those that wait."""
+        self._waiting.append((batch, requests))
+
+    def cancel(self, request: int) -> None:
+        """Cancel a request that waits in a batch, is being prefilled or decodes."""
+        if self._prefill is not None:
+            self._prefill.cancel(request)
+        engine = self._artifacts.engine
+        if self._arrived.pop(request, None) is None and engine is not None:
+            engine.cancel(request)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is anything to compute."""
+        return bool(self._waiting) or self._prefill is not None or self._decoding
+
+    @property
+    def _decoding(self) -> bool:
+        engine = self._artifacts.engine
+        return engine is not None and bool(engine.running)
+
+    def step(self) -> bool:
+        """Compute a piece of prompts and a decode step; return whether there was either, or a
+        prompt is left."""
+        if self._prefill is None and self._waiting:
+            self._begin(*self._waiting.popleft())
+        if self._prefill is not None:
+            self._advance(self._prefill)
+        decoding = self._decoding
+        if decoding:
+            self._decode()
+        return decoding or self._prefill is not None
+
+    def _begin(self, batch: int, ids: Sequence[int]) -> None:
+        engine = self._artifacts.engine
+        assert engine is not None, "a batch runs only where all artifacts are in place"
+        requests = [self._arrived.pop(request) for request in ids if request in self._arrived]
+        self._prefill = Prefill(batch, frozenset(ids), time.monotonic_ns())
+        if requests:
+            engine.begin(requests)
+
+    def _advance(self, prefill: Prefill) -> None:
+        assert self._artifacts.engine is not None
+        began_ns = time.monotonic_ns()
+        complete = prefill.advance(self._artifacts.engine)
+        now_ns = time.monotonic_ns()
+        prefill.computed_ns += now_ns - began_ns
+        if complete:
+            times = prefill.start_ns, now_ns, prefill.computed_ns
+            self._send(Prefilled(prefill.batch, *times, _tokens(prefill.events)))
+            self._prefill = None
+
+    def _decode(self) -> None:
+        engine = self._artifacts.engine
+        assert engine is not None
+        only = None if self._prefill is None else self._prefill.others(engine)
+        if only is None or only:
+            events = engine.decode(only)
+            self._send(Decoded(time.monotonic_ns(), _tokens(events)))
+
+
+def _tokens(events: list[TokenEvent]) -> tuple[StepToken, ...]:
+    return tuple(StepToken(each.request_id, each.token_id, each.finished) for each in events)
