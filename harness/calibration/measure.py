@@ -12,8 +12,10 @@ import numpy as np
 
 from ..errors import HarnessError
 from ..reference_server import running_reference_server
-from ..replay.client import LATENESS_BUDGET_S, Progress, ReplayResult, replay
+from ..replay.client import replay
+from ..replay.following import Progress
 from ..replay.generator import LoadGenerator
+from ..replay.result import LATENESS_BUDGET_S, ReplayResult
 from .machine import MachineProbe
 from .phases import TOKENS_PER_S, Phase, sending, streaming
 from .result import SKEW_P50_MS, SKEW_P99_MS, Calibration, Machine, Percentiles

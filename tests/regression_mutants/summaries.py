@@ -13,9 +13,9 @@ from harness.calibration.result import Calibration, Machine, Percentiles
 from harness.metrics import Frame, summary
 from harness.records.cell import derive
 from harness.records.schema import REQUESTS
-from harness.replay.client import Tail, overrun
 from harness.replay.decode import decode
 from harness.replay.records import PART_SCHEMA, client_table
+from harness.replay.result import Tail, overrun
 from harness.replay.schedule import Schedule
 from tests.harness.made import unseen_tables
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from harness.errors import HarnessError
 from harness.replay import messages as replay
-from harness.replay.client import _message
 from harness.replay.decode import decode
+from harness.replay.following import read
 from harness.replay.frames import Captured, Ending
 from harness.replay.hosts.messages import FromHarness, FromWorker
 from harness.watch.gateway import parse
@@ -165,7 +165,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "load worker's counts": _convert(replay.WorkerCounts),
     "load worker's requests": _convert(replay.WorkerRecent),
     "load worker's end": _convert(replay.WorkerDone),
-    "load driver to harness": _lines(DRIVER, _message, HarnessError),
+    "load driver to harness": _lines(DRIVER, read, HarnessError),
     "start of a gateway": _lines(STARTS, _start_line),
     "journal": Protocol(
         st.sampled_from(_LINES),

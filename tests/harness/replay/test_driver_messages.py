@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from harness.errors import HarnessError
-from harness.replay.client import _message
+from harness.replay.following import read
 from harness.replay.messages import Done, Started
 
 # In a process of its own, since the driver's modules patch the standard library.
 DRIVER = """
 import contextlib, io, json, sys, tempfile, types
 import pyarrow as pa, pyarrow.parquet as pq
-from harness.replay import driver
+from harness.replay import driver_controller
 from harness.replay.messages import Ended, WorkerCounts, WorkerDone, WorkerRecent, as_data
 
 schedule = tempfile.NamedTemporaryFile()
@@ -36,7 +36,7 @@ def done(worker): return as_data(WorkerDone(worker, 3, 1, 9, 5, 5, [1, 2], True)
 def outcome(bad):
     runner = Runner()
     plan = types.SimpleNamespace(workers=2, lead_s=0.0, solo=False, schedule=schedule.name)
-    controller = driver.Controller(plan, types.SimpleNamespace(runner=runner))
+    controller = driver_controller.Controller(plan, types.SimpleNamespace(runner=runner))
     def say(kind, node, data):
         getattr(runner, kind)(environment=None, msg=types.SimpleNamespace(data=data, node_id=node))
     names = {"say": say, "counts": counts, "recent": recent, "done": done}
@@ -95,9 +95,9 @@ def test_without_a_bad_message_nothing_is_lost(outcomes: Any) -> None:
 
 
 def test_a_line_that_no_driver_writes_is_an_error_of_one_line() -> None:
-    assert _message(b'{"kind":"started","start_ns":5}') == Started(5)
+    assert read(b'{"kind":"started","start_ns":5}') == Started(5)
     end = {"kind": "done", "workers": [], "lost": 0, "cpu_ns": 1}
-    assert _message(json.dumps(end).encode()) == Done([], 0, 1)
+    assert read(json.dumps(end).encode()) == Done([], 0, 1)
     for line in (b"x", b"{}", b'{"kind":"started","start_ns":"5"}', b'{"kind":"gone"}'):
         with pytest.raises(HarnessError, match="sent an invalid message"):
-            _message(line)
+            read(line)

@@ -1,0 +1,153 @@
+"""The controller of a replay: starts the load workers together and waits until all have ended."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import Any
+
+import gevent
+import msgspec
+from gevent.event import Event
+from locust.env import Environment
+
+from .messages import (
+    Advanced,
+    Done,
+    DriverMessage,
+    Recent,
+    StartAt,
+    Started,
+    WorkerCounts,
+    WorkerDone,
+    WorkerRecent,
+    as_data,
+)
+from .plan import Plan
+from .process import command, environment
+from .share_senders import ShareSenders
+
+_NS = 1_000_000_000
+_CONNECT_S = 60.0
+_STOP_S = 5.0
+_COUNTS = ("done", "failed", "events")
+
+
+class Controller:
+    """Waits until every share is ready, sends one start time, and waits until all shares end."""
+
+    def __init__(self, plan: Plan, env: Environment) -> None:
+        self._plan, self._runner = plan, env.runner
+        self._ready = 0
+        self._senders = ShareSenders(plan, self.lose)
+        self._told: dict[int, WorkerCounts] = {}
+        self._ended: dict[int, WorkerDone] = {}
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._lost = 0
+        self._all_ended = Event()
+        self._cpu_ns = 0
+        for kind, listener in (
+            ("replay_ready", self._on_ready),
+            ("replay_progress", self._on_progress),
+            ("replay_recent", self._on_recent),
+            ("replay_done", self._on_done),
+        ):
+            self._runner.register_message(kind, listener)
+
+    def run(self) -> None:
+        if not self._plan.solo:
+            self._gather()
+        self._runner.start(self._plan.workers, spawn_rate=self._plan.workers)
+        self._all_ended.wait()
+        self._runner.quit()
+        _say(Done(list(self._ended.values()), self._lost, self._cpu_ns))
+        for process in self._processes:
+            _see_off(process)
+
+    def stop(self) -> None:
+        self._runner.send_message("replay_stop")
+        gevent.spawn_later(_STOP_S, self._all_ended.set)
+
+    def _gather(self) -> None:
+        """Start this host's workers and wait until Locust's master has connected to all."""
+        for _ in range(self._plan.workers - self._plan.elsewhere):
+            process = subprocess.Popen(
+                command("driver", "worker"),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                env=environment(),
+            )
+            self._processes.append(process)
+            assert process.stdin is not None, "asked for a pipe"
+            process.stdin.write(f"{self._plan.model_dump_json()}\n".encode())
+            process.stdin.flush()
+            gevent.spawn(self._watch, process)
+        deadline = time.monotonic() + _CONNECT_S
+        while self._runner.worker_count < self._plan.workers and not self._all_ended.is_set():
+            if time.monotonic() > deadline:
+                sys.exit("replay: the load workers did not reach Locust's master")
+            gevent.sleep(0.02)
+
+    def _watch(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait for a worker. If it fails, its share is lost, but the run continues."""
+        if process.wait() != 0:
+            self.lose()
+
+    def lose(self) -> None:
+        """Count a lost worker. For workers on other hosts, a signal calls this."""
+        self._lost += 1
+        self._check_ended()
+
+    def _on_ready(self, msg: Any, **_: Any) -> None:
+        if self._senders.read(msg, WorkerCounts) is None:
+            return
+        self._ready += 1
+        if self._ready == self._plan.workers:
+            self._cpu_ns = -time.process_time_ns()
+            start_ns = time.monotonic_ns() + int(self._plan.lead_s * _NS)
+            _say(Started(start_ns))
+            self._runner.send_message("replay_start", as_data(StartAt(start_ns)))
+
+    def _on_progress(self, msg: Any, **_: Any) -> None:
+        self._tell(self._senders.read(msg, WorkerCounts))
+
+    def _on_recent(self, msg: Any, **_: Any) -> None:
+        recent = self._senders.read(msg, WorkerRecent)
+        if recent is not None:
+            _say(Recent(recent.requests))
+
+    def _on_done(self, msg: Any, **_: Any) -> None:
+        ended = self._senders.read(msg, WorkerDone)
+        self._tell(ended)
+        if ended is not None:
+            self._ended[ended.worker] = ended
+            self._check_ended()
+
+    def _tell(self, counts: WorkerCounts | None) -> None:
+        if counts is not None:
+            self._told[counts.worker] = counts
+            told = self._told.values()
+            _say(Advanced(*(sum(getattr(each, name) for each in told) for name in _COUNTS)))
+
+    def _check_ended(self) -> None:
+        if self._ready < self._plan.workers:
+            # Before the start, the loss of one worker would leave the others waiting forever.
+            self._runner.send_message("replay_stop")
+        if len(self._ended) + self._lost >= self._plan.workers:
+            # A local runner's own process is already counted with its share.
+            self._cpu_ns = self._cpu_ns + time.process_time_ns() if not self._plan.solo else 0
+            self._all_ended.set()
+
+
+def _see_off(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a worker's end, then kill it: one that missed the end would wait for heartbeats."""
+    try:
+        process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _say(message: DriverMessage) -> None:
+    print(msgspec.json.encode(message).decode(), flush=True)
