@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,6 @@ from .run import Named, Profile, Repeats, Seed, Setting, Simulated, System, Work
 
 if TYPE_CHECKING:
     from ..capacity import Capacity, CapacityRecord
-    from ..experiment import Experiment
 
 Goals = Annotated[
     list[str] | None,
@@ -80,6 +79,7 @@ def capacity(
     from harness.execution.progress import Progress
 
     from ..capacity import Limits, find, new_capacity, open_capacity
+    from .chosen import choose, mode, named
     from .consent import check_experiment
     from .keeping import keeping
 
@@ -89,10 +89,10 @@ def capacity(
         given = {
             "seeds": seed,
             "repeats": repeats,
-            "mode": None if simulated is None else "simulated" if simulated else "live",
+            "mode": mode(simulated),
             "profile": profile,
         }
-        chosen = _chosen(experiment, system, workload, given, set_)
+        chosen = choose(named(experiment, "capacity", "search"), system, workload, given, set_)
         check_experiment(chosen, yes=yes)
         limits = Limits(
             start=start,
@@ -108,21 +108,6 @@ def capacity(
         found = find(record, Progress(), workers)
     _tell(record, found, as_json=json_)
     raise typer.Exit(0 if all(cell.manifest.valid for cell in record.cells()) else 1)
-
-
-def _chosen(
-    name: str | None,
-    system: list[str] | None,
-    workload: list[str] | None,
-    given: dict[str, Any],
-    settings: list[str] | None,
-) -> Experiment:
-    from ..errors import HarnessError
-    from .run import _choose
-
-    if name is None:
-        raise HarnessError("capacity: name an EXPERIMENT, or a search with --resume")
-    return _choose(name, system, workload, given, settings)
 
 
 def _tell(record: CapacityRecord, found: list[Capacity], *, as_json: bool) -> None:

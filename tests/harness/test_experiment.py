@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from harness.cells.plan import plan_cells
-from harness.commands.run import _choose
+from harness.commands.chosen import choose
 from harness.errors import HarnessError
 from harness.experiment import Experiment, load, parse_setting, shipped
 from systems.registry import system_names
@@ -84,10 +84,10 @@ def test_a_baseline_is_dropped_with_its_system_and_one_that_is_asked_for_must_ta
 
 def test_a_baseline_is_held_against_the_systems_that_the_command_line_leaves() -> None:
     asked = ["baseline=vllm"]
-    assert _choose("quickstart", ["serverless-lora", "vllm"], None, {}, asked).baseline == "vllm"
-    assert _choose("quickstart", ["serverless-lora", "vllm"], None, {}, []).baseline is None
+    assert choose("quickstart", ["serverless-lora", "vllm"], None, {}, asked).baseline == "vllm"
+    assert choose("quickstart", ["serverless-lora", "vllm"], None, {}, []).baseline is None
     with pytest.raises(ValidationError, match="baseline"):
-        _choose("quickstart", ["serverless-lora"], None, {}, asked)
+        choose("quickstart", ["serverless-lora"], None, {}, asked)
 
 
 def test_systems_take_turns_in_an_order_that_is_drawn() -> None:
@@ -183,7 +183,7 @@ def test_a_label_that_misleads_or_names_no_folder_is_refused(label: str, words: 
 
 def test_the_command_line_chooses_systems_by_label() -> None:
     settings = [f"systems={json.dumps(LEVELS)}"]
-    chosen = _choose("quickstart", ["by-tenant", "vllm"], None, {}, settings)
+    chosen = choose("quickstart", ["by-tenant", "vllm"], None, {}, settings)
     assert [(each.label, each.name) for each in chosen.systems] == [
         ("by-tenant", "serverless-lora"),
         ("vllm", "vllm"),
@@ -238,16 +238,16 @@ def test_a_workload_label_that_misleads_or_names_no_folder_is_refused(
 def test_the_command_line_chooses_workloads_by_label_or_name(
     wanted: list[str], labels: list[str]
 ) -> None:
-    chosen = _choose("quickstart", None, wanted, {}, [f"workloads={json.dumps(LOADS)}"])
+    chosen = choose("quickstart", None, wanted, {}, [f"workloads={json.dumps(LOADS)}"])
     assert [each.label for each in chosen.workloads] == labels
     assert {each.name for each in chosen.workloads} <= {"steady", "llm-code"}
 
 
 def test_isolation_and_tenants_are_set_from_the_command_line() -> None:
     asked = ["deployment.tenants=2", "deployment.isolation=tenant"]
-    chosen = _choose("quickstart", None, None, {}, asked).deployment
+    chosen = choose("quickstart", None, None, {}, asked).deployment
     assert (chosen.tenants, chosen.isolation) == (2, "tenant")
-    named = _choose("quickstart", None, None, {}, ["deployment.tenants={f0: acme}"]).deployment
+    named = choose("quickstart", None, None, {}, ["deployment.tenants={f0: acme}"]).deployment
     assert named.tenants == {"f0": "acme"}
 
 
@@ -262,4 +262,4 @@ def test_isolation_and_tenants_are_set_from_the_command_line() -> None:
 )
 def test_tenants_and_levels_that_do_not_exist_are_refused(setting: str, place: str) -> None:
     with pytest.raises(ValidationError, match=place):
-        _choose("quickstart", None, None, {}, [f"deployment.{setting}"])
+        choose("quickstart", None, None, {}, [f"deployment.{setting}"])

@@ -23,7 +23,7 @@ import yaml
 
 from harness.cells.plan import plan_cells
 from harness.cli import build
-from harness.commands.run import _choose
+from harness.commands.chosen import choose
 from harness.experiment import load
 from harness.reference_server import running_reference_server
 from paper_figures.style import SYSTEMS
@@ -183,7 +183,7 @@ def test_every_run_of_every_page_is_an_experiment_of_what_there_is(command: str)
         "load_workers": asked["load_workers"],
         "deployment.cluster": asked["cluster"],
     }
-    chosen = _choose(asked["experiment"], asked["system"], asked["workload"], given, asked["set_"])
+    chosen = choose(asked["experiment"], asked["system"], asked["workload"], given, asked["set_"])
     assert {each.name for each in chosen.systems} <= {*system_names(), "my-system"}
     for each in chosen.systems:
         if each.name == "openai-endpoint":

@@ -148,7 +148,7 @@ def test_more_tables_than_anybody_reads_are_left_to_compare(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     short = "workloads=[{name: azure-bursty8, overrides: {duration_s: 60}}]"
-    monkeypatch.setattr("harness.commands.run._MOST_LOADS", 1)
+    monkeypatch.setattr("harness.commands.outcome._MOST_LOADS", 1)
     monkeypatch.setattr("harness.interrupts.listen", lambda: None)
     monkeypatch.setattr(
         sys, "argv",

@@ -1,0 +1,55 @@
+"""The experiment that a command runs: a named one, with the options of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import HarnessError
+from ..experiment import Experiment, load, parse_setting
+
+
+def named(experiment: str | None, command: str, record: str) -> str:
+    """Return the name. Raise ``HarnessError`` if none is given: a command needs it unless it
+    resumes a ``record``."""
+    if experiment is None:
+        raise HarnessError(f"{command}: name an EXPERIMENT, or a {record} with --resume")
+    return experiment
+
+
+def mode(simulated: bool | None) -> str | None:
+    """Return the mode that ``--simulated`` or ``--live`` asks for; None: the experiment's own."""
+    if simulated is None:
+        return None
+    return "simulated" if simulated else "live"
+
+
+def choose(
+    name: str,
+    systems: list[str] | None,
+    workloads: list[str] | None,
+    given: dict[str, Any],
+    settings: list[str] | None,
+) -> Experiment:
+    """Return the named experiment with the command-line options applied."""
+    changes: dict[str, Any] = dict(parse_setting(text) for text in settings or [])
+    changes |= {key: value for key, value in given.items() if value is not None}
+    # Checked below against the systems that are left.
+    baseline = changes.pop("baseline", None)
+    content = load(name, changes).model_dump()
+    for key, wanted in (("systems", systems), ("workloads", workloads)):
+        if wanted:
+            picked = [each for named in wanted for each in _picked(named, content[key])]
+            content[key] = list({each.get("label", each["name"]): each for each in picked}.values())
+    left = [each.get("label", each["name"]) for each in content["systems"]]
+    if baseline or content["baseline"] not in left:
+        content["baseline"] = baseline
+    return Experiment.model_validate(content)
+
+
+def _picked(named: str, choices: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the choice with the label ``named``, else all with this name, else a new one."""
+    for key in ("label", "name"):
+        if found := [each for each in choices if each[key] == named]:
+            return found
+    return [{"name": named}]
