@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from . import actions as act
 from .artifacts import GONE, CopyKey
+from .backbone_copies import BackboneCopies
 from .instance import Instance, Phase
 from .policies import Policies
 from .provisioning import Provisioning
+from .releasing import Releasing
 from .state import State
 
 
@@ -14,11 +16,17 @@ class KeepAliveManager:
     """Applies the keep-alive of instances and shared copies; appends its timers to ``out``."""
 
     def __init__(
-        self, state: State, policies: Policies, provisioning: Provisioning, out: list[act.Action]
+        self,
+        state: State,
+        policies: Policies,
+        provisioning: Provisioning,
+        releasing: Releasing,
+        copies: BackboneCopies,
+        out: list[act.Action],
     ) -> None:
         self._state = state
         self._policies = policies
-        self._provisioning = provisioning
+        self._provisioning, self._releasing, self._copies = provisioning, releasing, copies
         self._out = out
 
     def rest(self, instance: Instance, now: int) -> bool:
@@ -60,7 +68,7 @@ class KeepAliveManager:
         wanted = self._policies.preloading.residency(instance, self._state, now)
         wanted &= frozenset(instance.group.artifacts)
         if wanted == GONE or not instance.in_place <= wanted:
-            self._provisioning.offload(instance, wanted & instance.in_place)
+            self._releasing.offload(instance, wanted & instance.in_place)
             return
         if wanted > instance.in_place:
             self._provisioning.preload(instance, wanted, now)
@@ -75,7 +83,7 @@ class KeepAliveManager:
         if copy is None or copy.users:
             return
         if not key.shared or not copy.loaded:
-            self._provisioning.drop(copy)
+            self._copies.drop(copy)
             return
         copy.unused_since_ns = now
         keep = self._policies.keep_alive.copy_ns(self._state.cluster.settings)
@@ -87,5 +95,5 @@ class KeepAliveManager:
         keep = self._policies.keep_alive.copy_ns(self._state.cluster.settings)
         if copy is None or copy.users or now - copy.unused_since_ns < keep:
             return False
-        self._provisioning.drop(copy)
+        self._copies.drop(copy)
         return True

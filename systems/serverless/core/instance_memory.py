@@ -1,0 +1,50 @@
+"""The memory that an instance holds on its device and its host."""
+
+from __future__ import annotations
+
+from systems.interface import MemoryOwner
+
+from .artifacts import DORMANT, Artifact, Residency
+from .instance import Instance, Phase
+from .state import Device, State
+from .value import kv_floor
+
+
+class InstanceMemory:
+    """Reserves and releases the memory of instances in the ledgers of ``state``."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def shape(self, instance: Instance, goal: Residency) -> dict[MemoryOwner, int]:
+        """Return the instance's own bytes with ``goal`` in place. One that can serve always holds
+        the KV cache of one full-length request, so that it can always serve one: no two instances
+        can wait for each other's memory."""
+        group, on_device = instance.group, Artifact.BACKBONE in goal
+        serves = Artifact.KERNELS in goal
+        bare = group.bare_bytes if goal else 0
+        adapters = (group.adapter_bytes if on_device else 0) + (group.places_bytes if serves else 0)
+        return {
+            MemoryOwner.CONTEXT: group.context_bytes if on_device else bare,
+            MemoryOwner.ADAPTERS: adapters,
+            MemoryOwner.KV: kv_floor(instance, self._state) if serves else 0,
+        }
+
+    def hold(self, device: Device, instance: Instance, residency: Residency) -> None:
+        """Reserve on device and host what ``instance`` holds with ``residency`` in place."""
+        for owner, size in self.shape(instance, residency).items():
+            device.memory.resize(instance.holding(owner), size)
+        asleep, group = residency == DORMANT, instance.group
+        size = group.dormant_bytes if asleep else group.host_bytes if residency else 0
+        holding = instance.holding(MemoryOwner.HOST_TIER)
+        self._state.host_memory.resize(holding, size)
+
+    def leave(self, device: Device, instance: Instance, amount: int) -> None:
+        device.leaving_bytes += amount - instance.leaving_bytes
+        instance.leaving_bytes = amount
+
+    def awake_again(self, instance: Instance) -> None:
+        """Stop counting ``instance`` as a container on its host, if it is or was becoming one."""
+        dormant = instance.phase in (Phase.ASLEEP, Phase.OFFLOADING) and instance.goal == DORMANT
+        if dormant:
+            self._state.host_of(instance).dormant_bytes -= instance.group.dormant_bytes
