@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..errors import HarnessError
-from ..experiment import Experiment, from_content, load
+from ..experiment import Experiment
+from ..experiment_files import from_content, load
 from ..mistakes import first_mistake
 from ..places import RUNS
 from ..records import new_run

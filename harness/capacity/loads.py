@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..choices import SystemChoice, WorkloadChoice
 from ..errors import HarnessError
-from ..experiment import Experiment, SystemChoice, WorkloadChoice
+from ..experiment import Experiment
 
 _SCALE = "time_scale"
 

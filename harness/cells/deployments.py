@@ -8,7 +8,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.experiment import DeploymentChoice, SystemChoice
+from harness.choices import DeploymentChoice, SystemChoice
 from systems.interface import Deployment, Device, Function, ServingSystem
 
 from .isolation import isolation_of, tenants_of

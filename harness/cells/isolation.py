@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 
+from harness.choices import DeploymentChoice, SystemChoice
 from harness.errors import HarnessError
-from harness.experiment import DeploymentChoice, SystemChoice
 from systems.grouping import LEVELS, groups
 from systems.interface import Deployment, Isolation, ServingSystem
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.axes import Point, point_name
-from harness.experiment import DeploymentChoice, Experiment, SystemChoice, WorkloadChoice
+from harness.choices import DeploymentChoice, SystemChoice, WorkloadChoice
+from harness.experiment import Experiment
 
 
 @dataclass(frozen=True, slots=True)

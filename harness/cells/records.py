@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import metrics
+from harness.choices import WorkloadChoice
 from harness.cost import InstanceSheet, PriceSheet, bill, bill_instances, instance_sheet
-from harness.experiment import Experiment, WorkloadChoice
+from harness.experiment import Experiment
 from harness.records import Manifest, Run, write_cell
 from harness.records.schema import BILLING
 from systems.interface import Deployment, SystemTrace

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.experiment import DeploymentChoice
+from harness.choices import DeploymentChoice
 
 from .deployments import backbones_of, dealt
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import HarnessError
-from ..experiment import Experiment, load, parse_setting
+from ..experiment import Experiment
+from ..experiment_files import load, parse_setting
 
 
 def named(experiment: str | None, command: str, record: str) -> str:

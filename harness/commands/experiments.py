@@ -29,7 +29,7 @@ def list_(json_: Json = False) -> None:
 
     Example: slbench experiments list
     """
-    from ..experiment import load, shipped
+    from ..experiment_files import load, shipped
 
     rows = [_row(load(name)) for name in shipped()]
     if json_:
@@ -100,7 +100,7 @@ def check(
 
 
 def _loaded(name: str, settings: list[str] | None, simulated: bool | None) -> Experiment:
-    from ..experiment import load, parse_setting
+    from ..experiment_files import load, parse_setting
 
     changes = dict(parse_setting(text) for text in settings or [])
     if simulated is not None:

@@ -113,7 +113,7 @@ def make(
     """
     from harness.cells.deployments import found_or_made
     from harness.cells.written import unmade
-    from harness.experiment import DeploymentChoice
+    from harness.choices import DeploymentChoice
     from systems.models import ensure_adapters, ensure_form
 
     names = [f"f{index}" for index in range(adapters)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def experiment_names() -> list[str]:
-    from ..experiment import shipped
+    from ..experiment_files import shipped
 
     return list(shipped())
 

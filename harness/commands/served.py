@@ -15,8 +15,9 @@ from systems.registry import system_class
 from ..cells.deployments import check_machines, deployment_for, device_kind
 from ..cells.isolation import groups_of
 from ..cells.written import unmade
+from ..choices import DeploymentChoice, SystemChoice
 from ..errors import HarnessError
-from ..experiment import DeploymentChoice, SystemChoice, parse_setting
+from ..experiment_files import parse_setting
 from .consent import check_written
 
 

@@ -19,7 +19,7 @@ def load(name: str, seed: int, settings: list[str] | None) -> Workload:
     """Load a workload by name or path, with the ``--set`` overrides."""
     from workloads import catalogue
 
-    from ..experiment import parse_setting
+    from ..experiment_files import parse_setting
 
     return catalogue.load(name, seed=seed, **dict(parse_setting(text) for text in settings or []))
 

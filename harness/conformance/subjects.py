@@ -11,8 +11,9 @@ from systems.errors import DeploymentError, UnreachableError
 from systems.interface import Deployment, Device, Function
 from systems.serverful.http import list_models
 
+from ..choices import DeploymentChoice, SystemChoice
 from ..errors import HarnessError
-from ..experiment import DeploymentChoice, SystemChoice, parse_setting
+from ..experiment_files import parse_setting
 from ..replay.target import Target
 
 _SMALL = {

@@ -17,7 +17,8 @@ from pydantic.fields import FieldInfo
 
 from systems.interface import Limits
 
-from ..experiment import DeploymentChoice, Experiment, SystemChoice, WorkloadChoice
+from ..choices import DeploymentChoice, SystemChoice, WorkloadChoice
+from ..experiment import Experiment
 from .kinds import kind
 
 _UNITS = {"_s": "s", "_s_by_backbone": "s", "_gib": "GiB", "_tokens": "tokens"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..cells.plan import plan_cells
-from ..experiment import Experiment, load, shipped
+from ..experiment import Experiment
+from ..experiment_files import load, shipped
 from .markdown import table
 
 _HEAD = """# The shipped experiments

@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..cost import accountings
 from ..errors import HarnessError
-from ..experiment import Experiment, load, shipped
+from ..experiment import Experiment
+from ..experiment_files import load, shipped
 
 _FOLDER = Path(str(files("harness") / "reference"))
 

@@ -25,7 +25,8 @@ from typing import Any, get_args
 from harness.cells.plan import plan_cells
 from harness.execution.cell_tasks import CellTask, run_cell
 from harness.execution.sweeps import cores, spread
-from harness.experiment import Experiment, load
+from harness.experiment import Experiment
+from harness.experiment_files import load
 from systems.interface import Isolation
 
 PROMPT, OUTPUT = 128, 64

@@ -14,7 +14,7 @@ import pytest
 from harness.execution.progress import Progress
 from harness.execution.runner import Runner
 from harness.execution.sweeps import cores
-from harness.experiment import load
+from harness.experiment_files import load
 from harness.records import Run
 
 CELLS_A_CORE = 12

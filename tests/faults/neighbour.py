@@ -137,8 +137,8 @@ def simulated(seeds: int, share_rps: float, ground: Ground) -> dict[str, Any]:
 
 def _simulate(seed: int, share_rps: float, flooded: bool, ground: Ground) -> Ttfts:
     from harness.cells.deployments import simulated_deployment
+    from harness.choices import DeploymentChoice, SystemChoice
     from harness.execution.simulation import simulate_cell
-    from harness.experiment import DeploymentChoice, SystemChoice
     from harness.replay import Schedule
     from systems.interface import Limits
     from systems.simulation.profile import load_profile

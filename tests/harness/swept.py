@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.execution.progress import Progress
 from harness.execution.runner import Runner
-from harness.experiment import load
+from harness.experiment_files import load
 from harness.records import Run, new_run
 
 

@@ -18,7 +18,8 @@ from harness.errors import HarnessError
 from harness.execution.executor import RunContext
 from harness.execution.live_executor import LiveExecutor
 from harness.execution.progress import Progress
-from harness.experiment import Experiment, load
+from harness.experiment import Experiment
+from harness.experiment_files import load
 from harness.metrics import metric
 from harness.records import Run
 from tests.harness.pages import ROOT

@@ -11,7 +11,7 @@ import pytest
 from harness.execution.executor import RunContext
 from harness.execution.live_executor import LiveExecutor
 from harness.execution.progress import Progress
-from harness.experiment import load
+from harness.experiment_files import load
 from harness.records import Run
 from systems.errors import SystemTraceError
 from systems.interface import (

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from harness.cells.plan import plan_cells
 from harness.commands.chosen import choose
 from harness.errors import HarnessError
-from harness.experiment import Experiment, load, parse_setting, shipped
+from harness.experiment import Experiment
+from harness.experiment_files import load, parse_setting, shipped
 from systems.registry import system_names
 from workloads import catalogue
 

@@ -24,7 +24,7 @@ import yaml
 from harness.cells.plan import plan_cells
 from harness.cli import build
 from harness.commands.chosen import choose
-from harness.experiment import load
+from harness.experiment_files import load
 from harness.reference_server import running_reference_server
 from paper_figures.style import SYSTEMS
 from systems.access import AccessTokens

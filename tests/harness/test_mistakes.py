@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from harness.cli import build, main
 from harness.errors import HarnessError
 from harness.execution.checking import check_experiment
-from harness.experiment import Experiment, load, shipped
+from harness.experiment import Experiment
+from harness.experiment_files import load, shipped
 from harness.keys.listing import keys
 from harness.keys.page import page
 from harness.mistakes import mistakes

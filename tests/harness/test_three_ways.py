@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.cells.plan import plan_cells
-from harness.experiment import load
+from harness.experiment_files import load
 from harness.reference_server import running_reference_server
 
 from .pages import ROOT, commands

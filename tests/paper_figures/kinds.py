@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from harness.execution.progress import Progress
 from harness.execution.runner import Runner
-from harness.experiment import load
+from harness.experiment_files import load
 from harness.records import Run, new_run
 from tests.harness.made import made_cell, made_run, unseen_tables
 from tests.harness.swept import swept_run

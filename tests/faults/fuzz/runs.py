@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from harness.api import load_run
 from harness.comparison import compare_runs, open_runs
-from harness.experiment import load
+from harness.experiment_files import load
 from harness.fidelity.twins import twin_of
 from harness.places import REFERENCE
 from harness.records import open_run

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from harness.experiment import load, shipped
+from harness.experiment_files import load, shipped
 from tests.workloads.importers.samples import EVERY
 from workloads import catalogue
 from workloads.importers import import_file

@@ -14,7 +14,7 @@ from harness.capacity import Limits, parse_goal
 from harness.capacity.loads import Subject
 from harness.capacity.point import Point, point_of
 from harness.capacity.result import Capacity
-from harness.experiment import SystemChoice, WorkloadChoice
+from harness.choices import SystemChoice, WorkloadChoice
 from harness.records.schema import REQUESTS, empty
 from workloads.streams import stream
 

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from harness.cells import deployments
 from harness.cells.tables import requests_table
+from harness.choices import DeploymentChoice, SystemChoice
 from harness.errors import HarnessError
-from harness.experiment import DeploymentChoice, SystemChoice
 from systems.errors import DeploymentError
 from systems.interface import SystemTrace
 from systems.models.skills import skills

@@ -8,8 +8,9 @@ import pytest
 
 from harness.cells.deployments import simulated_deployment
 from harness.cells.isolation import groups_of, isolation_of, tenants_of
+from harness.choices import DeploymentChoice, SystemChoice
 from harness.errors import HarnessError
-from harness.experiment import DeploymentChoice, SystemChoice, load
+from harness.experiment_files import load
 from systems.errors import DeploymentError
 from systems.interface import Deployment, Device, Function
 from systems.registry import _SHIPPED, system_class

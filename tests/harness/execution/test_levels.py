@@ -15,7 +15,8 @@ from harness.execution.executor import RunContext
 from harness.execution.orders import in_turn
 from harness.execution.progress import Progress
 from harness.execution.simulated_executor import SimulatedExecutor
-from harness.experiment import Experiment, load
+from harness.experiment import Experiment
+from harness.experiment_files import load
 from harness.records import Cell, Run, new_run, open_run
 from harness.report.table import comparison_table
 from systems.grouping import LEVELS

@@ -15,7 +15,8 @@ from harness.execution.modes import MODES
 from harness.execution.orders import in_turn
 from harness.execution.progress import Progress
 from harness.execution.simulated_executor import SimulatedExecutor
-from harness.experiment import Experiment, load
+from harness.experiment import Experiment
+from harness.experiment_files import load
 from harness.records import new_run
 from harness.replay import Schedule
 from systems.interface import Deployment, ServingSystem

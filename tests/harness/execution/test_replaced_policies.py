@@ -8,7 +8,7 @@ import pytest
 
 from harness.execution.progress import Progress
 from harness.execution.runner import Runner
-from harness.experiment import load
+from harness.experiment_files import load
 from harness.records import Cell, new_run
 from systems.errors import PolicyError
 

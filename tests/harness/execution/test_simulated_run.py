@@ -13,7 +13,8 @@ from harness.errors import HarnessError
 from harness.execution.progress import Progress
 from harness.execution.runner import Runner
 from harness.execution.simulation import check_simulable
-from harness.experiment import Experiment, load
+from harness.experiment import Experiment
+from harness.experiment_files import load
 from harness.fidelity.checks import reference_records
 from harness.records import Run, new_run
 from systems.models.shapes import SHAPES

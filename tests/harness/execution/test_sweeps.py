@@ -18,7 +18,8 @@ from harness.errors import HarnessError
 from harness.execution.progress import Progress
 from harness.execution.runner import Runner
 from harness.execution.sweeps import spread
-from harness.experiment import Experiment, load
+from harness.experiment import Experiment
+from harness.experiment_files import load
 from harness.records import Run, new_run
 
 TABLES = ("requests", "spans", "memory", "billing")

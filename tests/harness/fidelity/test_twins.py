@@ -11,7 +11,7 @@ import pytest
 from harness.errors import HarnessError
 from harness.execution.progress import Progress
 from harness.execution.runner import Runner
-from harness.experiment import load
+from harness.experiment_files import load
 from harness.fidelity.checks import check, reference_records
 from harness.fidelity.twins import _check_schedules, twin_of
 from harness.places import REFERENCE

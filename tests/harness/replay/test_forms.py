@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from harness.cells.records import _form_warnings, _load
+from harness.choices import WorkloadChoice
 from harness.errors import HarnessError
-from harness.experiment import WorkloadChoice
 from harness.replay import Schedule, replay
 from harness.replay.form import RequestForm
 from harness.replay.requests import Encoder
