@@ -98,10 +98,6 @@ def _is_path(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(r"[\w.]*", value) is not None
 
 
-def _is_none(value: Any) -> bool:
-    return value is None
-
-
 def _one_or_list(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
     def check(value: Any) -> bool:
         values = value if isinstance(value, list) else [value]

@@ -34,20 +34,6 @@ class Incoming:
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise BadMessageError(_brief(error)) from error
 
-    def convert(self, content: Any) -> Message:
-        """Check a message that :func:`as_content` put into another message."""
-        try:
-            message: Message = msgspec.convert(content, self.messages)
-        except (msgspec.ValidationError, RecursionError) as error:
-            raise BadMessageError(_brief(error)) from error
-        return message
-
-
-def as_content(message: Message) -> dict[str, Any]:
-    """Return a message as JSON values, to send it inside another message."""
-    content: dict[str, Any] = msgspec.to_builtins(message)
-    return content
-
 
 def _brief(error: Exception) -> str:
     """Return the error's text in printable characters and shortened, since it quotes the sender."""

@@ -39,7 +39,6 @@ class Worker:
     batches: deque[tuple[int, list[Work]]] = field(default_factory=deque)
     decoding: dict[int, Work] = field(default_factory=dict)
     job: Job | None = None
-    dead: bool = False
     _steps: int = 0
     _step_ns: float = 0.0
     _decoding_now: bool = False
@@ -66,13 +65,6 @@ class Worker:
         for _, requests in self.batches:
             requests[:] = [work for work in requests if work.id != request]
 
-    def die(self) -> None:
-        self.dead = True
-        if self.job is not None:
-            self.compute.cancel(self.job)
-            self.job = None
-        self.drop_engine()
-
     def rest(self) -> None:
         """Prepare shapes, unless there is work."""
         if self.job is None and self.preparer is not None:
@@ -85,8 +77,6 @@ class Worker:
 
     def _next(self) -> None:
         self.job = None
-        if self.dead:
-            return
         if self._prefill is None and self.batches:
             self._prefill = self._begin(*self.batches.popleft())
         stepped, self._decoding_now = self._decoding_now, False

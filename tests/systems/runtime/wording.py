@@ -12,7 +12,7 @@ from msgspec import inspect
 
 from harness.replay.plan import Plan
 from systems.interface import Deployment, Device, Function
-from systems.runtime.incoming import Incoming, as_content
+from systems.runtime.incoming import Incoming
 from systems.runtime.messages import Message
 
 JUNK = st.one_of(
@@ -99,7 +99,7 @@ def malformed(incoming: Incoming) -> st.SearchStrategy[bytes]:
 
 @st.composite
 def _changed(draw: st.DrawFn, incoming: Incoming) -> bytes:
-    content = as_content(draw(messages(incoming)))
+    content = msgspec.to_builtins(draw(messages(incoming)))
     name = draw(st.sampled_from([*content, "other", "o\n\x1b[2Jther", "x" * 300]))
     if draw(st.booleans()):
         content[name] = draw(JUNK)

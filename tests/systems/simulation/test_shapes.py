@@ -111,7 +111,7 @@ def test_a_request_to_an_unprepared_engine_takes_longer_than_to_a_prepared_one()
 def test_an_ended_process_prepares_nothing() -> None:
     process = Process(allowed=True)
     process.left_at(0.1)
-    process.worker.die()
+    process.worker.drop_engine()
     left = process.preparer.shapes.unprepared
     assert process.left_at(5.0) == left
     assert process.preparer.complete

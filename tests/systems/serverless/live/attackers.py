@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from systems.runtime import channel as wire
 from systems.runtime import process
 from systems.runtime.channel import Channel
-from systems.runtime.incoming import as_content
 from systems.runtime.messages import Message, Started
 from systems.runtime.roles import Role
 from systems.runtime.sandbox import control_group
@@ -33,7 +34,7 @@ class Attacker:
         self.channel = Channel(sock, SAYS)
         up = self._hear()
         assert isinstance(up, Up)
-        self.about = as_content(up)
+        self.about = msgspec.to_builtins(up)
 
     def tries(self, attack: str, victim: dict[str, Any] | None = None) -> dict[str, Any]:
         self.channel.send(Try(attack, victim))

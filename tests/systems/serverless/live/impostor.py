@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from systems.runtime.channel import Channel
-from systems.runtime.incoming import as_content
 from systems.runtime.sandbox import measures
 from systems.serverless.live import roles
 from systems.serverless.live.weights import store
@@ -71,7 +72,7 @@ def main(argv: Sequence[str]) -> None:
         except EOFError:
             return
         assert received is not None
-        message, fds = as_content(received[0]), received[1]
+        message, fds = msgspec.to_builtins(received[0]), received[1]
         _DO.get(message["kind"], _nothing)(channel, message, fds, held, behaviour, role)
 
 

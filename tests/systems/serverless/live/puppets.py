@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from systems.interface import Deployment
@@ -26,7 +27,6 @@ from systems.runtime.calls import Call, Failure, Tokens
 from systems.runtime.cards import Cards
 from systems.runtime.channel import Channel
 from systems.runtime.children import Child
-from systems.runtime.incoming import as_content
 from systems.runtime.journal import Journal
 from systems.runtime.messages import Sampling
 from systems.runtime.roles import Role
@@ -102,7 +102,7 @@ class Puppet:
                 self.fds += len(fds)
                 for fd in fds:
                     os.close(fd)
-                content = as_content(message)
+                content = msgspec.to_builtins(message)
                 self.heard.append(content)
                 if content["kind"] in self.does:
                     self._do(content)

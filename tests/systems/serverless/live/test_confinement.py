@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 
 from systems.interface import Deployment, Isolation
 from systems.runtime import channel as wire
 from systems.runtime import process
 from systems.runtime.channel import Channel
-from systems.runtime.incoming import as_content
 from systems.runtime.messages import Failed
 from systems.runtime.roles import Role
 from systems.runtime.sandbox import confine, landlock, measures, users
@@ -184,7 +184,7 @@ def test_an_instance_of_several_functions_reads_no_adapter_not_even_those_it_ser
     attacker, free = (fork_of(template[1], role) for role in (INSTANCE, FREE))
     free.tries("be open")
     assert all("got" in free.tries(attack, victim) for attack, victim in victims)
-    assert attacker.tries("settle in as told", as_content(told)) == {"got": None}
+    assert attacker.tries("settle in as told", msgspec.to_builtins(told)) == {"got": None}
     backbone = attacker.tries("list", {"path": told.model_dir})
     assert "config.json" in backbone["got"], "its backbone it reads"
     for attack, victim in victims:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from systems.interface import Deployment, Device, Function, Limits
 from systems.models import ensure_adapters, ensure_backbone
 from systems.runtime.cards import Cards
-from systems.runtime.incoming import as_content
 from systems.runtime.messages import Failed, Message, Started
 from systems.serverless.core.artifacts import Artifact, CopyKey
 from systems.serverless.live.messages import (
@@ -84,7 +85,7 @@ class Machine:
 
 
 def kind_of(message: Message) -> str:
-    return str(as_content(message)["kind"])
+    return str(msgspec.to_builtins(message)["kind"])
 
 
 def taken(machine: Machine, heard: list[str]) -> Process:
