@@ -38,6 +38,7 @@ from systems.runtime.sandbox import measures
 from systems.serverless.options import Options
 
 from ..core.cluster_spec import HOST
+from ..core.policies import PolicySet
 from ..core.policies.registry import policy_set
 from . import containers, kernel_cache, mps, prewarmed
 from .cluster.registry import AgentRegistry, offer_of
@@ -60,33 +61,8 @@ async def serve(config: GatewayConfig) -> None:
     texts = {name: Text(path) for name, path in deployment.backbones.items()}
     metrics = Metrics()
     journal = Journal(Path(config.journal), metrics)
-    if plan.options.mps:
-        journal.isolation_gap(mps.ISOLATION_GAP)
-    if plan.options.takeover != "off":
-        journal.isolation_gap(containers.ISOLATION_GAP)
-    if plan.options.prewarmed and any(prewarmed.readable(plan, name) for name in plan.layouts):
-        journal.isolation_gap(prewarmed.ISOLATION_GAP)
-    account = Account(journal, audited=plan.options.audit_s is not None)
-    gate: AgentRegistry | None = None
-    if deployment.cluster is None:
-        platform = Platform(plan, policies, journal)
-        node = Node(
-            plan,
-            Cards.here(plan.cluster.devices),
-            Reports(
-                event=platform.post,
-                tokens=platform.tokens,
-                isolation_gap=journal.isolation_gap,
-                audit=account.take,
-                metered=platform.metered,
-                problem=journal.problem,
-            ),
-        )
-        platform.join(HOST, node)
-    else:
-        platform = Platform(without_devices(plan), policies, journal)
-        offer = offer_of(plan, forks=policies.forks)
-        gate = AgentRegistry(platform, journal, account, offer, secret.take())
+    _note_isolation_gaps(plan, journal)
+    platform, gate = _platform(plan, policies, journal)
     app = Api(platform, texts, tokens, metrics, options.caller_limits).application()
     runner = PatientRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
     stop = _stop_event()
@@ -104,6 +80,39 @@ async def serve(config: GatewayConfig) -> None:
             gate.close()
         await platform.close()
         journal.close()
+
+
+def _note_isolation_gaps(plan: Plan, journal: Journal) -> None:
+    """Journal what the options of this run give up."""
+    if plan.options.mps:
+        journal.isolation_gap(mps.ISOLATION_GAP)
+    if plan.options.takeover != "off":
+        journal.isolation_gap(containers.ISOLATION_GAP)
+    if plan.options.prewarmed and any(prewarmed.readable(plan, name) for name in plan.layouts):
+        journal.isolation_gap(prewarmed.ISOLATION_GAP)
+
+
+def _platform(
+    plan: Plan, policies: PolicySet, journal: Journal
+) -> tuple[Platform, AgentRegistry | None]:
+    """Return the platform with this machine's node; on a cluster, one without nodes, and the
+    registry of the agents whose nodes it gets."""
+    account = Account(journal, audited=plan.options.audit_s is not None)
+    if plan.deployment.cluster is not None:
+        platform = Platform(without_devices(plan), policies, journal)
+        offer = offer_of(plan, forks=policies.forks)
+        return platform, AgentRegistry(platform, journal, account, offer, secret.take())
+    platform = Platform(plan, policies, journal)
+    reports = Reports(
+        event=platform.post,
+        tokens=platform.tokens,
+        isolation_gap=journal.isolation_gap,
+        audit=account.take,
+        metered=platform.metered,
+        problem=journal.problem,
+    )
+    platform.join(HOST, Node(plan, Cards.here(plan.cluster.devices), reports))
+    return platform, None
 
 
 async def _fill_kernel_cache(plan: Plan, journal: Journal) -> None:
