@@ -28,7 +28,8 @@ def profile(
     import sys
 
     from harness.execution.progress import Progress
-    from harness.profiling.machine import measure, settings, to_toml
+    from harness.profiling.machine import measure, settings
+    from harness.profiling.profile_file import to_toml
     from harness.profiling.servers import measure_servers
 
     from ..records.manifest import machine

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .machine import STEPS, Fit, Probe, batches_from, fit_batches, median
-from .machine import frames as frames_of
+from .batch_fit import Fit, fit_batches
+from .found import median
+from .frames import frames as frames_of
+from .probes import STEPS, Probe, batches_from
 
 if TYPE_CHECKING:
     from harness.execution.progress import Progress
     from harness.records import Cell
     from systems.models.sizes import ModelSize
 
-    from .machine import Found, Request
+    from .found import Found
+    from .probes import Request
 
 FIRST_S = 4.0
 """Time of the first batch: by then, everything that a first request loads is loaded."""

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.execution.progress import Progress
-from harness.profiling.machine import measure, settings, to_toml
+from harness.profiling.machine import measure, settings
+from harness.profiling.profile_file import to_toml
 from harness.profiling.servers import measure_servers
 from systems.simulation.number import Number
 from systems.simulation.profile import Profile, load_profile
