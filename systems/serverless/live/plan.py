@@ -101,7 +101,7 @@ def make_plan(deployment: Deployment, *, forks: bool) -> Plan:
     }
     for function_id, files in adapters.items():
         _check_rank(function_id, files, options.max_adapter_rank)
-    cluster = _world(deployment, options, layouts, adapters, functions, forks)
+    cluster = _cluster_spec(deployment, options, layouts, adapters, functions, forks)
     _check_memory(cluster)
     return Plan(deployment, options, layouts, adapters, functions, cluster)
 
@@ -133,7 +133,7 @@ def without_devices(plan: Plan) -> Plan:
     return replace(plan, cluster=replace(plan.cluster, devices={}))
 
 
-def _world(
+def _cluster_spec(
     deployment: Deployment,
     options: Options,
     layouts: Mapping[str, BackboneLayout],

@@ -21,7 +21,7 @@ from systems.serverless.live.cluster import action_messages as actions
 from systems.serverless.live.cluster import event_messages as events
 from systems.serverless.live.cluster import messages as msg
 from systems.serverless.live.cluster.agent import Agent
-from systems.serverless.live.cluster.registry import Session
+from systems.serverless.live.cluster.agent_session import Session
 from tests.systems.runtime.links.receivers import (
     Wire,
     kinds,

@@ -9,7 +9,7 @@ from typing import Any
 
 from systems.runtime import journal
 from systems.runtime.processor import Metered
-from systems.serverless.live.cluster.registry import Session
+from systems.serverless.live.cluster.agent_session import Session
 from systems.serverless.live.cluster.reporting import Reporter
 
 
