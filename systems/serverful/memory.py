@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-import psutil
-
 from systems.interface import MemoryOwner, MemoryStep
+from systems.runtime.background import Background
+from systems.runtime.process_memory import shares_of_all
 
 from .process import ServerProcess
 
@@ -27,36 +26,33 @@ class Monitored(NamedTuple):
     function_id: str | None
 
 
-class PssWatch:
+class PssWatch(Background):
     """Proportional set sizes (PSS) of process trees, as steps. The shares of weights, KV cache and
     others cannot be observed from outside, so the owner is ``other``."""
 
     def __init__(self, watched: Sequence[Monitored]) -> None:
+        super().__init__("pss")
         self._watched = watched
         self._steps: list[list[MemoryStep]] = [[] for _ in watched]
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pss", daemon=True)
+
+    def start(self) -> None:
         self._read()
-        self._thread.start()
+        super().start()
 
     @property
     def steps(self) -> tuple[MemoryStep, ...]:
         return tuple(together(self._steps))
 
-    def stop(self) -> None:
-        self._end.set()
-        self._thread.join()
-
     def _run(self) -> None:
-        while not self._end.wait(_EVERY_S):
+        while not self._stop.wait(_EVERY_S):
             self._read()
 
     def _read(self) -> None:
         for (server, device, function), steps in zip(self._watched, self._steps, strict=True):
-            held = sum(map(pss, server.family()))
-            if held:
-                step = MemoryStep(time.monotonic_ns(), device, MemoryOwner.OTHER, function, held)
-                steps.append(step)
+            held = shares_of_all(process.pid for process in server.family())
+            if held is not None and held.pss:
+                now = time.monotonic_ns()
+                steps.append(MemoryStep(now, device, MemoryOwner.OTHER, function, held.pss))
 
 
 def together(parts: Iterable[Iterable[MemoryStep]]) -> Iterator[MemoryStep]:
@@ -70,11 +66,3 @@ def together(parts: Iterable[Iterable[MemoryStep]]) -> Iterator[MemoryStep]:
         total[key] += step.bytes - held[number, *key]
         held[number, *key] = step.bytes
         yield replace(step, bytes=total[key])
-
-
-def pss(process: psutil.Process) -> int:
-    """Return a process's proportional set size in bytes; 0 if it cannot be read."""
-    try:
-        return int(process.memory_full_info().pss)
-    except (psutil.Error, OSError, AttributeError):  # psutil has no pss where there is no smaps
-        return 0

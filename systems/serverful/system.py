@@ -91,13 +91,15 @@ class ServerSystem(ServingSystem):
             raise
         self._startup_s = time.monotonic() - started
         self._ready_ns = time.monotonic_ns()
-        self._watch = PssWatch(
+        watch = PssWatch(
             [
                 Monitored(server, plan.device, plan.function_id)
                 for plan, server in self._servers
                 if plan.device
             ]
         )
+        watch.start()
+        self._watch = watch
         self._before = self._scrape()
         return self._endpoint()
 

@@ -17,7 +17,7 @@ from systems.errors import DeploymentError
 from systems.interface import Activity, MemoryOwner, MemoryStep, ProcessorUse
 from systems.runtime import processor
 from systems.runtime.journal import Journal
-from systems.serverful.memory import pss
+from systems.runtime.process_memory import shares_of_all
 
 from .card import Card
 from .config import Config, OnDemandServer
@@ -105,7 +105,8 @@ class Ledger:
         thread, since the kernel walks their page tables."""
         plan, process = server.plan, server.process
         family = await server.family()
-        counted = await asyncio.to_thread(lambda: sum(map(pss, family)))
+        found = await asyncio.to_thread(lambda: shares_of_all(each.pid for each in family))
+        counted = found.pss if found else 0
         if process is None or server.process is not process or server.ended() is not None:
             return
         self.runs(plan, frozenset(each.pid for each in family))
