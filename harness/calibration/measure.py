@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from systems.runtime.swept_folder import swept
 
 from ..errors import HarnessError
 from ..reference_server import running_reference_server
@@ -111,15 +111,15 @@ def _highest(
 
 def _try(phase: Phase, on_progress: OnProgress) -> Trial:
     with (
-        tempfile.TemporaryDirectory(prefix="slbench-calibrate-") as folder,
-        LoadGenerator(Path(folder)) as generator,
+        swept("slbench-calibrate-") as folder,
+        LoadGenerator(folder) as generator,
         running_reference_server() as server,
     ):
         with MachineProbe() as probe:
             result = replay(
                 phase.schedule(),
                 server.base_url,
-                Path(folder),
+                folder,
                 timeout_s=_TIMEOUT_S,
                 on_progress=on_progress,
                 generator=generator,

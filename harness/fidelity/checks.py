@@ -7,8 +7,9 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+
+from systems.runtime.swept_folder import swept
 
 from ..places import REFERENCE
 from .agreement import ALLOWED, compare
@@ -51,8 +52,8 @@ def check_all(
 def _compared(
     run: Run, profile: str, progress: Progress, keep: Path | None
 ) -> list[dict[str, Any]]:
-    with TemporaryDirectory(prefix="slbench-fidelity-") as scratch:
-        return compare(run.cells(), simulate(run, profile, keep or Path(scratch), progress))
+    with swept("slbench-fidelity-") as scratch:
+        return compare(run.cells(), simulate(run, profile, keep or scratch, progress))
 
 
 def reference_file(profile: str, root: Path = REFERENCE) -> Path:

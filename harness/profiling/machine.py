@@ -6,11 +6,11 @@ measured conditions are those of a run. Every number is a fit or a median over t
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from systems.runtime.swept_folder import swept
 
 from .batch_fit import Fit, fit_batches
 from .found import Found, median
@@ -36,8 +36,8 @@ def measure(
     from systems.models.sizes import model_size
 
     size = model_size(backbone, "bfloat16", 16, "cpu")
-    with tempfile.TemporaryDirectory(prefix="slbench-profile-") as folder:
-        probe = Probe(Path(folder), backbone, threads, progress, by_profile)
+    with swept("slbench-profile-") as folder:
+        probe = Probe(folder, backbone, threads, progress, by_profile)
         sent = starts() + batches()
         beside = pairs(sent[-1][0] + WARM_APART_S)
         shared = probe.frames("serverless-lora", sent + beside, keep_alive_s=240)

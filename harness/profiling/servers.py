@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from systems.runtime.swept_folder import swept
 
 from .batch_fit import Fit, fit_batches
 from .found import median
@@ -42,8 +42,8 @@ def measure_servers(
     from systems.models.sizes import model_size
 
     found: dict[str, Found] = {}
-    with tempfile.TemporaryDirectory(prefix="slbench-profile-") as folder:
-        probe = Probe(Path(folder), backbone, threads, progress, by_profile)
+    with swept("slbench-profile-") as folder:
+        probe = Probe(folder, backbone, threads, progress, by_profile)
         merging = _merging(probe.cell("dlora", _all_functions(1.0)))
         for dtype in FOR_SYSTEM:
             # dLoRA itself would merge the single adapter of these batches.

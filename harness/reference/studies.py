@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
+
+from systems.runtime.swept_folder import swept
 
 from ..cost import accountings
 from ..errors import HarnessError
@@ -64,9 +65,9 @@ class Study(BaseModel):
             changes["systems"] = [{"name": name} for name in self.systems]
         if self.workloads:
             changes["workloads"] = [{"name": name} for name in self.workloads]
-        with TemporaryDirectory(prefix="slbench-study-") as folder:
+        with swept("slbench-study-") as folder:
             if self.workload:
-                path = Path(folder) / self.workload
+                path = folder / self.workload
                 path.write_text(self._workload(value), encoding="utf-8")
                 changes["workloads"] = [{"name": str(path)}]
             yield self._point(load(self.experiment, changes), value)

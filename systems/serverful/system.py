@@ -24,12 +24,12 @@ from systems.interface import (
     ServingSystem,
     SystemTrace,
 )
+from systems.runtime.swept_folder import SweptFolder
 
 from .http import get, served_models
 from .memory import Monitored, PssWatch
 from .process import ServerProcess
 from .prometheus import ttft
-from .temporary_directory import SweptFolder
 
 
 @dataclass(frozen=True)

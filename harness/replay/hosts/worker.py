@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from systems.runtime.links.connecting import StrangerError, connect
 from systems.runtime.links.link import Expected, Link
 from systems.runtime.links.message import Ping, Pong
 from systems.runtime.links.offset import clock_id
+from systems.runtime.swept_folder import swept
 
 from ...errors import HarnessError
 from ..plan import Plan
@@ -150,5 +150,5 @@ def serve(host: str, port: int, key: str, say: Callable[[str], None]) -> None:
     async def run(folder: Path) -> None:
         await LoadWorker(folder, say).serve(host, port, key)
 
-    with tempfile.TemporaryDirectory(prefix="slbench-load-") as folder:
-        asyncio.run(run(Path(folder)))
+    with swept("slbench-load-") as folder:
+        asyncio.run(run(folder))

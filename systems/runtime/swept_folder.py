@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # The child process waits for a line on its standard input, whose write end the run holds. End of
@@ -26,3 +28,13 @@ class SweptFolder:
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
         self._broom.communicate(b"\n")
+
+
+@contextmanager
+def swept(prefix: str) -> Iterator[Path]:
+    """Provide a folder that is removed at the end, also if this process is killed before."""
+    folder = SweptFolder(prefix)
+    try:
+        yield folder.path
+    finally:
+        folder.remove()

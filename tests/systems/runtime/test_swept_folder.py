@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from systems.serverful.temporary_directory import SweptFolder
+from systems.runtime.swept_folder import SweptFolder
 
 _HOLDER = """
-from systems.serverful.temporary_directory import SweptFolder
+from systems.runtime.swept_folder import SweptFolder
 folder = SweptFolder("slbench-test-")
 (folder.path / "server.log").write_text("said")
 print(folder.path, flush=True)
