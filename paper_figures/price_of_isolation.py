@@ -82,7 +82,7 @@ def _panel(axis: Any, panel: Panel, rows: pd.DataFrame, ends: tuple[float, float
             _series(axis, system, str(mode), mine, panel.scale, ends)
     if panel.log_y:
         axis.set_yscale("log")
-        axis.yaxis.set_major_formatter(LogFormatter())
+        axis.yaxis.set_major_formatter("{x:,g}")
         axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
     else:
         style.from_zero(axis)

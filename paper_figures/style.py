@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -50,6 +51,7 @@ OWNERS = {
 PUBLISHED = "as published"
 _HEAD_ROOM = 1.05
 _ON = "live on "
+_MANY = re.compile(rf"{_ON}((\d+) × )")
 """Factor between the largest value and the end of an axis from zero."""
 UNKNOWN = "not known"
 """Label for missing data, so that it is not taken for zero."""
@@ -182,9 +184,10 @@ def grounds(cells: Sequence[Cell]) -> str:
     """Describe the bases of the cells, each once, and one kind of GPU with all numbers of them."""
     counts: dict[str, set[int]] = {}
     for cell in cells:
-        count, _, gpu = str(cell.manifest.machine.get("gpu") or "").rpartition(" × ")
-        one = ground(cell.manifest).replace(f"{count} × {gpu}", gpu)
-        counts.setdefault(one, set()).add(int(count or 1))
+        told = ground(cell.manifest)
+        many = _MANY.match(told)
+        one = told if many is None else told.replace(many[1], "")
+        counts.setdefault(one, set()).add(1 if many is None else int(many[2]))
     return " and ".join(
         each.replace(_ON, f"{_ON}{_listed(counts[each])}", 1) for each in sorted(counts)
     )

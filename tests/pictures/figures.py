@@ -32,6 +32,7 @@ PICTURES = {
     ),
     "time-breakdown": Picture("time-breakdown", ("quickstart",)),
     "time-breakdown-h100": Picture("time-breakdown", ("time-breakdown-h100",)),
+    "weak-scaling-live": Picture("weak-scaling", ("weak-scaling-h200",)),
     "ttft-by-pattern": Picture("ttft-by-pattern", ("evaluation",)),
 }
 """By file name."""
