@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import gevent
@@ -150,4 +151,6 @@ def _see_off(process: subprocess.Popen[bytes]) -> None:
 
 
 def _say(message: DriverMessage) -> None:
-    print(msgspec.json.encode(message).decode(), flush=True)
+    """Tell the controlling process. If that was killed, nobody reads, and the shares still end."""
+    with suppress(BrokenPipeError):
+        print(msgspec.json.encode(message).decode(), flush=True)

@@ -1,38 +1,34 @@
-"""A calibration whose process is killed leaves no file and no traceback."""
+"""A calibration whose process is killed while it sends leaves no process, file or traceback."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 
-_CALIBRATES = "from harness.calibration.measure import calibrate; calibrate(quick=False)"
-
-
-def _sleeps(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.Error):
-        return "harness.calibration.sleeper" in process.cmdline()
-    return False
+_CALIBRATES = """
+from harness.calibration.measure import calibrate
+calibrate(quick=True, on_progress=lambda *told: print(*told, flush=True))
+"""
+_END_S = 15
 
 
 def test_nothing_is_left_of_one_that_is_killed(tmp_path: Path) -> None:
-    calibrating = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", _CALIBRATES],
         env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    while not any(map(_sleeps, psutil.Process(calibrating.pid).children())):
-        time.sleep(0.02)
-    time.sleep(0.3)  # until it has a delay to tell
-    calibrating.send_signal(signal.SIGKILL)
-    assert calibrating.stderr is not None
-    assert "Traceback" not in calibrating.stderr.read(), "of a process that it started"
-    calibrating.wait()
+    ) as calibrating:
+        assert calibrating.stdout is not None
+        assert calibrating.stderr is not None
+        assert calibrating.stdout.readline(), "it sends, and hears of the progress"
+        started = psutil.Process(calibrating.pid).children(recursive=True)
+        calibrating.kill()
+        assert psutil.wait_procs(started, timeout=_END_S)[1] == []
+        assert "Traceback" not in calibrating.stderr.read(), "of a process that it started"
     assert list(tmp_path.iterdir()) == []
