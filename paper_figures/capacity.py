@@ -92,10 +92,8 @@ def _line(axis: Any, system: str, mine: pd.DataFrame) -> None:
 
 def _caption(record: CapacityRecord, rows: pd.DataFrame, *, banded: bool) -> str:
     cells = record.cells()
-    grounds = " and ".join(sorted({style.ground(cell.manifest) for cell in cells}))
-    invalid = sum(not cell.manifest.valid for cell in cells)
-    told = [f"INVALID: {invalid} of {len(cells)} cells"] if invalid else []
+    told = [style.grounds(cells), f"run {record.id}", style.invalid(cells)]
     told += ["whiskers: 95 %"] if rows["low"].notna().any() else []
     marks = "filled: every goal kept, hollow: not; dashed: the limit"
     bands = ["band: between the highest load that passed and the lowest that failed"] * banded
-    return style.joined([grounds, f"run {record.id}", *told, marks, *bands])
+    return style.joined([*told, marks, *bands])

@@ -208,8 +208,8 @@ def invalid(cells: Sequence[Cell]) -> str:
 def ground(about: Manifest) -> str:
     """Describe a cell's basis: live with the machine, or simulated with profile and its error."""
     if about.mode == "live":
-        if gpu := about.machine.get("gpu"):
-            return f"{_ON}{gpu}"
+        if about.gpus:
+            return f"{_ON}{about.gpus.removeprefix('one ')}"
         return f"live on {about.machine['cores']} cores, {about.machine['cpu']}"
     assert about.profile is not None, "a simulated cell names its profile"
     return simulated(about.profile)

@@ -46,10 +46,10 @@ def memory_by_process(uuid: str) -> Mapping[int, int]:
 
 
 def memory_of(device: str) -> int | None:
-    """Return the bytes of memory of the GPU of a device; None without a driver."""
+    """Return the bytes of memory of the GPU of a device; None without a driver or that GPU."""
     import pynvml
 
-    with contextlib.suppress(pynvml.NVMLError):
+    with contextlib.suppress(pynvml.NVMLError, IndexError):
         return int(pynvml.nvmlDeviceGetMemoryInfo(handles()[index(device)]).total)
     return None
 

@@ -1,0 +1,29 @@
+"""What a caption says of live cells: the GPUs that they used, not those that their machine has."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from harness.records import Manifest
+from paper_figures.style import grounds
+
+
+def cell(has: str | None, devices: int, kind: str = "cuda") -> Any:
+    used = {"devices": [{"name": f"{kind}:{n}"} for n in range(devices)]}
+    machine = {"gpu": has, "cores": 2, "cpu": "a processor"}
+    return SimpleNamespace(
+        manifest=Manifest.model_construct(mode="live", machine=machine, deployment=used)
+    )
+
+
+def test_one_gpu_of_four_is_one() -> None:
+    assert grounds([cell("4 × H200", 1)]) == "live on H200"
+    assert grounds([cell("4 × H200", n) for n in (4, 1, 2)]) == "live on 1, 2 and 4 × H200"
+    assert grounds([cell("4 × H200", 4)] * 2) == "live on 4 × H200"
+
+
+def test_a_run_on_the_cores_of_a_machine_with_gpus_is_on_cores() -> None:
+    assert grounds([cell("H200", 1, "cpu")]) == "live on 2 cores, a processor"
+    both = grounds([cell("H200", 1, "cpu"), cell("H200", 2)])
+    assert both == "live on 2 cores, a processor and live on 2 × H200"
