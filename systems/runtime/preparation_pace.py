@@ -10,7 +10,8 @@ PATIENCE_S = 1.0
 """While others work on its device, a process prepares one shape, a few tens of ms, in this time: on
 a device that is never idle its engine is complete after a minute or two."""
 ARRIVAL_S = 0.02
-"""After its kernels are loaded, an instance waits this long for the request that woke it."""
+"""A process that was told something waits this long for more: what follows to turn it into an
+instance, its adapter, and the request that woke it."""
 
 
 class Pace:
@@ -20,18 +21,18 @@ class Pace:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.allowed = True
         self._clock = clock
-        self._since = clock()
-        self._pause_s = 0.0
+        self._prepared_s = self._heard_s = clock()
 
-    def loaded(self) -> None:
-        """Record that the engine was built or has another adapter."""
-        self._since, self._pause_s = self._clock(), ARRIVAL_S
+    def heard(self) -> None:
+        """Record that the process was told something."""
+        self._heard_s = self._clock()
 
     def prepared(self) -> None:
         """Record that a step was made."""
-        self._since, self._pause_s = self._clock(), 0.0
+        self._prepared_s = self._clock()
 
     def wait_ms(self) -> int:
         """Return how long the next step has to wait."""
-        pause_s = self._pause_s if self.allowed else PATIENCE_S
-        return max(0, math.ceil((self._since + pause_s - self._clock()) * 1e3))
+        pause_s = 0.0 if self.allowed else PATIENCE_S
+        next_s = max(self._prepared_s + pause_s, self._heard_s + ARRIVAL_S)
+        return max(0, math.ceil((next_s - self._clock()) * 1e3))

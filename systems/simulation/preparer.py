@@ -19,7 +19,6 @@ class Preparer:
         self.shapes = shapes
         self._clock, self._device = clock, device
         self._pace = Pace(lambda: clock.now / 1e9)
-        self._pace.loaded()
         self._idle = self._waiting = self._dead = False
         self._job: Job | None = None
         self._calls = 0

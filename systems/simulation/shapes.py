@@ -97,4 +97,4 @@ def _preparations(max_batch_size: int, max_context_tokens: int) -> Iterator[Hash
             yield from [("steps", rows, context)] * TWICE
     for rows, tokens in prompts_together(max_batch_size):
         if tokens <= prompt_bucket(longest):
-            yield "prompts", rows, rows * tokens
+            yield from [("prompts", rows, rows * tokens)] * TWICE

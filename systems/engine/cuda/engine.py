@@ -176,26 +176,24 @@ class CudaEngine(Batching):
         return sum(step.captured for step in (*self._prompts.steps, *self._steps.values()))
 
     def _preparations(self) -> Iterator[Callable[[], Outputs]]:
-        """Several prompts in one pass are run only once: they are rare, and capturing a graph at
-        their second use costs less than capturing all that may never be used."""
         most, longest, slot = self._max_batch_size, self._max_context_tokens, self._slab.tokens
-        yield from self._prompt_preparations(shapes_alone(longest), TWICE)
+        yield from self._prompt_preparations(shapes_alone(longest))
         for rows in batch_buckets(most):
             for tokens in context_buckets(slot):
                 for numbers in self._modes(rows):
                     run = partial(self._prepare_step, rows, tokens, numbers is not None)
                     yield from (run,) * TWICE
         piece = piece_bucket(self._piece_tokens or LONGEST_PIECE)
-        yield from self._prompt_preparations(later_shapes(piece, longest, slot), TWICE)
-        yield from self._prompt_preparations(shapes_together(most, longest), 1)
+        yield from self._prompt_preparations(later_shapes(piece, longest, slot))
+        yield from self._prompt_preparations(shapes_together(most, longest))
 
     def _prompt_preparations(
-        self, shapes: Iterator[tuple[int, int, int]], times: int
+        self, shapes: Iterator[tuple[int, int, int]]
     ) -> Iterator[Callable[[], Outputs]]:
         for count, length, context in shapes:
             for numbers in self._modes(count):
                 shape = PromptShape(count, length, context, numbers is not None)
-                yield from (partial(self._prompts.prepare, shape),) * times
+                yield from (partial(self._prompts.prepare, shape),) * TWICE
 
     def _run_step(self, ids: list[int], positions: list[int], numbers: Numbers) -> Outputs:
         """Rows after the running ones are padding, of the backbone alone; their slots are free and

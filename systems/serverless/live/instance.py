@@ -64,8 +64,9 @@ class Instance:
 
     def _step(self) -> None:
         """Compute a piece of prompts and a decode step; if there is neither, prepare the engine."""
-        if not self._batches.step() and self.artifacts.preparation_ms() == 0:
-            self.artifacts.prepare()
+        idle = not self._batches.step() and self.artifacts.preparation_ms() == 0
+        if idle and not self.artifacts.prepare():
+            self._channel.send(m.Prepared())
 
     def _listen(self) -> None:
         """Handle all pending messages; when idle, wait for one. This function keeps no reference to
@@ -74,6 +75,7 @@ class Instance:
         while received is not None and not self._stopped:
             message, fds = received
             self._on[type(message)](message, fds)
+            self.artifacts.pace.heard()
             received = self._channel.receive(0)
 
     def _idle_ms(self) -> int | None:

@@ -110,7 +110,7 @@ class InstanceArtifacts:
         """Build the engine and prepare all that the first request would otherwise wait for."""
         assert self.weights is not None, "artifacts are loaded in order of precedence"
         config = self._config
-        self.pace.loaded()
+        self.pace.prepared()  # the kernels include the first step
         if config.places:
             if self.cross is None:  # a prewarmed process has one
                 self.cross = self._place.cross_engine(config, self._layout, self.weights)
@@ -126,11 +126,12 @@ class InstanceArtifacts:
         """Return how long the next step of preparation has to wait; None if there is none."""
         return self.pace.wait_ms() if self.engine is not None and self.unprepared else None
 
-    def prepare(self) -> None:
-        """Take a step of preparation."""
-        if self.engine is not None:
-            self.unprepared = self.engine.prepare()
-            self.pace.prepared()
+    def prepare(self) -> bool:
+        """Take a step of preparation; return whether steps are left."""
+        assert self.engine is not None, "an engine that is there is prepared"
+        self.unprepared = self.engine.prepare()
+        self.pace.prepared()
+        return self.unprepared
 
     # -- adapters in places -----------------------------------------------------------------
 

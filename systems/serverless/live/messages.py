@@ -142,6 +142,10 @@ class ArtifactLoaded(Message, frozen=True, tag="loaded"):
     artifact: Artifact
 
 
+class Prepared(Message, frozen=True):
+    """No part of the engine's preparation is left."""
+
+
 class AdapterHeld(Message, frozen=True, tag="held"):
     """The adapter of ``function`` is in a place."""
 
@@ -243,7 +247,15 @@ class Summed(Message, frozen=True):
 
 
 INSTANCE_SAYS = Incoming(
-    Started | Failed | Pong | ArtifactLoaded | AdapterHeld | AdapterRefused | Offloaded | Progress
+    Started
+    | Failed
+    | Pong
+    | ArtifactLoaded
+    | Prepared
+    | AdapterHeld
+    | AdapterRefused
+    | Offloaded
+    | Progress
 )
 INSTANCE_HEARS = Incoming(
     Configure

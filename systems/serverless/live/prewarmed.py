@@ -30,7 +30,14 @@ from systems.runtime.stages import Timeline
 
 from ..core.artifacts import Artifact, CopyKey
 from ..core.warm_pool import Later, WarmPool
-from .messages import AllowPreparation, ArtifactLoaded, Configure, LoadArtifact, SlotShape
+from .messages import (
+    AllowPreparation,
+    ArtifactLoaded,
+    Configure,
+    LoadArtifact,
+    Prepared,
+    SlotShape,
+)
 from .nodes import DeviceWork
 from .plan import Plan
 from .weights.handle import SharedWeightsHandle
@@ -58,6 +65,8 @@ class PrewarmedProcess:
     child: Child | None = None
     timeline: Timeline = field(default_factory=Timeline.empty)
     loaded: list[Artifact] = field(default_factory=list)
+    prepared: bool = False
+    """Whether nothing is left that its engine can prepare."""
     _owner: OnMessage | None = None
 
     @property
@@ -86,6 +95,8 @@ class PrewarmedProcess:
                 raise BadMessageError(f"loaded: {message.artifact} was not asked for")
             self._next(Stage(message.artifact.value))
             self.loaded.append(message.artifact)
+        elif isinstance(message, Prepared):
+            self.prepared = True
 
     def _next(self, stage: Stage) -> None:
         """End ``stage`` and begin the next: all loads are requested at once and run in order."""
@@ -118,7 +129,8 @@ class PrewarmedProcesses:
 
     @property
     def settled(self) -> bool:
-        return self._pool.settled
+        """Whether no process is being made, or prepares its engine."""
+        return self._pool.settled and all(each.prepared for each in self._pool.prewarmed)
 
     @property
     def children(self) -> list[Child]:

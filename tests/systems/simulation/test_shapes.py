@@ -55,7 +55,7 @@ def test_what_was_prepared_takes_no_longer() -> None:
 
 
 class Process:
-    """An idle process with 32 calls of 20 ms to prepare."""
+    """An idle process with 41 calls of 20 ms to prepare."""
 
     def __init__(self, *, allowed: bool) -> None:
         self.clock = Clock()
@@ -80,14 +80,14 @@ class Process:
 
 
 def test_an_idle_process_prepares_everything_on_an_idle_device() -> None:
-    assert Process(allowed=True).left_at(ARRIVAL_S + 32 * 0.020 + 0.001) == 0
+    assert Process(allowed=True).left_at(ARRIVAL_S + 41 * 0.020 + 0.001) == 0
 
 
 def test_beside_work_it_prepares_a_shape_a_second() -> None:
     process = Process(allowed=False)
-    assert process.left_at(PATIENCE_S * 5.5) == 32 - 5
+    assert process.left_at(PATIENCE_S * 5.5) == 41 - 5
     process.preparer.allow(True)
-    assert process.left_at(PATIENCE_S * 5.5 + 27 * 0.020 + 0.1) == 0
+    assert process.left_at(PATIENCE_S * 5.5 + 36 * 0.020 + 0.1) == 0
 
 
 def test_a_request_waits_for_the_call_that_runs_and_for_no_other() -> None:
@@ -121,5 +121,5 @@ def test_it_slows_down_when_others_begin_to_work() -> None:
     process = Process(allowed=True)
     process.left_at(ARRIVAL_S + 0.045)
     process.preparer.allow(False)
-    assert process.left_at(ARRIVAL_S + 0.061) == 29, "the call that runs ends"
-    assert process.left_at(ARRIVAL_S + 0.061 + 2.5 * PATIENCE_S) == 27
+    assert process.left_at(ARRIVAL_S + 0.061) == 38, "the call that runs ends"
+    assert process.left_at(ARRIVAL_S + 0.061 + 2.5 * PATIENCE_S) == 36

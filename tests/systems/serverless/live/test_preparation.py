@@ -33,17 +33,19 @@ def clock() -> Clock:
 
 def test_allowed_steps_follow_each_other_once_the_request_had_time_to_arrive(clock: Clock) -> None:
     pace = Pace(clock)
-    pace.loaded()
+    pace.heard()
     assert pace.wait_ms() == round(ARRIVAL_S * 1e3)
     clock.s += ARRIVAL_S
     assert pace.wait_ms() == 0
     pace.prepared()
     assert pace.wait_ms() == 0
+    pace.heard()
+    assert pace.wait_ms() == round(ARRIVAL_S * 1e3), "more may follow what was heard"
 
 
 def test_beside_work_there_is_one_step_in_each_patience(clock: Clock) -> None:
     pace = Pace(clock)
-    pace.loaded()
+    pace.heard()
     pace.allowed = False
     assert pace.wait_ms() == round(PATIENCE_S * 1e3)
     clock.s += PATIENCE_S
@@ -78,6 +80,7 @@ class Line:
 
     def __init__(self, clock: Clock, until_s: float, *messages: Message) -> None:
         self._clock, self._until_s, self._messages = clock, until_s, deque(messages)
+        self.sent: list[Message] = []
 
     def receive(self, timeout_ms: int | None) -> Any:
         if self._messages:
@@ -88,7 +91,7 @@ class Line:
         return (Stop(), []) if self._clock.s >= self._until_s else None
 
     def send(self, message: Message) -> None:
-        raise AssertionError(f"nothing runs, so nothing is told: {message}")
+        self.sent.append(message)
 
 
 @pytest.mark.parametrize(("allowed", "prepared"), [((), 3), ((False,), 1), ((False, True), 3)])
@@ -97,12 +100,14 @@ def test_an_instance_prepares_at_its_pace(
 ) -> None:
     monkeypatch.setattr(preparation_pace.Pace.__init__, "__defaults__", (clock,))
     told = [m.AllowPreparation(each) for each in allowed]
-    instance = Instance(Line(clock, clock.s + 1.5 * PATIENCE_S, *told))  # type: ignore[arg-type]
+    line = Line(clock, clock.s + 1.5 * PATIENCE_S, *told)
+    instance = Instance(line)  # type: ignore[arg-type]
     engine = Engine()
     artifacts = instance.artifacts
     artifacts.engine, artifacts.unprepared = engine, True  # type: ignore[assignment]
     assert instance.run() == 0
     assert engine.prepared == prepared
+    assert line.sent == [m.Prepared()] * (prepared == 3), "it tells that nothing is left"
 
 
 def told(puppet: Puppet) -> list[bool]:

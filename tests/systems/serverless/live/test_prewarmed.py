@@ -18,6 +18,7 @@ from systems.serverless.live.messages import (
     ArtifactLoaded,
     Configure,
     LoadArtifact,
+    Prepared,
 )
 from systems.serverless.live.nodes import DeviceWork
 from systems.serverless.live.plan import make_plan
@@ -119,6 +120,21 @@ def test_they_are_made_one_after_the_other() -> None:
     assert len(machine.forked) == 2
     machine.forked[1].loads_everything()
     assert len(machine.forked) == 2
+
+
+def test_a_node_is_settled_once_every_process_has_prepared_its_engine() -> None:
+    machine = Machine(prewarmed=2)
+    machine.prewarmed.refill(KEY)
+    for index in range(2):
+        machine.forked[index].loads_everything()
+        machine.forked[index].on_message(Prepared(), [])
+        assert machine.prewarmed.settled == (index == 1), "the second one is made after the first"
+    taken(machine, [])
+    machine.prewarmed.refill(KEY)
+    machine.forked[2].loads_everything()
+    assert not machine.prewarmed.settled
+    machine.forked[2].on_message(Prepared(), [])
+    assert machine.prewarmed.settled
 
 
 def test_one_that_is_ready_speaks_as_an_instance_at_once() -> None:
