@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -197,7 +198,16 @@ def _adapt_on_cuda(engine: CudaEngine, adapter: StoredAdapter | None) -> bool:
 
 def start_cuda() -> None:
     """Initialize the CUDA context and math library, which takes a new process about 0.4 s."""
-    Thread(target=_first_product, daemon=True).start()
+    Thread(target=_started, daemon=True).start()
+
+
+def _started() -> None:
+    """Start the device as far as it can be: what needs it fails with a reason if it cannot."""
+    from systems.engine.cuda.failures import device_failures
+    from systems.errors import DeploymentError
+
+    with suppress(DeploymentError, *device_failures()):
+        _first_product()
 
 
 def _first_product() -> None:

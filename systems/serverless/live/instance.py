@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from systems.engine.cuda.failures import device_failures
 from systems.errors import SystemsError
 from systems.runtime.channel import Channel, close_all
 from systems.runtime.messages import Cancel, Failed, Message, Ping, Pong, Request, Started, Stop
@@ -24,7 +25,12 @@ from .instance_batches import InstanceBatches
 def main(channel: Channel) -> int:
     instance = Instance(channel)
     instance.begin()
-    return instance.run()
+    try:
+        return instance.run()
+    except device_failures() as error:
+        # Its CUDA context cannot be used any more. The first line of torch says why.
+        channel.send(Failed(f"its device failed: {str(error).splitlines()[0].partition('. ')[0]}"))
+        return 1
 
 
 class Instance:
