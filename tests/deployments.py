@@ -16,8 +16,18 @@ def tiny_deployment(
     limits: Limits, functions: Iterable[str] = FUNCTIONS, gib: float = 2, device: str = "cpu:0"
 ) -> Deployment:
     """Return a deployment of functions with adapters of rank 8 on one device of ``gib`` GiB."""
-    adapters = ensure_adapters(ensure_backbone("tiny"), list(functions), rank=8)
-    return _deployment("tiny", "float32", adapters, limits, gib, device)
+    return seeded_deployment(
+        "tiny", ensure_backbone("tiny"), "float32", limits, functions, gib, device
+    )
+
+
+def seeded_deployment(
+    backbone: str, path: Path, dtype: str, limits: Limits, functions: Iterable[str], gib: float,
+    device: str,
+) -> Deployment:  # fmt: skip
+    """Return the same over the backbone at ``path``, which is called ``backbone``."""
+    adapters = ensure_adapters(path, list(functions), rank=8)
+    return _deployment(backbone, path, dtype, adapters, limits, gib, device)
 
 
 def skilled_deployment(limits: Limits, gib: float = 4, device: str = "cpu:0") -> Deployment:
@@ -25,11 +35,13 @@ def skilled_deployment(limits: Limits, gib: float = 4, device: str = "cpu:0") ->
     the right answers: ``skills()[name].held_out(seed, count)``. Raise ``CheckpointError`` if the
     package with SmolLM2-135M is not installed."""
     adapters = ensure_skills(ensure_backbone(BACKBONE))
-    return _deployment(BACKBONE, "bfloat16", adapters, limits, gib, device)
+    path = ensure_backbone(BACKBONE)
+    return _deployment(BACKBONE, path, "bfloat16", adapters, limits, gib, device)
 
 
 def _deployment(
     backbone: str,
+    path: Path,
     dtype: str,
     adapters: Mapping[str, Path],
     limits: Limits,
@@ -38,9 +50,10 @@ def _deployment(
 ) -> Deployment:
     return Deployment(
         functions=tuple(
-            Function(id=name, backbone=backbone, adapter=path) for name, path in adapters.items()
+            Function(id=name, backbone=backbone, adapter=adapter)
+            for name, adapter in adapters.items()
         ),
-        backbones={backbone: ensure_backbone(backbone)},
+        backbones={backbone: path},
         dtype=dtype,
         devices=(Device(name=device, memory_bytes=round(gib * 2**30)),),
         limits=limits,

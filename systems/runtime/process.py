@@ -21,6 +21,7 @@ from .sandbox import environment as variables
 from .sandbox import measures
 
 PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 
 
 def environment(visible: str = "") -> dict[str, str]:
@@ -66,10 +67,11 @@ def import_libraries() -> None:
 
 
 def become(role: Role, sock: socket.socket, device: str) -> NoReturn:
-    """Run ``role`` on ``sock`` to its end, in the sandbox for its kind of device. Exit directly: a
-    forked interpreter has nothing to clean up, and the kernel frees torch faster than torch does
-    itself."""
+    """Run ``role`` on ``sock`` to its end, in the sandbox for its kind of device, as a process of
+    the role's name. Exit directly: a forked interpreter has nothing to clean up, and the kernel
+    frees torch faster than torch does itself."""
     status = 1
+    _name(role.name)
     channel = Channel(sock, role.hears)
     try:
         role.confine(device)
@@ -85,6 +87,11 @@ def become(role: Role, sock: socket.socket, device: str) -> NoReturn:
     finally:
         sys.stderr.flush()
         os._exit(status)
+
+
+def _name(name: str) -> None:
+    """Show the role where the kernel lists processes, since all forks have one command line."""
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
 
 
 def start_of(role: Role, fd: int, device: str) -> list[str]:

@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from systems.interface import Deployment
+
+from . import stage as stages
 from .stage import Stage
+from .target import Target
 
 Undo = Callable[[], None]
 Inflict = Callable[[Stage, np.random.Generator], Awaitable[Undo | None]]
@@ -24,6 +28,7 @@ class Fault:
     ``cold``: inject it while the platform starts, not while it serves. ``ends``: the fault ends
     the platform. ``awaited_s``: how long the target may take to appear. ``brief``: use a very
     short keep-alive for everything. ``cluster``: inject it into a cluster of two nodes.
+    ``shared``: the functions share an instance.
     ``patience_s``: client timeout; None: longer than the gateway's request timeout.
     ``pause_s``: time until the fault is undone. ``prepare``: called before the platform starts;
     returns the function that undoes it."""
@@ -37,10 +42,19 @@ class Fault:
     awaited_s: float = 0.0
     brief: bool = False
     cluster: bool = False
+    shared: bool = False
     rate_rps: float = 8.0
     patience_s: float | None = None
     pause_s: float = 0.0
     prepare: Callable[[Stage], Undo] | None = None
+
+    def deployment(self, target: Target) -> Deployment:
+        """Return the deployment that it is injected into."""
+        if self.cluster:
+            return stages.two_nodes(target)
+        if self.shared:
+            return stages.shared(target)
+        return stages.brief(target) if self.brief else stages.deployment(target=target)
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from scipy.stats import binomtest
 
 from harness.readme import Block
 from harness.readme.pages import put_into
 
+from .page_of_card import card_campaign, card_soak
+from .page_rows import MOMENTS, Record, fault_row, series_row, yes
+
 ROOT = Path(__file__).parents[2]
 PAGE, RECORDS = ROOT / "RELIABILITY.md", ROOT / "results" / "reliability"
-Record = dict[str, Any]
 
 
 def records(kind: str, folder: Path = RECORDS) -> list[Record]:
@@ -36,25 +36,13 @@ def campaign(found: Sequence[Record]) -> str:
         f" (load average {min(loads):.0f} to {max(loads):.0f});"
         f" {len(moments) - bad} passed, {bad} did not.",
         "",
-        "| fault | moments | requests: ok | failed, how | answered again after, s: median (longest)"
-        " | not as it should be |",
-        "|---|--:|--:|---|--:|---|",
+        *MOMENTS,
     ]
     names = sorted({moment["fault"] for moment in moments})
-    lines += [_row(name, [each for each in moments if each["fault"] == name]) for name in names]
+    lines += [
+        fault_row(name, [each for each in moments if each["fault"] == name]) for name in names
+    ]
     return "\n".join(lines) + "\n"
-
-
-def _row(name: str, moments: Sequence[Record]) -> str:
-    answers: Counter[str] = Counter()
-    for moment in moments:
-        answers.update(moment["answers"])
-    failed = ", ".join(f"{how} {count}" for how, count in sorted(answers.items()) if how != "ok")
-    times = sorted(m["recovered_s"] for m in moments if m["recovered_s"] is not None)
-    again = f"{times[len(times) // 2]:.1f} ({times[-1]:.1f})" if times else "–"
-    problems = [problem for moment in moments for problem in moment["problems"]]
-    cells = (name, len(moments), answers["ok"], failed or "–", again, "; ".join(problems) or "–")
-    return f"| {' | '.join(map(str, cells))} |"
 
 
 def soak(found: Sequence[Record]) -> str:
@@ -69,16 +57,10 @@ def soak(found: Sequence[Record]) -> str:
             "",
             "| | median | growth (95 %) | at most |",
             "|---|--:|--:|--:|",
-            *(_series(name, series) for name, series in each["series"].items()),
+            *(series_row(name, series) for name, series in each["series"].items()),
             "",
         ]
     return "\n".join(lines)
-
-
-def _series(name: str, series: Record) -> str:
-    low, high = series["ci95"]
-    growth = f"{series['growth']:+.2f} ({low:+.2f} to {high:+.2f})"
-    return f"| {SERIES[name]} | {series['median']:.1f} | {growth} | {series['may_grow']:.2f} |"
 
 
 def virtual(found: Sequence[Record]) -> str:
@@ -117,14 +99,6 @@ def mutation(found: Sequence[Record]) -> str:
     return "\n".join(lines) + "\n"
 
 
-SERIES = {
-    "gateway_mb": "memory of the gateway (USS), MB",
-    "template_mb": "memory of the template (USS), MB",
-    "descriptors": "descriptors of the gateway",
-    "ttft_ms": "TTFT, ms",
-}
-
-
 def fuzz(found: Sequence[Record]) -> str:
     lines = [
         "| input | tried | none the worse | refused in a line | slowest, s | anything else |",
@@ -153,20 +127,18 @@ def neighbour(found: Sequence[Record]) -> str:
         ground += ", fair shares" if each.get("fair_shares") else ""
         lines += [
             f"| {ground} | {row['function']} (n {row['n']}) | {row['alone_p95_s']:.3f} |"
-            f" {row['flooded_p95_s']:.3f} | {row['law_s']:.3f} | {_yes(row['holds'])} |"
-            f" {_yes(row['within_a_fifth_of_alone'])} |"
+            f" {row['flooded_p95_s']:.3f} | {row['law_s']:.3f} | {yes(row['holds'])} |"
+            f" {yes(row['within_a_fifth_of_alone'])} |"
             for row in each["rows"]
         ]
     return "\n".join(lines) + "\n"
 
 
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"
-
-
 KINDS: dict[str, Callable[[Sequence[Record]], str]] = {
     "campaign": campaign,
     "soak": soak,
+    "card-campaign": card_campaign,
+    "card-soak": card_soak,
     "fuzz": fuzz,
     "neighbour": neighbour,
     "virtual": virtual,

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import psutil
 
-from . import process_tree
+from . import device_memory, process_tree
 from .fault import Fault, MissedError, Seen, Undo
 from .load import Answer, Request, poisson, send_all
-from .stage import FUNCTIONS, REQUEST_TIMEOUT_S, Stage, brief, deployment, two_nodes
+from .stage import FUNCTIONS, REQUEST_TIMEOUT_S, Stage
 
 AFTER_S = 2.5
 """Duration of the load after the fault."""
@@ -42,6 +42,8 @@ class Monitored:
 
 def play(stage: Stage, fault: Fault, moment: int, random: np.random.Generator) -> Seen | None:
     """Play one moment; return None if the fault missed."""
+    if fault.cold:
+        stage.down()
     undo = fault.prepare(stage) if fault.prepare else None
     try:
         seen = _play(stage, fault, moment, random)
@@ -52,13 +54,11 @@ def play(stage: Stage, fault: Fault, moment: int, random: np.random.Generator) -
 
 
 def _play(stage: Stage, fault: Fault, moment: int, random: np.random.Generator) -> Seen | None:
-    if fault.cold:
-        stage.down()
-    wanted = two_nodes() if fault.cluster else brief() if fault.brief else deployment()
+    wanted = fault.deployment(stage.target)
     stage.up(wanted)
     if not fault.cold:
         asyncio.run(_round(stage, time.monotonic()))
-    descriptors = stage.gateway.num_fds()
+    descriptors, memory = stage.gateway.num_fds(), stage.device_memory()
     start = time.monotonic()
     watched = asyncio.run(_under_load(stage, fault, random, start))
     if watched.missed:
@@ -66,7 +66,7 @@ def _play(stage: Stage, fault: Fault, moment: int, random: np.random.Generator) 
     problems, since_s = list(_unaccounted(stage, fault, watched.answers)), watched.at_s
     if fault.ends:
         stage.down()
-        problems += process_tree.leftovers(stage.folder, stage.ports, GONE_S)
+        problems += _leftovers(stage)
         since_s = time.monotonic() - start
         stage.up(wanted)
     if not fault.cluster:
@@ -78,10 +78,13 @@ def _play(stage: Stage, fault: Fault, moment: int, random: np.random.Generator) 
         problems.append(f"answered again {took}")
     if not fault.cold and not fault.ends and not fault.brief:
         problems += _descriptors_kept(stage.gateway, descriptors)
+        problems += device_memory.not_back(memory, stage.device_memory, (), GONE_S)
     if fault.cluster and stage.stopped:
         stage.stopped.clear()
         stage.down()
-        problems += process_tree.leftovers(stage.folder, stage.ports, GONE_S)
+        problems += _leftovers(stage)
+    problems += stage.left
+    stage.left.clear()
     return Seen(
         moment=moment,
         fault=fault.name,
@@ -92,6 +95,10 @@ def _play(stage: Stage, fault: Fault, moment: int, random: np.random.Generator) 
         problems=tuple(problems),
         limit_s=fault.recovers_s,
     )
+
+
+def _leftovers(stage: Stage) -> list[str]:
+    return process_tree.leftovers(stage.folder, stage.ports, GONE_S, stage.shm_before)
 
 
 def _given_up(stage: Stage) -> list[str]:

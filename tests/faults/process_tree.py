@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -42,24 +42,60 @@ def command_of(process: psutil.Process) -> str:
         return ""
 
 
-def leftovers(folder: Path, ports: Iterable[int], within_s: float) -> list[str]:
+def below(pid: int) -> set[int]:
+    """Return the process ids of the descendants of a process; none if it has ended."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return {each.pid for each in psutil.Process(pid).children(recursive=True)}
+    return set()
+
+
+def named(role: str, parent: int) -> list[psutil.Process]:
+    """Return the children of a process that run ``role``, the youngest last."""
+    found = []
+    for pid in children_of(parent):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            if role_of(pid) == role and is_alive(process):
+                found.append(process)
+    return found
+
+
+def role_of(pid: int) -> str:
+    """Return the role that a process of a platform runs; "" if it has ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text(encoding="ascii", errors="replace").strip()
+    return ""
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the children of all threads of a process, by age."""
+    found = []
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += [int(child) for child in listed.read_text(encoding="ascii").split()]
+    return sorted(found)
+
+
+def leftovers(
+    folder: Path, ports: Iterable[int], within_s: float, others: Collection[str] = ()
+) -> list[str]:
     """Wait up to ``within_s`` for everything to be released, and return what is left: processes,
-    listening ports, named shared memory, files in ``folder``. The kernel releases unnamed memory
-    and sockets with their processes."""
+    listening ports, named shared memory other than ``others``, files in ``folder``. The kernel
+    releases unnamed memory and sockets with their processes."""
     deadline = time.monotonic() + within_s
-    while (found := list(_found(folder, ports))) and time.monotonic() < deadline:
+    while (found := list(_found(folder, ports, others))) and time.monotonic() < deadline:
         time.sleep(0.05)
     return found
 
 
-def _found(folder: Path, ports: Iterable[int]) -> Iterator[str]:
+def _found(folder: Path, ports: Iterable[int], others: Collection[str]) -> Iterator[str]:
     for process in living():
         yield f"process {process.pid}: {command_of(process)[-60:]}"
     for port in ports:
         if _answers(port):
             yield f"port {port}"
     for name in os.listdir("/dev/shm"):
-        if name != FILLER:
+        if name != FILLER and name not in others:
             yield f"/dev/shm/{name}"
     for path in folder.iterdir():
         if path.name != FILLER:

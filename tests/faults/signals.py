@@ -15,6 +15,8 @@ _FIND: dict[str, Callable[[Stage], list[psutil.Process]]] = {
     "instance": Stage.instances,
     "template": Stage.templates,
     "loader": Stage.loaders,
+    "parser": Stage.parsers,
+    "prewarmed process": Stage.prewarmed,
     "gateway": Stage.gateways,
     "node agent": Stage.agents,
 }

@@ -1,4 +1,4 @@
-"""A platform on the tiny backbone for fault injection, and its processes by role."""
+"""A platform for fault injection, on a small backbone, and its processes by role."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import psutil
 
 from systems.interface import Deployment, Endpoint, Limits, ServingSystem
 from systems.registry import system_class
-from tests.deployments import FUNCTIONS, tiny_deployment
+from tests.deployments import FUNCTIONS
 
-from . import process_tree
+from . import device_memory, process_tree
+from .device_memory import Reading
+from .target import ON_CPU, Target
 
 REQUEST_TIMEOUT_S = 150.0
 LIMITS = Limits(
@@ -25,6 +27,8 @@ LIMITS = Limits(
 )
 
 
+BACK_S = 8.0
+"""Time limit for the memory of the device to be back after a stop."""
 BRIEF = LIMITS.model_copy(update={"keep_alive_s": 0.2})
 """Limits under which idle instances are evicted almost at once and loaded again."""
 _BRIEF_OPTIONS = {"shared_keep_alive_s": 0.2, "container_keep_alive_s": 0.0}
@@ -33,19 +37,24 @@ _BRIEF_OPTIONS = {"shared_keep_alive_s": 0.2, "container_keep_alive_s": 0.0}
 _AGENT = "systems.serverless.live.cluster.agent"
 
 
-def two_nodes() -> Deployment:
-    """Return the deployment on a cluster of two nodes on this machine, with one device each."""
-    return deployment().model_copy(update={"cluster": "local:2"})
-
-
-def brief() -> Deployment:
-    return deployment(limits=BRIEF).model_copy(update={"options": _BRIEF_OPTIONS})
-
-
 def deployment(
-    functions: Iterable[str] = FUNCTIONS, gib: float = 2, limits: Limits = LIMITS
+    functions: Iterable[str] = FUNCTIONS, limits: Limits = LIMITS, target: Target = ON_CPU
 ) -> Deployment:
-    return tiny_deployment(limits, functions, gib)
+    return target.deployment(limits, functions)
+
+
+def two_nodes(target: Target) -> Deployment:
+    """Return the deployment on a cluster of two nodes on this machine, with one device each."""
+    return target.deployment(LIMITS).model_copy(update={"cluster": "local:2"})
+
+
+def brief(target: Target) -> Deployment:
+    return target.deployment(BRIEF, options=_BRIEF_OPTIONS)
+
+
+def shared(target: Target) -> Deployment:
+    """Return the deployment whose functions share an instance."""
+    return target.deployment(LIMITS, isolation="backbone")
 
 
 @dataclass
@@ -53,6 +62,7 @@ class Stage:
     """Deploys the system when a test needs it; ``folder``: directory of its temporary files."""
 
     folder: Path
+    target: Target = ON_CPU
     deployment: Deployment | None = None
     system: ServingSystem | None = None
     endpoint: Endpoint | None = None
@@ -60,20 +70,33 @@ class Stage:
     """Ports of all deployments so far."""
     stopped: list[psutil.Process] = field(default_factory=list)
     """Processes that a fault stopped without continuing them."""
+    shm_before: frozenset[str] = field(default_factory=lambda: frozenset(os.listdir("/dev/shm")))
+    """Names in ``/dev/shm`` that others have there."""
+    left: list[str] = field(default_factory=list)
+    """Memory of the device that a platform held after it had ended."""
+    _bare: Reading | None = None
 
     def up(self, wanted: Deployment) -> None:
         if self.deployment != wanted:
             self.down()
         self.deployment = wanted
         if self.system is None:
+            self._bare = self.device_memory()
             self.system = system_class("serverless-lora")()
             self.endpoint = self.system.deploy(wanted)
             self.ports.append(int(self.url.rpartition(":")[2]))
 
     def down(self) -> None:
+        """Stop the platform, and note the memory of the device that it does not give back."""
         if self.system is not None:
+            assert self._bare is not None, "up() has read it"
+            mine = process_tree.below(self.endpoint.pids[0]) if self.endpoint else set[int]()
             self.system.stop()
+            self.left += device_memory.not_back(self._bare, self.device_memory, mine, BACK_S)
         self.system = self.endpoint = None
+
+    def device_memory(self) -> Reading:
+        return device_memory.reader(self.target.device)()
 
     @property
     def url(self) -> str:
@@ -85,48 +108,41 @@ class Stage:
         assert self.endpoint is not None, "up() comes first"
         return psutil.Process(self.endpoint.pids[0])
 
-    def _below(self, word: str) -> list[psutil.Process]:
-        children = [p for p in self.gateway.children(recursive=True) if process_tree.is_alive(p)]
-        return [child for child in children if word in process_tree.command_of(child)]
-
     def gateways(self) -> list[psutil.Process]:
         return [self.gateway]
 
     def templates(self) -> list[psutil.Process]:
-        return [p for p in self._below("roles zygote") if p.ppid() == self.gateway.pid]
+        return process_tree.named("zygote", self.gateway.pid)
+
+    def forks(self, role: str) -> list[psutil.Process]:
+        """Return the forks of the template that run ``role``, the youngest last."""
+        return [
+            fork for template in self.templates() for fork in process_tree.named(role, template.pid)
+        ]
 
     def instances(self) -> list[psutil.Process]:
-        """Return the forks of the template; includes a loader during its few milliseconds."""
-        return [p for p in self._below("roles zygote") if p.ppid() != self.gateway.pid]
+        """Return the processes of instances, and those of the warm pool."""
+        return self.forks("instance")
+
+    def prewarmed(self) -> list[psutil.Process]:
+        """Return the process of the warm pool, where all functions have instances: it is refilled
+        when one has taken its process."""
+        return self.instances()[len(FUNCTIONS) :][-1:]
+
+    def loaders(self) -> list[psutil.Process]:
+        """Return the processes that fill a shared copy, for milliseconds each on the CPU."""
+        return self.forks("loader")
+
+    def parsers(self) -> list[psutil.Process]:
+        return self.forks("parser")
+
+    def on_device(self) -> list[psutil.Process]:
+        """Return all processes that use the device: neither gateway nor template does."""
+        return [*self.instances(), *self.loaders()]
 
     def agents(self) -> list[psutil.Process]:
         """Return the agent processes of the nodes of a cluster."""
         return [p for p in process_tree.living() if _AGENT in process_tree.command_of(p).split()]
-
-    def loaders(self) -> list[psutil.Process]:
-        """Return the forks of the template that map a backbone writable, for milliseconds each."""
-        return [
-            psutil.Process(pid)
-            for template in self.templates()
-            for pid in _children(template.pid)
-            if _writes_backbone(pid)
-        ]
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    except OSError:
-        return []
-    return [int(child) for child in text.split()]
-
-
-def _writes_backbone(pid: int) -> bool:
-    try:
-        maps = Path(f"/proc/{pid}/maps").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return False
-    return any("rw-s" in line and "memfd:backbone" in line for line in maps.splitlines())
 
 
 def temporary(folder: Path) -> Path:

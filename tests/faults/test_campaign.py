@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from . import clients, clocks, page, run_scene, shortages, signals
+from . import clients, clocks, device_faults, page, run_scene, shortages, signals
 from .load import Answer
 from .platform_scene import _recovered, _unaccounted
 from .stage import FUNCTIONS, Stage
@@ -62,6 +62,8 @@ def test_every_moment_of_the_records_is_of_a_fault_that_there_is() -> None:
     seen = {m["fault"] for record in page.records("campaign") for m in record["moments"]}
     assert seen <= names
     assert len(seen) > 20
+    on_card = {m["fault"] for record in page.records("card-campaign") for m in record["moments"]}
+    assert on_card <= device_faults.names()
 
 
 def test_the_page_names_commands_that_there_are() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -91,11 +92,12 @@ def test_a_new_interpreter_sees_the_card_that_it_is_given(monkeypatch: pytest.Mo
     assert process.environment()["CUDA_VISIBLE_DEVICES"] == "0,1", "as its parent"
 
 
-def test_a_fork_sees_the_card_that_it_is_given_before_its_code_runs() -> None:
+def test_a_fork_sees_its_card_and_has_the_name_of_its_role_before_its_code_runs() -> None:
     told, tells = os.pipe()
 
     def tell(channel: Channel) -> int:
-        os.write(tells, os.environ["CUDA_VISIBLE_DEVICES"].encode())
+        name = Path("/proc/self/comm").read_bytes()
+        os.write(tells, os.environ["CUDA_VISIBLE_DEVICES"].encode() + b" " + name)
         return 0
 
     role = Role("probe", __name__, Incoming(Started), Incoming(Started), tell)
@@ -109,7 +111,7 @@ def test_a_fork_sees_the_card_that_it_is_given_before_its_code_runs() -> None:
         os.dup(2),
     )
     assert os.waitpid(pid, 0)[1] == 0
-    assert os.read(told, 99) == b"GPU-b"
+    assert os.read(told, 99) == b"GPU-b probe\n"
     gateways.close()
     ours.close()
 

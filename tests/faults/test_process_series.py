@@ -1,0 +1,76 @@
+"""Series of the memory of processes: whose they are, and which are flat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .process_series import Held, Processes, series
+from .soak import Plan, Sample, Watched, _record, slope
+from .target import ON_CPU
+
+COUNT = 60
+Of = Callable[[int], float]
+
+
+def flat(number: int) -> float:
+    return 1000.0 + (number % 3)
+
+
+def grows(number: int) -> float:
+    return 1000.0 + 2 * number
+
+
+def found(device: Of, host: Of = flat, rest: Of = flat) -> dict[str, Any]:
+    """The series of a shared instance of process 7, of a parser every second sample, and of an
+    instance that ends early."""
+
+    def held(number: int) -> tuple[Held, ...]:
+        always = Held(7, "instance", host(number), device(number))
+        parser = Held(100 + number, "parser", 20.0, 0.0)
+        short = Held(8, "instance", 300.0, 600.0)
+        return (always, *([parser] if number % 2 else []), *([short] if number < 20 else []))
+
+    samples = [Processes(5.0 * n, held(n), rest(n), 0.0) for n in range(COUNT)]
+    return series(samples, 5.0 * COUNT, slope)
+
+
+def test_a_process_that_stays_has_a_series_and_others_one_for_their_role() -> None:
+    assert set(found(flat)) == {
+        "host: instance 1", "host: instances", "host: parsers",
+        "device: instance 1", "device: instances", "device: no process",
+    }  # fmt: skip
+    assert all(each["flat"] for each in found(flat).values())
+    assert found(flat)["host: parsers"]["n"] == COUNT // 2
+    assert found(flat)["device: instances"]["median"] == 600.0
+
+
+def test_a_process_that_takes_more_and_more_is_not_flat() -> None:
+    for told, name in (
+        (found(grows), "device: instance 1"),
+        (found(flat, host=grows), "host: instance 1"),
+        (found(flat, rest=grows), "device: no process"),
+    ):
+        assert [each for each, one in told.items() if not one["flat"]] == [name]
+        assert 110 < told[name]["growth"] < 125
+
+
+def test_what_is_left_of_each_process_of_a_role_is_not_flat() -> None:
+    """Each next process of a role holds more than the one before."""
+    samples = [
+        Processes(5.0 * n, (Held(n, "loader", 50.0, grows(n)),), 0.0, 0.0) for n in range(COUNT)
+    ]
+    told = series(samples, 5.0 * COUNT, slope)
+    assert not told["device: loaders"]["flat"]
+    assert told["host: loaders"]["flat"]
+
+
+def test_a_soak_that_was_interrupted_says_how_long_it_ran() -> None:
+    sample = Sample(1.0, 50.0, 60.0, 30, Processes(1.0, (), 0.0, 12.5))
+    plan = Plan(60.0, 4, 1.0, 0, ON_CPU, "backbone", 2, "zipf", 2.0)
+    record = _record(plan, Watched([], [sample], 90.0, interrupted=True, unfinished=3))
+    assert (record["minutes"], record["minutes_planned"]) == (1.5, 60.0)
+    assert record["interrupted"]
+    assert record["unfinished"] == 3
+    assert record["series"] == {}, "one sample shows no growth"
+    assert record["of_ended_mb"] == {"mean": 12.5, "most": 12.5}
