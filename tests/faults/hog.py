@@ -5,6 +5,8 @@ Prints a line when it is ready, another when nothing is left. It takes plain all
 
 from __future__ import annotations
 
+import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,8 +26,10 @@ class Hog:
 
     def __init__(self, device: str, most_bytes: int = 1 << 50) -> None:
         command = [sys.executable, "-m", "tests.faults.hog", device, str(most_bytes)]
+        # Torch would take up to 20 MiB for the smallest allocation.
+        environment = {**os.environ, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
         self._heard()
 
@@ -70,7 +74,7 @@ class FullDevice:
             if not self._target(stage):
                 raise MissedError("nothing starts yet")
             assert self._hog is not None, "prepare() has started it"
-            self._hog.take()
+            await asyncio.to_thread(self._hog.take)  # the load goes on meanwhile
             return self._hog.end
 
         return inflict

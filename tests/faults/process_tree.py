@@ -49,15 +49,23 @@ def below(pid: int) -> set[int]:
     return set()
 
 
+def templates(gateway: int) -> list[psutil.Process]:
+    """Return the templates of a gateway, by their commands: a library that they import may change
+    their names."""
+    return [each for each in _children(gateway) if "roles zygote" in command_of(each)]
+
+
 def named(role: str, parent: int) -> list[psutil.Process]:
     """Return the children of a process that run ``role``, the youngest last."""
-    found = []
+    return [each for each in _children(parent) if role_of(each.pid) == role]
+
+
+def _children(parent: int) -> Iterator[psutil.Process]:
     for pid in children_of(parent):
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
-            if role_of(pid) == role and is_alive(process):
-                found.append(process)
-    return found
+            if is_alive(process):
+                yield process
 
 
 def role_of(pid: int) -> str:

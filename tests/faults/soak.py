@@ -206,7 +206,7 @@ async def _watch(
 
 
 def _sample(gateway: psutil.Process, reading: Reading, t_s: float) -> Sample:
-    templates = process_tree.named("zygote", gateway.pid)
+    templates = process_tree.templates(gateway.pid)
     return Sample(
         t_s=round(t_s, 2),
         gateway_mb=gateway.memory_full_info().uss / 1e6,

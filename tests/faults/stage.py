@@ -112,7 +112,7 @@ class Stage:
         return [self.gateway]
 
     def templates(self) -> list[psutil.Process]:
-        return process_tree.named("zygote", self.gateway.pid)
+        return process_tree.templates(self.gateway.pid)
 
     def forks(self, role: str) -> list[psutil.Process]:
         """Return the forks of the template that run ``role``, the youngest last."""
