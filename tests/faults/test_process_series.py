@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from subprocess import PIPE
 from typing import Any
 
-from .process_series import Held, Processes, series
+from .device_memory import Reading
+from .process_series import Held, Processes, sample, series
+from .process_tree import role_of
 from .soak import Plan, Sample, Watched, _record, slope
 from .target import ON_CPU
 
@@ -74,3 +80,19 @@ def test_a_soak_that_was_interrupted_says_how_long_it_ran() -> None:
     assert record["unfinished"] == 3
     assert record["series"] == {}, "one sample shows no growth"
     assert record["of_ended_mb"] == {"mean": 12.5, "most": 12.5}
+
+
+def test_a_sample_has_the_children_of_a_template_with_what_the_device_counts_for_each() -> None:
+    command = [sys.executable, "-c", "print(1, flush=True); input()"]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        role = role_of(child.pid)
+        reading = Reading({child.pid: 5_000_000, os.getpid(): 7_000_000}, 20_000_000)
+        seen = sample(1.0, [os.getpid()], reading)
+        child.kill()
+    (held,) = (each for each in seen.held if each.pid == child.pid)
+    assert (held.role, held.device) == (role, 5.0)
+    assert held.host > 1
+    assert (seen.rest, seen.ended) == (8.0, 0.0)
+    assert sample(2.0, [os.getpid()], reading).ended == 5.0, "the driver still counts it"
