@@ -17,7 +17,7 @@ from .shortages import SERVED
 from .signals import INSTANCE, RESTARTS_S, STARTING
 from .stage import Stage
 
-_APPEARS_S = 20.0
+_APPEARS_S = 6.0
 _HELD_S = 4.0
 
 

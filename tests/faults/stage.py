@@ -121,13 +121,21 @@ class Stage:
         ]
 
     def instances(self) -> list[psutil.Process]:
-        """Return the processes of instances, and those of the warm pool."""
-        return self.forks("instance")
+        """Return the processes of instances. Those of the warm pool are the youngest, since it is
+        refilled when an instance has taken one; as functions start they cannot be told apart."""
+        found = self.forks("instance")
+        pool = int(self.target.options.get("prewarmed", 0))
+        return found[: max(self._started, len(found) - pool)]
 
     def prewarmed(self) -> list[psutil.Process]:
-        """Return the process of the warm pool, where all functions have instances: it is refilled
-        when one has taken its process."""
-        return self.instances()[len(FUNCTIONS) :][-1:]
+        """Return the youngest process of the warm pool, if all functions have instances."""
+        return self.forks("instance")[self._started :][-1:]
+
+    @property
+    def _started(self) -> int:
+        """The number of instances when all functions have one."""
+        assert self.deployment is not None, "up() comes first"
+        return len(FUNCTIONS) if self.deployment.isolation == "function" else 1
 
     def loaders(self) -> list[psutil.Process]:
         """Return the processes that fill a shared copy, for milliseconds each on the CPU."""
@@ -138,7 +146,7 @@ class Stage:
 
     def on_device(self) -> list[psutil.Process]:
         """Return all processes that use the device: neither gateway nor template does."""
-        return [*self.instances(), *self.loaders()]
+        return [*self.forks("instance"), *self.loaders()]
 
     def agents(self) -> list[psutil.Process]:
         """Return the agent processes of the nodes of a cluster."""

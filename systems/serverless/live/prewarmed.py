@@ -172,7 +172,7 @@ class PrewarmedProcesses:
             prewarmed_process.child = self._fork(
                 key.device,
                 partial(self._says, prewarmed_process),
-                lambda returncode: self._pool.lose(prewarmed_process),  # noqa: ARG005
+                lambda returncode: self._lost(prewarmed_process),  # noqa: ARG005
             )
         except OSError:
             return None  # the next instance starts without a prewarmed process
@@ -186,6 +186,13 @@ class PrewarmedProcesses:
             layout = self._plan.layout(key.backbone) if backbone else None
             channel.send(LoadArtifact(artifact, layout, weights_handle.handle), weights_handle.fds)
         return prewarmed_process
+
+    def _lost(self, prewarmed_process: PrewarmedProcess) -> None:
+        """Replace a process that ended. One that could not get ready would fail again, so its pool
+        waits for the next instance that is ready."""
+        self._pool.lose(prewarmed_process)
+        if prewarmed_process.ready:
+            self._pool.refill(prewarmed_process.copy)
 
     def _says(self, prewarmed_process: PrewarmedProcess, message: Message, fds: list[int]) -> None:
         was_ready = prewarmed_process.ready

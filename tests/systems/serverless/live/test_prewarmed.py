@@ -137,6 +137,16 @@ def test_a_node_is_settled_once_every_process_has_prepared_its_engine() -> None:
     assert machine.prewarmed.settled
 
 
+def test_one_that_was_ready_and_ended_is_replaced_and_one_that_never_was_is_not() -> None:
+    machine = Machine(prewarmed=1)
+    machine.prewarmed.refill(KEY)
+    machine.forked[0].loads_everything()
+    machine.forked[0].on_exit(-9)
+    assert len(machine.forked) == 2
+    machine.forked[1].on_exit(1)
+    assert len(machine.forked) == 2, "it would fail again and again"
+
+
 def test_one_that_is_ready_speaks_as_an_instance_at_once() -> None:
     machine, heard = Machine(prewarmed=1), list[str]()
     machine.prewarmed.refill(KEY)
