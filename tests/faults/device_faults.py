@@ -26,7 +26,7 @@ def faults(kind: str) -> list[Fault]:
     taken from a card only: a process that takes the machine's would end others."""
     kept = [each for each in signals.faults() if not each.brief and "imports" not in each.name]
     brief = [each for each in signals.faults() if each.brief]
-    everywhere = [*kept, *_of_prewarmed(), _falls_away(), *_shared(), *brief]
+    everywhere = [*_of_prewarmed(), *kept, _falls_away(), *_shared(), *brief, *_of_parsers()]
     return [*(_full() if kind == "cuda" else ()), *everywhere]
 
 
@@ -59,7 +59,7 @@ def _of_prewarmed() -> Iterator[Fault]:
 
 
 def _shared() -> Iterator[Fault]:
-    """Functions that share an instance: the instance, and the parser of an adapter as it starts."""
+    """Functions that share an instance."""
     for name, number in (("kill -9", signal.SIGKILL), ("SIGSTOP", signal.SIGSTOP)):
         yield Fault(
             f"{name}, a shared instance",
@@ -69,6 +69,11 @@ def _shared() -> Iterator[Fault]:
             shared=True,
         )
     yield replace(_falls_away(), name="all processes of the device, a shared instance", shared=True)
+
+
+def _of_parsers() -> Iterator[Fault]:
+    """An adapter whose parser was stopped is parsed again after nine times what that took
+    (``live/adapters/tier.py``), so this takes most of a minute."""
     for name, number in (("kill -9", signal.SIGKILL), ("SIGSTOP", signal.SIGSTOP)):
         yield Fault(
             f"{name}, the parser of an adapter",
