@@ -62,10 +62,15 @@ def _held(pid: int, reading: Reading) -> Held | None:
     return Held(pid, role, host.uss / 1e6, reading.by_process.get(pid, 0) / 1e6)
 
 
-def series(samples: Sequence[Processes], seconds: float, slope: Slope) -> dict[str, Any]:
-    """Return the slopes by name: ``host`` or ``device``, and the process or role."""
-    named = [(where, *each) for where in GROWS for each in _points(samples, where)]
-    named.append(("device", NO_PROCESS, [(each.t_s, each.rest) for each in samples]))
+def series(
+    samples: Sequence[Processes], seconds: float, slope: Slope, kind: str = "cuda"
+) -> dict[str, Any]:
+    """Return the slopes by name: ``host`` or ``device``, and the process or role. On the CPU the
+    device is the host."""
+    named = [("host", *each) for each in _points(samples, "host")]
+    if kind != "cpu":
+        named += [("device", *each) for each in _points(samples, "device")]
+        named.append(("device", NO_PROCESS, [(each.t_s, each.rest) for each in samples]))
     return {
         f"{where}: {name}": slope(
             [t_s for t_s, _ in points], [value for _, value in points], seconds, GROWS[where]

@@ -18,7 +18,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -121,14 +121,22 @@ def main() -> int:
         options.popularity, options.keep_alive,
     )  # fmt: skip
     process_tree.adopt_orphans()
-    record = soak(plan)
+    watched = soak(plan)
+    _keep(watched.samples, options.out.with_suffix(".samples"))
+    record = _record(plan, watched)
     options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     for name, found in record["series"].items():
         print(name, found, file=sys.stderr)
     return 0 if record["flat"] and not record["failed"] and not record["left"] else 1
 
 
-def soak(plan: Plan) -> dict[str, Any]:
+def _keep(samples: list[Sample], path: Path) -> None:
+    """Write the samples, a line each, to look into a series that is not flat."""
+    lines = [json.dumps(asdict(sample)) + "\n" for sample in samples]
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def soak(plan: Plan) -> Watched:
     limits = stage.LIMITS.model_copy(update={"keep_alive_s": plan.keep_alive_s})
     wanted = plan.target.deployment(limits, plan.names, plan.level, plan.options)
     read = device_memory.reader(plan.target.device)
@@ -141,7 +149,7 @@ def soak(plan: Plan) -> dict[str, Any]:
         seen = system.system_trace()
     watched.instances = len({request.instance_id for request in seen.requests})
     watched.left = device_memory.not_back(before, read, mine, stage.BACK_S)
-    return _record(plan, watched)
+    return watched
 
 
 async def _run(
@@ -217,7 +225,7 @@ def _sample(gateway: psutil.Process, reading: Reading, t_s: float) -> Sample:
 
 
 def _record(plan: Plan, watched: Watched) -> dict[str, Any]:
-    series = _series(watched, watched.seconds)
+    series = _series(watched, watched.seconds, plan.target.kind)
     return {
         "seed": plan.seed,
         "ended_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -252,7 +260,7 @@ def _of_ended(samples: list[Sample]) -> dict[str, float]:
     return {"mean": round(float(np.mean(held)), 3), "most": round(max(held), 3)}
 
 
-def _series(watched: Watched, seconds: float) -> dict[str, Any]:
+def _series(watched: Watched, seconds: float, kind: str) -> dict[str, Any]:
     after = WARM_UP * seconds
     late = [sample for sample in watched.samples if sample.t_s >= after]
     times = [sample.t_s for sample in late]
@@ -269,7 +277,7 @@ def _series(watched: Watched, seconds: float) -> dict[str, Any]:
         if len(points[0]) >= process_series.POINTS
     }
     return found | process_series.series(
-        [sample.processes for sample in late], seconds - after, slope
+        [sample.processes for sample in late], seconds - after, slope, kind
     )
 
 

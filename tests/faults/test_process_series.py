@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from subprocess import PIPE
 from typing import Any
 
 from .device_memory import Reading
 from .process_series import Held, Processes, sample, series
 from .process_tree import role_of
-from .soak import Plan, Sample, Watched, _record, slope
+from .soak import Plan, Sample, Watched, _keep, _record, slope
 from .target import ON_CPU
 
 COUNT = 60
@@ -80,6 +82,15 @@ def test_a_soak_that_was_interrupted_says_how_long_it_ran() -> None:
     assert record["unfinished"] == 3
     assert record["series"] == {}, "one sample shows no growth"
     assert record["of_ended_mb"] == {"mean": 12.5, "most": 12.5}
+
+
+def test_samples_are_kept_a_line_each(tmp_path: Path) -> None:
+    held = Held(7, "loader", 20.0, 600.0)
+    _keep([Sample(1.0, 50.0, 60.0, 30, Processes(1.0, (held,), 9.0, 0.0))], tmp_path / "samples")
+    (line,) = (tmp_path / "samples").read_text(encoding="utf-8").splitlines()
+    assert json.loads(line)["processes"]["held"] == [
+        {"pid": 7, "role": "loader", "host": 20.0, "device": 600.0}
+    ]
 
 
 def test_a_sample_has_the_children_of_a_template_with_what_the_device_counts_for_each() -> None:
