@@ -17,10 +17,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,34 +26,15 @@ import numpy as np
 
 from harness.records.manifest import git
 
-from . import (
-    clients,
-    clocks,
-    device_faults,
-    device_memory,
-    platform_scene,
-    process_tree,
-    run_scene,
-    shortages,
-    signals,
-    stage,
-)
-from .fault import Fault, Seen
+from . import device_memory, platform_scene, players, process_tree, stage
+from .fault import Seen
+from .players import Player
 from .target import Target
 
 _IN_NAMESPACE = "SLBENCH_CAMPAIGN_MOUNTS"
 _TRIES = 5
 _SHARE_STAGE = 12
 """Number of moments after which the platform is stopped and checked for leftovers."""
-
-
-@dataclass(frozen=True)
-class Player:
-    """A fault and the function that injects it; ``play`` returns None if the fault missed."""
-
-    name: str
-    limit_s: float
-    play: Callable[[int, np.random.Generator], Seen | None]
 
 
 def main() -> int:
@@ -78,14 +57,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix=name, dir=parent, ignore_cleanup_errors=True) as folder:
         target = _target(options.device, options.backbone)
         platform_stage = stage.Stage(stage.temporary(Path(folder) / "t"), target)
-        players = [
+        chosen = [
             each
             for each in _players(options, Path(folder), mounts, platform_stage)
             if not options.only or any(re.search(word, each.name) for word in options.only)
         ]
         record = _resumed(options.out, options.seed, options.device, target)
         ends = time.monotonic() + options.seconds
-        campaign(players, options.moments, options.seed, platform_stage, record, options.out, ends)
+        campaign(chosen, options.moments, options.seed, platform_stage, record, options.out, ends)
     return 1 if any(seen["problems"] for seen in record["moments"]) else 0
 
 
@@ -101,10 +80,10 @@ def _players(
 ) -> list[Player]:
     """Return the faults of one turn of the campaign: every fault once."""
     if options.nodes:
-        return _of_nodes(mounts, platform_stage)
+        return players.of_nodes(mounts, platform_stage)
     if options.device:
-        return _of_device(options.device, mounts, platform_stage)
-    return _of_machine(folder, mounts, platform_stage)
+        return players.of_device(options.device, mounts, platform_stage)
+    return players.of_machine(folder, mounts, platform_stage)
 
 
 def _own_mounts() -> bool:
@@ -125,58 +104,8 @@ def _restart_in_a_namespace() -> None:
     os.execvpe(command[0], command, environment)
 
 
-def _of_machine(folder: Path, mounts: bool, platform_stage: stage.Stage) -> list[Player]:
-    """Return the faults of a platform and of a run on the CPU."""
-    faults = [*signals.faults(), *shortages.faults(), *clients.faults()]
-    if mounts:
-        shortages.mount_small(Path("/dev/shm"), "256k")
-        shortages.mount_small(platform_stage.folder, "4m")
-        faults += shortages.faults_of_file_systems()
-    if clocks.compiler():
-        faults += clocks.faults(clocks.WallClock(folder))
-    scene = run_scene.RunScene(folder, platform_stage.folder)
-    players = _on_platform(faults, platform_stage)
-    players += [
-        Player(fault.name, fault.recovers_s, partial(_play_run, platform_stage, scene, fault))
-        for fault in run_scene.faults()
-    ]
-    return players
-
-
-def _of_device(kind: str, mounts: bool, platform_stage: stage.Stage) -> list[Player]:
-    """Return the faults of a device. An own /dev/shm has no names of other processes."""
-    if mounts:
-        shortages.mount_small(Path("/dev/shm"), "1g")
-        platform_stage.shm_before = frozenset()
-    return _on_platform(device_faults.faults(kind), platform_stage)
-
-
-def _of_nodes(mounts: bool, platform_stage: stage.Stage) -> list[Player]:
-    """Return the faults of a cluster. If possible, mount an empty /dev/shm that is large enough for
-    Ray's object store."""
-    if mounts:
-        shortages.mount_small(Path("/dev/shm"), "1g")
-    return _on_platform(signals.faults_of_nodes(), platform_stage)
-
-
-def _on_platform(faults: Iterable[Fault], platform_stage: stage.Stage) -> list[Player]:
-    return [
-        Player(fault.name, fault.recovers_s, partial(platform_scene.play, platform_stage, fault))
-        for fault in faults
-    ]
-
-
-def _play_run(
-    platform_stage: stage.Stage, scene: run_scene.RunScene, fault: run_scene.RunFault,
-    moment: int, random: np.random.Generator,
-) -> Seen:  # fmt: skip
-    """Stop the platform first: the check for leftovers looks at all descendants."""
-    platform_stage.down()
-    return scene.play(fault, moment, random)
-
-
 def campaign(
-    players: list[Player],
+    faults: list[Player],
     moments: int,
     seed: int,
     platform_stage: stage.Stage,
@@ -188,8 +117,8 @@ def campaign(
     since every change of the deployment takes a start of the platform."""
     for moment in range(len(record["moments"]), moments):
         random = np.random.default_rng([seed, moment])
-        order = players if record.get("device") else _order(players, seed, moment // len(players))
-        player = order[moment % len(players)]
+        order = faults if record.get("device") else _order(faults, seed, moment // len(faults))
+        player = order[moment % len(faults)]
         started = time.monotonic()
         seen = _until_it_hits(player, moment, random)
         over = moment == moments - 1 or time.monotonic() >= ends
@@ -233,9 +162,9 @@ def _take_down(platform_stage: stage.Stage) -> tuple[str, ...]:
     return tuple(left)
 
 
-def _order(players: list[Player], seed: int, turn: int) -> list[Player]:
-    drawn = np.random.default_rng([seed, turn, 1]).permutation(len(players))
-    return [players[index] for index in drawn]
+def _order(faults: list[Player], seed: int, turn: int) -> list[Player]:
+    drawn = np.random.default_rng([seed, turn, 1]).permutation(len(faults))
+    return [faults[index] for index in drawn]
 
 
 def _resumed(path: Path, seed: int, device: str | None, target: Target) -> dict[str, Any]:

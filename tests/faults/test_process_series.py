@@ -14,7 +14,10 @@ from typing import Any
 from .device_memory import Reading
 from .process_series import Held, Processes, sample, series
 from .process_tree import role_of
-from .soak import Plan, Sample, Watched, _keep, _record, slope
+from .slopes import slope
+from .soak import _keep
+from .soak_plan import Plan, Sample, Watched
+from .soak_record import record
 from .target import ON_CPU
 
 COUNT = 60
@@ -76,12 +79,12 @@ def test_what_is_left_of_each_process_of_a_role_is_not_flat() -> None:
 def test_a_soak_that_was_interrupted_says_how_long_it_ran() -> None:
     sample = Sample(1.0, 50.0, 60.0, 30, Processes(1.0, (), 0.0, 12.5))
     plan = Plan(60.0, 4, 1.0, 0, ON_CPU, "backbone", 2, "zipf", 2.0)
-    record = _record(plan, Watched([], [sample], 90.0, interrupted=True, unfinished=3))
-    assert (record["minutes"], record["minutes_planned"]) == (1.5, 60.0)
-    assert record["interrupted"]
-    assert record["unfinished"] == 3
-    assert record["series"] == {}, "one sample shows no growth"
-    assert record["of_ended_mb"] == {"mean": 12.5, "most": 12.5}
+    told = record(plan, Watched([], [sample], 90.0, interrupted=True, unfinished=3))
+    assert (told["minutes"], told["minutes_planned"]) == (1.5, 60.0)
+    assert told["interrupted"]
+    assert told["unfinished"] == 3
+    assert told["series"] == {}, "one sample shows no growth"
+    assert told["of_ended_mb"] == {"mean": 12.5, "most": 12.5}
 
 
 def test_samples_are_kept_a_line_each(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from tests.benchmarks.test_decisions import platform
 from workloads.streams import stream
 
 from .reachable import reachable_bytes
-from .soak import WARM_UP, slope
+from .slopes import WARM_UP, slope
 
 GROWS = 0.02
 """Growth after the warm-up, as a share of the median, up to which memory counts as flat."""
