@@ -55,10 +55,13 @@ def main() -> int:
         options.popularity, options.keep_alive,
     )  # fmt: skip
     process_tree.adopt_orphans()
-    watched = soak(plan)
-    _keep(watched.samples, options.out.with_suffix(".samples"))
-    record = record_of(plan, watched)
-    options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    watched = Watched()
+    try:
+        soak(plan, watched)
+    finally:
+        _keep(watched.samples, options.out.with_suffix(".samples"))
+        record = record_of(plan, watched)
+        options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     for name, found in record["series"].items():
         print(name, found, file=sys.stderr)
     return 0 if record["flat"] and not record["failed"] and not record["left"] else 1
@@ -70,11 +73,11 @@ def _keep(samples: list[Sample], path: Path) -> None:
     path.write_text("".join(lines), encoding="utf-8")
 
 
-def soak(plan: Plan) -> Watched:
+def soak(plan: Plan, watched: Watched) -> None:
     limits = stage.LIMITS.model_copy(update={"keep_alive_s": plan.keep_alive_s})
     wanted = plan.target.deployment(limits, plan.names, plan.level, plan.options)
     read = device_memory.reader(plan.target.device)
-    before, watched = read(), Watched()
+    before = read()
     with system_class("serverless-lora")() as system:
         endpoint = system.deploy(wanted)
         gateway = psutil.Process(endpoint.pids[0])
@@ -83,7 +86,6 @@ def soak(plan: Plan) -> Watched:
         seen = system.system_trace()
     watched.instances = len({request.instance_id for request in seen.requests})
     watched.left = device_memory.not_back(before, read, mine, stage.BACK_S)
-    return watched
 
 
 async def _run(
