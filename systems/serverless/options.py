@@ -105,7 +105,7 @@ class Options(SystemOptions):
     prewarmed processes are forked from the template, hold context, kernels and graphs, and become
     instances of functions that start or wake. Their device memory is reserved and billed with the
     copy that they map, so none by default; as many as functions start or wake within seconds are of
-    use."""
+    use. With ``backbones_at_deployment``, a deployment ends once they are prepared."""
     peer_copies: bool = True
     """Several GPUs of a machine: copy a shared backbone from a GPU that has it, over NVLink where
     there is one, so that a machine reads it once. Otherwise, and where GPUs cannot reach each

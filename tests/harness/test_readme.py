@@ -84,10 +84,10 @@ def test_the_rows_of_a_benchmark_are_keys_of_its_record_or_a_list(tmp_path: Path
 
 
 def test_what_a_loader_held_before_it_shared_a_copy_is_not_counted_twice() -> None:
-    """In opponents-h200 the driver counted the loader with its copy before the first token."""
+    """In isolation-h200 the driver counted the loader with its copy before the first token."""
     block = Block(
         name="made", page="", kind="ledger",
-        rows=("opponents-h200",), systems=("serverless-lora-backbone",),
+        rows=("isolation-h200",), systems=("serverless-lora-backbone",),
     )  # fmt: skip
     rows = ledger(block, ROOT / REFERENCE).splitlines()[2:]
     assert len(rows) == 2
