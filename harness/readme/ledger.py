@@ -28,7 +28,8 @@ def _row(cell: Cell, record: str) -> tuple[str, ...]:
     shown = (f"{each / 1e6:,.0f}" for each in told)
     where = f"[{record}](results/reference/{record})"
     ratio = told[0] / (told[1] + told[2])
-    return f"{cell.system}, {cell.workload}; {where}", *shown, f"{ratio:.2f}"
+    what = f"{cell.system}, {cell.workload}, {cell.manifest.gpus}; {where}"
+    return what, *shown, f"{ratio:.2f}"
 
 
 def _driver(cell: Cell, device: str) -> int:

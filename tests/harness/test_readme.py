@@ -91,6 +91,7 @@ def test_what_a_loader_held_before_it_shared_a_copy_is_not_counted_twice() -> No
     )  # fmt: skip
     rows = ledger(block, ROOT / REFERENCE).splitlines()[2:]
     assert len(rows) == 2
+    assert all(", one NVIDIA H200; [" in row for row in rows)
     assert all(float(row.split(" | ")[-1].rstrip(" |")) >= 1 for row in rows)
 
 
