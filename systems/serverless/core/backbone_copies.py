@@ -5,8 +5,9 @@ from __future__ import annotations
 from . import actions as act
 from .artifacts import CopyKey
 from .backbone_sources import lose_source, source_of
+from .devices import BackboneCopy, Device
 from .policies import Policies
-from .state import BackboneCopy, Device, State
+from .state import State
 
 
 class BackboneCopies:

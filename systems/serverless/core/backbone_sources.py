@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections import Counter
 
 from .artifacts import Artifact, CopyKey
+from .devices import BackboneCopy
 from .estimates import Estimates
-from .state import BackboneCopy, State
+from .state import State
 
 
 def source_of(key: CopyKey, state: State) -> BackboneCopy | None:

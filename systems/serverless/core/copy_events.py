@@ -5,10 +5,10 @@ from __future__ import annotations
 from . import events as ev
 from .artifacts import Artifact
 from .backbone_sources import lose_source
+from .devices import BackboneCopy
 from .estimates import Estimates
 from .instance import Phase
 from .parts import Parts
-from .state import BackboneCopy
 
 
 class CopyEvents:

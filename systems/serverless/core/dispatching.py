@@ -9,13 +9,14 @@ from .adapter_index import by_work
 from .adapter_preparation import AdapterPreparation
 from .adapters import AdapterManager
 from .cluster_spec import GroupSpec
+from .devices import Device
 from .instance import Instance, Phase
 from .keep_alive_manager import KeepAliveManager
 from .policies import Policies
 from .policies.batching import Batch
 from .prefill import Prefill
 from .provisioning import Provisioning
-from .state import Device, State
+from .state import State
 from .waiting import Request
 
 

@@ -6,10 +6,10 @@ from systems.interface import MemoryOwner
 
 from . import events as ev
 from .artifacts import CopyKey
+from .devices import TemplatePhase
 from .instance import Instance
 from .memory import Holding
 from .parts import Parts
-from .state import TemplatePhase
 
 
 def _tier(host_id: str) -> Holding:

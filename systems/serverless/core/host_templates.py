@@ -6,9 +6,10 @@ from systems.interface import MemoryOwner
 
 from . import actions as act
 from .artifacts import CopyKey
+from .devices import Device, Host, TemplatePhase
 from .instance import Instance
 from .memory import Holding
-from .state import Device, Host, State, TemplatePhase
+from .state import State
 
 TEMPLATE = Holding(MemoryOwner.CONTEXT, -1, None)
 STANDBY = Holding(MemoryOwner.CONTEXT, -2, None)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from systems.interface import MemoryOwner
 
 from .artifacts import DORMANT, Artifact, Residency
+from .devices import Device
 from .instance import Instance, Phase
-from .state import Device, State
+from .state import State
 from .value import kv_floor
 
 

@@ -12,13 +12,14 @@ from .adapter_preparation import AdapterPreparation
 from .artifacts import AWAKE, DORMANT, GONE, Artifact, Residency
 from .backbone_copies import BackboneCopies
 from .cluster_spec import GroupSpec
+from .devices import Device, TemplatePhase
 from .host_templates import HostTemplates
 from .instance import Instance, Phase
 from .instance_memory import InstanceMemory
 from .policies import Policies
 from .policies.offloading import Need, held_by
 from .releasing import Releasing
-from .state import Device, State, TemplatePhase
+from .state import State
 from .value import kv_floor
 from .waiting import Request
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from .artifacts import GONE, PRECEDENCE, Artifact
 from .backbone_sources import load_ns
+from .devices import TemplatePhase
 from .instance import Instance
-from .state import State, TemplatePhase
+from .state import State
 
 
 def start_ns(instance: Instance, state: State, now_ns: int) -> float:

@@ -8,9 +8,10 @@ from operator import attrgetter
 
 from .artifacts import DORMANT, PARKED, Artifact, CopyKey, Residency
 from .backbone_sources import reload_ns
+from .devices import Device
 from .instance import Instance
 from .knapsack import Item, Key, fill, ordered
-from .state import Device, State
+from .state import State
 
 
 def resting(device: Device, state: State) -> list[Instance]:

@@ -8,9 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from systems.interface import (
-    ProcessorUse,
-)
+from systems.interface import ProcessorUse
 from systems.runtime.calls import Call, Failure, Tokens, request_trace
 from systems.runtime.http import schema
 from systems.runtime.journal import Journal
@@ -21,8 +19,8 @@ from systems.runtime.times import Step
 from ..core import actions as act
 from ..core import events as ev
 from ..core.cluster_spec import DeviceSpec
+from ..core.devices import TemplatePhase
 from ..core.policies import PolicySet
-from ..core.state import TemplatePhase
 from ..platform_base import PlatformBase
 from .messages import Cancelled, Decoded, Prefilled, Progress, RunBatch
 from .nodes import AnyNode, DeviceWork

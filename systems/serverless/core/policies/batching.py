@@ -11,10 +11,11 @@ from itertools import chain, islice
 from operator import attrgetter
 from typing import Literal, NamedTuple, Self
 
+from ..devices import Device
 from ..fair_shares import in_turn
 from ..instance import Instance
 from ..policy import Policy, PolicyOptions
-from ..state import Device, State
+from ..state import State
 from ..waiting import Request
 from .joining import fitting, pays_ns, ready_ns
 from .parity import Urgency, within_parity

@@ -7,9 +7,10 @@ from itertools import accumulate, takewhile
 
 from systems.interface import MemoryOwner
 
+from ..devices import Device
 from ..estimates import Estimates
 from ..instance import Instance
-from ..state import Device, State
+from ..state import State
 from ..waiting import Request
 
 

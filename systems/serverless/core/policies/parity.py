@@ -7,8 +7,9 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from ..devices import Device
 from ..instance import Instance
-from ..state import Device, State
+from ..state import State
 
 Urgency = Mapping[str, int]
 """By tenant: the earliest deadline of its waiting requests that an instance can run, in ns."""

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..artifacts import Artifact, CopyKey
 from ..backbone_sources import reload_ns, rest_ns
 from ..cluster_spec import GroupSpec
+from ..devices import BackboneCopy, Device, TemplatePhase
 from ..policy import Policy
-from ..state import BackboneCopy, Device, State, TemplatePhase
+from ..state import State
 
 _NO_HOMES: Mapping[str, BackboneCopy] = {}
 

@@ -12,9 +12,10 @@ from heapq import nlargest
 from typing import Literal, Self
 
 from ..artifacts import AWAKE, DORMANT, GONE, PARKED, Residency
+from ..devices import Device
 from ..instance import Instance
 from ..policy import Policy, PolicyOptions
-from ..state import Device, State
+from ..state import State
 from ..value import residencies
 
 

@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 
 from systems.serverless.core.artifacts import CopyKey
+from systems.serverless.core.devices import BackboneCopy, TemplatePhase
 from systems.serverless.core.policies.placement import EarliestCompletion
-from systems.serverless.core.state import BackboneCopy, TemplatePhase
 
 from .machine import SHARING, Machine, cluster
 

@@ -9,10 +9,11 @@ import pytest
 
 from systems.serverless.core.artifacts import AWAKE, DORMANT, PARKED, CopyKey
 from systems.serverless.core.cluster_spec import GroupSpec
+from systems.serverless.core.devices import Device
 from systems.serverless.core.instance import Instance
 from systems.serverless.core.policies.placement import EarliestCompletion, least_start_ns
 from systems.serverless.core.start_time import start_ns
-from systems.serverless.core.state import Device, State
+from systems.serverless.core.state import State
 
 from .machine import PRIVATE, SHARING, Machine, cluster
 from .recording import Recorder, move

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ...artifacts import Residency
+from ...devices import BackboneCopy, Device
 from ...instance import Instance, Place
 from ...policy import Policy
-from ...state import BackboneCopy, Device, State
+from ...state import State
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from ...artifacts import GONE, Residency
+from ...devices import BackboneCopy
 from ...instance import Instance
-from ...state import BackboneCopy, State
+from ...state import State
 from .base import Eviction, Need, Offloading, held_by, unused_copies
 
 

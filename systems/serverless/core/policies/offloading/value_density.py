@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 from ...artifacts import DORMANT, GONE, PARKED, Artifact, Residency
+from ...devices import BackboneCopy
 from ...instance import Instance, Place
-from ...state import BackboneCopy, State
+from ...state import State
 from .base import Eviction, Need, Offloading, unused_copies
 from .eviction_queue import EvictionQueue, Piece, Weights
 
