@@ -89,8 +89,10 @@ def differences(ours: Leaves, theirs: Leaves) -> Iterator[str]:
     """Yield the paths at which two manifests differ; a value may also be missing in one. Loads with
     the same digest are equal, however they were made."""
     same_load = ours.get("workload.sha256") == theirs.get("workload.sha256") is not None
-    for path in sorted(dict.fromkeys((*ours, *theirs)), key=_rank):
-        if ours.get(path) != theirs.get(path) and not (same_load and under(path, (LOAD,))):
+    paths = dict.fromkeys((*ours, *theirs))
+    differing = [path for path in paths if ours.get(path) != theirs.get(path)]
+    for path in sorted(differing, key=_rank):
+        if not (same_load and under(path, (LOAD,))):
             yield path
 
 

@@ -112,6 +112,8 @@ def _refuse(entries: Sequence[Matched], chosen: Factor) -> None:
 
 
 def _agree(one: Cell, other: Cell, chosen: Factor) -> None:
+    if one is other:
+        return
     ours, theirs = leaves(one.manifest), leaves(other.manifest)
     for key in differences(ours, theirs):
         if not chosen.may_differ(key, ours, theirs):

@@ -1,5 +1,7 @@
-"""The reference server, to which tests of the client and of the checks send their requests."""
+"""The reference server, to which tests of the client and of the checks send their requests; a
+machine of one core."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -11,3 +13,12 @@ from harness.reference_server import ReferenceServer, running_reference_server
 def server() -> Iterator[ReferenceServer]:
     with running_reference_server() as running:
         yield running
+
+
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    """Simulate without worker processes: starting them takes longer than the cells."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    yield
+    os.sched_setaffinity(0, cores)

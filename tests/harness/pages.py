@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -15,6 +16,18 @@ _PROGRAM = re.compile(r"(?:\.venv/bin/)?(slbench|python|make|ray|curl|export|uma
 def pages() -> list[Path]:
     return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")),
             ROOT / "harness" / "replay" / "README.md"]  # fmt: skip
+
+
+def copied(folder: Path) -> Path:
+    """Put the pages of the checkout, and its records, into ``folder``, without its code."""
+    (folder / "results").mkdir()
+    (folder / "results" / "reference").symlink_to(ROOT / "results" / "reference")
+    shutil.copytree(ROOT / "docs", folder / "docs")
+    for page in pages():
+        place = folder / page.relative_to(ROOT)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(page, place)
+    return folder
 
 
 def commands(text: str) -> list[str]:

@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,8 @@ from systems.runtime.http.schema import ChatRequest, CompletionRequest
 from tests.packages import install
 from workloads import catalogue
 
-from .pages import ROOT, commands, pages, words
+from .pages import ROOT, commands, copied, pages, words
+from .typed import typed
 
 GUIDE = ROOT / "docs" / "reproduce-a-figure.md"
 YOURS = ROOT / "docs" / "your-system.md"
@@ -55,50 +55,42 @@ def section(title: str) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a folder with the pages and records of a checkout, without its code."""
-    folder = tmp_path_factory.mktemp("guide")
-    (folder / "results").mkdir()
-    (folder / "results" / "reference").symlink_to(ROOT / "results" / "reference")
-    shutil.copytree(ROOT / "docs", folder / "docs")
-    for page in pages():
-        place = folder / page.relative_to(ROOT)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(page, place)
-    return folder
+    return copied(tmp_path_factory.mktemp("guide"))
 
 
-def on_one_core() -> None:
-    """Make the CLI simulate without worker processes: starting them takes longer than the cells."""
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-
-
-def run(
-    command: str, folder: Path, *packages: Path, before: Callable[[], None] | None = None
-) -> str:
+def run(command: str, folder: Path, *packages: Path) -> str:
     line = command.replace("slbench ", "python -m harness ", 1).replace("python", sys.executable, 1)
     environment = {**os.environ, "PYTHONPATH": ":".join(map(str, (ROOT, *packages)))}
     done = subprocess.run(
         ["bash", "-c", line], cwd=folder, env=environment, capture_output=True, text=True,
-        timeout=300, check=False, preexec_fn=before,
+        timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, (command, done.stderr)
     return done.stdout
 
 
-def test_the_commands_of_the_guide_do_what_they_say(folder: Path) -> None:
+@pytest.mark.usefixtures("one_core")
+def test_the_commands_of_the_guide_do_what_they_say(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``python -m harness.readme`` is run by test_readme.py."""
     found = commands(GUIDE.read_text(encoding="utf-8"))
     assert len(found) >= 8
-    run_elsewhere = commands(BRIEF.read_text(encoding="utf-8"))
+    run_elsewhere = [*commands(BRIEF.read_text(encoding="utf-8")), "python -m harness.readme"]
+    monkeypatch.chdir(folder)
     for command in found:
         if command not in run_elsewhere:
-            run(command, folder, before=on_one_core)
+            typed(command)
     for file in ("figures/ttft-by-pattern.csv", "figures-l40s/time-breakdown.png",
                  "remade/weak-scaling/numbers.parquet", "mine/weak-scaling.png"):  # fmt: skip
         assert (folder / file).stat().st_size > 0
-    assert (folder / "README.md").read_bytes() == (ROOT / "README.md").read_bytes()
 
 
-def test_what_the_readme_has_beyond_the_guide_is_run(folder: Path) -> None:
+@pytest.mark.usefixtures("one_core")
+def test_what_the_readme_has_beyond_the_guide_is_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
     of_the_guide = {" ".join(c.split()[:2]) for c in commands(GUIDE.read_text(encoding="utf-8"))}
     beyond = [
         command
@@ -111,7 +103,7 @@ def test_what_the_readme_has_beyond_the_guide_is_run(folder: Path) -> None:
         if command.startswith("slbench run time-breakdown --simulated")
     ]
     for command in beyond:
-        run(command, folder, before=on_one_core)
+        typed(command)
     assert list((folder / "results" / "runs").glob("*/*/*/*/decisions.parquet"))
     assert (folder / "report.html").stat().st_size > 0
 
@@ -258,7 +250,12 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_policy_of_the_guide_runs_as_it_is_printed(folder: Path, policy: Path) -> None:
+@pytest.mark.usefixtures("one_core")
+def test_the_policy_of_the_guide_runs_as_it_is_printed(
+    folder: Path, policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(policy)
     text = POLICY.read_text(encoding="utf-8")
     runs = [
         each for each in commands(text) if each.startswith(("slbench run", "slbench systems s"))
@@ -266,7 +263,7 @@ def test_the_policy_of_the_guide_runs_as_it_is_printed(folder: Path, policy: Pat
     assert len(runs) == 3
     last = ""
     for command in runs:
-        last = run(command, folder, policy)
+        last = typed(command)
     done = Path(re.findall(r"^run +(.*)$", last, re.MULTILINE)[0])
     (manifest,) = (folder / done).glob("serverless-llm/*/*/manifest.json")
     told = json.loads(manifest.read_text(encoding="utf-8"))["system"]["policies"]

@@ -3,6 +3,7 @@ outside of one.)"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.places import REFERENCE
-from harness.readme import Block, blocks, made_anew
+from harness.readme import Block, blocks
 from harness.readme.benchmark import benchmark
 from harness.readme.ledger import ledger
 from harness.readme.pages import put_into
@@ -19,12 +20,20 @@ from harness.readme.ratios import ratios
 from harness.readme.unrecorded import Unrecorded
 from harness.records.files import read_kept
 
-ROOT = Path(__file__).parents[2]
+from .pages import ROOT, copied
+from .typed import typed
 
 
 @pytest.fixture(scope="module")
-def anew() -> dict[Path, str]:
-    return made_anew(ROOT, ROOT / REFERENCE)
+def anew(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, str]:
+    """The pages as ``python -m harness.readme`` leaves them, of pages whose blocks are empty."""
+    folder = copied(tmp_path_factory.mktemp("pages"))
+    for block in blocks():
+        page = folder / block.page
+        page.write_text(put_into(page.read_text(encoding="utf-8"), block, ""), encoding="utf-8")
+    with contextlib.chdir(folder):
+        made = typed("python -m harness.readme").split()
+    return {ROOT / page: (folder / page).read_text(encoding="utf-8") for page in made}
 
 
 def test_every_page_says_what_the_records_say(anew: dict[Path, str]) -> None:

@@ -3,9 +3,7 @@ the output."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,16 +41,7 @@ def shown(text: str) -> list[str]:
     return [line for block in blocks for line in block.splitlines()]
 
 
-@pytest.fixture
-def _on_one_core() -> Iterator[None]:
-    """Simulate without worker processes: starting them takes longer than the cells."""
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(cores)})
-    yield
-    os.sched_setaffinity(0, cores)
-
-
-@pytest.mark.usefixtures("_on_one_core")
+@pytest.mark.usefixtures("one_core")
 @pytest.mark.parametrize(
     ("title", "leaves"),
     [
