@@ -92,7 +92,7 @@ def test_a_sweep_at_other_values_gives_numbers_and_what_deciding_took(tmp_path: 
     systems = ("serverless-lora", "instainfer")
     ratio = {"systems": systems, "ratios": ("e2e_s.mean", "cost_usd")}
     study = studies()["weak-scaling"].over_values([2, 1]).model_copy(update=ratio)
-    place = make(study, tmp_path / "ref", Progress(), 2, tmp_path / "runs")
+    place = make(study, tmp_path / "ref", Progress(), 1, tmp_path / "runs")
     numbers = pq.read_table(place / "numbers.parquet").to_pandas()
     assert list(dict.fromkeys(numbers["at"])) == [2, 1]
     measured = numbers[numbers["metric"].isin(["decision_p99_us", "peak_rss_bytes"])]
