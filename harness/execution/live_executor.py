@@ -65,7 +65,7 @@ class LiveExecutor:
 
     def run(self, cell: Prepared, title: str) -> Seen:
         """Deploy, send load, stop, and read the system trace."""
-        del title  # Whoever watches the run shows it.
+        del title  # The view of the run shows it.
         watch = self.context.progress.watch
         watch.phase("deploying")
         with (

@@ -2,6 +2,5 @@
 of ``results/reference``. blocks.toml lists pages, records and kinds."""
 
 from .block import Block, blocks
-from .pages import made_anew
 
-__all__ = ["Block", "blocks", "made_anew"]
+__all__ = ["Block", "blocks"]

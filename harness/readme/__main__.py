@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from ..places import REFERENCE
-from .pages import made_anew
+from .pages import regenerated
 
-for page, text in made_anew(Path(), REFERENCE).items():
+for page, text in regenerated(Path(), REFERENCE).items():
     page.write_text(text, encoding="utf-8")
     print(page)

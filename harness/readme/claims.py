@@ -9,7 +9,6 @@ from ..claims import claims
 from ..claims.page import in_full, table
 from .block import Block
 
-
 _claims = cache(claims)
 """Two blocks have them."""
 

@@ -44,7 +44,7 @@ KINDS: dict[str, Callable[[Block, Path], str]] = {
 """Takes block and folder of the reference records, returns Markdown. One line per kind."""
 
 
-def made_anew(root: Path, reference: Path) -> dict[Path, str]:
+def regenerated(root: Path, reference: Path) -> dict[Path, str]:
     """Return the text of each page with every block regenerated. Raises ``HarnessError`` if a page
     lacks a block's markers."""
     texts: dict[Path, str] = {}

@@ -151,6 +151,6 @@ def _see_off(process: subprocess.Popen[bytes]) -> None:
 
 
 def _say(message: DriverMessage) -> None:
-    """Tell the controlling process. If that was killed, nobody reads, and the shares still end."""
+    """Tell the controlling process. If that was killed, the shares still end."""
     with suppress(BrokenPipeError):
         print(msgspec.json.encode(message).decode(), flush=True)

@@ -25,7 +25,7 @@ from .typed import typed
 
 
 @pytest.fixture(scope="module")
-def anew(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, str]:
+def regenerated(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, str]:
     """The pages as ``python -m harness.readme`` leaves them, of pages whose blocks are empty."""
     folder = copied(tmp_path_factory.mktemp("pages"))
     for block in blocks():
@@ -36,11 +36,11 @@ def anew(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, str]:
     return {ROOT / page: (folder / page).read_text(encoding="utf-8") for page in made}
 
 
-def test_every_page_says_what_the_records_say(anew: dict[Path, str]) -> None:
+def test_every_page_says_what_the_records_say(regenerated: dict[Path, str]) -> None:
     pages = {"README.md", "RESULTS.md", "PERFORMANCE.md", "docs/simulation.md", "docs/models.md",
              "harness/replay/README.md"}  # fmt: skip
-    assert {path.relative_to(ROOT).as_posix() for path in anew} == pages
-    for path, text in anew.items():
+    assert {path.relative_to(ROOT).as_posix() for path in regenerated} == pages
+    for path, text in regenerated.items():
         stale = f"{path.name} is stale: python -m harness.readme"
         assert path.read_text(encoding="utf-8") == text, stale
 
@@ -104,8 +104,8 @@ def test_what_a_loader_held_before_it_shared_a_copy_is_not_counted_twice() -> No
     assert all(float(row.split(" | ")[-1].rstrip(" |")) >= 1 for row in rows)
 
 
-def test_the_newest_records_of_a_check_come_first(anew: dict[Path, str]) -> None:
-    page = anew[ROOT / "PERFORMANCE.md"]
+def test_the_newest_records_of_a_check_come_first(regenerated: dict[Path, str]) -> None:
+    page = regenerated[ROOT / "PERFORMANCE.md"]
     (block,) = (block for block in blocks() if block.name == "fidelity-h100")
     table = page.partition(block.begin)[2].partition(block.end)[0]
     made = [line.split(" | ")[1] for line in table.strip().splitlines()[2:]]

@@ -47,7 +47,7 @@ def _config(call: Call) -> GenerationConfig:
 
 
 class _Following(BaseStreamer, StoppingCriteria):  # type: ignore[misc]
-    """Passes tokens on, and ends the generation after the last one or when nobody reads it."""
+    """Passes tokens on, and ends the generation after the last one or once its reader has left."""
 
     def __init__(self, call: Call, say: Say, abandoned: Callable[[], bool]) -> None:
         self._call, self._say, self._abandoned = call, say, abandoned

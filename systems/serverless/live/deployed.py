@@ -135,7 +135,7 @@ def _family(pid: int) -> list[psutil.Process]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Ask, then insist. Whatever the gateway started ends with it, by the kernel's hand."""
+    """Ask, then kill. The kernel ends what the gateway started with it."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(process.pid, signal.SIGTERM)
     try:
