@@ -26,9 +26,9 @@ def list_(json_: Json = False) -> None:
         print(json.dumps({"systems": rows}))
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("system", "kind", "what it is", box=None)
+    table = Table(Column("system", no_wrap=True), "kind", "what it is", box=None)
     for row in rows:
         table.add_row(row["name"], row["kind"] or "broken", row["summary"] or row["broken"])
     Console().print(table, markup=False)
@@ -81,8 +81,10 @@ def show(name: str, json_: Json = False) -> None:
         print(f"  {seam:20} {policy}" + (f" (or {', '.join(others)})" if others else ""))
     for level, promise in document["isolation_levels"].items():
         print(f"  isolation: {level:9} {promise}")
-    for key, value in document["options"].items():
-        print(f"  {key:20} {value}")
+    options = document["options"]
+    width = max(map(len, options), default=0)
+    for key, value in options.items():
+        print(f"  {key:{width}} {value if isinstance(value, str) else json.dumps(value)}")
 
 
 @app.command()

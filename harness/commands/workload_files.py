@@ -60,4 +60,6 @@ def _shown(value: Any) -> str:
         return ", ".join(f"{key} {_shown(each)}" for key, each in value.items())
     if value is None:
         return "—"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+    return str(value)

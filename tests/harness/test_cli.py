@@ -3,6 +3,7 @@ gigabytes, or needs a card that is not here, is refused before anything is made.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from harness import cli, interrupts
 from harness.cells import deployments
 from systems.models import presets
+from systems.registry import system_names
 
 Say = Callable[..., tuple[int, str, str]]
 
@@ -52,6 +54,24 @@ def empty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 )
 def test_a_wrong_word_is_answered_in_one_line(slbench: Say, words: str, line: str) -> None:
     assert slbench(*words.split()) == (2, "", f"{line}\n")
+
+
+def test_systems_are_listed_by_their_whole_names(
+    slbench: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = slbench("systems", "list")[1]
+    assert all(f" {name} " in listed for name in system_names())
+
+
+@pytest.mark.parametrize("shown", ["caller_rate null", "mps false", "template libraries"])
+def test_options_are_shown_as_an_experiment_sets_them(slbench: Say, shown: str) -> None:
+    lines = slbench("systems", "show", "serverless-lora")[1].splitlines()
+    assert shown in {" ".join(line.split()) for line in lines}
+
+
+def test_a_duration_of_hours_is_shown_in_digits(slbench: Say) -> None:
+    assert re.search(r"^duration_s +14400$", slbench("workloads", "show", "azure-bursty8")[1], re.M)
 
 
 def test_the_version_is_told(slbench: Say) -> None:
