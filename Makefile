@@ -19,7 +19,8 @@ demo: $(READY)
 	$(BIN)/slbench run quickstart
 
 # Tests that compute or start a system run on all cores; then tests that measure time or need a card
-# run one by one.
+# run one by one. The many processes that they start find compiled bytecode.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(READY)
 	$(BIN)/python -m pytest -m "not (timed or gpu)" $(SPREAD)
 	$(BIN)/python -m pytest -m "timed or gpu"

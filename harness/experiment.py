@@ -91,8 +91,10 @@ class Experiment(Strict):
         """Refuse a label that names another system: its results would be taken for that one's."""
         from systems.registry import system_names
 
-        for system in self.systems:
-            if system.label != system.name and system.label in system_names():
+        labelled = [each for each in self.systems if each.label != each.name]
+        names = system_names() if labelled else ()
+        for system in labelled:
+            if system.label in names:
                 raise ValueError(
                     f"systems: {system.name} has the label {system.label!r}, the name of another"
                     " system; choose another label"

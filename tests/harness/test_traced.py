@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import manual, readme
+from harness import readme
+from harness.manual.pages import PAGES as MANUAL
 from harness.readme.pages import without_blocks
 from harness.readme.unrecorded import MARK, unrecorded
 from tests.faults import page as faults
@@ -17,9 +18,7 @@ from tests.faults import page as faults
 from .pages import ROOT, pages
 
 NOT_MEASURED = tomllib.loads(Path(__file__).with_name("not_measured.toml").read_text("utf-8"))
-GENERATED = {"METRICS.md", "docs/keys.md"} | {
-    path.relative_to(ROOT).as_posix() for path in manual.written(ROOT)
-}
+GENERATED = {"METRICS.md", "docs/keys.md", *MANUAL}
 """Pages that are generated from the code as a whole, each with a test of its own."""
 
 PAGES = {
