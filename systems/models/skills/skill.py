@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,13 @@ class Skill:
 
     def training(self, seed: int, count: int) -> list[Question]:
         """Draw ``count`` questions for training, with repetition."""
-        questions, _ = split(self.task())
+        questions, _ = _split(self.task)
         drawn = stream(seed, "skill", self.name, "training").integers(len(questions), size=count)
         return [questions[index] for index in drawn.tolist()]
 
     def held_out(self, seed: int, count: int) -> list[Question]:
         """Draw different questions that no training has seen: ``count``, or all if fewer."""
-        _, questions = split(self.task())
+        _, questions = _split(self.task)
         order = stream(seed, "skill", self.name, "held out").permutation(len(questions))
         return [questions[index] for index in order[:count].tolist()]
 
@@ -54,6 +55,12 @@ class Skill:
     def example(self) -> Question:
         """A question for documentation; held out like those that accuracy is measured by."""
         return self.held_out(0, 1)[0]
+
+
+@lru_cache(maxsize=1)
+def _split(task: Callable[[], Iterable[Question]]) -> tuple[list[Question], list[Question]]:
+    """Split a task's questions, of which there may be a hundred thousand."""
+    return split(task())
 
 
 def _read(path: Path) -> dict[str, Any]:

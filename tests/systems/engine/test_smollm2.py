@@ -19,10 +19,11 @@ from systems.engine.pieces import Piece
 from systems.engine.weights import BackboneWeights
 from systems.models import ensure_adapters
 
-from .conftest import ADAPTERS, load_backbone, load_oracle
+from .conftest import load_backbone, load_oracle
 from .driving import answer, left_padded
 
 QUESTION = "What is the capital of France?"
+ADAPTERS = ("f0", "f1", "f2")
 
 
 @pytest.fixture(scope="module")
