@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,24 @@ def test_a_recording_with_exact_times_is_fitted_by_them(tmp_path: Path) -> None:
     first, again = Workload.read(recorded), catalogue.load(str(entry), seed=9)
     assert len(again) == pytest.approx(len(first), rel=0.25)
     assert catalogue.describe(str(entry))["function"][0]["fit"]["observed"]["cv"] > 0
+
+
+@pytest.mark.parametrize(
+    ("times", "line"),
+    [
+        ((0, 20, 54.5), "mine: lasts 54.5 s, a fit needs 60"),
+        ((0, 1, 90), "mine: function b has 1 requests, a fit needs 3"),
+    ],
+)
+def test_what_is_too_short_to_be_fitted_is_refused_in_a_line(
+    times: tuple[float, ...], line: str, tmp_path: Path
+) -> None:
+    rows = [*((at, "a") for at in times), (times[-1], "b")]
+    recorded = tmp_path / "mine.csv"
+    lines = (f"{at},{function},8,4\n" for at, function in rows)
+    recorded.write_text("arrival_s,function,prompt_tokens,output_tokens\n" + "".join(lines))
+    with warnings.catch_warnings(action="error"), pytest.raises(WorkloadError, match=f"^{line}$"):
+        slbench("fit", recorded)
 
 
 def test_a_composed_workload_says_what_was_done(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ..errors import WorkloadError
 from ..fit import SEEDS, Fit, fit, fit_arrivals
 from ..lengths import Percentiles, lacks_lengths
-from ..minutes import MinuteCounts
+from ..minutes import MINUTE_S, MinuteCounts
 from ..statistics import burst_class
 from ..trace import TraceFunction, Workload
 
@@ -29,13 +29,14 @@ def fitted_toml(minutes: MinuteCounts, summary: str, source: str) -> str:
 def fitted_toml_of(workload: Workload, summary: str, source: str) -> str:
     """Return a catalogue entry for a workload: fitted to its counts per minute if it was expanded
     from them, else to its arrivals, with the percentiles of its lengths if known. Raises
-    ``WorkloadError`` if a function has too few requests."""
+    ``WorkloadError`` if it is too short or a function has too few requests."""
     if workload.minutes is not None:
         counted = MinuteCounts(
             workload.name, workload.functions, workload.minutes, workload.provenance
         )
         return fitted_toml(counted, summary, source)
     duration_s = workload.duration_ns / 1e9
+    _check(workload, duration_s)
     lines = [
         *_head(summary, source, duration_s),
         f"# fit: observed, and the median of {SEEDS} simulated traces; cv is of inter-arrival",
@@ -45,13 +46,20 @@ def fitted_toml_of(workload: Workload, summary: str, source: str) -> str:
         found = Percentiles.of(workload.requests[f"{name}_tokens"].to_numpy(), source)
         lines.append(_table(name, found.model_dump()))
     for function in workload.functions:
-        times = workload.arrivals_s(function.id)
-        if len(times) < 3:
-            raise WorkloadError(
-                f"{workload.name}: function {function.id} has {len(times)} requests, a fit needs 3"
-            )
-        lines += _function(function, fit_arrivals(times, duration_s))
+        lines += _function(function, fit_arrivals(workload.arrivals_s(function.id), duration_s))
     return "\n".join(lines) + "\n"
+
+
+def _check(workload: Workload, duration_s: float) -> None:
+    """Raise ``WorkloadError`` where arrivals have no statistics to fit."""
+    if duration_s < MINUTE_S:
+        raise WorkloadError(f"{workload.name}: lasts {duration_s:g} s, a fit needs {MINUTE_S:g}")
+    for function in workload.functions:
+        count = len(workload.arrivals_s(function.id))
+        if count < 3:
+            raise WorkloadError(
+                f"{workload.name}: function {function.id} has {count} requests, a fit needs 3"
+            )
 
 
 def _head(summary: str, source: str, duration_s: float) -> list[str]:
