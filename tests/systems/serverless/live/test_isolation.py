@@ -121,14 +121,15 @@ def test_instances_of_a_shared_backbone_map_the_same_pages(
 def test_the_instances_together_hold_one_backbone(up: Callable[..., Running], tiny: Path) -> None:
     """From the kernel's counters: the proportional sizes of all mappings sum to one backbone."""
     size = plan_layout(tiny, "float32").nbytes
-    asked = ("f0", "f1", "f2")
-    for name, copies in (("serverless-lora", 1), ("serverless-llm", 0)):
+    for name, asked, copies in (
+        ("serverless-lora", ("f0", "f1", "f2"), 1),
+        ("serverless-llm", ("f0", "f1"), 0),
+    ):
         running = up(name)
 
-        async def warm(running: Running = running) -> None:
+        async def warm(running: Running = running, asked: tuple[str, ...] = asked) -> None:
             async with aiohttp.ClientSession() as session:
-                for function in asked:
-                    await running.ask(session, function)
+                await asyncio.gather(*(running.ask(session, function) for function in asked))
 
         asyncio.run(warm())
         mapped = sum(mapped_pss(process.pid) for process in running.instances())

@@ -94,22 +94,20 @@ def test_a_gateway_that_was_stopped_blames_nobody(up: Deploy) -> None:
     assert after["status"] == 200
 
 
-@pytest.mark.parametrize("limit", [resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE])
-def test_a_gateway_past_a_limit_fails_requests_and_serves_on(deploy: Deploy, limit: int) -> None:
+def test_a_gateway_past_a_limit_fails_requests_and_serves_on(deploy: Deploy) -> None:
     running = deploy()
     gateway = running.endpoint.pids[0]
 
-    async def ask() -> tuple[Any, Any]:
+    async def ask() -> Any:
         async with aiohttp.ClientSession() as session:
-            before = resource.prlimit(gateway, limit)
-            low = 3 if limit == resource.RLIMIT_NOFILE else 1
-            async with session.get(f"{running.url}/v1/models"):
-                resource.prlimit(gateway, limit, (low, before[1]))
-            refused = await asyncio.wait_for(running.ask(session, "f0"), 120)
-            resource.prlimit(gateway, limit, before)
-            return refused, await running.ask(session, "f0")
+            for limit, low in ((resource.RLIMIT_NOFILE, 3), (resource.RLIMIT_FSIZE, 1)):
+                before = resource.prlimit(gateway, limit)
+                async with session.get(f"{running.url}/v1/models"):
+                    resource.prlimit(gateway, limit, (low, before[1]))
+                refused = await asyncio.wait_for(running.ask(session, "f0"), 120)
+                resource.prlimit(gateway, limit, before)
+                assert refused["status"] == 503
+                assert "cannot start" in refused["error"]["message"]
+            return await running.ask(session, "f0")
 
-    refused, after = asyncio.run(ask())
-    assert refused["status"] == 503
-    assert "cannot start" in refused["error"]["message"]
-    assert after["status"] == 200
+    assert asyncio.run(ask())["status"] == 200

@@ -1,5 +1,5 @@
-"""Every function answers by its own skill, in batches across functions, at every isolation level: a
-wrong adapter is a wrong answer that a person would see."""
+"""Every function answers by its own skill, in processes of its own and in batches across functions:
+a wrong adapter is a wrong answer that a person would see. (Tenants: test_shared_instances.py.)"""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 import aiohttp
 import pytest
 
-from systems.grouping import LEVELS
 from systems.interface import Limits, RequestTrace
 from systems.models.skills import Question, skills
 from tests.deployments import skilled_deployment
@@ -23,7 +22,6 @@ pytestmark = pytest.mark.live
 EACH = 2
 PLACES = 3
 """Fewer than skills, so that adapters are replaced."""
-TENANTS = {"people": "acme", "dates": "acme", "tickets": "acme"}
 
 
 def asked_at(running: Running, questions: Mapping[str, list[Question]]) -> list[tuple[str, bool]]:
@@ -43,21 +41,17 @@ def asked_at(running: Running, questions: Mapping[str, list[Question]]) -> list[
     return asyncio.run(ask_all())
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", ["function", "backbone"])
 def test_every_function_answers_by_its_own_skill(
     level: str,
     smollm2: Path,
     deploy: Callable[..., Running],
 ) -> None:
     skilled = skilled_deployment(Limits(max_batch_size=4, max_context_tokens=64, keep_alive_s=60))
-    functions = [
-        each.model_copy(update={"tenant": TENANTS.get(each.id, "other")})
-        for each in skilled.functions
-    ]
-    changes = {name: getattr(skilled, name) for name in ("backbones", "dtype", "devices", "limits")}
+    kept = ("functions", "backbones", "dtype", "devices", "limits")
+    changes = {name: getattr(skilled, name) for name in kept}
     running = deploy(
         isolation=level,
-        functions=tuple(functions),
         options={"adapter_places": PLACES} if level != "function" else {},
         **changes,
     )
