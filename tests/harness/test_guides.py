@@ -184,6 +184,13 @@ def test_every_run_of_every_page_is_an_experiment_of_what_there_is(command: str)
         assert len(catalogue.load(plan.workload.name, seed=plan.seed, **plan.workload.overrides))
 
 
+@pytest.mark.parametrize("command", [each for each in of("slbench") if words(each)[1] == "serve"])
+def test_every_tenant_of_a_server_is_of_a_function_that_it_has(command: str) -> None:
+    asked = read_by_the_cli(command)
+    told = {each.partition("=")[0] for each in asked["tenant"] or ()}
+    assert asked["adapter"] or told <= set(skills())
+
+
 def test_the_systems_of_the_page_are_chosen_at_every_isolation_level() -> None:
     page = (ROOT / "docs" / "isolation.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
