@@ -97,5 +97,5 @@ def tenants(pairs: Sequence[str]) -> dict[str, str] | None:
     found = dict(text.partition("=")[::2] for text in pairs)
     for function, tenant in found.items():
         if not (function and tenant):
-            raise HarnessError(f"--tenant {function}: write FUNCTION=TENANT, such as f0=acme")
+            raise HarnessError(f"--tenant {function}: write FUNCTION=TENANT, such as people=acme")
     return found or None

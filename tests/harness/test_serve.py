@@ -27,7 +27,7 @@ def test_tenants_are_given_by_function() -> None:
     assert tenants(["f0=acme", "f1=acme"]) == {"f0": "acme", "f1": "acme"}
     assert tenants(()) is None
     for wrong in ("f0", "f0=", "=acme"):
-        with pytest.raises(HarnessError, match="such as f0=acme"):
+        with pytest.raises(HarnessError, match="such as people=acme"):
             tenants([wrong])
 
 
