@@ -17,7 +17,7 @@ from .columns import OPTIONAL
 from .errors import WorkloadError
 from .statistics import burst_class, cv
 from .streams import stream
-from .trace import SCHEMA, Provenance, TraceFunction, Workload
+from .trace import SCHEMA, Provenance, Workload
 
 
 def relabelled(workload: Workload) -> Workload:
@@ -127,21 +127,6 @@ def split(workload: Workload, parts: int) -> list[Workload]:
         replace(workload.window(i * length_s, length_s), name=f"{workload.name}-{i}")
         for i in range(parts)
     ]
-
-
-def with_adapters(workload: Workload, backbone: str, ranks: Sequence[int]) -> Workload:
-    """Give each function an adapter of ``backbone`` with the function's name; ranks rotate."""
-    if not ranks or min(ranks) < 1:
-        raise WorkloadError("adapters: give at least one rank; ranks must be positive")
-    functions: list[TraceFunction] = [
-        f.model_copy(update={"backbone": backbone, "adapter": f.id, "rank": ranks[i % len(ranks)]})
-        for i, f in enumerate(workload.functions)
-    ]
-    return replace(
-        workload,
-        functions=tuple(functions),
-        provenance=workload.provenance.then("adapters", backbone=backbone, ranks=list(ranks)),
-    )
 
 
 def _numbered(table: pa.Table) -> pa.Table:

@@ -51,12 +51,6 @@ def test_split_and_tile_undo_each_other() -> None:
     assert tiled.window(3600, 3600).arrivals_s().tolist() == halves[0].arrivals_s().tolist()
 
 
-def test_adapters_are_given_in_turn() -> None:
-    given_ = compose.with_adapters(BURSTY, "llama2-7b", [8, 16])
-    assert [f.rank for f in given_.functions] == [8, 16] * 4
-    assert {f.backbone for f in given_.functions} == {"llama2-7b"}
-
-
 def test_lengths_of_another_keep_its_pairs() -> None:
     source = catalogue.load("llm-code", seed=3, duration_s=300)
     composed = with_lengths_of(BURSTY, source, seed=0)

@@ -41,11 +41,6 @@ class Diurnal(Process):
     def mean_rate_rps(self) -> float:
         return self.of.mean_rate_rps
 
-    def rate_rps_at(self, at_s: Times) -> Times:
-        """Expected arrivals per second at these times."""
-        phase = 2 * pi * (at_s - self.peak_s) / self.period_s
-        return np.asarray(self.mean_rate_rps * (1 + self.amplitude * np.cos(phase)))
-
     def arrivals(self, random: np.random.Generator, duration_s: float) -> Times:
         steps = int(np.ceil(duration_s / self.period_s * _STEPS_A_PERIOD)) + 2
         real = np.linspace(0.0, duration_s, steps)
