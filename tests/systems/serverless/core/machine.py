@@ -334,15 +334,14 @@ class Machine:
             assert self.cluster.settings.adapters_at_deployment_bytes
             self.early.append((action.host, action.function))
             return
-        leaving = self.stopping | set(self.offloads)
-        there = [self.processes[i] for i in self._on(action.host) if i not in leaving]
-        starting = next(
-            process
-            for process in there
-            if process.group == group and action.function not in process.prepared
+        starting = self.controller.state.members(group.id).starting
+        (process,) = (
+            self.processes[i]
+            for i in self._on(action.host)
+            if i in starting and action.function in starting[i].prepared - self.processes[i].prepared
         )
-        assert starting.in_place != list(group.artifacts)
-        starting.prepared.add(action.function)
+        assert process.in_place != list(group.artifacts)
+        process.prepared.add(action.function)
 
     def _load_adapter(self, action: act.LoadAdapter) -> None:
         process = self.processes[action.instance]

@@ -14,6 +14,7 @@ from systems.serverless.core.instance import Phase
 from systems.serverless.core.policies import PolicySet
 from systems.serverless.core.policies.offloading import LeastRecentlyUsed, NoOffloading
 from systems.serverless.core.policies.preloading import NoPreloading
+from systems.serverless.core.policies.sharing import PrivatePerInstance
 
 from .machine import PRIVATE, SHARING, Machine, cluster
 
@@ -214,6 +215,26 @@ def test_of_two_instances_that_start_one_prepares_a_new_adapter() -> None:
     assert prepared(machine) == [{"f0"}, set()]
     machine.arrive("f1")
     assert prepared(machine) == [{"f0", "f1"}, set()]
+
+
+def test_an_adapter_is_prepared_for_the_instance_that_starts_beside_a_sleeping_one() -> None:
+    """f3 was slow to start, so a second instance starts; f0 takes the memory of the first."""
+    deployed = cluster(backbones=2, devices=2, memory=254, card=True, shared=True)
+    machine = Machine(deployed, replace(SHARING, sharing=PrivatePerInstance))
+    machine.arrive("f3")
+    machine.step()
+    machine.step()
+    machine.now += 1584
+    for _ in range(5):
+        machine.step()
+    machine.arrive("f0")
+    machine.step()
+    machine.arrive("f1")
+    phases = [each.phase for each in machine.controller.state.instances.values()]
+    assert phases == [Phase.ASLEEP, Phase.STARTING, Phase.STARTING]
+    assert prepared(machine) == [set(), {"f1"}, {"f0"}]
+    machine.settle()
+    assert not machine.waiting
 
 
 def test_an_adapter_is_prepared_again_for_the_next_start() -> None:

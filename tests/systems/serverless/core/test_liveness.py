@@ -89,6 +89,13 @@ def test_no_random_script_stops_a_device(bundle: str) -> None:
         assert not stops(script), smallest(script)
 
 
+@pytest.mark.parametrize("bundle", sorted(ALL))
+def test_no_random_script_stops_a_device_of_shared_instances(bundle: str) -> None:
+    for seed in range(SCRIPTS // 3):
+        script = replace(random_script(seed), bundle=bundle, shared=True)
+        assert not stops(script), smallest(script)
+
+
 def test_the_last_caller_who_gives_up_lets_the_next_in_line_go_on() -> None:
     """f1 is first in the queue and waits for f0's keep-alive; f2 could use f0's backbone."""
     machine = Machine(cluster(functions=3, backbones=2, memory=200), ALL["no-offloading"])
