@@ -3,47 +3,59 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from subprocess import PIPE
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
+from harness.cells.sample import Sample
 from harness.execution.gpu_memory import GpuMemory
 from harness.execution.telemetry import Sampler
-from systems.runtime.process_memory import anonymous_bytes
 
-pytestmark = pytest.mark.timed
-HOLD = "import sys,time; x=bytearray(64<<20); print('ready',flush=True); sys.stdin.read()"
+HOLD = "import sys; x=bytearray(64<<20); sys.stdin.readline()"
+PARENT = f"read line; {shlex.quote(sys.executable)} -c {shlex.quote(HOLD)}; read line"
+"""A shell that has a child with 64 MiB from its first line of input to the second."""
+
+
+def _wait_for(sampler: Sampler, condition: Callable[[Sample], bool]) -> Sample:
+    """Return a sample, from now on, for which ``condition`` holds."""
+    end, seen = time.monotonic() + 60, len(sampler.samples)
+    while time.monotonic() < end:
+        found = next(filter(condition, sampler.samples[seen:]), None)
+        if found is not None:
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"not sampled: {sampler.samples[-1:]}")
 
 
 def test_a_child_is_counted_while_it_lives() -> None:
-    with Sampler([os.getpid()], tick_s=0.02, pss_s=0.05) as sampler:
-        time.sleep(0.7)
-        command = [sys.executable, "-c", HOLD]
-        with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as child:
-            assert child.stdout is not None
-            child.stdout.readline()
-            time.sleep(0.7)
-            assert (anonymous_bytes(child.pid) or 0) > 64 << 20
-            assert child.stdin is not None
-            child.stdin.close()
-        time.sleep(0.7)
-    before, during, after = (
-        sampler.samples[0],
-        max(sampler.samples, key=lambda s: s.anonymous_bytes or 0),
-        sampler.samples[-1],
-    )
-    assert during.processes == before.processes + 1 == after.processes + 1
-    assert during.anonymous_bytes is not None
-    assert before.anonymous_bytes is not None
-    assert during.anonymous_bytes - before.anonymous_bytes > 60 << 20
+    command = ["sh", "-c", PARENT]
+    with (
+        subprocess.Popen(command, stdin=PIPE, text=True, bufsize=1) as parent,
+        Sampler([parent.pid], tick_s=0.02, pss_s=0.05) as sampler,
+    ):
+        assert parent.stdin is not None
+        before = _wait_for(sampler, lambda sample: sample.processes == 1)
+        parent.stdin.write("begin\n")
+        _wait_for(
+            sampler,
+            lambda sample: (
+                sample.processes == 2
+                and (sample.anonymous_bytes or 0) - (before.anonymous_bytes or 0) > 60 << 20
+            ),
+        )
+        parent.stdin.write("end\n")
+        _wait_for(sampler, lambda sample: sample.processes == 1)
     assert any(sample.pss_bytes for sample in sampler.samples)
 
 
+@pytest.mark.timed
 def test_samples_come_ten_times_a_second_and_do_not_drift() -> None:
     start = time.monotonic_ns()
     with Sampler([os.getpid()]) as sampler:
@@ -111,6 +123,7 @@ def test_a_sensor_that_is_not_there_is_said_to_be_missing(monkeypatch: pytest.Mo
 BUSY = "import sys,time; print(1,flush=True); t=time.monotonic()+60\nwhile time.monotonic()<t: pass"
 
 
+@pytest.mark.timed
 def test_the_share_of_a_core_of_a_root_process_is_told() -> None:
     """A child of a root does not count: a gateway's thread is what may be the limit."""
     command = [sys.executable, "-c", "import sys; print(1,flush=True); sys.stdin.read()"]

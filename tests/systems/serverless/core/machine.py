@@ -338,7 +338,8 @@ class Machine:
         (process,) = (
             self.processes[i]
             for i in self._on(action.host)
-            if i in starting and action.function in starting[i].prepared - self.processes[i].prepared
+            if i in starting
+            and action.function in starting[i].prepared - self.processes[i].prepared
         )
         assert process.in_place != list(group.artifacts)
         process.prepared.add(action.function)
