@@ -10,12 +10,13 @@ Callback = Callable[[], None]
 
 
 class Clock:
-    """Runs callbacks in order of time; callbacks of equal time in the order they were set."""
+    """Runs callbacks in order of time, from ``now``; callbacks of equal time in the order they were
+    set."""
 
     __slots__ = ("_heap", "_turn", "now")
 
-    def __init__(self) -> None:
-        self.now = 0
+    def __init__(self, now: int = 0) -> None:
+        self.now = now
         self._heap: list[tuple[int, int, Callback]] = []
         self._turn = 0
 
@@ -81,7 +82,7 @@ class Shared:
         self._virtual = 0.0
         self._last_ns = 0
         self._turn = 0
-        self._pending = -1
+        self._pending: int | None = None
 
     def start(self, work_ns: float, done: Callback) -> Job:
         """Start a job that takes ``work_ns`` at full speed."""
@@ -125,7 +126,7 @@ class Shared:
         while heap and heap[0][2].ended:
             heappop(heap)
         if not heap:
-            self._pending = -1
+            self._pending = None
             return
         left = heap[0][0] - self._virtual
         left = left / self._rate if left > 0.0 else 0.0
@@ -138,7 +139,7 @@ class Shared:
         """End the jobs that are due, unless another time is pending by now."""
         if self._clock.now != self._pending:
             return
-        self._pending = -1
+        self._pending = None
         self._advance()
         heap, until = self._heap, self._virtual + 1e-3
         over: list[Job] = []

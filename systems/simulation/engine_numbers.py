@@ -26,6 +26,8 @@ class Grouped(EngineNumbers):
     parse_s: Number | None = None
     """Parsing an adapter into the layout that engines copy, once on a host, by one core. None: this
     takes no time beside copying it."""
+    parse_bytes_per_s: Number | None = None
+    """What this takes in addition, by the adapter's bytes; None: nothing."""
     adapter_s: Number | None = None
     """Copying a parsed adapter into a place, beside its bytes."""
     adapter_bytes_per_s: Number | None = None

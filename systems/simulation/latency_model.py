@@ -10,6 +10,7 @@ from systems.engine.cuda.buckets import batch_bucket
 from systems.models.sizes import ModelSize
 
 from .engine_numbers import Grouped
+from .number import value_of
 from .passes import Pass, passes
 from .profile import Profile
 
@@ -33,7 +34,9 @@ class LatencyModel:
     def of_grouped(cls, numbers: Grouped, own: Profile, size: ModelSize) -> LatencyModel:
         """Return the model of an instance that batches across adapters. ``own``: the profile with
         ``numbers`` in place."""
-        parse_s = numbers.parse_s.value if numbers.parse_s else 0.0
+        parse_s = value_of(numbers.parse_s)
+        if numbers.parse_bytes_per_s is not None:
+            parse_s += size.adapter_bytes / numbers.parse_bytes_per_s.value
         return cls(own, size, numbers.adapter_share.value, parse_s)
 
     def prompts_ns(self, computed: Iterable[Pass], adapters: int = 1) -> float:

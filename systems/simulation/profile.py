@@ -36,6 +36,10 @@ class Profile(Frozen):
     """Key of the draws of durations from the numbers' spreads, set by who simulates (see
     :class:`~systems.simulation.draws.Draws`); None: every duration is its number's value."""
 
+    profiled_offline: bool = False
+    """Whether the controller knows these durations before the first request, as after the paper's
+    offline profiling of functions; otherwise it learns them, as the live platform's does."""
+
     cores: Number
     """Cores of a node, for imports and, if devices have no compute of their own, for all work."""
     core_beside: Number | None = None
@@ -52,6 +56,9 @@ class Profile(Frozen):
     libraries_s: Number
     map_s: Number
     """Mapping a shared backbone that is loaded."""
+    remap_s: Number | None = None
+    """The same in a process that did it before, and kept what it needs for that while it slept;
+    None: as the first time."""
     adapter_s: Number
     kernels_s: Number
     first_batch_s: Number
@@ -120,6 +127,9 @@ class Profile(Frozen):
     dormant_bytes: Number
     """Host memory of a container that holds nothing on a device."""
 
+    before_load_s: Number | None = None
+    """From the end of deployment until the load begins, during which adapters are parsed that
+    deployment does not wait for. None: no time."""
     request_s: Number
     """From the client's send to the platform's receipt."""
     response_s: Number

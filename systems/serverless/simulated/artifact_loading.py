@@ -9,7 +9,7 @@ from systems.interface import Stage
 
 from ..core import actions as act
 from ..core import events as ev
-from ..core.artifacts import PARKED, Artifact, CopyKey
+from ..core.artifacts import DORMANT, PARKED, Artifact, CopyKey
 from .engines import Engines
 from .machine import Machine
 from .prewarmed import PrewarmedProcesses
@@ -66,8 +66,9 @@ class ArtifactLoading:
         if process.prewarmed_process:
             machine.after(0, loaded)
         elif process.copy is not None and process.copy.shared:
-            work_ns = machine.draws.ns(machine.profile.map_s, "map", process.drawn_for)
-            hardware.link.start(work_ns, loaded)
+            again_s = machine.profile.remap_s if process.residency == DORMANT else None
+            number = again_s or machine.profile.map_s
+            hardware.link.start(machine.draws.ns(number, "map", process.drawn_for), loaded)
         else:
             hardware.files.read(process.group.backbone, process.latency, loaded, private=True)
 
@@ -86,7 +87,11 @@ class ArtifactLoading:
             self._build_engine(process, loaded)
 
     def _place_adapter(self, process: Process, loaded: Then) -> None:
-        """Put the adapter into the engine of a process that was prewarmed without one."""
+        """Put the adapter into the engine of a process that was prewarmed without one. Those of
+        places are put there when the instance is ready."""
+        if process.group.places:
+            self._machine.after(0, loaded)
+            return
         machine, spare_s = self._machine, self._machine.profile.spare_s
         assert spare_s is not None
         work_ns = machine.draws.ns(spare_s, "spare", process.drawn_for)
@@ -117,12 +122,19 @@ class ArtifactLoading:
         if prewarmed is None:
             return False
         process.worker.extra_ns, process.worker.preparer = 0.0, prewarmed.preparer
-        process.timeline.begin(Stage.ADAPTER, machine.clock.now)
-        there = machine.hardware[process.device].link
-        adapter_loaded = partial(self._adapter_there, process, loaded)
-        process.worker.interrupt(partial(there.start, process.latency.adapter_ns(), adapter_loaded))
+        process.worker.interrupt(partial(self._bring_adapter, process, loaded))
         machine.after(machine.profile.stop_s.value, partial(self._replaced_ended, copy))
         return True
+
+    def _bring_adapter(self, process: Process, loaded: Then) -> None:
+        """Load the adapter of an instance that was taken over, unless it has places."""
+        if process.group.places:
+            loaded()
+            return
+        machine = self._machine
+        process.timeline.begin(Stage.ADAPTER, machine.clock.now)
+        link, adapter_ns = machine.hardware[process.device].link, process.latency.adapter_ns()
+        link.start(adapter_ns, partial(self._adapter_there, process, loaded))
 
     def _adapter_there(self, process: Process, loaded: Then) -> None:
         process.timeline.end(Stage.ADAPTER, self._machine.clock.now)

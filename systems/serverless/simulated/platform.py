@@ -15,6 +15,7 @@ from systems.simulation.decision_times import DecisionTimes
 from systems.simulation.draws import Draws
 from systems.simulation.hardware import hardware
 from systems.simulation.latency_model import LatencyModel
+from systems.simulation.number import value_of
 from systems.simulation.profile import Profile
 from systems.simulation.regimes import CONTINUOUS, Regime
 from systems.simulation.work import Work
@@ -61,7 +62,7 @@ class Platform(PlatformBase):
         caller_limits: RequestLimits = UNLIMITED,
         ended: Callable[[], None] = lambda: None,
     ) -> None:
-        self.clock = clock = Clock()
+        self.clock = clock = Clock(-round(value_of(profile.before_load_s) * 1e9))
         self.calls: dict[int, Call] = {}
         self.kept = KeptTrace()
         self.decision_times = DecisionTimes()
@@ -119,7 +120,7 @@ class Platform(PlatformBase):
         return self.decision_times.of(self.controller.handle, event, self.clock.now)
 
     def deploy(self) -> None:
-        """Start what must exist before the first call; it is ready when the clock starts."""
+        """Start what deployment waits for, which is ready at once, and what it does not."""
         self._do[act.StartTemplate] = self.templates.there
         self._do[act.LoadBackbone] = self._do[act.CopyBackbone] = self._backbones.there
         self.post(ev.Deployed())

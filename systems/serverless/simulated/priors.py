@@ -1,11 +1,35 @@
-"""The controller's initial estimates of a function, from a profile."""
+"""What the controller knows of a function before its first request, from a profile."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from systems.simulation.latency_model import LatencyModel
 
 from ..core.artifacts import Artifact
 from ..core.cluster_spec import BatchLatency
+from ..sizing import FunctionSize
+
+PRIOR_PROMPT_TOKENS = 128
+"""Prompt length for which T(b) is profiled."""
+
+
+def function_size(latency: LatencyModel) -> FunctionSize:
+    """Return the bytes of a function, and the durations that are known if its profile says that
+    functions are profiled offline."""
+    size = FunctionSize(
+        adapter_bytes=latency.size.adapter_bytes,
+        kv_bytes_per_token=latency.size.kv_bytes_per_token,
+    )
+    if not latency.profile.profiled_offline:
+        return size
+    return replace(
+        size,
+        law=batch_law(latency, PRIOR_PROMPT_TOKENS),
+        step_ns=round(latency.step_ns(1)),
+        delay_ns=delays_ns(latency),
+        peer_ns=round(latency.peer_ns()),
+    )
 
 
 def batch_law(latency: LatencyModel, prompt_tokens: int) -> BatchLatency:

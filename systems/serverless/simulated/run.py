@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from systems.errors import DeploymentError
 from systems.grouping import group_id, groups
-from systems.interface import Deployment, Function, RequestTrace, SystemTrace
+from systems.interface import Deployment, Function, MemoryStep, RequestTrace, SystemTrace
 from systems.models.sizes import model_size
 from systems.runtime import stages
 from systems.simulation.arrival import Load
@@ -21,13 +21,10 @@ from systems.simulation.regimes import REGIMES, Regime
 from ..core.cluster_spec import ClusterSpec
 from ..core.policies import PolicySet
 from ..options import Options
-from ..sizing import FunctionSize, MachineSize, make_cluster_spec
+from ..sizing import MachineSize, make_cluster_spec
 from . import priors
 from .platform import Platform
 from .running import Call
-
-PRIOR_PROMPT_TOKENS = 128
-"""Prompt length for which the controller's T(b) is profiled."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class Outcome:
     def system_trace(self) -> SystemTrace:
         return SystemTrace(
             requests=tuple(self._request(call) for call in self.platform.calls.values()),
-            memory=tuple(self.platform.kept.memory_steps),
+            memory=tuple(map(_from_the_start, self.platform.kept.memory_steps)),
             activity=tuple(self.platform.kept.activities),
             decisions=tuple(self.platform.kept.decisions),
         )
@@ -78,6 +75,11 @@ class Outcome:
             batch_size=call.batch_size,
             spans=spans,
         )
+
+
+def _from_the_start(step: MemoryStep) -> MemoryStep:
+    """Return ``step``, which counts from the start of the load if it came before."""
+    return step if step.t_ns >= 0 else replace(step, t_ns=0)
 
 
 def simulate(
@@ -162,22 +164,12 @@ def build_cluster_spec(
     forks = policies.forks
     of = {each: latency[group_id(each, deployment.isolation)] for each in deployment.functions}
 
-    def size(law: LatencyModel) -> FunctionSize:
-        return FunctionSize(
-            adapter_bytes=law.size.adapter_bytes,
-            kv_bytes_per_token=law.size.kv_bytes_per_token,
-            law=priors.batch_law(law, PRIOR_PROMPT_TOKENS),
-            step_ns=round(law.step_ns(1)),
-            delay_ns=priors.delays_ns(law),
-            peer_ns=round(law.peer_ns()),
-        )
-
     return make_cluster_spec(
         deployment,
         Options.model_validate(dict(deployment.options)),
         _machine(deployment, profile, forks=forks),
         {each.backbone: law.size.weights_bytes for each, law in of.items()},
-        {each: size(law) for each, law in of.items()},
+        {each: priors.function_size(law) for each, law in of.items()},
         forks=forks,
     )
 

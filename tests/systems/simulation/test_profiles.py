@@ -25,6 +25,7 @@ def test_every_number_says_where_it_comes_from(name: str) -> None:
         "summary",
         "date",
         "sha256",
+        "profiled_offline",
         "kv_slots",
         "prompt_piece_tokens",
         "instance_prices",

@@ -54,7 +54,7 @@ class Script:
     card: bool = False
     apart: bool = False
     shared: bool = False
-    """The functions of a backbone share instances, which get 5 bytes more for their second place."""
+    """The functions of a backbone share instances, of two places: 5 bytes more of memory."""
 
 
 def random_script(seed: int) -> Script:

@@ -41,14 +41,15 @@ def run(
     load: Sequence[Arrival],
     *,
     functions: int = 2,
+    devices: int = 1,
     isolation: Isolation = "backbone",
     tenants: int = 1,
     profile: Profile = H100,
     policies: dict[str, Any] | None = None,
     options: dict[str, Any] | None = None,
 ) -> Outcome:
-    """Run ``load`` on one card with functions f0, f1, … of one backbone, assigned to tenants in
-    turn. ``policies``: those that replace ServerlessLoRA's."""
+    """Run ``load`` on cards of one host with functions f0, f1, … of one backbone, assigned to
+    tenants in turn. ``policies``: those that replace ServerlessLoRA's."""
     options = {"template_at_deployment": True, **(options or {})}
     deployment = Deployment(
         functions=tuple(
@@ -58,7 +59,7 @@ def run(
             for i in range(functions)
         ),
         backbones={"llama2-7b": Path("llama2-7b")},
-        devices=(Device(name="cuda:0", memory_bytes=76 << 30),),
+        devices=tuple(Device(name=f"cuda:{n}", memory_bytes=76 << 30) for n in range(devices)),
         dtype="float16",
         isolation=isolation,
         limits=Limits(keep_alive_s=13, max_batch_size=32, max_context_tokens=512),

@@ -13,7 +13,8 @@ from systems.simulation.arrival import Arrival, OpenLoad
 from systems.simulation.latency_model import LatencyModel
 from systems.simulation.profile import load_profile
 
-H100X4 = load_profile("h100x4")
+H100X4 = load_profile("h100x4").model_copy(update={"profiled_offline": True})
+"""A controller that knows how long both ways take."""
 MODEL = LatencyModel(H100X4, model_size("llama2-7b", "float16", 16, "cuda"))
 READ_S, COPY_S = MODEL.backbone_ns(cached=False, private=False) / 1e9, MODEL.peer_ns() / 1e9
 

@@ -11,7 +11,7 @@ from systems.registry import system_class
 from systems.serverless.options import Options
 from systems.serverless.simulated.run import Outcome, simulate
 from systems.simulation.arrival import Arrival, OpenLoad
-from systems.simulation.profile import ProfileError, load_profile
+from systems.simulation.profile import Profile, ProfileError, load_profile
 
 LORA = system_class("serverless-lora")
 
@@ -19,8 +19,8 @@ LORA = system_class("serverless-lora")
 def run(
     prewarmed: int,
     at_s: list[float],
+    profile: Profile | None = None,
     *,
-    profile: str = "h100",
     called: str = "",
     backbones_at_deployment: bool = False,
 ) -> Outcome:
@@ -44,7 +44,7 @@ def run(
     )
     arrivals = [Arrival(i, round(s * 1e9), called or f"f{i}", 128, 8) for i, s in enumerate(at_s)]
     policies = LORA.policies(Options.model_validate(options))
-    return simulate(deployment, policies, load_profile(profile), OpenLoad(arrivals))
+    return simulate(deployment, policies, profile or load_profile("h100"), OpenLoad(arrivals))
 
 
 def ttft_s(outcome: Outcome, request: int) -> float:
@@ -69,6 +69,19 @@ def test_backbones_at_deployment_make_the_first_call_like_a_later_one() -> None:
     early, late = run(1, [0, 5], backbones_at_deployment=True), run(1, [0, 5])
     assert ttft_s(early, 0) == pytest.approx(ttft_s(late, 1), rel=0.05)
     assert ttft_s(late, 0) > 5 * ttft_s(early, 0)
+
+
+def test_a_process_that_slept_maps_the_backbone_again_without_a_context_of_its_own() -> None:
+    h100 = load_profile("h100")
+    again, first = (
+        run(0, [0, 20], profile, called="f0", backbones_at_deployment=True)
+        for profile in (h100, h100.model_copy(update={"remap_s": None}))
+    )
+    assert h100.remap_s is not None
+    for outcome, maps in ((again, h100.remap_s), (first, h100.map_s)):
+        spans = outcome.system_trace().requests[1].spans
+        took_ns = sum(s.end_ns - s.start_ns for s in spans if s.stage.value == "backbone")
+        assert took_ns / 1e9 == pytest.approx(maps.value, rel=0.05)
 
 
 def test_a_ready_one_takes_over_an_instance_that_wakes() -> None:
@@ -114,4 +127,4 @@ def test_their_memory_is_held_with_the_templates() -> None:
 
 def test_a_profile_that_does_not_know_them_says_so() -> None:
     with pytest.raises(ProfileError, match="l40s has no spare_s"):
-        run(1, [0], profile="l40s")
+        run(1, [0], load_profile("l40s"))

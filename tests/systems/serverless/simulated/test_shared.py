@@ -53,7 +53,7 @@ def test_a_request_waits_for_its_own_adapter_only() -> None:
 
 def test_what_others_load_while_a_request_is_queued_is_no_stage_of_it() -> None:
     """Two adapters are loaded while a large batch is in its prefill."""
-    load = [("f0", 0.0), ("f1", 5.0), ("f2", 5.01), *[("f0", 5.11)] * 30]
+    load = [("f0", 0.0), ("f1", 5.0), ("f2", 5.02), *[("f0", 5.11)] * 30]
     waited = run(arrivals(load), functions=3).system_trace().requests[1]
     assert adapter_ns(waited) == pytest.approx(MODEL.parse_ns() + MODEL.adapter_ns(), abs=2)
     assert "queue" in {span.stage.value for span in waited.spans}
@@ -85,6 +85,68 @@ def test_adapters_may_be_parsed_at_deployment() -> None:
     early = run(load, options={"adapters_at_deployment": True}).system_trace().requests[1]
     assert early.start_type is StartType.WARM
     assert adapter_ns(early) == pytest.approx(MODEL.adapter_ns(), abs=2)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_group_scales_out_once_it_has_learnt_that_a_start_is_short(known: bool) -> None:
+    """A controller that knows beforehand how long it takes to build an engine waits as long, though
+    prewarmed processes have theirs: simulated, one of four cards carried all of the load."""
+    load = arrivals([(f"f{n % 4}", 0.02 * n) for n in range(20)], tokens=64)
+    outcome = run(
+        load,
+        functions=4,
+        devices=2,
+        profile=load_profile("h100x4").model_copy(update={"profiled_offline": known}),
+        options={"prewarmed": 1, "backbones_at_deployment": "every-device"},
+    )
+    instances = {request.instance_id for request in outcome.system_trace().requests}
+    assert len(instances) == (1 if known else 2)
+
+
+def test_adapters_of_deployment_are_parsed_until_the_load_begins() -> None:
+    load, options = arrivals([("f1", 0)]), {"adapters_at_deployment": True, "prewarmed": 1}
+    options["backbones_at_deployment"] = True
+    parsed, unparsed = (
+        run(load, options=options, profile=H100.model_copy(update={"before_load_s": before_s}))
+        for before_s in (H100.before_load_s, None)
+    )
+    waited_ns = [adapter_ns(each.system_trace().requests[0]) for each in (parsed, unparsed)]
+    assert waited_ns[0] == pytest.approx(MODEL.adapter_ns(), abs=2)
+    assert waited_ns[1] > 2 * waited_ns[0]
+
+
+def test_what_deployment_made_is_held_from_the_start_of_the_load() -> None:
+    options = {"adapters_at_deployment": True, "backbones_at_deployment": True, "prewarmed": 1}
+    steps = run(arrivals([("f0", 3)]), options=options).system_trace().memory
+    assert H100.before_load_s is not None, "the clock starts before the load"
+    assert min(step.t_ns for step in steps) == 0
+    held = {step.device: step.bytes for step in steps if step.t_ns == 0 and step.bytes}
+    assert held.keys() == {"cuda:0", HOST}
+
+
+def test_a_prewarmed_process_becomes_a_shared_instance_before_it_has_an_adapter() -> None:
+    """The second request wakes the instance, whose process is replaced."""
+    options: dict[str, Any] = {"prewarmed": 1, "backbones_at_deployment": True}
+    options["adapters_at_deployment"] = True
+    load, policies = arrivals([("f0", 5), ("f0", 40)]), {"preloading": OnDemandAdapters}
+    started, woken = run(load, options=options, policies=policies).system_trace().requests
+    assert (started.start_type, woken.start_type) == (StartType.COLD, StartType.WARM)
+    for request in (started, woken):
+        kernels = [span for span in request.spans if span.stage.value == "kernels"]
+        assert sum(span.end_ns - span.start_ns for span in kernels) == 0
+        assert adapter_ns(request) == pytest.approx(MODEL.adapter_ns(), abs=2)
+
+
+def test_an_adapter_takes_longer_to_parse_the_larger_it_is() -> None:
+    large, small = (
+        LatencyModel.of_grouped(
+            *H100.of_grouped("float16"), model_size("llama2-7b", "float16", rank, "cuda")
+        )
+        for rank in (16, 2)
+    )
+    fork_ns = H100.fork_s.value * 1e9
+    assert small.parse_ns() > fork_ns
+    assert large.parse_ns() - fork_ns == pytest.approx(8 * (small.parse_ns() - fork_ns), rel=0.01)
 
 
 def test_the_template_is_there_for_adapters_at_deployment() -> None:

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from systems.interface import Deployment, Device, Function, Limits, RequestTrace, StartType
+from systems.models.sizes import model_size
 from systems.registry import system_class
 from systems.serverless.options import Options
+from systems.serverless.simulated.priors import function_size
 from systems.serverless.simulated.run import Outcome, simulate
 from systems.simulation.arrival import Arrival, OpenLoad
+from systems.simulation.latency_model import LatencyModel
 from systems.simulation.profile import load_profile
 
 SYSTEMS = (
@@ -141,6 +144,18 @@ def test_every_system_reads_a_backbone_from_the_disk_once_a_node(name: str) -> N
     first, second = (stages(each) for each in outcome.system_trace().requests)
     assert first["backbone"] == pytest.approx(13.48 / 3.217, rel=0.01)
     assert second["backbone"] == pytest.approx(13.48 / 10.75, rel=0.05)
+
+
+@pytest.mark.parametrize(("name", "known"), [("l40s", True), ("h100", False)])
+def test_a_controller_knows_durations_beforehand_if_functions_are_profiled_offline(
+    name: str, known: bool
+) -> None:
+    """Those of live platforms never are."""
+    size = model_size("llama2-7b", "float16", 16, "cuda")
+    found = function_size(LatencyModel(load_profile(name), size))
+    assert found.adapter_bytes == size.adapter_bytes
+    durations = (found.law.first_ns, found.step_ns, *found.delay_ns.values())
+    assert any(durations) == known
 
 
 def test_every_node_of_the_profile_is_a_host_with_a_template_of_its_own() -> None:
