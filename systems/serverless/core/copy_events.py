@@ -6,7 +6,6 @@ from . import events as ev
 from .artifacts import Artifact
 from .backbone_sources import lose_source
 from .devices import BackboneCopy
-from .estimates import Estimates
 from .instance import Phase
 from .parts import Parts
 
@@ -29,18 +28,24 @@ class CopyEvents:
         if copy is None or copy.loaded:
             return
         copy.loaded, copy.loaded_ns = True, now
+        loaded_ns, copied_ns = self._took_ns(copy, now)
         for user in list(copy.users):
             instance = self._state.instances[user]
-            self._learn_loading(copy, self._state.estimates(instance.group.id), now)
+            learnt = self._state.estimates(instance.group.id)
+            if copy.source is None:
+                learnt.loaded(Artifact.BACKBONE, loaded_ns)
+            else:
+                learnt.copied(copied_ns)
             self._provisioning.advance(instance, now)
+        if not copy.users:
+            self._state.transferred(copy.key.backbone, loaded_ns=loaded_ns, copied_ns=copied_ns)
         self._keeping.unused(copy.key, now)
 
-    def _learn_loading(self, copy: BackboneCopy, learnt: Estimates, now: int) -> None:
+    def _took_ns(self, copy: BackboneCopy, now: int) -> tuple[int, int]:
+        """Return how long the copy's loading took, or its copying from another device."""
         if copy.source is None:
-            learnt.loaded(Artifact.BACKBONE, now - copy.asked_ns)
-        else:
-            source = self._state.copies.get(copy.source)
-            learnt.copied(now - copy.copied_since_ns(source))
+            return now - copy.asked_ns, 0
+        return 0, now - copy.copied_since_ns(self._state.copies.get(copy.source))
 
     def failed(self, event: ev.BackboneFailed, now: int) -> None:
         copy = self._loading(event)

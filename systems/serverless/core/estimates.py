@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from .artifacts import PRECEDENCE, Artifact
@@ -201,19 +202,32 @@ class ServiceTime:
         return self._ns
 
 
+@dataclass(slots=True)
+class Transfer:
+    """How long a backbone took to come to a device when no group waited for it, in ns: loaded, and
+    copied from another device. 0: it was not."""
+
+    loaded_ns: int = 0
+    copied_ns: int = 0
+
+
 class Estimates:
-    """All estimates of one group. ``of_backbone``: the service time of all groups of its
-    backbone."""
+    """All estimates of one group. Of all groups of its backbone: ``service``, the service time, and
+    ``transfer``, the loading delays of the backbone until one of its own is known."""
 
     __slots__ = ("_step_ns", "_tokens", "delay_ns", "law", "peer_ns", "prefills", "rate", "service")
 
     def __init__(
-        self, group: GroupSpec, rate: Rate, of_backbone: ServiceTime | None = None
+        self,
+        group: GroupSpec,
+        rate: Rate,
+        service: ServiceTime | None = None,
+        transfer: Transfer | None = None,
     ) -> None:
         self.rate = rate
         self.prefills = PrefillTimes(group.law)
         self.law = self.prefills.law
-        self.service = ServiceTime(of_backbone)
+        self.service = ServiceTime(service)
         self._step_ns = group.step_ns
         self._tokens = 0.0
         self.delay_ns: Mapping[Artifact, float] = {
@@ -221,6 +235,14 @@ class Estimates:
         }
         """By artifact; replaced, not changed, when it is corrected."""
         self.peer_ns = float(group.peer_ns)
+        if transfer is not None:
+            self.told(transfer)
+
+    def told(self, transfer: Transfer) -> None:
+        """Take from ``transfer`` the delays of the backbone that are not known."""
+        if not self.delay_ns[Artifact.BACKBONE]:
+            self.delay_ns = {**self.delay_ns, Artifact.BACKBONE: float(transfer.loaded_ns)}
+        self.peer_ns = self.peer_ns or float(transfer.copied_ns)
 
     def loaded(self, artifact: Artifact, delay_ns: int) -> None:
         """Update the loading delay: loading ``artifact`` took ``delay_ns``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ from .adapter_index import AdapterIndex
 from .artifacts import CopyKey, Residency
 from .cluster_spec import HOST, ClusterSpec, DeviceSpec, GroupSpec
 from .devices import BackboneCopy, Device, Host
-from .estimates import Estimates, Rate, ServiceTime
+from .estimates import Estimates, Rate, ServiceTime, Transfer
 from .instance import Instance, Phase
 from .members import Members
 from .memory import Holding, MemoryLedger
@@ -69,8 +70,9 @@ class State:
         """The devices for whose memory requests may wait."""
         self._estimates: dict[str, Estimates] = {}
         self._rates: dict[str, Rate] = {}
-        self._services: dict[str, ServiceTime] = {}
-        """By backbone."""
+        self._services: defaultdict[str, ServiceTime] = defaultdict(ServiceTime)
+        """By backbone, as the next."""
+        self._transfers: defaultdict[str, Transfer] = defaultdict(Transfer)
         self._new_rate = new_rate
 
     def queue(self, group: str) -> WaitingRequests:
@@ -131,9 +133,20 @@ class State:
         found = self._estimates.get(group)
         if found is None:
             spec = self.cluster.groups[group]
-            of_backbone = self._services.setdefault(spec.backbone, ServiceTime())
-            found = self._estimates[group] = Estimates(spec, self._new_rate(), of_backbone)
+            service, transfer = self._services[spec.backbone], self._transfers[spec.backbone]
+            found = Estimates(spec, self._new_rate(), service, transfer)
+            self._estimates[group] = found
         return found
+
+    def transferred(self, backbone: str, *, loaded_ns: int = 0, copied_ns: int = 0) -> None:
+        """Tell all groups of a backbone how long it took to come to a device, if no instance of
+        them waited for it: from a checkpoint, or from another device."""
+        transfer = self._transfers[backbone]
+        transfer.loaded_ns = loaded_ns or transfer.loaded_ns
+        transfer.copied_ns = copied_ns or transfer.copied_ns
+        for group, estimates in self._estimates.items():
+            if self.cluster.groups[group].backbone == backbone:
+                estimates.told(transfer)
 
     def rate_of(self, function: str) -> Rate:
         """Return the request rate of one function of a group that has places."""

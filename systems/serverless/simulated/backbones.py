@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from systems.interface import Stage
+from systems.simulation.latency_model import LatencyModel
 
 from ..core import actions as act
 from ..core import events as ev
@@ -33,10 +34,17 @@ class BackboneCopies:
         else:
             source.waiting.append(begin)
 
-    def there(self, action: act.LoadBackbone | act.CopyBackbone) -> None:
-        """Let a copy and its prewarmed processes be loaded at once."""
-        self.copies[action.copy] = Copy(loaded=True)
+    def deploy(self, action: act.LoadBackbone | act.CopyBackbone) -> None:
+        """Load a copy for a deployment, which waits for it and for its prewarmed processes."""
+        self.copies[action.copy] = copy = Copy()
         self._machine.hardware[action.copy.device].files.cached(action.copy.backbone)
+        latency = self._machine.latency_of(action.copy.backbone)
+        from_device = isinstance(action, act.CopyBackbone)
+        takes_s = deployment_ns(latency, from_device=from_device) / 1e9
+        self._machine.after(takes_s, partial(self._deployed, action, copy))
+
+    def _deployed(self, action: act.LoadBackbone | act.CopyBackbone, copy: Copy) -> None:
+        copy.loaded = True
         self._machine.post(ev.BackboneLoaded(action.copy, action.load))
         self._prewarmed.fill(action.copy)
 
@@ -77,3 +85,9 @@ class BackboneCopies:
         waiting, copy.waiting = copy.waiting, []
         for begin in waiting:
             begin(there)
+
+
+def deployment_ns(latency: LatencyModel, *, from_device: bool) -> float:
+    """Return how long a backbone takes at deployment: to be read, and, if it is copied from another
+    device of the node, to be copied after that."""
+    return latency.backbone_ns(cached=False, private=False) + from_device * latency.peer_ns()

@@ -28,7 +28,7 @@ from ..core.policies import PolicySet
 from ..platform_base import PlatformBase
 from .adapter_places import AdapterPlaces
 from .artifact_loading import ArtifactLoading
-from .backbones import BackboneCopies
+from .backbones import BackboneCopies, deployment_ns
 from .engines import Engines
 from .machine import Machine
 from .prewarmed import PrewarmedProcesses
@@ -62,7 +62,7 @@ class Platform(PlatformBase):
         caller_limits: RequestLimits = UNLIMITED,
         ended: Callable[[], None] = lambda: None,
     ) -> None:
-        self.clock = clock = Clock(-round(value_of(profile.before_load_s) * 1e9))
+        self.clock = clock = Clock(-_deployment_ns(cluster, profile, latency))
         self.calls: dict[int, Call] = {}
         self.kept = KeptTrace()
         self.decision_times = DecisionTimes()
@@ -120,9 +120,10 @@ class Platform(PlatformBase):
         return self.decision_times.of(self.controller.handle, event, self.clock.now)
 
     def deploy(self) -> None:
-        """Start what deployment waits for, which is ready at once, and what it does not."""
+        """Start what deployment waits for, of which templates are ready at once, and what it does
+        not."""
         self._do[act.StartTemplate] = self.templates.there
-        self._do[act.LoadBackbone] = self._do[act.CopyBackbone] = self._backbones.there
+        self._do[act.LoadBackbone] = self._do[act.CopyBackbone] = self._backbones.deploy
         self.post(ev.Deployed())
         self._do = self._carry_out()
 
@@ -221,3 +222,12 @@ class Platform(PlatformBase):
         if work.last_ns > work.first_ns:
             spans.append(Span(Stage.DECODE, work.first_ns, work.last_ns))
         return spans
+
+
+def _deployment_ns(
+    cluster: ClusterSpec, profile: Profile, latency: Mapping[str, LatencyModel]
+) -> int:
+    """Return the time from the start of the loading of backbones to the start of the load."""
+    loading = latency.values() if cluster.settings.backbones_at_deployment else ()
+    loads_ns = (deployment_ns(each, from_device=True) for each in loading)
+    return round(value_of(profile.before_load_s) * 1e9 + max(loads_ns, default=0.0))

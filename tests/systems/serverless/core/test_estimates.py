@@ -12,6 +12,7 @@ from systems.serverless.core.estimates import (
     LearntLatency,
     PrefillTimes,
     SlidingWindow,
+    Transfer,
 )
 from systems.serverless.core.prefill import Prefill
 
@@ -72,6 +73,14 @@ def test_delays_follow_what_is_seen() -> None:
     learnt.loaded(Artifact.KERNELS, 70)
     assert learnt.delay_ns[Artifact.ADAPTER] == pytest.approx(110)
     assert learnt.delay_ns[Artifact.KERNELS] == 70
+
+
+def test_delays_of_a_backbone_that_no_group_waited_for_are_those_of_all_until_they_know() -> None:
+    spec = GroupSpec("f", "b", ("f",), 1, 1, 1)
+    learnt = Estimates(spec, SlidingWindow(S), transfer=Transfer(loaded_ns=500, copied_ns=30))
+    assert (learnt.delay_ns[Artifact.BACKBONE], learnt.peer_ns) == (500, 30)
+    learnt.told(Transfer(loaded_ns=900, copied_ns=40))
+    assert (learnt.delay_ns[Artifact.BACKBONE], learnt.peer_ns) == (500, 30)
 
 
 def prefill(size: int = 1, *, joins: bool = False, expected_ns: float = 100) -> Prefill:

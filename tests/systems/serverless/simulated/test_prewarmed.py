@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,15 +23,11 @@ def run(
     profile: Profile | None = None,
     *,
     called: str = "",
-    backbones_at_deployment: bool = False,
+    **more: Any,
 ) -> Outcome:
     """Run a first call of another function at each time, or a call of the function ``called``; the
-    first one also loads the backbone, unless it is there from deployment on."""
-    options = {
-        "prewarmed": prewarmed,
-        "template_at_deployment": True,
-        "backbones_at_deployment": backbones_at_deployment,
-    }
+    first one also loads the backbone, unless it is there from deployment on. ``more``: options."""
+    options = {"prewarmed": prewarmed, "template_at_deployment": True, **more}
     deployment = Deployment(
         functions=tuple(
             Function(id=f"f{i}", backbone="llama2-7b", adapter=Path(f"f{i}"))
@@ -74,7 +71,7 @@ def test_backbones_at_deployment_make_the_first_call_like_a_later_one() -> None:
 def test_a_process_that_slept_maps_the_backbone_again_without_a_context_of_its_own() -> None:
     h100 = load_profile("h100")
     again, first = (
-        run(0, [0, 20], profile, called="f0", backbones_at_deployment=True)
+        run(0, [0, 20], profile, called="f0", backbones_at_deployment=True, rate_window_s=5)
         for profile in (h100, h100.model_copy(update={"remap_s": None}))
     )
     assert h100.remap_s is not None
@@ -82,6 +79,14 @@ def test_a_process_that_slept_maps_the_backbone_again_without_a_context_of_its_o
         spans = outcome.system_trace().requests[1].spans
         took_ns = sum(s.end_ns - s.start_ns for s in spans if s.stage.value == "backbone")
         assert took_ns / 1e9 == pytest.approx(maps.value, rel=0.05)
+
+
+def test_an_idle_instance_keeps_a_backbone_that_was_loaded_at_deployment() -> None:
+    """Its loading delay, by which the knapsack weighs it, was seen by no instance."""
+    outcome = run(0, [0, 20], called="f0", backbones_at_deployment=True)
+    stages = {span.stage.value for span in outcome.system_trace().requests[1].spans}
+    assert "kernels" in stages, "it is past its keep-alive"
+    assert "backbone" not in stages
 
 
 def test_a_ready_one_takes_over_an_instance_that_wakes() -> None:
