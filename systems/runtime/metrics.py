@@ -13,6 +13,8 @@ from prometheus_client import (
 
 from systems.interface import MemoryStep, RequestTrace, Stage
 
+from .request_counts import RequestCounts
+
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _TTFT_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 _TPOT_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.5, 1)
@@ -24,28 +26,11 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
-        of_function = ["function"]
-        self._running = Gauge(
-            "slbench_requests_running",
-            "Requests that were received and have not ended.",
-            of_function,
-            registry=registry,
-        )
-        self._ended = Counter(
-            "slbench_requests",
-            "Requests that ended: answered, failed, or the caller left.",
-            ["function", "outcome"],
-            registry=registry,
-        )
+        self._requests = RequestCounts()
+        registry.register(self._requests)
         self._rejected = Counter(
             "slbench_rejected",
             "Requests that were rejected for a limit of their caller, before they were read.",
-            registry=registry,
-        )
-        self._started = Counter(
-            "slbench_start_types",
-            "Requests that reached an instance, by their start type.",
-            ["function", "start_type"],
             registry=registry,
         )
         self._ttft = Histogram(
@@ -70,7 +55,7 @@ class Metrics:
 
     def received(self, function: str) -> None:
         """Count a request that was accepted; its ``ended`` follows."""
-        self._running.labels(function).inc()
+        self._requests.received(function)
 
     def rejected(self) -> None:
         """Count a request that was rejected before its function was known."""
@@ -78,13 +63,10 @@ class Metrics:
 
     def ended(self, trace: RequestTrace, tokens: int | None = None) -> None:
         """Count the end of a request. ``tokens``: of its answer; None: unknown."""
-        function = trace.function_id
-        self._running.labels(function).dec()
+        start_type = None if trace.start_type is None else trace.start_type.value
+        self._requests.ended(trace.function_id, _outcome(trace), start_type)
         spans = {span.stage: span for span in trace.spans}
         first = spans.get(Stage.PREFILL)
-        self._ended.labels(function, _outcome(trace)).inc()
-        if trace.start_type is not None:
-            self._started.labels(function, trace.start_type.value).inc()
         if first is not None:
             self._ttft.observe((first.end_ns - trace.received_ns) / _NS)
         decode = spans.get(Stage.DECODE)

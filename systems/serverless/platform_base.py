@@ -45,7 +45,7 @@ class PlatformBase(ABC):
         self._busy_instances: dict[int, Activity] = {}
         self._busy_on: Counter[str] = Counter()
         """The number of busy instances by device."""
-        self._held: Counter[tuple[str, MemoryOwner, str | None]] = Counter()
+        self._held: dict[tuple[str, MemoryOwner, str | None], int] = {}
         self._sizes: dict[tuple[str, Holding], int] = {}
         self._timers: dict[Timer, int] = {}
         """When each timer fires that is set."""
@@ -135,10 +135,12 @@ class PlatformBase(ABC):
     def _memory_changed(self, device: str, holding: Holding, size: int) -> None:
         """Sum the holdings of a group (one instance may be stopping while another starts)."""
         key = (device, holding.owner, holding.group)
-        self._held[key] += size - self._sizes.pop((device, holding), 0)
+        held = self._held.pop(key, 0) + size - self._sizes.pop((device, holding), 0)
+        if held:
+            self._held[key] = held
         if size:
             self._sizes[device, holding] = size
-        self._sink.memory(MemoryStep(self._now(), *key, self._held[key]))
+        self._sink.memory(MemoryStep(self._now(), *key, held))
 
 
 def _ended(begun: Activity, end_ns: int) -> Activity:

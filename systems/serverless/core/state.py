@@ -59,6 +59,7 @@ class State:
         """The keys of ``homes``, in their order."""
         self.instances: dict[int, Instance] = {}
         self._members: dict[str, Members] = {}
+        """Of the groups that have instances: most of many functions have none at a time."""
         self._adapters: dict[str, AdapterIndex] = {}
         self.requests: dict[int, Request] = {}
         self.queues: dict[str, WaitingRequests] = {}
@@ -164,9 +165,7 @@ class State:
     def members(self, group: str) -> Members:
         """Return the instances of ``group``."""
         found = self._members.get(group)
-        if found is None:
-            found = self._members[group] = Members()
-        return found
+        return Members() if found is None else found
 
     def serving(self, group: str) -> Collection[Instance]:
         """Return the instances that serve ``group``, or will once they have started."""
@@ -224,12 +223,15 @@ class State:
 
     def add_instance(self, instance: Instance) -> None:
         self.instances[instance.id] = instance
-        self.members(instance.group.id).add(instance)
+        self._members.setdefault(instance.group.id, Members()).add(instance)
         self.devices[instance.device].instances[instance.id] = instance
 
     def remove_instance(self, instance: Instance) -> None:
         del self.instances[instance.id]
-        self.members(instance.group.id).remove(instance)
+        members = self._members[instance.group.id]
+        members.remove(instance)
+        if not members.all:
+            del self._members[instance.group.id]
         if instance.group.places:
             self.adapters(instance.group.id).left(instance)
         device = self.devices[instance.device]
