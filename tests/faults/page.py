@@ -12,7 +12,7 @@ from harness.readme import Block
 from harness.readme.pages import put_into
 
 from .page_of_card import card_campaign, card_soak
-from .page_rows import MOMENTS, Record, fault_row, series_row, yes
+from .page_rows import MOMENTS, Record, before, fault_row, series_row, yes
 
 ROOT = Path(__file__).parents[2]
 PAGE, RECORDS = ROOT / "RELIABILITY.md", ROOT / "results" / "reliability"
@@ -52,7 +52,7 @@ def soak(found: Sequence[Record]) -> str:
             f"{each['minutes']:g} minutes, {each['rate_rps']:g} requests/s over"
             f" {each['functions']:,} functions: {each['requests']:,} requests,"
             f" {each['instances_started']:,} instances"
-            f" started, {each['failed']} requests failed. Over the last"
+            f" started, {each['failed']} requests failed{before(each)}. Over the last"
             " four fifths:",
             "",
             "| | median | growth (95 %) | at most |",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .page_rows import MOMENTS, Record, fault_row, series_row, yes
+from .page_rows import MOMENTS, Record, before, fault_row, series_row, yes
 
 NO_RECORD = "No record yet.\n"
 
@@ -46,10 +46,10 @@ def _card_soak(each: Record) -> Iterable[str]:
         f" {each['backbone']}, isolation level {each['level']}, {each['ended_at'][:10]}:"
         f" {each['rate_rps']:g} requests/s to {each['functions']:,} functions{places}"
         f" ({each['popularity']}), {each['requests']:,} requests, {each['instances_started']:,}"
-        f" instances started, {each['failed']} requests failed. Memory of the device that processes"
-        f" held after their end: {each['of_ended_mb']['mean']:.1f} MB in the mean of all samples;"
-        f" not given back at the end: {'; '.join(each['left']) or 'none'}. Over the last four"
-        " fifths:"
+        f" instances started, {each['failed']} requests failed{before(each)}. Memory of the device"
+        f" that processes held after their end: {each['of_ended_mb']['mean']:.1f} MB in the mean"
+        f" of all samples; not given back at the end: {'; '.join(each['left']) or 'none'}. Over the"
+        " last four fifths:"
     )
     yield from ("", "| | median | growth (95 %) | at most | flat |", "|---|--:|--:|--:|---|")
     for name, series in each["series"].items():

@@ -28,6 +28,8 @@ def fault_row(name: str, moments: Sequence[Record]) -> str:
 
 
 SERIES = {
+    "gateway_anonymous_mb": "memory of the gateway (anonymous), MB",
+    "template_anonymous_mb": "memory of the template (anonymous), MB",
     "gateway_mb": "memory of the gateway (USS), MB",
     "template_mb": "memory of the template (USS), MB",
     "descriptors": "descriptors of the gateway",
@@ -50,7 +52,14 @@ def _label(name: str) -> str:
 def series_row(name: str, series: Record) -> str:
     low, high = series["ci95"]
     growth = f"{series['growth']:+.2f} ({low:+.2f} to {high:+.2f})"
-    return f"| {_label(name)} | {series['median']:.1f} | {growth} | {series['may_grow']:.2f} |"
+    most = "–" if series["may_grow"] is None else f"{series['may_grow']:.2f}"
+    return f"| {_label(name)} | {series['median']:.1f} | {growth} | {most} |"
+
+
+def before(record: Record) -> str:
+    """Say which calls a soak made before it measured, if it did."""
+    called = record.get("called_before")
+    return f", after a first call of {called:,} functions" if called else ""
 
 
 def yes(value: bool) -> str:

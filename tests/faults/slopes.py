@@ -11,9 +11,11 @@ WARM_UP = 0.2
 """Share of the time that is not evaluated, because caches and pools still fill."""
 
 
-def slope(times: list[float], values: list[float], seconds: float, most: float) -> dict[str, Any]:
+def slope(
+    times: list[float], values: list[float], seconds: float, most: float | None
+) -> dict[str, Any]:
     """Return the growth over ``seconds`` by the median of slopes, with its 95 % interval. Flat
-    means: the lower end of the interval is at most ``most`` times the median."""
+    means: the lower end of the interval is at most ``most`` times the median; None: any is."""
     every = max(1, len(values) // 600)  # all pairs would be too many
     fit = stats.theilslopes(values[::every], times[::every], 0.95)
     median = float(np.median(values))
@@ -24,7 +26,7 @@ def slope(times: list[float], values: list[float], seconds: float, most: float) 
         "median": round(median, 3),
         "growth": round(growth, 3),
         "ci95": [round(low, 3), round(high, 3)],
-        "may_grow": round(most * median, 3),
+        "may_grow": None if most is None else round(most * median, 3),
         "n": len(values),
-        "flat": low <= most * median,
+        "flat": most is None or low <= most * median,
     }

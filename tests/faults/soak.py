@@ -1,7 +1,8 @@
 """Endurance: ``python -m tests.faults.soak --minutes M --functions N --rate R --out FILE``; with
 ``--device cuda``, on a card.
 
-Sends at a constant rate to many functions. At isolation level ``function`` most of them have no
+Calls every function once, so that what a gateway keeps of each is there. Then sends at a constant
+rate to many functions. At isolation level ``function`` most of them have no
 instance when they are called, so that instances start and end all the time; at level ``backbone``
 they share one, which has places for some of their adapters. Samples the resources of the platform
 every few seconds. The Theil-Sen slope of each series and its 95 % interval show whether it grows.
@@ -23,10 +24,11 @@ from pathlib import Path
 import psutil
 
 from systems.registry import system_class
+from systems.runtime.process_memory import anonymous_bytes
 
 from . import device_memory, process_series, process_tree, stage
 from .device_memory import Reading
-from .soak_load import load
+from .soak_load import call_each, load
 from .soak_plan import Plan, Sample, Watched
 from .soak_record import record as record_of
 from .target import Target
@@ -84,13 +86,15 @@ def soak(plan: Plan, watched: Watched) -> None:
         asyncio.run(_run(endpoint.base_url, gateway, plan, read, watched))
         mine = process_tree.below(gateway.pid)
         seen = system.system_trace()
-    watched.instances = len({request.instance_id for request in seen.requests})
+    measured = seen.requests[plan.functions :]
+    watched.instances = len({request.instance_id for request in measured})
     watched.left = device_memory.not_back(before, read, mine, stage.BACK_S)
 
 
 async def _run(
     url: str, gateway: psutil.Process, plan: Plan, read: device_memory.Read, watched: Watched
 ) -> None:
+    await call_each(url, plan.names)
     start, stop = time.monotonic(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -113,11 +117,17 @@ def _sample(gateway: psutil.Process, reading: Reading, t_s: float) -> Sample:
     templates = process_tree.templates(gateway.pid)
     return Sample(
         t_s=round(t_s, 2),
+        gateway_anonymous_mb=_anonymous_mb([gateway]),
+        template_anonymous_mb=_anonymous_mb(templates),
         gateway_mb=gateway.memory_full_info().uss / 1e6,
         template_mb=sum(each.memory_full_info().uss for each in templates) / 1e6,
         descriptors=gateway.num_fds(),
         processes=process_series.sample(t_s, [each.pid for each in templates], reading),
     )
+
+
+def _anonymous_mb(processes: list[psutil.Process]) -> float:
+    return sum(anonymous_bytes(each.pid) or 0 for each in processes) / 1e6
 
 
 if __name__ == "__main__":

@@ -15,8 +15,22 @@ from . import stage
 from .load import Answer, Request, ask
 from .soak_plan import Plan, Watched
 
+_AT_ONCE = 4
+"""Requests in flight while every function is called once."""
 _ENDS_S = 5.0
 """How long a run that is interrupted waits for responses."""
+
+
+async def call_each(url: str, names: list[str]) -> None:
+    """Call every function once. Raise ``RuntimeError`` if one fails."""
+    start, limit_s = time.monotonic(), stage.REQUEST_TIMEOUT_S + 5
+    async with aiohttp.ClientSession() as session:
+        for first in range(0, len(names), _AT_ONCE):
+            some = (Request(0.0, name, 8, True) for name in names[first : first + _AT_ONCE])
+            coming = (ask(session, url, request, limit_s, start) for request in some)
+            failed = [each for each in await asyncio.gather(*coming) if each.how != "ok"]
+            if failed:
+                raise RuntimeError(f"first call of {failed[0].function}: {failed[0].how}")
 
 
 async def load(url: str, plan: Plan, watched: Watched, start: float, stop: asyncio.Event) -> None:

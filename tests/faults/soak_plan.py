@@ -41,9 +41,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """``t_s``: seconds from the start. Memory is the unique set size (USS) of a process."""
+    """``t_s``: seconds from the start. Anonymous memory is what a process has allocated, whether
+    forks share it or not. The unique set size (USS, ``gateway_mb`` and ``template_mb``) also has
+    the pages of library files that no other process maps at the moment, and lacks those of the
+    template that a fork shares: it grows when another program ends."""
 
     t_s: float
+    gateway_anonymous_mb: float
+    template_anonymous_mb: float
     gateway_mb: float
     template_mb: float
     descriptors: int

@@ -76,8 +76,24 @@ def test_what_is_left_of_each_process_of_a_role_is_not_flat() -> None:
     assert told["host: loaders"]["flat"]
 
 
+def test_memory_that_a_process_allocates_is_judged_and_what_others_map_is_not() -> None:
+    """The unique set size grows as other programs end."""
+
+    def told(anonymous: Of, unique: Of) -> dict[str, Any]:
+        nobody = Processes(0.0, (), 0.0, 0.0)
+        samples = [
+            Sample(5.0 * n, anonymous(n), 300.0, unique(n), 12.0, 30, nobody) for n in range(COUNT)
+        ]
+        plan = Plan(5.0, 4, 1.0, 0, ON_CPU, "function", 2, "uniform", 2.0)
+        return record(plan, Watched([], samples, 5.0 * COUNT))
+
+    assert told(flat, grows)["flat"]
+    assert told(flat, grows)["series"]["gateway_mb"]["growth"] > 90
+    assert not told(grows, flat)["flat"]
+
+
 def test_a_soak_that_was_interrupted_says_how_long_it_ran() -> None:
-    sample = Sample(1.0, 50.0, 60.0, 30, Processes(1.0, (), 0.0, 12.5))
+    sample = Sample(1.0, 45.0, 300.0, 50.0, 60.0, 30, Processes(1.0, (), 0.0, 12.5))
     plan = Plan(60.0, 4, 1.0, 0, ON_CPU, "backbone", 2, "zipf", 2.0)
     told = record(plan, Watched([], [sample], 90.0, interrupted=True, unfinished=3))
     assert (told["minutes"], told["minutes_planned"]) == (1.5, 60.0)
@@ -89,7 +105,10 @@ def test_a_soak_that_was_interrupted_says_how_long_it_ran() -> None:
 
 def test_samples_are_kept_a_line_each(tmp_path: Path) -> None:
     held = Held(7, "loader", 20.0, 600.0)
-    _keep([Sample(1.0, 50.0, 60.0, 30, Processes(1.0, (held,), 9.0, 0.0))], tmp_path / "samples")
+    _keep(
+        [Sample(1.0, 45.0, 300.0, 50.0, 60.0, 30, Processes(1.0, (held,), 9.0, 0.0))],
+        tmp_path / "samples",
+    )
     (line,) = (tmp_path / "samples").read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["processes"]["held"] == [
         {"pid": 7, "role": "loader", "host": 20.0, "device": 600.0}
