@@ -60,6 +60,10 @@ def _receive(sock: socket.socket, incoming: Incoming) -> tuple[bytes, list[int]]
     return bytes(_buffer[:length]), list(fds)
 
 
+def _tell_nobody(*_: object) -> None:
+    """Take what a closed channel would tell."""
+
+
 def close_all(fds: Iterable[int]) -> None:
     for fd in fds:
         os.close(fd)
@@ -213,11 +217,15 @@ class AsyncChannel:
 
     def _hang_up(self, why: str) -> None:
         if self._open:
+            tell = self._on_close
             self.close()
-            self._on_close(why)
+            tell(why)
 
     def close(self) -> None:
+        """Stop reading. Forget whom to tell, which refers to this channel: a cycle would stay until
+        the garbage collector looks at all objects of the gateway."""
         if self._open:
+            self._on_message = self._on_close = _tell_nobody
             self._open = False
             self._loop.remove_reader(self._sock)
             self._loop.remove_writer(self._sock)

@@ -41,6 +41,17 @@ class Child:
     def ask(self) -> None:
         self.channel.send(Ping())
 
+    def tell_end(self, returncode: int | None) -> None:
+        """Call ``on_exit``, and forget the callbacks, which refer to this child: a cycle would stay
+        until the garbage collector looks at all objects of the gateway."""
+        tell = self.on_exit
+        self.on_message = self.on_exit = _tell_nobody
+        tell(returncode)
+
+
+def _tell_nobody(*_: object) -> None:
+    """Take what an ended child would tell."""
+
 
 def kill(child: Child) -> None:
     """Kill ``child`` unless it has ended; if its pid is not known yet, as soon as it is."""

@@ -201,4 +201,4 @@ class Processes:
         printed = child.output.close()
         if child.verdict or returncode not in (0, -signal.SIGKILL):
             self._told.tell(f"{child.role} {child.pid}", printed)
-        child.on_exit(returncode)
+        child.tell_end(returncode)
