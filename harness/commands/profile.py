@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,36 +13,41 @@ def profile(
     out: Annotated[
         Path, typer.Option("-o", "--out", help="The profile to write, a .toml file.")
     ] = Path("profile.toml"),
+    device: Annotated[
+        Literal["cpu", "cuda"], typer.Option(help="The CPU cores, or one GPU.")
+    ] = "cpu",
     backbone: Annotated[
-        str, typer.Option(help="A preset's name or a model directory.")
-    ] = "smollm2-135m",
-    threads: Annotated[int, typer.Option(min=1, help="Threads of an instance.")] = 1,
+        str,
+        typer.Option(
+            help="A preset's name or a model directory; default: smollm2-135m, and on a GPU"
+            " llama2-7b."
+        ),
+    ] = "",
+    threads: Annotated[int, typer.Option(min=1, help="On the CPU: threads of an instance.")] = 1,
+    memory: Annotated[
+        float,
+        typer.Option(min=1, help="On a GPU: its memory in GiB that the probes may use, for 7B 48."),
+    ] = 64,
+    records: Annotated[
+        Path | None, typer.Option(help="A folder that keeps the records of the probes.")
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="The numbers as JSON.")] = False,
 ) -> None:
-    """Measure this machine by live probes, about twelve minutes; run nothing else meanwhile.
+    """Measure this machine by live probes; run nothing else meanwhile. Takes about twelve minutes
+    on the CPU, eight on a GPU.
 
     Example: slbench profile -o my-machine.toml && slbench run main --simulated --profile
     my-machine.toml
     """
-    import os
     import sys
 
     from harness.execution.progress import Progress
-    from harness.profiling.machine import measure, settings
+    from harness.profiling.device import KINDS, Chosen
     from harness.profiling.profile_file import to_toml
-    from harness.profiling.servers import measure_servers
 
-    from ..records.manifest import machine
-
-    about = machine()
-    cores = len(os.sched_getaffinity(0))
-    numbers = {
-        **settings(cores),
-        **measure(backbone, threads, Progress()),
-        **measure_servers(backbone, threads, Progress()),
-    }
-    text = to_toml(out.stem, numbers, f"{about['cpu']}, {cores} cores, {backbone}")
+    measured = KINDS[device](Chosen(backbone, threads, memory, records), Progress())
+    text = to_toml(out.stem, measured.numbers, measured.machine, measured.settings)
     out.write_text(text, encoding="utf-8")
     if json_:
-        print(json.dumps({name: value for name, (value, _) in numbers.items()}))
+        print(json.dumps({name: each.value for name, each in measured.numbers.items()}))
     print(f"profile {out}", file=sys.stderr)

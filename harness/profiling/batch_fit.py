@@ -49,8 +49,8 @@ def fit_batches(shared: Frames, hot: pd.DataFrame) -> Fit:
             if batch["output_tokens"].iloc[0] > 1:
                 decode_s = seconds.loc[(batch["request_id"].iloc[0], "decode")]
                 steps.append((len(batch), decode_s / (STEPS - 1)))
-    fixed, request, token = _fit(rows, prefill)
-    step, more = _fit([(1.0, count) for count, _ in steps], [each for _, each in steps])
+    fixed, request, token = least_squares(rows, prefill)
+    step, more = least_squares([(1.0, count) for count, _ in steps], [each for _, each in steps])
     return Fit(fixed, request, token, step, more, len(rows), _medians(steps))
 
 
@@ -59,8 +59,8 @@ def _medians(steps: Sequence[tuple[int, float]]) -> Points:
     return tuple((n, float(np.median([s for count, s in steps if count == n]))) for n in counts)
 
 
-def _fit(rows: list[Any], values: list[float]) -> tuple[float, ...]:
-    """Least squares with non-negative coefficients."""
+def least_squares(rows: Sequence[Any], values: Sequence[float]) -> tuple[float, ...]:
+    """Fit ``values`` with coefficients that are not negative."""
     from scipy.optimize import nnls
 
     found, _ = nnls(np.array(rows, float), np.array(values, float))

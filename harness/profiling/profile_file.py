@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 
 from .found import Found, Points
 
+Plain = bool | int | str | Mapping[str, str]
+
 
 def _content(value: float | Points) -> str:
     if isinstance(value, tuple):
@@ -15,22 +17,32 @@ def _content(value: float | Points) -> str:
     return f"value = {value:.6g}"
 
 
-def to_toml(name: str, numbers: Mapping[str, Found], machine: str) -> str:
-    """Format a profile for the simulator; tables (``table.field``) come last."""
+def _setting(value: Plain) -> str:
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{key} = {json.dumps(each)}' for key, each in value.items())} }}"
+    return json.dumps(value)
+
+
+def to_toml(
+    name: str, numbers: Mapping[str, Found], machine: str, settings: Mapping[str, Plain] = {}
+) -> str:
+    """Format a profile for the simulator. ``settings``: fields that are no numbers and need no
+    source. Tables (``table.field``) come last."""
     today = datetime.now(UTC).date().isoformat()
     lines = [
         f"# Measured by slbench profile on {machine}.",
         f"name = {json.dumps(name)}",
         f"summary = {json.dumps(f'measured on {machine}')}",
         f"date = {json.dumps(today)}",
+        *(f"{field} = {_setting(value)}" for field, value in settings.items()),
         "",
     ]
     table = ""
-    for name, (value, source) in numbers.items():
+    for name, (value, source, kind) in numbers.items():
         within, _, field = name.rpartition(".")
         if within != table:
             table = within
             lines += ["", f"[{table}]"]
         about = json.dumps(f"slbench profile, {today}: {source}", ensure_ascii=False)
-        lines.append(f'{field} = {{ {_content(value)}, kind = "measured", source = {about} }}')
+        lines.append(f'{field} = {{ {_content(value)}, kind = "{kind}", source = {about} }}')
     return "\n".join(lines) + "\n"

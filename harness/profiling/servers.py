@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from systems.runtime.swept_folder import swept
-
 from .batch_fit import Fit, fit_batches
-from .found import median
+from .found import Found, median
 from .frames import frames as frames_of
-from .probes import STEPS, Probe, batches_from
+from .probes import STEPS, Probe, batches_from, kept_in, on_cores
 
 if TYPE_CHECKING:
     from harness.execution.progress import Progress
     from harness.records import Cell
     from systems.models.sizes import ModelSize
 
-    from .found import Found
     from .probes import Request
 
 FIRST_S = 4.0
@@ -34,22 +32,27 @@ FOR_SYSTEM = {"bfloat16": "multi-lora", "float32": "dlora"}
 
 
 def measure_servers(
-    backbone: str, threads: int, progress: Progress, *, by_profile: str | None = None
+    backbone: str,
+    threads: int,
+    progress: Progress,
+    *,
+    records: Path | None = None,
+    by_profile: str | None = None,
 ) -> dict[str, Found]:
     """Measure ``servers.<dtype>.<field>`` and ``grouped.<dtype>.adapter_share``, value and source,
     for every dtype in which a serverful system of this suite stores weights on the CPU. About six
-    minutes. ``by_profile`` as in :func:`~harness.profiling.machine.measure`."""
+    minutes. ``records`` and ``by_profile`` as in :func:`~harness.profiling.machine.measure`."""
     from systems.models.sizes import model_size
 
     found: dict[str, Found] = {}
-    with swept("slbench-profile-") as folder:
-        probe = Probe(folder, backbone, threads, progress, by_profile)
-        merging = _merging(probe.cell("dlora", _all_functions(1.0)))
+    with kept_in(records) as folder:
+        probe = Probe(folder, on_cores(backbone, threads), progress, by_profile)
+        merged = merging(probe.cell("dlora", _all_functions(1.0)))
         for dtype in FOR_SYSTEM:
             # dLoRA itself would merge the single adapter of these batches.
             cell = probe.cell("multi-lora", _requests(), dtype=dtype)
             size = model_size(backbone, dtype, 16, "cpu")
-            numbers = {**_computing(cell, size), **merging, **_held(cell, size)}
+            numbers = {**_computing(cell, size), **merged, **_held(cell, size)}
             found |= {f"servers.{dtype}.{name}": each for name, each in numbers.items()}
             found[f"grouped.{dtype}.adapter_share"] = _share(cell)
     return found
@@ -85,16 +88,16 @@ def _computing(cell: Cell, size: ModelSize) -> dict[str, Found]:
         f" {max(BATCHES)}, of one adapter"
     )
     return {
-        "prefill_s": (fit.fixed, how),
-        "prefill_request_s": (fit.request, how),
-        "prefill_token_s_per_gparam": (fit.token / (size.parameters / 1e9), how),
-        "decode_s": (fit.step, how),
-        "decode_request_s": (fit.more, how),
-        "decode_rows_s": (fit.rows, "steps by the number of requests, medians"),
+        "prefill_s": Found(fit.fixed, how),
+        "prefill_request_s": Found(fit.request, how),
+        "prefill_token_s_per_gparam": Found(fit.token / (size.parameters / 1e9), how),
+        "decode_s": Found(fit.step, how),
+        "decode_request_s": Found(fit.more, how),
+        "decode_rows_s": Found(fit.rows, "steps by the number of requests, medians"),
     }
 
 
-def _share(cell: Cell) -> tuple[float, str]:
+def _share(cell: Cell) -> Found:
     """Compare pairs of concurrent requests: one adapter against as many as requests."""
     seen = frames_of(cell)
     crowds: Any = seen.requests.sort_values("scheduled_ns").iloc[-2 * ROUNDS * CROWD :]
@@ -109,14 +112,14 @@ def _share(cell: Cell) -> tuple[float, str]:
     return median(more, f"steps of {CROWD} requests, {CROWD} adapters against one")
 
 
-def _merging(cell: Cell) -> dict[str, Found]:
+def merging(cell: Cell) -> dict[str, Found]:
     """From dLoRA's own measurements before it serves."""
     timed = cell.manifest.measured
     step_s = timed["unmerged_s"]
     how = "dlora's own, before it serves, weights in float32"
     return {
-        "merged_share": (min(1.0, timed["merged_s"] / step_s), f"steps of one request, {how}"),
-        "switch_steps": (timed["switch_s"] / step_s, f"merging and unmerging, {how}"),
+        "merged_share": Found(min(1.0, timed["merged_s"] / step_s), f"steps of one request, {how}"),
+        "switch_steps": Found(timed["switch_s"] / step_s, f"merging and unmerging, {how}"),
     }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.execution.progress import Progress
+from harness.profiling.found import Found
 from harness.profiling.machine import measure, settings
 from harness.profiling.profile_file import to_toml
 from harness.profiling.servers import measure_servers
@@ -36,7 +37,7 @@ def test_the_probes_of_servers_find_the_profile_they_were_run_by(tmp_path: Path)
     known = load_profile("cpu-small")
     found = measure_servers("smollm2-135m", 1, Progress(), by_profile="cpu-small")
     assert {name.split(".")[1] for name in found} == set(known.servers) == {"bfloat16", "float32"}
-    for name, (value, _) in found.items():
+    for name, (value, *_) in found.items():
         table, dtype, field = name.split(".")
         if field == "decode_rows_s":
             model = known.servers[dtype]
@@ -54,8 +55,8 @@ def test_the_probes_of_servers_find_the_profile_they_were_run_by(tmp_path: Path)
     assert set(again.servers) == set(again.grouped) == set(known.servers)
 
 
-def _numbers_of(profile: Profile) -> dict[str, tuple[float, str]]:
-    return {name: (n.value, n.source) for name, n in profile if isinstance(n, Number)}
+def _numbers_of(profile: Profile) -> dict[str, Found]:
+    return {name: Found(n.value, n.source) for name, n in profile if isinstance(n, Number)}
 
 
 def test_the_probes_find_the_profile_they_were_run_by(tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_the_probes_find_the_profile_they_were_run_by(tmp_path: Path) -> None:
         assert numbers[name][0] == pytest.approx(expected, rel=0.1, abs=2e-3), name
     curve = known.decode_rows_s
     assert curve is not None
-    rows = dict(numbers["decode_rows_s"][0])
+    rows = dict(numbers["decode_rows_s"].value)
     assert rows == pytest.approx({n: curve.at(n) for n in (1, 2, 4, 8)}, rel=0.02)
     path = tmp_path / "mine.toml"
     path.write_text(to_toml("mine", {**settings(2), **numbers}, "a machine"), encoding="utf-8")

@@ -1,0 +1,98 @@
+"""How work on one card slows other work down.
+
+Beside M batches and S starts, work takes (1 + waits · (M + share · S)) times as long as alone. How
+long it takes alone is known, and so is how long what went on beside it; ``waits`` and ``share`` are
+what makes both agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from .card_steps import Decoding
+from .found import Found, as_number, median
+from .frames import Frames
+from .overlap import Part, intervals, parts
+
+MOST = 64.0
+"""The largest factor that is looked for."""
+
+
+class Slowed(NamedTuple):
+    """Work that takes ``alone_s`` alone. ``parts``: of the time that it took, with the numbers of
+    batches and of starts beside it."""
+
+    alone_s: float
+    parts: Sequence[Part]
+
+    def left_s(self, waits: float, share: float) -> float:
+        """Return the work that these factors leave undone, in s alone."""
+        done = (
+            seconds / (1 + waits * (batches + share * starts))
+            for seconds, (batches, starts) in self.parts
+        )
+        return self.alone_s - sum(done)
+
+    def beside(self, kind: int) -> bool:
+        return any(part.beside[kind] for part in self.parts)
+
+
+BATCHES, STARTS = 0, 1
+
+
+def batches_beside(frames: Frames, requests: Sequence[int], alone: Decoding) -> dict[str, Found]:
+    """``requests``: that decode at once, each by an instance of its own."""
+    told = "steps of requests beside one and two others, to those of one alone"
+    return {
+        "share": Found(1.0, "a batch is the unit of shares", "derived"),
+        "waits": median(_waits(_decoded(frames, requests, alone)), told),
+    }
+
+
+def share_of_start(frames: Frames, requests: Sequence[int], alone: Decoding, waits: Found) -> Found:
+    """Return the share of a start: by how much it slows down ``requests``, which decode beside it.
+    ``waits``: of batches."""
+    slowed = [each for each in _decoded(frames, requests, alone) if each.beside(STARTS)]
+    shares = _roots(partial(each.left_s, as_number(waits)) for each in slowed)
+    return median(shares, "steps of requests beside a start, to those of one alone")
+
+
+def waits_of_kernels(
+    frames: Frames, requests: Sequence[int], others: Sequence[int], alone_s: Found
+) -> Found:
+    """Return by how much longer the kernels of ``requests`` take for each of ``others`` that
+    decodes beside them, in parts of ``alone_s``."""
+    batches = intervals(frames.stage("decode", others))
+    spans = intervals(frames.stage("kernels", requests))
+    slowed = (Slowed(as_number(alone_s), list(parts(span, batches, []))) for span in spans)
+    return median(_waits(slowed), "kernels beside one or two that decode, to those alone")
+
+
+def _decoded(frames: Frames, requests: Sequence[int], alone: Decoding) -> Iterator[Slowed]:
+    """Yield the decoding of each of ``requests``."""
+    decodes, prefills, kernels = map(frames.stage, ("decode", "prefill", "kernels"))
+    for row in frames.stage("decode", requests).itertuples():
+        batches = [*_elsewhere(decodes, row), *_elsewhere(prefills, row)]
+        found = parts((row.start_ns, row.end_ns), batches, _elsewhere(kernels, row))
+        yield Slowed((row.output_tokens - 1) * alone.alone_s(row), list(found))
+
+
+def _elsewhere(spans: Any, row: Any) -> list[tuple[int, int]]:
+    """Return the intervals of other instances than that of ``row``."""
+    return intervals(spans[spans["instance_id"] != row.instance_id])
+
+
+def _waits(slowed: Iterable[Slowed]) -> list[float]:
+    beside = [each for each in slowed if each.beside(BATCHES)]
+    return _roots(partial(each.left_s, share=0.0) for each in beside)
+
+
+def _roots(left_s: Iterable[Callable[[float], float]]) -> list[float]:
+    """Return where each of ``left_s``, which grows, is zero, from 0 on; leave out what is not zero
+    before ``MOST``: what went on beside it does not explain how long it took."""
+    from scipy.optimize import brentq
+
+    explained = [each for each in left_s if each(MOST) >= 0.0]
+    return [0.0 if each(0.0) >= 0.0 else float(brentq(each, 0.0, MOST)) for each in explained]

@@ -1,0 +1,147 @@
+"""``slbench profile --device cuda``: measures a card as a device profile for the simulator.
+
+As on the CPU, probes are ordinary live cells, and every number is a fit or a median over their
+records. What leaves no trace in records keeps the number of another card's profile, which its
+source names.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from systems.simulation.profile import load_profile
+
+from . import card_cells, card_settings
+from .beside import batches_beside, share_of_start, waits_of_kernels
+from .card_cells import DTYPE, CardCells, Probed
+from .card_grouped import grouped
+from .card_passes import Passes, passes
+from .card_probes import LONG, SHORT
+from .card_starts import first_calls
+from .card_steps import Decoding, decoding, steps
+from .found import Found, as_number, median
+from .parking import offload
+from .probes import Probe, kept_in
+from .servers import merging
+from .starts import processes, rates, transport
+
+if TYPE_CHECKING:
+    from harness.execution.progress import Progress
+    from systems.models.sizes import ModelSize
+    from systems.simulation.number import Number
+
+    from .frames import Frames
+
+LIKE = "h100"
+"""The profile whose numbers stand for what records do not show."""
+
+
+def measure_card(
+    backbone: str,
+    progress: Progress,
+    *,
+    memory_gib: float = 64,
+    records: Path | None = None,
+    by_profile: str | None = None,
+) -> dict[str, Found]:
+    """Measure each profile field, and those of a table as ``table.field``: value and source. Takes
+    about eight minutes on an otherwise idle machine. ``records``: where the records of the probes
+    are kept; cells that are there are not run again; None: they are removed. ``by_profile``
+    simulates the probes with a known profile instead; the result must then equal that profile."""
+    from systems.models.sizes import model_size
+
+    size = model_size(backbone, DTYPE, 16, "cuda")
+    with kept_in(records) as folder:
+        target = card_cells.on_card(backbone, memory_gib)
+        return _measured(card_cells.run(Probe(folder, target, progress, by_profile)), size)
+
+
+def _measured(cells: CardCells, size: ModelSize) -> dict[str, Found]:
+    shared, sent = cells.shared.frames(), cells.shared
+    alone, of_prompts = _batches(shared, sent, size)
+    numbers = {
+        **_starting(shared, sent, cells.private.frames(), size),
+        **first_calls(shared, sent.of("one step"), sent.of("two steps"), of_prompts, alone),
+        **of_prompts.numbers(size.parameters / 1e9),
+        **alone.numbers(),
+        "decode_bytes_per_s": Found(alone.bytes_per_s, alone.how),
+        **_parked(cells.parked),
+        **transport(shared.of(sent.of("alone"))),
+    }
+    numbers |= _beside(shared, sent, alone, numbers["kernels_s"])
+    numbers |= _taken(cells.taken)
+    of_many = grouped(cells.grouped.frames(), cells.grouped.script, size, alone)
+    numbers |= _table(f"grouped.{DTYPE}", of_many) | _server(cells.server)
+    return _tables_last(numbers)
+
+
+def _tables_last(numbers: dict[str, Found]) -> dict[str, Found]:
+    """Sort numbers of tables behind the others, those of a table beside each other."""
+    return dict(sorted(numbers.items(), key=lambda each: each[0].rpartition(".")[0]))
+
+
+def _table(name: str, numbers: dict[str, Found]) -> dict[str, Found]:
+    return {f"{name}.{field}": each for field, each in numbers.items()}
+
+
+def _batches(shared: Frames, sent: Probed, size: ModelSize) -> tuple[Decoding, Passes]:
+    short, long = (steps(shared, sent.of(f"rows of {each}")) for each in (SHORT, LONG))
+    return decoding(short, long, size), passes(shared, sent.of("alone", "two"))
+
+
+def _starting(shared: Frames, sent: Probed, private: Frames, size: ModelSize) -> dict[str, Found]:
+    (first,), forks = sent.of("nothing"), sent.of("one step", "two steps")
+    read = median(shared.seconds("adapter", forks), "adapter stage of forks")
+    told = f"{size.adapter_bytes / 1e6:.3g} MB in the {read.source}"
+    return {
+        **processes(shared, forks, private),
+        **rates(shared, first, private, size),
+        "adapter_s": Found(0.0, "the time is part of adapter_bytes_per_s", "derived"),
+        "adapter_bytes_per_s": Found(size.adapter_bytes / as_number(read), told),
+    }
+
+
+def _beside(shared: Frames, sent: Probed, alone: Decoding, kernels_s: Found) -> dict[str, Found]:
+    batches = batches_beside(shared, sent.of("beside"), alone)
+    started, others = sent.of("started"), sent.of("others")
+    starts = {
+        "share": share_of_start(shared, others, alone, batches["waits"]),
+        "waits": waits_of_kernels(shared, started, others, kernels_s),
+    }
+    return {**_table("batches_beside", batches), **_table("starts_beside", starts)}
+
+
+def _taken(sent: Probed) -> dict[str, Found]:
+    """Measure prewarmed processes that become instances. What that and preparation take from
+    batches is too little, or too slow, to be seen."""
+    taken, like = sent.frames(), load_profile(LIKE)
+    assert like.takeover_beside is not None
+    assert like.preparation_beside is not None
+    spare_s = median(taken.seconds("kernels", sent.of("alone")), "kernels of takeovers")
+    beside = {
+        "share": _kept(like.takeover_beside.share),
+        "waits": waits_of_kernels(taken, sent.of("beside"), sent.of("others"), spare_s),
+    }
+    preparation = {field: _kept(number) for field, number in like.preparation_beside}
+    return {
+        "spare_s": spare_s,
+        **_table("takeover_beside", beside),
+        **_table("preparation_beside", preparation),
+    }
+
+
+def _kept(number: Number) -> Found:
+    told = f"not seen in records, as in profile {LIKE}: {number.source}"
+    return Found(number.value, told, "derived")
+
+
+def _parked(sent: Probed) -> dict[str, Found]:
+    parked = sent.frames()
+    woken = parked.seconds("kernels", sent.of("woken"))
+    return {**offload(parked), "parked_batch_s": median(woken, "kernels of woken instances")}
+
+
+def _server(sent: Probed) -> dict[str, Found]:
+    held = card_settings.numbers()["context_bytes"]
+    return _table(f"servers.{DTYPE}", {**merging(sent.cell), "process_bytes": held})

@@ -1,0 +1,141 @@
+"""The time of a card's decode steps, by their requests and the tokens that these have cached."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from harness.errors import HarnessError
+
+from .batch_fit import least_squares
+from .found import Found, Points
+from .frames import Frames
+from .overlap import Interval, intervals, parts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from systems.models.sizes import ModelSize
+
+STEADY = 0.9
+"""A request tells the time of a step if so much of its decoding was in batches of one size."""
+
+INTERRUPTED = 0.01
+"""The part of it in which its instance may have computed prompts."""
+
+
+class Step(NamedTuple):
+    """``context``: the cached tokens of all its requests, on average."""
+
+    requests: int
+    seconds: float
+    context: float
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """A step of n requests takes what ``rows`` says for n, and the time to read the weights, keys
+    and values at ``bytes_per_s``."""
+
+    rows: Points
+    bytes_per_s: float
+    how: str
+    size: ModelSize
+
+    def alone_s(self, request: Any) -> float:
+        """Return the time of a step of ``request``, a row of requests, alone, on average."""
+        return dict(self.rows)[1] + _read_s(self.size, _context(request), self.bytes_per_s)
+
+    def numbers(self) -> dict[str, Found]:
+        step, more = least_squares([(1.0, n) for n, _ in self.rows], [s for _, s in self.rows])
+        line = "least squares over decode_rows_s"
+        curve = (
+            "steps of a hot instance by requests, medians, less weights, keys and values at"
+            " decode_bytes_per_s"
+        )
+        return {
+            "decode_s": Found(step, line, "derived"),
+            "decode_request_s": Found(more, line, "derived"),
+            "decode_rows_s": Found(self.rows, curve),
+        }
+
+
+def decoding(
+    short: Sequence[Step], long: Sequence[Step], size: ModelSize, like: Decoding | None = None
+) -> Decoding:
+    """Fit steps of requests of a short and of a long context. ``like``: another engine on the same
+    card, whose rate of reading memory counts; the split into rows and reading follows from it."""
+    few, many = _medians(short), _medians(long)
+    rate, how = (like.bytes_per_s, like.how) if like else _rate(few, many, size)
+    rows = tuple(
+        (float(each.requests), max(each.seconds - _read_s(size, each.context, rate), 0.0))
+        for each in few.values()
+    )
+    return Decoding(rows, rate, how, size)
+
+
+def steps(frames: Frames, requests: Sequence[int]) -> Sequence[Step]:
+    """Return the mean step of each of ``requests`` that decoded in batches of one size, with no
+    prompts computed meanwhile. Raise ``HarnessError`` if there is none."""
+    decodes, prefills = (_by_instance(frames.stage(each)) for each in ("decode", "prefill"))
+    found = []
+    for row in frames.stage("decode", requests).itertuples():
+        here = decodes[row.instance_id], prefills[row.instance_id]
+        seconds: Counter[tuple[int, ...]] = Counter()
+        for part in parts((row.start_ns, row.end_ns), *here):
+            seconds[part.beside] += part.seconds
+        whole, interrupted = seconds.total(), sum(s for (_, n), s in seconds.items() if n)
+        ((most, _), steady), *_ = seconds.most_common(1)
+        if steady >= STEADY * whole and interrupted <= INTERRUPTED * whole:
+            found.append(Step(most, whole / (row.output_tokens - 1), most * _context(row)))
+    if not found:
+        raise HarnessError("profile: no batch of requests decoded together; run nothing else")
+    return found
+
+
+def _by_instance(spans: pd.DataFrame) -> Mapping[str, Sequence[Interval]]:
+    return {name: intervals(each) for name, each in spans.groupby("instance_id")}
+
+
+def _context(request: Any) -> float:
+    """Return how many tokens a request has cached in a step, on average."""
+    return float(request.prompt_tokens + request.output_tokens / 2)
+
+
+def _read_s(size: ModelSize, context: float, bytes_per_s: float) -> float:
+    return (size.weights_bytes + context * size.kv_bytes_per_token) / bytes_per_s
+
+
+def _medians(found: Sequence[Step]) -> Mapping[int, Step]:
+    """Return the median step by the number of requests. Only powers of two count: other batches are
+    padded to the next one."""
+    by: defaultdict[int, list[Step]] = defaultdict(list)
+    for step in found:
+        if step.requests.bit_count() == 1:
+            by[step.requests].append(step)
+    return {
+        count: Step(
+            count, *(float(np.median(each)) for each in list(zip(*by[count], strict=True))[1:])
+        )
+        for count in sorted(by)
+    }
+
+
+def _rate(few: Mapping[int, Step], many: Mapping[int, Step], size: ModelSize) -> tuple[float, str]:
+    """Return the rate at which a step reads keys and values: by how much longer contexts slow it
+    down. It is not lower than that of a step of one request, which reads all weights."""
+    both = sorted(few.keys() & many.keys())
+    longer = [
+        (many[n].context - few[n].context, max(many[n].seconds - few[n].seconds, 1e-9))
+        for n in both
+    ]
+    read = [tokens * size.kv_bytes_per_token / seconds for tokens, seconds in longer]
+    least = size.weights_bytes / few[1].seconds
+    if not read or np.median(read) < least:
+        return least, "weights over a step of one request: longer contexts told a lower rate"
+    told = f"steps of {' and '.join(map(str, both))} requests, short and long contexts"
+    return float(np.median(read)), f"keys and values of {told}, median"

@@ -1,0 +1,63 @@
+"""The kinds of device that ``slbench profile`` measures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.records.manifest import machine
+
+from . import card, card_settings
+from .machine import measure, settings
+from .servers import measure_servers
+
+if TYPE_CHECKING:
+    from harness.execution.progress import Progress
+
+    from .found import Found
+    from .profile_file import Plain
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a user chose. ``backbone``: empty for the device's default; ``threads``: of an instance
+    on the CPU; ``memory_gib``: of a card; ``records``: where those of the probes are kept."""
+
+    backbone: str
+    threads: int
+    memory_gib: float
+    records: Path | None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A profile: its numbers, fields that are no numbers, and what they were measured on."""
+
+    numbers: Mapping[str, Found]
+    settings: Mapping[str, Plain]
+    machine: str
+
+
+def _of_cores(chosen: Chosen, progress: Progress) -> Measured:
+    backbone, cores = chosen.backbone or "smollm2-135m", len(os.sched_getaffinity(0))
+    numbers = {
+        **settings(cores),
+        **measure(backbone, chosen.threads, progress, records=chosen.records),
+        **measure_servers(backbone, chosen.threads, progress, records=chosen.records),
+    }
+    return Measured(numbers, {}, f"{machine()['cpu']}, {cores} cores, {backbone}")
+
+
+def _of_card(chosen: Chosen, progress: Progress) -> Measured:
+    backbone = chosen.backbone or "llama2-7b"
+    found = card.measure_card(
+        backbone, progress, memory_gib=chosen.memory_gib, records=chosen.records
+    )
+    where = f"one {machine()['gpu']}, {backbone} in {card.DTYPE}"
+    return Measured({**card_settings.numbers(), **found}, card_settings.plain(), where)
+
+
+KINDS: Mapping[str, Callable[[Chosen, Progress], Measured]] = {"cpu": _of_cores, "cuda": _of_card}

@@ -1,0 +1,50 @@
+"""What the first calls of probes tell: processes, reading the backbone, the way to the client."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .found import Found, median
+from .frames import Frames
+
+if TYPE_CHECKING:
+    from systems.models.sizes import ModelSize
+
+
+def processes(shared: Frames, forks: Sequence[int], private: Frames) -> dict[str, Found]:
+    """``forks``: the requests of ``shared`` for which a process was forked."""
+    return {
+        "process_s": median(private.seconds("warming"), "warming of a process from nothing"),
+        "fork_s": median(shared.seconds("warming", forks), "warming of a fork of the template"),
+        "libraries_s": median(private.seconds("libraries"), "imports of a process"),
+        "map_s": median(shared.seconds("backbone", forks), "backbone of a fork, shared"),
+    }
+
+
+def rates(shared: Frames, first: int, private: Frames, size: ModelSize) -> dict[str, Found]:
+    """``first``: the request of ``shared`` for which the shared backbone was read."""
+    bandwidth = float(size.weights_bytes / shared.seconds("backbone", [first]).max())
+    own = float(size.weights_bytes / np.median(private.seconds("backbone")))
+    return {
+        "disk_bytes_per_s": Found(bandwidth, "shared backbone read from the page cache, one load"),
+        "tier_bytes_per_s": Found(
+            bandwidth, "the same: files are in the page cache from the start"
+        ),
+        "private_bytes_per_s": Found(own, "private backbone read from the page cache, median"),
+    }
+
+
+def transport(shared: Frames) -> dict[str, Found]:
+    """Return the times between the client and the platform of all requests of ``shared``."""
+    requests = shared.requests
+    there = (requests["received_ns"] - requests["sent_ns"]).to_numpy() / 1e9
+    prefill = shared.spans[shared.spans["stage"] == "prefill"].set_index("request_id")["end_ns"]
+    seen = requests.set_index("request_id")["first_token_ns"]
+    back = ((seen - prefill.reindex(seen.index)) / 1e9).to_numpy()
+    return {
+        "request_s": median(there, "client's send to the gateway's receipt"),
+        "response_s": median(back, "first token generated to the client's receipt"),
+    }
