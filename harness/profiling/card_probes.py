@@ -11,6 +11,8 @@ from .script import Script
 
 PREPARED_S = 4.0
 """A first call and the preparation that follows it."""
+ALL_S = 6.0
+"""The same of the first function, which also loads the backbone."""
 FIRST = tuple(f"f{index}" for index in range(1, 7))
 """Functions whose first call is measured, after that of f0, which needs everything."""
 HOT = ("f0", "f1", "f2")
@@ -48,7 +50,7 @@ def first_calls(script: Script) -> None:
     """The first step of an engine and its second load and capture a shape: answers of two and of
     three tokens have the first, or both."""
     script.send("nothing", FULL, FIRST_PROMPT, 2)
-    script.wait(12.0)
+    script.wait(ALL_S)
     for index, function in enumerate(FIRST):
         script.send("one step" if index % 2 else "two steps", function, FIRST_PROMPT, 3 - index % 2)
         script.wait(PREPARED_S)
@@ -93,22 +95,22 @@ def starts_beside(script: Script) -> None:
             script.send("others", other, SHORT, OVER_OUTPUT)
         script.wait(0.1)
         script.send("started", function, SHORT, STARTED_OUTPUT)
-        script.wait(12.0)
+        script.wait(8.0)
 
 
 def takeovers() -> Script:
     """Calls that a prewarmed process takes over, alone and beside one that decodes."""
     script = Script()
     script.send("first", FULL, SHORT, 2)
-    script.wait(6.0)
+    script.wait(5.0)
     for function in TAKEN:
         script.send("alone", function, SHORT, 2)
-        script.wait(6.0)
+        script.wait(5.0)
     for function in TAKEN_BESIDE:
         script.send("others", FULL, SHORT, OVER_OUTPUT)
         script.wait(0.3)
         script.send("beside", function, SHORT, 2)
-        script.wait(9.0)
+        script.wait(7.0)
     return script
 
 
@@ -117,7 +119,7 @@ def pauses() -> Script:
     script = Script()
     for _ in range(5):
         script.send("woken" if script.requests else "first", FULL, SHORT, 2)
-        script.wait(5.0)
+        script.wait(4.0)
     return script
 
 
@@ -126,7 +128,7 @@ def private() -> Script:
     script = Script()
     for function in HOT:
         script.send("first", function, FIRST_PROMPT, 2)
-        script.wait(14.0)
+        script.wait(12.0)
     return script
 
 
@@ -134,11 +136,11 @@ def grouped() -> Script:
     """One instance of many functions: adapters parsed and copied, batches of one and of eight."""
     script = Script()
     script.send("nothing", FULL, FIRST_PROMPT, 2)
-    script.wait(12.0)
+    script.wait(ALL_S)
     for turn in ("parsed", "copied", "copied"):
         for index in range(MANY):
             script.send(turn, f"f{index}", SHORT, 2)
-            script.wait(0.6)
+            script.wait(0.4)
     for index in range(PLACES):
         script.send("in place", f"f{index}", SHORT, 2)
         script.wait(0.4)
