@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .card_steps import Decoding
 from .found import Found, as_number, median
-from .frames import Frames
-from .overlap import Part, intervals, parts
+from .frames import Frames, StageSpan
+from .overlap import Interval, Part, parts
 
 MOST = 64.0
 """The largest factor that is looked for."""
@@ -64,24 +64,26 @@ def waits_of_kernels(
 ) -> Found:
     """Return by how much longer the kernels of ``requests`` take for each of ``others`` that
     decodes beside them, in parts of ``alone_s``."""
-    batches = intervals(frames.stage("decode", others))
-    spans = intervals(frames.stage("kernels", requests))
-    slowed = (Slowed(as_number(alone_s), list(parts(span, batches, []))) for span in spans)
+    batches = [each.interval for each in frames.stage("decode", others)]
+    slowed = (
+        Slowed(as_number(alone_s), list(parts(span.interval, batches, [])))
+        for span in frames.stage("kernels", requests)
+    )
     return median(_waits(slowed), "kernels beside one or two that decode, to those alone")
 
 
 def _decoded(frames: Frames, requests: Sequence[int], alone: Decoding) -> Iterator[Slowed]:
     """Yield the decoding of each of ``requests``."""
     decodes, prefills, kernels = map(frames.stage, ("decode", "prefill", "kernels"))
-    for row in frames.stage("decode", requests).itertuples():
-        batches = [*_elsewhere(decodes, row), *_elsewhere(prefills, row)]
-        found = parts((row.start_ns, row.end_ns), batches, _elsewhere(kernels, row))
-        yield Slowed((row.output_tokens - 1) * alone.alone_s(row), list(found))
+    for span in frames.stage("decode", requests):
+        batches = _elsewhere([*decodes, *prefills], span)
+        found = parts(span.interval, batches, _elsewhere(kernels, span))
+        yield Slowed((span.output_tokens - 1) * alone.alone_s(span), list(found))
 
 
-def _elsewhere(spans: Any, row: Any) -> list[tuple[int, int]]:
-    """Return the intervals of other instances than that of ``row``."""
-    return intervals(spans[spans["instance_id"] != row.instance_id])
+def _elsewhere(spans: Iterable[StageSpan], span: StageSpan) -> list[Interval]:
+    """Return the intervals of other instances than that of ``span``."""
+    return [each.interval for each in spans if each.instance_id != span.instance_id]
 
 
 def _waits(slowed: Iterable[Slowed]) -> list[float]:

@@ -21,6 +21,7 @@ from .card_probes import LONG, SHORT
 from .card_starts import first_calls
 from .card_steps import Decoding, decoding, steps
 from .found import Found, as_number, median
+from .measured import Measured
 from .parking import offload
 from .probes import Probe, kept_in
 from .servers import merging
@@ -44,7 +45,7 @@ def measure_card(
     memory_gib: float = 64,
     records: Path | None = None,
     by_profile: str | None = None,
-) -> dict[str, Found]:
+) -> Measured:
     """Measure each profile field, and those of a table as ``table.field``: value and source. Takes
     about eight minutes on an otherwise idle machine. ``records``: where the records of the probes
     are kept; cells that are there are not run again; None: they are removed. ``by_profile``
@@ -54,13 +55,20 @@ def measure_card(
     size = model_size(backbone, DTYPE, 16, "cuda")
     with kept_in(records) as folder:
         target = card_cells.on_card(backbone, memory_gib)
-        return _measured(card_cells.run(Probe(folder, target, progress, by_profile)), size)
+        cells = card_cells.run(Probe(folder, target, progress, by_profile))
+        return Measured(_numbers(cells, size), card_settings.plain(), _machine(cells, backbone))
 
 
-def _measured(cells: CardCells, size: ModelSize) -> dict[str, Found]:
+def _machine(cells: CardCells, backbone: str) -> str:
+    """Return what the probes ran on, which need not be this machine."""
+    return f"{cells.manifest.gpus or 'a simulated card'}, {backbone} in {DTYPE}"
+
+
+def _numbers(cells: CardCells, size: ModelSize) -> dict[str, Found]:
     shared, sent = cells.shared.frames(), cells.shared
     alone, of_prompts = _batches(shared, sent, size)
     numbers = {
+        **card_settings.numbers(cells.manifest.machine["cores"]),
         **_starting(shared, sent, cells.private.frames(), size),
         **first_calls(shared, sent.of("one step"), sent.of("two steps"), of_prompts, alone),
         **of_prompts.numbers(size.parameters / 1e9),
@@ -87,7 +95,7 @@ def _table(name: str, numbers: dict[str, Found]) -> dict[str, Found]:
 
 def _batches(shared: Frames, sent: Probed, size: ModelSize) -> tuple[Decoding, Passes]:
     short, long = (steps(shared, sent.of(f"rows of {each}")) for each in (SHORT, LONG))
-    return decoding(short, long, size), passes(shared, sent.of("alone", "two"))
+    return decoding(short, long, size), passes(shared, sent.of("alone"), sent.of("two"))
 
 
 def _starting(shared: Frames, sent: Probed, private: Frames, size: ModelSize) -> dict[str, Found]:
@@ -143,5 +151,5 @@ def _parked(sent: Probed) -> dict[str, Found]:
 
 
 def _server(sent: Probed) -> dict[str, Found]:
-    held = card_settings.numbers()["context_bytes"]
-    return _table(f"servers.{DTYPE}", {**merging(sent.cell), "process_bytes": held})
+    numbers = {**merging(sent.cell), "process_bytes": card_settings.process_bytes()}
+    return _table(f"servers.{DTYPE}", numbers)

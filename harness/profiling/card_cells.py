@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.records import Cell
+    from harness.records.manifest import Manifest
 
     from .script import Script
 
@@ -51,6 +52,11 @@ class CardCells:
     parked: Probed
     grouped: Probed
     server: Probed
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest of the first cell; the machine is that of all."""
+        return self.shared.cell.manifest
 
 
 def on_card(backbone: str, memory_gib: float) -> Target:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def grouped(frames: Frames, script: Script, size: ModelSize, like: Decoding) -> dict[str, Found]:
     """Measure the fields of ``grouped.<dtype>``. ``like``: an engine of one function."""
     short, long = (steps(frames, script.of(f"rows of {each}")) for each in (SHORT, LONG))
-    of_one = passes(frames, script.of("alone", "two")).numbers(size.parameters / 1e9)
+    of_one = passes(frames, script.of("alone"), script.of("two")).numbers(size.parameters / 1e9)
     own = decoding(short, long, size, like).numbers()
     return {
         **of_one,

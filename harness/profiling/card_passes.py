@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .batch_fit import least_squares
 from .found import Found, Points
-from .frames import Frames
+from .frames import Frames, StageSpan
 
 GRANULE = 64
 """The prompts of the probes are padded to a multiple of so many tokens."""
@@ -41,14 +41,23 @@ class Passes:
         }
 
 
-def passes(frames: Frames, requests: Sequence[int]) -> Passes:
-    """``requests``: prompts that are computed in one pass each, alone or with another."""
-    spans = frames.stage("prefill", requests)
+def passes(frames: Frames, alone: Sequence[int], two: Sequence[int]) -> Passes:
+    """``alone``: requests whose prompts are computed one at a time; ``two``: two in one pass. Other
+    batches of these do not count: something else delayed them."""
     found: defaultdict[float, list[float]] = defaultdict(list)
     prompts: dict[float, int] = {}
-    for (_, start), batch in spans.groupby(["instance_id", "start_ns"]):
-        length = -(-int(batch["prompt_tokens"].max()) // GRANULE) * GRANULE
-        found[length * len(batch)].append((batch["end_ns"].iloc[0] - start) / 1e9)
-        prompts[length * len(batch)] = len(batch)
+    for count, requests in ((1, alone), (2, two)):
+        for batch in _batches(frames.stage("prefill", requests)):
+            if len(batch) == count:
+                length = -(-max(each.prompt_tokens for each in batch) // GRANULE) * GRANULE
+                found[count * length].append(batch[0].seconds)
+                prompts[count * length] = count
     points = ((tokens, float(np.median(each))) for tokens, each in sorted(found.items()))
     return Passes(tuple(points), prompts)
+
+
+def _batches(spans: Sequence[StageSpan]) -> Iterable[Sequence[StageSpan]]:
+    found: defaultdict[tuple[str, int], list[StageSpan]] = defaultdict(list)
+    for span in spans:
+        found[span.instance_id, span.start_ns].append(span)
+    return found.values()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from .found import Found
@@ -11,17 +10,18 @@ if TYPE_CHECKING:
     from .profile_file import Plain
 
 
-def numbers() -> dict[str, Found]:
-    """Return the fields of a profile that are sizes of processes, and of how a node is built."""
+def numbers(cores: int) -> dict[str, Found]:
+    """Return the fields of a profile that are sizes of processes, and of how a node is built.
+    ``cores``: of the machine."""
     from systems.serverless.options import Options
 
     options = Options()
     here = "of the machine it was measured on"
     return {
-        "cores": Found(len(os.sched_getaffinity(0)), f"cores {here}"),
+        "cores": Found(cores, f"cores {here}"),
         "devices_per_node": Found(1, f"devices {here} that the probes used"),
         "device_slots": Found(1, "processes of a GPU take turns, see [batches_beside]"),
-        "context_bytes": _held("cuda_context_bytes", options.cuda_context_bytes),
+        "context_bytes": process_bytes(),
         "forked_context_bytes": _held("cuda_context_bytes", options.cuda_context_bytes),
         "bare_bytes": _held("cuda_bare_bytes", options.cuda_bare_bytes),
         "template_bytes": Found(0, "the template starts no CUDA context before its forks do"),
@@ -29,6 +29,13 @@ def numbers() -> dict[str, Found]:
         "host_bytes": _held("context_bytes", options.context_bytes),
         "dormant_bytes": _held("forked_context_bytes", options.forked_context_bytes),
     }
+
+
+def process_bytes() -> Found:
+    """Return the device memory of a process beside weights, adapters, keys and values."""
+    from systems.serverless.options import Options
+
+    return _held("cuda_context_bytes", Options().cuda_context_bytes)
 
 
 def _held(name: str, value: int) -> Found:

@@ -25,8 +25,10 @@ def first_calls(
     """Measure the first calls of functions whose answers have a first step only, or two. The first
     use of a shape loads its kernels, the second captures its graph."""
     both = sorted([*one_step, *two_steps])
-    row = next(frames.stage("decode", one_step).itertuples())
-    step_s, pass_s = alone.alone_s(row), dict(passes.points)[FIRST_PROMPT]
+    step_s, pass_s = (
+        alone.alone_s(frames.stage("decode", one_step)[0]),
+        dict(passes.points)[FIRST_PROMPT],
+    )
     first_s = float(np.median(frames.seconds("decode", one_step)))
     second_s = float(np.median(frames.seconds("decode", two_steps))) - first_s
     loaded, captured = max(first_s - step_s, 0.0), max(second_s - step_s, 0.0)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,12 +13,10 @@ from harness.errors import HarnessError
 
 from .batch_fit import least_squares
 from .found import Found, Points
-from .frames import Frames
-from .overlap import Interval, intervals, parts
+from .frames import Frames, StageSpan
+from .overlap import Interval, parts
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from systems.models.sizes import ModelSize
 
 STEADY = 0.9
@@ -46,9 +44,9 @@ class Decoding:
     how: str
     size: ModelSize
 
-    def alone_s(self, request: Any) -> float:
-        """Return the time of a step of ``request``, a row of requests, alone, on average."""
-        return dict(self.rows)[1] + _read_s(self.size, _context(request), self.bytes_per_s)
+    def alone_s(self, span: StageSpan) -> float:
+        """Return the time of a step of a request that decodes alone, on average."""
+        return dict(self.rows)[1] + _read_s(self.size, span.context, self.bytes_per_s)
 
     def numbers(self) -> dict[str, Found]:
         step, more = least_squares([(1.0, n) for n, _ in self.rows], [s for _, s in self.rows])
@@ -68,8 +66,11 @@ def decoding(
     short: Sequence[Step], long: Sequence[Step], size: ModelSize, like: Decoding | None = None
 ) -> Decoding:
     """Fit steps of requests of a short and of a long context. ``like``: another engine on the same
-    card, whose rate of reading memory counts; the split into rows and reading follows from it."""
+    card, whose rate of reading memory counts; the split into rows and reading follows from it.
+    Raise ``HarnessError`` if no request decoded alone."""
     few, many = _medians(short), _medians(long)
+    if 1 not in few:
+        raise HarnessError("profile: no probe shows steps of one request; run nothing else")
     rate, how = (like.bytes_per_s, like.how) if like else _rate(few, many, size)
     rows = tuple(
         (float(each.requests), max(each.seconds - _read_s(size, each.context, rate), 0.0))
@@ -83,27 +84,25 @@ def steps(frames: Frames, requests: Sequence[int]) -> Sequence[Step]:
     prompts computed meanwhile. Raise ``HarnessError`` if there is none."""
     decodes, prefills = (_by_instance(frames.stage(each)) for each in ("decode", "prefill"))
     found = []
-    for row in frames.stage("decode", requests).itertuples():
-        here = decodes[row.instance_id], prefills[row.instance_id]
-        seconds: Counter[tuple[int, ...]] = Counter()
-        for part in parts((row.start_ns, row.end_ns), *here):
+    for span in frames.stage("decode", requests):
+        here = decodes[span.instance_id], prefills[span.instance_id]
+        seconds: defaultdict[tuple[int, ...], float] = defaultdict(float)
+        for part in parts(span.interval, *here):
             seconds[part.beside] += part.seconds
-        whole, interrupted = seconds.total(), sum(s for (_, n), s in seconds.items() if n)
-        ((most, _), steady), *_ = seconds.most_common(1)
-        if steady >= STEADY * whole and interrupted <= INTERRUPTED * whole:
-            found.append(Step(most, whole / (row.output_tokens - 1), most * _context(row)))
+        whole, interrupted = span.seconds, sum(s for (_, n), s in seconds.items() if n)
+        most, _ = longest = max(seconds, key=lambda beside: seconds[beside])
+        if seconds[longest] >= STEADY * whole and interrupted <= INTERRUPTED * whole:
+            found.append(Step(most, whole / (span.output_tokens - 1), most * span.context))
     if not found:
         raise HarnessError("profile: no batch of requests decoded together; run nothing else")
     return found
 
 
-def _by_instance(spans: pd.DataFrame) -> Mapping[str, Sequence[Interval]]:
-    return {name: intervals(each) for name, each in spans.groupby("instance_id")}
-
-
-def _context(request: Any) -> float:
-    """Return how many tokens a request has cached in a step, on average."""
-    return float(request.prompt_tokens + request.output_tokens / 2)
+def _by_instance(spans: Sequence[StageSpan]) -> Mapping[str, Sequence[Interval]]:
+    found: defaultdict[str, list[Interval]] = defaultdict(list)
+    for each in spans:
+        found[each.instance_id].append(each.interval)
+    return found
 
 
 def _read_s(size: ModelSize, context: float, bytes_per_s: float) -> float:

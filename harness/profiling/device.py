@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 
 from harness.records.manifest import machine
 
-from . import card, card_settings
+from .card import measure_card
 from .machine import measure, settings
+from .measured import Measured
 from .servers import measure_servers
 
 if TYPE_CHECKING:
     from harness.execution.progress import Progress
-
-    from .found import Found
-    from .profile_file import Plain
 
 
 @dataclass(frozen=True)
@@ -30,15 +28,6 @@ class Chosen:
     threads: int
     memory_gib: float
     records: Path | None
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A profile: its numbers, fields that are no numbers, and what they were measured on."""
-
-    numbers: Mapping[str, Found]
-    settings: Mapping[str, Plain]
-    machine: str
 
 
 def _of_cores(chosen: Chosen, progress: Progress) -> Measured:
@@ -53,11 +42,7 @@ def _of_cores(chosen: Chosen, progress: Progress) -> Measured:
 
 def _of_card(chosen: Chosen, progress: Progress) -> Measured:
     backbone = chosen.backbone or "llama2-7b"
-    found = card.measure_card(
-        backbone, progress, memory_gib=chosen.memory_gib, records=chosen.records
-    )
-    where = f"one {machine()['gpu']}, {backbone} in {card.DTYPE}"
-    return Measured({**card_settings.numbers(), **found}, card_settings.plain(), where)
+    return measure_card(backbone, progress, memory_gib=chosen.memory_gib, records=chosen.records)
 
 
 KINDS: Mapping[str, Callable[[Chosen, Progress], Measured]] = {"cpu": _of_cores, "cuda": _of_card}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,27 @@ if TYPE_CHECKING:
     from harness.records import Cell
 
 
-_OF_REQUESTS = ("request_id", "instance_id", "prompt_tokens", "output_tokens")
+class StageSpan(NamedTuple):
+    """A stage of a request."""
+
+    start_ns: int
+    end_ns: int
+    instance_id: str
+    prompt_tokens: int
+    output_tokens: int
+
+    @property
+    def interval(self) -> tuple[int, int]:
+        return self.start_ns, self.end_ns
+
+    @property
+    def seconds(self) -> float:
+        return (self.end_ns - self.start_ns) / 1e9
+
+    @property
+    def context(self) -> float:
+        """The tokens that the request has cached while it decodes, on average."""
+        return self.prompt_tokens + self.output_tokens / 2
 
 
 @dataclass(frozen=True)
@@ -28,20 +48,23 @@ class Frames:
 
     def of(self, requests: Any) -> Frames:
         """Return the tables with these requests alone."""
-        of_them = (each[each["request_id"].isin(requests)] for each in (self.requests, self.spans))
-        return Frames(*of_them, self.memory)
+        rows, spans = (
+            each[each["request_id"].isin(requests)] for each in (self.requests, self.spans)
+        )
+        return Frames(rows, spans, self.memory)
 
     def seconds(self, stage: str, requests: Any = None) -> np.ndarray[Any, Any]:
         """Return the duration of each span of ``stage``."""
-        rows = self.stage(stage, requests)
-        return np.asarray((rows["end_ns"] - rows["start_ns"]) / 1e9)
+        return np.array([each.seconds for each in self.stage(stage, requests)])
 
-    def stage(self, stage: str, requests: Any = None) -> pd.DataFrame:
-        """Return the spans of ``stage``, each with the instance and lengths of its request."""
+    def stage(self, stage: str, requests: Any = None) -> list[StageSpan]:
+        """Return the spans of ``stage``, of these requests or all."""
         rows = self.spans[self.spans["stage"] == stage]
         if requests is not None:
             rows = rows[rows["request_id"].isin(requests)]
-        return rows.merge(self.requests[list(_OF_REQUESTS)], on="request_id")
+        own = self.requests[["request_id", *StageSpan._fields[2:]]]
+        columns = rows.merge(own, on="request_id")[list(StageSpan._fields)]
+        return [StageSpan(*each) for each in zip(*columns.to_dict("list").values(), strict=True)]
 
 
 def frames(cell: Cell) -> Frames:

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    import pandas as pd
+from typing import NamedTuple
 
 Interval = tuple[int, int]
-
-
-def intervals(spans: pd.DataFrame) -> list[Interval]:
-    """Return the start and end of each row in ns."""
-    return list(zip(spans["start_ns"], spans["end_ns"], strict=True))
 
 
 class Part(NamedTuple):

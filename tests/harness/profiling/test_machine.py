@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.execution.progress import Progress
-from harness.profiling.found import Found
+from harness.profiling.found import Found, as_curve, as_number
 from harness.profiling.machine import measure, settings
 from harness.profiling.profile_file import to_toml
 from harness.profiling.servers import measure_servers
@@ -37,17 +37,17 @@ def test_the_probes_of_servers_find_the_profile_they_were_run_by(tmp_path: Path)
     known = load_profile("cpu-small")
     found = measure_servers("smollm2-135m", 1, Progress(), by_profile="cpu-small")
     assert {name.split(".")[1] for name in found} == set(known.servers) == {"bfloat16", "float32"}
-    for name, (value, *_) in found.items():
+    for name, number in found.items():
         table, dtype, field = name.split(".")
         if field == "decode_rows_s":
-            model = known.servers[dtype]
+            model, rows = known.servers[dtype], dict(as_curve(number))
             assert model.decode_s is not None
             assert model.decode_request_s is not None
-            line = {n: model.decode_s.value + n * model.decode_request_s.value for n, _ in value}
-            assert dict(value) == pytest.approx(line, rel=0.1), name
+            line = {n: model.decode_s.value + n * model.decode_request_s.value for n in rows}
+            assert rows == pytest.approx(line, rel=0.1), name
             continue
         expected = getattr(getattr(known, table)[dtype], field).value
-        assert value == pytest.approx(expected, rel=0.1, abs=1e-3), name
+        assert as_number(number) == pytest.approx(expected, rel=0.1, abs=1e-3), name
     path = tmp_path / "mine.toml"
     path.write_text(to_toml("mine", {**_numbers_of(known), **found}, "a machine"), encoding="utf-8")
     again = load_profile(str(path))
@@ -67,7 +67,7 @@ def test_the_probes_find_the_profile_they_were_run_by(tmp_path: Path) -> None:
         assert numbers[name][0] == pytest.approx(expected, rel=0.1, abs=2e-3), name
     curve = known.decode_rows_s
     assert curve is not None
-    rows = dict(numbers["decode_rows_s"].value)
+    rows = dict(as_curve(numbers["decode_rows_s"]))
     assert rows == pytest.approx({n: curve.at(n) for n in (1, 2, 4, 8)}, rel=0.02)
     path = tmp_path / "mine.toml"
     path.write_text(to_toml("mine", {**settings(2), **numbers}, "a machine"), encoding="utf-8")
