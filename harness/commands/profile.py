@@ -26,7 +26,7 @@ def profile(
     threads: Annotated[int, typer.Option(min=1, help="On the CPU: threads of an instance.")] = 1,
     memory: Annotated[
         float,
-        typer.Option(min=1, help="On a GPU: its memory in GiB that the probes may use, for 7B 48."),
+        typer.Option(min=1, help="On a GPU: memory in GiB for the probes; 7B needs 40."),
     ] = 64,
     records: Annotated[
         Path | None, typer.Option(help="A folder that keeps the records of the probes.")

@@ -79,7 +79,8 @@ def _numbers(cells: CardCells, size: ModelSize) -> dict[str, Found]:
     }
     numbers |= _beside(shared, sent, alone, numbers["kernels_s"])
     numbers |= _taken(cells.taken)
-    of_many = grouped(cells.grouped.frames(), cells.grouped.script, size, alone)
+    many, fork_s = cells.grouped, numbers["fork_s"]
+    of_many = grouped(many.frames(), many.script, size, alone, fork_s)
     numbers |= _table(f"grouped.{DTYPE}", of_many) | _server(cells.server)
     return _tables_last(numbers)
 
@@ -134,12 +135,15 @@ def _taken(sent: Probed) -> dict[str, Found]:
     preparation = {field: _kept(number) for field, number in like.preparation_beside}
     return {
         "spare_s": spare_s,
+        "remap_s": _kept(like.remap_s),
+        "before_load_s": _kept(like.before_load_s),
         **_table("takeover_beside", beside),
         **_table("preparation_beside", preparation),
     }
 
 
-def _kept(number: Number) -> Found:
+def _kept(number: Number | None) -> Found:
+    assert number is not None, f"profile {LIKE} has all numbers"
     told = f"not seen in records, as in profile {LIKE}: {number.source}"
     return Found(number.value, told, "derived")
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from .card_passes import Passes
 from .card_steps import Decoding
-from .found import Found, median
+from .found import Found, distribution, median
 from .frames import Frames
 
 FIRST_PROMPT = 128.0
@@ -35,7 +35,7 @@ def first_calls(
     prefill = np.maximum(frames.seconds("prefill", both) - pass_s, 0.0)
     told = f"step of {len(one_step)} first calls less that of a hot instance"
     return {
-        "kernels_s": median(frames.seconds("kernels", both), "kernels of forks"),
+        "kernels_s": distribution(frames.seconds("kernels", both), "kernels of forks"),
         "first_batch_s": median(prefill, "prefill of first calls less that of a hot instance"),
         "graphs.first_s": Found(loaded, f"first {told}"),
         "graphs.capture_s": Found(captured, f"second {told}"),

@@ -11,14 +11,19 @@ from systems.simulation.number import Kind
 
 Points = tuple[tuple[float, float], ...]
 
+ENOUGH, QUANTILES = 6, 5
+"""Measurements whose distribution is told, and by how many quantiles."""
+
 
 class Found(NamedTuple):
     """``source``: how ``value`` was found. ``kind``: whether it was measured, or derived from what
-    was, by the arithmetic that the source states."""
+    was, by the arithmetic that the source states. ``spread``: quantiles of the single measurements,
+    in multiples of ``value``, as a profile's numbers have them."""
 
     value: float | Points
     source: str
     kind: Kind = "measured"
+    spread: tuple[float, ...] | None = None
 
 
 def median(values: Any, what: str) -> Found:
@@ -26,6 +31,15 @@ def median(values: Any, what: str) -> Found:
     if not len(values):
         raise HarnessError(f"profile: no probe shows {what}; run nothing else on the machine")
     return Found(float(np.median(values)), f"{what}, median of {len(values)}")
+
+
+def distribution(values: Any, what: str) -> Found:
+    """Return the median of durations with their spread, if they are enough to tell one."""
+    found = median(values, what)
+    if len(values) < ENOUGH or not as_number(found):
+        return found
+    quantiles = np.quantile(values, np.linspace(0, 1, QUANTILES)) / as_number(found)
+    return found._replace(spread=tuple(round(float(each), 3) for each in quantiles))
 
 
 def as_number(found: Found) -> float:

@@ -6,15 +6,17 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from .found import Found, Points
+from .found import Found
 
 Plain = bool | int | str | Mapping[str, str]
 
 
-def _content(value: float | Points) -> str:
+def _content(found: Found) -> str:
+    value = found.value
     if isinstance(value, tuple):
         return f"points = [{', '.join(f'[{x:g}, {y:.6g}]' for x, y in value)}]"
-    return f"value = {value:.6g}"
+    spread = f", spread = {list(found.spread)}" if found.spread else ""
+    return f"value = {value:.6g}{spread}"
 
 
 def _setting(value: Plain) -> str:
@@ -38,11 +40,11 @@ def to_toml(
         "",
     ]
     table = ""
-    for name, (value, source, kind) in numbers.items():
+    for name, found in numbers.items():
         within, _, field = name.rpartition(".")
         if within != table:
             table = within
             lines += ["", f"[{table}]"]
-        about = json.dumps(f"slbench profile, {today}: {source}", ensure_ascii=False)
-        lines.append(f'{field} = {{ {_content(value)}, kind = "{kind}", source = {about} }}')
+        about = json.dumps(f"slbench profile, {today}: {found.source}", ensure_ascii=False)
+        lines.append(f'{field} = {{ {_content(found)}, kind = "{found.kind}", source = {about} }}')
     return "\n".join(lines) + "\n"

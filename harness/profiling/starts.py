@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .found import Found, median
+from .found import Found, distribution, median
 from .frames import Frames
 
 if TYPE_CHECKING:
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
 def processes(shared: Frames, forks: Sequence[int], private: Frames) -> dict[str, Found]:
     """``forks``: the requests of ``shared`` for which a process was forked."""
+    new, of_forks = private.seconds("warming"), shared.seconds("warming", forks)
+    mapped = shared.seconds("backbone", forks)
     return {
-        "process_s": median(private.seconds("warming"), "warming of a process from nothing"),
-        "fork_s": median(shared.seconds("warming", forks), "warming of a fork of the template"),
-        "libraries_s": median(private.seconds("libraries"), "imports of a process"),
-        "map_s": median(shared.seconds("backbone", forks), "backbone of a fork, shared"),
+        "process_s": distribution(new, "warming of a process from nothing"),
+        "fork_s": distribution(of_forks, "warming of a fork of the template"),
+        "libraries_s": distribution(private.seconds("libraries"), "imports of a process"),
+        "map_s": distribution(mapped, "backbone of a fork, shared"),
     }
 
 
