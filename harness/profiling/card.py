@@ -20,7 +20,7 @@ from .card_passes import Passes, passes
 from .card_probes import LONG, SHORT
 from .card_starts import first_calls
 from .card_steps import Decoding, decoding, steps
-from .found import Found, as_number, median
+from .found import Found, as_number, distribution, median
 from .measured import Measured
 from .parking import offload
 from .probes import Probe, kept_in
@@ -69,7 +69,7 @@ def _numbers(cells: CardCells, size: ModelSize) -> dict[str, Found]:
     alone, of_prompts = _batches(shared, sent, size)
     numbers = {
         **card_settings.numbers(cells.manifest.machine["cores"]),
-        **_starting(shared, sent, cells.private.frames(), size),
+        **_starting(cells, size),
         **first_calls(shared, sent.of("one step"), sent.of("two steps"), of_prompts, alone),
         **of_prompts.numbers(size.parameters / 1e9),
         **alone.numbers(),
@@ -99,12 +99,18 @@ def _batches(shared: Frames, sent: Probed, size: ModelSize) -> tuple[Decoding, P
     return decoding(short, long, size), passes(shared, sent.of("alone"), sent.of("two"))
 
 
-def _starting(shared: Frames, sent: Probed, private: Frames, size: ModelSize) -> dict[str, Found]:
+def _starting(cells: CardCells, size: ModelSize) -> dict[str, Found]:
+    """Measure what a process needs before its engine. A fork reads its adapter while its context
+    starts, so a prewarmed process tells how long that takes, and forks what both take together."""
+    sent, shared = cells.shared, cells.shared.frames()
     (first,), forks = sent.of("nothing"), sent.of("one step", "two steps")
-    read = median(shared.seconds("adapter", forks), "adapter stage of forks")
-    told = f"{size.adapter_bytes / 1e6:.3g} MB in the {read.source}"
+    read = median(cells.taken.frames().seconds("adapter", cells.taken.of("alone")), "adapter stage")
+    told = f"{size.adapter_bytes / 1e6:.3g} MB, prewarmed processes taken over: {read.source}"
+    mapped = shared.together(["backbone", "adapter"], forks) - as_number(read)
+    private = cells.private.frames()
     return {
         **processes(shared, forks, private),
+        "map_s": distribution(mapped, "backbone and adapter of forks, less the adapter alone"),
         **rates(shared, first, private, size),
         "adapter_s": Found(0.0, "the time is part of adapter_bytes_per_s", "derived"),
         "adapter_bytes_per_s": Found(size.adapter_bytes / as_number(read), told),

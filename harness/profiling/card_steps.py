@@ -128,13 +128,11 @@ def _rate(few: Mapping[int, Step], many: Mapping[int, Step], size: ModelSize) ->
     """Return the rate at which a step reads keys and values: by how much longer contexts slow it
     down. It is not lower than that of a step of one request, which reads all weights."""
     both = sorted(few.keys() & many.keys())
-    longer = [
-        (many[n].context - few[n].context, max(many[n].seconds - few[n].seconds, 1e-9))
-        for n in both
-    ]
-    read = [tokens * size.kv_bytes_per_token / seconds for tokens, seconds in longer]
+    tokens = sum(many[n].context - few[n].context for n in both)
+    seconds = sum(many[n].seconds - few[n].seconds for n in both)
     least = size.weights_bytes / few[1].seconds
-    if not read or np.median(read) < least:
-        return least, "weights over a step of one request: longer contexts told a lower rate"
-    told = f"steps of {' and '.join(map(str, both))} requests, short and long contexts"
-    return float(np.median(read)), f"keys and values of {told}, median"
+    if tokens * size.kv_bytes_per_token <= least * seconds or seconds <= 0:
+        return least, "weights over a step of one request: longer contexts told no higher rate"
+    told = " and ".join(map(str, both))
+    rate = tokens * size.kv_bytes_per_token / seconds
+    return rate, f"keys and values of long contexts less those of short ones, {told} requests"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -56,6 +57,13 @@ class Frames:
     def seconds(self, stage: str, requests: Any = None) -> np.ndarray[Any, Any]:
         """Return the duration of each span of ``stage``."""
         return np.array([each.seconds for each in self.stage(stage, requests)])
+
+    def together(self, stages: Sequence[str], requests: Any) -> np.ndarray[Any, Any]:
+        """Return the total duration of ``stages`` of each of these requests."""
+        rows = self.of(requests).spans
+        rows = rows[rows["stage"].isin(stages)]
+        seconds = (rows["end_ns"] - rows["start_ns"]) / 1e9
+        return np.asarray(seconds.groupby(rows["request_id"]).sum())
 
     def stage(self, stage: str, requests: Any = None) -> list[StageSpan]:
         """Return the spans of ``stage``, of these requests or all."""

@@ -27,8 +27,9 @@ def processes(shared: Frames, forks: Sequence[int], private: Frames) -> dict[str
 
 
 def rates(shared: Frames, first: int, private: Frames, size: ModelSize) -> dict[str, Found]:
-    """``first``: the request of ``shared`` for which the shared backbone was read."""
-    bandwidth = float(size.weights_bytes / shared.seconds("backbone", [first]).max())
+    """``first``: the request of ``shared`` for which the backbone was read, and then mapped."""
+    read = min(shared.stage("backbone", [first]), key=lambda span: span.start_ns)
+    bandwidth = size.weights_bytes / read.seconds
     own = float(size.weights_bytes / np.median(private.seconds("backbone")))
     return {
         "disk_bytes_per_s": Found(bandwidth, "shared backbone read from the page cache, one load"),
