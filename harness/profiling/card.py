@@ -23,7 +23,7 @@ from .card_steps import Decoding, decoding, steps
 from .found import Found, as_number, distribution, median
 from .measured import Measured
 from .parking import offload
-from .probes import Probe, kept_in
+from .probe import Probe, kept_in
 from .servers import merging
 from .starts import processes, rates, transport
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import card_probes as probes
 from .frames import Frames, frames
-from .probes import Probe, Target
+from .probe import Probe, Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

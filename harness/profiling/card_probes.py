@@ -7,6 +7,8 @@ instance busy until they are there: prompts whose answers end with their first t
 
 from __future__ import annotations
 
+from itertools import cycle
+
 from .script import Script
 
 PREPARED_S = 4.0
@@ -33,7 +35,8 @@ TAKEN = ("f1", "f2", "f3")
 TAKEN_BESIDE = ("f4", "f5", "f6")
 PLACES, MANY = 8, 10
 """Places of a shared instance, and its functions: more, so that adapters take turns."""
-FULL = "f0"
+MAIN = "f0"
+"""The function that most probes call."""
 
 
 def shared() -> Script:
@@ -49,10 +52,10 @@ def shared() -> Script:
 def first_calls(script: Script) -> None:
     """The first step of an engine and its second load and capture a shape: answers of two and of
     three tokens have the first, or both."""
-    script.send("nothing", FULL, FIRST_PROMPT, 2)
+    script.send("nothing", MAIN, FIRST_PROMPT, 2)
     script.wait(ALL_S)
-    for index, function in enumerate(FIRST):
-        script.send("one step" if index % 2 else "two steps", function, FIRST_PROMPT, 3 - index % 2)
+    for function, (part, tokens) in zip(FIRST, cycle((("two steps", 3), ("one step", 2)))):
+        script.send(part, function, FIRST_PROMPT, tokens)
         script.wait(PREPARED_S)
 
 
@@ -60,10 +63,10 @@ def batches(script: Script) -> None:
     """Passes over prompts, and steps of several numbers of requests, of a hot instance."""
     for _ in range(ROUNDS):
         for prompt in PROMPTS:
-            script.send("alone", FULL, prompt, 1)
+            script.send("alone", MAIN, prompt, 1)
             script.wait(0.25)
-        script.send("lead", FULL, PROMPTS[-1], 1)
-        script.send("two", FULL, PROMPTS[-1], 1, times=2)
+        script.send("lead", MAIN, PROMPTS[-1], 1)
+        script.send("two", MAIN, PROMPTS[-1], 1, times=2)
         script.wait(0.4)
     for prompt, counts in ((SHORT, ROWS), (LONG, LONG_ROWS)) * 2:
         for count in counts:
@@ -72,7 +75,7 @@ def batches(script: Script) -> None:
 
 def batch(script: Script, part: str, count: int, prompt: int, functions: int = 1) -> None:
     """Send ``count`` equal requests to one or more functions of an instance as one batch."""
-    script.send("lead", FULL, PROMPTS[-1], 1, times=LEADS)
+    script.send("lead", MAIN, PROMPTS[-1], 1, times=LEADS)
     script.wait(LEAD_S)
     for index in range(count):
         script.send(part, f"f{index % functions}", prompt, OUTPUT)
@@ -101,13 +104,13 @@ def starts_beside(script: Script) -> None:
 def takeovers() -> Script:
     """Calls that a prewarmed process takes over, alone and beside one that decodes."""
     script = Script()
-    script.send("first", FULL, SHORT, 2)
+    script.send("first", MAIN, SHORT, 2)
     script.wait(5.0)
     for function in TAKEN:
         script.send("alone", function, SHORT, 2)
         script.wait(5.0)
     for function in TAKEN_BESIDE:
-        script.send("others", FULL, SHORT, OVER_OUTPUT)
+        script.send("others", MAIN, SHORT, OVER_OUTPUT)
         script.wait(0.3)
         script.send("beside", function, SHORT, 2)
         script.wait(7.0)
@@ -118,7 +121,7 @@ def pauses() -> Script:
     """Calls of a function that is parked a second after each."""
     script = Script()
     for _ in range(5):
-        script.send("woken" if script.requests else "first", FULL, SHORT, 2)
+        script.send("woken" if script.requests else "first", MAIN, SHORT, 2)
         script.wait(4.0)
     return script
 
@@ -135,7 +138,7 @@ def private() -> Script:
 def grouped() -> Script:
     """One instance of many functions: adapters parsed and copied, batches of one and of eight."""
     script = Script()
-    script.send("nothing", FULL, FIRST_PROMPT, 2)
+    script.send("nothing", MAIN, FIRST_PROMPT, 2)
     script.wait(ALL_S)
     for turn in ("parsed", "copied", "copied"):
         for index in range(MANY):

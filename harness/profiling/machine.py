@@ -15,19 +15,8 @@ from .batch_fit import Fit, fit_batches
 from .found import Found, median
 from .frames import Frames
 from .parking import offload
-from .probes import (
-    BATCHES,
-    FUNCTIONS,
-    STEPS,
-    WARM_APART_S,
-    Probe,
-    batches,
-    kept_in,
-    on_cores,
-    pairs,
-    pauses,
-    starts,
-)
+from .probe import Probe, kept_in, on_cores
+from .probes import BATCHES, FUNCTIONS, STEPS, WARM_APART_S, batches, pairs, pauses, starts
 from .starts import processes, rates, transport
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .probes import Request
+from .probe import Request
 
 
 @dataclass

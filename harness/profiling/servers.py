@@ -10,14 +10,15 @@ import numpy as np
 from .batch_fit import Fit, fit_batches
 from .found import Found, median
 from .frames import frames as frames_of
-from .probes import STEPS, Probe, batches_from, kept_in, on_cores
+from .probe import Probe, kept_in, on_cores
+from .probes import STEPS, batches_from
 
 if TYPE_CHECKING:
     from harness.execution.progress import Progress
     from harness.records import Cell
     from systems.models.sizes import ModelSize
 
-    from .probes import Request
+    from .probe import Request
 
 FIRST_S = 4.0
 """Time of the first batch: by then, everything that a first request loads is loaded."""

@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.profiling.found import ENOUGH, Found, distribution, median
-from harness.profiling.profile_file import to_toml
+from harness.profiling.profile_file import Plain, to_toml
 from systems.simulation.number import Number
 
 
@@ -27,7 +27,11 @@ def test_few_measurements_tell_no_spread() -> None:
 
 def test_tables_follow_the_fields_that_are_no_numbers() -> None:
     numbers = {"fork_s": Found(1.0, "of one"), "graphs.first_s": Found(2.0, "of two", "derived")}
-    settings = {"alike": {"bfloat16": "float16"}, "kv_slots": True, "prompt_piece_tokens": 512}
+    settings: dict[str, Plain] = {
+        "alike": {"bfloat16": "float16"},
+        "kv_slots": True,
+        "prompt_piece_tokens": 512,
+    }
     document = tomllib.loads(to_toml("x", numbers, "m", settings))
     assert settings.items() <= document.items()
     assert document["graphs"]["first_s"]["kind"] == "derived"
