@@ -161,5 +161,5 @@ def _parked(sent: Probed) -> dict[str, Found]:
 
 
 def _server(sent: Probed) -> dict[str, Found]:
-    numbers = {**merging(sent.cell), "process_bytes": card_settings.process_bytes()}
+    numbers = {**merging(sent.cell, DTYPE), "process_bytes": card_settings.process_bytes()}
     return _table(f"servers.{DTYPE}", numbers)

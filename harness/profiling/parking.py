@@ -15,4 +15,7 @@ def offload(sleepy: Frames) -> dict[str, Found]:
     freed = cache[(cache["bytes"] == 0) & (cache["bytes"].shift() > 0)]["t_ns"].to_numpy()
     since = [(t - ends[ends < t].max()) / 1e9 - 1.0 for t in freed]
     found = median(np.maximum(since, 0), "KV cache released after a keep-alive of 1 s")
-    return {"offload_s": found, "stop_s": Found(found.value, "assumed equal to offload_s")}
+    return {
+        "offload_s": found,
+        "stop_s": Found(found.value, "assumed equal to offload_s", "derived"),
+    }

@@ -16,7 +16,8 @@ def _content(found: Found) -> str:
     if isinstance(value, tuple):
         return f"points = [{', '.join(f'[{x:g}, {y:.6g}]' for x, y in value)}]"
     spread = f", spread = {list(found.spread)}" if found.spread else ""
-    return f"value = {value:.6g}{spread}"
+    digits = str(value) if isinstance(value, int) else f"{value:.6g}"
+    return f"value = {digits}{spread}"
 
 
 def _setting(value: Plain) -> str:

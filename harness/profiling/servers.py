@@ -48,7 +48,7 @@ def measure_servers(
     found: dict[str, Found] = {}
     with kept_in(records) as folder:
         probe = Probe(folder, on_cores(backbone, threads), progress, by_profile)
-        merged = merging(probe.cell("dlora", _all_functions(1.0)))
+        merged = merging(probe.cell("dlora", _all_functions(1.0)), "float32")
         for dtype in FOR_SYSTEM:
             # dLoRA itself would merge the single adapter of these batches.
             cell = probe.cell("multi-lora", _requests(), dtype=dtype)
@@ -113,11 +113,11 @@ def _share(cell: Cell) -> Found:
     return median(more, f"steps of {CROWD} requests, {CROWD} adapters against one")
 
 
-def merging(cell: Cell) -> dict[str, Found]:
-    """From dLoRA's own measurements before it serves."""
+def merging(cell: Cell, dtype: str) -> dict[str, Found]:
+    """From dLoRA's own measurements before it serves; it stores weights in ``dtype``."""
     timed = cell.manifest.measured
     step_s = timed["unmerged_s"]
-    how = "dlora's own, before it serves, weights in float32"
+    how = f"dlora's own, before it serves, weights in {dtype}"
     return {
         "merged_share": Found(min(1.0, timed["merged_s"] / step_s), f"steps of one request, {how}"),
         "switch_steps": Found(timed["switch_s"] / step_s, f"merging and unmerging, {how}"),
