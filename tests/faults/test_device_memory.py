@@ -121,13 +121,13 @@ def test_on_the_host_a_process_has_what_no_other_maps() -> None:
 
 def test_a_full_device_is_taken_when_its_target_is_there_and_given_back(tmp_path: Path) -> None:
     targets: list[int] = []
+    before = device_memory.reader("cpu:0")().by_process.keys()
     fault, stage = FullDevice(lambda _: targets, 8 * MIB), Stage(tmp_path)
     end = fault.prepare(stage)
     random = np.random.default_rng(0)
     with pytest.raises(MissedError):
         asyncio.run(fault.inflict()(stage, random))
     targets.append(1)
-    before = device_memory.reader("cpu:0")().by_process.keys()
     undo = asyncio.run(fault.inflict()(stage, random))
     assert undo is not None
     (hog,) = device_memory.reader("cpu:0")().by_process.keys() - before
