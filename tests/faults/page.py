@@ -49,11 +49,10 @@ def soak(found: Sequence[Record]) -> str:
     lines = []
     for each in found:
         lines += [
-            f"{each['minutes']:g} minutes, {each['rate_rps']:g} requests/s over"
-            f" {each['functions']:,} functions: {each['requests']:,} requests,"
-            f" {each['instances_started']:,} instances"
-            f" started, {each['failed']} requests failed{before(each)}. Over the last"
-            " four fifths:",
+            f"{each['minutes']:.0f} minutes, level `{each.get('level', 'function')}`,"
+            f" {each['rate_rps']:g} requests/s over {each['functions']:,} functions:"
+            f" {each['requests']:,} requests, instances started: {each['instances_started']:,},"
+            f" requests failed: {each['failed']}{before(each)}. Over the last four fifths:",
             "",
             "| | median | growth (95 %) | at most |",
             "|---|--:|--:|--:|",
