@@ -188,10 +188,11 @@ class PrewarmedProcesses:
         return prewarmed_process
 
     def _lost(self, prewarmed_process: PrewarmedProcess) -> None:
-        """Replace a process that ended. One that could not get ready would fail again, so its pool
-        waits for the next instance that is ready."""
+        """Replace a process that ended. One that ended before it had prepared its engine, for which
+        memory may be missing, would fail again: its pool waits for the next instance that is
+        ready, and a deployment does not wait for it."""
         self._pool.lose(prewarmed_process)
-        if prewarmed_process.ready:
+        if prewarmed_process.prepared:
             self._pool.refill(prewarmed_process.copy)
 
     def _says(self, prewarmed_process: PrewarmedProcess, message: Message, fds: list[int]) -> None:

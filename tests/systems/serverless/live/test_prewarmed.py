@@ -137,14 +137,18 @@ def test_a_node_is_settled_once_every_process_has_prepared_its_engine() -> None:
     assert machine.prewarmed.settled
 
 
-def test_one_that_was_ready_and_ended_is_replaced_and_one_that_never_was_is_not() -> None:
+def test_one_that_was_prepared_and_ended_is_replaced_and_one_that_never_was_is_not() -> None:
     machine = Machine(prewarmed=1)
     machine.prewarmed.refill(KEY)
     machine.forked[0].loads_everything()
+    machine.forked[0].on_message(Prepared(), [])
     machine.forked[0].on_exit(-9)
     assert len(machine.forked) == 2
+    machine.forked[1].loads_everything()
+    assert not machine.prewarmed.settled
     machine.forked[1].on_exit(1)
     assert len(machine.forked) == 2, "it would fail again and again"
+    assert machine.prewarmed.settled, "nothing that a deployment could wait for is made"
 
 
 def test_one_that_is_ready_speaks_as_an_instance_at_once() -> None:
