@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from systems.engine.checkpoint import BackboneLayout
+from systems.engine.cuda.graphs import Step
 from systems.engine.cuda.prompts import next_pieces
 from systems.engine.pieces import Piece
 from systems.engine.weights import BackboneWeights
@@ -61,3 +63,18 @@ def test_no_load_has_a_shape_that_was_not_prepared(
             while engine.running:
                 engine.decode()
     assert (set(engine._prompts._steps), set(engine._steps)) == prepared
+
+
+def test_each_shape_is_run_a_second_time_which_captures_its_graph(
+    backbone: tuple[BackboneLayout, BackboneWeights],
+    adapters: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The request that used it for the second time would wait for that, 50 ms and more."""
+    run, runs = Step.run, Counter[Step]()
+    monkeypatch.setattr(Step, "run", lambda step: (runs.update([step]), run(step))[1])
+    engine, _ = Made(backbone, adapters).engine("f1", max_batch_size=4, max_context_tokens=700)
+    while engine.prepare():
+        pass
+    assert runs.keys() == {*engine._prompts.steps, *engine._steps.values()}
+    assert set(runs.values()) == {2}
