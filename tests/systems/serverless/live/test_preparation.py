@@ -110,6 +110,19 @@ def test_an_instance_prepares_at_its_pace(
     assert line.sent == [m.Prepared()] * (prepared == 3), "it tells that nothing is left"
 
 
+def test_what_turns_a_process_into_an_instance_waits_for_no_step_between_its_messages(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation_pace.Pace.__init__, "__defaults__", (clock,))
+    line = Line(clock, clock.s + PATIENCE_S + ARRIVAL_S / 2, m.Begin())
+    instance = Instance(line)  # type: ignore[arg-type]
+    clock.s += PATIENCE_S
+    engine = Engine()
+    instance.artifacts.engine, instance.artifacts.unprepared = engine, True  # type: ignore[assignment]
+    assert instance.run() == 0
+    assert engine.prepared == 0
+
+
 def told(puppet: Puppet) -> list[bool]:
     return [each["allowed"] for each in puppet.asked("allowpreparation")]
 
