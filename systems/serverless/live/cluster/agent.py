@@ -112,15 +112,15 @@ class Agent:
 
     def _welcome(self, message: msg.Welcome) -> None:  # noqa: ARG002
         self.why = ""
+        self._spawn(self._tell_memory())
         self._spawn(self._join())
 
     async def _join(self) -> None:
-        """Say that the node has joined, once its warm pools are filled, and tell its memory."""
+        """Say that the node has joined, once its warm pools are filled."""
         assert self.node is not None, "only a node is welcome"
         while not self.node.settled:
             await asyncio.sleep(_LOOK_S)
         write(Joined(self.name), sys.stdout)
-        await self._tell_memory()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
