@@ -29,8 +29,12 @@ def main(channel: Channel) -> int:
         return instance.run()
     except device_failures() as error:
         # Its CUDA context cannot be used any more. The first line of torch says why.
-        channel.send(Failed(f"its device failed: {str(error).splitlines()[0].partition('. ')[0]}"))
+        channel.send(Failed(f"its device failed: {_first_sentence(error)}"))
         return 1
+
+
+def _first_sentence(error: Exception) -> str:
+    return str(error).partition("\n")[0].partition(". ")[0]
 
 
 class Instance:
