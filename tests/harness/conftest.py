@@ -1,11 +1,12 @@
-"""The reference server, to which tests of the client and of the checks send their requests; a
-machine of one core."""
+"""The reference server, to which tests of the client and of the checks send their requests; cells
+without worker processes."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
+from harness.execution import orders
+from harness.reference import making
 from harness.reference_server import ReferenceServer, running_reference_server
 
 
@@ -16,9 +17,7 @@ def server() -> Iterator[ReferenceServer]:
 
 
 @pytest.fixture
-def one_core() -> Iterator[None]:
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Simulate without worker processes: starting them takes longer than the cells."""
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(cores)})
-    yield
-    os.sched_setaffinity(0, cores)
+    for module in (orders, making):
+        monkeypatch.setattr(module, "cores", lambda: 1)

@@ -41,7 +41,7 @@ def shown(text: str) -> list[str]:
     return [line for block in blocks for line in block.splitlines()]
 
 
-@pytest.mark.usefixtures("one_core")
+@pytest.mark.usefixtures("one_process")
 @pytest.mark.parametrize(
     ("title", "leaves"),
     [
