@@ -43,6 +43,8 @@ class Worker:
     _step_ns: float = 0.0
     _decoding_now: bool = False
     _prefill: Prefill | None = None
+    _awaited: bool = False
+    """The batch whose prompts are computed began instead of a decode step."""
 
     def run(self, batch: int, requests: list[Work]) -> None:
         """Prefill ``requests`` as soon as the current step ends."""
@@ -100,7 +102,7 @@ class Worker:
     def _decode(self) -> None:
         """Decode up to the end of a request, or one step between two pieces of prompts."""
         running = self.decoding.values()
-        self._decoding_now = True
+        self._decoding_now, self._awaited = True, False
         stored = [work.context for work in running]
         self._steps = 1 if self._prefill else min([work.left for work in running if work.left > 0])
         context = sum(stored) + len(running) * (self._steps + 1) / 2
@@ -130,10 +132,19 @@ class Worker:
             work.left = work.output_tokens - 1
             self.decoding[work.id] = work
         done = self._leaving()
-        self._next()
-        self.prefilled(prefill.batch, prefill.computed_ns)
+        self._await_next(prefill)
         for work in done:
             self.finished(work.id)
+
+    def _await_next(self, prefill: Prefill) -> None:
+        """Report a batch. One that runs in answer begins before the next decode step, unless this
+        one did too (``live/instance_batches.py``)."""
+        self._awaited = awaits = bool(self.decoding) and not self._awaited
+        if not awaits:
+            self._next()
+        self.prefilled(prefill.batch, prefill.computed_ns)
+        if awaits and self.job is None:
+            self._next()
 
     def _finish_step(self) -> None:
         """End decoding after the current step."""

@@ -18,18 +18,9 @@ class AdapterPreparation:
         self._out = out
 
     def at_deployment(self, host: str) -> None:
-        """Prepare the adapters on ``host`` in the order of their functions, as far as they fit the
-        bytes that settings allow."""
-        cluster = self._state.cluster
-        left = cluster.settings.adapters_at_deployment_bytes
-        if not left:
-            return
-        for function in cluster.functions.values():
-            if cluster.groups[function.group].places and function.adapter_bytes:
-                left -= function.adapter_bytes
-                if left < 0:
-                    return
-                self._out.append(act.PrepareAdapter(host, function.id))
+        """Prepare adapters on ``host`` before the first request."""
+        for function in self._state.cluster.prepared_at_deployment():
+            self._out.append(act.PrepareAdapter(host, function))
 
     def for_waiting(self, group: GroupSpec) -> None:
         """Prepare what waiting requests of ``group`` need while its first instances start or wake:

@@ -178,6 +178,18 @@ class ClusterSpec:
         """Return the group whose instances serve ``function``."""
         return self.groups[self.functions[function].group]
 
+    def prepared_at_deployment(self) -> list[str]:
+        """Return the functions whose adapters each host prepares before the first request: of those
+        that share instances the first, as far as they fit the bytes that settings allow."""
+        found, left = [], self.settings.adapters_at_deployment_bytes
+        for function in self.functions.values() if left else ():
+            if self.groups[function.group].places and function.adapter_bytes:
+                left -= function.adapter_bytes
+                if left < 0:
+                    break
+                found.append(function.id)
+        return found
+
     def copy_bytes(self, key: CopyKey) -> int:
         """Return the device memory of a copy: its weights and, if it is shared, its warm pool."""
         backbone = self.backbones[key.backbone]

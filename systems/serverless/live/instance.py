@@ -2,7 +2,8 @@
 
 It computes the prompts of a batch in pieces, with a decode step of the running requests between
 two, and polls its channel each time. So a new batch waits for at most one piece and one decode
-step, and running requests for at most one piece. When idle it prepares its engine for later
+step, and running requests for at most one piece, or two if the second batch came during the first.
+When idle it prepares its engine for later
 requests in small steps. It returns token ids; the gateway converts them to text.
 """
 
@@ -86,11 +87,12 @@ class Instance:
             message, fds = received
             self._on[type(message)](message, fds)
             self.artifacts.pace.heard()
-            received = self._channel.receive(0)
+            received = self._channel.receive(self._batches.wait_ms)
 
     def _idle_ms(self) -> int | None:
         """Return how long to wait for a message; None: until one arrives."""
-        return 0 if self._batches.busy else self.artifacts.preparation_ms()
+        busy = self._batches.busy
+        return self._batches.wait_ms if busy else self.artifacts.preparation_ms()
 
     # -- artifacts --------------------------------------------------------------------------
 

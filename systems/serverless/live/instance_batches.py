@@ -16,6 +16,11 @@ from .prefill import Prefill
 if TYPE_CHECKING:
     from systems.engine.requests import GenerationRequest, TokenEvent
 
+ANSWER_MS = 1
+"""How long decoding waits for another batch when the prompts of one are complete: the controller
+gives an instance one at a time, and takes a fraction of this to answer. Else what arrived meanwhile
+would also wait for a decode step, which takes about as long as a prefill."""
+
 
 class InstanceBatches:
     """Runs batches by the engine of ``artifacts``, of which it keeps no reference: a release of
@@ -26,6 +31,7 @@ class InstanceBatches:
         self._arrived: dict[int, GenerationRequest] = {}
         self._waiting: deque[tuple[int, Sequence[int]]] = deque()
         self._prefill: Prefill | None = None  # the batch whose prompts are being computed
+        self._awaits = False  # decoding waits for another batch
 
     def take(self, request: GenerationRequest) -> None:
         """Keep a request for the batch that will name it."""
@@ -53,13 +59,23 @@ class InstanceBatches:
         engine = self._artifacts.engine
         return engine is not None and bool(engine.running)
 
+    @property
+    def wait_ms(self) -> int:
+        """How long to wait for a message before the next step."""
+        return ANSWER_MS if self._awaits and not self._waiting else 0
+
     def step(self) -> bool:
         """Compute a piece of prompts and a decode step; return whether there was either, or a
-        prompt is left."""
+        prompt is left. The decode step after a batch waits for another one that may come now, but
+        not for a third."""
         if self._prefill is None and self._waiting:
             self._begin(*self._waiting.popleft())
+        awaited, self._awaits = self._awaits, False
         if self._prefill is not None:
             self._advance(self._prefill)
+            self._awaits = self._prefill is None and self._decoding and not awaited
+            if self._awaits:
+                return True
         decoding = self._decoding
         if decoding:
             self._decode()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from systems.models.sizes import model_size
@@ -46,6 +48,21 @@ def test_the_steps_between_pieces_do_not_count_as_time_of_the_prompts() -> None:
     assert whole[1] == pytest.approx(MODEL.prefill_ns(1, 400), abs=2)
     expected = 3 * MODEL.prefill_ns(1, 128) + MODEL.prefill_ns(1, 16)
     assert pieces[1] == pytest.approx(expected, abs=8)
+
+
+def test_a_batch_that_comes_in_answer_to_another_begins_before_a_decode_step_but_no_third() -> None:
+    clock = Clock()
+    works = [Work(number, 128, 20) for number in range(4)]
+
+    def answer(batch: int, computed_ns: int) -> None:
+        if batch + 1 < len(works):
+            worker.run(batch + 1, [works[batch + 1]])
+
+    worker = Worker(clock, Shared(clock, 1), MODEL, answer, lambda _: None)
+    worker.run(0, [works[0]])
+    clock.run()
+    waits = [later.prefill_ns - earlier.first_ns for earlier, later in pairwise(works)]
+    assert waits == pytest.approx([0, MODEL.step_ns(2), 0], abs=2)
 
 
 def test_prompts_are_computed_whole_while_no_request_decodes() -> None:

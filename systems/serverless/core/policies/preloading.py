@@ -97,10 +97,15 @@ class ByDensity(Preloading):
 
     def adapters(self, instance: Instance, state: State, now_ns: int) -> Sequence[str]:
         """Return the functions of the greatest density that are called at all: loading delays and
-        places are equal within a group, so the rate decides."""
-        rates = state.called(instance.group, now_ns)
+        places are equal within a group, so the rate decides. Then, if each of the group has a
+        place, those not called yet whose adapters the host prepared at deployment."""
+        group, rates = instance.group, state.called(instance.group, now_ns)
         able = (function for function in rates if function not in state.failing)
-        return nlargest(instance.group.places, able, key=rates.__getitem__)
+        wanted = nlargest(group.places, able, key=rates.__getitem__)
+        if len(group.functions) <= group.places:
+            prepared = state.cluster.prepared_at_deployment()
+            wanted += [each for each in prepared if each in group.functions and each not in rates]
+        return wanted
 
     def _plan(self, device: Device, state: State, now_ns: int) -> _Plan:
         """Return the plan of ``device``; make a new one when it is one keep-alive old."""

@@ -140,6 +140,31 @@ def test_no_place_is_filled_for_a_function_that_is_not_called_any_more() -> None
     assert held(machine) == {"f2"}
 
 
+@pytest.mark.parametrize(
+    ("places", "nbytes", "found"),
+    [
+        (4, 1000, {"f0", "f1", "f2", "f3"}),
+        (4, 14, {"f0", "f1", "f3"}),
+        (3, 1000, {"f3"}),
+        (4, 0, {"f3"}),
+    ],
+    ids=("all", "what was prepared", "a place is missing", "none was prepared"),
+)
+def test_where_each_function_has_a_place_those_not_called_are_loaded_too(
+    places: int, nbytes: int, found: set[str]
+) -> None:
+    deployed = cluster(functions=4, shared=True, places=places)
+    settings = replace(deployed.settings, adapters_at_deployment_bytes=nbytes)
+    machine = Machine(replace(deployed, settings=settings), SHARING)
+    machine.arrive("f3")
+    while not machine.loading():
+        machine.step()
+    (instance,) = machine.processes
+    assert machine.loading() == [(instance, "f3")], "what is waited for comes first"
+    machine.settle()
+    assert held(machine) == found
+
+
 def test_an_adapter_that_cannot_be_loaded_fails_its_own_requests() -> None:
     machine = up("f0")
     (instance,) = machine.processes

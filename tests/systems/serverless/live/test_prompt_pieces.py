@@ -12,6 +12,7 @@ from systems.engine.engine import Engine
 from systems.models import ensure_backbone
 from systems.runtime.messages import Cancel, Message, Request, RequestFields, Sampling, Stop
 from systems.serverless.live.instance import Instance
+from systems.serverless.live.instance_batches import ANSWER_MS
 from systems.serverless.live.messages import Cancelled, Decoded, Prefilled, RunBatch
 from tests.systems.engine.conftest import load_backbone
 from tests.systems.engine.driving import answer, prompts
@@ -27,8 +28,10 @@ class Polls:
     def __init__(self, polls: Sequence[Sequence[Message]]) -> None:
         self._polls = deque([deque(poll) for poll in polls])
         self.sent: list[Any] = []
+        self.waits: list[float | None] = []
 
     def receive(self, timeout: float | None) -> tuple[Message, list[int]] | None:
+        self.waits.append(timeout)
         if not self._polls:
             return Stop(), []
         if self._polls[0]:
@@ -72,7 +75,7 @@ def ids(message: Prefilled | Decoded) -> set[int]:
 
 
 def test_running_requests_decode_between_the_pieces_of_a_batch(engine: Engine) -> None:
-    sent = serve(engine, [FIRST, SECOND, *[[]] * 16])
+    sent = serve(engine, [FIRST, [], SECOND, *[[]] * 16])
     first, step, *between = sent[: 1 + PIECES]
     assert (first.batch, ids(first), ids(step)) == (0, {RUNNING}, {RUNNING})
     assert [ids(each) for each in between] == [{RUNNING}] * (PIECES - 1)
@@ -93,6 +96,31 @@ def test_prompts_are_whole_while_nothing_decodes(engine: Engine) -> None:
     batch, step, *_ = serve(engine, [SECOND, []])
     assert (type(batch), ids(batch)) == (Prefilled, {SHORT, LONG})
     assert (type(step), ids(step)) == (Decoded, {SHORT, LONG})
+
+
+def test_a_batch_that_comes_in_answer_to_another_begins_before_a_decode_step_but_no_third(
+    engine: Engine,
+) -> None:
+    """The batch and its requests come in messages of their own, for each of which it waits."""
+    batches = [[asked(number), RunBatch(number, (number,))] for number in (RUNNING, SHORT, LONG)]
+    sent = serve(engine, [*batches, *[[]] * 6])
+    kinds = [(type(each), ids(each)) for each in sent[:4]]
+    assert kinds == [
+        (Prefilled, {RUNNING}),
+        (Prefilled, {SHORT}),
+        (Decoded, {RUNNING, SHORT}),
+        (Decoded, {RUNNING, SHORT}),
+    ]
+
+
+def test_only_a_batch_is_waited_for_and_for_no_longer_than_its_answer_takes(engine: Engine) -> None:
+    channel = Polls([FIRST, *[[]] * 6])
+    instance = Instance(channel)  # type: ignore[arg-type]
+    instance.artifacts.engine = engine
+    instance.run()
+    engine.cancel(RUNNING)
+    assert channel.waits[:3] == [None, 0, 0], "until a request comes"
+    assert channel.waits[3:6] == [ANSWER_MS, 0, 0], "then once"
 
 
 @pytest.mark.parametrize(("cancelled", "left"), [(LONG, SHORT), (SHORT, LONG)])

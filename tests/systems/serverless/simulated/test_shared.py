@@ -82,9 +82,16 @@ def test_an_adapter_is_parsed_while_its_instance_starts() -> None:
 
 def test_adapters_may_be_parsed_at_deployment() -> None:
     load = arrivals([("f0", 5), ("f1", 10)])
-    early = run(load, options={"adapters_at_deployment": True}).system_trace().requests[1]
+    options = {"adapters_at_deployment": True, "adapter_places": 1}
+    early = run(load, options=options).system_trace().requests[1]
     assert early.start_type is StartType.WARM
     assert adapter_ns(early) == pytest.approx(MODEL.adapter_ns(), abs=2)
+
+
+def test_with_a_place_for_each_the_first_call_of_a_second_function_is_hot() -> None:
+    load = arrivals([("f0", 5), ("f1", 10)])
+    second = run(load, options={"adapters_at_deployment": True}).system_trace().requests[1]
+    assert second.start_type is StartType.HOT
 
 
 @pytest.mark.parametrize("known", [False, True])
