@@ -88,6 +88,7 @@ class Server:
         try:
             await runner.setup()
             await web.TCPSite(runner, self._deck.deployment.host, self._config["port"]).start()
+            process.leave_out_of_collections()
             migrating = asyncio.ensure_future(self._migrate())
             why = await self._end
             migrating.cancel()

@@ -27,6 +27,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from systems.access import AccessTokens, check_address
 from systems.errors import DeploymentError, SystemsError
 from systems.interface import Deployment
+from systems.runtime import process
 from systems.runtime.cards import Cards
 from systems.runtime.http.api import Api
 from systems.runtime.http.text import Text
@@ -72,6 +73,7 @@ async def serve(config: GatewayConfig) -> None:
         await _fill_kernel_cache(plan, journal)
         await platform.deploy()
         nodes_port = await gate.open(config.nodes_host or "") if gate else None
+        process.leave_out_of_collections()
         write(Listening(port, nodes_port), sys.stdout)
         await stop.wait()
     finally:
