@@ -34,6 +34,8 @@ class Worker:
     regime: Regime = CONTINUOUS
     extra_ns: float = 0.0
     """Additional time of the next batch."""
+    back_to_back: bool = False
+    """Whether a batch that comes during another begins before the next decode step."""
     preparer: Preparer | None = None
     """Of an engine with shapes: prepares them while this is idle."""
     batches: deque[tuple[int, list[Work]]] = field(default_factory=deque)
@@ -137,9 +139,9 @@ class Worker:
             self.finished(work.id)
 
     def _await_next(self, prefill: Prefill) -> None:
-        """Report a batch. One that runs in answer begins before the next decode step, unless this
-        one did too (``live/instance_batches.py``)."""
-        self._awaited = awaits = bool(self.decoding) and not self._awaited
+        """Report a batch. Where batches may be back to back, one that runs in answer begins before
+        the next decode step, unless this one did too (``live/instance_batches.py``)."""
+        self._awaited = awaits = self.back_to_back and bool(self.decoding) and not self._awaited
         if not awaits:
             self._next()
         self.prefilled(prefill.batch, prefill.computed_ns)

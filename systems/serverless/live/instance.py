@@ -2,9 +2,9 @@
 
 It computes the prompts of a batch in pieces, with a decode step of the running requests between
 two, and polls its channel each time. So a new batch waits for at most one piece and one decode
-step, and running requests for at most one piece, or two if the second batch came during the first.
-When idle it prepares its engine for later
-requests in small steps. It returns token ids; the gateway converts them to text.
+step, and running requests for at most one piece, or two where batches may be back to back. When
+idle it prepares its engine for later requests in small steps. It returns token ids; the gateway
+converts them to text.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class Instance:
         self._batches.take(message.request.for_engine())
 
     def _run(self, message: m.RunBatch, fds: list[int]) -> None:  # noqa: ARG002
-        self._batches.run(message.batch, message.requests)
+        self._batches.run(message)
 
     def _cancel(self, message: Cancel, fds: list[int]) -> None:  # noqa: ARG002
         self._batches.cancel(message.request)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from systems.runtime.messages import Message, StepToken
 
 from .instance_artifacts import InstanceArtifacts
-from .messages import Decoded, Prefilled
+from .messages import Decoded, Prefilled, RunBatch
 from .prefill import Prefill
 
 if TYPE_CHECKING:
     from systems.engine.requests import GenerationRequest, TokenEvent
 
 ANSWER_MS = 1
-"""How long decoding waits for another batch when the prompts of one are complete: the controller
-gives an instance one at a time, and takes a fraction of this to answer. Else what arrived meanwhile
-would also wait for a decode step, which takes about as long as a prefill."""
+"""How long decoding waits for another batch when the prompts of one are complete, if they may be
+back to back: the controller gives an instance one at a time, and takes a fraction of this to
+answer. Else what arrived meanwhile would also wait for a decode step, as long as a prefill."""
 
 
 class InstanceBatches:
@@ -29,7 +29,7 @@ class InstanceBatches:
     def __init__(self, artifacts: InstanceArtifacts, send: Callable[[Message], None]) -> None:
         self._artifacts, self._send = artifacts, send
         self._arrived: dict[int, GenerationRequest] = {}
-        self._waiting: deque[tuple[int, Sequence[int]]] = deque()
+        self._waiting: deque[RunBatch] = deque()
         self._prefill: Prefill | None = None  # the batch whose prompts are being computed
         self._awaits = False  # decoding waits for another batch
 
@@ -37,9 +37,9 @@ class InstanceBatches:
         """Keep a request for the batch that will name it."""
         self._arrived[request.request_id] = request
 
-    def run(self, batch: int, requests: Sequence[int]) -> None:
+    def run(self, batch: RunBatch) -> None:
         """Run a batch of requests after those that wait."""
-        self._waiting.append((batch, requests))
+        self._waiting.append(batch)
 
     def cancel(self, request: int) -> None:
         """Cancel a request that waits in a batch, is being prefilled or decodes."""
@@ -66,14 +66,15 @@ class InstanceBatches:
 
     def step(self) -> bool:
         """Compute a piece of prompts and a decode step; return whether there was either, or a
-        prompt is left. The decode step after a batch waits for another one that may come now, but
-        not for a third."""
+        prompt is left. Where batches may be back to back, the decode step after one waits for
+        another that may come now, but not for a third."""
         if self._prefill is None and self._waiting:
-            self._begin(*self._waiting.popleft())
+            self._begin(self._waiting.popleft())
         awaited, self._awaits = self._awaits, False
         if self._prefill is not None:
+            back_to_back = self._prefill.back_to_back and not awaited
             self._advance(self._prefill)
-            self._awaits = self._prefill is None and self._decoding and not awaited
+            self._awaits = back_to_back and self._prefill is None and self._decoding
             if self._awaits:
                 return True
         decoding = self._decoding
@@ -81,11 +82,12 @@ class InstanceBatches:
             self._decode()
         return decoding or self._prefill is not None
 
-    def _begin(self, batch: int, ids: Sequence[int]) -> None:
+    def _begin(self, batch: RunBatch) -> None:
         engine = self._artifacts.engine
         assert engine is not None, "a batch runs only where all artifacts are in place"
-        requests = [self._arrived.pop(request) for request in ids if request in self._arrived]
-        self._prefill = Prefill(batch, frozenset(ids), time.monotonic_ns())
+        arrived = self._arrived
+        requests = [arrived.pop(request) for request in batch.requests if request in arrived]
+        self._prefill = Prefill.of(batch, time.monotonic_ns())
         if requests:
             engine.begin(requests)
 

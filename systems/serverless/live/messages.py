@@ -127,10 +127,12 @@ class DropAdapter(Message, frozen=True, tag="release"):
 
 
 class RunBatch(Message, frozen=True, tag="run"):
-    """Prefill requests, sent before with ``Request``, as one batch."""
+    """Prefill requests, sent before with ``Request``, as one batch. ``back_to_back``: the next one,
+    if it comes during this one, begins before a decode step."""
 
     batch: Count
     requests: tuple[RequestId, ...]
+    back_to_back: bool = False
 
 
 # -- from an instance -------------------------------------------------------------------------

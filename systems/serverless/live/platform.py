@@ -38,6 +38,7 @@ class Platform(PlatformBase):
         self._loop = asyncio.get_running_loop()
         self.nodes: dict[str, AnyNode] = {}
         """By host."""
+        self._back_to_back = policies.back_to_back
         self._calls: dict[int, Call] = {}
         self._ids = itertools.count()
         super().__init__(
@@ -136,7 +137,7 @@ class Platform(PlatformBase):
             call.provisioning = spans
             call.started_for_it = up_ns > call.received_ns
             node.send(action.instance, Request(call.fields(self._adapter_in_place(call))))
-        node.send(action.instance, RunBatch(action.batch, action.requests))
+        node.send(action.instance, RunBatch(action.batch, action.requests, self._back_to_back))
 
     def _adapter_in_place(self, call: Call) -> str | None:
         """Return the name of the adapter that the call uses, of several that its instance holds."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+from .messages import RunBatch
 
 if TYPE_CHECKING:
     from systems.engine.batching import Batching
@@ -20,8 +22,13 @@ class Prefill:
     batch: int
     requests: frozenset[int]
     start_ns: int
+    back_to_back: bool
     computed_ns: int = 0
     events: list[TokenEvent] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, batch: RunBatch, start_ns: int) -> Self:
+        return cls(batch.batch, frozenset(batch.requests), start_ns, batch.back_to_back)
 
     def others(self, engine: Batching) -> frozenset[int]:
         """Return the running requests that are not of this batch."""

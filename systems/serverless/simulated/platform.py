@@ -69,6 +69,7 @@ class Platform(PlatformBase):
         self._told_of_end = ended
         self._caller = Limiter("caller", caller_limits)
         self._piece_tokens, self._regime = piece_tokens, regime
+        self._back_to_back = policies.back_to_back
         self._timeouts = Timeouts(clock, timeout_ns, self._time_out)
         resources, draws = hardware(cluster.devices, clock, profile), Draws(profile.draw_key)
         self.machine = machine = Machine(
@@ -166,6 +167,7 @@ class Platform(PlatformBase):
             self._piece_tokens,
             self.machine.draws,
             self._regime,
+            back_to_back=self._back_to_back,
         )
 
     def _run_batch(self, action: act.RunBatch) -> None:

@@ -50,7 +50,11 @@ def test_the_steps_between_pieces_do_not_count_as_time_of_the_prompts() -> None:
     assert pieces[1] == pytest.approx(expected, abs=8)
 
 
-def test_a_batch_that_comes_in_answer_to_another_begins_before_a_decode_step_but_no_third() -> None:
+@pytest.mark.parametrize(("back_to_back", "steps"), [(True, (0, 2, 0)), (False, (1, 2, 3))])
+def test_a_batch_that_comes_in_answer_to_another_begins_before_a_decode_step_but_no_third(
+    back_to_back: bool, steps: tuple[int, ...]
+) -> None:
+    """``steps``: the requests of the decode step before each but the first; 0: there is none."""
     clock = Clock()
     works = [Work(number, 128, 20) for number in range(4)]
 
@@ -58,11 +62,13 @@ def test_a_batch_that_comes_in_answer_to_another_begins_before_a_decode_step_but
         if batch + 1 < len(works):
             worker.run(batch + 1, [works[batch + 1]])
 
-    worker = Worker(clock, Shared(clock, 1), MODEL, answer, lambda _: None)
+    worker = Worker(
+        clock, Shared(clock, 1), MODEL, answer, lambda _: None, back_to_back=back_to_back
+    )
     worker.run(0, [works[0]])
     clock.run()
     waits = [later.prefill_ns - earlier.first_ns for earlier, later in pairwise(works)]
-    assert waits == pytest.approx([0, MODEL.step_ns(2), 0], abs=2)
+    assert waits == pytest.approx([MODEL.step_ns(n) if n else 0 for n in steps], abs=2)
 
 
 def test_prompts_are_computed_whole_while_no_request_decodes() -> None:

@@ -78,6 +78,11 @@ class PolicySet:
         return self.preloading().forks
 
     @property
+    def back_to_back(self) -> bool:
+        """Whether a batch that came during another one's prefill begins before a decode step."""
+        return self.batching().back_to_back
+
+    @property
     def template_libraries(self) -> bool:
         """Whether the template holds the libraries."""
         return self.preloading().template_libraries

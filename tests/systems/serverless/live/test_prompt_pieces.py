@@ -55,7 +55,11 @@ def asked(number: int) -> Request:
     return Request(fields)
 
 
-FIRST = [asked(RUNNING), RunBatch(0, (RUNNING,))]
+def alone(number: int, *, back_to_back: bool) -> list[Message]:
+    return [asked(number), RunBatch(number, (number,), back_to_back)]
+
+
+FIRST = alone(RUNNING, back_to_back=False)
 SECOND = [asked(SHORT), asked(LONG), RunBatch(1, (SHORT, LONG))]
 
 
@@ -75,7 +79,7 @@ def ids(message: Prefilled | Decoded) -> set[int]:
 
 
 def test_running_requests_decode_between_the_pieces_of_a_batch(engine: Engine) -> None:
-    sent = serve(engine, [FIRST, [], SECOND, *[[]] * 16])
+    sent = serve(engine, [FIRST, SECOND, *[[]] * 16])
     first, step, *between = sent[: 1 + PIECES]
     assert (first.batch, ids(first), ids(step)) == (0, {RUNNING}, {RUNNING})
     assert [ids(each) for each in between] == [{RUNNING}] * (PIECES - 1)
@@ -102,7 +106,7 @@ def test_a_batch_that_comes_in_answer_to_another_begins_before_a_decode_step_but
     engine: Engine,
 ) -> None:
     """The batch and its requests come in messages of their own, for each of which it waits."""
-    batches = [[asked(number), RunBatch(number, (number,))] for number in (RUNNING, SHORT, LONG)]
+    batches = [alone(number, back_to_back=True) for number in (RUNNING, SHORT, LONG)]
     sent = serve(engine, [*batches, *[[]] * 6])
     kinds = [(type(each), ids(each)) for each in sent[:4]]
     assert kinds == [
@@ -113,8 +117,15 @@ def test_a_batch_that_comes_in_answer_to_another_begins_before_a_decode_step_but
     ]
 
 
+def test_where_batches_are_not_back_to_back_each_waits_for_a_decode_step(engine: Engine) -> None:
+    batches = [alone(number, back_to_back=False) for number in (RUNNING, SHORT)]
+    sent = serve(engine, [*batches, *[[]] * 6])
+    kinds = [(type(each), ids(each)) for each in sent[:3]]
+    assert kinds == [(Prefilled, {RUNNING}), (Decoded, {RUNNING}), (Prefilled, {SHORT})]
+
+
 def test_only_a_batch_is_waited_for_and_for_no_longer_than_its_answer_takes(engine: Engine) -> None:
-    channel = Polls([FIRST, *[[]] * 6])
+    channel = Polls([alone(RUNNING, back_to_back=True), *[[]] * 6])
     instance = Instance(channel)  # type: ignore[arg-type]
     instance.artifacts.engine = engine
     instance.run()
