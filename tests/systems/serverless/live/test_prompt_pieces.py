@@ -106,14 +106,14 @@ def test_a_batch_that_comes_in_answer_to_another_begins_before_a_decode_step_but
     engine: Engine,
 ) -> None:
     """The batch and its requests come in messages of their own, for each of which it waits."""
-    batches = [alone(number, back_to_back=True) for number in (RUNNING, SHORT, LONG)]
+    batches = [alone(number, back_to_back=True) for number in (LONG, RUNNING, SHORT)]
     sent = serve(engine, [*batches, *[[]] * 6])
     kinds = [(type(each), ids(each)) for each in sent[:4]]
     assert kinds == [
+        (Prefilled, {LONG}),
         (Prefilled, {RUNNING}),
+        (Decoded, {LONG, RUNNING}),
         (Prefilled, {SHORT}),
-        (Decoded, {RUNNING, SHORT}),
-        (Decoded, {RUNNING, SHORT}),
     ]
 
 

@@ -11,6 +11,7 @@ import pytest
 from systems.interface import RequestTrace, StartType
 from systems.models.sizes import model_size
 from systems.serverless.core.cluster_spec import HOST
+from systems.serverless.core.policies.batching import Batching, FillOrExpire, FirstComeFirstServed
 from systems.serverless.core.policies.offloading import LeastRecentlyUsed, NoOffloading
 from systems.serverless.core.policies.preloading import ByDensity
 from systems.serverless.simulated.adapters import AdapterLoad
@@ -92,6 +93,18 @@ def test_with_a_place_for_each_the_first_call_of_a_second_function_is_hot() -> N
     load = arrivals([("f0", 5), ("f1", 10)])
     second = run(load, options={"adapters_at_deployment": True}).system_trace().requests[1]
     assert second.start_type is StartType.HOT
+
+
+@pytest.mark.parametrize("batching", [FillOrExpire, FirstComeFirstServed])
+def test_what_comes_during_a_prefill_follows_at_once_if_the_batching_policy_says_so(
+    batching: type[Batching],
+) -> None:
+    """The first two requests come 2 ms apart, when all is there."""
+    load = arrivals([("f0", 0.0), ("f0", 5.0), ("f0", 5.002)], tokens=16)
+    _, first, second = run(load, policies={"batching": batching}).system_trace().requests
+    ends_ns, begins_ns = first.spans[-2].end_ns, second.spans[-2].start_ns
+    assert (begins_ns == ends_ns) is batching.back_to_back
+    assert begins_ns - ends_ns in (0, pytest.approx(MODEL.step_ns(1), rel=0.02))
 
 
 @pytest.mark.parametrize("known", [False, True])
