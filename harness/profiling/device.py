@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.records.manifest import machine
+from systems.serverless.options import Options
 
 from .card import measure_card
 from .machine import measure, settings
@@ -37,7 +38,9 @@ def _of_cores(chosen: Chosen, progress: Progress) -> Measured:
         **measure(backbone, chosen.threads, progress, records=chosen.records),
         **measure_servers(backbone, chosen.threads, progress, records=chosen.records),
     }
-    return Measured(numbers, {}, f"{machine()['cpu']}, {cores} cores, {backbone}")
+    pieces = Options().piece_tokens("cpu")
+    plain = {} if pieces is None else {"prompt_piece_tokens": pieces}
+    return Measured(numbers, plain, f"{machine()['cpu']}, {cores} cores, {backbone}")
 
 
 def _of_card(chosen: Chosen, progress: Progress) -> Measured:

@@ -37,7 +37,8 @@ class Number(Frozen):
 
 class Curve(Frozen):
     """Measured values, such as durations by the number of requests; straight lines between the
-    points and beyond the last two."""
+    points and beyond the last two, where the last value is the least: a curve that was measured to
+    fall does not reach zero."""
 
     points: tuple[tuple[float, float], ...] = Field(min_length=2)
     kind: Kind
@@ -55,7 +56,8 @@ class Curve(Frozen):
         points = self.points
         right = min(max(bisect_right(points, (x,)), 1), len(points) - 1)
         (x0, y0), (x1, y1) = points[right - 1 : right + 1]
-        return y0 + (y1 - y0) * (x - x0) / (x1 - x0)
+        found = y0 + (y1 - y0) * (x - x0) / (x1 - x0)
+        return max(found, y1) if x > x1 else found
 
 
 def value_of(number: Number | None) -> float:

@@ -69,11 +69,24 @@ def test_an_unknown_profile_lists_the_known_ones() -> None:
 def test_a_tables_own_line_takes_the_place_of_the_profiles_curve() -> None:
     profile = load_profile("cpu-small")
     assert profile.decode_rows_s is not None
-    _, grouped = profile.of_grouped("bfloat16")
-    assert grouped.decode_rows_s not in (None, profile.decode_rows_s), "it has a curve of its own"
     servers, _, own = profile.of_servers("bfloat16")
-    assert own.decode_s == servers.decode_s
+    assert own.decode_rows_s == servers.decode_rows_s not in (None, profile.decode_rows_s)
+    line = servers.model_copy(update={"decode_rows_s": None})
+    _, _, own = profile.model_copy(update={"servers": {"bfloat16": line}}).of_servers("bfloat16")
+    assert own.decode_s == line.decode_s
     assert own.decode_rows_s is None
+
+
+def test_a_curve_goes_on_as_between_its_last_points_but_does_not_fall() -> None:
+    rising, falling = ((1.0, 1.0), (2.0, 3.0)), ((1.0, 3.0), (2.0, 1.0))
+    values = [
+        [
+            Curve(points=points, kind="measured", source="a test of curves").at(x)
+            for x in (0.5, 1.5, 4)
+        ]
+        for points in (rising, falling)
+    ]
+    assert values == [[0.0, 2.0, 7.0], [4.0, 2.0, 1.0]]
 
 
 @pytest.mark.parametrize("name", ["h100", "l40s"])
