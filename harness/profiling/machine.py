@@ -99,10 +99,9 @@ def _beside(shared: Frames, pairs: pd.DataFrame, fit: Fit) -> Found:
 def _resting(fit: Fit, sleepy: Frames) -> dict[str, Found]:
     """Measure an instance that is parked one second after each request and woken by the next."""
     _, *woken = sleepy.requests.sort_values("scheduled_ns")["request_id"]
-    # The engine's slabs are allocated again, in their own stage or within the first prefill.
-    again = sum(sleepy.seconds("kernels", woken)) / len(woken) + fit.beyond(sleepy, woken)
-    beyond = median(again, "first batch after parking beyond the fit")
-    return {**offload(sleepy), "parked_batch_s": beyond}
+    beyond = median(fit.beyond(sleepy, woken), "first batch after parking beyond the fit")
+    kernels = median(sleepy.seconds("kernels", woken), "kernels of a parked instance")
+    return {**offload(sleepy), "parked_batch_s": beyond, "parked_kernels_s": kernels}
 
 
 def settings(cores: int) -> dict[str, Found]:

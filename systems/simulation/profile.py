@@ -65,6 +65,8 @@ class Profile(Frozen):
     """Additional time of an instance's first batch."""
     parked_batch_s: Number
     """The same after parking: the context remained, the workspaces were freed."""
+    parked_kernels_s: Number | None = None
+    """Building the engine of a parked instance without shapes; None: it takes no time."""
     spare_s: Number | None = None
     """Turning a prewarmed process into an instance, without loading its adapter; None: prewarmed
     processes cannot be simulated."""

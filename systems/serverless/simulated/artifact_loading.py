@@ -104,9 +104,9 @@ class ArtifactLoading:
         parked, worker = process.residency == PARKED, process.worker
         worker.preparer = self._engines.build(process.device, process.group, new_process=not parked)
         own = profile.parked_batch_s if parked else profile.first_batch_s
-        work_ns, extra_ns = 0.0, draws.ns(own, "first batch", process.drawn_for)
-        if not parked:
-            work_ns = draws.ns(profile.kernels_s, "kernels", process.drawn_for)
+        extra_ns = draws.ns(own, "first batch", process.drawn_for)
+        kernels = profile.parked_kernels_s if parked else profile.kernels_s
+        work_ns = 0.0 if kernels is None else draws.ns(kernels, "kernels", process.drawn_for)
         if worker.preparer is not None:
             work_ns, extra_ns = extra_ns if parked else work_ns, 0.0
         worker.extra_ns = extra_ns

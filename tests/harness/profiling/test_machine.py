@@ -22,6 +22,7 @@ FOUND = (
     "map_s",
     "adapter_s",
     "kernels_s",
+    "parked_kernels_s",
     "disk_bytes_per_s",
     "prefill_s",
     "prefill_token_s_per_gparam",
