@@ -134,11 +134,11 @@ def _merged(
 
 @dataclass
 class FirstComeFirstServed(Batching):
-    """Runs at once the requests of the group whose request is oldest, up to the batch limit. They
-    wait for a decode step: where any request runs at once, two batches for each decode step would
-    make all that run slower (E2E by up to a fifth in weak scaling, simulated).
+    """Runs at once the requests of the group whose request is oldest, up to the batch limit.
 
-    At most ``max_prefills`` batches are in their prefill on a device (0: any number)."""
+    At most ``max_prefills`` batches are in their prefill on a device (0: any number). Each waits
+    for a decode step: where any request runs at once, two batches for each decode step would make
+    all that run slower (E2E by up to a fifth in weak scaling, simulated)."""
 
     name = "first-come-first-served"
     max_prefills: int = 0
