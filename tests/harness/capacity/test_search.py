@@ -110,7 +110,7 @@ def test_a_second_failure_below_the_bracket_is_found_by_the_check() -> None:
 
 def test_no_more_loads_are_tested_than_asked_for() -> None:
     limits = Limits(points=5)
-    assert list(searched(lambda load: Outcome(load < 3), limits)) == [1, 2, 4, 3.363, 3.363]
+    assert list(searched(lambda load: Outcome(load < 3), limits)) == [1, 2, 4, 2.828, 3.363]
 
 
 @pytest.mark.parametrize("wrong", [{"start": 100}, {"lowest": 2}, {"tolerance": 0.001}])
