@@ -98,7 +98,8 @@ def main() -> NoReturn:
     asked = [word for word in sys.argv[1:2] if word in _COMMANDS]
     interrupts.listen()
     try:
-        status = build(asked or _COMMANDS)(prog_name="slbench", standalone_mode=False)
+        with interrupts.surfacing():
+            status = build(asked or _COMMANDS)(prog_name="slbench", standalone_mode=False)
         if status == _SHELL_INTERRUPTED:
             _interrupted("interrupted")
         sys.exit(status)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..errors import InterruptedRunError
-from ..interrupts import NUMBERS
+from ..interrupts import NUMBERS, surfacing
 
 if TYPE_CHECKING:
     from ..records import Cell
@@ -37,7 +37,8 @@ def keeping(make: Callable[[], Record], command: str = "run") -> Iterator[Record
     try:
         with _interrupts_held():
             record = make()
-        yield record
+        with surfacing():
+            yield record
     except (KeyboardInterrupt, OSError) as error:
         why = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
         raise InterruptedRunError(f"{why}; {_left_of(record, command)}") from error

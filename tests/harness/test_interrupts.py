@@ -16,6 +16,14 @@ last = Last()
 del last
 """
 
+TRANSLATED = """
+with interrupts.surfacing():
+    try:
+        signal.raise_signal(number)
+    except KeyboardInterrupt:
+        raise ValueError("an extension module's own") from None
+"""
+
 
 def ended(body: str, number: str) -> int:
     """Return the exit status of a process that listens, runs ``body``, checks, and ends with 3."""
@@ -40,6 +48,19 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_request_that_a_finalizer_swallows_is_raised_by_the_next_check(number: str) -> None:
     assert ended(SWALLOWED, number) == 3
+
+
+def test_a_request_that_an_extension_module_turns_into_its_own_exception_is_one_still() -> None:
+    assert ended(TRANSLATED, "SIGTERM") == 3
+
+
+def test_an_exception_without_a_request_stays_what_it_is() -> None:
+    assert (
+        ended(
+            TRANSLATED.replace("signal.raise_signal(number)", "raise KeyboardInterrupt"), "SIGTERM"
+        )
+        == 1
+    )
 
 
 def test_an_ignored_signal_stays_ignored() -> None:
