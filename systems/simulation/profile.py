@@ -200,8 +200,17 @@ def load_profile(name: str) -> Profile:
             document = {**base.model_dump(exclude_unset=True), **document}
             digest.update(base.sha256.encode())
         return Profile.model_validate({**document, "sha256": digest.hexdigest()})
-    except (ValidationError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValidationError as error:
+        raise ProfileError(f"{path}: {_first(error)}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProfileError(f"{path}: {str(error).splitlines()[0]}") from error
+
+
+def _first(error: ValidationError) -> str:
+    """Return where the first mistake is, and what it is."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 def _folder() -> Path:
