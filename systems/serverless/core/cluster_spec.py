@@ -178,6 +178,11 @@ class ClusterSpec:
         """Return the group whose instances serve ``function``."""
         return self.groups[self.functions[function].group]
 
+    def adapters_of(self, group: GroupSpec) -> set[str]:
+        """Return the functions of ``group`` that have an adapter; a backbone can be called without
+        one."""
+        return {each for each in group.functions if self.functions[each].adapter_bytes}
+
     def prepared_at_deployment(self) -> list[str]:
         """Return the functions whose adapters each host prepares before the first request: of those
         that share instances the first, as far as they fit the bytes that settings allow."""

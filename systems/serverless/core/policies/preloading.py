@@ -97,14 +97,15 @@ class ByDensity(Preloading):
 
     def adapters(self, instance: Instance, state: State, now_ns: int) -> Sequence[str]:
         """Return the functions of the greatest density that are called at all: loading delays and
-        places are equal within a group, so the rate decides. Then, if each of the group has a
-        place, those not called yet whose adapters the host prepared at deployment."""
+        places are equal within a group, so the rate decides. Then, if each adapter of the group has
+        a place, those of functions not called yet that the host prepared at deployment."""
         group, rates = instance.group, state.called(instance.group, now_ns)
         able = (function for function in rates if function not in state.failing)
         wanted = nlargest(group.places, able, key=rates.__getitem__)
-        if len(group.functions) <= group.places:
+        adapters = state.cluster.adapters_of(group)
+        if len(adapters) <= group.places:
             prepared = state.cluster.prepared_at_deployment()
-            wanted += [each for each in prepared if each in group.functions and each not in rates]
+            wanted += [each for each in prepared if each in adapters and each not in rates]
         return wanted
 
     def _plan(self, device: Device, state: State, now_ns: int) -> _Plan:

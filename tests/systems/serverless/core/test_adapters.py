@@ -165,6 +165,16 @@ def test_where_each_function_has_a_place_those_not_called_are_loaded_too(
     assert held(machine) == found
 
 
+def test_a_function_without_an_adapter_needs_no_place() -> None:
+    """A gateway serves the bare backbone beside the functions of its group."""
+    deployed = cluster(functions=5, shared=True, places=4, bare=True)
+    settings = replace(deployed.settings, adapters_at_deployment_bytes=1000)
+    machine = Machine(replace(deployed, settings=settings), SHARING)
+    machine.arrive("f3")
+    machine.settle()
+    assert held(machine) == {"f1", "f2", "f3", "f4"}
+
+
 def test_an_adapter_that_cannot_be_loaded_fails_its_own_requests() -> None:
     machine = up("f0")
     (instance,) = machine.processes
