@@ -51,7 +51,7 @@ def _label(name: str) -> str:
 
 def series_row(name: str, series: Record) -> str:
     low, high = series["ci95"]
-    growth = f"{series['growth']:+.2f} ({low:+.2f} to {high:+.2f})"
+    growth = f"{series['growth']:+z.2f} ({low:+z.2f} to {high:+z.2f})"
     most = "–" if series["may_grow"] is None else f"{series['may_grow']:.2f}"
     return f"| {_label(name)} | {series['median']:.1f} | {growth} | {most} |"
 
