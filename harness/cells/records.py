@@ -21,6 +21,7 @@ from .card_check import misplaced
 from .cell import Prepared, Seen
 from .conditions import RunConditions
 from .isolation import groups_of, level_gaps_of
+from .telemetry_check import telemetry_warnings
 from .ttft_check import disagreement
 from .unanswered import unanswered
 
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
     from harness.replay.form import RequestForm
     from workloads.trace import Workload
-
-
-_BUSY_SHARE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,21 +130,13 @@ class CellRecords:
                 *seen.warnings,
                 *seen.system_trace.warnings,
                 *misplaced(seen.system_trace.memory, seen.samples),
-                *saturated(seen.telemetry),
+                *telemetry_warnings(seen.telemetry),
                 *unanswered(seen.client),
                 *_length_warnings(cell.workload),
                 *_form_warnings(seen.client, cell.plan.workload.form),
             ),
             measured=seen.system_trace.measured,
         )
-
-
-def saturated(telemetry: Mapping[str, Any] | None) -> Iterator[str]:
-    """Yield a warning if a root process of the system, such as a gateway, used nearly a core: its
-    one thread may have been the limit."""
-    share = (telemetry or {}).get("root_cpu_share")
-    if share is not None and share >= _BUSY_SHARE:
-        yield f"a front process of the system used {share:.0%} of a core: it may be the limit"
 
 
 def _rented(deployment: Deployment, system_trace: SystemTrace) -> int:

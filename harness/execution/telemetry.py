@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import psutil
@@ -46,16 +47,24 @@ class Sampler(Background):
 
     def about(self) -> dict[str, Any]:
         """Return how it sampled, for the manifest: rate, ticks more than half a period late, the
-        sampler's own share of a core, missing sensors; and the largest share of a core that a root
-        process used by itself, such as a gateway, whose one thread serves all requests."""
+        longest time between two samples, the sampler's own share of a core, missing sensors; and
+        the largest share of a core that a root process used by itself, such as a gateway, whose one
+        thread serves all requests."""
         wall_s = max(self._wall_s, 1e-9)
         return {
             "hz": round(len(self.samples) / wall_s, 2),
             "late_ticks": self._late,
+            "longest_gap_s": self._longest_gap_s(),
             "cpu_share": round(self._cpu_s / wall_s, 4),
             "missing": list(self.missing),
             "root_cpu_share": max(self._root_shares.values(), default=None),
         }
+
+    def _longest_gap_s(self) -> float | None:
+        """Return None with fewer than two samples."""
+        gaps = (after.t_ns - before.t_ns for before, after in pairwise(self.samples))
+        longest = max(gaps, default=None)
+        return None if longest is None else round(longest / 1e9, 3)
 
     def _run(self) -> None:
         """Sample at absolute times, so that a late tick delays no later tick."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from harness.cells.card_check import misplaced
-from harness.cells.records import saturated
 from harness.cells.sample import Sample
 from systems.interface import MemoryOwner, MemoryStep
 
@@ -42,10 +41,3 @@ def test_without_a_ledger_of_cards_or_a_driver_nothing_is_compared() -> None:
     assert list(misplaced([step(0, "cpu:0", MemoryOwner.WEIGHTS, 1)], [sample(2, d0=70)])) == []
     assert list(misplaced(LEDGER, [Sample(0, 0, 0, 0, 1)])) == []
     assert list(misplaced([], [])) == []
-
-
-def test_a_front_process_that_may_be_the_limit_is_told() -> None:
-    (told,) = saturated({"root_cpu_share": 0.97})
-    assert told == "a front process of the system used 97% of a core: it may be the limit"
-    assert [*saturated({"root_cpu_share": 0.5}), *saturated({"root_cpu_share": None})] == []
-    assert list(saturated(None)) == []

@@ -68,6 +68,13 @@ def test_samples_come_ten_times_a_second_and_do_not_drift() -> None:
     assert 0 < about["cpu_share"] < 0.5
 
 
+def test_the_longest_time_without_a_sample_is_told() -> None:
+    sampler = Sampler([])
+    assert sampler.about()["longest_gap_s"] is None
+    sampler.samples = [Sample(round(t_s * 1e9), 0, 0, 0, 1) for t_s in (0, 0.1, 9.2, 9.3)]
+    assert sampler.about()["longest_gap_s"] == 9.1
+
+
 class FakeNvml:
     """The functions of pynvml that are used, for one device and given answers."""
 
