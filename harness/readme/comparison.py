@@ -42,17 +42,17 @@ def _table(block: Block, group: Sequence[Row], baseline: str | None) -> str:
 
 
 def _warnings(group: Sequence[Row], systems: Sequence[str]) -> list[str]:
-    """Return each warning of the shown systems' runs once."""
+    """Return each warning of the shown systems' runs once, with the systems that have it."""
     entries = {row.entry.system: row.entry for row in group}
-    return list(
-        dict.fromkeys(
-            f"{system}, {warning}"
-            for system in systems
-            if system in entries
-            for cell in entries[system].cells
-            for warning in cell.manifest.warnings
-        )
-    )
+    having: dict[str, dict[str, None]] = {}
+    for system in filter(entries.__contains__, systems):
+        for cell in entries[system].cells:
+            for warning in cell.manifest.warnings:
+                having.setdefault(warning, {})[system] = None
+    return [
+        f"{'all' if len(named) == len(systems) else ', '.join(named)}: {warning}"
+        for warning, named in having.items()
+    ]
 
 
 def _heads(system: str, baseline: str | None) -> Iterator[str]:

@@ -63,9 +63,13 @@ def entries() -> int:
 
 
 def warnings(measured: Mapping[str, float]) -> tuple[str, ...]:
-    """Return a warning if kernels were compiled while the run of ``measured`` served requests."""
+    """Return a warning if kernels were compiled while the run of ``measured`` served requests. The
+    cache does not tell by whom: other platforms of the machine have the same one."""
     late = entries() - int(measured[ENTRIES]) if ENTRIES in measured else 0
-    told = f"{late} kernels were compiled while requests were served: the kernel cache was cold"
+    told = (
+        f"{late} kernels were compiled while requests were served: the kernel cache was cold, or"
+        " another platform on the machine filled it"
+    )
     return (told,) if late > 0 else ()
 
 
