@@ -13,15 +13,15 @@ import argparse
 import re
 import struct
 import subprocess
-import sys
 import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from .wheels import download
+
 PINS = Path(__file__).with_name("vllm_pins.txt")
-_PLATFORMS = ("2_35", "2_34", "2_31", "2_28", "2_27", "2_26", "2_24", "2_17")
 _LEFT_OUT = re.compile(
     r"(_vllm_fa2_C|_flashmla\w*|_flashkda\w*|_deepselect\w*|_qutlass\w*|_rust_\w*)\.abi3\.so"
     r"|third_party/(deep_gemm|fmha_sm100)/|/vllm-rs|mistral_common/data/|pycountry/locales/"
@@ -29,16 +29,6 @@ _LEFT_OUT = re.compile(
 _NEVER_LAUNCHED = re.compile(r"_moe_C")
 """Imported at the start, but a dense Llama launches nothing of it."""
 _SM90, _MAGIC, _PTX, _SASS = 90, 0xBA55ED50, 1, 2
-
-
-def download(into: Path, version: str, pins: Path) -> None:
-    """Download the pinned wheels without their dependencies."""
-    tags = [f"manylinux_{each}_x86_64" for each in _PLATFORMS] + ["manylinux2014_x86_64"]
-    platforms = [word for tag in tags for word in ("--platform", tag)]
-    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:"]
-    command += ["--python-version", "3.12", "--implementation", "cp", *platforms, "-d", str(into)]
-    pinned = [f"vllm=={version}", *pins.read_text(encoding="utf-8").split()]
-    subprocess.run([*command, *pinned], check=True)
 
 
 def fatbin(path: Path) -> tuple[int, int] | None:
@@ -94,7 +84,7 @@ def pack(out: Path, version: str, pins: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         wheels, site = Path(scratch, "wheels"), Path(scratch, "site")
         wheels.mkdir()
-        download(wheels, version, pins)
+        download([f"vllm=={version}", *pins.read_text(encoding="utf-8").split()], wheels)
         for wheel in sorted(wheels.iterdir()):
             with zipfile.ZipFile(wheel) as archive:
                 names = [name for name in archive.namelist() if not _LEFT_OUT.search(name)]
