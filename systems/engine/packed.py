@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Self
 
 import torch
@@ -30,17 +31,15 @@ from .config import ModelConfig
 from .packed_size import header_bytes, packed_bytes, packed_elements
 from .projections import FUSED, target_shapes
 
-Move = Callable[[Sequence[Tensor], torch.device], Sequence[Tensor]]
-"""Returns copies of tensors on a device, as they are, in time for later launches there."""
+Move = Callable[[Sequence[Sequence[Tensor]], torch.device], Sequence[Tensor]]
+"""Returns each group of tensors of one shape and dtype, stacked on a device, as they are, in time
+for later launches there."""
 
 TOGETHER = 64 << 20  # bytes of matrices that are moved at once
 
-Placing = tuple[Tensor, float, Tensor]
-"""A stored matrix, what it is multiplied by, and its place in a packed buffer."""
-
-
-def _to(tensors: Sequence[Tensor], device: torch.device) -> Sequence[Tensor]:
-    return [tensor.to(device) for tensor in tensors]
+Placing = tuple[Sequence[Tensor], float, Tensor]
+"""Stored matrices of one shape, what they are multiplied by, and their places in a packed buffer,
+(matrices, …)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,26 +111,34 @@ class SlotShape:
 
 
 def pack(
-    stored: StoredAdapter, shape: SlotShape, flat: Tensor | None = None, move: Move = _to
+    stored: StoredAdapter,
+    shape: SlotShape,
+    flat: Tensor | None = None,
+    move: Move | None = None,
 ) -> Tensor:
     """Pack an adapter into ``flat``, a buffer of ``shape.nbytes`` on any device (None: a new one in
     host memory), and return it. Matrices are moved as stored, by ``move``; the buffer's device
     converts, scales and transposes them. Many are moved at once: beside other processes on a GPU,
-    each change from copying to computing takes a turn of each of them. Raise ``AdapterError`` if
-    the adapter does not fit, or if a value is not finite in the dtype of ``shape``."""
+    each change from copying to computing takes a turn of each of them. With ``move``, those of a
+    target that are alike in all layers are one computation, since a launch takes longer than a
+    matrix. Raise ``AdapterError`` if the adapter does not fit, or if a value is not finite in the
+    dtype of ``shape``."""
     _check_fits(stored, shape)
     flat = torch.empty(shape.nbytes, dtype=torch.uint8) if flat is None else as_bytes(flat, shape)
     flat.zero_()
     _header(flat, shape).copy_(ranks_in(stored, shape), non_blocking=True)
-    for chunk in _chunks(_placings(stored, shape, flat)):
-        for half, (_, factor, out) in zip(
-            move([half for half, _, _ in chunk], flat.device), chunk, strict=True
-        ):
+    for chunk in _chunks(_placings(stored, shape, flat, alike=move is not None)):
+        stacks = (move or _one_by_one)([halves for halves, _, _ in chunk], flat.device)
+        for stack, (_, factor, out) in zip(stacks, chunk, strict=True):
             # Widened first, so that the product is rounded once. Multiplying also converts, and
             # loads one kernel only.
-            torch.mul(half.to(torch.promote_types(half.dtype, out.dtype)), factor, out=out)
+            torch.mul(stack.to(torch.promote_types(stack.dtype, out.dtype)), factor, out=out)
     check_finite(_elements(flat, shape), stored.name)
     return flat
+
+
+def _one_by_one(groups: Sequence[Sequence[Tensor]], device: torch.device) -> Sequence[Tensor]:
+    return [tensor[None].to(device) for (tensor,) in groups]
 
 
 def packed_views(flat: Tensor, shape: SlotShape) -> dict[str, tuple[Tensor, Tensor]]:
@@ -222,25 +229,44 @@ def _check_fits(stored: StoredAdapter, shape: SlotShape) -> None:
         )
 
 
-def _placings(stored: StoredAdapter, shape: SlotShape, flat: Tensor) -> Iterator[Placing]:
-    """Yield every matrix of an adapter with its place in ``flat``."""
-    for name, (a, b) in packed_views(flat, shape).items():
-        for layer in range(len(a)):
-            yield from _of_layer(stored, layer, shape.spans[name], a[layer], b[layer])
-
-
-def _of_layer(
-    stored: StoredAdapter, layer: int, spans: Sequence[Span], a: Tensor, b: Tensor
+def _placings(
+    stored: StoredAdapter, shape: SlotShape, flat: Tensor, *, alike: bool
 ) -> Iterator[Placing]:
-    """Yield the places of one layer's targets in ``a`` (ranks, in) and ``b`` (rank, out)."""
-    low = 0
-    for span in spans:
-        pair = stored.pairs.get((layer, span.target))
-        if pair is not None:
-            high = low + pair.rank
-            yield pair.a, 1.0, a[low:high]
-            yield pair.b, pair.scaling, b[: pair.rank, span.first : span.first + span.size].t()
-            low = high
+    """Yield every matrix of an adapter with its place in ``flat``; ``alike``: together with those
+    of the layers that follow, if they differ in nothing but values."""
+    ranks = ranks_in(stored, shape)
+    for name, (a, b) in packed_views(flat, shape).items():
+        bounds = bounds_of(ranks, shape, name).tolist()
+        for column, span in enumerate(shape.spans[name]):
+            lows = [row[column] for row in bounds]
+            for layers in _layers(stored, span.target, lows, alike=alike):
+                pairs = [stored.pairs[layer, span.target] for layer in layers]
+                first, low = pairs[0], lows[layers.start]
+                here = slice(layers.start, layers.stop)
+                columns = slice(span.first, span.first + span.size)
+                yield [pair.a for pair in pairs], 1.0, a[here, low : low + first.rank]
+                into = b[here, : first.rank, columns].transpose(1, 2)
+                yield [pair.b for pair in pairs], first.scaling, into
+
+
+def _layers(
+    stored: StoredAdapter, target: str, lows: Sequence[int], *, alike: bool
+) -> Iterator[range]:
+    """Yield the layers that have ``target``, each alone, or with those after it that are ``alike``;
+    ``lows``: the row of A at which the target begins, by layer."""
+
+    def kind(layer: int) -> object:
+        pair = stored.pairs.get((layer, target))
+        if pair is None:
+            return None
+        if not alike:
+            return layer
+        return pair.rank, pair.scaling, pair.a.dtype, pair.b.dtype, lows[layer]
+
+    for found, group in groupby(range(len(lows)), kind):
+        layers = list(group)
+        if found is not None:
+            yield range(layers[0], layers[-1] + 1)
 
 
 def _chunks(placings: Iterable[Placing]) -> Iterator[list[Placing]]:
@@ -249,7 +275,7 @@ def _chunks(placings: Iterable[Placing]) -> Iterator[list[Placing]]:
     size = 0
     for each in placings:
         chunk.append(each)
-        size += each[0].nbytes
+        size += sum(half.nbytes for half in each[0])
         if size >= TOGETHER:
             yield chunk
             chunk, size = [], 0

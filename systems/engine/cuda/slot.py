@@ -9,7 +9,7 @@ from torch import Tensor
 
 from systems.engine.adapter import StoredAdapter, StoredPair
 from systems.engine.packed import SlotShape, pack, ranks_in
-from systems.engine.projections import target_shapes
+from systems.engine.projections import Projection, target_shapes
 
 from .adapter_memory import AdapterMemory
 from .ops import LoraPlaces
@@ -54,13 +54,16 @@ class AdapterSlot:
         self._memory.bound(ONLY, ranks_in(stored, self.shape))
 
     def rehearse(self) -> None:
-        """Load the kernels that :meth:`load` needs, by loading an adapter of zeros."""
-        target = self.shape.targets[0]
-        out, inner = target_shapes(self.shape.config)[target]
-        rank = self.shape.rank
+        """Load the kernels that :meth:`load` needs, by loading adapters of zeros."""
+        config, rank = self.shape.config, self.shape.rank
         for dtype in {self.shape.dtype, torch.float32}:
-            a, b = (torch.zeros(size, dtype=dtype) for size in ((rank, inner), (out, rank)))
-            self.load(StoredAdapter("zeros", {(0, target): StoredPair(a, b, 1.0)}))
+            pairs: dict[Projection, StoredPair] = {}
+            for target in self.shape.targets:
+                out, inner = target_shapes(config)[target]
+                a, b = (torch.zeros(size, dtype=dtype) for size in ((rank, inner), (out, rank)))
+                pair = StoredPair(a, b, 1.0)
+                pairs |= {(layer, target): pair for layer in range(config.num_layers)}
+            self.load(StoredAdapter("zeros", pairs))
 
     def clear(self) -> None:
         """Reset to the backbone alone."""

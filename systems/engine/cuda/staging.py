@@ -17,7 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .host_copy import copy_on_host
+from .host_copy import Copy, copy_on_host
 
 PIECE = 16 << 20  # bytes
 
@@ -50,20 +50,22 @@ class Staging:
     def _filled(self, sources: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield parts of buffers that together hold the sources: full ones, and the last."""
         room, filled = self._room(), 0
+        copies: list[Copy] = []
         for source in sources:
             start = 0
             while start < source.numel():
                 if filled == room.numel():
-                    yield self._taken(room, filled)
-                    room, filled = self._room(), 0
+                    yield self._taken(room, filled, copies)
+                    room, filled, copies = self._room(), 0, []
                 piece = source[start : start + room.numel() - filled]
-                copy_on_host(room[filled : filled + piece.numel()], piece)
+                copies.append((room[filled : filled + piece.numel()], piece))
                 filled += piece.numel()
                 start += piece.numel()
         if filled:
-            yield self._taken(room, filled)
+            yield self._taken(room, filled, copies)
 
-    def _taken(self, room: Tensor, filled: int) -> Tensor:
+    def _taken(self, room: Tensor, filled: int, copies: Sequence[Copy]) -> Tensor:
+        copy_on_host(copies)
         self._used += filled
         return room[:filled]
 
@@ -99,12 +101,20 @@ def _parts(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
     return [flat[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
 
 
-def moved(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
-    """Return copies of host tensors on ``device``, ordered before later launches there."""
+def moved(groups: Sequence[Sequence[Tensor]], device: torch.device) -> list[Tensor]:
+    """Return each group of host tensors of one shape and dtype as a stack on ``device``, (tensors,
+    …), ordered before later launches there."""
     # The widest first, so that each begins at a multiple of its element's size.
-    order = sorted(range(len(tensors)), key=lambda index: -tensors[index].element_size())
-    flat = torch.empty(sum(each.nbytes for each in tensors), dtype=torch.uint8, device=device)
-    sources = [tensors[index].contiguous().view(-1).view(torch.uint8) for index in order]
-    copy_to_device(flat, *sources)
-    parts = dict(zip(order, _parts(flat, sources), strict=True))
-    return [parts[index].view(each.dtype).view(each.shape) for index, each in enumerate(tensors)]
+    order = sorted(range(len(groups)), key=lambda index: -groups[index][0].element_size())
+    sizes = [sum(each.nbytes for each in groups[index]) for index in order]
+    flat = torch.empty(sum(sizes), dtype=torch.uint8, device=device)
+    copy_to_device(flat, *(_bytes(each) for index in order for each in groups[index]))
+    stacks = dict(zip(order, torch.split(flat, sizes), strict=True))
+    return [
+        stacks[index].view(group[0].dtype).view(len(group), *group[0].shape)
+        for index, group in enumerate(groups)
+    ]
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    return tensor.contiguous().view(-1).view(torch.uint8)

@@ -21,6 +21,7 @@ from systems.engine.cuda.cross import CudaCrossEngine
 from systems.engine.cuda.engine import CudaEngine
 from systems.engine.cuda.multi import CudaMultiEngine
 from systems.engine.cuda.slot import AdapterSlot
+from systems.engine.cuda.staging import moved
 from systems.engine.cuda.table import AdapterTable
 from systems.engine.engine import Engine
 from systems.engine.forward import Forward
@@ -75,6 +76,27 @@ def logits(layout: BackboneLayout, weights: BackboneWeights, adapter: Any) -> Te
     attention = PromptAttention(layout.config, cache_, [Piece(0, 0, prompt, final=True)])
     with torch.inference_mode():
         return forward(torch.tensor(prompt), torch.arange(40), attention)
+
+
+@pytest.mark.parametrize("form", NAMES)
+def test_layers_that_are_alike_are_packed_together_as_they_are_alone(
+    form: str,
+    backbone: Backbone,
+    paths: dict[str, Path],
+    group: tuple[SlotShape, dict[str, Tensor]],
+) -> None:
+    stored, shape = read_adapter(paths[form], backbone[0].config), group[0]
+    sizes: list[int] = []
+
+    def move(groups: Any, device: torch.device) -> list[Tensor]:
+        sizes.extend(map(len, groups))
+        return moved(groups, device)
+
+    together = pack(stored, shape, torch.empty(shape.nbytes, dtype=torch.uint8), move)
+    assert torch.equal(together, group[1][form])
+    alone = 2 * len(stored.pairs)
+    assert sum(sizes) == alone
+    assert len(sizes) < alone or form in ("ranks-by-pattern", "some-layers", "by-regex"), sizes
 
 
 @pytest.mark.parametrize("form", NAMES)

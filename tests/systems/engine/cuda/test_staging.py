@@ -75,7 +75,14 @@ def test_many_tensors_are_copied_a_buffer_at_a_time() -> None:
 
 def test_what_is_moved_has_the_same_values_and_shapes() -> None:
     turned = torch.arange(12, dtype=torch.float16).view(3, 4).t()
-    tensors = [turned, torch.rand(5), torch.tensor([1], dtype=torch.uint8), torch.rand(2, 3)]
-    there = moved(tensors, torch.device("cpu"))
-    assert all(torch.equal(*pair) for pair in zip(there, tensors, strict=True))
-    assert [each.dtype for each in there] == [each.dtype for each in tensors]
+    groups = [
+        [turned, turned + 1],
+        [torch.rand(5)],
+        [torch.tensor([1], dtype=torch.uint8)],
+        [torch.rand(2, 3) for _ in range(3)],
+    ]
+    there = moved(groups, torch.device("cpu"))
+    assert all(
+        torch.equal(stack, torch.stack(each)) for stack, each in zip(there, groups, strict=True)
+    )
+    assert [each.dtype for each in there] == [each[0].dtype for each in groups]
