@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from systems.interface import RequestTrace, StartType
+from systems.interface import RequestTrace, Stage, StartType
 from systems.models.sizes import model_size
 from systems.serverless.core.cluster_spec import HOST
 from systems.serverless.core.policies.batching import Batching, FillOrExpire, FirstComeFirstServed
@@ -121,6 +121,19 @@ def test_a_group_scales_out_once_it_has_learnt_that_a_start_is_short(known: bool
     )
     instances = {request.instance_id for request in outcome.system_trace().requests}
     assert len(instances) == (1 if known else 2)
+
+
+def test_a_request_waits_while_a_prewarmed_process_becomes_a_shared_instance() -> None:
+    """Live, its messages alone take about a millisecond, and the controller sees the wait. In no
+    time at all, it saw none, and one card carried what two carried live."""
+    options: dict[str, Any] = {"prewarmed": 1, "backbones_at_deployment": "every-device"}
+    options["adapters_at_deployment"] = True
+    load = arrivals([(f"f{n % 2}", 0.1 * n) for n in range(20)], tokens=64)
+    first, *others = run(load, devices=2, options=options).system_trace().requests
+    assert H100.remap_s is not None
+    mapped_ns = sum(s.end_ns - s.start_ns for s in first.spans if s.stage is Stage.BACKBONE)
+    assert mapped_ns == pytest.approx(H100.remap_s.value * 1e9)
+    assert len({each.instance_id for each in (first, *others)}) == 2
 
 
 def test_adapters_of_deployment_are_parsed_until_the_load_begins() -> None:
