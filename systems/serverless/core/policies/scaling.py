@@ -43,7 +43,7 @@ class WaitedAsLong(Scaling):
 
     def wants_another(self, group: str, state: State, now_ns: int) -> bool:
         members = state.members(group)
-        if len(members.all) >= len(state.devices):
+        if len(members.serving) >= len(state.devices):
             return False
         if _overflows(group, state):
             return True
@@ -57,16 +57,22 @@ class WaitedAsLong(Scaling):
 
     def gains(self, instance: Instance, state: State, now_ns: int) -> bool:
         group = instance.group.id
-        if not _less_contended(instance, state):
+        if _beside_its_own(instance, state) or not _less_contended(instance, state):
             return False
         long = state.waited_ns(group, now_ns) > start_ns(instance, state, now_ns)
         return long or _overflows(group, state)
 
 
 def _overflows(group: str, state: State) -> bool:
-    """Return whether more requests wait than the group's instances can run."""
-    instances = len(state.members(group).all)
+    """Return whether more requests wait than the instances that serve the group can run."""
+    instances = len(state.serving(group))
     return len(state.queue(group)) > state.cluster.groups[group].batch_limit * instances
+
+
+def _beside_its_own(instance: Instance, state: State) -> bool:
+    """Return whether ``instance`` would be a new one on a device that has one of its group."""
+    members = state.members(instance.group.id)
+    return instance.id not in members.all and instance.device in members.on_device
 
 
 def _less_contended(instance: Instance, state: State) -> bool:

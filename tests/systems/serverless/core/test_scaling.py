@@ -10,7 +10,7 @@ import pytest
 from systems.serverless.core.artifacts import AWAKE, DORMANT, PARKED, CopyKey
 from systems.serverless.core.cluster_spec import GroupSpec
 from systems.serverless.core.devices import Device
-from systems.serverless.core.instance import Instance
+from systems.serverless.core.instance import Instance, Phase
 from systems.serverless.core.policies.placement import EarliestCompletion, least_start_ns
 from systems.serverless.core.start_time import start_ns
 from systems.serverless.core.state import State
@@ -170,3 +170,48 @@ def test_devices_are_taken_in_turn_also_where_none_is_chosen() -> None:
     assert leaves.choose_within(group, state, 0, most_ns=1) is None
     weighs.choose(group, state, 0)
     assert leaves.choose(group, state, 0) is weighs.choose(group, state, 0)
+
+
+def two_of_one() -> tuple[Machine, int, int]:
+    """Return a machine with two devices, each of which computes two batches at full speed and has a
+    ready instance of f0; and their ids."""
+    deployed = cluster(functions=1, devices=2)
+    devices = {name: replace(each, slots=2) for name, each in deployed.devices.items()}
+    machine = Machine(replace(deployed, devices=devices), SHARING)
+    machine.arrive("f0")
+    machine.settle()
+    waits(machine)
+    machine.now += 10_000
+    machine.arrive("f0")
+    machine.settle()
+    first, second = machine.processes
+    return machine, first, second
+
+
+def long_wait(machine: Machine) -> None:
+    """Let requests of f0 wait for as long as any start takes."""
+    waits(machine)
+    machine.now += 10_000
+    machine.arrive("f0")
+
+
+def test_a_sleeping_one_is_woken_where_each_device_has_one() -> None:
+    """Counted among those that serve, it left all load to one of two devices."""
+    machine, first, second = two_of_one()
+    machine.fires(second)
+    machine.settle()
+    assert list(machine.controller.state.members("f0").wakeable) == [second]
+    long_wait(machine)
+    assert list(machine.controller.state.members("f0").serving) == [first, second]
+
+
+def test_none_is_added_on_a_device_where_one_of_its_own_still_stops() -> None:
+    machine, first, second = two_of_one()
+    machine.now += 10_000
+    machine.fires(second)
+    assert machine.controller.state.instances[second].phase is Phase.STOPPING
+    long_wait(machine)
+    assert list(machine.processes) == [first, second]
+    machine.stops(second)
+    machine.arrive("f0")
+    assert devices_of(machine, "f0") == ["cpu:0", "cpu:1"]
