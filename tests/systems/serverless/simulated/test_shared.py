@@ -14,6 +14,7 @@ from systems.serverless.core.cluster_spec import HOST
 from systems.serverless.core.policies.batching import Batching, FillOrExpire, FirstComeFirstServed
 from systems.serverless.core.policies.offloading import LeastRecentlyUsed, NoOffloading
 from systems.serverless.core.policies.preloading import ByDensity
+from systems.serverless.core.policies.scaling import DelayedAsLong
 from systems.serverless.simulated.adapters import AdapterLoad
 from systems.simulation.clock import Clock, Shared
 from systems.simulation.latency_model import LatencyModel
@@ -134,6 +135,27 @@ def test_a_request_waits_while_a_prewarmed_process_becomes_a_shared_instance() -
     mapped_ns = sum(s.end_ns - s.start_ns for s in first.spans if s.stage is Stage.BACKBONE)
     assert mapped_ns == pytest.approx(H100.remap_s.value * 1e9)
     assert len({each.instance_id for each in (first, *others)}) == 2
+
+
+@pytest.mark.parametrize("tenants", [1, 2])
+def test_delayed_as_long_takes_the_cards_that_are_empty(tenants: int) -> None:
+    """Of two tenants, each has a card; the only one has both, although it was alone at first and
+    nothing ever waited for as long as a start."""
+    options: dict[str, Any] = {"prewarmed": tenants, "backbones_at_deployment": "every-device"}
+    options["adapters_at_deployment"] = True
+    later = [(f"f{n % 4}", 60 + n / 16) for n in range(160)]
+    outcome = run(
+        arrivals([("f0", 0.0), ("f1", 2.0), *later], tokens=64),
+        functions=4,
+        devices=2,
+        isolation="tenant",
+        tenants=tenants,
+        policies={"scaling": DelayedAsLong},
+        options=options,
+    )
+    requests = outcome.system_trace().requests
+    assert len({each.instance_id for each in requests[:2]}) == tenants
+    assert len({each.instance_id for each in requests}) == 2
 
 
 def test_adapters_of_deployment_are_parsed_until_the_load_begins() -> None:
