@@ -32,7 +32,9 @@ class Scaling(Policy, ABC):
 class WaitedAsLong(Scaling):
     """Adds an instance for each full batch that waits beyond what the present instances will take,
     on a device that has none of the group's. Also adds one if the oldest request has waited as
-    long as this start will take, with what its device holds now, and no instance is starting.
+    long as this start will take, with what its device holds now, and no instance is starting. A
+    wait for an adapter counts once the group knows how long that takes: a new instance would load
+    it too.
 
     The second is the ski-rental rule: waiting for as long as the alternative costs, then taking it,
     costs at most twice the optimum of one who knows the future (Karlin et al. 1988).
@@ -64,7 +66,7 @@ class WaitedAsLong(Scaling):
 
     def lost_ns(self, group: str, state: State, now_ns: int) -> float:
         """Return what requests of ``group`` have lost for lack of another instance."""
-        return state.waited_ns(group, now_ns)
+        return _known_wait_ns(group, state, now_ns)
 
     def pays(self, instance: Instance, state: State, now_ns: int) -> bool:
         """Return whether they have lost as much as the start of ``instance`` takes."""
@@ -85,8 +87,7 @@ class DelayedAsLong(WaitedAsLong):
     """As waited-as-long-as-a-start, but counts what running requests lose too: they wait while the
     prompts of others are computed. Also adds an instance, on a device without any, once one more
     would have saved them in sum as long as its start takes, since one of the group's was last idle.
-    So devices that are empty take part of a load that nothing waits for. A wait for an adapter
-    counts once the group knows how long that takes: a new instance would load it too."""
+    So devices that are empty take part of a load that nothing waits for."""
 
     name = "delayed-as-long-as-a-start"
 
@@ -94,11 +95,11 @@ class DelayedAsLong(WaitedAsLong):
         self._of_groups: dict[str, _Delays] = {}
 
     def lost_ns(self, group: str, state: State, now_ns: int) -> float:
-        return max(_known_wait_ns(group, state, now_ns), self._saved_ns(group, state))
+        return max(super().lost_ns(group, state, now_ns), self._saved_ns(group, state))
 
     def pays(self, instance: Instance, state: State, now_ns: int) -> bool:
         group, takes_ns = instance.group.id, start_ns(instance, state, now_ns)
-        if _known_wait_ns(group, state, now_ns) > takes_ns:
+        if super().lost_ns(group, state, now_ns) > takes_ns:
             return True
         return self._saved_ns(group, state) > takes_ns and _alone(instance, state)
 
