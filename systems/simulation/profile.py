@@ -57,8 +57,8 @@ class Profile(Frozen):
     map_s: Number
     """Mapping a shared backbone that is loaded."""
     remap_s: Number | None = None
-    """The same in a process that did it before, and kept what it needs for that while it slept;
-    None: as the first time."""
+    """The same in a process that did it before, and kept what it needs for that: while it slept
+    (None: as the first time), or because it was prewarmed (None: it takes no time)."""
     adapter_s: Number
     kernels_s: Number
     first_batch_s: Number

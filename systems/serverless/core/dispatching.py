@@ -122,6 +122,9 @@ class Dispatching:
         device = self._state.devices[instance.device]
         device.prefilling += 1
         self._state.leave_rest(instance)
+        joins = bool(instance.running)
+        if joins:
+            self._state.joins(instance)
         device.contention.began(instance.id, now)
         instance.prefilling = self._prefill(instance, len(batch), now)
         queue = self._state.queue(instance.group.id)
@@ -134,6 +137,8 @@ class Dispatching:
         self._out.append(act.RunBatch(instance.id, self._batches, ids))
         if not queue:
             self.nobody_waits(instance.group.id, now)
+        if joins and not queue:  # else it is asked again while requests wait
+            self.scale(instance.group.id, now)
 
     def _prefill(self, instance: Instance, size: int, now: int) -> Prefill:
         contention = self._state.devices[instance.device].contention

@@ -60,6 +60,10 @@ class Policy:
         """Note that ``instance`` is not idle or asleep any more: it runs, starts, offloads or
         ends."""
 
+    def joins(self, instance: Instance, state: State) -> None:
+        """Note that a batch is about to join the requests that ``instance`` runs, which wait while
+        its prompts are computed."""
+
     def device_left(self, device: str) -> None:
         """Note that ``device`` is gone. Its instances were removed before."""
 
@@ -67,7 +71,7 @@ class Policy:
 class Notices:
     """Passes each notice to the policies that override it."""
 
-    __slots__ = ("device_left", "group_rested", "left_rest", "rested")
+    __slots__ = ("device_left", "group_rested", "joins", "left_rest", "rested")
 
     def __init__(self, policies: Iterable[Policy]) -> None:
         told = list(policies)
@@ -76,6 +80,7 @@ class Notices:
             p.group_rested for p in told if _overrides(p, "rested", "group_rested")
         ]
         self.left_rest = [p.left_rest for p in told if _overrides(p, "left_rest")]
+        self.joins = [p.joins for p in told if _overrides(p, "joins")]
         self.device_left = [p.device_left for p in told if _overrides(p, "device_left")]
 
 

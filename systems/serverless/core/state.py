@@ -258,6 +258,11 @@ class State:
             for tell in self._notices.left_rest:
                 tell(instance)
 
+    def joins(self, instance: Instance) -> None:
+        """Notify policies that a batch is about to join what ``instance`` runs."""
+        for tell in self._notices.joins:
+            tell(instance, self)
+
     def waits(self, instance: Instance) -> None:
         """Add ``instance``, for whose group requests wait, to those that wait on its device."""
         self.devices[instance.device].waiting.setdefault(instance.id, instance)

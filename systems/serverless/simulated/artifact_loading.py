@@ -64,7 +64,9 @@ class ArtifactLoading:
     def _backbone(self, process: Process, loaded: Then) -> None:
         machine, hardware = self._machine, self._machine.hardware[process.device]
         if process.prewarmed_process:
-            machine.after(0, loaded)
+            again_s = machine.profile.remap_s
+            work_ns = machine.draws.ns(again_s, "map", process.drawn_for) if again_s else 0.0
+            machine.after(work_ns / 1e9, loaded)
         elif process.copy is not None and process.copy.shared:
             again_s = machine.profile.remap_s if process.residency == DORMANT else None
             number = again_s or machine.profile.map_s

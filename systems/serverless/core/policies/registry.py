@@ -18,7 +18,7 @@ from .keep_alive import FixedKeepAlive, KeepAlive
 from .offloading import LeastRecentlyUsed, NoOffloading, Offloading, ValueDensity
 from .placement import EarliestCompletion, Placement
 from .preloading import ByDensity, ByExpectedArrival, NoPreloading, Preloading
-from .scaling import Scaling, WaitedAsLong
+from .scaling import DelayedAsLong, Scaling, WaitedAsLong
 from .sharing import PrivatePerInstance, SharedPerDevice, Sharing
 
 P = TypeVar("P", bound=Policy)
@@ -84,7 +84,7 @@ SEAMS: Mapping[str, Seam[Any]] = {
         Seam[KeepAlive]("keep_alive", KeepAlive, (FixedKeepAlive,)),
         Seam[Placement]("placement", Placement, (EarliestCompletion,)),
         Seam[Admission]("admission", Admission, (AdmitAll, ShedHopeless)),
-        Seam[Scaling]("scaling", Scaling, (WaitedAsLong,)),
+        Seam[Scaling]("scaling", Scaling, (WaitedAsLong, DelayedAsLong)),
     )
 }
 

@@ -10,22 +10,25 @@ import pytest
 from systems.serverless.core.artifacts import AWAKE, DORMANT, PARKED, CopyKey
 from systems.serverless.core.cluster_spec import GroupSpec
 from systems.serverless.core.devices import Device
-from systems.serverless.core.instance import Instance
+from systems.serverless.core.instance import Instance, Phase
+from systems.serverless.core.policies import PolicySet
 from systems.serverless.core.policies.placement import EarliestCompletion, least_start_ns
+from systems.serverless.core.policies.scaling import DelayedAsLong, WaitedAsLong
 from systems.serverless.core.start_time import start_ns
 from systems.serverless.core.state import State
 
 from .machine import PRIVATE, SHARING, Machine, cluster
 from .recording import Recorder, move
 
+DELAYED = replace(SHARING, scaling=DelayedAsLong)
 FORK_NS = 60 + 90
 """Of a fork beside a resident copy: its adapter and its kernels."""
 
 
-def two_homes() -> Machine:
+def two_homes(policies: PolicySet = SHARING) -> Machine:
     """Return a machine with f0 on the first of two devices and f1 on the second, both ready; no
     loading has changed what is known of their durations."""
-    machine = Machine(cluster(functions=2, devices=2), SHARING)
+    machine = Machine(cluster(functions=2, devices=2), policies)
     machine.arrive("f0")
     machine.arrive("f1")
     machine.settle()
@@ -170,3 +173,106 @@ def test_devices_are_taken_in_turn_also_where_none_is_chosen() -> None:
     assert leaves.choose_within(group, state, 0, most_ns=1) is None
     weighs.choose(group, state, 0)
     assert leaves.choose(group, state, 0) is weighs.choose(group, state, 0)
+
+
+def two_of_one() -> tuple[Machine, int, int]:
+    """Return a machine with two devices, each of which computes two batches at full speed and has a
+    ready instance of f0; and their ids."""
+    deployed = cluster(functions=1, devices=2)
+    devices = {name: replace(each, slots=2) for name, each in deployed.devices.items()}
+    machine = Machine(replace(deployed, devices=devices), SHARING)
+    machine.arrive("f0")
+    machine.settle()
+    waits(machine)
+    machine.now += 10_000
+    machine.arrive("f0")
+    machine.settle()
+    first, second = machine.processes
+    return machine, first, second
+
+
+def long_wait(machine: Machine) -> None:
+    """Let requests of f0 wait for as long as any start takes."""
+    waits(machine)
+    machine.now += 10_000
+    machine.arrive("f0")
+
+
+def test_a_sleeping_one_is_woken_where_each_device_has_one() -> None:
+    """Counted among those that serve, it left all load to one of two devices."""
+    machine, first, second = two_of_one()
+    machine.fires(second)
+    machine.settle()
+    assert list(machine.controller.state.members("f0").wakeable) == [second]
+    long_wait(machine)
+    assert list(machine.controller.state.members("f0").serving) == [first, second]
+
+
+def test_none_is_added_on_a_device_where_one_of_its_own_still_stops() -> None:
+    machine, first, second = two_of_one()
+    machine.now += 10_000
+    machine.fires(second)
+    assert machine.controller.state.instances[second].phase is Phase.STOPPING
+    long_wait(machine)
+    assert list(machine.processes) == [first, second]
+    machine.stops(second)
+    machine.arrive("f0")
+    assert devices_of(machine, "f0") == ["cpu:0", "cpu:1"]
+
+
+def decoding(machine: Machine) -> tuple[Instance, Instance]:
+    """Return an instance of f0 on the first device, with a request that decodes, and one that could
+    be started on the second."""
+    machine.arrive("f0")
+    (serving,) = machine.controller.state.serving("f0")
+    machine.prefills(serving.id)
+    copy = CopyKey("b0", "cpu:1")
+    return serving, Instance(9, serving.group, "cpu:1", copy, forked=True, inherited=DORMANT)
+
+
+def test_what_running_requests_wait_for_the_prompts_of_others_pays_for_a_start() -> None:
+    machine = Machine(cluster(functions=1, devices=2), DELAYED)
+    machine.arrive("f0")
+    machine.settle()
+    serving, new = decoding(machine)
+    state, scaling = machine.controller.state, machine.controller.policies.scaling
+    saved_ns = state.estimates("f0").law.fixed_ns / 2  # by a second instance
+    enough = int(start_ns(new, state, machine.now) / saved_ns) + 1
+    for _ in range(enough - 1):
+        scaling.joins(serving, state)
+    assert not scaling.gains(new, state, machine.now)
+    scaling.joins(serving, state)
+    assert scaling.wants_another("f0", state, machine.now)
+    assert scaling.gains(new, state, machine.now)
+    machine.finishes(serving.id)
+    assert serving.idle
+    assert not scaling.wants_another("f0", state, machine.now), "it was idle since"
+
+
+def test_it_pays_for_no_start_beside_an_instance_of_others() -> None:
+    machine = two_homes(DELAYED)
+    serving, new = decoding(machine)
+    state, scaling = machine.controller.state, machine.controller.policies.scaling
+    for _ in range(1_000):
+        scaling.joins(serving, state)
+    assert scaling.wants_another("f0", state, machine.now)
+    assert not scaling.gains(new, state, machine.now)
+    (other,) = state.serving("f1")
+    machine.dies(other.id)
+    assert scaling.gains(new, state, machine.now)
+
+
+@pytest.mark.parametrize("scaling", [WaitedAsLong, DelayedAsLong])
+def test_what_waits_for_the_first_adapter_of_all_has_no_use_of_another(
+    scaling: type[WaitedAsLong],
+) -> None:
+    """How long an adapter takes is unknown, which is not no time at all."""
+    deployed = cluster(functions=2, devices=2, shared=True)
+    unknown = {name: replace(each, delay_ns={}) for name, each in deployed.groups.items()}
+    machine = Machine(replace(deployed, groups=unknown), replace(SHARING, scaling=scaling))
+    machine.arrive("f0")
+    machine.template_ready()
+    while not machine.loading():
+        machine.now += 10
+        machine.step()
+    assert len(machine.processes) == 1

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from systems.interface import RequestTrace, StartType
+from systems.interface import RequestTrace, Stage, StartType
 from systems.models.sizes import model_size
 from systems.serverless.core.cluster_spec import HOST
 from systems.serverless.core.policies.batching import Batching, FillOrExpire, FirstComeFirstServed
 from systems.serverless.core.policies.offloading import LeastRecentlyUsed, NoOffloading
 from systems.serverless.core.policies.preloading import ByDensity
+from systems.serverless.core.policies.scaling import DelayedAsLong, WaitedAsLong
 from systems.serverless.simulated.adapters import AdapterLoad
 from systems.simulation.clock import Clock, Shared
 from systems.simulation.latency_model import LatencyModel
@@ -107,20 +108,53 @@ def test_what_comes_during_a_prefill_follows_at_once_if_the_batching_policy_says
     assert begins_ns - ends_ns in (0, pytest.approx(MODEL.step_ns(1), rel=0.02))
 
 
-@pytest.mark.parametrize("known", [False, True])
-def test_a_group_scales_out_once_it_has_learnt_that_a_start_is_short(known: bool) -> None:
-    """A controller that knows beforehand how long it takes to build an engine waits as long, though
-    prewarmed processes have theirs: simulated, one of four cards carried all of the load."""
+@pytest.mark.parametrize(("scaling", "cards"), [(WaitedAsLong, 1), (DelayedAsLong, 2)])
+def test_a_load_that_one_card_carries_is_spread_where_the_scaling_policy_says_so(
+    scaling: type[WaitedAsLong], cards: int
+) -> None:
+    """On one card it is cheaper, and its answers take longer."""
     load = arrivals([(f"f{n % 4}", 0.02 * n) for n in range(20)], tokens=64)
     outcome = run(
         load,
         functions=4,
         devices=2,
-        profile=load_profile("h100x4").model_copy(update={"profiled_offline": known}),
+        profile=load_profile("h100x4"),
+        policies={"scaling": scaling},
         options={"prewarmed": 1, "backbones_at_deployment": "every-device"},
     )
-    instances = {request.instance_id for request in outcome.system_trace().requests}
-    assert len(instances) == (1 if known else 2)
+    assert len({request.instance_id for request in outcome.system_trace().requests}) == cards
+
+
+def test_a_request_waits_while_a_prewarmed_process_becomes_a_shared_instance() -> None:
+    """Live, its messages alone take about a millisecond, and the controller sees the wait."""
+    options: dict[str, Any] = {"prewarmed": 1, "backbones_at_deployment": "every-device"}
+    options["adapters_at_deployment"] = True
+    load = arrivals([("f0", 0)])
+    first, *_ = run(load, options=options).system_trace().requests
+    assert H100.remap_s is not None
+    mapped_ns = sum(s.end_ns - s.start_ns for s in first.spans if s.stage is Stage.BACKBONE)
+    assert mapped_ns == pytest.approx(H100.remap_s.value * 1e9)
+
+
+@pytest.mark.parametrize("tenants", [1, 2])
+def test_delayed_as_long_takes_the_cards_that_are_empty(tenants: int) -> None:
+    """Of two tenants, each has a card; the only one has both, although it was alone at first and
+    nothing ever waited for as long as a start."""
+    options: dict[str, Any] = {"prewarmed": tenants, "backbones_at_deployment": "every-device"}
+    options["adapters_at_deployment"] = True
+    later = [(f"f{n % 4}", 60 + n / 16) for n in range(160)]
+    outcome = run(
+        arrivals([("f0", 0.0), ("f1", 2.0), *later], tokens=64),
+        functions=4,
+        devices=2,
+        isolation="tenant",
+        tenants=tenants,
+        policies={"scaling": DelayedAsLong},
+        options=options,
+    )
+    requests = outcome.system_trace().requests
+    assert len({each.instance_id for each in requests[:2]}) == tenants
+    assert len({each.instance_id for each in requests}) == 2
 
 
 def test_adapters_of_deployment_are_parsed_until_the_load_begins() -> None:
