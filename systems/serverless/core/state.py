@@ -53,13 +53,15 @@ class State:
         self.host_memory = MemoryLedger(1 << 62, partial(watch, HOST))
         """The memory held on all hosts together, without a limit."""
         self.copies: dict[CopyKey, BackboneCopy] = {}
-        self.homes: dict[str, dict[str, BackboneCopy]] = {}
+        self.homes: dict[str, dict[str, BackboneCopy]] = {each: {} for each in cluster.backbones}
         """By backbone: its shared copies by the device that holds them."""
-        self.home_ids: dict[str, list[str]] = {}
+        self.home_ids: dict[str, list[str]] = {each: [] for each in cluster.backbones}
         """The keys of ``homes``, in their order."""
         self.instances: dict[int, Instance] = {}
         self._members: dict[str, Members] = {}
         """Of the groups that have instances: most of many functions have none at a time."""
+        self._none = Members()
+        """Of all other groups. It stays empty: only existing instances are put into an index."""
         self._adapters: dict[str, AdapterIndex] = {}
         self.requests: dict[int, Request] = {}
         self.queues: dict[str, WaitingRequests] = {}
@@ -164,8 +166,7 @@ class State:
 
     def members(self, group: str) -> Members:
         """Return the instances of ``group``."""
-        found = self._members.get(group)
-        return Members() if found is None else found
+        return self._members.get(group, self._none)
 
     def serving(self, group: str) -> Collection[Instance]:
         """Return the instances that serve ``group``, or will once they have started."""
@@ -223,7 +224,10 @@ class State:
 
     def add_instance(self, instance: Instance) -> None:
         self.instances[instance.id] = instance
-        self._members.setdefault(instance.group.id, Members()).add(instance)
+        members = self._members.get(instance.group.id)
+        if members is None:
+            members = self._members[instance.group.id] = Members()
+        members.add(instance)
         self.devices[instance.device].instances[instance.id] = instance
 
     def remove_instance(self, instance: Instance) -> None:
@@ -286,8 +290,8 @@ class State:
     def add_copy(self, copy: BackboneCopy) -> None:
         self.copies[copy.key] = copy
         if copy.key.shared:
-            self.homes.setdefault(copy.key.backbone, {})[copy.key.device] = copy
-            self.home_ids.setdefault(copy.key.backbone, []).append(copy.key.device)
+            self.homes[copy.key.backbone][copy.key.device] = copy
+            self.home_ids[copy.key.backbone].append(copy.key.device)
 
     def remove_copy(self, copy: BackboneCopy) -> None:
         del self.copies[copy.key]
@@ -296,8 +300,8 @@ class State:
             self.home_ids[copy.key.backbone].remove(copy.key.device)
 
     def shared_copies_on(self, device: str) -> Iterator[BackboneCopy]:
-        for backbone in self.cluster.backbones:
-            copy = self.copies.get(CopyKey(backbone, device))
+        for homes in self.homes.values():
+            copy = homes.get(device)
             if copy is not None:
                 yield copy
 

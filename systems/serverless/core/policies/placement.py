@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from ..artifacts import Artifact, CopyKey
 from ..backbone_sources import reload_ns, rest_ns
 from ..cluster_spec import GroupSpec
-from ..devices import BackboneCopy, Device, TemplatePhase
+from ..devices import Device, TemplatePhase
 from ..policy import Policy
 from ..state import State
-
-_NO_HOMES: Mapping[str, BackboneCopy] = {}
 
 
 class Placement(Policy, ABC):
@@ -79,7 +77,7 @@ class EarliestCompletion(Placement):
         kv_bytes = group.kv_bytes(state.cluster.settings.max_context_tokens)
         own = group.adapter_bytes + group.places_bytes + group.context_bytes + kv_bytes
         absent = own + state.cluster.copy_bytes(CopyKey(group.backbone, ""))
-        homes = state.homes.get(group.backbone, _NO_HOMES)
+        homes = state.homes[group.backbone]
         peers = state.cluster.settings.peer_copies
         best_ns, most_free = math.inf, 0
         found: Device | None = None
@@ -117,7 +115,7 @@ class EarliestCompletion(Placement):
             free = [device for id_, device in devices.items() if id_ not in taken]
             return free or list(devices.values())
         ids = [
-            *self._in_turn(state.home_ids.get(group.backbone, ()), group.backbone),
+            *self._in_turn(state.home_ids[group.backbone], group.backbone),
             *self._in_turn(state.device_ids, None),
         ]
         free = [devices[id_] for id_ in dict.fromkeys(ids) if id_ not in taken]
@@ -138,7 +136,7 @@ class EarliestCompletion(Placement):
 
 def least_start_ns(group: GroupSpec, devices: Iterable[Device], state: State) -> float:
     """Return how long a new instance takes at least to start on any of ``devices``."""
-    learnt, homes = state.estimates(group.id), state.homes.get(group.backbone, _NO_HOMES)
+    learnt, homes = state.estimates(group.id), state.homes[group.backbone]
     least_ns = learnt.delay_ns[Artifact.ADAPTER] + learnt.delay_ns[Artifact.KERNELS]
     if any(device.spec.id in homes for device in devices):
         return least_ns
