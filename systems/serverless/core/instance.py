@@ -11,12 +11,9 @@ from systems.interface import MemoryOwner
 from .artifacts import AWAKE, GONE, Artifact, CopyKey, Residency
 from .cluster_spec import FunctionSpec, GroupSpec
 from .estimates import Rate
-from .memory import Holding
+from .memory import Holding, Holdings
 from .prefill import Prefill
 from .waiting import Request
-
-_ON_DEVICE = (MemoryOwner.CONTEXT, MemoryOwner.ADAPTERS, MemoryOwner.KV)
-_ON_HOST = MemoryOwner.HOST_TIER
 
 
 class Phase(enum.Enum):
@@ -87,18 +84,13 @@ class Instance:
     leaving_bytes: int = 0
     """The bytes that it will release, once it was told to."""
 
-    holdings: tuple[Holding, ...] = field(init=False)
+    holdings: Holdings = field(init=False)
     """Its own holdings on the device; its copy holds the backbone."""
-    _holding: dict[MemoryOwner, Holding] = field(init=False)
+    on_host: Holding = field(init=False)
 
     def __post_init__(self) -> None:
-        group = self.group.id
-        self.holdings = tuple(Holding(owner, self.id, group) for owner in _ON_DEVICE)
-        host_tier = Holding(_ON_HOST, self.id, group)
-        self._holding = {each.owner: each for each in (*self.holdings, host_tier)}
-
-    def holding(self, owner: MemoryOwner) -> Holding:
-        return self._holding[owner]
+        self.holdings = Holdings.of(self.id, self.group.id)
+        self.on_host = Holding(MemoryOwner.HOST_TIER, self.id, self.group.id)
 
     @property
     def missing(self) -> Artifact | None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from systems.interface import MemoryOwner
-
 from . import actions as act
 from .adapter_preparation import AdapterPreparation
 from .artifacts import AWAKE, DORMANT, GONE, Artifact, Residency
@@ -158,7 +156,7 @@ class Provisioning:
     def _need(self, instance: Instance, goal: Residency) -> int:
         """Return the bytes still to be reserved for ``instance`` to have all of ``goal``."""
         device = self._state.devices[instance.device]
-        need = sum(self._memory.shape(instance, goal).values())
+        need = sum(self._memory.shape(instance, goal))
         need -= device.memory.held_by(instance.holdings)
         if instance.copy not in self._state.copies:
             need += self._state.cluster.copy_bytes(instance.copy)
@@ -234,7 +232,7 @@ class Provisioning:
     def admit(self, instance: Instance, requests: Sequence[Request], now: int) -> list[Request]:
         """Return the first of ``requests`` whose KV caches fit; reserve their bytes."""
         device = self._state.devices[instance.device]
-        holding = instance.holding(MemoryOwner.KV)
+        holding = instance.holdings.kv
         held, floor = device.memory.held(holding), kv_floor(instance, self._state)
         taken: list[Request] = []
         wanted = instance.running_kv_bytes
@@ -257,4 +255,4 @@ class Provisioning:
         """Release the KV cache of finished requests."""
         size = max(instance.running_kv_bytes, kv_floor(instance, self._state))
         device = self._state.devices[instance.device]
-        device.memory.resize(instance.holding(MemoryOwner.KV), size)
+        device.memory.resize(instance.holdings.kv, size)

@@ -19,7 +19,7 @@ from .policy import Notices
 from .waiting import Request, WaitingRequests
 
 MemoryWatcher = Callable[[str, Holding, int], None]
-"""Called with device, holding and its new size in bytes whenever a ledger changes."""
+"""Called with device, holding and by how many bytes it changed, whenever a ledger changes."""
 
 Explain = Callable[[str, dict[str, Any]], None]
 """Called with the kind of a decision and the numbers it was based on."""
