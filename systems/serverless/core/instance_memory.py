@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .artifacts import DORMANT, Artifact, Residency
+from .artifacts import BACKBONE, DORMANT, KERNELS, Residency
 from .devices import Device
-from .instance import Instance, Phase
+from .instance import ASLEEP, OFFLOADING, Instance
 from .memory import Sizes
 from .state import State
 from .value import kv_floor
@@ -20,8 +20,8 @@ class InstanceMemory:
         """Return the instance's own bytes with ``goal`` in place. One that can serve always holds
         the KV cache of one full-length request, so that it can always serve one: no two instances
         can wait for each other's memory."""
-        group, on_device = instance.group, Artifact.BACKBONE in goal
-        serves = Artifact.KERNELS in goal
+        group, on_device = instance.group, BACKBONE in goal
+        serves = KERNELS in goal
         bare = group.bare_bytes if goal else 0
         adapters = (group.adapter_bytes if on_device else 0) + (group.places_bytes if serves else 0)
         return Sizes(
@@ -45,6 +45,6 @@ class InstanceMemory:
 
     def awake_again(self, instance: Instance) -> None:
         """Stop counting ``instance`` as a container on its host, if it is or was becoming one."""
-        dormant = instance.phase in (Phase.ASLEEP, Phase.OFFLOADING) and instance.goal == DORMANT
+        dormant = instance.phase in (ASLEEP, OFFLOADING) and instance.goal == DORMANT
         if dormant:
             self._state.host_of(instance).dormant_bytes -= instance.group.dormant_bytes

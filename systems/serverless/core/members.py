@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .instance import Instance, Phase
+from .instance import OFFLOADING, READY, STARTING, Instance
 
 
 @dataclass(slots=True, eq=False)
@@ -49,11 +49,11 @@ class Members:
             self.serving[instance.id] = instance
         if instance.wakeable:
             self.wakeable[instance.id] = instance
-        if instance.phase is Phase.READY:
+        if instance.phase is READY:
             self.ready[instance.id] = instance
-        elif instance.phase is Phase.STARTING:
+        elif instance.phase is STARTING:
             self.starting[instance.id] = instance
-        elif instance.phase is Phase.OFFLOADING:
+        elif instance.phase is OFFLOADING:
             self.offloading[instance.id] = instance
 
     def _take_out(self, id_: int) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from . import actions as act
 from .adapter_preparation import AdapterPreparation
-from .artifacts import AWAKE, DORMANT, GONE, Artifact, Residency
+from .artifacts import AWAKE, BACKBONE, DORMANT, GONE, LIBRARIES, Residency
 from .backbone_copies import BackboneCopies
 from .cluster_spec import GroupSpec
 from .devices import Device, TemplatePhase
 from .host_templates import HostTemplates
-from .instance import Instance, Phase
+from .instance import STARTING, STOPPING, Instance
 from .instance_memory import InstanceMemory
 from .policies import Policies
 from .policies.offloading import Need, held_by
@@ -93,7 +93,7 @@ class Provisioning:
         copy = self._state.copies.get(victim.copy)
         self._state.leave_rest(victim)
         self._releasing.release(victim)
-        self._state.enter(victim, Phase.STOPPING)
+        self._state.enter(victim, STOPPING)
         if copy is not None and not copy.users:
             self._copies.drop(copy)
 
@@ -183,20 +183,18 @@ class Provisioning:
         self._state.leave_rest(instance)
         instance.prepared.clear()
         instance.prepared_until = 0
-        self._state.enter(instance, Phase.STARTING, goal)
+        self._state.enter(instance, STARTING, goal)
         if instance.id not in self._state.instances:
             self._next_instance += 1
             self._state.add_instance(instance)
 
     def advance(self, instance: Instance, now: int) -> bool:
         """Request the next artifact that ``instance`` lacks. Return True if its goal is reached."""
-        if instance.phase is not Phase.STARTING or not self._process_asked(instance):
+        if instance.phase is not STARTING or not self._process_asked(instance):
             return False
         self._preparation.for_waiting(instance.group)
         copy = self._state.copies[instance.copy]
-        ready = (
-            self._state.cluster.settings.eager_backbone or Artifact.LIBRARIES in instance.in_place
-        )
+        ready = self._state.cluster.settings.eager_backbone or LIBRARIES in instance.in_place
         if copy.key.shared and copy.load is None and ready:
             self._copies.load(copy, now)
         if not instance.started or instance.loading:
@@ -204,7 +202,7 @@ class Provisioning:
         artifact = instance.missing
         if artifact is None:
             return True
-        backbone = artifact is Artifact.BACKBONE
+        backbone = artifact is BACKBONE
         if not (backbone and copy.key.shared and not copy.loaded):
             instance.loading, instance.loading_since_ns = artifact, now
             self._out.append(

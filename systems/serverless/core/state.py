@@ -12,7 +12,7 @@ from .artifacts import CopyKey, Residency
 from .cluster_spec import HOST, ClusterSpec, DeviceSpec, GroupSpec
 from .devices import BackboneCopy, Device, Host
 from .estimates import Estimates, Rate, ServiceTime, Transfer
-from .instance import Instance, Phase
+from .instance import ASLEEP, READY, Instance, Phase
 from .members import Members
 from .memory import Holding, MemoryLedger
 from .policy import Notices
@@ -188,14 +188,14 @@ class State:
         if instance.group.places:
             index = self.adapters(instance.group.id)
             index.left(instance)
-            if phase is Phase.READY:
+            if phase is READY:
                 index.joined(instance)
 
     def at_rest(self, instance: Instance) -> bool:
         """Return whether ``instance`` may be evicted: it is idle and no request waits for its
         group, or it is asleep and not first in the queue for memory of its device. The first may
         evict those behind it; otherwise all of them would wait forever."""
-        if instance.phase is Phase.ASLEEP:
+        if instance.phase is ASLEEP:
             return next(iter(self.devices[instance.device].blocked), None) != instance.group.id
         return instance.idle and not self.queues.get(instance.group.id)
 

@@ -24,7 +24,7 @@ def test_idle_instances_are_weighed_again_with_their_group() -> None:
 
     def density() -> float:
         order = offloading._queues["cpu:0"].order(offloading._of_groups, state)
-        return max(piece.density for piece in order)
+        return max(block.density for block in order)
 
     before = density()
     for _ in range(3):
@@ -34,7 +34,7 @@ def test_idle_instances_are_weighed_again_with_their_group() -> None:
     assert density() == 4 * before, "called four times as often"
 
 
-def test_the_eviction_queue_has_the_last_pieces_of_an_instance_until_it_leaves() -> None:
+def test_the_eviction_queue_has_the_last_blocks_of_an_instance_until_it_leaves() -> None:
     machine = Machine(cluster(), SHARING)
     machine.arrive("f0")
     machine.settle()
@@ -43,11 +43,12 @@ def test_the_eviction_queue_has_the_last_pieces_of_an_instance_until_it_leaves()
     (instance,) = state.instances.values()
     queue = offloading._queues[instance.device]
     for turn, rate in ((10, 2.0), (11, 1.0)):
-        queue.put(instance, Weights(turn, rate, state.estimates("f0").delay_ns))
+        queue.put(instance, Weights(turn, rate, state.estimates("f0").delay_ns), state)
         order = list(queue.order({}, state))
         assert order == sorted(order)
-        assert {piece.turn for piece in order} == {turn}
-        assert {piece.artifact for piece in order} == {Artifact.ADAPTER, Artifact.KERNELS}
+        assert {block.turn for block in order} == {turn}
+        found = [artifact for block in order for artifact in block.artifacts]
+        assert found == [Artifact.KERNELS, Artifact.ADAPTER]
     queue.remove(instance)
     assert not list(queue.order({}, state))
 
