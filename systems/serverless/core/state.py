@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any
 
@@ -299,11 +299,9 @@ class State:
             del self.homes[copy.key.backbone][copy.key.device]
             self.home_ids[copy.key.backbone].remove(copy.key.device)
 
-    def shared_copies_on(self, device: str) -> Iterator[BackboneCopy]:
-        for homes in self.homes.values():
-            copy = homes.get(device)
-            if copy is not None:
-                yield copy
+    def shared_copies_on(self, device: str) -> list[BackboneCopy]:
+        """Return the shared copies on ``device``, in the order of their backbones."""
+        return [homes[device] for homes in self.homes.values() if device in homes]
 
     def block(self, group: str, device: Device) -> None:
         """Add ``group`` to the queue for memory of ``device``."""

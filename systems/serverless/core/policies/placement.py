@@ -114,7 +114,7 @@ class EarliestCompletion(Placement):
         taken = state.members(group.id).on_device
         devices = state.devices
         if len(devices) <= self.candidates:
-            free = [device for id_, device in devices.items() if id_ not in taken]
+            free = [device for id_, device in devices.items() if id_ not in taken] if taken else []
             return free or list(devices.values())
         ids = [
             *self._in_turn(state.home_ids[group.backbone], group.backbone),

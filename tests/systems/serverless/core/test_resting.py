@@ -23,7 +23,8 @@ def test_idle_instances_are_weighed_again_with_their_group() -> None:
     assert isinstance(offloading, ValueDensity)
 
     def density() -> float:
-        order = offloading._queues["cpu:0"].order(offloading._of_groups, state)
+        turn = next(offloading._turns)
+        order = offloading._queues["cpu:0"].order(offloading._of_groups, turn, state)
         return max(block.density for block in order)
 
     before = density()
@@ -44,13 +45,13 @@ def test_the_eviction_queue_has_the_last_blocks_of_an_instance_until_it_leaves()
     queue = offloading._queues[instance.device]
     for turn, rate in ((10, 2.0), (11, 1.0)):
         queue.put(instance, Weights(turn, rate, state.estimates("f0").delay_ns), state)
-        order = list(queue.order({}, state))
+        order = list(queue.order({}, turn, state))
         assert order == sorted(order)
         assert {block.turn for block in order} == {turn}
         found = [artifact for block in order for artifact in block.artifacts]
         assert found == [Artifact.KERNELS, Artifact.ADAPTER]
     queue.remove(instance)
-    assert not list(queue.order({}, state))
+    assert not list(queue.order({}, 11, state))
 
 
 class Told(NoOffloading):

@@ -47,13 +47,13 @@ class Block(NamedTuple):
 class EvictionQueue:
     """The blocks of one device by value density, least first; of equals, the longest idle first."""
 
-    __slots__ = ("_asked", "_blocks", "_idle", "_put")
+    __slots__ = ("_blocks", "_idle", "_put", "_seen")
 
     def __init__(self) -> None:
-        self._asked = False
-        """Whether the order was asked for before."""
+        self._seen: int | None = None
+        """The last weighing when the order was asked for last; None: it never was."""
         self._put: dict[int, tuple[Instance, Weights]] = {}
-        """Until then: what was weighed, and by what."""
+        """Until it is: what was weighed, and by what."""
         self._blocks: dict[int, list[Block]] = {}
         """From then on: those of each instance."""
         self._idle: dict[int, str] = {}
@@ -63,10 +63,10 @@ class EvictionQueue:
         """Weigh ``instance``, which replaces what it was weighed by before."""
         if instance.phase is READY:
             self._idle[instance.id] = instance.group.id
-        if self._asked:
-            self._blocks[instance.id] = blocks(instance, weights, state)
-        else:
+        if self._seen is None:
             self._put[instance.id] = (instance, weights)
+        else:
+            self._blocks[instance.id] = blocks(instance, weights, state)
 
     def remove(self, instance: Instance) -> None:
         """Remove the blocks of ``instance``."""
@@ -74,14 +74,14 @@ class EvictionQueue:
         self._put.pop(instance.id, None)
         self._blocks.pop(instance.id, None)
 
-    def order(self, of_groups: Mapping[str, Weights], state: State) -> Iterator[Block]:
+    def order(self, of_groups: Mapping[str, Weights], turn: int, state: State) -> Iterator[Block]:
         """Yield the blocks, least density first. ``of_groups``: by what all idle instances of a
-        group were weighed last."""
-        self._asked = True
+        group were weighed last; ``turn``: the last weighing of all."""
         for id_, (instance, weights) in self._put.items():
             self._blocks[id_] = blocks(instance, weights, state)
         self._put.clear()
         self._weigh_with_groups(of_groups, state)
+        self._seen = turn
         heap = list(chain.from_iterable(self._blocks.values()))
         heapify(heap)
         while heap:
@@ -89,9 +89,13 @@ class EvictionQueue:
 
     def _weigh_with_groups(self, of_groups: Mapping[str, Weights], state: State) -> None:
         """Weigh again the idle instances whose group was weighed after them."""
+        seen = -1 if self._seen is None else self._seen
         for id_, group in self._idle.items():
-            together, own = of_groups.get(group), self._blocks[id_]
-            if together is not None and own and together.turn > own[0].turn:
+            together = of_groups.get(group)
+            if together is None or together.turn <= seen:
+                continue
+            own = self._blocks[id_]
+            if own and own[0].turn < together.turn:
                 self._blocks[id_] = blocks(state.instances[id_], together, state)
 
 

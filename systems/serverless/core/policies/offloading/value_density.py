@@ -88,7 +88,7 @@ class ValueDensity(Offloading):
     def _offered(self, need: Need, state: State) -> Iterator[tuple[Instance, Artifact, float]]:
         """Yield what is in place and not needed, least density first."""
         queue = self._queues[need.device.spec.id]
-        for block in queue.order(self._of_groups, state):
+        for block in queue.order(self._of_groups, next(self._turns), state):
             instance = state.instances.get(block.instance)
             if instance is None or instance.group.id == need.group or not state.at_rest(instance):
                 continue
