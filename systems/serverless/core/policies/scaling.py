@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 
-from ..artifacts import Artifact
+from ..artifacts import KERNELS
 from ..instance import Instance
 from ..policy import Policy
 from ..start_time import start_ns
@@ -49,7 +49,7 @@ class WaitedAsLong(Scaling):
             return True
         if members.starting:
             return False
-        least_ns = state.estimates(group).delay_ns[Artifact.KERNELS]  # every start prepares them
+        least_ns = state.estimates(group).delay_ns[KERNELS]  # every start prepares them
         return state.waited_ns(group, now_ns) > least_ns
 
     def most_ns(self, group: str, state: State, now_ns: int) -> float:
