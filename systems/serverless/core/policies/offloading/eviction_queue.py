@@ -1,9 +1,9 @@
 """The artifacts of a device's idle and sleeping instances, in the order of their eviction.
 
 A density is that of the moment when an instance became idle or asleep or was weighed again, so it
-is at most one keep-alive old. On a device that never evicts it is not computed: instances become
-idle far more often than that. From the first eviction on it is computed at that moment, so that no
-later eviction waits for the densities of all that became idle before it.
+is at most one keep-alive old. It is computed when something must be evicted, since instances can
+become idle far more often than that. But where one eviction follows another, it is computed at that
+moment, so that the next one does not wait for the densities of all that became idle before it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from ...state import State
 
 _PARKED_AS = (ADAPTER, BACKBONE)
 """The last artifact of a parked instance: of one with places, the backbone that it maps."""
+AHEAD = 32
+"""The number of weighings after an eviction whose densities are computed at once: several times as
+many as between two evictions of a device that has no room for another instance."""
 
 
 class Weights(NamedTuple):
@@ -47,15 +50,17 @@ class Block(NamedTuple):
 class EvictionQueue:
     """The blocks of one device by value density, least first; of equals, the longest idle first."""
 
-    __slots__ = ("_blocks", "_idle", "_put", "_seen")
+    __slots__ = ("_ahead", "_blocks", "_idle", "_put", "_seen")
 
     def __init__(self) -> None:
-        self._seen: int | None = None
-        """The last weighing when the order was asked for last; None: it never was."""
-        self._put: dict[int, tuple[Instance, Weights]] = {}
-        """Until it is: what was weighed, and by what."""
         self._blocks: dict[int, list[Block]] = {}
-        """From then on: those of each instance."""
+        """Those of each instance, unless they are still to be computed."""
+        self._put: dict[int, tuple[Instance, Weights]] = {}
+        """What they are still to be computed of, and by what it was weighed."""
+        self._ahead = 0
+        """The number of weighings that are still computed at once."""
+        self._seen = -1
+        """The last weighing when the order was asked for last."""
         self._idle: dict[int, str] = {}
         """The groups of those that are not asleep, which are weighed with their group too."""
 
@@ -63,10 +68,11 @@ class EvictionQueue:
         """Weigh ``instance``, which replaces what it was weighed by before."""
         if instance.phase is READY:
             self._idle[instance.id] = instance.group.id
-        if self._seen is None:
-            self._put[instance.id] = (instance, weights)
-        else:
+        if self._ahead:
+            self._ahead -= 1
             self._blocks[instance.id] = blocks(instance, weights, state)
+        else:
+            self._put[instance.id] = (instance, weights)
 
     def remove(self, instance: Instance) -> None:
         """Remove the blocks of ``instance``."""
@@ -81,7 +87,7 @@ class EvictionQueue:
             self._blocks[id_] = blocks(instance, weights, state)
         self._put.clear()
         self._weigh_with_groups(of_groups, state)
-        self._seen = turn
+        self._seen, self._ahead = turn, AHEAD
         heap = list(chain.from_iterable(self._blocks.values()))
         heapify(heap)
         while heap:
@@ -89,10 +95,9 @@ class EvictionQueue:
 
     def _weigh_with_groups(self, of_groups: Mapping[str, Weights], state: State) -> None:
         """Weigh again the idle instances whose group was weighed after them."""
-        seen = -1 if self._seen is None else self._seen
         for id_, group in self._idle.items():
             together = of_groups.get(group)
-            if together is None or together.turn <= seen:
+            if together is None or together.turn <= self._seen:
                 continue
             own = self._blocks[id_]
             if own and own[0].turn < together.turn:
