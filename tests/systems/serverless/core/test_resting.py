@@ -53,6 +53,8 @@ def test_the_eviction_queue_has_the_last_blocks_of_an_instance_until_it_leaves()
         assert {block.turn for block in order} == {turn}
         found = [artifact for block in order for artifact in block.artifacts]
         assert found == [Artifact.KERNELS, Artifact.ADAPTER]
+    for turn in range(last, last + AHEAD + 1):
+        queue.put(instance, Weights(turn, 1.0, delays_ns), state)
     queue.remove(instance)
     assert not list(queue.order({}, last, state))
 
