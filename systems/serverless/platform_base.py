@@ -46,7 +46,6 @@ class PlatformBase(ABC):
         self._busy_on: Counter[str] = Counter()
         """The number of busy instances by device."""
         self._held: dict[tuple[str, MemoryOwner, str | None], int] = {}
-        self._sizes: dict[tuple[str, Holding], int] = {}
         self._timers: dict[Timer, int] = {}
         """When each timer fires that is set."""
         self._do = self._carry_out()
@@ -132,14 +131,14 @@ class PlatformBase(ABC):
     def _explain(self, kind: str, numbers: dict[str, Any]) -> None:
         self._sink.decision(Decision(self._now(), kind, numbers))
 
-    def _memory_changed(self, device: str, holding: Holding, size: int) -> None:
+    def _memory_changed(self, device: str, holding: Holding, change: int) -> None:
         """Sum the holdings of a group (one instance may be stopping while another starts)."""
         key = (device, holding.owner, holding.group)
-        held = self._held.pop(key, 0) + size - self._sizes.pop((device, holding), 0)
+        held = self._held.get(key, 0) + change
         if held:
             self._held[key] = held
-        if size:
-            self._sizes[device, holding] = size
+        else:
+            del self._held[key]
         self._sink.memory(MemoryStep(self._now(), *key, held))
 
 

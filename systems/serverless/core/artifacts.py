@@ -16,16 +16,18 @@ class Artifact(enum.StrEnum):
 
 
 PRECEDENCE = tuple(Artifact)
-SHARED = (Artifact.LIBRARIES, Artifact.BACKBONE, Artifact.KERNELS)
+LIBRARIES, BACKBONE, ADAPTER, KERNELS = PRECEDENCE
+"""The same by name: Python 3.11 takes ten times as long to find a member in its class."""
+SHARED = (LIBRARIES, BACKBONE, KERNELS)
 """The same for an instance of several functions, whose adapters come and go while it serves."""
 
 Residency = frozenset[Artifact]
 """The artifacts in place on an instance; closed under precedence."""
 
 GONE: Residency = frozenset()
-DORMANT: Residency = frozenset({Artifact.LIBRARIES})
+DORMANT: Residency = frozenset({LIBRARIES})
 """A container: its process lives and holds nothing on a device."""
-PARKED: Residency = DORMANT | {Artifact.BACKBONE, Artifact.ADAPTER}
+PARKED: Residency = DORMANT | {BACKBONE, ADAPTER}
 """Weights and adapter are on the device; kernels, workspaces and KV cache were released."""
 AWAKE: Residency = frozenset(Artifact)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from .artifacts import Artifact, CopyKey
+from .artifacts import BACKBONE, CopyKey
 from .devices import BackboneCopy
 from .estimates import Estimates
 from .state import State
@@ -69,7 +69,7 @@ def rest_ns(copy: BackboneCopy, learnt: Estimates, state: State, now_ns: int) ->
         return reload_ns(copy.key, learnt, state, now_ns)
     source = None if copy.source is None else state.copies.get(copy.source)
     if source is None:
-        return max(copy.asked_ns + learnt.delay_ns[Artifact.BACKBONE] - now_ns, 0.0)
+        return max(copy.asked_ns + learnt.delay_ns[BACKBONE] - now_ns, 0.0)
     if not source.loaded:
         return rest_ns(source, learnt, state, now_ns) + learnt.peer_ns
     return max(copy.copied_since_ns(source) + learnt.peer_ns - now_ns, 0.0)
@@ -79,5 +79,5 @@ def reload_ns(key: CopyKey, learnt: Estimates, state: State, now_ns: int) -> flo
     """Return how long a loading of ``key`` would take that begins now."""
     source = source_of(key, state)
     if source is None:
-        return learnt.delay_ns[Artifact.BACKBONE]
+        return learnt.delay_ns[BACKBONE]
     return rest_ns(source, learnt, state, now_ns) + learnt.peer_ns

@@ -26,7 +26,7 @@ from .request_events import RequestEvents
 from .state import Explain, MemoryWatcher, State
 
 
-def _unwatched(device: str, holding: Holding, size: int) -> None:
+def _unwatched(device: str, holding: Holding, change: int) -> None:
     """Ignore changes of memory."""
 
 

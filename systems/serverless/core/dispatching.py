@@ -10,7 +10,7 @@ from .adapter_preparation import AdapterPreparation
 from .adapters import AdapterManager
 from .cluster_spec import GroupSpec
 from .devices import Device
-from .instance import Instance, Phase
+from .instance import READY, Instance
 from .keep_alive_manager import KeepAliveManager
 from .policies import Policies
 from .policies.batching import Batch
@@ -47,7 +47,7 @@ class Dispatching:
         queue, served = self._state.queue(group), bool(self._state.serving(group))
         self.request_adapters(self._state.cluster.groups[group], now)
         for instance in self._offered(group, arrived):
-            if instance.phase is Phase.READY:
+            if instance.phase is READY:
                 self.may_run(instance)
                 self.dispatch(self._state.devices[instance.device], now)
             if not queue:

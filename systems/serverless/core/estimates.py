@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from .artifacts import PRECEDENCE, Artifact
+from .artifacts import BACKBONE, PRECEDENCE, Artifact
 from .cluster_spec import BatchLatency, GroupSpec
 from .prefill import Prefill
 
@@ -240,8 +240,8 @@ class Estimates:
 
     def told(self, transfer: Transfer) -> None:
         """Take from ``transfer`` the delays of the backbone that are not known."""
-        if not self.delay_ns[Artifact.BACKBONE]:
-            self.delay_ns = {**self.delay_ns, Artifact.BACKBONE: float(transfer.loaded_ns)}
+        if not self.delay_ns[BACKBONE]:
+            self.delay_ns = {**self.delay_ns, BACKBONE: float(transfer.loaded_ns)}
         self.peer_ns = self.peer_ns or float(transfer.copied_ns)
 
     def loaded(self, artifact: Artifact, delay_ns: int) -> None:

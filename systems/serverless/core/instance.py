@@ -8,15 +8,12 @@ from dataclasses import dataclass, field
 
 from systems.interface import MemoryOwner
 
-from .artifacts import AWAKE, GONE, Artifact, CopyKey, Residency
+from .artifacts import AWAKE, GONE, KERNELS, Artifact, CopyKey, Residency
 from .cluster_spec import FunctionSpec, GroupSpec
 from .estimates import Rate
-from .memory import Holding
+from .memory import Holding, Holdings
 from .prefill import Prefill
 from .waiting import Request
-
-_ON_DEVICE = (MemoryOwner.CONTEXT, MemoryOwner.ADAPTERS, MemoryOwner.KV)
-_ON_HOST = MemoryOwner.HOST_TIER
 
 
 class Phase(enum.Enum):
@@ -31,6 +28,10 @@ class Phase(enum.Enum):
     ASLEEP = enum.auto()
     """Its process lives and holds only part of its artifacts; it must be woken to serve."""
     STOPPING = enum.auto()
+
+
+STARTING, READY, OFFLOADING, ASLEEP, STOPPING = Phase
+"""The phases by name: Python 3.11 takes ten times as long to find a member in its class."""
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +60,7 @@ class Instance:
     """The artifacts that its process has from the start: those of its template."""
     takes: int | None = None
     """The instance whose process it takes over; None: it has a process of its own."""
-    phase: Phase = Phase.STARTING
+    phase: Phase = STARTING
     asked: bool = False
     """Its process was requested; ``started`` is set once it is up."""
     started: bool = False
@@ -87,18 +88,13 @@ class Instance:
     leaving_bytes: int = 0
     """The bytes that it will release, once it was told to."""
 
-    holdings: tuple[Holding, ...] = field(init=False)
+    holdings: Holdings = field(init=False)
     """Its own holdings on the device; its copy holds the backbone."""
-    _holding: dict[MemoryOwner, Holding] = field(init=False)
+    on_host: Holding = field(init=False)
 
     def __post_init__(self) -> None:
-        group = self.group.id
-        self.holdings = tuple(Holding(owner, self.id, group) for owner in _ON_DEVICE)
-        host_tier = Holding(_ON_HOST, self.id, group)
-        self._holding = {each.owner: each for each in (*self.holdings, host_tier)}
-
-    def holding(self, owner: MemoryOwner) -> Holding:
-        return self._holding[owner]
+        self.holdings = Holdings.of(self.id, self.group.id)
+        self.on_host = Holding(MemoryOwner.HOST_TIER, self.id, self.group.id)
 
     @property
     def missing(self) -> Artifact | None:
@@ -117,22 +113,22 @@ class Instance:
 
     @property
     def idle(self) -> bool:
-        return self.phase is Phase.READY and not self.busy
+        return self.phase is READY and not self.busy
 
     @property
     def to_serve(self) -> bool:
         """Whether its goal is to serve: kernels are the last artifact."""
-        return Artifact.KERNELS in self.goal
+        return KERNELS in self.goal
 
     @property
     def serving(self) -> bool:
         """Whether it serves or will serve without a further decision."""
-        return self.phase is Phase.READY or (self.phase is Phase.STARTING and self.to_serve)
+        return self.phase is READY or (self.phase is STARTING and self.to_serve)
 
     @property
     def wakeable(self) -> bool:
         """Whether it could serve if the artifacts it lacks were loaded."""
-        return self.phase is Phase.ASLEEP or (self.phase is Phase.STARTING and not self.to_serve)
+        return self.phase is ASLEEP or (self.phase is STARTING and not self.to_serve)
 
     @property
     def places_settled(self) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from . import events as ev
-from .artifacts import Artifact
-from .instance import Instance, Phase
+from .artifacts import BACKBONE
+from .instance import ASLEEP, OFFLOADING, READY, STARTING, Instance
 from .parts import Parts
 
 
@@ -27,16 +27,16 @@ class InstanceEvents:
 
     def loaded(self, event: ev.ArtifactLoaded, now: int) -> None:
         instance = self._state.instances.get(event.instance)
-        if instance is None or instance.phase is not Phase.STARTING:
+        if instance is None or instance.phase is not STARTING:
             return
         if instance.loading is not event.artifact:
             return
         instance.in_place.add(event.artifact)
         instance.loading = None
-        if not (event.artifact is Artifact.BACKBONE and instance.copy.shared):
+        if not (event.artifact is BACKBONE and instance.copy.shared):
             took_ns = now - instance.loading_since_ns
             self._state.estimates(instance.group.id).loaded(event.artifact, took_ns)
-        if event.artifact is Artifact.BACKBONE and not instance.copy.shared:
+        if event.artifact is BACKBONE and not instance.copy.shared:
             self._state.copies[instance.copy].loaded = True
         self._advance(instance, now)
 
@@ -44,7 +44,7 @@ class InstanceEvents:
         if not self._provisioning.advance(instance, now):
             return
         awake = instance.to_serve
-        self._state.enter(instance, Phase.READY if awake else Phase.ASLEEP)
+        self._state.enter(instance, READY if awake else ASLEEP)
         instance.prefilled_ns = 0
         self._failing.forgive(instance.group.id)
         if not instance.idle_since_ns:
@@ -80,7 +80,7 @@ class InstanceEvents:
 
     def offloaded(self, event: ev.ArtifactsOffloaded, now: int) -> None:
         instance = self._state.instances.get(event.instance)
-        if instance is None or instance.phase is not Phase.OFFLOADING:
+        if instance is None or instance.phase is not OFFLOADING:
             return
         self._releasing.offloaded(instance)
         self._keeping.unused(instance.copy, now)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from systems.interface import MemoryOwner
-
-from .artifacts import DORMANT, Artifact, Residency
+from .artifacts import BACKBONE, DORMANT, KERNELS, Residency
 from .devices import Device
-from .instance import Instance, Phase
+from .instance import ASLEEP, OFFLOADING, Instance
+from .memory import Sizes
 from .state import State
 from .value import kv_floor
 
@@ -17,28 +16,28 @@ class InstanceMemory:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def shape(self, instance: Instance, goal: Residency) -> dict[MemoryOwner, int]:
+    def shape(self, instance: Instance, goal: Residency) -> Sizes:
         """Return the instance's own bytes with ``goal`` in place. One that can serve always holds
         the KV cache of one full-length request, so that it can always serve one: no two instances
         can wait for each other's memory."""
-        group, on_device = instance.group, Artifact.BACKBONE in goal
-        serves = Artifact.KERNELS in goal
+        group, on_device = instance.group, BACKBONE in goal
+        serves = KERNELS in goal
         bare = group.bare_bytes if goal else 0
         adapters = (group.adapter_bytes if on_device else 0) + (group.places_bytes if serves else 0)
-        return {
-            MemoryOwner.CONTEXT: group.context_bytes if on_device else bare,
-            MemoryOwner.ADAPTERS: adapters,
-            MemoryOwner.KV: kv_floor(instance, self._state) if serves else 0,
-        }
+        return Sizes(
+            context=group.context_bytes if on_device else bare,
+            adapters=adapters,
+            kv=kv_floor(instance, self._state) if serves else 0,
+        )
 
     def hold(self, device: Device, instance: Instance, residency: Residency) -> None:
         """Reserve on device and host what ``instance`` holds with ``residency`` in place."""
-        for owner, size in self.shape(instance, residency).items():
-            device.memory.resize(instance.holding(owner), size)
+        sizes = self.shape(instance, residency)
+        for holding, size in zip(instance.holdings, sizes, strict=True):
+            device.memory.resize(holding, size)
         asleep, group = residency == DORMANT, instance.group
         size = group.dormant_bytes if asleep else group.host_bytes if residency else 0
-        holding = instance.holding(MemoryOwner.HOST_TIER)
-        self._state.host_memory.resize(holding, size)
+        self._state.host_memory.resize(instance.on_host, size)
 
     def leave(self, device: Device, instance: Instance, amount: int) -> None:
         device.leaving_bytes += amount - instance.leaving_bytes
@@ -46,6 +45,6 @@ class InstanceMemory:
 
     def awake_again(self, instance: Instance) -> None:
         """Stop counting ``instance`` as a container on its host, if it is or was becoming one."""
-        dormant = instance.phase in (Phase.ASLEEP, Phase.OFFLOADING) and instance.goal == DORMANT
+        dormant = instance.phase in (ASLEEP, OFFLOADING) and instance.goal == DORMANT
         if dormant:
             self._state.host_of(instance).dormant_bytes -= instance.group.dormant_bytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import actions as act
 from .artifacts import GONE, CopyKey
 from .backbone_copies import BackboneCopies
-from .instance import Instance, Phase
+from .instance import ASLEEP, READY, STARTING, Instance
 from .policies import Policies
 from .provisioning import Provisioning
 from .releasing import Releasing
@@ -32,7 +32,7 @@ class KeepAliveManager:
     def rest(self, instance: Instance, now: int) -> bool:
         """Set the keep-alive timer of ``instance`` if it is idle or asleep. Return True if requests
         wait for memory of its device, for which it may be evicted."""
-        if not (instance.idle or instance.phase is Phase.ASLEEP):
+        if not (instance.idle or instance.phase is ASLEEP):
             return False
         if not instance.timer_set:
             self._set_timer(instance, instance.idle_since_ns if instance.idle else now, now)
@@ -53,9 +53,9 @@ class KeepAliveManager:
         """Weigh ``instance`` if its keep-alive has passed and it may be evicted; otherwise set the
         timer again. A sleeping instance that is the next to be woken keeps its artifacts."""
         instance.timer_set = False
-        if instance.phase is Phase.READY:
+        if instance.phase is READY:
             self._state.members(instance.group.id).untimed[instance.id] = instance
-        at_rest, asleep = self._state.at_rest(instance), instance.phase is Phase.ASLEEP
+        at_rest, asleep = self._state.at_rest(instance), instance.phase is ASLEEP
         kept_ns = now - instance.idle_since_ns
         if at_rest and (asleep or kept_ns >= self._keep_ns(instance)):
             self._weigh(instance, now)
@@ -72,7 +72,7 @@ class KeepAliveManager:
             return
         if wanted > instance.in_place:
             self._provisioning.preload(instance, wanted, now)
-        if instance.phase is not Phase.STARTING:
+        if instance.phase is not STARTING:
             self._state.rest(instance, now)
             self._set_timer(instance, now, now)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 
-from .instance import Instance, Phase
+from .instance import OFFLOADING, READY, STARTING, Instance
 
 
 @dataclass(slots=True, eq=False)
@@ -24,13 +23,13 @@ class Members:
     """Those that wait on their device for a batch, or for memory for one."""
     untimed: dict[int, Instance] = field(default_factory=dict)
     """Those that are ready and have no keep-alive timer."""
-    on_device: Counter[str] = field(default_factory=Counter)
+    on_device: dict[str, int] = field(default_factory=dict)
     """The number of instances by device."""
 
     def add(self, instance: Instance) -> None:
         self.all[instance.id] = instance
-        self.on_device[instance.device] += 1
-        self.sort(instance)
+        self.on_device[instance.device] = self.on_device.get(instance.device, 0) + 1
+        self._put_in(instance)
 
     def remove(self, instance: Instance) -> None:
         self._take_out(instance.id)
@@ -43,15 +42,18 @@ class Members:
     def sort(self, instance: Instance) -> None:
         """Put ``instance``, whose phase or goal has changed, into the indices where it belongs."""
         self._take_out(instance.id)
+        self._put_in(instance)
+
+    def _put_in(self, instance: Instance) -> None:
         if instance.serving:
             self.serving[instance.id] = instance
         if instance.wakeable:
             self.wakeable[instance.id] = instance
-        if instance.phase is Phase.READY:
+        if instance.phase is READY:
             self.ready[instance.id] = instance
-        elif instance.phase is Phase.STARTING:
+        elif instance.phase is STARTING:
             self.starting[instance.id] = instance
-        elif instance.phase is Phase.OFFLOADING:
+        elif instance.phase is OFFLOADING:
             self.offloading[instance.id] = instance
 
     def _take_out(self, id_: int) -> None:

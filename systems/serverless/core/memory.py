@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import repeat
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from systems.interface import MemoryOwner
 
@@ -20,8 +20,32 @@ class Holding(NamedTuple):
     """The group that it is held for, which at ``function`` level is a function; None: several."""
 
 
+class Holdings(NamedTuple):
+    """What an instance holds on its device."""
+
+    context: Holding
+    adapters: Holding
+    kv: Holding
+
+    @classmethod
+    def of(cls, instance: int, group: str) -> Self:
+        return cls(
+            Holding(MemoryOwner.CONTEXT, instance, group),
+            Holding(MemoryOwner.ADAPTERS, instance, group),
+            Holding(MemoryOwner.KV, instance, group),
+        )
+
+
+class Sizes(NamedTuple):
+    """The bytes of the holdings of an instance, in their order."""
+
+    context: int
+    adapters: int
+    kv: int
+
+
 Watcher = Callable[[Holding, int], None]
-"""Called with a holding and its new size whenever it changes."""
+"""Called with a holding and by how many bytes it changed."""
 
 
 class MemoryLedger:
@@ -57,4 +81,4 @@ class MemoryLedger:
             self._held[holding] = size
         else:
             del self._held[holding]
-        self._watch(holding, size)
+        self._watch(holding, change)

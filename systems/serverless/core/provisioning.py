@@ -5,16 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from systems.interface import MemoryOwner
-
 from . import actions as act
 from .adapter_preparation import AdapterPreparation
-from .artifacts import AWAKE, DORMANT, GONE, Artifact, Residency
+from .artifacts import AWAKE, BACKBONE, DORMANT, GONE, LIBRARIES, Residency
 from .backbone_copies import BackboneCopies
 from .cluster_spec import GroupSpec
 from .devices import Device, TemplatePhase
 from .host_templates import HostTemplates
-from .instance import Instance, Phase
+from .instance import STARTING, STOPPING, Instance
 from .instance_memory import InstanceMemory
 from .policies import Policies
 from .policies.offloading import Need, held_by
@@ -95,7 +93,7 @@ class Provisioning:
         copy = self._state.copies.get(victim.copy)
         self._state.leave_rest(victim)
         self._releasing.release(victim)
-        self._state.enter(victim, Phase.STOPPING)
+        self._state.enter(victim, STOPPING)
         if copy is not None and not copy.users:
             self._copies.drop(copy)
 
@@ -158,7 +156,7 @@ class Provisioning:
     def _need(self, instance: Instance, goal: Residency) -> int:
         """Return the bytes still to be reserved for ``instance`` to have all of ``goal``."""
         device = self._state.devices[instance.device]
-        need = sum(self._memory.shape(instance, goal).values())
+        need = sum(self._memory.shape(instance, goal))
         need -= device.memory.held_by(instance.holdings)
         if instance.copy not in self._state.copies:
             need += self._state.cluster.copy_bytes(instance.copy)
@@ -185,20 +183,18 @@ class Provisioning:
         self._state.leave_rest(instance)
         instance.prepared.clear()
         instance.prepared_until = 0
-        self._state.enter(instance, Phase.STARTING, goal)
+        self._state.enter(instance, STARTING, goal)
         if instance.id not in self._state.instances:
             self._next_instance += 1
             self._state.add_instance(instance)
 
     def advance(self, instance: Instance, now: int) -> bool:
         """Request the next artifact that ``instance`` lacks. Return True if its goal is reached."""
-        if instance.phase is not Phase.STARTING or not self._process_asked(instance):
+        if instance.phase is not STARTING or not self._process_asked(instance):
             return False
         self._preparation.for_waiting(instance.group)
         copy = self._state.copies[instance.copy]
-        ready = (
-            self._state.cluster.settings.eager_backbone or Artifact.LIBRARIES in instance.in_place
-        )
+        ready = self._state.cluster.settings.eager_backbone or LIBRARIES in instance.in_place
         if copy.key.shared and copy.load is None and ready:
             self._copies.load(copy, now)
         if not instance.started or instance.loading:
@@ -206,7 +202,7 @@ class Provisioning:
         artifact = instance.missing
         if artifact is None:
             return True
-        backbone = artifact is Artifact.BACKBONE
+        backbone = artifact is BACKBONE
         if not (backbone and copy.key.shared and not copy.loaded):
             instance.loading, instance.loading_since_ns = artifact, now
             self._out.append(
@@ -234,7 +230,7 @@ class Provisioning:
     def admit(self, instance: Instance, requests: Sequence[Request], now: int) -> list[Request]:
         """Return the first of ``requests`` whose KV caches fit; reserve their bytes."""
         device = self._state.devices[instance.device]
-        holding = instance.holding(MemoryOwner.KV)
+        holding = instance.holdings.kv
         held, floor = device.memory.held(holding), kv_floor(instance, self._state)
         taken: list[Request] = []
         wanted = instance.running_kv_bytes
@@ -257,4 +253,4 @@ class Provisioning:
         """Release the KV cache of finished requests."""
         size = max(instance.running_kv_bytes, kv_floor(instance, self._state))
         device = self._state.devices[instance.device]
-        device.memory.resize(instance.holding(MemoryOwner.KV), size)
+        device.memory.resize(instance.holdings.kv, size)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from . import actions as act
-from .artifacts import DORMANT, GONE, PRECEDENCE, Artifact, Residency
-from .instance import Instance, Phase
+from .artifacts import BACKBONE, DORMANT, GONE, PRECEDENCE, Residency
+from .instance import ASLEEP, OFFLOADING, STOPPING, Instance
 from .instance_memory import InstanceMemory
 from .policies.offloading import held_by
 from .state import State
@@ -30,14 +30,14 @@ class Releasing:
         surplus = tuple([artifact for artifact in reversed(PRECEDENCE) if artifact in more])
         device = self._state.devices[instance.device]
         self._state.leave_rest(instance)
-        self._state.enter(instance, Phase.OFFLOADING, residency)
+        self._state.enter(instance, OFFLOADING, residency)
         instance.places.clear()  # kernels, which every offloading releases, hold them
         self._state.not_waiting(instance)
         if residency == DORMANT:
             host.dormant_bytes += size
         freed = device.memory.held_by(instance.holdings)
-        freed -= sum(self._memory.shape(instance, residency).values())
-        freed += self._alone(instance) if Artifact.BACKBONE in more else 0
+        freed -= sum(self._memory.shape(instance, residency))
+        freed += self._alone(instance) if BACKBONE in more else 0
         self._memory.leave(device, instance, freed)
         self._out.append(act.OffloadArtifacts(instance.id, surplus))
 
@@ -47,9 +47,9 @@ class Releasing:
         self._memory.leave(device, instance, 0)
         self._memory.hold(device, instance, instance.goal)
         instance.in_place &= instance.goal
-        self._state.enter(instance, Phase.ASLEEP)
+        self._state.enter(instance, ASLEEP)
         copy = self._state.copies.get(instance.copy)
-        if copy is not None and Artifact.BACKBONE not in instance.goal:
+        if copy is not None and BACKBONE not in instance.goal:
             copy.users.discard(instance.id)
 
     def _alone(self, instance: Instance) -> int:
@@ -61,7 +61,7 @@ class Releasing:
         device = self._state.devices[instance.device]
         self._memory.awake_again(instance)
         self._state.leave_rest(instance)
-        self._state.enter(instance, Phase.STOPPING)
+        self._state.enter(instance, STOPPING)
         self._memory.leave(device, instance, held_by(instance, device, self._state))
         self._out.append(act.StopInstance(instance.id))
 

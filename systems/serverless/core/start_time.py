@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .artifacts import GONE, PRECEDENCE, Artifact
+from .artifacts import BACKBONE, GONE, PRECEDENCE
 from .backbone_sources import load_ns
 from .devices import TemplatePhase
 from .instance import Instance
@@ -19,8 +19,8 @@ def start_ns(instance: Instance, state: State, now_ns: int) -> float:
     ready = state.host_of(instance).template is TemplatePhase.READY
     there = instance.in_place | (instance.inherited if ready else GONE)
     lacks = [artifact for artifact in PRECEDENCE if artifact not in there]
-    if Artifact.BACKBONE not in lacks:
+    if BACKBONE not in lacks:
         return sum(delay_ns[artifact] for artifact in lacks)
-    lacks.remove(Artifact.BACKBONE)
+    lacks.remove(BACKBONE)
     left_ns = load_ns(instance.copy, learnt, state, now_ns)
     return left_ns + sum(delay_ns[artifact] for artifact in lacks)

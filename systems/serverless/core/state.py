@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any
 
@@ -12,14 +12,14 @@ from .artifacts import CopyKey, Residency
 from .cluster_spec import HOST, ClusterSpec, DeviceSpec, GroupSpec
 from .devices import BackboneCopy, Device, Host
 from .estimates import Estimates, Rate, ServiceTime, Transfer
-from .instance import Instance, Phase
+from .instance import ASLEEP, READY, Instance, Phase
 from .members import Members
 from .memory import Holding, MemoryLedger
 from .policy import Notices
 from .waiting import Request, WaitingRequests
 
 MemoryWatcher = Callable[[str, Holding, int], None]
-"""Called with device, holding and its new size in bytes whenever a ledger changes."""
+"""Called with device, holding and by how many bytes it changed, whenever a ledger changes."""
 
 Explain = Callable[[str, dict[str, Any]], None]
 """Called with the kind of a decision and the numbers it was based on."""
@@ -53,13 +53,15 @@ class State:
         self.host_memory = MemoryLedger(1 << 62, partial(watch, HOST))
         """The memory held on all hosts together, without a limit."""
         self.copies: dict[CopyKey, BackboneCopy] = {}
-        self.homes: dict[str, dict[str, BackboneCopy]] = {}
+        self.homes: dict[str, dict[str, BackboneCopy]] = {each: {} for each in cluster.backbones}
         """By backbone: its shared copies by the device that holds them."""
-        self.home_ids: dict[str, list[str]] = {}
+        self.home_ids: dict[str, list[str]] = {each: [] for each in cluster.backbones}
         """The keys of ``homes``, in their order."""
         self.instances: dict[int, Instance] = {}
         self._members: dict[str, Members] = {}
         """Of the groups that have instances: most of many functions have none at a time."""
+        self._none = Members()
+        """Of all other groups. It stays empty: only existing instances are put into an index."""
         self._adapters: dict[str, AdapterIndex] = {}
         self.requests: dict[int, Request] = {}
         self.queues: dict[str, WaitingRequests] = {}
@@ -164,8 +166,7 @@ class State:
 
     def members(self, group: str) -> Members:
         """Return the instances of ``group``."""
-        found = self._members.get(group)
-        return Members() if found is None else found
+        return self._members.get(group, self._none)
 
     def serving(self, group: str) -> Collection[Instance]:
         """Return the instances that serve ``group``, or will once they have started."""
@@ -187,14 +188,14 @@ class State:
         if instance.group.places:
             index = self.adapters(instance.group.id)
             index.left(instance)
-            if phase is Phase.READY:
+            if phase is READY:
                 index.joined(instance)
 
     def at_rest(self, instance: Instance) -> bool:
         """Return whether ``instance`` may be evicted: it is idle and no request waits for its
         group, or it is asleep and not first in the queue for memory of its device. The first may
         evict those behind it; otherwise all of them would wait forever."""
-        if instance.phase is Phase.ASLEEP:
+        if instance.phase is ASLEEP:
             return next(iter(self.devices[instance.device].blocked), None) != instance.group.id
         return instance.idle and not self.queues.get(instance.group.id)
 
@@ -223,7 +224,10 @@ class State:
 
     def add_instance(self, instance: Instance) -> None:
         self.instances[instance.id] = instance
-        self._members.setdefault(instance.group.id, Members()).add(instance)
+        members = self._members.get(instance.group.id)
+        if members is None:
+            members = self._members[instance.group.id] = Members()
+        members.add(instance)
         self.devices[instance.device].instances[instance.id] = instance
 
     def remove_instance(self, instance: Instance) -> None:
@@ -291,8 +295,8 @@ class State:
     def add_copy(self, copy: BackboneCopy) -> None:
         self.copies[copy.key] = copy
         if copy.key.shared:
-            self.homes.setdefault(copy.key.backbone, {})[copy.key.device] = copy
-            self.home_ids.setdefault(copy.key.backbone, []).append(copy.key.device)
+            self.homes[copy.key.backbone][copy.key.device] = copy
+            self.home_ids[copy.key.backbone].append(copy.key.device)
 
     def remove_copy(self, copy: BackboneCopy) -> None:
         del self.copies[copy.key]
@@ -300,11 +304,9 @@ class State:
             del self.homes[copy.key.backbone][copy.key.device]
             self.home_ids[copy.key.backbone].remove(copy.key.device)
 
-    def shared_copies_on(self, device: str) -> Iterator[BackboneCopy]:
-        for backbone in self.cluster.backbones:
-            copy = self.copies.get(CopyKey(backbone, device))
-            if copy is not None:
-                yield copy
+    def shared_copies_on(self, device: str) -> list[BackboneCopy]:
+        """Return the shared copies on ``device``, in the order of their backbones."""
+        return [homes[device] for homes in self.homes.values() if device in homes]
 
     def block(self, group: str, device: Device) -> None:
         """Add ``group`` to the queue for memory of ``device``."""

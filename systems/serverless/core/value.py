@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 
-from .artifacts import DORMANT, PARKED, Artifact, CopyKey, Residency
+from .artifacts import ADAPTER, DORMANT, PARKED, CopyKey, Residency
 from .backbone_sources import reload_ns
 from .devices import Device
 from .instance import Instance
@@ -45,7 +45,7 @@ def items(instances: Sequence[Instance], state: State, now_ns: int) -> list[Item
             after[key] = (key,) if copy is None or copy.users <= ids else ()
         if after[key]:
             roots[key] = roots.get(key, 0.0) + rate * reload_ns(key, learnt, state, now_ns)
-        value = rate * max(learnt.delay_ns[Artifact.ADAPTER], 1.0)
+        value = rate * max(learnt.delay_ns[ADAPTER], 1.0)
         found.append(Item(instance.id, value, spec.parked_bytes, instance.device, after[key]))
     for key, value in roots.items():
         found.append(Item(key, value, state.cluster.copy_bytes(key), key.device))

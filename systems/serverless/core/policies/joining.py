@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate, takewhile
 
-from systems.interface import MemoryOwner
-
 from ..devices import Device
 from ..estimates import Estimates
 from ..instance import Instance
@@ -18,7 +16,7 @@ def fitting(requests: Sequence[Request], instance: Instance, device: Device) -> 
     """Return how many of ``requests`` there is memory for without eviction, but at least 1."""
     if len(requests) == 1:
         return 1
-    held = device.memory.held(instance.holding(MemoryOwner.KV))
+    held = device.memory.held(instance.holdings.kv)
     free = device.memory.free + held - instance.running_kv_bytes
     sizes = accumulate(request.kv_bytes for request in requests)
     return max(sum(1 for _ in takewhile(lambda size: size <= free, sizes)), 1)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from ..artifacts import Artifact, CopyKey
+from ..artifacts import ADAPTER, BACKBONE, KERNELS, LIBRARIES, CopyKey
 from ..backbone_sources import reload_ns, rest_ns
 from ..cluster_spec import GroupSpec
-from ..devices import BackboneCopy, Device, TemplatePhase
+from ..devices import Device, TemplatePhase
 from ..policy import Policy
 from ..state import State
-
-_NO_HOMES: Mapping[str, BackboneCopy] = {}
 
 
 class Placement(Policy, ABC):
@@ -73,33 +71,35 @@ class EarliestCompletion(Placement):
         self, group: GroupSpec, devices: Iterable[Device], state: State, now_ns: int
     ) -> Device:
         learnt = state.estimates(group.id)
-        whole_ns = max(learnt.delay_ns[Artifact.BACKBONE], 1.0)
-        import_ns = learnt.delay_ns[Artifact.LIBRARIES]
+        whole_ns = max(learnt.delay_ns[BACKBONE], 1.0)
+        import_ns = learnt.delay_ns[LIBRARIES]
         service_ns = max(learnt.service_ns, 1.0)
         kv_bytes = group.kv_bytes(state.cluster.settings.max_context_tokens)
         own = group.adapter_bytes + group.places_bytes + group.context_bytes + kv_bytes
         absent = own + state.cluster.copy_bytes(CopyKey(group.backbone, ""))
-        homes = state.homes.get(group.backbone, _NO_HOMES)
+        homes = state.homes[group.backbone]
         peers = state.cluster.settings.peer_copies
+        hosts, ready = state.hosts, TemplatePhase.READY
         best_ns, most_free = math.inf, 0
         found: Device | None = None
         for device in devices:
-            at_work, slots = len(device.instances) - len(device.resting) + 1, device.spec.slots
+            spec = device.spec
+            at_work, slots = len(device.instances) - len(device.resting) + 1, spec.slots
             due_ns = service_ns * (1 + (at_work / slots if at_work > slots else 1.0)) / 2
             if device.waiting:
                 due_ns = max(due_ns, _waited_ns(device, state, now_ns))
             if due_ns > best_ns:  # what follows only adds to it
                 continue
-            copy, memory = homes.get(device.spec.id), device.memory
+            copy, memory = homes.get(spec.id), device.memory
             free = memory.capacity - memory.used
             if copy is None:
-                key = CopyKey(group.backbone, device.spec.id)
+                key = CopyKey(group.backbone, spec.id)
                 due_ns += max(reload_ns(key, learnt, state, now_ns), 1.0) if peers else whole_ns
             elif not copy.loaded:
                 due_ns += rest_ns(copy, learnt, state, now_ns)
             if due_ns > best_ns:
                 continue
-            if state.hosts[device.spec.host].template is not TemplatePhase.READY:
+            if hosts[spec.host].template is not ready:
                 due_ns += import_ns
             if (own if copy else absent) > free:
                 due_ns += whole_ns
@@ -114,10 +114,10 @@ class EarliestCompletion(Placement):
         taken = state.members(group.id).on_device
         devices = state.devices
         if len(devices) <= self.candidates:
-            free = [device for id_, device in devices.items() if id_ not in taken]
+            free = [device for id_, device in devices.items() if id_ not in taken] if taken else []
             return free or list(devices.values())
         ids = [
-            *self._in_turn(state.home_ids.get(group.backbone, ()), group.backbone),
+            *self._in_turn(state.home_ids[group.backbone], group.backbone),
             *self._in_turn(state.device_ids, None),
         ]
         free = [devices[id_] for id_ in dict.fromkeys(ids) if id_ not in taken]
@@ -138,11 +138,11 @@ class EarliestCompletion(Placement):
 
 def least_start_ns(group: GroupSpec, devices: Iterable[Device], state: State) -> float:
     """Return how long a new instance takes at least to start on any of ``devices``."""
-    learnt, homes = state.estimates(group.id), state.homes.get(group.backbone, _NO_HOMES)
-    least_ns = learnt.delay_ns[Artifact.ADAPTER] + learnt.delay_ns[Artifact.KERNELS]
+    learnt, homes = state.estimates(group.id), state.homes[group.backbone]
+    least_ns = learnt.delay_ns[ADAPTER] + learnt.delay_ns[KERNELS]
     if any(device.spec.id in homes for device in devices):
         return least_ns
-    reads_ns = learnt.delay_ns[Artifact.BACKBONE]
+    reads_ns = learnt.delay_ns[BACKBONE]
     peers = state.cluster.settings.peer_copies
     return least_ns + (min(reads_ns, learnt.peer_ns) if peers else reads_ns)
 

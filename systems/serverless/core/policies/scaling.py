@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from ..artifacts import Artifact
+from ..artifacts import ADAPTER, KERNELS
 from ..instance import Instance
 from ..policy import Policy
 from ..start_time import start_ns
@@ -52,7 +52,7 @@ class WaitedAsLong(Scaling):
             return True
         if members.starting:
             return False
-        least_ns = state.estimates(group).delay_ns[Artifact.KERNELS]  # every start prepares them
+        least_ns = state.estimates(group).delay_ns[KERNELS]  # every start prepares them
         return self.lost_ns(group, state, now_ns) > least_ns
 
     def most_ns(self, group: str, state: State, now_ns: int) -> float:
@@ -135,7 +135,7 @@ def _known_wait_ns(group: str, state: State, now_ns: int) -> int:
         return 0
     function = state.cluster.functions[queue.oldest.function]
     in_place = state.cluster.groups[group].places and function.adapter_bytes
-    if in_place and not state.estimates(group).delay_ns[Artifact.ADAPTER]:
+    if in_place and not state.estimates(group).delay_ns[ADAPTER]:
         return 0
     return state.waited_ns(group, now_ns)
 

@@ -36,7 +36,7 @@ def _check_members(group: GroupSpec, state: State) -> None:
     assert set(members.waiting) == {i for d, i in there if i in d.waiting or i in d.starved}
     assert set(members.on_device) == {i.device for i in mine.values()}
     idle = {id_: i for id_, i in mine.items() if i.idle}
-    assert {id_ for id_, i in idle.items() if not i.timer_set} <= set(members.untimed)
+    assert {id_ for id_, i in idle.items() if not i.timer_set} <= set(members.untimed) <= set(mine)
     pressed = any(i in d.instances and (d.blocked or d.starved) for d, i in there)
     assert state.pressed(group.id) == pressed
 

@@ -260,8 +260,8 @@ class Machine:
 
     # -- the controller's actions ------------------------------------------------------------
 
-    def _memory(self, device: str, holding: Holding, size: int) -> None:
-        self.held[device, holding] = size
+    def _memory(self, device: str, holding: Holding, change: int) -> None:
+        self.held[device, holding] = self.held.get((device, holding), 0) + change
         if device == HOST:
             return
         used = sum(amount for (name, _), amount in self.held.items() if name == device)

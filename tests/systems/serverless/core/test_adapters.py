@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from systems.interface import MemoryOwner
 from systems.serverless.core import actions as act
 from systems.serverless.core import events as ev
 from systems.serverless.core.cluster_spec import HOST
@@ -415,7 +414,7 @@ def test_an_adapter_in_place_cannot_be_said_to_have_failed() -> None:
 def test_all_places_are_reserved_while_an_instance_can_serve() -> None:
     machine = up("f0", policies=SHARING)
     (instance,) = machine.processes
-    reserved = machine.controller.state.instances[instance].holding(MemoryOwner.ADAPTERS)
+    reserved = machine.controller.state.instances[instance].holdings.adapters
     assert machine.held["cpu:0", reserved] == 2 * 5
     for _ in range(2):  # at first it has not been idle for long enough
         machine.fires(instance)

@@ -9,7 +9,7 @@ from systems.serverless.core.artifacts import Artifact
 from systems.serverless.core.instance import Instance
 from systems.serverless.core.policies.batching import FillOrExpire
 from systems.serverless.core.policies.offloading import NoOffloading, ValueDensity
-from systems.serverless.core.policies.offloading.eviction_queue import Weights
+from systems.serverless.core.policies.offloading.eviction_queue import AHEAD, Weights
 from systems.serverless.core.state import State
 
 from .machine import SHARING, Machine, cluster
@@ -23,8 +23,9 @@ def test_idle_instances_are_weighed_again_with_their_group() -> None:
     assert isinstance(offloading, ValueDensity)
 
     def density() -> float:
-        order = offloading._queues["cpu:0"].order(offloading._of_groups, state)
-        return max(piece.density for piece in order)
+        turn = next(offloading._turns)
+        order = offloading._queues["cpu:0"].order(offloading._of_groups, turn, state)
+        return max(block.density for block in order)
 
     before = density()
     for _ in range(3):
@@ -34,22 +35,28 @@ def test_idle_instances_are_weighed_again_with_their_group() -> None:
     assert density() == 4 * before, "called four times as often"
 
 
-def test_the_eviction_queue_has_the_last_pieces_of_an_instance_until_it_leaves() -> None:
+def test_the_eviction_queue_has_the_last_blocks_of_an_instance_until_it_leaves() -> None:
     machine = Machine(cluster(), SHARING)
     machine.arrive("f0")
     machine.settle()
     state, offloading = machine.controller.state, machine.controller.policies.offloading
     assert isinstance(offloading, ValueDensity)
     (instance,) = state.instances.values()
-    queue = offloading._queues[instance.device]
-    for turn, rate in ((10, 2.0), (11, 1.0)):
-        queue.put(instance, Weights(turn, rate, state.estimates("f0").delay_ns))
-        order = list(queue.order({}, state))
+    queue, delays_ns = offloading._queues[instance.device], state.estimates("f0").delay_ns
+    last = 0
+    for times in (1, 2, AHEAD + 1):  # computed when asked for, at once, and both
+        for turn in range(last, last + times):
+            queue.put(instance, Weights(turn, 100 / (turn + 1), delays_ns), state)
+        last = turn = last + times - 1
+        order = list(queue.order({}, turn, state))
         assert order == sorted(order)
-        assert {piece.turn for piece in order} == {turn}
-        assert {piece.artifact for piece in order} == {Artifact.ADAPTER, Artifact.KERNELS}
+        assert {block.turn for block in order} == {turn}
+        found = [artifact for block in order for artifact in block.artifacts]
+        assert found == [Artifact.KERNELS, Artifact.ADAPTER]
+    for turn in range(last, last + AHEAD + 1):
+        queue.put(instance, Weights(turn, 1.0, delays_ns), state)
     queue.remove(instance)
-    assert not list(queue.order({}, state))
+    assert not list(queue.order({}, last, state))
 
 
 class Told(NoOffloading):

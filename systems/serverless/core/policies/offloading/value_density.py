@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
-from ...artifacts import DORMANT, GONE, PARKED, Artifact, Residency
+from ...artifacts import DORMANT, GONE, KERNELS, LIBRARIES, PARKED, Artifact, Residency
 from ...devices import BackboneCopy
 from ...instance import Instance, Place
 from ...state import State
 from .base import Eviction, Need, Offloading, unused_copies
-from .eviction_queue import EvictionQueue, Piece, Weights
+from .eviction_queue import EvictionQueue, Weights
 
 
 class ValueDensity(Offloading):
@@ -29,7 +29,7 @@ class ValueDensity(Offloading):
 
     def rested(self, instance: Instance, state: State, now_ns: int) -> None:
         weights = self._weights(instance.group.id, state, now_ns)
-        self._queues[instance.device].put(instance, weights)
+        self._queues[instance.device].put(instance, weights, state)
 
     def group_rested(self, group: str, state: State, now_ns: int) -> None:
         self._of_groups[group] = self._weights(group, state, now_ns)
@@ -67,13 +67,10 @@ class ValueDensity(Offloading):
 
     def _offloaded(self, need: Need, amount: int, state: State) -> dict[int, Residency]:
         left: dict[int, Residency] = {}
-        for piece in self._queues[need.device.spec.id].order(self._of_groups, state):
+        for instance, artifact, density in self._offered(need, state):
             if amount <= 0:
                 break
-            instance = state.instances.get(piece.instance)
-            if instance is None or not _gives(instance, piece, need, state):
-                continue
-            freed = _give_up(instance, piece, left, need, state)
+            freed = _give_up(instance, artifact, left, need, state)
             amount -= freed
             if state.explain is not None:
                 state.note(
@@ -81,35 +78,37 @@ class ValueDensity(Offloading):
                     device=need.device.spec.id,
                     instance=instance.id,
                     group=instance.group.id,
-                    artifact=piece.artifact.value,
-                    density=piece.density,
+                    artifact=artifact.value,
+                    density=density,
                     bytes=freed,
                     short_bytes=amount,
                 )
         return left
 
-
-def _gives(instance: Instance, piece: Piece, need: Need, state: State) -> bool:
-    """Return whether the piece is still in place and not needed."""
-    return (
-        piece.artifact in instance.in_place
-        and instance.group.id != need.group
-        and state.at_rest(instance)
-    )
+    def _offered(self, need: Need, state: State) -> Iterator[tuple[Instance, Artifact, float]]:
+        """Yield what is in place and not needed, least density first."""
+        queue = self._queues[need.device.spec.id]
+        for block in queue.order(self._of_groups, next(self._turns), state):
+            instance = state.instances.get(block.instance)
+            if instance is None or instance.group.id == need.group or not state.at_rest(instance):
+                continue
+            for artifact in block.artifacts:
+                if artifact in instance.in_place:
+                    yield instance, artifact, block.density
 
 
 def _give_up(
-    instance: Instance, piece: Piece, left: dict[int, Residency], need: Need, state: State
+    instance: Instance, artifact: Artifact, left: dict[int, Residency], need: Need, state: State
 ) -> int:
-    """Evict the piece; return the bytes that this frees. A shared backbone is freed with the last
-    instance that maps it, unless it is the one that is needed."""
+    """Evict the artifact; return the bytes that this frees. A shared backbone is freed with the
+    last instance that maps it, unless it is the one that is needed."""
     held = need.device.memory.held
     context, adapters, cache = instance.holdings
     bare = instance.group.bare_bytes
-    if piece.artifact is Artifact.KERNELS:
+    if artifact is KERNELS:
         left[instance.id] = PARKED
         return held(cache) + instance.group.places_bytes
-    if piece.artifact is Artifact.LIBRARIES:
+    if artifact is LIBRARIES:
         left[instance.id] = GONE
         return bare
     left[instance.id] = DORMANT
