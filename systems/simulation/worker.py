@@ -20,7 +20,8 @@ from .work import Prefill, Work, adapters
 @dataclass(slots=True, eq=False)
 class Worker:
     """Callbacks: ``prefilled`` gets a batch's number when it has its first tokens, and for how many
-    ns its prompts were computed; ``finished`` a request's id when it has its last token.
+    ns its prompts were computed; ``finished`` a request's id when it has its last token; ``begun``
+    a batch's number when its prompts begin.
     ``piece_tokens``: the most prompt tokens between two steps of running requests; None: whole
     batches. ``regime``: if no batch joins others, the rows of a batch stay until its last token."""
 
@@ -34,6 +35,7 @@ class Worker:
     regime: Regime = CONTINUOUS
     extra_ns: float = 0.0
     """Additional time of the next batch."""
+    begun: Callable[[int], None] = lambda _: None
     back_to_back: bool = False
     """Whether a batch that comes during another begins before the next decode step."""
     preparer: Preparer | None = None
@@ -49,7 +51,12 @@ class Worker:
     """The batch whose prompts are computed began instead of a decode step."""
 
     def run(self, batch: int, requests: list[Work]) -> None:
-        """Prefill ``requests`` as soon as the current step ends."""
+        """Prefill ``requests`` as soon as the current step ends, with those of the same batch that
+        wait for that too."""
+        for number, waiting in self.batches:
+            if number == batch:
+                waiting += requests
+                return
         self.batches.append((batch, requests))
         if self.job is None:
             self.interrupt(self._next)
@@ -117,6 +124,7 @@ class Worker:
     def _begin(self, batch: int, requests: list[Work]) -> Prefill:
         for work in requests:
             work.prefill_ns = self.clock.now
+        self.begun(batch)
         return Prefill(batch, requests, pads=self.latency.pads)
 
     def _computed(self, prefill: Prefill, began_ns: int) -> None:

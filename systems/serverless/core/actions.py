@@ -106,7 +106,8 @@ class DropBackbone:
 
 @dataclass(frozen=True, slots=True)
 class RunBatch:
-    """Prefill the requests together; then decode them with those that already run."""
+    """Prefill the requests together; then decode them with those that already run. If ``batch`` was
+    sent before and has not begun, they are more of it."""
 
     instance: int
     batch: int

@@ -118,27 +118,42 @@ class Dispatching:
             self._out.append(act.SetTimer(device.spec.id, until_ns))
 
     def _run(self, instance: Instance, batch: list[Request], now: int) -> None:
-        self._batches += 1
-        device = self._state.devices[instance.device]
-        device.prefilling += 1
-        self._state.leave_rest(instance)
         joins = bool(instance.running)
-        if joins:
-            self._state.joins(instance)
-        device.contention.began(instance.id, now)
-        instance.prefilling = self._prefill(instance, len(batch), now)
+        number = self._begin(instance, len(batch), now)
         queue = self._state.queue(instance.group.id)
         for request in batch:
             self._state.dequeue(request)
-            request.instance, request.batch = instance.id, self._batches
+            request.instance, request.batch = instance.id, number
             request.begun_ns = now
             self._state.begin(instance, request)
         ids = tuple(request.id for request in batch)
-        self._out.append(act.RunBatch(instance.id, self._batches, ids))
+        self._out.append(act.RunBatch(instance.id, number, ids))
         if not queue:
             self.nobody_waits(instance.group.id, now)
         if joins and not queue:  # else it is asked again while requests wait
             self.scale(instance.group.id, now)
+
+    def _begin(self, instance: Instance, size: int, now: int) -> int:
+        """Record that ``instance`` is to prefill a batch, or more of one that it has not begun;
+        return the batch's number."""
+        if instance.prefilling is not None:
+            instance.prefilling = self._more(instance, instance.prefilling, size)
+            return instance.prefilling.batch
+        self._batches += 1
+        device = self._state.devices[instance.device]
+        device.prefilling += 1
+        self._state.leave_rest(instance)
+        if instance.running:
+            self._state.joins(instance)
+        device.contention.began(instance.id, now)
+        instance.prefilling = self._prefill(instance, size, now)
+        return self._batches
+
+    def _more(self, instance: Instance, prefill: Prefill, size: int) -> Prefill:
+        slowdown = self._state.devices[instance.device].contention.with_work_of(instance.id)
+        times, size = self._state.estimates(instance.group.id).prefills, prefill.size + size
+        expected_ns = times.expected_ns(size, slowdown, joins=prefill.joins)
+        return prefill._replace(size=size, expected_ns=expected_ns)
 
     def _prefill(self, instance: Instance, size: int, now: int) -> Prefill:
         contention = self._state.devices[instance.device].contention
@@ -153,7 +168,14 @@ class Dispatching:
             expected_ns=learnt.prefills.expected_ns(
                 size, contention.with_work_of(instance.id), joins=joins
             ),
+            open=joins and self._stays_open(instance, now),
         )
+
+    def _stays_open(self, instance: Instance, now: int) -> bool:
+        """Return whether others may come to a batch of an instance that decodes. One that is the
+        answer to another's first tokens begins at once."""
+        back_to_back = self._policies.batching.back_to_back and instance.group.places
+        return bool(back_to_back) and instance.prefilled_ns != now
 
     def nobody_waits(self, group: str, now: int) -> None:
         """Handle that no request of ``group`` waits any more: its idle instances may be evicted,

@@ -120,6 +120,14 @@ class BackboneFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchBegun:
+    """The instance ended the decode step after which it begins the batch."""
+
+    instance: int
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
 class BatchPrefilled:
     """Every request of the batch has its first token; decoding continues. ``computed_ns``: how long
     the instance computed its prompts, without the steps of running requests between them."""
@@ -173,6 +181,7 @@ Event = (
     | AdapterTierResized
     | BackboneLoaded
     | BackboneFailed
+    | BatchBegun
     | BatchPrefilled
     | RequestFinished
     | InstanceStopped

@@ -107,6 +107,11 @@ class Instance:
         """True also while its batch is in its prefill although all requests were cancelled."""
         return bool(self.running) or self.prefilling is not None
 
+    @property
+    def takes_batches(self) -> bool:
+        """Whether requests can be sent to it: as a batch, or to one that it has not begun."""
+        return self.prefilling is None or self.prefilling.open
+
     def prefills(self, batch: int | None) -> bool:
         """Whether ``batch`` is in its prefill here."""
         return self.prefilling is not None and self.prefilling.batch == batch

@@ -113,6 +113,11 @@ class RequestEvents:
         """Refuse to end an uncancelled request in its prefill: the prefill would never end."""
         return request.cancelled or not instance.prefills(request.batch)
 
+    def begun(self, event: ev.BatchBegun, now: int) -> None:  # noqa: ARG002
+        instance = self._state.instances.get(event.instance)
+        if instance is not None and instance.prefilling and instance.prefills(event.batch):
+            instance.prefilling = instance.prefilling._replace(open=False)
+
     def prefilled(self, event: ev.BatchPrefilled, now: int) -> None:
         instance = self._state.instances.get(event.instance)
         if instance is None or not instance.prefills(event.batch):

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from systems.runtime.messages import Message, StepToken
 
 from .instance_artifacts import InstanceArtifacts
@@ -38,7 +40,12 @@ class InstanceBatches:
         self._arrived[request.request_id] = request
 
     def run(self, batch: RunBatch) -> None:
-        """Run a batch of requests after those that wait."""
+        """Run a batch of requests after those that wait, or more of one of them. One that has begun
+        meanwhile is followed by what came too late for it."""
+        for index, waiting in enumerate(self._waiting):
+            if waiting.batch == batch.batch:
+                self._waiting[index] = replace(waiting, requests=waiting.requests + batch.requests)
+                return
         self._waiting.append(batch)
 
     def cancel(self, request: int) -> None:

@@ -218,8 +218,16 @@ class Platform(PlatformBase):
                 self.post(ev.BatchPrefilled(instance, message.batch, message.computed_ns))
             case Decoded():
                 done = self._deliver(instance, message.tokens, Step.of(None, message.t_ns, now))
+                self._begins(instance)
         for request in done:
             self._finish(instance, request)
+
+    def _begins(self, instance_id: int) -> None:
+        """Close a batch that waited for this decode step to end: the instance begins it now."""
+        instance = self.controller.state.instances.get(instance_id)
+        prefill = instance.prefilling if instance is not None else None
+        if prefill is not None and prefill.open:
+            self.post(ev.BatchBegun(instance_id, prefill.batch))
 
     def _deliver(self, instance: int, tokens: Iterable[StepToken], step: Step) -> list[int]:
         done: list[int] = []

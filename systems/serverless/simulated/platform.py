@@ -167,6 +167,7 @@ class Platform(PlatformBase):
             self._piece_tokens,
             self.machine.draws,
             self._regime,
+            begun=partial(self._begun, instance),
             back_to_back=self._back_to_back,
         )
 
@@ -194,6 +195,11 @@ class Platform(PlatformBase):
         own = process.adapters.get(call.function)
         spans += [own.span] if own else []
         return tuple(span for span in spans if span.end_ns > call.received_ns)
+
+    def _begun(self, instance: int, batch: int) -> None:
+        prefill = self.controller.state.instances[instance].prefilling
+        if prefill is not None and prefill.open and prefill.batch == batch:
+            self.post(ev.BatchBegun(instance, batch))
 
     def _prefilled(self, instance: int, batch: int, computed_ns: int) -> None:
         self.post(ev.BatchPrefilled(instance, batch, computed_ns))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -69,6 +70,22 @@ def test_a_batch_that_comes_in_answer_to_another_begins_before_a_decode_step_but
     clock.run()
     waits = [later.prefill_ns - earlier.first_ns for earlier, later in pairwise(works)]
     assert waits == pytest.approx([MODEL.step_ns(n) if n else 0 for n in steps], abs=2)
+
+
+def test_more_of_a_batch_is_computed_with_it_until_it_begins() -> None:
+    clock = Clock()
+    running, first, second, late = (Work(number, 128, 200) for number in range(4))
+    begun: list[int] = []
+    worker = Worker(
+        clock, Shared(clock, 1), MODEL, lambda *_: None, lambda _: None, begun=begun.append
+    )
+    worker.run(0, [running])
+    soon_ns = round(1.5 * MODEL.prefill_ns(1, 128))
+    for at_ns, work in ((soon_ns, first), (soon_ns, second), (2 * soon_ns, late)):
+        clock.at(at_ns, partial(worker.run, 1, [work]))
+    clock.run()
+    assert first.prefill_ns == second.prefill_ns < late.prefill_ns
+    assert begun == [0, 1, 1]
 
 
 def test_prompts_are_computed_whole_while_no_request_decodes() -> None:

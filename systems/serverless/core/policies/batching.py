@@ -40,7 +40,9 @@ class Hold(NamedTuple):
 
 class Batching(Policy, ABC):
     back_to_back: bool = False
-    """Whether a batch that came during another one's prefill begins before the next decode step."""
+    """Whether a batch that came during another one's prefill begins before the next decode step.
+    Where functions share an instance, one that comes before another has begun is computed with it
+    then, too."""
 
     @abstractmethod
     def choose(self, device: Device, state: State, now_ns: int) -> Batch | Hold | None:
@@ -50,12 +52,12 @@ class Batching(Policy, ABC):
 
 def able(device: Device, state: State) -> Iterator[Instance]:
     """Yield the instances that could take a batch now. An instance prefills at most one batch at a
-    time, beside the requests that it decodes. Of several tenants none exceeds its part of the
-    device (``parity.py``)."""
+    time, beside the requests that it decodes; others may come to it until it begins, if it is
+    ``open``. Of several tenants none exceeds its part of the device (``parity.py``)."""
     found = (
         instance
         for instance in device.waiting.values()
-        if instance.prefilling is None and instance.room > 0 and _has_work(instance, state)
+        if instance.takes_batches and instance.room > 0 and _has_work(instance, state)
     )
     if not state.tenants:
         return found

@@ -189,7 +189,9 @@ class Process:
     in_place: list[Artifact] = field(default_factory=list)
     batch: int | None = None
     began_ns: int = 0
-    """When this batch began."""
+    """When this batch was sent."""
+    waits: bool = False
+    """The batch begins after a decode step."""
     fresh: set[int] = field(default_factory=set)
     decoding: set[int] = field(default_factory=set)
     copy: CopyKey | None = None
@@ -379,7 +381,7 @@ class Machine:
     def _run_batch(self, action: act.RunBatch) -> None:
         process = self.processes[action.instance]
         assert process.in_place == list(process.group.artifacts)
-        assert process.batch is None
+        assert process.batch is None or (process.batch == action.batch and process.waits)
         assert action.instance not in self.stopping
         assert action.requests
         for request in action.requests:
@@ -387,7 +389,9 @@ class Machine:
             assert function in process.group.functions
             needs = process.group.places and self.cluster.functions[function].adapter_bytes
             assert not needs or process.adapters[function], "its own adapter"
-        process.batch, process.began_ns = action.batch, self.now
+        if process.batch is None:
+            process.batch, process.began_ns = action.batch, self.now
+            process.waits = bool(process.decoding and process.group.places)
         process.fresh |= set(action.requests)
         running = len(process.fresh) + len(process.decoding)
         assert running <= process.group.batch_limit
@@ -502,6 +506,13 @@ class Machine:
         del self.copies[copy]
         self.post(ev.BackboneFailed(copy, self.asked[copy][-1], "corrupt"))
 
+    def begins(self, instance: int) -> None:
+        """End the decode step that the batch waits for."""
+        process = self.processes[instance]
+        assert process.batch is not None
+        process.waits = False
+        self.post(ev.BatchBegun(instance, process.batch))
+
     def prefills(self, instance: int, computed_ns: int | None = None) -> None:
         """End a prefill, of which ``computed_ns`` went into prompts; None: all of it."""
         process = self.processes[instance]
@@ -509,6 +520,7 @@ class Machine:
         process.decoding |= process.fresh
         process.fresh = set()
         assert batch is not None
+        process.waits = False
         took_ns = self.now - process.began_ns
         self.post(
             ev.BatchPrefilled(instance, batch, took_ns if computed_ns is None else computed_ns)
@@ -557,7 +569,9 @@ class Machine:
             if request not in done
         ]
         found += [ev.ArtifactLoaded(instance, a) for a in PRECEDENCE if a is not asked]
-        found += [ev.BatchPrefilled(instance, b, 1) for b in (0, 1, 2, 3) if b != process.batch]
+        others = [batch for batch in (0, 1, 2, 3) if batch != process.batch]
+        found += [ev.BatchPrefilled(instance, batch, 1) for batch in others]
+        found += [ev.BatchBegun(instance, batch) for batch in others]
         for function in self.cluster.functions:
             if process.adapters.get(function, True):
                 found += [ev.AdapterLoaded(instance, function)]
@@ -624,6 +638,8 @@ class Machine:
             elif not all(process.adapters.values()):
                 function = next(f for f, loaded in process.adapters.items() if not loaded)
                 yield partial(self.loads_adapter, instance, function)
+            elif process.waits:
+                yield partial(self.begins, instance)
             elif process.batch is not None:
                 yield partial(self.prefills, instance)
             elif process.decoding:

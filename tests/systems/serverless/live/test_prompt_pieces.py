@@ -117,6 +117,28 @@ def test_a_batch_that_comes_in_answer_to_another_begins_before_a_decode_step_but
     ]
 
 
+def more_of_the_second(polls: int) -> list[Sequence[Message]]:
+    """The first request decodes; after so many polls comes another one of the second batch."""
+    second = [asked(LONG), RunBatch(1, (LONG,), back_to_back=True)]
+    late = [asked(SHORT), RunBatch(1, (SHORT,), back_to_back=True)]
+    return [FIRST, second, *[[]] * polls, late, *[[]] * 12]
+
+
+def test_more_of_a_batch_that_has_not_begun_is_computed_with_it(engine: Engine) -> None:
+    """Both messages come in one poll, after the decode step that they wait for."""
+    first, second, late, *rest = more_of_the_second(0)
+    sent = serve(engine, [first, [*second, *late], *rest])
+    batches = [(each.batch, ids(each)) for each in sent if isinstance(each, Prefilled)]
+    assert batches == [(0, {RUNNING}), (1, {SHORT, LONG})]
+
+
+@pytest.mark.parametrize("polls", [1, PIECES])
+def test_what_comes_too_late_for_its_batch_follows_it(engine: Engine, polls: int) -> None:
+    sent = serve(engine, more_of_the_second(polls))
+    batches = [(each.batch, ids(each)) for each in sent if isinstance(each, Prefilled)]
+    assert batches == [(0, {RUNNING}), (1, {LONG}), (1, {SHORT})]
+
+
 def test_where_batches_are_not_back_to_back_each_waits_for_a_decode_step(engine: Engine) -> None:
     batches = [alone(number, back_to_back=False) for number in (RUNNING, SHORT)]
     sent = serve(engine, [*batches, *[[]] * 6])
