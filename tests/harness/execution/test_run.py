@@ -112,7 +112,7 @@ def test_an_interrupt_before_anything_was_finished_keeps_nothing(tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("run", "nothing"), "known: ablation-h100x4, ablation, "),
+        (("run", "nothing"), "known: ablation-h100, ablation-h100x4, ablation, "),
         (("run", "quickstart", "--system", "nobody"), "serverless-lora"),
         (("run", "quickstart", "--workload", "nothing"), "azure-bursty8"),
         (("run", "quickstart", "--set", "colour=red"), "colour"),
