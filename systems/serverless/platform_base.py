@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -96,6 +96,14 @@ class PlatformBase(ABC):
             self.post(ev.TimerFired(timer))
 
     # -- the system trace -------------------------------------------------------------------
+
+    def _computed_together(self, action: act.RunBatch) -> Sequence[int]:
+        """Return the requests of the whole batch, of which ``action`` may be a later part."""
+        instance = self.controller.state.instances[action.instance]
+        prefill = instance.prefilling
+        if prefill is None or prefill.size == len(action.requests):
+            return action.requests
+        return [each.id for each in instance.running.values() if each.batch == action.batch]
 
     def _begin_activity(self, instance_id: int, threads: int | None = None) -> None:
         """An instance is given work; ``threads``: CPU threads of it, None if unknown."""

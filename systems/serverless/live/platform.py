@@ -128,12 +128,15 @@ class Platform(PlatformBase):
         self._begin_activity(action.instance, node.threads if node else None)
         if node is None:
             return
+        together = self._computed_together(action)
+        for request in together:
+            if request in self._calls:
+                self._calls[request].batch_size = len(together)
         for request in action.requests:
             call = self._calls[request]
             spans, up_ns = node.provisioned(action.instance, call.function)
             call.instance = action.instance
             call.placed_ns = time.monotonic_ns()
-            call.batch_size = len(action.requests)
             call.provisioning = spans
             call.started_for_it = up_ns > call.received_ns
             node.send(action.instance, Request(call.fields(self._adapter_in_place(call))))

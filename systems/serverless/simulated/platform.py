@@ -174,11 +174,13 @@ class Platform(PlatformBase):
     def _run_batch(self, action: act.RunBatch) -> None:
         process = self._running[action.instance]
         self._begin_activity(action.instance)
-        size = len(action.requests)
+        together = self._computed_together(action)
+        for request in together:
+            self.calls[request].batch_size = len(together)
         work: list[Work] = []
         for request in action.requests:
             call = self.calls[request]
-            call.instance, call.batch_size = process.id, size
+            call.instance = process.id
             call.started_for_it = process.up_ns >= call.received_ns
             if process.ready_ns(call.function) > call.received_ns:
                 call.spans = self._provisioning(process, call)

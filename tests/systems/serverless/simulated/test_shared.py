@@ -108,6 +108,17 @@ def test_what_comes_during_a_prefill_follows_at_once_if_the_batching_policy_says
     assert begins_ns - ends_ns in (0, pytest.approx(MODEL.step_ns(1), rel=0.02))
 
 
+def test_what_joins_a_batch_that_waits_for_a_decode_step_counts_in_its_size() -> None:
+    """Two requests come in one decode step of an earlier one, which takes longer than they are
+    apart."""
+    load = arrivals([("f0", 0), ("f1", 20), ("f0", 21), ("f1", 21.0002), ("f0", 40)], tokens=600)
+    options = {"adapters_at_deployment": True}
+    *_, one, other, last = run(load, options=options).system_trace().requests
+    both = (one, other)
+    begun = {span.start_ns for each in both for span in each.spans if span.stage is Stage.PREFILL}
+    assert (len(begun), [each.batch_size for each in both], last.batch_size) == (1, [2, 2], 1)
+
+
 @pytest.mark.parametrize(("scaling", "cards"), [(WaitedAsLong, 1), (DelayedAsLong, 2)])
 def test_a_load_that_one_card_carries_is_spread_where_the_scaling_policy_says_so(
     scaling: type[WaitedAsLong], cards: int
