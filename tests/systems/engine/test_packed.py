@@ -53,6 +53,10 @@ def mapped(shape: SlotShape) -> Iterator[Tensor]:
     os.close(fd)
 
 
+def stacked(groups: Sequence[Sequence[Tensor]], device: torch.device) -> Sequence[Tensor]:
+    return [torch.stack(list(each)).to(device) for each in groups]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_packed_is_what_is_loaded_bit_for_bit(
     kind: str, folders: dict[str, Path], config: ModelConfig, shape: SlotShape, mapped: Tensor
@@ -86,7 +90,7 @@ def test_matrices_are_moved_many_at_once(
 
     def move(groups: Sequence[Sequence[Tensor]], device: torch.device) -> Sequence[Tensor]:
         moved.append(sum(map(len, groups)))
-        return [torch.stack(list(each)).to(device) for each in groups]
+        return stacked(groups, device)
 
     stored = read_adapter(folders["small"], config)
     flat = pack(stored, shape, move=move)
@@ -94,6 +98,18 @@ def test_matrices_are_moved_many_at_once(
     halves, targets = 2 * len(stored.pairs), 2 * len(stored.targets)
     assert sum(moved) == halves
     assert len(moved) == (1 if together > 1 else targets), "a target of all layers at least"
+
+
+def test_layers_whose_matrices_begin_at_other_rows_are_not_packed_together(
+    folders: dict[str, Path], config: ModelConfig, shape: SlotShape
+) -> None:
+    """The rank of q differs by layer, and so does the row at which v begins; its rank does not."""
+    stored = read_adapter(folders["small"], config)
+    pair = stored.pairs[0, "q_proj"]
+    less = replace(pair, a=pair.a[:2].contiguous(), b=pair.b[:, :2].contiguous())
+    uneven = replace(stored, pairs={**stored.pairs, (0, "q_proj"): less})
+
+    assert torch.equal(pack(uneven, shape, move=stacked), pack(uneven, shape))
 
 
 def test_unpacking_copies_nothing(
