@@ -72,6 +72,16 @@ def waits_of_kernels(
     return median(_waits(slowed), "kernels beside one or two that decode, to those alone")
 
 
+def beside_copies(frames: Frames, requests: Sequence[int], alone_s: float) -> Found:
+    """Return by how much longer each of ``requests`` loads its private copy for each other one that
+    does at the same time, in parts of ``alone_s``."""
+    loads = frames.stage("backbone", requests)
+    slowed = (
+        Slowed(alone_s, list(parts(each.interval, _elsewhere(loads, each), []))) for each in loads
+    )
+    return median(_waits(slowed), "loads of private copies at once, to those alone")
+
+
 def _decoded(frames: Frames, requests: Sequence[int], alone: Decoding) -> Iterator[Slowed]:
     """Yield the decoding of each of ``requests``."""
     decodes, prefills, kernels = map(frames.stage, ("decode", "prefill", "kernels"))

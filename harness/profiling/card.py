@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from systems.simulation.profile import load_profile
 
 from . import card_cells, card_settings
-from .beside import batches_beside, share_of_start, waits_of_kernels
+from .beside import batches_beside, beside_copies, share_of_start, waits_of_kernels
 from .card_cells import DTYPE, CardCells, Probed
 from .card_grouped import grouped
 from .card_passes import Passes, passes
@@ -25,7 +25,7 @@ from .measured import Measured
 from .parking import offload
 from .probe import Probe, kept_in
 from .servers import merging
-from .starts import processes, rates, transport
+from .starts import alone_s, processes, rates, transport
 
 if TYPE_CHECKING:
     from harness.execution.progress import Progress
@@ -107,11 +107,14 @@ def _starting(cells: CardCells, size: ModelSize) -> dict[str, Found]:
     read = median(cells.taken.frames().seconds("adapter", cells.taken.of("alone")), "adapter stage")
     told = f"{size.adapter_bytes / 1e6:.3g} MB, prewarmed processes taken over: {read.source}"
     mapped = shared.together(["backbone", "adapter"], forks) - as_number(read)
-    private = cells.private.frames()
+    of_private = cells.private.frames()
+    private = of_private.of(cells.private.of("alone"))
+    beside = beside_copies(of_private, cells.private.of("at once"), alone_s(private))
     return {
         **processes(shared, forks, private),
         "map_s": distribution(mapped, "backbone and adapter of forks, less the adapter alone"),
         **rates(shared, first, private, size),
+        "private_beside": beside,
         "adapter_s": Found(0.0, "the time is part of adapter_bytes_per_s", "derived"),
         "adapter_bytes_per_s": Found(size.adapter_bytes / as_number(read), told),
     }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .script import Script
 
 DTYPE = "float16"
-LIMITS = {"max_batch_size": 32, "max_context_tokens": 512}
+LIMITS = {"max_batch_size": max(probes.ROWS), "max_context_tokens": 512}
 KEPT_S = 240.0
 """A keep-alive that is longer than any cell."""
 READY = {"template_at_deployment": True}

@@ -20,7 +20,7 @@ FIRST = tuple(f"f{index}" for index in range(1, 7))
 HOT = ("f0", "f1", "f2")
 PROMPTS = (64, 128, 256, 511)
 FIRST_PROMPT = 128
-ROWS, LONG_ROWS = (1, 2, 4, 8, 16, 32), (8, 16)
+ROWS, LONG_ROWS = (1, 2, 4, 8, 16, 32, 64), (8, 16)
 """Requests of a batch with short and with long contexts."""
 SHORT, LONG, OUTPUT = 64, 440, 33
 LEADS, LEAD_S = 8, 0.03
@@ -33,6 +33,8 @@ STARTED = (("f7", 1), ("f8", 2), ("f9", 1), ("f10", 2))
 """Functions whose first call comes beside so many others at work."""
 TAKEN = ("f1", "f2", "f3")
 TAKEN_BESIDE = ("f4", "f5", "f6")
+AT_ONCE = ("f3", "f4", "f5")
+"""Functions whose first calls load private copies at once."""
 PLACES, MANY = 8, 10
 """Places of a shared instance, and its functions: more, so that adapters take turns."""
 MAIN = "f0"
@@ -127,11 +129,14 @@ def pauses() -> Script:
 
 
 def private() -> Script:
-    """First calls without a template."""
+    """First calls without a template, one by one and at once."""
     script = Script()
     for function in HOT:
-        script.send("first", function, FIRST_PROMPT, 2)
+        script.send("alone", function, FIRST_PROMPT, 2)
         script.wait(12.0)
+    for function in AT_ONCE:
+        script.send("at once", function, FIRST_PROMPT, 2)
+    script.wait(14.0)
     return script
 
 

@@ -30,7 +30,7 @@ def rates(shared: Frames, first: int, private: Frames, size: ModelSize) -> dict[
     """``first``: the request of ``shared`` for which the backbone was read, and then mapped."""
     read = min(shared.stage("backbone", [first]), key=lambda span: span.start_ns)
     bandwidth = size.weights_bytes / read.seconds
-    own = float(size.weights_bytes / np.median(private.seconds("backbone")))
+    own = size.weights_bytes / alone_s(private)
     return {
         "disk_bytes_per_s": Found(bandwidth, "shared backbone read from the page cache, one load"),
         "tier_bytes_per_s": Found(
@@ -38,6 +38,11 @@ def rates(shared: Frames, first: int, private: Frames, size: ModelSize) -> dict[
         ),
         "private_bytes_per_s": Found(own, "private backbone read from the page cache, median"),
     }
+
+
+def alone_s(private: Frames) -> float:
+    """Return the time to load a private copy."""
+    return float(np.median(private.seconds("backbone")))
 
 
 def transport(shared: Frames) -> dict[str, Found]:

@@ -20,8 +20,8 @@ _SAME = ("resource", "unit", "unit_price_usd", "function_id", "device")
 
 def compact(cell: Cell) -> None:
     """Rewrite a cell's tables in place: intervals of the bill with equal resource, function and
-    device become one sum, and integers are stored as differences. If interrupted, the cell has no
-    digests and can be compacted again."""
+    device become one sum, integers are stored as differences, and those of lists byte by byte. If
+    interrupted, the cell has no digests and can be compacted again."""
     unseal(cell)
     for file in sorted(cell.path.glob("*.parquet")):
         table = read_table(file)
@@ -46,11 +46,13 @@ def summed(billing: pa.Table) -> pa.Table:
 
 def _write(table: pa.Table, path: Path) -> None:
     whole = [f.name for f in table.schema if pa.types.is_integer(f.type)]
+    lists = [f"{f.name}.list.element" for f in table.schema if pa.types.is_list(f.type)]
     flat = [f.name for f in table.schema if f.name not in whole and not pa.types.is_nested(f.type)]
+    differences = dict.fromkeys(whole, "DELTA_BINARY_PACKED")
     write_table(
         table,
         path,
         compression_level=_LEVEL,
         use_dictionary=flat,
-        column_encoding=dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
+        column_encoding=differences | dict.fromkeys(lists, "BYTE_STREAM_SPLIT"),
     )

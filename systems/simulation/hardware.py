@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ class Hardware:
     cores: Shared
     files: PageCache
     link: Shared
+    copies: Shared
+    """Loads of private copies from host memory."""
     peers: Shared
     """The link to other devices of the node, for those that copy from this one."""
     compute: Shared
@@ -48,9 +51,17 @@ def hardware(devices: Iterable[str], clock: Clock, profile: Profile) -> Mapping[
             cores = Cores(clock, profile.cores.value, value_of(profile.core_beside))
             files = PageCache(Shared(clock, 1) if slots else cores)
         link = Shared(clock, 1) if slots else cores
+        copies = _copies(clock, profile) or link
         own = _compute(clock, profile) if slots else (cores,) * 4
-        found[device] = Hardware(cores, files, link, Shared(clock, 1), *own)
+        found[device] = Hardware(cores, files, link, copies, Shared(clock, 1), *own)
     return found
+
+
+def _copies(clock: Clock, profile: Profile) -> Shared | None:
+    """Return the loads of private copies, each at the speed of its own process; None: they share
+    the link."""
+    beside = profile.private_beside
+    return None if beside is None else Cores(clock, math.inf, beside.value)
 
 
 def _compute(clock: Clock, profile: Profile) -> Sequence[Shared]:

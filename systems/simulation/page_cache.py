@@ -10,9 +10,9 @@ from .latency_model import LatencyModel
 
 
 class PageCache:
-    """Reads checkpoints over ``disk``. The first reader of a backbone on the node reads the disk;
-    those that come meanwhile wait for it, and they and all later ones read host memory. Host memory
-    is assumed to hold the checkpoints of all backbones."""
+    """Reads checkpoints. The first reader of a backbone on the node reads ``disk``, which all of
+    its devices share; those that come meanwhile wait for it, and they and all later ones read host
+    memory, which is assumed to hold the checkpoints of all backbones."""
 
     def __init__(self, disk: Shared) -> None:
         self._disk = disk
@@ -24,12 +24,18 @@ class PageCache:
         self._cached.add(backbone)
 
     def read(
-        self, backbone: str, latency: LatencyModel, done: Callback, *, private: bool = False
+        self,
+        backbone: str,
+        latency: LatencyModel,
+        link: Shared,
+        done: Callback,
+        *,
+        private: bool = False,
     ) -> None:
-        """Read the weights of ``backbone``; call ``done`` when they are on the device. ``private``:
-        into a copy of one instance."""
+        """Read the weights of ``backbone``; call ``done`` when they are on the device. ``link``:
+        what its loads from host memory share. ``private``: into a copy of one instance."""
         took_ns = partial(latency.backbone_ns, private=private)
-        from_memory = partial(self._disk.start, took_ns(cached=True), done)
+        from_memory = partial(link.start, took_ns(cached=True), done)
         if backbone in self._cached:
             from_memory()
         elif backbone in self._waiting:

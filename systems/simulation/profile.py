@@ -79,6 +79,9 @@ class Profile(Frozen):
     """Of its later loads, from the files in host memory."""
     private_bytes_per_s: Number | None = None
     """The most at which an instance loads a copy of its own; None: as a copy that is shared."""
+    private_beside: Number | None = None
+    """Additional time of such a load for each other one on its device, as a fraction of its time
+    alone; None: they share the device's link."""
     adapter_bytes_per_s: Number
     peer_bytes_per_s: Number | None = None
     """Copying a backbone from another device of the node, by a loader that stands by; None: a

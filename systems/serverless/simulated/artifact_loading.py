@@ -72,7 +72,8 @@ class ArtifactLoading:
             number = again_s or machine.profile.map_s
             hardware.link.start(machine.draws.ns(number, "map", process.drawn_for), loaded)
         else:
-            hardware.files.read(process.group.backbone, process.latency, loaded, private=True)
+            name, copies = process.group.backbone, hardware.copies
+            hardware.files.read(name, process.latency, copies, loaded, private=True)
 
     def _adapter(self, process: Process, loaded: Then) -> None:
         if process.latency.size.adapter_bytes:

@@ -70,8 +70,9 @@ class BackboneCopies:
         return copy
 
     def _read(self, action: act.LoadBackbone | act.CopyBackbone, copy: Copy) -> None:
-        name, files = action.copy.backbone, self._machine.hardware[action.copy.device].files
-        files.read(name, self._machine.latency_of(name), partial(self._loaded, action, copy))
+        name, hardware = action.copy.backbone, self._machine.hardware[action.copy.device]
+        latency, loaded = self._machine.latency_of(name), partial(self._loaded, action, copy)
+        hardware.files.read(name, latency, hardware.link, loaded)
 
     def _loaded(self, action: act.LoadBackbone | act.CopyBackbone, copy: Copy) -> None:
         if not copy.dropped:
