@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -183,8 +183,9 @@ def joined(parts: Iterable[str]) -> str:
 def grounds(cells: Sequence[Cell]) -> str:
     """Describe the bases of the cells, each once, and one kind of GPU with all numbers of them."""
     counts: dict[str, set[int]] = {}
+    systems = {cell.system for cell in cells}
     for cell in cells:
-        told = ground(cell.manifest)
+        told = ground(cell.manifest, systems)
         many = _MANY.match(told)
         one = told if many is None else told.replace(many[1], "")
         counts.setdefault(one, set()).add(1 if many is None else int(many[2]))
@@ -205,25 +206,27 @@ def invalid(cells: Sequence[Cell]) -> str:
     return f"INVALID: {count} of {len(cells)} cells" if count else ""
 
 
-def ground(about: Manifest) -> str:
-    """Describe a cell's basis: live with the machine, or simulated with profile and its error."""
+def ground(about: Manifest, systems: Collection[str] | None = None) -> str:
+    """Describe a cell's basis: live with the machine, or as :func:`simulated`."""
     if about.mode == "live":
         if about.gpus:
             return f"{_ON}{about.gpus.removeprefix('one ')}"
         return f"live on {about.machine['cores']} cores, {about.machine['cpu']}"
     assert about.profile is not None, "a simulated cell names its profile"
-    return simulated(about.profile)
+    return simulated(about.profile, systems)
 
 
-def simulated(profile: Mapping[str, Any]) -> str:
-    """Describe a simulation: its profile and how it was checked."""
-    check = profile.get("last_check")
-    checked = f", checked against live ({_worst(check)})" if check else ", not checked against live"
-    return f"simulated, profile {profile['name']}{checked}"
+def simulated(profile: Mapping[str, Any], systems: Collection[str] | None = None) -> str:
+    """Describe a simulation: its profile and how it was checked. ``systems``: those whose errors
+    count; None: all."""
+    check = profile.get("last_check") or {}
+    own = [found for name, found in check.items() if not systems or name.split("/")[1] in systems]
+    checked = f"checked against live ({_worst(own)})" if own else "not checked against live"
+    return f"simulated, profile {profile['name']}, {checked}"
 
 
-def _worst(check: Mapping[str, Mapping[str, float | None]]) -> str:
-    errors = [abs(e) for cell in check.values() for e in cell.values() if e is not None]
+def _worst(check: Iterable[Mapping[str, float | None]]) -> str:
+    errors = [abs(e) for cell in check for e in cell.values() if e is not None]
     return f"largest error {max(errors):.0%}" if errors else f"errors {UNKNOWN}"
 
 

@@ -1,4 +1,5 @@
-"""What a caption says of live cells: the GPUs that they used, not those that their machine has."""
+"""What a caption says of live cells: the GPUs that they used, not those that their machine has; and
+of simulated ones: the errors of what it shows."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ def cell(has: str | None, devices: int, kind: str = "cuda") -> Any:
     used = {"devices": [{"name": f"{kind}:{n}"} for n in range(devices)]}
     machine = {"gpu": has, "cores": 2, "cpu": "a processor"}
     return SimpleNamespace(
-        manifest=Manifest.model_construct(mode="live", machine=machine, deployment=used)
+        system="any",
+        manifest=Manifest.model_construct(mode="live", machine=machine, deployment=used),
     )
 
 
@@ -27,3 +29,17 @@ def test_a_run_on_the_cores_of_a_machine_with_gpus_is_on_cores() -> None:
     assert grounds([cell("H200", 1, "cpu")]) == "live on 2 cores, a processor"
     both = grounds([cell("H200", 1, "cpu"), cell("H200", 2)])
     assert both == "live on 2 cores, a processor and live on 2 × H200"
+
+
+def test_the_errors_of_a_simulation_are_those_of_the_systems_that_are_shown() -> None:
+    errors = {"made/one/a load": {"cost_usd": -0.08}, "made/other/a load": {"cost_usd": 0.5}}
+    about = Manifest.model_construct(
+        mode="simulated", profile={"name": "p", "last_check": errors}, deployment={}
+    )
+
+    def told(*systems: str) -> str:
+        return grounds([SimpleNamespace(system=each, manifest=about) for each in systems])  # type: ignore[misc]
+
+    assert told("one") == "simulated, profile p, checked against live (largest error 8%)"
+    assert told("one", "other") == "simulated, profile p, checked against live (largest error 50%)"
+    assert told("a third") == "simulated, profile p, not checked against live"

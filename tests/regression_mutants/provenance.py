@@ -107,7 +107,7 @@ Label = Callable[[Sequence[Cell], str], str]
 def says_that_it_is_simulated(label: Label) -> None:
     about = {"mode": "simulated", "profile": {"name": "l40s"}, "run_id": "r", "valid": True}
     manifest = type("M", (), about)
-    words = label([type("C", (), {"manifest": manifest})()], "")
+    words = label([type("C", (), {"manifest": manifest, "system": "s"})()], "")
     assert "simulated" in words
     assert "l40s" in words
     assert "not checked against live" in words
