@@ -107,6 +107,9 @@ _SIZES = {
 }
 
 
+# Collections over all objects of a simulation would count as time of the decisions that they
+# interrupt; simulated runs are without them too.
+@pytest.mark.benchmark(disable_gc=True)
 @pytest.mark.parametrize(
     ("functions", "devices", "requests", "per_second", "isolation"),
     [
