@@ -35,28 +35,31 @@ class Rate(Protocol):
 class SlidingWindow:
     """The arrivals of the last ``window_ns``, divided by it; 0 if the last one is older."""
 
-    __slots__ = ("_arrivals", "_window_ns")
+    __slots__ = ("_arrivals", "_rate", "_until_ns", "_window_ns")
 
     def __init__(self, window_ns: int) -> None:
         self._window_ns = window_ns
         self._arrivals: deque[int] = deque()
+        self._rate = 0.0
+        self._until_ns: float = math.inf
+        """When the rate changes if nothing arrives."""
 
     def observe(self, now_ns: int) -> None:
         self._arrivals.append(now_ns)
         self._forget(now_ns)
 
     def per_second(self, now_ns: int) -> float:
-        arrivals = self._arrivals
-        if not arrivals:
-            return 0.0
-        if arrivals[0] <= now_ns - self._window_ns:
+        if now_ns >= self._until_ns:
             self._forget(now_ns)
-        return len(arrivals) * 1e9 / self._window_ns
+        return self._rate
 
     def _forget(self, now_ns: int) -> None:
-        arrivals, oldest = self._arrivals, now_ns - self._window_ns
+        arrivals, window_ns = self._arrivals, self._window_ns
+        oldest = now_ns - window_ns
         while arrivals and arrivals[0] <= oldest:
             arrivals.popleft()
+        self._rate = len(arrivals) * 1e9 / window_ns
+        self._until_ns = arrivals[0] + window_ns if arrivals else math.inf
 
 
 class ExponentiallyWeighted:
