@@ -24,8 +24,7 @@ def benchmark(block: Block, reference: Path) -> str:
     record = json.loads((reference / block.record).read_bytes())
     columns = [_column(record, path) for path in block.rows]
     lines = [block.heads, map(_rule, columns), *zip(*columns, strict=True)]
-    where = f"[{block.record}](results/reference/{block.record})"
-    head = ", ".join([where, *(record[key] for key in ABOUT if key in record)])
+    head = ", ".join([block.where, *(record[key] for key in ABOUT if key in record)])
     return f"{head}:\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

@@ -86,8 +86,7 @@ def _about(row: Row, block: Block) -> str:
     cells = row.entry.cells
     requests = sum(cell.summary["n"] for cell in cells)
     ground = _ground(cells[0].manifest)
-    where = f"[{block.record}](results/reference/{block.record})"
-    return f"{requests:,} requests, {ground}; {where}"
+    return f"{requests:,} requests, {ground}; {block.where}"
 
 
 def _ground(about: Manifest) -> str:
