@@ -220,9 +220,14 @@ def simulated(profile: Mapping[str, Any], systems: Collection[str] | None = None
     """Describe a simulation: its profile and how it was checked. ``systems``: those whose errors
     count; None: all."""
     check = profile.get("last_check") or {}
-    own = [found for name, found in check.items() if not systems or name.split("/")[1] in systems]
+    own = [found for name, found in check.items() if not systems or _system(name) in systems]
     checked = f"checked against live ({_worst(own)})" if own else "not checked against live"
     return f"simulated, profile {profile['name']}, {checked}"
+
+
+def _system(checked: str) -> str:
+    """Return the system of what was checked, "record/system/workload"."""
+    return checked.partition("/")[2].partition("/")[0]
 
 
 def _worst(check: Iterable[Mapping[str, float | None]]) -> str:

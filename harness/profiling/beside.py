@@ -72,14 +72,17 @@ def waits_of_kernels(
     return median(_waits(slowed), "kernels beside one or two that decode, to those alone")
 
 
-def beside_copies(frames: Frames, requests: Sequence[int], alone_s: float) -> Found:
+def beside_copies(frames: Frames, requests: Sequence[int], alone_s: float) -> dict[str, Found]:
     """Return by how much longer each of ``requests`` loads its private copy for each other one that
-    does at the same time, in parts of ``alone_s``."""
+    does at the same time, in parts of ``alone_s``; nothing if no two of them loaded at once, which
+    the imports before decide."""
     loads = frames.stage("backbone", requests)
     slowed = (
         Slowed(alone_s, list(parts(each.interval, _elsewhere(loads, each), []))) for each in loads
     )
-    return median(_waits(slowed), "loads of private copies at once, to those alone")
+    waits = _waits(slowed)
+    told = "loads of private copies at once, to those alone"
+    return {"private_beside": median(waits, told)} if waits else {}
 
 
 def _decoded(frames: Frames, requests: Sequence[int], alone: Decoding) -> Iterator[Slowed]:

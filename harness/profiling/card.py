@@ -114,7 +114,7 @@ def _starting(cells: CardCells, size: ModelSize) -> dict[str, Found]:
         **processes(shared, forks, private),
         "map_s": distribution(mapped, "backbone and adapter of forks, less the adapter alone"),
         **rates(shared, first, private, size),
-        "private_beside": beside,
+        **beside,
         "adapter_s": Found(0.0, "the time is part of adapter_bytes_per_s", "derived"),
         "adapter_bytes_per_s": Found(size.adapter_bytes / as_number(read), told),
     }

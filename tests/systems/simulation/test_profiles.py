@@ -66,11 +66,16 @@ def test_an_unknown_profile_lists_the_known_ones() -> None:
         load_profile("a100")
 
 
-def test_a_number_that_cannot_be_says_which_it_is_and_what_would_be_right(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("value", "right"), [("-1.0", "greater than or equal to 0"), ("inf", "a finite number")]
+)
+def test_a_number_that_cannot_be_says_which_it_is_and_what_would_be_right(
+    value: str, right: str, tmp_path: Path
+) -> None:
     path = tmp_path / "mine.toml"
-    wrong = '{ value = -1.0, kind = "measured", source = "a test of profiles" }'
+    wrong = f'{{ value = {value}, kind = "measured", source = "a test of profiles" }}'
     path.write_text(f'extends = "cpu-small"\nname = "mine"\nmap_s = {wrong}\n', encoding="utf-8")
-    with pytest.raises(ProfileError, match=r"map_s\.value: .* greater than or equal to 0") as told:
+    with pytest.raises(ProfileError, match=rf"map_s\.value: .* {right}") as told:
         load_profile(str(path))
     assert len(str(told.value).splitlines()) == 1
 
