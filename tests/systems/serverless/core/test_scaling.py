@@ -45,6 +45,13 @@ def waits(machine: Machine, function: str = "f0") -> None:
     machine.arrive(function)
 
 
+def waits_for_long(machine: Machine) -> None:
+    """The same of f0, until a new instance takes less long than the wait has by its next request."""
+    waits(machine)
+    machine.now += 10_000
+    machine.arrive("f0")
+
+
 def devices_of(machine: Machine, group: str) -> list[str]:
     return [p.device for p in machine.processes.values() if p.group.id == group]
 
@@ -115,9 +122,7 @@ def test_a_new_one_is_added_elsewhere_if_the_sleeping_one_is_contended() -> None
     for _ in range(2):
         machine.arrive("f0")
         machine.settle()
-    waits(machine)
-    machine.now += 10_000
-    machine.arrive("f0")
+    waits_for_long(machine)
     machine.settle()
     assert devices_of(machine, "f0") == ["cpu:0", "cpu:1"]
     second = max(machine.processes)
@@ -126,9 +131,7 @@ def test_a_new_one_is_added_elsewhere_if_the_sleeping_one_is_contended() -> None
     machine.arrive("f0")
     machine.arrive("f1")
     assert devices_of(machine, "f1") == ["cpu:1"], "beside the sleeping one"
-    waits(machine)
-    machine.now += 10_000
-    machine.arrive("f0")
+    waits_for_long(machine)
     assert devices_of(machine, "f0") == ["cpu:0", "cpu:1", "cpu:2"]
 
 
@@ -183,9 +186,7 @@ def two_of_one() -> tuple[Machine, int, int]:
     machine = Machine(replace(deployed, devices=devices), SHARING)
     machine.arrive("f0")
     machine.settle()
-    waits(machine)
-    machine.now += 10_000
-    machine.arrive("f0")
+    waits_for_long(machine)
     machine.settle()
     first, second = machine.processes
     return machine, first, second
@@ -193,9 +194,7 @@ def two_of_one() -> tuple[Machine, int, int]:
 
 def long_wait(machine: Machine) -> None:
     """Let requests of f0 wait for as long as any start takes."""
-    waits(machine)
-    machine.now += 10_000
-    machine.arrive("f0")
+    waits_for_long(machine)
 
 
 def test_a_sleeping_one_is_woken_where_each_device_has_one() -> None:
