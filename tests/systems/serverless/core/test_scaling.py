@@ -46,7 +46,7 @@ def waits(machine: Machine, function: str = "f0") -> None:
 
 
 def waits_for_long(machine: Machine) -> None:
-    """The same of f0, until a new instance takes less long than the wait has by its next request."""
+    """The same of f0, whose next request comes after longer than a new instance takes."""
     waits(machine)
     machine.now += 10_000
     machine.arrive("f0")
