@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,30 +110,40 @@ def _ensure(
 ) -> dict[str, Path]:
     """Make adapters with the arguments ``settings`` of peft's ``LoraConfig``."""
     root = adapters_root(backbone_dir) / folder
-    make = partial(_make, backbone_dir, config, settings, dtype, seed)
+    # Once for all adapters, and only if one is missing: it takes as long as writing several.
+    form = cache(partial(_form, backbone_dir, config, settings))
+
+    def make(name: str, into: Path) -> None:
+        form().write(into, lambda key: stream(seed, "adapter", name, key), dtype)
+
     return {name: make_once(root / name, partial(make, name)) for name in names}
 
 
-def _make(
-    backbone_dir: Path,
-    config: ModelConfig,
-    settings: Mapping[str, Any],
-    dtype: str,
-    seed: int,
-    name: str,
-    folder: Path,
-) -> None:
-    from safetensors.torch import save_file
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What adapters with equal settings have in common. ``chosen``: peft's settings; ``spreads``:
+    standard deviation of W·x by target."""
 
+    chosen: Any
+    halves: Mapping[str, _Half]
+    spreads: Mapping[str, float]
+
+    def write(self, folder: Path, draws: Callable[[str], Generator], dtype: str) -> None:
+        """Write an adapter whose tensors have values of their own ``draws``."""
+        from safetensors.torch import save_file
+
+        tensors = {
+            key: _values(half, self.spreads[half.target], draws(key), dtype)
+            for key, half in sorted(self.halves.items())
+        }
+        self.chosen.save_pretrained(folder)
+        save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+
+
+def _form(backbone_dir: Path, config: ModelConfig, settings: Mapping[str, Any]) -> _Form:
     chosen, halves = _peft(backbone_dir, settings)
     targets = sorted({half.target for half in halves.values()})
-    spreads = {target: _spread(backbone_dir, config, target) for target in targets}
-    tensors = {
-        key: _values(half, spreads[half.target], stream(seed, "adapter", name, key), dtype)
-        for key, half in sorted(halves.items())
-    }
-    chosen.save_pretrained(folder)
-    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    return _Form(chosen, halves, {each: _spread(backbone_dir, config, each) for each in targets})
 
 
 @dataclass(frozen=True, slots=True)
