@@ -1,4 +1,5 @@
-"""Compacts cells: sums up bills, packs columns. The input of metrics and figures is unchanged."""
+"""Compacts cells: sums up bills, keeps times of tokens to four microseconds, packs columns. All
+else that metrics and figures read is unchanged."""
 
 from __future__ import annotations
 
@@ -6,7 +7,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..records.cell import seal, unseal
 from ..records.files import read_table, write_table
@@ -14,19 +17,25 @@ from ..records.files import read_table, write_table
 if TYPE_CHECKING:
     from ..records import Cell
 
-_LEVEL = 19
+LEVEL = 19
+_STEP_NS = 1 << 12
+"""Times of tokens are multiples of this: a client sees a token tens of microseconds late, and bits
+that are zero take no bytes, which is a quarter of a live record."""
 _SAME = ("resource", "unit", "unit_price_usd", "function_id", "device")
 
 
 def compact(cell: Cell) -> None:
     """Rewrite a cell's tables in place: intervals of the bill with equal resource, function and
-    device become one sum, integers are stored as differences, and those of lists byte by byte. If
-    interrupted, the cell has no digests and can be compacted again."""
+    device become one sum, integers are stored as differences, and those of lists byte by byte; of a
+    live cell, times of tokens are kept to four microseconds. If interrupted, the cell has no
+    digests and can be compacted again."""
     unseal(cell)
     for file in sorted(cell.path.glob("*.parquet")):
         table = read_table(file)
         if file.stem == "billing":
             table = summed(table)
+        if file.stem == "requests" and cell.manifest.mode == "live":
+            table = rounded(table)
         draft = file.with_suffix(".draft")
         _write(table, draft)
         shutil.move(draft, file)
@@ -44,6 +53,28 @@ def summed(billing: pa.Table) -> pa.Table:
     return renamed.select(billing.column_names).cast(billing.schema)
 
 
+def rounded(requests: pa.Table) -> pa.Table:
+    """Return the requests with the time of each token, counted from the first, in steps
+    of about four microseconds; only the last is exact, so that the gaps have the same sum."""
+    gaps: pa.ListArray = requests["itl_ns"].combine_chunks()
+    lengths = pc.fill_null(pc.list_value_length(gaps), 0).to_numpy()
+    ends = np.cumsum(lengths)
+    exact = np.cumsum(pc.list_flatten(gaps).to_numpy())
+    before = np.concatenate(([0], exact))[ends - lengths]
+    times = exact - np.repeat(before, lengths)
+    last = ends[lengths > 0] - 1
+    whole = times // _STEP_NS * _STEP_NS
+    whole[last] = times[last]
+    values = np.diff(whole, prepend=0)
+    first = (ends - lengths)[lengths > 0]
+    values[first] = whole[first]
+    offsets = pa.array(np.concatenate(([0], ends)), pa.int32())
+    column = pa.ListArray.from_arrays(
+        offsets, pa.array(values, pa.int64()), mask=pc.is_null(gaps)
+    ).cast(gaps.type)
+    return requests.set_column(requests.column_names.index("itl_ns"), "itl_ns", column)
+
+
 def _write(table: pa.Table, path: Path) -> None:
     whole = [f.name for f in table.schema if pa.types.is_integer(f.type)]
     lists = [f"{f.name}.list.element" for f in table.schema if pa.types.is_list(f.type)]
@@ -52,7 +83,7 @@ def _write(table: pa.Table, path: Path) -> None:
     write_table(
         table,
         path,
-        compression_level=_LEVEL,
+        compression_level=LEVEL,
         use_dictionary=flat,
         column_encoding=differences | dict.fromkeys(lists, "BYTE_STREAM_SPLIT"),
     )

@@ -25,7 +25,7 @@ from ..records import Run
 from ..records.files import STUDY, digests, write_table
 from ..records.segments import FILE, distinct, rows
 from .accounted import accounted
-from .compact import compact
+from .compact import LEVEL, compact
 from .numbers import numbers
 from .studies import Study
 from .windowed import windowed
@@ -78,7 +78,8 @@ def _whole(
     cells = run.cells()
     if len(experiment.seeds) > 1:
         table = pd.DataFrame([row for cell in distinct(cells) for row in rows(cell)])
-        write_table(pa.Table.from_pandas(table, preserve_index=False), draft / FILE)
+        table = pa.Table.from_pandas(table, preserve_index=False)
+        write_table(table, draft / FILE, compression_level=LEVEL)
     for cell in cells:
         if cell.manifest.seed == experiment.seeds[0]:
             compact(cell)

@@ -7,6 +7,7 @@ import tomllib
 from itertools import product
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -16,7 +17,7 @@ from harness.execution.progress import Progress
 from harness.records import open_run, read_cell
 from harness.records.segments import segments
 from harness.reference import Study, studies
-from harness.reference.compact import compact
+from harness.reference.compact import compact, rounded
 from harness.reference.making import make
 from tests.harness.made import END, made_run
 
@@ -121,7 +122,15 @@ def test_a_compact_cell_has_the_same_summary(tmp_path: Path) -> None:
         k: v for k, v in theirs.items() if "usd" not in k and "cost" not in k
     }
     assert after["billing"].num_rows < before["billing"].num_rows
-    assert after["requests"].equals(before["requests"])
+    assert after["requests"].equals(before["requests"]), "of a simulation it is the same"
+
+
+def test_times_of_tokens_are_kept_to_four_microseconds() -> None:
+    gaps = [[5_000_900, 200, 4_000_333], None, [], [7], [8_191, 1_001]]
+    column = pa.array(gaps, pa.list_(pa.int64()))
+    kept = rounded(pa.table({"request_id": range(5), "itl_ns": column}))["itl_ns"].to_pylist()
+    assert kept == [[4_997_120, 0, 4_004_313], None, [], [7], [4_096, 5_096]]
+    assert rounded(pa.table({"itl_ns": column.slice(1, 2)}))["itl_ns"].to_pylist() == [None, []]
 
 
 def test_a_sweep_varies_its_number_and_its_workload() -> None:
