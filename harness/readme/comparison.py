@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..comparison import Row, compare, metrics_of
+from ..comparison import Row, compare, metrics_of, require
 from ..records import Manifest, open_run
 from ..report.brief import BRIEF
 from ..report.grid import MISSING, label
@@ -18,6 +18,7 @@ SMALL = 0.095
 def comparison(block: Block, reference: Path) -> str:
     cells = open_run(reference / block.record).cells()
     found = compare(cells, block.baseline, strict=False, metrics=metrics_of(block.rows or BRIEF))
+    require(found, block.rows, f"block {block.name}: rows", whole=True)
     groups = {group[0].entry.workload: group for group in found.groups}
     names = block.workloads or tuple(groups)
     return "\n".join(_table(block, groups[name], found.baseline) for name in names)
@@ -37,11 +38,11 @@ def _table(block: Block, group: Sequence[Row], baseline: str | None) -> str:
         if first is not None:
             lines.append([label(first), *_cells(mine, systems, baseline)])
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    warnings = "".join(f"\nWarning: {each}.\n" for each in _warnings(group, systems))
-    return f"*{group[0].entry.workload}*, {_about(group[0], block)}:\n\n{table}{warnings}"
+    warnings = "".join(f"\nWarning: {each}.\n" for each in warnings_of(group, systems))
+    return f"*{group[0].entry.workload}*, {about(group, block)}:\n\n{table}{warnings}"
 
 
-def _warnings(group: Sequence[Row], systems: Sequence[str]) -> list[str]:
+def warnings_of(group: Sequence[Row], systems: Sequence[str]) -> list[str]:
     """Return each warning of the shown systems' runs once, with the systems that have it."""
     entries = {row.entry.system: row.entry for row in group}
     having: dict[str, dict[str, None]] = {}
@@ -81,17 +82,16 @@ def _two(ratio: float) -> str:
     return f"{ratio:.2g}" if 0 < ratio < SMALL else f"{ratio:.2f}"
 
 
-def _about(row: Row, block: Block) -> str:
+def about(group: Sequence[Row], block: Block) -> str:
     """Describe the table: number of requests, live or simulated, link to the records."""
-    cells = row.entry.cells
+    cells = group[0].entry.cells
     requests = sum(cell.summary["n"] for cell in cells)
-    ground = _ground(cells[0].manifest)
-    return f"{requests:,} requests, {ground}; {block.where}"
+    return f"{requests:,} requests, {_ground(cells[0].manifest)}; {block.where}"
 
 
-def _ground(about: Manifest) -> str:
-    if about.profile:
-        return f"**simulated**, profile {about.profile['name']}"
-    if about.gpus:
-        return f"**live** on {about.gpus}"
-    return f"**live** on {about.machine['cores']} CPU cores"
+def _ground(manifest: Manifest) -> str:
+    if manifest.profile:
+        return f"**simulated**, profile {manifest.profile['name']}"
+    if manifest.gpus:
+        return f"**live** on {manifest.gpus}"
+    return f"**live** on {manifest.machine['cores']} CPU cores"

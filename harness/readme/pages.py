@@ -21,6 +21,7 @@ from .over_segments import over_segments
 from .published import published_table
 from .ratios import ratios
 from .sweep import sweep
+from .systems import systems
 from .unrecorded import unrecorded_table
 
 KINDS: dict[str, Callable[[Block, Path], str]] = {
@@ -39,6 +40,7 @@ KINDS: dict[str, Callable[[Block, Path], str]] = {
     "ratios": ratios,
     "segments": over_segments,
     "sweep": sweep,
+    "systems": systems,
     "unrecorded": unrecorded_table,
 }
 """Takes block and folder of the reference records, returns Markdown. One line per kind."""

@@ -44,6 +44,11 @@ class Line {
 """
 
 
+SHARED = "-l:libstdc++.so.6"
+"""Torch's own copy of the C++ library. Some compilers would link a second one into the store, which
+ends at its first number in a log: each copy has its own table of formatting functions."""
+
+
 def unpacked(archive: Path, folder: Path) -> Path:
     """Unpack the C++ sources of the store, and add the header that they lack."""
     with tarfile.open(archive) as content:
@@ -70,6 +75,7 @@ def build(archive: Path, target: Path) -> None:
             [str(path) for path in sorted(sources.glob("*.cpp"))],
             extra_include_paths=[str(sources), str(folder / "include")],
             extra_cflags=["-O2"],
+            extra_ldflags=[SHARED],
             build_directory=str(built),
             with_cuda=True,
             is_python_module=False,

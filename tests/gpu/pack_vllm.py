@@ -23,7 +23,7 @@ from .wheels import download
 
 PINS = Path(__file__).with_name("vllm_pins.txt")
 _LEFT_OUT = re.compile(
-    r"(_vllm_fa2_C|_flashmla\w*|_flashkda\w*|_deepselect\w*|_qutlass\w*|_rust_\w*)\.abi3\.so"
+    r"^vllm/.*(_vllm_fa2_C|_flashmla\w*|_flashkda\w*|_deepselect\w*|_qutlass\w*|_rust_\w*)\.abi3\.so"
     r"|third_party/(deep_gemm|fmha_sm100)/|/vllm-rs|mistral_common/data/|pycountry/locales/"
 )
 _NEVER_LAUNCHED = re.compile(r"_moe_C")
