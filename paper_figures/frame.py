@@ -13,11 +13,11 @@ from matplotlib.lines import Line2D
 
 from .style import PUBLISHED, SMALL_PT, width_in
 
-_CAPTION_PER_IN, _LABEL_PER_IN, _LEGEND_PER_IN = 22.0, 15.0, 16.5
+_CAPTION_PER_IN, _LABEL_PER_IN, _LEGEND_PER_IN, _TITLE_PER_IN = 22.0, 15.0, 16.5, 14.0
 """Characters that fit in an inch."""
 _KEY = 8
 """Characters that a handle of the legend is as wide as."""
-_AROUND_LABEL_IN = 0.45
+_AROUND_LABEL_IN = _BESIDE_TITLE_IN = 0.45
 _LINE_IN, _ROW_IN = 0.11, 0.16
 """Height of a line of the caption and of a row of the legend."""
 _STUCK = "\u00a0"
@@ -35,6 +35,13 @@ def enclose(figure: Any, caption: str, title: str | None = None) -> None:
     figure.supxlabel(below, fontsize=SMALL_PT)
     more_in = _LINE_IN * below.count("\n") + _ROW_IN * (_legend(figure, title) - 1)
     figure.set_figheight(figure.get_figheight() + more_in)
+
+
+def head(axis: Any, title: str) -> None:
+    """Write the panel's title, broken where the panel ends."""
+    columns = axis.get_subplotspec().get_gridspec().ncols
+    room_in = width_in() / columns - _BESIDE_TITLE_IN
+    axis.set_title(_broken(title, _TITLE_PER_IN * room_in), loc="left", fontweight="bold")
 
 
 def _broken(text: str, characters: float) -> str:

@@ -11,7 +11,7 @@ from matplotlib.patheffects import withStroke
 
 from . import style
 from .errors import NothingToDrawError
-from .frame import enclose
+from .frame import enclose, head
 from .labels import panel_columns, panels
 from .looks import fill
 
@@ -97,7 +97,7 @@ def _draw(name: str, cells: list[Cell], data: pd.DataFrame) -> style.Drawing:
 
 
 def _panel(axis: Any, rows: pd.DataFrame, system: str) -> None:
-    axis.set_title(style.look(system).name, loc="left", fontweight="bold")
+    head(axis, style.look(system).name)
     if rows.empty:
         style.say_unknown(axis)
         return

@@ -50,9 +50,11 @@ OWNERS = {
 
 PUBLISHED = "as published"
 _HEAD_ROOM = 1.05
+"""Factor between the largest value and the end of an axis from zero."""
 _ON = "live on "
 _MANY = re.compile(rf"{_ON}((\d+) × )")
-"""Factor between the largest value and the end of an axis from zero."""
+_MOST_RUNS = 3
+"""A caption names so many runs each by itself."""
 UNKNOWN = "not known"
 """Label for missing data, so that it is not taken for zero."""
 
@@ -172,8 +174,11 @@ def _laid_out(figure: Any) -> Any:
 
 def caption(cells: Sequence[Cell], more: str) -> str:
     """Return the caption: the runs, live with the machine or simulated with the profile."""
-    runs = ", ".join(sorted({cell.manifest.run_id for cell in cells}))
-    return joined((grounds(cells), f"run {runs}", more, invalid(cells)))
+    runs = sorted({cell.manifest.run_id for cell in cells})
+    named = ", ".join(runs)
+    if len(runs) > _MOST_RUNS:
+        named = f"{runs[0]} to {runs[-1]}, {len(runs)} in all"
+    return joined((grounds(cells), f"run {named}", more, invalid(cells)))
 
 
 def joined(parts: Iterable[str]) -> str:

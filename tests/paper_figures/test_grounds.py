@@ -7,22 +7,28 @@ from types import SimpleNamespace
 from typing import Any
 
 from harness.records import Manifest
-from paper_figures.style import grounds
+from paper_figures.style import caption, grounds
 
 
-def cell(has: str | None, devices: int, kind: str = "cuda") -> Any:
+def cell(has: str | None, devices: int, kind: str = "cuda", run: str = "a") -> Any:
     used = {"devices": [{"name": f"{kind}:{n}"} for n in range(devices)]}
-    machine = {"gpu": has, "cores": 2, "cpu": "a processor"}
-    return SimpleNamespace(
-        system="any",
-        manifest=Manifest.model_construct(mode="live", machine=machine, deployment=used),
+    about = {"machine": {"gpu": has, "cores": 2, "cpu": "a processor"}, "deployment": used}
+    manifest = Manifest.model_construct(
+        mode="live", run_id=run, experiment="any", valid=True, problems=[], **about
     )
+    return SimpleNamespace(system="any", workload="a load", manifest=manifest)
 
 
 def test_one_gpu_of_four_is_one() -> None:
     assert grounds([cell("4 × H200", 1)]) == "live on H200"
     assert grounds([cell("4 × H200", n) for n in (4, 1, 2)]) == "live on 1, 2 and 4 × H200"
     assert grounds([cell("4 × H200", 4)] * 2) == "live on 4 × H200"
+
+
+def test_many_runs_are_told_by_the_first_and_the_last() -> None:
+    few, many = ([cell("H200", 1, run=f"r{n}") for n in range(number)] for number in (3, 5))
+    assert caption(few, "") == "live on H200; run r0, r1, r2"
+    assert caption(many, "") == "live on H200; run r0 to r4, 5 in all"
 
 
 def test_a_run_on_the_cores_of_a_machine_with_gpus_is_on_cores() -> None:
