@@ -13,14 +13,23 @@ from .running import Process
 
 
 class AdapterPlaces:
-    """``processes``: the instances, by id. ``tier_bytes``: the limit of each host's tier."""
+    """``processes``: the instances, by id. ``tier_bytes``: the limit of each host's tier.
+    ``libraries``: whether parsers are forked from a template that holds them."""
 
-    def __init__(self, machine: Machine, processes: Mapping[int, Process], tier_bytes: int) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        processes: Mapping[int, Process],
+        tier_bytes: int,
+        *,
+        libraries: bool,
+    ) -> None:
         self._machine, self._processes = machine, processes
+        imports_ns = 0 if libraries else machine.profile.libraries_s.value * 1e9
         self._on_cards = all(each.startswith("cuda") for each in machine.cluster.devices)
         self._tier_bytes = dict.fromkeys(machine.hosts, 0)
         self._tiers = {
-            host: AdapterTier(each.cores, tier_bytes, partial(self._tier_resized, host))
+            host: AdapterTier(each.cores, tier_bytes, imports_ns, partial(self._tier_resized, host))
             for host, each in machine.hosts.items()
         }
 

@@ -18,11 +18,15 @@ Then = Callable[[], None]
 
 class AdapterTier:
     """The parsed adapters of a host, up to ``limit_bytes``, least recently used out first.
-    ``cores``: of the host; parsers take turns on them with other work. ``on_resized`` is called
-    with the change in bytes of the host memory of adapters that are held or being parsed."""
+    ``cores``: of the host; parsers take turns on them with other work. ``imports_ns``: a parser's
+    time to import the libraries first, 0 if it is forked with them. ``on_resized`` is called with
+    the change in bytes of the host memory of adapters that are held or being parsed."""
 
-    def __init__(self, cores: Shared, limit_bytes: int, on_resized: Callable[[int], None]) -> None:
+    def __init__(
+        self, cores: Shared, limit_bytes: int, imports_ns: float, on_resized: Callable[[int], None]
+    ) -> None:
         self._cores, self._limit_bytes, self._on_resized = cores, limit_bytes, on_resized
+        self._imports_ns = imports_ns
         self._held: OrderedDict[str, int] = OrderedDict()
         self._held_bytes = 0
         self._waiting: dict[str, list[Then]] = {}
@@ -61,7 +65,8 @@ class AdapterTier:
             latency = queue.pop(function)
             size = self._parsing[function] = latency.size.adapter_bytes
             self._on_resized(size)
-            self._cores.start(latency.parse_ns(), partial(self._parsed, function))
+            work_ns = self._imports_ns + latency.parse_ns()
+            self._cores.start(work_ns, partial(self._parsed, function))
 
     def _parsed(self, function: str) -> None:
         size = self._held[function] = self._parsing.pop(function)

@@ -80,12 +80,15 @@ class Platform(PlatformBase):
             prewarmed, clock, profile, draws, resources, engines.prewarmed
         )
         self._running: dict[int, Process] = {}
-        self.templates = Templates(machine, libraries=policies.template_libraries)
+        libraries = policies.template_libraries
+        self.templates = Templates(machine, libraries=libraries)
         self._backbones = BackboneCopies(machine, pool)
         self._processes = Processes(machine, pool, self._running, self._worker)
         copies = self._backbones.copies
         self._artifacts = ArtifactLoading(machine, self._running, engines, pool, copies)
-        self._places = AdapterPlaces(machine, self._running, adapter_tier_bytes)
+        self._places = AdapterPlaces(
+            machine, self._running, adapter_tier_bytes, libraries=libraries
+        )
         super().__init__(cluster, policies, self.kept, trace_decisions=trace_decisions)
 
     def _now(self) -> int:

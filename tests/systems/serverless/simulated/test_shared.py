@@ -13,7 +13,7 @@ from systems.models.sizes import model_size
 from systems.serverless.core.cluster_spec import HOST
 from systems.serverless.core.policies.batching import Batching, FillOrExpire, FirstComeFirstServed
 from systems.serverless.core.policies.offloading import LeastRecentlyUsed, NoOffloading
-from systems.serverless.core.policies.preloading import ByDensity
+from systems.serverless.core.policies.preloading import ByDensity, NoPreloading
 from systems.serverless.core.policies.scaling import DelayedAsLong, WaitedAsLong
 from systems.serverless.simulated.adapters import AdapterLoad
 from systems.simulation.clock import Clock, Shared
@@ -220,6 +220,14 @@ def test_the_template_is_there_for_adapters_at_deployment() -> None:
     options = {"adapters_at_deployment": True, "template_at_deployment": False}
     first, _ = run(arrivals([("f0", 5), ("f1", 10)]), options=options).system_trace().requests
     assert "libraries" not in {span.stage.value for span in first.spans}
+
+
+def test_a_parser_without_a_template_imports_the_libraries() -> None:
+    load, policies = arrivals([("f0", 0), ("f1", 15)]), {"preloading": NoPreloading}
+    called = run(load, policies=policies).system_trace().requests[1]
+    imports_ns = H100.libraries_s.value * 1e9
+    alone_ns = MODEL.parse_ns() + MODEL.adapter_ns()
+    assert adapter_ns(called) == pytest.approx(imports_ns + alone_ns, abs=2)
 
 
 def test_an_adapter_that_is_called_is_parsed_before_those_of_deployment() -> None:
