@@ -56,7 +56,8 @@ class Best:
 
 
 def percent(value: float) -> str:
-    return f"{100 * value:.0f} %"
+    """One decimal beside 100 %, which few values reach."""
+    return f"{100 * value:.{1 if 0.99 < value < 1 else 0}f} %"
 
 
 def times(value: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from .claim import Ours, Published, Verdict
 
@@ -47,10 +48,9 @@ def _order(theirs: tuple[float, ...], ours: Ours) -> Verdict:
     if _level(theirs, ours) == "holds":
         return "holds"
 
-    def order(values: tuple[float, ...]) -> list[int]:
-        return sorted(range(len(values)), key=values.__getitem__)
-
-    return "direction-holds" if order(ours.values) == order(theirs) else "does-not-hold"
+    in_their_order = [ours.values[n] for n in sorted(range(len(theirs)), key=theirs.__getitem__)]
+    rises = all(low < high for low, high in pairwise(in_their_order))
+    return "direction-holds" if rises else "does-not-hold"
 
 
 def _limit(theirs: tuple[float, ...], ours: Ours) -> Verdict:

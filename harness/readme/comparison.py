@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..comparison import Row, compare, metrics_of, require
@@ -13,6 +14,7 @@ from ..report.numbers import shown
 from .block import Block
 
 SMALL = 0.095
+_THEIRS = re.compile(r"vllm|naive")
 
 
 def comparison(block: Block, reference: Path) -> str:
@@ -30,7 +32,8 @@ def _table(block: Block, group: Sequence[Row], baseline: str | None) -> str:
     if baseline in there:
         systems.append(str(baseline))
     rows = {(row.name, row.entry.system): row for row in group}
-    head = ["", *(part for system in systems for part in _heads(system, baseline))]
+    names = names_of(group)
+    head = ["", *(part for system in systems for part in _heads(system, names, baseline))]
     lines = [head, ["---", *("--:" for _ in head[1:])]]
     for name in block.rows or BRIEF:
         mine = [rows.get((name, system)) for system in systems]
@@ -56,8 +59,19 @@ def warnings_of(group: Sequence[Row], systems: Sequence[str]) -> list[str]:
     ]
 
 
-def _heads(system: str, baseline: str | None) -> Iterator[str]:
-    yield system
+def names_of(group: Sequence[Row]) -> Mapping[str, str]:
+    """Return the systems' names by label, with the version of what is not part of this suite."""
+    found: dict[str, str] = {}
+    for row in group:
+        system = row.entry.cells[0].manifest.system
+        version = str(system["version"])
+        theirs = _THEIRS.match(str(system["name"])) and re.search(r"\d", version)
+        found[row.entry.system] = f"{row.entry.system} {version}" if theirs else row.entry.system
+    return found
+
+
+def _heads(system: str, names: Mapping[str, str], baseline: str | None) -> Iterator[str]:
+    yield names[system]
     if system != baseline:
         yield "÷ (95 %)"
 

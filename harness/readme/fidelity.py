@@ -23,16 +23,20 @@ def fidelity(block: Block, reference: Path) -> str:
     TTFT of requests, and in brackets the largest one between two live repeats."""
     cells = json.loads((reference / block.record).read_bytes())["cells"]
     lines = [HEADS, (*["---"] * LEFT, *["--:"] * (len(HEADS) - LEFT))]
-    made = {cell["record"]: _made(reference / cell["record"]) for cell in cells}
-    cells.sort(key=lambda cell: made[cell["record"]], reverse=True)
-    lines += [_row(cell, made[cell["record"]]) for cell in cells]
+    made = {record: _made(reference / record) for record in {cell["record"] for cell in cells}}
+    cells.sort(key=lambda cell: min(made[cell["record"]].values()), reverse=True)
+    lines += [_row(c, made[c["record"]][c["system"], c["workload"]]) for c in cells]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _made(record: Path) -> str:
-    """Return when the first cell of a record was started, to the minute (UTC)."""
-    first = min(cell.manifest.started_at for cell in open_run(record).cells())
-    return first[:16].replace("T", " ")
+def _made(record: Path) -> Mapping[tuple[str, str], str]:
+    """Return when the first repeat of each cell was started, by system and workload, to the minute
+    (UTC)."""
+    found: dict[tuple[str, str], str] = {}
+    for cell in open_run(record).cells():
+        key, started = (cell.system, cell.workload), cell.manifest.started_at
+        found[key] = min(found.get(key, started), started)
+    return {key: started[:16].replace("T", " ") for key, started in found.items()}
 
 
 def _row(cell: Mapping[str, Any], made: str) -> tuple[str, ...]:

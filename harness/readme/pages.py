@@ -16,6 +16,7 @@ from .cold_starts import cold_starts
 from .comparison import comparison
 from .fidelity import fidelity
 from .ledger import ledger
+from .live_accountings import live_accountings
 from .models import models
 from .over_segments import over_segments
 from .published import published_table
@@ -35,6 +36,7 @@ KINDS: dict[str, Callable[[Block, Path], str]] = {
     "comparison": comparison,
     "fidelity": fidelity,
     "ledger": ledger,
+    "live-accountings": live_accountings,
     "models": models,
     "published": published_table,
     "ratios": ratios,

@@ -11,7 +11,7 @@ from ..report.brief import BRIEF
 from ..report.grid import MISSING, label
 from ..report.numbers import shown
 from .block import Block
-from .comparison import about, warnings_of
+from .comparison import about, names_of, warnings_of
 
 
 def systems(block: Block, reference: Path) -> str:
@@ -31,7 +31,10 @@ def _table(block: Block, group: Sequence[Row]) -> str:
     titles = {row.name: label(row) for row in group}
     heads = block.heads or [titles[name] for name in block.rows]
     lines = [["", *heads], ["---", *("--:" for _ in heads)]]
-    lines += [[each, *(_cell(rows.get((name, each))) for name in block.rows)] for each in listed]
+    names = names_of(group)
+    lines += [
+        [names[each], *(_cell(rows.get((name, each))) for name in block.rows)] for each in listed
+    ]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     told = "".join(f"\nWarning: {each}.\n" for each in warnings_of(group, listed))
     return f"*{group[0].entry.workload}*, {about(group, block)}:\n\n{table}{told}"

@@ -30,15 +30,28 @@ def test_each_accounting_counts_what_it_says() -> None:
     assert usd["by-share"] == pytest.approx(100 * 1.5 * 2e-5)
     assert usd["by-card"] == pytest.approx(20 * ACTIVE + 60 * IDLE)
     assert usd["by-card-hour"] == pytest.approx(80 / 3600 * 30.13118 / 8)
+    assert usd["by-share-all"] == usd["by-share"]
+    assert usd["by-share-tesla"] == pytest.approx(100 * 2.1 * 2e-5)
+    assert usd["by-hour-all"] == pytest.approx(80 / 3600 * 55.04 / 8)
     assert usd["by-duration"] == pytest.approx(25 * ACTIVE + 2 * 0.0075 * 2e-5)
 
 
-def test_a_system_that_is_kept_up_pays_for_its_cards_under_every_accounting() -> None:
+def test_a_system_that_is_kept_up_pays_for_its_cards_under_every_accounting_but_one() -> None:
     hours = 80 / 3600
     for name, each in accountings().items():
+        if each.kept_up.account == "measured":
+            continue
         price = instance_sheet(each.kept_up.sheet)
-        usd = each.usd(replace(USAGE, billed={"instance_hours": hours}, rented=True))
-        assert usd == pytest.approx(hours * price.usd_per_hour / price.devices), name
+        kept_up = replace(USAGE, billed={"instance_hours": hours / price.devices}, rented=True)
+        usd = hours * price.usd_per_hour / price.devices
+        assert each.usd(kept_up) == pytest.approx(usd), name
+
+
+def test_what_keeps_no_ledger_pays_for_the_memory_that_was_measured() -> None:
+    held = {"cuda:0": 10.0, "cuda:1": 2.0, "host": 4.0}
+    usage = replace(USAGE, rented=True, duration_s=50.0, in_flight_s=20.0, measured_gb=held)
+    cu = 12 * (20 * 1.5 + 30 * 0.25) + 4 * 50 * 0.15 + 20 * 1.0 + 2 * 0.0075
+    assert accountings()["by-share-all"].usd(usage) == pytest.approx(cu * 2e-5)
 
 
 def test_the_sheets_of_whole_cards_are_the_arithmetic_that_they_name() -> None:

@@ -108,9 +108,14 @@ def test_the_newest_records_of_a_check_come_first(regenerated: dict[Path, str]) 
     page = regenerated[ROOT / "PERFORMANCE.md"]
     (block,) = (block for block in blocks() if block.name == "fidelity-h100")
     table = page.partition(block.begin)[2].partition(block.end)[0]
-    made = [line.split(" | ")[1] for line in table.strip().splitlines()[2:]]
-    assert made == sorted(made, reverse=True)
-    assert len(set(made)) > 1
+    rows = [line.split(" | ")[:2] for line in table.strip().splitlines()[2:]]
+    began: dict[str, str] = {}
+    for name, made in rows:
+        record = name.partition(",")[0]
+        began[record] = min(began.get(record, made), made)
+    assert list(began.values()) == sorted(began.values(), reverse=True)
+    assert len(set(began.values())) > 1
+    assert len({made for _, made in rows}) > len(began), "each cell has its own"
 
 
 def test_a_measurement_without_a_record_has_a_cell_under_each_head() -> None:

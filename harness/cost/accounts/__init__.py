@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 
 from .cards import card_hours, whole_cards
 from .duration import duration
+from .measured import measured
+from .rented import rented
 from .share import share
 from .usage import Usage
 
@@ -15,6 +17,8 @@ Account = Callable[[Usage, str], float]
 ACCOUNTS: Mapping[str, Account] = {
     "card-hours": card_hours,
     "duration": duration,
+    "measured": measured,
+    "rented": rented,
     "share": share,
     "whole-cards": whole_cards,
 }

@@ -1,0 +1,21 @@
+"""The share account of what keeps no ledger: the memory that was measured, by the second. It is
+active, with one vCPU, while a request is in flight: on which device is not known."""
+
+from __future__ import annotations
+
+from ..sheet import price_sheet
+from .usage import HOST, Usage
+
+
+def measured(usage: Usage, sheet: str) -> float:
+    prices = price_sheet(sheet)
+    active_s, idle_s = usage.in_flight_s, usage.duration_s - usage.in_flight_s
+    host_gb = usage.measured_gb.get(HOST, 0.0)
+    device_gb = sum(usage.measured_gb.values()) - host_gb
+    return (
+        device_gb * active_s * prices.usd("gpu_memory_active")
+        + device_gb * idle_s * prices.usd("gpu_memory_idle")
+        + host_gb * usage.duration_s * prices.usd("host_memory")
+        + active_s * prices.usd("vcpu_active")
+        + usage.calls * prices.usd("calls")
+    )
