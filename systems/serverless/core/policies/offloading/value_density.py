@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from operator import attrgetter
 
 from ...artifacts import DORMANT, GONE, KERNELS, LIBRARIES, PARKED, Artifact, Residency
 from ...devices import BackboneCopy
@@ -59,11 +59,12 @@ class ValueDensity(Offloading):
     def adapter(self, places: Sequence[Place], state: State, now_ns: int) -> Place | None:  # noqa: ARG002
         """Choose the adapter of the least value: loading delays and places are equal within a
         group, so the rate decides; of equals, the one used least recently."""
-
-        rates = [place.rate.per_second(now_ns) for place in places]
-        least = min(rates)
-        able = [place for place, rate in zip(places, rates, strict=True) if rate == least]
-        return min(able, key=attrgetter("used_ns"))
+        found, least = places[0], math.inf
+        for place in places:
+            rate = place.rate.per_second(now_ns)
+            if rate < least or (rate == least and place.used_ns < found.used_ns):
+                found, least = place, rate
+        return found
 
     def _offloaded(self, need: Need, amount: int, state: State) -> dict[int, Residency]:
         left: dict[int, Residency] = {}
