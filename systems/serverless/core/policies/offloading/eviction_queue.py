@@ -109,15 +109,15 @@ class EvictionQueue:
 
 @dataclass(slots=True, eq=False)
 class Together:
-    """By what all idle instances of a group were weighed last. ``queues``: the queues of those that
-    were weighed on their own since."""
+    """By what all idle instances of a group were weighed together last. ``queues``: by instance,
+    the queue that has weighed it since, and is to be told the next time."""
 
     weights: Weights = Weights(-1, 0.0, {})  # noqa: RUF009
     queues: dict[int, EvictionQueue] = field(default_factory=dict)
 
     def weigh(self, weights: Weights) -> None:
-        """Weigh all idle instances by ``weights``. Those that no queue has weighed since the last
-        time need no further notice."""
+        """Weigh all idle instances by ``weights``. A queue that was told and was not asked for its
+        order since is not told again: it will take the weights of that moment."""
         self.weights = weights
         for instance, queue in self.queues.items():
             queue.put_again(instance, self)
