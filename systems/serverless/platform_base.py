@@ -9,15 +9,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from systems.interface import Activity, Decision, MemoryOwner, MemoryStep
+from systems.interface import Activity, Decision, MemoryStep
 
 from .core import actions as act
 from .core import events as ev
 from .core.artifacts import Timer
 from .core.cluster_spec import ClusterSpec
 from .core.controller import Controller
-from .core.memory import Holding
 from .core.policies import PolicySet
+from .memory_trace import MemoryTrace
 
 
 class TraceSink(Protocol):
@@ -38,14 +38,14 @@ class PlatformBase(ABC):
         self, cluster: ClusterSpec, policies: PolicySet, sink: TraceSink, *, trace_decisions: bool
     ) -> None:
         explain = self._explain if trace_decisions else None
-        self.controller = Controller(cluster, policies, self._memory_changed, explain)
+        self._memory = MemoryTrace(self._now, sink.memory)
+        self.controller = Controller(cluster, policies, self._memory.note, explain)
         self._sink = sink
         self._events: deque[ev.Event] = deque()
         self._handling = False
         self._busy_instances: dict[int, Activity] = {}
         self._busy_on: Counter[str] = Counter()
         """The number of busy instances by device."""
-        self._held: dict[tuple[str, MemoryOwner, str | None], int] = {}
         self._timers: dict[Timer, int] = {}
         """When each timer fires that is set."""
         self._do = self._carry_out()
@@ -82,6 +82,7 @@ class PlatformBase(ABC):
             while events:
                 for action in decide(events.popleft()):
                     do[type(action)](action)
+                self._memory.write()
         finally:
             self._handling = False
 
@@ -138,16 +139,6 @@ class PlatformBase(ABC):
 
     def _explain(self, kind: str, numbers: dict[str, Any]) -> None:
         self._sink.decision(Decision(self._now(), kind, numbers))
-
-    def _memory_changed(self, device: str, holding: Holding, change: int) -> None:
-        """Sum the holdings of a group (one instance may be stopping while another starts)."""
-        key = (device, holding.owner, holding.group)
-        held = self._held.get(key, 0) + change
-        if held:
-            self._held[key] = held
-        else:
-            del self._held[key]
-        self._sink.memory(MemoryStep(self._now(), *key, held))
 
 
 def _ended(begun: Activity, end_ns: int) -> Activity:

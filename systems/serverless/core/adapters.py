@@ -64,12 +64,7 @@ class AdapterManager:
         self._state.adapters(instance.group.id).drops(instance, function)
 
     def _victim(self, instance: Instance, now: int) -> Place | None:
-        waiting = self._state.queue(instance.group.id).of_function
-        idle = [
-            place
-            for place in instance.places.values()
-            if place.loaded and not place.running and place.function not in waiting
-        ]
+        idle = self._idle(instance)
         victim = self._policies.offloading.adapter(idle, self._state, now) if idle else None
         if victim is None and idle:
             self._look_again(instance, min(place.used_ns for place in idle), now)
@@ -78,6 +73,13 @@ class AdapterManager:
                 "replace", instance=instance.id, function=victim.function, of=len(idle)
             )
         return victim
+
+    def _idle(self, instance: Instance) -> list[Place]:
+        """Return the places of ``instance`` whose adapters no request runs with or waits for."""
+        places = instance.places
+        idle = [place for place in places.values() if place.loaded and not place.running]
+        needed = places.keys() & self._state.queue(instance.group.id).of_function.keys()
+        return [place for place in idle if place.function not in needed] if needed else idle
 
     def _look_again(self, instance: Instance, used_ns: int, now: int) -> None:
         """Set a timer for the end of the keep-alive of the adapter that is unused longest."""

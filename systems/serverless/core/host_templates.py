@@ -7,7 +7,6 @@ from systems.interface import MemoryOwner
 from . import actions as act
 from .artifacts import CopyKey
 from .devices import Device, Host, TemplatePhase
-from .instance import Instance
 from .memory import Holding
 from .state import State
 
@@ -51,13 +50,13 @@ class HostTemplates:
             each.memory.resize(STANDBY, settings.standby_bytes)
         self._state.host_memory.resize(_on_host(device), settings.template_host_bytes)
 
-    def need(self, instance: Instance) -> int:
-        """Return the bytes of the template and of the loader that stands by, if ``instance`` is the
-        first fork on its host, else 0."""
-        held = self._state.host_of(instance).template_device is not None
+    def need(self, device: Device) -> int:
+        """Return the bytes of the template and of the loader that stands by, if a fork on
+        ``device`` would be the first on its host, else 0."""
+        if self._state.hosts[device.spec.host].template_device is not None:
+            return 0
         settings = self._state.cluster.settings
-        alone = held or not instance.forked
-        return 0 if alone else settings.template_bytes + settings.standby_bytes
+        return settings.template_bytes + settings.standby_bytes
 
     def lose(self, host: Host) -> str | None:
         """Release the memory of a template that ended; return the device that held it, if any."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .artifacts import BACKBONE, DORMANT, KERNELS, Residency
+from .cluster_spec import GroupSpec
 from .devices import Device
 from .instance import ASLEEP, OFFLOADING, Instance
 from .memory import Sizes
@@ -16,23 +17,22 @@ class InstanceMemory:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def shape(self, instance: Instance, goal: Residency) -> Sizes:
-        """Return the instance's own bytes with ``goal`` in place. One that can serve always holds
-        the KV cache of one full-length request, so that it can always serve one: no two instances
-        can wait for each other's memory."""
-        group, on_device = instance.group, BACKBONE in goal
-        serves = KERNELS in goal
+    def shape(self, group: GroupSpec, goal: Residency) -> Sizes:
+        """Return the own bytes of an instance of ``group`` with ``goal`` in place. One that can
+        serve always holds the KV cache of one full-length request, so that it can always serve one:
+        no two instances can wait for each other's memory."""
+        on_device, serves = BACKBONE in goal, KERNELS in goal
         bare = group.bare_bytes if goal else 0
         adapters = (group.adapter_bytes if on_device else 0) + (group.places_bytes if serves else 0)
         return Sizes(
             context=group.context_bytes if on_device else bare,
             adapters=adapters,
-            kv=kv_floor(instance, self._state) if serves else 0,
+            kv=kv_floor(group, self._state) if serves else 0,
         )
 
     def hold(self, device: Device, instance: Instance, residency: Residency) -> None:
         """Reserve on device and host what ``instance`` holds with ``residency`` in place."""
-        sizes = self.shape(instance, residency)
+        sizes = self.shape(instance.group, residency)
         for holding, size in zip(instance.holdings, sizes, strict=True):
             device.memory.resize(holding, size)
         asleep, group = residency == DORMANT, instance.group

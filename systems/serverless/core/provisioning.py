@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 from . import actions as act
 from .adapter_preparation import AdapterPreparation
-from .artifacts import AWAKE, BACKBONE, DORMANT, GONE, LIBRARIES, Residency
+from .artifacts import AWAKE, BACKBONE, DORMANT, GONE, LIBRARIES, CopyKey, Residency
 from .backbone_copies import BackboneCopies
 from .cluster_spec import GroupSpec
 from .devices import Device, TemplatePhase
 from .host_templates import HostTemplates
 from .instance import STARTING, STOPPING, Instance
 from .instance_memory import InstanceMemory
+from .memory_needs import MemoryNeeds
 from .policies import Policies
 from .policies.offloading import Need, held_by
 from .releasing import Releasing
@@ -41,6 +42,7 @@ class Provisioning:
         self._preparation = preparation
         self._memory, self._copies = memory, copies
         self._templates, self._releasing = templates, releasing
+        self._needs = MemoryNeeds(state, memory, templates)
         self._out = out
         self._next_instance = 0
 
@@ -51,19 +53,25 @@ class Provisioning:
         at the device. Without a device, do nothing until a host joins."""
         if not self._state.devices:
             return
-        instance = self._state.wakeable(group_id)
+        group, instance = self._state.cluster.groups[group_id], self._state.wakeable(group_id)
         if instance is None:
-            group = self._state.cluster.groups[group_id]
             device = self._policies.placement.choose(group, self._state, now)
-            instance = self._new_instance(group, device)
-        device = self._state.devices[instance.device]
+            copy, forked = self._new_copy(group, device), self._policies.preloading.forks
+            need = self._needs.of_new(group, copy, forked=forked)
+        else:
+            device = self._state.devices[instance.device]
+            need = self._needs.of(instance, AWAKE)
         first_in_line = next(iter(device.blocked), group_id)
-        if first_in_line == group_id and self._make_room(device, instance, now):
+        if first_in_line == group_id and self._make_room(device, need, group, now):
             self._state.unblock(group_id)
-            self._give(device, instance, AWAKE)
-            self.advance(instance, now)
+            self._awake(device, instance or self._new_instance(group, device), now)
         else:
             self._state.block(group_id, device)
+
+    def _awake(self, device: Device, instance: Instance, now: int) -> None:
+        """Let ``instance``, for which there is room, get all that it needs to serve."""
+        self._give(device, instance, AWAKE)
+        self.advance(instance, now)
 
     def take_over(self, group_id: str, now: int) -> bool:
         """Start an instance of the group in the container of another group's instance, if the
@@ -73,12 +81,11 @@ class Provisioning:
         if victim is None or self._state.wakeable(group_id) is not None:
             return False
         device, instance = self._state.devices[victim.device], self._successor(victim, group_id)
-        more = self._need(instance, AWAKE) - held_by(victim, device, self._state)
+        more = self._needs.of(instance, AWAKE) - held_by(victim, device, self._state)
         if device.blocked or more > device.memory.free:
             return False
         self._vacate(victim)
-        self._give(device, instance, AWAKE)
-        self.advance(instance, now)
+        self._awake(device, instance, now)
         return True
 
     def _successor(self, victim: Instance, group_id: str) -> Instance:
@@ -104,9 +111,9 @@ class Provisioning:
         if instance is None:
             return
         device = self._state.devices[instance.device]
-        if not device.blocked and self._make_room(device, instance, now):
-            self._give(device, instance, AWAKE)
-            self.advance(instance, now)
+        need = self._needs.of(instance, AWAKE)
+        if not device.blocked and self._make_room(device, need, instance.group, now):
+            self._awake(device, instance, now)
 
     def _gained(self, group_id: str, now: int) -> Instance | None:
         scaling, state = self._policies.scaling, self._state
@@ -121,7 +128,7 @@ class Provisioning:
     def preload(self, instance: Instance, goal: Residency, now: int) -> None:
         """Load what a sleeping instance lacks of ``goal``, if it fits without an eviction."""
         device = self._state.devices[instance.device]
-        if not device.blocked and self._need(instance, goal) <= device.memory.free:
+        if not device.blocked and self._needs.of(instance, goal) <= device.memory.free:
             self._give(device, instance, goal)
             self.advance(instance, now)
 
@@ -137,33 +144,28 @@ class Provisioning:
                 return
 
     def _new_instance(self, group: GroupSpec, device: Device) -> Instance:
-        key = self._policies.sharing.copy_for(group.backbone, device.spec.id, self._next_instance)
-        preloading = self._policies.preloading
+        key, preloading = self._new_copy(group, device), self._policies.preloading
         inherited = DORMANT if preloading.forks and preloading.template_libraries else GONE
         return Instance(
             self._next_instance, group, device.spec.id, key, preloading.forks, inherited
         )
 
-    def _make_room(self, device: Device, instance: Instance, now: int) -> bool:
-        """Return whether all that ``instance`` needs fits now; otherwise evict. Bytes that are
-        being freed count as free only when they are, but nothing more is evicted for them."""
-        need = self._need(instance, AWAKE)
+    def _new_copy(self, group: GroupSpec, device: Device) -> CopyKey:
+        """Return the copy that the next instance of ``group`` on ``device`` will use."""
+        sharing = self._policies.sharing
+        return sharing.copy_for(group.backbone, device.spec.id, self._next_instance)
+
+    def _make_room(self, device: Device, need: int, group: GroupSpec, now: int) -> bool:
+        """Return whether the bytes that an instance of ``group`` needs fit now; otherwise evict.
+        Bytes that are being freed count as free only when they are, but nothing more is evicted for
+        them."""
         short = need - device.memory.free - device.leaving_bytes
         if short > 0:
-            self._evict(device, short, instance, now)
+            self._evict(device, short, group, now)
         return need <= device.memory.free
 
-    def _need(self, instance: Instance, goal: Residency) -> int:
-        """Return the bytes still to be reserved for ``instance`` to have all of ``goal``."""
-        device = self._state.devices[instance.device]
-        need = sum(self._memory.shape(instance, goal))
-        need -= device.memory.held_by(instance.holdings)
-        if instance.copy not in self._state.copies:
-            need += self._state.cluster.copy_bytes(instance.copy)
-        return need + self._templates.need(instance)
-
-    def _evict(self, device: Device, amount: int, instance: Instance, now: int) -> None:
-        need = Need(device, amount, instance.group.id, instance.group.backbone)
+    def _evict(self, device: Device, amount: int, group: GroupSpec, now: int) -> None:
+        need = Need(device, amount, group.id, group.backbone)
         eviction = self._policies.offloading.choose(need, self._state, now)
         for copy in eviction.copies:
             self._copies.drop(copy)
@@ -231,7 +233,7 @@ class Provisioning:
         """Return the first of ``requests`` whose KV caches fit; reserve their bytes."""
         device = self._state.devices[instance.device]
         holding = instance.holdings.kv
-        held, floor = device.memory.held(holding), kv_floor(instance, self._state)
+        held, floor = device.memory.held(holding), kv_floor(instance.group, self._state)
         taken: list[Request] = []
         wanted = instance.running_kv_bytes
         for request in requests:
@@ -240,7 +242,7 @@ class Provisioning:
             if more > device.memory.free:
                 short = more - device.memory.free - device.leaving_bytes
                 if short > 0:
-                    self._evict(device, short, instance, now)
+                    self._evict(device, short, instance.group, now)
                 if more > device.memory.free:
                     wanted -= request.kv_bytes
                     break
@@ -251,6 +253,6 @@ class Provisioning:
 
     def size_kv(self, instance: Instance) -> None:
         """Release the KV cache of finished requests."""
-        size = max(instance.running_kv_bytes, kv_floor(instance, self._state))
+        size = max(instance.running_kv_bytes, kv_floor(instance.group, self._state))
         device = self._state.devices[instance.device]
         device.memory.resize(instance.holdings.kv, size)

@@ -36,7 +36,7 @@ class Releasing:
         if residency == DORMANT:
             host.dormant_bytes += size
         freed = device.memory.held_by(instance.holdings)
-        freed -= sum(self._memory.shape(instance, residency))
+        freed -= sum(self._memory.shape(instance.group, residency))
         freed += self._alone(instance) if BACKBONE in more else 0
         self._memory.leave(device, instance, freed)
         self._out.append(act.OffloadArtifacts(instance.id, surplus))

@@ -8,6 +8,7 @@ from operator import attrgetter
 
 from .artifacts import ADAPTER, DORMANT, PARKED, CopyKey, Residency
 from .backbone_sources import reload_ns
+from .cluster_spec import GroupSpec
 from .devices import Device
 from .instance import Instance
 from .knapsack import Item, Key, fill, ordered
@@ -21,9 +22,9 @@ def resting(device: Device, state: State) -> list[Instance]:
     return found
 
 
-def kv_floor(instance: Instance, state: State) -> int:
+def kv_floor(group: GroupSpec, state: State) -> int:
     """Return the KV cache size of one full-length request: the minimum of a serving instance."""
-    return instance.group.kv_bytes(state.cluster.settings.max_context_tokens)
+    return group.kv_bytes(state.cluster.settings.max_context_tokens)
 
 
 def items(instances: Sequence[Instance], state: State, now_ns: int) -> list[Item]:

@@ -174,3 +174,5 @@ def test_a_policy_keeps_nothing_of_a_device_that_left(bundle: str) -> None:
     for host in ("h0", "h1"):
         playing.host_leaves(host)
     assert not any(by_device)
+    of_groups = getattr(playing.controller.policies.offloading, "_of_groups", {})
+    assert not any(group.queues for group in of_groups.values())

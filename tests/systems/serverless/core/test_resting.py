@@ -21,11 +21,10 @@ def test_idle_instances_are_weighed_again_with_their_group() -> None:
     machine.settle()
     state, offloading = machine.controller.state, machine.controller.policies.offloading
     assert isinstance(offloading, ValueDensity)
+    (instance,) = state.instances.values()
 
     def density() -> float:
-        turn = next(offloading._turns)
-        order = offloading._queues["cpu:0"].order(offloading._of_groups, turn, state)
-        return max(block.density for block in order)
+        return max(block.density for block in offloading._queues["cpu:0"].order(state))
 
     before = density()
     for _ in range(3):
@@ -33,6 +32,15 @@ def test_idle_instances_are_weighed_again_with_their_group() -> None:
     assert density() == before, "its value is that of the moment when it was weighed"
     state.group_rested("f0", machine.now)
     assert density() == 4 * before, "called four times as often"
+    state.estimates("f0").rate.observe(machine.now)
+    state.group_rested("f0", machine.now)
+    state.estimates("f0").rate.observe(machine.now)
+    state.group_rested("f0", machine.now)
+    assert density() == 6 * before, "weighed with its group more than once since"
+    state.group_rested("f0", machine.now)
+    state.estimates("f0").rate.observe(machine.now)
+    state.rest(instance, machine.now)
+    assert density() == 7 * before, "weighed on its own after its group"
 
 
 def test_the_eviction_queue_has_the_last_blocks_of_an_instance_until_it_leaves() -> None:
@@ -48,7 +56,7 @@ def test_the_eviction_queue_has_the_last_blocks_of_an_instance_until_it_leaves()
         for turn in range(last, last + times):
             queue.put(instance, Weights(turn, 100 / (turn + 1), delays_ns), state)
         last = turn = last + times - 1
-        order = list(queue.order({}, turn, state))
+        order = list(queue.order(state))
         assert order == sorted(order)
         assert {block.turn for block in order} == {turn}
         found = [artifact for block in order for artifact in block.artifacts]
@@ -56,7 +64,7 @@ def test_the_eviction_queue_has_the_last_blocks_of_an_instance_until_it_leaves()
     for turn in range(last, last + AHEAD + 1):
         queue.put(instance, Weights(turn, 1.0, delays_ns), state)
     queue.remove(instance)
-    assert not list(queue.order({}, last, state))
+    assert not list(queue.order(state))
 
 
 class Told(NoOffloading):

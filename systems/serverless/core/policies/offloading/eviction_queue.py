@@ -8,13 +8,13 @@ moment, so that the next one does not wait for the densities of all that became 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from heapq import heapify, heappop
-from itertools import chain
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ...artifacts import ADAPTER, BACKBONE, DORMANT, KERNELS, LIBRARIES, Artifact
-from ...instance import READY, Instance
+from ...instance import Instance
 from ...state import State
 
 _PARKED_AS = (ADAPTER, BACKBONE)
@@ -50,58 +50,78 @@ class Block(NamedTuple):
 class EvictionQueue:
     """The blocks of one device by value density, least first; of equals, the longest idle first."""
 
-    __slots__ = ("_ahead", "_blocks", "_idle", "_put", "_seen")
+    __slots__ = ("_again", "_ahead", "_blocks", "_order", "_put")
 
     def __init__(self) -> None:
+        self._order: list[Block] = []
+        """All blocks that are computed, in their order."""
         self._blocks: dict[int, list[Block]] = {}
-        """Those of each instance, unless they are still to be computed."""
+        """The same of each instance."""
         self._put: dict[int, tuple[Instance, Weights]] = {}
-        """What they are still to be computed of, and by what it was weighed."""
+        """The instances whose blocks are still to be computed, and by what they were weighed."""
+        self._again: dict[int, Together] = {}
+        """The instances that were weighed with their group since their blocks were computed."""
         self._ahead = 0
         """The number of weighings that are still computed at once."""
-        self._seen = -1
-        """The last weighing when the order was asked for last."""
-        self._idle: dict[int, str] = {}
-        """The groups of those that are not asleep, which are weighed with their group too."""
 
     def put(self, instance: Instance, weights: Weights, state: State) -> None:
         """Weigh ``instance``, which replaces what it was weighed by before."""
-        if instance.phase is READY:
-            self._idle[instance.id] = instance.group.id
+        self._again.pop(instance.id, None)
         if self._ahead:
             self._ahead -= 1
-            self._blocks[instance.id] = blocks(instance, weights, state)
+            self._weigh(instance, weights, state)
         else:
             self._put[instance.id] = (instance, weights)
 
+    def put_again(self, instance: int, group: Together) -> None:
+        """Weigh ``instance`` by what its group is weighed by when the order is asked for."""
+        self._put.pop(instance, None)
+        self._again[instance] = group
+
     def remove(self, instance: Instance) -> None:
         """Remove the blocks of ``instance``."""
-        self._idle.pop(instance.id, None)
         self._put.pop(instance.id, None)
-        self._blocks.pop(instance.id, None)
+        self._again.pop(instance.id, None)
+        self._take_out(self._blocks.pop(instance.id, ()))
 
-    def order(self, of_groups: Mapping[str, Weights], turn: int, state: State) -> Iterator[Block]:
-        """Yield the blocks, least density first. ``of_groups``: by what all idle instances of a
-        group were weighed last; ``turn``: the last weighing of all."""
-        for id_, (instance, weights) in self._put.items():
-            self._blocks[id_] = blocks(instance, weights, state)
+    def order(self, state: State) -> Iterator[Block]:
+        """Return the blocks, least density first; valid until an instance is put or removed."""
+        for instance, weights in self._put.values():
+            self._weigh(instance, weights, state)
         self._put.clear()
-        self._weigh_with_groups(of_groups, state)
-        self._seen, self._ahead = turn, AHEAD
-        heap = list(chain.from_iterable(self._blocks.values()))
-        heapify(heap)
-        while heap:
-            yield heappop(heap)
+        for id_, group in self._again.items():
+            self._weigh(state.instances[id_], group.weights, state)
+            group.queues[id_] = self
+        self._again.clear()
+        self._ahead = AHEAD
+        return iter(self._order)
 
-    def _weigh_with_groups(self, of_groups: Mapping[str, Weights], state: State) -> None:
-        """Weigh again the idle instances whose group was weighed after them."""
-        for id_, group in self._idle.items():
-            together = of_groups.get(group)
-            if together is None or together.turn <= self._seen:
-                continue
-            own = self._blocks[id_]
-            if own and own[0].turn < together.turn:
-                self._blocks[id_] = blocks(state.instances[id_], together, state)
+    def _weigh(self, instance: Instance, weights: Weights, state: State) -> None:
+        self._take_out(self._blocks.get(instance.id, ()))
+        found = self._blocks[instance.id] = blocks(instance, weights, state)
+        for block in found:
+            insort(self._order, block)
+
+    def _take_out(self, gone: Iterable[Block]) -> None:
+        for block in gone:
+            del self._order[bisect_left(self._order, block)]
+
+
+@dataclass(slots=True, eq=False)
+class Together:
+    """By what all idle instances of a group were weighed together last. ``queues``: by instance,
+    the queue that has weighed it since, and is to be told the next time."""
+
+    weights: Weights = Weights(-1, 0.0, {})  # noqa: RUF009
+    queues: dict[int, EvictionQueue] = field(default_factory=dict)
+
+    def weigh(self, weights: Weights) -> None:
+        """Weigh all idle instances by ``weights``. A queue that was told and was not asked for its
+        order since is not told again: it will take the weights of that moment."""
+        self.weights = weights
+        for instance, queue in self.queues.items():
+            queue.put_again(instance, self)
+        self.queues.clear()
 
 
 def blocks(instance: Instance, weights: Weights, state: State) -> list[Block]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from operator import attrgetter
 
 from ...artifacts import DORMANT, GONE, KERNELS, LIBRARIES, PARKED, Artifact, Residency
 from ...devices import BackboneCopy
 from ...instance import Instance, Place
 from ...state import State
 from .base import Eviction, Need, Offloading, unused_copies
-from .eviction_queue import EvictionQueue, Weights
+from .eviction_queue import EvictionQueue, Together, Weights
 
 
 class ValueDensity(Offloading):
@@ -24,21 +24,24 @@ class ValueDensity(Offloading):
 
     def __init__(self) -> None:
         self._queues: defaultdict[str, EvictionQueue] = defaultdict(EvictionQueue)
-        self._of_groups: dict[str, Weights] = {}
+        self._of_groups: defaultdict[str, Together] = defaultdict(Together)
         self._turns = itertools.count()
 
     def rested(self, instance: Instance, state: State, now_ns: int) -> None:
-        weights = self._weights(instance.group.id, state, now_ns)
-        self._queues[instance.device].put(instance, weights, state)
+        group, queue = instance.group.id, self._queues[instance.device]
+        queue.put(instance, self._weights(group, state, now_ns), state)
+        if instance.idle:
+            self._of_groups[group].queues[instance.id] = queue
 
     def group_rested(self, group: str, state: State, now_ns: int) -> None:
-        self._of_groups[group] = self._weights(group, state, now_ns)
+        self._of_groups[group].weigh(self._weights(group, state, now_ns))
 
     def _weights(self, group: str, state: State, now_ns: int) -> Weights:
         learnt = state.estimates(group)
         return Weights(next(self._turns), learnt.rate.per_second(now_ns), learnt.delay_ns)
 
     def left_rest(self, instance: Instance) -> None:
+        self._of_groups[instance.group.id].queues.pop(instance.id, None)
         self._queues[instance.device].remove(instance)
 
     def device_left(self, device: str) -> None:
@@ -59,11 +62,12 @@ class ValueDensity(Offloading):
     def adapter(self, places: Sequence[Place], state: State, now_ns: int) -> Place | None:  # noqa: ARG002
         """Choose the adapter of the least value: loading delays and places are equal within a
         group, so the rate decides; of equals, the one used least recently."""
-
-        rates = [place.rate.per_second(now_ns) for place in places]
-        least = min(rates)
-        able = [place for place, rate in zip(places, rates, strict=True) if rate == least]
-        return min(able, key=attrgetter("used_ns"))
+        found, least = places[0], math.inf
+        for place in places:
+            rate = place.rate.per_second(now_ns)
+            if rate < least or (rate == least and place.used_ns < found.used_ns):
+                found, least = place, rate
+        return found
 
     def _offloaded(self, need: Need, amount: int, state: State) -> dict[int, Residency]:
         left: dict[int, Residency] = {}
@@ -88,7 +92,7 @@ class ValueDensity(Offloading):
     def _offered(self, need: Need, state: State) -> Iterator[tuple[Instance, Artifact, float]]:
         """Yield what is in place and not needed, least density first."""
         queue = self._queues[need.device.spec.id]
-        for block in queue.order(self._of_groups, next(self._turns), state):
+        for block in queue.order(state):
             instance = state.instances.get(block.instance)
             if instance is None or instance.group.id == need.group or not state.at_rest(instance):
                 continue
