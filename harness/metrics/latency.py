@@ -95,7 +95,7 @@ LATENCY = (
     _ttft_when("hot", "everything was in place"),
     Metric(
         "ttft_cold_s.with_imports",
-        "TTFT cold, imports owed",
+        "TTFT, cold start with imports",
         "TTFT_cold+",
         "s",
         "TTFT of cold requests that waited for libraries to be imported.",
@@ -105,7 +105,7 @@ LATENCY = (
     ),
     Metric(
         "ttft_cold_s.without_imports",
-        "TTFT cold, none owed",
+        "TTFT, cold start without imports",
         "TTFT_cold−",
         "s",
         "TTFT of cold requests that found the libraries in place.",
