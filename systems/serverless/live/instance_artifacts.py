@@ -75,7 +75,7 @@ class InstanceArtifacts:
             self._completed = True
 
     def _load_libraries(self, message: LoadArtifact, fds: list[int]) -> None:  # noqa: ARG002
-        process.import_libraries()
+        process.import_libraries(self._config.device)
 
     def _load_backbone(self, message: LoadArtifact, fds: list[int]) -> None:
         """Map the shared copy of the message or read a private one, unless done when prewarmed."""
