@@ -1,11 +1,9 @@
 """The *libraries* artifact: importing this module imports everything that an instance needs.
 
-torch runs the model, peft loads adapters with parts of transformers, and Triton launches kernels on
-a GPU. This import starts neither threads nor CUDA, so that a process may fork after it and compute
-in the child.
+torch runs the model, and peft loads adapters with parts of transformers. What a GPU needs in
+addition is in :mod:`.cuda.pre_import`. This import starts neither threads nor CUDA nor programs: a
+process may fork after it and compute in the child, and may import it in a sandbox.
 """
-
-from pathlib import Path
 
 import peft
 import safetensors.torch
@@ -13,11 +11,6 @@ import torch
 from peft.utils.save_and_load import load_peft_weights
 
 from . import adapter, checkpoint, engine, weights
-
-if Path("/dev/nvidiactl").exists():
-    from .cuda import pre_import as ahead
-
-    ahead.load()
 
 __all__ = [
     "adapter",

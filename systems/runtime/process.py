@@ -56,10 +56,16 @@ def settle(parent: int) -> None:
         os._exit(0)
 
 
-def import_libraries() -> None:
-    """Load the *libraries* artifact: all modules that a function's process needs."""
+def import_libraries(device: str) -> None:
+    """Load the *libraries* artifact: all modules that a function's process needs on this kind of
+    device. For a GPU this starts programs, which the sandbox of a process on the CPU forbids,
+    whatever the machine has."""
     import systems.engine.libraries  # noqa: F401
 
+    if device == "cuda":
+        from systems.engine.cuda import pre_import
+
+        pre_import.load()
     # Imported objects are never freed. A garbage collection in a fork would write to (and so copy)
     # the pages that it shares with the template.
     leave_out_of_collections()

@@ -24,7 +24,7 @@ from .output import Output, Told
 from .roles import Role
 from .sandbox import control_group
 from .stages import Timeline
-from .template_messages import Exited, Fork, Forked, Ready
+from .template_messages import Exited, Fork, Forked, Import, Ready
 
 _LOG = logging.getLogger(__name__)
 
@@ -104,6 +104,7 @@ class Processes:
             lambda message, fds: self._template_says(message, on_ready),  # noqa: ARG005
             lambda returncode: self._template_ended(returncode, on_died),
         )
+        self.template.channel.send(Import(self._device))
 
     def _template_says(self, message: Message, on_ready: Callable[[], None]) -> None:
         now = time.monotonic_ns()

@@ -41,6 +41,12 @@ class Exited(Message, frozen=True):
     used_ns: Nanoseconds
 
 
+class Import(Message, frozen=True):
+    """The first message: import the libraries for this kind of device."""
+
+    device: Name
+
+
 class Fork(Message, frozen=True):
     """Requests a process of ``role``. Its channel and its output pipe are sent as descriptors.
     ``visible``: the only GPUs that it sees, as ``CUDA_VISIBLE_DEVICES``; empty: as the template."""
@@ -52,4 +58,4 @@ class Fork(Message, frozen=True):
 
 
 SAYS = Incoming(Started | Ready | Forked | Exited | Failed | Pong)
-HEARS = Incoming(Fork | Ping, descriptors=2)
+HEARS = Incoming(Import | Fork | Ping, descriptors=2)

@@ -20,7 +20,7 @@ from .channel import Channel, close_all
 from .messages import Ping, Pong, Started
 from .roles import Role, by_name
 from .sandbox import confine
-from .template_messages import Exited, Fork, Forked, Ready
+from .template_messages import Exited, Fork, Forked, Import, Ready
 
 
 def role_of(module: str, *forked: Role) -> Role:
@@ -37,7 +37,7 @@ def role_of(module: str, *forked: Role) -> Role:
 
 def _main(roles: Mapping[str, Role], channel: Channel) -> int:
     channel.send(Started(time.monotonic_ns()))
-    process.import_libraries()
+    process.import_libraries(_device_told(channel))
     _check_single_threaded()
     wakeup = _wake_on_child()
     channel.send(Ready(time.monotonic_ns()))
@@ -51,6 +51,15 @@ def _main(roles: Mapping[str, Role], channel: Channel) -> int:
             _reap(channel)
         if channel.fileno() in ready:
             _serve(roles, channel, wakeup)
+
+
+def _device_told(channel: Channel) -> str:
+    """Return the kind of device that the libraries are for, as the first message says."""
+    received = channel.receive()
+    assert received is not None, "a receive without a time-out answers or raises"
+    message, _ = received
+    assert isinstance(message, Import), "it is told what to import"
+    return message.device
 
 
 def _check_single_threaded() -> None:

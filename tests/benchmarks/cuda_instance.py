@@ -83,7 +83,7 @@ def main() -> None:
     model = ensure_backbone("llama2-7b")
     adapter = ensure_adapters(model, ("f0",), rank=16)["f0"]
     os.environ.update(context.ENVIRONMENT)
-    process.import_libraries()
+    process.import_libraries("cuda")
     for number in range(FORKS):
         print(f"fork {number + 1} of {FORKS}", flush=True)
         pid = os.fork()

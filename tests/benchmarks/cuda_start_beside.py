@@ -165,7 +165,7 @@ def main() -> None:
     model = ensure_backbone("llama2-7b")
     files = Files(model, ensure_adapters(model, ("f0",), rank=16)["f0"])
     os.environ.update(context.ENVIRONMENT)
-    process.import_libraries()
+    process.import_libraries("cuda")
     rows = measure(files)
     for row in rows:
         print(json.dumps(row), flush=True)

@@ -26,6 +26,8 @@ import sys, time
 sys.stdin.readline()
 began = time.monotonic()
 import systems.engine.libraries
+from systems.engine.cuda import pre_import
+pre_import.load()
 print(time.monotonic() - began)
 """
 

@@ -7,7 +7,10 @@ import contextlib
 import importlib
 import os
 from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
 
+_DRIVER = "/dev/nvidiactl"
 _FIRST_USES = (
     "cuda.bindings.driver",
     "systems.engine.cuda.engine",
@@ -24,9 +27,13 @@ _ANSWERS = (
 the folder of the driver. The answers are part of the names of cached kernels; Triton keeps them."""
 
 
+@cache
 def load() -> None:
     """Import the modules that are installed, and let Triton do what it caches and what a sandbox
-    refuses later."""
+    refuses later, once for this process and its forks. Without a driver, which Triton would look
+    for, do nothing."""
+    if not Path(_DRIVER).exists():
+        return
     for name in _FIRST_USES:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)

@@ -86,7 +86,7 @@ class Replica:
 
     def _configure(self, message: m.Configure, fds: list[int]) -> None:  # noqa: ARG002
         """Load the backbone into this process's own memory and create the engine and batcher."""
-        process.import_libraries()
+        process.import_libraries(message.device)
         from . import engines
         from .schemes import SCHEMES
 

@@ -15,13 +15,21 @@ from systems.runtime.sandbox import confine
 from ..core.artifacts import Artifact
 from . import device_backend
 from .adapters import memory_file
-from .messages import Configure, LoadArtifact
+from .messages import Configure, LoadArtifact, SlotShape
 from .weights.handle import SharedWeightsHandle
 
 if TYPE_CHECKING:
     from systems.engine.batching import Batching
     from systems.engine.checkpoint import BackboneLayout
     from systems.engine.weights import BackboneWeights
+
+
+_EngineShape = tuple[SlotShape | None, int, int]
+
+
+def _engine_shape(config: Configure) -> _EngineShape:
+    """Return what engines of one deployment may differ in: slots, places, and requests at once."""
+    return config.slot, config.places, config.max_batch_size
 
 
 class InstanceArtifacts:
@@ -39,6 +47,7 @@ class InstanceArtifacts:
         self._config: Configure
         self._place: device_backend.DeviceBackend
         self._layout: BackboneLayout
+        self._built_for: _EngineShape
         self._settled = self._completed = False
         self._loaders: dict[Artifact, Callable[[LoadArtifact, list[int]], None]] = {
             Artifact.LIBRARIES: self._load_libraries,
@@ -75,7 +84,7 @@ class InstanceArtifacts:
             self._completed = True
 
     def _load_libraries(self, message: LoadArtifact, fds: list[int]) -> None:  # noqa: ARG002
-        process.import_libraries()
+        process.import_libraries(self._config.device)
 
     def _load_backbone(self, message: LoadArtifact, fds: list[int]) -> None:
         """Map the shared copy of the message or read a private one, unless done when prewarmed."""
@@ -109,16 +118,29 @@ class InstanceArtifacts:
     def _load_kernels(self, message: LoadArtifact, fds: list[int]) -> None:  # noqa: ARG002
         """Build the engine and prepare all that the first request would otherwise wait for."""
         assert self.weights is not None, "artifacts are loaded in order of precedence"
-        config = self._config
         self.pace.prepared()  # the kernels include the first step
-        if config.places:
-            if self.cross is None:  # a prewarmed process has one
-                self.cross = self._place.cross_engine(config, self._layout, self.weights)
-                self.engine, self.unprepared = self.cross, True
-        elif self.engine is None or not self._place.adapt(self.engine, self.adapter):
-            self.engine = self._place.engine(config, self._layout, self.weights, self.adapter)
-            self.unprepared = True
+        if not self._has_fitting_engine():
+            if self.engine is not None:
+                self._release({Artifact.KERNELS})  # the device may have no memory for both
+            self._build_engine(self.weights)
         self._complete()
+
+    def _has_fitting_engine(self) -> bool:
+        """Return whether a prewarmed process has an engine for its instance. One without places
+        takes the instance's adapter if it can."""
+        if self.engine is None:
+            return False
+        if self._config.places or self.cross is not None:
+            return self._built_for == _engine_shape(self._config)
+        return self._place.adapt(self.engine, self.adapter)
+
+    def _build_engine(self, weights: BackboneWeights) -> None:
+        config = self._config
+        if config.places:
+            self.engine = self.cross = self._place.cross_engine(config, self._layout, weights)
+        else:
+            self.engine = self._place.engine(config, self._layout, weights, self.adapter)
+        self._built_for, self.unprepared = _engine_shape(config), True
 
     # -- preparing --------------------------------------------------------------------------
 

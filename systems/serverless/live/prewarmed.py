@@ -52,7 +52,7 @@ _STAGES = (Stage.WARMING, *(Stage(artifact.value) for artifact in _LOADS))
 
 
 class Copy(Protocol):
-    """A shared backbone of the node."""
+    """A shared backbone of the node. Its handle is empty on a card until it is loaded."""
 
     weights_handle: SharedWeightsHandle
 
@@ -164,8 +164,9 @@ class PrewarmedProcesses:
                 self._end(prewarmed_process.child)
 
     def _make(self, key: CopyKey) -> PrewarmedProcess | None:
-        if key not in self._copies:
-            return None
+        copy = self._copies.get(key)
+        if copy is None or not copy.weights_handle:
+            return None  # it would read a private copy; once the shared one is there, it is made
         prewarmed_process = PrewarmedProcess(key)
         prewarmed_process.timeline.begin(Stage.WARMING, time.monotonic_ns())
         try:
@@ -182,7 +183,7 @@ class PrewarmedProcesses:
         self.tell_preparation(prewarmed_process.child, key.device)
         for artifact in _LOADS:
             backbone = artifact is Artifact.BACKBONE
-            weights_handle = self._copies[key].weights_handle if backbone else SharedWeightsHandle()
+            weights_handle = copy.weights_handle if backbone else SharedWeightsHandle()
             layout = self._plan.layout(key.backbone) if backbone else None
             channel.send(LoadArtifact(artifact, layout, weights_handle.handle), weights_handle.fds)
         return prewarmed_process

@@ -24,7 +24,7 @@ def main() -> None:
             sys.executable, [sys.executable, "-m", "tests.gpu.confinement", *sys.argv[1:]], told
         )
     start = time.monotonic()
-    process.import_libraries()
+    process.import_libraries(device)
     from . import report
 
     chosen = [name for name in report.PARTS if name in sys.argv] or list(report.PARTS)

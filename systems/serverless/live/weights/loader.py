@@ -51,7 +51,7 @@ def _load(channel: Channel) -> int:
     received = channel.receive()
     assert received is not None, "a receive without a time-out answers or raises"
     message, fds = received
-    process.import_libraries()
+    process.import_libraries(_device_of(message))
     if isinstance(message, StandBy):
         message, fds = _stood_by(channel, message)
     else:
@@ -67,6 +67,11 @@ def _load(channel: Channel) -> int:
     if filled.kept:
         channel.receive()  # the request to drop the copy, or the end of the gateway
     return 0
+
+
+def _device_of(message: Message) -> str:
+    """Return the kind of device of a loader's first message; only loaders on a card stand by."""
+    return message.device if isinstance(message, FillCopy) else "cuda"
 
 
 def _settle_in(message: Message) -> None:

@@ -19,7 +19,7 @@ from systems.runtime.channel import Channel
 from systems.runtime.messages import Message, Started
 from systems.runtime.roles import Role
 from systems.runtime.sandbox import control_group
-from systems.runtime.template_messages import Fork, Ready
+from systems.runtime.template_messages import Fork, Import, Ready
 
 from .attacks import SAYS, TEMPLATE, Outcome, Try, Up
 
@@ -65,6 +65,7 @@ def running_template(device: str = "cpu") -> Iterator[tuple[int, Channel]]:
     """Start the real template, whose forks are attackers."""
     popen, sock = start_process(TEMPLATE, device)
     channel = Channel(sock, TEMPLATE.says)
+    channel.send(Import(device))
     for kind in (Started, Ready):
         received = channel.receive(TIMEOUT_MS)
         assert received is not None

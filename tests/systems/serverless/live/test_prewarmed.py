@@ -70,10 +70,11 @@ class Machine:
         self.forked: list[Process] = []
         self.ended: list[Any] = []
         self.waiting: list[tuple[float, Callable[[], None]]] = []
+        self.copies = {KEY: Resident()}
         self.prewarmed = PrewarmedProcesses(
             self.plan,
             Cards({"cuda:0": "GPU-0", "cuda:1": "GPU-1"}),
-            {KEY: Resident()},
+            self.copies,
             self._fork,  # type: ignore[arg-type]
             self.ended.append,
             lambda seconds, then: self.waiting.append((seconds, then)),
@@ -213,6 +214,23 @@ def test_they_go_with_the_copy_that_they_map_and_by_themselves() -> None:
     machine.prewarmed.drop(KEY)
     assert machine.ended == [living]
     assert machine.prewarmed.children == []
+
+
+def test_none_is_made_of_a_copy_that_is_loaded_again_before_it_is_there() -> None:
+    """It would read a private copy of the backbone, which no ledger counts."""
+    machine = Machine(prewarmed=1)
+    machine.prewarmed.refill(KEY)
+    dying = machine.forked[0]
+    dying.loads_everything()
+    dying.on_message(Prepared(), [])
+    machine.prewarmed.drop(KEY)
+    machine.copies[KEY] = Resident(SharedWeightsHandle())
+    dying.on_exit(-9)
+    assert machine.forked == [dying]
+    machine.copies[KEY].weights_handle = SharedWeightsHandle(fd=8)
+    machine.prewarmed.refill(KEY)
+    told = [fds for told, fds in machine.forked[1].channel.sent if isinstance(told, LoadArtifact)]
+    assert told == [[], [8], []]
 
 
 def test_they_prepare_shapes_only_while_no_instance_works_on_their_device() -> None:
