@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from systems.errors import SystemsError
+from systems.runtime import process
 from systems.runtime.channel import Channel
 from systems.runtime.messages import Failed
 from systems.runtime.sandbox import confine
@@ -30,7 +31,7 @@ def main(channel: Channel) -> int:
     assert received is not None, "a receive without a time-out answers or raises"
     message, fds = received
     assert isinstance(message, ParseAdapter)
-    import_what_it_needs()
+    process.import_libraries(_CONFINED_AS)
     confine.settle_in(_CONFINED_AS, [Path(message.folder)], message.memory_bytes)
     try:
         _parse(message, fds[0])
@@ -39,15 +40,6 @@ def main(channel: Channel) -> int:
         return 1
     channel.send(Parsed())
     return 0
-
-
-def import_what_it_needs() -> None:
-    """Import what a fork of the template has already, while files can still be read. Nothing for a
-    GPU: Triton would start programs that find its driver, which a parser may not."""
-    import peft.utils.save_and_load  # noqa: F401
-
-    import systems.engine.adapter
-    import systems.engine.packed  # noqa: F401
 
 
 def _parse(message: ParseAdapter, fd: int) -> None:

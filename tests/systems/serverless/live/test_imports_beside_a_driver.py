@@ -18,6 +18,9 @@ from systems.runtime.template_messages import Import, Ready
 from systems.serverless.core.artifacts import Artifact
 from systems.serverless.live import messages as m
 from systems.serverless.live import roles
+from systems.serverless.live.adapters import memory_file
+from systems.serverless.live.adapters.messages import Parsed
+from systems.serverless.live.adapters.requests import parse_request
 from systems.serverless.live.plan import Plan, make_plan
 from systems.serverless.live.weights import store
 
@@ -110,6 +113,19 @@ def test_a_loader_on_the_cpu_starts_no_program(deployment: Deployment) -> None:
     os.close(fd)
     assert loader.says() == m.CopyLoaded()
     assert not loader.end()
+
+
+def test_a_parser_starts_no_program(deployment: Deployment) -> None:
+    """On a node with GPUs too: it needs none."""
+    plan = make_plan(on_card(deployment), forks=False)
+    shape = m.SlotShape(16, ("k_proj", "o_proj", "q_proj", "v_proj"))
+    request = parse_request(plan, "f0", shape)
+    fd = memory_file.create(request.nbytes)
+    parser = Process(roles.PARSER, "cuda")
+    parser.tell(request, fds=[fd])
+    os.close(fd)
+    assert parser.says() == Parsed()
+    assert not parser.end()
 
 
 def test_a_template_of_processes_on_the_cpu_starts_no_program() -> None:
