@@ -1,4 +1,4 @@
-"""What servers hold and use, as it is billed: on a card whose driver lists no processes."""
+"""What servers hold and use, as it is billed: on cards whose driver lists processes or not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GIB = 2**30
 
 
 class Card:
-    """A card that has grown by what the test says."""
+    """A card that has grown by what the test says, and whose driver lists no processes."""
 
     bytes = 0
 
@@ -29,6 +29,20 @@ class Card:
 
     def grown(self) -> int:
         return self.bytes
+
+
+class ListingCard:
+    """A card whose driver lists ``used``: bytes by process."""
+
+    def __init__(self, used: dict[int, int]) -> None:
+        self.used = used
+
+    def listed(self, pids: frozenset[int]) -> int | None:
+        mine = [self.used[pid] for pid in pids if pid in self.used]
+        return sum(mine) if mine else None
+
+    def grown(self) -> int:
+        return sum(self.used.values())
 
 
 def server(name: str) -> OnDemandServer:
@@ -107,6 +121,22 @@ def test_servers_that_start_at_any_time_share_evenly(tmp_path: Path, held: Held)
     ledger.read(server("b"))
     assert held()["cuda:0", "a"] == [10, 5, 0]
     assert held()["cuda:0", "b"] == [5, 6]
+
+
+@pytest.mark.parametrize("sleeps", [False, True])
+def test_a_server_without_a_context_holds_nothing_and_changes_no_other(
+    sleeps: bool, tmp_path: Path, held: Held
+) -> None:
+    card = ListingCard({1: 14 * GIB})
+    ledger = Ledger(config(sleeps=sleeps), card, Journal(tmp_path / "j"))
+    for name, pid in (("a", 1), ("b", 2)):
+        ledger.runs(server(name), frozenset({pid}))
+        ledger.read(server(name))
+    card.used[1] += GIB
+    ledger.read(server("b"))
+    card.used[2] = 3 * GIB
+    ledger.read(server("b"))
+    assert held() == {("cuda:0", "a"): [14], ("cuda:0", "b"): [0, 3]}
 
 
 def test_processor_time_counts_over_processes_and_from_when_it_serves() -> None:
