@@ -14,7 +14,7 @@ from systems.runtime.journal import Journal
 from systems.serverful.ondemand.config import Config, OnDemandServer
 from systems.serverful.ondemand.ledger import Ledger
 from systems.serverful.ondemand.meter import Meter
-from systems.serverful.ondemand.room import Room
+from systems.serverful.ondemand.room import Room, check_host
 
 GIB = 2**30
 
@@ -166,4 +166,7 @@ def test_what_does_not_fit_is_refused_in_a_line() -> None:
     with pytest.raises(DeploymentError, match=r"4 awake at once, do not fit .*; at most 3 may be"):
         room.slots(4)
     with pytest.raises(DeploymentError, match=r"8 sleeping servers need 128\.0 GiB of host memory"):
-        room.check_host(120 * GIB)
+        check_host([13 * GIB] * 8, 120 * GIB)
+    check_host([13 * GIB, 5 * GIB], 24 * GIB)
+    with pytest.raises(DeploymentError, match=r"2 sleeping servers need 24\.0 GiB"):
+        check_host([13 * GIB, 5 * GIB], 24 * GIB - 1)
