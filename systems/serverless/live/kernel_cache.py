@@ -148,6 +148,7 @@ async def _compile(
     except asyncio.CancelledError:
         with contextlib.suppress(ProcessLookupError):
             child.kill()
+        await child.wait()
         raise
     if child.returncode:
         words = said.decode(errors="replace").strip().splitlines()

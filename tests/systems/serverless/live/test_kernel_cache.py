@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from systems.errors import DeploymentError
@@ -118,6 +119,23 @@ def test_one_that_does_not_compile_is_told_and_tried_again(
     for _ in range(2):
         with pytest.raises(DeploymentError, match="cannot be compiled: no such instruction"):
             asyncio.run(kernel_cache.fill(plan))
+
+
+def test_a_compiler_that_is_no_longer_wanted_has_ended(
+    plan: Plan, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(tmp_path, monkeypatch, 'cat > /dev/null; echo $$ > "$0.pid"; echo; exec sleep 600')
+
+    async def cancelled() -> int:
+        told = asyncio.Event()
+        filling = asyncio.create_task(kernel_cache.fill(plan, told.set))
+        await told.wait()
+        filling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await filling
+        return int((tmp_path / "compiler.pid").read_text(encoding="utf-8"))
+
+    assert not psutil.pid_exists(asyncio.run(cancelled()))
 
 
 def test_each_shape_is_progress(
