@@ -28,7 +28,7 @@ from systems.errors import DeploymentError
 from systems.interface import Deployment, Function
 from systems.serverful.cards import Placed, place
 from systems.serverful.ondemand.config import Config, OnDemandServer, StartAt
-from systems.serverful.ondemand.room import Room
+from systems.serverful.ondemand.room import Room, check_host
 from systems.serverful.ondemand.system import OnDemandSystem
 from systems.serverful.ports import ports
 from systems.serverful.system import ServerPlan
@@ -71,6 +71,12 @@ class VllmSleep(OnDemandSystem, Vllm):
     def _utilization(self, placed: Placed) -> float:  # noqa: ARG002
         return self._share
 
+    def configs(self, deployment: Deployment) -> Sequence[Config]:
+        found = super().configs(deployment)
+        weights = [server.weights_bytes for config in found for server in config.servers]
+        check_host(weights, psutil.virtual_memory().available)
+        return found
+
     def proxied(self, deployment: Deployment) -> Config:
         self._options = SleepOptions.read(deployment, self.name)
         name = deployment.devices[0].name
@@ -102,7 +108,6 @@ class VllmSleep(OnDemandSystem, Vllm):
             utilization=options.of_card(deployment.devices[0]),
             asleep_bytes=round(options.asleep_gib * 2**30),
         )
-        room.check_host(psutil.virtual_memory().available)
         slots = room.slots(options.awake)
         self._options = options.model_copy(update={"awake": slots})
         self._share = room.share(slots)

@@ -54,6 +54,25 @@ def memory_of(device: str) -> int | None:
     return None
 
 
+def one_of_each_kind(devices: Iterable[str]) -> Mapping[int | None, str]:
+    """Return a GPU's UUID for each compute capability that the GPUs of ``devices`` have, by that
+    capability as Triton writes it (90 for 9.0). Without a driver or these GPUs: "" for None."""
+    import pynvml
+
+    with contextlib.suppress(pynvml.NVMLError, IndexError):
+        seen = handles()
+        found = [seen[index(device)] for device in devices]
+        return {_capability(handle): _uuid(handle) for handle in reversed(found)}
+    return {None: ""}
+
+
+def _capability(handle: Any) -> int:
+    import pynvml
+
+    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+    return int(10 * major + minor)
+
+
 def index(device: str) -> int:
     """Return N of a device's name ``cuda:N``."""
     return int(device.rpartition(":")[2])

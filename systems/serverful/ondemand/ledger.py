@@ -1,11 +1,10 @@
 """What the servers hold and use, written to the journal for the bill.
 
 Card: what the driver reports, read at the end of every transition and every few seconds; where it
-lists no processes, what the card's memory has grown by. From the beginning of a wake a server holds
-what it held when it was last awake. Host: what the kernel counts
-of its processes (PSS), and once it has slept at least its weights, since vLLM keeps the page-locked
-buffers after a wake. Without a card, the device is host memory. A server is active while it has
-calls.
+lists no process of any server, what the card's memory has grown by. From the beginning of a wake a
+server holds what it held when it was last awake. Host: what the kernel counts of its processes
+(PSS), and once it has slept at least its weights, since vLLM keeps the page-locked buffers after a
+wake. Without a card, the device is host memory. A server is active while it has calls.
 """
 
 from __future__ import annotations
@@ -81,11 +80,12 @@ class Ledger:
         if self._card is None:
             return
         try:
-            listed = self._card.listed(self._pids.get(server.name, frozenset()))
-            if listed is not None:
-                self._hold(self._device, server, listed)
-            else:
+            if self._card.listed(frozenset().union(*self._pids.values())) is None:
                 self._divide(server, self._card.grown())
+            else:
+                # A server that is not listed where others are has no context on the card yet.
+                listed = self._card.listed(self._pids.get(server.name, frozenset()))
+                self._hold(self._device, server, listed or 0)
         except DeploymentError as error:
             self._journal.problem(f"{server.name}: {error}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from systems.errors import DeploymentError
@@ -45,12 +46,14 @@ class Room:
     def _fits(self, slots: int) -> bool:
         return self.share(slots) * self.card_bytes >= self.weights_bytes + _WORK_BYTES
 
-    def check_host(self, available_bytes: int) -> None:
-        """Raise ``DeploymentError`` if the weights of all servers do not fit in host memory."""
-        needed = self.servers * (self.weights_bytes + _PROCESSES_BYTES)
-        if needed > available_bytes:
-            raise DeploymentError(
-                f"vllm-sleep: {self.servers} sleeping servers need {needed / _GIB:.1f} GiB of host"
-                f" memory, {available_bytes / _GIB:.1f} GiB are free; use one_per: backbone, or"
-                " fewer functions"
-            )
+
+def check_host(weights: Sequence[int], available_bytes: int) -> None:
+    """Raise ``DeploymentError`` if servers with these bytes of weights, on whatever cards of this
+    machine, do not fit in its host memory when they sleep."""
+    needed = sum(weights) + len(weights) * _PROCESSES_BYTES
+    if needed > available_bytes:
+        raise DeploymentError(
+            f"vllm-sleep: {len(weights)} sleeping servers need {needed / _GIB:.1f} GiB of host"
+            f" memory, {available_bytes / _GIB:.1f} GiB are free; use one_per: backbone, or"
+            " fewer functions"
+        )

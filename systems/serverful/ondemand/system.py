@@ -37,6 +37,11 @@ class OnDemandSystem(ServerSystem):
         """Return the configuration of the proxy of a deployment on one device, except for its
         folder. Raise ``SystemsError`` if the deployment cannot be served."""
 
+    def configs(self, deployment: Deployment) -> Sequence[Config]:
+        """Return the configuration of the proxy of each card. Raise ``SystemsError`` if this
+        machine cannot serve all of them together."""
+        return list(map(self.proxied, by_card(deployment)))
+
     @property
     def start_timeout_s(self) -> float:
         """For the proxy, which starts servers one after another before it answers."""
@@ -45,7 +50,7 @@ class OnDemandSystem(ServerSystem):
     def servers(self, deployment: Deployment) -> Sequence[ServerPlan]:
         """Return a proxy for each card."""
         check_one_host_device(f"servers of {self.name}", deployment)
-        configs = list(map(self.proxied, by_card(deployment)))
+        configs = self.configs(deployment)
         self._configs = {f"{self.name}-{n}" if n else self.name: c for n, c in enumerate(configs)}
         return [
             ServerPlan(

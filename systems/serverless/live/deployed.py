@@ -25,12 +25,14 @@ from systems.runtime.links.address import ClusterAddress
 
 from . import kernel_cache
 from .cluster.launch import Nodes
-from .start_messages import Compiling, GatewayConfig, Listening, StartFailed, read
+from .start_messages import Compiling, GatewayConfig, Listening, Preparing, StartFailed, read
 
 _START_S = 120.0
 """Timeout for the gateway's next line. One shape of kernels takes seconds to compile; a deployment
-with many adapter ranks has hundreds."""
+with many adapter ranks has hundreds. While it waits for processes, which it watches itself, the
+gateway prints a line every few seconds, however long they take."""
 _STOP_S = 10.0
+_SAID = Compiling | Preparing | Listening | StartFailed
 
 
 class LiveDeployment:
@@ -85,10 +87,11 @@ class LiveDeployment:
     def _await_answer(self) -> Listening:
         """Read lines until the one in which the gateway gives its port, or raise the error that it
         gives."""
-        ended = f"{self._name}: the gateway ended before it answered; its last output is on stderr"
-        answer: Compiling | Listening | StartFailed = Compiling()
-        while isinstance(answer, Compiling):
-            answer = read(self._next_line(), Compiling | Listening | StartFailed, ended)
+        answer: Compiling | Preparing | Listening | StartFailed = Compiling()
+        while isinstance(answer, Compiling | Preparing):
+            waited = f" (it waited for {answer.what})" if isinstance(answer, Preparing) else ""
+            ended = f"{self._name}: the gateway ended before it answered{waited}; its last output"
+            answer = read(self._next_line(), _SAID, f"{ended} is on stderr")
         if isinstance(answer, Listening):
             return answer
         self.stop()

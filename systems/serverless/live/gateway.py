@@ -3,8 +3,9 @@
 CONFIG is a file in a folder of its own that holds a ``GatewayConfig``.
 Once the endpoint accepts requests, the gateway prints one line, a ``Listening`` or a
 ``StartFailed``, and nothing after that; before, a ``Compiling`` for each shape of kernels that is
-compiled. It ends on SIGTERM, on SIGINT, and when its parent ends. On a cluster, agents connect to
-``nodes_port``; requests wait for the first node.
+compiled, and a ``Preparing`` every few seconds while it waits for what the deployment asked for. It
+ends on SIGTERM, on SIGINT, and when its parent ends, also before it has answered. On a cluster,
+agents connect to ``nodes_port``; requests wait for the first node.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import select
 import shutil
 import signal
 import sys
+from collections.abc import Coroutine
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -34,6 +36,7 @@ from systems.runtime.http.text import Text
 from systems.runtime.http.timeouts import PatientRunner
 from systems.runtime.journal import Journal
 from systems.runtime.links import secret
+from systems.runtime.links.message import one_line
 from systems.runtime.metrics import Metrics
 from systems.runtime.sandbox import measures
 from systems.serverless.options import Options
@@ -47,7 +50,7 @@ from .node import Node
 from .nodes import Reports
 from .plan import Plan, make_plan, without_devices
 from .platform import Platform
-from .start_messages import Compiling, GatewayConfig, Listening, StartFailed, write
+from .start_messages import Compiling, GatewayConfig, Listening, Preparing, StartFailed, write
 from .weights.auditing import Account
 
 
@@ -69,13 +72,11 @@ async def serve(config: GatewayConfig) -> None:
     stop = _stop_event()
     try:
         port = await _listen(runner, deployment)
-        # One after the other: a warm pool is filled at deployment and would compile kernels too.
-        await _fill_kernel_cache(plan, journal)
-        await platform.deploy()
-        nodes_port = await gate.open(config.nodes_host or "") if gate else None
-        process.leave_out_of_collections()
-        write(Listening(port, nodes_port), sys.stdout)
-        await stop.wait()
+        if await _done_before(stop, _prepare(plan, platform, journal)):
+            nodes_port = await gate.open(config.nodes_host or "") if gate else None
+            process.leave_out_of_collections()
+            write(Listening(port, nodes_port), sys.stdout)
+            await stop.wait()
     finally:
         await runner.cleanup()
         if gate is not None:
@@ -115,6 +116,28 @@ def _platform(
     )
     platform.join(HOST, Node(plan, Cards.here(plan.cluster.devices), reports))
     return platform, None
+
+
+async def _done_before(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool:
+    """Do ``work``, and cancel it once ``stop`` is set; return whether it is done. Raise what it
+    raises."""
+    doing, told = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((doing, told), return_when=asyncio.FIRST_COMPLETED)
+        if doing.done():
+            doing.result()
+        return doing.done()
+    finally:
+        doing.cancel()
+        told.cancel()
+        await asyncio.gather(doing, told, return_exceptions=True)
+
+
+async def _prepare(plan: Plan, platform: Platform, journal: Journal) -> None:
+    """Have what must exist before the first call. One after the other: a warm pool is filled at
+    deployment and would compile kernels too."""
+    await _fill_kernel_cache(plan, journal)
+    await platform.deploy(lambda what: write(Preparing(one_line(what)), sys.stdout))
 
 
 async def _fill_kernel_cache(plan: Plan, journal: Journal) -> None:

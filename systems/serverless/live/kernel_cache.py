@@ -2,8 +2,9 @@
 
 Otherwise the first process that needs a kernel compiles it, next to everything else that runs on
 the machine: a first run had a mean TTFT of 2,029 ms, the fifth run 324. So a separate process
-compiles all kernels at deployment (:mod:`.compiler`). A stamp in the cache records the kernels,
-shapes and versions that were compiled. A run that compiled kernels nevertheless gets a warning.
+compiles all kernels at deployment (:mod:`.compiler`), on one GPU of each compute capability. A
+stamp in the cache records the kernels, shapes, versions and capability that were compiled. A run
+that compiled kernels nevertheless gets a warning.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any
 import systems.engine.cuda
 from systems.engine.cuda.kernel_folder import folder
 from systems.errors import DeploymentError
-from systems.runtime import process
+from systems.runtime import cards, process
 
 from ..core.cluster_spec import GroupSpec
 from .plan import Plan
@@ -79,11 +80,13 @@ async def fill(plan: Plan, on_progress: Callable[[], object] = lambda: None) -> 
     if plan.device != "cuda":
         return None
     start, before, wanted = time.monotonic(), entries(), _wanted(plan)
-    stamp = folder() / f"{_STAMP}{_digest(wanted)}"
-    if not stamp.exists():
-        await _compile(wanted, on_progress)
-        stamp.parent.mkdir(parents=True, exist_ok=True)
-        stamp.touch()
+    kinds = cards.one_of_each_kind(device.name for device in plan.deployment.devices)
+    for capability, card in kinds.items():
+        stamp = folder() / f"{_STAMP}{_digest(wanted, capability)}"
+        if not stamp.exists():
+            await _compile(wanted, card, on_progress)
+            stamp.parent.mkdir(parents=True, exist_ok=True)
+            stamp.touch()
     now = entries()
     return Filled(now - before, time.monotonic() - start, now)
 
@@ -113,9 +116,10 @@ def _slot(plan: Plan, group: GroupSpec) -> Slot:
     return (shape.rank, shape.targets) if there else None
 
 
-def _digest(wanted: list[dict[str, Any]]) -> str:
-    """Return a digest of everything that determines the compiled kernels."""
-    found = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode())
+def _digest(wanted: list[dict[str, Any]], capability: int | None) -> str:
+    """Return a digest of everything that determines the compiled kernels. ``capability``: of the
+    GPU, since Triton's entries are for one; a home folder may be shared by machines with others."""
+    found = hashlib.sha256(json.dumps([wanted, capability], sort_keys=True).encode())
     for package in ("torch", "triton"):
         with contextlib.suppress(PackageNotFoundError):
             found.update(version(package).encode())
@@ -124,14 +128,17 @@ def _digest(wanted: list[dict[str, Any]]) -> str:
     return found.hexdigest()[:16]
 
 
-async def _compile(wanted: list[dict[str, Any]], on_progress: Callable[[], object]) -> None:
+async def _compile(
+    wanted: list[dict[str, Any]], card: str, on_progress: Callable[[], object]
+) -> None:
+    """Compile on the GPU of UUID ``card``; "": on the first that this process sees."""
     command = [sys.executable, "-m", "systems.serverless.live.compiler", str(os.getpid())]
     child = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env=process.environment(),
+        env=process.environment(card),
     )
     try:
         _, said = await asyncio.gather(
@@ -141,6 +148,7 @@ async def _compile(wanted: list[dict[str, Any]], on_progress: Callable[[], objec
     except asyncio.CancelledError:
         with contextlib.suppress(ProcessLookupError):
             child.kill()
+        await child.wait()
         raise
     if child.returncode:
         words = said.decode(errors="replace").strip().splitlines()

@@ -27,6 +27,8 @@ from .nodes import AnyNode, DeviceWork
 from .plan import Plan
 
 _LOOK_S = 0.01
+_TELL_S = 10.0
+"""Between two times that a deployment tells what it waits for."""
 
 
 class Platform(PlatformBase):
@@ -72,25 +74,31 @@ class Platform(PlatformBase):
             act.SetTimer: self._set_timer,
         }
 
-    async def deploy(self) -> None:
-        """Start what must exist before the first call, and wait until it does."""
+    async def deploy(self, on_wait: Callable[[str], object]) -> None:
+        """Start what must exist before the first call, and wait until it does: without a deadline,
+        since a node watches all these processes, and a disk may be slow. Call ``on_wait`` at once
+        and every ``_TELL_S`` seconds with what is waited for."""
         self.post(ev.Deployed())
-        while any(self.preparing(host) for host in self.nodes):
+        due_s = self._loop.time()
+        while found := [what for host in self.nodes for what in self.awaited(host)]:
+            if self._loop.time() >= due_s:
+                due_s = self._loop.time() + _TELL_S
+                on_wait(", ".join(found))
             await asyncio.sleep(_LOOK_S)
 
-    def preparing(self, host: str) -> bool:
-        """Return whether ``host`` still starts what must exist before its first request."""
+    def awaited(self, host: str) -> list[str]:
+        """Name what ``host`` still starts of all that must exist before its first request."""
         state = self.controller.state
         there = state.hosts.get(host)
         if there is None or not self.plan.cluster.settings.template_at_deployment:
-            return False
-        loading = any(
-            copy.load and not copy.loaded
+            return []
+        found = ["the template"] if there.template is TemplatePhase.STARTING else []
+        found += [
+            f"backbone {copy.key.backbone} on {copy.key.device}"
             for copy in state.copies.values()
-            if state.devices[copy.key.device].spec.host == host
-        )
-        starting = there.template is TemplatePhase.STARTING
-        return starting or loading or not self.nodes[host].settled
+            if copy.load and not copy.loaded and state.devices[copy.key.device].spec.host == host
+        ]
+        return found if self.nodes[host].settled else [*found, "prewarmed processes and loaders"]
 
     # -- callers ----------------------------------------------------------------------------
 

@@ -27,6 +27,12 @@ class Compiling(Message, frozen=True):
     """The gateway compiles kernels and has finished another shape; its start goes on."""
 
 
+class Preparing(Message, frozen=True):
+    """The gateway still waits for ``what``, which the deployment asked for; its start goes on."""
+
+    what: Reason
+
+
 class Listening(Message, frozen=True):
     """The gateway answers on ``port``; ``nodes_port``: on a cluster, for nodes."""
 

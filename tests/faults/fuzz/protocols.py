@@ -123,6 +123,7 @@ def _view(data: bytes) -> Any:
 
 STARTS = (
     start_messages.Compiling
+    | start_messages.Preparing
     | start_messages.Listening
     | start_messages.StartFailed
     | start_messages.NodesReady

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from systems import vllm_sleep
 from systems.dlora import DLoRA
 from systems.errors import DeploymentError
 from systems.interface import Deployment, Device, Function, Limits
@@ -131,6 +133,20 @@ def test_a_proxy_for_each_card_with_functions_of_its_own(
     assert seen == {"1"}
     names = [server.name for config in configs for server in config.servers]
     assert len(set(names)) == len(names), "records tell them apart"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_servers_of_all_cards_share_the_host_memory_that_they_sleep_in(
+    deployment: Deployment, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of the four servers needs 3 GiB beside its weights, which are tiny."""
+    asked = on(deployment, count, options={"one_per": "function"})
+    memory = SimpleNamespace(available=13 << 30)
+    monkeypatch.setattr(vllm_sleep, "psutil", SimpleNamespace(virtual_memory=lambda: memory))
+    VllmSleep().check(asked)
+    memory.available = 12 << 30
+    with pytest.raises(DeploymentError, match=r"4 sleeping servers need 12\.0 GiB of host memory"):
+        VllmSleep().check(asked)
 
 
 def test_no_two_proxies_have_a_port(deployment: Deployment) -> None:

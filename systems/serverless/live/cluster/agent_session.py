@@ -131,7 +131,7 @@ class Session:
 
     def _welcome(self) -> None:
         """Send the welcome once all that must exist before the first request exists."""
-        if self._gate.platform.preparing(self.name):
+        if self._gate.platform.awaited(self.name):
             self._loop.call_later(_LOOK_S, self._welcome)
         else:
             self.link.send(msg.Welcome())

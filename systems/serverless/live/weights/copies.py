@@ -74,8 +74,10 @@ class SharedCopies:
 
     @property
     def working(self) -> list[Child]:
-        """Loaders that still load, and the auditor: processes that must give signs of life."""
+        """Loaders that still load, those that will stand by, and the auditor: processes that must
+        give signs of life."""
         found = [copy.loader for copy in self.held.values() if copy.loader]
+        found += self.standby.starting
         return [*found, self._auditor] if self._auditor else found
 
     @property

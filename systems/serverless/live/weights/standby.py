@@ -43,6 +43,11 @@ class StandbyLoaders:
         return list(self._there.values())
 
     @property
+    def starting(self) -> list[Child]:
+        """Those that start CUDA, and so must give signs of life; one that is ready is silent."""
+        return [child for card, child in self._there.items() if card not in self._ready]
+
+    @property
     def settled(self) -> bool:
         """Whether all that were started have started CUDA."""
         return self._ready >= set(self._there)
@@ -92,5 +97,7 @@ class StandbyLoaders:
 
     def _ended(self, card: str, returncode: int | None) -> None:  # noqa: ARG002
         """Without it, the next copy of ``card`` is loaded by a new loader."""
-        self._there.pop(card, None)
+        loader = self._there.pop(card, None)
         self._ready.discard(card)
+        if loader is not None and loader.verdict:
+            self._on_problem(f"no loader stands by on {card}: {loader.verdict}")

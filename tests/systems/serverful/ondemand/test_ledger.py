@@ -1,4 +1,4 @@
-"""What servers hold and use, as it is billed: on a card whose driver lists no processes."""
+"""What servers hold and use, as it is billed: on cards whose driver lists processes or not."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from systems.runtime.journal import Journal
 from systems.serverful.ondemand.config import Config, OnDemandServer
 from systems.serverful.ondemand.ledger import Ledger
 from systems.serverful.ondemand.meter import Meter
-from systems.serverful.ondemand.room import Room
+from systems.serverful.ondemand.room import Room, check_host
 
 GIB = 2**30
 
 
 class Card:
-    """A card that has grown by what the test says."""
+    """A card that has grown by what the test says, and whose driver lists no processes."""
 
     bytes = 0
 
@@ -29,6 +29,20 @@ class Card:
 
     def grown(self) -> int:
         return self.bytes
+
+
+class ListingCard:
+    """A card whose driver lists ``used``: bytes by process."""
+
+    def __init__(self, used: dict[int, int]) -> None:
+        self.used = used
+
+    def listed(self, pids: frozenset[int]) -> int | None:
+        mine = [self.used[pid] for pid in pids if pid in self.used]
+        return sum(mine) if mine else None
+
+    def grown(self) -> int:
+        return sum(self.used.values())
 
 
 def server(name: str) -> OnDemandServer:
@@ -109,6 +123,22 @@ def test_servers_that_start_at_any_time_share_evenly(tmp_path: Path, held: Held)
     assert held()["cuda:0", "b"] == [5, 6]
 
 
+@pytest.mark.parametrize("sleeps", [False, True])
+def test_a_server_without_a_context_holds_nothing_and_changes_no_other(
+    sleeps: bool, tmp_path: Path, held: Held
+) -> None:
+    card = ListingCard({1: 14 * GIB})
+    ledger = Ledger(config(sleeps=sleeps), card, Journal(tmp_path / "j"))
+    for name, pid in (("a", 1), ("b", 2)):
+        ledger.runs(server(name), frozenset({pid}))
+        ledger.read(server(name))
+    card.used[1] += GIB
+    ledger.read(server("b"))
+    card.used[2] = 3 * GIB
+    ledger.read(server("b"))
+    assert held() == {("cuda:0", "a"): [14], ("cuda:0", "b"): [0, 3]}
+
+
 def test_processor_time_counts_over_processes_and_from_when_it_serves() -> None:
     meter = Meter(100, before_ns=30)
     meter.read(50)
@@ -136,4 +166,7 @@ def test_what_does_not_fit_is_refused_in_a_line() -> None:
     with pytest.raises(DeploymentError, match=r"4 awake at once, do not fit .*; at most 3 may be"):
         room.slots(4)
     with pytest.raises(DeploymentError, match=r"8 sleeping servers need 128\.0 GiB of host memory"):
-        room.check_host(120 * GIB)
+        check_host([13 * GIB] * 8, 120 * GIB)
+    check_host([13 * GIB, 5 * GIB], 24 * GIB)
+    with pytest.raises(DeploymentError, match=r"2 sleeping servers need 24\.0 GiB"):
+        check_host([13 * GIB, 5 * GIB], 24 * GIB - 1)

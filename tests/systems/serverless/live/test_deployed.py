@@ -10,7 +10,13 @@ import pytest
 
 from systems.errors import DeploymentError
 from systems.serverless.live import deployed
-from systems.serverless.live.start_messages import Compiling, Listening, StartFailed, write
+from systems.serverless.live.start_messages import (
+    Compiling,
+    Listening,
+    Preparing,
+    StartFailed,
+    write,
+)
 
 
 class Timers:
@@ -47,6 +53,18 @@ def test_a_gateway_that_compiles_has_the_whole_time_for_each_shape(
     deployment, timers = starting(monkeypatch, *said)
     assert deployment._await_answer() == Listening(8000)
     assert timers.running == [False, False, False], "one for each line, all cancelled"
+
+
+def test_one_that_waits_has_the_whole_time_after_each_line_and_says_for_what(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits = [Preparing("the template"), Preparing("backbone b on cuda:0")]
+    deployment, timers = starting(monkeypatch, Compiling(), *waits, Listening(8000))
+    assert deployment._await_answer() == Listening(8000)
+    assert timers.running == [False] * 4, "one for each line, all cancelled"
+    deployment, _ = starting(monkeypatch, *waits)
+    with pytest.raises(DeploymentError, match=r"before it answered \(it waited for backbone b on"):
+        deployment._await_answer()
 
 
 def test_one_that_fails_after_it_compiled_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from systems.errors import DeploymentError
@@ -59,6 +60,58 @@ def test_it_is_filled_once_for_the_same_shapes(
     assert third.compiled == 2, "other shapes are compiled too"
 
 
+class Nvml:
+    """The functions of pynvml that are used, for GPUs by UUID with their compute capabilities."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, capabilities: dict[str, tuple[int, int]]) -> None:
+        self._capabilities = capabilities
+
+    def nvmlInit(self) -> None:  # noqa: N802
+        pass
+
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        return len(self._capabilities)
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> str:  # noqa: N802
+        return list(self._capabilities)[index]
+
+    def nvmlDeviceGetUUID(self, handle: str) -> str:  # noqa: N802
+        return handle
+
+    def nvmlDeviceGetCudaComputeCapability(self, handle: str) -> tuple[int, int]:  # noqa: N802
+        return self._capabilities[handle]
+
+
+def test_each_kind_of_card_has_its_own_kernels_in_a_shared_cache(
+    plan: Plan, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    stand_in(
+        tmp_path, monkeypatch, 'cat > /dev/null; echo "$CUDA_VISIBLE_DEVICES" >> "$0.cards"; echo'
+    )
+    card = plan.deployment.devices[0]
+
+    def compiled_on(*capabilities: tuple[int, int]) -> list[str]:
+        """Fill the cache of a machine; return the cards on which kernels were compiled."""
+        told = tmp_path / "compiler.cards"
+        told.write_text("", encoding="utf-8")
+        found = {f"GPU-{n}": each for n, each in enumerate(capabilities)}
+        monkeypatch.setitem(sys.modules, "pynvml", Nvml(found))
+        names = [f"cuda:{n}" for n in range(len(capabilities))]
+        devices = tuple(card.model_copy(update={"name": name}) for name in names)
+        there = plan.deployment.model_copy(update={"devices": devices})
+        asyncio.run(kernel_cache.fill(replace(plan, deployment=there)))
+        return told.read_text(encoding="utf-8").split()
+
+    assert compiled_on((8, 9)) == ["GPU-0"]
+    assert compiled_on((9, 0)) == ["GPU-0"], "another kind of card"
+    assert compiled_on((9, 0), (8, 9)) == []
+    assert sorted(compiled_on((9, 0), (8, 0), (8, 0), (10, 0))) == ["GPU-1", "GPU-3"]
+
+
 def test_one_that_does_not_compile_is_told_and_tried_again(
     plan: Plan, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,6 +119,23 @@ def test_one_that_does_not_compile_is_told_and_tried_again(
     for _ in range(2):
         with pytest.raises(DeploymentError, match="cannot be compiled: no such instruction"):
             asyncio.run(kernel_cache.fill(plan))
+
+
+def test_a_compiler_that_is_no_longer_wanted_has_ended(
+    plan: Plan, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(tmp_path, monkeypatch, 'cat > /dev/null; echo $$ > "$0.pid"; echo; exec sleep 600')
+
+    async def cancelled() -> int:
+        told = asyncio.Event()
+        filling = asyncio.create_task(kernel_cache.fill(plan, told.set))
+        await told.wait()
+        filling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await filling
+        return int((tmp_path / "compiler.pid").read_text(encoding="utf-8"))
+
+    assert not psutil.pid_exists(asyncio.run(cancelled()))
 
 
 def test_each_shape_is_progress(

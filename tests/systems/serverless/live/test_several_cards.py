@@ -3,6 +3,7 @@ two GPUs, each with room for one instance and its warm pool."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from systems.interface import Device, Limits
+from systems.runtime import liveness
 from systems.serverless.live import roles
 from tests.deployments import tiny_deployment
 
@@ -149,6 +151,29 @@ def test_a_loader_that_cannot_stand_by_is_told_and_done_without(on_cards: Play) 
         assert lost not in loads(stage)
         journal = (stage.folder / "journal").read_text()
         assert "no loader stands by on GPU-" in journal
+
+    on_cards(scene, template_at_deployment=True)
+
+
+def test_a_loader_that_is_silent_before_it_stands_by_is_ended_and_one_that_stands_by_is_not(
+    on_cards: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(liveness, "EVERY_S", 0.1)
+
+    async def scene(stage: Stage) -> None:
+        await stage.until(lambda: len(of_role(stage, roles.LOADER)) == 2)
+        silent, other = of_role(stage, roles.LOADER)
+        silent.does.discard("standby")
+        await stage.until(lambda: silent.asked("standby") and other.asked("standby"))
+        assert not stage.node.settled
+        await stage.until(lambda: stage.node.settled)
+        card = silent.visible[: len(CARDS[0])]
+        journal = (stage.folder / "journal").read_text()
+        assert f"no loader stands by on {card}: silent for 0.5 s" in journal
+        rounds_s = 2 * liveness.EVERY_S * liveness.SILENT_ROUNDS
+        later = asyncio.get_running_loop().time() + rounds_s
+        await stage.until(lambda: asyncio.get_running_loop().time() > later)
+        assert stage.node._shared.standby.children == [other.child]
 
     on_cards(scene, template_at_deployment=True)
 

@@ -88,7 +88,7 @@ class Gateway:
             metered=note,
             join=self._join,
             leave=note,
-            preparing=lambda host: False,
+            awaited=lambda host: [],
         )
 
     def _join(self, name: str, node: Any, devices: Any) -> None:
