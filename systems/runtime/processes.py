@@ -24,7 +24,7 @@ from .output import Output, Told
 from .roles import Role
 from .sandbox import control_group
 from .stages import Timeline
-from .template_messages import Exited, Fork, Forked, Ready
+from .template_messages import Exited, Fork, Forked, ForkFailed, Ready
 
 _LOG = logging.getLogger(__name__)
 
@@ -116,17 +116,28 @@ class Processes:
                 on_ready()
             case Forked():
                 self._forked(message)
+            case ForkFailed():
+                self._fork_failed(message)
             case Exited():
                 self._exited(message)
 
     def _forked(self, message: Forked) -> None:
-        child = self._forks.pop(message.token, None)
-        if child is None:
-            raise BadMessageError(f"forked: no process was asked for as {message.token}")
+        child = self._asked_for(message.token)
         child.pid = message.pid
         self._by_pid[message.pid] = child
         if child.doomed:
             kill(child)
+
+    def _fork_failed(self, message: ForkFailed) -> None:
+        child = self._asked_for(message.token)
+        child.verdict = child.verdict or message.reason
+        self._ended(child, None)
+
+    def _asked_for(self, token: int) -> Child:
+        child = self._forks.pop(token, None)
+        if child is None:
+            raise BadMessageError(f"forked: no process was asked for as {token}")
+        return child
 
     def _exited(self, message: Exited) -> None:
         child = self._by_pid.pop(message.pid, None)

@@ -16,6 +16,7 @@ from .messages import (
     Ping,
     Pong,
     ProcessId,
+    Reason,
     Started,
 )
 
@@ -31,6 +32,13 @@ class Forked(Message, frozen=True):
 
     token: Count
     pid: ProcessId
+
+
+class ForkFailed(Message, frozen=True):
+    """The kernel refused the fork requested with ``token``; the template goes on."""
+
+    token: Count
+    reason: Reason
 
 
 class Exited(Message, frozen=True):
@@ -51,5 +59,5 @@ class Fork(Message, frozen=True):
     visible: Name = ""
 
 
-SAYS = Incoming(Started | Ready | Forked | Exited | Failed | Pong)
+SAYS = Incoming(Started | Ready | Forked | ForkFailed | Exited | Failed | Pong)
 HEARS = Incoming(Fork | Ping, descriptors=2)
