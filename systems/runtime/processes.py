@@ -181,8 +181,8 @@ class Processes:
         return child
 
     def _condemn(self, child: Child, why: str) -> None:
-        """Kill a child that sent an invalid message."""
-        child.verdict = f"it sent an invalid message: {why}"
+        """Kill a child that sent an invalid message, or one to which cannot be sent."""
+        child.verdict = why
         _LOG.warning("%s %s is ended: %s", child.role, child.pid, child.verdict)
         kill(child)
 

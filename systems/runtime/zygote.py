@@ -16,8 +16,9 @@ from functools import partial
 from pathlib import Path
 
 from . import cards, output, process, processor, template_messages
-from .channel import Channel, close_all
+from .channel import Channel
 from .messages import Ping, Pong, Started
+from .packets import close_all
 from .roles import Role, by_name
 from .sandbox import confine
 from .template_messages import Exited, Fork, Forked, ForkFailed, Ready
