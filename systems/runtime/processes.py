@@ -84,8 +84,10 @@ class Processes:
         return child
 
     def fork(self, role: Role, on_message: OnMessage, on_exit: OnExit, visible: str = "") -> Child:
-        """Start ``role`` as a fork of the template, with all libraries imported."""
-        assert self.template is not None, "the controller forks only from a ready template"
+        """Start ``role`` as a fork of the template, with all libraries imported. Raise ``OSError``
+        if there is none: the controller may not know yet that it has ended."""
+        if self.template is None:
+            raise OSError("the template has ended")
         ours, theirs = wire.pair()
         output = Output()
         child = self._adopt(role, ours, output, on_message, on_exit)
