@@ -1,38 +1,39 @@
 """Messages between the gateway and its processes: JSON over Unix sequenced-packet sockets.
 
-A packet is a whole message and may carry file descriptors. The format is JSON, not pickle: an
-instance runs a tenant's adapter, so its messages must not execute code in the gateway or block it.
-The receiver limits their length, their descriptors, and how many it reads in one turn.
+A message may carry file descriptors. The format is JSON, not pickle: an instance runs a tenant's
+adapter, so its messages must not execute code in the gateway or block it. The receiver limits their
+length, their descriptors, and how many packets it reads in one turn. A message of any length that
+the receiver takes is sent, however small the socket's buffers are (:mod:`.packets`). One that the
+kernel refuses to send for another reason closes the channel with that reason.
 """
 
 from __future__ import annotations
 
-import array
 import asyncio
+import contextlib
 import logging
 import os
 import select
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from .incoming import MOST_OF_A_MESSAGE, BadMessageError, Incoming
 from .messages import Message
+from .packets import Inbox, close_all, most_of, split, transmit
 
 MESSAGES_A_TURN = 16
-"""Messages read from one process before the event loop serves other processes and callers."""
+"""Packets read from one process before the event loop serves other processes and callers."""
 _LOG = logging.getLogger(__name__)
 
-# Allocated once: an allocation of the longest packet for every message fragments the heap. One
-# buffer serves all channels, because a process reads them in one thread, one message at a time.
-_buffer = memoryview(bytearray(MOST_OF_A_MESSAGE))
 _encode = msgspec.json.Encoder().encode
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
-    """Return two connected sockets with buffers for prompts of a hundred thousand tokens."""
+    """Return two connected sockets. Their buffers have room for prompts of a hundred thousand
+    tokens if the system grants it; else such a prompt is sent as fast as it is read."""
     ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in ends:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_OF_A_MESSAGE)
@@ -40,40 +41,8 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return ends
 
 
-def _receive(sock: socket.socket, incoming: Incoming) -> tuple[bytes, list[int]]:
-    """Receive the next packet and its descriptors. Raise ``BadMessageError`` if it is too long or
-    has too many descriptors; they are all closed then."""
-    fds = array.array("i")
-    most_bytes, descriptors = incoming.most_bytes, incoming.descriptors
-    room = socket.CMSG_LEN(descriptors * fds.itemsize) if descriptors else 0
-    length, ancillary, message_flags, _ = sock.recvmsg_into(
-        [_buffer[:most_bytes]], room, socket.MSG_CMSG_CLOEXEC
-    )
-    for level, kind, payload in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
-    if message_flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-        close_all(fds)
-        long = message_flags & socket.MSG_TRUNC
-        limit = f"{most_bytes} bytes" if long else f"{descriptors} descriptors"
-        raise BadMessageError(f"a message of more than {limit}")
-    return bytes(_buffer[:length]), list(fds)
-
-
 def _tell_nobody(*_: object) -> None:
     """Take what a closed channel would tell."""
-
-
-def close_all(fds: Iterable[int]) -> None:
-    for fd in fds:
-        os.close(fd)
-
-
-def _transmit(sock: socket.socket, data: bytes, fds: Sequence[int]) -> None:
-    if fds:
-        socket.send_fds(sock, [data], fds)
-    else:
-        sock.send(data)
 
 
 class Channel:
@@ -83,6 +52,8 @@ class Channel:
     def __init__(self, sock: socket.socket, incoming: Incoming) -> None:
         self._sock = sock
         self._incoming = incoming
+        self._inbox = Inbox(sock, incoming)
+        self._most = most_of(sock)
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
 
@@ -90,14 +61,22 @@ class Channel:
         return self._sock.fileno()
 
     def send(self, message: Message, fds: Sequence[int] = ()) -> None:
-        _transmit(self._sock, _encode(message), fds)
+        """Send as fast as the other end reads. Raise ``OSError`` if that is impossible."""
+        *parts, last = split(_encode(message), self._most)
+        for part in parts:
+            transmit(self._sock, part, ())
+        transmit(self._sock, last, fds)
 
     def receive(self, timeout_ms: int | None = None) -> tuple[Message, list[int]] | None:
-        """Return the next message and its descriptors, or None after ``timeout_ms`` (None: no
-        limit). Raise ``EOFError`` on a closed channel, ``BadMessageError`` on a bad message."""
-        if not self._poll.poll(timeout_ms):
-            return None
-        data, fds = _receive(self._sock, self._incoming)
+        """Return the next message and its descriptors, or None after ``timeout_ms`` without a
+        packet (None: no limit). Raise ``EOFError`` on a closed channel, ``BadMessageError`` on a
+        bad message."""
+        taken = None
+        while taken is None:
+            if not self._poll.poll(timeout_ms):
+                return None
+            taken = self._inbox.take()
+        data, fds = taken
         if not data:
             raise EOFError("the gateway is gone")
         try:
@@ -115,7 +94,8 @@ class AsyncChannel:
 
     ``incoming`` defines the messages that the other end may send; ``on_message`` gets only those
     and owns their descriptors. ``on_close`` is called once, unless :meth:`close` was called before:
-    with an empty text if the other end closed the channel, else with the error of its message.
+    with an empty text if the other end closed the channel, else with a sentence about that end: its
+    message is invalid, or one to it cannot be sent.
     """
 
     def __init__(
@@ -128,6 +108,8 @@ class AsyncChannel:
         sock.setblocking(False)
         self._sock = sock
         self._incoming = incoming
+        self._inbox = Inbox(sock, incoming)
+        self._most = most_of(sock)
         self._loop = asyncio.get_running_loop()
         self._on_message = on_message
         self._on_close = on_close
@@ -137,29 +119,45 @@ class AsyncChannel:
 
     def send(self, message: Message, fds: Sequence[int] = ()) -> None:
         """Send now, or when the other end has room; drop the message if the channel is closed. The
-        caller may close ``fds`` at once."""
+        caller may close ``fds`` at once. A message that cannot be sent closes the channel."""
         if not self._open:
             return
-        data = _encode(message)
+        *parts, last = split(_encode(message), self._most)
+        for part in parts:
+            self._put(part, ())
+        self._put(last, fds)
+
+    def _put(self, packet: bytes, fds: Sequence[int]) -> None:
         if not self._outbox:
             try:
-                _transmit(self._sock, data, fds)
+                transmit(self._sock, packet, fds)
                 return
             except BlockingIOError:
                 self._loop.add_writer(self._sock, self._flush)
-            except OSError:
-                return  # The reader also sees that the channel ended, and reports it.
-        self._outbox.append((data, [os.dup(fd) for fd in fds]))
+            except OSError as error:
+                self._unsent(error)
+                return
+        self._outbox.append((packet, [os.dup(fd) for fd in fds]))
+
+    def _unsent(self, error: OSError) -> None:
+        """Send no more, and tell why, unless the other end has closed the channel: the reader sees
+        that too. Tell it later: callers of ``send`` do not expect an end."""
+        if isinstance(error, ConnectionError):
+            return
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)  # what follows a lost message must not arrive
+        self._loop.call_soon(self._hang_up, f"a message to it cannot be sent: {error.strerror}")
 
     def _flush(self) -> None:
         try:
             while self._outbox:
-                _transmit(self._sock, *self._outbox[0])
+                transmit(self._sock, *self._outbox[0])
                 close_all(self._outbox.popleft()[1])
         except BlockingIOError:
             return
-        except OSError:
+        except OSError as error:
             self._drop_outbox()
+            self._unsent(error)
         self._loop.remove_writer(self._sock)
 
     def _drop_outbox(self) -> None:
@@ -178,42 +176,47 @@ class AsyncChannel:
                 return
 
     def _take(self) -> bool:
-        """Read one message; return False if none is pending or the channel is closed."""
+        """Read one packet; return False if none is pending or the channel is closed."""
         if not self._open:
             return False
         try:
-            data, fds = _receive(self._sock, self._incoming)
+            taken = self._inbox.take()
         except BlockingIOError:
             return False
         except ConnectionResetError:
             return True  # It ended without reading all our messages; its own messages come next.
         except BadMessageError as error:
-            self._hang_up(str(error))
+            self._refuse(error)
             return False
         except OSError:
-            data, fds = b"", []
-        if data:
-            self._hear(data, fds)
-        else:
-            self._hang_up("")
+            taken = b"", []
+        if taken is not None:
+            self._hear(*taken)
         return self._open
 
     def _hear(self, data: bytes, fds: list[int]) -> None:
-        """Handle one message. No error leaves this function: the loop would not know the sender."""
+        """Handle one message; without data, the end of the connection. No error leaves this
+        function: the loop would not know the sender."""
+        if not data:
+            self._hang_up("")
+            return
         try:
             message = self._incoming.decode(data)
         except BadMessageError as error:
             close_all(fds)
-            self._hang_up(str(error))
+            self._refuse(error)
             return
         try:
             self._on_message(message, fds)
         except BadMessageError as error:
-            self._hang_up(str(error))
+            self._refuse(error)
         except Exception as error:
             kind = type(message).__name__
             _LOG.exception("a message of kind %s cannot be taken", kind)
-            self._hang_up(f"{kind}: {error!r}")
+            self._refuse(f"{kind}: {error!r}")
+
+    def _refuse(self, error: BadMessageError | str) -> None:
+        self._hang_up(f"it sent an invalid message: {error}")
 
     def _hang_up(self, why: str) -> None:
         if self._open:

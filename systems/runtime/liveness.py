@@ -1,14 +1,16 @@
 """Detects child processes that are alive but stopped or deadlocked, and processes that start too
 many threads, for which the kernel has no limit per process.
 
-The monitor pings each process. A process counts as alive as long as it uses the processor or waits
-for a disk, however long a step takes: no deadline depends on the size of a model. The monitor
-counts rounds, not seconds, so that a pause of the gateway itself is not blamed on its children.
+The monitor pings each process. A process counts as alive as long as one of its threads uses the
+processor or waits for a disk, however long a step takes: no deadline depends on the size of a model
+or the speed of a disk. The monitor counts rounds, not seconds, so that a pause of the gateway is
+not blamed on its children.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,8 +51,8 @@ class Monitored(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """The current state of a process: whether it runs or waits for a disk, its processor time in
-    clock ticks, and its number of threads."""
+    """The current state of a process: whether its main thread runs or waits for a disk, the
+    processor time of all threads in clock ticks, and their number."""
 
     busy: bool = False
     worked: int = 0
@@ -83,7 +85,9 @@ class LivenessMonitor:
 
     def _look(self, process: Monitored, pid: int) -> None:
         heartbeat, seen = process.heartbeat, activity(pid)
-        if seen.busy or seen.worked != heartbeat.worked:
+        works = seen.busy or seen.worked != heartbeat.worked
+        # Not at the first silent round, which most idle processes have until they answer.
+        if works or (heartbeat.silent and seen.threads > 1 and _a_thread_is_busy(pid)):
             heartbeat.worked, heartbeat.silent = seen.worked, 0
         else:
             heartbeat.silent += 1
@@ -97,10 +101,25 @@ class LivenessMonitor:
 
 
 def activity(pid: int) -> Activity:
-    """Read proc_pid_stat(5); return an empty ``Activity`` if there is no such process."""
+    """Return the state of a process; an empty ``Activity`` if there is no such process."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        fields = _stat(Path(f"/proc/{pid}"))
     except OSError:
         return Activity()
-    fields = stat[stat.rindex(")") + 2 :].split()
     return Activity(fields[0] in _BUSY, int(fields[11]) + int(fields[12]), int(fields[17]))
+
+
+def _a_thread_is_busy(pid: int) -> bool:
+    """Return whether a thread of a process runs or waits for a disk. The main thread of a loader
+    sleeps while others read for it."""
+    for thread in Path(f"/proc/{pid}/task").glob("*"):
+        with contextlib.suppress(OSError):  # one that has just ended
+            if _stat(thread)[0] in _BUSY:
+                return True
+    return False
+
+
+def _stat(folder: Path) -> list[str]:
+    """Read proc_pid_stat(5) from the third field, the state. Raise ``OSError`` if it has ended."""
+    stat = (folder / "stat").read_text(encoding="ascii", errors="replace")
+    return stat[stat.rindex(")") + 2 :].split()

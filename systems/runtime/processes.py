@@ -24,7 +24,7 @@ from .output import Output, Told
 from .roles import Role
 from .sandbox import control_group
 from .stages import Timeline
-from .template_messages import Exited, Fork, Forked, Import, Ready
+from .template_messages import Exited, Fork, Forked, ForkFailed, Import, Ready
 
 _LOG = logging.getLogger(__name__)
 
@@ -84,8 +84,10 @@ class Processes:
         return child
 
     def fork(self, role: Role, on_message: OnMessage, on_exit: OnExit, visible: str = "") -> Child:
-        """Start ``role`` as a fork of the template, with all libraries imported."""
-        assert self.template is not None, "the controller forks only from a ready template"
+        """Start ``role`` as a fork of the template, with all libraries imported. Raise ``OSError``
+        if there is none: the controller may not know yet that it has ended."""
+        if self.template is None:
+            raise OSError("the template has ended")
         ours, theirs = wire.pair()
         output = Output()
         child = self._adopt(role, ours, output, on_message, on_exit)
@@ -117,17 +119,28 @@ class Processes:
                 on_ready()
             case Forked():
                 self._forked(message)
+            case ForkFailed():
+                self._fork_failed(message)
             case Exited():
                 self._exited(message)
 
     def _forked(self, message: Forked) -> None:
-        child = self._forks.pop(message.token, None)
-        if child is None:
-            raise BadMessageError(f"forked: no process was asked for as {message.token}")
+        child = self._asked_for(message.token)
         child.pid = message.pid
         self._by_pid[message.pid] = child
         if child.doomed:
             kill(child)
+
+    def _fork_failed(self, message: ForkFailed) -> None:
+        child = self._asked_for(message.token)
+        child.verdict = child.verdict or message.reason
+        self._ended(child, None)
+
+    def _asked_for(self, token: int) -> Child:
+        child = self._forks.pop(token, None)
+        if child is None:
+            raise BadMessageError(f"forked: no process was asked for as {token}")
+        return child
 
     def _exited(self, message: Exited) -> None:
         child = self._by_pid.pop(message.pid, None)
@@ -171,8 +184,8 @@ class Processes:
         return child
 
     def _condemn(self, child: Child, why: str) -> None:
-        """Kill a child that sent an invalid message."""
-        child.verdict = f"it sent an invalid message: {why}"
+        """Kill a child that sent an invalid message, or one to which cannot be sent."""
+        child.verdict = why
         _LOG.warning("%s %s is ended: %s", child.role, child.pid, child.verdict)
         kill(child)
 

@@ -16,6 +16,7 @@ from .messages import (
     Ping,
     Pong,
     ProcessId,
+    Reason,
     Started,
 )
 
@@ -31,6 +32,13 @@ class Forked(Message, frozen=True):
 
     token: Count
     pid: ProcessId
+
+
+class ForkFailed(Message, frozen=True):
+    """The kernel refused the fork requested with ``token``; the template goes on."""
+
+    token: Count
+    reason: Reason
 
 
 class Exited(Message, frozen=True):
@@ -57,5 +65,5 @@ class Fork(Message, frozen=True):
     visible: Name = ""
 
 
-SAYS = Incoming(Started | Ready | Forked | Exited | Failed | Pong)
+SAYS = Incoming(Started | Ready | Forked | ForkFailed | Exited | Failed | Pong)
 HEARS = Incoming(Import | Fork | Ping, descriptors=2)

@@ -16,11 +16,12 @@ from functools import partial
 from pathlib import Path
 
 from . import cards, output, process, processor, template_messages
-from .channel import Channel, close_all
+from .channel import Channel
 from .messages import Ping, Pong, Started
+from .packets import close_all
 from .roles import Role, by_name
 from .sandbox import confine
-from .template_messages import Exited, Fork, Forked, Import, Ready
+from .template_messages import Exited, Fork, Forked, ForkFailed, Import, Ready
 
 
 def role_of(module: str, *forked: Role) -> Role:
@@ -98,17 +99,21 @@ def _serve(roles: Mapping[str, Role], channel: Channel, wakeup: int) -> None:
         case Ping():
             channel.send(Pong())
         case Fork():
-            pid = _fork(roles[message.role], message, channel, wakeup, *fds)
+            made = _fork(roles[message.role], message, channel, wakeup, *fds)
             close_all(fds)
-            channel.send(Forked(message.token, pid))
+            channel.send(made)
 
 
 def _fork(
     role: Role, asked: Fork, channel: Channel, wakeup: int, channel_fd: int, printed_fd: int
-) -> int:
-    """Fork a process that runs ``role`` on the channel ``channel_fd``; return its process id."""
+) -> Forked | ForkFailed:
+    """Fork a process that runs ``role`` on the channel ``channel_fd``; return its process id, or
+    why the kernel has none. All other forks end with this process, so it must not raise that."""
     parent = os.getpid()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        return ForkFailed(asked.token, f"cannot fork: {error.strerror}")
     if pid == 0:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -118,7 +123,7 @@ def _fork(
         process.settle(parent)
         cards.see_only(asked.visible)  # the template never starts CUDA, so this takes effect
         process.become(role, socket.socket(fileno=channel_fd), asked.device)
-    return pid
+    return Forked(asked.token, pid)
 
 
 def _woken(number: int, frame: object) -> None:

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 from systems.interface import Decision
 from systems.runtime.calls import Call, Failure, Tokens, request_trace
-from systems.runtime.channel import AsyncChannel, close_all
+from systems.runtime.channel import AsyncChannel
 from systems.runtime.incoming import BadMessageError
 from systems.runtime.journal import Journal
 from systems.runtime.messages import Cancel, Message, Request, RequestFields, StepToken
+from systems.runtime.packets import close_all
 from systems.runtime.times import Step
 
 from .backbone_deployment import BackboneDeployment

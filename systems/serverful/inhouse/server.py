@@ -27,13 +27,14 @@ from systems.interface import Decision, Deployment
 from systems.runtime import channel as wire
 from systems.runtime import process
 from systems.runtime.cards import Cards
-from systems.runtime.channel import AsyncChannel, close_all
+from systems.runtime.channel import AsyncChannel
 from systems.runtime.http.api import Api
 from systems.runtime.http.text import Text
 from systems.runtime.http.timeouts import PatientRunner
 from systems.runtime.journal import Journal
 from systems.runtime.messages import Message
 from systems.runtime.metrics import Metrics
+from systems.runtime.packets import close_all
 
 from . import replica as replicas
 from .backbone_deployment import make_deck
@@ -162,7 +163,7 @@ class Server:
                 self._front.heard(replica, message, fds)
 
         def closed(why: str) -> None:
-            self._ended(f"replica {replica} ended" + (why and f": invalid message: {why}"))
+            self._ended(f"replica {replica} ended" + (why and f": {why}"))
 
         return AsyncChannel(ours, replicas.ROLE.says, heard, closed)
 

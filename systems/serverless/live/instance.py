@@ -15,8 +15,9 @@ from typing import Any
 
 from systems.engine.cuda.failures import device_failures
 from systems.errors import SystemsError
-from systems.runtime.channel import Channel, close_all
+from systems.runtime.channel import Channel
 from systems.runtime.messages import Cancel, Failed, Message, Ping, Pong, Request, Started, Stop
+from systems.runtime.packets import close_all
 
 from . import messages as m
 from .instance_artifacts import InstanceArtifacts

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from systems.runtime import process
-from systems.runtime.channel import close_all
+from systems.runtime.packets import close_all
 from systems.runtime.preparation_pace import Pace
 from systems.runtime.sandbox import confine
 

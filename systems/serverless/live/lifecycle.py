@@ -83,6 +83,12 @@ class InstanceLifecycle:
         instance = self._instances.get(action.instance)
         if instance is None or instance.child is None:
             return
+        key = action.copy
+        if key is not None and key.shared and key not in self._copies:
+            # The copy ended while the action was on its way here from another machine.
+            instance.reason = f"the shared backbone {key.backbone} on {key.device} is gone"
+            kill(instance.child)
+            return
         if action.artifact is Artifact.KERNELS:
             self._processes.take_over(instance, *self._heard(instance))
         instance.timeline.begin(Stage(action.artifact.value), time.monotonic_ns())

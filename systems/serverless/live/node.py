@@ -146,8 +146,6 @@ class Node:
         return self._prewarmed.settled and self._shared.standby.settled
 
     def _fork_prewarmed(self, device: str, on_message: OnMessage, on_exit: OnExit) -> Child:
-        if self._processes.template is None:
-            raise OSError("the template has ended")
         card = self._cards.uuid(device)
         return self._processes.fork(roles.INSTANCE, on_message, on_exit, card)
 

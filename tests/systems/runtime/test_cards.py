@@ -19,7 +19,7 @@ from systems.runtime.channel import Channel
 from systems.runtime.incoming import Incoming
 from systems.runtime.messages import Started
 from systems.runtime.roles import Role
-from systems.runtime.template_messages import Fork
+from systems.runtime.template_messages import Fork, Forked
 
 
 class Nvml:
@@ -102,7 +102,7 @@ def test_a_fork_sees_its_card_and_has_the_name_of_its_role_before_its_code_runs(
 
     role = Role("probe", __name__, Incoming(Started), Incoming(Started), tell)
     (gateways, templates), (ours, own) = socket.socketpair(), socket.socketpair()
-    pid = zygote._fork(
+    forked = zygote._fork(
         role,
         Fork(1, "probe", "cpu", "GPU-b"),
         Channel(templates, Incoming(Started)),
@@ -110,7 +110,8 @@ def test_a_fork_sees_its_card_and_has_the_name_of_its_role_before_its_code_runs(
         own.detach(),
         os.dup(2),
     )
-    assert os.waitpid(pid, 0)[1] == 0
+    assert isinstance(forked, Forked)
+    assert os.waitpid(forked.pid, 0)[1] == 0
     assert os.read(told, 99) == b"GPU-b probe\n"
     gateways.close()
     ours.close()

@@ -1,4 +1,4 @@
-"""The memory that a message takes in its receiver."""
+"""Messages on a channel: the memory that they take, their descriptors, and long ones."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from systems.runtime.channel import AsyncChannel, Channel, pair
-from systems.runtime.incoming import Incoming
+from systems.runtime.incoming import BadMessageError, Incoming
 from systems.runtime.messages import Message
 from systems.runtime.roles import by_name
 from systems.serverless.live.roles import INSTANCE
@@ -21,6 +21,27 @@ class Token(Message, frozen=True):
 
 
 TOKENS = Incoming(Token, most_bytes=1 << 20)
+FILES = Incoming(Token, most_bytes=1 << 20, descriptors=1)
+SHORT = Incoming(Token, most_bytes=16 << 10)
+Received = list[tuple[str, int]]
+"""The texts of messages, and how many descriptors came with each."""
+
+
+def small_pair() -> tuple[socket.socket, socket.socket]:
+    """A pair whose send buffers are as small as the kernel makes them: a few KB."""
+    ends = pair()
+    for end in ends:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        assert end.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) < 8 << 10
+    return ends
+
+
+def texts_of(received: list[tuple[Message, list[int]]]) -> Received:
+    """Close the descriptors."""
+    for _, fds in received:
+        for fd in fds:
+            os.close(fd)
+    return [(message.text, len(fds)) for message, fds in received if isinstance(message, Token)]
 
 
 def test_a_message_takes_the_memory_of_its_own_length_and_not_of_the_longest() -> None:
@@ -81,3 +102,115 @@ def test_a_descriptor_may_be_closed_once_its_message_was_sent_however_late_that_
             return found
 
     assert asyncio.run(asyncio.wait_for(sent(), 20)) == [b"here"]
+
+
+LONG = "".join(chr(33 + at % 90) for at in range(500_000))
+"""Longer than any buffer that is granted by default; of all characters, also those of packets."""
+
+
+def test_a_message_longer_than_the_send_buffer_arrives_whole_and_in_order() -> None:
+    """It vanished: the caller waited for its timeout, and a prompt of 60,000 tokens is so long."""
+
+    async def received() -> Received:
+        ours, theirs = small_pair()
+        near = AsyncChannel(ours, TOKENS, lambda message, fds: None, lambda why: None)
+        with closing(near), closing(Channel(theirs, FILES)) as far:
+            for text in ("before", LONG, "after"):
+                near.send(Token(text), [theirs.fileno()])
+            found: list[tuple[Message, list[int]]] = []
+            while len(found) < 3:
+                await asyncio.sleep(0)
+                if (taken := far.receive(0)) is not None:
+                    found.append(taken)
+            return texts_of(found)
+
+    expected = [("before", 1), (LONG, 1), ("after", 1)]
+    assert asyncio.run(asyncio.wait_for(received(), 20)) == expected
+
+
+def test_a_long_message_of_a_process_arrives_whole() -> None:
+    async def received() -> list[Message]:
+        ours, theirs = small_pair()
+        found: list[Message] = []
+        heard = asyncio.Event()
+
+        def hear(message: Message, fds: list[int]) -> None:
+            assert fds == []
+            found.append(message)
+            if len(found) == 2:
+                heard.set()
+
+        with (
+            closing(AsyncChannel(ours, TOKENS, hear, print)),
+            closing(Channel(theirs, TOKENS)) as far,
+        ):
+            for text in (LONG, "after"):
+                await asyncio.to_thread(far.send, Token(text))
+            await heard.wait()
+        return found
+
+    texts = asyncio.run(asyncio.wait_for(received(), 20))
+    assert texts == [Token(LONG), Token("after")]
+
+
+@pytest.mark.parametrize("length", [20_000, 200_000], ids=["one packet", "several"])
+def test_a_message_that_is_too_long_is_refused_however_many_packets_it_is(length: int) -> None:
+    ours, theirs = pair()
+    with closing(Channel(ours, SHORT)) as near, closing(Channel(theirs, SHORT)) as far:
+        far.send(Token("x" * length))
+        with pytest.raises(BadMessageError, match="a message of more than 16384 bytes"):
+            near.receive(1_000)
+
+
+def test_parts_without_an_end_are_refused_before_they_are_longer_than_a_message() -> None:
+    ours, theirs = pair()
+    with closing(Channel(ours, SHORT)) as near, closing(theirs):
+        for _ in range(17):
+            theirs.send(b"+" + b"x" * 1_000)
+        with pytest.raises(BadMessageError, match="a message of more than 16384 bytes"):
+            near.receive(0)
+
+
+def test_descriptors_of_a_message_that_has_not_ended_are_closed() -> None:
+    ours, theirs = pair()
+    with closing(Channel(ours, FILES)) as near, closing(theirs):
+        reader, writer = os.pipe()
+        socket.send_fds(theirs, [b"+x"], [writer])
+        os.close(writer)
+        with pytest.raises(BadMessageError, match="descriptors before the end of a message"):
+            near.receive(1_000)
+        assert os.read(reader, 1) == b"", "the other end of the pipe is closed"
+        os.close(reader)
+
+
+@pytest.mark.parametrize("waiting", [False, True], ids=["at once", "from the outbox"])
+def test_a_message_that_the_kernel_refuses_to_send_closes_the_channel_with_the_reason(
+    waiting: bool,
+) -> None:
+    """It was taken for the end of the channel, which then goes on without it."""
+
+    async def told() -> tuple[list[str], list[str]]:
+        ours, theirs = pair()
+        closed: list[str] = []
+        end = asyncio.Event()
+        near = AsyncChannel(
+            ours, TOKENS, lambda message, fds: None, lambda why: (closed.append(why), end.set())
+        )
+        with closing(Channel(theirs, TOKENS)) as far:
+            while waiting and not near._outbox:
+                near.send(Token("first"))
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+            for text in (LONG, "after"):
+                near.send(Token(text))
+            assert closed == [], "callers of send do not expect an end"
+            found = []
+            with contextlib.suppress(EOFError):
+                while not end.is_set():
+                    while (taken := far.receive(0)) is not None:
+                        found.append(taken)
+                    await asyncio.sleep(0)
+            return closed, [text for text, _ in texts_of(found) if text != "first"]
+
+    closed, arrived = asyncio.run(asyncio.wait_for(told(), 20))
+    assert closed == ["a message to it cannot be sent: Message too long"]
+    assert arrived == [], "what follows a lost message must not arrive"

@@ -133,7 +133,7 @@ def test_any_words_of_a_replica_end_at_most_its_server(
         assert not kept
         assert [record.getMessage() for record in caplog.records] == []
         assert ended.isprintable()
-        assert not ended or ended.startswith("replica 0 ended: invalid message: ")
+        assert not ended or ended.startswith("replica 0 ended: it sent an invalid message: ")
 
     check()
 
@@ -143,6 +143,6 @@ def test_a_request_that_was_not_asked_back_ends_the_server_by_name(
     message: Released | Joined, deployment: Deployment
 ) -> None:
     ended, raised, _ = hear(deployment, [(msgspec.json.encode(message), 0)])
-    assert ended.startswith("replica 0 ended: invalid message: ")
+    assert ended.startswith("replica 0 ended: it sent an invalid message: ")
     assert "request 0" in ended
     assert raised == []

@@ -10,10 +10,10 @@ from functools import partial
 
 from systems.interface import Stage
 from systems.runtime.cards import Cards
-from systems.runtime.channel import close_all
 from systems.runtime.children import GRACE_S, Child, kill, why
 from systems.runtime.incoming import BadMessageError
 from systems.runtime.messages import Failed, Message
+from systems.runtime.packets import close_all
 from systems.runtime.processes import Processes
 from systems.runtime.stages import Timeline
 

@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from systems.runtime.cards import Cards
-from systems.runtime.channel import close_all
 from systems.runtime.children import Child
 from systems.runtime.messages import Failed, Message, Started
+from systems.runtime.packets import close_all
 from systems.runtime.processes import Processes
 
 from .. import messages as m

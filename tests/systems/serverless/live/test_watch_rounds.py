@@ -7,8 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -91,6 +94,57 @@ def test_one_that_answers_is_not(idle: subprocess.Popen[bytes]) -> None:
 def test_one_that_works_is_not() -> None:
     """Monitors this process, which runs at every check."""
     assert given_up(Subject(os.getpid()), LONG_S) == []
+
+
+WAITING_FOR_A_THREAD = """
+import os, sys, threading
+held = threading.Event()
+def wait():
+    # Its child opens a pipe without a writer, and the kernel keeps it in D until then.
+    opens = [(os.POSIX_SPAWN_OPEN, 3, sys.argv[1], os.O_RDONLY, 0)]
+    os.posix_spawn("/bin/true", ["true"], {}, file_actions=opens)
+thread = threading.Thread(target=held.wait if sys.argv[1] == "-" else wait, daemon=True)
+thread.start()
+thread.join()
+"""
+"""A process whose main thread sleeps while another waits: for the pipe ``argv[1]``, in the state of
+a thread that reads a slow disk, or (``-``) for an event that never comes."""
+
+
+@contextmanager
+def waiting_for_a_thread(name: str, states: list[str]) -> Iterator[int]:
+    """Run ``WAITING_FOR_A_THREAD``; yield its pid once the states of its threads are these."""
+    with subprocess.Popen([sys.executable, "-c", WAITING_FOR_A_THREAD, name]) as popen:
+        try:
+            deadline = time.monotonic() + LONG_S
+            while _states(popen.pid) != states:
+                assert time.monotonic() < deadline, _states(popen.pid)
+                time.sleep(0.01)
+            yield popen.pid
+        finally:
+            with suppress(OSError):  # ends the child that the thread waits for, if there is one
+                os.close(os.open(name, os.O_WRONLY | os.O_NONBLOCK))
+            popen.kill()
+
+
+def _states(pid: int) -> list[str]:
+    """States of a process's threads, the main thread's first."""
+    tasks = sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda path: int(path.name))
+    return [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks]
+
+
+def test_one_that_waits_while_its_threads_read_from_a_slow_disk_is_not(tmp_path: Path) -> None:
+    """Loaders read on threads: one was ended after five seconds of a hanging disk."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with waiting_for_a_thread(str(pipe), ["S", "D"]) as pid:
+        assert given_up(Subject(pid, heartbeat=Heartbeat(answers=False)), LONG_S) == []
+
+
+def test_one_whose_threads_all_sleep_is_given_up() -> None:
+    with waiting_for_a_thread("-", ["S", "S"]) as pid:
+        (_, reason), *_ = given_up(Subject(pid), SILENCE_S + 3)
+    assert reason == "silent for 5 s"
 
 
 def test_one_that_is_not_known_yet_is_not() -> None:
