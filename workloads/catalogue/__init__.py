@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from ..errors import WorkloadError
 from ..generators import process
@@ -24,6 +25,7 @@ from ..minutes import data_root
 from ..named_lengths import NAMED
 from ..synthesis import Population, generate, populate
 from ..trace import Provenance, TraceFunction, Workload, from_arrivals
+from .entry_keys import FORMS, check_keys
 from .overrides import Overrides, cut_lengths, draw_lengths, play
 
 FOLDER = Path(__file__).parent
@@ -53,14 +55,17 @@ def slices() -> list[str]:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Load the TOML of a catalogue name, or of a path that ends in .toml."""
+    """Load the TOML of a catalogue name, or of a path that ends in .toml. Raises ``WorkloadError``
+    if it is unknown, no TOML, or has an unknown key."""
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.exists():
         raise WorkloadError(f"workload {name!r} is unknown; known: {', '.join(_known())}")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        about = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise WorkloadError(f"{path}: not a catalogue entry ({error})") from error
+    check_keys(name, about)
+    return about
 
 
 def load(name: str, *, seed: int, **overrides: Any) -> Workload:
@@ -97,21 +102,24 @@ def _source(name: str) -> _Source:
     if name.endswith(".parquet"):
         return _file
     about = describe(name)
-    found = [form for form in _FORMS if form in about]
+    found = [form for form in FORMS if form in about]
     if len(found) != 1:
-        raise WorkloadError(f"{name}: needs one of {', '.join(_FORMS)}, has {len(found)}")
+        raise WorkloadError(f"{name}: needs one of {', '.join(FORMS)}, has {len(found)}")
     return _entry
 
 
 def _entry(name: str, seed: int, changes: Overrides) -> _Found:
     about = describe(name)
     title = Path(name).stem if name.endswith(".toml") else name
-    form = next(form for form in _FORMS if form in about)
+    form = next(form for form in FORMS if form in about)
     try:
         duration_s = changes.generated_s(about["duration_s"])
         workload = _FORMS[form](title, about, seed, duration_s)
         prompt = lengths(about["prompt"]) if "prompt" in about else PROMPT
         output = lengths(about["output"]) if "output" in about else OUTPUT
+    except ValidationError as error:
+        error.add_note(name)
+        raise
     except (KeyError, TypeError) as error:
         raise WorkloadError(f"{name}: not a catalogue entry (lacks {error})") from error
     except OverflowError as error:
