@@ -50,8 +50,13 @@ def empty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         ("run a b", "slbench run: Got unexpected extra argument(s) (b); see slbench run --help"),
         ("run", "slbench: run: name an EXPERIMENT, or a run with --resume"),
         ("run --resume /no", "slbench: /no: not a run directory (no readable run.json)"),
+        ("claims --from /nosuch",
+         "slbench: --from /nosuch: no reference records here; give a folder like"
+         " results/reference"),
+        ("serve serverless-lora --set options=3",
+         "slbench: options: 3 is not right; wanted: Input should be a valid dictionary"),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_word_is_answered_in_one_line(slbench: Say, words: str, line: str) -> None:
     assert slbench(*words.split()) == (2, "", f"{line}\n")
 
