@@ -49,7 +49,11 @@ def empty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         ("models make --rnk 3", "slbench models make: no option --rnk; did you mean --rank?"),
         ("run a b", "slbench run: Got unexpected extra argument(s) (b); see slbench run --help"),
         ("run", "slbench: run: name an EXPERIMENT, or a run with --resume"),
-        ("run --resume /no", "slbench: /no: not a run directory (no readable run.json)"),
+        ("run --resume /no", "slbench: /no: no such folder"),
+        ("run --resume no",
+         "slbench: no: no such folder, and no run of this id in results/runs or results/reference"),
+        ("run --resume no --out own",
+         "slbench: no: no such folder, and no run of this id in own or results/reference"),
         ("claims --from /nosuch",
          "slbench: --from /nosuch: no reference records here; give a folder like"
          " results/reference"),
