@@ -18,6 +18,7 @@ from ..cells.written import unmade
 from ..choices import DeploymentChoice, SystemChoice
 from ..errors import HarnessError
 from ..experiment_files import parse_setting
+from ..mistakes import noted
 from .consent import check_written
 
 
@@ -59,7 +60,8 @@ def served(given: Options, *, yes: bool) -> Served:
     system = _own(cls, given, settings)
     adapters, names = functions(list(given.adapters), given.functions, settings)
     told = {"adapters": adapters, "cluster": given.cluster, "tenants": tenants(given.tenants)}
-    choice = DeploymentChoice.model_validate({**told, **settings})
+    with noted("deployment"):
+        choice = DeploymentChoice.model_validate({**told, **settings})
     check_machines(cls, choice.cluster)
     device_kind(choice)
     check_written(unmade(choice, names), yes=yes)
@@ -75,7 +77,8 @@ def _own(cls: type[ServingSystem], given: Options, settings: dict[str, Any]) -> 
     audit = {} if given.audit is None else {"audit_s": given.audit}
     own = {key: settings.pop(key) for key in ("options", "policies") if key in settings}
     isolation = settings.pop("isolation", given.isolation)
-    system = SystemChoice.model_validate({"name": given.system, "isolation": isolation, **own})
+    with noted(given.system):
+        system = SystemChoice.model_validate({"name": given.system, "isolation": isolation, **own})
     return system.model_copy(update={"options": {**cls.served_with, **system.options, **audit}})
 
 

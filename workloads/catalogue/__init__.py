@@ -59,6 +59,8 @@ def describe(name: str) -> dict[str, Any]:
     if it is unknown, no TOML, or has an unknown key."""
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.exists():
+        if name.endswith(".toml"):
+            raise WorkloadError(f"workload file {name} does not exist")
         raise WorkloadError(f"workload {name!r} is unknown; known: {', '.join(_known())}")
     try:
         about = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -69,9 +71,9 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def load(name: str, *, seed: int, **overrides: Any) -> Workload:
-    """Load a workload by name. Raises ``WorkloadError`` if it is unknown, and pydantic's error if
-    an override is unknown."""
-    changes = Overrides.model_validate(overrides)
+    """Load a workload by name. Raises ``WorkloadError`` if it is unknown, and pydantic's error,
+    which notes where it is, if an override or a value of its entry is wrong."""
+    changes = _changes(name, overrides)
     if changes.expansion is not None and not name.startswith(SLICE):
         raise WorkloadError(f"workload {name!r}: expansion applies only to {SLICE}NAME")
     found, prompt, output = _source(name)(name, seed, changes)
@@ -81,6 +83,14 @@ def load(name: str, *, seed: int, **overrides: Any) -> Workload:
     if prompt is None or output is None:
         return cut_lengths(workload, changes)
     return draw_lengths(workload, changes, seed, prompt, output)
+
+
+def _changes(name: str, overrides: dict[str, Any]) -> Overrides:
+    try:
+        return Overrides.model_validate(overrides)
+    except ValidationError as error:
+        error.add_note(f"overrides of {name}")
+        raise
 
 
 def _known() -> list[str]:
