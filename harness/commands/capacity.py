@@ -125,9 +125,9 @@ def _limits(**given: float) -> Limits:
 
 
 def _tell(record: CapacityRecord, found: list[Capacity], *, as_json: bool) -> None:
-    from paper_figures import draw_each
+    from .drawing import draw_into
 
-    figures = draw_each(["capacity"], record, record.path / "figures")
+    figures = draw_into(record, ["capacity"])
     if as_json:
         print(json.dumps({"path": str(record.path), **record.result}))
         return
@@ -141,4 +141,6 @@ def _tell(record: CapacityRecord, found: list[Capacity], *, as_json: bool) -> No
         console.print(line, soft_wrap=True, markup=False, highlight=False)
     for path in figures.paths:
         console.print(f"figure  {path}", soft_wrap=True)
+    for line in figures.skipped:
+        console.print(f"no figure {line}", soft_wrap=True)
     console.print(f"search  {record.path}", soft_wrap=True)
