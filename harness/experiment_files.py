@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from importlib.resources import files
@@ -11,6 +12,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from .axes import OPEN
 from .errors import HarnessError
 from .experiment import Experiment
 
@@ -99,8 +101,18 @@ def _lay_over(content: dict[str, Any], key: str, value: Any) -> None:
     for parent in parents:
         place = place.setdefault(parent, {})
         if not isinstance(place, dict):
-            raise HarnessError(f"--set {key}: {parent} is not a mapping in this experiment")
+            raise HarnessError(f"--set {key}: {_no_mapping(parent, place, key, value)}")
     place[last] = value
+
+
+def _no_mapping(parent: str, there: Any, key: str, value: Any) -> str:
+    """Say why nothing can be set below ``parent``, and what sets it in each item of a list."""
+    if not isinstance(there, list):
+        return f"{parent} is no mapping in this experiment but {there!r}"
+    words = f"{parent} is a list in this experiment"
+    if not key.startswith(f"{parent}.") or parent not in OPEN or isinstance(value, list | dict):
+        return f"{words}; give the whole list"
+    return f"{words}; set it in each with --set 'sweep={{{key}: [{json.dumps(value)}]}}'"
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

@@ -4,20 +4,23 @@ what would be right."""
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import BaseModel, ValidationError
     from pydantic_core import ErrorDetails
 
 
 def mistakes(error: ValidationError) -> list[str]:
-    """Return a line for each mistake, of an experiment with the kind of value that is wanted; first
-    the file, if it was noted in the error."""
-    files = [f"{note}: " for note in getattr(error, "__notes__", ())]
-    root, found = _schema(error.title), error.errors()
-    lines = ("".join([*files[:1], _line(each, root)]) for each in found if _is_cause(each, found))
+    """Return a line for each mistake, of the models in keys/models.py with the kind of value that
+    is wanted; first the file or other place, if it was noted in the error."""
+    from .keys.models import schema_of
+
+    places = [f"{note}: " for note in getattr(error, "__notes__", ())]
+    root, found = schema_of(error.title), error.errors()
+    lines = ("".join([*places[:1], _line(each, root)]) for each in found if _is_cause(each, found))
     return list(dict.fromkeys(lines))
 
 
@@ -35,13 +38,27 @@ def first_mistake(error: ValidationError) -> str:
     return f"{first} (and {len(others)} more)" if others else first
 
 
-def _schema(title: str) -> Mapping[str, Any]:
-    """Return the schema of an experiment; of other models, whose errors are rare, none."""
-    if title != "Experiment":
-        return {}
-    from .keys.listing import schema
+@contextmanager
+def noted(place: str) -> Iterator[None]:
+    """Note in pydantic's error where the mistake is: a file, or what else has the keys."""
+    from pydantic import ValidationError
 
-    return schema()
+    try:
+        yield
+    except ValidationError as error:
+        error.add_note(place)
+        raise
+
+
+def option_mistake(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return the first mistake in ``model``, whose keys are options of a command."""
+    from .keys.kinds import kind
+
+    first, root = error.errors()[0], model.model_json_schema()
+    if first["type"] == "value_error":
+        return first["msg"].removeprefix("Value error, ")
+    name = str(first["loc"][0])
+    return f"--{name} {first['input']:g}: wanted: {kind(root['properties'][name], root)}"
 
 
 def _line(each: ErrorDetails, root: Mapping[str, Any]) -> str:

@@ -17,6 +17,13 @@ def reference_runs() -> Path:
     return Path(str(files("harness").joinpath(*_INSTALLED)))
 
 
+def is_reference(path: Path) -> bool:
+    """Whether ``path`` is within the reference runs, of the current folder or of the package."""
+    return any(
+        path.resolve().is_relative_to(each.resolve()) for each in (REFERENCE, reference_runs())
+    )
+
+
 def located(name: str | Path, root: Path = RUNS) -> Path:
     """Return the folder of records that ``name`` means: a folder, an id under ``root``, or a
     reference run by its id or its path in a checkout. If there is none, the place under ``root``

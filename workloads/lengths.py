@@ -77,15 +77,15 @@ class Percentiles(Lengths):
         return np.asarray(np.exp(np.interp(at, self.percent, np.log(self.tokens))))
 
 
-_KINDS: Mapping[str, type[Lengths]] = {"log-normal": LogNormal, "percentiles": Percentiles}
+KINDS: Mapping[str, type[Lengths]] = {"log-normal": LogNormal, "percentiles": Percentiles}
 
 
 def lengths(about: Mapping[str, Any]) -> Lengths:
     """Build a distribution from a table: ``{kind = "log-normal", median = 64, sigma = 0.5}``."""
     kind = about.get("kind", "log-normal")
-    if kind not in _KINDS:
-        raise WorkloadError(f"lengths {kind!r} are unknown; known: {', '.join(_KINDS)}")
-    return _KINDS[kind].model_validate(about)
+    if kind not in KINDS:
+        raise WorkloadError(f"lengths {kind!r} are unknown; known: {', '.join(KINDS)}")
+    return KINDS[kind].model_validate(about)
 
 
 def lacks_lengths(workload: Workload) -> bool:

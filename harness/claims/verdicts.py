@@ -6,7 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from ..errors import HarnessError
-from ..places import reference_runs
+from ..places import REFERENCE, reference_runs
 from .claim import Claim, Finding, published
 from .rules import judge
 from .set_up import set_ups
@@ -18,6 +18,7 @@ def claims(reference: Path | None = None) -> list[Claim]:
     that tells something of it. ``reference``: the folder of the reference runs; None: those of the
     suite. Raises ``HarnessError`` if a reference record is missing."""
     folder = reference or reference_runs()
+    _check_records(folder)
     known = {each.id: each for each in published()}
     found: dict[str, list[Finding]] = defaultdict(list)
     for set_up in set_ups():
@@ -33,3 +34,15 @@ def claims(reference: Path | None = None) -> list[Claim]:
     if missing:
         raise HarnessError(f"claims without a measurement: {', '.join(missing)}")
     return [Claim(each, tuple(found[each.id])) for each in known.values()]
+
+
+def _check_records(folder: Path) -> None:
+    """Raise ``HarnessError`` where a record of a set-up is not in ``folder``."""
+    records = dict.fromkeys(each.record for each in set_ups())
+    missing = [record for record in records if not (folder / record).exists()]
+    if len(missing) == len(records):
+        raise HarnessError(
+            f"--from {folder}: no reference records here; give a folder like {REFERENCE}"
+        )
+    if missing:
+        raise HarnessError(f"--from {folder}: lacks the records {', '.join(missing)}")

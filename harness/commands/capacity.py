@@ -13,7 +13,7 @@ from .consent import Yes
 from .run import Named, Profile, Repeats, Seed, Setting, Simulated, System, Workload
 
 if TYPE_CHECKING:
-    from ..capacity import Capacity, CapacityRecord
+    from ..capacity import Capacity, CapacityRecord, Limits
 
 Goals = Annotated[
     list[str] | None,
@@ -78,7 +78,7 @@ def capacity(
 
     from harness.execution.progress import Progress
 
-    from ..capacity import Limits, find, new_capacity, open_capacity
+    from ..capacity import find, new_capacity, open_capacity
     from .chosen import choose, mode, named
     from .consent import check_experiment
     from .keeping import keeping
@@ -94,7 +94,7 @@ def capacity(
         }
         chosen = choose(named(experiment, "capacity", "search"), system, workload, given, set_)
         check_experiment(chosen, yes=yes)
-        limits = Limits(
+        limits = _limits(
             start=start,
             lowest=lowest,
             highest=highest,
@@ -110,10 +110,24 @@ def capacity(
     raise typer.Exit(0 if all(cell.manifest.valid for cell in record.cells()) else 1)
 
 
-def _tell(record: CapacityRecord, found: list[Capacity], *, as_json: bool) -> None:
-    from paper_figures import draw_each
+def _limits(**given: float) -> Limits:
+    """Return the limits. Raise ``HarnessError`` for the first option that is wrong."""
+    from pydantic import ValidationError
 
-    figures = draw_each(["capacity"], record, record.path / "figures")
+    from ..capacity import Limits
+    from ..errors import HarnessError
+    from ..mistakes import option_mistake
+
+    try:
+        return Limits.model_validate(given)
+    except ValidationError as error:
+        raise HarnessError(option_mistake(error, Limits)) from error
+
+
+def _tell(record: CapacityRecord, found: list[Capacity], *, as_json: bool) -> None:
+    from .drawing import draw_into
+
+    figures = draw_into(record, ["capacity"])
     if as_json:
         print(json.dumps({"path": str(record.path), **record.result}))
         return
@@ -127,4 +141,6 @@ def _tell(record: CapacityRecord, found: list[Capacity], *, as_json: bool) -> No
         console.print(line, soft_wrap=True, markup=False, highlight=False)
     for path in figures.paths:
         console.print(f"figure  {path}", soft_wrap=True)
+    for line in figures.skipped:
+        console.print(f"no figure {line}", soft_wrap=True)
     console.print(f"search  {record.path}", soft_wrap=True)

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from paper_figures import draw_each
-
 from ..experiment import Experiment
 from ..report.table import comparison_table
+from .drawing import draw_into
 
 if TYPE_CHECKING:
     from paper_figures import Drawn
@@ -26,7 +25,7 @@ def tell(record: Run, *, as_json: bool) -> bool:
     """Draw the figures, print the result, and return whether all cells are valid."""
     chosen = Experiment.model_validate(record.experiment)
     document = _document(record)
-    figures = draw_each(chosen.figures, record, record.path / "figures")
+    figures = draw_into(record, chosen.figures)
     if as_json:
         print(json.dumps(document))
     else:

@@ -18,6 +18,7 @@ from ..cells.written import unmade
 from ..choices import DeploymentChoice, SystemChoice
 from ..errors import HarnessError
 from ..experiment_files import parse_setting
+from ..mistakes import noted
 from .consent import check_written
 
 
@@ -56,29 +57,29 @@ def served(given: Options, *, yes: bool) -> Served:
     if that would write gigabytes."""
     cls = system_class(given.system)
     settings = {"backbone": given.backbone, **dict(map(parse_setting, given.settings))}
-    own = _own(cls, given, settings)
+    system = _own(cls, given, settings)
     adapters, names = functions(list(given.adapters), given.functions, settings)
     told = {"adapters": adapters, "cluster": given.cluster, "tenants": tenants(given.tenants)}
-    choice = DeploymentChoice.model_validate({**told, **settings})
+    with noted("deployment"):
+        choice = DeploymentChoice.model_validate({**told, **settings})
     check_machines(cls, choice.cluster)
     device_kind(choice)
     check_written(unmade(choice, names), yes=yes)
-    system = SystemChoice(name=given.system, **own)
     deployment = deployment_for(choice, system, names, host=given.host, port=given.port)
     skilled = names[0] if choice.adapters == "skills" else None
     return Served(cls, deployment, groups_of(cls, deployment), skilled)
 
 
-def _own(cls: type[ServingSystem], given: Options, settings: dict[str, Any]) -> dict[str, Any]:
-    """Remove the system's own settings from ``settings`` and return them."""
+def _own(cls: type[ServingSystem], given: Options, settings: dict[str, Any]) -> SystemChoice:
+    """Remove the system's own settings from ``settings`` and return the system with them."""
     if given.audit is not None and not cls.audits:
         raise HarnessError(f"--audit: {cls.name} cannot audit shared backbones")
     audit = {} if given.audit is None else {"audit_s": given.audit}
-    return {
-        "options": {**cls.served_with, **settings.pop("options", {}), **audit},
-        "policies": settings.pop("policies", {}),
-        "isolation": settings.pop("isolation", given.isolation),
-    }
+    own = {key: settings.pop(key) for key in ("options", "policies") if key in settings}
+    isolation = settings.pop("isolation", given.isolation)
+    with noted(given.system):
+        system = SystemChoice.model_validate({"name": given.system, "isolation": isolation, **own})
+    return system.model_copy(update={"options": {**cls.served_with, **system.options, **audit}})
 
 
 def functions(

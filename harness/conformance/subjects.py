@@ -14,6 +14,7 @@ from systems.serverful.http import list_models
 from ..choices import DeploymentChoice, SystemChoice
 from ..errors import HarnessError
 from ..experiment_files import parse_setting
+from ..mistakes import noted
 from ..replay.target import Target
 
 _SMALL = {
@@ -38,9 +39,12 @@ def deployed(
     changes = dict(parse_setting(text) for text in settings)
     asked = {key: changes.pop(key) for key in _OF_THE_SYSTEM if key in changes}
     given = {"backbone": backbone, "adapters": tuple(adapters), **_SMALL}
-    choice = DeploymentChoice.model_validate({**given, **changes})
+    with noted("deployment"):
+        choice = DeploymentChoice.model_validate({**given, **changes})
+    with noted(system):
+        chosen = SystemChoice(name=system, **asked)
     ids = [f"f{index}" for index in range(functions or len(adapters) or _FUNCTIONS)]
-    return deployment_for(choice, SystemChoice(name=system, **asked), ids)
+    return deployment_for(choice, chosen, ids)
 
 
 def reached(url: str, models: Sequence[str], api_key_env: str | None) -> Deployment:

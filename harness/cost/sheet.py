@@ -73,6 +73,8 @@ def _read(name: str, kind: type[Sheet]) -> Sheet:
     folder = Path(str(files("harness") / "prices"))
     path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
     if not path.exists():
+        if name.endswith(".toml"):
+            raise HarnessError(f"price file {name} does not exist")
         known = ", ".join(sorted(sheet.stem for sheet in folder.glob("*.toml")))
         raise HarnessError(f"prices {name!r} are unknown; known: {known}, or a .toml file")
     content = path.read_bytes()

@@ -7,10 +7,8 @@ import inspect
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from textwrap import dedent
-from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -44,11 +42,6 @@ class Key:
     required: bool
     unit: str
     about: str
-
-
-@cache
-def schema() -> Mapping[str, Any]:
-    return Experiment.model_json_schema()
 
 
 def keys() -> Iterator[Key]:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from .commands import commands
 from .experiments import experiments
+from .kinds import workload_kinds
 from .policies import policies
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "docs/cli.md": commands,
     "docs/shipped-experiments.md": experiments,
     "docs/policies.md": policies,
+    "docs/workload-kinds.md": workload_kinds,
 }
 
 

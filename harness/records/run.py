@@ -17,6 +17,7 @@ from ..errors import RecordError
 from ..places import RUNS, located
 from .cell import Cell, read_cell
 from .drafts import draft_of, scratch_in, sweep
+from .refusal import RUN_FILE, no_run
 
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
 
@@ -81,16 +82,26 @@ def _new_run(experiment: Mapping[str, Any], root: Path) -> Run:
         with contextlib.suppress(RecordError):
             with draft_of(path) as draft:
                 content = json.dumps(experiment, indent=1) + "\n"
-                (draft / "run.json").write_text(content, encoding="utf-8")
+                (draft / RUN_FILE).write_text(content, encoding="utf-8")
             return Run(path, experiment)
     raise AssertionError("there is always a further number")
 
 
 def open_run(name: str | Path, root: Path = RUNS) -> Run:
-    """Open a run by its folder, by its id under ``root``, or a reference run by its id."""
+    """Open a run by its folder, by its id under ``root``, or a reference run by its id. Raise
+    ``RecordError`` if it is none, or its ``run.json`` cannot be read."""
     path = located(name, root)
+    if why := no_run(name, path, root):
+        raise RecordError(why)
+    return Run(path, _experiment(path / RUN_FILE))
+
+
+def _experiment(file: Path) -> Mapping[str, Any]:
     try:
-        experiment = json.loads((path / "run.json").read_bytes())
+        experiment = json.loads(file.read_bytes())
     except (OSError, ValueError) as error:
-        raise RecordError(f"{name}: not a run directory (no readable run.json)") from error
-    return Run(path, experiment)
+        why = getattr(error, "strerror", None) or error
+        raise RecordError(f"{file}: cannot be read ({why})") from error
+    if not isinstance(experiment, dict):
+        raise RecordError(f"{file}: cannot be read (not a mapping)")
+    return experiment

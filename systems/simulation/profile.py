@@ -192,6 +192,8 @@ def load_profile(name: str) -> Profile:
     has all numbers of that one that it does not give itself. Raises :class:`ProfileError`."""
     path = Path(name) if name.endswith(".toml") else _folder() / f"{name}.toml"
     if not path.exists():
+        if name.endswith(".toml"):
+            raise ProfileError(f"profile file {name} does not exist")
         known = ", ".join(profile_names())
         raise ProfileError(f"profile {name!r} is unknown; known: {known}, or a .toml file")
     content = path.read_bytes()

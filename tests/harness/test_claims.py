@@ -18,6 +18,7 @@ from harness.claims.evaluation import BASELINES, OURS
 from harness.claims.rules import judge
 from harness.claims.set_up import set_ups
 from harness.cost import accountings
+from harness.errors import HarnessError
 from harness.places import REFERENCE
 from harness.readme import blocks
 from harness.readme.accountings import accountings_table
@@ -264,3 +265,12 @@ def test_a_profile_number_was_measured_or_cites_its_source(name: str) -> None:
             assert any(c in number.source for c in _CITED), f"{name}.{key} cites no publication"
         if number.kind == "derived" and number.value:
             assert any(c.isdigit() for c in number.source), f"{name}.{key} derives from no number"
+
+
+def test_a_folder_that_lacks_some_records_is_refused_with_their_names(tmp_path: Path) -> None:
+    there, *others = dict.fromkeys(each.record for each in set_ups())
+    (tmp_path / there).symlink_to(ROOT / REFERENCE / there)
+    with pytest.raises(HarnessError) as refused:
+        claims(tmp_path)
+    assert str(refused.value).startswith(f"--from {tmp_path}: lacks the records {others[0]}, ")
+    assert there not in str(refused.value).split(", ")

@@ -49,11 +49,56 @@ def empty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         ("models make --rnk 3", "slbench models make: no option --rnk; did you mean --rank?"),
         ("run a b", "slbench run: Got unexpected extra argument(s) (b); see slbench run --help"),
         ("run", "slbench: run: name an EXPERIMENT, or a run with --resume"),
-        ("run --resume /no", "slbench: /no: not a run directory (no readable run.json)"),
+        ("run --resume /no", "slbench: /no: no such folder"),
+        ("run --resume no",
+         "slbench: no: no such folder, and no run of this id in results/runs or results/reference"),
+        ("run --resume no --out own",
+         "slbench: no: no such folder, and no run of this id in own or results/reference"),
+        ("claims --from /nosuch",
+         "slbench: --from /nosuch: no reference records here; give a folder like"
+         " results/reference"),
+        ("serve serverless-lora --set options=3",
+         "slbench: serverless-lora: options: 3 is not right; wanted: mapping of text to any value"),
+        ("systems check serverless-lora --set options=3",
+         "slbench: serverless-lora: options: 3 is not right; wanted: mapping of text to any value"),
+        ("run quickstart --set workloads.time_scale=-1",
+         "slbench: --set workloads.time_scale: workloads is a list in this experiment; set it in"
+         " each with --set 'sweep={workloads.time_scale: [-1]}'"),
+        ("run saturation --set mode.fast=1",
+         "slbench: --set mode.fast: mode is no mapping in this experiment but 'simulated'"),
+        ("run quickstart --set sweep={workloads.time_scal:[1,2]}",
+         "slbench: overrides of time-breakdown: time_scal: is not a key here; did you mean"
+         " time_scale?"),
+        ("run quickstart --set sweep={workloads.time_scale:[0,2]}",
+         "slbench: overrides of time-breakdown: time_scale: 0 is not right; wanted: number > 0"),
+        ("workloads show steady --set time_scal=2",
+         "slbench: overrides of steady: time_scal: is not a key here; did you mean time_scale?"),
+        ("serve serverless-lora --set dtpe=float16",
+         "slbench: deployment: dtpe: is not a key here; did you mean dtype?"),
+        ("systems check serverless-lora --set dtpe=float16",
+         "slbench: deployment: dtpe: is not a key here; did you mean dtype?"),
+        ("capacity saturation --start -1", "slbench: --start -1: wanted: number > 0"),
+        ("capacity saturation --highest nan", "slbench: --highest nan: wanted: number > 0"),
+        ("capacity saturation --tolerance 7",
+         "slbench: --tolerance 7: wanted: number ≥ 0.005 ≤ 1"),
+        ("capacity saturation --start 100",
+         "slbench: lowest <= start <= highest is wanted, got 0.0625, 100, 64"),
+        ("run quickstart --simulated --profile nosuch.toml",
+         "slbench: profile file nosuch.toml does not exist"),
+        ("workloads show nosuch.toml", "slbench: workload file nosuch.toml does not exist"),
+        ("run time-breakdown --set prices=nosuch.toml",
+         "slbench: price file nosuch.toml does not exist"),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_word_is_answered_in_one_line(slbench: Say, words: str, line: str) -> None:
     assert slbench(*words.split()) == (2, "", f"{line}\n")
+
+
+@pytest.mark.parametrize("words", ["workloads show steady", "serve serverless-lora"])
+def test_a_key_like_no_other_is_answered_with_all_that_are_known(slbench: Say, words: str) -> None:
+    status, _, err = slbench(*words.split(), "--set", "foo=3")
+    assert (status, err.count("\n")) == (2, 1)
+    assert re.match(r"slbench: [a-z ]+: foo: is not a key here; known: \w+, \w+, ", err)
 
 
 def test_systems_are_listed_by_their_whole_names(

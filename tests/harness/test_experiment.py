@@ -57,7 +57,9 @@ def test_settings_are_laid_over_the_file() -> None:
     assert parse_setting("a.b=[1, 2]") == ("a.b", [1, 2])
     with pytest.raises(HarnessError, match="key=value"):
         parse_setting("nonsense")
-    with pytest.raises(HarnessError, match="not a mapping"):
+    with pytest.raises(
+        HarnessError, match="seeds is a list in this experiment; give the whole list"
+    ):
         load("quickstart", {"seeds.x": 1})
 
 

@@ -20,6 +20,7 @@ from harness.experiment_files import load, shipped
 from harness.keys.listing import keys
 from harness.keys.page import page
 from harness.mistakes import mistakes
+from workloads import catalogue
 
 from .pages import ROOT
 
@@ -118,6 +119,27 @@ def test_the_command_line_ends_with_the_line_of_the_mistake(
         main()
     assert end.value.code == 2
     assert capsys.readouterr().err.endswith("seedz: is not a key here; did you mean seeds?\n")
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        ("exponent = 1.0", "exponnt = 1.0", "exponnt: is not a key here; did you mean exponent?"),
+        ("cv = 4.0", "cv = 0", "cv: 0 is not right; wanted: number ≥ 0.001 ≤ 10000"),
+        ("functions = 100", "functions = 0", "functions: 0 is not right; wanted: whole number > 0"),
+        ("churn = {", "chrn = {", "chrn: is not a key here; did you mean churn?"),
+    ],
+)
+def test_a_mistake_in_a_workload_is_a_line_that_names_its_file(
+    tmp_path: Path, right: str, wrong: str, told: str
+) -> None:
+    shipped = (catalogue.FOLDER / "lora-zipf-100.toml").read_text(encoding="utf-8")
+    assert right in shipped
+    entry = tmp_path / "mine.toml"
+    entry.write_text(shipped.replace(right, wrong), encoding="utf-8")
+    with pytest.raises(ValidationError) as error:
+        catalogue.load(str(entry), seed=0)
+    assert mistakes(error.value)[0].startswith(f"{entry}: {told}")
 
 
 def test_the_reference_page_has_every_key_and_is_current() -> None:

@@ -140,8 +140,44 @@ def test_a_damaged_cell_is_said_so(tmp_path: Path) -> None:
     (cell.path / "manifest.json").write_text("{}")
     with pytest.raises(RecordError, match="not a cell"):
         run.cells()
-    with pytest.raises(RecordError, match="not a run directory"):
-        open_run(tmp_path / "nowhere")
+
+
+def test_what_is_no_run_is_said_with_what_would_be_one(tmp_path: Path) -> None:
+    def refused(name: Path) -> str:
+        with pytest.raises(RecordError) as error:
+            open_run(name)
+        return str(error.value)
+
+    assert refused(tmp_path / "nowhere") == f"{tmp_path}/nowhere: no such folder"
+    assert refused(tmp_path) == f"{tmp_path}: is no run, for it has no run.json"
+    run = made_run(tmp_path)
+    assert refused(tmp_path) == f"{tmp_path}: is no run but contains {run.id}; name that"
+    other = made_run(tmp_path)
+    assert refused(tmp_path) == (
+        f"{tmp_path}: is no run but contains 2, such as {other.id}; name one"
+    )
+    cell = run.cells()[0].path
+    assert refused(cell) == f"{cell}: is no run but a part of {run.path}; name that"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"{", "Expecting"), (b"\xff\xfe\x00", "decode"), (b"[]", "not a mapping"), (None, "No such")],
+)
+def test_a_damaged_run_is_said_with_its_file(
+    tmp_path: Path, content: bytes | None, why: str
+) -> None:
+    file = made_run(tmp_path).path / "run.json"
+    file.unlink()
+    if content is None:
+        file.symlink_to(tmp_path / "gone")
+    else:
+        file.write_bytes(content)
+    with pytest.raises(RecordError) as error:
+        open_run(file.parent)
+    assert str(error.value).startswith(f"{file}: cannot be read (")
+    assert why in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_the_ledger_is_sampled_at_ten_hertz_and_at_every_change() -> None:

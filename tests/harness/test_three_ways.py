@@ -89,3 +89,16 @@ def test_the_ways_are_short() -> None:
     for title in titles:
         assert len(commands(way(title))) <= 4
         assert len(way(title).splitlines()) < 60
+
+
+def test_a_trace_without_lengths_is_imported_with_the_option_that_the_page_adds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = way("To a run on your trace")
+    calls = saved(text, tmp_path)[0]
+    bare = [",".join(line.split(",")[:2]) for line in calls.read_text().splitlines()]
+    calls.write_text("\n".join(bare), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    (named,) = re.findall(r"without lengths,\s+add\s+`(--lengths [^`]+)`", text)
+    command = commands(text)[0].replace(",prompt_tokens=in,output_tokens=out", "")
+    assert "prompt_tokens" in typed(f"{command} {named}")

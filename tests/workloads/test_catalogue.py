@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -150,3 +151,40 @@ def test_a_burst_without_end_is_refused() -> None:
         process(
             {"kind": "mmpp-2", "rate_rps": 5, "cv": 1.1, "dispersion": 24, "busy_share": 1e-320}
         )
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('sumary = "a"', "sumary: is not a key here; did you mean summary?"),
+        ("lengths = { median = 4 }", "lengths: is not a key here; known: summary, source, durat"),
+        ("[lenghts]", "lenghts: is not a key here; known: summary, source, "),
+        ("[poplation]", "poplation: is not a key here; did you mean population?"),
+        ('kind = "recorded"', "kind: is not a key here; known: summary, "),
+        (
+            "[[function]]\nproces = {}",
+            "function[0].proces: is not a key here; did you mean process?",
+        ),
+        ("[[arrivals]]\nat = 1", "arrivals[0].at: is not a key here; did you mean at_s?"),
+    ],
+)
+def test_an_unknown_key_of_an_entry_is_refused_with_the_nearest(
+    tmp_path: Path, line: str, told: str
+) -> None:
+    shipped = (catalogue.FOLDER / "steady.toml").read_text(encoding="utf-8")
+    entry = tmp_path / "mine.toml"
+    parts = (shipped, line) if line.startswith("[") else (line, shipped)
+    entry.write_text("\n".join(parts), encoding="utf-8")
+    with pytest.raises(WorkloadError) as refused:
+        catalogue.load(str(entry), seed=0)
+    assert str(refused.value).startswith(f"{entry}: {told}")
+
+
+@pytest.mark.parametrize("key", ["rate_rps", "exponent", "cv"])
+def test_a_wrong_value_within_an_entry_names_the_file(tmp_path: Path, key: str) -> None:
+    entry = tmp_path / "mine.toml"
+    shipped = (catalogue.FOLDER / "lora-zipf-100.toml").read_text(encoding="utf-8")
+    entry.write_text(re.sub(rf"\b{key} = ", f"{key}x = ", shipped), encoding="utf-8")
+    with pytest.raises(ValidationError) as refused:
+        catalogue.load(str(entry), seed=0)
+    assert str(entry) in refused.value.__notes__

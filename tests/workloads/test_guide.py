@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from harness.commands.workloads import app
+from workloads import catalogue
+from workloads.errors import WorkloadError
+from workloads.lengths import lengths
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "workloads.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^    slbench workloads (.+)$", GUIDE, re.MULTILINE)
@@ -49,3 +53,27 @@ def test_the_commands_do_what_they_say(folder: Path) -> None:
     for path in ("bursty.png", "mine.parquet", "fitted.toml"):
         assert (folder / path).stat().st_size > 0
     assert len(list((folder / "segments").iterdir())) == 8
+
+
+def test_lengths_are_written_as_the_guide_says(folder: Path) -> None:
+    written = block("toml", "prompt = ")
+    (folder / "long.toml").write_text(written + block("toml", "[population]"))
+    drawn = catalogue.load("long.toml", seed=0).provenance.transforms[-1].parameters
+    asked = {name: lengths(about).model_dump() for name, about in tomllib.loads(written).items()}
+    assert list(asked) == ["prompt", "output"]
+    assert asked.items() <= drawn.items()
+
+
+def test_a_file_without_lengths_is_refused_unless_the_named_options_supply_them(
+    folder: Path,
+) -> None:
+    ways = "is refused unless `--lengths NAME` or `--lengths-of WORKLOAD` supplies them"
+    assert ways in " ".join(GUIDE.split())
+    given = {"--lengths": "sharegpt-like", "--lengths-of": "llm-conv"}
+    named = ["--columns", "arrival=ts", "--time-unit", "ms"]
+    command = ["import", "own.csv", *named, "-o", "bare.parquet"]
+    assert isinstance(CliRunner().invoke(app, command).exception, WorkloadError)
+    for option in re.findall(r"`(--\S+) [A-Z]+`", ways):
+        done = CliRunner().invoke(app, [*command, option, given[option]], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+    assert len(catalogue.load("bare.parquet", seed=0).functions) == 1

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from ..errors import WorkloadError
 from ..generators import process
@@ -24,6 +25,7 @@ from ..minutes import data_root
 from ..named_lengths import NAMED
 from ..synthesis import Population, generate, populate
 from ..trace import Provenance, TraceFunction, Workload, from_arrivals
+from .entry_keys import FORMS, check_keys
 from .overrides import Overrides, cut_lengths, draw_lengths, play
 
 FOLDER = Path(__file__).parent
@@ -53,20 +55,25 @@ def slices() -> list[str]:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Load the TOML of a catalogue name, or of a path that ends in .toml."""
+    """Load the TOML of a catalogue name, or of a path that ends in .toml. Raises ``WorkloadError``
+    if it is unknown, no TOML, or has an unknown key."""
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.exists():
+        if name.endswith(".toml"):
+            raise WorkloadError(f"workload file {name} does not exist")
         raise WorkloadError(f"workload {name!r} is unknown; known: {', '.join(_known())}")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        about = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise WorkloadError(f"{path}: not a catalogue entry ({error})") from error
+    check_keys(name, about)
+    return about
 
 
 def load(name: str, *, seed: int, **overrides: Any) -> Workload:
-    """Load a workload by name. Raises ``WorkloadError`` if it is unknown, and pydantic's error if
-    an override is unknown."""
-    changes = Overrides.model_validate(overrides)
+    """Load a workload by name. Raises ``WorkloadError`` if it is unknown, and pydantic's error,
+    which notes where it is, if an override or a value of its entry is wrong."""
+    changes = _changes(name, overrides)
     if changes.expansion is not None and not name.startswith(SLICE):
         raise WorkloadError(f"workload {name!r}: expansion applies only to {SLICE}NAME")
     found, prompt, output = _source(name)(name, seed, changes)
@@ -76,6 +83,14 @@ def load(name: str, *, seed: int, **overrides: Any) -> Workload:
     if prompt is None or output is None:
         return cut_lengths(workload, changes)
     return draw_lengths(workload, changes, seed, prompt, output)
+
+
+def _changes(name: str, overrides: dict[str, Any]) -> Overrides:
+    try:
+        return Overrides.model_validate(overrides)
+    except ValidationError as error:
+        error.add_note(f"overrides of {name}")
+        raise
 
 
 def _known() -> list[str]:
@@ -97,21 +112,24 @@ def _source(name: str) -> _Source:
     if name.endswith(".parquet"):
         return _file
     about = describe(name)
-    found = [form for form in _FORMS if form in about]
+    found = [form for form in FORMS if form in about]
     if len(found) != 1:
-        raise WorkloadError(f"{name}: needs one of {', '.join(_FORMS)}, has {len(found)}")
+        raise WorkloadError(f"{name}: needs one of {', '.join(FORMS)}, has {len(found)}")
     return _entry
 
 
 def _entry(name: str, seed: int, changes: Overrides) -> _Found:
     about = describe(name)
     title = Path(name).stem if name.endswith(".toml") else name
-    form = next(form for form in _FORMS if form in about)
+    form = next(form for form in FORMS if form in about)
     try:
         duration_s = changes.generated_s(about["duration_s"])
         workload = _FORMS[form](title, about, seed, duration_s)
         prompt = lengths(about["prompt"]) if "prompt" in about else PROMPT
         output = lengths(about["output"]) if "output" in about else OUTPUT
+    except ValidationError as error:
+        error.add_note(name)
+        raise
     except (KeyError, TypeError) as error:
         raise WorkloadError(f"{name}: not a catalogue entry (lacks {error})") from error
     except OverflowError as error:

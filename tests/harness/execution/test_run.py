@@ -120,7 +120,7 @@ def test_an_interrupt_before_anything_was_finished_keeps_nothing(tmp_path: Path)
         (("run", str(TINY), "--set", "deployment.device_memory_gib=0.001"), "cannot hold"),
         (("serve", "nobody"), "serverless-lora"),
         (("workloads", "show", "nothing"), "azure-bursty8"),
-        (("figures", "--from", "/nowhere"), "run.json"),
+        (("figures", "--from", "/nowhere"), "/nowhere: no such folder"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_status_2(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from harness.cells.profile_check import last_check
+from harness.cli import build
 from harness.errors import HarnessError
 from harness.execution.progress import Progress
 from harness.execution.runner import Runner
@@ -138,3 +141,28 @@ def test_the_shipped_check_goes_into_what_simulated_cells_say() -> None:
         check["isolation-cores/serverless-lora/azure-bursty8"]
     )
     assert last_check("l40s") is None
+
+
+@pytest.mark.parametrize("place", ["results/reference", "results/runs"])
+def test_a_resumed_run_is_drawn_unless_it_is_a_reference_record(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    record = tmp_path / place / run.id
+    shutil.copytree(run.path, record)
+    before = contents(record)
+    done = CliRunner().invoke(build(["run"]), ["run", "--resume", f"{place}/{run.id}"])
+    assert done.exit_code == 0, done.output
+    added = {each.relative_to(record).parts[0] for each in contents(record) if each not in before}
+    assert before.items() <= contents(record).items()
+    if place == "results/reference":
+        assert not added
+        assert f"no figure is drawn into a reference record; slbench figures --from {place}/" in (
+            done.output
+        )
+    else:
+        assert added == {"figures"}
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
