@@ -50,7 +50,7 @@ class CellRunner:
         system: ServingSystem = system_class(plan.system.name)()
         deployment = self._executor.deployment(plan, function_ids(workload))
         system.configure(deployment)
-        self._executor.check(system, deployment)
+        self._executor.check(plan, system, deployment)
         vocabularies = [
             model_size(str(path), deployment.dtype, 1, "cpu").vocab_size
             for path in deployment.backbones.values()

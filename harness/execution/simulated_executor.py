@@ -41,8 +41,12 @@ class SimulatedExecutor:
         kind = "cuda" if self.profile.device_slots.value else "cpu"
         return simulated_deployment(plan.deployment, plan.system, functions, kind)
 
-    def check(self, system: ServingSystem, deployment: Deployment) -> None:
-        """Accept every deployment, since no machine has to serve it."""
+    def check(self, plan: CellPlan, system: ServingSystem, deployment: Deployment) -> None:
+        """Check that the devices can hold the deployment, if the system can tell: no machine has to
+        serve it."""
+        check_simulated = getattr(system, "check_simulated", None)
+        if check_simulated is not None:
+            check_simulated(deployment, self.profile, plan.deployment.adapter_rank)
 
     def schedule(self, plan: CellPlan, drawn: Schedule, deployment: Deployment) -> Schedule:  # noqa: ARG002
         """Return the schedule unchanged: of a prompt, only its length counts."""

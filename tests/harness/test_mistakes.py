@@ -86,6 +86,15 @@ def test_check_shows_every_mistake_and_counts_the_cells_of_a_right_file(tmp_path
         ({"workloads": [{"name": "stedy"}]}, "stedy"),
         ({"prices": "free"}, "free"),
         ({"profile": "abacus"}, "abacus"),
+        (
+            {"deployment.device_memory_gib": 1},
+            r"^serverless-lora: an instance of llama2-7b takes 14\.25 GB, device cuda:0 has"
+            r" 1\.07 GB: give device_memory_gib more$",
+        ),
+        (
+            {"deployment.device_memory_gib": 1, "systems": [{"name": "multi-lora"}]},
+            "leaves a replica of llama2-7b room for 0 requests",
+        ),
         ({"figures": ["pie"]}, "'pie' is unknown; known: time-breakdown"),
         ({"systems": [{"name": "serverless-lora", "policies": {"batching": "no"}}]}, "'no'"),
     ],
