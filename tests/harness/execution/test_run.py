@@ -119,6 +119,8 @@ def test_an_interrupt_before_anything_was_finished_keeps_nothing(tmp_path: Path)
         (("run", "quickstart", "--set", "deployment.backbone=/nowhere"), "preset"),
         (("run", str(TINY), "--set", "deployment.device_memory_gib=0.001"), "cannot hold"),
         (("run", "saturation", "--set", "deployment.device_memory_gib=1"), "takes 14.25"),
+        (("run", "saturation", "--set", "figures=[pie]"), "'pie' is unknown; known: time-br"),
+        (("run", str(TINY), "--set", "figures=[pie]"), "'pie' is unknown; known: time-br"),
         (("serve", "nobody"), "serverless-lora"),
         (("workloads", "show", "nothing"), "azure-bursty8"),
         (("figures", "--from", "/nowhere"), "run.json"),
