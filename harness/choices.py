@@ -122,7 +122,8 @@ class DeploymentChoice(Strict):
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     """Number format of weights and computation."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Kind of device of a live run; auto: a GPU if the machine has enough, else the CPU."""
+    """Kind of device; auto: live a GPU if the machine has enough, else the CPU; simulated what the
+    profile is of."""
     devices: PositiveInt = 1
     """Devices of each node."""
     device_memory_gib: PositiveFloat | tuple[PositiveFloat, ...] = 12.0

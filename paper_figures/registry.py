@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from harness.errors import HarnessError
 from harness.places import located
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .style import Drawing
     from .sweep import Sweep
 
-    Record = Run | Sweep | CapacityRecord
+    Record: TypeAlias = Run | Sweep | CapacityRecord
 
 _FIGURES = {
     "time-breakdown": "paper_figures.time_breakdown",

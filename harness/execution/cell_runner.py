@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import cached_property
 
@@ -12,6 +12,7 @@ from harness.cells.deployments import function_ids
 from harness.cells.plan import CellPlan
 from harness.cells.records import CellRecords
 from harness.cost import instance_sheet, price_sheet
+from harness.errors import HarnessError
 from systems.interface import ServingSystem
 from systems.registry import system_class
 
@@ -23,7 +24,7 @@ Conditions = Callable[[], RunConditions]
 class CellRunner:
     """Runs cells on ``executor`` and records them in the context's run, with ``conditions``
     (default: the executor's), which are measured before the first cell. The constructor raises if
-    the experiment names unknown price sheets, before any load is sent."""
+    the experiment names unknown price sheets or figures, before any load is sent."""
 
     def __init__(
         self, context: RunContext, executor: Executor, conditions: Conditions | None = None
@@ -34,6 +35,7 @@ class CellRunner:
         self._prices = price_sheet(context.experiment.prices)
         if context.experiment.instance_prices:
             instance_sheet(context.experiment.instance_prices)
+        _check_figures(context.experiment.figures)
 
     def is_done(self, plan: CellPlan) -> bool:
         """Tell whether the cell's records are in the run."""
@@ -50,7 +52,7 @@ class CellRunner:
         system: ServingSystem = system_class(plan.system.name)()
         deployment = self._executor.deployment(plan, function_ids(workload))
         system.configure(deployment)
-        self._executor.check(system, deployment)
+        self._executor.check(plan, system, deployment)
         vocabularies = [
             model_size(str(path), deployment.dtype, 1, "cpu").vocab_size
             for path in deployment.backbones.values()
@@ -71,3 +73,12 @@ class CellRunner:
         context = self.context
         conditions = self._conditions()
         return CellRecords(context.experiment, context.run, self._prices, conditions)
+
+
+def _check_figures(names: Iterable[str]) -> None:
+    from paper_figures import figure_names, sweep_names
+
+    known = [*figure_names(), *sweep_names()]
+    for name in names:
+        if name not in known:
+            raise HarnessError(f"figures: {name!r} is unknown; known: {', '.join(known)}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.cells.plan import CellPlan, samples
-from harness.errors import HarnessError
 from harness.experiment import Experiment
 from harness.records import Run
 
@@ -19,11 +18,6 @@ def check_experiment(experiment: Experiment) -> None:
     """Raise ``HarnessError``, ``SystemsError`` or ``WorkloadError`` for the first mistake: a name
     that does not exist, or, in simulated mode, whatever a run would refuse before its first
     cell. A live deployment is not made, because that makes models."""
-    from paper_figures import figure_names, sweep_names
-
-    known = [*figure_names(), *sweep_names()]
-    if unknown := [name for name in experiment.figures if name not in known]:
-        raise HarnessError(f"figures: {unknown[0]!r} is unknown; known: {', '.join(known)}")
     context = RunContext(experiment, Run(Path(experiment.name), {}), Progress())
     cells = CellRunner(context, MODES[experiment.mode].executor(context))
     for plan in samples(experiment):

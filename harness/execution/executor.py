@@ -40,9 +40,9 @@ class Executor(Protocol):
         """Make a cell's deployment of ``functions``. Raise ``HarnessError`` if the system cannot
         run in this mode."""
 
-    def check(self, system: ServingSystem, deployment: Deployment) -> None:
-        """Raise ``HarnessError`` or ``SystemsError`` if ``system`` cannot serve ``deployment``
-        here."""
+    def check(self, plan: CellPlan, system: ServingSystem, deployment: Deployment) -> None:
+        """Raise ``HarnessError`` or ``SystemsError`` if ``system`` cannot serve the cell's
+        ``deployment`` here."""
 
     def schedule(self, plan: CellPlan, drawn: Schedule, deployment: Deployment) -> Schedule:
         """Return the schedule of a cell, from one with drawn token ids."""

@@ -38,7 +38,7 @@ class LiveExecutor:
         more = {"host": hosts.address} if hosts else {}
         return deployment_for(plan.deployment, plan.system, functions, **more)
 
-    def check(self, system: ServingSystem, deployment: Deployment) -> None:
+    def check(self, plan: CellPlan, system: ServingSystem, deployment: Deployment) -> None:  # noqa: ARG002
         """Check that this machine, or the cluster, can serve the deployment."""
         check_machines(type(system), deployment.cluster)
         system.check(deployment)

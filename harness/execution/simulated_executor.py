@@ -12,6 +12,7 @@ from harness.cells.conditions import INSTANCE_PRICES, RunConditions
 from harness.cells.deployments import simulated_deployment
 from harness.cells.plan import CellPlan
 from harness.cells.profile_check import last_check
+from harness.errors import HarnessError
 from systems.interface import Deployment, ServingSystem
 
 from .executor import RunContext
@@ -20,6 +21,11 @@ from .simulation import check_simulable, simulate_cell
 if TYPE_CHECKING:
     from harness.replay import Schedule
     from systems.simulation.profile import Profile
+
+
+_OF = {"cpu": "CPU cores", "cuda": "a GPU"}
+_SUCH_AS = {"cpu": "cpu-small", "cuda": "h100"}
+"""By kind of device: what its profiles are of, and one of them."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +42,26 @@ class SimulatedExecutor:
         return load_profile(self.context.experiment.profile)
 
     def deployment(self, plan: CellPlan, functions: Sequence[str]) -> Deployment:
-        """Make the deployment on the profile's kind of device. Models are names only."""
+        """Make the deployment on the profile's kind of device. Models are names only. Raise
+        ``HarnessError`` if the experiment names another kind."""
         check_simulable(plan.system.name)
         kind = "cuda" if self.profile.device_slots.value else "cpu"
+        self._check_device(plan.deployment.device, kind)
         return simulated_deployment(plan.deployment, plan.system, functions, kind)
 
-    def check(self, system: ServingSystem, deployment: Deployment) -> None:
-        """Accept every deployment, since no machine has to serve it."""
+    def _check_device(self, chosen: str, kind: str) -> None:
+        if chosen not in ("auto", kind):
+            raise HarnessError(
+                f"device {chosen}: profile {self.profile.name} is of {_OF[kind]}; name one of"
+                f" {_OF[chosen]}, such as --profile {_SUCH_AS[chosen]}"
+            )
+
+    def check(self, plan: CellPlan, system: ServingSystem, deployment: Deployment) -> None:
+        """Check that the devices can hold the deployment, if the system can tell: no machine has to
+        serve it."""
+        check_simulated = getattr(system, "check_simulated", None)
+        if check_simulated is not None:
+            check_simulated(deployment, self.profile, plan.deployment.adapter_rank)
 
     def schedule(self, plan: CellPlan, drawn: Schedule, deployment: Deployment) -> Schedule:  # noqa: ARG002
         """Return the schedule unchanged: of a prompt, only its length counts."""

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from systems.access import AccessTokens, check_address
+from systems.errors import DeploymentError
 from systems.interface import (
     Deployment,
     Endpoint,
@@ -86,6 +87,19 @@ class ServerlessSystem(ServingSystem):
             load,
             adapter_rank=adapter_rank,
         )
+
+    @classmethod
+    def check_simulated(cls, deployment: Deployment, profile: Profile, adapter_rank: int) -> None:
+        """Raise ``DeploymentError`` or ``ProfileError`` if ``deployment`` cannot be simulated with
+        ``profile``, or could never answer."""
+        from .simulated.run import check
+
+        options = Options.model_validate(dict(deployment.options))
+        policies = cls.policies(options, deployment.policies)
+        try:
+            check(deployment, policies, profile, adapter_rank=adapter_rank)
+        except DeploymentError as error:
+            raise DeploymentError(f"{cls.name}: {error}") from error
 
     def configure(self, deployment: Deployment) -> None:
         self.check_isolation(deployment.isolation)

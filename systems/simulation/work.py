@@ -65,6 +65,13 @@ class Prefill:
     def complete(self) -> bool:
         return not self._parts
 
+    def forget(self, request: int) -> None:
+        """Drop ``request`` and what is left of its prompt. The piece that is computed goes on."""
+        self.requests[:] = [work for work in self.requests if work.id != request]
+        kept = [pair for pair in zip(self._left, self._parts, strict=True) if pair[0].id != request]
+        self._left = deque(work for work, _ in kept)
+        self._parts = deque(part for _, part in kept)
+
     def take(self, most: int | None) -> Piece:
         """Return the next piece: a pass of up to ``most`` tokens; None: all that is left."""
         self.begun = True

@@ -71,8 +71,11 @@ class Worker:
             self.preparer.busy(then)
 
     def forget(self, request: int) -> None:
-        """Stop generating for ``request``."""
+        """Stop generating for ``request``. A batch of which none is left is still reported in its
+        turn, as by an instance's process: the controller awaits that."""
         self.decoding.pop(request, None)
+        if self._prefill is not None:
+            self._prefill.forget(request)
         for _, requests in self.batches:
             requests[:] = [work for work in requests if work.id != request]
 
@@ -99,6 +102,9 @@ class Worker:
             self.rest()
 
     def _compute(self, prefill: Prefill) -> None:
+        if prefill.complete:  # its requests were given up
+            self.job = self.compute.start(0.0, partial(self._prefill_done, prefill))
+            return
         piece = prefill.take(self.piece_tokens if self.decoding else None)
         of = piece.requests
         duration = self.latency.prompts_ns(piece.passes, adapters(of)) + self.extra_ns

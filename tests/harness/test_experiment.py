@@ -14,6 +14,7 @@ from harness.errors import HarnessError
 from harness.experiment import Experiment
 from harness.experiment_files import load, parse_setting, shipped
 from systems.registry import system_names
+from systems.simulation.profile import load_profile
 from workloads import catalogue
 
 
@@ -23,6 +24,12 @@ def test_every_shipped_experiment_names_what_exists(name: str) -> None:
     assert {system.name for system in experiment.systems} <= set(system_names())
     for workload in experiment.workloads:
         assert len(catalogue.load(workload.name, seed=0, **workload.overrides))
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_an_experiment_on_gpus_is_simulated_on_gpus(name: str) -> None:
+    if load(name).deployment.device == "cuda":
+        assert load_profile(load(name, {"mode": "simulated"}).profile).device_slots.value
 
 
 def test_an_unknown_key_is_refused(tmp_path: Path) -> None:

@@ -87,6 +87,25 @@ def test_check_shows_every_mistake_and_counts_the_cells_of_a_right_file(tmp_path
         ({"workloads": [{"name": "stedy"}]}, "stedy"),
         ({"prices": "free"}, "free"),
         ({"profile": "abacus"}, "abacus"),
+        (
+            {"deployment.device": "cuda", "profile": "cpu-small"},
+            "^device cuda: profile cpu-small is of CPU cores; name one of a GPU, such as --profile"
+            " h100$",
+        ),
+        (
+            {"deployment.device": "cpu"},
+            "^device cpu: profile l40s is of a GPU; name one of CPU cores, such as --profile"
+            " cpu-small$",
+        ),
+        (
+            {"deployment.device_memory_gib": 1},
+            r"^serverless-lora: an instance of llama2-7b takes 14\.25 GB, device cuda:0 has"
+            r" 1\.07 GB: give device_memory_gib more$",
+        ),
+        (
+            {"deployment.device_memory_gib": 1, "systems": [{"name": "multi-lora"}]},
+            "leaves a replica of llama2-7b room for 0 requests",
+        ),
         ({"figures": ["pie"]}, "'pie' is unknown; known: time-breakdown"),
         ({"systems": [{"name": "serverless-lora", "policies": {"batching": "no"}}]}, "'no'"),
     ],

@@ -86,6 +86,14 @@ class InHouse(ServerSystem):
         dtype = cls._stored(deployment, Options.of(deployment, cls.name))
         return simulate(cls.name, deployment, profile, load, dtype=dtype, adapter_rank=adapter_rank)
 
+    @classmethod
+    def check_simulated(cls, deployment: Deployment, profile: Profile, adapter_rank: int) -> None:
+        """Raise what :meth:`simulate` raises."""
+        from systems.serverful.simulated.run import check
+
+        dtype = cls._stored(deployment, Options.of(deployment, cls.name))
+        check(cls.name, deployment, profile, dtype=dtype, adapter_rank=adapter_rank)
+
     def _plan(self, deployment: Deployment, backbone: str, port: int) -> ServerPlan:
         deployed = make_deck(deployment, backbone)
         on_cpu = deployment.devices[0].kind == "cpu"

@@ -26,6 +26,14 @@ if TYPE_CHECKING:
     from systems.simulation.profile import Profile
 
 
+def check(
+    name: str, deployment: Deployment, profile: Profile, *, dtype: str, adapter_rank: int
+) -> None:
+    """Raise what :func:`simulate` raises."""
+    planned = servers(SCHEMES[name], deployment, profile, dtype, adapter_rank)
+    staff(planned, deployment, Options.of(deployment, name), profile)
+
+
 def simulate(
     name: str,
     deployment: Deployment,

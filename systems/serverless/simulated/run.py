@@ -23,6 +23,7 @@ from ..core.policies import PolicySet
 from ..options import Options
 from ..sizing import MachineSize, make_cluster_spec
 from . import priors
+from .fitting import check_memory
 from .platform import Platform
 from .running import Call
 
@@ -80,6 +81,17 @@ class Outcome:
 def _from_the_start(step: MemoryStep) -> MemoryStep:
     """Return ``step``, which counts from the start of the load if it came before."""
     return step if step.t_ns >= 0 else replace(step, t_ns=0)
+
+
+def check(
+    deployment: Deployment, policies: PolicySet, profile: Profile, *, adapter_rank: int
+) -> None:
+    """Raise what :func:`simulate` raises, and ``DeploymentError`` for a function whose instances
+    cannot start on any device."""
+    regime = _regime(Options.model_validate(dict(deployment.options)), deployment)
+    profile = regime.applied(profile)
+    latency = _latency_models(deployment, profile, adapter_rank)
+    check_memory(build_cluster_spec(deployment, policies, profile, latency), policies)
 
 
 def simulate(

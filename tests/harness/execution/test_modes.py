@@ -36,8 +36,8 @@ class LoggingExecutor:
     def schedule(self, plan: CellPlan, drawn: Schedule, deployment: Deployment) -> Schedule:
         return self._simulated.schedule(plan, drawn, deployment)
 
-    def check(self, system: ServingSystem, deployment: Deployment) -> None:
-        self._simulated.check(system, deployment)
+    def check(self, plan: CellPlan, system: ServingSystem, deployment: Deployment) -> None:
+        self._simulated.check(plan, system, deployment)
 
     def conditions(self) -> RunConditions:
         self.calls.append("conditions")

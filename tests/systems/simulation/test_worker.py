@@ -131,3 +131,42 @@ def test_a_pass_takes_what_was_measured_at_its_tokens() -> None:
     for lengths, ms in (([60], 6.96), ([128], 7.37), ([200], 8.38), ([512], 14.01)):
         assert h100.batch_ns(lengths) / 1e6 == pytest.approx(ms, rel=0.01)
     assert h100.batch_ns([512] * 8) / 1e6 == pytest.approx(100, rel=0.01), "four passes"
+
+
+@pytest.mark.parametrize("piece_tokens", [None, 128])
+def test_a_batch_whose_requests_were_all_given_up_is_not_computed(piece_tokens: int | None) -> None:
+    clock = Clock()
+    running, gone, kept = (Work(number, 128, 20) for number in range(3))
+    prefilled: dict[int, int] = {}
+    worker = Worker(
+        clock, Shared(clock, 1), MODEL, prefilled.__setitem__, lambda _: None, piece_tokens
+    )
+    for batch, work in enumerate((running, gone, kept)):
+        worker.run(batch, [work])
+    worker.forget(gone.id)
+    clock.run()
+    assert list(prefilled) == [0, 1, 2], "the controller awaits each"
+    assert prefilled[1] == 0
+    assert kept.first_ns
+    assert not gone.first_ns
+
+
+@pytest.mark.parametrize("piece_tokens", [None, 64])
+def test_a_request_that_is_given_up_during_its_prefill_generates_nothing(
+    piece_tokens: int | None,
+) -> None:
+    clock = Clock()
+    running, gone, kept = Work(0, 128, 40), Work(1, 400, 20), Work(2, 128, 20)
+    finished: list[int] = []
+    worker = Worker(clock, Shared(clock, 1), MODEL, lambda *_: None, finished.append, piece_tokens)
+    worker.run(0, [running])
+    clock.at(
+        round(MODEL.prefill_ns(1, 128) + 0.5 * MODEL.step_ns(1)),
+        lambda: worker.run(1, [gone, kept]),
+    )
+    clock.at(
+        round(MODEL.prefill_ns(1, 128) + 1.2 * MODEL.step_ns(1)), lambda: worker.forget(gone.id)
+    )
+    clock.run()
+    assert gone.prefill_ns
+    assert finished == [kept.id, running.id]
