@@ -117,12 +117,13 @@ def run(
     """
     from functools import partial
 
-    from ..records import new_run, open_run
+    from ..records import new_run
     from .chosen import choose, mode, named
     from .consent import check_experiment
+    from .resuming import resumed
 
     if resume:
-        make = partial(open_run, resume, out)
+        make = partial(resumed, resume, out)
     else:
         given = {
             "seeds": seed,

@@ -101,6 +101,17 @@ def test_a_key_like_no_other_is_answered_with_all_that_are_known(slbench: Say, w
     assert re.match(r"slbench: [a-z ]+: foo: is not a key here; known: \w+, \w+, ", err)
 
 
+def test_a_run_whose_experiment_is_malformed_is_not_resumed_and_not_removed(
+    slbench: Say, empty: Path
+) -> None:
+    (empty / "mine").mkdir()
+    (empty / "mine" / "run.json").write_text('{"name": "mine"}')
+    status, _, err = slbench("run", "--resume", "mine")
+    assert (status, err.count("\n")) == (2, 1)
+    assert err.startswith("slbench: mine/run.json: systems: is missing; wanted: ")
+    assert (empty / "mine" / "run.json").exists()
+
+
 def test_systems_are_listed_by_their_whole_names(
     slbench: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:

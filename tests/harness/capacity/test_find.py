@@ -106,6 +106,19 @@ def test_an_interrupted_search_says_how_it_goes_on(record: CapacityRecord) -> No
         raise KeyboardInterrupt
 
 
+def test_a_search_is_no_run_that_could_be_resumed_and_is_left_as_it_is(
+    record: CapacityRecord, tmp_path: Path
+) -> None:
+    copy = tmp_path / record.id
+    shutil.copytree(record.path, copy)
+    done = CliRunner().invoke(build(["run"]), ["run", "--resume", str(copy)])
+    assert isinstance(done.exception, HarnessError)
+    assert str(done.exception) == (
+        f"{copy}: a search, which slbench capacity --resume {copy} continues"
+    )
+    assert len(open_capacity(copy).cells()) == len(record.cells()) > 0
+
+
 def test_the_figure_shows_every_point_and_names_the_search(
     record: CapacityRecord, tmp_path: Path
 ) -> None:
