@@ -15,6 +15,7 @@ from ..experiment_files import from_content, load
 from ..mistakes import first_mistake
 from ..places import RUNS
 from ..records import new_run
+from ..simulable import without_live_only
 from .run_data import RunData
 
 
@@ -26,9 +27,10 @@ def run(
     workers: int = 1,
 ) -> RunData:
     """Run an experiment into a new folder under ``out``, as ``slbench run`` does; progress goes to
-    standard error. ``experiment``: the name of a shipped one, a .yaml file, or the content of one.
-    ``changes``: dotted key → value, as with ``--set``. ``workers``: processes for simulated cells;
-    more than one need a script with an ``if __name__ == "__main__"``.
+    standard error. A simulated run is without the systems that run live only. ``experiment``: the
+    name of a shipped one, a .yaml file, or the content of one. ``changes``: dotted key → value, as
+    with ``--set``. ``workers``: processes for simulated cells; more than one need a script with an
+    ``if __name__ == "__main__"``.
 
     Raise ``HarnessError`` for a wrong request or a malformed experiment, ``InterruptedRunError`` if
     the run ends early."""
@@ -36,7 +38,7 @@ def run(
     from ..execution.progress import Progress
     from ..execution.runner import Runner
 
-    chosen = _chosen(experiment, changes)
+    chosen = without_live_only(_chosen(experiment, changes))
     with keeping(partial(new_run, chosen.model_dump(mode="json"), Path(out))) as record:
         Runner(chosen, record, Progress()).execute(workers)
     return RunData(record)

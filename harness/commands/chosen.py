@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import HarnessError
 from ..experiment import Experiment
 from ..experiment_files import load, parse_setting
+from ..simulable import without_live_only
 
 
 def named(experiment: str | None, command: str, record: str) -> str:
@@ -32,7 +33,8 @@ def choose(
     given: dict[str, Any],
     settings: list[str] | None,
 ) -> Experiment:
-    """Return the named experiment with the command-line options applied."""
+    """Return the named experiment with the command-line options applied, if it is simulated without
+    the systems that run live only."""
     changes: dict[str, Any] = dict(parse_setting(text) for text in settings or [])
     changes |= {key: value for key, value in given.items() if value is not None}
     # Checked below against the systems that are left.
@@ -45,7 +47,7 @@ def choose(
     left = [each.get("label", each["name"]) for each in content["systems"]]
     if baseline or content["baseline"] not in left:
         content["baseline"] = baseline
-    return Experiment.model_validate(content)
+    return without_live_only(Experiment.model_validate(content))
 
 
 def _picked(named: str, choices: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -101,11 +101,12 @@ def check(
 
 def _loaded(name: str, settings: list[str] | None, simulated: bool | None) -> Experiment:
     from ..experiment_files import load, parse_setting
+    from ..simulable import without_live_only
 
     changes = dict(parse_setting(text) for text in settings or [])
     if simulated is not None:
         changes["mode"] = "simulated" if simulated else "live"
-    return load(name, changes)
+    return without_live_only(load(name, changes))
 
 
 def _how(experiment: Experiment) -> str:

@@ -36,9 +36,8 @@ def simulate(live: Run, profile: str, folder: Path, progress: Progress) -> list[
 def twin_of(live: Run, profile: str) -> Experiment:
     """Return the experiment that simulates ``live``, without the systems that run live only or of
     which it has no cell."""
-    from systems.registry import system_class
-
     from ..experiment import Experiment
+    from ..simulable import is_simulable
 
     content = dict(live.experiment)
     if content["deployment"].get("cluster"):
@@ -47,8 +46,7 @@ def twin_of(live: Run, profile: str) -> Experiment:
     systems = [
         {**each, "options": _today(each["options"])}
         for each in content["systems"]
-        if each.get("label", each["name"]) in there
-        and hasattr(system_class(each["name"]), "simulate")
+        if each.get("label", each["name"]) in there and is_simulable(each["name"])
     ]
     if not systems:
         raise HarnessError(f"{live.id}: none of its systems can be simulated")

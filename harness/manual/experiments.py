@@ -14,7 +14,7 @@ _HEAD = """# The shipped experiments
 Generated from `harness/experiments/*.yaml` by `python -m harness.manual`. Run one with
 `slbench run NAME`, see all of its keys with `slbench experiments show NAME`;
 [experiments.md](experiments.md) says how to write one. `--simulated` runs a live one in virtual
-time, except for systems that run live only.
+time, without the systems that run live only, which it names.
 
 """
 _HEADS = ("experiment", "mode", "cells", "systems", "workloads", "what")
