@@ -31,8 +31,8 @@ def called(target: Platform, numbers: Iterable[int]) -> None:
 
 
 def kept_by_core(target: Platform) -> int:
-    """Return the bytes of the controller, without the simulated platform around it."""
-    return reachable_bytes(target.controller, without=[target])
+    """Return the bytes of the controller, without the simulated platform and trace around it."""
+    return reachable_bytes(target.controller, without=[target, target._memory])
 
 
 def test_a_function_that_was_called_takes_little_memory_of_the_core() -> None:
@@ -41,7 +41,7 @@ def test_a_function_that_was_called_takes_little_memory_of_the_core() -> None:
     before = kept_by_core(target)
     called(target, range(BEFORE, FUNCTIONS))
     assert kept_by_core(target) - before <= CORE_BYTES * (FUNCTIONS - BEFORE)
-    held_for = {group for _, _, group in target._held}
+    held_for = {group for _, _, group in target._memory._held}
     assert held_for <= {None}, "nothing is summed for functions without instances"
 
 
