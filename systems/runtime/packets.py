@@ -68,6 +68,9 @@ class Inbox:
         if first not in (_PART, _LAST):
             return packet, fds
         self._parts += packet[1:]
+        if len(packet) == 1:
+            close_all(fds)
+            raise BadMessageError("an empty part of a message")
         if len(self._parts) > self._incoming.most_bytes:
             close_all(fds)
             raise _too_long(self._incoming)

@@ -52,6 +52,8 @@ def test_what_keeps_no_ledger_pays_for_the_memory_that_was_measured() -> None:
     usage = replace(USAGE, rented=True, duration_s=50.0, in_flight_s=20.0, measured_gb=held)
     cu = 12 * (20 * 1.5 + 30 * 0.25) + 4 * 50 * 0.15 + 20 * 1.0 + 2 * 0.0075
     assert accountings()["by-share-all"].usd(usage) == pytest.approx(cu * 2e-5)
+    with pytest.raises(HarnessError, match="no device memory was measured"):
+        accountings()["by-share-all"].usd(replace(usage, measured_gb={"host": 4.0}))
 
 
 def test_the_sheets_of_whole_cards_are_the_arithmetic_that_they_name() -> None:

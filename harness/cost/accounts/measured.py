@@ -3,11 +3,15 @@ active, with one vCPU, while a request is in flight: on which device is not know
 
 from __future__ import annotations
 
+from ...errors import HarnessError
 from ..sheet import price_sheet
 from .usage import HOST, Usage
 
 
 def measured(usage: Usage, sheet: str) -> float:
+    """Raise ``HarnessError`` if no device memory was measured: it is unknown then, not zero."""
+    if not usage.measured_gb.keys() - {HOST}:
+        raise HarnessError("no device memory was measured, so what was held has no price")
     prices = price_sheet(sheet)
     active_s, idle_s = usage.in_flight_s, usage.duration_s - usage.in_flight_s
     host_gb = usage.measured_gb.get(HOST, 0.0)

@@ -171,6 +171,15 @@ def test_parts_without_an_end_are_refused_before_they_are_longer_than_a_message(
             near.receive(0)
 
 
+def test_an_empty_part_is_refused() -> None:
+    """Any number of them would be no longer than a message."""
+    ours, theirs = pair()
+    with closing(Channel(ours, SHORT)) as near, closing(theirs):
+        theirs.send(b"+")
+        with pytest.raises(BadMessageError, match="an empty part of a message"):
+            near.receive(0)
+
+
 def test_descriptors_of_a_message_that_has_not_ended_are_closed() -> None:
     ours, theirs = pair()
     with closing(Channel(ours, FILES)) as near, closing(theirs):
