@@ -69,8 +69,13 @@ class Options(SystemOptions):
         would be compared with systems that have less."""
         if self.gpu_memory_utilization is not None:
             return self.gpu_memory_utilization
-        there = cards.memory_of(device.name)
-        return min(_UTILIZATION, device.memory_bytes / there) if there else _UTILIZATION
+        return min(_UTILIZATION, device.memory_bytes / card_bytes(device))
+
+
+def card_bytes(device: Device) -> int:
+    """Return the memory of a device's card, of which its deployment may have a part; that part
+    where no driver tells more."""
+    return cards.memory_of(device.name) or device.memory_bytes
 
 
 def executable() -> Path:

@@ -32,7 +32,7 @@ from systems.serverful.ondemand.room import Room, check_host
 from systems.serverful.ondemand.system import OnDemandSystem
 from systems.serverful.ports import ports
 from systems.serverful.system import ServerPlan
-from systems.vllm import Options, Vllm
+from systems.vllm import Options, Vllm, card_bytes
 
 _DEV_MODE = {"VLLM_SERVER_DEV_MODE": "1"}
 
@@ -104,7 +104,7 @@ class VllmSleep(OnDemandSystem, Vllm):
         room = Room(
             servers=len(weights),
             weights_bytes=max(weights),
-            card_bytes=deployment.devices[0].memory_bytes,
+            card_bytes=card_bytes(deployment.devices[0]),
             utilization=options.of_card(deployment.devices[0]),
             asleep_bytes=round(options.asleep_gib * 2**30),
         )

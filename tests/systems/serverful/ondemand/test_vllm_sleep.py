@@ -14,6 +14,7 @@ from systems.engine.checkpoint import plan_layout
 from systems.errors import DeploymentError
 from systems.interface import Device, MemoryStep, Stage, StartType, SystemTrace
 from systems.models import ensure_backbone
+from systems.runtime import cards
 from systems.vllm_sleep import VllmSleep
 
 from .conftest import Deploy, Scripted
@@ -21,6 +22,8 @@ from .live import live, until
 from .scripted_vllm import ASLEEP_BYTES as ASLEEP
 from .scripted_vllm import AWAKE_BYTES as AWAKE
 from .scripted_vllm import WAKE_S
+
+_SHARE = "--gpu-memory-utilization"
 
 
 def test_it_conforms(scripted: Scripted, deployed: Deploy) -> None:
@@ -120,6 +123,18 @@ def test_a_call_that_no_server_answers_in_time_is_ended(
         assert here.call().status == 504
         here.hears("awake")
         assert here.call().status == 200
+
+
+def test_a_part_of_a_large_card_has_room_for_as_many_as_a_card_of_that_size(
+    scripted: Scripted, deployed: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = Device(name="cuda:0", memory_bytes=24 << 30)
+    asked = deployed("f0", "f1", "f2", "f3", one_per="function")
+    monkeypatch.setattr(cards, "memory_of", lambda _device: 2 * part.memory_bytes)
+    (config,) = VllmSleep().configs(asked.model_copy(update={"devices": (part,)}))
+    assert config.slots == 4
+    shares = [float(each.command[each.command.index(_SHARE) + 1]) for each in config.servers]
+    assert sum(shares) == pytest.approx(0.5)
 
 
 def test_without_a_card_it_is_refused(deployed: Deploy) -> None:
