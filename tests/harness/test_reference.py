@@ -17,7 +17,7 @@ from harness.execution.progress import Progress
 from harness.records import open_run, read_cell
 from harness.records.segments import segments
 from harness.reference import Study, studies
-from harness.reference.compact import compact, rounded
+from harness.reference.compact import compact, rounded, shortened
 from harness.reference.making import make
 from tests.harness.made import END, made_run
 
@@ -131,6 +131,12 @@ def test_times_of_tokens_are_kept_to_four_microseconds() -> None:
     kept = rounded(pa.table({"request_id": range(5), "itl_ns": column}))["itl_ns"].to_pylist()
     assert kept == [[4_997_120, 0, 4_004_313], None, [], [7], [4_096, 5_096]]
     assert rounded(pa.table({"itl_ns": column.slice(1, 2)}))["itl_ns"].to_pylist() == [None, []]
+
+
+def test_of_a_hash_its_beginning_is_kept() -> None:
+    column = pa.array(["0123456789abcdef" * 4, None])
+    kept = shortened(pa.table({"text_sha256": column}))["text_sha256"].to_pylist()
+    assert kept == ["0123456789abcdef", None]
 
 
 def test_a_sweep_varies_its_number_and_its_workload() -> None:
