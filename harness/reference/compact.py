@@ -1,8 +1,9 @@
-"""Compacts cells: sums up bills, keeps times of tokens to four microseconds and the beginning of the
-hash of each answer, packs columns. All else that metrics and figures read is unchanged."""
+"""Compacts cells: sums up bills, keeps times of tokens to four microseconds and of the hash of each
+answer its beginning, packs columns and what servers wrote. All else is unchanged."""
 
 from __future__ import annotations
 
+import gzip
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,14 +24,16 @@ _STEP_NS = 1 << 12
 that are zero take no bytes, which is a quarter of a live record."""
 _HASH_DIGITS = 16
 """Enough to tell two answers apart."""
+_TEXTS = ("*.log", "metrics-*.txt")
 _SAME = ("resource", "unit", "unit_price_usd", "function_id", "device")
 
 
 def compact(cell: Cell) -> None:
     """Rewrite a cell's tables in place: intervals of the bill with equal resource, function and
     device become one sum, integers are stored as differences, and those of lists byte by byte; of a
-    live cell, times of tokens are kept to four microseconds, and hashes to their beginning. If interrupted, the cell has no
-    digests and can be compacted again."""
+    live cell, times of tokens are kept to four microseconds, and of hashes the beginning. What its
+    servers wrote is compressed. If interrupted, the cell has no digests and can be compacted
+    again."""
     unseal(cell)
     for file in sorted(cell.path.glob("*.parquet")):
         table = read_table(file)
@@ -41,7 +44,16 @@ def compact(cell: Cell) -> None:
         draft = file.with_suffix(".draft")
         _write(table, draft)
         shutil.move(draft, file)
+    for pattern in _TEXTS:
+        for file in cell.path.glob(pattern):
+            _compress(file)
     seal(cell.path, cell.manifest)
+
+
+def _compress(file: Path) -> None:
+    # Without a time in it, the same text becomes the same bytes.
+    file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes(), mtime=0))
+    file.unlink()
 
 
 def summed(billing: pa.Table) -> pa.Table:

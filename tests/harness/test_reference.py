@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import tomllib
 from itertools import product
@@ -123,6 +124,18 @@ def test_a_compact_cell_has_the_same_summary(tmp_path: Path) -> None:
     }
     assert after["billing"].num_rows < before["billing"].num_rows
     assert after["requests"].equals(before["requests"]), "of a simulation it is the same"
+
+
+def test_what_a_server_wrote_is_compressed_and_sealed(tmp_path: Path) -> None:
+    cell = made_run(tmp_path, ("serverless-lora",)).cells()[0]
+    written = {"vllm.log": b"started\n" * 99, "metrics-after-vllm.txt": b"requests 3\n"}
+    for name, text in written.items():
+        (cell.path / name).write_bytes(text)
+    compact(cell)
+    for name, text in written.items():
+        assert not (cell.path / name).exists()
+        assert gzip.decompress((cell.path / f"{name}.gz").read_bytes()) == text
+    assert {f"{name}.gz" for name in written} < set(read_cell(cell.path).manifest.files or ())
 
 
 def test_times_of_tokens_are_kept_to_four_microseconds() -> None:
