@@ -12,8 +12,8 @@ class Block(BaseModel):
     """A block. ``record``: a folder of the reference records; empty for kinds that read all of
     them. ``workloads``, ``systems``: which, in this order; empty means all. ``baseline``: reference
     of the ratios. ``rows``: metric names as in ``slbench compare``, or claims by id. ``heads``:
-    their column titles in a sweep or
-    in a table of systems."""
+    their column titles in a sweep or in a table of systems or rounds. ``records``: those of a table
+    of rounds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -21,6 +21,7 @@ class Block(BaseModel):
     page: str
     kind: str
     record: str = ""
+    records: tuple[str, ...] = ()
     baseline: str | None = None
     workloads: tuple[str, ...] = ()
     systems: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ from .models import models
 from .over_segments import over_segments
 from .published import published_table
 from .ratios import ratios
+from .rounds import rounds
 from .sweep import sweep
 from .systems import systems
 from .unrecorded import unrecorded_table
@@ -40,6 +41,7 @@ KINDS: dict[str, Callable[[Block, Path], str]] = {
     "models": models,
     "published": published_table,
     "ratios": ratios,
+    "rounds": rounds,
     "segments": over_segments,
     "sweep": sweep,
     "systems": systems,
