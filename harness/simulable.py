@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from .errors import HarnessError
 from .experiment import Experiment
 
 
@@ -20,6 +21,14 @@ def without_live_only(experiment: Experiment) -> Experiment:
     print(f"left out, because they run live only: {', '.join(left_out)}", file=sys.stderr)
     baseline = None if experiment.baseline in left_out else experiment.baseline
     return experiment.model_copy(update={"systems": kept, "baseline": baseline})
+
+
+def check_simulable(name: str) -> None:
+    """Raise ``HarnessError`` for a system that cannot be simulated."""
+    if not is_simulable(name):
+        raise HarnessError(
+            f"system {name} runs live only; --simulated needs one that decides in this suite"
+        )
 
 
 def is_simulable(name: str) -> bool:

@@ -374,6 +374,13 @@ class ServingSystem(ABC):
                 f"isolation {level}: system {cls.name} does not have this level; it has {levels}"
             )
 
+    @classmethod
+    def check_simulated(cls, deployment: Deployment, profile: Any, adapter_rank: int) -> None:  # noqa: ARG003
+        """Raise :class:`SystemsError` if ``deployment``, with adapters of ``adapter_rank``, cannot
+        be simulated with ``profile`` (a ``systems.simulation.profile.Profile``), or could never
+        answer. Unless a system can tell, nothing is refused."""
+        return
+
     def configure(self, deployment: Deployment) -> None:
         """Take the options and policies of this system from ``deployment``; :meth:`info` reports
         them from then on. Raise ``PolicyError`` if the system has no such policies, and

@@ -9,12 +9,13 @@ from rich.console import Console
 
 from ..experiment import Experiment
 from ..report.table import comparison_table
+from ..report.warnings import warnings_once
 from .drawing import draw_into
 
 if TYPE_CHECKING:
     from paper_figures import Drawn
 
-    from ..records import Cell, Run
+    from ..records import Run
 
 _MOST_LOADS = 24
 """Limit of the workloads and seeds in printed tables. Tables of more would take longer to make than
@@ -50,21 +51,9 @@ def _document(record: Run) -> dict[str, Any]:
         "mode": record.experiment.get("mode", "live"),
         "valid": all(cell.manifest.valid for cell in cells),
         "problems": problems,
-        "warnings": _warnings(cells),
+        "warnings": list(warnings_once(cells)),
         "systems": systems,
     }
-
-
-def _warnings(cells: list[Cell]) -> list[str]:
-    """Collect the warnings: missed targets of the calibration, and the cells' own warnings."""
-    calibrations = [cell.manifest.calibration or {} for cell in cells]
-    found = {problem for each in calibrations for problem in each.get("problems", ())}
-    found |= {
-        f"{cell.system}/{cell.workload}: {warning}"
-        for cell in cells
-        for warning in cell.manifest.warnings
-    }
-    return sorted(found)
 
 
 def _show(record: Run, chosen: Experiment, document: dict[str, Any], figures: Drawn) -> None:

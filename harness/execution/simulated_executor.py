@@ -13,10 +13,11 @@ from harness.cells.deployments import simulated_deployment
 from harness.cells.plan import CellPlan
 from harness.cells.profile_check import last_check
 from harness.errors import HarnessError
+from harness.simulable import check_simulable
 from systems.interface import Deployment, ServingSystem
 
 from .executor import RunContext
-from .simulation import check_simulable, simulate_cell
+from .simulation import simulate_cell
 
 if TYPE_CHECKING:
     from harness.replay import Schedule
@@ -59,9 +60,7 @@ class SimulatedExecutor:
     def check(self, plan: CellPlan, system: ServingSystem, deployment: Deployment) -> None:
         """Check that the devices can hold the deployment, if the system can tell: no machine has to
         serve it."""
-        check_simulated = getattr(system, "check_simulated", None)
-        if check_simulated is not None:
-            check_simulated(deployment, self.profile, plan.deployment.adapter_rank)
+        system.check_simulated(deployment, self.profile, plan.deployment.adapter_rank)
 
     def schedule(self, plan: CellPlan, drawn: Schedule, deployment: Deployment) -> Schedule:  # noqa: ARG002
         """Return the schedule unchanged: of a prompt, only its length counts."""

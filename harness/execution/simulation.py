@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pyarrow as pa
 
-from harness.errors import HarnessError
 from harness.replay.records import CLIENT_SCHEMA
 from systems.interface import Deployment, SystemTrace
 from systems.registry import system_class
@@ -33,14 +32,6 @@ class Outcome(Protocol):
 
     def deciding(self) -> Mapping[str, float]:
         """Return the decision times on this machine."""
-
-
-def check_simulable(name: str) -> None:
-    """Raise ``HarnessError`` for a system that cannot be simulated."""
-    if not hasattr(system_class(name), "simulate"):
-        raise HarnessError(
-            f"system {name} runs live only; --simulated needs one that decides in this suite"
-        )
 
 
 def simulate_cell(

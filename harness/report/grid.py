@@ -18,23 +18,25 @@ MISSING = "—"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """``counts``, ``values``, ``ratios``: by column; sample sizes, numbers with their intervals,
-    and their ratios to the baseline, empty where there is none."""
+    """``counts``, ``values``, ``ratios``: by column; sample sizes (None where there is no value),
+    numbers with their intervals, and their ratios to the baseline, empty where there is none."""
 
     label: str
-    counts: tuple[str, ...]
+    counts: tuple[int | None, ...]
     values: tuple[str, ...]
     ratios: tuple[str, ...]
 
     def columns(self, start: int, stop: int) -> Line:
         """Keep the columns from ``start`` to before ``stop``."""
-        kept = (each[start:stop] for each in (self.counts, self.values, self.ratios))
-        return Line(self.label, *kept)
+        part = slice(start, stop)
+        return Line(self.label, self.counts[part], self.values[part], self.ratios[part])
 
     @property
     def n(self) -> str:
-        """The sample sizes; one number if all columns have the same."""
-        return self.counts[0] if len(set(self.counts)) == 1 else "/".join(self.counts)
+        """The sample size of the columns that have a value, or the least and the greatest."""
+        found = {count for count in self.counts if count is not None}
+        ends = sorted({min(found), max(found)}) if found else ()
+        return "–".join(f"{count:,}" for count in ends) or MISSING
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +82,14 @@ def _grid(group: Sequence[Row], comparison: Comparison) -> Grid:
 def _line(rows: Sequence[Row | None]) -> Line:
     return Line(
         next(label(row) for row in rows if row is not None),
-        tuple(f"{row.estimate.n:,}" if row else MISSING for row in rows),
+        tuple(_count(row) for row in rows),
         tuple(_value(row) for row in rows),
         tuple(_ratio(row) for row in rows),
     )
+
+
+def _count(row: Row | None) -> int | None:
+    return None if row is None or row.estimate.value is None else row.estimate.n
 
 
 def _value(row: Row | None) -> str:

@@ -1,9 +1,12 @@
-"""Warnings that precede all numbers of the page."""
+"""Warnings that precede all numbers of the page, and those of them that end a run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from .concerned import named, once, place
+from .ranges import ranged, skeleton
 
 if TYPE_CHECKING:
     from ..records import Cell, Run
@@ -13,21 +16,34 @@ RESIDUAL_SHARE = 0.05
 
 def warnings(run: Run, cells: list[Cell]) -> list[str]:
     """List invalid cells first, then warnings about the client, missing sensors, simulations."""
+    lacking = ((cell, sensor) for cell in cells for sensor in _missing(cell))
     found = [
-        *(f"invalid: {_place(c)}: {text}" for c in cells for text in c.manifest.problems),
-        *(f"warning: {text}" for text in dict.fromkeys(_warnings(cells))),
-        *dict.fromkeys(f"missing sensor: {name}" for cell in cells for name in _missing(cell)),
+        *(f"invalid: {place(c)}: {text}" for c in cells for text in c.manifest.problems),
+        *(f"warning: {text}" for text in warnings_once(cells)),
+        *(f"missing sensor: {text}" for text in once(lacking, cells)),
         *(text for cell in cells for text in _of_cell(cell)),
         *dict.fromkeys(_simulations(cells)),
     ]
     return [f"{run.id}: {text}" for text in found]
 
 
-def _warnings(cells: list[Cell]) -> Iterator[str]:
-    """Yield the warnings about the client on this machine, and those of the system itself."""
+def warnings_once(cells: list[Cell]) -> Iterator[str]:
+    """Yield each warning about the client on this machine, and of the system itself, once, with the
+    cells that it concerns."""
+    yield from _of_the_client(cells)
+    yield from once(((cell, text) for cell in cells for text in cell.manifest.warnings), cells)
+
+
+def _of_the_client(cells: list[Cell]) -> Iterator[str]:
+    """Cells that are runs of their own have each calibrated the client: one line has the ranges of
+    their numbers."""
+    found: dict[str, list[tuple[Cell, str]]] = {}
     for cell in cells:
-        yield from (cell.manifest.calibration or {}).get("problems", ())
-        yield from (f"{_place(cell)}: {warning}" for warning in cell.manifest.warnings)
+        for text in (cell.manifest.calibration or {}).get("problems", ()):
+            found.setdefault(skeleton(text), []).append((cell, text))
+    for each in found.values():
+        having, texts = zip(*each, strict=True)
+        yield f"{named(having, cells)}: {ranged(texts)}"
 
 
 def _missing(cell: Cell) -> Iterator[str]:
@@ -37,11 +53,11 @@ def _missing(cell: Cell) -> Iterator[str]:
 def _of_cell(cell: Cell) -> Iterator[str]:
     failed = cell.summary["n"] - cell.summary["ok"]
     if failed:
-        yield f"failed: {_place(cell)}: {failed} of {cell.summary['n']} requests"
+        yield f"failed: {place(cell)}: {failed} of {cell.summary['n']} requests"
     residual = cell.summary.get("residual_s") or {}
     share = residual.get("median_share")
     if share is not None and abs(share) > RESIDUAL_SHARE:
-        yield f"residual: {_place(cell)}: {share:.0%} of the median request is in no stage"
+        yield f"residual: {place(cell)}: {share:.0%} of the median request is in no stage"
 
 
 def _simulations(cells: list[Cell]) -> Iterator[str]:
@@ -50,7 +66,3 @@ def _simulations(cells: list[Cell]) -> Iterator[str]:
         if profile is not None:
             checked = "checked" if profile.get("last_check") else "not checked"
             yield f"simulated, profile {profile['name']}, {checked} against a live run"
-
-
-def _place(cell: Cell) -> str:
-    return f"{cell.system}/{cell.workload}/{cell.path.name}"

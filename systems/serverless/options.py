@@ -139,6 +139,10 @@ class Options(SystemOptions):
     """How long an instance may take to release artifacts or a request that was cancelled or timed
     out. After that it is ended, and its other requests fail. Must exceed its longest step, which
     cannot be interrupted."""
+    nodes_timeout_s: PositiveFloat = 1800.0
+    """On a cluster: how long its first nodes may take to be in use. Each checks its models, makes
+    those that come from a seed (a 13B backbone takes minutes), compiles kernels and fills its warm
+    pools. A node that fails ends the deployment at once."""
     start_attempts: PositiveInt = 2
     context_bytes: NonNegativeInt = 320 << 20
     """Live: reserved on the device for each process that imported its own libraries, in addition

@@ -155,6 +155,6 @@ def made_cell(
     """Write a cell with the tables ``content``, default ``tables()``. ``more`` replaces values of
     its manifest."""
     content = content or tables()
-    path = run.path / label / "time-breakdown" / "0"
     about = manifest(run, label).model_copy(update=more)
+    path = run.path / label / "time-breakdown" / str(about.seed)
     return write_cell(path, about, content, metrics.summary(content, END / 1e9))

@@ -11,7 +11,9 @@ from typer.testing import CliRunner
 
 from harness.commands.systems import app
 from systems.errors import BrokenSystemError, UnknownSystemError
-from systems.registry import system_class
+from systems.interface import Deployment, Device, Function
+from systems.registry import system_class, system_names
+from systems.simulation.profile import load_profile
 from tests.packages import install
 
 MODULES = {
@@ -85,3 +87,15 @@ def test_a_system_is_shown_with_its_isolation_levels_and_what_each_promises(name
     for level, promise in levels.items():
         assert re.search(rf"^ *isolation: {level} +{re.escape(promise)}$", shown, re.MULTILINE)
     assert ("isolation: function" in shown) == bool(levels)
+
+
+@pytest.mark.parametrize("name", system_names())
+def test_every_system_can_be_asked_whether_it_checks_a_simulated_deployment(name: str) -> None:
+    """One that runs live only refuses nothing."""
+    deployment = Deployment(
+        functions=(Function(id="f0", backbone="llama2-7b", adapter=Path("f0")),),
+        backbones={"llama2-7b": Path("llama2-7b")},
+        devices=(Device(name="cuda:0", memory_bytes=44 << 30),),
+        dtype="float16",
+    )
+    system_class(name).check_simulated(deployment, load_profile("l40s"), 16)

@@ -63,17 +63,16 @@ class LiveDeployment:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
         answer = self._await_answer()
-        if deployment.cluster is not None and nodes_host and answer.nodes_port:
-            gpus = sum(device.kind == "cuda" for device in deployment.devices)
-            self._gather(deployment.cluster, nodes_host, answer.nodes_port, key, gpus)
+        if nodes_host and answer.nodes_port:
+            self._gather(deployment, nodes_host, answer.nodes_port, key)
         names = (*(f.id for f in deployment.functions), *deployment.backbones)
         url = f"http://{deployment.host}:{answer.port}"
         operator = headers(AccessTokens.of_environment())
         return Endpoint(url, names, (self._gateway.pid,), headers=operator)
 
-    def _gather(self, cluster: str, gateway: str, port: int, key: str, gpus: int) -> None:
+    def _gather(self, deployment: Deployment, gateway: str, port: int, key: str) -> None:
         """Start agents on the cluster's machines and wait until all of them are in use."""
-        self._nodes = Nodes(cluster, gateway, port, key, gpus)
+        self._nodes = Nodes(deployment, gateway, port, key)
         try:
             self._nodes.await_ready()
         except BaseException:

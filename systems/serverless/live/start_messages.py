@@ -28,7 +28,8 @@ class Compiling(Message, frozen=True):
 
 
 class Preparing(Message, frozen=True):
-    """The gateway still waits for ``what``, which the deployment asked for; its start goes on."""
+    """A gateway still waits for ``what``, which the deployment asked for, or a node supervisor for
+    nodes; the start goes on."""
 
     what: Reason
 
@@ -42,13 +43,15 @@ class Listening(Message, frozen=True):
 
 class Orders(Message, frozen=True):
     """For a node supervisor: the cluster, the gateway's address for nodes, the secret of the run,
-    and a folder for Ray. ``gpus``: GPUs of each node, which its agent takes from Ray."""
+    a folder for Ray, and within how many seconds the first nodes must be in use. ``gpus``: GPUs of
+    each node, which its agent takes from Ray."""
 
     cluster: Name
     gateway: Name
     port: int
     secret: Name
     folder: Name
+    within_s: float
     gpus: int = 0
 
 

@@ -15,7 +15,6 @@ from harness.cli import build
 from harness.errors import HarnessError
 from harness.execution.progress import Progress
 from harness.execution.runner import Runner
-from harness.execution.simulation import check_simulable
 from harness.experiment import Experiment
 from harness.experiment_files import load
 from harness.fidelity.checks import reference_records
@@ -75,24 +74,19 @@ def test_every_batch_is_explained_by_the_numbers_that_chose_it(run: Run) -> None
     assert {"margin_ns", "size", "at_work", "group", "device"} <= set(batches[0])
 
 
-def test_a_system_that_is_no_choice_of_policies_cannot_be_simulated(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    from systems.interface import ServingSystem
-
-    monkeypatch.setattr("harness.execution.simulation.system_class", lambda _: ServingSystem)
+def test_a_system_that_runs_live_only_cannot_be_simulated(tmp_path: Path) -> None:
     experiment = Experiment.model_validate(
         {
             "name": "one",
             "mode": "simulated",
             "profile": "l40s",
-            "systems": [{"name": "serverless-lora"}],
+            "systems": [{"name": "vllm"}],
             "workloads": [{"name": "time-breakdown"}],
             "deployment": {"backbone": "llama2-7b"},
         }
     )
     run = new_run(experiment.model_dump(mode="json"), tmp_path)
-    with pytest.raises(HarnessError, match="live only"):
+    with pytest.raises(HarnessError, match="system vllm runs live only"):
         Runner(experiment, run, Progress()).execute()
 
 
@@ -118,11 +112,6 @@ def test_a_server_is_billed_by_the_hour_for_the_cards_that_it_holds(tmp_path: Pa
     assert cell.manifest.prices["name"] == "aws-g6e-48xlarge"
     assert row["usd"] == pytest.approx(30.13118 / 8 * row["end_ns"] / 3600e9)
     assert {"startup_s", "merged_s", "decisions"} <= set(cell.manifest.measured)
-
-
-def test_vllm_itself_is_not_simulated() -> None:
-    with pytest.raises(HarnessError, match="vllm runs live only"):
-        check_simulable("vllm")
 
 
 def test_in_simulated_mode_an_experiment_takes_its_other_section() -> None:

@@ -15,13 +15,16 @@ from systems.errors import DeploymentError
 from systems.interface import Deployment
 from systems.runtime.links.address import ClusterAddress
 from systems.runtime.links.rays import check_installed
+from systems.serverless.options import Options
 
-from ..start_messages import NodesReady, Orders, StartFailed, read, write
+from ..start_messages import NodesReady, Orders, Preparing, StartFailed, read, write
 from .session import end_session
 
-_START_S = 240.0
-"""Timeout for Ray to start here and for nodes to make their models."""
+_SILENT_S = 240.0
+"""Timeout for the node supervisor's next line: for Ray to start here. While it waits for nodes, for
+which the deployment has a timeout, it prints a line every few seconds."""
 _STOP_S = 15.0
+_SAID = Preparing | NodesReady | StartFailed
 
 
 def check_cluster(deployment: Deployment) -> None:
@@ -47,10 +50,11 @@ def _check_budget(deployment: Deployment, nodes: int) -> None:
 
 
 class Nodes:
-    """Runs the agents through the node supervisor. ``key`` is the secret of the run; ``gpus``: of
-    each node."""
+    """Runs the agents of ``deployment`` through the node supervisor. ``key`` is the secret of the
+    run."""
 
-    def __init__(self, cluster: str, gateway: str, port: int, key: str, gpus: int = 0) -> None:
+    def __init__(self, deployment: Deployment, gateway: str, port: int, key: str) -> None:
+        assert deployment.cluster is not None, "asked of a deployment on a cluster"
         # A short name: it contains Ray's sockets, whose paths have a maximum length.
         self._folder = tempfile.mkdtemp(prefix="slbench-ray-")
         command = [sys.executable, "-m", f"{__package__}.supervisor"]
@@ -61,23 +65,38 @@ class Nodes:
             text=True,
             start_new_session=True,
         )
-        orders = Orders(cluster, gateway, port, key, self._folder, gpus)
+        gpus = sum(device.kind == "cuda" for device in deployment.devices)
+        within_s = Options.model_validate(dict(deployment.options)).nodes_timeout_s
+        orders = Orders(deployment.cluster, gateway, port, key, self._folder, within_s, gpus)
         assert self._supervisor.stdin is not None, "asked for a pipe"
         with suppress(BrokenPipeError):
             write(orders, self._supervisor.stdin)
 
     def await_ready(self) -> tuple[str, ...]:
         """Wait until all initial nodes run; return their names, or raise ``DeploymentError``."""
-        assert self._supervisor.stdout is not None, "asked for a pipe"
-        timer = threading.Timer(_START_S, self._supervisor.kill)
-        timer.start()
-        line = self._supervisor.stdout.readline()
-        timer.cancel()
-        ended = "the node supervisor ended; its last output is on stderr"
-        answer: NodesReady | StartFailed = read(line, NodesReady | StartFailed, ended)
+        answer: Preparing | NodesReady | StartFailed = Preparing("Ray to start")
+        while isinstance(answer, Preparing):
+            answer = self._next_line(answer.what)
         if isinstance(answer, StartFailed):
             raise answer.exception()
         return answer.names
+
+    def _next_line(self, awaited: str) -> Preparing | NodesReady | StartFailed:
+        """Read what the supervisor says next; it waits for ``awaited``. End it if it is silent."""
+        assert self._supervisor.stdout is not None, "asked for a pipe"
+        silent = threading.Event()
+        timer = threading.Timer(_SILENT_S, self._end_silent, [silent])
+        timer.start()
+        line = self._supervisor.stdout.readline()
+        timer.cancel()
+        end = f"was silent for {_SILENT_S:g} s" if silent.is_set() else "ended"
+        ended = f"the node supervisor {end} while it waited for {awaited}; its last output is on"
+        said: Preparing | NodesReady | StartFailed = read(line, _SAID, f"{ended} stderr")
+        return said
+
+    def _end_silent(self, silent: threading.Event) -> None:
+        silent.set()
+        self._supervisor.kill()
 
     def stop(self) -> None:
         """End all agents, and Ray if it was started here, and remove their files."""

@@ -3,9 +3,10 @@ starts agents on machines that join later, and restarts agents that died.
 
     python -m systems.serverless.live.cluster.supervisor
 
-It reads its orders as one line of JSON from standard input and ends at end of file. It prints one
-line: a ``NodesReady`` when every initial node is in use, or a ``StartFailed``. Its agents end
-with it, and so does Ray if it was started here: the supervisor leads a session with all of them.
+It reads its orders as one line of JSON from standard input and ends at end of file. It prints a
+``NodesReady`` when every initial node is in use, or a ``StartFailed``; before, a ``Preparing``
+every few seconds. Its agents end with it, and so does Ray if it was started here: the supervisor
+leads a session with all of them.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ from systems.errors import DeploymentError
 from systems.runtime.links.address import ClusterAddress
 from systems.runtime.links.rays import connect
 
-from ..start_messages import Joined, NodesReady, Orders, StartFailed, read, write
+from ..start_messages import Joined, NodesReady, Orders, Preparing, StartFailed, read, write
 from .actor import NodeAgent
 from .session import end_session
 
 EVERY_S = 0.5
+_TELL_S = 10.0
+"""Between two lines that say which nodes are waited for."""
 _BACKOFF_S = (1.0, 60.0)
 """First and longest pause between an agent's end and its restart."""
 
@@ -67,9 +70,11 @@ class NodeSupervisor:
     failures: dict[str, int] = field(default_factory=dict)
     not_before: dict[str, float] = field(default_factory=dict)
     ready: bool = False
+    began_s: float = field(default_factory=time.monotonic)
+    told_s: float = -_TELL_S
     names: Any = field(default_factory=lambda: map("node-{}".format, itertools.count()))
 
-    def round(self) -> NodesReady | StartFailed | None:
+    def round(self) -> NodesReady | StartFailed | Preparing | None:
         """Start missing agents and check the others; return the message to print, or None."""
         places = {place.key: place for place in self._places()}
         for key, place in places.items():
@@ -86,7 +91,21 @@ class NodeSupervisor:
         if self.tenures and all(tenure.joined for tenure in self.tenures.values()):
             self.ready = True
             return NodesReady(tuple(tenure.name for tenure in self.tenures.values()))
-        return None
+        return self._waiting(time.monotonic() - self.began_s)
+
+    def _waiting(self, waited_s: float) -> StartFailed | Preparing | None:
+        """Say which nodes are missing: as an error once that took too long, else now and then."""
+        names = ", ".join(each.name for each in self.tenures.values() if not each.joined)
+        if waited_s >= self.orders.within_s:
+            return StartFailed(
+                f"cluster {self.orders.cluster}: not in use within {self.orders.within_s:g} s:"
+                f" {names}; a node checks or makes its models, compiles kernels and fills its warm"
+                " pools first: raise the option nodes_timeout_s if that takes longer"
+            )
+        if waited_s - self.told_s < _TELL_S:
+            return None
+        self.told_s = waited_s
+        return Preparing(names)
 
     def _places(self) -> list[AgentSlot]:
         alive = [node for node in self.ray.nodes() if node["Alive"]]

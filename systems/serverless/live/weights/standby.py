@@ -58,17 +58,24 @@ class StandbyLoaders:
             self.refill(card)
 
     def refill(self, card: str) -> None:
-        """Start the loader of a card, if it has one and it is missing."""
+        """Start the loader of a card, if it has one and it is missing. One that cannot be started
+        stays missing until the next call."""
         able = not self._closed and self._processes.template is not None
         if able and card in self._cards.uuids.values() and card not in self._there:
-            loader = self._there[card] = self._processes.fork(
-                roles.LOADER,
-                partial(self._says, card),
-                partial(self._ended, card),
-                self._cards.all_from(card),
-            )
-            loader.heartbeat.answers = False
-            loader.channel.send(m.StandBy(card, self._model_dirs))
+            try:
+                self._start(card)
+            except OSError as error:
+                self._missing(card, str(error))
+
+    def _start(self, card: str) -> None:
+        loader = self._there[card] = self._processes.fork(
+            roles.LOADER,
+            partial(self._says, card),
+            partial(self._ended, card),
+            self._cards.all_from(card),
+        )
+        loader.heartbeat.answers = False
+        loader.channel.send(m.StandBy(card, self._model_dirs))
 
     def take(
         self,
@@ -93,11 +100,14 @@ class StandbyLoaders:
         if isinstance(message, Started):
             self._ready.add(card)
         elif isinstance(message, Failed):
-            self._on_problem(f"no loader stands by on {card}: {message.reason}")
+            self._missing(card, message.reason)
 
     def _ended(self, card: str, returncode: int | None) -> None:  # noqa: ARG002
         """Without it, the next copy of ``card`` is loaded by a new loader."""
         loader = self._there.pop(card, None)
         self._ready.discard(card)
         if loader is not None and loader.verdict:
-            self._on_problem(f"no loader stands by on {card}: {loader.verdict}")
+            self._missing(card, loader.verdict)
+
+    def _missing(self, card: str, why: str) -> None:
+        self._on_problem(f"no loader stands by on {card}: {why}")

@@ -4,7 +4,9 @@ two GPUs, each with room for one instance and its warm pool."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +153,36 @@ def test_a_loader_that_cannot_stand_by_is_told_and_done_without(on_cards: Play) 
         assert lost not in loads(stage)
         journal = (stage.folder / "journal").read_text()
         assert "no loader stands by on GPU-" in journal
+
+    on_cards(scene, template_at_deployment=True)
+
+
+@contextmanager
+def no_new_process() -> Iterator[None]:
+    """Let this process open nothing more: no process can be started."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_loader_that_cannot_be_started_is_told_and_tried_again(on_cards: Play) -> None:
+    async def scene(stage: Stage) -> None:
+        standby = stage.node._shared.standby
+        await stage.until(lambda: standby._ready == set(CARDS[:2]))
+        await stage.up("f0")
+        (used,) = loads(stage)
+        with no_new_process():
+            used.dies()
+            await stage.until(lambda: used.child.ended)
+        card = used.visible[: len(CARDS[0])]
+        journal = (stage.folder / "journal").read_text()
+        assert f"no loader stands by on {card}: [Errno 24] Too many open files" in journal
+        assert standby._ready == set(CARDS[:2]) - {card}
+        standby.fill()
+        await stage.until(lambda: standby._ready == set(CARDS[:2]))
 
     on_cards(scene, template_at_deployment=True)
 

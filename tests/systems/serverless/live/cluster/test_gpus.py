@@ -20,7 +20,7 @@ def supervisor(cluster: str, gpus: int) -> NodeSupervisor:
         for number, each in enumerate(RESOURCES)
     ]
     ray: Any = SimpleNamespace(nodes=lambda: nodes)
-    orders = Orders(cluster, "gateway", 1, "secret", "folder", gpus)
+    orders = Orders(cluster, "gateway", 1, "secret", "folder", 60.0, gpus)
     return NodeSupervisor(ray, ClusterAddress.parse(cluster), orders)
 
 
