@@ -14,6 +14,7 @@ from workloads.lengths import Percentiles, with_lengths_of
 from workloads.popularity import LAWS, Traced, popularity
 from workloads.prompts import Prefixes, prompt_ids, prompts
 from workloads.synthesis import Population, populate
+from workloads.trace import Provenance, TraceFunction, from_arrivals
 
 BURSTY = catalogue.load("azure-bursty8", seed=1, duration_s=7200)
 
@@ -49,6 +50,19 @@ def test_split_and_tile_undo_each_other() -> None:
     tiled = compose.tile(halves[0], 3)
     assert len(tiled) == 3 * len(halves[0])
     assert tiled.window(3600, 3600).arrivals_s().tolist() == halves[0].arrivals_s().tolist()
+
+
+@pytest.mark.parametrize("parts", [3, 7, 13])
+def test_a_request_at_a_border_is_in_one_part(parts: int) -> None:
+    """The borders lie between nanoseconds, and each request at or beside one is kept once."""
+    duration_ns = 46 * 10**9
+    borders = [round(part * duration_ns / parts) for part in range(1, parts)]
+    times = np.array([border + beside for border in borders for beside in (-1, 0, 1)])
+    about, source = (TraceFunction(id="a"),), Provenance(kind="synthetic", source="test")
+    whole = from_arrivals("w", about, {"a": times}, source, duration_ns)
+    found = compose.split(whole, parts)
+    assert sum(len(each) for each in found) == len(whole)
+    assert sum(each.duration_ns for each in found) == duration_ns
 
 
 def test_lengths_of_another_keep_its_pairs() -> None:
