@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from harness.commands.workloads import app
 from workloads import catalogue
 from workloads.errors import WorkloadError
+from workloads.expansion import expand
+from workloads.importers.azure_functions_2019 import read_minutes
 from workloads.trace import Workload
 
 COUNTS = (
@@ -81,6 +83,17 @@ def test_a_recording_with_exact_times_is_fitted_by_them(tmp_path: Path) -> None:
     first, again = Workload.read(recorded), catalogue.load(str(entry), seed=9)
     assert len(again) == pytest.approx(len(first), rel=0.25)
     assert catalogue.describe(str(entry))["function"][0]["fit"]["observed"]["cv"] > 0
+
+
+def test_a_compressed_workload_is_fitted_as_it_is_replayed(counts: Path, tmp_path: Path) -> None:
+    """Not to the counts per minute of its source, which it sends in another minute."""
+    fast, entry = tmp_path / "fast.parquet", tmp_path / "again.toml"
+    expand(read_minutes(counts), seed=0).compress(60).write(fast)
+    entry.write_text(slbench("fit", fast))
+    about = catalogue.describe(str(entry))
+    assert about["duration_s"] == 240
+    rates = [each["fit"]["observed"]["rate_rps"] for each in about["function"]]
+    assert sum(rates) == pytest.approx(90 / 240)
 
 
 @pytest.mark.parametrize(
