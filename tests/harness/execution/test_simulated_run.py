@@ -42,6 +42,7 @@ def test_every_cell_says_that_it_is_simulated_and_by_which_profile(run: Run) -> 
         assert cell.manifest.mode == "simulated"
         assert cell.manifest.profile is not None
         assert cell.manifest.profile["name"] == "l40s"
+        assert cell.manifest.workload["duration_s"] == 50
         assert cell.manifest.valid
         assert cell.summary["ok"] == cell.summary["n"] == 8
 
