@@ -86,6 +86,13 @@ def test_percentiles_are_drawn_as_they_were_found() -> None:
         Percentiles(percent=(0, 50, 100), tokens=(1, 9, 3))
 
 
+def test_drawn_lengths_have_the_mean_of_those_that_were_found() -> None:
+    """A few long answers are much of the load: the last percent is not spread evenly."""
+    tokens = np.rint(10 * (1 + np.random.default_rng(0).pareto(1.8, 20_000)))
+    drawn = Percentiles.of(tokens, "test").draw(np.random.default_rng(2), 200_000)
+    assert drawn.mean() == pytest.approx(tokens.mean(), rel=0.05)
+
+
 @pytest.mark.parametrize("kind", ["uniform", "zipf", "power"])
 @given(functions=st.integers(1, 400), skew=st.floats(0.2, 2))
 @settings(max_examples=30)
