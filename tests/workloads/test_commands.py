@@ -114,6 +114,16 @@ def test_what_is_too_short_to_be_fitted_is_refused_in_a_line(
         slbench("fit", recorded)
 
 
+@pytest.mark.parametrize("calls", [0, 1, 2])
+def test_counts_of_a_function_without_gaps_are_not_fitted(calls: int, counts: Path) -> None:
+    """One or two calls have no CV: the function was called bursty, in an entry that is no TOML."""
+    few = ",".join(["0"] * 239 + [str(calls)])
+    counts.write_text(f"{COUNTS}rare,{few}\n")
+    line = f"counts: function rare has {calls} requests, a fit needs 3"
+    with warnings.catch_warnings(action="error"), pytest.raises(WorkloadError, match=f"^{line}$"):
+        slbench("fit", counts)
+
+
 def test_a_composed_workload_says_what_was_done(tmp_path: Path) -> None:
     path = tmp_path / "mine.parquet"
     slbench("generate", "azure-bursty8", path, "--lengths-of", "llm-code", "--keep", 0.5,
