@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -119,13 +120,14 @@ def tile(workload: Workload, times: int) -> Workload:
 
 
 def split(workload: Workload, parts: int) -> list[Workload]:
-    """Split into consecutive stretches of equal length."""
+    """Split into consecutive stretches of equal length, to a nanosecond."""
     if parts < 1:
         raise WorkloadError(f"split: parts must be at least 1, got {parts}")
-    length_s = workload.duration_ns / 1e9 / parts
+    # One border ends a part and begins the next: no request at it is lost or in both.
+    borders = [part * workload.duration_ns // parts for part in range(parts + 1)]
     return [
-        replace(workload.window(i * length_s, length_s), name=f"{workload.name}-{i}")
-        for i in range(parts)
+        replace(workload.window(start / 1e9, (end - start) / 1e9), name=f"{workload.name}-{part}")
+        for part, (start, end) in enumerate(pairwise(borders))
     ]
 
 

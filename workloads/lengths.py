@@ -18,6 +18,10 @@ MISSING = "lengths-missing"
 """Provenance step after which lengths are placeholders, because the source has none."""
 
 
+_FITTED = (0.0, 1.0, 5.0, *map(float, range(10, 100, 10)), 95.0, 98.0, 99.0, 99.5, 99.9, 100.0)
+"""Percentiles of a fit: close to each other in the tail, which has much of the mean."""
+
+
 class Lengths(BaseModel, ABC):
     """A distribution of token counts, clipped to [low, high], rounded; ``source``: its origin."""
 
@@ -68,9 +72,8 @@ class Percentiles(Lengths):
     @classmethod
     def of(cls, tokens: np.ndarray[Any, Any], source: str) -> Percentiles:
         """Fit to token counts."""
-        percent = (0.0, 1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 100.0)
-        found = tuple(round(float(t), 1) for t in np.percentile(tokens, percent))
-        return cls(percent=percent, tokens=found, high=int(max(tokens)), source=source)
+        found = tuple(round(float(t), 1) for t in np.percentile(tokens, _FITTED))
+        return cls(percent=_FITTED, tokens=found, high=int(max(tokens)), source=source)
 
     def _values(self, random: np.random.Generator, count: int) -> np.ndarray[Any, Any]:
         at = random.uniform(0, 100, count)

@@ -32,10 +32,12 @@ class MinuteCounts:
         return MINUTE_S * self.minutes
 
     def window(self, start_s: float, duration_s: float | None) -> MinuteCounts:
-        """Return whole minutes from ``start_s``, ``duration_s`` long or to the end. Raises
-        ``WorkloadError`` if there are none."""
+        """Return the whole minutes that contain ``duration_s`` seconds from ``start_s``, or all to
+        the end. Raises ``WorkloadError`` if there are none."""
         first = int(start_s // MINUTE_S)
-        last = self.minutes if duration_s is None else first + math.ceil(duration_s / MINUTE_S)
+        last = self.minutes
+        if duration_s is not None:
+            last = math.ceil((start_s + duration_s) / MINUTE_S)
         if not 0 <= first < min(last, self.minutes):
             raise WorkloadError(f"{self.name}: {self.minutes} minutes, none of them from {first}")
         return replace(

@@ -87,8 +87,8 @@ class Provenance(_Frozen):
 class Workload:
     """Requests in order of arrival. ``duration_ns``: length of the trace, which may be more than
     the last arrival. ``minutes``: counts per minute by function, from which the arrivals were
-    expanded; None after a transform that adds or removes requests. Raises :class:`WorkloadError` if
-    inconsistent."""
+    expanded; None after a transform that adds, removes or moves requests. Raises
+    :class:`WorkloadError` if inconsistent."""
 
     name: str
     functions: tuple[TraceFunction, ...]
@@ -155,6 +155,7 @@ class Workload:
             requests=_with(self.requests, "arrival_ns", times),
             duration_ns=round(self.duration_ns / factor),
             provenance=self.provenance.then("compress", factor=factor),
+            minutes=None,
         )
 
     def ramped(self, start: float) -> Workload:

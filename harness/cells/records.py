@@ -104,6 +104,7 @@ class CellRecords:
                 "name": cell.plan.load,
                 "label": cell.plan.workload.label,
                 "sha256": cell.workload.sha256,
+                "duration_s": cell.workload.duration_ns / 1e9,
                 "kind": cell.workload.provenance.kind,
                 "provenance": cell.workload.provenance.model_dump(mode="json"),
             },

@@ -40,8 +40,8 @@ def import_(
         str, typer.Option(help="Rule that turns counts per minute into arrivals.")
     ] = "uniform",
     part: Annotated[str, typer.Option(help="Part of an archive, such as language/m-small.")] = "",
-    from_: Annotated[float, typer.Option("--from", help="First second of an archive.")] = 0,
-    for_: Annotated[float | None, typer.Option("--for", help="Seconds of an archive.")] = None,
+    from_: Annotated[float, typer.Option("--from", help="First second to take.")] = 0,
+    for_: Annotated[float | None, typer.Option("--for", help="Seconds to take.")] = None,
     lengths: Annotated[
         str | None,
         typer.Option(help="Source of lengths if FILE has none, such as llm-conv."),

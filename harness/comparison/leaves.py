@@ -10,9 +10,9 @@ from .loads import made
 
 LOAD = "workload.provenance"
 CHECKED = (
-    "mode", "workload.name", "workload.kind", LOAD, "workload.sha256", "schedule_sha256", "load",
-    "seed", "system", "deployment", "prices.sha256", "profile.name", "profile.sha256", "machine",
-    "versions", "git.commit",
+    "mode", "workload.name", "workload.kind", LOAD, "workload.sha256", "workload.duration_s",
+    "schedule_sha256", "load", "seed", "system", "deployment", "prices.sha256", "profile.name",
+    "profile.sha256", "machine", "versions", "git.commit",
 )  # fmt: skip
 """Parts in which compared cells must agree; causes come before their consequences."""
 
@@ -87,7 +87,7 @@ def unknown(path: str, known: Collection[str]) -> bool:
 
 def differences(ours: Leaves, theirs: Leaves) -> Iterator[str]:
     """Yield the paths at which two manifests differ; a value may also be missing in one. Loads with
-    the same digest are equal, however they were made."""
+    the same digest have equal requests, however they were made."""
     same_load = ours.get("workload.sha256") == theirs.get("workload.sha256") is not None
     paths = dict.fromkeys((*ours, *theirs))
     differing = [path for path in paths if ours.get(path) != theirs.get(path)]

@@ -16,7 +16,10 @@ from .leaves import content, differences, leaves, part
 GROUP = ("system.label", "workload.name")
 """Keys of a table, except the factor; cells with different values are never pooled."""
 REPEATS = Factor("repeat", ("repeat",), ())
-SEEDS = Factor("seed", ("seed",), ("seed", "schedule_sha256", "workload.sha256"))
+# A load that is capped at a number of requests has another duration with each seed.
+SEEDS = Factor(
+    "seed", ("seed",), ("seed", "schedule_sha256", "workload.sha256", "workload.duration_s")
+)
 RESUMED = (*VERSIONED, *FACTORS["machine"].frees)
 """Keys that may differ between cells of one run, because it may be resumed later."""
 ONE_RUN = ("system", "deployment", "prices", "profile", *RESUMED)

@@ -12,6 +12,7 @@ from harness.cells.conditions import INSTANCE_PRICES, RunConditions
 from harness.cells.deployments import simulated_deployment
 from harness.cells.plan import CellPlan
 from harness.cells.profile_check import last_check
+from harness.cells.unanswered import outlasting
 from harness.errors import HarnessError
 from harness.simulable import check_simulable
 from systems.interface import Deployment, ServingSystem
@@ -95,4 +96,6 @@ class SimulatedExecutor:
                 cell.plan.workload.loop,
             )
             advance(table.num_rows, table.num_rows)
-        return Seen(table, cell.schedule.sha256, system_trace)
+        timeout_s = self.context.experiment.request_timeout_s
+        warnings = tuple(outlasting(table, timeout_s))
+        return Seen(table, cell.schedule.sha256, system_trace, warnings=warnings)

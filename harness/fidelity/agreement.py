@@ -62,7 +62,7 @@ def _rows(live: Sequence[Cell], simulated: Sequence[Cell]) -> dict[str, Any]:
 
 
 def _ttft_s(cell: Cell) -> Samples:
-    return list(cell.requests["ttft_s"].dropna())
+    return list(cell.answered["ttft_s"].dropna())
 
 
 def agreement(

@@ -72,6 +72,17 @@ class Cell:
         """The requests with the derived columns, which are never stored."""
         return derive(self.table("requests"))
 
+    @property
+    def answered(self) -> pd.DataFrame:
+        """Those of ``requests`` that were answered in full. Latencies are of these: one of which
+        the beginning came has times too, but failed."""
+        return answered(self.requests)
+
+
+def answered(requests: pd.DataFrame) -> pd.DataFrame:
+    """Select the requests that were answered in full."""
+    return requests[requests["status"] == "ok"]
+
 
 def derive(requests: pa.Table) -> pd.DataFrame:
     """Derive latencies in seconds; NaN if a request did not get that far. ``slo_met`` is False for

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .cell import answered
 from .files import read_kept
 from .samples import samples
 
@@ -29,8 +30,9 @@ MOST_STEPS = 500
 
 def segments(run: Run) -> pd.DataFrame:
     """One row per system, workload, segment (seed and repeat), backbone and metric: ``value`` is
-    the mean over ``n`` requests. ``ttft_within`` is the share of requests with a TTFT of at most
-    ``at`` seconds, one row per step. Equal segments were sent the same requests."""
+    the mean over ``n`` requests, of a latency over those that were answered. ``ttft_within`` is the
+    share of requests with a TTFT of at most ``at`` seconds, one row per step. Equal segments were
+    sent the same requests."""
     import pandas as pd
 
     kept = run.path / FILE
@@ -81,7 +83,7 @@ def rows(cell: Cell, most: int | None = MOST_STEPS) -> Iterator[dict[str, Any]]:
 
 def _of(backbone: str, requests: pd.DataFrame, most: int | None) -> Iterator[dict[str, Any]]:
     for name in MEANS:
-        values = requests[name].dropna()
+        values = answered(requests)[name].dropna()
         yield _row(backbone, name, values.mean() if len(values) else None, len(values))
     yield _row(backbone, "slo_violation_rate", float((~requests["slo_met"]).mean()), len(requests))
     if backbone != ALL:
@@ -90,8 +92,8 @@ def _of(backbone: str, requests: pd.DataFrame, most: int | None) -> Iterator[dic
 
 
 def _within(requests: pd.DataFrame, most: int | None) -> Iterator[tuple[float, float]]:
-    """Steps of the distribution, from 0 at 0 s to the share of requests with a first token."""
-    there = requests["ttft_from_schedule_s"].dropna().to_numpy(dtype=np.float64)
+    """Steps of the distribution, from 0 at 0 s to the share of requests that were answered."""
+    there = answered(requests)["ttft_from_schedule_s"].dropna().to_numpy(dtype=np.float64)
     at, counts = np.unique(there, return_counts=True)
     shares = counts.cumsum() / len(requests)
     yield 0.0, 0.0

@@ -19,7 +19,7 @@ COST, EFFECTIVENESS = "cost_usd", "cost_effectiveness"
 
 
 class Spent(NamedTuple):
-    """What a segment cost in dollars, and its mean E2E latency in seconds."""
+    """What a segment cost in dollars, and the mean E2E latency of its answers in seconds."""
 
     usd: float
     e2e_s: float
@@ -58,7 +58,7 @@ def _spent(
     """Return the segments' costs in order of seed, by system, workload and accounting."""
     found: dict[tuple[str, str, str], list[Spent]] = defaultdict(list)
     for cell in sorted(cells, key=lambda each: (each.manifest.seed, each.manifest.repeat)):
-        usage, e2e_s = Usage.of(cell), float(cell.requests["e2e_s"].mean())
+        usage, e2e_s = Usage.of(cell), float(cell.answered["e2e_s"].mean())
         for each in accountings:
             found[cell.system, cell.workload, each.name].append(Spent(each.usd(usage), e2e_s))
     return found

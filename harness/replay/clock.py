@@ -81,7 +81,7 @@ class Dispatcher:
         self._alarm.close()
         return self._next
 
-    def ended(self) -> None:
+    def ended(self, at_ns: int) -> None:
         """Ignore that an exchange has ended: the load is open."""
 
     def _turn(self) -> None:

@@ -183,11 +183,15 @@ def _refusal(captured: Captured) -> tuple[str, str]:
 
 
 def _text(choice: dict[str, Any]) -> str:
-    """Return the text of a completion or chat chunk; empty for a role-only or empty chunk."""
+    """Return the text of a completion or chat chunk; empty for a role-only or empty chunk. What a
+    model reasons before its answer is text: its tokens are counted too."""
     text = choice.get("text")
-    if text is None:
-        text = (choice.get("delta") or {}).get("content")
-    return text or ""
+    if text is not None:
+        return text or ""
+    delta = choice.get("delta") or {}
+    # Named differently by servers; some send it under both names.
+    reasoning = delta.get("reasoning_content") or delta.get("reasoning") or ""
+    return reasoning + (delta.get("content") or "")
 
 
 def _message(content: dict[str, Any]) -> str:

@@ -109,7 +109,7 @@ class Sender:
         self._told += 1
         self._tell(captured)
         if self._dispatcher is not None:
-            self._dispatcher.ended()
+            self._dispatcher.ended(captured.end_ns)
         self._check_done()
 
     def _check_done(self) -> None:

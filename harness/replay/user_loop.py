@@ -12,8 +12,8 @@ from .clock import SPIN_NS, Alarm
 
 class UserLoop:
     """Calls ``send(i)`` for i = 0, 1, … whenever a user is ready, and sets ``due_ns[i]`` to that
-    time before. ``starts_ns``: when each user begins (absolute); after every ``ended`` one of them
-    is ready again ``think_ns`` later."""
+    time before. ``starts_ns``: when each user begins; after every ``ended`` one of them is ready
+    again ``think_ns`` later. Times are absolute."""
 
     def __init__(
         self,
@@ -38,9 +38,10 @@ class UserLoop:
         self._alarm.close()
         return self._next
 
-    def ended(self) -> None:
-        """A user has its answer, or the error instead of it."""
-        heapq.heappush(self._ready_ns, time.monotonic_ns() + self._think_ns)
+    def ended(self, at_ns: int) -> None:
+        """A user has its answer, or the error instead of it, since ``at_ns``. If that is read
+        later, the next request is late by as much."""
+        heapq.heappush(self._ready_ns, at_ns + self._think_ns)
         self._soon()
 
     def _soon(self) -> None:

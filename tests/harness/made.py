@@ -120,6 +120,17 @@ def unseen_tables() -> dict[str, pa.Table]:
     return found | {"billing": found["billing"].slice(0, 0)}
 
 
+def cut_tables() -> dict[str, pa.Table]:
+    """Make the same tables, but of the failed request's answer there was a beginning."""
+    found = tables()
+    requests = found["requests"]
+    for name, at_ms in (("first_byte_ns", 1520), ("first_token_ns", 1520), ("last_token_ns", 1560)):
+        values = requests[name].to_pylist()[:-1]
+        column = pa.array([*values, at_ms * MS], requests[name].type)
+        requests = requests.set_column(requests.column_names.index(name), name, column)
+    return found | {"requests": requests}
+
+
 def manifest(run: Run, system: str, workload: str = "time-breakdown") -> Manifest:
     return Manifest(
         run_id=run.id,

@@ -15,8 +15,8 @@ from harness.cost.accounting import Priced
 from harness.cost.accounts.usage import overlap_s
 from harness.errors import HarnessError
 from harness.places import REFERENCE
-from harness.records import open_run
-from tests.harness.made import made_run
+from harness.records import new_run, open_run
+from tests.harness.made import cut_tables, made_cell, made_run
 
 S = 1_000_000_000
 ACTIVE, IDLE = 72.0 * 2e-5, 12.0 * 2e-5
@@ -82,6 +82,15 @@ def test_usage_is_what_the_records_of_a_cell_have(tmp_path: Path) -> None:
     assert held.end_ns.tolist() == [round(cell.summary["duration_s"] * S)]
     assert not usage.rented
     assert accountings()["by-share"].usd(usage) == pytest.approx(cell.summary["cost_usd"])
+
+
+def test_a_request_that_failed_after_its_first_token_is_in_flight_to_its_end(
+    tmp_path: Path,
+) -> None:
+    (whole,) = made_run(tmp_path, ("serverless-lora",)).cells()
+    cut = made_cell(new_run({"name": "cut"}, tmp_path / "cut"), "serverless-lora", cut_tables())
+    assert Usage.of(cut).calls_s == Usage.of(whole).calls_s
+    assert Usage.of(cut).in_flight_s == Usage.of(whole).in_flight_s
 
 
 def test_by_share_is_the_bill_of_the_run_and_servers_are_kept_up() -> None:

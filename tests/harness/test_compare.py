@@ -165,6 +165,16 @@ def test_loads_that_differ_in_time_scale_alone_are_refused_by_it(run: Run) -> No
         compare([*loads(run, 20), *other_seed])
 
 
+def test_loads_of_which_one_is_over_later_are_refused_by_it(run: Run) -> None:
+    """The same requests, but memory is held, and throughput is per second, to the trace's end."""
+    made = [load() | {"duration_s": duration_s} for duration_s in (50.0, 46.0)]
+    cells = [cell(run, of, workload=told) for of, told in zip((OURS, BASE), made, strict=True)]
+    with pytest.raises(HarnessError, match=r"^workload\.duration_s: 50\.0 .* 46\.0"):
+        compare(cells)
+    seeds = [cell(run, OURS, seed, workload=told) for seed, told in enumerate(made)]
+    assert len(compare(seeds).groups[0][0].entry.cells) == 2, "capped loads differ by seed"
+
+
 def test_one_schedule_for_one_seed_or_they_are_refused(run: Run) -> None:
     for changes in ({"schedule_sha256": "other"}, {"workload": load() | {"sha256": "other"}}):
         changed = {"workload": load(), **changes}

@@ -23,7 +23,7 @@ from harness.records.segments import (
     segment_names,
     segments,
 )
-from tests.harness.made import made_cell, made_run
+from tests.harness.made import cut_tables, made_cell, made_run
 
 Key = tuple[str, str, float | None]
 
@@ -56,6 +56,12 @@ def test_a_segment_is_its_totals_its_means_and_its_distribution(cell: Cell) -> N
     assert set(found) == set(wanted)
     for key, (value, n) in wanted.items():
         assert found[key] == (pytest.approx(value), n), key
+
+
+def test_the_beginning_of_an_answer_that_failed_has_no_latency(cell: Cell, tmp_path: Path) -> None:
+    cut = made_cell(new_run({"name": "cut"}, tmp_path / "cut"), "serverless-lora", cut_tables())
+    assert cut.requests["ttft_s"].count() == 1 + cut.summary["ok"]
+    assert _numbers(cut) == _numbers(cell)
 
 
 def test_a_stored_distribution_has_at_most_so_many_steps(cell: Cell) -> None:

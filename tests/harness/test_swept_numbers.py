@@ -14,7 +14,7 @@ from harness.records.files import read_kept
 from harness.reference import studies
 from harness.reference.accounted import accounted
 from harness.reference.windowed import answers_within, tokens_within, windowed
-from tests.harness.made import made_cell, made_run, system_trace, tables
+from tests.harness.made import cut_tables, made_cell, made_run, system_trace, tables
 
 S = 1_000_000_000
 RECORDS = Path(__file__).parents[2] / REFERENCE
@@ -80,6 +80,14 @@ def test_costs_under_accountings_are_those_of_the_cells(tmp_path: Path) -> None:
         ("serverless-llm", "cost_effectiveness.by-duration.ratio"): pytest.approx(1),
     }
     assert list(accounted("s", 1, cells, "serverless-lora", [])) == []
+
+
+def test_a_cost_is_worth_the_latency_of_what_was_answered(tmp_path: Path) -> None:
+    run = made_run(tmp_path, ("serverless-lora",))
+    made_cell(run, "serverless-llm", cut_tables())
+    rows = accounted("s", 1, run.cells(), "serverless-lora", [accountings()["by-share"]])
+    value = {(row["system"], row["metric"]): row["value"] for row in rows}
+    assert value["serverless-llm", "cost_effectiveness.by-share.ratio"] == 1
 
 
 def test_the_record_of_costs_agrees_with_itself() -> None:

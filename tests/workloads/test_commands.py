@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from harness.commands.workloads import app
 from workloads import catalogue
 from workloads.errors import WorkloadError
+from workloads.expansion import expand
+from workloads.importers.azure_functions_2019 import read_minutes
 from workloads.trace import Workload
 
 COUNTS = (
@@ -83,6 +85,17 @@ def test_a_recording_with_exact_times_is_fitted_by_them(tmp_path: Path) -> None:
     assert catalogue.describe(str(entry))["function"][0]["fit"]["observed"]["cv"] > 0
 
 
+def test_a_compressed_workload_is_fitted_as_it_is_replayed(counts: Path, tmp_path: Path) -> None:
+    """Not to the counts per minute of its source, which it sends in another minute."""
+    fast, entry = tmp_path / "fast.parquet", tmp_path / "again.toml"
+    expand(read_minutes(counts), seed=0).compress(60).write(fast)
+    entry.write_text(slbench("fit", fast))
+    about = catalogue.describe(str(entry))
+    assert about["duration_s"] == 240
+    rates = [each["fit"]["observed"]["rate_rps"] for each in about["function"]]
+    assert sum(rates) == pytest.approx(90 / 240)
+
+
 @pytest.mark.parametrize(
     ("times", "line"),
     [
@@ -99,6 +112,16 @@ def test_what_is_too_short_to_be_fitted_is_refused_in_a_line(
     recorded.write_text("arrival_s,function,prompt_tokens,output_tokens\n" + "".join(lines))
     with warnings.catch_warnings(action="error"), pytest.raises(WorkloadError, match=f"^{line}$"):
         slbench("fit", recorded)
+
+
+@pytest.mark.parametrize("calls", [0, 1, 2])
+def test_counts_of_a_function_without_gaps_are_not_fitted(calls: int, counts: Path) -> None:
+    """One or two calls have no CV: the function was called bursty, in an entry that is no TOML."""
+    few = ",".join(["0"] * 239 + [str(calls)])
+    counts.write_text(f"{COUNTS}rare,{few}\n")
+    line = f"counts: function rare has {calls} requests, a fit needs 3"
+    with warnings.catch_warnings(action="error"), pytest.raises(WorkloadError, match=f"^{line}$"):
+        slbench("fit", counts)
 
 
 def test_a_composed_workload_says_what_was_done(tmp_path: Path) -> None:

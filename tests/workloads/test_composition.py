@@ -14,6 +14,7 @@ from workloads.lengths import Percentiles, with_lengths_of
 from workloads.popularity import LAWS, Traced, popularity
 from workloads.prompts import Prefixes, prompt_ids, prompts
 from workloads.synthesis import Population, populate
+from workloads.trace import Provenance, TraceFunction, from_arrivals
 
 BURSTY = catalogue.load("azure-bursty8", seed=1, duration_s=7200)
 
@@ -51,6 +52,19 @@ def test_split_and_tile_undo_each_other() -> None:
     assert tiled.window(3600, 3600).arrivals_s().tolist() == halves[0].arrivals_s().tolist()
 
 
+@pytest.mark.parametrize("parts", [3, 7, 13])
+def test_a_request_at_a_border_is_in_one_part(parts: int) -> None:
+    """The borders lie between nanoseconds, and each request at or beside one is kept once."""
+    duration_ns = 46 * 10**9
+    borders = [round(part * duration_ns / parts) for part in range(1, parts)]
+    times = np.array([border + beside for border in borders for beside in (-1, 0, 1)])
+    about, source = (TraceFunction(id="a"),), Provenance(kind="synthetic", source="test")
+    whole = from_arrivals("w", about, {"a": times}, source, duration_ns)
+    found = compose.split(whole, parts)
+    assert sum(len(each) for each in found) == len(whole)
+    assert sum(each.duration_ns for each in found) == duration_ns
+
+
 def test_lengths_of_another_keep_its_pairs() -> None:
     source = catalogue.load("llm-code", seed=3, duration_s=300)
     composed = with_lengths_of(BURSTY, source, seed=0)
@@ -70,6 +84,13 @@ def test_percentiles_are_drawn_as_they_were_found() -> None:
     assert np.percentile(drawn, percents) == pytest.approx(wanted, rel=0.05)
     with pytest.raises(ValidationError, match="do not decrease"):
         Percentiles(percent=(0, 50, 100), tokens=(1, 9, 3))
+
+
+def test_drawn_lengths_have_the_mean_of_those_that_were_found() -> None:
+    """A few long answers are much of the load: the last percent is not spread evenly."""
+    tokens = np.rint(10 * (1 + np.random.default_rng(0).pareto(1.8, 20_000)))
+    drawn = Percentiles.of(tokens, "test").draw(np.random.default_rng(2), 200_000)
+    assert drawn.mean() == pytest.approx(tokens.mean(), rel=0.05)
 
 
 @pytest.mark.parametrize("kind", ["uniform", "zipf", "power"])

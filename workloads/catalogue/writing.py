@@ -15,7 +15,10 @@ from ..trace import TraceFunction, Workload
 
 def fitted_toml(minutes: MinuteCounts, summary: str, source: str) -> str:
     """Return a catalogue entry for counts per minute: each function's process, the observed
-    statistics, and the median of ``SEEDS`` simulated traces."""
+    statistics, and the median of ``SEEDS`` simulated traces. Raises ``WorkloadError`` if a function
+    has too few requests."""
+    for function in minutes.functions:
+        _check_enough(minutes.name, function, int(minutes.counts[function.id].sum()))
     lines = [
         *_head(summary, source, minutes.duration_s),
         f"# fit: observed, and the median of {SEEDS} simulated traces; cv is of inter-arrival",
@@ -55,11 +58,13 @@ def _check(workload: Workload, duration_s: float) -> None:
     if duration_s < MINUTE_S:
         raise WorkloadError(f"{workload.name}: lasts {duration_s:g} s, a fit needs {MINUTE_S:g}")
     for function in workload.functions:
-        count = len(workload.arrivals_s(function.id))
-        if count < 3:
-            raise WorkloadError(
-                f"{workload.name}: function {function.id} has {count} requests, a fit needs 3"
-            )
+        _check_enough(workload.name, function, len(workload.arrivals_s(function.id)))
+
+
+def _check_enough(name: str, function: TraceFunction, count: int) -> None:
+    """Raise ``WorkloadError`` for fewer than three requests, whose gaps have no CV."""
+    if count < 3:
+        raise WorkloadError(f"{name}: function {function.id} has {count} requests, a fit needs 3")
 
 
 def _head(summary: str, source: str, duration_s: float) -> list[str]:

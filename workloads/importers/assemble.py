@@ -30,9 +30,9 @@ def assemble(
     kind: Kind = "recorded",
     **more: Any,
 ) -> Workload:
-    """Build the workload of ``rows`` without those in ``bad``. ``more`` is stored in the
-    provenance, such as the size of a prefix block. Raises ``WorkloadError`` if bad rows are not
-    allowed or no row is left."""
+    """Build the workload of ``rows`` without those in ``bad``, of the stretch in ``options``.
+    ``more`` is stored in the provenance, such as the size of a prefix block. Raises
+    ``WorkloadError`` if bad rows are not allowed or no row is left."""
     skipped = bad.settle(skip=options.skip_bad)
     good = rows.take(np.flatnonzero(~np.isin(rows.lines, bad.lines)))
     if not len(good):
@@ -48,7 +48,19 @@ def assemble(
         **more,
     )
     times, provenance = _times(good, provenance, options, bad.path, quantised)
-    return _workload(good, times, form, provenance, bad.path)
+    return _stretch(_workload(good, times, form, provenance, bad.path), options, bad.path)
+
+
+def _stretch(workload: Workload, options: Options, path: Path) -> Workload:
+    if not options.start_s and options.duration_s is None:
+        return workload
+    left_s = workload.duration_ns / 1e9 - options.start_s
+    length_s = left_s if options.duration_s is None else options.duration_s
+    found = workload.window(options.start_s, length_s)
+    if not len(found):
+        until = "" if options.duration_s is None else f", for {length_s:g} s"
+        raise WorkloadError(f"{path}: has no request from second {options.start_s:g} on{until}")
+    return found
 
 
 def start(form: Format, path: Path, kind: Kind = "recorded") -> Provenance:

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import WorkloadError
 from ..expansion import expand
-from ..minutes import MinuteCounts
+from ..minutes import MINUTE_S, MinuteCounts
 from ..trace import Counts, TraceFunction, Workload
 from .assemble import start
 from .azure_2019_tables import join
@@ -56,7 +56,18 @@ def read(path: Path, options: Options) -> Workload:
             f"{path}: {total} invocations, at most {MOST_REQUESTS} fit; ask for"
             " a stretch of it (--from, --for)"
         )
-    return filled(expand(minutes, options.seed, options.expansion), options)
+    expanded = expand(minutes, options.seed, options.expansion)
+    return filled(_exact(expanded, options), options)
+
+
+def _exact(workload: Workload, options: Options) -> Workload:
+    """Cut whole minutes to the stretch that was asked for; unchanged if it consists of such."""
+    into_s = options.start_s % MINUTE_S
+    left_s = workload.duration_ns / 1e9 - into_s
+    length_s = left_s if options.duration_s is None else min(options.duration_s, left_s)
+    if not into_s and length_s == left_s:
+        return workload
+    return workload.window(into_s, length_s)
 
 
 def read_minutes(path: Path, *, skip_bad: bool = False) -> MinuteCounts:

@@ -40,7 +40,7 @@ class Options:
     """Part of an archive that holds several, such as ``language/m-small``."""
     start_s: float = 0.0
     duration_s: float | None = None
-    """Stretch of a source that is too long to be read completely."""
+    """Stretch of the source to take, in its own time; None: to its end."""
     columns: NamedColumns | None = None
     """Names, time unit and delimiter of a CSV of one's own; None: the format's."""
     lengths: tuple[Lengths, Lengths] | None = None

@@ -115,18 +115,23 @@ def _clients(path: Path, part: str, bad: BadRows) -> Iterator[tuple[str, list[Wi
 
 def _windows(data: bytes, bad: BadRows, name: str, before: int) -> Iterator[Window]:
     """Line numbers continue after ``before``, the lines of the members read so far."""
+    free_s = 0.0
     try:
         rows = csv.reader(io.StringIO(data.decode()))
         for row in rows:
             try:
-                yield _window(row)
+                window = _window(row, free_s)
             except ValueError as error:
                 bad.add(before + rows.line_num, f"{quoted(name)}: {error}")
+            else:
+                free_s = window.start_s + WINDOW_S
+                yield window
     except (csv.Error, UnicodeDecodeError) as error:
         raise WorkloadError(f"{bad.path}: {quoted(name)} is not a CSV") from error
 
 
-def _window(row: list[str]) -> Window:
+def _window(row: list[str], free_s: float) -> Window:
+    """Parse a window, which begins at ``free_s`` or later: arrivals are in the windows' order."""
     if len(row) != 6:
         raise ValueError(f"{len(row)} columns, not 6")
     try:
@@ -135,6 +140,8 @@ def _window(row: list[str]) -> Window:
         raise ValueError(f"{quoted(','.join(row[:3]))} are not numbers") from None
     if not np.isfinite([start_s, rate, cv]).all() or not 0 <= start_s < _LATEST_S or rate < 0:
         raise ValueError(f"{quoted(','.join(row[:3]))} cannot be a time, a rate and a CV")
+    if start_s < free_s:
+        raise ValueError(f"{quoted(row[0])} is before the end of an earlier window, {free_s:g} s")
     if rate == 0 or not row[3]:
         return Window(start_s, 0.0, 0.0, "")
     if row[3] not in _KINDS:

@@ -49,7 +49,8 @@ class Usage:
         memory = cell.table("memory").to_pandas()
         duration_s = cell.summary["duration_s"]
         sent = requests[requests["sent_ns"].notna()]
-        ends_ns = sent["last_token_ns"].fillna(sent["end_ns"])
+        answered = sent["status"] == "ok"
+        ends_ns = sent["last_token_ns"].where(answered).fillna(sent["end_ns"])
         return cls(
             billed={str(resource): float(quantity) for resource, quantity in billed.items()},
             held=_held(memory, round(duration_s * 1e9)),

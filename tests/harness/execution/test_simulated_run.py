@@ -41,8 +41,22 @@ def test_every_cell_says_that_it_is_simulated_and_by_which_profile(run: Run) -> 
         assert cell.manifest.mode == "simulated"
         assert cell.manifest.profile is not None
         assert cell.manifest.profile["name"] == "l40s"
+        assert cell.manifest.workload["duration_s"] == 50
         assert cell.manifest.valid
         assert cell.summary["ok"] == cell.summary["n"] == 8
+
+
+def test_a_cell_says_that_a_live_client_had_not_waited(run: Run, tmp_path: Path) -> None:
+    """The simulated client waits for every answer, which a live one gives up after a while."""
+    hasty = simulated("time-breakdown", tmp_path, request_timeout_s="5")
+    for cell, patient in zip(hasty.cells(), run.cells(), strict=True):
+        longer = int((patient.requests["e2e_s"] > 5).sum())
+        said = [each for each in cell.manifest.warnings if "request_timeout_s" in each]
+        assert patient.manifest.warnings == ()
+        assert [each.split(" ", 3)[:3] for each in said] == [[str(longer), "of", "8"]] * (
+            longer > 0
+        )
+    assert any(cell.manifest.warnings for cell in hasty.cells())
 
 
 def test_the_same_seed_gives_the_same_bytes(run: Run, tmp_path: Path) -> None:

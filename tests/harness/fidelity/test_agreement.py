@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from harness.fidelity.agreement import agreement, compare, distance, outside
 from harness.fidelity.lines import lines
 from harness.fidelity.quantities import QUANTITIES
-from tests.harness.made import made_run
+from harness.records import new_run
+from tests.harness.made import cut_tables, made_cell, made_run
 
 
 @pytest.mark.parametrize(
@@ -58,6 +61,13 @@ def test_a_run_agrees_with_itself(tmp_path_factory: pytest.TempPathFactory) -> N
     (row, *_) = compare(cells, cells)
     assert outside(row) == []
     assert {row[each.name]["error"] for each in QUANTITIES} <= {0.0, None}
+    assert row["ttft_ks"]["statistic"] == 0
+
+
+def test_first_tokens_of_failed_requests_are_not_compared(tmp_path: Path) -> None:
+    (cell,) = made_run(tmp_path, ("serverless-lora",)).cells()
+    cut = made_cell(new_run({"name": "cut"}, tmp_path / "cut"), "serverless-lora", cut_tables())
+    (row,) = compare([cell], [cut])
     assert row["ttft_ks"]["statistic"] == 0
 
 

@@ -57,7 +57,7 @@ def test_a_request_is_due_when_a_user_is_ready_and_none_before() -> None:
         def send(index: int) -> None:
             assert due[index] <= time.monotonic_ns()
             sent.append(index)
-            loop.call_later(0.005, users.ended)
+            loop.call_later(0.005, lambda: users.ended(time.monotonic_ns()))
 
         users = UserLoop(loop, [begin + 20 * MS, begin], 10 * MS, due, send)
         users.start()
@@ -73,6 +73,30 @@ def test_a_request_is_due_when_a_user_is_ready_and_none_before() -> None:
     assert begin + 20 * MS in due, "the second user's"
     others = [at for at in due[1:] if at != begin + 20 * MS]
     assert all(at - begin >= 14 * MS for at in others), "an answer and a thought later"
+
+
+def test_an_answer_that_is_read_late_makes_the_next_request_late() -> None:
+    """Its user was ready when the answer came: the time until it is read is the client's own."""
+    due, came = [0] * 2, list[int]()
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        sent = asyncio.Event()
+
+        def send(index: int) -> None:
+            if index:
+                sent.set()
+                return
+            came.append(time.monotonic_ns())
+            loop.call_later(0.02, lambda: users.ended(came[0]))
+
+        users = UserLoop(loop, [time.monotonic_ns()], 5 * MS, due, send)
+        users.start()
+        await asyncio.wait_for(sent.wait(), 10)
+        users.stop()
+
+    uvloop.run(run())
+    assert due[1] == came[0] + 5 * MS
 
 
 def test_the_client_has_as_many_requests_under_way_as_users(
@@ -99,6 +123,7 @@ def test_the_client_has_as_many_requests_under_way_as_users(
     assert starts[:4] == [0] * 4
     ends = sorted(row["end_ns"] for row in rows)
     assert all(due >= end for due, end in zip(starts[4:], ends, strict=False))
+    assert set(starts[4:]) <= set(ends), "a user is ready when its answer has come"
 
 
 def test_fewer_users_than_load_workers_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from harness.replay.decode import decode
@@ -113,6 +115,27 @@ def test_chat_chunks_are_read_too() -> None:
     assert record.status == "ok"
     assert record.events == 2
     assert record.first_token_ns == 5
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_a_chat_that_reasons_first_has_its_first_token_there(field: str) -> None:
+    """The server counts those tokens: without their time, a token would take next to none."""
+    deltas = [
+        {"role": "assistant", "content": ""},
+        {field: "We"},
+        {field: " add"},
+        {"content": "4"},
+    ]
+    chunks = [f'data: {{"choices":[{{"delta":{json.dumps(each)}}}]}}\n\n' for each in deltas]
+    usage = 'data: {"choices":[],"usage":{"completion_tokens":3}}\n\ndata: [DONE]\n\n'
+    whole = captured(b"")._replace(
+        chunks=[each.encode() for each in (*chunks, usage)],
+        times=[START_NS + at for at in (10, 20, 30, 40, 50)],
+    )
+    record = decode(whole, START_NS)
+    assert (record.status, record.error, record.output_tokens) == ("ok", None, 3)
+    assert (record.first_token_ns, record.last_token_ns) == (20, 40)
+    assert record.itl_ns == [10, 10]
 
 
 def test_gaps_add_up_to_the_time_between_first_and_last_token() -> None:

@@ -57,6 +57,16 @@ def test_skipped_rows_are_counted_and_change_nothing_else(name: str, tmp_path: P
     assert step["first_skipped"][0].startswith("line 3: ")
 
 
+@pytest.mark.parametrize("start_s", ["0", "300", "600"])
+def test_a_window_that_begins_within_an_earlier_one_is_bad(start_s: str, tmp_path: Path) -> None:
+    """Arrivals of windows that overlap or are out of order would be moved behind each other."""
+    good = samples.SERVEGEN.replace("600,0,0,,0,0", "600,0.1,1.5,Gamma,0.44,22.5")
+    path = written(tmp_path, with_row(good, f"{start_s},1.0,1.5,Gamma,0.44,2.25"))
+    with pytest.raises(WorkloadError, match=r"1 row is bad \(line 3: .*before the end"):
+        import_file(path)
+    assert import_file(path, SKIP).requests == import_file(written(tmp_path, good)).requests
+
+
 def test_only_the_first_few_of_many_are_shown(tmp_path: Path) -> None:
     rows = "".join(f"x{i},f,1,1\n" for i in range(50))
     path = written(tmp_path, "arrival_s,function,prompt_tokens,output_tokens\n1,f,1,1\n" + rows)

@@ -172,3 +172,27 @@ def test_too_many_invocations_are_refused_before_they_are_expanded(tmp_path: Pat
 def test_a_missing_minute_is_refused_since_it_would_move_those_after_it(tmp_path: Path) -> None:
     with pytest.raises(WorkloadError, match="each minute, without a gap"):
         imported(tmp_path, "HashFunction,1,2,4\naaaa,1,1,1\n")
+
+
+def test_a_stretch_of_minutes_is_the_seconds_that_were_asked_for(tmp_path: Path) -> None:
+    """It begins and ends within minutes: their other calls are left out, the rest is unchanged."""
+    path = written(tmp_path, "function,0,1,2,3\na,60,60,60,60\n")
+    from_minute, stretch = (Options(start_s=s, duration_s=60) for s in (60, 90))
+    found = import_file(path, stretch).arrivals_s("a")
+    assert import_file(path, stretch).duration_ns == 60 * 10**9
+    first = import_file(path, Options(start_s=60, duration_s=120)).arrivals_s("a")
+    assert found.tolist() == pytest.approx([each - 30 for each in first if 30 <= each < 90])
+    assert len(import_file(path, from_minute)) == 60, "a whole minute keeps its count"
+
+
+@pytest.mark.parametrize("name", ["csv", "azure-llm", "mooncake", "azure-functions-2021"])
+def test_a_stretch_of_a_recording_has_its_requests_alone(name: str, tmp_path: Path) -> None:
+    path = written(tmp_path, samples.BY_FORMAT[name][0])
+    whole = import_file(path)
+    start_s = float(whole.arrivals_s()[1])
+    length_s = whole.duration_ns / 1e9 - start_s
+    found = import_file(path, Options(start_s=start_s, duration_s=length_s))
+    assert found.arrivals_s().tolist() == pytest.approx(whole.arrivals_s()[1:] - start_s)
+    assert found.duration_ns == pytest.approx(length_s * 1e9, abs=1)
+    with pytest.raises(WorkloadError, match="no request from second"):
+        import_file(path, Options(start_s=start_s + length_s + 1))

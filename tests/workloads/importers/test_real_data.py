@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from workloads import catalogue
 from workloads.errors import WorkloadError
 from workloads.importers import Options, detect, import_file
 from workloads.importers.azure_functions_2019 import read_minutes
@@ -171,3 +172,12 @@ def test_azure_llm_statistics(
     assert found["rate_rps"] == pytest.approx(rate, rel=1e-3)
     assert found["cv"] == pytest.approx(gap_cv, rel=1e-3)
     assert found["dispersion_60s"] == pytest.approx(iod, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["code", "conv"])
+def test_the_shipped_lengths_have_the_means_of_the_trace(name: str) -> None:
+    recorded = import_file(real(f"azure_llm_2023/AzureLLMInferenceTrace_{name}.csv"))
+    models = catalogue.named_lengths(f"llm-{name}")
+    for model, column in zip(models, ("prompt_tokens", "output_tokens"), strict=True):
+        drawn = model.draw(np.random.default_rng(0), 200_000)
+        assert drawn.mean() == pytest.approx(recorded.requests[column].to_numpy().mean(), rel=0.05)
