@@ -12,16 +12,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import select
 import socket
-from collections import deque
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from .incoming import MOST_OF_A_MESSAGE, BadMessageError, Incoming
 from .messages import Message
+from .outbox import Outbox
 from .packets import Inbox, close_all, most_of, split, transmit
 
 MESSAGES_A_TURN = 16
@@ -113,14 +112,15 @@ class AsyncChannel:
         self._loop = asyncio.get_running_loop()
         self._on_message = on_message
         self._on_close = on_close
-        self._outbox: deque[tuple[bytes, Sequence[int]]] = deque()
-        self._open = True
+        self._outbox = Outbox(sock)
+        self._open = self._sends = True
         self._loop.add_reader(sock, self._readable)
 
     def send(self, message: Message, fds: Sequence[int] = ()) -> None:
         """Send now, or when the other end has room; drop the message if the channel is closed. The
-        caller may close ``fds`` at once. A message that cannot be sent closes the channel."""
-        if not self._open:
+        caller may close ``fds`` at once. A message that cannot be sent closes the channel, and so
+        does one too many that the other end does not read (:mod:`.outbox`)."""
+        if not self._sends:
             return
         *parts, last = split(_encode(message), self._most)
         for part in parts:
@@ -128,41 +128,45 @@ class AsyncChannel:
         self._put(last, fds)
 
     def _put(self, packet: bytes, fds: Sequence[int]) -> None:
-        if not self._outbox:
-            try:
-                transmit(self._sock, packet, fds)
-                return
-            except BlockingIOError:
-                self._loop.add_writer(self._sock, self._flush)
-            except OSError as error:
-                self._unsent(error)
-                return
-        self._outbox.append((packet, [os.dup(fd) for fd in fds]))
+        try:
+            if self._outbox:
+                self._outbox.put(packet, fds)
+            else:
+                self._try(packet, fds)
+        except OSError as error:
+            self._unsent(error)
+
+    def _try(self, packet: bytes, fds: Sequence[int]) -> None:
+        try:
+            transmit(self._sock, packet, fds)
+        except BlockingIOError:
+            self._outbox.put(packet, fds)
+            self._loop.add_writer(self._sock, self._flush)
 
     def _unsent(self, error: OSError) -> None:
         """Send no more, and tell why, unless the other end has closed the channel: the reader sees
         that too. Tell it later: callers of ``send`` do not expect an end."""
         if isinstance(error, ConnectionError):
             return
+        self._stop_sending()
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)  # what follows a lost message must not arrive
         self._loop.call_soon(self._hang_up, f"a message to it cannot be sent: {error.strerror}")
 
     def _flush(self) -> None:
         try:
-            while self._outbox:
-                transmit(self._sock, *self._outbox[0])
-                close_all(self._outbox.popleft()[1])
+            self._outbox.flush()
         except BlockingIOError:
             return
         except OSError as error:
-            self._drop_outbox()
+            self._outbox.clear()
             self._unsent(error)
         self._loop.remove_writer(self._sock)
 
-    def _drop_outbox(self) -> None:
-        while self._outbox:
-            close_all(self._outbox.popleft()[1])
+    def _stop_sending(self) -> None:
+        self._sends = False
+        self._loop.remove_writer(self._sock)
+        self._outbox.clear()
 
     def drain(self) -> None:
         """Read all that the other end sent. Call it only after that process has ended: a live one
@@ -231,6 +235,5 @@ class AsyncChannel:
             self._on_message = self._on_close = _tell_nobody
             self._open = False
             self._loop.remove_reader(self._sock)
-            self._loop.remove_writer(self._sock)
-            self._drop_outbox()
+            self._stop_sending()
             self._sock.close()
