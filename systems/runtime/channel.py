@@ -2,7 +2,8 @@
 
 A message may carry file descriptors. The format is JSON, not pickle: an instance runs a tenant's
 adapter, so its messages must not execute code in the gateway or block it. The receiver limits their
-length, their descriptors, and how many packets it reads in one turn. A message of any length that
+length, their descriptors, how many packets it reads in one turn, and its own share of the time that
+it hears a process (:mod:`.share`). A message of any length that
 the receiver takes is sent, however small the socket's buffers are (:mod:`.packets`). One that the
 kernel refuses to send for another reason closes the channel with that reason.
 """
@@ -14,6 +15,7 @@ import contextlib
 import logging
 import select
 import socket
+import time
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -22,9 +24,12 @@ from .incoming import MOST_OF_A_MESSAGE, BadMessageError, Incoming
 from .messages import Message
 from .outbox import Outbox
 from .packets import Inbox, close_all, most_of, split, transmit
+from .share import Share
 
 MESSAGES_A_TURN = 16
 """Packets read from one process before the event loop serves other processes and callers."""
+BYTES_A_TURN = 32 << 10
+"""After as many bytes the turn ends too: a step of a batch takes 1 KB, and is also worked on."""
 _LOG = logging.getLogger(__name__)
 
 _encode = msgspec.json.Encoder().encode
@@ -114,7 +119,9 @@ class AsyncChannel:
         self._on_close = on_close
         self._outbox = Outbox(sock)
         self._open = self._sends = True
-        self._loop.add_reader(sock, self._readable)
+        self._share = Share()
+        self._resting: asyncio.TimerHandle | None = None
+        self._listen()
 
     def send(self, message: Message, fds: Sequence[int] = ()) -> None:
         """Send now, or when the other end has room; drop the message if the channel is closed. The
@@ -175,9 +182,20 @@ class AsyncChannel:
             pass
 
     def _readable(self) -> None:
+        began_s = time.perf_counter()
+        self._take_turn(self._inbox.received + BYTES_A_TURN)
+        rest_s = self._share.heard(began_s, time.perf_counter())
+        if rest_s and self._open:
+            self._loop.remove_reader(self._sock)
+            self._resting = self._loop.call_later(rest_s, self._listen)
+
+    def _take_turn(self, until: int) -> None:
         for _ in range(MESSAGES_A_TURN):
-            if not self._take():
+            if not self._take() or self._inbox.received >= until:
                 return
+
+    def _listen(self) -> None:
+        self._loop.add_reader(self._sock, self._readable)
 
     def _take(self) -> bool:
         """Read one packet; return False if none is pending or the channel is closed."""
@@ -235,5 +253,7 @@ class AsyncChannel:
             self._on_message = self._on_close = _tell_nobody
             self._open = False
             self._loop.remove_reader(self._sock)
+            if self._resting is not None:
+                self._resting.cancel()
             self._stop_sending()
             self._sock.close()

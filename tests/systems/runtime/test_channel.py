@@ -4,9 +4,13 @@ import asyncio
 import contextlib
 import errno
 import gc
+import json
+import multiprocessing
 import os
 import socket
+import time
 import tracemalloc
+from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -159,6 +163,50 @@ def test_a_message_whose_descriptor_cannot_be_kept_closes_the_channel(
         return why
 
     assert asyncio.run(sent()) == ["a message to it cannot be sent: Too many open files"]
+
+
+def flood(sock: socket.socket, packet: bytes) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            sock.send(packet)
+
+
+@contextlib.contextmanager
+def flooding(ends: list[tuple[socket.socket, socket.socket]], packet: bytes) -> Iterator[None]:
+    """Have processes send without end to the first of each pair of ``ends``."""
+    processes = [multiprocessing.Process(target=flood, args=(each, packet)) for _, each in ends]
+    for process in processes:
+        process.start()
+    for _, theirs in ends:
+        theirs.close()
+    yield
+    for process in processes:
+        process.kill()
+        process.join()
+
+
+@pytest.mark.parametrize("text", ["", "x" * 30_000, "x" * 60_000])
+def test_one_that_sends_without_end_gets_a_quarter_of_the_time(text: str) -> None:
+    """It got all of the time that nobody else asked for, and delayed all others by a turn each."""
+    ends = [pair()]
+    packet = json.dumps({"kind": "token", "text": text}).encode()
+    heard_s = [0.0]
+
+    def work(message: Message, fds: list[int]) -> None:
+        began_s = time.perf_counter()
+        while time.perf_counter() - began_s < 0.0005:
+            pass
+        heard_s[0] += time.perf_counter() - began_s
+
+    async def listened() -> float:
+        near = AsyncChannel(ends[0][0], TOKENS, work, lambda why: None)
+        began_s = time.perf_counter()
+        with closing(near):
+            await asyncio.sleep(1)
+        return heard_s[0] / (time.perf_counter() - began_s)
+
+    with flooding(ends, packet):
+        assert 0.05 < asyncio.run(listened()) < 0.35
 
 
 LONG = "".join(chr(33 + at % 90) for at in range(500_000))
