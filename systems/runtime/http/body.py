@@ -36,6 +36,23 @@ def _too_large(request: web.Request) -> RefusalError:
     return RefusalError(413, message, "body_too_large")
 
 
+def check_values(raw: bytes, most: int) -> None:
+    """Raise ``RefusalError`` if the JSON ``raw`` has many more values than ``most``. To parse a
+    million numbers takes the event loop 0.1 s, even where they are ignored; to count them, 1 ms."""
+    if raw.count(b",") > most and _commas_outside_of_texts(raw, most) > most:
+        message = f"the body has more than {most} values, more than any prompt that fits"
+        raise RefusalError(400, message, "too_many_values")
+
+
+def _commas_outside_of_texts(raw: bytes, most: int) -> int:
+    """Return their number; or more than ``most``, if there are that many texts."""
+    plain = raw.replace(rb"\\", b"").replace(rb"\"", b"")
+    quotes = plain.count(b'"')
+    if quotes > 4 * most:  # each value may have a name, and both are texts
+        return quotes
+    return sum(part.count(b",") for part in plain.split(b'"')[::2])
+
+
 def parse(model: type[T], raw: bytes) -> T:
     """Parse ``raw`` as ``model``. The ``RefusalError`` of an invalid body names the field."""
     try:
