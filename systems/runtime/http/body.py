@@ -15,8 +15,12 @@ T = TypeVar("T", bound=BaseModel)
 
 
 async def read(request: web.Request) -> bytes:
-    """Read the whole body. ``RefusalError`` if it is larger than the application's
+    """Read the whole body. ``RefusalError`` if it is compressed, larger than the application's
     ``client_max_size`` or takes longer than ``timeouts.BODY_S``."""
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.strip().lower() != "identity":
+        message = "compressed bodies are not supported; send it without Content-Encoding"
+        raise RefusalError(415, message, "unsupported_encoding")
     if (request.content_length or 0) > request.client_max_size:
         raise _too_large(request)
     try:
