@@ -8,10 +8,11 @@ class SystemsError(ValueError):
     of bounded length without control characters, whatever it quotes."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(_one_line(message))
+        super().__init__(bounded_line(message))
 
 
-def _one_line(message: str) -> str:
+def bounded_line(message: str) -> str:
+    """Return ``message`` as one line of bounded length, without control characters."""
     line = "".join(each if each.isprintable() else " " for each in message.strip())
     return line if len(line) <= _HEAD + _TAIL else f"{line[:_HEAD]} … {line[-_TAIL:]}"
 

@@ -2,7 +2,8 @@
 
 A message may carry file descriptors. The format is JSON, not pickle: an instance runs a tenant's
 adapter, so its messages must not execute code in the gateway or block it. The receiver limits their
-length, their descriptors, and how many packets it reads in one turn. A message of any length that
+length, their descriptors, how many packets it reads in one turn, and its own share of the time that
+it hears a process (:mod:`.share`). A message of any length that
 the receiver takes is sent, however small the socket's buffers are (:mod:`.packets`). One that the
 kernel refuses to send for another reason closes the channel with that reason.
 """
@@ -12,20 +13,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import select
 import socket
-from collections import deque
+import time
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from .incoming import MOST_OF_A_MESSAGE, BadMessageError, Incoming
 from .messages import Message
+from .outbox import Outbox
 from .packets import Inbox, close_all, most_of, split, transmit
+from .share import Share
 
 MESSAGES_A_TURN = 16
 """Packets read from one process before the event loop serves other processes and callers."""
+BYTES_A_TURN = 32 << 10
+"""After as many bytes the turn ends too: a step of a batch takes 1 KB, and is also worked on."""
 _LOG = logging.getLogger(__name__)
 
 _encode = msgspec.json.Encoder().encode
@@ -113,14 +117,17 @@ class AsyncChannel:
         self._loop = asyncio.get_running_loop()
         self._on_message = on_message
         self._on_close = on_close
-        self._outbox: deque[tuple[bytes, Sequence[int]]] = deque()
-        self._open = True
-        self._loop.add_reader(sock, self._readable)
+        self._outbox = Outbox(sock)
+        self._open = self._sends = True
+        self._share = Share()
+        self._resting: asyncio.TimerHandle | None = None
+        self._listen()
 
     def send(self, message: Message, fds: Sequence[int] = ()) -> None:
         """Send now, or when the other end has room; drop the message if the channel is closed. The
-        caller may close ``fds`` at once. A message that cannot be sent closes the channel."""
-        if not self._open:
+        caller may close ``fds`` at once. A message that cannot be sent closes the channel, and so
+        does one too many that the other end does not read (:mod:`.outbox`)."""
+        if not self._sends:
             return
         *parts, last = split(_encode(message), self._most)
         for part in parts:
@@ -128,41 +135,45 @@ class AsyncChannel:
         self._put(last, fds)
 
     def _put(self, packet: bytes, fds: Sequence[int]) -> None:
-        if not self._outbox:
-            try:
-                transmit(self._sock, packet, fds)
-                return
-            except BlockingIOError:
-                self._loop.add_writer(self._sock, self._flush)
-            except OSError as error:
-                self._unsent(error)
-                return
-        self._outbox.append((packet, [os.dup(fd) for fd in fds]))
+        try:
+            if self._outbox:
+                self._outbox.put(packet, fds)
+            else:
+                self._try(packet, fds)
+        except OSError as error:
+            self._unsent(error)
+
+    def _try(self, packet: bytes, fds: Sequence[int]) -> None:
+        try:
+            transmit(self._sock, packet, fds)
+        except BlockingIOError:
+            self._outbox.put(packet, fds)
+            self._loop.add_writer(self._sock, self._flush)
 
     def _unsent(self, error: OSError) -> None:
         """Send no more, and tell why, unless the other end has closed the channel: the reader sees
         that too. Tell it later: callers of ``send`` do not expect an end."""
         if isinstance(error, ConnectionError):
             return
+        self._stop_sending()
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)  # what follows a lost message must not arrive
         self._loop.call_soon(self._hang_up, f"a message to it cannot be sent: {error.strerror}")
 
     def _flush(self) -> None:
         try:
-            while self._outbox:
-                transmit(self._sock, *self._outbox[0])
-                close_all(self._outbox.popleft()[1])
+            self._outbox.flush()
         except BlockingIOError:
             return
         except OSError as error:
-            self._drop_outbox()
+            self._outbox.clear()
             self._unsent(error)
         self._loop.remove_writer(self._sock)
 
-    def _drop_outbox(self) -> None:
-        while self._outbox:
-            close_all(self._outbox.popleft()[1])
+    def _stop_sending(self) -> None:
+        self._sends = False
+        self._loop.remove_writer(self._sock)
+        self._outbox.clear()
 
     def drain(self) -> None:
         """Read all that the other end sent. Call it only after that process has ended: a live one
@@ -171,9 +182,20 @@ class AsyncChannel:
             pass
 
     def _readable(self) -> None:
+        began_s = time.perf_counter()
+        self._take_turn(self._inbox.received + BYTES_A_TURN)
+        rest_s = self._share.heard(began_s, time.perf_counter())
+        if rest_s and self._open:
+            self._loop.remove_reader(self._sock)
+            self._resting = self._loop.call_later(rest_s, self._listen)
+
+    def _take_turn(self, until: int) -> None:
         for _ in range(MESSAGES_A_TURN):
-            if not self._take():
+            if not self._take() or self._inbox.received >= until:
                 return
+
+    def _listen(self) -> None:
+        self._loop.add_reader(self._sock, self._readable)
 
     def _take(self) -> bool:
         """Read one packet; return False if none is pending or the channel is closed."""
@@ -231,6 +253,7 @@ class AsyncChannel:
             self._on_message = self._on_close = _tell_nobody
             self._open = False
             self._loop.remove_reader(self._sock)
-            self._loop.remove_writer(self._sock)
-            self._drop_outbox()
+            if self._resting is not None:
+                self._resting.cancel()
+            self._stop_sending()
             self._sock.close()

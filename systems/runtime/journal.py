@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from systems.errors import SystemTraceError
+from systems.errors import SystemTraceError, bounded_line
 from systems.interface import (
     Activity,
     Decision,
@@ -73,14 +73,17 @@ class Journal:
         self._write("node_memory", **fields)
 
     def problem(self, text: str) -> None:
-        self._write("problem", text=text)
+        """Write a problem. It is shown in a terminal, and may quote a process or another machine:
+        of ``text`` one line without control characters is kept."""
+        self._write("problem", text=bounded_line(text))
 
     def measured(self, name: str, value: float) -> None:
         """Write a value of ``SystemTrace.measured``; the last value of a name counts."""
         self._write("measured", name=name, value=value)
 
     def isolation_gap(self, text: str) -> None:
-        self._write("isolation_gap", text=text)
+        """As :meth:`problem`."""
+        self._write("isolation_gap", text=bounded_line(text))
 
     def _write(self, kind: str, **fields: Any) -> None:
         if self._lost and self._append("problem", {"text": f"{self._lost} journal lines lost"}):

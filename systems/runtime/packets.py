@@ -58,12 +58,15 @@ class Inbox:
     def __init__(self, sock: socket.socket, incoming: Incoming) -> None:
         self._sock, self._incoming = sock, incoming
         self._parts = bytearray()
+        self.received = 0
+        """Bytes of all packets so far."""
 
     def take(self) -> tuple[bytes, list[int]] | None:
         """Receive a packet. Return the message that is complete with it, and its descriptors; empty
         at the end of the connection; None if more follows. Raise ``BadMessageError`` if the message
         is too long or has too many descriptors; they are all closed then."""
         packet, fds = _receive(self._sock, self._incoming)
+        self.received += len(packet)
         first = packet[:1]
         if first not in (_PART, _LAST):
             return packet, fds

@@ -41,14 +41,15 @@ def _main(roles: Mapping[str, Role], channel: Channel) -> int:
     process.import_libraries(_device_told(channel))
     _check_single_threaded()
     wakeup = _wake_on_child()
+    reader, _ = wakeup
     channel.send(Ready(time.monotonic_ns()))
     poll = select.poll()
     poll.register(channel, select.POLLIN)
-    poll.register(wakeup, select.POLLIN)
+    poll.register(reader, select.POLLIN)
     while True:
         ready = {fd for fd, _ in poll.poll()}
-        if wakeup in ready:
-            os.read(wakeup, 4096)
+        if reader in ready:
+            os.read(reader, 4096)
             _reap(channel)
         if channel.fileno() in ready:
             _serve(roles, channel, wakeup)
@@ -70,12 +71,12 @@ def _check_single_threaded() -> None:
         raise RuntimeError(f"the template runs several threads ({told}); forking it is not safe")
 
 
-def _wake_on_child() -> int:
-    """Return a descriptor that becomes readable when a child ends."""
+def _wake_on_child() -> tuple[int, int]:
+    """Return the two ends of a pipe. The first becomes readable when a child ends."""
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, _woken)
-    return reader
+    return reader, writer
 
 
 def _reap(channel: Channel) -> None:
@@ -90,7 +91,7 @@ def _reap(channel: Channel) -> None:
         channel.send(Exited(pid, returncode, used_ns))
 
 
-def _serve(roles: Mapping[str, Role], channel: Channel, wakeup: int) -> None:
+def _serve(roles: Mapping[str, Role], channel: Channel, wakeup: tuple[int, int]) -> None:
     received = channel.receive()
     if received is None:
         return
@@ -105,10 +106,19 @@ def _serve(roles: Mapping[str, Role], channel: Channel, wakeup: int) -> None:
 
 
 def _fork(
-    role: Role, asked: Fork, channel: Channel, wakeup: int, channel_fd: int, printed_fd: int
+    role: Role,
+    asked: Fork,
+    channel: Channel,
+    wakeup: tuple[int, int],
+    channel_fd: int,
+    printed_fd: int,
 ) -> Forked | ForkFailed:
     """Fork a process that runs ``role`` on the channel ``channel_fd``; return its process id, or
-    why the kernel has none. All other forks end with this process, so it must not raise that."""
+    why the kernel has none. All other forks end with this process, so it must not raise that.
+
+    The fork keeps none of this process's descriptors. One that could fill the pipe ``wakeup``, to
+    which the signal handler of this process writes, could stop this process.
+    """
     parent = os.getpid()
     try:
         pid = os.fork()
@@ -117,7 +127,7 @@ def _fork(
     if pid == 0:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.close(wakeup)
+        close_all(wakeup)
         channel.close()
         output.redirect(printed_fd)
         process.settle(parent)

@@ -116,16 +116,21 @@ class Api:
         return answer
 
     async def _completions(self, request: web.Request, received_ns: int) -> web.StreamResponse:
-        body = bodies.parse(schema.CompletionRequest, await bodies.read(request))
+        body = bodies.parse(schema.CompletionRequest, await self._read(request))
         text = self._text(request, body.model)
         prompt = await self._prompts.of_completion(body, text)
         return await self._generate(request, body, text, prompt, CompletionShape(), received_ns)
 
     async def _chat(self, request: web.Request, received_ns: int) -> web.StreamResponse:
-        body = bodies.parse(schema.ChatRequest, await bodies.read(request))
+        body = bodies.parse(schema.ChatRequest, await self._read(request))
         text = self._text(request, body.model)
         prompt = await self._prompts.of_chat(body, text)
         return await self._generate(request, body, text, prompt, ChatShape(), received_ns)
+
+    async def _read(self, request: web.Request) -> bytes:
+        raw = await bodies.read(request)
+        bodies.check_values(raw, self._prompts.body_values)
+        return raw
 
     def _know(self, request: web.Request) -> None:
         """Reject unknown tokens before reading the request body."""

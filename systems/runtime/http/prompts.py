@@ -17,6 +17,8 @@ _ESCAPE_BYTES = 6
 _OTHER_BYTES = 64 << 10
 """For all other fields of a body."""
 _MOST_BYTES = 8 << 20
+_OTHER_VALUES = 16 << 10
+"""For those of a body that are no token ids: most are in messages, which have a few each."""
 _MESSAGE_CHARACTERS = 16
 """Characters of text that take as long as the template needs for one empty message."""
 
@@ -35,6 +37,11 @@ class Prompts:
         """An upper bound on the body of any prompt that fits."""
         longest = max((text.longest for text in self._texts.values()), default=0)
         return min(_MOST_BYTES, _OTHER_BYTES + _ESCAPE_BYTES * self._context * longest)
+
+    @property
+    def body_values(self) -> int:
+        """An upper bound on the JSON values of the body of any prompt that fits."""
+        return self._context + _OTHER_VALUES
 
     async def of_completion(self, body: CompletionRequest, text: Text) -> list[int]:
         """Raise ``RefusalError`` if it is too long or has ids outside the vocabulary."""

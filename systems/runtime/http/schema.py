@@ -127,6 +127,7 @@ _REFUSALS = {
     "404": "the model is not deployed",
     "408": "the body did not arrive in time",
     "413": "the body is larger than that of any prompt that fits",
+    "415": "the body is compressed",
     "429": "a limit of the function or the caller is reached; see Retry-After",
     "502": "the instance was lost",
     "503": "no instance could be started",

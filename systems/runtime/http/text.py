@@ -18,6 +18,11 @@ from systems.errors import CheckpointError
 # Texts arrive one at a time, so the tokenizer's thread pool would add only overhead.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+MOST_HELD = 32
+"""Tokens that a decoder holds back."""
+_MOST_BEFORE_LAST = 3
+"""Tokens of a character before its last: UTF-8 has at most four bytes."""
+
 
 class Text:
     """The tokenizer of one backbone directory (Hugging Face layout)."""
@@ -62,15 +67,43 @@ class Text:
 
 
 class Decoder:
-    """Converts token ids to text one at a time; holds back incomplete characters."""
+    """Converts token ids to text one at a time; holds back incomplete characters.
+
+    The stream decodes all tokens again that it holds back, for each further one. Special tokens
+    that are skipped, and bytes that are no character, are held back without end, so after
+    :data:`MOST_HELD` of them the stream begins again behind them: else an answer of such tokens
+    takes time quadratic in its length, in which the gateway serves nobody.
+    """
 
     def __init__(self, tokenizer: Tokenizer, skip_special: bool) -> None:
-        self._tokenizer = tokenizer
+        self._tokenizer, self._skip_special = tokenizer, skip_special
         self._stream = DecodeStream(skip_special_tokens=skip_special)
+        self._held: list[int] = []
+        self._before: list[int] = []
+        """The last tokens whose text was returned. A text goes on otherwise than it begins, where
+        some tokenizers leave out a space."""
 
     def text(self, token: int) -> str:
         """Return the text that ``token`` completes, possibly empty."""
-        return self._stream.step(self._tokenizer, token) or ""
+        text = self._step(token)
+        return self._begin_again() if len(self._held) >= MOST_HELD else text
+
+    def _step(self, token: int) -> str:
+        text = self._stream.step(self._tokenizer, token) or ""
+        self._held.append(token)
+        if text:
+            self._before = (self._before + self._held)[-MOST_HELD:]
+            self._held = []
+        return text
+
+    def _begin_again(self) -> str:
+        """Return the text of what is held back, but for what may be the beginning of a character,
+        which a new stream holds back."""
+        over, rest = self._held[:-_MOST_BEFORE_LAST], self._held[-_MOST_BEFORE_LAST:]
+        self._stream = DecodeStream(self._before, skip_special_tokens=self._skip_special)
+        self._held = []
+        text: str = self._tokenizer.decode(over, skip_special_tokens=self._skip_special)
+        return text + "".join(map(self._step, rest))
 
 
 def _chat_template(model_dir: Path, settings: dict[str, Any]) -> Any:

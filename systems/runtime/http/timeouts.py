@@ -61,10 +61,12 @@ def abort(connection: Any) -> None:
 
 
 class PatientRunner(web.AppRunner):
-    """Serves an application, and closes connections whose client sends nothing."""
+    """Serves an application, and closes connections whose client sends nothing. It decompresses no
+    body: that would be done as it arrives, in the event loop, whoever sends it and however much it
+    becomes; a megabyte can become a gigabyte."""
 
     def __init__(self, app: web.Application, **settings: Any) -> None:
-        super().__init__(app, **settings)
+        super().__init__(app, auto_decompress=False, **settings)
         self._waiting = Waiting(most_waiting())
         app.middlewares.append(self._note)
 

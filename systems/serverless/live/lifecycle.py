@@ -27,6 +27,11 @@ from .prewarmed import PrewarmedProcesses
 from .weights.copies import StoredCopy
 from .weights.handle import SharedWeightsHandle
 
+MOST_LOAD_S = 300.0
+"""Seconds for an artifact that an instance has to load once it may have read its adapter, as for a
+parser (:mod:`.adapters.parsing`). One that is taken over would else hold its device's memory for as
+long as it answers pings: what starts is not evicted."""
+
 
 class InstanceLifecycle:
     """Adds started instances to ``instances``, by instance id, and removes those that ended."""
@@ -73,6 +78,7 @@ class InstanceLifecycle:
         old = None if action.takes is None else self._instances.pop(action.takes, None)
         if old is None or old.child is None:
             return None
+        old.loaded()
         self.meter(old)
         self._reports.event(ev.InstanceStopped(old.id))
         return old.child
@@ -98,6 +104,8 @@ class InstanceLifecycle:
         if action.artifact is Artifact.KERNELS and instance.copy is not None:
             self._prewarmed.tell_preparation(instance.child, instance.copy.device)
         instance.send(told, fds)
+        if action.artifact is not Artifact.LIBRARIES and (key is None or key.shared):
+            instance.loads(action.artifact, MOST_LOAD_S, partial(_overdue, instance))
 
     def _loading(
         self, instance: LiveInstance, action: act.LoadArtifact
@@ -135,6 +143,7 @@ class InstanceLifecycle:
     def _loaded(self, instance: LiveInstance, artifact: Artifact) -> None:
         """Report an artifact. Prewarmed processes start once the last is there: earlier they would
         slow the instance."""
+        instance.loaded(artifact)
         instance.timeline.end(Stage(artifact.value), time.monotonic_ns())
         self._reports.event(ev.ArtifactLoaded(instance.id, artifact))
         if artifact is Artifact.KERNELS and instance.copy is not None:
@@ -153,6 +162,7 @@ class InstanceLifecycle:
     def _ended(self, instance: LiveInstance, returncode: int | None) -> None:
         self.meter(instance)
         del self._instances[instance.id]
+        instance.loaded()
         instance.offloaded()
         if instance.stopping:
             self._reports.event(ev.InstanceStopped(instance.id))
@@ -167,3 +177,10 @@ class InstanceLifecycle:
             metered = instance.meter.read(instance.child)
             if metered is not None:
                 self._reports.metered(instance.id, metered)
+
+
+def _overdue(instance: LiveInstance) -> None:
+    """End an instance that does not get an artifact loaded."""
+    if instance.child is not None and not instance.child.ended:
+        instance.child.verdict = f"an artifact was not loaded after {MOST_LOAD_S:g} s"
+        kill(instance.child)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from systems.runtime.children import Child
@@ -34,12 +34,25 @@ class LiveInstance:
     stopping: bool = False
     offloading: asyncio.TimerHandle | None = None
     """Timeout for releasing the offloaded artifacts."""
+    loading: tuple[Artifact, asyncio.TimerHandle] | None = None
+    """The artifact that it loads within a time limit, and its timeout."""
     reason: str = ""
 
     def send(self, message: Message, fds: Sequence[int] = ()) -> None:
         """Send a message to its process; drop it if there is none."""
         if self.child is not None:
             self.child.channel.send(message, fds)
+
+    def loads(self, artifact: Artifact, limit_s: float, then: Callable[[], None]) -> None:
+        """Call ``then`` unless ``artifact`` is loaded within ``limit_s``."""
+        self.loaded()
+        self.loading = artifact, asyncio.get_running_loop().call_later(limit_s, then)
+
+    def loaded(self, artifact: Artifact | None = None) -> None:
+        """Cancel the timeout for loading ``artifact``; None: for loading any."""
+        if self.loading is not None and artifact in (None, self.loading[0]):
+            self.loading[1].cancel()
+            self.loading = None
 
     def offloaded(self) -> None:
         """Cancel the timeout for releasing artifacts."""

@@ -106,7 +106,7 @@ def test_a_fork_sees_its_card_and_has_the_name_of_its_role_before_its_code_runs(
         role,
         Fork(1, "probe", "cpu", "GPU-b"),
         Channel(templates, Incoming(Started)),
-        os.dup(told),
+        (os.dup(told), os.dup(tells)),
         own.detach(),
         os.dup(2),
     )

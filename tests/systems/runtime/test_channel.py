@@ -2,13 +2,20 @@
 
 import asyncio
 import contextlib
+import errno
+import gc
+import json
+import multiprocessing
 import os
 import socket
+import time
 import tracemalloc
+from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 
+from systems.runtime import outbox
 from systems.runtime.channel import AsyncChannel, Channel, pair
 from systems.runtime.incoming import BadMessageError, Incoming
 from systems.runtime.messages import Message
@@ -102,6 +109,104 @@ def test_a_descriptor_may_be_closed_once_its_message_was_sent_however_late_that_
             return found
 
     assert asyncio.run(asyncio.wait_for(sent(), 20)) == [b"here"]
+
+
+@pytest.mark.parametrize("kind", ["bytes", "descriptors"])
+def test_what_waits_for_one_who_reads_nothing_is_bounded(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that answers pings and reads nothing had every descriptor of the gateway taken."""
+    monkeypatch.setattr(outbox, "MOST_BYTES", 8 << 20)
+    text, fds = ("x" * 100_000, []) if kind == "bytes" else ("file", [0])
+    gc.collect()  # what earlier tests left is closed now, and not while this one counts
+    before = len(os.listdir("/proc/self/fd"))
+
+    async def sent() -> tuple[int, int, list[str]]:
+        ours, theirs = small_pair()
+        why: list[str] = []
+        near = AsyncChannel(ours, TOKENS, lambda message, fds: None, why.append)
+        most = count = 0
+        with closing(near), closing(theirs):
+            while not why and count < 5_000:
+                near.send(Token(text), fds)
+                count += 1
+                most = max(most, len(os.listdir("/proc/self/fd")))
+                await asyncio.sleep(0)
+        return count, most, why
+
+    count, most, why = asyncio.run(sent())
+    assert why == ["a message to it cannot be sent: it does not read those before"]
+    assert count < 2_000
+    assert most < before + outbox.MOST_DESCRIPTORS + 20
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_message_whose_descriptor_cannot_be_kept_closes_the_channel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The error reached whoever sent it: the controller, whose other actions were lost."""
+
+    def no_more(fd: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async def sent() -> list[str]:
+        ours, theirs = pair()
+        why: list[str] = []
+        near = AsyncChannel(ours, TOKENS, lambda message, fds: None, why.append)
+        with closing(near), closing(theirs):
+            while not near._outbox:
+                near.send(Token("x" * 100_000))
+            monkeypatch.setattr(os, "dup", no_more)
+            near.send(Token("file"), [theirs.fileno()])
+            near.send(Token("later"))
+            await asyncio.sleep(0)
+        return why
+
+    assert asyncio.run(sent()) == ["a message to it cannot be sent: Too many open files"]
+
+
+def flood(sock: socket.socket, packet: bytes) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            sock.send(packet)
+
+
+@contextlib.contextmanager
+def flooding(ends: list[tuple[socket.socket, socket.socket]], packet: bytes) -> Iterator[None]:
+    """Have processes send without end to the first of each pair of ``ends``."""
+    processes = [multiprocessing.Process(target=flood, args=(each, packet)) for _, each in ends]
+    for process in processes:
+        process.start()
+    for _, theirs in ends:
+        theirs.close()
+    yield
+    for process in processes:
+        process.kill()
+        process.join()
+
+
+@pytest.mark.parametrize("text", ["", "x" * 30_000, "x" * 60_000])
+def test_one_that_sends_without_end_gets_half_of_the_time(text: str) -> None:
+    """It got all of the time that nobody else asked for, and delayed all others by a turn each."""
+    ends = [pair()]
+    packet = json.dumps({"kind": "token", "text": text}).encode()
+    heard_s = [0.0]
+
+    def work(message: Message, fds: list[int]) -> None:
+        began_s = time.perf_counter()
+        while time.perf_counter() - began_s < 0.0005:
+            pass
+        heard_s[0] += time.perf_counter() - began_s
+
+    async def listened() -> float:
+        near = AsyncChannel(ends[0][0], TOKENS, work, lambda why: None)
+        began_s = time.perf_counter()
+        with closing(near):
+            await asyncio.sleep(1)
+        return heard_s[0] / (time.perf_counter() - began_s)
+
+    with flooding(ends, packet):
+        assert 0.1 < asyncio.run(listened()) < 0.65
 
 
 LONG = "".join(chr(33 + at % 90) for at in range(500_000))

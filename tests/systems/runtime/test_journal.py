@@ -55,6 +55,19 @@ def test_a_line_that_its_writer_did_not_end_is_not_read(tmp_path: Path) -> None:
         assert len(journal.read(path).problems) == 1 + (length == len(whole))
 
 
+def test_a_problem_that_quotes_a_process_is_no_control_sequence(tmp_path: Path) -> None:
+    """``slbench serve`` and ``slbench run`` print problems and isolation gaps as they are read."""
+    book = journal.Journal(tmp_path / "journal.jsonl")
+    book.problem("audit: \x1b[2Jnot summed\nproblem: another" + "x" * 40_000)
+    book.isolation_gap("\x1b]0;title\x07")
+    book.close()
+    found = journal.read(tmp_path / "journal.jsonl")
+    for text in (*found.problems, *found.isolation_gaps):
+        assert text.isprintable()
+        assert len(text) < 1_000
+    assert found.problems[0].startswith("audit:")
+
+
 def test_what_is_journaled_of_requests_and_memory_is_counted_too(tmp_path: Path) -> None:
     metrics = Metrics()
     book = journal.Journal(tmp_path / "journal.jsonl", metrics)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from systems.runtime.incoming import BadMessageError
 from systems.runtime.journal import Journal
 from systems.runtime.messages import Failed, Message
 
@@ -109,8 +110,13 @@ class Audits:
                 self._conclude(key, copy, last, found, why)
             self._next()
 
+        def said(message: Message) -> None:
+            if found:
+                raise BadMessageError("a second result")
+            found.append(message)
+
         try:
-            self._start(key, found.append, ended)
+            self._start(key, said, ended)
         except OSError as error:
             ended(str(error))
 

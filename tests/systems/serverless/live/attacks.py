@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -322,6 +323,32 @@ def _exhaust_descriptors(victim: dict[str, int]) -> int:
     return len(held)
 
 
+def _inherited_pipes(victim: dict[str, Any]) -> list[int]:
+    """Return the descriptors of pipes that this process was started with, but for its output."""
+    return [fd for fd in range(3, 64) if _is_pipe(fd)]
+
+
+def _is_pipe(fd: int) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(fd).st_mode)
+    except OSError:
+        return False
+
+
+def _fill_inherited_pipes(victim: dict[str, Any]) -> int:
+    """Keep those pipes full, and have all who write to them wait; return how many there are."""
+    pipes = _inherited_pipes(victim)
+    for fd in pipes:
+        os.set_blocking(fd, True)
+        threading.Thread(target=_fill, args=(fd,), daemon=True).start()
+    return len(pipes)
+
+
+def _fill(fd: int) -> None:
+    while True:
+        os.write(fd, bytes(64 << 10))
+
+
 def _check(result: int) -> None:
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
@@ -365,6 +392,8 @@ ATTACKS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "their limits": _their_limits,
     "more descriptors": _more_descriptors,
     "exhaust descriptors": _exhaust_descriptors,
+    "inherited pipes": _inherited_pipes,
+    "fill inherited pipes": _fill_inherited_pipes,
 }
 
 # The platform's own process start, with this module as the instance; "free" is the same code

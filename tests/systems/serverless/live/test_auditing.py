@@ -14,7 +14,10 @@ import torch
 from systems.interface import Deployment
 from systems.runtime import journal
 from systems.runtime.cards import Cards
+from systems.runtime.incoming import BadMessageError
+from systems.runtime.messages import Message
 from systems.serverless.core.artifacts import CopyKey
+from systems.serverless.live.messages import CopySum, Summed
 from systems.serverless.live.node import Node
 from systems.serverless.live.nodes import Reports
 from systems.serverless.live.plan import make_plan
@@ -94,6 +97,26 @@ def test_an_auditor_that_nobody_waits_for_any_more_is_no_problem(closed: bool) -
 
     asyncio.run(asyncio.wait_for(watch(), 60))
     assert found == []
+
+
+def test_an_auditor_has_one_result() -> None:
+    """All of them were kept until it ended, so one that goes on filled the gateway's memory."""
+    found: list[Audit] = []
+    copies = {KEY: StoredCopy("backbone tiny on cpu:0", SharedWeightsHandle(), 1, sum=Sum(1, 0, 1))}
+
+    def start(key: CopyKey, said: Callable[[Message], None], ended: Callable[[str], None]) -> None:
+        said(Summed(CopySum(1, 2, 3)))
+        with pytest.raises(BadMessageError, match="a second result"):
+            said(Summed(CopySum(2, 2, 3)))
+        ended("killed by SIGKILL")
+
+    async def watch() -> None:
+        audits = Audits(0.001, copies, start, found.append)
+        await _until(lambda: bool(found))
+        audits.close()
+
+    asyncio.run(asyncio.wait_for(watch(), 60))
+    assert not found[0].changed
 
 
 async def _until(condition: object) -> None:

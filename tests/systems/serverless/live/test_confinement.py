@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from systems.runtime.channel import Channel
 from systems.runtime.messages import Failed
 from systems.runtime.roles import Role
 from systems.runtime.sandbox import confine, landlock, measures, users
+from systems.runtime.template_messages import Exited, Forked
 from systems.serverless.live import roles
 from systems.serverless.live.adapters import memory_file
 from systems.serverless.live.plan import make_plan
@@ -36,6 +38,7 @@ from .attackers import (
 from .attacks import FREE, INSTANCE, SECRET
 from .conftest import Running
 
+SILENT_MS = 30_000
 sees_less = pytest.mark.skipif(not landlock.version(), reason="this kernel has no Landlock")
 
 
@@ -117,6 +120,23 @@ def test_reading_the_memory_of_a_sibling_by_a_call_is_refused(sides: Sides) -> N
     attacker, victim = sides.free
     assert attacker.tries("memory call", victim.about) == {"got": SECRET.value.decode()}
     assert sides.refused("memory call")
+
+
+def test_no_descriptor_of_the_template_is_left_to_an_instance(sides: Sides) -> None:
+    for attacker in sides.confined:
+        assert attacker.tries("inherited pipes") == {"got": []}
+
+
+def test_the_template_goes_on_whatever_its_forks_do_with_their_descriptors() -> None:
+    with running_template() as (pid, channel):
+        attacker, victim = fork_of(channel, INSTANCE), fork_of(channel, INSTANCE)
+        attacker.tries("fill inherited pipes")
+        os.kill(victim.about["pid"], signal.SIGKILL)
+        try:
+            told = [channel.receive(SILENT_MS) for _ in range(3)]
+        finally:
+            os.kill(pid, signal.SIGKILL)  # one that waits for itself sees no closed channel
+    assert [type(each[0]) for each in told if each] == [Forked, Forked, Exited]
 
 
 def test_the_memory_of_the_template_is_refused(sides: Sides, template: tuple[int, Channel]) -> None:

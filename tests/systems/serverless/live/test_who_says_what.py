@@ -24,7 +24,8 @@ from systems.runtime.channel import MESSAGES_A_TURN
 from systems.runtime.children import kill
 from systems.serverless.core import actions as act
 from systems.serverless.core.artifacts import Artifact, CopyKey
-from systems.serverless.live import roles
+from systems.serverless.live import lifecycle, roles
+from systems.serverless.live.live_instance import LiveInstance
 
 from .puppets import Puppet, Stage, play, said
 
@@ -468,3 +469,40 @@ def test_one_that_does_not_give_artifacts_back_is_ended(on_stage: Play) -> None:
         assert not again.child.ended, "it gave back what it was told to"
 
     on_stage(scene, release_grace_s=0.1)
+
+
+def test_one_that_never_has_its_adapter_loaded_is_ended(
+    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What starts is not evicted. Its memory was lost to all others, without a call of its own, for
+    as long as it answered pings, whatever else it said to have loaded."""
+    monkeypatch.setattr(lifecycle, "MOST_LOAD_S", 0.2)
+
+    async def scene(stage: Stage) -> None:
+        mine = await stage.idle("f1")  # one has its adapter in time
+        one = stage.held()
+        call = stage.call("f0")
+        await stage.until(lambda: any(each.group == "f0" for each in _live(stage)))
+        hostile = stage.of("f0")
+        hostile.does.discard("load")
+        await stage.until(lambda: "libraries" in _asked(hostile))
+        hostile.says("loaded", artifact="libraries")
+        await stage.until(lambda: "backbone" in _asked(hostile))
+        hostile.says("loaded", artifact="backbone")
+        await stage.until(lambda: "adapter" in _asked(hostile))
+        hostile.says("loaded", artifact="backbone")
+        stage.platform.abandon(call)
+        await stage.until(lambda: hostile.child.ended)
+        assert hostile.child.verdict == "an artifact was not loaded after 0.2 s"
+        assert stage.held() == one
+        assert not mine.child.ended
+
+    play(deployment, tmp_path, scene)
+
+
+def _live(stage: Stage) -> list[LiveInstance]:
+    return list(stage.node.instances.values())
+
+
+def _asked(puppet: Puppet) -> list[str]:
+    return [each["artifact"] for each in puppet.asked("load")]
