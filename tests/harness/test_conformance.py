@@ -6,7 +6,9 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -73,6 +75,29 @@ def test_an_answer_that_is_no_http_fails_its_check_and_the_others_go_on(
     results = list(examine(OpenAIEndpoint(), reached(server.base_url, ["ref.premature-0"], None)))
     assert len(results) == len(CHECKS) + 1
     assert "BadStatusLine" in next(each.why for each in results if each.check == "streams")
+
+
+class _Naive(BaseHTTPRequestHandler):
+    """Takes every body for an object; one that is none ends the connection without an answer."""
+
+    def do_POST(self) -> None:
+        sent = self.rfile.read(int(self.headers["Content-Length"]))
+        if sent != b"[]":
+            self.send_error(400)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_the_body_that_got_no_answer_is_named() -> None:
+    with HTTPServer(("127.0.0.1", 0), _Naive) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        with pytest.raises(NotConformingError, match=r"the body \[\]: RemoteDisconnected.*400"):
+            CHECKS["refuses bad bodies and goes on"](
+                Subject(Endpoint(url, ("any",)), ["any"], 2, SystemTrace)
+            )
+        server.shutdown()
 
 
 def _told(*stages: tuple[int, int]) -> Callable[[], SystemTrace]:
