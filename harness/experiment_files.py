@@ -12,6 +12,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from workloads.unknown import unknown
+
 from .axes import OPEN
 from .errors import HarnessError
 from .experiment import Experiment
@@ -81,9 +83,7 @@ def _find(name: str) -> Path:
         if path.exists():
             return path
         raise HarnessError(f"experiment file {name} does not exist")
-    raise HarnessError(
-        f"experiment {name!r} is unknown; known: {', '.join(known)}, or a path to a .yaml file"
-    )
+    raise HarnessError(unknown("experiment", name, list(known), "or a path to a .yaml file"))
 
 
 def _merge(content: dict[str, Any], over: Mapping[str, Any]) -> None:
