@@ -15,6 +15,8 @@ import pytest
 from harness.conformance import examine
 from harness.conformance.check import CHECKS, NotConformingError, Subject
 from harness.conformance.subjects import reached
+from harness.conformance.suite import Result
+from harness.conformance.table import show, told
 from harness.reference_server import ReferenceServer
 from systems.interface import (
     Deployment,
@@ -152,6 +154,15 @@ def test_an_instance_that_serves_two_groups_is_found(
     check = CHECKS["serves only functions of one group by an instance"]
     with pytest.raises(NotConformingError, match=words) if words else nullcontext():
         check(subject)
+
+
+def test_the_table_is_standard_output_and_the_progress_is_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show(told([Result("streams", "failed", "no [end] in the stream")]))
+    printed = capsys.readouterr()
+    assert printed.err == "streams: failed\n"
+    assert "no [end] in the stream" in printed.out
 
 
 def test_a_command_is_filled_in_started_and_stopped() -> None:
