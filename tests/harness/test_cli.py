@@ -57,6 +57,9 @@ def empty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         ("figures capasity", "slbench: figure 'capasity' is unknown; did you mean capacity?"),
         ("run main --simulated --profile h20",
          "slbench: profile 'h20' is unknown; did you mean h200?"),
+        ("figures time-breakdown --out /dev/null",
+         "slbench: /dev/null: figures cannot be written there (File exists); name a folder"
+         " that can be"),
         ("run --resume /no", "slbench: /no: no such folder"),
         ("run --resume no",
          "slbench: no: no such folder, and no run of this id in results/runs or results/reference"),
