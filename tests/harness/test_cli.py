@@ -60,6 +60,9 @@ def empty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         ("figures time-breakdown --out /dev/null",
          "slbench: /dev/null: figures cannot be written there (File exists); name a folder"
          " that can be"),
+        ("run quickstart --set deployment.device_memory=3",
+         "slbench: quickstart, as changed: deployment.device_memory: is not a key here; did you"
+         " mean device_memory_gib?"),
         ("run --resume /no", "slbench: /no: no such folder"),
         ("run --resume no",
          "slbench: no: no such folder, and no run of this id in results/runs or results/reference"),
