@@ -3,7 +3,7 @@ misspelt key were ignored, the run would differ from what its file says."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -19,9 +19,19 @@ from . import axes
 from .choices import DeploymentChoice, Strict, SystemChoice, WorkloadChoice, file_label
 from .errors import HarnessError
 
-FIGURES = ("time-breakdown", "memory-over-time")
+BREAKDOWN = "time-breakdown"
+"""A workload, and the figure of it."""
+FIGURES = ("memory-over-time",)
 SWEPT = ("throughput",)
 """The figures that a run draws by default; with a sweep."""
+
+
+def _figures(chosen: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the figures of an experiment that names none, from its other keys."""
+    if chosen.get("sweep"):
+        return SWEPT
+    labels = [workload.label for workload in chosen.get("workloads", ())]
+    return (BREAKDOWN, *FIGURES) if BREAKDOWN in labels else FIGURES
 
 
 class Experiment(Strict):
@@ -61,11 +71,9 @@ class Experiment(Strict):
     load_cores: NonNegativeInt = 0
     """Live: cores of this machine for the load workers alone; the system gets the others. 0: both
     run on all."""
-    figures: tuple[str, ...] = Field(
-        default_factory=lambda chosen: SWEPT if chosen.get("sweep") else FIGURES
-    )
-    """Figures that the run draws; default: ``time-breakdown`` and ``memory-over-time``, and of a
-    sweep ``throughput``."""
+    figures: tuple[str, ...] = Field(default_factory=_figures)
+    """Figures that the run draws; default: ``memory-over-time``, with the workload
+    ``time-breakdown`` also its figure, and of a sweep ``throughput``."""
     mode: Literal["live", "simulated"] = "live"
     """With real processes on this machine, or in virtual time by a device profile."""
     profile: str = "cpu-small"

@@ -12,6 +12,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from workloads.unknown import unknown
+
 from .axes import OPEN
 from .errors import HarnessError
 from .experiment import Experiment
@@ -25,14 +27,23 @@ def shipped() -> dict[str, Path]:
 
 def load(name: str, changes: Mapping[str, Any] | None = None) -> Experiment:
     """Load an experiment by name or ``.yaml`` path, with ``changes`` as for ``from_content``. Raise
-    ``HarnessError`` if it does not exist or is no mapping, and pydantic's error, which notes the
-    path, if it is malformed."""
+    ``HarnessError`` if it does not exist or is no mapping, and pydantic's error if it is malformed,
+    which notes the path, or the name if the changes are to blame."""
     path = _find(name)
+    content = {"name": path.stem, **_content(path)}
     try:
-        return from_content({"name": path.stem, **_content(path)}, changes)
+        return from_content(content, changes)
     except ValidationError as error:
-        error.add_note(str(path))
+        error.add_note(f"{name}, as changed" if changes and _is_right(content) else str(path))
         raise
+
+
+def _is_right(content: Mapping[str, Any]) -> bool:
+    try:
+        from_content(content)
+    except ValidationError:
+        return False
+    return True
 
 
 def _content(path: Path, above: Sequence[Path] = ()) -> dict[str, Any]:
@@ -81,9 +92,7 @@ def _find(name: str) -> Path:
         if path.exists():
             return path
         raise HarnessError(f"experiment file {name} does not exist")
-    raise HarnessError(
-        f"experiment {name!r} is unknown; known: {', '.join(known)}, or a path to a .yaml file"
-    )
+    raise HarnessError(unknown("experiment", name, list(known), "or a path to a .yaml file"))
 
 
 def _merge(content: dict[str, Any], over: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from harness.errors import HarnessError
 from harness.places import located
+from workloads.unknown import unknown
 
 from .errors import NothingToDrawError
 
@@ -246,5 +247,5 @@ def _joined(name: str, record: str) -> str:
 def _module(name: str) -> Any:
     known = _FIGURES | _SIDE_BY_SIDE | _SWEEPS | _SEARCHES
     if name not in known:
-        raise HarnessError(f"figure {name!r} is unknown; known: {', '.join(known)}")
+        raise HarnessError(unknown("figure", name, list(known)))
     return importlib.import_module(known[name])

@@ -148,10 +148,10 @@ class Drawing:
 
     def save(self, folder: Path) -> Path:
         """Write PNG, PDF, SVG and CSV; return the PNG's path. Files contain no dates, so that the
-        same records give the same bytes."""
+        same records give the same bytes. Raise ``HarnessError`` if there can be no such folder."""
         import matplotlib.pyplot as plt
 
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
         box = _laid_out(self.figure)
         for suffix in ("png", "pdf", "svg"):
             key = {"pdf": "CreationDate", "svg": "Date", "png": "Software"}[suffix]
@@ -160,6 +160,16 @@ class Drawing:
         self.data.to_csv(folder / f"{self.name}.csv", index=False, float_format="%.6f")
         plt.close(self.figure)
         return folder / f"{self.name}.png"
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HarnessError(
+            f"{folder}: figures cannot be written there ({error.strerror}); name a folder that"
+            " can be"
+        ) from error
 
 
 def _laid_out(figure: Any) -> Any:

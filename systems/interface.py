@@ -21,6 +21,8 @@ from .errors import DeploymentError, PolicyError
 Int64 = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
 """An integer that fits a signed 64-bit column."""
 Name = Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")]
+FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
+"""Not of dots alone: it names folders."""
 """The name of a function or of a tenant."""
 Isolation = Literal["function", "tenant", "backbone"]
 """An isolation level: which functions may share an instance (``systems/grouping.py``)."""
@@ -66,7 +68,7 @@ class _Frozen(BaseModel):
 class Function(_Frozen):
     """A LoRA function: a backbone, its adapter (None: the bare backbone) and its SLOs."""
 
-    id: Name
+    id: FunctionName
     backbone: str
     adapter: Path | None = None
     slo_ttft_s: PositiveFloat = 2.5

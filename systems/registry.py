@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import Any
 
+from workloads.unknown import unknown
+
 from .errors import BrokenSystemError, UnknownSystemError
 from .imported import imported
 from .interface import ServingSystem
@@ -49,8 +51,7 @@ def system_class(name: str) -> Any:
     # Reading the entry points of all installed packages takes milliseconds.
     target = _SHIPPED.get(name) or _targets().get(name)
     if target is None:
-        known = ", ".join(system_names())
-        raise UnknownSystemError(f"system {name!r} is unknown; known: {known}")
+        raise UnknownSystemError(unknown("system", name, system_names()))
     try:
         found = imported(target)
     except ImportError as error:

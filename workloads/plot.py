@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 40
 """Number of functions with their own line; the busiest ones."""
+_SECOND = 10**9
+"""The least width of the arrivals, in nanoseconds."""
 _BLUE, _ORANGE = "#0072B2", "#D55E00"  # Okabe and Ito, safe for colour-blind readers
 
 
@@ -54,7 +56,7 @@ def _arrivals(ax: Axes, workload: Workload) -> None:
     else:
         ax.set_ylabel(f"function, the {len(shown)} busiest")
     ax.invert_yaxis()
-    ax.set(xlabel="minutes", title="Arrivals", xlim=(0, workload.duration_ns / 60e9))
+    ax.set(xlabel="minutes", title="Arrivals", xlim=(0, max(workload.duration_ns, _SECOND) / 60e9))
 
 
 def _gaps(ax: Axes, workload: Workload) -> None:
@@ -77,10 +79,14 @@ def _windows(ax: Axes, workload: Workload) -> None:
     lengths = [w for w in (1, 3, 10, 30, 60, 180, 600, 1800, 3600) if w <= duration_s / 4]
     times = workload.arrivals_s()
     found = [dispersion(times, w, duration_s) for w in lengths]
+    if not found:
+        ax.set_title("Too short for windows")
+        ax.set_axis_off()
+        return
     ax.plot(lengths, found, marker="o", markersize=3, color=_BLUE)
     ax.axhline(1, color="0.6", linewidth=0.8, linestyle=":")
     ax.set(xlabel="window, s", ylabel="index of dispersion", title="Poisson is 1", xscale="log")
-    if found and min(found) > 0:
+    if min(found) > 0:
         ax.set_yscale("log")
 
 

@@ -61,7 +61,8 @@ def describe(workload: Workload) -> dict[str, Any]:
         "functions": len(workload.functions),
         "n": len(workload),
         "duration_s": duration_s,
-        "rate_rps": len(workload) / duration_s,
+        # A recording ends a nanosecond after its last arrival: if all come at once, it has no rate.
+        "rate_rps": len(workload) / duration_s if workload.duration_ns > 1 else None,
         "cv": _number(cv(times)),
         "cv_estimator": CV_ESTIMATOR,
         "dispersion_60s": _number(dispersion(times, 60.0, duration_s)),

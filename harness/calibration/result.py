@@ -70,4 +70,4 @@ class Calibration:
             ("CPU per event", self.cpu_us_per_event, CPU_US_PER_EVENT, "µs"),
         ):
             if value > target:
-                yield f"{what} is {value:.2f} {unit}, above {target:g} {unit}; {noise}"
+                yield f"client: {what} is {value:.2f} {unit}, above {target:g} {unit}; {noise}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.choices import DeploymentChoice, SystemChoice
-from systems.interface import Deployment, Device, Function, ServingSystem
+from systems.interface import Deployment, Device, Function, FunctionName, ServingSystem
 
 from .isolation import isolation_of, tenants_of
 
@@ -24,6 +24,7 @@ def deployment_for(
     created. ``more`` is passed to the deployment unchanged (host, port)."""
     from systems.models import snapshot
 
+    _check_names(functions)
     more = {"cluster": choice.cluster, "isolation": isolation_of(choice, system), **more}
     kind = device_kind(choice)  # Before any model is made.
     paths = {_name(each): found_or_made(each) for each in backbones_of(choice)}
@@ -68,6 +69,7 @@ def simulated_deployment(
 ) -> Deployment:
     """Deploy on devices of ``kind`` that need not exist, with models whose weights need not exist:
     a path is a preset's name, or a directory with a ``config.json``."""
+    _check_names(functions)
     owners = dealt(choice, functions)
     used = set(owners.values())
     paths = {_name(each): Path(each) for each in backbones_of(choice) if _name(each) in used}
@@ -112,6 +114,24 @@ def _deployment(
     )
 
 
+def _check_names(functions: Sequence[str]) -> None:
+    """Raise ``HarnessError`` for the first name that a function cannot have: adapters are made in
+    folders of these names."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from ..errors import HarnessError
+
+    wanted: TypeAdapter[str] = TypeAdapter(FunctionName)
+    for each in functions:
+        try:
+            wanted.validate_python(each)
+        except ValidationError as error:
+            raise HarnessError(
+                f"function {each!r}: a name has letters, digits, dots, hyphens and underscores, and"
+                " is not of dots alone"
+            ) from error
+
+
 def device_kind(choice: DeploymentChoice) -> str:
     """Return the kind of device: the chosen one, or for "auto" the one of this machine. Raise
     ``HarnessError`` if this machine has too few."""
@@ -119,7 +139,10 @@ def device_kind(choice: DeploymentChoice) -> str:
 
     here = cards()
     if choice.device == "cuda" and here < choice.devices:
-        raise HarnessError(f"device cuda: {choice.devices} asked for, {here} here")
+        raise HarnessError(
+            f"device cuda: {choice.devices} asked for, {here} here; a simulation (slbench run"
+            " --simulated) needs none"
+        )
     if choice.device == "auto":
         return "cuda" if here >= choice.devices else "cpu"
     return choice.device

@@ -46,6 +46,7 @@ _DEFAULT_GOAL = "slo_attainment >= 0.99"
 
 
 def capacity(
+    context: typer.Context,
     experiment: Named = None,
     goal: Goals = None,
     answered: Answered = 0.99,
@@ -82,8 +83,10 @@ def capacity(
     from .chosen import choose, mode, named
     from .consent import check_experiment
     from .keeping import keeping
+    from .resuming import check_no_settings
 
     if resume:
+        check_no_settings(context)
         make = partial(open_capacity, resume, out)
     else:
         given = {

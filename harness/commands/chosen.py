@@ -39,7 +39,7 @@ def choose(
     changes |= {key: value for key, value in given.items() if value is not None}
     # Checked below against the systems that are left.
     baseline = changes.pop("baseline", None)
-    content = load(name, changes).model_dump()
+    content = _content(load(name, changes))
     for key, wanted in (("systems", systems), ("workloads", workloads)):
         if wanted:
             picked = [each for named in wanted for each in _picked(named, content[key])]
@@ -48,6 +48,12 @@ def choose(
     if baseline or content["baseline"] not in left:
         content["baseline"] = baseline
     return without_live_only(Experiment.model_validate(content))
+
+
+def _content(loaded: Experiment) -> dict[str, Any]:
+    """Return its keys, without figures that it does not name: they follow from what is chosen."""
+    unnamed = {"figures"} - loaded.model_fields_set
+    return loaded.model_dump(exclude=unnamed)
 
 
 def _picked(named: str, choices: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -87,6 +87,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
 
 def run(
+    context: typer.Context,
     experiment: Named = None,
     system: System = None,
     workload: Workload = None,
@@ -120,9 +121,10 @@ def run(
     from ..records import new_run
     from .chosen import choose, mode, named
     from .consent import check_experiment
-    from .resuming import resumed
+    from .resuming import check_no_settings, resumed
 
-    if resume:
+    if resume and experiment is None:
+        check_no_settings(context)
         make = partial(resumed, resume, out)
     else:
         given = {
@@ -138,7 +140,8 @@ def run(
         chosen = chosen.tracing() if trace_decisions else chosen
         chosen = chosen.auditing(audit) if audit is not None else chosen
         check_experiment(chosen, yes=yes)
-        make = partial(new_run, chosen.model_dump(mode="json"), out)
+        content = chosen.model_dump(mode="json")
+        make = partial(resumed, resume, out, chosen) if resume else partial(new_run, content, out)
     page = web_port or (8089 if web else None)
     record = _execute(make, workers, (load_hosts, listen), page, check_simulation)
     from .outcome import tell  # not before the run: it imports what draws

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,8 +84,8 @@ def serve(
     Unlike an experiment, it loads the backbone of serverless-lora before it answers, so that the
     first call does not wait for it (--set 'options={backbones_at_deployment: false}').
 
-    Exits with status 1 if the system reports a problem. Example: slbench serve serverless-lora
-    --port 8000
+    Exits with status 1 if the system reports a problem or ends by itself. Example: slbench serve
+    serverless-lora --port 8000
     """
     import os
 
@@ -107,11 +109,12 @@ def serve(
         audit=audit,
     )
     chosen = served(given, yes=yes)
-    _tell(_run(chosen, needs_token=VARIABLE in os.environ, as_json=json_))
+    _tell(*_run(chosen, needs_token=VARIABLE in os.environ, as_json=json_))
 
 
-def _run(chosen: Served, *, needs_token: bool, as_json: bool) -> SystemTrace:
-    """Deploy, say where the endpoint is, and stop at an interrupt."""
+def _run(chosen: Served, *, needs_token: bool, as_json: bool) -> tuple[SystemTrace, Sequence[str]]:
+    """Deploy, say where the endpoint is, and stop at an interrupt or when a process of the system
+    ends. Return the system's trace, and what ended."""
     import signal
     import sys
 
@@ -125,20 +128,44 @@ def _run(chosen: Served, *, needs_token: bool, as_json: bool) -> SystemTrace:
         if as_json:
             print(json.dumps(greeting.document(endpoint, chosen)), flush=True)
         print(greeting.lines(endpoint, chosen, needs_token), file=sys.stderr)
+        ended: Sequence[str] = ()
         try:
-            signal.pause()
+            ended = [f"process {first_to_end(endpoint.pids)} of {chosen.system.name} ended"]
         except KeyboardInterrupt:
             print("stopping", file=sys.stderr)
-    return running.system_trace()
+    return running.system_trace(), ended
 
 
-def _tell(system_trace: SystemTrace) -> None:
+def first_to_end(pids: Sequence[int]) -> int:
+    """Wait until one of these processes ends, and return it. A system without processes here is
+    waited for until a signal raises."""
+    import os
+    import select
+    import signal
+
+    while not pids:
+        signal.pause()
+    ends, ready = {}, select.poll()
+    with ExitStack() as opened:
+        for pid in pids:
+            try:
+                end = os.pidfd_open(pid)
+            except ProcessLookupError:
+                return pid
+            opened.callback(os.close, end)
+            ends[end] = pid
+            ready.register(end, select.POLLIN)
+        return ends[ready.poll()[0][0]]
+
+
+def _tell(system_trace: SystemTrace, ended: Sequence[str]) -> None:
     """Print the number of audits and the problems; exit with status 1 if there are any."""
     import sys
 
     if "audits" in system_trace.measured:
         print(f"audited {system_trace.measured['audits']} times", file=sys.stderr)
-    for problem in system_trace.problems:
+    problems = [*ended, *system_trace.problems]
+    for problem in problems:
         print(f"problem: {problem}", file=sys.stderr)
-    if system_trace.problems:
+    if problems:
         raise typer.Exit(1)

@@ -119,7 +119,7 @@ def check(
 
     from ..conformance import examine
     from ..conformance.subjects import deployed, reached
-    from ..conformance.table import as_document, show
+    from ..conformance.table import as_document, show, told
     from ..errors import HarnessError
 
     if (name is None) == (url is None):
@@ -129,7 +129,9 @@ def check(
         deployment = reached(url, model or [], api_key_env)
     else:
         deployment = deployed(system, backbone, adapter or [], functions, set_ or [])
-    results = show(examine(system_class(system)(), deployment))
+    results = told(examine(system_class(system)(), deployment))
     if json_:
         print(json.dumps(as_document(url or system, results)))
+    else:
+        show(results)
     raise typer.Exit(any(result.outcome == "failed" for result in results))

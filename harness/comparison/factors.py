@@ -73,6 +73,21 @@ def factor(name: str) -> Factor:
     return FACTORS[name]
 
 
+def allowing(paths: Sequence[str], ours: Leaves, theirs: Leaves) -> str | None:
+    """Return the factor whose level is told by the part of the manifest that one of ``paths`` is
+    in, and in which all of them may differ, or None."""
+    return next(
+        (
+            each.name
+            for each in FACTORS.values()
+            if {root.partition(".")[0] for root in each.told_by}
+            & {path.partition(".")[0] for path in paths}
+            and all(each.may_differ(path, ours, theirs) for path in paths)
+        ),
+        None,
+    )
+
+
 def level_names(chosen: Factor, manifests: Sequence[Manifest]) -> list[str]:
     """Name the level of each manifest by what distinguishes it from the others."""
     first, *further = chosen.told_by

@@ -10,7 +10,7 @@ from ..errors import HarnessError
 from ..records import Cell
 from ..records.samples import samples
 from ..records.segments import segment_names
-from .factors import FACTORS, VERSIONED, Factor, level_names
+from .factors import FACTORS, VERSIONED, Factor, allowing, level_names
 from .leaves import content, differences, leaves, part
 
 GROUP = ("system.label", "workload.name")
@@ -118,12 +118,16 @@ def _agree(one: Cell, other: Cell, chosen: Factor) -> None:
     if one is other:
         return
     ours, theirs = leaves(one.manifest), leaves(other.manifest)
-    for key in differences(ours, theirs):
-        if not chosen.may_differ(key, ours, theirs):
-            raise HarnessError(
-                f"{key}: {ours.get(key)!r} in {_place(one)} and {theirs.get(key)!r} in"
-                f" {_place(other)}; compare cells that differ in one --factor only"
-            )
+    found = list(differences(ours, theirs))
+    wrong = [key for key in found if not chosen.may_differ(key, ours, theirs)]
+    if wrong:
+        key = wrong[0]
+        named = allowing(found, ours, theirs)
+        right = f"--factor {named} compares these" if named else "no --factor compares these"
+        raise HarnessError(
+            f"{key}: {ours.get(key)!r} in {_place(one)} and {theirs.get(key)!r} in"
+            f" {_place(other)}; compare cells that differ in one --factor only: {right}"
+        )
 
 
 def _place(cell: Cell) -> str:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import socket
 from contextlib import suppress
+from http.client import HTTPException
 from typing import Any
 
 from systems.serverful.http import served_models
 
 from ..replay.target import Target
-from .check import Subject, check, require
+from .check import NotConformingError, Subject, check, require
 from .talk import Reply, complete, sending, stream_body
 
 _STREAMED = 24
 _UNKNOWN = "no.such.function"
 _BAD: dict[str, bytes] = {
-    "not JSON": b"{",
-    "an empty object": b"{}",
-    "a list": b"[]",
+    "the body {, which is not JSON": b"{",
+    "the body {}": b"{}",
+    "the body []": b"[]",
 }
 
 
@@ -68,8 +69,8 @@ def seeds(subject: Subject) -> None:
 @check("refuses an unknown model")
 def unknown_model(subject: Subject) -> None:
     known = subject.functions[0]
-    status = _status(subject, known, {**stream_body(1), "model": _UNKNOWN})
-    require(400 <= status < 500, f"model {_UNKNOWN!r}: HTTP {status}, 404 would be right")
+    body = {**stream_body(1), "model": _UNKNOWN}
+    _check_refused(subject, known, body, f"model {_UNKNOWN!r}", right=404)
     _ok(complete(subject.endpoint, known, 1), "a request after it")
 
 
@@ -77,16 +78,20 @@ def unknown_model(subject: Subject) -> None:
 def bad_bodies(subject: Subject) -> None:
     known = subject.functions[0]
     for what, body in _BAD.items():
-        status = _status(subject, known, body)
-        require(400 <= status < 500, f"{what}: HTTP {status}, 400 would be right")
+        _check_refused(subject, known, body, what, right=400)
     _say_nonsense(subject.endpoint.route(known).base_url)
     _ok(complete(subject.endpoint, known, 1), "a request after them")
 
 
-def _status(subject: Subject, model: str, body: Any) -> int:
-    with sending(subject.endpoint, model, body) as response:
-        response.read()
-        return response.status
+def _check_refused(subject: Subject, model: str, body: Any, what: str, *, right: int) -> None:
+    try:
+        with sending(subject.endpoint, model, body) as response:
+            response.read()
+    except (HTTPException, OSError) as error:
+        reason = f"{what}: {type(error).__name__} ({error}), HTTP {right} would be right"
+        raise NotConformingError(reason) from error
+    status = response.status
+    require(400 <= status < 500, f"{what}: HTTP {status}, {right} would be right")
 
 
 def _say_nonsense(base_url: str) -> None:

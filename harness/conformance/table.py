@@ -10,21 +10,28 @@ from .suite import Result
 _MARKS = {"passed": "[green]passed[/]", "failed": "[red]failed[/]", "not testable": "[dim]–[/]"}
 
 
-def show(results: Iterable[Result]) -> Sequence[Result]:
-    """Print each result at once, and the table at the end, on standard error."""
+def told(results: Iterable[Result]) -> Sequence[Result]:
+    """Print each result at once on standard error, and return them all."""
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(stderr=True)
     seen = []
     for result in results:
         console.print(f"{result.check}: {result.outcome}", highlight=False)
         seen.append(result)
-    table = Table("check", "outcome", "why", box=None)
-    for result in seen:
-        table.add_row(result.check, _MARKS[result.outcome], result.why)
-    console.print(table)
     return seen
+
+
+def show(results: Sequence[Result]) -> None:
+    """Print the table."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("check", "outcome", "why", box=None)
+    for result in results:
+        table.add_row(result.check, _MARKS[result.outcome], escape(result.why))
+    Console().print(table)
 
 
 def as_document(system: str, results: Sequence[Result]) -> dict[str, Any]:

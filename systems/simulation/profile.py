@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import Field, ValidationError
 
 from systems.errors import SystemsError
+from workloads.unknown import unknown
 
 from .engine_numbers import Beside, EngineNumbers, Graphs, Grouped, Servers
 from .number import Curve, Frozen, Number
@@ -194,8 +195,7 @@ def load_profile(name: str) -> Profile:
     if not path.exists():
         if name.endswith(".toml"):
             raise ProfileError(f"profile file {name} does not exist")
-        known = ", ".join(profile_names())
-        raise ProfileError(f"profile {name!r} is unknown; known: {known}, or a .toml file")
+        raise ProfileError(unknown("profile", name, profile_names(), "or a .toml file"))
     content = path.read_bytes()
     try:
         document: dict[str, Any] = tomllib.loads(content.decode())

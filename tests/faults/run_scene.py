@@ -167,7 +167,7 @@ class RunScene:
         )
 
     def _resume(self, run: Path) -> subprocess.Popen[str]:
-        return self._start("run", "faults", "--out", str(run.parent), "--resume", run.name)
+        return self._start("run", "--out", str(run.parent), "--resume", run.name)
 
     def _until_loading(self, process: subprocess.Popen[str]) -> None:
         deadline = time.monotonic() + ENDS_S

@@ -76,6 +76,27 @@ def test_cells_that_differ_otherwise_are_refused_by_the_key(
         assert word in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"deployment": {"dtype": "float32"}}, "--factor deployment compares these"),
+        ({"prices": {"name": "other", "sha256": "p2"}}, "--factor prices compares these"),
+        ({"mode": "simulated"}, "--factor mode compares these"),
+        (
+            {"mode": "simulated", "prices": {"name": "other", "sha256": "p2"}},
+            "no --factor compares these",
+        ),
+    ],
+)
+def test_a_refusal_names_the_factor_that_compares_the_cells(
+    run: Run, changes: dict[str, Any], told: str
+) -> None:
+    ours = cell(run, OURS)
+    theirs = Cell(ours.path, ours.manifest.model_copy(update=changes), ours.summary)
+    with pytest.raises(HarnessError, match=f"in one --factor only: {told}$"):
+        compare([ours, theirs], OURS)
+
+
 def test_one_system_with_two_sets_of_options_is_not_pooled(run: Run) -> None:
     first, second = (
         replace(one, manifest=one.manifest.model_copy(update={"system": told}))

@@ -6,13 +6,17 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from harness.conformance import examine
 from harness.conformance.check import CHECKS, NotConformingError, Subject
 from harness.conformance.subjects import reached
+from harness.conformance.suite import Result
+from harness.conformance.table import show, told
 from harness.reference_server import ReferenceServer
 from systems.interface import (
     Deployment,
@@ -75,6 +79,29 @@ def test_an_answer_that_is_no_http_fails_its_check_and_the_others_go_on(
     assert "BadStatusLine" in next(each.why for each in results if each.check == "streams")
 
 
+class _Naive(BaseHTTPRequestHandler):
+    """Takes every body for an object; one that is none ends the connection without an answer."""
+
+    def do_POST(self) -> None:
+        sent = self.rfile.read(int(self.headers["Content-Length"]))
+        if sent != b"[]":
+            self.send_error(400)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_the_body_that_got_no_answer_is_named() -> None:
+    with HTTPServer(("127.0.0.1", 0), _Naive) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        with pytest.raises(NotConformingError, match=r"the body \[\]: RemoteDisconnected.*400"):
+            CHECKS["refuses bad bodies and goes on"](
+                Subject(Endpoint(url, ("any",)), ["any"], 2, SystemTrace)
+            )
+        server.shutdown()
+
+
 def _told(*stages: tuple[int, int]) -> Callable[[], SystemTrace]:
     """Make the system trace of the check's own request. ``stages``: start and end (µs) of each
     stage, relative to the arrival of the request 20 ms before the trace is read."""
@@ -127,6 +154,15 @@ def test_an_instance_that_serves_two_groups_is_found(
     check = CHECKS["serves only functions of one group by an instance"]
     with pytest.raises(NotConformingError, match=words) if words else nullcontext():
         check(subject)
+
+
+def test_the_table_is_standard_output_and_the_progress_is_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show(told([Result("streams", "failed", "no [end] in the stream")]))
+    printed = capsys.readouterr()
+    assert printed.err == "streams: failed\n"
+    assert "no [end] in the stream" in printed.out
 
 
 def test_a_command_is_filled_in_started_and_stopped() -> None:

@@ -253,6 +253,22 @@ def test_the_command_line_chooses_workloads_by_label_or_name(
     assert {each.name for each in chosen.workloads} <= {"steady", "llm-code"}
 
 
+@pytest.mark.parametrize(
+    ("workloads", "settings", "drawn"),
+    [
+        (None, [], ("time-breakdown", "memory-over-time")),
+        (["azure-bursty8"], [], ("memory-over-time",)),
+        (["time-breakdown"], [], ("time-breakdown", "memory-over-time")),
+        (["azure-bursty8"], ["figures=[time-breakdown]"], ("time-breakdown",)),
+        (["steady"], ["sweep={workloads.time_scale: [1, 2]}"], ("throughput",)),
+    ],
+)
+def test_by_default_a_run_draws_what_its_workloads_have(
+    workloads: list[str] | None, settings: list[str], drawn: tuple[str, ...]
+) -> None:
+    assert choose("quickstart", None, workloads, {}, settings).figures == drawn
+
+
 def test_isolation_and_tenants_are_set_from_the_command_line() -> None:
     asked = ["deployment.tenants=2", "deployment.isolation=tenant"]
     chosen = choose("quickstart", None, None, {}, asked).deployment

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
 from harness.cli import build
 from harness.commands.greeting import grouped
+from harness.commands.serve import first_to_end
 from harness.commands.served import functions, tenants
 from harness.errors import HarnessError
 from systems.errors import DeploymentError
@@ -50,3 +54,43 @@ def test_functions_are_the_named_adapters_the_skills_or_as_many_as_asked_for() -
     assert functions([], 2, default) == ([], ["f0", "f1"])
     for other in ({"backbone": "tiny"}, {**default, "backbones": [BACKBONE, "tiny"]}):
         assert functions([], None, other) == ([], [f"f{index}" for index in range(8)])
+
+
+def test_the_first_process_to_end_is_told() -> None:
+    command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE) as stays,
+        subprocess.Popen(command, stdin=subprocess.PIPE) as ends,
+    ):
+        ends.kill()
+        assert first_to_end([stays.pid, ends.pid]) == ends.pid
+        ends.wait()
+        assert first_to_end([stays.pid, ends.pid]) == ends.pid
+
+
+@pytest.mark.live
+def test_a_system_that_ends_by_itself_ends_the_command_with_status_1() -> None:
+    command = [sys.executable, "-m", "harness", "serve", "multi-lora", "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as served:
+        try:
+            server = _server_of(served)
+            server.kill()
+            assert served.stderr is not None
+            told = served.stderr.read()
+            assert served.wait() == 1, told
+        finally:
+            served.terminate()
+    assert f"problem: process {server.pid} of multi-lora ended" in told
+
+
+def _server_of(served: subprocess.Popen[str]) -> psutil.Process:
+    """Wait until the command answers, and return the process that does."""
+    assert served.stderr is not None
+    while "Ctrl-C stops it" not in served.stderr.readline():
+        assert served.poll() is None
+    (server,) = (
+        each
+        for each in psutil.Process(served.pid).children()
+        if "systems.serverful.inhouse.server" in each.cmdline()
+    )
+    return server

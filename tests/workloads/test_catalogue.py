@@ -77,6 +77,13 @@ def test_what_is_unknown_is_refused_with_what_is_known() -> None:
         catalogue.load("azure-bursty8", seed=0, speed=2)
 
 
+def test_a_trace_that_is_not_imported_is_told_how(tmp_path: Path) -> None:
+    trace = tmp_path / "calls.csv"
+    trace.write_text("arrival_s,function,prompt_tokens,output_tokens\n0,a,10,5\n")
+    with pytest.raises(WorkloadError, match=f"slbench workloads import {trace} -o calls.parquet"):
+        catalogue.load(str(trace), seed=0)
+
+
 def test_without_the_data_a_slice_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLBENCH_DATA", "/nowhere")
     with pytest.raises(WorkloadError, match="SLBENCH_DATA"):

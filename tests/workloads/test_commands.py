@@ -68,6 +68,16 @@ def test_a_workload_is_drawn(suffix: str, tmp_path: Path) -> None:
         assert path.stat().st_size > 10_000
 
 
+def test_a_trace_of_one_request_has_no_rate_and_is_drawn(tmp_path: Path) -> None:
+    trace, path = tmp_path / "one.csv", tmp_path / "one.parquet"
+    trace.write_text("arrival_s,function,prompt_tokens,output_tokens\n0,a,10,5\n")
+    slbench("import", trace, "-o", path)
+    shown = json.loads(slbench("show", path, "--json"))
+    assert (shown["n"], shown["rate_rps"], shown["cv"]) == (1, None, None)
+    slbench("plot", path, "-o", tmp_path / "one.png")
+    assert (tmp_path / "one.png").stat().st_size > 10_000
+
+
 def test_a_fit_is_an_entry_that_can_be_named_by_its_path(counts: Path, tmp_path: Path) -> None:
     entry = tmp_path / "mine.toml"
     entry.write_text(slbench("fit", counts))

@@ -25,6 +25,7 @@ from ..minutes import data_root
 from ..named_lengths import NAMED
 from ..synthesis import Population, generate, populate
 from ..trace import Provenance, TraceFunction, Workload, from_arrivals
+from ..unknown import unknown
 from .entry_keys import FORMS, check_keys
 from .overrides import Overrides, cut_lengths, draw_lengths, play
 
@@ -61,7 +62,12 @@ def describe(name: str) -> dict[str, Any]:
     if not path.exists():
         if name.endswith(".toml"):
             raise WorkloadError(f"workload file {name} does not exist")
-        raise WorkloadError(f"workload {name!r} is unknown; known: {', '.join(_known())}")
+        if Path(name).is_file():
+            raise WorkloadError(
+                f"workload {name!r}: a trace is imported first:"
+                f" slbench workloads import {name} -o {Path(name).stem}.parquet"
+            )
+        raise WorkloadError(unknown("workload", name, names(), *_more()))
     try:
         about = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -93,12 +99,9 @@ def _changes(name: str, overrides: dict[str, Any]) -> Overrides:
         raise
 
 
-def _known() -> list[str]:
-    return [
-        *names(),
-        *(slices() or [f"{SLICE}NAME (where the data are)"]),
-        "a .parquet file or a .toml entry",
-    ]
+def _more() -> list[str]:
+    data = slices() or [f"{SLICE}NAME (where the data are)"]
+    return [*data, "a .parquet file or a .toml entry"]
 
 
 _Found = tuple[Workload, Lengths | None, Lengths | None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from .bad_rows import BadRows
 from .base import Format, Options
 from .dequantise import RULE, grid_ns, spread
 from .files import checksum, stem
+from .function_names import deployable
 from .rows import Rows
 
 Kind = Literal["recorded", "expanded", "composed"]
@@ -47,6 +49,9 @@ def assemble(
         **skipped,
         **more,
     )
+    functions, renamed = deployable(good.functions)
+    if renamed:
+        good, provenance = replace(good, functions=functions), provenance.then("names", **renamed)
     times, provenance = _times(good, provenance, options, bad.path, quantised)
     return _stretch(_workload(good, times, form, provenance, bad.path), options, bad.path)
 

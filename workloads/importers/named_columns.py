@@ -29,6 +29,8 @@ TIME_UNITS: Mapping[str, Parser] = MappingProxyType(
 )  # fmt: skip
 """Parsers of times by unit; ``date``: as in ``2024-05-10 12:00:00.5+00:00``."""
 _DELIMITERS = {"tab": "\t", "\\t": "\t"}
+_OTHER_MARKS = {";": "';'", "\t": "tab", "|": "'|'"}
+"""Delimiters of other programs, as they are written on the command line."""
 EXAMPLE = "--columns arrival=ts,function=user,prompt_tokens=in,output_tokens=out"
 
 
@@ -44,6 +46,13 @@ class NamedColumns:
     @property
     def parse_time(self) -> Parser:
         return TIME_UNITS[self.time_unit]
+
+    @property
+    def wanted_time(self) -> str:
+        """What a time is, in errors."""
+        if self.time_unit == "date":
+            return "a date such as 2024-05-10 12:00:00"
+        return f"a time in {self.time_unit} (--time-unit names another unit, or date)"
 
     def among(self, header: Sequence[str]) -> dict[str, str]:
         """Return the columns of the file by what they hold. Raise ``WorkloadError`` if a named one
@@ -89,4 +98,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _has(header: Sequence[str]) -> str:
-    return f"the file has: {', '.join(header) or 'no header'}"
+    """Say which columns there are; of one that looks like several, how they are told apart."""
+    has = f"the file has: {', '.join(header) or 'no header'}"
+    mark = next((each for each in _OTHER_MARKS if len(header) == 1 and each in header[0]), None)
+    return f"{has}; to divide it, --delimiter {_OTHER_MARKS[mark]}" if mark else has

@@ -48,7 +48,7 @@ def _read_named(path: Path, options: Options, columns: NamedColumns) -> Workload
     there = columns.among(csv_header(first_bytes(path), columns.delimiter))
     function = there.pop("function", None)
     source = CsvRows(path, list(there.values()), [function] if function else [], columns.delimiter)
-    at = source.values(there["arrival"], columns.parse_time, f"a time in {columns.time_unit}")
+    at = source.values(there["arrival"], columns.parse_time, columns.wanted_time)
     owners = source.functions(function) if function else source.whole(stem(path))
     known = "prompt_tokens" in there
     prompt, output = (

@@ -98,6 +98,15 @@ def test_an_interrupted_search_runs_only_what_is_missing(
     assert json.loads((copy / "capacity.json").read_bytes()) == record.result
 
 
+def test_a_search_is_not_continued_with_other_settings_than_its_own(
+    record: CapacityRecord,
+) -> None:
+    asked = ["capacity", "saturation", "--points", "3", "--resume", str(record.path)]
+    done = CliRunner().invoke(build(["capacity"]), asked)
+    assert isinstance(done.exception, HarnessError)
+    assert str(done.exception).endswith("leave out EXPERIMENT, --points")
+
+
 def test_an_interrupted_search_says_how_it_goes_on(record: CapacityRecord) -> None:
     with (
         pytest.raises(InterruptedRunError, match=f"slbench capacity --resume {record.path} runs"),

@@ -45,8 +45,21 @@ def test_a_card_is_used_where_there_is_one_unless_the_cpu_is_asked_for(cards: Pa
     assert kind("auto", devices=2) == "cpu:0"
 
 
+@pytest.mark.parametrize("name", ["../../up", "ann@x", "..", ""])
+def test_a_name_that_is_no_folder_is_refused_before_a_model_is_made(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLBENCH_CACHE", str(tmp_path / "cache"))
+    system = SystemChoice(name="serverless-lora")
+    with pytest.raises(HarnessError, match="letters, digits, dots"):
+        deployments.deployment_for(TINY, system, ["f0", name])
+    with pytest.raises(HarnessError, match="letters, digits, dots"):
+        deployments.simulated_deployment(TINY, system, ["f0", name], "cpu")
+    assert not (tmp_path / "cache").exists()
+
+
 def test_a_card_that_is_not_there_is_said_so(cards: Path) -> None:
-    with pytest.raises(HarnessError, match="1 asked for, 0 here"):
+    with pytest.raises(HarnessError, match="1 asked for, 0 here; a simulation"):
         kind("cuda")
 
 

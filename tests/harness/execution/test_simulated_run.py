@@ -167,5 +167,23 @@ def test_a_resumed_run_is_drawn_unless_it_is_a_reference_record(
         assert added == {"figures"}
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--seed", "5"], "has settings of its own; leave out --seed"),
+        (["--simulated", "--set", "repeats=2"],
+         "has settings of its own; leave out --set, --simulated"),
+        (["time-breakdown", "--simulated", "--trace-decisions", "--seed", "5"],
+         "differs from what is asked for in seeds; slbench run --resume"),
+    ],
+)  # fmt: skip
+def test_a_run_is_not_resumed_with_other_settings_than_its_own(
+    run: Run, words: list[str], told: str
+) -> None:
+    done = CliRunner().invoke(build(["run"]), ["run", *words, "--resume", str(run.path)])
+    assert isinstance(done.exception, HarnessError)
+    assert str(done.exception).startswith(f"--resume {run.path}: {told}")
+
+
 def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -79,7 +79,7 @@ def test_columns_that_have_our_names_need_not_be_named(tmp_path: Path) -> None:
          "name prompt_tokens and output_tokens, or neither"),
         (ALL, "h", None, "--time-unit 'h' is unknown; known: s, ms, us, ns, date"),
         (ALL, None, "||", "one character, or tab"),
-        (ALL, "date", None, r"line 2: ts '0' is not a time in date"),
+        (ALL, "date", None, r"line 2: ts '0' is not a date such as 2024-05-10 12:00:00"),
         ("", None, None, "a CSV of your own: --columns arrival=ts"),
     ],
 )  # fmt: skip
@@ -89,3 +89,12 @@ def test_what_is_wanted_is_said_in_a_line(
     with pytest.raises(WorkloadError, match=told) as reason:
         imported(tmp_path, "ts,user,in,out\n0,a,10,20\n", columns, unit, mark)
     assert "\n" not in str(reason.value)
+
+
+@pytest.mark.parametrize(("mark", "asked"), [(";", "';'"), ("\t", "tab"), ("|", r"'\|'")])
+def test_another_delimiter_and_another_unit_are_told(mark: str, asked: str, tmp_path: Path) -> None:
+    content = "ts,user,in,out\n2024-05-10 12:00:00,a,10,20\n".replace(",", mark)
+    with pytest.raises(WorkloadError, match=f"to divide it, --delimiter {asked}$"):
+        imported(tmp_path, content)
+    with pytest.raises(WorkloadError, match=r"is not a time in s .--time-unit names another"):
+        imported(tmp_path, content, mark="tab" if mark == "\t" else mark)
