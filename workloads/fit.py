@@ -21,6 +21,7 @@ from .expansion import seconds
 from .generators import Process, process
 from .generators.clusters import Clusters
 from .generators.process import Times
+from .generators.stationary_clusters import StationaryClusters
 from .minutes import MINUTE_S
 from .statistics import counts as windows
 from .statistics import cv, dispersion, peak_to_mean
@@ -56,13 +57,13 @@ class Fit:
         return float(np.mean(ratios)) if ratios else float("inf")
 
 
-def fit(counts: Counts, seed: int = 0) -> Fit:
-    """Return the best candidate for one function's counts per minute. Its calls are assumed uniform
-    within their minutes (median over ``SEEDS`` seeds)."""
+def fit(counts: Counts, seed: int = 0, clusters: type[Clusters] = StationaryClusters) -> Fit:
+    """Return the best candidate for one function's counts per minute, of the kind ``clusters``. Its
+    calls are assumed uniform within their minutes (median over ``SEEDS`` seeds)."""
     duration_s = len(counts) * MINUTE_S
     draws = (stream(seed, "observed", index) for index in range(SEEDS))
     samples = [_measure(seconds(counts, "uniform", r), duration_s, _BY_MINUTE) for r in draws]
-    return _best(_clusterings(counts), _median(samples), duration_s, seed)
+    return _best(_clusterings(counts, clusters), _median(samples), duration_s, seed)
 
 
 def fit_arrivals(arrivals_s: Times, duration_s: float, seed: int = 0) -> Fit:
@@ -112,9 +113,9 @@ def _memory(found: Times, mean: float) -> float:
     return min(0.99, max(0.0, shared / excess))
 
 
-def _clusterings(counts: Counts) -> Iterator[Process]:
+def _clusterings(counts: Counts, clusters: type[Clusters]) -> Iterator[Process]:
     mean = float(counts.mean())
-    yield Clusters(
+    yield clusters(
         period_s=MINUTE_S,
         size=round(mean, 4),
         size_cv=round(float(counts.std() / mean), 4),
@@ -123,12 +124,12 @@ def _clusterings(counts: Counts) -> Iterator[Process]:
         grid_s=MINUTE_S,
     )
     for silence in _SILENCES:
-        found = _clusters(counts, silence)
+        found = _clusters(counts, silence, clusters)
         if found is not None:
             yield found
 
 
-def _clusters(counts: Counts, silence: int) -> Clusters | None:
+def _clusters(counts: Counts, silence: int, clusters: type[Clusters]) -> Clusters | None:
     """Split at ``silence`` or more empty minutes; None if fewer than three clusters result."""
     busy = np.flatnonzero(counts)
     cuts = np.flatnonzero(np.diff(busy) > silence) + 1
@@ -142,7 +143,7 @@ def _clusters(counts: Counts, silence: int) -> Clusters | None:
     spread_s = MINUTE_S * (1 + 2 * into / counts.sum())
     # The rate is matched exactly: it determines the period, rather than the mean gap.
     period_s = len(counts) * MINUTE_S * sizes.mean() / counts.sum()
-    return Clusters(
+    return clusters(
         period_s=round(float(period_s), 3),
         period_cv=round(float(gaps.std() / gaps.mean()), 4),
         size=round(float(sizes.mean()), 4),

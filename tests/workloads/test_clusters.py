@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workloads.generators.clusters import Clusters, draw_counts
+from workloads.generators.stationary_clusters import StationaryClusters
 from workloads.statistics import cv, dispersion
 from workloads.streams import stream
 from workloads.synthesis import generate
@@ -27,6 +28,17 @@ HOURS = 3600.0 * 200
 def test_the_rate_is_size_over_period(process: Clusters) -> None:
     rates = [len(process.arrivals(stream(s, "rate"), HOURS)) / HOURS for s in range(8)]
     assert np.mean(rates) == pytest.approx(process.mean_rate_rps, rel=0.06)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.4, 1.0, 2.2])
+def test_a_stationary_load_begins_as_at_any_other_time(spread: float) -> None:
+    """With a part of an ordinary gap before it, it begins with a burst."""
+    process = StationaryClusters(period_s=1000, period_cv=spread, size=4, spread_s=60)
+    found = [process.arrivals(stream(seed, "start"), 3000.0) for seed in range(2000)]
+    for begin_s in (0, 1000, 2800):
+        counts = np.array([((a >= begin_s) & (a < begin_s + 200)).sum() for a in found])
+        wanted, error = process.mean_rate_rps * 200, counts.std() / np.sqrt(len(counts))
+        assert abs(counts.mean() - wanted) < 4 * error
 
 
 def test_single_calls_with_exponential_gaps_are_poisson() -> None:

@@ -7,15 +7,23 @@ from collections.abc import Iterator
 
 from ..errors import WorkloadError
 from ..fit import SEEDS, Fit, fit, fit_arrivals
+from ..generators.clusters import Clusters
+from ..generators.stationary_clusters import StationaryClusters
 from ..lengths import Percentiles, lacks_lengths
 from ..minutes import MINUTE_S, MinuteCounts
 from ..statistics import burst_class
 from ..trace import TraceFunction, Workload
 
 
-def fitted_toml(minutes: MinuteCounts, summary: str, source: str) -> str:
+def fitted_toml(
+    minutes: MinuteCounts,
+    summary: str,
+    source: str,
+    clusters: type[Clusters] = StationaryClusters,
+) -> str:
     """Return a catalogue entry for counts per minute: each function's process, the observed
-    statistics, and the median of ``SEEDS`` simulated traces. Raises ``WorkloadError`` if a function
+    statistics, and the median of ``SEEDS`` simulated traces. ``clusters``: the kind of process; the
+    shipped azure-* were fitted before there was the default. Raises ``WorkloadError`` if a function
     has too few requests."""
     for function in minutes.functions:
         _check_enough(minutes.name, function, int(minutes.counts[function.id].sum()))
@@ -25,7 +33,7 @@ def fitted_toml(minutes: MinuteCounts, summary: str, source: str) -> str:
         "# times, calls uniform within their minute; dispersion is of counts per 60 s.",
     ]
     for function in minutes.functions:
-        lines += _function(function, fit(minutes.counts[function.id]))
+        lines += _function(function, fit(minutes.counts[function.id], clusters=clusters))
     return "\n".join(lines) + "\n"
 
 

@@ -12,9 +12,11 @@ from .doubly_stochastic import DoublyStochastic
 from .mmpp import MMPP2
 from .process import Process
 from .renewal import Gamma, HyperExponential, Poisson, Weibull
+from .stationary_clusters import StationaryClusters
 
 PROCESSES: Mapping[str, type[Process]] = {
     "clusters": Clusters,
+    "stationary-clusters": StationaryClusters,
     "poisson": Poisson,
     "gamma": Gamma,
     "weibull": Weibull,

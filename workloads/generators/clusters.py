@@ -49,11 +49,15 @@ class Clusters(Process):
         expected = (duration_s - begin) / self.period_s
         many = int(expected + 6 * (1 + self.period_cv) * np.sqrt(expected + 1) + 10)
         gaps = self._gaps(random, many)
-        gaps[0] *= random.uniform()
+        gaps[0] = self._first_gap(random, gaps[0])
         starts = begin + np.cumsum(gaps)
         if self.grid_s:
             starts = np.floor(starts / self.grid_s) * self.grid_s
         return np.asarray(starts[starts < duration_s])
+
+    def _first_gap(self, random: np.random.Generator, gap_s: float) -> float:
+        """Return what is left of the gap at the beginning: a uniform part of ``gap_s``."""
+        return gap_s * random.uniform()
 
     def _gaps(self, random: np.random.Generator, count: int) -> Times:
         if self.period_cv == 0:
