@@ -62,4 +62,5 @@ def reference_file(profile: str, root: Path = REFERENCE) -> Path:
 
 
 def write(document: Mapping[str, Any], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
