@@ -114,6 +114,7 @@ def test_the_day_is_as_much_busier_than_the_night_as_asked() -> None:
 def test_a_table_makes_the_process_it_names(kind: str) -> None:
     tables = {
         "clusters": {"period_s": 60.0},
+        "stationary-clusters": {"period_s": 60.0},
         "poisson": {},
         "gamma": {"cv": 2.0},
         "weibull": {"cv": 2.0},
@@ -122,7 +123,8 @@ def test_a_table_makes_the_process_it_names(kind: str) -> None:
         "doubly-stochastic": {"rate_cv": 1.0},
         "diurnal": {"of": {"kind": "gamma", "rate_rps": 1.0, "cv": 2.0}, "amplitude": 0.5},
     }
-    rate = {} if kind in ("clusters", "diurnal") else {"rate_rps": 1.0}
+    own = ("clusters", "stationary-clusters", "diurnal")
+    rate = {} if kind in own else {"rate_rps": 1.0}
     made = process({"kind": kind, **rate, **tables[kind]})
     assert type(made) is PROCESSES[kind]
     assert process(made.model_dump()) == made
