@@ -61,6 +61,7 @@ SYSTEMS = {
     "multi-lora": Look("multi-lora", "#44aa99", "X", DASH_DOT, "---"),
     "dlora": Look("dLoRA", "#8c6bb1", "P", DOTTED, "+++"),
     "vllm-dedicated": Look("vLLM, one server a function", "#f0c9a8", ">", LONG, "..."),
+    "vllm-shared": Look("vLLM, shared weights", "#7f2704", "v", DASHED, "o-"),
     "vllm-sleep": Look("vLLM, sleep mode", "#a63603", "d", DASHED, "|||"),
     "naive": Look("transformers + peft", "#bdbdbd", "p", DOTTED, "ooo"),
 }

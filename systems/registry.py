@@ -29,6 +29,7 @@ _SHIPPED = {
     "dlora": "systems.dlora:DLoRA",
     "vllm": "systems.vllm:Vllm",
     "vllm-dedicated": "systems.vllm:VllmDedicated",
+    "vllm-shared": "systems.vllm_shared:VllmShared",
     "vllm-sleep": "systems.vllm_sleep:VllmSleep",
     "naive": "systems.naive:Naive",
     "openai-endpoint": "systems.openai_endpoint:OpenAIEndpoint",

