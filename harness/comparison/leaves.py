@@ -8,9 +8,9 @@ from typing import Any
 from ..records import Manifest
 from .loads import made
 
-LOAD = "workload.provenance"
+LOAD, LENGTH = "workload.provenance", "workload.duration_s"
 CHECKED = (
-    "mode", "workload.name", "workload.kind", LOAD, "workload.sha256", "workload.duration_s",
+    "mode", "workload.name", "workload.kind", LOAD, "workload.sha256", LENGTH,
     "schedule_sha256", "load", "seed", "system", "deployment", "prices.sha256", "profile.name",
     "profile.sha256", "machine", "versions", "git.commit",
 )  # fmt: skip
@@ -87,12 +87,14 @@ def unknown(path: str, known: Collection[str]) -> bool:
 
 def differences(ours: Leaves, theirs: Leaves) -> Iterator[str]:
     """Yield the paths at which two manifests differ; a value may also be missing in one. Loads with
-    the same digest have equal requests, however they were made."""
+    the same digest have equal requests, however they were made; earlier manifests do not say how
+    long they last."""
     same_load = ours.get("workload.sha256") == theirs.get("workload.sha256") is not None
     paths = dict.fromkeys((*ours, *theirs))
     differing = [path for path in paths if ours.get(path) != theirs.get(path)]
     for path in sorted(differing, key=_rank):
-        if not (same_load and under(path, (LOAD,))):
+        unsaid = path == LENGTH and None in (ours.get(path), theirs.get(path))
+        if not (same_load and (unsaid or under(path, (LOAD,)))):
             yield path
 
 

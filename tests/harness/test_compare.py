@@ -196,6 +196,16 @@ def test_loads_of_which_one_is_over_later_are_refused_by_it(run: Run) -> None:
     assert len(compare(seeds).groups[0][0].entry.cells) == 2, "capped loads differ by seed"
 
 
+def test_an_earlier_record_that_does_not_say_how_long_its_load_was_is_compared(run: Run) -> None:
+    made = [load() | {"duration_s": 50.0}, load()]
+    cells = [cell(run, of, workload=told) for of, told in zip((OURS, BASE), made, strict=True)]
+    assert len(compare(cells).groups) == 1
+    other = [made[0], load() | {"sha256": "other"}]
+    cells = [cell(run, of, workload=told) for of, told in zip((OURS, BASE), other, strict=True)]
+    with pytest.raises(HarnessError, match=r"^workload\.sha256"):
+        compare(cells)
+
+
 def test_one_schedule_for_one_seed_or_they_are_refused(run: Run) -> None:
     for changes in ({"schedule_sha256": "other"}, {"workload": load() | {"sha256": "other"}}):
         changed = {"workload": load(), **changes}
