@@ -11,7 +11,7 @@ from .block import Block
 
 
 def live_accountings(block: Block, reference: Path) -> str:
-    """A row per workload and system of one repeat: the bill of the run, and what it would be under
+    """A row per workload and system of one repeat, where there is one: the bill of the run, and what it would be under
     the accountings of ``rows``, with their titles or ``heads`` as columns."""
     cells = {(c.workload, c.system): c for c in open_run(reference / block.record).cells()}
     known = accountings()
@@ -19,7 +19,7 @@ def live_accountings(block: Block, reference: Path) -> str:
     lines = [["", "", "as billed", *heads], ["---", "---", *["--:"] * (len(heads) + 1)]]
     for workload in block.workloads:
         title = workload
-        for system in block.systems:
+        for system in (each for each in block.systems if (workload, each) in cells):
             lines.append([title, system, *_costs(cells[workload, system], block.rows)])
             title = ""
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

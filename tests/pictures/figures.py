@@ -23,7 +23,7 @@ class Picture(NamedTuple):
 
 PICTURES = {
     "cost-of-serving": Picture("cost-of-serving", ("serving",)),
-    "crossing": Picture("crossing"),
+    "crossing": Picture("crossing", ("crossing", "crossing-h200")),
     "memory-over-time": Picture(
         "memory-over-time", ("quickstart",), "memory-over-time-azure-bursty8"
     ),
