@@ -11,8 +11,9 @@ from .block import Block
 
 
 def live_accountings(block: Block, reference: Path) -> str:
-    """A row per workload and system of one repeat, where there is one: the bill of the run, and what it would be under
-    the accountings of ``rows``, with their titles or ``heads`` as columns."""
+    """A row per workload and system of one repeat, where there is one: the bill of the run, and
+    what it would be under the accountings of ``rows``, with their titles or ``heads`` as columns.
+    """
     cells = {(c.workload, c.system): c for c in open_run(reference / block.record).cells()}
     known = accountings()
     heads = block.heads or [known[name].title for name in block.rows]
