@@ -89,6 +89,17 @@ def used_bytes(card: str) -> int:
     return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByUUID(card)).used)
 
 
+def used_at_rest(card: str) -> int:
+    """Return the same once it has not changed for a second: the processes of the test before may
+    still be giving theirs back."""
+    deadline, since, used = time.monotonic() + 20, time.monotonic(), used_bytes(card)
+    while time.monotonic() < min(since + 1, deadline):
+        time.sleep(0.1)
+        if (now := used_bytes(card)) != used:
+            since, used = time.monotonic(), now
+    return used
+
+
 def close(*fds: int) -> None:
     for fd in fds:
         os.close(fd)

@@ -18,7 +18,7 @@ from systems.runtime.processes import Processes
 from systems.serverless.live import roles
 from tests.deployments import tiny_deployment
 
-from .loaders import Loader, close, used_bytes
+from .loaders import Loader, close, used_at_rest, used_bytes
 from .test_cuda_store import SIZE, Start, made, start  # noqa: F401 - a fixture
 from .test_shared_on_card import ask
 
@@ -147,7 +147,7 @@ def test_two_functions_on_two_cards_answer_as_on_one() -> None:
     one = tiny_deployment(limits, ("f0", "f1"), gib=8, device="cuda:0")
     devices = tuple(Device(name=f"cuda:{n}", memory_bytes=1100 << 20) for n in range(2))
     cards = Cards.here(["cuda:0", "cuda:1"])
-    before = {name: used_bytes(uuid) for name, uuid in cards.uuids.items()}
+    before = {name: used_at_rest(uuid) for name, uuid in cards.uuids.items()}
     with system_class("serverless-lora")() as system:
         url = system.deploy(one).base_url
         alone = [asyncio.run(ask(url, name)) for name in ("f0", "f1")]
