@@ -15,6 +15,7 @@ from .claims import claims_in_full, claims_table
 from .cold_starts import cold_starts
 from .comparison import comparison
 from .fidelity import fidelity
+from .held import held
 from .ledger import ledger
 from .live_accountings import live_accountings
 from .models import models
@@ -36,6 +37,7 @@ KINDS: dict[str, Callable[[Block, Path], str]] = {
     "cold-starts": cold_starts,
     "comparison": comparison,
     "fidelity": fidelity,
+    "held": held,
     "ledger": ledger,
     "live-accountings": live_accountings,
     "models": models,

@@ -1,5 +1,5 @@
-"""Compacts cells: sums up bills, keeps times of tokens to four microseconds and of the hash of each
-answer its beginning, packs columns and what servers wrote. All else is unchanged."""
+"""Compacts cells: sums up bills, keeps times of tokens to 16 µs and of the hash of each answer its
+beginning, packs columns and what servers wrote. All else is unchanged."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from ..records import Cell
 
 LEVEL = 19
-_STEP_NS = 1 << 12
+_STEP_NS = 1 << 14
 """Times of tokens are multiples of this: a client sees a token tens of microseconds late, and bits
-that are zero take no bytes, which is a quarter of a live record."""
+that are zero take no bytes, which is more than a quarter of a live record."""
 _HASH_DIGITS = 16
 """Enough to tell two answers apart."""
 _TEXTS = ("*.log", "metrics-*.txt")
@@ -31,9 +31,8 @@ _SAME = ("resource", "unit", "unit_price_usd", "function_id", "device")
 def compact(cell: Cell) -> None:
     """Rewrite a cell's tables in place: intervals of the bill with equal resource, function and
     device become one sum, integers are stored as differences, and those of lists byte by byte; of a
-    live cell, times of tokens are kept to four microseconds, and of hashes the beginning. What its
-    servers wrote is compressed. If interrupted, the cell has no digests and can be compacted
-    again."""
+    live cell, times of tokens are kept to 16 µs, and of hashes the beginning. What its servers
+    wrote is compressed. If interrupted, the cell has no digests and can be compacted again."""
     unseal(cell)
     for file in sorted(cell.path.glob("*.parquet")):
         table = read_table(file)
@@ -69,7 +68,7 @@ def summed(billing: pa.Table) -> pa.Table:
 
 def rounded(requests: pa.Table) -> pa.Table:
     """Return the requests with the time of each token, counted from the first, in steps
-    of about four microseconds; only the last is exact, so that the gaps have the same sum."""
+    of about 16 µs; only the last is exact, so that the gaps have the same sum."""
     gaps: pa.ListArray = requests["itl_ns"].combine_chunks()
     lengths = pc.fill_null(pc.list_value_length(gaps), 0).to_numpy()
     ends = np.cumsum(lengths)

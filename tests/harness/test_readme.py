@@ -14,6 +14,7 @@ from harness.errors import HarnessError
 from harness.places import REFERENCE
 from harness.readme import Block, blocks
 from harness.readme.benchmark import benchmark
+from harness.readme.held import held
 from harness.readme.ledger import ledger
 from harness.readme.pages import put_into
 from harness.readme.ratios import ratios
@@ -102,6 +103,28 @@ def test_what_a_loader_held_before_it_shared_a_copy_is_not_counted_twice() -> No
     assert rows
     assert all(", one NVIDIA H200; [" in row for row in rows)
     assert all(float(row.split(" | ")[-1].rstrip(" |")) > 0.9 for row in rows)
+
+
+def test_what_is_held_is_the_summarys_and_stays_with_what_is_not_called() -> None:
+    systems = ("serverless-lora", "vllm-sleep-function", "multi-lora")
+    block = Block(
+        name="held", page="RESULTS.md", kind="held", record="opponents-h200", systems=systems,
+        workloads=("azure-bursty8",),
+    )  # fmt: skip
+    ours, asleep, kept_up = held(block, ROOT / REFERENCE).splitlines()[2:]
+    summary = json.loads(
+        (ROOT / REFERENCE / "opponents-h200/serverless-lora/azure-bursty8/92/summary.json")
+        .read_text(encoding="utf-8")
+    )  # fmt: skip
+    mean = summary["memory_gb_s"]["cuda:0"]["all"] / summary["duration_s"]
+    most = summary["memory_peak_bytes"]["cuda:0"]["all"] / 1e9
+    assert f"| {mean:.1f} | {most:.1f} |" in ours, "its weights and each function's process"
+    before, between, _, host = (float(each) for each in asleep.split("|")[2:-1])
+    assert 8 * 0.5 < before < 8 * 2.25 < between, "eight servers asleep, then half of them awake"
+    assert host > 8 * 13.4, "each has its weights in host memory"
+    assert kept_up.startswith("| multi-lora † | 15.3 | 15.5 |"), (
+        "the mean of what the driver counted"
+    )
 
 
 def test_the_newest_records_of_a_check_come_first(regenerated: dict[Path, str]) -> None:

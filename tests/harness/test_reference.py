@@ -138,11 +138,11 @@ def test_what_a_server_wrote_is_compressed_and_sealed(tmp_path: Path) -> None:
     assert {f"{name}.gz" for name in written} < set(read_cell(cell.path).manifest.files or ())
 
 
-def test_times_of_tokens_are_kept_to_four_microseconds() -> None:
-    gaps = [[5_000_900, 200, 4_000_333], None, [], [7], [8_191, 1_001]]
+def test_times_of_tokens_are_kept_to_sixteen_microseconds() -> None:
+    gaps = [[5_000_900, 200, 4_000_333], None, [], [7], [20_000, 1_001]]
     column = pa.array(gaps, pa.list_(pa.int64()))
     kept = rounded(pa.table({"request_id": range(5), "itl_ns": column}))["itl_ns"].to_pylist()
-    assert kept == [[4_997_120, 0, 4_004_313], None, [], [7], [4_096, 5_096]]
+    assert kept == [[4_997_120, 0, 4_004_313], None, [], [7], [16_384, 4_617]]
     assert rounded(pa.table({"itl_ns": column.slice(1, 2)}))["itl_ns"].to_pylist() == [None, []]
 
 
