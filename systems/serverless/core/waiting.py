@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 
 
@@ -25,10 +25,11 @@ class Request:
     """When that batch was run."""
     cancelled: bool = False
     """Its instance was told to release it."""
+    deadline_ns: int = field(init=False)
+    """Kept, since waiting requests are sorted by it over and over."""
 
-    @property
-    def deadline_ns(self) -> int:
-        return self.arrived_ns + self.slo_ns
+    def __post_init__(self) -> None:
+        self.deadline_ns = self.arrived_ns + self.slo_ns
 
 
 class WaitingRequests:
