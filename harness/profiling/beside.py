@@ -7,14 +7,15 @@ what makes both agree.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from .card_steps import Decoding
+from .card_steps import STEADY, Decoding
 from .found import Found, as_number, median
 from .frames import Frames, StageSpan
-from .overlap import Interval, Part, parts
+from .overlap import Interval, Part, parts, union
 
 MOST = 64.0
 """The largest factor that is looked for."""
@@ -49,6 +50,40 @@ def batches_beside(frames: Frames, requests: Sequence[int], alone: Decoding) -> 
         "share": Found(1.0, "a batch is the unit of shares", "derived"),
         "waits": median(_waits(_decoded(frames, requests, alone)), told),
     }
+
+
+def host_rows(
+    frames: Frames, requests: Sequence[int], alone: Decoding, waits: Found
+) -> dict[str, Found]:
+    """Return by how much a step is shorter for each of its requests beyond the first where another
+    instance decodes beside it, which has the device while this one works on the host.
+    ``requests``: of two instances with large batches at once; ``waits``: of batches of one."""
+    found = [
+        hidden
+        for span in frames.stage("decode", requests)
+        for hidden in _hidden_s(frames, span, alone, as_number(waits))
+    ]
+    told = "steps of two large batches at once, to those of one alone, by request"
+    return {"host_row_s": median(found, told)} if found else {}
+
+
+def _hidden_s(frames: Frames, span: StageSpan, alone: Decoding, waits: float) -> Iterator[float]:
+    """Yield it by one request, if its batch had one size nearly all the time."""
+    decodes, prefills = map(frames.stage, ("decode", "prefill"))
+    own = [each.interval for each in decodes if each.instance_id == span.instance_id]
+    others = union(_elsewhere([*decodes, *prefills], span))
+    seconds: defaultdict[tuple[int, ...], float] = defaultdict(float)
+    for part in parts(span.interval, own, others):
+        seconds[part.beside] += part.seconds
+    rows = max({rows for rows, _ in seconds}, key=lambda n: seconds[n, 0] + seconds[n, 1])
+    lonely_s, beside_s = seconds[rows, 0], seconds[rows, 1]
+    steady = lonely_s + beside_s >= STEADY * span.seconds
+    if not steady or rows == 1 or rows not in dict(alone.rows):
+        return
+    step_s = alone.step_s(rows, span.context)
+    steps = span.output_tokens - 1 - lonely_s / step_s
+    if steps > 0.0 and beside_s > lonely_s:
+        yield max(step_s - beside_s / steps / (1 + waits), 0.0) / (rows - 1)
 
 
 def share_of_start(frames: Frames, requests: Sequence[int], alone: Decoding, waits: Found) -> Found:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from systems.simulation.profile import load_profile
 
 from . import card_cells, card_settings
-from .beside import batches_beside, beside_copies, share_of_start, waits_of_kernels
+from .beside import batches_beside, beside_copies, host_rows, share_of_start, waits_of_kernels
 from .card_cells import DTYPE, CardCells, Probed
 from .card_grouped import grouped
 from .card_passes import Passes, passes
@@ -127,7 +127,8 @@ def _beside(shared: Frames, sent: Probed, alone: Decoding, kernels_s: Found) -> 
         "share": share_of_start(shared, others, alone, batches["waits"]),
         "waits": waits_of_kernels(shared, started, others, kernels_s),
     }
-    return {**_table("batches_beside", batches), **_table("starts_beside", starts)}
+    crowd = host_rows(shared, sent.of("crowd"), alone, batches["waits"])
+    return {**crowd, **_table("batches_beside", batches), **_table("starts_beside", starts)}
 
 
 def _taken(sent: Probed) -> dict[str, Found]:

@@ -26,6 +26,8 @@ SHORT, LONG, OUTPUT = 64, 440, 33
 LEADS, LEAD_S = 8, 0.03
 """Prompts of a lead, and how long after it the others come, while it is computed."""
 ROUNDS = 5
+CROWD, CROWD_OUTPUT = 32, 97
+"""Requests of each of two instances that decode large batches at once."""
 ALONE_OUTPUT, STARTED_OUTPUT, OVER_OUTPUT = 100, 300, 400
 """Of requests beside each other; of a first call beside some, and of those, which are there before
 it: each ends after what happens beside it."""
@@ -47,6 +49,7 @@ def shared() -> Script:
     first_calls(script)
     batches(script)
     beside(script)
+    crowds(script)
     starts_beside(script)
     return script
 
@@ -91,6 +94,17 @@ def beside(script: Script) -> None:
             for function in HOT[:count]:
                 script.send("beside", function, SHORT, ALONE_OUTPUT)
             script.wait(3.0)
+
+
+def crowds(script: Script) -> None:
+    """Two instances that decode large batches at once."""
+    for _ in range(3):
+        for function in HOT[:2]:
+            script.send("lead", function, PROMPTS[-1], 1, times=LEADS)
+        script.wait(LEAD_S)
+        for function in HOT[:2]:
+            script.send("crowd", function, SHORT, CROWD_OUTPUT, times=CROWD)
+        script.wait(3.0)
 
 
 def starts_beside(script: Script) -> None:

@@ -46,7 +46,12 @@ class Decoding:
 
     def alone_s(self, span: StageSpan) -> float:
         """Return the time of a step of a request that decodes alone, on average."""
-        return dict(self.rows)[1] + _read_s(self.size, span.context, self.bytes_per_s)
+        return self.step_s(1, span.context)
+
+    def step_s(self, requests: int, context: float) -> float:
+        """Return the time of a step of so many requests, one of the measured numbers, with
+        ``context`` cached tokens each."""
+        return dict(self.rows)[requests] + _read_s(self.size, requests * context, self.bytes_per_s)
 
     def numbers(self) -> dict[str, Found]:
         step, more = least_squares([(1.0, n) for n, _ in self.rows], [s for _, s in self.rows])

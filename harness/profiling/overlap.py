@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -14,6 +14,17 @@ class Part(NamedTuple):
 
     seconds: float
     beside: tuple[int, ...]
+
+
+def union(intervals: Iterable[Interval]) -> list[Interval]:
+    """Return the time that at least one of ``intervals`` covers."""
+    found: list[Interval] = []
+    for start, end in sorted(intervals):
+        if found and start <= found[-1][1]:
+            found[-1] = found[-1][0], max(end, found[-1][1])
+        else:
+            found.append((start, end))
+    return found
 
 
 def parts(span: Interval, *kinds: Sequence[Interval]) -> Iterator[Part]:

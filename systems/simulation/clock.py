@@ -44,10 +44,14 @@ class Clock:
 class Job:
     """A unit of work on a resource."""
 
-    __slots__ = ("done", "end", "ended")
+    __slots__ = ("done", "end", "ended", "hidden", "hides")
 
-    def __init__(self, end: float, done: Callback) -> None:
+    def __init__(self, end: float, done: Callback, hidden: float = 0.0) -> None:
         self.end = end
+        self.hidden = hidden
+        """The part of its work that passes unseen while others run."""
+        self.hides = False
+        """Whether they do, and ``end`` is without that part."""
         self.ended = False
         """It runs no more, but its callback may still come: after those of jobs that ended at the
         same time."""
@@ -84,10 +88,11 @@ class Shared:
         self._turn = 0
         self._pending: int | None = None
 
-    def start(self, work_ns: float, done: Callback) -> Job:
-        """Start a job that takes ``work_ns`` at full speed."""
+    def start(self, work_ns: float, done: Callback, hidden: float = 0.0) -> Job:
+        """Start a job that takes ``work_ns`` at full speed. ``hidden``: the part of it that others
+        do not share, where a resource knows of that."""
         self._advance()
-        job = Job(self._virtual + work_ns, done)
+        job = Job(self._virtual + work_ns, done, hidden)
         self._turn += 1
         heappush(self._heap, (job.end, self._turn, job))
         self._count(1)

@@ -80,6 +80,16 @@ class LatencyModel:
             rows_s += context * self.size.kv_bytes_per_token / self._bytes_per_s
         return (rows_s + self._read_s) * 1e9 * self._share(adapters)
 
+    def hidden_ns(self, requests: int) -> float:
+        """Return what of a decode step passes while other processes have the device."""
+        if self._host_row_ns == 0.0:
+            return 0.0
+        return min(self._host_row_ns * (requests - 1), self._stepped_s(requests) * 1e9)
+
+    @cached_property
+    def _host_row_ns(self) -> float:
+        return value_of(self.profile.host_row_s) * 1e9
+
     def _stepped_s(self, requests: int) -> float:
         """Return what the rows of a step add to reading the weights. A line was measured with some
         context, whose keys and values it includes; a curve, without."""

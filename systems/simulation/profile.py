@@ -108,6 +108,9 @@ class Profile(Frozen):
     decode_bytes_per_s: Number
     """The rate of reading the weights in a step, and, beside a curve, keys and values."""
 
+    host_row_s: Number | None = None
+    """For each request of a decode step beyond the first: the time in which its process works on
+    the host, and batches of other processes have the device; None: none."""
     graphs: Graphs | None = None
     """None: the engine has no shapes, and pads nothing."""
     batches_beside: Beside | None = None

@@ -45,6 +45,8 @@ class Worker:
     job: Job | None = None
     _steps: int = 0
     _step_ns: float = 0.0
+    _hidden: float = 0.0
+    """The part of a step that batches of other processes do not share with it."""
     _decoding_now: bool = False
     _prefill: Prefill | None = None
     _awaited: bool = False
@@ -125,7 +127,8 @@ class Worker:
         duration = self._steps * self._step_ns
         if self.preparer is not None:
             duration += self.preparer.shapes.steps_ns(len(running), max(stored), self._steps)
-        self.job = self.compute.start(duration, self._steps_done)
+        self._hidden = self.latency.hidden_ns(len(running)) / self._step_ns
+        self.job = self.compute.start(duration, self._steps_done, self._hidden)
 
     def _begin(self, batch: int, requests: list[Work]) -> Prefill:
         for work in requests:
@@ -170,7 +173,7 @@ class Worker:
         done = max(self._steps - whole, 1)
         rest_ns = left_ns - (self._steps - done) * self._step_ns
         self._steps = done
-        self.job = self.compute.start(max(rest_ns, 0.0), self._steps_done)
+        self.job = self.compute.start(max(rest_ns, 0.0), self._steps_done, self._hidden)
 
     def _steps_done(self) -> None:
         now = self.clock.now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from systems.simulation.clock import Clock
+from systems.simulation.clock import Clock, Job
 from systems.simulation.turns import BATCH, Jobs, Kind, take_turns
 
 START = Kind(share=0.12, waits=1.8)
@@ -18,8 +18,8 @@ class Device:
         self.batches, self.starts = take_turns(self.clock, (BATCH, START))
         self.ends: dict[str, int] = {}
 
-    def run(self, name: str, jobs: Jobs, work_ns: float) -> None:
-        jobs.start(work_ns, lambda: self.ends.update({name: self.clock.now}))
+    def run(self, name: str, jobs: Jobs, work_ns: float, hidden: float = 0.0) -> Job:
+        return jobs.start(work_ns, lambda: self.ends.update({name: self.clock.now}), hidden)
 
 
 def test_batches_slow_each_other_down_by_their_number() -> None:
@@ -61,3 +61,31 @@ def test_a_cancelled_job_no_longer_slows_the_others_down() -> None:
     assert device.batches.cancel(job) == pytest.approx(10_000 - 280 / 1.12)
     device.clock.run()
     assert device.ends["start"] == pytest.approx(280 + 900, abs=1)
+
+
+def test_what_others_hide_takes_time_alone_and_none_beside_them() -> None:
+    device = Device()
+    device.run("first", device.batches, 1000, hidden=0.2)
+    device.clock.run_until(500)
+    device.run("second", device.batches, 1000, hidden=0.2)
+    device.clock.run()
+    # 400 of the first are left, at half the speed; then half of the second, alone.
+    assert device.ends == {"first": 500 + 800, "second": 500 + 800 + 500}
+
+
+def test_a_cancelled_job_tells_its_work_with_what_others_hid() -> None:
+    device = Device()
+    job = device.run("cancelled", device.batches, 1000, hidden=0.2)
+    device.run("other", device.batches, 1000, hidden=0.2)
+    device.clock.run_until(500)
+    assert device.batches.cancel(job) == pytest.approx(550 / 0.8)
+    device.clock.run()
+    assert device.ends == {"other": pytest.approx(500 + 550 / 0.8, abs=1)}
+
+
+def test_a_start_hides_nothing_of_a_batch() -> None:
+    device = Device()
+    device.run("batch", device.batches, 1000, hidden=0.2)
+    device.run("start", device.starts, 10_000)
+    device.clock.run()
+    assert device.ends["batch"] == 1120
