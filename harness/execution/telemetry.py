@@ -3,8 +3,9 @@
 Every tick reads two counters per process, which takes microseconds: anonymous and shared resident
 pages. Two sizes need a walk of every page table, so they are read every few seconds only: the
 proportional set size (PSS), which divides a shared page among the processes that map it, and the
-unique set size (USS), the pages that no other process maps. The members of the trees are listed
-twice a second. A value that cannot be read is reported as missing, never as 0.
+unique set size (USS), the pages that no other process maps; meanwhile the others go on. The members
+of the trees are listed twice a second. A value that cannot be read is reported as missing, never
+as 0.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ import psutil
 
 from harness.cells.sample import Sample
 from systems.runtime.background import Background
-from systems.runtime.process_memory import anonymous_bytes, shares_of_all
+from systems.runtime.process_memory import anonymous_bytes
 from systems.runtime.process_tree import tree
 
 from .gpu_memory import GpuMemory
+from .shares import SharesReader
 
 TICK_S = 0.1
 PSS_S = 4.0
@@ -71,7 +73,7 @@ class Sampler(Background):
         start = due = time.monotonic()
         next_pss = next_tree = start
         family: list[int] = []
-        gpus = GpuMemory(self.missing)
+        gpus, shares = GpuMemory(self.missing), SharesReader()
         before = {pid: _used_s(pid) for pid in self._roots}
         while not self._stop.wait(max(due - time.monotonic(), 0.0)):
             now = time.monotonic()
@@ -79,21 +81,27 @@ class Sampler(Background):
             if now >= next_tree:
                 family = [pid for root in self._roots for pid in tree(root)]
                 next_tree = now + TREE_S
-            with_pss = now >= next_pss
-            next_pss = now + self._pss_s if with_pss else next_pss
-            self.samples.append(self._sample(family, with_pss, gpus))
+            if now >= next_pss and not shares.busy:
+                shares.begin(family)
+                next_pss = now + self._pss_s
+            self.samples.append(self._sample(family, shares, gpus))
             due += self._tick_s * max(1, math.ceil((time.monotonic() - due) / self._tick_s))
+        if shares.busy:
+            self.samples.append(self._sample(family, shares, gpus, wait=True))
+        shares.close()
         self._wall_s = time.monotonic() - start
-        self._cpu_s = time.thread_time()
+        self._cpu_s = time.thread_time() + shares.cpu_s
         for pid, used_s in before.items():
             now_s = _used_s(pid)
             if used_s is not None and now_s is not None:
                 self._root_shares[pid] = round((now_s - used_s) / max(self._wall_s, 1e-9), 4)
 
-    def _sample(self, family: Sequence[int], with_pss: bool, gpus: GpuMemory) -> Sample:
+    def _sample(
+        self, family: Sequence[int], shares: SharesReader, gpus: GpuMemory, *, wait: bool = False
+    ) -> Sample:
         anonymous = _sum(anonymous_bytes(pid) for pid in family)
-        found = shares_of_all(family) if with_pss else None
-        if with_pss and found is None and _NO_SHARES not in self.missing:
+        ended, found = shares.take(wait=wait)
+        if ended and found is None and _NO_SHARES not in self.missing:
             self.missing.append(_NO_SHARES)
         pss, uss = found or (None, None)
         return Sample(time.monotonic_ns(), anonymous, pss, uss, len(family), gpus.read(family))

@@ -6,8 +6,9 @@ import os
 import shlex
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from subprocess import PIPE
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ import pytest
 from harness.cells.sample import Sample
 from harness.execution.gpu_memory import GpuMemory
 from harness.execution.telemetry import Sampler
+from systems.runtime.process_memory import Shares
 
 HOLD = "import sys; x=bytearray(64<<20); sys.stdin.readline()"
 PARENT = f"read line; {shlex.quote(sys.executable)} -c {shlex.quote(HOLD)}; read line"
@@ -66,6 +68,26 @@ def test_samples_come_ten_times_a_second_and_do_not_drift() -> None:
     about = sampler.about()
     assert about["hz"] == pytest.approx(10, abs=3)
     assert 0 < about["cpu_share"] < 0.5
+
+
+def test_a_long_reading_of_shares_delays_no_other_and_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ends = threading.Event()
+
+    def slow(pids: Sequence[int]) -> Shares | None:
+        assert pids == [os.getpid()]
+        ends.wait(60)
+        return Shares(7, 5)
+
+    monkeypatch.setattr("harness.execution.shares.shares_of_all", slow)
+    with Sampler([os.getpid()], tick_s=0.01, pss_s=0.01) as sampler:
+        _wait_for(sampler, lambda _: len(sampler.samples) >= 5)
+        assert all(sample.pss_bytes is None for sample in sampler.samples)
+        threading.Timer(0.05, ends.set).start()
+        sampler._stop.set()
+    assert [each.pss_bytes for each in sampler.samples if each.pss_bytes] == [7], "of the last"
+    assert sampler.missing == []
 
 
 def test_the_longest_time_without_a_sample_is_told() -> None:
