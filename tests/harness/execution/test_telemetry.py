@@ -86,7 +86,7 @@ def test_a_long_reading_of_shares_delays_no_other_and_is_waited_for(
         assert all(sample.pss_bytes is None for sample in sampler.samples)
         threading.Timer(0.05, ends.set).start()
         sampler._stop.set()
-    assert [each.pss_bytes for each in sampler.samples if each.pss_bytes] == [7], "of the last"
+    assert sampler.samples[-1].pss_bytes == 7
     assert sampler.missing == []
 
 
