@@ -7,7 +7,8 @@ trusted: each can write to the weights that all use.
 
 Each server has an equal part of what the card has beside the weights. The size of its KV cache is
 given, because vLLM otherwise measures free memory as it starts, which fails beside others that
-start too. A server that does not find the weights fails instead of loading a copy.
+start too. A server that does not find the weights fails instead of loading a copy, so that
+``arguments``, which the servers get, must not change the weights (``--quantization``, say).
 
 Needs a card and vLLM 0.31 or later. Source of flags: ``vllm preload --help`` and
 ``vllm/model_executor/model_loader/weight_cache`` (0.33.0).
@@ -28,7 +29,7 @@ from systems.runtime.cards import index
 from systems.serverful.cards import Placed, environment
 from systems.serverful.process import ServerProcess
 from systems.serverful.system import ServerPlan
-from systems.vllm import QUIET, VllmDedicated, card_bytes
+from systems.vllm import QUIET, VllmDedicated, card_bytes, executable
 
 _HOLDER_BYTES = 1 << 30
 """The context of a process that holds weights, about."""
@@ -43,11 +44,12 @@ class VllmShared(VllmDedicated):
 
     def __init__(self) -> None:
         super().__init__()
+        self._beside: Mapping[str, int] = {}
+        """What a server has on its card beside the weights, by device."""
         self._weights: Mapping[str, int] = {}
-        self._holders: dict[tuple[str, str], ServerPlan] = {}
-        """The processes that hold weights, by backbone and device."""
-        self._mapped: dict[str, tuple[str, str]] = {}
-        """What a server maps, by its name."""
+        """Bytes by backbone."""
+        self._holders: Mapping[str, ServerPlan] = {}
+        """The process that holds the weights of a server, by the server's name."""
 
     def servers(self, deployment: Deployment) -> Sequence[ServerPlan]:
         device = deployment.devices[0]
@@ -55,66 +57,90 @@ class VllmShared(VllmDedicated):
             raise DeploymentError(
                 f"vllm-shared: weights are shared on a card; the device is {device.name}"
             )
-        self._weights = {
-            backbone: plan_layout(path, deployment.dtype).nbytes
-            for backbone, path in deployment.backbones.items()
-        }
-        self._holders, self._mapped = {}, {}
         return super().servers(deployment)
 
-    def _plan(self, path: Path, deployment: Deployment, placed: Placed, port: int) -> ServerPlan:
-        plan = super()._plan(path, deployment, placed, port)
-        key = placed.functions[0].backbone, placed.device.name
-        self._mapped[plan.name] = key
-        self._holders[key] = self._holder(path, deployment, placed)
-        own = self._own_bytes(placed)
+    def _plans_on(
+        self, free: Sequence[int], deployment: Deployment, placed: Sequence[Placed]
+    ) -> Sequence[ServerPlan]:
+        dtype = self._options.dtype or deployment.dtype
+        self._weights = {
+            backbone: plan_layout(path, dtype).nbytes
+            for backbone, path in deployment.backbones.items()
+        }
+        self._beside = {each.device.name: self._divided(each, placed) for each in placed}
+        holders = {_key(each): _holder(deployment, each, dtype) for each in placed}
+        self._holders = {each.name: holders[_key(each)] for each in placed}
+        plans = super()._plans_on(free, deployment, placed)
+        return [self._mapping(plan, each) for plan, each in zip(plans, placed, strict=True)]
+
+    def _divided(self, server: Placed, placed: Sequence[Placed]) -> int:
+        """Return an equal part of what the card of ``server`` has beside the weights that its
+        servers map. Raise ``DeploymentError`` if that is too little."""
+        device = server.device
+        mapped = {_key(each)[0] for each in placed if each.device.name == device.name}
+        held = sum(self._weights[backbone] + _HOLDER_BYTES for backbone in mapped)
+        own = round((self._options.of_card(device) * card_bytes(device) - held) / server.beside)
         if own <= _WORK_BYTES:
             raise DeploymentError(
-                f"vllm-shared: {placed.beside} servers on {placed.device.name} have"
-                f" {own / _GIB:.1f} GiB each beside the weights; each needs more than"
-                f" {_WORK_BYTES / _GIB:.0f} GiB"
+                f"vllm-shared: {server.beside} servers on {device.name} have {own / _GIB:.1f} GiB"
+                f" each beside the weights; each needs more than {_WORK_BYTES / _GIB:.0f} GiB"
             )
-        kv_bytes = str(own - _WORK_BYTES)
-        arguments = ("--load-format", "ipc_cache", "--kv-cache-memory-bytes", kv_bytes)
-        return replace(plan, command=(*plan.command, *arguments))
-
-    def _holder(self, path: Path, deployment: Deployment, placed: Placed) -> ServerPlan:
-        backbone = placed.functions[0].backbone
-        model, dtype = deployment.backbones[backbone], self._options.dtype or deployment.dtype
-        return ServerPlan(
-            name=f"weights-of-{backbone}-{index(placed.device.name)}",
-            command=(str(path), "preload", "--model", str(model), "--dtype", dtype),
-            base_url="",
-            models={},
-            threads=0,
-            environment={**QUIET, **environment(placed.device)},
-            device=None,
-        )
-
-    def _own_bytes(self, placed: Placed) -> int:
-        """Return what a server has on its card beside the weights."""
-        held = sum(self._weights.values()) + len(self._weights) * _HOLDER_BYTES
-        usable = self._options.of_card(placed.device) * card_bytes(placed.device)
-        return round((usable - held) / placed.beside)
+        return own
 
     def _utilization(self, placed: Placed) -> float:
         """vLLM counts the weights that it maps as its own."""
-        mine = self._own_bytes(placed) + self._weights[placed.functions[0].backbone]
+        mine = self._beside[placed.device.name] + self._weights[_key(placed)[0]]
         return round(mine / card_bytes(placed.device), 4)
+
+    def _mapping(self, plan: ServerPlan, placed: Placed) -> ServerPlan:
+        """Have a server map weights; its own arguments come last, so that they count."""
+        kv_bytes = self._beside[placed.device.name] - _WORK_BYTES
+        size = ("--load-format", "ipc_cache", "--kv-cache-memory-bytes", str(kv_bytes))
+        asked = self._options.arguments
+        command = plan.command[: len(plan.command) - len(asked)]
+        return replace(plan, command=(*command, *size, *asked))
 
     def _start(self, folder: Path) -> None:
         """Start the processes that hold weights, then, when they do, the servers."""
+        holders = {holder.name: holder for holder in self._holders.values()}
         # Short names: the path of a Unix socket may have 107 characters.
-        sockets = {key: folder / str(number) for number, key in enumerate(self._holders)}
-        for key, plan in self._holders.items():
-            command = (*plan.command, "--weight-cache-socket-dir", str(sockets[key]))
-            log = folder / f"{plan.name}.log"
-            holder = ServerProcess(plan.name, command, plan.environment, log)
-            self._servers.append((plan, holder))
-        for where, (_, holder) in zip(sockets.values(), self._servers, strict=True):
-            holder.wait_until(partial(_listens, where), self.start_timeout_s)
-        self._plans = [_mapping(plan, sockets[self._mapped[plan.name]]) for plan in self._plans]
+        sockets = {name: folder / str(number) for number, name in enumerate(holders)}
+        for name, plan in holders.items():
+            command = (*plan.command, "--weight-cache-socket-dir", str(sockets[name]))
+            process = ServerProcess(name, command, plan.environment, folder / f"{name}.log")
+            self._servers.append((plan, process))
+        for name, (_, process) in zip(sockets, self._servers, strict=True):
+            process.wait_until(partial(_listens, sockets[name]), self.start_timeout_s)
+        self._plans = [
+            _finding(plan, sockets[self._holders[plan.name].name]) for plan in self._plans
+        ]
         super()._start(folder)
+
+    def ready(self, plan: ServerPlan) -> bool:
+        for holder, process in self._servers:
+            how = None if holder.models else process.ended()
+            if how is not None:
+                raise DeploymentError(f"{holder.name}: ended while servers started, {how}")
+        return super().ready(plan)
+
+
+def _key(placed: Placed) -> tuple[str, str]:
+    """Return the backbone and the device of a server: what one process holds."""
+    return placed.functions[0].backbone, placed.device.name
+
+
+def _holder(deployment: Deployment, placed: Placed, dtype: str) -> ServerPlan:
+    backbone, device = _key(placed)
+    model = ("--model", str(deployment.backbones[backbone]), "--dtype", dtype)
+    return ServerPlan(
+        name=f"weights-of-{backbone}-{index(device)}",
+        command=(str(executable()), "preload", *model),
+        base_url="",
+        models={},
+        threads=0,
+        environment={**QUIET, **environment(placed.device)},
+        device=None,
+    )
 
 
 def _listens(sockets: Path) -> bool:
@@ -122,6 +148,6 @@ def _listens(sockets: Path) -> bool:
     return any(sockets.glob("*.sock"))
 
 
-def _mapping(plan: ServerPlan, sockets: Path) -> ServerPlan:
+def _finding(plan: ServerPlan, sockets: Path) -> ServerPlan:
     where = json.dumps({"socket_dir": str(sockets), "fallback": False})
     return replace(plan, command=(*plan.command, "--model-loader-extra-config", where))

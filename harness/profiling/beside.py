@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from .card_steps import STEADY, Decoding
+from .card_steps import INTERRUPTED, STEADY, Decoding
 from .found import Found, as_number, median
 from .frames import Frames, StageSpan
 from .overlap import Interval, Part, parts, union
@@ -68,21 +68,30 @@ def host_rows(
 
 
 def _hidden_s(frames: Frames, span: StageSpan, alone: Decoding, waits: float) -> Iterator[float]:
-    """Yield it by one request, if its batch had one size nearly all the time."""
+    """Yield it by one request, if its batch had one size nearly all the time, and no prompts came
+    between."""
     decodes, prefills = map(frames.stage, ("decode", "prefill"))
-    own = [each.interval for each in decodes if each.instance_id == span.instance_id]
+    own, prompts = (
+        [each.interval for each in stage if each.instance_id == span.instance_id]
+        for stage in (decodes, prefills)
+    )
     others = union(_elsewhere([*decodes, *prefills], span))
     seconds: defaultdict[tuple[int, ...], float] = defaultdict(float)
-    for part in parts(span.interval, own, others):
-        seconds[part.beside] += part.seconds
+    interrupted_s = 0.0
+    for part in parts(span.interval, own, others, prompts):
+        *beside, computed = part.beside
+        seconds[tuple(beside)] += part.seconds
+        interrupted_s += part.seconds if computed else 0.0
     rows = max({rows for rows, _ in seconds}, key=lambda n: seconds[n, 0] + seconds[n, 1])
-    lonely_s, beside_s = seconds[rows, 0], seconds[rows, 1]
-    steady = lonely_s + beside_s >= STEADY * span.seconds
-    if not steady or rows == 1 or rows not in dict(alone.rows):
+    alone_s, beside_s = seconds[rows, 0], seconds[rows, 1]
+    steady = (alone_s + beside_s) / span.seconds
+    if steady < STEADY or interrupted_s > INTERRUPTED * span.seconds:
+        return
+    if rows == 1 or rows not in dict(alone.rows) or beside_s <= alone_s:
         return
     step_s = alone.step_s(rows, span.context)
-    steps = span.output_tokens - 1 - lonely_s / step_s
-    if steps > 0.0 and beside_s > lonely_s:
+    steps = (span.output_tokens - 1) * steady - alone_s / step_s
+    if steps > 0.0:
         yield max(step_s - beside_s / steps / (1 + waits), 0.0) / (rows - 1)
 
 

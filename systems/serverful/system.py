@@ -198,7 +198,7 @@ class ServerSystem(ServingSystem):
         seen = self._seen() if self._ready_ns else SystemTrace()
         if self._watch is not None:
             self._watch.stop()
-        for _, server in self._servers:
+        for _, server in reversed(self._servers):
             server.stop()
         self._evidence = self._told(seen)
         self._folder.remove()

@@ -51,7 +51,7 @@ class Job:
         self.hidden = hidden
         """The part of its work that passes unseen while others run."""
         self.hides = False
-        """Whether they do, and ``end`` is without that part."""
+        """Whether others run, so that ``end`` is without the hidden part."""
         self.ended = False
         """It runs no more, but its callback may still come: after those of jobs that ended at the
         same time."""

@@ -81,10 +81,18 @@ class LatencyModel:
         return (rows_s + self._read_s) * 1e9 * self._share(adapters)
 
     def hidden_ns(self, requests: int) -> float:
-        """Return what of a decode step passes while other processes have the device."""
+        """Return what of a decode step passes while other processes have the device: never so much
+        that one of two takes less time than alone."""
         if self._host_row_ns == 0.0:
             return 0.0
-        return min(self._host_row_ns * (requests - 1), self._stepped_s(requests) * 1e9)
+        step_ns = (self._stepped_s(requests) + self._read_s) * 1e9
+        return min(self._host_row_ns * (requests - 1), step_ns * self._most_hidden)
+
+    @cached_property
+    def _most_hidden(self) -> float:
+        beside = self.profile.batches_beside
+        waits = beside.waits.value if beside else 1.0
+        return waits / (1 + waits)
 
     @cached_property
     def _host_row_ns(self) -> float:

@@ -127,7 +127,7 @@ class Worker:
         duration = self._steps * self._step_ns
         if self.preparer is not None:
             duration += self.preparer.shapes.steps_ns(len(running), max(stored), self._steps)
-        self._hidden = self.latency.hidden_ns(len(running)) / self._step_ns
+        self._hidden = self.latency.hidden_ns(len(running)) * self._steps / duration
         self.job = self.compute.start(duration, self._steps_done, self._hidden)
 
     def _begin(self, batch: int, requests: list[Work]) -> Prefill:

@@ -60,6 +60,12 @@ def test_batches_at_once_tell_what_of_a_step_they_hide() -> None:
     assert found["host_row_s"].value == pytest.approx(0.1), "a second is two steps of half a second"
 
 
+def test_steps_of_another_size_are_not_counted_as_hidden() -> None:
+    """The other request of the batch ends after 95 of 100 steps."""
+    nearly = decoded((0, 0, 9.5), (0, 0, 10), (1, 0, 10), (1, 0, 10))
+    assert host_rows(nearly, [1], ALONE, WAITS)["host_row_s"].value == pytest.approx(0.1)
+
+
 def test_batches_that_missed_each_other_or_changed_their_size_tell_nothing() -> None:
     missed = decoded((0, 0, 10), (0, 0, 10), (1, 10, 20), (1, 10, 20))
     assert host_rows(missed, range(4), ALONE, WAITS) == {}

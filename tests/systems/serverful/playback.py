@@ -13,6 +13,7 @@ import signal
 import socket
 import socketserver
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -72,6 +73,8 @@ def preload() -> None:
         sys.exit("torch.OutOfMemoryError: CUDA out of memory")
     folder = Path(str(argument("--weight-cache-socket-dir")))
     folder.mkdir()
+    if HOW == "holder-dies":
+        threading.Timer(0.3, os._exit, [9]).start()
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(folder / f"vllm_weight_cache_{'0' * 32}.sock"))
     listening.listen()
@@ -85,7 +88,9 @@ if __name__ == "__main__":
     if (told := argument("--model-loader-extra-config")) and not any(
         Path(json.loads(told)["socket_dir"]).glob("*.sock")
     ):
-        sys.exit("WeightCacheUnavailableError: nobody listens")
+        sys.exit("WeightCacheUnavailableError: no socket")
+    if told and HOW == "holder-dies":
+        signal.pause()
     if HOW == "failing":
         print((RECORDED / "failing.log").read_text(), flush=True)
         sys.exit(STATUS["failing"])

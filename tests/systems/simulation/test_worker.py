@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from systems.models.sizes import model_size
 from systems.simulation.clock import Clock, Shared
 from systems.simulation.latency_model import LatencyModel
+from systems.simulation.number import Number
 from systems.simulation.profile import load_profile
 from systems.simulation.work import Prefill, Work
 from systems.simulation.worker import Worker
@@ -110,6 +113,37 @@ def test_a_step_reads_the_keys_and_values_of_its_requests() -> None:
     assert long_ms - short_ms == pytest.approx(8 * 500 * 0.524288 / 3.0e3, rel=0.01)
     assert h100.step_ns(5) == h100.step_ns(8), "rows are padded"
     assert h100.step_ns(9) > h100.step_ns(8)
+
+
+def test_what_a_step_hides_grows_with_its_requests_up_to_what_two_can_do() -> None:
+    profile = load_profile("h100")
+    beside = profile.batches_beside
+    assert beside is not None
+
+    def hiding(row_s: float) -> LatencyModel:
+        changed = {"host_row_s": Number(value=row_s, kind="measured", source="planted here")}
+        return LatencyModel(profile.model_copy(update=changed), SIZE)
+
+    assert [hiding(1e-5).hidden_ns(rows) for rows in (1, 2, 33)] == pytest.approx([0, 1e4, 32e4])
+    much, waits = hiding(1.0), beside.waits.value
+    shortened = much.step_ns(32) - much.hidden_ns(32)
+    assert shortened * (1 + waits) == pytest.approx(much.step_ns(32)), "as fast as one alone"
+
+
+def test_what_a_shape_costs_is_not_hidden() -> None:
+    """The first step with a shape, and its capture, beside another batch."""
+    shapes = SimpleNamespace(steps_ns=lambda *_: 1e9, prompts_ns=lambda _: 0.0)
+    preparer: Any = SimpleNamespace(shapes=shapes, busy=lambda then: then(), idle=lambda: None)
+    started: list[float] = []
+    profile = load_profile("h100").model_copy(
+        update={"host_row_s": Number(value=1e-5, kind="measured", source="planted here")}
+    )
+    compute: Any = SimpleNamespace(start=lambda _, __, hidden=0.0: started.append(hidden))
+    model = LatencyModel(profile, SIZE)
+    worker = Worker(Clock(), compute, model, lambda *_: None, lambda _: None, preparer=preparer)
+    worker.decoding = {each: Work(each, 10, 3, left=1) for each in range(3)}
+    worker._next()
+    assert started == [pytest.approx(2e4 / 1e9, rel=0.02)], "of a step, not of the second beside it"
 
 
 def test_a_long_context_makes_the_steps_of_a_worker_longer() -> None:
