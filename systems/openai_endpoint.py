@@ -89,11 +89,17 @@ class OpenAIEndpoint(ServerSystem):
         if options.url is not None:
             url = options.url.rstrip("/").removesuffix("/v1")
             return [ServerPlan(self.name, (), url, models, threads=0)]
+        command = options.command or ""
+        if "{port}" not in command and not deployment.port:
+            raise DeploymentError(
+                f"{self.name}: command has no {{port}}, so its server does not learn where to"
+                " listen; write {port} in its place"
+            )
         (port,) = ports(deployment, 1)
         return [
             ServerPlan(
                 name=self.name,
-                command=_filled(options.command or "", deployment, port),
+                command=_filled(command, deployment, port),
                 base_url=f"http://{deployment.host}:{port}",
                 models=models,
                 environment=options.environment,

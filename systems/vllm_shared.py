@@ -52,6 +52,7 @@ class VllmShared(VllmDedicated):
         """The process that holds the weights of a server, by the server's name."""
 
     def servers(self, deployment: Deployment) -> Sequence[ServerPlan]:
+        self.known_options.read(deployment, self.name)
         device = deployment.devices[0]
         if device.kind == "cpu":
             raise DeploymentError(

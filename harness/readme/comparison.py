@@ -100,7 +100,7 @@ def about(group: Sequence[Row], block: Block) -> str:
     """Describe the table: number of requests, live or simulated, link to the records."""
     cells = group[0].entry.cells
     requests = sum(cell.summary["n"] for cell in cells)
-    return f"{requests:,} requests, {_ground(cells[0].manifest)}; {block.where}"
+    return f"{requests:,} request{'' if requests == 1 else 's'}, {_ground(cells[0].manifest)}; {block.where}"
 
 
 def _ground(manifest: Manifest) -> str:

@@ -43,7 +43,7 @@ def _requests(entries: Sequence[Matched]) -> tuple[str, str]:
     seeds = ", ".join(map(str, sorted({seed for entry in entries for seed in entry.seeds})))
     segments = entries[0].segments
     which = f"segment {seeds} alone of {_span(segments)}" if segments else f"seed {seeds}"
-    return f"{requests} requests", which
+    return f"{requests} request{'' if max(counts) == 1 else 's'}", which
 
 
 def _span(names: Sequence[str]) -> str:

@@ -76,7 +76,7 @@ def test_a_long_reading_of_shares_delays_no_other_and_is_waited_for(
     ends = threading.Event()
 
     def slow(pids: Sequence[int]) -> Shares | None:
-        assert pids == [os.getpid()]
+        assert os.getpid() in pids
         ends.wait(60)
         return Shares(7, 5)
 

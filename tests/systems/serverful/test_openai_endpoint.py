@@ -115,6 +115,7 @@ def test_any_server_is_run_by_command_environment_and_names(tmp_path: Path) -> N
         ({"url": "http://127.0.0.1:9", "command": "x"}, "url .* or command"),
         ({"url": "http://127.0.0.1:9", "api_key_env": "NO_SUCH_KEY"}, "NO_SUCH_KEY is not set"),
         ({"url": "http://127.0.0.1:9", "environment": {"A": "1"}}, "give command"),
+        ({"command": "serve --port 8000"}, r"command has no \{port\}"),
     ],
 )
 def test_what_cannot_be_reached_is_refused(options: dict[str, Any], words: str) -> None:
