@@ -100,7 +100,8 @@ def about(group: Sequence[Row], block: Block) -> str:
     """Describe the table: number of requests, live or simulated, link to the records."""
     cells = group[0].entry.cells
     requests = sum(cell.summary["n"] for cell in cells)
-    return f"{requests:,} request{'' if requests == 1 else 's'}, {_ground(cells[0].manifest)}; {block.where}"
+    word = "request" if requests == 1 else "requests"
+    return f"{requests:,} {word}, {_ground(cells[0].manifest)}; {block.where}"
 
 
 def _ground(manifest: Manifest) -> str:
