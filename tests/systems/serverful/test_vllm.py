@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -16,7 +15,7 @@ from systems.interface import Deployment, Device, Function, Limits, MemoryOwner
 from systems.models import ensure_adapters, ensure_backbone, ensure_form
 from systems.vllm import EXECUTABLE, Vllm, VllmDedicated, executable
 
-PLAYBACK = Path(__file__).with_name("playback.py")
+RECORDED = Path(__file__).with_name("recorded")
 NAMES = ("f0", "f1")
 
 
@@ -32,15 +31,6 @@ def deployment() -> Deployment:
         devices=(Device(name="cpu:0", memory_bytes=2 << 30),),
         limits=Limits(max_batch_size=4, max_context_tokens=256, threads_per_instance=1),
     )
-
-
-@pytest.fixture
-def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    path = tmp_path / "vllm"
-    path.write_text(f'#!/bin/sh\nexec {sys.executable} {PLAYBACK} "$@"\n')
-    path.chmod(0o755)
-    monkeypatch.setenv(EXECUTABLE, str(path))
-    return path
 
 
 def test_one_server_holds_every_adapter_of_a_backbone(
@@ -152,7 +142,7 @@ def _gone(pids: Sequence[int]) -> None:
 
 def _recorded_ttft_s() -> float:
     """By the recorded metrics: all that was asked between the two scrapes was one request."""
-    text = (PLAYBACK.parent / "recorded" / "metrics-after.http").read_text()
+    text = (RECORDED / "metrics-after.http").read_text()
     (line,) = (each for each in text.splitlines() if "time_to_first_token_seconds_sum" in each)
     return float(line.split()[-1])
 

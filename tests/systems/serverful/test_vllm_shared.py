@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,20 +14,14 @@ from systems.errors import DeploymentError
 from systems.interface import Deployment, Device, Function, Limits
 from systems.models import ensure_adapters, ensure_backbone
 from systems.serverful.process import ServerProcess
-from systems.vllm import EXECUTABLE
 from systems.vllm_shared import VllmShared
 
-PLAYBACK = Path(__file__).with_name("playback.py")
 NAMES = ("f0", "f1")
 GIB = 1 << 30
 
 
 @pytest.fixture
-def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
-    path = tmp_path / "vllm"
-    path.write_text(f'#!/bin/sh\nexec {sys.executable} {PLAYBACK} "$@"\n')
-    path.chmod(0o755)
-    monkeypatch.setenv(EXECUTABLE, str(path))
+def deployment(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     tiny = ensure_backbone("tiny")
     adapters = ensure_adapters(tiny, list(NAMES), rank=8)
