@@ -40,9 +40,12 @@ class Worker:
     """Whether a batch that comes during another begins before the next decode step."""
     preparer: Preparer | None = None
     """Of an engine with shapes: prepares them while this is idle."""
+    paused: bool = False
+    """Whether it decodes no further while others compute prompts."""
     batches: deque[tuple[int, list[Work]]] = field(default_factory=deque)
     decoding: dict[int, Work] = field(default_factory=dict)
     job: Job | None = None
+    _pauses: int = 0
     _steps: int = 0
     _step_ns: float = 0.0
     _hidden: float = 0.0
@@ -81,6 +84,24 @@ class Worker:
         for _, requests in self.batches:
             requests[:] = [work for work in requests if work.id != request]
 
+    def pause(self, most_ns: int) -> None:
+        """Decode no further than the current step, until :meth:`resume` or for ``most_ns``."""
+        self.paused = True
+        self._pauses = pauses = self._pauses + 1
+        if self._decoding_now and self._steps > 1 and self.job is not None:
+            self._finish_step()
+        self.clock.at(self.clock.now + most_ns, lambda: self._over(pauses))
+
+    def resume(self) -> None:
+        self.paused = False
+        if self.job is None and self.decoding:
+            self._next()
+
+    def _over(self, pauses: int) -> None:
+        """End a pause that was not ended before."""
+        if self.paused and pauses == self._pauses:
+            self.resume()
+
     def rest(self) -> None:
         """Prepare shapes, unless there is work."""
         if self.job is None and self.preparer is not None:
@@ -96,10 +117,12 @@ class Worker:
         if self._prefill is None and self.batches:
             self._prefill = self._begin(*self.batches.popleft())
         stepped, self._decoding_now = self._decoding_now, False
-        if self._prefill is not None and (stepped or not self._prefill.begun or not self.decoding):
+        decodes = bool(self.decoding) and not self.paused
+        if self._prefill is not None and (stepped or not self._prefill.begun or not decodes):
             self._compute(self._prefill)
         elif self.decoding:
-            self._decode()
+            if decodes:
+                self._decode()
         else:
             self.rest()
 

@@ -115,6 +115,20 @@ class RunBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseDecoding:
+    """Decode no further until ``ResumeDecoding``, but for ``most_ns`` at most. Prompts are computed
+    meanwhile. No event follows."""
+
+    instance: int
+    most_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeDecoding:
+    instance: int
+
+
+@dataclass(frozen=True, slots=True)
 class CancelRequest:
     """Stop generating for a request whose client no longer waits."""
 
@@ -154,6 +168,8 @@ Action = (
     | CopyBackbone
     | DropBackbone
     | RunBatch
+    | PauseDecoding
+    | ResumeDecoding
     | CancelRequest
     | FailRequest
     | SetTimer

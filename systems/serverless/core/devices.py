@@ -73,6 +73,8 @@ class Device:
     """The bytes that instances told to stop or offload will release."""
     prefilling: int = 0
     """The number of batches in their prefill here."""
+    paused: dict[int, None] = field(default_factory=dict)
+    """The ids of instances that were told to pause decoding, in that order."""
     hold_until_ns: int | None = None
     """When the first batch that is held back is due, if a timer is set for it."""
     contention: Contention = field(init=False)

@@ -15,6 +15,7 @@ from .keep_alive_manager import KeepAliveManager
 from .policies import Policies
 from .policies.batching import Batch
 from .prefill import Prefill
+from .prompts_first import PromptsFirst
 from .provisioning import Provisioning
 from .state import State
 from .waiting import Request
@@ -31,6 +32,7 @@ class Dispatching:
         keeping: KeepAliveManager,
         adapters: AdapterManager,
         preparation: AdapterPreparation,
+        prompts_first: PromptsFirst,
         out: list[act.Action],
     ) -> None:
         self._state = state
@@ -39,6 +41,7 @@ class Dispatching:
         self._keeping = keeping
         self._adapters = adapters
         self._preparation = preparation
+        self._prompts_first = prompts_first
         self._out = out
         self._batches = 0
 
@@ -147,6 +150,7 @@ class Dispatching:
             self._state.joins(instance)
         device.contention.began(instance.id, now)
         instance.prefilling = self._prefill(instance, size, now)
+        self._prompts_first.begun(instance)
         return self._batches
 
     def _more(self, instance: Instance, prefill: Prefill, size: int) -> Prefill:

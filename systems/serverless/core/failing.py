@@ -9,6 +9,7 @@ from . import work
 from .dispatching import Dispatching
 from .instance import Instance, Phase
 from .keep_alive_manager import KeepAliveManager
+from .prompts_first import PromptsFirst
 from .releasing import Releasing
 from .state import State
 from .waiting import Request
@@ -23,11 +24,13 @@ class Failing:
         limiter: Limiter,
         releasing: Releasing,
         keeping: KeepAliveManager,
+        prompts_first: PromptsFirst,
         dispatching: Dispatching,
         out: list[act.Action],
     ) -> None:
         self._state, self._limiter, self._releasing = state, limiter, releasing
         self._keeping, self._dispatching, self._out = keeping, dispatching, out
+        self._prompts_first = prompts_first
         self._failed_starts: dict[str, int] = {}
 
     def drop(self, request: Request) -> None:
@@ -48,7 +51,9 @@ class Failing:
             self.drop(request)
             self._state.end(instance, request, now)
             self._out.append(act.FailRequest(request.id, 502, f"instance lost: {reason}"))
-        work.end_prefill(self._state, instance)
+        if instance.prefilling is not None:
+            work.end_prefill(self._state, instance)
+            self._prompts_first.ended(instance)
         work.settle(self._state, instance, now)
 
     def fail_waiting(self, group: str, function: str, reason: str) -> None:

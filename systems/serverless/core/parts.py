@@ -17,6 +17,7 @@ from .host_templates import HostTemplates
 from .instance_memory import InstanceMemory
 from .keep_alive_manager import KeepAliveManager
 from .policies import Policies
+from .prompts_first import PromptsFirst
 from .provisioning import Provisioning
 from .releasing import Releasing
 from .state import State
@@ -37,6 +38,7 @@ class Parts:
     provisioning: Provisioning
     keeping: KeepAliveManager
     adapters: AdapterManager
+    prompts_first: PromptsFirst
     dispatching: Dispatching
     failing: Failing
 
@@ -53,8 +55,9 @@ class Parts:
         )
         keeping = KeepAliveManager(state, policies, provisioning, releasing, copies, out)
         adapters = AdapterManager(state, policies, out)
+        prompts_first = PromptsFirst(state, policies.batching.prompts_first, out)
         dispatching = Dispatching(
-            state, policies, provisioning, keeping, adapters, preparation, out
+            state, policies, provisioning, keeping, adapters, preparation, prompts_first, out
         )
         return cls(
             state=state,
@@ -68,6 +71,7 @@ class Parts:
             provisioning=provisioning,
             keeping=keeping,
             adapters=adapters,
+            prompts_first=prompts_first,
             dispatching=dispatching,
-            failing=Failing(state, limiter, releasing, keeping, dispatching, out),
+            failing=Failing(state, limiter, releasing, keeping, prompts_first, dispatching, out),
         )

@@ -25,6 +25,9 @@ class PolicyOptions(Protocol):
     def batch_hold(self) -> Literal["contended", "always"]: ...
 
     @property
+    def prompts_first(self) -> bool: ...
+
+    @property
     def batch_delay_s(self) -> float | None: ...
 
     @property

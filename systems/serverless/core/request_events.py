@@ -19,6 +19,7 @@ class RequestEvents:
         self._limiter, self._provisioning = parts.limiter, parts.provisioning
         self._releasing, self._dispatching = parts.releasing, parts.dispatching
         self._failing, self._out = parts.failing, parts.out
+        self._prompts_first = parts.prompts_first
 
     def arrived(self, event: ev.RequestArrived, now: int) -> None:
         function = self._state.cluster.functions[event.function]
@@ -125,6 +126,7 @@ class RequestEvents:
         self._learn(instance, event.computed_ns, now)
         instance.prefilled_ns = now
         work.end_prefill(self._state, instance)
+        self._prompts_first.ended(instance)
         work.settle(self._state, instance, now)
         self._dispatching.rest(instance, now)
         self._dispatching.may_run(instance)

@@ -240,6 +240,7 @@ class State:
             self.adapters(instance.group.id).left(instance)
         device = self.devices[instance.device]
         del device.instances[instance.id]
+        device.paused.pop(instance.id, None)
         self.leave_rest(instance)
         self.not_waiting(instance)
 

@@ -13,7 +13,6 @@ def settle(state: State, instance: Instance, now: int) -> None:
 
 
 def end_prefill(state: State, instance: Instance) -> None:
-    """Record that ``instance`` computes no prompts."""
-    if instance.prefilling is not None:
-        instance.prefilling = None
-        state.devices[instance.device].prefilling -= 1
+    """Record that ``instance``, which prefilled a batch, computes no prompts."""
+    instance.prefilling = None
+    state.devices[instance.device].prefilling -= 1

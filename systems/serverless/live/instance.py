@@ -58,6 +58,8 @@ class Instance:
             m.DropAdapter: self._drop,
             Request: self._request,
             m.RunBatch: self._run,
+            m.PauseDecoding: self._pause,
+            m.ResumeDecoding: self._resume,
             Cancel: self._cancel,
             Ping: self._answer,
             Stop: self._stop,
@@ -145,6 +147,12 @@ class Instance:
 
     def _run(self, message: m.RunBatch, fds: list[int]) -> None:  # noqa: ARG002
         self._batches.run(message)
+
+    def _pause(self, message: m.PauseDecoding, fds: list[int]) -> None:  # noqa: ARG002
+        self._batches.pause(message.most_ns)
+
+    def _resume(self, message: m.ResumeDecoding, fds: list[int]) -> None:  # noqa: ARG002
+        self._batches.resume()
 
     def _cancel(self, message: Cancel, fds: list[int]) -> None:  # noqa: ARG002
         self._batches.cancel(message.request)

@@ -34,6 +34,8 @@ class InstanceBatches:
         self._waiting: deque[RunBatch] = deque()
         self._prefill: Prefill | None = None  # the batch whose prompts are being computed
         self._awaits = False  # decoding waits for another batch
+        self._paused_until_ns = 0  # while others compute prompts
+        self._owed = False  # a step between two pauses, however close
 
     def take(self, request: GenerationRequest) -> None:
         """Keep a request for the batch that will name it."""
@@ -47,6 +49,14 @@ class InstanceBatches:
                 self._waiting[index] = replace(waiting, requests=waiting.requests + batch.requests)
                 return
         self._waiting.append(batch)
+
+    def pause(self, most_ns: int) -> None:
+        """Decode no further until :meth:`resume`, for ``most_ns`` at most. Between two pauses there
+        is a step, or others that never run out of prompts would stop it altogether."""
+        self._paused_until_ns = time.monotonic_ns() + most_ns
+
+    def resume(self) -> None:
+        self._paused_until_ns, self._owed = 0, True
 
     def cancel(self, request: int) -> None:
         """Cancel a request that waits in a batch, is being prefilled or decodes."""
@@ -69,12 +79,22 @@ class InstanceBatches:
     @property
     def wait_ms(self) -> int:
         """How long to wait for a message before the next step."""
-        return ANSWER_MS if self._awaits and not self._waiting else 0
+        if self._waiting:
+            return 0
+        if self._awaits:
+            return ANSWER_MS
+        return -(-self._paused_ns // 1_000_000) if self._prefill is None and self._decoding else 0
+
+    @property
+    def _paused_ns(self) -> int:
+        """How long decoding is paused yet."""
+        until_ns = 0 if self._owed else self._paused_until_ns
+        return max(until_ns - time.monotonic_ns(), 0) if until_ns else 0
 
     def step(self) -> bool:
-        """Compute a piece of prompts and a decode step; return whether there was either, or a
-        prompt is left. Where batches may be back to back, the decode step after one waits for
-        another that may come now, but not for a third."""
+        """Compute a piece of prompts and a decode step, unless that is paused; return whether there
+        was either, will be a step, or a prompt is left. Where batches may be back to back, the
+        decode step after one waits for another that may come now, but not for a third."""
         if self._prefill is None and self._waiting:
             self._begin(self._waiting.popleft())
         awaited, self._awaits = self._awaits, False
@@ -85,7 +105,7 @@ class InstanceBatches:
             if self._awaits:
                 return True
         decoding = self._decoding
-        if decoding:
+        if decoding and not self._paused_ns:
             self._decode()
         return decoding or self._prefill is not None
 
@@ -110,7 +130,7 @@ class InstanceBatches:
             self._prefill = None
 
     def _decode(self) -> None:
-        engine = self._artifacts.engine
+        engine, self._owed = self._artifacts.engine, False
         assert engine is not None
         only = None if self._prefill is None else self._prefill.others(engine)
         if only is None or only:

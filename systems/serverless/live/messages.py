@@ -135,6 +135,16 @@ class RunBatch(Message, frozen=True, tag="run"):
     back_to_back: bool = False
 
 
+class PauseDecoding(Message, frozen=True):
+    """Decode no further until ``ResumeDecoding``, for ``most_ns`` at most. Prompts go on."""
+
+    most_ns: Count
+
+
+class ResumeDecoding(Message, frozen=True):
+    """Decode on."""
+
+
 # -- from an instance -------------------------------------------------------------------------
 
 
@@ -270,6 +280,8 @@ INSTANCE_HEARS = Incoming(
     | DropAdapter
     | Request
     | RunBatch
+    | PauseDecoding
+    | ResumeDecoding
     | Cancel
     | Ping
     | Stop,

@@ -22,7 +22,15 @@ from ..core.cluster_spec import DeviceSpec
 from ..core.devices import TemplatePhase
 from ..core.policies import PolicySet
 from ..platform_base import PlatformBase
-from .messages import Cancelled, Decoded, Prefilled, Progress, RunBatch
+from .messages import (
+    Cancelled,
+    Decoded,
+    PauseDecoding,
+    Prefilled,
+    Progress,
+    ResumeDecoding,
+    RunBatch,
+)
 from .nodes import AnyNode, DeviceWork
 from .plan import Plan
 
@@ -69,6 +77,8 @@ class Platform(PlatformBase):
             act.CopyBackbone: lambda action: self._on_device(action.copy.device, action),
             act.DropBackbone: lambda action: self._on_device(action.copy.device, action),
             act.RunBatch: self._run_batch,
+            act.PauseDecoding: self._pause,
+            act.ResumeDecoding: self._resume,
             act.CancelRequest: self._cancel,
             act.FailRequest: self._fail,
             act.SetTimer: self._set_timer,
@@ -157,6 +167,16 @@ class Platform(PlatformBase):
             cluster.functions[call.function].adapter_bytes
         )
         return call.function if in_place else None
+
+    def _pause(self, action: act.PauseDecoding) -> None:
+        node = self._node_of(action.instance)
+        if node is not None:
+            node.send(action.instance, PauseDecoding(action.most_ns))
+
+    def _resume(self, action: act.ResumeDecoding) -> None:
+        node = self._node_of(action.instance)
+        if node is not None:
+            node.send(action.instance, ResumeDecoding())
 
     def _cancel(self, action: act.CancelRequest) -> None:
         node = self._node_of(action.instance)

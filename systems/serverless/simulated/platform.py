@@ -115,6 +115,8 @@ class Platform(PlatformBase):
             act.CopyBackbone: self._backbones.copy,
             act.DropBackbone: self._backbones.drop,
             act.RunBatch: self._run_batch,
+            act.PauseDecoding: self._pause,
+            act.ResumeDecoding: self._resume,
             act.CancelRequest: self._cancel,
             act.FailRequest: self._fail,
             act.SetTimer: self._set_timer,
@@ -189,6 +191,12 @@ class Platform(PlatformBase):
                 call.spans = self._provisioning(process, call)
             work.append(call.work)
         process.worker.run(action.batch, work)
+
+    def _pause(self, action: act.PauseDecoding) -> None:
+        self._running[action.instance].worker.pause(action.most_ns)
+
+    def _resume(self, action: act.ResumeDecoding) -> None:
+        self._running[action.instance].worker.resume()
 
     def _provisioning(self, process: Process, call: Call) -> tuple[Span, ...]:
         """Return the spans of all that this instance had to wait for since the request came, and

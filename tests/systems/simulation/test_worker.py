@@ -204,3 +204,38 @@ def test_a_request_that_is_given_up_during_its_prefill_generates_nothing(
     clock.run()
     assert gone.prefill_ns
     assert finished == [kept.id, running.id]
+
+
+def paused(at_ns: int, most_ns: int, resume_ns: int | None, joins_ns: int | None = None) -> Work:
+    """Decode a request that is paused then, and return it once it is done; another may join."""
+    clock, work = Clock(), Work(0, 10, 50)
+    worker = Worker(clock, Shared(clock, 1), MODEL, lambda *_: None, lambda _: None)
+    worker.run(0, [work])
+    clock.at(at_ns, lambda: worker.pause(most_ns))
+    if resume_ns is not None:
+        clock.at(resume_ns, worker.resume)
+    other = Work(1, 10, 1)
+    if joins_ns is not None:
+        clock.at(joins_ns, lambda: worker.run(1, [other]))
+    clock.run()
+    assert joins_ns is None or other.first_ns - joins_ns < MODEL.batch_ns([10]) * 1.01
+    return work
+
+
+SECOND = 10**9
+
+
+@pytest.mark.parametrize("resume_ns", [5 * SECOND, None])
+def test_a_pause_lasts_until_its_end_or_its_bound(resume_ns: int | None) -> None:
+    """The step that it comes in is the last before."""
+    step_ns = MODEL.step_ns(1, context=10)
+    on = paused(SECOND // 2, 0, None)
+    off = paused(SECOND // 2, 5 * SECOND if resume_ns is None else 99 * SECOND, resume_ns)
+    late_ns = (5 * SECOND + SECOND // 2) if resume_ns is None else resume_ns
+    assert off.last_ns - on.last_ns == pytest.approx(late_ns - SECOND // 2, abs=1.1 * step_ns)
+
+
+def test_prompts_are_computed_during_a_pause_and_the_request_is_complete() -> None:
+    work = paused(SECOND // 2, 99 * SECOND, 5 * SECOND, joins_ns=2 * SECOND)
+    assert work.left == 0
+    assert work.last_ns > 5 * SECOND

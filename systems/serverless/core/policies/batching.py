@@ -44,6 +44,9 @@ class Batching(Policy, ABC):
     Where functions share an instance, one that comes before another has begun is computed with it
     then, too."""
 
+    prompts_first: bool = False
+    """Whether other processes of a device decode no further while one computes prompts."""
+
     @abstractmethod
     def choose(self, device: Device, state: State, now_ns: int) -> Batch | Hold | None:
         """Return the batch to run next on ``device``; or until when to hold the waiting requests;
@@ -179,12 +182,13 @@ class FillOrExpire(Batching):
     max_prefills: int = 0
     hold: Literal["contended", "always"] = "contended"
     max_delay_ns: int | None = None
+    prompts_first: bool = False
 
     @classmethod
     def from_options(cls, options: PolicyOptions) -> Self:
         delay_s = options.batch_delay_s
         delay_ns = None if delay_s is None else round(delay_s * 1e9)
-        return cls(options.max_prefills, options.batch_hold, delay_ns)
+        return cls(options.max_prefills, options.batch_hold, delay_ns, options.prompts_first)
 
     def choose(self, device: Device, state: State, now_ns: int) -> Batch | Hold | None:
         if self.max_prefills and device.prefilling >= self.max_prefills:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from systems.request_limits import UNLIMITED, RequestLimits
 from systems.serverless.core import actions as act
@@ -76,7 +77,8 @@ BUNDLES = {
     "pool": POOL,
     "shedding": SHEDDING,
 }
-EVERY = {**BUNDLES, "taking": TAKING}
+PROMPTS_FIRST = replace(SHARING, batching=partial(FillOrExpire, prompts_first=True))
+EVERY = {**BUNDLES, "taking": TAKING, "prompts-first": PROMPTS_FIRST}
 """Also those that no decisions were recorded of."""
 NOBODY = GroupSpec("", "", (), 0, 0, 0)
 DELAYS = {
@@ -194,6 +196,8 @@ class Process:
     """The batch begins after a decode step."""
     fresh: set[int] = field(default_factory=set)
     decoding: set[int] = field(default_factory=set)
+    paused: bool = False
+    """It decodes no further until it is told to: the bound of a pause is not played."""
     copy: CopyKey | None = None
     adapters: dict[str, bool] = field(default_factory=dict)
     """In its places: whether loaded."""
@@ -236,7 +240,7 @@ class Machine:
         """The number of requests; their ids are 1 to this."""
         self.early: list[tuple[str, str]] = []
         """Host and function: the adapters that were prepared at deployment."""
-        self._do = {
+        self._do: dict[type, Callable[[Any], None]] = {
             act.StartTemplate: self._start_template,
             act.StartInstance: self._start_instance,
             act.StopInstance: self._stop_instance,
@@ -249,6 +253,8 @@ class Machine:
             act.CopyBackbone: self._copy_backbone,
             act.DropBackbone: self._drop_backbone,
             act.RunBatch: self._run_batch,
+            act.PauseDecoding: self._pause_decoding,
+            act.ResumeDecoding: self._resume_decoding,
             act.CancelRequest: self._cancel_request,
             act.FailRequest: self._fail_request,
             act.SetTimer: self._set_timer,
@@ -258,6 +264,9 @@ class Machine:
         actions = self.controller.handle(event, self.now)
         for action in actions:
             self._do[type(action)](action)
+        prefill = {each.device for each in self.processes.values() if each.batch is not None}
+        paused = {each.device for each in self.processes.values() if each.paused}
+        assert paused <= prefill, "for the prompts of somebody"
         return actions
 
     # -- the controller's actions ------------------------------------------------------------
@@ -395,6 +404,17 @@ class Machine:
         process.fresh |= set(action.requests)
         running = len(process.fresh) + len(process.decoding)
         assert running <= process.group.batch_limit
+
+    def _pause_decoding(self, action: act.PauseDecoding) -> None:
+        process = self.processes[action.instance]
+        assert process.decoding
+        assert not process.paused
+        assert action.most_ns > 0
+        process.paused = True
+
+    def _resume_decoding(self, action: act.ResumeDecoding) -> None:
+        assert self.processes[action.instance].paused
+        self.processes[action.instance].paused = False
 
     def _cancel_request(self, action: act.CancelRequest) -> None:
         self.cancelling.add(action.request)
@@ -642,7 +662,7 @@ class Machine:
                 yield partial(self.begins, instance)
             elif process.batch is not None:
                 yield partial(self.prefills, instance)
-            elif process.decoding:
+            elif process.decoding and not process.paused:
                 yield partial(self.finishes, instance)
         for copy, state in self.copies.items():
             if state == "loading":

@@ -95,12 +95,15 @@ def test_a_system_is_the_policies_that_it_names(system: type[ServerlessLoRA]) ->
 
 
 def test_a_policy_takes_the_options_of_its_system() -> None:
-    options = Options(max_prefills=3, batch_delay_s=0.5, template="containers", shed=True)
+    options = Options(
+        max_prefills=3, batch_delay_s=0.5, prompts_first=True, template="containers", shed=True
+    )
     chosen = ServerlessLoRA.policies(options).make()
     assert vars(chosen.batching) == {
         "max_prefills": 3,
         "hold": "contended",
         "max_delay_ns": 500_000_000,
+        "prompts_first": True,
     }
     assert not chosen.preloading.template_libraries
     assert chosen.names["admission"] == "shed-hopeless"
