@@ -182,6 +182,11 @@ class Vllm(ServerSystem):
             device=deployment.devices[0].name if on_cpu else None,
         )
 
+    def _adding(self, command: Sequence[str], *flags: str) -> Sequence[str]:
+        """Add flags before the arguments that are asked for, so that these count."""
+        own = len(command) - len(self._options.arguments)
+        return [*command[:own], *flags, *command[own:]]
+
     def _adapters(self, functions: Sequence[Function], config: ModelConfig) -> Sequence[str]:
         files = {each.id: each.adapter for each in functions if each.adapter}
         if not files:

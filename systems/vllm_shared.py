@@ -94,12 +94,10 @@ class VllmShared(VllmDedicated):
         return round(mine / card_bytes(placed.device), 4)
 
     def _mapping(self, plan: ServerPlan, placed: Placed) -> ServerPlan:
-        """Have a server map weights; its own arguments come last, so that they count."""
+        """Have a server map weights."""
         kv_bytes = self._beside[placed.device.name] - _WORK_BYTES
-        size = ("--load-format", "ipc_cache", "--kv-cache-memory-bytes", str(kv_bytes))
-        asked = self._options.arguments
-        command = plan.command[: len(plan.command) - len(asked)]
-        return replace(plan, command=(*command, *size, *asked))
+        flags = ("--load-format", "ipc_cache", "--kv-cache-memory-bytes", str(kv_bytes))
+        return replace(plan, command=self._adding(plan.command, *flags))
 
     def _start(self, folder: Path) -> None:
         """Start the processes that hold weights, then, when they do, the servers."""

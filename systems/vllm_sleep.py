@@ -3,9 +3,9 @@
 The proxy (``systems/serverful/ondemand``) wakes a server when a call comes and puts it to sleep
 (level 1: weights to host memory, KV cache dropped) after the deployment's keep-alive. One server
 has all adapters of a backbone; or, with ``one_per: function``, each function has a server, of which
-``awake`` may be awake at once. Servers start and go to sleep once before the endpoint answers; or,
-with ``start: first-call``, a server starts when the first call for it comes, which then waits for
-minutes.
+``awake`` may be awake at once. Before the endpoint answers, servers start, so many at once, and go
+to sleep; or, with ``start: first-call``, a server starts when the first call for it comes, which
+then waits for minutes.
 
 Billed by what it holds, awake and asleep, on the card and in host memory. The proxy sees these
 stages: ``queue``, ``warming`` (the server starts or wakes), ``prefill`` (from the call's dispatch
@@ -62,6 +62,8 @@ class VllmSleep(OnDemandSystem, Vllm):
         super().__init__()
         self._options: SleepOptions = SleepOptions()
         self._share = 0.0
+        self._kv_bytes: int | None = None
+        """Of each server's KV cache; None: vLLM takes what it finds free."""
 
     def groups(self, deployment: Deployment) -> Mapping[str, Sequence[Function]]:
         if self._options.one_per == "function":
@@ -111,6 +113,9 @@ class VllmSleep(OnDemandSystem, Vllm):
         slots = room.slots(options.awake)
         self._options = options.model_copy(update={"awake": slots})
         self._share = room.share(slots)
+        # Beside others that start, what vLLM finds free is not its own.
+        together = options.start == "deployment" and slots > 1
+        self._kv_bytes = room.kv_bytes(slots) if together else None
         return weights
 
     def _over(
@@ -120,12 +125,13 @@ class VllmSleep(OnDemandSystem, Vllm):
         deployment: Deployment,
         port: int,
     ) -> Config:
-        options, limits = self._options, deployment.limits
+        options, limits, kv_bytes = self._options, deployment.limits, self._kv_bytes
+        size = () if kv_bytes is None else ("--kv-cache-memory-bytes", str(kv_bytes))
         return Config(
             servers=tuple(
                 OnDemandServer(
                     name=plan.name,
-                    command=(*plan.command, "--enable-sleep-mode"),
+                    command=tuple(self._adding(plan.command, "--enable-sleep-mode", *size)),
                     environment={**plan.environment, **_DEV_MODE},
                     base_url=plan.base_url,
                     models=tuple(plan.models),

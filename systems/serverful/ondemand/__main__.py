@@ -23,7 +23,6 @@ from systems.runtime.http.timeouts import PatientRunner
 from systems.runtime.journal import Journal
 from systems.runtime.metrics import Metrics
 
-from .actions import Sleep, Start
 from .card import Card
 from .config import Config
 from .fleet import Fleet, Phase
@@ -48,10 +47,10 @@ async def serve(config: Config) -> None:
         keeper = Keeper(_fleet(config), servers, ledger, journal)
         try:
             if config.start == "deployment":
-                for name in servers:
-                    await keeper.transition(Start(name))
-                    await keeper.transition(Sleep(name))
-                    ledger.serving(servers[name])
+                # As many at once as may be awake: while they start, they are.
+                names = list(servers)
+                for first in range(0, len(names), config.slots):
+                    await keeper.deploy(names[first : first + config.slots])
             async with _listening(config, Proxy(config, keeper, session, metrics)):
                 await asyncio.gather(keeper.watch(), keeper.meter())
         finally:

@@ -9,9 +9,10 @@ are nanoseconds of one clock.
   when its calls have ended.
 - A server without calls goes to sleep ``keep_alive_ns`` after its last call ended. One that cannot
   sleep ends instead.
-- Servers that can sleep start, wake and go to sleep one at a time. They share the link to the host,
-  so together they would not be faster; vLLM measures the card's free memory while it starts; and a
-  change of the card's memory is then due to one server. Others start and end at any time.
+- Servers that can sleep start, wake and go to sleep one at a time (those that start before the
+  proxy answers do so without this module). They share the link to the host, so together they would
+  not be faster; vLLM measures the card's free memory while it starts; and a change of the card's
+  memory is then due to one server. Others start and end at any time.
 """
 
 from __future__ import annotations

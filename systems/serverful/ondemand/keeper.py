@@ -153,11 +153,26 @@ class Keeper:
         if isinstance(action, Start):
             await self._ledger.read_processes(server)
         held()
-        numbers = {
-            "server": action.server,
-            "took_ns": took_ns,
-            "device_bytes": self._ledger.held(action.server),
-        }
+        self._tell(kind, action.server, took_ns)
+
+    async def deploy(self, names: Iterable[str]) -> None:
+        """Start these servers together, then put them to sleep, one after another. Raise
+        ``DeploymentError`` if one fails; the others may be starting then."""
+        servers = [self._servers[name] for name in names]
+        took_ns = await asyncio.gather(*map(_started, servers))
+        for each in servers:
+            await self._ledger.read_processes(each)
+        self._ledger.awake(*(each.plan for each in servers))
+        for each, each_ns in zip(servers, took_ns, strict=True):
+            self._tell("start", each.plan.name, each_ns)
+        for each in servers:
+            await self.transition(Sleep(each.plan.name))
+            self._ledger.serving(each)
+
+    def _tell(self, kind: str, server: str, took_ns: int) -> None:
+        """Journal a transition and what the server then holds on the card."""
+        held = self._ledger.held(server)
+        numbers = {"server": server, "took_ns": took_ns, "device_bytes": held}
         self._journal.decision(Decision(time.monotonic_ns(), kind, numbers))
 
     def _kind(self, action: Transition) -> str:
@@ -207,3 +222,10 @@ class Keeper:
             self._timer.cancel()
         for task in self._tasks:
             task.cancel()
+
+
+async def _started(server: SleepingServer) -> int:
+    """Start a server. Return how long that took, in nanoseconds."""
+    start_ns = time.monotonic_ns()
+    await server.start()
+    return time.monotonic_ns() - start_ns

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection
 
 from systems.errors import DeploymentError
 from systems.interface import Activity, MemoryOwner, MemoryStep, ProcessorUse
@@ -58,9 +59,10 @@ class Ledger:
     def wakes(self, server: OnDemandServer) -> None:
         self._hold(self._device, server, self._awake.get(server.name, self.held(server.name)))
 
-    def awake(self, server: OnDemandServer) -> None:
-        self.read(server)
-        self._awake[server.name] = self.held(server.name)
+    def awake(self, *servers: OnDemandServer) -> None:
+        """Handle that these have started together, or that one has been woken."""
+        self.read(*servers)
+        self._awake.update((each.name, self.held(each.name)) for each in servers)
 
     def asleep(self, server: OnDemandServer) -> None:
         self.read(server)
@@ -75,30 +77,32 @@ class Ledger:
         self._pids.pop(server.name, None)
         self._meter(server.name).restart()
 
-    def read(self, server: OnDemandServer) -> None:
-        """Read what the server holds on the card, if there is one."""
+    def read(self, *servers: OnDemandServer) -> None:
+        """Read what these servers hold on the card, if there is one. Of those that sleep, they are
+        the ones that changed since the last reading."""
         if self._card is None:
             return
         try:
             if self._card.listed(frozenset().union(*self._pids.values())) is None:
-                self._divide(server, self._card.grown())
-            else:
+                self._divide(servers, self._card.grown())
+                return
+            for each in servers:
                 # A server that is not listed where others are has no context on the card yet.
-                listed = self._card.listed(self._pids.get(server.name, frozenset()))
-                self._hold(self._device, server, listed or 0)
+                listed = self._card.listed(self._pids.get(each.name, frozenset()))
+                self._hold(self._device, each, listed or 0)
         except DeploymentError as error:
-            self._journal.problem(f"{server.name}: {error}")
+            self._journal.problem(f"{', '.join(each.name for each in servers)}: {error}")
 
-    def _divide(self, server: OnDemandServer, grown: int) -> None:
-        """Divide what all servers hold together. Those that sleep change one at a time, so a
-        difference is due to ``server``; the others are all alike."""
-        if self._config.sleeps:
-            others = sum(self.held(each.name) for each in self._config.servers if each != server)
-            self._hold(self._device, server, max(0, grown - others))
-            return
-        running = [each for each in self._config.servers if each.name in self._pids]
-        for each in running:
-            self._hold(self._device, each, grown // len(running))
+    def _divide(self, servers: Collection[OnDemandServer], grown: int) -> None:
+        """Divide what all servers hold together. Of those that sleep, a difference is due to
+        ``servers``, evenly; of others to all that run."""
+        changed: Collection[OnDemandServer] = servers
+        if not self._config.sleeps:
+            changed = [each for each in self._config.servers if each.name in self._pids]
+        others = [each for each in self._config.servers if each not in changed]
+        left = max(0, grown - sum(self.held(each.name) for each in others))
+        for each in changed:
+            self._hold(self._device, each, left // len(changed))
 
     async def read_processes(self, server: SleepingServer) -> None:
         """Read the server's processes: which they are, their memory and processor time. On another

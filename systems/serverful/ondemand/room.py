@@ -9,6 +9,8 @@ from systems.errors import DeploymentError
 
 _WORK_BYTES = 4 << 30
 """Beside the weights: activations, graphs and keys and values of an awake server, at least."""
+_OTHER_BYTES = 3 << 29
+"""Of that, the part that is not for keys and values, about: 1.0 GiB of a 7B model."""
 _PROCESSES_BYTES = 3 << 30
 """Host memory of a server's processes beside its weights, about."""
 _GIB = 2**30
@@ -29,6 +31,10 @@ class Room:
         """Return the share of the card of each server if ``slots`` are awake at once."""
         asleep = (self.servers - slots) * self.asleep_bytes / self.card_bytes
         return round((self.utilization - asleep) / slots, 4)
+
+    def kv_bytes(self, slots: int) -> int:
+        """Return the size of the KV cache of each server if ``slots`` are awake at once."""
+        return round(self.share(slots) * self.card_bytes) - self.weights_bytes - _OTHER_BYTES
 
     def slots(self, asked: int | None) -> int:
         """Return how many may be awake at once: ``asked``, or as many as fit. Raise

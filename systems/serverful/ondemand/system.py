@@ -44,7 +44,7 @@ class OnDemandSystem(ServerSystem):
 
     @property
     def start_timeout_s(self) -> float:
-        """For the proxy, which starts servers one after another before it answers."""
+        """For the proxy, which starts servers before it answers, at worst one after another."""
         return max(map(_start_timeout_s, self._configs.values()), default=_PROXY_START_S)
 
     def servers(self, deployment: Deployment) -> Sequence[ServerPlan]:

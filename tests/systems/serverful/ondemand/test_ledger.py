@@ -95,6 +95,19 @@ def test_a_difference_is_of_the_server_that_changed(tmp_path: Path, held: Held) 
     }
 
 
+def test_servers_that_start_together_share_what_the_card_grew_by(
+    tmp_path: Path, held: Held
+) -> None:
+    card = Card()
+    ledger = Ledger(config(sleeps=True), card, Journal(tmp_path / "j"))
+    card.bytes = 40 * GIB
+    ledger.awake(server("a"), server("b"))
+    for name, total in (("a", 22), ("b", 4)):
+        card.bytes = total * GIB
+        ledger.asleep(server(name))
+    assert held()["cuda:0", "a"] == held()["cuda:0", "b"] == [20, 2]
+
+
 def test_servers_of_several_functions_each_add_up(tmp_path: Path, held: Held) -> None:
     alone = config(sleeps=True)
     both = [each.model_copy(update={"function_id": None}) for each in alone.servers]

@@ -88,6 +88,21 @@ def test_a_server_for_each_function_of_which_one_is_awake(
     assert most == AWAKE + ASLEEP, "both awake at once"
 
 
+@pytest.mark.parametrize("awake", [1, 2])
+def test_as_many_start_at_once_as_may_be_awake(
+    awake: int, scripted: Scripted, deployed: Deploy
+) -> None:
+    """Beside others that start, a server cannot measure what is free for keys and values."""
+    asked = deployed("f0", "f1", "f2", one_per="function", awake=awake, keep_alive_s=60)
+    with live(asked) as here:
+        states = [line for line in here.said() if not line.startswith("arguments")]
+        rest = ["sleep", "asleep"]
+        last = ["awake", *rest]
+        assert states == (last * 3 if awake == 1 else ["awake", "awake", *rest, *rest, *last])
+        told = "".join(here.system.system_trace().files.values())
+        assert told.count("--kv-cache-memory-bytes") == (3 if awake > 1 else 0)
+
+
 def test_a_server_may_start_at_its_first_call(scripted: Scripted, deployed: Deploy) -> None:
     asked = deployed("f0", "f1", one_per="function", start="first-call", keep_alive_s=60)
     with live(asked) as here:
