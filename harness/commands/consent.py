@@ -17,8 +17,9 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Write models of gigabyte
 
 
 def check_experiment(experiment: Experiment, *, yes: bool) -> None:
-    """Raise ``HarnessError`` if this machine lacks the devices of a live experiment, or, without
-    ``yes``, if it would write gigabytes."""
+    """Raise ``SystemsError`` if a system of a live experiment is unknown, ``WorkloadError`` if a
+    workload is, and ``HarnessError`` if this machine lacks its devices or, without ``yes``, if it
+    would write gigabytes."""
     from workloads import catalogue
 
     from ..cells.deployments import device_kind, function_ids
@@ -27,6 +28,7 @@ def check_experiment(experiment: Experiment, *, yes: bool) -> None:
 
     if experiment.mode == "simulated":
         return
+    _check_names(experiment)
     found: dict[str, Written] = {}
     for plan in samples(experiment):
         device_kind(plan.deployment)
@@ -36,6 +38,17 @@ def check_experiment(experiment: Experiment, *, yes: bool) -> None:
             for each in unmade(plan.deployment, function_ids(workload)):
                 found[each.what] = each
     check_written(found.values(), yes=yes)
+
+
+def _check_names(experiment: Experiment) -> None:
+    """A name that is mistyped is told even where devices are missing too."""
+    from systems.registry import system_class
+    from workloads import catalogue
+
+    for system in experiment.systems:
+        system_class(system.name)
+    for workload in experiment.workloads:
+        catalogue.check(workload.name)
 
 
 def check_written(written: Iterable[Written], *, yes: bool) -> None:

@@ -173,6 +173,8 @@ def test_a_shell_completes_experiments_and_systems() -> None:
     [
         (("run", "cold-start-h100"), "device cuda: 1 asked for, 0 here"),
         (("run", "cold-start-h100", "--yes"), "device cuda: 1 asked for, 0 here"),
+        (("run", "cold-start-h100", "--system", "serverless-lor"), "did you mean serverless-lora"),
+        (("run", "cold-start-h100", "--workload", "azure-burst8"), "did you mean azure-bursty8"),
         (("serve", "serverless-lora", "--set", "device=cuda"), "device cuda: 1 asked for, 0 here"),
         (("run", "cold-start-h100", "--device", "cpu"), "this makes llama2-7b (13.5 GB), "),
         (("capacity", "cold-start-h100", "--set", "deployment.device=cpu"), "add --yes to write "),

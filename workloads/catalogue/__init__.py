@@ -76,6 +76,11 @@ def describe(name: str) -> dict[str, Any]:
     return about
 
 
+def check(name: str) -> None:
+    """Raise ``WorkloadError`` if the catalogue has no workload of this name."""
+    _source(name)
+
+
 def load(name: str, *, seed: int, **overrides: Any) -> Workload:
     """Load a workload by name. Raises ``WorkloadError`` if it is unknown, and pydantic's error,
     which notes where it is, if an override or a value of its entry is wrong."""
