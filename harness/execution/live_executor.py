@@ -16,6 +16,7 @@ from harness.cells.plan import CellPlan
 from systems.interface import Deployment, Endpoint, ServingSystem
 from systems.system_trace import check
 
+from . import neighbours
 from .executor import RunContext
 from .load_cores import apart
 from .telemetry import Sampler
@@ -69,6 +70,7 @@ class LiveExecutor:
         watch = self.context.progress.watch
         watch.phase("deploying")
         with (
+            neighbours.told() as beside,
             apart(self.context.experiment.load_cores) as own,
             self._generator() as generator,
             cell.system as system,
@@ -77,6 +79,7 @@ class LiveExecutor:
             with Sampler(endpoint.pids) as sampler:
                 result = self._load(cell, endpoint, own, generator)
             watch.phase("stopping")
+            others = beside()
         # Read after the system has stopped, so that the trace includes requests that still ran
         # after their clients gave up.
         system_trace = check(system.system_trace(), system.name)
@@ -88,7 +91,7 @@ class LiveExecutor:
             telemetry={**sampler.about(), "load_cores": len(own)},
             start_ns=result.start_ns,
             problems=(*result.problems, *system_trace.problems),
-            warnings=bytecode.warnings(),
+            warnings=(*bytecode.warnings(), *others),
             hosts=result.hosts,
         )
 
