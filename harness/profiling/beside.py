@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from .card_steps import INTERRUPTED, STEADY, Decoding
 from .found import Found, as_number, median
-from .frames import Frames, StageSpan
+from .frames import Frames, StageSpan, taken_off
 from .overlap import Interval, Part, parts, union
 
 MOST = 64.0
@@ -45,10 +45,11 @@ BATCHES, STARTS = 0, 1
 
 def batches_beside(frames: Frames, requests: Sequence[int], alone: Decoding) -> dict[str, Found]:
     """``requests``: that decode at once, each by an instance of its own."""
+    spans = frames.stage("decode", requests)
     told = "steps of requests beside one and two others, to those of one alone"
     return {
         "share": Found(1.0, "a batch is the unit of shares", "derived"),
-        "waits": median(_waits(_decoded(frames, requests, alone)), told),
+        "waits": median(_waits(_decoded(frames, spans, alone)), told + taken_off(spans)),
     }
 
 
@@ -58,13 +59,12 @@ def host_rows(
     """Return by how much a step is shorter for each of its requests beyond the first where another
     instance decodes beside it, which has the device while this one works on the host.
     ``requests``: of two instances with large batches at once; ``waits``: of batches of one."""
+    spans = frames.stage("decode", requests)
     found = [
-        hidden
-        for span in frames.stage("decode", requests)
-        for hidden in _hidden_s(frames, span, alone, as_number(waits))
+        hidden for span in spans for hidden in _hidden_s(frames, span, alone, as_number(waits))
     ]
     told = "steps of two large batches at once, to those of one alone, by request"
-    return {"host_row_s": median(found, told)} if found else {}
+    return {"host_row_s": median(found, told + taken_off(spans))} if found else {}
 
 
 def _hidden_s(frames: Frames, span: StageSpan, alone: Decoding, waits: float) -> Iterator[float]:
@@ -78,27 +78,30 @@ def _hidden_s(frames: Frames, span: StageSpan, alone: Decoding, waits: float) ->
     others = union(_elsewhere([*decodes, *prefills], span))
     seconds: defaultdict[tuple[int, ...], float] = defaultdict(float)
     interrupted_s = 0.0
-    for part in parts(span.interval, own, others, prompts):
+    for part in span.steps_beside(own, others, prompts):
         *beside, computed = part.beside
         seconds[tuple(beside)] += part.seconds
         interrupted_s += part.seconds if computed else 0.0
     rows = max({rows for rows, _ in seconds}, key=lambda n: seconds[n, 0] + seconds[n, 1])
     alone_s, beside_s = seconds[rows, 0], seconds[rows, 1]
-    steady = (alone_s + beside_s) / span.seconds
-    if steady < STEADY or interrupted_s > INTERRUPTED * span.seconds:
+    whole_s = sum(seconds.values())
+    steady = (alone_s + beside_s) / whole_s
+    if steady < STEADY or interrupted_s > INTERRUPTED * whole_s:
         return
     if rows == 1 or rows not in dict(alone.rows) or beside_s <= alone_s:
         return
     step_s = alone.step_s(rows, span.context)
-    steps = (span.output_tokens - 1) * steady - alone_s / step_s
+    steps = span.steps * steady - alone_s / step_s
     if steps > 0.0:
         yield max(step_s - beside_s / steps / (1 + waits), 0.0) / (rows - 1)
 
 
 def share_of_start(frames: Frames, requests: Sequence[int], alone: Decoding, waits: Found) -> Found:
     """Return the share of a start: by how much it slows down ``requests``, which decode beside it.
-    ``waits``: of batches."""
-    slowed = [each for each in _decoded(frames, requests, alone) if each.beside(STARTS)]
+    ``waits``: of batches. A start may hold a step up for as long as a stop of the machine
+    does, so no interval is taken off."""
+    spans = [each._replace(stops=()) for each in frames.stage("decode", requests)]
+    slowed = [each for each in _decoded(frames, spans, alone) if each.beside(STARTS)]
     shares = _roots(partial(each.left_s, as_number(waits)) for each in slowed)
     return median(shares, "steps of requests beside a start, to those of one alone")
 
@@ -129,13 +132,13 @@ def beside_copies(frames: Frames, requests: Sequence[int], alone_s: float) -> di
     return {"private_beside": median(waits, told)} if waits else {}
 
 
-def _decoded(frames: Frames, requests: Sequence[int], alone: Decoding) -> Iterator[Slowed]:
-    """Yield the decoding of each of ``requests``."""
+def _decoded(frames: Frames, spans: Sequence[StageSpan], alone: Decoding) -> Iterator[Slowed]:
+    """Yield the decoding of each of ``spans``."""
     decodes, prefills, kernels = map(frames.stage, ("decode", "prefill", "kernels"))
-    for span in frames.stage("decode", requests):
+    for span in spans:
         batches = _elsewhere([*decodes, *prefills], span)
-        found = parts(span.interval, batches, _elsewhere(kernels, span))
-        yield Slowed((span.output_tokens - 1) * alone.alone_s(span), list(found))
+        found = span.steps_beside(batches, _elsewhere(kernels, span))
+        yield Slowed(span.steps * alone.alone_s(span), list(found))
 
 
 def _elsewhere(spans: Iterable[StageSpan], span: StageSpan) -> list[Interval]:

@@ -25,7 +25,7 @@ from .measured import Measured
 from .parking import offload
 from .probe import Probe, kept_in
 from .servers import merging
-from .starts import alone_s, processes, rates, transport
+from .starts import alone_s, processes, rates, reading_s, transport
 
 if TYPE_CHECKING:
     from harness.execution.progress import Progress
@@ -103,7 +103,9 @@ def _starting(cells: CardCells, size: ModelSize) -> dict[str, Found]:
     """Measure what a process needs before its engine. A fork reads its adapter while its context
     starts, so a prewarmed process tells how long that takes, and forks what both take together."""
     sent, shared = cells.shared, cells.shared.frames()
-    (first,), forks = sent.of("nothing"), sent.of("one step", "two steps")
+    forks = sent.of("one step", "two steps")
+    first = (sent, "nothing"), (cells.parked, "first"), (cells.grouped, "nothing")
+    reads_s = [reading_s(cell.frames(), *cell.of(part)) for cell, part in first]
     read = median(cells.taken.frames().seconds("adapter", cells.taken.of("alone")), "adapter stage")
     told = f"{size.adapter_bytes / 1e6:.3g} MB, prewarmed processes taken over: {read.source}"
     mapped = shared.together(["backbone", "adapter"], forks) - as_number(read)
@@ -113,7 +115,7 @@ def _starting(cells: CardCells, size: ModelSize) -> dict[str, Found]:
     return {
         **processes(shared, forks, private),
         "map_s": distribution(mapped, "backbone and adapter of forks, less the adapter alone"),
-        **rates(shared, first, private, size),
+        **rates(reads_s, private, size),
         **beside,
         "adapter_s": Found(0.0, "the time is part of adapter_bytes_per_s", "derived"),
         "adapter_bytes_per_s": Found(size.adapter_bytes / as_number(read), told),

@@ -6,10 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from .batch_fit import least_squares
-from .found import Found, Points
+from .found import Found, Points, undisturbed
 from .frames import Frames, StageSpan
 
 GRANULE = 64
@@ -18,7 +16,7 @@ GRANULE = 64
 
 @dataclass(frozen=True)
 class Passes:
-    """The median time of a pass in s by its tokens, padding included."""
+    """The time of a pass in s by its tokens, padding included."""
 
     points: Points
     prompts: dict[float, int]
@@ -36,7 +34,8 @@ class Passes:
             "prefill_token_s_per_gparam": Found(token / gparams, line, "derived"),
             "prefill_pass_s_per_gparam": Found(
                 curve,
-                f"passes of a hot instance by tokens, medians, over {gparams:.4g}e9 parameters",
+                f"passes of a hot instance by tokens, lower quartiles, over {gparams:.4g}e9"
+                " parameters",
             ),
         }
 
@@ -52,7 +51,7 @@ def passes(frames: Frames, alone: Sequence[int], two: Sequence[int]) -> Passes:
                 length = -(-max(each.prompt_tokens for each in batch) // GRANULE) * GRANULE
                 found[count * length].append(batch[0].seconds)
                 prompts[count * length] = count
-    points = ((tokens, float(np.median(each))) for tokens, each in sorted(found.items()))
+    points = ((tokens, undisturbed(each)) for tokens, each in sorted(found.items()))
     return Passes(tuple(points), prompts)
 
 

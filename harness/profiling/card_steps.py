@@ -12,9 +12,9 @@ import numpy as np
 from harness.errors import HarnessError
 
 from .batch_fit import least_squares
-from .found import Found, Points
-from .frames import Frames, StageSpan
-from .overlap import Interval, parts
+from .found import Found, Points, undisturbed
+from .frames import Frames, StageSpan, taken_off
+from .overlap import Interval
 
 if TYPE_CHECKING:
     from systems.models.sizes import ModelSize
@@ -27,11 +27,13 @@ INTERRUPTED = 0.01
 
 
 class Step(NamedTuple):
-    """``context``: the cached tokens of all its requests, on average."""
+    """``context``: the cached tokens of all its requests, on average. ``stops``: of the
+    request, taken off."""
 
     requests: int
     seconds: float
     context: float
+    stops: tuple[Interval, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Decoding:
     bytes_per_s: float
     how: str
     size: ModelSize
+    measured: Sequence[Step] = ()
 
     def alone_s(self, span: StageSpan) -> float:
         """Return the time of a step of a request that decodes alone, on average."""
@@ -57,8 +60,8 @@ class Decoding:
         step, more = least_squares([(1.0, n) for n, _ in self.rows], [s for _, s in self.rows])
         line = "least squares over decode_rows_s"
         curve = (
-            "steps of a hot instance by requests, medians, less weights, keys and values at"
-            " decode_bytes_per_s"
+            "steps of a hot instance by requests, lower quartiles, less weights, keys and values at"
+            f" decode_bytes_per_s{taken_off(self.measured)}"
         )
         return {
             "decode_s": Found(step, line, "derived"),
@@ -73,7 +76,7 @@ def decoding(
     """Fit steps of requests of a short and of a long context. ``like``: another engine on the same
     card, whose rate of reading memory counts; the split into rows and reading follows from it.
     Raise ``HarnessError`` if no request decoded alone."""
-    few, many = _medians(short), _medians(long)
+    few, many = _by_requests(short), _by_requests(long)
     if 1 not in few:
         raise HarnessError("profile: no probe shows steps of one request; run nothing else")
     rate, how = (like.bytes_per_s, like.how) if like else _rate(few, many, size)
@@ -81,7 +84,7 @@ def decoding(
         (float(each.requests), max(each.seconds - _read_s(size, each.context, rate), 0.0))
         for each in few.values()
     )
-    return Decoding(rows, rate, how, size)
+    return Decoding(rows, rate, how, size, (*short, *long))
 
 
 def steps(frames: Frames, requests: Sequence[int]) -> Sequence[Step]:
@@ -92,12 +95,13 @@ def steps(frames: Frames, requests: Sequence[int]) -> Sequence[Step]:
     for span in frames.stage("decode", requests):
         here = decodes[span.instance_id], prefills[span.instance_id]
         seconds: defaultdict[tuple[int, ...], float] = defaultdict(float)
-        for part in parts(span.interval, *here):
+        for part in span.steps_beside(*here):
             seconds[part.beside] += part.seconds
-        whole, interrupted = span.seconds, sum(s for (_, n), s in seconds.items() if n)
+        whole, interrupted = sum(seconds.values()), sum(s for (_, n), s in seconds.items() if n)
         most, _ = longest = max(seconds, key=lambda beside: seconds[beside])
         if seconds[longest] >= STEADY * whole and interrupted <= INTERRUPTED * whole:
-            found.append(Step(most, whole / (span.output_tokens - 1), most * span.context))
+            step_s = whole / span.steps
+            found.append(Step(most, step_s, most * span.context, span.stops))
     if not found:
         raise HarnessError("profile: no batch of requests decoded together; run nothing else")
     return found
@@ -114,16 +118,18 @@ def _read_s(size: ModelSize, context: float, bytes_per_s: float) -> float:
     return (size.weights_bytes + context * size.kv_bytes_per_token) / bytes_per_s
 
 
-def _medians(found: Sequence[Step]) -> Mapping[int, Step]:
-    """Return the median step by the number of requests. Only powers of two count: other batches are
-    padded to the next one."""
+def _by_requests(found: Sequence[Step]) -> Mapping[int, Step]:
+    """Return the undisturbed step by the number of requests. Only powers of two count: other
+    batches are padded to the next one."""
     by: defaultdict[int, list[Step]] = defaultdict(list)
     for step in found:
         if step.requests.bit_count() == 1:
             by[step.requests].append(step)
     return {
         count: Step(
-            count, *(float(np.median(each)) for each in list(zip(*by[count], strict=True))[1:])
+            count,
+            undisturbed([each.seconds for each in by[count]]),
+            float(np.median([each.context for each in by[count]])),
         )
         for count in sorted(by)
     }

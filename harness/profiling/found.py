@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +32,13 @@ def median(values: Any, what: str) -> Found:
     if not len(values):
         raise HarnessError(f"profile: no probe shows {what}; run nothing else on the machine")
     return Found(float(np.median(values)), f"{what}, median of {len(values)}")
+
+
+def undisturbed(values: Sequence[float]) -> float:
+    """Return the lower quartile of durations, one of ``values``: the median of the shorter half.
+    Other work on the machine only ever lengthens a duration, and there are few of each kind, so a
+    median is off where half of them were lengthened."""
+    return float(np.quantile(values, 0.25, method="inverted_cdf"))
 
 
 def distribution(values: Any, what: str) -> Found:

@@ -17,7 +17,7 @@ from .frames import Frames
 from .parking import offload
 from .probe import Probe, kept_in, on_cores
 from .probes import BATCHES, FUNCTIONS, STEPS, WARM_APART_S, batches, pairs, pauses, starts
-from .starts import processes, rates, transport
+from .starts import processes, rates, reading_s, transport
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +68,7 @@ def _starting(shared: Frames, private: Frames, size: ModelSize) -> dict[str, Fou
         **processes(shared, others, private),
         "adapter_s": median(shared.seconds("adapter"), "adapter"),
         "kernels_s": median(shared.seconds("kernels"), "kernels"),
-        **rates(shared, first, private, size),
+        **rates([reading_s(shared, first)], private, size),
         "adapter_bytes_per_s": Found(FAST, "the time is part of adapter_s"),
     }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .found import Found, distribution, median
+from .found import Found, as_number, distribution, median
 from .frames import Frames
 
 if TYPE_CHECKING:
@@ -26,13 +26,18 @@ def processes(shared: Frames, forks: Sequence[int], private: Frames) -> dict[str
     }
 
 
-def rates(shared: Frames, first: int, private: Frames, size: ModelSize) -> dict[str, Found]:
+def reading_s(shared: Frames, first: int) -> float:
     """``first``: the request of ``shared`` for which the backbone was read, and then mapped."""
-    read = min(shared.stage("backbone", [first]), key=lambda span: span.start_ns)
-    bandwidth = size.weights_bytes / read.seconds
+    return min(shared.stage("backbone", [first]), key=lambda span: span.start_ns).seconds
+
+
+def rates(reads_s: Sequence[float], private: Frames, size: ModelSize) -> dict[str, Found]:
+    """``reads_s``: the times of reading the shared backbone."""
+    read = median(reads_s, "shared backbone read from the page cache")
+    bandwidth = size.weights_bytes / as_number(read)
     own = size.weights_bytes / alone_s(private)
     return {
-        "disk_bytes_per_s": Found(bandwidth, "shared backbone read from the page cache, one load"),
+        "disk_bytes_per_s": Found(bandwidth, read.source),
         "tier_bytes_per_s": Found(
             bandwidth, "the same: files are in the page cache from the start"
         ),
