@@ -1,8 +1,8 @@
 """``slbench profile --device cuda``: measures a card as a device profile for the simulator.
 
-As on the CPU, probes are ordinary live cells, and every number is a fit or a median over their
-records. What leaves no trace in records keeps the number of another card's profile, which its
-source names.
+As on the CPU, probes are ordinary live cells, and every number is a fit, a median or, for passes
+and steps, a lower quartile over their records. What leaves no trace in records keeps the number of
+another card's profile, which its source names.
 """
 
 from __future__ import annotations
