@@ -70,7 +70,7 @@ class SimulatedExecutor:
     def conditions(self) -> RunConditions:
         """Return the profile, its last check against a live run, and its machine."""
         profile = self.profile
-        check = last_check(profile.name)
+        check = last_check(profile)
         return RunConditions(
             cores=int(profile.cores.value),
             ledger_grid=False,

@@ -20,6 +20,7 @@ from harness.experiment_files import load
 from harness.fidelity.checks import reference_records
 from harness.records import Run, new_run
 from systems.models.shapes import SHAPES
+from systems.simulation.profile import load_profile
 
 TABLES = ("requests", "spans", "memory", "billing", "decisions")
 
@@ -137,13 +138,15 @@ def test_in_simulated_mode_an_experiment_takes_its_other_section() -> None:
 
 
 def test_the_shipped_check_goes_into_what_simulated_cells_say() -> None:
-    check = last_check("cpu-small")
+    check = last_check(load_profile("cpu-small"))
     assert check is not None
     assert {name.split("/")[0] for name in check} == set(reference_records()["cpu-small"])
     assert {"ttft_mean_s", "tpot_p95_s", "cold"} <= set(
         check["isolation-cores/serverless-lora/azure-bursty8"]
     )
-    assert last_check("l40s") is None
+    assert last_check(load_profile("l40s")) is None
+    changed = load_profile("cpu-small").model_copy(update={"sha256": "0" * 64})
+    assert last_check(changed) is None, "errors of another version of the profile"
 
 
 @pytest.mark.parametrize("place", ["results/reference", "results/runs"])
