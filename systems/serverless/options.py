@@ -47,8 +47,8 @@ class Options(SystemOptions):
     for its slack."""
     prompts_first: bool = False
     """Where processes take turns on a device: whether the others pause decoding while one computes
-    prompts, for as long as these are expected to take at most. First tokens come earlier, later ones
-    later: off."""
+    prompts, for as long as these are expected to take at most. First tokens come earlier and later
+    ones later: off."""
     batch_delay_s: PositiveFloat | None = None
     """The longest wait of a batch (the reading *d*); None: until its slack is used up."""
     prompt_piece_tokens: PositiveInt | Literal["auto", "whole"] = "auto"
