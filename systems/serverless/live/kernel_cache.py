@@ -29,6 +29,7 @@ from systems.errors import DeploymentError
 from systems.runtime import cards, process
 
 from ..core.cluster_spec import GroupSpec
+from . import copied_kernels
 from .plan import Plan
 
 Slot = tuple[int, tuple[str, ...]] | None
@@ -79,14 +80,17 @@ async def fill(plan: Plan, on_progress: Callable[[], object] = lambda: None) -> 
     ``on_progress`` after each shape. Raise ``DeploymentError`` if a kernel does not compile."""
     if plan.device != "cuda":
         return None
-    start, before, wanted = time.monotonic(), entries(), _wanted(plan)
+    start, wanted = time.monotonic(), _wanted(plan)
     kinds = cards.one_of_each_kind(device.name for device in plan.deployment.devices)
-    for capability, card in kinds.items():
-        stamp = folder() / f"{_STAMP}{_digest(wanted, capability)}"
-        if not stamp.exists():
-            await _compile(wanted, card, on_progress)
-            stamp.parent.mkdir(parents=True, exist_ok=True)
-            stamp.touch()
+    stamps = {card: folder() / f"{_STAMP}{_digest(wanted, kind)}" for kind, card in kinds.items()}
+    missing = {card: stamp for card, stamp in stamps.items() if not stamp.exists()}
+    if missing:
+        copied_kernels.remove(folder())
+    before = entries()
+    for card, stamp in missing.items():
+        await _compile(wanted, card, on_progress)
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.touch()
     now = entries()
     return Filled(now - before, time.monotonic() - start, now)
 
@@ -118,8 +122,10 @@ def _slot(plan: Plan, group: GroupSpec) -> Slot:
 
 def _digest(wanted: list[dict[str, Any]], capability: int | None) -> str:
     """Return a digest of everything that determines the compiled kernels. ``capability``: of the
-    GPU, since Triton's entries are for one; a home folder may be shared by machines with others."""
-    found = hashlib.sha256(json.dumps([wanted, capability], sort_keys=True).encode())
+    GPU, since Triton's entries are for one; a home folder may be shared by machines with others.
+    The folder is part of it, so that a copied cache is looked through."""
+    about = [wanted, capability, str(folder().resolve())]
+    found = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for package in ("torch", "triton"):
         with contextlib.suppress(PackageNotFoundError):
             found.update(version(package).encode())

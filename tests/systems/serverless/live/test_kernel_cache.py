@@ -4,7 +4,9 @@ reported. The compiler itself is tested on a GPU (tests/gpu)."""
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -160,3 +162,33 @@ def test_what_is_compiled_while_it_serves_is_a_warning(cache: Path) -> None:
     assert kernel_cache.warnings(measured) == ()
     (cache / "c").mkdir()
     assert kernel_cache.warnings(measured)[0].startswith("1 kernels were compiled while")
+
+
+def kernel(cache: Path, name: str, at: Path) -> None:
+    """Put a kernel into ``cache`` whose files were written to ``at``, as Triton does."""
+    (cache / name).mkdir(parents=True)
+    named = {"norm.json": str(at / name / "norm.json")}
+    group = cache / name / "__grp__norm.json"
+    group.write_text(json.dumps({"child_paths": named}), encoding="utf-8")
+
+
+def test_kernels_of_a_cache_that_was_copied_are_compiled_anew(
+    plan: Plan, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their files are where they were compiled, which confined processes may not read."""
+    stand_in(tmp_path, monkeypatch, 'cat > /dev/null; mkdir "$TRITON_CACHE_DIR/$$"')
+    kernel(cache, "own", cache)
+    (cache / "damaged").mkdir()
+    (cache / "damaged" / "__grp__norm.json").write_text("[]", encoding="utf-8")
+    asyncio.run(kernel_cache.fill(plan))
+    assert {"own", "damaged"} < set(os.listdir(cache))
+
+    moved = tmp_path / "moved"
+    shutil.copytree(cache, moved)
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(moved))
+    filled = asyncio.run(kernel_cache.fill(plan))
+    assert filled is not None
+    assert filled.compiled == 1
+    assert not (moved / "own").exists()
+    assert (moved / "damaged").exists(), "Triton compiles it by itself"
+    assert (cache / "own").exists(), "what it was copied from is left alone"

@@ -1,0 +1,39 @@
+"""Kernels of Triton's cache that were compiled into another folder.
+
+Triton notes where the files of a kernel lie by absolute paths. So a cache that was copied or moved,
+into a container's image for example, sends every process to the old folder: where that is still
+there, a confined process may not read it, and no instance can start.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+_GROUP = "__grp__*.json"
+"""The file of a kernel that names its others."""
+
+
+def remove(cache: Path) -> None:
+    """Remove the kernels of ``cache`` whose files lie elsewhere, so that they are compiled anew."""
+    for entry in [each for each in cache.glob("*/") if _elsewhere(each)]:
+        shutil.rmtree(entry, ignore_errors=True)
+
+
+def _elsewhere(entry: Path) -> bool:
+    return any(
+        Path(path).parent.resolve() != entry.resolve()
+        for group in entry.glob(_GROUP)
+        for path in _named(group)
+    )
+
+
+def _named(group: Path) -> list[str]:
+    """Return the paths in ``group``; none if it is damaged, which Triton notices by itself."""
+    try:
+        told: Any = json.loads(group.read_bytes())
+        return [str(path) for path in told["child_paths"].values()]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return []
