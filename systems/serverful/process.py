@@ -70,8 +70,8 @@ class ServerProcess:
                 )
             if time.monotonic() > deadline:
                 raise DeploymentError(
-                    f"{self.name}: did not answer within {timeout_s:g} s (start_timeout_s):"
-                    f" {self._said()}"
+                    f"{self.name}: did not answer within {timeout_s:g} s (start_timeout_s)"
+                    f"{self._listening()}: {self._said()}"
                 )
             time.sleep(_POLL_S)
 
@@ -79,6 +79,15 @@ class ServerProcess:
         """Describe how the process ended; None while it runs."""
         status = self._process.poll()
         return None if status is None else f"status {status}: {self._said()}"
+
+    def _listening(self) -> str:
+        """Return on which ports the processes listen, which may be others than they were told."""
+        ports: set[int] = set()
+        for each in self.family():
+            with contextlib.suppress(psutil.Error):
+                found = each.net_connections("tcp")
+                ports |= {end.laddr.port for end in found if end.status == psutil.CONN_LISTEN}
+        return f"; it listens on port {', '.join(map(str, sorted(ports)))}" if ports else ""
 
     def _said(self) -> str:
         """Return the last error with the indented lines below it (pydantic puts the reason there),
