@@ -62,8 +62,8 @@ class VllmSleep(OnDemandSystem, Vllm):
         super().__init__()
         self._options: SleepOptions = SleepOptions()
         self._share = 0.0
-        self._kv_bytes: int | None = None
-        """Of each server's KV cache; None: vLLM takes what it finds free."""
+        self._room: Room | None = None
+        """Of which each server's KV cache is a given part; None: vLLM takes what it finds free."""
 
     def groups(self, deployment: Deployment) -> Mapping[str, Sequence[Function]]:
         if self._options.one_per == "function":
@@ -115,8 +115,15 @@ class VllmSleep(OnDemandSystem, Vllm):
         self._share = room.share(slots)
         # Beside others that start, what vLLM finds free is not its own.
         together = options.start == "deployment" and slots > 1
-        self._kv_bytes = room.kv_bytes(slots) if together else None
+        self._room = room if together else None
         return weights
+
+    def _kv(self, weights_bytes: int) -> Sequence[str]:
+        """Return the flags that give the KV cache its size."""
+        if self._room is None or self._options.awake is None:
+            return ()
+        size = self._room.kv_bytes(self._options.awake, weights_bytes)
+        return "--kv-cache-memory-bytes", str(size)
 
     def _over(
         self,
@@ -125,13 +132,14 @@ class VllmSleep(OnDemandSystem, Vllm):
         deployment: Deployment,
         port: int,
     ) -> Config:
-        options, limits, kv_bytes = self._options, deployment.limits, self._kv_bytes
-        size = () if kv_bytes is None else ("--kv-cache-memory-bytes", str(kv_bytes))
+        options, limits = self._options, deployment.limits
         return Config(
             servers=tuple(
                 OnDemandServer(
                     name=plan.name,
-                    command=tuple(self._adding(plan.command, "--enable-sleep-mode", *size)),
+                    command=tuple(
+                        self._adding(plan.command, "--enable-sleep-mode", *self._kv(nbytes))
+                    ),
                     environment={**plan.environment, **_DEV_MODE},
                     base_url=plan.base_url,
                     models=tuple(plan.models),

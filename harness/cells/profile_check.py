@@ -19,7 +19,7 @@ def last_check(profile: Profile, root: Path = CHECKS) -> dict[str, Any] | None:
     if not path.exists():
         return None
     document: dict[str, Any] = json.loads(path.read_bytes())
-    if document["profile_sha256"] != profile.sha256:
+    if document.get("profile_sha256") != profile.sha256:
         return None
     return {
         "/".join((cell["record"], cell["system"], cell["workload"])): {

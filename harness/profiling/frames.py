@@ -130,7 +130,10 @@ def stops_in(gaps_ns: Sequence[int] | None) -> tuple[Interval, ...]:
         return ()
     gaps = np.asarray(gaps_ns)
     ends = np.cumsum(gaps)
-    stopped = gaps > STOPPED * np.median(gaps)
+    step = np.median(gaps)
+    if not step:  # Most tokens came in one piece, so that no interval is a step.
+        return ()
+    stopped = gaps > STOPPED * step
     return tuple(
         (int(end - gap), int(end)) for gap, end in zip(gaps[stopped], ends[stopped], strict=True)
     )

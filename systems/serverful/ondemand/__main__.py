@@ -11,6 +11,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -36,6 +37,9 @@ _NS = 1_000_000_000
 
 async def serve(config: Config) -> None:
     """Serve until this task is cancelled. Raise ``SystemsError`` if a server does not start."""
+    # Each server that starts keeps a thread, and its end and what it holds need others meanwhile.
+    threads = ThreadPoolExecutor(2 * len(config.servers) + 4)
+    asyncio.get_running_loop().set_default_executor(threads)
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
     async with aiohttp.ClientSession(
         connector=connector, timeout=aiohttp.ClientTimeout(total=None), auto_decompress=False

@@ -32,9 +32,10 @@ class Room:
         asleep = (self.servers - slots) * self.asleep_bytes / self.card_bytes
         return round((self.utilization - asleep) / slots, 4)
 
-    def kv_bytes(self, slots: int) -> int:
-        """Return the size of the KV cache of each server if ``slots`` are awake at once."""
-        return round(self.share(slots) * self.card_bytes) - self.weights_bytes - _OTHER_BYTES
+    def kv_bytes(self, slots: int, weights_bytes: int) -> int:
+        """Return the size of the KV cache of a server with so many bytes of weights if ``slots``
+        are awake at once."""
+        return round(self.share(slots) * self.card_bytes) - weights_bytes - _OTHER_BYTES
 
     def slots(self, asked: int | None) -> int:
         """Return how many may be awake at once: ``asked``, or as many as fit. Raise

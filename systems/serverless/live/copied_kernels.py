@@ -16,10 +16,13 @@ _GROUP = "__grp__*.json"
 """The file of a kernel that names its others."""
 
 
-def remove(cache: Path) -> None:
-    """Remove the kernels of ``cache`` whose files lie elsewhere, so that they are compiled anew."""
-    for entry in [each for each in cache.glob("*/") if _elsewhere(each)]:
+def remove(cache: Path) -> bool:
+    """Remove the kernels of ``cache`` whose files lie elsewhere, so that they are compiled anew.
+    Return whether there was any."""
+    found = [entry for entry in cache.glob("*/") if _elsewhere(entry)]
+    for entry in found:
         shutil.rmtree(entry, ignore_errors=True)
+    return bool(found)
 
 
 def _elsewhere(entry: Path) -> bool:

@@ -83,9 +83,11 @@ async def fill(plan: Plan, on_progress: Callable[[], object] = lambda: None) -> 
     start, wanted = time.monotonic(), _wanted(plan)
     kinds = cards.one_of_each_kind(device.name for device in plan.deployment.devices)
     stamps = {card: folder() / f"{_STAMP}{_digest(wanted, kind)}" for kind, card in kinds.items()}
+    if copied_kernels.remove(folder()):
+        # They were of whatever any stamp stands for.
+        for stamp in folder().glob(f"{_STAMP}*"):
+            stamp.unlink(missing_ok=True)
     missing = {card: stamp for card, stamp in stamps.items() if not stamp.exists()}
-    if missing:
-        copied_kernels.remove(folder())
     before = entries()
     for card, stamp in missing.items():
         await _compile(wanted, card, on_progress)
@@ -122,10 +124,8 @@ def _slot(plan: Plan, group: GroupSpec) -> Slot:
 
 def _digest(wanted: list[dict[str, Any]], capability: int | None) -> str:
     """Return a digest of everything that determines the compiled kernels. ``capability``: of the
-    GPU, since Triton's entries are for one; a home folder may be shared by machines with others.
-    The folder is part of it, so that a copied cache is looked through."""
-    about = [wanted, capability, str(folder().resolve())]
-    found = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    GPU, since Triton's entries are for one; a home folder may be shared by machines with others."""
+    found = hashlib.sha256(json.dumps([wanted, capability], sort_keys=True).encode())
     for package in ("torch", "triton"):
         with contextlib.suppress(PackageNotFoundError):
             found.update(version(package).encode())

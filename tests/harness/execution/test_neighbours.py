@@ -70,7 +70,15 @@ def test_one_that_was_killed_goes_on_no_longer(cache: Path) -> None:
     with another() as run:
         os.kill(run.pid, signal.SIGKILL)
         run.wait()
-        assert (cache / "live" / str(run.pid)).exists()
+        assert list((cache / "live").glob(f"{run.pid}-*"))
         with neighbours.told() as beside:
             assert beside() == ()
     assert [each.name for each in (cache / "live").iterdir()] == ["starts"]
+
+
+def test_a_run_goes_on_where_nothing_can_be_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SLBENCH_CACHE", "/proc/nowhere")
+    with neighbours.told() as beside:
+        assert beside() == ()

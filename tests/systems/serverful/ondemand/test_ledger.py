@@ -172,6 +172,9 @@ def test_a_card_has_room_for_as_many_awake_as_their_weights_leave() -> None:
     assert used == pytest.approx(0.9 * 80, abs=0.1)
     assert room.share(slots) * 80 >= 13 + 4 > room.share(slots + 1) * 80
     assert Room(1, 13 * GIB, 80 * GIB, 0.9, 2 * GIB).share(1) == 0.9
+    small, large = (room.kv_bytes(slots, weights * GIB) for weights in (7, 13))
+    assert small - large == 6 * GIB, "what smaller weights leave is for keys and values"
+    assert 0 < large < room.share(slots) * 80 * GIB - 13 * GIB
 
 
 def test_what_does_not_fit_is_refused_in_a_line() -> None:

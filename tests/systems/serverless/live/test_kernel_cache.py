@@ -192,3 +192,13 @@ def test_kernels_of_a_cache_that_was_copied_are_compiled_anew(
     assert not (moved / "own").exists()
     assert (moved / "damaged").exists(), "Triton compiles it by itself"
     assert (cache / "own").exists(), "what it was copied from is left alone"
+
+    # Moved back, with the stamp of its first place and kernels of the second.
+    shutil.rmtree(cache)
+    kernel(moved, "of the other place", moved)
+    moved.rename(cache)
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(cache))
+    filled = asyncio.run(kernel_cache.fill(plan))
+    assert filled is not None
+    assert filled.compiled == 1
+    assert not (cache / "of the other place").exists()
