@@ -17,7 +17,7 @@ _GROUP = "__grp__*.json"
 
 
 def remove(cache: Path) -> bool:
-    """Remove the kernels of ``cache`` whose files lie elsewhere, so that they are compiled anew.
+    """Remove the kernels of ``cache`` whose files lie elsewhere, so that they are compiled again.
     Return whether there was any."""
     found = [entry for entry in cache.glob("*/") if _elsewhere(entry)]
     for entry in found:

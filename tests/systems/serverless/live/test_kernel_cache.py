@@ -172,7 +172,7 @@ def kernel(cache: Path, name: str, at: Path) -> None:
     group.write_text(json.dumps({"child_paths": named}), encoding="utf-8")
 
 
-def test_kernels_of_a_cache_that_was_copied_are_compiled_anew(
+def test_kernels_of_a_cache_that_was_copied_are_compiled_again(
     plan: Plan, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their files are where they were compiled, which confined processes may not read."""
