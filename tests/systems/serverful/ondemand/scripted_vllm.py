@@ -20,6 +20,7 @@ from harness.reference_server import wire
 from harness.reference_server.server import Connection, Entry
 
 AWAKE_BYTES, ASLEEP_BYTES = 3 << 30, 1 << 30
+START_S = float(os.environ.get("START_S", "0"))
 SLEEP_S, WAKE_S = float(os.environ.get("SLEEP_S", "0.1")), float(os.environ.get("WAKE_S", "0.2"))
 
 
@@ -109,6 +110,7 @@ async def main() -> None:
     said = sys.argv
     if fault("start"):
         sys.exit("ValueError: No available memory for the cache blocks")
+    await asyncio.sleep(START_S)
     assert "--enable-sleep-mode" in said
     assert os.environ["VLLM_SERVER_DEV_MODE"] == "1"
     adapters = said[said.index("--lora-modules") + 1 : said.index("--enable-sleep-mode")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -125,6 +126,23 @@ def test_a_server_that_does_not_start_is_told_with_its_last_words(
     scripted.fail("start")
     with pytest.raises(DeploymentError, match=r"tiny: ended with status 1 .*No available memory"):
         VllmSleep().deploy(deployed("f0"))
+
+
+def test_where_one_of_many_does_not_start_the_others_are_ended_at_once(
+    scripted: Scripted, deployed: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many start, each of which is waited for by a thread."""
+    monkeypatch.setenv("START_S", "300")
+    monkeypatch.setattr("systems.vllm_sleep.check_host", lambda *_: None)
+    many = (os.cpu_count() or 1) + 5
+    asked = deployed(*(f"f{n}" for n in range(many)), one_per="function", awake=many)
+    device = asked.devices[0].model_copy(update={"memory_bytes": many * 10 << 30})
+    asked = asked.model_copy(update={"devices": (device,)})
+    scripted.fail("start")
+    begun = time.monotonic()
+    with VllmSleep() as system, pytest.raises(DeploymentError, match="No available memory"):
+        system.deploy(asked)
+    assert time.monotonic() - begun < 100
 
 
 def test_a_call_that_no_server_answers_in_time_is_ended(
