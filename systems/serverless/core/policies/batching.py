@@ -147,11 +147,10 @@ class FirstComeFirstServed(Batching):
 
     name = "first-come-first-served"
     max_prefills: int = 0
-    prompts_first: bool = False
 
     @classmethod
     def from_options(cls, options: PolicyOptions) -> Self:
-        return cls(options.max_prefills, options.prompts_first)
+        return cls(options.max_prefills)
 
     def choose(self, device: Device, state: State, now_ns: int) -> Batch | None:  # noqa: ARG002
         if self.max_prefills and device.prefilling >= self.max_prefills:

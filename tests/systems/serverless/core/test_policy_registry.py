@@ -108,10 +108,3 @@ def test_a_policy_takes_the_options_of_its_system() -> None:
     assert not chosen.preloading.template_libraries
     assert chosen.names["admission"] == "shed-hopeless"
     assert ServerlessLoRA.policies(options, {"admission": "all"}).make().names["admission"] == "all"
-
-
-@pytest.mark.parametrize("name", SEAMS["batching"].names)
-def test_prompts_first_is_no_matter_of_how_batches_are_formed(name: str) -> None:
-    for on in (False, True):
-        chosen = policy_set({**SET, "batching": name}, Options(prompts_first=on)).make()
-        assert chosen.batching.prompts_first is on
