@@ -71,8 +71,8 @@ def rest_ns(copy: BackboneCopy, learnt: Estimates, state: State, now_ns: int) ->
     if source is None:
         return max(copy.asked_ns + learnt.delay_ns[BACKBONE] - now_ns, 0.0)
     if not source.loaded:
-        return rest_ns(source, learnt, state, now_ns) + learnt.peer_ns
-    return max(copy.copied_since_ns(source) + learnt.peer_ns - now_ns, 0.0)
+        return rest_ns(source, learnt, state, now_ns) + learnt.copy_ns
+    return max(copy.copied_since_ns(source) + learnt.copy_ns - now_ns, 0.0)
 
 
 def reload_ns(key: CopyKey, learnt: Estimates, state: State, now_ns: int) -> float:
@@ -80,4 +80,4 @@ def reload_ns(key: CopyKey, learnt: Estimates, state: State, now_ns: int) -> flo
     source = source_of(key, state)
     if source is None:
         return learnt.delay_ns[BACKBONE]
-    return rest_ns(source, learnt, state, now_ns) + learnt.peer_ns
+    return rest_ns(source, learnt, state, now_ns) + learnt.copy_ns

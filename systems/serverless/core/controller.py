@@ -65,6 +65,7 @@ class Controller:
             ev.AdapterTierResized: self._hosts.tier_resized,
             ev.BackboneLoaded: self._copies.loaded,
             ev.BackboneFailed: self._copies.failed,
+            ev.PrewarmedReady: self._copies.prewarmed_ready,
             ev.BatchBegun: self._requests.begun,
             ev.BatchPrefilled: self._requests.prefilled,
             ev.RequestFinished: self._requests.finished,

@@ -1,4 +1,4 @@
-"""Events of shared backbone copies: loaded or failed."""
+"""Events of shared backbone copies and of their prewarmed processes."""
 
 from __future__ import annotations
 
@@ -37,8 +37,7 @@ class CopyEvents:
             else:
                 learnt.copied(copied_ns)
             self._provisioning.advance(instance, now)
-        if not copy.users:
-            self._state.transferred(copy.key.backbone, loaded_ns=loaded_ns, copied_ns=copied_ns)
+        self._state.took(copy.key.backbone, loaded_ns=loaded_ns, copied_ns=copied_ns)
         self._keeping.unused(copy.key, now)
 
     def _took_ns(self, copy: BackboneCopy, now: int) -> tuple[int, int]:
@@ -46,6 +45,13 @@ class CopyEvents:
         if copy.source is None:
             return now - copy.asked_ns, 0
         return 0, now - copy.copied_since_ns(self._state.copies.get(copy.source))
+
+    def prewarmed_ready(self, event: ev.PrewarmedReady, now: int) -> None:  # noqa: ARG002
+        copy = self._state.copies.get(event.copy)
+        if copy is None or not (copy.key.shared and copy.loaded):
+            return
+        self._state.set_prewarmed(copy.key, event.ready)
+        self._state.took(copy.key.backbone, fork_ns=event.took_ns)
 
     def failed(self, event: ev.BackboneFailed, now: int) -> None:
         copy = self._loading(event)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from .artifacts import BACKBONE, PRECEDENCE, Artifact
+from .artifacts import BACKBONE, KERNELS, PRECEDENCE, Artifact
 from .cluster_spec import BatchLatency, GroupSpec
 from .prefill import Prefill
 
@@ -206,26 +206,60 @@ class ServiceTime:
 
 
 @dataclass(slots=True)
-class Transfer:
-    """How long a backbone took to come to a device when no group waited for it, in ns: loaded, and
-    copied from another device. 0: it was not."""
+class BackboneDelays:
+    """How long it took, for any group of a backbone, in ns; 0: it was not seen. A new process
+    counts until it has its kernels, without its waits for the backbone and for an adapter."""
 
-    loaded_ns: int = 0
-    copied_ns: int = 0
+    loaded_ns: float = 0.0
+    """The backbone, from its checkpoint to a device."""
+    copied_ns: float = 0.0
+    """The same from another device."""
+    fork_ns: float = 0.0
+    """A fork of the template."""
+    takeover_ns: float = 0.0
+    """A prewarmed process that an instance took over."""
+
+    @property
+    def seen(self) -> tuple[bool, ...]:
+        """Whether the backbone was loaded, and whether it was copied."""
+        return bool(self.loaded_ns), bool(self.copied_ns)
+
+    def observe(self, loaded_ns: int, copied_ns: int, fork_ns: int, takeover_ns: int) -> None:
+        """Update those that were observed, which are not 0."""
+        self.loaded_ns = _corrected(self.loaded_ns, loaded_ns)
+        self.copied_ns = _corrected(self.copied_ns, copied_ns)
+        self.fork_ns = _corrected(self.fork_ns, fork_ns)
+        self.takeover_ns = _corrected(self.takeover_ns, takeover_ns)
+
+
+def _corrected(known: float, observed: int) -> float:
+    if not observed:
+        return known
+    return _average(known, observed) if known else float(observed)
 
 
 class Estimates:
     """All estimates of one group. Of all groups of its backbone: ``service``, the service time, and
-    ``transfer``, the loading delays of the backbone until one of its own is known."""
+    ``delays``, which stand for its own until these are known."""
 
-    __slots__ = ("_step_ns", "_tokens", "delay_ns", "law", "peer_ns", "prefills", "rate", "service")
+    __slots__ = (
+        "_delays",
+        "_step_ns",
+        "_tokens",
+        "delay_ns",
+        "law",
+        "peer_ns",
+        "prefills",
+        "rate",
+        "service",
+    )
 
     def __init__(
         self,
         group: GroupSpec,
         rate: Rate,
         service: ServiceTime | None = None,
-        transfer: Transfer | None = None,
+        delays: BackboneDelays | None = None,
     ) -> None:
         self.rate = rate
         self.prefills = PrefillTimes(group.law)
@@ -236,16 +270,40 @@ class Estimates:
         self.delay_ns: Mapping[Artifact, float] = {
             a: float(group.delay_ns.get(a, 0)) for a in PRECEDENCE
         }
-        """By artifact; replaced, not changed, when it is corrected."""
+        """By artifact; replaced, not changed, when it is corrected. Kernels: of a process that was
+        not prewarmed."""
         self.peer_ns = float(group.peer_ns)
-        if transfer is not None:
-            self.told(transfer)
+        self._delays = delays or BackboneDelays()
+        self.told()
 
-    def told(self, transfer: Transfer) -> None:
-        """Take from ``transfer`` the delays of the backbone that are not known."""
+    def told(self) -> None:
+        """Take the delays of loading and copying the backbone that are not known."""
         if not self.delay_ns[BACKBONE]:
-            self.delay_ns = {**self.delay_ns, BACKBONE: float(transfer.loaded_ns)}
-        self.peer_ns = self.peer_ns or float(transfer.copied_ns)
+            self.delay_ns = {**self.delay_ns, BACKBONE: self._delays.loaded_ns}
+        self.peer_ns = self.peer_ns or self._delays.copied_ns
+
+    @property
+    def copy_ns(self) -> float:
+        """How long the backbone takes from another device. Until that is seen, as long as from its
+        checkpoint: the way between devices is no longer."""
+        return self.peer_ns or self.delay_ns[BACKBONE]
+
+    @property
+    def fork_ns(self) -> float:
+        """How long a fork takes on a device that has the backbone, without its adapter: at least
+        as long as its kernels, of which a profile also counts what its first batch prepares."""
+        return max(self._delays.fork_ns, self.delay_ns[KERNELS])
+
+    @property
+    def kernels_ns(self) -> float:
+        """How long the kernels of an instance that sleeps take. Until that is seen, as long as a
+        fork, which prepares them last."""
+        return self.delay_ns[KERNELS] or self._delays.fork_ns
+
+    @property
+    def takeover_ns(self) -> float:
+        """The same of a prewarmed process that is ready."""
+        return self._delays.takeover_ns
 
     def loaded(self, artifact: Artifact, delay_ns: int) -> None:
         """Update the loading delay: loading ``artifact`` took ``delay_ns``."""

@@ -66,10 +66,12 @@ class InstanceStarted:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactLoaded:
-    """``artifact`` is in place on the instance."""
+    """``artifact`` is in place on the instance. ``prewarmed``: its process had it from the warm
+    pool, so this took less than a loading."""
 
     instance: int
     artifact: Artifact
+    prewarmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,17 @@ class BackboneFailed:
     copy: CopyKey
     load: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrewarmedReady:
+    """So many prewarmed processes of a shared copy are ready to be taken over. ``took_ns``: how
+    long it took to make the one that became ready, without the import of libraries; 0 if none
+    did."""
+
+    copy: CopyKey
+    ready: int
+    took_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +194,7 @@ Event = (
     | AdapterTierResized
     | BackboneLoaded
     | BackboneFailed
+    | PrewarmedReady
     | BatchBegun
     | BatchPrefilled
     | RequestFinished

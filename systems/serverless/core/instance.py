@@ -63,12 +63,18 @@ class Instance:
     phase: Phase = STARTING
     asked: bool = False
     """Its process was requested; ``started`` is set once it is up."""
+    asked_ns: int = 0
     started: bool = False
     goal: Residency = AWAKE
     """The artifacts to load while it starts; not all of them for a partial pre-load."""
     in_place: set[Artifact] = field(default_factory=set)
     loading: Artifact | None = None
     loading_since_ns: int = 0
+    new_ns: int | None = None
+    """How long its new process has taken, without waits for the backbone and for its adapter; None:
+    it is not new."""
+    prewarmed: bool = False
+    """Whether the process that it starts or wakes with is of the warm pool, as far as is known."""
     running: dict[int, Request] = field(default_factory=dict)
     running_kv_bytes: int = 0
     prefilling: Prefill | None = None

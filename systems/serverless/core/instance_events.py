@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import events as ev
-from .artifacts import BACKBONE
+from .artifacts import BACKBONE, KERNELS
 from .instance import ASLEEP, OFFLOADING, READY, STARTING, Instance
 from .parts import Parts
 
@@ -22,6 +22,8 @@ class InstanceEvents:
         if instance is None or not instance.asked or instance.started:
             return
         instance.started = True
+        if instance.forked and instance.takes is None:
+            instance.new_ns = now - instance.asked_ns
         instance.in_place |= instance.inherited
         self._advance(instance, now)
 
@@ -33,12 +35,26 @@ class InstanceEvents:
             return
         instance.in_place.add(event.artifact)
         instance.loading = None
-        if not (event.artifact is BACKBONE and instance.copy.shared):
-            took_ns = now - instance.loading_since_ns
-            self._state.estimates(instance.group.id).loaded(event.artifact, took_ns)
+        self._learn(instance, event, now - instance.loading_since_ns)
         if event.artifact is BACKBONE and not instance.copy.shared:
             self._state.copies[instance.copy].loaded = True
         self._advance(instance, now)
+
+    def _learn(self, instance: Instance, event: ev.ArtifactLoaded, took_ns: int) -> None:
+        """Learn from an artifact that ``instance`` loaded in ``took_ns``. What a takeover takes
+        says nothing about a fork. A shared copy, which was there, was only mapped."""
+        artifact, mapped = event.artifact, event.artifact is BACKBONE and instance.copy.shared
+        if not (mapped or event.prewarmed):
+            self._state.estimates(instance.group.id).loaded(artifact, took_ns)
+        if event.prewarmed and not instance.prewarmed:
+            instance.prewarmed, instance.new_ns = True, 0
+        if instance.new_ns is None or not (mapped or artifact is KERNELS):
+            return
+        instance.new_ns += took_ns
+        if artifact is KERNELS and event.prewarmed:
+            self._state.took(instance.group.backbone, takeover_ns=instance.new_ns)
+        elif artifact is KERNELS and not instance.prewarmed:
+            self._state.took(instance.group.backbone, fork_ns=instance.new_ns)
 
     def _advance(self, instance: Instance, now: int) -> None:
         if not self._provisioning.advance(instance, now):

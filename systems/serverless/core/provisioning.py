@@ -185,6 +185,7 @@ class Provisioning:
         self._state.leave_rest(instance)
         instance.prepared.clear()
         instance.prepared_until = 0
+        instance.new_ns, instance.prewarmed = None, False
         self._state.enter(instance, STARTING, goal)
         if instance.id not in self._state.instances:
             self._next_instance += 1
@@ -192,7 +193,7 @@ class Provisioning:
 
     def advance(self, instance: Instance, now: int) -> bool:
         """Request the next artifact that ``instance`` lacks. Return True if its goal is reached."""
-        if instance.phase is not STARTING or not self._process_asked(instance):
+        if instance.phase is not STARTING or not self._process_asked(instance, now):
             return False
         self._preparation.for_waiting(instance.group)
         copy = self._state.copies[instance.copy]
@@ -212,14 +213,14 @@ class Provisioning:
             )
         return False
 
-    def _process_asked(self, instance: Instance) -> bool:
+    def _process_asked(self, instance: Instance, now: int) -> bool:
         if instance.asked:
             return True
         host = self._state.host_of(instance)
         if instance.forked and host.template is not TemplatePhase.READY:
             self._templates.start(self._state.devices[instance.device].spec.host)
             return False
-        instance.asked = True
+        instance.asked, instance.asked_ns = True, now
         self._out.append(
             act.StartInstance(
                 instance.id, instance.group.id, instance.device, instance.forked, instance.takes

@@ -11,7 +11,7 @@ from .adapter_index import AdapterIndex
 from .artifacts import CopyKey, Residency
 from .cluster_spec import HOST, ClusterSpec, DeviceSpec, GroupSpec
 from .devices import BackboneCopy, Device, Host
-from .estimates import Estimates, Rate, ServiceTime, Transfer
+from .estimates import BackboneDelays, Estimates, Rate, ServiceTime
 from .instance import ASLEEP, READY, Instance, Phase
 from .members import Members
 from .memory import Holding, MemoryLedger
@@ -57,6 +57,9 @@ class State:
         """By backbone: its shared copies by the device that holds them."""
         self.home_ids: dict[str, list[str]] = {each: [] for each in cluster.backbones}
         """The keys of ``homes``, in their order."""
+        self.prewarmed: dict[str, dict[str, int]] = {each: {} for each in cluster.backbones}
+        """By backbone: the number of its prewarmed processes that are ready, by device that has
+        any."""
         self.instances: dict[int, Instance] = {}
         self._members: dict[str, Members] = {}
         """Of the groups that have instances: most of many functions have none at a time."""
@@ -75,7 +78,7 @@ class State:
         self._rates: dict[str, Rate] = {}
         self._services: defaultdict[str, ServiceTime] = defaultdict(ServiceTime)
         """By backbone, as the next."""
-        self._transfers: defaultdict[str, Transfer] = defaultdict(Transfer)
+        self._delays: defaultdict[str, BackboneDelays] = defaultdict(BackboneDelays)
         self._new_rate = new_rate
 
     def queue(self, group: str) -> WaitingRequests:
@@ -136,20 +139,29 @@ class State:
         found = self._estimates.get(group)
         if found is None:
             spec = self.cluster.groups[group]
-            service, transfer = self._services[spec.backbone], self._transfers[spec.backbone]
-            found = Estimates(spec, self._new_rate(), service, transfer)
+            service, delays = self._services[spec.backbone], self._delays[spec.backbone]
+            found = Estimates(spec, self._new_rate(), service, delays)
             self._estimates[group] = found
         return found
 
-    def transferred(self, backbone: str, *, loaded_ns: int = 0, copied_ns: int = 0) -> None:
-        """Tell all groups of a backbone how long it took to come to a device, if no instance of
-        them waited for it: from a checkpoint, or from another device."""
-        transfer = self._transfers[backbone]
-        transfer.loaded_ns = loaded_ns or transfer.loaded_ns
-        transfer.copied_ns = copied_ns or transfer.copied_ns
+    def took(
+        self,
+        backbone: str,
+        *,
+        loaded_ns: int = 0,
+        copied_ns: int = 0,
+        fork_ns: int = 0,
+        takeover_ns: int = 0,
+    ) -> None:
+        """Update the delays of all groups of a backbone by those that were observed."""
+        delays = self._delays[backbone]
+        before = delays.seen
+        delays.observe(loaded_ns, copied_ns, fork_ns, takeover_ns)
+        if delays.seen == before:
+            return
         for group, estimates in self._estimates.items():
             if self.cluster.groups[group].backbone == backbone:
-                estimates.told(transfer)
+                estimates.told()
 
     def rate_of(self, function: str) -> Rate:
         """Return the request rate of one function of a group that has places."""
@@ -304,6 +316,15 @@ class State:
         if copy.key.shared:
             del self.homes[copy.key.backbone][copy.key.device]
             self.home_ids[copy.key.backbone].remove(copy.key.device)
+            self.set_prewarmed(copy.key, 0)
+
+    def set_prewarmed(self, key: CopyKey, ready: int) -> None:
+        """Note how many prewarmed processes of a shared copy are ready."""
+        there = self.prewarmed[key.backbone]
+        if ready:
+            there[key.device] = ready
+        else:
+            there.pop(key.device, None)
 
     def shared_copies_on(self, device: str) -> list[BackboneCopy]:
         """Return the shared copies on ``device``, in the order of their backbones."""

@@ -4,11 +4,12 @@ Live and simulated platforms define what a prewarmed process is and how it is ma
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from .artifacts import CopyKey
+from .events import PrewarmedReady
 
 
 class PrewarmedProcess(Protocol):
@@ -23,6 +24,10 @@ class PrewarmedProcess(Protocol):
     @property
     def ready(self) -> bool: ...
 
+    @property
+    def took_ns(self) -> int:
+        """How long it took until it was ready, without the import of libraries."""
+
 
 S = TypeVar("S", bound=PrewarmedProcess)
 
@@ -35,20 +40,23 @@ not wait: without a process, the next instance builds an engine itself, beside t
 
 class WarmPool(Generic[S]):
     """Keeps ``count`` processes per shared copy. ``make`` starts one, or returns None if it
-    cannot; ``later`` calls a function after a number of seconds."""
+    cannot; ``later`` calls a function after a number of seconds. ``tell`` is called when the number
+    of those that are ready has changed."""
 
     def __init__(
         self,
         count: int,
         make: Callable[[CopyKey], S | None],
         later: Later,
+        tell: Callable[[PrewarmedReady], None],
     ) -> None:
-        self._count, self._make, self._later = count, make, later
+        self._count, self._make, self._later, self._tell = count, make, later, tell
         self.prewarmed: list[S] = []
         self.busy: set[str] = set()
         """Devices on which instances run requests."""
         self._postponed: set[CopyKey] = set()
         self._replaced: Counter[CopyKey] = Counter()
+        self._told: Counter[CopyKey] = Counter()
 
     def refill(self, key: CopyKey) -> None:
         """Start a process of ``key``, which is loaded, if there are too few. They are made one
@@ -95,9 +103,23 @@ class WarmPool(Generic[S]):
         self._count = 0
 
     def became_ready(self, prewarmed_process: S) -> None:
-        """Start the next process, unless this one was taken meanwhile or its copy was dropped."""
+        """Tell of it and start the next process, unless this one was taken meanwhile or its copy
+        was dropped."""
         if prewarmed_process in self.prewarmed:
+            self._changed(prewarmed_process.copy, prewarmed_process.took_ns)
             self.refill(prewarmed_process.copy)
+
+    def fill(self, key: CopyKey, ready: Sequence[S]) -> None:
+        """Add processes of ``key`` that are ready."""
+        self.prewarmed += ready
+        self._changed(key, ready[0].took_ns if ready else 0)
+
+    def _changed(self, key: CopyKey, took_ns: int = 0) -> None:
+        """Tell how many processes of ``key`` are ready, if that has changed."""
+        ready = sum(each.ready for each in self._of(key))
+        if ready != self._told[key]:
+            self._told[key] = ready
+            self._tell(PrewarmedReady(key, ready, took_ns))
 
     def take(self, backbone: str, device: str) -> S | None:
         """Remove and return the most complete process, or None. One that is not ready is still
@@ -109,6 +131,7 @@ class WarmPool(Generic[S]):
             return None
         taken = max(fitting, key=lambda prewarmed_process: prewarmed_process.done)
         self.prewarmed.remove(taken)
+        self._changed(taken.copy)
         return taken
 
     def replace(self, key: CopyKey) -> S | None:
@@ -118,6 +141,7 @@ class WarmPool(Generic[S]):
         if ready is not None:
             self.prewarmed.remove(ready)
             self._replaced[key] += 1
+            self._changed(key)
         return ready
 
     def replaced_ended(self, key: CopyKey) -> None:
@@ -135,6 +159,7 @@ class WarmPool(Generic[S]):
         """Remove a process that ended, if it is still in the pool."""
         if prewarmed_process in self.prewarmed:
             self.prewarmed.remove(prewarmed_process)
+            self._changed(prewarmed_process.copy)
 
     def drop(self, key: CopyKey) -> list[S]:
         """Remove and return the processes of a copy that is dropped."""
@@ -145,4 +170,5 @@ class WarmPool(Generic[S]):
             for prewarmed_process in self.prewarmed
             if prewarmed_process.copy != key
         ]
+        self._changed(key)
         return gone

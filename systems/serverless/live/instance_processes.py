@@ -14,7 +14,7 @@ from systems.runtime.processes import OnExit, OnMessage, Processes
 from systems.runtime.stages import Timeline
 
 from ..core import actions as act
-from ..core.artifacts import CopyKey
+from ..core.artifacts import Artifact, CopyKey
 from . import messages as m
 from . import roles
 from .live_instance import LiveInstance
@@ -100,6 +100,14 @@ class InstanceProcesses:
                 on_exit,
                 lambda: self._replaced_ended(key),
             )
+
+    def prewarmed(self, instance: LiveInstance, artifact: Artifact) -> bool:
+        """Return whether the process of ``instance`` had ``artifact`` from the warm pool: not an
+        adapter, nor an engine of another shape."""
+        if not instance.prewarmed or artifact is Artifact.ADAPTER:
+            return False
+        backbone = self._plan.cluster.groups[instance.group].backbone
+        return artifact is not Artifact.KERNELS or self._prewarmed.fits(instance.group, backbone)
 
     def _replaced_ended(self, key: CopyKey) -> None:
         self._prewarmed.replaced_ended(key)

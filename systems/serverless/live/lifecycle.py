@@ -145,7 +145,8 @@ class InstanceLifecycle:
         slow the instance."""
         instance.loaded(artifact)
         instance.timeline.end(Stage(artifact.value), time.monotonic_ns())
-        self._reports.event(ev.ArtifactLoaded(instance.id, artifact))
+        prewarmed = self._processes.prewarmed(instance, artifact)
+        self._reports.event(ev.ArtifactLoaded(instance.id, artifact, prewarmed))
         if artifact is Artifact.KERNELS and instance.copy is not None:
             self._prewarmed.refill(instance.copy)
 

@@ -29,7 +29,7 @@ class LiveInstance:
     adapters: dict[str, Timeline] = field(default_factory=dict)
     """By function: the stages of the adapters that it holds in places or waits for."""
     prewarmed: bool = False
-    """Whether its process has had its engine since it was prewarmed."""
+    """Whether its process was prewarmed and has put none of its artifacts away since."""
     giving_back: frozenset[Artifact] = frozenset()
     stopping: bool = False
     offloading: asyncio.TimerHandle | None = None

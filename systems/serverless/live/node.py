@@ -46,7 +46,7 @@ class Node:
         self.copies = self._shared.held
         later = asyncio.get_running_loop().call_later
         self._prewarmed = PrewarmedProcesses(
-            plan, cards, self.copies, self._fork_prewarmed, kill, later
+            plan, cards, self.copies, self._fork_prewarmed, kill, later, reports.event
         )
         self.adapters = AdapterTier(
             self._parse_request,

@@ -29,6 +29,7 @@ from systems.runtime.processes import OnExit, OnMessage
 from systems.runtime.stages import Timeline
 
 from ..core.artifacts import Artifact, CopyKey
+from ..core.events import PrewarmedReady
 from ..core.warm_pool import Later, WarmPool
 from .messages import (
     AllowPreparation,
@@ -77,6 +78,11 @@ class PrewarmedProcess:
     def ready(self) -> bool:
         return Artifact.KERNELS in self.loaded
 
+    @property
+    def took_ns(self) -> int:
+        spans = [span for span in self.timeline.spans if span.stage is not Stage.LIBRARIES]
+        return sum(span.end_ns - span.start_ns for span in spans)
+
     def become(self, on_message: OnMessage, on_exit: OnExit) -> Child:
         """Turn it into an instance's process. It first loads its remaining prewarm artifacts; until
         then the instance receives only failures from it."""
@@ -110,7 +116,8 @@ class PrewarmedProcess:
 class PrewarmedProcesses:
     """Keeps ``plan.options.prewarmed`` processes for each of ``copies``, on its device's card.
     ``fork`` starts a process on a device that can become an instance, or raises ``OSError``;
-    ``end`` kills one; ``later`` calls a function after a number of seconds."""
+    ``end`` kills one; ``later`` calls a function after a number of seconds; ``tell`` is called with
+    how many are ready."""
 
     def __init__(
         self,
@@ -120,10 +127,13 @@ class PrewarmedProcesses:
         fork: Fork,
         end: Callable[[Child], None],
         later: Later,
+        tell: Callable[[PrewarmedReady], None],
     ) -> None:
         self._plan, self._copies, self._fork, self._end = plan, copies, fork, end
         self._cards = cards
-        self._pool: WarmPool[PrewarmedProcess] = WarmPool(plan.options.prewarmed, self._make, later)
+        self._pool: WarmPool[PrewarmedProcess] = WarmPool(
+            plan.options.prewarmed, self._make, later, tell
+        )
         self.take, self.refill, self.close = self._pool.take, self._pool.refill, self._pool.close
         self.replaced_ended = self._pool.replaced_ended
 
@@ -143,8 +153,11 @@ class PrewarmedProcesses:
     def replace(self, group: str, key: CopyKey) -> PrewarmedProcess | None:
         """Remove and return a ready process for an instance of ``group`` that has no engine; None
         if there is none or its engine does not fit: it would build one as well."""
-        fits = _serves(self._plan, configuration(self._plan, key.backbone), group)
-        return self._pool.replace(key) if fits else None
+        return self._pool.replace(key) if self.fits(group, key.backbone) else None
+
+    def fits(self, group: str, backbone: str) -> bool:
+        """Return whether the engines of ``backbone``'s processes serve ``group``."""
+        return _serves(self._plan, configuration(self._plan, backbone), group)
 
     def device_work(self, work: DeviceWork) -> None:
         """Let the processes of a device prepare shapes only while no instance works there."""

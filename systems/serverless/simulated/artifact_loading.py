@@ -50,8 +50,10 @@ class ArtifactLoading:
             return
         process.timeline.end(Stage(artifact.value), self._machine.clock.now)
         process.last_ready_ns = self._machine.clock.now
-        self._machine.post(ev.ArtifactLoaded(process.id, artifact))
+        prewarmed = process.prewarmed_process and artifact is not Artifact.ADAPTER
+        self._machine.post(ev.ArtifactLoaded(process.id, artifact, prewarmed))
         if artifact is Artifact.KERNELS:
+            process.prewarmed_process = False
             process.worker.rest()
         if artifact is Artifact.KERNELS and process.copy is not None and process.copy.shared:
             self._prewarmed.refill(process.copy)
@@ -84,7 +86,6 @@ class ArtifactLoading:
 
     def _kernels(self, process: Process, loaded: Then) -> None:
         if process.prewarmed_process:
-            process.prewarmed_process = False
             self._place_adapter(process, loaded)
         elif not self._take_over(process, loaded):
             self._build_engine(process, loaded)
@@ -124,6 +125,7 @@ class ArtifactLoading:
         prewarmed = self._prewarmed.replace(copy) if process.latency.size.adapter_bytes else None
         if prewarmed is None:
             return False
+        process.prewarmed_process = True
         process.worker.extra_ns, process.worker.preparer = 0.0, prewarmed.preparer
         process.worker.interrupt(partial(self._bring_adapter, process, loaded))
         machine.after(machine.profile.stop_s.value, partial(self._replaced_ended, copy))

@@ -77,7 +77,7 @@ class Platform(PlatformBase):
         )
         self._engines = engines = Engines(clock, profile, resources, cluster)
         self._prewarmed = pool = PrewarmedProcesses(
-            prewarmed, clock, profile, draws, resources, engines.prewarmed
+            prewarmed, clock, profile, draws, resources, engines.prewarmed, self.post
         )
         self._running: dict[int, Process] = {}
         libraries = policies.template_libraries

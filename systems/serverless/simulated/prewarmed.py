@@ -10,10 +10,12 @@ from systems.runtime.stages import Timeline
 from systems.simulation.clock import Clock
 from systems.simulation.draws import Draws
 from systems.simulation.hardware import Hardware
+from systems.simulation.number import value_of
 from systems.simulation.preparer import Preparer
 from systems.simulation.profile import Profile, ProfileError
 
 from ..core.artifacts import CopyKey
+from ..core.events import PrewarmedReady
 from ..core.warm_pool import WarmPool
 
 _STAGES = (Stage.WARMING, Stage.BACKBONE, Stage.KERNELS)
@@ -30,6 +32,8 @@ class PrewarmedProcess:
     then: Callable[[], None] | None = None
     preparer: Preparer | None = None
     """Of its engine, once it is ready."""
+    took_ns: int = 0
+    """How long it took until it was ready."""
 
     def become(self, then: Callable[[], None]) -> None:
         """Take the process for an instance; call ``then`` when all stages are completed."""
@@ -43,7 +47,8 @@ class PrewarmedProcess:
 
 
 class PrewarmedProcesses:
-    """Keeps ``count`` prewarmed processes per shared copy. ``build`` makes the engine of one.
+    """Keeps ``count`` prewarmed processes per shared copy. ``build`` makes the engine of one;
+    ``tell`` is called with how many are ready.
     Raises ``ProfileError`` if the profile does not say how long it takes to turn one into an
     instance."""
 
@@ -55,6 +60,7 @@ class PrewarmedProcesses:
         draws: Draws,
         hardware: Mapping[str, Hardware],
         build: Callable[[CopyKey], Preparer | None],
+        tell: Callable[[PrewarmedReady], None],
     ) -> None:
         if count and profile.spare_s is None:
             raise ProfileError(
@@ -64,7 +70,7 @@ class PrewarmedProcesses:
         self._count, self._clock, self._hardware, self._build = count, clock, hardware, build
         self._takes = (profile.fork_s, profile.map_s, profile.kernels_s)
         self._draws = draws
-        self._pool: WarmPool[PrewarmedProcess] = WarmPool(count, self._make, self._later)
+        self._pool: WarmPool[PrewarmedProcess] = WarmPool(count, self._make, self._later, tell)
         self.device_work = self._pool.device_work
         self.refill, self.take = self._pool.refill, self._pool.take
         self.replace, self.replaced_ended = self._pool.replace, self._pool.replaced_ended
@@ -85,11 +91,14 @@ class PrewarmedProcesses:
 
     def fill(self, key: CopyKey) -> None:
         """Add processes that were ready, their shapes too, before the clock started."""
-        for _ in range(self._count):
-            preparer = self._build(key)
-            if preparer is not None:
-                preparer.shapes.prepared(preparer.shapes.unprepared)
-            self._pool.prewarmed.append(PrewarmedProcess(key, done=len(_STAGES), preparer=preparer))
+        self._pool.fill(key, [self._deployed(key) for _ in range(self._count)])
+
+    def _deployed(self, key: CopyKey) -> PrewarmedProcess:
+        preparer = self._build(key)
+        if preparer is not None:
+            preparer.shapes.prepared(preparer.shapes.unprepared)
+        took_ns = round(sum(value_of(number) for number in self._takes) * 1e9)
+        return PrewarmedProcess(key, done=len(_STAGES), preparer=preparer, took_ns=took_ns)
 
     def _go_on(self, prewarmed_process: PrewarmedProcess) -> None:
         prewarmed_process.timeline.begin(_STAGES[prewarmed_process.done], self._clock.now)
@@ -102,6 +111,7 @@ class PrewarmedProcesses:
     def _ended(self, prewarmed_process: PrewarmedProcess) -> None:
         prewarmed_process.timeline.end(_STAGES[prewarmed_process.done], self._clock.now)
         prewarmed_process.done += 1
+        prewarmed_process.took_ns = self._clock.now - prewarmed_process.timeline.spans[0].start_ns
         if not prewarmed_process.ready:
             self._go_on(prewarmed_process)
             return

@@ -54,7 +54,7 @@ class Process:
     last_ready_ns: int = 0
     stopping: bool = False
     prewarmed_process: bool = False
-    """It was a prewarmed process and has not loaded its adapter yet."""
+    """It was a prewarmed process and does not serve yet."""
     adapters: dict[str, AdapterLoad] = field(default_factory=dict)
     """By function: what is in its places or being loaded into them."""
 

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
-from ..artifacts import ADAPTER, BACKBONE, KERNELS, LIBRARIES, CopyKey
+from ..artifacts import ADAPTER, BACKBONE, LIBRARIES, CopyKey
 from ..backbone_sources import reload_ns, rest_ns
 from ..cluster_spec import GroupSpec
 from ..devices import Device, TemplatePhase
@@ -39,10 +39,11 @@ class EarliestCompletion(Placement):
     average, if what is left of it is as long as a whole one (memoryless). W is the wait of the
     oldest request there, since the wait of a queue's head predicts the next (Ibrahim & Whitt 2009).
     L is what is left of the loading of the backbone, which takes little where another device of
-    the host has it, a whole loading more if memory is short and something must be evicted, and the
-    import of libraries if the host has no template ready. Of
-    equals, the one with most free memory is chosen. A device with an instance of the group is
-    chosen only if all have one.
+    the host has it, a whole loading more if memory is short and something must be evicted, the
+    import of libraries if the host has no template ready, and what a fork takes longer than a
+    prewarmed process if none of the backbone is ready there, or memory is short: what is evicted
+    must start again. Of equals, the one with most free memory is chosen. A device with an instance
+    of the group is chosen only if all have one.
 
     A large cluster is sampled: up to ``candidates`` devices that hold the backbone and as many of
     all devices, each in rotation: enough to be near the best, at a bounded cost (Mitzenmacher
@@ -80,6 +81,8 @@ class EarliestCompletion(Placement):
         homes = state.homes[group.backbone]
         peers = state.cluster.settings.peer_copies
         hosts, ready = state.hosts, TemplatePhase.READY
+        prewarmed = state.prewarmed[group.backbone]
+        fork_ns = max(learnt.fork_ns - learnt.takeover_ns, 0.0) if prewarmed else 0.0
         best_ns, most_free = math.inf, 0
         found: Device | None = None
         for device in devices:
@@ -101,8 +104,11 @@ class EarliestCompletion(Placement):
                 continue
             if hosts[spec.host].template is not ready:
                 due_ns += import_ns
-            if (own if copy else absent) > free:
+            short = (own if copy else absent) > free
+            if short:
                 due_ns += whole_ns
+            if fork_ns and (short or spec.id not in prewarmed):
+                due_ns += fork_ns
             if due_ns < best_ns or (due_ns == best_ns and free > most_free):
                 best_ns, most_free, found = due_ns, free, device
         assert found is not None, "placement requires a device"
@@ -139,12 +145,16 @@ class EarliestCompletion(Placement):
 def least_start_ns(group: GroupSpec, devices: Iterable[Device], state: State) -> float:
     """Return how long a new instance takes at least to start on any of ``devices``."""
     learnt, homes = state.estimates(group.id), state.homes[group.backbone]
-    least_ns = learnt.delay_ns[ADAPTER] + learnt.delay_ns[KERNELS]
+    prewarmed = state.prewarmed[group.backbone]
+    least_ns = learnt.fork_ns
+    if prewarmed and any(device.spec.id in prewarmed for device in devices):
+        least_ns = min(least_ns, learnt.takeover_ns)
+    least_ns += learnt.delay_ns[ADAPTER]
     if any(device.spec.id in homes for device in devices):
         return least_ns
     reads_ns = learnt.delay_ns[BACKBONE]
     peers = state.cluster.settings.peer_copies
-    return least_ns + (min(reads_ns, learnt.peer_ns) if peers else reads_ns)
+    return least_ns + (min(reads_ns, learnt.copy_ns) if peers else reads_ns)
 
 
 def _waited_ns(device: Device, state: State, now_ns: int) -> int:

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from ..artifacts import ADAPTER, KERNELS
+from ..artifacts import ADAPTER
 from ..instance import Instance
 from ..policy import Policy
 from ..start_time import start_ns
@@ -52,8 +52,7 @@ class WaitedAsLong(Scaling):
             return True
         if members.starting:
             return False
-        least_ns = state.estimates(group).delay_ns[KERNELS]  # every start prepares them
-        return self.lost_ns(group, state, now_ns) > least_ns
+        return self.lost_ns(group, state, now_ns) > _least_ns(group, state)
 
     def most_ns(self, group: str, state: State, now_ns: int) -> float:
         return math.inf if _overflows(group, state) else self.lost_ns(group, state, now_ns)
@@ -125,6 +124,13 @@ class DelayedAsLong(WaitedAsLong):
         if delays is None or delays.instances != len(state.serving(group)):
             return 0.0
         return delays.saved_ns
+
+
+def _least_ns(group: str, state: State) -> float:
+    """Return how long every start takes at least: it prepares kernels, or is a takeover."""
+    learnt = state.estimates(group)
+    prewarmed = state.prewarmed[state.cluster.groups[group].backbone]
+    return learnt.takeover_ns if prewarmed else learnt.kernels_ns
 
 
 def _known_wait_ns(group: str, state: State, now_ns: int) -> int:

@@ -46,6 +46,11 @@ class OfACopy(Carried, frozen=True):
     """An event of one shared copy."""
 
     copy: CopyKey
+
+
+class OfALoad(OfACopy, frozen=True):
+    """An event of one loading of it."""
+
     load: Count
 
 
@@ -74,6 +79,7 @@ class InstanceStarted(Settled, frozen=True):
 class ArtifactLoaded(Settled, frozen=True, kw_only=True):
     carries = ev.ArtifactLoaded
     artifact: Artifact
+    prewarmed: bool = False
 
 
 class ArtifactsOffloaded(OfAnInstance, frozen=True):
@@ -100,13 +106,19 @@ class ProcessDied(Ended, frozen=True):
     reason: Text
 
 
-class BackboneLoaded(OfACopy, frozen=True):
+class BackboneLoaded(OfALoad, frozen=True):
     carries = ev.BackboneLoaded
 
 
-class BackboneFailed(OfACopy, frozen=True):
+class BackboneFailed(OfALoad, frozen=True):
     carries = ev.BackboneFailed
     reason: Text
+
+
+class PrewarmedReady(OfACopy, frozen=True):
+    carries = ev.PrewarmedReady
+    ready: Count
+    took_ns: Ns = 0
 
 
 Event = (
@@ -122,6 +134,7 @@ Event = (
     | ProcessDied
     | BackboneLoaded
     | BackboneFailed
+    | PrewarmedReady
 )
 
 EVENTS: tuple[type[Carried], ...] = Event.__args__

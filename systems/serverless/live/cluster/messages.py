@@ -15,7 +15,7 @@ from ..messages import INSTANCE_SAYS
 from .action_messages import Action
 from .event_messages import Event
 
-VERSION = 8
+VERSION = 9
 """Version of these messages."""
 _MOST_DEVICES = 256
 _MOST_MODELS = 1 << 16

@@ -14,6 +14,9 @@ def check(state: State) -> None:
         shared = [c for k, c in state.copies.items() if k.shared and k.backbone == backbone]
         assert homes == {copy.key.device: copy for copy in shared}
         assert state.home_ids[backbone] == list(homes)
+        prewarmed = state.prewarmed[backbone]
+        assert set(prewarmed) <= {device for device, copy in homes.items() if copy.loaded}
+        assert all(prewarmed.values())
     for group in state.cluster.groups.values():
         _check_members(group, state)
         if group.places:

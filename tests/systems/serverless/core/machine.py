@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -205,6 +206,8 @@ class Process:
     """What the instance had whose process it took over."""
     prepared: set[str] = field(default_factory=set)
     """What its host prepared for its present start."""
+    prewarmed: bool = False
+    """It was taken from the warm pool, and has offloaded nothing since."""
 
 
 class Machine:
@@ -222,6 +225,10 @@ class Machine:
         self.copies: dict[CopyKey, str] = {}
         self.asked: dict[CopyKey, list[int]] = {}
         """By copy: all its loadings, the latest last."""
+        self.pool: Counter[CopyKey] = Counter()
+        """By copy: its prewarmed processes, all of them ready."""
+        self.untold: list[CopyKey] = []
+        """The copies of which it was not reported that fewer are ready."""
         self.sources: dict[CopyKey, CopyKey] = {}
         """By copy: what its latest loading copied, if it copied."""
         self.loads: dict[int, act.LoadArtifact] = {}
@@ -293,6 +300,16 @@ class Machine:
         process = self.processes[action.instance] = Process(group, action.device, action.forked)
         if action.takes is not None:
             process.had = self._vacated(self.processes[action.takes], action)
+        elif action.forked:
+            process.prewarmed = self._takes_over(CopyKey(group.backbone, action.device))
+
+    def _takes_over(self, copy: CopyKey) -> bool:
+        """Return whether a prewarmed process is there. That it was taken is reported later."""
+        if not self.pool[copy]:
+            return False
+        self.pool[copy] -= 1
+        self.untold.append(copy)
+        return True
 
     def _vacated(self, process: Process, action: act.StartInstance) -> list[Artifact]:
         """Check that a container is idle, on the device and of another group, and return what it
@@ -386,6 +403,7 @@ class Machine:
     def _drop_backbone(self, action: act.DropBackbone) -> None:
         assert all(process.copy != action.copy for process in self.processes.values())
         self.copies.pop(action.copy, None)
+        del self.pool[action.copy]
 
     def _run_batch(self, action: act.RunBatch) -> None:
         process = self.processes[action.instance]
@@ -456,6 +474,9 @@ class Machine:
         """End the template and its forks, which the kernel kills with it."""
         del self.templates[host]
         self.post(ev.TemplateDied("killed", host))
+        for copy in [c for c in self.pool if self.cluster.devices[c.device].host == host]:
+            del self.pool[copy]
+            self.untold.append(copy)
         for instance in self._on(host):
             if self.processes[instance].forked:
                 self.dies(instance)
@@ -473,6 +494,8 @@ class Machine:
             self._gone(instance)
         for copy in [c for c in self.copies if self.cluster.devices[c.device].host == host]:
             del self.copies[copy]
+            del self.pool[copy]
+        self.untold = [c for c in self.untold if self.cluster.devices[c.device].host != host]
         self.post(ev.HostLeft(host, "lost"))
 
     def host_joins(self, host: str) -> None:
@@ -490,9 +513,10 @@ class Machine:
         self.post(ev.InstanceStarted(instance))
 
     def loads_artifact(self, instance: int) -> None:
-        action = self.loads.pop(instance)
-        self.processes[instance].in_place.append(action.artifact)
-        self.post(ev.ArtifactLoaded(instance, action.artifact))
+        action, process = self.loads.pop(instance), self.processes[instance]
+        process.in_place.append(action.artifact)
+        prewarmed = process.prewarmed and action.artifact is not Artifact.ADAPTER
+        self.post(ev.ArtifactLoaded(instance, action.artifact, prewarmed))
 
     def loads_adapter(self, instance: int, function: str) -> None:
         self.processes[instance].adapters[function] = True
@@ -514,6 +538,7 @@ class Machine:
     def offloads_artifacts(self, instance: int) -> None:
         process, action = self.processes[instance], self.offloads.pop(instance)
         del process.in_place[-len(action.artifacts) :]
+        process.prewarmed = False
         if Artifact.BACKBONE in action.artifacts:
             process.copy = None
         self.post(ev.ArtifactsOffloaded(instance))
@@ -521,6 +546,17 @@ class Machine:
     def backbone_loads(self, copy: CopyKey) -> None:
         self.copies[copy] = "loaded"
         self.post(ev.BackboneLoaded(copy, self.asked[copy][-1]))
+
+    def prewarms(self, copy: CopyKey, took_ns: int = 0) -> None:
+        """Make a prewarmed process of a copy that is loaded."""
+        assert self.copies[copy] == "loaded"
+        self.pool[copy] += 1
+        self.post(ev.PrewarmedReady(copy, self.pool[copy], took_ns))
+
+    def tells_of_the_pool(self, copy: CopyKey) -> None:
+        """Report that fewer prewarmed processes are ready."""
+        self.untold.remove(copy)
+        self.post(ev.PrewarmedReady(copy, self.pool[copy]))
 
     def backbone_fails(self, copy: CopyKey) -> None:
         del self.copies[copy]
@@ -577,6 +613,9 @@ class Machine:
                 found += [ev.BackboneLoaded(copy, load), ev.BackboneFailed(copy, load, "no")]
             if self.copies.get(copy) == "loaded":
                 found.append(ev.BackboneLoaded(copy, loads[-1]))
+            else:
+                found.append(ev.PrewarmedReady(copy, 1, 70))
+            found.append(ev.PrewarmedReady(copy._replace(instance=7), 1, 70))
         return found
 
     def _forged_by(self, instance: int) -> list[ev.Event]:
@@ -615,7 +654,8 @@ class Machine:
             for d in state.devices.values()
         ]
         learnt = [state.estimates(group).delay_ns for group in state.cluster.groups]
-        there = (state.instances, state.requests, state.queues, state.copies, state.hosts)
+        kept = (state.instances, state.requests, state.queues, state.copies, state.hosts)
+        there = (*kept, state.prewarmed)
         return repr((there, devices, learnt))
 
     def _gone(self, instance: int) -> None:
@@ -667,6 +707,8 @@ class Machine:
         for copy, state in self.copies.items():
             if state == "loading":
                 yield partial(self.backbone_loads, copy)
+        for copy in self.untold:
+            yield partial(self.tells_of_the_pool, copy)
 
     def step(self) -> bool:
         """Do the first requested action, except timers; return False if none is left."""

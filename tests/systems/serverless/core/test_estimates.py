@@ -7,12 +7,12 @@ import pytest
 from systems.serverless.core.artifacts import Artifact
 from systems.serverless.core.cluster_spec import BatchLatency, GroupSpec
 from systems.serverless.core.estimates import (
+    BackboneDelays,
     Estimates,
     ExponentiallyWeighted,
     LearntLatency,
     PrefillTimes,
     SlidingWindow,
-    Transfer,
 )
 from systems.serverless.core.prefill import Prefill
 
@@ -77,10 +77,36 @@ def test_delays_follow_what_is_seen() -> None:
 
 def test_delays_of_a_backbone_that_no_group_waited_for_are_those_of_all_until_they_know() -> None:
     spec = GroupSpec("f", "b", ("f",), 1, 1, 1)
-    learnt = Estimates(spec, SlidingWindow(S), transfer=Transfer(loaded_ns=500, copied_ns=30))
+    delays = BackboneDelays(loaded_ns=500, copied_ns=30)
+    learnt = Estimates(spec, SlidingWindow(S), delays=delays)
     assert (learnt.delay_ns[Artifact.BACKBONE], learnt.peer_ns) == (500, 30)
-    learnt.told(Transfer(loaded_ns=900, copied_ns=40))
+    delays.loaded_ns, delays.copied_ns = 900, 40
+    learnt.told()
     assert (learnt.delay_ns[Artifact.BACKBONE], learnt.peer_ns) == (500, 30)
+
+
+def test_what_no_group_did_is_not_free_once_another_did_it() -> None:
+    """Kernels take at most what a fork takes, and a copy what a reading takes."""
+    delays = BackboneDelays()
+    learnt = Estimates(GroupSpec("f", "b", ("f",), 1, 1, 1), SlidingWindow(S), delays=delays)
+    assert (learnt.fork_ns, learnt.copy_ns) == (0, 0)
+    delays.observe(loaded_ns=500, copied_ns=0, fork_ns=700, takeover_ns=20)
+    learnt.told()
+    assert (learnt.fork_ns, learnt.kernels_ns) == (700, 700)
+    assert (learnt.copy_ns, learnt.peer_ns) == (500, 0)
+    learnt.loaded(Artifact.KERNELS, 300)
+    learnt.copied(30)
+    assert (learnt.fork_ns, learnt.kernels_ns) == (700, 300)
+    assert learnt.copy_ns == 30
+    delays.observe(loaded_ns=0, copied_ns=0, fork_ns=800, takeover_ns=0)
+    assert (learnt.fork_ns, learnt.takeover_ns) == (pytest.approx(710), 20)
+
+
+def test_a_fork_takes_no_less_than_the_kernels_that_a_profile_knows() -> None:
+    """They include what its first batch prepares, which no start shows."""
+    spec = GroupSpec("f", "b", ("f",), 1, 1, 1, delay_ns={Artifact.KERNELS: 900})
+    learnt = Estimates(spec, SlidingWindow(S), delays=BackboneDelays(fork_ns=60))
+    assert learnt.fork_ns == 900
 
 
 def prefill(size: int = 1, *, joins: bool = False, expected_ns: float = 100) -> Prefill:

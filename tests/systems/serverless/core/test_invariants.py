@@ -118,6 +118,15 @@ class AnyOrder(RuleBasedStateMachine):
         loading = [c for c, state in self.machine.copies.items() if state == "loading"]
         self._one(data, loading, self.machine.backbone_fails)
 
+    @rule(data=st.data(), took_ns=st.integers(0, 500))
+    def a_process_is_prewarmed(self, data: Any, took_ns: int) -> None:
+        ready = [host for host, state in self.machine.templates.items() if state == "ready"]
+        devices, copies = self.machine.cluster.devices, self.machine.copies
+        there = [c for c in copies if copies[c] == "loaded" and devices[c.device].host in ready]
+        self._one(
+            data, [c for c in there if c.shared], lambda each: self.machine.prewarms(each, took_ns)
+        )
+
     @rule(data=st.data())
     def an_adapter_is_loaded(self, data: Any) -> None:
         self._one(data, self.machine.loading(), lambda each: self.machine.loads_adapter(*each))
@@ -161,6 +170,9 @@ class AnyOrder(RuleBasedStateMachine):
         assert set(state.hosts) == {device.spec.host for device in state.devices.values()}
         assert {copy.device for copy in state.copies} <= set(state.devices)
         assert {copy for copy in self.machine.copies if copy.shared} <= set(state.copies)
+        for copy, ready in self.machine.pool.items():
+            told = state.prewarmed[copy.backbone].get(copy.device, 0)
+            assert told == ready or copy in self.machine.untold
         dormant = dict.fromkeys(state.hosts, 0)
         for device in state.devices.values():
             there = device.instances.values()

@@ -96,8 +96,8 @@ def test_a_start_takes_what_is_lacking_there() -> None:
     machine.now = 150
     assert start_ns(fork, state, machine.now) == 250 + FORK_NS, "the copy is being loaded"
     machine.settle()
-    assert start_ns(fork, state, machine.now) == FORK_NS
-    fork.in_place |= PARKED
+    assert start_ns(fork, state, machine.now) == 60 + 150, "as long as the fork of f1"
+    fork.asked, fork.in_place = True, {*PARKED}
     assert start_ns(fork, state, machine.now) == 90
     fork.in_place |= AWAKE
     assert start_ns(fork, state, machine.now) == 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from systems.serverless.core.artifacts import CopyKey
+from systems.serverless.core.events import PrewarmedReady
 from systems.serverless.core.warm_pool import PATIENCE_S, WarmPool
 
 KEY = CopyKey("b", "cuda:0")
@@ -19,6 +20,7 @@ class Step:
 
     copy: CopyKey
     done: int = 0
+    took_ns: int = 700
 
     @property
     def ready(self) -> bool:
@@ -34,6 +36,10 @@ class Maker:
         return self.made[-1]
 
 
+def unheard(event: PrewarmedReady) -> None:
+    """Ignore how many are ready."""
+
+
 def never(seconds: float, then: Callable[[], None]) -> None:
     raise AssertionError(f"nothing is busy, yet {then} waits for {seconds} s")
 
@@ -41,7 +47,7 @@ def never(seconds: float, then: Callable[[], None]) -> None:
 @pytest.mark.parametrize("how", ["taken", "dropped"])
 def test_one_that_is_a_spare_no_longer_calls_for_no_other_when_it_is_ready(how: str) -> None:
     make = Maker()
-    pool = WarmPool(2, make, never)
+    pool = WarmPool(2, make, never, unheard)
     pool.refill(KEY)
     (prewarmed_process,) = make.made
     if how == "taken":
@@ -55,16 +61,16 @@ def test_one_that_is_a_spare_no_longer_calls_for_no_other_when_it_is_ready(how: 
 
 def test_none_is_kept_where_none_is_asked_for_and_none_where_none_can_be_made() -> None:
     make = Maker()
-    WarmPool(0, make, never).refill(KEY)
+    WarmPool(0, make, never, unheard).refill(KEY)
     assert make.made == []
-    pool: WarmPool[Step] = WarmPool(1, lambda _: None, never)
+    pool: WarmPool[Step] = WarmPool(1, lambda _: None, never, unheard)
     pool.refill(KEY)
     assert pool.prewarmed == []
 
 
 def test_a_replaced_process_that_lives_takes_a_place() -> None:
     make = Maker()
-    pool = WarmPool(1, make, never)
+    pool = WarmPool(1, make, never, unheard)
     assert pool.replace(KEY) is None
     pool.refill(KEY)
     (first,) = make.made
@@ -80,7 +86,7 @@ def test_a_replaced_process_that_lives_takes_a_place() -> None:
 
 def test_the_most_complete_process_is_taken() -> None:
     make = Maker()
-    pool = WarmPool(3, make, never)
+    pool = WarmPool(3, make, never, unheard)
     for done in (0, 2, 1):
         make(KEY).done = done
     pool.prewarmed = list(make.made)
@@ -90,13 +96,44 @@ def test_the_most_complete_process_is_taken() -> None:
 
 def test_a_process_that_ended_is_in_the_pool_no_more() -> None:
     make = Maker()
-    pool = WarmPool(1, make, never)
+    pool = WarmPool(1, make, never, unheard)
     pool.refill(KEY)
     for _ in range(2):
         pool.lose(make.made[0])
         assert pool.prewarmed == []
     pool.refill(KEY)
     assert pool.prewarmed == make.made[1:]
+
+
+def test_the_number_that_are_ready_is_told_when_it_changes() -> None:
+    make, told = Maker(), list[PrewarmedReady]()
+    pool = WarmPool(3, make, never, told.append)
+    pool.refill(KEY)
+    assert told == [], "it is being made"
+    for _ in range(3):
+        make.made[-1].done = 2
+        pool.became_ready(make.made[-1])
+    assert told == [PrewarmedReady(KEY, ready, 700) for ready in (1, 2, 3)]
+    pool.take("b", "cuda:0")
+    assert pool.replace(KEY) is not None
+    pool.lose(pool.prewarmed[0])
+    assert told[3:] == [PrewarmedReady(KEY, ready) for ready in (2, 1, 0)]
+    pool.fill(KEY, [Step(KEY, done=2), Step(KEY, done=2)])
+    pool.drop(KEY)
+    pool.drop(KEY)
+    assert told[6:] == [PrewarmedReady(KEY, 2, 700), PrewarmedReady(KEY, 0)]
+
+
+def test_of_one_that_was_never_ready_nothing_is_told() -> None:
+    make, told = Maker(), list[PrewarmedReady]()
+    pool = WarmPool(1, make, never, told.append)
+    pool.refill(KEY)
+    assert pool.take("b", "cuda:0") is make.made[0]
+    make.made[0].done = 2
+    pool.became_ready(make.made[0])
+    pool.refill(KEY)
+    pool.lose(make.made[1])
+    assert told == []
 
 
 @dataclass
@@ -107,7 +144,7 @@ class Busy:
     timers: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.pool = WarmPool(3, self.make, lambda s, then: self.timers.append((s, then)))
+        self.pool = WarmPool(3, self.make, lambda s, then: self.timers.append((s, then)), unheard)
         self.pool.device_work(KEY.device, busy=True)
         self.pool.refill(KEY)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from systems.models import ensure_adapters, ensure_backbone
 from systems.runtime.cards import Cards
 from systems.runtime.messages import Failed, Message, Started
 from systems.serverless.core.artifacts import Artifact, CopyKey
+from systems.serverless.core.events import PrewarmedReady
 from systems.serverless.live.messages import (
     AllowPreparation,
     ArtifactLoaded,
@@ -70,6 +72,7 @@ class Machine:
         self.forked: list[Process] = []
         self.ended: list[Any] = []
         self.waiting: list[tuple[float, Callable[[], None]]] = []
+        self.told: list[PrewarmedReady] = []
         self.copies = {KEY: Resident()}
         self.prewarmed = PrewarmedProcesses(
             self.plan,
@@ -78,6 +81,7 @@ class Machine:
             self._fork,  # type: ignore[arg-type]
             self.ended.append,
             lambda seconds, then: self.waiting.append((seconds, then)),
+            self.told.append,
         )
 
     def _fork(self, device: str, on_message: Any, on_exit: Any) -> Process:
@@ -111,6 +115,29 @@ def test_the_furthest_is_taken_and_another_made_in_its_place() -> None:
     assert taken(machine, []) is second
     machine.prewarmed.refill(KEY)
     assert len(machine.forked) == 3
+
+
+def test_how_many_are_ready_and_how_long_they_took_is_told() -> None:
+    machine, before = Machine(prewarmed=2), time.monotonic_ns()
+    machine.prewarmed.refill(KEY)
+    assert machine.told == []
+    for index in range(2):
+        machine.forked[index].on_message(Started(1), [])
+        machine.forked[index].loads_everything()
+    assert [each.ready for each in machine.told] == [1, 2]
+    made = [each.took_ns for each in machine.told]
+    assert all(took_ns > 0 for took_ns in made)
+    assert sum(made) <= time.monotonic_ns() - before
+    machine.forked[0].on_exit(-9)
+    machine.prewarmed.drop(KEY)
+    assert [(each.ready, each.took_ns) for each in machine.told[2:]] == [(1, 0), (0, 0)]
+
+
+def test_the_engine_of_an_instance_whose_shape_is_another_was_not_prewarmed() -> None:
+    machine = Machine(prewarmed=1)
+    assert machine.prewarmed.fits("f0", "tiny")
+    machine.plan.adapters.pop("f0")
+    assert not machine.prewarmed.fits("f0", "tiny"), "it has no adapter to take the slot"
 
 
 def test_they_are_made_one_after_the_other() -> None:

@@ -14,6 +14,7 @@ from systems.interface import Limits
 from systems.runtime import processor
 from systems.runtime.calls import Failure
 from systems.runtime.stages import start_type, waited_for
+from systems.serverless.core.artifacts import Artifact
 from systems.serverless.core.instance import Phase
 from tests.deployments import tiny_deployment
 
@@ -92,6 +93,31 @@ def test_the_request_is_warm_and_waited_for_the_adapter_and_kernels(on_card: Pla
         stages = [span.stage.value for span in waited if span.stage.value != "queue"]
         assert stages == ["adapter", "kernels"]
         assert start_type(waited, started_for_it=call.started_for_it).value == "warm"
+
+    on_card(scene)
+
+
+def test_the_controller_knows_what_is_ready_and_what_a_takeover_takes(on_card: Play) -> None:
+    async def scene(stage: Stage) -> None:
+        await asleep(stage)
+        state = stage.platform.controller.state
+        learnt = state.estimates("f0")
+        assert state.prewarmed == {"tiny": {"cuda:0": 1}}
+        kernels_ns, fork_ns = learnt.delay_ns[Artifact.KERNELS], learnt.fork_ns
+        assert fork_ns > kernels_ns > 0
+        assert learnt.takeover_ns == 0
+        (ready,) = pool_of(stage)
+        ready.does.discard("load")
+        stage.call("f0")
+        await stage.until(lambda: ready.asked("begin"))
+        assert state.prewarmed == {"tiny": {}}
+        ready.does.add("load")
+        for artifact in ("adapter", "kernels"):
+            ready.says("loaded", artifact=artifact)
+        await finishes(stage, ready)
+        assert learnt.takeover_ns > 0
+        assert learnt.delay_ns[Artifact.KERNELS] == kernels_ns
+        await stage.until(lambda: state.prewarmed == {"tiny": {"cuda:0": 1}})
 
     on_card(scene)
 

@@ -68,6 +68,18 @@ def test_backbones_at_deployment_make_the_first_call_like_a_later_one() -> None:
     assert ttft_s(late, 0) > 5 * ttft_s(early, 0)
 
 
+def test_the_controller_knows_what_forks_and_takeovers_take() -> None:
+    profile = load_profile("h100")
+    outcome = run(2, [0, 5], backbones_at_deployment=True)
+    learnt = outcome.platform.controller.state.estimates("f1")
+    fork_s = profile.fork_s.value + profile.map_s.value + profile.kernels_s.value
+    assert learnt.fork_ns / 1e9 == pytest.approx(fork_s, rel=0.15)
+    assert profile.spare_s is not None
+    assert profile.remap_s is not None
+    takes_s = profile.spare_s.value + profile.remap_s.value
+    assert learnt.takeover_ns / 1e9 == pytest.approx(takes_s, rel=0.2)
+
+
 def test_a_process_that_slept_maps_the_backbone_again_without_a_context_of_its_own() -> None:
     h100 = load_profile("h100")
     again, first = (

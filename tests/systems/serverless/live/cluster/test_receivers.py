@@ -61,6 +61,7 @@ OF_AN_AGENT: dict[type[Message], Message] = {
         events.ProcessDied(3, "killed"),
         events.BackboneLoaded(COPY, 1),
         events.BackboneFailed(COPY, 1, "no file"),
+        events.PrewarmedReady(COPY, 2, 740),
     )
 }
 RELATING = {Pong, msg.IsolationGap, msg.Problem}
@@ -178,6 +179,7 @@ FOREIGN = [
     events.ProcessDied(4, "another"),
     events.BackboneLoaded(COPY._replace(backbone="another"), 1),
     events.BackboneFailed(COPY._replace(instance=3), 1, "another"),
+    events.PrewarmedReady(COPY._replace(device="node-1/cpu:0"), 2),
     Pong(1, 5),
 ]
 
