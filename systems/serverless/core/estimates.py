@@ -324,8 +324,10 @@ class Estimates:
     @property
     def service_ns(self) -> float:
         """The service time; before any is observed, that of the profile: T(1), and a decode step
-        for each token that requests ask for."""
+        for each token that requests ask for. Without a profile, as long as a fork takes: decoding
+        is not free, and until a request has ended that is what was seen to take long."""
         observed = self.service.ns
-        if observed is None:
-            return self.law.ttft_ns(1) + self._step_ns * self._tokens
-        return observed
+        if observed is not None:
+            return observed
+        told_ns = self.law.ttft_ns(1) + self._step_ns * self._tokens
+        return told_ns if self._step_ns else max(told_ns, self.fork_ns)

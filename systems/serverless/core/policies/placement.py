@@ -45,14 +45,19 @@ class EarliestCompletion(Placement):
     must start again. Of equals, the one with most free memory is chosen. A device with an instance
     of the group is chosen only if all have one.
 
+    The first request waits for L; those that follow do not, but contend as it does. Where devices
+    of a host copy backbones from each other, so that an instance may start anywhere at little cost,
+    the loading and the fork therefore count only by their share in ``requests``, which are served
+    before an instance has been idle for its keep-alive, as a low guess.
+
     A large cluster is sampled: up to ``candidates`` devices that hold the backbone and as many of
     all devices, each in rotation: enough to be near the best, at a bounded cost (Mitzenmacher
     2001)."""
 
     name = "earliest-completion"
 
-    def __init__(self, candidates: int = 32) -> None:
-        self.candidates = candidates
+    def __init__(self, candidates: int = 32, requests: int = 10) -> None:
+        self.candidates, self.requests = candidates, requests
         self._turns: dict[str | None, int] = {}
         """How many devices were taken of those that hold a backbone; None: of all. With one number
         for both, each would step over the devices that the other took."""
@@ -80,9 +85,10 @@ class EarliestCompletion(Placement):
         absent = own + state.cluster.copy_bytes(CopyKey(group.backbone, ""))
         homes = state.homes[group.backbone]
         peers = state.cluster.settings.peer_copies
+        share = 1 / self.requests if peers else 1.0
         hosts, ready = state.hosts, TemplatePhase.READY
         prewarmed = state.prewarmed[group.backbone]
-        fork_ns = max(learnt.fork_ns - learnt.takeover_ns, 0.0) if prewarmed else 0.0
+        fork_ns = share * max(learnt.fork_ns - learnt.takeover_ns, 0.0) if prewarmed else 0.0
         best_ns, most_free = math.inf, 0
         found: Device | None = None
         for device in devices:
@@ -97,9 +103,10 @@ class EarliestCompletion(Placement):
             free = memory.capacity - memory.used
             if copy is None:
                 key = CopyKey(group.backbone, spec.id)
-                due_ns += max(reload_ns(key, learnt, state, now_ns), 1.0) if peers else whole_ns
+                left_ns = reload_ns(key, learnt, state, now_ns) if peers else whole_ns
+                due_ns += max(share * left_ns, 1.0)
             elif not copy.loaded:
-                due_ns += rest_ns(copy, learnt, state, now_ns)
+                due_ns += share * rest_ns(copy, learnt, state, now_ns)
             if due_ns > best_ns:
                 continue
             if hosts[spec.host].template is not ready:

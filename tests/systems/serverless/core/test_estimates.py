@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from systems.serverless.core.artifacts import Artifact
@@ -100,6 +102,19 @@ def test_what_no_group_did_is_not_free_once_another_did_it() -> None:
     assert learnt.copy_ns == 30
     delays.observe(loaded_ns=0, copied_ns=0, fork_ns=800, takeover_ns=0)
     assert (learnt.fork_ns, learnt.takeover_ns) == (pytest.approx(710), 20)
+
+
+def test_before_a_request_has_ended_a_service_is_taken_to_last_as_long_as_a_fork() -> None:
+    """Without a profile, decoding would be free, and so would be the contention of many."""
+    told = GroupSpec("f", "b", ("f",), 1, 1, 1, law=BatchLatency(100, 10), step_ns=20)
+    untold, delays = replace(told, step_ns=0), BackboneDelays(fork_ns=700)
+    of = [Estimates(each, SlidingWindow(S), delays=delays) for each in (told, untold)]
+    for learnt in of:
+        learnt.arrived(5, 0)
+    assert [learnt.service_ns for learnt in of] == [200, 700]
+    for learnt in of:
+        learnt.service.observe(300)
+    assert [learnt.service_ns for learnt in of] == [300, 300]
 
 
 def test_a_fork_takes_no_less_than_the_kernels_that_a_profile_knows() -> None:

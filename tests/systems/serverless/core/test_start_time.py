@@ -4,6 +4,7 @@ backbone is read in 400 ns, an adapter loaded in 60; a prewarmed process takes 7
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -13,7 +14,7 @@ from systems.serverless.core.artifacts import DORMANT, Artifact, CopyKey
 from systems.serverless.core.devices import BackboneCopy
 from systems.serverless.core.instance import Instance
 from systems.serverless.core.memory import Holding
-from systems.serverless.core.policies.placement import least_start_ns
+from systems.serverless.core.policies.placement import EarliestCompletion, least_start_ns
 from systems.serverless.core.start_time import start_ns
 
 from .machine import SHARING, Machine, cluster
@@ -22,12 +23,16 @@ HOME = CopyKey("b0", "cpu:0")
 MADE_NS = 700
 
 
-def ready(*, functions: int = 4, prewarmed: int = 1, peers: bool = True) -> Machine:
+def ready(
+    *, functions: int = 4, prewarmed: int = 1, peers: bool = True, requests: int = 1
+) -> Machine:
     """Return a machine with f0 on the first of two devices, by a fork that took as long as making a
-    prewarmed process. It knows only what it has seen."""
+    prewarmed process. It knows only what it has seen. ``requests``: that share what a start takes,
+    where placement weighs it."""
     spec = cluster(functions=functions, devices=2, peers=peers)
     groups = {name: replace(each, delay_ns={}, peer_ns=0) for name, each in spec.groups.items()}
-    machine = Machine(replace(spec, groups=groups), SHARING)
+    policies = replace(SHARING, placement=partial(EarliestCompletion, requests=requests))
+    machine = Machine(replace(spec, groups=groups), policies)
     machine.arrive("f0")
     machine.template_ready()
     machine.now = 400
@@ -74,13 +79,30 @@ def test_a_ready_process_is_taken_beside_work_unless_sharing_costs_more_than_a_f
     """Beside another, a request takes half as long again. On the empty device it waits 400 ns for
     the backbone, and 700 more for the fork if a prewarmed process is ready on the other."""
     machine = ready(prewarmed=prewarmed)
+    assert beside_work(machine, service_ns) == device
+
+
+@pytest.mark.parametrize(
+    ("service_ns", "peers", "device"),
+    [(210, True, "cpu:0"), (230, True, "cpu:1"), (2100, False, "cpu:0"), (2300, False, "cpu:1")],
+)
+def test_where_backbones_are_copied_ten_requests_share_a_start(
+    service_ns: float, peers: bool, device: str
+) -> None:
+    """All of them would contend. So functions that are called often spread over the devices of a
+    host, though the first request of each would be served sooner beside the others."""
+    assert beside_work(ready(peers=peers, requests=10), service_ns) == device
+
+
+def beside_work(machine: Machine, service_ns: float) -> str:
+    """Return where f1 is placed while f0 serves a request on the first device."""
     state = machine.controller.state
     for _ in range(100):
         state.estimates("f0").service.observe(service_ns)
     machine.arrive("f0")
     machine.prefills(0)
     group, placement = state.cluster.groups["f1"], machine.controller.policies.placement
-    assert placement.choose(group, state, machine.now).spec.id == device
+    return placement.choose(group, state, machine.now).spec.id
 
 
 def test_a_ready_process_is_no_reason_to_evict_something_where_another_device_is_empty() -> None:
