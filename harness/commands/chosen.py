@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from systems.errors import UnknownSystemError
+from systems.registry import system_names
+from workloads.unknown import unknown
+
 from ..errors import HarnessError
 from ..experiment import Experiment
 from ..experiment_files import load, parse_setting
@@ -42,7 +46,7 @@ def choose(
     content = _content(load(name, changes))
     for key, wanted in (("systems", systems), ("workloads", workloads)):
         if wanted:
-            picked = [each for named in wanted for each in _picked(named, content[key])]
+            picked = [each for named in wanted for each in _picked(named, content[key], key)]
             content[key] = list({each.get("label", each["name"]): each for each in picked}.values())
     left = [each.get("label", each["name"]) for each in content["systems"]]
     if baseline or content["baseline"] not in left:
@@ -56,9 +60,14 @@ def _content(loaded: Experiment) -> dict[str, Any]:
     return loaded.model_dump(exclude=unnamed)
 
 
-def _picked(named: str, choices: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the choice with the label ``named``, else all with this name, else a new one."""
-    for key in ("label", "name"):
-        if found := [each for each in choices if each[key] == named]:
+def _picked(named: str, choices: Sequence[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+    """Return the choice with the label ``named``, else all with this name, else a new one. Raise
+    ``UnknownSystemError`` if it would be a system that there is not: it may be a mistyped label."""
+    for told in ("label", "name"):
+        if found := [each for each in choices if each[told] == named]:
             return found
+    known = system_names()
+    if key == "systems" and named not in known:
+        labels = {each["label"] for each in choices}
+        raise UnknownSystemError(unknown("system", named, sorted(labels.union(known))))
     return [{"name": named}]

@@ -52,6 +52,9 @@ def empty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         ("run quickstrat", "slbench: experiment 'quickstrat' is unknown; did you mean quickstart?"),
         ("run main --system instinfer",
          "slbench: system 'instinfer' is unknown; did you mean instainfer?"),
+        ("run isolation-h100 --system serverless-lora-backbon",
+         "slbench: system 'serverless-lora-backbon' is unknown; did you mean"
+         " serverless-lora-backbone?"),
         ("workloads show azure-bursty",
          "slbench: workload 'azure-bursty' is unknown; did you mean azure-bursty8?"),
         ("figures capasity", "slbench: figure 'capasity' is unknown; did you mean capacity?"),
