@@ -7,9 +7,8 @@ READY := $(VENV)/.ready
 
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 
-# One worker more than cores, since tests of live systems often wait for processes. Keep the order of
-# modules: sorting by number of tests would not put the longest first.
-SPREAD := -n $$(($(CORES) + 1)) --dist loadscope --no-loadscope-reorder
+# Keep the order of modules: sorting by number of tests would not put the longest first.
+SPREAD := -n $(CORES) --dist loadscope --no-loadscope-reorder
 
 PEERS := aiperf guidellm inference-perf
 TOKENIZER ?= $(HOME)/.cache/slbench/backbones/r1/smollm2-135m

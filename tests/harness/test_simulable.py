@@ -14,6 +14,7 @@ from harness.errors import HarnessError
 from harness.execution.checking import check_experiment
 from harness.experiment_files import load, shipped
 from harness.simulable import without_live_only
+from systems.errors import UnknownSystemError
 
 SIMULATED = {"mode": "simulated"}
 
@@ -48,9 +49,8 @@ def test_it_is_refused_where_nothing_is_left() -> None:
 
 
 def test_what_does_not_exist_is_refused_by_its_name() -> None:
-    chosen = choose("main-h100", ["vllm", "serverless-laura"], None, SIMULATED, None)
-    with pytest.raises(ValueError, match="serverless-laura"):
-        check_experiment(chosen)
+    with pytest.raises(UnknownSystemError, match="serverless-laura"):
+        choose("main-h100", ["vllm", "serverless-laura"], None, SIMULATED, None)
 
 
 def test_the_commands_of_experiments_say_what_a_run_would_leave_out() -> None:

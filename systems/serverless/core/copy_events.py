@@ -48,7 +48,7 @@ class CopyEvents:
 
     def prewarmed_ready(self, event: ev.PrewarmedReady, now: int) -> None:  # noqa: ARG002
         copy = self._state.copies.get(event.copy)
-        if copy is None or not (copy.key.shared and copy.loaded):
+        if copy is None or not copy.key.shared or (event.ready and not copy.loaded):
             return
         self._state.set_prewarmed(copy.key, event.ready)
         self._state.took(copy.key.backbone, fork_ns=event.took_ns)
@@ -59,6 +59,7 @@ class CopyEvents:
             return
         copy.load, copy.loaded = None, False
         lose_source(copy.key, self._state)
+        self._state.set_prewarmed(copy.key, 0)
         for user in list(copy.users):
             instance = self._state.instances[user]
             if instance.phase is Phase.STOPPING:

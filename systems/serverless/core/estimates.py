@@ -285,7 +285,7 @@ class Estimates:
     @property
     def copy_ns(self) -> float:
         """How long the backbone takes from another device. Until that is seen, as long as from its
-        checkpoint: the way between devices is no longer."""
+        checkpoint: the way between devices takes no longer."""
         return self.peer_ns or self.delay_ns[BACKBONE]
 
     @property
@@ -302,7 +302,7 @@ class Estimates:
 
     @property
     def takeover_ns(self) -> float:
-        """The same of a prewarmed process that is ready."""
+        """How long an instance takes to take over a prewarmed process that is ready."""
         return self._delays.takeover_ns
 
     def loaded(self, artifact: Artifact, delay_ns: int) -> None:
@@ -325,7 +325,7 @@ class Estimates:
     def service_ns(self) -> float:
         """The service time; before any is observed, that of the profile: T(1), and a decode step
         for each token that requests ask for. Without a profile, as long as a fork takes: decoding
-        is not free, and until a request has ended that is what was seen to take long."""
+        is not free, and a fork is the only long duration that is known before a request ends."""
         observed = self.service.ns
         if observed is not None:
             return observed

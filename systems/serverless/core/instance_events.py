@@ -42,7 +42,8 @@ class InstanceEvents:
 
     def _learn(self, instance: Instance, event: ev.ArtifactLoaded, took_ns: int) -> None:
         """Learn from an artifact that ``instance`` loaded in ``took_ns``. What a takeover takes
-        says nothing about a fork. A shared copy, which was there, was only mapped."""
+        says nothing about a fork, and counts from when its process had started. A shared copy was
+        there, and was only mapped."""
         artifact, mapped = event.artifact, event.artifact is BACKBONE and instance.copy.shared
         if not (mapped or event.prewarmed):
             self._state.estimates(instance.group.id).loaded(artifact, took_ns)

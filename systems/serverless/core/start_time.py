@@ -13,8 +13,8 @@ def start_ns(instance: Instance, state: State, now_ns: int) -> float:
     """Return the expected time until a new or sleeping ``instance`` can serve: the loading delays
     of all that it lacks, one after another. A backbone that its device holds takes none, and one
     that is being loaded takes the rest of its loading. A prewarmed process that is ready there has
-    libraries and kernels, and is only taken over. A fork inherits nothing of a template that is
-    not ready."""
+    libraries and kernels, and is only taken over; that its engine fits the group is assumed. A fork
+    inherits nothing of a template that is not ready."""
     learnt = state.estimates(instance.group.id)
     ready = state.host_of(instance).template is TemplatePhase.READY
     there = instance.in_place | (instance.inherited if ready else GONE)

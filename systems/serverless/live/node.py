@@ -159,9 +159,11 @@ class Node:
 
     def _of_a_copy(self, event: ev.Event) -> None:
         """Report an event of a shared copy. Start its prewarmed processes now if it was loaded for
-        no instance, at deployment."""
+        no instance, at deployment; end them if it failed, since they map it."""
         self._reports.event(event)
-        if isinstance(event, ev.BackboneLoaded) and not any(
+        if isinstance(event, ev.BackboneFailed):
+            self._prewarmed.drop(event.copy)
+        elif isinstance(event, ev.BackboneLoaded) and not any(
             live.copy in (None, event.copy) for live in self.instances.values()
         ):
             self._prewarmed.refill(event.copy)

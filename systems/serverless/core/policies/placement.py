@@ -31,24 +31,26 @@ class Placement(Policy, ABC):
         return self.choose(group, state, now_ns)
 
 
-class EarliestCompletion(Placement):
-    """Chooses the device where the first request is due to complete soonest: where
-    L + max(S·(1 + M/2), W) is smallest. S is the service time of a request alone, from its prefill
-    to its last token. M counts the instances at work there, since those that decode or start
-    contend too. Each of them takes an equal share until it or the request completes: S/2 on
-    average, if what is left of it is as long as a whole one (memoryless). W is the wait of the
-    oldest request there, since the wait of a queue's head predicts the next (Ibrahim & Whitt 2009).
-    L is what is left of the loading of the backbone, which takes little where another device of
-    the host has it, a whole loading more if memory is short and something must be evicted, the
-    import of libraries if the host has no template ready, and what a fork takes longer than a
-    prewarmed process if none of the backbone is ready there, or memory is short: what is evicted
-    must start again. Of equals, the one with most free memory is chosen. A device with an instance
-    of the group is chosen only if all have one.
+_REQUESTS = 10
+"""How many requests share what a start takes, unless said otherwise. Presumed, to be more than one:
+in the experiments a function is called more often than that before its keep-alive ends."""
 
-    The first request waits for L; those that follow do not, but contend as it does. Where devices
-    of a host copy backbones from each other, so that an instance may start anywhere at little cost,
-    the loading and the fork therefore count only by their share in ``requests``, which are served
-    before an instance has been idle for its keep-alive, as a low guess.
+
+class EarliestCompletion(Placement):
+    """Chooses the device where requests are due to complete soonest: where L + max(S·(1 + M/2), W)
+    is smallest. S is the service time of a request alone, from its prefill to its last token. M
+    counts the instances at work there, since those that decode or start contend too. Each of them
+    takes an equal share until it or the request completes: S/2 on average, if what is left of it is
+    as long as a whole one (memoryless). W is the wait of the oldest request there, since the wait
+    of a queue's head predicts the next (Ibrahim & Whitt 2009). L is what is left of the loading of
+    the backbone, which takes little where another device of the host has it, a whole loading more
+    if memory is short and something must be evicted, the import of libraries if the host has no
+    template ready, and what a fork takes longer than a prewarmed process if none of the backbone is
+    ready there, or memory is short: what is evicted must start again. The first request waits for
+    L; those that follow do not, but contend as it does. Where devices of a host copy backbones from
+    each other, so that an instance may start anywhere at little cost, the loading and the fork
+    therefore count only by their share in ``requests``. Of equals, the one with most free memory is
+    chosen. A device with an instance of the group is chosen only if all have one.
 
     A large cluster is sampled: up to ``candidates`` devices that hold the backbone and as many of
     all devices, each in rotation: enough to be near the best, at a bounded cost (Mitzenmacher
@@ -56,7 +58,7 @@ class EarliestCompletion(Placement):
 
     name = "earliest-completion"
 
-    def __init__(self, candidates: int = 32, requests: int = 10) -> None:
+    def __init__(self, candidates: int = 32, requests: int = _REQUESTS) -> None:
         self.candidates, self.requests = candidates, requests
         self._turns: dict[str | None, int] = {}
         """How many devices were taken of those that hold a backbone; None: of all. With one number

@@ -14,6 +14,8 @@ from ...core.artifacts import Artifact, CopyKey
 from .carried import Carried, converter
 
 _MOST_SPANS = 1 << 16
+_MOST_START_NS = 600 * 10**9
+"""Longer than any process takes to prepare. It teaches what every start of its backbone takes."""
 
 
 class StageSpan(Part, frozen=True):
@@ -118,7 +120,7 @@ class BackboneFailed(OfALoad, frozen=True):
 class PrewarmedReady(OfACopy, frozen=True):
     carries = ev.PrewarmedReady
     ready: Count
-    took_ns: Ns = 0
+    took_ns: Annotated[int, Meta(ge=0, le=_MOST_START_NS)] = 0
 
 
 Event = (

@@ -202,6 +202,18 @@ def test_the_pool_of_a_copy_ends_with_it() -> None:
     assert state.prewarmed == {"b0": {}}
 
 
+def test_the_pool_of_a_copy_that_fails_after_it_was_loaded_is_gone() -> None:
+    """The process that keeps it ended. What is told of its pool later is of processes that end."""
+    machine = ready(prewarmed=2)
+    state = machine.controller.state
+    machine.backbone_fails(HOME)
+    assert state.prewarmed == {"b0": {}}
+    state.add_copy(BackboneCopy(HOME, 100, load=1))
+    machine.post(ev.PrewarmedReady(HOME, 1))
+    machine.post(ev.PrewarmedReady(HOME, 0))
+    assert state.prewarmed == {"b0": {}}
+
+
 @pytest.mark.parametrize("peers", [True, False])
 def test_a_copy_that_was_never_made_takes_as_long_as_a_reading(peers: bool) -> None:
     machine = ready(prewarmed=0, peers=peers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from systems.models import ensure_adapters, ensure_backbone
 from systems.runtime.cards import Cards
 from systems.runtime.messages import Failed, Message, Started
 from systems.serverless.core.artifacts import Artifact, CopyKey
-from systems.serverless.core.events import PrewarmedReady
+from systems.serverless.core.events import BackboneFailed, PrewarmedReady
 from systems.serverless.live.messages import (
     AllowPreparation,
     ArtifactLoaded,
@@ -22,6 +23,7 @@ from systems.serverless.live.messages import (
     LoadArtifact,
     Prepared,
 )
+from systems.serverless.live.node import Node
 from systems.serverless.live.nodes import DeviceWork
 from systems.serverless.live.plan import make_plan
 from systems.serverless.live.prewarmed import PrewarmedProcesses, slot_shape
@@ -241,6 +243,17 @@ def test_they_go_with_the_copy_that_they_map_and_by_themselves() -> None:
     machine.prewarmed.drop(KEY)
     assert machine.ended == [living]
     assert machine.prewarmed.children == []
+
+
+def test_they_go_with_a_copy_that_fails() -> None:
+    """The process that keeps a copy on a GPU may end after it was loaded."""
+    machine, told = Machine(prewarmed=1), list[Any]()
+    machine.prewarmed.refill(KEY)
+    reports = SimpleNamespace(event=told.append)
+    node: Any = SimpleNamespace(_reports=reports, _prewarmed=machine.prewarmed, instances={})
+    failed = BackboneFailed(KEY, 1, "killed")
+    Node._of_a_copy(node, failed)
+    assert (told, machine.ended) == ([failed], machine.forked)
 
 
 def test_none_is_made_of_a_copy_that_is_loaded_again_before_it_is_there() -> None:

@@ -106,6 +106,13 @@ def test_a_node_tells_nothing_else(name: str) -> None:
         decoder(msg.FromAgent).decode(msgspec.msgpack.encode({"kind": name}))
 
 
+def test_a_process_took_no_longer_than_any_does() -> None:
+    """It teaches what every start of its backbone takes, on all nodes."""
+    assert carried(events.PrewarmedReady(COPY, 1, 600 * 10**9))
+    with pytest.raises(ValueError, match="took_ns"):
+        carried(events.PrewarmedReady(COPY, 1, 600 * 10**9 + 1))
+
+
 class Sent:
     """A link that records the sent messages."""
 
