@@ -32,8 +32,8 @@ class Placement(Policy, ABC):
 
 
 _REQUESTS = 10
-"""How many requests share what a start takes, unless said otherwise. Presumed, to be more than one:
-in the experiments a function is called more often than that before its keep-alive ends."""
+"""How many requests share what a start takes, unless said otherwise. Presumed: most functions of
+the evaluation are called more often than that before their keep-alive ends, others less often."""
 
 
 class EarliestCompletion(Placement):
