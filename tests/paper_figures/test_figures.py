@@ -117,7 +117,7 @@ def test_published_marks_stand_only_beside_the_conditions_that_they_are_of(
 ) -> None:
     evaluation = open_run(REFERENCE / "evaluation")
     assert belongs(evaluation.cells())
-    for other in ("quickstart", "main-24-h100"):
+    for other in ("quickstart", "main-24-h200"):
         assert not belongs(open_run(REFERENCE / other).cells()), other
     own, alone = (
         {text for text in words(drawing.figure) if "published" in text}

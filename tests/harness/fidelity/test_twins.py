@@ -18,7 +18,7 @@ from harness.places import REFERENCE
 from harness.records import Run, new_run, open_run
 
 ROOT = Path(__file__).parents[3]
-RECORD = ROOT / REFERENCE / "main-24-h100"
+RECORD = ROOT / REFERENCE / "main-24-h200"
 
 
 def test_every_checked_record_exists_and_can_be_simulated() -> None:
@@ -46,9 +46,9 @@ def changed(**changes: Any) -> Run:
 
 def test_what_cannot_be_simulated_is_named() -> None:
     deployment = {**open_run(RECORD).experiment["deployment"], "cluster": "local:2"}
-    with pytest.raises(HarnessError, match="main-24-h100: a run on a cluster"):
+    with pytest.raises(HarnessError, match="main-24-h200: a run on a cluster"):
         twin_of(changed(deployment=deployment), "h100")
-    with pytest.raises(HarnessError, match="main-24-h100: none of its systems"):
+    with pytest.raises(HarnessError, match="main-24-h200: none of its systems"):
         twin_of(changed(systems=[{"name": "vllm", "options": {}}]), "h100")
 
 
