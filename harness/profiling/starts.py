@@ -32,15 +32,12 @@ def reading_s(shared: Frames, first: int) -> float:
 
 
 def rates(reads_s: Sequence[float], private: Frames, size: ModelSize) -> dict[str, Found]:
-    """``reads_s``: the times of reading the shared backbone."""
+    """``reads_s``: the times of reading the shared backbone, whose files are in the page cache."""
     read = median(reads_s, "shared backbone read from the page cache")
     bandwidth = size.weights_bytes / as_number(read)
     own = size.weights_bytes / alone_s(private)
     return {
-        "disk_bytes_per_s": Found(bandwidth, read.source),
-        "tier_bytes_per_s": Found(
-            bandwidth, "the same: files are in the page cache from the start"
-        ),
+        "tier_bytes_per_s": Found(bandwidth, read.source),
         "private_bytes_per_s": Found(own, "private backbone read from the page cache, median"),
     }
 

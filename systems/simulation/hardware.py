@@ -49,12 +49,18 @@ def hardware(devices: Iterable[str], clock: Clock, profile: Profile) -> Mapping[
     for index, device in enumerate(devices):
         if index % per_node == 0:
             cores = Cores(clock, profile.cores.value, value_of(profile.core_beside))
-            files = PageCache(Shared(clock, 1) if slots else cores)
+            files = PageCache(_disk(clock, profile, cores))
         link = Shared(clock, 1) if slots else cores
         copies = _copies(clock, profile) or link
         own = _compute(clock, profile) if slots else (cores,) * 4
         found[device] = Hardware(cores, files, link, copies, Shared(clock, 1), *own)
     return found
+
+
+def _disk(clock: Clock, profile: Profile, cores: Cores) -> Shared | None:
+    if profile.disk_bytes_per_s is None:
+        return None
+    return Shared(clock, 1) if profile.device_slots.value else cores
 
 
 def _copies(clock: Clock, profile: Profile) -> Shared | None:

@@ -124,7 +124,8 @@ class LatencyModel:
         """Return the time to load the backbone, whose files may be in host memory; ``private``: as
         a copy of one instance."""
         profile = self.profile
-        rate = (profile.tier_bytes_per_s if cached else profile.disk_bytes_per_s).value
+        disk = None if cached else profile.disk_bytes_per_s
+        rate = (disk or profile.tier_bytes_per_s).value
         if private and profile.private_bytes_per_s is not None:
             rate = min(rate, profile.private_bytes_per_s.value)
         return self.size.weights_bytes / rate * 1e9

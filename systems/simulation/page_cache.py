@@ -12,9 +12,10 @@ from .latency_model import LatencyModel
 class PageCache:
     """Reads checkpoints. The first reader of a backbone on the node reads ``disk``, which all of
     its devices share; those that come meanwhile wait for it, and they and all later ones read host
-    memory, which is assumed to hold the checkpoints of all backbones."""
+    memory, which is assumed to hold the checkpoints of all backbones. ``disk`` None: it holds them
+    from the start."""
 
-    def __init__(self, disk: Shared) -> None:
+    def __init__(self, disk: Shared | None) -> None:
         self._disk = disk
         self._cached: set[str] = set()
         self._waiting: dict[str, list[Callable[[], object]]] = {}
@@ -36,7 +37,7 @@ class PageCache:
         what its loads from host memory share. ``private``: into a copy of one instance."""
         took_ns = partial(latency.backbone_ns, private=private)
         from_memory = partial(link.start, took_ns(cached=True), done)
-        if backbone in self._cached:
+        if self._disk is None or backbone in self._cached:
             from_memory()
         elif backbone in self._waiting:
             self._waiting[backbone].append(from_memory)

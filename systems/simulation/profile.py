@@ -74,8 +74,8 @@ class Profile(Frozen):
     offload_s: Number
     stop_s: Number
 
-    disk_bytes_per_s: Number
-    """Of a node's first load of a backbone."""
+    disk_bytes_per_s: Number | None = None
+    """Of a node's first load of a backbone; None: its files are in host memory from the start."""
     tier_bytes_per_s: Number
     """Of its later loads, from the files in host memory."""
     private_bytes_per_s: Number | None = None

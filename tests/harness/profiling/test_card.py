@@ -41,7 +41,7 @@ EXACT = 0.002
 CHANGED = {
     "fork_s": 1.7, "map_s": 0.6, "kernels_s": 1.4, "first_batch_s": 0.5, "parked_batch_s": 5.0,
     "spare_s": 1.6, "offload_s": 2.0, "libraries_s": 0.8, "process_s": 1.3,
-    "disk_bytes_per_s": 0.7, "tier_bytes_per_s": 0.7, "private_bytes_per_s": 0.6,
+    "tier_bytes_per_s": 0.7, "private_bytes_per_s": 0.6,
     "adapter_bytes_per_s": 0.3, "request_s": 2.0, "response_s": 1.5, "decode_bytes_per_s": 1.2,
     "prefill_pass_s_per_gparam": 0.7, "decode_rows_s": 1.2,
     "graphs.first_s": 1.5, "graphs.capture_s": 1.4, "graphs.prepare_s": 1.3,

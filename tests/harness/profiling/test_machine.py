@@ -23,7 +23,7 @@ FOUND = (
     "adapter_s",
     "kernels_s",
     "parked_kernels_s",
-    "disk_bytes_per_s",
+    "tier_bytes_per_s",
     "prefill_s",
     "prefill_token_s_per_gparam",
     "core_beside",

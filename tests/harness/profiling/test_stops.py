@@ -157,7 +157,7 @@ def test_one_of_three_loads_that_took_long_changes_no_rate() -> None:
     tables.prompts(1, 5)
     private = tables.frames
     private.spans["stage"] = "backbone"
-    assert rates([1.0, 1.0, 9.0], private, SIZE)["disk_bytes_per_s"] == Found(
+    assert rates([1.0, 1.0, 9.0], private, SIZE)["tier_bytes_per_s"] == Found(
         SIZE.weights_bytes / 1.0, "shared backbone read from the page cache, median of 3"
     )
 

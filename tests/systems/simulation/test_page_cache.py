@@ -72,3 +72,9 @@ def test_private_copies_at_once_take_as_much_longer_as_the_profile_says() -> Non
     loads = [(0.0, "cuda:0", "a"), *[(10.0, "cuda:0", "a")] * 3, (10.0, "cuda:1", "a")]
     _, *three, alone = took_s(loads, profile, private=True)
     assert [*three, alone] == pytest.approx([1.4 * TIER_S] * 3 + [TIER_S], rel=1e-6)
+
+
+def test_files_that_are_in_host_memory_from_the_start_come_from_no_disk() -> None:
+    profile = L40S.model_copy(update={"disk_bytes_per_s": None})
+    loads = [(0.0, "cuda:0", "a"), (0.1, "cuda:1", "a"), (0.1, "cuda:2", "b")]
+    assert took_s(loads, profile) == pytest.approx([TIER_S] * 3, rel=1e-6)

@@ -171,8 +171,8 @@ def test_delayed_as_long_takes_the_cards_that_are_empty(tenants: int) -> None:
 def test_adapters_of_deployment_are_parsed_until_the_load_begins() -> None:
     load, options = arrivals([("f1", 0)]), {"adapters_at_deployment": True, "prewarmed": 1}
     options["backbones_at_deployment"] = True
-    at_once = H100.disk_bytes_per_s.model_copy(update={"value": 1e18})
-    soon = H100.model_copy(update={"disk_bytes_per_s": at_once})
+    at_once = H100.tier_bytes_per_s.model_copy(update={"value": 1e18})
+    soon = H100.model_copy(update={"tier_bytes_per_s": at_once})
     parsed, unparsed = (
         run(load, options=options, profile=soon.model_copy(update={"before_load_s": before_s}))
         for before_s in (H100.before_load_s, None)
