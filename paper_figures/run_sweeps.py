@@ -38,7 +38,7 @@ class Varied:
     def along(self) -> str:
         """What varies together with it, for the caption; empty if nothing does."""
         others = " and ".join(self._short[key] for key in self.beside)
-        return f"{others} change with {self.title}" if others else ""
+        return f"{others} changed with {self.title}" if others else ""
 
     @property
     def _short(self) -> Mapping[str, str]:

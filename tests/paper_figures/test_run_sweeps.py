@@ -62,7 +62,7 @@ def test_a_sweep_of_live_cells_says_so_and_counts_invalid_ones(tmp_path: Path) -
     assert told.startswith("live on ")
     assert "INVALID: 1 of 3 cells" in told
     assert "rate" in words(drawing.figure)
-    assert "devices change with rate" in told
+    assert "devices changed with rate" in told
     assert {axis.get_xscale() for axis in drawing.figure.axes} == {"linear"}, "a value is 0"
 
 
@@ -73,7 +73,7 @@ def test_scaling_is_drawn_from_a_live_run_on_several_devices(name: str, tmp_path
     (drawing,) = drawings(name, run)
     said = words(drawing.figure)
     assert any(
-        re.match(rf"live on .*; run {run.id}; .*time_scale change with devices", text)
+        re.match(rf"live on .*; run {run.id}; .*time_scale changed with devices", text)
         for text in said
     )
     assert "devices" in said
