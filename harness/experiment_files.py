@@ -17,6 +17,7 @@ from workloads.unknown import unknown
 from .axes import OPEN
 from .errors import HarnessError
 from .experiment import Experiment
+from .yaml_text import parsed
 
 
 def shipped() -> dict[str, Path]:
@@ -49,8 +50,8 @@ def _is_right(content: Mapping[str, Any]) -> bool:
 def _content(path: Path, above: Sequence[Path] = ()) -> dict[str, Any]:
     """Return the content of a file, laid over that of the experiment that it ``extends``."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = parsed(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise HarnessError(f"{path}: {error}") from error
     if not isinstance(content, dict):
         raise HarnessError(f"{path}: an experiment is a mapping of keys, see the shipped ones")

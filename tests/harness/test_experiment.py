@@ -57,6 +57,25 @@ def test_a_file_that_extends_itself_is_refused_in_a_line(tmp_path: Path) -> None
         load(str(one))
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("mode: simulated\nseeds: [1]\nmode: live\n", "line 3, column 1: key mode is there twice"),
+        ("deployment: {devices: 1, devices: 2}\n", "line 1, column 26: key devices is there twice"),
+        ("systems:\n  - name: a\n- name: b\n", "line 3, column 1: expected <block end>"),
+    ],
+)
+def test_a_key_that_is_there_twice_and_what_is_no_yaml_are_told_with_their_line(
+    text: str, told: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(HarnessError) as error:
+        load(str(path))
+    assert str(error.value).startswith(f"{path}: {told}")
+    assert "\n" not in str(error.value)
+
+
 def test_settings_are_laid_over_the_file() -> None:
     experiment = load("quickstart", {"deployment.limits.keep_alive_s": 3, "seeds": [4]})
     assert experiment.deployment.limits.keep_alive_s == 3
