@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -27,7 +29,7 @@ from .replay.form import RequestForm
 class Strict(BaseModel):
     """Base class of the models of an experiment file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
@@ -40,6 +42,18 @@ Tenants = Annotated[
 """The discriminator makes an error name the form that was meant."""
 
 
+def _finite(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    for name, value in given.items():
+        if isinstance(value, float) and not isfinite(value):
+            raise ValueError(f"{name}: {value} is not right; wanted: a finite number")
+    return given
+
+
+Settings = Annotated[Mapping[str, Any], AfterValidator(_finite)]
+"""What others check. Only finite numbers: in the JSON of a record another would become null, which
+is a default."""
+
+
 class SystemChoice(Strict):
     """A system under test and its options."""
 
@@ -48,7 +62,7 @@ class SystemChoice(Strict):
     label: Label = Field(default_factory=lambda choice: choice.get("name", ""))
     """The name of this choice in folders, tables and figures; default: the system's name. With
     different labels, a system can be chosen several times."""
-    options: Mapping[str, Any] = Field(default_factory=dict)
+    options: Settings = Field(default_factory=dict)
     """Options of the system by name: ``slbench systems show NAME``."""
     policies: Mapping[str, str] = Field(default_factory=dict)
     """Policies that replace the system's own: seam → name or ``package.module:Class``."""
@@ -71,7 +85,7 @@ class WorkloadChoice(Strict):
     label: FileLabel = Field(default_factory=lambda choice: file_label(choice.get("name", "w")))
     """The name of this choice in folders, tables and figures; default: the workload's name without
     its folder and suffix. With different labels, a workload can be chosen several times."""
-    overrides: Mapping[str, Any] = Field(default_factory=dict)
+    overrides: Settings = Field(default_factory=dict)
     """Parameters of the workload by name, such as ``duration_s``."""
     users: PositiveInt | None = None
     """Closed loop: so many users send the workload's requests in its order, each the next one once

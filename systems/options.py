@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class SystemOptions(BaseModel):
     """Options of one system. Unknown ones are rejected."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
     def read(cls, deployment: Deployment, system: str) -> Self:

@@ -48,6 +48,14 @@ CASES = [
     ("sweep: {deployment.devices: [1, 0]}",
      "deployment.devices: 0 is not right; wanted: whole number > 0"),
     ("sweep: 7", "sweep: write it as key: [values], or as a list of such, not 7"),
+    ("deployment: {limits: {keep_alive_s: .inf}}",
+     "deployment.limits.keep_alive_s: inf is not right; wanted: number > 0"),
+    ("deployment: {device_memory_gib: .inf}",
+     "deployment.device_memory_gib: inf is not right; wanted: number > 0 or list of number > 0"),
+    ("workloads: [{name: steady, overrides: {duration_s: .nan}}]",
+     "workloads[0].overrides: duration_s: nan is not right; wanted: a finite number"),
+    ("systems: [{name: serverless-lora, options: {audit_s: .inf}}]",
+     "systems[0].options: audit_s: inf is not right; wanted: a finite number"),
     ("baseline: vllm", "baseline: 'vllm' is not among the systems ['serverless-lora']"),
 ]  # fmt: skip
 
