@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
     from ..comparison import Comparison
-    from ..records import Cell
+    from ..records import Cell, Run
 
 Format = Literal["table", "markdown", "csv", "json"]
 
@@ -82,9 +82,19 @@ def compare(
     found = compare_runs(opened, baseline, factor, needed)
     verdicts = judge(found, gates)
     PRINT[shape](_chosen(found, rows), verdicts)
+    _tell_caveats(opened)
     for verdict in verdicts:
         print(f"slbench: {line(verdict)}", file=sys.stderr)
     raise typer.Exit(0 if valid and not any(each.failed for each in verdicts) else 1)
+
+
+def _tell_caveats(opened: Mapping[str, Run]) -> None:
+    from ..report.warnings import caveats
+
+    for name, run in opened.items():
+        whose = f"{name}: " if len(opened) > 1 else ""
+        for text in caveats(run):
+            print(f"slbench: {whose}{text}", file=sys.stderr)
 
 
 def _chosen(found: Comparison, rows: Sequence[str] | None) -> Comparison:

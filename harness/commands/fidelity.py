@@ -61,7 +61,12 @@ def fidelity(
 
 
 def _checked(paths: list[Path], profile: str, progress: Progress) -> dict[str, Any]:
+    from ..errors import HarnessError
     from ..fidelity.checks import check_all
     from ..records import open_run
 
-    return check_all([open_run(path) for path in paths], profile, progress)
+    runs = [open_run(path) for path in paths]
+    for run in runs:
+        if any(cell.manifest.mode == "simulated" for cell in run.cells()):
+            raise HarnessError(f"{run.path}: is a simulation; name live runs")
+    return check_all(runs, profile, progress)

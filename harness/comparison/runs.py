@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..errors import HarnessError
 from ..metrics import METRICS
 from ..records import Cell, Run, open_run
 from .factors import FACTORS, Factor, factor, level_names
@@ -47,6 +48,8 @@ def compare_runs(
     or the first run. ``by``: the factor; default: the usual one. ``names``: of metrics or rows to
     compute; None: every metric. Raises as ``compare`` does."""
     cells, experiments = cells_of(runs), [run.experiment for run in runs.values()]
+    if not cells:
+        raise HarnessError("nothing to compare: the runs hold no finished cell")
     chosen = usual_factor(cells) if by is None else factor(by)
     levels = level_names(chosen, [cell.manifest for cell in cells])
     if baseline is None and chosen.name == "system":

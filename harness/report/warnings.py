@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .concerned import named, once, place
 from .ranges import ranged, skeleton
+from .unfinished import unfinished
 
 if TYPE_CHECKING:
     from ..records import Cell, Run
@@ -19,12 +20,22 @@ def warnings(run: Run, cells: list[Cell]) -> list[str]:
     lacking = ((cell, sensor) for cell in cells for sensor in _missing(cell))
     found = [
         *(f"invalid: {place(c)}: {text}" for c in cells for text in c.manifest.problems),
+        *(f"unfinished: {text}" for text in unfinished(run)),
         *(f"warning: {text}" for text in warnings_once(cells)),
         *(f"missing sensor: {text}" for text in once(lacking, cells)),
         *(text for cell in cells for text in _of_cell(cell)),
         *dict.fromkeys(_simulations(cells)),
     ]
     return [f"{run.id}: {text}" for text in found]
+
+
+def caveats(run: Run) -> Iterator[str]:
+    """Yield what a table of this run's numbers does not show: invalid and unfinished cells, and the
+    warnings of the records."""
+    cells = run.cells()
+    yield from (f"invalid: {place(c)}: {text}" for c in cells for text in c.manifest.problems)
+    yield from (f"unfinished: {text}" for text in unfinished(run))
+    yield from (f"warning: {text}" for text in warnings_once(cells))
 
 
 def warnings_once(cells: list[Cell]) -> Iterator[str]:

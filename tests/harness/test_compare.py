@@ -405,6 +405,28 @@ def test_a_refusal_is_one_line_and_status_2(run: Run) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_run_without_a_finished_cell_is_refused_in_a_line(run: Run) -> None:
+    done = slbench(str(run.path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "slbench: nothing to compare: the runs hold no finished cell\n"
+
+
+def test_what_the_numbers_do_not_show_is_told_beside_them(tmp_path: Path) -> None:
+    workload = {"name": "time-breakdown"}
+    planned = {"name": "cut", "systems": [{"name": OURS}, {"name": BASE}], "workloads": [workload]}
+    cut = new_run(planned, tmp_path)
+    made = cell(cut, OURS, warnings=("another live run went on",))
+    made.path.rename(made.path.parent / "0")
+    done = slbench(str(cut.path), "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["rows"]
+    assert done.stderr.splitlines() == [
+        f"slbench: unfinished: 1 of 2 cells are there; slbench run --resume {cut.path} runs the"
+        " others",
+        f"slbench: warning: {OURS}/time-breakdown/0: another live run went on",
+    ]
+
+
 def test_unknown_baselines_and_factors_are_told_what_there_is(run: Run) -> None:
     with pytest.raises(HarnessError, match=OURS):
         compare([cell(run, OURS)], "nobody")
