@@ -16,6 +16,8 @@ from ..stats import QUANTILES, Estimate, Interval
 _FORM = re.compile(r"\s*([a-z0-9_.]+)\s*(<=|>=)\s*(\S+)\s*")
 _PARTS = ("mean", *QUANTILES)
 _SIGNS = {"lower": "<=", "higher": ">="}
+_SHARE = "1"
+"""The unit of shares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def parse_goal(text: str) -> Goal:
             f"--goal {text!r}: {metric.better} is better for {metric.name}, write"
             f" {_SIGNS[metric.better]}"
         )
-    return Goal(metric, part, _number(text, number))
+    return Goal(metric, part, _limit(text, number, metric))
 
 
 def _named(text: str, name: str) -> tuple[Metric, str]:
@@ -96,6 +98,15 @@ def _named(text: str, name: str) -> tuple[Metric, str]:
 def _can_be_goal(metric: Metric) -> bool:
     """Whether one number per cell is better the lower or the higher it is."""
     return metric.better in _SIGNS and metric.name not in BY_DEVICE
+
+
+def _limit(text: str, number: str, metric: Metric) -> float:
+    """Read the limit. One that no value can be on both sides of is a mistake: percent, a sign."""
+    limit, most = _number(text, number), 1.0 if metric.unit == _SHARE else math.inf
+    if not 0 <= limit <= most:
+        wanted = "is a share, from 0 to 1" if metric.unit == _SHARE else "is 0 or more"
+        raise HarnessError(f"--goal {text!r}: {metric.name} {wanted}, not {number}")
+    return limit
 
 
 def _number(text: str, number: str) -> float:

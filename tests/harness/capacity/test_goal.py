@@ -36,6 +36,9 @@ def test_a_goal_is_a_metric_its_part_and_a_limit(text: str, said: str) -> None:
         ("slo_attainment <= 0.5", "higher is better for slo_attainment, write >="),
         ("ttft_s.p95 <= 1s", "'1s' is not a number"),
         ("ttft_s.p95 <= nan", "'nan' is not a number"),
+        ("slo_attainment >= 95", "slo_attainment is a share, from 0 to 1, not 95"),
+        ("cold_share <= -0.1", "cold_share is a share, from 0 to 1, not -0.1"),
+        ("ttft_s.p95 <= -5", "ttft_s is 0 or more, not -5"),
         ("memory_peak_bytes <= 1", "is unknown"),
     ],
 )

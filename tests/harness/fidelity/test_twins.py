@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from harness.cli import build
 from harness.errors import HarnessError
 from harness.execution.progress import Progress
 from harness.execution.runner import Runner
@@ -72,6 +74,12 @@ def test_a_run_that_was_simulated_by_the_profile_agrees_with_its_twin(
     )  # fmt: skip
     assert (row["ttft_mean_s"]["error"], row["ttft_ks"]["statistic"]) == (0.0, 0.0)
     assert len(list(tmp_path.iterdir())) == 1, "the simulated run is kept where it was asked for"
+
+
+def test_the_command_does_not_take_a_simulation_for_a_live_run(simulated: Run) -> None:
+    words = ["fidelity", str(simulated.path), "--profile", "l40s"]
+    with pytest.raises(HarnessError, match=f"{simulated.path}: is a simulation; name live runs"):
+        CliRunner().invoke(build(["fidelity"]), words, catch_exceptions=False)
 
 
 def test_another_schedule_is_not_compared(simulated: Run) -> None:
