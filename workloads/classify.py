@@ -123,7 +123,7 @@ def _segment(
     else:
         raise WorkloadError(
             f"{minutes.name}: {len(chosen)} {wanted} functions in minutes {start} to"
-            f" {start + length}, {functions} are needed"
+            f" {start + length}, {functions} are needed; take fewer (--functions) or more hours"
         )
     provenance = minutes.provenance.then(
         "segment", wanted=wanted, seed=seed, index=index, start_min=start, length_min=length

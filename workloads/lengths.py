@@ -25,7 +25,7 @@ _FITTED = (0.0, 1.0, 5.0, *map(float, range(10, 100, 10)), 95.0, 98.0, 99.0, 99.
 class Lengths(BaseModel, ABC):
     """A distribution of token counts, clipped to [low, high], rounded; ``source``: its origin."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     low: PositiveInt = 1
     high: Annotated[PositiveInt, Field(lt=2**31)] = 1_000_000

@@ -19,7 +19,7 @@ Shares = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class Popularity(BaseModel, ABC):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @abstractmethod
     def shares(self, functions: int) -> Shares: ...

@@ -24,7 +24,7 @@ class Churn(BaseModel):
     """Replacement of adapters: every ``every_s``, each function is retired with probability
     ``fraction``, and a new one takes its rank in the order of popularity."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     every_s: PositiveFloat
     fraction: Annotated[float, Field(gt=0, le=1)]
@@ -34,7 +34,7 @@ class Population(BaseModel):
     """Many similar functions: ``process`` without its rate, which is ``rate_rps`` times the
     function's share. ``churn``: None means no replacement."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     functions: Annotated[PositiveInt, Field(le=MOST_FUNCTIONS)]
     rate_rps: PositiveFloat

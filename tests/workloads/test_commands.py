@@ -156,14 +156,33 @@ def test_classes_and_segments_of_counts(counts: Path, tmp_path: Path) -> None:
     assert [len(Workload.read(path).functions) for path in folder.iterdir()] == [2, 2]
 
 
+POPULATION = """
+summary = "s"
+source = "s"
+duration_s = {duration}
+[population]
+functions = 2
+rate_rps = 1
+popularity = {{ kind = "{kind}" }}
+process = {{ kind = "poisson" }}
+churn = {{ every_s = {every}, fraction = 0.5 }}
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
         ("summary = 1\n", "needs one of"),
         ("[population]\n", "lacks"),
         ("not toml", "not a catalogue entry"),
+        (POPULATION.format(duration="-1", kind="uniform", every="9"),
+         "duration_s: -1 is not right; wanted: number > 0"),
+        (POPULATION.format(duration="inf", kind="uniform", every="9"),
+         "duration_s: inf is not right; wanted: number > 0"),
+        (POPULATION.format(duration="60", kind="unifrm", every="9"),
+         "popularity 'unifrm' is unknown"),
     ],
-)
+)  # fmt: skip
 def test_a_broken_entry_is_refused_with_its_path(text: str, why: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(text)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -131,13 +131,15 @@ def _entry(name: str, seed: int, changes: Overrides) -> _Found:
     title = Path(name).stem if name.endswith(".toml") else name
     form = next(form for form in FORMS if form in about)
     try:
-        duration_s = changes.generated_s(about["duration_s"])
+        duration_s = changes.generated_s(_duration_s(about))
         workload = _FORMS[form](title, about, seed, duration_s)
         prompt = lengths(about["prompt"]) if "prompt" in about else PROMPT
         output = lengths(about["output"]) if "output" in about else OUTPUT
     except ValidationError as error:
         error.add_note(name)
         raise
+    except WorkloadError as error:
+        raise WorkloadError(f"{name}: {error}") from error
     except (KeyError, TypeError) as error:
         raise WorkloadError(f"{name}: not a catalogue entry (lacks {error})") from error
     except OverflowError as error:
@@ -145,6 +147,14 @@ def _entry(name: str, seed: int, changes: Overrides) -> _Found:
     except MemoryError as error:
         raise WorkloadError(f"{name}: does not fit into this machine's memory") from error
     return workload, prompt, output
+
+
+def _duration_s(about: Mapping[str, Any]) -> float:
+    found = about["duration_s"]
+    number = isinstance(found, int | float) and not isinstance(found, bool)
+    if not number or not 0 < found < math.inf:
+        raise WorkloadError(f"duration_s: {found!r} is not right; wanted: number > 0")
+    return float(found)
 
 
 def _functions(name: str, about: dict[str, Any], seed: int, duration_s: float) -> Workload:

@@ -14,7 +14,7 @@ Times = np.ndarray[Any, np.dtype[np.float64]]
 class Process(BaseModel, ABC):
     """A stationary point process. ``kind`` is its name in a catalogue entry."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @property
     @abstractmethod

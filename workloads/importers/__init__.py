@@ -67,6 +67,8 @@ def detect(path: Path) -> str:
     """Return the only format whose importer recognises the file. Broken importers of third parties
     are skipped, and listed in the error if no other recognises it. Raises ``WorkloadError``."""
     start = head(path)
+    if not start.strip():
+        raise WorkloadError(f"{path}: is empty")
     found, broken = [], []
     for name in names():
         try:
@@ -76,7 +78,7 @@ def detect(path: Path) -> str:
             broken.append(str(error))
     if not found:
         also = f"; broken: {'; '.join(broken)}" if broken else ""
-        own = f"; a CSV of your own: {EXAMPLE}, with the names of its columns"
+        own = f"; a CSV of your own: slbench workloads import {EXAMPLE}, with its columns' names"
         raise WorkloadError(f"{path}: no known format; known: {', '.join(names())}{own}{also}")
     if len(found) > 1:
         raise WorkloadError(f"{path}: could be {' or '.join(found)}; name one with --format")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ..errors import WorkloadError
 from ..lengths import Lengths
 from ..trace import Workload
 from .named_columns import NamedColumns
@@ -46,6 +48,13 @@ class Options:
     lengths: tuple[Lengths, Lengths] | None = None
     """Distributions of prompt and output lengths for requests without lengths. None: such requests
     are left out if others have lengths, else they are placeholders of one token."""
+
+    def __post_init__(self) -> None:
+        """Raise ``WorkloadError`` if the stretch is no time."""
+        if not 0 <= self.start_s < math.inf:
+            raise WorkloadError(f"--from {self.start_s:g}: wanted: number ≥ 0")
+        if self.duration_s is not None and not 0 < self.duration_s < math.inf:
+            raise WorkloadError(f"--for {self.duration_s:g}: wanted: number > 0")
 
 
 class Importer(Protocol):

@@ -8,7 +8,7 @@ from functools import partial
 from types import MappingProxyType
 
 from ..errors import WorkloadError
-from .parse import Parser, times, wall_clock
+from .parse import Parser, dates, times
 
 NAMES = MappingProxyType(
     {
@@ -24,7 +24,7 @@ TIME_UNITS: Mapping[str, Parser] = MappingProxyType(
     {
         **{unit: partial(times, unit_ns=ns)
            for unit, ns in (("s", 10**9), ("ms", 10**6), ("us", 10**3), ("ns", 1))},
-        "date": wall_clock,
+        "date": dates,
     }
 )  # fmt: skip
 """Parsers of times by unit; ``date``: as in ``2024-05-10 12:00:00.5+00:00``."""
@@ -51,7 +51,10 @@ class NamedColumns:
     def wanted_time(self) -> str:
         """What a time is, in errors."""
         if self.time_unit == "date":
-            return "a date such as 2024-05-10 12:00:00"
+            return (
+                "a date such as 2024-05-10 12:00:00 (with an offset, such as +02:00, in every row"
+                " or in none)"
+            )
         return f"a time in {self.time_unit} (--time-unit names another unit, or date)"
 
     def among(self, header: Sequence[str]) -> dict[str, str]:
@@ -77,7 +80,10 @@ def named_columns(
     says what is wanted."""
     if not columns and time_unit is None and delimiter is None:
         return None
-    names = dict(_pair(each) for text in columns for each in text.split(","))
+    pairs = [_pair(each) for text in columns for each in text.split(",")]
+    names = dict(pairs)
+    if len(names) < len(pairs):
+        raise WorkloadError(f"--columns {','.join(columns)}: name each of {', '.join(NAMES)} once")
     unit = time_unit or "s"
     if unit not in TIME_UNITS:
         raise WorkloadError(f"--time-unit {unit!r} is unknown; known: {', '.join(TIME_UNITS)}")

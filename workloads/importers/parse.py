@@ -74,6 +74,15 @@ def wall_clock(texts: pa.Array) -> Parsed:
     return np.where(ok, seconds, 0) * SECOND_NS + np.where(ok, _fraction_ns(parts), 0), ok
 
 
+def dates(texts: pa.Array) -> Parsed:
+    """As ``wall_clock``, of a file that has an offset from UTC in every row or in none: the others
+    than the first row's are not read, since local times between UTC ones would be hours off."""
+    values, ok = wall_clock(texts)
+    zoned = _mask(pc.match_substring_regex(texts, r"(Z|[+-][0-9]{2}:?[0-9]{2})$"))
+    ok &= zoned == zoned[ok][:1].any()
+    return np.where(ok, values, 0), ok
+
+
 def exact_seconds(value: Any, unit_ns: int = SECOND_NS, most_s: int = MOST_SECONDS) -> int:
     """Convert one number or its text, in units of ``unit_ns``, to nanoseconds. Raises
     ``ValueError`` if it is not a number or more than ``most_s`` seconds from 0."""

@@ -34,6 +34,10 @@ def test_an_import_is_shown_and_can_be_named_by_its_path(tmp_path: Path) -> None
     ("content", "arguments", "why"),
     [
         ("hello\n", (), "no known format"),
+        ("\n", (), "trace.txt: is empty"),
+        (samples.PLAIN, ("--for", "nan"), "--for nan: wanted: number > 0"),
+        (samples.PLAIN, ("--for", "-5"), "--for -5: wanted: number > 0"),
+        (samples.PLAIN, ("--from", "inf"), "--from inf: wanted: number ≥ 0"),
         (samples.PLAIN + "x,f,1,1\n", (), "line 4: arrival_s 'x' is not a time in seconds"),
         (samples.PLAIN, ("--format", "psv"), "format 'psv' is unknown"),
         (samples.PLAIN, ("--format", "burstgpt"), "needs each of the columns"),

@@ -80,7 +80,8 @@ def test_columns_that_have_our_names_need_not_be_named(tmp_path: Path) -> None:
         (ALL, "h", None, "--time-unit 'h' is unknown; known: s, ms, us, ns, date"),
         (ALL, None, "||", "one character, or tab"),
         (ALL, "date", None, r"line 2: ts '0' is not a date such as 2024-05-10 12:00:00"),
-        ("", None, None, "a CSV of your own: --columns arrival=ts"),
+        (f"{ALL},arrival=in", None, None, "name each of arrival, function, .* once"),
+        ("", None, None, "a CSV of your own: slbench workloads import --columns arrival=ts"),
     ],
 )  # fmt: skip
 def test_what_is_wanted_is_said_in_a_line(
@@ -89,6 +90,15 @@ def test_what_is_wanted_is_said_in_a_line(
     with pytest.raises(WorkloadError, match=told) as reason:
         imported(tmp_path, "ts,user,in,out\n0,a,10,20\n", columns, unit, mark)
     assert "\n" not in str(reason.value)
+
+
+@pytest.mark.parametrize("first", ["2024-05-10 12:00:00", "2024-05-10 12:00:00+02:00"])
+def test_local_times_are_not_read_between_those_with_an_offset(first: str, tmp_path: Path) -> None:
+    other = {19: "2024-05-10 12:00:05+02:00", 25: "2024-05-10 12:00:05"}[len(first)]
+    content = f"ts,user,in,out\n{first},a,1,2\n{first},a,1,2\n{other},a,1,2\n"
+    with pytest.raises(WorkloadError, match=r"1 row is bad .line 4: .* in every row or in none"):
+        imported(tmp_path, content, unit="date")
+    assert len(imported(tmp_path, content.replace(other, first), unit="date")) == 3
 
 
 @pytest.mark.parametrize(("mark", "asked"), [(";", "';'"), ("\t", "tab"), ("|", r"'\|'")])
