@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import WorkloadError
 from .statistics import cv, dispersion
@@ -50,9 +51,10 @@ def _by_size(workload: Workload) -> list[tuple[str, Any]]:
 
 def _arrivals(ax: Axes, workload: Workload) -> None:
     shown = _by_size(workload)[:MOST_ROWS]
-    ax.eventplot([times / 60 for _, times in shown], colors=_BLUE, linelengths=0.8, linewidths=0.4)
+    minutes, rows = [times / 60 for _, times in shown], range(len(shown))
+    ax.eventplot(minutes, lineoffsets=rows, colors=_BLUE, linelengths=0.8, linewidths=0.4)
     if len(shown) <= 12:
-        ax.set_yticks(range(len(shown)), [name[:16] for name, _ in shown], fontsize=7)
+        ax.set_yticks(rows, [name[:16] for name, _ in shown], fontsize=7)
     else:
         ax.set_ylabel(f"function, the {len(shown)} busiest")
     ax.invert_yaxis()
@@ -63,15 +65,37 @@ def _gaps(ax: Axes, workload: Workload) -> None:
     found = np.array([cv(times) for _, times in _by_size(workload)])
     found = np.sort(found[~np.isnan(found)])
     if len(found):
-        ax.step(found, (np.arange(len(found)) + 1) / len(found), where="post", color=_BLUE)
+        _shares(ax, found, color=_BLUE)
+    else:
+        ax.text(0.5, 0.5, "too few requests", ha="center", transform=ax.transAxes)
     for edge in (1, 4):
         ax.axvline(edge, color="0.6", linewidth=0.8, linestyle=":")
     ax.set(
         xlabel="CV of inter-arrival times (sample)",
         ylabel="share of functions",
         title="Predictable ≤ 1 < normal ≤ 4 < bursty",
+        xlim=(0, max(5, 1.05 * found.max(initial=0))),
         ylim=(0, 1.02),
     )
+
+
+def _shares(ax: Axes, ascending: NDArray[Any], **look: Any) -> None:
+    """Draw the share of values up to each; from 0, so that a single value is a line too."""
+    shares = np.arange(len(ascending) + 1) / len(ascending)
+    ax.step([ascending[0], *ascending], shares, where="post", **look)
+
+
+def _log(ax: Axes, *sides: Literal["x", "y"]) -> None:
+    """Scale logarithmically what is drawn, with plain numbers; below two decades also at 2 and 5,
+    since a part of a decade may have no power of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator
+
+    for side in sides:
+        ax.set(**{f"{side}scale": "log"})
+        low, high = getattr(ax, f"get_{side}lim")()
+        axis = getattr(ax, f"{side}axis")
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _windows(ax: Axes, workload: Workload) -> None:
@@ -85,33 +109,24 @@ def _windows(ax: Axes, workload: Workload) -> None:
         return
     ax.plot(lengths, found, marker="o", markersize=3, color=_BLUE)
     ax.axhline(1, color="0.6", linewidth=0.8, linestyle=":")
-    ax.set(xlabel="window, s", ylabel="index of dispersion", title="Poisson is 1", xscale="log")
-    if min(found) > 0:
-        ax.set_yscale("log")
+    ax.set(xlabel="window, s", ylabel="index of dispersion", title="Poisson is 1")
+    _log(ax, "x", *(("y",) if min(found) > 0 else ()))
 
 
 def _lengths(ax: Axes, workload: Workload) -> None:
     for name, colour, style in (("prompt", _BLUE, "-"), ("output", _ORANGE, "--")):
         values = np.sort(workload.requests[f"{name}_tokens"].to_numpy())
-        ax.step(
-            values, (np.arange(len(values)) + 1) / len(values), color=colour, ls=style, label=name
-        )
-    ax.set(
-        xlabel="tokens", ylabel="share of requests", title="Lengths", xscale="log", ylim=(0, 1.02)
-    )
+        _shares(ax, values, color=colour, ls=style, label=name)
+    ax.set(xlabel="tokens", ylabel="share of requests", title="Lengths", ylim=(0, 1.02))
+    _log(ax, "x")
     ax.legend(frameon=False, fontsize=8)
 
 
 def _popularity(ax: Axes, workload: Workload) -> None:
     sizes = np.array([len(times) for _, times in _by_size(workload)])
     ax.plot(np.arange(1, len(sizes) + 1), sizes / sizes.sum(), color=_BLUE, marker=".", ms=4)
-    ax.set(
-        xlabel="function, by rank",
-        ylabel="share of requests",
-        title="Popularity",
-        xscale="log",
-        yscale="log",
-    )
+    ax.set(xlabel="function, by rank", ylabel="share of requests", title="Popularity")
+    _log(ax, "x", "y")
 
 
 _PANELS: dict[str, Callable[[Axes, Workload], None]] = {

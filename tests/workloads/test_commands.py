@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from typer.testing import CliRunner
@@ -14,6 +15,7 @@ from workloads import catalogue
 from workloads.errors import WorkloadError
 from workloads.expansion import expand
 from workloads.importers.azure_functions_2019 import read_minutes
+from workloads.plot import plot
 from workloads.trace import Workload
 
 COUNTS = (
@@ -66,6 +68,32 @@ def test_a_workload_is_drawn(suffix: str, tmp_path: Path) -> None:
         path = tmp_path / f"{name}.{suffix}"
         slbench("plot", name, "-o", path)
         assert path.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("functions", [1, 3])
+def test_every_panel_of_a_small_trace_has_a_scale_and_names_stand_at_their_rows(
+    functions: int,
+) -> None:
+    workload = catalogue.load("time-breakdown", seed=0, functions=functions)
+    with mock.patch("matplotlib.figure.Figure.savefig", autospec=True) as saved:
+        plot(workload, Path("small.png"))
+    arrivals, *others = saved.call_args.args[0].axes
+    rows = sorted(each.get_lineoffset() for each in arrivals.collections)
+    assert rows == list(arrivals.get_yticks())
+    for axis in (axis for ax in others for axis in (ax.xaxis, ax.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        marked = [place for place in axis.get_majorticklocs() if low <= place <= high]
+        assert len(marked) > 1, (axis.axes.get_title(), axis.axis_name)
+
+
+def test_a_single_cv_is_a_line_and_shares_begin_at_0() -> None:
+    workload = catalogue.load("time-breakdown", seed=0, functions=1)
+    with mock.patch("matplotlib.figure.Figure.savefig", autospec=True) as saved:
+        plot(workload, Path("small.png"))
+    _, gaps, _, lengths, _ = saved.call_args.args[0].axes
+    for line in (gaps.lines[0], *lengths.lines):
+        shares = line.get_ydata()
+        assert (shares[0], shares[-1]) == (0, 1)
 
 
 def test_a_trace_of_one_request_has_no_rate_and_is_drawn(tmp_path: Path) -> None:
