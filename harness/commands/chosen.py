@@ -38,12 +38,18 @@ def choose(
     settings: list[str] | None,
 ) -> Experiment:
     """Return the named experiment with the command-line options applied, if it is simulated without
-    the systems that run live only."""
+    the systems that run live only. Raise ``HarnessError`` for a profile of a live run, which has
+    none: who gives one means a simulation."""
     changes: dict[str, Any] = dict(parse_setting(text) for text in settings or [])
     changes |= {key: value for key, value in given.items() if value is not None}
     # Checked below against the systems that are left.
     baseline = changes.pop("baseline", None)
     content = _content(load(name, changes))
+    if given.get("profile") and content["mode"] == "live":
+        raise HarnessError(
+            f"--profile {given['profile']}: is of a simulation, and this run is live; add"
+            " --simulated, or leave it out"
+        )
     for key, wanted in (("systems", systems), ("workloads", workloads)):
         if wanted:
             picked = [each for named in wanted for each in _picked(named, content[key], key)]

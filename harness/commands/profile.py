@@ -45,9 +45,22 @@ def profile(
     from harness.profiling.device import KINDS, Chosen
     from harness.profiling.profile_file import to_toml
 
+    _check_can_be_written(out)
     measured = KINDS[device](Chosen(backbone, threads, memory, records), Progress())
     text = to_toml(out.stem, measured.numbers, measured.machine, measured.settings)
     out.write_text(text, encoding="utf-8")
     if json_:
         print(json.dumps({name: each.value for name, each in measured.numbers.items()}))
     print(f"profile {out}", file=sys.stderr)
+
+
+def _check_can_be_written(out: Path) -> None:
+    """Raise ``HarnessError`` before minutes are spent on what cannot be kept."""
+    import os
+
+    from ..errors import HarnessError
+
+    if out.suffix != ".toml":
+        raise HarnessError(f"--out {out}: a profile is a .toml file")
+    if out.is_dir() or not os.access(out.parent, os.W_OK):
+        raise HarnessError(f"--out {out}: cannot be written; name a file in a folder that exists")

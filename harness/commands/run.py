@@ -168,6 +168,8 @@ def _execute(
     progress = Progress()
     with keeping(make) as record:
         chosen = Experiment.model_validate(record.experiment)
+        if chosen.mode == "simulated":
+            _check_not_live_only(page, load_hosts[0], check_simulation)
         if check_simulation and chosen.deployment.cluster:
             raise HarnessError("--check-simulation: a cluster cannot be simulated")
         with listening.load_hosts(*load_hosts) as hosts:
@@ -175,6 +177,19 @@ def _execute(
     if check_simulation:
         _check_simulation(record, check_simulation, progress)
     return record
+
+
+def _check_not_live_only(page: int | None, hosts: int, check_simulation: str | None) -> None:
+    """Raise ``HarnessError`` for an option without an effect: in virtual time no load is sent."""
+    from ..errors import HarnessError
+
+    for option, is_given in (
+        ("--web-port", page is not None),
+        ("--load-hosts", hosts > 0),
+        ("--check-simulation", check_simulation is not None),
+    ):
+        if is_given:
+            raise HarnessError(f"{option}: is of a live run, and this one is simulated")
 
 
 def _check_simulation(record: Run, profile: str, progress: Progress) -> None:
