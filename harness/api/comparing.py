@@ -21,20 +21,21 @@ def compare(
     *runs: RunData | str | Path,
     baseline: str | None = None,
     factor: str | None = None,
-    metrics: Sequence[str] | None = None,
+    metrics: Sequence[str] | str | None = None,
 ) -> pd.DataFrame:
     """Compare one or several runs as ``slbench compare`` does. Return one row per system, workload,
     point of a sweep and metric: ``value`` with its 95 % interval (``ci95_low``, ``ci95_high``) in
     the units of METRICS.md, ``n``, and the ``ratio`` to the baseline with its interval; NaN where
     there is none.
 
-    ``metrics``: such as ``["ttft_s.p95", "cost_usd"]``; None: all. ``factor``: what may differ
-    between the runs; None: the usual one. Raise ``HarnessError`` if runs cannot be compared or do
-    not have a metric."""
-    found = compare_runs(open_runs([_name(each) for each in runs]), baseline, factor, metrics)
-    if metrics is not None:
-        require(found, metrics, "metrics:")
-        found = only(found, metrics)
+    ``metrics``: such as ``"ttft_s.p95"`` or ``["ttft_s.p95", "cost_usd"]``; None: all. ``factor``:
+    what may differ between the runs; None: the usual one. Raise ``HarnessError`` if runs cannot be
+    compared or do not have a metric."""
+    names = [metrics] if isinstance(metrics, str) else metrics
+    found = compare_runs(open_runs([_name(each) for each in runs]), baseline, factor, names)
+    if names is not None:
+        require(found, names, "metrics:")
+        found = only(found, names)
     return pd.DataFrame([{"over": over, **_row(row)} for over, row in rows_of(found)])
 
 

@@ -101,7 +101,7 @@ def test_what_an_endpoint_does_not_tell_is_missing_and_not_zero(tmp_path: Path) 
 def test_the_point_of_a_sweep_is_a_column_of_frames_and_comparisons(tmp_path: Path) -> None:
     record = swept_run(tmp_path, {"workloads.time_scale": [1, 64]})
     data = load_run(record.path)
-    for frame in (data.requests, data.bill, compare(data, metrics=["ttft_s.mean"])):
+    for frame in (data.requests, data.bill, compare(data, metrics="ttft_s.mean")):
         assert set(frame["workload"]) == {"steady"}
         assert set(frame["workloads.time_scale"]) == {1, 64}
     means = data.requests.groupby(["system", "workloads.time_scale"])["ttft_s"].mean()
