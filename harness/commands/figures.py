@@ -36,6 +36,9 @@ def figures(
 
     from ..errors import HarnessError
 
+    for name in names or ():
+        if "/" in name and Path(name).is_dir():
+            raise HarnessError(f"{name}: is a folder, no figure; write --from before each run")
     with drawn_for(width):
         drawn = _from_records(names, from_, out) if from_ else _from_reference(names, out)
     paths = [str(path) for path in drawn.paths]

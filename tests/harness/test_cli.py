@@ -60,6 +60,8 @@ def empty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         ("figures capasity", "slbench: figure 'capasity' is unknown; did you mean capacity?"),
         ("run main --simulated --profile h20",
          "slbench: profile 'h20' is unknown; did you mean h200?"),
+        ("figures time-breakdown --from results/reference/quickstart /dev/fd",
+         "slbench: /dev/fd: is a folder, no figure; write --from before each run"),
         ("figures time-breakdown --out /dev/null",
          "slbench: /dev/null: figures cannot be written there (File exists); name a folder"
          " that can be"),
