@@ -71,6 +71,13 @@ def _panels(rows: pd.DataFrame) -> Iterator[Panel]:
         yield panel
 
 
+class _Between(LogFormatter):
+    """Labels between powers of ten in the form of those at them: 60,000, not 6e+04."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:,g}" if super().__call__(x, pos) else ""
+
+
 def _panel(axis: Any, panel: Panel, rows: pd.DataFrame, ends: tuple[float, float]) -> None:
     axis.set_ylabel(panel.unit)
     known = rows[rows["value"].notna()]
@@ -83,7 +90,7 @@ def _panel(axis: Any, panel: Panel, rows: pd.DataFrame, ends: tuple[float, float
     if panel.log_y:
         axis.set_yscale("log")
         axis.yaxis.set_major_formatter("{x:,g}")
-        axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
+        axis.yaxis.set_minor_formatter(_Between(minor_thresholds=(1, 0.4)))
     else:
         style.from_zero(axis)
 

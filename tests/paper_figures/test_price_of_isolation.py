@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from harness.commands.figures import figures
 from harness.errors import HarnessError
 from harness.records import Run, new_run
 from paper_figures import NothingToDrawError
 from paper_figures.isolation_points import largest_differences
+from paper_figures.price_of_isolation import _panel
 from paper_figures.registry import drawings
+from paper_figures.sweep_panels import Panel
 from tests.harness.made import made_cell
 
 from .kinds import levels
@@ -47,6 +50,17 @@ def test_a_system_without_levels_is_a_horizontal_line(tmp_path: Path) -> None:
     value = float(rows[rows["system"] == "multi-lora"]["value"].iloc[0])
     lines = {line.get_label(): line for line in drawing.figure.axes[2].lines}
     assert lines["multi-lora, live"].get_ydata() == pytest.approx([1e3 * value] * 2)
+
+
+def test_every_label_of_a_logarithmic_axis_is_a_plain_number() -> None:
+    axis = Figure().subplots()
+    rows = pd.DataFrame(
+        {"system": ["a", "a"], "mode": ["live", "live"], "tenants": [2.0, 1.0]}
+        | {key: [20_000.0, 60_000.0] for key in ("value", "low", "high")}
+    )
+    _panel(axis, Panel("ttft_s.mean", "mean TTFT, ms", log_y=True), rows, (0, 1))
+    labels = axis.yaxis.get_minor_formatter().format_ticks([2e4, 3e4, 6e4])
+    assert [label for label in labels if label] == ["20,000", "30,000", "60,000"]
 
 
 def test_a_live_and_a_simulated_run_share_the_panels_and_their_difference_is_told(
