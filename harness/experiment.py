@@ -90,6 +90,10 @@ class Experiment(Strict):
         labels = [workload.label for workload in self.workloads]
         if len(set(labels)) != len(labels):
             raise ValueError(f"workloads: each label at most once, got {labels}; set label")
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(
+                f"seeds: each at most once, got {[*self.seeds]}; repeats run one again"
+            )
         if self.baseline is not None and self.baseline not in systems:
             raise ValueError(f"baseline: {self.baseline!r} is not among the systems {systems}")
         return self

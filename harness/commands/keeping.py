@@ -51,7 +51,8 @@ def _left_of(record: Kept | None, command: str) -> str:
     """Remove a folder without cells, and describe what is kept."""
     cells = len(record.cells()) if record is not None else 0
     if record is not None and cells:
-        return f"{cells} cells are kept; slbench {command} --resume {record.path} runs the others"
+        kept = "1 cell is kept" if cells == 1 else f"{cells} cells are kept"
+        return f"{kept}; slbench {command} --resume {record.path} runs the others"
     if record is not None:
         with _interrupts_held():
             shutil.rmtree(record.path, ignore_errors=True)

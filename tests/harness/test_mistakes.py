@@ -31,6 +31,7 @@ CASES = [
     ("colour: red", "colour: is not a key here; known: name, summary, systems"),
     ("seeds: []", "seeds: [] is not right; wanted: list of whole number, at least one"),
     ("seeds: [a]", "seeds[0]: 'a' is not right; wanted: whole number"),
+    ("seeds: [3, 1, 3]", "seeds: each at most once, got [3, 1, 3]; repeats run one again"),
     ("repeats: 0", "repeats: 0 is not right; wanted: whole number > 0"),
     ("mode: fast", "mode: 'fast' is not right; wanted: live or simulated"),
     ("deployment: 4", "deployment: 4 is not right; wanted: mapping"),
