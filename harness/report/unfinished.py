@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from ..places import is_reference
+
 if TYPE_CHECKING:
     from ..records import Run
 
@@ -23,7 +25,7 @@ def unfinished(run: Run) -> Iterator[str]:
         return
     there = sum((run.path / each).exists() for each in planned)
     if there < len(planned):
-        yield (
-            f"{there} of {len(planned)} cells are there; slbench run --resume {run.path} runs the"
-            " others"
-        )
+        told = f"{there} of {len(planned)} cells are there"
+        # To a reference record, of which cells may be left out on purpose, none are added.
+        others = f"; slbench run --resume {run.path} runs the others"
+        yield told if is_reference(run.path) else f"{told}{others}"

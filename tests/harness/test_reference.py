@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import tomllib
 from itertools import product
 from pathlib import Path
@@ -20,6 +21,7 @@ from harness.records.segments import segments
 from harness.reference import Study, studies
 from harness.reference.compact import compact, rounded, shortened
 from harness.reference.making import make
+from harness.report.unfinished import unfinished
 from tests.harness.made import END, made_run
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +31,11 @@ MOST_BYTES = 31_000_000
 
 def test_all_of_them_together_stay_small() -> None:
     assert sum(f.stat().st_size for f in REFERENCE.rglob("*") if f.is_file()) < MOST_BYTES
+
+
+def test_cells_that_a_reference_record_leaves_out_are_not_to_be_run_into_it() -> None:
+    (told,) = unfinished(open_run(REFERENCE / "isolation-h200"))
+    assert re.fullmatch(r"\d+ of \d+ cells are there", told)
 
 
 @pytest.mark.parametrize("name", list(studies()))
