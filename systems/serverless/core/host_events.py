@@ -74,7 +74,7 @@ class HostEvents:
     def _remove(self, host_id: str) -> None:
         """Remove a host whose instances were removed before: its copies, its template, its devices
         and the queues for their memory."""
-        self._templates.lose(self._state.hosts[host_id])
+        self._templates.leave(host_id)
         self._hold_tier(host_id, 0)
         for device in self._state.devices_of(host_id):
             for copy in [c for c in self._state.copies.values() if c.key.device == device.spec.id]:

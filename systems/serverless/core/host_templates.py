@@ -56,16 +56,22 @@ class HostTemplates:
         if self._state.hosts[device.spec.host].template_device is not None:
             return 0
         settings = self._state.cluster.settings
-        return settings.template_bytes + settings.standby_bytes
+        return settings.template_bytes + settings.standby_bytes - device.memory.held(STANDBY)
 
     def lose(self, host: Host) -> str | None:
-        """Release the memory of a template that ended; return the device that held it, if any."""
+        """Release the memory of a template that ended; return the device that held it, if any. What
+        is reserved for loaders that stand by stays so for those of the next template: on a device
+        that is not forked to, others could have taken it by then."""
         home, host.template_device = host.template_device, None
         if home is not None:
             device = self._state.devices[home]
             device.memory.resize(TEMPLATE, 0)
-            for each in self._state.devices_of(device.spec.host):
-                each.memory.resize(STANDBY, 0)
             self._state.host_memory.resize(_on_host(device), 0)
         host.template = TemplatePhase.ABSENT
         return home
+
+    def leave(self, host_id: str) -> None:
+        """Release all that the template of a host, which is gone, and its loaders held."""
+        self.lose(self._state.hosts[host_id])
+        for device in self._state.devices_of(host_id):
+            device.memory.resize(STANDBY, 0)

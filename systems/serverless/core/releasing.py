@@ -62,6 +62,7 @@ class Releasing:
         self._memory.awake_again(instance)
         self._state.leave_rest(instance)
         self._state.enter(instance, STOPPING)
+        self._state.not_waiting(instance)
         self._memory.leave(device, instance, held_by(instance, device, self._state))
         self._out.append(act.StopInstance(instance.id))
 

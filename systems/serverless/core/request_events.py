@@ -80,7 +80,6 @@ class RequestEvents:
         grace_s = self._state.cluster.settings.release_grace_ns / 1e9
         reason = f"it did not release a cancelled request within {grace_s:g} s"
         self._failing.fail_running(instance, reason, now)
-        self._state.not_waiting(instance)
         self._releasing.stop(instance)
         if self._state.queue(instance.group.id):
             self._dispatching.serve(instance.group.id, now)

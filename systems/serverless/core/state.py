@@ -281,7 +281,10 @@ class State:
             tell(instance, self)
 
     def waits(self, instance: Instance) -> None:
-        """Add ``instance``, for whose group requests wait, to those that wait on its device."""
+        """Add ``instance``, for whose group requests wait, to those that wait on its device, unless
+        it was told to stop."""
+        if instance.phase is not READY:
+            return
         self.devices[instance.device].waiting.setdefault(instance.id, instance)
         self.members(instance.group.id).waiting[instance.id] = instance
 

@@ -12,6 +12,7 @@ from systems.serverless.core import actions as act
 from systems.serverless.core import events as ev
 from systems.serverless.core.artifacts import Artifact, CopyKey
 from systems.serverless.core.backbone_sources import load_ns, reload_ns, source_of
+from systems.serverless.core.cluster_spec import HOST
 
 from .machine import PRIVATE, SHARING, Machine, cluster
 
@@ -147,6 +148,29 @@ def test_a_loader_that_stands_by_counts_on_every_device_of_a_host_with_a_templat
     machine.settle()
     used = [device.memory.used for device in devices]
     assert used[1:] == [7, 7], "a new template, and its loaders, for the request that waits"
+
+
+def test_what_loaders_that_stand_by_need_is_nobody_elses_while_a_host_has_no_template() -> None:
+    """Otherwise the next template is started on a device that is full, and nothing is decided."""
+    spec = cluster(functions=2, backbones=2, devices=2, memory=170)
+    spec = replace(spec, settings=replace(spec.settings, standby_bytes=8))
+    machine = Machine(spec, SHARING)
+    for function in ("f0", "f1"):
+        machine.arrive(function)
+        machine.settle()
+    state, handle = machine.controller.state, machine.controller.handle
+    handle(ev.TemplateDied("killed"), machine.now)
+    first, *_ = (machine.arrive("f1", 15) for _ in range(4))
+    batch = state.requests[first].batch
+    assert batch is not None
+    handle(ev.BatchPrefilled(1, batch, 10), machine.now + 10)
+    handle(ev.TimerFired("cpu:1"), machine.now + 5_000)
+    assert state.devices["cpu:1"].memory.free < 20, "no further request fits there"
+    handle(ev.ProcessDied(0, "killed"), machine.now + 5_001)
+    started = handle(ev.RequestArrived(9, "f0", 5, 5), machine.now + 5_002)
+    assert started == [act.StartTemplate()]
+    handle(ev.HostLeft(HOST, "lost"), machine.now + 6_000)
+    assert not any(machine.held.values())
 
 
 def test_the_action_of_a_copy_that_is_read_is_as_before() -> None:

@@ -135,3 +135,24 @@ def test_one_that_is_ended_gets_no_batch_any_more() -> None:
     assert not [each for each in actions if isinstance(each, act.RunBatch)]
     device = machine.controller.state.devices["cpu:0"]
     assert instance not in device.waiting
+
+
+@pytest.mark.parametrize("event", ["finished", "timer"])
+def test_one_that_lost_its_backbone_gets_no_batch_any_more(event: str) -> None:
+    """Requests that wait go to its successor instead of failing with it."""
+    machine = Machine(cluster(), SHARING)
+    machine.arrive("f0")
+    machine.settle()
+    (instance,) = machine.processes
+    for _ in range(8):
+        machine.arrive("f0")
+    machine.prefills(instance)
+    (running,) = machine.processes[instance].decoding
+    handle, at_ns = machine.controller.handle, machine.now + 5_000
+    handle(ev.BackboneFailed(COPY, machine.asked[COPY][-1], "its keeper died"), machine.now)
+    assert not machine.controller.state.devices["cpu:0"].waiting
+    follows = {"finished": ev.RequestFinished(instance, running), "timer": ev.TimerFired("cpu:0")}
+    assert not [a for a in handle(follows[event], at_ns) if isinstance(a, act.RunBatch)]
+    failed = [a for a in handle(ev.InstanceStopped(instance), at_ns) if type(a) is act.FailRequest]
+    assert len(failed) == (event == "timer"), "only what it still ran"
+    assert len(machine.controller.state.queue("f0")) == 7
