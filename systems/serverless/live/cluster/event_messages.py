@@ -14,6 +14,8 @@ from ...core.artifacts import Artifact, CopyKey
 from .carried import Carried, converter
 
 _MOST_SPANS = 1 << 16
+_MOST_TIER_BYTES = 1 << 50
+"""A PiB. The host memory of all nodes is counted together, up to 4 EiB."""
 _MOST_START_NS = 600 * 10**9
 """Longer than any process takes to prepare. It teaches what every start of its backbone takes."""
 
@@ -62,7 +64,7 @@ class OfTheTemplate(Carried, frozen=True):
 
 class AdapterTierResized(Carried, frozen=True):
     carries = ev.AdapterTierResized
-    nbytes: Count
+    nbytes: Annotated[int, Meta(ge=0, le=_MOST_TIER_BYTES)]
 
 
 class TemplateReady(OfTheTemplate, frozen=True):

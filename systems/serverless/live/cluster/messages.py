@@ -79,7 +79,7 @@ class AgentHello(Message, frozen=True):
 class OfferedDevice(Part, frozen=True):
     name: Label
     memory_bytes: Count
-    slots: Count
+    slots: Annotated[int, Meta(ge=1, le=1 << 16)]
 
 
 class Ready(Message, frozen=True):

@@ -225,6 +225,20 @@ def test_a_node_that_answers_nothing_is_lost_after_ten_questions() -> None:
     assert (asked_before, wire.link._why) == (10, "silent for 10 s")
 
 
+@pytest.mark.parametrize("slots", [0, 1 << 17])
+def test_a_device_that_computes_nothing_or_too_much_at_once_is_refused(slots: int) -> None:
+    """The core divides by this number."""
+    wire = introduced()
+    wire.say(msg.Ready((msg.OfferedDevice("cpu:0", 1 << 30, slots),), 2))
+    assert "devices[0].slots" in wire.link._why
+
+
+def test_a_tier_of_more_bytes_than_can_be_counted_is_refused() -> None:
+    wire = in_use()
+    wire.say(events.AdapterTierResized(1 << 62))
+    assert "nbytes" in wire.link._why
+
+
 def test_devices_of_one_name_are_refused() -> None:
     wire = introduced()
     wire.say(msg.Ready(READY.devices * 2, 2))
