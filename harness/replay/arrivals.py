@@ -16,6 +16,8 @@ import struct
 import time
 from typing import Protocol
 
+from ..errors import HarnessError
+
 READ_EVERY_S = 0.002
 
 _SO_TIMESTAMPNS = 35
@@ -29,6 +31,7 @@ interrupts them."""
 _MOST_AT_ONCE = 8_192
 _SECOND = 1_000_000_000
 _TRIES, _TRY_EVERY_S = 100, 0.001
+_CONNECT_S = 5.0
 
 
 class Receiver(Protocol):
@@ -121,9 +124,16 @@ def _wall_to_monotonic_ns() -> int:
 def kernel_stamps() -> bool:
     """Check on a loopback connection whether this kernel timestamps TCP input. Stamps begin shortly
     after the first request and continue while a socket wants them, so one socket stays open for the
-    life of this process."""
+    life of this process. Raise ``HarnessError`` if this host cannot connect to itself."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        near = socket.create_connection(server.getsockname())
+        try:
+            near = socket.create_connection(server.getsockname(), _CONNECT_S)
+        except OSError as error:
+            raise HarnessError(
+                f"replay: this host cannot connect to itself ({error}); the loopback interface must"
+                " be up: ip link set lo up"
+            ) from error
+        near.settimeout(None)
         far, _ = server.accept()
     try:
         near.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)

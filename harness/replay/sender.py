@@ -15,6 +15,7 @@ import time
 
 import uvloop
 
+from ..errors import HarnessError
 from .clock import Dispatcher, LagProbe
 from .frames import Batch, Captured, Finished, Loaded, Message, Ready, Settings, Start, pack
 from .frames import read_async as read
@@ -44,8 +45,12 @@ class Sender:
         self._done: asyncio.Future[None] = loop.create_future()
 
     async def run(self, orders: asyncio.StreamReader) -> None:
+        """Run the share to its end. Raise what orders raise, such as a server that is no URL:
+        without that, nothing would tell that no request is ever sent."""
         listener = self._loop.create_task(self._listen(orders))
-        await self._done
+        await asyncio.wait((self._done, listener), return_when=asyncio.FIRST_COMPLETED)
+        if not self._done.done():
+            listener.result()
         listener.cancel()
         for pool in self._pools:
             pool.close()
@@ -143,7 +148,10 @@ def main() -> None:
     preempt_others()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    uvloop.run(_main())
+    try:
+        uvloop.run(_main())
+    except HarnessError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":
