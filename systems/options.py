@@ -31,6 +31,12 @@ class SystemOptions(BaseModel):
             more = f" (and {len(others)} more)" if others else ""
             raise DeploymentError(f"{system}: {cls._mistake(first)}{more}") from error
 
+    @property
+    def changed(self) -> frozenset[str]:
+        """The names of the options that are not as by default."""
+        fields = type(self).model_fields
+        return frozenset(n for n in self.model_fields_set if getattr(self, n) != fields[n].default)
+
     @classmethod
     def _mistake(cls, each: ErrorDetails) -> str:
         place = ".".join(map(str, each["loc"]))

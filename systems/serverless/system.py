@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from systems.access import AccessTokens, check_address
-from systems.errors import DeploymentError
+from systems.errors import DeploymentError, PolicyError
 from systems.interface import (
     Deployment,
     Endpoint,
@@ -20,6 +20,7 @@ from systems.interface import (
 from systems.runtime.sandbox import confine
 
 from .core.policies import PolicySet
+from .core.policies.options_read import check_read
 from .core.policies.registry import SEAMS, policy_set
 from .live.cluster.launch import check_cluster
 from .live.deployed import LiveDeployment
@@ -105,7 +106,14 @@ class ServerlessSystem(ServingSystem):
         self.check_isolation(deployment.isolation)
         options = Options.read(deployment, self.name)
         self.policies(options, deployment.policies)
-        self._options, self._policies = options, self._chosen(options, deployment.policies)
+        policies = self._chosen(options, deployment.policies)
+        try:
+            check_read(options.changed, policies, options)
+        except PolicyError as error:
+            raise PolicyError(f"{self.name}: {error}") from error
+        if options.shed and "admission" in deployment.policies:
+            raise PolicyError(f"{self.name}: option shed is an admission policy; give one of them")
+        self._options, self._policies = options, policies
 
     def check(self, deployment: Deployment) -> None:
         check_address(deployment, AccessTokens.of_environment())

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from systems.errors import DeploymentError
+from systems.errors import DeploymentError, PolicyError
 from systems.interface import Deployment, Device, Function
 from systems.options import SystemOptions
 from systems.registry import system_class, system_names
@@ -72,3 +72,43 @@ def test_limits_of_requests_hold_where_a_system_is_served_and_disturb_no_experim
         for limit in ("function_waiting", "caller_in_flight"):
             assert cls.served_with[limit] > 0
             assert cls().info().options[limit] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "readers"),
+    [
+        ("serverless-llm", {"batch_hold": "always"}, "batching=fill-or-expire-smallest-margin"),
+        ("serverless-lora-no-adaptive-batching", {"batch_delay_s": 0.5}, "batching=fill-or-expire"),
+        ("instainfer", {"prompts_first": True}, "batching=fill-or-expire-smallest-margin"),
+        ("serverless-lora", {"takeover": "container"}, "preloading=opportunistic-by-expected"),
+        ("serverless-lora-no-preloading", {"template": "containers"}, "preloading=knapsack-by-den"),
+    ],
+)
+def test_an_option_that_no_policy_of_a_system_reads_is_refused(
+    name: str, options: Mapping[str, Any], readers: str
+) -> None:
+    (option,) = options
+    with pytest.raises(PolicyError, match=f"^{name}: option {option}: none .*{readers}"):
+        system_class(name)().configure(deployment(options))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("serverless-llm", {"batch_hold": "contended", "max_prefills": 2}),
+        ("serverless-lora", {"batch_hold": "always", "template": "containers"}),
+        ("instainfer", {"takeover": "libraries"}),
+    ],
+)
+def test_an_option_that_a_policy_reads_or_that_is_as_by_default_is_taken(
+    name: str, options: Mapping[str, Any]
+) -> None:
+    system = system_class(name)()
+    system.configure(deployment(options))
+    assert system.info().options.items() >= options.items()
+
+
+def test_shedding_and_an_admission_policy_are_not_asked_for_together() -> None:
+    asked = deployment({"shed": True}).model_copy(update={"policies": {"admission": "all"}})
+    with pytest.raises(PolicyError, match="give one of them"):
+        system_class("serverless-lora")().configure(asked)
