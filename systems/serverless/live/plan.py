@@ -208,7 +208,8 @@ def _check_memory(cluster: ClusterSpec) -> None:
         kv = group.kv_bytes(cluster.settings.max_context_tokens)
         backbone = cluster.backbones[group.backbone]
         own = group.adapter_bytes + group.places_bytes + group.context_bytes + kv
-        need = backbone.bytes + backbone.pool_bytes + own + cluster.settings.template_bytes
+        templates = cluster.settings.template_bytes + cluster.settings.standby_bytes
+        need = backbone.bytes + backbone.pool_bytes + own + templates
         for device in cluster.devices.values():
             if need > device.memory_bytes:
                 raise DeploymentError(

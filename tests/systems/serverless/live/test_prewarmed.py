@@ -9,7 +9,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import pytest
 
+from systems.errors import DeploymentError
 from systems.interface import Deployment, Device, Function, Limits
 from systems.models import ensure_adapters, ensure_backbone
 from systems.runtime.cards import Cards
@@ -62,7 +64,7 @@ class Machine:
     def __init__(self, prewarmed: int) -> None:
         tiny = ensure_backbone("tiny")
         adapters = ensure_adapters(tiny, ["f0", "f1"], rank=8)
-        deployment = Deployment(
+        self.deployment = Deployment(
             functions=tuple(Function(id=n, backbone="tiny", adapter=adapters[n]) for n in adapters),
             backbones={"tiny": tiny},
             dtype="float32",
@@ -70,7 +72,7 @@ class Machine:
             limits=Limits(max_batch_size=4, max_context_tokens=512),
             options={"prewarmed": prewarmed},
         )
-        self.plan = make_plan(deployment, forks=True)
+        self.plan = make_plan(self.deployment, forks=True)
         self.forked: list[Process] = []
         self.ended: list[Any] = []
         self.waiting: list[tuple[float, Callable[[], None]]] = []
@@ -317,3 +319,20 @@ def test_their_memory_is_that_of_the_copy_that_they_map() -> None:
         assert with_two.copy_bytes(CopyKey("tiny", device)) == weights + 2 * at_rest + slot
     assert with_two.copy_bytes(CopyKey("tiny", "cuda:0", instance=0)) == weights
     assert with_two.settings.template_bytes == 0
+
+
+def test_a_device_must_have_room_for_a_loader_that_stands_by() -> None:
+    deployment, cluster = Machine(prewarmed=2).deployment, Machine(prewarmed=2).plan.cluster
+    group = cluster.groups["f0"]
+    beside = group.context_bytes + group.adapter_bytes + group.kv_bytes(512)
+    need = cluster.copy_bytes(KEY) + beside + (32 << 30) - cluster.devices["cuda:0"].memory_bytes
+
+    def two_devices_of(nbytes: int) -> Deployment:
+        devices = tuple(Device(name=f"cuda:{i}", memory_bytes=nbytes) for i in range(2))
+        return deployment.model_copy(update={"devices": devices})
+
+    standby = make_plan(two_devices_of(32 << 30), forks=True).cluster.settings.standby_bytes
+    assert standby == 464 << 20
+    make_plan(two_devices_of(need + standby), forks=True)
+    with pytest.raises(DeploymentError, match="cannot hold"):
+        make_plan(two_devices_of(need + standby - 1), forks=True)
