@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -107,7 +105,7 @@ def _drive(
         try:
             own.send(plan)
             if hosts is not None:
-                hosts.begin(plan, lambda: _tell_lost(own.process))
+                hosts.begin(plan, own.lose)
             run.follow(own.process)
         finally:
             if not run.done:
@@ -123,12 +121,6 @@ def _longest_s(schedule: Schedule, loop: ClosedLoop | None, timeout_s: float) ->
     if loop is None:
         return schedule.duration_ns / 1e9 + timeout_s
     return loop.ramp_s + len(schedule) * (timeout_s + loop.think_s)
-
-
-def _tell_lost(driver: subprocess.Popen[bytes]) -> None:
-    """Signal a lost worker: Locust's master does not detect it by itself."""
-    if driver.poll() is None:
-        driver.send_signal(signal.SIGUSR1)
 
 
 def _last_words(plan: Plan) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +15,7 @@ from gevent.event import Event
 from locust.env import Environment
 
 from .messages import (
+    LOST,
     Advanced,
     Done,
     DriverMessage,
@@ -40,7 +42,7 @@ class Controller:
 
     def __init__(self, plan: Plan, env: Environment) -> None:
         self._plan, self._runner = plan, env.runner
-        self._ready = 0
+        self._ready: set[int] = set()
         self._senders = ShareSenders(plan, self.lose)
         self._told: dict[int, WorkerCounts] = {}
         self._ended: dict[int, WorkerDone] = {}
@@ -90,21 +92,31 @@ class Controller:
                 sys.exit("replay: the load workers did not reach Locust's master")
             gevent.sleep(0.02)
 
+    def heed(self, lines: Iterable[bytes]) -> None:
+        """Read what the controlling process writes after the plan: a line per worker that another
+        host has lost, which Locust's master does not detect by itself."""
+        for line in lines:
+            if line == LOST:
+                self.lose()
+
     def _watch(self, process: subprocess.Popen[bytes]) -> None:
         """Wait for a worker. If it fails, its share is lost, but the run continues."""
         if process.wait() != 0:
             self.lose()
 
-    def lose(self) -> None:
-        """Count a lost worker. For workers on other hosts, a signal calls this."""
+    def lose(self, worker: int | None = None) -> None:
+        """Count a lost worker, whose end no longer counts if it is known which it is."""
         self._lost += 1
+        if worker is not None:
+            self._ended.pop(worker, None)
         self._check_ended()
 
     def _on_ready(self, msg: Any, **_: Any) -> None:
-        if self._senders.read(msg, WorkerCounts) is None:
+        counts = self._senders.read(msg, WorkerCounts)
+        if counts is None or counts.worker in self._ready:
             return
-        self._ready += 1
-        if self._ready == self._plan.workers:
+        self._ready.add(counts.worker)
+        if len(self._ready) == self._plan.workers:
             self._cpu_ns = -time.process_time_ns()
             start_ns = time.monotonic_ns() + int(self._plan.lead_s * _NS)
             _say(Started(start_ns))
@@ -132,7 +144,7 @@ class Controller:
             _say(Advanced(*(sum(getattr(each, name) for each in told) for name in _COUNTS)))
 
     def _check_ended(self) -> None:
-        if self._ready < self._plan.workers:
+        if len(self._ready) < self._plan.workers:
             # Before the start, the loss of one worker would leave the others waiting forever.
             self._runner.send_message("replay_stop")
         if len(self._ended) + self._lost >= self._plan.workers:

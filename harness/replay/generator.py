@@ -12,6 +12,7 @@ from typing import Self
 
 import psutil
 
+from .messages import LOST
 from .plan import Plan
 from .process import command, environment
 
@@ -40,9 +41,17 @@ class LoadGenerator:
     def send(self, plan: Plan) -> None:
         """Send the plan, which must be for this folder and kind of process."""
         assert (plan.out_dir, plan.solo) == (self.out_dir, self._solo), "started for another plan"
+        self._write(f"{plan.model_dump_json()}\n".encode())
+
+    def lose(self) -> None:
+        """Tell the process of a worker that another host has lost. From any thread."""
+        if not self._ended:
+            self._write(LOST)
+
+    def _write(self, line: bytes) -> None:
         assert self.process.stdin is not None, "asked for a pipe"
-        with suppress(BrokenPipeError):  # the process has ended; its log has the reason
-            self.process.stdin.write(f"{plan.model_dump_json()}\n".encode())
+        with suppress(BrokenPipeError, ValueError):  # it has ended; its log has the reason
+            self.process.stdin.write(line)
             self.process.stdin.flush()
 
     def end(self) -> None:

@@ -11,6 +11,8 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+LOST = b"lost\n"
+"""The line that tells the driver of a worker that another host has lost."""
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 

@@ -58,8 +58,10 @@ class LoadHosts:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._do(self._close(), 10)
-        self._end()
+        try:
+            self._do(self._close(), 10)
+        finally:
+            self._end()
 
     def _end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -79,9 +81,10 @@ class LoadHosts:
     async def _close(self) -> None:
         if self._listener is not None:
             self._listener.close()
-        for session in list(self._sessions):
-            session.link.send(Bye())
-            await session.link.finish()
+        links = [session.link for session in self._sessions]
+        for link in links:
+            link.send(Bye())
+        await asyncio.gather(*(link.finish() for link in links))
 
     # -- from the thread that replays -------------------------------------------------------
 

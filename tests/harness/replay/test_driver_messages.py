@@ -40,19 +40,22 @@ def outcome(bad):
     def say(kind, node, data):
         getattr(runner, kind)(environment=None, msg=types.SimpleNamespace(data=data, node_id=node))
     names = {"say": say, "counts": counts, "recent": recent, "done": done}
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+    said, told = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(told):
         say("replay_ready", "a", counts(0))
-        eval(bad, names)
-        eval(bad, names)
+        exec(bad, names)
+        exec(bad, names)
+        started = "started" in told.getvalue()
         say("replay_ready", "b", counts(1))
         say("replay_done", "a", done(0))
     ended = len(controller._ended), controller._lost, controller._all_ended.is_set()
-    return [said.getvalue().splitlines(), *ended]
+    return [said.getvalue().splitlines(), *ended, started]
 
 print(json.dumps({bad: outcome(bad) for bad in json.load(sys.stdin)}))
 """
 NOTHING = "say('replay_recent', 'b', recent(1, 3))"
+TWICE = "say('replay_ready', 'a', counts(0))"
+ENDED = "say('replay_done', 'b', done(1)); say('replay_progress', 'b', 'x')"
 BAD = {
     "say('replay_progress', 'b', {'worker': 1})": "missing required field",
     "say('replay_progress', 'b', counts(1) | {'done': -1})": "Expected `int` >= 0",
@@ -69,7 +72,7 @@ BAD = {
 def outcomes() -> Any:
     ran = subprocess.run(
         [sys.executable, "-c", DRIVER],
-        input=json.dumps([NOTHING, *BAD]),
+        input=json.dumps([NOTHING, TWICE, ENDED, *BAD]),
         capture_output=True,
         text=True,
         timeout=60,
@@ -83,7 +86,7 @@ def outcomes() -> Any:
 def test_a_worker_that_sends_what_it_may_not_is_lost_and_named_once(
     bad: str, outcomes: Any
 ) -> None:
-    lines, ended, lost, over = outcomes[bad]
+    lines, ended, lost, over, _ = outcomes[bad]
     assert len(lines) == 1
     assert lines[0].startswith("replay: load worker b sent an invalid message: ")
     assert BAD[bad] in lines[0]
@@ -91,7 +94,17 @@ def test_a_worker_that_sends_what_it_may_not_is_lost_and_named_once(
 
 
 def test_without_a_bad_message_nothing_is_lost(outcomes: Any) -> None:
-    assert outcomes[NOTHING] == [[], 1, 0, False]
+    assert outcomes[NOTHING] == [[], 1, 0, False, False]
+
+
+def test_a_worker_that_is_ready_twice_does_not_start_the_run_for_another(outcomes: Any) -> None:
+    assert outcomes[TWICE] == [[], 1, 0, False, False]
+
+
+def test_one_that_has_ended_and_is_then_refused_is_counted_once(outcomes: Any) -> None:
+    lines, ended, lost, over, _ = outcomes[ENDED]
+    assert len(lines) == 1
+    assert (ended, lost, over) == (1, 1, True)
 
 
 def test_a_line_that_no_driver_writes_is_an_error_of_one_line() -> None:

@@ -9,7 +9,10 @@ import pytest
 
 from harness.reference_server import ReferenceServer
 from harness.replay import Progress, Schedule, replay
+from harness.replay.free_port import free_port
 from harness.replay.generator import LoadGenerator
+from harness.replay.messages import Done, read_line
+from harness.replay.plan import Plan
 
 MS = 1_000_000
 
@@ -59,3 +62,23 @@ def test_one_that_gets_no_plan_is_ended(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), LoadGenerator(tmp_path) as generator:
         raise ZeroDivisionError
     assert generator.process.returncode is not None
+
+
+def test_shares_that_other_hosts_lose_at_once_are_all_counted_even_before_it_is_up(
+    tmp_path: Path,
+) -> None:
+    plan = Plan(
+        schedule=tmp_path / "schedule.parquet", out_dir=tmp_path, base_url="http://127.0.0.1:1",
+        workers=2, elsewhere=2, timeout_s=5, lead_s=0.2, web_port=None, headers={}, routes={},
+        master_port=free_port(),
+    )  # fmt: skip
+    schedule(2).write(plan.schedule)
+    with LoadGenerator(tmp_path, solo=False) as generator:
+        generator.send(plan)
+        generator.lose()
+        generator.lose()
+        assert generator.process.wait(20) == 0
+        assert generator.process.stdout is not None
+        (end,) = map(read_line, generator.process.stdout)
+    assert isinstance(end, Done)
+    assert (end.workers, end.lost) == ([], 2)

@@ -6,7 +6,9 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -104,6 +106,19 @@ def test_an_address_that_is_not_ours_is_refused() -> None:
         LoadHosts(KEY, 1, "192.0.2.1", 0),
     ):
         pass
+
+
+def test_hosts_that_do_not_take_leave_are_waited_for_together() -> None:
+    class Deaf:
+        def send(self, message: Message) -> None: ...
+
+        async def finish(self) -> None:
+            await asyncio.sleep(0.5)
+
+    begun = time.monotonic()
+    with LoadHosts(KEY, 4, "127.0.0.1", 0) as hosts:
+        hosts._sessions += [SimpleNamespace(link=Deaf())] * 4  # type: ignore[list-item]
+    assert time.monotonic() - begun < 1.5
 
 
 class Loop(Link):
