@@ -22,8 +22,7 @@ Int64 = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
 """An integer that fits a signed 64-bit column."""
 Name = Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")]
 FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
-"""Not of dots alone: it names folders."""
-"""The name of a function or of a tenant."""
+"""The name of a function. Not of dots alone: it names folders."""
 Isolation = Literal["function", "tenant", "backbone"]
 """An isolation level: which functions may share an instance (``systems/grouping.py``)."""
 

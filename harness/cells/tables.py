@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from harness.cost.busy import Times
 from harness.cost.holdings import Holder, Sizes, by_holder
-from harness.records.schema import MEMORY, REQUESTS, SPANS
+from harness.records.schema import HOST, MEMORY, REQUESTS, SPANS
 from systems.interface import (
     Activity,
     Decision,
@@ -204,9 +204,9 @@ def _measured(sample: Sample, t_ns: int) -> list[tuple[Any, ...]]:
     """Make rows of a sample: the operating system measures processes, the driver devices. Only the
     ledger has the owners within them."""
     readings = [
-        ("host", sample.anonymous_bytes, "measured-anonymous"),
-        ("host", sample.pss_bytes, "measured-pss"),
-        ("host", sample.uss_bytes, "measured-uss"),
+        (HOST, sample.anonymous_bytes, "measured-anonymous"),
+        (HOST, sample.pss_bytes, "measured-pss"),
+        (HOST, sample.uss_bytes, "measured-uss"),
         *((device, size, "measured-nvml") for device, size in sample.gpu_bytes.items()),
     ]
     return [

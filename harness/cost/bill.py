@@ -22,13 +22,12 @@ import pyarrow as pa
 
 from systems.interface import Activity, MemoryStep, ProcessorUse
 
-from ..records.schema import BILLING
+from ..records.schema import BILLING, is_host
 from .busy import Business, Intervals, Key, Times, by_function
 from .holdings import by_holder
 from .sheet import InstanceSheet, PriceSheet
 
 GB = 1e9
-HOST = "host"
 Quantities = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -75,10 +74,10 @@ class _Part(NamedTuple):
 
 def _memory_parts(memory: Sequence[MemoryStep], business: Business, end_ns: int) -> Iterable[_Part]:
     for (device, _, function), (at, size) in by_holder(memory).items():
-        changes = np.empty(0, np.int64) if device == HOST else business.changes(device, function)
+        changes = np.empty(0, np.int64) if is_host(device) else business.changes(device, function)
         when, held, active = _stretches(at, size, changes, end_ns)
         quantity = held / GB * (when.end_ns - when.start_ns) / 1e9
-        if device == HOST:
+        if is_host(device):
             yield _Part("host_memory", device, function, when, quantity)
             continue
         for resource, chosen in (("gpu_memory_active", active), ("gpu_memory_idle", ~active)):

@@ -41,9 +41,8 @@ def _of_start_type(start_type: str) -> Callable[[Frame], Sample | None]:
 
 
 def _cold(*, imports: bool) -> Callable[[Frame], Sample | None]:
-    """Observe cold requests that waited for imports or a checkpoint, or those that found both in
-    place and waited at most for a process, a mapping and an adapter. Only requests with known
-    stages."""
+    """Observe cold requests that waited for imports, or those that did not. Only requests with
+    known stages."""
 
     def observe(frame: Frame) -> Sample | None:
         if not frame.tells_start_types:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
-HOST = "host"
-"""The device of rows about host memory; of several machines, ``host-0``, ``host-1``, …"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +24,6 @@ class Ledger:
     peak_bytes: dict[str, dict[str, int]]
     gb_s: dict[str, dict[str, float]]
     pss: dict[str, float] | None
-
-
-def is_host(device: str) -> bool:
-    return device == HOST or device.startswith(f"{HOST}-")
 
 
 def read_ledger(memory: pa.Table, duration_s: float) -> Ledger:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from ..records.schema import is_host
 from .frame import Frame
-from .ledger import is_host
 from .metric import Metric
 from .observation import Observation, Scaled, Total
 from .service import answered_tokens, flagged_rate, of_objectives

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..records import Cell, open_run
+from ..records.schema import is_host
 from .block import Block
 
 if TYPE_CHECKING:
     import pandas as pd
 
-HOST, LEDGER, DRIVER, KERNEL = "host", "ledger", "measured-nvml", "measured-pss"
+LEDGER, DRIVER, KERNEL = "ledger", "measured-nvml", "measured-pss"
 HEADS = ("GB", "before the first request", "mean", "most", "host memory, mean")
 
 
@@ -29,7 +30,7 @@ def held(block: Block, reference: Path) -> str:
 
 def _row(cell: Cell) -> tuple[str, ...]:
     memory = cell.table("memory").to_pandas()
-    on_devices = memory[memory["device"] != HOST]
+    on_devices = memory[~memory["device"].map(is_host)]
     kept = on_devices[on_devices["source"] == LEDGER]
     total = _total(kept if len(kept) else on_devices[on_devices["source"] == DRIVER])
     first = int(cell.table("requests").to_pandas()["sent_ns"].min())

@@ -10,6 +10,8 @@ import pyarrow as pa
 from ..errors import RecordError
 
 VERSION = 2
+HOST = "host"
+"""The device of rows about host memory; of the nodes of a cluster, ``host-0``, ``host-1``, …"""
 
 REQUESTS = pa.schema(
     [
@@ -92,6 +94,11 @@ BEYOND = {
 """Columns that this suite writes and that foreign tables may lack."""
 
 TABLES = {"requests": REQUESTS, "spans": SPANS, "memory": MEMORY, "billing": BILLING}
+
+
+def is_host(device: str) -> bool:
+    """Return whether a row of the memory table is about host memory, not that of a device."""
+    return device == HOST or device.startswith(f"{HOST}-")
 
 
 def conform(

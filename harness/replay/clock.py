@@ -43,8 +43,11 @@ class Alarm:
         self._libc.timerfd_settime(self._fd, _TFD_TIMER_ABSTIME, ctypes.byref(spec), None)
 
     def close(self) -> None:
-        self._loop.remove_reader(self._fd)
-        os.close(self._fd)
+        """Close the timer; safe to call twice."""
+        if self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            os.close(self._fd)
+            self._fd = -1
 
     def _rang(self) -> None:
         try:
@@ -75,11 +78,9 @@ class Dispatcher:
     def start(self) -> None:
         self._turn()
 
-    def stop(self) -> int:
-        """Stop sending; return the number sent."""
+    def stop(self) -> None:
         self._stopped = True
         self._alarm.close()
-        return self._next
 
     def ended(self, at_ns: int) -> None:
         """Ignore that an exchange has ended: the load is open."""

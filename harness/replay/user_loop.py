@@ -32,11 +32,9 @@ class UserLoop:
     def start(self) -> None:
         self._soon()
 
-    def stop(self) -> int:
-        """Stop sending; return the number sent."""
+    def stop(self) -> None:
         self._stopped = True
         self._alarm.close()
-        return self._next
 
     def ended(self, at_ns: int) -> None:
         """A user has its answer, or the error instead of it, since ``at_ns``. If that is read

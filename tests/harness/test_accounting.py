@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +55,8 @@ def test_what_keeps_no_ledger_pays_for_the_memory_that_was_measured() -> None:
     assert accountings()["by-share-all"].usd(usage) == pytest.approx(cu * 2e-5)
     with pytest.raises(HarnessError, match="no device memory was measured"):
         accountings()["by-share-all"].usd(replace(usage, measured_gb={"host": 4.0}))
+    with pytest.raises(HarnessError, match="no device memory was measured"):
+        accountings()["by-share-all"].usd(replace(usage, measured_gb={"host-0": 4.0}))
 
 
 def test_the_sheets_of_whole_cards_are_the_arithmetic_that_they_name() -> None:
@@ -91,6 +94,20 @@ def test_a_request_that_failed_after_its_first_token_is_in_flight_to_its_end(
     cut = made_cell(new_run({"name": "cut"}, tmp_path / "cut"), "serverless-lora", cut_tables())
     assert Usage.of(cut).calls_s == Usage.of(whole).calls_s
     assert Usage.of(cut).in_flight_s == Usage.of(whole).in_flight_s
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_request_whose_end_is_not_known_is_not_in_flight(tmp_path: Path) -> None:
+    tables = cut_tables()
+    requests = tables["requests"]
+    for name in ("last_token_ns", "end_ns"):
+        known = requests[name].to_pylist()[:-1]
+        column = pa.array([*known, None], requests[name].type)
+        requests = requests.set_column(requests.column_names.index(name), name, column)
+    run = new_run({"name": "open"}, tmp_path)
+    usage = Usage.of(made_cell(run, "serverless-lora", tables | {"requests": requests}))
+    assert usage.calls == requests["sent_ns"].drop_null().length()
+    assert 0 < usage.in_flight_s <= usage.calls_s
 
 
 def test_by_share_is_the_bill_of_the_run_and_servers_are_kept_up() -> None:

@@ -4,17 +4,19 @@ active, with one vCPU, while a request is in flight: on which device is not know
 from __future__ import annotations
 
 from ...errors import HarnessError
+from ...records.schema import is_host
 from ..sheet import price_sheet
-from .usage import HOST, Usage
+from .usage import Usage
 
 
 def measured(usage: Usage, sheet: str) -> float:
     """Raise ``HarnessError`` if no device memory was measured: it is unknown then, not zero."""
-    if not usage.measured_gb.keys() - {HOST}:
+    host = {place for place in usage.measured_gb if is_host(place)}
+    if not usage.measured_gb.keys() - host:
         raise HarnessError("no device memory was measured, so what was held has no price")
     prices = price_sheet(sheet)
     active_s, idle_s = usage.in_flight_s, usage.duration_s - usage.in_flight_s
-    host_gb = usage.measured_gb.get(HOST, 0.0)
+    host_gb = sum(usage.measured_gb[place] for place in host)
     device_gb = sum(usage.measured_gb.values()) - host_gb
     return (
         device_gb * active_s * prices.usd("gpu_memory_active")

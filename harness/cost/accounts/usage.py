@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from ...records.schema import is_host
 from ..busy import Intervals, Times, merge
 from ..requests import served
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from ...records import Cell
 
 RENTED = "instance_hours"
-HOST = "host"
 _MEASURED = ("measured-nvml", "measured-pss")
 """The driver's count of device memory, the kernel's of host memory."""
 _HOLDER = ["device", "owner", "function_id"]
@@ -51,6 +51,7 @@ class Usage:
         sent = requests[requests["sent_ns"].notna()]
         answered = sent["status"] == "ok"
         ends_ns = sent["last_token_ns"].where(answered).fillna(sent["end_ns"])
+        over = ends_ns.notna()  # of a request that is rejected, virtual time knows no end
         return cls(
             billed={str(resource): float(quantity) for resource, quantity in billed.items()},
             held=_held(memory, round(duration_s * 1e9)),
@@ -60,7 +61,7 @@ class Usage:
             rented=RENTED in billed.index,
             duration_s=duration_s,
             measured_gb=_measured_gb(memory),
-            in_flight_s=_union_s(sent["sent_ns"], ends_ns),
+            in_flight_s=_union_s(sent["sent_ns"][over], ends_ns[over]),
         )
 
 
@@ -83,7 +84,7 @@ def _busy(served: pd.DataFrame) -> dict[str, Intervals]:
 
 
 def _held(memory: pd.DataFrame, end_ns: int) -> dict[str, Intervals]:
-    ledger = memory[(memory["source"] == "ledger") & ~memory["device"].str.startswith("host")]
+    ledger = memory[(memory["source"] == "ledger") & ~memory["device"].map(is_host)]
     steps = ledger.sort_values("t_ns", kind="stable")
     before = steps.groupby(_HOLDER, dropna=False)["bytes"].shift(fill_value=0)
     changes = steps.assign(change=steps["bytes"] - before)
