@@ -96,6 +96,8 @@ class _Walk:
         self._size, self._steps = len(name), steps
         self._at = _positions(name)
         self._all = (1 << len(name)) - 1
+        self._classes: dict[int, int] = {}
+        """By the identity of a class of characters, which the pattern keeps: where they are."""
 
     def ends(self, nodes: Nodes, starts: int) -> int:
         """Return where matches of ``nodes`` in a row can end that begin at ``starts``."""
@@ -121,13 +123,21 @@ class _Walk:
         return (starts & self._all) << 1
 
     def one_of(self, value: Nodes, starts: int) -> int:
-        self._steps.take(len(value))
-        negate = value[0][0] is c.NEGATE
-        there = 0
+        there = self._classes.get(id(value))
+        if there is None:
+            self._steps.take(len(value) * len(self._at))
+            negate = value[0][0] is c.NEGATE
+            there = self._where(lambda x: any(_IN[op](each, x) for op, each in value[negate:]))
+            there = self._classes[id(value)] = self._all & ~there if negate else there
+        return (starts & there) << 1
+
+    def _where(self, fits: Callable[[str], bool]) -> int:
+        """Return the positions of the characters that fit."""
+        found = 0
         for character, at in self._at.items():
-            if any(_IN[op](each, character) for op, each in value[negate:]):
-                there |= at
-        return (starts & (self._all & ~there if negate else there)) << 1
+            if fits(character):
+                found |= at
+        return found
 
     def branch(self, value: tuple[None, Sequence[Nodes]], starts: int) -> int:
         found = 0
@@ -160,10 +170,8 @@ class _Walk:
             return starts & 1
         if value in (c.AT_END, c.AT_END_STRING):
             return starts & (1 << self._size)
-        word = 0
-        for character, at in self._at.items():
-            if _is_word(character):
-                word |= at
+        self._steps.take(len(self._at))
+        word = self._where(_is_word)
         boundary = word ^ (word << 1)
         return starts & (boundary if value is c.AT_BOUNDARY else ~boundary)
 
@@ -171,8 +179,14 @@ class _Walk:
         direction, nodes = value
         if direction < 0:
             raise PatternError("looks behind, which is not supported")
-        bits = (1 << position for position in range(self._size + 1))
-        return sum(bit for bit in bits if starts & bit and bool(self.ends(nodes, bit)) is found)
+        kept = 0
+        while starts:
+            bit = starts & -starts
+            starts ^= bit
+            self._steps.take(1)
+            if bool(self.ends(nodes, bit)) is found:
+                kept |= bit
+        return kept
 
     def not_ahead(self, value: tuple[int, Nodes], starts: int) -> int:
         return self.ahead(value, starts, found=False)

@@ -76,11 +76,13 @@ def own(size: int, device: int = 0) -> DeviceMapping:
 
 
 def map_shared(fd: int, size: int, device: int = 0) -> DeviceMapping:
-    """Map a shared copy read-only, and close its descriptor, which grants more."""
+    """Map a shared copy read-only, and close its descriptor, which grants more, in any case."""
     cuda = device_memory.started()
     kind = cuda.CUmemAllocationHandleType.CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR
-    handle = call(cuda.cuMemImportFromShareableHandle(fd, kind))
-    os.close(fd)
+    try:
+        handle = call(cuda.cuMemImportFromShareableHandle(fd, kind))
+    finally:
+        os.close(fd)
     return DeviceMapping(handle, _rounded(size, _exportable(device)), device, writable=False)
 
 

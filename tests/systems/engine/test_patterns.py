@@ -114,3 +114,22 @@ def test_those_of_trainers_match(pattern: str) -> None:
         assert matches(f"model.layers.{layer}.self_attn.q_proj")
         assert not matches(f"model.layers.{layer}.mlp.down_proj")
     assert steps._left > MOST_STEPS // 2
+
+
+@pytest.mark.parametrize(
+    ("pattern", "least"),
+    [
+        (".*" + "(?=)" * 100, 100 * len(NAME)),
+        (".*" + "(?!x)" * 100, 100 * len(NAME)),
+        ("[ab]", len(set(NAME))),
+        (r"\b", len(set(NAME))),
+    ],
+)
+def test_what_is_tried_at_every_position_or_with_every_character_is_counted(
+    pattern: str, least: int
+) -> None:
+    steps = Steps()
+    matches = beginning(pattern, steps)
+    before = steps._left
+    matches(NAME)
+    assert before - steps._left >= least
