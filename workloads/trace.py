@@ -127,7 +127,7 @@ class Workload:
         owners = self.requests["function"].combine_chunks().dictionary_encode()
         order = np.argsort(owners.indices.to_numpy(), kind="stable")
         sizes = np.bincount(owners.indices.to_numpy(), minlength=len(owners.dictionary))
-        pieces = np.split(order, np.cumsum(sizes)[:-1])
+        pieces = np.split(order, np.cumsum(sizes))[:-1]
         return dict(zip(owners.dictionary.to_pylist(), pieces, strict=True))
 
     def with_columns(self, provenance: Provenance, **columns: Any) -> Workload:
@@ -243,15 +243,19 @@ class Workload:
         try:
             table = pq.read_table(path, page_checksum_verification=True)
             about = json.loads(table.schema.metadata[_METADATA])
-        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            functions = tuple(TraceFunction.model_validate(f) for f in about["functions"])
+            provenance = Provenance.model_validate(about["provenance"])
+            name, duration_ns = about["name"], about["duration_ns"]
+            minutes = about.get("minutes", {}).items()
+        except (OSError, pa.ArrowException, LookupError, TypeError, ValueError) as error:
             raise WorkloadError(f"{path}: not a workload written by this suite") from error
         return cls(
-            about["name"],
-            tuple(TraceFunction.model_validate(f) for f in about["functions"]),
+            name,
+            functions,
             table.replace_schema_metadata(None),
-            Provenance.model_validate(about["provenance"]),
-            about["duration_ns"],
-            {f: np.array(counts) for f, counts in about.get("minutes", {}).items()} or None,
+            provenance,
+            duration_ns,
+            {f: np.array(counts) for f, counts in minutes} or None,
         )
 
 

@@ -88,3 +88,11 @@ def test_adding_a_function_changes_no_other() -> None:
     second = generate("w", processes, more, seed=5, duration_s=3600, source="t")
     assert first.arrivals_s("b").tolist() == second.arrivals_s("b").tolist()
     assert first.arrivals_s("a").tolist() != first.arrivals_s("b").tolist()
+
+
+def test_clusters_go_on_to_the_end_however_short_the_gaps_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Clusters, "_gaps", lambda self, _, count: np.full(count, 1e-3))
+    times = Clusters(period_s=10, period_cv=30).arrivals(stream(0, "dense"), 60.0)
+    assert times[-1] > 59

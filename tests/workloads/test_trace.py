@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from workloads.columns import json_pieces
@@ -121,3 +122,17 @@ def test_a_single_generator_draws_the_same_streams() -> None:
         drawn = streams.stream(9, "prompt", key).integers(0, 1000, size=count, dtype=np.int32)
         expected = stream(9, "prompt", key).integers(0, 1000, size=count, dtype=np.int32)
         assert drawn.tolist() == expected.tolist()
+
+
+def test_one_without_requests_has_no_rows_and_gets_no_lengths() -> None:
+    empty, model = make(a=[]), LogNormal(median=3, sigma=0)
+    assert empty.rows() == {}
+    assert len(with_lengths(empty, 0, model, model)) == 0
+
+
+@pytest.mark.parametrize("about", [{}, {"functions": [{"id": "a", "of a later version": 1}]}, []])
+def test_metadata_of_another_form_is_refused_in_one_line(about: object, tmp_path: Path) -> None:
+    metadata = {b"slbench.workload": json.dumps(about).encode()}
+    pq.write_table(make(a=[1.0]).requests.replace_schema_metadata(metadata), tmp_path / "x")
+    with pytest.raises(WorkloadError, match="not a workload written by this suite"):
+        Workload.read(tmp_path / "x")

@@ -50,6 +50,8 @@ class Clusters(Process):
         many = int(expected + 6 * (1 + self.period_cv) * np.sqrt(expected + 1) + 10)
         gaps = self._gaps(random, many)
         gaps[0] = self._first_gap(random, gaps[0])
+        while begin + gaps.sum() < duration_s:  # many short gaps in a row, where their CV is large
+            gaps = np.concatenate((gaps, self._gaps(random, many)))
         starts = begin + np.cumsum(gaps)
         if self.grid_s:
             starts = np.floor(starts / self.grid_s) * self.grid_s
