@@ -19,7 +19,7 @@ PORT = 5557
 def host_and_port(text: str) -> tuple[str, int]:
     """Parse ``HOST`` or ``HOST:PORT``. Raises ``HarnessError``."""
     host, _, port = text.partition(":")
-    if not host or (port and not port.isdecimal()):
+    if not host or (port and not (port.isdecimal() and int(port) < 1 << 16)):
         raise HarnessError(f"address {text!r}: write HOST:PORT, such as 10.0.0.1:{PORT}")
     return host, int(port or PORT)
 

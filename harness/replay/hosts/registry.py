@@ -52,8 +52,10 @@ class LoadHosts:
         self._thread.start()
         try:
             self.port = self._do(self._open(), 10)
-        except OSError as error:
+        except BaseException as error:
             self._end()
+            if not isinstance(error, OSError):
+                raise
             raise HarnessError(f"load hosts: cannot listen on {self.address}: {error}") from error
         return self
 

@@ -24,7 +24,8 @@ class ClusterAddress:
     def parse(cls, text: str) -> ClusterAddress:
         if found := re.fullmatch(r"local:([1-9]\d{0,2})", text):
             return cls(local=int(found[1]))
-        if found := re.fullmatch(r"(?!local:)([A-Za-z0-9.-]+):([1-9]\d{0,4})", text):
+        found = re.fullmatch(r"(?!local:)([A-Za-z0-9.-]+):([1-9]\d{0,4})", text)
+        if found and int(found[2]) < 1 << 16:
             return cls(host=found[1], port=int(found[2]))
         raise DeploymentError(
             f"cluster {text!r}: write local:N for N nodes on this machine, or the HOST:PORT of a"

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -106,6 +107,12 @@ def test_an_address_that_is_not_ours_is_refused() -> None:
         LoadHosts(KEY, 1, "192.0.2.1", 0),
     ):
         pass
+
+
+def test_one_that_cannot_listen_for_whatever_reason_leaves_no_thread() -> None:
+    with pytest.raises(OverflowError), LoadHosts(KEY, 1, "127.0.0.1", 70_000):
+        pass
+    assert "load-hosts" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_hosts_that_do_not_take_leave_are_waited_for_together() -> None:

@@ -297,7 +297,9 @@ def test_addresses_of_clusters() -> None:
     assert ClusterAddress.parse("local:2").our_address() == "127.0.0.1"
 
 
-@pytest.mark.parametrize("text", ["local", "local:0", "local:-1", "10.0.0.1", "ray://x", ""])
+@pytest.mark.parametrize(
+    "text", ["local", "local:0", "local:-1", "10.0.0.1", "ray://x", "", "a:70000"]
+)
 def test_what_is_no_cluster_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(SystemsError, match="write local:N"):
         ClusterAddress.parse(text)
