@@ -54,9 +54,3 @@ def as_number(found: Found) -> float:
     """Return the value of what is no curve."""
     assert not isinstance(found.value, tuple), found.source
     return found.value
-
-
-def as_curve(found: Found) -> Points:
-    """Return the points of what is a curve."""
-    assert isinstance(found.value, tuple), found.source
-    return found.value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import HarnessError
@@ -69,10 +69,3 @@ def put_into(text: str, block: Block, content: str) -> str:
     if not begin or not end:
         raise HarnessError(f"{block.page}: the markers of {block.name} are missing: {block.begin}")
     return f"{before}{begin}\n{content}{end}{after}"
-
-
-def without_blocks(text: str, generated: Iterable[Block]) -> str:
-    """Return the handwritten text of a page that has these blocks."""
-    for block in generated:
-        text = text.partition(block.begin)[0] + text.partition(block.end)[2]
-    return text

@@ -64,8 +64,8 @@ def _head(run: Run, *, several: bool) -> str:
 
 
 def _json(content: object) -> str:
-    """Encode for a script element, which no string in the data must close."""
-    return json.dumps(content, allow_nan=False).replace("</", "<\\/")
+    """Encode for a script element, which no string in the data must close, nor keep open."""
+    return json.dumps(content, allow_nan=False).replace("<", "\\u003c")
 
 
 @cache

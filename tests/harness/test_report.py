@@ -97,6 +97,18 @@ def test_an_invalid_cell_and_a_hostile_text_are_shown_as_text(tmp_path: Path) ->
     assert "invalid: serverless-lora/time-breakdown/0: &lt;/script&gt;" in content
 
 
+def test_no_text_in_the_data_keeps_a_script_open(tmp_path: Path) -> None:
+    run = new_run({"name": "made"}, tmp_path)
+    manifest = made.manifest(run, "serverless-lora", "<!--<script>")
+    tables = made.tables()
+    summary = made.metrics.summary(tables, made.END / 1e9)
+    write_cell(run.path / "serverless-lora" / "strange" / "0", manifest, tables, summary)
+    content = page([run])
+    data = content.partition('id="data">')[2].partition("</script>")[0]
+    assert "<" not in data
+    assert any("<!--<script>" in each["workload"] for each in json.loads(data))
+
+
 def test_what_a_system_says_itself_is_among_the_warnings(tmp_path: Path) -> None:
     run = new_run({"name": "made"}, tmp_path)
     manifest = made.manifest(run, "serverless-lora").model_copy(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.execution.progress import Progress
-from harness.profiling.found import Found, as_curve, as_number
+from harness.profiling.found import Found, as_number
 from harness.profiling.machine import measure, settings
 from harness.profiling.profile_file import to_toml
 from harness.profiling.servers import measure_servers
@@ -34,6 +34,12 @@ FOUND = (
 )
 
 
+def points(found: Found) -> dict[float, float]:
+    """Return the points of what is a curve."""
+    assert isinstance(found.value, tuple), found.source
+    return dict(found.value)
+
+
 def test_the_probes_of_servers_find_the_profile_they_were_run_by(tmp_path: Path) -> None:
     known = load_profile("cpu-small")
     found = measure_servers("smollm2-135m", 1, Progress(), by_profile="cpu-small")
@@ -44,7 +50,7 @@ def test_the_probes_of_servers_find_the_profile_they_were_run_by(tmp_path: Path)
             # The line through few numbers of requests differs; the curve takes its place.
             curve = known.servers[dtype].decode_rows_s
             assert curve is not None
-            rows = dict(as_curve(found[f"{table}.{dtype}.decode_rows_s"]))
+            rows = points(found[f"{table}.{dtype}.decode_rows_s"])
             assert rows == pytest.approx({n: curve.at(n) for n in rows}, rel=0.1), name
             continue
         expected = getattr(getattr(known, table)[dtype], field).value
@@ -68,7 +74,7 @@ def test_the_probes_find_the_profile_they_were_run_by(tmp_path: Path) -> None:
         assert numbers[name][0] == pytest.approx(expected, rel=0.1, abs=2e-3), name
     curve = known.decode_rows_s
     assert curve is not None
-    rows = dict(as_curve(numbers["decode_rows_s"]))
+    rows = points(numbers["decode_rows_s"])
     assert rows == pytest.approx({n: curve.at(n) for n in (1, 2, 4, 8)}, rel=0.02)
     path = tmp_path / "mine.toml"
     path.write_text(to_toml("mine", {**settings(2), **numbers}, "a machine"), encoding="utf-8")
