@@ -72,10 +72,18 @@ def _held(ledger: pd.DataFrame, duration_s: float) -> pd.DataFrame:
 
 
 def _each_second(samples: pd.DataFrame) -> pd.DataFrame:
-    """Sum over all devices, first sample of each second."""
-    whole = samples.groupby(["source", "t_ns"])[["bytes"]].sum().reset_index()
+    """Sum over all devices, first sample of each second. Nodes are sampled at different times: the
+    last sample of each counts, from where all have one."""
+    sums = [_sum(str(source), mine) for source, mine in samples.groupby("source")]
+    whole = pd.concat([samples[["source", "t_ns", "bytes"]].head(0), *sums])
     later = whole.assign(second=whole["t_ns"] // _SECOND_NS).duplicated(["source", "second"])
     return whole[~later].rename(columns={"source": "owner"})
+
+
+def _sum(source: str, samples: pd.DataFrame) -> pd.DataFrame:
+    by_device = samples.pivot_table(index="t_ns", columns="device", values="bytes")
+    known = by_device.ffill().dropna().sum(axis=1).astype("int64")
+    return pd.DataFrame({"source": source, "t_ns": known.index, "bytes": known.to_numpy()})
 
 
 def _draw(name: str, cells: list[Cell], data: pd.DataFrame) -> style.Drawing:

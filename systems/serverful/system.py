@@ -195,11 +195,13 @@ class ServerSystem(ServingSystem):
     def stop(self) -> None:
         if self._folder is None:
             return
-        seen = self._seen() if self._ready_ns else SystemTrace()
-        if self._watch is not None:
-            self._watch.stop()
-        for _, server in reversed(self._servers):
-            server.stop()
+        try:
+            seen = self._seen() if self._ready_ns else SystemTrace()
+            if self._watch is not None:
+                self._watch.stop()
+        finally:
+            for _, server in reversed(self._servers):
+                server.stop()
         self._evidence = self._told(seen)
         self._folder.remove()
         self._folder = None

@@ -23,6 +23,7 @@ from paper_figures import (
     draw,
     draw_reference,
     figure_names,
+    memory_over_time,
     names_for,
     open_record,
     sweep_names,
@@ -291,3 +292,16 @@ def test_a_system_at_another_level_is_no_condition_of_the_paper() -> None:
     assert belongs([cell])
     shared = cell.manifest.model_copy(update={"isolation": "tenant"})
     assert not belongs([replace(cell, manifest=shared)])
+
+
+def test_memory_of_nodes_that_are_sampled_one_after_another_is_that_of_all() -> None:
+    samples = pd.DataFrame(
+        [(at_ms * 1_000_000, host, "measured-pss", size) for at_ms, host, size in (
+            (100, "host-0", 1), (300, "host-1", 10), (1100, "host-0", 2), (1300, "host-1", 20),
+        )],
+        columns=["t_ns", "device", "source", "bytes"],
+    )  # fmt: skip
+    found = memory_over_time._each_second(samples)
+    assert found["t_ns"].tolist() == [300_000_000, 1_100_000_000]
+    assert found["bytes"].tolist() == [11, 12]
+    assert memory_over_time._each_second(samples.head(0)).empty

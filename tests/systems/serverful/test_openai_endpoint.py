@@ -10,6 +10,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -197,3 +198,19 @@ def test_a_ttft_that_disagrees_is_said(theirs_ms: float, n: int, words: tuple[st
     said = list(disagreement(client, {"ttft_mean_s": theirs_ms / 1e3, "ttft_n": n}))
     assert len(said) == len(words)
     assert all(word in line for word, line in zip(words, said, strict=True))
+
+
+def test_a_stop_that_is_interrupted_while_it_looks_at_the_servers_ends_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupt(self: OpenAIEndpoint) -> None:
+        raise KeyboardInterrupt
+
+    ended = []
+    system: Any = OpenAIEndpoint()
+    system._folder, system._ready_ns = SimpleNamespace(path=tmp_path), 1
+    system._servers = [(None, SimpleNamespace(stop=lambda: ended.append("vllm")))]
+    monkeypatch.setattr(OpenAIEndpoint, "_seen", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        system.stop()
+    assert ended == ["vllm"]
