@@ -30,6 +30,10 @@ WIDTHS_IN = {"page": 7.0, "column": 3.35}
 PAGE_IN = WIDTHS_IN["page"]
 TICK_PT, SMALL_PT = 7, 6
 
+FORMATS = {"png": "Software", "pdf": "CreationDate", "svg": "Date"}
+"""The formats that a figure is saved in, each with the key of its metadata that is a date or the
+like, which would change the bytes."""
+
 # From Okabe and Ito's palette, ordered so that neighbours also differ in lightness.
 STAGES = {
     "queue": ("#d9d9d9", ""),
@@ -153,8 +157,7 @@ class Drawing:
 
         _make(folder)
         box = _laid_out(self.figure)
-        for suffix in ("png", "pdf", "svg"):
-            key = {"pdf": "CreationDate", "svg": "Date", "png": "Software"}[suffix]
+        for suffix, key in FORMATS.items():
             path = folder / f"{self.name}.{suffix}"
             self.figure.savefig(path, metadata={key: None}, bbox_inches=box)
         self.data.to_csv(folder / f"{self.name}.csv", index=False, float_format="%.6f")
