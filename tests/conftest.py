@@ -8,6 +8,11 @@ from pathlib import Path
 
 from hypothesis import settings
 
+# The matrices are small, and the tests use all cores already: threads of NumPy's BLAS that wait for
+# each other take a third of the time of what compares records. NumPy reads this when it is first
+# imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # A shell starts background jobs with SIGINT ignored, and child processes inherit that. Tests
 # interrupt the processes that they start, so restore the default handler.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
+from harness import cli, interrupts
 from harness.records import open_run
 
 pytestmark = pytest.mark.live
@@ -112,7 +113,7 @@ def test_an_interrupt_before_anything_was_finished_keeps_nothing(tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("run", "nothing"), "known: ablation-h100, ablation-h100x4, ablation, "),
+        (("run", "nothing"), "experiment 'nothing' is unknown"),
         (("run", "quickstart", "--system", "nobody"), "serverless-lora"),
         (("run", "quickstart", "--workload", "nothing"), "azure-bursty8"),
         (("run", "quickstart", "--set", "colour=red"), "colour"),
@@ -130,12 +131,32 @@ def test_an_interrupt_before_anything_was_finished_keeps_nothing(tmp_path: Path)
     ],
 )
 def test_a_wrong_request_is_one_line_and_status_2(
-    arguments: tuple[str, ...], words: str, tmp_path: Path
+    arguments: tuple[str, ...],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    done = slbench(*arguments, cwd=tmp_path)
+    """In this process, where what a command imports is imported once."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(interrupts, "listen", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["slbench", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2, said
+    _one_line_with(words, said, tmp_path)
+
+
+def test_so_it_is_of_the_command(tmp_path: Path) -> None:
+    done = slbench("run", "nothing", cwd=tmp_path)
     assert done.returncode == 2, done.stderr
-    last = [line for line in done.stderr.splitlines() if line.startswith("slbench: ")]
+    _one_line_with("known: ablation-h100, ablation-h100x4, ablation, ", done.stderr, tmp_path)
+
+
+def _one_line_with(words: str, said: str, folder: Path) -> None:
+    last = [line for line in said.splitlines() if line.startswith("slbench: ")]
     assert len(last) == 1
     assert words in last[0]
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "results").exists() or not list(tmp_path.rglob("run.json"))
+    assert "Traceback" not in said
+    assert not (folder / "results").exists() or not list(folder.rglob("run.json"))

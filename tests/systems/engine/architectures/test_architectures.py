@@ -60,6 +60,7 @@ def test_the_record_has_every_cell_and_all_that_were_run_are_equal() -> None:
 
 
 Plant = Callable[[Architecture], Architecture]
+ADAPTED = "all-linear"
 
 
 def _in_window(key: str, by: int) -> Plant:
@@ -98,8 +99,9 @@ def test_a_bug_in_the_description_is_caught(
 ) -> None:
     name, plant = PLANTED[bug]
     model_type, _, _ = name.partition("-")
-    right = model(name)
+    every = model(name)
+    right = replace(every, adapters={ADAPTED: every.adapters[ADAPTED]})
     monkeypatch.setitem(ARCHITECTURES, model_type, plant(ARCHITECTURES[model_type]))
-    asked, wrong = requests((NONE, "all-linear")), Loaded.of(right)
+    asked, wrong = requests((NONE, ADAPTED)), Loaded.of(right)
     found = compared(run(WAYS[way], wrong, asked), asked, wrong)
     assert all(each.furthest > 100 * EXACT for each in found.values())

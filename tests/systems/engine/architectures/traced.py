@@ -126,17 +126,14 @@ def compared(trace: Trace, asked: Mapping[int, Asked], loaded: Loaded) -> dict[s
     """Compare with the oracle, by form."""
     found: dict[str, Compared] = {}
     for number, each in asked.items():
-        one = _one(
-            loaded.oracle(each.form), each.prompt, trace.tokens[number], trace.logits[number]
-        )
+        one = _one(loaded, each, trace.tokens[number], trace.logits[number])
         found[each.form] = found.get(each.form, Compared()).beside(one)
     return found
 
 
-@torch.inference_mode()
-def _one(oracle: Any, prompt: Prompt, tokens: list[int], logits: list[Tensor]) -> Compared:
+def _one(loaded: Loaded, asked: Asked, tokens: list[int], logits: list[Tensor]) -> Compared:
     assert len(tokens) == TOKENS
-    text = torch.tensor([[*prompt, *tokens[:-1]]])
-    wanted = oracle(input_ids=text).logits[0, len(prompt) - 1 :]
+    text = (*asked.prompt, *tokens[:-1])
+    wanted = loaded.oracle(asked.form, text)[len(asked.prompt) - 1 :]
     apart = (torch.stack(logits) - wanted).abs().max() / wanted.std()
     return Compared(float(apart), tokens == wanted.argmax(1).tolist())

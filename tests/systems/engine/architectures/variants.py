@@ -11,6 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from systems.models import ensure_backbone
 from tests.systems.engine.conftest import load_oracle
 
@@ -48,12 +51,13 @@ VARIANTS = {
 
 @dataclass(frozen=True)
 class Model:
-    """A variant on disk, its adapters by form, and transformers' and peft's models of them in
-    float32, by form and by the dtype that the backbone's weights are rounded to first."""
+    """A variant on disk, its adapters by form, and the logits [tokens, vocabulary] of transformers'
+    and peft's models of them in float32, by form, by the dtype that the backbone's weights are
+    rounded to first, and by tokens."""
 
     path: Path
     adapters: Mapping[str, Path]
-    oracle: Callable[[str, str], Any]
+    oracle: Callable[[str, str, tuple[int, ...]], Tensor]
 
 
 def make(name: str, folder: Path) -> Model:
@@ -67,7 +71,14 @@ def make(name: str, folder: Path) -> Model:
     adapters = {form: make_adapter(preset, form) for form in FORMS}
 
     @cache
-    def oracle(form: str, rounded: str) -> Any:
+    def model(form: str, rounded: str) -> Any:
         return load_oracle(path, adapters.get(form), rounded)
+
+    @cache
+    @torch.inference_mode()
+    def oracle(form: str, rounded: str, tokens: tuple[int, ...]) -> Tensor:
+        """Computed once: engines of all levels choose the same tokens."""
+        logits: Tensor = model(form, rounded)(input_ids=torch.tensor([tokens])).logits[0]
+        return logits
 
     return Model(path, adapters, oracle)

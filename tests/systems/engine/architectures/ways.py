@@ -46,8 +46,8 @@ class Loaded:
     def graphs(self) -> bool:
         return self.device == "cuda"
 
-    def oracle(self, form: str) -> Any:
-        return self.model.oracle(form, self.layout.dtype)
+    def oracle(self, form: str, tokens: tuple[int, ...]) -> Tensor:
+        return self.model.oracle(form, self.layout.dtype, tokens)
 
     @classmethod
     def of(cls, model: Model, dtype: str = "float32", device: str = "cpu") -> Loaded:
