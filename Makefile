@@ -20,11 +20,13 @@ demo: $(READY)
 	$(BIN)/slbench run quickstart
 
 # Tests that compute or start a system run on all cores; then tests that measure time or need a card
-# run one by one. The many processes that they start find compiled bytecode.
+# run one by one, from the files that have some. The many processes that they start find compiled
+# bytecode.
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(READY)
 	$(BIN)/python -m pytest -m "not (timed or gpu)" $(SPREAD)
-	$(BIN)/python -m pytest -m "timed or gpu"
+	$(BIN)/python -m pytest -m "timed or gpu" \
+		$$(grep -rlE --include='test_*.py' 'mark\.(timed|gpu)\b' tests)
 
 # Needs a CUDA device: tests of the engine, the Triton kernels and the store on it.
 test-gpu: $(READY)
