@@ -30,11 +30,13 @@ Printed = Callable[[Source], Sequence[Any]]
 def printed() -> Printed:
     """Return the figures of a name from a record, drawn once for all tests."""
 
+    opened = cache(open_record)
+
     @cache
     def figures(of: Source) -> Sequence[Any]:
         name, source = of
         with drawn_for("column"):
-            found = [each.figure for each in drawings(name, open_record(REFERENCE / source))]
+            found = [each.figure for each in drawings(name, opened(REFERENCE / source))]
         for figure in found:
             plt.close(figure)
         return found

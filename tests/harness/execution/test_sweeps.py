@@ -26,7 +26,7 @@ TABLES = ("requests", "spans", "memory", "billing")
 
 
 def experiment() -> Experiment:
-    workloads = [{"name": "azure-bursty8", "overrides": {"duration_s": 600}}]
+    workloads = [{"name": "azure-bursty8", "overrides": {"duration_s": 300}}]
     return load("evaluation", {"workloads": workloads, "seeds": [1, 2]})
 
 
@@ -70,7 +70,7 @@ def test_records_do_not_depend_on_whether_ray_made_them(tmp_path: Path) -> None:
 
 
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
-    short = "workloads=[{name: azure-bursty8, overrides: {duration_s: 3600}}]"
+    short = "workloads=[{name: azure-bursty8, overrides: {duration_s: 1800}}]"
     command = [sys.executable, "-m", "harness", "run", "evaluation", "--workers", "2",
                "--seed", "92", "--set", short, "--out", str(tmp_path)]  # fmt: skip
     with subprocess.Popen(
