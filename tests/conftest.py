@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # The matrices are small, and the tests use all cores already: threads of NumPy's BLAS that wait for
@@ -26,3 +27,11 @@ if not Path("/dev/nvidiactl").exists():
 # The duration of an example depends on the load of the machine, so it must not fail a test.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+@pytest.fixture
+def png_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save figures as PNG, for what does not look at the PDF, whose fonts take half of the time."""
+    from paper_figures import style
+
+    monkeypatch.setattr(style, "FORMATS", {"png": style.FORMATS["png"]})

@@ -69,7 +69,7 @@ def run(command: str, folder: Path, *packages: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.usefixtures("one_process")
+@pytest.mark.usefixtures("one_process", "png_only")
 def test_the_commands_of_the_guide_do_what_they_say(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,7 +86,7 @@ def test_the_commands_of_the_guide_do_what_they_say(
         assert (folder / file).stat().st_size > 0
 
 
-@pytest.mark.usefixtures("one_process")
+@pytest.mark.usefixtures("one_process", "png_only")
 def test_what_the_readme_has_beyond_the_guide_is_run(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,7 +261,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.usefixtures("one_process")
+@pytest.mark.usefixtures("one_process", "png_only")
 def test_the_policy_of_the_guide_runs_as_it_is_printed(
     folder: Path, policy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

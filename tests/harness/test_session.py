@@ -21,7 +21,7 @@ def block(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
-@pytest.mark.usefixtures("one_process")
+@pytest.mark.usefixtures("one_process", "png_only")
 def test_the_session_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (experiment,), (code,), (table, verdict) = block("yaml"), block("python"), block("text")
     (tmp_path / "mine.yaml").write_text(experiment, encoding="utf-8")

@@ -116,6 +116,7 @@ def test_a_number_of_tenants_alone_has_no_price(tmp_path: Path) -> None:
         _drawn(run)
 
 
+@pytest.mark.usefixtures("png_only")
 def test_the_command_draws_runs_side_by_side_and_the_others_each_alone(tmp_path: Path) -> None:
     runs = levels(tmp_path / "live"), levels(tmp_path / "simulated", **SIMULATED)
     out = tmp_path / "out"

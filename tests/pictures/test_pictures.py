@@ -19,6 +19,7 @@ MOST_BYTES = 150_000
 REMAKE = "make pictures remakes it"
 
 
+@pytest.mark.usefixtures("png_only")
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_is_what_its_records_draw_now(name: str) -> None:
     kept, now = (plt.imread(file) for file in (IMAGES / f"{name}.png", io.BytesIO(drawn(name))))

@@ -14,7 +14,7 @@ from tests.harness.typed import typed
 GUIDE = (ROOT / "docs" / "capacity.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.usefixtures("one_process")
+@pytest.mark.usefixtures("one_process", "png_only")
 def test_the_example_of_the_guide_finds_what_it_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
