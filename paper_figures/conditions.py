@@ -10,7 +10,7 @@ import pandas as pd
 from harness.records.segments import ALL, segments
 from harness.stats import student_interval
 
-from . import style
+from . import scales, style
 from .errors import NothingToDrawError
 from .frame import enclose
 from .labels import loads_in_order, natural, pattern, set_groups, short_backbone
@@ -87,8 +87,9 @@ def over_segments(values: pd.Series[Any], counts: pd.Series[Any]) -> dict[str, A
 
 
 def bars(axis: Any, rows: pd.DataFrame, unit: str, scale: float = 1.0) -> None:
-    """Draw groups by ``label`` with one bar per system, and whiskers if there is an interval.
-    ``scale``: factor from the rows' unit to the displayed one."""
+    """Draw groups by ``label`` with one bar per system, and whiskers if there is an interval, over
+    a logarithmic axis if the lowest could not be seen else. ``scale``: factor from the rows' unit
+    to the displayed one."""
     rows = rows.assign(**{name: scale * rows[name] for name in ("value", "low", "high")})
     labels = list(dict.fromkeys(rows["label"]))
     for system in style.in_order(rows["system"]):
@@ -102,8 +103,11 @@ def bars(axis: Any, rows: pd.DataFrame, unit: str, scale: float = 1.0) -> None:
         _say_unknown(axis, places[(np.isnan(values) & mine["n"].notna()).to_numpy()], width)
     set_groups(axis, labels)
     axis.grid(visible=False, axis="x")
-    axis.set_ylabel(unit)
-    style.from_zero(axis)
+    if scales.is_wide(rows["value"]):
+        scales.logarithmic(axis, "y", rows["value"], unit)
+    else:
+        axis.set_ylabel(unit)
+        scales.from_zero(axis)
 
 
 def cost_bars(axes: Sequence[Any], data: pd.DataFrame) -> None:

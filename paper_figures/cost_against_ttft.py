@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from . import conditions, style
+from . import conditions, scales, style
 from .errors import NothingToDrawError
 from .labels import panel_columns, panels, pattern
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 NAME = "cost-against-ttft"
 _ROOM = 1.1
 """Factor between the largest value and the end of its axis."""
+_TTFT = "mean TTFT, s"
 _METRICS = {"cost_usd": "cost_usd", "ttft_from_schedule_s": "ttft_s"}
 
 
@@ -29,6 +30,8 @@ def draw_figure(run: Run) -> Iterator[style.Drawing]:
     factor, unit = conditions.dollars(data["cost_usd"])
     for axis, workload in zip(axes, workloads, strict=True):
         _panel(axis, data[data["workload"] == workload], factor)
+        if scales.is_wide(data["ttft_s"]):
+            scales.logarithmic(axis, "x", data["ttft_s"], _TTFT)
         axis.set_title(pattern(workload), loc="left")
     for axis in axes[:: panel_columns(len(workloads))]:
         axis.set_ylabel(f"cost, {unit}")
@@ -73,5 +76,5 @@ def _panel(axis: Any, rows: pd.DataFrame, factor: float) -> None:
         )  # fmt: skip
     front = rows[rows["undominated"]].sort_values("ttft_s")
     axis.plot(front["ttft_s"], factor * front["cost_usd"], color="black", lw=0.6, zorder=0)
-    axis.set(xlabel="mean TTFT, s", ylim=(0, _ROOM * factor * rows["cost_usd"].max()))
+    axis.set(xlabel=_TTFT, ylim=(0, _ROOM * factor * rows["cost_usd"].max()))
     axis.set_xlim(0, _ROOM * rows["ttft_s"].max())

@@ -63,6 +63,7 @@ SYSTEMS = {
     "vllm-dedicated": Look("vLLM, one server a function", "#f0c9a8", ">", LONG, "..."),
     "vllm-shared": Look("vLLM, shared weights", "#7f2704", "v", DASHED, "o-"),
     "vllm-sleep": Look("vLLM, sleep mode", "#a63603", "d", DASHED, "|||"),
+    "vllm-sleep-function": Look("vLLM, sleep mode, one a function", "#fdae6b", "h", LONG, "++"),
     "naive": Look("transformers + peft", "#bdbdbd", "p", DOTTED, "ooo"),
 }
 """By label; neighbours differ in lightness. For ``serverless-lora-tenant`` and ``-backbone`` see

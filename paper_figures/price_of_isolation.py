@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import LogFormatter
 
-from . import style
+from . import scales, style
 from .conditions import dollars, prices
 from .frame import enclose
 from .isolation_points import CHECKED, LOAD, backbones, largest_differences, points
@@ -92,7 +92,7 @@ def _panel(axis: Any, panel: Panel, rows: pd.DataFrame, ends: tuple[float, float
         axis.yaxis.set_major_formatter("{x:,g}")
         axis.yaxis.set_minor_formatter(_Between(minor_thresholds=(1, 0.4)))
     else:
-        style.from_zero(axis)
+        scales.from_zero(axis)
 
 
 def _series(

@@ -97,7 +97,7 @@ def _sweep(run: Run, varied: Varied, load: str, cells: Sequence[Cell]) -> Sweep:
         ground=style.grounds(cells),
         numbers=pd.DataFrame(rows),
         load=style.joined((load, varied.along)),
-        warning=style.invalid(cells),
+        warning=style.reservations(cells),
     )
 
 

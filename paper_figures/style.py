@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -53,8 +54,6 @@ OWNERS = {
 }
 
 PUBLISHED = "as published"
-_HEAD_ROOM = 1.05
-"""Factor between the largest value and the end of an axis from zero."""
 _ON = "live on "
 _MANY = re.compile(rf"{_ON}((\d+) × )")
 _MOST_RUNS = 3
@@ -100,12 +99,6 @@ def published_mark(axis: Any, at: float, value: float, system: str) -> None:
     """Draw a published value of a system as a hollow mark, which the legend names."""
     shown = look(system)
     axis.plot(at, value, shown.mark, mfc="white", mec=shown.colour, ms=6, label=PUBLISHED, zorder=3)
-
-
-def from_zero(axis: Any) -> None:
-    """Let the vertical axis begin at zero, with room above everything that is drawn, so that no
-    mark at the top is cut in half."""
-    axis.set_ylim(0, _HEAD_ROOM * axis.dataLim.y1 if axis.dataLim.y1 > 0 else 1)
 
 
 def say_unknown(axis: Any, what: str = "") -> None:
@@ -191,7 +184,7 @@ def caption(cells: Sequence[Cell], more: str) -> str:
     named = ", ".join(runs)
     if len(runs) > _MOST_RUNS:
         named = f"{runs[0]} to {runs[-1]}, {len(runs)} in all"
-    return joined((grounds(cells), f"run {named}", more, invalid(cells)))
+    return joined((grounds(cells), f"run {named}", more, reservations(cells)))
 
 
 def joined(parts: Iterable[str]) -> str:
@@ -216,6 +209,27 @@ def _listed(counts: set[int]) -> str:
     """Name the numbers of GPUs before their kind; empty if it is always one."""
     *most, last = map(str, sorted(counts))
     return "" if counts == {1} else " and ".join(filter(None, (", ".join(most), last))) + " × "
+
+
+def reservations(cells: Sequence[Cell]) -> str:
+    """Return what limits the numbers of these cells; empty if nothing does."""
+    return joined((_unanswered(cells), invalid(cells)))
+
+
+def _unanswered(cells: Sequence[Cell]) -> str:
+    """Tell of each system that left requests unanswered, of which latencies know nothing, the least
+    share that it answered under a load."""
+    least: dict[str, float] = {}
+    for cell in cells:
+        count = cell.summary["n"]
+        share = cell.summary["ok"] / count if count else 1.0
+        least[cell.system] = min(share, least.get(cell.system, 1.0))
+    told = [
+        f"{look(system).name} {math.floor(1000 * least[system]) / 10:g} %"
+        for system in in_order(least)
+        if least[system] < 1.0
+    ]
+    return f"latencies are of what was answered: {', '.join(told)}" if told else ""
 
 
 def invalid(cells: Sequence[Cell]) -> str:

@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 from harness.errors import RecordError
 from harness.records.files import read_kept
 
-from . import style
+from . import scales, style
 
 _ABOUT, _NUMBERS = "study.json", "numbers.parquet"
 _APART = 1.2
@@ -165,7 +165,7 @@ def fit(axis: Any, rows: pd.DataFrame, marks: Sequence[float], *, log_y: bool) -
     if log_y:
         axis.set_ylim(bottom=rows["value"].min() / _BELOW)
     else:
-        style.from_zero(axis)
+        scales.from_zero(axis)
     bottom, top = axis.get_ylim()
     axis.set_ylim(top=max([top, *(mark * (_ROOM_LOG if log_y else _ROOM) for mark in marks)]))
     if log_y and top < _FEW_TICKS * bottom:

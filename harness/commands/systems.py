@@ -123,7 +123,7 @@ def check(
     from ..errors import HarnessError
 
     if (name is None) == (url is None):
-        raise HarnessError("systems check: give a system's name or --url")
+        raise HarnessError("systems check: give a system's name or --url, not both")
     system = name or "openai-endpoint"
     if url is not None:
         deployment = reached(url, model or [], api_key_env)

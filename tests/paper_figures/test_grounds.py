@@ -10,13 +10,16 @@ from harness.records import Manifest
 from paper_figures.style import caption, grounds
 
 
-def cell(has: str | None, devices: int, kind: str = "cuda", run: str = "a") -> Any:
+def cell(
+    has: str | None, devices: int, kind: str = "cuda", run: str = "a", answered: int = 1000
+) -> Any:
     used = {"devices": [{"name": f"{kind}:{n}"} for n in range(devices)]}
     about = {"machine": {"gpu": has, "cores": 2, "cpu": "a processor"}, "deployment": used}
     manifest = Manifest.model_construct(
         mode="live", run_id=run, experiment="any", valid=True, problems=[], **about
     )
-    return SimpleNamespace(system="any", workload="a load", manifest=manifest)
+    summary = {"n": 1000, "ok": answered}
+    return SimpleNamespace(system="any", workload="a load", manifest=manifest, summary=summary)
 
 
 def test_one_gpu_of_four_is_one() -> None:
@@ -29,6 +32,14 @@ def test_many_runs_are_told_by_the_first_and_the_last() -> None:
     few, many = ([cell("H200", 1, run=f"r{n}") for n in range(number)] for number in (3, 5))
     assert caption(few, "") == "live on H200; run r0, r1, r2"
     assert caption(many, "") == "live on H200; run r0 to r4, 5 in all"
+
+
+def test_the_share_that_was_answered_is_told_where_it_is_not_all() -> None:
+    """A system that gives up on long waits has short ones."""
+    cells = [cell("H200", 1, answered=number) for number in (1000, 999, 667)]
+    assert caption(cells[:1], "") == "live on H200; run a"
+    assert caption(cells[:2], "").endswith("; latencies are of what was answered: any 99.9 %")
+    assert caption(cells, "").endswith("; latencies are of what was answered: any 66.7 %")
 
 
 def test_a_run_on_the_cores_of_a_machine_with_gpus_is_on_cores() -> None:
