@@ -31,8 +31,9 @@ PUBLISHED = {
 
 def draw_figure(run: Run) -> Iterator[style.Drawing]:
     style.apply(conditions.all_systems(run))
-    systems = [name for name in conditions.all_systems(run) if name in (_WHOLE, *style.ABLATIONS)]
-    if not set(systems) & set(style.ABLATIONS):
+    there = conditions.all_systems(run)
+    systems = [name for name in there if name == _WHOLE or style.is_ablation(name)]
+    if not any(map(style.is_ablation, systems)):
         raise NothingToDrawError(f"run {run.id}: no ablation of {_WHOLE}")
     cells = conditions.kept(run, systems)
     data = conditions.totals(run, list(METRICS), systems)

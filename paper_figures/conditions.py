@@ -33,7 +33,7 @@ def all_systems(run: Run) -> list[str]:
 def systems_of(run: Run) -> list[str]:
     """The run's systems without ablations, unless it has only ablations."""
     there = all_systems(run)
-    return [name for name in there if name not in style.ABLATIONS] or there
+    return [name for name in there if not style.is_ablation(name)] or there
 
 
 def kept(run: Run, systems: Sequence[str]) -> list[Cell]:
@@ -86,25 +86,30 @@ def over_segments(values: pd.Series[Any], counts: pd.Series[Any]) -> dict[str, A
     }  # fmt: skip
 
 
-def bars(axis: Any, rows: pd.DataFrame, unit: str, scale: float = 1.0) -> None:
-    """Draw groups by ``label`` with one bar per system, and whiskers if there is an interval, over
-    a logarithmic axis if the lowest could not be seen else. ``scale``: factor from the rows' unit
-    to the displayed one."""
+def bars(
+    axis: Any, rows: pd.DataFrame, unit: str, scale: float = 1.0, *, linear: bool = False
+) -> None:
+    """Draw groups by ``label`` with one bar per system, and whiskers if there is an interval, on a
+    logarithmic axis if the lowest could not be seen else, unless it is to be ``linear``.
+    ``scale``: factor from the rows' unit to the displayed one."""
     rows = rows.assign(**{name: scale * rows[name] for name in ("value", "low", "high")})
     labels = list(dict.fromkeys(rows["label"]))
+    wide = not linear and scales.is_wide(rows["value"])
+    foot = scales.below(rows["value"]) if wide else 0.0
     for system in style.in_order(rows["system"]):
         look = style.look(system)
         mine = rows[rows["system"] == system].set_index("label").reindex(labels)
         places, width = bar_places(rows, system)
         values = mine["value"].to_numpy(dtype=float)
-        axis.bar(places, values, width, label=look.name, **look.fill)
-        reach = np.vstack([values - mine["low"].clip(lower=0), mine["high"] - values])
+        axis.bar(places, values - foot, width, foot, label=look.name, **look.fill)
+        reach = np.vstack([values - mine["low"].clip(lower=foot), mine["high"] - values])
         axis.errorbar(places, values, reach, fmt="none", ecolor="black", elinewidth=0.6)
-        _say_unknown(axis, places[(np.isnan(values) & mine["n"].notna()).to_numpy()], width)
+        _say(axis, places[(np.isnan(values) & mine["n"].notna()).to_numpy()], width, style.UNKNOWN)
+        _say(axis, places[values == 0], width, "0")
     set_groups(axis, labels)
     axis.grid(visible=False, axis="x")
-    if scales.is_wide(rows["value"]):
-        scales.logarithmic(axis, "y", rows["value"], unit)
+    if wide:
+        scales.logarithmic(axis, "y", pd.concat([rows["value"], rows["high"]]), unit)
     else:
         axis.set_ylabel(unit)
         scales.from_zero(axis)
@@ -126,12 +131,12 @@ def bar_places(rows: pd.DataFrame, system: str) -> tuple[np.ndarray[Any, Any], f
     return np.arange(rows["label"].nunique()) + offset, width
 
 
-def _say_unknown(axis: Any, places: np.ndarray[Any, Any], width: float) -> None:
-    """Label bars whose height is unknown."""
+def _say(axis: Any, places: np.ndarray[Any, Any], width: float, what: str) -> None:
+    """Label bars that cannot be seen, since their height is unknown or zero."""
     for place in places:
         axis.text(
-            place, 0.03, style.UNKNOWN, transform=axis.get_xaxis_transform(),
-            rotation=90, size=style.SMALL_PT, ha="center", va="bottom",
+            place, 0.03, what, transform=axis.get_xaxis_transform(), size=style.SMALL_PT,
+            rotation=90 if what == style.UNKNOWN else 0, ha="center", va="bottom",
         )  # fmt: skip
         axis.update_datalim([(place - width / 2, 0), (place + width / 2, 0)])
     axis.autoscale_view(scaley=False)

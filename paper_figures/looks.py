@@ -57,13 +57,14 @@ SYSTEMS = {
     "serverless-lora-no-adaptive-batching": Look(
         "− adaptive batching", "#d9b38c", "X", LONG, "||||"
     ),
+    "serverless-lora-no-peer-copies": Look("− copies between cards", "#4d7a3a", "<", DASHED, "-\\"),
     "vllm": Look("vLLM", "#d55e00", "<", DASH_DOT, "xxx"),
     "multi-lora": Look("multi-lora", "#44aa99", "X", DASH_DOT, "---"),
     "dlora": Look("dLoRA", "#8c6bb1", "P", DOTTED, "+++"),
     "vllm-dedicated": Look("vLLM, one server a function", "#f0c9a8", ">", LONG, "..."),
     "vllm-shared": Look("vLLM, shared weights", "#7f2704", "v", DASHED, "o-"),
     "vllm-sleep": Look("vLLM, sleep mode", "#a63603", "d", DASHED, "|||"),
-    "vllm-sleep-function": Look("vLLM, sleep mode, one a function", "#fdae6b", "h", LONG, "++"),
+    "vllm-sleep-function": Look("vLLM, sleep mode, one a function", "#fdae6b", "h", DOTTED, "+."),
     "naive": Look("transformers + peft", "#bdbdbd", "p", DOTTED, "ooo"),
 }
 """By label; neighbours differ in lightness. For ``serverless-lora-tenant`` and ``-backbone`` see
@@ -77,7 +78,11 @@ OTHERS = (
     Look("", "#f781bf", "o", DASHED, "**"), Look("", "#1b7837", "<", DOTTED, "x"),
 )  # fmt: skip
 """Of labels without an entry of their own, which are their own names."""
-ABLATIONS = tuple(name for name in SYSTEMS if name.startswith("serverless-lora-no-"))
+
+
+def is_ablation(system: str) -> bool:
+    """Return whether a label says what ServerlessLoRA lacks."""
+    return system.startswith("serverless-lora-no-")
 
 
 def looks(systems: Iterable[str]) -> Mapping[str, Look]:

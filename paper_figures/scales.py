@@ -28,10 +28,13 @@ def is_wide(values: pd.Series[Any]) -> bool:
     return bool(least > 0 and most > _WIDE * least)
 
 
+def below(values: pd.Series[Any]) -> float:
+    """Return where a logarithmic axis of ``values`` begins."""
+    return float(values.min()) / _LOG_ROOM
+
+
 def logarithmic(axis: Any, which: str, values: pd.Series[Any], label: str) -> None:
     """Make the axis ``which``, "x" or "y", logarithmic, with room on both sides of ``values``."""
-    low, high = values.min() / _LOG_ROOM, values.max() * _LOG_ROOM
-    axis.set(
-        **{f"{which}scale": "log", f"{which}lim": (low, high), f"{which}label": f"{label} (log)"}
-    )
+    ends = below(values), values.max() * _LOG_ROOM
+    axis.set(**{f"{which}scale": "log", f"{which}lim": ends, f"{which}label": f"{label} (log)"})
     getattr(axis, f"{which}axis").set_major_formatter("{x:,g}")

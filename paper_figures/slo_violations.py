@@ -27,7 +27,7 @@ def draw_figure(run: Run) -> Iterator[style.Drawing]:
     data = conditions.means(run, ["slo_violation_rate"], systems)
     data[["value", "low", "high"]] *= 100
     figure, axis = plt.subplots(figsize=(style.width_in(), 2.4), layout="constrained")
-    conditions.bars(axis, data, "SLO violations, %")
+    conditions.bars(axis, data, "SLO violations, %", linear=True)
     more = ""
     if published.belongs(cells) and set(systems) & set(PUBLISHED):
         _published(axis, data)

@@ -17,12 +17,12 @@ import seaborn as sns
 
 from harness.errors import HarnessError
 
-from .looks import ABLATIONS, SYSTEMS, Look, in_order, looks
+from .looks import SYSTEMS, Look, in_order, is_ablation, looks
 
 if TYPE_CHECKING:
     from harness.records import Cell, Manifest
 
-__all__ = ["ABLATIONS", "SYSTEMS", "in_order"]
+__all__ = ["SYSTEMS", "in_order", "is_ablation"]
 
 mpl.use("Agg")
 

@@ -47,12 +47,14 @@ def interrupted(at: str, *arguments: str) -> int:
         [sys.executable, "-m", "harness", *arguments], stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
+    said = []
     for line in process.stderr:
+        said.append(line)
         if at in line:
             break
     time.sleep(2)
     family = psutil.Process(process.pid).children(recursive=True)
-    assert family
+    assert family, said
     os.kill(process.pid, signal.SIGINT)
     process.stderr.read()
     status = process.wait(120)

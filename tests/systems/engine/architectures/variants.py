@@ -51,12 +51,13 @@ VARIANTS = {
 
 @dataclass(frozen=True)
 class Model:
-    """A variant on disk, its adapters by form, and the logits [tokens, vocabulary] of transformers'
-    and peft's models of them in float32, by form, by the dtype that the backbone's weights are
-    rounded to first, and by tokens."""
+    """A variant on disk and its adapters by form. ``peft_model``: transformers' and peft's model of
+    them in float32, by form and by the dtype that the backbone's weights are rounded to first;
+    ``oracle``: its logits [tokens, vocabulary], by tokens too."""
 
     path: Path
     adapters: Mapping[str, Path]
+    peft_model: Callable[[str, str], Any]
     oracle: Callable[[str, str, tuple[int, ...]], Tensor]
 
 
@@ -81,4 +82,4 @@ def make(name: str, folder: Path) -> Model:
         logits: Tensor = model(form, rounded)(input_ids=torch.tensor([tokens])).logits[0]
         return logits
 
-    return Model(path, adapters, oracle)
+    return Model(path, adapters, model, oracle)

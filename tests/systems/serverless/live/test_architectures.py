@@ -38,7 +38,7 @@ def functions_of(models: dict[str, Model]) -> list[Function]:
 
 
 def expected(model: Model, form: str, prompt: tuple[int, ...]) -> str:
-    (ids,) = left_padded(model.oracle(form, "float32"), [prompt], TOKENS)
+    (ids,) = left_padded(model.peft_model(form, "float32"), [prompt], TOKENS)
     decoder = Text(model.path).decoder(skip_special=False)
     return "".join(map(decoder.text, ids))
 
