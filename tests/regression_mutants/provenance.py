@@ -107,7 +107,9 @@ Label = Callable[[Sequence[Cell], str], str]
 def says_that_it_is_simulated(label: Label) -> None:
     about = {"mode": "simulated", "profile": {"name": "l40s"}, "run_id": "r", "valid": True}
     manifest = type("M", (), about)
-    words = label([type("C", (), {"manifest": manifest, "system": "s"})()], "")
+    summary = {"n": 1, "ok": 1}
+    about = {"manifest": manifest, "system": "s", "summary": summary}
+    words = label([type("C", (), about)()], "")
     assert "simulated" in words
     assert "l40s" in words
     assert "not checked against live" in words
