@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -195,13 +196,12 @@ class ServerSystem(ServingSystem):
     def stop(self) -> None:
         if self._folder is None:
             return
-        try:
-            seen = self._seen() if self._ready_ns else SystemTrace()
+        with ExitStack() as ends:  # each of them, even if one or what comes before is interrupted
+            for _, server in self._servers:
+                ends.callback(server.stop)
             if self._watch is not None:
-                self._watch.stop()
-        finally:
-            for _, server in reversed(self._servers):
-                server.stop()
+                ends.callback(self._watch.stop)
+            seen = self._seen() if self._ready_ns else SystemTrace()
         self._evidence = self._told(seen)
         self._folder.remove()
         self._folder = None

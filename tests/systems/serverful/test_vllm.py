@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -97,6 +98,24 @@ def test_stopping_leaves_no_process(recorded: Path, deployment: Deployment) -> N
     assert not any(psutil.pid_exists(pid) for pid in pids)
 
 
+def test_an_interrupt_while_servers_are_observed_leaves_neither_process_nor_watch(
+    recorded: Path, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> str | None:
+        raise KeyboardInterrupt
+
+    system = VllmDedicated()
+    pids = system.deploy(deployment).pids
+    assert _watches()
+    monkeypatch.setattr("systems.serverful.system.get", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        system.stop()
+    assert not _watches()
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    monkeypatch.undo()
+    system.stop()
+
+
 def test_a_server_that_ends_at_once_is_told_with_its_last_words(
     recorded: Path, deployment: Deployment
 ) -> None:
@@ -134,6 +153,10 @@ def test_what_vllm_refuses_is_recorded_as_a_refusal(recorded: Path, deployment: 
     with Vllm() as system:
         reply = complete(system.deploy(deployment), "nobody", 4)
     assert (reply.status, reply.content_type) == (404, "application/json")
+
+
+def _watches() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "pss"]
 
 
 def _gone(pids: Sequence[int]) -> None:
