@@ -17,6 +17,7 @@ from .script import (
     answer_ids,
     envelope,
     refusal,
+    said,
     text_event,
     usage_event,
     well_behaved,
@@ -108,7 +109,7 @@ def _role_first(script: Script, request: Request, _: int) -> Script:
 @behaviour("empty-chunks")
 def _empty_chunks(script: Script, request: Request, _: int) -> Script:
     """Send a chunk without text at once, and one with every token."""
-    empty = Step(0, envelope(request, [{"index": 0, "text": "", "finish_reason": None}]))
+    empty = Step(0, envelope(request, [{"index": 0, **said(request, ""), "finish_reason": None}]))
     steps = [empty]
     for step in script.steps:
         steps += [step, empty] if _is_token(step) and step is not _last_token(script) else [step]

@@ -13,13 +13,15 @@ GAP_NS = 20_000_000
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request. ``model`` selects the behaviour, see ``behaviours``."""
+    """A request. ``model`` selects the behaviour, see ``behaviours``; ``chat``: whether it asks for
+    a chat's chunks rather than a completion's."""
 
     id: str
     model: str
     prompt: tuple[int, ...]
     max_tokens: int
     include_usage: bool
+    chat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +64,22 @@ def answer_ids(request: Request) -> tuple[int, ...]:
 def text_event(request: Request, ids: Sequence[int], finish: str | None = None) -> dict[str, Any]:
     choice = {
         "index": 0,
-        "text": "".join(map(text_of, ids)),
+        **said(request, "".join(map(text_of, ids))),
         "token_ids": list(ids),
         "finish_reason": finish,
     }
     return envelope(request, [choice])
 
 
+def said(request: Request, text: str) -> dict[str, Any]:
+    """Return the field of a choice that holds ``text``."""
+    return {"delta": {"content": text}} if request.chat else {"text": text}
+
+
 def envelope(request: Request, choices: list[dict[str, Any]]) -> dict[str, Any]:
     return {
-        "id": f"cmpl-{request.id}",
-        "object": "text_completion",
+        "id": f"{'chatcmpl' if request.chat else 'cmpl'}-{request.id}",
+        "object": "chat.completion.chunk" if request.chat else "text_completion",
         "created": 0,
         "model": request.model,
         "choices": choices,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -179,7 +180,7 @@ class Connection(asyncio.Protocol):
     def _answer(self, transport: asyncio.Transport) -> None:
         entry = Entry(self._id, "", self._received_ns)
         try:
-            request = _request(self._id, self._body)
+            request = _request(self._id, self._url.endswith(b"/chat/completions"), self._body)
             entry.model = request.model
             script = script_for(request)
         except UnknownBehaviourError as error:
@@ -191,17 +192,25 @@ class Connection(asyncio.Protocol):
         self._player.start()
 
 
-def _request(request_id: str, body: bytes) -> Request:
+def _request(request_id: str, chat: bool, body: bytes) -> Request:
     content = json.loads(body)
-    if not content["stream"] or not content["prompt"]:
-        raise ValueError("stream must be true and the prompt a list of token ids")
+    prompt = _prompt(content, chat)
+    if not content["stream"] or not prompt:
+        raise ValueError("stream must be true and the prompt not empty")
     return Request(
         id=request_id,
         model=content["model"],
-        prompt=tuple(content["prompt"]),
+        prompt=prompt,
         max_tokens=int(content["max_tokens"]),
         include_usage=bool((content.get("stream_options") or {}).get("include_usage")),
+        chat=chat,
     )
+
+
+def _prompt(content: Mapping[str, Any], chat: bool) -> tuple[int, ...]:
+    """Return token ids; those of text are the code points of its characters."""
+    prompt = "".join(m["content"] for m in content["messages"]) if chat else content["prompt"]
+    return tuple(map(ord, prompt)) if isinstance(prompt, str) else tuple(prompt)
 
 
 def _as_json(entry: Entry) -> dict[str, Any]:

@@ -17,21 +17,26 @@ pytestmark = pytest.mark.timed
 PROMPT = [5, 6, 7]
 
 
-def ask(server: ReferenceServer, model: str, tokens: int = 5, wait_s: float = 5.0) -> bytes:
+def ask(
+    server: ReferenceServer,
+    model: str,
+    tokens: int = 5,
+    wait_s: float = 5.0,
+    path: str = "completions",
+    **prompt: Any,
+) -> bytes:
     """Return the raw response, up to its end or until nothing arrives for ``wait_s``."""
     port = int(server.base_url.rsplit(":", 1)[1])
     body = json.dumps(
         {
             "model": model,
-            "prompt": PROMPT,
+            **(prompt or {"prompt": PROMPT}),
             "max_tokens": tokens,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
     ).encode()
-    head = (
-        f"POST /v1/completions HTTP/1.1\r\nX-Request-Id: 1\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
+    head = f"POST /v1/{path} HTTP/1.1\r\nX-Request-Id: 1\r\nContent-Length: {len(body)}\r\n\r\n"
     received = b""
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.settimeout(wait_s)
@@ -72,6 +77,24 @@ def test_real_token_ids_their_text_and_a_usage_record(server: ReferenceServer) -
     assert tokens[-1]["choices"][0]["finish_reason"] == "length"
     assert usage["usage"] == {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
     assert body.endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "prompt", "said"),
+    [
+        ("completions", {"prompt": "Hi"}, {"text": " №72"}),
+        (
+            "chat/completions",
+            {"messages": [{"role": "user", "content": "Hi"}]},
+            {"delta": {"content": " №72"}},
+        ),
+    ],
+)
+def test_text_is_answered_by_its_code_points_in_the_form_that_was_asked_for(
+    server: ReferenceServer, path: str, prompt: dict[str, Any], said: dict[str, Any]
+) -> None:
+    first, *_ = objects(body_of(ask(server, "ref.gap-1", path=path, **prompt)))
+    assert first["choices"] == [{"index": 0, **said, "token_ids": [72], "finish_reason": None}]
 
 
 def test_embedded_times_logged_times_and_the_oracle_are_one_story(server: ReferenceServer) -> None:

@@ -7,13 +7,14 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from harness.cells.records import _form_warnings, _load
 from harness.choices import WorkloadChoice
 from harness.errors import HarnessError
+from harness.reference_server import ReferenceServer
 from harness.replay import Schedule, replay
 from harness.replay.form import RequestForm
 from harness.replay.requests import Encoder
@@ -128,6 +129,20 @@ def test_a_server_of_chats_that_ends_its_answers_is_recorded_as_it_counts(
     assert table["prompt_tokens"].to_pylist() == [len(each) for each in texts], "its own count"
     (warning,) = _form_warnings(table, form)
     assert "5 of 5 answers whose tokens the server counts are shorter" in warning
+
+
+@pytest.mark.parametrize("prompts", ["text", "chat"])
+def test_the_reference_server_answers_prompts_of_text(
+    server: ReferenceServer, text: Text, tmp_path: Path, prompts: Literal["text", "chat"]
+) -> None:
+    plan = with_texts(schedule(), 0, lambda _: text)
+    form = RequestForm(prompts=prompts)
+    url = server.base_url
+    table = replay(plan, url, tmp_path, timeout_s=10, lateness_budget_s=5, form=form).table
+    assert table["error"].to_pylist() == [None] * len(LENGTHS)
+    assert table["output_tokens"].to_pylist() == [9] * len(LENGTHS)
+    texts = plan.table["prompt_text"].to_pylist()
+    assert table["prompt_tokens"].to_pylist() == [len(each) for each in texts], "a character each"
 
 
 def test_the_manifest_says_the_form_only_where_it_is_not_the_default() -> None:
