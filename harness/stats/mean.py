@@ -20,7 +20,7 @@ def mean_interval(series: Series) -> Interval | None:
     """95 % interval by the studentised block bootstrap. For non-negative values it is computed for
     the logarithm of the mean, so that it lies above zero; this also improves the coverage of skewed
     values (METRICS.md)."""
-    if len(series) < FEWEST_VALUES:
+    if len(series) < FEWEST_VALUES or series.of_one:
         return None
     # Centred, so that a mean far from 0 does not reduce the precision of the spread.
     centre = float(series.values.mean())

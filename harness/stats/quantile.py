@@ -28,7 +28,10 @@ def quantile_of(series: Series, quantile: float) -> float | None:
 
 
 def quantile_interval(series: Series, quantile: float) -> Interval | None:
-    """95 % interval; None if fewer than ten effective samples lie beyond the quantile."""
+    """95 % interval; None if fewer than ten effective samples lie beyond the quantile, or if all
+    are of one request."""
+    if series.of_one:
+        return None
     if series.dependence.effective_n * min(quantile, 1 - quantile) < BEYOND - 1e-9:
         return None
     effect, degrees = _design_below(series, quantile)

@@ -20,7 +20,7 @@ from .series import Series
 
 def mean_ratio_interval(ours: Series, theirs: Series, *, paired: bool) -> Interval | None:
     """95 % interval of mean(ours) / mean(theirs); None if either is not above zero."""
-    if min(len(ours), len(theirs)) < FEWEST_VALUES:
+    if min(len(ours), len(theirs)) < FEWEST_VALUES or ours.of_one or theirs.of_one:
         return None
     if ours.values.mean() <= 0 or theirs.values.mean() <= 0:
         return None

@@ -41,6 +41,11 @@ class Series:
     def __len__(self) -> int:
         return len(self.values)
 
+    @property
+    def of_one(self) -> bool:
+        """Whether all values are of one request: they do not say how requests differ."""
+        return bool(self.rows[0] == self.rows[-1])
+
     @cached_property
     def ordered(self) -> Values:
         """The sorted values."""

@@ -57,6 +57,16 @@ def test_nothing_is_made_of_nothing() -> None:
     assert set(document["ci95"].values()) == {None}
 
 
+@pytest.mark.parametrize("size", [1, 20])
+def test_gaps_of_one_request_say_nothing_about_others(size: int) -> None:
+    gaps = stream(0, "gaps").exponential(size=300)
+    one = Series(gaps, np.zeros(300, dtype=np.int64), size)
+    document = summarise(one)
+    assert document["mean"] == pytest.approx(gaps.mean())
+    assert set(document["ci95"].values()) == {None}
+    assert mean_ratio_interval(one, one, paired=True) is None
+
+
 def test_missing_values_are_left_out_and_not_zero() -> None:
     assert summarise(np.array([1.0, np.nan, 3.0]))["mean"] == 2.0
 
