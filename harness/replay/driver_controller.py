@@ -15,10 +15,10 @@ from gevent.event import Event
 from locust.env import Environment
 
 from .messages import (
-    LOST,
     Advanced,
     Done,
     DriverMessage,
+    Lost,
     Recent,
     StartAt,
     Started,
@@ -47,7 +47,8 @@ class Controller:
         self._told: dict[int, WorkerCounts] = {}
         self._ended: dict[int, WorkerDone] = {}
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._lost = 0
+        self._lost: set[int | str] = set()
+        """Workers, or nodes of Locust of which it is unknown whose they are."""
         self._all_ended = Event()
         self._cpu_ns = 0
         for kind, listener in (
@@ -64,9 +65,14 @@ class Controller:
         self._runner.start(self._plan.workers, spawn_rate=self._plan.workers)
         self._all_ended.wait()
         self._runner.quit()
-        _say(Done(list(self._ended.values()), self._lost, self._cpu_ns))
+        _say(self._outcome())
         for process in self._processes:
             _see_off(process)
+
+    def _outcome(self) -> Done:
+        """Return the end of the run, in which every worker has ended or is lost, not both."""
+        ended = [end for worker, end in self._ended.items() if worker not in self._lost]
+        return Done(ended, len(self._lost), self._cpu_ns)
 
     def stop(self) -> None:
         self._runner.send_message("replay_stop")
@@ -74,7 +80,7 @@ class Controller:
 
     def _gather(self) -> None:
         """Start this host's workers and wait until Locust's master has connected to all."""
-        for _ in range(self._plan.workers - self._plan.elsewhere):
+        for worker in range(self._plan.workers - self._plan.elsewhere):
             process = subprocess.Popen(
                 command("driver", "worker"),
                 stdin=subprocess.PIPE,
@@ -83,9 +89,10 @@ class Controller:
             )
             self._processes.append(process)
             assert process.stdin is not None, "asked for a pipe"
-            process.stdin.write(f"{self._plan.model_dump_json()}\n".encode())
+            plan = self._plan.model_copy(update={"worker": worker})
+            process.stdin.write(f"{plan.model_dump_json()}\n".encode())
             process.stdin.flush()
-            gevent.spawn(self._watch, process)
+            gevent.spawn(self._watch, worker, process)
         deadline = time.monotonic() + _CONNECT_S
         while self._runner.worker_count < self._plan.workers and not self._all_ended.is_set():
             if time.monotonic() > deadline:
@@ -96,19 +103,17 @@ class Controller:
         """Read what the controlling process writes after the plan: a line per worker that another
         host has lost, which Locust's master does not detect by itself."""
         for line in lines:
-            if line == LOST:
-                self.lose()
+            self.lose(msgspec.json.decode(line, type=Lost).worker)
 
-    def _watch(self, process: subprocess.Popen[bytes]) -> None:
+    def _watch(self, worker: int, process: subprocess.Popen[bytes]) -> None:
         """Wait for a worker. If it fails, its share is lost, but the run continues."""
         if process.wait() != 0:
-            self.lose()
+            self.lose(worker)
 
-    def lose(self, worker: int | None = None) -> None:
-        """Count a lost worker, whose end no longer counts if it is known which it is."""
-        self._lost += 1
-        if worker is not None:
-            self._ended.pop(worker, None)
+    def lose(self, worker: int | str) -> None:
+        """Count a worker as lost, even if its share has ended. ``worker``: Locust's node if it is
+        unknown whose it is."""
+        self._lost.add(worker)
         self._check_ended()
 
     def _on_ready(self, msg: Any, **_: Any) -> None:
@@ -147,7 +152,7 @@ class Controller:
         if len(self._ready) < self._plan.workers:
             # Before the start, the loss of one worker would leave the others waiting forever.
             self._runner.send_message("replay_stop")
-        if len(self._ended) + self._lost >= self._plan.workers:
+        if len(self._ended.keys() | self._lost) >= self._plan.workers:
             # A local runner's own process is already counted with its share.
             self._cpu_ns = self._cpu_ns + time.process_time_ns() if not self._plan.solo else 0
             self._all_ended.set()

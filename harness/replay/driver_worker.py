@@ -21,8 +21,8 @@ class Worker:
     def __init__(self, plan: Plan, env: Environment) -> None:
         runner = env.runner
         self._offset_ns = plan.clock_offset_ns
-        pin(plan.cores_of(runner.worker_index))
-        self._share = Share(plan, runner.worker_index, env.events, runner.send_message)
+        pin(plan.cores_of(plan.worker))
+        self._share = Share(plan, plan.worker, env.events, runner.send_message)
         runner.register_message("replay_start", self._start)
         runner.register_message("replay_stop", lambda **_: self.stop())
         env.events.test_stopping.add_listener(lambda **_: self.stop())

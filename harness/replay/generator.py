@@ -10,9 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+import msgspec
 import psutil
 
-from .messages import LOST
+from .messages import Lost
 from .plan import Plan
 from .process import command, environment
 
@@ -43,10 +44,10 @@ class LoadGenerator:
         assert (plan.out_dir, plan.solo) == (self.out_dir, self._solo), "started for another plan"
         self._write(f"{plan.model_dump_json()}\n".encode())
 
-    def lose(self) -> None:
+    def lose(self, worker: int) -> None:
         """Tell the process of a worker that another host has lost. From any thread."""
         if not self._ended:
-            self._write(LOST)
+            self._write(msgspec.json.encode(Lost(worker)) + b"\n")
 
     def _write(self, line: bytes) -> None:
         assert self.process.stdin is not None, "asked for a pipe"

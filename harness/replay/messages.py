@@ -11,8 +11,6 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-LOST = b"lost\n"
-"""The line that tells the driver of a worker that another host has lost."""
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
@@ -53,6 +51,10 @@ class WorkerRecent(OfWorker, frozen=True):
     """The requests of a share that have ended since the last such message."""
 
     requests: list[Ended]
+
+
+class Lost(OfWorker, frozen=True):
+    """Tells the driver that another host has lost this worker."""
 
 
 class StartAt(Struct, frozen=True, forbid_unknown_fields=True):

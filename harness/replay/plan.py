@@ -25,6 +25,8 @@ class Plan(BaseModel):
     workers: PositiveInt
     elsewhere: NonNegativeInt = 0
     """Number of workers on other hosts."""
+    worker: NonNegativeInt = 0
+    """The worker that reads this, and whose share it sends; those of this host come first."""
     timeout_s: PositiveFloat
     lead_s: PositiveFloat
     web_port: int | None = Field(default=None, ge=1, le=65535)

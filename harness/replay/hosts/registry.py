@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError
+from functools import partial
 from typing import Any, Self, TypeVar
 
 from harness.errors import HarnessError
@@ -105,12 +106,14 @@ class LoadHosts:
         while len(self._sessions) < self.count:
             await asyncio.sleep(0.05)
 
-    def begin(self, plan: Plan, on_lost: Callable[[], None]) -> None:
-        """Give each host its part in a replay whose Locust master is about to listen."""
+    def begin(self, plan: Plan, on_lost: Callable[[int], None]) -> None:
+        """Give each host its part in a replay whose Locust master is about to listen. Calls
+        ``on_lost`` with a worker whose host is lost."""
         self.await_all()
         self._given = self._sessions[: self.count]
-        for session in self._given:
-            self._do(session.give(plan, on_lost), _JOIN_S)
+        for worker, session in enumerate(self._given, plan.workers - plan.elsewhere):
+            own = plan.model_copy(update={"worker": worker})
+            self._do(session.give(own, partial(on_lost, worker)), _JOIN_S)
 
     def collect(self) -> tuple[LoadHost, ...]:
         """End the parts that still run and collect all records in the replay's folder."""

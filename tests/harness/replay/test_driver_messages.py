@@ -40,6 +40,7 @@ def outcome(bad):
     def say(kind, node, data):
         getattr(runner, kind)(environment=None, msg=types.SimpleNamespace(data=data, node_id=node))
     names = {"say": say, "counts": counts, "recent": recent, "done": done}
+    names |= {"failed": lambda: controller._watch(0, types.SimpleNamespace(wait=lambda: 1))}
     said, told = io.StringIO(), io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(told):
         say("replay_ready", "a", counts(0))
@@ -48,14 +49,16 @@ def outcome(bad):
         started = "started" in told.getvalue()
         say("replay_ready", "b", counts(1))
         say("replay_done", "a", done(0))
-    ended = len(controller._ended), controller._lost, controller._all_ended.is_set()
-    return [said.getvalue().splitlines(), *ended, started]
+    end = controller._outcome()
+    over = controller._all_ended.is_set()
+    return [said.getvalue().splitlines(), len(end.workers), end.lost, over, started]
 
 print(json.dumps({bad: outcome(bad) for bad in json.load(sys.stdin)}))
 """
 NOTHING = "say('replay_recent', 'b', recent(1, 3))"
 TWICE = "say('replay_ready', 'a', counts(0))"
 ENDED = "say('replay_done', 'b', done(1)); say('replay_progress', 'b', 'x')"
+FAILED = "say('replay_done', 'a', done(0)); failed()"
 BAD = {
     "say('replay_progress', 'b', {'worker': 1})": "missing required field",
     "say('replay_progress', 'b', counts(1) | {'done': -1})": "Expected `int` >= 0",
@@ -72,7 +75,7 @@ BAD = {
 def outcomes() -> Any:
     ran = subprocess.run(
         [sys.executable, "-c", DRIVER],
-        input=json.dumps([NOTHING, TWICE, ENDED, *BAD]),
+        input=json.dumps([NOTHING, TWICE, ENDED, FAILED, *BAD]),
         capture_output=True,
         text=True,
         timeout=60,
@@ -105,6 +108,12 @@ def test_one_that_has_ended_and_is_then_refused_is_counted_once(outcomes: Any) -
     lines, ended, lost, over, _ = outcomes[ENDED]
     assert len(lines) == 1
     assert (ended, lost, over) == (1, 1, True)
+
+
+def test_one_that_has_ended_and_then_fails_is_counted_once_and_does_not_end_the_run_of_others(
+    outcomes: Any,
+) -> None:
+    assert outcomes[FAILED] == [[], 0, 1, False, False]
 
 
 def test_a_line_that_no_driver_writes_is_an_error_of_one_line() -> None:

@@ -75,8 +75,8 @@ def test_shares_that_other_hosts_lose_at_once_are_all_counted_even_before_it_is_
     schedule(2).write(plan.schedule)
     with LoadGenerator(tmp_path, solo=False) as generator:
         generator.send(plan)
-        generator.lose()
-        generator.lose()
+        generator.lose(0)
+        generator.lose(1)
         assert generator.process.wait(20) == 0
         assert generator.process.stdout is not None
         (end,) = map(read_line, generator.process.stdout)
