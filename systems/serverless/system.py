@@ -105,7 +105,6 @@ class ServerlessSystem(ServingSystem):
     def configure(self, deployment: Deployment) -> None:
         self.check_isolation(deployment.isolation)
         options = Options.read(deployment, self.name)
-        self.policies(options, deployment.policies)
         policies = self._chosen(options, deployment.policies)
         try:
             check_read(options.changed, policies, options)

@@ -50,8 +50,16 @@ def test_a_system_with_a_policy_replaced_is_its_ablation(
 @pytest.mark.parametrize(
     ("system", "policies", "why"),
     [
-        ("serverless-lora", {"batching": "luck"}, "batching 'luck' is unknown; known: fill-or-"),
-        ("serverless-lora", {"luck": "none"}, "seam 'luck' is unknown; known: admission, batch"),
+        (
+            "serverless-lora",
+            {"batching": "luck"},
+            "^serverless-lora: policies: batching 'luck' is unknown; known: fill-or-",
+        ),
+        (
+            "serverless-lora",
+            {"luck": "none"},
+            "^serverless-lora: policies: seam 'luck' is unknown; known: admission, batch",
+        ),
         ("multi-lora", {"batching": "none"}, "multi-lora has no policies that can be replaced"),
     ],
 )
