@@ -9,12 +9,17 @@ import pytest
 
 from systems.runtime.swept_folder import SweptFolder
 
+# Python notices a signal that comes just before a blocking read only after it, so the wait is in
+# short pieces; and what a shell runs in the background ignores interrupts, as do its children.
 _HOLDER = """
+import select, signal, sys
 from systems.runtime.swept_folder import SweptFolder
 folder = SweptFolder("slbench-test-")
 (folder.path / "server.log").write_text("said")
+signal.signal(signal.SIGINT, signal.default_int_handler)
 print(folder.path, flush=True)
-input()
+while not select.select([sys.stdin], [], [], 0.05)[0]:
+    pass
 """
 
 
