@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from .served import Served
 
+_LOOK_MS = 200
+"""Python notices a signal that comes just before a blocking call only after the call."""
 
 Named = Annotated[
     str,
@@ -141,10 +143,7 @@ def first_to_end(pids: Sequence[int]) -> int:
     waited for until a signal raises."""
     import os
     import select
-    import signal
 
-    while not pids:
-        signal.pause()
     ends, ready = {}, select.poll()
     with ExitStack() as opened:
         for pid in pids:
@@ -155,7 +154,10 @@ def first_to_end(pids: Sequence[int]) -> int:
             opened.callback(os.close, end)
             ends[end] = pid
             ready.register(end, select.POLLIN)
-        return ends[ready.poll()[0][0]]
+        ended: list[tuple[int, int]] = []
+        while not ended:
+            ended = ready.poll(_LOOK_MS)
+        return ends[ended[0][0]]
 
 
 def _tell(system_trace: SystemTrace, ended: Sequence[str]) -> None:

@@ -68,6 +68,27 @@ def test_the_first_process_to_end_is_told() -> None:
         assert first_to_end([stays.pid, ends.pid]) == ends.pid
 
 
+INTERRUPTED = """
+import os, signal, sys, threading
+from harness.commands.serve import first_to_end
+
+def interrupt():
+    # Taken by this thread, it does not wake the other: as one that comes just before a wait.
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+threading.Timer(0.3, interrupt).start()
+first_to_end([os.getpid()] if sys.argv[1] == "process" else [])
+"""
+
+
+@pytest.mark.parametrize("waits", ["process", "nothing"])
+def test_an_interrupt_ends_the_wait_even_if_no_call_is_there_to_be_woken(waits: str) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, waits]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert "KeyboardInterrupt" in ended.stderr
+
+
 @pytest.mark.live
 def test_a_system_that_ends_by_itself_ends_the_command_with_status_1() -> None:
     command = [sys.executable, "-m", "harness", "serve", "multi-lora", "--port", "0"]
