@@ -20,22 +20,22 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from aiohttp import web
 
-from systems.errors import DeploymentError, SystemsError
+from systems.errors import DeploymentError
 from systems.interface import Decision, Deployment
 from systems.runtime import channel as wire
 from systems.runtime import process
 from systems.runtime.cards import Cards
 from systems.runtime.channel import AsyncChannel
 from systems.runtime.http.api import Api
+from systems.runtime.http.listening import listening
 from systems.runtime.http.text import Text
-from systems.runtime.http.timeouts import PatientRunner
 from systems.runtime.journal import Journal
 from systems.runtime.messages import Message
 from systems.runtime.metrics import Metrics
 from systems.runtime.packets import close_all
 
+from ..ending import exit_status
 from . import replica as replicas
 from .backbone_deployment import make_deck
 from .front import Front
@@ -83,21 +83,14 @@ class Server:
     async def _answer(self) -> None:
         texts = {self._deck.backbone: Text(self._deck.deployment.backbones[self._deck.backbone])}
         app = Api(self._front, texts, metrics=self._metrics).application()
-        runner = PatientRunner(
-            app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5
-        )
         try:
-            await runner.setup()
-            await web.TCPSite(runner, self._deck.deployment.host, self._config["port"]).start()
-            process.leave_out_of_collections()
-            migrating = asyncio.ensure_future(self._migrate())
-            why = await self._end
-            migrating.cancel()
-            self._front.fail_all(why)
-        except OSError as error:
-            raise DeploymentError(f"cannot listen: {error.strerror or error}") from error
+            async with listening(app, self._deck.deployment.host, self._config["port"]):
+                process.leave_out_of_collections()
+                migrating = asyncio.ensure_future(self._migrate())
+                why = await self._end
+                migrating.cancel()
+                self._front.fail_all(why)
         finally:
-            await runner.cleanup()
             self.close()
         if why:
             raise DeploymentError(why)
@@ -185,12 +178,7 @@ async def _serve(config: dict[str, Any]) -> None:
 
 def main() -> int:
     config = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    try:
-        uvloop.run(_serve(config))
-    except SystemsError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        return 2
-    return 0
+    return exit_status(lambda: uvloop.run(_serve(config)))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,7 @@ import signal
 import sys
 from typing import Any
 
-from systems.errors import DeploymentError, SystemsError
-
+from ..ending import exit_status
 from .launch import Launch
 
 
@@ -32,11 +31,9 @@ def load(launch: Launch) -> Any:
 
 
 async def serve(launch: Launch) -> None:
-    from aiohttp import web
-
     from systems.runtime.http.api import Api
+    from systems.runtime.http.listening import listening
     from systems.runtime.http.text import Text
-    from systems.runtime.http.timeouts import PatientRunner
 
     from .backend import Sequential
     from .generation import generate
@@ -44,28 +41,16 @@ async def serve(launch: Launch) -> None:
     backbone = launch.function.backbone
     texts = {backbone: Text(launch.deployment.backbones[backbone])}
     backend = Sequential(launch, load(launch), generate)
-    runner = PatientRunner(
-        Api(backend, texts).application(), access_log=None, handler_cancellation=True
-    )
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-    try:
-        await runner.setup()
-        await web.TCPSite(runner, launch.deployment.host, launch.port).start()
-    except OSError as error:
-        raise DeploymentError(f"cannot listen: {error.strerror or error}") from error
-    await ended.wait()
-    # A request that still runs is of no use to anybody, and its thread would be waited for.
-    os._exit(0)
+    async with listening(Api(backend, texts).application(), launch.deployment.host, launch.port):
+        await ended.wait()
+        # A request that still runs is of no use to anybody, and its thread would be waited for.
+        os._exit(0)
 
 
 def main() -> int:
-    try:
-        asyncio.run(serve(Launch.model_validate_json(sys.argv[1])))
-    except SystemsError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        return 2
-    return 0
+    return exit_status(lambda: asyncio.run(serve(Launch.model_validate_json(sys.argv[1]))))
 
 
 if __name__ == "__main__":

@@ -10,20 +10,17 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import uvloop
-from aiohttp import web
 
-from systems.errors import DeploymentError, SystemsError
-from systems.runtime.http.timeouts import PatientRunner
+from systems.runtime.http.listening import listening
 from systems.runtime.journal import Journal
 from systems.runtime.metrics import Metrics
 
+from ..ending import exit_status
 from .card import Card
 from .config import Config
 from .fleet import Fleet, Phase
@@ -55,7 +52,8 @@ async def serve(config: Config) -> None:
                 names = list(servers)
                 for first in range(0, len(names), config.slots):
                     await keeper.deploy(names[first : first + config.slots])
-            async with _listening(config, Proxy(config, keeper, session, metrics)):
+            app = Proxy(config, keeper, session, metrics).application()
+            async with listening(app, config.host, config.port):
                 await asyncio.gather(keeper.watch(), keeper.meter())
         finally:
             keeper.close()
@@ -79,21 +77,6 @@ def _fleet(config: Config) -> Fleet:
     )
 
 
-@asynccontextmanager
-async def _listening(config: Config, proxy: Proxy) -> AsyncIterator[None]:
-    runner = PatientRunner(
-        proxy.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.5
-    )
-    try:
-        await runner.setup()
-        await web.TCPSite(runner, config.host, config.port).start()
-        yield
-    except OSError as error:
-        raise DeploymentError(f"cannot listen: {error.strerror or error}") from error
-    finally:
-        await runner.cleanup()
-
-
 async def _until_told(config: Config) -> None:
     task = asyncio.ensure_future(serve(config))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -103,12 +86,7 @@ async def _until_told(config: Config) -> None:
 
 def main() -> int:
     config = Config.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    try:
-        uvloop.run(_until_told(config))
-    except SystemsError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        return 2
-    return 0
+    return exit_status(lambda: uvloop.run(_until_told(config)))
 
 
 if __name__ == "__main__":

@@ -23,17 +23,16 @@ from pathlib import Path
 
 import msgspec
 import uvloop
-from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from systems.access import AccessTokens, check_address
-from systems.errors import DeploymentError, SystemsError
+from systems.errors import SystemsError
 from systems.interface import Deployment
 from systems.runtime import process
 from systems.runtime.cards import Cards
 from systems.runtime.http.api import Api
+from systems.runtime.http.listening import listening
 from systems.runtime.http.text import Text
-from systems.runtime.http.timeouts import PatientRunner
 from systems.runtime.journal import Journal
 from systems.runtime.links import secret
 from systems.runtime.links.message import one_line
@@ -68,17 +67,15 @@ async def serve(config: GatewayConfig) -> None:
     _note_isolation_gaps(plan, journal)
     platform, gate = _platform(plan, policies, journal)
     app = Api(platform, texts, tokens, metrics, options.caller_limits).application()
-    runner = PatientRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
     stop = _stop_event()
     try:
-        port = await _listen(runner, deployment)
-        if await _done_before(stop, _prepare(plan, platform, journal)):
-            nodes_port = await gate.open(config.nodes_host or "") if gate else None
-            process.leave_out_of_collections()
-            write(Listening(port, nodes_port), sys.stdout)
-            await stop.wait()
+        async with listening(app, deployment.host, deployment.port) as port:
+            if await _done_before(stop, _prepare(plan, platform, journal)):
+                nodes_port = await gate.open(config.nodes_host or "") if gate else None
+                process.leave_out_of_collections()
+                write(Listening(port, nodes_port), sys.stdout)
+                await stop.wait()
     finally:
-        await runner.cleanup()
         if gate is not None:
             gate.close()
         await platform.close()
@@ -147,20 +144,6 @@ async def _fill_kernel_cache(plan: Plan, journal: Journal) -> None:
     filled = await kernel_cache.fill(plan, lambda: write(Compiling(), sys.stdout))
     for name, value in (filled.measured if filled else {}).items():
         journal.measured(name, value)
-
-
-async def _listen(runner: web.AppRunner, deployment: Deployment) -> int:
-    await runner.setup()
-    site = web.TCPSite(runner, deployment.host, deployment.port)
-    try:
-        await site.start()
-    except OSError as error:
-        raise DeploymentError(
-            f"cannot listen on {deployment.host}:{deployment.port}: {error.strerror or error};"
-            " choose another port, or 0 for a free one"
-        ) from error
-    port: int = runner.addresses[0][1]
-    return port
 
 
 def _stop_event() -> asyncio.Event:
