@@ -16,8 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..errors import RecordError
 from ..experiment import Experiment
 from ..places import RUNS
-from ..records import Cell, Run, new_run, open_run
-from ..records.drafts import draft_of
+from ..records import Cell, Run, create_run, new_run, open_run
 from .goal import Goal, parse_goal
 from .limits import Limits
 from .loads import at_load
@@ -60,12 +59,10 @@ class CapacityRecord:
     def run_at(self, load: float) -> Run:
         """Open or create the run of the experiment at ``load``."""
         path = self.path / f"x{load:g}"
-        if not path.exists():
-            experiment = at_load(self.request.experiment, load)
-            with draft_of(path) as draft:
-                content = json.dumps(experiment.model_dump(mode="json"), indent=1) + "\n"
-                (draft / "run.json").write_text(content, encoding="utf-8")
-        return open_run(path)
+        if path.exists():
+            return open_run(path)
+        experiment = at_load(self.request.experiment, load)
+        return create_run(experiment.model_dump(mode="json"), path)
 
     def cells(self) -> list[Cell]:
         """Read every finished cell of every load."""

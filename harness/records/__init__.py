@@ -2,12 +2,13 @@
 
 from .cell import Cell, place_cell, read_cell, write_cell
 from .manifest import Manifest
-from .run import Run, new_run, open_run
+from .run import Run, create_run, new_run, open_run
 
 __all__ = [
     "Cell",
     "Manifest",
     "Run",
+    "create_run",
     "new_run",
     "open_run",
     "place_cell",

@@ -80,11 +80,16 @@ def _new_run(experiment: Mapping[str, Any], root: Path) -> Run:
         suffix = f"-{number}" if number > 1 else ""
         path = root / f"{stamp}-{experiment['name']}{suffix}"
         with contextlib.suppress(RecordError):
-            with draft_of(path) as draft:
-                content = json.dumps(experiment, indent=1) + "\n"
-                (draft / RUN_FILE).write_text(content, encoding="utf-8")
-            return Run(path, experiment)
+            return create_run(experiment, path)
     raise AssertionError("there is always a further number")
+
+
+def create_run(experiment: Mapping[str, Any], path: Path) -> Run:
+    """Create a run in the folder ``path``. Raise ``RecordError`` if that exists."""
+    with draft_of(path) as draft:
+        content = json.dumps(experiment, indent=1) + "\n"
+        (draft / RUN_FILE).write_text(content, encoding="utf-8")
+    return Run(path, experiment)
 
 
 def open_run(name: str | Path, root: Path = RUNS) -> Run:
