@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from harness.natural_order import natural
 from harness.records.segments import ALL, segments
 from harness.stats import student_interval
 
 from . import scales, style
 from .errors import NothingToDrawError
 from .frame import enclose
-from .labels import loads_in_order, natural, pattern, set_groups, short_backbone
+from .labels import loads_in_order, pattern, set_groups, short_backbone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
+from harness.natural_order import natural
+
 from . import style
 
 PATTERNS = ("azure-predictable8", "azure-normal8", "azure-bursty8")
-_NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
 _POINT = re.compile(r"[@,]")
 _CHARACTER = 0.62
 """Mean width of a character, as a part of the font's size."""
@@ -25,12 +26,6 @@ _FITTING = 4
 _FITTING_COLUMN = 2
 _LOWER = 0.85
 """Factor of the height of a panel that is as wide as a column."""
-
-
-def natural(text: str) -> list[Any]:
-    """Key that sorts the numbers within names by value."""
-    parts = _NUMBER.split(text)
-    return [float(part) if index % 2 else part for index, part in enumerate(parts)]
 
 
 def loads_in_order(workloads: Iterable[str]) -> list[str]:

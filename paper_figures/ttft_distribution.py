@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from harness.natural_order import natural
 from harness.records.segments import evenly
 from harness.stats import student_interval
 
 from . import conditions, style
 from .errors import NothingToDrawError
-from .labels import loads_in_order, natural, panel_columns, panels, title
+from .labels import loads_in_order, panel_columns, panels, title
 
 if TYPE_CHECKING:
     from harness.records import Cell, Run

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 from ..records.files import read_kept
 from ..reference.windowed import REQUESTS, TOKENS
@@ -16,18 +16,50 @@ from .evaluation import OURS, ground
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..records import Run
+
+_RATES = "output_tokens_per_s", "requests_per_s"
+
 
 class Throughput:
-    """The highest rate of each system over all offered loads; ``windowed``: within the study's
-    window."""
+    """The highest rate of each system over all offered loads. ``rows``: a row per system, load and
+    metric."""
 
-    def __init__(self, folder: Path, *, windowed: bool = False) -> None:
-        self._rows: pd.DataFrame = read_kept(folder / "numbers.parquet").to_pandas()
+    def __init__(
+        self,
+        rows: pd.DataFrame,
+        mode: Literal["live", "simulated"],
+        basis: str,
+        *,
+        rates: tuple[str, str] = _RATES,
+        on: str = "",
+    ) -> None:
+        self._rows, self._mode, self._basis, self._on = rows, mode, basis, on
+        self._tokens_per_s, self._requests_per_s = rates
+
+    @classmethod
+    def of_study(cls, folder: Path, *, windowed: bool) -> Self:
+        """``windowed``: rates within the study's window."""
+        rows: pd.DataFrame = read_kept(folder / "numbers.parquet").to_pandas()
         about = json.loads((folder / "study.json").read_bytes())
-        self._mode: Literal["live", "simulated"] = about["mode"]
-        self._ground = ground(about["profile"])
-        whole = ("output_tokens_per_s", "requests_per_s")
-        self._tokens_per_s, self._requests_per_s = (TOKENS, REQUESTS) if windowed else whole
+        basis = ground(about["profile"])
+        if windowed:
+            return cls(rows, about["mode"], basis, rates=(TOKENS, REQUESTS))
+        return cls(rows, about["mode"], basis)
+
+    @classmethod
+    def of_run(cls, run: Run, baselines: Iterable[str]) -> Self:
+        """Against ``baselines``, by rates until the last answer of each cell."""
+        import pandas as pd
+
+        cells = [cell for cell in run.cells() if cell.system in {OURS, *baselines}]
+        rows = [
+            {"system": cell.system, "metric": rate, "value": cell.summary[rate]}
+            for cell in cells
+            for rate in _RATES
+        ]
+        about = cells[0].manifest
+        return cls(pd.DataFrame(rows), about.mode, f"record {run.path.name}", on=about.gpus)
 
     def measures(self) -> Mapping[str, Callable[[], Ours]]:
         """Return how each claim is measured, by its id."""
@@ -50,7 +82,7 @@ class Throughput:
 
     def batch(self) -> Ours:
         value = float(self._peaks("batch_size")[OURS])
-        why = f"requests whose prompts are computed together, mean over batches; {self._ground}"
+        why = f"requests whose prompts are computed together, mean over batches; {self._basis}"
         return Ours((value,), f"{value:.1f}", self._mode, why)
 
     def _peaks(self, metric: str) -> pd.Series:
@@ -58,7 +90,7 @@ class Throughput:
         return rows.groupby("system")["value"].max()
 
     def _ours(self, value: float, why: str) -> Ours:
-        return Ours((float(value),), times(value), self._mode, f"{why}, {self._ground}")
+        return Ours((float(value),), times(value), self._mode, f"{why}, {self._basis}", on=self._on)
 
 
 def decision_time(file: Path) -> Ours:

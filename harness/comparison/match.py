@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import HarnessError
+from ..natural_order import natural
 from ..records import Cell
 from ..records.samples import samples
 from ..records.segments import segment_names
@@ -57,7 +58,8 @@ class Matched:
 
 
 def matched(cells: Sequence[Cell], chosen: Factor, *, strict: bool = True) -> list[list[Matched]]:
-    """Return the groups to compare, each with one entry per level. Raises ``HarnessError`` if
+    """Return the groups to compare, each with one entry per level, by system, if that is not
+    compared, and workload; numbers within names by value. Raises ``HarnessError`` if
     pooled cells differ in more than seed and repeat, or levels differ outside the factor or have
     different seeds. Not ``strict``: cells of one run, whose levels may differ in ``ONE_RUN`` and in
     their seeds."""
@@ -74,7 +76,11 @@ def matched(cells: Sequence[Cell], chosen: Factor, *, strict: bool = True) -> li
         if strict:
             _refuse_seeds(entries)
         _refuse(entries, chosen if strict else _freed(chosen, ONE_RUN))
-    return list(groups.values())
+    return [groups[group] for group in sorted(groups, key=_in_order)]
+
+
+def _in_order(group: tuple[str | None, ...]) -> list[list[str | float]]:
+    return [natural(name or "") for name in group]
 
 
 def _pooled(level: str, cells: list[Cell], *, strict: bool) -> Matched:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RecordError
+from ..natural_order import natural
 from ..places import RUNS, located
 from .cell import Cell, read_cell
 from .drafts import draft_of, scratch_in, sweep
 from .refusal import RUN_FILE, no_run
-
-_NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
 
 
 @dataclass(frozen=True)
@@ -54,11 +52,7 @@ class Run:
 
 
 def _in_order(manifest: Path) -> list[list[str | float]]:
-    """Split the folders' names into text and numbers, in turn."""
-    return [
-        [float(part) if index % 2 else part for index, part in enumerate(_NUMBER.split(name))]
-        for name in manifest.parts[-4:]
-    ]
+    return [natural(name) for name in manifest.parts[-4:]]
 
 
 def new_run(experiment: Mapping[str, Any], root: Path = RUNS) -> Run:

@@ -118,6 +118,27 @@ def test_rates_within_the_window_are_those_of_the_record(judged: list[Claim]) ->
         assert found_in(judged, "throughput-tokens", name).values == (pytest.approx(lead),)
 
 
+@pytest.mark.parametrize(
+    ("set_up", "baselines"),
+    [
+        ("live-throughput", ("serverless-llm", "instainfer")),
+        ("live-throughput-kept-up", ("dlora", "vllm")),
+    ],
+)
+def test_a_live_peak_is_the_highest_rate_of_any_load(
+    judged: list[Claim], set_up: str, baselines: tuple[str, ...]
+) -> None:
+    peaks: dict[str, float] = {}
+    for cell in open_run(ROOT / REFERENCE / "throughput-h200").cells():
+        answers = cell.table("requests").to_pandas().query("status == 'ok'")
+        rate = answers["output_tokens"].sum() / (answers["end_ns"].max() / 1e9)
+        peaks[cell.system] = max(peaks.get(cell.system, 0.0), rate)
+    ours = found_in(judged, "throughput-tokens", set_up)
+    lead = peaks["serverless-lora"] / max(peaks[each] for each in baselines)
+    assert ours.values == (pytest.approx(lead, rel=1e-3),)
+    assert (ours.mode, ours.on) == ("live", "2 × NVIDIA H200")
+
+
 def found_in(judged: list[Claim], id_: str, set_up: str) -> Ours:
     (claim,) = (claim for claim in judged if claim.published.id == id_)
     (finding,) = (each for each in claim.findings if each.set_up == set_up)

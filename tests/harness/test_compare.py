@@ -206,6 +206,16 @@ def test_an_earlier_record_that_does_not_say_how_long_its_load_was_is_compared(r
         compare(cells)
 
 
+def test_loads_are_in_the_order_of_their_values_whichever_a_system_has(run: Run) -> None:
+    def of(system: str, scale: int) -> Cell:
+        name = f"steady@time_scale={scale}"
+        return cell(run, system, workload={"name": name, "sha256": name})
+
+    cells = [of(BASE, 240), of(BASE, 960), of(OURS, 120), of(OURS, 240), of(OURS, 960)]
+    loads = [group[0].entry.workload for group in compare(cells, strict=False).groups]
+    assert loads == [f"steady@time_scale={scale}" for scale in (120, 240, 960)]
+
+
 def test_one_schedule_for_one_seed_or_they_are_refused(run: Run) -> None:
     for changes in ({"schedule_sha256": "other"}, {"workload": load() | {"sha256": "other"}}):
         changed = {"workload": load(), **changes}
