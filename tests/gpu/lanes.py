@@ -1,11 +1,12 @@
 """Runs commands side by side on the GPUs of one machine that is lent for minutes:
 
-    python -m tests.gpu.lanes FOLDER --seconds 570 [--last] COMMANDS…
+    python -m tests.gpu.lanes FOLDER --seconds 570 [--each GPUS] [--last] COMMANDS…
 
-Each of COMMANDS is a shell script for one GPU, with an equal part of the cores, a kernel cache of
-its own, and ``$LANE``, a folder for its records. The first call starts them; they outlive it. Each
-call waits at most ``--seconds`` and tells the end of each log, so that the machine can be asked for
-again and again. ``--last`` interrupts what still runs, which then writes what it has.
+Each of COMMANDS is a shell script for ``--each`` GPUs (1), with an equal part of the cores, a
+kernel cache of its own, and ``$LANE``, a folder for its records. The first call starts them; they
+outlive it. Each call waits at most ``--seconds`` and tells the end of each log, so that the machine
+can be asked for again and again. ``--last`` interrupts what still runs, which then writes what it
+has.
 """
 
 from __future__ import annotations
@@ -40,17 +41,17 @@ class Lane:
     def _group(self) -> Path:
         return self.folder.with_suffix(".pid")
 
-    def start(self, script: str, gpu: int, cores: Sequence[int]) -> None:
+    def start(self, script: str, gpus: Sequence[int], cores: Sequence[int]) -> None:
         self.folder.mkdir(parents=True)
         environment = os.environ | {
-            "CUDA_VISIBLE_DEVICES": str(gpu),
+            "CUDA_VISIBLE_DEVICES": _listed(gpus),
             "TRITON_CACHE_DIR": str(self.folder.with_suffix(".kernels").resolve()),
             "LANE": str(self.folder),
             "PYTHONUNBUFFERED": "1",
         }
         with self.log.open("wb") as log:
             started = subprocess.Popen(
-                ["taskset", "-c", ",".join(map(str, cores)), "bash", "-c", script],
+                ["taskset", "-c", _listed(cores), "bash", "-c", script],
                 env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
@@ -80,6 +81,10 @@ class Lane:
         return False
 
 
+def _listed(numbers: Sequence[int]) -> str:
+    return ",".join(map(str, numbers))
+
+
 def shares(cores: Sequence[int], lanes: int) -> Iterator[Sequence[int]]:
     """Yield equal parts of ``cores``, neighbours together."""
     each = len(cores) // lanes
@@ -87,14 +92,15 @@ def shares(cores: Sequence[int], lanes: int) -> Iterator[Sequence[int]]:
         yield cores[number * each : (number + 1) * each]
 
 
-def run(folder: Path, scripts: Sequence[str], seconds: float, *, last: bool) -> None:
-    """Start the lanes unless a call before did, then wait. ``last``: interrupt in time."""
+def run(folder: Path, scripts: Sequence[str], seconds: float, *, last: bool, each: int = 1) -> None:
+    """Start the lanes, on ``each`` GPUs, unless a call before did, then wait. ``last``: interrupt
+    in time."""
     ends = time.monotonic() + seconds - (_ENDS_S if last else 0)
     lanes = [Lane(folder / str(number)) for number in range(len(scripts))]
     parts = shares(sorted(os.sched_getaffinity(0)), len(scripts))
-    for gpu, (lane, script, cores) in enumerate(zip(lanes, scripts, parts, strict=True)):
+    for first, (lane, script, cores) in enumerate(zip(lanes, scripts, parts, strict=True)):
         if not lane.folder.exists():
-            lane.start(script, gpu, cores)
+            lane.start(script, range(first * each, (first + 1) * each), cores)
     _wait(lanes, ends)
     if last:
         _finish(lanes)
@@ -120,10 +126,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.gpu.lanes", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--each", type=int, default=1, metavar="GPUS")
     parser.add_argument("--last", action="store_true")
     parser.add_argument("scripts", nargs="+")
     given = parser.parse_args()
-    run(given.folder, given.scripts, given.seconds, last=given.last)
+    if given.each < 1:
+        parser.error(f"--each {given.each}: a lane has at least one GPU")
+    run(given.folder, given.scripts, given.seconds, last=given.last, each=given.each)
     return 0
 
 

@@ -29,3 +29,8 @@ def test_lanes_outlive_a_call_and_the_last_one_interrupts_them(
 def test_a_call_ends_as_soon_as_all_lanes_have(tmp_path: Path) -> None:
     run(tmp_path, ["echo $CUDA_VISIBLE_DEVICES > $LANE/gpu"], 60, last=False)
     assert (tmp_path / "0" / "gpu").read_text() == "0\n"
+
+
+def test_each_lane_may_have_several_gpus(tmp_path: Path) -> None:
+    run(tmp_path, ["echo $CUDA_VISIBLE_DEVICES > $LANE/gpus"] * 2, 60, last=False, each=2)
+    assert [(tmp_path / lane / "gpus").read_text() for lane in "01"] == ["0,1\n", "2,3\n"]
