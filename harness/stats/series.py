@@ -44,7 +44,7 @@ class Series:
     @property
     def of_one(self) -> bool:
         """Whether all values are of one request: they do not say how requests differ."""
-        return bool(self.rows[0] == self.rows[-1])
+        return len(self) > 0 and bool(self.rows[0] == self.rows[-1])
 
     @cached_property
     def ordered(self) -> Values:

@@ -55,6 +55,7 @@ def test_nothing_is_made_of_nothing() -> None:
     assert document["n"] == 0
     assert document["mean"] is None
     assert set(document["ci95"].values()) == {None}
+    assert quantile_interval(Series.of(np.zeros(0)), 0.5) is None
 
 
 @pytest.mark.parametrize("size", [1, 20])
