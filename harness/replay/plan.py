@@ -59,8 +59,8 @@ class Plan(BaseModel):
         return out_dir / "locust.log"
 
     def cores_of(self, worker: int) -> tuple[int, ...]:
-        """Return the cores of a worker; all of them if there are fewer than workers."""
-        return self.cores[worker % self.workers :: self.workers] or self.cores
+        """Return the cores of a worker of this host; all if there are fewer than workers here."""
+        return self.cores[worker :: max(1, self.workers - self.elsewhere)] or self.cores
 
     def user_starts_ns(self, worker: int) -> list[int]:
         """Return when the users of a load worker begin; empty if the load is open."""

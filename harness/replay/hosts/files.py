@@ -22,18 +22,17 @@ async def send_file(link: Link, path: Path) -> None:
 
 
 class Incoming:
-    """Receives one file, with one of the ``names``, into ``folder``."""
+    """Receives the file ``name`` into ``folder``."""
 
-    def __init__(self, folder: Path, names: frozenset[str]) -> None:
-        self.folder, self._names = folder, names
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder, self._name = folder, name
         self.path: Path | None = None
         self.complete = False
 
     def take(self, piece: Piece) -> bool:
         """Append a piece. Return whether it was the last. Raise ``ValueError`` for another file."""
-        if piece.name not in self._names or self.complete:
+        if piece.name != self._name or self.complete:
             raise ValueError(f"file {piece.name!r} was not requested")
-        self._names = frozenset({piece.name})
         self.path = self.folder / piece.name
         with self.path.open("ab") as file:
             file.write(piece.data)

@@ -11,15 +11,11 @@ from ..records import read_part
 
 
 def take_part(path: Path, plan: Plan) -> None:
-    """Move a load worker's records to the path of its part of ``plan``. Raise ``ValueError`` if
-    another worker has that part, or if they contain requests of another part."""
-    target = plan.out_dir / path.name
-    if target.exists():
-        raise ValueError(f"{path.name} is of another load worker")
-    worker = [plan.part(each) for each in range(plan.workers)].index(target)
-    if any(row % plan.workers != worker for row in _rows(path)):
+    """Move the records of the worker of ``plan`` to the path of its part. Raise ``ValueError`` if
+    they contain requests of another part."""
+    if any(row % plan.workers != plan.worker for row in _rows(path)):
         raise ValueError(f"{path.name} has requests of another load worker")
-    path.rename(target)
+    path.rename(plan.part(plan.worker))
 
 
 def _rows(path: Path) -> list[int]:

@@ -112,7 +112,8 @@ class LoadHosts:
         self.await_all()
         self._given = self._sessions[: self.count]
         for worker, session in enumerate(self._given, plan.workers - plan.elsewhere):
-            own = plan.model_copy(update={"worker": worker})
+            # The cores are those of this host.
+            own = plan.model_copy(update={"worker": worker, "cores": ()})
             self._do(session.give(own, partial(on_lost, worker)), _JOIN_S)
 
     def collect(self) -> tuple[LoadHost, ...]:

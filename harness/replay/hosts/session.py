@@ -95,9 +95,8 @@ class LoadSession:
 
     async def give(self, plan: Plan, on_lost: Callable[[], None]) -> None:
         self._plan, self._on_lost, self._lost = plan, on_lost, False
-        names = frozenset(plan.part(worker).name for worker in range(plan.workers))
         folder = Path(tempfile.mkdtemp(prefix="from-host-", dir=plan.out_dir))
-        self._incoming = Incoming(folder, names)
+        self._incoming = Incoming(folder, plan.part(plan.worker).name)
         self._ended.clear()
         self._at_start = self._clock.measured
         offset_ns = 0 if self._clock.same else self._at_start.offset_ns

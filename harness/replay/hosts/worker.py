@@ -92,7 +92,7 @@ class LoadWorker:
             "web_port": None,
         }
         self._plan = plan.model_copy(update=changes)
-        self._incoming = Incoming(here, frozenset({plan.schedule.name}))
+        self._incoming = Incoming(here, plan.schedule.name)
         self.link.expect({**self._always(), Piece: self._piece})
 
     def _piece(self, piece: Piece) -> None:

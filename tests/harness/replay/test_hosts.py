@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,6 +21,7 @@ from harness.replay import replay
 from harness.replay.hosts import LoadHosts
 from harness.replay.hosts.files import Incoming, send_file
 from harness.replay.hosts.messages import FromWorker, Piece
+from harness.replay.plan import Plan
 from systems.runtime.links import secret
 from systems.runtime.links.link import Link
 from systems.runtime.links.message import Message
@@ -128,12 +130,34 @@ def test_hosts_that_do_not_take_leave_are_waited_for_together() -> None:
     assert time.monotonic() - begun < 1.5
 
 
+def test_another_host_is_given_its_worker_and_none_of_the_cores_of_this_one() -> None:
+    given: list[Plan] = []
+
+    class Other:
+        async def give(self, plan: Plan, on_lost: Callable[[], None]) -> None:
+            given.append(plan)
+            on_lost()
+
+    plan = Plan(
+        schedule=Path("s"), base_url="http://x", out_dir=Path("o"), workers=3, elsewhere=1,
+        timeout_s=1, lead_s=1, cores=(4, 5, 6, 7),
+    )  # fmt: skip
+    lost: list[int] = []
+    with LoadHosts(KEY, 1, "127.0.0.1", 0) as hosts:
+        hosts._sessions.append(Other())  # type: ignore[arg-type]
+        hosts.begin(plan, lost.append)
+        hosts._sessions.clear()
+    assert lost == [2]
+    assert given == [plan.model_copy(update={"worker": 2, "cores": ()})]
+    assert [plan.cores_of(worker) for worker in (0, 1)] == [(4, 6), (5, 7)]
+
+
 class Loop(Link):
     """A link whose other end is a folder."""
 
-    def __init__(self, folder: Path, names: frozenset[str]) -> None:
+    def __init__(self, folder: Path, name: str) -> None:
         super().__init__(FromWorker, {}, lambda why: None)
-        self._incoming = Incoming(folder, names)
+        self._incoming = Incoming(folder, name)
         self.complete = False
 
     def send(self, message: Message) -> None:
@@ -146,7 +170,7 @@ def test_files_arrive_as_they_were(tmp_path: Path, size: int) -> None:
     here, there = tmp_path / "a.arrows", tmp_path / "there"
     there.mkdir()
     here.write_bytes(os.urandom(size))
-    link = Loop(there, frozenset({"a.arrows"}))
+    link = Loop(there, "a.arrows")
     asyncio.run(send_file(link, here))
     assert link.complete
     assert (there / "a.arrows").read_bytes() == here.read_bytes()
@@ -155,4 +179,4 @@ def test_files_arrive_as_they_were(tmp_path: Path, size: int) -> None:
 def test_a_file_that_nobody_asked_for_is_not_written(tmp_path: Path) -> None:
     piece = Piece("../a.arrows", b"", last=True)
     with pytest.raises(ValueError, match="was not requested"):
-        Incoming(tmp_path, frozenset({"a.arrows"})).take(piece)
+        Incoming(tmp_path, "a.arrows").take(piece)

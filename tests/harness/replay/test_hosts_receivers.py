@@ -76,6 +76,7 @@ def plan(folder: Path, workers: int = 2) -> Plan:
         base_url="http://127.0.0.1:1",
         out_dir=folder,
         workers=workers,
+        worker=1,
         timeout_s=1,
         lead_s=1,
     )
@@ -158,6 +159,7 @@ FOREIGN = [
     Pong(1, 5),
     Piece("schedule.parquet", b"", last=True),
     Piece("..", b"", last=True),
+    Piece("client-0.arrows", b"", last=True),
     Piece("client-2.arrows", b"", last=True),
     Data(1, b"x" * ((1 << 20) + 1)),
     Piece("client-1.arrows", b"x" * ((1 << 20) + 1), last=True),
@@ -178,13 +180,11 @@ def test_what_is_not_its_own_ends_the_load_worker_and_is_named(
 
 
 def test_one_load_worker_has_one_file_and_it_ends_once(harness: Harness) -> None:
-    for first in (Piece("client-1.arrows", b"", last=True), Piece("client-1.arrows", b"", False)):
-        wire = harness.sharing()
-        wire.say(first)
-        assert not wire.gone
-        second = "client-1.arrows" if first.last else "client-0.arrows"
-        wire.say(Piece(second, b"", last=True))
-        assert "was not requested" in wire.link._why
+    wire = harness.sharing()
+    wire.say(Piece("client-1.arrows", b"", last=True))
+    assert not wire.gone
+    wire.say(Piece("client-1.arrows", b"", last=True))
+    assert "was not requested" in wire.link._why
     wire = harness.sharing()
     wire.say(Ended(0))
     assert not wire.gone
@@ -232,15 +232,6 @@ def test_requests_of_another_are_not(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="has requests of another load worker"):
         take_part(path, plan(tmp_path))
     assert not (tmp_path / "client-1.arrows").exists()
-
-
-def test_the_part_of_another_is_not_replaced(tmp_path: Path) -> None:
-    there = recorded(tmp_path / "there", 1, [1, 3])
-    mine = recorded(tmp_path, 1, [5])
-    before = mine.read_bytes()
-    with pytest.raises(ValueError, match="is of another load worker"):
-        take_part(there, plan(tmp_path))
-    assert mine.read_bytes() == before
 
 
 def test_records_of_another_shape_are_refused(tmp_path: Path) -> None:
