@@ -47,10 +47,10 @@ class Controller:
         self._told: dict[int, WorkerCounts] = {}
         self._ended: dict[int, WorkerDone] = {}
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._lost: set[int | str] = set()
-        """Workers, or nodes of Locust of which it is unknown whose they are."""
+        self._lost: set[int] = set()
         self._all_ended = Event()
-        self._cpu_ns = 0
+        self._started_ns = 0
+        """This process's own processor time at the start of the run."""
         for kind, listener in (
             ("replay_ready", self._on_ready),
             ("replay_progress", self._on_progress),
@@ -62,17 +62,23 @@ class Controller:
     def run(self) -> None:
         if not self._plan.solo:
             self._gather()
-        self._runner.start(self._plan.workers, spawn_rate=self._plan.workers)
+        if not self._all_ended.is_set():
+            self._runner.start(self._plan.workers, spawn_rate=self._plan.workers)
         self._all_ended.wait()
+        cpu_ns = self._cpu_ns()
         self._runner.quit()
-        _say(self._outcome())
+        _say(self._outcome(cpu_ns))
         for process in self._processes:
             _see_off(process)
 
-    def _outcome(self) -> Done:
-        """Return the end of the run, in which every worker has ended or is lost, not both."""
+    def _cpu_ns(self) -> int:
+        # A local runner's own process is already counted with its share.
+        return 0 if self._plan.solo else time.process_time_ns() - self._started_ns
+
+    def _outcome(self, cpu_ns: int) -> Done:
+        """Return the end of the run, in which no worker has both ended and is lost."""
         ended = [end for worker, end in self._ended.items() if worker not in self._lost]
-        return Done(ended, len(self._lost), self._cpu_ns)
+        return Done(ended, len(self._lost), cpu_ns)
 
     def stop(self) -> None:
         self._runner.send_message("replay_stop")
@@ -103,26 +109,37 @@ class Controller:
         """Read what the controlling process writes after the plan: a line per worker that another
         host has lost, which Locust's master does not detect by itself."""
         for line in lines:
-            self.lose(msgspec.json.decode(line, type=Lost).worker)
-
-    def _watch(self, worker: int, process: subprocess.Popen[bytes]) -> None:
-        """Wait for a worker. If it fails, its share is lost, but the run continues."""
-        if process.wait() != 0:
+            worker = msgspec.json.decode(line, type=Lost).worker
+            _note(f"load worker {worker}, on another host, was lost")
             self.lose(worker)
 
-    def lose(self, worker: int | str) -> None:
-        """Count a worker as lost, even if its share has ended. ``worker``: Locust's node if it is
-        unknown whose it is."""
-        self._lost.add(worker)
+    def _watch(self, worker: int, process: subprocess.Popen[bytes]) -> None:
+        """Wait for a worker. If it fails, its share is lost, but a run that has started
+        continues."""
+        status = process.wait()
+        if status < 0:  # Otherwise its own last line has the reason.
+            _note(f"load worker {worker} was ended by signal {-status}")
+        if status != 0:
+            self.lose(worker)
+
+    def lose(self, worker: int | None) -> None:
+        """Count a worker as lost, even if its share has ended. None: of a node that has reported no
+        share; after the start such a node is none of the run's."""
+        if worker is not None:
+            self._lost.add(worker)
         self._check_ended()
+
+    @property
+    def _started(self) -> bool:
+        return len(self._ready) == self._plan.workers
 
     def _on_ready(self, msg: Any, **_: Any) -> None:
         counts = self._senders.read(msg, WorkerCounts)
-        if counts is None or counts.worker in self._ready:
+        if counts is None or counts.worker in self._ready or self._all_ended.is_set():
             return
         self._ready.add(counts.worker)
-        if len(self._ready) == self._plan.workers:
-            self._cpu_ns = -time.process_time_ns()
+        if self._started:
+            self._started_ns = time.process_time_ns()
             start_ns = time.monotonic_ns() + int(self._plan.lead_s * _NS)
             _say(Started(start_ns))
             self._runner.send_message("replay_start", as_data(StartAt(start_ns)))
@@ -149,12 +166,8 @@ class Controller:
             _say(Advanced(*(sum(getattr(each, name) for each in told) for name in _COUNTS)))
 
     def _check_ended(self) -> None:
-        if len(self._ready) < self._plan.workers:
-            # Before the start, the loss of one worker would leave the others waiting forever.
-            self._runner.send_message("replay_stop")
-        if len(self._ended.keys() | self._lost) >= self._plan.workers:
-            # A local runner's own process is already counted with its share.
-            self._cpu_ns = self._cpu_ns + time.process_time_ns() if not self._plan.solo else 0
+        # A run cannot start without a share that has ended or is lost before.
+        if not self._started or len(self._ended.keys() | self._lost) == self._plan.workers:
             self._all_ended.set()
 
 
@@ -165,6 +178,11 @@ def _see_off(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def _note(what: str) -> None:
+    """Write a line to the log, whose last one tells why a run did not start."""
+    print(f"replay: {what}", file=sys.stderr)
 
 
 def _say(message: DriverMessage) -> None:

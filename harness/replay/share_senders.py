@@ -19,10 +19,10 @@ Counts = TypeVar("Counts", bound=OfWorker)
 
 class ShareSenders:
     """The nodes of Locust that report shares of ``plan``. Calls ``lose`` once for each node that
-    sends an invalid message, whose later messages are refused too, with its worker, or with the
-    node if that is unknown."""
+    sends an invalid message, whose later messages are refused too, with its worker, or None if it
+    has reported no share."""
 
-    def __init__(self, plan: Plan, lose: Callable[[int | str], None]) -> None:
+    def __init__(self, plan: Plan, lose: Callable[[int | None], None]) -> None:
         self._plan, self._lose = plan, lose
         self._worker_of: dict[str, int] = {}
         """By Locust's node: the worker whose share it has."""
@@ -64,4 +64,4 @@ class ShareSenders:
             self._refused.add(node)
             why = one_line(error)
             print(f"replay: load worker {node} sent an invalid message: {why}", file=sys.stderr)
-            self._lose(self._worker_of.get(node, node))
+            self._lose(self._worker_of.get(node))

@@ -17,9 +17,12 @@ from harness.replay.messages import Done, Started
 # In a process of its own, since the driver's modules patch the standard library.
 DRIVER = """
 import contextlib, io, json, sys, tempfile, types
+import msgspec
 import pyarrow as pa, pyarrow.parquet as pq
 from harness.replay import driver_controller
-from harness.replay.messages import Ended, WorkerCounts, WorkerDone, WorkerRecent, as_data
+from harness.replay.messages import (
+    Ended, WorkerCounts, WorkerDone, WorkerRecent, as_data, read_line
+)
 
 schedule = tempfile.NamedTemporaryFile()
 pq.write_table(pa.table({"row": [0, 1, 2, 3]}), schedule.name)
@@ -33,7 +36,7 @@ def recent(worker, row):
     return as_data(WorkerRecent(worker, [Ended(row, "ok", None, None, None)]))
 def done(worker): return as_data(WorkerDone(worker, 3, 1, 9, 5, 5, [1, 2], True))
 
-def outcome(bad):
+def outcome(bad, early):
     runner = Runner()
     plan = types.SimpleNamespace(workers=2, lead_s=0.0, solo=False, schedule=schedule.name)
     controller = driver_controller.Controller(plan, types.SimpleNamespace(runner=runner))
@@ -42,23 +45,32 @@ def outcome(bad):
     names = {"say": say, "counts": counts, "recent": recent, "done": done}
     names |= {"failed": lambda: controller._watch(0, types.SimpleNamespace(wait=lambda: 1))}
     said, told = io.StringIO(), io.StringIO()
+    over = lambda: controller._all_ended.is_set()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(told):
         say("replay_ready", "a", counts(0))
-        exec(bad, names)
-        exec(bad, names)
-        started = "started" in told.getvalue()
+        if early:
+            exec(bad, names)
+            exec(bad, names)
+            if over():
+                say("replay_ready", "b", counts(1))
+                return [said.getvalue().splitlines(), "started" in told.getvalue()]
         say("replay_ready", "b", counts(1))
+        if not early:
+            exec(bad, names)
+            exec(bad, names)
+        before = over()
         say("replay_done", "a", done(0))
-    end = controller._outcome()
-    over = controller._all_ended.is_set()
-    return [said.getvalue().splitlines(), len(end.workers), end.lost, over, started]
+    end = read_line(msgspec.json.encode(controller._outcome(controller._cpu_ns())))
+    return [said.getvalue().splitlines(), len(end.workers), end.lost, before, over()]
 
-print(json.dumps({bad: outcome(bad) for bad in json.load(sys.stdin)}))
+outcomes = [[outcome(bad, True), outcome(bad, False)] for bad in json.load(sys.stdin)]
+print(json.dumps(outcomes))
 """
 NOTHING = "say('replay_recent', 'b', recent(1, 3))"
 TWICE = "say('replay_ready', 'a', counts(0))"
 ENDED = "say('replay_done', 'b', done(1)); say('replay_progress', 'b', 'x')"
-FAILED = "say('replay_done', 'a', done(0)); failed()"
+FAILED = "failed(); say('replay_done', 'a', done(0))"
+STRANGE = "say('replay_progress', 'c', 'x')"
 BAD = {
     "say('replay_progress', 'b', {'worker': 1})": "missing required field",
     "say('replay_progress', 'b', counts(1) | {'done': -1})": "Expected `int` >= 0",
@@ -71,49 +83,62 @@ BAD = {
 }
 
 
+ALL = (NOTHING, TWICE, ENDED, FAILED, STRANGE, *BAD)
+
+
 @pytest.fixture(scope="module")
 def outcomes() -> Any:
+    """By what is said: what follows from it before the start, and after it."""
     ran = subprocess.run(
         [sys.executable, "-c", DRIVER],
-        input=json.dumps([NOTHING, TWICE, ENDED, FAILED, *BAD]),
+        input=json.dumps(ALL),
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
         cwd=Path(__file__).parents[3],
     )
-    return json.loads(ran.stdout.splitlines()[-1])
+    return dict(zip(ALL, json.loads(ran.stdout.splitlines()[-1]), strict=True))
 
 
 @pytest.mark.parametrize("bad", BAD)
 def test_a_worker_that_sends_what_it_may_not_is_lost_and_named_once(
     bad: str, outcomes: Any
 ) -> None:
-    lines, ended, lost, over, _ = outcomes[bad]
+    before, (lines, *after) = outcomes[bad]
     assert len(lines) == 1
     assert lines[0].startswith("replay: load worker b sent an invalid message: ")
     assert BAD[bad] in lines[0]
-    assert (ended, lost, over) == (1, 1, True)
+    assert after == [1, 1, False, True]
+    assert before == [lines, False], "a run does not start without one of its workers"
 
 
 def test_without_a_bad_message_nothing_is_lost(outcomes: Any) -> None:
-    assert outcomes[NOTHING] == [[], 1, 0, False, False]
+    assert outcomes[NOTHING] == [[[], 1, 0, False, False]] * 2
 
 
 def test_a_worker_that_is_ready_twice_does_not_start_the_run_for_another(outcomes: Any) -> None:
-    assert outcomes[TWICE] == [[], 1, 0, False, False]
+    assert outcomes[TWICE] == [[[], 1, 0, False, False]] * 2
 
 
 def test_one_that_has_ended_and_is_then_refused_is_counted_once(outcomes: Any) -> None:
-    lines, ended, lost, over, _ = outcomes[ENDED]
+    lines, *after = outcomes[ENDED][1]
     assert len(lines) == 1
-    assert (ended, lost, over) == (1, 1, True)
+    assert after == [1, 1, False, True]
 
 
-def test_one_that_has_ended_and_then_fails_is_counted_once_and_does_not_end_the_run_of_others(
+def test_one_that_has_ended_and_also_fails_is_counted_once_and_does_not_end_the_run_of_others(
     outcomes: Any,
 ) -> None:
-    assert outcomes[FAILED] == [[], 0, 1, False, False]
+    before, after = outcomes[FAILED]
+    assert before == [[], False]
+    assert after == [[], 0, 1, False, False]
+
+
+def test_a_node_without_a_share_does_not_end_a_run_that_has_started(outcomes: Any) -> None:
+    lines, *after = outcomes[STRANGE][1]
+    assert len(lines) == 1
+    assert after == [1, 0, False, False]
 
 
 def test_a_line_that_no_driver_writes_is_an_error_of_one_line() -> None:

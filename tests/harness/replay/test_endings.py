@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
+from harness.errors import HarnessError
 from harness.reference_server import ReferenceServer
 from harness.replay import Progress, replay
 from tests.harness.replay.test_client import schedule
@@ -134,6 +136,28 @@ def test_losing_a_sender_costs_its_share_and_is_said(
     assert killed
     assert status.count("ok") >= 100, "the other worker's share is whole"
     assert "1 load workers ended before they were done" in result.problems
+
+
+def test_a_worker_that_is_lost_before_the_start_is_not_waited_for(
+    server: ReferenceServer, tmp_path: Path
+) -> None:
+    begun = time.monotonic()
+    killer = threading.Thread(target=kill_first, args=("worker",))
+    killer.start()
+    with pytest.raises(HarnessError, match=r"did not start: .* load worker [01] was ended by"):
+        replay(schedule(["ref.gap-5"] * 4, 10), server.base_url, tmp_path, timeout_s=5, workers=2)
+    killer.join()
+    assert time.monotonic() - begun < 30, "no worker was there for Locust to wait for"
+
+
+def kill_first(word: str) -> None:
+    """Kill the first process below this one that has ``word`` in its command, once there is one."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if found := named(psutil.Process().children(recursive=True), word):
+            found[0].kill()
+            return
+        time.sleep(0.01)
 
 
 def gone(processes: list[psutil.Process]) -> bool:
