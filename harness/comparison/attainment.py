@@ -22,6 +22,10 @@ from .leaves import differences, leaves, under
 
 FREE = ("workload", "schedule_sha256", "seed", "deployment.functions")
 """Keys that may differ between a system's cells: a load is a workload, with its functions."""
+OF_ONE_RUN = ("git", "versions", "machine")
+"""Keys that may differ between cells of one run, because it may be resumed later."""
+OF_ITS_SYSTEMS = ("system", "prices")
+"""Keys that may differ between its systems; those of another kind have their own price sheet."""
 POINTS = 2
 
 
@@ -41,7 +45,8 @@ class Sustained:
 
 def at_attainment(cells: Sequence[Cell], level: float) -> list[Sustained]:
     """Find each system's highest load at ``level``, the share of requests within their objective,
-    above 0 and at most 1. Raises ``HarnessError`` if cells differ in more than system and load."""
+    above 0 and at most 1. Raises ``HarnessError`` if cells differ in more than system and load, or
+    cells of one run in more than ``OF_ONE_RUN`` and ``OF_ITS_SYSTEMS`` beside."""
     if not 0 < level <= 1:
         raise HarnessError(f"--at-slo {level * 100:g}: a percentage above 0 and at most 100")
     _refuse(cells)
@@ -56,13 +61,21 @@ def _refuse(cells: Sequence[Cell]) -> None:
         raise HarnessError("nothing to compare: the runs hold no finished cell")
     for cell in cells[1:]:
         ours, theirs = leaves(cells[0].manifest), leaves(cell.manifest)
-        freed = FREE if cell.system == cells[0].system else (*FREE, "system")
+        freed = _freed(cells[0], cell)
         key = next((key for key in differences(ours, theirs) if not under(key, freed)), None)
         if key is not None:
             raise HarnessError(
                 f"{key}: {ours.get(key)!r} in {cells[0].path} and {theirs.get(key)!r} in"
                 f" {cell.path}; --at-slo compares cells that differ in system and load only"
             )
+
+
+def _freed(first: Cell, cell: Cell) -> tuple[str, ...]:
+    """Return the keys in which two cells may differ."""
+    other = cell.system != first.system
+    if cell.manifest.run_id == first.manifest.run_id:
+        return (*FREE, *OF_ONE_RUN, *(OF_ITS_SYSTEMS if other else ()))
+    return (*FREE, "system") if other else FREE
 
 
 def offered_rps(cell: Cell) -> float:

@@ -86,6 +86,18 @@ def test_cells_that_differ_in_more_than_system_and_load_are_refused(run: Run) ->
         at_attainment(cells, 0.9)
 
 
+def test_systems_of_one_run_may_have_prices_of_their_own_and_be_of_two_sittings(run: Run) -> None:
+    other = {"prices": {"sha256": "other"}, "git": {"commit": "other", "dirty": False}}
+    cells = [
+        *(point(run, "a", rps, got, 1) for rps, got in ((1, 1.0), (2, 0.5))),
+        *(point(run, "b", rps, got, 1, **other) for rps, got in ((1, 1.0), (3, 0.5))),
+    ]
+    assert [found.rps for found in at_attainment(cells, 0.75)] == pytest.approx([1.5, 2.0])
+    elsewhere = point(run, "b", 4, 0.5, 1, **other, run_id="another")
+    with pytest.raises(HarnessError, match=r"^prices\.sha256: |^git\.commit: "):
+        at_attainment([*cells, elsewhere], 0.75)
+
+
 def test_cells_of_one_label_at_two_isolation_levels_are_refused(run: Run) -> None:
     cells = [point(run, "a", 1 + at, 1, 1, isolation=("function", "tenant")[at]) for at in (0, 1)]
     with pytest.raises(HarnessError, match=r"^system\.isolation: 'function' in .* and 'tenant'"):
