@@ -98,7 +98,15 @@ def _sweep(run: Run, varied: Varied, load: str, cells: Sequence[Cell]) -> Sweep:
         numbers=pd.DataFrame(rows),
         load=style.joined((load, varied.along)),
         warning=style.reservations(cells),
+        offered={at: rate for at, found in there.items() if (rate := _offered(found))},
     )
+
+
+def _offered(cells: Sequence[Cell]) -> float:
+    """Return the requests/s of the load, over all seeds; 0 if it has no duration: that of a closed
+    loop depends on the answers."""
+    seconds = sum(cell.manifest.workload.get("duration_s", 0) for cell in cells)
+    return float(sum(cell.summary["n"] for cell in cells) / seconds) if seconds else 0.0
 
 
 def _point(cell: Cell) -> Mapping[str, Any]:

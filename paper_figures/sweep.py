@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NotRequired
 
@@ -67,7 +67,8 @@ class Sweep:
     """``numbers``: one row per value of ``over``, system and metric, with 95 % intervals.
     ``study``: name of its study, or of the run. ``ground``: live or simulated, on what.
     ``published_at``: the value in the paper's evaluation, if it has one. ``load``: named in the
-    caption of a run's."""
+    caption of a run's. ``offered``: requests/s by value of ``over``, where that does not tell
+    them."""
 
     path: Path
     study: str
@@ -77,6 +78,7 @@ class Sweep:
     published_at: float | None = None
     load: str = ""
     warning: str = ""
+    offered: Mapping[float, float] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -105,11 +107,11 @@ def open_sweep(path: Path) -> Sweep:
 
 def _checked(numbers: pa.Table) -> pd.DataFrame:
     """Raise ``ValueError`` if a column is missing, has another type, or lacks a value of a row."""
-    for field in _COLUMNS:
-        if field.name not in numbers.column_names or numbers[field.name].type != field.type:
-            raise ValueError(f"no column {field.name} of {field.type}")
-        if not field.nullable and numbers[field.name].null_count:
-            raise ValueError(f"rows without {field.name}")
+    for column in _COLUMNS:
+        if column.name not in numbers.column_names or numbers[column.name].type != column.type:
+            raise ValueError(f"no column {column.name} of {column.type}")
+        if not column.nullable and numbers[column.name].null_count:
+            raise ValueError(f"rows without {column.name}")
     frame: pd.DataFrame = numbers.to_pandas()
     return frame
 

@@ -29,6 +29,8 @@ class Panel:
     """Value of the sweep to which ``published`` belongs."""
     published_in: str = ""
     """Study to which ``published`` belongs; empty: any."""
+    offered: bool = False
+    """Whether the load is drawn beside what became of it, where the sweep does not tell it."""
     matters_from: float | None = None
     """Ratio from which a point is ringed, in a panel of ratios."""
 
@@ -70,11 +72,21 @@ def _panel(axis: Any, sweep: Sweep, panel: Panel) -> tuple[pd.DataFrame, list[st
     remarks = ring(axis, rows, panel.matters_from) if panel.matters_from else []
     marks = _published(axis, sweep, panel, rows)
     remarks += ["hollow: as published"] if marks else []
+    remarks += _offered(axis, sweep) if panel.offered and sweep.offered else []
     if sweep.published_at is not None:
         axis.axvline(sweep.published_at, color="black", lw=0.8, ls=":")
         remarks.append("dotted: the paper's evaluation")
     fit(axis, rows, marks, log_y=panel.log_y)
     return rows, remarks
+
+
+def _offered(axis: Any, sweep: Sweep) -> list[str]:
+    """Draw the load as a line, and return what the caption says of it."""
+    places = sorted(sweep.offered)
+    rates = [sweep.offered[at] for at in places]
+    axis.plot(places, rates, color="black", lw=0.8, ls=(0, (1, 3)), zorder=1)
+    told = ", ".join(f"{rate:.3g}" for rate in rates)
+    return [f"black: offered, {told} requests/s"]
 
 
 def _published(axis: Any, sweep: Sweep, panel: Panel, rows: pd.DataFrame) -> list[float]:

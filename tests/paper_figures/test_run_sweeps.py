@@ -55,6 +55,21 @@ def test_what_the_paper_published_is_not_drawn_into_a_sweep_of_ones_own(run: Run
         assert "time_scale" in said
 
 
+def test_the_load_is_told_beside_the_requests_that_were_answered(run: Run) -> None:
+    for drawing in drawings("throughput", run):
+        tokens, requests, _ = drawing.figure.axes
+        (offered,) = [line for line in requests.lines if line.get_color() == "black"]
+        assert not [line for line in tokens.lines if line.get_color() == "black"]
+        loads = {
+            cell.manifest.sweep[TIMES]: cell.summary["n"] / cell.manifest.workload["duration_s"]
+            for cell in run.cells()
+            if cell.manifest.sweep
+        }
+        assert dict(zip(*offered.get_data(), strict=True)) == pytest.approx(loads)
+        told = ", ".join(f"{loads[at]:.3g}" for at in sorted(loads))
+        assert any(f"black: offered, {told} requests/s" in text for text in words(drawing.figure))
+
+
 def test_a_sweep_of_live_cells_says_so_and_counts_invalid_ones(tmp_path: Path) -> None:
     (drawing,) = drawings("throughput", swept_endpoint(tmp_path))
     assert drawing.name == "throughput"
