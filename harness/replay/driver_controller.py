@@ -69,6 +69,8 @@ class Controller:
         self._runner.quit()
         _say(self._outcome(cpu_ns))
         for process in self._processes:
+            if not self._started:
+                process.terminate()  # It may not have reached the master, which told the others.
             _see_off(process)
 
     def _cpu_ns(self) -> int:
@@ -117,7 +119,8 @@ class Controller:
         """Wait for a worker. If it fails, its share is lost, but a run that has started
         continues."""
         status = process.wait()
-        if status < 0:  # Otherwise its own last line has the reason.
+        # Otherwise its own last line has the reason, or it was ended here.
+        if status < 0 and not self._all_ended.is_set():
             _note(f"load worker {worker} was ended by signal {-status}")
         if status != 0:
             self.lose(worker)

@@ -43,7 +43,8 @@ def outcome(bad, early):
     def say(kind, node, data):
         getattr(runner, kind)(environment=None, msg=types.SimpleNamespace(data=data, node_id=node))
     names = {"say": say, "counts": counts, "recent": recent, "done": done}
-    names |= {"failed": lambda: controller._watch(0, types.SimpleNamespace(wait=lambda: 1))}
+    def ends(status): controller._watch(0, types.SimpleNamespace(wait=lambda: status))
+    names |= {"failed": lambda: ends(1), "killed": lambda: ends(-9)}
     said, told = io.StringIO(), io.StringIO()
     over = lambda: controller._all_ended.is_set()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(told):
@@ -70,6 +71,7 @@ NOTHING = "say('replay_recent', 'b', recent(1, 3))"
 TWICE = "say('replay_ready', 'a', counts(0))"
 ENDED = "say('replay_done', 'b', done(1)); say('replay_progress', 'b', 'x')"
 FAILED = "failed(); say('replay_done', 'a', done(0))"
+KILLED = "killed()"
 STRANGE = "say('replay_progress', 'c', 'x')"
 BAD = {
     "say('replay_progress', 'b', {'worker': 1})": "missing required field",
@@ -83,7 +85,7 @@ BAD = {
 }
 
 
-ALL = (NOTHING, TWICE, ENDED, FAILED, STRANGE, *BAD)
+ALL = (NOTHING, TWICE, ENDED, FAILED, KILLED, STRANGE, *BAD)
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +135,11 @@ def test_one_that_has_ended_and_also_fails_is_counted_once_and_does_not_end_the_
     before, after = outcomes[FAILED]
     assert before == [[], False]
     assert after == [[], 0, 1, False, False]
+
+
+def test_why_a_run_did_not_start_is_said_of_the_first_that_was_lost(outcomes: Any) -> None:
+    before, _ = outcomes[KILLED]
+    assert before == [["replay: load worker 0 was ended by signal 9"], False]
 
 
 def test_a_node_without_a_share_does_not_end_a_run_that_has_started(outcomes: Any) -> None:
