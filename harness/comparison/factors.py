@@ -35,6 +35,8 @@ VERSIONED = (
 )  # fmt: skip
 """Parts that depend on the code: policies and their names, option defaults, device profiles."""
 
+LABEL = "system.label"
+
 SWEPT = ("workload", "schedule_sha256", "deployment", "system.options", "system.policies")
 """Parts in which two points of a sweep may differ, beside the isolation level and the tenants."""
 
@@ -46,7 +48,7 @@ ISOLATION = ("system.isolation", "system.tenants")
 FACTORS = {
     each.name: each
     for each in (
-        Factor("system", ("system.label", "system.isolation"), ("system",)),
+        Factor("system", (LABEL, "system.isolation"), ("system",)),
         Factor("isolation", ISOLATION, ISOLATION),
         Factor("options", ("system.options",), ("system.options", "system.policies")),
         Factor("policies", ("system.policies",), ("system.policies",)),
@@ -89,16 +91,27 @@ def allowing(paths: Sequence[str], ours: Leaves, theirs: Leaves) -> str | None:
 
 
 def level_names(chosen: Factor, manifests: Sequence[Manifest]) -> list[str]:
-    """Name the level of each manifest by what distinguishes it from the others."""
+    """Name the level of each manifest by what distinguishes it from the others; if systems are not
+    compared, by what distinguishes it from others of its system, where anything does."""
     first, *further = chosen.told_by
-    told = [leaves(each, chosen.told_by) for each in manifests]
+    whole = [leaves(each, chosen.told_by) for each in manifests]
+    systems = [each.label for each in manifests]
+    told = whole if LABEL in chosen.told_by else _of_systems(whole, systems) or whole
     names = _telling(told, first)
     if not any(names):
-        path = next((path for path in told[0] if under(path, (first,))), first)
-        names = [_shown(first, path, each.get(path)) for each in told]
+        path = next((path for path in whole[0] if under(path, (first,))), first)
+        names = [_shown(first, path, each.get(path)) for each in whole]
     for root in further:
         names = _told_further(told, root, names)
     return names
+
+
+def _of_systems(told: Sequence[Leaves], systems: Sequence[str | None]) -> list[Leaves]:
+    """Keep the values that are not equal in all manifests of a system; empty if all are."""
+    alike = [[each for each, of in zip(told, systems, strict=True) if of == s] for s in {*systems}]
+    telling = {path for some in alike for path in _unequal(some)}
+    kept: list[Leaves] = [{at: each[at] for at in each if at in telling} for each in told]
+    return kept if telling else []
 
 
 def _told_further(told: Sequence[Leaves], root: str, names: Sequence[str]) -> list[str]:
@@ -114,11 +127,15 @@ def _told_further(told: Sequence[Leaves], root: str, names: Sequence[str]) -> li
 
 def _telling(told: Sequence[Leaves], root: str) -> list[str]:
     """For each, the values under ``root`` that are not equal in all; empty if it has none."""
-    paths = dict.fromkeys(path for each in told for path in each if under(path, (root,)))
-    telling = [path for path in paths if len({str(each.get(path)) for each in told}) > 1]
+    telling = [path for path in _unequal(told) if under(path, (root,))]
     if telling == [root]:
         return ["" if each.get(root) is None else str(each[root]) for each in told]
     return [", ".join(_shown(root, path, each.get(path)) for path in telling) for each in told]
+
+
+def _unequal(told: Sequence[Leaves]) -> list[str]:
+    paths = dict.fromkeys(path for each in told for path in each)
+    return [path for path in paths if len({str(each.get(path)) for each in told}) > 1]
 
 
 def _shown(root: str, path: str, value: object) -> str:

@@ -28,8 +28,8 @@ def title(group: Sequence[Row], comparison: Comparison) -> str:
 
 def subject(entry: Matched, comparison: Comparison) -> str:
     """System and workload of a table, without the one that is compared."""
-    parts = {"system": entry.system, "workload": entry.workload}
-    return ", ".join(text for part, text in parts.items() if part != comparison.factor.name)
+    parts = {"system.label": entry.system, "workload.name": entry.workload}
+    return ", ".join(text for part, text in parts.items() if part not in comparison.factor.told_by)
 
 
 def _segments(entry: Matched) -> tuple[str, str]:

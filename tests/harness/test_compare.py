@@ -23,6 +23,7 @@ from harness.records import Cell, Run, new_run, open_run
 from harness.report.differences import lines
 from harness.report.table import comparison_table, tables
 from harness.report.tables_html import summary_table
+from harness.report.title import title
 
 from .compared import BASE, COUNT, DURATION_S, OURS, cell, row
 
@@ -230,6 +231,24 @@ def test_loads_are_columns_of_their_own_where_the_factor_is_the_workload(run: Ru
     names = [f"bursty, compress.factor={factor}" for factor in (20, 60)]
     assert list(levels) == names
     assert [len(levels[name].cells) for name in names] == [2, 2]
+
+
+def test_levels_are_named_by_what_differs_in_a_system_and_not_between_systems(run: Run) -> None:
+    cells = [
+        cell(run, OURS, system={"name": OURS, "options": {"batch": 1, "prewarmed": 4}}),
+        cell(run, OURS, system={"name": OURS, "options": {"batch": 2, "prewarmed": 4}}),
+        cell(run, BASE, system={"name": BASE, "options": {"replicas": 1}}),
+    ]
+    found = compare(cells, None, FACTORS["options"], strict=False)
+    levels = {(each.entry.system, each.entry.level) for group in found.groups for each in group}
+    assert levels == {(OURS, "batch=1"), (OURS, "batch=2"), (BASE, "batch=None")}
+
+
+def test_a_table_over_a_sweep_is_not_titled_by_one_of_its_points(run: Run) -> None:
+    points = [f"steady@time_scale={scale}" for scale in (120, 240)]
+    cells = [cell(run, OURS, workload={"name": name, "sha256": name}) for name in points]
+    found = compare(cells, None, FACTORS["sweep"], strict=False)
+    assert [title(group, found).split(":")[0] for group in found.groups] == [OURS]
 
 
 def test_how_one_load_was_made_is_no_difference(run: Run) -> None:
