@@ -35,6 +35,7 @@ PICTURES = {
     ),
     "time-breakdown": Picture("time-breakdown", ("quickstart",)),
     "time-breakdown-h100": Picture("time-breakdown", ("time-breakdown-h100",)),
+    "throughput-live": Picture("throughput", ("throughput-h200",)),
     "weak-scaling-live": Picture("weak-scaling", ("weak-scaling-h200",)),
     "ttft-by-pattern": Picture("ttft-by-pattern", ("evaluation",)),
 }
