@@ -27,6 +27,24 @@ class Place:
     evicted: str | None = None
 
 
+class _Counts:
+    """The requests of a replica by adapter, in batches of ``batch``: ``full`` ones of one adapter,
+    and the ``rest`` of the requests."""
+
+    __slots__ = ("_batch", "full", "of", "rest")
+
+    def __init__(self, batch: int) -> None:
+        self._batch = batch
+        self.full = self.rest = 0
+        self.of: Counter[str | None] = Counter()
+
+    def add(self, adapter: str | None, change: int) -> None:
+        before = self.of[adapter]
+        self.of[adapter] = after = before + change
+        self.full += after // self._batch - before // self._batch
+        self.rest += after % self._batch - before % self._batch
+
+
 class Placement:
     """Tracks adapters and requests by replica; each replica holds up to ``capacity`` adapters.
     Requests without an adapter can run on any replica."""
@@ -36,7 +54,7 @@ class Placement:
     ) -> None:
         self._capacity, self._batch, self._costs = capacity, batch, costs
         self._requests: dict[int, tuple[str | None, int]] = {}
-        self._counts: list[Counter[str | None]] = [Counter() for _ in range(replicas)]
+        self._counts = [_Counts(batch) for _ in range(replicas)]
         self._held: list[dict[str, None]] = [{} for _ in range(replicas)]
         for turn in range(replicas):
             for index, adapter in enumerate(adapters):
@@ -54,22 +72,20 @@ class Placement:
     def cost(self, replica: int) -> float:
         """Return the cost of the queued batches: full batches of one adapter run merged, the
         remaining requests in mixed batches."""
-        counts = self._counts[replica].values()
-        full = sum(count // self._batch for count in counts)
-        rest = sum(count % self._batch for count in counts)
-        return full * self._costs.merged + rest / self._batch
+        counts = self._counts[replica]
+        return counts.full * self._costs.merged + counts.rest / self._batch
 
     def admit(self, request: int, adapter: str | None) -> Place:
         """Place a request on the cheapest replica, including the cost of loading its adapter."""
         able = [r for r in self._all() if self._evictable(r, adapter) is not _FULL]
         where = min(able or self._all(), key=lambda r: (self._price(r, adapter), r))
         self._requests[request] = adapter, where
-        self._counts[where][adapter] += 1
+        self._counts[where].add(adapter, 1)
         return Place(request, where, *self._take(where, adapter))
 
     def finished(self, request: int) -> None:
         adapter, replica = self._requests.pop(request)
-        self._counts[replica][adapter] -= 1
+        self._counts[replica].add(adapter, -1)
 
     def rebalance(self, started: frozenset[int]) -> Iterator[Place]:
         """Yield requests to move, each at most once, with their adapters where the target lacks
@@ -110,8 +126,8 @@ class Placement:
         return Place(request, target, *self._take(target, adapter))
 
     def _shift(self, adapter: str | None, source: int, target: int) -> None:
-        self._counts[source][adapter] -= 1
-        self._counts[target][adapter] += 1
+        self._counts[source].add(adapter, -1)
+        self._counts[target].add(adapter, 1)
 
     def _price(self, replica: int, adapter: str | None) -> float:
         return self.cost(replica) + (0.0 if self._has(replica, adapter) else self._costs.load)
@@ -124,7 +140,7 @@ class Placement:
         held = self._held[replica]
         if self._has(replica, adapter) or len(held) < self._capacity:
             return None
-        return next((each for each in held if not self._counts[replica][each]), _FULL)
+        return next((each for each in held if not self._counts[replica].of[each]), _FULL)
 
     def _take(self, replica: int, adapter: str | None) -> tuple[str | None, str | None]:
         """Return the adapter to load and the one to evict. If no adapter is idle, none is evicted,
