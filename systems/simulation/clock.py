@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 
 Callback = Callable[[], None]
@@ -159,3 +159,29 @@ class Shared:
         for job in over:
             if job.done is not None:
                 job.done()
+
+
+class Alone(Shared):
+    """A resource with a single user, which runs one job at a time."""
+
+    __slots__ = ()
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock, 1)
+
+    def ends_ns(self, work_ns: Iterable[float]) -> list[int]:
+        """Return when each job of a series ends, the first of which begins now and each other one
+        at the end of the one before; as if they were started one after another."""
+        now, virtual = self._clock.now, self._virtual
+        found = []
+        for work in work_ns:
+            # The virtual clock counts whole ns: no job slows another down.
+            passed = math.ceil(virtual + work - virtual)
+            now += passed
+            virtual += passed
+            found.append(now)
+        return found
+
+    def ran(self, for_ns: int) -> None:
+        """Record that jobs of a series ran for ``for_ns`` until now."""
+        self._virtual += for_ns

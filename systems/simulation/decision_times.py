@@ -40,6 +40,10 @@ class DecisionTimes:
         self._took_ns.append(time.thread_time_ns() - began_ns)
         return decision
 
+    def repeated(self, times: int) -> None:
+        """Count decisions that are known to be the same as the last one, and are not made again."""
+        self._count += times
+
     def measured(self) -> Mapping[str, float]:
         """Return the number of decisions, percentiles of those that were timed, and the total that
         follows; empty if there were no decisions."""

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
 
-from systems.simulation.clock import Clock
-
-from .running import Call
+from .clock import Clock
 
 
-class Timeouts:
+class Waiting(Protocol):
+    """A request that may time out."""
+
+    @property
+    def received_ns(self) -> int: ...
+
+    @property
+    def waits(self) -> bool:
+        """Whether it may still time out."""
+
+
+W = TypeVar("W", bound=Waiting)
+
+
+class Timeouts(Generic[W]):
     """Calls ``expired`` with each request that still waits ``timeout_ns`` after its arrival. Sets
     one event for all of them: one for each would make every event of the clock wait behind
     thousands that come to nothing."""
 
-    def __init__(self, clock: Clock, timeout_ns: int, expired: Callable[[Call], None]) -> None:
+    def __init__(self, clock: Clock, timeout_ns: int, expired: Callable[[W], None]) -> None:
         self._clock, self._timeout_ns, self._expired = clock, timeout_ns, expired
-        self._waiting: deque[Call] = deque()
+        self._waiting: deque[W] = deque()
         """In order of arrival."""
 
-    def watch(self, call: Call) -> None:
+    def watch(self, call: W) -> None:
         """Watch a request that arrived now."""
         self._waiting.append(call)
         if len(self._waiting) == 1:

@@ -28,13 +28,19 @@ class Choice:
 
 class Batcher(Protocol):
     """``queued``: at least one request, in order of arrival, each once; ``room``: free slots for
-    requests that have not started."""
+    requests that have not started. ``repeats``: whether it makes the same choice again while all of
+    it is the same."""
+
+    @property
+    def repeats(self) -> bool: ...
 
     def choose(self, queued: Sequence[Queued], room: int) -> Choice: ...
 
 
 class FirstCome:
     """Choose requests in order of arrival, whatever their adapters."""
+
+    repeats = True
 
     def __init__(self, batch: int) -> None:
         self._batch = batch

@@ -55,6 +55,8 @@ class _Period:
 class CreditBatcher:
     """``patience``: for how many batches an adapter can be passed over before it must run."""
 
+    repeats = False
+
     def __init__(
         self, batch: int, adapters: Iterable[str | None], times: StepTimes, patience: int
     ) -> None:

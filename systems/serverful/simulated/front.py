@@ -10,6 +10,7 @@ from functools import partial
 from systems.interface import Decision, Span, Stage
 from systems.serverful.inhouse.placement import Place, Placement
 from systems.simulation.clock import Clock
+from systems.simulation.timeouts import Timeouts
 from systems.simulation.work import Work
 
 from .holdings import Holdings
@@ -27,6 +28,11 @@ class Call:
     status: str = "waiting"
     replica: int | None = None
     batch_size: int | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it may time out: it has not ended."""
+        return self.status == "waiting"
 
     def spans(self) -> tuple[Span, ...]:
         """The stages of a completed request."""
@@ -55,7 +61,8 @@ class Front:
     ) -> None:
         self._ended = ended
         self._clock, self._placement, self.holdings = clock, placement, holdings
-        self._timeout_ns, self._interval_ns = timeout_ns, interval_ns
+        self._interval_ns = interval_ns
+        self._timeouts = Timeouts(clock, timeout_ns, self._time_out)
         self._replicas: Sequence[Replica] = ()
         self._waiting: dict[int, Call] = {}
         self._moving: dict[int, int] = {}
@@ -70,7 +77,7 @@ class Front:
     def submit(self, call: Call) -> None:
         """Handle a request that arrives now."""
         self._waiting[call.work.id] = call
-        self._clock.at(self._clock.now + self._timeout_ns, partial(self._time_out, call))
+        self._timeouts.watch(call)
         place = self._placement.admit(call.work.id, call.adapter)
         self._bring(place)
         self._send(call, place.replica, started=False)
@@ -93,8 +100,7 @@ class Front:
     def _time_out(self, call: Call) -> None:
         """Time out a request. If it is migrating, it is released when its source has sent it."""
         request = call.work.id
-        if self._waiting.pop(request, None) is None:
-            return
+        del self._waiting[request]
         call.status = "error_event" if call.work.first_ns else "timeout"
         self._ended()
         if request in self._moving:
@@ -120,7 +126,7 @@ class Front:
     # -- replicas ---------------------------------------------------------------------------
 
     def stepped(self, replica: int, work: Sequence[Work], began_ns: int) -> None:
-        """Handle an iteration of a replica that produced one token for each of ``work``."""
+        """Handle an iteration of a replica in which one of ``work`` had its first or last token."""
         for call in filter(None, (self._waiting.get(each.id) for each in work)):
             if call.work.prefill_ns == began_ns:
                 call.batch_size = len(work)

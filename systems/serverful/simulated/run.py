@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from systems.interface import Deployment
 from systems.serverful.inhouse.options import Options
 from systems.serverful.inhouse.placement import Placement
 from systems.serverful.inhouse.schemes import SCHEMES, Scheme
-from systems.simulation.clock import Clock, Shared
+from systems.simulation.clock import Alone, Clock, Shared
 from systems.simulation.decision_times import DecisionTimes
 from systems.simulation.work import Work
 
@@ -49,7 +50,7 @@ def simulate(
     options, scheme = Options.of(deployment, name), SCHEMES[name]
     planned = servers(scheme, deployment, profile, dtype, adapter_rank)
     staffed = staff(planned, deployment, options, profile)
-    cluster = _World(deployment, options, scheme, profile, load)
+    cluster = _World(deployment, options, scheme, profile, load, staffed)
     fronts = [cluster.front(each) for each in staffed]
     found = {
         function: front
@@ -78,17 +79,19 @@ class _World:
         scheme: Scheme,
         profile: Profile,
         load: Load,
+        staffed: Sequence[Staffed],
     ) -> None:
         self._load = load
         self._deployment, self._options = deployment, options
         self._scheme, self._profile = scheme, profile
         self._clock, self.deciding = Clock(), DecisionTimes()
         slots = profile.device_slots.value
-        cores = Shared(self._clock, 1)
+        devices = [fitted.device.name for each in staffed for fitted in each.replicas]
         # The profile's server numbers hold for one that has its device, or all cores, to itself.
+        cores = _shared(self._clock, 1, len(devices))
         self._compute = {
-            device.name: Shared(self._clock, slots) if slots else cores
-            for device in deployment.devices
+            name: _shared(self._clock, slots, users) if slots else cores
+            for name, users in Counter(devices).items()
         }
 
     @property
@@ -125,6 +128,7 @@ class _World:
     def _replica(self, staffed: Staffed, number: int, front: Front) -> Replica:
         server = staffed.server
         return Replica(
+            self._clock,
             self._compute[staffed.replicas[number].device.name],
             server.latency,
             self._scheme.batcher(staffed.batch, server.held, server.timings),
@@ -132,7 +136,6 @@ class _World:
             self.deciding,
             partial(front.stepped, number),
             partial(front.switched, number),
-            lambda: self._clock.now,
         )
 
     def replay(self, fronts: Mapping[str, Front]) -> dict[int, Call]:
@@ -152,3 +155,7 @@ class _World:
         )
         self._load.drive(self._clock, submit, there_ns, back_ns)
         return calls
+
+
+def _shared(clock: Clock, slots: float, users: int) -> Shared:
+    return Shared(clock, slots) if users > 1 else Alone(clock)

@@ -18,6 +18,7 @@ from systems.simulation.latency_model import LatencyModel
 from systems.simulation.number import value_of
 from systems.simulation.profile import Profile
 from systems.simulation.regimes import CONTINUOUS, Regime
+from systems.simulation.timeouts import Timeouts
 from systems.simulation.work import Work
 from systems.simulation.worker import Worker
 
@@ -35,7 +36,6 @@ from .prewarmed import PrewarmedProcesses
 from .processes import Processes
 from .running import Call, KeptTrace, Process
 from .templates import Templates
-from .timeouts import Timeouts
 
 _CALLER = "the harness"
 """Who sends all requests."""

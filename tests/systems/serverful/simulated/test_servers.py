@@ -12,8 +12,11 @@ import pytest
 from systems.errors import DeploymentError
 from systems.interface import Deployment, Device, Function, Limits, MemoryOwner
 from systems.registry import system_class
+from systems.serverful.simulated import replica
+from systems.serverful.simulated import run as servers
 from systems.serverful.simulated.outcome import Outcome
 from systems.simulation.arrival import Arrival, OpenLoad
+from systems.simulation.clock import Clock, Shared
 from systems.simulation.profile import load_profile
 
 NAMES = tuple(f"f{index}" for index in range(8))
@@ -181,3 +184,35 @@ def test_a_request_that_waits_too_long_is_given_up_and_its_place_is_free_again()
 def test_the_same_arrivals_give_the_same_evidence() -> None:
     one, two = (run("dlora", MIXED, options=MOVING).system_trace() for _ in range(2))
     assert one == two
+
+
+@pytest.mark.parametrize("name", ["multi-lora", "dlora"])
+@pytest.mark.parametrize("options", [{}, MOVING])
+@pytest.mark.parametrize("timeout_s", [0.5, 600])
+def test_steps_that_are_computed_at_once_are_those_of_an_event_each(
+    monkeypatch: pytest.MonkeyPatch, name: str, options: dict[str, Any], timeout_s: float
+) -> None:
+    def outcome() -> Outcome:
+        tokens = [5 + 37 * i % 200 for i in range(len(MIXED))]
+        devices = options.get("replicas", 1)
+        return run(
+            name, MIXED, tokens=tokens, options=options, devices=devices,
+            request_timeout_s=timeout_s,
+        )  # fmt: skip
+
+    def times(of: Outcome) -> list[tuple[str, int, int, int]]:
+        calls = of.calls.values()
+        return [(c.status, c.work.prefill_ns, c.work.first_ns, c.work.last_ns) for c in calls]
+
+    at_once = outcome()
+    monkeypatch.setattr(replica, "_AHEAD", 3)
+    few_at_once = outcome()
+
+    def shared(clock: Clock, slots: float, users: int) -> Shared:
+        return Shared(clock, slots)
+
+    monkeypatch.setattr(servers, "_shared", shared)
+    one_by_one = outcome()
+    assert times(at_once) == times(few_at_once) == times(one_by_one)
+    assert at_once.memory == one_by_one.memory
+    assert at_once.took["decisions"] == one_by_one.took["decisions"]
