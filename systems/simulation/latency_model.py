@@ -118,7 +118,7 @@ class LatencyModel:
 
     def _share(self, adapters: int) -> float:
         """Return the time of a batch of ``adapters`` in units of that of one adapter."""
-        return 1 + self.adapter_share * max(adapters - 1, 0)
+        return 1 + self.adapter_share * (adapters - 1) if adapters > 1 else 1.0
 
     def backbone_ns(self, *, cached: bool, private: bool) -> float:
         """Return the time to load the backbone, whose files may be in host memory; ``private``: as

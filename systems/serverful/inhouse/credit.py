@@ -71,16 +71,18 @@ class CreditBatcher:
     def choose(self, queued: Sequence[Queued], room: int) -> Choice:
         able = admissible(queued, room)
         first = able[: self._batch]
+        counts = self._counts(able)
         self._starving = self._starved({each.adapter for each in able})
         if self._starving:
             run = sorted(able, key=lambda each: each.adapter not in self._starving)[: self._batch]
             merged = None
         else:
-            merged = self._candidate(able, len(first))
+            merged = self._candidate(counts, len(first))
             mine = [each for each in able if each.adapter == merged]
             run = mine[: self._batch] if merged is not None else first
-        self._count(merged, able, first, run)
-        self._pay(first, run)
+        self._count(merged, max(counts.values(), default=0), first, run)
+        if run is not first:
+            self._pay(first, run)
         return Choice(tuple(each.id for each in run), merged)
 
     def _starved(self, present: set[str | None]) -> frozenset[str | None]:
@@ -93,9 +95,8 @@ class CreditBatcher:
             or (adapter in self._starving and self._credit(adapter) > back)
         )
 
-    def _candidate(self, able: Sequence[Queued], first: int) -> str | None:
+    def _candidate(self, counts: Counter[str], first: int) -> str | None:
         """Return the adapter to run merged; None: run unmerged."""
-        counts = self._counts(able)
         if self._merged is not None and counts[self._merged] >= max(1, self.stay * first):
             return self._merged
         hot, count = max(counts.items(), key=lambda each: each[1], default=(None, 0))
@@ -115,14 +116,13 @@ class CreditBatcher:
     def _count(
         self,
         merged: str | None,
-        able: Sequence[Queued],
+        hottest: int,
         first: Sequence[Queued],
         run: Sequence[Queued],
     ) -> None:
         if merged != self._merged:
             self._adapt()
             self._merged, self._period = merged, _Period()
-        hottest = max(self._counts(able).values(), default=0)
         self._period.iterations += 1
         self._period.advanced += len(run)
         self._period.otherwise += len(first) if merged else min(hottest, self._batch)
