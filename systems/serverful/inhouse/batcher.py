@@ -28,11 +28,15 @@ class Choice:
 
 class Batcher(Protocol):
     """``queued``: at least one request, in order of arrival, each once; ``room``: free slots for
-    requests that have not started. ``repeats``: whether it makes the same choice again while all of
-    it is the same."""
+    requests that have not started."""
 
     @property
-    def repeats(self) -> bool: ...
+    def repeats(self) -> bool:
+        """Whether the last choice would be made again, as long as ``queued`` and ``room`` are the
+        same."""
+
+    def repeated(self, times: int) -> None:
+        """Take note that a choice that repeats was made so many more times, without a call."""
 
     def choose(self, queued: Sequence[Queued], room: int) -> Choice: ...
 
@@ -44,6 +48,9 @@ class FirstCome:
 
     def __init__(self, batch: int) -> None:
         self._batch = batch
+
+    def repeated(self, times: int) -> None:
+        """Do nothing: no choice depends on those before."""
 
     def choose(self, queued: Sequence[Queued], room: int) -> Choice:
         return Choice(tuple(each.id for each in admissible(queued, room)[: self._batch]))

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .batcher import Choice, Queued, admissible
 
@@ -42,6 +43,13 @@ class StepTimes:
         return min(1.0, self.merged_s / self.unmerged_s)
 
 
+class _Counted(NamedTuple):
+    """What an iteration adds to the counts of its period."""
+
+    advanced: int
+    otherwise: int
+
+
 @dataclass(slots=True)
 class _Period:
     """Counts since the last switch: iterations, requests that advanced in them, and requests that
@@ -55,8 +63,6 @@ class _Period:
 class CreditBatcher:
     """``patience``: for how many batches an adapter can be passed over before it must run."""
 
-    repeats = False
-
     def __init__(
         self, batch: int, adapters: Iterable[str | None], times: StepTimes, patience: int
     ) -> None:
@@ -66,9 +72,12 @@ class CreditBatcher:
         self.enter, self.stay = 1.0, times.ratio
         self._merged: str | None = None
         self._starving: frozenset[str | None] = frozenset()
-        self._period = _Period()
+        self._period, self._last = _Period(), _Counted(0, 0)
+        self.repeats = False
+        """The last choice changed nothing that a choice depends on: no credit and no mode."""
 
     def choose(self, queued: Sequence[Queued], room: int) -> Choice:
+        before = self._merged, self._starving
         able = admissible(queued, room)
         first = able[: self._batch]
         counts = self._counts(able)
@@ -81,8 +90,8 @@ class CreditBatcher:
             mine = [each for each in able if each.adapter == merged]
             run = mine[: self._batch] if merged is not None else first
         self._count(merged, max(counts.values(), default=0), first, run)
-        if run is not first:
-            self._pay(first, run)
+        paid = run is not first and self._pay(first, run)
+        self.repeats = not paid and before == (self._merged, self._starving)
         return Choice(tuple(each.id for each in run), merged)
 
     def _starved(self, present: set[str | None]) -> frozenset[str | None]:
@@ -123,9 +132,15 @@ class CreditBatcher:
         if merged != self._merged:
             self._adapt()
             self._merged, self._period = merged, _Period()
-        self._period.iterations += 1
-        self._period.advanced += len(run)
-        self._period.otherwise += len(first) if merged else min(hottest, self._batch)
+        otherwise = len(first) if merged else min(hottest, self._batch)
+        self._last = _Counted(len(run), otherwise)
+        self.repeated(1)
+
+    def repeated(self, times: int) -> None:
+        period, last = self._period, self._last
+        period.iterations += times
+        period.advanced += times * last.advanced
+        period.otherwise += times * last.otherwise
 
     def _adapt(self) -> None:
         """Adapt a threshold at the end of a period: compare its request rate with the rate that the
@@ -148,17 +163,19 @@ class CreditBatcher:
 
     # -- credits ----------------------------------------------------------------------------
 
-    def _pay(self, first: Sequence[Queued], run: Sequence[Queued]) -> None:
-        """Transfer credits. One credit is a full batch of requests passed over."""
+    def _pay(self, first: Sequence[Queued], run: Sequence[Queued]) -> bool:
+        """Transfer credits; return whether there were any to transfer. One credit is a full batch
+        of requests passed over."""
         running, due = {each.id for each in run}, {each.id for each in first}
         early = [each for each in run if each.id not in due]
         passed = [each for each in first if each.id not in running]
         payers = early or list(run)
         if not passed:
-            return
+            return False
         for each in passed:
             self.credits[each.adapter] += 1 / self._batch
         for each in payers:
             self.credits[each.adapter] = self._credit(each.adapter) - len(passed) / (
                 self._batch * len(payers)
             )
+        return True

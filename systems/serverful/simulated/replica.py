@@ -169,7 +169,7 @@ class Replica:
             (takes_ns,) = self._steps_ns(batch, 1)
             self.compute.start(takes_ns, partial(self._stepped, batch, 1, self.clock.now))
             return
-        most = _AHEAD if self.batcher.repeats else 1
+        most = _AHEAD if self.batcher.repeats and not self._inbox else 1
         steps = min(most, *[work.left for work in batch.work])
         ends_ns = self.compute.ends_ns(self._steps_ns(batch, steps))
         self._series = series = _Series(batch, self.clock.now, ends_ns)
@@ -199,6 +199,7 @@ class Replica:
         assert isinstance(self.compute, Alone)
         self.compute.ran(self.clock.now - began_ns)
         self._series = None
+        self.batcher.repeated(steps - 1)
         self.deciding.repeated(steps - 1)
         self._stepped(batch, steps, began_ns)
 

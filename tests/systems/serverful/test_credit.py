@@ -94,3 +94,18 @@ def test_an_adapter_without_credit_cannot_be_merged() -> None:
     batcher = made()
     batcher.credits["a"] = 0.0
     assert batcher.choose(of("a", "a", "a", "a"), 4).merged is None
+
+
+@given(arrivals, st.integers(1, 5))
+def test_a_choice_that_repeats_is_the_same_without_a_call(
+    rounds: list[list[str | None]], times: int
+) -> None:
+    called, told = made(), made()
+    for names in filter(None, rounds):
+        choice = called.choose(of(*names), 8)
+        assert told.choose(of(*names), 8) == choice
+        assert told.repeats == called.repeats
+        if told.repeats:
+            assert [called.choose(of(*names), 8) for _ in range(times)] == [choice] * times
+            told.repeated(times)
+        assert (told.credits, told.enter, told.stay) == (called.credits, called.enter, called.stay)
