@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -73,12 +73,20 @@ class LatencyModel:
     def step_ns(self, requests: int, adapters: int = 1, context: float = 0) -> float:
         """Return the time of one decode step for ``requests`` with this many different adapters and
         ``context`` cached tokens in total."""
+        return self.step_by_context(requests, adapters)(context)
+
+    def step_by_context(self, requests: int, adapters: int = 1) -> Callable[[float], float]:
+        """Return the time in ns of one decode step as a function of the cached tokens in total."""
         rows_s = self._rows_s.get(requests)
         if rows_s is None:
             rows_s = self._rows_s[requests] = self._stepped_s(requests)
-        if self.profile.decode_rows_s is not None:
-            rows_s += context * self.size.kv_bytes_per_token / self._bytes_per_s
-        return (rows_s + self._read_s) * 1e9 * self._share(adapters)
+        share = self._share(adapters)
+        if self.profile.decode_rows_s is None:
+            step_ns = (rows_s + self._read_s) * 1e9 * share
+            return lambda _: step_ns
+        rows, token_bytes = rows_s, self.size.kv_bytes_per_token
+        bytes_per_s, read_s = self._bytes_per_s, self._read_s
+        return lambda context: (rows + context * token_bytes / bytes_per_s + read_s) * 1e9 * share
 
     def hidden_ns(self, requests: int) -> float:
         """Return what of a decode step passes while other processes have the device: never so much

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from systems.models.sizes import ModelSize
@@ -32,12 +32,13 @@ class ReplicaLatencyModel:
         unmerged = self.latency.batch_ns(tokens, len(adapters))
         return unmerged * self._share(adapters, merged)
 
-    def step_ns(
-        self, requests: int, adapters: Collection[str], merged: bool, context: int = 0
-    ) -> float:
-        """Return the time of a step with ``context`` cached tokens in total."""
-        unmerged = self.latency.step_ns(requests, len(adapters), context)
-        return unmerged * self._share(adapters, merged)
+    def step_by_context(
+        self, requests: int, adapters: Collection[str], merged: bool
+    ) -> Callable[[float], float]:
+        """Return the time in ns of one decode step as a function of the cached tokens in total."""
+        unmerged = self.latency.step_by_context(requests, len(adapters))
+        share = self._share(adapters, merged)
+        return lambda context: unmerged(context) * share
 
     def _share(self, adapters: Collection[str], merged: bool) -> float:
         """A merged batch computes no additions, and neither does a batch of the bare backbone, so

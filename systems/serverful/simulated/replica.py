@@ -177,11 +177,11 @@ class Replica:
 
     def _steps_ns(self, batch: _Batch, steps: int) -> Iterator[float]:
         """Yield the durations of the next steps of a batch."""
-        work, adapters, merged = batch
-        context = sum(each.context for each in work)
+        requests = len(batch.work)
+        step_ns = self.latency.step_by_context(requests, batch.adapters, batch.merged)
+        context = sum(each.context for each in batch.work)
         for done in range(steps):
-            stored = context + done * len(work)
-            yield self.latency.step_ns(len(work), adapters, merged, stored)
+            yield step_ns(context + done * requests)
 
     def _cut(self, series: _Series) -> None:
         """End a series with the step that runs now."""

@@ -91,16 +91,20 @@ def test_a_request_alone_takes_its_prefill_and_its_steps() -> None:
         latency.prefill_ns([64], {"f0"}, merged=False), abs=2
     )
     assert call.work.last_ns - call.work.first_ns == pytest.approx(
-        10 * latency.step_ns(1, {"f0"}, merged=False), abs=20
+        10 * latency.step_by_context(1, {"f0"}, merged=False)(0), abs=20
     )
 
 
 def test_rows_of_further_adapters_make_a_step_longer_and_merging_makes_it_shorter() -> None:
     latency = run("dlora", [("f0", 0.0)]).servers[0].server.latency
-    one, eight = (latency.step_ns(8, set(NAMES[:n]), merged=False) for n in (1, 8))
+
+    def step_ns(adapters: set[str], *, merged: bool) -> float:
+        return latency.step_by_context(8, adapters, merged)(0)
+
+    one, eight = (step_ns(set(NAMES[:n]), merged=False) for n in (1, 8))
     assert eight / one == pytest.approx(10.6 / 8.2, rel=0.01), "as measured of vLLM"
-    assert latency.step_ns(8, {"f0"}, merged=True) < one < eight
-    assert latency.step_ns(8, set(), merged=False) == latency.step_ns(8, {"f0"}, merged=True)
+    assert step_ns({"f0"}, merged=True) < one < eight
+    assert step_ns(set(), merged=False) == step_ns({"f0"}, merged=True)
 
 
 def test_dlora_merges_one_hot_adapter_and_wins_and_many_run_unmerged_together() -> None:
