@@ -31,10 +31,12 @@ class Throughput:
         mode: Literal["live", "simulated"],
         basis: str,
         *,
+        ours: str = OURS,
         rates: tuple[str, str] = _RATES,
         on: str = "",
     ) -> None:
         self._rows, self._mode, self._basis, self._on = rows, mode, basis, on
+        self._our_system = ours
         self._tokens_per_s, self._requests_per_s = rates
 
     @classmethod
@@ -48,18 +50,19 @@ class Throughput:
         return cls(rows, about["mode"], basis)
 
     @classmethod
-    def of_run(cls, run: Run, baselines: Iterable[str]) -> Self:
-        """Against ``baselines``, by rates until the last answer of each cell."""
+    def of_run(cls, run: Run, ours: str, baselines: Iterable[str]) -> Self:
+        """``ours`` against ``baselines``, by rates until the last answer of each cell."""
         import pandas as pd
 
-        cells = [cell for cell in run.cells() if cell.system in {OURS, *baselines}]
+        cells = [cell for cell in run.cells() if cell.system in {ours, *baselines}]
         rows = [
             {"system": cell.system, "metric": rate, "value": cell.summary[rate]}
             for cell in cells
             for rate in _RATES
         ]
         about = cells[0].manifest
-        return cls(pd.DataFrame(rows), about.mode, f"record {run.path.name}", on=about.gpus)
+        basis = f"record {run.path.name}"
+        return cls(pd.DataFrame(rows), about.mode, basis, ours=ours, on=about.gpus)
 
     def measures(self) -> Mapping[str, Callable[[], Ours]]:
         """Return how each claim is measured, by its id."""
@@ -71,17 +74,17 @@ class Throughput:
 
     def tokens(self) -> Ours:
         peaks = self._peaks(self._tokens_per_s)
-        others = peaks.drop(OURS)
-        why = f"{peaks[OURS]:,.0f} against {others.max():,.0f} tokens/s of {others.idxmax()}"
-        return self._ours(peaks[OURS] / others.max(), why)
+        mine, others = peaks[self._our_system], peaks.drop(self._our_system)
+        why = f"{mine:,.0f} against {others.max():,.0f} tokens/s of {others.idxmax()}"
+        return self._ours(mine / others.max(), why)
 
     def requests(self) -> Ours:
         peaks = self._peaks(self._requests_per_s)
-        why = f"{peaks[OURS]:.1f} against {peaks['instainfer']:.1f} requests/s"
-        return self._ours(peaks[OURS] / peaks["instainfer"], why)
+        mine, theirs = peaks[self._our_system], peaks["instainfer"]
+        return self._ours(mine / theirs, f"{mine:.1f} against {theirs:.1f} requests/s")
 
     def batch(self) -> Ours:
-        value = float(self._peaks("batch_size")[OURS])
+        value = float(self._peaks("batch_size")[self._our_system])
         why = f"requests whose prompts are computed together, mean over batches; {self._basis}"
         return Ours((value,), f"{value:.1f}", self._mode, why)
 

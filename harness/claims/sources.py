@@ -25,7 +25,7 @@ SOURCES: Mapping[str, Callable[[SetUp, Path], Measures]] = {
     "live": lambda set_up, record: Live(open_run(record), set_up.ours, set_up.baselines).measures(),
     "live-accounted": lambda set_up, record: Accounted.of_run(set_up, open_run(record)).measures(),
     "live-throughput": lambda set_up, record: Throughput.of_run(
-        open_run(record), set_up.baselines
+        open_run(record), set_up.ours, set_up.baselines
     ).measures(),
     "throughput": lambda set_up, record: Throughput.of_study(
         record, windowed=set_up.windowed
