@@ -12,6 +12,7 @@ Source of flags and variables: the help of ``vllm serve`` and ``vllm/envs.py`` (
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -38,6 +39,9 @@ EXECUTABLE = "SLBENCH_VLLM"
 _OWN = Path(__file__).resolve().parents[1] / ".venv-vllm" / "bin" / "vllm"
 _UTILIZATION = 0.9
 """vLLM's default of ``--gpu-memory-utilization``."""
+_GRAPH_TOKENS = 512
+"""Tokens of the largest step that vLLM captures as a CUDA graph by default; with fewer than half as
+many concurrent requests it captures twice those (``vllm/config/vllm.py``, 0.33.0)."""
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """The values that ``--max-lora-rank`` accepts."""
 
@@ -164,7 +168,7 @@ class Vllm(ServerSystem):
             *("--host", deployment.host, "--port", str(port), "--dtype", dtype),
             *("--max-model-len", str(deployment.limits.max_context_tokens)),
             *("--max-num-seqs", str(seqs), *self._adapters(functions, config)),
-            *(() if on_cpu else ("--gpu-memory-utilization", str(self._utilization(placed)))),
+            *(() if on_cpu else self._on_card(placed, seqs)),
             *self._options.arguments,
         ]
         threads = self.threads(deployment)
@@ -202,6 +206,9 @@ class Vllm(ServerSystem):
             *("--lora-modules", *(f"{id_}={path}" for id_, path in files.items())),
         ]
 
+    def _on_card(self, placed: Placed, seqs: int) -> Sequence[str]:
+        return "--gpu-memory-utilization", str(self._utilization(placed)), *_graphs(seqs)
+
     def _utilization(self, placed: Placed) -> float:
         """Return the share of its card that a server may use."""
         return round(self._options.of_card(placed.device) / placed.beside, 4)
@@ -221,6 +228,14 @@ class Vllm(ServerSystem):
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "OMP_NUM_THREADS": str(threads),
         } | ({"LD_PRELOAD": str(openmp)} if openmp.exists() else {})
+
+
+def _graphs(seqs: int) -> Sequence[str]:
+    """Have vLLM capture what it captures without a limit of requests. Steps beyond its graphs, with
+    prompts in them, take several times as long, so that a comparison's limit would slow it down."""
+    if 2 * seqs >= _GRAPH_TOKENS:
+        return ()
+    return "--compilation-config", json.dumps({"max_cudagraph_capture_size": _GRAPH_TOKENS})
 
 
 class VllmDedicated(Vllm):

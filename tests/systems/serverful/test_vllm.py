@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -69,6 +70,26 @@ def test_dedicated_is_a_server_a_function(recorded: Path, deployment: Deployment
         assert len({endpoint.route(name).base_url for name in NAMES}) == 2
         held = {each.function_id for each in system.system_trace().activity}
     assert held == set(NAMES)
+
+
+def test_a_limit_of_requests_leaves_vllm_its_graphs(
+    recorded: Path, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By itself vLLM would capture steps of up to twice the limit: none with a long prompt."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    card = (Device(name="cuda:0", memory_bytes=20 << 30),)
+    name, own = "--compilation-config", '{"cudagraph_capture_sizes": [1]}'
+
+    def configurations(**options: object) -> list[str]:
+        asked = {"devices": card, "dtype": "float16", "options": options}
+        (plan,) = Vllm().servers(deployment.model_copy(update=asked))
+        return [v for n, v in pairwise(plan.command) if n == name]
+
+    wide = ['{"max_cudagraph_capture_size": 512}']
+    assert configurations() == configurations(max_num_seqs=255) == wide
+    assert configurations(max_num_seqs=256) == [], "as many as it captures anyway"
+    assert configurations(arguments=[name, own]) == [*wide, own], "the last one counts"
+    assert name not in Vllm().servers(deployment)[0].command, "no graphs on cores"
 
 
 def test_it_is_held_all_the_time_and_measures_its_ttft(
