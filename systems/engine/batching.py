@@ -100,16 +100,17 @@ class Batching(ABC):
         return complete
 
     def _first(self, only: Container[int] | None) -> list[Running]:
-        """Move the requests to advance to the first slots, where a step works; return them."""
+        """Move the requests to advance to the first slots, where a step works; return them. Each of
+        the others that is in a place of theirs changes places once: that copies its cache."""
         if only is None:
             return self._sequences[: self._ready]
-        front = 0
-        for slot, sequence in enumerate(self._sequences[: self._ready]):
-            if sequence.request.request_id in only:
-                if slot != front:
-                    self._swap(front, slot)
-                front += 1
-        return self._sequences[:front]
+        chosen = [each.request.request_id in only for each in self._sequences[: self._ready]]
+        count = sum(chosen)
+        others = (slot for slot in range(count) if not chosen[slot])
+        misplaced = (slot for slot in range(count, self._ready) if chosen[slot])
+        for first, second in zip(others, misplaced, strict=True):
+            self._swap(first, second)
+        return self._sequences[:count]
 
     def _swap(self, first: int, second: int) -> None:
         held = self._sequences

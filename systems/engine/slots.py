@@ -7,7 +7,11 @@ times NaN is NaN.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
+
+_LAYERS_SWAPPED = 4
+"""Fewer take longer to launch, more take more memory: each 8 MiB, of 512 tokens of a 7B model."""
 
 
 class Slots:
@@ -44,12 +48,13 @@ class Slots:
         self.clear(source)
 
     def swap(self, first: int, second: int) -> None:
-        """Exchange the contents of two slots."""
+        """Exchange the contents of two slots, a few layers at once."""
         used = self._used
-        for layer in self._slab[..., : max(used[first], used[second]), :]:
-            kept = layer[:, first].clone()
-            layer[:, first].copy_(layer[:, second])
-            layer[:, second].copy_(kept)
+        slab = self._slab[..., : max(used[first], used[second]), :]
+        for layers in torch.split(slab, _LAYERS_SWAPPED):
+            kept = layers[:, :, first].clone()
+            layers[:, :, first].copy_(layers[:, :, second])
+            layers[:, :, second].copy_(kept)
         used[first], used[second] = used[second], used[first]
 
     def take(self, slot: int, tokens: int) -> Tensor:

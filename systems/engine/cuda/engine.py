@@ -97,7 +97,8 @@ class CudaEngine(Batching):
         return self._slab.reserved_bytes
 
     def begin(self, requests: Sequence[GenerationRequest]) -> None:
-        super().begin(requests)
+        """Prompts of one padded length come together: a pass pads all to the longest."""
+        super().begin(sorted(requests, key=_padded_length))
         self._slab.hold(len(self._sequences))
 
     def _admit(self, sequences: Sequence[Running]) -> None:
@@ -229,6 +230,10 @@ class CudaEngine(Batching):
         step = Step(body, (4, rows), self._device, self._capture)
         step.host[SLOTS] = torch.arange(rows)
         return step
+
+
+def _padded_length(request: GenerationRequest) -> int:
+    return prompt_bucket(len(request.prompt_ids))
 
 
 def _choose(sequences: Sequence[Running], logits: Tensor, tokens: Tensor) -> list[int]:

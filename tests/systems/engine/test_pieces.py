@@ -110,6 +110,39 @@ def test_whole_prompts_are_advanced_at_once(make: MakeEngine) -> None:
         assert not engine.prefilling
 
 
+def test_one_that_waits_for_its_batch_changes_places_once(
+    make: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever ends leaves a place to the last that has its first token, whose batch has not: it is
+    passed over by all after it at once."""
+    engine = make(64)
+    engine.prefill([request(n, prompt, 2 + n % 2) for n, prompt in enumerate(prompts((9,) * 5))])
+    engine.begin([request(9 + n, prompt, 2) for n, prompt in enumerate(prompts((40, 500)))])
+    engine.advance()
+    assert engine.running == (0, 1, 2, 3, 4, 9)
+    swapped: list[tuple[int, int]] = []
+    swap = engine._slots.swap
+    monkeypatch.setattr(engine._slots, "swap", lambda *two: (swapped.append(two), swap(*two)))
+    assert {event.finished for event in engine.decode({0, 1, 2, 3, 4})} == {"length", None}
+    assert 9 in engine.running[:2], "in the place of one that ended"
+    engine.decode({1, 3})
+    assert len(swapped) == 1
+
+
+def test_prompts_of_one_padded_length_are_computed_together(
+    engines: dict[str, MakeEngine], alone: Callable[[tuple[int, ...]], list[int]]
+) -> None:
+    engine, answers, passes = engines["cuda"](512), {}, 0
+    batch = prompts((20, 500, 30, 480, 40, 50))
+    engine.begin([request(n, prompt, TOKENS) for n, prompt in enumerate(batch)])
+    while engine.prefilling:
+        collect(answers, engine.advance())
+        passes += 1
+    assert passes == 3, "four short ones, and two long ones alone"
+    drain(engine, answers)
+    assert answers == {n: alone(prompt) for n, prompt in enumerate(batch)}
+
+
 def test_a_batch_that_does_not_fit_beside_prompts_in_pieces_is_refused(make: MakeEngine) -> None:
     engine = make(64)
     engine.begin([request(n, prompt, 1) for n, prompt in enumerate(prompts((200,) * 6))])
