@@ -64,7 +64,7 @@ def compare(
     still reaches this SLO attainment, and its cost there.
     """
     from ..comparison import cells_of, compare_runs, gate, judge, open_runs
-    from ..report.brief import BRIEF
+    from ..report.brief import abridged, brief_rows
     from ..report.formats import COMPLETE, PRINT
     from ..report.verdicts import line
 
@@ -77,11 +77,12 @@ def compare(
     if at_slo is not None:
         _show_sustained(cells, at_slo / 100, shape, others=bool(gates or names))
         raise typer.Exit(0 if valid else 1)
-    rows = names or (None if all_ or shape in COMPLETE else BRIEF)
+    some = None if names or all_ or shape in COMPLETE else brief_rows(cells)
+    rows = names or some
     needed = None if rows is None else [*rows, *(each.metric for each in gates)]
     found = compare_runs(opened, baseline, factor, needed)
     verdicts = judge(found, gates)
-    PRINT[shape](_chosen(found, rows), verdicts)
+    PRINT[shape](_chosen(found, names) if some is None else abridged(found, some), verdicts)
     _tell_caveats(opened)
     for verdict in verdicts:
         print(f"slbench: {line(verdict)}", file=sys.stderr)
@@ -97,17 +98,14 @@ def _tell_caveats(opened: Mapping[str, Run]) -> None:
             print(f"slbench: {whose}{text}", file=sys.stderr)
 
 
-def _chosen(found: Comparison, rows: Sequence[str] | None) -> Comparison:
-    """Keep these rows; None: all."""
+def _chosen(found: Comparison, names: Sequence[str]) -> Comparison:
+    """Keep the rows of these names; none: all."""
     from ..comparison import only, require
-    from ..report.brief import BRIEF, abridged
 
-    if rows is None:
+    if not names:
         return found
-    if rows is BRIEF:
-        return abridged(found)
-    require(found, rows, "--metrics")
-    return only(found, rows)
+    require(found, names, "--metrics")
+    return only(found, names)
 
 
 def _show_sustained(cells: Sequence[Cell], level: float, shape: Format, *, others: bool) -> None:

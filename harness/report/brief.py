@@ -14,14 +14,21 @@ BRIEF = (
     "slo_e2e_attainment", "success_share", "memory_mean_gb", "cost_usd", "cost_effectiveness",
 )  # fmt: skip
 """Rows of the tables of ``slbench run``, ``compare`` and ``report``."""
+_RATES = ("requests_per_s", "output_tokens_per_s")
+"""Rows of a sweep besides, since the rates of one load say little: nearly all are what it asks."""
+
+
+def brief_rows(cells: Sequence[Cell]) -> Sequence[str]:
+    """Return the rows of a table of these cells."""
+    return (*BRIEF, *_RATES) if any(cell.manifest.sweep for cell in cells) else BRIEF
 
 
 def brief(cells: Sequence[Cell], baseline: str | None = None) -> Comparison:
     """Compare the systems of one run in these rows; ``baseline``: default: the last system."""
-    found = compare(cells, baseline, strict=False, metrics=metrics_of(BRIEF))
-    return abridged(found)
+    rows = brief_rows(cells)
+    return abridged(compare(cells, baseline, strict=False, metrics=metrics_of(rows)), rows)
 
 
-def abridged(comparison: Comparison) -> Comparison:
-    """Keep these rows. Of a load in segments few numbers are stored; all of them are kept."""
-    return replace(only(comparison, BRIEF), segments=comparison.segments)
+def abridged(comparison: Comparison, rows: Sequence[str]) -> Comparison:
+    """Keep ``rows``. Of a load in segments few numbers are stored; all of them are kept."""
+    return replace(only(comparison, rows), segments=comparison.segments)

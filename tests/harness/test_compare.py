@@ -396,6 +396,14 @@ def test_a_table_says_what_is_simulated_and_what_is_invalid(run: Run) -> None:
     assert f"{OURS} (INVALID)" not in text
 
 
+def test_the_table_of_a_sweep_has_rates(run: Run) -> None:
+    rates = {"throughput, 1/s", "output throughput, tokens/s"}
+    for sweep, shown in (({"workloads.time_scale": 1}, rates), (None, set())):
+        cells = [cell(run, name, sweep=sweep) for name in (OURS, BASE)]
+        text = printed([comparison_table(cells, BASE, 100)])
+        assert {rate for rate in rates if rate in text} == shown
+
+
 def test_the_table_of_a_run_fits_into_100_columns_with_intervals(run: Run) -> None:
     text = printed([comparison_table([cell(run, OURS), cell(run, BASE)], BASE, 100)])
     lines = text.splitlines()
