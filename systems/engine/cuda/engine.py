@@ -106,9 +106,10 @@ class CudaEngine(Batching):
 
     @torch.inference_mode()
     def _compute(self, most: int | None) -> list[TokenEvent]:
-        pieces = self._pieces(TOGETHER if most is None else piece_bucket(most))
-        numbers = self._numbers([self._sequences[piece.slot] for piece in pieces])
-        outputs = self._prompts.run(pieces, numbers)
+        group = self._pieces(TOGETHER if most is None else piece_bucket(most))
+        numbers = self._numbers([self._sequences[piece.slot] for piece in group])
+        pieces = self._prompts.ready(group, numbers)
+        outputs = self._prompts.run(pieces, numbers and numbers[: len(pieces)])
         complete = self._complete(pieces)
         # Tokens are read even if no prompt is complete: the next pass writes the input buffer.
         tokens = _choose(complete, *outputs)

@@ -6,6 +6,7 @@ padded too. A later piece attends to the first ``context`` cached tokens of its 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,8 @@ from .graphs import Capture, Outputs, Step, with_tokens
 IDS, POSITIONS, SLOTS, ADAPTERS, LAST = 0, 1, 2, 3, 4
 PADDING = -1  # the position of a padding row
 Numbers = list[int] | None
+PATIENCE = 32
+"""Passes: about how many over one prompt take as long as the two runs that prepare a shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +57,46 @@ class Prompts:
         self._device = device
         self._capture = capture
         self._steps: dict[PromptShape, Step] = {}
+        self._missed = Counter[PromptShape]()
 
     @property
     def steps(self) -> Sequence[Step]:
         return tuple(self._steps.values())
 
+    def ready(self, pieces: Sequence[Piece], numbers: Numbers) -> Sequence[Piece]:
+        """Return the first of ``pieces``, which one pass may compute, that the next one shall: all,
+        unless their shape has no graph and that of fewer has. Requests wait for a shape's first two
+        runs longer than for some passes, but no longer than for ``PATIENCE`` of them."""
+        shape = self._shape(pieces, numbers)
+        if self._capture is None or self._captured(shape) or self._missed[shape] == PATIENCE:
+            return pieces
+        for count in range(len(pieces) - 1, 0, -1):
+            if self._captured(self._shape(pieces[:count], numbers)):
+                self._missed[shape] += 1
+                return pieces[:count]
+        return pieces
+
+    def _captured(self, shape: PromptShape) -> bool:
+        return shape in self._steps and self._steps[shape].captured
+
+    def _shape(self, pieces: Sequence[Piece], numbers: Numbers) -> PromptShape:
+        count, length = _padded(pieces)
+        first = pieces[0]
+        context = context_bucket(first.stop, self._tokens) if first.start else 0
+        return PromptShape(count, length, context, numbers is not None)
+
     def run(self, pieces: Sequence[Piece], numbers: Numbers) -> Outputs:
         """Return logits and tokens after each piece, followed by those of padding. ``numbers``: of
         the adapters (None: no adapter at all)."""
-        count, length = _padded(pieces)
-        start, stop = pieces[0].start, pieces[0].stop
-        context = context_bucket(stop, self._tokens) if start else 0
-        step = self._step(PromptShape(count, length, context, numbers is not None))
-        ids, positions, slots, adapters, last = step.host.view(5, count, length)
+        shape = self._shape(pieces, numbers)
+        step = self._step(shape)
+        ids, positions, slots, adapters, last = step.host.view(5, shape.count, shape.length)
         for index, piece in enumerate(pieces):
             new = len(piece.ids)
             ids[index, :new] = torch.tensor(piece.ids)
             positions[index, :new] = torch.arange(piece.start, piece.stop)
             slots[index] = piece.slot
-            last.view(-1)[index] = index * length + new - 1
+            last.view(-1)[index] = index * shape.length + new - 1
         adapters.view(-1)[: len(pieces)] = torch.tensor(numbers or [0] * len(pieces))
         return step.run()
 

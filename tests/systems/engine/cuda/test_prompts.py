@@ -6,10 +6,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from torch import Tensor
 
 from systems.engine.checkpoint import BackboneLayout
-from systems.engine.cuda.graphs import Step
-from systems.engine.cuda.prompts import next_pieces
+from systems.engine.cuda.engine import TWICE, CudaEngine
+from systems.engine.cuda.graphs import Body, Outputs, Step
+from systems.engine.cuda.prompts import PATIENCE, next_pieces
 from systems.engine.pieces import Piece
 from systems.engine.weights import BackboneWeights
 from tests.systems.engine.cuda.test_engine import Made
@@ -63,6 +65,85 @@ def test_no_load_has_a_shape_that_was_not_prepared(
             while engine.running:
                 engine.decode()
     assert (set(engine._prompts._steps), set(engine._steps)) == prepared
+
+
+class Recorded:
+    """A graph on the CPU: computes again, into the outputs of its capture."""
+
+    def __init__(self, body: Body, inputs: Tensor) -> None:
+        self._body, self._inputs, self.outputs = body, inputs, body(inputs)
+
+    def replay(self) -> None:
+        for kept, new in zip(self.outputs, self._body(self._inputs), strict=True):
+            kept.copy_(new)
+
+
+class Recorder:
+    """Takes the place of ``Capture``, which needs a device."""
+
+    def take(self, body: Body, inputs: Tensor) -> tuple[Recorded, Outputs]:
+        graph = Recorded(body, inputs)
+        return graph, graph.outputs
+
+
+SINGLE = 2
+"""Shapes of one prompt in a context of 128 tokens: 64 and 128."""
+
+
+@pytest.mark.parametrize(
+    ("prepared", "wanted"),
+    [
+        (0, [4]),
+        (SINGLE * TWICE, [1, 1, 1, 1]),
+        (None, [4]),
+    ],
+)
+def test_prompts_come_together_where_that_shape_is_prepared(
+    prepared: int | None,
+    wanted: list[int],
+    backbone: tuple[BackboneLayout, BackboneWeights],
+    adapters: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or where no shape is: the first run of any takes long."""
+    engine, counts = recording(Made(backbone, adapters), monkeypatch)
+    while prepared != 0 and engine.prepare():
+        prepared = prepared and prepared - 1
+    asked = [request(n, prompt, 1) for n, prompt in enumerate(prompts((30,) * 4))]
+    plain, _ = Made(backbone, adapters).engine("f1")
+    tokens = {event.request_id: event.token_id for event in plain.prefill(asked)}
+    counts.clear()
+    assert {each.request_id: each.token_id for each in engine.prefill(asked)} == tokens
+    assert counts == wanted
+
+
+def test_a_shape_that_is_missed_for_long_is_prepared_by_requests(
+    backbone: tuple[BackboneLayout, BackboneWeights],
+    adapters: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine, counts = recording(Made(backbone, adapters), monkeypatch)
+    for _ in range(SINGLE * TWICE):
+        engine.prepare()
+    counts.clear()
+    for number in range(PATIENCE + 3):
+        two = prompts((30, 20), seed=number)
+        engine.prefill([request(n, prompt, 1) for n, prompt in enumerate(two)])
+    assert counts == [1, 1] * PATIENCE + [2] * 3
+
+
+def recording(made: Made, monkeypatch: pytest.MonkeyPatch) -> tuple[CudaEngine, list[int]]:
+    """An engine that captures graphs, and the number of prompts of each pass that it runs."""
+    engine, _ = made.engine("f1")
+    monkeypatch.setattr(engine._prompts, "_capture", Recorder())
+    counts: list[int] = []
+    run = engine._prompts.run
+    monkeypatch.setattr(
+        engine._prompts,
+        "run",
+        lambda pieces, *more: (counts.append(len(pieces)), run(pieces, *more))[1],
+    )
+    return engine, counts
 
 
 def test_each_shape_is_run_a_second_time_which_captures_its_graph(
