@@ -31,8 +31,9 @@ from .graphs import Capture, Outputs, Step, with_tokens
 IDS, POSITIONS, SLOTS, ADAPTERS, LAST = 0, 1, 2, 3, 4
 PADDING = -1  # the position of a padding row
 Numbers = list[int] | None
-PATIENCE = 32
-"""Passes: about how many over one prompt take as long as the two runs that prepare a shape."""
+PATIENCE = 20
+"""Passes: how many more, over one prompt each, take about as long as the first run of a shape,
+which loads kernels (a 7B model on an H200)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +66,16 @@ class Prompts:
 
     def ready(self, pieces: Sequence[Piece], numbers: Numbers) -> Sequence[Piece]:
         """Return the first of ``pieces``, which one pass may compute, that the next one shall: all,
-        unless their shape has no graph and that of fewer has. Requests wait for a shape's first two
-        runs longer than for some passes, but no longer than for ``PATIENCE`` of them."""
+        unless their shape has never run and that of fewer has. Some passes more take less time than
+        the first run of a shape, ``PATIENCE`` of them no less."""
         shape = self._shape(pieces, numbers)
-        if self._capture is None or self._captured(shape) or self._missed[shape] == PATIENCE:
+        if self._capture is None or shape in self._steps or self._missed[shape] == PATIENCE:
             return pieces
         for count in range(len(pieces) - 1, 0, -1):
-            if self._captured(self._shape(pieces[:count], numbers)):
+            if self._shape(pieces[:count], numbers) in self._steps:
                 self._missed[shape] += 1
                 return pieces[:count]
         return pieces
-
-    def _captured(self, shape: PromptShape) -> bool:
-        return shape in self._steps and self._steps[shape].captured
 
     def _shape(self, pieces: Sequence[Piece], numbers: Numbers) -> PromptShape:
         count, length = _padded(pieces)
