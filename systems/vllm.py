@@ -34,6 +34,7 @@ from systems.runtime import cards
 from systems.serverful.cards import Placed, environment, place
 from systems.serverful.ports import ports
 from systems.serverful.system import ServerPlan, ServerSystem
+from systems.serverful.warm_up import prompt_lengths, warm_up
 
 EXECUTABLE = "SLBENCH_VLLM"
 _OWN = Path(__file__).resolve().parents[1] / ".venv-vllm" / "bin" / "vllm"
@@ -42,6 +43,10 @@ _UTILIZATION = 0.9
 _GRAPH_TOKENS = 512
 """Tokens of the largest step that vLLM captures as a CUDA graph by default; with fewer than half as
 many concurrent requests it captures twice those (``vllm/config/vllm.py``, 0.33.0)."""
+_FUSED = {
+    "qkv_proj": frozenset({"q_proj", "k_proj", "v_proj"}),
+    "gate_up_proj": frozenset({"gate_proj", "up_proj"}),
+}
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """The values that ``--max-lora-rank`` accepts."""
 
@@ -115,6 +120,8 @@ class Vllm(ServerSystem):
     def __init__(self) -> None:
         super().__init__()
         self._options = self.known_options()
+        self._warm_up: Sequence[int] = ()
+        """Lengths of the prompts before the load."""
 
     @property
     def start_timeout_s(self) -> float:
@@ -136,8 +143,13 @@ class Vllm(ServerSystem):
 
     def servers(self, deployment: Deployment) -> Sequence[ServerPlan]:
         self._options = self.known_options.read(deployment, self.name)
+        self._warm_up = prompt_lengths(deployment.limits.max_context_tokens)
         placed = place(self.groups(deployment), deployment.devices)
         return self._plans_on(ports(deployment, len(placed)), deployment, placed)
+
+    def warm(self, plan: ServerPlan) -> None:
+        if plan.models:
+            warm_up(plan.base_url, plan.models.values(), self._warm_up, self.start_timeout_s)
 
     def _plans_on(
         self, free: Sequence[int], deployment: Deployment, placed: Sequence[Placed]
@@ -195,7 +207,8 @@ class Vllm(ServerSystem):
         files = {each.id: each.adapter for each in functions if each.adapter}
         if not files:
             return ()
-        rank = max(_inspect(id_, path, config).rank for id_, path in files.items())
+        found = [_inspect(id_, path, config) for id_, path in files.items()]
+        rank = max(each.rank for each in found)
         if rank > _RANKS[-1]:
             raise DeploymentError(f"vllm: adapters of rank {rank}; it takes {_RANKS[-1]} at most")
         loras = self._options.max_loras or len(files)
@@ -203,6 +216,7 @@ class Vllm(ServerSystem):
             *("--enable-lora", "--max-loras", str(loras)),
             *("--max-cpu-loras", str(self._options.max_cpu_loras or max(loras, len(files)))),
             *("--max-lora-rank", str(next(each for each in _RANKS if each >= rank))),
+            *("--lora-target-modules", *_modules(found)),
             *("--lora-modules", *(f"{id_}={path}" for id_, path in files.items())),
         ]
 
@@ -228,6 +242,14 @@ class Vllm(ServerSystem):
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "OMP_NUM_THREADS": str(threads),
         } | ({"LD_PRELOAD": str(openmp)} if openmp.exists() else {})
+
+
+def _modules(adapters: Sequence[AdapterFiles]) -> Sequence[str]:
+    """Return the projections that adapters have, and vLLM's fused ones that contain them. By itself
+    it computes with adapters in all that could have one."""
+    targets = sorted({target for each in adapters for target in each.targets})
+    fused = (name for name, parts in _FUSED.items() if not parts.isdisjoint(targets))
+    return (*targets, *fused)
 
 
 def _graphs(seqs: int) -> Sequence[str]:

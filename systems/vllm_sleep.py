@@ -32,6 +32,7 @@ from systems.serverful.ondemand.room import Room, check_host
 from systems.serverful.ondemand.system import OnDemandSystem
 from systems.serverful.ports import ports
 from systems.serverful.system import ServerPlan
+from systems.serverful.warm_up import prompt_lengths
 from systems.vllm import Options, Vllm, card_bytes
 
 _DEV_MODE = {"VLLM_SERVER_DEV_MODE": "1"}
@@ -158,5 +159,6 @@ class VllmSleep(OnDemandSystem, Vllm):
             request_timeout_s=limits.request_timeout_s,
             start_timeout_s=options.start_timeout_s,
             sleep_timeout_s=options.sleep_timeout_s,
+            warm_up_tokens=prompt_lengths(limits.max_context_tokens),
             sleeps=True,
         )

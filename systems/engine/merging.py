@@ -36,7 +36,7 @@ class Merger:
 
     @torch.inference_mode()
     def merge(self, adapter: AdapterWeights) -> None:
-        """Unmerge the present adapter and merge ``adapter``; products are float32, rounded once."""
+        """Unmerge the present adapter and merge ``adapter``; sums are float32, rounded once."""
         self.unmerge()
         for index, layer in enumerate(adapter.layers):
             for name in FUSED:
@@ -47,15 +47,14 @@ class Merger:
     def _add(self, index: int, name: str, delta: Delta) -> None:
         matrix: Tensor = getattr(self._weights.layers[index], name)
         key = index, name
-        if key not in self._kept:
-            self._kept[key] = torch.empty_like(matrix)
-        self._kept[key].copy_(matrix)
+        if key not in self._kept:  # what is not merged is as it was
+            self._kept[key] = matrix.clone()
         self._written.append(key)
         a = delta.a.to(matrix.device)
         for part in delta.parts:
             rows = matrix[part.start : part.stop]
             b = part.b.t().to(matrix.device)
-            rows.copy_(torch.addmm(rows.float(), b.float(), a[part.low : part.high].float()))
+            torch.addmm(rows, b.to(rows.dtype), a[part.low : part.high].to(rows.dtype), out=rows)
 
     @torch.inference_mode()
     def unmerge(self) -> None:

@@ -26,8 +26,13 @@ def checked_url(url: str) -> str:
 def fetch(url: str, headers: Mapping[str, str] | None = None) -> str:
     """Return the text at ``url``. Raise ``UnreachableError`` if no server responds, and
     ``DeploymentError`` with the status if the server rejects the request."""
+    return _answer(url, None, headers or {}, _TIMEOUT_S)
+
+
+def _answer(url: str, content: bytes | None, headers: Mapping[str, str], timeout_s: float) -> str:
     try:
-        with urlopen(Request(url, headers=dict(headers or {})), timeout=_TIMEOUT_S) as response:
+        asked = Request(url, content, dict(headers))
+        with urlopen(asked, timeout=timeout_s) as response:
             text: str = response.read().decode("utf-8", "replace")
             return text
     except HTTPError as error:
@@ -35,6 +40,13 @@ def fetch(url: str, headers: Mapping[str, str] | None = None) -> str:
     except (OSError, ValueError, HTTPException) as error:
         why = getattr(error, "reason", error)
         raise UnreachableError(f"{url}: no HTTP server answers ({why})") from error
+
+
+def complete(base_url: str, body: Mapping[str, Any], timeout_s: float) -> None:
+    """Have the server answer a completion request, whatever it says. Raises as :func:`fetch`."""
+    content = json.dumps({"temperature": 0, "stream": True, **body}).encode()
+    headers = {"Content-Type": "application/json"}
+    _answer(f"{base_url}/v1/completions", content, headers, timeout_s)
 
 
 def get(url: str, headers: Mapping[str, str] | None = None) -> str | None:

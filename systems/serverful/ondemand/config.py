@@ -45,6 +45,8 @@ class Config(_Frozen):
     start_timeout_s: PositiveFloat
     sleep_timeout_s: PositiveFloat
     """For going to sleep and for waking."""
+    warm_up_tokens: tuple[PositiveInt, ...] = ()
+    """Lengths of prompts that each model answers before its server first sleeps."""
     folder: str = ""
     """Where the servers' logs and the journal are written."""
 

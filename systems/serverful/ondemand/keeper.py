@@ -225,7 +225,8 @@ class Keeper:
 
 
 async def _started(server: SleepingServer) -> int:
-    """Start a server. Return how long that took, in nanoseconds."""
+    """Start a server and warm it up. Return how long that took, in nanoseconds."""
     start_ns = time.monotonic_ns()
     await server.start()
+    await server.warm()
     return time.monotonic_ns() - start_ns

@@ -12,6 +12,7 @@ import psutil
 from systems.errors import DeploymentError
 from systems.serverful.http import served_models
 from systems.serverful.process import ServerProcess
+from systems.serverful.warm_up import warm_up
 
 from .config import Config, OnDemandServer
 
@@ -39,6 +40,12 @@ class SleepingServer:
         self.process = ServerProcess(plan.name, plan.command, plan.environment, log)
         wait = partial(self.process.wait_until, self._ready, self._config.start_timeout_s)
         await asyncio.to_thread(wait)
+
+    async def warm(self) -> None:
+        """Have each model answer its first prompts."""
+        plan, config = self.plan, self._config
+        asked = plan.base_url, plan.models, config.warm_up_tokens, config.start_timeout_s
+        await asyncio.to_thread(warm_up, *asked)
 
     def _ready(self) -> bool:
         return set(self.plan.models) <= (served_models(self.plan.base_url) or set())

@@ -22,7 +22,8 @@ HOW = os.environ.get("PLAYBACK", "")
 
 
 class Playback(socketserver.StreamRequestHandler):
-    served = 0
+    served, watched = 0, False
+    """Requests since metrics were first asked for, before which no course takes its turn."""
 
     def handle(self) -> None:
         head = b""
@@ -32,20 +33,27 @@ class Playback(socketserver.StreamRequestHandler):
             return
         method, path, _ = head.decode().split("\r\n", 1)[0].split()
         self.wfile.write((RECORDED / self._file(method, path, head.decode().lower())).read_bytes())
-        if HOW == "dying" and method == "POST":
+        if dies() and method == "POST":
             self.wfile.flush()
             die()
 
     def _file(self, method: str, path: str, head: str) -> str:
         if method == "GET":
             turn = "after" if Playback.served else "before"
+            Playback.watched |= path == "/metrics"
             return {"/v1/models": "models.http", "/metrics": f"metrics-{turn}.http"}[path]
         length = head.partition("content-length:")[2].split()[0]
         body = json.loads(self.rfile.read(int(length)))
         if body["model"] not in ("smollm2-135m", "f0", "f1"):
             return "not-found.http"
-        Playback.served += 1
-        return "dying.http" if HOW == "dying" else "stream.http"
+        Playback.served += Playback.watched
+        if not Playback.watched:
+            print("warm-up:", body["model"], len(body["prompt"]), flush=True)
+        return "dying.http" if dies() else "stream.http"
+
+
+def dies() -> bool:
+    return HOW == "dying" and Playback.watched
 
 
 def die() -> None:

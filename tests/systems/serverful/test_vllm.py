@@ -19,6 +19,7 @@ from systems.vllm import EXECUTABLE, Vllm, VllmDedicated, executable
 
 RECORDED = Path(__file__).with_name("recorded")
 NAMES = ("f0", "f1")
+TARGETS = ("k_proj", "o_proj", "q_proj", "v_proj")
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,11 @@ def test_one_server_holds_every_adapter_of_a_backbone(
     assert said[said.index("--max-lora-rank") + 1] == "8"
     assert said[said.index("--max-num-seqs") + 1] == "8", "two functions of four at once"
     assert "/" not in "".join(word for word in said if word.startswith("f0=")), "names, no paths"
+    modules = said[said.index("--lora-target-modules") + 1 : said.index("--lora-modules")]
+    assert modules == [*TARGETS, "qkv_proj"], "those that adapters have, and no others"
+    first = {line.partition(": ")[2] for line in log.splitlines() if line.startswith("warm-up")}
+    models = (*NAMES, "smollm2-135m")
+    assert first == {f"{model} {length}" for model in models for length in (8, 128)}
 
 
 def test_an_adapter_whose_scalings_vllm_would_ignore_is_refused(

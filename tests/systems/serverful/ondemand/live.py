@@ -35,8 +35,9 @@ class Live:
         return complete(self.endpoint, function, tokens, request_id=request_id)
 
     def said(self) -> list[str]:
-        """Return what the servers' processes said, in order."""
-        return [line.partition(" ")[2] for line in self._lines()[self._said :]]
+        """Return what the servers' processes said, in order, except of calls."""
+        said = (line.partition(" ")[2] for line in self._lines()[self._said :])
+        return [each for each in said if each != "call"]
 
     def when_said(self, word: str) -> int:
         """Return the last time at which a server said ``word``."""

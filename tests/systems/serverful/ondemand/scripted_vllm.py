@@ -97,6 +97,7 @@ class SleepyConnection(Connection):
     def _complete(self) -> None:
         if self._vllm.state != "awake":
             say(f"VIOLATION: a call while {self._vllm.state}")
+        say("call")
         self._vllm.streams.add(self)
         self._answer(self._transport)
 

@@ -63,6 +63,10 @@ def test_it_holds_more_awake_than_asleep_and_pays_for_both(
     assert max(step.bytes for step in told.memory if step.device == "host") >= weights
     assert told.processor[-1].used_ns >= 0
     assert {"first_sleep_mean_s", "wake_mean_s", "sleep_mean_s"} <= set(told.measured)
+    (log,) = (text for name, text in told.files.items() if name.endswith("-0.log"))
+    before, slept, _ = log.partition(" sleep\n")
+    assert slept
+    assert before.count(" call\n") == 2 * len(("f0", "f1", "the backbone")), "short and long"
 
 
 @pytest.mark.parametrize("lists", ["", "1"])
