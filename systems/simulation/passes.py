@@ -59,8 +59,10 @@ def next_padded_pass(left: deque[Part], most: int | None) -> Pass:
 
 
 def passes(lengths: Iterable[int], *, pads: bool) -> list[Pass]:
-    """Return the passes of whole prompts of these lengths, of an engine that ``pads`` or not."""
-    left, take = deque(map(Part, lengths)), next_padded_pass if pads else next_pass
+    """Return the passes of whole prompts of these lengths, of an engine that ``pads`` or not; one
+    that does sorts them by padded length."""
+    ordered = sorted(lengths, key=prompt_bucket) if pads else lengths
+    left, take = deque(map(Part, ordered)), next_padded_pass if pads else next_pass
     found = []
     while left:
         found.append(take(left, None))

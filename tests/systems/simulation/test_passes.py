@@ -26,6 +26,7 @@ def test_an_engine_without_shapes_computes_a_batch_in_one_pass() -> None:
         ([100] * 3, [Pass(3, 4, 512)]),  # three prompts take as long as four
         ([60, 130], [Pass(2, 2, 512)]),  # and all as long as the longest
         ([512] * 8, [Pass(2, 2, 1024)] * 4),
+        ([60, 500, 50, 500], [Pass(2, 2, 128), Pass(2, 2, 1024)]),  # those of one length together
     ],
 )
 def test_an_engine_with_shapes_computes_padding_too(
