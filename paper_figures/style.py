@@ -173,7 +173,7 @@ def _laid_out(figure: Any) -> Any:
     the drawing time."""
     from matplotlib import rcParams
 
-    figure.draw_without_rendering()
+    figure.get_layout_engine().execute(figure)
     figure.set_layout_engine(None)
     return figure.get_tightbbox().padded(rcParams["savefig.pad_inches"])
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from harness.natural_order import natural
 from harness.records.segments import evenly
-from harness.stats import student_interval
+from harness.stats import student_intervals
 
 from . import conditions, style
 from .errors import NothingToDrawError
@@ -64,13 +64,12 @@ def tidy(run: Run, cells: Sequence[Cell], systems: Sequence[str]) -> pd.DataFram
     rows = conditions.chosen_segments(run, systems)
     rows = rows[rows["metric"] == "ttft_within"]
     found = [
-        dict(zip(_KEYS, key, strict=True)) | step
+        pd.DataFrame(dict(zip(_KEYS, key, strict=True)) | _curve(part))
         for key, part in rows.groupby(_KEYS)
-        for step in _curve(part)
     ]
-    if not found:
+    data = pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+    if data.empty:
         raise NothingToDrawError(f"run {run.id}: no request has a first token")
-    data = pd.DataFrame(found)
     order = {name: index for index, name in enumerate(loads_in_order(data["workload"]))}
     return data.assign(slo_s=data["backbone"].map(slos)).sort_values(
         ["workload", "system", "backbone", "ttft_s"],
@@ -80,20 +79,21 @@ def tidy(run: Run, cells: Sequence[Cell], systems: Sequence[str]) -> pd.DataFram
     )
 
 
-def _curve(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Mean of the segments' distributions at every step of any of them."""
+def _curve(rows: pd.DataFrame) -> dict[str, Any]:
+    """Mean of the segments' distributions at every step of any of them, as columns."""
     segments = [part.sort_values("at") for _, part in rows.groupby("segment")]
     times = np.unique(rows["at"][rows["at"] > 0])
     shares = np.array([_within(part, times) for part in segments])
     rises = np.flatnonzero(np.diff(shares, prepend=0.0).any(axis=0))
     shown = rises[evenly(len(rises), _MOST_POINTS)]
     requests = sum(int(part["n"].iloc[0]) for part in segments)
-    for at, values in zip(times[shown], shares.T[shown], strict=True):
-        low, high = student_interval(values.tolist()) or (np.nan, np.nan)
-        yield {
-            "ttft_s": at, "share": values.mean(), "low": max(low, 0.0), "high": min(high, 1.0),
-            "segments": len(segments), "n": requests,
-        }  # fmt: skip
+    values = shares.T[shown]
+    low, high = student_intervals(values)
+    return {
+        "ttft_s": times[shown], "share": values.mean(axis=1),
+        "low": low.clip(min=0.0), "high": high.clip(max=1.0),
+        "segments": len(segments), "n": requests,
+    }  # fmt: skip
 
 
 def _within(segment: pd.DataFrame, times: Any) -> Any:

@@ -17,6 +17,7 @@ from systems.interface import ServingSystem
 from systems.registry import system_class
 
 from .executor import Executor, RunContext
+from .loads import Loads
 
 Conditions = Callable[[], RunConditions]
 
@@ -31,6 +32,7 @@ class CellRunner:
     ) -> None:
         self.context = context
         self._executor = executor
+        self._loads = Loads()
         self._conditions = conditions or executor.conditions
         self._prices = price_sheet(context.experiment.prices)
         if context.experiment.instance_prices:
@@ -44,11 +46,9 @@ class CellRunner:
     def prepare(self, plan: CellPlan) -> Prepared:
         """Load the workload, check the deployment and make the schedule. Raise for every mistake
         that a user can make."""
-        from harness.replay import build_schedule
         from systems.models.sizes import model_size
-        from workloads import catalogue
 
-        workload = catalogue.load(plan.workload.name, seed=plan.seed, **plan.workload.overrides)
+        workload = self._loads.workload(plan)
         system: ServingSystem = system_class(plan.system.name)()
         deployment = self._executor.deployment(plan, function_ids(workload))
         system.configure(deployment)
@@ -57,7 +57,7 @@ class CellRunner:
             model_size(str(path), deployment.dtype, 1, "cpu").vocab_size
             for path in deployment.backbones.values()
         ]
-        drawn = build_schedule(workload, seed=plan.seed, vocab_size=min(vocabularies))
+        drawn = self._loads.schedule(plan, min(vocabularies))
         schedule = self._executor.schedule(plan, drawn, deployment)
         return Prepared(plan, workload, schedule, deployment, system)
 

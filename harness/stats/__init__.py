@@ -7,7 +7,7 @@ from .mean import mean_interval, share_interval
 from .quantile import QUANTILES, enough, quantile_interval
 from .ratio import mean_ratio_interval, quantile_ratio_interval
 from .series import Series
-from .student import student_interval, student_ratio_interval
+from .student import student_interval, student_intervals, student_ratio_interval
 
 __all__ = [
     "QUANTILES",
@@ -23,6 +23,7 @@ __all__ = [
     "quantile_ratio_interval",
     "share_interval",
     "student_interval",
+    "student_intervals",
     "student_ratio_interval",
     "summarise",
 ]

@@ -17,11 +17,19 @@ def student_interval(values: Sequence[float]) -> Interval | None:
     """95 % interval of the mean of non-negative values, by Student's t for its logarithm (delta
     method), so that it lies above zero. None for fewer than three values or if the mean is not
     above zero."""
-    found = np.asarray(values, dtype=np.float64)
-    if len(found) < FEWEST_REPEATS or found.mean() <= 0:
-        return None
-    mean = float(found.mean())
-    factor = math.exp(_reach(found / mean))
+    low, high = (float(end[0]) for end in student_intervals(np.asarray([values], np.float64)))
+    return None if math.isnan(low) else (low, high)
+
+
+def student_intervals(values: Values) -> tuple[Values, Values]:
+    """Lower and upper ends [n] of the :func:`student_interval` of each row of ``values``
+    [n, repeats]; NaN where there is none."""
+    count, repeats = values.shape
+    if repeats < FEWEST_REPEATS:
+        return np.full(count, np.nan), np.full(count, np.nan)
+    mean = values.mean(axis=1)
+    mean = np.where(mean > 0, mean, np.nan)
+    factor = np.exp(_reach(values / mean[:, None]))
     return mean / factor, mean * factor
 
 
@@ -36,10 +44,12 @@ def student_ratio_interval(ours: Sequence[float], theirs: Sequence[float]) -> In
     if tops.mean() <= 0 or bottoms.mean() <= 0:
         return None
     centre = math.log(tops.mean() / bottoms.mean())
-    reach = _reach(tops / tops.mean() - bottoms / bottoms.mean())
+    reach = float(_reach(tops / tops.mean() - bottoms / bottoms.mean()))
     return math.exp(centre - reach), math.exp(centre + reach)
 
 
-def _reach(values: Values) -> float:
-    count = len(values)
-    return float(stdtrit(count - 1, 0.975)) * float(np.std(values, ddof=1)) / math.sqrt(count)
+def _reach(values: Values) -> Values:
+    """Half the width of the interval of the mean over the last axis."""
+    count = values.shape[-1]
+    deviation: Values = np.std(values, axis=-1, ddof=1)
+    return float(stdtrit(count - 1, 0.975)) * deviation / math.sqrt(count)

@@ -21,6 +21,7 @@ from harness.stats import (
     quantile_ratio_interval,
     share_interval,
     student_interval,
+    student_intervals,
     student_ratio_interval,
     summarise,
 )
@@ -201,6 +202,16 @@ def test_a_total_of_two_repeats_or_of_nothing_has_no_interval() -> None:
     assert student_interval([1.0, 2.0]) is None
     assert student_interval([0.0, 0.0, 0.0]) is None
     assert student_interval([2.0, 2.0, 2.0]) == (2.0, 2.0)
+
+
+def test_intervals_of_rows_are_those_of_each() -> None:
+    rows = np.vstack([np.zeros(4), stream(12, "rows").lognormal(size=(5, 4))])
+    low, high = student_intervals(rows)
+    assert math.isnan(low[0])
+    assert math.isnan(high[0])
+    for row, ends in zip(rows[1:], zip(low[1:], high[1:], strict=True), strict=True):
+        assert student_interval(row.tolist()) == pytest.approx(ends)
+    assert np.isnan(student_intervals(rows[:, :2])).all()
 
 
 def test_a_share_that_was_never_missed_is_not_certain() -> None:
