@@ -13,6 +13,8 @@ from .address import LOOPBACK, ClusterAddress
 
 _LEAST_STORE = 80 << 20
 """Minimum size that Ray accepts for its object store; nothing large passes through it here."""
+_TOKEN = secrets.token_hex(32)
+"""The same for all local Rays of a process, since Ray reads it once."""
 _ATTEMPTS = 4
 """Attempts to start a local Ray: its own timeout of half a minute can be too short when all cores
 are busy."""
@@ -31,7 +33,7 @@ def connect(address: ClusterAddress, folder: str, cpus: int = 0) -> Any:
     requires a secret token, and runs ``cpus`` tasks at once. Raise ``DeploymentError``."""
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_COLOR_PREFIX": "0"}
     if address.local:
-        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _TOKEN}
     import ray
 
     left = _ATTEMPTS if address.local else 1

@@ -13,9 +13,14 @@ from typing import Any
 
 import psutil
 import pytest
+from typer.testing import CliRunner
 
 from harness import cli, interrupts
+from harness.cells.cell import Prepared
+from harness.cli import build
+from harness.execution.live_executor import LiveExecutor
 from harness.records import open_run
+from tests.systems.serverless.live.conftest import wait_until
 
 pytestmark = pytest.mark.live
 TINY = Path(__file__).with_name("tiny.yaml")
@@ -28,16 +33,36 @@ def slbench(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
-    """Interrupted in its second cell, and resumed."""
+    """Interrupted in its second cell, and resumed in this process, where the load of the cell that
+    shares a backbone ends when the backbone was audited."""
     out = tmp_path_factory.mktemp("runs")
     assert interrupted("[2/2]", "run", str(TINY), "--out", str(out), "--audit", "0.2") == 3
     (path,) = out.iterdir()
     (kept,) = path.glob("*/*/0/manifest.json")
+    assert kept.parts[-4] == "serverless-llm"
     written = kept.stat().st_mtime_ns
-    done = slbench("run", "--out", str(out), "--json", "--resume", path.name)
-    assert done.returncode == 0, done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LiveExecutor, "_load", _until_audited)
+        said = resumed("--out", str(out), "--json", "--resume", path.name)
     assert kept.stat().st_mtime_ns == written, "what was finished is left as it was"
-    return json.loads(done.stdout), path
+    return json.loads(said), path
+
+
+def resumed(*arguments: str) -> str:
+    """Return the standard output of ``slbench run``, run in this process."""
+    done = CliRunner().invoke(build(["run"]), ["run", *arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    return done.stdout
+
+
+_load = LiveExecutor._load
+
+
+def _until_audited(executor: LiveExecutor, cell: Prepared, *more: Any) -> Any:
+    """Send the load of a cell, and wait for the first audit: a short load may end before it."""
+    found = _load(executor, cell, *more)
+    wait_until(lambda: cell.system.system_trace().measured["audits"] >= 1, 60)
+    return found
 
 
 def interrupted(at: str, *arguments: str) -> int:
