@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# Modules are never garbage, and to look through all of them takes a tenth of the time of many
+# tests.
+gc.disable()
 
 # The matrices are small, and the tests use all cores already: threads of NumPy's BLAS that wait for
 # each other take a third of the time of what compares records. NumPy reads this when it is first
@@ -27,6 +33,17 @@ if not Path("/dev/nvidiactl").exists():
 # The duration of an example depends on the load of the machine, so it must not fail a test.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """From now on collect garbage, among what the tests themselves make."""
+    found = yield
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
+    return found
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from .typed import typed
 PAGE = (ROOT / "docs" / "three-ways.md").read_text(encoding="utf-8")
 SERVER = "To a table with your server in it"
 FILES = re.compile(r"`(\S+\.(?:yaml|csv))`[^`]*?```(?:yaml|csv)\n(.*?)```", re.DOTALL)
-HERE = {"my-lora-a": "ref", "my-lora-b": "ref.gap-5", "time_scale: 10": "time_scale: 40"}
+HERE = {"my-lora-a": "ref", "my-lora-b": "ref.gap-5", "time_scale: 10": "time_scale: 160"}
 BESIDE = "slbench run server.yaml --out beside"
 
 
@@ -65,8 +65,8 @@ def test_a_way_does_and_says_what_it_shows(
 def test_a_server_of_a_stranger_is_checked_and_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The suite's reference server stands for the stranger's, and requests come four times as fast.
-    The run beside ServerlessLoRA is planned only, as other tests run it live."""
+    """The suite's reference server stands for the stranger's, and requests come sixteen times as
+    fast. The run beside ServerlessLoRA is planned only, as other tests run it live."""
     monkeypatch.chdir(tmp_path)
     with running_reference_server() as server:
         text = way(SERVER).replace("http://host:8000", server.base_url)

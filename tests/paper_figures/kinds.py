@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,26 @@ import pyarrow as pa
 from harness.execution.progress import Progress
 from harness.execution.runner import Runner
 from harness.experiment_files import load
-from harness.records import Run, new_run
+from harness.records import Cell, Run, new_run
 from tests.harness.made import made_cell, made_run, unseen_tables
 from tests.harness.swept import swept_run
+
+
+@dataclass(frozen=True)
+class ReadOnce(Run):
+    """A finished run whose cells are read once for all its figures."""
+
+    @classmethod
+    def of(cls, run: Run) -> ReadOnce:
+        return cls(run.path, run.experiment)
+
+    def cells(self) -> list[Cell]:
+        return list(_read(self.path))
+
+
+@cache
+def _read(path: Path) -> list[Cell]:
+    return Run(path, {}).cells()
 
 
 def one(root: Path) -> Run:

@@ -15,7 +15,17 @@ from paper_figures import NothingToDrawError, figure_names, sweep_names
 from paper_figures.registry import drawings
 from tests.harness.made import made_run
 
-from .kinds import beside, endpoint, levels, one, simulated, swept, swept_endpoint, unanswered
+from .kinds import (
+    ReadOnce,
+    beside,
+    endpoint,
+    levels,
+    one,
+    simulated,
+    swept,
+    swept_endpoint,
+    unanswered,
+)
 from .seen import alike, cut_marks, cut_off, empty, illegible, words
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
@@ -55,7 +65,7 @@ LAID_OUT = {"an endpoint beside others"}
 
 @pytest.fixture(scope="module")
 def record(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
-    return cache(lambda kind: MADE[kind][0](tmp_path_factory.mktemp("runs")))
+    return cache(lambda kind: ReadOnce.of(MADE[kind][0](tmp_path_factory.mktemp("runs"))))
 
 
 def _check(figure: Any, run: str = "") -> None:

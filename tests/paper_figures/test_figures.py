@@ -16,7 +16,7 @@ import pytest
 
 from harness.commands.figures import figures
 from harness.errors import HarnessError
-from harness.records import new_run, open_run, read_cell
+from harness.records import Run, new_run, open_run, read_cell
 from harness.records.segments import rows as rows_of
 from harness.records.segments import segments
 from paper_figures import (
@@ -48,13 +48,27 @@ def svg_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(style, "FORMATS", {"svg": style.FORMATS["svg"]})
 
 
+@pytest.fixture
+def data_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save only the CSV of the data, which does not depend on the layout."""
+    monkeypatch.setattr(style, "FORMATS", {})
+    monkeypatch.setattr(style, "_laid_out", lambda figure: None)
+
+
+@pytest.fixture(scope="module")
+def at_levels(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Make a run with isolation levels and an ablation, of which every figure of a run without a
+    sweep can be drawn."""
+    run = levels(tmp_path_factory.mktemp("runs"))
+    made_cell(run, "serverless-lora-no-sharing")
+    return run
+
+
 @pytest.mark.usefixtures("svg_only")
 @pytest.mark.parametrize("name", figure_names())
-def test_the_same_records_give_the_same_bytes(name: str, tmp_path: Path) -> None:
+def test_the_same_records_give_the_same_bytes(name: str, at_levels: Run, tmp_path: Path) -> None:
     """What is drawn; test_every_format_gives_the_same_bytes is of the formats."""
-    run = (swept if name == "crossing" else levels)(tmp_path / "runs")
-    if name != "crossing":
-        made_cell(run, "serverless-lora-no-sharing")
+    run = swept(tmp_path / "runs") if name == "crossing" else at_levels
     first, second = (draw(name, run, tmp_path / folder) for folder in ("a", "b"))
     assert len(first) == (2 if name == "crossing" else 1)
     for one, two in zip(first, second, strict=True):
@@ -64,7 +78,7 @@ def test_the_same_records_give_the_same_bytes(name: str, tmp_path: Path) -> None
         assert f"; run {run.id}" in caption
 
 
-@pytest.mark.usefixtures("svg_only")
+@pytest.mark.usefixtures("data_only")
 def test_a_bar_is_the_sum_of_its_stages(tmp_path: Path) -> None:
     (path,) = draw("time-breakdown", made_run(tmp_path / "runs"), tmp_path)
     data = pd.read_csv(path.with_suffix(".csv"))
@@ -191,6 +205,7 @@ def test_a_study_made_elsewhere_is_drawn_as_its_figures(tmp_path: Path) -> None:
     assert list(drawings("scheduler-overhead", open_record(REFERENCE / "ten-thousand")))
 
 
+@pytest.mark.usefixtures("svg_only")
 def test_the_command_draws_a_sweep_and_says_what_it_skips(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -219,22 +234,27 @@ def test_an_unknown_figure_names_the_known_ones(tmp_path: Path) -> None:
         draw("nothing", made_run(tmp_path), tmp_path)
 
 
-@pytest.mark.usefixtures("svg_only")
 @pytest.mark.parametrize("name", sweep_names())
 def test_a_sweep_says_where_it_is_from_and_the_first_is_simulated_and_shows_three_systems(
-    name: str, tmp_path: Path
+    name: str,
 ) -> None:
-    first, *others = draw_reference(name, REFERENCE, tmp_path)
-    told = {path: path.with_suffix(".svg").read_text(encoding="utf-8") for path in (first, *others)}
-    assert "simulated, profile l40s" in told[first]
-    assert pd.read_csv(first.with_suffix(".csv"))["system"].nunique() >= 3
-    for path in others:
-        assert "simulated, profile l40s" in told[path] or "live on 1, 2 and 4 × " in told[path]
+    first, *others = (
+        drawing
+        for each in sources()[name]
+        for drawing in drawings(name, open_record(REFERENCE / each))
+    )
+    assert "simulated, profile l40s" in " ".join(words(first.figure))
+    assert first.data["system"].nunique() >= 3
+    for each in others:
+        told = " ".join(words(each.figure))
+        assert "simulated, profile l40s" in told or "live on 1, 2 and 4 × " in told
 
 
-@pytest.mark.parametrize("name", ["adapters", "tpot-and-e2e"])
-def test_every_format_gives_the_same_bytes(name: str, tmp_path: Path) -> None:
-    (first,), (second,) = (draw_reference(name, REFERENCE, tmp_path / part) for part in "ab")
+def test_every_format_gives_the_same_bytes(tmp_path: Path) -> None:
+    """Of a figure with bars, hatches and marks."""
+    (first,), (second,) = (
+        draw_reference("slo-violations", REFERENCE, tmp_path / part) for part in "ab"
+    )
     for suffix in (".png", ".csv", ".svg", ".pdf"):
         assert first.with_suffix(suffix).read_bytes() == second.with_suffix(suffix).read_bytes()
     assert b"CreationDate" not in first.with_suffix(".pdf").read_bytes(), "of the same second"
@@ -248,7 +268,7 @@ def test_every_figure_names_records_that_are_there_and_each_drawing_has_its_own_
         assert len(set(records)) == len(records) >= 1
 
 
-@pytest.mark.usefixtures("svg_only")
+@pytest.mark.usefixtures("data_only")
 def test_bars_are_the_means_of_the_segments_with_their_intervals(tmp_path: Path) -> None:
     (path,) = draw_reference("ttft-by-pattern", REFERENCE, tmp_path)
     data = pd.read_csv(path.with_suffix(".csv"))
@@ -277,7 +297,7 @@ def test_the_kept_segment_gives_the_numbers_that_are_kept_of_it() -> None:
     assert same.to_numpy() == pytest.approx(again.to_numpy(), rel=1e-12)
 
 
-@pytest.mark.usefixtures("svg_only")
+@pytest.mark.usefixtures("data_only")
 def test_the_papers_calls_stand_hollow_beside_those_of_its_model(tmp_path: Path) -> None:
     paths = draw_reference("time-breakdown", REFERENCE, tmp_path)
     shown = {path.stem: set(pd.read_csv(path.with_suffix(".csv"))["system"]) for path in paths}
@@ -286,7 +306,7 @@ def test_the_papers_calls_stand_hollow_beside_those_of_its_model(tmp_path: Path)
     assert not any("published" in system for system in shown["time-breakdown"]), "another model"
 
 
-@pytest.mark.usefixtures("svg_only")
+@pytest.mark.usefixtures("data_only")
 def test_only_what_is_not_beaten_in_both_is_joined(tmp_path: Path) -> None:
     (path,) = draw_reference("cost-against-ttft", REFERENCE, tmp_path)
     data = pd.read_csv(path.with_suffix(".csv"))

@@ -13,11 +13,13 @@ import pytest
 from matplotlib.colors import to_hex
 
 from harness.errors import HarnessError
+from harness.records import Run
 from paper_figures import draw, open_record
 from paper_figures.onset import onsets
 from paper_figures.registry import drawings, sources
 from paper_figures.style import drawn_for
 
+from .kinds import ReadOnce
 from .seen import alike, cut_marks, cut_off, empty, illegible, words
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
@@ -30,7 +32,10 @@ Printed = Callable[[Source], Sequence[Any]]
 def printed() -> Printed:
     """Return the figures of a name from a record, drawn once for all tests."""
 
-    opened = cache(open_record)
+    @cache
+    def opened(path: Path) -> Any:
+        record = open_record(path)
+        return ReadOnce.of(record) if isinstance(record, Run) else record
 
     @cache
     def figures(of: Source) -> Sequence[Any]:
@@ -71,6 +76,7 @@ def _of_a_system(label: str, looks: set[tuple[str, str]]) -> bool:
     return not label.startswith("_") and label != "as published" and len(looks) > 1
 
 
+@pytest.mark.usefixtures("png_only")
 def test_a_figure_for_a_column_is_as_wide_as_one(tmp_path: Path) -> None:
     sweep = open_record(REFERENCE / "adapters")
     with drawn_for("column"):

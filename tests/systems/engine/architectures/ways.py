@@ -27,6 +27,8 @@ from systems.engine.weights import BackboneWeights
 from .variants import Model
 
 LIMITS = {"max_batch_size": 16, "max_context_tokens": 256}
+ALONE = {**LIMITS, "max_batch_size": 2}
+"""Of an engine for the two requests of one form: the memory of more would be filled with zeros."""
 PIECE = {"piece_tokens": 64}
 
 
@@ -76,7 +78,7 @@ def _own_on_cores(loaded: Loaded, form: str) -> Engine:
     config, weights = loaded.layout.config, loaded.weights("cpu")
     path = loaded.model.adapters.get(form)
     adapter = load_adapter(path, config, loaded.layout.dtype) if path else None
-    return Engine(config, weights, adapter, **LIMITS, **PIECE)
+    return Engine(config, weights, adapter, **ALONE, **PIECE)
 
 
 def _own_on_device(loaded: Loaded, form: str) -> CudaEngine:
@@ -84,7 +86,7 @@ def _own_on_device(loaded: Loaded, form: str) -> CudaEngine:
     if form in loaded.packed:
         slot.put(loaded.packed[form])
     config, weights = loaded.layout.config, loaded.weights(loaded.device)
-    return CudaEngine(config, weights, slot, **LIMITS, **PIECE)
+    return CudaEngine(config, weights, slot, **ALONE, **PIECE)
 
 
 def _holding(engine: Any, loaded: Loaded) -> Any:
@@ -107,7 +109,7 @@ def _shared_on_device(loaded: Loaded, form: str) -> CudaCrossEngine:
 
 def _merged_on_cores(loaded: Loaded, form: str) -> MultiEngine:
     config, weights = loaded.layout.config, loaded.weights("cpu")
-    engine = MultiEngine(config, weights, loaded.shape, len(loaded.packed), **LIMITS)
+    engine = MultiEngine(config, weights, loaded.shape, len(loaded.packed), **ALONE)
     _holding(engine, loaded).merge(form if form in loaded.packed else None)
     return engine
 
@@ -115,7 +117,7 @@ def _merged_on_cores(loaded: Loaded, form: str) -> MultiEngine:
 def _merged_on_device(loaded: Loaded, form: str) -> CudaMultiEngine:
     table = AdapterTable(loaded.shape, len(loaded.packed), loaded.device)
     config, weights = loaded.layout.config, loaded.weights(loaded.device)
-    engine = CudaMultiEngine(config, weights, table, **LIMITS)
+    engine = CudaMultiEngine(config, weights, table, **ALONE)
     _holding(engine, loaded).merge(form if form in loaded.packed else None)
     return engine
 
