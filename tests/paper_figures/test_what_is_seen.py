@@ -16,7 +16,7 @@ from paper_figures.registry import drawings
 from tests.harness.made import made_cell, made_run, tables, unseen_tables
 from tests.harness.many import many_requests
 
-from .kinds import many_loads, swept_endpoint
+from .kinds import ReadOnce, many_loads, swept_endpoint
 from .seen import words
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
@@ -27,7 +27,7 @@ PUBLISHED = "as published"
 
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return many_loads(tmp_path_factory.mktemp("runs"))
+    return ReadOnce.of(many_loads(tmp_path_factory.mktemp("runs")))
 
 
 def _legend(figure: Any) -> dict[str, str]:

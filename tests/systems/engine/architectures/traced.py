@@ -19,7 +19,7 @@ from systems.engine.requests import TokenEvent
 from tests.systems.engine.driving import Prompt, prompts, request
 
 from .forms import FORMS, NONE
-from .ways import Loaded, Way
+from .ways import EACH, Loaded, Way
 
 TOKENS = 6
 LENGTHS = (30, 150, 1, 70, 12, 100)
@@ -61,8 +61,8 @@ class Trace:
 
 
 def requests(forms: Sequence[str] = (NONE, *FORMS)) -> dict[int, Asked]:
-    """Return two requests of each form, in turn, with prompts of mixed lengths."""
-    forms = (*forms, *forms)
+    """Return the requests of each form, in turn, with prompts of mixed lengths."""
+    forms = (*forms,) * EACH
     batch = prompts([length for length, _ in zip(cycle(LENGTHS), forms, strict=False)])
     return {
         n: Asked(form, prompt) for n, (form, prompt) in enumerate(zip(forms, batch, strict=True))

@@ -26,10 +26,15 @@ from systems.engine.weights import BackboneWeights
 
 from .variants import Model
 
-LIMITS = {"max_batch_size": 16, "max_context_tokens": 256}
-ALONE = {**LIMITS, "max_batch_size": 2}
-"""Of an engine for the two requests of one form: the memory of more would be filled with zeros."""
+EACH, MOST = 2, 16
+"""Requests of a form, and the most that an engine runs at once."""
 PIECE = {"piece_tokens": 64}
+
+
+def limits(forms: int) -> dict[str, int]:
+    """Return the limits of an engine that runs the requests of so many forms. The memory of more
+    would be filled with zeros for nothing."""
+    return {"max_batch_size": min(EACH * forms, MOST), "max_context_tokens": 256}
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def _own_on_cores(loaded: Loaded, form: str) -> Engine:
     config, weights = loaded.layout.config, loaded.weights("cpu")
     path = loaded.model.adapters.get(form)
     adapter = load_adapter(path, config, loaded.layout.dtype) if path else None
-    return Engine(config, weights, adapter, **ALONE, **PIECE)
+    return Engine(config, weights, adapter, **limits(1), **PIECE)
 
 
 def _own_on_device(loaded: Loaded, form: str) -> CudaEngine:
@@ -86,7 +91,11 @@ def _own_on_device(loaded: Loaded, form: str) -> CudaEngine:
     if form in loaded.packed:
         slot.put(loaded.packed[form])
     config, weights = loaded.layout.config, loaded.weights(loaded.device)
-    return CudaEngine(config, weights, slot, **ALONE, **PIECE)
+    return CudaEngine(config, weights, slot, **limits(1), **PIECE)
+
+
+def _of_all(loaded: Loaded) -> dict[str, int]:
+    return limits(len(loaded.packed) + 1)
 
 
 def _holding(engine: Any, loaded: Loaded) -> Any:
@@ -97,19 +106,21 @@ def _holding(engine: Any, loaded: Loaded) -> Any:
 
 def _shared_on_cores(loaded: Loaded, form: str) -> CrossEngine:
     config, weights = loaded.layout.config, loaded.weights("cpu")
-    engine = CrossEngine(config, weights, loaded.shape, len(loaded.packed), **LIMITS, **PIECE)
+    engine = CrossEngine(
+        config, weights, loaded.shape, len(loaded.packed), **_of_all(loaded), **PIECE
+    )
     return _holding(engine, loaded)
 
 
 def _shared_on_device(loaded: Loaded, form: str) -> CudaCrossEngine:
     table = AdapterTable(loaded.shape, len(loaded.packed), loaded.device)
     config, weights = loaded.layout.config, loaded.weights(loaded.device)
-    return _holding(CudaCrossEngine(config, weights, table, **LIMITS, **PIECE), loaded)
+    return _holding(CudaCrossEngine(config, weights, table, **_of_all(loaded), **PIECE), loaded)
 
 
 def _merged_on_cores(loaded: Loaded, form: str) -> MultiEngine:
     config, weights = loaded.layout.config, loaded.weights("cpu")
-    engine = MultiEngine(config, weights, loaded.shape, len(loaded.packed), **ALONE)
+    engine = MultiEngine(config, weights, loaded.shape, len(loaded.packed), **limits(1))
     _holding(engine, loaded).merge(form if form in loaded.packed else None)
     return engine
 
@@ -117,7 +128,7 @@ def _merged_on_cores(loaded: Loaded, form: str) -> MultiEngine:
 def _merged_on_device(loaded: Loaded, form: str) -> CudaMultiEngine:
     table = AdapterTable(loaded.shape, len(loaded.packed), loaded.device)
     config, weights = loaded.layout.config, loaded.weights(loaded.device)
-    engine = CudaMultiEngine(config, weights, table, **ALONE)
+    engine = CudaMultiEngine(config, weights, table, **limits(1))
     _holding(engine, loaded).merge(form if form in loaded.packed else None)
     return engine
 

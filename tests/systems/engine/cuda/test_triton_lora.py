@@ -105,7 +105,9 @@ def test_number_zero_is_the_backbone_alone(length: int, ops: TorchOps) -> None:
 
 @BOTH
 @pytest.mark.parametrize(
-    ("value", "length"), [(torch.nan, 1), (torch.inf, 1), (torch.nan, 70), (torch.inf, 3)]
+    # Of several rows and of one, which have kernels of their own.
+    ("value", "length"),
+    [(torch.nan, 1), (torch.nan, 70), (torch.inf, 3)],
 )
 @pytest.mark.filterwarnings("ignore:invalid value encountered")
 def test_no_row_sees_its_neighbours(value: float, length: int, ops: TorchOps) -> None:
