@@ -25,16 +25,17 @@ from systems.simulation.profile import load_profile
 TABLES = ("requests", "spans", "memory", "billing", "decisions")
 
 
-def simulated(name: str, out: Path, **choice: str) -> Run:
+def simulated(name: str, out: Path, workers: int | None = 1, **choice: str) -> Run:
     experiment = load(name, {"mode": "simulated", **choice}).tracing()
     run = new_run(experiment.model_dump(mode="json"), out)
-    Runner(experiment, run, Progress()).execute()
+    Runner(experiment, run, Progress()).execute(workers)
     return run
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return simulated("time-breakdown", tmp_path_factory.mktemp("simulated"))
+    """By as many processes as usual; the others start none, which takes longer than their cells."""
+    return simulated("time-breakdown", tmp_path_factory.mktemp("simulated"), workers=None)
 
 
 def test_every_cell_says_that_it_is_simulated_and_by_which_profile(run: Run) -> None:
