@@ -22,6 +22,8 @@ from harness.experiment import Experiment
 from harness.experiment_files import load
 from harness.records import Run, new_run
 
+from .tasks import fails_at_three, threads_of_libraries
+
 TABLES = ("requests", "spans", "memory", "billing")
 
 
@@ -117,24 +119,12 @@ def test_a_wrong_request_fails_before_anything_runs(tmp_path: Path) -> None:
     assert run.cells() == []
 
 
-def _fails_at_three(number: int) -> int:
-    if number == 3:
-        raise HarnessError("three")
-    return os.getpid()
-
-
-def _threads_of_libraries(_: int) -> int:
-    import pyarrow as pa
-
-    return pa.cpu_count()
-
-
 def test_a_worker_computes_in_one_thread() -> None:
-    assert dict(spread(_threads_of_libraries, [0, 1], 2)) == {0: 1, 1: 1}
+    assert dict(spread(threads_of_libraries, [0, 1], 2)) == {0: 1, 1: 1}
 
 
 def test_each_task_is_done_once_and_fresh_processes_are_their_own() -> None:
-    found = dict(spread(_fails_at_three, [0, 1, 2], 2, fresh=True))
+    found = dict(spread(fails_at_three, [0, 1, 2], 2, fresh=True))
     assert set(found) == {0, 1, 2}
     assert len(set(found.values()) | {os.getpid()}) == 4
 
@@ -142,7 +132,7 @@ def test_each_task_is_done_once_and_fresh_processes_are_their_own() -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_of_a_task_is_raised(workers: int) -> None:
     with pytest.raises(HarnessError, match="three"):
-        list(spread(_fails_at_three, [2, 3, 4], workers))
+        list(spread(fails_at_three, [2, 3, 4], workers))
 
 
 def test_more_tables_than_anybody_reads_are_left_to_compare(
