@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Self
 
 import psutil
@@ -12,17 +13,21 @@ import psutil
 from ..errors import HarnessError
 from .result import Machine, Percentiles
 
+_SLEEPER = Path(__file__).with_name("sleeper.py")
+
 
 class MachineProbe:
-    """Context manager that measures; call ``machine`` after exit."""
+    """Context manager that measures from its entry on; call ``machine`` after exit."""
 
     def __enter__(self) -> Self:
-        self._before = psutil.cpu_times()
         self._sleeper = subprocess.Popen(
-            [sys.executable, "-m", "harness.calibration.sleeper"],
+            [sys.executable, "-I", str(_SLEEPER)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
+        assert self._sleeper.stdout is not None
+        self._sleeper.stdout.readline()
+        self._before = psutil.cpu_times()
         return self
 
     def __exit__(self, *raised: object) -> None:
