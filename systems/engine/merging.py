@@ -54,7 +54,7 @@ class Merger:
         for part in delta.parts:
             rows = matrix[part.start : part.stop]
             b = part.b.t().to(matrix.device)
-            torch.addmm(rows, b.to(rows.dtype), a[part.low : part.high].to(rows.dtype), out=rows)
+            rows.addmm_(b.to(rows.dtype), a[part.low : part.high].to(rows.dtype))
 
     @torch.inference_mode()
     def unmerge(self) -> None:
