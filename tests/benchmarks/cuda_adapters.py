@@ -87,7 +87,11 @@ def engine(
 ) -> CudaEngine:
     config = made.config.model_copy(update={"num_layers": layers})
     made = replace(made, config=config, layers=made.layers[:layers])
-    return CudaEngine(config, made, held, ops=ops, max_batch_size=ROWS[-1], max_context_tokens=1024)
+    limits = {"max_batch_size": ROWS[-1], "max_context_tokens": 1024}
+    found = CudaEngine(config, made, held, ops=ops, **limits)
+    while found.prepare():  # prompts come together only where that is prepared
+        pass
+    return found
 
 
 def steps_ms(running: CudaEngine, held: InTurn | None, used: Sequence[int]) -> dict[str, float]:
