@@ -185,6 +185,14 @@ def test_a_batch_whose_requests_were_all_given_up_is_not_computed(piece_tokens: 
     assert not gone.first_ns
 
 
+@pytest.mark.parametrize(("pads", "first"), [(True, [0, 2]), (False, [0, 1])])
+def test_prompts_of_one_padded_length_are_computed_together_by_an_engine_that_pads(
+    pads: bool, first: list[int]
+) -> None:
+    prefill = Prefill(0, [Work(0, 60, 1), Work(1, 500, 1), Work(2, 50, 1)], pads=pads)
+    assert [work.id for work in prefill.take(512).requests] == first
+
+
 @pytest.mark.parametrize("piece_tokens", [None, 64])
 def test_a_request_that_is_given_up_during_its_prefill_generates_nothing(
     piece_tokens: int | None,
