@@ -147,9 +147,9 @@ class Vllm(ServerSystem):
         placed = place(self.groups(deployment), deployment.devices)
         return self._plans_on(ports(deployment, len(placed)), deployment, placed)
 
-    def warm(self, plan: ServerPlan) -> None:
-        if plan.models:
-            warm_up(plan.base_url, plan.models.values(), self._warm_up, self.start_timeout_s)
+    def warm(self, plan: ServerPlan) -> bool:
+        models = plan.models.values()
+        return warm_up(plan.base_url, models, self._warm_up, self.start_timeout_s)
 
     def _plans_on(
         self, free: Sequence[int], deployment: Deployment, placed: Sequence[Placed]

@@ -115,11 +115,13 @@ class ServerSystem(ServingSystem):
                 raise DeploymentError(_unready(plan, served_models(plan.base_url, self._headers)))
         for plan, server in self._servers:
             server.wait_until(partial(self.ready, plan), self.start_timeout_s)
-        for plan in self._plans:
-            self.warm(plan)
+        for plan, server in self._servers:
+            server.wait_until(partial(self.warm, plan), self.start_timeout_s)
 
-    def warm(self, plan: ServerPlan) -> None:
-        """Send a server that is ready what it needs before the load; by default nothing."""
+    def warm(self, plan: ServerPlan) -> bool:  # noqa: ARG002
+        """Send a server that is ready what it needs before the load, by default nothing; return
+        whether it could be reached."""
+        return True
 
     def ready(self, plan: ServerPlan) -> bool:
         """Whether the server of ``plan`` serves all its models."""

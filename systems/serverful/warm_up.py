@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..errors import UnreachableError
 from .http import complete
 
 _LENGTHS = (8, 128)
@@ -17,10 +18,15 @@ def prompt_lengths(max_context_tokens: int) -> tuple[int, ...]:
     return tuple(each for each in _LENGTHS if each + _ANSWER <= max_context_tokens)
 
 
-def warm_up(base_url: str, models: Iterable[str], lengths: Iterable[int], timeout_s: float) -> None:
-    """Have each model answer a prompt of each length. Raise ``DeploymentError`` if one does not."""
+def warm_up(base_url: str, models: Iterable[str], lengths: Iterable[int], timeout_s: float) -> bool:
+    """Have each model answer a prompt of each length. Return whether the server could be reached;
+    raise ``DeploymentError`` if it refuses one."""
     lengths = tuple(lengths)
-    for model in dict.fromkeys(models):
-        for length in lengths:
-            asked = {"model": model, "prompt": [_TOKEN] * length, "max_tokens": _ANSWER}
-            complete(base_url, asked, timeout_s)
+    try:
+        for model in dict.fromkeys(models):
+            for length in lengths:
+                asked = {"model": model, "prompt": [_TOKEN] * length, "max_tokens": _ANSWER}
+                complete(base_url, asked, timeout_s)
+    except UnreachableError:
+        return False
+    return True

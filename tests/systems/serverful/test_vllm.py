@@ -151,6 +151,14 @@ def test_a_server_that_ends_at_once_is_told_with_its_last_words(
         Vllm().deploy(deployment)
 
 
+def test_a_server_that_ends_before_its_first_answer_is_told_with_its_last_words(
+    recorded: Path, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAYBACK", "dying-early")
+    with Vllm() as system, pytest.raises(DeploymentError, match="ended with status 0 before it"):
+        system.deploy(deployment)
+
+
 def test_a_recorded_failure_is_told_with_its_reason(
     recorded: Path, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
