@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from systems.interface import RequestTrace, Span, Stage
 
 from . import stages
+from .answers import Answers
 from .messages import RequestFields, Sampling
 from .times import Step, clamp
 
@@ -40,7 +41,7 @@ class Call:
     max_tokens: int
     sampling: Sampling
     received_ns: int
-    answers: asyncio.Queue[Tokens | Failure] = field(default_factory=asyncio.Queue)
+    answers: Answers[Tokens | Failure] = field(default_factory=Answers)
     deadline: asyncio.TimerHandle | None = None
     instance: int | None = None
     batch_size: int | None = None

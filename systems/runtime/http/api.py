@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -203,49 +203,53 @@ class Api:
 
     async def _whole(self, call: Call, answer: Answer) -> web.Response:
         while not answer.finished:
-            item = await call.answers.get()
-            if isinstance(item, Failure):
-                return _failed(item)
-            answer.take(item)
+            for item in await call.answers.take():
+                if isinstance(item, Failure):
+                    return _failed(item)
+                answer.take(item)
         return web.json_response(answer.whole())
 
     async def _stream(
         self, request: web.Request, call: Call, answer: Answer, *, usage: bool
     ) -> web.StreamResponse:
-        """Send the headers with the first text, so that an earlier error has its own status."""
+        """Send the headers with the first text, so that an earlier error has its own status, and
+        the end with the last."""
         response: web.StreamResponse | None = None
-        while not answer.finished:
-            chunks, failure = _take(await call.answers.get(), call, answer)
-            if failure is not None:
+        while True:
+            chunks, failure = _chunks(await call.answers.take(), answer)
+            ended = answer.finished or failure is not None
+            if ended:
                 self._settle(call, time.monotonic_ns())
+            if failure is not None:
                 if response is None:
                     return _failed(failure)
                 chunks.append(event(_body(failure)))
-            if chunks:
-                response = response or await _open_stream(request)
-                await response.write(b"".join(chunks))
-            if failure is not None:
-                return response or _failed(failure)
-        assert response is not None, "the last token always makes a chunk"
-        self._settle(call, time.monotonic_ns())
-        await response.write((answer.usage_chunk() if usage else b"") + DONE)
-        await response.write_eof()
-        return response
+            elif ended:
+                chunks += [answer.usage_chunk() if usage else b"", DONE]
+            if not chunks:
+                continue
+            response = response or await _open_stream(request)
+            if ended:
+                await response.write_eof(b"".join(chunks))
+                return response
+            await response.write(b"".join(chunks))
 
 
-def _take(item: Tokens | Failure, call: Call, answer: Answer) -> tuple[list[bytes], Failure | None]:
-    """Return chunks for ``item`` and all other items that have arrived, for a single write."""
+def _chunks(
+    items: Iterable[Tokens | Failure], answer: Answer
+) -> tuple[list[bytes], Failure | None]:
+    """Return the chunks of all items up to the end of the answer, for a single write."""
     chunks: list[bytes] = []
-    while True:
+    for item in items:
+        if answer.finished:
+            break
         if isinstance(item, Failure):
             return chunks, item
         answer.take(item)
         chunk = answer.chunk()
         if chunk:
             chunks.append(chunk)
-        if answer.finished or call.answers.empty():
-            return chunks, None
-        item = call.answers.get_nowait()
+    return chunks, None
 
 
 async def _open_stream(request: web.Request) -> web.StreamResponse:

@@ -11,6 +11,9 @@ from systems.runtime.calls import Tokens
 
 from .text import Decoder
 
+_MARK = "\0"
+_ENCODED_MARK = json.dumps(_MARK).encode()
+
 
 class Shape(Protocol):
     """The format of a kind of completion, whole and streamed."""
@@ -65,16 +68,20 @@ class Answer:
     tokens: int = 0
     finished: str | None = None
     _sent: int = 0
-    _pieces: int = 0
+    """Characters."""
+    _around: tuple[bytes, bytes] | None = None
 
     def take(self, tokens: Tokens) -> None:
-        """Append a step's tokens; set ``finished`` at the last token or at a stop string."""
+        """Append a step's tokens; set ``finished`` at the last token or at a stop string. Tokens
+        after that are dropped."""
+        if self.finished:
+            return
         before = len(self.text)
         for token in tokens.ids:
             self.tokens += 1
             self.text += self.decoder.text(token)
         self.finished = tokens.finished
-        cut = self._cut(before)
+        cut = self._cut(before) if self.stops else None
         if cut is not None:
             self.text, self.finished = self.text[:cut], "stop"
 
@@ -86,14 +93,27 @@ class Answer:
     def chunk(self) -> bytes | None:
         """Return the event for new text, or None if there is none. Holds back text that may be the
         beginning of a stop string."""
-        upto = len(self.text) if self.finished else len(self.text) - self._held_back()
+        whole = self.finished or not self.stops
+        upto = len(self.text) if whole else len(self.text) - self._held_back()
         new = self.text[self._sent : upto]
         if not new and not self.finished:
             return None
-        self._sent = upto
-        piece = self.shape.piece(new, self.finished, self._pieces == 0)
-        self._pieces += 1
+        first, self._sent = self._sent == 0, upto
+        if first or self.finished:
+            return self._event(new, first=first)
+        return self._between(new)
+
+    def _event(self, text: str, *, first: bool) -> bytes:
+        piece = self.shape.piece(text, self.finished, first)
         return event(self._object(self.shape.chunk_object, [piece]))
+
+    def _between(self, text: str) -> bytes:
+        """Return the event of a chunk that is neither first nor last. They differ in their text
+        alone, so what is around it is encoded once: a gateway sends ten thousand a second."""
+        if self._around is None:
+            before, _, after = self._event(_MARK, first=False).rpartition(_ENCODED_MARK)
+            self._around = before, after
+        return json.dumps(text).encode().join(self._around)
 
     def _held_back(self) -> int:
         longest = max((len(stop) for stop in self.stops), default=1) - 1

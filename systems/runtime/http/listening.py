@@ -12,6 +12,10 @@ from systems.errors import DeploymentError
 from .timeouts import PatientRunner
 
 _SHUTDOWN_S = 0.5
+_BACKLOG = 4096
+"""Connections that wait to be accepted, which the event loop does between steps of many requests.
+The kernel drops what exceeds it, and the caller tries again after 1 s, 3 s, 7 s; Linux allows 4096
+by default."""
 
 
 @asynccontextmanager
@@ -31,7 +35,7 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
 
 async def _listen(runner: PatientRunner, host: str, port: int) -> None:
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
     except OSError as error:
         raise DeploymentError(
             f"cannot listen on {host}:{port}: {error.strerror or error};"

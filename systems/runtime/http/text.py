@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ class Decoder:
         self._tokenizer, self._skip_special = tokenizer, skip_special
         self._stream = DecodeStream(skip_special_tokens=skip_special)
         self._held: list[int] = []
-        self._before: list[int] = []
+        self._before: deque[int] = deque(maxlen=MOST_HELD)
         """The last tokens whose text was returned. A text goes on otherwise than it begins, where
         some tokenizers leave out a space."""
 
@@ -89,18 +90,19 @@ class Decoder:
         return self._begin_again() if len(self._held) >= MOST_HELD else text
 
     def _step(self, token: int) -> str:
-        text = self._stream.step(self._tokenizer, token) or ""
+        text: str | None = self._stream.step(self._tokenizer, token)
         self._held.append(token)
-        if text:
-            self._before = (self._before + self._held)[-MOST_HELD:]
-            self._held = []
+        if not text:
+            return ""
+        self._before.extend(self._held)
+        self._held.clear()
         return text
 
     def _begin_again(self) -> str:
         """Return the text of what is held back, but for what may be the beginning of a character,
         which a new stream holds back."""
         over, rest = self._held[:-_MOST_BEFORE_LAST], self._held[-_MOST_BEFORE_LAST:]
-        self._stream = DecodeStream(self._before, skip_special_tokens=self._skip_special)
+        self._stream = DecodeStream(list(self._before), skip_special_tokens=self._skip_special)
         self._held = []
         text: str = self._tokenizer.decode(over, skip_special_tokens=self._skip_special)
         return text + "".join(map(self._step, rest))

@@ -86,11 +86,11 @@ class Front:
         self._journal.request(request_trace(call, responded_ns), call.tokens)
 
     def _time_out(self, call: Call, limit_s: float) -> None:
-        call.answers.put_nowait(Failure(504, f"no answer within request_timeout_s={limit_s:g}"))
+        call.answers.put(Failure(504, f"no answer within request_timeout_s={limit_s:g}"))
 
     def fail_all(self, reason: str) -> None:
         for call in self._calls.values():
-            call.answers.put_nowait(Failure(503, reason))
+            call.answers.put(Failure(503, reason))
 
     # -- replicas ---------------------------------------------------------------------------
 
@@ -143,7 +143,7 @@ class Front:
                 call.batch_size = len(tokens)
             call.stepped(step)
             call.tokens += 1
-            call.answers.put_nowait(Tokens((token.id,), token.finished))
+            call.answers.put(Tokens((token.id,), token.finished))
             if token.finished:
                 del self._calls[request]
                 if request not in self._moving:

@@ -45,7 +45,7 @@ class Sequential:
             call.deadline.cancel()
 
     def _time_out(self, call: Call, limit_s: float) -> None:
-        call.answers.put_nowait(Failure(504, f"no answer within request_timeout_s={limit_s:g}"))
+        call.answers.put(Failure(504, f"no answer within request_timeout_s={limit_s:g}"))
 
     def _run(self, call: Call) -> None:
         """On the worker's thread."""
@@ -53,7 +53,7 @@ class Sequential:
             return
 
         def say(item: Tokens | Failure) -> None:
-            self._loop.call_soon_threadsafe(call.answers.put_nowait, item)
+            self._loop.call_soon_threadsafe(call.answers.put, item)
 
         try:
             self._generate(self._model, call, say, lambda: call.id not in self._live)

@@ -129,7 +129,7 @@ class Platform(PlatformBase):
                 del self._calls[call.id]
 
     def _time_out(self, call: Call, limit_s: float) -> None:
-        call.answers.put_nowait(Failure(504, f"no answer within request_timeout_s={limit_s:g}"))
+        call.answers.put(Failure(504, f"no answer within request_timeout_s={limit_s:g}"))
 
     def answered(self, call: Call, responded_ns: int | None) -> None:
         """Journal the request as its last bytes are sent (None: the caller has left)."""
@@ -189,7 +189,7 @@ class Platform(PlatformBase):
             wait_ns = action.retry_after_ns
             wait_s = None if wait_ns is None else schema.retry_after_s(wait_ns)
             call.done_ns = time.monotonic_ns()
-            call.answers.put_nowait(Failure(action.status, action.reason, wait_s))
+            call.answers.put(Failure(action.status, action.reason, wait_s))
             self._settle_activity(call.instance)
 
     # -- nodes ------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ class Platform(PlatformBase):
                 continue
             call.stepped(step)
             call.tokens += 1
-            call.answers.put_nowait(Tokens((token.id,), token.finished))
+            call.answers.put(Tokens((token.id,), token.finished))
             if token.finished:
                 done.append(token.request)
         return done

@@ -36,7 +36,7 @@ class Backend:
     def submit(self, **fields: Any) -> Call:
         call = Call(next(self._ids), **fields)
         for answer in self.answers:
-            call.answers.put_nowait(answer)
+            call.answers.put(answer)
         self.calls.append(call)
         return call
 

@@ -47,7 +47,7 @@ def played(
 
 def answer(call: Call) -> None:
     for part in ANSWER:
-        call.answers.put_nowait(part)
+        call.answers.put(part)
 
 
 async def under_way(at: Endpoint, count: int, token: str | None = None) -> list[asyncio.Task[Any]]:

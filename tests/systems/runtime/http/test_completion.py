@@ -103,6 +103,23 @@ def test_a_chat_names_its_role_once_and_ends_with_its_reason() -> None:
     ]
 
 
+@pytest.mark.parametrize("text", ['"', "\\", "\0", "\n", "é", "🦊", "data: {"])
+@pytest.mark.parametrize("shape", [CompletionShape(), ChatShape()])
+def test_any_text_is_sent_as_it_is(shape: Shape, text: str) -> None:
+    """Of most chunks only the text is encoded."""
+
+    class Same:
+        def text(self, _: int) -> str:
+            return text
+
+    answer = Answer(shape, "id", f"f{text}", cast(Any, Same()), [], 1)
+    for _ in range(3):
+        answer.take(Tokens((0,), None))
+        chunk = json.loads((answer.chunk() or b"").removeprefix(b"data: "))
+    assert chunk["model"] == f"f{text}"
+    assert chunk["choices"] == [shape.piece(text, None, first=False)]
+
+
 def _piece(delta: dict[str, str], finished: str | None) -> dict[str, Any]:
     return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finished}
 

@@ -217,10 +217,7 @@ class Stage:
 
 def said(call: Call) -> list[Tokens | Failure]:
     """The results that the caller has received so far."""
-    found = []
-    while not call.answers.empty():
-        found.append(call.answers.get_nowait())
-    return found
+    return call.answers.drain()
 
 
 @contextmanager

@@ -253,7 +253,7 @@ def ask_once(
             sampling=Sampling(),
             received_ns=now,
         )
-        answer = await call.answers.get()
+        answer, *_ = await call.answers.take()
         platform.answered(call, time.monotonic_ns())
         if then is not None:
             await then(Scene(node))

@@ -41,7 +41,7 @@ class Order(AbstractStreamWriter):
     def submit(self, **fields: Any) -> Call:
         call = Call(0, **fields)
         for turn, answer in enumerate(self.answers):
-            asyncio.get_running_loop().call_later(turn / 1e3, call.answers.put_nowait, answer)
+            asyncio.get_running_loop().call_later(turn / 1e3, call.answers.put, answer)
         return call
 
     def abandon(self, call: Call) -> None:
