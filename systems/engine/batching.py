@@ -60,6 +60,7 @@ class Batching(ABC):
         self._check(requests)
         joined = [start_sequence(request) for request in requests]
         self._admit(joined)
+        self._slots.hold(len(self._sequences) + len(joined))
         self._sequences += joined
 
     def advance(self, *, whole: bool = False) -> list[TokenEvent]:
@@ -161,14 +162,15 @@ class Batching(ABC):
         return RequestSnapshot(running.request, running.token, running.produced, draws, kv)
 
     def join(self, parted: RequestSnapshot) -> None:
-        """Continue a request of another engine where it stopped. Raise ``ValueError`` if all slots
-        are in use."""
+        """Continue a request of another engine where it stopped. Raise ``ValueError``, changing
+        nothing, if all slots are in use."""
         self._check([parted.request])
         running = start_sequence(parted.request)
         running.cached, running.token = parted.cached, parted.token
         running.produced = parted.produced
         if running.sampler.generator is not None and parted.draws is not None:
             running.sampler.generator.set_state(parted.draws)
+        self._slots.hold(len(self._sequences) + 1)
         self._slots.put(len(self._sequences), parted.kv)
         self._sequences.append(running)
         if self.prefilling:

@@ -30,6 +30,9 @@ class Slots:
         """Bytes of the token positions in use."""
         return sum(self._used) * self.bytes_per_token
 
+    def hold(self, slots: int) -> None:
+        """Called before the first ``slots`` are used, for caches that map memory on demand."""
+
     def touch(self, slot: int, tokens: int) -> None:
         """Record that the first ``tokens`` of a slot are used."""
         self._used[slot] = tokens

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from systems.engine.batching import Batching, Running
 from systems.engine.config import ModelConfig
-from systems.engine.migration import RequestSnapshot
 from systems.engine.pieces import Piece
 from systems.engine.requests import GenerationRequest, TokenEvent
 from systems.engine.weights import BackboneWeights
@@ -99,7 +98,6 @@ class CudaEngine(Batching):
     def begin(self, requests: Sequence[GenerationRequest]) -> None:
         """Prompts of one padded length come together: a pass pads all to the longest."""
         super().begin(sorted(requests, key=_padded_length))
-        self._slab.hold(len(self._sequences))
 
     def _admit(self, sequences: Sequence[Running]) -> None:
         self._numbers(sequences)
@@ -126,10 +124,6 @@ class CudaEngine(Batching):
             ),
             most,
         )
-
-    def join(self, parted: RequestSnapshot) -> None:
-        self._slab.hold(len(self._sequences) + 1)
-        super().join(parted)
 
     def _free(self, slot: int) -> None:
         super()._free(slot)

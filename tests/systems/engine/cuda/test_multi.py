@@ -90,3 +90,23 @@ def test_a_running_request_goes_on_in_another_kind_of_engine(
     drain(there, answers)
     assert answers[0] == wanted
     shared.cancel(1)
+
+
+def test_a_request_for_which_no_slot_is_free_is_refused_before_memory_is_held(
+    shared: CudaMultiEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are no addresses beyond the slots at which a card could map memory."""
+    (prompt,) = prompts((9,))
+    shared.prefill([request(9, prompt, 4)])
+    parted = shared.part(9)
+    shared.prefill([request(n, prompt, 4) for n in range(8)])
+    held: list[int] = []
+    monkeypatch.setattr(shared._slab, "hold", held.append)
+    with pytest.raises(ValueError, match="free slots: 0"):
+        shared.join(parted)
+    assert (shared.running, held) == (tuple(range(8)), [])
+    shared.cancel(0)
+    shared.join(parted)
+    assert held == [8]
+    for number in shared.running:
+        shared.cancel(number)
