@@ -10,7 +10,8 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """An unfinished request. ``started``: its prefill has run, and it holds a slot."""
+    """An unfinished request. ``started``: it holds a slot, so its prefill has run, here or, if it
+    has migrated, on another replica."""
 
     id: int
     adapter: str | None

@@ -1,7 +1,8 @@
 """A replica: one process that serves one backbone and runs batches across its adapters.
 
 Before every iteration it handles the messages that have arrived and lets its batcher choose
-requests. The chosen ones that have not started are prefilled as one batch; if there are none, the
+requests. The chosen ones that have come from another replica get a slot and their keys and values
+in it. The chosen ones that have not started are prefilled as one batch; if there are none, the
 chosen ones decode one token each.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from . import messages as m
 from .batcher import Queued
 
 if TYPE_CHECKING:
+    from systems.engine.migration import RequestSnapshot
     from systems.engine.requests import GenerationRequest, TokenEvent
 
 
@@ -36,6 +38,8 @@ class Replica:
         self._engine: Any = None
         self._batcher: Any = None
         self._waiting: dict[int, GenerationRequest] = {}
+        self._snapshots: dict[int, RequestSnapshot] = {}
+        """Of the requests that have come from another replica and wait for a slot."""
         self._queue: dict[int, Queued] = {}
         self._slots = 0
         self._stopped = False
@@ -69,18 +73,28 @@ class Replica:
             start_ns = time.monotonic_ns()
             self._engine.merge(choice.merged)
             self._channel.send(m.Switched(choice.merged, start_ns, time.monotonic_ns()))
+        self._continue(choice.ids)
         fresh = [self._waiting.pop(id_) for id_ in choice.ids if id_ in self._waiting]
         start_ns = time.monotonic_ns()
         events = (
             self._engine.prefill(fresh) if fresh else self._engine.decode(frozenset(choice.ids))
         )
         for request in fresh:
-            id_ = request.request_id
-            self._queue[id_] = replace(self._queue[id_], started=True)
+            self._mark_started(request.request_id)
         for event in events:
             if event.finished:
                 del self._queue[event.request_id]
         self._channel.send(m.Stepped(start_ns, time.monotonic_ns(), _tokens(events)))
+
+    def _continue(self, ids: Iterable[int]) -> None:
+        """Give a slot to each of the requests that has come from another replica and waits."""
+        for id_ in ids:
+            if id_ in self._snapshots:
+                self._engine.join(self._snapshots.pop(id_))
+                self._mark_started(id_)
+
+    def _mark_started(self, request: int) -> None:
+        self._queue[request] = replace(self._queue[request], started=True)
 
     # -- messages of the front --------------------------------------------------------------
 
@@ -117,8 +131,9 @@ class Replica:
     def _cancel(self, message: Cancel, fds: list[int]) -> None:  # noqa: ARG002
         request = message.request
         self._queue.pop(request, None)
-        if self._waiting.pop(request, None) is None:
-            self._engine.cancel(request)
+        self._waiting.pop(request, None)
+        self._snapshots.pop(request, None)
+        self._engine.cancel(request)
 
     def _release(self, message: m.Release, fds: list[int]) -> None:  # noqa: ARG002
         """Return a request to the front: as it came if it has not started, else with its state. If
@@ -132,16 +147,19 @@ class Replica:
         elif self._waiting.pop(request, None) is not None:
             self._channel.send(m.Released(request, there=True))
         else:
-            state, fd = snapshots.pack(self._engine.part(request))
+            snapshot = self._snapshots.pop(request, None) or self._engine.part(request)
+            state, fd = snapshots.pack(snapshot)
             self._channel.send(m.Released(request, there=True, state=state), [fd])
             os.close(fd)
 
     def _join(self, message: m.Join, fds: list[int]) -> None:
+        """Queue a request with its state, which it continues from once a slot is free."""
         from . import snapshots
 
         request = message.request.for_engine()
-        self._engine.join(snapshots.unpack(request, message.state, fds[0]))
-        self._queue[request.request_id] = Queued(request.request_id, request.adapter, True)
+        snapshot = snapshots.unpack(request, message.state, fds[0])
+        self._snapshots[request.request_id] = snapshot
+        self._queue[request.request_id] = Queued(request.request_id, request.adapter, False)
         self._channel.send(m.Joined(request.request_id))
 
     def _stop(self, message: Stop, fds: list[int]) -> None:  # noqa: ARG002
