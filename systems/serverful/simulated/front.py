@@ -80,7 +80,7 @@ class Front:
         self._timeouts.watch(call)
         place = self._placement.admit(call.work.id, call.adapter)
         self._bring(place)
-        self._send(call, place.replica, started=False)
+        self._send(call, place.replica)
         self._look_later()
 
     def _bring(self, place: Place) -> None:
@@ -92,10 +92,10 @@ class Front:
         change = (place.brought is not None) - (place.evicted is not None)
         self.holdings.adapters(place.replica, change)
 
-    def _send(self, call: Call, replica: int, *, started: bool) -> None:
+    def _send(self, call: Call, replica: int) -> None:
         call.replica = replica
         there = self._replicas[replica]
-        there.tell(partial(there.request, call.work, call.adapter, started=started))
+        there.tell(partial(there.request, call.work, call.adapter))
 
     def _time_out(self, call: Call) -> None:
         """Time out a request. If it is migrating, it is released when its source has sent it."""
@@ -177,13 +177,13 @@ class Front:
         for place in places:  # only after all requests have left, as in the live system
             self._bring(place)
 
-    def _parted(self, call: Call, work: Work, started: bool) -> None:
+    def _parted(self, call: Call, work: Work) -> None:
         """Send the request to its target, unless it has timed out."""
         target = self._moving.pop(work.id)
         self._free(work)
         if call.status != "waiting":
             self._placement.finished(work.id)
             return
-        if started:
+        if work.first_ns:
             self._keep(work, target)
-        self._send(call, target, started=started)
+        self._send(call, target)

@@ -73,10 +73,11 @@ class Replica:
 
     # -- messages ---------------------------------------------------------------------------
 
-    def request(self, work: Work, adapter: str | None, *, started: bool = False) -> float:
+    def request(self, work: Work, adapter: str | None) -> float:
+        """Queue a request; one that has its first token comes with its KV cache."""
         self.work[work.id] = work
-        self._queue[work.id] = Queued(work.id, adapter, started)
-        return self.latency.move_ns(work.prompt_tokens + work.output_tokens - work.left) * started
+        self._queue[work.id] = Queued(work.id, adapter, False)
+        return self._move_ns(work)
 
     def hold(self) -> float:
         """Load an adapter."""
@@ -89,15 +90,18 @@ class Replica:
         self.merged = None
         return self.latency.switch_ns(adapter, None)
 
-    def part(self, request: int, parted: Callable[[Work, bool], None]) -> float:
-        """Hand a request to ``parted``, with whether it had started; nothing if it has ended."""
-        queued = self._queue.pop(request, None)
-        if queued is None:
+    def part(self, request: int, parted: Callable[[Work], None]) -> float:
+        """Hand a request to ``parted``; nothing if it has ended."""
+        if self._queue.pop(request, None) is None:
             return 0.0
         work = self.work.pop(request)
-        parted(work, queued.started)
-        done = work.prompt_tokens + work.output_tokens - work.left
-        return self.latency.move_ns(done) * queued.started
+        parted(work)
+        return self._move_ns(work)
+
+    def _move_ns(self, work: Work) -> float:
+        if not work.first_ns:
+            return 0.0
+        return self.latency.move_ns(work.prompt_tokens + work.output_tokens - work.left)
 
     def cancel(self, request: int) -> float:
         self._queue.pop(request, None)
@@ -135,9 +139,12 @@ class Replica:
         self._run(choice)
 
     def _run(self, choice: Choice) -> None:
-        """Prefill the chosen requests that have not started; if all have, decode one step."""
+        """Prefill the chosen requests that have no first token; if all have, decode one step."""
         chosen = [self._queue[id_] for id_ in choice.ids]
-        fresh = [each for each in chosen if not each.started]
+        for each in chosen:
+            if not each.started:
+                self._queue[each.id] = replace(each, started=True)
+        fresh = [each for each in chosen if not self.work[each.id].first_ns]
         of = fresh or chosen
         work = [self.work[each.id] for each in of]
         batch = _Batch(
@@ -157,7 +164,6 @@ class Replica:
         for each in batch.work:
             each.prefill_ns, each.first_ns = began_ns, self.clock.now
             each.left = each.output_tokens
-            self._queue[each.id] = replace(self._queue[each.id], started=True)
         self._advance(batch, 1)
         self.stepped(batch.work, began_ns)
         self._turn()

@@ -132,6 +132,24 @@ def test_requests_move_with_their_adapters_and_nothing_is_computed_twice() -> No
     assert mean_s(moved) < 0.9 * mean_s(stay)
 
 
+def test_a_request_that_moves_waits_for_a_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    free: list[int] = []
+    iterate = replica.Replica._iterate
+
+    def watched(self: replica.Replica) -> None:
+        free.append(self.slots - sum(each.started for each in self._queue.values()))
+        iterate(self)
+
+    monkeypatch.setattr(replica.Replica, "_iterate", watched)
+    load = [("f0" if i % 2 else NAMES[i % 8], 0.01 * i) for i in range(120)]
+    options = {"replicas": 2, "max_num_seqs": 6, "migration_interval_s": 0.05}
+    tokens = [(4, 30, 200)[i * i % 7 % 3] for i in range(120)]
+    moved = run("dlora", load, tokens=tokens, options=options, devices=2, max_context_tokens=1024)
+    assert kinds(moved)["migrate"] > 0
+    assert min(free) == 0
+    assert {call.status for call in moved.calls.values()} == {"ok"}
+
+
 def test_what_a_server_holds_is_held_idle_or_not_and_keys_and_values_come_back() -> None:
     outcome = run("dlora", MIXED)
     system_trace = outcome.system_trace()
