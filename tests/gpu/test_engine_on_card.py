@@ -70,8 +70,9 @@ def test_only_slots_in_use_hold_memory_and_graphs_outlive_their_coming_and_going
     engine.prefill([request(n, prompt, 12) for n, prompt in enumerate(prompts((40, 7, 90)))])
     assert engine.reserved_bytes == 3 * one
     assert engine.cancel(1)
+    assert engine.reserved_bytes == 3 * one, "until the next step"
+    answers = {event.request_id: [event.token_id] for event in engine.decode()}
     assert engine.reserved_bytes == 2 * one
-    answers: dict[int, list[int]] = {}
     drain(engine, answers)
     assert engine.reserved_bytes == one
     again = [answer(engine, [prompt], 12) for prompt in prompts((40, 7, 90))]

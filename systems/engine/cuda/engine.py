@@ -92,7 +92,8 @@ class CudaEngine(Batching):
 
     @property
     def reserved_bytes(self) -> int:
-        """Device memory held for keys and values: of the running requests, or of one if idle."""
+        """Bytes of device memory held for keys and values: of the running requests and those that
+        ended in the last step, or of one if idle."""
         return self._slab.reserved_bytes
 
     def begin(self, requests: Sequence[GenerationRequest]) -> None:
@@ -126,11 +127,15 @@ class CudaEngine(Batching):
         )
 
     def _free(self, slot: int) -> None:
+        """The slot keeps its memory until the next step, unless it was the last in use: a request
+        that begins by then takes it, and nothing is unmapped and mapped again."""
         super()._free(slot)
-        self._slab.give_back(len(self._sequences))
+        if not self._sequences:
+            self._slab.give_back(0)
 
     @torch.inference_mode()
     def decode(self, only: Container[int] | None = None) -> list[TokenEvent]:
+        self._slab.give_back(len(self._sequences))
         sequences = self._first(only)
         if not sequences:
             return []

@@ -6,6 +6,7 @@ behind an address and map new memory, in tenths of a millisecond.
 
 from __future__ import annotations
 
+import time
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,10 @@ from systems.errors import DeploymentError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+PATIENCE_S = 1.0
+_LOOK_S = 0.002
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -64,11 +69,22 @@ class BackedSlots:
         cuda = driver()
         while self.held < slots:
             at = self._address + self.held * self._size
-            handle = call(cuda.cuMemCreate(self._size, self._properties, 0))
+            handle = call(self._create())
             call(cuda.cuMemMap(at, self._size, 0, handle, 0))
             call(cuda.cuMemSetAccess(at, self._size, [self._access], 1))
             self._handles.append(handle)
         _shrink(self._address, self._size, self._handles, slots)
+
+    def _create(self) -> tuple[Any, ...]:
+        """Create memory for a slot. Where there is none, wait for up to ``PATIENCE_S``: what
+        requests of another process held is given back at its next step."""
+        cuda, until_s = driver(), time.monotonic() + PATIENCE_S
+        while True:
+            created: tuple[Any, ...] = cuda.cuMemCreate(self._size, self._properties, 0)
+            full = created[0] == cuda.CUresult.CUDA_ERROR_OUT_OF_MEMORY
+            if not full or time.monotonic() > until_s:
+                return created
+            time.sleep(_LOOK_S)
 
 
 def _shrink(address: int, size: int, handles: list[Any], slots: int) -> None:
