@@ -6,7 +6,11 @@ SHORT_PROMPTS = (64, 128, 256, 512)
 LONG_STEP = 256
 SMALLEST_CONTEXT = 256
 GRANULE = 2 << 20  # bytes: the unit of device memory allocation
-TOGETHER = 1024  # prompt tokens: enough to fill a GPU; more would need larger lasting workspaces
+TILE = SHORT_PROMPTS[0]
+"""Tokens. Prompts of one pass begin at multiples of it."""
+TILES = (1, 2, 3, 4, 6, 8, 12, 16)
+"""To so many tiles a pass over prompts is padded."""
+TOGETHER = TILE * TILES[-1]  # tokens: enough to fill a GPU; more would need larger workspaces
 LONGEST_PIECE = SHORT_PROMPTS[-1]  # a longer prompt fills the GPU with each of its pieces
 
 
@@ -23,17 +27,24 @@ def prompt_bucket(tokens: int) -> int:
     return -(-tokens // LONG_STEP) * LONG_STEP
 
 
+def tiles_of(tokens: int) -> int:
+    """Return the number of tiles that ``tokens`` of a prompt take."""
+    return -(-tokens // TILE)
+
+
+def tile_bucket(tiles: int) -> int:
+    """Round a pass's tiles up to the next of ``TILES``."""
+    return next(each for each in TILES if tiles <= each)
+
+
+def tile_buckets(most_tokens: int) -> list[int]:
+    """Return every bucket of passes over up to ``most_tokens``, at most ``TOGETHER``."""
+    return list(TILES[: TILES.index(tile_bucket(tiles_of(min(most_tokens, TOGETHER)))) + 1])
+
+
 def piece_bucket(tokens: int) -> int:
     """Return the longest padded length of at most ``tokens``; if there is none, the shortest."""
     return max((each for each in SHORT_PROMPTS if each <= tokens), default=SHORT_PROMPTS[0])
-
-
-def prompts_together(most: int) -> list[tuple[int, int]]:
-    """Return the numbers and padded lengths of prompts, two or more and up to a batch of ``most``,
-    that one pass computes together, by the number of tokens."""
-    shapes = [(count, length) for count in batch_buckets(most)[1:] for length in SHORT_PROMPTS]
-    together = [shape for shape in shapes if shape[0] * shape[1] <= TOGETHER]
-    return sorted(together, key=lambda shape: shape[0] * shape[1])
 
 
 def context_bucket(tokens: int, capacity: int) -> int:

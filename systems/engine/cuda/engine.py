@@ -12,7 +12,7 @@ from torch import Tensor
 from systems.engine.batching import Batching, Running
 from systems.engine.config import ModelConfig
 from systems.engine.pieces import Piece
-from systems.engine.requests import GenerationRequest, TokenEvent
+from systems.engine.requests import TokenEvent
 from systems.engine.weights import BackboneWeights
 
 from .buckets import (
@@ -96,10 +96,6 @@ class CudaEngine(Batching):
         ended in the last step, or of one if idle."""
         return self._slab.reserved_bytes
 
-    def begin(self, requests: Sequence[GenerationRequest]) -> None:
-        """Prompts of one padded length come together: a pass pads all to the longest."""
-        super().begin(sorted(requests, key=_padded_length))
-
     def _admit(self, sequences: Sequence[Running]) -> None:
         self._numbers(sequences)
 
@@ -107,8 +103,8 @@ class CudaEngine(Batching):
     def _compute(self, most: int | None) -> list[TokenEvent]:
         group = self._pieces(TOGETHER if most is None else piece_bucket(most))
         numbers = self._numbers([self._sequences[piece.slot] for piece in group])
-        pieces = self._prompts.ready(group, numbers)
-        outputs = self._prompts.run(pieces, numbers and numbers[: len(pieces)])
+        pieces, shape = self._prompts.choose(group, numbers)
+        outputs = self._prompts.run(shape, pieces, numbers)
         complete = self._complete(pieces)
         # Tokens are read even if no prompt is complete: the next pass writes the input buffer.
         tokens = _choose(complete, *outputs)
@@ -189,11 +185,11 @@ class CudaEngine(Batching):
         yield from self._prompt_preparations(shapes_together(most, longest))
 
     def _prompt_preparations(
-        self, shapes: Iterator[tuple[int, int, int]]
+        self, shapes: Iterator[tuple[int, int]]
     ) -> Iterator[Callable[[], Outputs]]:
-        for count, length, context in shapes:
-            for numbers in self._modes(count):
-                shape = PromptShape(count, length, context, numbers is not None)
+        for length, context in shapes:
+            for numbers in self._modes(1):
+                shape = PromptShape(length, context, numbers is not None)
                 yield from (partial(self._prompts.prepare, shape),) * TWICE
 
     def _run_step(self, ids: list[int], positions: list[int], numbers: Numbers) -> Outputs:
@@ -230,10 +226,6 @@ class CudaEngine(Batching):
         step = Step(body, (4, rows), self._device, self._capture)
         step.host[SLOTS] = torch.arange(rows)
         return step
-
-
-def _padded_length(request: GenerationRequest) -> int:
-    return prompt_bucket(len(request.prompt_ids))
 
 
 def _choose(sequences: Sequence[Running], logits: Tensor, tokens: Tensor) -> list[int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 from torch.nn.functional import embedding, linear, scaled_dot_product_attention
 
@@ -47,74 +46,56 @@ class DeviceForward:
         ids: Tensor,
         positions: Tensor,
         slots: Tensor,
+        bounds: Tensor,
         last: Tensor,
         adapters: Tensor | None,
         context: int,
     ) -> Tensor:
-        """Return logits (sequences, vocabulary) after pieces of prompts, padded to one length and
-        concatenated. ``slots``: of each token; ``last``: the row of each piece's last token;
-        ``adapters``: the place of each prompt's adapter (None: the backbone alone). ``context``:
-        pieces attend to the first ``context`` cached tokens, themselves included; 0: they are the
-        first of their prompts and attend to themselves alone. Padding follows the piece, so the
-        causal mask excludes it, and is not stored."""
-        attend = self._among(len(last), positions, slots)
+        """Return logits (len(last), vocabulary) of the rows ``last`` of a pass over pieces of
+        prompts. Each begins at a multiple of ``TILE``; padding follows it, to which no token of it
+        attends, and is not stored. ``slots``: of each token; ``bounds``: the row at which each
+        piece begins, and where the last one ends; ``adapters``: the place of each tile's adapter
+        (None: the backbone alone). ``context``: the one piece attends to the first ``context``
+        cached tokens, itself included; 0: pieces are the first of their prompts and attend to
+        themselves alone."""
         if context:
-            attend = self._after(len(last), positions, slots, context)
+            attend = self._after(positions, slots, context)
+        else:
+            attend = self._among(positions, slots, bounds.int())
         return self._run(ids, attend, last, adapters)
 
-    def _among(self, sequences: int, positions: Tensor, slots: Tensor) -> Attend:
-        """Attention of first pieces. A window is no mask where no piece is longer."""
-        length = len(positions) // sequences
-        own = torch.arange(length, device=positions.device)
-        masks: dict[int | None, Tensor] = {
-            window: self._mask(reached(own, length, window))
-            for window in self._config.windows
-            if window is not None and window < length
-        }
+    def _among(self, positions: Tensor, slots: Tensor, bounds: Tensor) -> Attend:
+        """Attention of first pieces."""
+        kv_heads = self._config.num_kv_heads
 
         def attend(layer: int, qkv: Tensor) -> Tensor:
             self._store(layer, qkv, positions, slots)
-            q, k, v = self._heads(qkv, sequences)
-            return self._attend(q, k, v, masks.get(self._config.window_of(layer)))
+            window = self._config.window_of(layer)
+            return self._ops.attend_prompts(qkv, kv_heads, bounds, window)
 
         return attend
 
-    def _after(self, sequences: int, positions: Tensor, slots: Tensor, context: int) -> Attend:
-        """Attention of later pieces, to copies of the cached tokens: a graph's addresses are fixed,
-        its slots are not."""
+    def _after(self, positions: Tensor, slots: Tensor, context: int) -> Attend:
+        """Attention of a later piece, to copies of the cached tokens: a graph's addresses are
+        fixed, its slots are not."""
         own = positions.clamp(min=0)
         masks = {
-            window: self._mask(reached(own, context, window)).view(sequences, 1, -1, context)
+            window: as_mask(reached(own, context, window), self._weights.dtype)
             for window in self._config.windows
         }
-        chosen = slots.view(sequences, -1)[:, 0]
+        heads = self._config.num_heads
+        group = heads // self._config.num_kv_heads
 
         def attend(layer: int, qkv: Tensor) -> Tensor:
             self._store(layer, qkv, positions, slots)
-            keys, values = self._cache.layers[layer][..., :context, :].index_select(1, chosen)
-            q, mask = self._heads(qkv, sequences)[0], masks[self._config.window_of(layer)]
-            return self._attend(q, keys, values, mask)
+            kv = self._cache.layers[layer][..., :context, :].index_select(1, slots[:1])
+            # With a mask and grouped heads, torch would materialize the scores.
+            keys, values = kv.repeat_interleave(group, 2)
+            q, mask = qkv[None, :, :heads].transpose(1, 2), masks[self._config.window_of(layer)]
+            done = scaled_dot_product_attention(q, keys, values, mask)
+            return done.transpose(1, 2).reshape(len(qkv), -1)
 
         return attend
-
-    def _mask(self, reach: Tensor) -> Tensor:
-        return as_mask(reach, self._weights.dtype)
-
-    def _heads(self, qkv: Tensor, sequences: int) -> tuple[Tensor, ...]:
-        """Return q, k and v, each (sequences, heads, tokens, head_dim)."""
-        heads, kv_heads = self._config.num_heads, self._config.num_kv_heads
-        each = qkv.view(sequences, -1, *qkv.shape[1:]).transpose(1, 2)
-        return torch.split(each, [heads, kv_heads, kv_heads], 1)
-
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        """Attend to the positions that ``mask`` allows; None: to all up to each token's own."""
-        group = self._config.num_heads // self._config.num_kv_heads
-        if mask is not None:  # with a mask and grouped heads, torch would materialize the scores
-            k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
-        done = scaled_dot_product_attention(
-            q, k, v, mask, is_causal=mask is None, enable_gqa=mask is None and group > 1
-        )
-        return done.transpose(1, 2).reshape(q.shape[0] * q.shape[2], -1)
 
     def step(
         self,

@@ -151,6 +151,21 @@ class TorchOps:
         )
         return attended.reshape(rows, -1)
 
+    def attend_prompts(
+        self, qkv: Tensor, kv_heads: int, bounds: Tensor, window: int | None = None
+    ) -> Tensor:
+        """Attend from each token to those of its prompt up to itself, or to the last ``window`` of
+        them. ``qkv``: (tokens, q + k + v heads, head_dim), rotated → (tokens, heads·head_dim).
+        ``bounds`` (int32): prompt n has the tokens from bounds[n] to bounds[n + 1], at most
+        ``LONGEST_PIECE``."""
+        tokens, heads = len(qkv), qkv.shape[1] - 2 * kv_heads
+        own = torch.arange(tokens, device=qkv.device, dtype=bounds.dtype)
+        prompt = torch.searchsorted(bounds, own, right=True)
+        reach = reached(own, tokens, window) & (prompt[:, None] == prompt)
+        q, k, v = torch.split(qkv.transpose(0, 1)[None], [heads, kv_heads, kv_heads], 1)
+        attended = scaled_dot_product_attention(q, k, v, reach, enable_gqa=True)
+        return attended[0].transpose(0, 1).reshape(tokens, -1)
+
 
 def _norm_heads(heads: Tensor, norm: Tensor, kv_heads: int, eps: float) -> Tensor:
     """Normalize ``heads`` (tokens, q + k heads, head_dim) with the rows of ``norm``."""

@@ -1,14 +1,15 @@
 """Passes over prompts, in the few shapes that an engine prepares.
 
-A pass computes either several prompts whole, padded to one length, or one piece of a long prompt,
-padded too. A later piece attends to the first ``context`` cached tokens of its slot.
+A pass computes either the first pieces of one or several prompts, each in tiles of its own, so that
+little is padded, or one later piece of a long prompt, padded to one of a few lengths. A later piece
+attends to the first ``context`` cached tokens of its slot.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,19 +17,24 @@ from torch import Tensor
 from systems.engine.pieces import Piece
 
 from .buckets import (
+    LONGEST_PIECE,
     SHORT_PROMPTS,
-    batch_bucket,
+    TILE,
+    TILES,
+    TOGETHER,
     context_bucket,
     context_buckets,
     prompt_bucket,
-    prompts_together,
+    tile_bucket,
+    tile_buckets,
+    tiles_of,
 )
 from .forward import DeviceForward
 from .graphs import Capture, Outputs, Step, with_tokens
 
-# Rows of a pass's input tensor. The last two hold one number per prompt: of its adapter, and of the
-# row of its last token.
-IDS, POSITIONS, SLOTS, ADAPTERS, LAST = 0, 1, 2, 3, 4
+# Rows of a pass's input tensor. Only the first numbers of the last three count: the adapter of each
+# tile, the row of each piece's last token, and the row at which each piece begins or padding does.
+IDS, POSITIONS, SLOTS, ADAPTERS, LAST, BOUNDS = range(6)
 PADDING = -1  # the position of a padding row
 Numbers = list[int] | None
 PATIENCE = 20
@@ -38,13 +44,17 @@ which loads kernels (a 7B model on an H200)."""
 
 @dataclass(frozen=True, slots=True)
 class PromptShape:
-    """``count`` pieces, padded to ``length``; ``context`` 0: they are the first of their prompts,
-    which attend to themselves only; ``adapted``: at least one has an adapter."""
+    """``length``: tokens, padding included, a multiple of ``TILE``; ``context``: cached tokens that
+    a later piece attends to; 0: pieces are the first of their prompts, which attend to themselves
+    only; ``adapted``: at least one has an adapter."""
 
-    count: int
     length: int
     context: int
     adapted: bool
+
+    @property
+    def tiles(self) -> int:
+        return self.length // TILE
 
 
 class Prompts:
@@ -64,38 +74,52 @@ class Prompts:
     def steps(self) -> Sequence[Step]:
         return tuple(self._steps.values())
 
-    def ready(self, pieces: Sequence[Piece], numbers: Numbers) -> Sequence[Piece]:
-        """Return the first of ``pieces``, which one pass may compute, that the next one shall: all,
-        unless their shape has never run and that of fewer has. Some passes more take less time than
-        the first run of a shape, ``PATIENCE`` of them no less."""
+    def choose(
+        self, pieces: Sequence[Piece], numbers: Numbers
+    ) -> tuple[Sequence[Piece], PromptShape]:
+        """Return the first of ``pieces``, which one pass may compute, that the next one shall, and
+        its shape: all in their own, unless that has never run. Then padding to a larger one takes
+        less time, or some more passes do, but ``PATIENCE`` of them no less."""
         shape = self._shape(pieces, numbers)
         if self._capture is None or shape in self._steps or self._missed[shape] == PATIENCE:
-            return pieces
-        for count in range(len(pieces) - 1, 0, -1):
-            if self._shape(pieces[:count], numbers) in self._steps:
+            return pieces, shape
+        for count in range(len(pieces), 0, -1):
+            found = self._that_ran(self._shape(pieces[:count], numbers))
+            if found is not None:
                 self._missed[shape] += 1
-                return pieces[:count]
-        return pieces
+                return pieces[:count], found
+        return pieces, shape
+
+    def _that_ran(self, shape: PromptShape) -> PromptShape | None:
+        """Return the smallest shape that has run and has room for one of ``shape``."""
+        lengths = [shape.length] if shape.context else [each * TILE for each in TILES]
+        larger = (replace(shape, length=each) for each in lengths if each >= shape.length)
+        return next((each for each in larger if each in self._steps), None)
 
     def _shape(self, pieces: Sequence[Piece], numbers: Numbers) -> PromptShape:
-        count, length = _padded(pieces)
-        first = pieces[0]
-        context = context_bucket(first.stop, self._tokens) if first.start else 0
-        return PromptShape(count, length, context, numbers is not None)
+        first, adapted = pieces[0], numbers is not None
+        if first.start:
+            context = context_bucket(first.stop, self._tokens)
+            return PromptShape(prompt_bucket(len(first.ids)), context, adapted)
+        tiles = sum(tiles_of(len(piece.ids)) for piece in pieces)
+        return PromptShape(tile_bucket(tiles) * TILE, 0, adapted)
 
-    def run(self, pieces: Sequence[Piece], numbers: Numbers) -> Outputs:
+    def run(self, shape: PromptShape, pieces: Sequence[Piece], numbers: Numbers) -> Outputs:
         """Return logits and tokens after each piece, followed by those of padding. ``numbers``: of
         the adapters (None: no adapter at all)."""
-        shape = self._shape(pieces, numbers)
         step = self._step(shape)
-        ids, positions, slots, adapters, last = step.host.view(5, shape.count, shape.length)
+        ids, positions, slots, adapters, last, bounds = step.host
+        tile = 0
+        bounds[: shape.tiles + 1] = shape.length
         for index, piece in enumerate(pieces):
-            new = len(piece.ids)
-            ids[index, :new] = torch.tensor(piece.ids)
-            positions[index, :new] = torch.arange(piece.start, piece.stop)
-            slots[index] = piece.slot
-            last.view(-1)[index] = index * shape.length + new - 1
-        adapters.view(-1)[: len(pieces)] = torch.tensor(numbers or [0] * len(pieces))
+            start, stop, tiles = tile * TILE, tile * TILE + len(piece.ids), tiles_of(len(piece.ids))
+            ids[start:stop] = torch.tensor(piece.ids)
+            positions[start:stop] = torch.arange(piece.start, piece.stop)
+            slots[start:stop] = piece.slot
+            adapters[tile : tile + tiles] = numbers[index] if numbers else 0
+            last[index], bounds[index] = stop - 1, start
+            tile += tiles
+        bounds[len(pieces)] = tile * TILE
         return step.run()
 
     def prepare(self, shape: PromptShape) -> Outputs:
@@ -113,52 +137,45 @@ class Prompts:
 
     def _made(self, shape: PromptShape) -> Step:
         def body(inputs: Tensor) -> Outputs:
-            ids, positions, slots = inputs[: SLOTS + 1]
-            adapters = inputs[ADAPTERS, : shape.count] if shape.adapted else None
-            last = inputs[LAST, : shape.count]
+            ids, positions, slots, adapters, last, bounds = inputs
+            chosen = adapters[: shape.tiles] if shape.adapted else None
+            where = positions, slots, bounds[: shape.tiles + 1]
             run = self._forward.prompts
-            return with_tokens(run(ids, positions, slots, last, adapters, shape.context))
+            return with_tokens(run(ids, *where, last[: shape.tiles], chosen, shape.context))
 
-        return Step(body, (5, shape.count * shape.length), self._device, self._capture)
+        return Step(body, (6, shape.length), self._device, self._capture)
 
 
 def next_pieces(pieces: Iterator[Piece], most: int) -> list[Piece]:
     """Return the next of ``pieces`` that one pass computes: whole prompts of up to ``most`` tokens
-    including padding, or one piece."""
+    with the padding of each, or one piece."""
     group = [next(pieces)]
+    tiles = tiles_of(len(group[0].ids))
     for piece in pieces:
-        count, length = _padded([*group, piece])
-        if not (group[0].whole and piece.whole and count * length <= most):
+        tiles += tiles_of(len(piece.ids))
+        if not (group[0].whole and piece.whole and tiles * TILE <= most):
             break
         group.append(piece)
     return group
 
 
-def shapes_alone(max_context_tokens: int) -> Iterator[tuple[int, int, int]]:
-    """Yield count, length and context of the shapes of one prompt, in ascending length."""
-    longest = max_context_tokens - 1
-    for length in dict.fromkeys(prompt_bucket(min(each, longest)) for each in SHORT_PROMPTS):
-        yield 1, length, 0
+def shapes_alone(max_context_tokens: int) -> Iterator[tuple[int, int]]:
+    """Yield length and context of the shapes of one prompt, in ascending length."""
+    for tiles in tile_buckets(min(max_context_tokens - 1, LONGEST_PIECE)):
+        yield tiles * TILE, 0
 
 
-def later_shapes(
-    piece: int, max_context_tokens: int, tokens: int
-) -> Iterator[tuple[int, int, int]]:
+def later_shapes(piece: int, max_context_tokens: int, tokens: int) -> Iterator[tuple[int, int]]:
     """Yield those of later pieces, after one or more of at least ``piece`` tokens."""
     if max_context_tokens - 1 > piece:
         for context in context_buckets(tokens):
             for length in SHORT_PROMPTS:
                 if piece + length // 2 < context:
-                    yield 1, length, context
+                    yield length, context
 
 
-def shapes_together(max_batch_size: int, max_context_tokens: int) -> Iterator[tuple[int, int, int]]:
-    """Yield those of several prompts in one pass."""
-    for count, length in prompts_together(max_batch_size):
-        if length <= prompt_bucket(max_context_tokens - 1):
-            yield count, length, 0
-
-
-def _padded(pieces: Sequence[Piece]) -> tuple[int, int]:
-    """Return the number of pieces and their length, with padding."""
-    return batch_bucket(len(pieces)), prompt_bucket(max(len(piece.ids) for piece in pieces))
+def shapes_together(max_batch_size: int, max_context_tokens: int) -> Iterator[tuple[int, int]]:
+    """Yield those that only several prompts in one pass need."""
+    most = min(TOGETHER, max_batch_size * tiles_of(max_context_tokens - 1) * TILE)
+    alone = set(shapes_alone(max_context_tokens))
+    yield from ((tiles * TILE, 0) for tiles in tile_buckets(most) if (tiles * TILE, 0) not in alone)

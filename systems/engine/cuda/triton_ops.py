@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from . import triton_kernels as kernels
+from .buckets import LONGEST_PIECE
 from .ops import PLAIN_HEADS, Adapter, HeadWeights, LoraPlaces, TorchOps
 from .row_kernels import row_product
 from .triton_lora import add_lora, inner_block, power_of_two, shrink_rows, span_constants
@@ -151,6 +152,28 @@ class TritonOps(TorchOps):
             num_warps=1,
         )
         return out
+
+    def attend_prompts(
+        self, qkv: Tensor, kv_heads: int, bounds: Tensor, window: int | None = None
+    ) -> Tensor:
+        """One launch of FlashAttention (Dao, 2023), which torch has; not in float32."""
+        if qkv.dtype == torch.float32:
+            return super().attend_prompts(qkv, kv_heads, bounds, window)
+        tokens, heads = len(qkv), qkv.shape[1] - 2 * kv_heads
+        longest = min(tokens, LONGEST_PIECE)
+        attended: Tensor = torch.ops.aten._flash_attention_forward(
+            *torch.split(qkv, [heads, kv_heads, kv_heads], 1),
+            bounds,
+            bounds,
+            longest,
+            longest,
+            0.0,
+            True,
+            False,
+            window_size_left=-1 if window is None else window - 1,
+            window_size_right=0,
+        )[0]
+        return attended.reshape(tokens, -1)
 
 
 def _launch(

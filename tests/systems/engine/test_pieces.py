@@ -129,16 +129,16 @@ def test_one_that_waits_for_its_batch_changes_places_once(
     assert len(swapped) == 1
 
 
-def test_prompts_of_one_padded_length_are_computed_together(
+def test_prompts_of_any_length_are_computed_together(
     engines: dict[str, MakeEngine], alone: Callable[[tuple[int, ...]], list[int]]
 ) -> None:
     engine, answers, passes = engines["cuda"](512), {}, 0
-    batch = prompts((20, 500, 30, 480, 40, 50))
+    batch = prompts((20, 130, 64, 200, 65, 50))
     engine.begin([request(n, prompt, TOKENS) for n, prompt in enumerate(batch)])
     while engine.prefilling:
         collect(answers, engine.advance())
         passes += 1
-    assert passes == 3, "four short ones, and two long ones alone"
+    assert passes == 2, "of eight tiles each"
     drain(engine, answers)
     assert answers == {n: alone(prompt) for n, prompt in enumerate(batch)}
 

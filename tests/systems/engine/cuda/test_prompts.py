@@ -31,8 +31,10 @@ def taken(lengths: tuple[int, ...], most: int) -> list[int]:
         ((30,) * 16, 1024, [30] * 16),
         ((30,) * 17, 1024, [30] * 16),
         ((30,) * 16, 512, [30] * 8),
-        ((100, 500, 20), 1024, [100, 500]),
-        ((30, 30, 512), 1024, [30, 30]),
+        ((100, 500, 20), 1024, [100, 500, 20]),
+        ((100, 500, 300, 70), 1024, [100, 500, 300]),
+        ((65,) * 9, 1024, [65] * 8),
+        ((30, 30, 512), 1024, [30, 30, 512]),
         ((513, 30), 1024, [512]),
         ((30, 513), 1024, [30]),
         ((65,), 64, [64]),
@@ -89,55 +91,75 @@ class Recorder:
 @pytest.mark.parametrize(
     ("prepared", "wanted"),
     [
-        (0, [4]),
-        (1, [1, 1, 1, 1]),
-        (None, [4]),
+        (0, [(4, 4)]),
+        (1, [(1, 1)] * 4),
+        (None, [(4, 4)]),
     ],
 )
 def test_prompts_come_together_where_that_shape_is_prepared(
     prepared: int | None,
-    wanted: list[int],
-    backbone: tuple[BackboneLayout, BackboneWeights],
-    adapters: dict[str, Path],
+    wanted: list[tuple[int, int]],
+    made: Made,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Or where no shape is: the first run of any takes long. A new instance has run one of one."""
-    engine, counts = recording(Made(backbone, adapters), monkeypatch)
+    engine, passes = recording(made, monkeypatch)
     while prepared != 0 and engine.prepare():
         prepared = prepared and prepared - 1
-    asked = [request(n, prompt, 1) for n, prompt in enumerate(prompts((30,) * 4))]
-    plain, _ = Made(backbone, adapters).engine("f1")
-    tokens = {event.request_id: event.token_id for event in plain.prefill(asked)}
-    counts.clear()
-    assert {each.request_id: each.token_id for each in engine.prefill(asked)} == tokens
-    assert counts == wanted
+    passes.clear()
+    assert first_tokens(engine, (30,) * 4) == first_tokens(made.engine("f1")[0], (30,) * 4)
+    assert passes == wanted
+
+
+def test_where_only_a_larger_shape_has_run_prompts_are_padded_to_it(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, passes = recording(made, monkeypatch)
+    first_tokens(engine, (100,))
+    first_tokens(engine, (30,))
+    assert first_tokens(engine, (70,)) == first_tokens(made.engine("f1")[0], (70,))
+    assert first_tokens(engine, (20, 40)) == first_tokens(made.engine("f1")[0], (20, 40))
+    assert passes == [(1, 2), (1, 2), (1, 2), (2, 2)]
 
 
 def test_a_shape_that_is_missed_for_long_is_prepared_by_requests(
-    backbone: tuple[BackboneLayout, BackboneWeights],
-    adapters: dict[str, Path],
-    monkeypatch: pytest.MonkeyPatch,
+    made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, counts = recording(Made(backbone, adapters), monkeypatch)
+    engine, passes = recording(made, monkeypatch)
     engine.prepare()
-    for number in range(PATIENCE + 3):
-        two = prompts((30, 20), seed=number)
-        engine.prefill([request(n, prompt, 1) for n, prompt in enumerate(two)])
-    assert counts == [1, 1] * PATIENCE + [2] * 3
+    for _ in range(PATIENCE + 3):
+        first_tokens(engine, (30, 20))
+    assert passes == [(1, 1)] * (2 * PATIENCE) + [(2, 2)] * 3
 
 
-def recording(made: Made, monkeypatch: pytest.MonkeyPatch) -> tuple[CudaEngine, list[int]]:
-    """An engine that captures graphs, and the number of prompts of each pass that it runs."""
+@pytest.fixture(scope="module")
+def made(backbone: tuple[BackboneLayout, BackboneWeights], adapters: dict[str, Path]) -> Made:
+    return Made(backbone, adapters)
+
+
+def first_tokens(engine: CudaEngine, lengths: tuple[int, ...]) -> dict[int, int]:
+    asked = [request(n, prompt, 1) for n, prompt in enumerate(prompts(lengths))]
+    return {event.request_id: event.token_id for event in engine.prefill(asked)}
+
+
+def recording(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> tuple[CudaEngine, list[tuple[int, int]]]:
+    """An engine that captures graphs, and the numbers of prompts and tiles of each pass that it
+    runs for requests."""
     engine, _ = made.engine("f1")
     monkeypatch.setattr(engine._prompts, "_capture", Recorder())
-    counts: list[int] = []
+    passes: list[tuple[int, int]] = []
     run = engine._prompts.run
     monkeypatch.setattr(
         engine._prompts,
         "run",
-        lambda pieces, *more: (counts.append(len(pieces)), run(pieces, *more))[1],
+        lambda shape, pieces, *more: (
+            passes.append((len(pieces), shape.tiles)),
+            run(shape, pieces, *more),
+        )[1],
     )
-    return engine, counts
+    return engine, passes
 
 
 def test_each_shape_is_run_a_second_time_which_captures_its_graph(
