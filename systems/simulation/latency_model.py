@@ -41,7 +41,7 @@ class LatencyModel:
 
     def prompts_ns(self, computed: Iterable[Pass], adapters: int = 1) -> float:
         """Return the time of these passes over prompts with this many different adapters."""
-        return sum(self.prefill_ns(each.rows, each.tokens, adapters) for each in computed)
+        return sum(self.prefill_ns(each.prompts, each.tokens, adapters) for each in computed)
 
     def batch_ns(self, lengths: Iterable[int], adapters: int = 1) -> float:
         """Return the prefill time of a batch of whole prompts of these lengths."""

@@ -6,7 +6,15 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from systems.engine.cuda.buckets import LONGEST_PIECE, TOGETHER, batch_bucket, prompt_bucket
+from systems.engine.cuda.buckets import (
+    LONGEST_PIECE,
+    TILE,
+    TOGETHER,
+    piece_bucket,
+    prompt_bucket,
+    tile_bucket,
+    tiles_of,
+)
 
 
 class Part(NamedTuple):
@@ -17,11 +25,10 @@ class Part(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """A pass over ``prompts`` prompts, or a part of the last. ``rows`` and ``tokens`` are what the
-    engine computes, with padding; an engine without padding computes what is there."""
+    """A pass over ``prompts`` prompts, or a part of the last. ``tokens``: what the engine computes,
+    with padding; an engine without padding computes what is there."""
 
     prompts: int
-    rows: int
     tokens: int
 
 
@@ -35,34 +42,39 @@ def next_pass(left: deque[Part], most: int | None) -> Pass:
         if part.tokens > room:
             left.appendleft(Part(part.tokens - room, whole=False))
         tokens += min(part.tokens, room)
-    return Pass(prompts, prompts, tokens)
+    return Pass(prompts, tokens)
 
 
 def next_padded_pass(left: deque[Part], most: int | None) -> Pass:
-    """Remove the next pass from ``left``, as ``engine/cuda/prompts.py`` forms it: whole prompts,
-    padded to one length and a number of rows, or a part of a long prompt. ``most`` tokens, padding
-    included; None: as many as fill a GPU."""
-    room = TOGETHER if most is None else most
-    first, longest = left.popleft(), min(room, LONGEST_PIECE)
-    if first.tokens > longest:
-        left.appendleft(Part(first.tokens - longest, whole=False))
-        return Pass(1, 1, prompt_bucket(longest))
-    prompts, length = 1, prompt_bucket(first.tokens)
-    while first.whole and left and left[0].whole:
-        wider = max(length, prompt_bucket(left[0].tokens))
-        if batch_bucket(prompts + 1) * wider > room:
+    """Remove the next pass from ``left``, as ``engine/cuda/prompts.py`` forms it: whole prompts in
+    tiles, or a part of a long prompt. ``most`` tokens in tiles; None: as many as fill a GPU."""
+    room = TOGETHER if most is None else piece_bucket(most)
+    longest = min(room, LONGEST_PIECE)
+    first = left.popleft()
+    if first.whole and first.tokens <= longest:
+        return _ragged(first, left, longest, room)
+    tokens = min(first.tokens, longest)
+    if tokens < first.tokens:
+        left.appendleft(Part(first.tokens - tokens, whole=False))
+    return Pass(1, prompt_bucket(tokens))
+
+
+def _ragged(first: Part, left: deque[Part], longest: int, room: int) -> Pass:
+    """Remove the next of ``left`` that one pass computes after ``first``: prompts of up to
+    ``longest`` tokens, all in tiles of up to ``room``."""
+    prompts, tiles = 1, tiles_of(first.tokens)
+    while left and left[0].tokens <= longest:
+        more = tiles + tiles_of(left[0].tokens)
+        if more * TILE > room:
             break
         left.popleft()
-        prompts, length = prompts + 1, wider
-    rows = batch_bucket(prompts)
-    return Pass(prompts, rows, rows * length)
+        prompts, tiles = prompts + 1, more
+    return Pass(prompts, tile_bucket(tiles) * TILE)
 
 
 def passes(lengths: Iterable[int], *, pads: bool) -> list[Pass]:
-    """Return the passes of whole prompts of these lengths, of an engine that ``pads`` or not; one
-    that does sorts them by padded length."""
-    ordered = sorted(lengths, key=prompt_bucket) if pads else lengths
-    left, take = deque(map(Part, ordered)), next_padded_pass if pads else next_pass
+    """Return the passes of whole prompts of these lengths, of an engine that ``pads`` or not."""
+    left, take = deque(map(Part, lengths)), next_padded_pass if pads else next_pass
     found = []
     while left:
         found.append(take(left, None))

@@ -6,13 +6,15 @@ from collections import Counter, deque
 from collections.abc import Hashable, Iterable, Iterator
 
 from systems.engine.cuda.buckets import (
-    SHORT_PROMPTS,
+    LONGEST_PIECE,
+    TILE,
     batch_bucket,
     batch_buckets,
     context_bucket,
     context_buckets,
     prompt_bucket,
-    prompts_together,
+    tile_buckets,
+    tiles_of,
 )
 
 from .engine_numbers import Graphs
@@ -56,7 +58,7 @@ class Shapes:
 
     def prompts_ns(self, passes: Iterable[Pass]) -> float:
         """Record passes over prompts; return the time that they take for their shapes."""
-        return sum(self._run(("prompts", each.rows, each.tokens)) for each in passes)
+        return sum(self._run(("prompts", each.tokens)) for each in passes)
 
     def steps_ns(self, requests: int, context: int, steps: int) -> float:
         """Record ``steps`` of ``requests``, of which the longest has ``context`` tokens stored;
@@ -90,11 +92,15 @@ class Shapes:
 def _preparations(max_batch_size: int, max_context_tokens: int) -> Iterator[Hashable]:
     """Yield the shape of each call of preparation, in the order of ``engine/cuda/engine.py``."""
     longest = max_context_tokens - 1
-    for tokens in dict.fromkeys(prompt_bucket(min(each, longest)) for each in SHORT_PROMPTS):
-        yield from [("prompts", 1, tokens)] * TWICE
+    alone = tile_buckets(min(longest, LONGEST_PIECE))
+    together = tile_buckets(max_batch_size * tiles_of(longest) * TILE)
+    yield from _prompt_preparations(alone)
     for rows in batch_buckets(max_batch_size):
         for context in context_buckets(prompt_bucket(max_context_tokens)):
             yield from [("steps", rows, context)] * TWICE
-    for rows, tokens in prompts_together(max_batch_size):
-        if tokens <= prompt_bucket(longest):
-            yield from [("prompts", rows, rows * tokens)] * TWICE
+    yield from _prompt_preparations(each for each in together if each not in alone)
+
+
+def _prompt_preparations(tiles: Iterable[int]) -> Iterator[Hashable]:
+    for each in tiles:
+        yield from [("prompts", each * TILE)] * TWICE

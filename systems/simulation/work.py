@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from systems.engine.cuda.buckets import prompt_bucket
-
 from .passes import Part, Pass, next_padded_pass, next_pass
 
 
@@ -50,14 +48,9 @@ class Piece(NamedTuple):
         return sum(each.tokens for each in self.passes)
 
 
-def _padded_length(work: Work) -> int:
-    return prompt_bucket(work.prompt_tokens)
-
-
 class Prefill:
-    """The prompts of ``requests``, computed in one or more pieces: in order, or, by an engine that
-    ``pads``, in that of their padded lengths. ``computed_ns``: how long they were computed until
-    now."""
+    """The prompts of ``requests``, computed in order in one or more pieces, by an engine that
+    ``pads`` or not. ``computed_ns``: how long they were computed until now."""
 
     __slots__ = ("_left", "_next", "_parts", "batch", "begun", "computed_ns", "requests")
 
@@ -65,9 +58,8 @@ class Prefill:
         self.batch, self.requests, self.begun = batch, requests, False
         self.computed_ns = 0
         self._next = next_padded_pass if pads else next_pass
-        ordered = sorted(requests, key=_padded_length) if pads else requests
-        self._left = deque(ordered)
-        self._parts = deque(Part(work.prompt_tokens) for work in ordered)
+        self._left = deque(requests)
+        self._parts = deque(Part(work.prompt_tokens) for work in requests)
 
     @property
     def complete(self) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any, cast
 
 import pytest
 
-from systems.engine.cuda.prompts import _padded, next_pieces
+from systems.engine.cuda.prompts import Prompts, next_pieces
 from systems.engine.pieces import Piece
 from systems.simulation.passes import Part, Pass, next_padded_pass, passes
 from workloads.streams import stream
@@ -15,18 +16,21 @@ TOGETHER, LONGEST = 1024, 512
 
 
 def test_an_engine_without_shapes_computes_a_batch_in_one_pass() -> None:
-    assert passes([30, 100], pads=False) == [Pass(2, 2, 130)]
+    assert passes([30, 100], pads=False) == [Pass(2, 130)]
 
 
 @pytest.mark.parametrize(
     ("lengths", "expected"),
     [
-        ([100], [Pass(1, 1, 128)]),
-        ([130], [Pass(1, 1, 256)]),
-        ([100] * 3, [Pass(3, 4, 512)]),  # three prompts take as long as four
-        ([60, 130], [Pass(2, 2, 512)]),  # and all as long as the longest
-        ([512] * 8, [Pass(2, 2, 1024)] * 4),
-        ([60, 500, 50, 500], [Pass(2, 2, 128), Pass(2, 2, 1024)]),  # those of one length together
+        ([64], [Pass(1, 64)]),
+        ([150], [Pass(1, 192)]),
+        ([64, 65, 10], [Pass(3, 256)]),  # each in tiles of its own
+        ([64, 65, 10, 1], [Pass(4, 384)]),  # five tiles take as long as six
+        ([65] * 8, [Pass(8, 1024)]),
+        ([65] * 9, [Pass(8, 1024), Pass(1, 128)]),
+        ([512] * 8, [Pass(2, 1024)] * 4),
+        ([60, 500, 50, 500], [Pass(3, 768), Pass(1, 512)]),  # in their order
+        ([10, 600, 10], [Pass(1, 64), Pass(1, 512), Pass(1, 128), Pass(1, 64)]),  # alone, in pieces
     ],
 )
 def test_an_engine_with_shapes_computes_padding_too(
@@ -35,15 +39,41 @@ def test_an_engine_with_shapes_computes_padding_too(
     assert passes(lengths, pads=True) == expected
 
 
-def of_the_engine(lengths: list[int], most: int) -> list[tuple[int, int, int]]:
-    """Return the passes of the engine itself: prompts, rows and tokens of each."""
+@pytest.mark.parametrize(
+    ("most", "expected"),
+    [
+        (64, [Pass(1, 64), Pass(1, 64), Pass(1, 64), Pass(1, 64)]),
+        (128, [Pass(1, 64), Pass(1, 128), Pass(1, 64)]),
+        (256, [Pass(3, 256)]),
+        (300, [Pass(3, 256)]),  # in a length that pieces have
+    ],
+)
+def test_a_pass_computes_no_more_than_it_may_in_tiles(most: int, expected: list[Pass]) -> None:
+    assert by_most([64, 65, 10], most) == expected
+
+
+@pytest.mark.parametrize("most", [512, 2000])
+def test_prompts_beside_steps_are_computed_in_passes_of_the_longest_piece(most: int) -> None:
+    assert by_most([130, 400, 130], most) == [Pass(1, 192), Pass(1, 512), Pass(1, 192)]
+    assert by_most([130, 60, 200], most) == [Pass(3, 512)]
+
+
+def by_most(lengths: list[int], most: int | None) -> list[Pass]:
+    left, found = deque(map(Part, lengths)), []
+    while left:
+        found.append(next_padded_pass(left, most))
+    return found
+
+
+def of_the_engine(lengths: list[int], most: int) -> list[Pass]:
+    """Return the passes of the engine itself."""
+    engine = Prompts(cast("Any", None), TOGETHER, "cpu", None)
     left = [(slot, tuple(range(tokens)), 0) for slot, tokens in enumerate(lengths)]
     found = []
     while left:
         longest = min(most, LONGEST)
         group = next_pieces(iter([Piece.of(*each, longest) for each in left]), most)
-        rows, length = _padded(group)
-        found.append((len(group), rows, rows * length))
+        found.append(Pass(len(group), engine._shape(group, None).length))
         last = group[-1]
         left = left[len(group) :]
         if not last.final:
@@ -56,8 +86,5 @@ def test_the_passes_are_those_of_the_engine(most: int | None) -> None:
     draw = stream(1, "passes", most or 0)
     for _ in range(50):
         lengths = [int(each) for each in draw.integers(1, 700, draw.integers(1, 12))]
-        left, found = deque(map(Part, lengths)), []
-        while left:
-            found.append(next_padded_pass(left, most))
         expected = of_the_engine(lengths, TOGETHER if most is None else most)
-        assert [(each.prompts, each.rows, each.tokens) for each in found] == expected
+        assert by_most(lengths, most) == expected

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
+
 import pytest
 
+from systems.engine.cuda.prompts import shapes_alone, shapes_together
 from systems.models.sizes import model_size
 from systems.runtime.preparation_pace import ARRIVAL_S, PATIENCE_S
 from systems.simulation.clock import Clock, Shared
@@ -13,7 +17,7 @@ from systems.simulation.number import Number
 from systems.simulation.passes import passes
 from systems.simulation.preparer import Preparer
 from systems.simulation.profile import load_profile
-from systems.simulation.shapes import Shapes
+from systems.simulation.shapes import TWICE, Shapes, _preparations
 from systems.simulation.work import Work
 from systems.simulation.worker import Worker
 
@@ -25,6 +29,8 @@ def number(milliseconds: float) -> Number:
 
 
 GRAPHS = Graphs(first_s=number(23), capture_s=number(8), prepare_s=number(20))
+CALLS = 31
+"""What an engine of :func:`shapes` prepares, without the first call."""
 H100 = LatencyModel(load_profile("h100"), model_size("llama2-7b", "float16", 16, "cuda"))
 
 
@@ -41,6 +47,36 @@ def test_a_shape_takes_longer_at_its_first_use_and_at_its_second() -> None:
     assert there.steps_ns(3, 250, 20) / MS == 31, "a longer context has its own"
 
 
+def test_one_shape_serves_one_prompt_and_several() -> None:
+    there = shapes()
+    found = [there.prompts_ns(passes(each, pads=True)) / MS for each in ([150], [10, 65], [10] * 3)]
+    assert found == [23, 8, 0], "three tiles each"
+
+
+def test_what_several_prompts_alone_need_is_prepared_after_everything_else() -> None:
+    there = shapes()
+    assert there.unprepared == CALLS
+    there.prepared(CALLS - 2 * TWICE)
+    assert there.steps_ns(8, 200, 300) == 0
+    assert there.prompts_ns(passes([511], pads=True)) == 0
+    assert there.prompts_ns(passes([1, 65, 200, 100], pads=True)) / MS == 23, "nine tiles"
+    there.prepared(TWICE)
+    assert there.prompts_ns(passes([1, 65, 200, 100], pads=True)) == 0
+    assert there.prompts_ns(passes([511, 511], pads=True)) / MS == 23
+
+
+@pytest.mark.parametrize("limits", [(1, 64), (1, 300), (2, 300), (4, 66), (8, 512), (64, 2048)])
+def test_prompt_shapes_are_prepared_in_the_order_of_the_engine(limits: tuple[int, int]) -> None:
+    engine = [shapes_alone(limits[1]), shapes_together(*limits)]
+    expected = [[each[0] for each in shapes for _ in range(TWICE)] for shapes in engine]
+    found = [
+        [tokens for _, tokens in calls]
+        for kind, calls in groupby(_preparations(*limits), itemgetter(0))
+        if kind == "prompts"
+    ]
+    assert found == [each for each in expected if each], "before the steps and after"
+
+
 def test_the_first_prompt_of_a_process_takes_longest() -> None:
     there = shapes(first_prompt_s=0.077)
     assert there.prompts_ns(passes([500], pads=True)) / MS == pytest.approx(77)
@@ -55,7 +91,7 @@ def test_what_was_prepared_takes_no_longer() -> None:
 
 
 class Process:
-    """An idle process with 41 calls of 20 ms to prepare."""
+    """An idle process with ``CALLS`` calls of 20 ms to prepare."""
 
     def __init__(self, *, allowed: bool) -> None:
         self.clock = Clock()
@@ -80,14 +116,14 @@ class Process:
 
 
 def test_an_idle_process_prepares_everything_on_an_idle_device() -> None:
-    assert Process(allowed=True).left_at(ARRIVAL_S + 41 * 0.020 + 0.001) == 0
+    assert Process(allowed=True).left_at(ARRIVAL_S + CALLS * 0.020 + 0.001) == 0
 
 
 def test_beside_work_it_prepares_a_shape_a_second() -> None:
     process = Process(allowed=False)
-    assert process.left_at(PATIENCE_S * 5.5) == 41 - 5
+    assert process.left_at(PATIENCE_S * 5.5) == CALLS - 5
     process.preparer.allow(True)
-    assert process.left_at(PATIENCE_S * 5.5 + 36 * 0.020 + 0.1) == 0
+    assert process.left_at(PATIENCE_S * 5.5 + (CALLS - 5) * 0.020 + 0.1) == 0
 
 
 def test_a_request_waits_for_the_call_that_runs_and_for_no_other() -> None:
@@ -121,5 +157,5 @@ def test_it_slows_down_when_others_begin_to_work() -> None:
     process = Process(allowed=True)
     process.left_at(ARRIVAL_S + 0.045)
     process.preparer.allow(False)
-    assert process.left_at(ARRIVAL_S + 0.061) == 38, "the call that runs ends"
-    assert process.left_at(ARRIVAL_S + 0.061 + 2.5 * PATIENCE_S) == 36
+    assert process.left_at(ARRIVAL_S + 0.061) == CALLS - 3, "the call that runs ends"
+    assert process.left_at(ARRIVAL_S + 0.061 + 2.5 * PATIENCE_S) == CALLS - 5

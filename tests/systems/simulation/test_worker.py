@@ -185,11 +185,11 @@ def test_a_batch_whose_requests_were_all_given_up_is_not_computed(piece_tokens: 
     assert not gone.first_ns
 
 
-@pytest.mark.parametrize(("pads", "first"), [(True, [0, 2]), (False, [0, 1])])
-def test_prompts_of_one_padded_length_are_computed_together_by_an_engine_that_pads(
+@pytest.mark.parametrize(("pads", "first"), [(True, [0, 1]), (False, [0, 1, 2])])
+def test_prompts_are_computed_together_in_their_order_by_an_engine_that_pads_too(
     pads: bool, first: list[int]
 ) -> None:
-    prefill = Prefill(0, [Work(0, 60, 1), Work(1, 500, 1), Work(2, 50, 1)], pads=pads)
+    prefill = Prefill(0, [Work(0, 60, 1), Work(1, 400, 1), Work(2, 50, 1)], pads=pads)
     assert [work.id for work in prefill.take(512).requests] == first
 
 
