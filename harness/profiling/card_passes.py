@@ -6,12 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from systems.engine.cuda.buckets import TILE, tile_bucket, tiles_of
+
 from .batch_fit import least_squares
 from .found import Found, Points, undisturbed
 from .frames import Frames, StageSpan
-
-GRANULE = 64
-"""The prompts of the probes are padded to a multiple of so many tokens."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +47,9 @@ def passes(frames: Frames, alone: Sequence[int], two: Sequence[int]) -> Passes:
     for count, requests in ((1, alone), (2, two)):
         for batch in _batches(frames.stage("prefill", requests)):
             if len(batch) == count:
-                length = -(-max(each.prompt_tokens for each in batch) // GRANULE) * GRANULE
-                found[count * length].append(batch[0].seconds)
-                prompts[count * length] = count
+                tokens = tile_bucket(sum(tiles_of(each.prompt_tokens) for each in batch)) * TILE
+                found[tokens].append(batch[0].seconds)
+                prompts[tokens] = count
     points = ((tokens, undisturbed(each)) for tokens, each in sorted(found.items()))
     return Passes(tuple(points), prompts)
 

@@ -46,9 +46,9 @@ class Tables:
             self._span("decode", sum(gaps))
         self._at_ns += sum(gaps) + 1000 * MS
 
-    def prompts(self, count: int, pass_ms: int) -> None:
-        for _ in range(count):
-            self._add("0", 511, 1, ())
+    def prompts(self, lengths: Sequence[int], pass_ms: int) -> None:
+        for tokens in lengths:
+            self._add("0", tokens, 1, ())
             self._span("prefill", pass_ms * MS)
         self._at_ns += 1000 * MS
 
@@ -123,10 +123,25 @@ def test_a_stop_of_a_smaller_batch_does_not_make_it_one_of_fewer_requests() -> N
 def test_passes_of_which_most_were_delayed_tell_what_the_others_do(count: int) -> None:
     tables = Tables()
     for pass_ms in (38, 71, 44, 26, 26):
-        tables.prompts(count, pass_ms)
+        tables.prompts([511] * count, pass_ms)
     alone, two = (range(5 * count), []) if count == 1 else ([], range(5 * count))
     ((tokens, seconds),) = passes(tables.frames, alone, two).points
     assert (tokens, seconds) == (512 * count, 0.026)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "tokens"),
+    [([64], 64), ([150], 192), ([300], 384), ([65, 10], 192), ([511, 1], 768)],
+)
+def test_a_pass_is_told_by_the_tiles_of_its_prompts_with_padding(
+    lengths: list[int], tokens: int
+) -> None:
+    tables = Tables()
+    tables.prompts(lengths, 5)
+    alone, two = ([0], []) if len(lengths) == 1 else ([], [0, 1])
+    found = passes(tables.frames, alone, two)
+    assert found.points == ((tokens, 0.005),)
+    assert found.prompts == {tokens: len(lengths)}
 
 
 def test_a_stop_beside_another_instance_tells_neither_waiting_nor_hidden_work() -> None:
@@ -154,7 +169,7 @@ def steps_of(rows: Sequence[int]) -> Any:
 
 def test_one_of_three_loads_that_took_long_changes_no_rate() -> None:
     tables = Tables()
-    tables.prompts(1, 5)
+    tables.prompts([511], 5)
     private = tables.frames
     private.spans["stage"] = "backbone"
     assert rates([1.0, 1.0, 9.0], private, SIZE)["tier_bytes_per_s"] == Found(
