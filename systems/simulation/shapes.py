@@ -91,8 +91,8 @@ class Shapes:
 
 def _preparations(max_batch_size: int, max_context_tokens: int) -> Iterator[Hashable]:
     """Yield the shape of each call of preparation, in the order of ``engine/cuda/engine.py``."""
-    longest = max_context_tokens - 1
-    alone = tile_buckets(min(longest, LONGEST_PIECE))
+    longest = min(max_context_tokens - 1, LONGEST_PIECE)
+    alone = tile_buckets(longest)
     together = tile_buckets(max_batch_size * tiles_of(longest) * TILE)
     yield from _prompt_preparations(alone)
     for rows in batch_buckets(max_batch_size):

@@ -176,6 +176,7 @@ def later_shapes(piece: int, max_context_tokens: int, tokens: int) -> Iterator[t
 
 def shapes_together(max_batch_size: int, max_context_tokens: int) -> Iterator[tuple[int, int]]:
     """Yield those that only several prompts in one pass need."""
-    most = min(TOGETHER, max_batch_size * tiles_of(max_context_tokens - 1) * TILE)
+    longest = min(max_context_tokens - 1, LONGEST_PIECE)
+    most = min(TOGETHER, max_batch_size * tiles_of(longest) * TILE)
     alone = set(shapes_alone(max_context_tokens))
     yield from ((tiles * TILE, 0) for tiles in tile_buckets(most) if (tiles * TILE, 0) not in alone)
