@@ -57,15 +57,15 @@ class SlabCache(Slots):
         return self.slot_bytes * self._held
 
     def hold(self, slots: int) -> None:
-        """Map memory for the first ``slots``, which are or will be used; new memory is set to zero.
-        No work in progress on the device may use the others."""
+        """Map memory for the first ``slots``, which are or will be used; new memory is set to
+        zero."""
         if self._memory is not None:
             before = self._memory.held
-            self._memory.hold(max(slots, 1))
+            self._memory.hold(slots)
             self._flat[before : self._memory.held].zero_()
 
     def give_back(self, slots: int) -> None:
         """Unmap all but the first ``slots`` after the device has finished its queued work."""
         if self._memory is not None and self._memory.held > max(slots, 1):
             torch.cuda.synchronize()
-            self._memory.hold(max(slots, 1))
+            self._memory.give_back(max(slots, 1))

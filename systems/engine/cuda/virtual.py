@@ -65,7 +65,7 @@ class BackedSlots:
         return torch.as_tensor(Range(self._address, self._bytes), device="cuda")
 
     def hold(self, slots: int) -> None:
-        """Back exactly the first ``slots`` with memory. Nothing in progress may use the others."""
+        """Back at least the first ``slots`` with memory."""
         cuda = driver()
         while self.held < slots:
             at = self._address + self.held * self._size
@@ -73,6 +73,10 @@ class BackedSlots:
             call(cuda.cuMemMap(at, self._size, 0, handle, 0))
             call(cuda.cuMemSetAccess(at, self._size, [self._access], 1))
             self._handles.append(handle)
+
+    def give_back(self, slots: int) -> None:
+        """Unmap all but the first ``slots``. Nothing in progress may use the others: even what was
+        queued to set them to zero ends the process."""
         _shrink(self._address, self._size, self._handles, slots)
 
     def _create(self) -> tuple[Any, ...]:

@@ -153,29 +153,38 @@ def test_a_freed_slot_is_taken_by_the_last_and_memory_is_accounted_for(made: Mad
 def test_a_request_that_begins_before_the_next_step_takes_the_memory_of_one_that_ended(
     made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Memory is unmapped only when the device has finished what was queued for it."""
+
     class Mapped:
-        held, maps = 1, 0
+        held, maps, waited = 1, 0, 0
 
         def hold(self, slots: int) -> None:
             self.maps += max(slots - self.held, 0)
-            self.held = slots
+            self.held = max(slots, self.held)
+
+        def give_back(self, slots: int) -> None:
+            assert mapped.waited, "for the device"
+            self.held, self.waited = slots, 0
+
+        def wait(self) -> None:
+            self.waited = 1
 
     device, _ = made.engine("f0")
     mapped = Mapped()
     monkeypatch.setattr(device._slab, "_memory", mapped)
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    first, second, third = prompts((9, 9, 9))
-    device.prefill([request(0, first, 2), request(1, second, 8)])
-    assert [event.finished for event in device.decode()] == ["length", None]
-    device.prefill([request(2, third, 2)])
-    assert (mapped.held, mapped.maps) == (2, 1)
+    monkeypatch.setattr(torch.cuda, "synchronize", mapped.wait)
+    first, second, third, fourth = prompts((9,) * 4)
+    device.prefill([request(0, first, 2), request(1, second, 8), request(2, third, 2)])
+    assert [event.finished for event in device.decode()] == ["length", None, "length"]
+    device.prefill([request(3, fourth, 2)])
+    assert (mapped.held, mapped.maps) == (3, 2), "two run, and what the third held is kept yet"
     device.decode()
     assert mapped.held == 2
     device.decode()
     assert mapped.held == 1
-    device.prefill([request(3, first, 1)])
+    device.prefill([request(4, first, 1)])
     device.cancel(1)
-    assert mapped.held == 1
+    assert (device.running, mapped.held) == ((), 1)
 
 
 def test_preparing_ends_and_leaves_no_trace(made: Made, make_engine: Callable[..., Engine]) -> None:

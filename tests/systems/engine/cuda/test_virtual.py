@@ -55,3 +55,13 @@ def test_a_card_that_stays_full_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(DeploymentError, match="CUDA_ERROR_OUT_OF_MEMORY"):
         slots.hold(2)
     assert slots.held == 1
+
+
+def test_memory_is_unmapped_only_where_it_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work on a slot may be queued yet, such as what sets it to zero."""
+    slots = backed(Driver(given_back_at=0), monkeypatch)
+    slots.hold(3)
+    slots.hold(2)
+    assert slots.held == 3
+    slots.give_back(2)
+    assert slots.held == 2
