@@ -100,7 +100,8 @@ def _shrink(address: int, size: int, handles: list[Any], slots: int) -> None:
 
 
 def _free(address: int, size: int, whole: int, handles: list[Any]) -> None:
-    """Free memory and addresses when the last reference is dropped."""
+    """Free memory and addresses when the last reference is dropped; work on them may be queued."""
+    driver().cuCtxSynchronize()
     _shrink(address, size, handles, 0)
     call(driver().cuMemAddressFree(address, whole))
 

@@ -25,11 +25,18 @@ class Driver:
         self.asked, self._given_back_at = 0, given_back_at
         self.cuMemAddressReserve = lambda *_: (Result.CUDA_SUCCESS, 4096)
         self.cuMemCreate = self._create
+        self.cuMemUnmap = lambda *_: self._note("unmap")
+        self.cuCtxSynchronize = lambda: self._note("wait")
+        self.done: list[str] = []
 
     def _create(self, *_: Any) -> tuple[Any, ...]:
         self.asked += 1
         short = 1 < self.asked <= self._given_back_at
         return (Result.CUDA_ERROR_OUT_OF_MEMORY, None) if short else (Result.CUDA_SUCCESS, 1)
+
+    def _note(self, what: str) -> tuple[Any, ...]:
+        self.done.append(what)
+        return (Result.CUDA_SUCCESS,)
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_: (Result.CUDA_SUCCESS,)
@@ -65,3 +72,11 @@ def test_memory_is_unmapped_only_where_it_is_given_back(monkeypatch: pytest.Monk
     assert slots.held == 3
     slots.give_back(2)
     assert slots.held == 2
+
+
+def test_what_is_dropped_is_unmapped_after_its_queued_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = Driver(given_back_at=0)
+    slots = backed(driver, monkeypatch)
+    slots.hold(2)
+    del slots
+    assert driver.done == ["wait", "unmap", "unmap"]
