@@ -187,9 +187,11 @@ def bounds_of(ranks: Tensor, shape: SlotShape, name: str) -> Tensor:
     return bounds
 
 
-def unpack(flat: Tensor, shape: SlotShape) -> AdapterWeights:
-    """Return a packed adapter as views of ``flat``. Raise ``ValueError`` as :func:`ranks_of`."""
-    ranks, views = ranks_of(flat, shape), packed_views(as_bytes(flat, shape), shape)
+def unpack(flat: Tensor, shape: SlotShape, copy: Tensor | None = None) -> AdapterWeights:
+    """Return a packed adapter in host memory as views of ``flat``, or of ``copy``, which has the
+    same bytes on a device. Raise ``ValueError`` as :func:`ranks_of`."""
+    whole = as_bytes(flat if copy is None else copy, shape)
+    ranks, views = ranks_of(flat, shape), packed_views(whole, shape)
     bounds = {name: bounds_of(ranks, shape, name).tolist() for name in views}
     layers = tuple(
         LayerAdapter(

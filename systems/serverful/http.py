@@ -13,6 +13,8 @@ from urllib.request import Request, urlopen
 from ..errors import DeploymentError, UnreachableError
 
 _TIMEOUT_S = 10.0
+MOST_BYTES = 16 << 20
+"""Of an answer: metrics of a thousand models are a few MB."""
 _URL = re.compile(r"https?://[^/:?#\s]")
 
 
@@ -25,7 +27,8 @@ def checked_url(url: str) -> str:
 
 def fetch(url: str, headers: Mapping[str, str] | None = None) -> str:
     """Return the text at ``url``. Raise ``UnreachableError`` if no server responds, and
-    ``DeploymentError`` with the status if the server rejects the request."""
+    ``DeploymentError`` with the status if the server rejects the request, or if it answers more
+    than ``MOST_BYTES``."""
     return _answer(url, None, headers or {}, _TIMEOUT_S)
 
 
@@ -33,13 +36,15 @@ def _answer(url: str, content: bytes | None, headers: Mapping[str, str], timeout
     try:
         asked = Request(url, content, dict(headers))
         with urlopen(asked, timeout=timeout_s) as response:
-            text: str = response.read().decode("utf-8", "replace")
-            return text
+            raw: bytes = response.read(MOST_BYTES + 1)
     except HTTPError as error:
         raise DeploymentError(f"{url}: HTTP {error.code} {error.reason}") from error
     except (OSError, ValueError, HTTPException) as error:
         why = getattr(error, "reason", error)
         raise UnreachableError(f"{url}: no HTTP server answers ({why})") from error
+    if len(raw) > MOST_BYTES:
+        raise DeploymentError(f"{url}: an answer of more than {MOST_BYTES >> 20} MiB")
+    return raw.decode("utf-8", "replace")
 
 
 def complete(base_url: str, body: Mapping[str, Any], timeout_s: float) -> None:

@@ -20,27 +20,27 @@ from .table import AdapterTable
 
 
 class CudaMultiEngine(Merging, CudaCrossEngine):
-    """Merging writes ``weights`` in place, so graphs stay valid; they must be private. The buffers
-    of the adapters are kept for merging."""
+    """Merging writes ``weights`` in place, so graphs stay valid; they must be private. An adapter
+    is merged from its place on the device."""
 
     def __init__(
         self, config: ModelConfig, weights: BackboneWeights, table: AdapterTable, **settings: Any
     ) -> None:
         CudaCrossEngine.__init__(self, config, weights, table, **settings)
         Merging.__init__(self, weights)
-        self._buffers: dict[str, Tensor] = {}
+        self._held: dict[str, AdapterWeights] = {}
 
     def hold(self, name: str, flat: Tensor) -> None:
         super().hold(name, flat)
-        self._buffers[name] = flat
+        self._held[name] = unpack(flat, self.shape, self._table.place(name))
 
     def drop(self, name: str) -> None:
         self._unmerge(name)
         super().drop(name)
-        del self._buffers[name]
+        del self._held[name]
 
     def _adapter(self, name: str) -> AdapterWeights:
-        return unpack(self._buffers[name], self.shape)
+        return self._held[name]
 
     def _numbers(self, sequences: Sequence[Running]) -> Numbers:
         """None: no sequence has an addition, so the step runs without any."""

@@ -36,6 +36,10 @@ class AdapterTable:
             self.places.leave(name)
             raise
 
+    def place(self, name: str) -> Tensor:
+        """Return the bytes of the packed adapter ``name`` on the device."""
+        return self._memory.place(self.places.number(name))
+
     def rehearse(self) -> None:
         """Set up what :meth:`hold` copies through, page-locked memory among it, by a first copy."""
         self.clear(1)
