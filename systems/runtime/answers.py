@@ -16,10 +16,6 @@ class Answers(Generic[T]):
         self._items: list[T] = []
         self._reader: asyncio.Future[None] | None = None
 
-    def __bool__(self) -> bool:
-        """Whether an item waits."""
-        return bool(self._items)
-
     def put(self, item: T) -> None:
         self._items.append(item)
         if self._reader is not None and not self._reader.done():

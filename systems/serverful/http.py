@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -14,7 +14,7 @@ from ..errors import DeploymentError, UnreachableError
 
 _TIMEOUT_S = 10.0
 MOST_BYTES = 16 << 20
-"""Of an answer: metrics of a thousand models are a few MB."""
+"""Bytes of the longest answer that is read: metrics of a thousand models are a few MB."""
 _URL = re.compile(r"https?://[^/:?#\s]")
 
 
@@ -27,8 +27,8 @@ def checked_url(url: str) -> str:
 
 def fetch(url: str, headers: Mapping[str, str] | None = None) -> str:
     """Return the text at ``url``. Raise ``UnreachableError`` if no server responds, and
-    ``DeploymentError`` with the status if the server rejects the request, or if it answers more
-    than ``MOST_BYTES``."""
+    ``DeploymentError`` with the status if the server rejects the request, or if its answer
+    is longer than ``MOST_BYTES``."""
     return _answer(url, None, headers or {}, _TIMEOUT_S)
 
 
@@ -37,6 +37,8 @@ def _answer(url: str, content: bytes | None, headers: Mapping[str, str], timeout
         asked = Request(url, content, dict(headers))
         with urlopen(asked, timeout=timeout_s) as response:
             raw: bytes = response.read(MOST_BYTES + 1)
+            if len(raw) <= MOST_BYTES and response.length:
+                raise IncompleteRead(raw, response.length)
     except HTTPError as error:
         raise DeploymentError(f"{url}: HTTP {error.code} {error.reason}") from error
     except (OSError, ValueError, HTTPException) as error:

@@ -63,7 +63,7 @@ def _ragged(first: Part, left: deque[Part], longest: int, room: int) -> Pass:
     """Remove the next of ``left`` that one pass computes after ``first``: prompts of up to
     ``longest`` tokens, all in tiles of up to ``room``."""
     prompts, tiles = 1, tiles_of(first.tokens)
-    while left and left[0].tokens <= longest:
+    while left and left[0].tokens <= longest:  # whole: only the first of all may be a rest
         more = tiles + tiles_of(left[0].tokens)
         if more * TILE > room:
             break

@@ -9,7 +9,7 @@ GRANULE = 2 << 20  # bytes: the unit of device memory allocation
 TILE = SHORT_PROMPTS[0]
 """Tokens. Prompts of one pass begin at multiples of it."""
 TILES = (1, 2, 3, 4, 6, 8, 12, 16)
-"""To so many tiles a pass over prompts is padded."""
+"""Numbers of tiles that a pass over prompts is padded to."""
 TOGETHER = TILE * TILES[-1]  # tokens: enough to fill a GPU; more would need larger workspaces
 LONGEST_PIECE = SHORT_PROMPTS[-1]  # a longer prompt fills the GPU with each of its pieces
 

@@ -93,7 +93,7 @@ class CudaEngine(Batching):
     @property
     def reserved_bytes(self) -> int:
         """Bytes of device memory held for keys and values: of the running requests and those that
-        ended in the last step, or of one if idle."""
+        ended since the last pass or step, or of one if idle."""
         return self._slab.reserved_bytes
 
     def _admit(self, sequences: Sequence[Running]) -> None:
@@ -101,6 +101,7 @@ class CudaEngine(Batching):
 
     @torch.inference_mode()
     def _compute(self, most: int | None) -> list[TokenEvent]:
+        self._slab.give_back(len(self._sequences))
         group = self._pieces(TOGETHER if most is None else piece_bucket(most))
         numbers = self._numbers([self._sequences[piece.slot] for piece in group])
         pieces, shape = self._prompts.choose(group, numbers)
@@ -123,8 +124,8 @@ class CudaEngine(Batching):
         )
 
     def _free(self, slot: int) -> None:
-        """The slot keeps its memory until the next step, unless it was the last in use: a request
-        that begins by then takes it, and nothing is unmapped and mapped again."""
+        """The slot keeps its memory until the next pass or step, unless it was the last in use: a
+        request that begins by then takes it, and nothing is unmapped and mapped again."""
         super()._free(slot)
         if not self._sequences:
             self._slab.give_back(0)
@@ -153,7 +154,7 @@ class CudaEngine(Batching):
     def prepare(self) -> bool:
         """Prepare the next shape's kernels and graph, which takes a few tens of ms: single prompts
         in ascending length, then steps in ascending batch size, later pieces of long prompts, and
-        several prompts in one pass."""
+        passes that are longer than any prompt."""
         if self._sequences or not self._unprepared:
             return False
         _, tokens = self._unprepared.popleft()()

@@ -53,11 +53,11 @@ class DeviceForward:
     ) -> Tensor:
         """Return logits (len(last), vocabulary) of the rows ``last`` of a pass over pieces of
         prompts. Each begins at a multiple of ``TILE``; padding follows it, to which no token of it
-        attends, and is not stored. ``slots``: of each token; ``bounds``: the row at which each
-        piece begins, and where the last one ends; ``adapters``: the place of each tile's adapter
-        (None: the backbone alone). ``context``: the one piece attends to the first ``context``
-        cached tokens, itself included; 0: pieces are the first of their prompts and attend to
-        themselves alone."""
+        attends, and is not stored. ``slots``: of each token; ``bounds``: the rows at which pieces
+        begin, then those of parts of the padding, then the number of rows; ``adapters``: the place
+        of each tile's adapter (None: the backbone alone). ``context``: the one piece attends to the
+        first ``context`` cached tokens, itself included; 0: pieces are the first of their prompts
+        and attend to themselves alone."""
         if context:
             attend = self._after(positions, slots, context)
         else:
@@ -106,7 +106,8 @@ class DeviceForward:
         tokens: int,
     ) -> Tensor:
         """Return logits (n, vocabulary) of one more token for slots 0 … n-1, which ``slots`` holds;
-        every position is below ``tokens``. ``adapters`` as in :meth:`prompts`."""
+        every position is below ``tokens``. ``adapters``: the place of each row's adapter (None: the
+        backbone alone)."""
         heads = self._config.num_heads
 
         def attend(layer: int, qkv: Tensor) -> Tensor:

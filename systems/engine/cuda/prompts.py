@@ -33,7 +33,7 @@ from .forward import DeviceForward
 from .graphs import Capture, Outputs, Step, with_tokens
 
 # Rows of a pass's input tensor. Only the first numbers of the last three count: the adapter of each
-# tile, the row of each piece's last token, and the row at which each piece begins or padding does.
+# tile, the row of each piece's last token, and the rows at which pieces and parts of padding begin.
 IDS, POSITIONS, SLOTS, ADAPTERS, LAST, BOUNDS = range(6)
 PADDING = -1  # the position of a padding row
 Numbers = list[int] | None
@@ -78,8 +78,8 @@ class Prompts:
         self, pieces: Sequence[Piece], numbers: Numbers
     ) -> tuple[Sequence[Piece], PromptShape]:
         """Return the first of ``pieces``, which one pass may compute, that the next one shall, and
-        its shape: all in their own, unless that has never run. Then padding to a larger one takes
-        less time, or some more passes do, but ``PATIENCE`` of them no less."""
+        its shape: all in their own, unless that has never run. Its first run takes longer than
+        padding to a larger shape, or than some more passes; so it is put off ``PATIENCE`` times."""
         shape = self._shape(pieces, numbers)
         if self._capture is None or shape in self._steps or self._missed[shape] == PATIENCE:
             return pieces, shape
@@ -107,19 +107,13 @@ class Prompts:
     def run(self, shape: PromptShape, pieces: Sequence[Piece], numbers: Numbers) -> Outputs:
         """Return logits and tokens after each piece, followed by those of padding. ``numbers``: of
         the adapters (None: no adapter at all)."""
-        step = self._step(shape)
-        ids, positions, slots, adapters, last, bounds = step.host
-        tile = 0
-        bounds[: shape.tiles + 1] = shape.length
+        step, row = self._step(shape), 0
+        step.host[BOUNDS, : shape.tiles + 1] = shape.length
         for index, piece in enumerate(pieces):
-            start, stop, tiles = tile * TILE, tile * TILE + len(piece.ids), tiles_of(len(piece.ids))
-            ids[start:stop] = torch.tensor(piece.ids)
-            positions[start:stop] = torch.arange(piece.start, piece.stop)
-            slots[start:stop] = piece.slot
-            adapters[tile : tile + tiles] = numbers[index] if numbers else 0
-            last[index], bounds[index] = stop - 1, start
-            tile += tiles
-        bounds[len(pieces)] = tile * TILE
+            _write(step.host, index, row, piece, numbers[index] if numbers else 0)
+            row += tiles_of(len(piece.ids)) * TILE
+        padding = range(row, shape.length, LONGEST_PIECE)
+        step.host[BOUNDS, len(pieces) : len(pieces) + len(padding)] = torch.tensor(list(padding))
         return step.run()
 
     def prepare(self, shape: PromptShape) -> Outputs:
@@ -144,6 +138,17 @@ class Prompts:
             return with_tokens(run(ids, *where, last[: shape.tiles], chosen, shape.context))
 
         return Step(body, (6, shape.length), self._device, self._capture)
+
+
+def _write(inputs: Tensor, index: int, row: int, piece: Piece, number: int) -> None:
+    """Write the pass's piece ``index`` into its inputs, from ``row`` on; ``number``: of its
+    adapter."""
+    stop, tile = row + len(piece.ids), row // TILE
+    inputs[IDS, row:stop] = torch.tensor(piece.ids)
+    inputs[POSITIONS, row:stop] = torch.arange(piece.start, piece.stop)
+    inputs[SLOTS, row:stop] = piece.slot
+    inputs[ADAPTERS, tile : tile + tiles_of(len(piece.ids))] = number
+    inputs[LAST, index], inputs[BOUNDS, index] = stop - 1, row
 
 
 def next_pieces(pieces: Iterator[Piece], most: int) -> list[Piece]:

@@ -2,7 +2,7 @@
 
 A slot holds a full context, (layers, 2, kv heads, tokens, head_dim); the tokens of a head are
 contiguous, in the order in which attention reads them. If the device can map memory in pieces, only
-the slots in use have memory, and one for the next request.
+the slots in use have memory, those that were since the last pass or step, and always one.
 """
 
 from __future__ import annotations
@@ -61,8 +61,10 @@ class SlabCache(Slots):
         zero."""
         if self._memory is not None:
             before = self._memory.held
-            self._memory.hold(slots)
-            self._flat[before : self._memory.held].zero_()
+            try:
+                self._memory.hold(slots)
+            finally:
+                self._flat[before : self._memory.held].zero_()
 
     def give_back(self, slots: int) -> None:
         """Unmap all but the first ``slots`` after the device has finished its queued work."""

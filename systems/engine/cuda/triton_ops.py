@@ -1,4 +1,5 @@
-"""The operations of ``ops`` as one Triton launch each (attention: two)."""
+"""The operations of ``ops`` as one Triton launch each (attention of steps: two), but attention of
+prompts, which torch has."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from .triton_lora import add_lora, inner_block, power_of_two, shrink_rows, span_
 ATTENTION_BLOCK = 64
 WANTED_PROGRAMS = 264  # two per multiprocessor of an H100
 NO_WINDOW = 1 << 30  # positions
+LARGEST_HEAD = 256  # of FlashAttention, which takes multiples of 8
 # A program's matrix block, with inner_block(): about the best of 14 for each matrix of a 7B.
 ROWS = 2
 NO_SPANS = {"SPANS": 0} | {f"{what}_{index}": 0 for what in ("START", "SIZE") for index in range(3)}
@@ -156,8 +158,9 @@ class TritonOps(TorchOps):
     def attend_prompts(
         self, qkv: Tensor, kv_heads: int, bounds: Tensor, window: int | None = None
     ) -> Tensor:
-        """One launch of FlashAttention (Dao, 2023), which torch has; not in float32."""
-        if qkv.dtype == torch.float32:
+        """One launch of FlashAttention (Dao, 2023), where it has one for the heads."""
+        size = qkv.shape[2]
+        if qkv.dtype == torch.float32 or size % 8 or size > LARGEST_HEAD:
             return super().attend_prompts(qkv, kv_heads, bounds, window)
         tokens, heads = len(qkv), qkv.shape[1] - 2 * kv_heads
         longest = min(tokens, LONGEST_PIECE)

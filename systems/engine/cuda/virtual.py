@@ -70,8 +70,13 @@ class BackedSlots:
         while self.held < slots:
             at = self._address + self.held * self._size
             handle = call(self._create())
-            call(cuda.cuMemMap(at, self._size, 0, handle, 0))
-            call(cuda.cuMemSetAccess(at, self._size, [self._access], 1))
+            try:
+                call(cuda.cuMemMap(at, self._size, 0, handle, 0))
+                call(cuda.cuMemSetAccess(at, self._size, [self._access], 1))
+            except DeploymentError:
+                cuda.cuMemUnmap(at, self._size)
+                cuda.cuMemRelease(handle)
+                raise
             self._handles.append(handle)
 
     def give_back(self, slots: int) -> None:
@@ -81,7 +86,7 @@ class BackedSlots:
 
     def _create(self) -> tuple[Any, ...]:
         """Create memory for a slot. Where there is none, wait for up to ``PATIENCE_S``: what
-        requests of another process held is given back at its next step."""
+        requests of another process held is given back at its next pass or step."""
         cuda, until_s = driver(), time.monotonic() + PATIENCE_S
         while True:
             created: tuple[Any, ...] = cuda.cuMemCreate(self._size, self._properties, 0)

@@ -204,6 +204,8 @@ class Api:
     async def _whole(self, call: Call, answer: Answer) -> web.Response:
         while not answer.finished:
             for item in await call.answers.take():
+                if answer.finished:
+                    break
                 if isinstance(item, Failure):
                     return _failed(item)
                 answer.take(item)

@@ -68,14 +68,12 @@ class Answer:
     tokens: int = 0
     finished: str | None = None
     _sent: int = 0
-    """Characters."""
+    """Number of characters sent."""
     _around: tuple[bytes, bytes] | None = None
+    """What comes before and after the text in an event; None: not encoded yet."""
 
     def take(self, tokens: Tokens) -> None:
-        """Append a step's tokens; set ``finished`` at the last token or at a stop string. Tokens
-        after that are dropped."""
-        if self.finished:
-            return
+        """Append a step's tokens; set ``finished`` at the last token or at a stop string."""
         before = len(self.text)
         for token in tokens.ids:
             self.tokens += 1

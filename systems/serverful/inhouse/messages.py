@@ -124,7 +124,7 @@ class Released(Message, frozen=True):
 
 
 class Joined(Message, frozen=True):
-    """A request from another replica has been taken over."""
+    """A request from another replica has come with its state, and is queued."""
 
     request: RequestId
 

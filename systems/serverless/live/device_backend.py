@@ -204,9 +204,8 @@ def start_cuda() -> None:
 def _started() -> None:
     """Start the device as far as it can be: what needs it fails with a reason if it cannot."""
     from systems.engine.cuda.failures import device_failures
-    from systems.errors import DeploymentError
 
-    with suppress(DeploymentError, *device_failures()):
+    with suppress(*device_failures()):
         _first_product()
 
 

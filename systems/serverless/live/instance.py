@@ -30,7 +30,8 @@ def main(channel: Channel) -> int:
     try:
         return instance.run()
     except device_failures() as error:
-        # Its CUDA context cannot be used any more. The first line of torch says why.
+        # Its CUDA context cannot be used any more, or there is no memory. The first line of torch
+        # says why.
         channel.send(Failed(f"its device failed: {_first_sentence(error)}"))
         return 1
 

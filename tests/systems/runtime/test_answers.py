@@ -14,9 +14,8 @@ def test_all_that_has_come_is_taken_at_once_and_in_order() -> None:
         answers = Answers[int]()
         answers.put(1)
         answers.put(2)
-        assert answers
         assert await answers.take() == [1, 2]
-        assert not answers
+        assert answers.drain() == []
 
     asyncio.run(scene())
 

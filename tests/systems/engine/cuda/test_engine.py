@@ -176,8 +176,9 @@ def test_a_request_that_begins_before_the_next_step_takes_the_memory_of_one_that
     first, second, third, fourth = prompts((9,) * 4)
     device.prefill([request(0, first, 2), request(1, second, 8), request(2, third, 2)])
     assert [event.finished for event in device.decode()] == ["length", None, "length"]
+    assert mapped.held == 3
     device.prefill([request(3, fourth, 2)])
-    assert (mapped.held, mapped.maps) == (3, 2), "two run, and what the third held is kept yet"
+    assert (mapped.held, mapped.maps) == (2, 2), "of three, one was taken and one given back"
     device.decode()
     assert mapped.held == 2
     device.decode()

@@ -11,7 +11,7 @@ from torch import Tensor
 from systems.engine.checkpoint import BackboneLayout
 from systems.engine.cuda.engine import CudaEngine
 from systems.engine.cuda.graphs import Body, Outputs, Step
-from systems.engine.cuda.prompts import PATIENCE, next_pieces
+from systems.engine.cuda.prompts import BOUNDS, PATIENCE, PromptShape, next_pieces
 from systems.engine.pieces import Piece
 from systems.engine.weights import BackboneWeights
 from tests.systems.engine.cuda.test_engine import Made
@@ -120,6 +120,15 @@ def test_where_only_a_larger_shape_has_run_prompts_are_padded_to_it(
     assert first_tokens(engine, (70,)) == first_tokens(made.engine("f1")[0], (70,))
     assert first_tokens(engine, (20, 40)) == first_tokens(made.engine("f1")[0], (20, 40))
     assert passes == [(1, 2), (1, 2), (1, 2), (2, 2)]
+
+
+def test_no_part_of_a_pass_is_longer_than_a_piece(made: Made) -> None:
+    """Attention has room for no more, of padding either."""
+    engine, _ = made.engine("f1")
+    (prompt,) = prompts((70,))
+    engine._prompts.run(PromptShape(1024, 0, adapted=True), [Piece(0, 0, prompt, final=True)], [1])
+    (step,) = engine._prompts.steps
+    assert step.host[BOUNDS, :18].tolist() == [0, 128, 640, *(1024,) * 14, 0]
 
 
 def test_a_shape_that_is_missed_for_long_is_prepared_by_requests(

@@ -25,8 +25,9 @@ class Driver:
         self.asked, self._given_back_at = 0, given_back_at
         self.cuMemAddressReserve = lambda *_: (Result.CUDA_SUCCESS, 4096)
         self.cuMemCreate = self._create
-        self.cuMemUnmap = lambda *_: self._note("unmap")
-        self.cuCtxSynchronize = lambda: self._note("wait")
+        self.cuMemUnmap = lambda *_: self.note("unmap")
+        self.cuCtxSynchronize = lambda: self.note("wait")
+        self.cuMemSetAccess = self.cuMemRelease = lambda *_: (Result.CUDA_SUCCESS,)
         self.done: list[str] = []
 
     def _create(self, *_: Any) -> tuple[Any, ...]:
@@ -34,7 +35,7 @@ class Driver:
         short = 1 < self.asked <= self._given_back_at
         return (Result.CUDA_ERROR_OUT_OF_MEMORY, None) if short else (Result.CUDA_SUCCESS, 1)
 
-    def _note(self, what: str) -> tuple[Any, ...]:
+    def note(self, what: str) -> tuple[Any, ...]:
         self.done.append(what)
         return (Result.CUDA_SUCCESS,)
 
@@ -72,6 +73,16 @@ def test_memory_is_unmapped_only_where_it_is_given_back(monkeypatch: pytest.Monk
     assert slots.held == 3
     slots.give_back(2)
     assert slots.held == 2
+
+
+def test_memory_that_cannot_be_mapped_is_released(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = Driver(given_back_at=0)
+    slots = backed(driver, monkeypatch)
+    driver.cuMemSetAccess = lambda *_: (Result.CUDA_ERROR_OUT_OF_MEMORY,)
+    driver.cuMemRelease = lambda *_: driver.note("release")
+    with pytest.raises(DeploymentError):
+        slots.hold(2)
+    assert (slots.held, driver.done) == (1, ["unmap", "release"])
 
 
 def test_what_is_dropped_is_unmapped_after_its_queued_work(monkeypatch: pytest.MonkeyPatch) -> None:

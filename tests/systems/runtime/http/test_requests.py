@@ -10,8 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from systems.interface import Deployment
+from systems.runtime.calls import Failure
 
-from .endpoint import endpoint
+from .endpoint import ANSWER, endpoint
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 
@@ -207,3 +208,15 @@ def test_ids_of_completions_do_not_count_them(deployment: Deployment) -> None:
         prefix, _, rest = found.partition("-")
         assert prefix == "cmpl"
         assert len(bytes.fromhex(rest)) >= 16
+
+
+def test_what_comes_after_the_last_token_changes_no_answer(deployment: Deployment) -> None:
+    """Its deadline may pass while the answer is read."""
+
+    async def scene() -> tuple[int, Any]:
+        late = (*ANSWER, Failure(504, "no answer within a second"))
+        async with endpoint(deployment, late) as at:
+            return await at.ask(max_tokens=2)
+
+    status, content = asyncio.run(scene())
+    assert (status, content["choices"][0]["finish_reason"]) == (200, "length")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from systems.errors import DeploymentError
 from systems.runtime.messages import Failed, Message, Started
 from systems.serverless.live import instance
 
@@ -33,6 +34,7 @@ class Line:
     [
         (torch.OutOfMemoryError(NO_MEMORY), "its device failed: CUDA out of memory"),
         (torch.AcceleratorError(REPORTED), "its device failed: CUDA error: out of memory"),
+        (DeploymentError("the CUDA driver refused"), "its device failed: the CUDA driver refused"),
     ],
 )
 def test_it_is_told_in_a_line(error: Exception, line: str) -> None:

@@ -117,7 +117,7 @@ def test_an_adapter_that_it_refuses_fails_this_function_alone(on_stage: Play) ->
         refused = stage.call("f1")
         await stage.until(lambda: mine.asked("hold")[-1]["function"] == "f1")
         mine.says("refused", function="f1", reason="ranks\n\x1b[2J" + "9" * 9000)
-        await stage.until(lambda: bool(refused.answers))
+        await stage.until(lambda: refused.done_ns is not None)
         (failure,) = said(refused)
         assert isinstance(failure, Failure)
         assert failure.status == 503
