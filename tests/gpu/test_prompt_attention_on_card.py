@@ -16,6 +16,18 @@ BOUNDS = {
 }
 
 
+def test_no_value_of_a_prompt_reaches_another() -> None:
+    pytest.importorskip("triton")
+    bounds = torch.tensor([0, 64, 192, 256, 512], dtype=torch.int32, device="cuda")
+    qkv = torch.randn(512, 96, 128, device="cuda").half()
+    before = ops_for("cuda").attend_prompts(qkv, 32, bounds)
+    qkv[64:192] = torch.nan
+    after = ops_for("cuda").attend_prompts(qkv, 32, bounds)
+    assert after[64:192].isnan().all()
+    for others in (slice(0, 64), slice(192, 512)):
+        assert torch.equal(after[others], before[others])
+
+
 @pytest.mark.parametrize("window", [None, 40])
 @pytest.mark.parametrize(("heads", "kv_heads", "head_dim"), [(32, 32, 128), (9, 3, 64), (4, 2, 16)])
 @pytest.mark.parametrize("bounds", BOUNDS.values(), ids=BOUNDS)

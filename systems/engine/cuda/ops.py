@@ -15,6 +15,8 @@ from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, 
 from systems.engine.packed import Span
 from systems.engine.reach import reached
 
+from .buckets import TILE
+
 
 @dataclass(frozen=True, slots=True)
 class LoraPlaces:
@@ -162,10 +164,16 @@ class TorchOps:
         tokens, heads = len(qkv), qkv.shape[1] - 2 * kv_heads
         own = torch.arange(tokens, device=qkv.device, dtype=bounds.dtype)
         prompt = torch.searchsorted(bounds, own, right=True)
-        reach = reached(own, tokens, window) & (prompt[:, None] == prompt)
-        q, k, v = torch.split(qkv.transpose(0, 1)[None], [heads, kv_heads, kv_heads], 1)
-        attended = scaled_dot_product_attention(q, k, v, reach, enable_gqa=True)
-        return attended[0].transpose(0, 1).reshape(tokens, -1)
+        mine = prompt[::TILE, None] == prompt
+        reach = reached(own, tokens, window).view(-1, TILE, tokens) & mine[:, None]
+        q, k, v = torch.split(qkv, [heads, kv_heads, kv_heads], 1)
+        # What is not a tile's own is taken away, not masked: it may be NaN, and zero times NaN is.
+        keys, values = (each.where(mine[..., None, None], 0).transpose(1, 2) for each in (k, v))
+        queries = q.reshape(-1, TILE, *q.shape[1:]).transpose(1, 2)
+        attended = scaled_dot_product_attention(
+            queries, keys, values, reach[:, None], enable_gqa=True
+        )
+        return attended.transpose(1, 2).reshape(tokens, -1)
 
 
 def _norm_heads(heads: Tensor, norm: Tensor, kv_heads: int, eps: float) -> Tensor:
