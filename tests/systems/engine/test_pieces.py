@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 
 from systems.engine.batching import Batching
 from systems.engine.checkpoint import BackboneLayout
+from systems.engine.cuda.engine import CudaEngine
 from systems.engine.engine import Engine
 from systems.engine.weights import BackboneWeights
 
 from .cuda.test_engine import Made
 from .driving import answer, collect, drain, prompts, request
 from .neighbours import free_positions_hold_zeros
+from .on_demand import on_demand
 
 LIMITS = {"max_batch_size": 8, "max_context_tokens": 900}
 TOKENS = 5
@@ -33,13 +35,21 @@ def engines(
     backbone: tuple[BackboneLayout, BackboneWeights],
     adapters: dict[str, Path],
     make_engine: Callable[..., Engine],
-) -> dict[str, MakeEngine]:
-    """Both engines, of one adapter, by the tokens of a piece."""
+) -> Iterator[dict[str, MakeEngine]]:
+    """Both engines, of one adapter, by the tokens of a piece; that of a device also with memory on
+    demand."""
     made = Made(backbone, adapters)
-    return {
-        "cpu": lambda piece: make_engine("f1", piece_tokens=piece, **LIMITS),
-        "cuda": lambda piece: made.engine("f1", piece_tokens=piece, **LIMITS)[0],
-    }
+
+    def device(piece: int | None) -> CudaEngine:
+        return made.engine("f1", piece_tokens=piece, **LIMITS)[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "synchronize", lambda: None)
+        yield {
+            "cpu": lambda piece: make_engine("f1", piece_tokens=piece, **LIMITS),
+            "cuda": device,
+            "on demand": lambda piece: on_demand(device(piece)),
+        }
 
 
 @pytest.fixture(scope="module", params=["cpu", "cuda"])
@@ -153,7 +163,7 @@ def test_a_batch_that_does_not_fit_beside_prompts_in_pieces_is_refused(make: Mak
 
 @settings(max_examples=12)
 @given(data=st.data())
-@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+@pytest.mark.parametrize("kind", ["cpu", "cuda", "on demand"])
 def test_any_order_of_pieces_steps_and_cancellations(
     kind: str,
     engines: dict[str, MakeEngine],
@@ -161,7 +171,7 @@ def test_any_order_of_pieces_steps_and_cancellations(
     data: st.DataObject,
 ) -> None:
     """Answers are those of each request alone, or the beginning of it if it was cancelled; no slot
-    is lost, and none keeps anything."""
+    is lost, and none keeps anything; where memory is mapped on demand, none without it is used."""
     engine = engines[kind](data.draw(st.sampled_from([64, 100, 512])))
     answers: dict[int, list[int]] = {}
     asked: dict[int, tuple[int, ...]] = {}
@@ -183,6 +193,7 @@ def test_any_order_of_pieces_steps_and_cancellations(
             assert engine.cancel(victim)
             cancelled.add(victim)
         assert free_positions_hold_zeros(engine)
+        assert kind != "on demand" or engine._slab._memory.untouched()
     while engine.prefilling:
         collect(answers, engine.advance())
     drain(engine, answers)
