@@ -92,8 +92,7 @@ class TorchOps:
     def add_lora(self, y: Tensor, x: Tensor, lora: LoraPlaces, numbers: Tensor) -> Tensor:
         """Add each sequence's own B·A·``x`` (rows, in) to ``y`` (rows, out) in place and return it.
         ``numbers`` (sequences,): place numbers; all sequences, of prompts their tiles, have equally
-        many rows. The result of
-        a row depends on that row and its adapter alone."""
+        many rows. The result of a row depends on that row and its adapter alone."""
         place, count = (numbers - 1).clamp(min=0), len(numbers)
         bounds = lora.bounds[place].long() * (numbers > 0)[:, None]
         a, b = lora.a[place], lora.b[place]

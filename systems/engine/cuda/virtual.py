@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-PATIENCE_S = 1.0
+PATIENCE_S = 1.0  # a pass and a step of another process take a tenth of this
 _LOOK_S = 0.002
 
 
