@@ -5,13 +5,12 @@ event loop)."""
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from systems.interface import Deployment, Device, Function, Limits
+from systems.interface import Deployment
 from tests.systems.runtime.http.endpoint import endpoint
 
 PROMPTS: dict[str, Any] = {
@@ -24,14 +23,8 @@ PROMPTS: dict[str, Any] = {
 
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_a_request_through_the_endpoint(
-    benchmark: BenchmarkFixture, backbone: Path, prompt: str
+    benchmark: BenchmarkFixture, deployment: Deployment, prompt: str
 ) -> None:
-    deployment = Deployment(
-        functions=(Function(id="f0", backbone="b"),),
-        backbones={"b": backbone},
-        devices=(Device(name="cpu:0", memory_bytes=1 << 30),),
-        limits=Limits(max_context_tokens=4096),
-    )
     with asyncio.Runner() as runner:
         context = endpoint(deployment)
         at = runner.run(context.__aenter__())

@@ -6,11 +6,10 @@ import asyncio
 import json
 import socket
 from collections.abc import Callable
-from pathlib import Path
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from systems.interface import Deployment, Device, Function, Limits
+from systems.interface import Deployment
 from systems.runtime.calls import Tokens
 from tests.systems.runtime.http.endpoint import Endpoint, endpoint
 
@@ -18,13 +17,9 @@ STREAMS, STEPS = 128, 200
 TOKEN = Tokens((70,), None)
 
 
-def test_a_token_for_each_of_many_streams(benchmark: BenchmarkFixture, backbone: Path) -> None:
-    deployment = Deployment(
-        functions=(Function(id="f0", backbone="b"),),
-        backbones={"b": backbone},
-        devices=(Device(name="cpu:0", memory_bytes=1 << 30),),
-        limits=Limits(max_context_tokens=4096),
-    )
+def test_a_token_for_each_of_many_streams(
+    benchmark: BenchmarkFixture, deployment: Deployment
+) -> None:
     with asyncio.Runner() as runner:
         context = endpoint(deployment, answers=(TOKEN,))
         at = runner.run(context.__aenter__())
